@@ -1,0 +1,144 @@
+"""The host seam: network interfaces, disks and cgroups of tasks. Real: netlink, nftables, loops. Calls may be repeated."""
+
+import socket
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..model.network import Eni, VpcPlan
+
+
+class HostError(Exception):
+    """The host cannot do it; `reason` says what and what to do."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class DiskFull(HostError):
+    """No room under this host's disk accounting."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskNetwork:
+    task_id: str
+    eni_id: str
+    vpc_id: str
+    netns_path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskDisk:
+    """A mounted filesystem of the task's size, on which its containers' writable layers and volumes live."""
+
+    task_id: str
+    path: str
+    size_gib: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiskUsage:
+    used_bytes: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskLimits:
+    """Task-level limits: memory is strict; CPU is weight plus a quota of the task's size."""
+
+    cpu_units: int
+    memory_mib: int
+    pids: int = 16384
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CgroupStats:
+    """Counters of one cgroup, version-neutral. CPU in nanoseconds, memory in bytes."""
+
+    cpu_total_ns: int
+    cpu_user_ns: int
+    cpu_system_ns: int
+    cpu_periods: int
+    cpu_throttled_periods: int
+    cpu_throttled_ns: int
+    memory_usage: int
+    memory_max_usage: int
+    memory_limit: int
+    memory_cache: int
+    memory_rss: int
+    oom_kills: int
+    pids: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InterfaceStats:
+    """From the task's view: received is what came into the task."""
+
+    rx_bytes: int
+    rx_packets: int
+    rx_errors: int
+    rx_dropped: int
+    tx_bytes: int
+    tx_packets: int
+    tx_errors: int
+    tx_dropped: int
+
+
+class HostNetwork(Protocol):
+    """One router namespace per VPC, one edge namespace per host, a routed /32 per ENI, security groups in nftables."""
+
+    async def start(self) -> None:
+        """Make or adopt the edge. Raises HostError."""
+
+    async def apply_vpc(self, plan: VpcPlan) -> None:
+        """Make the VPC's router if need be and its rules equal to the plan. A lower generation is ignored."""
+
+    async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
+        """A namespace for the task with eth0, routes, anti-spoofing and security groups; the public address if any."""
+
+    async def detach_eni(self, task_id: str) -> None:
+        """Undo attach_eni whole, by the task's id alone; stale flows of its addresses are cut."""
+
+    async def list_tasks(self) -> list[TaskNetwork]:
+        """What is attached, read from the host itself (adoption after a crash)."""
+
+    async def listen(self, vpc_id: str, address: str, port: int) -> socket.socket:
+        """A listening TCP socket inside the VPC's router (metadata, region endpoint), reachable from its tasks."""
+
+    async def interface_stats(self, task_id: str) -> InterfaceStats: ...
+
+    async def remove_all(self) -> None:
+        """Undo everything this instance added to the machine (`neargate down`, last agent gone)."""
+
+
+class HostDisks(Protocol):
+    async def create_disk(self, task_id: str, size_gib: int) -> TaskDisk:
+        """Sparse file, ext4, loop device, mounted. Raises DiskFull."""
+
+    async def reserve(self, task_id: str, reserved_bytes: int) -> None:
+        """Charge the image's size to the task's disk: a reserved file inside it (replaces an earlier charge)."""
+
+    async def usage(self, task_id: str) -> DiskUsage: ...
+
+    async def delete_disk(self, task_id: str) -> None: ...
+
+    async def list_disks(self) -> list[str]:
+        """Task ids with a disk on this host."""
+
+    async def free_fraction(self) -> float:
+        """Free part of the filesystem behind the disks, 0..1."""
+
+
+class HostCgroups(Protocol):
+    def task_path(self, task_id: str) -> str:
+        """The task's cgroup below each hierarchy's root, e.g. /neargate-1a2b/TASK."""
+
+    async def create_task(self, task_id: str, limits: TaskLimits) -> None: ...
+
+    async def task_stats(self, task_id: str) -> CgroupStats | None: ...
+
+    async def container_stats(self, task_id: str, container: str) -> CgroupStats | None: ...
+
+    async def delete_task(self, task_id: str) -> None: ...
+
+    async def list_tasks(self) -> list[str]: ...

@@ -1,0 +1,174 @@
+"""What the running parts offer each other. The composition root hands each part the object behind these.
+
+Running parts never import one another; these Protocols are the whole of what they may know of each other.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..model.capacity import HostFacts, NoCapacity, Reservation, ReservationRequest, SubnetView
+from ..model.launch import TaskReport
+from ..model.network import VpcPlan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunTaskRequest:
+    """RunTask as resolved by the front end. `definition` is the stored wire document of the revision, tags apart."""
+
+    account: str
+    region: str
+    cluster: str  # name
+    definition: dict[str, Any]
+    definition_tags: tuple[tuple[str, str], ...]
+    count: int
+    launch_type: str | None
+    capacity_provider: str | None
+    platform_version: str
+    subnets: tuple[SubnetView, ...]
+    security_groups: tuple[str, ...]
+    assign_public_ip: bool
+    overrides: dict[str, Any]
+    group: str | None
+    started_by: str | None
+    tags: tuple[tuple[str, str], ...]
+    propagate_tags: str | None
+    managed_tags: bool
+    enable_execute_command: bool
+    client_token: str | None
+    # Hash of the parameters: the same token with another one is a ConflictException.
+    request_fingerprint: str
+    reference_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    arn: str | None
+    reason: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Documents:
+    """Wire documents as JSON bytes, to be joined into an answer without being parsed."""
+
+    documents: tuple[bytes, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    next_token: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskFilter:
+    """ListTasks' filters; None means any. `desired_status` defaults to RUNNING as on AWS."""
+
+    family: str | None = None
+    started_by: str | None = None
+    service_name: str | None = None
+    desired_status: str = "RUNNING"
+    launch_type: str | None = None
+    container_instance: str | None = None
+
+
+class ClusterManager(Protocol):
+    """One cell: the clusters it owns and their tasks. Raises AwsError subclasses."""
+
+    async def create_cluster(self, account: str, region: str, name: str, settings: dict[str, Any]) -> bytes:
+        """Idempotent by name, as on AWS; returns the cluster's wire document. `settings`: the request's other members."""
+
+    async def describe_clusters(self, account: str, names: Sequence[str], include: frozenset[str]) -> Documents:
+        """Documents of the clusters found, with live counts spliced in; the missing are failures `MISSING`."""
+
+    async def list_clusters(self, account: str, limit: int, after: str | None) -> tuple[list[str], str | None]:
+        """ARNs in order, and where to go on."""
+
+    async def delete_cluster(self, account: str, name: str) -> bytes: ...
+
+    async def run_task(self, request: RunTaskRequest) -> Documents: ...
+
+    async def stop_task(self, account: str, cluster: str, task_id: str, reason: str | None) -> bytes: ...
+
+    async def describe_tasks(
+        self, account: str, cluster: str, task_ids: Sequence[str], include_tags: bool
+    ) -> Documents: ...
+
+    async def list_tasks(
+        self, account: str, cluster: str, wanted: TaskFilter, limit: int, after: str | None
+    ) -> tuple[list[str], str | None]: ...
+
+    async def explain_task(self, task_id: str) -> dict[str, Any]:
+        """For `neargate why`: the task's document, its events, its stages, where it ran."""
+
+
+class CapacityManager(Protocol):
+    """One zone's shard: hosts, reservations, addresses, ENIs."""
+
+    async def reserve(self, request: ReservationRequest) -> Reservation | NoCapacity:
+        """One transaction: room, address, interface, capacity id. Repeating it gives the same answer."""
+
+    async def release(self, task_id: str, zone: str) -> None:
+        """Give everything back. Repeatable; a later `reserve` of the same (task, zone) is refused."""
+
+    async def register_host(self, facts: HostFacts) -> None: ...
+
+    async def host_seen(self, host_id: str, seen: bool) -> None:
+        """A session opened or was lost; a silent host gets no tasks and keeps what it has."""
+
+    async def hosts(self) -> list[dict[str, Any]]:
+        """For `neargate status`: facts, free room, running tasks, whether connected."""
+
+    async def describe_enis(self, account: str) -> list[dict[str, Any]]:
+        """EC2-shaped NetworkInterface members (wire names) of the account in this zone."""
+
+    async def unclaimed(self, older_than: float) -> list[tuple[str, str]]:
+        """(task id, zone) of reservations made before then, for the sweeper."""
+
+
+class VpcPlans(Protocol):
+    """The regional read model of VPC objects, as hosts need it."""
+
+    def plan(self, vpc_id: str) -> VpcPlan: ...
+
+    def changes(self) -> AsyncIterator[str]:
+        """VPC ids whose plan got a new generation."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogTarget:
+    account: str
+    region: str
+    group: str
+    stream: str
+    create_group: bool
+
+
+class LogTargets(Protocol):
+    """Which stream a container of a task may write: known by the cell, so that an agent cannot choose."""
+
+    async def log_target(self, host_id: str, task_id: str, container: str) -> LogTarget | None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogSourceOpened:
+    stream_key: int
+    offset: int  # bytes of this source already stored
+
+
+class LogSink(Protocol):
+    """Where containers' output goes: stored once, whatever crashes. Raises AwsError (missing group)."""
+
+    async def open_source(self, target: LogTarget, source: str) -> LogSourceOpened:
+        """`source` names the task's container; makes the stream."""
+
+    async def append(
+        self, stream_key: int, source: str, start: int, end: int, runs: Sequence[tuple[int, int]], lines: bytes
+    ) -> int:
+        """Lines joined by newline, `runs` = (timestamp ms, number of lines), bytes [start, end) of the source.
+
+        Returns the offset stored so far; a chunk that was stored before is acknowledged and not stored again.
+        """
+
+
+class TaskReports(Protocol):
+    """Where the gateway hands what agents say."""
+
+    async def apply_report(self, host_id: str, report: TaskReport) -> None: ...

@@ -1,0 +1,164 @@
+"""The sandbox seam: what an engine (container, microVM, simulated) does for the agent on one host.
+
+Every method may be repeated: creating what exists and deleting what is gone succeed. All calls are made for one task's
+containers by that task's single runner. Errors carry AWS's text as `reason`; the agent never rewords it.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..model.launch import Tmpfs, Ulimit
+
+
+class SandboxError(Exception):
+    """Something the task's owner must read: `reason` is AWS's sentence (`CannotPullContainerError: ...`)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class EngineUnavailable(Exception):
+    """The engine does not answer (containerd restarting). The caller waits and repeats; the task is not to blame."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image:
+    """A pulled and unpacked image. Sizes in bytes. The config's fields are the image's own words, bounded in length."""
+
+    reference: str
+    digest: str  # of the manifest for this platform
+    index_digest: str | None  # what the reference resolved to, when that was an index
+    config_digest: str
+    snapshot: str  # chain id: the name of the top snapshot
+    unpacked_bytes: int
+    compressed_bytes: int
+    entry_point: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    user: str = ""
+    working_directory: str = ""
+    stop_signal: str = ""
+    volumes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PullRequest:
+    """`netns_path` None means the host's network. The authorisation is per account, repository and digest."""
+
+    reference: str
+    account: str
+    netns_path: str | None = None
+    architecture: str = "amd64"
+    username: str | None = None
+    password: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BindMount:
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerConfig:
+    """One container, everything decided. Paths are the host's. `runtime_id` is the engine's id; repeating it is safe."""
+
+    runtime_id: str
+    task_id: str
+    name: str
+    image: Image
+    disk_path: str  # the task's disk: the engine makes this container's writable layer below it
+    netns_path: str
+    hostname: str
+    args: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    working_directory: str = "/"
+    user: str = ""  # as given: name, uid, name:group, uid:gid; resolved inside the image, never outside it
+    readonly_root: bool = False
+    terminal: bool = False
+    interactive: bool = False
+    init_process: bool = False
+    capabilities_add: tuple[str, ...] = ()
+    capabilities_drop: tuple[str, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
+    mounts: tuple[BindMount, ...] = ()
+    cgroup_path: str = ""  # below the hierarchy's root, e.g. /neargate-1a2b/TASK/CONTAINER
+    cpu_shares: int = 2
+    memory_limit_bytes: int | None = None
+    memory_reservation_bytes: int | None = None
+    pids_limit: int = 4096
+    share_pid_with: str | None = None  # runtime id of the task's container whose pid namespace is shared
+    log_path: str | None = None  # file that receives stdout and stderr; None: discarded
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerState:
+    """`status`: created, running, stopped. Exit facts are there once stopped, kept until delete."""
+
+    runtime_id: str
+    status: str
+    pid: int | None = None
+    exit_code: int | None = None
+    exited_at: float | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exit:
+    runtime_id: str
+    exit_code: int
+    exited_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecResult:
+    """Output is bounded; the rest is dropped. `exit_code` None: it was killed at the time-out."""
+
+    exit_code: int | None
+    output: bytes
+
+
+class Sandbox(Protocol):
+    async def start(self) -> None:
+        """Connect, probe the OCI runtime (crun where it works, else runc). Raises EngineUnavailable."""
+
+    async def pull_image(self, request: PullRequest, progress: Callable[[int, int], None]) -> Image:
+        """Resolve, authorise, fetch and unpack. `progress(done_bytes, total_bytes)`. Raises SandboxError."""
+
+    async def create_container(self, config: ContainerConfig) -> None:
+        """Make it ready to start: rootfs on the task's disk, spec, runtime's create. Raises SandboxError."""
+
+    async def start_container(self, runtime_id: str) -> int:
+        """Returns the pid in the host's namespace. Raises SandboxError (`CannotStartContainerError: ...`)."""
+
+    async def kill_container(self, runtime_id: str, signal: int) -> None:
+        """Signal PID 1 (SIGKILL reaches all processes). A container that is gone is no error."""
+
+    async def delete_container(self, runtime_id: str) -> None:
+        """Remove container, runtime state and writable-layer mount. Repeats on EBUSY, within a bound."""
+
+    async def get_container(self, runtime_id: str) -> ContainerState | None: ...
+
+    async def list_containers(self) -> list[ContainerState]:
+        """All containers of this agent, with labels: what a restarted agent adopts."""
+
+    def exits(self) -> AsyncIterator[Exit]:
+        """Exits as they happen; survives engine restarts. Exits are not replayed: list after subscribing."""
+
+    async def exec(
+        self, runtime_id: str, exec_id: str, args: tuple[str, ...], *, timeout_s: float, max_output: int = 4096
+    ) -> ExecResult: ...
+
+    async def pause_container(self, runtime_id: str) -> None: ...
+
+    async def resume_container(self, runtime_id: str) -> None: ...
+
+    async def oom_kills(self, runtime_id: str) -> int:
+        """Processes of this container that the kernel killed for memory; readable until it is deleted."""
+
+    async def close(self) -> None: ...

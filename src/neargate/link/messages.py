@@ -1,0 +1,120 @@
+"""Messages of the agent's link, typed. Encoded as MessagePack, one per WebSocket frame.
+
+The link is level-triggered: after any gap the agent says what it has (Hello) and the server what it wants (RunOrder,
+StopOrder). Orders and reports are repeated until acknowledged; repeating one is harmless.
+"""
+
+import msgspec
+
+from ..model.capacity import HostFacts
+from ..model.launch import TaskLaunch, TaskReport
+from ..model.network import VpcPlan
+
+PROTOCOL = 1
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """First message of a session, agent to server."""
+
+    protocol: int
+    host: HostFacts
+    reports: tuple[TaskReport, ...]
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
+    """Server to agent: the session stands. `ping_period_s`: how often the agent must be heard."""
+
+    protocol: int
+    session: str
+    ping_period_s: float
+
+
+class VpcPush(msgspec.Struct, frozen=True, kw_only=True, tag="vpc"):
+    """Comes before the first order of a VPC and again at each change."""
+
+    plan: VpcPlan
+
+
+class RunOrder(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
+    launch: TaskLaunch
+
+
+class StopOrder(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
+    """Obeyed only for a task whose incarnation is the same. Leaves a tombstone, also for a task not yet seen."""
+
+    task_id: str
+    incarnation: str
+    stop_code: str
+    reason: str
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
+    report: TaskReport
+
+
+class ReportAck(msgspec.Struct, frozen=True, kw_only=True, tag="report-ack"):
+    """The report up to this sequence is durable. For a STOPPED task the agent may then forget it."""
+
+    task_id: str
+    report_seq: int
+
+
+class HostUpdate(msgspec.Struct, frozen=True, kw_only=True, tag="host"):
+    host: HostFacts
+
+
+class Ping(msgspec.Struct, frozen=True, kw_only=True, tag="ping"):
+    n: int
+
+
+class Pong(msgspec.Struct, frozen=True, kw_only=True, tag="pong"):
+    n: int
+
+
+# Bulk channel (a connection of its own, so that logs never delay orders).
+class BulkHello(msgspec.Struct, frozen=True, kw_only=True, tag="bulk-hello"):
+    protocol: int
+    host_id: str
+
+
+class LogOpen(msgspec.Struct, frozen=True, kw_only=True, tag="log-open"):
+    request: int
+    task_id: str
+    container: str
+
+
+class LogOpened(msgspec.Struct, frozen=True, kw_only=True, tag="log-opened"):
+    request: int
+    stream_key: int
+    offset: int
+
+
+class LogRefused(msgspec.Struct, frozen=True, kw_only=True, tag="log-refused"):
+    request: int
+    code: str
+    message: str
+
+
+class LogAppend(msgspec.Struct, frozen=True, kw_only=True, tag="log-append"):
+    request: int
+    stream_key: int
+    task_id: str
+    container: str
+    start: int
+    end: int
+    runs: tuple[tuple[int, int], ...]
+    lines: bytes
+
+
+class LogAck(msgspec.Struct, frozen=True, kw_only=True, tag="log-ack"):
+    request: int
+    stream_key: int
+    offset: int
+
+
+ToServer = Hello | Report | HostUpdate | Ping | BulkHello | LogOpen | LogAppend
+ToAgent = Welcome | VpcPush | RunOrder | StopOrder | ReportAck | Pong | LogOpened | LogRefused | LogAck
+
+encode = msgspec.msgpack.Encoder().encode
+decode_to_server = msgspec.msgpack.Decoder(ToServer).decode
+decode_to_agent = msgspec.msgpack.Decoder(ToAgent).decode

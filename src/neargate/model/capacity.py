@@ -1,0 +1,78 @@
+"""Hosts and reservations as a zone's capacity manager sees them."""
+
+from dataclasses import dataclass
+
+from .network import Eni
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostCapacity:
+    """What a machine offers. CPU is in units (1,024 per core) before overcommit; memory is strict."""
+
+    cpu_units: int
+    memory_mib: int
+    disk_gib: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostFacts:
+    """What an agent says of its machine when it registers."""
+
+    host_id: str
+    boot_id: str
+    capacity: HostCapacity
+    architecture: str = "X86_64"
+    software: str = ""  # the agent's release: newest is preferred at placement
+    sandbox: str = "container"  # container, simulated, (later) microvm
+    zone: str | None = None  # None: the machine's one capacity shard, the zone is a label
+    accepts_tasks: bool = True  # False below the disk floor
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubnetView:
+    """A subnet as resolved by the front end for a launch."""
+
+    subnet_id: str
+    vpc_id: str
+    zone: str
+    zone_id: str
+    cidr: str
+    ipv6_cidr: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReservationRequest:
+    """One task's claim. Safe to repeat: (task_id, zone) names it."""
+
+    task_id: str
+    account: str
+    zone: str
+    subnet: SubnetView
+    security_groups: tuple[str, ...]
+    assign_public_ip: bool
+    cpu_units: int
+    memory_mib: int
+    disk_gib: int
+    architecture: str = "X86_64"
+    owner: str = ""  # text for DescribeNetworkInterfaces: the task's attachment ARN
+    attachment_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reservation:
+    """Room on a host, an address and an interface, taken together. `eni` is None when the subnet is exhausted."""
+
+    capacity_id: str
+    task_id: str
+    zone: str
+    host_id: str
+    eni: Eni | None
+    eni_error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoCapacity:
+    """Why a zone refused, as AWS words it in `failures[].reason`."""
+
+    reason: str

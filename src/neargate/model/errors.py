@@ -1,0 +1,101 @@
+"""Errors that reach a caller. Each class is one AWS error code; the message is AWS's sentence.
+
+A domain function raises one of these with the text the user will read; the front end maps it to the caller's
+protocol. Anything else that escapes an operation is a bug and is reported as the service's internal error.
+"""
+
+from typing import ClassVar
+
+
+class AwsError(Exception):
+    """An answer other than success. `code` is the modelled shape name, `status` the HTTP status."""
+
+    code: ClassVar[str] = "ClientException"
+    status: ClassVar[int] = 400
+
+    def __init__(self, message: str, **fields: object) -> None:
+        super().__init__(message)
+        self.message = message
+        # Extra members of the modelled error shape (for example `resourceIds` of ResourceInUseException).
+        self.fields = fields
+
+
+class ClientError(AwsError):
+    code = "ClientException"
+
+
+class InvalidParameter(AwsError):
+    code = "InvalidParameterException"
+
+
+class ServerError(AwsError):
+    code = "ServerException"
+    status = 500
+
+
+class ClusterNotFound(AwsError):
+    code = "ClusterNotFoundException"
+
+    def __init__(self, message: str = "Cluster not found.") -> None:
+        super().__init__(message)
+
+
+class ClusterContainsTasks(AwsError):
+    code = "ClusterContainsTasksException"
+
+    def __init__(self, message: str = "The Cluster cannot be deleted while Tasks are active.") -> None:
+        super().__init__(message)
+
+
+class Conflict(AwsError):
+    """A clientToken was used again with other parameters."""
+
+    code = "ConflictException"
+
+
+class PlatformUnknown(AwsError):
+    code = "PlatformUnknownException"
+
+    def __init__(self, message: str = "The specified platform does not exist.") -> None:
+        super().__init__(message)
+
+
+class AccessDenied(AwsError):
+    code = "AccessDeniedException"
+
+
+class UnsupportedFeature(AwsError):
+    code = "UnsupportedFeatureException"
+
+
+class ResourceNotFound(AwsError):
+    code = "ResourceNotFoundException"
+
+
+class ResourceAlreadyExists(AwsError):
+    code = "ResourceAlreadyExistsException"
+
+
+class OperationAborted(AwsError):
+    code = "OperationAbortedException"
+
+
+class InvalidSequenceToken(AwsError):
+    code = "InvalidSequenceTokenException"
+
+
+class Throttling(AwsError):
+    code = "ThrottlingException"
+
+    def __init__(self, message: str = "Rate exceeded") -> None:
+        super().__init__(message)
+
+
+class ServiceUnavailable(AwsError):
+    """A queue is full or a shard is down: the caller should retry. SDKs retry 503 by themselves."""
+
+    code = "ServiceUnavailableException"
+    status = 503
+
+    def __init__(self, message: str = "The service is temporarily unavailable. Please try again.") -> None:
+        super().__init__(message)

@@ -1,0 +1,26 @@
+"""Names and identifiers as AWS forms them. Randomness is handed in (`world.random.getrandbits`): this module only shapes it."""
+
+import re
+from collections.abc import Callable
+
+Bits = Callable[[int], int]
+
+REGION_PATTERN = re.compile(r"^[a-z]{2}(-[a-z]+)+-\d$")
+ACCOUNT_PATTERN = re.compile(r"^\d{12}$")
+
+
+def task_id(bits: Bits) -> str:
+    """32 hex digits, as in a task's ARN."""
+    return f"{bits(128):032x}"
+
+
+def ec2_id(prefix: str, bits: Bits) -> str:
+    """`eni-0123456789abcdef0`: prefix and 17 hex digits, the first one 0 as EC2 gives them."""
+    return f"{prefix}-0{bits(64):016x}"
+
+
+def uuid4(bits: Bits) -> str:
+    """A version 4 UUID from the given stream (request ids, attachment ids, container ARNs)."""
+    value = (bits(128) & ~(0xF << 76) | 0x4 << 76) & ~(0x3 << 62) | 0x2 << 62
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

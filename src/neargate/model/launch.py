@@ -1,0 +1,178 @@
+"""What an agent is told of a task: everything resolved, nothing left to look up. Sent over the link."""
+
+from dataclasses import dataclass, field
+
+from .network import Eni
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PortMapping:
+    container_port: int
+    host_port: int
+    protocol: str = "tcp"
+    name: str | None = None
+    app_protocol: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MountPoint:
+    source_volume: str
+    container_path: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VolumesFrom:
+    source_container: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dependency:
+    container_name: str
+    condition: str  # START, COMPLETE, SUCCESS, HEALTHY
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ulimit:
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tmpfs:
+    container_path: str
+    size_mib: int
+    mount_options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HealthCheck:
+    """`command` begins with CMD, CMD-SHELL or NONE, as registered."""
+
+    command: tuple[str, ...]
+    interval_s: int = 30
+    timeout_s: int = 5
+    retries: int = 3
+    start_period_s: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AwsLogs:
+    """The awslogs driver's options, parsed."""
+
+    group: str
+    region: str
+    stream: str  # prefix/container/task-id
+    create_group: bool = False
+    blocking: bool = False
+    max_buffer_bytes: int = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerLaunch:
+    """One container of the task with the run's overrides applied. None means: as the image says."""
+
+    name: str
+    image: str
+    arn: str
+    essential: bool = True
+    command: tuple[str, ...] | None = None
+    entry_point: tuple[str, ...] | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+    cpu_units: int = 0
+    memory_mib: int | None = None
+    memory_reservation_mib: int | None = None
+    user: str | None = None
+    working_directory: str | None = None
+    readonly_root: bool = False
+    interactive: bool = False
+    pseudo_terminal: bool = False
+    init_process: bool = False
+    capabilities_add: tuple[str, ...] = ()
+    capabilities_drop: tuple[str, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
+    port_mappings: tuple[PortMapping, ...] = ()
+    mount_points: tuple[MountPoint, ...] = ()
+    volumes_from: tuple[VolumesFrom, ...] = ()
+    docker_labels: tuple[tuple[str, str], ...] = ()
+    depends_on: tuple[Dependency, ...] = ()
+    start_timeout_s: int | None = None
+    stop_timeout_s: int = 30
+    health_check: HealthCheck | None = None
+    logs: AwsLogs | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskLaunch:
+    """The order to run one task. `incarnation` names the cell's database: a stop must come from the same one."""
+
+    task_id: str
+    task_arn: str
+    incarnation: str
+    capacity_id: str
+    account: str
+    region: str
+    zone: str
+    zone_id: str
+    cluster: str
+    cluster_arn: str
+    family: str
+    revision: int
+    group: str
+    started_by: str | None = None
+    created_at: float = 0.0
+    cpu_units: int
+    memory_mib: int
+    ephemeral_gib: int = 20
+    share_pid_namespace: bool = False
+    execution_role_arn: str | None = None
+    task_role_arn: str | None = None
+    eni: Eni
+    volumes: tuple[str, ...] = ()
+    containers: tuple[ContainerLaunch, ...]
+    tags: tuple[tuple[str, str], ...] = ()
+    platform_version: str = "1.4.0"
+    launch_type: str = "FARGATE"
+    service_name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerReport:
+    """One container as the host knows it. Times are epoch seconds (UTC)."""
+
+    name: str
+    known_status: str = "PENDING"  # PENDING, RUNNING, STOPPED
+    runtime_id: str | None = None
+    image_digest: str | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    health_status: str = "UNKNOWN"  # UNKNOWN (no check), UNKNOWN (starting), HEALTHY, UNHEALTHY
+    created_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskReport:
+    """The full known state of a task on a host. `report_seq` only grows, also over agent restarts."""
+
+    task_id: str
+    incarnation: str
+    report_seq: int
+    known_status: str  # a LastStatus
+    eni_attached: bool = False
+    containers: tuple[ContainerReport, ...] = ()
+    pull_started_at: float | None = None
+    pull_stopped_at: float | None = None
+    connectivity_at: float | None = None
+    started_at: float | None = None
+    stopping_at: float | None = None
+    execution_stopped_at: float | None = None
+    stopped_at: float | None = None
+    stop_code: str | None = None
+    stopped_reason: str | None = None
+    # Stage name -> milliseconds: the breakdown that `neargate why` and the benchmark show.
+    stages_ms: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,58 @@
+"""Network objects as the data plane needs them: a task's interface, security group rules, a VPC's plan."""
+
+from dataclasses import dataclass
+
+ENI_MAC_GATEWAY = "0e:ee:ee:ee:ee:ee"
+TASK_METADATA_ADDRESS = "169.254.170.2"
+REGION_ENDPOINT_ADDRESS = "169.254.170.10"  # in every VPC router; only the region's API port is behind it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Eni:
+    """A task's elastic network interface, as reserved in its zone."""
+
+    eni_id: str
+    attachment_id: str
+    mac: str
+    vpc_id: str
+    subnet_id: str
+    subnet_cidr: str
+    private_ipv4: str
+    ipv6: str | None = None
+    public_ipv4: str | None = None
+    security_groups: tuple[str, ...] = ()
+    private_dns_name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SecurityGroupRule:
+    """One permission of one peer. `protocol` is tcp, udp, icmp, icmpv6, a number as text, or -1 for all.
+
+    `from_port`/`to_port` are ports (ICMP: type and code); None means all. Exactly one of the peers is set.
+    """
+
+    protocol: str
+    from_port: int | None = None
+    to_port: int | None = None
+    cidr_ipv4: str | None = None
+    cidr_ipv6: str | None = None
+    peer_group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SecurityGroup:
+    group_id: str
+    ingress: tuple[SecurityGroupRule, ...] = ()
+    egress: tuple[SecurityGroupRule, ...] = ()
+    # Addresses of members on other hosts; a host knows its own.
+    remote_members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VpcPlan:
+    """All that a host must know of a VPC it has tasks in. A host refuses a lower generation."""
+
+    vpc_id: str
+    generation: int
+    cidrs: tuple[str, ...]
+    groups: tuple[SecurityGroup, ...]

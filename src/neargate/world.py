@@ -1,0 +1,86 @@
+"""The only file that asks the operating system for time, randomness, threads and background tasks.
+
+Production code gets a `World` by constructor. `OsWorld` is the real one; `testing.sim_world` is the simulator's, under
+which the same code runs in virtual time from one seed.
+"""
+
+import asyncio
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class World(Protocol):
+    """All that production code sees of the outside apart from the store, the sandbox and the host's network."""
+
+    @property
+    def random(self) -> random.Random:
+        """The process's random stream (ids, jitter)."""
+
+    def now(self) -> float:
+        """Wall clock, epoch seconds."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; for durations and deadlines."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    def spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> "asyncio.Task[Any]":
+        """Run in the background. An exception that escapes ends the process: a loop that died silently is a bug."""
+
+    async def offload(self, lane: str, function: Callable[..., T], *args: Any) -> T:
+        """Run a blocking function on the lane's threads (one, unless the lane was given more)."""
+
+    def die(self, reason: str) -> None:
+        """End the process now, without clean-up: what is durable decides what happens next."""
+
+
+class OsWorld:
+    """The real world. `lanes` gives the threads of lanes that have more than one."""
+
+    def __init__(self, lanes: dict[str, int] | None = None) -> None:
+        self.random: random.Random = random.SystemRandom()
+        self._widths = dict(lanes or {})
+        self._executors: dict[str, ThreadPoolExecutor] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> "asyncio.Task[Any]":
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            sys.excepthook(type(error), error, error.__traceback__)
+            self.die(f"background task {task.get_name()} failed: {error!r}")
+
+    async def offload(self, lane: str, function: Callable[..., T], *args: Any) -> T:
+        executor = self._executors.get(lane)
+        if executor is None:
+            executor = ThreadPoolExecutor(self._widths.get(lane, 1), thread_name_prefix=lane)
+            self._executors[lane] = executor
+        return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
+
+    def die(self, reason: str) -> None:
+        os.write(2, f"neargate: fatal: {reason}\n".encode())
+        os._exit(70)
