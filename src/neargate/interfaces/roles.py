@@ -168,6 +168,10 @@ class LogSink(Protocol):
         """
 
 
+class LogStore(LogSink, Protocol):
+    """CloudWatch Logs' store. Wire names in and out; raises AwsError. Methods are added by the logs package."""
+
+
 class TaskReports(Protocol):
     """Where the gateway hands what agents say."""
 

@@ -1,0 +1,35 @@
+"""What operations may call: the roles behind the front end, handed over by the composition root."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
+from ..world import World
+from .call import Answer, Call, Params
+
+if TYPE_CHECKING:
+    from .regional.network import NetworkRegistry
+    from .regional.task_definitions import TaskDefinitionRegistry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Services:
+    """One region's roles. `cells` by cell name; `capacities` by zone name (zones may share one manager)."""
+
+    world: World
+    region: str
+    zones: tuple[tuple[str, str], ...]  # (us-east-1a, use1-az1), in order
+    cells: Mapping[str, ClusterManager]
+    capacities: Mapping[str, CapacityManager]
+    network: "NetworkRegistry"
+    task_definitions: "TaskDefinitionRegistry"
+    logs: LogStore
+
+    def cell_of(self, account: str, cluster: str) -> ClusterManager:
+        """The cell that owns a cluster. With one cell there is one answer; the map joins with the second cell."""
+        del account, cluster
+        return self.cells["cell-0"]
+
+
+Operation = Callable[[Call, Services, Params], Awaitable[Answer]]
