@@ -1,0 +1,206 @@
+"""From a stored definition and a run's overrides to what an agent is told (`TaskLaunch`).
+
+Owns the mapping of every accepted field; a field that is accepted and absent here would be silent, and a test counts
+them. Invariant: both inputs were validated (`rules`, `overrides`), so nothing is refused here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..model.arn import cluster_arn, container_arn
+from ..model.capacity import Reservation
+from ..model.launch import (
+    ContainerLaunch,
+    Dependency,
+    HealthCheck,
+    MountPoint,
+    PortMapping,
+    TaskLaunch,
+    Tmpfs,
+    Ulimit,
+    VolumesFrom,
+)
+from .awslogs import awslogs_of
+from .sizes import EPHEMERAL_DEFAULT_GIB, parse_cpu, parse_memory
+
+STOP_TIMEOUT_DEFAULT_S = 30
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskResources:
+    """What one task claims of its host."""
+
+    cpu_units: int
+    memory_mib: int
+    disk_gib: int
+
+
+def task_resources(definition: Document, overrides: Document) -> TaskResources:
+    """The claim of a definition with the run's task-level overrides applied."""
+    cpu = parse_cpu(str(overrides.get("cpu") or definition["cpu"]))
+    memory = parse_memory(str(overrides.get("memory") or definition["memory"]))
+    assert cpu is not None and memory is not None, "a definition that was not validated reached a launch"
+    storage = overrides.get("ephemeralStorage") or definition.get("ephemeralStorage") or {}
+    return TaskResources(
+        cpu_units=cpu, memory_mib=memory, disk_gib=int(storage.get("sizeInGiB", EPHEMERAL_DEFAULT_GIB))
+    )
+
+
+def task_launch(
+    *,
+    definition: Document,
+    overrides: Document,
+    task_id: str,
+    task_arn: str,
+    incarnation: str,
+    reservation: Reservation,
+    account: str,
+    region: str,
+    zone: str,
+    zone_id: str,
+    cluster: str,
+    group: str,
+    started_by: str | None,
+    tags: Sequence[tuple[str, str]],
+    created_at: float,
+    container_uuids: Sequence[str],
+) -> TaskLaunch:
+    """The order for one task. `cluster` is a name; `container_uuids` are in the order of `containerDefinitions`.
+
+    The reservation must have an interface: a task whose subnet is exhausted is stopped, never launched.
+    """
+    assert reservation.eni is not None, "a task without an interface cannot be launched"
+    resources = task_resources(definition, overrides)
+    by_name = {item["name"]: item for item in overrides.get("containerOverrides", ()) if "name" in item}
+    containers = tuple(
+        _container(
+            container,
+            by_name.get(container["name"], {}),
+            arn=container_arn(region, account, cluster, task_id, uuid),
+            task_id=task_id,
+        )
+        for container, uuid in zip(definition["containerDefinitions"], container_uuids, strict=True)
+    )
+    return TaskLaunch(
+        task_id=task_id,
+        task_arn=task_arn,
+        incarnation=incarnation,
+        capacity_id=reservation.capacity_id,
+        account=account,
+        region=region,
+        zone=zone,
+        zone_id=zone_id,
+        cluster=cluster,
+        cluster_arn=cluster_arn(region, account, cluster),
+        family=definition["family"],
+        revision=definition["revision"],
+        group=group,
+        started_by=started_by,
+        created_at=created_at,
+        cpu_units=resources.cpu_units,
+        memory_mib=resources.memory_mib,
+        ephemeral_gib=resources.disk_gib,
+        share_pid_namespace=definition.get("pidMode") == "task",
+        execution_role_arn=overrides.get("executionRoleArn") or definition.get("executionRoleArn"),
+        task_role_arn=overrides.get("taskRoleArn") or definition.get("taskRoleArn"),
+        eni=reservation.eni,
+        volumes=tuple(volume["name"] for volume in definition.get("volumes", ())),
+        containers=containers,
+        tags=tuple(tags),
+    )
+
+
+def merged_environment(registered: Sequence[Document], overriding: Sequence[Document]) -> tuple[tuple[str, str], ...]:
+    """The definition's variables with the run's on top: a known name keeps its place, a new one goes to the end."""
+    values = {item["name"]: item.get("value", "") for item in registered}
+    values.update({item["name"]: item.get("value", "") for item in overriding})
+    return tuple(values.items())
+
+
+def _container(container: Document, override: Document, *, arn: str, task_id: str) -> ContainerLaunch:
+    linux = container.get("linuxParameters") or {}
+    capabilities = linux.get("capabilities") or {}
+    return ContainerLaunch(
+        name=container["name"],
+        image=container["image"],
+        arn=arn,
+        essential=container.get("essential", True),
+        command=_words(override.get("command") or container.get("command")),
+        entry_point=_words(container.get("entryPoint")),
+        environment=merged_environment(container.get("environment", ()), override.get("environment", ())),
+        cpu_units=override.get("cpu", container.get("cpu", 0)),
+        memory_mib=override.get("memory", container.get("memory")),
+        memory_reservation_mib=override.get("memoryReservation", container.get("memoryReservation")),
+        user=container.get("user"),
+        working_directory=container.get("workingDirectory"),
+        readonly_root=container.get("readonlyRootFilesystem", False),
+        interactive=container.get("interactive", False),
+        pseudo_terminal=container.get("pseudoTerminal", False),
+        init_process=linux.get("initProcessEnabled", False),
+        capabilities_add=tuple(capabilities.get("add", ())),
+        capabilities_drop=tuple(capabilities.get("drop", ())),
+        ulimits=tuple(
+            Ulimit(name=item["name"], soft=item["softLimit"], hard=item["hardLimit"])
+            for item in container.get("ulimits", ())
+        ),
+        tmpfs=tuple(
+            Tmpfs(
+                container_path=item["containerPath"],
+                size_mib=item["size"],
+                mount_options=tuple(item.get("mountOptions", ())),
+            )
+            for item in linux.get("tmpfs", ())
+        ),
+        port_mappings=tuple(_port(item) for item in container.get("portMappings", ())),
+        mount_points=tuple(
+            MountPoint(
+                source_volume=item["sourceVolume"],
+                container_path=item["containerPath"],
+                read_only=item.get("readOnly", False),
+            )
+            for item in container.get("mountPoints", ())
+        ),
+        volumes_from=tuple(
+            VolumesFrom(source_container=item["sourceContainer"], read_only=item.get("readOnly", False))
+            for item in container.get("volumesFrom", ())
+        ),
+        docker_labels=tuple((container.get("dockerLabels") or {}).items()),
+        depends_on=tuple(
+            Dependency(container_name=item["containerName"], condition=item["condition"])
+            for item in container.get("dependsOn", ())
+        ),
+        start_timeout_s=container.get("startTimeout"),
+        stop_timeout_s=container.get("stopTimeout", STOP_TIMEOUT_DEFAULT_S),
+        health_check=_health_check(container.get("healthCheck")),
+        logs=awslogs_of(container, task_id),
+    )
+
+
+def _words(value: Sequence[str] | None) -> tuple[str, ...] | None:
+    """An empty list means the same as none: as the image says."""
+    return tuple(value) if value else None
+
+
+def _port(item: Document) -> PortMapping:
+    return PortMapping(
+        container_port=item["containerPort"],
+        host_port=item.get("hostPort", item["containerPort"]),
+        protocol=item.get("protocol", "tcp"),
+        name=item.get("name"),
+        app_protocol=item.get("appProtocol"),
+    )
+
+
+def _health_check(check: Document | None) -> HealthCheck | None:
+    if check is None:
+        return None
+    return HealthCheck(
+        command=tuple(check["command"]),
+        interval_s=check.get("interval", 30),
+        timeout_s=check.get("timeout", 5),
+        retries=check.get("retries", 3),
+        start_period_s=check.get("startPeriod", 0),
+    )
