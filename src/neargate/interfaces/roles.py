@@ -120,7 +120,13 @@ class CapacityManager(Protocol):
         """EC2-shaped NetworkInterface members (wire names) of the account in this zone."""
 
     async def unclaimed(self, older_than: float) -> list[tuple[str, str]]:
-        """(task id, zone) of reservations made before then, for the sweeper."""
+        """(task id, zone) of reservations made before then, for the sweeper: those it has not called settled."""
+
+    async def settled(self, claims: Sequence[tuple[str, str]]) -> None:
+        """The cell has a live task for each: `unclaimed` need not name them again while this process lives."""
+
+    async def subnet_usage(self, subnet_ids: Sequence[str]) -> dict[str, int]:
+        """Addresses taken in each subnet."""
 
 
 class VpcPlans(Protocol):
