@@ -30,6 +30,10 @@ class Knobs:
     link_message_max_bytes: int = 4 * 1024 * 1024
     report_resend_s: float = 5.0
     order_resend_s: float = 5.0
+    hello_reports_max: int = 256  # reports in one Hello, and repeated in one tick
+    orders_in_flight_max: int = 256  # run orders sent to one host and not yet reported
+    reports_batch_max: int = 64
+    reports_queue_max: int = 8192
     # agent
     starts_at_once: int = 4
     stop_timeout_default_s: float = 30.0

@@ -1,0 +1,167 @@
+"""The server's side of one agent connection as a state machine without I/O.
+
+Owns: which orders this host has not answered yet, which VPC plans it has been given, how long it has been silent. Must
+not know: sockets, the database, what a task is. Invariant: an order is repeated until the host reports the task; a plan
+of a VPC is sent before the first order that needs it.
+
+Silence is counted in the gateway's own checks, not in clock time: a gateway that was paused or starved counts one check
+when it resumes, so its own trouble never looks like the hosts'.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..model.capacity import HostFacts
+from ..model.knobs import Knobs
+from ..model.launch import TaskReport
+from ..model.lifecycle import LastStatus, is_later
+from ..model.network import VpcPlan
+from .messages import (
+    PROTOCOL,
+    Hello,
+    HostUpdate,
+    Ping,
+    Pong,
+    Report,
+    ReportAck,
+    StopOrder,
+    ToServer,
+    VpcPush,
+    Welcome,
+    encode,
+)
+from .session import Disconnect, Send
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Greeted:
+    """The agent said who it is and what it has. Register the host, then call `welcome`."""
+
+    host: HostFacts
+    reports: Sequence[TaskReport]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reported:
+    """Apply the report; when it is durable send `acknowledgement`."""
+
+    report: TaskReport
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostChanged:
+    host: HostFacts
+
+
+ServerAction = Send | Disconnect | Greeted | Reported | HostChanged
+
+
+@dataclass(slots=True)
+class _Order:
+    data: bytes
+    resend_at: float
+
+
+class ServerSession:
+    """One connection of one agent."""
+
+    def __init__(self, session_id: str, knobs: Knobs) -> None:
+        self.session_id = session_id
+        self.host_id: str | None = None
+        self._knobs = knobs
+        self._runs: dict[str, _Order] = {}
+        self._stops: dict[str, _Order] = {}
+        self._plans: dict[str, int] = {}  # VPC id -> generation sent in this session
+        self._heard = True
+        self._silent_checks = 0
+
+    @property
+    def room(self) -> int:
+        """How many more run orders may be in flight."""
+        return self._knobs.orders_in_flight_max - len(self._runs)
+
+    @property
+    def vpcs(self) -> tuple[str, ...]:
+        """VPCs whose changes this host must hear of."""
+        return tuple(self._plans)
+
+    def received(self, message: ToServer) -> list[ServerAction]:
+        """What to do about one message. A message that does not fit the phase ends the connection."""
+        self._heard = True
+        if isinstance(message, Hello):
+            return self._hello(message)
+        if self.host_id is None:
+            return [Disconnect(reason=f"{type(message).__name__} before the hello")]
+        match message:
+            case Ping():
+                return [Send(data=encode(Pong(n=message.n)))]
+            case Report():
+                self._answered(message.report)
+                return [Reported(report=message.report)]
+            case HostUpdate() if message.host.host_id == self.host_id:
+                return [HostChanged(host=message.host)]
+            case _:
+                return [Disconnect(reason=f"{type(message).__name__} does not belong here")]
+
+    def welcome(self) -> Send:
+        return Send(
+            data=encode(
+                Welcome(protocol=PROTOCOL, session=self.session_id, ping_period_s=self._knobs.link_ping_period_s)
+            )
+        )
+
+    def push_plan(self, plan: VpcPlan) -> list[Send]:
+        """Nothing when this session has that generation already."""
+        if self._plans.get(plan.vpc_id, -1) >= plan.generation:
+            return []
+        self._plans[plan.vpc_id] = plan.generation
+        return [Send(data=encode(VpcPush(plan=plan)))]
+
+    def run(self, task_id: str, order: bytes, now: float) -> list[Send]:
+        """`order` is an encoded RunOrder. Nothing while it is in flight: the timer repeats it."""
+        if task_id in self._runs or task_id in self._stops:
+            return []
+        self._runs[task_id] = _Order(data=order, resend_at=now + self._knobs.order_resend_s)
+        return [Send(data=order)]
+
+    def stop(self, order: StopOrder, now: float) -> list[Send]:
+        """A stop overtakes the run order of the same task for good."""
+        if order.task_id in self._stops:
+            return []
+        self._runs.pop(order.task_id, None)
+        data = encode(order)
+        self._stops[order.task_id] = _Order(data=data, resend_at=now + self._knobs.order_resend_s)
+        return [Send(data=data)]
+
+    def acknowledgement(self, task_id: str, report_seq: int) -> Send:
+        return Send(data=encode(ReportAck(task_id=task_id, report_seq=report_seq)))
+
+    def check(self, now: float) -> list[Send | Disconnect]:
+        """One of the gateway's checks, every ping period: orders to repeat, and whether the agent was heard since."""
+        self._silent_checks = 0 if self._heard else self._silent_checks + 1
+        self._heard = False
+        if self._silent_checks * self._knobs.link_ping_period_s >= self._knobs.link_silence_s:
+            return [Disconnect(reason=f"the agent was silent for {self._silent_checks} checks")]
+        repeated: list[Send | Disconnect] = []
+        for orders in (self._runs, self._stops):
+            for order in orders.values():
+                if order.resend_at <= now:
+                    order.resend_at = now + self._knobs.order_resend_s
+                    repeated.append(Send(data=order.data))
+        return repeated
+
+    def _hello(self, hello: Hello) -> list[ServerAction]:
+        if self.host_id is not None:
+            return [Disconnect(reason="a second hello")]
+        if hello.protocol != PROTOCOL:
+            return [Disconnect(reason=f"the agent speaks link protocol {hello.protocol}, this server {PROTOCOL}")]
+        self.host_id = hello.host.host_id
+        return [Greeted(host=hello.host, reports=hello.reports)]
+
+    def _answered(self, report: TaskReport) -> None:
+        """Any report answers the run order; only one that is past RUNNING answers the stop order."""
+        self._runs.pop(report.task_id, None)
+        if report.known_status in LastStatus.__members__ and is_later(
+            LastStatus(report.known_status), LastStatus.RUNNING
+        ):
+            self._stops.pop(report.task_id, None)

@@ -1,0 +1,216 @@
+"""The agent's side of the link as a state machine without I/O, and the actions both sides give to their drivers.
+
+Owns: which reports are not acknowledged yet, when to ping, when the server counts as silent. Must not know: sockets,
+tasks' inner state, the wall clock (`now` is monotonic seconds, handed in). Invariant: a report stays here, over any
+number of connections, until the server said that this sequence or a higher one is durable; repeating is harmless.
+
+Driver: one `AgentSession` per agent process. On a new connection call `connected`, for each frame `received` with the
+decoded message, about once a second `tick`, on a lost connection `disconnected`; do the returned actions in order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from ..model.capacity import HostFacts
+from ..model.knobs import Knobs
+from ..model.launch import TaskLaunch, TaskReport
+from ..model.network import VpcPlan
+from .messages import (
+    PROTOCOL,
+    Hello,
+    HostUpdate,
+    Ping,
+    Pong,
+    Report,
+    ReportAck,
+    RunOrder,
+    StopOrder,
+    ToAgent,
+    VpcPush,
+    Welcome,
+    encode,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Send:
+    """Write this as one binary frame."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disconnect:
+    """Close the connection (and, on the agent, connect again after the back-off)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Established:
+    """The server took this agent in; from now on reports are sent at once."""
+
+    session: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApplyVpc:
+    """Must be in force before the `RunTask` actions that follow it."""
+
+    plan: VpcPlan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunTask:
+    """Repeated until the task is reported. A task that is known, or has a stop tombstone, is reported and not begun."""
+
+    launch: TaskLaunch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StopTask:
+    """Repeated until the task is reported as stopping. For a task never seen: keep a tombstone and report STOPPED."""
+
+    order: StopOrder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Acknowledged:
+    """The server holds this task's report up to `report_seq` durably: a STOPPED task may be forgotten."""
+
+    task_id: str
+    report_seq: int
+
+
+AgentAction = Send | Disconnect | Established | ApplyVpc | RunTask | StopTask | Acknowledged
+
+
+class _Phase(Enum):
+    CLOSED = "closed"
+    GREETING = "greeting"
+    OPEN = "open"
+
+
+@dataclass(slots=True)
+class _Unacknowledged:
+    report: TaskReport
+    resend_at: float
+
+
+class AgentSession:
+    """The agent's memory of what the server still has to hear."""
+
+    def __init__(self, knobs: Knobs) -> None:
+        self._knobs = knobs
+        self._phase = _Phase.CLOSED
+        self._unacknowledged: dict[str, _Unacknowledged] = {}
+        self._ping_period_s = knobs.link_ping_period_s
+        self._heard_at = 0.0
+        self._ping_at = 0.0
+        self._pings = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self._phase is _Phase.OPEN
+
+    @property
+    def unacknowledged(self) -> int:
+        """Tasks whose last report the server has not confirmed."""
+        return len(self._unacknowledged)
+
+    def connected(self, host: HostFacts, reports: Sequence[TaskReport], now: float) -> list[AgentAction]:
+        """A fresh connection. `reports`: the full state of every task this host knows, acknowledged before or not."""
+        self._phase = _Phase.GREETING
+        self._heard_at = now
+        for report in reports:
+            self._keep(report, now)
+        # A Hello is one frame and frames are bounded; what does not fit follows the Welcome as ordinary reports.
+        first = tuple(entry.report for entry in self._unacknowledged.values())[: self._knobs.hello_reports_max]
+        for entry in self._unacknowledged.values():
+            entry.resend_at = now
+        for report in first:
+            self._unacknowledged[report.task_id].resend_at = now + self._knobs.report_resend_s
+        return [Send(data=encode(Hello(protocol=PROTOCOL, host=host, reports=first)))]
+
+    def disconnected(self) -> None:
+        self._phase = _Phase.CLOSED
+
+    def received(self, message: ToAgent, now: float) -> list[AgentAction]:
+        """What to do about one message from the server. Anything before the Welcome ends the connection."""
+        self._heard_at = now
+        if isinstance(message, Welcome):
+            return self._welcomed(message, now)
+        if self._phase is not _Phase.OPEN:
+            return [Disconnect(reason=f"{type(message).__name__} before the welcome")]
+        match message:
+            case RunOrder():
+                return [RunTask(launch=message.launch)]
+            case StopOrder():
+                return [StopTask(order=message)]
+            case VpcPush():
+                return [ApplyVpc(plan=message.plan)]
+            case ReportAck():
+                return self._acknowledged(message)
+            case Pong():
+                return []
+            case _:
+                return [Disconnect(reason=f"{type(message).__name__} does not belong on this channel")]
+
+    def report(self, report: TaskReport, now: float) -> list[AgentAction]:
+        """A task changed. Persist the report's sequence before calling this."""
+        if not self._keep(report, now) or self._phase is not _Phase.OPEN:
+            return []
+        self._unacknowledged[report.task_id].resend_at = now + self._knobs.report_resend_s
+        return [Send(data=encode(Report(report=report)))]
+
+    def host_changed(self, host: HostFacts) -> list[AgentAction]:
+        """The host's facts changed (disk floor reached, for example). Between connections the next Hello carries them."""
+        return [Send(data=encode(HostUpdate(host=host)))] if self.is_open else []
+
+    def tick(self, now: float) -> list[AgentAction]:
+        """Timers: silence, ping, reports to repeat. To be called about once a second while connected."""
+        if self._phase is _Phase.CLOSED:
+            return []
+        if now - self._heard_at > self._knobs.link_silence_s:
+            return [Disconnect(reason=f"the server was silent for {self._knobs.link_silence_s:g} s")]
+        if self._phase is _Phase.GREETING:
+            return []
+        actions = self._due_reports(now)
+        if now >= self._ping_at:
+            self._pings += 1
+            self._ping_at = now + self._ping_period_s
+            actions.append(Send(data=encode(Ping(n=self._pings))))
+        return actions
+
+    def _welcomed(self, welcome: Welcome, now: float) -> list[AgentAction]:
+        if self._phase is not _Phase.GREETING:
+            return [Disconnect(reason="a welcome without a hello")]
+        if welcome.protocol != PROTOCOL:
+            return [Disconnect(reason=f"the server speaks link protocol {welcome.protocol}, this agent {PROTOCOL}")]
+        self._phase = _Phase.OPEN
+        self._ping_period_s = min(max(welcome.ping_period_s, 0.05), self._knobs.link_silence_s / 2)
+        self._ping_at = now + self._ping_period_s
+        return [Established(session=welcome.session), *self._due_reports(now)]
+
+    def _acknowledged(self, ack: ReportAck) -> list[AgentAction]:
+        entry = self._unacknowledged.get(ack.task_id)
+        if entry is not None and entry.report.report_seq <= ack.report_seq:
+            del self._unacknowledged[ack.task_id]
+        return [Acknowledged(task_id=ack.task_id, report_seq=ack.report_seq)]
+
+    def _keep(self, report: TaskReport, now: float) -> bool:
+        """Only the newest report of a task counts: each carries the full state."""
+        entry = self._unacknowledged.get(report.task_id)
+        if entry is not None and entry.report.report_seq > report.report_seq:
+            return False
+        self._unacknowledged[report.task_id] = _Unacknowledged(report=report, resend_at=now)
+        return True
+
+    def _due_reports(self, now: float) -> list[AgentAction]:
+        due = [entry for entry in self._unacknowledged.values() if entry.resend_at <= now]
+        actions: list[AgentAction] = []
+        for entry in due[: self._knobs.hello_reports_max]:
+            entry.resend_at = now + self._knobs.report_resend_s
+            actions.append(Send(data=encode(Report(report=entry.report))))
+        return actions
