@@ -130,6 +130,13 @@ class Sandbox(Protocol):
     async def pull_image(self, request: PullRequest, progress: Callable[[int, int], None]) -> Image:
         """Resolve, authorise, fetch and unpack. `progress(done_bytes, total_bytes)`. Raises SandboxError."""
 
+    async def seed_volume(self, image: Image, container_path: str, target_dir: str) -> bool:
+        """Copy what the image holds at `container_path` into the existing directory `target_dir` (owners and modes kept).
+
+        False when the image has no such directory. The path is resolved inside the image, never outside it.
+        Repeating it over a part-filled target completes it. Raises SandboxError (`CannotCreateVolumeError: ...`).
+        """
+
     async def create_container(self, config: ContainerConfig) -> None:
         """Make it ready to start: rootfs on the task's disk, spec, runtime's create. Raises SandboxError."""
 

@@ -8,6 +8,11 @@ class Knobs:
     # store
     write_queue_max: int = 4096
     write_batch_max: int = 256
+    read_queue_max: int = 4096
+    read_batch_max: int = 64
+    store_free_min_bytes: int = 32 * 1024 * 1024  # below it writes are refused, so that COMMIT never meets a full disk
+    store_checkpoint_pages: int = 1000
+    store_lock_wait_s: float = 5.0
     # control plane
     request_body_max_bytes: int = 4 * 1024 * 1024
     clock_skew_max_s: float = 300.0
@@ -46,6 +51,23 @@ class Knobs:
     log_chunk_max_bytes: int = 1024 * 1024
     metadata_rate_per_s: float = 40.0
     metadata_burst: float = 60.0
+    engine_retry_s: float = 0.5  # between attempts while the engine or the host does not answer
+    relist_period_s: float = 5.0  # exits are events; a list now and then finds what an event stream lost
+    host_check_period_s: float = 5.0
+    tombstone_keep_s: float = 3600.0  # after the acknowledgement: a delayed order must still meet it
+    tombstones_max: int = 20_000
+    mailbox_max: int = 256
+    exec_output_max_bytes: int = 4096
+    log_line_max_bytes: int = 256 * 1024 - 26  # one CloudWatch event with its overhead
+    log_in_flight_max_bytes: int = 8 * 1024 * 1024
+    log_punch_bytes: int = 1024 * 1024  # shipped bytes are given back in steps of this size
+    log_drain_s: float = 5.0  # a stopping task waits this long for its last lines; the rest follows in the background
+    log_resend_s: float = 30.0
+    metadata_connections_max: int = 256
+    metadata_request_max_bytes: int = 8192
+    metadata_request_timeout_s: float = 5.0
+    proxy_connections_per_task: int = 64
+    proxy_idle_s: float = 900.0
     disk_low_fraction: float = 0.10
     disk_floor_fraction: float = 0.03
 

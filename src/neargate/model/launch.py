@@ -153,6 +153,7 @@ class ContainerReport:
     created_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    log_bytes_dropped: int = 0  # by the non-blocking log mode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
