@@ -1,0 +1,21 @@
+# The few verbs of this project. Each is a script of a page in scripts/.
+.PHONY: run stop test check fix bench models protos soak
+
+run:     ## start a region in the background and show the sample task
+	@scripts/run
+stop:    ## stop all tasks and processes; nothing stays on the machine but the databases
+	@.venv/bin/neargate down
+test:    ## all tests (root)
+	@scripts/test
+check:   ## lint, types, layers, style and unit tests (no root)
+	@scripts/check
+fix:     ## format and mend what a machine can
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet .
+bench:   ## the benchmarks: a table, and bench/results.json
+	@scripts/setup bench && .venv/bin/python -m bench
+models:  ## rebuild the trimmed service models from the pinned botocore and show the difference
+	@.venv/bin/python scripts/build-models --write && git diff --stat -- src/neargate/wire
+protos:  ## rebuild the containerd messages from the .proto file
+	@scripts/build-protos
+soak:    ## endless seeds and all pairs of real kills; Ctrl-C ends it
+	@scripts/setup test && .venv/bin/python -m tests.soak

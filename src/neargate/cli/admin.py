@@ -1,0 +1,63 @@
+"""The operator's own channel to a running server: a UNIX socket that only root and the server's user can open.
+
+One request and one answer per connection, JSON lines. It carries what AWS has no operation for: hosts, explanations,
+and stopping every task of the region.
+"""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from .paths import RegionPaths
+from .problems import Problem
+
+MAX_LINE = 4 * 1024 * 1024
+Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+async def serve(path: Path, handlers: dict[str, Handler]) -> asyncio.AbstractServer:
+    """Listen with mode 0600. An unknown request and a failing handler answer {"error": text}."""
+
+    async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = json.loads(await reader.readline())
+            handler = handlers.get(request.get("request", ""))
+            answer = await handler(request) if handler else {"error": "unknown request"}
+        except Exception as error:  # whatever happens, the operator gets a sentence instead of a closed socket
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        writer.write(json.dumps(answer).encode() + b"\n")
+        try:
+            await writer.drain()
+        except ConnectionError:
+            pass  # the asker went away; there is nobody to tell
+        writer.close()
+
+    path.unlink(missing_ok=True)
+    server = await asyncio.start_unix_server(connection, str(path), limit=MAX_LINE)
+    os.chmod(path, 0o600)
+    return server
+
+
+def ask(paths: RegionPaths, request: str, timeout_s: float = 30.0, **arguments: object) -> dict[str, Any]:
+    """Ask the running server. Problem when it does not run or refuses."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(str(paths.admin_socket))
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise Problem(f"no region runs under {paths.data}; start it with: neargate up") from None
+        except PermissionError:
+            raise Problem("this user may not ask the region; run as root") from None
+        connection.sendall(json.dumps({"request": request, **arguments}).encode() + b"\n")
+        with connection.makefile("rb") as lines:
+            line = lines.readline(MAX_LINE)
+    if not line:
+        raise Problem("the server ended while it was asked; try again")
+    answer: dict[str, Any] = json.loads(line)
+    if "error" in answer:
+        raise Problem(str(answer["error"]))
+    return answer

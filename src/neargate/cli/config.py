@@ -1,0 +1,102 @@
+"""What a region was started with. Written at each `up`; every other command reads it."""
+
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from ..model.ids import ACCOUNT_PATTERN, REGION_PATTERN
+from .paths import RegionPaths
+from .problems import Problem
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegionConfig:
+    """The options of `neargate up`. The account, the region's name and its zones are fixed by the first start."""
+
+    region: str = "us-east-1"
+    account: str = "123456789012"
+    zones: tuple[str, ...] = ("a", "b", "c")
+    port: int = 4566
+    auth: str = "enforce"
+    containerd: str = "own"
+    sandbox: str = "container"
+    hosts: int = 1
+    host_cpu: int = 4096
+    host_memory: int = 16384
+    public_pool: str = ""  # chosen at first start
+
+    @property
+    def zone_names(self) -> tuple[tuple[str, str], ...]:
+        """(name, id) of each zone: (us-east-1a, use1-az1)."""
+        area, *direction, number = self.region.split("-")
+        short = area + "".join(word[0] for word in direction) + number
+        return tuple((self.region + letter, f"{short}-az{n}") for n, letter in enumerate(self.zones, start=1))
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def registry_port(self) -> int:
+        """The region's own image registry listens beside the API, on loopback."""
+        return self.port + 1
+
+
+FIXED = ("region", "account", "zones", "public_pool")
+
+
+def check(config: RegionConfig) -> None:
+    """Refuse what cannot work, each with what to write instead."""
+    if not REGION_PATTERN.match(config.region):
+        raise Problem(f"--region {config.region!r} is not a region's name; write one like us-east-1")
+    if not ACCOUNT_PATTERN.match(config.account):
+        raise Problem(f"--account {config.account!r} is not an account id; write 12 digits")
+    if not config.zones or any(len(z) != 1 or not z.isalpha() or not z.islower() for z in config.zones):
+        raise Problem("--zones takes letters with commas between them, for example a,b,c")
+    if len(set(config.zones)) != len(config.zones):
+        raise Problem("--zones names a zone twice")
+    for name, value, allowed in (
+        ("auth", config.auth, ("enforce", "open")),
+        ("containerd", config.containerd, ("own", "system")),
+        ("sandbox", config.sandbox, ("container", "simulated")),
+    ):
+        if value not in allowed:
+            raise Problem(f"--{name} {value!r}: choose {' or '.join(allowed)}")
+    if not 0 < config.port < 65535:
+        raise Problem(f"--port {config.port} is not a port; choose one below 65535")
+    if config.hosts < 1 or config.host_cpu < 256 or config.host_memory < 512:
+        raise Problem("--hosts, --host-cpu (units) and --host-memory (MiB) must be at least 1, 256 and 512")
+
+
+def load(paths: RegionPaths) -> RegionConfig:
+    """The stored options. A region that was never started is a Problem."""
+    try:
+        raw = paths.config.read_bytes()
+    except FileNotFoundError:
+        raise Problem(f"no region under {paths.data}; start one with: neargate up") from None
+    except PermissionError:
+        raise Problem(f"{paths.config} cannot be read by this user; run as root") from None
+    return msgspec.json.decode(raw, type=RegionConfig)
+
+
+def settle(paths: RegionPaths, wanted: RegionConfig) -> RegionConfig:
+    """Keep what the first start fixed; refuse to change it silently."""
+    if not paths.config.exists():
+        return wanted
+    stored = load(paths)
+    changed = [
+        name for name in FIXED if getattr(wanted, name) not in (getattr(stored, name), getattr(RegionConfig(), name))
+    ]
+    if changed:
+        raise Problem(
+            f"the region under {paths.data} was made with another {', '.join(changed)}; "
+            "take another --data for a second region"
+        )
+    return replace(wanted, **{name: getattr(stored, name) for name in FIXED})
+
+
+def save(paths: RegionPaths, config: RegionConfig) -> None:
+    """Replace the file whole; a reader sees the old one or the new one."""
+    fresh = paths.config.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
+    fresh.replace(paths.config)

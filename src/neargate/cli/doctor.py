@@ -1,0 +1,151 @@
+"""`neargate doctor`: what this machine has and lacks, one line each, with the command that helps."""
+
+import os
+import platform
+import resource
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import config as configs
+from .paths import RegionPaths
+from .prepare import PROGRAMS, holder
+from .problems import Problem
+from .processes import find
+from .up import healthy
+
+NOFILE_WANTED = 65535
+DISK_LOW = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`level`: ok, note (works, but) or missing (tasks will not run)."""
+
+    level: str
+    text: str
+
+
+def report(paths: RegionPaths) -> tuple[list[str], bool]:
+    """The lines, and whether nothing is missing."""
+    findings = [
+        _python(),
+        _root(),
+        *_programs(),
+        _kernel(),
+        _cgroups(),
+        _devices(),
+        _limits(),
+        _kvm(),
+        _firewall(),
+        _disk(paths),
+        *_region(paths),
+    ]
+    marks = {"ok": "ok      ", "note": "note    ", "missing": "MISSING "}
+    return [marks[f.level] + f.text for f in findings], all(f.level != "missing" for f in findings)
+
+
+def _python() -> Finding:
+    return Finding("ok", f"Python {platform.python_version()} ({sys.executable})")
+
+
+def _root() -> Finding:
+    if os.geteuid() == 0:
+        return Finding("ok", "running as root")
+    return Finding("note", "not root: containers need root; --sandbox simulated works without")
+
+
+def _programs() -> list[Finding]:
+    found = []
+    for program, package in PROGRAMS.items():
+        path = shutil.which(program)
+        found.append(
+            Finding("ok", f"{program}: {path}")
+            if path
+            else Finding("missing", f"{program}: not found; apt-get install {package}")
+        )
+    crun = shutil.which("crun")
+    found.append(
+        Finding("ok", f"crun: {crun} (used where it works with this machine's cgroups, else runc)")
+        if crun
+        else Finding("note", "crun: not found, runc is used; starts are faster with: apt-get install crun")
+    )
+    return found
+
+
+def _kernel() -> Finding:
+    release = platform.release()
+    lacking = [name for name in ("net", "pid", "mnt", "uts", "ipc") if not Path(f"/proc/self/ns/{name}").exists()]
+    if lacking:
+        return Finding("missing", f"kernel {release} lacks namespaces: {', '.join(lacking)}")
+    return Finding("ok", f"kernel {release} with namespaces")
+
+
+def _cgroups() -> Finding:
+    if Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        have = Path("/sys/fs/cgroup/cgroup.controllers").read_text().split()
+        version = "v2"
+    else:
+        have = [name for name in ("memory", "cpu", "pids") if Path(f"/sys/fs/cgroup/{name}").is_dir()]
+        version = "v1"
+    lacking = {"memory", "cpu", "pids"} - set(have)
+    if lacking:
+        return Finding("missing", f"cgroup {version} lacks {', '.join(sorted(lacking))}; enable it on the kernel line")
+    return Finding("ok", f"cgroup {version} with memory, cpu, pids")
+
+
+def _devices() -> Finding:
+    if not Path("/dev/loop-control").exists():
+        return Finding("missing", "loop devices: /dev/loop-control not found; modprobe loop")
+    return Finding("ok", "loop devices")
+
+
+def _limits() -> Finding:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < NOFILE_WANTED:
+        return Finding("note", f"open files are limited to {hard}: tasks get that instead of Fargate's {NOFILE_WANTED}")
+    return Finding("ok", f"open files: tasks get Fargate's {NOFILE_WANTED}")
+
+
+def _kvm() -> Finding:
+    if Path("/dev/kvm").exists():
+        return Finding("ok", "KVM (not used yet: tasks run as containers)")
+    return Finding("note", "no /dev/kvm: tasks run as containers only")
+
+
+def _firewall() -> Finding:
+    rules = Path("/proc/net/ip_tables_names")
+    active = rules.exists() and "filter" in rules.read_text().split()
+    if active and (Path("/etc/ufw").exists() or shutil.which("dockerd")):
+        return Finding("note", "a firewall of Docker or ufw is active; if a public address does not answer, look there")
+    return Finding("ok", "no firewall of Docker or ufw in the way")
+
+
+def _disk(paths: RegionPaths) -> Finding:
+    place = next(path for path in (paths.data, *paths.data.parents) if path.exists())
+    usage = shutil.disk_usage(place)
+    text = f"disk of {paths.data}: {usage.free >> 30} GiB free of {usage.total >> 30}"
+    if usage.free < DISK_LOW * usage.total:
+        return Finding("note", f"{text}; below {DISK_LOW:.0%} this machine takes no tasks")
+    return Finding("ok", text)
+
+
+def _region(paths: RegionPaths) -> list[Finding]:
+    try:
+        config = configs.load(paths)
+    except Problem as problem:
+        return [Finding("note", str(problem))]
+    found = []
+    for name in ("server", "agent"):
+        running = find(paths.pid_file(name))
+        found.append(
+            Finding("ok", f"{name} runs (pid {running.pid})")
+            if running
+            else Finding("note", f"{name} does not run; neargate up")
+        )
+    if healthy(config.port):
+        found.append(Finding("ok", f"the API answers at {config.endpoint}"))
+    elif holder(config.port):
+        found.append(Finding("note", f"port {config.port} is taken by {holder(config.port)}"))
+    return found

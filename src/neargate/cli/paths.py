@@ -1,0 +1,93 @@
+"""Where a region keeps its files. Everything a region names on the machine carries its instance id.
+
+Durable things live under the data directory; sockets, pid files and namespaces under /run (short paths: a UNIX
+socket's path may have 107 bytes), which is empty after a reboot as they are.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_DATA = "/var/lib/neargate"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionPaths:
+    """All paths of one region on one machine, from its data directory."""
+
+    data: Path
+
+    @property
+    def instance(self) -> str:
+        """Six hex digits that keep two regions on one machine apart."""
+        return hashlib.sha256(os.fsencode(self.data)).hexdigest()[:6]
+
+    @property
+    def run(self) -> Path:
+        base = Path("/run/neargate") if os.geteuid() == 0 else Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))  # noqa: S108
+        return base / (self.instance if os.geteuid() == 0 else f"neargate-{self.instance}")
+
+    @property
+    def config(self) -> Path:
+        return self.data / "region.json"
+
+    @property
+    def administrator(self) -> Path:
+        """The administrator's keys, made on first start; mode 0600."""
+        return self.data / "administrator.json"
+
+    @property
+    def registry_auth(self) -> Path:
+        """Operator's credentials for registries, in the form of docker's config.json; optional."""
+        return self.data / "registry-auth.json"
+
+    @property
+    def databases(self) -> Path:
+        return self.data / "db"
+
+    @property
+    def logs(self) -> Path:
+        """The processes' own logs (not the tasks')."""
+        return self.data / "log"
+
+    @property
+    def agent(self) -> Path:
+        return self.data / "agent"
+
+    @property
+    def disks(self) -> Path:
+        return self.data / "disks"
+
+    @property
+    def containerd(self) -> Path:
+        return self.data / "containerd"
+
+    @property
+    def registry(self) -> Path:
+        return self.data / "registry"
+
+    @property
+    def server_run(self) -> Path:
+        """Directory of the server's sockets: the unprivileged user's own, nobody else's."""
+        return self.run / "server"
+
+    @property
+    def link_socket(self) -> Path:
+        return self.server_run / "link.sock"
+
+    @property
+    def admin_socket(self) -> Path:
+        return self.server_run / "admin.sock"
+
+    def pid_file(self, process: str) -> Path:
+        return self.run / f"{process}.pid"
+
+    def log_file(self, process: str) -> Path:
+        return self.logs / f"{process}.log"
+
+
+def region_paths(data: str | None = None) -> RegionPaths:
+    """The paths for `--data`, NEARGATE_DATA or the default, with symbolic links resolved."""
+    chosen = data or os.environ.get("NEARGATE_DATA") or DEFAULT_DATA
+    return RegionPaths(Path(chosen).resolve())

@@ -1,0 +1,162 @@
+"""What must be there before a region's processes start: user, directories with owners, the administrator's keys."""
+
+import json
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import string
+import subprocess
+from dataclasses import replace
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from .config import RegionConfig
+from .paths import RegionPaths
+from .problems import Problem
+from .supervisor import USER
+
+PROGRAMS = {  # program -> Debian/Ubuntu package
+    "containerd": "containerd",
+    "runc": "runc",
+    "docker-registry": "docker-registry",
+    "mkfs.ext4": "e2fsprogs",
+    "unpigz": "pigz",
+}
+
+
+def prepare(paths: RegionPaths, config: RegionConfig) -> None:
+    """Make what is missing. Repeatable. Raises Problem with the command that helps."""
+    if config.sandbox == "container":
+        _check_machine()
+    owner = _owner()
+    if owner is not None:
+        _reachable(paths, owner)
+    _directory(paths.data, 0o755, None)
+    for path in (paths.logs, paths.agent, paths.disks, paths.containerd):
+        _directory(path, 0o700, None)
+    for path in (paths.databases, paths.registry):
+        _directory(path, 0o700, owner)
+    _directory(paths.run.parent, 0o755, None)
+    _directory(paths.run, 0o755, None)
+    _directory(paths.server_run, 0o700, owner)
+    _administrator(paths, config, owner)
+
+
+def choose_pool(config: RegionConfig) -> RegionConfig:
+    """The pool of public addresses, fixed at first start: the first 198.18.N.0/24 that no route of the host meets."""
+    if config.public_pool:
+        return config
+    routes = _host_routes()
+    for n in range(256):
+        pool = IPv4Network(f"198.18.{n}.0/24")
+        if not any(pool.overlaps(route) for route in routes):
+            return replace(config, public_pool=str(pool))
+    raise Problem("every 198.18.N.0/24 meets a route of this machine; no pool of public addresses is left")
+
+
+def _host_routes() -> list[IPv4Network]:
+    """The host's IPv4 routes except the default, from /proc (hex, little-endian)."""
+    routes = []
+    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+        fields = line.split()
+        address, mask = (int.from_bytes(bytes.fromhex(fields[n]), "little") for n in (1, 7))
+        if mask:
+            routes.append(IPv4Network((address, mask.bit_count())))
+    return routes
+
+
+def _reachable(paths: RegionPaths, owner: pwd.struct_passwd) -> None:
+    """The unprivileged user must be able to walk down to the data directory."""
+    for parent in paths.data.parents:
+        facts = parent.stat()
+        if facts.st_uid != owner.pw_uid and not facts.st_mode & 0o001:
+            raise Problem(
+                f"the user {USER} cannot enter {parent}, above the data directory; "
+                "choose another --data, for example /var/lib/neargate"
+            )
+
+
+def _check_machine() -> None:
+    if os.geteuid() != 0:
+        raise Problem(
+            "running containers needs root; use sudo, or try the control plane alone with --sandbox simulated"
+        )
+    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    if missing:
+        raise Problem(f"missing on this machine; install with: apt-get install {' '.join(missing)}")
+
+
+def _owner() -> pwd.struct_passwd | None:
+    """The unprivileged user of the control plane, made when missing; None when we are not root."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(USER)
+    except KeyError:
+        subprocess.run(
+            ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", USER],
+            check=True,
+        )
+        return pwd.getpwnam(USER)
+
+
+def _directory(path: Path, mode: int, owner: pwd.struct_passwd | None) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(mode)
+    if owner is not None:
+        os.chown(path, owner.pw_uid, owner.pw_gid)
+
+
+def _administrator(paths: RegionPaths, config: RegionConfig, owner: pwd.struct_passwd | None) -> None:
+    """The first key of the region: random, readable by root and the control plane only."""
+    if paths.administrator.exists():
+        return
+    alphabet = string.ascii_uppercase + "234567"
+    keys = {
+        "account": config.account,
+        "access_key_id": "AKIA" + "".join(secrets.choice(alphabet) for _ in range(16)),
+        "secret_access_key": secrets.token_urlsafe(30),
+    }
+    fresh = paths.administrator.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(keys) + "\n")
+    if owner is not None:
+        os.chown(fresh, owner.pw_uid, owner.pw_gid)
+    fresh.replace(paths.administrator)
+
+
+def check_port(port: int, what: str) -> None:
+    """Refuse early when somebody else listens there, and say who."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            who = holder(port)
+            raise Problem(
+                f"port {port} ({what}) is taken{f' by {who}' if who else ''}; stop that, or choose another with --port"
+            ) from None
+
+
+def holder(port: int) -> str | None:
+    """`name (pid N)` of who listens on a TCP port, as far as this user may see."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            links = [os.readlink(fd) for fd in (process / "fd").iterdir()]
+            if inodes.intersection(links):
+                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+        except OSError:
+            continue  # it ended meanwhile, or belongs to somebody else
+    return None

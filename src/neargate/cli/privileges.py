@@ -1,0 +1,23 @@
+"""From root to the unprivileged user, for good. Called after everything was imported that the process will need.
+
+The Python of a virtual environment often lies under /root, which that user cannot read; so a process that is to be
+unprivileged starts as root, loads its code, and steps down before it opens a socket or a database.
+"""
+
+import ctypes
+import os
+import pwd
+
+PR_SET_NO_NEW_PRIVS = 38
+
+
+def step_down(user: str) -> None:
+    """Become `user` with its own group only; no way back, also not through set-uid programs."""
+    entry = pwd.getpwnam(user)
+    os.setgroups([])
+    os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
+    os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+    os.umask(0o077)

@@ -1,0 +1,5 @@
+"""What a command cannot do and how its user mends it: printed as one line, never as a stack."""
+
+
+class Problem(Exception):
+    """The text says what is wrong, where, and what to type."""

@@ -1,0 +1,122 @@
+"""Processes that outlive the command that started them.
+
+A process is known by its pid *and* its start time (a pid alone may have been given to somebody else), kept in a pid
+file. It runs in a session of its own, so that neither Ctrl-C nor the end of `neargate up` reaches it.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """`start_ticks`: field 22 of /proc/PID/stat."""
+
+    pid: int
+    start_ticks: int
+
+    @property
+    def alive(self) -> bool:
+        return start_ticks(self.pid) == self.start_ticks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Program:
+    """How to start a process: `argv[0]` is a full path; `environment` replaces the caller's whole environment."""
+
+    name: str
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    log_file: Path
+    pid_file: Path
+    user: str | None = None
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process began, or None when there is none (a zombie counts as none)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def find(pid_file: Path) -> Running | None:
+    """The process that a pid file names, if it still runs."""
+    try:
+        pid, ticks = pid_file.read_text().split()
+        found = Running(int(pid), int(ticks))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if found.alive else None
+
+
+def spawn(program: Program) -> Running:
+    """Start it, write its pid file, return at once. Its output goes to the end of its log file."""
+    program.log_file.parent.mkdir(parents=True, exist_ok=True)
+    with program.log_file.open("ab") as log:
+        child = subprocess.Popen(
+            program.argv,
+            env=program.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,
+            user=program.user,
+            group=program.user,
+            extra_groups=[] if program.user else None,
+        )
+    running = Running(child.pid, start_ticks(child.pid) or 0)
+    remember(program.pid_file, running)
+    return running
+
+
+def remember(pid_file: Path, running: Running) -> None:
+    fresh = pid_file.with_suffix(".new")
+    fresh.write_text(f"{running.pid} {running.start_ticks}\n")
+    fresh.replace(pid_file)
+
+
+def stop(running: Running, *, timeout_s: float) -> bool:
+    """SIGTERM, then SIGKILL after the time-out. True when SIGTERM was enough."""
+    _signal(running, signal.SIGTERM)
+    if wait_gone(running, timeout_s):
+        return True
+    _signal(running, signal.SIGKILL)
+    wait_gone(running, 5.0)
+    return False
+
+
+def _signal(running: Running, number: signal.Signals) -> None:
+    if running.alive:
+        try:
+            os.kill(running.pid, number)
+        except ProcessLookupError:
+            return  # it ended between the look and the signal: that is what was wanted
+
+
+def wait_gone(running: Running, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while running.alive:
+        reap()
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def reap() -> None:
+    """Collect children of ours that ended, so that none stays a zombie."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return

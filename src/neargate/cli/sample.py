@@ -1,0 +1,174 @@
+"""`neargate sample`: a definition, a task, its page over its public address, its log lines: all for real or not at all."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from . import config as configs
+from .admin import ask
+from .environment import aws_json
+from .paths import RegionPaths
+from .problems import Problem
+
+FAMILY = "neargate-sample"
+IMAGE = "neargate/sample:1"
+START_S = 120.0
+PAGE_S = 20.0
+LOG_S = 20.0
+LOOK_S = 0.3
+
+
+def run(paths: RegionPaths, say: Callable[[str], None], *, progress: bool) -> None:
+    """Returns only when everything really happened; Problem otherwise."""
+    config = configs.load(paths)
+    registry = f"127.0.0.1:{config.registry_port}"
+    say(f"1. image      {_push(registry)}")
+    definition = _register(paths, f"{registry}/{IMAGE}", config.region)
+    say(f"2. definition {definition.rpartition('/')[2]}")
+    earlier = aws_json(paths, "ecs", "list-tasks", "--started-by", FAMILY).get("taskArns", [])
+    task = _run_task(paths, definition)
+    identity = task.rpartition("/")[2]
+    say(f"3. task       {identity}")
+    address = _wait_running(paths, task, say if progress else lambda _: None)
+    page = _fetch(f"http://{address}/")
+    say(f"4. page       http://{address}/ says: {page.splitlines()[0]}")
+    say("5. log        its last lines:")
+    for line in _last_lines(paths, identity):
+        say(f"              {line}")
+    for arn in earlier:
+        aws_json(paths, "ecs", "stop-task", "--task", arn, "--reason", "Replaced by a newer sample.")
+    if earlier:
+        say(f"   (stopped {len(earlier)} earlier sample task{'s' if len(earlier) != 1 else ''})")
+    say("")
+    say("The sample works. What next:")
+    say(f"  curl http://{address}/")
+    say('  eval "$(neargate env)"; aws ecs describe-tasks --tasks ' + identity)
+    say(f"  neargate logs {identity[:8]} --follow      neargate why {identity[:8]}      neargate status")
+
+
+def _push(registry: str) -> str:
+    """Build the image on the spot and push it to the region's registry; nothing to do when it is there."""
+    from ..testing.oci_image import push_sample  # builds with the standard library only
+
+    return push_sample(registry, *IMAGE.split(":"))
+
+
+def _register(paths: RegionPaths, image: str, region: str) -> str:
+    container = {
+        "name": "web",
+        "image": image,
+        "portMappings": [{"containerPort": 80}],
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {
+                "awslogs-group": "/neargate/sample",
+                "awslogs-region": region,
+                "awslogs-stream-prefix": "sample",
+                "awslogs-create-group": "true",
+            },
+        },
+    }
+    account = configs.load(paths).account
+    request = {
+        "family": FAMILY,
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": "awsvpc",
+        "cpu": "256",
+        "memory": "512",
+        "executionRoleArn": f"arn:aws:iam::{account}:role/ecsTaskExecutionRole",
+        "containerDefinitions": [container],
+    }
+    answer = aws_json(paths, "ecs", "register-task-definition", "--cli-input-json", json.dumps(request))
+    return str(answer["taskDefinition"]["taskDefinitionArn"])
+
+
+def _run_task(paths: RegionPaths, definition: str) -> str:
+    subnets = aws_json(paths, "ec2", "describe-subnets")["Subnets"]
+    vpc = str(subnets[0]["VpcId"])
+    names = ",".join(sorted(str(subnet["SubnetId"]) for subnet in subnets))
+    group = _web_group(paths, vpc)
+    network = f"awsvpcConfiguration={{subnets=[{names}],securityGroups=[{group}],assignPublicIp=ENABLED}}"
+    aws_json(paths, "ecs", "create-cluster", "--cluster-name", "default")
+    answer = aws_json(
+        paths,
+        *("ecs", "run-task", "--launch-type", "FARGATE", "--task-definition", definition),
+        *("--network-configuration", network, "--started-by", FAMILY),
+    )
+    if answer["failures"]:
+        raise Problem(f"the sample was not placed: {answer['failures'][0]['reason']}")
+    return str(answer["tasks"][0]["taskArn"])
+
+
+def _web_group(paths: RegionPaths, vpc: str) -> str:
+    """A security group that lets port 80 in, made once."""
+    found = aws_json(
+        paths,
+        *("ec2", "describe-security-groups", "--filters"),
+        *(f"Name=group-name,Values={FAMILY}", f"Name=vpc-id,Values={vpc}"),
+    )["SecurityGroups"]
+    if found:
+        return str(found[0]["GroupId"])
+    made = aws_json(
+        paths,
+        *("ec2", "create-security-group", "--group-name", FAMILY, "--vpc-id", vpc),
+        *("--description", "HTTP for the sample task"),
+    )
+    group = str(made["GroupId"])
+    aws_json(
+        paths,
+        *("ec2", "authorize-security-group-ingress", "--group-id", group),
+        *("--protocol", "tcp", "--port", "80", "--cidr", "0.0.0.0/0"),
+    )
+    return group
+
+
+def _wait_running(paths: RegionPaths, task: str, say: Callable[[str], None]) -> str:
+    """Follow the task to RUNNING, saying each status; returns its public address."""
+    deadline = time.monotonic() + START_S
+    shown = ""
+    while time.monotonic() < deadline:
+        document = ask(paths, "why", task=task)["task"]
+        status = str(document["lastStatus"])
+        if status != shown:
+            say(f"              {status}")
+            shown = status
+        if status == "STOPPED":
+            raise Problem(f"the sample stopped: {document.get('stopCode')}: {document.get('stoppedReason')}")
+        if status == "RUNNING":
+            return _public_address(paths, task)
+        time.sleep(LOOK_S)
+    raise Problem(f"the sample did not reach RUNNING within {START_S:.0f} s; see: neargate why {task}")
+
+
+def _public_address(paths: RegionPaths, task: str) -> str:
+    document = aws_json(paths, "ecs", "describe-tasks", "--tasks", task)["tasks"][0]
+    details = {item["name"]: item["value"] for item in document["attachments"][0]["details"]}
+    eni = aws_json(
+        paths, "ec2", "describe-network-interfaces", "--network-interface-ids", details["networkInterfaceId"]
+    )
+    return str(eni["NetworkInterfaces"][0]["Association"]["PublicIp"])
+
+
+def _fetch(url: str) -> str:
+    """The page; its server may need a moment after RUNNING."""
+    deadline = time.monotonic() + PAGE_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2.0) as answer:
+                return str(answer.read(65536).decode())
+        except (urllib.error.URLError, OSError) as error:
+            if time.monotonic() > deadline:
+                raise Problem(f"{url} did not answer within {PAGE_S:.0f} s: {error}") from None
+            time.sleep(LOOK_S)
+
+
+def _last_lines(paths: RegionPaths, task: str) -> list[str]:
+    deadline = time.monotonic() + LOG_S
+    while time.monotonic() < deadline:
+        lines = ask(paths, "logs", task=task, lines=5, tokens={})["lines"]
+        if lines:
+            return [str(line["message"]) for line in lines]
+        time.sleep(LOOK_S)
+    raise Problem(f"no log line of the sample arrived within {LOG_S:.0f} s; see: neargate why {task}")

@@ -1,0 +1,136 @@
+"""Keeps a region's processes running: adopts those that already run, starts the others, restarts what dies.
+
+The list in `programs()` is the whole of what runs on a machine. Each process lives in a session of its own, so that
+the supervisor itself may be killed at any moment; the next one adopts.
+"""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import processes
+from .config import RegionConfig
+from .paths import RegionPaths
+from .problems import Problem
+from .processes import Program, Running
+
+RESTART_MIN_S = 0.5
+RESTART_MAX_S = 15.0
+STABLE_S = 30.0
+USER = "neargate"
+
+
+@dataclass(slots=True)
+class Child:
+    """One supervised process and when it may be started again."""
+
+    program: Program
+    running: Running | None = None
+    started_at: float = 0.0
+    delay_s: float = RESTART_MIN_S
+    not_before: float = 0.0
+    adopted: bool = False
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """`say` prints one line for the user."""
+
+    children: list[Child]
+    say: Callable[[str], None]
+    ended: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Adopt or start every process, in order."""
+        for child in self.children:
+            child.running = processes.find(child.program.pid_file)
+            child.adopted = child.running is not None
+            if child.running is None:
+                self._start(child)
+
+    def _start(self, child: Child) -> None:
+        child.running = processes.spawn(child.program)
+        child.started_at = time.monotonic()
+
+    def look(self) -> None:
+        """One round: what died is started again, later each time it dies early."""
+        processes.reap()
+        now = time.monotonic()
+        for child in self.children:
+            if child.running is not None and child.running.alive:
+                continue
+            if child.running is not None:
+                lived = now - child.started_at
+                child.delay_s = RESTART_MIN_S if lived > STABLE_S else min(child.delay_s * 2, RESTART_MAX_S)
+                child.not_before = now + child.delay_s
+                child.running = None
+                self.say(f"{child.program.name} ended; starting it again (its log: {child.program.log_file})")
+            elif now >= child.not_before:
+                self._start(child)
+
+    def of(self, name: str) -> Child:
+        return next(child for child in self.children if child.program.name == name)
+
+
+def programs(paths: RegionPaths, config: RegionConfig) -> list[Program]:
+    """What runs for this region on this machine, in the order of starting: the API first, it is waited for."""
+    root = os.geteuid() == 0
+    wanted = [_own(paths, "server")]
+    if config.sandbox == "container":
+        if config.containerd == "own":
+            wanted.append(_containerd(paths))
+        wanted.append(_registry(paths, config, USER if root else None))
+    wanted.append(_own(paths, "agent"))
+    return wanted
+
+
+def _own(paths: RegionPaths, name: str) -> Program:
+    """One of our own processes: the same Python, a small and known environment."""
+    keep = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "NO_PROXY", "NEARGATE_POINT")
+    return Program(
+        name=name,
+        argv=(sys.executable, "-P", "-m", "neargate", name, "--data", str(paths.data)),
+        environment={key: os.environ[key] for key in keep if key in os.environ},
+        log_file=paths.log_file(name),
+        pid_file=paths.pid_file(name),
+    )
+
+
+def _containerd(paths: RegionPaths) -> Program:
+    from ..sandbox.containerd_process import ContainerdInstance
+
+    instance = ContainerdInstance(paths.containerd, paths.run / "containerd")
+    instance.write_config()
+    return Program(
+        name="containerd",
+        argv=tuple(instance.command()),
+        environment={"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")},
+        log_file=paths.log_file("containerd"),
+        pid_file=paths.pid_file("containerd"),
+    )
+
+
+def _registry(paths: RegionPaths, config: RegionConfig, user: str | None) -> Program:
+    """Debian's docker-registry as the region's own image store, on loopback, unprivileged."""
+    binary = shutil.which("docker-registry")
+    if binary is None:
+        raise Problem("docker-registry is missing; install it with: apt-get install docker-registry")
+    settings = paths.run / "registry.yml"
+    settings.write_text(
+        "version: 0.1\n"
+        "log: {level: error, accesslog: {disabled: true}}\n"
+        f"storage: {{filesystem: {{rootdirectory: {paths.registry}}}, delete: {{enabled: true}}}}\n"
+        f"http: {{addr: '127.0.0.1:{config.registry_port}'}}\n"
+    )
+    settings.chmod(0o644)
+    return Program(
+        name="registry",
+        argv=(binary, "serve", str(settings)),
+        environment={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"},
+        log_file=paths.log_file("registry"),
+        pid_file=paths.pid_file("registry"),
+        user=user,
+    )

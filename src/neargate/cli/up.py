@@ -1,0 +1,183 @@
+"""`neargate up`: a whole region on this machine, in the foreground, or in the background with `--background`."""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import config as configs
+from . import processes
+from .config import RegionConfig
+from .paths import RegionPaths
+from .prepare import check_port, choose_pool, prepare
+from .problems import Problem
+from .processes import Program
+from .supervisor import Child, Supervisor, programs
+
+READY_S = 60.0
+LOOK_S = 0.3
+
+
+def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> int:
+    """Run until SIGINT or SIGTERM. Tasks, agent and containerd stay when it ends."""
+    configs.check(wanted)
+    paths.data.mkdir(parents=True, exist_ok=True)
+    lock = _lock(paths)
+    if lock is None:
+        raise Problem(f"this region is already up (data: {paths.data}); see: neargate status")
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    config = choose_pool(configs.settle(paths, wanted))
+    prepare(paths, config)
+    supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
+    if processes.find(paths.pid_file("server")) is None:
+        check_port(config.port, "the API")
+    configs.save(paths, config)
+    stopping: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _frame: stopping.append(received))
+    supervisor.start()
+    wait_ready(paths, config, lambda: supervisor.look(), stopping)
+    if not stopping:
+        say(banner(paths, config, [child.program.name for child in supervisor.children if child.adopted]))
+    while not stopping:
+        time.sleep(LOOK_S)
+        supervisor.look()
+    _leave(supervisor, say)
+    return 0
+
+
+def _leave(supervisor: Supervisor, say: Callable[[str], None]) -> None:
+    """End what only answers callers; keep what tasks stand on."""
+    kept = []
+    for child in supervisor.children:
+        name = child.program.name
+        if name in ("server", "registry") and child.running is not None:
+            processes.stop(child.running, timeout_s=10.0)
+        elif child.running is not None and child.running.alive:
+            kept.append(f"{name} (pid {child.running.pid})")
+    if kept:
+        say(f"the API stopped. Tasks keep running, and so do {', '.join(kept)}.")
+        say("neargate up takes them over again; neargate down stops everything.")
+
+
+def _lock(paths: RegionPaths) -> int | None:
+    """The file descriptor of the region's lock, or None when another `up` holds it. Freed when this process ends."""
+    descriptor = os.open(paths.data / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def is_up(paths: RegionPaths) -> bool:
+    """Whether an `up` watches over this region."""
+    if not paths.data.exists():
+        return False
+    descriptor = _lock(paths)
+    if descriptor is None:
+        return True
+    os.close(descriptor)
+    return False
+
+
+def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionConfig, say: Callable[[str], None]) -> int:
+    """Start `neargate up` in a session of its own and return when the region answers."""
+    if is_up(paths):
+        say(f"the region is already up (data: {paths.data})")
+        config = configs.load(paths)
+    else:
+        configs.check(config)
+        paths.logs.mkdir(parents=True, exist_ok=True)
+        paths.run.mkdir(parents=True, exist_ok=True)
+        log = paths.log_file("up")
+        size = log.stat().st_size if log.exists() else 0
+        running = processes.spawn(
+            Program(
+                name="up",
+                argv=(sys.executable, "-P", "-m", "neargate", "up", *arguments),
+                environment=dict(os.environ),
+                log_file=log,
+                pid_file=paths.pid_file("up"),
+            )
+        )
+
+        def still_there() -> None:
+            processes.reap()
+            if not running.alive:
+                with log.open() as lines:
+                    lines.seek(size)
+                    raise Problem(f"neargate up ended:\n{lines.read().strip()}")
+
+        while not is_up(paths):
+            still_there()
+            time.sleep(0.02)
+        wait_ready(paths, config, still_there, [])
+        config = configs.load(paths)
+    say(banner(paths, config, []))
+    return 0
+
+
+def wait_ready(paths: RegionPaths, config: RegionConfig, each: Callable[[], None], stopping: list[int]) -> None:
+    """Until the API answers and, with containers, this machine's agent is connected. `each` runs at every look."""
+    deadline = time.monotonic() + READY_S
+    while not stopping:
+        if healthy(config.port) and agent_connected(paths):
+            return
+        if time.monotonic() > deadline:
+            late = "agent" if healthy(config.port) else "server"
+            log = paths.log_file(late)
+            tail = "\n".join(_tail(log))
+            raise Problem(f"the {late} did not come up within {READY_S:.0f} s; the end of {log}:\n{tail}")
+        each()
+        time.sleep(0.02)
+
+
+def _tail(path: Path) -> list[str]:
+    return path.read_text(errors="replace").splitlines()[-15:] if path.exists() else []
+
+
+def healthy(port: int) -> bool:
+    """Whether the API answers on loopback. Raw HTTP: an HTTP library's import would cost more than the question."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+            connection.sendall(b"GET /_neargate/health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            return connection.recv(64).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
+def agent_connected(paths: RegionPaths) -> bool:
+    """Whether a host stands ready. Asked through the operator's socket."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1.0)
+            connection.connect(str(paths.admin_socket))
+            connection.sendall(b'{"request": "ready"}\n')
+            with connection.makefile("rb") as lines:
+                return bool(json.loads(lines.readline() or b"{}").get("ready"))
+    except (OSError, ValueError):
+        return False
+
+
+def banner(paths: RegionPaths, config: RegionConfig, adopted: list[str]) -> str:
+    """What the user reads when the region is up: where it is and what to type next."""
+    data = "" if str(paths.data) == "/var/lib/neargate" else f" --data {paths.data}"
+    lines = [
+        f"Neargate region {config.region} is up at {config.endpoint} (account {config.account})",
+        f'  use it here:   eval "$(neargate env{data})"   then: aws ecs list-clusters',
+        f"  look around:   neargate status{data}     neargate doctor{data}",
+        f"  stop it all:   neargate down{data}",
+    ]
+    if adopted:
+        lines.insert(1, f"  taken over, still running: {', '.join(adopted)}")
+    if config.auth == "open":
+        lines.append("  WARNING: --auth open: every key is the administrator. For tests on this machine only.")
+    return "\n".join(lines)
