@@ -42,9 +42,9 @@ def check_awslogs(container: str, options: Mapping[str, str]) -> None:
             raise ClientError(f"The log option '{name}' is not supported yet.")
         if name not in _KNOWN:
             raise ClientError(f"Log driver awslogs disallows options: {name}")
-    for name in _REQUIRED:
-        if not options.get(name):
-            raise ClientError(f"Log driver awslogs requires options: {', '.join(_REQUIRED)}")
+    missing = [name for name in _REQUIRED if not options.get(name)]
+    if missing:
+        raise ClientError(f"Log driver awslogs requires options: {', '.join(missing)}")
     _check_values(container, options)
 
 
