@@ -35,11 +35,16 @@ class Overloaded(Exception):
     """The write queue is full. The caller answers with throttling; nothing was queued."""
 
 
+class StoreFull(Overloaded):
+    """The filesystem of the database has no room; nothing of this write took effect. Reads go on."""
+
+
 class Store(Protocol):
     async def write(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """Commit durably; returns the RETURNING rows of each statement (empty lists for the others).
 
-        Raises Refused, Overloaded. An unknown outcome of the commit ends the process (`world.die`).
+        Raises Refused (also for a violated constraint), Overloaded, StoreFull. An unknown outcome of the commit ends
+        the process (`world.die`). A caller that is cancelled does not know whether its write took effect.
         """
 
     async def read(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:

@@ -26,7 +26,6 @@ class Knobs:
     reserve_attempts: int = 8  # guards refused before a zone answers "no capacity"
     hosts_max: int = 10_000  # per zone
     tombstone_keep_s: float = 24 * 3600.0  # a duplicate of a reserve cannot be later than this
-    unclaimed_batch_max: int = 1000  # named to the sweeper at once
     # link
     link_ping_period_s: float = 5.0
     link_silence_s: float = 20.0
