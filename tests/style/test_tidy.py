@@ -1,0 +1,193 @@
+"""The project's own rules, each checked over the syntax trees of the package; a message names the replacement."""
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "neargate"
+GENERATED = ("_pb2.py",)
+
+# What only world.py may ask, and whom to ask instead. The command line (cli/) is not simulated and may ask the OS.
+BANNED_CALLS = {
+    "time.time": "world.now()",
+    "time.time_ns": "world.now()",
+    "time.monotonic": "world.monotonic()",
+    "time.monotonic_ns": "world.monotonic()",
+    "time.perf_counter": "world.monotonic()",
+    "time.sleep": "await world.sleep()",
+    "datetime.now": "world.now()",
+    "datetime.utcnow": "world.now()",
+    "datetime.today": "world.now()",
+    "date.today": "world.now()",
+    "random.random": "world.random",
+    "random.randint": "world.random",
+    "random.choice": "world.random",
+    "random.getrandbits": "world.random",
+    "random.SystemRandom": "world.random",
+    "secrets.token_hex": "world.random",
+    "secrets.token_bytes": "world.random",
+    "os.urandom": "world.random",
+    "uuid.uuid1": "model.ids.uuid4(world.random.getrandbits)",
+    "uuid.uuid4": "model.ids.uuid4(world.random.getrandbits)",
+    "asyncio.sleep": "world.sleep()",
+    "asyncio.create_task": "world.spawn()",
+    "asyncio.ensure_future": "world.spawn()",
+    "asyncio.to_thread": "world.offload()",
+    "asyncio.as_completed": "asyncio.gather, whose order is the arguments'",
+    "asyncio.all_tasks": "keep the task you spawned",
+    "asyncio.run": "cli/, the composition root",
+    "loop.run_in_executor": "world.offload()",
+    "threading.Thread": "world.offload(), or hostnet's one thread per namespace",
+    "threading.Timer": "world.sleep()",
+    "os.fork": "cli/",
+    "subprocess.run": "cli/, or an in-process call: no external command on the start path",
+    "subprocess.Popen": "cli/",
+    "atexit.register": "nothing: correctness never depends on a clean end",
+}
+# Places with a reason of their own to call one of these.
+ALLOWED = {
+    ("world.py", "*"),
+    ("cli/", "*"),
+    ("testing/", "subprocess.Popen"),  # the private registry of tests
+    ("testing/", "time.monotonic"),  # waiting for that registry
+    ("testing/", "time.sleep"),
+    ("hostnet/", "threading.Thread"),  # one dedicated thread per network namespace (a namespace is a thread's)
+    ("hostnet/disks", "subprocess.run"),  # mkfs.ext4, once per size, for the template
+    ("sandbox/", "threading.Thread"),  # a pull inside a task's network namespace
+    ("sandbox/runtime_probe.py", "subprocess.run"),  # which OCI runtime works here, once per start
+}
+FILE_LINES_MAX = 600
+FUNCTION_LINES_MAX = 70
+
+
+@functools.cache
+def trees() -> dict[str, ast.Module]:
+    files = sorted(p for p in PACKAGE.rglob("*.py") if not p.name.endswith(GENERATED))
+    return {str(p.relative_to(PACKAGE)): ast.parse(p.read_text()) for p in files}
+
+
+def dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def calls(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of each call, names imported with `from x import y` given back their module."""
+    origin = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = dotted(node.func)
+            yield node.lineno, origin.get(name, name)
+
+
+def allowed(file: str, call: str) -> bool:
+    return any(file.startswith(place) and what in ("*", call) for place, what in ALLOWED)
+
+
+def test_only_the_world_asks_the_operating_system() -> None:
+    found = []
+    for file, tree in trees().items():
+        for line, name in calls(tree):
+            short = ".".join(name.split(".")[-2:])
+            for banned in {name, short} & BANNED_CALLS.keys():
+                if not allowed(file, banned):
+                    found.append(f"{file}:{line}: {banned}() is banned; use {BANNED_CALLS[banned]}")
+    assert not found, "\n".join(found)
+
+
+def test_files_are_pages() -> None:
+    lengths = {file: len((PACKAGE / file).read_text().splitlines()) for file in trees()}
+    long = {file: lines for file, lines in lengths.items() if lines > FILE_LINES_MAX}
+    assert not long, f"look for the missing idea in {long}"
+
+
+def test_functions_are_paragraphs() -> None:
+    long = [
+        f"{file}:{node.lineno} {node.name}: {(node.end_lineno or 0) - node.lineno + 1} lines"
+        for file, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES_MAX
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [file for file, tree in trees().items() if tree.body and not ast.get_docstring(tree)]
+    assert not silent, f"no module docstring: {silent}"
+
+
+def test_imports_inside_the_package_are_relative() -> None:
+    """Two releases can then be loaded side by side."""
+    absolute = [
+        f"{file}:{node.lineno}"
+        for file, tree in trees().items()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == "neargate")
+        or (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "neargate" for alias in node.names))
+    ]
+    assert not absolute, absolute
+
+
+def test_no_import_hides_in_a_function() -> None:
+    """Outside the command line, where each command loads only what it needs."""
+    hidden = [
+        f"{file}:{inner.lineno}"
+        for file, tree in trees().items()
+        if not file.startswith("cli/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Import | ast.ImportFrom)
+    ]
+    assert not hidden, hidden
+
+
+def test_no_module_keeps_state() -> None:
+    """Two incarnations of a process share the module under the simulator: nothing mutable may live there.
+
+    Constants are UPPER_CASE or typed Final and never changed; what is banned is `global` and lower-case containers.
+    """
+    found = []
+    for file, tree in trees().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Global):
+                found.append(f"{file}:{node.lineno}: global {', '.join(node.names)}")
+        for statement in tree.body:
+            targets = statement.targets if isinstance(statement, ast.Assign) else []
+            if isinstance(statement, ast.AnnAssign):
+                targets = [statement.target]
+            value = getattr(statement, "value", None)
+            mutable = isinstance(value, ast.Dict | ast.List | ast.Set | ast.DictComp | ast.ListComp | ast.SetComp)
+            for target in targets:
+                if mutable and isinstance(target, ast.Name) and not target.id.lstrip("_").isupper():
+                    found.append(f"{file}:{statement.lineno}: {target.id} is a mutable module variable")
+    assert not found, "\n".join(found)
+
+
+def test_nothing_is_left_unfinished() -> None:
+    words = ("TODO", "FIXME", "XXX", "NotImplementedError")
+    found = [
+        f"{path.relative_to(ROOT)}: {word}"
+        for folder in ("src", "scripts", "bench")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.is_file() and path.suffix in ("", ".py", ".sql", ".proto")
+        for word in words
+        if word in path.read_text(errors="replace")
+    ]
+    assert not found, found
+
+
+@pytest.mark.parametrize("source", ["import time\ntime.sleep(1)", "from time import sleep\nsleep(1)"])
+def test_the_check_sees_both_forms_of_a_call(source: str) -> None:
+    assert [name for _, name in calls(ast.parse(source))] == ["time.sleep"]
