@@ -1,13 +1,49 @@
-"""The Store suite over files, and what only files can show."""
+"""The Store suite over files, and what only files can show: locks, modes, and real kills."""
 
+import asyncio
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from neargate.interfaces.store import Statement, StoreFull
+from neargate.model.knobs import Knobs
+from neargate.store.migrate import APPLICATION_ID, SCHEMA_RELEASE, DatabaseRefused, migrate
+from neargate.store.sqlite import DirectoryInUse, SqliteStores
+from neargate.testing.suites.store import MIGRATIONS, ClosingFactory, StoreSuite
+from neargate.world import OsWorld, World
+
+INSERT = "INSERT INTO things (name) VALUES (?)"
+
+# Writes without end from 8 callers and prints each name once it was acknowledged; dies only by a signal.
+WRITER = """
+import asyncio, os, sys
+from pathlib import Path
+from neargate.interfaces.store import Statement
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import SqliteStores
-from neargate.testing.suites.store import ClosingFactory, StoreSuite
-from neargate.world import World
+from neargate.testing.suites.store import MIGRATIONS
+from neargate.world import OsWorld
+
+async def caller(store, number):
+    for turn in range(1_000_000):
+        name = f"{number}.{turn}"
+        insert = Statement("INSERT INTO things (name) VALUES (?)", (name,), 1)
+        await store.write([insert, Statement("UPDATE rooms SET free = free + 1", (), 1)])
+        os.write(1, f"{name}\\n".encode())
+
+async def main():
+    stores = SqliteStores(OsWorld(), Path(sys.argv[1]), Knobs(store_checkpoint_pages=20))
+    store = await stores.open("cell-0", MIGRATIONS)
+    await asyncio.gather(*(caller(store, number) for number in range(8)))
+
+asyncio.run(main())
+"""
 
 
 class TestSqliteStore(StoreSuite):
@@ -17,3 +53,103 @@ class TestSqliteStore(StoreSuite):
 
     def factory(self, world: World, knobs: Knobs) -> ClosingFactory:
         return SqliteStores(world, self.directory, knobs)
+
+
+def test_a_second_server_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+    async def main() -> None:
+        first = SqliteStores(OsWorld(), tmp_path, Knobs())
+        await first.open("region", MIGRATIONS)
+        second = SqliteStores(OsWorld(), tmp_path, Knobs())
+        with pytest.raises(DirectoryInUse, match=f"pid {os.getpid()}"):
+            await second.open("region", MIGRATIONS)
+        await first.close()
+        await second.open("region", MIGRATIONS)
+        await second.close()
+
+    asyncio.run(main())
+
+
+def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
+    async def main() -> None:
+        stores = SqliteStores(OsWorld(), tmp_path / "data", Knobs())
+        store = await stores.open("region", MIGRATIONS)
+        await store.write([Statement(INSERT, ("a",))])
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "data").iterdir()}
+        assert {"region.sqlite3", "region.sqlite3-wal", "lock"} <= set(modes)
+        assert set(modes.values()) == {0o600}
+        assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+        await stores.close()
+
+    asyncio.run(main())
+
+
+def test_a_full_filesystem_refuses_writes_before_they_begin_and_reads_go_on(tmp_path: Path) -> None:
+    async def main() -> None:
+        stores = SqliteStores(OsWorld(), tmp_path, Knobs(store_free_min_bytes=1 << 62))
+        store = await stores.open("region", MIGRATIONS)
+        with pytest.raises(StoreFull):
+            await store.write([Statement(INSERT, ("a",))])
+        assert await store.read("SELECT name FROM things") == []
+        await stores.close()
+
+    asyncio.run(main())
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "region.sqlite3")
+    other.execute("CREATE TABLE theirs (id)")
+    other.close()
+
+    async def main() -> None:
+        stores = SqliteStores(OsWorld(), tmp_path, Knobs())
+        with pytest.raises(DatabaseRefused, match="not a Neargate database"):
+            await stores.open("region", MIGRATIONS)
+        await stores.close()
+
+    asyncio.run(main())
+
+
+def test_a_database_of_the_next_release_is_opened_as_it_is_and_a_later_one_refused(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "x.sqlite3", isolation_level=None)
+    migrate(connection, "x", [*MIGRATIONS, "CREATE TABLE added (id);"], release=SCHEMA_RELEASE + 1)
+    version = connection.execute("PRAGMA user_version").fetchone()
+    migrate(connection, "x", MIGRATIONS)
+    assert connection.execute("PRAGMA user_version").fetchone() == version
+    assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    migrate(connection, "x", [*MIGRATIONS, "CREATE TABLE added (id);", "SELECT 1;"], release=SCHEMA_RELEASE + 2)
+    with pytest.raises(DatabaseRefused, match="newer Neargate"):
+        migrate(connection, "x", MIGRATIONS)
+    connection.close()
+
+
+def test_a_deferred_constraint_is_refused(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "x.sqlite3", isolation_level=None)
+    script = "CREATE TABLE a (b REFERENCES c (d) DEFERRABLE INITIALLY DEFERRED);"
+    with pytest.raises(ValueError, match="deferred"):
+        migrate(connection, "x", [script])
+    connection.close()
+
+
+def test_kill_9_in_the_middle_of_writes_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    acknowledged: set[str] = set()
+    for turn in range(3):
+        directory = tmp_path / str(turn)
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(directory)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            seen = [writer.stdout.readline() for _ in range(300 + 37 * turn)]
+            os.kill(writer.pid, signal.SIGKILL)
+            rest = writer.stdout.read().split(b"\n")[:-1]
+        acknowledged = {line.decode().strip() for line in (*seen, *rest)}
+        asyncio.run(_check_all_there(directory, acknowledged))
+
+
+async def _check_all_there(directory: Path, acknowledged: set[str]) -> None:
+    stores = SqliteStores(OsWorld(), directory, Knobs())
+    store = await stores.open("cell-0", MIGRATIONS)
+    stored = {name for (name,) in await store.read("SELECT name FROM things")}
+    assert len(acknowledged) >= 300
+    assert acknowledged <= stored
+    # A write is whole or absent: as many rows as the counter moved.
+    assert await store.read("SELECT free - 10 FROM rooms") == [(len(stored),)]
+    assert await store.read("SELECT integrity_check FROM pragma_integrity_check") == [("ok",)]
+    await stores.close()

@@ -14,6 +14,18 @@ import pytest
 
 from ...interfaces.store import Overloaded, Refused, Statement, Store, StoreFactory
 from ...model.knobs import Knobs
+from ...store.events import (
+    EVENTS_SCHEMA,
+    EventWatcher,
+    Gap,
+    NewEvent,
+    advance_cursor,
+    append_events,
+    last_seq,
+    read_cursor,
+    read_events,
+    trim_events,
+)
 from ...store.migrate import DatabaseRefused
 from ...world import OsWorld, World
 
@@ -21,6 +33,7 @@ MIGRATIONS = (
     "CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, rev INTEGER NOT NULL DEFAULT 1);",
     "CREATE TABLE rooms (id INTEGER PRIMARY KEY, free INTEGER NOT NULL CHECK (free >= 0));"
     "INSERT INTO rooms VALUES (1, 10);",
+    EVENTS_SCHEMA,
 )
 
 
@@ -36,6 +49,10 @@ def add(name: str) -> Statement:
 
 def take(amount: int) -> Statement:
     return Statement("UPDATE rooms SET free = free - ? WHERE id = 1 AND free >= ?", (amount, amount), 1, "room")
+
+
+def event(key: str) -> NewEvent:
+    return NewEvent(kind="thing", key=key, at=1.5, body=b"{}")
 
 
 async def names(store: Store) -> list[str]:
@@ -218,3 +235,68 @@ class StoreSuite(ABC):
         asyncio.run(newer())
         with pytest.raises(DatabaseRefused, match="newer Neargate"):
             self.run(nothing)
+
+    def test_events_are_numbered_without_gaps_also_between_refused_writes(self) -> None:
+        async def body(store: Store) -> None:
+            writes = [
+                store.write([take(3), *append_events([event(f"{number}a"), event(f"{number}b")])])
+                for number in range(6)
+            ]
+            await asyncio.gather(*writes, return_exceptions=True)
+            await store.write(append_events([event("last")]))
+            events = await read_events(store, 0)
+            assert [found.seq for found in events] == [1, 2, 3, 4, 5, 6, 7]
+            assert [found.key for found in events] == ["0a", "0b", "1a", "1b", "2a", "2b", "last"]
+            assert [found.seq for found in await read_events(store, 3, limit=2)] == [4, 5]
+            assert await read_events(store, await last_seq(store)) == []
+
+        self.run(body)
+
+    def test_trimming_waits_for_the_slowest_cursor_and_late_watchers_meet_a_gap(self) -> None:
+        async def body(store: Store) -> None:
+            await store.write(append_events([event(str(number)) for number in range(10)]))
+            await store.write([advance_cursor("fast", 9), advance_cursor("slow", 4), advance_cursor("fast", 2)])
+            assert await read_cursor(store, "fast") == 9
+            await store.write(trim_events(keep=0, hard_max=100))
+            assert [found.seq for found in await read_events(store, 4)] == [5, 6, 7, 8, 9, 10]
+            with pytest.raises(Gap) as gap:
+                await read_events(store, 3)
+            assert gap.value.resume == 10
+            await store.write(trim_events(keep=0, hard_max=3))
+            with pytest.raises(Gap):
+                await read_events(store, 4)
+            assert [found.seq for found in await read_events(store, 7)] == [8, 9, 10]
+
+        self.run(body)
+
+    def test_trimming_spares_the_last_events_when_nobody_has_a_cursor(self) -> None:
+        async def body(store: Store) -> None:
+            await store.write(append_events([event(str(number)) for number in range(10)]))
+            await store.write(trim_events(keep=4, hard_max=100))
+            assert [found.seq for found in await read_events(store, 6)] == [7, 8, 9, 10]
+            with pytest.raises(Gap):
+                await read_events(store, 5)
+
+        self.run(body)
+
+    def test_a_watcher_beyond_the_end_meets_a_gap(self) -> None:
+        async def body(store: Store) -> None:
+            with pytest.raises(Gap):
+                await read_events(store, 1)
+
+        self.run(body)
+
+    def test_a_watcher_is_woken_by_a_commit_and_misses_nothing(self) -> None:
+        async def body(store: Store) -> None:
+            watcher = EventWatcher(store, 0)
+            waiting = asyncio.ensure_future(watcher.next_events())
+            await store.write([add("a")])
+            await store.write(append_events([event("a")]))
+            seen = await asyncio.wait_for(waiting, 10)
+            for number in range(5):
+                await store.write(append_events([event(str(number))]))
+            while len(seen) < 6:
+                seen += await asyncio.wait_for(watcher.next_events(), 10)
+            assert [found.seq for found in seen] == [1, 2, 3, 4, 5, 6]
+
+        self.run(body)
