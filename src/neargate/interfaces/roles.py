@@ -116,8 +116,8 @@ class CapacityManager(Protocol):
     async def hosts(self) -> list[dict[str, Any]]:
         """For `neargate status`: facts, free room, running tasks, whether connected."""
 
-    async def describe_enis(self, account: str) -> list[dict[str, Any]]:
-        """EC2-shaped NetworkInterface members (wire names) of the account in this zone."""
+    async def describe_enis(self, account: str, eni_ids: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """EC2-shaped NetworkInterface members (wire names) of the account in this zone; all of them, or those named."""
 
     async def unclaimed(self, older_than: float) -> list[tuple[str, str]]:
         """(task id, zone) of reservations made before then, for the sweeper: those it has not called settled."""

@@ -1,0 +1,54 @@
+"""A claim: what one reservation took, as the ledger and the statements know it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..placement.feasible import Wanted
+from ..placement.reserve import Room
+
+# (task id, zone): the name of a reservation. A task may be tried in several zones.
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """Addresses are whole numbers. Without an interface (`eni_id` None) `eni_error` says why; room is held anyway."""
+
+    key: Key
+    capacity_id: str
+    account: str
+    host_id: str
+    room: Room
+    subnet_id: str
+    private_ip: int | None
+    public_ip: int | None
+    eni_id: str | None
+    eni_error: str | None
+    created_at: float
+
+    def wanted(self) -> Wanted:
+        return Wanted(
+            zone=self.key[1],
+            account=self.account,
+            cpu_units=self.room.cpu_units,
+            memory_mib=self.room.memory_mib,
+            disk_gib=self.room.disk_gib,
+        )
+
+
+def claim_of_row(row: tuple[Any, ...]) -> Claim:
+    """From the columns of schema.LIVE_CLAIMS."""
+    task_id, zone, capacity_id, account, host, cpu, memory, disk, subnet, private, public, eni, error, created = row
+    return Claim(
+        key=(task_id, zone),
+        capacity_id=capacity_id,
+        account=account,
+        host_id=host,
+        room=Room(cpu_units=cpu, memory_mib=memory, disk_gib=disk),
+        subnet_id=subnet,
+        private_ip=private,
+        public_ip=public,
+        eni_id=eni,
+        eni_error=error,
+        created_at=created,
+    )

@@ -1,0 +1,129 @@
+"""The zone's hosts, claims and addresses in memory: fast to decide on, rebuilt from the database at start.
+
+It proposes and never decides: what it hands out is taken here at once (so that callers at the same instant do not meet)
+and guarded again by the database. Invariant: whatever the database holds is also taken here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from ..model.capacity import HostFacts
+from ..placement.feasible import HostView
+from ..placement.rank import software_order
+from ..placement.reserve import Room, give_back, take
+from ..vpc.addresses import AddressRange, next_address
+from .claims import Claim, Key
+
+# Sandboxes in which all tasks of a host share one kernel: there, accounts never share a host.
+SHARED_KERNEL = frozenset({"container"})
+
+
+@dataclass(kw_only=True, slots=True)
+class Addresses:
+    """What is taken of one range, and where the search goes on."""
+
+    within: AddressRange
+    taken: set[int] = field(default_factory=set)
+    cursor: int = 0
+
+    def take_next(self) -> int | None:
+        if len(self.taken) >= self.within.size:
+            return None
+        found = next_address(self.within, self.taken, self.cursor)
+        if found is not None:
+            self.taken.add(found)
+            self.cursor = found
+        return found
+
+
+@dataclass(kw_only=True, slots=True)
+class Host:
+    facts: HostFacts
+    offered: Room
+    view: HostView
+    reserved: Room
+    tasks: int
+
+    @property
+    def shares_kernel(self) -> bool:
+        return self.facts.sandbox in SHARED_KERNEL
+
+
+class Ledger:
+    def __init__(self, public_pool: AddressRange) -> None:
+        self.hosts: dict[str, Host] = {}
+        self.claims: dict[Key, Claim] = {}
+        self.unsettled: dict[Key, float] = {}
+        self.subnets: dict[str, Addresses] = {}
+        self.public = Addresses(within=public_pool)
+        self._views: dict[str, HostView] = {}
+
+    def views(self) -> Iterable[HostView]:
+        return self._views.values()
+
+    def put_host(self, facts: HostFacts, offered: Room, *, connected: bool) -> None:
+        """A host as its agent describes it now; what it holds stays counted."""
+        known = self.hosts.get(facts.host_id)
+        reserved = known.reserved if known else Room()
+        free = offered.minus(reserved)
+        view = HostView(
+            host_id=facts.host_id,
+            free_cpu_units=free.cpu_units,
+            free_memory_mib=free.memory_mib,
+            free_disk_gib=free.disk_gib,
+            architecture=facts.architecture,
+            software=software_order(facts.software),
+            zone=facts.zone,
+            tenant=known.view.tenant if known else None,
+            connected=connected,
+            accepts_tasks=facts.accepts_tasks,
+        )
+        self.hosts[facts.host_id] = Host(
+            facts=facts, offered=offered, view=view, reserved=reserved, tasks=known.tasks if known else 0
+        )
+        self._views[facts.host_id] = view
+
+    def set_view(self, host: Host, view: HostView) -> None:
+        host.view = view
+        self._views[view.host_id] = view
+
+    def set_connected(self, host: Host, connected: bool) -> None:
+        self.set_view(host, replace(host.view, connected=connected))
+
+    def addresses(self, subnet_id: str) -> Addresses:
+        """The subnet's book. Its range is set by the first request that brings the CIDR."""
+        book = self.subnets.get(subnet_id)
+        if book is None:
+            book = self.subnets[subnet_id] = Addresses(within=AddressRange(1, 0))
+        return book
+
+    def add(self, claim: Claim) -> None:
+        """Take what the claim takes. Addresses may be taken already (`take_next` does)."""
+        self.claims[claim.key] = claim
+        self.unsettled[claim.key] = claim.created_at
+        if claim.private_ip is not None:
+            self.addresses(claim.subnet_id).taken.add(claim.private_ip)
+        if claim.public_ip is not None:
+            self.public.taken.add(claim.public_ip)
+        host = self.hosts.get(claim.host_id)
+        if host is not None:
+            host.reserved = host.reserved.plus(claim.room)
+            host.tasks += 1
+            self.set_view(host, take(host.view, claim.wanted(), shared_kernel=host.shares_kernel))
+
+    def remove(self, claim: Claim) -> None:
+        """Undo `add`; once per claim, however often it is called."""
+        held = self.claims.get(claim.key)
+        if held is None or held.capacity_id != claim.capacity_id:
+            return
+        del self.claims[claim.key]
+        self.unsettled.pop(claim.key, None)
+        if claim.private_ip is not None:
+            self.addresses(claim.subnet_id).taken.discard(claim.private_ip)
+        if claim.public_ip is not None:
+            self.public.taken.discard(claim.public_ip)
+        host = self.hosts.get(claim.host_id)
+        if host is not None:
+            host.reserved = host.reserved.minus(claim.room)
+            host.tasks -= 1
+            self.set_view(host, give_back(host.view, claim.wanted(), empty=host.tasks == 0))

@@ -1,0 +1,380 @@
+"""One zone's shard at work: reserve, release, hosts. Several zones of one machine may share one shard.
+
+Owns the ledger and the shard's store; must not know tasks, cells or sessions. Invariants: what is answered is durable;
+a reservation is made at most once per (task, zone) and never after its release; room, address and interface are taken
+and given back in one write. Each flight runs in a task of its own, so that a caller who goes away leaves no doubt.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..interfaces.store import Refused, Store, StoreFactory
+from ..model import ids
+from ..model.capacity import HostFacts, NoCapacity, Reservation, ReservationRequest
+from ..model.errors import ClientError
+from ..model.knobs import DEFAULT_KNOBS, Knobs
+from ..model.network import Eni
+from ..placement.feasible import Wanted
+from ..placement.rank import choose
+from ..placement.reserve import Room, offered
+from ..vpc.addresses import address_text, mac_address, pool_range, private_dns_name, subnet_range
+from ..world import World
+from . import schema
+from .claims import Claim, Key, claim_of_row
+from .eni_view import network_interface
+from .ledger import Host, Ledger
+
+T = TypeVar("T")
+
+CAPACITY_UNAVAILABLE = (
+    "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+)
+_TRIM_EVERY = 256  # releases between two trims of old tombstones
+
+_decode_eni = msgspec.json.Decoder(Eni).decode
+_decode_facts = msgspec.json.Decoder(HostFacts).decode
+_encode = msgspec.json.Encoder().encode
+
+
+async def open_capacity(
+    world: World,
+    stores: StoreFactory,
+    *,
+    shard: str,
+    region: str,
+    zones: tuple[str, ...],
+    public_pool: str,
+    knobs: Knobs = DEFAULT_KNOBS,
+) -> "Capacity":
+    """The capacity manager of a shard (`zone-a`), its ledger read from the database. `zones` are those it serves.
+
+    Two shards must be given pools that do not overlap (vpc.addresses.pool_share).
+    """
+    store = await stores.open(shard, schema.MIGRATIONS)
+    await store.write([schema.DISCONNECT_ALL])
+    capacity = Capacity(world, store, region=region, zones=zones, public_pool=public_pool, knobs=knobs)
+    await capacity.load()
+    return capacity
+
+
+class Capacity:
+    """interfaces.roles.CapacityManager over one store. Raises the store's Overloaded when its queue is full."""
+
+    def __init__(
+        self, world: World, store: Store, *, region: str, zones: tuple[str, ...], public_pool: str, knobs: Knobs
+    ) -> None:
+        self._world = world
+        self._store = store
+        self._region = region
+        self._zones = frozenset(zones)
+        self._knobs = knobs
+        self._ledger = Ledger(pool_range(public_pool))
+        self._flights: dict[Key, asyncio.Future[Any]] = {}
+        self._releases = 0
+
+    async def load(self) -> None:
+        """The ledger anew from the database: hosts, live claims, where the address cursors stood."""
+        for host_id, cpu, memory, disk, doc in await self._store.read(schema.HOSTS):
+            room = Room(cpu_units=cpu, memory_mib=memory, disk_gib=disk)
+            facts: HostFacts = _decode_facts(doc)
+            assert facts.host_id == host_id
+            self._ledger.put_host(facts, room, connected=False)
+        for row in await self._store.read(schema.LIVE_CLAIMS):
+            self._ledger.add(claim_of_row(row))
+        for subnet_id, address in await self._store.read(schema.LAST_ADDRESSES):
+            self._ledger.addresses(subnet_id).cursor = address
+        for (address,) in await self._store.read(schema.LAST_PUBLIC):
+            self._ledger.public.cursor = address
+
+    # -- reservations
+
+    async def reserve(self, request: ReservationRequest) -> Reservation | NoCapacity:
+        """See CapacityManager. An exhausted subnet is a Reservation with `eni` None and `eni_error` in AWS's words."""
+        return await self._in_turn((request.task_id, request.zone), lambda: self._reserve(request))
+
+    async def _reserve(self, request: ReservationRequest) -> Reservation | NoCapacity:
+        key = (request.task_id, request.zone)
+        if key in self._ledger.claims:
+            return await self._existing(key)
+        for _ in range(self._knobs.reserve_attempts):
+            claim = self._propose(request)
+            if claim is None:
+                break
+            try:
+                return await self._write_claim(request, claim)
+            except Refused as refused:
+                if refused.name == schema.CLAIM:
+                    return await self._existing(key)
+                await self._relearn(claim, refused.name)
+        return NoCapacity(reason=CAPACITY_UNAVAILABLE)
+
+    def _propose(self, request: ReservationRequest) -> Claim | None:
+        """Choose a host and addresses and take them in the ledger. None: no host has room."""
+        if request.zone not in self._zones:
+            return None
+        host = choose(self._ledger.views(), _wanted(request))
+        if host is None:
+            return None
+        bits = self._world.random.getrandbits
+        private, public, error = self._take_addresses(request)
+        claim = Claim(
+            key=(request.task_id, request.zone),
+            capacity_id=ids.uuid4(bits),
+            account=request.account,
+            host_id=host.host_id,
+            room=Room(cpu_units=request.cpu_units, memory_mib=request.memory_mib, disk_gib=request.disk_gib),
+            subnet_id=request.subnet.subnet_id,
+            private_ip=private,
+            public_ip=public,
+            eni_id=ids.ec2_id("eni", bits) if error is None else None,
+            eni_error=error,
+            created_at=self._world.now(),
+        )
+        self._ledger.add(claim)
+        return claim
+
+    def _take_addresses(self, request: ReservationRequest) -> tuple[int | None, int | None, str | None]:
+        """Private and public address, or the sentence that says why there is no interface."""
+        subnet = self._ledger.addresses(request.subnet.subnet_id)
+        if subnet.within.size == 0:
+            subnet.within = subnet_range(request.subnet.cidr)
+        with_public = " with public IP assignment enabled" if request.assign_public_ip else ""
+        sentence = (
+            f"Unexpected EC2 error while attempting to Create Network Interface{with_public} "
+            f"in subnet '{request.subnet.subnet_id}': "
+        )
+        private = subnet.take_next()
+        if private is None:
+            return None, None, sentence + "InsufficientFreeAddressesInSubnet"
+        if not request.assign_public_ip:
+            return private, None, None
+        public = self._ledger.public.take_next()
+        if public is None:
+            subnet.taken.discard(private)
+            return None, None, sentence + "InsufficientAddressCapacity"
+        return private, public, None
+
+    async def _write_claim(self, request: ReservationRequest, claim: Claim) -> Reservation:
+        """Make the claim durable. Whatever goes wrong, the ledger forgets it again."""
+        host = self._ledger.hosts[claim.host_id]
+        eni = self._interface(request, claim)
+        tenant = claim.account if host.shares_kernel else None
+        doc = _encode(eni) if eni is not None else b""
+        try:
+            await self._store.write(schema.reserve(claim, eni, request.owner, doc, tenant))
+        except Exception:
+            self._ledger.remove(claim)
+            raise
+        return _reservation(claim, eni)
+
+    def _interface(self, request: ReservationRequest, claim: Claim) -> Eni | None:
+        if claim.eni_id is None or claim.private_ip is None:
+            return None
+        private = address_text(claim.private_ip)
+        return Eni(
+            eni_id=claim.eni_id,
+            attachment_id=request.attachment_id,
+            mac=mac_address(self._world.random.getrandbits),
+            vpc_id=request.subnet.vpc_id,
+            subnet_id=request.subnet.subnet_id,
+            subnet_cidr=request.subnet.cidr,
+            private_ipv4=private,
+            public_ipv4=address_text(claim.public_ip) if claim.public_ip is not None else None,
+            security_groups=request.security_groups,
+            private_dns_name=private_dns_name(private, self._region),
+        )
+
+    async def _existing(self, key: Key) -> Reservation | NoCapacity:
+        """What the database says of a claim made before: the same answer again, or a refusal when it was given back."""
+        claim = await self._read_claim(key)
+        if claim is None:
+            return NoCapacity(reason=CAPACITY_UNAVAILABLE)
+        rows = await self._store.read(schema.ENI_OF, (claim.eni_id,)) if claim.eni_id is not None else []
+        return _reservation(claim, _decode_eni(rows[0][0]) if rows else None)
+
+    async def _read_claim(self, key: Key) -> Claim | None:
+        """The live claim in the database, also taken into the ledger; None when there is none or a tombstone."""
+        rows = await self._store.read(schema.ONE_CLAIM, key)
+        live = [claim_of_row(row[1:]) for row in rows if row[0] == "reserved"]
+        held = self._ledger.claims.get(key)
+        if held is not None and (not live or live[0].capacity_id != held.capacity_id):
+            self._ledger.remove(held)
+            held = None
+        if not live:
+            return None
+        if held is None:
+            self._ledger.add(live[0])
+        return live[0]
+
+    async def _relearn(self, claim: Claim, guard: str) -> None:
+        """A guard refused what the ledger proposed: another writer was there. Read again what it was wrong about."""
+        if guard == schema.ADDRESS:
+            taken = {row[0] for row in await self._store.read(schema.TAKEN, (claim.subnet_id,))}
+            public = {row[0] for row in await self._store.read(schema.TAKEN_PUBLIC)}
+            for other in self._ledger.claims.values():
+                if other.subnet_id == claim.subnet_id and other.private_ip is not None:
+                    taken.add(other.private_ip)
+                if other.public_ip is not None:
+                    public.add(other.public_ip)
+            self._ledger.addresses(claim.subnet_id).taken = taken
+            self._ledger.public.taken = public
+            return
+        for host_id, cpu, memory, disk, doc in await self._store.read(schema.HOSTS):
+            known = self._ledger.hosts.get(host_id)
+            room = Room(cpu_units=cpu, memory_mib=memory, disk_gib=disk)
+            self._ledger.put_host(_decode_facts(doc), room, connected=known is not None and known.view.connected)
+        for row in await self._store.read(schema.LIVE_CLAIMS):
+            if (row[0], row[1]) not in self._ledger.claims:
+                self._ledger.add(claim_of_row(row))
+
+    async def release(self, task_id: str, zone: str) -> None:
+        """See CapacityManager. Afterwards a tombstone is durable, whether there was a claim or not."""
+        key = (task_id, zone)
+        await self._in_turn(key, lambda: self._release(key))
+
+    async def _release(self, key: Key) -> None:
+        for _ in range(self._knobs.reserve_attempts):
+            claim = self._ledger.claims.get(key)
+            now = self._world.now()
+            statements = schema.release(claim, now) if claim is not None else [schema.bury(key, now)]
+            try:
+                await self._store.write([*statements, *self._trim(now)])
+            except Refused:
+                # Given back already, or made by another process: the database knows.
+                if await self._read_claim(key) is None:
+                    return
+            else:
+                if claim is not None:
+                    self._ledger.remove(claim)
+                return
+        raise AssertionError(f"the claim {key} can neither be given back nor buried")
+
+    def _trim(self, now: float) -> list[Any]:
+        self._releases += 1
+        if self._releases % _TRIM_EVERY:
+            return []
+        return [schema.forget_tombstones(now - self._knobs.tombstone_keep_s)]
+
+    async def unclaimed(self, older_than: float) -> list[tuple[str, str]]:
+        flying = self._flights
+        return [key for key, at in self._ledger.unsettled.items() if at < older_than and key not in flying]
+
+    async def settled(self, claims: Sequence[tuple[str, str]]) -> None:
+        for key in claims:
+            self._ledger.unsettled.pop(key, None)
+
+    # -- hosts
+
+    async def register_host(self, facts: HostFacts) -> None:
+        """Take a host as its agent describes it; it counts as connected. Raises ClientError above Knobs.hosts_max."""
+        known = self._ledger.hosts.get(facts.host_id)
+        if known is None and len(self._ledger.hosts) >= self._knobs.hosts_max:
+            raise ClientError(f"This zone has {self._knobs.hosts_max} hosts, as many as it takes.")
+        if known is not None and known.facts == facts and known.view.connected:
+            return
+        room = offered(
+            facts.capacity,
+            cpu_overcommit=self._knobs.cpu_overcommit,
+            disk_overcommit=self._knobs.disk_overcommit,
+        )
+        await self._in_turn(("", facts.host_id), lambda: self._register(facts, room))
+
+    async def _register(self, facts: HostFacts, room: Room) -> None:
+        await self._store.write([schema.register(facts, room, _encode(facts))])
+        self._ledger.put_host(facts, room, connected=True)
+
+    async def host_seen(self, host_id: str, seen: bool) -> None:
+        host = self._ledger.hosts.get(host_id)
+        if host is None or host.view.connected == seen:
+            return
+        # The ledger first: a silent host gets no task from this instant, whatever the write takes.
+        self._ledger.set_connected(host, seen)
+        await self._store.write([schema.connection(host_id, seen)])
+
+    async def hosts(self) -> list[dict[str, Any]]:
+        return [_shown(host) for host in self._ledger.hosts.values()]
+
+    # -- addresses
+
+    async def subnet_usage(self, subnet_ids: Sequence[str]) -> dict[str, int]:
+        books = self._ledger.subnets
+        return {subnet_id: len(books[subnet_id].taken) for subnet_id in subnet_ids if subnet_id in books}
+
+    async def describe_enis(self, account: str, eni_ids: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        if eni_ids is None:
+            rows = await self._store.read(schema.ENIS, (account,))
+        else:
+            rows = [row for eni_id in eni_ids for row in await self._store.read(schema.ENI_NAMED, (account, eni_id))]
+        return [
+            network_interface(
+                _decode_eni(doc), account=account, region=self._region, zone=zone, owner=owner, created_at=created_at
+            )
+            for zone, owner, created_at, doc in rows
+        ]
+
+    async def _in_turn(self, key: Key, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """One flight per claim at a time: what a flight reads of its claim stays true until it ends."""
+        while (before := self._flights.get(key)) is not None:
+            await asyncio.wait([before])
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._flights[key] = outcome
+        self._world.spawn(self._fly(key, work(), outcome), f"claim {key[0]}")
+        return await asyncio.shield(outcome)
+
+    async def _fly(self, key: Key, work: Coroutine[Any, Any, T], outcome: "asyncio.Future[T]") -> None:
+        """What the work raises goes to whoever waits, and to nobody when the caller is gone."""
+        try:
+            result = await work
+        except Exception as error:
+            del self._flights[key]
+            outcome.set_exception(error)
+            outcome.exception()  # marks it as read: a caller who is gone must not make asyncio complain
+        else:
+            del self._flights[key]
+            outcome.set_result(result)
+
+
+def _wanted(request: ReservationRequest) -> Wanted:
+    return Wanted(
+        zone=request.zone,
+        account=request.account,
+        cpu_units=request.cpu_units,
+        memory_mib=request.memory_mib,
+        disk_gib=request.disk_gib,
+        architecture=request.architecture,
+    )
+
+
+def _reservation(claim: Claim, eni: Eni | None) -> Reservation:
+    return Reservation(
+        capacity_id=claim.capacity_id,
+        task_id=claim.key[0],
+        zone=claim.key[1],
+        host_id=claim.host_id,
+        eni=eni,
+        eni_error=claim.eni_error,
+    )
+
+
+def _shown(host: Host) -> dict[str, Any]:
+    """For `neargate status`. CPU in units with overcommit, memory in MiB, disk in GiB with overcommit."""
+    facts, view = host.facts, host.view
+    return {
+        "host_id": facts.host_id,
+        "boot_id": facts.boot_id,
+        "zone": facts.zone,
+        "architecture": facts.architecture,
+        "software": facts.software,
+        "sandbox": facts.sandbox,
+        "connected": view.connected,
+        "accepts_tasks": facts.accepts_tasks,
+        "reason": facts.reason,
+        "tasks": host.tasks,
+        "capacity": asdict(facts.capacity),
+        "offered": asdict(host.offered),
+        "reserved": asdict(host.reserved),
+    }

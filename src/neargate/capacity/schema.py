@@ -1,0 +1,168 @@
+"""The zone shard's tables and every statement that writes them.
+
+Free columns of a host are what was offered minus the sum of its live reservations; both change in one write. A
+reservation is named by (task, zone) and is never deleted before its tombstone may be: the `void` row is the tombstone.
+The guards here decide; the ledger in memory only proposes.
+"""
+
+from ..interfaces.store import Statement
+from ..model.capacity import HostFacts
+from ..model.network import Eni
+from ..placement.reserve import Room
+from .claims import Claim, Key
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE hosts (
+        n INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        boot_id TEXT NOT NULL,
+        cpu INTEGER NOT NULL, memory INTEGER NOT NULL, disk INTEGER NOT NULL,
+        free_cpu INTEGER NOT NULL, free_memory INTEGER NOT NULL, free_disk INTEGER NOT NULL,
+        tasks INTEGER NOT NULL,
+        tenant TEXT,
+        accepts INTEGER NOT NULL,
+        connected INTEGER NOT NULL,
+        rev INTEGER NOT NULL,
+        doc BLOB NOT NULL
+    );
+    CREATE TABLE reservations (
+        n INTEGER PRIMARY KEY,
+        task_id TEXT NOT NULL,
+        zone TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('reserved', 'void')),
+        capacity_id TEXT UNIQUE,
+        account TEXT,
+        host TEXT,
+        cpu INTEGER NOT NULL DEFAULT 0, memory INTEGER NOT NULL DEFAULT 0, disk INTEGER NOT NULL DEFAULT 0,
+        subnet TEXT,
+        private_ip INTEGER,
+        public_ip INTEGER,
+        eni TEXT,
+        eni_error TEXT,
+        created_at REAL,
+        voided_at REAL,
+        UNIQUE (task_id, zone)
+    );
+    CREATE INDEX reservations_of_host ON reservations (host) WHERE state = 'reserved';
+    CREATE INDEX reservations_void ON reservations (voided_at) WHERE state = 'void';
+    CREATE INDEX reservations_of_subnet ON reservations (subnet, n);
+    CREATE TABLE enis (
+        n INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        account TEXT NOT NULL,
+        vpc TEXT NOT NULL,
+        subnet TEXT NOT NULL,
+        private_ip INTEGER NOT NULL,
+        public_ip INTEGER UNIQUE,
+        mac TEXT NOT NULL,
+        task_id TEXT NOT NULL,
+        zone TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        doc BLOB NOT NULL,
+        UNIQUE (subnet, private_ip)
+    );
+    CREATE INDEX enis_of_account ON enis (account, n);
+    """,
+)
+
+# Names of the guards; the manager reads them in a refusal.
+ROOM = "room"
+ADDRESS = "address"
+CLAIM = "claim"
+TOMBSTONE = "tombstone"
+
+_TAKE_ROOM = """UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
+    tasks = tasks + 1, tenant = ?, rev = rev + 1
+    WHERE id = ? AND free_cpu >= ? AND free_memory >= ? AND free_disk >= ? AND accepts = 1
+    AND (tenant IS NULL OR tenant = ?)"""
+_INSERT_ENI = """INSERT INTO enis
+    (id, account, vpc, subnet, private_ip, public_ip, mac, task_id, zone, owner, created_at, doc)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+_INSERT_CLAIM = """INSERT INTO reservations
+    (task_id, zone, state, capacity_id, account, host, cpu, memory, disk, subnet, private_ip, public_ip, eni, eni_error,
+     created_at)
+    VALUES (?, ?, 'reserved', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+_VOID_CLAIM = """UPDATE reservations SET state = 'void', voided_at = ?
+    WHERE task_id = ? AND zone = ? AND state = 'reserved' AND capacity_id = ?"""
+_GIVE_ROOM = """UPDATE hosts SET free_cpu = free_cpu + ?, free_memory = free_memory + ?, free_disk = free_disk + ?,
+    tenant = CASE WHEN tasks <= 1 THEN NULL ELSE tenant END, tasks = tasks - 1, rev = rev + 1 WHERE id = ?"""
+_INSERT_TOMBSTONE = """INSERT INTO reservations (task_id, zone, state, voided_at) VALUES (?, ?, 'void', ?)
+    ON CONFLICT DO NOTHING"""
+_LIVE = "FROM reservations WHERE host = excluded.id AND state = 'reserved'"
+_REGISTER = f"""INSERT INTO hosts
+    (id, boot_id, cpu, memory, disk, free_cpu, free_memory, free_disk, tasks, tenant, accepts, connected, rev, doc)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, NULL, ?, 1, 1, ?)
+    ON CONFLICT (id) DO UPDATE SET boot_id = excluded.boot_id,
+    cpu = excluded.cpu, memory = excluded.memory, disk = excluded.disk,
+    free_cpu = excluded.cpu - (SELECT coalesce(sum(cpu), 0) {_LIVE}),
+    free_memory = excluded.memory - (SELECT coalesce(sum(memory), 0) {_LIVE}),
+    free_disk = excluded.disk - (SELECT coalesce(sum(disk), 0) {_LIVE}),
+    accepts = excluded.accepts, connected = 1, rev = hosts.rev + 1, doc = excluded.doc"""  # noqa: S608  constant text
+
+
+def reserve(claim: Claim, eni: Eni | None, owner: str, doc: bytes, tenant: str | None) -> list[Statement]:
+    """Room, address and interface, reservation: all or nothing. `doc` is the interface as stored."""
+    room = claim.room
+    amounts = (room.cpu_units, room.memory_mib, room.disk_gib)
+    statements = [Statement(_TAKE_ROOM, (*amounts, tenant, claim.host_id, *amounts, claim.account), 1, ROOM)]
+    task_id, zone = claim.key
+    if eni is not None:
+        interface = (eni.eni_id, claim.account, eni.vpc_id, eni.subnet_id, claim.private_ip, claim.public_ip, eni.mac)
+        values = (*interface, task_id, zone, owner, claim.created_at, doc)
+        statements.append(Statement(_INSERT_ENI, values, 1, ADDRESS))
+    row = (task_id, zone, claim.capacity_id, claim.account, claim.host_id, *amounts, claim.subnet_id)
+    rest = (claim.private_ip, claim.public_ip, claim.eni_id, claim.eni_error, claim.created_at)
+    statements.append(Statement(_INSERT_CLAIM, (*row, *rest), 1, CLAIM))
+    return statements
+
+
+def release(claim: Claim, now: float) -> list[Statement]:
+    """Give back what `reserve` took; the reservation's row stays as tombstone."""
+    room = claim.room
+    statements = [
+        Statement(_VOID_CLAIM, (now, *claim.key, claim.capacity_id), 1, CLAIM),
+        # No count is expected: an operator may have removed the host meanwhile.
+        Statement(_GIVE_ROOM, (room.cpu_units, room.memory_mib, room.disk_gib, claim.host_id)),
+    ]
+    if claim.eni_id is not None:
+        statements.append(Statement("DELETE FROM enis WHERE id = ?", (claim.eni_id,), 1, ADDRESS))
+    return statements
+
+
+def bury(key: Key, now: float) -> Statement:
+    """A tombstone for a claim that was never made, so that a late `reserve` meets it."""
+    return Statement(_INSERT_TOMBSTONE, (*key, now), 1, TOMBSTONE)
+
+
+def forget_tombstones(before: float) -> Statement:
+    return Statement("DELETE FROM reservations WHERE state = 'void' AND voided_at < ?", (before,))
+
+
+def register(facts: HostFacts, offered: Room, doc: bytes) -> Statement:
+    """The host as it is now; what is free is computed anew from its live reservations."""
+    room = (offered.cpu_units, offered.memory_mib, offered.disk_gib)
+    return Statement(_REGISTER, (facts.host_id, facts.boot_id, *room, *room, int(facts.accepts_tasks), doc), 1, "host")
+
+
+def connection(host_id: str, connected: bool) -> Statement:
+    return Statement("UPDATE hosts SET connected = ?, rev = rev + 1 WHERE id = ?", (int(connected), host_id))
+
+
+# Nobody is connected when a process starts: sessions end with it.
+DISCONNECT_ALL = Statement("UPDATE hosts SET connected = 0 WHERE connected = 1")
+
+_CLAIM_COLUMNS = """task_id, zone, capacity_id, account, host, cpu, memory, disk, subnet, private_ip, public_ip, eni,
+    eni_error, created_at"""
+LIVE_CLAIMS = f"SELECT {_CLAIM_COLUMNS} FROM reservations WHERE state = 'reserved' ORDER BY n"  # noqa: S608
+ONE_CLAIM = f"SELECT state, {_CLAIM_COLUMNS} FROM reservations WHERE task_id = ? AND zone = ?"  # noqa: S608
+LAST_ADDRESSES = """SELECT subnet, private_ip FROM reservations
+    WHERE n IN (SELECT max(n) FROM reservations WHERE private_ip IS NOT NULL GROUP BY subnet) ORDER BY subnet"""
+LAST_PUBLIC = "SELECT public_ip FROM reservations WHERE public_ip IS NOT NULL ORDER BY n DESC LIMIT 1"
+HOSTS = "SELECT id, cpu, memory, disk, doc FROM hosts ORDER BY n"
+TAKEN = "SELECT private_ip FROM enis WHERE subnet = ? ORDER BY private_ip"
+TAKEN_PUBLIC = "SELECT public_ip FROM enis WHERE public_ip IS NOT NULL ORDER BY public_ip"
+ENI_OF = "SELECT doc FROM enis WHERE id = ?"
+ENIS = "SELECT zone, owner, created_at, doc FROM enis WHERE account = ? ORDER BY n"
+ENI_NAMED = "SELECT zone, owner, created_at, doc FROM enis WHERE account = ? AND id = ?"

@@ -1,0 +1,63 @@
+"""May this host take this task? Each refusal is one named sentence, for logs and `why`.
+
+Pure: knows nothing of databases, sessions or clocks. A view's free columns are what is left after every reservation,
+CPU and disk counted with their overcommit factors, memory strictly.
+"""
+
+from dataclasses import dataclass
+
+NOT_CONNECTED = "the host's agent is not connected"
+NOT_ACCEPTING = "the host takes no tasks"
+OTHER_ZONE = "the host is in another zone"
+OTHER_ARCHITECTURE = "the host has another CPU architecture"
+OTHER_ACCOUNT = "the host runs tasks of another account on the same kernel"
+NO_CPU = "the host has too little CPU left"
+NO_MEMORY = "the host has too little memory left"
+NO_DISK = "the host has too little disk left"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostView:
+    """A host at one instant. `zone` None: it serves every zone of its shard. A newer release has a higher `software`.
+
+    `tenant` is the account whose tasks it runs, where one kernel is shared by all of them; None where that is nobody or
+    does not matter.
+    """
+
+    host_id: str
+    free_cpu_units: int
+    free_memory_mib: int
+    free_disk_gib: int
+    architecture: str = "X86_64"
+    software: tuple[int, ...] = ()
+    zone: str | None = None
+    tenant: str | None = None
+    connected: bool = True
+    accepts_tasks: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What one task claims of a host."""
+
+    zone: str
+    account: str
+    cpu_units: int
+    memory_mib: int
+    disk_gib: int
+    architecture: str = "X86_64"
+
+
+def refusal(host: HostView, wanted: Wanted) -> str | None:
+    """The first unmet condition as a sentence, or None when the host may take the task."""
+    checks = (
+        (host.connected, NOT_CONNECTED),
+        (host.accepts_tasks, NOT_ACCEPTING),
+        (host.zone is None or host.zone == wanted.zone, OTHER_ZONE),
+        (host.architecture == wanted.architecture, OTHER_ARCHITECTURE),
+        (host.tenant is None or host.tenant == wanted.account, OTHER_ACCOUNT),
+        (host.free_memory_mib >= wanted.memory_mib, NO_MEMORY),
+        (host.free_cpu_units >= wanted.cpu_units, NO_CPU),
+        (host.free_disk_gib >= wanted.disk_gib, NO_DISK),
+    )
+    return next((sentence for holds, sentence in checks if not holds), None)

@@ -1,0 +1,67 @@
+"""Which host first: newest software, then best fit (least memory left over, then least CPU), then the id.
+
+Pure. `choose` is `rank(...)[0]` in one pass without building anything, since it runs for every launch over every host.
+"""
+
+from collections.abc import Iterable
+
+from .feasible import HostView, Wanted, refusal
+
+
+def software_order(release: str) -> tuple[int, ...]:
+    """`1.10.2` sorts above `1.9`; what is not a number counts as 0 (an unknown release is the oldest)."""
+    numbers = (part.split("-")[0].split("+")[0] for part in release.split("."))
+    return tuple(int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0 for number in numbers)
+
+
+def rank(hosts: Iterable[HostView], wanted: Wanted) -> tuple[HostView, ...]:
+    """All hosts that may take the task, best first."""
+    fitting = [host for host in hosts if refusal(host, wanted) is None]
+    # Two stable sorts: releases descend, all else ascends.
+    fitting.sort(key=lambda host: (host.free_memory_mib, host.free_cpu_units, host.host_id))
+    fitting.sort(key=lambda host: host.software, reverse=True)
+    return tuple(fitting)
+
+
+def choose(hosts: Iterable[HostView], wanted: Wanted) -> HostView | None:
+    """The best host, or None. The comparisons of `refusal`, written out: a call per host costs more than the scan."""
+    best: HostView | None = None
+    memory, cpu, disk, zone, account = (
+        wanted.memory_mib,
+        wanted.cpu_units,
+        wanted.disk_gib,
+        wanted.zone,
+        wanted.account,
+    )
+    for host in hosts:
+        if host.free_memory_mib < memory or host.free_cpu_units < cpu or host.free_disk_gib < disk:
+            continue
+        if not (host.connected and host.accepts_tasks) or host.architecture != wanted.architecture:
+            continue
+        if (host.zone is not None and host.zone != zone) or (host.tenant is not None and host.tenant != account):
+            continue
+        if best is None or _better(host, best):
+            best = host
+    return best
+
+
+def _better(host: HostView, than: HostView) -> bool:
+    if host.software != than.software:
+        return host.software > than.software
+    if host.free_memory_mib != than.free_memory_mib:
+        return host.free_memory_mib < than.free_memory_mib
+    if host.free_cpu_units != than.free_cpu_units:
+        return host.free_cpu_units < than.free_cpu_units
+    return host.host_id < than.host_id
+
+
+def explain(hosts: Iterable[HostView], wanted: Wanted) -> str:
+    """One sentence for the log and `why`: how many hosts refused for which reason."""
+    counts: dict[str, int] = {}
+    for host in hosts:
+        sentence = refusal(host, wanted)
+        if sentence is not None:
+            counts[sentence] = counts.get(sentence, 0) + 1
+    if not counts:
+        return "the zone has no host"
+    return "; ".join(f"{count} x {sentence}" for sentence, count in sorted(counts.items()))

@@ -1,0 +1,86 @@
+"""Which address comes next: of a subnet, of the public pool. Pure; randomness is handed in as bits.
+
+Addresses are handed out behind a moving cursor, so that one is not used again at once after it was given back: clients,
+DNS caches and connection tables elsewhere still know its last owner. Invariant: never one that is taken or that EC2
+reserves (a subnet's first four and its last).
+"""
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+RESERVED_FIRST = 4
+RESERVED_LAST = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRange:
+    """Whole numbers of the IPv4 addresses that may be given out, both ends included."""
+
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        return max(0, self.last - self.first + 1)
+
+
+def subnet_range(cidr: str) -> AddressRange:
+    """What EC2 leaves of a subnet: not the first four (network, router, DNS, future use), not the last."""
+    network = IPv4Network(cidr)
+    return AddressRange(int(network.network_address) + RESERVED_FIRST, int(network.broadcast_address) - RESERVED_LAST)
+
+
+def pool_range(cidr: str) -> AddressRange:
+    """The public pool without its network and broadcast address; a /32 or /31 has neither."""
+    network = IPv4Network(cidr)
+    edge = 1 if network.prefixlen < 31 else 0
+    return AddressRange(int(network.network_address) + edge, int(network.broadcast_address) - edge)
+
+
+def pool_share(cidr: str, index: int, count: int) -> str:
+    """The block of a pool that the index-th of `count` shards owns, so that no two give the same address."""
+    network = IPv4Network(cidr)
+    extra_bits = (count - 1).bit_length()
+    if network.prefixlen + extra_bits > 32:
+        raise ValueError(f"the public pool {cidr} is too small for {count} zones")
+    return str(list(network.subnets(prefixlen_diff=extra_bits))[index])
+
+
+def next_address(within: AddressRange, taken: Container[int], cursor: int) -> int | None:
+    """The lowest free address after `cursor`, going round once; None when the range is exhausted."""
+    start = cursor + 1 if within.first <= cursor < within.last else within.first
+    for candidate in range(start, within.last + 1):
+        if candidate not in taken:
+            return candidate
+    for candidate in range(within.first, start):
+        if candidate not in taken:
+            return candidate
+    return None
+
+
+def address_text(number: int) -> str:
+    """Dotted quad of a whole number; four shifts, since this runs for each launch."""
+    return f"{number >> 24 & 255}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
+def address_number(text: str) -> int:
+    return int(IPv4Address(text))
+
+
+def mac_address(bits: Callable[[int], int]) -> str:
+    """A locally administered unicast address that starts with 0a, as EC2's interfaces show."""
+    digits = f"{bits(40):010x}"
+    return ":".join(("0a", digits[0:2], digits[2:4], digits[4:6], digits[6:8], digits[8:10]))
+
+
+def private_dns_name(address: str, region: str) -> str:
+    """`ip-172-31-0-5.ec2.internal` in us-east-1, `ip-172-31-0-5.REGION.compute.internal` elsewhere."""
+    domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
+    return f"ip-{address.replace('.', '-')}.{domain}"
+
+
+def public_dns_name(address: str, region: str) -> str:
+    """`ec2-198-18-0-5.compute-1.amazonaws.com` in us-east-1, `ec2-....REGION.compute.amazonaws.com` elsewhere."""
+    domain = "compute-1" if region == "us-east-1" else f"{region}.compute"
+    return f"ec2-{address.replace('.', '-')}.{domain}.amazonaws.com"

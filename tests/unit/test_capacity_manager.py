@@ -1,0 +1,378 @@
+"""The capacity manager over a store in memory: what is taken, given back, refused, and what survives a restart."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from neargate.capacity.manager import CAPACITY_UNAVAILABLE, Capacity, open_capacity
+from neargate.model.capacity import (
+    HostCapacity,
+    HostFacts,
+    NoCapacity,
+    Reservation,
+    ReservationRequest,
+    SubnetView,
+)
+from neargate.model.knobs import Knobs
+from neargate.store.sqlite import MemoryDisk, MemoryStores
+from neargate.world import OsWorld
+
+KNOBS = Knobs(cpu_overcommit=4.0, disk_overcommit=8.0)
+ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
+SUBNET = SubnetView(
+    subnet_id="subnet-0aaaaaaaaaaaaaaaa", vpc_id="vpc-0a", zone=ZONES[0], zone_id="use1-az1", cidr="172.31.0.0/20"
+)
+TINY = SubnetView(subnet_id="subnet-0tiny", vpc_id="vpc-0a", zone=ZONES[0], zone_id="use1-az1", cidr="10.0.0.0/28")
+
+
+def host(host_id: str = "host-1", **changes: Any) -> HostFacts:
+    values: dict[str, Any] = {
+        "host_id": host_id,
+        "boot_id": "boot-1",
+        "capacity": HostCapacity(cpu_units=1024, memory_mib=4096, disk_gib=100),
+        "software": "0.1.0",
+        "sandbox": "simulated",
+    }
+    return HostFacts(**(values | changes))
+
+
+def request(task_id: str, **changes: Any) -> ReservationRequest:
+    values: dict[str, Any] = {
+        "task_id": task_id,
+        "account": "123456789012",
+        "zone": ZONES[0],
+        "subnet": SUBNET,
+        "security_groups": ("sg-0a",),
+        "assign_public_ip": False,
+        "cpu_units": 256,
+        "memory_mib": 512,
+        "disk_gib": 20,
+        "owner": f"arn:aws:ecs:us-east-1:123456789012:attachment/{task_id}",
+        "attachment_id": task_id,
+    }
+    return ReservationRequest(**(values | changes))
+
+
+async def capacity_on(disk: MemoryDisk, *, pool: str = "198.18.0.0/24", knobs: Knobs = KNOBS) -> Capacity:
+    world = OsWorld()
+    stores = MemoryStores(world, knobs, disk)
+    return await open_capacity(
+        world, stores, shard="zone-a", region="us-east-1", zones=ZONES, public_pool=pool, knobs=knobs
+    )
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(main(), 60)
+
+    asyncio.run(bounded())
+
+
+def granted(answer: Reservation | NoCapacity) -> Reservation:
+    assert isinstance(answer, Reservation), answer
+    return answer
+
+
+def test_a_reservation_takes_room_address_and_interface_together() -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        await capacity.register_host(host())
+        made = granted(await capacity.reserve(request("t1", assign_public_ip=True)))
+        assert made.host_id == "host-1" and made.zone == ZONES[0] and made.eni_error is None
+        assert made.eni is not None
+        assert made.eni.private_ipv4 == "172.31.0.4" and made.eni.public_ipv4 == "198.18.0.1"
+        assert made.eni.private_dns_name == "ip-172-31-0-4.ec2.internal"
+        assert made.eni.mac.startswith("0a:") and made.eni.eni_id.startswith("eni-0")
+        assert made.eni.security_groups == ("sg-0a",) and made.eni.subnet_cidr == "172.31.0.0/20"
+        [shown] = await capacity.hosts()
+        assert shown["reserved"] == {"cpu_units": 256, "memory_mib": 512, "disk_gib": 20} and shown["tasks"] == 1
+        assert await capacity.subnet_usage([SUBNET.subnet_id, "subnet-other"]) == {SUBNET.subnet_id: 1}
+
+    run(main)
+
+
+def test_the_same_claim_gets_the_same_answer_also_after_a_restart() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        first = await capacity.reserve(request("t1", assign_public_ip=True))
+        twice = await asyncio.gather(*(capacity.reserve(request("t1", assign_public_ip=True)) for _ in range(5)))
+        assert all(answer == first for answer in twice)
+        reopened = await capacity_on(disk)
+        assert await reopened.reserve(request("t1", assign_public_ip=True)) == first
+        assert (await reopened.hosts())[0]["tasks"] == 1
+
+    run(main)
+
+
+def test_a_task_may_be_claimed_in_two_zones_apart() -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        await capacity.register_host(host())
+        first = granted(await capacity.reserve(request("t1")))
+        second = granted(await capacity.reserve(request("t1", zone=ZONES[1])))
+        assert first.capacity_id != second.capacity_id
+        await capacity.release("t1", ZONES[0])
+        assert await capacity.reserve(request("t1", zone=ZONES[1])) == second
+
+    run(main)
+
+
+def test_released_means_free_and_never_again() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        await capacity.reserve(request("t1", assign_public_ip=True))
+        await asyncio.gather(*(capacity.release("t1", ZONES[0]) for _ in range(3)))
+        await capacity.release("t1", ZONES[0])
+        [shown] = await capacity.hosts()
+        assert shown["reserved"]["memory_mib"] == 0 and shown["tasks"] == 0
+        assert await capacity.describe_enis("123456789012") == []
+        late = await capacity.reserve(request("t1"))
+        assert late == NoCapacity(reason=CAPACITY_UNAVAILABLE)
+        reopened = await capacity_on(disk)
+        await reopened.register_host(host())
+        assert isinstance(await reopened.reserve(request("t1")), NoCapacity)
+        assert (await reopened.hosts())[0]["tasks"] == 0
+
+    run(main)
+
+
+def test_a_tombstone_meets_a_reserve_that_comes_after_it() -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        await capacity.register_host(host())
+        await capacity.release("never", ZONES[0])
+        assert isinstance(await capacity.reserve(request("never")), NoCapacity)
+        assert (await capacity.hosts())[0]["tasks"] == 0
+
+    run(main)
+
+
+def test_many_at_once_on_a_small_host_take_exactly_what_there_is() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        answers = await asyncio.gather(*(capacity.reserve(request(f"t{n}")) for n in range(40)))
+        made = [answer for answer in answers if isinstance(answer, Reservation)]
+        assert len(made) == 8  # 4,096 MiB strictly
+        assert {answer.reason for answer in answers if isinstance(answer, NoCapacity)} == {CAPACITY_UNAVAILABLE}
+        assert len({answer.eni.private_ipv4 for answer in made if answer.eni}) == 8
+        row = disk.databases["zone-a"].execute("SELECT free_memory, free_cpu, tasks FROM hosts").fetchone()
+        assert row == (0, 4096 - 8 * 256, 8)
+
+    run(main)
+
+
+def test_an_exhausted_subnet_is_a_reservation_without_interface() -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        await capacity.register_host(host(capacity=HostCapacity(cpu_units=9999, memory_mib=99999, disk_gib=9999)))
+        for n in range(11):  # a /28 has 16 addresses, EC2 keeps five
+            assert granted(await capacity.reserve(request(f"t{n}", subnet=TINY))).eni is not None
+        full = granted(await capacity.reserve(request("t-full", subnet=TINY, assign_public_ip=True)))
+        assert full.eni is None
+        assert full.eni_error == (
+            "Unexpected EC2 error while attempting to Create Network Interface with public IP assignment enabled "
+            "in subnet 'subnet-0tiny': InsufficientFreeAddressesInSubnet"
+        )
+        assert await capacity.reserve(request("t-full", subnet=TINY, assign_public_ip=True)) == full
+        await capacity.release("t-full", ZONES[0])
+        await capacity.release("t3", ZONES[0])
+        again = granted(await capacity.reserve(request("t-next", subnet=TINY)))
+        assert again.eni is not None and again.eni.private_ipv4 == "10.0.0.7"
+
+    run(main)
+
+
+def test_an_exhausted_public_pool_gives_the_private_address_back() -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk(), pool="198.18.0.0/30")
+        await capacity.register_host(host())
+        for n in range(2):
+            assert granted(await capacity.reserve(request(f"t{n}", assign_public_ip=True))).eni is not None
+        full = granted(await capacity.reserve(request("t9", assign_public_ip=True)))
+        assert full.eni is None and full.eni_error is not None
+        assert full.eni_error.endswith("InsufficientAddressCapacity")
+        assert await capacity.subnet_usage([SUBNET.subnet_id]) == {SUBNET.subnet_id: 2}
+
+    run(main)
+
+
+def test_an_address_is_not_used_again_at_once_also_after_a_restart() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        first = granted(await capacity.reserve(request("t1", assign_public_ip=True)))
+        await capacity.release("t1", ZONES[0])
+        second = granted(await capacity.reserve(request("t2", assign_public_ip=True)))
+        await capacity.release("t2", ZONES[0])
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        third = granted(await capacity.reserve(request("t3", assign_public_ip=True)))
+        enis = [answer.eni for answer in (first, second, third)]
+        assert len({eni.private_ipv4 for eni in enis if eni}) == 3
+        assert len({eni.public_ipv4 for eni in enis if eni}) == 3
+
+    run(main)
+
+
+@pytest.mark.parametrize("unfit", [{"accepts_tasks": False}, {"architecture": "ARM64"}, {"zone": "us-east-1b"}])
+def test_a_host_that_does_not_fit_gets_nothing(unfit: dict[str, Any]) -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        await capacity.register_host(host(**unfit))
+        assert await capacity.reserve(request("t1")) == NoCapacity(reason=CAPACITY_UNAVAILABLE)
+
+    run(main)
+
+
+def test_a_silent_host_keeps_what_it_has_and_gets_nothing_more() -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        await capacity.register_host(host())
+        kept = await capacity.reserve(request("t1"))
+        await capacity.host_seen("host-1", False)
+        assert isinstance(await capacity.reserve(request("t2")), NoCapacity)
+        assert await capacity.reserve(request("t1")) == kept
+        assert (await capacity.hosts())[0]["tasks"] == 1
+        await capacity.host_seen("host-1", True)
+        granted(await capacity.reserve(request("t2")))
+
+    run(main)
+
+
+def test_nobody_is_connected_after_a_restart() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        capacity = await capacity_on(disk)
+        assert isinstance(await capacity.reserve(request("t1")), NoCapacity)
+        await capacity.register_host(host())
+        granted(await capacity.reserve(request("t1")))
+
+    run(main)
+
+
+def test_a_host_that_comes_back_smaller_is_counted_anew() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        for n in range(3):
+            granted(await capacity.reserve(request(f"t{n}")))
+        await capacity.register_host(
+            host(boot_id="boot-2", capacity=HostCapacity(cpu_units=1024, memory_mib=2048, disk_gib=100))
+        )
+        row = disk.databases["zone-a"].execute("SELECT boot_id, memory, free_memory FROM hosts").fetchone()
+        assert row == ("boot-2", 2048, 512)
+        granted(await capacity.reserve(request("t8")))
+        assert isinstance(await capacity.reserve(request("t9")), NoCapacity)
+
+    run(main)
+
+
+def test_accounts_never_share_a_kernel() -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        await capacity.register_host(host(sandbox="container"))
+        granted(await capacity.reserve(request("t1")))
+        assert isinstance(await capacity.reserve(request("t2", account="999999999999")), NoCapacity)
+        granted(await capacity.reserve(request("t3")))
+        await capacity.release("t1", ZONES[0])
+        assert isinstance(await capacity.reserve(request("t4", account="999999999999")), NoCapacity)
+        await capacity.release("t3", ZONES[0])
+        granted(await capacity.reserve(request("t5", account="999999999999")))
+
+    run(main)
+
+
+def test_a_caller_who_goes_away_leaves_no_doubt() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        caller = asyncio.ensure_future(capacity.reserve(request("t1")))
+        await asyncio.sleep(0)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        made = granted(await capacity.reserve(request("t1")))
+        rows = disk.databases["zone-a"].execute("SELECT capacity_id FROM reservations").fetchall()
+        assert rows == [(made.capacity_id,)]
+        assert (await capacity.hosts())[0]["tasks"] == 1
+
+    run(main)
+
+
+def test_a_release_waits_for_the_reserve_before_it() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        reserving = asyncio.ensure_future(capacity.reserve(request("t1")))
+        await asyncio.sleep(0)
+        await capacity.release("t1", ZONES[0])
+        granted(await reserving)
+        row = disk.databases["zone-a"].execute("SELECT state FROM reservations").fetchall()
+        assert row == [("void",)]
+        assert (await capacity.hosts())[0]["tasks"] == 0
+
+    run(main)
+
+
+def test_the_sweeper_hears_of_old_claims_until_it_calls_them_settled() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        for task in ("t1", "t2"):
+            granted(await capacity.reserve(request(task)))
+        assert await capacity.unclaimed(0.0) == []
+        assert await capacity.unclaimed(1e12) == [("t1", ZONES[0]), ("t2", ZONES[0])]
+        await capacity.settled([("t1", ZONES[0])])
+        assert await capacity.unclaimed(1e12) == [("t2", ZONES[0])]
+        await capacity.release("t2", ZONES[0])
+        assert await capacity.unclaimed(1e12) == []
+        assert await (await capacity_on(disk)).unclaimed(1e12) == [("t1", ZONES[0])]
+
+    run(main)
+
+
+def test_interfaces_are_shown_as_ec2_shows_them() -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        await capacity.register_host(host())
+        made = granted(await capacity.reserve(request("t1", assign_public_ip=True)))
+        granted(await capacity.reserve(request("t2")))
+        assert made.eni is not None
+        shown, private = await capacity.describe_enis("123456789012")
+        assert shown["NetworkInterfaceId"] == made.eni.eni_id and shown["Status"] == "in-use"
+        assert shown["Association"]["PublicIp"] == "198.18.0.1"
+        assert shown["PrivateIpAddresses"][0]["Association"] == shown["Association"]
+        assert shown["Description"] == "arn:aws:ecs:us-east-1:123456789012:attachment/t1"
+        assert shown["Groups"] == [{"GroupId": "sg-0a"}] and shown["AvailabilityZone"] == ZONES[0]
+        assert "Association" not in private
+        assert await capacity.describe_enis("999999999999") == []
+        assert await capacity.describe_enis("123456789012", [made.eni.eni_id, "eni-none"]) == [shown]
+
+    run(main)
+
+
+def test_old_tombstones_are_forgotten() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk, knobs=Knobs(tombstone_keep_s=0.0))
+        for n in range(300):
+            await capacity.release(f"t{n}", ZONES[0])
+        count = disk.databases["zone-a"].execute("SELECT count(*) FROM reservations").fetchone()[0]
+        assert count < 60
+
+    run(main)
