@@ -15,12 +15,17 @@ class Knobs:
     store_lock_wait_s: float = 5.0
     # control plane
     request_body_max_bytes: int = 4 * 1024 * 1024
+    request_headers_max: int = 128
     clock_skew_max_s: float = 300.0
     reservation_sweep_period_s: float = 10.0
     reservation_sweep_age_s: float = 30.0
     stopped_task_keep_s: float = 24 * 3600.0
     stopped_task_keep_min_s: float = 3600.0
     stopped_task_rows_max: int = 100_000
+    purge_batch_max: int = 500  # stopped tasks forgotten in one write
+    client_token_keep_s: float = 24 * 3600.0
+    voided_keep_s: float = 24 * 3600.0  # a record of a task cannot come later than this after its reservation
+    release_retry_s: float = 5.0
     cpu_overcommit: float = 4.0
     disk_overcommit: float = 8.0
     reserve_attempts: int = 8  # guards refused before a zone answers "no capacity"
@@ -69,6 +74,9 @@ class Knobs:
     proxy_idle_s: float = 900.0
     disk_low_fraction: float = 0.10
     disk_floor_fraction: float = 0.03
+    eni_mtu: int = 1500
+    unmount_attempts: int = 40
+    unmount_retry_s: float = 0.05
 
 
 DEFAULT_KNOBS = Knobs()

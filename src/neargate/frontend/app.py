@@ -1,0 +1,181 @@
+"""The front end as one function: a request's bytes in, an answer's bytes out, whatever the bytes are.
+
+`FrontEnd._serve` is the whole path of a request in order. Owns no state but compiled codecs. Must not know of sockets.
+Invariant: every answer is in the caller's protocol; a 500 is a bug of ours, logged with the request id.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+import structlog
+
+from ..interfaces.store import Overloaded
+from ..model.errors import AwsError, Throttling, UnsupportedFeature
+from ..model.ids import uuid4
+from ..model.knobs import Knobs
+from ..wire.shapes import Models
+from ..wire.sigv4 import SignatureRefused, SignedRequest, Verifier
+from ..world import World
+from .authenticate import Authenticator, AuthMode
+from .call import Answer, Call, Params, Principal
+from .credentials import Credentials
+from .errors import (
+    JSON,
+    Fault,
+    RequestEntityTooLarge,
+    RequestRefused,
+    Response,
+    fault_of,
+    fault_response,
+    internal_fault,
+    signature_fault,
+)
+from .protocols import OperationCodec, Protocols
+from .routing import Route, find_route, invalid_action
+from .services import Operation, Services
+
+HEALTH_PATH = b"/_neargate/health"
+
+OperationTable = Mapping[str, Mapping[str, Operation]]  # service -> operation name -> function
+
+
+class FrontEnd:
+    """One region's API. `handle` never raises."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        region: str,
+        knobs: Knobs,
+        models: Models,
+        services: Services,
+        operations: OperationTable,
+        credentials: Credentials,
+        auth: AuthMode = AuthMode.ENFORCE,
+        known_hosts: frozenset[str] = frozenset(),
+    ) -> None:
+        self._world = world
+        self._region = region
+        self._knobs = knobs
+        self._services = services
+        self._operations = operations
+        self._protocols = Protocols(models)
+        self._authenticator = Authenticator(
+            mode=auth,
+            credentials=credentials,
+            verifier=Verifier(region=region, clock_skew_max_s=knobs.clock_skew_max_s),
+            known_hosts=known_hosts,
+        )
+        self._log = structlog.get_logger("neargate.frontend")
+        self._health = msgspec.json.encode({"status": "ok", "region": region, "services": sorted(operations)})
+
+    async def handle(
+        self, method: str, raw_path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> Response:
+        """`raw_path` and `query` as they came, undecoded. Header names in any case."""
+        if raw_path == HEALTH_PATH and method == "GET":
+            return Response(status=200, headers=((b"content-type", b"application/json"),), body=self._health)
+        request_id = uuid4(self._world.random.getrandbits)
+        request = SignedRequest(
+            method=method,
+            path=raw_path,
+            query=query,
+            headers=[(name.lower(), value) for name, value in headers],
+            body=body,
+        )
+        try:
+            return await self._serve(request, request_id)
+        except RequestRefused as refused:
+            return fault_response(refused.fault, refused.protocol, request_id)
+
+    async def _serve(self, request: SignedRequest, request_id: str) -> Response:
+        """The path of every request, in order. Throttling joins between the signature and the parser."""
+        by_name = dict(request.headers)
+        self._authenticator.guard_browser(by_name)
+        route = self._route(request, by_name)
+        codec = self._codec(route)
+        try:
+            now = self._world.now()
+            principal = self._authenticator.authenticate(request, self._protocols.signing_name(route.service), now)
+            operation = self._operation(route, codec)
+            params = codec.parse(route.payload)
+            call = self._call(route, principal, request_id, now)
+            answer = await self._run(operation, call, params)
+            return codec.respond(answer, request_id)
+        except SignatureRefused as refused:
+            return fault_response(signature_fault(refused, route.protocol), route.protocol, request_id)
+        except AwsError as error:
+            return fault_response(fault_of(error, route.protocol), route.protocol, request_id)
+        except Overloaded:
+            return fault_response(fault_of(Throttling(), route.protocol), route.protocol, request_id)
+        except RequestRefused:
+            raise
+        except Exception:
+            # A bug. The caller gets the service's own internal error; the cause is in the log under the same id.
+            self._log.exception(
+                "operation_failed", request_id=request_id, service=route.service, operation=route.operation
+            )
+            fault = internal_fault(route.protocol, frozenset(codec.model.errors))
+            return fault_response(fault, route.protocol, request_id)
+
+    def _route(self, request: SignedRequest, headers: Mapping[bytes, bytes]) -> Route:
+        if len(request.headers) > self._knobs.request_headers_max:
+            fault = Fault(code="RequestHeaderFieldsTooLarge", status=431, message="The request has too many headers.")
+            raise RequestRefused(fault)
+        route = find_route(request.method, request.path, request.query, headers, request.body)
+        if len(request.body) > self._knobs.request_body_max_bytes:
+            error = RequestEntityTooLarge(f"The request is larger than {self._knobs.request_body_max_bytes} bytes.")
+            raise RequestRefused(fault_of(error, route.protocol), route.protocol, route.service)
+        if headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
+            fault = Fault(
+                code="UnsupportedMediaTypeException", status=415, message="Encoded request bodies are not supported."
+            )
+            raise RequestRefused(fault, route.protocol, route.service)
+        return route
+
+    def _codec(self, route: Route) -> OperationCodec:
+        codec = self._protocols.codec(route.service, route.operation)
+        if codec is None:
+            version = self._protocols.api_version(route.service)
+            raise RequestRefused(
+                invalid_action(route.operation, route.protocol, version), route.protocol, route.service
+            )
+        return codec
+
+    def _operation(self, route: Route, codec: OperationCodec) -> Operation:
+        operation = self._operations.get(route.service, {}).get(route.operation)
+        if operation is not None:
+            return operation
+        # Known to AWS and not built: the operation's own refusal where it has one, else it is unknown here.
+        if UnsupportedFeature.code in codec.model.errors:
+            raise UnsupportedFeature(f"The operation {route.operation} is not supported.")
+        version = self._protocols.api_version(route.service)
+        raise RequestRefused(invalid_action(route.operation, route.protocol, version), route.protocol, route.service)
+
+    def _call(self, route: Route, principal: Principal, request_id: str, now: float) -> Call:
+        return Call(
+            service=self._protocols.signing_name(route.service),
+            operation=route.operation,
+            protocol=route.protocol,
+            region=self._region,
+            principal=principal,
+            request_id=request_id,
+            now=now,
+        )
+
+    async def _run(self, operation: Operation, call: Call, params: Params) -> Answer:
+        answer = await operation(call, self._services, params)
+        if not call.authorised_actions:
+            raise Unauthorised(f"{call.service}:{call.operation} answered without asking for leave")
+        return answer
+
+
+class Unauthorised(Exception):
+    """An operation did not call `authorize`. A bug that must never be answered with its result."""
+
+
+def too_large(knobs: Knobs, request_id: str) -> Response:
+    """For a body that was not read at all: the transport stops reading at the bound."""
+    error = RequestEntityTooLarge(f"The request is larger than {knobs.request_body_max_bytes} bytes.")
+    return fault_response(fault_of(error, JSON), JSON, request_id)

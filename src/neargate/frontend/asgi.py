@@ -1,0 +1,94 @@
+"""The raw ASGI application over `FrontEnd.handle`: reads a bounded body, keeps the path as it was sent.
+
+Give it to uvicorn (`uvicorn.Config(app, http="httptools", loop="uvloop", server_header=False, ...)`). WebSockets are
+not served here: agents have a socket of their own.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from ..model.ids import uuid4
+from ..model.knobs import Knobs
+from ..world import World
+from .app import FrontEnd, too_large
+from .errors import Response
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class ClientGone(Exception):
+    """The caller hung up before its request was complete; nobody is left to answer."""
+
+
+class AsgiApp:
+    def __init__(self, *, frontend: FrontEnd, world: World, knobs: Knobs) -> None:
+        self._frontend = frontend
+        self._world = world
+        self._knobs = knobs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: list[tuple[bytes, bytes]] = list(scope["headers"])
+        try:
+            body = await self._body(headers, receive)
+        except ClientGone:
+            return
+        if body is None:
+            response = too_large(self._knobs, uuid4(self._world.random.getrandbits))
+            await _answer(response, send, close=True)
+            return
+        # uvicorn gives the path apart from its query; a server that does not is cut here.
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        response = await self._frontend.handle(
+            scope["method"], path.partition(b"?")[0], scope["query_string"], headers, body
+        )
+        await _answer(response, send, close=False)
+
+    async def _body(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
+        """The whole body, or None as soon as it is known to be over the bound. Raises ClientGone."""
+        bound = self._knobs.request_body_max_bytes
+        for name, value in headers:
+            if name == b"content-length" and (not value.isdigit() or len(value) > 18 or int(value) > bound):
+                return None
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > bound:
+                return None
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _answer(response: Response, send: Send, *, close: bool) -> None:
+    headers = [*response.headers, (b"content-length", str(len(response.body)).encode())]
+    if close:
+        # The rest of the body is not read: the connection cannot carry another request.
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,68 @@
+"""Who calls. `enforce`: the signature proves it. `open`: any key is the administrator, for CI on loopback only.
+
+In open mode a web page must not reach the endpoint through the user's browser: requests with an Origin, or for a host
+name that is not this machine's own, are refused before anything else.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+
+from ..wire.sigv4 import Problem, SignatureRefused, SignedRequest, Verifier
+from .call import Principal
+from .credentials import Credentials, administrator
+from .errors import Fault, RequestRefused
+
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_KEY = re.compile(r"Credential=([^\s,/]{1,128})/")
+
+
+class AuthMode(Enum):
+    ENFORCE = "enforce"
+    OPEN = "open"
+
+
+class Authenticator:
+    def __init__(
+        self,
+        *,
+        mode: AuthMode,
+        credentials: Credentials,
+        verifier: Verifier,
+        known_hosts: frozenset[str] = frozenset(),
+    ) -> None:
+        """`known_hosts`: names of the endpoint that open mode allows besides localhost (lower case, no port)."""
+        self._mode = mode
+        self._credentials = credentials
+        self._verifier = verifier
+        self._hosts = LOCAL_HOSTS | known_hosts
+
+    def guard_browser(self, headers: Mapping[bytes, bytes]) -> None:
+        """Raises RequestRefused (403) in open mode."""
+        if self._mode is not AuthMode.OPEN:
+            return
+        if b"origin" in headers:
+            raise _forbidden("Requests from web pages are refused while the endpoint runs with --auth open.")
+        host = re.sub(r":\d+$", "", headers.get(b"host", b"").decode("latin-1").lower())
+        if host not in self._hosts:
+            raise _forbidden("The Host header names another machine; the endpoint runs with --auth open.")
+
+    def authenticate(self, request: SignedRequest, service: str, now: float) -> Principal:
+        """Raises SignatureRefused."""
+        if self._mode is AuthMode.OPEN:
+            return self._anybody(request)
+        key_id = self._verifier.verify(request, service, now, self._credentials.secret_of)
+        key = self._credentials.find(key_id)
+        assert key is not None, "the verifier accepted a key that the credentials do not have"
+        return key.principal
+
+    def _anybody(self, request: SignedRequest) -> Principal:
+        for name, value in request.headers:
+            if name == b"authorization":
+                found = _KEY.search(value[:1024].decode("latin-1"))
+                return administrator(self._credentials.account, found[1] if found else "")
+        raise SignatureRefused(Problem.MISSING, "Missing Authentication Token")
+
+
+def _forbidden(message: str) -> RequestRefused:
+    return RequestRefused(Fault(code="AccessDeniedException", status=403, message=message))

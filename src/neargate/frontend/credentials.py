@@ -1,0 +1,69 @@
+"""Who holds which key. Today the administrator alone, from the operator's file; IAM users and sessions join here."""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ..model.arn import Arn
+from ..model.ids import ACCOUNT_PATTERN
+from .call import Principal
+
+
+class CredentialsUnreadable(Exception):
+    """The file is missing or not what it should be; the message names it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccessKey:
+    """A key pair and whom it proves."""
+
+    access_key_id: str
+    secret_access_key: str
+    principal: Principal
+
+
+class Credentials:
+    """Lookup by access key id."""
+
+    def __init__(self, *, account: str, access_key_id: str, secret_access_key: str) -> None:
+        self.account = account
+        principal = administrator(account, access_key_id)
+        self._keys = {
+            access_key_id: AccessKey(
+                access_key_id=access_key_id, secret_access_key=secret_access_key, principal=principal
+            )
+        }
+
+    @staticmethod
+    def load(path: Path) -> "Credentials":
+        """From `{"account", "access_key_id", "secret_access_key"}`. Raises CredentialsUnreadable."""
+        try:
+            document = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+            account, key, secret = (document[name] for name in ("account", "access_key_id", "secret_access_key"))
+        except (OSError, msgspec.MsgspecError, KeyError) as error:
+            raise CredentialsUnreadable(f"{path}: cannot read the administrator's key: {error!r}") from error
+        if not ACCOUNT_PATTERN.match(account) or not key or not secret:
+            raise CredentialsUnreadable(f"{path}: account must be 12 digits, the keys not empty")
+        return Credentials(account=account, access_key_id=key, secret_access_key=secret)
+
+    def find(self, access_key_id: str) -> AccessKey | None:
+        return self._keys.get(access_key_id)
+
+    def secret_of(self, access_key_id: str) -> str | None:
+        key = self._keys.get(access_key_id)
+        return None if key is None else key.secret_access_key
+
+
+def administrator(account: str, access_key_id: str) -> Principal:
+    """The account's administrator, whichever key was used. The user id has IAM's form and follows from the account."""
+    digest = base64.b32encode(hashlib.sha256(f"administrator/{account}".encode()).digest()).decode()
+    return Principal(
+        account=account,
+        arn=str(Arn(service="iam", region="", account=account, resource="user/administrator")),
+        user_id=f"AIDA{digest[:17]}",
+        access_key_id=access_key_id,
+        is_administrator=True,
+    )

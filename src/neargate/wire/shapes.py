@@ -1,0 +1,174 @@
+"""Reads the trimmed models: services, their operations and shapes. Package data in, frozen descriptions out.
+
+Everything is read on first use: a service when its first request comes, a shape when its first operation is compiled.
+A `Models` object belongs to whoever made it; there is no state in the module. Knows no protocol and no values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+SERVICES = ("ecs", "ec2", "logs", "sts")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """A reference to a shape from a structure, list or map."""
+
+    name: str
+    shape: str
+    location_name: str | None = None
+    query_name: str | None = None
+    flattened: bool = False
+    idempotency_token: bool = False
+    timestamp_format: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shape:
+    """One shape. `minimum`/`maximum`: value of numbers, length of strings, lists, maps and blobs."""
+
+    name: str
+    type: str  # structure, list, map, string, integer, long, float, double, boolean, timestamp, blob
+    members: Mapping[str, Member]
+    required: frozenset[str]
+    element: Member | None = None  # of a list
+    key: Member | None = None
+    value: Member | None = None
+    enum: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    pattern: str | None = None
+    flattened: bool = False
+    sensitive: bool = False
+    location_name: str | None = None
+    timestamp_format: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ErrorModel:
+    """`code` as the service writes it, `status` the HTTP status."""
+
+    shape: str
+    code: str
+    status: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OperationModel:
+    service: str
+    name: str
+    input: str | None
+    output: str | None
+    result_wrapper: str | None
+    errors: Mapping[str, ErrorModel]  # by code
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metadata:
+    """What routing and answers need to know of a service."""
+
+    protocol: str  # json, query, ec2
+    signing_name: str
+    api_version: str
+    json_version: str
+    target_prefix: str | None
+    xml_namespace: str
+
+
+class ServiceModel:
+    """One service's model; shapes and operations are made when asked for."""
+
+    def __init__(self, name: str, document: Mapping[str, Any]) -> None:
+        metadata = document["metadata"]
+        self.name = name
+        self.metadata = Metadata(
+            protocol=metadata["protocol"],
+            signing_name=metadata.get("signingName", metadata["endpointPrefix"]),
+            api_version=metadata["apiVersion"],
+            json_version=metadata.get("jsonVersion", "1.1"),
+            target_prefix=metadata.get("targetPrefix"),
+            xml_namespace=metadata.get("xmlNamespace", ""),
+        )
+        self.operation_names: frozenset[str] = frozenset(document["operations"])
+        self._operations: Mapping[str, Any] = document["operations"]
+        self._shapes: Mapping[str, Any] = document["shapes"]
+        self._read: dict[str, Shape] = {}
+
+    def operation(self, name: str) -> OperationModel | None:
+        raw = self._operations.get(name)
+        if raw is None:
+            return None
+        errors = [self._error(shape) for shape in raw["errors"]]
+        return OperationModel(
+            service=self.name,
+            name=name,
+            input=raw.get("input"),
+            output=raw.get("output"),
+            result_wrapper=raw.get("resultWrapper"),
+            errors={error.code: error for error in errors},
+        )
+
+    def _error(self, shape: str) -> ErrorModel:
+        raw = self._shapes[shape]
+        stated = raw.get("error", {})
+        status = stated.get("httpStatusCode", 500 if raw.get("fault") else 400)
+        return ErrorModel(shape=shape, code=stated.get("code", shape), status=status)
+
+    def shape(self, name: str) -> Shape:
+        shape = self._read.get(name)
+        if shape is None:
+            shape = self._read[name] = _shape(name, self._shapes[name])
+        return shape
+
+
+def _member(name: str, raw: Mapping[str, Any]) -> Member:
+    return Member(
+        name=name,
+        shape=raw["shape"],
+        location_name=raw.get("locationName"),
+        query_name=raw.get("queryName"),
+        flattened=raw.get("flattened", False),
+        idempotency_token=raw.get("idempotencyToken", False),
+        timestamp_format=raw.get("timestampFormat"),
+    )
+
+
+def _shape(name: str, raw: Mapping[str, Any]) -> Shape:
+    return Shape(
+        name=name,
+        type=raw["type"],
+        members={member: _member(member, value) for member, value in raw.get("members", {}).items()},
+        required=frozenset(raw.get("required", ())),
+        element=_member("member", raw["member"]) if "member" in raw else None,
+        key=_member("key", raw["key"]) if "key" in raw else None,
+        value=_member("value", raw["value"]) if "value" in raw else None,
+        enum=tuple(raw.get("enum", ())),
+        minimum=raw.get("min"),
+        maximum=raw.get("max"),
+        pattern=raw.get("pattern"),
+        flattened=raw.get("flattened", False),
+        sensitive=raw.get("sensitive", False),
+        location_name=raw.get("locationName"),
+        timestamp_format=raw.get("timestampFormat"),
+    )
+
+
+class Models:
+    """All services' models, each read from the package on first use."""
+
+    def __init__(self) -> None:
+        self._services: dict[str, ServiceModel] = {}
+
+    def service(self, name: str) -> ServiceModel:
+        """Raises KeyError for a service that is not in the package."""
+        model = self._services.get(name)
+        if model is None:
+            if name not in SERVICES:
+                raise KeyError(name)
+            data = resources.files(__package__).joinpath("models", f"{name}.json").read_bytes()
+            model = self._services[name] = ServiceModel(name, msgspec.json.decode(data))
+        return model

@@ -1,0 +1,316 @@
+"""Signature Version 4: is this request signed by the holder of that key, for this service and region, now?
+
+Pure: the clock and the keys are handed in. Works on the raw path, query and header bytes as they came, since those are
+what the client signed. The body's own hash is always used: a header that claims another one cannot match.
+Not here yet: presigned queries and session tokens (refused by name).
+"""
+
+import hashlib
+import hmac
+import re
+from calendar import timegm
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from urllib.parse import quote, unquote_to_bytes
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+TERMINATOR = "aws4_request"
+KEY_CACHE_MAX = 1024
+SIGNED_HEADERS_MAX = 64
+CANONICAL_SHOWN_MAX = 8192
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256\s+Credential=([^\s,/]+)/(\d{8})/([^\s,/]+)/([^\s,/]+)/([^\s,/]+)\s*,\s*"
+    r"SignedHeaders=([a-z0-9!#$%&'*+.^_`|~;-]+)\s*,\s*Signature=([0-9a-f]{64})"
+)
+_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z")
+_PLAIN_QUERY = re.compile(rb"(?:[A-Za-z0-9._~=&-]|%[0-9A-F]{2})*")
+_SAFE = "-_.~"
+_MUST_BE_SIGNED = ("host", "x-amz-date", "x-amz-target", "x-amz-content-sha256", "x-amz-security-token")
+
+
+class Problem(Enum):
+    """What is wrong with a signature; each protocol has its own code for it."""
+
+    MISSING = auto()  # no signature at all
+    INCOMPLETE = auto()  # malformed
+    EXPIRED = auto()  # date outside the allowed skew
+    UNKNOWN_KEY = auto()
+    SCOPE = auto()  # signed for another service, region or day
+    MISMATCH = auto()
+
+
+class SignatureRefused(Exception):
+    """`message` in AWS's words."""
+
+    def __init__(self, problem: Problem, message: str) -> None:
+        super().__init__(message)
+        self.problem = problem
+        self.message = message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Authorization:
+    """The parts of an Authorization header."""
+
+    access_key_id: str
+    date: str
+    region: str
+    service: str
+    terminator: str
+    signed_headers: tuple[str, ...]
+    signature: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignedRequest:
+    """The bytes as they came. Header names are lower case; `path` and `query` are not decoded."""
+
+    method: str
+    path: bytes
+    query: bytes
+    headers: Headers
+    body: bytes
+
+
+class Verifier:
+    """Verifies for one region; keeps derived signing keys (a day's work for each key and service)."""
+
+    def __init__(self, *, region: str, clock_skew_max_s: float) -> None:
+        self._region = region
+        self._skew_s = clock_skew_max_s
+        self._keys: dict[tuple[str, str, str, str], bytes] = {}
+
+    def verify(self, request: SignedRequest, service: str, now: float, secret_of: Callable[[str], str | None]) -> str:
+        """The access key id that signed. Raises SignatureRefused."""
+        headers = _by_name(request.headers)
+        authorization = parse_authorization(headers, request.query)
+        stamp, signed_at = _stamp(headers)
+        self._check_clock(stamp, signed_at, now)
+        if "x-amz-security-token" in headers:
+            raise SignatureRefused(Problem.UNKNOWN_KEY, "The security token included in the request is invalid.")
+        secret = secret_of(authorization.access_key_id)
+        if secret is None:
+            raise SignatureRefused(Problem.UNKNOWN_KEY, "The security token included in the request is invalid.")
+        self._check_scope(authorization, service, stamp)
+        _check_signed(authorization, headers)
+        canonical = canonical_request(request, headers, authorization.signed_headers)
+        scope = f"{authorization.date}/{authorization.region}/{authorization.service}/{TERMINATOR}"
+        digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
+        to_sign = f"{ALGORITHM}\n{stamp}\n{scope}\n{digest}"
+        signature = hmac.digest(self._key(authorization, secret), to_sign.encode(), "sha256").hex()
+        if not hmac.compare_digest(signature, authorization.signature):
+            raise SignatureRefused(Problem.MISMATCH, _mismatch(canonical, to_sign))
+        return authorization.access_key_id
+
+    def _check_clock(self, stamp: str, signed_at: float, now: float) -> None:
+        if abs(signed_at - now) <= self._skew_s:
+            return
+        minutes = int(self._skew_s // 60)
+        current = _format(now)
+        if signed_at < now - self._skew_s:
+            earlier = _format(now - self._skew_s)
+            text = f"Signature expired: {stamp} is now earlier than {earlier} ({current} - {minutes} min.)"
+            raise SignatureRefused(Problem.EXPIRED, text)
+        later = _format(now + self._skew_s)
+        text = f"Signature not yet current: {stamp} is still later than {later} ({current} + {minutes} min.)"
+        raise SignatureRefused(Problem.EXPIRED, text)
+
+    def _check_scope(self, authorization: Authorization, service: str, stamp: str) -> None:
+        wrong = []
+        if authorization.region != self._region:
+            wrong.append("Credential should be scoped to a valid region. ")
+        if authorization.service != service:
+            wrong.append(f"Credential should be scoped to correct service: '{service}'. ")
+        if authorization.terminator != TERMINATOR:
+            wrong.append(f"Credential should be scoped with a valid terminator: '{TERMINATOR}'. ")
+        if authorization.date != stamp[:8]:
+            wrong.append(
+                f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+                f"'{authorization.date}' != '{stamp[:8]}', from '{stamp}'."
+            )
+        if wrong:
+            raise SignatureRefused(Problem.SCOPE, "".join(wrong))
+
+    def _key(self, authorization: Authorization, secret: str) -> bytes:
+        # The secret is part of the name: a rotated key must not be found under its old derivation.
+        name = (secret, authorization.date, authorization.region, authorization.service)
+        key = self._keys.get(name)
+        if key is None:
+            if len(self._keys) >= KEY_CACHE_MAX:
+                self._keys.clear()
+            key = signing_key(secret, authorization.date, authorization.region, authorization.service)
+            self._keys[name] = key
+        return key
+
+
+def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in (date, region, service, TERMINATOR):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
+
+def parse_authorization(headers: dict[str, list[str]], query: bytes) -> Authorization:
+    """Raises SignatureRefused with every missing part named, as AWS does."""
+    values = headers.get("authorization")
+    if not values:
+        if b"X-Amz-Signature=" in query:
+            raise SignatureRefused(Problem.INCOMPLETE, "Presigned requests are not supported by this endpoint.")
+        raise SignatureRefused(Problem.MISSING, "Missing Authentication Token")
+    if len(values) > 1:
+        raise SignatureRefused(Problem.INCOMPLETE, "Authorization header must be given once.")
+    match = _AUTHORIZATION.fullmatch(values[0].strip())
+    if match is None:
+        raise _incomplete(values[0], headers)
+    key, date, region, service, terminator, signed, signature = match.groups()
+    return Authorization(
+        access_key_id=key,
+        date=date,
+        region=region,
+        service=service,
+        terminator=terminator,
+        signed_headers=tuple(signed.split(";")),
+        signature=signature,
+    )
+
+
+def _incomplete(value: str, headers: dict[str, list[str]]) -> SignatureRefused:
+    algorithm = value.split(None, 1)[0] if value.strip() else ""
+    shown = value[:512]
+    if algorithm.startswith("AWS4") and algorithm != ALGORITHM:
+        return SignatureRefused(Problem.INCOMPLETE, f"Unsupported AWS 'algorithm': '{algorithm[:64]}'. ")
+    missing = [
+        f"Authorization header requires '{part}' parameter. "
+        for part in ("Credential", "Signature", "SignedHeaders")
+        if f"{part}=" not in value
+    ]
+    if "x-amz-date" not in headers and "date" not in headers:
+        missing.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
+    if not missing:
+        missing.append(
+            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
+            "and Signature 64 hexadecimal digits. "
+        )
+    return SignatureRefused(Problem.INCOMPLETE, f"{''.join(missing)}Authorization={shown}")
+
+
+def _by_name(headers: Headers) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in headers:
+        found.setdefault(name.decode("latin-1"), []).append(value.decode("utf-8", "surrogateescape"))
+    return found
+
+
+def _stamp(headers: dict[str, list[str]]) -> tuple[str, float]:
+    """The request's date in basic ISO form and as epoch seconds. Raises SignatureRefused."""
+    given = headers.get("x-amz-date") or headers.get("date")
+    if not given:
+        text = "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
+        raise SignatureRefused(Problem.INCOMPLETE, text)
+    value = given[0].strip()
+    signed_at = _epoch(value)
+    if len(given) == 1 and signed_at >= 0:
+        return value, signed_at
+    if "x-amz-date" not in headers and len(given) == 1:
+        try:
+            parsed = parsedate_to_datetime(value)
+            signed_at = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+            return _format(signed_at), signed_at
+        except (ValueError, OverflowError, OSError):
+            pass  # neither form; refused below
+    text = f"Date must be in ISO-8601 'basic format'. Got '{value[:64]}'. See http://en.wikipedia.org/wiki/ISO_8601"
+    raise SignatureRefused(Problem.INCOMPLETE, text)
+
+
+def _epoch(stamp: str) -> float:
+    """Seconds, or -1 for a stamp that is no date."""
+    match = _DATE.fullmatch(stamp)
+    if match is None:
+        return -1
+    year, month, day, hour, minute, second = map(int, match.groups())
+    if not (year >= 1970 and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
+        return -1
+    return timegm((year, month, day, hour, minute, second))
+
+
+def _format(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _check_signed(authorization: Authorization, headers: dict[str, list[str]]) -> None:
+    """What decides the request's meaning must be under the signature."""
+    signed = authorization.signed_headers
+    if "host" not in signed:
+        text = "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
+        raise SignatureRefused(Problem.MISMATCH, text)
+    if len(signed) > SIGNED_HEADERS_MAX:
+        raise SignatureRefused(Problem.INCOMPLETE, "Too many 'SignedHeaders' in the AWS Authorization.")
+    for name in _MUST_BE_SIGNED:
+        if name in headers and name not in signed:
+            title = "-".join(part.capitalize() for part in name.split("-"))
+            raise SignatureRefused(Problem.MISMATCH, f"'{title}' must be a 'SignedHeader' in the AWS Authorization.")
+
+
+def canonical_request(request: SignedRequest, headers: dict[str, list[str]], signed: tuple[str, ...]) -> str:
+    lines = [f"{name}:{','.join(' '.join(value.split()) for value in headers.get(name, ()))}\n" for name in signed]
+    return (
+        f"{request.method}\n{_canonical_path(request.path)}\n{_canonical_query(request.query)}\n"
+        f"{''.join(lines)}\n{';'.join(signed)}\n{hashlib.sha256(request.body).hexdigest()}"
+    )
+
+
+def _canonical_path(path: bytes) -> str:
+    """Dot segments and doubled slashes removed, then encoded once more, as all services but S3 do."""
+    if path in (b"/", b""):
+        return "/"
+    kept: list[bytes] = []
+    for segment in path.split(b"/"):
+        if segment == b"..":
+            if kept:
+                kept.pop()
+        elif segment not in (b"", b"."):
+            kept.append(segment)
+    first = "/" if path.startswith(b"/") else ""
+    last = "/" if path.endswith(b"/") and kept else ""
+    return f"{first}{quote(b'/'.join(kept), safe='/' + _SAFE)}{last}"
+
+
+def _canonical_query(query: bytes) -> str:
+    if not query:
+        return ""
+    plain = _PLAIN_QUERY.fullmatch(query) is not None
+    pairs = []
+    for part in query.split(b"&"):
+        if not part:
+            continue
+        key, _, value = part.partition(b"=")
+        if plain:
+            pairs.append((key.decode("ascii"), value.decode("ascii")))
+        else:
+            pairs.append((_recoded(key), _recoded(value)))
+    pairs.sort()
+    return "&".join(f"{key}={value}" for key, value in pairs)
+
+
+def _recoded(part: bytes) -> str:
+    return quote(unquote_to_bytes(part), safe=_SAFE)
+
+
+def _mismatch(canonical: str, to_sign: str) -> str:
+    text = (
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access "
+        "Key and signing method. Consult the service documentation for details."
+    )
+    if len(canonical) <= CANONICAL_SHOWN_MAX:
+        shown = canonical.encode("utf-8", "replace").decode()
+        text += (
+            f"\n\nThe Canonical String for this request should have been\n'{shown}'\n\n"
+            f"The String-to-Sign should have been\n'{to_sign}'\n"
+        )
+    return text

@@ -1,0 +1,91 @@
+"""Constraint violations in the words of AWS's request validation, collected and joined into one sentence.
+
+Paths are AWS's: lower-case first letter, list elements `.1.member`, map values `.key.member`.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+from .shapes import Shape
+
+VALUE_SHOWN_MAX = 1024
+VIOLATIONS_MAX = 100
+NOT_NULL = "Member must not be null"
+
+# AWS writes patterns in Java's syntax. Python has no \p{..}: \w covers letters and digits, the spaces are spelled out.
+# Every pattern that uses them also allows the underscore that \w adds.
+_SPACES = " \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
+
+
+class Violation(NamedTuple):
+    path: str
+    shown: str  # the value as printed, with quotes, or `null`, or empty for a sensitive one
+    constraint: str
+
+
+def python_pattern(pattern: str) -> str | None:
+    """The same language for Python's `re`, anchored at both ends; None for what Python cannot express."""
+    unicode = "\\p{" in pattern
+    text = pattern.replace("\\p{L}", "\\w").replace("\\p{N}", "").replace("\\p{Z}", _SPACES)
+    if "\\p{" in text or "\\u10000" in text:
+        return None
+    text = f"(?:{text})" if unicode else f"(?a:{text})"
+    return f"\\A{text}\\Z"
+
+
+def constraints(shape: Shape, value: Any) -> list[str]:
+    """The sentences of `shape`'s own constraints that `value` (of the right type) breaks."""
+    broken = []
+    number = shape.type in ("integer", "long", "float", "double")
+    size = value if number else len(value) if hasattr(value, "__len__") else None
+    if size is not None:
+        noun = "value" if number else "length"
+        if shape.maximum is not None and size > shape.maximum:
+            broken.append(f"Member must have {noun} less than or equal to {shape.maximum}")
+        if shape.minimum is not None and size < shape.minimum:
+            broken.append(f"Member must have {noun} greater than or equal to {shape.minimum}")
+    if shape.pattern is not None:
+        pattern = python_pattern(shape.pattern)
+        if pattern is not None and re.search(pattern, value) is None:
+            broken.append(f"Member must satisfy regular expression pattern: {shape.pattern}")
+    if shape.enum and value not in shape.enum:
+        broken.append(f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
+    return broken
+
+
+def printed(value: Any) -> str:
+    """As Java prints it: lists `[a, b]`, maps `{k=v}`; bounded."""
+    if isinstance(value, list):
+        text = f"[{', '.join(printed(item) for item in value[:50])}]"
+    elif isinstance(value, dict):
+        text = f"{{{', '.join(f'{key}={printed(item)}' for key, item in list(value.items())[:50])}}}"
+    elif isinstance(value, bool):
+        text = "true" if value else "false"
+    else:
+        text = str(value)
+    return text[:VALUE_SHOWN_MAX]
+
+
+def shown(shape: Shape, value: Any) -> str:
+    return "" if shape.sensitive else f"'{printed(value)}'"
+
+
+def member_path(parent: str, name: str) -> str:
+    name = name[:1].lower() + name[1:]
+    return f"{parent}.{name}" if parent else name
+
+
+def element_path(parent: str, index: int) -> str:
+    return f"{parent}.{index + 1}.member"
+
+
+def sentence(violations: list[Violation]) -> str:
+    """`1 validation error detected: Value 'x' at 'launchType' failed to satisfy constraint: ...`."""
+    plural = "" if len(violations) == 1 else "s"
+    parts = [
+        f"Value {violation.shown} at '{violation.path}' failed to satisfy constraint: {violation.constraint}"
+        if violation.shown
+        else f"Value at '{violation.path}' failed to satisfy constraint: {violation.constraint}"
+        for violation in violations[:VIOLATIONS_MAX]
+    ]
+    return f"{len(violations)} validation error{plural} detected: {'; '.join(parts)}"
