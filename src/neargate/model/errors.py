@@ -40,6 +40,13 @@ class ClusterNotFound(AwsError):
         super().__init__(message)
 
 
+class ServiceNotFound(AwsError):
+    code = "ServiceNotFoundException"
+
+    def __init__(self, message: str = "Service not found.") -> None:
+        super().__init__(message)
+
+
 class ClusterContainsTasks(AwsError):
     code = "ClusterContainsTasksException"
 

@@ -1,0 +1,98 @@
+"""CreateCluster, DescribeClusters, ListClusters, DeleteCluster.
+
+Owns the checks of their parameters; clusters are the cell's. Invariant: what a cluster cannot do yet is refused when it
+is asked for, not when it is missed.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ....definitions.tags import checked_tags, wire_tags
+from ....interfaces.roles import Documents, Failure
+from ....model.arn import cluster_arn
+from ....model.errors import AwsError, InvalidParameter
+from ...authorize import authorize
+from ...call import Answer, Call, Params
+from ...services import Services
+from .answers import described, single
+from .capacity_providers import check_provider_names, check_strategy
+from .names import cluster_name, new_cluster_name
+from .paging import next_token, page_limit, page_start
+
+CLUSTERS_MAX = 100
+
+
+async def create_cluster(call: Call, services: Services, params: Params) -> Answer:
+    name = new_cluster_name(params.get("clusterName"))
+    authorize(call, "ecs:CreateCluster", ["*"])
+    settings = _settings(params)
+    cell = services.cell_of(call.account, name)
+    return single("cluster", await cell.create_cluster(call.account, call.region, name, settings))
+
+
+def _settings(params: Params) -> dict[str, Any]:
+    """The request's other members, checked."""
+    for member in ("configuration", "serviceConnectDefaults"):
+        if params.get(member):
+            raise InvalidParameter(f"Neargate does not support {member} of a cluster yet.")
+    for setting in params.get("settings") or ():
+        if setting.get("value") not in (None, "disabled"):
+            raise InvalidParameter("Neargate does not support containerInsights yet: its value must be disabled.")
+    providers = params.get("capacityProviders") or []
+    check_provider_names(providers)
+    strategy = params.get("defaultCapacityProviderStrategy") or []
+    check_strategy(strategy)
+    if not {item["capacityProvider"] for item in strategy} <= set(providers):
+        raise InvalidParameter(
+            "The specified default capacity provider strategy cannot contain a capacity provider "
+            "that is not associated with the cluster."
+        )
+    return {
+        "tags": wire_tags(checked_tags(params.get("tags"))),
+        "settings": params.get("settings") or [],
+        "capacityProviders": list(dict.fromkeys(providers)),
+        "defaultCapacityProviderStrategy": [
+            {"capacityProvider": item["capacityProvider"], "weight": item.get("weight", 0), "base": item.get("base", 0)}
+            for item in strategy
+        ],
+    }
+
+
+async def describe_clusters(call: Call, services: Services, params: Params) -> Answer:
+    given = params.get("clusters") or ["default"]
+    if len(given) > CLUSTERS_MAX:
+        raise InvalidParameter(f"clusters can have at most {CLUSTERS_MAX} items.")
+    names, failures = _known(call, given)
+    authorize(call, "ecs:DescribeClusters", [cluster_arn(call.region, call.account, name) for name in names] or ["*"])
+    found = Documents()
+    if names:
+        cell = services.cell_of(call.account, names[0])
+        found = await cell.describe_clusters(call.account, names, frozenset(params.get("include") or ()))
+    return described("clusters", found, failures)
+
+
+def _known(call: Call, given: Sequence[str]) -> tuple[list[str], list[Failure]]:
+    """Names that can exist, each once; the others are missing, as on AWS."""
+    names: dict[str, None] = {}
+    failures: list[Failure] = []
+    for text in given:
+        try:
+            names[cluster_name(call, text)] = None
+        except AwsError:
+            arn = text if text.startswith("arn:") else cluster_arn(call.region, call.account, text)
+            failures.append(Failure(arn=arn, reason="MISSING"))
+    return list(names), failures
+
+
+async def list_clusters(call: Call, services: Services, params: Params) -> Answer:
+    authorize(call, "ecs:ListClusters", ["*"])
+    start = page_start(call, params, str)
+    cell = services.cell_of(call.account, "")
+    arns, more = await cell.list_clusters(call.account, page_limit(params), None if start is None else str(start[0]))
+    return {"clusterArns": arns} | ({"nextToken": next_token(call, (more,))} if more else {})
+
+
+async def delete_cluster(call: Call, services: Services, params: Params) -> Answer:
+    name = cluster_name(call, params["cluster"])
+    authorize(call, "ecs:DeleteCluster", [cluster_arn(call.region, call.account, name)])
+    return single("cluster", await services.cell_of(call.account, name).delete_cluster(call.account, name))

@@ -1,0 +1,148 @@
+"""RunTask: from the request to what the cluster manager is asked for.
+
+Owns the order of the checks. Invariant: nothing is changed before every check has passed and leave was given.
+"""
+
+import hashlib
+import re
+from typing import Any
+
+import msgspec
+
+from ....definitions.overrides import checked_overrides
+from ....definitions.tags import checked_tags
+from ....interfaces.roles import RunTaskRequest
+from ....model.arn import cluster_arn, task_definition_arn
+from ....model.errors import ClientError, ClusterNotFound, InvalidParameter, UnsupportedFeature
+from ...authorize import authorize
+from ...call import Answer, Call, Params
+from ...regional.task_definitions import ACTIVE, Revision
+from ...services import Services
+from .answers import described
+from .capacity_providers import FARGATE, Capacity, check_exclusive, check_strategy, chosen_capacity, platform_version
+from .names import cluster_name, definition_reference
+from .task_definitions import authorize_roles
+from .task_network import resolve_network
+
+COUNT_MAX = 10
+GROUP_MAX_CHARS = 255
+REFERENCE_MAX_CHARS = 1024
+
+_STARTED_BY = re.compile(r"\A[A-Za-z0-9_/-]{1,128}\Z")
+_CLIENT_TOKEN = re.compile(r"\A[\x21-\x7e]{1,64}\Z")
+
+
+async def run_task(call: Call, services: Services, params: Params) -> Answer:
+    cluster = cluster_name(call, params.get("cluster"))
+    revision = _runnable(call, services, params["taskDefinition"])
+    _authorize(call, cluster, revision, params)
+    _check_simple_members(params)
+    capacity = await _capacity(call, services, cluster, params)
+    definition = services.task_definitions.definition(revision)
+    if FARGATE not in definition["compatibilities"]:
+        raise InvalidParameter("Task definition does not support launch_type FARGATE.")
+    overrides = checked_overrides(definition, params.get("overrides") or {}, account=call.account)
+    network = resolve_network(call, services, params)
+    request = RunTaskRequest(
+        account=call.account,
+        region=call.region,
+        cluster=cluster,
+        definition=definition,
+        definition_tags=revision.tags,
+        count=params.get("count") or 1,
+        launch_type=capacity.launch_type,
+        capacity_provider=capacity.capacity_provider,
+        platform_version=platform_version(params.get("platformVersion")),
+        subnets=network.subnets,
+        security_groups=network.security_groups,
+        assign_public_ip=network.assign_public_ip,
+        overrides=overrides,
+        group=params.get("group") or None,
+        started_by=params.get("startedBy") or None,
+        tags=checked_tags(params.get("tags")),
+        propagate_tags=params.get("propagateTags"),
+        managed_tags=bool(params.get("enableECSManagedTags")),
+        enable_execute_command=False,
+        client_token=params.get("clientToken") or None,
+        request_fingerprint=fingerprint(params),
+        reference_id=params.get("referenceId"),
+    )
+    return described("tasks", await services.cell_of(call.account, cluster).run_task(request))
+
+
+def fingerprint(params: Params) -> str:
+    """The same for the same request, whatever the order of its members; the token itself is not part of it."""
+    others = {name: value for name, value in params.items() if name != "clientToken"}
+    return hashlib.sha256(msgspec.json.encode(others, order="deterministic")).hexdigest()
+
+
+def _runnable(call: Call, services: Services, text: str) -> Revision:
+    family, number = definition_reference(call, text)
+    revision = services.task_definitions.find(call.account, family, number)
+    if revision is None:
+        raise ClientError("TaskDefinition not found.")
+    if revision.status != ACTIVE:
+        raise InvalidParameter("TaskDefinition is inactive")
+    return revision
+
+
+def _authorize(call: Call, cluster: str, revision: Revision, params: Params) -> None:
+    arn = task_definition_arn(call.region, call.account, revision.family, revision.number)
+    context = {"ecs:cluster": cluster_arn(call.region, call.account, cluster)}
+    authorize(call, "ecs:RunTask", [arn], context)
+    if params.get("tags"):
+        authorize(call, "ecs:TagResource", [call.arn("ecs", f"task/{cluster}/*")], {"ecs:CreateAction": "RunTask"})
+    authorize_roles(call, params.get("overrides") or {})
+
+
+def _check_simple_members(params: Params) -> None:
+    count = params.get("count")
+    if count is not None and not 1 <= count <= COUNT_MAX:
+        raise InvalidParameter(f"count should be between 1 and {COUNT_MAX}")
+    if params.get("startedBy") and not _STARTED_BY.match(params["startedBy"]):
+        raise InvalidParameter(
+            "startedBy can have up to 128 letters (uppercase and lowercase), numbers, hyphens, forward slashes, "
+            "and underscores."
+        )
+    if params.get("clientToken") and not _CLIENT_TOKEN.match(params["clientToken"]):
+        raise InvalidParameter("clientToken can have up to 64 characters in the range of ASCII 33-126.")
+    group = params.get("group") or ""
+    if len(group) > GROUP_MAX_CHARS:
+        raise InvalidParameter(f"group can have at most {GROUP_MAX_CHARS} characters.")
+    if group.startswith("service:"):
+        raise InvalidParameter("Invalid namespace for group.")
+    if len(params.get("referenceId") or "") > REFERENCE_MAX_CHARS:
+        raise InvalidParameter(f"referenceId can have at most {REFERENCE_MAX_CHARS} characters.")
+    if params.get("propagateTags") == "SERVICE":
+        raise InvalidParameter("propagateTags SERVICE is not supported when running a task.")
+    if params.get("enableExecuteCommand"):
+        raise UnsupportedFeature("enableExecuteCommand is not supported yet.")
+    if params.get("volumeConfigurations"):
+        raise UnsupportedFeature("volumeConfigurations are not supported yet.")
+
+
+async def _capacity(call: Call, services: Services, cluster: str, params: Params) -> Capacity:
+    launch_type, strategy = params.get("launchType"), params.get("capacityProviderStrategy") or []
+    check_exclusive(launch_type, strategy)
+    check_strategy(strategy)
+    # With a launch type the cluster's providers do not matter, and the cell finds out by itself whether it exists.
+    document = {} if launch_type == FARGATE else await _cluster(call, services, cluster)
+    assigns = ((params.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}).get("assignPublicIp")
+    if launch_type in ("EC2", "EXTERNAL") and assigns == "ENABLED":
+        raise InvalidParameter("Assign public IP is not supported for this launch type.")
+    capacity = chosen_capacity(launch_type, strategy, document)
+    if params.get("placementConstraints"):
+        raise InvalidParameter("Placement constraints are not supported with FARGATE launch type.")
+    if params.get("placementStrategy"):
+        raise InvalidParameter("Placement strategies are not supported with FARGATE launch type.")
+    return capacity
+
+
+async def _cluster(call: Call, services: Services, cluster: str) -> dict[str, Any]:
+    found = await services.cell_of(call.account, cluster).describe_clusters(call.account, [cluster], frozenset())
+    if not found.documents:
+        raise ClusterNotFound
+    document: dict[str, Any] = msgspec.json.decode(found.documents[0])
+    if document.get("status") == "INACTIVE":
+        raise ClientError("The referenced cluster was inactive.")
+    return document

@@ -1,0 +1,79 @@
+"""StopTask, DescribeTasks, ListTasks. RunTask has a file of its own.
+
+Owns the checks of their parameters; tasks are the cell's. Invariant: an id reaches a cell only in its plain form.
+"""
+
+from ....interfaces.roles import TaskFilter
+from ....model.arn import cluster_arn, task_arn
+from ....model.errors import InvalidParameter, ServiceNotFound
+from ...authorize import authorize
+from ...call import Answer, Call, Params
+from ...services import Services
+from .answers import described, single
+from .names import cluster_name, task_id
+from .paging import next_token, page_limit, page_start
+
+DESCRIBE_MAX = 100
+REASON_MAX_CHARS = 1024
+
+_OTHER_FILTERS = ("containerInstance", "family", "serviceName", "launchType", "daemonName")
+
+
+async def stop_task(call: Call, services: Services, params: Params) -> Answer:
+    cluster = cluster_name(call, params.get("cluster"))
+    identifier = task_id(call, cluster, params["task"])
+    authorize(
+        call,
+        "ecs:StopTask",
+        [task_arn(call.region, call.account, cluster, identifier)],
+        {"ecs:cluster": cluster_arn(call.region, call.account, cluster)},
+    )
+    reason = params.get("reason") or None
+    if reason and len(reason) > REASON_MAX_CHARS:
+        raise InvalidParameter(f"reason can have at most {REASON_MAX_CHARS} characters.")
+    cell = services.cell_of(call.account, cluster)
+    return single("task", await cell.stop_task(call.account, cluster, identifier, reason))
+
+
+async def describe_tasks(call: Call, services: Services, params: Params) -> Answer:
+    cluster = cluster_name(call, params.get("cluster"))
+    given = params["tasks"]
+    if not given:
+        raise InvalidParameter("Tasks cannot be empty.")
+    if len(given) > DESCRIBE_MAX:
+        raise InvalidParameter(f"tasks can have at most {DESCRIBE_MAX} items.")
+    identifiers = list(dict.fromkeys(task_id(call, cluster, text) for text in given))
+    authorize(
+        call,
+        "ecs:DescribeTasks",
+        [task_arn(call.region, call.account, cluster, identifier) for identifier in identifiers],
+        {"ecs:cluster": cluster_arn(call.region, call.account, cluster)},
+    )
+    cell = services.cell_of(call.account, cluster)
+    with_tags = "TAGS" in (params.get("include") or ())
+    return described("tasks", await cell.describe_tasks(call.account, cluster, identifiers, with_tags))
+
+
+async def list_tasks(call: Call, services: Services, params: Params) -> Answer:
+    cluster = cluster_name(call, params.get("cluster"))
+    authorize(call, "ecs:ListTasks", ["*"], {"ecs:cluster": cluster_arn(call.region, call.account, cluster)})
+    if params.get("startedBy") and any(params.get(name) for name in _OTHER_FILTERS):
+        raise InvalidParameter("When startedBy is specified as a filter, it must be the only filter.")
+    if params.get("serviceName"):
+        # There are no services until their issue: none can be found, as AWS says it.
+        raise ServiceNotFound
+    if params.get("daemonName"):
+        raise InvalidParameter("Daemons are not supported.")
+    start = page_start(call, params, str)
+    wanted = TaskFilter(
+        family=params.get("family") or None,
+        started_by=params.get("startedBy") or None,
+        desired_status=params.get("desiredStatus") or "RUNNING",
+        launch_type=params.get("launchType"),
+        container_instance=params.get("containerInstance") or None,
+    )
+    cell = services.cell_of(call.account, cluster)
+    arns, more = await cell.list_tasks(
+        call.account, cluster, wanted, page_limit(params), None if start is None else str(start[0])
+    )
+    return {"taskArns": arns} | ({"nextToken": next_token(call, (more,))} if more else {})
