@@ -16,6 +16,7 @@ class Knobs:
     # control plane
     request_body_max_bytes: int = 4 * 1024 * 1024
     request_headers_max: int = 128
+    request_read_timeout_s: float = 60.0
     clock_skew_max_s: float = 300.0
     reservation_sweep_period_s: float = 10.0
     reservation_sweep_age_s: float = 30.0
@@ -51,6 +52,10 @@ class Knobs:
     pull_retry_base_s: float = 1.0
     pull_layers_at_once: int = 4
     pull_authorisation_s: float = 300.0
+    pull_connect_timeout_s: float = 10.0
+    pull_read_timeout_s: float = 30.0
+    pull_authorisations_max: int = 4096
+    pull_images_remembered_max: int = 256
     log_poll_s: float = 0.1
     log_chunk_max_bytes: int = 1024 * 1024
     metadata_rate_per_s: float = 40.0
@@ -75,6 +80,7 @@ class Knobs:
     disk_low_fraction: float = 0.10
     disk_floor_fraction: float = 0.03
     eni_mtu: int = 1500
+    disk_size_max_gib: int = 200
     unmount_attempts: int = 40
     unmount_retry_s: float = 0.05
 

@@ -1,0 +1,77 @@
+"""cgroup version 2: one hierarchy, controllers switched on level by level.
+
+Owns file names and units of version 2. Processes live only in the runtime's cgroups below the task's, as the rule of no
+inner processes wants it.
+"""
+
+from pathlib import Path
+
+from ..interfaces.hostnet import CgroupStats, TaskLimits
+from .cgroup_files import PERIOD_US, make, quota_us, read_int, read_table, write
+
+_CONTROLLERS = ("cpu", "memory", "pids")
+
+
+class HierarchyV2:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def create(self, parent: str, path: str, limits: TaskLimits) -> None:
+        self._delegate(self._root)
+        make(self._root, parent)
+        self._delegate(self._root / parent)
+        make(self._root, parent, path)
+        task = self._root / path
+        write(task / "memory.max", str(limits.memory_mib << 20))
+        swap = task / "memory.swap.max"
+        if swap.exists():  # absent where the kernel accounts no swap
+            write(swap, "0")
+        # One task's OOM kills one process at a time, as on Fargate, not the whole group.
+        write(task / "cpu.weight", str(_weight(limits.cpu_units)))
+        write(task / "cpu.max", f"{quota_us(limits.cpu_units)} {PERIOD_US}")
+        write(task / "pids.max", str(limits.pids))
+        self._delegate(task)
+
+    def stats(self, path: str) -> CgroupStats | None:
+        directory = self._root / path
+        try:
+            usage = read_int(directory / "memory.current")
+        except FileNotFoundError:
+            return None
+        cpu, memory = read_table(directory / "cpu.stat"), read_table(directory / "memory.stat")
+        return CgroupStats(
+            cpu_total_ns=cpu.get("usage_usec", 0) * 1000,
+            cpu_user_ns=cpu.get("user_usec", 0) * 1000,
+            cpu_system_ns=cpu.get("system_usec", 0) * 1000,
+            cpu_periods=cpu.get("nr_periods", 0),
+            cpu_throttled_periods=cpu.get("nr_throttled", 0),
+            cpu_throttled_ns=cpu.get("throttled_usec", 0) * 1000,
+            memory_usage=usage,
+            memory_max_usage=read_int(directory / "memory.peak", usage),
+            memory_limit=read_int(directory / "memory.max", 0),
+            memory_cache=memory.get("file", 0),
+            memory_rss=memory.get("anon", 0),
+            oom_kills=read_table(directory / "memory.events").get("oom_kill", 0),
+            pids=read_int(directory / "pids.current", 0),
+        )
+
+    def directories(self, path: str) -> list[Path]:
+        return [self._root / path]
+
+    def _delegate(self, directory: Path) -> None:
+        wanted = [name for name in _CONTROLLERS if name not in _enabled(directory)]
+        if wanted:
+            write(directory / "cgroup.subtree_control", " ".join(f"+{name}" for name in wanted))
+
+
+def _enabled(directory: Path) -> list[str]:
+    try:
+        return (directory / "cgroup.subtree_control").read_text().split()
+    except FileNotFoundError:
+        return []
+
+
+def _weight(cpu_units: int) -> int:
+    """Version 1 shares (2..262144) to version 2 weight (1..10000), the mapping that runc and crun use."""
+    shares = min(max(cpu_units, 2), 262144)
+    return 1 + ((shares - 2) * 9999) // 262142

@@ -1,0 +1,81 @@
+"""Cutting the flows of an address: what conntrack still calls established must not outlive the address's owner.
+
+Owns a netfilter netlink socket of one namespace. One filtered delete per direction; kernels that cannot filter a delete
+get a dump and exact deletes.
+"""
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from .netlink import NETLINK_NETFILTER, Message, Netlink, NetlinkError, attribute, attributes
+
+_CT_GET, _CT_DELETE = 0x101, 0x102
+_TUPLE_ORIG, _TUPLE_REPLY, _FILTER = 1, 2, 25
+_NESTED = 0x8000
+
+
+class Conntrack:
+    """The connection table of the calling thread's current namespace."""
+
+    def __init__(self) -> None:
+        self._netlink = Netlink(NETLINK_NETFILTER)
+
+    def close(self) -> None:
+        self._netlink.close()
+
+    def cut(self, text: str) -> None:
+        """Forget every flow in which the address is source or destination, before or after translation."""
+        value = ip_address(text)
+        try:
+            self._netlink.run([_filtered(value, reply=reply, source=source) for reply in (0, 1) for source in (0, 1)])
+        except NetlinkError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+            self.cut_one_by_one(text)
+
+    def cut_one_by_one(self, text: str) -> None:
+        """The same by a dump of the table: for kernels that know no filter."""
+        value = ip_address(text)
+        self._netlink.run([_exact(value.version, original) for original in self._flows_of(value)])
+
+    def count(self) -> int:
+        found = 0
+        for version in (4, 6):
+            found += len(self._netlink.ask(_CT_GET, _header(version), dump=True, what="list flows"))
+        return found
+
+    def _flows_of(self, value: IPv4Address | IPv6Address) -> Iterator[bytes]:
+        for answer in self._netlink.ask(_CT_GET, _header(value.version), dump=True, what="list flows"):
+            tuples = dict(attributes(answer[4:]))
+            addresses = []
+            for side in (_TUPLE_ORIG, _TUPLE_REPLY):
+                ip_part = dict(attributes(tuples.get(side, b""))).get(1, b"")
+                addresses += [payload for _, payload in attributes(ip_part)]
+            if value.packed in addresses:
+                yield tuples[_TUPLE_ORIG]
+
+
+def _header(version: int) -> bytes:
+    return struct.pack("=BBH", socket.AF_INET if version == 4 else socket.AF_INET6, 0, 0)
+
+
+def _filtered(value: IPv4Address | IPv6Address, *, reply: int, source: int) -> Message:
+    first = 1 if value.version == 4 else 3  # CTA_IP_V4_SRC or CTA_IP_V6_SRC; the destination is the next number
+    address_part = attribute(first if source else first + 1, value.packed)
+    tuple_part = attribute((_TUPLE_REPLY if reply else _TUPLE_ORIG) | _NESTED, attribute(1 | _NESTED, address_part))
+    flags = [0, 0]
+    flags[reply] = 1 if source else 2
+    filter_part = b"".join(attribute(side + 1, struct.pack("=I", flags[side])) for side in (0, 1))
+    body = _header(value.version) + tuple_part + attribute(_FILTER | _NESTED, filter_part)
+    return Message(
+        what=f"cut flows of {value}", kind=_CT_DELETE, flags=0, body=body, tolerate=frozenset({errno.ENOENT})
+    )
+
+
+def _exact(version: int, original: bytes) -> Message:
+    body = _header(version) + attribute(_TUPLE_ORIG | _NESTED, original)
+    # A flow may end by itself between the dump and its delete.
+    return Message(what="cut a flow", kind=_CT_DELETE, flags=0, body=body, tolerate=frozenset({errno.ENOENT}))

@@ -1,0 +1,215 @@
+"""One ephemeral disk per task: a sparse file with an ext4 of the task's size, on a loop device, mounted.
+
+Owns its directory: `template-N.ext4` per size, `TASK.img` per task, `mnt/TASK`. An image gets its final name only when
+it is complete, so a killed creation leaves something that is thrown away or mounted, never half a filesystem. There is
+no journal because a disk dies with its task. Promised sizes are accounted: a full backing filesystem corrupts them all.
+"""
+
+import errno
+import os
+import subprocess
+from pathlib import Path
+
+import structlog
+
+from ..interfaces.hostnet import DiskFull, DiskUsage, HostError, TaskDisk
+from ..model.knobs import DEFAULT_KNOBS, Knobs
+from ..world import World
+from . import libc, loops
+from .attachments import safe_id
+from .mounts import is_mounted
+
+_LANE = "disks"
+_GIB = 1 << 30
+_COPY_MAX = 1 << 20
+_RESERVED_NAME = ".reserved"
+_MKFS = (
+    *("mkfs.ext4", "-q", "-F", "-m", "0", "-I", "256", "-i", "65536", "-G", "4096"),
+    *("-O", "^has_journal,^resize_inode,sparse_super2"),
+    *("-E", "lazy_itable_init=1,nodiscard,num_backup_sb=0,packed_meta_blocks=1,root_owner=0:0"),
+)
+log = structlog.get_logger(__name__)
+
+
+class LinuxDisks:
+    """HostDisks on loop devices. `directory` should lie apart from databases and containerd's root."""
+
+    def __init__(self, world: World, *, directory: Path, knobs: Knobs = DEFAULT_KNOBS) -> None:
+        self._world = world
+        self._directory = directory
+        self._mounts = directory / "mnt"
+        self._knobs = knobs
+
+    async def create_disk(self, task_id: str, size_gib: int) -> TaskDisk:
+        safe_id(task_id)
+        if not 1 <= size_gib <= self._knobs.disk_size_max_gib:
+            raise HostError(f"{size_gib} GiB is no size of a task's disk")
+        try:
+            await self._world.offload(_LANE, self._create, task_id, size_gib)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull(f"the host's disk is full: {error}") from error
+            raise HostError(f"cannot make the disk of task {task_id}: {error}") from error
+        return TaskDisk(task_id=task_id, path=str(self._mounts / task_id), size_gib=size_gib)
+
+    async def reserve(self, task_id: str, reserved_bytes: int) -> None:
+        try:
+            await self._world.offload(_LANE, _reserve, self._mounted(task_id) / _RESERVED_NAME, reserved_bytes)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise DiskFull(f"no space left on device: {reserved_bytes} bytes on the disk of {task_id}") from error
+            raise HostError(f"cannot reserve space on the disk of {task_id}: {error}") from error
+
+    async def usage(self, task_id: str) -> DiskUsage:
+        found = await self._world.offload(_LANE, os.statvfs, self._mounted(task_id))
+        size = found.f_blocks * found.f_frsize
+        return DiskUsage(used_bytes=size - found.f_bfree * found.f_frsize, size_bytes=size)
+
+    async def delete_disk(self, task_id: str) -> None:
+        """Unmount, waiting for late users; what they still hold after that goes away with them."""
+        mount = self._mounts / safe_id(task_id)
+        for attempt in range(self._knobs.unmount_attempts):
+            try:
+                await self._world.offload(_LANE, _unmount, mount, 0)
+                break
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise HostError(f"cannot unmount the disk of {task_id}: {error}") from error
+                if attempt + 1 < self._knobs.unmount_attempts:
+                    await self._world.sleep(self._knobs.unmount_retry_s)
+        else:
+            log.warning("disk still in use: unmounted lazily", task_id=task_id, path=str(mount))
+            await self._world.offload(_LANE, _unmount, mount, libc.MNT_DETACH)
+        await self._world.offload(_LANE, self._unlink, task_id)
+
+    async def list_disks(self) -> list[str]:
+        """Also half-made ones: `create_disk` completes and `delete_disk` removes them."""
+        return await self._world.offload(_LANE, self._task_ids)
+
+    async def free_fraction(self) -> float:
+        self._prepare()
+        found = await self._world.offload(_LANE, os.statvfs, self._directory)
+        return found.f_bavail / found.f_blocks
+
+    def _create(self, task_id: str, size_gib: int) -> None:
+        self._prepare()
+        image, mount = self._image(task_id), self._mounts / task_id
+        mounted = is_mounted(mount)
+        if mounted and image.exists():
+            return
+        if mounted:
+            # Its image was unlinked: a deletion was cut short.
+            _unmount(mount, libc.MNT_DETACH)
+        if not image.exists():
+            self._account(size_gib)
+            _copy_sparse(self._template(size_gib), image)
+        mount.mkdir(mode=0o700, exist_ok=True)
+        with loops.attached(str(image)) as device:
+            # noinit_itable: the kernel would otherwise write all inode tables in the background and fill the sparse
+            # file. nodev: device nodes that a task plants here mean nothing.
+            libc.mount(device, str(mount), "ext4", libc.MS_NODEV | libc.MS_NOATIME, "noinit_itable")
+
+    def _account(self, size_gib: int) -> None:
+        """Raises DiskFull when the promises would exceed the overcommitted size, or the floor is reached."""
+        promised = sum(image.stat().st_size for image in self._directory.glob("*.img")) + size_gib * _GIB
+        backing = os.statvfs(self._directory)
+        limit = backing.f_blocks * backing.f_frsize * self._knobs.disk_overcommit
+        if promised > limit:
+            raise DiskFull(
+                f"{promised // _GIB} GiB of task disks would be promised and this host may promise {int(limit) // _GIB}"
+            )
+        if backing.f_bavail < backing.f_blocks * self._knobs.disk_floor_fraction:
+            raise DiskFull(f"less than {self._knobs.disk_floor_fraction:.0%} of {self._directory} is free")
+
+    def _template(self, size_gib: int) -> Path:
+        """An empty filesystem of the size, made by the only external command, once per size."""
+        template = self._directory / f"template-{size_gib}.ext4"
+        if template.exists():
+            return template
+        fresh = template.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        with fresh.open("xb") as file:
+            file.truncate(size_gib * _GIB)
+        made = subprocess.run(
+            [*_MKFS, str(fresh)], capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+        )
+        if made.returncode != 0:
+            raise HostError(f"mkfs.ext4 failed: {made.stderr.decode(errors='replace').strip()[:500]}")
+        fresh.rename(template)
+        return template
+
+    def _unlink(self, task_id: str) -> None:
+        try:
+            (self._mounts / task_id).rmdir()
+        except FileNotFoundError:
+            pass  # a repeated delete
+        for path in (self._image(task_id), _unfinished(self._image(task_id))):
+            path.unlink(missing_ok=True)
+
+    def _task_ids(self) -> list[str]:
+        if not self._directory.is_dir():
+            return []
+        names = {path.name.removesuffix(".new").removesuffix(".img") for path in self._directory.glob("*.img*")}
+        if self._mounts.is_dir():
+            names |= set(os.listdir(self._mounts))
+        return sorted(names)
+
+    def _mounted(self, task_id: str) -> Path:
+        path = self._mounts / safe_id(task_id)
+        if not is_mounted(path):
+            raise HostError(f"task {task_id} has no disk on this host")
+        return path
+
+    def _image(self, task_id: str) -> Path:
+        return self._directory / f"{task_id}.img"
+
+    def _prepare(self) -> None:
+        # Others must not reach the files of tasks: set-user-ID programs in a volume are the task's affair only.
+        self._mounts.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _unfinished(image: Path) -> Path:
+    return image.with_name(f"{image.name}.new")
+
+
+def _copy_sparse(source: Path, target: Path) -> None:
+    """Copies the few written extents; the rest stays a hole. The target appears complete or not at all."""
+    fresh = _unfinished(target)
+    fresh.unlink(missing_ok=True)
+    with source.open("rb") as template, fresh.open("xb") as copy:
+        size = os.fstat(template.fileno()).st_size
+        os.fchmod(copy.fileno(), 0o600)
+        copy.truncate(size)
+        offset = 0
+        while offset < size:
+            try:
+                start = os.lseek(template.fileno(), offset, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    break  # only a hole is left
+                raise
+            offset = os.lseek(template.fileno(), start, os.SEEK_HOLE)
+            while start < offset:
+                start += os.pwrite(
+                    copy.fileno(), os.pread(template.fileno(), min(_COPY_MAX, offset - start), start), start
+                )
+    fresh.rename(target)
+
+
+def _reserve(path: Path, reserved_bytes: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.ftruncate(descriptor, reserved_bytes)
+        if reserved_bytes:
+            os.posix_fallocate(descriptor, 0, reserved_bytes)
+    except OSError:
+        # A refused charge takes nothing: the task will be stopped with the reason.
+        os.ftruncate(descriptor, 0)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _unmount(mount: Path, flags: int) -> None:
+    while is_mounted(mount):
+        libc.umount(str(mount), flags)

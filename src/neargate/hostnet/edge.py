@@ -1,0 +1,177 @@
+"""The host's edge namespace: between the machine and the VPC routers, it sees only public addresses and plain routing.
+
+Owns all that this instance adds to the host itself: one veth pair and one route for the public pool (the host's end has
+the pool's first address). No sysctl, firewall rule or other route of the host is touched.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from . import netlink
+from .namespaces import Namespaces, write_sysctl
+from .netlink import Netlink
+from .nftables import Nftables
+
+NAMESPACE = "edge"
+# Link-local addresses of the hops, the same on every link: with permanent neighbours they never leave it.
+EDGE_HOP = "169.254.254.1"
+ROUTER_HOP = "169.254.254.2"
+_HOST_MAC, _EDGE_HOST_MAC = "0e:ee:ee:ee:01:01", "0e:ee:ee:ee:01:02"
+_EDGE_ROUTER_MAC, _ROUTER_MAC = "0e:ee:ee:ee:02:01", "0e:ee:ee:ee:02:02"
+# The edge forwards between the host and routers and between routers, and answers nobody itself.
+_RULES = """
+add table inet neargate
+delete table inet neargate
+table inet neargate {
+  chain c_fwd {
+    type filter hook forward priority 0; policy drop;
+    iifname "host0" oifname "v*" accept
+    iifname "v*" oifname "host0" accept
+    iifname "v*" oifname "v*" accept
+  }
+  chain c_input { type filter hook input priority 0; policy drop;
+  }
+}
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RouterPort:
+    """A router's end of its link to the edge, by name in the router's namespace."""
+
+    name: str
+    edge_end: str
+
+
+def host_link_name(instance: str) -> str:
+    return f"ng{instance}"
+
+
+def router_port(vpc_id: str) -> RouterPort:
+    digest = hashlib.sha256(vpc_id.encode()).hexdigest()[:12]
+    return RouterPort(name="up0", edge_end=f"v{digest}")
+
+
+def host_address(public_pool: str) -> str:
+    """The machine's own address in the pool: the first usable one."""
+    return str(ip_network(public_pool)[1])
+
+
+class Edge:
+    """Open with `Edge.ensure`; every method may be repeated."""
+
+    def __init__(self, namespaces: Namespaces, links: Netlink, mtu: int) -> None:
+        self._namespaces = namespaces
+        self._links = links
+        self._mtu = mtu
+
+    @classmethod
+    def ensure(cls, namespaces: Namespaces, host: Netlink, *, instance: str, public_pool: str, mtu: int) -> "Edge":
+        fresh = namespaces.ensure(NAMESPACE)
+        with namespaces.inside(NAMESPACE):
+            links = Netlink()
+            _configure()
+        edge = cls(namespaces, links, mtu)
+        edge._join_host(host, host_link_name(instance), public_pool, fresh=fresh)
+        return edge
+
+    def close(self) -> None:
+        self._links.close()
+
+    def join_router(self, vpc_id: str, namespace: str, router: Netlink, *, fresh: bool) -> int:
+        """The link between edge and a router; the index of the router's end."""
+        port = router_port(vpc_id)
+        if fresh:
+            self._links.run([netlink.link_gone(port.edge_end)])
+        if router.link(port.name) is None:
+            with self._namespaces.opened(namespace) as target:
+                pair = netlink.veth(
+                    port.edge_end,
+                    _EDGE_ROUTER_MAC,
+                    peer=port.name,
+                    peer_mac=_ROUTER_MAC,
+                    peer_namespace=target,
+                    mtu=self._mtu,
+                )
+                self._links.run([pair])
+        here, there = _index(self._links, port.edge_end), _index(router, port.name)
+        self._links.run(
+            [
+                netlink.no_autoconf(here),
+                netlink.link_up(here, arp=False),
+                netlink.neighbour(here, ROUTER_HOP, _ROUTER_MAC),
+            ]
+        )
+        router.run(
+            [
+                netlink.no_autoconf(there),
+                netlink.link_up(there, arp=False),
+                netlink.neighbour(there, EDGE_HOP, _EDGE_ROUTER_MAC),
+                netlink.route("0.0.0.0/0", there, via=EDGE_HOP),
+            ]
+        )
+        return there
+
+    def add_public(self, vpc_id: str, public: str) -> None:
+        index = _index(self._links, router_port(vpc_id).edge_end)
+        self._links.run([netlink.route(f"{public}/32", index, via=ROUTER_HOP)])
+
+    def remove_public(self, public: str) -> None:
+        self._links.run([netlink.route_gone(f"{public}/32")])
+
+    def public_routes(self) -> list[str]:
+        """Public addresses that lead to a router now."""
+        return [route.removesuffix("/32") for route in self._links.routes() if route.endswith("/32")]
+
+    def _join_host(self, host: Netlink, name: str, public_pool: str, *, fresh: bool) -> None:
+        own = host_address(public_pool)
+        if fresh:
+            # What is left of an edge that is gone leads nowhere.
+            host.run([netlink.link_gone(name)])
+        if host.link(name) is None:
+            with self._namespaces.opened(NAMESPACE) as target:
+                pair = netlink.veth(
+                    name, _HOST_MAC, peer="host0", peer_mac=_EDGE_HOST_MAC, peer_namespace=target, mtu=self._mtu
+                )
+                host.run([pair])
+        here, there = _index(host, name), _index(self._links, "host0")
+        self._links.run(
+            [
+                netlink.no_autoconf(there),
+                netlink.link_up(there, arp=False),
+                netlink.neighbour(there, own, _HOST_MAC),
+                netlink.route(f"{own}/32", there),
+                netlink.link_up(_index(self._links, "lo")),
+                # Errors (no such public address) need an address to come from.
+                netlink.address(_index(self._links, "lo"), EDGE_HOP),
+            ]
+        )
+        host.run(
+            [
+                netlink.no_autoconf(here),
+                netlink.link_up(here, arp=False),
+                netlink.address(here, own),
+                netlink.neighbour(here, EDGE_HOP, _EDGE_HOST_MAC),
+                netlink.route(public_pool, here, via=EDGE_HOP, source=own),
+            ]
+        )
+
+
+def _configure() -> None:
+    """Of the edge's own namespace. Strict reverse path: a router sends only from public addresses routed to it."""
+    for scope in ("all", "default"):
+        write_sysctl(f"ipv4/conf/{scope}/send_redirects", "0")
+        write_sysctl(f"ipv4/conf/{scope}/accept_redirects", "0")
+        write_sysctl(f"ipv4/conf/{scope}/accept_source_route", "0")
+        write_sysctl(f"ipv6/conf/{scope}/disable_ipv6", "1")
+    write_sysctl("ipv4/conf/all/rp_filter", "1")
+    write_sysctl("ipv4/conf/default/rp_filter", "1")
+    write_sysctl("ipv4/ip_forward", "1")
+    rules = Nftables()
+    rules.run(_RULES)
+    rules.close()
+
+
+def _index(links: Netlink, name: str) -> int:
+    return links.existing(name).index

@@ -1,0 +1,300 @@
+"""A small rtnetlink: exactly the messages that links, addresses, routes and neighbours of tasks need, sent in batches.
+
+Owns the wire format and one socket per namespace: a socket stays in the namespace where it was opened, whichever thread
+uses it later. Every receive has a time limit. A batch is one datagram; the kernel works on all of its messages also
+when one fails, each has its own acknowledgement, and the first refusal is raised after all were read.
+"""
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from types import TracebackType
+
+NETLINK_ROUTE = 0
+NETLINK_NETFILTER = 12
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR = 20
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
+IFF_UP, IFF_NOARP = 0x1, 0x80
+RECEIVE_TIMEOUT_S = 10.0
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_HEADER = struct.Struct("=IHHII")
+_NEIGHBOUR_PERMANENT = 0x80
+_ROUTE_UNICAST, _ROUTE_BLACKHOLE = 1, 6
+_SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
+
+
+class NetlinkError(OSError):
+    """The kernel refused a message. `what` names the message in words."""
+
+    def __init__(self, number: int, what: str) -> None:
+        super().__init__(number, f"{what}: {os.strerror(number)}")
+        self.what = what
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """One request. An errno in `tolerate` means that the wanted state is already there."""
+
+    what: str
+    kind: int
+    flags: int
+    body: bytes
+    tolerate: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    index: int
+    name: str
+    stats: tuple[int, ...]
+
+
+class Netlink:
+    """A netlink socket of the calling thread's current namespace."""
+
+    def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+        self._socket.settimeout(RECEIVE_TIMEOUT_S)
+        self._socket.bind((0, 0))
+        self._sequence = 0
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def __enter__(self) -> "Netlink":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def run(self, messages: Sequence[Message]) -> None:
+        """Send all in one datagram. Raises NetlinkError for the first refusal that is not tolerated."""
+        waiting: dict[int, Message] = {}
+        parts = []
+        for message in messages:
+            self._sequence += 1
+            waiting[self._sequence] = message
+            parts.append(_packed(message.kind, message.flags | NLM_F_REQUEST | NLM_F_ACK, self._sequence, message.body))
+        if not parts:
+            return
+        self._socket.send(b"".join(parts))
+        refusal: NetlinkError | None = None
+        while waiting:
+            for kind, sequence, payload in self._receive():
+                answered = waiting.pop(sequence, None) if kind == _NLMSG_ERROR else None
+                if answered is None:
+                    continue
+                number = -int(struct.unpack_from("=i", payload)[0])
+                if number and number not in answered.tolerate and refusal is None:
+                    refusal = NetlinkError(number, answered.what)
+        if refusal is not None:
+            raise refusal
+
+    def ask(self, kind: int, body: bytes, *, dump: bool, what: str) -> list[bytes]:
+        """The payloads answered to one request, headers stripped. Raises NetlinkError."""
+        self._sequence += 1
+        # Whether the answer is a dump is the caller's word: NLM_F_DUMP shares bits with EXCL and CREATE.
+        flags = NLM_F_REQUEST | (NLM_F_DUMP if dump else NLM_F_ACK)
+        self._socket.send(_packed(kind, flags, self._sequence, body))
+        found: list[bytes] = []
+        while True:
+            for answer, sequence, payload in self._receive():
+                if sequence != self._sequence:
+                    continue
+                if answer == _NLMSG_DONE:
+                    return found
+                if answer == _NLMSG_ERROR:
+                    number = -int(struct.unpack_from("=i", payload)[0])
+                    if number:
+                        raise NetlinkError(number, what)
+                    return found
+                found.append(payload)
+
+    def link(self, name: str) -> Link | None:
+        try:
+            answers = self.ask(RTM_GETLINK, _link_body() + _name(name), dump=False, what=f"look up link {name}")
+        except NetlinkError as error:
+            if error.errno == errno.ENODEV:
+                return None
+            raise
+        return _parse_link(answers[0])
+
+    def existing(self, name: str) -> Link:
+        """The link, or NetlinkError where there is none."""
+        found = self.link(name)
+        if found is None:
+            raise NetlinkError(errno.ENODEV, f"find link {name}")
+        return found
+
+    def links(self) -> list[Link]:
+        return [_parse_link(body) for body in self.ask(RTM_GETLINK, _link_body(), dump=True, what="list links")]
+
+    def routes(self) -> list[str]:
+        """IPv4 destinations of the main table, as CIDRs; a default route is 0.0.0.0/0."""
+        body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+        found = []
+        for answer in self.ask(RTM_GETROUTE, body, dump=True, what="list routes"):
+            family, length, table, route_type = answer[0], answer[1], answer[4], answer[7]
+            if family == socket.AF_INET and table == 254 and route_type == _ROUTE_UNICAST:
+                packed = dict(attributes(answer[12:])).get(1, bytes(4))
+                found.append(f"{ip_address(packed)}/{length}")
+        return found
+
+    def _receive(self) -> Iterator[tuple[int, int, bytes]]:
+        data = self._socket.recv(1 << 17)
+        offset = 0
+        while offset + 16 <= len(data):
+            length, kind, _flags, sequence, _port = _HEADER.unpack_from(data, offset)
+            if length < 16:
+                raise NetlinkError(errno.EPROTO, "read the kernel's answer")
+            yield kind, sequence, data[offset + 16 : offset + length]
+            offset += (length + 3) & ~3
+
+
+def veth(
+    name: str, mac: str, *, peer: str, peer_mac: str, peer_namespace: int, mtu: int, peer_index: int = 0
+) -> Message:
+    """A pair with one end here and the other, `peer`, in the namespace of the descriptor. Fails if either exists."""
+    other = attribute(28, struct.pack("=I", peer_namespace)) + _name(peer) + _hardware(peer_mac) + _mtu(mtu)
+    data = attribute(2, attribute(1, _link_body(peer_index) + other))
+    body = _link_body() + _name(name) + _hardware(mac) + _mtu(mtu) + attribute(18, attribute(1, b"veth\0") + data)
+    return Message(what=f"create link {name}", kind=RTM_NEWLINK, flags=NLM_F_CREATE | NLM_F_EXCL, body=body)
+
+
+def no_autoconf(index: int) -> Message:
+    """No IPv6 link-local address of the kernel's own making. Must come before the link is up."""
+    body = _link_body(index) + attribute(26, attribute(socket.AF_INET6, attribute(8, b"\x01")))
+    tolerate = frozenset({errno.EAFNOSUPPORT, errno.EOPNOTSUPP})  # a kernel without IPv6 configures nothing by itself
+    return Message(what="switch off autoconfiguration", kind=RTM_NEWLINK, flags=0, body=body, tolerate=tolerate)
+
+
+def link_up(index: int, *, arp: bool = True) -> Message:
+    """Without ARP it must come before permanent neighbours are added: the change of the flag flushes them."""
+    flags = IFF_UP | (0 if arp else IFF_NOARP)
+    return Message(
+        what="set link up", kind=RTM_NEWLINK, flags=0, body=_link_body(index, flags=flags, change=IFF_UP | IFF_NOARP)
+    )
+
+
+def link_gone(name: str) -> Message:
+    body = _link_body() + _name(name)
+    gone = frozenset({errno.ENODEV})
+    return Message(what=f"delete link {name}", kind=RTM_DELLINK, flags=0, body=body, tolerate=gone)
+
+
+def address(index: int, text: str) -> Message:
+    """A host address (/32 or /128) without duplicate detection: who has which address is decided elsewhere."""
+    value = ip_address(text)
+    family = socket.AF_INET if value.version == 4 else socket.AF_INET6
+    body = struct.pack("=BBBBI", family, value.max_prefixlen, 0x02, 0, index)
+    body += attribute(2, value.packed) + attribute(1, value.packed)
+    return Message(what=f"add address {text}", kind=RTM_NEWADDR, flags=NLM_F_CREATE | NLM_F_REPLACE, body=body)
+
+
+def route(destination: str, index: int, *, via: str | None = None, source: str | None = None) -> Message:
+    """`via` is taken as on link; it needs a permanent neighbour."""
+    scope = _SCOPE_LINK if via is None else _SCOPE_UNIVERSE
+    body = _route_body(destination, _ROUTE_UNICAST, scope, onlink=via is not None) + attribute(
+        4, struct.pack("=I", index)
+    )
+    if via is not None:
+        body += attribute(5, ip_address(via).packed)
+    if source is not None:
+        body += attribute(7, ip_address(source).packed)
+    flags = NLM_F_CREATE | NLM_F_REPLACE
+    return Message(what=f"add route {destination}", kind=RTM_NEWROUTE, flags=flags, body=body)
+
+
+def blackhole(destination: str) -> Message:
+    """Addresses nobody has are dropped silently."""
+    body = _route_body(destination, _ROUTE_BLACKHOLE, _SCOPE_UNIVERSE)
+    flags = NLM_F_CREATE | NLM_F_REPLACE
+    return Message(what=f"add blackhole {destination}", kind=RTM_NEWROUTE, flags=flags, body=body)
+
+
+def route_gone(destination: str) -> Message:
+    """Whatever kind of route it is."""
+    body = _route_body(destination, 0, 255)  # 255: any scope
+    gone = frozenset({errno.ESRCH})
+    return Message(what=f"delete route {destination}", kind=RTM_DELROUTE, flags=0, body=body, tolerate=gone)
+
+
+def neighbour(index: int, text: str, mac: str) -> Message:
+    """A permanent entry: nothing that a task sends can change it."""
+    value = ip_address(text)
+    family = socket.AF_INET if value.version == 4 else socket.AF_INET6
+    body = struct.pack("=BxHiHBB", family, 0, index, _NEIGHBOUR_PERMANENT, 0, 0)
+    body += attribute(1, value.packed) + attribute(2, _mac(mac))
+    flags = NLM_F_CREATE | NLM_F_REPLACE
+    return Message(what=f"add neighbour {text}", kind=RTM_NEWNEIGH, flags=flags, body=body)
+
+
+def attribute(kind: int, payload: bytes) -> bytes:
+    return struct.pack("=HH", len(payload) + 4, kind) + payload + b"\0" * (-len(payload) % 4)
+
+
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(type without flags, payload) of each attribute; ends at the first malformed one."""
+    offset = 0
+    while offset + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, offset)
+        if length < 4:
+            return
+        yield kind & 0x3FFF, data[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+
+
+def _packed(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    padding = b"\0" * (-len(body) % 4)
+    return _HEADER.pack(16 + len(body), kind, flags, sequence, 0) + body + padding
+
+
+def _link_body(index: int = 0, *, flags: int = 0, change: int = 0) -> bytes:
+    return struct.pack("=BxHiII", 0, 0, index, flags, change)
+
+
+def _route_body(destination: str, kind: int, scope: int, *, onlink: bool = False) -> bytes:
+    network = ip_network(destination)
+    family = socket.AF_INET if network.version == 4 else socket.AF_INET6
+    main_table, protocol_static = 254, 4
+    flags = 4 if onlink else 0
+    packed = struct.pack("=BBBBBBBBI", family, network.prefixlen, 0, 0, main_table, protocol_static, scope, kind, flags)
+    return packed + (attribute(1, network.network_address.packed) if network.prefixlen else b"")
+
+
+def _name(name: str) -> bytes:
+    return attribute(3, name.encode() + b"\0")
+
+
+def _hardware(mac: str) -> bytes:
+    return attribute(1, _mac(mac))
+
+
+def _mtu(mtu: int) -> bytes:
+    return attribute(4, struct.pack("=I", mtu))
+
+
+def _mac(text: str) -> bytes:
+    packed = bytes.fromhex(text.replace(":", ""))
+    if len(packed) != 6:
+        raise ValueError(f"{text} is no MAC address")
+    return packed
+
+
+def _parse_link(payload: bytes) -> Link:
+    index = struct.unpack_from("=i", payload, 4)[0]
+    found = dict(attributes(payload[16:]))
+    counters = found.get(23, bytes(64))
+    return Link(
+        index=index,
+        name=found.get(3, b"").rstrip(b"\0").decode("ascii", "replace"),
+        stats=struct.unpack_from("=8Q", counters),
+    )

@@ -1,0 +1,291 @@
+"""The host's network for tasks: edge, routers and task namespaces put together behind `interfaces.hostnet.HostNetwork`.
+
+Owns which task has which ENI on this host. All work runs on the one thread of the `hostnet` lane, which is what makes
+it the only writer of that state and of the kernel's; a caller that gives up waiting leaves a step that still completes.
+Each step of attach and detach may be repeated: a killed agent either attaches again or detaches, and nothing is left.
+"""
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from ..interfaces.hostnet import HostError, InterfaceStats, TaskNetwork
+from ..model.knobs import DEFAULT_KNOBS, Knobs
+from ..model.network import REGION_ENDPOINT_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
+from ..vpc.ruleset import local_eni, unusable_rules
+from ..world import World
+from . import edge as edges
+from . import netlink
+from .attachments import Records, safe_id
+from .edge import Edge
+from .namespaces import Namespaces
+from .netlink import Netlink, NetlinkError
+from .nftables import NftablesError, NftablesMissing
+from .router import Router, configure_task, namespace_name
+
+T = TypeVar("T")
+Step = Callable[[], None]
+_LANE = "hostnet"
+log = structlog.get_logger(__name__)
+
+
+class LinuxNetwork:
+    """HostNetwork on netlink and nftables. `instance` is the region's six hex digits on this machine."""
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        instance: str,
+        run_dir: Path,
+        public_pool: str,
+        knobs: Knobs = DEFAULT_KNOBS,
+        endpoint_port: int = 4566,
+    ) -> None:
+        self._world = world
+        self._knobs = knobs
+        self._instance = safe_id(instance)
+        self._run_dir = run_dir
+        self._public_pool = ip_network(public_pool)
+        self._endpoint_port = endpoint_port
+        self._namespaces = Namespaces(run_dir / "netns", world.die)
+        self._records = Records(run_dir)
+        self._edge: Edge | None = None
+        self._routers: dict[str, Router] = {}
+        self._enis: dict[str, Eni] = {}
+
+    async def start(self) -> None:
+        await self._do("start the host's network", self._start)
+
+    async def apply_vpc(self, plan: VpcPlan) -> None:
+        await self._do(f"apply the rules of {plan.vpc_id}", lambda: self._apply(plan))
+
+    async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
+        def attach() -> TaskNetwork:
+            self._check(safe_id(task_id), eni)
+            for step in self._attach_steps(task_id, eni):
+                step()
+            return self._describe(task_id, eni)
+
+        return await self._do(f"attach {eni.eni_id}", attach)
+
+    async def detach_eni(self, task_id: str) -> None:
+        def detach() -> None:
+            for step in self._detach_steps(safe_id(task_id)):
+                step()
+
+        await self._do(f"detach the interface of {task_id}", detach)
+
+    async def list_tasks(self) -> list[TaskNetwork]:
+        def collect() -> list[TaskNetwork]:
+            return [self._describe(task_id, eni) for task_id, eni in self._records.enis().items()]
+
+        return await self._do("list attached tasks", collect)
+
+    async def listen(self, vpc_id: str, address: str, port: int) -> socket.socket:
+        """Only what the routers' input rules open: the metadata address, port 80, and the region's endpoint."""
+        opened = {(TASK_METADATA_ADDRESS, 80), (REGION_ENDPOINT_ADDRESS, self._endpoint_port)}
+        if (address, port) not in opened:
+            raise HostError(f"{address}:{port} is not open to tasks")
+        return await self._do(f"listen on {address}:{port}", lambda: self._router(vpc_id).listen(address, port))
+
+    async def interface_stats(self, task_id: str) -> InterfaceStats:
+        def read() -> InterfaceStats:
+            eni = self._enis.get(task_id)
+            if eni is None:
+                raise HostError(f"task {task_id} has no interface on this host")
+            return self._router(eni.vpc_id).stats(eni)
+
+        return await self._do(f"read the counters of {task_id}", read)
+
+    async def remove_all(self) -> None:
+        await self._do("remove the host's network", self._remove_all)
+
+    async def _do(self, what: str, work: Callable[[], T]) -> T:
+        def guarded() -> T:
+            with _explained(what):
+                return work()
+
+        return await self._world.offload(_LANE, guarded)
+
+    def _start(self) -> None:
+        self._close()
+        self._records.prepare()
+        with Netlink() as host:
+            self._edge = Edge.ensure(
+                self._namespaces,
+                host,
+                instance=self._instance,
+                public_pool=str(self._public_pool),
+                mtu=self._knobs.eni_mtu,
+            )
+        recorded = self._records.enis()
+        # An ENI whose namespace is gone has no task: it is what a kill before the namespace, or a reboot, left behind.
+        self._enis = {task: eni for task, eni in recorded.items() if self._namespaces.exists(_task_namespace(task))}
+        for plan in self._records.plans().values():
+            enis = {task: eni for task, eni in self._enis.items() if eni.vpc_id == plan.vpc_id}
+            self._routers[plan.vpc_id] = Router.ensure(self._namespaces, self._edge, plan, enis, self._endpoint_port)
+        for task_id, eni in recorded.items():
+            if task_id in self._enis and eni.vpc_id in self._routers:
+                steps = self._attach_steps(task_id, eni)
+            else:
+                steps = self._detach_steps(task_id)
+            for step in steps:
+                step()
+        self._remove_strays()
+
+    def _remove_strays(self) -> None:
+        """Public routes without an ENI, and namespaces that no record speaks of."""
+        edge = self._opened_edge()
+        wanted = {eni.public_ipv4 for eni in self._enis.values()}
+        own = edges.host_address(str(self._public_pool))
+        for public in edge.public_routes():
+            if public != own and public not in wanted:
+                edge.remove_public(public)
+        known = {edges.NAMESPACE} | {_task_namespace(task_id) for task_id in self._enis}
+        known |= {namespace_name(vpc_id) for vpc_id in self._routers}
+        for name in self._namespaces.names():
+            if name not in known:
+                self._namespaces.delete(name)
+
+    def _apply(self, plan: VpcPlan) -> None:
+        safe_id(plan.vpc_id)
+        router = self._routers.get(plan.vpc_id)
+        if router is not None and plan.generation < router.plan.generation:
+            return
+        for sentence in unusable_rules(plan):
+            log.warning("security group rule ignored", vpc_id=plan.vpc_id, reason=sentence)
+        edge = self._opened_edge()
+        self._records.write_plan(plan)
+        if router is None:
+            self._routers[plan.vpc_id] = Router.ensure(self._namespaces, edge, plan, {}, self._endpoint_port)
+        elif plan != router.plan:
+            router.apply(plan)
+
+    def _check(self, task_id: str, eni: Eni) -> None:
+        """Refuses what would take another task's address. Raises HostError."""
+        self._router(eni.vpc_id)
+        try:
+            local_eni("e", eni)
+            _gateway(eni)
+        except ValueError as error:
+            raise HostError(f"{eni.eni_id} cannot be attached: {error}") from error
+        for other_id, other in self._enis.items():
+            if other_id == task_id:
+                continue
+            if other.vpc_id == eni.vpc_id and other.private_ipv4 == eni.private_ipv4:
+                raise HostError(f"{eni.private_ipv4} still belongs to task {other_id}")
+            if eni.public_ipv4 is not None and other.public_ipv4 == eni.public_ipv4:
+                raise HostError(f"{eni.public_ipv4} still belongs to task {other_id}")
+        if eni.public_ipv4 is not None:
+            public = ip_address(eni.public_ipv4)
+            if public not in self._public_pool or str(public) == edges.host_address(str(self._public_pool)):
+                raise HostError(f"{eni.public_ipv4} is no address for tasks in the pool {self._public_pool}")
+        held = self._enis.get(task_id)
+        if held is not None and (held.eni_id, held.vpc_id) != (eni.eni_id, eni.vpc_id):
+            raise HostError(f"task {task_id} already has {held.eni_id}")
+
+    def _attach_steps(self, task_id: str, eni: Eni) -> list[Step]:
+        """In order; each may be repeated. Packets flow after the last but one, from outside after the last."""
+        router = self._router(eni.vpc_id)
+        namespace = _task_namespace(task_id)
+
+        def record() -> None:
+            before = self._enis.get(task_id)
+            self._records.write_eni(task_id, eni)
+            self._enis[task_id] = eni
+            if before is not None and before.public_ipv4 not in (None, eni.public_ipv4):
+                self._opened_edge().remove_public(str(before.public_ipv4))
+
+        def connect() -> None:
+            fresh = self._namespaces.ensure(namespace)
+            router.connect(eni, namespace, fresh=fresh, mtu=self._knobs.eni_mtu)
+
+        def configure() -> None:
+            with self._namespaces.inside(namespace):
+                links = Netlink()
+            with links:
+                configure_task(links, eni, _gateway(eni))
+
+        def publish() -> None:
+            if eni.public_ipv4 is not None:
+                self._opened_edge().add_public(eni.vpc_id, eni.public_ipv4)
+
+        return [record, connect, configure, lambda: router.allow(task_id, eni), publish]
+
+    def _detach_steps(self, task_id: str) -> list[Step]:
+        """The way back. The record goes last, so that a kill in between leaves a task that is detached again."""
+        eni = self._enis.get(task_id) or self._records.enis().get(task_id)
+        steps: list[Step] = []
+        if eni is not None:
+            public, router = eni.public_ipv4, self._routers.get(eni.vpc_id)
+            if public is not None:
+                steps.append(lambda: self._opened_edge().remove_public(public))
+            if router is not None:
+                steps.append(lambda: router.forbid(task_id))
+                steps.append(lambda: router.disconnect(eni))
+        steps.append(lambda: self._namespaces.delete(_task_namespace(task_id)))
+
+        def forget() -> None:
+            self._records.forget_eni(task_id)
+            self._enis.pop(task_id, None)
+
+        return [*steps, forget]
+
+    def _remove_all(self) -> None:
+        """Works from what lies on the host, so also for an instance that never started here."""
+        self._close()
+        with Netlink() as host:
+            host.run([netlink.link_gone(edges.host_link_name(self._instance))])
+        # Links end with their namespaces; routers and tasks first, so that nothing is routed into a void meanwhile.
+        for name in sorted(self._namespaces.names(), key=lambda name: name == edges.NAMESPACE):
+            self._namespaces.delete(name)
+        shutil.rmtree(self._run_dir / "netns", ignore_errors=True)
+        self._records.clear()
+
+    def _close(self) -> None:
+        for router in self._routers.values():
+            router.close()
+        if self._edge is not None:
+            self._edge.close()
+        self._routers, self._enis, self._edge = {}, {}, None
+
+    def _describe(self, task_id: str, eni: Eni) -> TaskNetwork:
+        path = str(self._namespaces.path(_task_namespace(task_id)))
+        return TaskNetwork(task_id=task_id, eni_id=eni.eni_id, vpc_id=eni.vpc_id, netns_path=path)
+
+    def _router(self, vpc_id: str) -> Router:
+        router = self._routers.get(vpc_id)
+        if router is None:
+            raise HostError(f"this host has no plan of {vpc_id} yet")
+        return router
+
+    def _opened_edge(self) -> Edge:
+        if self._edge is None:
+            raise HostError("the host's network is not started")
+        return self._edge
+
+
+def _task_namespace(task_id: str) -> str:
+    return f"task-{task_id}"
+
+
+def _gateway(eni: Eni) -> str:
+    """The subnet's first address, as on AWS."""
+    return str(ip_network(eni.subnet_cidr)[1])
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except NftablesMissing as error:
+        raise HostError(str(error)) from error
+    except (NetlinkError, NftablesError, OSError, ValueError) as error:
+        raise HostError(f"cannot {what}: {error}") from error

@@ -1,0 +1,195 @@
+"""One VPC's router namespace on this host: its links to tasks, its rule set and its listeners.
+
+Owns the sockets into that namespace and the rule set that the kernel holds. What the rules should be is decided by
+`vpc.ruleset`; this file carries it out. Every method may be repeated and picks up what an earlier, killed call left.
+"""
+
+import hashlib
+import socket
+from collections.abc import Mapping
+
+from ..interfaces.hostnet import InterfaceStats
+from ..model.network import ENI_MAC_GATEWAY, REGION_ENDPOINT_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
+from ..vpc.ruleset import LocalEni, RouterRules, local_eni, render, transaction
+from . import netlink
+from .conntrack import Conntrack
+from .edge import Edge
+from .namespaces import Namespaces, write_sysctl
+from .netlink import Netlink
+from .nftables import Nftables, NftablesError
+
+GATEWAY_IPV6 = "fe80::1"
+
+
+def namespace_name(vpc_id: str) -> str:
+    return f"vpc-{vpc_id}"
+
+
+def interface_name(eni_id: str) -> str:
+    """The router's end of an ENI. Only ENIs begin with `e`: the input rules rely on it."""
+    return "e" + hashlib.sha256(eni_id.encode()).hexdigest()[:14]
+
+
+class Router:
+    """Open with `Router.ensure`."""
+
+    def __init__(self, namespaces: Namespaces, plan: VpcPlan, endpoint_port: int) -> None:
+        self.name = namespace_name(plan.vpc_id)
+        self.plan = plan
+        self._namespaces = namespaces
+        self._endpoint_port = endpoint_port
+        self._enis: dict[str, LocalEni] = {}
+        self._loaded: RouterRules | None = None
+        with namespaces.inside(self.name):
+            _configure()
+            self._links = Netlink()
+            self._flows = Conntrack()
+            self._nft = Nftables()
+
+    @classmethod
+    def ensure(cls, namespaces: Namespaces, edge: Edge, plan: VpcPlan, enis: Mapping[str, Eni], port: int) -> "Router":
+        """Make or adopt. The rules of `enis` (by task id) stand before this returns; their flows go on meanwhile."""
+        fresh = namespaces.ensure(namespace_name(plan.vpc_id))
+        router = cls(namespaces, plan, port)
+        loopback = router._links.existing("lo").index
+        router._links.run(
+            [
+                netlink.link_up(loopback),
+                netlink.address(loopback, TASK_METADATA_ADDRESS),
+                netlink.address(loopback, REGION_ENDPOINT_ADDRESS),
+            ]
+        )
+        # The rules come before the link that packets could arrive on.
+        router._enis = {task_id: local_eni(interface_name(eni.eni_id), eni) for task_id, eni in enis.items()}
+        router._load()
+        edge.join_router(plan.vpc_id, router.name, router._links, fresh=fresh)
+        router._route_cidrs(())
+        return router
+
+    def close(self) -> None:
+        self._links.close()
+        self._flows.close()
+        self._nft.close()
+
+    def apply(self, plan: VpcPlan) -> None:
+        before, self.plan = self.plan, plan
+        self._load()
+        self._route_cidrs(before.cidrs)
+
+    def connect(self, eni: Eni, task_namespace: str, *, fresh: bool, mtu: int) -> None:
+        """The link to the task and the way to its addresses. No packet passes before `allow`."""
+        name = interface_name(eni.eni_id)
+        if fresh:
+            # A link into a namespace that is gone: the kernel may still be busy removing it.
+            self._links.run([netlink.link_gone(name)])
+        link = self._links.link(name)
+        if link is None:
+            with self._namespaces.opened(task_namespace) as target:
+                pair = netlink.veth(
+                    name, ENI_MAC_GATEWAY, peer="eth0", peer_mac=eni.mac, peer_namespace=target, mtu=mtu
+                )
+                self._links.run([pair])
+            link = self._links.existing(name)
+        messages = [netlink.no_autoconf(link.index), netlink.link_up(link.index, arp=False)]
+        for address in _addresses(eni):
+            length = 128 if ":" in address else 32
+            messages.append(netlink.neighbour(link.index, address, eni.mac))
+            messages.append(netlink.route(f"{address}/{length}", link.index))
+        self._links.run(messages)
+
+    def allow(self, task_id: str, eni: Eni) -> None:
+        """Anti-spoofing, security groups and translation of the ENI, in one transaction."""
+        self._enis[task_id] = local_eni(interface_name(eni.eni_id), eni)
+        self._load()
+
+    def forbid(self, task_id: str) -> None:
+        if self._enis.pop(task_id, None) is not None:
+            self._load()
+
+    def disconnect(self, eni: Eni) -> None:
+        """Removes the link with its routes and neighbours, then every flow the addresses had."""
+        self._links.run([netlink.link_gone(interface_name(eni.eni_id))])
+        for address in _addresses(eni):
+            self._flows.cut(address)
+
+    def stats(self, eni: Eni) -> InterfaceStats:
+        """Counters of the router's end, turned round: what it sent is what the task received."""
+        rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, rx_dropped, tx_dropped = self._links.existing(
+            interface_name(eni.eni_id)
+        ).stats
+        return InterfaceStats(
+            rx_bytes=tx_bytes,
+            rx_packets=tx_packets,
+            rx_errors=tx_errors,
+            rx_dropped=tx_dropped,
+            tx_bytes=rx_bytes,
+            tx_packets=rx_packets,
+            tx_errors=rx_errors,
+            tx_dropped=rx_dropped,
+        )
+
+    def listen(self, address: str, port: int) -> socket.socket:
+        with self._namespaces.inside(self.name):
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((address, port))
+            listener.listen(1024)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+
+    def _load(self) -> None:
+        wanted = render(self.plan, self._enis.values(), endpoint_port=self._endpoint_port, previous=self._loaded)
+        text = transaction(self._loaded, wanted)
+        try:
+            if text:
+                self._nft.run(text)
+        except NftablesError:
+            # The kernel does not hold what we believe (someone flushed the table): replace all of it, at one instant.
+            self._loaded = None
+            self._nft.run(transaction(None, wanted))
+        self._loaded = wanted
+
+    def _route_cidrs(self, before: tuple[str, ...]) -> None:
+        """Addresses of the VPC that nobody has must not leave through the uplink."""
+        gone = [netlink.route_gone(cidr) for cidr in before if cidr not in self.plan.cidrs]
+        self._links.run(gone + [netlink.blackhole(cidr) for cidr in self.plan.cidrs])
+
+
+def configure_task(links: Netlink, eni: Eni, gateway: str) -> None:
+    """Inside the task's namespace: eth0 with the ENI's addresses, everything by way of the gateway."""
+    interface = links.existing("eth0").index
+    messages = [
+        netlink.link_up(links.existing("lo").index),
+        netlink.no_autoconf(interface),
+        netlink.link_up(interface),
+        netlink.address(interface, eni.private_ipv4),
+        netlink.neighbour(interface, gateway, ENI_MAC_GATEWAY),
+        netlink.route("0.0.0.0/0", interface, via=gateway, source=eni.private_ipv4),
+    ]
+    if eni.ipv6 is not None:
+        messages += [
+            netlink.address(interface, eni.ipv6),
+            netlink.neighbour(interface, GATEWAY_IPV6, ENI_MAC_GATEWAY),
+            netlink.route("::/0", interface, via=GATEWAY_IPV6),
+        ]
+    links.run(messages)
+
+
+def _addresses(eni: Eni) -> list[str]:
+    return [address for address in (eni.private_ipv4, eni.ipv6) if address is not None]
+
+
+def _configure() -> None:
+    """Of the router's own namespace. The spoofing rules are stricter than reverse path filtering, which is off."""
+    for scope in ("all", "default"):
+        write_sysctl(f"ipv4/conf/{scope}/send_redirects", "0")
+        write_sysctl(f"ipv4/conf/{scope}/accept_redirects", "0")
+        write_sysctl(f"ipv4/conf/{scope}/accept_source_route", "0")
+        write_sysctl(f"ipv4/conf/{scope}/rp_filter", "0")
+        write_sysctl(f"ipv6/conf/{scope}/accept_ra", "0")
+        write_sysctl(f"ipv6/conf/{scope}/accept_redirects", "0")
+        write_sysctl(f"ipv6/conf/{scope}/forwarding", "1")
+    write_sysctl("ipv4/ip_forward", "1")
