@@ -27,6 +27,8 @@ class Knobs:
     client_token_keep_s: float = 24 * 3600.0
     voided_keep_s: float = 24 * 3600.0  # a record of a task cannot come later than this after its reservation
     release_retry_s: float = 5.0
+    events_keep: int = 100_000
+    events_hard_max: int = 1_000_000
     cpu_overcommit: float = 4.0
     disk_overcommit: float = 8.0
     reserve_attempts: int = 8  # guards refused before a zone answers "no capacity"

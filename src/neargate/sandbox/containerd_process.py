@@ -1,0 +1,81 @@
+"""Neargate's own containerd: its configuration file and command line.
+
+Owns: the directories `containerd` below the data and run directories. Starting, adopting and stopping the process is
+the supervisor's. Invariant: nothing of Debian's own containerd (/etc/containerd, /run/containerd) is read or written.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+
+# Only the overlay snapshotter, the content store, the runtime and their services are needed. CRI would open ports and
+# watch CNI; the other snapshotters would each warn about a filesystem this host does not have.
+_DISABLED_PLUGINS = (
+    "io.containerd.grpc.v1.cri",
+    "io.containerd.internal.v1.opt",
+    "io.containerd.internal.v1.restart",
+    "io.containerd.internal.v1.tracing",
+    "io.containerd.tracing.processor.v1.otlp",
+    "io.containerd.snapshotter.v1.aufs",
+    "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.devmapper",
+    "io.containerd.snapshotter.v1.native",
+    "io.containerd.snapshotter.v1.zfs",
+)
+
+# A UNIX socket's path has 108 bytes at most, and the shims put theirs below the state directory's hash in /run.
+_SOCKET_PATH_MAX = 107
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerdInstance:
+    """`data_dir` keeps images over reboots; `run_dir` must be on a filesystem that a reboot empties (tmpfs)."""
+
+    data_dir: str
+    run_dir: str
+
+    @property
+    def address(self) -> str:
+        return os.path.join(self.run_dir, "containerd.sock")
+
+    @property
+    def _config_path(self) -> str:
+        return os.path.join(self.data_dir, "containerd", "config.toml")
+
+    def write_config(self) -> str:
+        """Make directories and configuration (repeatable); returns the configuration's path."""
+        if len(self.address.encode()) > _SOCKET_PATH_MAX:
+            raise ValueError(f"the path of containerd's socket is too long: {self.address}")
+        for directory in (self.data_dir, os.path.dirname(self._config_path), self.run_dir):
+            os.makedirs(directory, mode=0o711, exist_ok=True)
+        temporary = self._config_path + ".new"
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(self._config())
+        os.replace(temporary, self._config_path)
+        return self._config_path
+
+    def command(self) -> list[str]:
+        return ["containerd", "--config", self._config_path]
+
+    def _config(self) -> str:
+        # TOML's basic strings and JSON's agree for every path without control characters.
+        return "\n".join(
+            (
+                "version = 2",
+                f"root = {json.dumps(os.path.join(self.data_dir, 'containerd', 'root'))}",
+                f"state = {json.dumps(os.path.join(self.run_dir, 'containerd'))}",
+                f"disabled_plugins = {json.dumps(list(_DISABLED_PLUGINS))}",
+                "oom_score = -999",
+                "[grpc]",
+                f"address = {json.dumps(self.address)}",
+                "[debug]",
+                'level = "warn"',
+                "[metrics]",
+                'address = ""',
+                '[plugins."io.containerd.gc.v1.scheduler"]',
+                # Garbage is collected after deletions, never on the way of a launch.
+                'startup_delay = "10s"',
+                'schedule_delay = "1s"',
+                "",
+            )
+        )

@@ -1,0 +1,118 @@
+"""Registry credentials from an operator's file in the form of docker's config.json, and the `WWW-Authenticate` grammar.
+
+Owns: which user and password belong to a registry. Credential helpers named in the file are never run: a file must not
+make a root process execute programs. Pure apart from reading that one file.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+
+_FILE_MAX_BYTES = 1024 * 1024
+_CHALLENGE_MAX_CHARS = 4096
+# Docker Hub is stored under its old address.
+_HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credentials:
+    username: str
+    password: str
+
+    @property
+    def basic(self) -> str:
+        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells credentials apart in caches without keeping them there."""
+        return hashlib.sha256(f"{self.username}:{self.password}".encode()).hexdigest()
+
+
+class BadAuthFile(Exception):
+    """The operator's file is not docker's config.json. The message names file and fault."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegistryAuth:
+    """`entries`: registry host (with port) -> credentials."""
+
+    entries: tuple[tuple[str, Credentials], ...] = ()
+
+    @classmethod
+    def load(cls, path: str) -> "RegistryAuth":
+        with open(path, "rb") as file:
+            document = file.read(_FILE_MAX_BYTES + 1)
+        if len(document) > _FILE_MAX_BYTES:
+            raise BadAuthFile(f"{path}: longer than {_FILE_MAX_BYTES} bytes")
+        return cls.parse(document, path)
+
+    @classmethod
+    def parse(cls, document: bytes, path: str = "config.json") -> "RegistryAuth":
+        try:
+            value = json.loads(document)
+        except ValueError:
+            raise BadAuthFile(f"{path}: not JSON") from None
+        auths = value.get("auths", {}) if isinstance(value, dict) else None
+        if not isinstance(auths, dict):
+            raise BadAuthFile(f'{path}: "auths" is not an object')
+        entries = [(_host(key), _entry(path, key, item)) for key, item in auths.items()]
+        return cls(entries=tuple((host, found) for host, found in entries if found is not None))
+
+    def find(self, registry: str) -> Credentials | None:
+        names = {_host(key) for key in _HUB_KEYS} if registry == "docker.io" else {registry}
+        for host, credentials in self.entries:
+            if host in names:
+                return credentials
+        return None
+
+
+def _host(key: str) -> str:
+    return re.sub(r"^https?://", "", key).split("/", 1)[0]
+
+
+def _entry(path: str, key: str, item: object) -> Credentials | None:
+    if not isinstance(item, dict):
+        raise BadAuthFile(f"{path}: the entry of {key} is not an object")
+    username, password = item.get("username"), item.get("password")
+    if isinstance(username, str) and isinstance(password, str) and username:
+        return Credentials(username=username, password=password)
+    auth = item.get("auth")
+    if not auth:
+        return None  # docker writes an empty entry when a credential helper holds the secret
+    try:
+        username, colon, password = base64.b64decode(auth, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, TypeError, ValueError):
+        raise BadAuthFile(f'{path}: "auth" of {key} is not base64 of user:password') from None
+    if not colon:
+        raise BadAuthFile(f'{path}: "auth" of {key} is not base64 of user:password')
+    return Credentials(username=username, password=password.rstrip("\0"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Challenge:
+    """One scheme of WWW-Authenticate with its parameters, names in lower case."""
+
+    scheme: str
+    realm: str = ""
+    service: str = ""
+    scope: str = ""
+    error: str = ""
+
+
+def parse_challenges(headers: list[str]) -> tuple[Challenge, ...]:
+    """Unknown schemes are kept (and then not answered); nonsense yields nothing."""
+    found: list[Challenge] = []
+    for header in headers:
+        scheme, _, rest = header[:_CHALLENGE_MAX_CHARS].strip().partition(" ")
+        parameters = {
+            name.lower(): quoted or plain
+            for name, quoted, plain in re.findall(r'([A-Za-z_]+)\s*=\s*(?:"([^"]*)"|([^\s",]+))', rest)
+        }
+        known = {name: parameters.get(name, "") for name in ("realm", "service", "scope", "error")}
+        if scheme:
+            found.append(Challenge(scheme=scheme.lower(), **known))
+    return tuple(found)

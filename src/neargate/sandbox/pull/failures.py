@@ -1,0 +1,75 @@
+"""What can go wrong between us and a registry, in the words AWS passes on (they are containerd's and Go's).
+
+Owns: the failure types and the composition of `CannotPullContainerError` sentences. Pure.
+"""
+
+import socket
+import ssl
+
+from ...interfaces.sandbox import SandboxError
+
+
+class PullFailure(Exception):
+    """One step failed. `retryable` says whether the same request may succeed a moment later."""
+
+    def __init__(self, text: str, *, retryable: bool = False, unreachable: bool = False) -> None:
+        super().__init__(text)
+        self.text = text
+        self.retryable = retryable
+        # The registry could not be asked at all, so it has neither granted nor refused anything.
+        self.unreachable = unreachable
+
+
+def manifest_failed(reference: str, attempts: int, failure: PullFailure) -> SandboxError:
+    return SandboxError(
+        f"CannotPullContainerError: pull image manifest has been retried {attempts} time(s): "
+        f"failed to resolve ref {reference}: {failure.text}"
+    )
+
+
+def wrong_platform(attempts: int, sentence: str) -> SandboxError:
+    return SandboxError(
+        f"CannotPullContainerError: pull image manifest has been retried {attempts} time(s): {sentence}"
+    )
+
+
+def copy_failed(attempts: int, failure: PullFailure) -> SandboxError:
+    return SandboxError(
+        f"CannotPullContainerError: ref pull has been retried {attempts} time(s): failed to copy: {failure.text}"
+    )
+
+
+def unpack_failed(sentence: str) -> SandboxError:
+    return SandboxError(f"CannotPullContainerError: failed to unpack image on snapshotter overlayfs: {sentence}")
+
+
+def bad_image(reference: str, sentence: str) -> SandboxError:
+    return SandboxError(f"CannotPullContainerError: failed to resolve ref {reference}: {sentence}")
+
+
+def transport_failure(method: str, url: str, host: str, error: Exception) -> PullFailure:
+    """An exception of the socket layer in the words of Go's HTTP client."""
+    return PullFailure(
+        f'failed to do request: {method.capitalize()} "{url}": {_cause(host, error)}', retryable=True, unreachable=True
+    )
+
+
+def _cause(host: str, error: Exception) -> str:
+    name = host.rsplit(":", 1)[0]
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"tls: failed to verify certificate: x509: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"tls: {error.reason or 'handshake failure'}"
+    if isinstance(error, socket.gaierror):
+        if error.errno in (socket.EAI_AGAIN, socket.EAI_FAIL):
+            return f"dial tcp: lookup {name}: Temporary failure in name resolution"
+        return f"dial tcp: lookup {name}: no such host"
+    if isinstance(error, ConnectionRefusedError):
+        return f"dial tcp {host}: connect: connection refused"
+    if isinstance(error, TimeoutError):
+        return f"dial tcp {host}: i/o timeout"
+    if isinstance(error, ConnectionResetError):
+        return f"read tcp {host}: read: connection reset by peer"
+    if isinstance(error, OSError) and error.strerror:
+        return f"dial tcp {host}: connect: {error.strerror.lower()}"
+    return "EOF"

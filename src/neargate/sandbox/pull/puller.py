@@ -1,0 +1,308 @@
+"""Pulling an image: resolve with this task's credentials, then fetch and unpack once for everybody who asks.
+
+Owns: the order of a pull, retries, who shares a fetch, and the rule that a cached image is used only by those whose
+credentials were good for its manifest. Invariant: before an Image is returned, the registry has confirmed this
+account's credentials for its digest within `pull_authorisation_s`.
+
+A digest inside that life needs no network. A tag is asked for at every pull (a HEAD on a kept connection), because
+whoever pushes a new `latest` expects the next task to run it; only when the registry cannot be reached at all does the
+tag mean what it meant last, within the same life, so that a registry's outage does not stop running services' launches.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from ...interfaces.sandbox import Image, PullRequest
+from ...model.knobs import Knobs
+from ...world import World
+from ..containerd_client import Containerd
+from . import failures, unpack
+from .credentials import Credentials, RegistryAuth
+from .failures import PullFailure
+from .fetch import Fetch, load_image
+from .manifest import INDEX_TYPES, BadImage, WrongPlatform, choose_platform
+from .reference import Reference, is_plain_http, parse_reference
+from .registry import Document, RegistrySession
+from .transport import Transport
+
+LANE = "pull"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Grant:
+    """What a registry confirmed: these credentials, this target (tag or digest), this digest, until then."""
+
+    digest: str
+    until: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _GrantKey:
+    account: str
+    credentials: str
+    name: str
+    target: str
+
+
+class Puller:
+    """All pulls of one host. Lane `pull` of the world gives the threads for network and content store."""
+
+    def __init__(
+        self,
+        world: World,
+        engine: Containerd,
+        *,
+        auth: RegistryAuth,
+        insecure_registries: tuple[str, ...],
+        knobs: Knobs,
+    ) -> None:
+        self._world = world
+        self._engine = engine
+        self._auth = auth
+        self._insecure = insecure_registries
+        self._knobs = knobs
+        self._transport = Transport(
+            connect_timeout_s=knobs.pull_connect_timeout_s, read_timeout_s=knobs.pull_read_timeout_s
+        )
+        self._grants: OrderedDict[_GrantKey, _Grant] = OrderedDict()
+        self._images: OrderedDict[str, Image] = OrderedDict()
+        self._flights: dict[str, asyncio.Future[Image]] = {}
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def forget(self, image: Image) -> None:
+        """The engine no longer has it (someone removed its snapshots): the next pull fetches it again."""
+        for name in [name for name, known in self._images.items() if known.digest == image.digest]:
+            del self._images[name]
+
+    async def pull(self, request: PullRequest, progress: Callable[[int, int], None]) -> Image:
+        """Raises SandboxError with AWS's sentence, EngineUnavailable while containerd is away."""
+        reference = parse_reference(request.reference)
+        credentials = self._credentials(request, reference)
+        session = RegistrySession(
+            self._transport,
+            reference,
+            credentials,
+            plain_http=is_plain_http(reference.registry, self._insecure),
+            netns_path=request.netns_path,
+        )
+        digest = await self._authorised_digest(request, reference, credentials, session)
+        name = f"neargate/{request.architecture}/{reference.name}@{digest}"
+        image = await self._image(name, digest, request, reference, session, progress)
+        # Others may have pulled it by another name.
+        return image if image.reference == request.reference else replace(image, reference=request.reference)
+
+    def _credentials(self, request: PullRequest, reference: Reference) -> Credentials | None:
+        if request.username is not None and request.password is not None:
+            return Credentials(username=request.username, password=request.password)
+        return self._auth.find(reference.registry)
+
+    # ---------------------------------------------------------------- authorisation
+
+    async def _authorised_digest(
+        self, request: PullRequest, reference: Reference, credentials: Credentials | None, session: RegistrySession
+    ) -> str:
+        fingerprint = credentials.fingerprint if credentials else ""
+        key = _GrantKey(account=request.account, credentials=fingerprint, name=reference.name, target=reference.target)
+        grant = self._grants.get(key)
+        if grant is not None and grant.until <= self._world.monotonic():
+            grant = None
+        if grant is not None and reference.digest is not None:
+            return grant.digest
+        try:
+            digest = await self._resolve(reference, session, attempts=1 if grant else self._knobs.pull_attempts)
+        except _ResolveFailed as failed:
+            if grant is not None and failed.failure.unreachable:
+                return grant.digest
+            # A refusal ends the right to what is cached at once, not when the grant's life is over.
+            self._grants.pop(key, None)
+            raise failures.manifest_failed(str(reference), failed.attempts, failed.failure) from None
+        self._grant(key, digest)
+        return digest
+
+    async def _resolve(self, reference: Reference, session: RegistrySession, *, attempts: int) -> str:
+        return await self._retried(lambda: self._blocking(session.resolve, reference.target), attempts)
+
+    def _grant(self, key: _GrantKey, digest: str) -> None:
+        grant = _Grant(digest=digest, until=self._world.monotonic() + self._knobs.pull_authorisation_s)
+        by_digest = _GrantKey(account=key.account, credentials=key.credentials, name=key.name, target=digest)
+        for entry in (key, by_digest):
+            self._grants[entry] = grant
+            self._grants.move_to_end(entry)
+        while len(self._grants) > self._knobs.pull_authorisations_max:
+            self._grants.popitem(last=False)
+
+    # ---------------------------------------------------------------- the image
+
+    async def _image(
+        self,
+        name: str,
+        digest: str,
+        request: PullRequest,
+        reference: Reference,
+        session: RegistrySession,
+        progress: Callable[[int, int], None],
+    ) -> Image:
+        while True:
+            known = self._images.get(name)
+            if known is not None:
+                self._images.move_to_end(name)
+                return known
+            flight = self._flights.get(name)
+            if flight is None:
+                return await self._lead(name, digest, request, reference, session, progress)
+            try:
+                return await asyncio.shield(flight)
+            except Exception:  # noqa: S110 - the leader's failure may be its own network's; ours gets its turn
+                pass
+
+    async def _lead(
+        self,
+        name: str,
+        digest: str,
+        request: PullRequest,
+        reference: Reference,
+        session: RegistrySession,
+        progress: Callable[[int, int], None],
+    ) -> Image:
+        flight: asyncio.Future[Image] = asyncio.get_running_loop().create_future()
+        self._flights[name] = flight
+        try:
+            image = await self._load_or_fetch(name, digest, request, reference, session, progress)
+        except BaseException as error:
+            # Waiters learn of a cancellation too: one of them leads the next flight.
+            flight.set_exception(error if isinstance(error, Exception) else PullFailure("the pull was cancelled"))
+            flight.exception()  # nobody may be waiting, which is no fault
+            raise
+        finally:
+            del self._flights[name]
+        flight.set_result(image)
+        self._images[name] = image
+        while len(self._images) > self._knobs.pull_images_remembered_max:
+            self._images.popitem(last=False)
+        return image
+
+    async def _load_or_fetch(
+        self,
+        name: str,
+        digest: str,
+        request: PullRequest,
+        reference: Reference,
+        session: RegistrySession,
+        progress: Callable[[int, int], None],
+    ) -> Image:
+        stored = await self._blocking(load_image, self._engine, name, request.reference, request.architecture)
+        if stored is not None:
+            return stored
+        try:
+            manifest, index_digest = await self._manifest(digest, request.architecture, reference, session)
+            fetch = Fetch(
+                name=name,
+                reference=request.reference,
+                architecture=request.architecture,
+                manifest=manifest,
+                index_digest=index_digest,
+                token=f"{self._world.random.getrandbits(64):016x}",
+            )
+            return await self._fetch(fetch, session, progress)
+        except WrongPlatform as error:
+            raise failures.wrong_platform(1, str(error)) from None
+        except BadImage as error:
+            raise failures.bad_image(str(reference), str(error)) from None
+        except unpack.UnpackFailed as error:
+            raise failures.unpack_failed(str(error)) from None
+        except _ResolveFailed as failed:
+            raise failures.copy_failed(failed.attempts, failed.failure) from None
+
+    async def _manifest(
+        self, digest: str, architecture: str, reference: Reference, session: RegistrySession
+    ) -> tuple[Document, str | None]:
+        try:
+            document = await self._retried(lambda: self._blocking(session.manifest, digest))
+            if document.media_type not in INDEX_TYPES:
+                return document, None
+            chosen = choose_platform(document.body, architecture)
+            inner = await self._retried(lambda: self._blocking(session.manifest, chosen.digest))
+        except _ResolveFailed as failed:
+            raise failures.manifest_failed(str(reference), failed.attempts, failed.failure) from None
+        if inner.media_type in INDEX_TYPES:
+            raise BadImage("the image index points to another index")
+        return inner, digest
+
+    async def _fetch(self, fetch: Fetch, session: RegistrySession, progress: Callable[[int, int], None]) -> Image:
+        """Layers are fetched `pull_layers_at_once` at a time and unpacked in order as they arrive."""
+        await self._blocking(unpack.open_lease, self._engine, fetch.lease, self._world.now())
+        try:
+            config = await self._retried(lambda: self._blocking(fetch.store_config, self._engine, session))
+            missing = await self._blocking(fetch.missing_layers, self._engine, config)
+            loop = asyncio.get_running_loop()
+            total, done = sum(fetch.parsed.layers[number].size for number in missing), 0
+
+            def advance(amount: int) -> None:
+                nonlocal done
+                done += amount
+                progress(min(done, total), total)
+
+            def report(amount: int) -> None:
+                loop.call_soon_threadsafe(advance, amount)
+
+            slots = asyncio.Semaphore(self._knobs.pull_layers_at_once)
+
+            async def fetch_layer(number: int) -> None:
+                async with slots:
+                    await self._retried(
+                        lambda: self._blocking(fetch.store_layer, self._engine, session, number, report)
+                    )
+
+            async with asyncio.TaskGroup() as group:
+                arriving = {number: group.create_task(fetch_layer(number)) for number in missing}
+                for number in missing:
+                    await arriving[number]
+                    await self._blocking(fetch.apply_layer, self._engine, config, number)
+            return await self._blocking(fetch.record, self._engine, config)
+        except BaseExceptionGroup as group_error:
+            raise _first_cause(group_error) from None
+        finally:
+            # After kill -9 the lease ends by itself; this only returns the room sooner.
+            await self._blocking(self._engine.delete_lease, fetch.lease)
+
+    # ---------------------------------------------------------------- plumbing
+
+    async def _blocking(self, function: Callable[..., T], *arguments: object) -> T:
+        return await self._world.offload(LANE, function, *arguments)
+
+    async def _retried(self, step: Callable[[], Awaitable[T]], attempts: int | None = None) -> T:
+        limit = self._knobs.pull_attempts if attempts is None else attempts
+        attempt = 1
+        while True:
+            try:
+                return await step()
+            except PullFailure as failure:
+                if not failure.retryable or attempt >= limit:
+                    raise _ResolveFailed(attempt, failure) from None
+            # Full jitter: hosts that failed together must not come back together.
+            pause_s = self._knobs.pull_retry_base_s * 2 ** (attempt - 1) * (0.5 + self._world.random.random())
+            await self._world.sleep(pause_s)
+            attempt += 1
+
+
+class _ResolveFailed(Exception):
+    """A step gave up after `attempts`."""
+
+    def __init__(self, attempts: int, failure: PullFailure) -> None:
+        super().__init__(failure.text)
+        self.attempts = attempts
+        self.failure = failure
+
+
+def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Parallel layers fail together; the first failure is the sentence the owner reads."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,177 @@
+"""One registry as one task's credentials see it: manifests, blobs, and the three ways to be let in.
+
+Owns: anonymous, basic and token authentication and what each status means. Must not know containerd or retries.
+Blocking: runs on a lane of the world. Invariant: a manifest that leaves this file has the digest that was asked for.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlencode, urlsplit
+
+from .credentials import Challenge, Credentials, parse_challenges
+from .failures import PullFailure
+from .manifest import ACCEPT, MANIFEST_MAX_BYTES, BadImage, Blob, media_type_of, sha256_digest
+from .reference import Reference, is_digest
+from .transport import Answer, Transport
+
+_CHUNK_BYTES = 1024 * 1024
+_TOKEN_MAX_BYTES = 256 * 1024
+_RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    media_type: str
+    digest: str
+    body: bytes
+
+
+class RegistrySession:
+    """The requests of one pull. The token a registry gave is kept for the session only."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        reference: Reference,
+        credentials: Credentials | None,
+        *,
+        plain_http: bool,
+        netns_path: str | None,
+    ) -> None:
+        self._transport = transport
+        self._reference = reference
+        self._credentials = credentials
+        self._netns_path = netns_path
+        self._authorization: str | None = None
+        scheme = "http" if plain_http else "https"
+        self._base = f"{scheme}://{reference.api_host}/v2/{reference.repository}"
+
+    def resolve(self, target: str) -> str:
+        """The digest that a tag (or digest) names now, for these credentials."""
+        url = f"{self._base}/manifests/{target}"
+        answer = self._request("HEAD", url, {"Accept": ACCEPT})
+        try:
+            if answer.status != 200:
+                raise self._refused(answer, "manifests", target)
+            answer.read(1)  # a HEAD has no body; reading its end frees the connection for the next request
+            digest = answer.headers.get("Docker-Content-Digest", "")
+        finally:
+            answer.close()
+        if is_digest(digest) and (digest == target or not is_digest(target)):
+            return digest
+        # Some registries do not name the digest on HEAD: then the document itself must be hashed.
+        return self.manifest(target).digest
+
+    def manifest(self, target: str) -> Document:
+        url = f"{self._base}/manifests/{target}"
+        answer = self._request("GET", url, {"Accept": ACCEPT})
+        try:
+            if answer.status != 200:
+                raise self._refused(answer, "manifests", target)
+            body = answer.read_all(MANIFEST_MAX_BYTES)
+        finally:
+            answer.close()
+        digest = sha256_digest(body)
+        if is_digest(target) and digest != target:
+            raise BadImage(f"the registry sent a manifest with digest {digest} for {target}")
+        return Document(
+            media_type=media_type_of(body, answer.headers.get("Content-Type", "")), digest=digest, body=body
+        )
+
+    def blob(self, blob: Blob) -> Iterator[bytes]:
+        """The blob in chunks, never more than its stated size. Whoever stores it compares the digest."""
+        url = f"{self._base}/blobs/{blob.digest}"
+        answer = self._request("GET", url, {"Accept": "application/octet-stream"})
+        try:
+            if answer.status != 200:
+                raise PullFailure(
+                    f"httpReadSeeker: failed open: unexpected status code {url}: {answer.status} {answer.reason}",
+                    retryable=answer.status in _RETRYABLE,
+                )
+            length = 0
+            while chunk := answer.read(_CHUNK_BYTES):
+                length += len(chunk)
+                if length > blob.size:
+                    raise PullFailure(f"httpReadSeeker: blob {blob.digest} is longer than its descriptor says")
+                yield chunk
+            if length < blob.size:
+                raise PullFailure("httpReadSeeker: failed open: unexpected EOF", retryable=True)
+        finally:
+            answer.close()
+
+    # ---------------------------------------------------------------- being let in
+
+    def _request(self, method: str, url: str, headers: dict[str, str]) -> Answer:
+        answer = self._send(method, url, headers)
+        if answer.status != 401:
+            return answer
+        challenges = parse_challenges(answer.headers.get_all("WWW-Authenticate") or [])
+        answer.read(_TOKEN_MAX_BYTES)
+        answer.close()
+        self._authorization = self._answer_challenges(challenges)
+        return self._send(method, url, headers)
+
+    def _send(self, method: str, url: str, headers: dict[str, str]) -> Answer:
+        own = dict(headers)
+        if self._authorization is not None:
+            own["Authorization"] = self._authorization
+        return self._transport.request(method, url, own, netns_path=self._netns_path)
+
+    def _answer_challenges(self, challenges: tuple[Challenge, ...]) -> str:
+        for challenge in challenges:
+            if challenge.scheme == "bearer" and challenge.realm:
+                return "Bearer " + self._fetch_token(challenge)
+            if challenge.scheme == "basic" and self._credentials is not None:
+                return self._credentials.basic
+        raise _denied("authorization failed: no basic auth credentials")
+
+    def _fetch_token(self, challenge: Challenge) -> str:
+        kind = "anonymous" if self._credentials is None else "oauth"
+        realm = urlsplit(challenge.realm)
+        if realm.scheme not in ("http", "https") or (self._base.startswith("https:") and realm.scheme != "https"):
+            raise PullFailure(f"failed to authorize: invalid token realm {challenge.realm[:200]}")
+        query = {"service": challenge.service} if challenge.service else {}
+        query["scope"] = challenge.scope or f"repository:{self._reference.repository}:pull"
+        headers = {} if self._credentials is None else {"Authorization": self._credentials.basic}
+        url = challenge.realm + ("&" if realm.query else "?") + urlencode(query)
+        answer = self._transport.request("GET", url, headers, netns_path=self._netns_path)
+        try:
+            body = answer.read_all(_TOKEN_MAX_BYTES)
+        finally:
+            answer.close()
+        if answer.status != 200:
+            raise PullFailure(
+                f"failed to authorize: failed to fetch {kind} token: unexpected status from GET request to "
+                f"{challenge.realm}: {answer.status} {answer.reason}",
+                retryable=answer.status in _RETRYABLE,
+            )
+        return _token_of(body, kind)
+
+    def _refused(self, answer: Answer, kind: str, target: str) -> PullFailure:
+        if answer.status == 404:
+            return PullFailure(f"{self._reference}: not found")
+        if answer.status == 401:
+            challenges = parse_challenges(answer.headers.get_all("WWW-Authenticate") or [])
+            message = next((item.error for item in challenges if item.error), "")
+            return _denied(f"server message: {message}: authorization failed" if message else "authorization failed")
+        return PullFailure(
+            f"unexpected status code [{kind} {target}]: {answer.status} {answer.reason}",
+            retryable=answer.status in _RETRYABLE,
+            unreachable=answer.status in _RETRYABLE and answer.status != 429,
+        )
+
+
+def _denied(detail: str) -> PullFailure:
+    return PullFailure(f"pull access denied, repository does not exist or may require authorization: {detail}")
+
+
+def _token_of(body: bytes, kind: str) -> str:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        value = None
+    token = (value.get("token") or value.get("access_token")) if isinstance(value, dict) else None
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
+        raise PullFailure(f"failed to authorize: failed to fetch {kind} token: the answer holds no token")
+    return token

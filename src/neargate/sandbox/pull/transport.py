@@ -1,0 +1,212 @@
+"""HTTP to registries: one request at a time per connection, connections kept between pulls, redirects followed safely.
+
+Owns: sockets, TLS, the network namespace a connection is opened in, and the rule that credentials never follow a
+redirect to another host. Must not know manifests or authentication schemes. Blocking: runs on a lane of the world.
+"""
+
+import collections
+import ctypes
+import http.client
+import os
+import socket
+import ssl
+import threading
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+
+from .failures import PullFailure, transport_failure
+
+_REDIRECTS_MAX = 5
+_IDLE_MAX = 16
+_CLONE_NEWNET = 0x40000000
+_USER_AGENT = "neargate"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where a connection leads: also the key under which idle ones are kept. Namespaces never share connections."""
+
+    netns_path: str | None
+    scheme: str
+    host: str  # with port if the URL has one
+
+
+@dataclass(slots=True)
+class Answer:
+    """A response whose body is read with `read`; `close` must be called (it returns the connection)."""
+
+    status: int
+    reason: str
+    url: str
+    headers: http.client.HTTPMessage
+    _response: http.client.HTTPResponse
+    _connection: http.client.HTTPConnection
+    _origin: Origin
+    _transport: "Transport" = field(repr=False)
+
+    def read(self, amount: int) -> bytes:
+        try:
+            return self._response.read(amount)
+        except (OSError, http.client.HTTPException) as error:
+            raise transport_failure("GET", self.url, self._origin.host, _as_os_error(error)) from None
+
+    def read_all(self, max_bytes: int) -> bytes:
+        body = self.read(max_bytes + 1)
+        if len(body) > max_bytes:
+            raise PullFailure(f"the answer of {self.url} is longer than {max_bytes} bytes")
+        return body
+
+    def close(self) -> None:
+        """Keep the connection when the body was read to its end, otherwise drop it."""
+        if self._response.isclosed() and not self._response.will_close:
+            self._transport.keep(self._origin, self._connection)
+        else:
+            self._connection.close()
+
+
+class Transport:
+    """Shared by all pulls of a host; safe for use from many threads (deque operations are atomic)."""
+
+    def __init__(self, *, connect_timeout_s: float, read_timeout_s: float) -> None:
+        self._connect_timeout_s = connect_timeout_s
+        self._read_timeout_s = read_timeout_s
+        self._idle: dict[Origin, collections.deque[http.client.HTTPConnection]] = {}
+        self._tls = ssl.create_default_context()
+
+    def request(
+        self, method: str, url: str, headers: dict[str, str], *, netns_path: str | None, follow: bool = True
+    ) -> Answer:
+        """Raises PullFailure when the server cannot be reached. Any status is an answer."""
+        first_host = urlsplit(url).netloc
+        for _ in range(_REDIRECTS_MAX + 1):
+            parts = urlsplit(url)
+            own = dict(headers)
+            if parts.netloc != first_host:
+                # A blob store is another party: it gets no credentials of the registry.
+                own.pop("Authorization", None)
+            answer = self._once(method, url, own, netns_path)
+            if not follow or answer.status not in (301, 302, 303, 307, 308):
+                return answer
+            location = answer.headers.get("Location", "")
+            answer.read(64 * 1024)
+            answer.close()
+            target = urljoin(url, location)
+            if urlsplit(target).scheme not in ("http", "https") or (
+                parts.scheme == "https" and urlsplit(target).scheme != "https"
+            ):
+                raise PullFailure(f"refused the redirect of {url} to {target[:200]}")
+            url = target
+        raise PullFailure(f"stopped after {_REDIRECTS_MAX} redirects of {url}")
+
+    def keep(self, origin: Origin, connection: http.client.HTTPConnection) -> None:
+        idle = self._idle.setdefault(origin, collections.deque())
+        # A namespace's connections die with its task, so only the host's are worth keeping.
+        if origin.netns_path is None and len(idle) < _IDLE_MAX:
+            idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        for idle in list(self._idle.values()):
+            while idle:
+                idle.pop().close()
+
+    def _once(self, method: str, url: str, headers: dict[str, str], netns_path: str | None) -> Answer:
+        parts = urlsplit(url)
+        origin = Origin(netns_path=netns_path, scheme=parts.scheme, host=parts.netloc)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        # Signed URLs of blob stores cover the Host header, so it says exactly what the URL says.
+        own = {"Host": parts.netloc, "User-Agent": _USER_AGENT, **headers}
+        idle = self._idle.get(origin)
+        while idle:
+            connection = idle.pop()
+            try:
+                return self._exchange(connection, origin, method, url, target, own)
+            except (OSError, http.client.HTTPException):
+                connection.close()  # the server closed it while it was idle: the next one, or a new one
+        connection = self._connect(origin, method, url)
+        try:
+            return self._exchange(connection, origin, method, url, target, own)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise transport_failure(method, url, origin.host, _as_os_error(error)) from None
+
+    def _exchange(
+        self,
+        connection: http.client.HTTPConnection,
+        origin: Origin,
+        method: str,
+        url: str,
+        target: str,
+        headers: dict[str, str],
+    ) -> Answer:
+        connection.request(method, target, headers=headers)
+        response = connection.getresponse()
+        return Answer(
+            status=response.status,
+            reason=response.reason,
+            url=url,
+            headers=response.headers,
+            _response=response,
+            _connection=connection,
+            _origin=origin,
+            _transport=self,
+        )
+
+    def _connect(self, origin: Origin, method: str, url: str) -> http.client.HTTPConnection:
+        secure = origin.scheme == "https"
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+        except ValueError:
+            raise PullFailure(f"no valid host and port in {url[:200]}") from None
+        connection = http.client.HTTPConnection(host, port)
+        try:
+            plain = self._dial(origin.netns_path, host, port)
+            plain.settimeout(self._read_timeout_s)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sock = self._tls.wrap_socket(plain, server_hostname=host) if secure else plain
+        except (OSError, UnicodeError) as error:
+            where = origin.host if ":" in origin.host else f"{origin.host}:{port}"
+            raise transport_failure(method, url, where, error) from None
+        # http.client must not open a connection of its own: it would be in this thread's namespace.
+        connection.auto_open = 0
+        return connection
+
+    def _dial(self, netns_path: str | None, host: str, port: int) -> socket.socket:
+        if netns_path is None:
+            return socket.create_connection((host, port), self._connect_timeout_s)
+        return dial_in_namespace(netns_path, host, port, self._connect_timeout_s)
+
+
+def dial_in_namespace(netns_path: str, host: str, port: int, timeout_s: float) -> socket.socket:
+    """A socket stays in the namespace it was made in, so a thread that enters the namespace lives only for the dial.
+
+    A thread of a lane must not be used: it could not be trusted to be back in the host's namespace afterwards.
+    """
+    result: list[socket.socket | OSError | UnicodeError] = []
+
+    def dial() -> None:
+        try:
+            handle = os.open(netns_path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if ctypes.CDLL(None, use_errno=True).setns(handle, _CLONE_NEWNET) != 0:
+                    code = ctypes.get_errno()
+                    raise OSError(code, os.strerror(code))
+            finally:
+                os.close(handle)
+            result.append(socket.create_connection((host, port), timeout_s))
+        except (OSError, UnicodeError) as error:
+            result.append(error)
+
+    thread = threading.Thread(target=dial, name="pull-netns", daemon=True)
+    thread.start()
+    thread.join()
+    outcome = result[0]
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _as_os_error(error: Exception) -> Exception:
+    return error if isinstance(error, OSError) else ConnectionError(str(error))

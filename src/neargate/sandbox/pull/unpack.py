@@ -1,0 +1,98 @@
+"""The containerd half of a pull: blobs into the content store, layers into snapshots, the image's record.
+
+Owns: references that keep garbage collection away while an image is needed. Must not know registries' protocol.
+Blocking. Invariant: an image record exists only when its snapshots do, and names them; everything before that hangs on
+a lease that ends by itself. Compressed layers are not kept once unpacked: the collector takes them with the lease.
+"""
+
+import datetime
+from collections.abc import Iterable
+
+from .. import containerd_pb2 as pb
+from ..containerd_client import SNAPSHOTTER, AlreadyExists, Containerd, EngineError
+from .manifest import CONFIG_MAX_BYTES, Blob, Manifest, chain_ids
+
+LABEL_CONFIG = "neargate/config"
+LABEL_CHAIN = "neargate/chain"
+LABEL_UNPACKED = "neargate/unpacked-bytes"
+LABEL_COMPRESSED = "neargate/compressed-bytes"
+LABEL_INDEX = "neargate/index"
+_LEASE_LIFE_S = 3600.0
+
+
+class UnpackFailed(Exception):
+    """The layers do not make the image they claim to be. The message is a sentence for the image's owner."""
+
+
+def open_lease(engine: Containerd, lease: str, now: float) -> None:
+    """A lease that containerd itself removes: a killed agent leaves nothing for ever."""
+    expires = datetime.datetime.fromtimestamp(now + _LEASE_LIFE_S, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    engine.create_lease(lease, {"containerd.io/gc.expire": expires})
+
+
+def store_blob(engine: Containerd, blob: Blob, chunks: Iterable[bytes], *, ref: str, lease: str) -> None:
+    """Nothing becomes visible unless size and digest are the descriptor's."""
+    try:
+        engine.write_content(ref=ref, digest=blob.digest, size=blob.size, chunks=chunks, labels={}, lease=lease)
+    except EngineError as error:
+        raise UnpackFailed(f"failed commit on ref {blob.digest}: {error.detail}") from None
+
+
+def store_document(
+    engine: Containerd, digest: str, body: bytes, labels: dict[str, str], *, ref: str, lease: str
+) -> None:
+    engine.write_content(ref=ref, digest=digest, size=len(body), chunks=[body], labels=labels, lease=lease)
+
+
+def apply_layer(
+    engine: Containerd, layer: Blob, diff_id: str, parent: str, chain_id: str, *, key: str, lease: str
+) -> None:
+    """One layer on top of `parent` ('' for the first). Repeating it, or doing it twice at once, is safe."""
+    if engine.has_snapshot(chain_id):
+        return
+    mounts = engine.prepare_snapshot(key, parent, lease=lease)
+    try:
+        descriptor = pb.Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size)
+        try:
+            applied = engine.apply_diff(descriptor, mounts, lease=lease)
+        except EngineError as error:
+            raise UnpackFailed(f"failed to extract layer {diff_id}: {error.detail}") from None
+        if applied != diff_id:
+            raise UnpackFailed(f"wrong diff id calculated on extraction {applied} (the config says {diff_id})")
+        engine.commit_snapshot(chain_id, key, lease=lease)
+    except AlreadyExists:
+        engine.remove_snapshot(key)  # another pull unpacked the same layer meanwhile
+    except UnpackFailed:
+        engine.remove_snapshot(key)
+        raise
+
+
+def record_image(
+    engine: Containerd,
+    name: str,
+    manifest: Blob,
+    parsed: Manifest,
+    diff_ids: tuple[str, ...],
+    *,
+    index_digest: str | None,
+    lease: str,
+) -> dict[str, str]:
+    """Name the image durably, with references from it to everything it needs. Returns the record's labels."""
+    chain = chain_ids(diff_ids)
+    engine.label_content(parsed.config.digest, f"containerd.io/gc.ref.snapshot.{SNAPSHOTTER}", chain[-1], lease=lease)
+    engine.label_content(manifest.digest, "containerd.io/gc.ref.content.config", parsed.config.digest, lease=lease)
+    labels = {
+        LABEL_CONFIG: parsed.config.digest,
+        LABEL_CHAIN: chain[-1],
+        LABEL_UNPACKED: str(sum(engine.snapshot_usage(chain_id) for chain_id in chain)),
+        LABEL_COMPRESSED: str(sum(layer.size for layer in parsed.layers)),
+        LABEL_INDEX: index_digest or "",
+    }
+    engine.put_image(
+        name, pb.Descriptor(media_type=manifest.media_type, digest=manifest.digest, size=manifest.size), labels
+    )
+    return labels
+
+
+def read_config(engine: Containerd, digest: str) -> bytes:
+    return engine.read_content(digest, CONFIG_MAX_BYTES)
