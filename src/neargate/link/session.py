@@ -165,7 +165,7 @@ class AgentSession:
         return [Send(data=encode(Report(report=report)))]
 
     def host_changed(self, host: HostFacts) -> list[AgentAction]:
-        """The host's facts changed (disk floor reached, for example). Between connections the next Hello carries them."""
+        """The host's facts changed (disk floor reached, say). Between connections the next Hello carries them."""
         return [Send(data=encode(HostUpdate(host=host)))] if self.is_open else []
 
     def tick(self, now: float) -> list[AgentAction]:

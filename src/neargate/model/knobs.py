@@ -82,6 +82,7 @@ class Knobs:
     disk_low_fraction: float = 0.10
     disk_floor_fraction: float = 0.03
     eni_mtu: int = 1500
+    link_linger_s: float = 5.0
     disk_size_max_gib: int = 200
     unmount_attempts: int = 40
     unmount_retry_s: float = 0.05

@@ -1,0 +1,167 @@
+"""One cell of the cluster manager: its clusters, its tasks, and the loops that carry them on.
+
+Owns the cell's database. Only puts the parts together; each part is one file beside this one. Invariant: everything a
+loop acts on is derived from the database, so a cell that was killed at any moment goes on when it is opened again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..interfaces.roles import (
+    CapacityManager,
+    Documents,
+    LogTarget,
+    RunTaskRequest,
+    TaskFilter,
+)
+from ..interfaces.store import Statement, Store, StoreFactory
+from ..model.knobs import DEFAULT_KNOBS, Knobs
+from ..model.launch import TaskReport
+from ..world import World
+from .cluster_book import ClusterBook
+from .launching import Launching
+from .live_spread import LiveSpread
+from .orders import Orders
+from .reading import Reading
+from .releases import Releases
+from .reports import ReportOutcome, Reports
+from .schema import MIGRATIONS
+from .stopping import Stopping
+from .sweepers import Sweepers
+from .task_table import TaskRow
+
+
+class Cell:
+    """Implements ClusterManager, LogTargets and TaskReports. Made by `open_cell`."""
+
+    def __init__(
+        self,
+        world: World,
+        store: Store,
+        *,
+        name: str,
+        region: str,
+        incarnation: str,
+        capacities: Mapping[str, CapacityManager],
+        knobs: Knobs,
+    ) -> None:
+        self.name = name
+        self.incarnation = incarnation
+        self.orders = Orders(store)
+        self._world = world
+        self._store = store
+        self._spread = LiveSpread()
+        self._clusters = ClusterBook(world, store, region)
+        self._reading = Reading(store, region, self._clusters)
+        self._releases = Releases(world, store, capacities, knobs)
+        self._reports = Reports(world, store, knobs, self._task_stopped)
+        self._stopping = Stopping(world, store, knobs, asked=self.orders.ring, stopped=self._task_stopped)
+        self._launching = Launching(
+            world,
+            store,
+            region=region,
+            incarnation=incarnation,
+            clusters=self._clusters,
+            capacities=capacities,
+            spread=self._spread,
+        )
+        self.sweepers = Sweepers(world, store, capacities, knobs)
+
+    async def load(self) -> None:
+        """Rebuild what is kept in memory from the database."""
+        await self._clusters.load()
+        await self._spread.load(self._store)
+
+    def start(self) -> None:
+        """Begin the loops. Each ends with the process only."""
+        self._world.spawn(self._reports.run(), f"{self.name}-reports")
+        self._world.spawn(self._releases.run(), f"{self.name}-releases")
+        self._world.spawn(self._stopping.run(), f"{self.name}-stopping")
+        self._world.spawn(self.sweepers.run(), f"{self.name}-sweepers")
+
+    async def create_cluster(self, account: str, region: str, name: str, settings: dict[str, Any]) -> bytes:
+        del region  # a cell belongs to one region
+        return await self._clusters.create(account, name, settings)
+
+    async def describe_clusters(self, account: str, names: Sequence[str], include: frozenset[str]) -> Documents:
+        return await self._clusters.describe(account, names, include)
+
+    async def list_clusters(self, account: str, limit: int, after: str | None) -> tuple[list[str], str | None]:
+        return self._clusters.page(account, limit, after)
+
+    async def delete_cluster(self, account: str, name: str) -> bytes:
+        return await self._clusters.delete(account, name)
+
+    async def run_task(self, request: RunTaskRequest) -> Documents:
+        answer, reserved = await self._launching.run(request)
+        for reservation in reserved:
+            if reservation.eni is None:
+                self._stopping.wake()
+            else:
+                self.orders.ring(reservation.host_id)
+        return answer
+
+    async def stop_task(self, account: str, cluster: str, task_id: str, reason: str | None) -> bytes:
+        self._clusters.named(account, cluster)
+        return await self._stopping.stop_task(account, cluster, task_id, reason)
+
+    async def describe_tasks(
+        self, account: str, cluster: str, task_ids: Sequence[str], include_tags: bool
+    ) -> Documents:
+        return await self._reading.describe_tasks(account, cluster, task_ids, include_tags)
+
+    async def list_tasks(
+        self, account: str, cluster: str, wanted: TaskFilter, limit: int, after: str | None
+    ) -> tuple[list[str], str | None]:
+        return await self._reading.list_tasks(account, cluster, wanted, limit, after)
+
+    async def explain_task(self, task_id: str) -> dict[str, Any]:
+        return await self._reading.explain_task(task_id)
+
+    async def log_target(self, host_id: str, task_id: str, container: str) -> LogTarget | None:
+        return await self._reading.log_target(host_id, task_id, container)
+
+    async def apply_report(self, host_id: str, report: TaskReport) -> None:
+        await self._reports.apply(host_id, report)
+
+    async def judge_report(self, host_id: str, report: TaskReport) -> ReportOutcome:
+        """Apply, and say what the gateway answers."""
+        return await self._reports.apply(host_id, report)
+
+    def _task_stopped(self, tasks: Sequence[TaskRow]) -> None:
+        for task in tasks:
+            self._spread.remove((task.account, task.cluster, task.family), task.zone)
+        self._releases.wake()
+
+
+async def open_cell(
+    world: World,
+    stores: StoreFactory,
+    *,
+    name: str = "cell-0",
+    region: str,
+    capacities: Mapping[str, CapacityManager],
+    knobs: Knobs = DEFAULT_KNOBS,
+) -> Cell:
+    """Open (or make) the cell's database and start its loops. `capacities`: zone name -> its capacity manager."""
+    store = await stores.open(name, MIGRATIONS)
+    incarnation = await _incarnation(world, store)
+    cell = Cell(world, store, name=name, region=region, incarnation=incarnation, capacities=capacities, knobs=knobs)
+    await cell.load()
+    cell.start()
+    return cell
+
+
+async def _incarnation(world: World, store: Store) -> str:
+    """The database's own name, drawn when it was made: a stop order counts only for tasks of the same one."""
+    fresh = f"{world.random.getrandbits(128):032x}"
+    await store.write(
+        [
+            Statement(
+                "INSERT INTO cell (one, incarnation, created_at) VALUES (1, ?, ?) ON CONFLICT (one) DO NOTHING",
+                (fresh, world.now()),
+            )
+        ]
+    )
+    rows = await store.read("SELECT incarnation FROM cell WHERE one = 1")
+    return str(rows[0][0])

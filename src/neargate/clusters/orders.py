@@ -1,0 +1,74 @@
+"""What a host must be told, derived from the tasks table each time it is asked: level-triggered, rebuilt by itself.
+
+Owns the two queries (to run, to stop) and the bell that wakes a host's session. Must not know sockets. Invariant: an
+order exists exactly while the row asks for it, so nothing in memory can be lost.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..interfaces.store import Store
+from ..link.messages import StopOrder
+
+# A host that was told needs no second query: it reports, and a report that is stored takes the row out of this list.
+_TO_RUN = (
+    "SELECT t.n, t.id, t.vpc, l.message FROM tasks t JOIN launches l ON l.task = t.n "
+    "WHERE t.host = ? AND t.report_seq = 0 AND t.last_status <> 'STOPPED' AND t.desired_status = 'RUNNING' "
+    "AND t.n > ? ORDER BY t.n LIMIT ?"
+)
+_TO_STOP = (
+    "SELECT n, id, incarnation, stop_code, stop_reason FROM tasks WHERE host = ? AND desired_status = 'STOPPED' "
+    "AND last_status <> 'STOPPED' AND last_status IN ('PROVISIONING', 'PENDING', 'ACTIVATING', 'RUNNING') "
+    "AND ordered = 1 AND n > ? ORDER BY n LIMIT ?"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunTaskOrder:
+    n: int
+    task_id: str
+    vpc_id: str
+    message: bytes  # an encoded RunOrder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StopTaskOrder:
+    n: int
+    order: StopOrder
+
+
+class Orders:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._bells: dict[str, Callable[[], None]] = {}
+
+    def listen(self, host_id: str, bell: Callable[[], None]) -> None:
+        """Ring `bell` when something changed for the host. One listener per host; a newer one takes over."""
+        self._bells[host_id] = bell
+
+    def unlisten(self, host_id: str, bell: Callable[[], None]) -> None:
+        if self._bells.get(host_id) == bell:
+            del self._bells[host_id]
+
+    def ring(self, host_id: str) -> None:
+        bell = self._bells.get(host_id)
+        if bell is not None:
+            bell()
+
+    async def to_run(self, host_id: str, after: int, limit: int) -> list[RunTaskOrder]:
+        """Tasks this host has not reported yet, in the order of their recording, after row `after`."""
+        rows = await self._store.read(_TO_RUN, (host_id, after, limit))
+        return [RunTaskOrder(n=n, task_id=task_id, vpc_id=vpc, message=message) for n, task_id, vpc, message in rows]
+
+    async def to_stop(self, host_id: str, after: int, limit: int) -> list[StopTaskOrder]:
+        """Tasks that are to stop and of which the host has not reported a stop yet."""
+        rows = await self._store.read(_TO_STOP, (host_id, after, limit))
+        return [
+            StopTaskOrder(
+                n=n,
+                order=StopOrder(
+                    task_id=task_id, incarnation=incarnation, stop_code=code or "UserInitiated", reason=reason or ""
+                ),
+            )
+            for n, task_id, incarnation, code, reason in rows
+        ]

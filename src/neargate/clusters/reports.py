@@ -1,0 +1,170 @@
+"""Applies what agents report: one loop, in batches, guarded by each task's `rev`.
+
+Owns the decision whose report counts (the host the task is placed on, the same incarnation, a higher sequence). Must
+not know sockets. Invariant: an outcome that lets the agent forget is given only after the change is durable; an agent
+can change nothing but the tasks of its own host; a task that the cell does not know is kept, never ordered to stop.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import structlog
+
+from ..interfaces.store import Overloaded, Refused, Statement, Store
+from ..model.knobs import Knobs
+from ..model.launch import TaskReport
+from ..model.lifecycle import LastStatus
+from ..scheduling.task_document import BadReport, apply_report
+from ..store.events import NewEvent, append_events
+from ..world import World
+from .task_table import TaskRow, encode_json, rows_by_id, update_task
+
+_log = structlog.get_logger(__name__)
+_ATTEMPTS_MAX = 5
+
+
+class ReportOutcome(Enum):
+    """What the gateway answers."""
+
+    DURABLE = "durable"  # acknowledge: this state or a later one is stored
+    UNKNOWN = "unknown"  # no such task: the agent keeps it and goes on reporting
+    VOID = "void"  # the cell gave this task up (tombstone, stopped): the agent must stop it
+    REFUSED = "refused"  # not this agent's task, or nonsense: nothing was changed, nothing is said
+    LATER = "later"  # not decided (overload, too many conflicts): the agent repeats by itself
+
+
+@dataclass(slots=True)
+class _Waiting:
+    host_id: str
+    report: TaskReport
+    answer: "asyncio.Future[ReportOutcome]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    outcome: ReportOutcome
+    statement: Statement | None = None
+    events: tuple[NewEvent, ...] = ()
+    stopped: bool = False
+
+
+class Reports:
+    """`stopped` is told of each task whose STOPPED has become durable."""
+
+    def __init__(self, world: World, store: Store, knobs: Knobs, stopped: Callable[[Sequence[TaskRow]], None]) -> None:
+        self._world = world
+        self._store = store
+        self._knobs = knobs
+        self._stopped = stopped
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(knobs.reports_queue_max)
+
+    async def apply(self, host_id: str, report: TaskReport) -> ReportOutcome:
+        answer: asyncio.Future[ReportOutcome] = asyncio.get_running_loop().create_future()
+        try:
+            self._queue.put_nowait(_Waiting(host_id, report, answer))
+        except asyncio.QueueFull:
+            return ReportOutcome.LATER
+        return await answer
+
+    async def run(self) -> None:
+        """The only writer of reported facts. What arrives while a batch is written makes the next batch."""
+        while True:
+            batch = [await self._queue.get()]
+            while not self._queue.empty() and len(batch) < self._knobs.reports_batch_max:
+                batch.append(self._queue.get_nowait())
+            outcomes = await self._apply_batch(_newest(batch))
+            for waiting in batch:
+                if not waiting.answer.done():
+                    waiting.answer.set_result(outcomes[waiting.host_id, waiting.report.task_id])
+
+    async def _apply_batch(self, batch: Sequence[_Waiting]) -> dict[tuple[str, str], ReportOutcome]:
+        outcomes: dict[tuple[str, str], ReportOutcome] = {}
+        left = list(batch)
+        for attempt in range(_ATTEMPTS_MAX):
+            # After a refused guard each report is written alone, so that one conflict does not hold back the others.
+            groups = [left] if attempt == 0 else [[waiting] for waiting in left]
+            left = []
+            for group in groups:
+                try:
+                    outcomes.update(await self._write_group(group))
+                except Refused:
+                    left += group
+                except Overloaded:
+                    outcomes.update({(w.host_id, w.report.task_id): ReportOutcome.LATER for w in group})
+            if not left:
+                break
+        outcomes.update({(w.host_id, w.report.task_id): ReportOutcome.LATER for w in left})
+        return outcomes
+
+    async def _write_group(self, group: Sequence[_Waiting]) -> dict[tuple[str, str], ReportOutcome]:
+        """One read, one write. Raises Refused when a row changed in between."""
+        now = self._world.now()
+        rows = await rows_by_id(self._store, [waiting.report.task_id for waiting in group])
+        voided = await self._voided([w.report.task_id for w in group if w.report.task_id not in rows])
+        decisions = {}
+        for waiting in group:
+            task_id = waiting.report.task_id
+            row = rows.get(task_id)
+            decided = _unknown(waiting.report, task_id in voided) if row is None else _decide(row, waiting, now)
+            decisions[waiting.host_id, task_id] = decided
+        statements = [decided.statement for decided in decisions.values() if decided.statement is not None]
+        if statements:
+            events = [event for decided in decisions.values() for event in decided.events]
+            await self._store.write([*statements, *append_events(events)])
+        stopped = [rows[task_id] for (_, task_id), decided in decisions.items() if decided.stopped]
+        if stopped:
+            self._stopped(stopped)
+        return {key: decided.outcome for key, decided in decisions.items()}
+
+    async def _voided(self, task_ids: Sequence[str]) -> frozenset[str]:
+        if not task_ids:
+            return frozenset()
+        marks = ", ".join("?" * len(task_ids))
+        rows = await self._store.read(f"SELECT task FROM tombstones WHERE task IN ({marks})", tuple(task_ids))  # noqa: S608 - only question marks are joined in
+        return frozenset(str(task) for (task,) in rows)
+
+
+def _newest(batch: Sequence[_Waiting]) -> list[_Waiting]:
+    """Each report carries the full state, so of several for one task only the newest is applied."""
+    newest: dict[tuple[str, str], _Waiting] = {}
+    for waiting in batch:
+        key = (waiting.host_id, waiting.report.task_id)
+        known = newest.get(key)
+        if known is None or known.report.report_seq <= waiting.report.report_seq:
+            newest[key] = waiting
+    return list(newest.values())
+
+
+def _unknown(report: TaskReport, voided: bool) -> _Decided:
+    if report.known_status == LastStatus.STOPPED:
+        return _Decided(ReportOutcome.DURABLE)  # nothing runs and nothing is known: the agent may forget it
+    _log.warning("a host runs a task that this cell does not know", task=report.task_id[:64], voided=voided)
+    return _Decided(ReportOutcome.VOID if voided else ReportOutcome.UNKNOWN)
+
+
+def _decide(row: TaskRow, waiting: _Waiting, now: float) -> _Decided:
+    report = waiting.report
+    if row.host != waiting.host_id or row.incarnation != report.incarnation or not row.ordered:
+        _log.warning("report refused: not this host's task", task=row.id, host=waiting.host_id, placed=row.host)
+        return _Decided(ReportOutcome.REFUSED)
+    ends = report.known_status == LastStatus.STOPPED
+    if row.is_stopped:
+        return _Decided(ReportOutcome.DURABLE if ends else ReportOutcome.VOID)
+    # STOPPED is the last word whatever its number: an agent that lost its memory begins to count again.
+    if report.report_seq <= row.report_seq and not ends:
+        return _Decided(ReportOutcome.DURABLE)
+    try:
+        change = apply_report(row.document(), row.hidden_facts(), report, now)
+    except BadReport as bad:
+        _log.warning("report refused", task=row.id, host=waiting.host_id, why=str(bad))
+        return _Decided(ReportOutcome.REFUSED)
+    statement, events = update_task(
+        row,
+        change,
+        report_seq=max(report.report_seq, row.report_seq),
+        stages=encode_json(report.stages_ms) if report.stages_ms else row.stages,
+        now=now,
+    )
+    return _Decided(ReportOutcome.DURABLE, statement, tuple(events), stopped=ends)

@@ -1,0 +1,102 @@
+"""The tables of one cell's database, as numbered migrations. Queries live beside the code that asks them.
+
+Invariants held by the database itself: an id, a capacity id and a client token exist once; a task may only be recorded
+while no tombstone voids its (task, zone).
+"""
+
+from ..store.events import EVENTS_SCHEMA
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE cell (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        incarnation TEXT NOT NULL,
+        created_at REAL NOT NULL
+    );
+
+    CREATE TABLE clusters (
+        n INTEGER PRIMARY KEY,
+        account TEXT NOT NULL,
+        name TEXT NOT NULL,
+        status TEXT NOT NULL,
+        rev INTEGER NOT NULL,
+        doc BLOB NOT NULL,
+        tags BLOB NOT NULL,
+        UNIQUE (account, name)
+    );
+
+    CREATE TABLE tasks (
+        n INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        account TEXT NOT NULL,
+        cluster TEXT NOT NULL,
+        family TEXT NOT NULL,
+        service TEXT,
+        started_by TEXT,
+        grp TEXT NOT NULL,
+        last_status TEXT NOT NULL,
+        desired_status TEXT NOT NULL,
+        launch_type TEXT NOT NULL,
+        host TEXT NOT NULL,
+        zone TEXT NOT NULL,
+        vpc TEXT NOT NULL,
+        capacity_id TEXT NOT NULL UNIQUE,
+        incarnation TEXT NOT NULL,
+        rev INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        created_at REAL NOT NULL,
+        stopped_at REAL,
+        report_seq INTEGER NOT NULL,
+        ordered INTEGER NOT NULL,
+        released INTEGER NOT NULL,
+        definition TEXT NOT NULL,
+        stop_code TEXT,
+        stop_reason TEXT,
+        facts BLOB NOT NULL,
+        doc BLOB NOT NULL,
+        tags BLOB NOT NULL,
+        stages BLOB
+    );
+    -- Live tasks: counts of clusters, the spread of families over zones.
+    CREATE INDEX tasks_live ON tasks (account, cluster, last_status, family, zone) WHERE last_status <> 'STOPPED';
+    -- ListTasks reads this index alone, never the wide rows.
+    CREATE INDEX tasks_listed
+        ON tasks (account, cluster, desired_status, n, family, started_by, service, launch_type, id);
+    CREATE INDEX tasks_to_run ON tasks (host, n) WHERE report_seq = 0 AND last_status <> 'STOPPED';
+    CREATE INDEX tasks_to_stop ON tasks (host, n) WHERE desired_status = 'STOPPED' AND last_status <> 'STOPPED';
+    CREATE INDEX tasks_unlaunched ON tasks (n) WHERE ordered = 0 AND last_status <> 'STOPPED';
+    CREATE INDEX tasks_to_release ON tasks (n) WHERE released = 0 AND last_status = 'STOPPED';
+    CREATE INDEX tasks_stopped ON tasks (stopped_at) WHERE released = 1;
+
+    -- The order for the host, encoded as it goes over the link. Apart from `tasks`, whose rows are rewritten often.
+    CREATE TABLE launches (task INTEGER PRIMARY KEY, message BLOB NOT NULL);
+
+    CREATE TABLE definitions (digest TEXT PRIMARY KEY, arn TEXT NOT NULL, doc BLOB NOT NULL);
+
+    CREATE TABLE client_tokens (
+        n INTEGER PRIMARY KEY,
+        account TEXT NOT NULL,
+        cluster TEXT NOT NULL,
+        token TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        answer BLOB NOT NULL,
+        created_at REAL NOT NULL,
+        UNIQUE (account, cluster, token)
+    );
+    CREATE INDEX client_tokens_age ON client_tokens (created_at);
+
+    CREATE TABLE tombstones (
+        n INTEGER PRIMARY KEY,
+        task TEXT NOT NULL,
+        zone TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        UNIQUE (task, zone)
+    );
+    CREATE INDEX tombstones_age ON tombstones (created_at);
+
+    """
+    + EVENTS_SCHEMA
+    + """
+    CREATE INDEX events_of ON events (key, seq);
+    """,
+)

@@ -1,0 +1,108 @@
+"""StopTask, and the end of tasks that no host will ever be told of. Both are durable before anyone hears of them.
+
+Invariant: the desired status only moves from RUNNING to STOPPED; the first stop code and reason stay. The order to the
+host is derived from the row (orders.py), so a stop is accepted while agent or host is away.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from ..interfaces.store import Overloaded, Refused, Store
+from ..model.errors import InvalidParameter, ServiceUnavailable
+from ..model.knobs import Knobs
+from ..model.lifecycle import StopCode
+from ..scheduling.task_document import Change, ask_to_stop, stop_without_host
+from ..store.events import append_events
+from ..world import World
+from .task_table import TaskRow, rows_by_id, update_task, with_tags
+from .writing import write
+
+STOPPED_BY_USER = "Task stopped by user"
+_ATTEMPTS_MAX = 8
+_BATCH_MAX = 64
+_UNLAUNCHED = (
+    "SELECT n, id, stop_reason FROM tasks WHERE ordered = 0 AND last_status <> 'STOPPED' AND n > ? ORDER BY n LIMIT ?"
+)
+
+
+class Stopping:
+    """`asked` is told the host of a task that is to stop; `stopped` the tasks that were stopped here."""
+
+    def __init__(
+        self,
+        world: World,
+        store: Store,
+        knobs: Knobs,
+        *,
+        asked: Callable[[str], None],
+        stopped: Callable[[Sequence[TaskRow]], None],
+    ) -> None:
+        self._world = world
+        self._store = store
+        self._knobs = knobs
+        self._asked = asked
+        self._stopped = stopped
+        self._unlaunched = asyncio.Event()
+        self._unlaunched.set()  # a new process begins by asking the table
+
+    async def stop_task(self, account: str, cluster: str, task_id: str, reason: str | None) -> bytes:
+        """The task's document. Raises InvalidParameter for a task that is not in that cluster."""
+        for _ in range(_ATTEMPTS_MAX):
+            row = (await rows_by_id(self._store, [task_id])).get(task_id)
+            if row is None or row.account != account or row.cluster != cluster:
+                raise InvalidParameter("The referenced task was not found.")
+            if row.desired_status == "STOPPED" or row.is_stopped:
+                return with_tags(row.doc, row.tags)
+            change = ask_to_stop(row.document(), StopCode.USER_INITIATED, reason or STOPPED_BY_USER)
+            try:
+                doc = await self._store_change(row, change)
+            except Refused:
+                continue  # a report changed the row in between: decide again on what is there now
+            self._asked(row.host)
+            self._unlaunched.set()
+            return doc
+        raise ServiceUnavailable
+
+    def wake(self) -> None:
+        """A task was recorded that has no interface."""
+        self._unlaunched.set()
+
+    async def run(self) -> None:
+        """Bring tasks that cannot be launched to STOPPED, one after the answer that showed them PROVISIONING."""
+        while True:
+            await self._unlaunched.wait()
+            self._unlaunched.clear()
+            try:
+                await self.stop_unlaunched()
+            except Overloaded:
+                await self._world.sleep(self._knobs.release_retry_s)
+                self._unlaunched.set()
+
+    async def stop_unlaunched(self) -> int:
+        """How many tasks were stopped."""
+        stopped = after = 0
+        while found := await self._store.read(_UNLAUNCHED, (after, _BATCH_MAX)):
+            after = int(found[-1][0])
+            rows = await rows_by_id(self._store, [str(task_id) for _, task_id, _ in found])
+            for _, task_id, reason in found:
+                stopped += await self._stop_unlaunched(rows[str(task_id)], str(reason))
+        return stopped
+
+    async def _stop_unlaunched(self, row: TaskRow, reason: str) -> bool:
+        now = self._world.now()
+        change = stop_without_host(row.document(), row.hidden_facts(), StopCode.TASK_FAILED_TO_START, reason, now)
+        try:
+            await self._store_change(row, change)
+        except Refused:
+            self._unlaunched.set()  # StopTask came in between; the row is looked at again
+            return False
+        self._stopped([row])
+        return True
+
+    async def _store_change(self, row: TaskRow, change: Change) -> bytes:
+        now = self._world.now()
+        statement, events = update_task(row, change, report_seq=row.report_seq, stages=row.stages, now=now)
+        await write(self._store, [statement, *append_events(events)])
+        doc = statement.params[7]
+        assert isinstance(doc, bytes), "the update's document is bytes"
+        return with_tags(doc, row.tags)

@@ -1,0 +1,120 @@
+"""Finds what crashes left and what time has made old. Each sweep says in one sentence what it did.
+
+Invariants: a reservation is given back only after its (task, zone) is void in the cell, so that a late record of the
+task fails; a stopped task is forgotten only after its capacity was given back and AWS's hour has passed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import structlog
+
+from ..interfaces.roles import CapacityManager
+from ..interfaces.store import Overloaded, Refused, Statement, Store
+from ..model.errors import AwsError
+from ..model.knobs import Knobs
+from ..store.events import trim_events
+from ..world import World
+
+_log = structlog.get_logger(__name__)
+
+_VOID = (
+    "INSERT INTO tombstones (task, zone, created_at) SELECT ?, ?, ? "
+    "WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE id = ? AND zone = ?) ON CONFLICT (task, zone) DO NOTHING"
+)
+_CLAIMED = "SELECT id, zone, last_status FROM tasks WHERE id IN ({marks})"
+_CHUNK = 200
+# A stopped task goes with its launch order; the event log keeps its story a while longer.
+_EXPIRED = (
+    "SELECT n FROM tasks WHERE released = 1 AND stopped_at < ? AND (stopped_at < ? OR "
+    "(SELECT count(*) FROM tasks WHERE released = 1) > ?) ORDER BY stopped_at LIMIT ?"
+)
+
+
+class Sweepers:
+    def __init__(self, world: World, store: Store, capacities: Mapping[str, CapacityManager], knobs: Knobs) -> None:
+        self._world = world
+        self._store = store
+        self._capacities = capacities
+        self._knobs = knobs
+
+    async def run(self) -> None:
+        """Both sweeps, each period. A shard that is down or full is met again in the next cycle."""
+        while True:
+            await self._world.sleep(self._knobs.reservation_sweep_period_s)
+            for sweep in (self.sweep_reservations, self.sweep_old_rows):
+                try:
+                    said = await sweep()
+                except (AwsError, Overloaded) as error:
+                    said = f"not swept, will be tried again: {error}"
+                if said is not None:
+                    _log.info("swept", what=said)
+
+    async def sweep_reservations(self) -> str | None:
+        """Reservations that no recorded task claims: what a crash between reserving and recording leaves."""
+        older_than = self._world.now() - self._knobs.reservation_sweep_age_s
+        freed = 0
+        for manager in _distinct(self._capacities.values()):
+            unclaimed = await manager.unclaimed(older_than)
+            for place in range(0, len(unclaimed), _CHUNK):
+                freed += await self._settle(manager, unclaimed[place : place + _CHUNK])
+        return f"gave back {freed} reservations without a task" if freed else None
+
+    async def _settle(self, manager: CapacityManager, reservations: Sequence[tuple[str, str]]) -> int:
+        marks = ", ".join("?" * len(reservations))
+        rows = await self._store.read(_CLAIMED.format(marks=marks), tuple(task for task, _ in reservations))
+        # A reservation is known by (task, zone): the task may be recorded with another zone's reservation.
+        recorded = {(str(task), str(zone)): str(status) for task, zone, status in rows}
+        live = [claim for claim in reservations if recorded.get(claim, "STOPPED") != "STOPPED"]
+        if live:
+            await manager.settled(live)
+        freed = 0
+        for task_id, zone in reservations:
+            if (task_id, zone) not in recorded and await self._void(task_id, zone):
+                await manager.release(task_id, zone)
+                freed += 1
+        return freed
+
+    async def _void(self, task_id: str, zone: str) -> bool:
+        """False when the task was recorded after all. Voiding twice is voiding once."""
+        now = self._world.now()
+        statement = Statement(_VOID, (task_id, zone, now, task_id, zone))
+        guard = Statement("SELECT 1 FROM tombstones WHERE task = ? AND zone = ?", (task_id, zone), 1, "recorded")
+        try:
+            await self._store.write([statement, guard])
+        except Refused:
+            return False
+        return True
+
+    async def sweep_old_rows(self) -> str | None:
+        """Forget stopped tasks past retention (sooner, but never within the hour, when there are too many rows),
+        and client tokens and tombstones that nothing can meet any more."""
+        now, knobs = self._world.now(), self._knobs
+        rows = await self._store.read(
+            _EXPIRED,
+            (
+                now - knobs.stopped_task_keep_min_s,
+                now - max(knobs.stopped_task_keep_s, knobs.stopped_task_keep_min_s),
+                knobs.stopped_task_rows_max,
+                knobs.purge_batch_max,
+            ),
+        )
+        statements = []
+        for (n,) in rows:
+            statements.append(Statement("DELETE FROM launches WHERE task = ?", (n,)))
+            statements.append(Statement("DELETE FROM tasks WHERE n = ? AND last_status = 'STOPPED'", (n,)))
+        statements.append(
+            Statement("DELETE FROM client_tokens WHERE created_at < ?", (now - knobs.client_token_keep_s,))
+        )
+        statements.append(Statement("DELETE FROM tombstones WHERE created_at < ?", (now - knobs.voided_keep_s,)))
+        statements += trim_events(keep=knobs.events_keep, hard_max=knobs.events_hard_max)
+        await self._store.write(statements)
+        return f"forgot {len(rows)} stopped tasks" if rows else None
+
+
+def _distinct(managers: Iterable[CapacityManager]) -> list[CapacityManager]:
+    """Several zones may share one manager; each is asked once."""
+    distinct: list[CapacityManager] = []
+    for manager in managers:
+        if not any(manager is known for known in distinct):
+            distinct.append(manager)
+    return distinct
