@@ -179,3 +179,9 @@ def too_large(knobs: Knobs, request_id: str) -> Response:
     """For a body that was not read at all: the transport stops reading at the bound."""
     error = RequestEntityTooLarge(f"The request is larger than {knobs.request_body_max_bytes} bytes.")
     return fault_response(fault_of(error, JSON), JSON, request_id)
+
+
+def timed_out(request_id: str) -> Response:
+    """For a body that did not come within `request_read_timeout_s`."""
+    fault = Fault(code="RequestTimeoutException", status=408, message="The request body did not arrive in time.")
+    return fault_response(fault, JSON, request_id)

@@ -4,13 +4,14 @@ Give it to uvicorn (`uvicorn.Config(app, http="httptools", loop="uvloop", server
 not served here: agents have a socket of their own.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from ..model.ids import uuid4
 from ..model.knobs import Knobs
 from ..world import World
-from .app import FrontEnd, too_large
+from .app import FrontEnd, timed_out, too_large
 from .errors import Response
 
 Scope = MutableMapping[str, Any]
@@ -40,8 +41,12 @@ class AsgiApp:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: list[tuple[bytes, bytes]] = list(scope["headers"])
         try:
-            body = await self._body(headers, receive)
+            async with asyncio.timeout(self._knobs.request_read_timeout_s):
+                body = await self._body(headers, receive)
         except ClientGone:
+            return
+        except TimeoutError:
+            await _answer(timed_out(uuid4(self._world.random.getrandbits)), send, close=True)
             return
         if body is None:
             response = too_large(self._knobs, uuid4(self._world.random.getrandbits))

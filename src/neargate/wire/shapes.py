@@ -35,6 +35,7 @@ class Shape:
     type: str  # structure, list, map, string, integer, long, float, double, boolean, timestamp, blob
     members: Mapping[str, Member]
     required: frozenset[str]
+    union: bool = False  # exactly one member is set
     element: Member | None = None  # of a list
     key: Member | None = None
     value: Member | None = None
@@ -143,6 +144,7 @@ def _shape(name: str, raw: Mapping[str, Any]) -> Shape:
         type=raw["type"],
         members={member: _member(member, value) for member, value in raw.get("members", {}).items()},
         required=frozenset(raw.get("required", ())),
+        union=raw.get("union", False),
         element=_member("member", raw["member"]) if "member" in raw else None,
         key=_member("key", raw["key"]) if "key" in raw else None,
         value=_member("value", raw["value"]) if "value" in raw else None,

@@ -49,9 +49,10 @@ class SignatureRefused(Exception):
     """`message` in AWS's words."""
 
     def __init__(self, problem: Problem, message: str) -> None:
-        super().__init__(message)
+        super().__init__(problem, message)
         self.problem = problem
-        self.message = message
+        # Parts of the request are quoted; bytes that are no text must not reach the encoder of the answer.
+        self.message = message.encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +89,7 @@ class Verifier:
 
     def verify(self, request: SignedRequest, service: str, now: float, secret_of: Callable[[str], str | None]) -> str:
         """The access key id that signed. Raises SignatureRefused."""
-        headers = _by_name(request.headers)
+        headers = headers_by_name(request.headers)
         authorization = parse_authorization(headers, request.query)
         stamp, signed_at = _stamp(headers)
         self._check_clock(stamp, signed_at, now)
@@ -112,12 +113,12 @@ class Verifier:
         if abs(signed_at - now) <= self._skew_s:
             return
         minutes = int(self._skew_s // 60)
-        current = _format(now)
+        current = stamp_of(now)
         if signed_at < now - self._skew_s:
-            earlier = _format(now - self._skew_s)
+            earlier = stamp_of(now - self._skew_s)
             text = f"Signature expired: {stamp} is now earlier than {earlier} ({current} - {minutes} min.)"
             raise SignatureRefused(Problem.EXPIRED, text)
-        later = _format(now + self._skew_s)
+        later = stamp_of(now + self._skew_s)
         text = f"Signature not yet current: {stamp} is still later than {later} ({current} + {minutes} min.)"
         raise SignatureRefused(Problem.EXPIRED, text)
 
@@ -200,7 +201,7 @@ def _incomplete(value: str, headers: dict[str, list[str]]) -> SignatureRefused:
     return SignatureRefused(Problem.INCOMPLETE, f"{''.join(missing)}Authorization={shown}")
 
 
-def _by_name(headers: Headers) -> dict[str, list[str]]:
+def headers_by_name(headers: Headers) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, value in headers:
         found.setdefault(name.decode("latin-1"), []).append(value.decode("utf-8", "surrogateescape"))
@@ -221,7 +222,7 @@ def _stamp(headers: dict[str, list[str]]) -> tuple[str, float]:
         try:
             parsed = parsedate_to_datetime(value)
             signed_at = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
-            return _format(signed_at), signed_at
+            return stamp_of(signed_at), signed_at
         except (ValueError, OverflowError, OSError):
             pass  # neither form; refused below
     text = f"Date must be in ISO-8601 'basic format'. Got '{value[:64]}'. See http://en.wikipedia.org/wiki/ISO_8601"
@@ -239,7 +240,8 @@ def _epoch(stamp: str) -> float:
     return timegm((year, month, day, hour, minute, second))
 
 
-def _format(epoch: float) -> str:
+def stamp_of(epoch: float) -> str:
+    """`20261121T231828Z`."""
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
@@ -308,9 +310,8 @@ def _mismatch(canonical: str, to_sign: str) -> str:
         "Key and signing method. Consult the service documentation for details."
     )
     if len(canonical) <= CANONICAL_SHOWN_MAX:
-        shown = canonical.encode("utf-8", "replace").decode()
         text += (
-            f"\n\nThe Canonical String for this request should have been\n'{shown}'\n\n"
+            f"\n\nThe Canonical String for this request should have been\n'{canonical}'\n\n"
             f"The String-to-Sign should have been\n'{to_sign}'\n"
         )
     return text

@@ -1,0 +1,82 @@
+"""Values made from a model's shapes: the smallest valid request, and whole random ones. Deterministic by seed."""
+
+import random
+import string
+from typing import Any
+
+from ..wire.shapes import Member, ServiceModel, Shape
+
+DEPTH_MAX = 6
+_LETTERS = string.ascii_lowercase + string.digits
+
+
+def minimal(model: ServiceModel, shape: Shape) -> dict[str, Any]:
+    """Only the required members, each the smallest that the model allows."""
+    return {name: _minimal(model, shape.members[name]) for name in sorted(shape.required)}
+
+
+def _minimal(model: ServiceModel, member: Member) -> Any:
+    shape = model.shape(member.shape)
+    if shape.type == "structure":
+        # Of a structure that requires nothing the first member is given: forms cannot write an empty one.
+        names = sorted(shape.required) or list(shape.members)[:1]
+        return {name: _minimal(model, shape.members[name]) for name in names}
+    if shape.type == "list":
+        assert shape.element is not None
+        return [_minimal(model, shape.element) for _ in range(max(1, int(shape.minimum or 0)))]
+    if shape.type == "map":
+        assert shape.key is not None and shape.value is not None
+        key, value = _minimal(model, shape.key), _minimal(model, shape.value)
+        return {f"{key}{index}": value for index in range(int(shape.minimum or 0))}
+    return _scalar(shape, random.Random(0))  # noqa: S311 an example, and the same one each time
+
+
+def whole(model: ServiceModel, shape: Shape, rng: random.Random, depth: int = 0) -> dict[str, Any]:
+    """Every member, with random values; lists and maps have an element or two. Recursive shapes end at DEPTH_MAX."""
+    names = [name for name in shape.members if depth < DEPTH_MAX or name in shape.required or shape.union]
+    if shape.union:
+        names = [rng.choice(names)]
+    return {name: _whole(model, shape.members[name], rng, depth) for name in names}
+
+
+def _whole(model: ServiceModel, member: Member, rng: random.Random, depth: int) -> Any:
+    shape = model.shape(member.shape)
+    if shape.type == "structure":
+        return whole(model, shape, rng, depth + 1)
+    if shape.type == "list":
+        assert shape.element is not None
+        count = max(rng.randint(1, 2), int(shape.minimum or 0))
+        count = count if shape.maximum is None else min(count, int(shape.maximum))
+        return [_whole(model, shape.element, rng, depth + 1) for _ in range(count)]
+    if shape.type == "map":
+        assert shape.key is not None and shape.value is not None
+        keys = [str(_scalar(model.shape(shape.key.shape), rng)) for _ in range(rng.randint(1, 2))]
+        return {key: _whole(model, shape.value, rng, depth + 1) for key in keys}
+    return _scalar(shape, rng)
+
+
+def _scalar(shape: Shape, rng: random.Random) -> Any:
+    match shape.type:
+        case "string":
+            return rng.choice(shape.enum) if shape.enum else _text(shape, rng)
+        case "boolean":
+            return rng.random() < 0.5
+        case "integer" | "long":
+            low = 1 if shape.minimum is None else int(shape.minimum)
+            return rng.randint(low, low + 8 if shape.maximum is None else min(int(shape.maximum), low + 8))
+        case "float" | "double":
+            return float(shape.minimum or 1)
+        case "timestamp":
+            return float(rng.randint(1_700_000_000, 1_800_000_000))
+        case "blob":
+            return rng.randbytes(8)
+    raise AssertionError(f"unknown type {shape.type} of {shape.name}")
+
+
+def _text(shape: Shape, rng: random.Random) -> str:
+    """Digits and letters; digits only where a pattern asks for digits."""
+    length = max(int(shape.minimum or 0), 12)
+    if shape.maximum is not None:
+        length = min(length, int(shape.maximum))
+    letters = string.digits if shape.pattern is not None and "\\d" in shape.pattern else _LETTERS
+    return "".join(rng.choice(letters) for _ in range(length))
