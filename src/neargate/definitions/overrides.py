@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from ..model.errors import ClientError, InvalidParameter
-from .reading import Document, members, words
-from .resources import CONTAINER_MEMORY_MIN_MIB, check_fargate_size, check_task_size
+from .reading import Document, has_null_character, members, words
+from .resources import check_container_resources, check_container_sums, check_fargate_size, check_task_size
 from .rules import check_role, role_arn
 from .volumes import check_ephemeral_storage
 
@@ -25,37 +25,62 @@ def checked_overrides(definition: Document, overrides: Document, *, account: str
     length = len(json.dumps(overrides, ensure_ascii=False, separators=(",", ":")))
     if length > OVERRIDES_MAX_CHARS:
         raise InvalidParameter(f"Overrides length should be less than or equal to {OVERRIDES_MAX_CHARS} characters.")
+    if has_null_character(overrides):
+        raise InvalidParameter("The overrides contain a null character.")
     if overrides.get("inferenceAcceleratorOverrides"):
         raise InvalidParameter("inferenceAcceleratorOverrides are not supported on Fargate.")
     stored: dict[str, Any] = {"containerOverrides": _container_overrides(definition, overrides)}
     for name in ("cpu", "memory", "ephemeralStorage"):
         if overrides.get(name) is not None:
             stored[name] = overrides[name]
-    _check_task(definition, overrides)
+    _check_resources(definition, stored)
     for name in ("taskRoleArn", "executionRoleArn"):
         if overrides.get(name):
-            _as_parameter(lambda name=name: check_role(overrides[name], account))
-            stored[name] = role_arn(overrides[name], account)
+            stored[name] = _role(overrides[name], account)
     return stored
 
 
-def _check_task(definition: Document, overrides: Document) -> None:
-    task = {name: overrides.get(name) or definition.get(name) for name in ("cpu", "memory")}
-    _as_parameter(lambda: check_task_size(task))
-    _as_parameter(lambda: check_fargate_size(task))
-    _as_parameter(lambda: check_ephemeral_storage(overrides))
-
-
-def _as_parameter(check: Any) -> None:
-    """The same rule and words as at registration, under RunTask's error class."""
+def _role(role: str, account: str) -> str:
     try:
-        check()
+        check_role(role, account)
     except ClientError as refused:
-        raise InvalidParameter(refused.message) from refused
+        raise _as_parameter(refused) from refused
+    return role_arn(role, account)
+
+
+def _check_resources(definition: Document, stored: Document) -> None:
+    """The definition with the overrides on top obeys the same rules as a definition."""
+    by_name = {item["name"]: item for item in stored["containerOverrides"]}
+    task: dict[str, Any] = {
+        "cpu": stored.get("cpu") or definition.get("cpu"),
+        "memory": stored.get("memory") or definition.get("memory"),
+        "containerDefinitions": [
+            {"name": container["name"]}
+            | {
+                number: by_name.get(container["name"], {}).get(number, container.get(number))
+                for number in _CONTAINER_NUMBERS
+            }
+            for container in definition["containerDefinitions"]
+        ],
+    }
+    try:
+        check_task_size(task)
+        check_fargate_size(task)
+        for container in task["containerDefinitions"]:
+            check_container_resources(container, task)
+        check_container_sums(task)
+        check_ephemeral_storage(stored)
+    except ClientError as refused:
+        raise _as_parameter(refused) from refused
+
+
+def _as_parameter(refused: ClientError) -> InvalidParameter:
+    """The same rule and words as at registration, under RunTask's error class."""
+    return InvalidParameter(refused.message)
 
 
 def _container_overrides(definition: Document, overrides: Document) -> list[dict[str, Any]]:
-    known = {container["name"]: container for container in definition["containerDefinitions"]}
+    known = {container["name"] for container in definition["containerDefinitions"]}
     result: list[dict[str, Any]] = []
     seen: set[str] = set()
     for item in members(overrides, "containerOverrides"):
@@ -67,11 +92,11 @@ def _container_overrides(definition: Document, overrides: Document) -> list[dict
         if name in seen:
             raise InvalidParameter(f"Container named {name} has more than one override.")
         seen.add(name)
-        result.append(_container_override(item, known[name]))
+        result.append(_container_override(item))
     return result
 
 
-def _container_override(item: Document, container: Document) -> dict[str, Any]:
+def _container_override(item: Document) -> dict[str, Any]:
     for later in ("environmentFiles", "resourceRequirements"):
         if item.get(later):
             raise InvalidParameter(f"Neargate does not support {later} in container overrides yet.")
@@ -82,26 +107,12 @@ def _container_override(item: Document, container: Document) -> dict[str, Any]:
         stored["environment"] = [_variable(variable) for variable in item["environment"]]
     for name in _CONTAINER_NUMBERS:
         if item.get(name) is not None:
-            stored[name] = _number(item, name)
-    hard = stored.get("memory", container.get("memory"))
-    soft = stored.get("memoryReservation", container.get("memoryReservation"))
-    if hard is not None and soft is not None and soft > hard:
-        raise InvalidParameter(
-            f"Invalid setting for container '{item['name']}'. "
-            "'memoryReservation' must be less than or equal to 'memory'."
-        )
+            stored[name] = item[name]
     return stored
 
 
 def _variable(variable: Document) -> dict[str, str]:
     name, value = variable.get("name") or "", variable.get("value") or ""
-    if not name or "=" in name or "\x00" in name or "\x00" in value:
-        raise InvalidParameter("Environment variable names cannot be empty or contain '=' or a null character.")
+    if not name or "=" in name:
+        raise InvalidParameter("Environment variable names cannot be empty or contain '='.")
     return {"name": name, "value": value}
-
-
-def _number(item: Document, name: str) -> int:
-    value = int(item[name])
-    if value < (0 if name == "cpu" else CONTAINER_MEMORY_MIN_MIB):
-        raise InvalidParameter(f"Invalid '{name}' setting for container '{item['name']}'.")
-    return value

@@ -47,3 +47,14 @@ def is_absolute_path(text: str) -> bool:
     """A path inside a container: absolute, not the root itself, without `..`."""
     parts = [part for part in text.split("/") if part not in ("", ".")]
     return text.startswith("/") and bool(parts) and ".." not in parts and len(text) <= 4096
+
+
+def has_null_character(value: Any) -> bool:
+    """Anywhere in it: neither the kernel's strings nor a log line can carry one, so it could not take effect."""
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, Mapping):
+        return any(has_null_character(key) or has_null_character(item) for key, item in value.items())
+    if isinstance(value, Sequence):
+        return any(has_null_character(item) for item in value)
+    return False

@@ -6,14 +6,13 @@ does this: the first one found is raised.
 """
 
 import re
-from typing import Any
 
 from ..model.arn import Arn
 from ..model.errors import ClientError
 from .containers import check_container
 from .containers_fargate import check_fargate_container
 from .dependencies import check_dependencies
-from .reading import NAME, Document, members, not_yet, structure, words
+from .reading import NAME, Document, has_null_character, members, not_yet, structure, words
 from .resources import check_container_sums, check_fargate_size, check_task_size
 from .volumes import check_ephemeral_storage, check_fargate_volumes, check_volumes
 
@@ -28,7 +27,8 @@ FARGATE = "FARGATE"
 
 def check_definition(request: Document, *, account: str) -> None:
     """Raises ClientException. `request` is RegisterTaskDefinition's, its shape already checked, tags apart."""
-    _check_text(request)
+    if has_null_character(request):
+        raise ClientError("The task definition contains a null character.")
     _check_names(request)
     for role in ("taskRoleArn", "executionRoleArn"):
         check_role(request.get(role), account)
@@ -113,20 +113,6 @@ def _check_names(request: Document) -> None:
         raise ClientError("Container names must be unique within a task definition.")
     if all(container.get("essential") is False for container in containers):
         raise ClientError("Task definition doesn't have any essential container.")
-
-
-def _check_text(value: Any) -> None:
-    """No NUL anywhere: neither the kernel's strings nor a log line can carry one, so it could not take effect."""
-    if isinstance(value, str):
-        if "\x00" in value:
-            raise ClientError("The task definition contains a null character.")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check_text(key)
-            _check_text(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _check_text(item)
 
 
 def _check_fargate_task(request: Document) -> None:
