@@ -1,0 +1,101 @@
+"""What all EC2 operations share: dry runs, ids by name, pages. Pure.
+
+Pages go on after the last item's id, so that a token stays good while things come and go.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from ....model.errors import AwsError
+from ...call import Call, Params
+from ...regional.ec2_errors import (
+    DryRunOperation,
+    InvalidNextToken,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+)
+
+T = TypeVar("T")
+PAGE_MIN, PAGE_MAX = 5, 1000
+
+
+def stop_if_dry_run(params: Params) -> None:
+    """After `authorize`: says that the call would have been allowed."""
+    if params.get("DryRun"):
+        raise DryRunOperation
+
+
+def named(
+    items: Iterable[T],
+    wanted: Sequence[str] | None,
+    id_of: Callable[[T], str],
+    *,
+    prefix: str,
+    malformed: Callable[[str], AwsError],
+    missing: Callable[[list[str]], AwsError],
+) -> list[T]:
+    """The items whose ids are wanted (all, when none are named). Raises what `malformed` and `missing` make."""
+    everything = list(items)
+    if not wanted:
+        return everything
+    for one in wanted:
+        check_id(one, prefix, malformed)
+    by_id = {id_of(item): item for item in everything}
+    unknown = [one for one in dict.fromkeys(wanted) if one not in by_id]
+    if unknown:
+        raise missing(unknown)
+    return [by_id[one] for one in dict.fromkeys(wanted)]
+
+
+def check_id(given: str, prefix: str, malformed: Callable[[str], AwsError]) -> None:
+    if not re.fullmatch(rf"{prefix}-[0-9a-f]{{8,17}}", given):
+        raise malformed(given[:255])
+
+
+def page(
+    items: Sequence[T], params: Params, id_of: Callable[[T], str], ids_parameter: str
+) -> tuple[list[T], str | None]:
+    """This page's items and the token of the next. Items come sorted by id."""
+    ordered = sorted(items, key=id_of)
+    token, limit = params.get("NextToken"), params.get("MaxResults")
+    if limit is not None:
+        if params.get(ids_parameter):
+            raise InvalidParameterCombination(
+                f"The parameter {ids_parameter} cannot be used with the parameter maxResults"
+            )
+        if limit < PAGE_MIN:
+            raise InvalidParameterValue(
+                f"Value ( {limit} ) for parameter maxResults is invalid. Expecting a value greater than {PAGE_MIN}."
+            )
+    size = min(limit or PAGE_MAX, PAGE_MAX)
+    if token:
+        after = _decode(token)
+        ordered = [item for item in ordered if id_of(item) > after]
+    chosen = ordered[:size]
+    return chosen, _encode(id_of(chosen[-1])) if len(ordered) > size else None
+
+
+def _encode(last_id: str) -> str:
+    return base64.urlsafe_b64encode(last_id.encode()).decode()
+
+
+def _decode(token: str) -> str:
+    try:
+        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, UnicodeError, ValueError):
+        raise InvalidNextToken from None
+
+
+def with_token(answer: dict[str, object], token: str | None) -> dict[str, object]:
+    return answer if token is None else {**answer, "NextToken": token}
+
+
+def resource_arn(call: Call, kind: str, resource_id: str) -> str:
+    return call.arn("ec2", f"{kind}/{resource_id}")
+
+
+def tag_list(tags: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags]

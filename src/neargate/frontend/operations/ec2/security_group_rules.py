@@ -1,0 +1,129 @@
+"""Authorize and revoke permissions, DescribeSecurityGroupRules."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from ...authorize import authorize
+from ...call import Answer, Call, Params
+from ...regional.ec2_errors import (
+    InvalidParameterCombination,
+    MissingParameter,
+    SecurityGroupRuleIdMalformed,
+    SecurityGroupRuleNotFound,
+)
+from ...regional.security_groups import Revocation, RuleSpec, SecurityGroupView, StoredRule
+from ...services import Services
+from .filters import Field, select
+from .groups import find_group, required_group
+from .permissions import revoked_shown, rule_shown, specs_from, specs_shown
+from .request import check_id, named, page, resource_arn, stop_if_dry_run, with_token
+from .tags import tags_from
+
+
+async def authorize_security_group_ingress(call: Call, services: Services, params: Params) -> Answer:
+    return await _authorize(call, services, params, "ec2:AuthorizeSecurityGroupIngress", is_egress=False)
+
+
+async def authorize_security_group_egress(call: Call, services: Services, params: Params) -> Answer:
+    return await _authorize(call, services, params, "ec2:AuthorizeSecurityGroupEgress", is_egress=True)
+
+
+async def revoke_security_group_ingress(call: Call, services: Services, params: Params) -> Answer:
+    return await _revoke(call, services, params, "ec2:RevokeSecurityGroupIngress", is_egress=False)
+
+
+async def revoke_security_group_egress(call: Call, services: Services, params: Params) -> Answer:
+    return await _revoke(call, services, params, "ec2:RevokeSecurityGroupEgress", is_egress=True)
+
+
+def _allowed_group(call: Call, services: Services, params: Params, action: str) -> SecurityGroupView:
+    """Asks leave for the group as it is named, then finds it: who may not ask learns nothing."""
+    named_id = str(params.get("GroupId") or "*")
+    authorize(call, action, [resource_arn(call, "security-group", named_id)])
+    return required_group(call, services, params)
+
+
+def _specs(call: Call, services: Services, params: Params, *, is_egress: bool) -> list[RuleSpec]:
+    finder = partial(find_group, call, services)
+    return specs_from(params, is_egress=is_egress, account=call.account, find_group=finder)
+
+
+async def _authorize(call: Call, services: Services, params: Params, action: str, *, is_egress: bool) -> Answer:
+    group = _allowed_group(call, services, params, action)
+    specs = _specs(call, services, params, is_egress=is_egress)
+    tags = tags_from(params, "security-group-rule")
+    stop_if_dry_run(params)
+    added = await services.network.authorize(call.account, group.group_id, specs, tags)
+    return {"Return": True, "SecurityGroupRules": [rule_shown(rule, group, _arn(call, rule)) for rule in added]}
+
+
+async def _revoke(call: Call, services: Services, params: Params, action: str, *, is_egress: bool) -> Answer:
+    group = _allowed_group(call, services, params, action)
+    rule_ids = params.get("SecurityGroupRuleIds") or []
+    by_meaning = any(params.get(name) for name in ("IpPermissions", "IpProtocol", "CidrIp", "SourceSecurityGroupName"))
+    if rule_ids and by_meaning:
+        raise InvalidParameterCombination(
+            "The parameter securityGroupRuleIds cannot be used with the parameter ipPermissions"
+        )
+    if not rule_ids and not by_meaning:
+        raise MissingParameter("ipPermissions or securityGroupRuleIds")
+    revocation: Revocation
+    if rule_ids:
+        for rule_id in rule_ids:
+            check_id(rule_id, "sgr", SecurityGroupRuleIdMalformed)
+        stop_if_dry_run(params)
+        revocation = await services.network.revoke_by_id(call.account, group.group_id, rule_ids, is_egress=is_egress)
+    else:
+        specs = _specs(call, services, params, is_egress=is_egress)
+        stop_if_dry_run(params)
+        revocation = await services.network.revoke(call.account, group.group_id, specs)
+    answer = {
+        "Return": True,
+        "RevokedSecurityGroupRules": [revoked_shown(rule, group.group_id) for rule in revocation.removed],
+    }
+    if revocation.unknown:
+        answer["UnknownIpPermissions"] = specs_shown(revocation.unknown, call.account)
+    return answer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _RuleOfGroup:
+    rule: StoredRule
+    group: SecurityGroupView
+
+
+_FIELDS: dict[str, Field[_RuleOfGroup]] = {
+    "group-id": lambda one: (one.group.group_id,),
+    "security-group-rule-id": lambda one: (one.rule.rule_id,),
+}
+
+
+def _id(one: _RuleOfGroup) -> str:
+    return one.rule.rule_id
+
+
+async def describe_security_group_rules(call: Call, services: Services, params: Params) -> Answer:
+    authorize(call, "ec2:DescribeSecurityGroupRules", ["*"])
+    stop_if_dry_run(params)
+    everything: Sequence[_RuleOfGroup] = [
+        _RuleOfGroup(rule=rule, group=group)
+        for group in services.network.security_groups(call.account)
+        for rule in group.rules
+    ]
+    found = named(
+        everything,
+        params.get("SecurityGroupRuleIds"),
+        _id,
+        prefix="sgr",
+        malformed=SecurityGroupRuleIdMalformed,
+        missing=SecurityGroupRuleNotFound,
+    )
+    found = select(found, params.get("Filters"), _FIELDS, lambda one: one.rule.tags)
+    found, token = page(found, params, _id, "SecurityGroupRuleIds")
+    shown = [rule_shown(one.rule, one.group, _arn(call, one.rule)) for one in found]
+    return with_token({"SecurityGroupRules": shown}, token)
+
+
+def _arn(call: Call, rule: StoredRule) -> str:
+    return resource_arn(call, "security-group-rule", rule.rule_id)

@@ -1,0 +1,140 @@
+"""CreateSecurityGroup, DeleteSecurityGroup, DescribeSecurityGroups."""
+
+import re
+from typing import Any
+
+from ...authorize import authorize
+from ...call import Answer, Call, Params
+from ...regional.ec2_errors import (
+    GroupIdMalformed,
+    GroupNotFound,
+    GroupReserved,
+    InvalidParameterValue,
+    MissingParameter,
+    VpcIdMalformed,
+)
+from ...regional.security_groups import SecurityGroupView
+from ...services import Services
+from .filters import Field, select
+from .groups import all_enis, default_vpc_id, find_group, required_group
+from .permissions import permissions_shown
+from .request import check_id, named, page, resource_arn, stop_if_dry_run, tag_list, with_token
+from .tags import tags_from
+
+_NAME = re.compile(r"^[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{1,255}$")
+
+
+async def create_security_group(call: Call, services: Services, params: Params) -> Answer:
+    name, description = params.get("GroupName"), params.get("Description")
+    vpc_id = params.get("VpcId") or default_vpc_id(call, services)
+    authorize(call, "ec2:CreateSecurityGroup", [resource_arn(call, "vpc", vpc_id)])
+    if not name:
+        raise MissingParameter("GroupName")
+    if not description:
+        raise MissingParameter("GroupDescription")
+    _check_text("GroupName", name)
+    _check_text("GroupDescription", description)
+    if name.lower().startswith("sg-"):
+        raise InvalidParameterValue(
+            f"Value ({name}) for parameter GroupName is invalid. Group names may not be in the format sg-*."
+        )
+    if name == "default":
+        raise GroupReserved("The security group 'default' is reserved")
+    check_id(vpc_id, "vpc", VpcIdMalformed)
+    tags = tags_from(params, "security-group")
+    stop_if_dry_run(params)
+    group = await services.network.create_group(call.account, vpc_id, name, description, tags)
+    return {
+        "GroupId": group.group_id,
+        "Tags": tag_list(group.tags),
+        "SecurityGroupArn": resource_arn(call, "security-group", group.group_id),
+    }
+
+
+def _check_text(parameter: str, given: str) -> None:
+    if not _NAME.fullmatch(given):
+        raise InvalidParameterValue(
+            f"Value ({given[:255]}) for parameter {parameter} is invalid. "
+            "Character sets beyond a-zA-Z0-9. _-:/()#,@[]+=&;{}!$* or more than 255 characters are not supported."
+        )
+
+
+async def delete_security_group(call: Call, services: Services, params: Params) -> Answer:
+    if params.get("GroupId") is None and params.get("GroupName") is None:
+        authorize(call, "ec2:DeleteSecurityGroup", ["*"])
+        raise MissingParameter("groupName or groupId")
+    authorize(
+        call, "ec2:DeleteSecurityGroup", [resource_arn(call, "security-group", str(params.get("GroupId") or "*"))]
+    )
+    group = required_group(call, services, params)
+    stop_if_dry_run(params)
+    enis = await all_enis(services, call.account)
+    in_use = any(one["GroupId"] == group.group_id for eni in enis for one in eni["Groups"])
+    await services.network.delete_group(call.account, group.group_id, in_use=in_use)
+    return {"Return": True, "GroupId": group.group_id}
+
+
+def _permission_fields(prefix: str, *, is_egress: bool) -> dict[str, Field[SecurityGroupView]]:
+    """`ip-permission.*` and `egress.ip-permission.*`."""
+
+    def of(choose: Any) -> Field[SecurityGroupView]:
+        return lambda group: (
+            value
+            for rule in group.rules
+            if rule.spec.is_egress == is_egress and (value := choose(group, rule.spec)) is not None
+        )
+
+    return {
+        f"{prefix}.cidr": of(lambda _, spec: spec.cidr_ipv4),
+        f"{prefix}.ipv6-cidr": of(lambda _, spec: spec.cidr_ipv6),
+        f"{prefix}.from-port": of(lambda _, spec: str(spec.from_port)),
+        f"{prefix}.to-port": of(lambda _, spec: str(spec.to_port)),
+        f"{prefix}.protocol": of(lambda _, spec: spec.protocol),
+        f"{prefix}.group-id": of(lambda _, spec: spec.peer_group),
+        f"{prefix}.user-id": of(lambda group, spec: group.account if spec.peer_group else None),
+        f"{prefix}.prefix-list-id": of(lambda _, __: None),
+    }
+
+
+_FIELDS: dict[str, Field[SecurityGroupView]] = {
+    "description": lambda group: (group.description,),
+    "group-id": lambda group: (group.group_id,),
+    "group-name": lambda group: (group.group_name,),
+    "owner-id": lambda group: (group.account,),
+    "vpc-id": lambda group: (group.vpc_id,),
+    **_permission_fields("ip-permission", is_egress=False),
+    **_permission_fields("egress.ip-permission", is_egress=True),
+}
+
+
+async def describe_security_groups(call: Call, services: Services, params: Params) -> Answer:
+    authorize(call, "ec2:DescribeSecurityGroups", ["*"])
+    stop_if_dry_run(params)
+    names = params.get("GroupNames") or []
+    by_name = [find_group(call, services, None, name) for name in names]
+    wanted = [*(params.get("GroupIds") or []), *by_name]
+    found = named(
+        services.network.security_groups(call.account),
+        wanted,
+        lambda group: group.group_id,
+        prefix="sg",
+        malformed=GroupIdMalformed,
+        missing=lambda missing: GroupNotFound.of_id(missing[0]),
+    )
+    found = select(found, params.get("Filters"), _FIELDS, lambda group: group.tags)
+    found, token = page(found, params, lambda group: group.group_id, "GroupIds")
+    return with_token({"SecurityGroups": [_shown(call, group) for group in found]}, token)
+
+
+def _shown(call: Call, group: SecurityGroupView) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "GroupId": group.group_id,
+        "IpPermissionsEgress": permissions_shown(group, is_egress=True),
+        "VpcId": group.vpc_id,
+        "SecurityGroupArn": resource_arn(call, "security-group", group.group_id),
+        "OwnerId": group.account,
+        "GroupName": group.group_name,
+        "Description": group.description,
+        "IpPermissions": permissions_shown(group, is_egress=False),
+    }
+    return shown | ({"Tags": tag_list(group.tags)} if group.tags else {})

@@ -1,0 +1,41 @@
+"""TagSpecifications of a create request, checked as EC2 checks them. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ....model.errors import AwsError
+from ...regional.ec2_errors import InvalidParameterValue
+from ...regional.security_groups import Tags
+
+TAGS_MAX = 50
+
+
+class TagLimitExceeded(AwsError):
+    code = "TagLimitExceeded"
+
+
+def tags_from(params: Mapping[str, Any], resource_type: str) -> Tags:
+    """The tags for the one type this request makes. Raises InvalidParameterValue, TagLimitExceeded."""
+    tags: dict[str, str] = {}
+    for specification in params.get("TagSpecifications") or ():
+        given = specification.get("ResourceType")
+        if given != resource_type:
+            raise InvalidParameterValue(f"'{given}' is not a valid taggable resource type for this operation.")
+        for tag in specification.get("Tags") or ():
+            key, value = tag.get("Key") or "", tag.get("Value") or ""
+            _check(key, value)
+            if key in tags:
+                raise InvalidParameterValue(f"Duplicate tag key '{key}' specified.")
+            tags[key] = value
+    if len(tags) > TAGS_MAX:
+        raise TagLimitExceeded(f"More than {TAGS_MAX} tags specified")
+    return tuple(tags.items())
+
+
+def _check(key: str, value: str) -> None:
+    if not key or len(key) > 127:
+        raise InvalidParameterValue("Tag keys must be between 1 and 127 characters in length.")
+    if key.lower().startswith("aws:"):
+        raise InvalidParameterValue("Tag keys starting with 'aws:' are reserved for internal use")
+    if len(value) > 255:
+        raise InvalidParameterValue("Tag values must be at most 255 characters in length.")

@@ -1,0 +1,177 @@
+"""Security groups: what one is, and the pure decisions about its rules (add, take away, delete).
+
+Knows nothing of databases or the wire. Invariants: a rule has exactly one peer; no two rules of a group mean the same;
+a group never has more rules than AWS lets it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ...model.network import SecurityGroup, SecurityGroupRule
+from .ec2_errors import (
+    CannotDelete,
+    DependencyViolation,
+    PermissionDuplicate,
+    PermissionNotFound,
+    RulesLimitExceeded,
+    SecurityGroupRuleNotFound,
+)
+
+RULES_MAX = 60  # in each direction, for IPv4 and IPv6 apart, as AWS counts
+Tags = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleSpec:
+    """One permission of one peer in EC2's numbers: ports (ICMP: type and code) are -1 for all; protocol `-1` is all."""
+
+    is_egress: bool
+    protocol: str
+    from_port: int = -1
+    to_port: int = -1
+    cidr_ipv4: str | None = None
+    cidr_ipv6: str | None = None
+    peer_group: str | None = None
+    description: str | None = None
+
+    @property
+    def meaning(self) -> tuple[bool, str, int, int, str]:
+        """What makes two rules the same: everything but the description."""
+        return (self.is_egress, self.protocol, self.from_port, self.to_port, self.peer)
+
+    @property
+    def peer(self) -> str:
+        return self.cidr_ipv4 or self.cidr_ipv6 or self.peer_group or ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredRule:
+    rule_id: str
+    spec: RuleSpec
+    tags: Tags = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SecurityGroupView:
+    """A security group with its rules, in the order in which they were added."""
+
+    group_id: str
+    account: str
+    vpc_id: str
+    group_name: str
+    description: str
+    rules: tuple[StoredRule, ...] = ()
+    tags: Tags = ()
+    rev: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revocation:
+    removed: tuple[StoredRule, ...]
+    unknown: tuple[RuleSpec, ...] = ()
+
+
+def added_rules(
+    group: SecurityGroupView, specs: Sequence[RuleSpec], rule_ids: Sequence[str], tags: Tags
+) -> SecurityGroupView:
+    """The group with the rules added. Raises PermissionDuplicate, RulesLimitExceeded."""
+    seen = {rule.spec.meaning for rule in group.rules}
+    for spec in specs:
+        if spec.meaning in seen:
+            raise PermissionDuplicate(f'the specified rule "{_sentence(spec)}" already exists')
+        seen.add(spec.meaning)
+    added = tuple(
+        StoredRule(rule_id=rule_id, spec=spec, tags=tags) for rule_id, spec in zip(rule_ids, specs, strict=True)
+    )
+    changed = replace_rules(group, group.rules + added)
+    for is_egress in {spec.is_egress for spec in specs}:
+        if max(_counts(changed.rules, is_egress)) > RULES_MAX:
+            raise RulesLimitExceeded
+    return changed
+
+
+def replace_rules(group: SecurityGroupView, rules: tuple[StoredRule, ...]) -> SecurityGroupView:
+    return SecurityGroupView(
+        group_id=group.group_id,
+        account=group.account,
+        vpc_id=group.vpc_id,
+        group_name=group.group_name,
+        description=group.description,
+        rules=rules,
+        tags=group.tags,
+        rev=group.rev + 1,
+    )
+
+
+def _counts(rules: Iterable[StoredRule], is_egress: bool) -> tuple[int, int]:
+    """IPv4 and IPv6 rules of a direction; a rule with a group as peer counts in both."""
+    specs = [rule.spec for rule in rules if rule.spec.is_egress == is_egress]
+    return sum(spec.cidr_ipv6 is None for spec in specs), sum(spec.cidr_ipv4 is None for spec in specs)
+
+
+def revoked_by_meaning(group: SecurityGroupView, specs: Sequence[RuleSpec], *, in_default_vpc: bool) -> Revocation:
+    """In the default VPC what does not match is told, not refused; elsewhere it is PermissionNotFound."""
+    by_meaning = {rule.spec.meaning: rule for rule in group.rules}
+    removed = {rule.rule_id: rule for spec in specs if (rule := by_meaning.get(spec.meaning)) is not None}
+    unknown = tuple(spec for spec in specs if spec.meaning not in by_meaning)
+    if unknown and not in_default_vpc:
+        raise PermissionNotFound
+    return Revocation(removed=tuple(removed.values()), unknown=unknown)
+
+
+def revoked_by_id(group: SecurityGroupView, rule_ids: Sequence[str], *, is_egress: bool) -> Revocation:
+    """Raises SecurityGroupRuleNotFound for ids of other groups or of the other direction."""
+    by_id = {rule.rule_id: rule for rule in group.rules if rule.spec.is_egress == is_egress}
+    missing = [rule_id for rule_id in rule_ids if rule_id not in by_id]
+    if missing:
+        raise SecurityGroupRuleNotFound(missing)
+    return Revocation(removed=tuple(by_id[rule_id] for rule_id in dict.fromkeys(rule_ids)))
+
+
+def check_deletable(group: SecurityGroupView, others: Iterable[SecurityGroupView], *, in_use: bool) -> None:
+    """Raises CannotDelete for a default group, DependencyViolation while an interface or another group uses it."""
+    if group.group_name == "default":
+        raise CannotDelete(f'the specified group: "{group.group_id}" name: "default" cannot be deleted by a user')
+    referred = any(
+        rule.spec.peer_group == group.group_id
+        for other in others
+        if other.group_id != group.group_id
+        for rule in other.rules
+    )
+    if in_use or referred:
+        raise DependencyViolation(group.group_id)
+
+
+def plan_group(group: SecurityGroupView) -> SecurityGroup:
+    """As hosts need it: all ports are None, not -1."""
+    rules = [(rule.spec.is_egress, plan_rule(rule.spec)) for rule in group.rules]
+    return SecurityGroup(
+        group_id=group.group_id,
+        ingress=tuple(rule for is_egress, rule in rules if not is_egress),
+        egress=tuple(rule for is_egress, rule in rules if is_egress),
+    )
+
+
+def plan_rule(spec: RuleSpec) -> SecurityGroupRule:
+    return SecurityGroupRule(
+        protocol=spec.protocol,
+        from_port=None if spec.from_port == -1 else spec.from_port,
+        to_port=None if spec.to_port == -1 else spec.to_port,
+        cidr_ipv4=spec.cidr_ipv4,
+        cidr_ipv6=spec.cidr_ipv6,
+        peer_group=spec.peer_group,
+    )
+
+
+def _sentence(spec: RuleSpec) -> str:
+    """`peer: 203.0.113.0/24, TCP, from port: 22, to port: 22, ALLOW`."""
+    protocol = "ALL" if spec.protocol == "-1" else spec.protocol.upper()
+    if spec.protocol in ("tcp", "udp"):
+        return f"peer: {spec.peer}, {protocol}, from port: {spec.from_port}, to port: {spec.to_port}, ALLOW"
+    if spec.protocol in ("icmp", "icmpv6"):
+        return f"peer: {spec.peer}, {protocol}, type: {_all(spec.from_port)}, code: {_all(spec.to_port)}, ALLOW"
+    return f"peer: {spec.peer}, {protocol}, ALLOW"
+
+
+def _all(number: int) -> str:
+    return "ALL" if number == -1 else str(number)
