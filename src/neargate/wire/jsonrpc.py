@@ -55,7 +55,7 @@ class JsonCodec:
         except RecursionError:
             raise SerializationError("The request body is nested too deeply") from None
         if found:
-            raise InvalidParameter(sentence(found))
+            raise InvalidParameter(sentence(found, self._model.name))
         return params
 
     def serialise(self, answer: dict[str, Any]) -> bytes:

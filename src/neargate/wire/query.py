@@ -199,8 +199,7 @@ class _Reader:
 
     def _report(self, found: list[Violation], name: str, value: Any) -> None:
         if found and self._ec2:
-            shown = str(value if not isinstance(value, list) else ",".join(map(str, value)))[:256]
-            raise InvalidParameterValue(f"Value ({shown}) for parameter {name} is invalid. {found[0].constraint}")
+            raise InvalidParameterValue(_ec2_invalid(found[0], name, value))
         self._found.extend(found)
 
     def _missing(self, name: str, path: str) -> None:
@@ -212,6 +211,16 @@ class _Reader:
         if self._ec2:
             return InvalidParameterValue(f"Invalid value '{text[:256]}' for {name[:256]}")
         return MalformedInput(f"Unexpected value '{text[:256]}' for {name[:256]}")
+
+
+def _ec2_invalid(violation: Violation, name: str, value: Any) -> str:
+    """`Value ( 4 ) for parameter maxResults is invalid. Expecting a value greater than 5.`, as EC2 has it."""
+    if isinstance(value, int):
+        more = "greater" if "greater" in violation.constraint else "less"
+        bound = violation.constraint.rpartition(" ")[2]
+        return f"Value ( {value} ) for parameter {violation.path} is invalid. Expecting a value {more} than {bound}."
+    shown = str(value if not isinstance(value, list) else ",".join(map(str, value)))[:256]
+    return f"Value ({shown}) for parameter {name} is invalid. {violation.constraint}"
 
 
 def _moment(text: str) -> float | None:

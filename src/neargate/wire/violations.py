@@ -16,6 +16,9 @@ NOT_NULL = "Member must not be null"
 # Every pattern that uses them also allows the underscore that \w adds.
 _SPACES = " \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
 
+# Members that a service checks by itself, before its generic validation, with words of its own.
+_MISSING_TEXTS = {("ecs", "taskDefinition"): "TaskDefinition can not be blank."}
+
 
 class Violation(NamedTuple):
     path: str
@@ -79,8 +82,12 @@ def element_path(parent: str, index: int) -> str:
     return f"{parent}.{index + 1}.member"
 
 
-def sentence(violations: list[Violation]) -> str:
+def sentence(violations: list[Violation], service: str = "") -> str:
     """`1 validation error detected: Value 'x' at 'launchType' failed to satisfy constraint: ...`."""
+    if len(violations) == 1 and violations[0].constraint == NOT_NULL:
+        known = _MISSING_TEXTS.get((service, violations[0].path))
+        if known is not None:
+            return known
     plural = "" if len(violations) == 1 else "s"
     parts = [
         f"Value {violation.shown} at '{violation.path}' failed to satisfy constraint: {violation.constraint}"
