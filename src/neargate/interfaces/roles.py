@@ -3,7 +3,7 @@
 Running parts never import one another; these Protocols are the whole of what they may know of each other.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -174,8 +174,78 @@ class LogSink(Protocol):
         """
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupFilter:
+    """DescribeLogGroups' filters; None means any. `pattern` is a substring, case counts."""
+
+    prefix: str | None = None
+    pattern: str | None = None
+    names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamOrder:
+    """DescribeLogStreams' filter and order: by name, or by the last event's time."""
+
+    prefix: str | None = None
+    by_last_event: bool = False
+    descending: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventRange:
+    """Which events are wanted. `start_ms` is inclusive, `end_ms` exclusive; a token goes on where a page ended."""
+
+    start_ms: int | None = None
+    end_ms: int | None = None
+    limit: int = 10_000
+    from_head: bool = False
+    token: str | None = None
+
+
 class LogStore(LogSink, Protocol):
-    """CloudWatch Logs' store. Wire names in and out; raises AwsError. Methods are added by the logs package."""
+    """CloudWatch Logs' store: names in, wire members out (times in epoch milliseconds). Raises AwsError subclasses.
+
+    Groups belong to an account; no method reaches those of another. The caller has checked the shapes of names.
+    """
+
+    async def create_group(self, account: str, name: str, tags: Mapping[str, str]) -> None: ...
+
+    async def delete_group(self, account: str, name: str) -> None:
+        """The group, its streams and events are gone at once; their space is given back in the background."""
+
+    async def describe_groups(
+        self, account: str, wanted: GroupFilter, limit: int, token: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """LogGroup members by name, and the token of the next page."""
+
+    async def create_stream(self, account: str, group: str, name: str) -> None: ...
+
+    async def delete_stream(self, account: str, group: str, name: str) -> None: ...
+
+    async def describe_streams(
+        self, account: str, group: str, order: StreamOrder, limit: int, token: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """LogStream members, and the token of the next page."""
+
+    async def put_events(
+        self, account: str, group: str, stream: str, events: Sequence[tuple[int, str]]
+    ) -> dict[str, Any]:
+        """Store (timestamp ms, message) pairs durably; the answer's members, rejected ones told by index."""
+
+    async def get_events(self, account: str, group: str, stream: str, wanted: EventRange) -> bytes:
+        """GetLogEvents' answer as JSON."""
+
+    async def filter_events(
+        self,
+        account: str,
+        group: str,
+        streams: Sequence[str] | None,
+        stream_prefix: str | None,
+        pattern: str,
+        wanted: EventRange,
+    ) -> bytes:
+        """FilterLogEvents' answer as JSON: events of all streams in the order of their times."""
 
 
 class TaskReports(Protocol):

@@ -13,6 +13,14 @@ class Knobs:
     store_free_min_bytes: int = 32 * 1024 * 1024  # below it writes are refused, so that COMMIT never meets a full disk
     store_checkpoint_pages: int = 1000
     store_lock_wait_s: float = 5.0
+    # log shard
+    logs_stored_max_bytes: int = 20 * 1024**3  # compressed; beyond it the oldest chunks go
+    logs_chunks_at_once: int = 32  # chunks packed or queued for the database at a time
+    logs_chunks_waiting_max: int = 1024
+    logs_step_max_bytes: int = 4 * 1024 * 1024  # loaded and unpacked in one go
+    logs_scan_max_bytes: int = 16 * 1024 * 1024  # looked through for one answer
+    logs_sweep_period_s: float = 10.0
+    logs_sweep_batch_max: int = 256
     # control plane
     request_body_max_bytes: int = 4 * 1024 * 1024
     request_headers_max: int = 128
@@ -46,6 +54,11 @@ class Knobs:
     orders_in_flight_max: int = 256  # run orders sent to one host and not yet reported
     reports_batch_max: int = 64
     reports_queue_max: int = 8192
+    reports_in_flight_max: int = 256  # of one host, not yet durable
+    orders_lookaround_s: float = 60.0  # a session reads its orders from the start again, whatever it has sent
+    link_frames_max: int = 4096  # written to one connection and not yet taken by the socket
+    log_requests_in_flight_max: int = 64  # of one bulk connection
+    log_sources_max: int = 16_384
     # agent
     starts_at_once: int = 4
     stop_timeout_default_s: float = 30.0
