@@ -1,0 +1,162 @@
+"""Random lives of a zone: whatever happens, in whatever order and with crashes between, the ledger in memory and the
+database say the same, nothing is promised twice, and no address has two owners."""
+
+import asyncio
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neargate.capacity.manager import Capacity, open_capacity
+from neargate.model.capacity import HostCapacity, HostFacts, Reservation, ReservationRequest, SubnetView
+from neargate.model.knobs import Knobs
+from neargate.store.sqlite import MemoryDisk, MemoryStores
+from neargate.world import OsWorld
+
+ZONES = ("a", "b")
+ACCOUNTS = ("111111111111", "222222222222")
+KNOBS = Knobs(cpu_overcommit=2.0, disk_overcommit=1.0)
+
+_tasks = st.integers(0, 9).map(lambda n: f"task-{n}")
+_steps = st.one_of(
+    st.tuples(
+        st.just("reserve"),
+        _tasks,
+        st.sampled_from(ZONES),
+        st.sampled_from([256, 1024]),
+        st.booleans(),
+        st.sampled_from(ACCOUNTS),
+    ),
+    st.tuples(st.just("release"), _tasks, st.sampled_from(ZONES)),
+    st.tuples(st.just("register"), st.sampled_from(["h1", "h2"]), st.sampled_from([1024, 4096]), st.booleans()),
+    st.tuples(st.just("seen"), st.sampled_from(["h1", "h2"]), st.booleans()),
+    st.tuples(st.just("restart")),
+)
+
+
+async def _open(world: OsWorld, disk: MemoryDisk) -> Capacity:
+    return await open_capacity(
+        world,
+        MemoryStores(world, KNOBS, disk),
+        shard="zone-a",
+        region="us-east-1",
+        zones=ZONES,
+        public_pool="198.18.0.0/30",
+        knobs=KNOBS,
+    )
+
+
+def _request(task_id: str, zone: str, memory: int, public: bool, account: str) -> ReservationRequest:
+    cidr = {"a": "10.0.0.0/29", "b": "10.0.1.0/28"}[zone]
+    subnet = SubnetView(subnet_id=f"subnet-{zone}", vpc_id="vpc-0", zone=zone, zone_id=zone, cidr=cidr)
+    return ReservationRequest(
+        task_id=task_id,
+        account=account,
+        zone=zone,
+        subnet=subnet,
+        security_groups=(),
+        assign_public_ip=public,
+        cpu_units=256,
+        memory_mib=memory,
+        disk_gib=20,
+    )
+
+
+async def _do(capacity: Capacity, step: tuple[Any, ...]) -> object:
+    kind, *values = step
+    if kind == "reserve":
+        return await capacity.reserve(_request(*values))
+    if kind == "release":
+        return await capacity.release(*values)
+    if kind == "register":
+        host_id, memory, accepts = values
+        facts = HostFacts(
+            host_id=host_id,
+            boot_id="boot",
+            capacity=HostCapacity(cpu_units=1024, memory_mib=memory, disk_gib=100),
+            sandbox="container" if host_id == "h1" else "simulated",
+            accepts_tasks=accepts,
+        )
+        return await capacity.register_host(facts)
+    return await capacity.host_seen(*values)
+
+
+def _check(disk: MemoryDisk, capacity: Capacity) -> None:
+    rows = disk.databases["zone-a"].execute
+    ledger = capacity._ledger
+    live = rows("SELECT task_id, zone, host, cpu, memory, disk, account FROM reservations WHERE state = 'reserved'")
+    claims = live.fetchall()
+    assert {(task, zone) for task, zone, *_ in claims} == set(ledger.claims)
+    for host_id, cpu, memory, offered_disk, free_cpu, free_memory, free_disk, tasks, tenant in rows(
+        "SELECT id, cpu, memory, disk, free_cpu, free_memory, free_disk, tasks, tenant FROM hosts"
+    ).fetchall():
+        own = [claim for claim in claims if claim[2] == host_id]
+        assert free_cpu == cpu - sum(claim[3] for claim in own)
+        assert free_memory == memory - sum(claim[4] for claim in own)
+        assert free_disk == offered_disk - sum(claim[5] for claim in own)
+        assert tasks == len(own)
+        view = ledger.hosts[host_id].view
+        assert (view.free_cpu_units, view.free_memory_mib, view.free_disk_gib) == (free_cpu, free_memory, free_disk)
+        assert (view.tenant, ledger.hosts[host_id].tasks) == (tenant, tasks)
+        if host_id == "h1":  # one kernel
+            assert len({claim[6] for claim in own}) <= 1
+            assert tenant == (own[0][6] if own else None)
+    taken: dict[str, set[int]] = {}
+    for subnet, address in rows("SELECT subnet, private_ip FROM enis").fetchall():
+        assert address not in taken.setdefault(subnet, set())
+        taken[subnet].add(address)
+    assert {subnet: book.taken for subnet, book in ledger.subnets.items() if book.taken} == taken
+    public = [row[0] for row in rows("SELECT public_ip FROM enis WHERE public_ip IS NOT NULL").fetchall()]
+    assert len(set(public)) == len(public) and set(public) == ledger.public.taken
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(_steps, min_size=1, max_size=8), max_size=8))
+def test_ledger_and_database_say_the_same(rounds: list[list[tuple[Any, ...]]]) -> None:
+    async def main() -> None:
+        world, disk = OsWorld({}), MemoryDisk()
+        capacity = await _open(world, disk)
+        answers: dict[tuple[str, str], str] = {}
+        released: set[tuple[str, str]] = set()
+        for steps in rounds:
+            restart = any(step[0] == "restart" for step in steps)
+            together = [step for step in steps if step[0] != "restart"]
+            results = await asyncio.gather(*(_do(capacity, step) for step in together))
+            for result in results:
+                if isinstance(result, Reservation):
+                    key = (result.task_id, result.zone)
+                    assert key not in released
+                    assert answers.setdefault(key, result.capacity_id) == result.capacity_id
+            released |= {(step[1], step[2]) for step in together if step[0] == "release"}
+            if restart:
+                capacity = await _open(world, disk)
+            _check(disk, capacity)
+        # Whatever was there can all be given back.
+        for task_id, zone in list(capacity._ledger.claims):
+            await capacity.release(task_id, zone)
+        _check(disk, capacity)
+        assert not capacity._ledger.claims and not capacity._ledger.public.taken
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_a_crash_in_the_middle_of_many_leaves_all_or_nothing_of_each() -> None:
+    async def main() -> None:
+        world, disk = OsWorld(), MemoryDisk()
+        capacity = await _open(world, disk)
+        await _do(capacity, ("register", "h2", 4096, True))
+        flights = [
+            asyncio.ensure_future(capacity.reserve(_request(f"task-{n}", "b", 256, False, ACCOUNTS[0])))
+            for n in range(8)
+        ]
+        await asyncio.wait(flights, return_when=asyncio.FIRST_COMPLETED)
+        reopened = await _open(world, disk)  # a new process over what the disk holds at this moment
+        done, _ = await asyncio.wait(flights)
+        later = await _open(world, disk)
+        _check(disk, later)
+        first = {flight.result().capacity_id for flight in done if isinstance(flight.result(), Reservation)}
+        again = [await later.reserve(_request(f"task-{n}", "b", 256, False, ACCOUNTS[0])) for n in range(8)]
+        assert first <= {answer.capacity_id for answer in again if isinstance(answer, Reservation)}
+        assert len(reopened._ledger.claims) <= 8
+
+    asyncio.run(asyncio.wait_for(main(), 60))

@@ -1,0 +1,95 @@
+"""Placement: the fast choice agrees with the full ranking, and each refusal is the sentence of what is missing."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neargate.model.capacity import HostCapacity
+from neargate.placement import feasible
+from neargate.placement.feasible import HostView, Wanted, refusal
+from neargate.placement.rank import choose, explain, rank, software_order
+from neargate.placement.reserve import Room, give_back, offered, take
+
+WANTED = Wanted(zone="a", account="111111111111", cpu_units=256, memory_mib=512, disk_gib=20)
+HOST = HostView(host_id="h", free_cpu_units=256, free_memory_mib=512, free_disk_gib=20)
+
+hosts = st.builds(
+    HostView,
+    host_id=st.text("abcdef", min_size=1, max_size=3),
+    free_cpu_units=st.integers(-1, 4).map(lambda n: n * 128),
+    free_memory_mib=st.integers(-1, 4).map(lambda n: n * 256),
+    free_disk_gib=st.integers(0, 4).map(lambda n: n * 10),
+    architecture=st.sampled_from(["X86_64", "ARM64"]),
+    software=st.sampled_from([(), (0, 1), (0, 2), (1,)]),
+    zone=st.sampled_from([None, "a", "b"]),
+    tenant=st.sampled_from([None, "111111111111", "222222222222"]),
+    connected=st.booleans(),
+    accepts_tasks=st.booleans(),
+)
+
+
+@given(st.lists(hosts, max_size=8, unique_by=lambda host: host.host_id))
+def test_the_fast_choice_is_the_first_of_the_ranking(views: list[HostView]) -> None:
+    ranking = rank(views, WANTED)
+    assert choose(views, WANTED) == (ranking[0] if ranking else None)
+    assert {host.host_id for host in ranking} == {host.host_id for host in views if refusal(host, WANTED) is None}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"connected": False}, feasible.NOT_CONNECTED),
+        ({"accepts_tasks": False}, feasible.NOT_ACCEPTING),
+        ({"zone": "b"}, feasible.OTHER_ZONE),
+        ({"architecture": "ARM64"}, feasible.OTHER_ARCHITECTURE),
+        ({"tenant": "222222222222"}, feasible.OTHER_ACCOUNT),
+        ({"free_memory_mib": 511}, feasible.NO_MEMORY),
+        ({"free_cpu_units": 255}, feasible.NO_CPU),
+        ({"free_disk_gib": 19}, feasible.NO_DISK),
+    ],
+)
+def test_each_refusal_names_what_is_missing(change: dict[str, object], sentence: str) -> None:
+    assert refusal(HOST, WANTED) is None
+    refused = dataclasses.replace(HOST, **change)  # type: ignore[arg-type]
+    assert refusal(refused, WANTED) == sentence
+    assert choose([refused], WANTED) is None
+    assert explain([refused, refused], WANTED) == f"2 x {sentence}"
+
+
+def test_newest_software_first_then_the_tightest_fit() -> None:
+    old_tight = dataclasses.replace(HOST, host_id="old", software=software_order("0.9.1"))
+    new_wide = dataclasses.replace(HOST, host_id="new", software=software_order("0.10.0"), free_memory_mib=4096)
+    new_tight = dataclasses.replace(new_wide, host_id="tight", free_memory_mib=1024)
+    ranked = rank([old_tight, new_wide, new_tight], WANTED)
+    assert [host.host_id for host in ranked] == ["tight", "new", "old"]
+
+
+@pytest.mark.parametrize(
+    ("release", "order"),
+    [("1.10.2", (1, 10, 2)), ("0.1.0-dev3", (0, 1, 0)), ("2.0+abc", (2, 0)), ("", (0,)), ("x.²", (0, 0))],
+)
+def test_releases_are_ordered_by_their_numbers(release: str, order: tuple[int, ...]) -> None:
+    assert software_order(release) == order
+
+
+def test_nothing_to_refuse_is_said_too() -> None:
+    assert explain([], WANTED) == "the zone has no host"
+
+
+@given(hosts)
+def test_taking_and_giving_back_is_nothing(host: HostView) -> None:
+    empty = dataclasses.replace(host, tenant=None)
+    taken = take(empty, WANTED, shared_kernel=True)
+    assert taken.tenant == WANTED.account and taken.free_memory_mib == host.free_memory_mib - 512
+    assert give_back(taken, WANTED, empty=True) == empty
+    assert give_back(taken, WANTED, empty=False).tenant == WANTED.account
+    assert take(empty, WANTED, shared_kernel=False).tenant is None
+
+
+def test_cpu_and_disk_are_promised_more_than_once_and_memory_is_not() -> None:
+    capacity = HostCapacity(cpu_units=2048, memory_mib=8000, disk_gib=50)
+    assert offered(capacity, cpu_overcommit=4.0, disk_overcommit=8.0) == Room(
+        cpu_units=8192, memory_mib=8000, disk_gib=400
+    )
