@@ -1,0 +1,173 @@
+"""After a restart: from what is found on the host to what goes on, what is rebuilt and what is removed. Pure.
+
+Invariant (absence is never an order): a running container without a record is kept and reported from its labels; only
+what runs nothing and belongs to no record is removed. A changed boot id means that nothing runs any more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..interfaces.hostnet import TaskNetwork
+from ..interfaces.sandbox import ContainerState
+from ..model.launch import ContainerLaunch, TaskLaunch
+from ..model.lifecycle import LastStatus, StopCode
+from ..model.network import Eni
+from .container_config import (
+    LABEL_CONTAINER,
+    LABEL_ESSENTIAL,
+    LABEL_INCARNATION,
+    LABEL_STOP_SIGNAL,
+    LABEL_STOP_TIMEOUT,
+    LABEL_TASK,
+)
+from .task_record import ContainerRecord, Phase, TaskRecord
+
+REBOOTED = "The machine that ran this task was restarted"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observed:
+    """`containers`: of this instance, with labels. The lists are read after the subscription to exits."""
+
+    records: Sequence[TaskRecord]
+    tombstones: frozenset[str]
+    containers: Sequence[ContainerState]
+    networks: Sequence[TaskNetwork]
+    disks: Sequence[str]
+    cgroups: Sequence[str]
+    same_boot: bool
+    now: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdoptionPlan:
+    """`resume` go on at their phase; `changed` of them must be saved first. The rest names what to remove."""
+
+    resume: tuple[TaskRecord, ...] = ()
+    changed: tuple[TaskRecord, ...] = ()
+    delete_containers: tuple[str, ...] = ()
+    detach: tuple[str, ...] = ()
+    delete_disks: tuple[str, ...] = ()
+    delete_cgroups: tuple[str, ...] = ()
+
+
+def adopt(seen: Observed) -> AdoptionPlan:
+    known = {record.task_id for record in seen.records}
+    ended = tuple(_after_boot(record, seen.now) for record in seen.records) if not seen.same_boot else ()
+    rebuilt = tuple(
+        _from_labels(task_id, states, seen)
+        for task_id, states in _by_task(seen.containers).items()
+        if seen.same_boot and task_id not in known and task_id not in seen.tombstones and _runs(states)
+    )
+    kept = known | {record.task_id for record in rebuilt}
+    stray = [state.runtime_id for state in seen.containers if dict(state.labels).get(LABEL_TASK, "") not in kept]
+    return AdoptionPlan(
+        resume=(*(ended if not seen.same_boot else seen.records), *rebuilt),
+        changed=(*ended, *rebuilt),
+        delete_containers=tuple(sorted(stray)),
+        detach=tuple(sorted(item.task_id for item in seen.networks if item.task_id not in kept)),
+        delete_disks=tuple(sorted(task_id for task_id in seen.disks if task_id not in kept)),
+        delete_cgroups=tuple(sorted(task_id for task_id in seen.cgroups if task_id not in kept)),
+    )
+
+
+def _by_task(containers: Sequence[ContainerState]) -> dict[str, list[ContainerState]]:
+    tasks: dict[str, list[ContainerState]] = {}
+    for state in sorted(containers, key=lambda item: item.runtime_id):
+        task_id = dict(state.labels).get(LABEL_TASK)
+        if task_id:
+            tasks.setdefault(task_id, []).append(state)
+    return tasks
+
+
+def _runs(states: Sequence[ContainerState]) -> bool:
+    return any(state.status == "running" for state in states)
+
+
+def _after_boot(record: TaskRecord, now: float) -> TaskRecord:
+    """Nobody can tell the exit codes; the reason is the machine's, not the task's."""
+    containers = tuple(
+        item if item.is_stopped else replace(item, known_status="STOPPED", finished_at=now)
+        for item in record.containers
+    )
+    if record.phase in (Phase.STOPPING, Phase.STOPPED):
+        return replace(record, containers=containers)
+    attached = record.known_status != LastStatus.PROVISIONING
+    return replace(
+        record,
+        containers=containers,
+        phase=Phase.STOPPING,
+        known_status=(LastStatus.STOPPING if attached else LastStatus.DEPROVISIONING).value,
+        stopping_at=now,
+        stop_code=StopCode.INFRASTRUCTURE_HEALTH.value,
+        stopped_reason=REBOOTED,
+    )
+
+
+def _from_labels(task_id: str, states: Sequence[ContainerState], seen: Observed) -> TaskRecord:
+    """As much of the launch as labels and the host still tell: enough to watch it, report it and stop it."""
+    network = next((item for item in seen.networks if item.task_id == task_id), None)
+    launch = TaskLaunch(
+        task_id=task_id,
+        task_arn="",
+        incarnation=dict(states[0].labels).get(LABEL_INCARNATION, ""),
+        capacity_id="",
+        account="",
+        region="",
+        zone="",
+        zone_id="",
+        cluster="",
+        cluster_arn="",
+        family="",
+        revision=0,
+        group="",
+        cpu_units=0,
+        memory_mib=0,
+        eni=_unknown_eni(network),
+        containers=tuple(_container_launch(state) for state in states),
+    )
+    return TaskRecord(
+        launch=launch,
+        phase=Phase.RUNNING,
+        known_status=LastStatus.RUNNING.value,
+        eni_attached=network is not None,
+        accepted_at=seen.now,
+        containers=tuple(_container_record(state, seen.now) for state in states),
+        adopted_from_labels=True,
+    )
+
+
+def _container_launch(state: ContainerState) -> ContainerLaunch:
+    labels = dict(state.labels)
+    timeout = labels.get(LABEL_STOP_TIMEOUT, "")
+    return ContainerLaunch(
+        name=labels.get(LABEL_CONTAINER, state.runtime_id),
+        image="",
+        arn="",
+        essential=labels.get(LABEL_ESSENTIAL) == "1",
+        stop_timeout_s=int(timeout) if timeout.isdecimal() else 30,
+    )
+
+
+def _container_record(state: ContainerState, now: float) -> ContainerRecord:
+    labels = dict(state.labels)
+    return ContainerRecord(
+        name=labels.get(LABEL_CONTAINER, state.runtime_id),
+        runtime_id=state.runtime_id,
+        known_status="PENDING" if state.status == "created" else "RUNNING",
+        stop_signal=labels.get(LABEL_STOP_SIGNAL, ""),
+        created_at=now,
+        started_at=None if state.status == "created" else now,
+    )
+
+
+def _unknown_eni(network: TaskNetwork | None) -> Eni:
+    return Eni(
+        eni_id="" if network is None else network.eni_id,
+        attachment_id="",
+        mac="",
+        vpc_id="" if network is None else network.vpc_id,
+        subnet_id="",
+        subnet_cidr="",
+        private_ipv4="",
+    )

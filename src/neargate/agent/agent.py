@@ -1,0 +1,217 @@
+"""One host's agent: assembles its parts, adopts what runs, then serves the cell's orders until it is killed.
+
+Read `run` for the order of things after a start. Must not know how any part does its work. Invariant: no order is taken
+before everything found on the host is either a runner's or was removed.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import structlog
+
+from ..interfaces.hostnet import HostCgroups, HostDisks, HostError, HostNetwork
+from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
+from ..link.session import Acknowledged, AgentAction, ApplyVpc, Established, RunTask, StopTask
+from ..model.capacity import HostFacts
+from ..model.knobs import Knobs
+from ..model.network import REGION_ENDPOINT_ADDRESS
+from ..world import World
+from .adopt import AdoptionPlan, Observed, adopt
+from .bulk_client import BulkClient
+from .host_tasks import HostTasks
+from .link_client import LinkClient, Transport
+from .local_state import Loaded, LocalState
+from .log_shipper import LogShipper
+from .points import Reached, nothing
+from .task_context import HostParts, start_gate
+from .task_record import Phase
+from .transport import UnixTransport
+from .vpc_plans import VpcPlans
+
+T = TypeVar("T")
+DEFAULT_API_PORT = 80
+
+
+class Agent:
+    """`endpoint`: URL of the region's API as this host reaches it. `state_dir`: the agent's own, kept over restarts."""
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        facts: HostFacts,
+        socket_path: str,
+        sandbox: Sandbox,
+        network: HostNetwork,
+        disks: HostDisks,
+        cgroups: HostCgroups,
+        state_dir: Path,
+        endpoint: str,
+        knobs: Knobs,
+        transport: Transport | None = None,
+        reached: Reached = nothing,
+    ) -> None:
+        self._world = world
+        self._knobs = knobs
+        self._facts = facts
+        self._sandbox = sandbox
+        self._network = network
+        self._disks = disks
+        self._cgroups = cgroups
+        self._log = structlog.get_logger().bind(host=facts.host_id)
+        channel = transport or UnixTransport(socket_path, knobs)
+        self._state = LocalState(world, state_dir / "agent.db")
+        self._bulk = BulkClient(world, knobs, channel, facts.host_id)
+        self._logs = LogShipper(world, knobs, sandbox, self._bulk, state_dir / "logs", self._note)
+        self._plans = VpcPlans(world, knobs, network, self._state, self._serve_vpc, self._note)
+        parts = HostParts(
+            world=world,
+            knobs=knobs,
+            sandbox=sandbox,
+            network=network,
+            disks=disks,
+            cgroups=cgroups,
+            state=self._state,
+            state_dir=state_dir,
+            logs=self._logs,
+            plans=self._plans,
+            start_gate=start_gate(knobs),
+            endpoint_url=f"http://{REGION_ENDPOINT_ADDRESS}:{urlsplit(endpoint).port or DEFAULT_API_PORT}",
+            publish=lambda report: self._link.report(report),
+            reached=reached,
+            note=self._note,
+        )
+        self._tasks = HostTasks(parts)
+        self._link = LinkClient(
+            world,
+            knobs,
+            channel,
+            facts=lambda: self._facts,
+            reports=self._tasks.reports,
+            deliver=self._deliver,
+            note=self._note,
+        )
+
+    @property
+    def tasks(self) -> HostTasks:
+        return self._tasks
+
+    async def run(self) -> None:
+        """Never returns; whatever cannot go on ends the process, which starts again from what is durable."""
+        loaded = await self._state.load()
+        await self._until_ready(self._sandbox.start, "the engine")
+        await self._until_ready(self._network.start, "the host's network")
+        # Exits are not replayed: whoever lists before subscribing misses those in between.
+        self._world.spawn(self._follow_exits(), "agent-exits")
+        await self._world.sleep(0)
+        await self._adopt(loaded)
+        await self._check_host()
+        self._world.spawn(self._logs.run(), "agent-logs")
+        self._world.spawn(self._bulk.run(), "agent-bulk")
+        self._world.spawn(self._relist(), "agent-relist")
+        self._world.spawn(self._watch_host(), "agent-host")
+        await self._link.run()
+
+    async def _deliver(self, action: AgentAction) -> None:
+        match action:
+            case ApplyVpc():
+                await self._plans.push(action.plan)
+            case RunTask():
+                await self._tasks.run(action.launch)
+            case StopTask():
+                await self._tasks.stop(action.order)
+            case Acknowledged():
+                await self._tasks.acknowledged(action.task_id, action.report_seq)
+            case Established():
+                self._note(f"in session {action.session}")
+
+    # -- adoption
+
+    async def _adopt(self, loaded: Loaded) -> None:
+        seen = Observed(
+            records=loaded.records,
+            tombstones=frozenset(item.report.task_id for item in loaded.tombstones),
+            containers=await self._until_ready(self._sandbox.list_containers, "the engine"),
+            networks=await self._until_ready(self._network.list_tasks, "the host's network"),
+            disks=await self._until_ready(self._disks.list_disks, "the host's disks"),
+            cgroups=await self._until_ready(self._cgroups.list_tasks, "the host's cgroups"),
+            same_boot=loaded.boot_id in (None, self._facts.boot_id),
+            now=self._world.now(),
+        )
+        plan = adopt(seen)
+        for record in plan.changed:
+            await self._state.save(record)
+        # Only now: a crash before this line finds the old boot id and decides the same again.
+        await self._state.set_boot_id(self._facts.boot_id)
+        await self._remove(plan)
+        self._plans.restore(loaded.plans)
+        for record in plan.resume:
+            if record.phase in (Phase.RUNNING, Phase.STOPPING):
+                for container in record.launch.containers:
+                    if container.logs is not None:
+                        runtime_id = record.container(container.name).runtime_id
+                        await self._logs.adopt(record.launch, container.name, runtime_id)
+        await self._logs.restore(frozenset(record.task_id for record in plan.resume))
+        self._tasks.restore(plan.resume, loaded.tombstones)
+        self._note(
+            f"adopted {len(plan.resume)} tasks; removed {len(plan.delete_containers)} containers, "
+            f"{len(plan.detach)} interfaces, {len(plan.delete_disks)} disks, {len(plan.delete_cgroups)} cgroups"
+        )
+
+    async def _remove(self, plan: AdoptionPlan) -> None:
+        """Containers first: they hold the rest. What does not go now stays unlisted to no one and is found again."""
+        for runtime_id in plan.delete_containers:
+            await self._until_ready(lambda: self._sandbox.delete_container(runtime_id), f"container {runtime_id}")  # noqa: B023
+        for task_id in plan.delete_disks:
+            await self._until_ready(lambda: self._disks.delete_disk(task_id), f"disk {task_id}")  # noqa: B023
+        for task_id in plan.detach:
+            await self._until_ready(lambda: self._network.detach_eni(task_id), f"interface of {task_id}")  # noqa: B023
+        for task_id in plan.delete_cgroups:
+            await self._until_ready(lambda: self._cgroups.delete_task(task_id), f"cgroup {task_id}")  # noqa: B023
+
+    async def _until_ready(self, call: Callable[[], Awaitable[T]], what: str) -> T:
+        while True:
+            try:
+                return await call()
+            except (EngineUnavailable, HostError, SandboxError, OSError) as error:
+                self._note(f"{what} is not ready, tried again: {error}")
+                await self._world.sleep(self._knobs.engine_retry_s)
+
+    # -- loops
+
+    async def _follow_exits(self) -> None:
+        async for exit_event in self._sandbox.exits():
+            self._tasks.exited(exit_event)
+
+    async def _relist(self) -> None:
+        """Level-triggered: what an event stream lost is found by looking."""
+        while True:
+            await self._world.sleep(self._knobs.relist_period_s)
+            try:
+                self._tasks.listed(await self._sandbox.list_containers())
+            except EngineUnavailable:
+                # The engine restarts; its containers run on and are listed next time.
+                continue
+            await self._tasks.trim()
+
+    async def _watch_host(self) -> None:
+        while True:
+            await self._world.sleep(self._knobs.host_check_period_s)
+            await self._check_host()
+
+    async def _check_host(self) -> None:
+        free = await self._until_ready(self._disks.free_fraction, "the host's disks")
+        accepts = free >= self._knobs.disk_low_fraction
+        reason = None if accepts else f"only {free:.0%} of the disk is free"
+        if (accepts, reason) != (self._facts.accepts_tasks, self._facts.reason):
+            self._facts = replace(self._facts, accepts_tasks=accepts, reason=reason)
+            self._link.host_changed()
+
+    async def _serve_vpc(self, vpc_id: str) -> None:
+        """Listeners inside the VPC's router."""
+
+    def _note(self, text: str) -> None:
+        self._log.info(text)

@@ -1,0 +1,146 @@
+"""The second connection, for what is large: requests and their answers, matched by number.
+
+Invariant: a request ends with its answer or with Closed; after Closed its outcome is unknown and the caller asks again
+on the next connection (`connection` counts them).
+"""
+
+import asyncio
+
+import msgspec
+
+from ..link.messages import (
+    PROTOCOL,
+    BulkHello,
+    LogAck,
+    LogAppend,
+    LogOpen,
+    LogOpened,
+    LogRefused,
+    ToServer,
+    Welcome,
+    decode_to_agent,
+    encode,
+)
+from ..model.knobs import Knobs
+from ..world import World
+from .link_client import Closed, Connection, Transport
+
+Answer = LogOpened | LogRefused | LogAck
+
+
+class BulkClient:
+    """`connection`: number of the connection that stands, 0 when none does."""
+
+    def __init__(self, world: World, knobs: Knobs, transport: Transport, host_id: str) -> None:
+        self._world = world
+        self._knobs = knobs
+        self._transport = transport
+        self._host_id = host_id
+        self._socket: Connection | None = None
+        self._connections = 0
+        self._requests = 0
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._up = asyncio.Event()
+
+    @property
+    def connection(self) -> int:
+        return self._connections if self._socket is not None else 0
+
+    async def connected(self) -> None:
+        await self._up.wait()
+
+    async def run(self) -> None:
+        backoff_s = self._knobs.link_reconnect_min_s
+        while True:
+            try:
+                socket = await self._transport.connect("/bulk")
+                await socket.send(encode(BulkHello(protocol=PROTOCOL, host_id=self._host_id)))
+            except Closed:
+                await self._world.sleep(backoff_s * (0.5 + self._world.random.random()))
+                backoff_s = min(backoff_s * 2, self._knobs.link_reconnect_max_s)
+                continue
+            self._socket = socket
+            self._connections += 1
+            self._up.set()
+            if await self._read(socket):
+                backoff_s = self._knobs.link_reconnect_min_s
+            self._lost()
+            await socket.close()
+            await self._world.sleep(backoff_s * (0.5 + self._world.random.random()))
+            backoff_s = min(backoff_s * 2, self._knobs.link_reconnect_max_s)
+
+    async def open(self, task_id: str, container: str) -> LogOpened | LogRefused:
+        answer = await self._ask(LogOpen(request=self._next(), task_id=task_id, container=container))
+        assert not isinstance(answer, LogAck), "an open is not acknowledged as an append"
+        return answer
+
+    async def append(
+        self,
+        opened: LogOpened,
+        task_id: str,
+        container: str,
+        *,
+        start: int,
+        end: int,
+        runs: tuple[tuple[int, int], ...],
+        lines: bytes,
+    ) -> LogAck | LogRefused:
+        message = LogAppend(
+            request=self._next(),
+            stream_key=opened.stream_key,
+            task_id=task_id,
+            container=container,
+            start=start,
+            end=end,
+            runs=runs,
+            lines=lines,
+        )
+        answer = await self._ask(message)
+        assert not isinstance(answer, LogOpened), "an append is not answered as an open"
+        return answer
+
+    def _next(self) -> int:
+        self._requests += 1
+        return self._requests
+
+    async def _ask(self, message: LogOpen | LogAppend) -> Answer:
+        socket = self._socket
+        if socket is None:
+            raise Closed("the bulk channel is down")
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[message.request] = answer
+        try:
+            await self._send(socket, message)
+            return await asyncio.wait_for(answer, self._knobs.log_resend_s)
+        except TimeoutError as error:
+            # The server may be alive and deaf; a new connection starts from what it has stored.
+            await socket.close()
+            raise Closed("the server does not answer on the bulk channel") from error
+        finally:
+            self._waiting.pop(message.request, None)
+
+    async def _send(self, socket: Connection, message: ToServer) -> None:
+        await socket.send(encode(message))
+
+    async def _read(self, socket: Connection) -> bool:
+        """Until the connection is lost. True when the server said anything."""
+        heard = False
+        try:
+            while True:
+                message = decode_to_agent(await socket.receive())
+                heard = True
+                if isinstance(message, LogOpened | LogRefused | LogAck):
+                    answer = self._waiting.get(message.request)
+                    if answer is not None and not answer.done():
+                        answer.set_result(message)
+                elif not isinstance(message, Welcome):
+                    return heard
+        except (Closed, msgspec.DecodeError):
+            return heard
+
+    def _lost(self) -> None:
+        self._socket = None
+        self._up.clear()
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(Closed("the bulk channel was lost"))

@@ -1,0 +1,187 @@
+"""From a container's launch and its image to what the engine is told. Pure.
+
+Owns Docker's rules of combining image and definition (entry point, command, user, directory) and the environment that
+every container of a Fargate task gets. Must not know how a container is made.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..interfaces.sandbox import BindMount, ContainerConfig, Image
+from ..model.launch import ContainerLaunch, TaskLaunch, Ulimit
+from ..model.network import TASK_METADATA_ADDRESS
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_NOFILE = 65535
+MIN_CPU_SHARES = 2
+MIB = 1024 * 1024
+
+LABEL_TASK = "neargate.task"
+LABEL_CONTAINER = "neargate.container"
+LABEL_INCARNATION = "neargate.incarnation"
+LABEL_ESSENTIAL = "neargate.essential"
+LABEL_STOP_SIGNAL = "neargate.stop-signal"
+LABEL_STOP_TIMEOUT = "neargate.stop-timeout"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What the task's hooks made for its containers. `volumes`: name to host directory."""
+
+    disk_path: str
+    netns_path: str
+    cgroup_path: str
+    hostname: str
+    endpoint_url: str
+    etc: tuple[BindMount, ...]
+    volumes: tuple[tuple[str, str], ...]
+    log_path: str | None
+    share_pid_with: str | None
+
+
+def container_config(
+    task: TaskLaunch, container: ContainerLaunch, runtime_id: str, image: Image, around: Surroundings
+) -> ContainerConfig:
+    """Everything decided for one container."""
+    return ContainerConfig(
+        runtime_id=runtime_id,
+        task_id=task.task_id,
+        name=container.name,
+        image=image,
+        disk_path=around.disk_path,
+        netns_path=around.netns_path,
+        hostname=around.hostname,
+        args=arguments(container, image),
+        environment=environment(task, container, runtime_id, image, around.hostname, around.endpoint_url),
+        working_directory=container.working_directory or image.working_directory or "/",
+        user=container.user if container.user is not None else image.user,
+        readonly_root=container.readonly_root,
+        terminal=container.pseudo_terminal,
+        interactive=container.interactive,
+        init_process=container.init_process,
+        capabilities_add=container.capabilities_add,
+        capabilities_drop=container.capabilities_drop,
+        ulimits=ulimits(container.ulimits),
+        tmpfs=container.tmpfs,
+        mounts=(*around.etc, *mounts(task.containers, container, dict(around.volumes))),
+        cgroup_path=f"{around.cgroup_path}/{container.name}",
+        cpu_shares=max(container.cpu_units, MIN_CPU_SHARES),
+        memory_limit_bytes=None if container.memory_mib is None else container.memory_mib * MIB,
+        memory_reservation_bytes=(
+            None if container.memory_reservation_mib is None else container.memory_reservation_mib * MIB
+        ),
+        share_pid_with=around.share_pid_with,
+        log_path=around.log_path,
+        labels=engine_labels(task, container, image),
+    )
+
+
+def arguments(container: ContainerLaunch, image: Image) -> tuple[str, ...]:
+    """Docker's rule: an entry point of the definition clears the image's command as well."""
+    if container.entry_point:
+        return (*container.entry_point, *(container.command or ()))
+    return (*image.entry_point, *(container.command or image.command))
+
+
+def environment(
+    task: TaskLaunch, container: ContainerLaunch, runtime_id: str, image: Image, hostname: str, endpoint_url: str
+) -> tuple[tuple[str, str], ...]:
+    """Docker's defaults, the image's words, the platform's, and last the definition's, which win."""
+    agent = f"http://{TASK_METADATA_ADDRESS}"
+    values: dict[str, str] = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
+    if container.pseudo_terminal:
+        values["TERM"] = "xterm"
+    values.update(image.environment)
+    values.update(
+        {
+            "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE",
+            "AWS_REGION": task.region,
+            "AWS_DEFAULT_REGION": task.region,
+            "AWS_ENDPOINT_URL": endpoint_url,
+            "ECS_AGENT_URI": f"{agent}/api/{runtime_id}",
+            "ECS_CONTAINER_METADATA_URI": f"{agent}/v3/{runtime_id}",
+            "ECS_CONTAINER_METADATA_URI_V4": f"{agent}/v4/{runtime_id}",
+        }
+    )
+    values.update(container.environment)
+    return tuple(values.items())
+
+
+def ulimits(given: Sequence[Ulimit]) -> tuple[Ulimit, ...]:
+    """Fargate's default for open files unless the definition says otherwise."""
+    if any(limit.name == "nofile" for limit in given):
+        return tuple(given)
+    return (*given, Ulimit(name="nofile", soft=DEFAULT_NOFILE, hard=DEFAULT_NOFILE))
+
+
+def mounts(
+    containers: Sequence[ContainerLaunch], container: ContainerLaunch, volumes: dict[str, str]
+) -> tuple[BindMount, ...]:
+    """Own mount points, then those inherited with `volumesFrom`; an own one at the same path wins."""
+    by_target: dict[str, BindMount] = {}
+    for inherited in container.volumes_from:
+        source = next((item for item in containers if item.name == inherited.source_container), None)
+        for mount in source.mount_points if source is not None else ():
+            by_target[mount.container_path] = BindMount(
+                source=volumes[mount.source_volume],
+                target=mount.container_path,
+                read_only=mount.read_only or inherited.read_only,
+            )
+    for mount in container.mount_points:
+        by_target[mount.container_path] = BindMount(
+            source=volumes[mount.source_volume], target=mount.container_path, read_only=mount.read_only
+        )
+    # Outer paths first, so that a mount inside another one is not covered by it.
+    return tuple(by_target[path] for path in sorted(by_target))
+
+
+def engine_labels(task: TaskLaunch, container: ContainerLaunch, image: Image) -> tuple[tuple[str, str], ...]:
+    """The agent's own: enough to stop the container by its cell's order when every other record was lost."""
+    return (
+        (LABEL_TASK, task.task_id),
+        (LABEL_CONTAINER, container.name),
+        (LABEL_INCARNATION, task.incarnation),
+        (LABEL_ESSENTIAL, "1" if container.essential else "0"),
+        (LABEL_STOP_SIGNAL, image.stop_signal),
+        (LABEL_STOP_TIMEOUT, str(container.stop_timeout_s)),
+    )
+
+
+def shown_labels(task: TaskLaunch, container: ContainerLaunch) -> dict[str, str]:
+    """Labels as the metadata endpoint shows them: the platform's and the definition's dockerLabels."""
+    return {
+        **dict(container.docker_labels),
+        "com.amazonaws.ecs.cluster": task.cluster_arn,
+        "com.amazonaws.ecs.container-name": container.name,
+        "com.amazonaws.ecs.task-arn": task.task_arn,
+        "com.amazonaws.ecs.task-definition-family": task.family,
+        "com.amazonaws.ecs.task-definition-version": str(task.revision),
+    }
+
+
+def hostname_of(task: TaskLaunch) -> str:
+    """As EC2 names the interface: ip-172-31-0-5.ec2.internal."""
+    return task.eni.private_dns_name or "ip-" + task.eni.private_ipv4.replace(".", "-")
+
+
+def image_runtime_ids(task_id: str, numbers: Sequence[int]) -> tuple[str, ...]:
+    """Fargate's container ids: the task id and a ten-digit number."""
+    return tuple(f"{task_id}-{number:010d}" for number in numbers)
+
+
+def signal_number(name: str) -> int:
+    """STOPSIGNAL as an image gives it (SIGQUIT, QUIT, 3); SIGTERM when absent or unknown."""
+    text = name.strip().upper()
+    if text.isdigit():
+        number = int(text)
+        return number if 0 < number < 65 else 15
+    return _SIGNALS.get(text.removeprefix("SIG"), 15)
+
+
+_SIGNALS = {
+    "HUP": 1, "INT": 2, "QUIT": 3, "ABRT": 6, "KILL": 9, "USR1": 10, "USR2": 12, "PIPE": 13, "ALRM": 14, "TERM": 15,
+    "STKFLT": 16, "CHLD": 17, "CONT": 18, "STOP": 19, "TSTP": 20, "TTIN": 21, "TTOU": 22, "URG": 23, "XCPU": 24,
+    "XFSZ": 25, "VTALRM": 26, "PROF": 27, "WINCH": 28, "POLL": 29, "PWR": 30, "SYS": 31,
+    "RTMIN": 34, **{f"RTMIN+{n}": 34 + n for n in range(1, 16)},
+    "RTMAX": 64, **{f"RTMAX-{n}": 64 - n for n in range(1, 15)},
+}  # fmt: skip

@@ -1,0 +1,70 @@
+"""Brings a task's record up to date with what the engine says of its containers: exits, their codes and reasons.
+
+Invariant: an exit is recorded once, with the code the engine kept, whether it was seen as an event, after a restart of
+the agent, or while the engine was away.
+"""
+
+from ..interfaces.sandbox import ContainerState, SandboxError
+from .points import Point
+from .task_context import TaskContext
+
+OOM_REASON = "OutOfMemoryError: Container killed due to memory usage"
+GONE_REASON = "CannotInspectContainerError: the container is gone from the host's engine"
+EXIT_SIGKILL = 137
+
+
+async def refresh(task: TaskContext, *, interruptible: bool = True) -> None:
+    """Ask the engine about every container that is not known to have stopped."""
+    for container in task.record.containers:
+        if container.is_stopped:
+            continue
+        runtime_id = container.runtime_id
+        state = await task.engine(lambda: task.parts.sandbox.get_container(runtime_id), interruptible=interruptible)  # noqa: B023
+        await note_state(task, container.name, state)
+
+
+async def note_state(task: TaskContext, name: str, state: ContainerState | None) -> None:
+    known = task.container(name)
+    if known.is_stopped:
+        return
+    if state is None:
+        if known.known_status == "RUNNING":
+            # Its shim died or the engine's data was wiped: nobody can tell the exit code any more.
+            task.change_container(name, known_status="STOPPED", reason=GONE_REASON, finished_at=task.now())
+            await task.report()
+        return
+    if state.status == "stopped":
+        await note_exit(task, name, state.exit_code, state.exited_at)
+    elif state.status == "running" and known.known_status == "PENDING":
+        at = task.now()
+        task.change_container(name, known_status="RUNNING", created_at=known.created_at or at, started_at=at)
+
+
+async def note_exit(task: TaskContext, name: str, exit_code: int | None, exited_at: float | None) -> None:
+    """The out-of-memory counter is the container's own: the kernel's event names every container of the task."""
+    runtime_id = task.container(name).runtime_id
+    killed = await _oom_kills(task, runtime_id) if exit_code == EXIT_SIGKILL else 0
+    known = task.container(name)
+    if known.is_stopped:
+        return
+    task.reached(Point.EXIT_SEEN)
+    at = exited_at if exited_at is not None else task.now()
+    task.change_container(
+        name,
+        known_status="STOPPED",
+        exit_code=exit_code,
+        finished_at=at,
+        # An exit that was found after a crash belongs to a container whose start was not recorded.
+        started_at=known.started_at if known.started_at is not None else at,
+        reason=OOM_REASON if killed else known.reason,
+    )
+    await task.report()
+    task.reached(Point.EXIT_SAVED)
+
+
+async def _oom_kills(task: TaskContext, runtime_id: str) -> int:
+    try:
+        return await task.engine(lambda: task.parts.sandbox.oom_kills(runtime_id), interruptible=False)
+    except SandboxError:
+        # A counter that cannot be read any more explains nothing; the exit itself must still be told.
+        return 0

@@ -1,0 +1,140 @@
+"""Creates and starts the containers in dependency order; takes them down in the reverse one.
+
+Invariant: a container is deleted only after its exit facts are saved, since the engine forgets them then.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from ...interfaces.sandbox import SandboxError
+from ...model.launch import ContainerLaunch
+from ..container_config import Surroundings, container_config, hostname_of, signal_number
+from ..container_facts import refresh
+from ..order import next_starts, next_stops, pid_namespace_holder
+from ..points import Point
+from ..task_context import LaunchFailed, TaskContext
+
+SIGKILL = 9
+
+
+class ContainersHook:
+    name = "containers"
+    up_point = Point.CONTAINERS_STARTED
+    down_point = Point.CONTAINERS_DELETED
+    gated = False
+
+    async def up(self, task: TaskContext) -> None:
+        """Returns when every container was started or given up."""
+        while True:
+            task.check_interrupted()
+            seen = task.version
+            plan = next_starts(task.record, task.now(), task.parts.knobs.start_timeout_default_s)
+            for name, reason in plan.give_up:
+                await self._give_up(task, name, reason)
+            for name in plan.start:
+                async with task.gate():
+                    await self._start(task, name)
+            if plan.done:
+                return
+            if not plan.start and not plan.give_up:
+                await task.changed(seen, plan.wake_at)
+
+    async def down(self, task: TaskContext) -> None:
+        await refresh(task, interruptible=False)
+        await task.parts.logs.stopping(task.record.task_id)
+        deadlines: dict[str, float] = {}
+        killed: set[str] = set()
+        while any(container.known_status == "RUNNING" for container in task.record.containers):
+            seen = task.version
+            await self._advance_stop(task, deadlines, killed)
+            waits = [at for name, at in deadlines.items() if name not in killed and not task.container(name).is_stopped]
+            # SIGKILL has no deadline of its own: what does not die of it is looked at again, and killed again.
+            retry = task.now() + task.parts.knobs.relist_period_s
+            await task.changed(seen, min([*waits, retry]))
+        await self._stopped(task)
+        for container in task.record.containers:
+            await task.engine(_deleter(task, container.runtime_id), interruptible=False)
+
+    async def _start(self, task: TaskContext, name: str) -> None:
+        launch = next(container for container in task.launch.containers if container.name == name)
+        runtime_id = task.container(name).runtime_id
+        sandbox = task.parts.sandbox
+        state = await task.engine(lambda: sandbox.get_container(runtime_id))
+        try:
+            async with task.stage("containers.create"):
+                if state is None:
+                    config = container_config(
+                        task.launch, launch, runtime_id, task.resources.images[name], self._surroundings(task, launch)
+                    )
+                    await task.engine(lambda: sandbox.create_container(config))
+                task.change_container(name, created_at=task.container(name).created_at or task.now())
+                task.reached(Point.CONTAINER_CREATED)
+            async with task.stage("containers.start"):
+                if state is None or state.status == "created":
+                    await task.engine(lambda: sandbox.start_container(runtime_id))
+                task.change_container(name, known_status="RUNNING", started_at=task.now())
+                task.reached(Point.CONTAINER_STARTED)
+        except SandboxError as error:
+            task.change_container(name, known_status="STOPPED", reason=error.reason)
+            raise LaunchFailed(error.reason, name) from error
+
+    async def _give_up(self, task: TaskContext, name: str, reason: str) -> None:
+        launch = next(container for container in task.launch.containers if container.name == name)
+        task.change_container(name, known_status="STOPPED", reason=reason)
+        if launch.essential:
+            raise LaunchFailed(reason, name)
+        await task.report()
+
+    def _surroundings(self, task: TaskContext, launch: ContainerLaunch) -> Surroundings:
+        resources = task.resources
+        assert resources.disk is not None and resources.network is not None, "earlier stages made them"
+        return Surroundings(
+            disk_path=resources.disk.path,
+            netns_path=resources.network.netns_path,
+            cgroup_path=task.parts.cgroups.task_path(task.record.task_id),
+            hostname=hostname_of(task.launch),
+            endpoint_url=task.parts.endpoint_url,
+            etc=resources.etc,
+            volumes=tuple(resources.volumes.items()),
+            log_path=resources.log_paths.get(launch.name),
+            share_pid_with=self._pid_holder(task, launch),
+        )
+
+    def _pid_holder(self, task: TaskContext, launch: ContainerLaunch) -> str | None:
+        if not task.launch.share_pid_namespace:
+            return None
+        holder = pid_namespace_holder(task.launch.containers)
+        if holder is None or holder == launch.name or task.container(holder).known_status != "RUNNING":
+            return None
+        return task.container(holder).runtime_id
+
+    async def _advance_stop(self, task: TaskContext, deadlines: dict[str, float], killed: set[str]) -> None:
+        launches = {container.name: container for container in task.launch.containers}
+        for name in next_stops(task.record):
+            record = task.container(name)
+            if name not in deadlines:
+                signal = signal_number(record.stop_signal)
+                await task.engine(_killer(task, record.runtime_id, signal), interruptible=False)
+                deadlines[name] = task.now() + launches[name].stop_timeout_s
+                task.reached(Point.TERM_SENT)
+            elif deadlines[name] <= task.now():
+                await task.engine(_killer(task, record.runtime_id, SIGKILL), interruptible=False)
+                killed.add(name)
+                task.reached(Point.KILL_SENT)
+
+    async def _stopped(self, task: TaskContext) -> None:
+        """What was never started is STOPPED too, without an exit code, as AWS shows it."""
+        for container in task.record.containers:
+            if not container.is_stopped:
+                task.change_container(container.name, known_status="STOPPED")
+        if task.record.execution_stopped_at is None:
+            task.change(execution_stopped_at=task.now())
+        await task.report()
+        task.reached(Point.CONTAINERS_STOPPED)
+
+
+def _killer(task: TaskContext, runtime_id: str, signal: int) -> Callable[[], Awaitable[None]]:
+    return lambda: task.parts.sandbox.kill_container(runtime_id, signal)
+
+
+def _deleter(task: TaskContext, runtime_id: str) -> Callable[[], Awaitable[None]]:
+    return lambda: task.parts.sandbox.delete_container(runtime_id)

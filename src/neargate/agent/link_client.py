@@ -1,0 +1,163 @@
+"""Keeps the agent's link up: connects outwards, again after a loss (with jitter), and moves frames.
+
+All protocol is in `link.session`; this is its driver. Must not know what an order means: it hands actions on, in
+order. Invariant: at most one connection at a time; a connection whose writer cannot keep up is closed, never buffered for ever.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from ..link.messages import decode_to_agent
+from ..link.session import AgentAction, AgentSession, Disconnect, Send
+from ..model.capacity import HostFacts
+from ..model.knobs import Knobs
+from ..model.launch import TaskReport
+from ..world import World
+
+_OUTGOING_MAX = 4096
+
+
+class Closed(Exception):
+    """The connection is gone; what was not acknowledged is said again on the next one."""
+
+
+class Connection(Protocol):
+    """Whole binary messages. Both calls raise Closed."""
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def receive(self) -> bytes: ...
+
+    async def close(self) -> None: ...
+
+
+class Transport(Protocol):
+    async def connect(self, path: str) -> Connection:
+        """`/link` or `/bulk`. Raises Closed when the server is not there."""
+
+
+class LinkClient:
+    """One per agent. `deliver` gets every action that is not about the connection itself."""
+
+    def __init__(
+        self,
+        world: World,
+        knobs: Knobs,
+        transport: Transport,
+        *,
+        facts: Callable[[], HostFacts],
+        reports: Callable[[], Sequence[TaskReport]],
+        deliver: Callable[[AgentAction], Awaitable[None]],
+        note: Callable[[str], None],
+    ) -> None:
+        self._world = world
+        self._knobs = knobs
+        self._transport = transport
+        self._facts = facts
+        self._reports = reports
+        self._deliver = deliver
+        self._note = note
+        self._session = AgentSession(knobs)
+        self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue(_OUTGOING_MAX)
+
+    @property
+    def is_open(self) -> bool:
+        return self._session.is_open
+
+    def report(self, report: TaskReport) -> None:
+        """Persisted by the caller. Sent now or on the next connection, until acknowledged."""
+        self._enqueue(self._session.report(report, self._world.monotonic()))
+
+    def host_changed(self) -> None:
+        self._enqueue(self._session.host_changed(self._facts()))
+
+    async def run(self) -> None:
+        backoff_s = self._knobs.link_reconnect_min_s
+        while True:
+            try:
+                connection = await self._transport.connect("/link")
+            except Closed:
+                await self._world.sleep(backoff_s * (0.5 + self._world.random.random()))
+                backoff_s = min(backoff_s * 2, self._knobs.link_reconnect_max_s)
+                continue
+            reason = await self._serve(connection)
+            if self._session.is_open:
+                backoff_s = self._knobs.link_reconnect_min_s
+            self._session.disconnected()
+            self._note(f"link lost: {reason}")
+            await connection.close()
+            await self._world.sleep(backoff_s * (0.5 + self._world.random.random()))
+            backoff_s = min(backoff_s * 2, self._knobs.link_reconnect_max_s)
+
+    async def _serve(self, connection: Connection) -> str:
+        """Returns why the connection ended."""
+        self._outgoing = asyncio.Queue(_OUTGOING_MAX)
+        over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._enqueue(self._session.connected(self._facts(), self._reports(), self._world.monotonic()))
+        loops = [
+            self._world.spawn(self._write(connection, self._outgoing, over), "link-write"),
+            self._world.spawn(self._read(connection, over), "link-read"),
+            self._world.spawn(self._tick(over), "link-tick"),
+        ]
+        try:
+            return await over
+        finally:
+            for loop in loops:
+                loop.cancel()
+
+    async def _read(self, connection: Connection, over: "asyncio.Future[str]") -> None:
+        try:
+            while True:
+                message = decode_to_agent(await connection.receive())
+                for action in self._session.received(message, self._world.monotonic()):
+                    await self._act(action, over)
+        except Closed as closed:
+            _end(over, str(closed))
+        except msgspec.DecodeError as error:
+            _end(over, f"the server sent what this agent cannot read: {error}")
+
+    async def _write(
+        self, connection: Connection, outgoing: "asyncio.Queue[bytes | None]", over: "asyncio.Future[str]"
+    ) -> None:
+        try:
+            while True:
+                data = await outgoing.get()
+                if data is None:
+                    _end(over, "the server does not read")
+                    return
+                await connection.send(data)
+        except Closed as closed:
+            _end(over, str(closed))
+
+    async def _tick(self, over: "asyncio.Future[str]") -> None:
+        while True:
+            await self._world.sleep(min(1.0, self._knobs.link_ping_period_s))
+            for action in self._session.tick(self._world.monotonic()):
+                await self._act(action, over)
+
+    async def _act(self, action: AgentAction, over: "asyncio.Future[str]") -> None:
+        match action:
+            case Send():
+                self._enqueue([action])
+            case Disconnect():
+                _end(over, action.reason)
+            case _:
+                await self._deliver(action)
+
+    def _enqueue(self, actions: Sequence[AgentAction]) -> None:
+        for action in actions:
+            assert isinstance(action, Send), "only frames come without a message from the server"
+            if self._outgoing.qsize() >= _OUTGOING_MAX - 1:
+                # The last place is for the sign that ends the connection; the session says everything again.
+                if not self._outgoing.full():
+                    self._outgoing.put_nowait(None)
+                return
+            self._outgoing.put_nowait(action.data)
+
+
+def _end(over: "asyncio.Future[Any]", reason: str) -> None:
+    if not over.done():
+        over.set_result(reason)

@@ -1,0 +1,142 @@
+"""The agent's small SQLite file: task records, tombstones of stopped tasks, the VPC plans in force, the boot id.
+
+Owns what must survive kill -9 of the agent. WAL without a sync per commit: a process that dies loses nothing; a machine
+that dies loses the last commits, and then the changed boot id says that no task is left anyway. Invariant: a task is in
+`records` or in `tombstones`, never in both; a tombstone goes only after its report was acknowledged.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from ..model.launch import TaskReport
+from ..model.network import VpcPlan
+from ..world import World
+from .task_record import TaskRecord
+
+T = TypeVar("T")
+LANE = "agent-state"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS records (task_id TEXT PRIMARY KEY, doc BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS tombstones (
+    task_id TEXT PRIMARY KEY, report_seq INTEGER NOT NULL, acknowledged_at REAL, doc BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS plans (vpc_id TEXT PRIMARY KEY, generation INTEGER NOT NULL, doc BLOB NOT NULL);
+"""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_record = msgspec.msgpack.Decoder(TaskRecord).decode
+_decode_report = msgspec.msgpack.Decoder(TaskReport).decode
+_decode_plan = msgspec.msgpack.Decoder(VpcPlan).decode
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tombstone:
+    """The last report of a task that ended here (or must never begin). `acknowledged_at` None: still to be told."""
+
+    report: TaskReport
+    acknowledged_at: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    boot_id: str | None
+    records: tuple[TaskRecord, ...]
+    tombstones: tuple[Tombstone, ...]
+    plans: tuple[VpcPlan, ...]
+
+
+class LocalState:
+    """All methods return when the change would survive kill -9."""
+
+    def __init__(self, world: World, path: Path) -> None:
+        self._world = world
+        self._path = path
+        self._database: sqlite3.Connection | None = None
+
+    async def load(self) -> Loaded:
+        return await self._world.offload(LANE, self._load)
+
+    async def save(self, record: TaskRecord) -> None:
+        doc = _encode(record)
+        await self._do(
+            lambda db: db.execute("INSERT OR REPLACE INTO records VALUES (?, ?)", (record.task_id, doc)),
+        )
+
+    async def bury(self, report: TaskReport) -> None:
+        """The task ended: its record becomes a tombstone, at once."""
+        doc = _encode(report)
+
+        def change(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM records WHERE task_id = ?", (report.task_id,))
+            db.execute(
+                "INSERT OR REPLACE INTO tombstones VALUES (?, ?, NULL, ?)", (report.task_id, report.report_seq, doc)
+            )
+
+        await self._do(change)
+
+    async def acknowledge(self, task_id: str, report_seq: int, now: float) -> None:
+        await self._do(
+            lambda db: db.execute(
+                "UPDATE tombstones SET acknowledged_at = ? "
+                "WHERE task_id = ? AND report_seq <= ? AND acknowledged_at IS NULL",
+                (now, task_id, report_seq),
+            ),
+        )
+
+    async def trim(self, acknowledged_before: float) -> None:
+        await self._do(
+            lambda db: db.execute("DELETE FROM tombstones WHERE acknowledged_at < ?", (acknowledged_before,))
+        )
+
+    async def save_plan(self, plan: VpcPlan) -> None:
+        row = (plan.vpc_id, plan.generation, _encode(plan))
+        await self._do(lambda db: db.execute("INSERT OR REPLACE INTO plans VALUES (?, ?, ?)", row))
+
+    async def set_boot_id(self, boot_id: str) -> None:
+        await self._do(lambda db: db.execute("INSERT OR REPLACE INTO meta VALUES ('boot_id', ?)", (boot_id,)))
+
+    async def close(self) -> None:
+        await self._world.offload(LANE, self._close)
+
+    async def _do(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        await self._world.offload(LANE, self._commit, change)
+
+    def _commit(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        database = self._open()
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            change(database)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=30.0)
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            database.executescript(_SCHEMA)
+            self._database = database
+        return self._database
+
+    def _load(self) -> Loaded:
+        database = self._open()
+        boot = database.execute("SELECT value FROM meta WHERE key = 'boot_id'").fetchone()
+        records = database.execute("SELECT doc FROM records ORDER BY task_id").fetchall()
+        tombstones = database.execute("SELECT doc, acknowledged_at FROM tombstones ORDER BY task_id").fetchall()
+        plans = database.execute("SELECT doc FROM plans ORDER BY vpc_id").fetchall()
+        return Loaded(
+            boot_id=boot[0] if boot else None,
+            records=tuple(_decode_record(doc) for (doc,) in records),
+            tombstones=tuple(Tombstone(report=_decode_report(doc), acknowledged_at=at) for doc, at in tombstones),
+            plans=tuple(_decode_plan(doc) for (doc,) in plans),
+        )
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None

@@ -1,0 +1,99 @@
+"""The blocking part of log shipping: sizes, reads and holes of log files, in one call per round on one lane.
+
+Must not know streams or servers. Invariant: a hole is punched only over whole file-system blocks, so that what lies
+beyond it is untouched and `first_data` never points behind bytes that were not shipped.
+"""
+
+import ctypes
+import errno
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LANE = "agent-logs"
+_BLOCK = 4096
+_FALLOC_FL_KEEP_SIZE = 1
+_FALLOC_FL_PUNCH_HOLE = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """`read_at` None: only the size. `punch`: (from, to) to give back."""
+
+    descriptor: int
+    read_at: int | None
+    read_max: int
+    unless_size: int  # nothing is read when the file still has this size
+    punch: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    size: int
+    data: bytes = b""
+
+
+def scan(asks: Sequence[Ask], budget: int) -> list[Answer]:
+    """All files of a round. `budget` bounds the bytes read in all."""
+    answers: list[Answer] = []
+    for ask in asks:
+        if ask.punch is not None:
+            punch(ask.descriptor, *ask.punch)
+        size = os.fstat(ask.descriptor).st_size
+        data = b""
+        if ask.read_at is not None and size > ask.read_at and size != ask.unless_size and budget > 0:
+            data = os.pread(ask.descriptor, min(ask.read_max, budget), ask.read_at)
+            budget -= len(data)
+        answers.append(Answer(size=size, data=data))
+    return answers
+
+
+def open_log(path: Path) -> int:
+    """The file exists before its writer, so that it can be followed from the first byte."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def remove_log(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    try:
+        path.parent.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+            raise
+
+
+def punch(descriptor: int, begin: int, end: int) -> None:
+    """Give the blocks back; the size and the writer's position stay."""
+    end -= end % _BLOCK
+    begin -= begin % _BLOCK
+    if end <= begin:
+        return
+    if _libc.fallocate(descriptor, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, begin, end - begin) != 0:
+        code = ctypes.get_errno()
+        # A file system without holes keeps the bytes until the task ends: more disk, nothing lost.
+        if code not in (errno.EOPNOTSUPP, errno.ENOSYS):
+            raise OSError(code, os.strerror(code))
+
+
+def first_data(descriptor: int) -> int:
+    """Offset of the first byte that was not given back."""
+    try:
+        return os.lseek(descriptor, 0, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return os.fstat(descriptor).st_size if os.fstat(descriptor).st_blocks == 0 else 0
+        if error.errno == errno.EINVAL:
+            return 0
+        raise
+
+
+def leftover_logs(root: Path) -> list[tuple[str, str]]:
+    """(task id, container) of every log file on this host."""
+    if not root.is_dir():
+        return []
+    return sorted((path.parent.name, path.name) for path in root.glob("*/*") if path.is_file())

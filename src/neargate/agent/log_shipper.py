@@ -1,0 +1,340 @@
+"""Follows the log files of this host's containers and ships them, each byte once, whatever crashes.
+
+Owns the files' offsets and what happens when the server is slower than the writer: non-blocking (default) drops the
+oldest and counts, blocking pauses the container. Must not know what a line means. Invariant: the server's stored offset
+decides where a source goes on; a byte is given back to the disk only after the server holds it or it was dropped.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
+from ..link.messages import LogOpened, LogRefused
+from ..model.knobs import Knobs
+from ..model.launch import TaskLaunch
+from ..world import World
+from .bulk_client import BulkClient
+from .link_client import Closed
+from .log_files import LANE, Answer, Ask, first_data, leftover_logs, open_log, remove_log, scan
+from .log_lines import cut_lines, next_line_start
+from .task_context import LaunchFailed
+
+_MISSING = (
+    "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
+    "failed to create Cloudwatch log stream: "
+)
+
+
+@dataclass(slots=True)
+class _Tail:
+    task_id: str
+    container: str
+    runtime_id: str
+    path: Path
+    descriptor: int
+    blocking: bool
+    max_buffer: int
+    offset: int = 0
+    size: int = 0
+    punched: int = 0
+    dropped: int = 0
+    opened: LogOpened | None = None
+    connection: int = 0  # on which `opened` was answered
+    opening: bool = False
+    retry_at: float = 0.0
+    in_flight: bool = False
+    stale_size: int = -1  # at this size nothing whole was to be read
+    paused: bool = False
+    may_pause: bool = True
+    finished: bool = False
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class LogShipper:
+    def __init__(
+        self,
+        world: World,
+        knobs: Knobs,
+        sandbox: Sandbox,
+        bulk: BulkClient,
+        root: Path,
+        note: Callable[[str], None],
+    ) -> None:
+        self._world = world
+        self._knobs = knobs
+        self._sandbox = sandbox
+        self._bulk = bulk
+        self._root = root
+        self._note = note
+        self._tails: dict[tuple[str, str], _Tail] = {}
+        self._poke = asyncio.Event()
+        self._dropped: dict[tuple[str, str], int] = {}
+
+    # -- what hooks call
+
+    async def open(self, launch: TaskLaunch, container: str, runtime_id: str) -> str:
+        """The file for the container's output, its stream existing. Waits for the server; raises LaunchFailed."""
+        tail = await self._follow(launch, container, runtime_id)
+        while tail.opened is None or tail.connection != self._bulk.connection:
+            await self._bulk.connected()
+            refused = await self._open(tail)
+            if refused is not None:
+                text = f"{_MISSING}{refused.code}: {refused.message}: exit status 1"
+                raise LaunchFailed(text, container)
+            if tail.opening:
+                await self._world.sleep(self._knobs.log_poll_s)
+        return str(tail.path)
+
+    async def adopt(self, launch: TaskLaunch, container: str, runtime_id: str) -> None:
+        """A container that ran before this agent did. Whether it was left paused is not known, so it is resumed."""
+        tail = await self._follow(launch, container, runtime_id)
+        tail.paused = tail.blocking
+
+    async def restore(self, alive: frozenset[str]) -> None:
+        """Files of tasks that ended before their last lines were shipped."""
+        for task_id, container in await self._world.offload(LANE, leftover_logs, self._root):
+            if task_id not in alive:
+                path = self._root / task_id / container
+                descriptor = await self._world.offload(LANE, open_log, path)
+                tail = _Tail(
+                    task_id=task_id,
+                    container=container,
+                    runtime_id="",
+                    path=path,
+                    descriptor=descriptor,
+                    blocking=False,
+                    max_buffer=self._knobs.log_in_flight_max_bytes,
+                    finished=True,
+                )
+                self._tails[task_id, container] = tail
+
+    async def stopping(self, task_id: str) -> None:
+        for tail in self._of(task_id):
+            tail.may_pause = False
+            if tail.paused:
+                await self._sandbox.resume_container(tail.runtime_id)
+                tail.paused = False
+
+    async def finish(self, task_id: str) -> None:
+        tails = self._of(task_id)
+        for tail in tails:
+            tail.finished = True
+        self._poke.set()
+        if not self._bulk.connection:
+            return
+        try:
+            async with asyncio.timeout(self._knobs.log_drain_s):
+                for tail in tails:
+                    await tail.drained.wait()
+        except TimeoutError:
+            self._note(f"task {task_id}: its last log lines are shipped in the background")
+
+    def dropped(self, task_id: str, container: str) -> int:
+        tail = self._tails.get((task_id, container))
+        return self._dropped.get((task_id, container), 0) if tail is None else tail.dropped
+
+    def forget(self, task_id: str) -> None:
+        """The task's counts were reported."""
+        for key in [key for key in self._dropped if key[0] == task_id]:
+            del self._dropped[key]
+
+    # -- the loop
+
+    async def run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._knobs.log_poll_s if self._tails else None):
+                    await self._poke.wait()
+            except TimeoutError:
+                # The ordinary case: writers do not say when they write.
+                pass
+            self._poke.clear()
+            await self._round()
+
+    async def _round(self) -> None:
+        tails = list(self._tails.values())
+        in_flight = sum(1 for tail in tails if tail.in_flight) * self._knobs.log_chunk_max_bytes
+        budget = max(0, self._knobs.log_in_flight_max_bytes - in_flight)
+        asks = [self._ask(tail) for tail in tails]
+        answers = await self._world.offload(LANE, scan, asks, budget)
+        for tail, ask, answer in zip(tails, asks, answers, strict=True):
+            tail.size = answer.size
+            if ask.punch is not None:
+                tail.punched = ask.punch[1]
+            await self._advance(tail, ask, answer)
+
+    def _ask(self, tail: _Tail) -> Ask:
+        readable = not tail.in_flight and tail.opened is not None and tail.connection == self._bulk.connection
+        punch = (tail.punched, tail.offset) if tail.offset - tail.punched >= self._knobs.log_punch_bytes else None
+        return Ask(
+            descriptor=tail.descriptor,
+            read_at=tail.offset if readable and self._bulk.connection else None,
+            read_max=self._knobs.log_chunk_max_bytes,
+            unless_size=-1 if tail.finished else tail.stale_size,
+            punch=punch,
+        )
+
+    async def _advance(self, tail: _Tail, ask: Ask, answer: Answer) -> None:
+        if self._bulk.connection and tail.connection != self._bulk.connection and not tail.opening:
+            if self._world.monotonic() >= tail.retry_at:
+                self._world.spawn(self._reopen(tail), f"log-open-{tail.task_id}")
+        elif answer.data and not tail.in_flight and tail.offset == ask.read_at:
+            self._ship(tail, answer)
+        if tail.finished and not tail.in_flight and tail.opened is not None and tail.offset >= tail.size:
+            await self._close(tail)
+            return
+        if not tail.in_flight and not tail.finished:
+            await self._hold_back(tail)
+
+    def _ship(self, tail: _Tail, answer: Answer) -> None:
+        final = tail.finished and tail.offset + len(answer.data) >= answer.size
+        block = cut_lines(answer.data, self._knobs.log_line_max_bytes, final=final)
+        if block.consumed == 0:
+            tail.stale_size = answer.size
+            return
+        tail.in_flight = True
+        runs = ((int(self._world.now() * 1000), block.count),) if block.count else ()
+        self._world.spawn(
+            self._append(tail, tail.offset, tail.offset + block.consumed, runs, block.lines), f"log-{tail.task_id}"
+        )
+
+    async def _append(self, tail: _Tail, start: int, end: int, runs: tuple[tuple[int, int], ...], lines: bytes) -> None:
+        opened = tail.opened
+        assert opened is not None, "only an open source is read"
+        try:
+            answer = await self._bulk.append(
+                opened, tail.task_id, tail.container, start=start, end=end, runs=runs, lines=lines
+            )
+        except Closed:
+            # Unknown outcome: the next connection's LogOpened says what is stored.
+            tail.in_flight = False
+            tail.opened = None
+            tail.connection = 0
+            return
+        tail.in_flight = False
+        if isinstance(answer, LogRefused):
+            self._refused(tail, answer)
+        else:
+            tail.offset = max(tail.offset, min(answer.offset, end))
+            if tail.offset < end:
+                tail.connection = 0  # the server lost something: ask where it is
+        self._poke.set()
+
+    # -- opening
+
+    async def _follow(self, launch: TaskLaunch, container: str, runtime_id: str) -> _Tail:
+        key = (launch.task_id, container)
+        known = self._tails.get(key)
+        if known is not None:
+            return known
+        options = next(item.logs for item in launch.containers if item.name == container)
+        assert options is not None, "only containers with a log configuration are followed"
+        # The container's name is the file's whole name: it may be as long as a file name can be.
+        path = self._root / launch.task_id / container
+        descriptor = await self._world.offload(LANE, open_log, path)
+        tail = _Tail(
+            task_id=launch.task_id,
+            container=container,
+            runtime_id=runtime_id,
+            path=path,
+            descriptor=descriptor,
+            blocking=options.blocking,
+            max_buffer=options.max_buffer_bytes,
+        )
+        self._tails[key] = tail
+        self._poke.set()
+        return tail
+
+    async def _reopen(self, tail: _Tail) -> None:
+        refused = await self._open(tail)
+        if refused is not None:
+            self._refused(tail, refused)
+
+    async def _open(self, tail: _Tail) -> LogRefused | None:
+        """Where the server is with this source. None also when the connection was lost meanwhile."""
+        if tail.opening:
+            return None
+        tail.opening = True
+        connection = self._bulk.connection
+        try:
+            answer = await self._bulk.open(tail.task_id, tail.container)
+            if isinstance(answer, LogRefused):
+                return answer
+            await self._take_up(tail, answer)
+            tail.opened = answer
+            tail.connection = connection
+            self._poke.set()
+        except Closed:
+            return None
+        finally:
+            tail.opening = False
+        return None
+
+    async def _take_up(self, tail: _Tail, opened: LogOpened) -> None:
+        """The server's offset counts, except that what was given back cannot be read again (its logs were lost)."""
+        kept = await self._world.offload(LANE, first_data, tail.descriptor)
+        tail.offset = max(tail.offset if tail.dropped else 0, opened.offset)
+        tail.stale_size = -1
+        if kept > tail.offset:
+            tail.offset = kept
+            await self._skip_to_line(tail)
+        tail.punched = max(tail.punched, kept)
+
+    def _refused(self, tail: _Tail, refused: LogRefused) -> None:
+        """The group was deleted while the task runs: its buffer fills and drops, and it is asked again now and then."""
+        tail.opened = None
+        tail.connection = 0
+        tail.retry_at = self._world.monotonic() + self._knobs.log_resend_s
+        self._note(f"task {tail.task_id}, container {tail.container}: logs are refused: {refused.message}")
+        if tail.finished:
+            # Nobody will take the last lines of a task that is over.
+            tail.opened = LogOpened(request=0, stream_key=0, offset=tail.size)
+            tail.offset = max(tail.offset, tail.size)
+
+    # -- backlog
+
+    async def _hold_back(self, tail: _Tail) -> None:
+        backlog = tail.size - tail.offset
+        if tail.blocking:
+            await self._pace_writer(tail, backlog)
+        elif backlog > tail.max_buffer:
+            before = tail.offset
+            tail.offset = tail.size - tail.max_buffer
+            await self._skip_to_line(tail)
+            tail.dropped += tail.offset - before
+            self._note(
+                f"task {tail.task_id}, container {tail.container}: {tail.dropped} bytes of log were dropped so far"
+            )
+
+    async def _pace_writer(self, tail: _Tail, backlog: int) -> None:
+        try:
+            if backlog > tail.max_buffer and not tail.paused and tail.may_pause:
+                tail.paused = True
+                await self._sandbox.pause_container(tail.runtime_id)
+            elif tail.paused and backlog <= tail.max_buffer // 2:
+                await self._sandbox.resume_container(tail.runtime_id)
+                tail.paused = False
+        except (EngineUnavailable, SandboxError):
+            # Asked again in the next round; until then the file grows, which is bounded by how fast the engine returns.
+            return
+
+    async def _skip_to_line(self, tail: _Tail) -> None:
+        """What follows a gap begins with a whole line."""
+        data = await self._world.offload(LANE, os.pread, tail.descriptor, self._knobs.log_line_max_bytes, tail.offset)
+        tail.offset += next_line_start(data)
+
+    # -- the end
+
+    async def _close(self, tail: _Tail) -> None:
+        del self._tails[tail.task_id, tail.container]
+        if tail.dropped:
+            self._dropped[tail.task_id, tail.container] = tail.dropped
+        await self._world.offload(LANE, os.close, tail.descriptor)
+        await self._world.offload(LANE, remove_log, tail.path)
+        tail.drained.set()
+
+    def _of(self, task_id: str) -> list[_Tail]:
+        return [tail for tail in self._tails.values() if tail.task_id == task_id]

@@ -1,0 +1,242 @@
+"""What the hooks of one task share: its record, the resources made so far, and how a long step is interrupted.
+
+Owned by the task's single runner; nothing else changes a task's record. Invariant: a report is sent only after the
+record it shows was saved.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from ..interfaces.hostnet import HostCgroups, HostDisks, HostNetwork, TaskDisk, TaskNetwork
+from ..interfaces.sandbox import BindMount, EngineUnavailable, Image, Sandbox
+from ..model.knobs import Knobs
+from ..model.launch import TaskLaunch, TaskReport
+from ..world import World
+from .local_state import LocalState
+from .points import Point, Reached
+from .task_record import ContainerRecord, TaskRecord, report_of
+
+T = TypeVar("T")
+
+
+class LaunchFailed(Exception):
+    """A hook cannot bring the task up; `reason` is AWS's sentence."""
+
+    def __init__(self, reason: str, container: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.container = container
+
+
+class Interrupted(Exception):
+    """The task is to stop (or another hook failed): the step gives up without having left anything behind."""
+
+
+class Logs(Protocol):
+    """What the hooks need of the log shipper."""
+
+    async def open(self, launch: TaskLaunch, container: str, runtime_id: str) -> str:
+        """Path of the file that receives the container's output. Raises LaunchFailed (missing group)."""
+
+    def stopping(self, task_id: str) -> Awaitable[None]:
+        """No writer is held back any more: a frozen process would not see its SIGTERM."""
+
+    async def finish(self, task_id: str) -> None:
+        """No more output comes; waits a bounded time for the last lines, ships the rest in the background."""
+
+    def dropped(self, task_id: str, container: str) -> int: ...
+
+
+class Plans(Protocol):
+    """The VPC plans in force on this host."""
+
+    async def ready(self, vpc_id: str) -> None:
+        """Returns once the plan the server pushed for this VPC is applied and its listeners are open."""
+
+    def resolver(self, vpc_id: str) -> str | None:
+        """Address of the VPC's resolver (the second of its first block)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostParts:
+    """What every runner of a host shares."""
+
+    world: World
+    knobs: Knobs
+    sandbox: Sandbox
+    network: HostNetwork
+    disks: HostDisks
+    cgroups: HostCgroups
+    state: LocalState
+    state_dir: Path
+    logs: Logs
+    plans: Plans
+    start_gate: asyncio.Semaphore
+    endpoint_url: str  # as a task sees the region
+    publish: Callable[[TaskReport], None]
+    reached: Reached
+    note: Callable[[str], None]  # one line for the agent's own log
+
+
+@dataclass(slots=True)
+class Resources:
+    """Made or found by the hooks of this process; made again (idempotently) by the next one."""
+
+    network: TaskNetwork | None = None
+    disk: TaskDisk | None = None
+    images: dict[str, Image] = field(default_factory=dict)
+    volumes: dict[str, str] = field(default_factory=dict)
+    etc: tuple[BindMount, ...] = ()
+    log_paths: dict[str, str] = field(default_factory=dict)
+
+
+class TaskContext:
+    """One task, as its hooks see it."""
+
+    def __init__(self, parts: HostParts, record: TaskRecord) -> None:
+        self.parts = parts
+        self.record = record
+        self.resources = Resources()
+        self._interrupted = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._changes = 0
+
+    @property
+    def launch(self) -> TaskLaunch:
+        return self.record.launch
+
+    @property
+    def is_interrupted(self) -> bool:
+        return self._interrupted.is_set()
+
+    def reached(self, point: Point) -> None:
+        self.parts.reached(point, self.record.task_id)
+
+    def now(self) -> float:
+        return self.parts.world.now()
+
+    def change(self, **fields: Any) -> None:
+        self.record = replace(self.record, **fields)
+        self._note()
+
+    def change_container(self, name: str, **fields: Any) -> None:
+        self.record = self.record.with_container(name, **fields)
+        self._note()
+
+    def container(self, name: str) -> ContainerRecord:
+        return self.record.container(name)
+
+    async def save(self) -> None:
+        await self.parts.state.save(self.record)
+
+    async def report(self) -> None:
+        """Save, then tell. Concurrent calls keep their order: the state's lane has one thread."""
+        self.record = replace(self.record, report_seq=self.record.next_seq(self.now()))
+        report = report_of(self.record)
+        await self.save()
+        self.parts.publish(report)
+
+    async def bury(self) -> None:
+        """The task ended: its last report is its tombstone, told after it is durable."""
+        self.record = replace(self.record, report_seq=self.record.next_seq(self.now()))
+        report = report_of(self.record)
+        await self.parts.state.bury(report)
+        self.parts.publish(report)
+
+    def interrupt(self) -> None:
+        self._interrupted.set()
+        self._note()
+
+    def check_interrupted(self) -> None:
+        if self._interrupted.is_set():
+            raise Interrupted
+
+    async def changed(self, seen: int, until: float | None = None) -> None:
+        """Wait for a change after the one numbered `seen` (see `version`), at most until wall time `until`."""
+        timeout = None if until is None else max(0.0, until - self.now())
+        while self._changes == seen:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), timeout)
+            except TimeoutError:
+                return
+
+    @property
+    def version(self) -> int:
+        return self._changes
+
+    def _note(self) -> None:
+        self._changes += 1
+        self._changed.set()
+
+    async def or_interrupted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work`, cancelling it when the task is interrupted. Only for steps that leave nothing half made."""
+        if self._interrupted.is_set():
+            work.close()
+            raise Interrupted
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        worker = self.parts.world.spawn(_into(outcome, work), f"{self.record.task_id}-step")
+        waiter = self.parts.world.spawn(self._interrupted.wait(), f"{self.record.task_id}-interrupt")
+        try:
+            await asyncio.wait({worker, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # Cancelling what is done is harmless; what is not done must not outlive this step.
+            waiter.cancel()
+            worker.cancel()
+        if outcome.done() and not outcome.cancelled():
+            return outcome.result()
+        await asyncio.wait({worker})
+        raise Interrupted
+
+    async def engine(self, call: Callable[[], Awaitable[T]], *, interruptible: bool = True) -> T:
+        """Repeat while the engine does not answer: the task is not to blame for a restart of containerd."""
+        while True:
+            if interruptible:
+                self.check_interrupted()
+            try:
+                return await call()
+            except EngineUnavailable:
+                await self.parts.world.sleep(self.parts.knobs.engine_retry_s)
+
+    @asynccontextmanager
+    async def gate(self) -> AsyncIterator[None]:
+        """One of the host's few places for work that saturates its processors."""
+        await self.or_interrupted(self.parts.start_gate.acquire())
+        try:
+            yield
+        finally:
+            self.parts.start_gate.release()
+
+    @asynccontextmanager
+    async def stage(self, name: str) -> AsyncIterator[None]:
+        """Adds the wall time of the block to the breakdown. Names with a dot are details of another stage."""
+        begun = self.parts.world.monotonic()
+        try:
+            yield
+        finally:
+            spent = (self.parts.world.monotonic() - begun) * 1000
+            stages = self.record.stages_ms
+            self.record = replace(self.record, stages_ms={**stages, name: round(stages.get(name, 0.0) + spent, 3)})
+
+
+def start_gate(knobs: Knobs) -> asyncio.Semaphore:
+    return asyncio.Semaphore(knobs.starts_at_once)
+
+
+async def _into(outcome: "asyncio.Future[T]", work: Coroutine[Any, Any, T]) -> None:
+    """The result or the error goes to the future: a spawned task must not end the process for a failed launch."""
+    try:
+        result = await work
+    except asyncio.CancelledError:
+        outcome.cancel()
+        raise
+    except Exception as error:
+        if not outcome.done():
+            outcome.set_exception(error)
+    else:
+        if not outcome.done():
+            outcome.set_result(result)

@@ -1,0 +1,266 @@
+"""One task on this host, from its order to its tombstone: the only writer of that task's state here.
+
+The program is straight: bring up by the list of hooks, watch, take down by the same list reversed. What happens
+meanwhile (a stop order, an exit, a health result) comes through the mailbox and is applied by one coroutine.
+Invariants: the phase only moves forward and is saved before anything is done because of it; once a stop is saved no
+container is started; STOPPED is reported only when nothing of the task is left.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from ..interfaces.hostnet import HostError
+from ..interfaces.sandbox import EngineUnavailable, SandboxError
+from ..model.lifecycle import LastStatus, StopCode
+from .container_facts import note_exit, refresh
+from .health import HealthMonitor
+from .hooks import STAGES, Hook
+from .points import Point
+from .task_context import HostParts, Interrupted, LaunchFailed, TaskContext
+from .task_record import Phase, TaskRecord
+
+ESSENTIAL_EXITED = "Essential container in task exited"
+_UNDO_RETRY_MAX_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stop:
+    stop_code: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Exited:
+    container: str
+    exit_code: int | None
+    exited_at: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Health:
+    container: str
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Look:
+    """Ask the engine again: an event may have been lost."""
+
+
+_Mail = _Stop | _Exited | _Health | _Look
+
+
+class TaskRunner:
+    """`ended` is called once, after the tombstone is durable."""
+
+    def __init__(self, parts: HostParts, record: TaskRecord, ended: Callable[["TaskRunner"], None]) -> None:
+        self._parts = parts
+        self._task = TaskContext(parts, record)
+        self._ended = ended
+        self._mail: deque[_Mail] = deque()
+        self._mail_came = asyncio.Event()
+        self._health = HealthMonitor(self._task, self._health_changed)
+        self._stop_saved = asyncio.Event()
+        if record.phase is Phase.STOPPING:
+            self._stop_saved.set()
+            self._task.interrupt()
+
+    @property
+    def record(self) -> TaskRecord:
+        return self._task.record
+
+    def begin(self) -> None:
+        self._parts.world.spawn(self._run(), f"task-{self.record.task_id}")
+
+    def stop(self, stop_code: str, reason: str) -> None:
+        if self.record.stop_code is None:
+            self._post(_Stop(stop_code=stop_code, reason=reason))
+
+    def exited(self, runtime_id: str, exit_code: int | None, exited_at: float | None) -> None:
+        name = next((item.name for item in self.record.containers if item.runtime_id == runtime_id), None)
+        if name is not None:
+            self._post(_Exited(container=name, exit_code=exit_code, exited_at=exited_at))
+
+    def look_again(self) -> None:
+        if not any(isinstance(mail, _Look) for mail in self._mail):
+            self._post(_Look())
+
+    def _health_changed(self, container: str, status: str) -> None:
+        self._post(_Health(container=container, status=status))
+
+    def _post(self, mail: _Mail) -> None:
+        self._mail.append(mail)
+        self._mail_came.set()
+
+    async def _run(self) -> None:
+        reader = self._parts.world.spawn(self._read_mail(), f"mail-{self.record.task_id}")
+        if self.record.phase in (Phase.STARTING, Phase.RUNNING):
+            self._health.follow()
+        if self.record.phase is Phase.STARTING:
+            await self._bring_up()
+        if self.record.phase is Phase.RUNNING:
+            await self._watch()
+        self._health.end()
+        if self.record.phase is Phase.STOPPING:
+            await self._take_down()
+        reader.cancel()
+        await self._bury()
+
+    # -- the mailbox
+
+    async def _read_mail(self) -> None:
+        while True:
+            await self._mail_came.wait()
+            self._mail_came.clear()
+            while self._mail:
+                await self._apply(self._mail.popleft())
+
+    async def _apply(self, mail: _Mail) -> None:
+        match mail:
+            case _Stop():
+                await self._begin_stop(mail.stop_code, mail.reason)
+            case _Exited():
+                await note_exit(self._task, mail.container, mail.exit_code, mail.exited_at)
+                self._health.follow()
+                await self._judge_exits()
+            case _Health():
+                await self._note_health(mail)
+            case _Look():
+                await refresh(self._task, interruptible=False)
+                await self._judge_exits()
+
+    async def _note_health(self, mail: _Health) -> None:
+        container = self._task.container(mail.container)
+        if container.is_stopped or container.health_status == mail.status:
+            return
+        self._task.change_container(mail.container, health_status=mail.status)
+        await self._task.report()
+
+    async def _judge_exits(self) -> None:
+        """An essential container that ended stops the task; one that never started was judged by its hook."""
+        essential = {container.name for container in self.record.launch.containers if container.essential}
+        ended = [item for item in self.record.containers if item.is_stopped and item.started_at is not None]
+        # A task rebuilt from labels may not name an essential container; it is over when nothing of it runs.
+        over = self.record.adopted_from_labels and all(item.is_stopped for item in self.record.containers)
+        if over or any(item.name in essential for item in ended):
+            await self._begin_stop(StopCode.ESSENTIAL_CONTAINER_EXITED.value, ESSENTIAL_EXITED)
+
+    async def _begin_stop(self, stop_code: str, reason: str) -> None:
+        """The first reason stays. Durable before anything is done because of it."""
+        if self.record.stop_code is not None:
+            return
+        attached = self.record.known_status != LastStatus.PROVISIONING
+        self._task.change(
+            phase=Phase.STOPPING,
+            stop_code=stop_code,
+            stopped_reason=reason,
+            stopping_at=self._task.now(),
+            known_status=(LastStatus.STOPPING if attached else LastStatus.DEPROVISIONING).value,
+        )
+        await self._task.report()
+        self._stop_saved.set()
+        self._task.reached(Point.STOP_SAVED)
+        self._task.interrupt()
+
+    # -- up
+
+    async def _bring_up(self) -> None:
+        try:
+            async with self._task.stage("adopt"):
+                await refresh(self._task)
+                await self._judge_exits()
+            for name, hooks in STAGES:
+                self._task.check_interrupted()
+                async with self._task.stage(name):
+                    await self._run_stage(hooks)
+            self._task.check_interrupted()
+            self._task.change(
+                phase=Phase.RUNNING,
+                known_status=LastStatus.RUNNING.value,
+                started_at=self.record.started_at or self._task.now(),
+            )
+            await self._task.report()
+            self._task.reached(Point.RUNNING_SAVED)
+        except LaunchFailed as failure:
+            await self._fail(failure)
+        except Interrupted:
+            await self._stop_saved.wait()
+
+    async def _run_stage(self, hooks: tuple[Hook, ...]) -> None:
+        """Side by side; each is waited for, since a step that was cut off could leave something behind."""
+        outcomes = await asyncio.gather(*(self._up(hook) for hook in hooks))
+        for kind in (LaunchFailed, Interrupted):
+            for outcome in outcomes:
+                if isinstance(outcome, kind):
+                    raise outcome
+
+    async def _up(self, hook: Hook) -> LaunchFailed | Interrupted | None:
+        try:
+            if hook.gated:
+                async with self._task.gate(), self._task.stage(f"stage.{hook.name}"):
+                    await hook.up(self._task)
+            else:
+                async with self._task.stage(f"stage.{hook.name}"):
+                    await hook.up(self._task)
+        except LaunchFailed as failure:
+            self._task.interrupt()
+            return failure
+        except SandboxError as error:
+            self._task.interrupt()
+            return LaunchFailed(error.reason)
+        except HostError as error:
+            self._task.interrupt()
+            return LaunchFailed(f"ResourceInitializationError: {error.reason}")
+        except OSError as error:
+            self._task.interrupt()
+            return LaunchFailed(f"ResourceInitializationError: {hook.name}: {error.strerror or error}")
+        except Interrupted as interrupted:
+            return interrupted
+        self._task.reached(hook.up_point)
+        return None
+
+    async def _fail(self, failure: LaunchFailed) -> None:
+        if failure.container is not None and self._task.container(failure.container).reason is None:
+            self._task.change_container(failure.container, reason=failure.reason)
+        await self._begin_stop(StopCode.TASK_FAILED_TO_START.value, failure.reason)
+        await self._stop_saved.wait()
+
+    # -- watch
+
+    async def _watch(self) -> None:
+        await refresh(self._task, interruptible=False)
+        await self._judge_exits()
+        self._health.follow()
+        await self._stop_saved.wait()
+
+    # -- down
+
+    async def _take_down(self) -> None:
+        for _, hooks in reversed(STAGES):
+            for hook in reversed(hooks):
+                await self._until_done(lambda: hook.down(self._task))  # noqa: B023
+                self._task.reached(hook.down_point)
+                if hook.down_point is Point.CONTAINERS_DELETED:
+                    self._task.change(known_status=LastStatus.DEPROVISIONING.value)
+                    await self._task.report()
+
+    async def _until_done(self, undo: Callable[[], Awaitable[None]]) -> None:
+        """An undo is never given up: what it holds is somebody's memory, address or disk."""
+        pause_s = self._parts.knobs.engine_retry_s
+        while True:
+            try:
+                await undo()
+                return
+            except (EngineUnavailable, HostError, SandboxError, OSError) as error:
+                self._parts.note(f"task {self.record.task_id}: undoing is repeated in {pause_s:g} s: {error}")
+                await self._parts.world.sleep(pause_s)
+                pause_s = min(pause_s * 2, _UNDO_RETRY_MAX_S)
+
+    async def _bury(self) -> None:
+        now = self._task.now()
+        self._task.change(phase=Phase.STOPPED, known_status=LastStatus.STOPPED.value, stopped_at=now)
+        await self._task.bury()
+        self._task.reached(Point.STOPPED_SAVED)
+        self._ended(self)

@@ -1,0 +1,87 @@
+"""The VPC plans in force on this host: the newest the server pushed, applied in the background, kept over restarts.
+
+Invariant: `ready` returns only when a plan at least as new as the one pushed last is applied, so that no interface is
+attached to rules older than its order. A lower generation is ignored.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Awaitable, Callable, Sequence
+
+from ..interfaces.hostnet import HostError, HostNetwork
+from ..model.knobs import Knobs
+from ..model.network import VpcPlan
+from ..world import World
+from .local_state import LocalState
+
+
+class VpcPlans:
+    """`listeners(vpc_id)` opens what the agent serves inside the VPC's router, once per VPC."""
+
+    def __init__(
+        self,
+        world: World,
+        knobs: Knobs,
+        network: HostNetwork,
+        state: LocalState,
+        listeners: Callable[[str], Awaitable[None]],
+        note: Callable[[str], None],
+    ) -> None:
+        self._world = world
+        self._knobs = knobs
+        self._network = network
+        self._state = state
+        self._listeners = listeners
+        self._note = note
+        self._wanted: dict[str, VpcPlan] = {}
+        self._applied: dict[str, int] = {}
+        self._news = asyncio.Condition()
+        self._working: set[str] = set()
+
+    def restore(self, plans: Sequence[VpcPlan]) -> None:
+        """The plans of before a restart: in force until the server pushes newer ones."""
+        for plan in plans:
+            self._want(plan)
+
+    async def push(self, plan: VpcPlan) -> None:
+        known = self._wanted.get(plan.vpc_id)
+        if known is not None and known.generation >= plan.generation:
+            return
+        await self._state.save_plan(plan)
+        self._want(plan)
+
+    async def ready(self, vpc_id: str) -> None:
+        async with self._news:
+            await self._news.wait_for(lambda: self._is_applied(vpc_id))
+
+    def resolver(self, vpc_id: str) -> str | None:
+        plan = self._wanted.get(vpc_id)
+        if plan is None or not plan.cidrs:
+            return None
+        return str(ipaddress.ip_network(plan.cidrs[0]).network_address + 2)
+
+    def _is_applied(self, vpc_id: str) -> bool:
+        wanted = self._wanted.get(vpc_id)
+        return wanted is not None and self._applied.get(vpc_id, -1) >= wanted.generation
+
+    def _want(self, plan: VpcPlan) -> None:
+        self._wanted[plan.vpc_id] = plan
+        if plan.vpc_id not in self._working:
+            self._working.add(plan.vpc_id)
+            self._world.spawn(self._apply(plan.vpc_id), f"vpc-{plan.vpc_id}")
+
+    async def _apply(self, vpc_id: str) -> None:
+        """Until the newest is applied; a host that refuses is asked again, since the order behind it waits."""
+        while not self._is_applied(vpc_id):
+            plan = self._wanted[vpc_id]
+            try:
+                await self._network.apply_vpc(plan)
+                await self._listeners(vpc_id)
+            except (HostError, OSError) as error:
+                self._note(f"plan {plan.generation} of {vpc_id} is tried again: {error}")
+                await self._world.sleep(self._knobs.engine_retry_s)
+                continue
+            self._applied[vpc_id] = plan.generation
+            async with self._news:
+                self._news.notify_all()
+        self._working.discard(vpc_id)

@@ -1,0 +1,144 @@
+"""A fake machine with a real agent on it, for tests: start, kill -9 at a named point, start again, look what is left."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..agent.agent import Agent
+from ..agent.points import Point
+from ..model.capacity import HostCapacity, HostFacts
+from ..model.knobs import DEFAULT_KNOBS, Knobs
+from ..model.launch import ContainerLaunch, TaskLaunch
+from ..model.network import Eni, VpcPlan
+from .fake_hostnet import FakeHost
+from .fake_link_server import FakeLinkServer
+from .fake_sandbox import FakeSandbox
+from .virtual_time import Fenced, VirtualWorld
+
+VPC = "vpc-0000000000000000a"
+TASK_ID = "0123456789abcdef0123456789abcdef"
+INCARNATION = "cell-1"
+IMAGE = "registry.example/web:1"
+
+
+class AgentHost:
+    """`kill_at`: the agent dies the next time this point is reached."""
+
+    def __init__(self, root: Path, *, knobs: Knobs = DEFAULT_KNOBS, loopback: bool = False) -> None:
+        self.root = root
+        self.knobs = knobs
+        self.server = FakeLinkServer()
+        self.clock = VirtualWorld()
+        self.host = FakeHost(root=root, loopback=loopback)
+        self.sandbox = FakeSandbox(self.clock.now)
+        self.sandbox.add_image(IMAGE, command=("/bin/web",))
+        self.world = VirtualWorld()
+        self.worlds: list[VirtualWorld] = []
+        self.boot_id = "boot-1"
+        self.kill_at: Point | None = None
+        self.seen: list[Point] = []
+        self.on_point: Callable[[Point], None] | None = None
+        self._starts = 0
+
+    def start(self) -> Agent:
+        """A new process of the agent on this machine."""
+        self._starts += 1
+        self.world = world = VirtualWorld(self._starts)
+        self.worlds.append(world)
+
+        def reached(point: Point, _task_id: str) -> None:
+            if world.is_dead:
+                return
+            self.seen.append(point)
+            if self.on_point is not None:
+                self.on_point(point)
+            if point is self.kill_at:
+                self.kill_at = None
+                self.kill()
+
+        agent = Agent(
+            world,
+            facts=self.facts(),
+            socket_path="",
+            sandbox=_fenced(self.sandbox, world),
+            network=_fenced(self.host.network, world),
+            disks=_fenced(self.host.disks, world),
+            cgroups=_fenced(self.host.cgroups, world),
+            state_dir=self.root / "agent",
+            endpoint="http://127.0.0.1:4566",
+            knobs=self.knobs,
+            transport=_fenced(self.server, world),
+            reached=reached,
+        )
+        world.spawn(agent.run(), "agent")
+        return agent
+
+    async def started(self) -> Agent:
+        """Started, connected, and in possession of its VPC's plan."""
+        agent = self.start()
+        await self.server.connected()
+        self.server.push(VpcPlan(vpc_id=VPC, generation=1, cidrs=("10.0.0.0/16",), groups=()))
+        return agent
+
+    def kill(self) -> None:
+        """kill -9: nothing of this process happens any more; its connections are cut."""
+        self.world.kill()
+        self.server.drop()
+
+    def facts(self) -> HostFacts:
+        capacity = HostCapacity(cpu_units=4096, memory_mib=8192, disk_gib=100)
+        return HostFacts(host_id="host-1", boot_id=self.boot_id, capacity=capacity)
+
+    def leftovers(self) -> list[str]:
+        """What the host still holds of any task, log files included."""
+        logs = [str(path) for path in (self.root / "agent" / "logs").glob("*/*")]
+        return [*self.host.leftovers(), *(f"container {key}" for key in self.sandbox.containers), *logs]
+
+    def check(self) -> None:
+        """No background coroutine of a living agent failed."""
+        for world in self.worlds:
+            for failure in world.failures:
+                raise failure
+
+
+def container(name: str = "web", **changes: Any) -> ContainerLaunch:
+    return replace(ContainerLaunch(name=name, image=IMAGE, arn=f"arn:{name}"), **changes)
+
+
+def launch(*containers: ContainerLaunch, **changes: Any) -> TaskLaunch:
+    """A task of one web container unless told otherwise."""
+    eni = Eni(
+        eni_id="eni-00000000000000001",
+        attachment_id="attachment",
+        mac="0a:00:00:00:00:01",
+        vpc_id=VPC,
+        subnet_id="subnet-1",
+        subnet_cidr="10.0.1.0/24",
+        private_ipv4="10.0.1.5",
+        private_dns_name="ip-10-0-1-5.ec2.internal",
+    )
+    base = TaskLaunch(
+        task_id=TASK_ID,
+        task_arn=f"arn:aws:ecs:us-east-1:123456789012:task/default/{TASK_ID}",
+        incarnation=INCARNATION,
+        capacity_id="capacity",
+        account="123456789012",
+        region="us-east-1",
+        zone="us-east-1a",
+        zone_id="use1-az1",
+        cluster="default",
+        cluster_arn="arn:aws:ecs:us-east-1:123456789012:cluster/default",
+        family="web",
+        revision=1,
+        group="family:web",
+        cpu_units=256,
+        memory_mib=512,
+        eni=eni,
+        containers=containers or (container(),),
+    )
+    return replace(base, **changes)
+
+
+def _fenced(inner: object, world: VirtualWorld) -> Any:
+    return Fenced(inner, world)

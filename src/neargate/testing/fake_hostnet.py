@@ -1,0 +1,241 @@
+"""The host seams in memory: network, disks and cgroups that outlive the agent that uses them.
+
+Pass the same suite as the real ones (`testing.suites.hostnet`). A disk is a plain directory; a listener is a UNIX
+socket without a name, or a loopback socket when a test wants to speak to it as a task would.
+"""
+
+import shutil
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..interfaces.hostnet import (
+    CgroupStats,
+    DiskFull,
+    DiskUsage,
+    HostError,
+    InterfaceStats,
+    TaskDisk,
+    TaskLimits,
+    TaskNetwork,
+)
+from ..model.network import Eni, VpcPlan
+from .fake_faults import Faults
+
+GIB = 1024**3
+
+
+class FakeHostNetwork:
+    def __init__(self, *, loopback: bool = False) -> None:
+        self.faults = Faults()
+        self.tasks: dict[str, TaskNetwork] = {}
+        self.enis: dict[str, Eni] = {}
+        self.plans: dict[str, VpcPlan] = {}
+        self.listeners: dict[tuple[str, str, int], socket.socket] = {}
+        self._loopback = loopback
+
+    async def start(self) -> None:
+        await self.faults.before("network.start")
+
+    async def apply_vpc(self, plan: VpcPlan) -> None:
+        await self.faults.before("apply_vpc")
+        known = self.plans.get(plan.vpc_id)
+        if known is None or known.generation <= plan.generation:
+            self.plans[plan.vpc_id] = plan
+
+    async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
+        await self.faults.before("attach_eni")
+        if eni.vpc_id not in self.plans:
+            raise HostError(f"no plan of {eni.vpc_id} is in force")
+        taken = [other for other, known in self.enis.items() if known.private_ipv4 == eni.private_ipv4]
+        if taken and taken != [task_id]:
+            raise HostError(f"{eni.private_ipv4} is in use by {taken[0]}")
+        network = TaskNetwork(
+            task_id=task_id, eni_id=eni.eni_id, vpc_id=eni.vpc_id, netns_path=f"/fake/netns/{task_id}"
+        )
+        self.tasks[task_id] = network
+        self.enis[task_id] = eni
+        await self.faults.after("attach_eni")
+        return network
+
+    async def detach_eni(self, task_id: str) -> None:
+        await self.faults.before("detach_eni")
+        self.tasks.pop(task_id, None)
+        self.enis.pop(task_id, None)
+        await self.faults.after("detach_eni")
+
+    async def list_tasks(self) -> list[TaskNetwork]:
+        await self.faults.before("network.list_tasks")
+        return list(self.tasks.values())
+
+    async def listen(self, vpc_id: str, address: str, port: int) -> socket.socket:
+        await self.faults.before("listen")
+        if vpc_id not in self.plans:
+            raise HostError(f"{vpc_id} has no router on this host")
+        family = socket.AF_INET if self._loopback else socket.AF_UNIX
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        # An empty UNIX address binds to a name of the kernel's choice that no file system shows.
+        listener.bind(("127.0.0.1", 0) if self._loopback else "")
+        listener.listen(16)
+        listener.setblocking(False)
+        self.listeners[vpc_id, address, port] = listener
+        return listener
+
+    async def interface_stats(self, task_id: str) -> InterfaceStats:
+        await self.faults.before("interface_stats")
+        if task_id not in self.tasks:
+            raise HostError(f"{task_id} has no interface")
+        return InterfaceStats(
+            rx_bytes=1000,
+            rx_packets=10,
+            rx_errors=0,
+            rx_dropped=0,
+            tx_bytes=2000,
+            tx_packets=20,
+            tx_errors=0,
+            tx_dropped=0,
+        )
+
+    async def remove_all(self) -> None:
+        self.tasks.clear()
+        self.enis.clear()
+        self.plans.clear()
+        for listener in self.listeners.values():
+            listener.close()
+        self.listeners.clear()
+
+
+class FakeHostDisks:
+    """`room_gib`: what `create_disk` may hand out in all. `free`: the fraction that `free_fraction` answers."""
+
+    def __init__(self, root: Path, *, room_gib: int = 1000) -> None:
+        self.faults = Faults()
+        self.disks: dict[str, TaskDisk] = {}
+        self.reserved: dict[str, int] = {}
+        self.room_gib = room_gib
+        self.free = 0.5
+        self._root = root
+
+    async def create_disk(self, task_id: str, size_gib: int) -> TaskDisk:
+        await self.faults.before("create_disk")
+        if task_id not in self.disks:
+            if sum(disk.size_gib for disk in self.disks.values()) + size_gib > self.room_gib:
+                raise DiskFull(f"no room for a disk of {size_gib} GiB")
+            path = self._root / "disks" / task_id
+            path.mkdir(parents=True, exist_ok=True)
+            self.disks[task_id] = TaskDisk(task_id=task_id, path=str(path), size_gib=size_gib)
+        await self.faults.after("create_disk")
+        return self.disks[task_id]
+
+    async def reserve(self, task_id: str, reserved_bytes: int) -> None:
+        await self.faults.before("reserve")
+        disk = self.disks.get(task_id)
+        if disk is None:
+            raise HostError(f"{task_id} has no disk")
+        if reserved_bytes > disk.size_gib * GIB:
+            raise DiskFull("the images are larger than the task's disk")
+        self.reserved[task_id] = reserved_bytes
+        await self.faults.after("reserve")
+
+    async def usage(self, task_id: str) -> DiskUsage:
+        await self.faults.before("usage")
+        disk = self.disks.get(task_id)
+        if disk is None:
+            raise HostError(f"{task_id} has no disk")
+        return DiskUsage(
+            used_bytes=_used(Path(disk.path)) + self.reserved.get(task_id, 0), size_bytes=disk.size_gib * GIB
+        )
+
+    async def delete_disk(self, task_id: str) -> None:
+        await self.faults.before("delete_disk")
+        disk = self.disks.pop(task_id, None)
+        self.reserved.pop(task_id, None)
+        if disk is not None:
+            shutil.rmtree(disk.path)
+        await self.faults.after("delete_disk")
+
+    async def list_disks(self) -> list[str]:
+        await self.faults.before("list_disks")
+        return sorted(self.disks)
+
+    async def free_fraction(self) -> float:
+        await self.faults.before("free_fraction")
+        return self.free
+
+
+def _used(root: Path) -> int:
+    return sum(item.stat().st_size for item in root.rglob("*") if item.is_file())
+
+
+class FakeHostCgroups:
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.tasks: dict[str, TaskLimits] = {}
+        self._cpu_ns = 0
+
+    def task_path(self, task_id: str) -> str:
+        return f"/neargate-fake/{task_id}"
+
+    async def create_task(self, task_id: str, limits: TaskLimits) -> None:
+        await self.faults.before("cgroups.create_task")
+        self.tasks[task_id] = limits
+        await self.faults.after("cgroups.create_task")
+
+    async def task_stats(self, task_id: str) -> CgroupStats | None:
+        await self.faults.before("task_stats")
+        limits = self.tasks.get(task_id)
+        return None if limits is None else self._stats(limits)
+
+    async def container_stats(self, task_id: str, container: str) -> CgroupStats | None:
+        await self.faults.before("container_stats")
+        limits = self.tasks.get(task_id)
+        return None if limits is None or not container else self._stats(limits)
+
+    async def delete_task(self, task_id: str) -> None:
+        await self.faults.before("cgroups.delete_task")
+        self.tasks.pop(task_id, None)
+        await self.faults.after("cgroups.delete_task")
+
+    async def list_tasks(self) -> list[str]:
+        await self.faults.before("cgroups.list_tasks")
+        return sorted(self.tasks)
+
+    def _stats(self, limits: TaskLimits) -> CgroupStats:
+        """Counters that grow at each look, as a running container's do."""
+        self._cpu_ns += 1_000_000
+        return CgroupStats(
+            cpu_total_ns=self._cpu_ns,
+            cpu_user_ns=self._cpu_ns // 2,
+            cpu_system_ns=self._cpu_ns // 2,
+            cpu_periods=4,
+            cpu_throttled_periods=1,
+            cpu_throttled_ns=1000,
+            memory_usage=3 * 1024 * 1024,
+            memory_max_usage=4 * 1024 * 1024,
+            memory_limit=limits.memory_mib * 1024 * 1024,
+            memory_cache=1024 * 1024,
+            memory_rss=2 * 1024 * 1024,
+            oom_kills=0,
+            pids=3,
+        )
+
+
+@dataclass(slots=True)
+class FakeHost:
+    """One machine: everything an agent holds there, and what is left of it."""
+
+    root: Path
+    loopback: bool = False
+    network: FakeHostNetwork = field(init=False)
+    disks: FakeHostDisks = field(init=False)
+    cgroups: FakeHostCgroups = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.network = FakeHostNetwork(loopback=self.loopback)
+        self.disks = FakeHostDisks(self.root)
+        self.cgroups = FakeHostCgroups()
+
+    def leftovers(self) -> list[str]:
+        """Names of what tasks still hold here; empty when all was returned."""
+        kinds = {"eni": list(self.network.tasks), "disk": list(self.disks.disks), "cgroup": list(self.cgroups.tasks)}
+        return [f"{kind} {task_id}" for kind, held in kinds.items() for task_id in sorted(held)]

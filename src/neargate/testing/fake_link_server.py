@@ -1,0 +1,202 @@
+"""The server's end of an agent's two connections, in memory: gives orders, keeps reports, stores logs.
+
+`acknowledge` switches the durable answer off, `refuse_logs` makes log groups missing. `drop` cuts the connections, as a
+restart of the server does; the next connect finds it again unless `is_down`.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from ..agent.link_client import Closed
+from ..link.messages import (
+    PROTOCOL,
+    BulkHello,
+    Hello,
+    HostUpdate,
+    LogAck,
+    LogAppend,
+    LogOpen,
+    LogOpened,
+    LogRefused,
+    Ping,
+    Pong,
+    Report,
+    ReportAck,
+    RunOrder,
+    StopOrder,
+    ToAgent,
+    ToServer,
+    VpcPush,
+    Welcome,
+    decode_to_server,
+    encode,
+)
+from ..model.capacity import HostFacts
+from ..model.launch import TaskLaunch, TaskReport
+from ..model.network import VpcPlan
+
+
+@dataclass(slots=True)
+class StoredLog:
+    """What reached the log store of one container: bytes [0, offset) of its source, as lines."""
+
+    offset: int = 0
+    lines: list[bytes] = field(default_factory=list)
+    gaps: int = 0
+
+
+class FakeLinkServer:
+    """Implements the agent's `Transport`."""
+
+    def __init__(self) -> None:
+        self.reports: dict[str, TaskReport] = {}
+        self.history: list[TaskReport] = []
+        self.hosts: list[HostFacts] = []
+        self.logs: dict[tuple[str, str], StoredLog] = {}
+        self.acknowledge = True
+        self.acknowledge_logs = True
+        self.refuse_logs: tuple[str, str] | None = None
+        self.is_down = False
+        self._link: _Pipe | None = None
+        self._bulk: _Pipe | None = None
+        self._changed = asyncio.Event()
+
+    # -- what tests do
+
+    def push(self, plan: VpcPlan) -> None:
+        self._say(VpcPush(plan=plan))
+
+    def run(self, launch: TaskLaunch) -> None:
+        self._say(RunOrder(launch=launch))
+
+    def stop(
+        self, task_id: str, incarnation: str, stop_code: str = "UserInitiated", reason: str = "Task stopped by user"
+    ) -> None:
+        self._say(StopOrder(task_id=task_id, incarnation=incarnation, stop_code=stop_code, reason=reason))
+
+    def drop(self) -> None:
+        for pipe in (self._link, self._bulk):
+            if pipe is not None:
+                pipe.cut()
+        self._link = self._bulk = None
+
+    async def status(self, task_id: str, *statuses: str, within_s: float = 600.0) -> TaskReport:
+        """Wait until the task's last report shows one of the statuses."""
+        async with asyncio.timeout(within_s):
+            while True:
+                report = self.reports.get(task_id)
+                if report is not None and report.known_status in statuses:
+                    return report
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def connected(self, within_s: float = 60.0) -> None:
+        async with asyncio.timeout(within_s):
+            while self._link is None or not self._link.greeted:
+                self._changed.clear()
+                await self._changed.wait()
+
+    # -- the agent's transport
+
+    async def connect(self, path: str) -> "_Pipe":
+        await asyncio.sleep(0)
+        if self.is_down:
+            raise Closed("the server is down")
+        pipe = _Pipe(self, path)
+        if path == "/link":
+            if self._link is not None:
+                self._link.cut()
+            self._link = pipe
+        else:
+            if self._bulk is not None:
+                self._bulk.cut()
+            self._bulk = pipe
+        return pipe
+
+    def heard(self, pipe: "_Pipe", message: ToServer) -> None:
+        match message:
+            case Hello():
+                self.hosts.append(message.host)
+                pipe.greeted = True
+                pipe.say(Welcome(protocol=PROTOCOL, session="s", ping_period_s=5.0))
+                for report in message.reports:
+                    self._report(pipe, report)
+            case Report():
+                self._report(pipe, message.report)
+            case HostUpdate():
+                self.hosts.append(message.host)
+            case Ping():
+                pipe.say(Pong(n=message.n))
+            case BulkHello():
+                pipe.greeted = True
+            case LogOpen():
+                self._open(pipe, message)
+            case LogAppend():
+                self._append(pipe, message)
+        self._changed.set()
+
+    def _report(self, pipe: "_Pipe", report: TaskReport) -> None:
+        known = self.reports.get(report.task_id)
+        if known is None or known.report_seq < report.report_seq:
+            self.reports[report.task_id] = report
+            self.history.append(report)
+        if self.acknowledge:
+            pipe.say(ReportAck(task_id=report.task_id, report_seq=report.report_seq))
+
+    def _open(self, pipe: "_Pipe", message: LogOpen) -> None:
+        if self.refuse_logs is not None:
+            code, text = self.refuse_logs
+            pipe.say(LogRefused(request=message.request, code=code, message=text))
+            return
+        stored = self.logs.setdefault((message.task_id, message.container), StoredLog())
+        pipe.say(LogOpened(request=message.request, stream_key=1, offset=stored.offset))
+
+    def _append(self, pipe: "_Pipe", message: LogAppend) -> None:
+        stored = self.logs[message.task_id, message.container]
+        if message.end > stored.offset and message.start >= stored.offset:
+            stored.gaps += message.start - stored.offset
+            lines = message.lines.split(b"\n") if message.lines else []
+            assert sum(count for _, count in message.runs) == len(lines), "runs count the lines"
+            stored.lines.extend(lines)
+            stored.offset = message.end
+        if self.acknowledge_logs:
+            pipe.say(LogAck(request=message.request, stream_key=message.stream_key, offset=stored.offset))
+
+    def _say(self, message: ToAgent) -> None:
+        assert self._link is not None, "no agent is connected"
+        self._link.say(message)
+
+
+class _Pipe:
+    """One connection; the agent's end is `send` and `receive`."""
+
+    def __init__(self, server: FakeLinkServer, path: str) -> None:
+        self.greeted = False
+        self.path = path
+        self._server = server
+        self._to_agent: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._closed = False
+
+    def say(self, message: ToAgent) -> None:
+        if not self._closed:
+            self._to_agent.put_nowait(encode(message))
+
+    def cut(self) -> None:
+        self._closed = True
+        self._to_agent.put_nowait(None)
+
+    async def send(self, data: bytes) -> None:
+        await asyncio.sleep(0)
+        if self._closed:
+            raise Closed("cut")
+        self._server.heard(self, decode_to_server(data))
+
+    async def receive(self) -> bytes:
+        data = await self._to_agent.get()
+        if data is None or self._closed:
+            raise Closed("cut")
+        return data
+
+    async def close(self) -> None:
+        self._closed = True
+        self._to_agent.put_nowait(None)
