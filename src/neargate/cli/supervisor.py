@@ -102,7 +102,7 @@ def _own(paths: RegionPaths, name: str) -> Program:
 def _containerd(paths: RegionPaths) -> Program:
     from ..sandbox.containerd_process import ContainerdInstance
 
-    instance = ContainerdInstance(paths.containerd, paths.run / "containerd")
+    instance = ContainerdInstance(data_dir=str(paths.containerd), run_dir=str(paths.run / "containerd"))
     instance.write_config()
     return Program(
         name="containerd",

@@ -1,0 +1,146 @@
+"""`neargate agent`: this machine's half of a region. Root; started by `up`, or alone beside a server of the same machine."""
+
+import argparse
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from ..agent.agent import Agent
+from ..agent.simulated import SimulatedFleet
+from ..hostnet.cgroups import LinuxCgroups
+from ..hostnet.disks import LinuxDisks
+from ..hostnet.network import LinuxNetwork
+from ..model.capacity import HostCapacity, HostFacts
+from ..model.ids import ec2_id
+from ..model.knobs import DEFAULT_KNOBS
+from ..sandbox.engine import ContainerdSandbox
+from ..sandbox.pull.credentials import RegistryAuth
+from ..world import OsWorld
+from . import config as configs
+from .config import RegionConfig
+from .paths import RegionPaths, region_paths
+
+SOFTWARE = "0.1.0"
+MEMORY_KEPT_MIB = 1024  # for the system, the agent and containerd
+
+
+def main(arguments: list[str]) -> None:
+    """Runs until SIGTERM or SIGINT; tasks go on. `--remove-all` removes what the instance left on the machine."""
+    parser = argparse.ArgumentParser(prog="neargate agent")
+    parser.add_argument("--data")
+    parser.add_argument("--remove-all", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    paths = region_paths(given.data)
+    config = configs.load(paths)
+    work = _remove_all(paths, config) if given.remove_all else _run(paths, config)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
+async def _run(paths: RegionPaths, config: RegionConfig) -> None:
+    world = OsWorld(lanes={"sandbox": 2 * (os.cpu_count() or 1), "hostnet": 2})
+    if config.sandbox == "simulated":
+        await _until_signal(_fleet(world, paths, config).run())
+        return
+    agent = Agent(
+        world,
+        facts=_facts(paths),
+        socket_path=str(paths.link_socket),
+        sandbox=ContainerdSandbox(
+            world,
+            address=_containerd_address(paths, config),
+            namespace=f"neargate-{paths.instance}",
+            instance=paths.instance,
+            registry_auth=RegistryAuth.load(str(paths.registry_auth)) if paths.registry_auth.exists() else None,
+            knobs=DEFAULT_KNOBS,
+        ),
+        network=_network(world, paths, config),
+        disks=LinuxDisks(world, directory=paths.disks, knobs=DEFAULT_KNOBS),
+        cgroups=LinuxCgroups(world, instance=paths.instance),
+        state_dir=paths.agent,
+        endpoint=config.endpoint,
+        knobs=DEFAULT_KNOBS,
+    )
+    gc.freeze()
+    await _until_signal(agent.run())
+
+
+async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
+    """Run until the work ends or SIGTERM/SIGINT comes. Nothing is taken down: the next agent adopts what runs."""
+    running = asyncio.get_running_loop().create_task(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    try:
+        await running
+    except asyncio.CancelledError:
+        return
+
+
+def _network(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> LinuxNetwork:
+    return LinuxNetwork(
+        world,
+        instance=paths.instance,
+        run_dir=paths.run / "net",
+        public_pool=config.public_pool,
+        endpoint_port=config.port,
+        knobs=DEFAULT_KNOBS,
+    )
+
+
+def _containerd_address(paths: RegionPaths, config: RegionConfig) -> str:
+    own = paths.run / "containerd" / "containerd.sock"
+    return str(own) if config.containerd == "own" else "/run/containerd/containerd.sock"
+
+
+def _facts(paths: RegionPaths) -> HostFacts:
+    """This machine. The host id is made once and kept with the data."""
+    name = paths.agent / "host-id"
+    if not name.exists():
+        name.write_text(ec2_id("h", OsWorld().random.getrandbits) + "\n")
+    memory = int(Path("/proc/meminfo").read_text().split("MemTotal:")[1].split()[0]) // 1024
+    disk = os.statvfs(paths.disks)
+    return HostFacts(
+        host_id=name.read_text().strip(),
+        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        capacity=HostCapacity(
+            cpu_units=1024 * (os.cpu_count() or 1),
+            memory_mib=max(memory - MEMORY_KEPT_MIB, 512),
+            disk_gib=disk.f_bavail * disk.f_frsize >> 30,
+        ),
+        software=SOFTWARE,
+    )
+
+
+def _fleet(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> SimulatedFleet:
+    """`--hosts` simulated machines in each zone."""
+    hosts = [
+        HostFacts(
+            host_id=f"h-simulated-{zone}-{n:05d}",
+            boot_id="simulated",
+            capacity=HostCapacity(cpu_units=config.host_cpu, memory_mib=config.host_memory, disk_gib=100_000),
+            software=SOFTWARE,
+            sandbox="simulated",
+            zone=zone,
+        )
+        for zone, _ in config.zone_names
+        for n in range(config.hosts)
+    ]
+    return SimulatedFleet(world, hosts, socket_path=str(paths.link_socket), knobs=DEFAULT_KNOBS)
+
+
+async def _remove_all(paths: RegionPaths, config: RegionConfig) -> None:
+    """What a region may leave: disks, cgroups, interfaces, namespaces, mounts. After all tasks have stopped."""
+    world = OsWorld()
+    disks = LinuxDisks(world, directory=paths.disks, knobs=DEFAULT_KNOBS)
+    for task_id in await disks.list_disks():
+        await disks.delete_disk(task_id)
+    cgroups = LinuxCgroups(world, instance=paths.instance)
+    for task_id in await cgroups.list_tasks():
+        await cgroups.delete_task(task_id)
+    await _network(world, paths, config).remove_all()

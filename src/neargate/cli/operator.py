@@ -1,0 +1,137 @@
+"""What the operator's socket answers: hosts and tasks, a task's story, its last lines, and the stop of everything."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+
+from ..interfaces.roles import CapacityManager, EventRange, LogTarget
+from ..model.errors import ResourceNotFound
+from ..region import Region
+from .admin import Handler
+
+TASKS_SHOWN = 50
+LINES_MAX = 10_000
+LAST_LINES = 5
+Answer = dict[str, Any]
+
+
+class UnknownTask(Exception):
+    """No task, or several, begin with what was given."""
+
+
+def handlers(region: Region) -> dict[str, Handler]:
+    """Request name -> handler. Each answers JSON-ready values."""
+    desk = OperatorDesk(region)
+    return {
+        "ready": desk.ready,
+        "status": desk.status,
+        "why": desk.why,
+        "logs": desk.logs,
+        "stop-all": desk.stop_all,
+    }
+
+
+class OperatorDesk:
+    """The handlers over one region. Reads; the only thing it changes is by the normal StopTask path."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._view = region.cell.operator
+
+    async def ready(self, _: Answer) -> Answer:
+        """A host is connected: launches will find room."""
+        return {"ready": any(host["connected"] for host in await self._hosts())}
+
+    async def status(self, _: Answer) -> Answer:
+        tasks, count = await self._view.live_tasks(TASKS_SHOWN)
+        return {
+            "hosts": [_host(host) for host in await self._hosts()],
+            "tasks": [asdict(task) for task in tasks],
+            "task_count": count,
+        }
+
+    async def why(self, request: Answer) -> Answer:
+        task_id = await self._task_id(request)
+        facts = await self._region.cell.explain_task(task_id)
+        found = await self._tails(task_id, LAST_LINES, {})
+        facts["last_lines"] = [line["message"] for line in found.lines[-LAST_LINES:]]
+        return facts
+
+    async def logs(self, request: Answer) -> Answer:
+        """The last `lines` of each stream at first, then what came after `tokens`."""
+        task_id = await self._task_id(request)
+        facts = await self._region.cell.explain_task(task_id)
+        wanted = min(int(request.get("lines") or LINES_MAX), LINES_MAX)
+        found = await self._tails(task_id, wanted, request.get("tokens") or {})
+        return {
+            "lines": found.lines if request.get("tokens") else found.lines[-wanted:],
+            "tokens": found.tokens,
+            "containers": found.streams,
+            "stopped": facts["task"]["lastStatus"] == "STOPPED",
+            "note": None if found.streams else "no container of this task has a logConfiguration with awslogs",
+        }
+
+    async def stop_all(self, request: Answer) -> Answer:
+        """StopTask for every task that is not stopping yet. Answers how many have not stopped: ask again until 0."""
+        return {"left": await self._view.stop_all(str(request.get("reason") or "Stopped by the operator."))}
+
+    async def _tails(self, task_id: str, limit: int, tokens: dict[str, str]) -> "Tails":
+        """The last lines of each of the task's streams, or those after its token, in order of time."""
+        targets = await self._view.log_targets(task_id)
+        lines: list[Answer] = []
+        after: dict[str, str] = {}
+        for container, target in targets:
+            page = await _events(self._region, target, limit, tokens.get(container))
+            after[container] = page["nextForwardToken"]
+            lines += [
+                {"container": container, "timestamp": event["timestamp"], "message": event["message"]}
+                for event in page["events"]
+            ]
+        lines.sort(key=lambda line: int(line["timestamp"]))
+        return Tails(lines=lines, tokens=after, streams=len(targets))
+
+    async def _task_id(self, request: Answer) -> str:
+        """A task's full id from an ARN, an id, or the first digits of one."""
+        given = str(request.get("task", "")).rpartition("/")[2]
+        found = await self._view.tasks_that_begin_with(given)
+        if len(found) == 1:
+            return found[0]
+        raise UnknownTask(
+            f"{len(found)} tasks begin with {given!r}; give more digits" if found else f"no task begins with {given!r}"
+        )
+
+    async def _hosts(self) -> list[Answer]:
+        shards: list[CapacityManager] = []
+        for manager in self._region.capacities.values():
+            if manager not in shards:
+                shards.append(manager)
+        return [host for manager in shards for host in await manager.hosts()]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tails:
+    lines: list[Answer]
+    tokens: dict[str, str]  # container -> where to go on
+    streams: int
+
+
+async def _events(region: Region, target: LogTarget, limit: int, token: str | None) -> Answer:
+    """A page of a stream; a stream that does not exist yet is an empty one."""
+    wanted = EventRange(limit=limit, token=token or None)
+    try:
+        page = await region.logs.get_events(target.account, target.group, target.stream, wanted)
+    except ResourceNotFound:
+        return {"events": [], "nextForwardToken": ""}
+    answer: Answer = msgspec.json.decode(page)
+    return answer
+
+
+def _host(host: Answer) -> Answer:
+    offered, reserved = host["offered"], host["reserved"]
+    room = {}
+    for name in ("cpu_units", "memory_mib", "disk_gib"):
+        room[name] = offered[name]
+        room[f"free_{name}"] = offered[name] - reserved[name]
+    shown = ("host_id", "zone", "connected", "accepts_tasks", "reason", "tasks", "software", "sandbox")
+    return {name: host[name] for name in shown} | room

@@ -1,0 +1,100 @@
+"""`neargate server`: the control plane. Started by `up` as root, it loads its code, steps down, then opens databases.
+
+Listens on loopback for the API, and on two UNIX sockets of its own directory for agents and for the operator.
+"""
+
+import argparse
+import asyncio
+import gc
+import os
+import socket
+
+import uvicorn
+import uvloop
+
+from ..frontend.asgi import AsgiApp
+from ..frontend.authenticate import AuthMode
+from ..frontend.credentials import Credentials
+from ..model.knobs import DEFAULT_KNOBS
+from ..region import RegionPlan, open_region
+from ..store.sqlite import SqliteStores
+from ..wire.shapes import SERVICES, Models
+from ..world import OsWorld
+from . import admin
+from . import config as configs
+from .config import RegionConfig
+from .operator import handlers
+from .paths import RegionPaths, region_paths
+from .privileges import step_down
+from .supervisor import USER
+
+BACKLOG = 1024
+
+
+def main(arguments: list[str]) -> None:
+    """Runs until SIGTERM or SIGINT. Tasks do not notice."""
+    parser = argparse.ArgumentParser(prog="neargate server")
+    parser.add_argument("--data")
+    paths = region_paths(parser.parse_args(arguments).data)
+    config = configs.load(paths)
+    models = _preload()
+    if os.geteuid() == 0:
+        step_down(USER)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(paths, config, models))
+
+
+def _preload() -> Models:
+    """Everything that is read from the package, while it can be read."""
+    models = Models()
+    for name in SERVICES:
+        models.service(name)
+    return models
+
+
+async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> None:
+    world = OsWorld()
+    listener = _listen(config.port)
+    stores = SqliteStores(world, paths.databases, DEFAULT_KNOBS)
+    plan = RegionPlan(
+        region=config.region,
+        account=config.account,
+        zones=config.zone_names,
+        public_pool=config.public_pool,
+        one_machine=config.sandbox == "container",
+        auth=AuthMode(config.auth),
+    )
+    region = await open_region(
+        world, stores, plan, models=models, credentials=Credentials.load(paths.administrator), knobs=DEFAULT_KNOBS
+    )
+    world.spawn(region.gateway.serve(str(paths.link_socket)), "gateway")
+    world.spawn(region.logs.run(), "logs")
+    operator = await admin.serve(paths.admin_socket, handlers(region))
+    gc.collect()
+    gc.freeze()
+    api = AsgiApp(frontend=region.frontend, world=world, knobs=DEFAULT_KNOBS)
+    settings = uvicorn.Config(
+        api,
+        http="httptools",
+        loop="none",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=5,
+    )
+    await uvicorn.Server(settings).serve(sockets=[listener])
+    operator.close()
+    await stores.close()
+
+
+def _listen(port: int) -> socket.socket:
+    """Loopback only. SO_REUSEADDR so that a restart does not wait for old connections."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,104 @@
+"""What the operator sees of a cell beyond AWS's operations: live tasks with their addresses, log targets, stop of all.
+
+Reads, and stops tasks only through StopTask's own path. Must not be reachable from the public API: it knows no accounts.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..interfaces.roles import LogTarget
+from ..interfaces.store import Store
+from ..link.messages import RunOrder, decode_to_agent
+
+_LIVE = (
+    "SELECT t.id, t.cluster, t.family, t.last_status, t.host, l.message FROM tasks t "
+    "LEFT JOIN launches l ON l.task = t.n "
+    "WHERE t.last_status <> 'STOPPED' ORDER BY t.n DESC LIMIT ?"
+)
+_TO_STOP = (
+    "SELECT account, cluster, id FROM tasks WHERE last_status <> 'STOPPED' AND desired_status = 'RUNNING' "
+    "ORDER BY n LIMIT 1000"
+)
+_PREFIX_MATCHES_MAX = 20
+
+StopTask = Callable[[str, str, str, str | None], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveTask:
+    id: str
+    cluster: str
+    definition: str
+    status: str
+    host: str
+    address: str | None
+    public_address: str | None
+
+
+class OperatorView:
+    def __init__(self, store: Store, stop_task: StopTask) -> None:
+        self._store = store
+        self._stop_task = stop_task
+
+    async def live_tasks(self, limit: int) -> tuple[list[LiveTask], int]:
+        """The newest tasks that have not stopped, and how many there are in all."""
+        rows = await self._store.read(_LIVE, (limit,))
+        count = (await self._store.read("SELECT count(*) FROM tasks WHERE last_status <> 'STOPPED'"))[0][0]
+        return [_live(*row) for row in rows], int(count)
+
+    async def tasks_that_begin_with(self, digits: str) -> list[str]:
+        """Full ids, newest first; a handful at most: it answers who typed the first digits."""
+        rows = await self._store.read(
+            "SELECT id FROM tasks WHERE substr(id, 1, ?) = ? ORDER BY n DESC LIMIT ?",
+            (len(digits), digits, _PREFIX_MATCHES_MAX),
+        )
+        return [str(row[0]) for row in rows]
+
+    async def log_targets(self, task_id: str) -> list[tuple[str, LogTarget]]:
+        """(container, target) of each container that writes to awslogs, in the definition's order."""
+        order = await self._order(task_id)
+        if order is None:
+            return []
+        launch = order.launch
+        return [
+            (
+                item.name,
+                LogTarget(
+                    account=launch.account,
+                    region=item.logs.region,
+                    group=item.logs.group,
+                    stream=item.logs.stream,
+                    create_group=item.logs.create_group,
+                ),
+            )
+            for item in launch.containers
+            if item.logs is not None
+        ]
+
+    async def stop_all(self, reason: str) -> int:
+        """StopTask for every task that is to run; returns how many have not stopped yet."""
+        for account, cluster, task_id in await self._store.read(_TO_STOP):
+            await self._stop_task(account, cluster, task_id, reason)
+        return int((await self._store.read("SELECT count(*) FROM tasks WHERE last_status <> 'STOPPED'"))[0][0])
+
+    async def _order(self, task_id: str) -> RunOrder | None:
+        rows = await self._store.read(
+            "SELECT l.message FROM tasks t JOIN launches l ON l.task = t.n WHERE t.id = ?", (task_id,)
+        )
+        order: Any = decode_to_agent(rows[0][0]) if rows else None
+        return order if isinstance(order, RunOrder) else None
+
+
+def _live(task_id: str, cluster: str, family: str, status: str, host: str, message: bytes | None) -> LiveTask:
+    order = decode_to_agent(message) if message is not None else None
+    launch = order.launch if isinstance(order, RunOrder) else None
+    return LiveTask(
+        id=task_id,
+        cluster=cluster,
+        definition=f"{launch.family}:{launch.revision}" if launch else family,
+        status=status,
+        host=host,
+        address=launch.eni.private_ipv4 if launch else None,
+        public_address=launch.eni.public_ipv4 if launch else None,
+    )

@@ -1,0 +1,125 @@
+"""Assembles a region's control plane from its parts: the shard map, the roles, and who is handed whom.
+
+The command line runs it over SQLite files and sockets; tests and the simulator over databases in memory. Nothing here
+decides anything but which object stands behind which Protocol.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .capacity.manager import open_capacity
+from .clusters.cell import Cell, open_cell
+from .clusters.gateway import Gateway
+from .frontend.app import FrontEnd
+from .frontend.authenticate import AuthMode
+from .frontend.credentials import Credentials
+from .frontend.operations.table import OPERATIONS
+from .frontend.regional import network as network_part
+from .frontend.regional import task_definitions as definitions_part
+from .frontend.services import Services
+from .interfaces.roles import CapacityManager
+from .interfaces.store import StoreFactory
+from .logs.store import Logs
+from .model.knobs import Knobs
+from .vpc.addresses import pool_share
+from .wire.shapes import Models
+from .world import World
+
+# One numbered line for the one database that several parts share: append only, never reorder.
+REGIONAL_MIGRATIONS = (
+    network_part.MIGRATIONS[0],
+    definitions_part.MIGRATIONS[0],
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegionPlan:
+    """What to assemble. `zones`: (name, id) in order. `one_machine`: all zones share the machine's capacity shard."""
+
+    region: str
+    account: str
+    zones: tuple[tuple[str, str], ...]
+    public_pool: str
+    one_machine: bool
+    auth: AuthMode = AuthMode.ENFORCE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Region:
+    """A running control plane. The sweepers and the gateway are started by who owns the process."""
+
+    frontend: FrontEnd
+    cell: Cell
+    capacities: Mapping[str, CapacityManager]
+    gateway: Gateway
+    logs: Logs
+    services: Services
+
+
+async def open_region(
+    world: World, stores: StoreFactory, plan: RegionPlan, *, models: Models, credentials: Credentials, knobs: Knobs
+) -> Region:
+    """Open every shard and wire the roles together. Raises what the stores raise."""
+    regional = await stores.open("region", REGIONAL_MIGRATIONS)
+    network = await network_part.open_network(
+        world, regional, region=plan.region, account=plan.account, zones=plan.zones
+    )
+    definitions = await definitions_part.open_task_definitions(world, regional)
+    capacities = await _open_zones(world, stores, plan, knobs)
+    cell = await open_cell(world, stores, name="cell-0", region=plan.region, capacities=capacities, knobs=knobs)
+    logs = await Logs.open(world, stores, knobs, plan.region)
+    services = Services(
+        world=world,
+        region=plan.region,
+        zones=plan.zones,
+        cells={"cell-0": cell},
+        capacities=capacities,
+        network=network,
+        task_definitions=definitions,
+        logs=logs,
+    )
+    return Region(
+        frontend=FrontEnd(
+            world=world,
+            region=plan.region,
+            knobs=knobs,
+            models=models,
+            services=services,
+            operations=OPERATIONS,
+            credentials=credentials,
+            auth=plan.auth,
+        ),
+        cell=cell,
+        capacities=capacities,
+        gateway=Gateway(world, cell, capacities, network, logs, knobs),
+        logs=logs,
+        services=services,
+    )
+
+
+async def _open_zones(world: World, stores: StoreFactory, plan: RegionPlan, knobs: Knobs) -> dict[str, CapacityManager]:
+    """Zone name -> its capacity manager: one shard for the machine, or one shard a zone with its share of the pool."""
+    names = tuple(name for name, _ in plan.zones)
+    if plan.one_machine:
+        machine = await open_capacity(
+            world,
+            stores,
+            shard="zone-machine",
+            region=plan.region,
+            zones=names,
+            public_pool=plan.public_pool,
+            knobs=knobs,
+        )
+        return dict.fromkeys(names, machine)
+    return {
+        name: await open_capacity(
+            world,
+            stores,
+            shard=f"zone-{name}",
+            region=plan.region,
+            zones=(name,),
+            public_pool=pool_share(plan.public_pool, n, len(names)),
+            knobs=knobs,
+        )
+        for n, name in enumerate(names)
+    }
