@@ -223,8 +223,8 @@ def test_a_container_that_is_not_essential() -> None:
 
 
 def test_every_member_of_a_container_has_an_effect_or_a_refusal() -> None:
-    model = botocore.session.get_session().get_service_model("ecs")
-    known = set(model.shape_for("ContainerDefinition").members)
+    shape: Any = botocore.session.get_session().get_service_model("ecs").shape_for("ContainerDefinition")
+    known = set(shape.members)
     assert known == set(CONTAINER_FIELDS) | set(FORBIDDEN) | set(NOT_YET) | OF_SERVICES | REFUSED_APART
 
 

@@ -106,7 +106,7 @@ def test_the_document_shares_nothing_with_the_request() -> None:
 
 
 def test_the_document_is_of_awss_shape() -> None:
-    shape = botocore.session.get_session().get_service_model("ecs").shape_for("TaskDefinition")
+    shape: Any = botocore.session.get_session().get_service_model("ecs").shape_for("TaskDefinition")
     document = stored(
         taskRoleArn="app",
         pidMode="task",

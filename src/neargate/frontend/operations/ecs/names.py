@@ -54,6 +54,11 @@ def task_id(call: Call, cluster: str, text: str) -> str:
     return identifier
 
 
+def service_name(text: str | None) -> str | None:
+    """The service's name from its name or ARN; whether there is such a service is the cell's to say."""
+    return text.rpartition("/")[2] if text else None
+
+
 def definition_reference(call: Call, text: str) -> tuple[str, int | None]:
     """(family, revision) of `family`, `family:revision` or an ARN; the revision is None when it is not given."""
     name = own_resource(call, text, kind="task-definition") if text.startswith("arn:") else text

@@ -5,18 +5,16 @@ Owns the checks of their parameters; tasks are the cell's. Invariant: an id reac
 
 from ....interfaces.roles import TaskFilter
 from ....model.arn import cluster_arn, task_arn
-from ....model.errors import InvalidParameter, ServiceNotFound
+from ....model.errors import InvalidParameter
 from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...services import Services
 from .answers import described, single
-from .names import cluster_name, task_id
+from .names import cluster_name, service_name, task_id
 from .paging import next_token, page_limit, page_start
 
 DESCRIBE_MAX = 100
 REASON_MAX_CHARS = 1024
-
-_OTHER_FILTERS = ("containerInstance", "family", "serviceName", "launchType", "daemonName")
 
 
 async def stop_task(call: Call, services: Services, params: Params) -> Answer:
@@ -57,17 +55,13 @@ async def describe_tasks(call: Call, services: Services, params: Params) -> Answ
 async def list_tasks(call: Call, services: Services, params: Params) -> Answer:
     cluster = cluster_name(call, params.get("cluster"))
     authorize(call, "ecs:ListTasks", ["*"], {"ecs:cluster": cluster_arn(call.region, call.account, cluster)})
-    if params.get("startedBy") and any(params.get(name) for name in _OTHER_FILTERS):
-        raise InvalidParameter("When startedBy is specified as a filter, it must be the only filter.")
-    if params.get("serviceName"):
-        # There are no services until their issue: none can be found, as AWS says it.
-        raise ServiceNotFound
     if params.get("daemonName"):
         raise InvalidParameter("Daemons are not supported.")
     start = page_start(call, params, str)
     wanted = TaskFilter(
         family=params.get("family") or None,
         started_by=params.get("startedBy") or None,
+        service_name=service_name(params.get("serviceName")),
         desired_status=params.get("desiredStatus") or "RUNNING",
         launch_type=params.get("launchType"),
         container_instance=params.get("containerInstance") or None,
