@@ -253,6 +253,8 @@ def test_times_bound_what_is_read_and_the_latest_come_first_by_default() -> None
         await logs.put_events(ME, "/app", "one", [(NOW_MS + step, str(step)) for step in range(10)])
         assert messages(await get(logs, start_ms=NOW_MS + 2, end_ms=NOW_MS + 5)) == ["2", "3", "4"]
         assert messages(await get(logs, limit=3)) == ["7", "8", "9"]
+        assert messages(await get(logs, start_ms=(1 << 63) - 1)) == []
+        assert len(messages(await get(logs, start_ms=0, end_ms=1 << 63))) == 10
         assert messages(await get(logs, limit=3, from_head=True)) == ["0", "1", "2"]
 
     with_logs(body)

@@ -243,8 +243,8 @@ def _narrow(group: int, span_ms: int, streams: Sequence[str] | None, prefix: str
 
 def _range(wanted: EventRange) -> Range:
     """The asked times, narrowed by the token, which also decides the direction."""
-    low = BEGIN if wanted.start_ms is None else Position(wanted.start_ms, 0)
-    high = END if wanted.end_ms is None else Position(wanted.end_ms, 0)
+    low = BEGIN if wanted.start_ms is None else min(Position(wanted.start_ms, 0), END)
+    high = END if wanted.end_ms is None else min(Position(wanted.end_ms, 0), END)
     if wanted.token is None:
         return Range(low=low, high=high, forward=wanted.from_head)
     token = read_token(wanted.token)
