@@ -1,4 +1,4 @@
-"""The simulated agent: hosts that speak the link and start nothing. For `--sandbox simulated`, benchmarks, the simulator.
+"""The simulated agent: hosts that speak the link and start nothing. For `--sandbox simulated`, benchmarks, tests.
 
 A host is a callback state machine over `AgentSession`: frames in, frames out, one shared timer heap; no coroutine per
 host or task. Invariants are the real agent's: a task's desired status only moves forward, `report_seq` only grows, a
@@ -11,6 +11,7 @@ import asyncio
 import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import msgspec
 
@@ -84,19 +85,11 @@ class Timers:
             now = self._world.monotonic()
             while self._heap and self._heap[0][0] <= now:
                 heapq.heappop(self._heap)[2]()
-            wait_s = self._heap[0][0] - self._world.monotonic() if self._heap else _TICK_S
-            if wait_s > 0:
-                await self._sleep_at_most(wait_s)
-            else:
-                await self._world.sleep(0.0)
-
-    async def _sleep_at_most(self, seconds: float) -> None:
-        """Until the time is over or an earlier callback came in."""
-        nap = self._world.spawn(self._world.sleep(seconds), "simulated-timer")
-        earlier = self._world.spawn(self._earlier.wait(), "simulated-earlier")
-        await asyncio.wait([nap, earlier], return_when=asyncio.FIRST_COMPLETED)
-        nap.cancel()
-        earlier.cancel()
+            wait_s = self._heap[0][0] - now if self._heap else _TICK_S
+            try:
+                await asyncio.wait_for(self._earlier.wait(), wait_s)
+            except TimeoutError:
+                continue  # the time is over: that is what the wait was for
 
 
 class SimulatedHost:
@@ -121,6 +114,7 @@ class SimulatedHost:
         self._session = AgentSession(knobs)
         self._send: Callable[[bytes], None] | None = None
         self._hang_up: Callable[[str], None] | None = None
+        self._connections = 0
         self._alive = True
         for task_id in list(self.memory.tasks):
             self._resume(task_id)
@@ -135,7 +129,8 @@ class SimulatedHost:
         self._send, self._hang_up = send, hang_up
         reports = [task.report for task in self.memory.tasks.values()]
         self._act(self._session.connected(self.facts, reports, self._world.monotonic()))
-        self._timers.after(_TICK_S, self._tick)
+        self._connections += 1
+        self._tick_later(self._connections)
 
     def disconnected(self) -> None:
         self._send = None
@@ -152,10 +147,14 @@ class SimulatedHost:
             return
         self._act(self._session.received(message, self._world.monotonic()))
 
-    def _tick(self) -> None:
-        if self._alive and self._send is not None:
+    def _tick_later(self, connection: int) -> None:
+        self._timers.after(_TICK_S, lambda: self._tick(connection))
+
+    def _tick(self, connection: int) -> None:
+        """Each connection has its own chain of ticks, which ends with it."""
+        if self._alive and self._send is not None and connection == self._connections:
             self._act(self._session.tick(self._world.monotonic()))
-            self._timers.after(_TICK_S, self._tick)
+            self._tick_later(connection)
 
     def _act(self, actions: Sequence[AgentAction]) -> None:
         for action in actions:
@@ -364,7 +363,7 @@ class SimulatedFleet:
                 continue
             backoff_s = self._knobs.link_reconnect_min_s
             frames: asyncio.Queue[bytes | None] = asyncio.Queue(_FRAMES_MAX)
-            host.connected(frames.put_nowait, lambda _, queue=frames: queue.put_nowait(None))  # type: ignore[misc]
+            host.connected(partial(_put, frames), partial(_end, frames))
             writer = self._world.spawn(_write(connection, frames), f"{host.facts.host_id}-write")
             try:
                 while True:
@@ -374,6 +373,20 @@ class SimulatedFleet:
             writer.cancel()
             await connection.close()
             await self._world.sleep(backoff_s * (0.5 + self._world.random.random()))
+
+
+def _put(frames: "asyncio.Queue[bytes | None]", data: bytes) -> None:
+    """A frame that finds no room is dropped: the session repeats what is not answered."""
+    if not frames.full():
+        frames.put_nowait(data)
+
+
+def _end(frames: "asyncio.Queue[bytes | None]", reason: str) -> None:
+    """The frames before it do not matter any more. `reason` is the session's; nobody reads it here."""
+    del reason
+    while not frames.empty():
+        frames.get_nowait()
+    frames.put_nowait(None)
 
 
 async def _write(connection: Connection, frames: "asyncio.Queue[bytes | None]") -> None:

@@ -21,6 +21,7 @@ from ..world import World
 from .cluster_book import ClusterBook
 from .launching import Launching
 from .live_spread import LiveSpread
+from .operator_view import OperatorView
 from .orders import Orders
 from .reading import Reading
 from .releases import Releases
@@ -66,6 +67,7 @@ class Cell:
             spread=self._spread,
         )
         self.sweepers = Sweepers(world, store, capacities, knobs)
+        self.operator = OperatorView(store, self.stop_task)
 
     async def load(self) -> None:
         """Rebuild what is kept in memory from the database."""
@@ -73,10 +75,13 @@ class Cell:
         await self._spread.load(self._store)
 
     def start(self) -> None:
-        """Begin the loops. Each ends with the process only."""
+        """Begin the loops that carry tasks on. Each ends with the process only."""
         self._world.spawn(self._reports.run(), f"{self.name}-reports")
         self._world.spawn(self._releases.run(), f"{self.name}-releases")
         self._world.spawn(self._stopping.run(), f"{self.name}-stopping")
+
+    def start_sweepers(self) -> None:
+        """Apart from `start`, so that tests and the simulator may sweep when they choose."""
         self._world.spawn(self.sweepers.run(), f"{self.name}-sweepers")
 
     async def create_cluster(self, account: str, region: str, name: str, settings: dict[str, Any]) -> bytes:
@@ -143,7 +148,10 @@ async def open_cell(
     capacities: Mapping[str, CapacityManager],
     knobs: Knobs = DEFAULT_KNOBS,
 ) -> Cell:
-    """Open (or make) the cell's database and start its loops. `capacities`: zone name -> its capacity manager."""
+    """Open (or make) the cell's database and start its loops, but for the sweepers (`start_sweepers`).
+
+    `capacities`: zone name -> its capacity manager; zones may share one.
+    """
     store = await stores.open(name, MIGRATIONS)
     incarnation = await _incarnation(world, store)
     cell = Cell(world, store, name=name, region=region, incarnation=incarnation, capacities=capacities, knobs=knobs)

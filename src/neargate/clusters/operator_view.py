@@ -1,6 +1,6 @@
 """What the operator sees of a cell beyond AWS's operations: live tasks with their addresses, log targets, stop of all.
 
-Reads, and stops tasks only through StopTask's own path. Must not be reachable from the public API: it knows no accounts.
+Reads, and stops tasks only through StopTask's own path. Never reachable from the public API: no accounts.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,0 +1,116 @@
+"""One agent's bulk connection: containers' output on its way to the log store.
+
+Owns which streams this connection has opened. Invariants: an agent writes only for tasks placed on its host, into the
+stream that the cell knows (it cannot choose one); bytes are acknowledged only after the store kept them; the chunks of
+one source are stored in the order in which they came.
+"""
+
+import asyncio
+
+import msgspec
+
+from ..interfaces.roles import LogSink
+from ..interfaces.store import Overloaded
+from ..link.messages import (
+    PROTOCOL,
+    BulkHello,
+    LogAck,
+    LogAppend,
+    LogOpen,
+    LogOpened,
+    LogRefused,
+    decode_to_server,
+    encode,
+)
+from ..model.errors import AwsError, ServiceUnavailable
+from ..model.knobs import Knobs
+from .cell import Cell
+from .channel import Channel, ChannelClosed, Outgoing
+
+Source = tuple[str, str]  # task id, container name
+
+
+class BulkConnection:
+    def __init__(self, cell: Cell, sink: LogSink, knobs: Knobs, channel: Channel) -> None:
+        self._cell = cell
+        self._sink = sink
+        self._channel = channel
+        self._outgoing = Outgoing(knobs.link_frames_max)
+        self._working = asyncio.Semaphore(knobs.log_requests_in_flight_max)
+        self._sources_max = knobs.log_sources_max
+        self._streams: dict[Source, int] = {}
+        self._turns: dict[Source, asyncio.Lock] = {}
+        self._host_id = ""
+
+    async def run(self) -> str:
+        """Until the connection ends; says why."""
+        reason = ""
+        try:
+            async with asyncio.TaskGroup() as loops:
+                loops.create_task(self._outgoing.write_to(self._channel))
+                loops.create_task(self._read(loops))
+        except* ChannelClosed as closed:
+            reason = str(closed.exceptions[0])
+        return reason
+
+    async def _read(self, loops: asyncio.TaskGroup) -> None:
+        hello = _decode(await self._channel.receive())
+        if not isinstance(hello, BulkHello) or hello.protocol != PROTOCOL:
+            raise ChannelClosed("no hello of this protocol")
+        self._host_id = hello.host_id
+        while True:
+            message = _decode(await self._channel.receive())
+            if not isinstance(message, LogOpen | LogAppend):
+                raise ChannelClosed(f"{type(message).__name__} does not belong on the bulk channel")
+            await self._working.acquire()
+            loops.create_task(self._serve(message))
+
+    async def _serve(self, message: LogOpen | LogAppend) -> None:
+        source = (message.task_id, message.container)
+        if len(self._turns) >= self._sources_max and source not in self._turns:
+            raise ChannelClosed("too many log sources on one connection")
+        try:
+            async with self._turns.setdefault(source, asyncio.Lock()):  # fair: in the order of arrival
+                answer = await self._answer(message, source)
+        except Overloaded:
+            answer = _refused(message.request, ServiceUnavailable())
+        except AwsError as error:
+            answer = _refused(message.request, error)
+        finally:
+            self._working.release()
+        self._outgoing.put(encode(answer))
+
+    async def _answer(self, message: LogOpen | LogAppend, source: Source) -> LogOpened | LogAck | LogRefused:
+        name = f"{message.task_id}/{message.container}"
+        if isinstance(message, LogOpen):
+            target = await self._cell.log_target(self._host_id, message.task_id, message.container)
+            if target is None:
+                return LogRefused(
+                    request=message.request,
+                    code="AccessDeniedException",
+                    message="This host runs no such container with awslogs.",
+                )
+            opened = await self._sink.open_source(target, name)
+            self._streams[source] = opened.stream_key
+            return LogOpened(request=message.request, stream_key=opened.stream_key, offset=opened.offset)
+        if self._streams.get(source) != message.stream_key:
+            return LogRefused(
+                request=message.request,
+                code="AccessDeniedException",
+                message="This stream was not opened for this container on this connection.",
+            )
+        offset = await self._sink.append(
+            message.stream_key, name, message.start, message.end, message.runs, message.lines
+        )
+        return LogAck(request=message.request, stream_key=message.stream_key, offset=offset)
+
+
+def _decode(data: bytes) -> object:
+    try:
+        return decode_to_server(data)
+    except msgspec.DecodeError as error:
+        raise ChannelClosed(f"unreadable message: {error}") from None
+
+
+def _refused(request: int, error: AwsError) -> LogRefused:
+    return LogRefused(request=request, code=error.code, message=error.message)

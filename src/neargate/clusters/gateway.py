@@ -1,0 +1,208 @@
+"""The agents' door: a UNIX socket with two paths, `/link` for orders and reports, `/bulk` for logs.
+
+Owns which connection speaks for which host (a newer one supersedes) and tells the zones which hosts are connected. Must
+not know tasks. Invariants: only the server's own user and root may connect; silence or a lost session stops nothing, it
+only keeps new tasks away from the host.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import structlog
+from websockets.asyncio.server import ServerConnection, unix_serve
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.http11 import Request, Response
+
+from ..interfaces.roles import CapacityManager, LogSink, VpcPlans
+from ..interfaces.store import Overloaded
+from ..model.capacity import HostFacts
+from ..model.errors import AwsError, InvalidParameter
+from ..model.knobs import Knobs
+from ..world import World
+from .bulk_connection import BulkConnection
+from .cell import Cell
+from .channel import Channel, ChannelClosed
+from .host_connection import HostConnection
+
+_log = structlog.get_logger(__name__)
+_UCRED = struct.Struct("3i")  # pid, uid, gid: struct ucred of SO_PEERCRED
+_NAME_MAX = 128
+
+
+class Gateway:
+    """`serve` is the real door; `accept_link` and `accept_bulk` take any channel (the simulator's too)."""
+
+    def __init__(
+        self,
+        world: World,
+        cell: Cell,
+        capacities: Mapping[str, CapacityManager],
+        vpc_plans: VpcPlans,
+        log_sink: LogSink,
+        knobs: Knobs,
+    ) -> None:
+        self._world = world
+        self._cell = cell
+        self._capacities = capacities
+        self._plans = vpc_plans
+        self._sink = log_sink
+        self._knobs = knobs
+        self._connections: dict[str, HostConnection] = {}
+
+    async def serve(self, path: str) -> None:
+        """Listen on the UNIX socket at `path` (mode 0600) until cancelled."""
+        async with self.listening(path):
+            await asyncio.get_running_loop().create_future()
+
+    @contextlib.asynccontextmanager
+    async def listening(self, path: str) -> AsyncIterator[None]:
+        """The socket accepts connections inside the `with` block."""
+        watch = self._world.spawn(self.watch_plans(), "vpc-plans")
+        async with unix_serve(
+            self._handle,
+            sock=_bind(path),
+            compression=None,  # messages are small, and a compressor costs memory for each host
+            max_size=self._knobs.link_message_max_bytes,
+            ping_interval=None,  # the session has its own pings, counted in the gateway's own checks
+            close_timeout=1.0,
+            process_request=_admit,
+        ):
+            try:
+                yield
+            finally:
+                watch.cancel()
+
+    async def watch_plans(self) -> None:
+        """Tell hosts of changed VPCs. The plan itself is read when it is sent, so several changes become one push."""
+        async for vpc_id in self._plans.changes():
+            for connection in list(self._connections.values()):
+                connection.push_plan(vpc_id)
+
+    async def accept_link(self, channel: Channel) -> None:
+        """Serve one agent until its connection ends."""
+        connection = HostConnection(
+            self._world,
+            self._cell,
+            self._plans,
+            self._knobs,
+            session_id=f"{self._world.random.getrandbits(64):016x}",
+            channel=channel,
+            register=self._register,
+        )
+        reason = await connection.run()
+        await channel.close(reason)
+        host_id = connection.host_id
+        if host_id is not None and self._connections.get(host_id) is connection:
+            del self._connections[host_id]
+            _log.warning("host disconnected", host=host_id, why=reason)
+            await self._mark_unseen(host_id)
+
+    async def accept_bulk(self, channel: Channel) -> None:
+        reason = await BulkConnection(self._cell, self._sink, self._knobs, channel).run()
+        await channel.close(reason)
+
+    async def _register(self, connection: HostConnection, facts: HostFacts) -> None:
+        """Raises AwsError when the facts make no sense here."""
+        _check_facts(facts)
+        for manager in self._zones_of(facts):
+            try:
+                await manager.register_host(facts)
+            except Overloaded as busy:
+                raise ChannelClosed(f"the zone's database is busy: {busy}") from None
+        older = self._connections.get(facts.host_id)
+        self._connections[facts.host_id] = connection
+        if older is None:
+            _log.info("host connected", host=facts.host_id, zone=facts.zone, software=facts.software)
+        elif older is not connection:
+            await older.close("a newer connection of this host took over")
+
+    def _zones_of(self, facts: HostFacts) -> list[CapacityManager]:
+        distinct: list[CapacityManager] = []
+        for zone, manager in self._capacities.items():
+            if (facts.zone is None or facts.zone == zone) and manager not in distinct:
+                distinct.append(manager)
+        if len(distinct) != 1:
+            raise InvalidParameter(f"Host {facts.host_id} must name one of the zones {', '.join(self._capacities)}.")
+        return distinct
+
+    async def _mark_unseen(self, host_id: str) -> None:
+        for manager in dict.fromkeys(self._capacities.values()):
+            try:
+                await manager.host_seen(host_id, False)
+            except (AwsError, Overloaded) as error:
+                # The ledger in memory knows already; the row is only read by a process that starts, which forgets all.
+                _log.warning("a lost session was not recorded", host=host_id, why=str(error))
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        channel = _WebSocketChannel(connection)
+        path = connection.request.path if connection.request is not None else ""
+        if path == "/link":
+            await self.accept_link(channel)
+        else:
+            await self.accept_bulk(channel)
+
+
+class _WebSocketChannel:
+    """Implements Channel."""
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self._connection = connection
+
+    async def send(self, data: bytes) -> None:
+        try:
+            await self._connection.send(data)
+        except ConnectionClosed as closed:
+            raise ChannelClosed(str(closed)) from None
+
+    async def receive(self) -> bytes:
+        try:
+            data = await self._connection.recv(decode=False)
+        except ConnectionClosed as closed:
+            raise ChannelClosed(str(closed)) from None
+        return data if isinstance(data, bytes) else data.encode()
+
+    async def close(self, reason: str) -> None:
+        try:
+            await self._connection.close(reason=reason[:120])
+        except (OSError, WebSocketException):
+            # It was gone already, which is what was wanted.
+            return
+
+
+def _admit(connection: ServerConnection, request: Request) -> Response | None:
+    """Before the upgrade: who is it (asked from the kernel), and is the path one of ours."""
+    peer = connection.transport.get_extra_info("socket")
+    _, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    if uid not in (0, os.geteuid()):
+        return connection.respond(403, "only this server's user and root may connect\n")
+    if request.path not in ("/link", "/bulk"):
+        return connection.respond(404, "the paths are /link and /bulk\n")
+    return None
+
+
+def _bind(path: str) -> socket.socket:
+    """A listening socket nobody else could have opened in between: mode 0600 from its first moment."""
+    Path(path).unlink(missing_ok=True)  # of a server that was killed; the data directory's lock says it is gone
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(before)
+    listener.listen(128)
+    return listener
+
+
+def _check_facts(facts: HostFacts) -> None:
+    """An agent is trusted with its host, not with our memory."""
+    texts = (facts.host_id, facts.boot_id, facts.software, facts.sandbox, facts.architecture)
+    sizes = (facts.capacity.cpu_units, facts.capacity.memory_mib, facts.capacity.disk_gib)
+    if not facts.host_id or any(len(text) > _NAME_MAX for text in texts):
+        raise InvalidParameter("A host's names have 1 to 128 characters.")
+    if any(size < 0 or size > 2**40 for size in sizes):
+        raise InvalidParameter("A host's capacity is out of range.")

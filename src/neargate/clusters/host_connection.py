@@ -1,0 +1,217 @@
+"""One agent's connection on the server: drives `ServerSession`, hands reports to the cell, carries orders to the host.
+
+Owns four small loops (read, write, orders, checks) that end together. Must not decide anything about tasks. Invariants:
+only what the cell's tables ask for is ordered; a report is acknowledged only after the cell called it durable; an agent
+speaks for the host of its Hello and for no other.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+import msgspec
+import structlog
+
+from ..interfaces.roles import VpcPlans
+from ..link.messages import StopOrder, decode_to_server
+from ..link.server_session import Greeted, HostChanged, Reported, ServerAction, ServerSession
+from ..link.session import Disconnect, Send
+from ..model.capacity import HostFacts
+from ..model.errors import AwsError
+from ..model.knobs import Knobs
+from ..model.launch import TaskReport
+from ..model.lifecycle import StopCode
+from ..world import World
+from .cell import Cell
+from .channel import Channel, ChannelClosed, Outgoing
+from .orders import RunTaskOrder
+from .reports import ReportOutcome
+
+_log = structlog.get_logger(__name__)
+_BATCH_MAX = 64
+_VOIDED = "The control plane gave this task up."
+
+Register = Callable[["HostConnection", HostFacts], Awaitable[None]]
+
+
+class HostConnection:
+    """`register` takes the host in (and sends an older connection of it away); it raises AwsError to refuse it."""
+
+    def __init__(
+        self,
+        world: World,
+        cell: Cell,
+        plans: VpcPlans,
+        knobs: Knobs,
+        *,
+        session_id: str,
+        channel: Channel,
+        register: Register,
+    ) -> None:
+        self._world = world
+        self._cell = cell
+        self._plans = plans
+        self._knobs = knobs
+        self._channel = channel
+        self._register = register
+        self._session = ServerSession(session_id, knobs)
+        self._outgoing = Outgoing(knobs.link_frames_max)
+        self._judging = asyncio.Semaphore(knobs.reports_in_flight_max)
+        self._bell = asyncio.Event()
+        self._after = 0  # row up to which this session has read its run orders
+        self._welcomed = False
+        self._waits_for_room = False
+
+    @property
+    def host_id(self) -> str | None:
+        return self._session.host_id
+
+    async def run(self) -> str:
+        """Until the connection ends; says why."""
+        reason = ""
+        try:
+            async with asyncio.TaskGroup() as loops:
+                loops.create_task(self._outgoing.write_to(self._channel))
+                loops.create_task(self._read(loops))
+                loops.create_task(self._order())
+                loops.create_task(self._check())
+        except* ChannelClosed as closed:
+            reason = str(closed.exceptions[0])
+        finally:
+            if self.host_id is not None:
+                self._cell.orders.unlisten(self.host_id, self._ring)
+        return reason
+
+    async def close(self, reason: str) -> None:
+        await self._channel.close(reason)
+
+    def push_plan(self, vpc_id: str) -> None:
+        """A VPC changed: the host hears of it if it has been given the VPC before."""
+        if vpc_id not in self._session.vpcs:
+            return
+        try:
+            self._send(self._session.push_plan(self._plans.plan(vpc_id)))
+        except ChannelClosed:
+            # The writer's loop meets the same end; the host gets the plan again with its next session's first order.
+            _log.warning("a host does not read its plans", host=self.host_id)
+
+    async def _read(self, loops: asyncio.TaskGroup) -> None:
+        while True:
+            data = await self._channel.receive()
+            try:
+                actions = self._session.received(decode_to_server(data))
+            except msgspec.DecodeError as error:
+                raise ChannelClosed(f"unreadable message: {error}") from None
+            for action in actions:
+                await self._act(action, loops)
+
+    async def _act(self, action: ServerAction, loops: asyncio.TaskGroup) -> None:
+        match action:
+            case Send():
+                self._outgoing.put(action.data)
+            case Disconnect():
+                raise ChannelClosed(action.reason)
+            case Greeted():
+                await self._take_in(action.host)
+                for report in action.reports:
+                    await self._judge_later(report, loops)
+                self._bell.set()
+            case Reported():
+                await self._judge_later(action.report, loops)
+                if self._waits_for_room and self._session.room >= self._knobs.orders_in_flight_max // 2:
+                    self._bell.set()
+            case HostChanged():
+                await self._call_register(action.host)
+
+    async def _take_in(self, host: HostFacts) -> None:
+        await self._call_register(host)
+        self._cell.orders.listen(host.host_id, self._ring)
+        self._send([self._session.welcome()])
+        self._welcomed = True
+
+    async def _call_register(self, host: HostFacts) -> None:
+        try:
+            await self._register(self, host)
+        except AwsError as refused:
+            raise ChannelClosed(f"host refused: {refused.message}") from None
+
+    async def _judge_later(self, report: TaskReport, loops: asyncio.TaskGroup) -> None:
+        """Side by side, so that one batch of the cell takes many; the bound makes a flood wait in the socket."""
+        await self._judging.acquire()
+        loops.create_task(self._judge(report))
+
+    async def _judge(self, report: TaskReport) -> None:
+        assert self.host_id is not None, "reports follow a hello"
+        try:
+            outcome = await self._cell.judge_report(self.host_id, report)
+        finally:
+            self._judging.release()
+        if outcome is ReportOutcome.DURABLE:
+            self._send([self._session.acknowledgement(report.task_id, report.report_seq)])
+        elif outcome is ReportOutcome.VOID:
+            order = StopOrder(
+                task_id=report.task_id,
+                incarnation=self._cell.incarnation,
+                stop_code=StopCode.TASK_FAILED_TO_START,
+                reason=_VOIDED,
+            )
+            self._send(self._session.stop(order, self._world.monotonic()))
+
+    def _ring(self) -> None:
+        self._bell.set()
+
+    async def _order(self) -> None:
+        """Carry what the tables ask for, each time the bell rings."""
+        while True:
+            await self._bell.wait()
+            self._bell.clear()
+            if self.host_id is None or not self._welcomed:
+                continue
+            await self._order_stops(self.host_id)
+            await self._order_runs(self.host_id)
+
+    async def _order_stops(self, host_id: str) -> None:
+        after = 0
+        while stops := await self._cell.orders.to_stop(host_id, after, _BATCH_MAX):
+            after = stops[-1].n
+            now = self._world.monotonic()
+            for stop in stops:
+                self._send(self._session.stop(stop.order, now))
+
+    async def _order_runs(self, host_id: str) -> None:
+        while (room := min(self._session.room, _BATCH_MAX)) > 0:
+            runs = await self._cell.orders.to_run(host_id, self._after, room)
+            for run in runs:
+                self._after = run.n
+                self._order_run(run)
+            if len(runs) < room:
+                self._waits_for_room = False
+                return
+        self._waits_for_room = True
+
+    def _order_run(self, run: RunTaskOrder) -> None:
+        try:
+            plan = self._plans.plan(run.vpc_id)
+        except KeyError:
+            # The row stays and is met again at the next look-around; without its VPC the host could not begin.
+            _log.error("a task's VPC is unknown to this region", task=run.task_id, vpc=run.vpc_id)
+            return
+        self._send(self._session.push_plan(plan))
+        self._send(self._session.run(run.task_id, run.message, self._world.monotonic()))
+
+    async def _check(self) -> None:
+        """The gateway's own clock of this host: silence, orders to repeat, at times the tables from the start."""
+        looked_at = self._world.monotonic()
+        while True:
+            await self._world.sleep(self._knobs.link_ping_period_s)
+            now = self._world.monotonic()
+            for action in self._session.check(now):
+                if isinstance(action, Disconnect):
+                    raise ChannelClosed(action.reason)
+                self._outgoing.put(action.data)
+            if now - looked_at >= self._knobs.orders_lookaround_s:
+                looked_at, self._after = now, 0
+                self._bell.set()
+
+    def _send(self, sends: Iterable[Send]) -> None:
+        for send in sends:
+            self._outgoing.put(send.data)
