@@ -25,8 +25,14 @@ class RegionPaths:
 
     @property
     def run(self) -> Path:
-        base = Path("/run/neargate") if os.geteuid() == 0 else Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))  # noqa: S108
-        return base / (self.instance if os.geteuid() == 0 else f"neargate-{self.instance}")
+        """Root's regions live under /run; another user's own (simulated) ones where that user may write.
+
+        Asked by existence, not by user: the server asks again after it stepped down from root.
+        """
+        shared = Path("/run/neargate") / self.instance
+        if os.geteuid() == 0 or shared.exists():
+            return shared
+        return Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp")) / f"neargate-{self.instance}"  # noqa: S108
 
     @property
     def config(self) -> Path:
