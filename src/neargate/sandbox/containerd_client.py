@@ -104,6 +104,8 @@ class Containerd:
             answer: Response = call(request, timeout=deadline_s, metadata=self._metadata(lease))
         except grpc.RpcError as error:
             raise _translate(error) from None
+        except ValueError as error:  # what gRPC raises for a channel that was closed
+            raise EngineUnavailable(str(error)) from None
         return answer
 
     # ---------------------------------------------------------------- version, namespace, leases

@@ -8,6 +8,8 @@ import json
 import os
 from dataclasses import dataclass
 
+from .host_facts import may_raise_limits
+
 # Only the overlay snapshotter, the content store, the runtime and their services are needed. CRI would open ports and
 # watch CNI; the other snapshotters would each warn about a filesystem this host does not have.
 _DISABLED_PLUGINS = (
@@ -65,7 +67,8 @@ class ContainerdInstance:
                 f"root = {json.dumps(os.path.join(self.data_dir, 'containerd', 'root'))}",
                 f"state = {json.dumps(os.path.join(self.run_dir, 'containerd'))}",
                 f"disabled_plugins = {json.dumps(list(_DISABLED_PLUGINS))}",
-                "oom_score = -999",
+                # Only with CAP_SYS_RESOURCE can a process make itself a lesser victim.
+                *(["oom_score = -999"] if may_raise_limits() else []),
                 "[grpc]",
                 f"address = {json.dumps(self.address)}",
                 "[debug]",

@@ -1,0 +1,254 @@
+"""Containers on containerd: each step of a container's life, blocking, repeatable.
+
+Owns: what containerd stores of a container (record, labels, task) and the sentences of failed starts. Must not know
+pulls or the event loop. Invariant: after any crash, repeating the same step or deleting the container is safe.
+"""
+
+import json
+import os
+import re
+import signal as signals
+from typing import Any
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+
+from ..interfaces.sandbox import ContainerConfig, ContainerState, EngineUnavailable, SandboxError
+from . import containerd_pb2 as pb
+from . import rootfs
+from .containerd_client import RUNTIME, SNAPSHOTTER, SPEC_TYPE, AlreadyExists, Containerd, EngineError, NotFound
+from .oci_spec import HostFacts, oci_spec
+from .users import UnknownUser
+
+LABEL_TASK = "neargate/task"
+LABEL_NAME = "neargate/name"
+LABEL_DISK = "neargate/disk"
+LABEL_SHARES_PID = "neargate/shares-pid"
+
+_OPTIONS_TYPE = "containerd.runc.v1.Options"
+_REASON_MAX_CHARS = 1024
+_STATUS = {1: "created", 2: "running", 3: "stopped", 4: "running", 5: "running"}  # 4 and 5: paused, pausing
+_KILLED = 128 + signals.SIGKILL
+_DELETE_ATTEMPTS = 5
+
+
+class Containers:
+    """`runtime` is the OCI runtime's program (crun or runc)."""
+
+    def __init__(self, engine: Containerd, *, host: HostFacts, runtime: str, stdin_dir: str) -> None:
+        self._engine = engine
+        self._host = host
+        self._views = rootfs.Views(engine)
+        self._stdin_dir = stdin_dir
+        options = pb.RuncOptions(binary_name=runtime)
+        self._options = AnyMessage(type_url=_OPTIONS_TYPE, value=options.SerializeToString())
+
+    def create(self, config: ContainerConfig) -> None:
+        layer = rootfs.layer_of(config.disk_path, config.name)
+        if not self._begin(config.runtime_id, layer):
+            return
+        lowers = self._views.lowers(config.image.snapshot)
+        try:
+            user = rootfs.prepare(config, lowers, layer)
+        except UnknownUser as error:
+            raise _cannot_start(f"unable to start container process: {error}") from None
+        except OSError as error:
+            raise _cannot_start(f"error preparing rootfs: {error.filename}: {error.strerror}") from None
+        spec = oci_spec(config, user, self._host, pid_namespace=self._shared_pid_namespace(config))
+        self._record(config, spec)
+        self._create_task(config, rootfs.rootfs_mount(lowers, layer))
+
+    def _begin(self, runtime_id: str, layer: rootfs.Layer) -> bool:
+        """False when an earlier attempt got as far as the runtime. The layer's directories tell that there was one."""
+        os.makedirs(layer.upper, mode=0o755, exist_ok=True)
+        try:
+            os.mkdir(layer.work, 0o700)
+        except FileExistsError:
+            if self._engine.get_task(runtime_id) is not None:
+                return False
+            self._engine.delete_container(runtime_id)
+        return True
+
+    def _shared_pid_namespace(self, config: ContainerConfig) -> str | None:
+        if config.share_pid_with is None:
+            return None
+        task = self._engine.get_task(config.share_pid_with)
+        if task is None or task.pid == 0 or _STATUS.get(task.status) == "stopped":
+            raise _cannot_start("the container whose process namespace is shared is not running")
+        return f"/proc/{task.pid}/ns/pid"
+
+    def _record(self, config: ContainerConfig, spec: dict[str, Any]) -> None:
+        labels = dict(config.labels)
+        labels |= {LABEL_TASK: config.task_id, LABEL_NAME: config.name, LABEL_DISK: config.disk_path}
+        if config.share_pid_with is not None:
+            labels[LABEL_SHARES_PID] = config.share_pid_with
+        container = pb.Container(
+            id=config.runtime_id,
+            labels=labels,
+            image=config.image.reference,
+            runtime=pb.Runtime(name=RUNTIME, options=self._options),
+            spec=AnyMessage(type_url=SPEC_TYPE, value=json.dumps(spec).encode()),
+            snapshotter=SNAPSHOTTER,
+        )
+        try:
+            self._engine.create_container(container)
+        except AlreadyExists:
+            # A record without a task, of an attempt on another disk or before a reboot: it may say something else.
+            self._engine.delete_container(config.runtime_id)
+            self._engine.create_container(container)
+
+    def _create_task(self, config: ContainerConfig, root: pb.Mount) -> None:
+        request = pb.CreateTaskRequest(
+            container_id=config.runtime_id,
+            rootfs=[root],
+            stdin=self._open_stdin(config),
+            stdout=_log_uri(config),
+            stderr="" if config.terminal else _log_uri(config),
+            terminal=config.terminal,
+            options=self._options,
+        )
+        try:
+            self._engine.create_task(request)
+        except AlreadyExists:
+            pass  # the attempt whose answer was lost
+        except EngineError as error:
+            self._engine.delete_container(config.runtime_id)
+            raise _cannot_start(_as_runc(error.detail)) from None
+
+    def _open_stdin(self, config: ContainerConfig) -> str:
+        """An interactive container's input stays open for ever: a fifo that nobody opens for writing."""
+        if not config.interactive:
+            return ""
+        path = self._stdin_path(config.runtime_id)
+        try:
+            os.mkfifo(path, 0o600)
+        except FileExistsError:
+            pass  # of an earlier attempt; a fifo has no content
+        return path
+
+    def _stdin_path(self, runtime_id: str) -> str:
+        return os.path.join(self._stdin_dir, runtime_id)
+
+    def start(self, runtime_id: str) -> int:
+        try:
+            return self._engine.start_task(runtime_id)
+        except NotFound:
+            raise _cannot_start("the container is gone") from None
+        except EngineError as error:
+            task = self._engine.get_task(runtime_id)
+            if task is not None and _STATUS.get(task.status) != "created":
+                return task.pid  # started by the attempt whose answer was lost; it may even have ended
+            raise _cannot_start(_as_runc(error.detail)) from None
+
+    def kill(self, runtime_id: str, signal: int) -> None:
+        try:
+            self._engine.kill_task(runtime_id, signal, all_processes=self._kills_all(runtime_id, signal))
+        except NotFound:
+            pass  # gone is what a kill is for
+        except EngineError as error:
+            if "process already finished" not in error.detail and "not running" not in error.detail:
+                raise EngineUnavailable(f"kill: {error.detail}") from None
+
+    def _kills_all(self, runtime_id: str, signal: int) -> bool:
+        """In a shared process namespace the kernel does not kill a container's processes with its first one."""
+        if signal != signals.SIGKILL:
+            return False
+        container = self._engine.get_container(runtime_id)
+        return container is not None and LABEL_SHARES_PID in container.labels
+
+    def delete(self, runtime_id: str) -> bool:
+        """False when the runtime is not ready for it yet: the caller waits a moment and repeats."""
+        container = self._engine.get_container(runtime_id)
+        try:
+            self._engine.delete_task(runtime_id)
+        except NotFound:
+            pass  # no task: never created, or its shim was killed and containerd cleaned up
+        except EngineError:
+            # Still running, or its mount is busy for a moment.
+            self.kill(runtime_id, signals.SIGKILL)
+            return False
+        self._engine.delete_container(runtime_id)
+        if container is not None and LABEL_DISK in container.labels:
+            rootfs.clear(rootfs.layer_of(container.labels[LABEL_DISK], container.labels[LABEL_NAME]))
+        try:
+            os.unlink(self._stdin_path(runtime_id))
+        except FileNotFoundError:
+            pass  # only interactive containers have one
+        return True
+
+    def state(self, runtime_id: str) -> ContainerState | None:
+        container = self._engine.get_container(runtime_id)
+        if container is None:
+            return None
+        return _state(container, self._engine.get_task(runtime_id))
+
+    def states(self) -> list[ContainerState]:
+        containers = self._engine.list_containers()
+        tasks = {task.id: task for task in self._engine.list_tasks()}
+        return [_state(container, tasks.get(container.id)) for container in containers]
+
+    def pause(self, runtime_id: str) -> None:
+        self._engine.pause_task(runtime_id)
+
+    def resume(self, runtime_id: str) -> None:
+        self._engine.resume_task(runtime_id)
+
+    def oom_kills(self, runtime_id: str) -> int:
+        """The container's own counter: on cgroup v1 the oom event also names innocent siblings."""
+        try:
+            data = self._engine.metrics(runtime_id)
+        except EngineError:
+            return 0  # the shim is gone and its counters with it
+        if data is None:
+            return 0
+        if data.type_url.endswith("cgroups.v2.Metrics"):
+            return pb.MetricsV2.FromString(data.value).memory_events.oom_kill
+        return pb.MetricsV1.FromString(data.value).memory_oom_control.oom_kill
+
+
+def _state(container: pb.Container, task: pb.Process | None) -> ContainerState:
+    labels = tuple(sorted(container.labels.items()))
+    if task is None:
+        # Never got a task (agent killed in between), or its shim was killed: either way nothing runs.
+        return ContainerState(runtime_id=container.id, status="stopped", labels=labels)
+    status = _STATUS.get(task.status, "stopped")
+    stopped = status == "stopped"
+    return ContainerState(
+        runtime_id=container.id,
+        status=status,
+        pid=task.pid or None,
+        exit_code=task.exit_status if stopped else None,
+        exited_at=_seconds(task) if stopped else None,
+        labels=labels,
+    )
+
+
+def _seconds(process: pb.Process | pb.TaskExit) -> float:
+    return process.exited_at.seconds + process.exited_at.nanos / 1e9
+
+
+def _log_uri(config: ContainerConfig) -> str:
+    if config.log_path is None:
+        return ""
+    if not config.terminal:
+        return f"file://{config.log_path}"
+    # For a terminal the shim of containerd 1.6 opens the path itself and would take a URI for a name.
+    os.close(os.open(config.log_path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o640))
+    return config.log_path
+
+
+def _cannot_start(detail: str) -> SandboxError:
+    prefix = "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: "
+    if "OCI runtime create failed" not in detail:
+        detail = f"failed to create shim task: OCI runtime create failed: runc create failed: {detail}: unknown"
+    return SandboxError((prefix + detail)[:_REASON_MAX_CHARS])
+
+
+def _as_runc(detail: str) -> str:
+    """crun's sentences in the words that AWS shows (they are runc's)."""
+    found = re.search(r"executable file `([^`]*)` not found in \$PATH", detail)
+    if not found:
+        return detail
+    start = (
+        "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process"
+    )
+    return f'{start}: exec: "{found.group(1)}": executable file not found in $PATH: unknown'

@@ -1,0 +1,180 @@
+"""The container engine: interfaces.sandbox over containerd.
+
+Owns: which thread lane each blocking step runs on, waiting between repeats, and putting the parts together. Each part
+is a file of its own: pull/ (images), containers.py (life), exits.py (ends), execution.py (exec). Invariant: an engine
+that does not answer raises EngineUnavailable and changes nothing that a repeat would not repair.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+from ..interfaces.sandbox import (
+    ContainerConfig,
+    ContainerState,
+    EngineUnavailable,
+    ExecResult,
+    Exit,
+    Image,
+    PullRequest,
+    SandboxError,
+)
+from ..model.knobs import DEFAULT_KNOBS, Knobs
+from ..world import World
+from .containerd_client import Containerd, EngineError
+from .containers import Containers
+from .execution import Executor
+from .exits import ExitWatch
+from .host_facts import read_host_facts
+from .pull.credentials import RegistryAuth
+from .pull.puller import Puller
+from .runtime_probe import NoRuntime, probe_runtime
+
+LANE = "sandbox"
+_DELETE_ATTEMPTS = 40
+_DELETE_PAUSE_S = 0.05
+T = TypeVar("T")
+
+
+class ContainerdSandbox:
+    """Implements interfaces.sandbox.Sandbox.
+
+    Lanes of the world: `sandbox` (2x cores), `pull` (8), `sandbox-events` (1).
+
+    `address` is containerd's socket, `namespace` containerd's namespace of this instance, `run_dir` a directory of our
+    own that a reboot empties. `insecure_registries` may be asked over plain HTTP besides loopback ones.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        address: str,
+        namespace: str,
+        instance: str,
+        run_dir: str,
+        registry_auth: RegistryAuth | None = None,
+        insecure_registries: tuple[str, ...] = (),
+        knobs: Knobs = DEFAULT_KNOBS,
+    ) -> None:
+        self._world = world
+        self._instance = instance
+        self._run_dir = run_dir
+        self._engine = Containerd(address, namespace)
+        self._puller = Puller(
+            world,
+            self._engine,
+            auth=registry_auth or RegistryAuth(),
+            insecure_registries=insecure_registries,
+            knobs=knobs,
+        )
+        self._runtime = ""
+        self._parts: tuple[Containers, ExitWatch, Executor] | None = None
+
+    @property
+    def runtime(self) -> str:
+        """Path of the OCI runtime in use; empty before `start`."""
+        return self._runtime
+
+    async def start(self) -> None:
+        """Connect, probe the OCI runtime, watch exits. May be repeated after EngineUnavailable."""
+        await self._blocking(self._connect)
+        if self._parts is not None:
+            return
+        fifo_dir = os.path.join(self._run_dir, "fifos")
+        os.makedirs(fifo_dir, mode=0o700, exist_ok=True)
+        self._runtime = await self._blocking(self._probe)
+        containers = Containers(self._engine, host=read_host_facts(), runtime=self._runtime, stdin_dir=fifo_dir)
+        exits = ExitWatch(self._world, self._engine, containers.states, lane=LANE)
+        executor = Executor(world=self._world, engine=self._engine, exits=exits, lane=LANE, fifo_dir=fifo_dir)
+        exits.start()
+        self._parts = (containers, exits, executor)
+
+    def _connect(self) -> None:
+        self._engine.version()
+        self._engine.create_namespace()
+
+    def _probe(self) -> str:
+        try:
+            return probe_runtime(self._run_dir, f"/neargate-{self._instance}-probe")
+        except NoRuntime as error:
+            raise EngineUnavailable(f"no OCI runtime works on this machine: {error}") from None
+
+    async def pull_image(self, request: PullRequest, progress: Callable[[int, int], None]) -> Image:
+        try:
+            return await self._puller.pull(request, progress)
+        except EngineError as error:
+            raise SandboxError(f"CannotPullContainerError: {error.detail}"[:1024]) from None
+
+    async def create_container(self, config: ContainerConfig) -> None:
+        await self._blocking(self._containers.create, config)
+
+    async def start_container(self, runtime_id: str) -> int:
+        self._exits.started(runtime_id)
+        return await self._blocking(self._containers.start, runtime_id)
+
+    async def kill_container(self, runtime_id: str, signal: int) -> None:
+        await self._blocking(self._containers.kill, runtime_id, signal)
+
+    async def delete_container(self, runtime_id: str) -> None:
+        for _ in range(_DELETE_ATTEMPTS):
+            if await self._blocking(self._containers.delete, runtime_id):
+                self._exits.forget(runtime_id)
+                return
+            await self._world.sleep(_DELETE_PAUSE_S)
+        raise EngineUnavailable(f"{runtime_id} is still busy after {_DELETE_ATTEMPTS} attempts to delete it")
+
+    async def get_container(self, runtime_id: str) -> ContainerState | None:
+        return await self._blocking(self._containers.state, runtime_id)
+
+    async def list_containers(self) -> list[ContainerState]:
+        states = await self._blocking(self._containers.states)
+        for state in states:
+            if state.status == "running":
+                self._exits.started(state.runtime_id)
+        return states
+
+    def exits(self) -> AsyncIterator[Exit]:
+        return self._exits.exits()
+
+    async def exec(
+        self, runtime_id: str, exec_id: str, args: tuple[str, ...], *, timeout_s: float, max_output: int = 4096
+    ) -> ExecResult:
+        return await self._executor.run(runtime_id, exec_id, args, timeout_s=timeout_s, max_output=max_output)
+
+    async def pause_container(self, runtime_id: str) -> None:
+        await self._blocking(self._containers.pause, runtime_id)
+
+    async def resume_container(self, runtime_id: str) -> None:
+        await self._blocking(self._containers.resume, runtime_id)
+
+    async def oom_kills(self, runtime_id: str) -> int:
+        return await self._blocking(self._containers.oom_kills, runtime_id)
+
+    async def close(self) -> None:
+        if self._parts is not None:
+            self._exits.close()
+        self._puller.close()
+        self._engine.close()
+
+    # ---------------------------------------------------------------- plumbing
+
+    @property
+    def _containers(self) -> Containers:
+        return self._started()[0]
+
+    @property
+    def _exits(self) -> ExitWatch:
+        return self._started()[1]
+
+    @property
+    def _executor(self) -> Executor:
+        return self._started()[2]
+
+    def _started(self) -> tuple[Containers, ExitWatch, Executor]:
+        if self._parts is None:
+            raise EngineUnavailable("the engine was not started")
+        return self._parts
+
+    async def _blocking(self, function: Callable[..., T], *arguments: object) -> T:
+        return await self._world.offload(LANE, function, *arguments)

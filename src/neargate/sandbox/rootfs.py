@@ -1,0 +1,134 @@
+"""A container's root filesystem: the image's View below, a writable layer on the task's disk above.
+
+Owns: one View per image and host, the layer directories on the disk, and what must be looked up or made inside the
+root before the runtime sees it (user, working directory, mount targets). Invariant: a mount made here is detached
+before anything of the image is looked at, so that a killed agent leaves at most an empty mount point on the task's
+disk, which the next attempt and the container's deletion remove.
+"""
+
+import ctypes
+import hashlib
+import os
+from dataclasses import dataclass
+
+from ..interfaces.sandbox import ContainerConfig
+from . import containerd_pb2 as pb
+from .containerd_client import AlreadyExists, Containerd
+from .rooted import make_directory, make_mount_target, read_rooted
+from .users import ResolvedUser, resolve_user
+
+_ACCOUNTS_MAX_BYTES = 1024 * 1024
+_MNT_DETACH = 2
+_OPTIONS_MAX = 4000  # the kernel takes a page of mount options
+_NAME_MAX = 200
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """The writable layer of one container: three directories on the task's disk."""
+
+    upper: str
+    work: str
+    mount_point: str
+
+
+def layer_of(disk_path: str, name: str) -> Layer:
+    # A container's name may fill a whole file name, which leaves no room for the prefix.
+    short = name if len(name) <= _NAME_MAX else hashlib.sha256(name.encode()).hexdigest()
+    return Layer(
+        upper=os.path.join(disk_path, f"u-{short}"),
+        work=os.path.join(disk_path, f"w-{short}"),
+        mount_point=os.path.join(disk_path, f"m-{short}"),
+    )
+
+
+class Views:
+    """Read-only snapshots shared by all containers of an image. They are garbage collection's roots themselves."""
+
+    def __init__(self, engine: Containerd) -> None:
+        self._engine = engine
+        self._lowers: dict[str, tuple[str, ...]] = {}
+
+    def lowers(self, chain_id: str) -> tuple[str, ...]:
+        """The image's directories, topmost first."""
+        known = self._lowers.get(chain_id)
+        # Someone may have removed the snapshot behind our back; then it must be asked for again.
+        if known is not None and os.path.isdir(known[0]):
+            return known
+        key = f"neargate-view-{chain_id.removeprefix('sha256:')}"
+        try:
+            mounts = self._engine.view_snapshot(key, chain_id, {"containerd.io/gc.root": "neargate"})
+        except AlreadyExists:
+            mounts = self._engine.snapshot_mounts(key)
+        found = _lower_directories(mounts)
+        self._lowers[chain_id] = found
+        return found
+
+
+def _lower_directories(mounts: list[pb.Mount]) -> tuple[str, ...]:
+    """A View of one layer is a bind mount, of several an overlay with `lowerdir=`."""
+    mount = mounts[0]
+    if mount.type == "bind":
+        return (mount.source,)
+    for option in mount.options:
+        if option.startswith("lowerdir="):
+            return tuple(option.removeprefix("lowerdir=").split(":"))
+    raise ValueError(f"containerd gave a View of an unknown kind: {mount.type}")
+
+
+def rootfs_mount(lowers: tuple[str, ...], layer: Layer) -> pb.Mount:
+    """What the shim mounts as the container's root."""
+    options = [f"lowerdir={':'.join(lowers)}", f"upperdir={layer.upper}", f"workdir={layer.work}"]
+    return pb.Mount(type="overlay", source="overlay", options=options)
+
+
+def prepare(config: ContainerConfig, lowers: tuple[str, ...], layer: Layer) -> ResolvedUser:
+    """Make what the container needs to find in its root, and find who runs it. Raises UnknownUser, OSError."""
+    root = _open_merged(lowers, layer)
+    try:
+        passwd = read_rooted(root, "/etc/passwd", _ACCOUNTS_MAX_BYTES)
+        group = read_rooted(root, "/etc/group", _ACCOUNTS_MAX_BYTES)
+        user = resolve_user(config.user, passwd, group)
+        for mount in sorted(config.mounts, key=lambda mount: mount.target.count("/")):
+            make_mount_target(root, mount.target, is_file=not os.path.isdir(mount.source))
+        for tmpfs in config.tmpfs:
+            make_directory(root, tmpfs.container_path)
+        make_directory(root, config.working_directory)
+        return user
+    finally:
+        os.close(root)
+
+
+def clear(layer: Layer) -> None:
+    """Take away a mount that a killed agent left."""
+    if os.path.isdir(layer.mount_point):
+        _libc.umount2(os.fsencode(layer.mount_point), _MNT_DETACH)
+        os.rmdir(layer.mount_point)
+
+
+def _open_merged(lowers: tuple[str, ...], layer: Layer) -> int:
+    """A descriptor of the merged root whose mount is already detached: it goes away with the descriptor."""
+    clear(layer)
+    os.mkdir(layer.mount_point, 0o700)
+    handles: list[int] = []
+    try:
+        options = f"lowerdir={':'.join(lowers)},upperdir={layer.upper},workdir={layer.work}"
+        if len(options) > _OPTIONS_MAX:
+            # Many layers: name the directories by descriptors, which are short.
+            handles.extend(os.open(lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for lower in lowers)
+            short = ":".join(f"/proc/self/fd/{handle}" for handle in handles)
+            options = f"lowerdir={short},upperdir={layer.upper},workdir={layer.work}"
+        target = os.fsencode(layer.mount_point)
+        if _libc.mount(b"overlay", target, b"overlay", ctypes.c_ulong(0), options.encode()) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), layer.mount_point)
+        try:
+            return os.open(layer.mount_point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        finally:
+            _libc.umount2(target, _MNT_DETACH)
+    finally:
+        for handle in handles:
+            os.close(handle)
+        os.rmdir(layer.mount_point)
