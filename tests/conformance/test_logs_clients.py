@@ -1,0 +1,277 @@
+"""CloudWatch Logs through boto3 and the aws CLI, unmodified, over a real HTTP server on a loopback port."""
+
+import asyncio
+import datetime
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import boto3
+import pytest
+import uvicorn
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from neargate.frontend.app import FrontEnd
+from neargate.frontend.asgi import AsgiApp
+from neargate.frontend.credentials import Credentials
+from neargate.frontend.operations.logs.table import OPERATIONS
+from neargate.frontend.services import Services
+from neargate.interfaces.roles import LogTarget
+from neargate.logs.store import Logs
+from neargate.model.knobs import DEFAULT_KNOBS
+from neargate.store.sqlite import MemoryStores
+from neargate.wire.shapes import Models
+from neargate.world import OsWorld
+
+KEY, SECRET, ACCOUNT, REGION = "AKIAADMINISTRATOR", "the-secret", "123456789012", "us-east-1"
+
+
+class LogsServer:
+    """A front end with the log operations only, on a port of its own, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.ready = threading.Event()
+        self.logs: Logs | None = None
+        self.server: uvicorn.Server | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="logs-server", daemon=True)
+
+    async def _main(self) -> None:
+        world = OsWorld()
+        self.loop = asyncio.get_running_loop()
+        self.logs = await Logs.open(world, MemoryStores(world, DEFAULT_KNOBS), DEFAULT_KNOBS, REGION)
+        services = Services(
+            world=world,
+            region=REGION,
+            zones=(),
+            cells={},
+            capacities={},
+            network=cast(Any, None),
+            task_definitions=cast(Any, None),
+            logs=self.logs,
+        )
+        frontend = FrontEnd(
+            world=world,
+            region=REGION,
+            knobs=DEFAULT_KNOBS,
+            models=Models(),
+            services=services,
+            operations={"logs": OPERATIONS},
+            credentials=Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET),
+        )
+        app = AsgiApp(frontend=frontend, world=world, knobs=DEFAULT_KNOBS)
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", http="httptools", lifespan="off"))
+        self.ready.set()
+        await self.server.serve(sockets=[self.socket])
+
+    def append(self, stream: str, lines: list[str]) -> None:
+        """As an agent does it, from this thread."""
+        assert self.loop is not None
+        asyncio.run_coroutine_threadsafe(self._append(stream, lines), self.loop).result(30)
+
+    async def _append(self, stream: str, lines: list[str]) -> None:
+        assert self.logs is not None
+        target = LogTarget(account=ACCOUNT, region=REGION, group="/ecs/web", stream=stream, create_group=True)
+        opened = await self.logs.open_source(target, "task/web")
+        body = "\n".join(lines).encode()
+        runs = [(int(time.time() * 1000), len(lines))]
+        start = opened.offset
+        await self.logs.append(opened.stream_key, "task/web", start, start + len(body) + 1, runs, body)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LogsServer]:
+    running = LogsServer()
+    running.thread.start()
+    assert running.ready.wait(30)
+    yield running
+    assert running.server is not None
+    running.server.should_exit = True
+    running.thread.join(30)
+    assert not running.thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def client(server: LogsServer) -> Any:
+    return boto3.client(
+        "logs",
+        endpoint_url=server.url,
+        region_name=REGION,
+        aws_access_key_id=KEY,
+        aws_secret_access_key=SECRET,
+        config=Config(retries={"max_attempts": 0}),
+    )
+
+
+def error_of(call: Any, **params: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as caught:
+        call(**params)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def test_the_life_of_a_group_through_boto3(client: Any) -> None:
+    client.create_log_group(logGroupName="/life", tags={"team": "a"})
+    client.create_log_stream(logGroupName="/life", logStreamName="s")
+    now = int(time.time() * 1000)
+    put = client.put_log_events(
+        logGroupName="/life",
+        logStreamName="s",
+        logEvents=[{"timestamp": now, "message": "grüße"}, {"timestamp": now + 1, "message": "b\nc"}],
+        sequenceToken="anything",
+    )
+    assert put["nextSequenceToken"].isdigit()
+    got = client.get_log_events(logGroupName="/life", logStreamName="s", startFromHead=True)
+    assert [(event["timestamp"], event["message"]) for event in got["events"]] == [(now, "grüße"), (now + 1, "b\nc")]
+    same = client.get_log_events(logGroupIdentifier="/life", logStreamName="s", nextToken=got["nextForwardToken"])
+    assert (same["events"], same["nextForwardToken"]) == ([], got["nextForwardToken"])
+    group = client.describe_log_groups(logGroupNamePrefix="/life")["logGroups"][0]
+    assert group["arn"] == f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/life:*"
+    by_arn = client.describe_log_streams(logGroupIdentifier=group["logGroupArn"])["logStreams"]
+    assert (by_arn[0]["firstEventTimestamp"], by_arn[0]["lastEventTimestamp"]) == (now, now + 1)
+    found = client.filter_log_events(logGroupName="/life", filterPattern="c")
+    assert [event["message"] for event in found["events"]] == ["b\nc"]
+    client.delete_log_stream(logGroupName="/life", logStreamName="s")
+    client.delete_log_group(logGroupName="/life")
+    assert client.describe_log_groups(logGroupNamePrefix="/life")["logGroups"] == []
+
+
+def test_boto3s_paginators_reach_the_end(client: Any) -> None:
+    client.create_log_group(logGroupName="/pages")
+    for number in range(7):
+        client.create_log_stream(logGroupName="/pages", logStreamName=f"s{number}")
+    now = int(time.time() * 1000)
+    events = [{"timestamp": now, "message": str(number)} for number in range(25)]
+    client.put_log_events(logGroupName="/pages", logStreamName="s1", logEvents=events)
+    streams = client.get_paginator("describe_log_streams").paginate(
+        logGroupName="/pages", PaginationConfig={"PageSize": 3}
+    )
+    assert [stream["logStreamName"] for page in streams for stream in page["logStreams"]] == [
+        f"s{number}" for number in range(7)
+    ]
+    pages = client.get_paginator("filter_log_events").paginate(logGroupName="/pages", PaginationConfig={"PageSize": 4})
+    assert [event["message"] for page in pages for event in page["events"]] == [str(number) for number in range(25)]
+    groups = client.get_paginator("describe_log_groups").paginate(PaginationConfig={"PageSize": 1})
+    assert "/pages" in [group["logGroupName"] for page in groups for group in page["logGroups"]]
+
+
+def test_errors_have_awss_codes_and_texts(client: Any) -> None:
+    client.create_log_group(logGroupName="/errors")
+    missing_group = ("ResourceNotFoundException", "The specified log group does not exist.")
+    missing_stream = ("ResourceNotFoundException", "The specified log stream does not exist.")
+    assert error_of(client.describe_log_streams, logGroupName="/none") == missing_group
+    assert error_of(client.filter_log_events, logGroupName="/none") == missing_group
+    assert error_of(client.get_log_events, logGroupName="/errors", logStreamName="x") == missing_stream
+    assert error_of(client.create_log_group, logGroupName="/errors") == (
+        "ResourceAlreadyExistsException",
+        "The specified log group already exists",
+    )
+    other = f"arn:aws:logs:{REGION}:999999999999:log-group:/errors"
+    assert error_of(client.describe_log_streams, logGroupIdentifier=other) == missing_group
+    code, text = error_of(client.create_log_group, logGroupName="with space")
+    assert code == "InvalidParameterException"
+    assert text == (
+        "1 validation error detected: Value 'with space' at 'logGroupName' failed to satisfy constraint: "
+        r"Member must satisfy regular expression pattern: [\.\-_/#A-Za-z0-9]+"
+    )
+
+
+@pytest.mark.parametrize(
+    ("operation", "params"),
+    [
+        ("describe_log_streams", {"logGroupName": "/bad", "orderBy": "LastEventTime", "logStreamNamePrefix": "a"}),
+        ("describe_log_streams", {"logGroupName": "/bad", "logGroupIdentifier": "/bad"}),
+        ("describe_log_streams", {}),
+        ("describe_log_streams", {"logGroupIdentifier": "arn:aws:s3:::bucket"}),
+        ("describe_log_streams", {"logGroupName": "/bad", "nextToken": "made up"}),
+        ("describe_log_groups", {"logGroupNamePrefix": "a", "logGroupNamePattern": "b"}),
+        ("describe_log_groups", {"logGroupNamePrefix": "a", "logGroupIdentifiers": ["b"]}),
+        ("describe_log_groups", {"nextToken": "made up"}),
+        ("filter_log_events", {"logGroupName": "/bad", "filterPattern": "{ $.a = 1 }"}),
+        ("filter_log_events", {"logGroupName": "/bad", "logStreamNames": ["a"], "logStreamNamePrefix": "b"}),
+        ("filter_log_events", {"logGroupName": "/bad", "nextToken": "made up"}),
+        ("get_log_events", {"logGroupName": "/bad", "logStreamName": "s", "nextToken": "f/1"}),
+        ("create_log_group", {"logGroupName": "/kms", "kmsKeyId": "arn:aws:kms:us-east-1:123456789012:key/1"}),
+        ("create_log_group", {"logGroupName": "/class", "logGroupClass": "INFREQUENT_ACCESS"}),
+        ("create_log_group", {"logGroupName": "/kept", "deletionProtectionEnabled": True}),
+        ("create_log_group", {"logGroupName": "/tags", "tags": {"aws:x": "y"}}),
+    ],
+)
+def test_what_is_wrong_or_not_built_is_refused(client: Any, operation: str, params: dict[str, Any]) -> None:
+    names = [group["logGroupName"] for group in client.describe_log_groups()["logGroups"]]
+    if "/bad" not in names:
+        client.create_log_group(logGroupName="/bad")
+        client.create_log_stream(logGroupName="/bad", logStreamName="s")
+        names.append("/bad")
+    code, text = error_of(getattr(client, operation), **params)
+    assert code == "InvalidParameterException", text
+    assert sorted(names) == [group["logGroupName"] for group in client.describe_log_groups()["logGroups"]]
+
+
+def aws_programs() -> list[str]:
+    """The aws CLIs of this machine: Debian's (v2) and PyPI's (v1)."""
+    beside = str(Path(sys.executable).parent / "aws")
+    return [path for path in ("/usr/bin/aws", beside) if os.access(path, os.X_OK)]
+
+
+def cli_environment(home: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@pytest.mark.parametrize("program", aws_programs())
+def test_the_aws_cli_reads_what_a_container_wrote(server: LogsServer, program: str, tmp_path: Path) -> None:
+    stream = f"ecs/web/{tmp_path.name}"
+    server.append(stream, ["one", "two"])
+    arguments = ["get-log-events", "--log-group-name", "/ecs/web", "--log-stream-name", stream, "--start-from-head"]
+    done = subprocess.run(
+        [program, "--endpoint-url", server.url, "logs", *arguments, "--query", "events[].message", "--output", "text"],
+        env=cli_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["one", "two"], "")
+
+
+def test_aws_logs_tail_follows(server: LogsServer, tmp_path: Path) -> None:
+    program = "/usr/bin/aws"
+    if not os.access(program, os.X_OK):
+        pytest.skip("aws CLI v2 is not installed")
+    stream = f"ecs/tail/{tmp_path.name}"
+    server.append(stream, ["before"])
+    arguments = [program, "--endpoint-url", server.url, "logs", "tail", "/ecs/web", "--follow", "--since", "1m"]
+    arguments += ["--log-stream-names", stream, "--format", "short"]
+    with subprocess.Popen(
+        arguments, env=cli_environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as tail:
+        watchdog = threading.Timer(60, tail.kill)
+        watchdog.start()
+        try:
+            assert tail.stdout is not None
+            first = tail.stdout.readline()
+            server.append(stream, ["after 1", "after 2"])
+            later = [tail.stdout.readline(), tail.stdout.readline()]
+        finally:
+            watchdog.cancel()
+            tail.kill()
+    assert [line.split(" ", 1)[1].strip() for line in (first, *later)] == ["before", "after 1", "after 2"]
+    year = str(datetime.datetime.now(datetime.UTC).year)
+    assert first.startswith(year)
