@@ -1,0 +1,100 @@
+"""A region's real registries over databases in memory, with roles behind them that only note what was asked of them.
+
+For tests of the front end: what an operation reads is real, what it would change in a cell, a zone or a log is caught.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from ..frontend.regional import network_schema, task_definitions
+from ..frontend.regional.network import NetworkRegistry, open_network
+from ..frontend.regional.task_definitions import TaskDefinitionRegistry, open_task_definitions
+from ..frontend.services import Services
+from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
+from ..model.errors import ClusterNotFound
+from ..model.knobs import DEFAULT_KNOBS
+from ..store.sqlite import MemoryDisk, MemoryStores
+from ..world import World
+
+ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", "use1-az3"))
+
+
+@dataclass(kw_only=True, slots=True)
+class Effects:
+    """Names of the role methods that were called, writes of the region's store among them."""
+
+    seen: list[str] = field(default_factory=list)
+
+    @property
+    def writes(self) -> list[str]:
+        return [name for name in self.seen if name.endswith(".write")]
+
+
+class CatchingRole:
+    """Stands for a role: every method notes its name and refuses, as a cell without that cluster would."""
+
+    def __init__(self, effects: Effects, role: str) -> None:
+        self._effects = effects
+        self._role = role
+
+    def __getattr__(self, name: str) -> Any:
+        async def method(*args: Any, **kwargs: Any) -> Any:
+            del args, kwargs
+            self._effects.seen.append(f"{self._role}.{name}")
+            if self._role == "capacity":
+                return []
+            raise ClusterNotFound
+
+        return method
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Region:
+    services: Services
+    network: NetworkRegistry
+    task_definitions: TaskDefinitionRegistry
+    effects: Effects
+
+
+async def open_region(world: World, *, region: str, account: str) -> Region:
+    """The account has its default VPC and one ACTIVE revision `web:1`."""
+    effects = Effects()
+    disk = MemoryDisk()
+    stores = MemoryStores(world, DEFAULT_KNOBS, disk)
+    network_store = await stores.open("network", network_schema.MIGRATIONS)
+    definition_store = await stores.open("definitions", task_definitions.MIGRATIONS)
+    network = await open_network(world, network_store, region=region, account=account, zones=ZONES)
+    definitions = await open_task_definitions(world, definition_store)
+    request = {
+        "family": "web",
+        "networkMode": "awsvpc",
+        "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256",
+        "memory": "512",
+        "containerDefinitions": [{"name": "web", "image": "web:1"}],
+    }
+    await definitions.register(request, account=account, region=region, registered_by="arn:aws:iam::1:root", tags=())
+    _watch(effects, network_store, "network")
+    _watch(effects, definition_store, "definitions")
+    cell = cast(ClusterManager, CatchingRole(effects, "cell"))
+    services = Services(
+        world=world,
+        region=region,
+        zones=ZONES,
+        cells={"cell-0": cell},
+        capacities={name: cast(CapacityManager, CatchingRole(effects, "capacity")) for name, _ in ZONES},
+        network=network,
+        task_definitions=definitions,
+        logs=cast(LogStore, CatchingRole(effects, "logs")),
+    )
+    return Region(services=services, network=network, task_definitions=definitions, effects=effects)
+
+
+def _watch(effects: Effects, store: Any, name: str) -> None:
+    original = store.write
+
+    async def write(statements: Any) -> Any:
+        effects.seen.append(f"{name}.write")
+        return await original(statements)
+
+    store.write = write
