@@ -8,6 +8,7 @@ import asyncio
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -41,11 +42,38 @@ class World(Protocol):
         """End the process now, without clean-up: what is durable decides what happens next."""
 
 
+class _PooledSystemRandom(random.SystemRandom):
+    """The kernel's randomness, read in blocks: a launch draws a dozen ids, and each would be a system call.
+
+    Every byte is used once. The lock keeps two threads from taking the same ones; a process that forks makes its World
+    after the fork, so a block is never shared.
+    """
+
+    _BLOCK = 4096
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._block = b""
+        self._used = 0
+
+    def getrandbits(self, k: int, /) -> int:
+        if not 0 < k <= 1024:
+            return super().getrandbits(k)
+        size = (k + 7) // 8
+        with self._lock:
+            if self._used + size > len(self._block):
+                self._block, self._used = os.urandom(self._BLOCK), 0
+            drawn = self._block[self._used : self._used + size]
+            self._used += size
+        return int.from_bytes(drawn, "big") >> (size * 8 - k)
+
+
 class OsWorld:
     """The real world. `lanes` gives the threads of lanes that have more than one."""
 
     def __init__(self, lanes: dict[str, int] | None = None) -> None:
-        self.random: random.Random = random.SystemRandom()
+        self.random: random.Random = _PooledSystemRandom()
         self._widths = dict(lanes or {})
         self._executors: dict[str, ThreadPoolExecutor] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
