@@ -1,0 +1,404 @@
+"""ECS as boto3 sees it: a whole region in memory behind a real HTTP server, and simulated hosts behind a real socket.
+
+Every answer's bytes are held against botocore's model: no member that AWS does not have, and each of the right type.
+"""
+
+import asyncio
+import queue
+import re
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import msgspec
+import pytest
+import uvicorn
+from botocore.config import Config
+from botocore.exceptions import ClientError, WaiterError
+
+from neargate.agent.simulated import SimulatedFleet, SimulatedTimes
+from neargate.frontend.asgi import AsgiApp
+from neargate.frontend.credentials import Credentials
+from neargate.frontend.operations.ecs.table import OPERATIONS
+from neargate.model.capacity import HostCapacity, HostFacts
+from neargate.model.knobs import DEFAULT_KNOBS
+from neargate.region import Region, RegionPlan, open_region
+from neargate.store.sqlite import MemoryStores
+from neargate.wire.shapes import Models
+from neargate.world import OsWorld
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", "use1-az3"))
+ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
+KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+WAIT = {"Delay": 0.05, "MaxAttempts": 400}
+
+
+class Server:
+    """The region in a thread of its own, since boto3 blocks."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._ready: queue.Queue[int | BaseException] = queue.Queue()
+        self._stop: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._main, name="region")
+
+    def start(self) -> int:
+        """The port."""
+        self._thread.start()
+        answer = self._ready.get(timeout=30)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def stop(self) -> None:
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(timeout=30)
+        assert not self._thread.is_alive()
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self._ready.put(error)
+            raise
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        world = OsWorld()
+        plan = RegionPlan(region=REGION, account=ACCOUNT, zones=ZONES, public_pool="198.18.0.0/24", one_machine=False)
+        region = await open_region(
+            world,
+            MemoryStores(world, DEFAULT_KNOBS),
+            plan,
+            models=Models(),
+            credentials=Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET),
+            knobs=DEFAULT_KNOBS,
+        )
+        socket_path = str(self._directory / "link.sock")
+        hosts = [_host(zone) for zone, _ in ZONES]
+        fleet = SimulatedFleet(
+            world,
+            hosts,
+            socket_path=socket_path,
+            knobs=DEFAULT_KNOBS,
+            times=SimulatedTimes(attach_s=0.01, start_s=0.01, run_s=0.01, stop_s=0.01),
+        )
+        api = AsgiApp(frontend=region.frontend, world=world, knobs=DEFAULT_KNOBS)
+        server = uvicorn.Server(
+            uvicorn.Config(api, host="127.0.0.1", port=0, http="httptools", ws="none", lifespan="off", log_config=None)
+        )
+        async with region.gateway.listening(socket_path):
+            machines = asyncio.ensure_future(fleet.run())
+            serving = asyncio.ensure_future(server.serve())
+            await _eventually(lambda: _answer(server.started))
+            await _eventually(lambda: _all_connected(region, len(hosts)))
+            self._ready.put(server.servers[0].sockets[0].getsockname()[1])
+            await self._stop.wait()
+            server.should_exit = True
+            await serving
+            machines.cancel()
+            await asyncio.gather(machines, return_exceptions=True)
+
+
+def _host(zone: str) -> HostFacts:
+    return HostFacts(
+        host_id=f"h-{zone}",
+        boot_id="b",
+        capacity=HostCapacity(cpu_units=4096, memory_mib=8192, disk_gib=10_000),
+        sandbox="simulated",
+        zone=zone,
+    )
+
+
+async def _eventually(is_so: Callable[[], Awaitable[bool]]) -> None:
+    for _ in range(3000):
+        if await is_so():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the region did not come up")
+
+
+async def _answer(value: bool) -> bool:
+    return value
+
+
+async def _all_connected(region: Region, count: int) -> bool:
+    hosts = [host for manager in set(region.capacities.values()) for host in await manager.hosts()]
+    return sum(1 for host in hosts if host["connected"]) == count
+
+
+@dataclass(frozen=True)
+class Clients:
+    ecs: Any
+    ec2: Any
+    answers: list[str]  # operations whose answers were held against the model
+
+    @property
+    def awsvpc(self) -> dict[str, Any]:
+        subnets = [subnet["SubnetId"] for subnet in self.ec2.describe_subnets()["Subnets"]]
+        return {"awsvpcConfiguration": {"subnets": subnets}}
+
+    def run(self, cluster: str, definition: str, **params: Any) -> dict[str, Any]:
+        given = {"launchType": "FARGATE", "networkConfiguration": self.awsvpc} | params
+        answer: dict[str, Any] = self.ecs.run_task(cluster=cluster, taskDefinition=definition, **given)
+        return answer
+
+    def describe(self, cluster: str, arn: str, **params: Any) -> dict[str, Any]:
+        tasks = self.ecs.describe_tasks(cluster=cluster, tasks=[arn], **params)["tasks"]
+        task: dict[str, Any] = tasks[0]
+        return task
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    server = Server(tmp_path_factory.mktemp("region"))
+    port = server.start()
+    session = boto3.Session(aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name=REGION)
+    settings = Config(retries={"max_attempts": 0}, read_timeout=30)
+    made = [session.client(name, endpoint_url=f"http://127.0.0.1:{port}", config=settings) for name in ("ecs", "ec2")]
+    answers: list[str] = []
+    made[0].meta.events.register("before-parse.ecs.*", lambda **event: _check_answer(answers, **event))
+    try:
+        yield Clients(ecs=made[0], ec2=made[1], answers=answers)
+    finally:
+        for client in made:
+            client.close()
+        server.stop()
+
+
+def _check_answer(answers: list[str], *, operation_model: Any, response_dict: Any, **_: Any) -> None:
+    if response_dict["status_code"] != 200:
+        return
+    body = msgspec.json.decode(response_dict["body"])
+    assert list(_strangers(operation_model.output_shape, body, operation_model.name)) == []
+    answers.append(operation_model.name)
+
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "long": (int,),
+    "boolean": (bool,),
+    "timestamp": (int, float),
+    "double": (int, float),
+    "float": (int, float),
+}
+
+
+def _strangers(shape: Any, value: Any, path: str) -> Iterator[str]:
+    """Where a document differs from the shape."""
+    kind: type[Any] | None = {"structure": dict, "map": dict, "list": list}.get(shape.type_name)
+    if kind is None:
+        if not isinstance(value, TYPES[shape.type_name]) or (isinstance(value, bool) != (shape.type_name == "boolean")):
+            yield f"{path}: {value!r} is no {shape.type_name}"
+        elif getattr(shape, "enum", None) and value not in shape.enum:
+            yield f"{path}: {value!r} is not in the enum"
+    elif not isinstance(value, kind):
+        yield f"{path}: {value!r} is no {shape.type_name}"
+    elif shape.type_name == "list":
+        for place, item in enumerate(value):
+            yield from _strangers(shape.member, item, f"{path}[{place}]")
+    elif shape.type_name == "map":
+        for name, item in value.items():
+            yield from _strangers(shape.value, item, f"{path}.{name}")
+    else:
+        for name, item in value.items():
+            if name in shape.members:
+                yield from _strangers(shape.members[name], item, f"{path}.{name}")
+            else:
+                yield f"{path}: AWS has no member {name}"
+
+
+def register(clients: Clients, family: str, **members: Any) -> str:
+    """The new revision's ARN."""
+    given = {
+        "family": family,
+        "networkMode": "awsvpc",
+        "requiresCompatibilities": ["FARGATE"],
+        "cpu": ".25 vCPU",
+        "memory": "0.5 GB",
+        "containerDefinitions": [{"name": "web", "image": "web:1", "portMappings": [{"containerPort": 80}]}],
+    } | members
+    made = clients.ecs.register_task_definition(**given)
+    arn: str = made["taskDefinition"]["taskDefinitionArn"]
+    return arn
+
+
+def refused(call: Any, **params: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as error:
+        call(**params)
+    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
+
+
+def test_a_task_lives_as_on_aws(clients: Clients) -> None:
+    clients.ecs.create_cluster(clusterName="life")
+    definition = register(clients, "life")
+    answer = clients.run("life", "life", startedBy="me", tags=[{"key": "a", "value": "b"}], enableECSManagedTags=True)
+    assert answer["failures"] == []
+    task = answer["tasks"][0]
+    arn = task["taskArn"]
+    assert re.fullmatch(re.escape(f"{ARN}:task/life/") + "[0-9a-f]{32}", arn)
+    assert task["lastStatus"] == "PROVISIONING" and task["desiredStatus"] == "RUNNING"
+    assert task["attachments"][0]["status"] == "PRECREATED"
+    assert task["attachments"][0]["type"] == "ElasticNetworkInterface"
+    assert [detail["name"] for detail in task["attachments"][0]["details"]] == ["subnetId"]
+
+    clients.ecs.get_waiter("tasks_running").wait(cluster="life", tasks=[arn], WaiterConfig=WAIT)
+    running = clients.describe("life", arn, include=["TAGS"])
+    assert running["lastStatus"] == "RUNNING" and running["startedAt"] >= running["createdAt"]
+    assert running["taskDefinitionArn"] == definition and running["platformVersion"] == "1.4.0"
+    assert (running["cpu"], running["memory"], running["launchType"]) == ("256", "512", "FARGATE")
+    assert running["group"] == "family:life" and running["startedBy"] == "me"
+    assert {tag["key"]: tag["value"] for tag in running["tags"]} == {"a": "b", "aws:ecs:clusterName": "life"}
+    details = {detail["name"]: detail["value"] for detail in running["attachments"][0]["details"]}
+    assert {"subnetId", "networkInterfaceId", "macAddress", "privateIPv4Address"} <= details.keys()
+    container = running["containers"][0]
+    assert (container["name"], container["image"], container["lastStatus"]) == ("web", "web:1", "RUNNING")
+    assert container["networkInterfaces"][0]["privateIpv4Address"] == details["privateIPv4Address"]
+    assert container["containerArn"].startswith(f"{ARN}:container/life/")
+    cluster = clients.ecs.describe_clusters(clusters=["life"], include=["STATISTICS", "SETTINGS", "TAGS"])["clusters"][
+        0
+    ]
+    assert cluster["runningTasksCount"] == 1
+
+    stopping = clients.ecs.stop_task(cluster="life", task=arn, reason="enough")["task"]
+    assert stopping["desiredStatus"] == "STOPPED"
+    clients.ecs.get_waiter("tasks_stopped").wait(cluster="life", tasks=[arn], WaiterConfig=WAIT)
+    stopped = clients.describe("life", arn)
+    assert (stopped["stopCode"], stopped["stoppedReason"]) == ("UserInitiated", "enough")
+    assert stopped["version"] > running["version"] and stopped["stoppedAt"] >= stopped["stoppingAt"]
+    assert clients.ecs.list_tasks(cluster="life")["taskArns"] == []
+    assert clients.ecs.list_tasks(cluster="life", desiredStatus="STOPPED")["taskArns"] == [arn]
+    assert clients.ecs.delete_cluster(cluster="life")["cluster"]["status"] == "INACTIVE"
+    assert refused(clients.run, cluster="life", definition="life") == (
+        "ClientException",
+        "The referenced cluster was inactive.",
+    )
+
+
+def test_a_container_that_exits_ends_its_task(clients: Clients) -> None:
+    clients.ecs.create_cluster(clusterName="exits")
+    register(clients, "exits", containerDefinitions=[{"name": "job", "image": "job:1", "command": ["exit", "3"]}])
+    arn = clients.run("exits", "exits")["tasks"][0]["taskArn"]
+    with pytest.raises(WaiterError):  # AWS's waiter fails for a task that stopped
+        clients.ecs.get_waiter("tasks_running").wait(cluster="exits", tasks=[arn], WaiterConfig={"Delay": 0.5})
+    clients.ecs.get_waiter("tasks_stopped").wait(cluster="exits", tasks=[arn], WaiterConfig=WAIT)
+    task = clients.describe("exits", arn)
+    assert (task["stopCode"], task["stoppedReason"]) == (
+        "EssentialContainerExited",
+        "Essential container in task exited",
+    )
+    assert task["containers"][0]["exitCode"] == 3
+
+
+def test_ten_tasks_are_spread_and_listed_in_pages(clients: Clients) -> None:
+    clients.ecs.create_cluster(clusterName="many")
+    register(clients, "many")
+    made = clients.run("many", "many", count=9)["tasks"]
+    zones = [task["availabilityZone"] for task in made]
+    assert sorted(zones.count(zone) for zone, _ in ZONES) == [3, 3, 3]
+    pages = clients.ecs.get_paginator("list_tasks").paginate(cluster="many", PaginationConfig={"PageSize": 4})
+    listed = [page["taskArns"] for page in pages]
+    assert [len(page) for page in listed] == [4, 4, 1]
+    arns = [arn for page in listed for arn in page]
+    assert sorted(arns) == sorted(task["taskArn"] for task in made)
+    assert refused(clients.ecs.delete_cluster, cluster="many")[0] == "ClusterContainsTasksException"
+    for arn in arns:
+        clients.ecs.stop_task(cluster="many", task=arn)
+    clients.ecs.get_waiter("tasks_stopped").wait(cluster="many", tasks=arns, WaiterConfig=WAIT)
+
+
+def test_no_room_is_a_failure_and_not_an_error(clients: Clients) -> None:
+    clients.ecs.create_cluster(clusterName="full")
+    register(clients, "full", cpu="16 vCPU", memory="120 GB")
+    answer = clients.run("full", "full")
+    assert answer["tasks"] == []
+    assert [failure["reason"] for failure in answer["failures"]] == [
+        "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+    ]
+
+
+def test_definitions_through_the_client(clients: Clients) -> None:
+    arn = register(clients, "defs", tags=[{"key": "a", "value": "b"}])
+    shown = clients.ecs.describe_task_definition(taskDefinition="defs", include=["TAGS"])
+    assert shown["tags"] == [{"key": "a", "value": "b"}]
+    assert shown["taskDefinition"]["registeredAt"].year > 2000
+    second = register(clients, "defs")
+    assert clients.ecs.list_task_definitions(familyPrefix="defs")["taskDefinitionArns"] == [arn, second]
+    assert "defs" in clients.ecs.list_task_definition_families(familyPrefix="de")["families"]
+    gone = clients.ecs.deregister_task_definition(taskDefinition=second)["taskDefinition"]
+    assert gone["status"] == "INACTIVE" and gone["deregisteredAt"]
+    deleted = clients.ecs.delete_task_definitions(taskDefinitions=[second, arn])
+    assert [item["status"] for item in deleted["taskDefinitions"]] == ["DELETE_IN_PROGRESS"]
+    assert [failure["arn"] for failure in deleted["failures"]] == [arn]
+    assert refused(clients.ecs.describe_task_definition, taskDefinition="nothing") == (
+        "ClientException",
+        "Unable to describe task definition.",
+    )
+
+
+def test_what_was_described_can_be_registered_again(clients: Clients) -> None:
+    """Deployment tools do this: describe, change the image, register."""
+    register(
+        clients,
+        "again",
+        executionRoleArn="run",
+        volumes=[{"name": "data"}],
+        containerDefinitions=[
+            {
+                "name": "web",
+                "image": "web:1",
+                "healthCheck": {"command": ["CMD", "true"]},
+                "mountPoints": [{"sourceVolume": "data", "containerPath": "/data"}],
+                "logConfiguration": {
+                    "logDriver": "awslogs",
+                    "options": {"awslogs-group": "/x", "awslogs-region": REGION, "awslogs-stream-prefix": "p"},
+                },
+            }
+        ],
+    )
+    shown = clients.ecs.describe_task_definition(taskDefinition="again")["taskDefinition"]
+    known = set(clients.ecs.meta.service_model.operation_model("RegisterTaskDefinition").input_shape.members)
+    copied = {name: value for name, value in shown.items() if name in known}
+    made = clients.ecs.register_task_definition(**copied)["taskDefinition"]
+    changing = {"revision", "taskDefinitionArn", "registeredAt"}
+    assert {k: v for k, v in made.items() if k not in changing} == {k: v for k, v in shown.items() if k not in changing}
+
+
+@pytest.mark.parametrize(
+    ("operation", "params", "code", "text"),
+    [
+        (
+            "register_task_definition",
+            {"family": "x", "containerDefinitions": [], "requiresCompatibilities": ["FARGATE"]},
+            "ClientException",
+            "Container list cannot be empty.",
+        ),
+        (
+            "describe_tasks",
+            {"cluster": "nowhere", "tasks": ["0" * 32]},
+            "ClusterNotFoundException",
+            "Cluster not found.",
+        ),
+        ("delete_cluster", {"cluster": "nowhere"}, "ClusterNotFoundException", "Cluster not found."),
+        ("list_tasks", {"cluster": "nowhere"}, "ClusterNotFoundException", "Cluster not found."),
+        ("run_task", {"taskDefinition": "nothing"}, "ClientException", "TaskDefinition not found."),
+        ("list_clusters", {"nextToken": "x"}, "InvalidParameterException", "Invalid token."),
+    ],
+)
+def test_refusals_have_modelled_codes(
+    clients: Clients, operation: str, params: dict[str, Any], code: str, text: str
+) -> None:
+    assert refused(getattr(clients.ecs, operation), **params) == (code, text)
+
+
+def test_every_operation_was_held_against_the_model(clients: Clients) -> None:
+    """Runs last: what the tests above called covers the table."""
+    clients.ecs.list_clusters()
+    assert set(clients.answers) == set(OPERATIONS)
