@@ -5,6 +5,7 @@ it is complete, so a killed creation leaves something that is thrown away or mou
 no journal because a disk dies with its task. Promised sizes are accounted: a full backing filesystem corrupts them all.
 """
 
+import asyncio
 import errno
 import os
 import subprocess
@@ -39,12 +40,16 @@ class LinuxDisks:
         self._directory = directory
         self._mounts = directory / "mnt"
         self._knobs = knobs
+        self._template_lock = asyncio.Lock()
 
     async def create_disk(self, task_id: str, size_gib: int) -> TaskDisk:
         safe_id(task_id)
         if not 1 <= size_gib <= self._knobs.disk_size_max_gib:
             raise HostError(f"{size_gib} GiB is no size of a task's disk")
         try:
+            # One at a time, or two first disks of a size would make the same template.
+            async with self._template_lock:
+                await self._world.offload(_LANE, self._ensure_template, size_gib)
             await self._world.offload(_LANE, self._create, task_id, size_gib)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -92,7 +97,6 @@ class LinuxDisks:
         return found.f_bavail / found.f_blocks
 
     def _create(self, task_id: str, size_gib: int) -> None:
-        self._prepare()
         image, mount = self._image(task_id), self._mounts / task_id
         mounted = is_mounted(mount)
         if mounted and image.exists():
@@ -122,10 +126,14 @@ class LinuxDisks:
             raise DiskFull(f"less than {self._knobs.disk_floor_fraction:.0%} of {self._directory} is free")
 
     def _template(self, size_gib: int) -> Path:
+        return self._directory / f"template-{size_gib}.ext4"
+
+    def _ensure_template(self, size_gib: int) -> None:
         """An empty filesystem of the size, made by the only external command, once per size."""
-        template = self._directory / f"template-{size_gib}.ext4"
+        self._prepare()
+        template = self._template(size_gib)
         if template.exists():
-            return template
+            return
         fresh = template.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         with fresh.open("xb") as file:
@@ -136,7 +144,6 @@ class LinuxDisks:
         if made.returncode != 0:
             raise HostError(f"mkfs.ext4 failed: {made.stderr.decode(errors='replace').strip()[:500]}")
         fresh.rename(template)
-        return template
 
     def _unlink(self, task_id: str) -> None:
         try:

@@ -1,7 +1,7 @@
 """The host's edge namespace: between the machine and the VPC routers, it sees only public addresses and plain routing.
 
 Owns all that this instance adds to the host itself: one veth pair and one route for the public pool (the host's end has
-the pool's first address). No sysctl, firewall rule or other route of the host is touched.
+the pool's last address). No sysctl, firewall rule or other route of the host is touched.
 """
 
 import hashlib
@@ -54,8 +54,8 @@ def router_port(vpc_id: str) -> RouterPort:
 
 
 def host_address(public_pool: str) -> str:
-    """The machine's own address in the pool: the first usable one."""
-    return str(ip_network(public_pool)[1])
+    """The machine's own address in the pool: the last, which is given to no task. Nothing broadcasts on these links."""
+    return str(ip_network(public_pool)[-1])
 
 
 class Edge:

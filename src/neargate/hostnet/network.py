@@ -1,6 +1,6 @@
 """The host's network for tasks: edge, routers and task namespaces put together behind `interfaces.hostnet.HostNetwork`.
 
-Owns which task has which ENI on this host. All work runs on the one thread of the `hostnet` lane, which is what makes
+Owns which task has which ENI on this host. All work runs on the one thread of the `network` lane, which is what makes
 it the only writer of that state and of the kernel's; a caller that gives up waiting leaves a step that still completes.
 Each step of attach and detach may be repeated: a killed agent either attaches again or detaches, and nothing is left.
 """
@@ -27,11 +27,12 @@ from .edge import Edge
 from .namespaces import Namespaces
 from .netlink import Netlink, NetlinkError
 from .nftables import NftablesError, NftablesMissing
-from .router import Router, configure_task, namespace_name
+from .router import Router, configure_task, interface_name, namespace_name
 
 T = TypeVar("T")
 Step = Callable[[], None]
-_LANE = "hostnet"
+# A lane of its own: one thread, whatever width other lanes were given.
+_LANE = "network"
 log = structlog.get_logger(__name__)
 
 
@@ -59,6 +60,8 @@ class LinuxNetwork:
         self._edge: Edge | None = None
         self._routers: dict[str, Router] = {}
         self._enis: dict[str, Eni] = {}
+        # Links that go with their namespaces: (VPC, link) -> when that began.
+        self._leaving: dict[tuple[str, str], float] = {}
 
     async def start(self) -> None:
         await self._do("start the host's network", self._start)
@@ -104,6 +107,10 @@ class LinuxNetwork:
 
         return await self._do(f"read the counters of {task_id}", read)
 
+    async def close(self) -> None:
+        """Let go of the host without changing it: everything stays for the next agent."""
+        await self._do("close the host's network", self._close)
+
     async def remove_all(self) -> None:
         await self._do("remove the host's network", self._remove_all)
 
@@ -141,7 +148,7 @@ class LinuxNetwork:
         self._remove_strays()
 
     def _remove_strays(self) -> None:
-        """Public routes without an ENI, and namespaces that no record speaks of."""
+        """Public routes and links without an ENI, and namespaces that no record speaks of."""
         edge = self._opened_edge()
         wanted = {eni.public_ipv4 for eni in self._enis.values()}
         own = edges.host_address(str(self._public_pool))
@@ -153,6 +160,11 @@ class LinuxNetwork:
         for name in self._namespaces.names():
             if name not in known:
                 self._namespaces.delete(name)
+        links = {interface_name(eni.eni_id) for eni in self._enis.values()}
+        for router in self._routers.values():
+            for link in router.task_links():
+                if link not in links:
+                    router.remove_link(link)
 
     def _apply(self, plan: VpcPlan) -> None:
         safe_id(plan.vpc_id)
@@ -230,13 +242,25 @@ class LinuxNetwork:
             if router is not None:
                 steps.append(lambda: router.forbid(task_id))
                 steps.append(lambda: router.disconnect(eni))
+                self._leaving[eni.vpc_id, interface_name(eni.eni_id)] = self._world.monotonic()
         steps.append(lambda: self._namespaces.delete(_task_namespace(task_id)))
 
         def forget() -> None:
             self._records.forget_eni(task_id)
             self._enis.pop(task_id, None)
 
-        return [*steps, forget]
+        return [*steps, forget, self._remove_lingering_links]
+
+    def _remove_lingering_links(self) -> None:
+        """A namespace that something still holds keeps its link: remove that by hand after a while."""
+        used = {(eni.vpc_id, interface_name(eni.eni_id)) for eni in self._enis.values()}
+        limit = self._world.monotonic() - self._knobs.link_linger_s
+        for leaving, since in list(self._leaving.items()):
+            if since <= limit:
+                del self._leaving[leaving]
+                router = self._routers.get(leaving[0])
+                if router is not None and leaving not in used:
+                    router.remove_link(leaving[1])
 
     def _remove_all(self) -> None:
         """Works from what lies on the host, so also for an instance that never started here."""
@@ -254,7 +278,7 @@ class LinuxNetwork:
             router.close()
         if self._edge is not None:
             self._edge.close()
-        self._routers, self._enis, self._edge = {}, {}, None
+        self._routers, self._enis, self._edge, self._leaving = {}, {}, None, {}
 
     def _describe(self, task_id: str, eni: Eni) -> TaskNetwork:
         path = str(self._namespaces.path(_task_namespace(task_id)))

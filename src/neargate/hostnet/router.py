@@ -92,9 +92,8 @@ class Router:
             link = self._links.existing(name)
         messages = [netlink.no_autoconf(link.index), netlink.link_up(link.index, arp=False)]
         for address in _addresses(eni):
-            length = 128 if ":" in address else 32
             messages.append(netlink.neighbour(link.index, address, eni.mac))
-            messages.append(netlink.route(f"{address}/{length}", link.index))
+            messages.append(netlink.route(_host_route(address), link.index))
         self._links.run(messages)
 
     def allow(self, task_id: str, eni: Eni) -> None:
@@ -107,10 +106,21 @@ class Router:
             self._load()
 
     def disconnect(self, eni: Eni) -> None:
-        """Removes the link with its routes and neighbours, then every flow the addresses had."""
-        self._links.run([netlink.link_gone(interface_name(eni.eni_id))])
+        """No route leads to the addresses any more and their flows are forgotten.
+
+        The link itself ends with the task's namespace: removing it by hand takes some 30 ms of the kernel's
+        network lock, which every start of another task would wait for.
+        """
+        self._links.run([netlink.route_gone(_host_route(address)) for address in _addresses(eni)])
         for address in _addresses(eni):
             self._flows.cut(address)
+
+    def remove_link(self, name: str) -> None:
+        self._links.run([netlink.link_gone(name)])
+
+    def task_links(self) -> list[str]:
+        """The router's ends of all ENIs that the kernel still has."""
+        return [link.name for link in self._links.links() if link.name.startswith("e")]
 
     def stats(self, eni: Eni) -> InterfaceStats:
         """Counters of the router's end, turned round: what it sent is what the task received."""
@@ -180,6 +190,10 @@ def configure_task(links: Netlink, eni: Eni, gateway: str) -> None:
 
 def _addresses(eni: Eni) -> list[str]:
     return [address for address in (eni.private_ipv4, eni.ipv6) if address is not None]
+
+
+def _host_route(address: str) -> str:
+    return f"{address}/{128 if ':' in address else 32}"
 
 
 def _configure() -> None:
