@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neargate.capacity.manager import Capacity, open_capacity
-from neargate.model.capacity import HostCapacity, HostFacts, Reservation, ReservationRequest, SubnetView
+from neargate.model.capacity import HostCapacity, HostFacts, NoCapacity, Reservation, ReservationRequest, SubnetView
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryDisk, MemoryStores
 from neargate.world import OsWorld
@@ -62,13 +62,13 @@ def _request(task_id: str, zone: str, memory: int, public: bool, account: str) -
     )
 
 
-async def _do(capacity: Capacity, step: tuple[Any, ...]) -> object:
+async def _do(capacity: Capacity, step: tuple[Any, ...]) -> Reservation | NoCapacity | None:
     kind, *values = step
     if kind == "reserve":
         return await capacity.reserve(_request(*values))
     if kind == "release":
-        return await capacity.release(*values)
-    if kind == "register":
+        await capacity.release(*values)
+    elif kind == "register":
         host_id, memory, accepts = values
         facts = HostFacts(
             host_id=host_id,
@@ -77,8 +77,10 @@ async def _do(capacity: Capacity, step: tuple[Any, ...]) -> object:
             sandbox="container" if host_id == "h1" else "simulated",
             accepts_tasks=accepts,
         )
-        return await capacity.register_host(facts)
-    return await capacity.host_seen(*values)
+        await capacity.register_host(facts)
+    else:
+        await capacity.host_seen(*values)
+    return None
 
 
 def _check(disk: MemoryDisk, capacity: Capacity) -> None:
@@ -154,7 +156,8 @@ def test_a_crash_in_the_middle_of_many_leaves_all_or_nothing_of_each() -> None:
         done, _ = await asyncio.wait(flights)
         later = await _open(world, disk)
         _check(disk, later)
-        first = {flight.result().capacity_id for flight in done if isinstance(flight.result(), Reservation)}
+        results = [flight.result() for flight in done]
+        first = {result.capacity_id for result in results if isinstance(result, Reservation)}
         again = [await later.reserve(_request(f"task-{n}", "b", 256, False, ACCOUNTS[0])) for n in range(8)]
         assert first <= {answer.capacity_id for answer in again if isinstance(answer, Reservation)}
         assert len(reopened._ledger.claims) <= 8
