@@ -1,0 +1,172 @@
+"""Requests with any values in them, through the codec and the operations: answered or refused, never broken."""
+
+import asyncio
+import json
+import random
+from typing import Any, cast
+
+import pytest
+
+from neargate.capacity.manager import open_capacity
+from neargate.clusters.cell import open_cell
+from neargate.frontend.call import Call, Principal
+from neargate.frontend.errors import RequestRefused
+from neargate.frontend.operations.ecs.table import OPERATIONS
+from neargate.frontend.protocols import Protocols
+from neargate.frontend.regional import network as regional_network
+from neargate.frontend.regional import task_definitions as regional_definitions
+from neargate.frontend.services import Services
+from neargate.interfaces.roles import LogStore
+from neargate.model.errors import AwsError
+from neargate.model.knobs import Knobs
+from neargate.store.sqlite import MemoryStores
+from neargate.testing.examples import minimal, whole
+from neargate.wire.shapes import Models
+from neargate.world import OsWorld
+
+MODELS = Models()
+MODEL = MODELS.service("ecs")
+PROTOCOLS = Protocols(MODELS)
+ACCOUNT, REGION, ZONE = "123456789012", "us-east-1", ("us-east-1a", "use1-az1")
+ROUNDS = 60
+ODD: tuple[Any, ...] = (
+    *(None, "", " ", "a", "arn:", "arn:aws:ecs:::", "\x00", "\udc00", "x" * 300, "aws:", "1e400", "..", "/../", "::"),
+    *(0, -1, 1, 2**31 - 1, -(2**31), 65536, 1.5, True, [], {}, [None], {"name": None}),
+)
+
+
+def mangled(value: Any, rng: random.Random) -> Any:
+    """The same document with odd values here and there, and parts gone."""
+    if rng.random() < 0.04:
+        return rng.choice(ODD)
+    if isinstance(value, dict):
+        return {name: mangled(item, rng) for name, item in value.items() if rng.random() > 0.15}
+    return [mangled(item, rng) for item in value] if isinstance(value, list) else value
+
+
+def runnable(subnet: str) -> dict[str, dict[str, Any]]:
+    """For the two operations with the deepest requests: a right one, so that oddities get past the first check."""
+    container = {
+        "name": "web",
+        "image": "web:1",
+        "cpu": 64,
+        "memory": 128,
+        "memoryReservation": 64,
+        "essential": True,
+        "command": ["a"],
+        "environment": [{"name": "A", "value": "1"}],
+        "portMappings": [{"containerPort": 80, "hostPort": 80, "protocol": "tcp", "name": "web"}],
+        "mountPoints": [{"sourceVolume": "data", "containerPath": "/data", "readOnly": True}],
+        "volumesFrom": [],
+        "dependsOn": [],
+        "dockerLabels": {"a": "b"},
+        "ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": 2}],
+        "healthCheck": {"command": ["CMD", "a"], "interval": 5},
+        "linuxParameters": {
+            "initProcessEnabled": True,
+            "capabilities": {"add": ["SYS_PTRACE"], "drop": ["ALL"]},
+            "tmpfs": [{"containerPath": "/run", "size": 1, "mountOptions": ["ro"]}],
+        },
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {"awslogs-group": "a", "awslogs-region": REGION, "awslogs-stream-prefix": "p"},
+        },
+    }
+    other = {"name": "b", "image": "b", "dependsOn": [{"containerName": "web", "condition": "HEALTHY"}]}
+    return {
+        "RegisterTaskDefinition": {
+            "family": "odd",
+            "networkMode": "awsvpc",
+            "requiresCompatibilities": ["FARGATE"],
+            "cpu": "256",
+            "memory": "512",
+            "executionRoleArn": "run",
+            "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/app",
+            "ephemeralStorage": {"sizeInGiB": 21},
+            "runtimePlatform": {"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
+            "volumes": [{"name": "data", "host": {}}],
+            "containerDefinitions": [container, other],
+            "tags": [{"key": "a", "value": "b"}],
+        },
+        "RunTask": {
+            "taskDefinition": "web",
+            "launchType": "FARGATE",
+            "count": 1,
+            "startedBy": "me",
+            "networkConfiguration": {"awsvpcConfiguration": {"subnets": [subnet], "assignPublicIp": "ENABLED"}},
+            "overrides": {
+                "cpu": "512",
+                "memory": "1024",
+                "containerOverrides": [
+                    {"name": "web", "command": ["a"], "environment": [{"name": "A", "value": "1"}], "memory": 100}
+                ],
+            },
+            "tags": [{"key": "a", "value": "b"}],
+        },
+    }
+
+
+async def open_services() -> Services:
+    world, knobs = OsWorld(), Knobs()
+    stores = MemoryStores(world, knobs)
+    shard = await stores.open("region", (*regional_network.MIGRATIONS, *regional_definitions.MIGRATIONS))
+    capacity = await open_capacity(
+        world, stores, shard="zone-a", region=REGION, zones=(ZONE[0],), public_pool="198.18.0.0/24", knobs=knobs
+    )
+    return Services(
+        world=world,
+        region=REGION,
+        zones=(ZONE,),
+        cells={"cell-0": await open_cell(world, stores, region=REGION, capacities={ZONE[0]: capacity}, knobs=knobs)},
+        capacities={ZONE[0]: capacity},
+        network=await regional_network.open_network(world, shard, region=REGION, account=ACCOUNT, zones=(ZONE,)),
+        task_definitions=await regional_definitions.open_task_definitions(world, shard),
+        logs=cast("LogStore", None),
+    )
+
+
+async def served(services: Services, operation: str, document: Any) -> str:
+    """`answered`, or the code of the refusal. Anything else escapes."""
+    codec = PROTOCOLS.codec("ecs", operation)
+    assert codec is not None
+    principal = Principal(
+        account=ACCOUNT, arn="arn:aws:iam::1:root", user_id="u", access_key_id="k", is_administrator=True
+    )
+    call = Call(
+        service="ecs",
+        operation=operation,
+        protocol="json",
+        region=REGION,
+        principal=principal,
+        request_id="r",
+        now=1.0,
+    )
+    try:
+        params = codec.parse(json.dumps(document).encode())
+        codec.respond(await OPERATIONS[operation](call, services, params), "r")
+    except AwsError as refused:
+        return refused.code
+    except RequestRefused as refused:
+        return refused.fault.code
+    return "answered"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_odd_values_are_answered_or_refused(operation: str) -> None:
+    async def body() -> None:
+        rng = random.Random(operation)
+        services = await open_services()
+        right = runnable(services.network.subnets(ACCOUNT)[0].view.subnet_id)
+        registered = right["RegisterTaskDefinition"] | {"family": "web"}
+        assert await served(services, "CreateCluster", {}) == "answered"
+        assert await served(services, "RegisterTaskDefinition", registered) == "answered"
+        if operation in right:
+            assert await served(services, operation, right[operation]) == "answered"
+        described = MODEL.operation(operation)
+        assert described is not None and described.input is not None
+        shape = MODEL.shape(described.input)
+        for _ in range(ROUNDS):
+            await served(services, operation, mangled(whole(MODEL, shape, rng), rng))
+            await served(services, operation, mangled(right.get(operation) or minimal(MODEL, shape), rng))
+
+    asyncio.run(body())
