@@ -22,6 +22,8 @@ def checked_overrides(definition: Document, overrides: Document, *, account: str
 
     `definition` is a stored document that runs on Fargate.
     """
+    if not overrides:
+        return {"containerOverrides": []}
     length = len(json.dumps(overrides, ensure_ascii=False, separators=(",", ":")))
     if length > OVERRIDES_MAX_CHARS:
         raise InvalidParameter(f"Overrides length should be less than or equal to {OVERRIDES_MAX_CHARS} characters.")
