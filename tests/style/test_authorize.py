@@ -31,6 +31,9 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("ecs", "DescribeTaskDefinition"): {"taskDefinition": "web:1"},
     ("ecs", "DeregisterTaskDefinition"): {"taskDefinition": "web:1"},
     ("ecs", "DeleteTaskDefinitions"): {"taskDefinitions": ["web:1"]},
+    ("logs", "DescribeLogStreams"): {"logGroupName": "a"},
+    ("logs", "FilterLogEvents"): {"logGroupName": "a"},
+    ("logs", "GetLogEvents"): {"logGroupName": "a"},
     ("ec2", "CreateSecurityGroup"): {"GroupName": "a", "Description": "b"},
 }
 SWEPT = [(service, name) for service in sorted(OPERATIONS) for name in sorted(OPERATIONS[service])]

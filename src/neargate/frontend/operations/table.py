@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from ..services import Operation
 from .ec2 import table as ec2
 from .ecs import table as ecs
+from .logs import table as logs
 from .sts import table as sts
 
 OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "ec2": ec2.OPERATIONS,
     "ecs": ecs.OPERATIONS,
+    "logs": logs.OPERATIONS,
     "sts": sts.OPERATIONS,
 }
