@@ -94,6 +94,14 @@ def test_a_definition_that_says_little_shows_little() -> None:
     assert document["compatibilities"] == ["EC2"]
 
 
+def test_a_bridge_gives_any_port_of_the_host() -> None:
+    container = {"name": "web", "image": "web:1", "portMappings": [{"containerPort": 80}]}
+    document = stored(networkMode="bridge", containerDefinitions=[container])
+    assert document["containerDefinitions"][0]["portMappings"] == [
+        {"containerPort": 80, "hostPort": 0, "protocol": "tcp"}
+    ]
+
+
 def test_roles_are_shown_in_full() -> None:
     assert stored(taskRoleArn="app")["taskRoleArn"] == f"arn:aws:iam::{ACCOUNT}:role/app"
 

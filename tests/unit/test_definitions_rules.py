@@ -474,6 +474,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (logs(colour="red"), "Log driver awslogs disallows options: colour"),
     (logs(awslogs_multiline_pattern="^a"), "The log option 'awslogs-multiline-pattern' is not supported yet."),
     (logs(awslogs_datetime_format="%Y"), "The log option 'awslogs-datetime-format' is not supported yet."),
+    (logs(awslogs_group="a b"), "The value 'a b' of log option 'awslogs-group' is not valid (container 'web')."),
+    (logs(awslogs_region="moon"), "The value 'moon' of log option 'awslogs-region' is not valid (container 'web')."),
+    (
+        request(container(ulimits=[{"name": "nofile", "softLimit": -2, "hardLimit": 1}])),
+        "Invalid 'ulimits' setting for container 'web'.",
+    ),
     (logs(mode="fast"), "The value 'fast' of log option 'mode' is not valid (container 'web')."),
     (logs(max_buffer_size="25q"), "The value '25q' of log option 'max-buffer-size' is not valid (container 'web')."),
     (logs(max_buffer_size="0"), "The value '0' of log option 'max-buffer-size' is not valid (container 'web')."),

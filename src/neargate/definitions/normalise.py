@@ -34,7 +34,9 @@ def stored_definition(
     """The wire document of one revision. `request` passed `rules.check_definition`; `registered_by` is an ARN."""
     document: dict[str, Any] = {
         "taskDefinitionArn": task_definition_arn(region, account, request["family"], revision),
-        "containerDefinitions": [_container(container) for container in request["containerDefinitions"]],
+        "containerDefinitions": [
+            _container(container, request.get("networkMode")) for container in request["containerDefinitions"]
+        ],
         "revision": revision,
         "volumes": [_volume(volume) for volume in members(request, "volumes")],
         "status": "ACTIVE",
@@ -57,7 +59,7 @@ def stored_definition(
     return document
 
 
-def _container(container: Document) -> dict[str, Any]:
+def _container(container: Document, network_mode: str | None) -> dict[str, Any]:
     stored: dict[str, Any] = {
         "name": container["name"],
         "image": container["image"],
@@ -70,7 +72,7 @@ def _container(container: Document) -> dict[str, Any]:
             stored[name] = _plain(value)
     for name in _CONTAINER_LISTS:
         stored.setdefault(name, [])
-    stored["portMappings"] = [_port(mapping) for mapping in stored["portMappings"]]
+    stored["portMappings"] = [_port(mapping, network_mode) for mapping in stored["portMappings"]]
     stored["environment"] = _environment(stored["environment"])
     if "healthCheck" in stored:
         stored["healthCheck"] = {"interval": 30, "timeout": 5, "retries": 3} | stored["healthCheck"]
@@ -83,11 +85,11 @@ def _environment(variables: list[dict[str, Any]]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def _port(mapping: dict[str, Any]) -> dict[str, Any]:
-    """Under awsvpc the host's port is the container's."""
+def _port(mapping: dict[str, Any], network_mode: str | None) -> dict[str, Any]:
+    """Where the container has the interface to itself the host's port is its own; a bridge gives any (0)."""
     defaults: dict[str, Any] = {"protocol": "tcp"}
     if "containerPort" in mapping:
-        defaults["hostPort"] = mapping["containerPort"]
+        defaults["hostPort"] = mapping["containerPort"] if network_mode in ("awsvpc", "host") else 0
     return defaults | mapping
 
 

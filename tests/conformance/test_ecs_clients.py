@@ -1,11 +1,14 @@
-"""ECS as boto3 sees it: a whole region in memory behind a real HTTP server, and simulated hosts behind a real socket.
+"""ECS as boto3 and the aws CLI see it: a region in memory behind a real HTTP server, simulated hosts behind a real socket.
 
 Every answer's bytes are held against botocore's model: no member that AWS does not have, and each of the right type.
 """
 
 import asyncio
+import os
 import queue
 import re
+import shutil
+import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -137,6 +140,7 @@ async def _all_connected(region: Region, count: int) -> bool:
 class Clients:
     ecs: Any
     ec2: Any
+    endpoint: str
     answers: list[str]  # operations whose answers were held against the model
 
     @property
@@ -161,11 +165,12 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     port = server.start()
     session = boto3.Session(aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name=REGION)
     settings = Config(retries={"max_attempts": 0}, read_timeout=30)
-    made = [session.client(name, endpoint_url=f"http://127.0.0.1:{port}", config=settings) for name in ("ecs", "ec2")]
+    endpoint = f"http://127.0.0.1:{port}"
+    made = [session.client(name, endpoint_url=endpoint, config=settings) for name in ("ecs", "ec2")]
     answers: list[str] = []
     made[0].meta.events.register("before-parse.ecs.*", lambda **event: _check_answer(answers, **event))
     try:
-        yield Clients(ecs=made[0], ec2=made[1], answers=answers)
+        yield Clients(ecs=made[0], ec2=made[1], endpoint=endpoint, answers=answers)
     finally:
         for client in made:
             client.close()
@@ -396,6 +401,37 @@ def test_refusals_have_modelled_codes(
     clients: Clients, operation: str, params: dict[str, Any], code: str, text: str
 ) -> None:
     assert refused(getattr(clients.ecs, operation), **params) == (code, text)
+
+
+@pytest.mark.skipif(shutil.which("aws") is None, reason="the aws CLI is not installed")
+def test_the_command_line_runs_a_task(clients: Clients, tmp_path: Path) -> None:
+    def aws(*words: str) -> Any:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        command = ["aws", "--endpoint-url", clients.endpoint, "--output", "json", "ecs", *words]
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return msgspec.json.decode(done.stdout) if done.stdout.strip() else None
+
+    aws("create-cluster", "--cluster-name", "cli")
+    containers = '[{"name":"web","image":"web:1"}]'
+    size = ("--cpu", "256", "--memory", "512", "--network-mode", "awsvpc", "--requires-compatibilities", "FARGATE")
+    made = aws("register-task-definition", "--family", "cli", "--container-definitions", containers, *size)
+    assert made["taskDefinition"]["revision"] == 1
+    subnets = ",".join(clients.awsvpc["awsvpcConfiguration"]["subnets"])
+    place = ("--launch-type", "FARGATE", "--network-configuration", f"awsvpcConfiguration={{subnets=[{subnets}]}}")
+    arn = aws("run-task", "--cluster", "cli", "--task-definition", "cli", *place)["tasks"][0]["taskArn"]
+    aws("wait", "tasks-running", "--cluster", "cli", "--tasks", arn)
+    assert aws("describe-tasks", "--cluster", "cli", "--tasks", arn)["tasks"][0]["lastStatus"] == "RUNNING"
+    aws("stop-task", "--cluster", "cli", "--task", arn)
+    aws("wait", "tasks-stopped", "--cluster", "cli", "--tasks", arn)
+    assert aws("list-tasks", "--cluster", "cli")["taskArns"] == []
 
 
 def test_every_operation_was_held_against_the_model(clients: Clients) -> None:
