@@ -33,7 +33,7 @@ class HostTasks:
         """After a restart: every task goes on where it was."""
         self._tombstones = {item.report.task_id: item for item in tombstones}
         for record in records:
-            self._begin(record)
+            self._add(record, resumed=True).begin()
 
     async def run(self, launch: TaskLaunch) -> None:
         """Repeatable. The record is durable before anything is made."""
@@ -42,7 +42,7 @@ class HostTasks:
             self._parts.publish(known)
             return
         record = self._new_record(launch)
-        runner = self._add(record)
+        runner = self._add(record, resumed=False)
         await self._parts.state.save(record)
         self._parts.reached(Point.ACCEPTED, launch.task_id)
         self._parts.publish(report_of(record))
@@ -74,7 +74,7 @@ class HostTasks:
     async def trim(self) -> None:
         """Forget tombstones that were acknowledged long ago; the oldest first when there are too many."""
         knobs = self._parts.knobs
-        before = self._parts.world.now() - knobs.tombstone_keep_s
+        before = self._parts.world.now() - knobs.stop_tombstone_keep_s
         told = sorted(item.acknowledged_at for item in self._tombstones.values() if item.acknowledged_at is not None)
         excess = len(self._tombstones) - knobs.tombstones_max
         if excess > 0 and told:
@@ -142,13 +142,10 @@ class HostTasks:
             ),
         )
 
-    def _add(self, record: TaskRecord) -> TaskRunner:
-        runner = TaskRunner(self._parts, record, self._ended)
+    def _add(self, record: TaskRecord, *, resumed: bool) -> TaskRunner:
+        runner = TaskRunner(self._parts, record, self._ended, resumed=resumed)
         self._runners[record.task_id] = runner
         return runner
-
-    def _begin(self, record: TaskRecord) -> None:
-        self._add(record).begin()
 
     def _ended(self, runner: TaskRunner) -> None:
         report = report_of(runner.record)

@@ -309,7 +309,7 @@ class SimulatedHost:
             return
         if not task.acknowledged:
             task.acknowledged = True
-            self._timers.after(self._knobs.tombstone_keep_s, lambda: self._forget(ack.task_id))
+            self._timers.after(self._knobs.stop_tombstone_keep_s, lambda: self._forget(ack.task_id))
 
     def _forget(self, task_id: str) -> None:
         if self._alive:

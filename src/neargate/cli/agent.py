@@ -44,7 +44,8 @@ def main(arguments: list[str]) -> None:
 
 
 async def _run(paths: RegionPaths, config: RegionConfig) -> None:
-    world = OsWorld(lanes={"sandbox": 2 * (os.cpu_count() or 1), "hostnet": 2})
+    cores = os.cpu_count() or 1
+    world = OsWorld(lanes={"sandbox": 2 * cores, "pull": 8, "hostnet": 2})
     if config.sandbox == "simulated":
         await _until_signal(_fleet(world, paths, config).run())
         return
@@ -57,6 +58,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
             address=_containerd_address(paths, config),
             namespace=f"neargate-{paths.instance}",
             instance=paths.instance,
+            run_dir=str(paths.run / "sandbox"),
             registry_auth=RegistryAuth.load(str(paths.registry_auth)) if paths.registry_auth.exists() else None,
             knobs=DEFAULT_KNOBS,
         ),

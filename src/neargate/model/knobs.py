@@ -78,7 +78,7 @@ class Knobs:
     engine_retry_s: float = 0.5  # between attempts while the engine or the host does not answer
     relist_period_s: float = 5.0  # exits are events; a list now and then finds what an event stream lost
     host_check_period_s: float = 5.0
-    tombstone_keep_s: float = 3600.0  # after the acknowledgement: a delayed order must still meet it
+    stop_tombstone_keep_s: float = 3600.0  # after the acknowledgement: a delayed order must still meet it
     tombstones_max: int = 20_000
     mailbox_max: int = 256
     exec_output_max_bytes: int = 4096

@@ -14,7 +14,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from ..interfaces.sandbox import ContainerConfig, ContainerState, EngineUnavailable, SandboxError
 from . import containerd_pb2 as pb
-from . import rootfs
+from . import rootfs, seeding
 from .containerd_client import RUNTIME, SNAPSHOTTER, SPEC_TYPE, AlreadyExists, Containerd, EngineError, NotFound
 from .oci_spec import HostFacts, oci_spec
 from .users import UnknownUser
@@ -41,6 +41,10 @@ class Containers:
         self._stdin_dir = stdin_dir
         options = pb.RuncOptions(binary_name=runtime)
         self._options = AnyMessage(type_url=_OPTIONS_TYPE, value=options.SerializeToString())
+
+    def seed(self, snapshot: str, mount_point: str, image_path: str, target_dir: str) -> bool:
+        """A volume's first contents. Raises CannotSeed."""
+        return seeding.seed(self._views.lowers(snapshot), mount_point, image_path, target_dir)
 
     def create(self, config: ContainerConfig) -> None:
         layer = rootfs.layer_of(config.disk_path, config.name)

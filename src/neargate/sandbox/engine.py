@@ -29,6 +29,7 @@ from .host_facts import read_host_facts
 from .pull.credentials import RegistryAuth
 from .pull.puller import Puller
 from .runtime_probe import NoRuntime, probe_runtime
+from .seeding import CannotSeed
 
 LANE = "sandbox"
 _DELETE_ATTEMPTS = 40
@@ -105,6 +106,15 @@ class ContainerdSandbox:
             return await self._puller.pull(request, progress)
         except EngineError as error:
             raise SandboxError(f"CannotPullContainerError: {error.detail}"[:1024]) from None
+
+    async def seed_volume(self, image: Image, container_path: str, target_dir: str) -> bool:
+        mount_point = os.path.join(os.path.dirname(target_dir), f".seed-{os.path.basename(target_dir)}")
+        try:
+            return await self._blocking(
+                self._containers.seed, image.snapshot, mount_point, container_path, target_dir
+            )
+        except CannotSeed as error:
+            raise SandboxError(f"CannotCreateVolumeError: {error}"[:1024]) from None
 
     async def create_container(self, config: ContainerConfig) -> None:
         await self._blocking(self._containers.create, config)

@@ -108,6 +108,32 @@ def clear(layer: Layer) -> None:
         os.rmdir(layer.mount_point)
 
 
+def open_image(lowers: tuple[str, ...], mount_point: str) -> int:
+    """A descriptor of the image's own merged root, without a writable layer. `mount_point` is made and removed."""
+    if len(lowers) == 1:
+        return os.open(lowers[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    handles = [os.open(lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for lower in lowers]
+    os.makedirs(mount_point, mode=0o700, exist_ok=True)
+    try:
+        return _mounted(mount_point, "lowerdir=" + ":".join(f"/proc/self/fd/{handle}" for handle in handles))
+    finally:
+        for handle in handles:
+            os.close(handle)
+        os.rmdir(mount_point)
+
+
+def _mounted(mount_point: str, options: str) -> int:
+    """Mount an overlay, open its root, detach it: it lives as long as the descriptor."""
+    target = os.fsencode(mount_point)
+    if _libc.mount(b"overlay", target, b"overlay", ctypes.c_ulong(0), options.encode()) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), mount_point)
+    try:
+        return os.open(mount_point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        _libc.umount2(target, _MNT_DETACH)
+
+
 def _open_merged(lowers: tuple[str, ...], layer: Layer) -> int:
     """A descriptor of the merged root whose mount is already detached: it goes away with the descriptor."""
     clear(layer)
@@ -120,14 +146,7 @@ def _open_merged(lowers: tuple[str, ...], layer: Layer) -> int:
             handles.extend(os.open(lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for lower in lowers)
             short = ":".join(f"/proc/self/fd/{handle}" for handle in handles)
             options = f"lowerdir={short},upperdir={layer.upper},workdir={layer.work}"
-        target = os.fsencode(layer.mount_point)
-        if _libc.mount(b"overlay", target, b"overlay", ctypes.c_ulong(0), options.encode()) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), layer.mount_point)
-        try:
-            return os.open(layer.mount_point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        finally:
-            _libc.umount2(target, _MNT_DETACH)
+        return _mounted(layer.mount_point, options)
     finally:
         for handle in handles:
             os.close(handle)
