@@ -1,4 +1,4 @@
-"""ECS as boto3 and the aws CLI see it: a region in memory behind a real HTTP server, simulated hosts behind a real socket.
+"""ECS as boto3 and the aws CLI see it: a region in memory behind real HTTP, simulated hosts behind a real socket.
 
 Every answer's bytes are held against botocore's model: no member that AWS does not have, and each of the right type.
 """

@@ -474,6 +474,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (logs(colour="red"), "Log driver awslogs disallows options: colour"),
     (logs(awslogs_multiline_pattern="^a"), "The log option 'awslogs-multiline-pattern' is not supported yet."),
     (logs(awslogs_datetime_format="%Y"), "The log option 'awslogs-datetime-format' is not supported yet."),
+    (
+        request(container(portMappings=[{"containerPort": 53, "protocol": "udp", "appProtocol": "http"}])),
+        "Invalid 'portMappings.appProtocol' setting for container 'web'.",
+    ),
     (logs(awslogs_group="a b"), "The value 'a b' of log option 'awslogs-group' is not valid (container 'web')."),
     (logs(awslogs_region="moon"), "The value 'moon' of log option 'awslogs-region' is not valid (container 'web')."),
     (
