@@ -25,10 +25,13 @@ from .host_tasks import HostTasks
 from .link_client import LinkClient, Transport
 from .local_state import Loaded, LocalState
 from .log_shipper import LogShipper
+from .machine import LinuxMachine, Machine
+from .metadata import Metadata
 from .points import Reached, nothing
 from .task_context import HostParts, start_gate
 from .task_record import Phase
 from .transport import UnixTransport
+from .vpc_listeners import VpcListeners
 from .vpc_plans import VpcPlans
 
 T = TypeVar("T")
@@ -52,6 +55,7 @@ class Agent:
         endpoint: str,
         knobs: Knobs,
         transport: Transport | None = None,
+        machine: Machine | None = None,
         reached: Reached = nothing,
     ) -> None:
         self._world = world
@@ -66,7 +70,9 @@ class Agent:
         self._state = LocalState(world, state_dir / "agent.db")
         self._bulk = BulkClient(world, knobs, channel, facts.host_id)
         self._logs = LogShipper(world, knobs, sandbox, self._bulk, state_dir / "logs", self._note)
-        self._plans = VpcPlans(world, knobs, network, self._state, self._serve_vpc, self._note)
+        self._plans = VpcPlans(world, knobs, network, self._state, lambda vpc: self._listeners.open(vpc), self._note)
+        api = urlsplit(endpoint)
+        api_port = api.port or DEFAULT_API_PORT
         parts = HostParts(
             world=world,
             knobs=knobs,
@@ -79,12 +85,23 @@ class Agent:
             logs=self._logs,
             plans=self._plans,
             start_gate=start_gate(knobs),
-            endpoint_url=f"http://{REGION_ENDPOINT_ADDRESS}:{urlsplit(endpoint).port or DEFAULT_API_PORT}",
+            endpoint_url=f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}",
             publish=lambda report: self._link.report(report),
             reached=reached,
             note=self._note,
         )
         self._tasks = HostTasks(parts)
+        self._metadata = Metadata(
+            world,
+            knobs,
+            records=self._tasks.records,
+            plans=self._plans,
+            network=network,
+            disks=disks,
+            cgroups=cgroups,
+            machine=machine or LinuxMachine(),
+        )
+        self._listeners = VpcListeners(knobs, network, self._metadata, api.hostname or "127.0.0.1", api_port)
         self._link = LinkClient(
             world,
             knobs,
@@ -196,6 +213,7 @@ class Agent:
                 # The engine restarts; its containers run on and are listed next time.
                 continue
             await self._tasks.trim()
+            self._metadata.forget_absent()
 
     async def _watch_host(self) -> None:
         while True:
@@ -209,9 +227,6 @@ class Agent:
         if (accepts, reason) != (self._facts.accepts_tasks, self._facts.reason):
             self._facts = replace(self._facts, accepts_tasks=accepts, reason=reason)
             self._link.host_changed()
-
-    async def _serve_vpc(self, vpc_id: str) -> None:
-        """Listeners inside the VPC's router."""
 
     def _note(self, text: str) -> None:
         self._log.info(text)

@@ -1,7 +1,7 @@
 """Keeps the agent's link up: connects outwards, again after a loss (with jitter), and moves frames.
 
 All protocol is in `link.session`; this is its driver. Must not know what an order means: it hands actions on, in
-order. Invariant: at most one connection at a time; a connection whose writer cannot keep up is closed, never buffered for ever.
+order. Invariant: at most one connection at a time; one whose writer cannot keep up is closed, never buffered for ever.
 """
 
 import asyncio

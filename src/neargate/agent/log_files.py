@@ -86,7 +86,7 @@ def first_data(descriptor: int) -> int:
         return os.lseek(descriptor, 0, os.SEEK_DATA)
     except OSError as error:
         if error.errno == errno.ENXIO:
-            return os.fstat(descriptor).st_size if os.fstat(descriptor).st_blocks == 0 else 0
+            return os.fstat(descriptor).st_size
         if error.errno == errno.EINVAL:
             return 0
         raise

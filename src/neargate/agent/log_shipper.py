@@ -22,6 +22,8 @@ from .log_files import LANE, Answer, Ask, first_data, leftover_logs, open_log, r
 from .log_lines import cut_lines, next_line_start
 from .task_context import LaunchFailed
 
+# Asking again soon would not help; anything else is the server's trouble of the moment.
+_PERMANENT = frozenset({"ResourceNotFoundException", "AccessDeniedException", "InvalidParameterException"})
 _MISSING = (
     "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
     "failed to create Cloudwatch log stream: "
@@ -37,13 +39,16 @@ class _Tail:
     descriptor: int
     blocking: bool
     max_buffer: int
-    offset: int = 0
+    offset: int = 0  # next byte to read
+    stored: int = 0  # what the server holds; behind `offset` after a drop, and the next append covers the gap
+    floor: int = 0  # bytes before it were dropped
     size: int = 0
     punched: int = 0
     dropped: int = 0
     opened: LogOpened | None = None
     connection: int = 0  # on which `opened` was answered
     opening: bool = False
+    refused: bool = False  # for good, as far as one can tell: the group is gone
     retry_at: float = 0.0
     in_flight: bool = False
     stale_size: int = -1  # at this size nothing whole was to be read
@@ -81,10 +86,11 @@ class LogShipper:
         while tail.opened is None or tail.connection != self._bulk.connection:
             await self._bulk.connected()
             refused = await self._open(tail)
-            if refused is not None:
+            if refused is not None and refused.code in _PERMANENT:
+                tail.refused = True
                 text = f"{_MISSING}{refused.code}: {refused.message}: exit status 1"
                 raise LaunchFailed(text, container)
-            if tail.opening:
+            if refused is not None or tail.opening:
                 await self._world.sleep(self._knobs.log_poll_s)
         return str(tail.path)
 
@@ -183,7 +189,8 @@ class LogShipper:
                 self._world.spawn(self._reopen(tail), f"log-open-{tail.task_id}")
         elif answer.data and not tail.in_flight and tail.offset == ask.read_at:
             self._ship(tail, answer)
-        if tail.finished and not tail.in_flight and tail.opened is not None and tail.offset >= tail.size:
+        over = tail.refused or (tail.opened is not None and tail.offset >= tail.size)
+        if tail.finished and not tail.in_flight and over:
             await self._close(tail)
             return
         if not tail.in_flight and not tail.finished:
@@ -197,30 +204,26 @@ class LogShipper:
             return
         tail.in_flight = True
         runs = ((int(self._world.now() * 1000), block.count),) if block.count else ()
-        self._world.spawn(
-            self._append(tail, tail.offset, tail.offset + block.consumed, runs, block.lines), f"log-{tail.task_id}"
-        )
+        self._world.spawn(self._append(tail, tail.offset + block.consumed, runs, block.lines), f"log-{tail.task_id}")
 
-    async def _append(self, tail: _Tail, start: int, end: int, runs: tuple[tuple[int, int], ...], lines: bytes) -> None:
+    async def _append(self, tail: _Tail, end: int, runs: tuple[tuple[int, int], ...], lines: bytes) -> None:
         opened = tail.opened
         assert opened is not None, "only an open source is read"
         try:
             answer = await self._bulk.append(
-                opened, tail.task_id, tail.container, start=start, end=end, runs=runs, lines=lines
+                opened, tail.task_id, tail.container, start=tail.stored, end=end, runs=runs, lines=lines
             )
         except Closed:
             # Unknown outcome: the next connection's LogOpened says what is stored.
-            tail.in_flight = False
-            tail.opened = None
-            tail.connection = 0
-            return
-        tail.in_flight = False
-        if isinstance(answer, LogRefused):
-            self._refused(tail, answer)
+            _reset(tail)
         else:
-            tail.offset = max(tail.offset, min(answer.offset, end))
-            if tail.offset < end:
-                tail.connection = 0  # the server lost something: ask where it is
+            if isinstance(answer, LogRefused):
+                self._refused(tail, answer)
+            else:
+                # Less than was sent: the server had the beginning already and wants the rest from there.
+                tail.stored = answer.offset
+                tail.offset = max(answer.offset, tail.floor)
+        tail.in_flight = False
         self._poke.set()
 
     # -- opening
@@ -274,25 +277,24 @@ class LogShipper:
         return None
 
     async def _take_up(self, tail: _Tail, opened: LogOpened) -> None:
-        """The server's offset counts, except that what was given back cannot be read again (its logs were lost)."""
+        """The server's offset counts, except that what was given back cannot be read again (the server lost it)."""
         kept = await self._world.offload(LANE, first_data, tail.descriptor)
-        tail.offset = max(tail.offset if tail.dropped else 0, opened.offset)
+        tail.stored = opened.offset
+        tail.offset = max(opened.offset, tail.floor)
+        tail.punched = max(tail.punched, kept)
         tail.stale_size = -1
+        tail.refused = False
         if kept > tail.offset:
             tail.offset = kept
             await self._skip_to_line(tail)
-        tail.punched = max(tail.punched, kept)
 
     def _refused(self, tail: _Tail, refused: LogRefused) -> None:
         """The group was deleted while the task runs: its buffer fills and drops, and it is asked again now and then."""
-        tail.opened = None
-        tail.connection = 0
-        tail.retry_at = self._world.monotonic() + self._knobs.log_resend_s
+        _reset(tail)
+        tail.refused = refused.code in _PERMANENT
+        pause_s = self._knobs.log_resend_s if tail.refused else self._knobs.engine_retry_s
+        tail.retry_at = self._world.monotonic() + pause_s
         self._note(f"task {tail.task_id}, container {tail.container}: logs are refused: {refused.message}")
-        if tail.finished:
-            # Nobody will take the last lines of a task that is over.
-            tail.opened = LogOpened(request=0, stream_key=0, offset=tail.size)
-            tail.offset = max(tail.offset, tail.size)
 
     # -- backlog
 
@@ -304,6 +306,7 @@ class LogShipper:
             before = tail.offset
             tail.offset = tail.size - tail.max_buffer
             await self._skip_to_line(tail)
+            tail.floor = tail.offset
             tail.dropped += tail.offset - before
             self._note(
                 f"task {tail.task_id}, container {tail.container}: {tail.dropped} bytes of log were dropped so far"
@@ -338,3 +341,9 @@ class LogShipper:
 
     def _of(self, task_id: str) -> list[_Tail]:
         return [tail for tail in self._tails.values() if tail.task_id == task_id]
+
+
+def _reset(tail: _Tail) -> None:
+    """The source must be opened again before its next bytes."""
+    tail.opened = None
+    tail.connection = 0

@@ -53,9 +53,12 @@ _Mail = _Stop | _Exited | _Health | _Look
 
 
 class TaskRunner:
-    """`ended` is called once, after the tombstone is durable."""
+    """`ended` is called once the tombstone is durable. `resumed`: another process of the agent began this task."""
 
-    def __init__(self, parts: HostParts, record: TaskRecord, ended: Callable[["TaskRunner"], None]) -> None:
+    def __init__(
+        self, parts: HostParts, record: TaskRecord, ended: Callable[["TaskRunner"], None], *, resumed: bool
+    ) -> None:
+        self._resumed = resumed
         self._parts = parts
         self._task = TaskContext(parts, record)
         self._ended = ended
@@ -168,7 +171,7 @@ class TaskRunner:
 
     async def _bring_up(self) -> None:
         try:
-            async with self._task.stage("adopt"):
+            if self._resumed:
                 await refresh(self._task)
                 await self._judge_exits()
             for name, hooks in STAGES:

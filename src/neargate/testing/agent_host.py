@@ -1,4 +1,4 @@
-"""A fake machine with a real agent on it, for tests: start, kill -9 at a named point, start again, look what is left."""
+"""A fake machine with a real agent on it, for tests: start, kill -9 at a named point, start again, see what is left."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,6 +40,13 @@ class AgentHost:
         self.seen: list[Point] = []
         self.on_point: Callable[[Point], None] | None = None
         self._starts = 0
+
+    async def __aenter__(self) -> "AgentHost":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.host.network.remove_all()
+        self.check()
 
     def start(self) -> Agent:
         """A new process of the agent on this machine."""

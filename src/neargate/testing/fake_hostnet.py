@@ -32,6 +32,7 @@ class FakeHostNetwork:
         self.enis: dict[str, Eni] = {}
         self.plans: dict[str, VpcPlan] = {}
         self.listeners: dict[tuple[str, str, int], socket.socket] = {}
+        self._sockets: list[socket.socket] = []  # also those of agents that were killed
         self._loopback = loopback
 
     async def start(self) -> None:
@@ -79,6 +80,7 @@ class FakeHostNetwork:
         listener.listen(16)
         listener.setblocking(False)
         self.listeners[vpc_id, address, port] = listener
+        self._sockets.append(listener)
         return listener
 
     async def interface_stats(self, task_id: str) -> InterfaceStats:
@@ -100,8 +102,9 @@ class FakeHostNetwork:
         self.tasks.clear()
         self.enis.clear()
         self.plans.clear()
-        for listener in self.listeners.values():
+        for listener in self._sockets:
             listener.close()
+        self._sockets.clear()
         self.listeners.clear()
 
 

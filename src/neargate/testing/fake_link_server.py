@@ -42,7 +42,6 @@ class StoredLog:
 
     offset: int = 0
     lines: list[bytes] = field(default_factory=list)
-    gaps: int = 0
 
 
 class FakeLinkServer:
@@ -153,8 +152,11 @@ class FakeLinkServer:
 
     def _append(self, pipe: "_Pipe", message: LogAppend) -> None:
         stored = self.logs[message.task_id, message.container]
-        if message.end > stored.offset and message.start >= stored.offset:
-            stored.gaps += message.start - stored.offset
+        if message.start > stored.offset:
+            text = f"The next bytes of this source begin at {stored.offset}, not at {message.start}."
+            pipe.say(LogRefused(request=message.request, code="InvalidSequenceTokenException", message=text))
+            return
+        if message.start == stored.offset and message.end > message.start:
             lines = message.lines.split(b"\n") if message.lines else []
             assert sum(count for _, count in message.runs) == len(lines), "runs count the lines"
             stored.lines.extend(lines)

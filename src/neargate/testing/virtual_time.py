@@ -1,7 +1,7 @@
 """Virtual time for unit tests of one process: a loop that jumps to its next timer, and a `World` on it.
 
-`VirtualWorld.kill` is kill -9: from then on no effect of that world's coroutines happens. They stay parked at their next
-effect, so that no `finally` of the dead runs before the test is over.
+`VirtualWorld.kill` is kill -9: from then on no effect of that world's coroutines happens. They stay parked at their
+next effect, so that no `finally` of the dead runs before the test is over.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ T = TypeVar("T")
 EPOCH = 1_750_000_000.0
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[valid-type,misc]  # the platform's own class
+class _JumpingSelector(selectors.DefaultSelector):
     """Where a loop would wait for its next timer, time jumps there."""
 
     loop: "VirtualLoop"
@@ -50,7 +50,7 @@ class VirtualWorld:
     """Blocking functions run at once, in the loop's thread. Failures of background tasks are kept in `failures`."""
 
     def __init__(self, seed: int = 1) -> None:
-        self.random: random.Random = random.Random(seed)
+        self.random: random.Random = random.Random(seed)  # noqa: S311  # a test wants the same numbers again
         self.failures: list[BaseException] = []
         self.is_dead = False
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -5,7 +5,7 @@ Invariant: a container is deleted only after its exit facts are saved, since the
 
 from collections.abc import Awaitable, Callable
 
-from ...interfaces.sandbox import SandboxError
+from ...interfaces.sandbox import EngineUnavailable, SandboxError
 from ...model.launch import ContainerLaunch
 from ..container_config import Surroundings, container_config, hostname_of, signal_number
 from ..container_facts import refresh
@@ -57,25 +57,34 @@ class ContainersHook:
     async def _start(self, task: TaskContext, name: str) -> None:
         launch = next(container for container in task.launch.containers if container.name == name)
         runtime_id = task.container(name).runtime_id
-        sandbox = task.parts.sandbox
-        state = await task.engine(lambda: sandbox.get_container(runtime_id))
+        config = container_config(
+            task.launch, launch, runtime_id, task.resources.images[name], self._surroundings(task, launch)
+        )
         try:
             async with task.stage("containers.create"):
-                if state is None:
-                    config = container_config(
-                        task.launch, launch, runtime_id, task.resources.images[name], self._surroundings(task, launch)
-                    )
-                    await task.engine(lambda: sandbox.create_container(config))
+                await task.engine(lambda: task.parts.sandbox.create_container(config))
                 task.change_container(name, created_at=task.container(name).created_at or task.now())
                 task.reached(Point.CONTAINER_CREATED)
             async with task.stage("containers.start"):
-                if state is None or state.status == "created":
-                    await task.engine(lambda: sandbox.start_container(runtime_id))
+                await self._start_once(task, runtime_id)
                 task.change_container(name, known_status="RUNNING", started_at=task.now())
                 task.reached(Point.CONTAINER_STARTED)
         except SandboxError as error:
             task.change_container(name, known_status="STOPPED", reason=error.reason)
             raise LaunchFailed(error.reason, name) from error
+
+    async def _start_once(self, task: TaskContext, runtime_id: str) -> None:
+        """An engine that died in the middle may have started it, and it may have ended since: look before repeating."""
+        while True:
+            task.check_interrupted()
+            try:
+                await task.parts.sandbox.start_container(runtime_id)
+                return
+            except EngineUnavailable:
+                await task.parts.world.sleep(task.parts.knobs.engine_retry_s)
+            state = await task.engine(lambda: task.parts.sandbox.get_container(runtime_id))
+            if state is not None and state.status != "created":
+                return
 
     async def _give_up(self, task: TaskContext, name: str, reason: str) -> None:
         launch = next(container for container in task.launch.containers if container.name == name)

@@ -1,0 +1,64 @@
+"""The region's endpoint inside a VPC's router: each connection is spliced to the region's API on this host.
+
+Only the API's port is behind it; nothing of the host's network is. Bounded per task (by source address).
+"""
+
+import asyncio
+
+from ..model.knobs import Knobs
+
+_BLOCK = 64 * 1024
+
+
+class EndpointProxy:
+    """One per VPC. `host`, `port`: the API as this host reaches it."""
+
+    def __init__(self, knobs: Knobs, host: str, port: int) -> None:
+        self._knobs = knobs
+        self._host = host
+        self._port = port
+        self._open: dict[str, int] = {}
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        source = (writer.get_extra_info("peername") or ("",))[0]
+        if self._open.get(source, 0) >= self._knobs.proxy_connections_per_task:
+            writer.close()
+            return
+        self._open[source] = self._open.get(source, 0) + 1
+        try:
+            await self._splice(reader, writer)
+        except OSError:
+            # Either end went away: the client sees a closed connection, as with any server that is down.
+            pass
+        finally:
+            self._open[source] -= 1
+            if not self._open[source]:
+                del self._open[source]
+            writer.close()
+
+    async def _splice(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to_api, from_api = await self._connect()
+        try:
+            await asyncio.gather(self._copy(reader, from_api), self._copy(to_api, writer))
+        finally:
+            from_api.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self._host, self._port)
+
+    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(None) as idle:
+                while True:
+                    idle.reschedule(asyncio.get_running_loop().time() + self._knobs.proxy_idle_s)
+                    data = await source.read(_BLOCK)
+                    if not data:
+                        break
+                    target.write(data)
+                    await target.drain()
+        except TimeoutError:
+            # Silent for long: the other direction is ended as well.
+            target.close()
+            return
+        if target.can_write_eof():
+            target.write_eof()

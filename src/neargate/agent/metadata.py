@@ -1,0 +1,229 @@
+"""The task metadata endpoint, 169.254.170.2 port 80 in each VPC's router: who asks is known by the source address.
+
+Owns routing, the rate limit and sampling; documents are shaped by `metadata_documents` and `docker_stats`. A task sees
+only itself: the token in the path must be one of its own containers. Every request is bounded.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ..interfaces.hostnet import DiskUsage, HostCgroups, HostDisks, HostError, HostNetwork, InterfaceStats
+from ..model.knobs import Knobs
+from ..world import World
+from .docker_stats import Sample, docker_stats
+from .machine import Machine
+from .metadata_documents import Measured, container_document, task_document
+from .rate_limit import Bucket, take
+from .task_context import Plans
+from .task_record import TaskRecord
+
+LANE = "agent-metadata"
+_PATH = re.compile(r"^/v([34])/([0-9a-f]{32}-[0-9]{10})(/task|/taskWithTags|/stats|/task/stats)?/?$")
+_SAMPLE_MIN_AGE_S = 0.5
+_SAMPLE_MAX_AGE_S = 60.0
+_FIRST_SAMPLE_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    status: int
+    body: bytes
+
+
+class Metadata:
+    """`records`: the tasks of this host as they are now."""
+
+    def __init__(
+        self,
+        world: World,
+        knobs: Knobs,
+        *,
+        records: Callable[[], Iterable[TaskRecord]],
+        plans: Plans,
+        network: HostNetwork,
+        disks: HostDisks,
+        cgroups: HostCgroups,
+        machine: Machine,
+    ) -> None:
+        self._world = world
+        self._knobs = knobs
+        self._records = records
+        self._plans = plans
+        self._network = network
+        self._disks = disks
+        self._cgroups = cgroups
+        self._machine = machine
+        self._buckets: dict[str, Bucket] = {}
+        self._samples: dict[str, Sample] = {}
+
+    async def answer(self, vpc_id: str, source: str, path: str) -> Reply:
+        """One GET from a task of this VPC with this address."""
+        record = self._task_at(vpc_id, source)
+        if record is None:
+            return _error(404, "no task of this host has this address")
+        if not self._may_ask(record.task_id):
+            return _error(429, "Too Many Requests")
+        match = _PATH.match(path.partition("?")[0])
+        if match is None:
+            return _error(404, "not found")
+        version, token, what = int(match[1]), match[2], match[3] or ""
+        name = next((item.name for item in record.containers if item.runtime_id == token), None)
+        if name is None or (what == "/taskWithTags" and version < 4):
+            return _error(404, "not found")
+        if what.endswith("/stats"):
+            return _reply(await self._stats(record, None if what.startswith("/task") else name))
+        measured = await self._measure(record)
+        if not what:
+            return _reply(container_document(record, name, measured, version=version))
+        return _reply(task_document(record, measured, version=version, with_tags=what == "/taskWithTags"))
+
+    def forget_absent(self) -> None:
+        """Drop what is remembered of tasks that are gone."""
+        alive = {record.task_id for record in self._records()}
+        tokens = {item.runtime_id for record in self._records() for item in record.containers}
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if key in alive}
+        self._samples = {key: sample for key, sample in self._samples.items() if key in tokens}
+
+    def _task_at(self, vpc_id: str, source: str) -> TaskRecord | None:
+        for record in self._records():
+            eni = record.launch.eni
+            if eni.vpc_id == vpc_id and eni.private_ipv4 == source:
+                return record
+        return None
+
+    def _may_ask(self, task_id: str) -> bool:
+        bucket, allowed = take(
+            self._buckets.get(task_id),
+            self._world.monotonic(),
+            self._knobs.metadata_rate_per_s,
+            self._knobs.metadata_burst,
+        )
+        self._buckets[task_id] = bucket
+        return allowed
+
+    async def _measure(self, record: TaskRecord) -> Measured:
+        now = self._world.now()
+        return Measured(
+            resolver=self._plans.resolver(record.launch.eni.vpc_id),
+            disk=await self._disk(record.task_id),
+            clock=await self._world.offload(LANE, self._machine.clock_drift, now),
+        )
+
+    async def _disk(self, task_id: str) -> DiskUsage | None:
+        try:
+            return await self._disks.usage(task_id)
+        except HostError:
+            # The disk comes a moment after the task; the document is right without it.
+            return None
+
+    async def _stats(self, record: TaskRecord, only: str | None) -> dict[str, Any] | None:
+        """Of one container, or of all by their ids. A container that does not run has none (null), as on Fargate."""
+        names = [only] if only is not None else [item.name for item in record.containers]
+        running = [name for name in names if record.container(name).known_status == "RUNNING"]
+        if any(self._earlier(record.container(name).runtime_id) is None for name in running):
+            for name in running:
+                await self._sample(record, name)
+            await self._world.sleep(_FIRST_SAMPLE_S)
+        found = {record.container(name).runtime_id: await self._pair(record, name) for name in running}
+        if only is not None:
+            return found.get(record.container(only).runtime_id)
+        return {item.runtime_id: found.get(item.runtime_id) for item in record.containers}
+
+    async def _pair(self, record: TaskRecord, name: str) -> dict[str, Any] | None:
+        runtime_id = record.container(name).runtime_id
+        before = self._samples.get(runtime_id)
+        after = await self._sample(record, name)
+        if before is None or after is None:
+            return None
+        return docker_stats(runtime_id, name, before, after)
+
+    def _earlier(self, runtime_id: str) -> Sample | None:
+        sample = self._samples.get(runtime_id)
+        if sample is None or not _SAMPLE_MIN_AGE_S <= self._world.now() - sample.at <= _SAMPLE_MAX_AGE_S:
+            return None
+        return sample
+
+    async def _sample(self, record: TaskRecord, name: str) -> Sample | None:
+        counters = await self._cgroups.container_stats(record.task_id, name)
+        if counters is None:
+            return None
+        cpu = await self._world.offload(LANE, self._machine.cpu)
+        sample = Sample(
+            at=self._world.now(),
+            cgroup=counters,
+            interface=await self._interface(record.task_id),
+            host_cpu_ns=cpu.total_ns,
+            online_cpus=cpu.online,
+        )
+        self._samples[record.container(name).runtime_id] = sample
+        return sample
+
+    async def _interface(self, task_id: str) -> InterfaceStats | None:
+        try:
+            return await self._network.interface_stats(task_id)
+        except HostError:
+            # Being detached: the other counters are still true.
+            return None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _reply(document: dict[str, Any] | None) -> Reply:
+    return Reply(status=200, body=_encode(document))
+
+
+def _error(status: int, text: str) -> Reply:
+    return Reply(status=status, body=_encode(text))
+
+
+class MetadataServer:
+    """A minimal HTTP server on one VPC's listener: GET, one request per connection, everything bounded."""
+
+    def __init__(self, knobs: Knobs, metadata: Metadata, vpc_id: str) -> None:
+        self._knobs = knobs
+        self._metadata = metadata
+        self._vpc_id = vpc_id
+        self._open = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
+        try:
+            if self._open <= self._knobs.metadata_connections_max:
+                async with asyncio.timeout(self._knobs.metadata_request_timeout_s):
+                    await self._exchange(reader, writer)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            # A client that does not speak, or too much, is cut off; it learns nothing and holds nothing.
+            pass
+        finally:
+            self._open -= 1
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        parts = head.split(b"\r\n", 1)[0].split(b" ")
+        source = (writer.get_extra_info("peername") or ("",))[0]
+        if len(parts) != 3 or not parts[2].startswith(b"HTTP/1.") or not parts[1].isascii():
+            reply = _error(400, "Bad Request")
+        elif parts[0] not in (b"GET", b"HEAD"):
+            reply = _error(405, "Method Not Allowed")
+        else:
+            reply = await self._metadata.answer(self._vpc_id, source, parts[1].decode())
+        body = b"" if parts[0] == b"HEAD" else reply.body
+        writer.write(_head(reply) + body)
+        await writer.drain()
+
+
+_PHRASES = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 429: "Too Many Requests"}
+
+
+def _head(reply: Reply) -> bytes:
+    return (
+        f"HTTP/1.1 {reply.status} {_PHRASES[reply.status]}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(reply.body)}\r\nConnection: close\r\n\r\n"
+    ).encode()

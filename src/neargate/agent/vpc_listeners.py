@@ -1,0 +1,42 @@
+"""What the agent serves inside each VPC's router: task metadata and the region's endpoint.
+
+Invariant: one listener of a kind per VPC and process; after a restart of the agent they are opened again.
+"""
+
+import asyncio
+
+from ..interfaces.hostnet import HostNetwork
+from ..model.knobs import Knobs
+from ..model.network import REGION_ENDPOINT_ADDRESS, TASK_METADATA_ADDRESS
+from .endpoint_proxy import EndpointProxy
+from .metadata import Metadata, MetadataServer
+
+METADATA_PORT = 80
+
+
+class VpcListeners:
+    """`api_host`, `api_port`: the region's API as this host reaches it; tasks reach it on the same port."""
+
+    def __init__(self, knobs: Knobs, network: HostNetwork, metadata: Metadata, api_host: str, api_port: int) -> None:
+        self._knobs = knobs
+        self._network = network
+        self._metadata = metadata
+        self._api = (api_host, api_port)
+        self._servers: dict[tuple[str, str], asyncio.Server] = {}
+
+    async def open(self, vpc_id: str) -> None:
+        """Repeatable. Raises HostError, OSError."""
+        await self._listen(vpc_id, TASK_METADATA_ADDRESS, METADATA_PORT)
+        await self._listen(vpc_id, REGION_ENDPOINT_ADDRESS, self._api[1])
+
+    async def _listen(self, vpc_id: str, address: str, port: int) -> None:
+        if (vpc_id, address) in self._servers:
+            return
+        serve = (
+            MetadataServer(self._knobs, self._metadata, vpc_id).serve
+            if address == TASK_METADATA_ADDRESS
+            else EndpointProxy(self._knobs, *self._api).serve
+        )
+        listener = await self._network.listen(vpc_id, address, port)
+        limit = self._knobs.metadata_request_max_bytes
+        self._servers[vpc_id, address] = await asyncio.start_server(serve, sock=listener, limit=limit)
