@@ -7,7 +7,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,9 @@ class TestSqliteStore(StoreSuite):
     @pytest.fixture(autouse=True)
     def _directory(self, tmp_path: Path) -> None:
         self.directory = tmp_path / "data"
+
+    def loop(self, main: Coroutine[Any, Any, None]) -> None:
+        asyncio.run(main)
 
     def factory(self, world: World, knobs: Knobs) -> ClosingFactory:
         return SqliteStores(world, self.directory, knobs)

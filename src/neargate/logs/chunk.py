@@ -6,6 +6,7 @@ messages is a list instead of joined lines. Pure; runs on a lane of its own, sin
 
 import zlib
 from collections.abc import Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import msgspec
@@ -19,14 +20,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[list[tuple[int, int]], bytes | list[str]]).decode
 
 
-class Event(NamedTuple):
-    """`timestamp` and `ingested` in epoch milliseconds; (timestamp, number) is its place."""
-
-    timestamp: int
-    number: int
-    ingested: int
-    stream: int
-    message: str
+# (timestamp ms, number, ingested ms, stream, message), so that plain order is the order of events. A bare tuple: at a
+# hundred thousand events a second a class would cost more than everything else that is done with them.
+Event = tuple[int, int, int, int, str]
 
 
 class StoredChunk(NamedTuple):
@@ -57,17 +53,14 @@ def unpack(chunk: StoredChunk, low: Position, high: Position, pattern: Pattern) 
     else:
         messages = body
     events: list[Event] = []
-    at, ingested, stream = 0, chunk.ingested, chunk.stream
+    at, ingested, stream = 0, repeat(chunk.ingested), repeat(chunk.stream)
     for timestamp, count in runs:
-        first = chunk.base + at
-        events += [
-            Event(timestamp, number, ingested, stream, message)
-            for number, message in enumerate(messages[at : at + count], first)
-            if message  # AWS knows no empty events
-        ]
+        numbers = range(chunk.base + at, chunk.base + at + count)
+        events += zip(repeat(timestamp), numbers, ingested, stream, messages[at : at + count], strict=False)
         at += count
     if not (low.timestamp < chunk.first_ts and chunk.last_ts < high.timestamp):
         events = [event for event in events if low < event[:2] < high]
     if not pattern.matches_all:
-        events = [event for event in events if pattern.matches(event.message)]
-    return events
+        events = [event for event in events if pattern.matches(event[4])]
+    # AWS knows no empty events; an empty line of a container is none.
+    return events if all(messages) else [event for event in events if event[4]]

@@ -5,8 +5,10 @@ beginning is final; the rest waits until that chunk was looked at. Invariant: an
 number) order, and a page's `resume` leaves out and repeats nothing.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from ..interfaces.store import Value
 from ..model.knobs import Knobs
@@ -20,6 +22,7 @@ from .position import Position
 PAGE_BYTES_MAX = 1_048_576
 LANE = "logs-read"
 _CHUNKS_AT_ONCE = 512
+_EVENTS_IN_A_STEP_MAX = 100_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,21 +65,19 @@ class EventReader:
         after: Position | None = None  # the last chunk loaded
         scanned = 0
         while True:
-            chunks, more = await self._load(scope, wanted, after)
+            chunks, horizon = await self._load(scope, wanted, after, pattern, limit)
             if chunks:
                 scanned += sum(chunk.size for chunk in chunks)
                 found = await self._world.offload(LANE, _unpack_all, chunks, wanted.low, wanted.high, pattern)
                 pending = sorted(pending + found, reverse=not wanted.forward)
-                last = chunks[-1]
-                after = Position(last.first_ts, last.base) if wanted.forward else Position(last.last_ts, last.top)
-            horizon = after if more else None
+                after = _place(chunks[-1], wanted.forward)
             page, full = _cut(pending, horizon, wanted.forward, limit)
             if full:
-                return _page(page, Position(page[-1].timestamp, page[-1].number), wanted.forward)
+                return _page(page, Position(*page[-1][:2]), wanted.forward)
             if horizon is None:
                 return _page(page, None, wanted.forward)
             # A budget for one answer, once going on from there would not begin with the same chunks only.
-            resume = Position(horizon.timestamp, horizon.number - 1) if wanted.forward else horizon
+            resume = Position(horizon.timestamp, horizon.number + (-1 if wanted.forward else 1))
             progress = resume > wanted.low if wanted.forward else resume < wanted.high
             # Without a pattern an empty page means the end to a client, so there it is never given before the end.
             telling = bool(page) or not pattern.matches_all
@@ -85,15 +86,33 @@ class EventReader:
             # What lies beyond a page need not be held; the first of it stays, to tell that there is more.
             pending = pending[: len(_cut(pending, None, wanted.forward, limit)[0]) + 1]
 
-    async def _load(self, scope: Scope, wanted: Range, after: Position | None) -> tuple[list[StoredChunk], bool]:
-        """The next chunks up to some MiB, and whether there are more behind them."""
+    async def _load(
+        self, scope: Scope, wanted: Range, after: Position | None, pattern: Pattern, limit: int
+    ) -> tuple[list[StoredChunk], Position | None]:
+        """The next chunks, about as many as a page needs, and the place that none behind them can come before.
+
+        None: there are none behind them.
+        """
         sql, params = _chunks_query(scope, wanted, after)
-        rows = await self._database.read(sql, (*params, self._knobs.logs_step_max_bytes))
+        size = self._knobs.logs_step_max_bytes
+        if pattern.matches_all:
+            size = min(size, PAGE_BYTES_MAX)
+        else:
+            limit = _EVENTS_IN_A_STEP_MAX  # how many will match is not known
+        rows = await self._database.read(sql, (*params, size, limit))
         if not rows:
-            return [], False
-        found = int(rows[0][8])
+            return [], None
         chunks = [StoredChunk(*row[:8]) for row in rows]
-        return chunks, found > len(chunks) or found == _CHUNKS_AT_ONCE
+        found, next_ts, next_number = rows[-1][8:]
+        if next_ts is not None:
+            return chunks, Position(next_ts, next_number)
+        last = _place(chunks[-1], wanted.forward)
+        return chunks, last if found == _CHUNKS_AT_ONCE else None
+
+
+def _place(chunk: StoredChunk, forward: bool) -> Position:
+    """Where the chunk begins, or ends when reading backwards: chunks are visited in this order."""
+    return Position(chunk.first_ts, chunk.base) if forward else Position(chunk.last_ts, chunk.top)
 
 
 def _chunks_query(scope: Scope, wanted: Range, after: Position | None) -> tuple[str, list[Value]]:
@@ -102,23 +121,27 @@ def _chunks_query(scope: Scope, wanted: Range, after: Position | None) -> tuple[
     where = f"{scope.column} = ? AND first_ts BETWEEN ? AND ? AND last_ts BETWEEN ? AND ?"
     params: list[Value] = [scope.key, low - scope.span_ms, high, low, high + scope.span_ms]
     if wanted.forward:
-        order, place = "first_ts, base", "(first_ts, base) > (?, ?)"
+        columns, order, place = ("first_ts", "base"), "first_ts, base", "(first_ts, base) > (?, ?)"
     else:
-        order, place = "last_ts DESC, top DESC", "(last_ts, top) < (?, ?)"
+        columns, order, place = ("last_ts", "top"), "last_ts DESC, top DESC", "(last_ts, top) < (?, ?)"
     if after is not None:
         where += f" AND {place}"
         params += after
     if scope.streams_sql:
         where += f" AND stream IN ({scope.streams_sql})"
         params += scope.streams_params
-    # The outer query cuts by size before any body is read; `found` tells whether something was cut.
+    # The outer query cuts by size and count before any body is read; the innermost uses the index alone.
+    first, second = columns
     sql = (
-        "SELECT c.stream, c.first_ts, c.last_ts, c.base, c.top, c.ingested, c.bytes, c.body, s.found FROM ("  # noqa: S608
-        f"SELECT n, bytes, sum(bytes) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS run, "
-        f"count(*) OVER () AS found FROM (SELECT n, bytes, first_ts, last_ts, base, top FROM log_chunks WHERE {where} "
-        f"ORDER BY {order} LIMIT {_CHUNKS_AT_ONCE})"
-        ") s JOIN log_chunks c ON c.n = s.n WHERE s.run - s.bytes < ? "
-        f"ORDER BY {', '.join('c.' + column.strip() for column in order.split(','))}"
+        "SELECT c.stream, c.first_ts, c.last_ts, c.base, c.top, c.ingested, c.bytes, c.body, "  # noqa: S608
+        "s.found, s.next_ts, s.next_number FROM ("
+        "SELECT n, sum(bytes) OVER before AS size, sum(top - base + 1) OVER before AS events, "
+        f"count(*) OVER () AS found, lead({first}) OVER here AS next_ts, lead({second}) OVER here AS next_number "
+        f"FROM (SELECT n, bytes, first_ts, last_ts, base, top FROM log_chunks WHERE {where} "
+        f"ORDER BY {order} LIMIT {_CHUNKS_AT_ONCE}) "
+        f"WINDOW here AS (ORDER BY {order}), before AS (here ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+        ") s JOIN log_chunks c ON c.n = s.n WHERE coalesce(s.size, 0) < ? AND coalesce(s.events, 0) < ? "
+        f"ORDER BY {', '.join(f'c.{column}' for column in order.split(', '))}"
     )
     return sql, params
 
@@ -132,18 +155,21 @@ def _unpack_all(chunks: Sequence[StoredChunk], low: Position, high: Position, pa
 
 def _cut(events: list[Event], horizon: Position | None, forward: bool, limit: int) -> tuple[list[Event], bool]:
     """The leading events that are final and fit one page; whether the page is full."""
-    page: list[Event] = []
-    room = PAGE_BYTES_MAX
-    for event in events:
-        if horizon is not None and (event[:2] >= horizon if forward else event[:2] < horizon):
-            break
-        room -= len(event.message) + EVENT_OVERHEAD_BYTES
-        if page and room < 0:
-            return page, True
-        page.append(event)
-        if len(page) == limit:
-            return page, True
-    return page, False
+    count = min(_final(events, horizon, forward), limit)
+    sizes = accumulate(len(event[4]) + EVENT_OVERHEAD_BYTES for event in events[:count])
+    fitting = max(bisect_right(list(sizes), PAGE_BYTES_MAX), 1)
+    if fitting < count:
+        return events[:fitting], True
+    return events[:count], count == limit
+
+
+def _final(events: list[Event], horizon: Position | None, forward: bool) -> int:
+    """How many of the leading events lie before the horizon in reading order: no chunk to come has earlier ones."""
+    if horizon is None:
+        return len(events)
+    if forward:
+        return bisect_left(events, horizon)
+    return bisect_left(events, (-horizon.timestamp, -horizon.number), key=lambda event: (-event[0], -event[1]))
 
 
 def _page(events: list[Event], resume: Position | None, forward: bool) -> Page:

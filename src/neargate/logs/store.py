@@ -180,8 +180,8 @@ class Logs:
         page = await self._reader.read_page(scope, span, Pattern(), wanted.limit)
         forward, backward = _tokens(page, span, wanted.token)
         events = [
-            {"timestamp": event.timestamp, "message": event.message, "ingestionTime": event.ingested}
-            for event in page.events
+            {"timestamp": timestamp, "message": message, "ingestionTime": ingested}
+            for timestamp, _, ingested, _, message in page.events
         ]
         return msgspec.json.encode({"events": events, "nextForwardToken": forward, "nextBackwardToken": backward})
 
@@ -202,14 +202,14 @@ class Logs:
         names = await self._stream_names(page.events)
         events = [
             {
-                "logStreamName": names[event.stream],
-                "timestamp": event.timestamp,
-                "message": event.message,
-                "ingestionTime": event.ingested,
-                "eventId": event_id(event.timestamp, event.number),
+                "logStreamName": names[key],
+                "timestamp": timestamp,
+                "message": message,
+                "ingestionTime": ingested,
+                "eventId": event_id(timestamp, number),
             }
-            for event in (page.events if span.forward else reversed(page.events))
-            if event.stream in names  # else deleted while it was read
+            for timestamp, number, ingested, key, message in (page.events if span.forward else reversed(page.events))
+            if key in names  # else deleted while it was read
         ]
         answer: dict[str, Any] = {"events": events, "searchedLogStreams": []}
         if page.resume is not None:
@@ -217,7 +217,7 @@ class Logs:
         return msgspec.json.encode(answer)
 
     async def _stream_names(self, events: Sequence[Event]) -> dict[int, str]:
-        keys = sorted({event.stream for event in events})
+        keys = sorted({event[3] for event in events})
         names: dict[int, str] = {}
         for at in range(0, len(keys), 500):
             some = keys[at : at + 500]
@@ -257,8 +257,7 @@ def _tokens(page: Page, span: Range, given: str | None) -> tuple[str, str]:
     """GetLogEvents' two tokens. An empty page returns the given token unchanged: that is how clients see the end."""
     if page.events:
         first, last = page.events[0], page.events[-1]
-        forward = show_token(True, Position(last.timestamp, last.number))
-        return forward, show_token(False, Position(first.timestamp, first.number))
+        return show_token(True, Position(*last[:2])), show_token(False, Position(*first[:2]))
     if given is None:
         at = Position(max(span.low.timestamp, 0), 0)
         return show_token(True, at), show_token(False, at)

@@ -1,14 +1,14 @@
 """What every Store must do. `StoreSuite` is subclassed by a test class that says how to open and reopen one.
 
-A subclass gives `factory(world)`: a new factory over the same databases each time it is called (as a restarted process
-would see them). It may be called again only after `close` of the one before.
+A subclass gives `factory`: a new one over the same databases each time it is called (as a restarted process would see
+them), after `close` of the one before; and `loop`, which runs a coroutine to its end in an event loop of its own.
 """
 
 import asyncio
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
 
 import pytest
 
@@ -60,7 +60,11 @@ async def names(store: Store) -> list[str]:
 
 
 class StoreSuite(ABC):
-    """Each test runs in a loop of its own; `factory` is the subclass's."""
+    """The subclass says which store is meant."""
+
+    @abstractmethod
+    def loop(self, main: Coroutine[Any, Any, None]) -> None:
+        """Usually `asyncio.run`."""
 
     @abstractmethod
     def factory(self, world: World, knobs: Knobs) -> ClosingFactory:
@@ -74,7 +78,7 @@ class StoreSuite(ABC):
             finally:
                 await factory.close()
 
-        asyncio.run(main())
+        self.loop(main())
 
     def test_what_was_acknowledged_is_there_after_reopening(self) -> None:
         async def first(store: Store) -> None:
@@ -206,7 +210,7 @@ class StoreSuite(ABC):
             await factory.close()
 
         self.run(first)
-        asyncio.run(second())
+        self.loop(second())
 
     def test_a_migration_that_fails_leaves_the_database_as_it_was(self) -> None:
         async def broken() -> None:
@@ -220,7 +224,7 @@ class StoreSuite(ABC):
             assert await store.read("SELECT name FROM sqlite_master WHERE name = 'extra'") == []
 
         with pytest.raises(sqlite3.OperationalError):
-            asyncio.run(broken())
+            self.loop(broken())
         self.run(after)
 
     def test_a_database_of_a_later_schema_is_refused(self) -> None:
@@ -232,7 +236,7 @@ class StoreSuite(ABC):
         async def nothing(store: Store) -> None:
             del store
 
-        asyncio.run(newer())
+        self.loop(newer())
         with pytest.raises(DatabaseRefused, match="newer Neargate"):
             self.run(nothing)
 
@@ -289,10 +293,12 @@ class StoreSuite(ABC):
     def test_a_watcher_is_woken_by_a_commit_and_misses_nothing(self) -> None:
         async def body(store: Store) -> None:
             watcher = EventWatcher(store, 0)
-            waiting = asyncio.ensure_future(watcher.next_events())
-            await store.write([add("a")])
-            await store.write(append_events([event("a")]))
-            seen = await asyncio.wait_for(waiting, 10)
+
+            async def make() -> None:
+                await store.write([add("a")])
+                await store.write(append_events([event("a")]))
+
+            seen, _ = await asyncio.wait_for(asyncio.gather(watcher.next_events(), make()), 10)
             for number in range(5):
                 await store.write(append_events([event(str(number))]))
             while len(seen) < 6:
