@@ -14,7 +14,7 @@ def check_dependencies(containers: Sequence[Document]) -> None:
     by_name = {container["name"]: container for container in containers}
     for container in containers:
         for wanted in members(container, "dependsOn"):
-            _check_dependency(container, wanted, by_name)
+            _check_dependency(wanted, by_name)
         for source in members(container, "volumesFrom"):
             if source.get("sourceContainer") not in by_name:
                 raise ClientError(
@@ -24,13 +24,11 @@ def check_dependencies(containers: Sequence[Document]) -> None:
         raise ClientError("Container dependencies should not have a cycle.")
 
 
-def _check_dependency(container: Document, wanted: Document, by_name: Mapping[str, Document]) -> None:
+def _check_dependency(wanted: Document, by_name: Mapping[str, Document]) -> None:
     target = by_name.get(wanted["containerName"])
     if target is None:
         # The plus sign is AWS's.
         raise ClientError(f"Cannot depend on container + '{wanted['containerName']}' because it does not exist")
-    if target is container:
-        raise ClientError("Container dependencies should not have a cycle.")
     if wanted["condition"] in ("COMPLETE", "SUCCESS") and target.get("essential") is not False:
         raise ClientError("A dependency container with SUCCESS or COMPLETE condition cannot be an essential container")
     if wanted["condition"] == "HEALTHY" and not target.get("healthCheck"):
