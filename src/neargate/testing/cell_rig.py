@@ -1,0 +1,240 @@
+"""A cell with real capacity managers over databases in memory, which can be killed and opened again.
+
+For the cell's tests: zones a, b, c with one host each, a registered definition, and a clock that can be moved on.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from ..capacity.manager import Capacity, open_capacity
+from ..clusters.cell import Cell, open_cell
+from ..interfaces.roles import Documents, RunTaskRequest
+from ..interfaces.store import Row, Statement, Store, Value
+from ..model.capacity import HostCapacity, HostFacts, SubnetView
+from ..model.knobs import Knobs
+from ..model.launch import ContainerReport, TaskReport
+from ..store.sqlite import MemoryDisk, MemoryStores
+from ..world import OsWorld
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
+DEFINITION: dict[str, Any] = {
+    "taskDefinitionArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/web:1",
+    "family": "web",
+    "revision": 1,
+    "cpu": "256",
+    "memory": "512",
+    "containerDefinitions": [
+        {"name": "web", "image": "registry.example/web:1", "cpu": 128, "memory": 256, "essential": True},
+        {"name": "side", "image": "registry.example/side:1", "cpu": 0, "essential": False},
+    ],
+}
+
+
+class Killed(Exception):
+    """The process 'died' here: what follows must not rely on anything but the databases."""
+
+
+class MovedWorld(OsWorld):
+    """The real world with a clock that a test moves on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead_s
+
+
+class FaultyStore:
+    """A store whose writes can be told to die before or after they take effect."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.kill_before: Callable[[Sequence[Statement]], bool] = lambda _: False
+        self.kill_after: Callable[[Sequence[Statement]], bool] = lambda _: False
+
+    async def write(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        if self.kill_before(statements):
+            raise Killed
+        rows = await self._store.write(statements)
+        if self.kill_after(statements):
+            raise Killed
+        return rows
+
+    async def read(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
+        return await self._store.read(sql, params)
+
+    def on_commit(self, callback: Callable[[], None]) -> None:
+        self._store.on_commit(callback)
+
+    async def close(self) -> None:
+        await self._store.close()
+
+
+class FaultyStores(MemoryStores):
+    """Wraps the cell's store; the last one opened is `cell_store`."""
+
+    cell_store: FaultyStore
+
+    async def open(self, shard: str, migrations: Sequence[str]) -> Store:
+        store = await super().open(shard, migrations)
+        if not shard.startswith("cell"):
+            return store
+        self.cell_store = FaultyStore(store)
+        return self.cell_store
+
+
+def subnet(zone: str, number: int = 0, cidr: str | None = None) -> SubnetView:
+    place = ZONES.index(zone)
+    return SubnetView(
+        subnet_id=f"subnet-0{zone[-1]}{number}",
+        vpc_id="vpc-0main",
+        zone=zone,
+        zone_id=f"use1-az{place + 1}",
+        cidr=cidr or f"10.{place * 8 + number}.0.0/16",
+    )
+
+
+def run_request(**changes: Any) -> RunTaskRequest:
+    values: dict[str, Any] = {
+        "account": ACCOUNT,
+        "region": REGION,
+        "cluster": "default",
+        "definition": DEFINITION,
+        "definition_tags": (),
+        "count": 1,
+        "launch_type": "FARGATE",
+        "capacity_provider": None,
+        "platform_version": "1.4.0",
+        "subnets": tuple(subnet(zone) for zone in ZONES),
+        "security_groups": ("sg-0main",),
+        "assign_public_ip": False,
+        "overrides": {},
+        "group": None,
+        "started_by": None,
+        "tags": (),
+        "propagate_tags": None,
+        "managed_tags": False,
+        "enable_execute_command": False,
+        "client_token": None,
+        "request_fingerprint": "one",
+    }
+    return RunTaskRequest(**(values | changes))
+
+
+def host_of(zone: str) -> str:
+    return f"host-{zone[-1]}"
+
+
+class CellRig:
+    """`kill` and `reopen` are a process's end and its next start over the same disk."""
+
+    def __init__(self, knobs: Knobs, host: HostCapacity) -> None:
+        self.knobs = knobs
+        self.disk = MemoryDisk()
+        self.world = MovedWorld()
+        self._host = host
+        self.stores: FaultyStores
+        self.cell: Cell
+        self.capacities: dict[str, Capacity] = {}
+
+    async def open(self) -> None:
+        self.stores = FaultyStores(self.world, self.knobs, self.disk)
+        for n, zone in enumerate(ZONES):
+            self.capacities[zone] = await open_capacity(
+                self.world,
+                self.stores,
+                shard=f"zone-{zone}",
+                region=REGION,
+                zones=(zone,),
+                public_pool=f"198.18.{n}.0/24",
+                knobs=self.knobs,
+            )
+            await self.capacities[zone].register_host(
+                HostFacts(host_id=host_of(zone), boot_id="1", capacity=self._host, sandbox="simulated", zone=zone)
+            )
+        self.cell = await open_cell(
+            self.world, self.stores, region=REGION, capacities=self.capacities, knobs=self.knobs
+        )
+
+    async def reopen(self) -> None:
+        """Every loop of the old process ends first; nothing of its memory is kept."""
+        mine = asyncio.current_task()
+        others = [task for task in asyncio.all_tasks() if task is not mine]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        self.disk.crash()
+        await self.open()
+
+    async def run(self, **changes: Any) -> list[dict[str, Any]]:
+        """RunTask that must succeed whole."""
+        answer = await self.cell.run_task(run_request(**changes))
+        assert not answer.failures, answer.failures
+        return parsed(answer)
+
+    async def described(self, task_id: str) -> dict[str, Any]:
+        answer = await self.cell.describe_tasks(ACCOUNT, "default", [task_id], True)
+        [document] = parsed(answer)
+        return document
+
+    async def report(self, document: dict[str, Any], status: str, seq: int, **changes: Any) -> None:
+        await self.cell.apply_report(
+            host_of(document["availabilityZone"]), self.task_report(document, status, seq, **changes)
+        )
+
+    def task_report(self, document: dict[str, Any], status: str, seq: int, **changes: Any) -> TaskReport:
+        values: dict[str, Any] = {
+            "task_id": id_of(document),
+            "incarnation": self.cell.incarnation,
+            "report_seq": seq,
+            "known_status": status,
+        }
+        return TaskReport(**(values | changes))
+
+    async def reserved_tasks(self) -> int:
+        """How many claims all zones hold."""
+        return sum([host["tasks"] for zone in self.capacities.values() for host in await zone.hosts()])
+
+    async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        """Wait on state; the test's own bound ends a wait that is in vain."""
+        while not await holds():
+            await self.world.sleep(0.002)
+
+
+def id_of(document: dict[str, Any]) -> str:
+    return str(document["taskArn"]).rpartition("/")[2]
+
+
+def parsed(answer: Documents) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(document) for document in answer.documents]
+
+
+def running(name: str, **changes: Any) -> ContainerReport:
+    return ContainerReport(**({"name": name, "known_status": "RUNNING"} | changes))
+
+
+def in_cell(
+    body: Callable[[CellRig], Awaitable[None]],
+    *,
+    knobs: Knobs | None = None,
+    host: HostCapacity | None = None,
+) -> None:
+    """Run `body` with an open cell that has the cluster `default`, bounded in time."""
+
+    async def main() -> None:
+        rig = CellRig(
+            knobs or Knobs(cpu_overcommit=1.0, disk_overcommit=1.0),
+            host or HostCapacity(cpu_units=1_000_000, memory_mib=1_000_000, disk_gib=1_000_000),
+        )
+        await rig.open()
+        await rig.cell.create_cluster(ACCOUNT, REGION, "default", {})
+        async with asyncio.timeout(60):  # in this task: `reopen` ends all others
+            await body(rig)
+
+    asyncio.run(main())
