@@ -4,6 +4,9 @@ import datetime
 import functools
 import json
 import random
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -112,6 +115,12 @@ def test_the_models_are_botocores() -> None:
             ours = input_of(MODELS.service(service), name)
             members = theirs.operation_model(name).input_shape.members if ours is not None else {}
             assert (set() if ours is None else set(ours.members)) == set(members)
+
+
+def test_the_cache_is_what_the_pinned_botocore_gives() -> None:
+    script = Path(__file__).parents[2] / "scripts" / "build-models"
+    checked = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout) == (0, "")
 
 
 def test_a_json_answer_with_modelled_members_of_an_error() -> None:

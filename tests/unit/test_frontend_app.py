@@ -347,6 +347,8 @@ def test_hostile_headers(name: bytes, value: bytes, status: int, code: str) -> N
 def test_too_many_headers_and_too_large_a_body() -> None:
     many = [*json_headers("ecs", "RunTask"), *[(b"x", b"y")] * 200]
     assert send(front_end(Recorder()), many).status == 431
+    long = [*json_headers("ecs", "RunTask"), (b"x", b"y" * 65_536)]
+    assert send(front_end(Recorder()), long).status == 431
     large = send(front_end(Recorder(), request_body_max_bytes=10), json_headers("ecs", "RunTask"), b" " * 11)
     assert error_of(large)[:2] == (413, "RequestEntityTooLargeException")
 

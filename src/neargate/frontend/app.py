@@ -120,8 +120,11 @@ class FrontEnd:
             return fault_response(fault, route.protocol, request_id)
 
     def _route(self, request: SignedRequest, headers: Mapping[bytes, bytes]) -> Route:
-        if len(request.headers) > self._knobs.request_headers_max:
-            fault = Fault(code="RequestHeaderFieldsTooLarge", status=431, message="The request has too many headers.")
+        size = sum(len(name) + len(value) for name, value in request.headers)
+        if len(request.headers) > self._knobs.request_headers_max or size > self._knobs.request_head_max_bytes:
+            fault = Fault(
+                code="RequestHeaderFieldsTooLarge", status=431, message="The request's headers are too large."
+            )
             raise RequestRefused(fault)
         route = find_route(request.method, request.path, request.query, headers, request.body)
         if len(request.body) > self._knobs.request_body_max_bytes:

@@ -1,4 +1,4 @@
-"""The place where every operation asks leave. The evaluator of policies comes with IAM; today the administrator may all.
+"""The place where every operation asks leave. Policies are evaluated here once IAM exists; now administrators may all.
 
 An operation calls `authorize` after it has loaded what the decision needs and before it changes anything. The front end
 refuses to answer for an operation that never asked.

@@ -24,6 +24,7 @@ class Knobs:
     # control plane
     request_body_max_bytes: int = 4 * 1024 * 1024
     request_headers_max: int = 128
+    request_head_max_bytes: int = 64 * 1024
     request_read_timeout_s: float = 60.0
     clock_skew_max_s: float = 300.0
     reservation_sweep_period_s: float = 10.0
