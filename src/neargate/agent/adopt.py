@@ -132,6 +132,7 @@ def _from_labels(task_id: str, states: Sequence[ContainerState], seen: Observed)
         known_status=LastStatus.RUNNING.value,
         eni_attached=network is not None,
         accepted_at=seen.now,
+        report_seq=int(seen.now * 1000),  # above what was reported before the record was lost
         containers=tuple(_container_record(state, seen.now) for state in states),
         adopted_from_labels=True,
     )

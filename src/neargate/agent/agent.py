@@ -167,10 +167,8 @@ class Agent:
         self._plans.restore(loaded.plans)
         for record in plan.resume:
             if record.phase in (Phase.RUNNING, Phase.STOPPING):
-                for container in record.launch.containers:
-                    if container.logs is not None:
-                        runtime_id = record.container(container.name).runtime_id
-                        await self._logs.adopt(record.launch, container.name, runtime_id)
+                for container in record.containers:
+                    await self._logs.adopt(record.launch, container.name, container.runtime_id)
         await self._logs.restore(frozenset(record.task_id for record in plan.resume))
         self._tasks.restore(plan.resume, loaded.tombstones)
         self._note(

@@ -95,7 +95,12 @@ class LogShipper:
         return str(tail.path)
 
     async def adopt(self, launch: TaskLaunch, container: str, runtime_id: str) -> None:
-        """A container that ran before this agent did. Whether it was left paused is not known, so it is resumed."""
+        """A container that ran before this agent did. Whether it was left paused is not known, so it is resumed.
+
+        Where the launch was rebuilt from labels, the file tells that there is something to follow.
+        """
+        if not await self._world.offload(LANE, (self._root / launch.task_id / container).is_file):
+            return
         tail = await self._follow(launch, container, runtime_id)
         tail.paused = tail.blocking
 
@@ -234,7 +239,6 @@ class LogShipper:
         if known is not None:
             return known
         options = next(item.logs for item in launch.containers if item.name == container)
-        assert options is not None, "only containers with a log configuration are followed"
         # The container's name is the file's whole name: it may be as long as a file name can be.
         path = self._root / launch.task_id / container
         descriptor = await self._world.offload(LANE, open_log, path)
@@ -244,8 +248,8 @@ class LogShipper:
             runtime_id=runtime_id,
             path=path,
             descriptor=descriptor,
-            blocking=options.blocking,
-            max_buffer=options.max_buffer_bytes,
+            blocking=options is not None and options.blocking,
+            max_buffer=self._knobs.log_in_flight_max_bytes if options is None else options.max_buffer_bytes,
         )
         self._tails[key] = tail
         self._poke.set()

@@ -111,7 +111,8 @@ class TaskContext:
 
     @property
     def is_interrupted(self) -> bool:
-        return self._interrupted.is_set()
+        """Also while a stop is still being saved: what is decided meanwhile must not overwrite it."""
+        return self._interrupted.is_set() or self.record.stop_code is not None
 
     def reached(self, point: Point) -> None:
         self.parts.reached(point, self.record.task_id)
@@ -152,7 +153,7 @@ class TaskContext:
         self._note()
 
     def check_interrupted(self) -> None:
-        if self._interrupted.is_set():
+        if self.is_interrupted:
             raise Interrupted
 
     async def changed(self, seen: int, until: float | None = None) -> None:
@@ -175,7 +176,7 @@ class TaskContext:
 
     async def or_interrupted(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work`, cancelling it when the task is interrupted. Only for steps that leave nothing half made."""
-        if self._interrupted.is_set():
+        if self.is_interrupted:
             work.close()
             raise Interrupted
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()

@@ -136,12 +136,10 @@ class FakeSandbox:
         await self._enter("seed_volume")
         found = self.images.get(image.reference)
         files = None if found is None else found.files.get(container_path)
-        if files is None:
-            return False
-        for name, content in files.items():
+        for name, content in (files or {}).items():
             (Path(target_dir) / name).write_bytes(content)
         await self.faults.after("seed_volume")
-        return True
+        return files is not None
 
     async def create_container(self, config: ContainerConfig) -> None:
         await self._enter("create_container")
