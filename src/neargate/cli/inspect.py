@@ -80,31 +80,35 @@ def why(paths: RegionPaths, task: str) -> str:
     definition = doc["taskDefinitionArn"].rpartition("/")[2]
     lines = [f"task {doc['taskArn']}", f"  definition {definition}, {doc['cpu']} CPU units, {doc['memory']} MiB"]
     lines.append(f"  status {doc['lastStatus']} (wanted {doc['desiredStatus']}) in {doc['availabilityZone']}")
-    if facts.get("host"):
-        lines.append(f"  host {facts['host']}")
+    lines.append(f"  host {facts['host']}")
     if doc.get("stopCode"):
         lines.append(f"  stopped: {doc['stopCode']}: {doc.get('stoppedReason', '')}")
-    for container in doc.get("containers", []):
-        text = f"  container {container['name']}: {container.get('lastStatus')}"
-        if container.get("exitCode") is not None:
-            text += f", exit code {container['exitCode']}"
-        if container.get("healthStatus", "UNKNOWN") != "UNKNOWN":
-            text += f", {container['healthStatus']}"
-        if container.get("reason"):
-            text += f": {container['reason']}"
-        lines.append(text)
-    if facts.get("events"):
-        lines.append("  what happened:")
-        lines += [f"    {_clock(event['at'])}  {event['what']}" for event in facts["events"]]
-    if facts.get("stages_ms"):
-        lines.append("  where its start went (ms):")
+    lines += [_container_line(container) for container in doc.get("containers", [])]
+    lines.append("  what happened:")
+    lines += [f"    {_clock(event['at'])}  {_event_text(event)}" for event in facts["events"]]
+    if facts["stages_ms"]:
+        lines.append("  where its time went (ms):")
         lines += [f"    {name:<24} {value:8.1f}" for name, value in facts["stages_ms"].items()]
-    if facts.get("notes"):
-        lines += [f"  note: {note}" for note in facts["notes"]]
-    if facts.get("last_lines"):
+    if facts["last_lines"]:
         lines.append("  last log lines:")
         lines += [f"    {line}" for line in facts["last_lines"]]
     return "\n".join(lines)
+
+
+def _container_line(container: dict[str, Any]) -> str:
+    text = f"  container {container['name']}: {container.get('lastStatus')}"
+    if container.get("exitCode") is not None:
+        text += f", exit code {container['exitCode']}"
+    if container.get("healthStatus", "UNKNOWN") != "UNKNOWN":
+        text += f", {container['healthStatus']}"
+    return f"{text}: {container['reason']}" if container.get("reason") else text
+
+
+def _event_text(event: dict[str, Any]) -> str:
+    text = str(event["lastStatus"])
+    if event["desiredStatus"] != "RUNNING" and event["lastStatus"] in ("PROVISIONING", "PENDING", "RUNNING"):
+        text += f", to stop: {event.get('stoppedReason', '')}"
+    return text
 
 
 def _clock(at: float) -> str:

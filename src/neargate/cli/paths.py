@@ -35,6 +35,11 @@ class RegionPaths:
         return Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp")) / f"neargate-{self.instance}"  # noqa: S108
 
     @property
+    def as_option(self) -> str:
+        """` --data DIR` for commands shown to the user; empty for the default."""
+        return "" if str(self.data) == DEFAULT_DATA else f" --data {self.data}"
+
+    @property
     def config(self) -> Path:
         return self.data / "region.json"
 

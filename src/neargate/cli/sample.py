@@ -42,10 +42,13 @@ def run(paths: RegionPaths, say: Callable[[str], None], *, progress: bool) -> No
     if earlier:
         say(f"   (stopped {len(earlier)} earlier sample task{'s' if len(earlier) != 1 else ''})")
     say("")
+    data = paths.as_option
     say("The sample works. What next:")
     say(f"  curl http://{address}/")
-    say('  eval "$(neargate env)"; aws ecs describe-tasks --tasks ' + identity)
-    say(f"  neargate logs {identity[:8]} --follow      neargate why {identity[:8]}      neargate status")
+    say(f'  eval "$(neargate env{data})"; aws ecs describe-tasks --tasks {identity}')
+    say(f"  neargate logs {identity[:8]}{data} --follow")
+    say(f"  neargate why {identity[:8]}{data}")
+    say(f"  neargate status{data}")
 
 
 def _push(registry: str) -> str:

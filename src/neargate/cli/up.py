@@ -169,7 +169,7 @@ def agent_connected(paths: RegionPaths) -> bool:
 
 def banner(paths: RegionPaths, config: RegionConfig, adopted: list[str]) -> str:
     """What the user reads when the region is up: where it is and what to type next."""
-    data = "" if str(paths.data) == "/var/lib/neargate" else f" --data {paths.data}"
+    data = paths.as_option
     lines = [
         f"Neargate region {config.region} is up at {config.endpoint} (account {config.account})",
         f'  use it here:   eval "$(neargate env{data})"   then: aws ecs list-clusters',

@@ -1,0 +1,90 @@
+"""A real region for the tests of this folder: `neargate up` with its own data directory, port and instance.
+
+Started once, taken down at the end, and then the machine is looked over: whatever carries the instance's name must be
+gone. Tests share the region; each makes its own families and security groups.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from neargate.cli.paths import RegionPaths
+
+from .region import LiveRegion, traces
+
+pytest_plugins: list[str] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of this folder needs root; a run without it says so by name."""
+    for item in items:
+        if "acceptance" in item.path.parts:
+            item.add_marker(pytest.mark.root)
+            if os.geteuid() != 0:
+                item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+def free_ports() -> int:
+    """The first of two neighbouring free ports (API and registry)."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+def start_region(*options: str) -> LiveRegion:
+    """`neargate up --background` in a fresh data directory that the unprivileged user can enter."""
+    data = Path(tempfile.mkdtemp(prefix="neargate-test-", dir="/var/lib"))
+    data.chmod(0o755)
+    region = LiveRegion(paths=RegionPaths(data), port=free_ports())
+    region.command("up", "--background", "--port", str(region.port), *options)
+    return region
+
+
+def end_region(region: LiveRegion) -> None:
+    """Down, then nothing of the instance may be left."""
+    region.command("down")
+    left = traces(region.paths)
+    shutil.rmtree(region.paths.data)
+    assert not left, "left on the machine:\n" + "\n".join(left)
+
+
+@pytest.fixture(scope="session")
+def region() -> Iterator[LiveRegion]:
+    live = start_region()
+    try:
+        live.push_images()
+        yield live
+    finally:
+        end_region(live)
+
+
+@pytest.fixture
+def own_region() -> Iterator[LiveRegion]:
+    """A region of the test's own, for tests that kill its processes."""
+    live = start_region()
+    try:
+        live.push_images()
+        yield live
+    finally:
+        end_region(live)
+
+
+@pytest.fixture(scope="session")
+def neargate() -> str:
+    """The command as installed beside this Python."""
+    path = Path(sys.executable).parent / "neargate"
+    assert subprocess.run([str(path), "--help"], capture_output=True, check=False).returncode == 0
+    return str(path)
