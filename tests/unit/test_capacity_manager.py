@@ -254,6 +254,7 @@ def test_nobody_is_connected_after_a_restart() -> None:
         capacity = await capacity_on(disk)
         await capacity.register_host(host())
         capacity = await capacity_on(disk)
+        assert disk.databases["zone-a"].execute("SELECT connected FROM hosts").fetchall() == [(0,)]
         assert isinstance(await capacity.reserve(request("t1")), NoCapacity)
         await capacity.register_host(host())
         granted(await capacity.reserve(request("t1")))
@@ -281,12 +282,18 @@ def test_a_host_that_comes_back_smaller_is_counted_anew() -> None:
 
 def test_accounts_never_share_a_kernel() -> None:
     async def main() -> None:
-        capacity = await capacity_on(MemoryDisk())
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
         await capacity.register_host(host(sandbox="container"))
         granted(await capacity.reserve(request("t1")))
         assert isinstance(await capacity.reserve(request("t2", account="999999999999")), NoCapacity)
         granted(await capacity.reserve(request("t3")))
+        await capacity.register_host(host(sandbox="container", boot_id="boot-2"))
+        assert isinstance(await capacity.reserve(request("t4", account="999999999999")), NoCapacity)
         await capacity.release("t1", ZONES[0])
+        assert disk.databases["zone-a"].execute("SELECT tenant FROM hosts").fetchall() == [("123456789012",)]
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host(sandbox="container", boot_id="boot-2"))
         assert isinstance(await capacity.reserve(request("t4", account="999999999999")), NoCapacity)
         await capacity.release("t3", ZONES[0])
         granted(await capacity.reserve(request("t5", account="999999999999")))
@@ -374,5 +381,55 @@ def test_old_tombstones_are_forgotten() -> None:
             await capacity.release(f"t{n}", ZONES[0])
         count = disk.databases["zone-a"].execute("SELECT count(*) FROM reservations").fetchone()[0]
         assert count < 60
+
+    run(main)
+
+
+async def two_over_one_database(**changes: Any) -> tuple[Capacity, Capacity, MemoryDisk]:
+    """Two processes, neither of which hears of the other's writes: only the guards stand between them."""
+    disk = MemoryDisk()
+    first = await capacity_on(disk)
+    await first.register_host(host(**changes))
+    second = await capacity_on(disk)
+    await second.register_host(host(**changes))
+    return first, second, disk
+
+
+def test_a_stale_ledger_takes_nothing_twice() -> None:
+    async def main() -> None:
+        first, second, disk = await two_over_one_database()
+        made = [granted(await first.reserve(request(f"a{n}", assign_public_ip=True))) for n in range(5)]
+        made += [granted(await second.reserve(request(f"b{n}", assign_public_ip=True))) for n in range(3)]
+        assert isinstance(await second.reserve(request("b9")), NoCapacity)
+        assert isinstance(await first.reserve(request("a9")), NoCapacity)
+        enis = [answer.eni for answer in made if answer.eni]
+        assert len({eni.private_ipv4 for eni in enis}) == len({eni.public_ipv4 for eni in enis}) == 8
+        rows = disk.databases["zone-a"].execute("SELECT free_memory, tasks FROM hosts").fetchall()
+        assert rows == [(0, 8)]
+        for capacity in (first, second):  # the refusals taught both what there is, and left nothing behind
+            [shown] = await capacity.hosts()
+            assert shown["reserved"]["memory_mib"] == 4096 and shown["tasks"] == 8
+
+    run(main)
+
+
+def test_a_claim_made_elsewhere_is_found_and_one_given_back_elsewhere_is_gone() -> None:
+    async def main() -> None:
+        first, second, _ = await two_over_one_database()
+        made = await first.reserve(request("t1"))
+        assert await second.reserve(request("t1")) == made
+        await second.release("t1", ZONES[0])
+        await first.release("t1", ZONES[0])
+        assert isinstance(await first.reserve(request("t1")), NoCapacity)
+        assert [shown["tasks"] for shown in await first.hosts()] == [0]
+
+    run(main)
+
+
+def test_another_account_from_a_stale_ledger_is_kept_off_the_kernel() -> None:
+    async def main() -> None:
+        first, second, _ = await two_over_one_database(sandbox="container")
+        granted(await first.reserve(request("t1")))
+        assert isinstance(await second.reserve(request("t2", account="999999999999")), NoCapacity)
 
     run(main)

@@ -1,6 +1,7 @@
 """The region's VPC objects over a store in memory: first start, changes, generations, what survives a restart."""
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -267,8 +268,30 @@ def test_a_closed_feed_is_told_nothing_more() -> None:
         await network.create_group(ACCOUNT, only_vpc(network), "one", "x")
         assert await anext(feed) == only_vpc(network)
         await feed.aclose()  # type: ignore[attr-defined]
+        open_feed = network.changes()
         await network.create_group(ACCOUNT, only_vpc(network), "two", "x")
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(anext(feed), 0.05)
+        assert await anext(open_feed) == only_vpc(network)  # whoever listens has been told
+        unread = asyncio.ensure_future(anext(feed))
+        await asyncio.sleep(0)
+        assert not unread.done()
+        unread.cancel()
+
+    run(main)
+
+
+def test_many_changes_of_one_group_take_turns() -> None:
+    async def main() -> None:
+        network = await network_on(MemoryDisk())
+        group = await network.create_group(ACCOUNT, only_vpc(network), "web", "x")
+        ports = range(1, 31)
+        await asyncio.gather(
+            *(
+                network.authorize(ACCOUNT, group.group_id, [dataclasses.replace(SSH, from_port=port, to_port=port)])
+                for port in ports
+            )
+        )
+        changed = network.security_group(ACCOUNT, group.group_id)
+        assert changed is not None
+        assert {rule.spec.from_port for rule in changed.rules if not rule.spec.is_egress} == set(ports)
 
     run(main)

@@ -93,3 +93,8 @@ def test_cpu_and_disk_are_promised_more_than_once_and_memory_is_not() -> None:
     assert offered(capacity, cpu_overcommit=4.0, disk_overcommit=8.0) == Room(
         cpu_units=8192, memory_mib=8000, disk_gib=400
     )
+
+
+def test_a_tie_is_broken_by_the_id() -> None:
+    twins = [dataclasses.replace(HOST, host_id=host_id) for host_id in ("c", "a", "b")]
+    assert choose(twins, WANTED) == twins[1] == rank(twins, WANTED)[0]

@@ -70,3 +70,9 @@ def test_names_are_as_ec2_forms_them() -> None:
     assert private_dns_name("172.31.0.5", "eu-central-1") == "ip-172-31-0-5.eu-central-1.compute.internal"
     assert public_dns_name("198.18.0.5", "us-east-1") == "ec2-198-18-0-5.compute-1.amazonaws.com"
     assert public_dns_name("198.18.0.5", "eu-west-1") == "ec2-198-18-0-5.eu-west-1.compute.amazonaws.com"
+
+
+def test_the_search_goes_round_once() -> None:
+    assert next_address(AddressRange(1, 9), {1, 7, 8, 9}, 6) == 2
+    assert next_address(AddressRange(1, 9), set(range(1, 10)), 6) is None
+    assert next_address(AddressRange(1, 9), set(), 9) == 1
