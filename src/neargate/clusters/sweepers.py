@@ -23,11 +23,9 @@ _VOID = (
 )
 _CLAIMED = "SELECT id, zone, last_status FROM tasks WHERE id IN ({marks})"
 _CHUNK = 200
-# A stopped task goes with its launch order; the event log keeps its story a while longer.
-_EXPIRED = (
-    "SELECT n FROM tasks WHERE released = 1 AND stopped_at < ? AND (stopped_at < ? OR "
-    "(SELECT count(*) FROM tasks WHERE released = 1) > ?) ORDER BY stopped_at LIMIT ?"
-)
+# Oldest first: those past retention, and of those past AWS's hour as many as there are rows too many.
+_EXPIRED = "SELECT n FROM tasks WHERE released = 1 AND stopped_at < ? ORDER BY stopped_at, n LIMIT ?"
+_STOPPED_ROWS = "SELECT count(*) FROM tasks WHERE released = 1"
 
 
 class Sweepers:
@@ -89,15 +87,12 @@ class Sweepers:
         """Forget stopped tasks past retention (sooner, but never within the hour, when there are too many rows),
         and client tokens and tombstones that nothing can meet any more."""
         now, knobs = self._world.now(), self._knobs
-        rows = await self._store.read(
-            _EXPIRED,
-            (
-                now - knobs.stopped_task_keep_min_s,
-                now - max(knobs.stopped_task_keep_s, knobs.stopped_task_keep_min_s),
-                knobs.stopped_task_rows_max,
-                knobs.purge_batch_max,
-            ),
-        )
+        keep_s = max(knobs.stopped_task_keep_s, knobs.stopped_task_keep_min_s)
+        rows = await self._store.read(_EXPIRED, (now - keep_s, knobs.purge_batch_max))
+        excess = (await self._store.read(_STOPPED_ROWS))[0][0] - knobs.stopped_task_rows_max
+        if excess > len(rows):
+            params = (now - knobs.stopped_task_keep_min_s, min(excess, knobs.purge_batch_max))
+            rows = await self._store.read(_EXPIRED, params)
         statements = []
         for (n,) in rows:
             statements.append(Statement("DELETE FROM launches WHERE task = ?", (n,)))

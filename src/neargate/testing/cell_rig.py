@@ -4,6 +4,8 @@ For the cell's tests: zones a, b, c with one host each, a registered definition,
 """
 
 import asyncio
+import gc
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -162,14 +164,23 @@ class CellRig:
             self.world, self.stores, region=REGION, capacities=self.capacities, knobs=self.knobs
         )
 
-    async def reopen(self) -> None:
-        """Every loop of the old process ends first; nothing of its memory is kept."""
+    async def kill(self) -> None:
+        """Every loop of the process ends here; nothing of its memory is kept."""
         mine = asyncio.current_task()
         others = [task for task in asyncio.all_tasks() if task is not mine]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        with warnings.catch_warnings():
+            # Coroutines that were spawned and never began die unawaited: that is what a kill does.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            del others
+            gc.collect()
         self.disk.crash()
+
+    async def reopen(self) -> None:
+        """The next process over the same disk."""
+        await self.kill()
         await self.open()
 
     async def run(self, **changes: Any) -> list[dict[str, Any]]:
@@ -236,5 +247,6 @@ def in_cell(
         await rig.cell.create_cluster(ACCOUNT, REGION, "default", {})
         async with asyncio.timeout(60):  # in this task: `reopen` ends all others
             await body(rig)
+            await rig.kill()
 
     asyncio.run(main())

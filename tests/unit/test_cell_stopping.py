@@ -1,0 +1,90 @@
+"""StopTask: durable before it is told, the same twice, whatever the host is doing."""
+
+import pytest
+
+from neargate.model.errors import ClusterNotFound, InvalidParameter
+from neargate.testing.cell_rig import ACCOUNT, ZONES, CellRig, host_of, id_of, in_cell, subnet
+
+ONE_ZONE = {"subnets": (subnet(ZONES[0]),)}
+HOST = host_of(ZONES[0])
+
+
+def test_a_stop_is_durable_and_ordered_while_everybody_is_away() -> None:
+    async def body(rig: CellRig) -> None:
+        [task] = await rig.run(**ONE_ZONE)
+        await rig.report(task, "RUNNING", 1)
+        await rig.cell.stop_task(ACCOUNT, "default", id_of(task), None)
+        await rig.reopen()
+        shown = await rig.described(id_of(task))
+        assert (shown["desiredStatus"], shown["lastStatus"]) == ("STOPPED", "RUNNING")
+        assert (shown["stopCode"], shown["stoppedReason"]) == ("UserInitiated", "Task stopped by user")
+        [stop] = await rig.cell.orders.to_stop(HOST, 0, 10)
+        assert (stop.order.task_id, stop.order.incarnation) == (id_of(task), rig.cell.incarnation)
+        assert (stop.order.stop_code, stop.order.reason) == ("UserInitiated", "Task stopped by user")
+        assert await rig.cell.orders.to_stop(host_of(ZONES[1]), 0, 10) == []
+
+    in_cell(body)
+
+
+def test_stopping_again_answers_the_same_and_keeps_the_first_reason() -> None:
+    async def body(rig: CellRig) -> None:
+        [task] = await rig.run(**ONE_ZONE)
+        first = await rig.cell.stop_task(ACCOUNT, "default", id_of(task), "enough")
+        assert await rig.cell.stop_task(ACCOUNT, "default", id_of(task), "another reason") == first
+        await rig.report(task, "STOPPED", 1, stop_code="EssentialContainerExited", stopped_reason="exit")
+        stopped = await rig.described(id_of(task))
+        assert stopped["stoppedReason"] == "enough"
+        await rig.cell.stop_task(ACCOUNT, "default", id_of(task), "late")
+        assert await rig.described(id_of(task)) == stopped
+
+    in_cell(body)
+
+
+def test_a_task_whose_host_never_got_the_order_is_only_ordered_to_stop_and_becomes_stopped() -> None:
+    async def body(rig: CellRig) -> None:
+        [task] = await rig.run(**ONE_ZONE)
+        await rig.cell.stop_task(ACCOUNT, "default", id_of(task), None)
+        assert await rig.cell.orders.to_run(HOST, 0, 10) == []
+        assert len(await rig.cell.orders.to_stop(HOST, 0, 10)) == 1
+        await rig.report(task, "STOPPED", 1)  # what an agent says of a task it never saw
+        assert (await rig.described(id_of(task)))["lastStatus"] == "STOPPED"
+        assert await rig.cell.orders.to_stop(HOST, 0, 10) == []
+
+    in_cell(body)
+
+
+def test_a_stop_that_has_begun_is_not_ordered_again() -> None:
+    async def body(rig: CellRig) -> None:
+        [task] = await rig.run(**ONE_ZONE)
+        await rig.cell.stop_task(ACCOUNT, "default", id_of(task), None)
+        await rig.report(task, "DEACTIVATING", 1)
+        assert await rig.cell.orders.to_stop(HOST, 0, 10) == []
+
+    in_cell(body)
+
+
+def test_a_task_of_another_cluster_or_account_is_not_found() -> None:
+    async def body(rig: CellRig) -> None:
+        [task] = await rig.run(**ONE_ZONE)
+        await rig.cell.create_cluster(ACCOUNT, "us-east-1", "other", {})
+        with pytest.raises(InvalidParameter, match="The referenced task was not found"):
+            await rig.cell.stop_task(ACCOUNT, "other", id_of(task), None)
+        with pytest.raises(InvalidParameter, match="The referenced task was not found"):
+            await rig.cell.stop_task(ACCOUNT, "default", "0" * 32, None)
+        with pytest.raises(ClusterNotFound):
+            await rig.cell.stop_task("999999999999", "default", id_of(task), None)
+        assert await rig.described(id_of(task)) == task
+
+    in_cell(body)
+
+
+def test_a_task_is_ordered_until_its_host_has_reported_it() -> None:
+    async def body(rig: CellRig) -> None:
+        tasks = await rig.run(count=5, **ONE_ZONE)
+        page = await rig.cell.orders.to_run(HOST, 0, 3)
+        rest = await rig.cell.orders.to_run(HOST, page[-1].n, 3)
+        assert [order.task_id for order in (*page, *rest)] == [id_of(task) for task in tasks]
+        await rig.report(tasks[0], "PENDING", 1)
+        assert [order.task_id for order in await rig.cell.orders.to_run(HOST, 0, 9)] == [id_of(t) for t in tasks[1:]]
+
+    in_cell(body)
