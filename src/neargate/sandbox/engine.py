@@ -110,9 +110,7 @@ class ContainerdSandbox:
     async def seed_volume(self, image: Image, container_path: str, target_dir: str) -> bool:
         mount_point = os.path.join(os.path.dirname(target_dir), f".seed-{os.path.basename(target_dir)}")
         try:
-            return await self._blocking(
-                self._containers.seed, image.snapshot, mount_point, container_path, target_dir
-            )
+            return await self._blocking(self._containers.seed, image.snapshot, mount_point, container_path, target_dir)
         except CannotSeed as error:
             raise SandboxError(f"CannotCreateVolumeError: {error}"[:1024]) from None
 

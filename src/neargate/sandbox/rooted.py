@@ -59,6 +59,22 @@ def make_directory(root: int, path: str) -> None:
     _make_parents(root, path, is_file=False)
 
 
+def set_directory_mode(root: int, path: str, mode: int) -> None:
+    handle = open_rooted(root, path, os.O_PATH | os.O_DIRECTORY)
+    try:
+        os.chmod(f"/proc/self/fd/{handle}", mode)
+    finally:
+        os.close(handle)
+
+
+def exists(root: int, path: str) -> bool:
+    try:
+        os.close(open_rooted(root, path, os.O_PATH))
+    except OSError:
+        return False
+    return True
+
+
 def make_mount_target(root: int, path: str, *, is_file: bool) -> None:
     """A directory or an empty file at `path`, with its parents, so that a runtime finds it and makes nothing itself."""
     _make_parents(root, path, is_file=is_file)

@@ -9,18 +9,21 @@ disk, which the next attempt and the container's deletion remove.
 import ctypes
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 
 from ..interfaces.sandbox import ContainerConfig
+from ..model.launch import Tmpfs
 from . import containerd_pb2 as pb
 from .containerd_client import AlreadyExists, Containerd
-from .rooted import make_directory, make_mount_target, read_rooted
+from .rooted import exists, make_directory, make_mount_target, read_rooted, set_directory_mode
 from .users import ResolvedUser, resolve_user
 
 _ACCOUNTS_MAX_BYTES = 1024 * 1024
 _MNT_DETACH = 2
 _OPTIONS_MAX = 4000  # the kernel takes a page of mount options
 _NAME_MAX = 200
+_TMPFS_MODE = 0o1777
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -94,11 +97,22 @@ def prepare(config: ContainerConfig, lowers: tuple[str, ...], layer: Layer) -> R
         for mount in sorted(config.mounts, key=lambda mount: mount.target.count("/")):
             make_mount_target(root, mount.target, is_file=not os.path.isdir(mount.source))
         for tmpfs in config.tmpfs:
-            make_directory(root, tmpfs.container_path)
+            _make_tmpfs_target(root, tmpfs)
         make_directory(root, config.working_directory)
         return user
     finally:
         os.close(root)
+
+
+def _make_tmpfs_target(root: int, tmpfs: Tmpfs) -> None:
+    """runc 1.1 gives a tmpfs the mode of the directory below it and ignores `mode=`, so that directory says it."""
+    was_there = exists(root, tmpfs.container_path)
+    make_directory(root, tmpfs.container_path)
+    asked = next((option[5:] for option in tmpfs.mount_options if re.fullmatch("mode=[0-7]{3,4}", option)), None)
+    if asked is not None:
+        set_directory_mode(root, tmpfs.container_path, int(asked, 8))
+    elif not was_there:
+        set_directory_mode(root, tmpfs.container_path, _TMPFS_MODE)
 
 
 def clear(layer: Layer) -> None:

@@ -108,7 +108,7 @@ def _image(reference: str, digest: str, labels: dict[str, str], config: ImageCon
     return Image(
         reference=reference,
         digest=digest,
-        index_digest=labels[unpack.LABEL_INDEX] or None,
+        index_digest=labels.get(unpack.LABEL_INDEX),
         config_digest=labels[unpack.LABEL_CONFIG],
         snapshot=labels[unpack.LABEL_CHAIN],
         unpacked_bytes=int(labels[unpack.LABEL_UNPACKED]),

@@ -122,6 +122,8 @@ class Puller:
             # A refusal ends the right to what is cached at once, not when the grant's life is over.
             self._grants.pop(key, None)
             raise failures.manifest_failed(str(reference), failed.attempts, failed.failure) from None
+        except BadImage as error:
+            raise failures.bad_image(str(reference), str(error)) from None
         self._grant(key, digest)
         return digest
 

@@ -86,8 +86,9 @@ def record_image(
         LABEL_CHAIN: chain[-1],
         LABEL_UNPACKED: str(sum(engine.snapshot_usage(chain_id) for chain_id in chain)),
         LABEL_COMPRESSED: str(sum(layer.size for layer in parsed.layers)),
-        LABEL_INDEX: index_digest or "",
     }
+    if index_digest is not None:
+        labels[LABEL_INDEX] = index_digest  # containerd drops empty labels
     engine.put_image(
         name, pb.Descriptor(media_type=manifest.media_type, digest=manifest.digest, size=manifest.size), labels
     )

@@ -1,0 +1,178 @@
+"""A private containerd, a network namespace and disks (plain directories) for tests of the container engine.
+
+Owns: processes and directories named after one random instance id, and their removal. Invariant: `close` takes away
+everything of this instance and touches nothing else, also after a failed test. Needs root.
+"""
+
+import asyncio
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
+
+from ..interfaces.sandbox import ContainerConfig, EngineUnavailable, Image, PullRequest
+from ..model.knobs import Knobs
+from ..sandbox.containerd_client import Containerd
+from ..sandbox.containerd_process import ContainerdInstance
+from ..sandbox.engine import ContainerdSandbox
+from ..sandbox.pull.credentials import RegistryAuth
+from ..world import OsWorld
+from .oci_image import BuiltImage, push
+from .registry import RunningRegistry
+
+_POLL_S = 0.02
+_POLLS_MAX = 1000
+T = TypeVar("T")
+
+
+class ContainerRig:
+    """`containerd` is its process. `base` is the directory below which tests may put what they like."""
+
+    def __init__(self) -> None:
+        self.base = tempfile.mkdtemp(prefix="neargate-test-")
+        self.instance = hashlib.sha256(self.base.encode()).hexdigest()[:6]
+        self.run_dir = f"/run/neargate-test-{self.instance}"
+        self.namespace = f"neargate-test-{self.instance}"
+        self.cgroup = f"/neargate-test-{self.instance}"
+        self._engine = ContainerdInstance(data_dir=os.path.join(self.base, "data"), run_dir=self.run_dir)
+        self._engine.write_config()
+        self.containerd = self._spawn()
+        # Lives for the rig: the namespace is named by its process.
+        self._holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+        self.registry = RunningRegistry(self.made("registry"))
+        self._disks = 0
+
+    @property
+    def netns_path(self) -> str:
+        return f"/proc/{self._holder.pid}/ns/net"
+
+    def client(self) -> Containerd:
+        """The same containerd, for looking behind the engine."""
+        return Containerd(self._engine.address, self.namespace)
+
+    # ---------------------------------------------------------------- containerd's process
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        with open(os.path.join(self.base, "containerd.log"), "ab") as log:
+            process = subprocess.Popen(self._engine.command(), stdout=log, stderr=log, start_new_session=True)
+        client = Containerd(self._engine.address, self.namespace)
+        try:
+            for _ in range(_POLLS_MAX):
+                try:
+                    client.version()
+                    return process
+                except EngineUnavailable:
+                    pass
+                try:
+                    status = process.wait(_POLL_S)
+                except subprocess.TimeoutExpired:
+                    continue
+                raise RuntimeError(f"containerd ended with {status}: see {self.base}/containerd.log")
+        finally:
+            client.close()
+        process.kill()
+        raise RuntimeError("containerd does not answer")
+
+    def kill_containerd(self) -> None:
+        """kill -9: shims and containers stay."""
+        self.containerd.kill()
+        self.containerd.wait()
+
+    def start_containerd(self) -> None:
+        self.containerd = self._spawn()
+
+    # ---------------------------------------------------------------- what tests run
+
+    def run(
+        self,
+        story: Callable[[ContainerdSandbox], Coroutine[object, object, T]],
+        *,
+        auth: RegistryAuth | None = None,
+        knobs: Knobs | None = None,
+    ) -> T:
+        """Run a test's coroutine with a started engine of its own, as one agent's life."""
+
+        async def life() -> T:
+            world = OsWorld({"sandbox": 4, "pull": 8})
+            engine = ContainerdSandbox(
+                world,
+                address=self._engine.address,
+                namespace=self.namespace,
+                instance=self.instance,
+                run_dir=self.run_dir,
+                registry_auth=auth,
+                knobs=knobs or Knobs(pull_retry_base_s=0.01),
+            )
+            await engine.start()
+            try:
+                return await story(engine)
+            finally:
+                await engine.close()
+
+        return asyncio.run(life())
+
+    def push(self, repository: str, image: BuiltImage, tag: str = "latest") -> str:
+        """Returns the reference to pull it by."""
+        push(self.registry.address, repository, tag, image)
+        return f"{self.registry.address}/{repository}:{tag}"
+
+    async def pull(self, engine: ContainerdSandbox, reference: str) -> Image:
+        return await engine.pull_image(PullRequest(reference=reference, account="123456789012"), lambda *_: None)
+
+    def config(self, image: Image, *args: str, name: str = "main", **more: object) -> ContainerConfig:
+        """A container on a new plain directory as its disk, in the rig's namespace."""
+        self._disks += 1
+        fields: dict[str, object] = {
+            "runtime_id": f"c{self._disks}-{name}",
+            "task_id": f"task-{self._disks}",
+            "name": name,
+            "image": image,
+            "disk_path": self.made(f"disk-{self._disks}"),
+            "netns_path": self.netns_path,
+            "hostname": "ip-10-0-0-1",
+            "args": args,
+            "environment": image.environment,
+            "cgroup_path": f"{self.cgroup}/task-{self._disks}/{name}",
+            "log_path": os.path.join(self.base, f"log-{self._disks}-{name}"),
+        }
+        return ContainerConfig(**(fields | more))  # type: ignore[arg-type]
+
+    def log(self, config: ContainerConfig) -> str:
+        assert config.log_path is not None
+        with open(config.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def made(self, name: str) -> str:
+        """A directory of this name below `base`."""
+        path = os.path.join(self.base, name)
+        os.makedirs(path, exist_ok=True)
+        return path
+
+    # ---------------------------------------------------------------- the end
+
+    def close(self) -> None:
+        if self.containerd.poll() is not None:
+            self.start_containerd()
+        try:
+            self.run(self._delete_all)
+        finally:
+            self.registry.stop()
+            self.containerd.terminate()
+            self.containerd.wait(30)
+            self._holder.kill()
+            self._holder.wait()
+            shutil.rmtree(self.base, ignore_errors=True)
+            shutil.rmtree(self.run_dir, ignore_errors=True)
+            for pattern in (f"/sys/fs/cgroup{self.cgroup}", f"/sys/fs/cgroup/*{self.cgroup}"):
+                for top in glob.glob(pattern):
+                    for directory, _, _ in os.walk(top, topdown=False):
+                        os.rmdir(directory)
+
+    async def _delete_all(self, engine: ContainerdSandbox) -> None:
+        for state in await engine.list_containers():
+            await engine.kill_container(state.runtime_id, 9)
+            await engine.delete_container(state.runtime_id)
