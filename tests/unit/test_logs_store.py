@@ -396,7 +396,7 @@ def test_a_deleted_streams_events_leave_its_group() -> None:
         await logs.delete_stream(ME, "/app", "one")
         assert messages(await find(logs)) == ["two"]
         assert (await logs.describe_groups(ME, GroupFilter(), 50, None))[0][0]["storedBytes"] == 3 + 26
-        await logs.sweep()
+        assert await logs.sweep() == "freed 1 chunks of deleted streams"
         assert messages(await find(logs)) == ["two"]
 
     with_logs(body)

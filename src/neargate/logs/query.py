@@ -19,9 +19,7 @@ from .ingest import EVENT_OVERHEAD_BYTES
 from .pattern import Pattern
 from .position import Position
 
-PAGE_BYTES_MAX = 1_048_576
 LANE = "logs-read"
-_CHUNKS_AT_ONCE = 512
 _EVENTS_IN_A_STEP_MAX = 100_000
 
 
@@ -71,7 +69,7 @@ class EventReader:
                 found = await self._world.offload(LANE, _unpack_all, chunks, wanted.low, wanted.high, pattern)
                 pending = sorted(pending + found, reverse=not wanted.forward)
                 after = _place(chunks[-1], wanted.forward)
-            page, full = _cut(pending, horizon, wanted.forward, limit)
+            page, full = _cut(pending, horizon, wanted.forward, limit, self._knobs.logs_page_max_bytes)
             if full:
                 return _page(page, Position(*page[-1][:2]), wanted.forward)
             if horizon is None:
@@ -84,7 +82,8 @@ class EventReader:
             if scanned >= self._knobs.logs_scan_max_bytes and progress and telling:
                 return _page(page, resume, wanted.forward)
             # What lies beyond a page need not be held; the first of it stays, to tell that there is more.
-            pending = pending[: len(_cut(pending, None, wanted.forward, limit)[0]) + 1]
+            held, _ = _cut(pending, None, wanted.forward, limit, self._knobs.logs_page_max_bytes)
+            pending = pending[: len(held) + 1]
 
     async def _load(
         self, scope: Scope, wanted: Range, after: Position | None, pattern: Pattern, limit: int
@@ -93,10 +92,10 @@ class EventReader:
 
         None: there are none behind them.
         """
-        sql, params = _chunks_query(scope, wanted, after)
+        sql, params = _chunks_query(scope, wanted, after, self._knobs.logs_step_max_chunks)
         size = self._knobs.logs_step_max_bytes
         if pattern.matches_all:
-            size = min(size, PAGE_BYTES_MAX)
+            size = min(size, self._knobs.logs_page_max_bytes)
         else:
             limit = _EVENTS_IN_A_STEP_MAX  # how many will match is not known
         rows = await self._database.read(sql, (*params, size, limit))
@@ -107,7 +106,7 @@ class EventReader:
         if next_ts is not None:
             return chunks, Position(next_ts, next_number)
         last = _place(chunks[-1], wanted.forward)
-        return chunks, last if found == _CHUNKS_AT_ONCE else None
+        return chunks, last if found == self._knobs.logs_step_max_chunks else None
 
 
 def _place(chunk: StoredChunk, forward: bool) -> Position:
@@ -115,7 +114,7 @@ def _place(chunk: StoredChunk, forward: bool) -> Position:
     return Position(chunk.first_ts, chunk.base) if forward else Position(chunk.last_ts, chunk.top)
 
 
-def _chunks_query(scope: Scope, wanted: Range, after: Position | None) -> tuple[str, list[Value]]:
+def _chunks_query(scope: Scope, wanted: Range, after: Position | None, chunks_max: int) -> tuple[str, list[Value]]:
     """Chunks that touch the range in reading order. `span_ms` bounds the index range on the open side."""
     low, high = wanted.low.timestamp, wanted.high.timestamp
     where = f"{scope.column} = ? AND first_ts BETWEEN ? AND ? AND last_ts BETWEEN ? AND ?"
@@ -130,6 +129,7 @@ def _chunks_query(scope: Scope, wanted: Range, after: Position | None) -> tuple[
     if scope.streams_sql:
         where += f" AND stream IN ({scope.streams_sql})"
         params += scope.streams_params
+    params.append(chunks_max)
     # The outer query cuts by size and count before any body is read; the innermost uses the index alone.
     first, second = columns
     sql = (
@@ -138,7 +138,7 @@ def _chunks_query(scope: Scope, wanted: Range, after: Position | None) -> tuple[
         "SELECT n, sum(bytes) OVER before AS size, sum(top - base + 1) OVER before AS events, "
         f"count(*) OVER () AS found, lead({first}) OVER here AS next_ts, lead({second}) OVER here AS next_number "
         f"FROM (SELECT n, bytes, first_ts, last_ts, base, top FROM log_chunks WHERE {where} "
-        f"ORDER BY {order} LIMIT {_CHUNKS_AT_ONCE}) "
+        f"ORDER BY {order} LIMIT ?) "
         f"WINDOW here AS (ORDER BY {order}), before AS (here ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
         ") s JOIN log_chunks c ON c.n = s.n WHERE coalesce(s.size, 0) < ? AND coalesce(s.events, 0) < ? "
         f"ORDER BY {', '.join(f'c.{column}' for column in order.split(', '))}"
@@ -153,11 +153,13 @@ def _unpack_all(chunks: Sequence[StoredChunk], low: Position, high: Position, pa
     return events
 
 
-def _cut(events: list[Event], horizon: Position | None, forward: bool, limit: int) -> tuple[list[Event], bool]:
+def _cut(
+    events: list[Event], horizon: Position | None, forward: bool, limit: int, page_bytes: int
+) -> tuple[list[Event], bool]:
     """The leading events that are final and fit one page; whether the page is full."""
     count = min(_final(events, horizon, forward), limit)
     sizes = accumulate(len(event[4]) + EVENT_OVERHEAD_BYTES for event in events[:count])
-    fitting = max(bisect_right(list(sizes), PAGE_BYTES_MAX), 1)
+    fitting = max(bisect_right(list(sizes), page_bytes), 1)
     if fitting < count:
         return events[:fitting], True
     return events[:count], count == limit

@@ -17,12 +17,16 @@ class Knobs:
     logs_stored_max_bytes: int = 20 * 1024**3  # compressed; beyond it the oldest chunks go
     logs_chunks_at_once: int = 32  # chunks packed or queued for the database at a time
     logs_chunks_waiting_max: int = 1024
+    logs_page_max_bytes: int = 1_048_576  # AWS's: messages and 26 bytes each
     logs_step_max_bytes: int = 4 * 1024 * 1024  # loaded and unpacked in one go
+    logs_step_max_chunks: int = 512
     logs_scan_max_bytes: int = 16 * 1024 * 1024  # looked through for one answer
     logs_sweep_period_s: float = 10.0
     logs_sweep_batch_max: int = 256
     # control plane
     request_body_max_bytes: int = 4 * 1024 * 1024
+    request_json_max_bytes: int = 1024 * 1024  # of services other than logs
+    request_form_max_bytes: int = 256 * 1024
     request_headers_max: int = 128
     request_head_max_bytes: int = 64 * 1024
     request_read_timeout_s: float = 60.0
