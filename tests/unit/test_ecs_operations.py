@@ -561,6 +561,7 @@ def test_a_cluster_with_a_default_strategy_needs_no_launch_type() -> None:
         ),
         ("StopTask", {"task": TASK_ID}, "The referenced task was not found."),
         ("StopTask", {"task": TASK_ID, "reason": "x" * 1025}, "reason can have at most 1024 characters."),
+        ("DescribeClusters", {"clusters": ["a"] * 101}, "clusters can have at most 100 items."),
         ("ListTasks", {"startedBy": "a", "family": "b"}, "cannot specify startedBy with other arguments"),
         ("ListTasks", {"daemonName": "a"}, "Daemons are not supported."),
     ],
