@@ -349,8 +349,10 @@ def test_too_many_headers_and_too_large_a_body() -> None:
     assert send(front_end(Recorder()), many).status == 431
     long = [*json_headers("ecs", "RunTask"), (b"x", b"y" * 65_536)]
     assert send(front_end(Recorder()), long).status == 431
-    large = send(front_end(Recorder(), request_body_max_bytes=10), json_headers("ecs", "RunTask"), b" " * 11)
+    large = send(front_end(Recorder(), request_json_max_bytes=10), json_headers("ecs", "RunTask"), b" " * 11)
     assert error_of(large)[:2] == (413, "RequestEntityTooLargeException")
+    large = send(front_end(Recorder(), request_form_max_bytes=10), form_headers(), form("DescribeVpcs"), service="ec2")
+    assert xml_error_of(large)[:2] == (413, "RequestEntityTooLarge")
 
 
 @settings(max_examples=150, deadline=None)

@@ -139,6 +139,15 @@ def test_a_message_is_bounded_whatever_the_value() -> None:
     assert len(refused("DescribeTasks", many)[1]) < 2_000
 
 
+def test_the_walk_is_bounded() -> None:
+    """A refused body is walked in the event loop: a million wrong values must not hold it up."""
+    values = b'{"taskDefinition":"w","tags":[%s]}' % b",".join([b'{"key":null}'] * 40_000)
+    assert refused("RunTask", values) == ("SerializationException", "The request has too many values")
+    wrong = b'{"taskDefinition":"w","overrides":{"containerOverrides":[{"environmentFiles":[%s]}]}}'
+    message = refused("RunTask", wrong % b",".join([b"{}"] * 1_000))[1]
+    assert message.startswith("100 validation errors detected: ")
+
+
 def test_unicode_tags_pass_where_aws_lets_them_pass() -> None:
     body = '{"logGroupName":"a","tags":{"größe":"数 5"}}'.encode()
     assert codec("CreateLogGroup", "logs").parse(body)["tags"] == {"größe": "数 5"}

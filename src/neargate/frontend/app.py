@@ -127,8 +127,9 @@ class FrontEnd:
             )
             raise RequestRefused(fault)
         route = find_route(request.method, request.path, request.query, headers, request.body)
-        if len(request.body) > self._knobs.request_body_max_bytes:
-            error = RequestEntityTooLarge(f"The request is larger than {self._knobs.request_body_max_bytes} bytes.")
+        bound = self._body_bound(route)
+        if len(route.payload) > bound:
+            error = RequestEntityTooLarge(f"The request is larger than {bound} bytes.")
             raise RequestRefused(fault_of(error, route.protocol), route.protocol, route.service)
         if headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
             fault = Fault(
@@ -136,6 +137,14 @@ class FrontEnd:
             )
             raise RequestRefused(fault, route.protocol, route.service)
         return route
+
+    def _body_bound(self, route: Route) -> int:
+        """Parsing runs in the event loop, so what may be sent is what can be parsed in a moment."""
+        if route.protocol != JSON:
+            return self._knobs.request_form_max_bytes
+        if route.service == "logs":
+            return self._knobs.request_body_max_bytes  # a batch of log events is a MiB before it is JSON
+        return self._knobs.request_json_max_bytes
 
     def _codec(self, route: Route) -> OperationCodec:
         codec = self._protocols.codec(route.service, route.operation)

@@ -12,8 +12,8 @@ from ..model.errors import AwsError, InvalidParameter
 from .faults import SerializationError
 from .shapes import OperationModel, ServiceModel
 from .typed import Recursive, request_type
-from .violations import Violation, sentence
-from .walk import walk_structure
+from .violations import sentence
+from .walk import Walker
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -46,16 +46,16 @@ class JsonCodec:
     def _parse_slowly(self, body: bytes) -> dict[str, Any]:
         try:
             value = msgspec.json.decode(body)
-            found: list[Violation] = []
             if self._shape is None:
                 return {}
-            params = walk_structure(self._model, self._shape, value, "", found)
+            walker = Walker(self._model)
+            params = walker.structure(self._shape, value)
         except (msgspec.MsgspecError, UnicodeError):
             raise SerializationError("The request body is not valid JSON") from None
         except RecursionError:
             raise SerializationError("The request body is nested too deeply") from None
-        if found:
-            raise InvalidParameter(sentence(found, self._model.name))
+        if walker.found:
+            raise InvalidParameter(sentence(walker.found, self._model.name))
         return params
 
     def serialise(self, answer: dict[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ from .forms import Tree, parse_form
 from .shapes import Member, OperationModel, ServiceModel, Shape
 from .typed import INTEGER_MAX, LONG_MAX
 from .violations import NOT_NULL, Violation, element_path, member_path, sentence
-from .walk import check, walk_strings
+from .walk import violations_of, violations_of_strings
 from .xml import XmlSerialiser
 
 _INTEGER = re.compile(r"-?\d{1,19}")
@@ -131,9 +131,7 @@ class _Reader:
         self._check(shape, items, name, path)
         element = self._model.shape(shape.element.shape)
         if element.type == "string":
-            found: list[Violation] = []
-            walk_strings(shape, element, items, path, found)
-            self._report(found, name, items)
+            self._report(violations_of_strings(shape, element, items, path), name, items)
         return items
 
     def _string(self, node: "str | Tree", name: str) -> str:
@@ -193,9 +191,7 @@ class _Reader:
         raise self._wrong(name, text)
 
     def _check(self, shape: Shape, value: Any, name: str, path: str) -> None:
-        found: list[Violation] = []
-        check(shape, value, path, found)
-        self._report(found, name, value)
+        self._report(violations_of(shape, value, path), name, value)
 
     def _report(self, found: list[Violation], name: str, value: Any) -> None:
         if found and self._ec2:

@@ -62,6 +62,8 @@ def printed(value: Any) -> str:
         text = f"[{', '.join(printed(item) for item in value[:50])}]"
     elif isinstance(value, dict):
         text = f"{{{', '.join(f'{key}={printed(item)}' for key, item in list(value.items())[:50])}}}"
+    elif value is None:
+        text = "null"
     elif isinstance(value, bool):
         text = "true" if value else "false"
     else:

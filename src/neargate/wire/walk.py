@@ -1,7 +1,7 @@
 """Walks a decoded JSON value along a shape: a wrong JSON type is an error at once, broken constraints are collected.
 
 The slow path: only for bodies that the typed decoder refused. Unknown members are dropped, nulls are absent members,
-both as AWS does. Depth is bounded by the decoder's.
+both as AWS does. Depth is bounded by the decoder's, work by VALUES_MAX: the walk runs in the event loop.
 """
 
 import base64
@@ -11,7 +11,9 @@ from typing import Any
 from .faults import SerializationError
 from .shapes import Member, ServiceModel, Shape
 from .typed import INTEGER_MAX, LONG_MAX
-from .violations import NOT_NULL, Violation, constraints, element_path, member_path, shown
+from .violations import NOT_NULL, VIOLATIONS_MAX, Violation, constraints, element_path, member_path, shown
+
+VALUES_MAX = 25_000
 
 _JAVA_TYPES = {
     "string": "String",
@@ -25,83 +27,107 @@ _JAVA_TYPES = {
 }
 
 
-def walk_structure(model: ServiceModel, shape: Shape, value: Any, path: str, found: list[Violation]) -> dict[str, Any]:
-    """The structure as params; violations are appended to `found`. Raises SerializationError."""
-    if not isinstance(value, dict):
-        raise _wrong(shape, value)
-    kept = {}
-    for name, member in shape.members.items():
-        item = value.get(name)
-        inner = member_path(path, name)
-        if item is not None:
-            kept[name] = _walk(model, member, item, inner, found)
-        elif name in shape.required:
-            found.append(Violation(inner, "null", NOT_NULL))
-    return kept
+class Walker:
+    """One walk of one request. Broken constraints are in `found`, at most VIOLATIONS_MAX of them."""
+
+    def __init__(self, model: ServiceModel) -> None:
+        self.found: list[Violation] = []
+        self._model = model
+        self._values_left = VALUES_MAX
+
+    def structure(self, shape: Shape, value: Any, path: str = "") -> dict[str, Any]:
+        """The structure as params. Raises SerializationError."""
+        if not isinstance(value, dict):
+            raise _wrong(shape, value)
+        self._spend(1)
+        kept = {}
+        for name, member in shape.members.items():
+            item = value.get(name)
+            inner = member_path(path, name)
+            if item is not None:
+                kept[name] = self._walk(member, item, inner)
+            elif name in shape.required:
+                self._report(Violation(inner, "null", NOT_NULL))
+        return kept
+
+    def _spend(self, values: int) -> None:
+        self._values_left -= values
+        if self._values_left < 0:
+            raise SerializationError("The request has too many values")
+
+    def _report(self, violation: Violation) -> None:
+        if len(self.found) < VIOLATIONS_MAX:
+            self.found.append(violation)
+
+    def _walk(self, member: Member, value: Any, path: str) -> Any:
+        shape = self._model.shape(member.shape)
+        if shape.type == "structure":
+            return self.structure(shape, value, path)
+        if shape.type == "list":
+            return self._list(shape, value, path)
+        if shape.type == "map":
+            return self._map(shape, value, path)
+        value = _scalar(shape, value)
+        self._check(shape, value, path)
+        return value
+
+    def _check(self, shape: Shape, value: Any, path: str) -> None:
+        for violation in violations_of(shape, value, path):
+            self._report(violation)
+
+    def _list(self, shape: Shape, value: Any, path: str) -> list[Any]:
+        if not isinstance(value, list):
+            raise _wrong(shape, value)
+        assert shape.element is not None
+        self._spend(len(value))
+        self._check(shape, value, path)
+        inner = self._model.shape(shape.element.shape)
+        if inner.type == "string":
+            kept = [None if item is None else _scalar(inner, item) for item in value]
+            for violation in violations_of_strings(shape, inner, kept, path):
+                self._report(violation)
+            return kept
+        kept = []
+        for index, item in enumerate(value):
+            place = element_path(path, index)
+            if item is None:
+                self._report(Violation(place, "null", NOT_NULL))
+            else:
+                kept.append(self._walk(shape.element, item, place))
+        return kept
+
+    def _map(self, shape: Shape, value: Any, path: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise _wrong(shape, value)
+        assert shape.key is not None and shape.value is not None
+        self._spend(len(value))
+        self._check(shape, value, path)
+        keys = self._model.shape(shape.key.shape)
+        kept = {}
+        for key, item in value.items():
+            place = f"{path}.{key[:256]}.member"
+            self._check(keys, key, place)
+            if item is None:
+                self._report(Violation(place, "null", NOT_NULL))
+            else:
+                kept[key] = self._walk(shape.value, item, place)
+        return kept
 
 
-def _walk(model: ServiceModel, member: Member, value: Any, path: str, found: list[Violation]) -> Any:
-    shape = model.shape(member.shape)
-    if shape.type == "structure":
-        return walk_structure(model, shape, value, path, found)
-    if shape.type == "list":
-        return _walk_list(model, shape, value, path, found)
-    if shape.type == "map":
-        return _walk_map(model, shape, value, path, found)
-    value = _scalar(shape, value)
-    check(shape, value, path, found)
-    return value
+def violations_of(shape: Shape, value: Any, path: str) -> list[Violation]:
+    """Of the value itself, not of what is inside it."""
+    return [Violation(path, shown(shape, value), broken) for broken in constraints(shape, value)]
 
 
-def check(shape: Shape, value: Any, path: str, found: list[Violation]) -> None:
-    found.extend(Violation(path, shown(shape, value), broken) for broken in constraints(shape, value))
-
-
-def _walk_list(model: ServiceModel, shape: Shape, value: Any, path: str, found: list[Violation]) -> list[Any]:
-    if not isinstance(value, list):
-        raise _wrong(shape, value)
-    assert shape.element is not None
-    check(shape, value, path, found)
-    inner = model.shape(shape.element.shape)
-    if inner.type == "string":
-        return walk_strings(
-            shape, inner, [None if item is None else _scalar(inner, item) for item in value], path, found
-        )
-    kept = []
-    for index, item in enumerate(value):
-        if item is None:
-            found.append(Violation(element_path(path, index), "null", NOT_NULL))
-        else:
-            kept.append(_walk(model, shape.element, item, element_path(path, index), found))
-    return kept
-
-
-def walk_strings(shape: Shape, inner: Shape, value: list[Any], path: str, found: list[Violation]) -> list[Any]:
+def violations_of_strings(shape: Shape, inner: Shape, value: list[Any], path: str) -> list[Violation]:
     """A list of strings has one violation for all its elements, which names the elements' constraints."""
     broken: dict[str, None] = {}
     for item in value:
         broken.update(dict.fromkeys([NOT_NULL] if item is None else constraints(inner, item)))
-    if broken:
-        text = f"Member must satisfy constraint: [{', '.join(broken)}]"
-        found.append(Violation(path, shown(inner if inner.sensitive else shape, value), text))
-    return value
-
-
-def _walk_map(model: ServiceModel, shape: Shape, value: Any, path: str, found: list[Violation]) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _wrong(shape, value)
-    assert shape.key is not None and shape.value is not None
-    check(shape, value, path, found)
-    keys = model.shape(shape.key.shape)
-    kept = {}
-    for key, item in value.items():
-        inner = f"{path}.{key[:256]}.member"
-        check(keys, key, inner, found)
-        if item is None:
-            found.append(Violation(inner, "null", NOT_NULL))
-        else:
-            kept[key] = _walk(model, shape.value, item, inner, found)
-    return kept
+    if not broken:
+        return []
+    text = f"Member must satisfy constraint: [{', '.join(broken)}]"
+    return [Violation(path, shown(inner if inner.sensitive else shape, value), text)]
 
 
 def _scalar(shape: Shape, value: Any) -> Any:
