@@ -44,7 +44,7 @@ class _Tail:
     floor: int = 0  # bytes before it were dropped
     size: int = 0
     punched: int = 0
-    dropped: int = 0
+    dropped: int = 0  # gaps the server was told of
     opened: LogOpened | None = None
     connection: int = 0  # on which `opened` was answered
     opening: bool = False
@@ -145,7 +145,9 @@ class LogShipper:
 
     def dropped(self, task_id: str, container: str) -> int:
         tail = self._tails.get((task_id, container))
-        return self._dropped.get((task_id, container), 0) if tail is None else tail.dropped
+        if tail is None:
+            return self._dropped.get((task_id, container), 0)
+        return tail.dropped + max(0, tail.floor - tail.stored)
 
     def forget(self, task_id: str) -> None:
         """The task's counts were reported."""
@@ -198,7 +200,7 @@ class LogShipper:
         if tail.finished and not tail.in_flight and over:
             await self._close(tail)
             return
-        if not tail.in_flight and not tail.finished:
+        if not tail.finished:
             await self._hold_back(tail)
 
     def _ship(self, tail: _Tail, answer: Answer) -> None:
@@ -208,12 +210,15 @@ class LogShipper:
             tail.stale_size = answer.size
             return
         tail.in_flight = True
+        end = tail.offset + block.consumed
         runs = ((int(self._world.now() * 1000), block.count),) if block.count else ()
-        self._world.spawn(self._append(tail, tail.offset + block.consumed, runs, block.lines), f"log-{tail.task_id}")
+        self._world.spawn(self._append(tail, tail.offset, end, runs, block.lines), f"log-{tail.task_id}")
 
-    async def _append(self, tail: _Tail, end: int, runs: tuple[tuple[int, int], ...], lines: bytes) -> None:
+    async def _append(self, tail: _Tail, begin: int, end: int, runs: tuple[tuple[int, int], ...], lines: bytes) -> None:
+        """`begin` to `end` are the lines' bytes; what lies between the stored offset and `begin` was dropped."""
         opened = tail.opened
         assert opened is not None, "only an open source is read"
+        gap = begin - tail.stored
         try:
             answer = await self._bulk.append(
                 opened, tail.task_id, tail.container, start=tail.stored, end=end, runs=runs, lines=lines
@@ -226,6 +231,7 @@ class LogShipper:
                 self._refused(tail, answer)
             else:
                 # Less than was sent: the server had the beginning already and wants the rest from there.
+                tail.dropped += gap
                 tail.stored = answer.offset
                 tail.offset = max(answer.offset, tail.floor)
         tail.in_flight = False
@@ -307,14 +313,9 @@ class LogShipper:
         if tail.blocking:
             await self._pace_writer(tail, backlog)
         elif backlog > tail.max_buffer:
-            before = tail.offset
             tail.offset = tail.size - tail.max_buffer
             await self._skip_to_line(tail)
             tail.floor = tail.offset
-            tail.dropped += tail.offset - before
-            self._note(
-                f"task {tail.task_id}, container {tail.container}: {tail.dropped} bytes of log were dropped so far"
-            )
 
     async def _pace_writer(self, tail: _Tail, backlog: int) -> None:
         try:

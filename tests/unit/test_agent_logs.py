@@ -1,0 +1,251 @@
+"""Containers' output on its way to the server: each byte once, whatever crashes; slow servers; missing groups."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neargate.agent.log_lines import cut_lines, next_line_start
+from neargate.model.launch import AwsLogs, TaskLaunch
+from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch
+from neargate.testing.fake_sandbox import Program
+from neargate.testing.virtual_time import run_virtual
+
+LOGS = AwsLogs(group="/web", region="us-east-1", stream=f"p/web/{TASK_ID}", max_buffer_bytes=10_000)
+
+
+def logging_task(**changes: object) -> TaskLaunch:
+    return launch(container(logs=replace(LOGS, **changes)))  # type: ignore[arg-type]  # real fields of the options
+
+
+def play(root: Path, scenario: Callable[[AgentHost], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        async with AgentHost(root) as host:
+            await host.started()
+            await scenario(host)
+
+    run_virtual(whole())
+
+
+def write(host: AgentHost, data: bytes) -> None:
+    host.sandbox.write_log(host.sandbox.named("web").config.runtime_id, data)
+
+
+def stored(host: AgentHost) -> list[bytes]:
+    return host.server.logs[TASK_ID, "web"].lines
+
+
+def test_lines_arrive_in_order_and_a_part_of_a_line_waits_for_its_end(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(logging_task())
+        await host.server.status(TASK_ID, "RUNNING")
+        write(host, b"one\ntwo\nthr")
+        await host.clock.sleep(1)
+        assert stored(host) == [b"one", b"two"]
+        write(host, b"ee\nlast without a newline")
+        host.server.stop(TASK_ID, INCARNATION)
+        await host.server.status(TASK_ID, "STOPPED")
+        assert stored(host) == [b"one", b"two", b"three", b"last without a newline"]
+        assert host.leftovers() == []
+
+    play(tmp_path, scenario)
+
+
+def test_a_missing_group_fails_the_launch_in_the_words_of_aws(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.refuse_logs = ("ResourceNotFoundException", "The specified log group does not exist.")
+        host.server.run(logging_task())
+        stopped = await host.server.status(TASK_ID, "STOPPED")
+        assert stopped.stop_code == "TaskFailedToStart"
+        assert stopped.stopped_reason == (
+            "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
+            "failed to create Cloudwatch log stream: ResourceNotFoundException: "
+            "The specified log group does not exist.: exit status 1"
+        )
+        assert host.leftovers() == [] and host.sandbox.ever_started == []
+
+    play(tmp_path, scenario)
+
+
+def test_a_server_that_is_busy_does_not_fail_the_launch(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.refuse_logs = ("ServiceUnavailableException", "later")
+        host.server.run(logging_task())
+        await host.clock.sleep(20)
+        host.server.refuse_logs = None
+        await host.server.status(TASK_ID, "RUNNING")
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_nothing_is_lost_or_doubled_when_the_agent_dies_while_shipping(tmp_path: Path, answered: bool) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(logging_task())
+        await host.server.status(TASK_ID, "RUNNING")
+        host.server.acknowledge_logs = answered
+        write(host, b"".join(b"line %d\n" % n for n in range(100)))
+        await host.clock.sleep(0.3)
+        host.kill()
+        write(host, b"".join(b"line %d\n" % n for n in range(100, 200)))
+        host.server.acknowledge_logs = True
+        await host.started()
+        await host.clock.sleep(5)
+        assert stored(host) == [b"line %d" % n for n in range(200)]
+
+    play(tmp_path, scenario)
+
+
+def test_a_lost_acknowledgement_is_no_loss(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(logging_task())
+        await host.server.status(TASK_ID, "RUNNING")
+        host.server.acknowledge_logs = False
+        write(host, b"stored, not acknowledged\n")
+        await host.clock.sleep(host.knobs.log_resend_s + 5)
+        host.server.acknowledge_logs = True
+        write(host, b"next\n")
+        await host.clock.sleep(host.knobs.log_resend_s + 5)
+        assert stored(host) == [b"stored, not acknowledged", b"next"]
+
+    play(tmp_path, scenario)
+
+
+def test_non_blocking_drops_the_oldest_and_counts_it(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(logging_task())
+        await host.server.status(TASK_ID, "RUNNING")
+        host.server.is_down = True
+        host.server.drop()
+        lines = [b"line %05d" % n for n in range(2000)]
+        for begin in range(0, len(lines), 100):
+            write(host, b"".join(line + b"\n" for line in lines[begin : begin + 100]))
+            await host.clock.sleep(0.5)
+        assert not host.sandbox.named("web").paused
+        host.server.is_down = False
+        await host.clock.sleep(20)
+        kept = stored(host)
+        assert kept == lines[-len(kept) :], "what is kept is the newest, whole lines, in order"
+        assert 0 < len(kept) * 11 <= LOGS.max_buffer_bytes
+        host.server.stop(TASK_ID, INCARNATION)
+        stopped = await host.server.status(TASK_ID, "STOPPED")
+        assert stopped.containers[0].log_bytes_dropped == (len(lines) - len(kept)) * 11
+
+    play(tmp_path, scenario)
+
+
+def test_blocking_holds_the_writer_back_and_loses_nothing(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(logging_task(blocking=True))
+        await host.server.status(TASK_ID, "RUNNING")
+        host.server.is_down = True
+        host.server.drop()
+        lines = [b"line %05d" % n for n in range(2000)]
+        write(host, b"".join(line + b"\n" for line in lines))
+        await host.clock.sleep(1)
+        assert host.sandbox.named("web").paused
+        host.kill()
+        await host.clock.sleep(1)
+        host.server.is_down = False
+        await host.started()
+        await host.clock.sleep(10)
+        assert stored(host) == lines and not host.sandbox.named("web").paused
+
+    play(tmp_path, scenario)
+
+
+def test_a_held_back_writer_can_be_stopped(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(logging_task(blocking=True))
+        await host.server.status(TASK_ID, "RUNNING")
+        host.server.acknowledge_logs = False
+        write(host, b"x" * 9 + b"\n")
+        await host.clock.sleep(1)
+        write(host, b"".join(b"line %05d\n" % n for n in range(2000)))
+        await host.clock.sleep(1)
+        assert host.sandbox.named("web").paused
+        host.server.stop(TASK_ID, INCARNATION)
+        stopped = await host.server.status(TASK_ID, "STOPPED")
+        assert stopped.containers[0].exit_code == 143, "a frozen process would not see its SIGTERM"
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_last_lines_follow_when_the_server_is_back(tmp_path: Path, killed: bool) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.sandbox.programs["web"] = Program(output=b"first\nlast")
+        host.server.run(logging_task())
+        await host.server.status(TASK_ID, "RUNNING")
+        host.server.is_down = True
+        host.server.drop()
+        host.sandbox.end(host.sandbox.named("web").config.runtime_id, 0)
+        await host.clock.sleep(30)
+        assert host.host.leftovers() == [] and host.sandbox.containers == {}, "the end does not wait for the server"
+        if killed:
+            host.kill()
+            await host.clock.sleep(1)
+            host.start()
+        host.server.is_down = False
+        await host.server.status(TASK_ID, "STOPPED")
+        await host.clock.sleep(10)
+        assert stored(host) == [b"first", b"last"] and host.leftovers() == []
+
+    play(tmp_path, scenario)
+
+
+def test_shipped_bytes_are_given_back_to_the_disk(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(logging_task(max_buffer_bytes=10_000_000))
+        await host.server.status(TASK_ID, "RUNNING")
+        path = host.sandbox.named("web").config.log_path
+        assert path is not None
+        for _ in range(4):
+            write(host, (b"x" * 99 + b"\n") * 10_000)
+            await host.clock.sleep(2)
+        assert _size(path) == (4_000_000, True)
+        host.kill()
+        await host.started()
+        write(host, b"after\n")
+        await host.clock.sleep(2)
+        assert len(stored(host)) == 40_001 and stored(host)[-1] == b"after"
+
+    play(tmp_path, scenario)
+
+
+def _size(path: str) -> tuple[int, bool]:
+    """The file's size, and whether most of it is holes."""
+    status = Path(path).stat()
+    return status.st_size, status.st_blocks * 512 < 2_000_000
+
+
+# -- cutting, pure
+
+
+def test_blank_lines_are_no_events_and_long_lines_are_cut() -> None:
+    assert cut_lines(b"\n\na\n\n\nb\n\nrest", 100, final=False).lines == b"a\nb"
+    assert cut_lines(b"\n\n", 100, final=False) == cut_lines(b"\n\n", 100, final=True)
+    block = cut_lines(b"a" * 25 + b"\nshort\n", 10, final=False)
+    assert block.lines.split(b"\n") == [b"a" * 10, b"a" * 10, b"a" * 5, b"short"] and block.count == 4
+    assert cut_lines(b"a" * 25, 10, final=False).consumed == 10
+    assert cut_lines(b"a" * 9, 10, final=False).consumed == 0
+    assert cut_lines("é".encode() * 8, 5, final=True).lines.decode().replace("\n", "") == "é" * 8
+
+
+@given(st.lists(st.binary(max_size=40), max_size=30), st.integers(5, 30), st.booleans())
+def test_every_byte_is_in_one_event(pieces: list[bytes], line_max: int, final: bool) -> None:
+    data = b"\n".join(pieces)
+    block = cut_lines(data, line_max, final=final)
+    assert block.lines.replace(b"\n", b"") == data[: block.consumed].replace(b"\n", b"")
+    assert block.count == (block.lines.count(b"\n") + 1 if block.lines else 0)
+    assert all(0 < len(line) <= line_max for line in block.lines.split(b"\n")) or not block.lines
+    if final:
+        assert block.consumed == len(data)
+
+
+def test_a_gap_is_followed_by_a_whole_line() -> None:
+    assert next_line_start(b"tail of a line\nnext") == 15
+    assert next_line_start(b"no newline here") == 15
