@@ -252,6 +252,11 @@ def test_a_definition_from_birth_to_death() -> None:
         ),
         (
             "DescribeTaskDefinition",
+            {"taskDefinition": "a b"},
+            ("ClientException", "Family contains invalid characters."),
+        ),
+        (
+            "DescribeTaskDefinition",
             {"taskDefinition": "web:x"},
             ("ClientException", "Invalid revision number. Number: x"),
         ),

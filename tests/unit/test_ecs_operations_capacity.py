@@ -31,7 +31,10 @@ def item(name: str = "FARGATE", **members: int) -> dict[str, Any]:
         ([item()] * 21, "A capacity provider strategy can have at most 20 capacity providers."),
         ([item()] * 2, "A capacity provider strategy cannot name a capacity provider more than once."),
         *[
-            ([item(**{member: value})], "Capacity provider weights are between 0 and 1000, bases between 0 and 100000.")
+            (
+                [item() | {member: value}],
+                "Capacity provider weights are between 0 and 1000, bases between 0 and 100000.",
+            )
             for member, value in (("weight", -1), ("weight", 1001), ("base", -1), ("base", 100_001))
         ],
         (
