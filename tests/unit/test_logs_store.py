@@ -104,6 +104,8 @@ def test_an_overlapping_chunk_is_trimmed_at_a_line_or_answered_with_where_to_go_
         assert await logs.append(key, "s", 2, 8, [(NOW_MS + 1, 2), (NOW_MS + 2, 1)], b"b\nc\nd") == 8
         assert messages(await get(logs)) == ["a", "b", "c", "d"]
         assert [event["timestamp"] - NOW_MS for event in (await get(logs))["events"]] == [0, 0, 1, 2]
+        # A long line was split: the sums nearly fit, the places do not.
+        assert await logs.append(key, "s", 6, 12, [(NOW_MS, 3)], b"d\nee\nf") == 8
         # Lines that are not the source's bytes cannot be cut: nothing is stored, the sender hears where to go on.
         assert await logs.append(key, "s", 6, 100, [(NOW_MS, 2)], b"d\ne") == 8
         assert len(messages(await get(logs))) == 4

@@ -117,7 +117,8 @@ def trim_chunk(chunk: Chunk, start: int, end: int, stored: int) -> Chunk | None:
 
     None: it cannot be cut; the sender goes on from `stored`.
     """
-    if not isinstance(chunk.lines, bytes) or len(chunk.lines) not in (end - start, end - start - 1):
+    # Every line with its newline, nothing dropped and no long line split: only then bytes here are the source's bytes.
+    if not isinstance(chunk.lines, bytes) or len(chunk.lines) + 1 != end - start:
         return None
     cut = stored - start
     if not 0 < cut < len(chunk.lines) or chunk.lines[cut - 1 : cut] != b"\n":
