@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import structlog
 
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE, Capacity, open_capacity
 from neargate.model.capacity import (
@@ -17,6 +18,7 @@ from neargate.model.capacity import (
 )
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryDisk, MemoryStores
+from neargate.vpc.addresses import pool_share
 from neargate.world import OsWorld
 
 KNOBS = Knobs(cpu_overcommit=4.0, disk_overcommit=8.0)
@@ -289,6 +291,7 @@ def test_accounts_never_share_a_kernel() -> None:
         assert isinstance(await capacity.reserve(request("t2", account="999999999999")), NoCapacity)
         granted(await capacity.reserve(request("t3")))
         await capacity.register_host(host(sandbox="container", boot_id="boot-2"))
+        assert capacity._ledger.hosts["host-1"].view.tenant == "123456789012"
         assert isinstance(await capacity.reserve(request("t4", account="999999999999")), NoCapacity)
         await capacity.release("t1", ZONES[0])
         assert disk.databases["zone-a"].execute("SELECT tenant FROM hosts").fetchall() == [("123456789012",)]
@@ -431,5 +434,44 @@ def test_another_account_from_a_stale_ledger_is_kept_off_the_kernel() -> None:
         first, second, _ = await two_over_one_database(sandbox="container")
         granted(await first.reserve(request("t1")))
         assert isinstance(await second.reserve(request("t2", account="999999999999")), NoCapacity)
+
+    run(main)
+
+
+def test_the_log_says_why_a_zone_refused_and_not_for_each_task() -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        await capacity.register_host(host(accepts_tasks=False))
+        with structlog.testing.capture_logs() as lines:
+            for n in range(20):
+                await capacity.reserve(request(f"t{n}"))
+        assert lines[0]["why"] == "1 x the host takes no tasks" and lines[0]["task"] == "t0"
+        assert len(lines) < 20
+
+    run(main)
+
+
+def test_three_zone_shards_share_a_pool_without_meeting() -> None:
+    async def main() -> None:
+        world, disk = OsWorld(), MemoryDisk()
+        stores = MemoryStores(world, KNOBS, disk)
+        made: list[Reservation] = []
+        for place, zone in enumerate(ZONES):
+            capacity = await open_capacity(
+                world,
+                stores,
+                shard=f"zone-{zone}",
+                region="us-east-1",
+                zones=(zone,),
+                public_pool=pool_share("198.18.0.0/24", place, len(ZONES)),
+                knobs=KNOBS,
+            )
+            await capacity.register_host(host(f"host-{place}", zone=zone))
+            made.append(granted(await capacity.reserve(request(f"t{place}", zone=zone, assign_public_ip=True))))
+            elsewhere = await capacity.reserve(request("lost", zone=ZONES[place - 1]))
+            assert elsewhere == NoCapacity(reason=CAPACITY_UNAVAILABLE)
+        public = [answer.eni.public_ipv4 for answer in made if answer.eni]
+        assert public == ["198.18.0.1", "198.18.0.65", "198.18.0.129"]
+        assert [answer.host_id for answer in made] == ["host-0", "host-1", "host-2"]
 
     run(main)

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 import msgspec
+import structlog
 
 from ..interfaces.store import Refused, Store, StoreFactory
 from ..model import ids
@@ -19,7 +20,7 @@ from ..model.errors import ClientError
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import Eni
 from ..placement.feasible import Wanted
-from ..placement.rank import choose
+from ..placement.rank import choose, explain
 from ..placement.reserve import Room, offered
 from ..vpc.addresses import address_text, mac_address, pool_range, private_dns_name, subnet_range
 from ..world import World
@@ -34,6 +35,9 @@ CAPACITY_UNAVAILABLE = (
     "Capacity is unavailable at this time. Please try again later or in a different availability zone"
 )
 _TRIM_EVERY = 256  # releases between two trims of old tombstones
+_SAY_WHY_EVERY_S = 5.0
+
+_log = structlog.get_logger("neargate.capacity")
 
 _decode_eni = msgspec.json.Decoder(Eni).decode
 _decode_facts = msgspec.json.Decoder(HostFacts).decode
@@ -75,6 +79,7 @@ class Capacity:
         self._ledger = Ledger(pool_range(public_pool))
         self._flights: dict[Key, asyncio.Future[Any]] = {}
         self._releases = 0
+        self._say_why_after = 0.0
 
     async def load(self) -> None:
         """The ledger anew from the database: hosts, live claims, where the address cursors stood."""
@@ -110,7 +115,16 @@ class Capacity:
                 if refused.name == schema.CLAIM:
                     return await self._existing(key)
                 await self._relearn(claim, refused.name)
+        self._say_why(request)
         return NoCapacity(reason=CAPACITY_UNAVAILABLE)
+
+    def _say_why(self, request: ReservationRequest) -> None:
+        """For the operator. A full zone refuses thousands a second: one line each `_SAY_WHY_EVERY_S` is enough."""
+        now = self._world.monotonic()
+        if now >= self._say_why_after:
+            self._say_why_after = now + _SAY_WHY_EVERY_S
+            why = explain(self._ledger.views(), _wanted(request))
+            _log.warning("no capacity", task=request.task_id, zone=request.zone, why=why)
 
     def _propose(self, request: ReservationRequest) -> Claim | None:
         """Choose a host and addresses and take them in the ledger. None: no host has room."""
