@@ -390,6 +390,9 @@ SPOT = {"capacityProvider": "FARGATE_SPOT", "weight": 1}
 # Parameters may be a function of the region.
 RUN_REFUSED: list[tuple[Any, str, str]] = [
     ({"cluster": "green"}, "ClusterNotFoundException", "Cluster not found."),
+    ({"cluster": "green", "launchType": None}, "ClusterNotFoundException", "Cluster not found."),
+    ({"cluster": "gone"}, "ClientException", "The referenced cluster was inactive."),
+    ({"cluster": "gone", "launchType": None}, "ClientException", "The referenced cluster was inactive."),
     ({"cluster": "a b"}, INVALID, "Cluster Identifier is invalid"),
     ({"cluster": f"arn:aws:ecs:{REGION}:{OTHER_ACCOUNT}:cluster/x"}, INVALID, "AccountIDs mismatch"),
     ({"taskDefinition": "db"}, "ClientException", "TaskDefinition not found."),
@@ -510,6 +513,8 @@ def test_a_task_that_cannot_be_run(changes: Any, code: str, text: str) -> None:
     async def body(region: Region) -> None:
         await region.ready()
         await region("CreateCluster", clusterName="spot", capacityProviders=["FARGATE", "FARGATE_SPOT"])
+        await region("CreateCluster", clusterName="gone")
+        await region("DeleteCluster", cluster="gone")
         await region("RegisterTaskDefinition", **definition(family="old"))
         await region("DeregisterTaskDefinition", taskDefinition="old:1")
         await region("RegisterTaskDefinition", **definition(family="big", requiresCompatibilities=["EC2"], cpu="300"))
