@@ -178,11 +178,15 @@ def _admit(connection: ServerConnection, request: Request) -> Response | None:
     """Before the upgrade: who is it (asked from the kernel), and is the path one of ours."""
     peer = connection.transport.get_extra_info("socket")
     _, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    if uid not in (0, os.geteuid()):
+    if not _may_enter(uid):
         return connection.respond(403, "only this server's user and root may connect\n")
     if request.path not in ("/link", "/bulk"):
         return connection.respond(404, "the paths are /link and /bulk\n")
     return None
+
+
+def _may_enter(uid: int) -> bool:
+    return uid in (0, os.geteuid())
 
 
 def _bind(path: str) -> socket.socket:

@@ -189,7 +189,8 @@ class AgentSession:
         if welcome.protocol != PROTOCOL:
             return [Disconnect(reason=f"the server speaks link protocol {welcome.protocol}, this agent {PROTOCOL}")]
         self._phase = _Phase.OPEN
-        self._ping_period_s = min(max(welcome.ping_period_s, 0.05), self._knobs.link_silence_s / 2)
+        # In this order of arguments NaN becomes the lower bound.
+        self._ping_period_s = min(max(0.05, welcome.ping_period_s), self._knobs.link_silence_s / 2)
         self._ping_at = now + self._ping_period_s
         return [Established(session=welcome.session), *self._due_reports(now)]
 
