@@ -540,6 +540,20 @@ def test_a_group_of_another_vpc_is_refused() -> None:
     story(body)
 
 
+def test_subnets_of_two_vpcs_are_refused() -> None:
+    async def body(region: Region) -> None:
+        await region.ready()
+        record = region.network.subnets(ACCOUNT)[1]
+        moved = replace(record, view=replace(record.view, vpc_id="vpc-elsewhere"))
+        region.network._subnets[record.view.subnet_id] = moved
+        assert await region.refused("RunTask", **region.run()) == (
+            INVALID,
+            "The subnets provided do not all belong to the same VPC.",
+        )
+
+    story(body)
+
+
 def test_a_cluster_with_a_default_strategy_needs_no_launch_type() -> None:
     async def body(region: Region) -> None:
         await region.ready()
