@@ -74,6 +74,7 @@ class Knobs:
     pull_authorisation_s: float = 300.0
     pull_connect_timeout_s: float = 10.0
     pull_read_timeout_s: float = 30.0
+    pull_blob_timeout_s: float = 1800.0
     pull_authorisations_max: int = 4096
     pull_images_remembered_max: int = 256
     log_poll_s: float = 0.1

@@ -13,10 +13,13 @@ from .host_facts import may_raise_limits
 # Only the overlay snapshotter, the content store, the runtime and their services are needed. CRI would open ports and
 # watch CNI; the other snapshotters would each warn about a filesystem this host does not have.
 _DISABLED_PLUGINS = (
+    "io.containerd.cri.v1.images",
+    "io.containerd.cri.v1.runtime",
     "io.containerd.grpc.v1.cri",
     "io.containerd.internal.v1.opt",
     "io.containerd.internal.v1.restart",
     "io.containerd.internal.v1.tracing",
+    "io.containerd.nri.v1.nri",
     "io.containerd.tracing.processor.v1.otlp",
     "io.containerd.snapshotter.v1.aufs",
     "io.containerd.snapshotter.v1.btrfs",

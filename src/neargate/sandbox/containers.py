@@ -27,8 +27,6 @@ LABEL_SHARES_PID = "neargate/shares-pid"
 _OPTIONS_TYPE = "containerd.runc.v1.Options"
 _REASON_MAX_CHARS = 1024
 _STATUS = {1: "created", 2: "running", 3: "stopped", 4: "running", 5: "running"}  # 4 and 5: paused, pausing
-_KILLED = 128 + signals.SIGKILL
-_DELETE_ATTEMPTS = 5
 
 
 class Containers:

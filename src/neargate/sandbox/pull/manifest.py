@@ -117,7 +117,9 @@ def parse_config(document: bytes, architecture: str, layers: int) -> ImageConfig
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     if not isinstance(diff_ids, list) or len(diff_ids) != layers or not all(is_digest(item) for item in diff_ids):
         raise BadImage("mismatched image rootfs and manifest layers")
-    config = value.get("config") or {}
+    config = value.get("config")
+    if config is None:
+        config = {}
     if not isinstance(config, dict):
         raise BadImage("the image's config is not an object")
     volumes = config.get("Volumes") or {}

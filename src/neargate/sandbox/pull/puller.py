@@ -69,6 +69,8 @@ class Puller:
             connect_timeout_s=knobs.pull_connect_timeout_s, read_timeout_s=knobs.pull_read_timeout_s
         )
         self._grants: OrderedDict[_GrantKey, _Grant] = OrderedDict()
+        # What a registry wanted to see last time, so that a launch asks once and not three times.
+        self._headers: OrderedDict[_GrantKey, tuple[str, float]] = OrderedDict()
         self._images: OrderedDict[str, Image] = OrderedDict()
         self._flights: dict[str, asyncio.Future[Image]] = {}
 
@@ -90,6 +92,8 @@ class Puller:
             credentials,
             plain_http=is_plain_http(reference.registry, self._insecure),
             netns_path=request.netns_path,
+            monotonic=self._world.monotonic,
+            blob_timeout_s=self._knobs.pull_blob_timeout_s,
         )
         digest = await self._authorised_digest(request, reference, credentials, session)
         name = f"neargate/{request.architecture}/{reference.name}@{digest}"
@@ -109,11 +113,15 @@ class Puller:
     ) -> str:
         fingerprint = credentials.fingerprint if credentials else ""
         key = _GrantKey(account=request.account, credentials=fingerprint, name=reference.name, target=reference.target)
+        now = self._world.monotonic()
         grant = self._grants.get(key)
-        if grant is not None and grant.until <= self._world.monotonic():
+        if grant is not None and grant.until <= now:
             grant = None
         if grant is not None and reference.digest is not None:
             return grant.digest
+        door = replace(key, target="")
+        header, until = self._headers.get(door, ("", 0.0))
+        session.authorization = header if until > now else None
         try:
             digest = await self._resolve(reference, session, attempts=1 if grant else self._knobs.pull_attempts)
         except _ResolveFailed as failed:
@@ -125,6 +133,10 @@ class Puller:
         except BadImage as error:
             raise failures.bad_image(str(reference), str(error)) from None
         self._grant(key, digest)
+        if session.authorization is not None and session.authorization != header:
+            self._headers[door] = (session.authorization, now + self._knobs.pull_authorisation_s)
+            while len(self._headers) > self._knobs.pull_authorisations_max:
+                self._headers.popitem(last=False)
         return digest
 
     async def _resolve(self, reference: Reference, session: RegistrySession, *, attempts: int) -> str:

@@ -5,7 +5,7 @@ Blocking: runs on a lane of the world. Invariant: a manifest that leaves this fi
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
@@ -28,7 +28,7 @@ class Document:
 
 
 class RegistrySession:
-    """The requests of one pull. The token a registry gave is kept for the session only."""
+    """The requests of one pull. `authorization`: the header that opened the door last, perhaps for an earlier pull."""
 
     def __init__(
         self,
@@ -38,12 +38,16 @@ class RegistrySession:
         *,
         plain_http: bool,
         netns_path: str | None,
+        monotonic: Callable[[], float],
+        blob_timeout_s: float,
     ) -> None:
         self._transport = transport
         self._reference = reference
         self._credentials = credentials
         self._netns_path = netns_path
-        self._authorization: str | None = None
+        self._monotonic = monotonic
+        self._blob_timeout_s = blob_timeout_s
+        self.authorization: str | None = None
         scheme = "http" if plain_http else "https"
         self._base = f"{scheme}://{reference.api_host}/v2/{reference.repository}"
 
@@ -90,7 +94,11 @@ class RegistrySession:
                     retryable=answer.status in _RETRYABLE,
                 )
             length = 0
+            deadline = self._monotonic() + self._blob_timeout_s
             while chunk := answer.read(_CHUNK_BYTES):
+                if self._monotonic() > deadline:
+                    # A server that sends a byte now and then would otherwise hold a thread for ever.
+                    raise PullFailure(f"httpReadSeeker: failed open: {blob.digest}: context deadline exceeded")
                 length += len(chunk)
                 if length > blob.size:
                     raise PullFailure(f"httpReadSeeker: blob {blob.digest} is longer than its descriptor says")
@@ -109,13 +117,13 @@ class RegistrySession:
         challenges = parse_challenges(answer.headers.get_all("WWW-Authenticate") or [])
         answer.read(_TOKEN_MAX_BYTES)
         answer.close()
-        self._authorization = self._answer_challenges(challenges)
+        self.authorization = self._answer_challenges(challenges)
         return self._send(method, url, headers)
 
     def _send(self, method: str, url: str, headers: dict[str, str]) -> Answer:
         own = dict(headers)
-        if self._authorization is not None:
-            own["Authorization"] = self._authorization
+        if self.authorization is not None:
+            own["Authorization"] = self.authorization
         return self._transport.request(method, url, own, netns_path=self._netns_path)
 
     def _answer_challenges(self, challenges: tuple[Challenge, ...]) -> str:
