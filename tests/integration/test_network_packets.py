@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from neargate.hostnet import netlink
+from neargate.hostnet.conntrack import Conntrack
+from neargate.hostnet.edge import EDGE_HOP
 from neargate.hostnet.netlink import Netlink
 from neargate.interfaces.hostnet import HostError
 from neargate.model.network import SecurityGroup
@@ -179,8 +181,14 @@ def test_a_spoofed_source_goes_nowhere(run: Run) -> None:
             assert data == b"172.31.1.1"
             with socket_in(a.netns_path) as liar:
                 liar.bind(("172.31.1.77", 0))
+                with entered(lab.router()):
+                    table = Conntrack()
+                before = table.count()
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(asyncio.get_running_loop().sock_connect(liar, metadata.getsockname()), 0.5)
+                # Dropped before it could even be counted as a flow: a flood of them fills no table.
+                assert table.count() == before
+                table.close()
 
     run(scenario)
 
@@ -275,17 +283,41 @@ def test_forged_arp_and_neighbour_discovery_add_nothing(run: Run) -> None:
     run(scenario)
 
 
+def test_the_router_itself_answers_nothing_else(run: Run) -> None:
+    async def scenario(lab: NetLab) -> None:
+        await lab.network.apply_vpc(plan(1, SHUT))
+        a = await lab.attach("a", eni(1, "sg-0shut", public=lab.public(7)))
+        with (
+            listener_in(lab.router(), "0.0.0.0", 9999),
+            listener_in(str(lab.directory / "netns/edge"), "0.0.0.0", 9999),
+        ):
+            for address in ("169.254.170.2", "169.254.170.10", EDGE_HOP):
+                assert not await reaches(a.netns_path, address, 9999)
+                assert not await pings(a.netns_path, address)
+
+    run(scenario)
+
+
 def test_interface_counters_are_the_tasks(run: Run) -> None:
     async def scenario(lab: NetLab) -> None:
-        await lab.network.apply_vpc(plan(1, WEB))
+        only_nine = SecurityGroup(group_id="sg-0web", ingress=(rule("udp", 9, 9, peer=EVERYWHERE),), egress=OUT)
+        await lab.network.apply_vpc(plan(1, only_nine))
         a, b = await lab.attach("a", eni(1, "sg-0web")), await lab.attach("b", eni(2, "sg-0web"))
-        with socket_in(a.netns_path, kind=socket.SOCK_DGRAM) as sender:
-            for _ in range(5):
-                sender.sendto(b"x" * 1000, ("172.31.1.2", 9))
+        with (
+            socket_in(a.netns_path, kind=socket.SOCK_DGRAM) as sender,
+            socket_in(b.netns_path, kind=socket.SOCK_DGRAM) as receiver,
+        ):
+            receiver.bind(("0.0.0.0", 9))
+            for port in (9, 9, 9, 10, 10):
+                sender.sendto(b"x" * 1000, ("172.31.1.2", port))
+            for _ in range(3):
+                await asyncio.wait_for(asyncio.get_running_loop().sock_recv(receiver, 2000), 10)
         sent, received = await lab.network.interface_stats("a"), await lab.network.interface_stats("b")
-        assert sent.tx_packets == 5 and sent.tx_bytes == 5 * 1042
-        assert received.rx_packets == 0, "the group admits no such packet"
-        assert b.task_id == "b"
+        assert (sent.tx_packets, sent.tx_bytes, sent.rx_packets, sent.rx_bytes) == (5, 5 * 1042, 0, 0)
+        # Two were not admitted by the group.
+        assert (received.tx_packets, received.rx_packets, received.rx_bytes) == (0, 3, 3 * 1042)
+        with pytest.raises(HostError, match="no interface"):
+            await lab.network.interface_stats("c")
 
     run(scenario)
 

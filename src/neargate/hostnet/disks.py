@@ -11,9 +11,8 @@ import os
 import subprocess
 from pathlib import Path
 
-import structlog
-
 from ..interfaces.hostnet import DiskFull, DiskUsage, HostError, TaskDisk
+from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..world import World
 from . import libc, loops
@@ -29,7 +28,7 @@ _MKFS = (
     *("-O", "^has_journal,^resize_inode,sparse_super2"),
     *("-E", "lazy_itable_init=1,nodiscard,num_backup_sb=0,packed_meta_blocks=1,root_owner=0:0"),
 )
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class LinuxDisks:

@@ -111,6 +111,8 @@ class Edge:
                 netlink.route("0.0.0.0/0", there, via=EDGE_HOP),
             ]
         )
+        self._links.settle(port.edge_end)
+        router.settle(port.name)
         return there
 
     def add_public(self, vpc_id: str, public: str) -> None:
@@ -156,6 +158,8 @@ class Edge:
                 netlink.route(public_pool, here, via=EDGE_HOP, source=own),
             ]
         )
+        host.settle(name)
+        self._links.settle("host0")
 
 
 def _configure() -> None:

@@ -13,9 +13,8 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
-
 from ..interfaces.hostnet import HostError, InterfaceStats, TaskNetwork
+from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
 from ..vpc.ruleset import local_eni, unusable_rules
@@ -33,7 +32,7 @@ T = TypeVar("T")
 Step = Callable[[], None]
 # A lane of its own: one thread, whatever width other lanes were given.
 _LANE = "network"
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class LinuxNetwork:

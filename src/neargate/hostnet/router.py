@@ -98,6 +98,7 @@ class Router:
 
     def allow(self, task_id: str, eni: Eni) -> None:
         """Anti-spoofing, security groups and translation of the ENI, in one transaction."""
+        self._links.settle(interface_name(eni.eni_id))
         self._enis[task_id] = local_eni(interface_name(eni.eni_id), eni)
         self._load()
 
@@ -186,6 +187,7 @@ def configure_task(links: Netlink, eni: Eni, gateway: str) -> None:
             netlink.route("::/0", interface, via=GATEWAY_IPV6),
         ]
     links.run(messages)
+    links.settle("eth0")
 
 
 def _addresses(eni: Eni) -> list[str]:
