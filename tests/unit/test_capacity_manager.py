@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import structlog
 
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE, Capacity, open_capacity
 from neargate.model.capacity import (
@@ -438,13 +437,13 @@ def test_another_account_from_a_stale_ledger_is_kept_off_the_kernel() -> None:
     run(main)
 
 
-def test_the_log_says_why_a_zone_refused_and_not_for_each_task() -> None:
+def test_the_log_says_why_a_zone_refused_and_not_for_each_task(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         capacity = await capacity_on(MemoryDisk())
         await capacity.register_host(host(accepts_tasks=False))
-        with structlog.testing.capture_logs() as lines:
-            for n in range(20):
-                await capacity.reserve(request(f"t{n}"))
+        for n in range(20):
+            await capacity.reserve(request(f"t{n}"))
+        lines = [vars(record)["facts"] for record in caplog.records]
         assert lines[0]["why"] == "1 x the host takes no tasks" and lines[0]["task"] == "t0"
         assert len(lines) < 20
 

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-import structlog
-
 from ..interfaces.hostnet import HostCgroups, HostDisks, HostError, HostNetwork
 from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
 from ..link.session import Acknowledged, AgentAction, ApplyVpc, Established, RunTask, StopTask
+from ..log import get_logger
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS
@@ -65,7 +64,7 @@ class Agent:
         self._network = network
         self._disks = disks
         self._cgroups = cgroups
-        self._log = structlog.get_logger().bind(host=facts.host_id)
+        self._log = get_logger(__name__).bind(host=facts.host_id)
         channel = transport or UnixTransport(socket_path, knobs)
         self._state = LocalState(world, state_dir / "agent.db")
         self._bulk = BulkClient(world, knobs, channel, facts.host_id)

@@ -11,9 +11,9 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 import msgspec
-import structlog
 
 from ..interfaces.store import Refused, Store, StoreFactory
+from ..log import get_logger
 from ..model import ids
 from ..model.capacity import HostFacts, NoCapacity, Reservation, ReservationRequest
 from ..model.errors import ClientError
@@ -37,7 +37,7 @@ CAPACITY_UNAVAILABLE = (
 _TRIM_EVERY = 256  # releases between two trims of old tombstones
 _SAY_WHY_EVERY_S = 5.0
 
-_log = structlog.get_logger("neargate.capacity")
+_log = get_logger(__name__)
 
 _decode_eni = msgspec.json.Decoder(Eni).decode
 _decode_facts = msgspec.json.Decoder(HostFacts).decode

@@ -16,6 +16,7 @@ from ..agent.simulated import SimulatedFleet
 from ..hostnet.cgroups import LinuxCgroups
 from ..hostnet.disks import LinuxDisks
 from ..hostnet.network import LinuxNetwork
+from ..log import write_to_stderr
 from ..model.capacity import HostCapacity, HostFacts
 from ..model.ids import ec2_id
 from ..model.knobs import DEFAULT_KNOBS
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--data")
     parser.add_argument("--remove-all", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
+    write_to_stderr()
     paths = region_paths(given.data)
     config = configs.load(paths)
     work = _remove_all(paths, config) if given.remove_all else _run(paths, config)

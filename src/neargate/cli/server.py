@@ -15,6 +15,8 @@ import uvloop
 from ..frontend.asgi import AsgiApp
 from ..frontend.authenticate import AuthMode
 from ..frontend.credentials import Credentials
+from ..frontend.http_protocol import bounded_protocol
+from ..log import write_to_stderr
 from ..model.knobs import DEFAULT_KNOBS
 from ..region import RegionPlan, open_region
 from ..store.sqlite import SqliteStores
@@ -35,6 +37,7 @@ def main(arguments: list[str]) -> None:
     """Runs until SIGTERM or SIGINT. Tasks do not notice."""
     parser = argparse.ArgumentParser(prog="neargate server")
     parser.add_argument("--data")
+    write_to_stderr()
     paths = region_paths(parser.parse_args(arguments).data)
     config = configs.load(paths)
     models = _preload()
@@ -75,7 +78,8 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
     api = AsgiApp(frontend=region.frontend, world=world, knobs=DEFAULT_KNOBS)
     settings = uvicorn.Config(
         api,
-        http="httptools",
+        http=bounded_protocol(DEFAULT_KNOBS),
+        limit_concurrency=DEFAULT_KNOBS.connections_max,
         loop="none",
         ws="none",
         lifespan="off",

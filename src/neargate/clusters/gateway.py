@@ -13,13 +13,13 @@ import struct
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-import structlog
 from websockets.asyncio.server import ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.http11 import Request, Response
 
 from ..interfaces.roles import CapacityManager, LogSink, VpcPlans
 from ..interfaces.store import Overloaded
+from ..log import get_logger
 from ..model.capacity import HostFacts
 from ..model.errors import AwsError, InvalidParameter
 from ..model.knobs import Knobs
@@ -29,7 +29,7 @@ from .cell import Cell
 from .channel import Channel, ChannelClosed
 from .host_connection import HostConnection
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 _UCRED = struct.Struct("3i")  # pid, uid, gid: struct ucred of SO_PEERCRED
 _NAME_MAX = 128
 

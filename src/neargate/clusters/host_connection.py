@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
-import structlog
 
 from ..interfaces.roles import VpcPlans
 from ..link.messages import StopOrder, decode_to_server
 from ..link.server_session import Greeted, HostChanged, Reported, ServerAction, ServerSession
 from ..link.session import Disconnect, Send
+from ..log import get_logger
 from ..model.capacity import HostFacts
 from ..model.errors import AwsError
 from ..model.knobs import Knobs
@@ -26,7 +26,7 @@ from .channel import Channel, ChannelClosed, Outgoing
 from .orders import RunTaskOrder
 from .reports import ReportOutcome
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 _BATCH_MAX = 64
 _VOIDED = "The control plane gave this task up."
 

@@ -8,15 +8,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import structlog
-
 from ..interfaces.roles import CapacityManager
 from ..interfaces.store import Overloaded, Statement, Store
+from ..log import get_logger
 from ..model.errors import AwsError
 from ..model.knobs import Knobs
 from ..world import World
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 _BATCH_MAX = 64
 _UNRELEASED = (
     "SELECT n, id, zone FROM tasks WHERE released = 0 AND last_status = 'STOPPED' AND n > ? ORDER BY n LIMIT ?"

@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-import structlog
-
 from ..interfaces.store import Overloaded, Refused, Statement, Store
+from ..log import get_logger
 from ..model.knobs import Knobs
 from ..model.launch import TaskReport
 from ..model.lifecycle import LastStatus
@@ -21,7 +20,7 @@ from ..store.events import NewEvent, append_events
 from ..world import World
 from .task_table import TaskRow, encode_json, rows_by_id, update_task
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 _ATTEMPTS_MAX = 5
 
 

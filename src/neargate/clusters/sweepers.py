@@ -6,16 +6,15 @@ task fails; a stopped task is forgotten only after its capacity was given back a
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import structlog
-
 from ..interfaces.roles import CapacityManager
 from ..interfaces.store import Overloaded, Refused, Statement, Store
+from ..log import get_logger
 from ..model.errors import AwsError
 from ..model.knobs import Knobs
 from ..store.events import trim_events
 from ..world import World
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 _VOID = (
     "INSERT INTO tombstones (task, zone, created_at) SELECT ?, ?, ? "

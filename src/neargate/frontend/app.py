@@ -7,9 +7,9 @@ Invariant: every answer is in the caller's protocol; a 500 is a bug of ours, log
 from collections.abc import Mapping
 
 import msgspec
-import structlog
 
 from ..interfaces.store import Overloaded
+from ..log import get_logger
 from ..model.errors import AwsError, Throttling, UnsupportedFeature
 from ..model.ids import uuid4
 from ..model.knobs import Knobs
@@ -67,7 +67,7 @@ class FrontEnd:
             verifier=Verifier(region=region, clock_skew_max_s=knobs.clock_skew_max_s),
             known_hosts=known_hosts,
         )
-        self._log = structlog.get_logger("neargate.frontend")
+        self._log = get_logger(__name__)
         self._health = msgspec.json.encode({"status": "ok", "region": region, "services": sorted(operations)})
 
     async def handle(

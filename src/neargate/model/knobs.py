@@ -30,6 +30,7 @@ class Knobs:
     request_headers_max: int = 128
     request_head_max_bytes: int = 64 * 1024
     request_read_timeout_s: float = 60.0
+    connections_max: int = 2048  # of the API; more are answered 503
     clock_skew_max_s: float = 300.0
     reservation_sweep_period_s: float = 10.0
     reservation_sweep_age_s: float = 30.0
