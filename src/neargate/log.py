@@ -59,4 +59,3 @@ def write_to_stderr() -> None:
     handler.setFormatter(formatter)
     logging.getLogger().addHandler(handler)
     logging.getLogger("neargate").setLevel(logging.INFO)
-

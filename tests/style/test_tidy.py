@@ -166,17 +166,18 @@ def test_no_module_keeps_state() -> None:
     found = []
     for file, tree in trees().items():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Global):
-                found.append(f"{file}:{node.lineno}: global {', '.join(node.names)}")
+            found += [f"{file}: global {name}" for name in (node.names if isinstance(node, ast.Global) else ())]
         for statement in tree.body:
             targets = statement.targets if isinstance(statement, ast.Assign) else []
             if isinstance(statement, ast.AnnAssign):
                 targets = [statement.target]
             value = getattr(statement, "value", None)
             mutable = isinstance(value, ast.Dict | ast.List | ast.Set | ast.DictComp | ast.ListComp | ast.SetComp)
-            for target in targets:
-                if mutable and isinstance(target, ast.Name) and not target.id.lstrip("_").isupper():
-                    found.append(f"{file}:{statement.lineno}: {target.id} is a mutable module variable")
+            found += [
+                f"{file}:{statement.lineno}: {target.id} is a mutable module variable"
+                for target in targets
+                if mutable and isinstance(target, ast.Name) and not target.id.lstrip("_").isupper()
+            ]
     assert not found, "\n".join(found)
 
 

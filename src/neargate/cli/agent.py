@@ -1,4 +1,4 @@
-"""`neargate agent`: this machine's half of a region. Root; started by `up`, or alone beside a server of the same machine."""
+"""`neargate agent`: this machine's half of a region. Root; started by `up`, or alone beside a server."""
 
 import argparse
 import asyncio
@@ -25,6 +25,7 @@ from ..sandbox.pull.credentials import RegistryAuth
 from ..world import OsWorld
 from . import config as configs
 from .config import RegionConfig
+from .kill_points import kill_points
 from .paths import RegionPaths, region_paths
 
 SOFTWARE = "0.1.0"
@@ -70,6 +71,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         state_dir=paths.agent,
         endpoint=config.endpoint,
         knobs=DEFAULT_KNOBS,
+        reached=kill_points(paths),
     )
     gc.freeze()
     await _until_signal(agent.run())

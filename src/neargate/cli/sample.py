@@ -1,4 +1,4 @@
-"""`neargate sample`: a definition, a task, its page over its public address, its log lines: all for real or not at all."""
+"""`neargate sample`: a definition, a task, its page over its public address, its log lines: all for real."""
 
 import json
 import time

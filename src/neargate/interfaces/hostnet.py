@@ -1,4 +1,4 @@
-"""The host seam: network interfaces, disks and cgroups of tasks. Real: netlink, nftables, loops. Calls may be repeated."""
+"""The host seam: network interfaces, disks and cgroups of tasks. Netlink, nftables, loops. Calls may be repeated."""
 
 import socket
 from dataclasses import dataclass

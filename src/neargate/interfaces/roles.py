@@ -73,7 +73,7 @@ class ClusterManager(Protocol):
     """One cell: the clusters it owns and their tasks. Raises AwsError subclasses."""
 
     async def create_cluster(self, account: str, region: str, name: str, settings: dict[str, Any]) -> bytes:
-        """Idempotent by name, as on AWS; returns the cluster's wire document. `settings`: the request's other members."""
+        """Idempotent by name, as on AWS; the cluster's wire document. `settings`: the request's other members."""
 
     async def describe_clusters(self, account: str, names: Sequence[str], include: frozenset[str]) -> Documents:
         """Documents of the clusters found, with live counts spliced in; the missing are failures `MISSING`."""

@@ -64,7 +64,7 @@ class BindMount:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerConfig:
-    """One container, everything decided. Paths are the host's. `runtime_id` is the engine's id; repeating it is safe."""
+    """One container, everything decided. Paths are the host's. `runtime_id` is the engine's id."""
 
     runtime_id: str
     task_id: str
@@ -131,7 +131,7 @@ class Sandbox(Protocol):
         """Resolve, authorise, fetch and unpack. `progress(done_bytes, total_bytes)`. Raises SandboxError."""
 
     async def seed_volume(self, image: Image, container_path: str, target_dir: str) -> bool:
-        """Copy what the image holds at `container_path` into the existing directory `target_dir` (owners and modes kept).
+        """Copy what the image holds at `container_path` into the existing directory `target_dir` (owners, modes kept).
 
         False when the image has no such directory. The path is resolved inside the image, never outside it.
         Repeating it over a part-filled target completes it. Raises SandboxError (`CannotCreateVolumeError: ...`).

@@ -1,4 +1,4 @@
-"""Names and identifiers as AWS forms them. Randomness is handed in (`world.random.getrandbits`): this module only shapes it."""
+"""Names and identifiers as AWS forms them. Randomness is handed in (`world.random.getrandbits`)."""
 
 import re
 from collections.abc import Callable
