@@ -89,7 +89,7 @@ def programs(paths: RegionPaths, config: RegionConfig) -> list[Program]:
 
 def _own(paths: RegionPaths, name: str) -> Program:
     """One of our own processes: the same Python, a small and known environment."""
-    keep = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "NO_PROXY", "NEARGATE_POINT")
+    keep = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "NO_PROXY", "NEARGATE_KILL_FILE")
     return Program(
         name=name,
         argv=(sys.executable, "-P", "-m", "neargate", name, "--data", str(paths.data)),
