@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from neargate.interfaces.sandbox import BindMount, ContainerState, EngineUnavailable, Exit
+from neargate.interfaces.sandbox import BindMount, ContainerState, EngineUnavailable, Exit, Image
 from neargate.sandbox.engine import ContainerdSandbox
 from neargate.testing.container_rig import ContainerRig
 from neargate.testing.oci_image import build_image, busybox_layer
@@ -30,6 +30,10 @@ def rig() -> Iterator[ContainerRig]:
 @pytest.fixture
 def reference(rig: ContainerRig) -> str:
     return rig.push("busybox", build_image([busybox_layer()]))
+
+
+def read(path: str) -> str:
+    return Path(path).read_text()
 
 
 def shim_of(pid: int) -> int:
@@ -172,6 +176,34 @@ def test_a_new_agent_adopts(rig: ContainerRig, reference: str) -> None:
         assert told.exit_code == 137
         for runtime_id in (runs, ended):
             await engine.delete_container(runtime_id)
+        assert await engine.list_containers() == []
+
+    rig.run(second)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.02, 0.04, 0.06, 0.2])
+def test_an_agent_is_killed_while_creating(rig: ContainerRig, reference: str, after_s: float) -> None:
+    """Wherever it hits: one attempt more gets the container to run, deleting takes everything away."""
+
+    async def first(engine: ContainerdSandbox) -> Image:
+        return await rig.pull(engine, reference)
+
+    image = rig.run(first)
+    repeated = rig.config(image, "sh", "-c", "echo started; sleep 100")
+    abandoned = rig.config(image, "sleep", "100")
+    for config in (repeated, abandoned):
+        rig.killed_while_creating(config, after_s)
+
+    async def second(engine: ContainerdSandbox) -> None:
+        # The task of a killed launch is stopped: its disk must be free afterwards.
+        await engine.delete_container(abandoned.runtime_id)
+        assert abandoned.disk_path not in read("/proc/self/mounts")
+        await engine.create_container(repeated)
+        pid = await engine.start_container(repeated.runtime_id)
+        client = rig.client()
+        assert [(task.id, task.pid) for task in client.list_tasks()] == [(repeated.runtime_id, pid)]
+        client.close()
+        await engine.delete_container(repeated.runtime_id)
         assert await engine.list_containers() == []
 
     rig.run(second)

@@ -32,6 +32,13 @@ _DISABLED_PLUGINS = (
 _SOCKET_PATH_MAX = 107
 
 
+def default_state_dir(address: str) -> str:
+    """Where the containerd behind this socket keeps its bundles: its own default, or an instance of ours."""
+    if address == "/run/containerd/containerd.sock":
+        return "/run/containerd"
+    return os.path.join(os.path.dirname(address), "containerd")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerdInstance:
     """`data_dir` keeps images over reboots; `run_dir` must be on a filesystem that a reboot empties (tmpfs)."""
@@ -42,6 +49,10 @@ class ContainerdInstance:
     @property
     def address(self) -> str:
         return os.path.join(self.run_dir, "containerd.sock")
+
+    @property
+    def state_dir(self) -> str:
+        return default_state_dir(self.address)
 
     @property
     def _config_path(self) -> str:
@@ -68,7 +79,7 @@ class ContainerdInstance:
             (
                 "version = 2",
                 f"root = {json.dumps(os.path.join(self.data_dir, 'containerd', 'root'))}",
-                f"state = {json.dumps(os.path.join(self.run_dir, 'containerd'))}",
+                f"state = {json.dumps(self.state_dir)}",
                 f"disabled_plugins = {json.dumps(list(_DISABLED_PLUGINS))}",
                 # Only with CAP_SYS_RESOURCE can a process make itself a lesser victim.
                 *(["oom_score = -999"] if may_raise_limits() else []),

@@ -29,11 +29,16 @@ _REASON_MAX_CHARS = 1024
 _STATUS = {1: "created", 2: "running", 3: "stopped", 4: "running", 5: "running"}  # 4 and 5: paused, pausing
 
 
-class Containers:
-    """`runtime` is the OCI runtime's program (crun or runc)."""
+class StillCleaning(Exception):
+    """containerd takes back what an attempt of a killed agent began (about two seconds). Wait a moment and repeat."""
 
-    def __init__(self, engine: Containerd, *, host: HostFacts, runtime: str, stdin_dir: str) -> None:
+
+class Containers:
+    """`runtime` is the OCI runtime's program (crun or runc); `bundles` the directory of containerd's bundles."""
+
+    def __init__(self, engine: Containerd, *, host: HostFacts, runtime: str, stdin_dir: str, bundles: str) -> None:
         self._engine = engine
+        self._bundles = bundles
         self._host = host
         self._views = rootfs.Views(engine)
         self._stdin_dir = stdin_dir
@@ -67,8 +72,14 @@ class Containers:
         except FileExistsError:
             if self._engine.get_task(runtime_id) is not None:
                 return False
+            if self._has_bundle(runtime_id):
+                raise StillCleaning(runtime_id) from None
             self._engine.delete_container(runtime_id)
         return True
+
+    def _has_bundle(self, runtime_id: str) -> bool:
+        """A bundle without a task: a create's caller went away and containerd is undoing it, shim and mount too."""
+        return os.path.isdir(os.path.join(self._bundles, runtime_id))
 
     def _shared_pid_namespace(self, config: ContainerConfig) -> str | None:
         if config.share_pid_with is None:
@@ -163,7 +174,9 @@ class Containers:
         try:
             self._engine.delete_task(runtime_id)
         except NotFound:
-            pass  # no task: never created, or its shim was killed and containerd cleaned up
+            # Never created, or its shim was killed: done, unless containerd still cleans up.
+            if self._has_bundle(runtime_id):
+                return False
         except EngineError:
             # Still running, or its mount is busy for a moment.
             self.kill(runtime_id, signals.SIGKILL)

@@ -22,7 +22,8 @@ from ..interfaces.sandbox import (
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..world import World
 from .containerd_client import Containerd, EngineError
-from .containers import Containers
+from .containerd_process import default_state_dir
+from .containers import Containers, StillCleaning
 from .execution import Executor
 from .exits import ExitWatch
 from .host_facts import read_host_facts
@@ -32,18 +33,18 @@ from .runtime_probe import NoRuntime, probe_runtime
 from .seeding import CannotSeed
 
 LANE = "sandbox"
-_DELETE_ATTEMPTS = 40
-_DELETE_PAUSE_S = 0.05
+_ATTEMPTS = 200
+_PAUSE_S = 0.05
 T = TypeVar("T")
 
 
 class ContainerdSandbox:
     """Implements interfaces.sandbox.Sandbox.
 
-    Lanes of the world: `sandbox` (2x cores), `pull` (8), `sandbox-events` (1).
-
-    `address` is containerd's socket, `namespace` containerd's namespace of this instance, `run_dir` a directory of our
-    own that a reboot empties. `insecure_registries` may be asked over plain HTTP besides loopback ones.
+    Lanes of the world: `sandbox` (2x cores), `pull` (8), `sandbox-events` (1). `address` is containerd's socket,
+    `state_dir` its state directory (as ContainerdInstance lays it out, or Debian's), `namespace` containerd's namespace
+    of this instance, `run_dir` a directory of our own that a reboot empties. `insecure_registries` may be asked over
+    plain HTTP besides loopback ones.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class ContainerdSandbox:
         namespace: str,
         instance: str,
         run_dir: str,
+        state_dir: str | None = None,
         registry_auth: RegistryAuth | None = None,
         insecure_registries: tuple[str, ...] = (),
         knobs: Knobs = DEFAULT_KNOBS,
@@ -61,6 +63,9 @@ class ContainerdSandbox:
         self._world = world
         self._instance = instance
         self._run_dir = run_dir
+        self._bundles = os.path.join(
+            state_dir or default_state_dir(address), "io.containerd.runtime.v2.task", namespace
+        )
         self._engine = Containerd(address, namespace)
         self._puller = Puller(
             world,
@@ -85,7 +90,9 @@ class ContainerdSandbox:
         fifo_dir = os.path.join(self._run_dir, "fifos")
         os.makedirs(fifo_dir, mode=0o700, exist_ok=True)
         self._runtime = await self._blocking(self._probe)
-        containers = Containers(self._engine, host=read_host_facts(), runtime=self._runtime, stdin_dir=fifo_dir)
+        containers = Containers(
+            self._engine, host=read_host_facts(), runtime=self._runtime, stdin_dir=fifo_dir, bundles=self._bundles
+        )
         exits = ExitWatch(self._world, self._engine, containers.states, lane=LANE)
         executor = Executor(world=self._world, engine=self._engine, exits=exits, lane=LANE, fifo_dir=fifo_dir)
         exits.start()
@@ -115,7 +122,12 @@ class ContainerdSandbox:
             raise SandboxError(f"CannotCreateVolumeError: {error}"[:1024]) from None
 
     async def create_container(self, config: ContainerConfig) -> None:
-        await self._blocking(self._containers.create, config)
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._blocking(self._containers.create, config)
+            except StillCleaning:
+                await self._world.sleep(_PAUSE_S)
+        raise EngineUnavailable(f"containerd does not finish cleaning up {config.runtime_id}")
 
     async def start_container(self, runtime_id: str) -> int:
         self._exits.started(runtime_id)
@@ -125,12 +137,12 @@ class ContainerdSandbox:
         await self._blocking(self._containers.kill, runtime_id, signal)
 
     async def delete_container(self, runtime_id: str) -> None:
-        for _ in range(_DELETE_ATTEMPTS):
+        for _ in range(_ATTEMPTS):
             if await self._blocking(self._containers.delete, runtime_id):
                 self._exits.forget(runtime_id)
                 return
-            await self._world.sleep(_DELETE_PAUSE_S)
-        raise EngineUnavailable(f"{runtime_id} is still busy after {_DELETE_ATTEMPTS} attempts to delete it")
+            await self._world.sleep(_PAUSE_S)
+        raise EngineUnavailable(f"{runtime_id} is still busy after {_ATTEMPTS} attempts to delete it")
 
     async def get_container(self, runtime_id: str) -> ContainerState | None:
         return await self._blocking(self._containers.state, runtime_id)
@@ -161,7 +173,7 @@ class ContainerdSandbox:
 
     async def close(self) -> None:
         if self._parts is not None:
-            self._exits.close()
+            await self._exits.close()
         self._puller.close()
         self._engine.close()
 

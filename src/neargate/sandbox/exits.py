@@ -18,6 +18,7 @@ _TOPIC = "/tasks/exit"
 _MARKER = "neargate-marker"
 _RECONNECT_S = 0.3
 _MARKER_WAIT_S = 1.0
+_CLOSE_WAIT_S = 5.0
 _KILLED = 137
 
 
@@ -32,6 +33,7 @@ class ExitWatch:
         self._states = states
         self._lane = lane
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[object] | None = None
         self._stream: EventStream | None = None
         self._closing = False
         self._marker_seen = asyncio.Event()
@@ -42,12 +44,15 @@ class ExitWatch:
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._world.spawn(self._run(), "sandbox-exits")
+        self._task = self._world.spawn(self._run(), "sandbox-exits")
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Returns when nothing of it uses the channel any more."""
         self._closing = True
         if self._stream is not None:
             self._stream.cancel()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=_CLOSE_WAIT_S)
 
     def started(self, runtime_id: str) -> None:
         """From now on its absence means that it ended."""

@@ -7,11 +7,13 @@ everything of this instance and touches nothing else, also after a failed test. 
 import asyncio
 import glob
 import hashlib
+import multiprocessing
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Coroutine
+from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from ..interfaces.sandbox import ContainerConfig, EngineUnavailable, Image, PullRequest
@@ -85,6 +87,20 @@ class ContainerRig:
     def start_containerd(self) -> None:
         self.containerd = self._spawn()
 
+    def killed_while_creating(self, config: ContainerConfig, after_s: float) -> None:
+        """An agent of its own process begins to create and start the container and is killed some time later."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe(duplex=False)
+        arguments = (theirs, self._engine, self.namespace, self.instance, config)
+        child = context.Process(target=_create_and_wait, args=arguments)
+        child.start()
+        ours.recv()
+        child.join(after_s)
+        child.kill()
+        child.join()
+        ours.close()
+        theirs.close()
+
     # ---------------------------------------------------------------- what tests run
 
     def run(
@@ -104,6 +120,7 @@ class ContainerRig:
                 namespace=self.namespace,
                 instance=self.instance,
                 run_dir=self.run_dir,
+                state_dir=self._engine.state_dir,
                 registry_auth=auth,
                 knobs=knobs or Knobs(pull_retry_base_s=0.01),
             )
@@ -161,6 +178,7 @@ class ContainerRig:
             self.run(self._delete_all)
         finally:
             self.registry.stop()
+            self._wait_for_bundles()
             self.containerd.terminate()
             self.containerd.wait(30)
             self._holder.kill()
@@ -172,7 +190,39 @@ class ContainerRig:
                     for directory, _, _ in os.walk(top, topdown=False):
                         os.rmdir(directory)
 
+    def _wait_for_bundles(self) -> None:
+        """containerd undoes creations whose agent was killed by itself; a shim of them must not outlive the test."""
+        bundles = os.path.join(self._engine.state_dir, "io.containerd.runtime.v2.task", self.namespace)
+        for _ in range(_POLLS_MAX):
+            if not os.path.isdir(bundles) or not os.listdir(bundles):
+                return
+            try:
+                self.containerd.wait(_POLL_S)
+            except subprocess.TimeoutExpired:
+                continue
+
     async def _delete_all(self, engine: ContainerdSandbox) -> None:
         for state in await engine.list_containers():
             await engine.kill_container(state.runtime_id, 9)
             await engine.delete_container(state.runtime_id)
+
+
+def _create_and_wait(
+    ready: "Connection", instance: ContainerdInstance, namespace: str, name: str, config: ContainerConfig
+) -> None:
+    async def life() -> None:
+        engine = ContainerdSandbox(
+            OsWorld({"sandbox": 4}),
+            address=instance.address,
+            namespace=namespace,
+            instance=name,
+            run_dir=instance.run_dir,
+            state_dir=instance.state_dir,
+        )
+        await engine.start()
+        ready.send(None)
+        await engine.create_container(config)
+        await engine.start_container(config.runtime_id)
+        await asyncio.Event().wait()
+
+    asyncio.run(life())
