@@ -1,0 +1,222 @@
+"""What one RunTask call writes: its tasks' rows, their orders, their events, and what its client token remembers.
+
+Owns the statements; decides nothing. Invariant: everything of a call is one write, so that a client token and the tasks
+it stands for exist together or not at all, and no task exists without the order for its host.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from ..definitions.launch import TaskResources, task_launch
+from ..interfaces.roles import Documents, Failure, RunTaskRequest
+from ..interfaces.store import Statement, Store
+from ..link.messages import RunOrder
+from ..link.messages import encode as encode_message
+from ..model import ids
+from ..model.arn import task_arn
+from ..model.capacity import Reservation, SubnetView
+from ..model.errors import Conflict
+from ..model.lifecycle import LastStatus
+from ..scheduling.task_document import Change, Document, NewTask, hidden_facts, new_document
+from ..store.events import NewEvent, append_events
+from ..world import World
+from .task_events import task_events
+from .task_table import encode_json, rows_by_id, with_tags
+from .writing import write
+
+_INSERT_TASK = (
+    "INSERT INTO tasks (id, account, cluster, family, service, started_by, grp, last_status, desired_status, "
+    "launch_type, host, zone, vpc, capacity_id, incarnation, rev, version, created_at, report_seq, ordered, released, "
+    "definition, facts, doc, tags) "
+    "SELECT ?, ?, ?, ?, NULL, ?, ?, 'PROVISIONING', 'RUNNING', ?, ?, ?, ?, ?, ?, 1, 1, ?, 0, ?, 0, ?, ?, ?, ? "
+    "WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE task = ? AND zone = ?)"
+)
+_INSERT_LAUNCH = "INSERT INTO launches (task, message) SELECT n, ? FROM tasks WHERE id = ?"
+_REMEMBER_CALL = (
+    "INSERT INTO client_tokens (account, cluster, token, fingerprint, answer, created_at) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_CLUSTER_GUARD = "SELECT 1 FROM clusters WHERE account = ? AND name = ? AND status = 'ACTIVE'"
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What a client token gave: the same call gets the same tasks again."""
+
+    task_ids: tuple[str, ...]
+    failures: tuple[str, ...]
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """One RunTask call with everything that its tasks share."""
+
+    request: RunTaskRequest
+    launch_type: str
+    provider: str | None
+    resources: TaskResources
+    group: str
+    tags: tuple[tuple[str, str], ...]
+    created_at: float
+    digest: str
+
+    @property
+    def spread_key(self) -> tuple[str, str, str]:
+        """Whose tasks are spread evenly over the zones."""
+        return (self.request.account, self.request.cluster, self.request.definition["family"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placed:
+    """A task that has a reservation and is not recorded yet."""
+
+    task_id: str
+    attachment_id: str
+    subnet: SubnetView
+    reservation: Reservation
+
+
+class Recorder:
+    def __init__(self, world: World, store: Store, incarnation: str) -> None:
+        self._world = world
+        self._store = store
+        self._incarnation = incarnation
+
+    async def record(self, launch: Launch, placed: Sequence[Placed], failures: Sequence[Failure]) -> tuple[bytes, ...]:
+        """The documents to answer. Raises Refused (`cluster`, `task`, `token`) and then nothing was written."""
+        request = launch.request
+        tags = encode_json([{"key": key, "value": value} for key, value in launch.tags])
+        statements = [Statement(_CLUSTER_GUARD, (request.account, request.cluster), 1, "cluster")]
+        events: list[NewEvent] = []
+        documents = []
+        for place in placed:
+            document, task_statements = self._task_statements(launch, place, tags)
+            statements += task_statements
+            change = Change(document=document, passed=(LastStatus.PROVISIONING,), visible=True)
+            events += task_events(place.task_id, change, launch.created_at)
+            documents.append(with_tags(encode_json(document), tags))
+        if request.client_token is not None:
+            answer = _Answer(tuple(place.task_id for place in placed), tuple(failure.reason for failure in failures))
+            params = (request.account, request.cluster, request.client_token, request.request_fingerprint)
+            statements.append(Statement(_REMEMBER_CALL, (*params, encode_json(answer), launch.created_at), 1, "token"))
+        await write(self._store, [*statements, *append_events(events)])
+        return tuple(documents)
+
+    def _task_statements(self, launch: Launch, place: Placed, tags: bytes) -> tuple[Document, list[Statement]]:
+        request, reservation = launch.request, place.reservation
+        containers = request.definition["containerDefinitions"]
+        uuids = [ids.uuid4(self._world.random.getrandbits) for _ in containers]
+        document = new_document(
+            NewTask(
+                region=request.region,
+                account=request.account,
+                cluster=request.cluster,
+                task_id=place.task_id,
+                definition=request.definition,
+                overrides=request.overrides,
+                cpu_units=launch.resources.cpu_units,
+                memory_mib=launch.resources.memory_mib,
+                disk_gib=launch.resources.disk_gib,
+                created_at=launch.created_at,
+                zone=place.subnet.zone,
+                subnet_id=place.subnet.subnet_id,
+                attachment_id=place.attachment_id,
+                container_uuids=uuids,
+                launch_type=launch.launch_type,
+                capacity_provider=launch.provider,
+                platform_version=request.platform_version,
+                group=launch.group,
+                started_by=request.started_by,
+                enable_execute_command=request.enable_execute_command,
+            )
+        )
+        facts = encode_json(hidden_facts(request.definition, reservation.eni))
+        stops = None if reservation.eni is not None else (reservation.eni_error or _no_address(place, request))
+        insert = Statement(
+            _INSERT_TASK,
+            (
+                place.task_id,
+                request.account,
+                request.cluster,
+                request.definition["family"],
+                request.started_by,
+                launch.group,
+                launch.launch_type,
+                reservation.host_id,
+                place.subnet.zone,
+                place.subnet.vpc_id,
+                reservation.capacity_id,
+                self._incarnation,
+                launch.created_at,
+                int(stops is None),
+                launch.digest,
+                facts,
+                encode_json(document),
+                tags,
+                place.task_id,
+                place.subnet.zone,
+            ),
+            1,
+            "task",
+        )
+        return document, [insert, self._order(launch, place, uuids) if stops is None else _fate(place.task_id, stops)]
+
+    def _order(self, launch: Launch, place: Placed, container_uuids: Sequence[str]) -> Statement:
+        request = launch.request
+        order = task_launch(
+            definition=request.definition,
+            overrides=request.overrides,
+            task_id=place.task_id,
+            task_arn=task_arn(request.region, request.account, request.cluster, place.task_id),
+            incarnation=self._incarnation,
+            reservation=place.reservation,
+            account=request.account,
+            region=request.region,
+            zone=place.subnet.zone,
+            zone_id=place.subnet.zone_id,
+            cluster=request.cluster,
+            group=launch.group,
+            started_by=request.started_by,
+            tags=launch.tags,
+            created_at=launch.created_at,
+            container_uuids=container_uuids,
+        )
+        return Statement(_INSERT_LAUNCH, (encode_message(RunOrder(launch=order)), place.task_id), 1, "launch")
+
+    async def recorded(self, request: RunTaskRequest) -> Documents | None:
+        """What this client token gave before. Raises Conflict when it was used for something else."""
+        if request.client_token is None:
+            return None
+        rows = await self._store.read(
+            "SELECT fingerprint, answer FROM client_tokens WHERE account = ? AND cluster = ? AND token = ?",
+            (request.account, request.cluster, request.client_token),
+        )
+        if not rows:
+            return None
+        fingerprint, answer = rows[0][0], _decode_answer(rows[0][1])
+        tasks = await rows_by_id(self._store, answer.task_ids)
+        if fingerprint != request.request_fingerprint:
+            raise Conflict(
+                "The clientToken was used in a previous request with other parameters.",
+                resourceIds=[row.document()["taskArn"] for row in tasks.values()],
+            )
+        return Documents(
+            documents=tuple(with_tags(row.doc, row.tags) for row in tasks.values()),
+            failures=tuple(Failure(arn=None, reason=reason) for reason in answer.failures),
+        )
+
+
+def _no_address(place: Placed, request: RunTaskRequest) -> str:
+    public = " with public IP assignment enabled" if request.assign_public_ip else ""
+    return (
+        f"Unexpected EC2 error while attempting to Create Network Interface{public} in subnet "
+        f"'{place.subnet.subnet_id}': InsufficientFreeAddressesInSubnet"
+    )
+
+
+def _fate(task_id: str, reason: str) -> Statement:
+    """A task that will never be ordered carries its reason until the cell stops it (launch_failures)."""
+    return Statement("UPDATE tasks SET stop_reason = ? WHERE id = ?", (reason, task_id), 1, "task")
