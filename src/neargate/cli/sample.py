@@ -25,6 +25,7 @@ def run(paths: RegionPaths, say: Callable[[str], None], *, progress: bool) -> No
     config = configs.load(paths)
     registry = f"127.0.0.1:{config.registry_port}"
     say(f"1. image      {_push(registry)}")
+    aws_json(paths, "ecs", "create-cluster", "--cluster-name", "default")
     definition = _register(paths, f"{registry}/{IMAGE}", config.region)
     say(f"2. definition {definition.rpartition('/')[2]}")
     earlier = aws_json(paths, "ecs", "list-tasks", "--started-by", FAMILY).get("taskArns", [])
@@ -96,7 +97,6 @@ def _run_task(paths: RegionPaths, definition: str) -> str:
     names = ",".join(sorted(str(subnet["SubnetId"]) for subnet in subnets))
     group = _web_group(paths, vpc)
     network = f"awsvpcConfiguration={{subnets=[{names}],securityGroups=[{group}],assignPublicIp=ENABLED}}"
-    aws_json(paths, "ecs", "create-cluster", "--cluster-name", "default")
     answer = aws_json(
         paths,
         *("ecs", "run-task", "--launch-type", "FARGATE", "--task-definition", definition),
