@@ -149,7 +149,11 @@ class Metadata:
         return sample
 
     async def _sample(self, record: TaskRecord, name: str) -> Sample | None:
-        counters = await self._cgroups.container_stats(record.task_id, name)
+        try:
+            counters = await self._cgroups.container_stats(record.task_id, name)
+        except HostError:
+            # As with a container that has just gone: there is nothing to show.
+            return None
         if counters is None:
             return None
         cpu = await self._world.offload(LANE, self._machine.cpu)

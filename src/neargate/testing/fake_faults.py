@@ -1,7 +1,15 @@
 """Programmable faults of the fakes: the nth call of a method fails, fails after it took effect, or hangs."""
 
 import asyncio
+import types
+from collections.abc import Generator
 from dataclasses import dataclass, field
+
+
+@types.coroutine
+def a_moment() -> Generator[None, None, None]:
+    """Lets everybody else run once: what answers takes at least that long."""
+    yield
 
 
 @dataclass(slots=True)
@@ -32,7 +40,7 @@ class Faults:
     async def before(self, method: str) -> None:
         self.calls[method] = self.calls.get(method, 0) + 1
         # A real engine always takes a moment; callers must not rely on an answer within the same step.
-        await asyncio.sleep(0)
+        await a_moment()
         await self._meet(method, after=False)
 
     async def after(self, method: str) -> None:

@@ -34,6 +34,7 @@ from ..link.messages import (
 from ..model.capacity import HostFacts
 from ..model.launch import TaskLaunch, TaskReport
 from ..model.network import VpcPlan
+from .fake_faults import a_moment
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ class FakeLinkServer:
     # -- the agent's transport
 
     async def connect(self, path: str) -> "_Pipe":
-        await asyncio.sleep(0)
+        await a_moment()
         if self.is_down:
             raise Closed("the server is down")
         pipe = _Pipe(self, path)
@@ -188,7 +189,7 @@ class _Pipe:
         self._to_agent.put_nowait(None)
 
     async def send(self, data: bytes) -> None:
-        await asyncio.sleep(0)
+        await a_moment()
         if self._closed:
             raise Closed("cut")
         self._server.heard(self, decode_to_server(data))

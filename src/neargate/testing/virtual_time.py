@@ -10,6 +10,8 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from .fake_faults import a_moment
+
 T = TypeVar("T")
 EPOCH = 1_750_000_000.0
 
@@ -63,7 +65,13 @@ class VirtualWorld:
 
     async def sleep(self, seconds: float) -> None:
         await self.fence()
-        await asyncio.sleep(seconds)
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _wake, over)
+        try:
+            await over
+        finally:
+            timer.cancel()
         await self.fence()
 
     def spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> "asyncio.Task[Any]":
@@ -75,10 +83,10 @@ class VirtualWorld:
     async def offload(self, lane: str, function: Callable[..., T], *args: Any) -> T:
         assert lane, "a lane has a name"
         await self.fence()
-        await asyncio.sleep(0)
+        await a_moment()
         await self.fence()
         result = function(*args)
-        await asyncio.sleep(0)
+        await a_moment()
         await self.fence()
         return result
 
@@ -100,6 +108,11 @@ class VirtualWorld:
             error = task.exception()
             assert error is not None
             self.failures.append(error)
+
+
+def _wake(over: "asyncio.Future[None]") -> None:
+    if not over.done():
+        over.set_result(None)
 
 
 class Fenced:
