@@ -1,6 +1,5 @@
 """The command line: one function per command, each a few lines over a module that does the work."""
 
-import os
 import sys
 from typing import Annotated
 
@@ -134,7 +133,7 @@ def sample(data: Data = None) -> None:
     """Build, push and run the sample task, and show that it works."""
     from .sample import run
 
-    run(region_paths(data), _say, progress=sys.stdout.isatty() and "CI" not in os.environ)
+    run(region_paths(data), _say)
 
 
 @app.command(name="server")

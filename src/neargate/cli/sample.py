@@ -20,7 +20,7 @@ LOG_S = 20.0
 LOOK_S = 0.3
 
 
-def run(paths: RegionPaths, say: Callable[[str], None], *, progress: bool) -> None:
+def run(paths: RegionPaths, say: Callable[[str], None]) -> None:
     """Returns only when everything really happened; Problem otherwise."""
     config = configs.load(paths)
     registry = f"127.0.0.1:{config.registry_port}"
@@ -32,7 +32,7 @@ def run(paths: RegionPaths, say: Callable[[str], None], *, progress: bool) -> No
     task = _run_task(paths, definition)
     identity = task.rpartition("/")[2]
     say(f"3. task       {identity}")
-    address = _wait_running(paths, task, say if progress else lambda _: None)
+    address = _wait_running(paths, task, say)
     page = _fetch(f"http://{address}/")
     say(f"4. page       http://{address}/ says: {page.splitlines()[0]}")
     say("5. log        its last lines:")
@@ -132,14 +132,15 @@ def _web_group(paths: RegionPaths, vpc: str) -> str:
 
 def _wait_running(paths: RegionPaths, task: str, say: Callable[[str], None]) -> str:
     """Follow the task to RUNNING, saying each status; returns its public address."""
-    deadline = time.monotonic() + START_S
-    shown = ""
-    while time.monotonic() < deadline:
-        document = ask(paths, "why", task=task)["task"]
-        status = str(document["lastStatus"])
-        if status != shown:
-            say(f"              {status}")
-            shown = status
+    began = time.monotonic()
+    shown: list[str] = []
+    while time.monotonic() < began + START_S:
+        facts = ask(paths, "why", task=task)
+        document = facts["task"]
+        for event in facts["events"][len(shown) :]:
+            shown.append(str(event["lastStatus"]))
+            say(f"              {event['at'] - document['createdAt']:6.2f} s  {shown[-1]}")
+        status = document["lastStatus"]
         if status == "STOPPED":
             raise Problem(f"the sample stopped: {document.get('stopCode')}: {document.get('stoppedReason')}")
         if status == "RUNNING":
