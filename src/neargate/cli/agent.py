@@ -24,9 +24,13 @@ from ..sandbox.engine import ContainerdSandbox
 from ..sandbox.pull.credentials import RegistryAuth
 from ..world import OsWorld
 from . import config as configs
+from . import locks
 from .config import RegionConfig
 from .kill_points import kill_points
 from .paths import RegionPaths, region_paths
+from .prepare import prepare
+from .processes import claim, find_program, spawn
+from .supervisor import containerd_program
 
 SOFTWARE = "0.1.0"
 MEMORY_KEPT_MIB = 1024  # for the system, the agent and containerd
@@ -41,9 +45,22 @@ def main(arguments: list[str]) -> None:
     write_to_stderr()
     paths = region_paths(given.data)
     config = configs.load(paths)
+    if not given.remove_all:
+        _settle_in(paths, config)
     work = _remove_all(paths, config) if given.remove_all else _run(paths, config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)
+
+
+def _settle_in(paths: RegionPaths, config: RegionConfig) -> None:
+    """Alone, without `up`, the agent makes what that would have made; `up` and `down` find both by their pid files."""
+    if not paths.server_run.exists():
+        prepare(paths, config)
+    claim(paths.pid_file("agent"), "the agent of this machine for this region")
+    if config.sandbox == "container" and config.containerd == "own" and not locks.is_taken(paths.up_lock):
+        engine = containerd_program(paths)
+        if find_program(engine) is None:
+            spawn(engine)
 
 
 async def _run(paths: RegionPaths, config: RegionConfig) -> None:

@@ -23,6 +23,7 @@ from .supervisor import Child, Supervisor, programs
 from .up import agent_connected, is_up, wait_ready
 
 STOP_TASKS_S = 180.0  # longer than the longest stopTimeout
+STOP_UP_S = 40.0  # it waits for the server and the registry
 
 
 def down(paths: RegionPaths, say: Callable[[str], None]) -> None:
@@ -31,58 +32,71 @@ def down(paths: RegionPaths, say: Callable[[str], None]) -> None:
         say(f"no region under {paths.data}; nothing to stop")
         return
     config = configs.load(paths)
-    if _anything_left(paths):
-        _stop_tasks(paths, config, say)
+    supervisor = Supervisor([], say)
+    if paths.run.exists():  # else nothing runs: a reboot or an earlier `down` emptied it
+        prepare(paths, config)
+        supervisor.children = [Child(program) for program in programs(paths, config)]
+        supervisor.adopt()
+    if is_up(paths) or any(child.running for child in supervisor.children):
+        _stop_tasks(paths, config, supervisor, say)
     _stop_up(paths)
-    for name in ("server", "agent", "registry", "containerd"):
-        running = processes.find(paths.pid_file(name))
-        if running is not None and not processes.stop(running, timeout_s=15.0):
-            say(f"{name} did not end by itself and was killed")
+    supervisor.adopt()  # `up` may have started one again meanwhile
+    order = ("server", "agent", "registry", "containerd")
+    for child in sorted(supervisor.children, key=lambda child: order.index(child.program.name)):
+        if child.running is not None and not processes.stop(child.running, timeout_s=15.0):
+            say(f"{child.program.name} did not end by itself and was killed")
     if config.sandbox == "container" and os.geteuid() == 0:
         _remove_traces(paths)
     shutil.rmtree(paths.run, ignore_errors=True)
     say("the region is down; its databases stay under " + str(paths.data))
 
 
-def _anything_left(paths: RegionPaths) -> bool:
-    """Whether tasks may run: a process of ours is alive. After a reboot nothing is."""
-    return is_up(paths) or any(
-        processes.find(paths.pid_file(name)) is not None for name in ("server", "agent", "containerd")
-    )
-
-
-def _stop_tasks(paths: RegionPaths, config: RegionConfig, say: Callable[[str], None]) -> None:
-    if not agent_connected(paths):
-        prepare(paths, config)
-        supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
-        if not is_up(paths):
-            supervisor.start()
-        wait_ready(paths, config, supervisor.look if not is_up(paths) else lambda: None, [])
+def _stop_tasks(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor, say: Callable[[str], None]) -> None:
+    """By the normal path. Without an `up` this process keeps the needed parts alive; with one, that does."""
+    watched = is_up(paths)
+    if not watched:
+        supervisor.start()
+    watch = _leave_it_to_up if watched else supervisor.look
+    wait_ready(paths, config, watch, [])
     deadline = time.monotonic() + STOP_TASKS_S
-    left = int(ask(paths, "stop-all", reason="The region is going down.")["left"])
-    if left:
-        say(f"stopping {left} task{'s' if left != 1 else ''} ...")
-    while left:
+    said = False
+    while left := _ask_to_stop(paths):
+        if left > 0 and not said:
+            say(f"stopping {left} task{'s' if left != 1 else ''} ...")
+            said = True
         if time.monotonic() > deadline:
-            raise Problem(f"{left} tasks did not stop within {STOP_TASKS_S:.0f} s; see: neargate status")
+            raise Problem(f"tasks did not stop within {STOP_TASKS_S:.0f} s; see: neargate status{paths.as_option}")
         time.sleep(0.1)
-        left = int(ask(paths, "stop-all", reason="The region is going down.")["left"])
+        watch()
+
+
+def _leave_it_to_up() -> None:
+    """Two that restart the same process would start it twice."""
+
+
+def _ask_to_stop(paths: RegionPaths) -> int:
+    """How many tasks have not stopped; -1 while the server is being started again."""
+    try:
+        return int(ask(paths, "stop-all", reason="The region is going down.")["left"])
+    except (Problem, OSError):
+        if agent_connected(paths):
+            raise
+        return -1
 
 
 def _stop_up(paths: RegionPaths) -> None:
     """End the supervisor first: it would start again what is stopped next."""
-    try:
-        pid = int((paths.data / "up.lock").read_text() or 0)
-    except FileNotFoundError:
+    if not is_up(paths):
         return
-    if not is_up(paths) or not pid:
-        return
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + 20.0
+    watcher = processes.find(paths.up_lock)
+    if watcher is not None:
+        os.kill(watcher.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_UP_S
     while is_up(paths):
         if time.monotonic() > deadline:
+            pid = watcher.pid if watcher is not None else "unknown"
             raise Problem(f"neargate up (pid {pid}) did not end; kill it and try again")
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 def _remove_traces(paths: RegionPaths) -> None:

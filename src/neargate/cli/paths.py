@@ -44,6 +44,11 @@ class RegionPaths:
         return self.data / "region.json"
 
     @property
+    def up_lock(self) -> Path:
+        """Held by the `up` that watches over the region; its content is that process."""
+        return self.data / "up.lock"
+
+    @property
     def administrator(self) -> Path:
         """The administrator's keys, made on first start; mode 0600."""
         return self.data / "administrator.json"

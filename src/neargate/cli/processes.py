@@ -1,7 +1,8 @@
 """Processes that outlive the command that started them.
 
 A process is known by its pid *and* its start time (a pid alone may have been given to somebody else), kept in a pid
-file. It runs in a session of its own, so that neither Ctrl-C nor the end of `neargate up` reaches it.
+file; where the starter was killed before it wrote that, by its exact command line. It runs in a session of its own, so
+that neither Ctrl-C nor the end of `neargate up` reaches it.
 """
 
 import os
@@ -10,6 +11,12 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from . import locks
+from .problems import Problem
+
+CLAIM_S = 2.0
+FIRST_HUMAN_UID = 1000  # Debian and Ubuntu give system users the numbers below
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,51 @@ def find(pid_file: Path) -> Running | None:
     except (FileNotFoundError, ValueError):
         return None
     return found if found.alive else None
+
+
+def find_program(program: Program) -> Running | None:
+    """The program's process by its pid file, else by its command line (and then the pid file is made good)."""
+    found = find(program.pid_file)
+    if found is None:
+        found = _by_command(program)
+        if found is not None:
+            remember(program.pid_file, found)
+    return found
+
+
+def _by_command(program: Program) -> Running | None:
+    """The oldest process with exactly this command line; a young twin is a fork that has not become its own program."""
+    wanted = b"".join(word.encode() + b"\0" for word in program.argv)
+    found = [running for path in Path("/proc").glob("[0-9]*") if (running := _is_running_as(path, wanted)) is not None]
+    return min(found, key=lambda running: running.start_ticks, default=None)
+
+
+def _is_running_as(path: Path, command: bytes) -> Running | None:
+    """Anybody may call a process by any words: it must also be of this machine's own processes and a system user's."""
+    try:
+        if (path / "cmdline").read_bytes() != command:
+            return None
+        same_namespace = os.readlink(path / "ns/pid") == os.readlink("/proc/self/ns/pid")
+        user = int((path / "status").read_text().partition("\nUid:")[2].split()[0])
+        ticks = start_ticks(int(path.name))
+    except (OSError, ValueError, IndexError):
+        return None  # it ended while we looked, or belongs to somebody else
+    ours = user == os.geteuid() or (os.geteuid() == 0 and user < FIRST_HUMAN_UID)
+    return Running(int(path.name), ticks) if same_namespace and ours and ticks is not None else None
+
+
+def claim(pid_file: Path, what: str) -> None:
+    """Be the only one, and say where: `up` and `down` find also what was started by hand. Problem when one runs.
+
+    The lock lives as long as this process. Threads of a killed one may outlive its death for a moment, hence the wait.
+    """
+    deadline = time.monotonic() + CLAIM_S
+    while locks.take(pid_file.with_suffix(".lock")) is None:
+        if time.monotonic() > deadline:
+            found = find(pid_file)
+            raise Problem(f"{what} already runs" + (f" (pid {found.pid})" if found is not None else ""))
+        time.sleep(0.02)
+    remember(pid_file, Running(os.getpid(), start_ticks(os.getpid()) or 0))
 
 
 def spawn(program: Program) -> Running:

@@ -27,7 +27,9 @@ from . import config as configs
 from .config import RegionConfig
 from .operator import handlers
 from .paths import RegionPaths, region_paths
+from .prepare import prepare
 from .privileges import step_down
+from .processes import claim
 from .supervisor import USER
 
 BACKLOG = 1024
@@ -40,6 +42,9 @@ def main(arguments: list[str]) -> None:
     write_to_stderr()
     paths = region_paths(parser.parse_args(arguments).data)
     config = configs.load(paths)
+    if not paths.server_run.exists():
+        prepare(paths, config)
+    claim(paths.pid_file("server"), "the server of this region")
     models = _preload()
     if os.geteuid() == 0:
         step_down(USER)

@@ -43,11 +43,15 @@ class Supervisor:
     say: Callable[[str], None]
     ended: list[str] = field(default_factory=list)
 
-    def start(self) -> None:
-        """Adopt or start every process, in order."""
+    def adopt(self) -> None:
+        """Find what runs already."""
         for child in self.children:
-            child.running = processes.find(child.program.pid_file)
+            child.running = processes.find_program(child.program)
             child.adopted = child.running is not None
+
+    def start(self) -> None:
+        """Start every process that does not run, in order. After `adopt`."""
+        for child in self.children:
             if child.running is None:
                 self._start(child)
 
@@ -81,7 +85,7 @@ def programs(paths: RegionPaths, config: RegionConfig) -> list[Program]:
     wanted = [_own(paths, "server")]
     if config.sandbox == "container":
         if config.containerd == "own":
-            wanted.append(_containerd(paths))
+            wanted.append(containerd_program(paths))
         wanted.append(_registry(paths, config, USER if root else None))
     wanted.append(_own(paths, "agent"))
     return wanted
@@ -99,7 +103,7 @@ def _own(paths: RegionPaths, name: str) -> Program:
     )
 
 
-def _containerd(paths: RegionPaths) -> Program:
+def containerd_program(paths: RegionPaths) -> Program:
     from ..sandbox.containerd_process import ContainerdInstance
 
     instance = ContainerdInstance(data_dir=str(paths.containerd), run_dir=str(paths.run / "containerd"))

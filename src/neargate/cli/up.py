@@ -1,6 +1,5 @@
 """`neargate up`: a whole region on this machine, in the foreground, or in the background with `--background`."""
 
-import fcntl
 import json
 import os
 import signal
@@ -11,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import config as configs
-from . import processes
+from . import locks, processes
 from .config import RegionConfig
 from .paths import RegionPaths
 from .prepare import check_port, choose_pool, prepare
@@ -27,22 +26,23 @@ def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> 
     """Run until SIGINT or SIGTERM. Tasks, agent and containerd stay when it ends."""
     configs.check(wanted)
     paths.data.mkdir(parents=True, exist_ok=True)
-    lock = _lock(paths)
+    lock = locks.take(paths.up_lock)
     if lock is None:
-        raise Problem(f"this region is already up (data: {paths.data}); see: neargate status")
+        raise Problem(f"this region is already up (data: {paths.data}); see: neargate status{paths.as_option}")
     os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
-    config = choose_pool(configs.settle(paths, wanted))
-    prepare(paths, config)
-    supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
-    if processes.find(paths.pid_file("server")) is None:
-        check_port(config.port, "the API")
-    configs.save(paths, config)
+    os.pwrite(lock, f"{os.getpid()} {processes.start_ticks(os.getpid())}".encode(), 0)
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _frame: stopping.append(received))
+    config = choose_pool(configs.settle(paths, wanted))
+    prepare(paths, config)
+    supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
+    supervisor.adopt()
+    _restart_changed(paths, config, supervisor)
+    _check_ports(config, supervisor)
+    configs.save(paths, config)
     supervisor.start()
-    wait_ready(paths, config, lambda: supervisor.look(), stopping)
+    wait_ready(paths, config, supervisor.look, stopping)
     if not stopping:
         say(banner(paths, config, [child.program.name for child in supervisor.children if child.adopted]))
     while not stopping:
@@ -50,6 +50,31 @@ def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> 
         supervisor.look()
     _leave(supervisor, say)
     return 0
+
+
+def _restart_changed(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor) -> None:
+    """What runs has the options of the last `up`; with others it is ended, to start with these. Tasks do not notice."""
+    if not paths.config.exists():
+        return
+    before = configs.load(paths)
+    if before == config:
+        return
+    running = [name for name in ("server", "agent", "containerd") if processes.find(paths.pid_file(name)) is not None]
+    if running and (before.containerd, before.sandbox) != (config.containerd, config.sandbox):
+        raise Problem(
+            f"{' and '.join(running)} still run with --containerd {before.containerd} --sandbox {before.sandbox}; "
+            f"stop them with: neargate down{paths.as_option}"
+        )
+    for child in supervisor.children:
+        if child.program.name != "containerd" and child.running is not None:
+            processes.stop(child.running, timeout_s=10.0)
+            child.running, child.adopted = None, False
+
+
+def _check_ports(config: RegionConfig, supervisor: Supervisor) -> None:
+    for name, port, what in (("server", config.port, "the API"), ("registry", config.registry_port, "the registry")):
+        if any(child.program.name == name and child.running is None for child in supervisor.children):
+            check_port(port, what)
 
 
 def _leave(supervisor: Supervisor, say: Callable[[str], None]) -> None:
@@ -66,26 +91,9 @@ def _leave(supervisor: Supervisor, say: Callable[[str], None]) -> None:
         say("neargate up takes them over again; neargate down stops everything.")
 
 
-def _lock(paths: RegionPaths) -> int | None:
-    """The file descriptor of the region's lock, or None when another `up` holds it. Freed when this process ends."""
-    descriptor = os.open(paths.data / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
 def is_up(paths: RegionPaths) -> bool:
     """Whether an `up` watches over this region."""
-    if not paths.data.exists():
-        return False
-    descriptor = _lock(paths)
-    if descriptor is None:
-        return True
-    os.close(descriptor)
-    return False
+    return locks.is_taken(paths.up_lock)
 
 
 def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionConfig, say: Callable[[str], None]) -> int:
