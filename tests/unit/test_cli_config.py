@@ -1,0 +1,177 @@
+"""The command line's pure parts: options and what fixes them, paths, processes by pid and start time, texts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from neargate.cli import config as configs
+from neargate.cli import prepare, processes
+from neargate.cli.config import RegionConfig
+from neargate.cli.environment import exports
+from neargate.cli.inspect import _container_line, _event_text, _table
+from neargate.cli.paths import RegionPaths, region_paths
+from neargate.cli.problems import Problem
+from neargate.cli.processes import Program, Running
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> RegionPaths:
+    return RegionPaths(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"region": "nowhere"}, "--region"),
+        ({"account": "12"}, "12 digits"),
+        ({"zones": ()}, "--zones"),
+        ({"zones": ("a", "a")}, "twice"),
+        ({"zones": ("A",)}, "--zones"),
+        ({"auth": "none"}, "enforce or open"),
+        ({"containerd": "docker"}, "own or system"),
+        ({"sandbox": "vm"}, "container or simulated"),
+        ({"port": 0}, "port"),
+        ({"hosts": 0}, "--hosts"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(change: dict[str, object], words: str) -> None:
+    configs.check(RegionConfig())
+    with pytest.raises(Problem, match=words):
+        configs.check(replace(RegionConfig(), **change))  # type: ignore[arg-type]
+
+
+def test_what_the_first_start_fixed_stays(paths: RegionPaths) -> None:
+    first = RegionConfig(region="eu-west-1", account="111122223333", public_pool="198.18.3.0/24")
+    configs.save(paths, first)
+    assert configs.load(paths) == first
+    again = configs.settle(paths, RegionConfig(port=5000))
+    assert (again.region, again.account, again.public_pool) == ("eu-west-1", "111122223333", "198.18.3.0/24")
+    assert again.port == 5000
+    with pytest.raises(Problem, match="another account"):
+        configs.settle(paths, RegionConfig(account="999999999999"))
+
+
+def test_a_region_that_was_never_started_says_how(paths: RegionPaths) -> None:
+    with pytest.raises(Problem, match="neargate up"):
+        configs.load(paths)
+
+
+def test_zones_have_names_and_ids() -> None:
+    assert RegionConfig().zone_names == (
+        ("us-east-1a", "use1-az1"),
+        ("us-east-1b", "use1-az2"),
+        ("us-east-1c", "use1-az3"),
+    )
+    assert RegionConfig(region="ap-southeast-2", zones=("b",)).zone_names == (("ap-southeast-2b", "aps2-az1"),)
+
+
+def test_two_data_directories_are_two_instances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = region_paths(str(tmp_path / "one")), region_paths(str(tmp_path / "two"))
+    assert first.instance != second.instance
+    assert len(first.instance) == 6 and int(first.instance, 16) >= 0
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "one")
+    assert region_paths(str(link)) == first
+    monkeypatch.setenv("NEARGATE_DATA", str(tmp_path / "two"))
+    assert region_paths() == second
+    assert region_paths(str(tmp_path / "one")) == first
+    assert first.as_option == f" --data {first.data}"
+
+
+def test_the_public_pool_avoids_the_hosts_routes(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = [prepare.IPv4Network("198.18.0.0/24"), prepare.IPv4Network("198.18.1.64/26")]
+    monkeypatch.setattr(prepare, "_host_routes", lambda: taken)
+    assert prepare.choose_pool(RegionConfig()).public_pool == "198.18.2.0/24"
+    assert prepare.choose_pool(RegionConfig(public_pool="198.18.9.0/24")).public_pool == "198.18.9.0/24"
+    monkeypatch.setattr(prepare, "_host_routes", lambda: [prepare.IPv4Network("198.18.0.0/15")])
+    with pytest.raises(Problem, match="no pool"):
+        prepare.choose_pool(RegionConfig())
+
+
+def test_a_process_is_known_by_pid_and_start_time(tmp_path: Path) -> None:
+    program = Program(
+        name="sleeper",
+        argv=(sys.executable, "-c", "import signal; signal.pause()"),
+        environment={"PATH": os.environ["PATH"]},
+        log_file=tmp_path / "log" / "sleeper.log",
+        pid_file=tmp_path / "sleeper.pid",
+    )
+    running = processes.spawn(program)
+    try:
+        assert processes.find(program.pid_file) == running
+        assert os.getsid(running.pid) == running.pid  # a session of its own: Ctrl-C does not reach it
+        assert not Running(running.pid, running.start_ticks + 1).alive  # the pid was given to somebody else
+        program.pid_file.write_text("nonsense")
+        assert processes.find(program.pid_file) is None
+    finally:
+        processes.stop(running, timeout_s=5.0)
+    assert not running.alive
+
+
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
+    log = tmp_path / "deaf.log"
+    program = Program(
+        name="deaf",
+        argv=(sys.executable, "-c", code),
+        environment={"PATH": os.environ["PATH"]},
+        log_file=log,
+        pid_file=tmp_path / "deaf.pid",
+    )
+    running = processes.spawn(program)
+    while b"deaf" not in log.read_bytes():
+        assert running.alive
+    assert processes.stop(running, timeout_s=0.2) is False
+    assert not running.alive
+
+
+def test_a_zombie_does_not_count_as_running() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    ticks = None
+    while ticks is None:
+        ticks = processes.start_ticks(child.pid)
+        if ticks is None:
+            break
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert processes.start_ticks(child.pid) is None
+    assert child.wait() == 0
+
+
+def test_env_quotes_and_clears_other_credentials(paths: RegionPaths) -> None:
+    configs.save(paths, RegionConfig(port=4999))
+    paths.administrator.write_text(
+        json.dumps({"account": "123456789012", "access_key_id": "AKIA1", "secret_access_key": "s $(x)"})
+    )
+    lines = exports(paths).splitlines()
+    assert "export AWS_ENDPOINT_URL=http://127.0.0.1:4999" in lines
+    assert "export AWS_SECRET_ACCESS_KEY='s $(x)'" in lines
+    assert lines[-1] == "unset AWS_SESSION_TOKEN AWS_PROFILE"
+
+
+def test_a_taken_port_is_named_with_its_holder() -> None:
+    with prepare.socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = int(holder.getsockname()[1])
+        with pytest.raises(Problem, match=rf"port {port} \(the API\) is taken by .*\(pid {os.getpid()}\)"):
+            prepare.check_port(port, "the API")
+
+
+def test_why_words() -> None:
+    assert _container_line({"name": "web", "lastStatus": "STOPPED", "exitCode": 137, "reason": "OutOfMemoryError"}) == (
+        "  container web: STOPPED, exit code 137: OutOfMemoryError"
+    )
+    asked = {"lastStatus": "RUNNING", "desiredStatus": "STOPPED", "stoppedReason": "bye"}
+    assert _event_text(asked) == "RUNNING, to stop: bye"
+    assert _table([("A", "B"), ("long", "x")]) == ["A     B", "long  x"]
+
+
+def test_signals_are_left_alone() -> None:
+    """`up` installs its handlers only when it runs, not when it is imported."""
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
