@@ -181,6 +181,31 @@ def test_nothing_is_left(rig: ContainerRig, reference: str) -> None:
     rig.run(story)
 
 
+def test_an_image_that_was_removed_is_fetched_again(rig: ContainerRig) -> None:
+    reference = rig.push(
+        "removed", build_image([busybox_layer(), build_layer([Entry(path="only-here", content=b"x")])])
+    )
+
+    async def story(engine: ContainerdSandbox) -> None:
+        image = await rig.pull(engine, reference)
+        client = rig.client()
+        client.delete_image(f"neargate/amd64/{reference.removesuffix(':latest')}@{image.digest}")
+        for _ in range(LOOKS):
+            if not client.has_snapshot(image.snapshot):
+                break
+            await asyncio.sleep(0.05)
+        client.close()
+        config = rig.config(image, "true")
+        with pytest.raises(SandboxError, match=r"CannotCreateContainerError: .*not found"):
+            await engine.create_container(config)
+        await engine.delete_container(config.runtime_id)
+        assert (
+            await run_to_end(engine, rig.config(await rig.pull(engine, reference), "cat", "/only-here"))
+        ).exit_code == 0
+
+    rig.run(story)
+
+
 # -------------------------------------------------------------------- limits
 
 
@@ -501,6 +526,7 @@ def test_pause_and_resume(rig: ContainerRig, reference: str) -> None:
         await engine.pause_container(config.runtime_id)
         state = await engine.get_container(config.runtime_id)
         assert state is not None and state.status == "running"
+        await engine.pause_container(config.runtime_id)
         frozen = rig.log(config)
         await asyncio.sleep(0.2)
         assert rig.log(config) == frozen
@@ -510,6 +536,12 @@ def test_pause_and_resume(rig: ContainerRig, reference: str) -> None:
                 break
             await asyncio.sleep(0.02)
         assert len(rig.log(config)) > len(frozen)
+        await engine.resume_container(config.runtime_id)
+        # Frozen (a task that filled the host's disk) and then stopped.
+        await engine.pause_container(config.runtime_id)
+        await engine.kill_container(config.runtime_id, 9)
+        assert (await stopped(engine, config.runtime_id)).exit_code == 137
         await engine.delete_container(config.runtime_id)
+        await engine.pause_container(config.runtime_id)
 
     rig.run(story)

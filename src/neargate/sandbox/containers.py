@@ -26,7 +26,8 @@ LABEL_SHARES_PID = "neargate/shares-pid"
 
 _OPTIONS_TYPE = "containerd.runc.v1.Options"
 _REASON_MAX_CHARS = 1024
-_STATUS = {1: "created", 2: "running", 3: "stopped", 4: "running", 5: "running"}  # 4 and 5: paused, pausing
+_STATUS = {1: "created", 2: "running", 3: "stopped", 4: "running", 5: "running"}
+_PAUSED = (4, 5)  # paused, pausing: the processes are there
 
 
 class StillCleaning(Exception):
@@ -160,6 +161,8 @@ class Containers:
         except EngineError as error:
             if "process already finished" not in error.detail and "not running" not in error.detail:
                 raise EngineUnavailable(f"kill: {error.detail}") from None
+        if signal == signals.SIGKILL:
+            self.resume(runtime_id)  # a frozen process dies only when it is thawed
 
     def _kills_all(self, runtime_id: str, signal: int) -> bool:
         """In a shared process namespace the kernel does not kill a container's processes with its first one."""
@@ -202,10 +205,22 @@ class Containers:
         return [_state(container, tasks.get(container.id)) for container in containers]
 
     def pause(self, runtime_id: str) -> None:
-        self._engine.pause_task(runtime_id)
+        if self._paused(runtime_id) is False:
+            self._engine.pause_task(runtime_id)
 
     def resume(self, runtime_id: str) -> None:
-        self._engine.resume_task(runtime_id)
+        if not self._paused(runtime_id):
+            return
+        try:
+            self._engine.resume_task(runtime_id)
+        except EngineError:
+            if self._paused(runtime_id):  # otherwise it ended at the same moment
+                raise
+
+    def _paused(self, runtime_id: str) -> bool | None:
+        """None when there is nothing that could be paused or resumed."""
+        task = self._engine.get_task(runtime_id)
+        return None if task is None or _STATUS.get(task.status) != "running" else task.status in _PAUSED
 
     def oom_kills(self, runtime_id: str) -> int:
         """The container's own counter: on cgroup v1 the oom event also names innocent siblings."""

@@ -124,9 +124,13 @@ class ContainerdSandbox:
     async def create_container(self, config: ContainerConfig) -> None:
         for _ in range(_ATTEMPTS):
             try:
-                return await self._blocking(self._containers.create, config)
+                return await self._world.offload(LANE, self._containers.create, config)
             except StillCleaning:
                 await self._world.sleep(_PAUSE_S)
+            except EngineError as error:
+                # For one: the image was removed behind our back. The next task's pull must fetch it again.
+                self._puller.forget(config.image)
+                raise SandboxError(f"CannotCreateContainerError: {error.detail}"[:1024]) from None
         raise EngineUnavailable(f"containerd does not finish cleaning up {config.runtime_id}")
 
     async def start_container(self, runtime_id: str) -> int:
@@ -197,4 +201,8 @@ class ContainerdSandbox:
         return self._parts
 
     async def _blocking(self, function: Callable[..., T], *arguments: object) -> T:
-        return await self._world.offload(LANE, function, *arguments)
+        try:
+            return await self._world.offload(LANE, function, *arguments)
+        except EngineError as error:
+            # What containerd says and no part expected: nobody's task is to blame, so the caller repeats.
+            raise EngineUnavailable(str(error)) from None
