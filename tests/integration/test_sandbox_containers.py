@@ -90,6 +90,19 @@ def test_life_of_a_container(rig: ContainerRig, reference: str) -> None:
     rig.run(story)
 
 
+def test_what_is_said_after_stdout_was_closed_is_kept(rig: ContainerRig, reference: str) -> None:
+    async def story(engine: ContainerdSandbox) -> None:
+        script = "echo out; exec 1>&-; sleep 0.3; echo last words >&2"
+        config = rig.config(await rig.pull(engine, reference), "sh", "-c", script)
+        await engine.create_container(config)
+        await engine.start_container(config.runtime_id)
+        await stopped(engine, config.runtime_id)
+        await engine.delete_container(config.runtime_id)
+        assert rig.log(config).splitlines() == ["out", "last words"]
+
+    rig.run(story)
+
+
 def test_every_step_may_be_repeated(rig: ContainerRig, reference: str) -> None:
     async def story(engine: ContainerdSandbox) -> None:
         config = rig.config(await rig.pull(engine, reference), "sleep", "100")

@@ -111,12 +111,13 @@ class Containers:
             self._engine.create_container(container)
 
     def _create_task(self, config: ContainerConfig, root: pb.Mount) -> None:
+        stdout, stderr = _outputs(config)
         request = pb.CreateTaskRequest(
             container_id=config.runtime_id,
             rootfs=[root],
             stdin=self._open_stdin(config),
-            stdout=_log_uri(config),
-            stderr="" if config.terminal else _log_uri(config),
+            stdout=stdout,
+            stderr=stderr,
             terminal=config.terminal,
             options=self._options,
         )
@@ -256,14 +257,17 @@ def _seconds(process: pb.Process | pb.TaskExit) -> float:
     return process.exited_at.seconds + process.exited_at.nanos / 1e9
 
 
-def _log_uri(config: ContainerConfig) -> str:
+def _outputs(config: ContainerConfig) -> tuple[str, str]:
+    """The two streams' destination: one file under two names.
+
+    The shim of containerd 1.6 opens a file once for two equal names (a `file://` URI gives both) and closes it as soon
+    as stdout ends, which loses what stderr still has to say: the last words of a program that fails.
+    """
     if config.log_path is None:
-        return ""
-    if not config.terminal:
-        return f"file://{config.log_path}"
-    # For a terminal the shim of containerd 1.6 opens the path itself and would take a URI for a name.
+        return "", ""
     os.close(os.open(config.log_path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o640))
-    return config.log_path
+    directory, name = os.path.split(config.log_path)
+    return config.log_path, "" if config.terminal else f"{directory}/./{name}"
 
 
 def _cannot_start(detail: str) -> SandboxError:
