@@ -1,0 +1,43 @@
+"""`python -m bench [NAME ...]`: run the benchmarks, print the table, write bench/results.json."""
+
+import importlib
+import os
+import sys
+import time
+import traceback
+
+from . import figures
+
+NAMES = ("startup", "launch", "memory", "logs", "run_task_rate")
+
+
+def main(names: list[str]) -> int:
+    """Exit status 1 when a benchmark could not be run; a missed goal is a result, not an error."""
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    if os.geteuid() != 0:
+        print("the benchmarks start real containers: run as root", file=sys.stderr)
+        return 2
+    failed = []
+    for name in names or NAMES:
+        begun = time.monotonic()
+        print(f"== {name}: {figures.cores()} processors, load average {os.getloadavg()[0]:.1f}", flush=True)
+        try:
+            found = importlib.import_module(f".{name}", __package__).measure()
+        except Exception:  # the others still run; the exit status tells
+            traceback.print_exc()
+            failed.append(name)
+            continue
+        figures.save(found)
+        for figure in found:
+            figures.show(figure)
+        print(f"   ({time.monotonic() - begun:.0f} s)", flush=True)
+    if failed:
+        print(f"could not be measured: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

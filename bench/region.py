@@ -1,0 +1,237 @@
+"""A region of the benchmark's own: `neargate up` in a fresh data directory, everything gone afterwards."""
+
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from neargate.cli.paths import RegionPaths
+from neargate.testing import oci_image
+
+from .client import Client
+
+WAIT_S = 60.0
+# Ends at once when it is asked to: a PID 1 without a handler would have to be killed after its stop timeout.
+IDLE_COMMAND = ["sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait"]
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class BenchRegion:
+    """A running region and what benchmarks ask of it."""
+
+    def __init__(self, paths: RegionPaths, port: int) -> None:
+        self.paths = paths
+        self.port = port
+        self._families = 0
+
+    @cached_property
+    def client(self) -> Client:
+        keys = json.loads(self.paths.administrator.read_text())
+        return Client(self.port, keys["access_key_id"], keys["secret_access_key"])
+
+    @cached_property
+    def keys(self) -> tuple[str, str]:
+        keys = json.loads(self.paths.administrator.read_text())
+        return keys["access_key_id"], keys["secret_access_key"]
+
+    @property
+    def registry(self) -> str:
+        return f"127.0.0.1:{self.port + 1}"
+
+    @property
+    def image(self) -> str:
+        return f"{self.registry}/busybox:1"
+
+    @property
+    def containerd_address(self) -> str:
+        return str(self.paths.run / "containerd" / "containerd.sock")
+
+    def oci_runtime(self) -> str:
+        """What the agent's probe chose on this machine."""
+        found = next(self.paths.run.rglob("oci-runtime.json"))
+        return str(json.loads(found.read_text())["runtime"])
+
+    def push_images(self) -> None:
+        config: dict[str, object] = {"Cmd": ["sh"], "Env": ["PATH=/bin:/usr/bin"]}
+        busybox = oci_image.build_image([oci_image.busybox_layer()], config=config)
+        oci_image.push(self.registry, "busybox", "1", busybox)
+
+    @cached_property
+    def subnets(self) -> list[str]:
+        """Asked with the command line once: the benchmark's client speaks JSON only."""
+        done = subprocess.run(
+            [*_neargate(), "aws", "--data", str(self.paths.data)]
+            + ["ec2", "describe-subnets", "--query", "Subnets[].SubnetId", "--output", "json"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return sorted(json.loads(done.stdout))
+
+    def register(self, *, command: list[str], log_options: dict[str, str] | None = None) -> str:
+        """One container of busybox, 0.25 vCPU and 512 MiB. Returns `family:revision`."""
+        self._families += 1
+        container: dict[str, Any] = {"name": "c", "image": self.image, "command": command, "stopTimeout": 5}
+        if log_options is not None:
+            container["logConfiguration"] = {
+                "logDriver": "awslogs",
+                "options": {
+                    "awslogs-group": "/bench",
+                    "awslogs-region": "us-east-1",
+                    "awslogs-stream-prefix": "b",
+                    "awslogs-create-group": "true",
+                    **log_options,
+                },
+            }
+        definition = self.client.call("ecs", "RegisterTaskDefinition", **task_definition(self._families, container))
+        return f"{definition['taskDefinition']['family']}:{definition['taskDefinition']['revision']}"
+
+    def run_request(self, definition: str) -> dict[str, Any]:
+        return {
+            "taskDefinition": definition,
+            "launchType": "FARGATE",
+            "networkConfiguration": {"awsvpcConfiguration": {"subnets": self.subnets}},
+        }
+
+    def run(self, definition: str) -> str:
+        """RunTask of one; returns its ARN."""
+        answer = self.client.call("ecs", "RunTask", **self.run_request(definition))
+        if answer["failures"]:
+            raise RuntimeError(str(answer["failures"]))
+        return str(answer["tasks"][0]["taskArn"])
+
+    def describe(self, arn: str) -> dict[str, Any]:
+        task: dict[str, Any] = self.client.call("ecs", "DescribeTasks", tasks=[arn])["tasks"][0]
+        return task
+
+    def stop(self, *arns: str) -> None:
+        """StopTask for each, and wait until all are STOPPED."""
+        for arn in arns:
+            self.client.call("ecs", "StopTask", task=arn)
+        for arn in arns:
+            self.wait(arn, "STOPPED")
+
+    def wait(self, arn: str, status: str) -> dict[str, Any]:
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            task = self.describe(arn)
+            if task["lastStatus"] == status:
+                return task
+            if task["lastStatus"] == "STOPPED" or time.monotonic() > deadline:
+                raise RuntimeError(f"{arn} is {task['lastStatus']}, not {status}: {task.get('stoppedReason')}")
+            time.sleep(0.02)
+
+    def committed(self) -> "CommittedStatus":
+        return CommittedStatus(self.paths.databases / "cell-0.sqlite3")
+
+    def pid(self, process: str) -> int:
+        return int(self.paths.pid_file(process).read_text().split()[0])
+
+    def cpu_seconds(self, *processes: str) -> float:
+        return sum(cpu_seconds(self.pid(name)) for name in processes)
+
+
+class CommittedStatus:
+    """What is committed of a task, read by a second connection to the cell's database: the server is not asked."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+
+    def wait(self, task_id: str, status: str) -> float:
+        """When the commit was seen (`time.time()`), looked for every half millisecond."""
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            rows = self._database.execute("SELECT last_status FROM tasks WHERE id = ?", (task_id,)).fetchall()
+            if rows and rows[0][0] == status:
+                return time.time()
+            if rows and rows[0][0] == "STOPPED":
+                break
+            time.sleep(0.0005)
+        raise RuntimeError(f"{task_id} did not become {status}: {rows}")
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def task_definition(number: int, container: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "family": f"bench-{number}",
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": "awsvpc",
+        "cpu": "256",
+        "memory": "512",
+        "executionRoleArn": "arn:aws:iam::123456789012:role/ecsTaskExecutionRole",
+        "containerDefinitions": [container],
+    }
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of all threads of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def _neargate() -> list[str]:
+    return [sys.executable, "-P", "-m", "neargate"]
+
+
+def neargate(paths: RegionPaths, verb: str, *arguments: str) -> str:
+    """Run a command of ours to its end."""
+    argv = [*_neargate(), verb, "--data", str(paths.data), *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=240)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def fresh_data() -> Path:
+    """A directory that the unprivileged user can enter. Not /tmp: disks and databases belong on a real filesystem."""
+    data = Path(tempfile.mkdtemp(prefix="neargate-bench-", dir="/var/lib"))
+    data.chmod(0o755)
+    return data
+
+
+def free_port() -> int:
+    """The first of two neighbouring free ports: API and registry."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+@contextmanager
+def region(*options: str) -> Iterator[BenchRegion]:
+    """Up, then down whatever happens."""
+    paths = RegionPaths(fresh_data())
+    live = BenchRegion(paths, free_port())
+    try:
+        neargate(paths, "up", "--background", "--port", str(live.port), *options)
+        live.client.call("ecs", "CreateCluster", clusterName="default")
+        yield live
+    finally:
+        try:
+            neargate(paths, "down")
+        finally:
+            shutil.rmtree(paths.data, ignore_errors=True)
+
+
+@contextmanager
+def container_region() -> Iterator[BenchRegion]:
+    with region() as live:
+        live.push_images()
+        yield live

@@ -1,0 +1,177 @@
+"""RunTask calls accepted durably per second: Neargate with simulated hosts against moto's server, same client for both.
+
+16 callers for 30 s in three turns each, in the order A,B,A,B,A,B. Every call starts one task of a Fargate size.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from statistics import median
+from typing import Any
+
+from neargate.cli.admin import ask
+
+from .client import Client
+from .figures import Figure, Load, foreign_load
+from .peers import moto
+from .region import BenchRegion, cpu_seconds, region, task_definition
+
+CALLERS = 16
+TURNS = 3
+TURN_S = 10.0
+BACKLOG_S = 60.0
+COMMAND = "python -m bench run_task_rate"
+# us-east-1's six zones: a default VPC of three has only 12 273 addresses, less than half a minute's tasks.
+REGION = ("--sandbox", "simulated", "--zones", "a,b,c,d,e,f", "--hosts", "2")
+REGION += ("--host-cpu", "4000000", "--host-memory", "16000000")
+MOTO_KEYS = ("AKIAIOSFODNN7EXAMPLE", "secret")
+
+
+def measure() -> list[Figure]:
+    others = foreign_load()
+    ours: list[dict[str, Any]] = []
+    theirs: list[dict[str, Any]] = []
+    with Load() as load, region(*REGION) as live, moto() as (port, pid):
+        definition, request = _prepare_ours(live)
+        peer = _prepare_moto(port)
+        for _ in range(TURNS):
+            ours.append(_turn(live.port, live.keys, request, [live.pid("server"), live.pid("agent")]))
+            _freeze(live, signal.SIGSTOP)
+            theirs.append(_turn(port, MOTO_KEYS, peer, [pid]))
+            _freeze(live, signal.SIGCONT)
+        backlog, drained_s = _backlog(live)
+        del definition
+    return _figures(ours, theirs, backlog, drained_s, load.busy, others)
+
+
+def _freeze(live: BenchRegion, number: signal.Signals) -> None:
+    """Our backlog of launches must not slow the peer's turn."""
+    for name in ("agent", "server"):
+        os.kill(live.pid(name), number)
+
+
+def _prepare_ours(live: BenchRegion) -> tuple[str, dict[str, Any]]:
+    container = {"name": "c", "image": "busybox", "command": ["sleep", "60"]}
+    live.client.call("ecs", "RegisterTaskDefinition", **task_definition(1, container))
+    return "bench-1", live.run_request("bench-1")
+
+
+def _prepare_moto(port: int) -> dict[str, Any]:
+    """The same call. moto answers HTTP 500 for a container without memory and a network without a group."""
+    client = Client(port, *MOTO_KEYS)
+    client.call("ecs", "CreateCluster", clusterName="default")
+    container = {"name": "c", "image": "busybox", "command": ["sleep", "60"], "memory": 512, "cpu": 256}
+    client.call("ecs", "RegisterTaskDefinition", **task_definition(1, container))
+    client.close()
+    subnets, group = _moto_network(port)
+    network = {"subnets": subnets, "securityGroups": [group]}
+    return {
+        "taskDefinition": "bench-1",
+        "launchType": "FARGATE",
+        "networkConfiguration": {"awsvpcConfiguration": network},
+    }
+
+
+def _moto_network(port: int) -> tuple[list[str], str]:
+    import boto3
+
+    key, secret = MOTO_KEYS
+    ec2 = boto3.client(
+        "ec2",
+        region_name="us-east-1",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+    )
+    subnets = sorted(subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"])
+    return subnets, ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+
+
+def _turn(port: int, keys: tuple[str, str], request: dict[str, Any], pids: list[int]) -> dict[str, Any]:
+    """One run of the load generator, a process of its own. Adds the servers' CPU seconds."""
+    before = sum(cpu_seconds(pid) for pid in pids)
+    order = {"port": port, "keys": keys, "request": request, "callers": CALLERS, "seconds": TURN_S}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.load_generator"],
+        input=json.dumps(order),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    answer["server_cpu_s"] = sum(cpu_seconds(pid) for pid in pids) - before
+    return answer
+
+
+def _backlog(live: BenchRegion) -> tuple[int, float]:
+    """Tasks not RUNNING yet when the last turn ended, and how long they took."""
+    begun = time.monotonic()
+    first = None
+    while time.monotonic() - begun < BACKLOG_S:
+        cluster = live.client.call("ecs", "DescribeClusters", clusters=["default"])["clusters"][0]
+        pending = int(cluster["pendingTasksCount"])
+        first = pending if first is None else first
+        if pending == 0:
+            break
+        time.sleep(0.2)
+    return first or 0, time.monotonic() - begun
+
+
+def _figures(
+    ours: list[dict[str, Any]],
+    theirs: list[dict[str, Any]],
+    backlog: int,
+    drained_s: float,
+    busy: float,
+    others: float,
+) -> list[Figure]:
+    our_rates = [turn["accepted"] / turn["seconds"] for turn in ours]
+    their_rates = [turn["accepted"] / turn["seconds"] for turn in theirs]
+    samples = {
+        "neargate_per_s": our_rates,
+        "moto_per_s": their_rates,
+        "neargate_p50_ms": [turn["p50_ms"] for turn in ours],
+        "neargate_p99_ms": [turn["p99_ms"] for turn in ours],
+        "moto_p50_ms": [turn["p50_ms"] for turn in theirs],
+        "moto_p99_ms": [turn["p99_ms"] for turn in theirs],
+    }
+    notes = [
+        f"capacity: neargate up {' '.join(REGION)}",
+        f"others used {others:.0%} of the processors before; {sum(t['refused'] for t in ours + theirs)} refused calls",
+        *(_story("neargate", turn) for turn in ours),
+        *(_story("moto", turn) for turn in theirs),
+        f"{backlog} accepted tasks had not reached RUNNING at the end; none was left {drained_s:.1f} s later",
+    ]
+    return [
+        Figure(
+            name="RunTask accepted durably",
+            value=median(our_rates),
+            unit="calls/s",
+            against=f"nothing; {CALLERS} callers, {TURNS} turns of {TURN_S:.0f} s, one task a call, simulated agent",
+            samples=samples,
+            load=busy,
+            command=COMMAND,
+        ),
+        Figure(
+            name="RunTask rate over moto",
+            value=median(our_rates) / median(their_rates),
+            unit="x",
+            goal=">= 10",
+            against="moto 5.2.5's server (no signature check, no durability), same client, turns interleaved",
+            samples=samples,
+            notes=notes,
+            load=busy,
+            command=COMMAND,
+        ),
+    ]
+
+
+def _story(name: str, turn: dict[str, Any]) -> str:
+    rate = turn["accepted"] / turn["seconds"]
+    return (
+        f"{name:<9} {rate:7.1f}/s  p50 {turn['p50_ms']:.1f} ms  p99 {turn['p99_ms']:.1f} ms  "
+        f"client {turn['client_cpu_s'] / turn['seconds']:.0%} of a core, server {turn['server_cpu_s'] / turn['seconds']:.0%}"
+    )
