@@ -46,7 +46,7 @@ class RegionPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Region:
-    """A running control plane. The sweepers and the gateway are started by who owns the process."""
+    """A control plane whose cell runs. Who owns the process starts the rest: `start_loops`, then the gateway's door."""
 
     frontend: FrontEnd
     cell: Cell
@@ -54,6 +54,11 @@ class Region:
     gateway: Gateway
     logs: Logs
     services: Services
+
+    def start_loops(self, world: World) -> None:
+        """What works in the background by itself: the sweepers of the cell and of the logs."""
+        self.cell.start_sweepers()
+        world.spawn(self.logs.run(), "logs")
 
 
 async def open_region(

@@ -92,6 +92,10 @@ class Timers:
                 continue  # the time is over: that is what the wait was for
 
 
+def _unwatched(_: object) -> None:
+    """Only the simulator watches."""
+
+
 class SimulatedHost:
     """One host. `connected`, `received` and `disconnected` are its link; everything it does goes through `timers`."""
 
@@ -104,8 +108,13 @@ class SimulatedHost:
         *,
         memory: HostMemory | None = None,
         times: SimulatedTimes | None = None,
+        began: Callable[[TaskLaunch], None] = _unwatched,
+        ended: Callable[[str], None] = _unwatched,
     ) -> None:
+        """`began` and `ended` (task id) tell a watcher what this host holds."""
         self.facts = facts
+        self._began = began
+        self._ended = ended
         self.memory = memory if memory is not None else HostMemory()
         self._world = world
         self._timers = timers
@@ -190,6 +199,7 @@ class SimulatedHost:
             containers=tuple(ContainerReport(name=item.name) for item in launch.containers),
         )
         self.memory.tasks[launch.task_id] = SimulatedTask(report=report, launch=launch)
+        self._began(launch)
         self._later(self._times.attach_s, launch.task_id, self._attach)
 
     def _stop(self, order: StopOrder) -> None:
@@ -300,6 +310,8 @@ class SimulatedHost:
         task = self.memory.tasks[task_id]
         task.report = replace(task.report, report_seq=task.report.report_seq + 1, **changes)  # type: ignore[arg-type]
         task.acknowledged = False
+        if task.status is LastStatus.STOPPED:
+            self._ended(task_id)
         self._act(self._session.report(task.report, self._world.monotonic()))
 
     def _acknowledged(self, ack: Acknowledged) -> None:

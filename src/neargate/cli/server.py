@@ -76,7 +76,7 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
         world, stores, plan, models=models, credentials=Credentials.load(paths.administrator), knobs=DEFAULT_KNOBS
     )
     world.spawn(region.gateway.serve(str(paths.link_socket)), "gateway")
-    world.spawn(region.logs.run(), "logs")
+    region.start_loops(world)
     operator = await admin.serve(paths.admin_socket, handlers(region))
     gc.collect()
     gc.freeze()

@@ -166,6 +166,10 @@ class MemoryDisk:
 
     def __init__(self) -> None:
         self.databases: dict[str, sqlite3.Connection] = {}
+        self.is_full = False
+
+    def has_room(self) -> bool:
+        return not self.is_full
 
     def crash(self) -> None:
         """What a kill does to a disk: open transactions are gone, what was committed stays."""
@@ -190,7 +194,7 @@ class MemoryStores:
             writing=connection,
             reading=connection,
             lanes=(lane, lane),
-            has_room=_always,
+            has_room=self._disk.has_room,
             release=_nothing,
             knobs=self._knobs,
         )
@@ -206,10 +210,6 @@ class MemoryStores:
         connection.rollback()  # what the last owner had begun when it was killed
         migrate(connection, shard, migrations)
         return connection
-
-
-def _always() -> bool:
-    return True
 
 
 def _connect(path: str, knobs: Knobs) -> sqlite3.Connection:
