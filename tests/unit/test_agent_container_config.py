@@ -12,6 +12,7 @@ from neargate.agent.container_config import (
     ulimits,
 )
 from neargate.interfaces.sandbox import Image
+from neargate.agent.order import start_order
 from neargate.model.launch import MountPoint, Ulimit, VolumesFrom
 from neargate.testing.agent_host import TASK_ID, container, launch
 
@@ -108,6 +109,20 @@ def test_mounts_are_inherited_and_own_ones_win() -> None:
         ("/a", "/v/2", False),
         ("/a/b", "/v/1", True),
     ]
+
+
+def test_inherited_mounts_are_handed_on() -> None:
+    first = container("first", mount_points=(MountPoint(source_volume="a", container_path="/a"),))
+    second = container("second", volumes_from=(VolumesFrom(source_container="first", read_only=True),))
+    third = container("third", volumes_from=(VolumesFrom(source_container="second"),))
+    found = mounts((third, second, first), third, {"a": "/v/0"})
+    assert [(mount.target, mount.source, mount.read_only) for mount in found] == [("/a", "/v/0", True)]
+
+
+def test_containers_start_after_those_whose_volumes_they_take() -> None:
+    first = container("first")
+    second = container("second", volumes_from=(VolumesFrom(source_container="first"),))
+    assert [item.name for item in start_order((second, first))] == ["first", "second"]
 
 
 @pytest.mark.parametrize(

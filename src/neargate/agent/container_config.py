@@ -4,8 +4,8 @@ Owns Docker's rules of combining image and definition (entry point, command, use
 every container of a Fargate task gets. Must not know how a container is made.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ..interfaces.sandbox import BindMount, ContainerConfig, Image
 from ..model.launch import ContainerLaunch, TaskLaunch, Ulimit
@@ -118,21 +118,25 @@ def mounts(
     containers: Sequence[ContainerLaunch], container: ContainerLaunch, volumes: dict[str, str]
 ) -> tuple[BindMount, ...]:
     """Own mount points, then those inherited with `volumesFrom`; an own one at the same path wins."""
-    by_target: dict[str, BindMount] = {}
-    for inherited in container.volumes_from:
-        source = next((item for item in containers if item.name == inherited.source_container), None)
-        for mount in source.mount_points if source is not None else ():
-            by_target[mount.container_path] = BindMount(
-                source=volumes[mount.source_volume],
-                target=mount.container_path,
-                read_only=mount.read_only or inherited.read_only,
-            )
-    for mount in container.mount_points:
-        by_target[mount.container_path] = BindMount(
-            source=volumes[mount.source_volume], target=mount.container_path, read_only=mount.read_only
-        )
+    by_target = _mounts_by_target({item.name: item for item in containers}, container, volumes)
     # Outer paths first, so that a mount inside another one is not covered by it.
     return tuple(by_target[path] for path in sorted(by_target))
+
+
+def _mounts_by_target(
+    containers: Mapping[str, ContainerLaunch], container: ContainerLaunch, volumes: dict[str, str]
+) -> dict[str, BindMount]:
+    """A source hands on what it inherited itself, as in Docker. Registration refused cycles."""
+    by_target: dict[str, BindMount] = {}
+    for inherited in container.volumes_from:
+        source = containers.get(inherited.source_container)
+        for mount in _mounts_by_target(containers, source, volumes).values() if source is not None else ():
+            by_target[mount.target] = replace(mount, read_only=mount.read_only or inherited.read_only)
+    for point in container.mount_points:
+        by_target[point.container_path] = BindMount(
+            source=volumes[point.source_volume], target=point.container_path, read_only=point.read_only
+        )
+    return by_target
 
 
 def engine_labels(task: TaskLaunch, container: ContainerLaunch, image: Image) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..interfaces.hostnet import DiskUsage
-from ..model.launch import ContainerLaunch, TaskLaunch
+from ..model.launch import ContainerLaunch, PortMapping, TaskLaunch
 from .container_config import shown_labels
 from .task_record import ContainerRecord, Phase, TaskRecord
 
@@ -107,10 +107,7 @@ def container_document(record: TaskRecord, name: str, measured: Measured, *, ver
     if known.exit_code is not None:
         document["ExitCode"] = known.exit_code
     if launch.port_mappings:
-        document["Ports"] = [
-            {"ContainerPort": port.container_port, "Protocol": port.protocol, "HostPort": port.host_port}
-            for port in launch.port_mappings
-        ]
+        document["Ports"] = [_shown_port(port) for port in launch.port_mappings]
     if launch.health_check is not None:
         document["Health"] = _health(known)
     if launch.mount_points:
@@ -120,6 +117,20 @@ def container_document(record: TaskRecord, name: str, measured: Measured, *, ver
     if version >= 4:
         document |= _container_additions(launch)
     return document
+
+
+def _shown_port(port: PortMapping) -> dict[str, Any]:
+    """Name and protocol of the application are ours: nothing else tells a container of them before Service Connect."""
+    shown: dict[str, Any] = {
+        "ContainerPort": port.container_port,
+        "Protocol": port.protocol,
+        "HostPort": port.host_port,
+    }
+    if port.name is not None:
+        shown["Name"] = port.name
+    if port.app_protocol is not None:
+        shown["AppProtocol"] = port.app_protocol
+    return shown
 
 
 def _container_additions(launch: ContainerLaunch) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def next_starts(record: TaskRecord, now: float, default_timeout_s: float) -> Sta
             continue
         reason: str | None = None
         waiting = False
-        for dependency in container.depends_on:
+        for dependency in _needs(container):
             verdict = _verdict(dependency, record.container(dependency.container_name))
             if verdict is _Verdict.NEVER:
                 reason = _never(dependency.container_name, container.name)
@@ -83,11 +83,17 @@ def start_order(containers: Sequence[ContainerLaunch]) -> tuple[ContainerLaunch,
     names: set[str] = set()
     rest = list(containers)
     while rest:
-        ready = [item for item in rest if all(need.container_name in names for need in item.depends_on)] or rest
+        ready = [item for item in rest if all(need.container_name in names for need in _needs(item))] or rest
         placed.extend(ready)
         names.update(item.name for item in ready)
         rest = [item for item in rest if item.name not in names]
     return tuple(placed)
+
+
+def _needs(container: ContainerLaunch) -> tuple[Dependency, ...]:
+    """What must come before: `dependsOn`, and the containers whose volumes it takes."""
+    sources = (Dependency(container_name=item.source_container, condition="START") for item in container.volumes_from)
+    return (*container.depends_on, *sources)
 
 
 def pid_namespace_holder(containers: Sequence[ContainerLaunch]) -> str | None:
