@@ -52,6 +52,15 @@ class ContainerRig:
     def netns_path(self) -> str:
         return f"/proc/{self._holder.pid}/ns/net"
 
+    @property
+    def address(self) -> str:
+        """containerd's socket."""
+        return self._engine.address
+
+    def delete_containers(self) -> None:
+        """All containers of this rig, however they were made."""
+        self.run(self._delete_all)
+
     def client(self) -> Containerd:
         """The same containerd, for looking behind the engine."""
         return Containerd(self._engine.address, self.namespace)
