@@ -94,6 +94,11 @@ def test_the_public_pool_avoids_the_hosts_routes(monkeypatch: pytest.MonkeyPatch
         prepare.choose_pool(RegionConfig())
 
 
+# A process that outlives its starter is the point here; Popen would have us wait for it.
+OUTLIVES = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@OUTLIVES
 def test_a_process_is_known_by_pid_and_start_time(tmp_path: Path) -> None:
     program = Program(
         name="sleeper",
@@ -114,6 +119,7 @@ def test_a_process_is_known_by_pid_and_start_time(tmp_path: Path) -> None:
     assert not running.alive
 
 
+@OUTLIVES
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
     log = tmp_path / "deaf.log"

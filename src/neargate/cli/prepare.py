@@ -8,6 +8,7 @@ import shutil
 import socket
 import string
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -154,9 +155,16 @@ def holder(port: int) -> str | None:
                 inodes.add(f"socket:[{fields[9]}]")
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            links = [os.readlink(fd) for fd in (process / "fd").iterdir()]
-            if inodes.intersection(links):
+            if inodes.intersection(_open_files(process)):
                 return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
         except OSError:
             continue  # it ended meanwhile, or belongs to somebody else
     return None
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    for handle in (process / "fd").iterdir():
+        try:
+            yield os.readlink(handle)
+        except FileNotFoundError:
+            continue  # closed while we looked: ours of this very listing is always one
