@@ -58,12 +58,19 @@ class Client:
                 raise RuntimeError("the server closed the connection")
             data += part
         self._used_at = time.monotonic()
+        if says_close(data):
+            self.close()
         return found
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def says_close(data: bytes | bytearray) -> bool:
+    """The server takes no second request on this connection."""
+    return b"\r\nconnection: close\r\n" in bytes(data[:2048]).lower()
 
 
 def whole_answer(data: bytes | bytearray) -> tuple[int, bytes] | None:

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any
 
-from .client import encode, whole_answer
+from .client import encode, says_close, whole_answer
 
 
 class Caller:
@@ -69,7 +69,7 @@ class Generator:
                 if found is None:
                     continue
                 self._count(caller, *found)
-                if b"\r\nconnection: close\r\n" in bytes(caller.data[:2048]).lower():
+                if says_close(caller.data):
                     selector.unregister(caller.connection)
                     caller.connection.close()
                     caller = self._connect(selector)
