@@ -1,5 +1,7 @@
 """Docker's rules of combining an image and a definition; the environment of every container."""
 
+from dataclasses import replace
+
 import pytest
 
 from neargate.agent.container_config import (
@@ -11,9 +13,10 @@ from neargate.agent.container_config import (
     signal_number,
     ulimits,
 )
+from neargate.agent.order import next_starts, start_order
+from neargate.agent.task_record import ContainerRecord, TaskRecord
 from neargate.interfaces.sandbox import Image
-from neargate.agent.order import start_order
-from neargate.model.launch import MountPoint, Ulimit, VolumesFrom
+from neargate.model.launch import Dependency, MountPoint, Ulimit, VolumesFrom
 from neargate.testing.agent_host import TASK_ID, container, launch
 
 IMAGE = Image(
@@ -123,6 +126,20 @@ def test_containers_start_after_those_whose_volumes_they_take() -> None:
     first = container("first")
     second = container("second", volumes_from=(VolumesFrom(source_container="first"),))
     assert [item.name for item in start_order((second, first))] == ["first", "second"]
+
+
+def test_who_shares_the_process_namespace_starts_after_its_holder() -> None:
+    side = container("side", essential=False)
+    init = container("init", essential=False)
+    web = container("web", depends_on=(Dependency(container_name="init", condition="COMPLETE"),))
+
+    def first_starts(*, shared: bool) -> tuple[str, ...]:
+        told = replace(launch(side, init, web), share_pid_namespace=shared)
+        records = tuple(ContainerRecord(name=item.name, runtime_id=item.name) for item in told.containers)
+        return next_starts(TaskRecord(launch=told, containers=records), 0.0, 60.0).start
+
+    assert first_starts(shared=False) == ("side", "init")
+    assert first_starts(shared=True) == ("init",)
 
 
 @pytest.mark.parametrize(
