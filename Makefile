@@ -18,4 +18,5 @@ models:  ## rebuild the trimmed service models from the pinned botocore and show
 protos:  ## rebuild the containerd messages from the .proto file
 	@scripts/build-protos
 soak:    ## endless seeds and all pairs of real kills; Ctrl-C ends it
-	@scripts/setup test && .venv/bin/python -m tests.soak
+	@scripts/setup test; trap : INT; .venv/bin/python -m tests.soak & seeds=$$!; \
+	.venv/bin/python -m tests.soak_kills; kill $$seeds

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -236,7 +237,7 @@ def test_a_host_that_does_not_fit_gets_nothing(unfit: dict[str, Any]) -> None:
 
 def test_a_silent_host_keeps_what_it_has_and_gets_nothing_more() -> None:
     async def main() -> None:
-        capacity = await capacity_on(MemoryDisk())
+        capacity = await capacity_on(MemoryDisk(), knobs=replace(KNOBS, host_grace_s=0))
         await capacity.register_host(host())
         kept = await capacity.reserve(request("t1"))
         await capacity.host_seen("host-1", False)
@@ -249,12 +250,28 @@ def test_a_silent_host_keeps_what_it_has_and_gets_nothing_more() -> None:
     run(main)
 
 
+def test_a_host_lost_a_moment_ago_gets_tasks_when_no_other_can_take_them() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host("lost"))
+        await capacity.register_host(host("seen", software="0.0.1"))
+        await capacity.host_seen("lost", False)
+        assert {granted(await capacity.reserve(request(f"t{n}"))).host_id for n in range(8)} == {"seen"}
+        assert granted(await capacity.reserve(request("t8"))).host_id == "lost"
+        reopened = await capacity_on(disk)
+        assert granted(await reopened.reserve(request("t9"))).host_id in ("lost", "seen")
+        assert not any(shown["connected"] for shown in await reopened.hosts())
+
+    run(main)
+
+
 def test_nobody_is_connected_after_a_restart() -> None:
     async def main() -> None:
         disk = MemoryDisk()
         capacity = await capacity_on(disk)
         await capacity.register_host(host())
-        capacity = await capacity_on(disk)
+        capacity = await capacity_on(disk, knobs=replace(KNOBS, host_grace_s=0))
         assert disk.databases["zone-a"].execute("SELECT connected FROM hosts").fetchall() == [(0,)]
         assert isinstance(await capacity.reserve(request("t1")), NoCapacity)
         await capacity.register_host(host())

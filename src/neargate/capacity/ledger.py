@@ -56,6 +56,7 @@ class Ledger:
         self.unsettled: dict[Key, float] = {}
         self.subnets: dict[str, Addresses] = {}
         self.public = Addresses(within=public_pool)
+        self.lost: dict[str, float] = {}  # host without a session -> since when (monotonic)
         self._views: dict[str, HostView] = {}
 
     def views(self) -> Iterable[HostView]:
@@ -89,6 +90,13 @@ class Ledger:
 
     def set_connected(self, host: Host, connected: bool) -> None:
         self.set_view(host, replace(host.view, connected=connected))
+
+    def lost_since(self, instant: float) -> set[str]:
+        """Hosts whose session ended after that instant; who was lost before is forgotten here."""
+        gone = [host_id for host_id, since in self.lost.items() if since <= instant or self._views[host_id].connected]
+        for host_id in gone:
+            del self.lost[host_id]
+        return set(self.lost)
 
     def addresses(self, subnet_id: str) -> Addresses:
         """The subnet's book. Its range is set by the first request that brings the CIDR."""

@@ -19,7 +19,7 @@ from ..model.capacity import HostFacts, NoCapacity, Reservation, ReservationRequ
 from ..model.errors import ClientError
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import Eni
-from ..placement.feasible import Wanted
+from ..placement.feasible import HostView, Wanted
 from ..placement.rank import choose, explain
 from ..placement.reserve import Room, offered
 from ..vpc.addresses import address_text, mac_address, pool_range, private_dns_name, subnet_range
@@ -88,6 +88,7 @@ class Capacity:
             facts: HostFacts = _decode_facts(doc)
             assert facts.host_id == host_id
             self._ledger.put_host(facts, room, connected=False)
+            self._ledger.lost[host_id] = self._world.monotonic()
         for row in await self._store.read(schema.LIVE_CLAIMS):
             self._ledger.add(claim_of_row(row))
         for subnet_id, address in await self._store.read(schema.LAST_ADDRESSES):
@@ -130,7 +131,7 @@ class Capacity:
         """Choose a host and addresses and take them in the ledger. None: no host has room."""
         if request.zone not in self._zones:
             return None
-        host = choose(self._ledger.views(), _wanted(request))
+        host = choose(self._ledger.views(), _wanted(request)) or self._choose_lost(request)
         if host is None:
             return None
         bits = self._world.random.getrandbits
@@ -150,6 +151,11 @@ class Capacity:
         )
         self._ledger.add(claim)
         return claim
+
+    def _choose_lost(self, request: ReservationRequest) -> HostView | None:
+        """No connected host has room. One whose agent is being restarted will be back before anybody notices."""
+        lately = self._ledger.lost_since(self._world.monotonic() - self._knobs.host_grace_s)
+        return choose(self._ledger.views(), _wanted(request), lately) if lately else None
 
     def _take_addresses(self, request: ReservationRequest) -> tuple[int | None, int | None, str | None]:
         """Private and public address, or the sentence that says why there is no interface."""
@@ -307,6 +313,8 @@ class Capacity:
             return
         # The ledger first: a silent host gets no task from this instant, whatever the write takes.
         self._ledger.set_connected(host, seen)
+        if not seen:
+            self._ledger.lost[host_id] = self._world.monotonic()
         await self._store.write([schema.connection(host_id, seen)])
 
     async def hosts(self) -> list[dict[str, Any]]:

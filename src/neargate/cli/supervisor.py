@@ -17,9 +17,10 @@ from .paths import RegionPaths
 from .problems import Problem
 from .processes import Program, Running
 
-RESTART_MIN_S = 0.5
-RESTART_MAX_S = 15.0
-STABLE_S = 30.0
+RESTART_MIN_S = 0.2
+RESTART_MAX_S = 5.0
+STABLE_S = 10.0  # who lived so long died of something new
+FREE_RESTARTS = 3  # early deaths before waiting gets longer
 USER = "neargate"
 
 
@@ -30,7 +31,7 @@ class Child:
     program: Program
     running: Running | None = None
     started_at: float = 0.0
-    delay_s: float = RESTART_MIN_S
+    early_deaths: int = 0
     not_before: float = 0.0
     adopted: bool = False
 
@@ -67,9 +68,8 @@ class Supervisor:
             if child.running is not None and child.running.alive:
                 continue
             if child.running is not None:
-                lived = now - child.started_at
-                child.delay_s = RESTART_MIN_S if lived > STABLE_S else min(child.delay_s * 2, RESTART_MAX_S)
-                child.not_before = now + child.delay_s
+                child.early_deaths = child.early_deaths + 1 if now - child.started_at < STABLE_S else 0
+                child.not_before = now + restart_delay_s(child.early_deaths)
                 child.running = None
                 self.say(f"{child.program.name} ended; starting it again (its log: {child.program.log_file})")
             elif now >= child.not_before:
@@ -77,6 +77,11 @@ class Supervisor:
 
     def of(self, name: str) -> Child:
         return next(child for child in self.children if child.program.name == name)
+
+
+def restart_delay_s(early_deaths: int) -> float:
+    """How long to wait after so many deaths soon after a start: at once at first, then doubling up to a bound."""
+    return float(min(RESTART_MIN_S * 2 ** max(0, min(early_deaths, 32) - FREE_RESTARTS), RESTART_MAX_S))
 
 
 def programs(paths: RegionPaths, config: RegionConfig) -> list[Program]:

@@ -47,6 +47,7 @@ class Knobs:
     disk_overcommit: float = 8.0
     reserve_attempts: int = 8  # guards refused before a zone answers "no capacity"
     hosts_max: int = 10_000  # per zone
+    host_grace_s: float = 20.0  # a host lost so lately (its agent restarts, or this server did) still gets tasks
     tombstone_keep_s: float = 24 * 3600.0  # a duplicate of a reserve cannot be later than this
     # link
     link_ping_period_s: float = 5.0

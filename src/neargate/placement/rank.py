@@ -3,7 +3,7 @@
 Pure. `choose` is `rank(...)[0]` in one pass without building anything, since it runs for every launch over every host.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from .feasible import HostView, Wanted, refusal
 
@@ -23,8 +23,11 @@ def rank(hosts: Iterable[HostView], wanted: Wanted) -> tuple[HostView, ...]:
     return tuple(fitting)
 
 
-def choose(hosts: Iterable[HostView], wanted: Wanted) -> HostView | None:
-    """The best host, or None. The comparisons of `refusal`, written out: a call per host costs more than the scan."""
+def choose(hosts: Iterable[HostView], wanted: Wanted, lately: Collection[str] = ()) -> HostView | None:
+    """The best host, or None. The comparisons of `refusal`, written out: a call per host costs more than the scan.
+
+    `lately`: ids of hosts that count as connected although they are not.
+    """
     best: HostView | None = None
     memory, cpu, disk, zone, account = (
         wanted.memory_mib,
@@ -36,7 +39,9 @@ def choose(hosts: Iterable[HostView], wanted: Wanted) -> HostView | None:
     for host in hosts:
         if host.free_memory_mib < memory or host.free_cpu_units < cpu or host.free_disk_gib < disk:
             continue
-        if not (host.connected and host.accepts_tasks) or host.architecture != wanted.architecture:
+        if not host.accepts_tasks or host.architecture != wanted.architecture:
+            continue
+        if not host.connected and host.host_id not in lately:
             continue
         if (host.zone is not None and host.zone != zone) or (host.tenant is not None and host.tenant != account):
             continue
