@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from neargate.interfaces.roles import TaskFilter
-from neargate.interfaces.store import Statement
+from neargate.interfaces.store import Overloaded, Statement
 from neargate.link.messages import RunOrder, decode_to_agent
 from neargate.model.capacity import HostCapacity
 from neargate.model.errors import (
@@ -114,6 +114,24 @@ def test_a_full_zone_is_passed_over_and_full_everywhere_is_a_failure_in_aws_word
         assert len(await listed(rig)) == 6 and await rig.reserved_tasks() == 6
 
     in_cell(body, host=SMALL)
+
+
+def test_a_zone_that_is_down_is_passed_over_and_all_down_is_not_a_lack_of_capacity() -> None:
+    async def body(rig: CellRig) -> None:
+        for zone in ZONES[:2]:
+            rig.capacities[zone].reserve = _overloaded  # type: ignore[method-assign]
+        tasks = await rig.run(count=4)
+        assert {task["availabilityZone"] for task in tasks} == {ZONES[2]}
+        rig.capacities[ZONES[2]].reserve = _overloaded  # type: ignore[method-assign]
+        with pytest.raises(ServiceUnavailable):
+            await rig.cell.run_task(run_request(count=2))
+        assert len(await listed(rig)) == 4
+
+    in_cell(body)
+
+
+async def _overloaded(request: object) -> Any:
+    raise Overloaded("the zone's queue is full")
 
 
 def test_the_tasks_that_fit_are_started_beside_the_failures() -> None:

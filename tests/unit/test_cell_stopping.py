@@ -1,8 +1,12 @@
 """StopTask: durable before it is told, the same twice, whatever the host is doing."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from neargate.model.errors import ClusterNotFound, InvalidParameter
+from neargate.clusters.reports import ReportOutcome
+from neargate.interfaces.store import Row, Statement
+from neargate.model.errors import ClusterNotFound, InvalidParameter, ServiceUnavailable
 from neargate.testing.cell_rig import ACCOUNT, ZONES, CellRig, host_of, id_of, in_cell, subnet
 
 ONE_ZONE = {"subnets": (subnet(ZONES[0]),)}
@@ -76,6 +80,48 @@ def test_a_task_of_another_cluster_or_account_is_not_found() -> None:
         assert await rig.described(id_of(task)) == task
 
     in_cell(body)
+
+
+@pytest.mark.parametrize("conflicts", [1, 3])
+def test_who_decided_on_an_old_row_decides_again(conflicts: int) -> None:
+    async def body(rig: CellRig) -> None:
+        stopped, reported = await rig.run(count=2, **ONE_ZONE)
+        await rig.report(stopped, "RUNNING", 1)
+        meddle(rig, conflicts)
+        await rig.cell.stop_task(ACCOUNT, "default", id_of(stopped), None)
+        assert (await rig.described(id_of(stopped)))["desiredStatus"] == "STOPPED"
+        meddle(rig, conflicts)
+        await rig.report(reported, "RUNNING", 1)
+        assert (await rig.described(id_of(reported)))["lastStatus"] == "RUNNING"
+
+    in_cell(body)
+
+
+def test_a_report_that_always_meets_another_writer_is_left_to_its_repetition() -> None:
+    async def body(rig: CellRig) -> None:
+        [task] = await rig.run(**ONE_ZONE)
+        meddle(rig, 1000)
+        outcome = await rig.cell.judge_report(HOST, rig.task_report(task, "RUNNING", 1))
+        assert outcome is ReportOutcome.LATER
+        with pytest.raises(ServiceUnavailable):
+            await rig.cell.stop_task(ACCOUNT, "default", id_of(task), None)
+
+    in_cell(body)
+
+
+def meddle(rig: CellRig, times: int) -> None:
+    """Another writer is faster, the next `times` times that a task's row is updated."""
+    store = rig.stores.cell_store
+    plain_write = type(store).write.__get__(store)
+    left = [times]
+
+    async def write(statements: Sequence[Statement]) -> list[list[Row]]:
+        if left[0] and any(statement.sql.startswith("UPDATE tasks SET last_status") for statement in statements):
+            left[0] -= 1
+            await plain_write([Statement("UPDATE tasks SET rev = rev + 1")])
+        return await plain_write(statements)  # type: ignore[no-any-return]
+
+    store.write = write  # type: ignore[method-assign]
 
 
 def test_a_task_is_ordered_until_its_host_has_reported_it() -> None:

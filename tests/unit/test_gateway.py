@@ -321,10 +321,11 @@ def test_a_newer_connection_of_a_host_takes_over() -> None:
 
 def test_a_silent_host_is_disconnected_and_its_tasks_are_left_alone() -> None:
     async def body(rig: CellRig) -> None:
-        door = Door(rig, replace(KNOBS, link_ping_period_s=0.002, link_silence_s=0.02))
+        door = Door(rig, replace(KNOBS, link_ping_period_s=0.05, link_silence_s=0.5))
         pipe = door.link()
         [task] = await rig.run(**ONE_ZONE)
         pipe.say(Hello(protocol=PROTOCOL, host=door.facts(), reports=()))
+        assert isinstance(await pipe.hear(), Welcome)
         while await pipe.hear() is not None:
             pass
         assert pipe.reason is not None and "silent" in pipe.reason

@@ -239,10 +239,11 @@ def test_a_stop_overtakes_the_run_and_is_repeated_until_the_stop_has_begun() -> 
     session.run("t1", RUN, 0.0)
     assert told(session.stop(STOP, 1.0)) == [STOP]
     assert session.stop(STOP, 2.0) == [] and session.run("t1", RUN, 2.0) == []
+    assert told(session.check(6.0)) == [STOP], "the run order is not repeated any more"
     session.received(Report(report=report(1, status="RUNNING")))
-    assert told(session.check(6.0)) == [STOP]
+    assert told(session.check(11.0)) == [STOP]
     session.received(Report(report=report(2, status="DEACTIVATING")))
-    assert session.check(12.0) == []
+    assert session.check(17.0) == []
 
 
 def test_a_report_with_an_unknown_status_is_passed_on_and_breaks_nothing() -> None:
