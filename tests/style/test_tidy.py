@@ -56,6 +56,8 @@ ALLOWED = {
     ("testing/", "subprocess.Popen"),  # the private registry of tests
     ("testing/", "time.monotonic"),  # waiting for that registry
     ("testing/", "time.sleep"),
+    ("testing/sim/world.py", "asyncio.sleep"),  # the simulator's World is made of the loop's timers
+    ("testing/sim/batch.py", "os.fork"),  # a child per seed: what was killed there must never be collected
     ("testing/", "subprocess.run"),  # which applets busybox has
     ("testing/", "asyncio.run"),  # rigs are composition roots of unit tests
     ("testing/", "asyncio.all_tasks"),  # a rig that drops a process has to find what it spawned

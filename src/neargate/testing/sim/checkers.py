@@ -1,0 +1,227 @@
+"""What must hold at every moment, and what must hold once everything has come to rest.
+
+At the moment of change: SQLite TEMP triggers on the production tables and the hosts' own callbacks look at what changed
+and nothing else. At rest: the whole of every shard is compared with every host. Must not know how the region works
+inside: it reads tables, hosts and what clients were told.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...model.launch import TaskLaunch
+from ...model.lifecycle import DesiredStatus, LastStatus, walk
+from ...model.network import Eni
+from .sim import Sim
+
+_CELL_TRIGGERS = """
+CREATE TEMP TRIGGER sim_task_changed AFTER UPDATE ON main.tasks BEGIN
+    SELECT sim_task_changed(old.id, old.last_status, new.last_status, old.desired_status, new.desired_status,
+        old.report_seq, new.report_seq, old.rev, new.rev, old.version, new.version);
+    SELECT sim_released(new.id, new.last_status, new.released);
+END;
+CREATE TEMP TRIGGER sim_task_recorded AFTER INSERT ON main.tasks BEGIN SELECT sim_recorded(new.id, new.zone); END;
+CREATE TEMP TRIGGER sim_task_forgotten AFTER DELETE ON main.tasks BEGIN
+    SELECT sim_released(old.id, old.last_status, old.released);
+END;
+"""
+_ZONE_TRIGGERS = """
+CREATE TEMP TRIGGER sim_room AFTER UPDATE ON main.hosts BEGIN
+    SELECT sim_room(new.id, new.tasks, new.cpu, new.free_cpu, new.memory, new.free_memory, new.disk, new.free_disk);
+END;
+CREATE TEMP TRIGGER sim_void AFTER UPDATE OF state ON main.reservations BEGIN
+    SELECT sim_recorded(new.task_id, new.zone);
+END;
+"""
+
+
+@dataclass(slots=True)
+class Book:
+    """What clients were told."""
+
+    tokens: dict[str, tuple[str, ...]] = field(default_factory=dict)  # token -> ids of the first answer
+    acknowledged: dict[str, str] = field(default_factory=dict)  # task id -> marker of the call
+    stopped: set[str] = field(default_factory=set)  # ids whose StopTask was answered
+    asked: dict[str, int] = field(default_factory=dict)  # marker -> tasks wanted
+    versions: dict[str, int] = field(default_factory=dict)  # task id -> highest version a finished read has shown
+
+
+class Checkers:
+    """`databases`: shard -> connection, the machine's disk."""
+
+    def __init__(self, sim: Sim, databases: Mapping[str, sqlite3.Connection]) -> None:
+        self.book = Book()
+        self._sim = sim
+        self._databases = databases
+        self._watched: set[str] = set()
+        self._hosts: dict[str, str] = {}  # task id -> the host that holds it
+        self._addresses: dict[tuple[str, str], str] = {}  # (VPC or "public", address) -> task id
+        self._due: set[tuple[str, str]] = set()
+
+    # -- at the moment of change
+
+    def watch(self, shard: str) -> None:
+        """Once per database, after its migrations."""
+        if shard in self._watched:
+            return
+        self._watched.add(shard)
+        connection = self._databases[shard]
+        if shard.startswith("cell"):
+            connection.create_function("sim_task_changed", 11, self._task_changed)
+            connection.create_function("sim_released", 3, self._released)
+            connection.create_function("sim_recorded", 2, self._look_later)
+            connection.executescript(_CELL_TRIGGERS)
+        elif shard.startswith("zone"):
+            connection.create_function("sim_room", 8, self._room)
+            connection.create_function("sim_recorded", 2, self._look_later)
+            connection.executescript(_ZONE_TRIGGERS)
+
+    def _task_changed(self, task_id: str, *pairs: Any) -> None:
+        last, new_last, desired, new_desired, seq, new_seq, rev, new_rev, version, new_version = pairs
+        if last != new_last and not walk(LastStatus(last), LastStatus(new_last)):
+            self._sim.fail("lifecycle", f"{task_id} went from {last} to {new_last}")
+        if desired == DesiredStatus.STOPPED and new_desired != DesiredStatus.STOPPED:
+            self._sim.fail("lifecycle", f"the stop of {task_id} was taken back")
+        if new_seq < seq or new_version < version or new_rev < rev:
+            self._sim.fail("lifecycle", f"{task_id} was put back to an older state")
+
+    def _released(self, task_id: str, last_status: str, released: int) -> None:
+        if released and last_status != LastStatus.STOPPED:
+            self._sim.fail("released", f"{task_id} was given back while {last_status}")
+
+    def _room(self, host: str, tasks: int, *sizes: int) -> None:
+        for size, free in zip(sizes[::2], sizes[1::2], strict=True):
+            if not 0 <= free <= size or tasks < 0:
+                self._sim.fail("room", f"{host} has {free} of {size} free, {tasks} tasks")
+
+    def _look_later(self, task_id: str, zone: str) -> None:
+        """After the commit: a trigger sees what may still be rolled back."""
+        self._due.add((task_id, zone))
+        self._sim.loop.call_soon(self._look, task_id, zone, context=self._sim.loop.outside.context)
+
+    def _look(self, task_id: str, zone: str) -> None:
+        """A live task has its reservation; it was not given away under it."""
+        self._due.discard((task_id, zone))
+        if self.status_of(task_id, zone) in (None, LastStatus.STOPPED):
+            return
+        for shard, database in self._databases.items():
+            if shard.startswith("zone"):
+                query = "SELECT state FROM reservations WHERE task_id = ? AND zone = ?"
+                if ("reserved",) in database.execute(query, (task_id, zone)).fetchall():
+                    return
+        self._sim.fail("capacity", f"{task_id} lives in {zone} without a reservation")
+
+    def status_of(self, task_id: str, zone: str | None = None) -> str | None:
+        """Its last status in the cell's database; None when it is not recorded (for that zone)."""
+        found = self._databases["cell-0"].execute("SELECT last_status, zone FROM tasks WHERE id = ?", (task_id,))
+        row = found.fetchone()
+        return None if row is None or zone not in (None, row[1]) else str(row[0])
+
+    # -- hosts
+
+    def began(self, host_id: str, launch: TaskLaunch) -> None:
+        self.attached(host_id, launch.task_id, launch.eni)
+        self.runs(host_id, launch.task_id)
+
+    def attached(self, host_id: str, task_id: str, eni: Eni) -> None:
+        """The task and its addresses are on this host now."""
+        other = self._hosts.setdefault(task_id, host_id)
+        if other != host_id:
+            self._sim.fail("doubled", f"{task_id} is on {host_id} and on {other}")
+        addresses = [(eni.vpc_id, eni.private_ipv4)]
+        if eni.public_ipv4 is not None:
+            addresses.append(("public", eni.public_ipv4))
+        for address in addresses:
+            holder = self._addresses.setdefault(address, task_id)
+            if holder != task_id:
+                self._sim.fail("address", f"{address} is held by {holder} and by {task_id}")
+
+    def runs(self, host_id: str, task_id: str) -> None:
+        status = self.status_of(task_id)
+        if status is None:
+            self._sim.fail("unrecorded", f"{host_id} runs {task_id}, which the cell never recorded")
+        elif status == LastStatus.STOPPED:
+            self._sim.fail("revived", f"{host_id} starts {task_id}, which is stopped")
+
+    def ended(self, host_id: str, task_id: str) -> None:
+        if self._hosts.get(task_id) == host_id:
+            del self._hosts[task_id]
+        for address in [key for key, holder in self._addresses.items() if holder == task_id]:
+            del self._addresses[address]
+
+    # -- clients
+
+    def ran(self, marker: str, token: str | None, task_ids: tuple[str, ...]) -> None:
+        """RunTask was answered with these tasks: they are durable at this moment, and a token has one answer."""
+        for task_id in task_ids:
+            if self.status_of(task_id) is None:
+                self._sim.fail("lost", f"{task_id} was acknowledged and is not recorded")
+            self.book.acknowledged[task_id] = marker
+        if token is not None and self.book.tokens.setdefault(token, task_ids) != task_ids:
+            self._sim.fail("token", f"{token} gave {self.book.tokens[token]}, then {task_ids}")
+
+    def read(self, before: Mapping[str, int], task_id: str, version: int) -> None:
+        """A read that began when `before` was known shows nothing older."""
+        if version < before.get(task_id, 0):
+            self._sim.fail("stale", f"{task_id} was shown in version {version} after {before[task_id]}")
+        self.book.versions[task_id] = max(version, self.book.versions.get(task_id, 0))
+
+    # -- at rest
+
+    def problems(self) -> list[str]:
+        """What is still unfinished or wrong in the databases, in a stable order."""
+        cell = self._databases["cell-0"]
+        rows = cell.execute(
+            "SELECT id, zone, host, last_status, desired_status, released, ordered, started_by FROM tasks ORDER BY n"
+        ).fetchall()
+        found = [
+            f"{task_id} is {last}, wanted {desired}, released {released}"
+            for task_id, _, _, last, desired, released, _, _ in rows
+            if last != desired or (last == LastStatus.STOPPED and not released)
+        ]
+        live = {(task_id, zone) for task_id, zone, _, last, *_ in rows if last != LastStatus.STOPPED}
+        found += self._zone_problems(live)
+        found += self._promise_problems({row[0] for row in rows}, [str(row[7]) for row in rows])
+        return found
+
+    def live_on(self, host_id: str) -> frozenset[str]:
+        query = "SELECT id FROM tasks WHERE host = ? AND last_status <> 'STOPPED' ORDER BY n"
+        return frozenset(task_id for (task_id,) in self._databases["cell-0"].execute(query, (host_id,)))
+
+    def _zone_problems(self, live: set[tuple[str, str]]) -> list[str]:
+        found = []
+        reserved: set[tuple[str, str]] = set()
+        for shard in sorted(self._databases):
+            if not shard.startswith("zone"):
+                continue
+            database = self._databases[shard]
+            held = database.execute("SELECT task_id, zone FROM reservations WHERE state = 'reserved'").fetchall()
+            reserved.update(held)
+            found += [
+                f"{shard}: interface of {task_id} without a reservation"
+                for task_id, zone in database.execute("SELECT task_id, zone FROM enis ORDER BY n")
+                if (task_id, zone) not in held
+            ]
+            sums = database.execute(
+                "SELECT h.id, h.tasks - count(r.n), h.cpu - h.free_cpu - coalesce(sum(r.cpu), 0), "
+                "h.memory - h.free_memory - coalesce(sum(r.memory), 0), h.disk - h.free_disk - coalesce(sum(r.disk), 0)"
+                " FROM hosts h LEFT JOIN reservations r ON r.host = h.id AND r.state = 'reserved' GROUP BY h.id"
+            ).fetchall()
+            found += [f"{shard}: {row[0]} is off by {row[1:]}" for row in sorted(sums) if any(row[1:])]
+        found += [f"{task_id} lives without capacity in {zone}" for task_id, zone in sorted(live - reserved)]
+        found += [f"capacity of {task_id} in {zone} has no task" for task_id, zone in sorted(reserved - live)]
+        return found
+
+    def _promise_problems(self, recorded: set[str], markers: list[str]) -> list[str]:
+        found = [f"{task_id} was acknowledged and is gone" for task_id in self.book.acknowledged.keys() - recorded]
+        found += [
+            f"call {marker} made {markers.count(marker)} tasks, wanted at most {wanted}"
+            for marker, wanted in self.book.asked.items()
+            if markers.count(marker) > wanted
+        ]
+        for task_id in sorted(self.book.stopped):
+            query = "SELECT desired_status FROM tasks WHERE id = ?"
+            if self._databases["cell-0"].execute(query, (task_id,)).fetchone() != ("STOPPED",):
+                found.append(f"{task_id}: its stop was acknowledged and is gone")
+        return sorted(found)

@@ -1,0 +1,200 @@
+"""The simulated topology: one server process over databases in memory, machines with agents, and clients.
+
+It owns the server's program (the same `open_region` and loops that production runs, with the simulated network behind
+the gateway's seam) and the calls to its front end. Must not know faults.
+"""
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ... import region as production
+from ...clusters.channel import ChannelClosed
+from ...frontend.credentials import Credentials
+from ...frontend.errors import Response
+from ...interfaces.store import Overloaded, Store
+from ...model.knobs import Knobs
+from ...store.sqlite import MemoryDisk, MemoryStores
+from ...wire.shapes import Models
+from ...wire.sigv4 import SignedRequest
+from ..signing import json_headers, signed
+from .checkers import Checkers
+from .net import End, Gone, Net
+from .sim import Program, Sim
+from .world import EPOCH, Process, SimWorld
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", "use1-az3"))
+KEY = "AKIASIMULATED0000000"
+SECRET = "not-a-secret-but-a-simulation"  # noqa: S105 both sides are made here
+SERVER = "server"
+PLAN = production.RegionPlan(
+    region=REGION, account=ACCOUNT, zones=ZONES, public_pool="198.18.0.0/24", one_machine=False
+)
+
+
+class _Stores(MemoryStores):
+    """Databases are watched by the checkers from their first moment."""
+
+    def __init__(self, world: SimWorld, knobs: Knobs, disk: MemoryDisk, checkers: Checkers) -> None:
+        super().__init__(world, knobs, disk)
+        self._checkers = checkers
+
+    async def open(self, shard: str, migrations: Sequence[str]) -> Store:
+        store = await super().open(shard, migrations)
+        self._checkers.watch(shard)
+        return store
+
+
+class _Channel:
+    """The gateway's `Channel` over a simulated connection."""
+
+    def __init__(self, end: End) -> None:
+        self._end = end
+
+    async def send(self, data: bytes) -> None:
+        try:
+            self._end.send(data)
+        except Gone:
+            raise ChannelClosed("the connection is gone") from None
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._end.receive()
+        except Gone:
+            raise ChannelClosed("the connection is gone") from None
+
+    async def close(self, reason: str) -> None:
+        del reason
+        self._end.close()
+
+
+class Server:
+    """The control plane's program. `region` is that of the living process, None while none serves."""
+
+    def __init__(self, sim: Sim, net: Net, disk: MemoryDisk, checkers: Checkers, models: Models, knobs: Knobs) -> None:
+        self.region: production.Region | None = None
+        self.world: SimWorld | None = None
+        self._sim = sim
+        self._net = net
+        self._disk = disk
+        self._checkers = checkers
+        self._models = models
+        self._knobs = knobs
+
+    def program(self) -> Program:
+        return Program(name=SERVER, begin=self._begin, died=self._died)
+
+    def _begin(self, world: SimWorld) -> None:
+        world.spawn(self._main(world), "main")
+
+    def _died(self, process: Process) -> None:
+        self.region = None
+        self._disk.crash()
+        self._net.died(process)
+
+    async def _main(self, world: SimWorld) -> None:
+        stores = _Stores(world, self._knobs, self._disk, self._checkers)
+        credentials = Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET)
+        try:
+            region = await production.open_region(
+                world, stores, PLAN, models=self._models, credentials=credentials, knobs=self._knobs
+            )
+        except (Overloaded, sqlite3.Error) as error:
+            # A process that cannot open its databases ends, and its supervisor tries again.
+            if isinstance(error, Overloaded):
+                self._sim.expected_deaths += 1  # the weather has announced the other
+            world.die(f"cannot start: {error}")
+            return
+        region.start_loops(world)
+        world.spawn(region.gateway.watch_plans(), "vpc-plans")
+        self._net.listen(world, lambda end, url: self._accept(world, region, end, url))
+        self.region, self.world = region, world
+
+    def _accept(self, world: SimWorld, region: production.Region, end: End, url: str) -> None:
+        accept = region.gateway.accept_link if url == "/link" else region.gateway.accept_bulk
+        world.spawn(accept(_Channel(end)), url)
+
+
+class Unanswered(Exception):
+    """No answer in time: the call may have happened or not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    status: int
+    document: dict[str, Any]
+
+
+class Caller:
+    """Calls the front end as an SDK does, over a network on which answers get lost with the server."""
+
+    def __init__(self, sim: Sim, server: Server, world: SimWorld) -> None:
+        self._sim = sim
+        self._server = server
+        self._world = world
+        self._rng: random.Random = sim.stream("callers")
+
+    async def call(self, operation: str, params: Mapping[str, Any], timeout_s: float = 10.0) -> Answered:
+        """One attempt. Raises Unanswered."""
+        outcome: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
+        body = msgspec.json.encode(params)
+        headers = self._headers(operation, body)
+        self._sim.loop.call_later(
+            self._latency(), self._arrive, headers, body, outcome, context=self._sim.loop.outside.context
+        )
+        try:
+            response = await asyncio.wait_for(outcome, timeout_s)
+        except TimeoutError:
+            raise Unanswered from None
+        if response is None:
+            raise Unanswered
+        if response.status == 500:
+            self._sim.fail("500", f"{operation}: {response.body!r}")
+        return Answered(status=response.status, document=msgspec.json.decode(response.body or b"{}"))
+
+    def _headers(self, operation: str, body: bytes) -> list[tuple[bytes, bytes]]:
+        service = "logs" if operation.endswith(("LogGroup", "LogEvents")) else "ecs"
+        headers = json_headers(service, operation)
+        request = SignedRequest(method="POST", path=b"/", query=b"", headers=headers, body=body)
+        now = EPOCH + self._sim.now
+        return signed(request, key=KEY, secret=SECRET, region=REGION, service=service, now=now)
+
+    def _latency(self) -> float:
+        return 0.0005 + 0.003 * self._rng.random()
+
+    def _arrive(
+        self, headers: list[tuple[bytes, bytes]], body: bytes, outcome: "asyncio.Future[Response | None]"
+    ) -> None:
+        region, world = self._server.region, self._server.world
+        if region is None or world is None:
+            self._answer(outcome, None)
+            return
+        world.process.run(world.spawn, self._serve(world, region, headers, body, outcome), "request")
+
+    async def _serve(
+        self,
+        world: SimWorld,
+        region: production.Region,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+        outcome: "asyncio.Future[Response | None]",
+    ) -> None:
+        response = await region.frontend.handle("POST", b"/", b"", headers, body)
+        if world.process.effect("answer"):
+            self._sim.loop.note(response.body)
+            self._answer(outcome, response)
+
+    def _answer(self, outcome: "asyncio.Future[Response | None]", response: Response | None) -> None:
+        self._sim.loop.call_later(self._latency(), _settle, outcome, response, context=self._world.process.context)
+
+
+def _settle(outcome: "asyncio.Future[Response | None]", response: Response | None) -> None:
+    if not outcome.done():
+        outcome.set_result(response)

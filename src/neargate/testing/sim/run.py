@@ -1,0 +1,195 @@
+"""One seed from its first draw to its verdict: build, run with faults, come to rest, compare.
+
+`run_seed` does it in this process and leaves the dead where they lie; `batch` runs it in children.
+"""
+
+import gc
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...model.capacity import HostCapacity, HostFacts
+from ...model.knobs import Knobs
+from ...store.sqlite import MemoryDisk
+from ...wire.shapes import Models
+from .checkers import Checkers
+from .faults import Fault, Injector, draw_faults
+from .hosts import LightMachine, Machine, RealMachine
+from .knobs import draw_knobs
+from .net import Net
+from .region import ZONES, Server
+from .sim import Sim
+from .workload import Workload
+
+REST_S = 240.0  # virtual: after the last fault, by then everything must have come to rest
+_LOOK_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """How large a run is. `real`: machines with the real agent over fakes instead of light ones."""
+
+    hosts: int = 12
+    calls: int = 45
+    period_s: float = 1.0
+    real: int = 0
+
+
+SMALL = Setting()
+REAL = Setting(hosts=2, calls=8, period_s=3.0, real=2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeedResult:
+    """`error`: kind and text of the first failure. `digest` covers every step, frame and answer."""
+
+    seed: str
+    error: str | None
+    digest: int
+    steps: int
+    faults: tuple[Fault, ...]
+    coverage: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str | None:
+        return None if self.error is None else self.error.partition(":")[0]
+
+
+class Run:
+    """A built topology. Tests of named points drive it by hand; `run_seed` drives it by seed."""
+
+    def __init__(
+        self,
+        seed: str,
+        setting: Setting,
+        *,
+        knobs: Knobs | None = None,
+        root: Path | None = None,
+        models: Models | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        rng = Sim(seed).stream("setting")
+        self.sim = Sim(seed, any_order=rng.random() < 1 / 3, log=log)
+        self.net = Net(self.sim)
+        self.disk = MemoryDisk()
+        self.injector = Injector(self.sim, self.net, self.disk)
+        self.sim.weather = self.injector
+        self.checkers = Checkers(self.sim, self.disk.databases)
+        knobs = knobs or draw_knobs(self.sim.stream("knobs"))
+        self.server = Server(self.sim, self.net, self.disk, self.checkers, models or Models(), knobs)
+        self.machines: list[Machine] = []
+        for n in range(setting.hosts):
+            facts = _facts(n, real=n < setting.real)
+            if n < setting.real:
+                assert root is not None, "a real agent keeps files"
+                home = root / facts.host_id
+                home.mkdir()
+                real = RealMachine(self.sim, self.net, self.checkers, facts, knobs, home)
+                real.sandbox.add_image("registry.example/web:1", command=("/bin/web",))
+                self.machines.append(real)
+            else:
+                self.machines.append(LightMachine(self.sim, self.net, self.checkers, facts, knobs))
+        self.workload = Workload(
+            self.sim,
+            self.server,
+            self.checkers,
+            calls=setting.calls,
+            period_s=setting.period_s,
+            logs=setting.real > 0,
+        )
+
+    def start(self) -> None:
+        self.sim.add(self.server.program())
+        for machine in self.machines:
+            self.sim.add(machine.program())
+        self.sim.add(self.workload.program())
+
+    def problems(self) -> list[str]:
+        """What keeps the region from being at rest."""
+        if not self.workload.is_over:
+            return ["clients still wait for answers"]
+        if self.server.region is None:
+            return ["the server does not serve"]
+        found = self.checkers.problems()
+        for machine in self.machines:
+            found += machine.problems(self.checkers.live_on(machine.facts.host_id))
+        return found
+
+    def come_to_rest(self, at_s: float) -> None:
+        """Run to `at_s`, then on until nothing is left to do. Fails the run when it never comes to rest."""
+        self.sim.run(at_s)
+        deadline = at_s + REST_S
+        while self.sim.failure is None:
+            problems = self.problems()
+            if not problems:
+                return
+            if self.sim.now >= deadline:
+                more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+                self.sim.fail("unrest", f"{problems[0]}{more}")
+                return
+            self.sim.run(self.sim.now + _LOOK_S)
+
+
+def run_seed(
+    seed: str,
+    faults: Sequence[Fault] | None = None,
+    *,
+    setting: Setting = SMALL,
+    models: Models | None = None,
+    log: Callable[[str], None] | None = None,
+) -> SeedResult:
+    """In this process, whose memory then holds everything that was killed: end it with os._exit (see `batch`)."""
+    gc.disable()  # what is collected would run the `finally` of the dead
+    root = Path(tempfile.mkdtemp(prefix="neargate-sim-")) if setting.real else None
+    try:
+        run = Run(seed, setting, root=root, models=models, log=log)
+        busy_s = setting.calls * setting.period_s
+        names = [machine.facts.host_id for machine in run.machines]
+        drawn = draw_faults(run.sim.stream("faults"), names, until_s=busy_s) if faults is None else list(faults)
+        logging.getLogger("neargate").addHandler(_ErrorsFail(run.sim))
+        run.injector.arm(drawn)
+        run.start()
+        over_at = max([busy_s, *(fault.at + fault.duration_s for fault in drawn)])
+        run.come_to_rest(over_at + 5)
+    finally:
+        if root is not None:
+            shutil.rmtree(root, ignore_errors=True)
+    return SeedResult(
+        seed=seed,
+        error=run.sim.failure,
+        digest=run.sim.loop.digest,
+        steps=run.sim.loop.steps,
+        faults=tuple(drawn),
+        coverage=run.sim.coverage,
+    )
+
+
+class _ErrorsFail(logging.Handler):
+    """What production calls an error in its log is a failure of the run; the rest is part of the trace."""
+
+    def __init__(self, sim: Sim) -> None:
+        super().__init__()
+        self._sim = sim
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.exc_info:
+            text = f"{text} ({record.exc_info[1]!r})"
+        if record.levelno >= logging.ERROR:
+            self._sim.fail("logged", text)
+        else:
+            self._sim.say("log", text)
+
+
+def _facts(n: int, *, real: bool) -> HostFacts:
+    zone = ZONES[n % len(ZONES)][0]
+    return HostFacts(
+        host_id=f"host-{n:02d}",
+        boot_id="boot-1",
+        capacity=HostCapacity(cpu_units=4096, memory_mib=8192, disk_gib=400),
+        sandbox="container" if real else "simulated",
+        zone=zone,
+    )

@@ -1,0 +1,193 @@
+"""What clients do: make a cluster, register definitions, run, stop and look at tasks, and repeat what is unanswered.
+
+Owns the clients' own choices and what they tell the checkers' book. Must not look into the region.
+"""
+
+import asyncio
+from typing import Any
+
+from .checkers import Checkers
+from .region import ACCOUNT, REGION, Answered, Caller, Server, Unanswered
+from .sim import Program, Sim
+from .world import Process, SimWorld
+
+CLUSTER = "default"
+_ATTEMPTS = 4
+_RETRY_S = 0.5
+DEFINITIONS: tuple[dict[str, Any], ...] = (
+    {"family": "web", "containers": [{"name": "web"}], "cpu": "256", "memory": "512"},
+    {"family": "large", "containers": [{"name": "web"}, {"name": "side", "essential": False}], "cpu": "1024"},
+    {"family": "job", "containers": [{"name": "job", "command": ["exit", "3"]}], "cpu": "256", "memory": "512"},
+)
+
+
+class Workload:
+    """`calls`: how many; `period_s`: mean seconds between two. `is_over` once each was answered or given up."""
+
+    def __init__(
+        self, sim: Sim, server: Server, checkers: Checkers, *, calls: int, period_s: float, logs: bool = False
+    ) -> None:
+        self.is_over = False
+        self.tasks: list[str] = []
+        self._sim = sim
+        self._server = server
+        self._checkers = checkers
+        self._calls = calls
+        self._period_s = period_s
+        self._logs = logs
+        self._caller: Caller
+        self._subnets: list[str] = []
+
+    def program(self) -> Program:
+        return Program(name="clients", begin=self._begin, died=_never)
+
+    def _begin(self, world: SimWorld) -> None:
+        self._world = world
+        self._rng = world.random
+        self._caller = Caller(self._sim, self._server, world)
+        world.spawn(self._main(), "clients")
+
+    async def _main(self) -> None:
+        await self._prepare()
+        self._sim.count("prepared")
+        pending = []
+        for number in range(self._calls):
+            await self._world.sleep(self._rng.expovariate(1 / self._period_s))
+            pending.append(self._world.spawn(self._act(f"call-{number}"), f"call-{number}"))
+        await asyncio.gather(*pending)
+        self.is_over = True
+
+    async def _prepare(self) -> None:
+        while self._server.region is None:
+            await self._world.sleep(0.1)
+        network = self._server.region.services.network
+        self._subnets = [record.view.subnet_id for record in network.subnets(ACCOUNT)]
+        await self._sure("CreateCluster", {"clusterName": CLUSTER})
+        if self._logs:
+            await self._sure("CreateLogGroup", {"logGroupName": "/sim"}, accepted=("ResourceAlreadyExistsException",))
+        for definition in DEFINITIONS:
+            await self._sure("RegisterTaskDefinition", _registration(definition, logs=self._logs))
+
+    async def _sure(self, operation: str, params: dict[str, Any], accepted: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Repeated until it is answered; for operations that may be repeated."""
+        while True:
+            try:
+                answer = await self._caller.call(operation, params)
+            except Unanswered:
+                await self._world.sleep(_RETRY_S)
+                continue
+            if answer.status == 200 or _code(answer) in accepted:
+                return answer.document
+            if answer.status not in (429, 503) and _code(answer) != "ThrottlingException":
+                self._sim.fail("refused", f"{operation}: {answer.document}")
+                return answer.document
+            await self._world.sleep(_RETRY_S)
+
+    async def _act(self, marker: str) -> None:
+        choice = self._rng.random()
+        if choice < 0.6 or not self.tasks:
+            await self.run_task(marker)
+        elif choice < 0.8:
+            await self.stop_task(self._rng.choice(self.tasks))
+        else:
+            count = min(len(self.tasks), 5)
+            await self.describe(self._rng.sample(self.tasks, count))
+
+    async def run_task(self, marker: str, *, family: str | None = None, count: int | None = None) -> tuple[str, ...]:
+        """Ids of the tasks that were acknowledged."""
+        count = count or self._rng.choice((1, 1, 1, 2, 3))
+        token = marker if self._rng.random() < 0.7 else None
+        subnets = self._rng.sample(self._subnets, self._rng.randint(1, len(self._subnets)))
+        public = "ENABLED" if self._rng.random() < 0.3 else "DISABLED"
+        params: dict[str, Any] = {
+            "cluster": CLUSTER,
+            "taskDefinition": family or self._rng.choice(DEFINITIONS)["family"],
+            "count": count,
+            "launchType": "FARGATE",
+            "startedBy": marker,
+            "networkConfiguration": {"awsvpcConfiguration": {"subnets": subnets, "assignPublicIp": public}},
+        }
+        if token is not None:
+            params["clientToken"] = token
+        self._checkers.book.asked[marker] = count
+        answer = await self._attempts("RunTask", params, _ATTEMPTS if token is not None else 1)
+        if answer is None or answer.status != 200:
+            return ()
+        task_ids = tuple(str(task["taskArn"]).rpartition("/")[2] for task in answer.document["tasks"])
+        self._checkers.ran(marker, token, task_ids)
+        self._sim.count("tasks-run" if task_ids else "no-capacity")
+        self.tasks.extend(task_ids)
+        if token is not None and self._rng.random() < 0.1:
+            await self._repeat(marker, token, params)
+        return task_ids
+
+    async def _repeat(self, marker: str, token: str, params: dict[str, Any]) -> None:
+        """A client that forgot that it was answered."""
+        await self._world.sleep(self._rng.random() * 5)
+        answer = await self._attempts("RunTask", params, 1)
+        if answer is not None and answer.status == 200:
+            ids = tuple(str(task["taskArn"]).rpartition("/")[2] for task in answer.document["tasks"])
+            self._checkers.ran(marker, token, ids)
+            self._sim.count("tokens-repeated")
+
+    async def stop_task(self, task_id: str) -> None:
+        answer = await self._attempts("StopTask", {"cluster": CLUSTER, "task": task_id}, _ATTEMPTS)
+        if answer is not None and answer.status == 200:
+            self._checkers.book.stopped.add(task_id)
+            self._sim.count("tasks-stopped")
+
+    async def describe(self, task_ids: list[str]) -> None:
+        before = dict(self._checkers.book.versions)
+        answer = await self._attempts("DescribeTasks", {"cluster": CLUSTER, "tasks": task_ids}, 1)
+        if answer is None or answer.status != 200:
+            return
+        if answer.document["failures"]:
+            self._sim.fail("lost", f"DescribeTasks misses {answer.document['failures']}")
+        for task in answer.document["tasks"]:
+            self._checkers.read(before, str(task["taskArn"]).rpartition("/")[2], task["version"])
+        self._sim.count("reads")
+
+    async def _attempts(self, operation: str, params: dict[str, Any], attempts: int) -> Answered | None:
+        """The first answer that is final; None when it was given up."""
+        for attempt in range(attempts):
+            if attempt:
+                await self._world.sleep(_RETRY_S * 2**attempt)
+            try:
+                answer = await self._caller.call(operation, params)
+            except Unanswered:
+                self._sim.count("unanswered")
+                continue
+            if answer.status == 503 or _code(answer) == "ThrottlingException":
+                self._sim.count("throttled")
+                continue
+            if answer.status != 200:
+                self._sim.fail("refused", f"{operation}: {answer.document}")
+            return answer
+        return None
+
+
+def _code(answer: Answered) -> str:
+    return str(answer.document.get("__type", "")).rpartition("#")[2]
+
+
+def _registration(definition: dict[str, Any], *, logs: bool) -> dict[str, Any]:
+    options = {"awslogs-group": "/sim", "awslogs-region": REGION, "awslogs-stream-prefix": "sim"}
+    containers = [
+        {"image": "registry.example/web:1", "essential": True}
+        | ({"logConfiguration": {"logDriver": "awslogs", "options": options}} if logs else {})
+        | container
+        for container in definition["containers"]
+    ]
+    return {
+        "family": definition["family"],
+        "networkMode": "awsvpc",
+        "requiresCompatibilities": ["FARGATE"],
+        "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/execution",
+        "cpu": definition["cpu"],
+        "memory": definition.get("memory", "2048"),
+        "containerDefinitions": containers,
+    }
+
+
+def _never(process: Process) -> None:
+    raise AssertionError(f"{process.name} is not killed")
