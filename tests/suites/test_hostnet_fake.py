@@ -1,24 +1,45 @@
-"""The host suite over the host in memory that the agent's tests use."""
+"""The fake network, disks and cgroups keep the promises of the real ones."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from neargate.testing.fake_hostnet import FakeHost
-from neargate.testing.suites.hostnet import HostParts, HostSuite
+from neargate.interfaces.hostnet import HostCgroups, HostDisks, HostNetwork
+from neargate.testing.fake_hostnet import FakeHostCgroups, FakeHostDisks, FakeHostNetwork
+from neargate.testing.suites.hostnet import CgroupsSuite, DisksSuite, NetworkSuite
+from neargate.testing.virtual_time import run_virtual
 
 
-class TestFakeHost(HostSuite):
+class TestFakeHostNetwork(NetworkSuite):
+    def play(self, story: Callable[[HostNetwork], Awaitable[None]]) -> None:
+        async def life() -> None:
+            network = FakeHostNetwork()
+            await network.start()
+            await story(network)
+            await network.remove_all()
+
+        run_virtual(life())
+
+    async def restarted(self, network: HostNetwork) -> HostNetwork:
+        return network  # a fake is the host itself
+
+
+class TestFakeHostDisks(DisksSuite):
     @pytest.fixture(autouse=True)
-    def _root(self, tmp_path: Path) -> None:
-        self.root = tmp_path
+    def _directory(self, tmp_path: Path) -> None:
+        self.base = tmp_path
 
-    async def open_host(self) -> HostParts:
-        host = FakeHost(self.root)
-        return HostParts(network=host.network, disks=host.disks, cgroups=host.cgroups)
+    def play(self, story: Callable[[HostDisks], Awaitable[None]]) -> None:
+        async def life() -> None:
+            await story(FakeHostDisks(self.base, room_gib=self.room_gib))
 
-    async def restarted(self, host: HostParts) -> HostParts:
-        return host
+        run_virtual(life())
 
-    async def close_host(self, host: HostParts) -> None:
-        await host.network.remove_all()
+
+class TestFakeHostCgroups(CgroupsSuite):
+    def play(self, story: Callable[[HostCgroups], Awaitable[None]]) -> None:
+        async def life() -> None:
+            await story(FakeHostCgroups())
+
+        run_virtual(life())

@@ -1,164 +1,206 @@
-"""What every host must do: network, disks and cgroups of tasks. A test class says how to open one and what it leaves.
+"""What every HostNetwork, HostDisks and HostCgroups must do. Test classes subclass and say how to get one.
 
-`open_host` gives a fresh host; `restarted` what a new agent finds on the same one; `close_host` takes it down, also
-after a failure.
+The promises here are those the agent builds on: every call may be repeated, taking away by the task's id alone is
+whole, and what is there can be listed by an agent that remembers nothing.
 """
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ...interfaces.hostnet import DiskFull, HostCgroups, HostDisks, HostError, HostNetwork, TaskLimits
-from ...model.network import SecurityGroup
-from ..netlab import eni, plan
+from ...model.network import Eni, SecurityGroup, VpcPlan
 
-MIB, GIB = 1 << 20, 1 << 30
-OPEN = SecurityGroup(group_id="sg-0a")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostParts:
-    network: HostNetwork
-    disks: HostDisks
-    cgroups: HostCgroups
-    endpoint_port: int = 4566
+TASK = "0123456789abcdef0123456789abcdef"
+OTHER = "fedcba9876543210fedcba9876543210"
+VPC = "vpc-00000000000000001"
+MIB = 1024 * 1024
 
 
-class HostSuite(ABC):
-    """The subclass says which host is meant."""
+def suite_eni(number: int) -> Eni:
+    return Eni(
+        eni_id=f"eni-{number:017x}",
+        attachment_id=f"attachment-{number}",
+        mac=f"0a:00:00:00:01:{number:02x}",
+        vpc_id=VPC,
+        subnet_id="subnet-1",
+        subnet_cidr="10.9.0.0/24",
+        private_ipv4=f"10.9.0.{number}",
+        security_groups=("sg-00000000000000001",),
+    )
+
+
+def suite_plan(generation: int) -> VpcPlan:
+    groups = (SecurityGroup(group_id="sg-00000000000000001"),)
+    return VpcPlan(vpc_id=VPC, generation=generation, cidrs=("10.9.0.0/16",), groups=groups)
+
+
+class NetworkSuite(ABC):
+    """`play` runs a story with a network without tasks; `restarted` gives a new object over the same host."""
 
     @abstractmethod
-    async def open_host(self) -> HostParts: ...
+    def play(self, story: Callable[[HostNetwork], Awaitable[None]]) -> None: ...
 
     @abstractmethod
-    async def restarted(self, host: HostParts) -> HostParts: ...
+    async def restarted(self, network: HostNetwork) -> HostNetwork: ...
+
+    def test_attaching_and_detaching_may_be_repeated(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            await network.apply_vpc(suite_plan(1))
+            first = await network.attach_eni(TASK, suite_eni(10))
+            again = await network.attach_eni(TASK, suite_eni(10))
+            assert first == again and (first.task_id, first.vpc_id) == (TASK, VPC)
+            assert [item.task_id for item in await network.list_tasks()] == [TASK]
+            await network.detach_eni(TASK)
+            await network.detach_eni(TASK)
+            assert await network.list_tasks() == []
+
+        self.play(story)
+
+    def test_what_was_never_attached_can_be_detached(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            await network.detach_eni(OTHER)
+            with pytest.raises(HostError):
+                await network.interface_stats(OTHER)
+
+        self.play(story)
+
+    def test_an_interface_needs_the_rules_of_its_vpc(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            with pytest.raises(HostError):
+                await network.attach_eni(TASK, replace(suite_eni(10), vpc_id="vpc-0000000000000000f"))
+            assert await network.list_tasks() == []
+
+        self.play(story)
+
+    def test_an_address_belongs_to_one_task(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            await network.apply_vpc(suite_plan(1))
+            await network.attach_eni(TASK, suite_eni(10))
+            with pytest.raises(HostError):
+                await network.attach_eni(OTHER, replace(suite_eni(11), private_ipv4=suite_eni(10).private_ipv4))
+            await network.detach_eni(TASK)
+            await network.attach_eni(OTHER, replace(suite_eni(11), private_ipv4=suite_eni(10).private_ipv4))
+            await network.detach_eni(OTHER)
+
+        self.play(story)
+
+    def test_an_agent_that_remembers_nothing_finds_what_is_attached(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            await network.apply_vpc(suite_plan(1))
+            attached = await network.attach_eni(TASK, suite_eni(10))
+            after = await self.restarted(network)
+            assert await after.list_tasks() == [attached]
+            await after.apply_vpc(suite_plan(1))
+            assert (await after.interface_stats(TASK)).rx_bytes >= 0
+            await after.detach_eni(TASK)
+            assert await after.list_tasks() == []
+
+        self.play(story)
+
+    def test_a_listener_is_where_tasks_look_for_it(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            await network.apply_vpc(suite_plan(1))
+            listener = await network.listen(VPC, "169.254.170.2", 80)
+            assert listener.getblocking() is False
+            listener.close()
+            with pytest.raises(HostError):
+                await network.listen("vpc-0000000000000000f", "169.254.170.2", 80)
+
+        self.play(story)
+
+
+class DisksSuite(ABC):
+    """`play` runs a story with disks of a host that has none and room for few (`room_gib`)."""
+
+    room_gib = 100
 
     @abstractmethod
-    async def close_host(self, host: HostParts) -> None: ...
+    def play(self, story: Callable[[HostDisks], Awaitable[None]]) -> None: ...
 
-    def run(self, body: Callable[[HostParts], Awaitable[None]]) -> None:
-        async def main() -> None:
-            host = await self.open_host()
-            try:
-                await body(host)
-            finally:
-                await self.close_host(host)
+    def test_making_and_deleting_may_be_repeated(self) -> None:
+        async def story(disks: HostDisks) -> None:
+            first = await disks.create_disk(TASK, 21)
+            _write(first.path, "kept")
+            again = await disks.create_disk(TASK, 21)
+            assert again == first and _names(again.path) >= {"kept"}, "a disk that is there is not made anew"
+            assert await disks.list_disks() == [TASK]
+            await disks.delete_disk(TASK)
+            await disks.delete_disk(TASK)
+            assert await disks.list_disks() == [] and not _exists(f"{first.path}/kept")
 
-        asyncio.run(main())
+        self.play(story)
 
-    def test_an_interface_is_attached_once_and_detached_by_the_tasks_id(self) -> None:
-        async def body(host: HostParts) -> None:
-            with pytest.raises(HostError):
-                await host.network.attach_eni("task1", eni(1, "sg-0a"))
-            await host.network.apply_vpc(plan(1, OPEN))
-            attached = await host.network.attach_eni("task1", eni(1, "sg-0a"))
-            assert (attached.task_id, attached.vpc_id, attached.eni_id) == ("task1", "vpc-0a", eni(1).eni_id)
-            assert await host.network.attach_eni("task1", eni(1, "sg-0a")) == attached
-            assert await host.network.list_tasks() == [attached]
-            with pytest.raises(HostError):
-                await host.network.attach_eni("task2", eni(1, "sg-0a"))
-            await host.network.detach_eni("task1")
-            await host.network.detach_eni("task1")
-            assert await host.network.list_tasks() == []
-            with pytest.raises(HostError):
-                await host.network.interface_stats("task1")
+    def test_a_charge_counts_as_used_and_replaces_the_earlier_one(self) -> None:
+        async def story(disks: HostDisks) -> None:
+            await disks.create_disk(TASK, 21)
+            empty = await disks.usage(TASK)
+            assert empty.size_bytes > 18 * 1024 * MIB
+            await disks.reserve(TASK, 64 * MIB)
+            await disks.reserve(TASK, 32 * MIB)
+            used = (await disks.usage(TASK)).used_bytes - empty.used_bytes
+            assert 32 * MIB <= used < 34 * MIB
+            await disks.delete_disk(TASK)
 
-        self.run(body)
+        self.play(story)
 
-    def test_a_new_agent_finds_what_the_old_one_left(self) -> None:
-        async def body(host: HostParts) -> None:
-            await host.network.apply_vpc(plan(1, OPEN))
-            attached = await host.network.attach_eni("task1", eni(1, "sg-0a"))
-            disk = await host.disks.create_disk("task1", 1)
-            await host.cgroups.create_task("task1", TaskLimits(cpu_units=256, memory_mib=64))
-            again = await self.restarted(host)
-            assert await again.network.list_tasks() == [attached]
-            assert await again.disks.list_disks() == ["task1"]
-            assert await again.cgroups.list_tasks() == ["task1"]
-            # The plan is remembered too: attaching needs no new one.
-            await again.network.attach_eni("task2", eni(2, "sg-0a"))
-            assert await again.disks.create_disk("task1", 1) == disk
-            for task_id in ("task1", "task2"):
-                await again.network.detach_eni(task_id)
-                await again.disks.delete_disk(task_id)
-                await again.cgroups.delete_task(task_id)
-            assert await again.network.list_tasks() == []
-
-        self.run(body)
-
-    def test_listeners_belong_to_a_vpc_that_is_known(self) -> None:
-        async def body(host: HostParts) -> None:
-            with pytest.raises(HostError):
-                await host.network.listen("vpc-0a", "169.254.170.2", 80)
-            await host.network.apply_vpc(plan(1, OPEN))
-            for address, port in (("169.254.170.2", 80), ("169.254.170.10", host.endpoint_port)):
-                with await host.network.listen("vpc-0a", address, port) as listener:
-                    assert listener.getblocking() is False
-                    with pytest.raises(BlockingIOError):
-                        listener.accept()
-
-        self.run(body)
-
-    def test_a_disk_keeps_its_content_until_it_is_deleted(self) -> None:
-        async def body(host: HostParts) -> None:
-            disk = await host.disks.create_disk("task1", 1)
-            (Path(disk.path) / "file").write_bytes(b"x" * MIB)
-            assert await host.disks.create_disk("task1", 1) == disk
-            assert (Path(disk.path) / "file").stat().st_size == MIB
-            usage = await host.disks.usage("task1")
-            assert MIB <= usage.used_bytes < 2 * MIB
-            assert 0.9 * GIB < usage.size_bytes <= GIB
-            assert 0 < await host.disks.free_fraction() <= 1
-            await host.disks.delete_disk("task1")
-            await host.disks.delete_disk("task1")
-            assert await host.disks.list_disks() == []
-            with pytest.raises(HostError):
-                await host.disks.usage("task1")
-            empty = await host.disks.create_disk("task1", 1)
-            assert not (Path(empty.path) / "file").exists()
-
-        self.run(body)
-
-    def test_a_reservation_replaces_the_one_before(self) -> None:
-        async def body(host: HostParts) -> None:
-            with pytest.raises(HostError):
-                await host.disks.reserve("task1", MIB)
-            await host.disks.create_disk("task1", 1)
-            for reserved in (300 * MIB, 100 * MIB, 0):
-                await host.disks.reserve("task1", reserved)
-                assert reserved <= (await host.disks.usage("task1")).used_bytes < reserved + MIB
+    def test_what_does_not_fit_is_refused(self) -> None:
+        async def story(disks: HostDisks) -> None:
             with pytest.raises(DiskFull):
-                await host.disks.reserve("task1", 2 * GIB)
+                await _fill(disks, 2 * self.room_gib // 50 + 1)
+            for task_id in await disks.list_disks():
+                await disks.delete_disk(task_id)
+            assert 0.0 <= await disks.free_fraction() <= 1.0
 
-        self.run(body)
+        self.play(story)
 
-    def test_a_cgroup_has_the_tasks_limits(self) -> None:
-        async def body(host: HostParts) -> None:
-            assert await host.cgroups.task_stats("task1") is None
-            for _ in range(2):
-                await host.cgroups.create_task("task1", TaskLimits(cpu_units=256, memory_mib=64))
-            stats = await host.cgroups.task_stats("task1")
-            assert stats is not None and stats.memory_limit == 64 * MIB
-            path = host.cgroups.task_path("task1")
-            assert path.startswith("/neargate-") and path.endswith("/task1")
-            await host.cgroups.delete_task("task1")
-            await host.cgroups.delete_task("task1")
-            assert await host.cgroups.list_tasks() == []
-
-        self.run(body)
-
-    def test_remove_all_forgets_every_task_and_plan(self) -> None:
-        async def body(host: HostParts) -> None:
-            await host.network.apply_vpc(plan(1, OPEN))
-            await host.network.attach_eni("task1", eni(1, "sg-0a"))
-            await host.network.remove_all()
-            assert await host.network.list_tasks() == []
-            await host.network.start()
+    def test_a_disk_that_is_not_there(self) -> None:
+        async def story(disks: HostDisks) -> None:
             with pytest.raises(HostError):
-                await host.network.attach_eni("task1", eni(1, "sg-0a"))
+                await disks.usage(OTHER)
+            with pytest.raises(HostError):
+                await disks.reserve(OTHER, MIB)
 
-        self.run(body)
+        self.play(story)
+
+
+class CgroupsSuite(ABC):
+    """`play` runs a story with cgroups of an instance that has none."""
+
+    @abstractmethod
+    def play(self, story: Callable[[HostCgroups], Awaitable[None]]) -> None: ...
+
+    def test_making_and_deleting_may_be_repeated(self) -> None:
+        async def story(cgroups: HostCgroups) -> None:
+            limits = TaskLimits(cpu_units=256, memory_mib=512)
+            assert cgroups.task_path(TASK).endswith(f"/{TASK}")
+            await cgroups.create_task(TASK, limits)
+            await cgroups.create_task(TASK, limits)
+            assert await cgroups.list_tasks() == [TASK]
+            stats = await cgroups.task_stats(TASK)
+            assert stats is not None and stats.memory_limit == 512 * MIB and stats.oom_kills == 0
+            await cgroups.delete_task(TASK)
+            await cgroups.delete_task(TASK)
+            assert await cgroups.list_tasks() == [] and await cgroups.task_stats(TASK) is None
+
+        self.play(story)
+
+
+async def _fill(disks: HostDisks, count: int) -> None:
+    for number in range(count):
+        await disks.create_disk(f"{number:032x}", 50)
+
+
+def _write(directory: str, name: str) -> None:
+    (Path(directory) / name).write_text("x")
+
+
+def _names(directory: str) -> set[str]:
+    return {path.name for path in Path(directory).iterdir()}
+
+
+def _exists(path: str) -> bool:
+    return Path(path).exists()

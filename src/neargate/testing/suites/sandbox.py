@@ -1,0 +1,227 @@
+"""What every Sandbox must do. A test class subclasses `SandboxSuite` and says how to get an engine.
+
+The promises here are those the agent builds on: every call may be repeated, an exit and its code are kept until the
+container is deleted, nothing is left after the deletion.
+"""
+
+import asyncio
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from ...interfaces.sandbox import (
+    ContainerConfig,
+    ContainerState,
+    Image,
+    PullRequest,
+    Sandbox,
+    SandboxError,
+)
+
+ACCOUNT = "123456789012"
+LOOKS = 400
+Story = Callable[[Sandbox], Awaitable[None]]
+
+
+class SandboxSuite(ABC):
+    """`play` runs a story with a started engine. `reference` names an image with a shell.
+
+    Programs are shell lines, of which the suite uses only those in `PROGRAMS`; a fake engine acts them out.
+    """
+
+    PROGRAMS = ("exit 3", "sleep 1000", "trap 'exit 5' TERM; while :; do sleep 0.05; done", "echo out; echo err >&2")
+
+    @abstractmethod
+    def play(self, story: Story) -> None: ...
+
+    @property
+    @abstractmethod
+    def reference(self) -> str: ...
+
+    @abstractmethod
+    def config(self, image: Image, name: str, program: str) -> ContainerConfig:
+        """A container of its own task, with a disk and a log file."""
+
+    @abstractmethod
+    async def pause(self) -> None:
+        """A moment of the engine's time."""
+
+    async def pulled(self, engine: Sandbox) -> Image:
+        return await engine.pull_image(PullRequest(reference=self.reference, account=ACCOUNT), lambda *_: None)
+
+    async def running(self, engine: Sandbox, name: str, program: str) -> ContainerConfig:
+        config = self.config(await self.pulled(engine), name, program)
+        await engine.create_container(config)
+        await engine.start_container(config.runtime_id)
+        return config
+
+    async def stopped(self, engine: Sandbox, runtime_id: str) -> ContainerState:
+        for _ in range(LOOKS):
+            state = await engine.get_container(runtime_id)
+            assert state is not None, "a container that stopped is kept until it is deleted"
+            if state.status == "stopped":
+                return state
+            await self.pause()
+        raise AssertionError(f"{runtime_id} does not stop")
+
+    def test_a_missing_image_is_told_in_the_words_of_aws(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            request = PullRequest(reference=self.reference.rpartition(":")[0] + "-missing:1", account=ACCOUNT)
+            with pytest.raises(SandboxError) as failure:
+                await engine.pull_image(request, lambda *_: None)
+            assert failure.value.reason.startswith("CannotPullContainerError:")
+
+        self.play(story)
+
+    def test_a_pull_may_be_repeated(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            seen: list[tuple[int, int]] = []
+            request = PullRequest(reference=self.reference, account=ACCOUNT)
+            first = await engine.pull_image(request, lambda done, total: seen.append((done, total)))
+            again = await engine.pull_image(request, lambda *_: None)
+            assert first.digest == again.digest and first.digest.startswith("sha256:")
+            assert first.unpacked_bytes > 0 and all(0 <= done <= total for done, total in seen)
+
+        self.play(story)
+
+    def test_an_exit_code_is_kept_until_the_deletion(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            config = await self.running(engine, "exits", "exit 3")
+            state = await self.stopped(engine, config.runtime_id)
+            assert state.exit_code == 3 and state.exited_at is not None
+            assert dict(state.labels)["suite"] == "exits"
+            again = await engine.get_container(config.runtime_id)
+            assert again is not None and (again.exit_code, again.exited_at) == (3, state.exited_at)
+            assert await engine.oom_kills(config.runtime_id) == 0
+            await engine.delete_container(config.runtime_id)
+            assert await engine.get_container(config.runtime_id) is None
+
+        self.play(story)
+
+    def test_creating_starting_and_deleting_may_be_repeated(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            config = self.config(await self.pulled(engine), "twice", "sleep 1000")
+            await engine.create_container(config)
+            await engine.create_container(config)
+            created = await engine.get_container(config.runtime_id)
+            assert created is not None and created.status == "created"
+            pid = await engine.start_container(config.runtime_id)
+            assert await engine.start_container(config.runtime_id) == pid
+            assert [item.runtime_id for item in await engine.list_containers()].count(config.runtime_id) == 1
+            await engine.kill_container(config.runtime_id, 9)
+            await engine.kill_container(config.runtime_id, 9)
+            assert (await self.stopped(engine, config.runtime_id)).exit_code == 137
+            await engine.delete_container(config.runtime_id)
+            await engine.delete_container(config.runtime_id)
+
+        self.play(story)
+
+    def test_a_container_that_ended_is_not_started_again(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            config = await self.running(engine, "ended", "exit 3")
+            before = await self.stopped(engine, config.runtime_id)
+            await engine.create_container(config)
+            after = await engine.get_container(config.runtime_id)
+            assert after is not None and (after.status, after.exited_at) == ("stopped", before.exited_at)
+            await engine.delete_container(config.runtime_id)
+
+        self.play(story)
+
+    def test_a_created_container_can_be_deleted(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            config = self.config(await self.pulled(engine), "unstarted", "sleep 1000")
+            await engine.create_container(config)
+            await engine.delete_container(config.runtime_id)
+            assert await engine.get_container(config.runtime_id) is None
+
+        self.play(story)
+
+    def test_a_handler_of_sigterm_gives_its_own_code(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            config = await self.running(engine, "handler", self.PROGRAMS[2])
+            for _ in range(20):  # the handler is installed a moment after the start
+                await self.pause()
+            await engine.kill_container(config.runtime_id, 15)
+            assert (await self.stopped(engine, config.runtime_id)).exit_code == 5
+            await engine.delete_container(config.runtime_id)
+
+        self.play(story)
+
+    def test_what_is_gone_is_no_error(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            assert await engine.get_container("never-made") is None
+            await engine.kill_container("never-made", 15)
+            await engine.resume_container("never-made")
+            await engine.delete_container("never-made")
+            with pytest.raises(SandboxError):
+                await engine.start_container("never-made")
+
+        self.play(story)
+
+    def test_exits_are_told_as_they_happen(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            exits = engine.exits()
+            first = asyncio.ensure_future(anext(exits))
+            await self.pause()
+            config = await self.running(engine, "event", "exit 3")
+            told = await asyncio.wait_for(first, 30)
+            while told.runtime_id != config.runtime_id:
+                told = await asyncio.wait_for(anext(exits), 30)
+            assert told.exit_code == 3 and told.exited_at > 0
+            await engine.delete_container(config.runtime_id)
+
+        self.play(story)
+
+    def test_a_paused_container_goes_on_after_its_resumption(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            config = await self.running(engine, "paused", "sleep 1000")
+            for _ in range(2):
+                await engine.pause_container(config.runtime_id)
+            state = await engine.get_container(config.runtime_id)
+            assert state is not None and state.status == "running", "paused is a way of running"
+            for _ in range(2):
+                await engine.resume_container(config.runtime_id)
+            await engine.kill_container(config.runtime_id, 9)
+            await self.stopped(engine, config.runtime_id)
+            await engine.delete_container(config.runtime_id)
+
+        self.play(story)
+
+    def test_both_outputs_go_to_the_log_file(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            config = await self.running(engine, "log", self.PROGRAMS[3])
+            await self.stopped(engine, config.runtime_id)
+            await engine.delete_container(config.runtime_id)
+            assert config.log_path is not None
+            assert _read(config.log_path) == "out\nerr\n"
+
+        self.play(story)
+
+    def test_a_command_runs_inside(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            config = await self.running(engine, "exec", "sleep 1000")
+            result = await engine.exec(config.runtime_id, "probe-1", ("sh", "-c", "true"), timeout_s=20)
+            assert result.exit_code == 0
+            await engine.kill_container(config.runtime_id, 9)
+            await self.stopped(engine, config.runtime_id)
+            with pytest.raises(SandboxError):
+                await engine.exec(config.runtime_id, "probe-2", ("sh", "-c", "true"), timeout_s=20)
+            await engine.delete_container(config.runtime_id)
+
+        self.play(story)
+
+    def test_a_path_that_the_image_does_not_have_seeds_nothing(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            image = await self.pulled(engine)
+            target = self.config(image, "seed", "exit 3").disk_path
+            assert await engine.seed_volume(image, "/not/there", target) is False
+            assert os.listdir(target) == []
+
+        self.play(story)
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text()
