@@ -28,6 +28,7 @@ from neargate.world import OsWorld
 
 pytestmark = pytest.mark.root
 WITHIN_S = 60.0
+MESSAGE_MAX = 4 * 1024 * 1024
 PROCESS = Path(__file__).with_name("agent_process.py")
 LOGS = AwsLogs(group="/real", region="us-east-1", stream=f"p/web/{TASK_ID}")
 ANY = SecurityGroupRule(protocol="-1", cidr_ipv4="0.0.0.0/0")
@@ -51,7 +52,7 @@ class Machine:
         given = {
             "base": str(self.base),
             "socket": str(self.base / "link.sock"),
-            "containerd": self.rig._engine.address,
+            "containerd": self.rig.address,
             "namespace": self.rig.namespace,
             "instance": self.instance,
             "pool": self.pool,
@@ -118,10 +119,13 @@ class Machine:
             process.kill()
             process.wait()
         network, disks, cgroups = self.parts()
+        try:
+            await asyncio.to_thread(self.rig.delete_containers)  # they hold disks and cgroups, so they go first
+        finally:
+            await network.start()
+            await network.remove_all()
         for task_id in await disks.list_disks():
             await disks.delete_disk(task_id)
-        await network.start()
-        await network.remove_all()
         for task_id in await cgroups.list_tasks():
             await cgroups.delete_task(task_id)
 
@@ -144,26 +148,25 @@ Story = Callable[[Machine], Awaitable[None]]
 
 
 @pytest.fixture
-def play(rig: ContainerRig, image: str, tmp_path: Path) -> Callable[[Story], None]:
+def play(rig: ContainerRig, image: str, request: pytest.FixtureRequest) -> Callable[[Story], None]:
+    # Not pytest's own temporary directory: there will be mounts in it.
+    base = Path(rig.made(f"machine-{abs(hash(request.node.name)):x}"))
+
     async def life(story: Story) -> None:
-        machine = Machine(rig, tmp_path, image)
+        machine = Machine(rig, base, image)
         machine.pool = await free_public_pool(OsWorld())
         api = await asyncio.start_server(_answer_as_the_region, "127.0.0.1", 0)
         machine.api_port = api.sockets[0].getsockname()[1]
         try:
-            async with unix_serve(_bridge(machine.server), str(tmp_path / "link.sock"), ping_interval=None):
+            async with unix_serve(
+                _bridge(machine.server), str(base / "link.sock"), ping_interval=None, max_size=MESSAGE_MAX
+            ):
                 await story(machine)
         finally:
             api.close()
-            await rig_containers_deleted(rig)
             await machine.clean()
 
     return lambda story: asyncio.run(life(story))
-
-
-async def rig_containers_deleted(rig: ContainerRig) -> None:
-    """Containers hold disks and namespaces, so they go first."""
-    await asyncio.to_thread(rig.run, rig._delete_all)
 
 
 def _bridge(server: FakeLinkServer) -> Callable[[ServerConnection], Awaitable[None]]:
