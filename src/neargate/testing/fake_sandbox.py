@@ -204,7 +204,7 @@ class FakeSandbox:
         await self._enter("exec")
         container = self.containers.get(runtime_id)
         if container is None or container.status != "running":
-            raise SandboxError(f"CannotExecContainerError: container {runtime_id} is not running")
+            return ExecResult(exit_code=128 + SIGKILL, output=b"")
         assert exec_id and args and timeout_s > 0, "an exec has an id, a command and an end"
         result = self.exec_results.get(container.config.name, ExecResult(exit_code=0, output=b""))
         return ExecResult(exit_code=result.exit_code, output=result.output[:max_output])
