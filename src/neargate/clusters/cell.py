@@ -56,7 +56,7 @@ class Cell:
         self._reading = Reading(store, region, self._clusters)
         self._releases = Releases(world, store, capacities, knobs)
         self._reports = Reports(world, store, knobs, self._task_stopped)
-        self._stopping = Stopping(world, store, knobs, asked=self.orders.ring, stopped=self._task_stopped)
+        self._stopping = Stopping(world, store, knobs, asked=self.orders.ring_stop, stopped=self._task_stopped)
         self._launching = Launching(
             world,
             store,
@@ -103,7 +103,7 @@ class Cell:
             if reservation.eni is None:
                 self._stopping.wake()
             else:
-                self.orders.ring(reservation.host_id)
+                self.orders.ring_run(reservation.host_id)
         return answer
 
     async def stop_task(self, account: str, cluster: str, task_id: str, reason: str | None) -> bytes:

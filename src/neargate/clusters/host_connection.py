@@ -60,6 +60,7 @@ class HostConnection:
         self._after = 0  # row up to which this session has read its run orders
         self._welcomed = False
         self._waits_for_room = False
+        self._stops_asked = True  # a new session begins with all the stops there are
 
     @property
     def host_id(self) -> str | None:
@@ -156,7 +157,8 @@ class HostConnection:
             )
             self._send(self._session.stop(order, self._world.monotonic()))
 
-    def _ring(self) -> None:
+    def _ring(self, is_stop: bool) -> None:
+        self._stops_asked |= is_stop
         self._bell.set()
 
     async def _order(self) -> None:
@@ -166,7 +168,9 @@ class HostConnection:
             self._bell.clear()
             if self.host_id is None or not self._welcomed:
                 continue
-            await self._order_stops(self.host_id)
+            if self._stops_asked:
+                self._stops_asked = False
+                await self._order_stops(self.host_id)
             await self._order_runs(self.host_id)
 
     async def _order_stops(self, host_id: str) -> None:
@@ -210,7 +214,7 @@ class HostConnection:
                 self._outgoing.put(action.data)
             if now - looked_at >= self._knobs.orders_lookaround_s:
                 looked_at, self._after = now, 0
-                self._bell.set()
+                self._ring(is_stop=True)
 
     def _send(self, sends: Iterable[Send]) -> None:
         for send in sends:

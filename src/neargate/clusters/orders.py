@@ -23,6 +23,9 @@ _TO_STOP = (
 )
 
 
+Bell = Callable[[bool], None]  # whether it is a stop; else a run
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunTaskOrder:
     n: int
@@ -40,20 +43,26 @@ class StopTaskOrder:
 class Orders:
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._bells: dict[str, Callable[[], None]] = {}
+        self._bells: dict[str, Bell] = {}
 
-    def listen(self, host_id: str, bell: Callable[[], None]) -> None:
+    def listen(self, host_id: str, bell: Bell) -> None:
         """Ring `bell` when something changed for the host. One listener per host; a newer one takes over."""
         self._bells[host_id] = bell
 
-    def unlisten(self, host_id: str, bell: Callable[[], None]) -> None:
+    def unlisten(self, host_id: str, bell: Bell) -> None:
         if self._bells.get(host_id) == bell:
             del self._bells[host_id]
 
-    def ring(self, host_id: str) -> None:
+    def ring_run(self, host_id: str) -> None:
+        self._ring(host_id, is_stop=False)
+
+    def ring_stop(self, host_id: str) -> None:
+        self._ring(host_id, is_stop=True)
+
+    def _ring(self, host_id: str, *, is_stop: bool) -> None:
         bell = self._bells.get(host_id)
         if bell is not None:
-            bell()
+            bell(is_stop)
 
     async def to_run(self, host_id: str, after: int, limit: int) -> list[RunTaskOrder]:
         """Tasks this host has not reported yet, in the order of their recording, after row `after`."""

@@ -93,11 +93,11 @@ class Recorder:
         events: list[NewEvent] = []
         documents = []
         for place in placed:
-            document, task_statements = self._task_statements(launch, place, tags)
+            document, doc, task_statements = self._task_statements(launch, place, tags)
             statements += task_statements
             change = Change(document=document, passed=(LastStatus.PROVISIONING,), visible=True)
             events += task_events(place.task_id, change, launch.created_at)
-            documents.append(with_tags(encode_json(document), tags))
+            documents.append(with_tags(doc, tags))
         if request.client_token is not None:
             answer = _Answer(tuple(place.task_id for place in placed), tuple(failure.reason for failure in failures))
             params = (request.account, request.cluster, request.client_token, request.request_fingerprint)
@@ -105,7 +105,7 @@ class Recorder:
         await write(self._store, [*statements, *append_events(events)])
         return tuple(documents)
 
-    def _task_statements(self, launch: Launch, place: Placed, tags: bytes) -> tuple[Document, list[Statement]]:
+    def _task_statements(self, launch: Launch, place: Placed, tags: bytes) -> tuple[Document, bytes, list[Statement]]:
         request, reservation = launch.request, place.reservation
         containers = request.definition["containerDefinitions"]
         uuids = [ids.uuid4(self._world.random.getrandbits) for _ in containers]
@@ -133,6 +133,7 @@ class Recorder:
                 enable_execute_command=request.enable_execute_command,
             )
         )
+        doc = encode_json(document)
         facts = encode_json(hidden_facts(request.definition, reservation.eni))
         stops = None if reservation.eni is not None else (reservation.eni_error or _no_address(place, request))
         insert = Statement(
@@ -154,7 +155,7 @@ class Recorder:
                 int(stops is None),
                 launch.digest,
                 facts,
-                encode_json(document),
+                doc,
                 tags,
                 place.task_id,
                 place.subnet.zone,
@@ -162,7 +163,11 @@ class Recorder:
             1,
             "task",
         )
-        return document, [insert, self._order(launch, place, uuids) if stops is None else _fate(place.task_id, stops)]
+        return (
+            document,
+            doc,
+            [insert, self._order(launch, place, uuids) if stops is None else _fate(place.task_id, stops)],
+        )
 
     def _order(self, launch: Launch, place: Placed, container_uuids: Sequence[str]) -> Statement:
         request = launch.request
