@@ -160,7 +160,7 @@ class Sandbox(Protocol):
     async def exec(
         self, runtime_id: str, exec_id: str, args: tuple[str, ...], *, timeout_s: float, max_output: int = 4096
     ) -> ExecResult:
-        """A command that is not there gives 127, a container that does not run (any more) 137."""
+        """A command that is not there gives 127; in a container that does not run (any more) nothing succeeds."""
 
     async def pause_container(self, runtime_id: str) -> None: ...
 
