@@ -209,7 +209,7 @@ class SandboxSuite(ABC):
             await engine.kill_container(config.runtime_id, 9)
             await self.stopped(engine, config.runtime_id)
             ended = await engine.exec(config.runtime_id, "probe-2", ("sh", "-c", "true"), timeout_s=20)
-            assert ended.exit_code == 137, "nothing succeeds in a container that ended"
+            assert ended.exit_code, "nothing succeeds in a container that ended"
             await engine.delete_container(config.runtime_id)
 
         self.play(story)
