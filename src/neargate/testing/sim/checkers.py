@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from ...model.launch import TaskLaunch
 from ...model.lifecycle import DesiredStatus, LastStatus, walk
 from ...model.network import Eni
@@ -188,6 +190,14 @@ class Checkers:
     def live_on(self, host_id: str) -> frozenset[str]:
         query = "SELECT id FROM tasks WHERE host = ? AND last_status <> 'STOPPED' ORDER BY n"
         return frozenset(task_id for (task_id,) in self._databases["cell-0"].execute(query, (host_id,)))
+
+    def exit_codes(self) -> dict[str, dict[str, int | None]]:
+        """Stopped task -> container -> exit code as DescribeTasks shows it."""
+        query = "SELECT id, doc FROM tasks WHERE last_status = 'STOPPED' ORDER BY n"
+        return {
+            task_id: {item["name"]: item.get("exitCode") for item in msgspec.json.decode(doc)["containers"]}
+            for task_id, doc in self._databases["cell-0"].execute(query)
+        }
 
     def _zone_problems(self, live: set[tuple[str, str]]) -> list[str]:
         found = []

@@ -29,12 +29,12 @@ class Fault:
 
 _SERVER_KINDS = ("kill-step", "kill-effect", "pause", "slow-disk", "lost-commit", "failed-disk", "full-disk", "clock")
 _HOST_KINDS = ("kill-step", "kill-effect", "pause", "cut", "freeze", "delay", "hostile", "clock")
-_DISK_KINDS = frozenset({"slow-disk", "lost-commit", "failed-disk", "full-disk"})
+_REAL_KINDS = ("engine", "engine")  # of hosts with a real agent: the engine is killed
 
 
-def draw_faults(rng: random.Random, hosts: Sequence[str], *, until_s: float) -> list[Fault]:
+def draw_faults(rng: random.Random, hosts: Sequence[str], *, until_s: float, real: bool) -> list[Fault]:
     """About a fault each five seconds, of all kinds or (in half of the runs) of one to four."""
-    everything = [(SERVER, kind) for kind in _SERVER_KINDS] + [("", kind) for kind in _HOST_KINDS]
+    everything = [(SERVER, kind) for kind in _SERVER_KINDS] + [("", kind) for kind in _HOST_KINDS + _REAL_KINDS * real]
     allowed = everything if rng.random() < 0.5 else rng.sample(everything, rng.randint(1, 4))
     faults = []
     for _ in range(rng.randint(1, max(2, int(until_s / 4)))):
@@ -54,7 +54,7 @@ def draw_faults(rng: random.Random, hosts: Sequence[str], *, until_s: float) -> 
 class Injector:
     """Arms faults, and is the weather in which blocking calls happen."""
 
-    def __init__(self, sim: Sim, net: Net, disk: MemoryDisk) -> None:
+    def __init__(self, sim: Sim, net: Net, disk: MemoryDisk, restart_engine: Callable[[str, float], None]) -> None:
         self._sim = sim
         self._net = net
         self._disk = disk
@@ -75,6 +75,7 @@ class Injector:
             "freeze": lambda fault: net.freeze(fault.target, fault.duration_s),
             "delay": self._delay,
             "hostile": self._hostile,
+            "engine": lambda fault: restart_engine(fault.target, fault.duration_s),
         }
 
     def arm(self, faults: Sequence[Fault]) -> None:

@@ -5,7 +5,7 @@ process is killed. Owns the agent's side of the simulated link. Must not know th
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,21 @@ from ...model.capacity import HostFacts
 from ...model.knobs import Knobs
 from ...model.launch import TaskLaunch
 from ..fake_hostnet import FakeHost
-from ..fake_sandbox import FakeSandbox
+from ..fake_sandbox import SIGKILL, FakeSandbox, Program
 from .checkers import Checkers
 from .net import End, Gone, Net
-from .sim import Program, Sim
+from .sim import Program as Supervised
+from .sim import Sim
 from .world import EPOCH, Process, SimWorld
 
+IMAGE = "registry.example/web:1"
+# What the containers of the workload's definitions do: one obeys, one ignores SIGTERM, one ends by itself.
+PROGRAMS = {
+    "web": Program(output=b"first\nsecond\n"),
+    "side": Program(output=b"beside\n", term_exit_code=None),
+    "job": Program(output=b"done\n", exit_code=3),
+}
+_NOT_ENDED = -1
 _SEAM_VALUES = frozenset({"exits", "task_path", "faults"})
 
 
@@ -48,8 +57,8 @@ class LightMachine:
         self._checkers = checkers
         self._knobs = knobs
 
-    def program(self) -> Program:
-        return Program(name=self.facts.host_id, begin=self._begin, died=self._net.died)
+    def program(self) -> Supervised:
+        return Supervised(name=self.facts.host_id, begin=self._begin, died=self._net.died)
 
     def problems(self, live: frozenset[str]) -> list[str]:
         """What is wrong with this host once everything should have come to rest; `live`: task ids the cell has here."""
@@ -186,27 +195,53 @@ class _Connection:
         self._end.close()
 
 
+def _unwatched(_: Point) -> None:
+    """Seeds kill at steps and effects; named points are killed by tests of their own."""
+
+
 class RealMachine:
     """A host with the real agent over fakes of engine, network, disks and cgroups.
 
-    `kill_at`: the agent dies the next time it reaches this point of a launch or stop.
+    `on_point` is told of each point of a launch or stop that the living agent reaches.
     """
 
     def __init__(self, sim: Sim, net: Net, checkers: Checkers, facts: HostFacts, knobs: Knobs, root: Path) -> None:
         self.facts = facts
         self.host = FakeHost(root=root)
         self.sandbox = FakeSandbox(lambda: EPOCH + sim.now)
-        self.kill_at: Point | None = None
-        self.reached: dict[Point, int] = {}
+        self.on_point: Callable[[Point], None] = _unwatched
         self._sim = sim
         self._net = net
         self._checkers = checkers
         self._knobs = knobs
         self._root = root
         self._started: dict[tuple[str, str], str] = {}
+        self.sandbox.add_image(IMAGE, command=("/bin/web",))
+        self.sandbox.programs = dict(PROGRAMS)
 
-    def program(self) -> Program:
-        return Program(name=self.facts.host_id, begin=self._begin, died=self._net.died)
+    def exit_problems(self, cell: Mapping[str, Mapping[str, int | None]]) -> list[str]:
+        """`cell`: task id -> container -> exit code, of the tasks that are stopped."""
+        found = []
+        for task_id, name in self._started:
+            told = cell.get(task_id, {}).get(name, _NOT_ENDED)
+            program = PROGRAMS[name]
+            code = program.exit_code if program.exit_code is not None else program.term_exit_code
+            if told not in (_NOT_ENDED, 128 + SIGKILL if code is None else code):
+                found.append(f"{name} of {task_id} is said to have ended with {told}, not {code}")
+        return found
+
+    @property
+    def outputs(self) -> dict[str, bytes]:
+        """Log stream -> all that its container has written."""
+        return {f"sim/{name}/{task_id}": PROGRAMS[name].output for task_id, name in self._started}
+
+    def restart_engine(self, away_s: float) -> None:
+        """kill -9 of the engine: containers run on, calls fail until it is back, exits meanwhile are events of no one."""
+        self.sandbox.is_down = True
+        self._sim.at(away_s, lambda: setattr(self.sandbox, "is_down", False))
+
+    def program(self) -> Supervised:
+        return Supervised(name=self.facts.host_id, begin=self._begin, died=self._net.died)
 
     def problems(self, live: frozenset[str]) -> list[str]:
         name = self.facts.host_id
@@ -243,11 +278,9 @@ class RealMachine:
     def _reached(self, world: SimWorld, point: Point, task_id: str) -> None:
         if world.process.is_dead or world.process.is_doomed:
             return
-        self.reached[point] = self.reached.get(point, 0) + 1
         self._sim.say(self.facts.host_id, f"reached {point} of {task_id[:8]}")
-        if point is self.kill_at:
-            self.kill_at = None
-            world.process.is_doomed = True
+        self._sim.count(f"point {point}")
+        self.on_point(point)
 
     def _saw(self, call: str, args: tuple[Any, ...]) -> None:
         """An effect on this machine that a checker judges, whether the agent learns of it or not."""

@@ -34,9 +34,12 @@ ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", 
 KEY = "AKIASIMULATED0000000"
 SECRET = "not-a-secret-but-a-simulation"  # noqa: S105 both sides are made here
 SERVER = "server"
-PLAN = production.RegionPlan(
-    region=REGION, account=ACCOUNT, zones=ZONES, public_pool="198.18.0.0/24", one_machine=False
-)
+
+
+def plan(public_pool: str) -> production.RegionPlan:
+    return production.RegionPlan(
+        region=REGION, account=ACCOUNT, zones=ZONES, public_pool=public_pool, one_machine=False
+    )
 
 
 class _Stores(MemoryStores):
@@ -78,7 +81,17 @@ class _Channel:
 class Server:
     """The control plane's program. `region` is that of the living process, None while none serves."""
 
-    def __init__(self, sim: Sim, net: Net, disk: MemoryDisk, checkers: Checkers, models: Models, knobs: Knobs) -> None:
+    def __init__(
+        self,
+        sim: Sim,
+        net: Net,
+        disk: MemoryDisk,
+        checkers: Checkers,
+        *,
+        models: Models,
+        knobs: Knobs,
+        public_pool: str = "198.18.0.0/24",
+    ) -> None:
         self.region: production.Region | None = None
         self.world: SimWorld | None = None
         self._sim = sim
@@ -87,6 +100,7 @@ class Server:
         self._checkers = checkers
         self._models = models
         self._knobs = knobs
+        self._plan = plan(public_pool)
 
     def program(self) -> Program:
         return Program(name=SERVER, begin=self._begin, died=self._died)
@@ -104,7 +118,7 @@ class Server:
         credentials = Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET)
         try:
             region = await production.open_region(
-                world, stores, PLAN, models=self._models, credentials=credentials, knobs=self._knobs
+                world, stores, self._plan, models=self._models, credentials=credentials, knobs=self._knobs
             )
         except (Overloaded, sqlite3.Error) as error:
             # A process that cannot open its databases ends, and its supervisor tries again.

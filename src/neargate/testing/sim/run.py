@@ -39,7 +39,7 @@ class Setting:
 
 
 SMALL = Setting()
-REAL = Setting(hosts=2, calls=8, period_s=3.0, real=2)
+REAL = Setting(hosts=3, calls=10, period_s=2.0, real=3)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,21 +75,28 @@ class Run:
         self.sim = Sim(seed, any_order=rng.random() < 1 / 3, log=log)
         self.net = Net(self.sim)
         self.disk = MemoryDisk()
-        self.injector = Injector(self.sim, self.net, self.disk)
+        self.injector = Injector(self.sim, self.net, self.disk, self._restart_engine)
         self.sim.weather = self.injector
         self.checkers = Checkers(self.sim, self.disk.databases)
         knobs = knobs or draw_knobs(self.sim.stream("knobs"))
-        self.server = Server(self.sim, self.net, self.disk, self.checkers, models or Models(), knobs)
+        self.server = Server(
+            self.sim,
+            self.net,
+            self.disk,
+            self.checkers,
+            models=models or Models(),
+            knobs=knobs,
+            public_pool=rng.choice(("198.18.0.0/24", "198.18.0.0/28")),
+        )
+        cpu_units = rng.choice((1024, 4096))  # small hosts: zones fill up
         self.machines: list[Machine] = []
         for n in range(setting.hosts):
-            facts = _facts(n, real=n < setting.real)
+            facts = _facts(n, cpu_units, real=n < setting.real)
             if n < setting.real:
                 assert root is not None, "a real agent keeps files"
                 home = root / facts.host_id
                 home.mkdir()
-                real = RealMachine(self.sim, self.net, self.checkers, facts, knobs, home)
-                real.sandbox.add_image("registry.example/web:1", command=("/bin/web",))
-                self.machines.append(real)
+                self.machines.append(RealMachine(self.sim, self.net, self.checkers, facts, knobs, home))
             else:
                 self.machines.append(LightMachine(self.sim, self.net, self.checkers, facts, knobs))
         self.workload = Workload(
@@ -100,6 +107,11 @@ class Run:
             period_s=setting.period_s,
             logs=setting.real > 0,
         )
+
+    def _restart_engine(self, host_id: str, away_s: float) -> None:
+        for machine in self.machines:
+            if machine.facts.host_id == host_id and isinstance(machine, RealMachine):
+                machine.restart_engine(away_s)
 
     def start(self) -> None:
         self.sim.add(self.server.program())
@@ -116,6 +128,8 @@ class Run:
         found = self.checkers.problems()
         for machine in self.machines:
             found += machine.problems(self.checkers.live_on(machine.facts.host_id))
+            if isinstance(machine, RealMachine):
+                found += machine.exit_problems(self.checkers.exit_codes())
         return found
 
     def come_to_rest(self, at_s: float) -> None:
@@ -125,12 +139,27 @@ class Run:
         while self.sim.failure is None:
             problems = self.problems()
             if not problems:
+                self._check_logs()
                 return
             if self.sim.now >= deadline:
                 more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
                 self.sim.fail("unrest", f"{problems[0]}{more}")
                 return
             self.sim.run(self.sim.now + _LOOK_S)
+
+    def _check_logs(self) -> None:
+        """What containers wrote is stored once and whole."""
+        outputs = [pair for item in self.machines if isinstance(item, RealMachine) for pair in item.outputs.items()]
+        if outputs:
+            clients = self.sim.living["clients"]
+            reading = clients.process.run(clients.spawn, self._read_logs(outputs), "read-logs")
+            self.sim.run(self.sim.now + REST_S, reading.done)
+
+    async def _read_logs(self, outputs: Sequence[tuple[str, bytes]]) -> None:
+        for stream, output in outputs:
+            lines = await self.workload.read_logs(stream)
+            if lines != output.decode().splitlines():
+                self.sim.fail("logs", f"{stream} holds {lines}, its container wrote {output!r}")
 
 
 def run_seed(
@@ -148,7 +177,11 @@ def run_seed(
         run = Run(seed, setting, root=root, models=models, log=log)
         busy_s = setting.calls * setting.period_s
         names = [machine.facts.host_id for machine in run.machines]
-        drawn = draw_faults(run.sim.stream("faults"), names, until_s=busy_s) if faults is None else list(faults)
+        drawn = (
+            draw_faults(run.sim.stream("faults"), names, until_s=busy_s, real=setting.real > 0)
+            if faults is None
+            else list(faults)
+        )
         logging.getLogger("neargate").addHandler(_ErrorsFail(run.sim))
         run.injector.arm(drawn)
         run.start()
@@ -184,12 +217,12 @@ class _ErrorsFail(logging.Handler):
             self._sim.say("log", text)
 
 
-def _facts(n: int, *, real: bool) -> HostFacts:
+def _facts(n: int, cpu_units: int, *, real: bool) -> HostFacts:
     zone = ZONES[n % len(ZONES)][0]
     return HostFacts(
         host_id=f"host-{n:02d}",
         boot_id="boot-1",
-        capacity=HostCapacity(cpu_units=4096, memory_mib=8192, disk_gib=400),
+        capacity=HostCapacity(cpu_units=cpu_units, memory_mib=8192, disk_gib=400),
         sandbox="container" if real else "simulated",
         zone=zone,
     )

@@ -29,7 +29,6 @@ class Sim:
     def __init__(self, seed: str, *, any_order: bool = False, log: Callable[[str], None] | None = None) -> None:
         self.seed = seed
         self.failure: str | None = None
-        self.is_finished = False
         self.loop = SimLoop(  # type: ignore[abstract]  # sockets, signals and subprocesses do not exist here
             self.stream("loop"), any_order=any_order, after_step=self._stepped, problem=self._problem
         )
@@ -73,10 +72,10 @@ class Sim:
 
     # -- running
 
-    def run(self, until_s: float) -> None:
-        """Up to that virtual time; ends early with the first failure or when `is_finished` is set."""
+    def run(self, until_s: float, is_over: Callable[[], bool] | None = None) -> None:
+        """Up to that virtual time; ends early with the first failure, or when `is_over`."""
         try:
-            self.loop.run(until_s, lambda: self.failure is not None or self.is_finished)
+            self.loop.run(until_s, lambda: self.failure is not None or (is_over is not None and is_over()))
         except LoopFailure as failure:
             self.fail("loop", str(failure))
 

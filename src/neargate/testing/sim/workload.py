@@ -12,6 +12,7 @@ from .sim import Program, Sim
 from .world import Process, SimWorld
 
 CLUSTER = "default"
+LOG_GROUP = "/sim"
 _ATTEMPTS = 4
 _RETRY_S = 0.5
 DEFINITIONS: tuple[dict[str, Any], ...] = (
@@ -64,7 +65,9 @@ class Workload:
         self._subnets = [record.view.subnet_id for record in network.subnets(ACCOUNT)]
         await self._sure("CreateCluster", {"clusterName": CLUSTER})
         if self._logs:
-            await self._sure("CreateLogGroup", {"logGroupName": "/sim"}, accepted=("ResourceAlreadyExistsException",))
+            await self._sure(
+                "CreateLogGroup", {"logGroupName": LOG_GROUP}, accepted=("ResourceAlreadyExistsException",)
+            )
         for definition in DEFINITIONS:
             await self._sure("RegisterTaskDefinition", _registration(definition, logs=self._logs))
 
@@ -147,6 +150,12 @@ class Workload:
             self._checkers.read(before, str(task["taskArn"]).rpartition("/")[2], task["version"])
         self._sim.count("reads")
 
+    async def read_logs(self, stream: str) -> list[str] | None:
+        """All messages of the stream, None when it does not exist."""
+        params = {"logGroupName": LOG_GROUP, "logStreamName": stream, "startFromHead": True}
+        document = await self._sure("GetLogEvents", params, accepted=("ResourceNotFoundException",))
+        return [event["message"] for event in document["events"]] if "events" in document else None
+
     async def _attempts(self, operation: str, params: dict[str, Any], attempts: int) -> Answered | None:
         """The first answer that is final; None when it was given up."""
         for attempt in range(attempts):
@@ -171,7 +180,7 @@ def _code(answer: Answered) -> str:
 
 
 def _registration(definition: dict[str, Any], *, logs: bool) -> dict[str, Any]:
-    options = {"awslogs-group": "/sim", "awslogs-region": REGION, "awslogs-stream-prefix": "sim"}
+    options = {"awslogs-group": LOG_GROUP, "awslogs-region": REGION, "awslogs-stream-prefix": "sim"}
     containers = [
         {"image": "registry.example/web:1", "essential": True}
         | ({"logConfiguration": {"logDriver": "awslogs", "options": options}} if logs else {})
