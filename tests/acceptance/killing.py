@@ -15,7 +15,7 @@ from neargate.cli.admin import ask
 from neargate.cli.kill_points import VARIABLE
 
 from .conftest import end_region, start_region
-from .region import LiveRegion, wait_for
+from .region import LiveRegion, cgroups, wait_for
 
 LOG_GROUP = "/test/kills"
 STOPPED_BY_TERM = 7
@@ -154,7 +154,7 @@ def held(region: LiveRegion) -> list[str]:
     found = [f"namespace {path.name}" for path in (paths.run / "net" / "netns").glob("task-*")]
     found += [f"disk {path.name}" for path in paths.disks.iterdir() if re.search(r"[0-9a-f]{32}", path.name)]
     found += [f"log {path.name}" for path in (paths.agent / "logs").glob("*")]
-    found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/neargate-{paths.instance}/*[0-9a-f]/")]
+    found += [f"cgroup {path}" for path in cgroups() if f"/neargate-{paths.instance}/" in path]
     for kind in ("containers", "tasks"):
         found += [f"{kind} {line}" for line in _ctr(region, kind, "ls", "-q")]
     for host in ask(paths, "status")["hosts"]:

@@ -1,6 +1,7 @@
 """A handle on a running region for tests: its command, an SDK client, images, tasks, and what it left behind."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -170,6 +171,11 @@ class LiveRegion:
         return [event["message"] for event in answer["events"]]
 
 
+def cgroups() -> list[str]:
+    """Every cgroup of the machine. Others come and go meanwhile, which `os.walk`, unlike a glob, takes calmly."""
+    return [str(Path(parent) / name) for parent, names, _ in os.walk("/sys/fs/cgroup") for name in names]
+
+
 def traces(paths: RegionPaths) -> list[str]:
     """What still carries the instance's name on this machine: processes, mounts, links, tables, loops, cgroups."""
     name, data = paths.instance, str(paths.data)
@@ -189,7 +195,7 @@ def traces(paths: RegionPaths) -> list[str]:
     found += [f"table {line}" for line in tables.splitlines() if name in line]
     loops = subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout
     found += [f"loop {line}" for line in loops.splitlines() if data in line]
-    found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/neargate-{name}*")]
+    found += [f"cgroup {path}" for path in cgroups() if Path(path).name.startswith(f"neargate-{name}")]
     if (Path("/run/neargate") / name).exists():
         found.append(f"directory /run/neargate/{name}")
     return found
