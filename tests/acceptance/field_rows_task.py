@@ -30,7 +30,7 @@ DISK_ROWS = (
             "linuxParameters": {
                 "tmpfs": [
                     {"containerPath": "/scratch", "size": 7, "mountOptions": ["exec", "mode=700", "uid=5", "noatime"]},
-                    {"containerPath": "/made/ro", "size": 3, "mountOptions": ["ro"]},
+                    {"containerPath": "/made/ro", "size": 3, "mountOptions": ["defaults", "ro"]},
                 ]
             }
         },

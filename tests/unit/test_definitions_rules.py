@@ -461,7 +461,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
             linux(tmpfs=[{"containerPath": "/run", "size": 1, "mountOptions": [option]}]),
             f"The tmpfs mount option '{option}' of container 'web' is not supported.",
         )
-        for option in ("fast", "bind", "remount", "mode=x", "uid=", "size=9999m")
+        for option in ("fast", "bind", "remount", "mode=x", "uid=", "size=9999m", "nr_blocks=9")
     ],
     # logs
     (logs("splunk"), "Neargate does not support log driver splunk yet."),

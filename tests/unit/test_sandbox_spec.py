@@ -105,6 +105,12 @@ def test_mounts_are_ordered_from_outside_to_inside() -> None:
     assert spec["process"]["args"] == ["/dev/init", "--", "a"]
 
 
+def test_a_word_of_mount_is_no_option_of_the_kernel() -> None:
+    tmpfs = Tmpfs(container_path="/t", size_mib=1, mount_options=("defaults", "exec"))
+    spec = oci_spec(container(tmpfs=(tmpfs,)), ROOT, host(), pid_namespace=None)
+    assert spec["mounts"][-1]["options"] == ["nosuid", "nodev", "exec", "size=1m"]
+
+
 def test_namespaces_and_limits() -> None:
     spec = oci_spec(
         container(memory_limit_bytes=64, memory_reservation_bytes=32, cpu_shares=0),

@@ -42,9 +42,9 @@ TMPFS_OPTIONS = frozenset(
         "nostrictatime",
     ]
 )
-# Options with a value. AWS also lists bind, rbind, remount and mpol: they cannot take effect in a sandbox, so they are
-# refused.
-TMPFS_VALUES = frozenset({"mode", "uid", "gid", "nr_inodes", "nr_blocks"})
+# Options with a value. AWS also lists bind, rbind, remount, mpol and nr_blocks (which `size` always overrules): they
+# cannot take effect in a sandbox, so they are refused.
+TMPFS_VALUES = frozenset({"mode", "uid", "gid", "nr_inodes"})
 
 
 def check_volumes(request: Document) -> None:

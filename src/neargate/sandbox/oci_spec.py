@@ -199,7 +199,9 @@ def _tmpfs(mount: Tmpfs) -> dict[str, Any]:
     defaults = ("nosuid", "nodev", "noexec")
     # A given option wins over the default that it contradicts.
     kept = [option for option in defaults if option.removeprefix("no") not in mount.mount_options]
-    options = list(dict.fromkeys((*kept, *mount.mount_options, f"size={mount.size_mib}m")))
+    # `defaults` is a word of mount(8) that takes nothing away, in Docker too; the kernel does not know it.
+    given = (option for option in mount.mount_options if option != "defaults")
+    options = list(dict.fromkeys((*kept, *given, f"size={mount.size_mib}m")))
     return _mount(mount.container_path, "tmpfs", "tmpfs", *options)
 
 
