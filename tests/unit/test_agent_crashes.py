@@ -219,6 +219,28 @@ def test_what_belongs_to_no_record_and_runs_nothing_is_removed(tmp_path: Path) -
     play(tmp_path, scenario)
 
 
+def test_remains_that_resist_hold_up_only_their_own_task(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(whole_task())
+        await host.server.status(TASK_ID, "RUNNING")
+        host.kill()
+        _lose_state(host.root)
+        for runtime_id in list(host.sandbox.containers):
+            host.sandbox.end(runtime_id, 0)
+        host.host.disks.faults.fail("delete_disk", HostError("busy"), times=20)
+        await host.started()
+        other = "f" * 32
+        host.server.run(launch(task_id=other))
+        await host.server.status(other, "RUNNING", within_s=3)
+        host.server.run(whole_task())
+        await host.clock.sleep(3)
+        assert TASK_ID in host.host.disks.disks and len(host.sandbox.containers) == 1
+        await host.clock.sleep(20)
+        assert list(host.host.disks.disks) == [other]
+
+    play(tmp_path, scenario)
+
+
 FAILURES: tuple[tuple[str, Exception, str], ...] = (
     ("cgroups.create_task", HostError("no cgroup"), "ResourceInitializationError: no cgroup"),
     ("attach_eni", HostError("no veth"), "ResourceInitializationError: no veth"),

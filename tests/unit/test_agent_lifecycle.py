@@ -1,6 +1,7 @@
 """A task's life on one host: the real agent on fakes, in virtual time."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from neargate.interfaces.hostnet import HostError
@@ -210,6 +211,36 @@ def test_containers_start_by_their_dependencies_and_stop_in_reverse(tmp_path: Pa
     play(tmp_path, scenario)
 
 
+def test_a_container_that_cannot_start_matters_if_it_is_essential(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.sandbox.programs["side"] = Program(start_error="CannotStartContainerError: no such file")
+        host.server.run(launch(container(), container("side", essential=False)))
+        running = await host.server.status(TASK_ID, "RUNNING")
+        side = running.containers[1]
+        assert (side.known_status, side.reason) == ("STOPPED", "CannotStartContainerError: no such file")
+        assert side.exit_code is None and side.started_at is None
+        other = launch(container("side"), task_id="f" * 32, eni=replace(launch().eni, private_ipv4="10.0.1.9"))
+        host.server.run(other)
+        stopped = await host.server.status("f" * 32, "STOPPED")
+        assert (stopped.stop_code, stopped.stopped_reason) == ("TaskFailedToStart", side.reason)
+
+    play(tmp_path, scenario)
+
+
+def test_the_pid_namespace_is_that_of_an_essential_container(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.sandbox.programs["init"] = Program(exit_code=0)
+        web = container(depends_on=(Dependency(container_name="init", condition="SUCCESS"),))
+        side = container("side", essential=False, depends_on=(Dependency(container_name="web", condition="START"),))
+        host.server.run(launch(side, web, container("init", essential=False), share_pid_namespace=True))
+        await host.server.status(TASK_ID, "RUNNING")
+        holder = host.sandbox.named("web").config
+        assert holder.share_pid_with is None and host.sandbox.named("init").config.share_pid_with is None
+        assert host.sandbox.named("side").config.share_pid_with == holder.runtime_id
+
+    play(tmp_path, scenario)
+
+
 def test_a_dependency_that_fails_fails_the_launch(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
         host.sandbox.programs["init"] = Program(exit_code=1)
@@ -321,8 +352,7 @@ def test_at_most_so_many_launches_start_at_once(tmp_path: Path) -> None:
         host.host.network.faults.hang("attach_eni")
         for number in range(host.knobs.starts_at_once + 2):
             task_id = f"{number:032x}"
-            base = launch()
-            eni = type(base.eni)(**{**_fields(base.eni), "private_ipv4": f"10.0.1.{number + 10}"})
+            eni = replace(launch().eni, private_ipv4=f"10.0.1.{number + 10}")
             host.server.run(launch(task_id=task_id, eni=eni))
         await host.clock.sleep(30)
         running = [task_id for task_id, report in host.server.reports.items() if report.known_status == "RUNNING"]
@@ -333,7 +363,3 @@ def test_at_most_so_many_launches_start_at_once(tmp_path: Path) -> None:
 
 def _text(path: str) -> str:
     return Path(path).read_text()
-
-
-def _fields(value: object) -> dict[str, object]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}  # type: ignore[attr-defined]

@@ -28,7 +28,6 @@ from .machine import LinuxMachine, Machine
 from .metadata import Metadata
 from .points import Reached, nothing
 from .task_context import HostParts, start_gate
-from .task_record import Phase
 from .transport import UnixTransport
 from .vpc_listeners import VpcListeners
 from .vpc_plans import VpcPlans
@@ -64,6 +63,7 @@ class Agent:
         self._network = network
         self._disks = disks
         self._cgroups = cgroups
+        self._removing: set[str] = set()  # task ids of which something is being removed
         self._log = get_logger(__name__).bind(host=facts.host_id)
         channel = transport or UnixTransport(socket_path, knobs)
         self._state = LocalState(world, state_dir / "agent.db")
@@ -80,7 +80,6 @@ class Agent:
             disks=disks,
             cgroups=cgroups,
             state=self._state,
-            state_dir=state_dir,
             logs=self._logs,
             plans=self._plans,
             start_gate=start_gate(knobs),
@@ -135,6 +134,9 @@ class Agent:
         match action:
             case ApplyVpc():
                 await self._plans.push(action.plan)
+            case RunTask() if action.launch.task_id in self._removing:
+                # What is left of an earlier life of this task must go first; the order is repeated.
+                self._note(f"task {action.launch.task_id} waits for its remains to be removed")
             case RunTask():
                 await self._tasks.run(action.launch)
             case StopTask():
@@ -165,9 +167,9 @@ class Agent:
         await self._remove(plan)
         self._plans.restore(loaded.plans)
         for record in plan.resume:
-            if record.phase in (Phase.RUNNING, Phase.STOPPING):
-                for container in record.containers:
-                    await self._logs.adopt(record.launch, container.name, container.runtime_id)
+            # In every phase: a launch that is stopped before its logs are opened again leaves its files to nobody else.
+            for container in record.containers:
+                await self._logs.adopt(record.launch, container.name, container.runtime_id)
         await self._logs.restore(frozenset(record.task_id for record in plan.resume))
         self._tasks.restore(plan.resume, loaded.tombstones)
         self._note(
@@ -176,15 +178,25 @@ class Agent:
         )
 
     async def _remove(self, plan: AdoptionPlan) -> None:
-        """Containers first: they hold the rest. What does not go now stays unlisted to no one and is found again."""
-        for runtime_id in plan.delete_containers:
-            await self._until_ready(lambda: self._sandbox.delete_container(runtime_id), f"container {runtime_id}")  # noqa: B023
-        for task_id in plan.delete_disks:
-            await self._until_ready(lambda: self._disks.delete_disk(task_id), f"disk {task_id}")  # noqa: B023
-        for task_id in plan.detach:
-            await self._until_ready(lambda: self._network.detach_eni(task_id), f"interface of {task_id}")  # noqa: B023
-        for task_id in plan.delete_cgroups:
-            await self._until_ready(lambda: self._cgroups.delete_task(task_id), f"cgroup {task_id}")  # noqa: B023
+        """Containers first: they hold the rest. What resists is tried on in the background, for the others' sake."""
+        sandbox, disks, network, cgroups = self._sandbox, self._disks, self._network, self._cgroups
+        for remove, names in (
+            (sandbox.delete_container, plan.delete_containers),
+            (disks.delete_disk, plan.delete_disks),
+            (network.detach_eni, plan.detach),
+            (cgroups.delete_task, plan.delete_cgroups),
+        ):
+            for name in names:
+                try:
+                    await remove(name)
+                except (EngineUnavailable, HostError, SandboxError, OSError) as error:
+                    self._note(f"{name} is not removed yet: {error}")
+                    self._removing.add(name.partition("-")[0])
+                    self._world.spawn(self._remove_later(remove, name), f"remove-{name}")
+
+    async def _remove_later(self, remove: Callable[[str], Awaitable[None]], name: str) -> None:
+        await self._until_ready(lambda: remove(name), f"removal of {name}")
+        self._removing.discard(name.partition("-")[0])
 
     async def _until_ready(self, call: Callable[[], Awaitable[T]], what: str) -> T:
         while True:

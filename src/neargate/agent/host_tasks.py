@@ -11,7 +11,7 @@ from ..interfaces.sandbox import ContainerState, Exit
 from ..link.messages import StopOrder
 from ..model.launch import TaskLaunch, TaskReport
 from ..model.lifecycle import LastStatus
-from .container_config import LABEL_TASK, image_runtime_ids
+from .container_config import image_runtime_ids
 from .local_state import Tombstone
 from .points import Point
 from .task_context import HostParts
@@ -99,11 +99,6 @@ class HostTasks:
             if not known <= running:
                 runner.look_again()
 
-    def unknown(self, states: Sequence[ContainerState]) -> list[str]:
-        """Task ids of our containers without a runner."""
-        named = {dict(state.labels).get(LABEL_TASK, "") for state in states}
-        return sorted(named - set(self._runners) - {""})
-
     def reports(self) -> list[TaskReport]:
         """What a Hello says: every task, and every end that was not acknowledged."""
         live = [report_of(runner.record) for runner in self._runners.values()]
@@ -151,6 +146,7 @@ class HostTasks:
         report = report_of(runner.record)
         del self._runners[report.task_id]
         self._tombstones[report.task_id] = Tombstone(report=report)
+        self._parts.logs.forget(report.task_id)
 
     async def _bury_unseen(self, order: StopOrder) -> None:
         """A stop that overtook its start: the start must meet a tombstone."""

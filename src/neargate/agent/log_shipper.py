@@ -150,7 +150,7 @@ class LogShipper:
         return tail.dropped + max(0, tail.floor - tail.stored)
 
     def forget(self, task_id: str) -> None:
-        """The task's counts were reported."""
+        """The task's end was recorded with its counts."""
         for key in [key for key in self._dropped if key[0] == task_id]:
             del self._dropped[key]
 

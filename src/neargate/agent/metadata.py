@@ -92,7 +92,7 @@ class Metadata:
     def _task_at(self, vpc_id: str, source: str) -> TaskRecord | None:
         for record in self._records():
             eni = record.launch.eni
-            if eni.vpc_id == vpc_id and eni.private_ipv4 == source:
+            if source and eni.vpc_id == vpc_id and eni.private_ipv4 == source:
                 return record
         return None
 

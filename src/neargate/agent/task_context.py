@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ..interfaces.hostnet import HostCgroups, HostDisks, HostNetwork, TaskDisk, TaskNetwork
@@ -48,7 +47,11 @@ class Logs(Protocol):
     async def finish(self, task_id: str) -> None:
         """No more output comes; waits a bounded time for the last lines, ships the rest in the background."""
 
-    def dropped(self, task_id: str, container: str) -> int: ...
+    def dropped(self, task_id: str, container: str) -> int:
+        """Bytes that the non-blocking mode gave up so far."""
+
+    def forget(self, task_id: str) -> None:
+        """The task's end was recorded with its counts."""
 
 
 class Plans(Protocol):
@@ -72,7 +75,6 @@ class HostParts:
     disks: HostDisks
     cgroups: HostCgroups
     state: LocalState
-    state_dir: Path
     logs: Logs
     plans: Plans
     start_gate: asyncio.Semaphore

@@ -70,8 +70,7 @@ class ContainersHook:
                 task.change_container(name, known_status="RUNNING", started_at=task.now())
                 task.reached(Point.CONTAINER_STARTED)
         except SandboxError as error:
-            task.change_container(name, known_status="STOPPED", reason=error.reason)
-            raise LaunchFailed(error.reason, name) from error
+            await self._give_up(task, name, error.reason)
 
     async def _start_once(self, task: TaskContext, runtime_id: str) -> None:
         """An engine that died in the middle may have started it, and it may have ended since: look before repeating."""
@@ -87,6 +86,7 @@ class ContainersHook:
                 return
 
     async def _give_up(self, task: TaskContext, name: str, reason: str) -> None:
+        """The task goes on without a container that is not essential, as on AWS."""
         launch = next(container for container in task.launch.containers if container.name == name)
         task.change_container(name, known_status="STOPPED", reason=reason)
         if launch.essential:
