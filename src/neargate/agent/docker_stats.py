@@ -18,8 +18,16 @@ class Sample:
     online_cpus: int
 
 
-def docker_stats(runtime_id: str, name: str, before: Sample, after: Sample) -> dict[str, Any]:
+# What the kernel's first cgroup version, and so Docker and Fargate, show for "no limit of its own".
+UNLIMITED = 2**63 - 4096
+
+
+def docker_stats(
+    runtime_id: str, name: str, before: Sample, after: Sample, *, task_memory_bytes: int
+) -> dict[str, Any]:
+    """A container without a limit of its own is bounded by its task's, which is the hierarchical limit."""
     memory = after.cgroup
+    limit = memory.memory_limit or UNLIMITED
     document: dict[str, Any] = {
         "read": timestamp(after.at),
         "preread": timestamp(before.at),
@@ -44,13 +52,13 @@ def docker_stats(runtime_id: str, name: str, before: Sample, after: Sample) -> d
         "memory_stats": {
             "usage": memory.memory_usage,
             "max_usage": memory.memory_max_usage,
-            "limit": memory.memory_limit,
+            "limit": limit,
             "stats": {
                 "cache": memory.memory_cache,
                 "rss": memory.memory_rss,
                 "total_cache": memory.memory_cache,
                 "total_rss": memory.memory_rss,
-                "hierarchical_memory_limit": memory.memory_limit,
+                "hierarchical_memory_limit": min(limit, task_memory_bytes),
             },
         },
     }

@@ -17,7 +17,7 @@ from ..model.knobs import Knobs
 from ..world import World
 from .docker_stats import Sample, docker_stats
 from .machine import Machine
-from .metadata_documents import Measured, container_document, task_document
+from .metadata_documents import MIB, Measured, container_document, task_document
 from .rate_limit import Bucket, take
 from .task_context import Plans
 from .task_record import TaskRecord
@@ -140,7 +140,7 @@ class Metadata:
         after = await self._sample(record, name)
         if before is None or after is None:
             return None
-        return docker_stats(runtime_id, name, before, after)
+        return docker_stats(runtime_id, name, before, after, task_memory_bytes=record.launch.memory_mib * MIB)
 
     def _earlier(self, runtime_id: str) -> Sample | None:
         sample = self._samples.get(runtime_id)
