@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from ..interfaces.hostnet import HostCgroups, HostDisks, HostError, HostNetwork
 from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
+from ..link.messages import RunOrder, ToAgent
 from ..link.session import Acknowledged, AgentAction, ApplyVpc, Established, RunTask, StopTask
 from ..log import get_logger
 from ..model.capacity import HostFacts
@@ -19,6 +20,7 @@ from ..model.knobs import Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS
 from ..world import World
 from .adopt import AdoptionPlan, Observed, adopt
+from .arrivals import is_task
 from .bulk_client import BulkClient
 from .host_tasks import HostTasks
 from .link_client import LinkClient, Transport
@@ -107,6 +109,7 @@ class Agent:
             facts=lambda: self._facts,
             reports=self._tasks.reports,
             deliver=self._deliver,
+            refused=self._refused,
             note=self._note,
         )
 
@@ -145,6 +148,12 @@ class Agent:
                 await self._tasks.acknowledged(action.task_id, action.report_seq)
             case Established():
                 self._note(f"in session {action.session}")
+
+    async def _refused(self, message: ToAgent, why: str) -> None:
+        """The cell hears of a task that will never begin here; anything else is only for this host's operator."""
+        self._note(f"refused what the server sent: {why}")
+        if isinstance(message, RunOrder) and is_task(message.launch.task_id, message.launch.incarnation):
+            await self._tasks.refuse(message.launch.task_id, message.launch.incarnation, why)
 
     # -- adoption
 

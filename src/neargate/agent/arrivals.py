@@ -7,9 +7,10 @@ directories, waits for nothing that cannot happen, and fits the agent's database
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from ..definitions.awslogs import BUFFER_MAX_BYTES
 from ..definitions.reading import NAME, is_absolute_path
 from ..definitions.sizes import EPHEMERAL_MAX_GIB
 from ..definitions.volumes import TMPFS_OPTIONS, TMPFS_VALUES
@@ -23,7 +24,7 @@ from ..link.messages import (
     ToAgent,
     VpcPush,
 )
-from ..model.launch import ContainerLaunch, HealthCheck, TaskLaunch, Tmpfs
+from ..model.launch import ContainerLaunch, TaskLaunch, Tmpfs
 from ..model.network import ENI_MAC_GATEWAY, Eni, SecurityGroup, SecurityGroupRule, VpcPlan
 
 # Letters, digits, hyphens: no dot, so that no id is a hidden file, a suffix of ours or a step upwards.
@@ -187,29 +188,16 @@ def _check_rule(rule: SecurityGroupRule) -> None:
         _between("a rule's port", port or 0, -1, 65535)
 
 
-def _ipv4(name: str, text: str) -> IPv4Address:
-    address = _address(name, text)
-    if not isinstance(address, IPv4Address) or _is_special(address):
-        raise _Refused(f"{name} is no IPv4 address for a task")
-    return address
-
-
-def _address(name: str, text: str) -> "IPv4Address | object | Any":
-    raise AssertionError
-
-
 # -- containers
 
 
 def _check_container(container: ContainerLaunch, launch: TaskLaunch) -> None:
     _plain("image", container.image, _TEXT_MAX)
     _plain("arn", container.arn, _TEXT_MAX)
-    for words in (container.command or (), container.entry_point or ()):
-        _words("command", words)
-    _count("environment", container.environment, _LIST_MAX)
-    for name, value in container.environment:
-        _need(name != "" and "=" not in name, "environment has a variable without a name")
-        _words("environment", (name, value))
+    _words("command", container.command or ())
+    _words("entry_point", container.entry_point or ())
+    _words("environment", [word for pair in container.environment for word in pair])
+    _need(all(name and "=" not in name for name, _ in container.environment), "environment has a variable without name")
     _between("cpu_units", container.cpu_units, 0, _UNITS_MAX)
     for amount in (container.memory_mib, container.memory_reservation_mib):
         _between("memory", 1 if amount is None else amount, 1, _MIB_MAX)
@@ -217,18 +205,127 @@ def _check_container(container: ContainerLaunch, launch: TaskLaunch) -> None:
     directory = container.working_directory
     _need(not directory or (directory.startswith("/") and len(directory) <= 4096), "working_directory is not absolute")
     _plain("working_directory", directory or "", 4096)
+    _check_privileges(container)
+    _count("mount_points", container.mount_points, _VOLUMES_MAX)
+    for mount in container.mount_points:
+        _need(mount.source_volume in launch.volumes, "a mount point names no volume of the task")
+        _need(is_absolute_path(mount.container_path) and "\0" not in mount.container_path, "a mount point has no path")
+    _count("tmpfs", container.tmpfs, _VOLUMES_MAX)
+    for tmpfs in container.tmpfs:
+        _check_tmpfs(tmpfs)
+    _check_times(container)
+    if container.logs is not None:
+        _between("max_buffer_bytes", container.logs.max_buffer_bytes, 1, BUFFER_MAX_BYTES)
+
+
+def _check_privileges(container: ContainerLaunch) -> None:
+    """Names only: what a task may have of them is the sandbox's to decide."""
     for capability in (*container.capabilities_add, *container.capabilities_drop):
         _need(_CAPABILITY.fullmatch(capability) is not None, "a capability has no capability's name")
     for limit in container.ulimits:
         _need(_LIMIT_NAME.fullmatch(limit.name) is not None, "a ulimit has no ulimit's name")
-        for value in (limit.soft, limit.hard):
-            _between("a ulimit", value, -1, INTEGER_MAX)
-    for tmpfs in container.tmpfs:
-        _check_tmpfs(tmpfs)
-    _count("mount_points", container.mount_points, _LIST_MAX)
-    for mount in container.mount_points:
-        _need(mount.source_volume in launch.volumes, "a mount point names no volume of the task")
-        _path("a mount point", mount.container_path)
-    _check_times(container)
-    if container.logs is not None:
-        _between("max_buffer_bytes", container.logs.max_buffer_bytes, 1, 1 << 30)
+        _between("a ulimit", limit.soft, -1, INTEGER_MAX)
+        _between("a ulimit", limit.hard, -1, INTEGER_MAX)
+
+
+def _check_tmpfs(tmpfs: Tmpfs) -> None:
+    """The runtime would take bind, remount and the like for what they say."""
+    _need(is_absolute_path(tmpfs.container_path) and "\0" not in tmpfs.container_path, "a tmpfs has no path")
+    _between("a tmpfs's size", tmpfs.size_mib, 1, _MIB_MAX)
+    for option in tmpfs.mount_options:
+        name, equals, value = option.partition("=")
+        known = name in TMPFS_VALUES and value.isascii() and value.isdecimal() if equals else name in TMPFS_OPTIONS
+        _need(known, "a tmpfs has an unknown option")
+
+
+def _check_times(container: ContainerLaunch) -> None:
+    """Periods of zero would be loops without a pause."""
+    _between("start_timeout_s", container.start_timeout_s or 0, 0, _PERIOD_MAX_S)
+    _between("stop_timeout_s", container.stop_timeout_s, 0, _PERIOD_MAX_S)
+    check = container.health_check
+    if check is None:
+        return
+    _words("a health check", check.command)
+    _need(check.command[:1] != () and check.command[0] in _CHECKS, "a health check has no kind")
+    _between("interval_s", check.interval_s, 1, _PERIOD_MAX_S)
+    _between("timeout_s", check.timeout_s, 1, _PERIOD_MAX_S)
+    _between("retries", check.retries, 1, 1000)
+    _between("start_period_s", check.start_period_s, 0, _PERIOD_MAX_S)
+
+
+def _check_order(containers: Sequence[ContainerLaunch]) -> None:
+    """Every container can be started some time: dependencies exist and have no cycle."""
+    names = {container.name for container in containers}
+    before: dict[str, set[str]] = {}
+    for container in containers:
+        wanted = {item.container_name for item in container.depends_on}
+        wanted |= {item.source_container for item in container.volumes_from}
+        _need(wanted <= names, "a container depends on one that the task does not have")
+        _need(all(item.condition in _CONDITIONS for item in container.depends_on), "a dependency without condition")
+        before[container.name] = wanted
+    while before:
+        ready = {name for name, wanted in before.items() if not wanted & before.keys()}
+        _need(bool(ready), "the containers depend on each other in a circle")
+        before = {name: wanted for name, wanted in before.items() if name not in ready}
+
+
+# -- parts
+
+
+def _need(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise _Refused(sentence)
+
+
+def _id(name: str, text: str) -> None:
+    _need(_ID.fullmatch(text) is not None, f"{name} is no id: {text[:80]!r}")
+
+
+def _plain(name: str, text: str, most: int) -> None:
+    _need(len(text) <= most and _PLAIN.fullmatch(text) is not None, f"{name} is too long or has control characters")
+
+
+def _between(name: str, value: int, low: int, high: int) -> None:
+    _need(low <= value <= high, f"{name} is not between {low} and {high}")
+
+
+def _count(name: str, values: Sequence[object], most: int) -> None:
+    _need(len(values) <= most, f"more than {most} {name}")
+
+
+def _names(name: str, values: Sequence[str], most: int) -> None:
+    _count(name, values, most)
+    _need(all(NAME.match(value) for value in values), f"{name} has a name with other than letters, digits, - and _")
+    _need(len(set(values)) == len(values), f"{name} has a name twice")
+
+
+def _words(name: str, words: Sequence[str]) -> None:
+    """Arguments and variables: whatever a process may be given."""
+    _count(name, words, _LIST_MAX)
+    _need(all("\0" not in word and len(word) <= _WORD_MAX for word in words), f"{name} has a word too long or with NUL")
+
+
+def _address(name: str, text: str) -> IPv4Address | IPv6Address:
+    try:
+        return ip_address(text)
+    except ValueError:
+        raise _Refused(f"{name} is no address") from None
+
+
+def _ipv4(name: str, text: str) -> IPv4Address:
+    address = _address(name, text)
+    if not isinstance(address, IPv4Address) or _is_special(address):
+        raise _Refused(f"{name} is no IPv4 address for a task")
+    return address
+
+
+def _network(name: str, text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError:
+        raise _Refused(f"{name} is no network") from None
+
+
+def _is_special(address: IPv4Address | IPv6Address) -> bool:
+    """Loopback, link-local (metadata, the region's endpoint, our hops), multicast: never a task's own."""
+    return address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified

@@ -23,6 +23,7 @@ from ..link.messages import (
 )
 from ..model.knobs import Knobs
 from ..world import World
+from .arrivals import problem
 from .link_client import Closed, Connection, Transport
 
 Answer = LogOpened | LogRefused | LogAck
@@ -71,7 +72,8 @@ class BulkClient:
 
     async def open(self, task_id: str, container: str) -> LogOpened | LogRefused:
         answer = await self._ask(LogOpen(request=self._next(), task_id=task_id, container=container))
-        assert not isinstance(answer, LogAck), "an open is not acknowledged as an append"
+        if isinstance(answer, LogAck):
+            raise await self._nonsense("an open was acknowledged as an append")
         return answer
 
     async def append(
@@ -96,8 +98,15 @@ class BulkClient:
             lines=lines,
         )
         answer = await self._ask(message)
-        assert not isinstance(answer, LogOpened), "an append is not answered as an open"
+        if isinstance(answer, LogOpened):
+            raise await self._nonsense("an append was answered as an open")
         return answer
+
+    async def _nonsense(self, what: str) -> Closed:
+        """The server is not to be believed on this connection: the next one starts from what it has stored."""
+        if self._socket is not None:
+            await self._socket.close()
+        return Closed(what)
 
     def _next(self) -> int:
         self._requests += 1
@@ -129,6 +138,8 @@ class BulkClient:
             while True:
                 message = decode_to_agent(await socket.receive())
                 heard = True
+                if problem(message) is not None:
+                    return heard
                 if isinstance(message, LogOpened | LogRefused | LogAck):
                     answer = self._waiting.get(message.request)
                     if answer is not None and not answer.done():

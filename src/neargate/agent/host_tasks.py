@@ -10,7 +10,7 @@ from dataclasses import replace
 from ..interfaces.sandbox import ContainerState, Exit
 from ..link.messages import StopOrder
 from ..model.launch import TaskLaunch, TaskReport
-from ..model.lifecycle import LastStatus
+from ..model.lifecycle import LastStatus, StopCode
 from .container_config import image_runtime_ids
 from .local_state import Tombstone
 from .points import Point
@@ -47,6 +47,19 @@ class HostTasks:
         self._parts.reached(Point.ACCEPTED, launch.task_id)
         self._parts.publish(report_of(record))
         runner.begin()
+
+    async def refuse(self, task_id: str, incarnation: str, why: str) -> None:
+        """An order that must not be obeyed: the task ends before it began. One that is known goes on as it is."""
+        known = self._known_report(task_id)
+        if known is not None:
+            self._parts.publish(known)
+            return
+        reason = f"ResourceInitializationError: the host refused the task: {why}"
+        await self._bury_unseen(
+            StopOrder(
+                task_id=task_id, incarnation=incarnation, stop_code=StopCode.TASK_FAILED_TO_START.value, reason=reason
+            )
+        )
 
     async def stop(self, order: StopOrder) -> None:
         runner = self._runners.get(order.task_id)
@@ -150,6 +163,10 @@ class HostTasks:
 
     async def _bury_unseen(self, order: StopOrder) -> None:
         """A stop that overtook its start: the start must meet a tombstone."""
+        if len(self._tombstones) >= 2 * self._parts.knobs.tombstones_max:
+            # Acknowledged ones are trimmed at half of this; a server that never acknowledges must not fill the memory.
+            self._parts.note(f"task {order.task_id}: too many stopped tasks are not acknowledged; the order must repeat")
+            return
         now = self._parts.world.now()
         report = TaskReport(
             task_id=order.task_id,

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..link.messages import decode_to_agent
+from ..link.messages import ToAgent, decode_to_agent
 from ..link.session import AgentAction, AgentSession, Disconnect, Send
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.launch import TaskReport
 from ..world import World
+from .arrivals import problem
 
 _OUTGOING_MAX = 4096
 
@@ -40,7 +41,10 @@ class Transport(Protocol):
 
 
 class LinkClient:
-    """One per agent. `deliver` gets every action that is not about the connection itself."""
+    """One per agent. `deliver` gets every action that is not about the connection itself.
+
+    `refused` gets each message that must not be obeyed, with the reason; nothing else sees it.
+    """
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class LinkClient:
         facts: Callable[[], HostFacts],
         reports: Callable[[], Sequence[TaskReport]],
         deliver: Callable[[AgentAction], Awaitable[None]],
+        refused: Callable[[ToAgent, str], Awaitable[None]],
         note: Callable[[str], None],
     ) -> None:
         self._world = world
@@ -59,6 +64,7 @@ class LinkClient:
         self._facts = facts
         self._reports = reports
         self._deliver = deliver
+        self._refused = refused
         self._note = note
         self._session = AgentSession(knobs)
         self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue(_OUTGOING_MAX)
@@ -112,6 +118,10 @@ class LinkClient:
         try:
             while True:
                 message = decode_to_agent(await connection.receive())
+                wrong = problem(message)
+                if wrong is not None:
+                    await self._refused(message, wrong)
+                    continue
                 for action in self._session.received(message, self._world.monotonic()):
                     await self._act(action, over)
         except Closed as closed:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ..interfaces.hostnet import HostError
 from ..interfaces.sandbox import EngineUnavailable, SandboxError
+from ..log import get_logger
 from ..model.lifecycle import LastStatus, StopCode
 from .container_facts import note_exit, refresh
 from .health import HealthMonitor
@@ -23,6 +24,7 @@ from .task_record import Phase, TaskRecord
 
 ESSENTIAL_EXITED = "Essential container in task exited"
 _UNDO_RETRY_MAX_S = 30.0
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,6 +223,12 @@ class TaskRunner:
             return LaunchFailed(f"ResourceInitializationError: {hook.name}: {error.strerror or error}")
         except Interrupted as interrupted:
             return interrupted
+        except Exception:
+            # A fault of ours that this task's image, registry or order brought out. It ends this task: if it ended the
+            # agent, the next one would resume the same task and end as well, and with it every other task's care.
+            _log.exception("a launch failed by a fault", task=self.record.task_id, step=hook.name)
+            self._task.interrupt()
+            return LaunchFailed(f"ResourceInitializationError: {hook.name}: internal error")
         self._task.reached(hook.up_point)
         return None
 
@@ -258,8 +266,11 @@ class TaskRunner:
                 return
             except (EngineUnavailable, HostError, SandboxError, OSError) as error:
                 self._parts.note(f"task {self.record.task_id}: undoing is repeated in {pause_s:g} s: {error}")
-                await self._parts.world.sleep(pause_s)
-                pause_s = min(pause_s * 2, _UNDO_RETRY_MAX_S)
+            except Exception:
+                # As in `_up`: one task's fault must not be every task's.
+                _log.exception("undoing failed by a fault and is repeated", task=self.record.task_id)
+            await self._parts.world.sleep(pause_s)
+            pause_s = min(pause_s * 2, _UNDO_RETRY_MAX_S)
 
     async def _bury(self) -> None:
         now = self._task.now()
