@@ -1,5 +1,6 @@
 """Containers' output on its way to the server: each byte once, whatever crashes; slow servers; missing groups."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neargate.agent.bulk_client import BulkClient
+from neargate.agent.link_client import Closed
 from neargate.agent.log_lines import cut_lines, next_line_start
+from neargate.agent.log_shipper import LogShipper
+from neargate.link.messages import BulkHello, LogOpen, LogOpened, decode_to_server, encode
+from neargate.model.knobs import Knobs
 from neargate.model.launch import AwsLogs, TaskLaunch
 from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch
-from neargate.testing.fake_sandbox import Program
+from neargate.testing.fake_sandbox import FakeSandbox, Program
 from neargate.testing.virtual_time import run_virtual
+from neargate.world import OsWorld
 
 LOGS = AwsLogs(group="/web", region="us-east-1", stream=f"p/web/{TASK_ID}", max_buffer_bytes=10_000)
 
@@ -79,6 +86,52 @@ def test_a_server_that_is_busy_does_not_fail_the_launch(tmp_path: Path) -> None:
         await host.server.status(TASK_ID, "RUNNING")
 
     play(tmp_path, scenario)
+
+
+class _DyingBulk:
+    """Connections of which the first is dead for who sends, before its reader learns of it; the next one answers."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+
+    async def connect(self, path: str) -> "_DyingBulk":
+        self.connections += 1
+        self._frames: asyncio.Queue[bytes] = asyncio.Queue()
+        return self
+
+    async def send(self, data: bytes) -> None:
+        message = decode_to_server(data)
+        if isinstance(message, BulkHello):
+            return
+        if self.connections == 1:
+            raise Closed("sent after the server's end")  # without giving anybody else a turn
+        assert isinstance(message, LogOpen)
+        self._frames.put_nowait(encode(LogOpened(request=message.request, stream_key=1, offset=0)))
+
+    async def receive(self) -> bytes:
+        if self.connections == 1:
+            await asyncio.sleep(0)
+            raise Closed("lost")
+        return await self._frames.get()
+
+    async def close(self) -> None:
+        return
+
+
+@pytest.mark.timeout(20)
+def test_a_server_that_dies_while_a_stream_is_opened_does_not_hang_the_agent(tmp_path: Path) -> None:
+    async def main() -> str:
+        world, transport = OsWorld(), _DyingBulk()
+        bulk = BulkClient(world, Knobs(), transport, "h-1")
+        shipper = LogShipper(world, Knobs(), FakeSandbox(world.now), bulk, tmp_path, lambda _: None)
+        running = world.spawn(bulk.run(), "bulk")
+        await bulk.connected()
+        path = await asyncio.wait_for(shipper.open(logging_task(), "web", f"{TASK_ID}-1"), 10)
+        running.cancel()
+        assert transport.connections == 2
+        return path
+
+    assert Path(asyncio.run(main())).is_file()
 
 
 @pytest.mark.parametrize("answered", [True, False])
