@@ -16,12 +16,12 @@ from ..agent.simulated import SimulatedFleet
 from ..hostnet.cgroups import LinuxCgroups
 from ..hostnet.disks import LinuxDisks
 from ..hostnet.network import LinuxNetwork
-from ..log import write_to_stderr
+from ..log import get_logger, write_to_stderr
 from ..model.capacity import HostCapacity, HostFacts
 from ..model.ids import ec2_id
 from ..model.knobs import DEFAULT_KNOBS
 from ..sandbox.engine import ContainerdSandbox
-from ..sandbox.pull.credentials import RegistryAuth
+from ..sandbox.pull.credentials import AuthFile
 from ..world import OsWorld
 from . import config as configs
 from . import locks
@@ -79,7 +79,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
             namespace=f"neargate-{paths.instance}",
             instance=paths.instance,
             run_dir=str(paths.run / "sandbox"),
-            registry_auth=RegistryAuth.load(str(paths.registry_auth)) if paths.registry_auth.exists() else None,
+            registry_auth=AuthFile(str(paths.registry_auth), get_logger(__name__).warning),
             knobs=DEFAULT_KNOBS,
         ),
         network=_network(world, paths, config),

@@ -27,7 +27,7 @@ from .containers import Containers, StillCleaning
 from .execution import Executor
 from .exits import ExitWatch
 from .host_facts import read_host_facts
-from .pull.credentials import RegistryAuth
+from .pull.credentials import CredentialSource, RegistryAuth
 from .pull.puller import Puller
 from .runtime_probe import NoRuntime, probe_runtime
 from .seeding import CannotSeed
@@ -56,7 +56,7 @@ class ContainerdSandbox:
         instance: str,
         run_dir: str,
         state_dir: str | None = None,
-        registry_auth: RegistryAuth | None = None,
+        registry_auth: CredentialSource | None = None,
         insecure_registries: tuple[str, ...] = (),
         knobs: Knobs = DEFAULT_KNOBS,
     ) -> None:

@@ -19,11 +19,15 @@ _POLLS_MAX = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegistryInstance:
-    """`users`: name and password pairs; none means that anybody may read and write. For a supervisor to start."""
+    """`users`: name and password pairs; none means that anybody may read and write. For a supervisor to start.
+
+    `tokens`: realm (URL), service, issuer and certificate bundle (path) of a token server, instead of users.
+    """
 
     directory: str
     port: int
     users: tuple[tuple[str, str], ...] = ()
+    tokens: tuple[str, str, str, str] | None = None
 
     @property
     def address(self) -> str:
@@ -43,6 +47,10 @@ class RegistryInstance:
             with open(passwords, "w", encoding="utf-8") as file:
                 file.writelines(f"{name}:{_bcrypt(password)}\n" for name, password in self.users)
             lines.append(f"auth: {{htpasswd: {{realm: neargate, path: {json.dumps(passwords)}}}}}")
+        if self.tokens is not None:
+            names = ("realm", "service", "issuer", "rootcertbundle")
+            given = ", ".join(f"{name}: {json.dumps(value)}" for name, value in zip(names, self.tokens, strict=True))
+            lines.append(f"auth: {{token: {{{given}}}}}")
         path = os.path.join(self.directory, "config.yml")
         with open(path, "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
@@ -66,8 +74,15 @@ class RegistryInstance:
 class RunningRegistry:
     """An instance with its process, for tests. `stop` ends exactly that process."""
 
-    def __init__(self, directory: str, *, users: tuple[tuple[str, str], ...] = (), port: int = 0) -> None:
-        self.instance = RegistryInstance(directory=directory, port=port or free_port(), users=users)
+    def __init__(
+        self,
+        directory: str,
+        *,
+        users: tuple[tuple[str, str], ...] = (),
+        tokens: tuple[str, str, str, str] | None = None,
+        port: int = 0,
+    ) -> None:
+        self.instance = RegistryInstance(directory=directory, port=port or free_port(), users=users, tokens=tokens)
         self.instance.write_config()
         self._process = self._spawn()
 

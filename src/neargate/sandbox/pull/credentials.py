@@ -8,8 +8,11 @@ import base64
 import binascii
 import hashlib
 import json
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 _FILE_MAX_BYTES = 1024 * 1024
 _CHALLENGE_MAX_CHARS = 4096
@@ -68,6 +71,47 @@ class RegistryAuth:
             if host in names:
                 return credentials
         return None
+
+
+class CredentialSource(Protocol):
+    """Where a pull finds its credentials: RegistryAuth, or the file that may change meanwhile."""
+
+    def find(self, registry: str) -> Credentials | None: ...
+
+
+class AuthFile:
+    """The operator's file, looked at for every pull, so that new credentials need no restart. It may be missing.
+
+    A file that cannot be read changes nothing (an editor may be in the middle of it); each such version is noted once.
+    """
+
+    def __init__(self, path: str, note: Callable[[str], None]) -> None:
+        self._path = path
+        self._note = note
+        self._seen: tuple[int, int, int] | None = None
+        self._auth = RegistryAuth()
+
+    def find(self, registry: str) -> Credentials | None:
+        version = self._version()
+        if version != self._seen:
+            self._seen = version
+            self._auth = RegistryAuth() if version is None else self._load()
+        return self._auth.find(registry)
+
+    def _version(self) -> tuple[int, int, int] | None:
+        """What a change changes. One stat of a local file: less than handing it to a thread."""
+        try:
+            facts = os.stat(self._path)
+        except OSError:
+            return None
+        return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+    def _load(self) -> RegistryAuth:
+        try:
+            return RegistryAuth.load(self._path)
+        except (BadAuthFile, OSError) as error:
+            self._note(f"registry credentials stay as they were: {error}")
+            return self._auth
 
 
 def _host(key: str) -> str:

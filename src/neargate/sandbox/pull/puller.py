@@ -20,7 +20,7 @@ from ...model.knobs import Knobs
 from ...world import World
 from ..containerd_client import Containerd
 from . import failures, unpack
-from .credentials import Credentials, RegistryAuth
+from .credentials import Credentials, CredentialSource
 from .failures import PullFailure
 from .fetch import Fetch, load_image
 from .manifest import INDEX_TYPES, BadImage, WrongPlatform, choose_platform
@@ -56,7 +56,7 @@ class Puller:
         world: World,
         engine: Containerd,
         *,
-        auth: RegistryAuth,
+        auth: CredentialSource,
         insecure_registries: tuple[str, ...],
         knobs: Knobs,
     ) -> None:
