@@ -165,7 +165,9 @@ class HostTasks:
         """A stop that overtook its start: the start must meet a tombstone."""
         if len(self._tombstones) >= 2 * self._parts.knobs.tombstones_max:
             # Acknowledged ones are trimmed at half of this; a server that never acknowledges must not fill the memory.
-            self._parts.note(f"task {order.task_id}: too many stopped tasks are not acknowledged; the order must repeat")
+            self._parts.note(
+                f"task {order.task_id}: too many stopped tasks are not acknowledged; the order must repeat"
+            )
             return
         now = self._parts.world.now()
         report = TaskReport(
