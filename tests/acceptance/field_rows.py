@@ -50,8 +50,8 @@ class Row:
 
 
 def shell(script: str, **members: Any) -> dict[str, Any]:
-    """A sibling container."""
-    return {"command": ["sh", "-c", script], **members}
+    """A sibling container; a shell ignores SIGTERM, so it is not waited for long."""
+    return {"command": ["sh", "-c", script], "stopTimeout": 2, **members}
 
 
 def needs(name: str, condition: str) -> dict[str, Any]:
@@ -270,7 +270,7 @@ PROCESS_ROWS = (
         covers="task.pidMode",
         task={"pidMode": "task"},
         # The one that joins comes first in the list and is not essential.
-        c0={"command": ["sleep", "98"], "essential": False},
+        c0={"command": ["sleep", "98"], "essential": False, "stopTimeout": 2},
         siblings=[shell("for n in $(seq 100); do ps -o args | grep '^sleep 98' && exit; sleep 0.1; done")],
         check=lambda o: o.logs["c1"] == ["sleep 98"],
     ),
