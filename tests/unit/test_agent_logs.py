@@ -93,6 +93,7 @@ class _DyingBulk:
 
     def __init__(self) -> None:
         self.connections = 0
+        self._dead = asyncio.Event()
 
     async def connect(self, path: str) -> "_DyingBulk":
         self.connections += 1
@@ -104,13 +105,14 @@ class _DyingBulk:
         if isinstance(message, BulkHello):
             return
         if self.connections == 1:
+            self._dead.set()
             raise Closed("sent after the server's end")  # without giving anybody else a turn
         assert isinstance(message, LogOpen)
         self._frames.put_nowait(encode(LogOpened(request=message.request, stream_key=1, offset=0)))
 
     async def receive(self) -> bytes:
         if self.connections == 1:
-            await asyncio.sleep(0)
+            await self._dead.wait()
             raise Closed("lost")
         return await self._frames.get()
 
