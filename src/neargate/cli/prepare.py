@@ -10,7 +10,6 @@ import string
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Network
 from pathlib import Path
 
 from .config import RegionConfig
@@ -49,23 +48,18 @@ def choose_pool(config: RegionConfig) -> RegionConfig:
     """The pool of public addresses, fixed at first start: the first 198.18.N.0/24 that no route of the host meets."""
     if config.public_pool:
         return config
-    routes = _host_routes()
-    for n in range(256):
-        pool = IPv4Network(f"198.18.{n}.0/24")
-        if not any(pool.overlaps(route) for route in routes):
-            return replace(config, public_pool=str(pool))
-    raise Problem("every 198.18.N.0/24 meets a route of this machine; no pool of public addresses is left")
+    from ..hostnet.netlink import Netlink  # at the first start only
+    from ..hostnet.pool import candidate_pools, choose_public_pool
+    from ..interfaces.hostnet import HostError
 
-
-def _host_routes() -> list[IPv4Network]:
-    """The host's IPv4 routes except the default, from /proc (hex, little-endian)."""
-    routes = []
-    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
-        fields = line.split()
-        address, mask = (int.from_bytes(bytes.fromhex(fields[n]), "little") for n in (1, 7))
-        if mask:
-            routes.append(IPv4Network((address, mask.bit_count())))
-    return routes
+    with Netlink() as links:
+        routes = links.routes()
+    try:
+        return replace(config, public_pool=choose_public_pool(candidate_pools(), routes))
+    except HostError:
+        raise Problem(
+            "every 198.18.N.0/24 meets a route of this machine; no pool of public addresses is left"
+        ) from None
 
 
 def _reachable(paths: RegionPaths, owner: pwd.struct_passwd) -> None:
