@@ -90,7 +90,7 @@ class LogShipper:
                 tail.refused = True
                 text = f"{_MISSING}{refused.code}: {refused.message}: exit status 1"
                 raise LaunchFailed(text, container)
-            if refused is not None or tail.opening:
+            if tail.opened is None or tail.connection != self._bulk.connection:
                 # Also after a lost connection: until its reader gets a turn, sending on it fails without any pause.
                 await self._world.sleep(self._knobs.log_poll_s)
         return str(tail.path)
