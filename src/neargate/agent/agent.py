@@ -74,23 +74,7 @@ class Agent:
         self._plans = VpcPlans(world, knobs, network, self._state, lambda vpc: self._listeners.open(vpc), self._note)
         api = urlsplit(endpoint)
         api_port = api.port or DEFAULT_API_PORT
-        parts = HostParts(
-            world=world,
-            knobs=knobs,
-            sandbox=sandbox,
-            network=network,
-            disks=disks,
-            cgroups=cgroups,
-            state=self._state,
-            logs=self._logs,
-            plans=self._plans,
-            start_gate=start_gate(knobs),
-            endpoint_url=f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}",
-            publish=lambda report: self._link.report(report),
-            reached=reached,
-            note=self._note,
-        )
-        self._tasks = HostTasks(parts)
+        self._tasks = HostTasks(self._host_parts(reached, f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}"))
         self._metadata = Metadata(
             world,
             knobs,
@@ -110,6 +94,25 @@ class Agent:
             reports=self._tasks.reports,
             deliver=self._deliver,
             refused=self._refused,
+            note=self._note,
+        )
+
+    def _host_parts(self, reached: Reached, endpoint_url: str) -> HostParts:
+        """What every task's runner shares. `endpoint_url`: the region as a task sees it."""
+        return HostParts(
+            world=self._world,
+            knobs=self._knobs,
+            sandbox=self._sandbox,
+            network=self._network,
+            disks=self._disks,
+            cgroups=self._cgroups,
+            state=self._state,
+            logs=self._logs,
+            plans=self._plans,
+            start_gate=start_gate(self._knobs),
+            endpoint_url=endpoint_url,
+            publish=lambda report: self._link.report(report),
+            reached=reached,
             note=self._note,
         )
 

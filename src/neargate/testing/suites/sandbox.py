@@ -15,6 +15,7 @@ import pytest
 from ...interfaces.sandbox import (
     ContainerConfig,
     ContainerState,
+    Exit,
     Image,
     PullRequest,
     Sandbox,
@@ -163,15 +164,21 @@ class SandboxSuite(ABC):
 
     def test_exits_are_told_as_they_happen(self) -> None:
         async def story(engine: Sandbox) -> None:
-            exits = engine.exits()
-            first = asyncio.ensure_future(anext(exits))
-            await self.pause()
-            config = await self.running(engine, "event", "exit 3")
-            told = await asyncio.wait_for(first, 30)
-            while told.runtime_id != config.runtime_id:
-                told = await asyncio.wait_for(anext(exits), 30)
-            assert told.exit_code == 3 and told.exited_at > 0
-            await engine.delete_container(config.runtime_id)
+            told: dict[str, Exit] = {}
+
+            async def listen() -> None:
+                async for one in engine.exits():
+                    told[one.runtime_id] = one
+                    if len(told) == 2:
+                        return
+
+            async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+                group.create_task(listen())
+                await self.pause()
+                configs = [await self.running(engine, name, "exit 3") for name in ("event-1", "event-2")]
+            for config in configs:
+                assert told[config.runtime_id].exit_code == 3 and told[config.runtime_id].exited_at > 0
+                await engine.delete_container(config.runtime_id)
 
         self.play(story)
 
