@@ -22,7 +22,7 @@ _TEN_DIGITS = 10**10
 
 
 class HostTasks:
-    """The agent's answer to RunOrder, StopOrder and ReportAck."""
+    """The agent's answer to RunOrder, StopOrder and ReportAck, which are given one after another."""
 
     def __init__(self, parts: HostParts) -> None:
         self._parts = parts
@@ -36,14 +36,14 @@ class HostTasks:
             self._add(record, resumed=True).begin()
 
     async def run(self, launch: TaskLaunch) -> None:
-        """Repeatable. The record is durable before anything is made."""
+        """Repeatable. The record is durable before anything is made, and before any Hello names the task."""
         known = self._known_report(launch.task_id)
         if known is not None:
             self._parts.publish(known)
             return
         record = self._new_record(launch)
-        runner = self._add(record, resumed=False)
         await self._parts.state.save(record)
+        runner = self._add(record, resumed=False)
         self._parts.reached(Point.ACCEPTED, launch.task_id)
         self._parts.publish(report_of(record))
         runner.begin()
@@ -180,6 +180,6 @@ class HostTasks:
             stop_code=order.stop_code,
             stopped_reason=order.reason,
         )
-        self._tombstones[order.task_id] = Tombstone(report=report)
         await self._parts.state.bury(report)
+        self._tombstones[order.task_id] = Tombstone(report=report)
         self._parts.publish(report)

@@ -1,7 +1,8 @@
 """Keeps the agent's link up: connects outwards, again after a loss (with jitter), and moves frames.
 
 All protocol is in `link.session`; this is its driver. Must not know what an order means: it hands actions on, in
-order. Invariant: at most one connection at a time; one whose writer cannot keep up is closed, never buffered for ever.
+order. Invariants: at most one connection at a time; one whose writer cannot keep up is closed, never buffered for ever;
+what was begun because of an order is finished also when the connection that brought it is lost.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from ..world import World
 from .arrivals import problem
 
 _OUTGOING_MAX = 4096
+_ACTIONS_MAX = 64  # beyond it the socket is not read, and the server waits
 
 
 class Closed(Exception):
@@ -68,6 +70,7 @@ class LinkClient:
         self._note = note
         self._session = AgentSession(knobs)
         self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue(_OUTGOING_MAX)
+        self._actions: asyncio.Queue[AgentAction] = asyncio.Queue(_ACTIONS_MAX)
 
     @property
     def is_open(self) -> bool:
@@ -81,6 +84,7 @@ class LinkClient:
         self._enqueue(self._session.host_changed(self._facts()))
 
     async def run(self) -> None:
+        self._world.spawn(self._do_actions(), "link-actions")
         backoff_s = self._knobs.link_reconnect_min_s
         while True:
             try:
@@ -155,7 +159,12 @@ class LinkClient:
             case Disconnect():
                 _end(over, action.reason)
             case _:
-                await self._deliver(action)
+                await self._actions.put(action)
+
+    async def _do_actions(self) -> None:
+        """One after another, outside the connection's own loops: those are cut off where they stand."""
+        while True:
+            await self._deliver(await self._actions.get())
 
     def _enqueue(self, actions: Sequence[AgentAction]) -> None:
         for action in actions:

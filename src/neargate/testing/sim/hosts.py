@@ -236,7 +236,7 @@ class RealMachine:
         return {f"sim/{name}/{task_id}": PROGRAMS[name].output for task_id, name in self._started}
 
     def restart_engine(self, away_s: float) -> None:
-        """kill -9 of the engine: containers run on, calls fail until it is back, exits meanwhile are events of no one."""
+        """kill -9 of the engine: containers run on, calls fail meanwhile, exits are nobody's events."""
         self.sandbox.is_down = True
         self._sim.at(away_s, lambda: setattr(self.sandbox, "is_down", False))
 

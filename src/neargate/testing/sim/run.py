@@ -153,13 +153,18 @@ class Run:
         if outputs:
             clients = self.sim.living["clients"]
             reading = clients.process.run(clients.spawn, self._read_logs(outputs), "read-logs")
-            self.sim.run(self.sim.now + REST_S, reading.done)
+            self.sim.run(self.sim.now + 2 * REST_S, reading.done)
 
     async def _read_logs(self, outputs: Sequence[tuple[str, bytes]]) -> None:
+        """The last lines of a task that has ended may follow a while later."""
+        deadline = self.sim.now + REST_S
         for stream, output in outputs:
-            lines = await self.workload.read_logs(stream)
-            if lines != output.decode().splitlines():
-                self.sim.fail("logs", f"{stream} holds {lines}, its container wrote {output!r}")
+            wanted = output.decode().splitlines()
+            while (lines := await self.workload.read_logs(stream)) != wanted:
+                if self.sim.now >= deadline or len(lines or ()) > len(wanted):
+                    self.sim.fail("logs", f"{stream} holds {lines}, its container wrote {output!r}")
+                    return
+                await self.sim.living["clients"].sleep(_LOOK_S)
 
 
 def run_seed(
