@@ -6,6 +6,7 @@ import pwd
 import secrets
 import shutil
 import socket
+import stat
 import string
 import subprocess
 from collections.abc import Iterator
@@ -38,8 +39,7 @@ def prepare(paths: RegionPaths, config: RegionConfig) -> None:
         _directory(path, 0o700, None)
     for path in (paths.databases, paths.registry):
         _directory(path, 0o700, owner)
-    _directory(paths.run.parent, 0o755, None)
-    _directory(paths.run, 0o755, None)
+    make_run_directory(paths)
     _directory(paths.server_run, 0o700, owner)
     _administrator(paths, config, owner)
 
@@ -95,6 +95,24 @@ def _owner() -> pwd.struct_passwd | None:
             check=True,
         )
         return pwd.getpwnam(USER)
+
+
+def make_run_directory(paths: RegionPaths) -> None:
+    """Root's lies below /run. Another user's may lie in /tmp, where anybody may have made it first, as a link too."""
+    if os.geteuid() == 0:
+        _directory(paths.run.parent, 0o755, None)
+        _directory(paths.run, 0o755, None)
+        return
+    try:
+        paths.run.mkdir(mode=0o700)
+    except FileExistsError:
+        pass  # ours of an earlier start, or somebody's
+    facts = paths.run.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid():
+        raise Problem(
+            f"{paths.run} belongs to somebody else; remove it, or set XDG_RUNTIME_DIR to a directory of yours"
+        )
+    paths.run.chmod(0o700)
 
 
 def _directory(path: Path, mode: int, owner: pwd.struct_passwd | None) -> None:

@@ -17,7 +17,12 @@ def step_down(user: str) -> None:
     os.setgroups([])
     os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
     os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
+    forbid_new_privileges()
+    os.umask(0o077)
+
+
+def forbid_new_privileges() -> None:
+    """Neither this process nor any that it becomes or starts gains anything from set-uid programs."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
-    os.umask(0o077)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import locks
+from .privileges import forbid_new_privileges
 from .problems import Problem
 
 CLAIM_S = 2.0
@@ -123,6 +124,9 @@ def spawn(program: Program) -> Running:
             user=program.user,
             group=program.user,
             extra_groups=[] if program.user else None,
+            umask=0o077 if program.user else -1,
+            # In the child alone, and here nothing has threads yet.
+            preexec_fn=forbid_new_privileges if program.user else None,
         )
     running = Running(child.pid, start_ticks(child.pid) or 0)
     remember(program.pid_file, running)

@@ -13,7 +13,7 @@ from . import config as configs
 from . import locks, processes
 from .config import RegionConfig
 from .paths import RegionPaths
-from .prepare import check_port, choose_pool, prepare
+from .prepare import check_port, choose_pool, make_run_directory, prepare
 from .problems import Problem
 from .processes import Program
 from .supervisor import Child, Supervisor, programs
@@ -103,8 +103,8 @@ def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionCon
         config = configs.load(paths)
     else:
         configs.check(config)
-        paths.logs.mkdir(parents=True, exist_ok=True)
-        paths.run.mkdir(parents=True, exist_ok=True)
+        paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_run_directory(paths)
         log = paths.log_file("up")
         size = log.stat().st_size if log.exists() else 0
         running = processes.spawn(
