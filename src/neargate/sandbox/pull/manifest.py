@@ -89,7 +89,8 @@ def choose_platform(index: bytes, architecture: str) -> Blob:
         raise BadImage("the image index has no list of manifests, or too long a one")
     for entry in entries:
         platform = entry.get("platform") if isinstance(entry, dict) else None
-        if not isinstance(platform, dict) or entry.get("mediaType") not in MANIFEST_TYPES:
+        media_type = entry.get("mediaType") if isinstance(platform, dict) else None
+        if not isinstance(platform, dict) or not isinstance(media_type, str) or media_type not in MANIFEST_TYPES:
             continue
         if platform.get("os") == "linux" and platform.get("architecture") == architecture:
             return _blob(entry, MANIFEST_MAX_BYTES)
@@ -181,9 +182,14 @@ def _blob(value: object, max_bytes: int) -> Blob:
 def _string(value: object, name: str) -> str:
     if value is None:
         return ""
-    if not isinstance(value, str) or len(value) > STRING_MAX_CHARS or "\0" in value:
+    if not isinstance(value, str) or len(value) > STRING_MAX_CHARS or not _is_text(value):
         raise BadImage(f"the image config's {name} is not a string of at most {STRING_MAX_CHARS} characters")
     return value
+
+
+def _is_text(value: str) -> bool:
+    """JSON can write halves of surrogate pairs, which no encoder takes afterwards."""
+    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _strings(value: object, name: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from .transport import Answer, Transport
 
 _CHUNK_BYTES = 1024 * 1024
 _TOKEN_MAX_BYTES = 256 * 1024
+_DOCUMENT_TIMEOUT_S = 60.0
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -73,7 +74,7 @@ class RegistrySession:
         try:
             if answer.status != 200:
                 raise self._refused(answer, "manifests", target)
-            body = answer.read_all(MANIFEST_MAX_BYTES)
+            body = self._document(answer, MANIFEST_MAX_BYTES)
         finally:
             answer.close()
         digest = sha256_digest(body)
@@ -108,6 +109,20 @@ class RegistrySession:
         finally:
             answer.close()
 
+    def _document(self, answer: Answer, max_bytes: int) -> bytes:
+        """A whole small body, within the same time as a connection may take to say anything at all."""
+        deadline = self._monotonic() + _DOCUMENT_TIMEOUT_S
+        parts: list[bytes] = []
+        length = 0
+        while chunk := answer.read(max_bytes + 1 - length):
+            parts.append(chunk)
+            length += len(chunk)
+            if length > max_bytes:
+                raise PullFailure(f"the answer of {answer.url} is longer than {max_bytes} bytes")
+            if self._monotonic() > deadline:
+                raise PullFailure(f"the answer of {answer.url} did not come in time: context deadline exceeded")
+        return b"".join(parts)
+
     # ---------------------------------------------------------------- being let in
 
     def _request(self, method: str, url: str, headers: dict[str, str]) -> Answer:
@@ -115,7 +130,7 @@ class RegistrySession:
         if answer.status != 401:
             return answer
         challenges = parse_challenges(answer.headers.get_all("WWW-Authenticate") or [])
-        answer.read(_TOKEN_MAX_BYTES)
+        answer.drain()
         answer.close()
         self.authorization = self._answer_challenges(challenges)
         return self._send(method, url, headers)
@@ -136,7 +151,10 @@ class RegistrySession:
 
     def _fetch_token(self, challenge: Challenge) -> str:
         kind = "anonymous" if self._credentials is None else "oauth"
-        realm = urlsplit(challenge.realm)
+        try:
+            realm = urlsplit(challenge.realm)
+        except ValueError:
+            raise PullFailure(f"failed to authorize: invalid token realm {challenge.realm[:200]}") from None
         if realm.scheme not in ("http", "https") or (self._base.startswith("https:") and realm.scheme != "https"):
             raise PullFailure(f"failed to authorize: invalid token realm {challenge.realm[:200]}")
         query = {"service": challenge.service} if challenge.service else {}
@@ -145,7 +163,7 @@ class RegistrySession:
         url = challenge.realm + ("&" if realm.query else "?") + urlencode(query)
         answer = self._transport.request("GET", url, headers, netns_path=self._netns_path)
         try:
-            body = answer.read_all(_TOKEN_MAX_BYTES)
+            body = self._document(answer, _TOKEN_MAX_BYTES)
         finally:
             answer.close()
         if answer.status != 200:
@@ -177,7 +195,7 @@ def _denied(detail: str) -> PullFailure:
 def _token_of(body: bytes, kind: str) -> str:
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     token = (value.get("token") or value.get("access_token")) if isinstance(value, dict) else None
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:

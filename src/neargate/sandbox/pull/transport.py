@@ -18,6 +18,8 @@ from .failures import PullFailure, transport_failure
 
 _REDIRECTS_MAX = 5
 _IDLE_MAX = 16
+_DRAIN_READS_MAX = 4
+_DRAIN_BYTES = 64 * 1024
 _CLONE_NEWNET = 0x40000000
 _USER_AGENT = "neargate"
 
@@ -45,16 +47,24 @@ class Answer:
     _transport: "Transport" = field(repr=False)
 
     def read(self, amount: int) -> bytes:
+        """What has come, at most `amount`; empty at the end. It waits for one byte only, so that the caller can look
+        at its clock: a server that sends one now and then must not hold a thread for as long as it likes.
+        """
         try:
-            return self._response.read(amount)
+            data = self._response.read1(amount)
+            if self._response.length == 0:
+                self._response.read()  # at its end: frees the connection for the next request
         except (OSError, http.client.HTTPException) as error:
             raise transport_failure("GET", self.url, self._origin.host, _as_os_error(error)) from None
+        if not data and self._response.length:
+            raise transport_failure("GET", self.url, self._origin.host, ConnectionResetError())
+        return data
 
-    def read_all(self, max_bytes: int) -> bytes:
-        body = self.read(max_bytes + 1)
-        if len(body) > max_bytes:
-            raise PullFailure(f"the answer of {self.url} is longer than {max_bytes} bytes")
-        return body
+    def drain(self) -> None:
+        """A short body to its end, so that the connection is kept; a long one costs the connection."""
+        for _ in range(_DRAIN_READS_MAX):
+            if not self.read(_DRAIN_BYTES):
+                return
 
     def close(self) -> None:
         """Keep the connection when the body was read to its end, otherwise drop it."""
@@ -88,14 +98,9 @@ class Transport:
             if not follow or answer.status not in (301, 302, 303, 307, 308):
                 return answer
             location = answer.headers.get("Location", "")
-            answer.read(64 * 1024)
+            answer.drain()
             answer.close()
-            target = urljoin(url, location)
-            if urlsplit(target).scheme not in ("http", "https") or (
-                parts.scheme == "https" and urlsplit(target).scheme != "https"
-            ):
-                raise PullFailure(f"refused the redirect of {url} to {target[:200]}")
-            url = target
+            url = _redirected(url, location)
         raise PullFailure(f"stopped after {_REDIRECTS_MAX} redirects of {url}")
 
     def keep(self, origin: Origin, connection: http.client.HTTPConnection) -> None:
@@ -122,11 +127,15 @@ class Transport:
             connection = idle.pop()
             try:
                 return self._exchange(connection, origin, method, url, target, own)
-            except (OSError, http.client.HTTPException):
+            except (OSError, http.client.HTTPException, UnicodeError):
                 connection.close()  # the server closed it while it was idle: the next one, or a new one
         connection = self._connect(origin, method, url)
         try:
             return self._exchange(connection, origin, method, url, target, own)
+        except UnicodeError:
+            # A URL that the server gave, with what no request line or header can carry.
+            connection.close()
+            raise PullFailure(f"cannot ask for {url[:200]!a}") from None
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise transport_failure(method, url, origin.host, _as_os_error(error)) from None
@@ -206,6 +215,17 @@ def dial_in_namespace(netns_path: str, host: str, port: int, timeout_s: float) -
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        target = urljoin(url, location)
+        scheme, before = urlsplit(target).scheme, urlsplit(url).scheme
+    except ValueError:
+        raise PullFailure(f"refused the redirect of {url} to {location[:200]}") from None
+    if scheme not in ("http", "https") or (before == "https" and scheme != "https"):
+        raise PullFailure(f"refused the redirect of {url} to {target[:200]}")
+    return target
 
 
 def _as_os_error(error: Exception) -> Exception:
