@@ -26,6 +26,9 @@ LABEL_SHARES_PID = "neargate/shares-pid"
 
 _OPTIONS_TYPE = "containerd.runc.v1.Options"
 _REASON_MAX_CHARS = 1024
+_CANNOT_EXECUTE = (
+    "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process:"
+)
 _STATUS = {1: "created", 2: "running", 3: "stopped", 4: "running", 5: "running"}
 _PAUSED = (4, 5)  # paused, pausing: the processes are there
 
@@ -127,7 +130,7 @@ class Containers:
             pass  # the attempt whose answer was lost
         except EngineError as error:
             self._engine.delete_container(config.runtime_id)
-            raise _cannot_start(_as_runc(error.detail)) from None
+            raise _cannot_start(as_runc(error.detail, config.args[0] if config.args else "")) from None
 
     def _open_stdin(self, config: ContainerConfig) -> str:
         """An interactive container's input stays open for ever: a fifo that nobody opens for writing."""
@@ -152,7 +155,7 @@ class Containers:
             task = self._engine.get_task(runtime_id)
             if task is not None and _STATUS.get(task.status) != "created":
                 return task.pid  # started by the attempt whose answer was lost; it may even have ended
-            raise _cannot_start(_as_runc(error.detail)) from None
+            raise _cannot_start(as_runc(error.detail)) from None
 
     def kill(self, runtime_id: str, signal: int) -> None:
         try:
@@ -277,12 +280,14 @@ def _cannot_start(detail: str) -> SandboxError:
     return SandboxError((prefix + detail)[:_REASON_MAX_CHARS])
 
 
-def _as_runc(detail: str) -> str:
-    """crun's sentences in the words that AWS shows (they are runc's)."""
+def as_runc(detail: str, program: str = "") -> str:
+    """crun's sentences in the words that AWS shows (they are runc's). `program` is what was to be executed."""
     found = re.search(r"executable file `([^`]*)` not found in \$PATH", detail)
-    if not found:
-        return detail
-    start = (
-        "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process"
-    )
-    return f'{start}: exec: "{found.group(1)}": executable file not found in $PATH: unknown'
+    if found:
+        name = found.group(1)
+        missing = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
+        return f'{_CANNOT_EXECUTE} exec: "{name}": {missing}: unknown'
+    # crun says the second of a directory.
+    if program and re.search(r"open executable: (Permission denied|Operation not permitted)", detail):
+        return f'{_CANNOT_EXECUTE} exec: "{program}": permission denied: unknown'
+    return detail

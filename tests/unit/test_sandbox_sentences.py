@@ -1,0 +1,32 @@
+"""What the OCI runtimes say of a process that cannot start, in the one wording that users read."""
+
+import pytest
+
+from neargate.sandbox.containers import as_runc
+
+PREFIX = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process:"
+
+
+@pytest.mark.parametrize(
+    ("said", "program", "shown"),
+    [
+        (
+            "executable file `web` not found in $PATH: No such file or directory: unknown",
+            "web",
+            'exec: "web": executable file not found in $PATH: unknown',
+        ),
+        (
+            "executable file `/bin/web` not found in $PATH: No such file or directory: unknown",
+            "/bin/web",
+            'exec: "/bin/web": stat /bin/web: no such file or directory: unknown',
+        ),
+        ("open executable: Permission denied: unknown", "/web", 'exec: "/web": permission denied: unknown'),
+        ("open executable: Operation not permitted: unknown", "/etc", 'exec: "/etc": permission denied: unknown'),
+    ],
+)
+def test_crun_is_worded_as_runc(said: str, program: str, shown: str) -> None:
+    assert as_runc(f"OCI runtime create failed: {said}", program) == f"{PREFIX} {shown}"
+
+
+def test_anything_else_stays_as_it_was_said() -> None:
+    assert as_runc("chdir `/etc/passwd`: Not a directory", "web") == "chdir `/etc/passwd`: Not a directory"
