@@ -135,8 +135,7 @@ class LogShipper:
         for tail in tails:
             tail.finished = True
         self._poke.set()
-        if not self._bulk.connection:
-            return
+        # Also without a connection: after a restart of the agent it comes a moment after the task's end goes on.
         try:
             async with asyncio.timeout(self._knobs.log_drain_s):
                 for tail in tails:
