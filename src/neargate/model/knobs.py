@@ -11,7 +11,7 @@ class Knobs:
     read_queue_max: int = 4096
     read_batch_max: int = 64
     store_free_min_bytes: int = 32 * 1024 * 1024  # below it writes are refused, so that COMMIT never meets a full disk
-    store_checkpoint_pages: int = 1000
+    store_checkpoint_pages: int = 4000
     store_lock_wait_s: float = 5.0
     # log shard
     logs_stored_max_bytes: int = 20 * 1024**3  # compressed; beyond it the oldest chunks go

@@ -34,7 +34,7 @@ def apply_writes(
         # Some other program (a backup, the sqlite3 shell) holds the lock longer than we wait. Nothing was begun.
         return [Overloaded("the database is locked by another program") for _ in batch]
     try:
-        outcomes = [_apply_one(connection, write) for write in batch]
+        outcomes = _apply_all(connection, batch)
     except _BatchFull:
         return [StoreFull("the filesystem of the database is full") for _ in batch]
     connection.execute("COMMIT")
@@ -43,6 +43,18 @@ def apply_writes(
 
 class _BatchFull(Exception):
     """SQLite ran out of space before COMMIT: the transaction was rolled back, so the failure is a known one."""
+
+
+def _apply_all(connection: sqlite3.Connection, batch: Sequence[Write]) -> list[WriteResult | Exception]:
+    """Refusals are rare: several writes first run without a savepoint each, and once more with one if any is refused."""
+    if len(batch) > 1:
+        connection.execute("SAVEPOINT every")
+        try:
+            return [[_run(connection, statement, index) for index, statement in enumerate(write)] for write in batch]
+        except Exception as error:
+            _raise_if_batch_is_lost(connection, error)
+            connection.execute("ROLLBACK TO every")
+    return [_apply_one(connection, write) for write in batch]
 
 
 def _apply_one(connection: sqlite3.Connection, write: Write) -> WriteResult | Exception:
