@@ -22,11 +22,14 @@ from ..link.messages import (
     decode_to_server,
     encode,
 )
+from ..log import get_logger
 from ..model.errors import AwsError, ServiceUnavailable
 from ..model.knobs import Knobs
+from .arrivals import source_problem
 from .cell import Cell
 from .channel import Channel, ChannelClosed, Outgoing
 
+_log = get_logger(__name__)
 Source = tuple[str, str]  # task id, container name
 
 
@@ -51,6 +54,10 @@ class BulkConnection:
                 loops.create_task(self._read(loops))
         except* ChannelClosed as closed:
             reason = str(closed.exceptions[0])
+        except* Exception as faults:
+            # One connection ends by it; the others and the process do not.
+            reason = "internal error"
+            _log.error("a bulk connection failed by a fault", why=repr(faults.exceptions[0]))
         return reason
 
     async def _read(self, loops: asyncio.TaskGroup) -> None:
@@ -62,6 +69,9 @@ class BulkConnection:
             message = _decode(await self._channel.receive())
             if not isinstance(message, LogOpen | LogAppend):
                 raise ChannelClosed(f"{type(message).__name__} does not belong on the bulk channel")
+            wrong = source_problem(message)
+            if wrong is not None:
+                raise ChannelClosed(f"refused: {wrong}")
             await self._working.acquire()
             loops.create_task(self._serve(message))
 

@@ -31,7 +31,6 @@ from .host_connection import HostConnection
 
 _log = get_logger(__name__)
 _UCRED = struct.Struct("3i")  # pid, uid, gid: struct ucred of SO_PEERCRED
-_NAME_MAX = 128
 
 
 class Gateway:
@@ -108,7 +107,6 @@ class Gateway:
 
     async def _register(self, connection: HostConnection, facts: HostFacts) -> None:
         """Raises AwsError when the facts make no sense here."""
-        _check_facts(facts)
         for manager in self._zones_of(facts):
             try:
                 await manager.register_host(facts)
@@ -200,13 +198,3 @@ def _bind(path: str) -> socket.socket:
         os.umask(before)
     listener.listen(128)
     return listener
-
-
-def _check_facts(facts: HostFacts) -> None:
-    """An agent is trusted with its host, not with our memory."""
-    texts = (facts.host_id, facts.boot_id, facts.software, facts.sandbox, facts.architecture)
-    sizes = (facts.capacity.cpu_units, facts.capacity.memory_mib, facts.capacity.disk_gib)
-    if not facts.host_id or any(len(text) > _NAME_MAX for text in texts):
-        raise InvalidParameter("A host's names have 1 to 128 characters.")
-    if any(size < 0 or size > 2**40 for size in sizes):
-        raise InvalidParameter("A host's capacity is out of range.")

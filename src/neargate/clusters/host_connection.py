@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import msgspec
 
 from ..interfaces.roles import VpcPlans
-from ..link.messages import StopOrder, decode_to_server
+from ..link.messages import Report, StopOrder, decode_to_server
 from ..link.server_session import Greeted, HostChanged, Reported, ServerAction, ServerSession
 from ..link.session import Disconnect, Send
 from ..log import get_logger
@@ -21,6 +21,7 @@ from ..model.knobs import Knobs
 from ..model.launch import TaskReport
 from ..model.lifecycle import StopCode
 from ..world import World
+from .arrivals import problem, report_problem
 from .cell import Cell
 from .channel import Channel, ChannelClosed, Outgoing
 from .orders import RunTaskOrder
@@ -77,6 +78,10 @@ class HostConnection:
                 loops.create_task(self._check())
         except* ChannelClosed as closed:
             reason = str(closed.exceptions[0])
+        except* Exception as faults:
+            # One host's connection ends by it; the others and the process do not.
+            reason = "internal error"
+            _log.error("a host's connection failed by a fault", host=self.host_id, why=repr(faults.exceptions[0]))
         finally:
             if self.host_id is not None:
                 self._cell.orders.unlisten(self.host_id, self._ring)
@@ -99,10 +104,17 @@ class HostConnection:
         while True:
             data = await self._channel.receive()
             try:
-                actions = self._session.received(decode_to_server(data))
+                message = decode_to_server(data)
             except msgspec.DecodeError as error:
                 raise ChannelClosed(f"unreadable message: {error}") from None
-            for action in actions:
+            wrong = problem(message, self._knobs.hello_reports_max)
+            if wrong is not None and not isinstance(message, Report):
+                raise ChannelClosed(f"refused: {wrong}")
+            if wrong is not None:
+                # Nothing is changed and nothing said, as with any report that is not believed.
+                _log.warning("report refused", host=self.host_id, why=wrong)
+                continue
+            for action in self._session.received(message):
                 await self._act(action, loops)
 
     async def _act(self, action: ServerAction, loops: asyncio.TaskGroup) -> None:
@@ -114,7 +126,8 @@ class HostConnection:
             case Greeted():
                 await self._take_in(action.host)
                 for report in action.reports:
-                    await self._judge_later(report, loops)
+                    if report_problem(report) is None:
+                        await self._judge_later(report, loops)
                 self._bell.set()
             case Reported():
                 await self._judge_later(action.report, loops)

@@ -92,6 +92,14 @@ class Reports:
                     left += group
                 except Overloaded:
                     outcomes.update({(w.host_id, w.report.task_id): ReportOutcome.LATER for w in group})
+                except Exception:
+                    # One report brought out a fault of ours. Alone it is refused; it must not end the cell, which would
+                    # meet it again after its restart.
+                    if len(group) > 1:
+                        left += group
+                        continue
+                    _log.exception("a report failed by a fault", task=group[0].report.task_id, host=group[0].host_id)
+                    outcomes[group[0].host_id, group[0].report.task_id] = ReportOutcome.REFUSED
             if not left:
                 break
         outcomes.update({(w.host_id, w.report.task_id): ReportOutcome.LATER for w in left})

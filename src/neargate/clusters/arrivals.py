@@ -1,0 +1,90 @@
+"""What an agent says, judged before anything of the server uses it. Pure.
+
+An agent is root on its own machine and may be taken over. Whether it may speak of a task at all is decided where the
+task is looked up; here it is only made sure that its messages have a size, that their ids can be ids and that their
+numbers fit a database. Invariant: what passes can be logged, stored and used as a key.
+"""
+
+import math
+import re
+
+from ..link.messages import Hello, HostUpdate, LogAppend, LogOpen, Report
+from ..model.capacity import HostFacts
+from ..model.launch import ContainerReport, TaskReport
+
+INTEGER_MAX = 2**63 - 1  # SQLite's
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_SHORT = re.compile(r"[^\x00-\x1f\x7f]{0,255}")
+_TEXT_MAX = 8192
+_CONTAINERS_MAX = 32
+_STAGES_MAX = 128
+_SIZE_MAX = 2**40
+
+
+def report_problem(report: TaskReport) -> str | None:
+    """Why this report is not looked at; None when it may be."""
+    if _ID.fullmatch(report.task_id) is None:
+        return "its task id is none"
+    if not 0 <= report.report_seq <= INTEGER_MAX:
+        return "its sequence is out of range"
+    if not _are_short(report.incarnation, report.known_status, report.stop_code or ""):
+        return "a name is too long or has control characters"
+    if len(report.stopped_reason or "") > _TEXT_MAX:
+        return "its reason is too long"
+    if len(report.containers) > _CONTAINERS_MAX:
+        return "it has too many containers"
+    if not all(_is_container(container) for container in report.containers):
+        return "a container's texts are too long"
+    stages = report.stages_ms
+    if len(stages) > _STAGES_MAX or not _are_short(*stages) or not all(map(math.isfinite, stages.values())):
+        return "its stages are no times by name"
+    return None
+
+
+def hello_problem(hello: Hello, reports_max: int) -> str | None:
+    return "too many reports in one hello" if len(hello.reports) > reports_max else facts_problem(hello.host)
+
+
+def facts_problem(facts: HostFacts) -> str | None:
+    """An agent is trusted with its host, not with our memory."""
+    if not facts.host_id or _ID.fullmatch(facts.host_id) is None:
+        return "a host's id has 1 to 64 letters, digits, hyphens and underscores"
+    texts = (facts.boot_id, facts.software, facts.sandbox, facts.architecture, facts.zone or "", facts.reason or "")
+    if not _are_short(*texts):
+        return "a host's texts have at most 255 characters"
+    sizes = (facts.capacity.cpu_units, facts.capacity.memory_mib, facts.capacity.disk_gib)
+    return None if all(0 <= size <= _SIZE_MAX for size in sizes) else "a host's capacity is out of range"
+
+
+def source_problem(message: LogOpen | LogAppend) -> str | None:
+    """Its source's name is kept for as long as the connection lasts."""
+    if _ID.fullmatch(message.task_id) is None or not message.container or not _are_short(message.container):
+        return "the name of a log source is none"
+    return None
+
+
+def problem(message: object, reports_max: int) -> str | None:
+    """The same by kind of message; what is of no kind named here carries nothing that could hurt."""
+    match message:
+        case Hello():
+            return hello_problem(message, reports_max)
+        case HostUpdate():
+            return facts_problem(message.host)
+        case Report():
+            return report_problem(message.report)
+        case LogOpen() | LogAppend():
+            return source_problem(message)
+        case _:
+            return None
+
+
+def _is_container(container: ContainerReport) -> bool:
+    names = (container.name, container.known_status, container.health_status)
+    return (
+        _are_short(*names, container.runtime_id or "", container.image_digest or "")
+        and len(container.reason or "") <= _TEXT_MAX
+    )
+
+
+def _are_short(*texts: str) -> bool:
+    return all(_SHORT.fullmatch(text) is not None for text in texts)
