@@ -13,6 +13,7 @@ from typing import Any
 from neargate.cli import processes
 from neargate.cli.admin import ask
 from neargate.cli.kill_points import VARIABLE
+from neargate.cli.problems import Problem
 
 from .conftest import end_region, start_region
 from .region import LiveRegion, cgroups, wait_for
@@ -80,7 +81,19 @@ class Killing:
     def wait_clean(self) -> None:
         """No task holds anything: on the host, in the engine, in the capacity manager."""
         self.wait_connected()
-        wait_for("an empty host", lambda: not held(self.region) or None)
+        left = ["unknown"]
+
+        def look() -> bool:
+            try:
+                left[:] = held(self.region)
+            except (subprocess.CalledProcessError, Problem, OSError) as error:
+                left[:] = [f"engine or server are being started again: {error}"]
+            return not left
+
+        try:
+            wait_for("an empty host", look)
+        except AssertionError as late:
+            raise AssertionError("\n".join(left)) from late
 
 
 @dataclass

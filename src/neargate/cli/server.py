@@ -7,7 +7,10 @@ import argparse
 import asyncio
 import gc
 import os
+import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 import uvloop
@@ -95,9 +98,19 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
         backlog=BACKLOG,
         timeout_graceful_shutdown=5,
     )
-    await uvicorn.Server(settings).serve(sockets=[listener])
+    await _Server(settings).serve(sockets=[listener])
+    # Requests under way were answered. The rest ends as after a kill: what is durable decides, also at the next start.
     operator.close()
-    await stores.close()
+
+
+class _Server(uvicorn.Server):
+    """Ends quietly on a signal; uvicorn's own would raise it again afterwards and leave by it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 def _listen(port: int) -> socket.socket:
