@@ -47,7 +47,7 @@ def test_the_stages_add_up_to_the_launch(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
         host.server.run(launch())
         running = await host.server.status(TASK_ID, "RUNNING")
-        assert {"cgroup", "resources", "layout", "containers"} <= set(running.stages_ms)
+        assert {"resources", "layout", "containers"} <= set(running.stages_ms)
 
     play(tmp_path, scenario)
 

@@ -34,8 +34,7 @@ class Hook(Protocol):
 
 
 STAGES: tuple[tuple[str, tuple[Hook, ...]], ...] = (
-    ("cgroup", (CgroupHook(),)),
-    ("resources", (NetworkHook(), DiskHook(), ImageHook(), LogsHook())),
+    ("resources", (CgroupHook(), NetworkHook(), DiskHook(), ImageHook(), LogsHook())),
     ("layout", (DiskChargeHook(), VolumesHook(), EtcFilesHook())),
     ("containers", (ContainersHook(),)),
 )
