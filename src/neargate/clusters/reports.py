@@ -134,14 +134,18 @@ class Reports:
 
 
 def _newest(batch: Sequence[_Waiting]) -> list[_Waiting]:
-    """Each report carries the full state, so of several for one task only the newest is applied."""
+    """Each report carries the full state, so of several for one task only the newest is applied; STOPPED is the last."""
     newest: dict[tuple[str, str], _Waiting] = {}
     for waiting in batch:
         key = (waiting.host_id, waiting.report.task_id)
         known = newest.get(key)
-        if known is None or known.report.report_seq <= waiting.report.report_seq:
+        if known is None or _rank(known.report) <= _rank(waiting.report):
             newest[key] = waiting
     return list(newest.values())
+
+
+def _rank(report: TaskReport) -> tuple[bool, int]:
+    return report.known_status == LastStatus.STOPPED, report.report_seq
 
 
 def _unknown(report: TaskReport, voided: bool) -> _Decided:

@@ -1,0 +1,417 @@
+"""A compromised agent against the control plane: it is root on one machine and speaks whatever it likes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from neargate.clusters import reports
+from neargate.clusters.arrivals import INTEGER_MAX, problem
+from neargate.clusters.channel import ChannelClosed
+from neargate.clusters.gateway import Gateway
+from neargate.interfaces.roles import LogSourceOpened, LogTarget
+from neargate.link.messages import (
+    PROTOCOL,
+    BulkHello,
+    Hello,
+    HostUpdate,
+    LogAppend,
+    LogOpen,
+    LogOpened,
+    LogRefused,
+    Ping,
+    Pong,
+    Report,
+    ReportAck,
+    RunOrder,
+    ToServer,
+    Welcome,
+    decode_to_agent,
+    encode,
+)
+from neargate.model.capacity import HostCapacity, HostFacts
+from neargate.model.knobs import Knobs
+from neargate.model.launch import ContainerReport, TaskReport
+from neargate.model.network import VpcPlan
+from neargate.testing.cell_rig import DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, running, subnet
+
+KNOBS = Knobs(cpu_overcommit=1.0, disk_overcommit=1.0, hello_reports_max=8, log_sources_max=4)
+MINE, THEIRS = ZONES[0], ZONES[1]
+LOGGING = {
+    **DEFINITION,
+    "containerDefinitions": [
+        {
+            "name": "web",
+            "image": "w",
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {"awslogs-group": "/a", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"},
+            },
+        }
+    ],
+}
+
+
+class Wire:
+    """The agent's end of one connection, in the hands of somebody who has taken the agent over."""
+
+    def __init__(self) -> None:
+        self.to_server: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.to_agent: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.closed: str | None = None
+
+    async def send(self, data: bytes) -> None:
+        if self.closed is not None:
+            raise ChannelClosed(self.closed)
+        self.to_agent.put_nowait(data)
+
+    async def receive(self) -> bytes:
+        data = await self.to_server.get()
+        if data is None:
+            raise ChannelClosed("cut")
+        return data
+
+    async def close(self, reason: str) -> None:
+        self.closed = self.closed or reason
+        self.to_agent.put_nowait(None)
+
+    def say(self, *messages: ToServer | bytes) -> None:
+        for message in messages:
+            self.to_server.put_nowait(message if isinstance(message, bytes) else encode(message))
+
+    async def hear(self, kind: type | None = None) -> Any:
+        """The next message (of a kind); None when the server closed the connection."""
+        while True:
+            data = await self.to_agent.get()
+            message = None if data is None else decode_to_agent(data)
+            if message is None or kind is None or isinstance(message, kind):
+                return message
+
+    async def still_open(self) -> None:
+        """The server answers, and has taken everything that was said before."""
+        self.say(Ping(n=77))
+        assert await self.hear(Pong) == Pong(n=77)
+
+
+class Sink:
+    """Implements LogSink."""
+
+    def __init__(self) -> None:
+        self.stored: list[tuple[int, bytes]] = []
+
+    async def open_source(self, target: LogTarget, source: str) -> LogSourceOpened:
+        return LogSourceOpened(stream_key=len(target.stream), offset=0)
+
+    async def append(
+        self, stream_key: int, source: str, start: int, end: int, runs: Sequence[tuple[int, int]], lines: bytes
+    ) -> int:
+        self.stored.append((stream_key, lines))
+        return end
+
+
+class Plans:
+    def plan(self, vpc_id: str) -> VpcPlan:
+        return VpcPlan(vpc_id=vpc_id, generation=1, cidrs=("10.0.0.0/8",), groups=())
+
+    async def changes(self) -> AsyncIterator[str]:
+        await asyncio.get_running_loop().create_future()
+        yield ""
+
+
+class Region:
+    """A gateway over a cell with three hosts; the test is the agent of some of them."""
+
+    def __init__(self, rig: CellRig) -> None:
+        self.rig = rig
+        self.sink = Sink()
+        self.gateway = Gateway(rig.world, rig.cell, rig.capacities, Plans(), self.sink, KNOBS)
+
+    def wire(self, bulk: bool = False) -> Wire:
+        wire = Wire()
+        serve = self.gateway.accept_bulk(wire) if bulk else self.gateway.accept_link(wire)
+        self.rig.world.spawn(serve, "serve")
+        return wire
+
+    async def agent(self, zone: str, *reports: TaskReport) -> Wire:
+        wire = self.wire()
+        wire.say(Hello(protocol=PROTOCOL, host=facts(zone), reports=reports))
+        assert isinstance(await wire.hear(), Welcome)
+        return wire
+
+    async def task(self, zone: str, definition: dict[str, Any] = DEFINITION) -> dict[str, Any]:
+        [task] = await self.rig.run(subnets=(subnet(zone),), definition=definition)
+        return task
+
+    async def status(self, task: dict[str, Any]) -> str:
+        return str((await self.rig.described(id_of(task)))["lastStatus"])
+
+
+def facts(zone: str) -> HostFacts:
+    capacity = HostCapacity(cpu_units=100_000, memory_mib=100_000, disk_gib=100_000)
+    return HostFacts(host_id=host_of(zone), boot_id="1", capacity=capacity, zone=zone)
+
+
+def play(body: Callable[[Region], Coroutine[Any, Any, None]]) -> None:
+    async def inner(rig: CellRig) -> None:
+        await body(Region(rig))
+
+    in_cell(inner, knobs=KNOBS)
+
+
+def test_a_report_of_another_hosts_task_changes_nothing() -> None:
+    async def body(region: Region) -> None:
+        victim = await region.task(THEIRS)
+        mine = await region.agent(MINE)
+        for status in ("RUNNING", "STOPPED"):
+            mine.say(Report(report=region.rig.task_report(victim, status, 10)))
+        await mine.still_open()
+        assert await region.status(victim) == "PROVISIONING"
+
+    play(body)
+
+
+def test_logs_of_another_hosts_task_cannot_be_opened_or_written() -> None:
+    async def body(region: Region) -> None:
+        victim, own = await region.task(THEIRS, LOGGING), await region.task(MINE, LOGGING)
+        bulk = region.wire(bulk=True)
+        bulk.say(BulkHello(protocol=PROTOCOL, host_id=host_of(MINE)))
+        bulk.say(LogOpen(request=1, task_id=id_of(victim), container="web"))
+        assert (await bulk.hear()).code == "AccessDeniedException"
+        bulk.say(LogOpen(request=2, task_id=id_of(own), container="web"))
+        opened = await bulk.hear()
+        assert isinstance(opened, LogOpened)
+        # The key is right and the task is not, or the task is right and the key is not.
+        for task, key in ((victim, opened.stream_key), (own, opened.stream_key + 1)):
+            chunk = LogAppend(
+                request=3,
+                stream_key=key,
+                task_id=id_of(task),
+                container="web",
+                start=0,
+                end=2,
+                runs=((1, 1),),
+                lines=b"x",
+            )
+            bulk.say(chunk)
+            answer = await bulk.hear()
+            assert isinstance(answer, LogRefused) and answer.code == "AccessDeniedException"
+        assert region.sink.stored == []
+
+    play(body)
+
+
+HOSTILE_REPORTS: dict[str, dict[str, Any]] = {
+    "a sequence too high for the database": {"report_seq": 2**63},
+    "the highest sequence of the wire": {"report_seq": 2**64 - 1},
+    "a sequence below zero": {"report_seq": -1},
+    "an id of a mebibyte": {"task_id": "a" * (1 << 20)},
+    "an id with SQL": {"task_id": "x' OR 1=1 --"},
+    "no id": {"task_id": ""},
+    "a status of a mebibyte": {"known_status": "R" * (1 << 20)},
+    "a reason of a mebibyte": {"stop_code": "UserInitiated", "stopped_reason": "a" * (1 << 20)},
+    "stages without end": {"stages_ms": {f"stage-{n}": 1.0 for n in range(10_000)}},
+    "a stage's name of a mebibyte": {"stages_ms": {"a" * (1 << 20): 1.0}},
+    "a stage of no length": {"stages_ms": {"a": float("nan")}},
+    "a hundred containers": {"containers": tuple(running(f"c{n}") for n in range(100))},
+    "a container's reason of a mebibyte": {"containers": (running("web", reason="a" * (1 << 20)),)},
+    "a digest of a mebibyte": {"containers": (running("web", image_digest="a" * (1 << 20)),)},
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE_REPORTS)
+def test_a_hostile_report_changes_nothing_and_ends_nothing(what: str) -> None:
+    async def body(region: Region) -> None:
+        task = await region.task(MINE)
+        wire = await region.agent(MINE)
+        wire.say(Report(report=region.rig.task_report(task, "RUNNING", 5)))
+        hostile = replace(region.rig.task_report(task, "RUNNING", 6), **HOSTILE_REPORTS[what])
+        assert problem(Report(report=hostile), 8) is not None
+        wire.say(Report(report=hostile))
+        await wire.still_open()
+        # The cell goes on: an honest report is applied and acknowledged.
+        wire.say(Report(report=region.rig.task_report(task, "STOPPED", 7)))
+        acknowledged = await wire.hear(ReportAck)
+        while acknowledged.report_seq != 7:
+            acknowledged = await wire.hear(ReportAck)
+        assert await region.status(task) == "STOPPED"
+
+    play(body)
+
+
+def test_a_hostile_report_hidden_in_a_hello_is_passed_over() -> None:
+    async def body(region: Region) -> None:
+        task = await region.task(MINE)
+        good = region.rig.task_report(task, "RUNNING", 5)
+        wire = await region.agent(MINE, replace(good, report_seq=2**64 - 1), good)
+        assert (await wire.hear(ReportAck)).report_seq == 5
+        assert await region.status(task) == "RUNNING"
+
+    play(body)
+
+
+def test_a_fault_in_judging_one_report_refuses_it_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = reports.apply_report
+
+    def faulty(document: Any, hidden: Any, report: TaskReport, now: float) -> Any:
+        if report.report_seq == 6:
+            raise KeyError("a fault that some report brings out")
+        return honest(document, hidden, report, now)
+
+    monkeypatch.setattr(reports, "apply_report", faulty)
+
+    async def body(region: Region) -> None:
+        tasks = [await region.task(MINE) for _ in range(3)]
+        wire = await region.agent(MINE)
+        wire.say(*(Report(report=region.rig.task_report(task, "RUNNING", 5 + n)) for n, task in enumerate(tasks)))
+        assert {(await wire.hear(ReportAck)).report_seq for _ in range(2)} == {5, 7}
+        assert [await region.status(task) for task in tasks] == ["RUNNING", "PROVISIONING", "RUNNING"]
+
+    play(body)
+
+
+HOSTILE_FIRST: dict[str, ToServer | bytes] = {
+    "no message": b"",
+    "no msgpack": b"\xc1" * 100,
+    "nesting without end": b"\x91" * 100_000,
+    "half a message": encode(Ping(n=1))[:-1],
+    "a list that is not there": b"\xdd\xff\xff\xff\xff",
+    "an order": encode(Pong(n=1)),
+    "a report before the hello": Report(
+        report=TaskReport(task_id="t", incarnation="i", report_seq=1, known_status="X")
+    ),
+    "another protocol": Hello(protocol=99, host=facts(MINE), reports=()),
+    "a host without a name": Hello(protocol=PROTOCOL, host=replace(facts(MINE), host_id=""), reports=()),
+    "a host of two lines": Hello(protocol=PROTOCOL, host=replace(facts(MINE), host_id="a\nb"), reports=()),
+    "a boot of a mebibyte": Hello(protocol=PROTOCOL, host=replace(facts(MINE), boot_id="b" * (1 << 20)), reports=()),
+    "a reason of a mebibyte": Hello(protocol=PROTOCOL, host=replace(facts(MINE), reason="b" * (1 << 20)), reports=()),
+    "a zone that is none": Hello(protocol=PROTOCOL, host=replace(facts(MINE), zone="elsewhere"), reports=()),
+    "no zone": Hello(protocol=PROTOCOL, host=replace(facts(MINE), zone=None), reports=()),
+    "a machine of everything": Hello(
+        protocol=PROTOCOL,
+        host=replace(facts(MINE), capacity=HostCapacity(cpu_units=2**63, memory_mib=1, disk_gib=1)),
+        reports=(),
+    ),
+    "a machine of less than nothing": Hello(
+        protocol=PROTOCOL,
+        host=replace(facts(MINE), capacity=HostCapacity(cpu_units=1, memory_mib=-1, disk_gib=1)),
+        reports=(),
+    ),
+    "too many reports": Hello(
+        protocol=PROTOCOL,
+        host=facts(MINE),
+        reports=tuple(TaskReport(task_id=f"t{n}", incarnation="", report_seq=1, known_status="X") for n in range(9)),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE_FIRST)
+def test_a_first_message_that_is_none_ends_that_connection_only(what: str) -> None:
+    async def body(region: Region) -> None:
+        honest = await region.agent(THEIRS)
+        wire = region.wire()
+        wire.say(HOSTILE_FIRST[what])
+        assert await wire.hear() is None, "the server closes"
+        await honest.still_open()
+
+    play(body)
+
+
+HOSTILE_NEXT: dict[str, ToServer] = {
+    "another host's facts": HostUpdate(host=facts(THEIRS)),
+    "a second hello": Hello(protocol=PROTOCOL, host=facts(MINE), reports=()),
+    "a second hello of another host": Hello(protocol=PROTOCOL, host=facts(THEIRS), reports=()),
+    "own facts of a mebibyte": HostUpdate(host=replace(facts(MINE), reason="a" * (1 << 20))),
+    "a bulk message": LogOpen(request=1, task_id="t", container="c"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE_NEXT)
+def test_a_session_speaks_for_its_own_host_and_only_that(what: str) -> None:
+    async def body(region: Region) -> None:
+        victim = await region.agent(THEIRS)
+        wire = await region.agent(MINE)
+        wire.say(HOSTILE_NEXT[what])
+        assert await wire.hear() is None
+        await victim.still_open()
+
+    play(body)
+
+
+def test_sequence_games_end_with_the_agents_own_task() -> None:
+    """The highest number silences only the liar; STOPPED still is the last word."""
+
+    async def body(region: Region) -> None:
+        own, other = await region.task(MINE), await region.task(MINE)
+        wire = await region.agent(MINE)
+        wire.say(Report(report=region.rig.task_report(own, "RUNNING", INTEGER_MAX)))
+        wire.say(Report(report=region.rig.task_report(own, "PENDING", 1)))
+        wire.say(Report(report=region.rig.task_report(own, "STOPPED", 2)))
+        wire.say(Report(report=region.rig.task_report(other, "RUNNING", 1)))
+        heard = {(await wire.hear(ReportAck)).task_id for _ in range(2)}
+        while heard != {id_of(own), id_of(other)}:
+            heard.add((await wire.hear(ReportAck)).task_id)
+
+        async def stopped() -> bool:
+            return await region.status(own) == "STOPPED"
+
+        await region.rig.until(stopped)
+        assert await region.status(other) == "RUNNING"
+
+    play(body)
+
+
+def test_a_false_incarnation_is_refused() -> None:
+    async def body(region: Region) -> None:
+        task = await region.task(MINE)
+        wire = await region.agent(MINE)
+        assert isinstance(await wire.hear(RunOrder), RunOrder)
+        wire.say(Report(report=replace(region.rig.task_report(task, "STOPPED", 5), incarnation="another")))
+        await wire.still_open()
+        assert await region.status(task) == "PROVISIONING"
+
+    play(body)
+
+
+@pytest.mark.parametrize("name", ["", "a" * (1 << 20), "a\nb"])
+def test_names_of_log_sources_are_bounded_before_they_are_remembered(name: str) -> None:
+    async def body(region: Region) -> None:
+        for task_id, container in ((name, "web"), ("t", name)):
+            bulk = region.wire(bulk=True)
+            bulk.say(BulkHello(protocol=PROTOCOL, host_id=host_of(MINE)))
+            bulk.say(LogOpen(request=1, task_id=task_id, container=container))
+            assert await bulk.hear() is None
+
+    play(body)
+
+
+def test_one_bulk_connection_remembers_so_many_sources_and_no_more() -> None:
+    async def body(region: Region) -> None:
+        bulk = region.wire(bulk=True)
+        bulk.say(BulkHello(protocol=PROTOCOL, host_id=host_of(MINE)))
+        for number in range(KNOBS.log_sources_max):
+            bulk.say(LogOpen(request=number, task_id=f"t{number}", container="c"))
+            assert isinstance(await bulk.hear(), LogRefused)
+        bulk.say(LogOpen(request=9, task_id="t9", container="c"))
+        assert await bulk.hear() is None
+
+    play(body)
+
+
+def test_the_wire_carries_no_types_that_the_checks_do_not_know() -> None:
+    """A new field of what an agent says must be looked at here before it is believed."""
+    assert set(TaskReport.__dataclass_fields__) == {
+        *("task_id", "incarnation", "report_seq", "known_status", "eni_attached", "containers", "pull_started_at"),
+        *("pull_stopped_at", "connectivity_at", "started_at", "stopping_at", "execution_stopped_at", "stopped_at"),
+        *("stop_code", "stopped_reason", "stages_ms"),
+    }
+    assert set(ContainerReport.__dataclass_fields__) == {
+        *("name", "known_status", "runtime_id", "image_digest", "exit_code", "reason", "health_status", "created_at"),
+        *("started_at", "finished_at", "log_bytes_dropped"),
+    }
+    assert set(HostFacts.__dataclass_fields__) == {
+        *("host_id", "boot_id", "capacity", "architecture", "software", "sandbox", "zone", "accepts_tasks", "reason"),
+    }
+    assert msgspec.msgpack.decode(encode(Ping(n=2**64 - 1)), type=ToServer) == Ping(n=2**64 - 1)
