@@ -22,12 +22,13 @@ _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ask:
-    """`read_at` None: only the size. `punch`: (from, to) to give back."""
+    """`read_at` None: only the size. `punch`: (from, to) to give back. `final`: the writer had ended before this."""
 
     descriptor: int
     read_at: int | None
     read_max: int
     unless_size: int  # nothing is read when the file still has this size
+    final: bool = False
     punch: tuple[int, int] | None = None
 
 

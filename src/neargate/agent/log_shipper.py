@@ -187,6 +187,7 @@ class LogShipper:
             read_at=tail.offset if readable and self._bulk.connection else None,
             read_max=self._knobs.log_chunk_max_bytes,
             unless_size=-1 if tail.finished else tail.stale_size,
+            final=tail.finished,
             punch=punch,
         )
 
@@ -195,16 +196,17 @@ class LogShipper:
             if self._world.monotonic() >= tail.retry_at:
                 self._world.spawn(self._reopen(tail), f"log-open-{tail.task_id}")
         elif answer.data and not tail.in_flight and tail.offset == ask.read_at:
-            self._ship(tail, answer)
+            self._ship(tail, ask, answer)
         over = tail.refused or (tail.opened is not None and tail.offset >= tail.size)
-        if tail.finished and not tail.in_flight and over:
+        # Only a look from after the writer's end shows all: it may have written between an earlier look and its end.
+        if ask.final and not tail.in_flight and over:
             await self._close(tail)
             return
         if not tail.finished:
             await self._hold_back(tail)
 
-    def _ship(self, tail: _Tail, answer: Answer) -> None:
-        final = tail.finished and tail.offset + len(answer.data) >= answer.size
+    def _ship(self, tail: _Tail, ask: Ask, answer: Answer) -> None:
+        final = ask.final and tail.offset + len(answer.data) >= answer.size
         block = cut_lines(answer.data, self._knobs.log_line_max_bytes, final=final)
         if block.consumed == 0:
             tail.stale_size = answer.size

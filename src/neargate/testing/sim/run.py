@@ -30,12 +30,16 @@ _LOOK_S = 2.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """How large a run is. `real`: machines with the real agent over fakes instead of light ones."""
+    """How large a run is. `real`: machines with the real agent over fakes instead of light ones.
+
+    `cpu_units` of a host; None: drawn, so that in some runs the zones fill up.
+    """
 
     hosts: int = 12
     calls: int = 45
     period_s: float = 1.0
     real: int = 0
+    cpu_units: int | None = None
 
 
 SMALL = Setting()
@@ -70,9 +74,13 @@ class Run:
         root: Path | None = None,
         models: Models | None = None,
         log: Callable[[str], None] | None = None,
+        workload: type[Workload] = Workload,
     ) -> None:
         rng = Sim(seed).stream("setting")
         self.sim = Sim(seed, any_order=rng.random() < 1 / 3, log=log)
+        log_of_production = logging.getLogger("neargate")
+        log_of_production.handlers = [_ErrorsFail(self.sim)]
+        log_of_production.propagate = False
         self.net = Net(self.sim)
         self.disk = MemoryDisk()
         self.injector = Injector(self.sim, self.net, self.disk, self._restart_engine)
@@ -88,7 +96,7 @@ class Run:
             knobs=knobs,
             public_pool=rng.choice(("198.18.0.0/24", "198.18.0.0/28")),
         )
-        cpu_units = rng.choice((1024, 4096))  # small hosts: zones fill up
+        cpu_units = setting.cpu_units or rng.choice((1024, 4096))
         self.machines: list[Machine] = []
         for n in range(setting.hosts):
             facts = _facts(n, cpu_units, real=n < setting.real)
@@ -99,7 +107,7 @@ class Run:
                 self.machines.append(RealMachine(self.sim, self.net, self.checkers, facts, knobs, home))
             else:
                 self.machines.append(LightMachine(self.sim, self.net, self.checkers, facts, knobs))
-        self.workload = Workload(
+        self.workload = workload(
             self.sim,
             self.server,
             self.checkers,
@@ -187,7 +195,6 @@ def run_seed(
             if faults is None
             else list(faults)
         )
-        logging.getLogger("neargate").addHandler(_ErrorsFail(run.sim))
         run.injector.arm(drawn)
         run.start()
         over_at = max([busy_s, *(fault.at + fault.duration_s for fault in drawn)])

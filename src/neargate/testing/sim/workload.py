@@ -30,6 +30,7 @@ class Workload:
     ) -> None:
         self.is_over = False
         self.tasks: list[str] = []
+        self.world: SimWorld
         self._sim = sim
         self._server = server
         self._checkers = checkers
@@ -43,7 +44,7 @@ class Workload:
         return Program(name="clients", begin=self._begin, died=_never)
 
     def _begin(self, world: SimWorld) -> None:
-        self._world = world
+        self.world = world
         self._rng = world.random
         self._caller = Caller(self._sim, self._server, world)
         world.spawn(self._main(), "clients")
@@ -51,16 +52,12 @@ class Workload:
     async def _main(self) -> None:
         await self._prepare()
         self._sim.count("prepared")
-        pending = []
-        for number in range(self._calls):
-            await self._world.sleep(self._rng.expovariate(1 / self._period_s))
-            pending.append(self._world.spawn(self._act(f"call-{number}"), f"call-{number}"))
-        await asyncio.gather(*pending)
+        await self._script()
         self.is_over = True
 
     async def _prepare(self) -> None:
         while self._server.region is None:
-            await self._world.sleep(0.1)
+            await self.world.sleep(0.1)
         network = self._server.region.services.network
         self._subnets = [record.view.subnet_id for record in network.subnets(ACCOUNT)]
         await self._sure("CreateCluster", {"clusterName": CLUSTER})
@@ -77,14 +74,22 @@ class Workload:
             try:
                 answer = await self._caller.call(operation, params)
             except Unanswered:
-                await self._world.sleep(_RETRY_S)
+                await self.world.sleep(_RETRY_S)
                 continue
             if answer.status == 200 or _code(answer) in accepted:
                 return answer.document
             if answer.status not in (429, 503) and _code(answer) != "ThrottlingException":
                 self._sim.fail("refused", f"{operation}: {answer.document}")
                 return answer.document
-            await self._world.sleep(_RETRY_S)
+            await self.world.sleep(_RETRY_S)
+
+    async def _script(self) -> None:
+        """What happens once all is prepared; here: calls at random."""
+        pending = []
+        for number in range(self._calls):
+            await self.world.sleep(self._rng.expovariate(1 / self._period_s))
+            pending.append(self.world.spawn(self._act(f"call-{number}"), f"call-{number}"))
+        await asyncio.gather(*pending)
 
     async def _act(self, marker: str) -> None:
         choice = self._rng.random()
@@ -96,11 +101,13 @@ class Workload:
             count = min(len(self.tasks), 5)
             await self.describe(self._rng.sample(self.tasks, count))
 
-    async def run_task(self, marker: str, *, family: str | None = None, count: int | None = None) -> tuple[str, ...]:
-        """Ids of the tasks that were acknowledged."""
+    async def run_task(
+        self, marker: str, *, family: str | None = None, count: int | None = None, sure: bool = False
+    ) -> tuple[str, ...]:
+        """Ids of the tasks that were acknowledged. `sure`: in any zone, and with a token, so that it is repeated."""
         count = count or self._rng.choice((1, 1, 1, 2, 3))
-        token = marker if self._rng.random() < 0.7 else None
-        subnets = self._rng.sample(self._subnets, self._rng.randint(1, len(self._subnets)))
+        token = marker if sure or self._rng.random() < 0.7 else None
+        subnets = self._rng.sample(self._subnets, len(self._subnets) if sure else self._rng.randint(1, 3))
         public = "ENABLED" if self._rng.random() < 0.3 else "DISABLED"
         params: dict[str, Any] = {
             "cluster": CLUSTER,
@@ -120,13 +127,13 @@ class Workload:
         self._checkers.ran(marker, token, task_ids)
         self._sim.count("tasks-run" if task_ids else "no-capacity")
         self.tasks.extend(task_ids)
-        if token is not None and self._rng.random() < 0.1:
+        if token is not None and not sure and self._rng.random() < 0.1:
             await self._repeat(marker, token, params)
         return task_ids
 
     async def _repeat(self, marker: str, token: str, params: dict[str, Any]) -> None:
         """A client that forgot that it was answered."""
-        await self._world.sleep(self._rng.random() * 5)
+        await self.world.sleep(self._rng.random() * 5)
         answer = await self._attempts("RunTask", params, 1)
         if answer is not None and answer.status == 200:
             ids = tuple(str(task["taskArn"]).rpartition("/")[2] for task in answer.document["tasks"])
@@ -160,7 +167,7 @@ class Workload:
         """The first answer that is final; None when it was given up."""
         for attempt in range(attempts):
             if attempt:
-                await self._world.sleep(_RETRY_S * 2**attempt)
+                await self.world.sleep(_RETRY_S * 2**attempt)
             try:
                 answer = await self._caller.call(operation, params)
             except Unanswered:

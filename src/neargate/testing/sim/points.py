@@ -1,0 +1,154 @@
+"""Every point, not luck: a small script of launches and stops, with a kill at each effect, step or named point.
+
+Owns the script and the knobs under which recovery is quick. Must not judge: the checkers do.
+"""
+
+import gc
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...agent.points import Point
+from ...model.knobs import Knobs
+from ...wire.shapes import Models
+from .faults import Fault
+from .hosts import RealMachine
+from .region import SERVER
+from .run import Run, SeedResult, Setting
+from .workload import Workload
+
+BEGIN_S = 2.0  # virtual: the script begins, and kills are counted from here
+_RESTART_S = 0.3
+SEED = "points"
+QUICK = Knobs(
+    cpu_overcommit=1.0,
+    reservation_sweep_age_s=1.0,
+    reservation_sweep_period_s=0.5,
+    release_retry_s=0.2,
+    orders_lookaround_s=1.0,
+    order_resend_s=0.5,
+    report_resend_s=0.5,
+    link_ping_period_s=1.0,
+    link_silence_s=4.0,
+    relist_period_s=1.0,
+    host_check_period_s=2.0,
+)
+
+
+class Script(Workload):
+    """Launches side by side, one that ends by itself, stops of a running and of a starting task, a late repeat."""
+
+    async def _script(self) -> None:
+        await self.world.sleep(BEGIN_S - self.world.process.loop.time())
+        first = self.world.spawn(self.run_task("pair", family="web", count=2, sure=True), "pair")
+        second = self.world.spawn(self.run_task("large", family="large", count=1, sure=True), "large")
+        await self.run_task("job", family="job", count=1, sure=True)
+        await first
+        await self.world.sleep(0.3)
+        await self.stop_task(self.tasks[0])
+        await second
+        for task_id in await self.run_task("brief", family="web", count=1, sure=True):
+            await self.stop_task(task_id)
+        for task_id in self.tasks[1:]:
+            await self.stop_task(task_id)
+        await self.describe(self.tasks)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kill:
+    """Of `target`: at its nth effect or step after the script began."""
+
+    target: str
+    effect: int | None = None
+    step: int | None = None
+
+
+def small(models: Models, kill: Kill | None) -> SeedResult:
+    """The script with light hosts, one in each zone. Without a kill `coverage` counts the points there are."""
+    gc.disable()
+    run = Run(SEED, Setting(hosts=3, cpu_units=4096), knobs=QUICK, models=models, workload=Script)
+    faults = []
+    if kill is not None:
+        kind, count = ("kill-effect", kill.effect) if kill.effect is not None else ("kill-step", kill.step)
+        faults.append(Fault(at=BEGIN_S, kind=kind, target=kill.target, count=count or 1, duration_s=_RESTART_S))
+    run.injector.arm(faults)
+    run.start()
+    before: dict[str, tuple[int, int]] = {}
+    run.sim.at(BEGIN_S, lambda: before.update(_counts(run)))
+    run.come_to_rest(BEGIN_S + 1)
+    if kill is None:
+        for name, (effects, steps) in _counts(run).items():
+            run.sim.coverage[f"effects {name}"] = effects - before[name][0]
+            run.sim.coverage[f"steps {name}"] = steps - before[name][1]
+    return _result(run, tuple(faults))
+
+
+def _counts(run: Run) -> dict[str, tuple[int, int]]:
+    return {
+        name: (world.process.effects, world.process.steps)
+        for name, world in run.sim.living.items()
+        if name != "clients"
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamedKill:
+    """When the agent reaches `point` for the nth time, the targets (agent, server, engine) are killed at once."""
+
+    point: Point
+    targets: tuple[str, ...]
+    nth: int = 1
+
+
+def named(models: Models, kill: NamedKill | None) -> SeedResult:
+    """The script with one real agent over fakes."""
+    gc.disable()
+    root = Path(tempfile.mkdtemp(prefix="neargate-sim-"))
+    try:
+        run = Run(
+            SEED, Setting(hosts=1, real=1, cpu_units=4096), knobs=QUICK, models=models, root=root, workload=Script
+        )
+        machine = run.machines[0]
+        assert isinstance(machine, RealMachine)
+        reached = 0
+
+        def at_point(point: Point) -> None:
+            nonlocal reached
+            if kill is None or point is not kill.point:
+                return
+            reached += 1
+            if reached == kill.nth:
+                _strike(run, machine, kill.targets)
+
+        machine.on_point = at_point
+        run.start()
+        run.come_to_rest(BEGIN_S + 1)
+        if kill is not None and reached < kill.nth:
+            run.sim.fail("unreached", f"{kill.point} was not reached {kill.nth} times")
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    return _result(run, ())
+
+
+def _strike(run: Run, machine: RealMachine, targets: tuple[str, ...]) -> None:
+    """The agent dies inside its step: what it would still send in it is never sent."""
+    if "engine" in targets:
+        machine.restart_engine(_RESTART_S)
+    if SERVER in targets:
+        run.sim.kill(SERVER, _RESTART_S, "at a named point")
+    if "agent" in targets:
+        run.sim.restart_after_s[machine.facts.host_id] = _RESTART_S
+        run.sim.living[machine.facts.host_id].process.is_doomed = True
+
+
+def _result(run: Run, faults: tuple[Fault, ...]) -> SeedResult:
+    loop = run.sim.loop
+    return SeedResult(
+        seed=SEED,
+        error=run.sim.failure,
+        digest=loop.digest,
+        steps=loop.steps,
+        faults=faults,
+        coverage=run.sim.coverage,
+    )
