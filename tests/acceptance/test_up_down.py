@@ -103,6 +103,8 @@ def test_control_c_keeps_tasks_and_the_next_up_takes_over(fresh: LiveRegion, for
     assert kept == {name: before[name] for name in ("containerd", "agent")}
     for name, pid in kept.items():
         assert f"{name} (pid {pid})" in said
+    # As if `up` had been killed between starting the agent and writing down its pid.
+    fresh.paths.pid_file("agent").unlink()
     second = foreground(fresh, "up", "--port", str(fresh.port))
     assert "taken over, still running: containerd, agent" in second.said("stop it all:")
     wait_for("the agent's session", lambda: "connected" in fresh.command("status").stdout or None)

@@ -130,6 +130,7 @@ def spawn(program: Program) -> Running:
         )
     running = Running(child.pid, start_ticks(child.pid) or 0)
     remember(program.pid_file, running)
+    child.returncode = 0  # it outlives this object on purpose; `reap` collects it
     return running
 
 

@@ -23,7 +23,7 @@ LOOK_S = 0.3
 
 
 def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> int:
-    """Run until SIGINT or SIGTERM. Tasks, agent and containerd stay when it ends."""
+    """Run until SIGINT, SIGTERM or SIGHUP (its terminal is gone). Tasks, agent and containerd stay when it ends."""
     configs.check(wanted)
     paths.data.mkdir(parents=True, exist_ok=True)
     lock = locks.take(paths.up_lock)
@@ -32,7 +32,7 @@ def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> 
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()} {processes.start_ticks(os.getpid())}".encode(), 0)
     stopping: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: stopping.append(received))
     config = choose_pool(configs.settle(paths, wanted))
     prepare(paths, config)
