@@ -134,7 +134,7 @@ class Reports:
 
 
 def _newest(batch: Sequence[_Waiting]) -> list[_Waiting]:
-    """Each report carries the full state, so of several for one task only the newest is applied; STOPPED is the last."""
+    """Each report carries the full state, so of several for one task only the newest counts; STOPPED is the last."""
     newest: dict[tuple[str, str], _Waiting] = {}
     for waiting in batch:
         key = (waiting.host_id, waiting.report.task_id)
