@@ -6,6 +6,7 @@ Only the API's port is behind it; nothing of the host's network is. Bounded per 
 import asyncio
 
 from ..model.knobs import Knobs
+from .guests import Guests, farewell, source_of
 
 _BLOCK = 64 * 1024
 
@@ -17,24 +18,22 @@ class EndpointProxy:
         self._knobs = knobs
         self._host = host
         self._port = port
-        self._open: dict[str, int] = {}
+        self._guests = Guests(each_max=knobs.proxy_connections_per_task, all_max=knobs.proxy_connections_max)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        source = (writer.get_extra_info("peername") or ("",))[0]
-        if self._open.get(source, 0) >= self._knobs.proxy_connections_per_task:
-            writer.close()
+        source = source_of(writer)
+        if not self._guests.admit(source):
+            writer.transport.abort()
             return
-        self._open[source] = self._open.get(source, 0) + 1
         try:
             await self._splice(reader, writer)
         except OSError:
             # Either end went away: the client sees a closed connection, as with any server that is down.
             pass
         finally:
-            self._open[source] -= 1
-            if not self._open[source]:
-                del self._open[source]
-            writer.close()
+            # It counts for its task until it is gone, so a slow reader may take its time.
+            await farewell(writer, self._knobs.proxy_idle_s)
+            self._guests.leave(source)
 
     async def _splice(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         to_api, from_api = await self._connect()

@@ -16,6 +16,7 @@ from ..interfaces.hostnet import DiskUsage, HostCgroups, HostDisks, HostError, H
 from ..model.knobs import Knobs
 from ..world import World
 from .docker_stats import Sample, docker_stats
+from .guests import Guests, farewell, source_of
 from .machine import Machine
 from .metadata_documents import MIB, Measured, container_document, task_document
 from .rate_limit import Bucket, take
@@ -193,31 +194,33 @@ class MetadataServer:
         self._knobs = knobs
         self._metadata = metadata
         self._vpc_id = vpc_id
-        self._open = 0
+        self._guests = Guests(each_max=knobs.metadata_connections_per_task, all_max=knobs.metadata_connections_max)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        source = source_of(writer)
+        if not self._guests.admit(source):
+            writer.transport.abort()
+            return
         try:
-            if self._open <= self._knobs.metadata_connections_max:
-                async with asyncio.timeout(self._knobs.metadata_request_timeout_s):
-                    await self._exchange(reader, writer)
+            async with asyncio.timeout(self._knobs.metadata_request_timeout_s):
+                await self._exchange(reader, writer)
+            await farewell(writer, self._knobs.metadata_request_timeout_s)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             # A client that does not speak, or too much, is cut off; it learns nothing and holds nothing.
             pass
         finally:
-            self._open -= 1
-            writer.close()
+            self._guests.leave(source)
+            writer.transport.abort()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         parts = head.split(b"\r\n", 1)[0].split(b" ")
-        source = (writer.get_extra_info("peername") or ("",))[0]
         if len(parts) != 3 or not parts[2].startswith(b"HTTP/1.") or not parts[1].isascii():
             reply = _error(400, "Bad Request")
         elif parts[0] not in (b"GET", b"HEAD"):
             reply = _error(405, "Method Not Allowed")
         else:
-            reply = await self._metadata.answer(self._vpc_id, source, parts[1].decode())
+            reply = await self._metadata.answer(self._vpc_id, source_of(writer), parts[1].decode())
         body = b"" if parts[0] == b"HEAD" else reply.body
         writer.write(_head(reply) + body)
         await writer.drain()

@@ -95,10 +95,12 @@ class Knobs:
     log_punch_bytes: int = 1024 * 1024  # shipped bytes are given back in steps of this size
     log_drain_s: float = 5.0  # a stopping task waits this long for its last lines; the rest follows in the background
     log_resend_s: float = 30.0
-    metadata_connections_max: int = 256
+    metadata_connections_max: int = 1024  # of one VPC's tasks on this host together
+    metadata_connections_per_task: int = 64
     metadata_request_max_bytes: int = 8192
     metadata_request_timeout_s: float = 5.0
     proxy_connections_per_task: int = 64
+    proxy_connections_max: int = 1024  # of one VPC's tasks on this host together
     proxy_idle_s: float = 900.0
     disk_low_fraction: float = 0.10
     disk_floor_fraction: float = 0.03
