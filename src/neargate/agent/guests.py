@@ -43,8 +43,8 @@ async def farewell(writer: asyncio.StreamWriter, patience_s: float) -> None:
     try:
         async with asyncio.timeout(patience_s):
             await writer.wait_closed()
-    except (OSError, TimeoutError):
-        # Gone already, or it does not read: either way nothing is owed to it.
-        pass
-    finally:
+    except TimeoutError:
         writer.transport.abort()
+    except OSError:
+        # Gone already, which is what was wanted.
+        return

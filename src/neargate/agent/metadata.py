@@ -204,13 +204,12 @@ class MetadataServer:
         try:
             async with asyncio.timeout(self._knobs.metadata_request_timeout_s):
                 await self._exchange(reader, writer)
-            await farewell(writer, self._knobs.metadata_request_timeout_s)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             # A client that does not speak, or too much, is cut off; it learns nothing and holds nothing.
-            pass
-        finally:
-            self._guests.leave(source)
             writer.transport.abort()
+        finally:
+            await farewell(writer, self._knobs.metadata_request_timeout_s)
+            self._guests.leave(source)
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
