@@ -1,6 +1,6 @@
 """Endless real kills: every named point with every process, then every pair of points. `make soak`; Ctrl-C ends it.
 
-`python -m tests.soak_kills [POINT:PROCESS ...]` runs just these kills in one life, as a failure prints them.
+`python -m tests.soak_kills POINT:PROCESS ...` runs just these kills, in a life of each shape.
 """
 
 import itertools
@@ -11,23 +11,19 @@ import traceback
 from neargate.agent.points import Point
 from neargate.cli.kill_points import VICTIMS
 
-from .acceptance.killing import STOPPED_BY_TERM, Killing, killing_region
+from .acceptance.killing import Killing, killing_region
 
 Kill = tuple[str, str]
 PROCESSES = [victim for victim in VICTIMS if victim != "registry"]
-# Reached in a life that ends by StopTask with a container that obeys SIGTERM.
-OF_A_LIFE = [point.value for point in Point if point is not Point.KILL_SENT]
+LIVES = ("live_and_obey", "live_and_resist", "live_in_order")
+OF_A_LIFE = [point.value for point in Point]
 
 
-def live_through(killing: Killing, kills: tuple[Kill, ...]) -> list[str]:
+def live_through(killing: Killing, life: str, kills: tuple[Kill, ...]) -> list[str]:
     """One task's life under these kills; the kills that did not happen. AssertionError when anything is wrong."""
     killing.arm(*kills)
     try:
-        counter = killing.count()
-        killing.region.wait_status(counter.arn, "RUNNING")
-        counter.has_counted(0)
-        killing.region.stop(counter.arn)
-        counter.stopped(STOPPED_BY_TERM)
+        getattr(killing, life)()
         killing.wait_clean()
     finally:
         left = killing.disarm()
@@ -59,16 +55,18 @@ def main(arguments: list[str]) -> int:
     failures = lives = 0
     with killing_region() as killing:
         for turn in itertools.count():
-            plans = [given] if given else singles() if turn == 0 else pairs(random.Random(turn))
+            plans = [given] * len(LIVES) if given else singles() if turn == 0 else pairs(random.Random(turn))
             for kills in plans:
+                life = LIVES[lives % len(LIVES)]
                 lives += 1
-                words = " ".join(":".join(kill) for kill in kills)
+                words = f"{life} " + " ".join(":".join(kill) for kill in kills)
                 try:
-                    left = live_through(killing, kills)
+                    left = live_through(killing, life, kills)
                     say(f"{lives:6} ok      {words}{f' (not reached: {left})' if left else ''}")
                 except Exception:  # whatever it is, the next kills are tried, and this one is printed
                     failures += 1
                     say(f"{lives:6} FAILED  {words}\n{traceback.format_exc()}")
+                    killing.stop_everything()
             if given:
                 break
     return 1 if failures else 0

@@ -69,11 +69,64 @@ class Killing:
         )
         return Counter(self.region, token, self.region.run(definition, **members))
 
+    def live_and_obey(self) -> None:
+        """A task that counts until StopTask."""
+        counter = self.count()
+        self.region.wait_status(counter.arn, "RUNNING")
+        counter.has_counted(0)
+        self.region.stop(counter.arn)
+        counter.stopped(STOPPED_BY_TERM)
+
+    def live_and_resist(self) -> None:
+        """A task that does not hear SIGTERM and is killed after its stopTimeout."""
+        deaf = {"command": ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], "stopTimeout": 2}
+        arn = self.region.run(self.region.register(deaf))
+        self.region.wait_status(arn, "RUNNING")
+        self.region.stop(arn)
+        assert self.region.wait_status(arn, "STOPPED")["containers"][0]["exitCode"] == 137
+
+    def live_in_order(self) -> None:
+        """Three containers that wait for each other; the essential one ends by itself. Each runs exactly once."""
+        logs = {"logConfiguration": self.region.log_config("/test/output")}
+        side = "trap 'echo end; exit 4' TERM; echo begin; while :; do sleep 0.1; done"
+        first = {"name": "first", "command": ["sh", "-c", "echo begin; sleep 0.2; exit 0"], "essential": False}
+        beside = {"name": "beside", "command": ["sh", "-c", side], "essential": False}
+        last = {
+            "name": "last",
+            "command": ["sh", "-c", "echo begin; sleep 1; echo end; exit 5"],
+            "dependsOn": [
+                {"containerName": "first", "condition": "SUCCESS"},
+                {"containerName": "beside", "condition": "START"},
+            ],
+        }
+        arn = self.region.run(self.region.register(*({**logs, **item} for item in (first, beside, last))))
+        task = self.region.wait_status(arn, "STOPPED")
+        codes = {container["name"]: container.get("exitCode") for container in task["containers"]}
+        assert codes == {"first": 0, "beside": 4, "last": 5}, task
+        expected = {"first": ["begin"], "beside": ["begin", "end"], "last": ["begin", "end"]}
+        for name, lines in expected.items():
+            wait_for(
+                f"the lines of {name}",
+                lambda: self.region.output_of(arn, name) == lines or None,  # noqa: B023
+                timeout_s=20,
+            )
+
     def connected(self) -> bool:
         try:
             return all(host["connected"] for host in ask(self.region.paths, "status")["hosts"])
         except Exception:  # the server is being started again
             return False
+
+    def stop_everything(self) -> None:
+        """What a failed test left, so that it is not found again in the next."""
+
+        def look() -> bool:
+            try:
+                return not ask(self.region.paths, "stop-all")["left"]
+            except (Problem, OSError):
+                return False  # the server is being started again
+
+        wait_for("every task to stop", look, 180)
 
     def wait_connected(self) -> None:
         wait_for("the agent's connection", self.connected)

@@ -10,8 +10,6 @@ import pytest
 from .killing import STOPPED_BY_TERM, TOLD_TO_EXIT, Killing, killing_region
 from .region import wait_for
 
-WHOLE_LIFE = ("accepted", "stopped-saved")
-
 
 @pytest.fixture(scope="module")
 def killing() -> Iterator[Killing]:
@@ -111,15 +109,24 @@ POINTS = [
 @pytest.mark.parametrize(("point", "victim"), POINTS)
 def test_killed_at_a_point_of_a_life(killing: Killing, point: str, victim: str) -> None:
     killing.arm((point, victim))
-    live_through(killing)
+    killing.live_and_obey()
+    killing.wait_clean()
     assert not killing.disarm(), f"{point} was not reached"
 
 
-def live_through(killing: Killing) -> None:
-    """One task from RunTask to STOPPED by StopTask, whatever happens to the region meanwhile; then nothing is held."""
-    counter = killing.count()
-    killing.region.wait_status(counter.arn, "RUNNING")
-    counter.has_counted(0)
-    killing.region.stop(counter.arn)
-    counter.stopped(STOPPED_BY_TERM)
+@pytest.mark.parametrize(
+    ("point", "victim"), [("container-started", "agent"), ("exit-saved", "agent"), ("container-created", "containerd")]
+)
+def test_killed_while_containers_start_and_end_in_order(killing: Killing, point: str, victim: str) -> None:
+    """Twice: the second time while the next agent takes over."""
+    killing.arm((point, victim), (point, victim))
+    killing.live_in_order()
     killing.wait_clean()
+    assert not killing.disarm(), f"{point} was not reached twice"
+
+
+def test_killed_between_sigterm_and_sigkill(killing: Killing) -> None:
+    killing.arm(("term-sent", "agent"), ("kill-sent", "agent"))
+    killing.live_and_resist()
+    killing.wait_clean()
+    assert not killing.disarm(), "SIGKILL was not sent"
