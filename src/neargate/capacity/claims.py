@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from ..model.capacity import RecordedReservation
 from ..placement.feasible import Wanted
 from ..placement.reserve import Room
+from ..vpc.addresses import address_number
 
 # (task id, zone): the name of a reservation. A task may be tried in several zones.
 Key = tuple[str, str]
@@ -34,6 +36,24 @@ class Claim:
             memory_mib=self.room.memory_mib,
             disk_gib=self.room.disk_gib,
         )
+
+
+def claim_of_record(recorded: RecordedReservation) -> Claim:
+    """What a live task was given, as its cell recorded it."""
+    eni = recorded.eni
+    return Claim(
+        key=(recorded.task_id, recorded.zone),
+        capacity_id=recorded.capacity_id,
+        account=recorded.account,
+        host_id=recorded.host_id,
+        room=Room(cpu_units=recorded.cpu_units, memory_mib=recorded.memory_mib, disk_gib=recorded.disk_gib),
+        subnet_id=eni.subnet_id,
+        private_ip=address_number(eni.private_ipv4),
+        public_ip=address_number(eni.public_ipv4) if eni.public_ipv4 is not None else None,
+        eni_id=eni.eni_id,
+        eni_error=None,
+        created_at=recorded.created_at,
+    )
 
 
 def claim_of_row(row: tuple[Any, ...]) -> Claim:

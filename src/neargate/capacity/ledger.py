@@ -6,6 +6,7 @@ and guarded again by the database. Invariant: whatever the database holds is als
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 from ..model.capacity import HostFacts
 from ..placement.feasible import HostView
@@ -58,6 +59,7 @@ class Ledger:
         self.public = Addresses(within=public_pool)
         self.lost: dict[str, float] = {}  # host without a session -> since when (monotonic)
         self._views: dict[str, HostView] = {}
+        self._strangers: set[str] = set()  # hosts that claims name and that have not registered
 
     def views(self) -> Iterable[HostView]:
         return self._views.values()
@@ -65,7 +67,7 @@ class Ledger:
     def put_host(self, facts: HostFacts, offered: Room, *, connected: bool) -> None:
         """A host as its agent describes it now; what it holds stays counted."""
         known = self.hosts.get(facts.host_id)
-        reserved = known.reserved if known else Room()
+        reserved, tasks = (known.reserved, known.tasks) if known else self._held_by_stranger(facts.host_id)
         free = offered.minus(reserved)
         view = HostView(
             host_id=facts.host_id,
@@ -79,10 +81,16 @@ class Ledger:
             connected=connected,
             accepts_tasks=facts.accepts_tasks,
         )
-        self.hosts[facts.host_id] = Host(
-            facts=facts, offered=offered, view=view, reserved=reserved, tasks=known.tasks if known else 0
-        )
+        self.hosts[facts.host_id] = Host(facts=facts, offered=offered, view=view, reserved=reserved, tasks=tasks)
         self._views[facts.host_id] = view
+
+    def _held_by_stranger(self, host_id: str) -> tuple[Room, int]:
+        """What restored claims hold of a host whose own row was lost with them."""
+        if host_id not in self._strangers:
+            return Room(), 0
+        self._strangers.discard(host_id)
+        rooms = [claim.room for claim in self.claims.values() if claim.host_id == host_id]
+        return reduce(Room.plus, rooms, Room()), len(rooms)
 
     def set_view(self, host: Host, view: HostView) -> None:
         host.view = view
@@ -118,6 +126,8 @@ class Ledger:
             host.reserved = host.reserved.plus(claim.room)
             host.tasks += 1
             self.set_view(host, take(host.view, claim.wanted(), shared_kernel=host.shares_kernel))
+        else:
+            self._strangers.add(claim.host_id)
 
     def remove(self, claim: Claim) -> None:
         """Undo `add`; once per claim, however often it is called."""

@@ -8,6 +8,7 @@ and given back in one write. Each flight runs in a task of its own, so that a ca
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from ..interfaces.store import Refused, Store, StoreFactory
 from ..log import get_logger
 from ..model import ids
-from ..model.capacity import HostFacts, NoCapacity, Reservation, ReservationRequest
+from ..model.capacity import HostFacts, NoCapacity, RecordedReservation, Reservation, ReservationRequest
 from ..model.errors import ClientError
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import Eni
@@ -25,7 +26,7 @@ from ..placement.reserve import Room, offered
 from ..vpc.addresses import address_text, mac_address, pool_range, private_dns_name, subnet_range
 from ..world import World
 from . import schema
-from .claims import Claim, Key, claim_of_row
+from .claims import Claim, Key, claim_of_record, claim_of_row
 from .eni_view import network_interface
 from .ledger import Host, Ledger
 
@@ -58,7 +59,7 @@ async def open_capacity(
 
     Two shards must be given pools that do not overlap (vpc.addresses.pool_share).
     """
-    store = await stores.open(shard, schema.MIGRATIONS)
+    store = await stores.open(shard, schema.MIGRATIONS, rebuildable=True)
     await store.write([schema.DISCONNECT_ALL])
     capacity = Capacity(world, store, region=region, zones=zones, public_pool=public_pool, knobs=knobs)
     await capacity.load()
@@ -286,6 +287,28 @@ class Capacity:
     async def settled(self, claims: Sequence[tuple[str, str]]) -> None:
         for key in claims:
             self._ledger.unsettled.pop(key, None)
+
+    async def missing(self, claims: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        return [key for key in claims if key not in self._ledger.claims]
+
+    async def restore(self, recorded: Sequence[RecordedReservation]) -> None:
+        for lost in recorded:
+            await self._in_turn((lost.task_id, lost.zone), partial(self._restore, lost))
+
+    async def _restore(self, lost: RecordedReservation) -> None:
+        """Raises Overloaded; the ledger holds the claim all the same, so nothing is given away that a task uses."""
+        claim = claim_of_record(lost)
+        if claim.key in self._ledger.claims:
+            return
+        self._ledger.add(claim)
+        host = self._ledger.hosts.get(claim.host_id)
+        tenant = claim.account if host is not None and host.shares_kernel else None
+        try:
+            await self._store.write(schema.restore(claim, lost.eni, lost.owner, _encode(lost.eni), tenant))
+        except Refused as refused:
+            self._ledger.remove(claim)
+            await self._relearn(claim, refused.name)
+            _log.error("a reservation could not be restored", task=lost.task_id, zone=lost.zone, guard=refused.name)
 
     # -- hosts
 

@@ -77,6 +77,8 @@ _TAKE_ROOM = """UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_mem
     tasks = tasks + 1, tenant = ?, rev = rev + 1
     WHERE id = ? AND free_cpu >= ? AND free_memory >= ? AND free_disk >= ? AND accepts = 1
     AND (tenant IS NULL OR tenant = ?)"""
+_RETAKE_ROOM = """UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
+    tasks = tasks + 1, tenant = ?, rev = rev + 1 WHERE id = ?"""
 _INSERT_ENI = """INSERT INTO enis
     (id, account, vpc, subnet, private_ip, public_ip, mac, task_id, zone, owner, created_at, doc)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
@@ -116,6 +118,14 @@ def reserve(claim: Claim, eni: Eni | None, owner: str, doc: bytes, tenant: str |
     rest = (claim.private_ip, claim.public_ip, claim.eni_id, claim.eni_error, claim.created_at)
     statements.append(Statement(_INSERT_CLAIM, (*row, *rest), 1, CLAIM))
     return statements
+
+
+def restore(claim: Claim, eni: Eni, owner: str, doc: bytes, tenant: str | None) -> list[Statement]:
+    """What `reserve` wrote and a crash lost. The task runs there, so nobody asks for room; the host may be unknown."""
+    room = claim.room
+    amounts = (room.cpu_units, room.memory_mib, room.disk_gib)
+    _, *rows = reserve(claim, eni, owner, doc, tenant)
+    return [Statement(_RETAKE_ROOM, (*amounts, tenant, claim.host_id)), *rows]
 
 
 def release(claim: Claim, now: float) -> list[Statement]:

@@ -26,6 +26,7 @@ from .orders import Orders
 from .reading import Reading
 from .releases import Releases
 from .reports import ReportOutcome, Reports
+from .restoring import Restoring
 from .schema import MIGRATIONS
 from .stopping import Stopping
 from .sweepers import Sweepers
@@ -67,12 +68,14 @@ class Cell:
             spread=self._spread,
         )
         self.sweepers = Sweepers(world, store, capacities, knobs)
+        self._restoring = Restoring(world, store, capacities, self.sweepers)
         self.operator = OperatorView(store, self.stop_task)
 
     async def load(self) -> None:
-        """Rebuild what is kept in memory from the database."""
+        """Rebuild what is kept in memory from the database, and in the zones what they have lost."""
         await self._clusters.load()
         await self._spread.load(self._store)
+        await self._restoring.run()
 
     def start(self) -> None:
         """Begin the loops that carry tasks on. Each ends with the process only."""

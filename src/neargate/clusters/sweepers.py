@@ -20,7 +20,7 @@ _VOID = (
     "INSERT INTO tombstones (task, zone, created_at) SELECT ?, ?, ? "
     "WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE id = ? AND zone = ?) ON CONFLICT (task, zone) DO NOTHING"
 )
-_CLAIMED = "SELECT id, zone, last_status FROM tasks WHERE id IN ({marks})"
+_CLAIMED = "SELECT id, zone, last_status, released FROM tasks WHERE id IN ({marks})"
 _CHUNK = 200
 # Oldest first: those past retention, and of those past AWS's hour as many as there are rows too many.
 _EXPIRED = "SELECT n FROM tasks WHERE released = 1 AND stopped_at < ? ORDER BY stopped_at, n LIMIT ?"
@@ -48,7 +48,10 @@ class Sweepers:
 
     async def sweep_reservations(self) -> str | None:
         """Reservations that no recorded task claims: what a crash between reserving and recording leaves."""
-        older_than = self._world.now() - self._knobs.reservation_sweep_age_s
+        return await self.settle_reservations(self._world.now() - self._knobs.reservation_sweep_age_s)
+
+    async def settle_reservations(self, older_than: float) -> str | None:
+        """Those made before then. Also given back: what a zone lost the release of, when the machine crashed."""
         freed = 0
         for manager in _distinct(self._capacities.values()):
             unclaimed = await manager.unclaimed(older_than)
@@ -60,13 +63,15 @@ class Sweepers:
         marks = ", ".join("?" * len(reservations))
         rows = await self._store.read(_CLAIMED.format(marks=marks), tuple(task for task, _ in reservations))
         # A reservation is known by (task, zone): the task may be recorded with another zone's reservation.
-        recorded = {(str(task), str(zone)): str(status) for task, zone, status in rows}
+        recorded = {(str(task), str(zone)): str(status) for task, zone, status, _ in rows}
+        released = {(str(task), str(zone)) for task, zone, _, released in rows if released}
         live = [claim for claim in reservations if recorded.get(claim, "STOPPED") != "STOPPED"]
         if live:
             await manager.settled(live)
         freed = 0
         for task_id, zone in reservations:
-            if (task_id, zone) not in recorded and await self._void(task_id, zone):
+            claim = (task_id, zone)
+            if claim in released or (claim not in recorded and await self._void(task_id, zone)):
                 await manager.release(task_id, zone)
                 freed += 1
         return freed

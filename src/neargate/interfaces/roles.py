@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..model.capacity import HostFacts, NoCapacity, Reservation, ReservationRequest, SubnetView
+from ..model.capacity import (
+    HostFacts,
+    NoCapacity,
+    RecordedReservation,
+    Reservation,
+    ReservationRequest,
+    SubnetView,
+)
 from ..model.launch import TaskReport
 from ..model.network import VpcPlan
 
@@ -107,6 +114,12 @@ class CapacityManager(Protocol):
 
     async def release(self, task_id: str, zone: str) -> None:
         """Give everything back. Repeatable; a later `reserve` of the same (task, zone) is refused."""
+
+    async def missing(self, claims: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those (task id, zone) of which this zone has no reservation: a crash of the machine may lose the last."""
+
+    async def restore(self, recorded: Sequence[RecordedReservation]) -> None:
+        """Take again what live tasks hold. Called before the first `reserve`; one that was released stays released."""
 
     async def register_host(self, facts: HostFacts) -> None: ...
 

@@ -60,4 +60,8 @@ class Store(Protocol):
 class StoreFactory(Protocol):
     """Opens the database of a shard (`region`, `cell-0`, `zone-a`, `logs`), running its numbered migrations."""
 
-    async def open(self, shard: str, migrations: Sequence[str]) -> Store: ...
+    async def open(self, shard: str, migrations: Sequence[str], *, rebuildable: bool = False) -> Store:
+        """`rebuildable`: the owner can make again what the last commits before a crash of the *machine* had written.
+
+        They may then be lost (never some without those before them). A kill of processes loses nothing in any store.
+        """

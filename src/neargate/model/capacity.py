@@ -72,6 +72,23 @@ class Reservation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedReservation:
+    """A reservation as the cell recorded it with its task: all that the zone needs to make its rows again."""
+
+    capacity_id: str
+    task_id: str
+    zone: str
+    account: str
+    host_id: str
+    cpu_units: int
+    memory_mib: int
+    disk_gib: int
+    eni: Eni
+    owner: str
+    created_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NoCapacity:
     """Why a zone refused, as AWS words it in `failures[].reason`."""
 

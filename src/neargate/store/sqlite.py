@@ -108,14 +108,14 @@ class SqliteStores:
         self._lock: int | None = None
         self._opened: list[SqliteStore] = []
 
-    async def open(self, shard: str, migrations: Sequence[str]) -> Store:
+    async def open(self, shard: str, migrations: Sequence[str], *, rebuildable: bool = False) -> Store:
         """Raises DirectoryInUse, DatabaseRefused, OSError, sqlite3.Error."""
         if not shard.replace("-", "").isalnum():
             raise ValueError(f"a shard's name is letters, digits and hyphens, not {shard!r}")
         if self._lock is None:
             self._lock = _lock_directory(self._directory)
         lanes = (f"store-{shard}-write", f"store-{shard}-read")
-        writing, reading = await self._world.offload(lanes[0], self._connect, shard, tuple(migrations))
+        writing, reading = await self._world.offload(lanes[0], self._connect, shard, tuple(migrations), rebuildable)
         store = SqliteStore(
             self._world,
             shard,
@@ -138,13 +138,16 @@ class SqliteStores:
             os.close(self._lock)
             self._lock = None
 
-    def _connect(self, shard: str, migrations: tuple[str, ...]) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    def _connect(
+        self, shard: str, migrations: tuple[str, ...], rebuildable: bool
+    ) -> tuple[sqlite3.Connection, sqlite3.Connection]:
         path = self._directory / f"{shard}.sqlite3"
         _make_private(path)
         writing = _connect(str(path), self._knobs)
         try:
             writing.execute("PRAGMA journal_mode = WAL")
-            writing.execute("PRAGMA synchronous = FULL")
+            # NORMAL leaves the log to the page cache between checkpoints: a kill loses nothing, a power cut the end.
+            writing.execute(f"PRAGMA synchronous = {'NORMAL' if rebuildable else 'FULL'}")
             writing.execute(f"PRAGMA wal_autocheckpoint = {self._knobs.store_checkpoint_pages}")
             writing.execute(f"PRAGMA journal_size_limit = {64 * 1024 * 1024}")
             migrate(writing, shard, migrations)
@@ -185,7 +188,8 @@ class MemoryStores:
         self._knobs = knobs
         self._disk = disk or MemoryDisk()
 
-    async def open(self, shard: str, migrations: Sequence[str]) -> Store:
+    async def open(self, shard: str, migrations: Sequence[str], *, rebuildable: bool = False) -> Store:
+        del rebuildable  # memory has no cache between it and the disk
         lane = f"store-{shard}"
         connection = await self._world.offload(lane, self._connect, shard, tuple(migrations))
         return SqliteStore(

@@ -46,7 +46,7 @@ class _BatchFull(Exception):
 
 
 def _apply_all(connection: sqlite3.Connection, batch: Sequence[Write]) -> list[WriteResult | Exception]:
-    """Refusals are rare: several writes first run without a savepoint each, and once more with one if any is refused."""
+    """Refusals are rare: writes first run without savepoints, and once more with one each if any is refused."""
     if len(batch) > 1:
         connection.execute("SAVEPOINT every")
         try:

@@ -83,8 +83,8 @@ class FaultyStores(MemoryStores):
 
     cell_store: FaultyStore
 
-    async def open(self, shard: str, migrations: Sequence[str]) -> Store:
-        store = await super().open(shard, migrations)
+    async def open(self, shard: str, migrations: Sequence[str], *, rebuildable: bool = False) -> Store:
+        store = await super().open(shard, migrations, rebuildable=rebuildable)
         if not shard.startswith("cell"):
             return store
         self.cell_store = FaultyStore(store)

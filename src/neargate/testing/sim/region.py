@@ -49,8 +49,8 @@ class _Stores(MemoryStores):
         super().__init__(world, knobs, disk)
         self._checkers = checkers
 
-    async def open(self, shard: str, migrations: Sequence[str]) -> Store:
-        store = await super().open(shard, migrations)
+    async def open(self, shard: str, migrations: Sequence[str], *, rebuildable: bool = False) -> Store:
+        store = await super().open(shard, migrations, rebuildable=rebuildable)
         self._checkers.watch(shard)
         return store
 
