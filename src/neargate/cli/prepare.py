@@ -3,7 +3,6 @@
 import json
 import os
 import pwd
-import secrets
 import shutil
 import socket
 import stat
@@ -126,6 +125,8 @@ def _administrator(paths: RegionPaths, config: RegionConfig, owner: pwd.struct_p
     """The first key of the region: random, readable by root and the control plane only."""
     if paths.administrator.exists():
         return
+    import secrets  # on the first start only: it costs 10 ms
+
     alphabet = string.ascii_uppercase + "234567"
     keys = {
         "account": config.account,

@@ -8,7 +8,7 @@ import json
 import os
 from dataclasses import dataclass
 
-from .host_facts import may_raise_limits
+from .capability import may_raise_limits
 
 # Only the overlay snapshotter, the content store, the runtime and their services are needed. CRI would open ports and
 # watch CNI; the other snapshotters would each warn about a filesystem this host does not have.

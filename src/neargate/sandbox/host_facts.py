@@ -1,17 +1,17 @@
 """What this machine allows: read once when the agent starts.
 
-Owns: the reading of rlimits, capabilities, cgroup hierarchy and the init program. Must not know containers.
+Owns: the reading of rlimits, cgroup hierarchy and the init program. Must not know containers.
 """
 
 import os
 import platform
 import resource
 
+from .capability import may_raise_limits
 from .oci_spec import HostFacts
 
 # Static ones only: the program runs inside images that may have no C library. Debian: package tini, or docker.io.
 _INIT_PROGRAMS = ("/usr/bin/tini-static", "/usr/bin/docker-init", "/usr/libexec/docker/docker-init")
-_CAP_SYS_RESOURCE = 24
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _LIMITS = {
     "core": resource.RLIMIT_CORE,
@@ -49,15 +49,6 @@ def host_architecture() -> str:
     if machine not in _ARCHITECTURES:
         raise RuntimeError(f"Neargate runs containers on x86_64 and aarch64, not on {machine}")
     return _ARCHITECTURES[machine]
-
-
-def may_raise_limits() -> bool:
-    """CAP_SYS_RESOURCE: without it no child can have more than we have (and no lower OOM score)."""
-    with open("/proc/self/status", encoding="ascii") as file:
-        for line in file:
-            if line.startswith("CapEff:"):
-                return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
-    return False
 
 
 def _limits_swap() -> bool:
