@@ -101,12 +101,12 @@ class Cell:
         return await self._clusters.delete(account, name)
 
     async def run_task(self, request: RunTaskRequest) -> Documents:
-        answer, reserved = await self._launching.run(request)
-        for reservation in reserved:
-            if reservation.eni is None:
+        answer, recorded = await self._launching.run(request)
+        if recorded is not None:
+            for host_id, order in recorded.orders:
+                self.orders.ring_run(host_id, order)
+            if len(recorded.orders) < len(recorded.documents):
                 self._stopping.wake()
-            else:
-                self.orders.ring_run(reservation.host_id)
         return answer
 
     async def stop_task(self, account: str, cluster: str, task_id: str, reason: str | None) -> bytes:

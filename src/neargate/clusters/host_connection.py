@@ -61,7 +61,10 @@ class HostConnection:
         self._after = 0  # row up to which this session has read its run orders
         self._welcomed = False
         self._waits_for_room = False
-        self._stops_asked = True  # a new session begins with all the stops there are
+        # A new session begins with all that the table asks for; later runs are handed over as they are recorded.
+        self._runs_asked = True
+        self._stops_asked = True
+        self._fresh: list[RunTaskOrder] = []
 
     @property
     def host_id(self) -> str | None:
@@ -170,8 +173,13 @@ class HostConnection:
             )
             self._send(self._session.stop(order, self._world.monotonic()))
 
-    def _ring(self, is_stop: bool) -> None:
-        self._stops_asked |= is_stop
+    def _ring(self, order: RunTaskOrder | None) -> None:
+        if order is None:
+            self._stops_asked = True
+        elif len(self._fresh) < self._knobs.orders_in_flight_max:
+            self._fresh.append(order)
+        else:
+            self._runs_asked = True
         self._bell.set()
 
     async def _order(self) -> None:
@@ -181,10 +189,21 @@ class HostConnection:
             self._bell.clear()
             if self.host_id is None or not self._welcomed:
                 continue
+            self._order_fresh()
             if self._stops_asked:
                 self._stops_asked = False
                 await self._order_stops(self.host_id)
-            await self._order_runs(self.host_id)
+            if self._runs_asked or self._waits_for_room:
+                self._runs_asked = False
+                await self._order_runs(self.host_id)
+
+    def _order_fresh(self) -> None:
+        """What was handed over, as far as there is room; the rest is read from the table when there is."""
+        fresh, self._fresh = self._fresh, []
+        room = 0 if self._waits_for_room else self._session.room
+        for run in fresh[:room]:
+            self._order_run(run)
+        self._runs_asked |= len(fresh) > room
 
     async def _order_stops(self, host_id: str) -> None:
         after = 0
@@ -227,7 +246,8 @@ class HostConnection:
                 self._outgoing.put(action.data)
             if now - looked_at >= self._knobs.orders_lookaround_s:
                 looked_at, self._after = now, 0
-                self._ring(is_stop=True)
+                self._runs_asked = True
+                self._ring(None)
 
     def _send(self, sends: Iterable[Send]) -> None:
         for send in sends:

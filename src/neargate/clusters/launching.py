@@ -22,7 +22,7 @@ from ..scheduling.zone_spread import subnet_in_zone, zones_in_order
 from ..world import World
 from .cluster_book import Cluster, ClusterBook
 from .live_spread import LiveSpread
-from .recording import Launch, Placed, Recorder
+from .recording import Launch, Placed, Recorded, Recorder
 from .task_table import encode_json
 from .writing import write
 
@@ -53,23 +53,23 @@ class Launching:
         self._spread = spread
         self._digests: dict[str, str] = {}  # revision ARN -> digest of the copy that is stored
 
-    async def run(self, request: RunTaskRequest) -> tuple[Documents, list[Reservation]]:
-        """The answer, and the reservations whose hosts must now be told. Raises AwsError."""
+    async def run(self, request: RunTaskRequest) -> tuple[Documents, Recorded | None]:
+        """The answer, and what was recorded now (nothing when a client token gave it before). Raises AwsError."""
         launch = await self._prepared(request)
         places = await self._place_all(launch)
         placed = [place for place in places if isinstance(place, Placed)]
         failures = tuple(Failure(arn=None, reason=place.reason) for place in places if isinstance(place, NoCapacity))
         if not placed:
-            return await self._recorder.recorded(request) or Documents(failures=failures), []
+            return await self._recorder.recorded(request) or Documents(failures=failures), None
         try:
-            documents = await self._recorder.record(launch, placed, failures)
+            recorded = await self._recorder.record(launch, placed, failures)
         except Refused as refused:
             await self._give_back(launch, placed)
-            return await self._refused(request, refused), []
+            return await self._refused(request, refused), None
         except ServiceUnavailable:
             await self._give_back(launch, placed)
             raise
-        return Documents(documents=documents, failures=failures), [place.reservation for place in placed]
+        return Documents(documents=recorded.documents, failures=failures), recorded
 
     async def _prepared(self, request: RunTaskRequest) -> Launch:
         cluster = self._clusters.active(request.account, request.cluster)

@@ -1,7 +1,8 @@
 """What a host must be told, derived from the tasks table each time it is asked: level-triggered, rebuilt by itself.
 
 Owns the two queries (to run, to stop) and the bell that wakes a host's session. Must not know sockets. Invariant: an
-order exists exactly while the row asks for it, so nothing in memory can be lost.
+order exists exactly while the row asks for it, so nothing in memory can be lost. The order of a task that was just
+recorded is handed over with the bell, so that a launch needs no read.
 """
 
 from collections.abc import Callable
@@ -23,12 +24,9 @@ _TO_STOP = (
 )
 
 
-Bell = Callable[[bool], None]  # whether it is a stop; else a run
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunTaskOrder:
-    n: int
+    n: int  # the task's row; 0 of one that is handed over and was not read
     task_id: str
     vpc_id: str
     message: bytes  # an encoded RunOrder
@@ -38,6 +36,9 @@ class RunTaskOrder:
 class StopTaskOrder:
     n: int
     order: StopOrder
+
+
+Bell = Callable[[RunTaskOrder | None], None]  # the order of a fresh task; None: there are stops to be read
 
 
 class Orders:
@@ -53,16 +54,17 @@ class Orders:
         if self._bells.get(host_id) == bell:
             del self._bells[host_id]
 
-    def ring_run(self, host_id: str) -> None:
-        self._ring(host_id, is_stop=False)
+    def ring_run(self, host_id: str, order: RunTaskOrder) -> None:
+        """After the task is recorded. A host that does not listen reads the table when it comes back."""
+        self._ring(host_id, order)
 
     def ring_stop(self, host_id: str) -> None:
-        self._ring(host_id, is_stop=True)
+        self._ring(host_id, None)
 
-    def _ring(self, host_id: str, *, is_stop: bool) -> None:
+    def _ring(self, host_id: str, order: RunTaskOrder | None) -> None:
         bell = self._bells.get(host_id)
         if bell is not None:
-            bell(is_stop)
+            bell(order)
 
     async def to_run(self, host_id: str, after: int, limit: int) -> list[RunTaskOrder]:
         """Tasks this host has not reported yet, in the order of their recording, after row `after`."""

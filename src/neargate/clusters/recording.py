@@ -22,6 +22,7 @@ from ..model.lifecycle import LastStatus
 from ..scheduling.task_document import Change, Document, NewTask, hidden_facts, new_document
 from ..store.events import NewEvent, append_events
 from ..world import World
+from .orders import RunTaskOrder
 from .task_events import task_events
 from .task_table import encode_json, rows_by_id, with_tags
 from .writing import write
@@ -79,33 +80,56 @@ class Placed:
     reservation: Reservation
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """What a call's write made durable: the documents to answer, and for each task with an order its host."""
+
+    documents: tuple[bytes, ...]
+    orders: tuple[tuple[str, RunTaskOrder], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Task:
+    """One task about to be written. `order` None: it will never run, and carries its reason."""
+
+    document: Document
+    doc: bytes
+    statements: tuple[Statement, ...]
+    order: RunTaskOrder | None
+
+
 class Recorder:
     def __init__(self, world: World, store: Store, incarnation: str) -> None:
         self._world = world
         self._store = store
         self._incarnation = incarnation
 
-    async def record(self, launch: Launch, placed: Sequence[Placed], failures: Sequence[Failure]) -> tuple[bytes, ...]:
-        """The documents to answer. Raises Refused (`cluster`, `task`, `token`) and then nothing was written."""
+    async def record(self, launch: Launch, placed: Sequence[Placed], failures: Sequence[Failure]) -> Recorded:
+        """Raises Refused (`cluster`, `task`, `token`) and then nothing was written."""
         request = launch.request
         tags = encode_json([{"key": key, "value": value} for key, value in launch.tags])
         statements = [Statement(_CLUSTER_GUARD, (request.account, request.cluster), 1, "cluster")]
         events: list[NewEvent] = []
-        documents = []
-        for place in placed:
-            document, doc, task_statements = self._task_statements(launch, place, tags)
-            statements += task_statements
-            change = Change(document=document, passed=(LastStatus.PROVISIONING,), visible=True)
+        tasks = [self._task(launch, place, tags) for place in placed]
+        for place, task in zip(placed, tasks, strict=True):
+            statements += task.statements
+            change = Change(document=task.document, passed=(LastStatus.PROVISIONING,), visible=True)
             events += task_events(place.task_id, change, launch.created_at)
-            documents.append(with_tags(doc, tags))
         if request.client_token is not None:
             answer = _Answer(tuple(place.task_id for place in placed), tuple(failure.reason for failure in failures))
             params = (request.account, request.cluster, request.client_token, request.request_fingerprint)
             statements.append(Statement(_REMEMBER_CALL, (*params, encode_json(answer), launch.created_at), 1, "token"))
         await write(self._store, [*statements, *append_events(events)])
-        return tuple(documents)
+        return Recorded(
+            documents=tuple(with_tags(task.doc, tags) for task in tasks),
+            orders=tuple(
+                (place.reservation.host_id, task.order)
+                for place, task in zip(placed, tasks, strict=True)
+                if task.order is not None
+            ),
+        )
 
-    def _task_statements(self, launch: Launch, place: Placed, tags: bytes) -> tuple[Document, bytes, list[Statement]]:
+    def _task(self, launch: Launch, place: Placed, tags: bytes) -> _Task:
         request, reservation = launch.request, place.reservation
         containers = request.definition["containerDefinitions"]
         uuids = [ids.uuid4(self._world.random.getrandbits) for _ in containers]
@@ -163,13 +187,13 @@ class Recorder:
             1,
             "task",
         )
-        return (
-            document,
-            doc,
-            [insert, self._order(launch, place, uuids) if stops is None else _fate(place.task_id, stops)],
-        )
+        if stops is not None:
+            return _Task(document=document, doc=doc, statements=(insert, _fate(place.task_id, stops)), order=None)
+        order = self._order(launch, place, uuids)
+        ordered = Statement(_INSERT_LAUNCH, (order.message, place.task_id), 1, "launch")
+        return _Task(document=document, doc=doc, statements=(insert, ordered), order=order)
 
-    def _order(self, launch: Launch, place: Placed, container_uuids: Sequence[str]) -> Statement:
+    def _order(self, launch: Launch, place: Placed, container_uuids: Sequence[str]) -> RunTaskOrder:
         request = launch.request
         order = task_launch(
             definition=request.definition,
@@ -189,7 +213,8 @@ class Recorder:
             created_at=launch.created_at,
             container_uuids=container_uuids,
         )
-        return Statement(_INSERT_LAUNCH, (encode_message(RunOrder(launch=order)), place.task_id), 1, "launch")
+        message = encode_message(RunOrder(launch=order))
+        return RunTaskOrder(n=0, task_id=place.task_id, vpc_id=place.subnet.vpc_id, message=message)
 
     async def recorded(self, request: RunTaskRequest) -> Documents | None:
         """What this client token gave before. Raises Conflict when it was used for something else."""
