@@ -142,6 +142,19 @@ def test_down_without_up_stops_tasks_by_the_normal_path(fresh: LiveRegion) -> No
     fresh.wait_status(fresh.run(definition), "RUNNING")
 
 
+def test_down_with_an_agent_that_hangs(fresh: LiveRegion) -> None:
+    """It is started again: what it was about to do is durable, and its tasks did not notice."""
+    fresh.command("up", "--background", "--port", str(fresh.port))
+    fresh.push_images()
+    arn = fresh.run(fresh.register(WAIT))
+    fresh.wait_status(arn, "RUNNING")
+    hanging, server = pids(fresh)["agent"], pids(fresh)["server"]
+    os.kill(hanging, signal.SIGSTOP)
+    os.kill(server, signal.SIGKILL)  # the next one knows at once that nobody is connected, without counting silence
+    said = fresh.command("down").stdout
+    assert f"agent (pid {hanging}) does not answer" in said and "the region is down" in said
+
+
 def test_down_of_nothing_says_so() -> None:
     region = new_region()
     assert "nothing to stop" in region.command("down").stdout

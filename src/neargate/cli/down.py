@@ -20,9 +20,10 @@ from .paths import RegionPaths
 from .prepare import prepare
 from .problems import Problem
 from .supervisor import Child, Supervisor, programs
-from .up import agent_connected, is_up, wait_ready
+from .up import agent_connected, healthy, is_up, wait_ready
 
 STOP_TASKS_S = 180.0  # longer than the longest stopTimeout
+HANGS_S = 10.0  # each at most once, so a slow start is not harmed twice
 STOP_UP_S = 40.0  # it waits for the server and the registry
 
 
@@ -53,11 +54,9 @@ def down(paths: RegionPaths, say: Callable[[str], None]) -> None:
 
 def _stop_tasks(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor, say: Callable[[str], None]) -> None:
     """By the normal path. Without an `up` this process keeps the needed parts alive; with one, that does."""
-    watched = is_up(paths)
-    if not watched:
-        supervisor.start()
-    watch = _leave_it_to_up if watched else supervisor.look
-    wait_ready(paths, config, watch, [])
+    keeper = _Keeper(paths, config, supervisor, say)
+    keeper.look()
+    wait_ready(paths, config, keeper.look, [])
     deadline = time.monotonic() + STOP_TASKS_S
     said = False
     while left := _ask_to_stop(paths):
@@ -67,11 +66,48 @@ def _stop_tasks(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor
         if time.monotonic() > deadline:
             raise Problem(f"tasks did not stop within {STOP_TASKS_S:.0f} s; see: neargate status{paths.as_option}")
         time.sleep(0.1)
-        watch()
+        keeper.look()
 
 
-def _leave_it_to_up() -> None:
-    """Two that restart the same process would start it twice."""
+class _Keeper:
+    """Keeps the parts alive that stop tasks: where an `up` does so it is left to that, since two would start twice."""
+
+    def __init__(
+        self, paths: RegionPaths, config: RegionConfig, supervisor: Supervisor, say: Callable[[str], None]
+    ) -> None:
+        self._paths = paths
+        self._config = config
+        self._supervisor = supervisor
+        self._say = say
+        self._left_to_up = True
+        self._silent_since: float | None = None
+        self._ended: set[str] = set()
+
+    def look(self) -> None:
+        left_to_up = is_up(self._paths)
+        if self._left_to_up and not left_to_up:
+            self._supervisor.adopt()
+            self._supervisor.start()
+        self._left_to_up = left_to_up
+        if not left_to_up:
+            self._supervisor.look()
+        self._end_what_hangs()
+
+    def _end_what_hangs(self) -> None:
+        """A process that lives and does not answer is worth a restart, once: nothing that counts is in its memory."""
+        if agent_connected(self._paths):
+            self._silent_since = None
+            return
+        now = time.monotonic()
+        self._silent_since = self._silent_since or now
+        name = "agent" if healthy(self._config.port) else "server"
+        running = processes.find(self._paths.pid_file(name))
+        if now - self._silent_since < HANGS_S or running is None or name in self._ended:
+            return
+        self._say(f"{name} (pid {running.pid}) does not answer and is started again")
+        self._ended.add(name)
+        self._silent_since = None
+        os.kill(running.pid, signal.SIGKILL)
 
 
 def _ask_to_stop(paths: RegionPaths) -> int:
