@@ -21,7 +21,6 @@ from ..interfaces.sandbox import (
 )
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..world import World
-from .attach_window import AttachWindow, own_procs_file
 from .containerd_client import Containerd, EngineError
 from .containerd_process import default_state_dir
 from .containers import Containers, StillCleaning
@@ -75,7 +74,6 @@ class ContainerdSandbox:
             insecure_registries=insecure_registries,
             knobs=knobs,
         )
-        self._attach_window = AttachWindow(world, own_procs_file())
         self._runtime = ""
         self._parts: tuple[Containers, ExitWatch, Executor] | None = None
 
