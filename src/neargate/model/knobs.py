@@ -59,7 +59,8 @@ class Knobs:
     order_resend_s: float = 5.0
     hello_reports_max: int = 256  # reports in one Hello, and repeated in one tick
     orders_in_flight_max: int = 256  # run orders sent to one host and not yet reported
-    reports_batch_max: int = 64
+    reports_batch_max: int = 256
+    reports_rest_max_s: float = 0.1  # between two batches
     reports_queue_max: int = 8192
     reports_in_flight_max: int = 256  # of one host, not yet durable
     orders_lookaround_s: float = 60.0  # a session reads its orders from the start again, whatever it has sent
@@ -79,6 +80,7 @@ class Knobs:
     pull_blob_timeout_s: float = 1800.0
     pull_authorisations_max: int = 4096
     pull_images_remembered_max: int = 256
+    pull_free_fraction: float = 0.05  # of containerd's filesystem: what a pull never takes
     log_poll_s: float = 0.1
     log_chunk_max_bytes: int = 1024 * 1024
     metadata_rate_per_s: float = 40.0
@@ -102,8 +104,13 @@ class Knobs:
     proxy_connections_per_task: int = 64
     proxy_connections_max: int = 1024  # of one VPC's tasks on this host together
     proxy_idle_s: float = 900.0
-    disk_low_fraction: float = 0.10
-    disk_floor_fraction: float = 0.03
+    disk_low_fraction: float = 0.10  # free; below it the host takes no tasks
+    disk_recovered_fraction: float = 0.12  # free; from here on it takes tasks again
+    disk_floor_fraction: float = 0.03  # free; below it the fastest writer is stopped
+    disk_watch_period_s: float = 0.25  # instead of host_check_period_s when little is free
+    disk_blame_window_s: float = 10.0  # who wrote fastest; covers two of the kernel's write-backs
+    disk_blame_min_bytes: int = 1024 * 1024  # less than this within the window is nobody's fault
+    disk_recovery_s: float = 30.0  # the room of a stopped task is waited for so long before another is stopped
     eni_mtu: int = 1500
     link_linger_s: float = 5.0
     disk_size_max_gib: int = 200

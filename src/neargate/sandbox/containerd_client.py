@@ -24,6 +24,7 @@ SNAPSHOTTER = "overlayfs"
 _DEADLINE_S = 30.0
 _CREATE_DEADLINE_S = 120.0
 _APPLY_DEADLINE_S = 900.0
+_APPLY_LOOK_S = 0.1
 _MESSAGE_MAX = 32 * 1024 * 1024
 
 Response = TypeVar("Response", bound=Message)
@@ -292,13 +293,31 @@ class Containerd:
     def _snapshots(self, method: str, request: Message, response: type[Response], lease: str | None = None) -> Response:
         return self._call("snapshots.v1.Snapshots", method, request, response, lease=lease)
 
-    def apply_diff(self, layer: pb.Descriptor, mounts: list[pb.Mount], *, lease: str) -> str:
-        """Unpack a layer onto the mounts; returns the digest of the uncompressed layer."""
-        request = pb.ApplyRequest(diff=layer, mounts=mounts)
-        answer = self._call(
-            "diff.v1.Diff", "Apply", request, pb.ApplyResponse, lease=lease, deadline_s=_APPLY_DEADLINE_S
+    def apply_diff(
+        self, layer: pb.Descriptor, mounts: list[pb.Mount], *, lease: str, may_go_on: Callable[[], bool]
+    ) -> str:
+        """Unpack a layer onto the mounts; returns the digest of the uncompressed layer.
+
+        A small layer may unpack to anything, so `may_go_on` is asked now and then; on False containerd gives up and
+        EngineError is raised.
+        """
+        call = self._channel.unary_unary(
+            "/containerd.services.diff.v1.Diff/Apply",
+            request_serializer=_serialize,
+            response_deserializer=pb.ApplyResponse.FromString,
         )
-        return answer.applied.digest
+        request = pb.ApplyRequest(diff=layer, mounts=mounts)
+        unpacking: Any = call.future(request, timeout=_APPLY_DEADLINE_S, metadata=self._metadata(lease))
+        while True:
+            try:
+                answer: pb.ApplyResponse = unpacking.result(timeout=_APPLY_LOOK_S)
+                return answer.applied.digest
+            except grpc.FutureTimeoutError:
+                if not may_go_on():
+                    unpacking.cancel()
+                    raise EngineError("RESOURCE_EXHAUSTED", "no space left on device") from None
+            except grpc.RpcError as error:
+                raise _translate(error) from None
 
     # ---------------------------------------------------------------- containers
 

@@ -4,7 +4,7 @@ Owns: one pull's names (lease, write references, snapshot keys), made unique by 
 one. Must not know retries, threads or authorisation.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...interfaces.sandbox import Image
@@ -23,6 +23,7 @@ class Fetch:
     manifest: Document
     index_digest: str | None
     token: str
+    free_fraction: float  # of containerd's filesystem that stays free
 
     @property
     def lease(self) -> str:
@@ -46,9 +47,23 @@ class Fetch:
                 return tuple(range(number, len(chain)))
         return tuple(range(len(chain)))
 
+    def room_for(self, engine: Containerd, missing: Sequence[int]) -> str:
+        """The directory whose filesystem takes the layers. Raises UnpackFailed when they are too big as they come."""
+        directory = unpack.store_directory(engine, key=f"neargate-unpack-{self.token}-room", lease=self.lease)
+        size = sum(self.parsed.layers[number].size for number in missing)
+        if not unpack.directory_has_room(directory, self.free_fraction, size):
+            raise unpack.UnpackFailed(f"{size} bytes of layers: no space left on device")
+        return directory
+
     def store_layer(
-        self, engine: Containerd, session: RegistrySession, number: int, report: Callable[[int], None]
+        self,
+        engine: Containerd,
+        session: RegistrySession,
+        number: int,
+        directory: str,
+        report: Callable[[int], None],
     ) -> None:
+        """`directory`: of the filesystem that takes it, from `room_for`."""
         blob = self.parsed.layers[number]
         if engine.content_size(blob.digest) == blob.size:
             report(blob.size)
@@ -56,6 +71,8 @@ class Fetch:
 
         def counted() -> Iterator[bytes]:
             for chunk in session.blob(blob):
+                if not unpack.directory_has_room(directory, self.free_fraction):
+                    raise unpack.UnpackFailed(f"{blob.digest}: no space left on device")
                 yield chunk
                 report(len(chunk))
 
@@ -71,6 +88,7 @@ class Fetch:
             chain[number],
             key=f"neargate-unpack-{self.token}-{number}",
             lease=self.lease,
+            free_fraction=self.free_fraction,
         )
 
     def record(self, engine: Containerd, config: ImageConfig) -> Image:

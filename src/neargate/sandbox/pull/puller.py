@@ -222,6 +222,7 @@ class Puller:
                 manifest=manifest,
                 index_digest=index_digest,
                 token=f"{self._world.random.getrandbits(64):016x}",
+                free_fraction=self._knobs.pull_free_fraction,
             )
             return await self._fetch(fetch, session, progress)
         except WrongPlatform as error:
@@ -254,6 +255,7 @@ class Puller:
         try:
             config = await self._retried(lambda: self._blocking(fetch.store_config, self._engine, session))
             missing = await self._blocking(fetch.missing_layers, self._engine, config)
+            directory = await self._blocking(fetch.room_for, self._engine, missing) if missing else ""
             loop = asyncio.get_running_loop()
             total, done = sum(fetch.parsed.layers[number].size for number in missing), 0
 
@@ -270,7 +272,7 @@ class Puller:
             async def fetch_layer(number: int) -> None:
                 async with slots:
                     await self._retried(
-                        lambda: self._blocking(fetch.store_layer, self._engine, session, number, report)
+                        lambda: self._blocking(fetch.store_layer, self._engine, session, number, directory, report)
                     )
 
             async with asyncio.TaskGroup() as group:

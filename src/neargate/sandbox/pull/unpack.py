@@ -6,6 +6,7 @@ a lease that ends by itself. Compressed layers are not kept once unpacked: the c
 """
 
 import datetime
+import os
 from collections.abc import Iterable
 
 from .. import containerd_pb2 as pb
@@ -45,16 +46,29 @@ def store_document(
 
 
 def apply_layer(
-    engine: Containerd, layer: Blob, diff_id: str, parent: str, chain_id: str, *, key: str, lease: str
+    engine: Containerd,
+    layer: Blob,
+    diff_id: str,
+    parent: str,
+    chain_id: str,
+    *,
+    key: str,
+    lease: str,
+    free_fraction: float,
 ) -> None:
-    """One layer on top of `parent` ('' for the first). Repeating it, or doing it twice at once, is safe."""
+    """One layer on top of `parent` ('' for the first). Repeating it, or doing it twice at once, is safe.
+
+    `free_fraction` of the filesystem stays free: the disks of running tasks lie on it and do not survive its end.
+    """
     if engine.has_snapshot(chain_id):
         return
     mounts = engine.prepare_snapshot(key, parent, lease=lease)
     try:
         descriptor = pb.Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size)
         try:
-            applied = engine.apply_diff(descriptor, mounts, lease=lease)
+            applied = engine.apply_diff(
+                descriptor, mounts, lease=lease, may_go_on=lambda: has_room(mounts, free_fraction)
+            )
         except EngineError as error:
             raise UnpackFailed(f"failed to extract layer {diff_id}: {error.detail}") from None
         if applied != diff_id:
@@ -65,6 +79,34 @@ def apply_layer(
     except UnpackFailed:
         engine.remove_snapshot(key)
         raise
+
+
+def store_directory(engine: Containerd, *, key: str, lease: str) -> str:
+    """A directory of the filesystem on which containerd keeps snapshots and content."""
+    mounts = engine.prepare_snapshot(key, "", lease=lease)
+    engine.remove_snapshot(key)
+    return os.path.dirname(_written_directory(mounts))
+
+
+def has_room(mounts: list[pb.Mount], free_fraction: float, more_bytes: int = 0) -> bool:
+    return directory_has_room(_written_directory(mounts), free_fraction, more_bytes)
+
+
+def directory_has_room(directory: str, free_fraction: float, more_bytes: int = 0) -> bool:
+    """Whether so many bytes more leave the fraction free. A directory that is gone stops nobody: its owner will."""
+    try:
+        found = os.statvfs(directory)
+    except FileNotFoundError:
+        return True
+    return found.f_bavail * found.f_frsize - more_bytes >= found.f_blocks * found.f_frsize * free_fraction
+
+
+def _written_directory(mounts: list[pb.Mount]) -> str:
+    """A snapshot on nothing is a bind mount, one on others an overlay with `upperdir=`."""
+    for option in mounts[0].options:
+        if option.startswith("upperdir="):
+            return option.removeprefix("upperdir=")
+    return mounts[0].source
 
 
 def record_image(
