@@ -4,7 +4,7 @@ Owns the cell's database. Only puts the parts together; each part is one file be
 loop acts on is derived from the database, so a cell that was killed at any moment goes on when it is opened again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..interfaces.roles import (
@@ -135,6 +135,10 @@ class Cell:
     async def judge_report(self, host_id: str, report: TaskReport) -> ReportOutcome:
         """Apply, and say what the gateway answers."""
         return await self._reports.apply(host_id, report)
+
+    def submit_report(self, host_id: str, report: TaskReport, answer: Callable[[ReportOutcome], None]) -> None:
+        """The same without a task of one's own: `answer` is called when the outcome is known."""
+        self._reports.submit(host_id, report, answer)
 
     def _task_stopped(self, tasks: Sequence[TaskRow]) -> None:
         for task in tasks:

@@ -7,6 +7,7 @@ speaks for the host of its Hello and for no other.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 import msgspec
 
@@ -76,7 +77,7 @@ class HostConnection:
         try:
             async with asyncio.TaskGroup() as loops:
                 loops.create_task(self._outgoing.write_to(self._channel))
-                loops.create_task(self._read(loops))
+                loops.create_task(self._read())
                 loops.create_task(self._order())
                 loops.create_task(self._check())
         except* ChannelClosed as closed:
@@ -103,7 +104,7 @@ class HostConnection:
             # The writer's loop meets the same end; the host gets the plan again with its next session's first order.
             _log.warning("a host does not read its plans", host=self.host_id)
 
-    async def _read(self, loops: asyncio.TaskGroup) -> None:
+    async def _read(self) -> None:
         while True:
             data = await self._channel.receive()
             try:
@@ -118,9 +119,9 @@ class HostConnection:
                 _log.warning("report refused", host=self.host_id, why=wrong)
                 continue
             for action in self._session.received(message):
-                await self._act(action, loops)
+                await self._act(action)
 
-    async def _act(self, action: ServerAction, loops: asyncio.TaskGroup) -> None:
+    async def _act(self, action: ServerAction) -> None:
         match action:
             case Send():
                 self._outgoing.put(action.data)
@@ -130,10 +131,10 @@ class HostConnection:
                 await self._take_in(action.host)
                 for report in action.reports:
                     if report_problem(report) is None:
-                        await self._judge_later(report, loops)
+                        await self._judge(report)
                 self._bell.set()
             case Reported():
-                await self._judge_later(action.report, loops)
+                await self._judge(action.report)
                 if self._waits_for_room and self._session.room >= self._knobs.orders_in_flight_max // 2:
                     self._bell.set()
             case HostChanged():
@@ -151,17 +152,21 @@ class HostConnection:
         except AwsError as refused:
             raise ChannelClosed(f"host refused: {refused.message}") from None
 
-    async def _judge_later(self, report: TaskReport, loops: asyncio.TaskGroup) -> None:
-        """Side by side, so that one batch of the cell takes many; the bound makes a flood wait in the socket."""
-        await self._judging.acquire()
-        loops.create_task(self._judge(report))
-
     async def _judge(self, report: TaskReport) -> None:
+        """The outcome comes later, so that one batch takes many reports; the bound makes a flood wait in the socket."""
         assert self.host_id is not None, "reports follow a hello"
+        await self._judging.acquire()
+        self._cell.submit_report(self.host_id, report, partial(self._judged, report))
+
+    def _judged(self, report: TaskReport, outcome: ReportOutcome) -> None:
+        self._judging.release()
         try:
-            outcome = await self._cell.judge_report(self.host_id, report)
-        finally:
-            self._judging.release()
+            self._answer(report, outcome)
+        except ChannelClosed:
+            # The writer's loop meets the same end; the agent repeats what was not acknowledged.
+            _log.warning("a host does not read its answers", host=self.host_id)
+
+    def _answer(self, report: TaskReport, outcome: ReportOutcome) -> None:
         if outcome is ReportOutcome.DURABLE:
             self._send([self._session.acknowledgement(report.task_id, report.report_seq)])
         elif outcome is ReportOutcome.VOID:

@@ -34,11 +34,14 @@ class ReportOutcome(Enum):
     LATER = "later"  # not decided (overload, too many conflicts): the agent repeats by itself
 
 
+Answer = Callable[[ReportOutcome], None]
+
+
 @dataclass(slots=True)
 class _Waiting:
     host_id: str
     report: TaskReport
-    answer: "asyncio.Future[ReportOutcome]"
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +62,33 @@ class Reports:
         self._stopped = stopped
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(knobs.reports_queue_max)
 
-    async def apply(self, host_id: str, report: TaskReport) -> ReportOutcome:
-        answer: asyncio.Future[ReportOutcome] = asyncio.get_running_loop().create_future()
+    def submit(self, host_id: str, report: TaskReport, answer: Answer) -> None:
+        """Apply soon. `answer` is called once, in the loop; it must not raise."""
         try:
             self._queue.put_nowait(_Waiting(host_id, report, answer))
         except asyncio.QueueFull:
-            return ReportOutcome.LATER
-        return await answer
+            answer(ReportOutcome.LATER)
+
+    async def apply(self, host_id: str, report: TaskReport) -> ReportOutcome:
+        outcome: asyncio.Future[ReportOutcome] = asyncio.get_running_loop().create_future()
+        self.submit(host_id, report, lambda said: None if outcome.done() else outcome.set_result(said))
+        return await outcome
 
     async def run(self) -> None:
-        """The only writer of reported facts. What arrives while a batch is written makes the next batch."""
+        """The only writer of reported facts. What arrives while a batch is written makes the next batch.
+
+        It rests as long as a batch took: callers who wait for the same database get half of it at least, and a flood of
+        reports makes larger batches instead of more of them.
+        """
         while True:
             batch = [await self._queue.get()]
             while not self._queue.empty() and len(batch) < self._knobs.reports_batch_max:
                 batch.append(self._queue.get_nowait())
+            begun = self._world.monotonic()
             outcomes = await self._apply_batch(_newest(batch))
             for waiting in batch:
-                if not waiting.answer.done():
-                    waiting.answer.set_result(outcomes[waiting.host_id, waiting.report.task_id])
+                waiting.answer(outcomes[waiting.host_id, waiting.report.task_id])
+            await self._world.sleep(min(self._world.monotonic() - begun, self._knobs.reports_rest_max_s))
 
     async def _apply_batch(self, batch: Sequence[_Waiting]) -> dict[tuple[str, str], ReportOutcome]:
         outcomes: dict[tuple[str, str], ReportOutcome] = {}

@@ -5,6 +5,7 @@ Owns the table and the two parsers; knows nothing of requests. Invariant: a size
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 MIB_PER_GB = 1024
 UNITS_PER_VCPU = 1024
@@ -35,6 +36,7 @@ _CPU = re.compile(r"\A\s*(?P<number>\d{1,9}|\d{0,6}\.\d{1,6})\s*(?P<unit>vcpus?)
 _MEMORY = re.compile(r"\A\s*(?P<number>\d{1,9}|\d{0,6}\.\d{1,6})\s*(?P<unit>gb)?\s*\Z", re.IGNORECASE | re.ASCII)
 
 
+@lru_cache(maxsize=1024)  # a launch asks four times, mostly for the same few texts
 def _parse(pattern: re.Pattern[str], text: str, per_unit: int) -> int | None:
     found = pattern.match(text)
     if found is None:
