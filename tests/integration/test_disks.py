@@ -96,11 +96,19 @@ def test_a_late_user_is_waited_for_and_then_left_behind(directory: Path) -> None
     async def scenario() -> None:
         disks = _disks(directory)
         disk = await disks.create_disk("task", 1)
-        with (Path(disk.path) / "held").open("w") as held:
-            await disks.delete_disk("task")
-            assert await disks.list_disks() == []
-            held.write("still works")
+        held = os.open(Path(disk.path) / "held", os.O_WRONLY | os.O_CREAT)
+        os.write(held, b"x" * 64 * MIB)
+        os.fsync(held)
+        assert await disks.allocated("task") > 64 * MIB
+        image = os.open(directory / "task.img", os.O_RDONLY)
+        await disks.delete_disk("task")
+        assert await disks.list_disks() == []
         assert not is_mounted(Path(disk.path))
+        assert os.fstat(image).st_blocks * 512 < MIB, "its room is the host's again while it is held"
+        with pytest.raises(OSError, match="Input/output error"):
+            os.write(held, b"x")
+        os.close(held)
+        os.close(image)
 
     asyncio.run(scenario())
 

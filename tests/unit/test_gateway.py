@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from neargate.agent.simulated import HostMemory, SimulatedHost, SimulatedTimes, Timers
+from neargate.capacity.manager import CAPACITY_UNAVAILABLE
 from neargate.clusters.channel import ChannelClosed, Outgoing
 from neargate.clusters.gateway import Gateway
 from neargate.interfaces.roles import LogSourceOpened, LogTarget
@@ -15,6 +16,7 @@ from neargate.link.messages import (
     PROTOCOL,
     BulkHello,
     Hello,
+    HostUpdate,
     LogAck,
     LogAppend,
     LogOpen,
@@ -34,7 +36,7 @@ from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.errors import ResourceNotFound
 from neargate.model.knobs import Knobs
 from neargate.model.network import VpcPlan
-from neargate.testing.cell_rig import ACCOUNT, DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, subnet
+from neargate.testing.cell_rig import ACCOUNT, DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, run_request, subnet
 
 FAST = SimulatedTimes(attach_s=0.001, start_s=0.001, run_s=0.001, stop_s=0.001)
 KNOBS = Knobs(
@@ -315,6 +317,35 @@ def test_a_newer_connection_of_a_host_takes_over() -> None:
         assert isinstance(order, RunOrder) and order.launch.task_id == id_of(task)
         await second.close("gone")
         await door.connected(ZONES[0], False)
+
+    in_cell(body, knobs=KNOBS)
+
+
+def test_a_host_that_is_short_of_disk_gets_no_tasks_until_it_says_otherwise() -> None:
+    async def body(rig: CellRig) -> None:
+        door = Door(rig)
+        host = door.host()
+        pipe = door.connect(host)
+        [kept] = await rig.run(**ONE_ZONE)
+        await door.wait_for(kept, "RUNNING")
+
+        async def told(accepts: bool) -> None:
+            reason = None if accepts else "only 5% of the disk is free"
+            pipe.say(HostUpdate(host=replace(door.facts(), accepts_tasks=accepts, reason=reason)))
+
+            async def known() -> bool:
+                [shown] = [item for item in await rig.capacities[ZONES[0]].hosts() if item["host_id"] == HOST]
+                return (shown["accepts_tasks"], shown["reason"]) == (accepts, reason)
+
+            await rig.until(known)
+
+        await told(False)
+        answer = await rig.cell.run_task(run_request(**ONE_ZONE))
+        assert [failure.reason for failure in answer.failures] == [CAPACITY_UNAVAILABLE]
+        assert (await rig.described(id_of(kept)))["lastStatus"] == "RUNNING", "what runs there is left alone"
+        await told(True)
+        [task] = await rig.run(**ONE_ZONE)
+        await door.wait_for(task, "RUNNING")
 
     in_cell(body, knobs=KNOBS)
 

@@ -22,6 +22,7 @@ from ..world import World
 from .adopt import AdoptionPlan, Observed, adopt
 from .arrivals import is_task
 from .bulk_client import BulkClient
+from .disk_watch import DiskWatch
 from .host_tasks import HostTasks
 from .link_client import LinkClient, Transport
 from .local_state import Loaded, LocalState
@@ -75,6 +76,14 @@ class Agent:
         api = urlsplit(endpoint)
         api_port = api.port or DEFAULT_API_PORT
         self._tasks = HostTasks(self._host_parts(reached, f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}"))
+        self._disk_watch = DiskWatch(
+            world,
+            knobs,
+            disks=disks,
+            task_ids=lambda: [record.task_id for record in self._tasks.records()],
+            freeze=self._tasks.freeze,
+            note=self._note,
+        )
         self._metadata = Metadata(
             world,
             knobs,
@@ -238,13 +247,12 @@ class Agent:
 
     async def _watch_host(self) -> None:
         while True:
-            await self._world.sleep(self._knobs.host_check_period_s)
+            await self._world.sleep(self._disk_watch.next_look_s)
             await self._check_host()
 
     async def _check_host(self) -> None:
-        free = await self._until_ready(self._disks.free_fraction, "the host's disks")
-        accepts = free >= self._knobs.disk_low_fraction
-        reason = None if accepts else f"only {free:.0%} of the disk is free"
+        reason = await self._until_ready(self._disk_watch.look, "the host's disks")
+        accepts = reason is None
         if (accepts, reason) != (self._facts.accepts_tasks, self._facts.reason):
             self._facts = replace(self._facts, accepts_tasks=accepts, reason=reason)
             self._link.host_changed()

@@ -75,6 +75,12 @@ class HostTasks:
             return
         await self._bury_unseen(order)
 
+    def freeze(self, task_id: str, reason: str) -> None:
+        """This host cannot go on with the task: it stands still as soon as that is durable, and is killed."""
+        runner = self._runners.get(task_id)
+        if runner is not None:
+            runner.freeze(reason)
+
     async def acknowledged(self, task_id: str, report_seq: int) -> None:
         """The cell holds the report durably. A tombstone stays a while, for orders that are still under way."""
         tombstone = self._tombstones.get(task_id)

@@ -63,6 +63,7 @@ class TaskRecord:
     stopped_at: float | None = None
     stop_code: str | None = None
     stopped_reason: str | None = None
+    kill_at_once: bool = False  # it stops without a grace: what it would do with one is the harm
     stages_ms: dict[str, float] = field(default_factory=dict)
     # Found running without a record: the launch was rebuilt from labels and knows only what they say.
     adopted_from_labels: bool = False

@@ -19,6 +19,7 @@ from .container_facts import note_exit, refresh
 from .health import HealthMonitor
 from .hooks import STAGES, Hook
 from .points import Point
+from .stand_still import cut_off, freeze
 from .task_context import HostParts, Interrupted, LaunchFailed, TaskContext
 from .task_record import Phase, TaskRecord
 
@@ -30,6 +31,11 @@ _log = get_logger(__name__)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Stop:
     stop_code: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Freeze:
     reason: str
 
 
@@ -51,7 +57,7 @@ class _Look:
     """Ask the engine again: an event may have been lost."""
 
 
-_Mail = _Stop | _Exited | _Health | _Look
+_Mail = _Stop | _Freeze | _Exited | _Health | _Look
 
 
 class TaskRunner:
@@ -82,6 +88,11 @@ class TaskRunner:
     def stop(self, stop_code: str, reason: str) -> None:
         if self.record.stop_code is None:
             self._post(_Stop(stop_code=stop_code, reason=reason))
+
+    def freeze(self, reason: str) -> None:
+        """The task harms the others of this host."""
+        if not self.record.kill_at_once:
+            self._post(_Freeze(reason=reason))
 
     def exited(self, runtime_id: str, exit_code: int | None, exited_at: float | None) -> None:
         name = next((item.name for item in self.record.containers if item.runtime_id == runtime_id), None)
@@ -126,6 +137,8 @@ class TaskRunner:
         match mail:
             case _Stop():
                 await self._begin_stop(mail.stop_code, mail.reason)
+            case _Freeze():
+                await self._freeze(mail.reason)
             case _Exited():
                 await note_exit(self._task, mail.container, mail.exit_code, mail.exited_at)
                 self._health.follow()
@@ -154,17 +167,39 @@ class TaskRunner:
 
     async def _begin_stop(self, stop_code: str, reason: str) -> None:
         """The first reason stays. Durable before anything is done because of it."""
-        if self.record.stop_code is not None:
+        if self.record.stop_code is None:
+            await self._save_stop(stop_code, reason)
+            self._go_down()
+
+    async def _freeze(self, reason: str) -> None:
+        """Cut off and frozen before the way down begins, which may have to wait for steps of the way up."""
+        if self.record.kill_at_once:
             return
+        if self.record.stop_code is not None:
+            # On its way down for another reason: the kills of that way are hastened, and nothing is frozen after them.
+            self._task.change(kill_at_once=True)
+            await self._task.save()
+            await cut_off(self._task)
+            return
+        await self._save_stop(StopCode.INFRASTRUCTURE_HEALTH.value, reason, kill_at_once=True)
+        self._task.interrupt()
+        await cut_off(self._task)
+        await freeze(self._task)
+        self._go_down()
+
+    async def _save_stop(self, stop_code: str, reason: str, *, kill_at_once: bool = False) -> None:
         attached = self.record.known_status != LastStatus.PROVISIONING
         self._task.change(
             phase=Phase.STOPPING,
             stop_code=stop_code,
             stopped_reason=reason,
+            kill_at_once=kill_at_once,
             stopping_at=self._task.now(),
             known_status=(LastStatus.STOPPING if attached else LastStatus.DEPROVISIONING).value,
         )
         await self._task.report()
+
+    def _go_down(self) -> None:
         self._stop_saved.set()
         self._task.reached(Point.STOP_SAVED)
         self._task.interrupt()

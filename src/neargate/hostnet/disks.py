@@ -15,11 +15,13 @@ from ..interfaces.hostnet import DiskFull, DiskUsage, HostError, TaskDisk
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..world import World
-from . import libc, loops
+from . import ext4, libc, loops
 from .attachments import safe_id
 from .mounts import is_mounted
 
 _LANE = "disks"
+_LOOK_LANE = "disk-looks"  # never behind an unmount that still writes
+_BLOCK = 512  # what st_blocks counts in
 _GIB = 1 << 30
 _COPY_MAX = 1 << 20
 _RESERVED_NAME = ".reserved"
@@ -69,8 +71,14 @@ class LinuxDisks:
         size = found.f_blocks * found.f_frsize
         return DiskUsage(used_bytes=size - found.f_bfree * found.f_frsize, size_bytes=size)
 
+    async def allocated(self, task_id: str) -> int:
+        return await self._world.offload(_LOOK_LANE, _allocated, self._image(safe_id(task_id)))
+
+    async def cut_off(self, task_id: str) -> None:
+        await self._world.offload(_LOOK_LANE, ext4.shut_down, self._mounts / safe_id(task_id))
+
     async def delete_disk(self, task_id: str) -> None:
-        """Unmount, waiting for late users; what they still hold after that goes away with them."""
+        """Unmount, waiting for late users; who still holds something after that gets errors."""
         mount = self._mounts / safe_id(task_id)
         for attempt in range(self._knobs.unmount_attempts):
             try:
@@ -83,6 +91,11 @@ class LinuxDisks:
                     await self._world.sleep(self._knobs.unmount_retry_s)
         else:
             log.warning("disk still in use: unmounted lazily", task_id=task_id, path=str(mount))
+            try:
+                await self._world.offload(_LANE, ext4.shut_down, mount)
+            except OSError as error:
+                # Its users may still write; it goes away with the last of them all the same.
+                log.warning("its late users are not cut off", task_id=task_id, error=str(error))
             await self._world.offload(_LANE, _unmount, mount, libc.MNT_DETACH)
         await self._world.offload(_LANE, self._unlink, task_id)
 
@@ -91,8 +104,11 @@ class LinuxDisks:
         return await self._world.offload(_LANE, self._task_ids)
 
     async def free_fraction(self) -> float:
+        return await self._world.offload(_LOOK_LANE, self._free)
+
+    def _free(self) -> float:
         self._prepare()
-        found = await self._world.offload(_LANE, os.statvfs, self._directory)
+        found = os.statvfs(self._directory)
         return found.f_bavail / found.f_blocks
 
     def _create(self, task_id: str, size_gib: int) -> None:
@@ -149,8 +165,15 @@ class LinuxDisks:
             (self._mounts / task_id).rmdir()
         except FileNotFoundError:
             pass  # a repeated delete
-        for path in (self._image(task_id), _unfinished(self._image(task_id))):
-            path.unlink(missing_ok=True)
+        image = self._image(task_id)
+        try:
+            # Under this name nobody takes it for a disk when the next line was the last one.
+            image.rename(_unfinished(image))
+            # A late user holds the file itself: only this gives its blocks back.
+            os.truncate(_unfinished(image), 0)
+        except FileNotFoundError:
+            pass  # a repeated delete
+        _unfinished(image).unlink(missing_ok=True)
 
     def _task_ids(self) -> list[str]:
         if not self._directory.is_dir():
@@ -172,6 +195,13 @@ class LinuxDisks:
     def _prepare(self) -> None:
         # Others must not reach the files of tasks: set-user-ID programs in a volume are the task's affair only.
         self._mounts.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _allocated(image: Path) -> int:
+    try:
+        return image.stat().st_blocks * _BLOCK
+    except FileNotFoundError:
+        return 0
 
 
 def _unfinished(image: Path) -> Path:

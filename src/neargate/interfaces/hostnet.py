@@ -120,7 +120,14 @@ class HostDisks(Protocol):
 
     async def usage(self, task_id: str) -> DiskUsage: ...
 
-    async def delete_disk(self, task_id: str) -> None: ...
+    async def allocated(self, task_id: str) -> int:
+        """Bytes that this disk takes of the host, which is less than what is used in it; 0 when there is none."""
+
+    async def cut_off(self, task_id: str) -> None:
+        """For a disk that is to be deleted: nothing more of it takes room of the host; its writers get errors."""
+
+    async def delete_disk(self, task_id: str) -> None:
+        """Its room is the host's again, also while a late process still holds a file of it."""
 
     async def list_disks(self) -> list[str]:
         """Task ids with a disk on this host."""

@@ -7,6 +7,7 @@ disk, which the next attempt and the container's deletion remove.
 """
 
 import ctypes
+import errno
 import hashlib
 import os
 import re
@@ -119,7 +120,12 @@ def clear(layer: Layer) -> None:
     """Take away a mount that a killed agent left."""
     if os.path.isdir(layer.mount_point):
         _libc.umount2(os.fsencode(layer.mount_point), _MNT_DETACH)
-        os.rmdir(layer.mount_point)
+        try:
+            os.rmdir(layer.mount_point)
+        except OSError as error:
+            # A disk that was cut off takes no changes any more; it is deleted whole.
+            if error.errno != errno.EIO:
+                raise
 
 
 def open_image(lowers: tuple[str, ...], mount_point: str) -> int:

@@ -23,6 +23,7 @@ from ..model.network import Eni, VpcPlan
 from .fake_faults import Faults
 
 GIB = 1024**3
+_BYTES_OF_AN_EMPTY_DISK = 65_536  # its file system's own
 
 
 class FakeHostNetwork:
@@ -115,6 +116,7 @@ class FakeHostDisks:
         self.faults = Faults()
         self.disks: dict[str, TaskDisk] = {}
         self.reserved: dict[str, int] = {}
+        self.cut: set[str] = set()
         self.room_gib = room_gib
         self.free = 0.5
         self._root = root
@@ -149,10 +151,21 @@ class FakeHostDisks:
             used_bytes=_used(Path(disk.path)) + self.reserved.get(task_id, 0), size_bytes=disk.size_gib * GIB
         )
 
+    async def allocated(self, task_id: str) -> int:
+        await self.faults.before("allocated")
+        disk = self.disks.get(task_id)
+        return 0 if disk is None else _BYTES_OF_AN_EMPTY_DISK + _used(Path(disk.path))
+
+    async def cut_off(self, task_id: str) -> None:
+        await self.faults.before("cut_off")
+        if task_id in self.disks:
+            self.cut.add(task_id)
+
     async def delete_disk(self, task_id: str) -> None:
         await self.faults.before("delete_disk")
         disk = self.disks.pop(task_id, None)
         self.reserved.pop(task_id, None)
+        self.cut.discard(task_id)
         if disk is not None:
             shutil.rmtree(disk.path)
         await self.faults.after("delete_disk")

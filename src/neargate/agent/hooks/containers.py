@@ -120,6 +120,8 @@ class ContainersHook:
         launches = {container.name: container for container in task.launch.containers}
         for name in next_stops(task.record):
             record = task.container(name)
+            if task.record.kill_at_once:
+                deadlines[name] = task.now()
             if name not in deadlines:
                 signal = signal_number(record.stop_signal)
                 await task.engine(_killer(task, record.runtime_id, signal), interruptible=False)

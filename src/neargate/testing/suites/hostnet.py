@@ -4,6 +4,7 @@ The promises here are those the agent builds on: every call may be repeated, tak
 whole, and what is there can be listed by an agent that remembers nothing.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -157,6 +158,37 @@ class DisksSuite(ABC):
 
         self.play(story)
 
+    def test_what_is_written_takes_room_of_the_host_until_the_disk_is_deleted(self) -> None:
+        async def story(disks: HostDisks) -> None:
+            assert await disks.allocated(TASK) == 0
+            disk = await disks.create_disk(TASK, 21)
+            empty = await disks.allocated(TASK)
+            assert 0 < empty < 4 * MIB
+            await disks.reserve(TASK, 64 * MIB)
+            assert await disks.allocated(TASK) < empty + 4 * MIB, "a charge is no room of the host"
+            _write_through(Path(disk.path) / "file", 8 * MIB)
+            assert 8 * MIB <= await disks.allocated(TASK) - empty < 12 * MIB
+            await disks.delete_disk(TASK)
+            assert await disks.allocated(TASK) == 0
+
+        self.play(story)
+
+    def test_a_disk_that_was_cut_off_can_be_deleted(self) -> None:
+        async def story(disks: HostDisks) -> None:
+            await disks.cut_off(TASK)
+            await disks.create_disk(TASK, 21)
+            await disks.create_disk(OTHER, 21)
+            await disks.cut_off(TASK)
+            await disks.cut_off(TASK)
+            assert await disks.list_disks() == sorted([TASK, OTHER])
+            await disks.delete_disk(TASK)
+            assert await disks.list_disks() == [OTHER]
+            _write((await disks.create_disk(TASK, 21)).path, "made anew")
+            await disks.delete_disk(TASK)
+            await disks.delete_disk(OTHER)
+
+        self.play(story)
+
     def test_a_disk_that_is_not_there(self) -> None:
         async def story(disks: HostDisks) -> None:
             with pytest.raises(HostError):
@@ -192,6 +224,13 @@ class CgroupsSuite(ABC):
 async def _fill(disks: HostDisks, count: int) -> None:
     for number in range(count):
         await disks.create_disk(f"{number:032x}", 50)
+
+
+def _write_through(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        file.write(b"x" * size)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _write(directory: str, name: str) -> None:
