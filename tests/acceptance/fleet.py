@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .region import LOOK_S, LiveRegion
+from .region import LOOK_S, LiveRegion, wait_for
 
 CLUSTER = "fleet"
 GROUP = "/test/fleet"
@@ -118,6 +118,9 @@ def _note(region: LiveRegion, known: _Running, document: dict[str, Any]) -> None
 
 def _outcome(region: LiveRegion, known: _Running, document: dict[str, Any]) -> Outcome:
     task_id = document["taskArn"].rpartition("/")[2]
+    # On a busy machine the last lines follow after the end; the agent removes the file once they are stored.
+    left = region.paths.data / "agent" / "logs" / task_id
+    wait_for(f"the last lines of {known.order.id}", lambda: not left.exists())
     logs = {
         name: log_lines(region, options["awslogs-group"], f"{options['awslogs-stream-prefix']}/{name}/{task_id}")
         for name, options in known.options.items()
