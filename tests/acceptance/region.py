@@ -61,7 +61,7 @@ class LiveRegion:
                 endpoint_url=f"http://127.0.0.1:{self.port}",
                 aws_access_key_id=keys["access_key_id"],
                 aws_secret_access_key=keys["secret_access_key"],
-                config=Config(retries={"max_attempts": 8}),
+                config=Config(retries={"mode": "standard", "max_attempts": 12}),  # a killed server is away a while
             )
         return self._clients[service]
 
