@@ -10,15 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from ..interfaces.store import Overloaded, Refused, Statement, Store
+from ..interfaces.store import Overloaded, Refused, Store
 from ..log import get_logger
 from ..model.knobs import Knobs
 from ..model.launch import TaskReport
 from ..model.lifecycle import LastStatus
 from ..scheduling.task_document import BadReport, apply_report
-from ..store.events import NewEvent, append_events
 from ..world import World
-from .task_table import TaskRow, encode_json, rows_by_id, update_task
+from .task_table import TaskRow, TaskUpdate, changed_task, encode_json, rows_by_id, write_updates
 
 _log = get_logger(__name__)
 _ATTEMPTS_MAX = 5
@@ -47,8 +46,7 @@ class _Waiting:
 @dataclass(frozen=True, slots=True)
 class _Decided:
     outcome: ReportOutcome
-    statement: Statement | None = None
-    events: tuple[NewEvent, ...] = ()
+    update: TaskUpdate | None = None
     stopped: bool = False
 
 
@@ -128,10 +126,9 @@ class Reports:
             row = rows.get(task_id)
             decided = _unknown(waiting.report, task_id in voided) if row is None else _decide(row, waiting, now)
             decisions[waiting.host_id, task_id] = decided
-        statements = [decided.statement for decided in decisions.values() if decided.statement is not None]
-        if statements:
-            events = [event for decided in decisions.values() for event in decided.events]
-            await self._store.write([*statements, *append_events(events)])
+        updates = [decided.update for decided in decisions.values() if decided.update is not None]
+        if updates:
+            await self._store.write(write_updates(updates))
         stopped = [rows[task_id] for (_, task_id), decided in decisions.items() if decided.stopped]
         if stopped:
             self._stopped(stopped)
@@ -183,11 +180,11 @@ def _decide(row: TaskRow, waiting: _Waiting, now: float) -> _Decided:
     except BadReport as bad:
         _log.warning("report refused", task=row.id, host=waiting.host_id, why=str(bad))
         return _Decided(ReportOutcome.REFUSED)
-    statement, events = update_task(
+    update = changed_task(
         row,
         change,
         report_seq=max(report.report_seq, row.report_seq),
         stages=encode_json(report.stages_ms) if report.stages_ms else row.stages,
         now=now,
     )
-    return _Decided(ReportOutcome.DURABLE, statement, tuple(events), stopped=ends)
+    return _Decided(ReportOutcome.DURABLE, update, stopped=ends)

@@ -12,9 +12,8 @@ from ..model.errors import InvalidParameter, ServiceUnavailable
 from ..model.knobs import Knobs
 from ..model.lifecycle import StopCode
 from ..scheduling.task_document import Change, ask_to_stop, stop_without_host
-from ..store.events import append_events
 from ..world import World
-from .task_table import TaskRow, rows_by_id, update_task, with_tags
+from .task_table import TaskRow, changed_task, rows_by_id, with_tags, write_updates
 from .writing import write
 
 STOPPED_BY_USER = "Task stopped by user"
@@ -101,8 +100,6 @@ class Stopping:
 
     async def _store_change(self, row: TaskRow, change: Change) -> bytes:
         now = self._world.now()
-        statement, events = update_task(row, change, report_seq=row.report_seq, stages=row.stages, now=now)
-        await write(self._store, [statement, *append_events(events)])
-        doc = statement.params[7]
-        assert isinstance(doc, bytes), "the update's document is bytes"
-        return with_tags(doc, row.tags)
+        update = changed_task(row, change, report_seq=row.report_seq, stages=row.stages, now=now)
+        await write(self._store, write_updates([update]))
+        return with_tags(update.doc, row.tags)

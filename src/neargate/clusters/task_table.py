@@ -5,14 +5,16 @@ on and raises it, so a writer that looked at an older row changes nothing.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ..interfaces.store import Statement, Store
+from ..interfaces.store import Statement, Store, Value
 from ..model.lifecycle import LastStatus
 from ..scheduling.task_document import Change, HiddenFacts
-from ..store.events import NewEvent
+from ..store.events import NewEvent, append_events
+from ..store.rows import many
 from .task_events import task_events
 
 _COLUMNS = (
@@ -20,8 +22,11 @@ _COLUMNS = (
     "ordered, stop_code, facts, doc, tags, stages"
 )
 _UPDATE = (
-    "UPDATE tasks SET last_status = ?, desired_status = ?, rev = rev + 1, version = ?, stopped_at = ?, "
-    "report_seq = ?, stop_code = ?, stop_reason = ?, doc = ?, stages = ? WHERE n = ? AND rev = ?"
+    "UPDATE tasks SET last_status = new.last_status, desired_status = new.desired_status, rev = tasks.rev + 1, "
+    "version = new.version, stopped_at = new.stopped_at, report_seq = new.report_seq, stop_code = new.stop_code, "
+    "stop_reason = new.stop_reason, doc = new.doc, stages = new.stages "
+    "FROM (WITH new (last_status, desired_status, version, stopped_at, report_seq, stop_code, stop_reason, doc, "
+    "stages, n, rev) AS (VALUES {rows}) SELECT * FROM new) AS new WHERE tasks.n = new.n AND tasks.rev = new.rev"
 )
 
 encode_json = msgspec.json.Encoder().encode
@@ -71,30 +76,38 @@ async def rows_by_id(store: Store, task_ids: Sequence[str]) -> dict[str, TaskRow
     return {row[1]: TaskRow(*row) for row in rows}
 
 
-def update_task(
-    row: TaskRow, change: Change, *, report_seq: int, stages: bytes | None, now: float
-) -> tuple[Statement, list[NewEvent]]:
-    """The guarded update of one task and the events it makes."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskUpdate:
+    """What one task's row becomes, and the events of it."""
+
+    doc: bytes
+    values: tuple[Value, ...]
+    events: tuple[NewEvent, ...]
+
+
+def changed_task(row: TaskRow, change: Change, *, report_seq: int, stages: bytes | None, now: float) -> TaskUpdate:
     document = change.document
-    statement = Statement(
-        _UPDATE,
-        (
-            document["lastStatus"],
-            document["desiredStatus"],
-            document["version"],
-            document.get("stoppedAt"),
-            report_seq,
-            document.get("stopCode"),
-            document.get("stoppedReason"),
-            encode_json(document) if change.visible else row.doc,
-            stages,
-            row.n,
-            row.rev,
-        ),
-        1,
-        "rev",
+    doc = encode_json(document) if change.visible else row.doc
+    values = (
+        document["lastStatus"],
+        document["desiredStatus"],
+        document["version"],
+        document.get("stoppedAt"),
+        report_seq,
+        document.get("stopCode"),
+        document.get("stoppedReason"),
+        doc,
+        stages,
+        row.n,
+        row.rev,
     )
-    return statement, task_events(row.id, change, now)
+    return TaskUpdate(doc=doc, values=values, events=tuple(task_events(row.id, change, now)))
+
+
+def write_updates(updates: Sequence[TaskUpdate]) -> list[Statement]:
+    """One write's statements. Refused (`rev`) when any of the rows was changed since it was read."""
+    events = [event for update in updates for event in update.events]
+    return [*many(_UPDATE, [update.values for update in updates], "rev"), *append_events(events)]
 
 
 def with_tags(doc: bytes, tags: bytes) -> bytes:

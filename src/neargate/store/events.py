@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..interfaces.store import Row, Statement, Store
+from .rows import many
 
 EVENTS_SCHEMA = """
 CREATE TABLE events (
@@ -23,6 +24,11 @@ CREATE TABLE event_counter (
 INSERT INTO event_counter (id, seq, trimmed) VALUES (1, 0, 0);
 CREATE TABLE event_cursors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL);
 """
+
+_APPEND = (
+    "INSERT INTO events (seq, kind, key, at, body) WITH fresh (place, kind, key, at, body) AS (VALUES {rows}) "
+    "SELECT event_counter.seq + fresh.place, fresh.kind, fresh.key, fresh.at, fresh.body FROM fresh, event_counter"
+)
 
 
 class Gap(Exception):
@@ -56,15 +62,8 @@ def append_events(events: Sequence[NewEvent]) -> list[Statement]:
     """Statements for the end of a write; at most one such list per write."""
     if not events:
         return []
-    statements = [
-        Statement(
-            "INSERT INTO events (seq, kind, key, at, body) SELECT seq + ?, ?, ?, ?, ? FROM event_counter",
-            (place, event.kind, event.key, event.at, event.body),
-            1,
-            "event",
-        )
-        for place, event in enumerate(events, start=1)
-    ]
+    rows = [(place, event.kind, event.key, event.at, event.body) for place, event in enumerate(events, start=1)]
+    statements = many(_APPEND, rows, "event")
     counter = Statement("UPDATE event_counter SET seq = seq + ?", (len(events),), 1, "event counter")
     return [*statements, counter]
 
