@@ -193,6 +193,12 @@ def too_large(knobs: Knobs, request_id: str) -> Response:
     return fault_response(fault_of(error, JSON), JSON, request_id)
 
 
+def too_busy(request_id: str) -> Response:
+    """For a large body while many others are under way; clients repeat it."""
+    fault = Fault(code="ServiceUnavailableException", status=503, message="Too many large requests are under way.")
+    return fault_response(fault, JSON, request_id)
+
+
 def timed_out(request_id: str) -> Response:
     """For a body that did not come within `request_read_timeout_s`."""
     fault = Fault(code="RequestTimeoutException", status=408, message="The request body did not arrive in time.")

@@ -11,7 +11,7 @@ from typing import Any
 from ..model.ids import uuid4
 from ..model.knobs import Knobs
 from ..world import World
-from .app import FrontEnd, timed_out, too_large
+from .app import FrontEnd, timed_out, too_busy, too_large
 from .errors import Response
 
 Scope = MutableMapping[str, Any]
@@ -24,11 +24,23 @@ class ClientGone(Exception):
     """The caller hung up before its request was complete; nobody is left to answer."""
 
 
+class TooManyBodies(Exception):
+    """The large bodies under way fill their share of memory."""
+
+
+class _Body:
+    """How much of the common share one request holds."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+
 class AsgiApp:
     def __init__(self, *, frontend: FrontEnd, world: World, knobs: Knobs) -> None:
         self._frontend = frontend
         self._world = world
         self._knobs = knobs
+        self._held = 0  # bytes of the large bodies that are under way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -39,14 +51,24 @@ class AsgiApp:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = _Body()
+        try:
+            await self._serve(scope, body, receive, send)
+        finally:
+            self._held -= body.held
+
+    async def _serve(self, scope: Scope, holder: "_Body", receive: Receive, send: Send) -> None:
         headers: list[tuple[bytes, bytes]] = list(scope["headers"])
         try:
             async with asyncio.timeout(self._knobs.request_read_timeout_s):
-                body = await self._body(headers, receive)
+                body = await self._body(headers, holder, receive)
         except ClientGone:
             return
         except TimeoutError:
             await _answer(timed_out(uuid4(self._world.random.getrandbits)), send, close=True)
+            return
+        except TooManyBodies:
+            await _answer(too_busy(uuid4(self._world.random.getrandbits)), send, close=True)
             return
         if body is None:
             response = too_large(self._knobs, uuid4(self._world.random.getrandbits))
@@ -59,8 +81,12 @@ class AsgiApp:
         )
         await _answer(response, send, close=False)
 
-    async def _body(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
-        """The whole body, or None as soon as it is known to be over the bound. Raises ClientGone."""
+    async def _body(self, headers: list[tuple[bytes, bytes]], holder: "_Body", receive: Receive) -> bytes | None:
+        """The whole body, or None as soon as it is known to be over the bound. Raises ClientGone, TooManyBodies.
+
+        Nobody's signature is known yet. A small body is always taken; large ones share a bound, since two thousand
+        connections of nobody in particular would otherwise hold all of the machine's memory.
+        """
         bound = self._knobs.request_body_max_bytes
         for name, value in headers:
             if name == b"content-length" and (not value.isdigit() or len(value) > 18 or int(value) > bound):
@@ -75,6 +101,11 @@ class AsgiApp:
             size += len(chunk)
             if size > bound:
                 return None
+            if size > self._knobs.request_body_small_bytes:
+                if self._held + len(chunk) > self._knobs.request_bodies_max_bytes:
+                    raise TooManyBodies
+                self._held += len(chunk)
+                holder.held += len(chunk)
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -25,6 +25,8 @@ class Knobs:
     logs_sweep_batch_max: int = 256
     # control plane
     request_body_max_bytes: int = 4 * 1024 * 1024
+    request_body_small_bytes: int = 64 * 1024  # a body of this size is always taken
+    request_bodies_max_bytes: int = 256 * 1024 * 1024  # of all larger ones together
     request_json_max_bytes: int = 1024 * 1024  # of services other than logs
     request_form_max_bytes: int = 256 * 1024
     request_headers_max: int = 128
