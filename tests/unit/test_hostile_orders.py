@@ -10,6 +10,8 @@ import pytest
 
 from neargate.agent.agent import Agent
 from neargate.agent.arrivals import INTEGER_MAX, OFFSET_MAX, problem
+from neargate.hostnet.attachments import safe_id, safe_name
+from neargate.interfaces.hostnet import HostError
 from neargate.interfaces.sandbox import Image, PullRequest
 from neargate.link.messages import (
     LogAck,
@@ -37,6 +39,7 @@ from neargate.model.launch import (
 from neargate.model.network import SecurityGroup, SecurityGroupRule, VpcPlan
 from neargate.testing.agent_host import INCARNATION, TASK_ID, VPC, AgentHost, container, launch
 from neargate.testing.virtual_time import run_virtual
+from neargate.vpc.ruleset import local_eni, render
 
 # What an id must not become: a step upwards, a path, an option of a mount, a line of nftables, an argument, nothing.
 HOSTILE_IDS = (
@@ -330,3 +333,25 @@ def test_the_types_still_have_only_the_fields_that_were_judged() -> None:
         *("mount_points", "volumes_from", "docker_labels", "depends_on", "start_timeout_s", "stop_timeout_s"),
         *("health_check", "logs"),
     }
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "a/b", "a\n", "../x", "a\0", "-x"])
+def test_the_hosts_own_check_of_names_takes_no_line_end_for_nothing(text: str) -> None:
+    """The second line of defence: whoever calls the adapters, no path is built from it."""
+    with pytest.raises(HostError):
+        safe_id(text)
+    if text != "-x":
+        with pytest.raises(HostError):
+            safe_name(text)
+
+
+def test_a_containers_name_may_be_as_long_as_a_file_name() -> None:
+    assert safe_name("_" + "a" * 254)
+
+
+def test_a_group_with_a_line_end_is_no_line_of_the_rule_set() -> None:
+    eni = replace(launch().eni, security_groups=("sg-a",))
+    group = SecurityGroup(group_id="sg-a", ingress=(SecurityGroupRule(protocol="-1", peer_group="sg-b\n"),))
+    rules = render(replace(PLAN, groups=(group,)), [local_eni("e1", eni)], endpoint_port=4566)
+    assert [name for name in rules.sets if "\n" in name] == []
+    assert not [rule for chain in rules.chains.values() for rule in chain if "\n" in rule]

@@ -17,13 +17,21 @@ from ..interfaces.hostnet import HostError
 from ..model.network import Eni, VpcPlan
 
 T = TypeVar("T")
-_SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 def safe_id(text: str) -> str:
     """The id, if it can be a file's name. Raises HostError."""
-    if not _SAFE_ID.match(text):
+    if not _SAFE_ID.fullmatch(text):
         raise HostError(f"{text[:80]!r} cannot name anything on a host")
+    return text
+
+
+def safe_name(text: str) -> str:
+    """A container's name, which may fill a whole file name. Raises HostError."""
+    if not _SAFE_NAME.fullmatch(text):
+        raise HostError(f"{text[:80]!r} cannot name a container")
     return text
 
 
@@ -68,5 +76,5 @@ def _write(path: Path, value: Eni | VpcPlan) -> None:
 def _read_all(directory: Path, kind: type[T]) -> dict[str, T]:
     if not directory.is_dir():
         return {}
-    paths = [path for path in sorted(directory.iterdir()) if _SAFE_ID.match(path.name)]
+    paths = [path for path in sorted(directory.iterdir()) if _SAFE_ID.fullmatch(path.name)]
     return {path.name: msgspec.json.decode(path.read_bytes(), type=kind) for path in paths}

@@ -12,7 +12,7 @@ from typing import Protocol
 from ..interfaces.hostnet import CgroupStats, HostError, TaskLimits
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..world import World
-from .attachments import safe_id
+from .attachments import safe_id, safe_name
 from .cgroups_v1 import HierarchiesV1
 from .cgroups_v2 import HierarchyV2
 
@@ -70,7 +70,7 @@ class LinuxCgroups:
         return await self._world.offload(_LANE, self._hierarchies.stats, self._relative(task_id))
 
     async def container_stats(self, task_id: str, container: str) -> CgroupStats | None:
-        path = f"{self._relative(task_id)}/{safe_id(container)}"
+        path = f"{self._relative(task_id)}/{safe_name(container)}"
         return await self._world.offload(_LANE, self._hierarchies.stats, path)
 
     async def delete_task(self, task_id: str) -> None:

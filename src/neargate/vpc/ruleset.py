@@ -89,7 +89,7 @@ BASE_CHAINS = """
 """
 
 _NUMBERED = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6"}
-_PLAIN_ID = re.compile(r"^[a-z]{1,8}-[0-9a-z]{1,24}$")
+_PLAIN_ID = re.compile(r"[a-z]{1,8}-[0-9a-z]{1,24}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -336,7 +336,7 @@ def _combination_chains(groups: tuple[str, ...]) -> tuple[str, str]:
 
 def _set_name(version: int, group_id: str) -> str:
     # Readable where the id is of AWS's form; anything else is hashed, so that it cannot carry syntax or collide.
-    safe = group_id if _PLAIN_ID.match(group_id) else f"x_{hashlib.sha256(group_id.encode()).hexdigest()[:24]}"
+    safe = group_id if _PLAIN_ID.fullmatch(group_id) else f"x_{hashlib.sha256(group_id.encode()).hexdigest()[:24]}"
     return f"m{version}_{safe}"
 
 
