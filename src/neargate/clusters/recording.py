@@ -1,7 +1,6 @@
 """What one RunTask call writes: its tasks' rows, their orders, their events, and what its client token remembers.
 
-Owns the statements; decides nothing. Invariant: everything of a call is one write, so that a client token and the tasks
-it stands for exist together or not at all, and no task exists without the order for its host.
+Owns how rows are made of a launch; decides nothing. Invariant: what is answered is what was written.
 """
 
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ import msgspec
 
 from ..definitions.launch import TaskResources, task_launch
 from ..interfaces.roles import Documents, Failure, RunTaskRequest
-from ..interfaces.store import Statement, Store
+from ..interfaces.store import Store, Value
 from ..link.messages import RunOrder
 from ..link.messages import encode as encode_message
 from ..model import ids
@@ -19,26 +18,13 @@ from ..model.arn import task_arn
 from ..model.capacity import Reservation, SubnetView
 from ..model.errors import Conflict
 from ..model.lifecycle import LastStatus
-from ..scheduling.task_document import Change, Document, NewTask, hidden_facts, new_document
-from ..store.events import NewEvent, append_events
+from ..scheduling.task_document import Change, NewTask, hidden_facts, new_document
+from ..store.events import NewEvent
 from ..world import World
 from .orders import RunTaskOrder
+from .record_lane import Record, RecordLane
 from .task_events import task_events
 from .task_table import encode_json, rows_by_id, with_tags
-from .writing import write
-
-_INSERT_TASK = (
-    "INSERT INTO tasks (id, account, cluster, family, service, started_by, grp, last_status, desired_status, "
-    "launch_type, host, zone, vpc, capacity_id, incarnation, rev, version, created_at, report_seq, ordered, released, "
-    "definition, facts, doc, tags) "
-    "SELECT ?, ?, ?, ?, NULL, ?, ?, 'PROVISIONING', 'RUNNING', ?, ?, ?, ?, ?, ?, 1, 1, ?, 0, ?, 0, ?, ?, ?, ? "
-    "WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE task = ? AND zone = ?)"
-)
-_INSERT_LAUNCH = "INSERT INTO launches (task, message) SELECT n, ? FROM tasks WHERE id = ?"
-_REMEMBER_CALL = (
-    "INSERT INTO client_tokens (account, cluster, token, fingerprint, answer, created_at) VALUES (?, ?, ?, ?, ?, ?)"
-)
-_CLUSTER_GUARD = "SELECT 1 FROM clusters WHERE account = ? AND name = ? AND status = 'ACTIVE'"
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -92,9 +78,9 @@ class Recorded:
 class _Task:
     """One task about to be written. `order` None: it will never run, and carries its reason."""
 
-    document: Document
     doc: bytes
-    statements: tuple[Statement, ...]
+    row: tuple[Value, ...]
+    events: tuple[NewEvent, ...]
     order: RunTaskOrder | None
 
 
@@ -102,24 +88,27 @@ class Recorder:
     def __init__(self, world: World, store: Store, incarnation: str) -> None:
         self._world = world
         self._store = store
+        self._lane = RecordLane(world, store)
         self._incarnation = incarnation
 
     async def record(self, launch: Launch, placed: Sequence[Placed], failures: Sequence[Failure]) -> Recorded:
         """Raises Refused (`cluster`, `task`, `token`) and then nothing was written."""
         request = launch.request
         tags = encode_json([{"key": key, "value": value} for key, value in launch.tags])
-        statements = [Statement(_CLUSTER_GUARD, (request.account, request.cluster), 1, "cluster")]
-        events: list[NewEvent] = []
         tasks = [self._task(launch, place, tags) for place in placed]
-        for place, task in zip(placed, tasks, strict=True):
-            statements += task.statements
-            change = Change(document=task.document, passed=(LastStatus.PROVISIONING,), visible=True)
-            events += task_events(place.task_id, change, launch.created_at)
+        tokens: tuple[tuple[Value, ...], ...] = ()
         if request.client_token is not None:
             answer = _Answer(tuple(place.task_id for place in placed), tuple(failure.reason for failure in failures))
-            params = (request.account, request.cluster, request.client_token, request.request_fingerprint)
-            statements.append(Statement(_REMEMBER_CALL, (*params, encode_json(answer), launch.created_at), 1, "token"))
-        await write(self._store, [*statements, *append_events(events)])
+            call = (request.account, request.cluster, request.client_token, request.request_fingerprint)
+            tokens = ((*call, encode_json(answer), launch.created_at),)
+        record = Record(
+            cluster=(request.account, request.cluster),
+            tasks=tuple(task.row for task in tasks),
+            launches=tuple((task.order.task_id, task.order.message) for task in tasks if task.order is not None),
+            tokens=tokens,
+            events=tuple(event for task in tasks for event in task.events),
+        )
+        await self._lane.write(record)
         return Recorded(
             documents=tuple(with_tags(task.doc, tags) for task in tasks),
             orders=tuple(
@@ -159,39 +148,36 @@ class Recorder:
         )
         doc = encode_json(document)
         facts = encode_json(hidden_facts(request.definition, reservation.eni))
+        # A task that will never be ordered carries its reason until the cell stops it.
         stops = None if reservation.eni is not None else (reservation.eni_error or _no_address(place, request))
-        insert = Statement(
-            _INSERT_TASK,
-            (
-                place.task_id,
-                request.account,
-                request.cluster,
-                request.definition["family"],
-                request.started_by,
-                launch.group,
-                launch.launch_type,
-                reservation.host_id,
-                place.subnet.zone,
-                place.subnet.vpc_id,
-                reservation.capacity_id,
-                self._incarnation,
-                launch.created_at,
-                int(stops is None),
-                launch.digest,
-                facts,
-                doc,
-                tags,
-                place.task_id,
-                place.subnet.zone,
-            ),
-            1,
-            "task",
+        row = (
+            place.task_id,
+            request.account,
+            request.cluster,
+            request.definition["family"],
+            request.started_by,
+            launch.group,
+            launch.launch_type,
+            reservation.host_id,
+            place.subnet.zone,
+            place.subnet.vpc_id,
+            reservation.capacity_id,
+            self._incarnation,
+            launch.created_at,
+            int(stops is None),
+            stops,
+            launch.digest,
+            facts,
+            doc,
+            tags,
         )
-        if stops is not None:
-            return _Task(document=document, doc=doc, statements=(insert, _fate(place.task_id, stops)), order=None)
-        order = self._order(launch, place, uuids)
-        ordered = Statement(_INSERT_LAUNCH, (order.message, place.task_id), 1, "launch")
-        return _Task(document=document, doc=doc, statements=(insert, ordered), order=order)
+        change = Change(document=document, passed=(LastStatus.PROVISIONING,), visible=True)
+        return _Task(
+            doc=doc,
+            row=row,
+            events=tuple(task_events(place.task_id, change, launch.created_at)),
+            order=self._order(launch, place, uuids) if stops is None else None,
+        )
 
     def _order(self, launch: Launch, place: Placed, container_uuids: Sequence[str]) -> RunTaskOrder:
         request = launch.request
@@ -245,8 +231,3 @@ def _no_address(place: Placed, request: RunTaskRequest) -> str:
         f"Unexpected EC2 error while attempting to Create Network Interface{public} in subnet "
         f"'{place.subnet.subnet_id}': InsufficientFreeAddressesInSubnet"
     )
-
-
-def _fate(task_id: str, reason: str) -> Statement:
-    """A task that will never be ordered carries its reason until the cell stops it (launch_failures)."""
-    return Statement("UPDATE tasks SET stop_reason = ? WHERE id = ?", (reason, task_id), 1, "task")

@@ -1,0 +1,104 @@
+"""Writes the records of RunTask calls: those that come at the same time share the statements of one write.
+
+Owns the SQL of a new task; decides nothing. Invariants: all of a call is in one write, so that a client token and the
+tasks it stands for exist together or not at all, and no task exists without the order for its host; a call that is
+refused harms none of those it shared a write with.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..interfaces.store import Refused, Statement, Store, Value
+from ..store.events import NewEvent, append_events
+from ..store.rows import many
+from ..world import World
+from .writing import write
+
+Values = tuple[Value, ...]
+
+_CALLS_MAX = 64
+_CLUSTER_GUARD = "SELECT 1 FROM clusters WHERE account = ? AND name = ? AND status = 'ACTIVE'"
+TASK_COLUMNS = (
+    "id, account, cluster, family, started_by, grp, launch_type, host, zone, vpc, capacity_id, incarnation, "
+    "created_at, ordered, stop_reason, definition, facts, doc, tags"
+)
+_INSERT_TASKS = (
+    f"INSERT INTO tasks ({TASK_COLUMNS}, last_status, desired_status, rev, version, report_seq, released) "  # noqa: S608 - constant text
+    f"WITH new ({TASK_COLUMNS}) AS (VALUES {{rows}}) "
+    "SELECT new.*, 'PROVISIONING', 'RUNNING', 1, 1, 0, 0 FROM new "
+    "WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE task = new.id AND zone = new.zone)"
+)
+_INSERT_LAUNCHES = (
+    "INSERT INTO launches (task, message) WITH new (id, message) AS (VALUES {rows}) "
+    "SELECT tasks.n, new.message FROM new JOIN tasks ON tasks.id = new.id"
+)
+_REMEMBER_CALLS = "INSERT INTO client_tokens (account, cluster, token, fingerprint, answer, created_at) VALUES {rows}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One call's rows. `tasks` in the order of TASK_COLUMNS; `launches`: (task id, encoded RunOrder)."""
+
+    cluster: tuple[str, str]  # account, name
+    tasks: tuple[Values, ...]
+    launches: tuple[Values, ...]
+    tokens: tuple[Values, ...]
+    events: tuple[NewEvent, ...]
+
+
+class RecordLane:
+    def __init__(self, world: World, store: Store) -> None:
+        self._world = world
+        self._store = store
+        self._waiting: deque[tuple[Record, asyncio.Future[None]]] = deque()
+        self._writing = False
+
+    async def write(self, record: Record) -> None:
+        """Returns when it is durable. Raises Refused (`cluster`, `task`, `launch`, `token`), ServiceUnavailable."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((record, written))
+        if not self._writing:
+            self._writing = True
+            self._world.spawn(self._write_waiting(), "records")
+        await written
+
+    async def _write_waiting(self) -> None:
+        while self._waiting:
+            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), _CALLS_MAX))]
+            # A caller that is gone was promised nothing.
+            await self._write_group([(record, written) for record, written in group if not written.done()])
+        self._writing = False
+
+    async def _write_group(self, group: Sequence[tuple[Record, "asyncio.Future[None]"]]) -> None:
+        if not group:
+            return
+        outcome: Exception | None = None
+        try:
+            await write(self._store, _statements([record for record, _ in group]))
+        except Refused as refused:
+            if len(group) > 1:
+                await asyncio.gather(*(self._write_group([alone]) for alone in group))
+                return
+            outcome = refused
+        except Exception as error:  # told to those who wait for it
+            outcome = error
+        for _, written in group:
+            if written.done():
+                continue
+            if outcome is None:
+                written.set_result(None)
+            else:
+                written.set_exception(outcome)
+
+
+def _statements(records: Sequence[Record]) -> list[Statement]:
+    guards = [Statement(_CLUSTER_GUARD, key, 1, "cluster") for key in dict.fromkeys(r.cluster for r in records)]
+    return [
+        *guards,
+        *many(_INSERT_TASKS, [row for record in records for row in record.tasks], "task"),
+        *many(_INSERT_LAUNCHES, [row for record in records for row in record.launches], "launch"),
+        *many(_REMEMBER_CALLS, [row for record in records for row in record.tokens], "token"),
+        *append_events([event for record in records for event in record.events]),
+    ]
