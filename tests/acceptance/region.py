@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.exceptions import HTTPClientError
 
 from neargate.cli.paths import RegionPaths
 from neargate.testing import oci_image
@@ -61,7 +63,7 @@ class LiveRegion:
                 endpoint_url=f"http://127.0.0.1:{self.port}",
                 aws_access_key_id=keys["access_key_id"],
                 aws_secret_access_key=keys["secret_access_key"],
-                config=Config(retries={"mode": "standard", "max_attempts": 12}),  # a killed server is away a while
+                config=Config(retries={"max_attempts": 8}),
             )
         return self._clients[service]
 
@@ -131,7 +133,10 @@ class LiveRegion:
         """Until the task shows the status. A task that stops instead fails at once, with its reason."""
 
         def look() -> dict[str, Any] | None:
-            task = self.task(arn)
+            try:
+                task = self.task(arn)
+            except (BotoConnectionError, HTTPClientError):
+                return None  # the server is being started again, for longer than the SDK's retries took this time
             stopped = task["lastStatus"] == "STOPPED" and status != "STOPPED"
             assert not stopped, f"stopped: {task.get('stopCode')}: {task.get('stoppedReason')} {task['containers']}"
             return task if task["lastStatus"] == status else None
