@@ -1,6 +1,6 @@
 """The agent with its real parts, as a process that a test starts and kills. Argument: a JSON object (see `main`).
 
-With `kill_at` the process kills itself with SIGKILL when it reaches that named point.
+With `kill_at` the process kills itself with SIGKILL when it reaches that named point. `knobs`: a JSON object, too.
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from neargate.agent.agent import Agent
@@ -23,7 +24,7 @@ from neargate.world import OsWorld
 
 async def main(given: dict[str, str]) -> None:
     world = OsWorld({"sandbox": 4, "pull": 8})
-    knobs = Knobs(log_drain_s=20.0)
+    knobs = replace(Knobs(log_drain_s=20.0), **json.loads(given.get("knobs", "{}")))
     base = Path(given["base"])
 
     def reached(point: Point, _task_id: str) -> None:
@@ -53,7 +54,7 @@ async def main(given: dict[str, str]) -> None:
             public_pool=given["pool"],
             endpoint_port=int(given["api_port"]),
         ),
-        disks=LinuxDisks(world, directory=base / "disks"),
+        disks=LinuxDisks(world, directory=base / "disks", knobs=knobs),
         cgroups=LinuxCgroups(world, instance=given["instance"]),
         state_dir=base / "agent",
         endpoint=f"http://127.0.0.1:{given['api_port']}",

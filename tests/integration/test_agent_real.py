@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from websockets.asyncio.server import ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed
 
 from neargate.agent.link_client import Closed
+from neargate.hostnet import libc, loops
 from neargate.hostnet.cgroups import LinuxCgroups
 from neargate.hostnet.disks import LinuxDisks
 from neargate.hostnet.network import LinuxNetwork
@@ -28,6 +31,7 @@ from neargate.world import OsWorld
 
 pytestmark = pytest.mark.root
 WITHIN_S = 60.0
+MIB = 1 << 20
 MESSAGE_MAX = 4 * 1024 * 1024
 PROCESS = Path(__file__).with_name("agent_process.py")
 LOGS = AwsLogs(group="/real", region="us-east-1", stream=f"p/web/{TASK_ID}")
@@ -46,6 +50,7 @@ class Machine:
         self.server = FakeLinkServer()
         self.pool = ""
         self.api_port = 0
+        self.knobs: dict[str, float] = {}
         self._agents: list[subprocess.Popen[bytes]] = []
 
     def start(self, kill_at: str | None = None) -> "subprocess.Popen[bytes]":
@@ -57,6 +62,7 @@ class Machine:
             "instance": self.instance,
             "pool": self.pool,
             "api_port": str(self.api_port),
+            "knobs": json.dumps(self.knobs),
         }
         if kill_at is not None:
             given["kill_at"] = kill_at
@@ -373,5 +379,53 @@ def test_a_killed_containerd_is_waited_for(play: Callable[[Story], None]) -> Non
         stopped = await machine.status("STOPPED")
         assert stopped.containers[0].exit_code == 33 and lines(machine) == [b"up"]
         assert await machine.leftovers() == []
+
+    play(story)
+
+
+@contextmanager
+def small_filesystem(machine: Machine) -> Iterator[Path]:
+    """Behind the disks of this machine's tasks: 600 MiB."""
+    image, mount = machine.base / "backing.ext4", machine.base / "disks"
+    with image.open("wb") as file:
+        file.truncate(600 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], check=True)
+    mount.mkdir()
+    with loops.attached(str(image)) as device:
+        libc.mount(device, str(mount), "ext4", 0)
+    try:
+        yield mount
+    finally:
+        libc.umount(str(mount), libc.MNT_DETACH)
+
+
+def test_a_task_that_fills_the_host_s_disk_is_frozen_and_stopped_in_time(play: Callable[[Story], None]) -> None:
+    async def story(machine: Machine) -> None:
+        machine.knobs = {"disk_overcommit": 100.0, "disk_low_fraction": 0.6, "disk_recovered_fraction": 0.7}
+        machine.knobs |= {"disk_floor_fraction": 0.35, "disk_watch_period_s": 0.1, "host_check_period_s": 0.5}
+        with small_filesystem(machine) as backing:
+            await machine.started()
+            write = "dd if=/dev/zero of=/fill$n bs=1M count=2 conv=fsync 2>/dev/null || echo refused"
+            machine.server.run(task(machine, f"n=0; while :; do {write}; n=$((n+1)); sleep 0.04; done"))
+            await machine.status("RUNNING")
+            least = 1.0
+            for _ in range(1200):
+                found = os.statvfs(backing)
+                least = min(least, found.f_bavail / found.f_blocks)
+                if machine.server.reports[TASK_ID].known_status == "STOPPED":
+                    break
+                await asyncio.sleep(0.05)
+            stopped = await machine.status("STOPPED")
+            assert stopped.stop_code == "InfrastructureHealth"
+            assert stopped.stopped_reason.startswith("Host disk exhausted: 3")
+            assert stopped.containers[0].exit_code == 137
+            assert 0.05 < least < 0.35
+            assert await machine.leftovers() == []
+            assert False in [host.accepts_tasks for host in machine.server.hosts]
+            for _ in range(200):
+                if machine.server.hosts[-1].accepts_tasks:
+                    break
+                await asyncio.sleep(0.05)
+            assert machine.server.hosts[-1].accepts_tasks, "its blocks are the host's again"
 
     play(story)

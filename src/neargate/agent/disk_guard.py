@@ -114,10 +114,9 @@ def _mib(size: int) -> str:
 
 
 def _window(looks: tuple[Look, ...], look: Look, knobs: Knobs) -> tuple[Look, ...]:
-    """After a long pause the last look is kept, however old: without one nobody can be told from the others."""
+    """What the next look is compared with: never empty, so that also after a long pause writers are told apart."""
     since = look.at - knobs.disk_blame_window_s
-    recent = tuple(item for item in looks if item.at >= since) or looks[-1:]
-    return (*recent, look)
+    return (*(item for item in looks if item.at >= since), look)
 
 
 def _next_look_s(looks: tuple[Look, ...], look: Look, knobs: Knobs) -> float:
