@@ -36,6 +36,8 @@ def test_limits_are_the_kernels_and_nothing_is_left(instance: str) -> None:
         assert await cgroups.task_stats("task") is None
         await cgroups.create_task("task", LIMITS)
         await cgroups.create_task("task", LIMITS)
+        assert _cpu_quota(instance, "task") == -1
+        await cgroups.limit_cpu("task", LIMITS)
         stats = await cgroups.task_stats("task")
         assert stats is not None
         assert stats.memory_limit == 256 << 20
@@ -94,6 +96,8 @@ def test_version_2_switches_controllers_on_and_writes_its_files(tmp_path: Path) 
         task.mkdir(parents=True)
         (task / "memory.swap.max").write_text("max")
         await cgroups.create_task("task", LIMITS)
+        assert not (task / "cpu.max").exists()
+        await cgroups.limit_cpu("task", LIMITS)
         written = {name: (task / name).read_text() for name in ("memory.max", "memory.swap.max", "cpu.max", "pids.max")}
         assert written == {
             "memory.max": str(256 << 20),
@@ -167,4 +171,4 @@ def _roots() -> list[Path]:
 def _cpu_quota(instance: str, task_id: str) -> int:
     if _version_1():
         return int((ROOT / "cpu" / f"neargate-{instance}" / task_id / "cpu.cfs_quota_us").read_text())
-    return int((ROOT / f"neargate-{instance}" / task_id / "cpu.max").read_text().split()[0])
+    return int((ROOT / f"neargate-{instance}" / task_id / "cpu.max").read_text().split()[0].replace("max", "-1"))

@@ -32,6 +32,7 @@ def test_a_task_runs_and_stops(tmp_path: Path) -> None:
         assert running.eni_attached and running.started_at is not None
         assert running.containers[0].known_status == "RUNNING"
         assert running.containers[0].image_digest == host.sandbox.images[IMAGE].image.digest
+        assert host.host.cgroups.cpu_limited == {TASK_ID}
         host.server.stop(TASK_ID, INCARNATION)
         stopped = await host.server.status(TASK_ID, "STOPPED")
         assert (stopped.stop_code, stopped.stopped_reason) == ("UserInitiated", "Task stopped by user")

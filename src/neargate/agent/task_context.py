@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
-from ..interfaces.hostnet import HostCgroups, HostDisks, HostNetwork, TaskDisk, TaskNetwork
+from ..interfaces.hostnet import HostCgroups, HostDisks, HostNetwork, TaskDisk, TaskLimits, TaskNetwork
 from ..interfaces.sandbox import BindMount, EngineUnavailable, Image, Sandbox
 from ..model.knobs import Knobs
 from ..model.launch import TaskLaunch, TaskReport
@@ -110,6 +110,11 @@ class TaskContext:
     @property
     def launch(self) -> TaskLaunch:
         return self.record.launch
+
+    @property
+    def limits(self) -> TaskLimits:
+        """Of the task's cgroup."""
+        return TaskLimits(cpu_units=self.launch.cpu_units, memory_mib=self.launch.memory_mib)
 
     @property
     def is_interrupted(self) -> bool:

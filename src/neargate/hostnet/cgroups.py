@@ -24,6 +24,8 @@ class Hierarchies(Protocol):
 
     def create(self, parent: str, path: str, limits: TaskLimits) -> None: ...
 
+    def limit_cpu(self, path: str, cpu_units: int) -> None: ...
+
     def stats(self, path: str) -> CgroupStats | None: ...
 
     def directories(self, path: str) -> list[Path]:
@@ -65,6 +67,12 @@ class LinuxCgroups:
             await self._world.offload(_LANE, self._hierarchies.create, self._parent, path, limits)
         except OSError as error:
             raise HostError(f"cannot set the limits of task {task_id}: {error}") from error
+
+    async def limit_cpu(self, task_id: str, limits: TaskLimits) -> None:
+        try:
+            await self._world.offload(_LANE, self._hierarchies.limit_cpu, self._relative(task_id), limits.cpu_units)
+        except OSError as error:
+            raise HostError(f"cannot limit the CPU of task {task_id}: {error}") from error
 
     async def task_stats(self, task_id: str) -> CgroupStats | None:
         return await self._world.offload(_LANE, self._hierarchies.stats, self._relative(task_id))

@@ -20,7 +20,7 @@ class HierarchiesV1:
         for controller in _LIMITED:
             if (self._root / controller).is_dir():
                 make(self._root / controller, parent, path)
-        memory, cpu = self._root / "memory" / path, self._root / "cpu" / path
+        memory = self._root / "memory" / path
         memory_bytes = limits.memory_mib << 20
         with_swap = memory / "memory.memsw.limit_in_bytes"
         if with_swap.exists() and 0 < read_int(with_swap) < memory_bytes:
@@ -29,12 +29,15 @@ class HierarchiesV1:
         write(memory / "memory.limit_in_bytes", str(memory_bytes))
         if with_swap.exists():
             write(with_swap, str(memory_bytes))
-        write(cpu / "cpu.shares", str(max(2, limits.cpu_units)))
-        write(cpu / "cpu.cfs_period_us", str(PERIOD_US))
-        write(cpu / "cpu.cfs_quota_us", str(quota_us(limits.cpu_units)))
         pids = self._root / "pids" / path / "pids.max"
         if pids.exists():
             write(pids, str(limits.pids))
+
+    def limit_cpu(self, path: str, cpu_units: int) -> None:
+        cpu = self._root / "cpu" / path
+        write(cpu / "cpu.shares", str(max(2, cpu_units)))
+        write(cpu / "cpu.cfs_period_us", str(PERIOD_US))
+        write(cpu / "cpu.cfs_quota_us", str(quota_us(cpu_units)))
 
     def stats(self, path: str) -> CgroupStats | None:
         memory, cpu = self._root / "memory" / path, self._root / "cpu" / path

@@ -27,10 +27,13 @@ class HierarchyV2:
         if swap.exists():  # absent where the kernel accounts no swap
             write(swap, "0")
         # One task's OOM kills one process at a time, as on Fargate, not the whole group.
-        write(task / "cpu.weight", str(_weight(limits.cpu_units)))
-        write(task / "cpu.max", f"{quota_us(limits.cpu_units)} {PERIOD_US}")
         write(task / "pids.max", str(limits.pids))
         self._delegate(task)
+
+    def limit_cpu(self, path: str, cpu_units: int) -> None:
+        task = self._root / path
+        write(task / "cpu.weight", str(_weight(cpu_units)))
+        write(task / "cpu.max", f"{quota_us(cpu_units)} {PERIOD_US}")
 
     def stats(self, path: str) -> CgroupStats | None:
         directory = self._root / path

@@ -140,7 +140,12 @@ class HostCgroups(Protocol):
     def task_path(self, task_id: str) -> str:
         """The task's cgroup below each hierarchy's root, e.g. /neargate-1a2b/TASK."""
 
-    async def create_task(self, task_id: str, limits: TaskLimits) -> None: ...
+    async def create_task(self, task_id: str, limits: TaskLimits) -> None:
+        """Memory and pids are limited at once, the CPU by `limit_cpu`."""
+
+    async def limit_cpu(self, task_id: str, limits: TaskLimits) -> None:
+        """Before the first process of an image starts. What the runtime does before that is the host's work: held to a
+        quarter of a core it would be throttled in the middle of each launch."""
 
     async def task_stats(self, task_id: str) -> CgroupStats | None: ...
 

@@ -187,6 +187,7 @@ class FakeHostCgroups:
     def __init__(self) -> None:
         self.faults = Faults()
         self.tasks: dict[str, TaskLimits] = {}
+        self.cpu_limited: set[str] = set()
         self._cpu_ns = 0
 
     def task_path(self, task_id: str) -> str:
@@ -196,6 +197,14 @@ class FakeHostCgroups:
         await self.faults.before("cgroups.create_task")
         self.tasks[task_id] = limits
         await self.faults.after("cgroups.create_task")
+
+    async def limit_cpu(self, task_id: str, limits: TaskLimits) -> None:
+        await self.faults.before("cgroups.limit_cpu")
+        if task_id not in self.tasks:
+            raise HostError(f"cannot limit the CPU of task {task_id}: it has no cgroup")
+        assert limits == self.tasks[task_id]
+        self.cpu_limited.add(task_id)
+        await self.faults.after("cgroups.limit_cpu")
 
     async def task_stats(self, task_id: str) -> CgroupStats | None:
         await self.faults.before("task_stats")
@@ -210,6 +219,7 @@ class FakeHostCgroups:
     async def delete_task(self, task_id: str) -> None:
         await self.faults.before("cgroups.delete_task")
         self.tasks.pop(task_id, None)
+        self.cpu_limited.discard(task_id)
         await self.faults.after("cgroups.delete_task")
 
     async def list_tasks(self) -> list[str]:

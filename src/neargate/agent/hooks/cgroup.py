@@ -1,6 +1,5 @@
-"""The task's cgroup: the task-level limits under which all its containers live."""
+"""The task's cgroup: the limits under which all its containers live. The CPU is limited before the first start."""
 
-from ...interfaces.hostnet import TaskLimits
 from ..points import Point
 from ..task_context import TaskContext
 
@@ -12,8 +11,7 @@ class CgroupHook:
     gated = True
 
     async def up(self, task: TaskContext) -> None:
-        limits = TaskLimits(cpu_units=task.launch.cpu_units, memory_mib=task.launch.memory_mib)
-        await task.parts.cgroups.create_task(task.record.task_id, limits)
+        await task.parts.cgroups.create_task(task.record.task_id, task.limits)
 
     async def down(self, task: TaskContext) -> None:
         await task.parts.cgroups.delete_task(task.record.task_id)

@@ -66,6 +66,7 @@ class ContainersHook:
                 task.change_container(name, created_at=task.container(name).created_at or task.now())
                 task.reached(Point.CONTAINER_CREATED)
             async with task.stage("containers.start"):
+                await task.parts.cgroups.limit_cpu(task.record.task_id, task.limits)
                 await self._start_once(task, runtime_id)
                 task.change_container(name, known_status="RUNNING", started_at=task.now())
                 task.reached(Point.CONTAINER_STARTED)

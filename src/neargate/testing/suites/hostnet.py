@@ -209,8 +209,12 @@ class CgroupsSuite(ABC):
         async def story(cgroups: HostCgroups) -> None:
             limits = TaskLimits(cpu_units=256, memory_mib=512)
             assert cgroups.task_path(TASK).endswith(f"/{TASK}")
+            with pytest.raises(HostError):
+                await cgroups.limit_cpu(TASK, limits)
             await cgroups.create_task(TASK, limits)
             await cgroups.create_task(TASK, limits)
+            await cgroups.limit_cpu(TASK, limits)
+            await cgroups.limit_cpu(TASK, limits)
             assert await cgroups.list_tasks() == [TASK]
             stats = await cgroups.task_stats(TASK)
             assert stats is not None and stats.memory_limit == 512 * MIB and stats.oom_kills == 0
