@@ -16,7 +16,7 @@ from neargate.cli.kill_points import VARIABLE
 from neargate.cli.problems import Problem
 
 from .conftest import end_region, start_region
-from .region import LiveRegion, cgroups, wait_for
+from .region import LiveRegion, cgroups, insist, wait_for
 
 LOG_GROUP = "/test/kills"
 STOPPED_BY_TERM = 7
@@ -184,9 +184,8 @@ class Counter:
         found: list[str] = []
         token: dict[str, str] = {}
         while True:
-            page = self.region.logs.get_log_events(
-                logGroupName=LOG_GROUP, logStreamName=f"t/c0/{self.task_id}", startFromHead=True, **token
-            )
+            where = {"logGroupName": LOG_GROUP, "logStreamName": f"t/c0/{self.task_id}", "startFromHead": True, **token}
+            page = insist(lambda: self.region.logs.get_log_events(**where))  # noqa: B023
             found += [event["message"] for event in page["events"]]
             if page["nextForwardToken"] == token.get("nextToken"):
                 return found

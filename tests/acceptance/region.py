@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,21 @@ def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = WAIT_S)
             return found
         assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:.0f} s"
         time.sleep(LOOK_S)
+
+
+def insist(call: Callable[[], T]) -> T:
+    """Repeat a call, which must be repeatable, while the server is being started again after a kill.
+
+    The SDK's own retries are drawn by lot and now and then all over before that.
+    """
+
+    def look() -> tuple[T] | None:
+        try:
+            return (call(),)
+        except (BotoConnectionError, HTTPClientError):
+            return None
+
+    return wait_for("an answer of the API", look)[0]
 
 
 @dataclass
@@ -105,7 +121,8 @@ class LiveRegion:
             "containerDefinitions": filled,
             **members,
         }
-        return str(self.ecs.register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"])
+        answer = insist(lambda: self.ecs.register_task_definition(**request))
+        return str(answer["taskDefinition"]["taskDefinitionArn"])
 
     def network(self, *, public: bool = False, groups: tuple[str, ...] = ()) -> dict[str, Any]:
         subnets = sorted(subnet["SubnetId"] for subnet in self.ec2.describe_subnets()["Subnets"])
@@ -116,27 +133,26 @@ class LiveRegion:
 
     def run(self, definition: str, *, public: bool = False, groups: tuple[str, ...] = (), **members: Any) -> str:
         """RunTask of one; returns its ARN."""
-        answer = self.ecs.run_task(
-            taskDefinition=definition,
-            launchType="FARGATE",
-            networkConfiguration=self.network(public=public, groups=groups),
+        request = {
+            "taskDefinition": definition,
+            "launchType": "FARGATE",
+            "networkConfiguration": insist(lambda: self.network(public=public, groups=groups)),
+            "clientToken": uuid.uuid4().hex,
             **members,
-        )
+        }
+        answer = insist(lambda: self.ecs.run_task(**request))
         assert not answer["failures"], answer["failures"]
         return str(answer["tasks"][0]["taskArn"])
 
     def task(self, arn: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.ecs.describe_tasks(tasks=[arn])["tasks"][0]
+        found: dict[str, Any] = insist(lambda: self.ecs.describe_tasks(tasks=[arn]))["tasks"][0]
         return found
 
     def wait_status(self, arn: str, status: str, timeout_s: float = WAIT_S) -> dict[str, Any]:
         """Until the task shows the status. A task that stops instead fails at once, with its reason."""
 
         def look() -> dict[str, Any] | None:
-            try:
-                task = self.task(arn)
-            except (BotoConnectionError, HTTPClientError):
-                return None  # the server is being started again, for longer than the SDK's retries took this time
+            task = self.task(arn)
             stopped = task["lastStatus"] == "STOPPED" and status != "STOPPED"
             assert not stopped, f"stopped: {task.get('stopCode')}: {task.get('stoppedReason')} {task['containers']}"
             return task if task["lastStatus"] == status else None
@@ -144,7 +160,7 @@ class LiveRegion:
         return wait_for(f"{arn} {status}", look, timeout_s)
 
     def stop(self, arn: str) -> None:
-        self.ecs.stop_task(task=arn)
+        insist(lambda: self.ecs.stop_task(task=arn))
 
     def log_config(self, group: str, **options: str) -> dict[str, Any]:
         return {

@@ -8,13 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from .killing import STOPPED_BY_TERM, TOLD_TO_EXIT, Killing, killing_region
-from .region import wait_for
+from .region import insist, wait_for
 
 
 @pytest.fixture(scope="module")
 def killing() -> Iterator[Killing]:
     with killing_region() as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def leave_nothing(killing: Killing) -> Iterator[None]:
+    """A test that failed must not fail the next ones."""
+    yield
+    killing.stop_everything()
 
 
 @pytest.mark.parametrize("victim", ["agent", "containerd", "server", "up"])
@@ -65,7 +72,7 @@ def test_calls_are_accepted_while_the_agent_is_away(killing: Killing) -> None:
 
 
 def test_what_the_killed_server_acknowledged_exists_once(killing: Killing) -> None:
-    """RunTask and StopTask go on while the server dies under them. The SDK repeats with the same token."""
+    """RunTask and StopTask go on while the server dies under them. The caller repeats with the same token."""
     region = killing.region
     definition = region.register({"command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]})
     with ThreadPoolExecutor(4) as callers:
@@ -73,7 +80,7 @@ def test_what_the_killed_server_acknowledged_exists_once(killing: Killing) -> No
         wait_for("some answers", lambda: sum(call.done() for call in calls) >= 2)
         killing.kill("server")
         acknowledged = sorted(call.result() for call in calls)
-        listed = region.ecs.list_tasks(startedBy="kill-test")["taskArns"]
+        listed = insist(lambda: region.ecs.list_tasks(startedBy="kill-test"))["taskArns"]
         assert sorted(listed) == acknowledged
         stops = [callers.submit(region.stop, arn) for arn in acknowledged]
         wait_for("a stop", lambda: sum(stop.done() for stop in stops) >= 1)
