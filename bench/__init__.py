@@ -1,1 +1,1 @@
-"""Benchmarks: ratios against real peers on the same machine, in one interleaved run. Nothing here is asserted by tests."""
+"""Benchmarks: ratios against real peers on the same machine, interleaved in one run. No test asserts any of them."""

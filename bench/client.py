@@ -8,7 +8,6 @@ from typing import Any
 from neargate.testing.signing import json_headers, signed
 from neargate.wire.sigv4 import SignedRequest
 
-
 IDLE_S = 2.0
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -21,7 +21,7 @@ class Figure:
     unit: str
     against: str
     goal: str | None = None
-    samples: dict[str, Sequence[float]] = field(default_factory=dict)
+    samples: Mapping[str, Sequence[float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     load: float = 0.0
     command: str = ""

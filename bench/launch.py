@@ -6,6 +6,7 @@ The task has its network interface with security groups, its own 20 GiB disk, cg
 
 import json
 import time
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -13,8 +14,9 @@ from neargate.cli.admin import ask
 
 from .figures import Figure, Load, foreign_load, quantile, spread
 from .peers import Ctr, Docker, private_docker
-from .region import IDLE_COMMAND, BenchRegion, container_region
+from .region import IDLE_COMMAND, BenchRegion, CommittedStatus, container_region
 
+COMMAND = "python -m bench launch"
 ROUNDS = 20
 WARM_UPS = 3
 SETTLE_S = 0.15
@@ -54,7 +56,7 @@ def _measure(region: BenchRegion, ctr: Ctr, docker: Docker, runtime: str) -> lis
     return _figures(series, shares, load.busy, others, runtime)
 
 
-def _launch(region: BenchRegion, committed: Any, definition: str) -> tuple[float, dict[str, float]]:
+def _launch(region: BenchRegion, committed: CommittedStatus, definition: str) -> tuple[float, dict[str, float]]:
     """Milliseconds until RUNNING was committed, and where they went. The task is stopped again."""
     request = region.client.encoded("ecs", "RunTask", **region.run_request(definition))
     sent = time.time()
@@ -84,16 +86,15 @@ def _stages(facts: dict[str, Any], sent: float, answered: float, done: float) ->
         "agent saves, reports": running - started,
         "cell commits RUNNING": done - running,
     }
-    return {name: value * 1000 for name, value in parts.items()} | {"(answer to the caller after)": (answered - sent) * 1000} | {
-        f"({name})": value for name, value in agent.items() if "." in name
-    }
+    details = {f"({name})": value for name, value in agent.items() if "." in name}
+    details["(answer to the caller after)"] = (answered - sent) * 1000
+    return {name: value * 1000 for name, value in parts.items()} | details
 
 
 def _figures(
     series: dict[str, list[float]], shares: list[dict[str, float]], busy: float, others: float, runtime: str
 ) -> list[Figure]:
     ours = series["neargate"]
-    command = "python -m bench launch"
     names = list(dict.fromkeys(name for share in shares for name in share))
     medians = {name: median(share.get(name, 0.0) for share in shares) for name in names}
     covered = median(
@@ -116,7 +117,8 @@ def _figures(
             value=covered * 100,
             unit="%",
             goal=">= 95",
-            against="the wall time of each launch; parts in brackets are details of others and not added",
+            against="the wall time of each launch. The parts are differences of timestamps on one clock, so they add up by "
+            "construction: time between two stages of the agent counts as `reserve, record, order`. Brackets: details",
             samples={name: [share.get(name, 0.0) for share in shares] for name in names},
         ),
     ]
@@ -135,10 +137,4 @@ def _figures(
                 notes=[f"neargate {spread(ours)} ms, {peer} {spread(series[peer])} ms"],
             )
         )
-    return [_with(figure, busy, command) for figure in figures]
-
-
-def _with(figure: Figure, busy: float, command: str) -> Figure:
-    from dataclasses import replace
-
-    return replace(figure, load=busy, command=command)
+    return [replace(figure, load=busy, command=COMMAND) for figure in figures]

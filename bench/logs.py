@@ -98,7 +98,7 @@ def _last_message(region: BenchRegion, arn: str) -> str:
 def _count_lines(region: BenchRegion, arn: str) -> int:
     count, token = 0, None
     while True:
-        following = {"nextToken": token} if token else {}
+        following: dict[str, Any] = {"nextToken": token} if token else {}
         page = region.client.call("logs", "GetLogEvents", **_stream(arn), startFromHead=True, **following)
         count += len(page["events"])
         if page["nextForwardToken"] == token:

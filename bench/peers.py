@@ -4,15 +4,13 @@ Each runs apart from the machine's own services, in directories of its own, and 
 """
 
 import http.client
-import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,12 +120,12 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _wait(ready: "object", process: "subprocess.Popen[bytes]", log: Path | None) -> None:
+def _wait(ready: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path | None) -> None:
     deadline = time.monotonic() + READY_S
-    while not ready():  # type: ignore[operator]
+    while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             text = log.read_text()[-2000:] if log else ""
-            raise RuntimeError(f"{process.args} did not come up: {text}")
+            raise RuntimeError(f"{process.args!r} did not come up: {text}")
         time.sleep(0.1)
 
 

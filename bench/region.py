@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from neargate.cli.paths import RegionPaths
 from neargate.testing import oci_image
 
@@ -36,8 +38,7 @@ class BenchRegion:
 
     @cached_property
     def client(self) -> Client:
-        keys = json.loads(self.paths.administrator.read_text())
-        return Client(self.port, keys["access_key_id"], keys["secret_access_key"])
+        return Client(self.port, *self.keys)
 
     @cached_property
     def keys(self) -> tuple[str, str]:
@@ -68,15 +69,8 @@ class BenchRegion:
 
     @cached_property
     def subnets(self) -> list[str]:
-        """Asked with the command line once: the benchmark's client speaks JSON only."""
-        done = subprocess.run(
-            [*_neargate(), "aws", "--data", str(self.paths.data)]
-            + ["ec2", "describe-subnets", "--query", "Subnets[].SubnetId", "--output", "json"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return sorted(json.loads(done.stdout))
+        found = ec2(self.port, self.keys).describe_subnets()["Subnets"]
+        return sorted(str(subnet["SubnetId"]) for subnet in found)
 
     def register(self, *, command: list[str], log_options: dict[str, str] | None = None) -> str:
         """One container of busybox, 0.25 vCPU and 512 MiB. Returns `family:revision`."""
@@ -161,6 +155,18 @@ class CommittedStatus:
 
     def close(self) -> None:
         self._database.close()
+
+
+def ec2(port: int, keys: tuple[str, str]) -> Any:
+    """A boto3 client: ec2's protocol is not the one that the benchmark's own client speaks."""
+    key, secret = keys
+    return boto3.client(
+        "ec2",
+        region_name="us-east-1",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+    )
 
 
 def task_definition(number: int, container: dict[str, Any]) -> dict[str, Any]:

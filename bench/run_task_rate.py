@@ -9,15 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
-
-from neargate.cli.admin import ask
 
 from .client import Client
 from .figures import Figure, Load, foreign_load
 from .peers import moto
-from .region import BenchRegion, cpu_seconds, region, task_definition
+from .region import BenchRegion, cpu_seconds, ec2, region, task_definition
 
 CALLERS = 16
 TURNS = 3
@@ -25,8 +24,7 @@ TURN_S = 10.0
 BACKLOG_S = 60.0
 COMMAND = "python -m bench run_task_rate"
 # us-east-1's six zones: a default VPC of three has only 12 273 addresses, less than half a minute's tasks.
-REGION = ("--sandbox", "simulated", "--zones", "a,b,c,d,e,f", "--hosts", "2")
-REGION += ("--host-cpu", "4000000", "--host-memory", "16000000")
+CAPACITY = "--sandbox simulated --zones a,b,c,d,e,f --hosts 2 --host-cpu 4000000 --host-memory 16000000"
 MOTO_KEYS = ("AKIAIOSFODNN7EXAMPLE", "secret")
 
 
@@ -34,8 +32,8 @@ def measure() -> list[Figure]:
     others = foreign_load()
     ours: list[dict[str, Any]] = []
     theirs: list[dict[str, Any]] = []
-    with Load() as load, region(*REGION) as live, moto() as (port, pid):
-        definition, request = _prepare_ours(live)
+    with Load() as load, region(*CAPACITY.split()) as live, moto() as (port, pid):
+        request = _prepare_ours(live)
         peer = _prepare_moto(port)
         for _ in range(TURNS):
             ours.append(_turn(live.port, live.keys, request, [live.pid("server"), live.pid("agent")]))
@@ -43,7 +41,6 @@ def measure() -> list[Figure]:
             theirs.append(_turn(port, MOTO_KEYS, peer, [pid]))
             _freeze(live, signal.SIGCONT)
         backlog, drained_s = _backlog(live)
-        del definition
     return _figures(ours, theirs, backlog, drained_s, load.busy, others)
 
 
@@ -53,10 +50,10 @@ def _freeze(live: BenchRegion, number: signal.Signals) -> None:
         os.kill(live.pid(name), number)
 
 
-def _prepare_ours(live: BenchRegion) -> tuple[str, dict[str, Any]]:
+def _prepare_ours(live: BenchRegion) -> dict[str, Any]:
     container = {"name": "c", "image": "busybox", "command": ["sleep", "60"]}
     live.client.call("ecs", "RegisterTaskDefinition", **task_definition(1, container))
-    return "bench-1", live.run_request("bench-1")
+    return live.run_request("bench-1")
 
 
 def _prepare_moto(port: int) -> dict[str, Any]:
@@ -76,18 +73,9 @@ def _prepare_moto(port: int) -> dict[str, Any]:
 
 
 def _moto_network(port: int) -> tuple[list[str], str]:
-    import boto3
-
-    key, secret = MOTO_KEYS
-    ec2 = boto3.client(
-        "ec2",
-        region_name="us-east-1",
-        endpoint_url=f"http://127.0.0.1:{port}",
-        aws_access_key_id=key,
-        aws_secret_access_key=secret,
-    )
-    subnets = sorted(subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"])
-    return subnets, ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    client = ec2(port, MOTO_KEYS)
+    subnets = sorted(subnet["SubnetId"] for subnet in client.describe_subnets()["Subnets"])
+    return subnets, client.describe_security_groups()["SecurityGroups"][0]["GroupId"]
 
 
 def _turn(port: int, keys: tuple[str, str], request: dict[str, Any], pids: list[int]) -> dict[str, Any]:
@@ -130,7 +118,7 @@ def _figures(
 ) -> list[Figure]:
     our_rates = [turn["accepted"] / turn["seconds"] for turn in ours]
     their_rates = [turn["accepted"] / turn["seconds"] for turn in theirs]
-    samples = {
+    samples: dict[str, Sequence[float]] = {
         "neargate_per_s": our_rates,
         "moto_per_s": their_rates,
         "neargate_p50_ms": [turn["p50_ms"] for turn in ours],
@@ -139,7 +127,7 @@ def _figures(
         "moto_p99_ms": [turn["p99_ms"] for turn in theirs],
     }
     notes = [
-        f"capacity: neargate up {' '.join(REGION)}",
+        f"capacity: neargate up {CAPACITY}",
         f"others used {others:.0%} of the processors before; {sum(t['refused'] for t in ours + theirs)} refused calls",
         *(_story("neargate", turn) for turn in ours),
         *(_story("moto", turn) for turn in theirs),
@@ -170,8 +158,9 @@ def _figures(
 
 
 def _story(name: str, turn: dict[str, Any]) -> str:
-    rate = turn["accepted"] / turn["seconds"]
+    seconds = turn["seconds"]
     return (
-        f"{name:<9} {rate:7.1f}/s  p50 {turn['p50_ms']:.1f} ms  p99 {turn['p99_ms']:.1f} ms  "
-        f"client {turn['client_cpu_s'] / turn['seconds']:.0%} of a core, server {turn['server_cpu_s'] / turn['seconds']:.0%}"
+        f"{name:<9} {turn['accepted'] / seconds:7.1f}/s  p50 {turn['p50_ms']:.1f} ms  p99 {turn['p99_ms']:.1f} ms  "
+        f"client {turn['client_cpu_s'] / seconds:.0%} of a core, server {turn['server_cpu_s'] / seconds:.0%}, "
+        f"{turn['accepted'] / turn['server_cpu_s']:.0f} calls per CPU-second"
     )
