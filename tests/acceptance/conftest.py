@@ -19,8 +19,6 @@ from neargate.cli.paths import RegionPaths
 
 from .region import LiveRegion, traces
 
-pytest_plugins: list[str] = []
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All of this folder needs root; a run without it says so by name."""
