@@ -117,7 +117,7 @@ def _figures(
             value=covered * 100,
             unit="%",
             goal=">= 95",
-            against="the wall time of each launch. The parts are differences of timestamps on one clock, so they add up by "
+            against="the wall time of each launch. The parts are differences of times on one clock: they add up by "
             "construction: time between two stages of the agent counts as `reserve, record, order`. Brackets: details",
             samples={name: [share.get(name, 0.0) for share in shares] for name in names},
         ),
