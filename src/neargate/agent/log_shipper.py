@@ -75,6 +75,7 @@ class LogShipper:
         self._root = root
         self._note = note
         self._tails: dict[tuple[str, str], _Tail] = {}
+        self._files_opening: dict[tuple[str, str], asyncio.Future[_Tail]] = {}
         self._poke = asyncio.Event()
         self._dropped: dict[tuple[str, str], int] = {}
 
@@ -131,6 +132,9 @@ class LogShipper:
                 tail.paused = False
 
     async def finish(self, task_id: str) -> None:
+        for key, opening in list(self._files_opening.items()):
+            if key[0] == task_id:
+                await asyncio.wait([opening])
         tails = self._of(task_id)
         for tail in tails:
             tail.finished = True
@@ -242,14 +246,29 @@ class LogShipper:
     # -- opening
 
     async def _follow(self, launch: TaskLaunch, container: str, runtime_id: str) -> _Tail:
+        """The tail of this source. A caller that is interrupted leaves the file to `finish`, which waits for it."""
         key = (launch.task_id, container)
         known = self._tails.get(key)
         if known is not None:
             return known
+        if key not in self._files_opening:
+            self._files_opening[key] = asyncio.get_running_loop().create_future()
+            self._world.spawn(self._open_file(launch, container, runtime_id), f"log-file-{launch.task_id}")
+        return await asyncio.shield(self._files_opening[key])
+
+    async def _open_file(self, launch: TaskLaunch, container: str, runtime_id: str) -> None:
+        """Answers those who wait for the file; an error is theirs."""
+        key = (launch.task_id, container)
         options = next(item.logs for item in launch.containers if item.name == container)
         # The container's name is the file's whole name: it may be as long as a file name can be.
         path = self._root / launch.task_id / container
-        descriptor = await self._world.offload(LANE, open_log, path)
+        try:
+            descriptor = await self._world.offload(LANE, open_log, path)
+        except OSError as error:
+            waiting = self._files_opening.pop(key)
+            waiting.set_exception(error)
+            waiting.exception()  # marks it as read: those who waited may have been interrupted
+            return
         tail = _Tail(
             task_id=launch.task_id,
             container=container,
@@ -260,8 +279,8 @@ class LogShipper:
             max_buffer=self._knobs.log_in_flight_max_bytes if options is None else options.max_buffer_bytes,
         )
         self._tails[key] = tail
+        self._files_opening.pop(key).set_result(tail)
         self._poke.set()
-        return tail
 
     async def _reopen(self, tail: _Tail) -> None:
         refused = await self._open(tail)
