@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from neargate.cli import commands, prepare, processes
 from neargate.cli import config as configs
-from neargate.cli import prepare, processes
 from neargate.cli.config import RegionConfig
 from neargate.cli.environment import exports
 from neargate.cli.inspect import _container_line, _event_text, _table
@@ -177,3 +177,23 @@ def test_why_words() -> None:
 def test_signals_are_left_alone() -> None:
     """`up` installs its handlers only when it runs, not when it is imported."""
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    ("words", "data", "aws"),
+    [
+        (["aws", "ecs", "list-clusters", "--data", "x"], None, ["ecs", "list-clusters", "--data", "x"]),
+        (["aws", "--data", "/d", "--version"], "/d", ["--version"]),
+        (["aws", "--data=/d", "s3", "--help"], "/d", ["s3", "--help"]),
+        (["aws"], None, []),
+    ],
+)
+def test_what_follows_aws_is_the_aws_commands_own(words: list[str], data: str | None, aws: list[str]) -> None:
+    given = commands.parser().parse_args(commands._aws_last(words))
+    assert given.data == data
+    assert [word for word in given.words if word != "--"] == aws
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.run([]) == 2
+    assert "doctor" in capsys.readouterr().out

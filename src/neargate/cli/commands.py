@@ -1,146 +1,176 @@
-"""The command line: one function per command, each a few lines over a module that does the work."""
+"""The command line: its commands and options as data, and for each a few lines over the module that does the work.
 
+Each command imports only what it needs: how soon `neargate up` listens is measured.
+"""
+
+import argparse
 import sys
-from typing import Annotated
-
-import typer
+from collections.abc import Callable, Sequence
 
 from .config import RegionConfig
-from .paths import region_paths
+from .paths import RegionPaths, region_paths
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Neargate: AWS Fargate that you run yourself.",
-)
-Data = Annotated[str | None, typer.Option("--data", help="Data directory of the region (default /var/lib/neargate).")]
+Given = argparse.Namespace
+TASK_HELP = "task id or ARN; the first digits are enough"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Parse and run; the exit status. Raises Problem; wrong usage exits with 2."""
+    given = parser().parse_args(_aws_last(arguments))
+    command: Callable[[Given, RegionPaths], int] = given.command
+    return command(given, region_paths(given.data))
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands. `--help` of each lists its options."""
+    top = argparse.ArgumentParser(prog="neargate", description="Neargate: AWS Fargate that you run yourself.")
+    top.set_defaults(command=lambda _given, _paths: _usage(top), data=None)
+    commands = top.add_subparsers(metavar="COMMAND")
+
+    def add(name: str, function: Callable[[Given, RegionPaths], int], text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.add_argument("--data", metavar="DIR", help="data directory of the region (default /var/lib/neargate)")
+        made.set_defaults(command=function)
+        return made
+
+    _up_options(add("up", _up, "run a region on this machine"))
+    add("down", _down, "stop all tasks by the normal path, then every process; the databases stay")
+    add("env", _env, 'print shell lines for: eval "$(neargate env)"')
+    aws = add("aws", _aws, "run the aws command against the region: neargate aws ecs list-clusters")
+    aws.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="what follows aws")
+    add("status", _status, "hosts, their room, and running tasks")
+    logs = add("logs", _logs, "print a task's output, all containers in order of time")
+    logs.add_argument("task", metavar="TASK", help=TASK_HELP)
+    logs.add_argument("--follow", "-f", action="store_true", help="go on with new lines until the task stops")
+    logs.add_argument("--lines", "-n", type=int, default=100, metavar="N", help="how many of the last lines (100)")
+    why = add("why", _why, "explain a task: what happened when, why it stopped, where its start time went")
+    why.add_argument("task", metavar="TASK", help=TASK_HELP)
+    add("doctor", _doctor, "check this machine: one line for each thing, with the command that helps")
+    add("sample", _sample, "build, push and run the sample task, and show that it works")
+    # These two are started by entry.py, which never comes here for them; they are listed for --help.
+    commands.add_parser("server", help="run the control plane alone (up does this for you)")
+    commands.add_parser("agent", help="run this machine's agent alone (up does this for you)")
+    return top
+
+
+def _up_options(up: argparse.ArgumentParser) -> None:
+    default = RegionConfig()
+    zones = ",".join(default.zones)
+    up.add_argument("--region", default=default.region, metavar="NAME", help=f"name of the region ({default.region})")
+    up.add_argument("--account", default=default.account, metavar="ID", help="account id, 12 digits")
+    up.add_argument("--zones", default=zones, help=f"letters of the availability zones ({zones})")
+    up.add_argument(
+        *("--port", "-p"),
+        type=int,
+        default=default.port,
+        help=f"port of the API on 127.0.0.1 ({default.port}); the image registry takes the next",
+    )
+    up.add_argument("--auth", default=default.auth, help="enforce, or open: any key is the administrator (tests)")
+    up.add_argument("--containerd", default=default.containerd, help="own: an instance of ours; system: the machine's")
+    up.add_argument("--sandbox", default=default.sandbox, help="container, or simulated: hosts that start nothing")
+    up.add_argument("--hosts", type=int, default=default.hosts, metavar="N", help="simulated hosts per zone")
+    up.add_argument("--host-cpu", type=int, default=default.host_cpu, metavar="UNITS", help="of a simulated host")
+    up.add_argument("--host-memory", type=int, default=default.host_memory, metavar="MIB", help="of a simulated host")
+    up.add_argument("--background", "-d", action="store_true", help="return when the region answers")
+
+
+def _aws_last(arguments: Sequence[str]) -> list[str]:
+    """What follows `aws` belongs to the aws command, options too; only a leading `--data` is ours."""
+    words = list(arguments)
+    if words[:1] != ["aws"]:
+        return words
+    at = 1
+    if words[1:2] == ["--data"]:
+        at = 3
+    elif words[1:2] and words[1].startswith("--data="):
+        at = 2
+    return [*words[:at], "--", *words[at:]]
 
 
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
-@app.command()
-def up(
-    data: Data = None,
-    region: Annotated[str, typer.Option(help="Name of the region.")] = "us-east-1",
-    account: Annotated[str, typer.Option(help="Account id, 12 digits.")] = "123456789012",
-    zones: Annotated[str, typer.Option(help="Letters of the availability zones.")] = "a,b,c",
-    port: Annotated[int, typer.Option(help="Port of the API on 127.0.0.1 (the image registry takes the next).")] = 4566,
-    auth: Annotated[str, typer.Option(help="enforce, or open: any key is the administrator (tests).")] = "enforce",
-    containerd: Annotated[str, typer.Option(help="own: an instance of Neargate's; system: the machine's.")] = "own",
-    sandbox: Annotated[str, typer.Option(help="container, or simulated: hosts that start nothing.")] = "container",
-    hosts: Annotated[int, typer.Option(help="Simulated hosts per zone.")] = 1,
-    host_cpu: Annotated[int, typer.Option(help="CPU units of a simulated host.")] = 4096,
-    host_memory: Annotated[int, typer.Option(help="MiB of a simulated host.")] = 16384,
-    background: Annotated[bool, typer.Option("--background", "-d", help="Return when the region answers.")] = False,
-) -> None:
-    """Run a region on this machine."""
-    from .up import up as run
-    from .up import up_in_background
+def _usage(top: argparse.ArgumentParser) -> int:
+    top.print_help()
+    return 2
+
+
+def _up(given: Given, paths: RegionPaths) -> int:
+    from .up import up, up_in_background
 
     config = RegionConfig(
-        region=region,
-        account=account,
-        zones=tuple(zones.split(",")),
-        port=port,
-        auth=auth,
-        containerd=containerd,
-        sandbox=sandbox,
-        hosts=hosts,
-        host_cpu=host_cpu,
-        host_memory=host_memory,
+        region=given.region,
+        account=given.account,
+        zones=tuple(given.zones.split(",")),
+        port=given.port,
+        auth=given.auth,
+        containerd=given.containerd,
+        sandbox=given.sandbox,
+        hosts=given.hosts,
+        host_cpu=given.host_cpu,
+        host_memory=given.host_memory,
     )
-    paths = region_paths(data)
-    if background:
+    if given.background:
         passed = [word for word in sys.argv[2:] if word not in ("--background", "-d")]
-        raise typer.Exit(up_in_background(paths, passed, config, _say))
-    raise typer.Exit(run(paths, config, _say))
+        return up_in_background(paths, passed, config, _say)
+    return up(paths, config, _say)
 
 
-@app.command()
-def down(data: Data = None) -> None:
-    """Stop all tasks by the normal path, then every process; the databases stay."""
-    from .down import down as run
+def _down(_: Given, paths: RegionPaths) -> int:
+    from .down import down
 
-    run(region_paths(data), _say)
+    down(paths, _say)
+    return 0
 
 
-@app.command()
-def env(data: Data = None) -> None:
-    """Print shell lines for: eval "$(neargate env)"."""
+def _env(_: Given, paths: RegionPaths) -> int:
     from .environment import exports, warning
 
-    _say(exports(region_paths(data)))
+    _say(exports(paths))
     doubt = warning()
     if doubt:
         print(f"neargate: {doubt}", file=sys.stderr)
+    return 0
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
-def aws(context: typer.Context, data: Data = None) -> None:
-    """Run the aws command against the region: neargate aws ecs list-clusters."""
+def _aws(given: Given, paths: RegionPaths) -> int:
     from .environment import run_aws
 
-    raise typer.Exit(run_aws(region_paths(data), context.args))
+    return run_aws(paths, given.words[1:] if given.words[:1] == ["--"] else given.words)
 
 
-@app.command()
-def status(data: Data = None) -> None:
-    """Hosts, their room, and running tasks."""
-    from .inspect import status as show
+def _status(_: Given, paths: RegionPaths) -> int:
+    from .inspect import status
 
-    _say(show(region_paths(data)))
-
-
-@app.command()
-def logs(
-    task: Annotated[str, typer.Argument(help="Task id or ARN; the first digits are enough.")],
-    data: Data = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until the task stops.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 100,
-) -> None:
-    """Print a task's output, all containers in order of time."""
-    from .inspect import logs as show
-
-    show(region_paths(data), task, lines=lines, follow=follow, say=_say)
+    _say(status(paths))
+    return 0
 
 
-@app.command()
-def why(
-    task: Annotated[str, typer.Argument(help="Task id or ARN; the first digits are enough.")], data: Data = None
-) -> None:
-    """Explain a task: what happened when, why it stopped, where its start time went."""
-    from .inspect import why as show
+def _logs(given: Given, paths: RegionPaths) -> int:
+    from .inspect import logs
 
-    _say(show(region_paths(data), task))
+    logs(paths, given.task, lines=given.lines, follow=given.follow, say=_say)
+    return 0
 
 
-@app.command()
-def doctor(data: Data = None) -> None:
-    """Check this machine: one line for each thing, with the command that helps."""
+def _why(given: Given, paths: RegionPaths) -> int:
+    from .inspect import why
+
+    _say(why(paths, given.task))
+    return 0
+
+
+def _doctor(_: Given, paths: RegionPaths) -> int:
     from .doctor import report
 
-    lines, fine = report(region_paths(data))
+    lines, fine = report(paths)
     _say("\n".join(lines))
-    raise typer.Exit(0 if fine else 1)
+    return 0 if fine else 1
 
 
-@app.command()
-def sample(data: Data = None) -> None:
-    """Build, push and run the sample task, and show that it works."""
-    from .sample import run
+def _sample(_: Given, paths: RegionPaths) -> int:
+    from .sample import run as sample
 
-    run(region_paths(data), _say)
-
-
-@app.command(name="server")
-def server_help() -> None:
-    """Run the control plane alone (up does this for you)."""
-
-
-@app.command(name="agent")
-def agent_help() -> None:
-    """Run this machine's agent alone (up does this for you)."""
+    sample(paths, _say)
+    return 0

@@ -1,8 +1,7 @@
 """What a region was started with. Written at each `up`; every other command reads it."""
 
-from dataclasses import dataclass, replace
-
-import msgspec
+import json
+from dataclasses import asdict, dataclass, replace
 
 from ..model.ids import ACCOUNT_PATTERN, REGION_PATTERN
 from .paths import RegionPaths
@@ -76,7 +75,8 @@ def load(paths: RegionPaths) -> RegionConfig:
         raise Problem(f"no region under {paths.data}; start one with: neargate up") from None
     except PermissionError:
         raise Problem(f"{paths.config} cannot be read by this user; run as root") from None
-    return msgspec.json.decode(raw, type=RegionConfig)
+    stored = json.loads(raw)
+    return RegionConfig(**{**stored, "zones": tuple(stored["zones"])})
 
 
 def settle(paths: RegionPaths, wanted: RegionConfig) -> RegionConfig:
@@ -98,5 +98,5 @@ def settle(paths: RegionPaths, wanted: RegionConfig) -> RegionConfig:
 def save(paths: RegionPaths, config: RegionConfig) -> None:
     """Replace the file whole; a reader sees the old one or the new one."""
     fresh = paths.config.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
+    fresh.write_bytes(json.dumps(asdict(config), indent=2).encode() + b"\n")
     fresh.replace(paths.config)

@@ -17,9 +17,9 @@ def main() -> None:
 
             agent(sys.argv[2:])
         else:
-            from .commands import app
+            from .commands import run
 
-            app()
+            sys.exit(run(sys.argv[1:]))
     except Problem as problem:
         print(f"neargate: {problem}", file=sys.stderr)
         sys.exit(1)
