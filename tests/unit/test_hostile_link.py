@@ -31,6 +31,7 @@ from neargate.link.messages import (
     Welcome,
     decode_to_agent,
     encode,
+    messages_to_agent,
 )
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import Knobs
@@ -66,7 +67,8 @@ class Wire:
     async def send(self, data: bytes) -> None:
         if self.closed is not None:
             raise ChannelClosed(self.closed)
-        self.to_agent.put_nowait(data)
+        for message in messages_to_agent(data):
+            self.to_agent.put_nowait(encode(message))
 
     async def receive(self) -> bytes:
         data = await self.to_server.get()

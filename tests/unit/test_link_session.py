@@ -23,6 +23,8 @@ from neargate.link.messages import (
     decode_to_agent,
     decode_to_server,
     encode,
+    frames,
+    messages_to_agent,
 )
 from neargate.link.server_session import Greeted, HostChanged, Reported, ServerSession
 from neargate.link.session import (
@@ -352,3 +354,14 @@ def _deliver(agent: AgentSession, server: ServerSession, actions: Any, heard: di
                 answers.append(server.acknowledgement(item.task_id, item.report_seq))
             for answer in told(answers):
                 _deliver(agent, server, agent.received(answer, now), heard, now)
+
+
+def test_messages_share_frames_within_bounds_and_keep_their_order() -> None:
+    sent = [ReportAck(task_id="t" * (n % 50), report_seq=n) for n in range(300)]
+    joined = list(frames(map(encode, sent)))
+    assert len(joined) == 5 and [message for data in joined for message in messages_to_agent(data)] == sent
+    alone = list(frames([encode(sent[0])]))
+    assert alone == [encode(sent[0])] and messages_to_agent(alone[0]) == [sent[0]]
+    large = encode(ReportAck(task_id="x" * 200_000, report_seq=1))
+    assert list(frames([large, large, encode(sent[0])])) == [large, *frames([large, encode(sent[0])])]
+    assert list(frames([])) == []

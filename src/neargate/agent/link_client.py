@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..link.messages import ToAgent, decode_to_agent
+from ..link.messages import ToAgent, messages_to_agent
 from ..link.session import AgentAction, AgentSession, Disconnect, Send
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
@@ -121,17 +121,20 @@ class LinkClient:
     async def _read(self, connection: Connection, over: "asyncio.Future[str]") -> None:
         try:
             while True:
-                message = decode_to_agent(await connection.receive())
-                wrong = problem(message)
-                if wrong is not None:
-                    await self._refused(message, wrong)
-                    continue
-                for action in self._session.received(message, self._world.monotonic()):
-                    await self._act(action, over)
+                for message in messages_to_agent(await connection.receive()):
+                    await self._hear(message, over)
         except Closed as closed:
             _end(over, str(closed))
         except msgspec.DecodeError as error:
             _end(over, f"the server sent what this agent cannot read: {error}")
+
+    async def _hear(self, message: ToAgent, over: "asyncio.Future[str]") -> None:
+        wrong = problem(message)
+        if wrong is not None:
+            await self._refused(message, wrong)
+            return
+        for action in self._session.received(message, self._world.monotonic()):
+            await self._act(action, over)
 
     async def _write(
         self, connection: Connection, outgoing: "asyncio.Queue[bytes | None]", over: "asyncio.Future[str]"

@@ -15,7 +15,7 @@ from functools import partial
 
 import msgspec
 
-from ..link.messages import StopOrder, decode_to_agent
+from ..link.messages import StopOrder, frames, messages_to_agent
 from ..link.session import Acknowledged, AgentAction, AgentSession, ApplyVpc, Disconnect, RunTask, Send, StopTask
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
@@ -27,6 +27,7 @@ from .transport import UnixTransport
 
 _FRAMES_MAX = 65_536
 _TICK_S = 1.0
+_REST_S = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +67,10 @@ class HostMemory:
 class Timers:
     """One heap of callbacks for a whole fleet. `run` is its only coroutine."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, rest_s: float = 0.0) -> None:
+        """`rest_s` between two looks at the heap: callbacks that are due within it come together."""
         self._world = world
+        self._rest_s = rest_s
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._earlier = asyncio.Event()
@@ -85,6 +88,9 @@ class Timers:
             now = self._world.monotonic()
             while self._heap and self._heap[0][0] <= now:
                 heapq.heappop(self._heap)[2]()
+            if self._rest_s:
+                await self._world.sleep(self._rest_s)
+                now = self._world.monotonic()
             wait_s = self._heap[0][0] - now if self._heap else _TICK_S
             try:
                 await asyncio.wait_for(self._earlier.wait(), wait_s)
@@ -150,11 +156,12 @@ class SimulatedHost:
         if not self._alive:
             return
         try:
-            message = decode_to_agent(data)
+            messages = messages_to_agent(data)
         except msgspec.DecodeError as error:
             self._act([Disconnect(reason=f"unreadable: {error}")])
             return
-        self._act(self._session.received(message, self._world.monotonic()))
+        for message in messages:
+            self._act(self._session.received(message, self._world.monotonic()))
 
     def _tick_later(self, connection: int) -> None:
         self._timers.after(_TICK_S, lambda: self._tick(connection))
@@ -347,7 +354,7 @@ class SimulatedFleet:
         self._world = world
         self._knobs = knobs
         self._transport = UnixTransport(socket_path, knobs)
-        self._timers = Timers(world)
+        self._timers = Timers(world, rest_s=_REST_S)
         kept = memories or {}
         self.hosts = [
             SimulatedHost(world, facts, self._timers, knobs, memory=kept.get(facts.host_id), times=times)
@@ -374,9 +381,9 @@ class SimulatedFleet:
                 backoff_s = min(backoff_s * 2, self._knobs.link_reconnect_max_s)
                 continue
             backoff_s = self._knobs.link_reconnect_min_s
-            frames: asyncio.Queue[bytes | None] = asyncio.Queue(_FRAMES_MAX)
-            host.connected(partial(_put, frames), partial(_end, frames))
-            writer = self._world.spawn(_write(connection, frames), f"{host.facts.host_id}-write")
+            waiting: asyncio.Queue[bytes | None] = asyncio.Queue(_FRAMES_MAX)
+            host.connected(partial(_put, waiting), partial(_end, waiting))
+            writer = self._world.spawn(_write(connection, waiting), f"{host.facts.host_id}-write")
             try:
                 while True:
                     host.received(await connection.receive())
@@ -387,25 +394,31 @@ class SimulatedFleet:
             await self._world.sleep(backoff_s * (0.5 + self._world.random.random()))
 
 
-def _put(frames: "asyncio.Queue[bytes | None]", data: bytes) -> None:
+def _put(waiting: "asyncio.Queue[bytes | None]", data: bytes) -> None:
     """A frame that finds no room is dropped: the session repeats what is not answered."""
-    if not frames.full():
-        frames.put_nowait(data)
+    if not waiting.full():
+        waiting.put_nowait(data)
 
 
-def _end(frames: "asyncio.Queue[bytes | None]", reason: str) -> None:
+def _end(waiting: "asyncio.Queue[bytes | None]", reason: str) -> None:
     """The frames before it do not matter any more. `reason` is the session's; nobody reads it here."""
     del reason
-    while not frames.empty():
-        frames.get_nowait()
-    frames.put_nowait(None)
+    while not waiting.empty():
+        waiting.get_nowait()
+    waiting.put_nowait(None)
 
 
-async def _write(connection: Connection, frames: "asyncio.Queue[bytes | None]") -> None:
-    """None among the frames means: end the connection, which the reader then notices."""
+async def _write(connection: Connection, waiting: "asyncio.Queue[bytes | None]") -> None:
+    """None among the messages means: end the connection, which the reader then notices."""
+    ended = False
     try:
-        while (data := await frames.get()) is not None:
-            await connection.send(data)
+        while not ended:
+            messages = [await waiting.get()]
+            while not waiting.empty():
+                messages.append(waiting.get_nowait())
+            ended = None in messages
+            for data in frames(message for message in messages if message is not None):
+                await connection.send(data)
     except Closed:
         return
     await connection.close()

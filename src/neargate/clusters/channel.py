@@ -3,6 +3,8 @@
 import asyncio
 from typing import Protocol
 
+from ..link.messages import frames
+
 
 class ChannelClosed(Exception):
     """The connection is gone; the peer says everything again on its next one."""
@@ -22,8 +24,10 @@ class Channel(Protocol):
 class Outgoing:
     """Frames on their way to one peer. Bounded: a peer that does not read loses its connection, not our memory."""
 
-    def __init__(self, frames_max: int) -> None:
+    def __init__(self, frames_max: int, *, joined: bool = False) -> None:
+        """`joined`: the peer reads frames of several messages (the link does, the bulk channel does not)."""
         self._frames_max = frames_max
+        self._joined = joined
         self._frames: list[bytes] = []
         self._waiting = asyncio.Event()
 
@@ -39,6 +43,6 @@ class Outgoing:
         while True:
             await self._waiting.wait()
             self._waiting.clear()
-            frames, self._frames = self._frames, []
-            for frame in frames:
-                await channel.send(frame)
+            waiting, self._frames = self._frames, []
+            for data in frames(waiting) if self._joined else waiting:
+                await channel.send(data)

@@ -12,7 +12,7 @@ from functools import partial
 import msgspec
 
 from ..interfaces.roles import VpcPlans
-from ..link.messages import Report, StopOrder, decode_to_server
+from ..link.messages import Report, StopOrder, ToServer, messages_to_server
 from ..link.server_session import Greeted, HostChanged, Reported, ServerAction, ServerSession
 from ..link.session import Disconnect, Send
 from ..log import get_logger
@@ -56,7 +56,7 @@ class HostConnection:
         self._channel = channel
         self._register = register
         self._session = ServerSession(session_id, knobs)
-        self._outgoing = Outgoing(knobs.link_frames_max)
+        self._outgoing = Outgoing(knobs.link_frames_max, joined=True)
         self._judging = asyncio.Semaphore(knobs.reports_in_flight_max)
         self._bell = asyncio.Event()
         self._after = 0  # row up to which this session has read its run orders
@@ -108,18 +108,22 @@ class HostConnection:
         while True:
             data = await self._channel.receive()
             try:
-                message = decode_to_server(data)
+                messages = messages_to_server(data)
             except msgspec.DecodeError as error:
                 raise ChannelClosed(f"unreadable message: {error}") from None
-            wrong = problem(message, self._knobs.hello_reports_max)
-            if wrong is not None and not isinstance(message, Report):
-                raise ChannelClosed(f"refused: {wrong}")
-            if wrong is not None:
-                # Nothing is changed and nothing said, as with any report that is not believed.
-                _log.warning("report refused", host=self.host_id, why=wrong)
-                continue
-            for action in self._session.received(message):
-                await self._act(action)
+            for message in messages:
+                await self._hear(message)
+
+    async def _hear(self, message: ToServer) -> None:
+        wrong = problem(message, self._knobs.hello_reports_max)
+        if wrong is not None and not isinstance(message, Report):
+            raise ChannelClosed(f"refused: {wrong}")
+        if wrong is not None:
+            # Nothing is changed and nothing said, as with any report that is not believed.
+            _log.warning("report refused", host=self.host_id, why=wrong)
+            return
+        for action in self._session.received(message):
+            await self._act(action)
 
     async def _act(self, action: ServerAction) -> None:
         match action:
@@ -201,6 +205,8 @@ class HostConnection:
             if self._runs_asked or self._waits_for_room:
                 self._runs_asked = False
                 await self._order_runs(self.host_id)
+            # What is rung meanwhile shares a frame: a flood of launches must not become a flood of small writes.
+            await self._world.sleep(self._knobs.orders_rest_s)
 
     def _order_fresh(self) -> None:
         """What was handed over, as far as there is room; the rest is read from the table when there is."""

@@ -1,8 +1,10 @@
-"""Messages of the agent's link, typed. Encoded as MessagePack, one per WebSocket frame.
+"""Messages of the agent's link, typed. Encoded as MessagePack; a WebSocket frame holds one, or an array of several.
 
 The link is level-triggered: after any gap the agent says what it has (Hello) and the server what it wants (RunOrder,
 StopOrder). Orders and reports are repeated until acknowledged; repeating one is harmless.
 """
+
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -118,3 +120,41 @@ ToAgent = Welcome | VpcPush | RunOrder | StopOrder | ReportAck | Pong | LogOpene
 encode = msgspec.msgpack.Encoder().encode
 decode_to_server = msgspec.msgpack.Decoder(ToServer).decode
 decode_to_agent = msgspec.msgpack.Decoder(ToAgent).decode
+_decode_frame_to_server = msgspec.msgpack.Decoder(ToServer | list[ToServer]).decode
+_decode_frame_to_agent = msgspec.msgpack.Decoder(ToAgent | list[ToAgent]).decode
+
+_FRAME_MESSAGES_MAX = 64
+_FRAME_JOINED_MAX_BYTES = 256 * 1024
+
+
+def frames(messages: Iterable[bytes]) -> Iterator[bytes]:
+    """Encoded messages in as few frames of the link as their sizes allow, in their order."""
+    joined: list[bytes] = []
+    size = 0
+    for message in messages:
+        if joined and (len(joined) == _FRAME_MESSAGES_MAX or size + len(message) > _FRAME_JOINED_MAX_BYTES):
+            yield _frame(joined)
+            joined, size = [], 0
+        joined.append(message)
+        size += len(message)
+    if joined:
+        yield _frame(joined)
+
+
+def _frame(messages: Sequence[bytes]) -> bytes:
+    """One message as it is, several as an array (MessagePack's array 16)."""
+    if len(messages) == 1:
+        return messages[0]
+    return b"".join((b"\xdc", len(messages).to_bytes(2, "big"), *messages))
+
+
+def messages_to_server(data: bytes) -> list[ToServer]:
+    """What a frame holds. Raises msgspec.DecodeError."""
+    found = _decode_frame_to_server(data)
+    return found if isinstance(found, list) else [found]
+
+
+def messages_to_agent(data: bytes) -> list[ToAgent]:
+    """What a frame holds. Raises msgspec.DecodeError."""
+    found = _decode_frame_to_agent(data)
+    return found if isinstance(found, list) else [found]

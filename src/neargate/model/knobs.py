@@ -65,6 +65,7 @@ class Knobs:
     reports_rest_max_s: float = 0.1  # between two batches
     reports_queue_max: int = 8192
     reports_in_flight_max: int = 256  # of one host, not yet durable
+    orders_rest_s: float = 0.01  # of one host, after what was rung was sent
     orders_lookaround_s: float = 60.0  # a session reads its orders from the start again, whatever it has sent
     link_frames_max: int = 4096  # written to one connection and not yet taken by the socket
     log_requests_in_flight_max: int = 64  # of one bulk connection
