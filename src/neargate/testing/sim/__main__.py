@@ -1,4 +1,4 @@
-"""`python -m neargate.testing.sim SEED [--faults FILE] [--real] [--trace]`: replay a seed; exit 1 when it fails."""
+"""`python -m neargate.testing.sim SEED [--real] [--faults FILE] [--trace]`: replay a seed; exit 1 when it fails."""
 
 import argparse
 import logging
@@ -6,27 +6,24 @@ import os
 import sys
 from pathlib import Path
 
-import msgspec
-
-from .faults import Fault
+from .corpus import load
 from .run import REAL, SMALL, run_seed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m neargate.testing.sim")
     parser.add_argument("seed")
-    parser.add_argument("--faults", type=Path, help="a JSON list of faults instead of the seed's own")
+    parser.add_argument("--faults", type=Path, help="a file of tests/simulation/seeds instead of the seed's own faults")
     parser.add_argument("--real", action="store_true", help="real agents over fakes")
     parser.add_argument("--trace", action="store_true", help="a line for each thing that happens")
     given = parser.parse_args()
-    faults = None
-    if given.faults is not None:
-        faults = msgspec.json.decode(given.faults.read_bytes(), type=list[Fault])
+    faults = None if given.faults is None else load(given.faults).faults
     if given.trace:
         logging.getLogger("neargate").setLevel(logging.INFO)
     result = run_seed(given.seed, faults, setting=REAL if given.real else SMALL, log=_write if given.trace else None)
     _write(f"seed {result.seed}: {result.error or 'clean'}; digest {result.digest:08x}, {result.steps} steps")
-    _write(" ".join(f"{name}={count}" for name, count in sorted(result.coverage.items())))
+    if not given.trace:
+        _write(" ".join(f"{name}={count}" for name, count in sorted(result.coverage.items())))
     sys.stdout.flush()
     os._exit(1 if result.error else 0)  # nothing of the dead may run now
 

@@ -19,22 +19,34 @@ def forked(work: Work) -> SeedResult:
     return next(in_children([work]))
 
 
+def in_order(works: Iterable[Work], at_once: int = 2) -> list[SeedResult]:
+    """All results, in the order of the works."""
+    numbered = dict(_numbered(works, at_once))
+    return [numbered[number] for number in sorted(numbered)]
+
+
 def in_children(works: Iterable[Work], at_once: int = 2) -> Iterator[SeedResult]:
-    """Results as they come. A child that dies is a result too."""
-    waiting = iter(works)
-    selector = selectors.DefaultSelector()
-    children: dict[int, int] = {}  # pipe -> process id
-    while True:
-        while len(children) < at_once and (work := next(waiting, None)) is not None:
-            pipe, child = _start(work)
-            children[pipe] = child
-            selector.register(pipe, selectors.EVENT_READ)
-        if not children:
-            return
-        for key, _ in selector.select():
-            pipe = key.fd
-            selector.unregister(pipe)
-            yield _result(pipe, children.pop(pipe))
+    """Results as they come."""
+    return (result for _, result in _numbered(works, at_once))
+
+
+def _numbered(works: Iterable[Work], at_once: int) -> Iterator[tuple[int, SeedResult]]:
+    """A child that dies is a result too. Those that still run when nobody asks for more end by themselves."""
+    waiting = enumerate(works)
+    with selectors.DefaultSelector() as selector:
+        children: dict[int, tuple[int, int]] = {}  # pipe -> number of the work, process id
+        while True:
+            while len(children) < at_once and (work := next(waiting, None)) is not None:
+                pipe, child = _start(work[1])
+                children[pipe] = (work[0], child)
+                selector.register(pipe, selectors.EVENT_READ)
+            if not children:
+                return
+            for key, _ in selector.select():
+                pipe = key.fd
+                selector.unregister(pipe)
+                number, child = children.pop(pipe)
+                yield number, _result(pipe, child)
 
 
 def _start(work: Work) -> tuple[int, int]:

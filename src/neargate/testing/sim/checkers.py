@@ -193,6 +193,19 @@ class Checkers:
         query = "SELECT id FROM tasks WHERE host = ? AND last_status <> 'STOPPED' ORDER BY n"
         return frozenset(task_id for (task_id,) in self._databases["cell-0"].execute(query, (host_id,)))
 
+    def memory_problems(self, remembered: Mapping[str, tuple[int, ...]]) -> list[str]:
+        """Does a zone's process remember of its hosts (tasks, CPU, memory, disk) what its database holds?"""
+        found = []
+        for shard in sorted(self._databases):
+            if shard.startswith("zone"):
+                query = "SELECT id, tasks, cpu - free_cpu, memory - free_memory, disk - free_disk FROM hosts ORDER BY n"
+                found += [
+                    f"{shard}: {host_id} has {held} taken, remembered are {remembered.get(host_id)}"
+                    for host_id, *held in self._databases[shard].execute(query)
+                    if tuple(held) != remembered.get(host_id)
+                ]
+        return found
+
     def exit_codes(self) -> dict[str, dict[str, int | None]]:
         """Stopped task -> container -> exit code as DescribeTasks shows it."""
         query = "SELECT id, doc FROM tasks WHERE last_status = 'STOPPED' ORDER BY n"

@@ -29,8 +29,10 @@ IMAGE = "registry.example/web:1"
 PROGRAMS = {
     "web": Program(output=b"first\nsecond\n"),
     "side": Program(output=b"beside\n", term_exit_code=None),
-    "job": Program(output=b"done\n", exit_code=3),
+    "job": Program(output=b"done\n"),
 }
+JOB_EXIT_CODE = 3
+_JOB_LIVES_S = (0.0, 0.05, 0.5, 5.0)
 _NOT_ENDED = -1
 _SEAM_VALUES = frozenset({"exits", "task_path", "faults"})
 
@@ -216,6 +218,7 @@ class RealMachine:
         self._knobs = knobs
         self._root = root
         self._started: dict[tuple[str, str], str] = {}
+        self._lives = sim.stream(f"lives/{facts.host_id}")
         self.sandbox.add_image(IMAGE, command=("/bin/web",))
         self.sandbox.programs = dict(PROGRAMS)
 
@@ -225,8 +228,9 @@ class RealMachine:
         for task_id, name in self._started:
             told = cell.get(task_id, {}).get(name, _NOT_ENDED)
             program = PROGRAMS[name]
-            code = program.exit_code if program.exit_code is not None else program.term_exit_code
-            if told not in (_NOT_ENDED, 128 + SIGKILL if code is None else code):
+            code = 128 + SIGKILL if program.term_exit_code is None else program.term_exit_code
+            possible = (code, JOB_EXIT_CODE) if name == "job" else (code,)  # a job may be stopped before it is done
+            if told not in (_NOT_ENDED, *possible):
                 found.append(f"{name} of {task_id} is said to have ended with {told}, not {code}")
         return found
 
@@ -300,6 +304,13 @@ class RealMachine:
         if first != runtime_id or container.starts > 1:
             self._sim.fail("doubled", f"container {container.config.name} of {task_id} was started twice")
         self._checkers.runs(self.facts.host_id, task_id)
+        if container.config.name == "job":
+            self._sim.at(self._lives.choice(_JOB_LIVES_S), lambda: self._end_job(runtime_id))
+
+    def _end_job(self, runtime_id: str) -> None:
+        """By itself, whoever is alive to see it."""
+        if runtime_id in self.sandbox.containers:
+            self.sandbox.end(runtime_id, JOB_EXIT_CODE)
 
 
 Machine = LightMachine | RealMachine

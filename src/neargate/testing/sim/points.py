@@ -6,7 +6,7 @@ Owns the script and the knobs under which recovery is quick. Must not judge: the
 import gc
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...agent.points import Point
@@ -43,7 +43,7 @@ class Script(Workload):
         await self.world.sleep(BEGIN_S - self.world.process.loop.time())
         first = self.world.spawn(self.run_task("pair", family="web", count=2, sure=True), "pair")
         second = self.world.spawn(self.run_task("large", family="large", count=1, sure=True), "large")
-        await self.run_task("job", family="job", count=1, sure=True)
+        job = await self.run_task("job", family="job", count=1, sure=True)
         await first
         await self.world.sleep(0.3)
         await self.stop_task(self.tasks[0])
@@ -51,7 +51,8 @@ class Script(Workload):
         for task_id in await self.run_task("brief", family="web", count=1, sure=True):
             await self.stop_task(task_id)
         for task_id in self.tasks[1:]:
-            await self.stop_task(task_id)
+            if task_id not in job:
+                await self.stop_task(task_id)
         await self.describe(self.tasks)
 
 
@@ -68,10 +69,11 @@ def small(models: Models, kill: Kill | None) -> SeedResult:
     """The script with light hosts, one in each zone. Without a kill `coverage` counts the points there are."""
     gc.disable()
     run = Run(SEED, Setting(hosts=3, cpu_units=4096), knobs=QUICK, models=models, workload=Script)
-    faults = []
-    if kill is not None:
-        kind, count = ("kill-effect", kill.effect) if kill.effect is not None else ("kill-step", kill.step)
-        faults.append(Fault(at=BEGIN_S, kind=kind, target=kill.target, count=count or 1, duration_s=_RESTART_S))
+    return _played(run, kill)
+
+
+def _played(run: Run, kill: Kill | None) -> SeedResult:
+    faults = () if kill is None else (_fault(kill),)
     run.injector.arm(faults)
     run.start()
     before: dict[str, tuple[int, int]] = {}
@@ -81,7 +83,12 @@ def small(models: Models, kill: Kill | None) -> SeedResult:
         for name, (effects, steps) in _counts(run).items():
             run.sim.coverage[f"effects {name}"] = effects - before[name][0]
             run.sim.coverage[f"steps {name}"] = steps - before[name][1]
-    return _result(run, tuple(faults))
+    return _result(run, faults)
+
+
+def _fault(kill: Kill) -> Fault:
+    kind, count = ("kill-effect", kill.effect) if kill.effect is not None else ("kill-step", kill.step)
+    return Fault(at=BEGIN_S, kind=kind, target=kill.target, count=count or 1, duration_s=_RESTART_S)
 
 
 def _counts(run: Run) -> dict[str, tuple[int, int]]:
@@ -94,14 +101,18 @@ def _counts(run: Run) -> dict[str, tuple[int, int]]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NamedKill:
-    """When the agent reaches `point` for the nth time, the targets (agent, server, engine) are killed at once."""
+    """When the agent reaches `point` for the nth time, the targets (agent, server, engine) are killed.
+
+    At once; with `delay_s` the server a little later, when it is at work on what the agent has said of it.
+    """
 
     point: Point
     targets: tuple[str, ...]
     nth: int = 1
+    delay_s: float = 0.0
 
 
-def named(models: Models, kill: NamedKill | None) -> SeedResult:
+def real(models: Models, kill: Kill | NamedKill | None) -> SeedResult:
     """The script with one real agent over fakes."""
     gc.disable()
     root = Path(tempfile.mkdtemp(prefix="neargate-sim-"))
@@ -109,35 +120,40 @@ def named(models: Models, kill: NamedKill | None) -> SeedResult:
         run = Run(
             SEED, Setting(hosts=1, real=1, cpu_units=4096), knobs=QUICK, models=models, root=root, workload=Script
         )
-        machine = run.machines[0]
-        assert isinstance(machine, RealMachine)
-        reached = 0
-
-        def at_point(point: Point) -> None:
-            nonlocal reached
-            if kill is None or point is not kill.point:
-                return
-            reached += 1
-            if reached == kill.nth:
-                _strike(run, machine, kill.targets)
-
-        machine.on_point = at_point
-        run.start()
-        run.come_to_rest(BEGIN_S + 1)
-        if kill is not None and reached < kill.nth:
-            run.sim.fail("unreached", f"{kill.point} was not reached {kill.nth} times")
+        if not isinstance(kill, NamedKill):
+            return _played(run, kill)
+        reached = _arm(run, kill)
+        result = _played(run, None)
+        if result.error is None and len(reached) < kill.nth:
+            return replace(result, error=f"unreached: {kill.point} was reached {len(reached)} times")
+        return result
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    return _result(run, ())
 
 
-def _strike(run: Run, machine: RealMachine, targets: tuple[str, ...]) -> None:
+def _arm(run: Run, kill: NamedKill) -> list[Point]:
+    """A list that grows each time the point is reached."""
+    machine = run.machines[0]
+    assert isinstance(machine, RealMachine)
+    reached: list[Point] = []
+
+    def at_point(point: Point) -> None:
+        if point is kill.point:
+            reached.append(point)
+            if len(reached) == kill.nth:
+                _strike(run, machine, kill)
+
+    machine.on_point = at_point
+    return reached
+
+
+def _strike(run: Run, machine: RealMachine, kill: NamedKill) -> None:
     """The agent dies inside its step: what it would still send in it is never sent."""
-    if "engine" in targets:
+    if "engine" in kill.targets:
         machine.restart_engine(_RESTART_S)
-    if SERVER in targets:
-        run.sim.kill(SERVER, _RESTART_S, "at a named point")
-    if "agent" in targets:
+    if SERVER in kill.targets:
+        run.sim.at(kill.delay_s, lambda: run.sim.kill(SERVER, _RESTART_S, "at a named point"))
+    if "agent" in kill.targets:
         run.sim.restart_after_s[machine.facts.host_id] = _RESTART_S
         run.sim.living[machine.facts.host_id].process.is_doomed = True
 

@@ -7,9 +7,9 @@ the gateway's seam) and the calls to its front end. Must not know faults.
 import asyncio
 import random
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -28,6 +28,7 @@ from .net import End, Gone, Net
 from .sim import Program, Sim
 from .world import EPOCH, Process, SimWorld
 
+T = TypeVar("T")
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", "use1-az3"))
@@ -104,6 +105,18 @@ class Server:
 
     def program(self) -> Program:
         return Program(name=SERVER, begin=self._begin, died=self._died)
+
+    def room(self) -> dict[str, tuple[int, ...]]:
+        """Host -> (tasks, CPU, memory, disk reserved) as the living process remembers them."""
+        assert self.region is not None, "nobody serves"
+        hosts = [host for manager in self.region.capacities.values() for host in _at_once(manager.hosts())]
+        return {
+            host["host_id"]: (
+                host["tasks"],
+                *(host["reserved"][name] for name in ("cpu_units", "memory_mib", "disk_gib")),
+            )
+            for host in hosts
+        }
 
     def _begin(self, world: SimWorld) -> None:
         world.spawn(self._main(world), "main")
@@ -207,6 +220,16 @@ class Caller:
 
     def _answer(self, outcome: "asyncio.Future[Response | None]", response: Response | None) -> None:
         self._sim.loop.call_later(self._latency(), _settle, outcome, response, context=self._world.process.context)
+
+
+def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that reads memory and waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise AssertionError("it waited for something")
 
 
 def _settle(outcome: "asyncio.Future[Response | None]", response: Response | None) -> None:

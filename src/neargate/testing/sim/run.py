@@ -133,7 +133,7 @@ class Run:
             return ["clients still wait for answers"]
         if self.server.region is None:
             return ["the server does not serve"]
-        found = self.checkers.problems()
+        found = self.checkers.problems() + self.checkers.memory_problems(self.server.room())
         for machine in self.machines:
             found += machine.problems(self.checkers.live_on(machine.facts.host_id))
             if isinstance(machine, RealMachine):

@@ -1,0 +1,203 @@
+"""A simulator that finds no bug is broken: each of these, planted, must be found by the runs named beside it."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from neargate.agent.host_tasks import HostTasks
+from neargate.agent.link_client import LinkClient
+from neargate.agent.local_state import LocalState
+from neargate.agent.log_shipper import LogShipper
+from neargate.agent.points import Point
+from neargate.capacity.ledger import Ledger
+from neargate.clusters import recording, releases
+from neargate.clusters.reports import ReportOutcome, Reports
+from neargate.clusters.sweepers import Sweepers
+from neargate.link.server_session import ServerSession
+from neargate.store.sqlite import SqliteStore
+from neargate.testing.sim.batch import Work, in_children
+from neargate.testing.sim.faults import Fault
+from neargate.testing.sim.points import Kill, NamedKill, real, small
+from neargate.testing.sim.run import REAL, SMALL, SeedResult, Setting, run_seed
+from neargate.wire.shapes import Models
+
+Works = Callable[[Models], Iterable[Work]]
+
+
+def effects(models: Models) -> Iterator[Work]:
+    return (partial(small, models, Kill(target="server", effect=n)) for n in range(1, 160, 3))
+
+
+def agent_points(models: Models) -> Iterator[Work]:
+    return (partial(real, models, NamedKill(point=point, targets=("agent",))) for point in reversed(Point))
+
+
+def ends_being_stored(models: Models) -> Iterator[Work]:
+    return (
+        partial(
+            real,
+            models,
+            NamedKill(point=Point.STOPPED_SAVED, nth=nth, targets=("server",), delay_s=quarter_ms / 4000),
+        )
+        for quarter_ms in range(4, 20)
+        for nth in range(1, 6)
+    )
+
+
+def with_faults(setting: Setting, *faults: Fault) -> Works:
+    return lambda models: (
+        partial(run_seed, str(seed), faults, setting=setting, models=models) for seed in range(1, 40)
+    )
+
+
+HOSTILE = with_faults(
+    SMALL, *(Fault(at=2, kind="hostile", target=f"host-{n:02d}", duration_s=50, strength=1) for n in range(12))
+)
+LOST_COMMITS = with_faults(SMALL, *(Fault(at=at, kind="lost-commit", target="server") for at in (5, 15, 25)))
+PAUSES = with_faults(
+    REAL, *(Fault(at=3 + 5 * n, kind="pause", target=f"host-{n:02d}", duration_s=30) for n in range(3))
+)
+
+
+# -- the bugs
+
+
+def sweeper_off() -> None:
+    async def nothing(_: Sweepers) -> None:
+        return None
+
+    Sweepers.sweep_reservations = nothing  # type: ignore[method-assign]
+
+
+def answered_before_commit() -> None:
+    write = SqliteStore.write
+
+    async def early(self: SqliteStore, statements: Any) -> list[Any]:
+        if any("INSERT INTO tasks" in statement.sql for statement in statements):
+            asyncio.get_running_loop().create_task(write(self, statements))
+            return [[] for _ in statements]
+        return await write(self, statements)
+
+    SqliteStore.write = early  # type: ignore[method-assign]
+
+
+def token_forgotten() -> None:
+    record = recording.Recorder.record
+
+    async def without(self: Any, launch: Any, placed: Any, failures: Any) -> Any:
+        return await record(self, replace(launch, request=replace(launch.request, client_token=None)), placed, failures)
+
+    recording.Recorder.record = without  # type: ignore[method-assign]
+
+
+def given_back_while_stopping() -> None:
+    releases._UNRELEASED = releases._UNRELEASED.replace("last_status = 'STOPPED'", "desired_status = 'STOPPED'")
+
+
+def acknowledged_before_commit() -> None:
+    submit = Reports.submit
+
+    def early(self: Reports, host_id: str, report: Any, answer: Callable[[ReportOutcome], None]) -> None:
+        submit(self, host_id, report, lambda _: None)
+        answer(ReportOutcome.DURABLE)
+
+    Reports.submit = early  # type: ignore[method-assign]
+
+
+def failed_commit_ignored() -> None:
+    SqliteStore._lost = lambda self, error: None  # type: ignore[method-assign]
+
+
+def orders_said_once() -> None:
+    check = ServerSession.check
+    ServerSession.check = lambda self, now: [  # type: ignore[method-assign]
+        action for action in check(self, now) if not hasattr(action, "data")
+    ]
+
+
+def room_remembered_for_ever() -> None:
+    Ledger.remove = lambda self, claim: None  # type: ignore[method-assign]
+
+
+def record_not_saved() -> None:
+    async def lost(self: LocalState, record: Any) -> None:
+        return None
+
+    LocalState.save = lost  # type: ignore[method-assign]
+
+
+def ends_not_kept() -> None:
+    async def bury(self: LocalState, report: Any) -> None:
+        await self._do(lambda db: db.execute("DELETE FROM records WHERE task_id = ?", (report.task_id,)))
+
+    LocalState.bury = bury  # type: ignore[method-assign]
+
+
+def orders_cut_off_with_their_link() -> None:
+    async def at_once(self: LinkClient, action: Any, over: Any) -> None:
+        if type(action).__name__ in ("Send", "Disconnect"):
+            await act(self, action, over)
+        else:
+            await self._deliver(action)
+
+    async def run(self: HostTasks, launch: Any) -> None:
+        if self._known_report(launch.task_id) is None:
+            runner = self._add(self._new_record(launch), resumed=False)
+            await self._parts.state.save(runner.record)
+            runner.begin()
+
+    act = LinkClient._act
+    LinkClient._act = at_once  # type: ignore[method-assign]
+    HostTasks.run = run  # type: ignore[method-assign]
+
+
+def logs_not_adopted() -> None:
+    async def nothing(self: LogShipper, *_: Any) -> None:
+        return None
+
+    LogShipper.adopt = nothing  # type: ignore[method-assign]
+
+
+@dataclass(frozen=True)
+class Planted:
+    bug: Callable[[], None]
+    works: Works
+    kinds: frozenset[str]  # of failure, one of which must be seen
+
+
+PLANTED = [
+    Planted(sweeper_off, effects, frozenset({"unrest"})),
+    Planted(answered_before_commit, effects, frozenset({"lost", "unrecorded"})),
+    Planted(token_forgotten, effects, frozenset({"token", "unrest"})),
+    Planted(given_back_while_stopping, effects, frozenset({"capacity", "released", "address"})),
+    Planted(room_remembered_for_ever, effects, frozenset({"unrest"})),
+    Planted(acknowledged_before_commit, ends_being_stored, frozenset({"unrest"})),
+    Planted(orders_cut_off_with_their_link, PAUSES, frozenset({"unrest"})),
+    Planted(failed_commit_ignored, LOST_COMMITS, frozenset({"unrest"})),
+    Planted(orders_said_once, HOSTILE, frozenset({"unrest"})),
+    Planted(record_not_saved, agent_points, frozenset({"unrest", "doubled"})),
+    Planted(ends_not_kept, agent_points, frozenset({"unrest"})),
+    Planted(logs_not_adopted, agent_points, frozenset({"logs", "unrest"})),
+]
+
+
+def with_bug(bug: Callable[[], None], work: Work) -> SeedResult:
+    """Only ever called in a child."""
+    bug()
+    return work()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.bug.__name__)
+def test_is_found(planted: Planted, models: Models) -> None:
+    runs = 0
+    for result in in_children(partial(with_bug, planted.bug, work) for work in planted.works(models)):
+        runs += 1
+        if result.error is not None:
+            assert result.kind in planted.kinds, result.error
+            return
+    raise AssertionError(f"{runs} runs did not find it")

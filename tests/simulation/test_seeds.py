@@ -1,0 +1,50 @@
+"""About a hundred small seeds: twelve hosts, a call a second, faults of all kinds; and every seed that ever failed.
+
+A failure prints the command that replays it. `make soak` goes on without end.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from neargate.testing.sim.batch import forked, in_children
+from neargate.testing.sim.corpus import load
+from neargate.testing.sim.run import REAL, SMALL, SeedResult, Setting, run_seed
+from neargate.wire.shapes import Models
+
+CORPUS = sorted((Path(__file__).parent / "seeds").glob("*.json"))
+# What a batch must have met, else it proves little.
+MET = ("kills", "ended-itself", "pause", "clock", "full-disk", "lost-commit", "tokens-repeated", "no-capacity")
+
+
+def told(results: list[SeedResult], flag: str = "") -> str:
+    return "\n".join(f"{r.error}\n    python -m neargate.testing.sim {r.seed}{flag}" for r in results if r.error)
+
+
+def batch(first: int, count: int, setting: Setting, models: Models) -> list[SeedResult]:
+    seeds = [str(first + n) for n in range(count)]
+    return list(in_children(partial(run_seed, seed, setting=setting, models=models) for seed in seeds))
+
+
+@pytest.mark.timeout(600)
+def test_light_hosts(models: Models) -> None:
+    results = batch(10_000, 75, SMALL, models)
+    assert not told(results), told(results)
+    for what in (*MET, "cut", "freeze", "hostile-frames"):
+        assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
+
+
+@pytest.mark.timeout(600)
+def test_real_agents_over_fakes(models: Models) -> None:
+    results = batch(20_000, 25, REAL, models)
+    assert not told(results, " --real"), told(results, " --real")
+    assert sum(result.coverage.get("engine", 0) for result in results) > 0
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+def test_seeds_that_failed_once(path: Path, models: Models) -> None:
+    failed = load(path)
+    setting = REAL if failed.real else SMALL
+    result = forked(lambda: run_seed(failed.seed, failed.faults, setting=setting, models=models))
+    assert result.error is None, f"again: {failed.found}"

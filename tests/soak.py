@@ -1,0 +1,76 @@
+"""`make soak`: seeds of the simulator without end. Ctrl-C ends it.
+
+One line for each hundred seeds. A failing seed is shrunk to the fewest faults that still fail in the same way, written
+to a file for `tests/simulation/seeds/`, and the command that replays it is printed.
+"""
+
+import random
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from neargate.testing.sim.batch import Work, in_children
+from neargate.testing.sim.corpus import FailedSeed, save
+from neargate.testing.sim.run import REAL, SMALL, SeedResult, Setting, run_seed
+from neargate.testing.sim.shrink import shrink
+from neargate.wire.shapes import SERVICES, Models
+
+EVERY = 100
+REAL_SHARE = 0.3
+
+
+def main() -> None:
+    models = Models()
+    for name in SERVICES:
+        models.service(name)
+    first = random.SystemRandom().randrange(10**9)
+    failed = steps = 0
+    begun = time.monotonic()
+    for done, result in enumerate(in_children(works(first, models)), start=1):
+        steps += result.steps
+        if result.error is not None:
+            failed += 1
+            say(explain(result, models))
+        if done % EVERY == 0:
+            rate = done / (time.monotonic() - begun)
+            say(f"{done} seeds, {failed} failed, {rate:.1f} seeds/s, {steps} steps")
+
+
+def works(first: int, models: Models) -> Iterator[Work]:
+    number = first
+    while True:
+        seed = f"real-{number}" if random.Random(number).random() < REAL_SHARE else str(number)
+        yield partial(run_seed, seed, setting=setting(seed), models=models)
+        number += 1
+
+
+def setting(seed: str) -> Setting:
+    return REAL if seed.startswith("real-") else SMALL
+
+
+def explain(result: SeedResult, models: Models) -> str:
+    """What failed, with how few faults, and how to see it again."""
+    seed = result.seed
+    if not seed:
+        return f"{result.error}"
+    again = partial(run_seed, seed, setting=setting(seed), models=models)
+    faults = shrink(result.faults, result.kind, again)
+    path = Path(f"failed-{seed}.json")
+    save(path, FailedSeed(seed=seed, found=result.error or "", real=setting(seed) is REAL, faults=faults))
+    flag = " --real" if setting(seed) is REAL else ""
+    command = f"python -m neargate.testing.sim {seed}{flag} --faults {path} --trace"
+    return f"FAILED {result.error}\n    {len(result.faults)} faults, {len(faults)} left\n    {command}"
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        say("ended")
