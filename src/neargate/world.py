@@ -1,6 +1,6 @@
 """The only file that asks the operating system for time, randomness, threads and background tasks.
 
-Production code gets a `World` by constructor. `OsWorld` is the real one; `testing.sim_world` is the simulator's, under
+Production code gets a `World` by constructor. `OsWorld` is the real one; `testing.sim.world` is the simulator's, under
 which the same code runs in virtual time from one seed.
 """
 
