@@ -53,13 +53,18 @@ async def note_exit(task: TaskContext, name: str, exit_code: int | None, exited_
         name,
         known_status="STOPPED",
         exit_code=exit_code,
-        finished_at=at,
+        finished_at=end_of(known.started_at, at),
         # An exit that was found after a crash belongs to a container whose start was not recorded.
         started_at=known.started_at if known.started_at is not None else at,
         reason=OOM_REASON if killed else known.reason,
     )
     await task.report()
     task.reached(Point.EXIT_SAVED)
+
+
+def end_of(started_at: float | None, exited_at: float) -> float:
+    """The start is stamped here when the engine's call returned; a container that ended before that ends then."""
+    return exited_at if started_at is None else max(exited_at, started_at)
 
 
 async def _oom_kills(task: TaskContext, runtime_id: str) -> int:
