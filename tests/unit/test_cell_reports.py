@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from neargate.clusters.calls_first import CallsFirst
 from neargate.clusters.reports import ReportOutcome
 from neargate.interfaces.store import Statement
 from neargate.model.capacity import HostCapacity
@@ -299,3 +300,18 @@ def test_the_log_target_of_a_container_is_known_to_its_host_only() -> None:
 
 def rig_definition() -> dict[str, object]:
     return {**DEFINITION, "taskDefinitionArn": DEFINITION["taskDefinitionArn"].replace(":1", ":2"), "revision": 2}
+
+
+def test_batches_rest_for_callers_and_never_longer_than_the_bound() -> None:
+    knobs = Knobs(rest_per_call_s=0.02, rest_max_s=0.05)
+    calls = CallsFirst(knobs)
+    assert calls.rest_s() == 0.0
+    with calls.waiting():
+        assert calls.rest_s() == 0.0, "one caller's own task is what is carried on"
+        with calls.waiting():
+            assert calls.rest_s() == 0.02
+            with calls.waiting(), calls.waiting():
+                assert calls.rest_s() == 0.05
+    with pytest.raises(ValueError, match="broken"), calls.waiting(), calls.waiting():
+        raise ValueError("broken")
+    assert calls.rest_s() == 0.0

@@ -73,7 +73,7 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
         account=config.account,
         zones=config.zone_names,
         public_pool=config.public_pool,
-        one_machine=config.sandbox == "container",
+        one_machine=True,  # a region of `up`: its agent is on this machine, simulated hosts are too
         auth=AuthMode(config.auth),
     )
     region = await open_region(

@@ -18,6 +18,7 @@ from ..interfaces.store import Statement, Store, StoreFactory
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.launch import TaskReport
 from ..world import World
+from .calls_first import CallsFirst
 from .cluster_book import ClusterBook
 from .launching import Launching
 from .live_spread import LiveSpread
@@ -56,7 +57,8 @@ class Cell:
         self._clusters = ClusterBook(world, store, region)
         self._reading = Reading(store, region, self._clusters)
         self._releases = Releases(world, store, capacities, knobs)
-        self._reports = Reports(world, store, knobs, self._task_stopped)
+        self.calls = CallsFirst(knobs)
+        self._reports = Reports(world, store, knobs, self.calls, self._task_stopped)
         self._stopping = Stopping(world, store, knobs, asked=self.orders.ring_stop, stopped=self._task_stopped)
         self._launching = Launching(
             world,
@@ -101,7 +103,8 @@ class Cell:
         return await self._clusters.delete(account, name)
 
     async def run_task(self, request: RunTaskRequest) -> Documents:
-        answer, recorded = await self._launching.run(request)
+        with self.calls.waiting():
+            answer, recorded = await self._launching.run(request)
         if recorded is not None:
             for host_id, order in recorded.orders:
                 self.orders.ring_run(host_id, order)

@@ -206,7 +206,7 @@ class HostConnection:
                 self._runs_asked = False
                 await self._order_runs(self.host_id)
             # What is rung meanwhile shares a frame: a flood of launches must not become a flood of small writes.
-            await self._world.sleep(self._knobs.orders_rest_s)
+            await self._world.sleep(max(self._knobs.orders_rest_min_s, self._cell.calls.rest_s()))
 
     def _order_fresh(self) -> None:
         """What was handed over, as far as there is room; the rest is read from the table when there is."""

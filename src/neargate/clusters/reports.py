@@ -17,6 +17,7 @@ from ..model.launch import TaskReport
 from ..model.lifecycle import LastStatus
 from ..scheduling.task_document import BadReport, apply_report
 from ..world import World
+from .calls_first import CallsFirst
 from .task_table import TaskRow, TaskUpdate, changed_task, encode_json, rows_by_id, write_updates
 
 _log = get_logger(__name__)
@@ -53,8 +54,16 @@ class _Decided:
 class Reports:
     """`stopped` is told of each task whose STOPPED has become durable."""
 
-    def __init__(self, world: World, store: Store, knobs: Knobs, stopped: Callable[[Sequence[TaskRow]], None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        store: Store,
+        knobs: Knobs,
+        calls: CallsFirst,
+        stopped: Callable[[Sequence[TaskRow]], None],
+    ) -> None:
         self._world = world
+        self._calls = calls
         self._store = store
         self._knobs = knobs
         self._stopped = stopped
@@ -75,8 +84,8 @@ class Reports:
     async def run(self) -> None:
         """The only writer of reported facts. What arrives while a batch is written makes the next batch.
 
-        It rests as long as a batch took: callers who wait for the same database get half of it at least, and a flood of
-        reports makes larger batches instead of more of them.
+        It rests as long as a batch took, or as callers need: they wait for the same database, and a flood of reports
+        makes larger batches instead of more of them.
         """
         while True:
             batch = [await self._queue.get()]
@@ -86,7 +95,8 @@ class Reports:
             outcomes = await self._apply_batch(_newest(batch))
             for waiting in batch:
                 waiting.answer(outcomes[waiting.host_id, waiting.report.task_id])
-            await self._world.sleep(min(self._world.monotonic() - begun, self._knobs.reports_rest_max_s))
+            took = min(self._world.monotonic() - begun, self._knobs.rest_max_s)
+            await self._world.sleep(max(took, self._calls.rest_s()))
 
     async def _apply_batch(self, batch: Sequence[_Waiting]) -> dict[tuple[str, str], ReportOutcome]:
         outcomes: dict[tuple[str, str], ReportOutcome] = {}

@@ -62,10 +62,11 @@ class Knobs:
     hello_reports_max: int = 256  # reports in one Hello, and repeated in one tick
     orders_in_flight_max: int = 256  # run orders sent to one host and not yet reported
     reports_batch_max: int = 256
-    reports_rest_max_s: float = 0.1  # between two batches
+    rest_per_call_s: float = 0.015  # between two batches of orders or reports, for each RunTask that waits
+    rest_max_s: float = 0.25
     reports_queue_max: int = 8192
     reports_in_flight_max: int = 256  # of one host, not yet durable
-    orders_rest_s: float = 0.01  # of one host, after what was rung was sent
+    orders_rest_min_s: float = 0.005  # of one host, after what was rung was sent
     orders_lookaround_s: float = 60.0  # a session reads its orders from the start again, whatever it has sent
     link_frames_max: int = 4096  # written to one connection and not yet taken by the socket
     log_requests_in_flight_max: int = 64  # of one bulk connection
