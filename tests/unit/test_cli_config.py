@@ -50,11 +50,35 @@ def test_what_the_first_start_fixed_stays(paths: RegionPaths) -> None:
     first = RegionConfig(region="eu-west-1", account="111122223333", public_pool="198.18.3.0/24")
     configs.save(paths, first)
     assert configs.load(paths) == first
-    again = configs.settle(paths, RegionConfig(port=5000))
+    again = configs.settle(paths, configs.wanted(paths, {"port": 5000}))
     assert (again.region, again.account, again.public_pool) == ("eu-west-1", "111122223333", "198.18.3.0/24")
     assert again.port == 5000
+    configs.save(paths, again)
+    assert configs.wanted(paths, {}).port == 5000, "what is not given stays as it was"
     with pytest.raises(Problem, match="another account"):
-        configs.settle(paths, RegionConfig(account="999999999999"))
+        configs.settle(paths, configs.wanted(paths, {"account": "999999999999"}))
+    with pytest.raises(Problem, match="another region"):
+        configs.settle(paths, configs.wanted(paths, {"region": "us-east-1"}))
+
+
+def test_damaged_files_are_named(paths: RegionPaths) -> None:
+    paths.config.write_text("{")
+    with pytest.raises(Problem, match=r"region\.json is damaged"):
+        configs.load(paths)
+    configs.save(paths, RegionConfig())
+    paths.administrator.write_text("")
+    with pytest.raises(Problem, match=r"administrator\.json is damaged"):
+        exports(paths)
+
+
+def test_an_empty_data_directory_is_no_default() -> None:
+    with pytest.raises(Problem, match="--data is empty"):
+        region_paths("")
+
+
+def test_simulated_sizes_need_simulated_hosts(paths: RegionPaths) -> None:
+    with pytest.raises(Problem, match="--sandbox simulated"):
+        commands.run(["up", "--data", str(paths.data), "--hosts", "3"])
 
 
 def test_a_region_that_was_never_started_says_how(paths: RegionPaths) -> None:

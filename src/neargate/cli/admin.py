@@ -28,7 +28,7 @@ async def serve(path: Path, handlers: dict[str, Handler]) -> asyncio.AbstractSer
             handler = handlers.get(request.get("request", ""))
             answer = await handler(request) if handler else {"error": "unknown request"}
         except Exception as error:  # whatever happens, the operator gets a sentence instead of a closed socket
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            answer = {"error": str(error) or type(error).__name__}
         writer.write(json.dumps(answer).encode() + b"\n")
         try:
             await writer.drain()
@@ -49,7 +49,9 @@ def ask(paths: RegionPaths, request: str, timeout_s: float = 30.0, **arguments: 
         try:
             connection.connect(str(paths.admin_socket))
         except (FileNotFoundError, ConnectionRefusedError):
-            raise Problem(f"no region runs under {paths.data}; start it with: neargate up") from None
+            raise Problem(
+                f"the API of the region under {paths.data} does not run; start it with: neargate up{paths.as_option}"
+            ) from None
         except PermissionError:
             raise Problem("this user may not ask the region; run as root") from None
         connection.sendall(json.dumps({"request": request, **arguments}).encode() + b"\n")

@@ -7,10 +7,13 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from . import config as configs
 from .config import RegionConfig
 from .paths import RegionPaths, region_paths
+from .problems import Problem
 
 Given = argparse.Namespace
+VERSION = "0.1.0"
 TASK_HELP = "task id or ARN; the first digits are enough"
 
 
@@ -24,6 +27,7 @@ def run(arguments: Sequence[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     """All commands. `--help` of each lists its options."""
     top = argparse.ArgumentParser(prog="neargate", description="Neargate: AWS Fargate that you run yourself.")
+    top.add_argument("--version", action="version", version=f"neargate {VERSION}")
     top.set_defaults(command=lambda _given, _paths: _usage(top), data=None)
     commands = top.add_subparsers(metavar="COMMAND")
 
@@ -54,23 +58,23 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _up_options(up: argparse.ArgumentParser) -> None:
+    """Without a default here: what is not given stays as it was the last time."""
     default = RegionConfig()
     zones = ",".join(default.zones)
-    up.add_argument("--region", default=default.region, metavar="NAME", help=f"name of the region ({default.region})")
-    up.add_argument("--account", default=default.account, metavar="ID", help="account id, 12 digits")
-    up.add_argument("--zones", default=zones, help=f"letters of the availability zones ({zones})")
+    up.add_argument("--region", metavar="NAME", help=f"name of the region ({default.region})")
+    up.add_argument("--account", metavar="ID", help="account id, 12 digits")
+    up.add_argument("--zones", help=f"letters of the availability zones ({zones})")
     up.add_argument(
         *("--port", "-p"),
         type=int,
-        default=default.port,
         help=f"port of the API on 127.0.0.1 ({default.port}); the image registry takes the next",
     )
-    up.add_argument("--auth", default=default.auth, help="enforce, or open: any key is the administrator (tests)")
-    up.add_argument("--containerd", default=default.containerd, help="own: an instance of ours; system: the machine's")
-    up.add_argument("--sandbox", default=default.sandbox, help="container, or simulated: hosts that start nothing")
-    up.add_argument("--hosts", type=int, default=default.hosts, metavar="N", help="simulated hosts per zone")
-    up.add_argument("--host-cpu", type=int, default=default.host_cpu, metavar="UNITS", help="of a simulated host")
-    up.add_argument("--host-memory", type=int, default=default.host_memory, metavar="MIB", help="of a simulated host")
+    up.add_argument("--auth", help="enforce, or open: any key is the administrator (tests)")
+    up.add_argument("--containerd", help="own: an instance of ours; system: the machine's")
+    up.add_argument("--sandbox", help="container, or simulated: hosts that start nothing")
+    up.add_argument("--hosts", type=int, metavar="N", help="simulated hosts per zone")
+    up.add_argument("--host-cpu", type=int, metavar="UNITS", help="of a simulated host")
+    up.add_argument("--host-memory", type=int, metavar="MIB", help="of a simulated host")
     up.add_argument("--background", "-d", action="store_true", help="return when the region answers")
 
 
@@ -99,18 +103,13 @@ def _usage(top: argparse.ArgumentParser) -> int:
 def _up(given: Given, paths: RegionPaths) -> int:
     from .up import up, up_in_background
 
-    config = RegionConfig(
-        region=given.region,
-        account=given.account,
-        zones=tuple(given.zones.split(",")),
-        port=given.port,
-        auth=given.auth,
-        containerd=given.containerd,
-        sandbox=given.sandbox,
-        hosts=given.hosts,
-        host_cpu=given.host_cpu,
-        host_memory=given.host_memory,
-    )
+    names = [name for name in RegionConfig.__dataclass_fields__ if getattr(given, name, None) is not None]
+    options = {name: getattr(given, name) for name in names}
+    if "zones" in options:
+        options["zones"] = tuple(options["zones"].split(","))
+    config = configs.wanted(paths, options)
+    if config.sandbox != "simulated" and {"hosts", "host_cpu", "host_memory"} & options.keys():
+        raise Problem("--hosts, --host-cpu and --host-memory size simulated hosts; add --sandbox simulated")
     if given.background:
         passed = [word for word in sys.argv[2:] if word not in ("--background", "-d")]
         return up_in_background(paths, passed, config, _say)

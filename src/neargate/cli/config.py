@@ -62,7 +62,7 @@ def check(config: RegionConfig) -> None:
         if value not in allowed:
             raise Problem(f"--{name} {value!r}: choose {' or '.join(allowed)}")
     if not 0 < config.port < 65535:
-        raise Problem(f"--port {config.port} is not a port; choose one below 65535")
+        raise Problem(f"--port {config.port}: choose 1 to 65534; the image registry takes the port after it")
     if config.hosts < 1 or config.host_cpu < 256 or config.host_memory < 512:
         raise Problem("--hosts, --host-cpu (units) and --host-memory (MiB) must be at least 1, 256 and 512")
 
@@ -72,27 +72,34 @@ def load(paths: RegionPaths) -> RegionConfig:
     try:
         raw = paths.config.read_bytes()
     except FileNotFoundError:
-        raise Problem(f"no region under {paths.data}; start one with: neargate up") from None
+        raise Problem(f"no region under {paths.data}; start one with: neargate up{paths.as_option}") from None
     except PermissionError:
         raise Problem(f"{paths.config} cannot be read by this user; run as root") from None
-    stored = json.loads(raw)
-    return RegionConfig(**{**stored, "zones": tuple(stored["zones"])})
+    try:
+        stored = json.loads(raw)
+        return RegionConfig(**{**stored, "zones": tuple(stored["zones"])})
+    except (ValueError, KeyError, TypeError) as error:
+        raise Problem(f"{paths.config} is damaged ({error}); restore it from a backup") from None
+
+
+def wanted(paths: RegionPaths, given: dict[str, object]) -> RegionConfig:
+    """What the user gave over what the region had the last time, over the defaults."""
+    before = load(paths) if paths.config.exists() else RegionConfig()
+    return replace(before, **given)  # type: ignore[arg-type]
 
 
 def settle(paths: RegionPaths, wanted: RegionConfig) -> RegionConfig:
-    """Keep what the first start fixed; refuse to change it silently."""
+    """Refuse to change what the first start fixed."""
     if not paths.config.exists():
         return wanted
     stored = load(paths)
-    changed = [
-        name for name in FIXED if getattr(wanted, name) not in (getattr(stored, name), getattr(RegionConfig(), name))
-    ]
+    changed = [name for name in FIXED if getattr(wanted, name) != getattr(stored, name)]
     if changed:
         raise Problem(
             f"the region under {paths.data} was made with another {', '.join(changed)}; "
             "take another --data for a second region"
         )
-    return replace(wanted, **{name: getattr(stored, name) for name in FIXED})
+    return wanted
 
 
 def save(paths: RegionPaths, config: RegionConfig) -> None:

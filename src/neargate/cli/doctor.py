@@ -142,7 +142,7 @@ def _region(paths: RegionPaths) -> list[Finding]:
         found.append(
             Finding("ok", f"{name} runs (pid {running.pid})")
             if running
-            else Finding("note", f"{name} does not run; neargate up")
+            else Finding("note", f"{name} does not run; neargate up{paths.as_option}")
         )
     if healthy(config.port):
         found.append(Finding("ok", f"the API answers at {config.endpoint}"))

@@ -22,6 +22,8 @@ def variables(paths: RegionPaths) -> dict[str, str]:
         keys = json.loads(paths.administrator.read_text())
     except PermissionError:
         raise Problem(f"{paths.administrator} cannot be read by this user; run as root") from None
+    except (OSError, ValueError) as error:
+        raise Problem(f"{paths.administrator} is damaged ({error}); restore it from a backup") from None
     return {
         "AWS_ENDPOINT_URL": config.endpoint,
         "AWS_REGION": config.region,

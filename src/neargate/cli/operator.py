@@ -16,7 +16,7 @@ LAST_LINES = 5
 Answer = dict[str, Any]
 
 
-class UnknownTask(Exception):
+class TaskNotNamed(Exception):
     """No task, or several, begin with what was given."""
 
 
@@ -97,7 +97,7 @@ class OperatorDesk:
         found = await self._view.tasks_that_begin_with(given)
         if len(found) == 1:
             return found[0]
-        raise UnknownTask(
+        raise TaskNotNamed(
             f"{len(found)} tasks begin with {given!r}; give more digits" if found else f"no task begins with {given!r}"
         )
 

@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from .problems import Problem
+
 DEFAULT_DATA = "/var/lib/neargate"
 
 
@@ -105,5 +107,7 @@ class RegionPaths:
 
 def region_paths(data: str | None = None) -> RegionPaths:
     """The paths for `--data`, NEARGATE_DATA or the default, with symbolic links resolved."""
+    if data is not None and not data.strip():
+        raise Problem("--data is empty (an unset variable?); name a directory or leave the option out")
     chosen = data or os.environ.get("NEARGATE_DATA") or DEFAULT_DATA
     return RegionPaths(Path(chosen).resolve())

@@ -41,6 +41,8 @@ def prepare(paths: RegionPaths, config: RegionConfig) -> None:
     make_run_directory(paths)
     _directory(paths.server_run, 0o700, owner)
     _administrator(paths, config, owner)
+    if owner is not None and paths.administrator.stat().st_uid != owner.pw_uid:
+        _give_back(paths, owner)
 
 
 def choose_pool(config: RegionConfig) -> RegionConfig:
@@ -119,6 +121,15 @@ def _directory(path: Path, mode: int, owner: pwd.struct_passwd | None) -> None:
     path.chmod(mode)
     if owner is not None:
         os.chown(path, owner.pw_uid, owner.pw_gid)
+
+
+def _give_back(paths: RegionPaths, owner: pwd.struct_passwd) -> None:
+    """A data directory that root copied or restored: what is the control plane's belongs to its user again."""
+    for top in (paths.databases, paths.registry):
+        for folder, _, files in os.walk(top):
+            for path in (Path(folder), *(Path(folder) / name for name in files)):
+                os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
+    os.chown(paths.administrator, owner.pw_uid, owner.pw_gid)
 
 
 def _administrator(paths: RegionPaths, config: RegionConfig, owner: pwd.struct_passwd | None) -> None:

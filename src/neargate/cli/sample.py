@@ -23,6 +23,8 @@ LOOK_S = 0.3
 def run(paths: RegionPaths, say: Callable[[str], None]) -> None:
     """Returns only when everything really happened; Problem otherwise."""
     config = configs.load(paths)
+    if config.sandbox != "container":
+        raise Problem("a simulated region runs no containers and has no registry: the sample needs a real one")
     registry = f"127.0.0.1:{config.registry_port}"
     say(f"1. image      {_push(registry)}")
     aws_json(paths, "ecs", "create-cluster", "--cluster-name", "default")

@@ -17,6 +17,7 @@ from .paths import RegionPaths
 from .problems import Problem
 from .processes import Program, Running
 
+EARLY_DEATHS_MAX = 12  # in a row, each soon after a start: it will not get better by itself
 RESTART_MIN_S = 0.2
 RESTART_MAX_S = 5.0
 STABLE_S = 10.0  # who lived so long died of something new
@@ -72,11 +73,19 @@ class Supervisor:
                 child.not_before = now + restart_delay_s(child.early_deaths)
                 child.running = None
                 self.say(f"{child.program.name} ended; starting it again (its log: {child.program.log_file})")
+                if child.early_deaths >= EARLY_DEATHS_MAX:
+                    raise Problem(_cannot_live(child))
             elif now >= child.not_before:
                 self._start(child)
 
     def of(self, name: str) -> Child:
         return next(child for child in self.children if child.program.name == name)
+
+
+def _cannot_live(child: Child) -> str:
+    log = child.program.log_file
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-6:]) if log.exists() else ""
+    return f"the {child.program.name} ends each time it is started; the end of {log}:\n{tail}"
 
 
 def restart_delay_s(early_deaths: int) -> float:

@@ -25,7 +25,10 @@ LOOK_S = 0.3
 def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> int:
     """Run until SIGINT, SIGTERM or SIGHUP (its terminal is gone). Tasks, agent and containerd stay when it ends."""
     configs.check(wanted)
-    paths.data.mkdir(parents=True, exist_ok=True)
+    try:
+        paths.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Problem(f"the data directory {paths.data} cannot be made: {error.strerror}") from None
     lock = locks.take(paths.up_lock)
     if lock is None:
         raise Problem(f"this region is already up (data: {paths.data}); see: neargate status{paths.as_option}")
@@ -48,7 +51,7 @@ def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> 
     while not stopping:
         time.sleep(LOOK_S)
         supervisor.look()
-    _leave(supervisor, say)
+    _leave(paths, supervisor, say)
     return 0
 
 
@@ -77,7 +80,7 @@ def _check_ports(config: RegionConfig, supervisor: Supervisor) -> None:
             check_port(port, what)
 
 
-def _leave(supervisor: Supervisor, say: Callable[[str], None]) -> None:
+def _leave(paths: RegionPaths, supervisor: Supervisor, say: Callable[[str], None]) -> None:
     """End what only answers callers; keep what tasks stand on."""
     kept = []
     for child in supervisor.children:
@@ -88,7 +91,8 @@ def _leave(supervisor: Supervisor, say: Callable[[str], None]) -> None:
             kept.append(f"{name} (pid {child.running.pid})")
     if kept:
         say(f"the API stopped. Tasks keep running, and so do {', '.join(kept)}.")
-        say("neargate up takes them over again; neargate down stops everything.")
+        data = paths.as_option
+        say(f"neargate up{data} takes them over again; neargate down{data} stops everything.")
 
 
 def is_up(paths: RegionPaths) -> bool:
@@ -103,7 +107,10 @@ def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionCon
         config = configs.load(paths)
     else:
         configs.check(config)
-        paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise Problem(f"the data directory {paths.data} cannot be made: {error.strerror}") from None
         make_run_directory(paths)
         log = paths.log_file("up")
         size = log.stat().st_size if log.exists() else 0
@@ -122,7 +129,7 @@ def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionCon
             if not running.alive:
                 with log.open() as lines:
                     lines.seek(size)
-                    raise Problem(f"neargate up ended:\n{lines.read().strip()}")
+                    raise Problem(lines.read().strip().removeprefix("neargate: ") or f"up ended; its log: {log}")
 
         while not is_up(paths):
             still_there()
