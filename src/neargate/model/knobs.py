@@ -61,7 +61,7 @@ class Knobs:
     order_resend_s: float = 5.0
     hello_reports_max: int = 256  # reports in one Hello, and repeated in one tick
     orders_in_flight_max: int = 256  # run orders sent to one host and not yet reported
-    reports_batch_max: int = 256
+    reports_batch_max: int = 64  # a batch is one turn of the loop: nobody is answered meanwhile
     rest_per_call_s: float = 0.015  # between two batches of orders or reports, for each RunTask that waits
     rest_max_s: float = 0.25
     reports_queue_max: int = 8192
