@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 import time
 import traceback
@@ -20,6 +21,8 @@ def main(names: list[str]) -> int:
     if os.geteuid() != 0:
         print("the benchmarks start real containers: run as root", file=sys.stderr)
         return 2
+    # Ended from outside it still takes down what it started.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     failed = []
     for name in names or NAMES:
         begun = time.monotonic()
