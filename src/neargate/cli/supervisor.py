@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from . import processes
 from .config import RegionConfig
@@ -43,7 +43,6 @@ class Supervisor:
 
     children: list[Child]
     say: Callable[[str], None]
-    ended: list[str] = field(default_factory=list)
 
     def adopt(self) -> None:
         """Find what runs already."""
@@ -77,9 +76,6 @@ class Supervisor:
                     raise Problem(_cannot_live(child))
             elif now >= child.not_before:
                 self._start(child)
-
-    def of(self, name: str) -> Child:
-        return next(child for child in self.children if child.program.name == name)
 
 
 def _cannot_live(child: Child) -> str:
