@@ -49,15 +49,38 @@ def bad_image(reference: str, sentence: str) -> SandboxError:
 
 def transport_failure(method: str, url: str, host: str, error: Exception) -> PullFailure:
     """An exception of the socket layer in the words of Go's HTTP client."""
-    return PullFailure(
-        f'failed to do request: {method.capitalize()} "{url}": {_cause(host, error)}', retryable=True, unreachable=True
-    )
+    # A certificate that is not believed, or no TLS at all, is the same a moment later.
+    retryable = not isinstance(error, ssl.SSLCertVerificationError) and not _speaks_plain_http(error)
+    sentence = f'failed to do request: {method.capitalize()} "{url}": {_cause(host, error)}'
+    return PullFailure(sentence, retryable=retryable, unreachable=True)
+
+
+# OpenSSL's numbers (X509_V_ERR_*): what OpenSSL tells apart here is one thing to Go.
+_UNKNOWN_AUTHORITY = frozenset({2, 7, 18, 19, 20, 21})
+_OUT_OF_TIME = frozenset({9, 10})
+_OTHER_NAME = frozenset({62, 64})
+
+
+def _speaks_plain_http(error: Exception) -> bool:
+    return isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
+
+
+def _distrust(name: str, error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code in _UNKNOWN_AUTHORITY:
+        return "certificate signed by unknown authority"
+    if error.verify_code in _OUT_OF_TIME:
+        return "certificate has expired or is not yet valid"
+    if error.verify_code in _OTHER_NAME:
+        return f"certificate is valid for other names, not {name}"
+    return str(error.verify_message)
 
 
 def _cause(host: str, error: Exception) -> str:
     name = host.rsplit(":", 1)[0]
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"tls: failed to verify certificate: x509: {error.verify_message}"
+        return f"tls: failed to verify certificate: x509: {_distrust(name, error)}"
+    if _speaks_plain_http(error):
+        return "http: server gave HTTP response to HTTPS client"
     if isinstance(error, ssl.SSLError):
         return f"tls: {error.reason or 'handshake failure'}"
     if isinstance(error, socket.gaierror):
