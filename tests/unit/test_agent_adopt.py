@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neargate.agent.adopt import Observed, adopt
+from neargate.agent.adopt import REBOOTED, Observed, adopt
 from neargate.agent.container_config import LABEL_CONTAINER, LABEL_INCARNATION, LABEL_TASK
 from neargate.agent.task_record import ContainerRecord, Phase, TaskRecord
 from neargate.interfaces.hostnet import TaskNetwork
@@ -84,3 +85,34 @@ def test_after_a_reboot_every_record_stops_for_the_machines_reason(seen: Observe
         if before.phase is not Phase.STOPPING:
             assert item.stop_code == "InfrastructureHealth"
     assert plan.changed == plan.resume, "all of them are saved before the new boot id is"
+
+
+LOST = record(TASKS[0], Phase.RUNNING)
+FOUND = Observed(
+    records=(LOST,),
+    tombstones=frozenset(),
+    containers=(state(TASKS[0], "stopped"),),
+    networks=(TaskNetwork(task_id=TASKS[0], eni_id="eni", vpc_id="vpc", netns_path="/n"),),
+    disks=TASKS[:1],
+    cgroups=TASKS[:1],
+    same_boot=True,
+    now=100.0,
+)
+
+
+@pytest.mark.parametrize("gone", [{"networks": ()}, {"cgroups": ()}, {"networks": (), "cgroups": (), "containers": ()}])
+def test_a_task_whose_kernel_objects_are_gone_was_lost_with_its_host(gone: dict[str, tuple[()]]) -> None:
+    """A machine that is itself a container keeps its boot id over a power cut; cgroup and interface go all the same."""
+    [item] = adopt(replace(FOUND, **gone)).changed
+    assert (item.phase, item.stop_code, item.stopped_reason) == (Phase.STOPPING, "InfrastructureHealth", REBOOTED)
+    assert item.containers[0].exit_code is None
+
+
+def test_a_task_is_not_lost_while_it_runs_or_before_it_was_made() -> None:
+    assert adopt(FOUND).changed == (), "an exit that was missed has its own reason"
+    running = replace(FOUND, containers=(state(TASKS[0], "running"),), networks=(), cgroups=())
+    assert adopt(running).changed == ()
+    starting = replace(FOUND, records=(replace(LOST, phase=Phase.STARTING),), networks=(), cgroups=(), containers=())
+    assert adopt(starting).changed == ()
+    attached = replace(LOST, phase=Phase.STARTING, eni_attached=True)
+    assert adopt(replace(starting, records=(attached,))).changed[0].stop_code == "InfrastructureHealth"

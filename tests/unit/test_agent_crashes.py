@@ -180,6 +180,26 @@ def test_after_a_reboot_the_task_is_told_to_have_stopped_for_the_machines_reason
     play(tmp_path, scenario)
 
 
+def test_a_power_cut_that_kept_the_boot_id_is_told_as_one(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(whole_task())
+        await host.server.status(TASK_ID, "RUNNING")
+        host.kill()
+        for known in host.sandbox.containers.values():
+            host.sandbox.end(known.config.runtime_id, 255)
+        await host.host.cgroups.delete_task(TASK_ID)
+        await host.started()
+        stopped = await host.server.status(TASK_ID, "STOPPED")
+        assert (stopped.stop_code, stopped.stopped_reason) == (
+            "InfrastructureHealth",
+            "The machine that ran this task was restarted",
+        )
+        await host.clock.sleep(10)
+        assert host.leftovers() == []
+
+    play(tmp_path, scenario)
+
+
 def test_a_running_task_without_a_record_is_kept_reported_and_stopped_only_by_its_order(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
         host.server.run(whole_task())

@@ -1,7 +1,8 @@
 """After a restart: from what is found on the host to what goes on, what is rebuilt and what is removed. Pure.
 
 Invariant (absence is never an order): a running container without a record is kept and reported from its labels; only
-what runs nothing and belongs to no record is removed. A changed boot id means that nothing runs any more.
+what runs nothing and belongs to no record is removed. A changed boot id means that nothing runs any more; so do lost
+kernel objects, since where the agent's machine is itself a container its restart keeps the boot id.
 """
 
 from collections.abc import Sequence
@@ -53,7 +54,9 @@ class AdoptionPlan:
 
 def adopt(seen: Observed) -> AdoptionPlan:
     known = {record.task_id for record in seen.records}
-    ended = tuple(_after_boot(record, seen.now) for record in seen.records) if not seen.same_boot else ()
+    running = {dict(state.labels).get(LABEL_TASK, "") for state in seen.containers if state.status == "running"}
+    lost = frozenset(record.task_id for record in seen.records if _lost_its_host(record, seen, running))
+    ended = tuple(_after_boot(record, seen.now) for record in seen.records if record.task_id in lost)
     rebuilt = tuple(
         _from_labels(task_id, states, seen)
         for task_id, states in _by_task(seen.containers).items()
@@ -62,7 +65,7 @@ def adopt(seen: Observed) -> AdoptionPlan:
     kept = known | {record.task_id for record in rebuilt}
     stray = [state.runtime_id for state in seen.containers if dict(state.labels).get(LABEL_TASK, "") not in kept]
     return AdoptionPlan(
-        resume=(*(ended if not seen.same_boot else seen.records), *rebuilt),
+        resume=(*ended, *(record for record in seen.records if record.task_id not in lost), *rebuilt),
         changed=(*ended, *rebuilt),
         delete_containers=tuple(sorted(stray)),
         detach=tuple(sorted(item.task_id for item in seen.networks if item.task_id not in kept)),
@@ -82,6 +85,18 @@ def _by_task(containers: Sequence[ContainerState]) -> dict[str, list[ContainerSt
 
 def _runs(states: Sequence[ContainerState]) -> bool:
     return any(state.status == "running" for state in states)
+
+
+def _lost_its_host(record: TaskRecord, seen: Observed, running: set[str]) -> bool:
+    """Whether the machine ended the task. Interface and cgroup outlive every process but not the kernel's restart."""
+    if not seen.same_boot:
+        return True
+    attached = record.task_id in {item.task_id for item in seen.networks}
+    if record.task_id in running or record.phase not in (Phase.STARTING, Phase.RUNNING):
+        return False
+    if record.phase is Phase.STARTING:  # what it has not made yet it cannot have lost
+        return record.eni_attached and not attached
+    return not attached or record.task_id not in seen.cgroups
 
 
 def _after_boot(record: TaskRecord, now: float) -> TaskRecord:
