@@ -38,6 +38,7 @@ class Observed:
     cgroups: Sequence[str]
     same_boot: bool
     now: float
+    stop_reason: str | None = None  # the operator's standing order to stop everything here
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +63,10 @@ def adopt(seen: Observed) -> AdoptionPlan:
         for task_id, states in _by_task(seen.containers).items()
         if seen.same_boot and task_id not in known and task_id not in seen.tombstones and _runs(states)
     )
+    if seen.stop_reason is not None:
+        ended = tuple(_after_order(record, seen) for record in seen.records)
+        rebuilt = tuple(_after_order(record, seen) for record in rebuilt)
+        lost = frozenset(known)
     kept = known | {record.task_id for record in rebuilt}
     stray = [state.runtime_id for state in seen.containers if dict(state.labels).get(LABEL_TASK, "") not in kept]
     return AdoptionPlan(
@@ -101,21 +106,35 @@ def _lost_its_host(record: TaskRecord, seen: Observed, running: set[str]) -> boo
 
 def _after_boot(record: TaskRecord, now: float) -> TaskRecord:
     """Nobody can tell the exit codes; the reason is the machine's, not the task's."""
+    return _to_stop(_all_gone(record, now), StopCode.INFRASTRUCTURE_HEALTH, REBOOTED, now)
+
+
+def _after_order(record: TaskRecord, seen: Observed) -> TaskRecord:
+    """What still runs gets its signal and its grace on the way down."""
+    known = record if seen.same_boot else _all_gone(record, seen.now)
+    return _to_stop(known, StopCode.USER_INITIATED, seen.stop_reason or "", seen.now)
+
+
+def _all_gone(record: TaskRecord, now: float) -> TaskRecord:
     containers = tuple(
         item if item.is_stopped else replace(item, known_status="STOPPED", finished_at=now)
         for item in record.containers
     )
+    return replace(record, containers=containers)
+
+
+def _to_stop(record: TaskRecord, code: StopCode, reason: str, now: float) -> TaskRecord:
+    """The first reason stays."""
     if record.phase in (Phase.STOPPING, Phase.STOPPED):
-        return replace(record, containers=containers)
+        return record
     attached = record.known_status != LastStatus.PROVISIONING
     return replace(
         record,
-        containers=containers,
         phase=Phase.STOPPING,
         known_status=(LastStatus.STOPPING if attached else LastStatus.DEPROVISIONING).value,
         stopping_at=now,
-        stop_code=StopCode.INFRASTRUCTURE_HEALTH.value,
-        stopped_reason=REBOOTED,
+        stop_code=code.value,
+        stopped_reason=reason,
     )
 
 

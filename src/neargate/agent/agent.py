@@ -17,6 +17,7 @@ from ..link.session import Acknowledged, AgentAction, ApplyVpc, Established, Run
 from ..log import get_logger
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
+from ..model.lifecycle import StopCode
 from ..model.network import REGION_ENDPOINT_ADDRESS
 from ..world import World
 from .adopt import AdoptionPlan, Observed, adopt
@@ -30,6 +31,7 @@ from .log_shipper import LogShipper
 from .machine import LinuxMachine, Machine
 from .metadata import Metadata
 from .points import Reached, nothing
+from .standing_order import StandingOrder
 from .task_context import HostParts, start_gate
 from .transport import UnixTransport
 from .vpc_listeners import VpcListeners
@@ -66,6 +68,8 @@ class Agent:
         self._network = network
         self._disks = disks
         self._cgroups = cgroups
+        self._standing = StandingOrder(state_dir)
+        self.is_adopted = False  # whether `tasks` holds all that was found on the host
         self._removing: set[str] = set()  # task ids of which something is being removed
         self._log = get_logger(__name__).bind(host=facts.host_id)
         channel = transport or UnixTransport(socket_path, knobs)
@@ -129,6 +133,14 @@ class Agent:
     def tasks(self) -> HostTasks:
         return self._tasks
 
+    async def obey_standing_order(self) -> None:
+        """Stop every task if the operator's order to do so stands. Returns when the stops are durable."""
+        reason = self._standing.reason()
+        if reason is not None:
+            self._note(f"every task stops by the operator's order: {reason}")
+            await self._tasks.stop_all(StopCode.USER_INITIATED.value, reason)
+            self._standing.fulfilled()
+
     async def run(self) -> None:
         """Never returns; whatever cannot go on ends the process, which starts again from what is durable."""
         loaded = await self._state.load()
@@ -179,12 +191,15 @@ class Agent:
             cgroups=await self._until_ready(self._cgroups.list_tasks, "the host's cgroups"),
             same_boot=loaded.boot_id in (None, self._facts.boot_id),
             now=self._world.now(),
+            stop_reason=self._standing.reason(),
         )
         plan = adopt(seen)
         for record in plan.changed:
             await self._state.save(record)
         # Only now: a crash before this line finds the old boot id and decides the same again.
         await self._state.set_boot_id(self._facts.boot_id)
+        if seen.stop_reason is not None:
+            self._standing.fulfilled()
         await self._remove(plan)
         self._plans.restore(loaded.plans)
         for record in plan.resume:
@@ -193,6 +208,7 @@ class Agent:
                 await self._logs.adopt(record.launch, container.name, container.runtime_id)
         await self._logs.restore(frozenset(record.task_id for record in plan.resume))
         self._tasks.restore(plan.resume, loaded.tombstones)
+        self.is_adopted = True
         self._note(
             f"adopted {len(plan.resume)} tasks; removed {len(plan.delete_containers)} containers, "
             f"{len(plan.detach)} interfaces, {len(plan.delete_disks)} disks, {len(plan.delete_cgroups)} cgroups"

@@ -75,6 +75,14 @@ class HostTasks:
             return
         await self._bury_unseen(order)
 
+    async def stop_all(self, stop_code: str, reason: str) -> None:
+        """Every task of this host, by order of its operator. Returns when all the stops are durable."""
+        runners = list(self._runners.values())
+        for runner in runners:
+            runner.stop(stop_code, reason)
+        for runner in runners:
+            await runner.stop_saved()
+
     def freeze(self, task_id: str, reason: str) -> None:
         """This host cannot go on with the task: it stands still as soon as that is durable, and is killed."""
         runner = self._runners.get(task_id)

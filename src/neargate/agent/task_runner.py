@@ -89,6 +89,10 @@ class TaskRunner:
         if self.record.stop_code is None:
             self._post(_Stop(stop_code=stop_code, reason=reason))
 
+    async def stop_saved(self) -> None:
+        """Returns once a stop of this task is durable, whoever asked for it."""
+        await self._stop_saved.wait()
+
     def freeze(self, reason: str) -> None:
         """The task harms the others of this host."""
         if not self.record.kill_at_once:
