@@ -19,6 +19,8 @@ LABEL_UNPACKED = "neargate/unpacked-bytes"
 LABEL_COMPRESSED = "neargate/compressed-bytes"
 LABEL_INDEX = "neargate/index"
 _LEASE_LIFE_S = 3600.0
+# containerd 1.6 knows zstd by OCI's name only; the bytes are the same.
+_UNPACKED_AS = {"application/vnd.docker.image.rootfs.diff.tar.zstd": "application/vnd.oci.image.layer.v1.tar+zstd"}
 
 
 class UnpackFailed(Exception):
@@ -64,7 +66,8 @@ def apply_layer(
         return
     mounts = engine.prepare_snapshot(key, parent, lease=lease)
     try:
-        descriptor = pb.Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size)
+        media_type = _UNPACKED_AS.get(layer.media_type, layer.media_type)
+        descriptor = pb.Descriptor(media_type=media_type, digest=layer.digest, size=layer.size)
         try:
             applied = engine.apply_diff(
                 descriptor, mounts, lease=lease, may_go_on=lambda: has_room(mounts, free_fraction)
