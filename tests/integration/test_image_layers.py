@@ -11,6 +11,7 @@ import pytest
 
 from neargate.interfaces.sandbox import SandboxError
 from neargate.sandbox.engine import ContainerdSandbox
+from neargate.sandbox.pull.manifest import LAYERS_MAX
 from neargate.testing.container_rig import ContainerRig
 from neargate.testing.oci_image import (
     BuiltImage,
@@ -29,7 +30,6 @@ LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 DOCKER_LAYER_ZSTD = "application/vnd.docker.image.rootfs.diff.tar.zstd"
 # What a reader of zstd passes over: eStargz-like images keep their table of contents in one at the end.
 SKIPPED_FRAME = b"\x50\x2a\x4d\x18" + (8).to_bytes(4, "little") + b"contents"
-DOCKERS_DEEPEST = 127
 LOOKS = 400
 
 needs_zstd = pytest.mark.skipif(shutil.which("zstd") is None, reason="needs the program zstd")
@@ -235,10 +235,10 @@ def test_links_modes_owners_and_times(rig: ContainerRig) -> None:
     ]
 
 
-def test_the_deepest_image_that_docker_builds(rig: ContainerRig) -> None:
+def test_the_deepest_image_that_is_taken(rig: ContainerRig) -> None:
     """Every layer counts: each adds a file, replaces one, and removes its predecessor's."""
     layers = [busybox_layer()]
-    for number in range(1, DOCKERS_DEEPEST):
+    for number in range(1, LAYERS_MAX):
         entries = [
             Entry(path="deep"),
             Entry(path=f"deep/{number}", content=b"x"),
@@ -247,4 +247,4 @@ def test_the_deepest_image_that_docker_builds(rig: ContainerRig) -> None:
         if number % 2 == 0:
             entries.append(Entry(path=f"deep/.wh.{number - 1}", content=b""))
         layers.append(plain(*entries))
-    assert inside(rig, build_image(layers), "cat /last; ls /deep | wc -l").split() == ["126", "63"]
+    assert inside(rig, build_image(layers), "cat /last; ls /deep | wc -l").split() == [str(LAYERS_MAX - 1), str(LAYERS_MAX // 2)]

@@ -13,7 +13,7 @@ from .reference import is_digest
 
 MANIFEST_MAX_BYTES = 4 * 1024 * 1024
 CONFIG_MAX_BYTES = 1024 * 1024
-LAYERS_MAX = 256
+LAYERS_MAX = 200  # more than any builder makes (127), and what still fits the kernel's page of mount options
 LAYER_MAX_BYTES = 200 * 1024**3
 INDEX_ENTRIES_MAX = 512
 STRINGS_MAX = 1024
