@@ -47,7 +47,9 @@ def start_region(*options: str) -> LiveRegion:
     data = Path(tempfile.mkdtemp(prefix="neargate-test-", dir="/var/lib"))
     data.chmod(0o755)
     region = LiveRegion(paths=RegionPaths(data), port=free_ports())
-    region.command("up", "--background", "--port", str(region.port), *options)
+    # Tests have registries of their own on loopback, which a region refuses unless its operator named them.
+    named = ("--insecure-registries", "127.0.0.1")
+    region.command("up", "--background", "--port", str(region.port), *named, *options)
     return region
 
 

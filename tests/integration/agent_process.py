@@ -23,7 +23,7 @@ from neargate.world import OsWorld
 
 
 async def main(given: dict[str, str]) -> None:
-    world = OsWorld({"sandbox": 4, "pull": 8})
+    world = OsWorld({"sandbox": 4, "pull": 8, "pull-net": 64})
     knobs = replace(Knobs(log_drain_s=20.0), **json.loads(given.get("knobs", "{}")))
     base = Path(given["base"])
 
@@ -45,6 +45,7 @@ async def main(given: dict[str, str]) -> None:
             namespace=given["namespace"],
             instance=given["instance"],
             run_dir=str(base / "sandbox"),
+            insecure_registries=("127.0.0.1",),  # the rig's, at whatever port was free
             knobs=knobs,
         ),
         network=LinuxNetwork(

@@ -23,6 +23,7 @@ from ..model.knobs import DEFAULT_KNOBS
 from ..sandbox.engine import ContainerdSandbox
 from ..sandbox.pull.credentials import AuthFile
 from ..world import OsWorld
+from . import admin, agent_desk, process_logs
 from . import config as configs
 from . import locks
 from .config import RegionConfig
@@ -65,7 +66,7 @@ def _settle_in(paths: RegionPaths, config: RegionConfig) -> None:
 
 async def _run(paths: RegionPaths, config: RegionConfig) -> None:
     cores = os.cpu_count() or 1
-    world = OsWorld(lanes={"sandbox": 2 * cores, "pull": 8, "hostnet": 2})
+    world = OsWorld(lanes={"sandbox": 2 * cores, "pull": 8, "pull-net": 64, "hostnet": 2})
     if config.sandbox == "simulated":
         await _until_signal(_fleet(world, paths, config).run())
         return
@@ -80,6 +81,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
             instance=paths.instance,
             run_dir=str(paths.run / "sandbox"),
             registry_auth=AuthFile(str(paths.registry_auth), get_logger(__name__).warning),
+            insecure_registries=config.own_registry + config.insecure_registries,
             knobs=DEFAULT_KNOBS,
         ),
         network=_network(world, paths, config),
@@ -90,6 +92,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         knobs=DEFAULT_KNOBS,
         reached=kill_points(paths),
     )
+    await admin.serve(paths.agent_socket, agent_desk.handlers(agent))
     gc.freeze()
     await _until_signal(agent.run())
 

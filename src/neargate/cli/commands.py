@@ -72,6 +72,11 @@ def _up_options(up: argparse.ArgumentParser) -> None:
     up.add_argument("--auth", help="enforce, or open: any key is the administrator (tests)")
     up.add_argument("--containerd", help="own: an instance of ours; system: the machine's")
     up.add_argument("--sandbox", help="container, or simulated: hosts that start nothing")
+    up.add_argument(
+        "--insecure-registries",
+        metavar="HOST[:PORT],...",
+        help="image registries that are asked over plain HTTP and may be on this machine (the region's own may always)",
+    )
     up.add_argument("--hosts", type=int, metavar="N", help="simulated hosts per zone")
     up.add_argument("--host-cpu", type=int, metavar="UNITS", help="of a simulated host")
     up.add_argument("--host-memory", type=int, metavar="MIB", help="of a simulated host")
@@ -105,8 +110,9 @@ def _up(given: Given, paths: RegionPaths) -> int:
 
     names = [name for name in RegionConfig.__dataclass_fields__ if getattr(given, name, None) is not None]
     options = {name: getattr(given, name) for name in names}
-    if "zones" in options:
-        options["zones"] = tuple(options["zones"].split(","))
+    for name in configs.LISTS:
+        if name in options:
+            options[name] = tuple(word for word in options[name].split(",") if word)
     config = configs.wanted(paths, options)
     if config.sandbox != "simulated" and {"hosts", "host_cpu", "host_memory"} & options.keys():
         raise Problem("--hosts, --host-cpu and --host-memory size simulated hosts; add --sandbox simulated")

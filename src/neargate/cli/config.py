@@ -1,6 +1,7 @@
 """What a region was started with. Written at each `up`; every other command reads it."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 
 from ..model.ids import ACCOUNT_PATTERN, REGION_PATTERN
@@ -23,6 +24,7 @@ class RegionConfig:
     host_cpu: int = 4096
     host_memory: int = 16384
     public_pool: str = ""  # chosen at first start
+    insecure_registries: tuple[str, ...] = ()  # host or host:port
 
     @property
     def zone_names(self) -> tuple[tuple[str, str], ...]:
@@ -40,7 +42,14 @@ class RegionConfig:
         """The region's own image registry listens beside the API, on loopback."""
         return self.port + 1
 
+    @property
+    def own_registry(self) -> tuple[str, ...]:
+        """The names under which images of the region's own registry are pulled."""
+        return f"127.0.0.1:{self.registry_port}", f"localhost:{self.registry_port}"
 
+
+REGISTRY_PATTERN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
+LISTS = ("zones", "insecure_registries")
 FIXED = ("region", "account", "zones", "public_pool")
 
 
@@ -61,6 +70,8 @@ def check(config: RegionConfig) -> None:
     ):
         if value not in allowed:
             raise Problem(f"--{name} {value!r}: choose {' or '.join(allowed)}")
+    if any(not REGISTRY_PATTERN.fullmatch(name) for name in config.insecure_registries):
+        raise Problem("--insecure-registries takes host or host:port with commas between them, for example nas:5000")
     if not 0 < config.port < 65535:
         raise Problem(f"--port {config.port}: choose 1 to 65534; the image registry takes the port after it")
     if config.hosts < 1 or config.host_cpu < 256 or config.host_memory < 512:
@@ -77,7 +88,8 @@ def load(paths: RegionPaths) -> RegionConfig:
         raise Problem(f"{paths.config} cannot be read by this user; run as root") from None
     try:
         stored = json.loads(raw)
-        return RegionConfig(**{**stored, "zones": tuple(stored["zones"])})
+        lists = {name: tuple(stored[name]) for name in LISTS if name in stored}
+        return RegionConfig(**{**stored, **lists, "zones": tuple(stored["zones"])})
     except (ValueError, KeyError, TypeError) as error:
         raise Problem(f"{paths.config} is damaged ({error}); restore it from a backup") from None
 

@@ -79,9 +79,12 @@ class Knobs:
     pull_retry_base_s: float = 1.0
     pull_layers_at_once: int = 4
     pull_authorisation_s: float = 300.0
-    pull_connect_timeout_s: float = 10.0
-    pull_read_timeout_s: float = 30.0
+    pull_connect_timeout_s: float = 10.0  # all addresses of a name together
+    pull_head_timeout_s: float = 30.0  # of an answer, from its request to the last of its headers; a TLS handshake
+    pull_read_timeout_s: float = 30.0  # silence within a body; also the span over which its rate is counted
+    pull_rate_min_bytes_s: int = 1024
     pull_blob_timeout_s: float = 1800.0
+    pull_requests_per_registry: int = 8  # of the 64 threads of the lane `pull-net`
     pull_authorisations_max: int = 4096
     pull_images_remembered_max: int = 256
     pull_free_fraction: float = 0.05  # of containerd's filesystem: what a pull never takes
@@ -118,6 +121,8 @@ class Knobs:
     eni_mtu: int = 1500
     link_linger_s: float = 5.0
     disk_size_max_gib: int = 200
+    process_log_max_bytes: int = 8 * 1024 * 1024  # of each process's own log, and as much again of the one before
+    process_log_look_s: float = 1.0
     unmount_attempts: int = 40
     unmount_retry_s: float = 0.05
 

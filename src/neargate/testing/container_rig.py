@@ -118,11 +118,15 @@ class ContainerRig:
         *,
         auth: RegistryAuth | None = None,
         knobs: Knobs | None = None,
+        insecure_registries: tuple[str, ...] = ("127.0.0.1",),
     ) -> T:
-        """Run a test's coroutine with a started engine of its own, as one agent's life."""
+        """Run a test's coroutine with a started engine of its own, as one agent's life.
+
+        The tests' registries are on loopback, at whatever port was free.
+        """
 
         async def life() -> T:
-            world = OsWorld({"sandbox": 4, "pull": 8})
+            world = OsWorld({"sandbox": 4, "pull": 8, "pull-net": 64})
             engine = ContainerdSandbox(
                 world,
                 address=self._engine.address,
@@ -131,6 +135,7 @@ class ContainerRig:
                 run_dir=self.run_dir,
                 state_dir=self._engine.state_dir,
                 registry_auth=auth,
+                insecure_registries=insecure_registries,
                 knobs=knobs or Knobs(pull_retry_base_s=0.01),
             )
             await engine.start()

@@ -15,20 +15,25 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from ...interfaces.sandbox import Image, PullRequest
+from ...interfaces.sandbox import EngineUnavailable, Image, PullRequest
 from ...model.knobs import Knobs
 from ...world import World
-from ..containerd_client import Containerd
+from ..containerd_client import Containerd, EngineError
 from . import failures, unpack
 from .credentials import Credentials, CredentialSource
+from .dialling import Dialler
 from .failures import PullFailure
 from .fetch import Fetch, load_image
 from .manifest import INDEX_TYPES, BadImage, WrongPlatform, choose_platform
+from .pace import Patience
 from .reference import Reference, is_plain_http, parse_reference
 from .registry import Document, RegistrySession
+from .share import Share, arriving
 from .transport import Transport
 
 LANE = "pull"
+# Registries are waited for on threads of their own: none of them, however slow, holds up containerd's half of a pull.
+NET_LANE = "pull-net"
 T = TypeVar("T")
 
 
@@ -49,7 +54,10 @@ class _GrantKey:
 
 
 class Puller:
-    """All pulls of one host. Lane `pull` of the world gives the threads for network and content store."""
+    """All pulls of one host, on two lanes of the world: `pull` for the content store, `pull-net` for registries.
+
+    `insecure_registries`: asked over plain HTTP, and allowed on this machine's own addresses.
+    """
 
     def __init__(
         self,
@@ -66,8 +74,18 @@ class Puller:
         self._insecure = insecure_registries
         self._knobs = knobs
         self._transport = Transport(
-            connect_timeout_s=knobs.pull_connect_timeout_s, read_timeout_s=knobs.pull_read_timeout_s
+            dialler=Dialler(
+                monotonic=world.monotonic, timeout_s=knobs.pull_connect_timeout_s, named=insecure_registries
+            ),
+            patience=Patience(
+                head_s=knobs.pull_head_timeout_s,
+                body_s=knobs.pull_blob_timeout_s,
+                window_s=knobs.pull_read_timeout_s,
+                body_rate_min=knobs.pull_rate_min_bytes_s,
+            ),
+            monotonic=world.monotonic,
         )
+        self._share = Share(knobs.pull_requests_per_registry)
         self._grants: OrderedDict[_GrantKey, _Grant] = OrderedDict()
         # What a registry wanted to see last time, so that a launch asks once and not three times.
         self._headers: OrderedDict[_GrantKey, tuple[str, float]] = OrderedDict()
@@ -92,8 +110,6 @@ class Puller:
             credentials,
             plain_http=is_plain_http(reference.registry, self._insecure),
             netns_path=request.netns_path,
-            monotonic=self._world.monotonic,
-            blob_timeout_s=self._knobs.pull_blob_timeout_s,
         )
         digest = await self._authorised_digest(request, reference, credentials, session)
         name = f"neargate/{request.architecture}/{reference.name}@{digest}"
@@ -140,7 +156,7 @@ class Puller:
         return digest
 
     async def _resolve(self, reference: Reference, session: RegistrySession, *, attempts: int) -> str:
-        return await self._retried(lambda: self._blocking(session.resolve, reference.target), attempts)
+        return await self._retried(lambda: self._asking(session, session.resolve, reference.target), attempts)
 
     def _grant(self, key: _GrantKey, digest: str) -> None:
         grant = _Grant(digest=digest, until=self._world.monotonic() + self._knobs.pull_authorisation_s)
@@ -188,6 +204,9 @@ class Puller:
         self._flights[name] = flight
         try:
             image = await self._load_or_fetch(name, digest, request, reference, session, progress)
+        except GeneratorExit:
+            # The loop is gone, and with it all waiters: none of them can be told anything.
+            raise
         except BaseException as error:
             # Waiters learn of a cancellation too: one of them leads the next flight.
             flight.set_exception(error if isinstance(error, Exception) else PullFailure("the pull was cancelled"))
@@ -238,11 +257,11 @@ class Puller:
         self, digest: str, architecture: str, reference: Reference, session: RegistrySession
     ) -> tuple[Document, str | None]:
         try:
-            document = await self._retried(lambda: self._blocking(session.manifest, digest))
+            document = await self._retried(lambda: self._asking(session, session.manifest, digest))
             if document.media_type not in INDEX_TYPES:
                 return document, None
             chosen = choose_platform(document.body, architecture)
-            inner = await self._retried(lambda: self._blocking(session.manifest, chosen.digest))
+            inner = await self._retried(lambda: self._asking(session, session.manifest, chosen.digest))
         except _ResolveFailed as failed:
             raise failures.manifest_failed(str(reference), failed.attempts, failed.failure) from None
         if inner.media_type in INDEX_TYPES:
@@ -253,7 +272,7 @@ class Puller:
         """Layers are fetched `pull_layers_at_once` at a time and unpacked in order as they arrive."""
         await self._blocking(unpack.open_lease, self._engine, fetch.lease, self._world.now())
         try:
-            config = await self._retried(lambda: self._blocking(fetch.store_config, self._engine, session))
+            config = await self._retried(lambda: self._asking(session, fetch.store_config, self._engine, session))
             missing = await self._blocking(fetch.missing_layers, self._engine, config)
             directory = await self._blocking(fetch.room_for, self._engine, missing) if missing else ""
             loop = asyncio.get_running_loop()
@@ -272,25 +291,63 @@ class Puller:
             async def fetch_layer(number: int) -> None:
                 async with slots:
                     await self._retried(
-                        lambda: self._blocking(fetch.store_layer, self._engine, session, number, directory, report)
+                        lambda: self._asking(
+                            session, fetch.store_layer, self._engine, session, number, directory, report
+                        )
                     )
 
-            async with asyncio.TaskGroup() as group:
-                arriving = {number: group.create_task(fetch_layer(number)) for number in missing}
-                for number in missing:
-                    await arriving[number]
+            async with arriving([fetch_layer(number) for number in missing]) as layers:
+                for place, number in enumerate(missing):
+                    await layers.wait(place)
                     await self._blocking(fetch.apply_layer, self._engine, config, number)
-            return await self._blocking(fetch.record, self._engine, config)
-        except BaseExceptionGroup as group_error:
-            raise _first_cause(group_error) from None
-        finally:
-            # After kill -9 the lease ends by itself; this only returns the room sooner.
-            await self._blocking(self._engine.delete_lease, fetch.lease)
+            image = await self._blocking(fetch.record, self._engine, config)
+        except GeneratorExit:
+            # The loop is gone and nothing may be awaited any more; the lease ends by itself, as after kill -9.
+            raise
+        except BaseException:
+            await self._return_room(fetch)
+            raise
+        await self._return_room(fetch)
+        return image
+
+    async def _return_room(self, fetch: Fetch) -> None:
+        """The lease would end by itself; this only returns the room sooner. Cancelled or not, it is asked for once."""
+        await asyncio.shield(self._world.spawn(self._delete_lease(fetch.lease), "pull-lease"))
+
+    async def _delete_lease(self, lease: str) -> None:
+        try:
+            await self._blocking(self._engine.delete_lease, lease)
+        except (EngineError, EngineUnavailable):
+            return  # it ends by itself
 
     # ---------------------------------------------------------------- plumbing
 
     async def _blocking(self, function: Callable[..., T], *arguments: object) -> T:
         return await self._world.offload(LANE, function, *arguments)
+
+    async def _asking(self, session: RegistrySession, function: Callable[..., T], *arguments: object) -> T:
+        """A step that waits for the registry, as one of the few that its registry may have at a time."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._world.spawn(self._ask(session.registry, answer, function, arguments), "pull-ask")
+        return await answer
+
+    async def _ask(
+        self, registry: str, answer: "asyncio.Future[T]", function: Callable[..., T], arguments: tuple[object, ...]
+    ) -> None:
+        """The place is held until the thread is free, also when nobody waits for the answer any more: stopping a task
+        must not be a way to get at more threads.
+        """
+        async with self._share.of(registry):
+            if answer.done():
+                return
+            try:
+                result = await self._world.offload(NET_LANE, function, *arguments)
+            except Exception as error:
+                if not answer.done():
+                    answer.set_exception(error)
+            else:
+                if not answer.done():
+                    answer.set_result(result)
 
     async def _retried(self, step: Callable[[], Awaitable[T]], attempts: int | None = None) -> T:
         limit = self._knobs.pull_attempts if attempts is None else attempts
@@ -314,11 +371,3 @@ class _ResolveFailed(Exception):
         super().__init__(failure.text)
         self.attempts = attempts
         self.failure = failure
-
-
-def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Parallel layers fail together; the first failure is the sentence the owner reads."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -5,7 +5,7 @@ Blocking: runs on a lane of the world. Invariant: a manifest that leaves this fi
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
@@ -39,15 +39,12 @@ class RegistrySession:
         *,
         plain_http: bool,
         netns_path: str | None,
-        monotonic: Callable[[], float],
-        blob_timeout_s: float,
     ) -> None:
         self._transport = transport
         self._reference = reference
         self._credentials = credentials
         self._netns_path = netns_path
-        self._monotonic = monotonic
-        self._blob_timeout_s = blob_timeout_s
+        self.registry = reference.registry
         self.authorization: str | None = None
         scheme = "http" if plain_http else "https"
         self._base = f"{scheme}://{reference.api_host}/v2/{reference.repository}"
@@ -95,11 +92,7 @@ class RegistrySession:
                     retryable=answer.status in _RETRYABLE,
                 )
             length = 0
-            deadline = self._monotonic() + self._blob_timeout_s
             while chunk := answer.read(_CHUNK_BYTES):
-                if self._monotonic() > deadline:
-                    # A server that sends a byte now and then would otherwise hold a thread for ever.
-                    raise PullFailure(f"httpReadSeeker: failed open: {blob.digest}: context deadline exceeded")
                 length += len(chunk)
                 if length > blob.size:
                     raise PullFailure(f"httpReadSeeker: blob {blob.digest} is longer than its descriptor says")
@@ -111,7 +104,7 @@ class RegistrySession:
 
     def _document(self, answer: Answer, max_bytes: int) -> bytes:
         """A whole small body, within the same time as a connection may take to say anything at all."""
-        deadline = self._monotonic() + _DOCUMENT_TIMEOUT_S
+        answer.pace.expect_body(_DOCUMENT_TIMEOUT_S)
         parts: list[bytes] = []
         length = 0
         while chunk := answer.read(max_bytes + 1 - length):
@@ -119,8 +112,6 @@ class RegistrySession:
             length += len(chunk)
             if length > max_bytes:
                 raise PullFailure(f"the answer of {answer.url} is longer than {max_bytes} bytes")
-            if self._monotonic() > deadline:
-                raise PullFailure(f"the answer of {answer.url} did not come in time: context deadline exceeded")
         return b"".join(parts)
 
     # ---------------------------------------------------------------- being let in

@@ -1,27 +1,31 @@
 """HTTP to registries: one request at a time per connection, connections kept between pulls, redirects followed safely.
 
-Owns: sockets, TLS, the network namespace a connection is opened in, and the rule that credentials never follow a
-redirect to another host. Must not know manifests or authentication schemes. Blocking: runs on a lane of the world.
+Owns: connections and TLS, and the rule that credentials never follow a redirect to another host. Must not know
+manifests or authentication schemes. Blocking: runs on a lane of the world. Invariant: no answer takes longer than its
+`Patience`, whatever the server does, and no connection leads to an address that `Dialler` refuses.
 """
 
 import collections
-import ctypes
 import http.client
-import os
 import socket
 import ssl
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
+from .dialling import Dialler, NotAllowed, host_and_port
 from .failures import PullFailure, transport_failure
+from .pace import Pace, PacedSocket, Patience, TooSlow
 
 _REDIRECTS_MAX = 5
 _IDLE_MAX = 16
 _DRAIN_READS_MAX = 4
 _DRAIN_BYTES = 64 * 1024
-_CLONE_NEWNET = 0x40000000
 _USER_AGENT = "neargate"
+_NOT_ALLOWED = (
+    "connect: connection refused: loopback and link-local addresses are only for registries that the operator named "
+    "(--insecure-registries)"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,12 +39,16 @@ class Origin:
 
 @dataclass(slots=True)
 class Answer:
-    """A response whose body is read with `read`; `close` must be called (it returns the connection)."""
+    """A response whose body is read with `read`; `close` must be called (it returns the connection).
+
+    `pace` bounds the whole body; a caller who wants it sooner says so there.
+    """
 
     status: int
     reason: str
     url: str
     headers: http.client.HTTPMessage
+    pace: Pace
     _response: http.client.HTTPResponse
     _connection: http.client.HTTPConnection
     _origin: Origin
@@ -54,6 +62,8 @@ class Answer:
             data = self._response.read1(amount)
             if self._response.length == 0:
                 self._response.read()  # at its end: frees the connection for the next request
+        except TooSlow:
+            raise PullFailure(f'failed to read "{self.url}": context deadline exceeded') from None
         except (OSError, http.client.HTTPException) as error:
             raise transport_failure("GET", self.url, self._origin.host, _as_os_error(error)) from None
         if not data and self._response.length:
@@ -77,9 +87,10 @@ class Answer:
 class Transport:
     """Shared by all pulls of a host; safe for use from many threads (deque operations are atomic)."""
 
-    def __init__(self, *, connect_timeout_s: float, read_timeout_s: float) -> None:
-        self._connect_timeout_s = connect_timeout_s
-        self._read_timeout_s = read_timeout_s
+    def __init__(self, *, dialler: Dialler, patience: Patience, monotonic: Callable[[], float]) -> None:
+        self._dialler = dialler
+        self._patience = patience
+        self._monotonic = monotonic
         self._idle: dict[Origin, collections.deque[http.client.HTTPConnection]] = {}
         self._tls = ssl.create_default_context()
 
@@ -127,6 +138,10 @@ class Transport:
             connection = idle.pop()
             try:
                 return self._exchange(connection, origin, method, url, target, own)
+            except TimeoutError as error:
+                # It took the request and is silent: each further idle connection would be as long a wait.
+                connection.close()
+                raise transport_failure(method, url, origin.host, error) from None
             except (OSError, http.client.HTTPException, UnicodeError):
                 connection.close()  # the server closed it while it was idle: the next one, or a new one
         connection = self._connect(origin, method, url)
@@ -149,13 +164,19 @@ class Transport:
         target: str,
         headers: dict[str, str],
     ) -> Answer:
+        paced = connection.sock
+        if not isinstance(paced, PacedSocket):
+            raise http.client.NotConnected  # closed by its own last answer
+        paced.pace.expect_head()
         connection.request(method, target, headers=headers)
         response = connection.getresponse()
+        paced.pace.expect_body()
         return Answer(
             status=response.status,
             reason=response.reason,
             url=url,
             headers=response.headers,
+            pace=paced.pace,
             _response=response,
             _connection=connection,
             _origin=origin,
@@ -163,58 +184,37 @@ class Transport:
         )
 
     def _connect(self, origin: Origin, method: str, url: str) -> http.client.HTTPConnection:
-        secure = origin.scheme == "https"
         try:
-            parts = urlsplit(url)
-            host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+            host, port = host_and_port(url)
         except ValueError:
             raise PullFailure(f"no valid host and port in {url[:200]}") from None
+        where = origin.host if ":" in origin.host else f"{origin.host}:{port}"
         connection = http.client.HTTPConnection(host, port)
         try:
-            plain = self._dial(origin.netns_path, host, port)
-            plain.settimeout(self._read_timeout_s)
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sock = self._tls.wrap_socket(plain, server_hostname=host) if secure else plain
+            plain = self._dialler.dial(origin.netns_path, host, port)
+            connection.sock = PacedSocket(
+                self._secured(plain, host, origin.scheme == "https"), Pace(self._patience, self._monotonic)
+            )
+        except NotAllowed:
+            # Not "unreachable": what was granted under this name before does not hold for where it points now.
+            failed = f'failed to do request: {method.capitalize()} "{url}": dial tcp {where}: {_NOT_ALLOWED}'
+            raise PullFailure(failed) from None
         except (OSError, UnicodeError) as error:
-            where = origin.host if ":" in origin.host else f"{origin.host}:{port}"
             raise transport_failure(method, url, where, error) from None
-        # http.client must not open a connection of its own: it would be in this thread's namespace.
+        # http.client must not open a connection of its own: it would be in this thread's namespace, and unjudged.
         connection.auto_open = 0
         return connection
 
-    def _dial(self, netns_path: str | None, host: str, port: int) -> socket.socket:
-        if netns_path is None:
-            return socket.create_connection((host, port), self._connect_timeout_s)
-        return dial_in_namespace(netns_path, host, port, self._connect_timeout_s)
-
-
-def dial_in_namespace(netns_path: str, host: str, port: int, timeout_s: float) -> socket.socket:
-    """A socket stays in the namespace it was made in, so a thread that enters the namespace lives only for the dial.
-
-    A thread of a lane must not be used: it could not be trusted to be back in the host's namespace afterwards.
-    """
-    result: list[socket.socket | OSError | UnicodeError] = []
-
-    def dial() -> None:
+    def _secured(self, plain: socket.socket, host: str, secure: bool) -> socket.socket:
+        plain.settimeout(self._patience.head_s)  # for the whole handshake
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not secure:
+            return plain
         try:
-            handle = os.open(netns_path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                if ctypes.CDLL(None, use_errno=True).setns(handle, _CLONE_NEWNET) != 0:
-                    code = ctypes.get_errno()
-                    raise OSError(code, os.strerror(code))
-            finally:
-                os.close(handle)
-            result.append(socket.create_connection((host, port), timeout_s))
-        except (OSError, UnicodeError) as error:
-            result.append(error)
-
-    thread = threading.Thread(target=dial, name="pull-netns", daemon=True)
-    thread.start()
-    thread.join()
-    outcome = result[0]
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
+            return self._tls.wrap_socket(plain, server_hostname=host)
+        except BaseException:
+            plain.close()
+            raise
 
 
 def _redirected(url: str, location: str) -> str:
