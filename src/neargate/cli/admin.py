@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .paths import RegionPaths
-from .problems import Problem
+from .problems import NoServer, Problem
 
 MAX_LINE = 4 * 1024 * 1024
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -42,24 +42,47 @@ async def serve(path: Path, handlers: dict[str, Handler]) -> asyncio.AbstractSer
     return server
 
 
+class NotThere(Exception):
+    """Nobody listens at the socket."""
+
+
+class Silent(Exception):
+    """Somebody listens and does not answer: hung, stopped, or ended while it was asked."""
+
+
 def ask(paths: RegionPaths, request: str, timeout_s: float = 30.0, **arguments: object) -> dict[str, Any]:
-    """Ask the running server. Problem when it does not run or refuses."""
+    """Ask the running server. Problem when it does not run, does not answer or refuses."""
+    try:
+        answer = exchange(paths.admin_socket, {"request": request, **arguments}, timeout_s)
+    except NotThere:
+        raise NoServer(
+            f"the API of the region under {paths.data} does not run; start it with: neargate up{paths.as_option}"
+        ) from None
+    except Silent:
+        raise NoServer(
+            f"the API of the region under {paths.data} does not answer (its log: {paths.log_file('server')}); "
+            f"end it with: neargate down{paths.as_option}"
+        ) from None
+    if "error" in answer:
+        raise Problem(str(answer["error"]))
+    return answer
+
+
+def exchange(path: Path, request: dict[str, object], timeout_s: float) -> dict[str, Any]:
+    """One request, one answer. Raises NotThere or Silent; Problem for a user who may not ask."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout_s)
         try:
-            connection.connect(str(paths.admin_socket))
-        except (FileNotFoundError, ConnectionRefusedError):
-            raise Problem(
-                f"the API of the region under {paths.data} does not run; start it with: neargate up{paths.as_option}"
-            ) from None
+            connection.connect(str(path))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            with connection.makefile("rb") as lines:
+                answer = json.loads(lines.readline(MAX_LINE) or b"null")
         except PermissionError:
             raise Problem("this user may not ask the region; run as root") from None
-        connection.sendall(json.dumps({"request": request, **arguments}).encode() + b"\n")
-        with connection.makefile("rb") as lines:
-            line = lines.readline(MAX_LINE)
-    if not line:
-        raise Problem("the server ended while it was asked; try again")
-    answer: dict[str, Any] = json.loads(line)
-    if "error" in answer:
-        raise Problem(str(answer["error"]))
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise NotThere from None
+        except (OSError, ValueError):  # a time-out, a reset, half an answer
+            raise Silent from None
+    if not isinstance(answer, dict):
+        raise Silent
     return answer

@@ -23,13 +23,13 @@ from ..model.knobs import DEFAULT_KNOBS
 from ..sandbox.engine import ContainerdSandbox
 from ..sandbox.pull.credentials import AuthFile
 from ..world import OsWorld
-from . import admin, agent_desk, process_logs
+from . import admin, agent_desk, locks
 from . import config as configs
-from . import locks
 from .config import RegionConfig
 from .kill_points import kill_points
 from .paths import RegionPaths, region_paths
 from .prepare import prepare
+from .process_logs import bound_all
 from .processes import claim, find_program, spawn
 from .supervisor import containerd_program
 
@@ -95,6 +95,13 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
     await admin.serve(paths.agent_socket, agent_desk.handlers(agent))
     gc.freeze()
     await _until_signal(agent.run())
+
+
+async def _bound_logs(world: OsWorld, paths: RegionPaths) -> None:
+    """Those of every process of the region: the agent runs whenever another does."""
+    while True:
+        await world.offload("process-logs", bound_all, paths.logs, DEFAULT_KNOBS.process_log_max_bytes)
+        await world.sleep(DEFAULT_KNOBS.process_log_look_s)
 
 
 async def _until_signal(work: Coroutine[Any, Any, None]) -> None:

@@ -51,6 +51,11 @@ class RegionPaths:
         return self.data / "up.lock"
 
     @property
+    def down_lock(self) -> Path:
+        """Held by the `down` that takes the region down; its content is that process."""
+        return self.data / "down.lock"
+
+    @property
     def administrator(self) -> Path:
         """The administrator's keys, made on first start; mode 0600."""
         return self.data / "administrator.json"
@@ -97,6 +102,11 @@ class RegionPaths:
     @property
     def admin_socket(self) -> Path:
         return self.server_run / "admin.sock"
+
+    @property
+    def agent_socket(self) -> Path:
+        """Of the agent, for this machine's operator: it answers also when no server runs."""
+        return self.run / "agent.sock"
 
     def pid_file(self, process: str) -> Path:
         return self.run / f"{process}.pid"

@@ -3,3 +3,7 @@
 
 class Problem(Exception):
     """The text says what is wrong, where, and what to type."""
+
+
+class NoServer(Problem):
+    """The region's server does not run or does not answer; what is known without it may be added."""

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ..model.knobs import DEFAULT_KNOBS
 from . import config as configs
 from . import locks, processes
 from .config import RegionConfig
 from .paths import RegionPaths
 from .prepare import check_port, choose_pool, make_run_directory, prepare
 from .problems import Problem
+from .process_logs import bound_all
 from .processes import Program
 from .supervisor import Child, Supervisor, programs
 
@@ -50,6 +52,7 @@ def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> 
         say(banner(paths, config, [child.program.name for child in supervisor.children if child.adopted]))
     while not stopping:
         time.sleep(LOOK_S)
+        bound_all(paths.logs, DEFAULT_KNOBS.process_log_max_bytes)
         supervisor.look()
     _leave(paths, supervisor, say)
     return 0
@@ -128,7 +131,7 @@ def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionCon
             processes.reap()
             if not running.alive:
                 with log.open() as lines:
-                    lines.seek(size)
+                    lines.seek(min(size, log.stat().st_size))
                     raise Problem(lines.read().strip().removeprefix("neargate: ") or f"up ended; its log: {log}")
 
         while not is_up(paths):
