@@ -8,7 +8,7 @@ from neargate.interfaces.hostnet import HostError
 from neargate.interfaces.sandbox import ExecResult
 from neargate.model.launch import Dependency, HealthCheck, MountPoint
 from neargate.testing.agent_host import IMAGE, INCARNATION, TASK_ID, AgentHost, container, launch
-from neargate.testing.fake_sandbox import Program
+from neargate.testing.fake_sandbox import PAUSE, Program
 from neargate.testing.virtual_time import run_virtual
 
 Scenario = Callable[[AgentHost], Awaitable[None]]
@@ -228,16 +228,34 @@ def test_a_container_that_cannot_start_matters_if_it_is_essential(tmp_path: Path
     play(tmp_path, scenario)
 
 
-def test_the_pid_namespace_is_that_of_an_essential_container(tmp_path: Path) -> None:
+def test_a_shared_pid_namespace_belongs_to_a_process_of_the_task(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
         host.sandbox.programs["init"] = Program(exit_code=0)
+        side = container("side", essential=False)
+        init = container("init", essential=False, depends_on=(Dependency(container_name="side", condition="START"),))
         web = container(depends_on=(Dependency(container_name="init", condition="SUCCESS"),))
-        side = container("side", essential=False, depends_on=(Dependency(container_name="web", condition="START"),))
-        host.server.run(launch(side, web, container("init", essential=False), share_pid_namespace=True))
+        host.server.run(launch(web, init, side, share_pid_namespace=True))
+        running = await host.server.status(TASK_ID, "RUNNING")
+        pause = host.sandbox.named(PAUSE).config
+        assert host.sandbox.ever_started[0] == pause.runtime_id, "it is there before them all"
+        for name in ("web", "init", "side"):
+            assert host.sandbox.named(name).config.share_pid_with == pause.runtime_id
+        assert pause.cgroup_path.startswith(host.sandbox.named("web").config.cgroup_path.rpartition("/")[0])
+        assert [item.name for item in running.containers] == ["web", "init", "side"]
+        host.server.stop(TASK_ID, INCARNATION)
+        stopped = await host.server.status(TASK_ID, "STOPPED")
+        assert [item.exit_code for item in stopped.containers] == [143, 0, 143], "its end is not theirs"
+        assert host.leftovers() == []
+
+    play(tmp_path, scenario)
+
+
+def test_a_task_of_its_own_processes_has_no_other_one(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(launch(container()))
         await host.server.status(TASK_ID, "RUNNING")
-        holder = host.sandbox.named("web").config
-        assert holder.share_pid_with is None and host.sandbox.named("init").config.share_pid_with is None
-        assert host.sandbox.named("side").config.share_pid_with == holder.runtime_id
+        assert [item.config.name for item in host.sandbox.containers.values()] == ["web"]
+        assert host.sandbox.named("web").config.share_pid_with is None
 
     play(tmp_path, scenario)
 

@@ -66,10 +66,10 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         container(name="a", memory=512, memoryReservation=100), container(name="b", memory=512, memoryReservation=100)
     ),
     "pid mode of the task": request(pidMode="task"),
-    "pid mode of the task after one that has ended": request(
-        container(name="init", essential=False),
+    "pid mode of the task in any order": request(
+        container(name="side", essential=False),
+        container(name="init", essential=False, dependsOn=[{"containerName": "side", "condition": "START"}]),
         container(name="app", dependsOn=[{"containerName": "init", "condition": "COMPLETE"}]),
-        container(name="side", essential=False, dependsOn=[{"containerName": "app", "condition": "START"}]),
         pidMode="task",
     ),
     "ephemeral storage low": request(ephemeralStorage={"sizeInGiB": 21}),
@@ -223,16 +223,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         request(pidMode="host"),
         "Tasks using the Fargate launch type do not support pidMode 'host'. The supported value for pidMode is 'task'.",
-    ),
-    (
-        request(
-            container(name="side", essential=False),
-            container(name="init", essential=False, dependsOn=[{"containerName": "side", "condition": "START"}]),
-            container(name="app", dependsOn=[{"containerName": "init", "condition": "COMPLETE"}]),
-            pidMode="task",
-        ),
-        "Neargate does not support pidMode 'task' where an essential container depends on a running one that is not "
-        "essential yet.",
     ),
     (request(ipcMode="task"), "Tasks using the Fargate launch type do not support ipcMode."),
     (

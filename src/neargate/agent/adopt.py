@@ -17,6 +17,7 @@ from .container_config import (
     LABEL_CONTAINER,
     LABEL_ESSENTIAL,
     LABEL_INCARNATION,
+    LABEL_PAUSE,
     LABEL_STOP_SIGNAL,
     LABEL_STOP_TIMEOUT,
     LABEL_TASK,
@@ -58,9 +59,10 @@ def adopt(seen: Observed) -> AdoptionPlan:
     running = {dict(state.labels).get(LABEL_TASK, "") for state in seen.containers if state.status == "running"}
     lost = frozenset(record.task_id for record in seen.records if _lost_its_host(record, seen, running))
     ended = tuple(_after_boot(record, seen.now) for record in seen.records if record.task_id in lost)
+    members, paused = _by_task(seen.containers)
     rebuilt = tuple(
-        _from_labels(task_id, states, seen)
-        for task_id, states in _by_task(seen.containers).items()
+        _from_labels(task_id, states, seen, shares_processes=task_id in paused)
+        for task_id, states in members.items()
         if seen.same_boot and task_id not in known and task_id not in seen.tombstones and _runs(states)
     )
     if seen.stop_reason is not None:
@@ -79,13 +81,18 @@ def adopt(seen: Observed) -> AdoptionPlan:
     )
 
 
-def _by_task(containers: Sequence[ContainerState]) -> dict[str, list[ContainerState]]:
+def _by_task(containers: Sequence[ContainerState]) -> tuple[dict[str, list[ContainerState]], frozenset[str]]:
+    """The tasks' own containers, and which tasks have a pause container: it is a part of no task by itself."""
     tasks: dict[str, list[ContainerState]] = {}
+    paused: set[str] = set()
     for state in sorted(containers, key=lambda item: item.runtime_id):
-        task_id = dict(state.labels).get(LABEL_TASK)
-        if task_id:
+        labels = dict(state.labels)
+        task_id = labels.get(LABEL_TASK)
+        if task_id and LABEL_PAUSE in labels:
+            paused.add(task_id)
+        elif task_id:
             tasks.setdefault(task_id, []).append(state)
-    return tasks
+    return tasks, frozenset(paused)
 
 
 def _runs(states: Sequence[ContainerState]) -> bool:
@@ -138,7 +145,9 @@ def _to_stop(record: TaskRecord, code: StopCode, reason: str, now: float) -> Tas
     )
 
 
-def _from_labels(task_id: str, states: Sequence[ContainerState], seen: Observed) -> TaskRecord:
+def _from_labels(
+    task_id: str, states: Sequence[ContainerState], seen: Observed, *, shares_processes: bool
+) -> TaskRecord:
     """As much of the launch as labels and the host still tell: enough to watch it, report it and stop it."""
     network = next((item for item in seen.networks if item.task_id == task_id), None)
     launch = TaskLaunch(
@@ -157,6 +166,7 @@ def _from_labels(task_id: str, states: Sequence[ContainerState], seen: Observed)
         group="",
         cpu_units=0,
         memory_mib=0,
+        share_pid_namespace=shares_processes,
         eni=_unknown_eni(network),
         containers=tuple(_container_launch(state) for state in states),
     )

@@ -7,7 +7,7 @@ every container of a Fargate task gets. Must not know how a container is made.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..interfaces.sandbox import BindMount, ContainerConfig, Image
+from ..interfaces.sandbox import BindMount, ContainerConfig, Image, PauseConfig
 from ..model.launch import ContainerLaunch, TaskLaunch, Ulimit
 from ..model.network import TASK_METADATA_ADDRESS
 
@@ -22,6 +22,10 @@ LABEL_INCARNATION = "neargate.incarnation"
 LABEL_ESSENTIAL = "neargate.essential"
 LABEL_STOP_SIGNAL = "neargate.stop-signal"
 LABEL_STOP_TIMEOUT = "neargate.stop-timeout"
+# On the pause container only, which has none of the labels that tell of a container.
+LABEL_PAUSE = "neargate.pause"
+# No container of a definition can have this name.
+PAUSE_CGROUP = "~pause"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +78,22 @@ def container_config(
         log_path=around.log_path,
         labels=engine_labels(task, container, image),
     )
+
+
+def pause_config(task: TaskLaunch, netns_path: str, task_cgroup_path: str) -> PauseConfig:
+    """`pidMode: task`: what holds the namespace of the task's processes."""
+    return PauseConfig(
+        runtime_id=pause_runtime_id(task.task_id),
+        task_id=task.task_id,
+        netns_path=netns_path,
+        cgroup_path=f"{task_cgroup_path}/{PAUSE_CGROUP}",
+        labels=((LABEL_TASK, task.task_id), (LABEL_INCARNATION, task.incarnation), (LABEL_PAUSE, "1")),
+    )
+
+
+def pause_runtime_id(task_id: str) -> str:
+    """Found again by the task's id alone. Containers' ids end in a number."""
+    return f"{task_id}-pause"
 
 
 def arguments(container: ContainerLaunch, image: Image) -> tuple[str, ...]:

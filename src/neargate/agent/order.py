@@ -34,13 +34,12 @@ def next_starts(record: TaskRecord, now: float, default_timeout_s: float) -> Sta
     give_up: list[tuple[str, str]] = []
     deadlines: list[float] = []
     pending = False
-    holding = _after_the_holder(record)
     for container in start_order(record.launch.containers):
         if record.container(container.name).known_status != "PENDING":
             continue
         reason: str | None = None
         waiting = False
-        for dependency in (*_needs(container), *holding.get(container.name, ())):
+        for dependency in _needs(container):
             verdict = _verdict(dependency, record.container(dependency.container_name))
             if verdict is _Verdict.NEVER:
                 reason = _never(dependency.container_name, container.name)
@@ -95,33 +94,6 @@ def _needs(container: ContainerLaunch) -> tuple[Dependency, ...]:
     """What must come before: `dependsOn`, and the containers whose volumes it takes."""
     sources = (Dependency(container_name=item.source_container, condition="START") for item in container.volumes_from)
     return (*container.depends_on, *sources)
-
-
-def pid_namespace_holder(containers: Sequence[ContainerLaunch]) -> str | None:
-    """Whose pid namespace the others share with `pidMode: task`: it must outlive them, so it is an essential one.
-
-    There is no pause container; what the holder waits for has a namespace of its own. Registration lets that be init
-    containers only, which have ended when the holder starts.
-    """
-    ordered = start_order(containers)
-    return next((item.name for item in ordered if item.essential), None)
-
-
-def _after_the_holder(record: TaskRecord) -> dict[str, tuple[Dependency, ...]]:
-    """With a shared pid namespace: what else each container waits for, unless the holder waits for it."""
-    containers = record.launch.containers
-    holder = pid_namespace_holder(containers) if record.launch.share_pid_namespace else None
-    if holder is None:
-        return {}
-    by_name = {item.name: item for item in containers}
-    before = {holder}
-    reached = [holder]
-    while reached:
-        found = {need.container_name for need in _needs(by_name[reached.pop()])} - before
-        before |= found
-        reached += found
-    needs_holder = (Dependency(container_name=holder, condition="START"),)
-    return {item.name: needs_holder for item in containers if item.name not in before}
 
 
 def _verdict(dependency: Dependency, needed: ContainerRecord) -> _Verdict:

@@ -6,7 +6,7 @@ Owns the graph's rules. Invariant: what passes has an order in which every conta
 from collections.abc import Mapping, Sequence
 
 from ..model.errors import ClientError
-from .reading import Document, members, not_yet
+from .reading import Document, members
 
 
 def check_dependencies(containers: Sequence[Document]) -> None:
@@ -22,28 +22,6 @@ def check_dependencies(containers: Sequence[Document]) -> None:
                 )
     if _has_cycle({name: _before(container) for name, container in by_name.items()}):
         raise ClientError("Container dependencies should not have a cycle.")
-
-
-def check_shared_processes(containers: Sequence[Document]) -> None:
-    """`pidMode: task`: an essential container holds the processes' namespace, so what it needs must have ended before.
-
-    Raises ClientException. The containers passed `check_dependencies`.
-    """
-    by_name = {container["name"]: container for container in containers}
-    for container in containers:
-        reached = [container] if container.get("essential") is not False else []
-        while reached:
-            needed = reached.pop()
-            running = {item["sourceContainer"] for item in members(needed, "volumesFrom")} | {
-                item["containerName"]
-                for item in members(needed, "dependsOn")
-                if item["condition"] in ("START", "HEALTHY")
-            }
-            if any(by_name[name].get("essential") is False for name in running):
-                raise not_yet(
-                    "pidMode 'task' where an essential container depends on a running one that is not essential"
-                )
-            reached += [by_name[name] for name in _before(needed)]
 
 
 def _check_dependency(wanted: Document, by_name: Mapping[str, Document]) -> None:

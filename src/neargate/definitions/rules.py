@@ -11,7 +11,7 @@ from ..model.arn import Arn
 from ..model.errors import ClientError
 from .containers import check_container
 from .containers_fargate import check_fargate_container
-from .dependencies import check_dependencies, check_shared_processes
+from .dependencies import check_dependencies
 from .reading import NAME, Document, has_null_character, members, not_yet, structure, words
 from .resources import check_container_sums, check_fargate_size, check_task_size
 from .volumes import check_ephemeral_storage, check_fargate_volumes, check_volumes
@@ -121,8 +121,6 @@ def _check_fargate_task(request: Document) -> None:
             f"Tasks using the Fargate launch type do not support pidMode '{request['pidMode']}'. "
             "The supported value for pidMode is 'task'."
         )
-    if request.get("pidMode"):
-        check_shared_processes(request["containerDefinitions"])
     if request.get("ipcMode"):
         raise ClientError("Tasks using the Fargate launch type do not support ipcMode.")
     if request.get("placementConstraints"):

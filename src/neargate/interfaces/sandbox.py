@@ -91,8 +91,19 @@ class ContainerConfig:
     memory_limit_bytes: int | None = None
     memory_reservation_bytes: int | None = None
     pids_limit: int = 4096
-    share_pid_with: str | None = None  # runtime id of the task's container whose pid namespace is shared
+    share_pid_with: str | None = None  # runtime id of the task's pause container, whose pid namespace is shared
     log_path: str | None = None  # file that receives stdout and stderr; None: discarded
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PauseConfig:
+    """The process that holds a task's shared pid namespace: PID 1 of all its containers, which it outlives."""
+
+    runtime_id: str
+    task_id: str
+    netns_path: str
+    cgroup_path: str
     labels: tuple[tuple[str, str], ...] = ()
 
 
@@ -139,6 +150,12 @@ class Sandbox(Protocol):
 
     async def create_container(self, config: ContainerConfig) -> None:
         """Make it ready to start: rootfs on the task's disk, spec, runtime's create. Raises SandboxError."""
+
+    async def create_pause(self, config: PauseConfig) -> None:
+        """Make it ready to start; no image is needed. Started, killed, deleted and listed like a container.
+
+        It runs until it is killed from outside: nothing that shares its namespace can end it. Raises SandboxError.
+        """
 
     async def start_container(self, runtime_id: str) -> int:
         """Returns the pid in the host's namespace. Raises SandboxError (`CannotStartContainerError: ...`)."""

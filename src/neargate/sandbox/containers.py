@@ -12,9 +12,9 @@ from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from ..interfaces.sandbox import ContainerConfig, ContainerState, EngineUnavailable, SandboxError
+from ..interfaces.sandbox import ContainerConfig, ContainerState, EngineUnavailable, PauseConfig, SandboxError
 from . import containerd_pb2 as pb
-from . import rootfs, seeding
+from . import pause, rootfs, seeding
 from .containerd_client import RUNTIME, SNAPSHOTTER, SPEC_TYPE, AlreadyExists, Containerd, EngineError, NotFound
 from .oci_spec import HostFacts, oci_spec
 from .users import UnknownUser
@@ -38,14 +38,20 @@ class StillCleaning(Exception):
 
 
 class Containers:
-    """`runtime` is the OCI runtime's program (crun or runc); `bundles` the directory of containerd's bundles."""
+    """`runtime` is the OCI runtime's program (crun or runc); `bundles` the directory of containerd's bundles.
 
-    def __init__(self, engine: Containerd, *, host: HostFacts, runtime: str, stdin_dir: str, bundles: str) -> None:
+    `pause_root` is a directory of our own for the root of pause containers.
+    """
+
+    def __init__(
+        self, engine: Containerd, *, host: HostFacts, runtime: str, stdin_dir: str, bundles: str, pause_root: str
+    ) -> None:
         self._engine = engine
         self._bundles = bundles
         self._host = host
         self._views = rootfs.Views(engine)
         self._stdin_dir = stdin_dir
+        self._pause_root = pause_root
         options = pb.RuncOptions(binary_name=runtime)
         self._options = AnyMessage(type_url=_OPTIONS_TYPE, value=options.SerializeToString())
 
@@ -65,8 +71,24 @@ class Containers:
         except OSError as error:
             raise _cannot_start(f"error preparing rootfs: {error.filename}: {error.strerror}") from None
         spec = oci_spec(config, user, self._host, pid_namespace=self._shared_pid_namespace(config))
-        self._record(config, spec)
-        self._create_task(config, rootfs.rootfs_mount(lowers, layer))
+        self._record(config.runtime_id, _labels(config), spec, image=config.image.reference)
+        self._create_task(
+            self._task_request(config, rootfs.rootfs_mount(lowers, layer)),
+            program=config.args[0] if config.args else "",
+        )
+
+    def create_pause(self, config: PauseConfig) -> None:
+        if self._host.pause_program is None:
+            raise _cannot_start("pidMode task needs a static busybox on the host (package busybox-static)")
+        if self._engine.get_task(config.runtime_id) is not None:
+            return
+        if self._has_bundle(config.runtime_id):
+            raise StillCleaning(config.runtime_id)
+        spec = pause.pause_spec(config, self._host, pause.prepare_root(self._pause_root))
+        labels = {**dict(config.labels), LABEL_TASK: config.task_id}
+        self._record(config.runtime_id, labels, spec)
+        request = pb.CreateTaskRequest(container_id=config.runtime_id, options=self._options)
+        self._create_task(request, program="")
 
     def _begin(self, runtime_id: str, layer: rootfs.Layer) -> bool:
         """False when an earlier attempt got as far as the runtime. The layer's directories tell that there was one."""
@@ -93,15 +115,11 @@ class Containers:
             raise _cannot_start("the container whose process namespace is shared is not running")
         return f"/proc/{task.pid}/ns/pid"
 
-    def _record(self, config: ContainerConfig, spec: dict[str, Any]) -> None:
-        labels = dict(config.labels)
-        labels |= {LABEL_TASK: config.task_id, LABEL_NAME: config.name, LABEL_DISK: config.disk_path}
-        if config.share_pid_with is not None:
-            labels[LABEL_SHARES_PID] = config.share_pid_with
+    def _record(self, runtime_id: str, labels: dict[str, str], spec: dict[str, Any], *, image: str = "") -> None:
         container = pb.Container(
-            id=config.runtime_id,
+            id=runtime_id,
             labels=labels,
-            image=config.image.reference,
+            image=image,
             runtime=pb.Runtime(name=RUNTIME, options=self._options),
             spec=AnyMessage(type_url=SPEC_TYPE, value=json.dumps(spec).encode()),
             snapshotter=SNAPSHOTTER,
@@ -110,12 +128,12 @@ class Containers:
             self._engine.create_container(container)
         except AlreadyExists:
             # A record without a task, of an attempt on another disk or before a reboot: it may say something else.
-            self._engine.delete_container(config.runtime_id)
+            self._engine.delete_container(runtime_id)
             self._engine.create_container(container)
 
-    def _create_task(self, config: ContainerConfig, root: pb.Mount) -> None:
+    def _task_request(self, config: ContainerConfig, root: pb.Mount) -> pb.CreateTaskRequest:
         stdout, stderr = _outputs(config)
-        request = pb.CreateTaskRequest(
+        return pb.CreateTaskRequest(
             container_id=config.runtime_id,
             rootfs=[root],
             stdin=self._open_stdin(config),
@@ -124,13 +142,15 @@ class Containers:
             terminal=config.terminal,
             options=self._options,
         )
+
+    def _create_task(self, request: pb.CreateTaskRequest, *, program: str) -> None:
         try:
             self._engine.create_task(request)
         except AlreadyExists:
             pass  # the attempt whose answer was lost
         except EngineError as error:
-            self._engine.delete_container(config.runtime_id)
-            raise _cannot_start(as_runc(error.detail, config.args[0] if config.args else "")) from None
+            self._engine.delete_container(request.container_id)
+            raise _cannot_start(as_runc(error.detail, program)) from None
 
     def _open_stdin(self, config: ContainerConfig) -> str:
         """An interactive container's input stays open for ever: a fifo that nobody opens for writing."""
@@ -237,6 +257,14 @@ class Containers:
         if data.type_url.endswith("cgroups.v2.Metrics"):
             return pb.MetricsV2.FromString(data.value).memory_events.oom_kill
         return pb.MetricsV1.FromString(data.value).memory_oom_control.oom_kill
+
+
+def _labels(config: ContainerConfig) -> dict[str, str]:
+    labels = dict(config.labels)
+    labels |= {LABEL_TASK: config.task_id, LABEL_NAME: config.name, LABEL_DISK: config.disk_path}
+    if config.share_pid_with is not None:
+        labels[LABEL_SHARES_PID] = config.share_pid_with
+    return labels
 
 
 def _state(container: pb.Container, task: pb.Process | None) -> ContainerState:

@@ -16,6 +16,7 @@ from ..interfaces.sandbox import (
     ExecResult,
     Exit,
     Image,
+    PauseConfig,
     PullRequest,
     SandboxError,
 )
@@ -41,10 +42,10 @@ T = TypeVar("T")
 class ContainerdSandbox:
     """Implements interfaces.sandbox.Sandbox.
 
-    Lanes of the world: `sandbox` (2x cores), `pull` (8), `sandbox-events` (1). `address` is containerd's socket,
+    Lanes of the world: `sandbox` (2x cores), `pull` (8), `pull-net` (64), `sandbox-events` (1). `address` is containerd's socket,
     `state_dir` its state directory (as ContainerdInstance lays it out, or Debian's), `namespace` containerd's namespace
-    of this instance, `run_dir` a directory of our own that a reboot empties. `insecure_registries` may be asked over
-    plain HTTP besides loopback ones.
+    of this instance, `run_dir` a directory of our own that a reboot empties. `insecure_registries` (`host` or
+    `host:port`) may be asked over plain HTTP, and only they may be on this machine's own addresses.
     """
 
     def __init__(
@@ -91,7 +92,12 @@ class ContainerdSandbox:
         os.makedirs(fifo_dir, mode=0o700, exist_ok=True)
         self._runtime = await self._blocking(self._probe)
         containers = Containers(
-            self._engine, host=read_host_facts(), runtime=self._runtime, stdin_dir=fifo_dir, bundles=self._bundles
+            self._engine,
+            host=read_host_facts(),
+            runtime=self._runtime,
+            stdin_dir=fifo_dir,
+            bundles=self._bundles,
+            pause_root=os.path.join(self._run_dir, "pause"),
         )
         exits = ExitWatch(self._world, self._engine, containers.states, lane=LANE)
         executor = Executor(world=self._world, engine=self._engine, exits=exits, lane=LANE, fifo_dir=fifo_dir)
@@ -131,6 +137,14 @@ class ContainerdSandbox:
                 # For one: the image was removed behind our back. The next task's pull must fetch it again.
                 self._puller.forget(config.image)
                 raise SandboxError(f"CannotCreateContainerError: {error.detail}"[:1024]) from None
+        raise EngineUnavailable(f"containerd does not finish cleaning up {config.runtime_id}")
+
+    async def create_pause(self, config: PauseConfig) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._blocking(self._containers.create_pause, config)
+            except StillCleaning:
+                await self._world.sleep(_PAUSE_S)
         raise EngineUnavailable(f"containerd does not finish cleaning up {config.runtime_id}")
 
     async def start_container(self, runtime_id: str) -> int:

@@ -9,6 +9,8 @@ import resource
 
 from .capability import may_raise_limits
 from .oci_spec import HostFacts
+from .pause import PROGRAMS as PAUSE_PROGRAMS
+from .pause import is_static
 
 # Static ones only: the program runs inside images that may have no C library. Debian: package tini, or docker.io.
 _INIT_PROGRAMS = ("/usr/bin/tini-static", "/usr/bin/docker-init", "/usr/libexec/docker/docker-init")
@@ -41,6 +43,7 @@ def read_host_facts() -> HostFacts:
         hard_limits=tuple((name, value) for name, value in hard if value != resource.RLIM_INFINITY),
         limits_swap=_limits_swap(),
         init_path=next((path for path in _INIT_PROGRAMS if os.access(path, os.X_OK)), None),
+        pause_program=next((path for path in PAUSE_PROGRAMS if is_static(path)), None),
     )
 
 

@@ -73,6 +73,7 @@ class HostFacts:
     hard_limits: tuple[tuple[str, int], ...]
     limits_swap: bool
     init_path: str | None = None
+    pause_program: str | None = None
 
 
 def oci_spec(

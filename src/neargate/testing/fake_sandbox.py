@@ -16,6 +16,7 @@ from ..interfaces.sandbox import (
     ExecResult,
     Exit,
     Image,
+    PauseConfig,
     PullRequest,
     SandboxError,
 )
@@ -23,6 +24,7 @@ from .fake_faults import Faults
 
 SIGKILL = 9
 SIGTERM = 15
+PAUSE = "~pause"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +107,13 @@ class FakeSandbox:
             for queue in self._subscribers:
                 queue.put_nowait(Exit(runtime_id=runtime_id, exit_code=exit_code, exited_at=container.exited_at))
 
+    def reboot(self) -> None:
+        """The machine restarts: the engine's records stay, no process of a container does, and no exit is told."""
+        for container in self.containers.values():
+            container.status = "stopped"
+            container.pid = container.exit_code = container.exited_at = None
+            container.paused = False
+
     def write_log(self, runtime_id: str, data: bytes) -> None:
         """Bytes on the container's standard output."""
         path = self.containers[runtime_id].config.log_path
@@ -148,6 +157,12 @@ class FakeSandbox:
                 raise SandboxError("CannotStartContainerError: no command specified")
             self.containers[config.runtime_id] = FakeContainer(config=config)
         await self.faults.after("create_container")
+
+    async def create_pause(self, config: PauseConfig) -> None:
+        await self._enter("create_pause")
+        if config.runtime_id not in self.containers:
+            self.containers[config.runtime_id] = FakeContainer(config=_as_container(config))
+        await self.faults.after("create_pause")
 
     async def start_container(self, runtime_id: str) -> int:
         await self._enter("start_container")
@@ -249,6 +264,32 @@ class FakeSandbox:
             self.write_log(container.config.runtime_id, program.output)
         if program.exit_code is not None:
             self.end(container.config.runtime_id, program.exit_code)
+
+
+def _as_container(config: PauseConfig) -> ContainerConfig:
+    """Kept among the containers under a name that none of them can have."""
+    image = Image(
+        reference="",
+        digest="",
+        index_digest=None,
+        config_digest="",
+        snapshot="",
+        unpacked_bytes=0,
+        compressed_bytes=0,
+    )
+    return ContainerConfig(
+        runtime_id=config.runtime_id,
+        task_id=config.task_id,
+        name=PAUSE,
+        image=image,
+        disk_path="",
+        netns_path=config.netns_path,
+        hostname="",
+        args=("pause",),
+        environment=(),
+        cgroup_path=config.cgroup_path,
+        labels=config.labels,
+    )
 
 
 def _state(container: FakeContainer) -> ContainerState:

@@ -16,6 +16,7 @@ from .etc_files import EtcFilesHook
 from .image import ImageHook
 from .logs import LogsHook
 from .network import NetworkHook
+from .pause import PauseHook
 from .volumes import VolumesHook
 
 
@@ -35,6 +36,6 @@ class Hook(Protocol):
 
 STAGES: tuple[tuple[str, tuple[Hook, ...]], ...] = (
     ("resources", (CgroupHook(), NetworkHook(), DiskHook(), ImageHook(), LogsHook())),
-    ("layout", (DiskChargeHook(), VolumesHook(), EtcFilesHook())),
+    ("layout", (DiskChargeHook(), VolumesHook(), EtcFilesHook(), PauseHook())),
     ("containers", (ContainersHook(),)),
 )

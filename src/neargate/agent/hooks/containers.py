@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 
 from ...interfaces.sandbox import EngineUnavailable, SandboxError
 from ...model.launch import ContainerLaunch
-from ..container_config import Surroundings, container_config, hostname_of, signal_number
+from ..container_config import Surroundings, container_config, hostname_of, pause_runtime_id, signal_number
 from ..container_facts import refresh
-from ..order import next_starts, next_stops, pid_namespace_holder
+from ..order import next_starts, next_stops
 from ..points import Point
 from ..task_context import LaunchFailed, TaskContext
 
@@ -106,16 +106,8 @@ class ContainersHook:
             etc=resources.etc,
             volumes=tuple(resources.volumes.items()),
             log_path=resources.log_paths.get(launch.name),
-            share_pid_with=self._pid_holder(task, launch),
+            share_pid_with=pause_runtime_id(task.record.task_id) if task.launch.share_pid_namespace else None,
         )
-
-    def _pid_holder(self, task: TaskContext, launch: ContainerLaunch) -> str | None:
-        if not task.launch.share_pid_namespace:
-            return None
-        holder = pid_namespace_holder(task.launch.containers)
-        if holder is None or holder == launch.name or task.container(holder).known_status != "RUNNING":
-            return None
-        return task.container(holder).runtime_id
 
     async def _advance_stop(self, task: TaskContext, deadlines: dict[str, float], killed: set[str]) -> None:
         launches = {container.name: container for container in task.launch.containers}
