@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model.capacity import RecordedReservation
+from ..model.network import Eni
 from ..placement.feasible import Wanted
 from ..placement.reserve import Room
 from ..vpc.addresses import address_number
@@ -36,6 +37,17 @@ class Claim:
             memory_mib=self.room.memory_mib,
             disk_gib=self.room.disk_gib,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewClaim:
+    """A claim about to be written. `doc` is its interface as stored; `tenant` whose host it becomes, if that matters."""
+
+    claim: Claim
+    eni: Eni | None
+    owner: str
+    doc: bytes
+    tenant: str | None
 
 
 def claim_of_record(recorded: RecordedReservation) -> Claim:

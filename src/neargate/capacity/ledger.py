@@ -6,7 +6,6 @@ and guarded again by the database. Invariant: whatever the database holds is als
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import reduce
 
 from ..model.capacity import HostFacts
 from ..placement.feasible import HostView
@@ -67,7 +66,7 @@ class Ledger:
     def put_host(self, facts: HostFacts, offered: Room, *, connected: bool) -> None:
         """A host as its agent describes it now; what it holds stays counted."""
         known = self.hosts.get(facts.host_id)
-        reserved, tasks = (known.reserved, known.tasks) if known else self._held_by_stranger(facts.host_id)
+        reserved, tasks = (known.reserved, known.tasks) if known else (Room(), 0)
         free = offered.minus(reserved)
         view = HostView(
             host_id=facts.host_id,
@@ -83,14 +82,12 @@ class Ledger:
         )
         self.hosts[facts.host_id] = Host(facts=facts, offered=offered, view=view, reserved=reserved, tasks=tasks)
         self._views[facts.host_id] = view
-
-    def _held_by_stranger(self, host_id: str) -> tuple[Room, int]:
-        """What restored claims hold of a host whose own row was lost with them."""
-        if host_id not in self._strangers:
-            return Room(), 0
-        self._strangers.discard(host_id)
-        rooms = [claim.room for claim in self.claims.values() if claim.host_id == host_id]
-        return reduce(Room.plus, rooms, Room()), len(rooms)
+        if facts.host_id in self._strangers:
+            # Restored claims hold it, and its own row was lost with theirs.
+            self._strangers.discard(facts.host_id)
+            for claim in self.claims.values():
+                if claim.host_id == facts.host_id:
+                    self._hold(self.hosts[facts.host_id], claim)
 
     def set_view(self, host: Host, view: HostView) -> None:
         host.view = view
@@ -123,11 +120,14 @@ class Ledger:
             self.public.taken.add(claim.public_ip)
         host = self.hosts.get(claim.host_id)
         if host is not None:
-            host.reserved = host.reserved.plus(claim.room)
-            host.tasks += 1
-            self.set_view(host, take(host.view, claim.wanted(), shared_kernel=host.shares_kernel))
+            self._hold(host, claim)
         else:
             self._strangers.add(claim.host_id)
+
+    def _hold(self, host: Host, claim: Claim) -> None:
+        host.reserved = host.reserved.plus(claim.room)
+        host.tasks += 1
+        self.set_view(host, take(host.view, claim.wanted(), shared_kernel=host.shares_kernel))
 
     def remove(self, claim: Claim) -> None:
         """Undo `add`; once per claim, however often it is called."""

@@ -2,7 +2,7 @@
 
 Owns the ledger and the shard's store; must not know tasks, cells or sessions. Invariants: what is answered is durable;
 a reservation is made at most once per (task, zone) and never after its release; room, address and interface are taken
-and given back in one write. Each flight runs in a task of its own, so that a caller who goes away leaves no doubt.
+and given back in one write. A flight goes on without its caller, so that one who goes away leaves no doubt.
 """
 
 import asyncio
@@ -23,12 +23,13 @@ from ..model.network import Eni
 from ..placement.feasible import HostView, Wanted
 from ..placement.rank import choose, explain
 from ..placement.reserve import Room, offered
+from ..store.gathering import GatheredWrites
 from ..vpc.addresses import address_text, mac_address, pool_range, private_dns_name, subnet_range
 from ..world import World
 from . import schema
-from .claims import Claim, Key, claim_of_record, claim_of_row
+from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row
 from .eni_view import network_interface
-from .ledger import Host, Ledger
+from .ledger import SHARED_KERNEL, Host, Ledger
 
 T = TypeVar("T")
 
@@ -78,6 +79,7 @@ class Capacity:
         self._zones = frozenset(zones)
         self._knobs = knobs
         self._ledger = Ledger(pool_range(public_pool))
+        self._writes = GatheredWrites(world, store, name="claims", statements=schema.reserve)
         self._flights: dict[Key, asyncio.Future[Any]] = {}
         self._releases = 0
         self._say_why_after = 0.0
@@ -101,7 +103,29 @@ class Capacity:
 
     async def reserve(self, request: ReservationRequest) -> Reservation | NoCapacity:
         """See CapacityManager. An exhausted subnet is a Reservation with `eni` None and `eni_error` in AWS's words."""
-        return await self._in_turn((request.task_id, request.zone), lambda: self._reserve(request))
+        key = (request.task_id, request.zone)
+        if key not in self._flights and key not in self._ledger.claims:
+            claim = self._propose(request)
+            if claim is not None:
+                try:
+                    return await self._claim_first(request, claim)
+                except Refused:
+                    pass  # the ledger was wrong: it learns below
+        return await self._in_turn(key, lambda: self._reserve(request))
+
+    async def _claim_first(self, request: ReservationRequest, claim: Claim) -> Reservation:
+        """The usual case: nobody else knows of the claim, and a group's write carries it, so it needs no task."""
+        new = self._new_claim(request, claim)
+        flight = self._writes.submit(new)
+        self._flights[claim.key] = flight
+        flight.add_done_callback(partial(self._landed, claim))
+        await asyncio.shield(flight)
+        return _reservation(claim, new.eni)
+
+    def _landed(self, claim: Claim, flight: "asyncio.Future[None]") -> None:
+        del self._flights[claim.key]
+        if flight.exception() is not None:
+            self._ledger.remove(claim)
 
     async def _reserve(self, request: ReservationRequest) -> Reservation | NoCapacity:
         key = (request.task_id, request.zone)
@@ -181,16 +205,24 @@ class Capacity:
 
     async def _write_claim(self, request: ReservationRequest, claim: Claim) -> Reservation:
         """Make the claim durable. Whatever goes wrong, the ledger forgets it again."""
-        host = self._ledger.hosts[claim.host_id]
-        eni = self._interface(request, claim)
-        tenant = claim.account if host.shares_kernel else None
-        doc = _encode(eni) if eni is not None else b""
+        new = self._new_claim(request, claim)
         try:
-            await self._store.write(schema.reserve(claim, eni, request.owner, doc, tenant))
+            await self._writes.submit(new)
         except Exception:
             self._ledger.remove(claim)
             raise
-        return _reservation(claim, eni)
+        return _reservation(claim, new.eni)
+
+    def _new_claim(self, request: ReservationRequest, claim: Claim) -> NewClaim:
+        host = self._ledger.hosts[claim.host_id]
+        eni = self._interface(request, claim)
+        return NewClaim(
+            claim=claim,
+            eni=eni,
+            owner=request.owner,
+            doc=_encode(eni) if eni is not None else b"",
+            tenant=claim.account if host.shares_kernel else None,
+        )
 
     def _interface(self, request: ReservationRequest, claim: Claim) -> Eni | None:
         if claim.eni_id is None or claim.private_ip is None:
@@ -303,8 +335,9 @@ class Capacity:
         self._ledger.add(claim)
         host = self._ledger.hosts.get(claim.host_id)
         tenant = claim.account if host is not None and host.shares_kernel else None
+        new = NewClaim(claim=claim, eni=lost.eni, owner=lost.owner, doc=_encode(lost.eni), tenant=tenant)
         try:
-            await self._store.write(schema.restore(claim, lost.eni, lost.owner, _encode(lost.eni), tenant))
+            await self._store.write(schema.restore(new))
         except Refused as refused:
             self._ledger.remove(claim)
             await self._relearn(claim, refused.name)
@@ -327,7 +360,8 @@ class Capacity:
         await self._in_turn(("", facts.host_id), lambda: self._register(facts, room))
 
     async def _register(self, facts: HostFacts, room: Room) -> None:
-        await self._store.write([schema.register(facts, room, _encode(facts))])
+        shared = facts.sandbox in SHARED_KERNEL
+        await self._store.write([schema.register(facts, room, _encode(facts), shared_kernel=shared)])
         self._ledger.put_host(facts, room, connected=True)
 
     async def host_seen(self, host_id: str, seen: bool) -> None:

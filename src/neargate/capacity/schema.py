@@ -5,11 +5,14 @@ reservation is named by (task, zone) and is never deleted before its tombstone m
 The guards here decide; the ledger in memory only proposes.
 """
 
-from ..interfaces.store import Statement
+from collections.abc import Sequence
+
+from ..interfaces.store import Statement, Value
 from ..model.capacity import HostFacts
 from ..model.network import Eni
 from ..placement.reserve import Room
-from .claims import Claim, Key
+from ..store.rows import many
+from .claims import Claim, Key, NewClaim
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -74,28 +77,36 @@ CLAIM = "claim"
 TOMBSTONE = "tombstone"
 
 _TAKE_ROOM = """UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
-    tasks = tasks + 1, tenant = ?, rev = rev + 1
+    tasks = tasks + ?, tenant = ?, rev = rev + 1
     WHERE id = ? AND free_cpu >= ? AND free_memory >= ? AND free_disk >= ? AND accepts = 1
     AND (tenant IS NULL OR tenant = ?)"""
 _RETAKE_ROOM = """UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
     tasks = tasks + 1, tenant = ?, rev = rev + 1 WHERE id = ?"""
 _INSERT_ENI = """INSERT INTO enis
     (id, account, vpc, subnet, private_ip, public_ip, mac, task_id, zone, owner, created_at, doc)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+    VALUES {rows} ON CONFLICT DO NOTHING"""
 _INSERT_CLAIM = """INSERT INTO reservations
     (task_id, zone, state, capacity_id, account, host, cpu, memory, disk, subnet, private_ip, public_ip, eni, eni_error,
      created_at)
-    VALUES (?, ?, 'reserved', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+    VALUES {rows} ON CONFLICT DO NOTHING"""
 _VOID_CLAIM = """UPDATE reservations SET state = 'void', voided_at = ?
     WHERE task_id = ? AND zone = ? AND state = 'reserved' AND capacity_id = ?"""
 _GIVE_ROOM = """UPDATE hosts SET free_cpu = free_cpu + ?, free_memory = free_memory + ?, free_disk = free_disk + ?,
     tenant = CASE WHEN tasks <= 1 THEN NULL ELSE tenant END, tasks = tasks - 1, rev = rev + 1 WHERE id = ?"""
 _INSERT_TOMBSTONE = """INSERT INTO reservations (task_id, zone, state, voided_at) VALUES (?, ?, 'void', ?)
     ON CONFLICT DO NOTHING"""
+_HELD = "FROM reservations WHERE host = new.id AND state = 'reserved'"
 _LIVE = "FROM reservations WHERE host = excluded.id AND state = 'reserved'"
+# A host without a row may hold reservations all the same: those restored after a crash that cost the row.
 _REGISTER = f"""INSERT INTO hosts
     (id, boot_id, cpu, memory, disk, free_cpu, free_memory, free_disk, tasks, tenant, accepts, connected, rev, doc)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, NULL, ?, 1, 1, ?)
+    SELECT id, boot, cpu, memory, disk,
+    new.cpu - (SELECT coalesce(sum(cpu), 0) {_HELD}),
+    new.memory - (SELECT coalesce(sum(memory), 0) {_HELD}),
+    new.disk - (SELECT coalesce(sum(disk), 0) {_HELD}),
+    (SELECT count(*) {_HELD}), (SELECT min(account) {_HELD} AND new.shared = 1), accepts, 1, 1, doc
+    FROM (SELECT ? AS id, ? AS boot, ? AS cpu, ? AS memory, ? AS disk, ? AS accepts, ? AS doc, ? AS shared) AS new
+    WHERE true
     ON CONFLICT (id) DO UPDATE SET boot_id = excluded.boot_id,
     cpu = excluded.cpu, memory = excluded.memory, disk = excluded.disk,
     free_cpu = excluded.cpu - (SELECT coalesce(sum(cpu), 0) {_LIVE}),
@@ -104,28 +115,70 @@ _REGISTER = f"""INSERT INTO hosts
     accepts = excluded.accepts, connected = 1, rev = hosts.rev + 1, doc = excluded.doc"""  # noqa: S608  constant text
 
 
-def reserve(claim: Claim, eni: Eni | None, owner: str, doc: bytes, tenant: str | None) -> list[Statement]:
-    """Room, address and interface, reservation: all or nothing. `doc` is the interface as stored."""
-    room = claim.room
+def reserve(new: Sequence[NewClaim]) -> list[Statement]:
+    """Room, address and interface, reservation of each: all or nothing."""
+    rooms: dict[tuple[str, str, str | None], tuple[Room, int]] = {}
+    for one in new:
+        key = (one.claim.host_id, one.claim.account, one.tenant)
+        room, tasks = rooms.get(key, (Room(), 0))
+        rooms[key] = room.plus(one.claim.room), tasks + 1
+    return [*(_take_room(*key, room, tasks) for key, (room, tasks) in rooms.items()), *_rows(new)]
+
+
+def _take_room(host_id: str, account: str, tenant: str | None, room: Room, tasks: int) -> Statement:
     amounts = (room.cpu_units, room.memory_mib, room.disk_gib)
-    statements = [Statement(_TAKE_ROOM, (*amounts, tenant, claim.host_id, *amounts, claim.account), 1, ROOM)]
-    task_id, zone = claim.key
-    if eni is not None:
-        interface = (eni.eni_id, claim.account, eni.vpc_id, eni.subnet_id, claim.private_ip, claim.public_ip, eni.mac)
-        values = (*interface, task_id, zone, owner, claim.created_at, doc)
-        statements.append(Statement(_INSERT_ENI, values, 1, ADDRESS))
-    row = (task_id, zone, claim.capacity_id, claim.account, claim.host_id, *amounts, claim.subnet_id)
-    rest = (claim.private_ip, claim.public_ip, claim.eni_id, claim.eni_error, claim.created_at)
-    statements.append(Statement(_INSERT_CLAIM, (*row, *rest), 1, CLAIM))
-    return statements
+    return Statement(_TAKE_ROOM, (*amounts, tasks, tenant, host_id, *amounts, account), 1, ROOM)
 
 
-def restore(claim: Claim, eni: Eni, owner: str, doc: bytes, tenant: str | None) -> list[Statement]:
+def _rows(new: Sequence[NewClaim]) -> list[Statement]:
+    enis = [_eni_row(one.claim, one.eni, one) for one in new if one.eni is not None]
+    return [
+        *many(_INSERT_ENI, enis, ADDRESS),
+        *many(_INSERT_CLAIM, [_claim_row(one.claim) for one in new], CLAIM),
+    ]
+
+
+def _eni_row(claim: Claim, eni: Eni, new: NewClaim) -> tuple[Value, ...]:
+    return (
+        eni.eni_id,
+        claim.account,
+        eni.vpc_id,
+        eni.subnet_id,
+        claim.private_ip,
+        claim.public_ip,
+        eni.mac,
+        *claim.key,
+        new.owner,
+        claim.created_at,
+        new.doc,
+    )
+
+
+def _claim_row(claim: Claim) -> tuple[Value, ...]:
+    room = claim.room
+    return (
+        *claim.key,
+        "reserved",
+        claim.capacity_id,
+        claim.account,
+        claim.host_id,
+        room.cpu_units,
+        room.memory_mib,
+        room.disk_gib,
+        claim.subnet_id,
+        claim.private_ip,
+        claim.public_ip,
+        claim.eni_id,
+        claim.eni_error,
+        claim.created_at,
+    )
+
+
+def restore(new: NewClaim) -> list[Statement]:
     """What `reserve` wrote and a crash lost. The task runs there, so nobody asks for room; the host may be unknown."""
-    room = claim.room
+    room = new.claim.room
     amounts = (room.cpu_units, room.memory_mib, room.disk_gib)
-    _, *rows = reserve(claim, eni, owner, doc, tenant)
-    return [Statement(_RETAKE_ROOM, (*amounts, tenant, claim.host_id)), *rows]
+    return [Statement(_RETAKE_ROOM, (*amounts, new.tenant, new.claim.host_id)), *_rows([new])]
 
 
 def release(claim: Claim, now: float) -> list[Statement]:
@@ -150,10 +203,11 @@ def forget_tombstones(before: float) -> Statement:
     return Statement("DELETE FROM reservations WHERE state = 'void' AND voided_at < ?", (before,))
 
 
-def register(facts: HostFacts, offered: Room, doc: bytes) -> Statement:
+def register(facts: HostFacts, offered: Room, doc: bytes, *, shared_kernel: bool) -> Statement:
     """The host as it is now; what is free is computed anew from its live reservations."""
     room = (offered.cpu_units, offered.memory_mib, offered.disk_gib)
-    return Statement(_REGISTER, (facts.host_id, facts.boot_id, *room, *room, int(facts.accepts_tasks), doc), 1, "host")
+    values = (facts.host_id, facts.boot_id, *room, int(facts.accepts_tasks), doc, int(shared_kernel))
+    return Statement(_REGISTER, values, 1, "host")
 
 
 def connection(host_id: str, connected: bool) -> Statement:

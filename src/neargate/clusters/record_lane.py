@@ -5,20 +5,18 @@ tasks it stands for exist together or not at all, and no task exists without the
 refused harms none of those it shared a write with.
 """
 
-import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..interfaces.store import Refused, Statement, Store, Value
+from ..interfaces.store import Overloaded, Statement, Store, Value
+from ..model.errors import ServiceUnavailable
 from ..store.events import NewEvent, append_events
+from ..store.gathering import GatheredWrites
 from ..store.rows import many
 from ..world import World
-from .writing import write
 
 Values = tuple[Value, ...]
 
-_CALLS_MAX = 64
 _CLUSTER_GUARD = "SELECT 1 FROM clusters WHERE account = ? AND name = ? AND status = 'ACTIVE'"
 TASK_COLUMNS = (
     "id, account, cluster, family, started_by, grp, launch_type, host, zone, vpc, capacity_id, incarnation, "
@@ -50,47 +48,14 @@ class Record:
 
 class RecordLane:
     def __init__(self, world: World, store: Store) -> None:
-        self._world = world
-        self._store = store
-        self._waiting: deque[tuple[Record, asyncio.Future[None]]] = deque()
-        self._writing = False
+        self._writes = GatheredWrites(world, store, name="records", statements=_statements)
 
     async def write(self, record: Record) -> None:
         """Returns when it is durable. Raises Refused (`cluster`, `task`, `launch`, `token`), ServiceUnavailable."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((record, written))
-        if not self._writing:
-            self._writing = True
-            self._world.spawn(self._write_waiting(), "records")
-        await written
-
-    async def _write_waiting(self) -> None:
-        while self._waiting:
-            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), _CALLS_MAX))]
-            # A caller that is gone was promised nothing.
-            await self._write_group([(record, written) for record, written in group if not written.done()])
-        self._writing = False
-
-    async def _write_group(self, group: Sequence[tuple[Record, "asyncio.Future[None]"]]) -> None:
-        if not group:
-            return
-        outcome: Exception | None = None
         try:
-            await write(self._store, _statements([record for record, _ in group]))
-        except Refused as refused:
-            if len(group) > 1:
-                await asyncio.gather(*(self._write_group([alone]) for alone in group))
-                return
-            outcome = refused
-        except Exception as error:  # told to those who wait for it
-            outcome = error
-        for _, written in group:
-            if written.done():
-                continue
-            if outcome is None:
-                written.set_result(None)
-            else:
-                written.set_exception(outcome)
+            await self._writes.submit(record)
+        except Overloaded:
+            raise ServiceUnavailable from None
 
 
 def _statements(records: Sequence[Record]) -> list[Statement]:

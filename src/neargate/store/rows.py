@@ -1,7 +1,8 @@
 """Many rows in one statement. Running a statement hands the interpreter's lock over several times, whatever it does;
 a row more costs next to nothing.
 
-Pure text. Invariant: few different texts come out, since each is prepared once and kept: sizes are powers of four.
+Pure text. Invariant: few different texts come out, since each is prepared once and kept: a text for each size up to
+what usually comes together, and one for large parts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from itertools import chain
 
 from ..interfaces.store import Statement, Value
 
-_SIZES = (64, 16, 4, 1)
+_SIZES = (64, *range(16, 0, -1))
 
 
 def many(sql: str, rows: Sequence[tuple[Value, ...]], name: str) -> list[Statement]:

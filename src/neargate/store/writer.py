@@ -27,33 +27,42 @@ def apply_writes(
     if not has_room():
         return [StoreFull("the filesystem of the database is full") for _ in batch]
     try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        if _primary_code(error) != sqlite3.SQLITE_BUSY:
-            raise
+        _begin(connection)
+        outcomes = _apply_all(connection, batch)
+    except _Locked:
         # Some other program (a backup, the sqlite3 shell) holds the lock longer than we wait. Nothing was begun.
         return [Overloaded("the database is locked by another program") for _ in batch]
-    try:
-        outcomes = _apply_all(connection, batch)
     except _BatchFull:
         return [StoreFull("the filesystem of the database is full") for _ in batch]
     connection.execute("COMMIT")
     return outcomes
 
 
+class _Locked(Exception):
+    """No transaction could be begun."""
+
+
 class _BatchFull(Exception):
     """SQLite ran out of space before COMMIT: the transaction was rolled back, so the failure is a known one."""
 
 
+def _begin(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if _primary_code(error) != sqlite3.SQLITE_BUSY:
+            raise
+        raise _Locked from error
+
+
 def _apply_all(connection: sqlite3.Connection, batch: Sequence[Write]) -> list[WriteResult | Exception]:
     """Refusals are rare: writes first run without savepoints, and once more with one each if any is refused."""
-    if len(batch) > 1:
-        connection.execute("SAVEPOINT every")
-        try:
-            return [[_run(connection, statement, index) for index, statement in enumerate(write)] for write in batch]
-        except Exception as error:
-            _raise_if_batch_is_lost(connection, error)
-            connection.execute("ROLLBACK TO every")
+    try:
+        return [[_run(connection, statement, index) for index, statement in enumerate(write)] for write in batch]
+    except Exception as error:
+        _raise_if_batch_is_lost(connection, error)
+    connection.execute("ROLLBACK")
+    _begin(connection)
     return [_apply_one(connection, write) for write in batch]
 
 
