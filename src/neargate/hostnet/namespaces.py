@@ -95,3 +95,11 @@ def write_sysctl(name: str, value: str) -> None:
     except OSError as error:
         if error.errno != errno.ENOENT:
             raise
+
+
+def read_sysctl(name: str) -> str | None:
+    """One of `/proc/sys/net` in the calling thread's namespace; None where this kernel lacks it."""
+    try:
+        return Path(f"/proc/sys/net/{name}").read_text().strip()
+    except FileNotFoundError:
+        return None

@@ -14,7 +14,7 @@ from ..vpc.ruleset import LocalEni, RouterRules, local_eni, render, transaction
 from . import netlink
 from .conntrack import Conntrack
 from .edge import Edge
-from .namespaces import Namespaces, write_sysctl
+from .namespaces import Namespaces, read_sysctl, write_sysctl
 from .netlink import Netlink
 from .nftables import Nftables, NftablesError
 
@@ -207,5 +207,9 @@ def _configure() -> None:
         write_sysctl(f"ipv4/conf/{scope}/rp_filter", "0")
         write_sysctl(f"ipv6/conf/{scope}/accept_ra", "0")
         write_sysctl(f"ipv6/conf/{scope}/accept_redirects", "0")
-        write_sysctl(f"ipv6/conf/{scope}/forwarding", "1")
+    # `all` alone decides what is forwarded. A link that is no router of its own joins no routers' group, so nothing is
+    # announced on it that would count as a task's traffic. `all` sets every link, so it is written once.
+    if read_sysctl("ipv6/conf/all/forwarding") == "0":
+        write_sysctl("ipv6/conf/all/forwarding", "1")
+        write_sysctl("ipv6/conf/default/forwarding", "0")
     write_sysctl("ipv4/ip_forward", "1")
