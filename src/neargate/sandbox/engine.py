@@ -27,6 +27,7 @@ from .containerd_process import default_state_dir
 from .containers import Containers, StillCleaning
 from .execution import Executor
 from .exits import ExitWatch
+from .fork_lock import ForkLock
 from .host_facts import read_host_facts
 from .pull.credentials import CredentialSource, RegistryAuth
 from .pull.puller import Puller
@@ -75,6 +76,7 @@ class ContainerdSandbox:
             insecure_registries=insecure_registries,
             knobs=knobs,
         )
+        self._fork_lock = ForkLock(world)
         self._runtime = ""
         self._parts: tuple[Containers, ExitWatch, Executor] | None = None
 
@@ -130,7 +132,8 @@ class ContainerdSandbox:
     async def create_container(self, config: ContainerConfig) -> None:
         for _ in range(_ATTEMPTS):
             try:
-                return await self._world.offload(LANE, self._containers.create, config)
+                async with self._fork_lock.kept_warm():
+                    return await self._world.offload(LANE, self._containers.create, config)
             except StillCleaning:
                 await self._world.sleep(_PAUSE_S)
             except EngineError as error:
