@@ -99,6 +99,12 @@ class FakeHostNetwork:
             tx_dropped=0,
         )
 
+    def reboot(self) -> None:
+        self.tasks.clear()
+        self.enis.clear()
+        self.plans.clear()
+        self.listeners.clear()
+
     async def remove_all(self) -> None:
         self.tasks.clear()
         self.enis.clear()
@@ -260,6 +266,12 @@ class FakeHost:
         self.network = FakeHostNetwork(loopback=self.loopback)
         self.disks = FakeHostDisks(self.root)
         self.cgroups = FakeHostCgroups()
+
+    def reboot(self) -> None:
+        """Namespaces, links and cgroups are the kernel's and go with it; the files of disks stay."""
+        self.network.reboot()
+        self.cgroups.tasks.clear()
+        self.cgroups.cpu_limited.clear()
 
     def leftovers(self) -> list[str]:
         """Names of what tasks still hold here; empty when all was returned."""

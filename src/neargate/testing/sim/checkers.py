@@ -6,7 +6,7 @@ inside: it reads tables, hosts and what clients were told.
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,16 +173,19 @@ class Checkers:
 
     # -- at rest
 
-    def problems(self) -> list[str]:
-        """What is still unfinished or wrong in the databases, in a stable order."""
+    def problems(self, dead: Set[str]) -> list[str]:
+        """What is still unfinished or wrong in the databases, in a stable order.
+
+        `dead`: hosts whose machine is gone. Their tasks keep room and address, and wait for an end that nobody tells.
+        """
         cell = self._databases["cell-0"]
         rows = cell.execute(
             "SELECT id, zone, host, last_status, desired_status, released, ordered, started_by FROM tasks ORDER BY n"
         ).fetchall()
         found = [
             f"{task_id} is {last}, wanted {desired}, released {released}"
-            for task_id, _, _, last, desired, released, _, _ in rows
-            if last != desired or (last == LastStatus.STOPPED and not released)
+            for task_id, _, host, last, desired, released, _, _ in rows
+            if (last != desired and host not in dead) or (last == LastStatus.STOPPED and not released)
         ]
         live = {(task_id, zone) for task_id, zone, _, last, *_ in rows if last != LastStatus.STOPPED}
         found += self._zone_problems(live)

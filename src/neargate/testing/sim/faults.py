@@ -1,6 +1,7 @@
 """The faults of a run: a list drawn before it begins, so that a failing seed can be shrunk by taking entries away.
 
-Owns what each kind of fault does. Invariant: every fault ends by itself, before the run is asked to come to rest.
+Owns what each kind of fault does. Invariant: every fault but a machine's death ends by itself, before the run is asked
+to come to rest.
 """
 
 import random
@@ -8,8 +9,11 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...agent.local_state import LANE
 from ...store.sqlite import MemoryDisk
-from .net import Net
+from .disks import ZoneHistory
+from .hosts import Machine, RealMachine
+from .net import DOWN, UP, Net
 from .region import SERVER
 from .sim import Sim
 from .world import Process
@@ -27,16 +31,27 @@ class Fault:
     strength: float = 0.0
 
 
-_SERVER_KINDS = ("kill-step", "kill-effect", "pause", "slow-disk", "lost-commit", "failed-disk", "full-disk", "clock")
-_HOST_KINDS = ("kill-step", "kill-effect", "pause", "cut", "freeze", "delay", "hostile", "clock")
-_REAL_KINDS = ("engine", "engine")  # of hosts with a real agent: the engine is killed
+_SERVER_KINDS = (
+    *("kill-step", "kill-effect", "pause", "slow-disk", "lost-commit", "failed-disk", "full-disk", "clock"),
+    *("power-cut", "stall", "clock-jump"),
+)
+_HOST_KINDS = (
+    *("kill-step", "kill-effect", "pause", "cut", "freeze", "delay", "hostile", "clock"),
+    *("up", "down", "half-open", "reboot", "death", "clock-jump"),
+)
+_REAL_KINDS = ("engine", "engine", "stall")  # of hosts with a real agent: the engine is killed, its own disk hangs
+_DEATHS_MAX = 0.25  # of the hosts
+_JUMPS_S = (-86_400.0, -7200.0, -600.0, 600.0, 7200.0, 86_400.0)
+_COMMITS_LOST_MAX = 40
+_RECORDS_LOST_S = 10.0
 
 
 def draw_faults(rng: random.Random, hosts: Sequence[str], *, until_s: float, real: bool) -> list[Fault]:
     """About a fault each five seconds, of all kinds or (in half of the runs) of one to four."""
     everything = [(SERVER, kind) for kind in _SERVER_KINDS] + [("", kind) for kind in _HOST_KINDS + _REAL_KINDS * real]
     allowed = everything if rng.random() < 0.5 else rng.sample(everything, rng.randint(1, 4))
-    faults = []
+    faults: list[Fault] = []
+    dead: set[str] = set()
     for _ in range(rng.randint(1, max(2, int(until_s / 4)))):
         target, kind = rng.choice(allowed)
         fault = Fault(
@@ -47,6 +62,10 @@ def draw_faults(rng: random.Random, hosts: Sequence[str], *, until_s: float, rea
             duration_s=round(rng.choice((0.05, 0.5, 3.0, 25.0)) * (0.5 + rng.random()), 3),
             strength=round(rng.random(), 3),
         )
+        if kind == "death":
+            if len(dead) >= max(1, _DEATHS_MAX * len(hosts)):
+                continue
+            dead.add(fault.target)
         faults.append(fault)
     return sorted(faults, key=lambda fault: fault.at)
 
@@ -54,32 +73,50 @@ def draw_faults(rng: random.Random, hosts: Sequence[str], *, until_s: float, rea
 class Injector:
     """Arms faults, and is the weather in which blocking calls happen."""
 
-    def __init__(self, sim: Sim, net: Net, disk: MemoryDisk, restart_engine: Callable[[str, float], None]) -> None:
+    def __init__(self, sim: Sim, net: Net, disk: MemoryDisk, machines: Mapping[str, Machine]) -> None:
+        """`machines`: by host id; they may be put there later, before the first fault strikes."""
+        self.dead: set[str] = set()  # hosts whose machine is gone for good
         self._sim = sim
         self._net = net
         self._disk = disk
+        self._machines = machines
+        self._history = ZoneHistory()
         self._rng = sim.stream("disks")
         self._slow_until = 0.0
         self._slowness = 0.0
+        self._stalled_until: dict[str, float] = {}
         self._failing: str | None = None
+        self._boots = 1
         self._acts: Mapping[str, Callable[[Fault], None]] = {
             "kill-step": self._kill_step,
             "kill-effect": self._kill_effect,
             "pause": lambda fault: sim.pause(fault.target, fault.duration_s),
             "clock": self._clock,
+            "clock-jump": self._clock_jump,
             "slow-disk": self._slow_disk,
+            "stall": self._stall,
             "lost-commit": self._fail_disk,
             "failed-disk": self._fail_disk,
             "full-disk": self._full_disk,
+            "power-cut": self._power_cut,
             "cut": lambda fault: net.cut(fault.target),
             "freeze": lambda fault: net.freeze(fault.target, fault.duration_s),
+            "up": lambda fault: net.freeze(fault.target, fault.duration_s, (UP,)),
+            "down": lambda fault: net.freeze(fault.target, fault.duration_s, (DOWN,)),
+            "half-open": lambda fault: net.half_open(fault.target),
             "delay": self._delay,
             "hostile": self._hostile,
-            "engine": lambda fault: restart_engine(fault.target, fault.duration_s),
+            "engine": self._restart_engine,
+            "reboot": self._reboot,
+            "death": self._death,
         }
 
     def arm(self, faults: Sequence[Fault]) -> None:
+        self._history.is_kept = any(fault.kind == "power-cut" for fault in faults)
         for fault in faults:
+            machine = self._machines.get(fault.target)
+            if fault.kind == "reboot" and isinstance(machine, RealMachine):
+                machine.files.is_kept = True
             self._sim.at(fault.at, lambda fault=fault: self._strike(fault))  # type: ignore[misc]
 
     def _strike(self, fault: Fault) -> None:
@@ -97,6 +134,52 @@ class Injector:
         """Up to ten seconds off, and running up to a thousandth too fast or too slow."""
         off = 2 * fault.strength - 1
         self._sim.set_clock(fault.target, 10 * off, 1 + off / 1000)
+
+    def _clock_jump(self, fault: Fault) -> None:
+        """The wall clock is set wrong by minutes or hours, and right again later. Monotonic time goes on."""
+        jump_s = _JUMPS_S[int(fault.strength * len(_JUMPS_S)) % len(_JUMPS_S)]
+        self._sim.set_clock(fault.target, jump_s, 1.0)
+        self._sim.at(fault.duration_s, lambda: self._sim.set_clock(fault.target, 0.0, 1.0))
+
+    def _power_cut(self, fault: Fault) -> None:
+        """The server's machine: what was synced stays, of each zone's shard some of the last commits are gone."""
+        self._sim.kill(SERVER, fault.duration_s, "its machine lost power")
+        for shard in sorted(self._disk.databases):
+            if shard.startswith("zone"):
+                wanted = int(self._rng.random() ** 2 * _COMMITS_LOST_MAX * fault.strength)
+                if self._history.lose(shard, wanted, self._disk.databases[shard]):
+                    self._sim.count("commits-lost")
+
+    def _reboot(self, fault: Fault) -> None:
+        if fault.target in self.dead:
+            return
+        self._machine_ends(fault.target, "its machine restarts")
+        self._boots += 1
+        self._machines[fault.target].rebooted(f"boot-{self._boots}", _RECORDS_LOST_S * fault.strength)
+        self._sim.at(fault.duration_s, lambda: self._begins_again(fault.target))
+
+    def _death(self, fault: Fault) -> None:
+        self.dead.add(fault.target)
+        self._machine_ends(fault.target, "its machine is gone for good")
+
+    def _machine_ends(self, host_id: str, why: str) -> None:
+        """Its kernel closes nothing: whoever spoke with it hears no more."""
+        self._net.half_open(host_id)
+        self._sim.hold(host_id)
+        self._sim.kill(host_id, 0.0, why)
+
+    def _begins_again(self, host_id: str) -> None:
+        if host_id not in self.dead:
+            self._sim.release(host_id)
+
+    def _restart_engine(self, fault: Fault) -> None:
+        machine = self._machines[fault.target]
+        if isinstance(machine, RealMachine):
+            machine.restart_engine(fault.duration_s)
+
+    def _stall(self, fault: Fault) -> None:
+        """A sync that hangs: calls that begin meanwhile take until its end."""
+        self._stalled_until[fault.target] = self._sim.now + fault.duration_s
 
     def _slow_disk(self, fault: Fault) -> None:
         self._slow_until = self._sim.now + fault.duration_s
@@ -125,15 +208,18 @@ class Injector:
     # -- the weather
 
     def latencies(self, process: Process, lane: str) -> tuple[float, float]:
-        slow = self._slowness if process.name == SERVER and self._sim.now < self._slow_until else 0.0
-        spread = 2.0 * slow if lane.startswith("store-") else 0.0
+        on_disk = lane.startswith("store-") or lane == LANE
+        slow = self._slowness if process.name == SERVER and on_disk and self._sim.now < self._slow_until else 0.0
+        stalled_s = max(self._stalled_until.get(process.name, 0.0) - self._sim.now, 0.0) if on_disk else 0.0
         return (
-            0.0001 + (0.001 + spread) * self._rng.random(),
-            0.00005 + (0.0005 + spread) * self._rng.random(),
+            0.0001 + (0.001 + 2.0 * slow) * self._rng.random() + stalled_s,
+            0.00005 + (0.0005 + 2.0 * slow) * self._rng.random(),
         )
 
     def fails(self, process: Process, lane: str, *, after: bool) -> Exception | None:
         """An I/O error of SQLite's: before the commit, or once it was made and nobody can know."""
+        if after:
+            self._happened(process, lane)
         if self._failing is None or process.name != SERVER or not lane.startswith("store-"):
             return None
         if after is not (self._failing == "lost-commit"):
@@ -141,3 +227,13 @@ class Injector:
         self._failing = None
         self._sim.expected_deaths += 1
         return sqlite3.OperationalError("disk I/O error")
+
+    def _happened(self, process: Process, lane: str) -> None:
+        """For what a power cut takes away: the state after each call."""
+        if lane == LANE:
+            machine = self._machines.get(process.name)
+            if isinstance(machine, RealMachine):
+                machine.files.committed(self._sim.now)
+        elif lane.startswith("store-zone"):
+            shard = lane.removeprefix("store-")
+            self._history.committed(shard, self._disk.databases[shard])

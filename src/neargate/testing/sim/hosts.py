@@ -1,24 +1,26 @@
-"""Simulated machines with an agent each: the light one (a callback state machine) and the real agent over fakes.
+"""Machines with the real agent over fakes of engine, network, disks and cgroups.
 
-A machine outlives its agent: the light one's tasks and the fakes' containers, interfaces and disks stay when the
-process is killed. Owns the agent's side of the simulated link. Must not know the server.
+A machine outlives its agent: containers, interfaces and disks stay when the process is killed. A reboot ends containers
+and takes away what lived in memory; files stay, but for the last commits of the agent's own database. Owns the agent's
+side of the simulated link. Must not know the server.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...agent.agent import Agent
 from ...agent.link_client import Closed
 from ...agent.points import Point
-from ...agent.simulated import HostMemory, SimulatedHost, SimulatedTimes, Timers
 from ...model.capacity import HostFacts
 from ...model.knobs import Knobs
-from ...model.launch import TaskLaunch
 from ..fake_hostnet import FakeHost
 from ..fake_sandbox import SIGKILL, FakeSandbox, Program
 from .checkers import Checkers
+from .disks import AgentFiles
+from .light import LightMachine
 from .net import End, Gone, Net
 from .sim import Program as Supervised
 from .sim import Sim
@@ -35,105 +37,6 @@ JOB_EXIT_CODE = 3
 _JOB_LIVES_S = (0.0, 0.05, 0.5, 5.0)
 _NOT_ENDED = -1
 _SEAM_VALUES = frozenset({"exits", "task_path", "faults"})
-
-
-class _LoopTimers(Timers):
-    """The fleet's timer heap, replaced by the loop's own: a timer belongs to the process that set it."""
-
-    def __init__(self, world: SimWorld) -> None:
-        super().__init__(world)
-        self._loop = world.process.loop
-
-    def after(self, delay_s: float, callback: Callable[[], None]) -> None:
-        self._loop.call_later(delay_s, callback)
-
-
-class LightMachine:
-    """A host whose agent starts nothing. `memory` is what survives the agent's kill."""
-
-    def __init__(self, sim: Sim, net: Net, checkers: Checkers, facts: HostFacts, knobs: Knobs) -> None:
-        self.facts = facts
-        self.memory = HostMemory()
-        self._sim = sim
-        self._net = net
-        self._checkers = checkers
-        self._knobs = knobs
-
-    def program(self) -> Supervised:
-        return Supervised(name=self.facts.host_id, begin=self._begin, died=self._net.died)
-
-    def problems(self, live: frozenset[str]) -> list[str]:
-        """What is wrong with this host once everything should have come to rest; `live`: task ids the cell has here."""
-        running = {task_id for task_id, task in self.memory.tasks.items() if task.status != "STOPPED"}
-        name = self.facts.host_id
-        return [f"{name} runs {task_id} without a record" for task_id in sorted(running - live)] + [
-            f"{name} does not run {task_id}" for task_id in sorted(live - running)
-        ]
-
-    def _began(self, launch: TaskLaunch) -> None:
-        for violation in self.memory.violations:
-            self._sim.fail("order", violation)
-        self._checkers.began(self.facts.host_id, launch)
-
-    def _begin(self, world: SimWorld) -> None:
-        host_id = self.facts.host_id
-        host = SimulatedHost(
-            world,
-            self.facts,
-            _LoopTimers(world),
-            self._knobs,
-            memory=self.memory,
-            times=SimulatedTimes(run_s=2.0),
-            began=self._began,
-            ended=lambda task_id: self._checkers.ended(host_id, task_id),
-        )
-        _LightLink(world, self._net, host, self._knobs).dial()
-
-
-class _LightLink:
-    """Keeps a light agent connected, in callbacks."""
-
-    def __init__(self, world: SimWorld, net: Net, host: SimulatedHost, knobs: Knobs) -> None:
-        self._world = world
-        self._net = net
-        self._host = host
-        self._knobs = knobs
-        self._end: End | None = None
-
-    def dial(self) -> None:
-        self._net.dial(self._world, "/link", self._opened, self._dial_later)
-
-    def _dial_later(self) -> None:
-        pause_s = self._knobs.link_reconnect_min_s * (0.5 + self._world.random.random())
-        self._world.process.loop.call_later(pause_s, self.dial)
-
-    def _opened(self, end: End) -> None:
-        if end.is_closed:
-            self._dial_later()
-            return
-        self._end = end
-        end.on_frame, end.on_close = self._host.received, self._lost
-        self._host.connected(self._send, lambda _: self._hang_up_later(end))
-
-    def _send(self, data: bytes) -> None:
-        try:
-            if self._end is not None:
-                self._end.send(data)
-        except Gone:
-            return  # the session says it again on the next connection
-
-    def _hang_up_later(self, end: End) -> None:
-        self._world.process.loop.call_soon(self._hang_up, end)
-
-    def _hang_up(self, end: End) -> None:
-        if not end.is_closed:
-            end.close()
-            self._lost()
-
-    def _lost(self) -> None:
-        self._end = None
-        self._host.disconnected()
-        self._dial_later()
 
 
 class _Seam:
@@ -164,13 +67,16 @@ class _Seam:
 class _Transport:
     """The agent's `Transport` over the simulated network."""
 
-    def __init__(self, world: SimWorld, net: Net) -> None:
+    def __init__(self, world: SimWorld, net: Net, knobs: Knobs) -> None:
         self._world = world
         self._net = net
+        self._timeout_s = knobs.link_silence_s
 
     async def connect(self, path: str) -> "_Connection":
         outcome: asyncio.Future[End | None] = asyncio.get_running_loop().create_future()
-        self._net.dial(self._world, path, outcome.set_result, lambda: outcome.set_result(None))
+        self._net.dial(
+            self._world, path, outcome.set_result, lambda: outcome.set_result(None), timeout_s=self._timeout_s
+        )
         end = await outcome
         if end is None:
             raise Closed("nobody listens")
@@ -217,7 +123,9 @@ class RealMachine:
         self._checkers = checkers
         self._knobs = knobs
         self._root = root
+        self.files = AgentFiles(root / "agent" / "agent.db")
         self._started: dict[tuple[str, str], str] = {}
+        self._cut_short: set[str] = set()  # tasks that ran when the machine was restarted
         self._lives = sim.stream(f"lives/{facts.host_id}")
         self.sandbox.add_image(IMAGE, command=("/bin/web",))
         self.sandbox.programs = dict(PROGRAMS)
@@ -230,6 +138,8 @@ class RealMachine:
             program = PROGRAMS[name]
             code = 128 + SIGKILL if program.term_exit_code is None else program.term_exit_code
             possible = (code, JOB_EXIT_CODE) if name == "job" else (code,)  # a job may be stopped before it is done
+            if task_id in self._cut_short:
+                possible = (None, *possible)  # nobody can know
             if told not in (_NOT_ENDED, *possible):
                 found.append(f"{name} of {task_id} is said to have ended with {told}, not {code}")
         return found
@@ -243,6 +153,17 @@ class RealMachine:
         """kill -9 of the engine: containers run on, calls fail meanwhile, exits are nobody's events."""
         self.sandbox.is_down = True
         self._sim.at(away_s, lambda: setattr(self.sandbox, "is_down", False))
+
+    def rebooted(self, boot_id: str, lost_s: float) -> None:
+        """Of what was in memory nothing is left; of the agent's own database the last `lost_s` seconds are gone."""
+        self.facts = replace(self.facts, boot_id=boot_id)
+        self._cut_short |= {runtime_id.rpartition("-")[0] for runtime_id in self.sandbox.containers}
+        for task_id in list(self.host.network.tasks):
+            self._checkers.ended(self.facts.host_id, task_id)
+        self.sandbox.reboot()
+        self.host.reboot()
+        if self.files.lose(self._sim.now - lost_s):
+            self._sim.count("records-lost")
 
     def program(self) -> Supervised:
         return Supervised(name=self.facts.host_id, begin=self._begin, died=self._net.died)
@@ -274,7 +195,7 @@ class RealMachine:
             state_dir=self._root / "agent",
             endpoint="http://127.0.0.1:4566",
             knobs=self._knobs,
-            transport=_Transport(world, self._net),
+            transport=_Transport(world, self._net, self._knobs),
             reached=lambda point, task_id: self._reached(world, point, task_id),
         )
         world.spawn(agent.run(), "agent")

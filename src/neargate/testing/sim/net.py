@@ -1,8 +1,9 @@
 """The network between simulated processes: connections that are FIFO in each direction, and calls with an answer.
 
 A connection behaves as a WebSocket does: nothing is reordered or doubled inside it; a cut loses what was under way and
-each end notices by itself; a frozen path holds everything back. The hostile setting loses, doubles and delays single
-frames, but only such as the session says it repeats until answered. Invariant: nothing is delivered to the dead.
+each end notices by itself; a frozen path (one direction of it or both) holds everything back; of a half-open connection
+neither end ever hears again. The hostile setting loses, doubles and delays single frames, but only such as the session
+says it repeats until answered. Invariant: nothing is delivered to the dead.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from .sim import Sim
 from .world import Process, SimWorld
 
 _TICK = 1e-6
+UP, DOWN = "up", "down"  # to the server, to the host
 # Orders and reports are repeated until answered, acknowledgements follow each repetition; pings come again.
 _REPEATED = (
     b"\xa4type\xa3run",
@@ -33,17 +35,21 @@ class Gone(Exception):
 class Path:
     """What is between one host and the server now."""
 
-    frozen_until: float = 0.0
+    frozen_until: dict[str, float] = field(default_factory=lambda: {UP: 0.0, DOWN: 0.0})
     extra_s: float = 0.0
     hostile: float = 0.0  # chance of a mishap for each frame that is repeated anyway
     ends: list["End"] = field(default_factory=list)
 
 
 class End:
-    """One end of a connection. Frames go to `on_frame` where it is set, else they wait for `receive`."""
+    """One end of a connection. Frames go to `on_frame` where it is set, else they wait for `receive`.
 
-    def __init__(self, net: "Net", process: Process, path: Path) -> None:
+    `arriving`: the direction of what comes to this end.
+    """
+
+    def __init__(self, net: "Net", process: Process, path: Path, arriving: str) -> None:
         self.process = process
+        self.arriving = arriving
         self.peer: End
         self.on_frame: Callable[[bytes], None] | None = None
         self.on_close: Callable[[], None] | None = None
@@ -91,11 +97,11 @@ class End:
                 net.sim.count("hostile-frames")
                 if mishap < path.hostile / 3:
                     return
-                late = net.sim.now + net.latency(path) + 3 * net.rng.random()
+                late = net.sim.now + net.latency(path, self.arriving) + 3 * net.rng.random()
                 net.sim.loop.call_at(late, self._take, data, context=self.process.context)
                 if mishap < path.hostile * 2 / 3:
                     return
-        self._last_at = max(net.sim.now + net.latency(path), self._last_at + _TICK)
+        self._last_at = max(net.sim.now + net.latency(path, self.arriving), self._last_at + _TICK)
         self._arriving.append(data)
         net.sim.loop.call_at(self._last_at, self._arrive, context=self.process.context)
 
@@ -103,6 +109,10 @@ class End:
         """What is under way to here is lost; this end notices a little later."""
         self.is_cut = True
         self._net.sim.loop.call_later(notice_s, self._end, context=self.process.context)
+
+    def fall_silent(self) -> None:
+        """Nothing arrives here any more, and nobody says so: what was under way is lost as well."""
+        self.is_cut = True
 
     def _arrive(self) -> None:
         self._take(self._arriving.popleft())
@@ -140,11 +150,9 @@ class Net:
         self._paths: dict[str, Path] = {}
         self._listener: tuple[Process, Callable[[End, str], None]] | None = None
 
-    def latency(self, path: Path) -> float:
+    def latency(self, path: Path, direction: str) -> float:
         delay = 0.0002 + 0.002 * self.rng.random() + path.extra_s * self.rng.random()
-        if path.frozen_until > self.sim.now:
-            delay += path.frozen_until - self.sim.now
-        return delay
+        return delay + max(path.frozen_until[direction] - self.sim.now, 0.0)
 
     def path(self, name: str) -> Path:
         return self._paths.setdefault(name, Path())
@@ -153,27 +161,37 @@ class Net:
         """`accept(end, url path)` is called inside the listening process for each new connection."""
         self._listener = (world.process, accept)
 
-    def dial(self, world: SimWorld, url: str, opened: Callable[[End], None], refused: Callable[[], None]) -> None:
-        """One of the two is called inside the dialling process, later."""
+    def dial(
+        self,
+        world: SimWorld,
+        url: str,
+        opened: Callable[[End], None],
+        refused: Callable[[], None],
+        *,
+        timeout_s: float,
+    ) -> None:
+        """One of the two is called inside the dialling process, later; `refused` at the latest after `timeout_s`."""
         process = world.process
         if not process.effect("dial"):
             return
         path = self.path(process.name)
         loop = self.sim.loop
+        attempt = _Attempt(opened, refused)
 
         def knock() -> None:
             listener = self._listener
-            back_s = self.latency(path)
+            back_s = self.latency(path, DOWN)
             if listener is None or listener[0].is_dead or process.is_dead:
-                loop.call_later(back_s, refused, context=process.context)
+                loop.call_later(back_s, attempt.fail, context=process.context)
                 return
-            here, there = End(self, process, path), End(self, listener[0], path)
+            here, there = End(self, process, path, DOWN), End(self, listener[0], path, UP)
             here.peer, there.peer = there, here
             path.ends = [end for end in path.ends if not end.is_closed and not end.process.is_dead] + [here, there]
             loop.call_soon(listener[1], there, url, context=listener[0].context)
-            loop.call_later(back_s, opened, here, context=process.context)
+            loop.call_later(back_s, attempt.succeed, here, context=process.context)
 
-        loop.call_later(self.latency(path), knock, context=loop.outside.context)
+        loop.call_later(self.latency(path, UP), knock, context=loop.outside.context)
+        loop.call_later(timeout_s, attempt.fail, context=process.context)
 
     def died(self, process: Process) -> None:
         """The kernel closes the dead one's sockets: what was sent arrives, then the end."""
@@ -191,7 +209,36 @@ class Net:
                 end.cut(self.rng.random() * 2)
         path.ends = []
 
-    def freeze(self, name: str, duration_s: float) -> None:
-        """A partition: nothing gets through until it is over, then all of it (TCP repeats)."""
+    def half_open(self, name: str) -> None:
+        """All connections of this host go on for both ends, but nothing passes: a box between them forgot them."""
         path = self.path(name)
-        path.frozen_until = max(path.frozen_until, self.sim.now + duration_s)
+        for end in path.ends:
+            end.fall_silent()
+        path.ends = []
+
+    def freeze(self, name: str, duration_s: float, directions: tuple[str, ...] = (UP, DOWN)) -> None:
+        """A partition: nothing gets through that way until it is over, then all of it (TCP repeats)."""
+        frozen = self.path(name).frozen_until
+        for direction in directions:
+            frozen[direction] = max(frozen[direction], self.sim.now + duration_s)
+
+
+class _Attempt:
+    """One dialling: it succeeds or fails once. A connection that comes up too late is closed at once."""
+
+    def __init__(self, opened: Callable[[End], None], refused: Callable[[], None]) -> None:
+        self._opened = opened
+        self._refused = refused
+        self._is_over = False
+
+    def succeed(self, end: End) -> None:
+        if self._is_over:
+            end.close()
+            return
+        self._is_over = True
+        self._opened(end)
+
+    def fail(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._refused()

@@ -35,6 +35,7 @@ ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", 
 KEY = "AKIASIMULATED0000000"
 SECRET = "not-a-secret-but-a-simulation"  # noqa: S105 both sides are made here
 SERVER = "server"
+_WRONG_CLOCK = (b"Signature expired", b"Signature not yet current")
 
 
 def plan(public_pool: str) -> production.RegionPlan:
@@ -118,6 +119,12 @@ class Server:
             for host in hosts
         }
 
+    def connected(self) -> set[str]:
+        """Hosts that the living process believes to be there."""
+        assert self.region is not None, "nobody serves"
+        managers = self.region.capacities.values()
+        return {host["host_id"] for manager in managers for host in _at_once(manager.hosts()) if host["connected"]}
+
     def _begin(self, world: SimWorld) -> None:
         world.spawn(self._main(world), "main")
 
@@ -167,6 +174,7 @@ class Caller:
         self._server = server
         self._world = world
         self._rng: random.Random = sim.stream("callers")
+        self._ahead_s = 0.0  # of the own clock, as a server's refusal has taught: every SDK corrects its clock so
 
     async def call(self, operation: str, params: Mapping[str, Any], timeout_s: float = 10.0) -> Answered:
         """One attempt. Raises Unanswered."""
@@ -182,6 +190,10 @@ class Caller:
             raise Unanswered from None
         if response is None:
             raise Unanswered
+        if response.status == 400 and any(word in response.body for word in _WRONG_CLOCK):
+            self._sim.count("clocks-corrected")
+            self._ahead_s = 0.0 if self._server.world is None else self._server.world.now() - EPOCH - self._sim.now
+            raise Unanswered
         if response.status == 500:
             self._sim.fail("500", f"{operation}: {response.body!r}")
         return Answered(status=response.status, document=msgspec.json.decode(response.body or b"{}"))
@@ -190,7 +202,7 @@ class Caller:
         service = "logs" if operation.endswith(("LogGroup", "LogEvents")) else "ecs"
         headers = json_headers(service, operation)
         request = SignedRequest(method="POST", path=b"/", query=b"", headers=headers, body=body)
-        now = EPOCH + self._sim.now
+        now = EPOCH + self._sim.now + self._ahead_s
         return signed(request, key=KEY, secret=SECRET, region=REGION, service=service, now=now)
 
     def _latency(self) -> float:

@@ -17,8 +17,9 @@ from ...store.sqlite import MemoryDisk
 from ...wire.shapes import Models
 from .checkers import Checkers
 from .faults import Fault, Injector, draw_faults
-from .hosts import LightMachine, Machine, RealMachine
+from .hosts import Machine, RealMachine
 from .knobs import draw_knobs
+from .light import LightMachine
 from .net import Net
 from .region import ZONES, Server
 from .sim import Sim
@@ -83,7 +84,8 @@ class Run:
         log_of_production.propagate = False
         self.net = Net(self.sim)
         self.disk = MemoryDisk()
-        self.injector = Injector(self.sim, self.net, self.disk, self._restart_engine)
+        machines: dict[str, Machine] = {}
+        self.injector = Injector(self.sim, self.net, self.disk, machines)
         self.sim.weather = self.injector
         self.checkers = Checkers(self.sim, self.disk.databases)
         knobs = knobs or draw_knobs(self.sim.stream("knobs"))
@@ -107,6 +109,7 @@ class Run:
                 self.machines.append(RealMachine(self.sim, self.net, self.checkers, facts, knobs, home))
             else:
                 self.machines.append(LightMachine(self.sim, self.net, self.checkers, facts, knobs))
+            machines[facts.host_id] = self.machines[-1]
         self.workload = workload(
             self.sim,
             self.server,
@@ -115,11 +118,6 @@ class Run:
             period_s=setting.period_s,
             logs=setting.real > 0,
         )
-
-    def _restart_engine(self, host_id: str, away_s: float) -> None:
-        for machine in self.machines:
-            if machine.facts.host_id == host_id and isinstance(machine, RealMachine):
-                machine.restart_engine(away_s)
 
     def start(self) -> None:
         self.sim.add(self.server.program())
@@ -133,8 +131,12 @@ class Run:
             return ["clients still wait for answers"]
         if self.server.region is None:
             return ["the server does not serve"]
-        found = self.checkers.problems() + self.checkers.memory_problems(self.server.room())
+        dead = self.injector.dead
+        found = self.checkers.problems(dead) + self.checkers.memory_problems(self.server.room())
+        found += [f"{host_id} is dead and counts as connected" for host_id in sorted(dead & self.server.connected())]
         for machine in self.machines:
+            if machine.facts.host_id in dead:
+                continue
             found += machine.problems(self.checkers.live_on(machine.facts.host_id))
             if isinstance(machine, RealMachine):
                 found += machine.exit_problems(self.checkers.exit_codes())
@@ -157,7 +159,8 @@ class Run:
 
     def _check_logs(self) -> None:
         """What containers wrote is stored once and whole."""
-        outputs = [pair for item in self.machines if isinstance(item, RealMachine) for pair in item.outputs.items()]
+        alive = [item for item in self.machines if item.facts.host_id not in self.injector.dead]
+        outputs = [pair for item in alive if isinstance(item, RealMachine) for pair in item.outputs.items()]
         if outputs:
             clients = self.sim.living["clients"]
             reading = clients.process.run(clients.spawn, self._read_logs(outputs), "read-logs")

@@ -42,6 +42,7 @@ class Sim:
         self._incarnations: dict[str, int] = {}
         self._skews: dict[str, tuple[float, float]] = {}
         self._processes = 0
+        self._retired: set[str] = set()
         self._log = log
 
     # -- streams, time, talk
@@ -85,7 +86,7 @@ class Sim:
 
     def boot(self, name: str) -> None:
         """The supervisor starts the program, unless it runs."""
-        if name in self.living:
+        if name in self.living or name in self._retired:
             return
         incarnation = self._incarnations[name] = self._incarnations.get(name, 0) + 1
         self._processes += 1
@@ -108,6 +109,14 @@ class Sim:
         if world is None:
             return
         self._end(world.process, restart_after_s, why)
+
+    def hold(self, name: str) -> None:
+        """Nobody starts this program again until `release`: its machine is off."""
+        self._retired.add(name)
+
+    def release(self, name: str) -> None:
+        self._retired.discard(name)
+        self.boot(name)
 
     def doom(self, name: str, *, steps: int | None = None, effects: int | None = None, restart_after_s: float) -> None:
         """kill -9 after that many more steps, or at that effect from now (it and all later ones do not happen)."""
