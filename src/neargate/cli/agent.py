@@ -38,17 +38,25 @@ MEMORY_KEPT_MIB = 1024  # for the system, the agent and containerd
 
 
 def main(arguments: list[str]) -> None:
-    """Runs until SIGTERM or SIGINT; tasks go on. `--remove-all` removes what the instance left on the machine."""
+    """Runs until SIGTERM or SIGINT; tasks go on. `--remove-all` removes what the instance left on the machine.
+
+    `--kill-all` kills its containers first, for an operator whose agent cannot live.
+    """
     parser = argparse.ArgumentParser(prog="neargate agent")
     parser.add_argument("--data")
     parser.add_argument("--remove-all", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--kill-all", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     write_to_stderr()
     paths = region_paths(given.data)
     config = configs.load(paths)
-    if not given.remove_all:
+    if given.remove_all:
+        work = _remove_all(paths, config)
+    elif given.kill_all:
+        work = _kill_all(paths, config)
+    else:
         _settle_in(paths, config)
-    work = _remove_all(paths, config) if given.remove_all else _run(paths, config)
+        work = _run(paths, config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)
 
@@ -115,6 +123,18 @@ async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
         return
 
 
+def _sandbox(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> ContainerdSandbox:
+    return ContainerdSandbox(
+        world,
+        address=_containerd_address(paths, config),
+        namespace=f"neargate-{paths.instance}",
+        instance=paths.instance,
+        run_dir=str(paths.run / "sandbox"),
+        registry_auth=AuthFile(str(paths.registry_auth), get_logger(__name__).warning),
+        knobs=DEFAULT_KNOBS,
+    )
+
+
 def _network(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> LinuxNetwork:
     return LinuxNetwork(
         world,
@@ -177,3 +197,12 @@ async def _remove_all(paths: RegionPaths, config: RegionConfig) -> None:
     for task_id in await cgroups.list_tasks():
         await cgroups.delete_task(task_id)
     await _network(world, paths, config).remove_all()
+
+
+async def _kill_all(paths: RegionPaths, config: RegionConfig) -> None:
+    """Every container of the instance, without a grace. Their tasks' records stay for the next agent to tell of."""
+    sandbox = _sandbox(OsWorld(lanes={"sandbox": 8}), paths, config)
+    await sandbox.start()
+    for state in await sandbox.list_containers():
+        await sandbox.kill_container(state.runtime_id, signal.SIGKILL)
+        await sandbox.delete_container(state.runtime_id)

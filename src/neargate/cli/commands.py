@@ -38,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     _up_options(add("up", _up, "run a region on this machine"))
-    add("down", _down, "stop all tasks by the normal path, then every process; the databases stay")
+    down = add("down", _down, "stop all tasks by the normal path, then every process; the databases stay")
+    text = "when the API cannot start: this machine's agent stops its tasks alone"
+    down.add_argument("--force", action="store_true", help=text)
     add("env", _env, 'print shell lines for: eval "$(neargate env)"')
     aws = add("aws", _aws, "run the aws command against the region: neargate aws ecs list-clusters")
     aws.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="what follows aws")
@@ -122,10 +124,10 @@ def _up(given: Given, paths: RegionPaths) -> int:
     return up(paths, config, _say)
 
 
-def _down(_: Given, paths: RegionPaths) -> int:
+def _down(given: Given, paths: RegionPaths) -> int:
     from .down import down
 
-    down(paths, _say)
+    down(paths, _say, by_force=given.force)
     return 0
 
 

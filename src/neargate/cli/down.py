@@ -1,7 +1,7 @@
 """`neargate down`: every task stopped by the normal path, then every process; nothing stays on the machine.
 
 Works also when `up` does not run: tasks outlive it, so the parts that can stop them are started once more. Databases,
-images and the tasks' logs stay on disk.
+images and the tasks' logs stay on disk. With `--force` nobody asks the server: see force.py.
 """
 
 import os
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from . import config as configs
-from . import processes
+from . import force, locks, processes
 from .admin import ask
 from .config import RegionConfig
 from .paths import RegionPaths
@@ -27,19 +27,50 @@ HANGS_S = 10.0  # each at most once, so a slow start is not harmed twice
 STOP_UP_S = 40.0  # it waits for the server and the registry
 
 
-def down(paths: RegionPaths, say: Callable[[str], None]) -> None:
-    """Idempotent: a region that is down is down."""
+def down(paths: RegionPaths, say: Callable[[str], None], *, by_force: bool = False) -> None:
+    """Idempotent: a region that is down is down. `by_force`: without the server, by this machine's agent alone."""
     if not paths.config.exists():
         say(f"no region under {paths.data}; nothing to stop")
         return
     config = configs.load(paths)
+    lock = _alone(paths)
+    try:
+        _take_down(paths, config, say, by_force)
+    finally:
+        os.close(lock)
+    say("the region is down; its databases stay under " + str(paths.data))
+
+
+def _alone(paths: RegionPaths) -> int:
+    """Two at once would each remove what the other still uses. `up` looks here too."""
+    try:
+        lock = locks.take(paths.down_lock)
+    except PermissionError:
+        raise Problem(f"{paths.down_lock} cannot be written by this user; run as root") from None
+    if lock is None:
+        other = processes.find(paths.down_lock)
+        raise Problem(f"another neargate down{f' (pid {other.pid})' if other else ''} takes this region down already")
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()} {processes.start_ticks(os.getpid())}".encode(), 0)
+    return lock
+
+
+def _take_down(paths: RegionPaths, config: RegionConfig, say: Callable[[str], None], by_force: bool) -> None:
     supervisor = Supervisor([], say)
     if paths.run.exists():  # else nothing runs: a reboot or an earlier `down` emptied it
         prepare(paths, config)
         supervisor.children = [Child(program) for program in programs(paths, config)]
         supervisor.adopt()
-    if is_up(paths) or any(child.running for child in supervisor.children):
-        _stop_tasks(paths, config, supervisor, say)
+    runs = is_up(paths) or any(child.running for child in supervisor.children) or _holds_tasks(paths)
+    if runs and by_force:
+        _stop_by_force(paths, config, supervisor, say)
+    elif runs:
+        try:
+            _stop_tasks(paths, config, supervisor, say)
+        except Problem as problem:
+            raise Problem(
+                f"{problem}\nto stop every task of this machine without the API: neargate down --force{paths.as_option}"
+            ) from None
     _stop_up(paths)
     supervisor.adopt()  # `up` may have started one again meanwhile
     order = ("server", "agent", "registry", "containerd")
@@ -49,7 +80,23 @@ def down(paths: RegionPaths, say: Callable[[str], None]) -> None:
     if config.sandbox == "container" and os.geteuid() == 0:
         _remove_traces(paths)
     shutil.rmtree(paths.run, ignore_errors=True)
-    say("the region is down; its databases stay under " + str(paths.data))
+
+
+def _holds_tasks(paths: RegionPaths) -> bool:
+    """Containers outlive every process of ours. Each task's interface is on record before anything of it is made."""
+    return any(path.is_file() for path in (paths.run / "net" / "enis").glob("*"))
+
+
+def _stop_by_force(
+    paths: RegionPaths, config: RegionConfig, supervisor: Supervisor, say: Callable[[str], None]
+) -> None:
+    """First `up` and the server end, so that nobody restarts or orders anything meanwhile."""
+    force.end_up(paths)
+    supervisor.adopt()
+    for child in supervisor.children:
+        if child.program.name == "server":
+            force.end(child)
+    force.stop_tasks(paths, config, supervisor, say)
 
 
 def _stop_tasks(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor, say: Callable[[str], None]) -> None:

@@ -145,9 +145,14 @@ def stop(running: Running, *, timeout_s: float) -> bool:
     _signal(running, signal.SIGTERM)
     if wait_gone(running, timeout_s):
         return True
+    kill(running)
+    return False
+
+
+def kill(running: Running) -> None:
+    """SIGKILL, and wait until it is gone. A process that the kernel holds is left to it."""
     _signal(running, signal.SIGKILL)
     wait_gone(running, 5.0)
-    return False
 
 
 def _signal(running: Running, number: signal.Signals) -> None:

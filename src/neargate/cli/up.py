@@ -31,6 +31,7 @@ def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> 
         paths.data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Problem(f"the data directory {paths.data} cannot be made: {error.strerror}") from None
+    _not_going_down(paths)
     lock = locks.take(paths.up_lock)
     if lock is None:
         raise Problem(f"this region is already up (data: {paths.data}); see: neargate status{paths.as_option}")
@@ -47,15 +48,41 @@ def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> 
     _check_ports(config, supervisor)
     configs.save(paths, config)
     supervisor.start()
-    wait_ready(paths, config, supervisor.look, stopping)
-    if not stopping:
-        say(banner(paths, config, [child.program.name for child in supervisor.children if child.adopted]))
-    while not stopping:
-        time.sleep(LOOK_S)
-        bound_all(paths.logs, DEFAULT_KNOBS.process_log_max_bytes)
-        supervisor.look()
+    try:
+        wait_ready(paths, config, supervisor.look, stopping)
+        if not stopping:
+            say(banner(paths, config, [child.program.name for child in supervisor.children if child.adopted]))
+        while not stopping:
+            time.sleep(LOOK_S)
+            bound_all(paths.logs, DEFAULT_KNOBS.process_log_max_bytes)
+            supervisor.look()
+    except Problem as problem:
+        raise Problem(f"{problem}{_left_behind(paths, supervisor)}") from None
     _leave(paths, supervisor, say)
     return 0
+
+
+def _left_behind(paths: RegionPaths, supervisor: Supervisor) -> str:
+    """What an `up` that gives up leaves to its user: a task is never ended by it."""
+    kept = [
+        f"{child.program.name} (pid {child.running.pid})"
+        for child in supervisor.children
+        if child.running is not None and child.running.alive
+    ]
+    if not kept:
+        return ""
+    return (
+        f"\nstill running: {', '.join(kept)}, and the tasks. Mend it and type: neargate up{paths.as_option}; "
+        f"or stop everything: neargate down --force{paths.as_option}"
+    )
+
+
+def _not_going_down(paths: RegionPaths) -> None:
+    if locks.is_taken(paths.down_lock):
+        other = processes.find(paths.down_lock)
+        raise Problem(
+            f"neargate down{f' (pid {other.pid})' if other else ''} takes this region down; try again when it has ended"
+        )
 
 
 def _restart_changed(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor) -> None:
@@ -84,7 +111,7 @@ def _check_ports(config: RegionConfig, supervisor: Supervisor) -> None:
 
 
 def _leave(paths: RegionPaths, supervisor: Supervisor, say: Callable[[str], None]) -> None:
-    """End what only answers callers; keep what tasks stand on."""
+    """End what only answers callers; keep what tasks stand on, unless `down` waits to end that as well."""
     kept = []
     for child in supervisor.children:
         name = child.program.name
@@ -92,7 +119,9 @@ def _leave(paths: RegionPaths, supervisor: Supervisor, say: Callable[[str], None
             processes.stop(child.running, timeout_s=10.0)
         elif child.running is not None and child.running.alive:
             kept.append(f"{name} (pid {child.running.pid})")
-    if kept:
+    if locks.is_taken(paths.down_lock):
+        say("neargate down ended the API and stops everything else.")
+    elif kept:
         say(f"the API stopped. Tasks keep running, and so do {', '.join(kept)}.")
         data = paths.as_option
         say(f"neargate up{data} takes them over again; neargate down{data} stops everything.")
