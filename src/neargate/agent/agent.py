@@ -166,6 +166,9 @@ class Agent:
                 self._note(f"task {action.launch.task_id} waits for its remains to be removed")
             case RunTask():
                 await self._tasks.run(action.launch)
+            case StopTask() if action.order.task_id in self._removing:
+                # Told to be stopped now, its address would be given away while its interface is still here.
+                self._note(f"task {action.order.task_id} is stopped when its remains are removed")
             case StopTask():
                 await self._tasks.stop(action.order)
             case Acknowledged():

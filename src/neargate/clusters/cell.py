@@ -20,6 +20,7 @@ from ..model.launch import TaskReport
 from ..world import World
 from .calls_first import CallsFirst
 from .cluster_book import ClusterBook
+from .host_boots import HostBoots
 from .launching import Launching
 from .live_spread import LiveSpread
 from .operator_view import OperatorView
@@ -69,6 +70,7 @@ class Cell:
             capacities=capacities,
             spread=self._spread,
         )
+        self.boots = HostBoots(world, store, self.orders.ring_stop)
         self.sweepers = Sweepers(world, store, capacities, knobs)
         self._restoring = Restoring(world, store, capacities, self.sweepers)
         self.operator = OperatorView(store, self.stop_task)
@@ -77,6 +79,7 @@ class Cell:
         """Rebuild what is kept in memory from the database, and in the zones what they have lost."""
         await self._clusters.load()
         await self._spread.load(self._store)
+        await self.boots.load()
         await self._restoring.run()
 
     def start(self) -> None:

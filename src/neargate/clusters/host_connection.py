@@ -12,6 +12,7 @@ from functools import partial
 import msgspec
 
 from ..interfaces.roles import VpcPlans
+from ..interfaces.store import Overloaded
 from ..link.messages import Report, StopOrder, ToServer, messages_to_server
 from ..link.server_session import Greeted, HostChanged, Reported, ServerAction, ServerSession
 from ..link.session import Disconnect, Send
@@ -65,6 +66,7 @@ class HostConnection:
         # A new session begins with all that the table asks for; later runs are handed over as they are recorded.
         self._runs_asked = True
         self._stops_asked = True
+        self._begun_asked = True
         self._fresh: list[RunTaskOrder] = []
 
     @property
@@ -146,6 +148,10 @@ class HostConnection:
 
     async def _take_in(self, host: HostFacts) -> None:
         await self._call_register(host)
+        try:
+            await self._cell.boots.meet(host.host_id, host.boot_id)
+        except Overloaded as busy:
+            raise ChannelClosed(f"the cell's database is busy: {busy}") from None
         self._cell.orders.listen(host.host_id, self._ring)
         self._send([self._session.welcome()])
         self._welcomed = True
@@ -217,8 +223,10 @@ class HostConnection:
         self._runs_asked |= len(fresh) > room
 
     async def _order_stops(self, host_id: str) -> None:
+        """The first time also stops that this host has begun: a machine that crashed may have forgotten them."""
         after = 0
-        while stops := await self._cell.orders.to_stop(host_id, after, _BATCH_MAX):
+        begun, self._begun_asked = self._begun_asked, False
+        while stops := await self._cell.orders.to_stop(host_id, after, _BATCH_MAX, begun=begun):
             after = stops[-1].n
             now = self._world.monotonic()
             for stop in stops:

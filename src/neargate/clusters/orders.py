@@ -19,7 +19,7 @@ _TO_RUN = (
 )
 _TO_STOP = (
     "SELECT n, id, incarnation, stop_code, stop_reason FROM tasks WHERE host = ? AND desired_status = 'STOPPED' "
-    "AND last_status <> 'STOPPED' AND last_status IN ('PROVISIONING', 'PENDING', 'ACTIVATING', 'RUNNING') "
+    "AND last_status <> 'STOPPED' AND (? OR last_status IN ('PROVISIONING', 'PENDING', 'ACTIVATING', 'RUNNING')) "
     "AND ordered = 1 AND n > ? ORDER BY n LIMIT ?"
 )
 
@@ -71,9 +71,12 @@ class Orders:
         rows = await self._store.read(_TO_RUN, (host_id, after, limit))
         return [RunTaskOrder(n=n, task_id=task_id, vpc_id=vpc, message=message) for n, task_id, vpc, message in rows]
 
-    async def to_stop(self, host_id: str, after: int, limit: int) -> list[StopTaskOrder]:
-        """Tasks that are to stop and of which the host has not reported a stop yet."""
-        rows = await self._store.read(_TO_STOP, (host_id, after, limit))
+    async def to_stop(self, host_id: str, after: int, limit: int, *, begun: bool = False) -> list[StopTaskOrder]:
+        """Tasks that are to stop and of which the host has not reported a stop yet.
+
+        `begun`: also those it has; a host that lost their records with a crash answers with their end.
+        """
+        rows = await self._store.read(_TO_STOP, (host_id, begun, after, limit))
         return [
             StopTaskOrder(
                 n=n,

@@ -99,4 +99,6 @@ MIGRATIONS: tuple[str, ...] = (
     + """
     CREATE INDEX events_of ON events (key, seq);
     """,
+    # The boot of each host that was met last.
+    "CREATE TABLE hosts (id TEXT PRIMARY KEY, boot_id TEXT NOT NULL);",
 )
