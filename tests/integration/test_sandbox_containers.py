@@ -1,7 +1,10 @@
 """Real containers on a private containerd: what each field of ContainerConfig does inside, and how containers end."""
 
 import asyncio
+import errno
 import os
+import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -275,6 +278,49 @@ def test_seccomp(rig: ContainerRig, reference: str) -> None:
     )
     assert shown.split("\n")[0].split() == ["Seccomp:", "2"]
     assert shown.count("Operation not permitted") + shown.count("permission denied") == 2
+
+
+def program_of_32_bits(code: bytes) -> bytes:
+    """An ELF file for i386 around machine code; its status is the error that the code leaves in eax, or 0."""
+    code += bytes.fromhex("85c0 7802 31c0 f7d8 89c3 b801000000 cd80")  # a result that is no error is 0; exit(eax)
+    base, start = 0x08048000, 52 + 32
+    header = b"\x7fELF\x01\x01\x01".ljust(16, b"\0")
+    header += struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, base + start, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    size = start + len(code)
+    return header + struct.pack("<IIIIIIII", 1, 0, base, base, size, size, 5, 0x1000) + code
+
+
+def test_programs_of_32_bits_get_no_other_sockets_than_those_of_64(rig: ContainerRig) -> None:
+    def by_socketcall(family: int, kind: int) -> bytes:
+        arguments = bytes((0x6A, 0, 0x6A, kind, 0x6A, family))  # pushed: protocol, type, family
+        return program_of_32_bits(arguments + bytes.fromhex("89e1 bb01000000 b866000000 cd80"))
+
+    def by_socket(family: int, kind: int) -> bytes:
+        registers = bytes((0xBB, family, 0, 0, 0, 0xB9, kind, 0, 0, 0, 0xBA, 0, 0, 0, 0))
+        return program_of_32_bits(registers + bytes.fromhex("b867010000 cd80"))
+
+    programs = {
+        "alg-by-socketcall": by_socketcall(socket.AF_ALG, socket.SOCK_SEQPACKET),
+        "vsock-by-socketcall": by_socketcall(socket.AF_VSOCK, socket.SOCK_STREAM),
+        "inet-by-socketcall": by_socketcall(socket.AF_INET, socket.SOCK_STREAM),
+        "alg": by_socket(socket.AF_ALG, socket.SOCK_SEQPACKET),
+        "vsock": by_socket(socket.AF_VSOCK, socket.SOCK_STREAM),
+        "inet": by_socket(socket.AF_INET, socket.SOCK_STREAM),
+    }
+    files = build_layer([Entry(path=name, content=code, mode=0o755) for name, code in programs.items()])
+    reference = rig.push("sockets-of-32-bits", build_image([busybox_layer(), files]))
+    shown = inside(rig, reference, "; ".join(f"/{name}; echo {name} $?" for name in programs))
+    statuses = {name: int(status) for name, status in (line.split() for line in shown.strip().split("\n"))}
+    if statuses["inet"] != 0:
+        pytest.skip("this kernel runs no 32-bit programs")
+    assert statuses == {
+        "alg-by-socketcall": errno.ENOSYS,
+        "vsock-by-socketcall": errno.ENOSYS,
+        "inet-by-socketcall": errno.ENOSYS,
+        "alg": errno.EPERM,
+        "vsock": errno.EPERM,
+        "inet": 0,
+    }
 
 
 def test_masked_and_readonly_paths(rig: ContainerRig, reference: str) -> None:
