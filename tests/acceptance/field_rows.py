@@ -1,6 +1,7 @@
 """The table of what a task definition and a run may say, and what each says to a process in the container.
 
-Owns what a row is and the rows of a single process; the others are in `field_rows_task.py` and `field_rows_order.py`.
+Owns what a row is and the rows of a single process; the others are in `field_rows_task.py`, `field_rows_order.py` and
+`field_rows_shared.py`.
 How rows are run is `fleet.py`'s; that none is missing is checked by `test_fields.py`. A row names the members it proves
 (`covers`: paths in RegisterTaskDefinition's container definition, below `task.` in its request, below `run.` in
 RunTask's) and holds facts that only a member with an effect can produce.
@@ -264,22 +265,6 @@ PROCESS_ROWS = (
         covers="linuxParameters.initProcessEnabled",
         shell="tr '\\0' ' ' < /proc/1/cmdline | cut -c 1-5",
         lines=("sh -c",),
-    ),
-    Row(
-        id="pidMode task",
-        covers="task.pidMode",
-        task={"pidMode": "task"},
-        # The one that joins comes first in the list and is not essential.
-        c0={"command": ["sleep", "98"], "essential": False, "stopTimeout": 2},
-        siblings=[shell("for n in $(seq 100); do ps -o args | grep '^sleep 98' && exit; sleep 0.1; done")],
-        check=lambda o: o.logs["c1"] == ["sleep 98"],
-    ),
-    Row(
-        id="processes are apart unless asked for",
-        covers="task.pidMode",
-        shell="sleep 1; ps -o args | grep -c '^[s]leep 97'",
-        siblings=[shell("sleep 97", essential=False)],
-        lines=("0",),
     ),
     Row(
         id="interactive keeps the input open",

@@ -17,11 +17,12 @@ from neargate.testing import oci_image
 
 from .field_rows import PROCESS_ROWS, Row, fields_image
 from .field_rows_order import ORDER_ROWS
+from .field_rows_shared import SHARED_ROWS
 from .field_rows_task import DISK_ROWS, NAME_ROWS, RESOURCE_ROWS
 from .fleet import Order, Outcome, run_all
 from .region import LiveRegion
 
-ROWS = (*PROCESS_ROWS, *DISK_ROWS, *RESOURCE_ROWS, *ORDER_ROWS, *NAME_ROWS)
+ROWS = (*PROCESS_ROWS, *DISK_ROWS, *RESOURCE_ROWS, *ORDER_ROWS, *NAME_ROWS, *SHARED_ROWS)
 # Members that every row's request has.
 ALWAYS = (
     "name",
