@@ -40,7 +40,7 @@ def serve(story: Story) -> None:
             AsgiApp(frontend=front, world=world, knobs=KNOBS),
             host="127.0.0.1",
             port=0,
-            http=bounded_protocol(KNOBS),
+            http=bounded_protocol(KNOBS, front.handle),
             ws="none",
             lifespan="off",
             log_config=None,

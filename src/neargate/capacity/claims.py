@@ -41,7 +41,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewClaim:
-    """A claim about to be written. `doc` is its interface as stored; `tenant` whose host it becomes, if that matters."""
+    """A claim about to be written. `doc`: its interface as stored; `tenant`: whose host it becomes, if that matters."""
 
     claim: Claim
     eni: Eni | None

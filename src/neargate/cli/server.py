@@ -9,6 +9,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,6 +38,7 @@ from .supervisor import USER
 
 BACKLOG = 1024
 GC_YOUNG_MAX = 20_000  # objects
+SWITCH_INTERVAL_S = 0.0005
 
 
 def main(arguments: list[str]) -> None:
@@ -86,10 +88,12 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
     gc.freeze()
     # Reference counts free what a request leaves; looking for cycles every 700 objects would be once in each request.
     gc.set_threshold(GC_YOUNG_MAX)
+    # A database's thread gives the interpreter up in every statement and must get it back soon: callers wait for it.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     api = AsgiApp(frontend=region.frontend, world=world, knobs=DEFAULT_KNOBS)
     settings = uvicorn.Config(
         api,
-        http=bounded_protocol(DEFAULT_KNOBS),
+        http=bounded_protocol(DEFAULT_KNOBS, region.frontend.handle),
         limit_concurrency=DEFAULT_KNOBS.connections_max,
         loop="none",
         ws="none",

@@ -1,19 +1,26 @@
 """uvicorn's HTTP protocol with the bounds that it lacks: the size of a request's head, and the time it may take.
 
 Without them one connection that never finishes its headers costs memory without end, before any signature is seen.
-Give `bounded_protocol(knobs)` to `uvicorn.Config(http=...)`. The body is bounded in asgi.py.
+Give `bounded_protocol(knobs, frontend.handle)` to `uvicorn.Config(http=...)`. The body is bounded in asgi.py; a small
+request that came whole, as almost all do, needs none of its waiting and is handed on and answered here.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ..model.knobs import Knobs
+from .errors import Response
+
+Handle = Callable[[str, bytes, bytes, list[tuple[bytes, bytes]], bytes], Awaitable[Response]]  # FrontEnd.handle
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"  # no codec yet
 )
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -21,6 +28,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     head_max_bytes: ClassVar[int]
     head_timeout_s: ClassVar[float]
+    whole_body_max_bytes: ClassVar[int]
+    handle: ClassVar[tuple[Handle, ...]]  # one, or none: then everything goes through the application
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,22 +47,28 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if not self._in_head:
+            self._head_bytes = 0
+            return
         # A finished head resets the count; what is counted is what came since and is still no request.
-        self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
-        if self._head_bytes > self.head_max_bytes and not self.transport.is_closing():
+        self._head_bytes += len(data)
+        if self.transport.is_closing():
+            return
+        if self._head_bytes > self.head_max_bytes:
             self.transport.write(_TOO_LARGE)
             self.transport.close()
+        else:
+            self._expect_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._expect_head()
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
         self._head_came()
         super().on_headers_complete()
 
     def _expect_head(self) -> None:
-        self._in_head = True
         if self._late is None:
             self._late = self.loop.call_later(self.head_timeout_s, self.transport.close)
 
@@ -63,8 +78,56 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._late.cancel()
             self._late = None
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if not self.handle or app is not self.app:  # uvicorn's own answer that there are too many
+            super()._start_asgi_task(cycle, app)
+            return
+        task = self.loop.create_task(self._serve(cycle, app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
-def bounded_protocol(knobs: Knobs) -> type[BoundedHttpProtocol]:
+    async def _serve(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Begins after the read that brought the head was parsed to its end, often with the whole body."""
+        scope = cycle.scope
+        is_whole = not cycle.more_body and len(cycle.body) <= self.whole_body_max_bytes
+        if not is_whole or cycle.waiting_for_100_continue or scope["method"] != "POST":
+            await cycle.run_asgi(app)
+            return
+        try:
+            response = await self.handle[0](
+                scope["method"], scope["raw_path"], scope["query_string"], list(scope["headers"]), bytes(cycle.body)
+            )
+            if self.flow.write_paused and not cycle.disconnected:
+                await self.flow.drain()
+        except BaseException:
+            self.transport.close()  # nobody will answer this request
+            raise
+        if not cycle.disconnected:
+            self._answer(cycle, response)
+
+    def _answer(self, cycle: RequestResponseCycle, response: Response) -> None:
+        """Head and body in one piece."""
+        lines = [_STATUS_LINES[response.status]]
+        for name, value in (*cycle.default_headers, *response.headers):
+            if b"\r" in value or b"\n" in value:
+                raise ValueError(f"a header of an answer has a line break: {name!r}")
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"content-length: %d\r\n" % len(response.body))
+        lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        lines.append(response.body)
+        self.transport.write(b"".join(lines))
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+
+
+def bounded_protocol(knobs: Knobs, handle: Handle | None = None) -> type[BoundedHttpProtocol]:
     """The class with this process's bounds: uvicorn makes the instances and hands them nothing of ours."""
-    bounds = {"head_max_bytes": knobs.request_head_max_bytes, "head_timeout_s": knobs.request_read_timeout_s}
-    return type("BoundedHttpProtocol", (BoundedHttpProtocol,), bounds)
+    given = {
+        "head_max_bytes": knobs.request_head_max_bytes,
+        "head_timeout_s": knobs.request_read_timeout_s,
+        "whole_body_max_bytes": knobs.request_body_small_bytes,
+        "handle": () if handle is None else (handle,),  # in a tuple: a function of a class would become a method
+    }
+    return type("BoundedHttpProtocol", (BoundedHttpProtocol,), given)
