@@ -18,6 +18,7 @@ SAME = {
     "VersionResponse": (API + "services/version/v1/version.proto", "VersionResponse"),
     "Namespace": (API + "services/namespaces/v1/namespace.proto", "Namespace"),
     "CreateNamespaceRequest": (API + "services/namespaces/v1/namespace.proto", "CreateNamespaceRequest"),
+    "DeleteNamespaceRequest": (API + "services/namespaces/v1/namespace.proto", "DeleteNamespaceRequest"),
     "CreateLeaseRequest": (API + "services/leases/v1/leases.proto", "CreateRequest"),
     "DeleteLeaseRequest": (API + "services/leases/v1/leases.proto", "DeleteRequest"),
     "Lease": (API + "services/leases/v1/leases.proto", "Lease"),

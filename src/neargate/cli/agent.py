@@ -20,6 +20,8 @@ from ..log import get_logger, write_to_stderr
 from ..model.capacity import HostCapacity, HostFacts
 from ..model.ids import ec2_id
 from ..model.knobs import DEFAULT_KNOBS
+from ..sandbox import foreign
+from ..sandbox.containerd_client import EngineError
 from ..sandbox.engine import ContainerdSandbox
 from ..sandbox.pull.credentials import AuthFile
 from ..world import OsWorld
@@ -29,6 +31,7 @@ from .config import RegionConfig
 from .kill_points import kill_points
 from .paths import RegionPaths, region_paths
 from .prepare import prepare
+from .problems import Problem
 from .process_logs import bound_all
 from .processes import claim, find_program, spawn
 from .supervisor import containerd_program
@@ -88,6 +91,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
             namespace=f"neargate-{paths.instance}",
             instance=paths.instance,
             run_dir=str(paths.run / "sandbox"),
+            state_dir=_containerd_state(config),
             registry_auth=AuthFile(str(paths.registry_auth), get_logger(__name__).warning),
             insecure_registries=config.own_registry + config.insecure_registries,
             knobs=DEFAULT_KNOBS,
@@ -130,6 +134,7 @@ def _sandbox(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> Contai
         namespace=f"neargate-{paths.instance}",
         instance=paths.instance,
         run_dir=str(paths.run / "sandbox"),
+        state_dir=_containerd_state(config),
         registry_auth=AuthFile(str(paths.registry_auth), get_logger(__name__).warning),
         knobs=DEFAULT_KNOBS,
     )
@@ -147,8 +152,12 @@ def _network(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> LinuxN
 
 
 def _containerd_address(paths: RegionPaths, config: RegionConfig) -> str:
-    own = paths.run / "containerd" / "containerd.sock"
-    return str(own) if config.containerd == "own" else "/run/containerd/containerd.sock"
+    return config.foreign_containerd or str(paths.run / "containerd" / "containerd.sock")
+
+
+def _containerd_state(config: RegionConfig) -> str | None:
+    """Where a containerd that is not ours keeps its bundles: the usual ones have their socket in there."""
+    return os.path.dirname(config.foreign_containerd) if config.foreign_containerd else None
 
 
 def _facts(paths: RegionPaths) -> HostFacts:
@@ -197,6 +206,11 @@ async def _remove_all(paths: RegionPaths, config: RegionConfig) -> None:
     for task_id in await cgroups.list_tasks():
         await cgroups.delete_task(task_id)
     await _network(world, paths, config).remove_all()
+    if config.sandbox == "container" and config.foreign_containerd is not None:
+        try:
+            foreign.leave(config.foreign_containerd, f"neargate-{paths.instance}")
+        except EngineError as error:
+            raise Problem(f"the containerd at {config.foreign_containerd} keeps something: {error.detail}") from None
 
 
 async def _kill_all(paths: RegionPaths, config: RegionConfig) -> None:

@@ -72,7 +72,7 @@ def _up_options(up: argparse.ArgumentParser) -> None:
         help=f"port of the API on 127.0.0.1 ({default.port}); the image registry takes the next",
     )
     up.add_argument("--auth", help="enforce, or open: any key is the administrator (tests)")
-    up.add_argument("--containerd", help="own: an instance of ours; system: the machine's")
+    up.add_argument("--containerd", help="own: an instance of ours; system: the machine's; or a socket's path")
     up.add_argument("--sandbox", help="container, or simulated: hosts that start nothing")
     up.add_argument(
         "--insecure-registries",

@@ -38,6 +38,13 @@ class RegionConfig:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def foreign_containerd(self) -> str | None:
+        """Socket of a containerd that is not ours, None for our own."""
+        if self.containerd == "own":
+            return None
+        return "/run/containerd/containerd.sock" if self.containerd == "system" else self.containerd
+
+    @property
     def registry_port(self) -> int:
         """The region's own image registry listens beside the API, on loopback."""
         return self.port + 1
@@ -65,13 +72,14 @@ def check(config: RegionConfig) -> None:
         raise Problem("--zones names a zone twice")
     for name, value, allowed in (
         ("auth", config.auth, ("enforce", "open")),
-        ("containerd", config.containerd, ("own", "system")),
         ("sandbox", config.sandbox, ("container", "simulated")),
     ):
         if value not in allowed:
             raise Problem(f"--{name} {value!r}: choose {' or '.join(allowed)}")
     if any(not REGISTRY_PATTERN.fullmatch(name) for name in config.insecure_registries):
         raise Problem("--insecure-registries takes host or host:port with commas between them, for example nas:5000")
+    if config.containerd not in ("own", "system") and not config.containerd.startswith("/"):
+        raise Problem(f"--containerd {config.containerd!r}: choose own or system, or write the path of a socket")
     if not 0 < config.port < 65535:
         raise Problem(f"--port {config.port}: choose 1 to 65534; the image registry takes the port after it")
     if config.hosts < 1 or config.host_cpu < 256 or config.host_memory < 512:

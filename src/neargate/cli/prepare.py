@@ -25,6 +25,8 @@ PROGRAMS = {  # program -> Debian/Ubuntu package
     "unpigz": "pigz",
 }
 
+FOREIGN_ANSWER_S = 2.0
+
 
 def prepare(paths: RegionPaths, config: RegionConfig) -> None:
     """Make what is missing. Repeatable. Raises Problem with the command that helps."""
@@ -82,6 +84,23 @@ def _check_machine() -> None:
     missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
     if missing:
         raise Problem(f"missing on this machine; install with: apt-get install {' '.join(missing)}")
+
+
+def check_foreign_containerd(config: RegionConfig) -> None:
+    """Refuse early where a containerd that is not ours was asked for and does not run."""
+    address = config.foreign_containerd
+    if config.sandbox != "container" or address is None:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(FOREIGN_ANSWER_S)
+        try:
+            probe.connect(address)
+        except OSError as error:
+            start = "systemctl enable --now containerd" if config.containerd == "system" else "start it"
+            raise Problem(
+                f"no containerd answers at {address} ({error.strerror or error}); {start}, or take neargate's own: "
+                "--containerd own"
+            ) from None
 
 
 def _owner() -> pwd.struct_passwd | None:

@@ -14,7 +14,7 @@ from . import config as configs
 from . import locks, processes
 from .config import RegionConfig
 from .paths import RegionPaths
-from .prepare import check_port, choose_pool, make_run_directory, prepare
+from .prepare import check_foreign_containerd, check_port, choose_pool, make_run_directory, prepare
 from .problems import Problem
 from .process_logs import bound_all
 from .processes import Program
@@ -42,6 +42,7 @@ def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> 
         signal.signal(number, lambda received, _frame: stopping.append(received))
     config = choose_pool(configs.settle(paths, wanted))
     prepare(paths, config)
+    check_foreign_containerd(config)
     supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
     supervisor.adopt()
     _restart_changed(paths, config, supervisor)

@@ -121,6 +121,13 @@ class Containerd:
         except AlreadyExists:
             pass  # made by an earlier start
 
+    def delete_namespace(self) -> None:
+        """Refused with EngineError while anything is in it."""
+        try:
+            self._call("namespaces.v1.Namespaces", "Delete", pb.DeleteNamespaceRequest(name=self._namespace), Empty)
+        except NotFound:
+            pass  # gone is what was wanted
+
     def create_lease(self, lease_id: str, labels: dict[str, str]) -> None:
         request = pb.CreateLeaseRequest(id=lease_id, labels=labels)
         try:
@@ -128,9 +135,10 @@ class Containerd:
         except AlreadyExists:
             pass  # repeating is safe: the name carries the purpose
 
-    def delete_lease(self, lease_id: str) -> None:
+    def delete_lease(self, lease_id: str, *, collect: bool = False) -> None:
+        """`collect`: what nothing refers to any more is removed before this returns."""
         try:
-            self._call("leases.v1.Leases", "Delete", pb.DeleteLeaseRequest(id=lease_id), Empty)
+            self._call("leases.v1.Leases", "Delete", pb.DeleteLeaseRequest(id=lease_id, sync=collect), Empty)
         except NotFound:
             pass  # gone is what was wanted
 

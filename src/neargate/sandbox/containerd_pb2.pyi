@@ -78,6 +78,12 @@ class CreateNamespaceRequest(_message.Message):
     namespace: Namespace
     def __init__(self, namespace: _Optional[_Union[Namespace, _Mapping]] = ...) -> None: ...
 
+class DeleteNamespaceRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
 class CreateLeaseRequest(_message.Message):
     __slots__ = ("id", "labels")
     class LabelsEntry(_message.Message):
