@@ -280,24 +280,50 @@ def _size(path: str) -> tuple[int, bool]:
 # -- cutting, pure
 
 
+def test_very_short_lines_are_shipped_in_chunks_of_a_bounded_number() -> None:
+    data = b"".join(b"%d\n" % (n % 10) for n in range(2500)) + b"rest"
+    at, counts = 0, []
+    while (block := cut_lines(data[at:], 100, 1000, final=True)).consumed:
+        at += block.consumed
+        counts.append(block.count)
+    assert (at, counts) == (len(data), [1000, 1000, 501])
+    blank = cut_lines(b"\n" * 5000, 100, 1000, final=False)
+    assert (blank.consumed, blank.count) == (1000, 0)
+    assert cut_lines(b"a\nb\nc", 100, 2, final=False).lines == b"a\nb"
+
+
+def test_all_of_many_short_lines_arrive(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(logging_task(max_buffer_bytes=1 << 20))
+        await host.server.status(TASK_ID, "RUNNING")
+        lines = [b"%d" % (n % 10) for n in range(2 * host.knobs.log_chunk_max_lines + 5)]
+        write(host, b"\n".join(lines) + b"\n")
+        await host.clock.sleep(5)
+        assert stored(host) == lines
+
+    play(tmp_path, scenario)
+
+
 def test_blank_lines_are_no_events_and_long_lines_are_cut() -> None:
-    assert cut_lines(b"\n\na\n\n\nb\n\nrest", 100, final=False).lines == b"a\nb"
-    assert cut_lines(b"\n\n", 100, final=False) == cut_lines(b"\n\n", 100, final=True)
-    block = cut_lines(b"a" * 25 + b"\nshort\n", 10, final=False)
+    assert cut_lines(b"\n\na\n\n\nb\n\nrest", 100, 1000, final=False).lines == b"a\nb"
+    assert cut_lines(b"\n\n", 100, 1000, final=False) == cut_lines(b"\n\n", 100, 1000, final=True)
+    block = cut_lines(b"a" * 25 + b"\nshort\n", 10, 1000, final=False)
     assert block.lines.split(b"\n") == [b"a" * 10, b"a" * 10, b"a" * 5, b"short"] and block.count == 4
-    assert cut_lines(b"a" * 25, 10, final=False).consumed == 10
-    assert cut_lines(b"a" * 9, 10, final=False).consumed == 0
-    assert cut_lines("é".encode() * 8, 5, final=True).lines.decode().replace("\n", "") == "é" * 8
+    assert cut_lines(b"a" * 25, 10, 1000, final=False).consumed == 10
+    assert cut_lines(b"a" * 9, 10, 1000, final=False).consumed == 0
+    assert cut_lines("é".encode() * 8, 5, 1000, final=True).lines.decode().replace("\n", "") == "é" * 8
 
 
-@given(st.lists(st.binary(max_size=40), max_size=30), st.integers(5, 30), st.booleans())
-def test_every_byte_is_in_one_event(pieces: list[bytes], line_max: int, final: bool) -> None:
+@given(st.lists(st.binary(max_size=40), max_size=30), st.integers(5, 30), st.integers(1, 40), st.booleans())
+def test_every_byte_is_in_one_event(pieces: list[bytes], line_max: int, lines_max: int, final: bool) -> None:
     data = b"\n".join(pieces)
-    block = cut_lines(data, line_max, final=final)
+    block = cut_lines(data, line_max, lines_max, final=final)
     assert block.lines.replace(b"\n", b"") == data[: block.consumed].replace(b"\n", b"")
     assert block.count == (block.lines.count(b"\n") + 1 if block.lines else 0)
     assert all(0 < len(line) <= line_max for line in block.lines.split(b"\n")) or not block.lines
-    if final:
+    if data.count(b"\n") > lines_max:
+        assert data[: block.consumed].count(b"\n") == lines_max and data[block.consumed - 1 : block.consumed] == b"\n"
+    elif final:
         assert block.consumed == len(data)
 
 

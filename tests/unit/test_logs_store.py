@@ -153,6 +153,7 @@ def test_a_chunk_of_dropped_lines_moves_the_offset_only() -> None:
         (-1, 2, [(NOW_MS, 1)], b"a"),
         (0, 2, [(1 << 60, 1)], b"a"),
         (0, 3 * 1024 * 1024, [(NOW_MS, 1)], b"a" * (3 * 1024 * 1024)),
+        (0, 200_000, [(NOW_MS, 100_000)], b"a\n" * 99_999 + b"a"),
     ],
 )
 def test_a_chunk_that_cannot_be_true_is_refused(

@@ -15,9 +15,14 @@ class Block:
     lines: bytes
 
 
-def cut_lines(data: bytes, line_max: int, *, final: bool) -> Block:
-    """The whole lines at the start of `data`; with `final` also the last, unfinished one."""
+def cut_lines(data: bytes, line_max: int, lines_max: int, *, final: bool) -> Block:
+    """At most `lines_max` whole lines at the start of `data`; with `final` also the last, unfinished one.
+
+    Those that are cut at `line_max` make a few more events.
+    """
     end = len(data) if final else data.rfind(b"\n") + 1
+    if data.count(b"\n", 0, end) > lines_max:
+        end = len(data) - len(data.split(b"\n", lines_max)[-1])
     if end == 0:
         if len(data) < line_max:
             return Block(consumed=0, count=0, lines=b"")

@@ -211,7 +211,8 @@ class LogShipper:
 
     def _ship(self, tail: _Tail, ask: Ask, answer: Answer) -> None:
         final = ask.final and tail.offset + len(answer.data) >= answer.size
-        block = cut_lines(answer.data, self._knobs.log_line_max_bytes, final=final)
+        knobs = self._knobs
+        block = cut_lines(answer.data, knobs.log_line_max_bytes, knobs.log_chunk_max_lines, final=final)
         if block.consumed == 0:
             tail.stale_size = answer.size
             return

@@ -95,20 +95,23 @@ def _chunk_of(events: Sequence[tuple[int, str]]) -> Chunk:
     return Chunk(runs=runs, lines=lines, count=len(messages), size=len(joined.encode()))
 
 
-def check_lines(start: int, end: int, runs: Runs, lines: bytes, size_max: int) -> Chunk | None:
+def check_lines(start: int, end: int, runs: Runs, lines: bytes, *, size_max: int, count_max: int) -> Chunk | None:
     """An agent's chunk; None when it moves only the offset (all its lines were dropped by the container's own driver).
 
     Raises InvalidParameter for what cannot be true.
     """
-    count = sum(lines_of_run for _, lines_of_run in runs)
+    count = lines.count(b"\n") + 1
     if not 0 <= start <= end <= TIMESTAMP_MAX or len(lines) > size_max:
         raise InvalidParameter(f"A chunk of bytes [{start}, {end}) with {len(lines)} bytes of lines is not acceptable.")
     if not runs and not lines:
         return None
+    if count > count_max or len(runs) > count_max:
+        raise InvalidParameter(f"A chunk of {count} log lines is more than the {count_max} that are acceptable.")
     if any(number < 1 or not 0 <= timestamp <= TIMESTAMP_MAX for timestamp, number in runs):
         raise InvalidParameter("A run of log lines has a count below 1 or a timestamp out of range.")
-    if count != lines.count(b"\n") + 1:
-        raise InvalidParameter(f"The runs count {count} log lines, the chunk has {lines.count(10) + 1}.")
+    told = sum(lines_of_run for _, lines_of_run in runs)
+    if told != count:
+        raise InvalidParameter(f"The runs count {told} log lines, the chunk has {count}.")
     return Chunk(runs=runs, lines=lines, count=count, size=len(lines))
 
 

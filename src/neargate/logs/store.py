@@ -104,7 +104,10 @@ class Logs:
         self, stream_key: int, source: str, start: int, end: int, runs: Sequence[tuple[int, int]], lines: bytes
     ) -> int:
         """Raises InvalidSequenceToken when bytes before `start` are missing, ResourceNotFound: the stream is gone."""
-        chunk = check_lines(start, end, runs, lines, 2 * self._knobs.log_chunk_max_bytes)
+        knobs = self._knobs
+        # Twice what an honest agent sends: it cuts long lines after it has counted.
+        size_max, count_max = 2 * knobs.log_chunk_max_bytes, 2 * knobs.log_chunk_max_lines
+        chunk = check_lines(start, end, runs, lines, size_max=size_max, count_max=count_max)
         async with self._place():
             if await self._store(stream_key, source, start, end, chunk):
                 return end

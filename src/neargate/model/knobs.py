@@ -90,6 +90,7 @@ class Knobs:
     pull_free_fraction: float = 0.05  # of containerd's filesystem: what a pull never takes
     log_poll_s: float = 0.1
     log_chunk_max_bytes: int = 1024 * 1024
+    log_chunk_max_lines: int = 20_000  # a chunk is read as a whole, and each event costs a reader a hundred bytes
     metadata_rate_per_s: float = 40.0
     metadata_burst: float = 60.0
     engine_retry_s: float = 0.5  # between attempts while the engine or the host does not answer
