@@ -14,7 +14,7 @@ from neargate.cli import commands, prepare, processes
 from neargate.cli import config as configs
 from neargate.cli.config import RegionConfig
 from neargate.cli.environment import exports
-from neargate.cli.inspect import _container_line, _event_text, _table
+from neargate.cli.inspect import _table
 from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import Problem
 from neargate.cli.processes import Program, Running
@@ -189,12 +189,7 @@ def test_a_taken_port_is_named_with_its_holder() -> None:
             prepare.check_port(port, "the API")
 
 
-def test_why_words() -> None:
-    assert _container_line({"name": "web", "lastStatus": "STOPPED", "exitCode": 137, "reason": "OutOfMemoryError"}) == (
-        "  container web: STOPPED, exit code 137: OutOfMemoryError"
-    )
-    asked = {"lastStatus": "RUNNING", "desiredStatus": "STOPPED", "stoppedReason": "bye"}
-    assert _event_text(asked) == "RUNNING, to stop: bye"
+def test_columns_stand_beneath_each_other() -> None:
     assert _table([("A", "B"), ("long", "x")]) == ["A     B", "long  x"]
 
 

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from . import config as configs
 from .admin import ask
 from .paths import RegionPaths
+from .story import story
 
 FOLLOW_S = 0.5
 
@@ -74,41 +74,8 @@ def logs(paths: RegionPaths, task: str, *, lines: int, follow: bool, say: Callab
 
 
 def why(paths: RegionPaths, task: str) -> str:
-    """The story of a task in plain lines."""
-    facts = ask(paths, "why", task=task)
-    doc: dict[str, Any] = facts["task"]
-    definition = doc["taskDefinitionArn"].rpartition("/")[2]
-    lines = [f"task {doc['taskArn']}", f"  definition {definition}, {doc['cpu']} CPU units, {doc['memory']} MiB"]
-    lines.append(f"  status {doc['lastStatus']} (wanted {doc['desiredStatus']}) in {doc['availabilityZone']}")
-    lines.append(f"  host {facts['host']}")
-    if doc.get("stopCode"):
-        lines.append(f"  stopped: {doc['stopCode']}: {doc.get('stoppedReason', '')}")
-    lines += [_container_line(container) for container in doc.get("containers", [])]
-    lines.append("  what happened:")
-    lines += [f"    {_clock(event['at'])}  {_event_text(event)}" for event in facts["events"]]
-    if facts["stages_ms"]:
-        lines.append("  where its time went (ms):")
-        lines += [f"    {name:<24} {value:8.1f}" for name, value in facts["stages_ms"].items()]
-    if facts["last_lines"]:
-        lines.append("  last log lines:")
-        lines += [f"    {line}" for line in facts["last_lines"]]
-    return "\n".join(lines)
-
-
-def _container_line(container: dict[str, Any]) -> str:
-    text = f"  container {container['name']}: {container.get('lastStatus')}"
-    if container.get("exitCode") is not None:
-        text += f", exit code {container['exitCode']}"
-    if container.get("healthStatus", "UNKNOWN") != "UNKNOWN":
-        text += f", {container['healthStatus']}"
-    return f"{text}: {container['reason']}" if container.get("reason") else text
-
-
-def _event_text(event: dict[str, Any]) -> str:
-    text = str(event["lastStatus"])
-    if event["desiredStatus"] != "RUNNING" and event["lastStatus"] in ("PROVISIONING", "PENDING", "RUNNING"):
-        text += f", to stop: {event.get('stoppedReason', '')}"
-    return text
+    """The account of a task."""
+    return "\n".join(story(ask(paths, "why", task=task), time.time(), paths.as_option))
 
 
 def _clock(at: float) -> str:

@@ -54,6 +54,7 @@ class OperatorDesk:
     async def why(self, request: Answer) -> Answer:
         task_id = await self._task_id(request)
         facts = await self._region.cell.explain_task(task_id)
+        facts["placement"] = await self._view.placement(task_id)
         found = await self._tails(task_id, LAST_LINES, {})
         facts["last_lines"] = [line["message"] for line in found.lines[-LAST_LINES:]]
         return facts

@@ -11,6 +11,7 @@ from .admin import ask
 from .environment import aws_json
 from .paths import RegionPaths
 from .problems import Problem
+from .story import folded
 
 FAMILY = "neargate-sample"
 IMAGE = "neargate/sample:1"
@@ -139,7 +140,7 @@ def _wait_running(paths: RegionPaths, task: str, say: Callable[[str], None]) -> 
     while time.monotonic() < began + START_S:
         facts = ask(paths, "why", task=task)
         document = facts["task"]
-        for event in facts["events"][len(shown) :]:
+        for event in folded(facts["events"])[len(shown) :]:
             shown.append(str(event["lastStatus"]))
             say(f"              {event['at'] - document['createdAt']:6.2f} s  {shown[-1]}")
         status = document["lastStatus"]

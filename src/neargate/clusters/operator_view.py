@@ -10,6 +10,7 @@ from typing import Any
 from ..interfaces.roles import LogTarget
 from ..interfaces.store import Store
 from ..link.messages import RunOrder, decode_to_agent
+from ..model.launch import TaskLaunch
 
 _LIVE = (
     "SELECT t.id, t.cluster, t.family, t.last_status, t.host, l.message FROM tasks t "
@@ -76,6 +77,11 @@ class OperatorView:
             if item.logs is not None
         ]
 
+    async def placement(self, task_id: str) -> dict[str, Any] | None:
+        """Interface and containers as they were ordered; None for a task that was never to reach a host."""
+        order = await self._order(task_id)
+        return None if order is None else _placement(order.launch)
+
     async def stop_all(self, reason: str) -> int:
         """StopTask for every task that is to run; returns how many have not stopped yet."""
         for account, cluster, task_id in await self._store.read(_TO_STOP):
@@ -88,6 +94,28 @@ class OperatorView:
         )
         order: Any = decode_to_agent(rows[0][0]) if rows else None
         return order if isinstance(order, RunOrder) else None
+
+
+def _placement(launch: TaskLaunch) -> dict[str, Any]:
+    eni = launch.eni
+    return {
+        "eni": eni.eni_id,
+        "address": eni.private_ipv4,
+        "public_address": eni.public_ipv4,
+        "subnet": eni.subnet_id,
+        "subnet_cidr": eni.subnet_cidr,
+        "vpc": eni.vpc_id,
+        "groups": list(eni.security_groups),
+        "containers": [
+            {
+                "name": item.name,
+                "image": item.image,
+                "essential": item.essential,
+                "log": None if item.logs is None else f"{item.logs.group} {item.logs.stream}",
+            }
+            for item in launch.containers
+        ],
+    }
 
 
 def _live(task_id: str, cluster: str, family: str, status: str, host: str, message: bytes | None) -> LiveTask:

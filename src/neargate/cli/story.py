@@ -1,0 +1,241 @@
+"""`neargate why`: the account of one task, for a person who is called at night. Pure: facts in, lines out.
+
+Owns the words and their order: what was asked, where it was placed, its containers, what happened, where its start time
+went, what to do next. Must not know how the facts are asked for. Nothing in it is guessed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+Facts = Mapping[str, Any]
+
+_UP = ("PROVISIONING", "PENDING", "ACTIVATING")
+_DOWN = ("DEACTIVATING", "STOPPING", "DEPROVISIONING")
+
+
+def story(facts: Facts, now: float, option: str = "") -> list[str]:
+    """`facts`: the answer of the operator's request `why`, times in epoch seconds. `option` ends each command shown."""
+    task = facts["task"]
+    lines = [f"task {_short(task['taskArn'])} is {_headline(task, now)}", f"  {task['taskArn']}"]
+    if task.get("stopCode"):
+        lines.append(f"  stopped because: {task['stopCode']}: {task.get('stoppedReason', 'no reason was given')}")
+    for title, part in (
+        ("asked for", _asked(task)),
+        ("placed", _placed(facts)),
+        ("containers", [line for item in task.get("containers", []) for line in _container(item, facts)]),
+        ("what happened (UTC)", _happened(facts["events"])),
+        ("where its start went (ms; the steps of a stage run side by side)", _stages(facts["stages_ms"])),
+        ("last log lines", list(facts["last_lines"])),
+        ("next step", [next_step(facts, option)]),
+    ):
+        if part:
+            lines += ["", title, *(f"  {line}" for line in part)]
+    return lines
+
+
+def _headline(task: Facts, now: float) -> str:
+    status = str(task["lastStatus"])
+    since = {"RUNNING": "startedAt", "STOPPED": "stoppedAt"}.get(status, "createdAt")
+    begun = task.get(since)
+    if begun is None:
+        text = status
+    elif status == "STOPPED":
+        text = f"STOPPED since {_moment(begun)} ({_span(now - begun)} ago)"
+    else:
+        text = f"{status} for {_span(now - begun)}"
+    return f"{text}, and is to stop" if task["desiredStatus"] == "STOPPED" and status != "STOPPED" else text
+
+
+def _asked(task: Facts) -> list[str]:
+    definition = str(task["taskDefinitionArn"]).rpartition("/")[2]
+    by = f", started by {task['startedBy']}" if task.get("startedBy") else ""
+    disk = task.get("ephemeralStorage", {}).get("sizeInGiB")
+    return _columns(
+        [
+            ("definition", f"{definition} in cluster {str(task['clusterArn']).rpartition('/')[2]}"),
+            ("size", f"{task['cpu']} CPU units, {task['memory']} MiB{f', {disk} GiB disk' if disk else ''}"),
+            ("when", f"{_moment(task['createdAt'])}{by}, group {task.get('group', '-')}"),
+        ]
+    )
+
+
+def _placed(facts: Facts) -> list[str]:
+    """The interface as reserved; a task that never reached a host has none."""
+    task, place = facts["task"], facts.get("placement") or {}
+    rows = [("host", f"{facts['host']} in {task['availabilityZone']}" if facts["host"] else "none")]
+    if place:
+        rows.append(("address", _address(place)))
+        rows.append(("subnet", f"{place['subnet']} ({place['subnet_cidr']}) of {place['vpc']}"))
+        rows.append(("interface", f"{place['eni']}, {_attachment(task)}"))
+        rows.append(("groups", ", ".join(place["groups"]) or "none"))
+    return _columns(rows)
+
+
+def _address(place: Facts) -> str:
+    public = place.get("public_address")
+    return f"{place['address']}, {f'public {public}' if public else 'no public address'}"
+
+
+def _attachment(task: Facts) -> str:
+    return next((str(item["status"]).lower() for item in task.get("attachments", [])), "not attached")
+
+
+def _container(container: Facts, facts: Facts) -> Iterator[str]:
+    ended = container.get("exitCode")
+    health = container.get("healthStatus", "UNKNOWN")
+    text = f"{container['name']}: {container.get('lastStatus')}"
+    if ended is not None:
+        text += f", exit code {ended}{_signal(ended)}"
+    elif container.get("lastStatus") == "STOPPED":
+        text += ", without an exit code"
+    yield text if health == "UNKNOWN" else f"{text}, {health}"
+    ordered = {item["name"]: item for item in (facts.get("placement") or {}).get("containers", [])}
+    launch: Facts = ordered.get(container["name"], {})
+    rows = [("image", str(container.get("image", launch.get("image", "-"))))]
+    rows.append(("digest", str(container.get("imageDigest") or "not resolved")))
+    if launch.get("log"):
+        rows.append(("log", str(launch["log"])))
+    if container.get("reason"):
+        rows.append(("reason", str(container["reason"])))
+    if launch and not launch["essential"]:
+        rows.append(("note", "not essential: the task goes on without it"))
+    yield from (f"  {line}" for line in _columns(rows))
+
+
+def _signal(code: int) -> str:
+    return {137: " (SIGKILL)", 143: " (SIGTERM)", 139: " (SIGSEGV)", 134: " (SIGABRT)"}.get(code, "")
+
+
+def _happened(events: Sequence[Facts]) -> list[str]:
+    return [f"{_clock(event['at'])}  {event_text(event)}" for event in folded(events)]
+
+
+def folded(events: Sequence[Facts]) -> list[Facts]:
+    """Without those that show nothing new: a change inside a container is an event too, with the same status."""
+    kept: list[Facts] = []
+    for event in events:
+        if not kept or event_text(event) != event_text(kept[-1]):
+            kept.append(event)
+    return kept
+
+
+def event_text(event: Facts) -> str:
+    text = str(event["lastStatus"])
+    if event["desiredStatus"] != "RUNNING" and event["lastStatus"] in (*_UP, "RUNNING"):
+        text += f", to stop: {event.get('stoppedReason', '')}"
+    return text
+
+
+def _stages(spent: Mapping[str, float]) -> list[str]:
+    """Stages follow each other and are totals; the steps beneath them overlap.
+
+    A stage ends after its steps, so it comes after them in what the agent recorded; here it stands above them.
+    """
+    lines: list[str] = []
+    steps: list[tuple[str, float]] = []
+    for name, spent_ms in spent.items():
+        if "." in name:
+            steps.append((name, spent_ms))
+            continue
+        lines += [_row(name, spent_ms, 0), *_steps(name, steps)]
+        steps = []
+    if steps:
+        lines += ["(a stage that was not ended)", *_steps("", steps)]
+    totals = [value for name, value in spent.items() if "." not in name]
+    return [*lines, _row("all stages", sum(totals), 0)] if len(totals) > 1 else lines
+
+
+def _steps(stage: str, steps: Sequence[tuple[str, float]]) -> Iterator[str]:
+    """`stage.image` is a step of the stage, `image.pull` a detail of that step."""
+    own = {name.partition(".")[2]: value for name, value in steps if name.startswith("stage.")}
+    details = [(name, value) for name, value in steps if not name.startswith("stage.")]
+    for step, value in own.items():
+        beneath = [(name.partition(".")[2], ms) for name, ms in details if name.partition(".")[0] == step]
+        if step != stage:
+            yield _row(step, value, 1)
+        for detail, ms in beneath:
+            yield _row(detail, ms, 1 if step == stage else 2)
+    yield from (_row(name, ms, 1) for name, ms in details if name.partition(".")[0] not in own)
+
+
+def _row(name: str, spent_ms: float, depth: int) -> str:
+    """A step's number stands apart from the totals, so that no eye adds them up."""
+    return f"{'  ' * depth + name:<22}{' ' * 10 * depth}{spent_ms:10.1f}"
+
+
+def next_step(facts: Facts, option: str = "") -> str:
+    """One sentence: what a person does now."""
+    task = facts["task"]
+    short, status = f"{_short(task['taskArn'])[:8]}{option}", str(task["lastStatus"])
+    if status == "RUNNING" and task["desiredStatus"] == "RUNNING":
+        return f"nothing: it runs; follow its output with: neargate logs {short} --follow"
+    if status == "STOPPED":
+        return _after_stop(task, short)
+    if task["desiredStatus"] == "STOPPED" or status in _DOWN:
+        return f"wait: it stops, for as long as its containers' stopTimeout allows; see again: neargate why {short}"
+    if not facts.get("report_seq"):
+        return f"wait: its host {facts['host']} has not taken it yet; is that connected? see: neargate status{option}"
+    return f"wait: it is being started; see again: neargate why {short}"
+
+
+def _after_stop(task: Facts, short: str) -> str:
+    code, reason = task.get("stopCode", ""), str(task.get("stoppedReason", ""))
+    if code == "TaskFailedToStart":
+        return _after_failed_start(reason)
+    if code == "EssentialContainerExited":
+        return _after_exit(task, short)
+    if code == "InfrastructureHealth":
+        return "the machine failed it, not the task: run it again; look at the machine with: neargate doctor"
+    if code == "UserInitiated":
+        return f"nothing: it was stopped on purpose; what it said last: neargate logs {short}"
+    return f"run it again if it is still wanted; what it said last: neargate logs {short}"
+
+
+def _after_failed_start(reason: str) -> str:
+    for mark, text in (
+        ("InsufficientFreeAddresses", "use another subnet, or stop tasks that hold addresses of this one"),
+        ("ResourceNotFoundException", "create the log group, or set awslogs-create-group to true in the definition"),
+        ("CannotPullContainerError", "check the image's name and tag, and the registry's credentials (README: images)"),
+        ("CannotStartContainerError", "check command, entryPoint and user of the definition against the image"),
+        ("CannotCreateContainerError", "check command, entryPoint and user of the definition against the image"),
+        ("refused the task", "the agent and the server may be of different releases: restart both"),
+    ):
+        if mark in reason:
+            return f"{text}; then run it again"
+    return "mend what the reason says and run it again; for the machine see: neargate doctor"
+
+
+def _after_exit(task: Facts, short: str) -> str:
+    ended = [item for item in task.get("containers", []) if item.get("exitCode") is not None]
+    if any("OutOfMemory" in str(item.get("reason", "")) for item in ended):
+        return "give the container or the task more memory in the definition and run it again"
+    failed = next((item for item in ended if item["exitCode"] not in (0, 143)), None)
+    if failed is None:
+        return "nothing, if it was a job: it ended by itself without an error"
+    name, code = failed["name"], failed["exitCode"]
+    return f"read why {name} ended with {code}: neargate logs {short}"
+
+
+def _columns(rows: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"{name:<11} {text}" for name, text in rows]
+
+
+def _short(arn: str) -> str:
+    return str(arn).rpartition("/")[2]
+
+
+def _span(seconds: float) -> str:
+    whole = max(0, int(seconds))
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if whole >= 2 * size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S.%f")[:-3]

@@ -1,0 +1,185 @@
+"""`neargate why`: the whole account of tasks that run, fail, are lost and are waited for, as its reader sees it."""
+
+from typing import Any
+
+import pytest
+
+from neargate.cli.story import folded, next_step, story
+
+ID = "0123456789abcdef0123456789abcdef"
+AT = 1_770_000_000.0
+
+
+def event(status: str, at: float, **changes: Any) -> dict[str, Any]:
+    return {"lastStatus": status, "desiredStatus": "RUNNING", "at": AT + at, **changes}
+
+
+def facts(**task: Any) -> dict[str, Any]:
+    web = {
+        "name": "web",
+        "image": "registry.example/web:1",
+        "imageDigest": "sha256:aa",
+        "lastStatus": "RUNNING",
+        "healthStatus": "HEALTHY",
+    }
+    document = {
+        "taskArn": f"arn:aws:ecs:us-east-1:123456789012:task/default/{ID}",
+        "taskDefinitionArn": "arn:aws:ecs:us-east-1:123456789012:task-definition/web:3",
+        "clusterArn": "arn:aws:ecs:us-east-1:123456789012:cluster/default",
+        "availabilityZone": "us-east-1a",
+        "cpu": "256",
+        "memory": "512",
+        "ephemeralStorage": {"sizeInGiB": 20},
+        "group": "family:web",
+        "startedBy": "me",
+        "createdAt": AT,
+        "startedAt": AT + 1,
+        "lastStatus": "RUNNING",
+        "desiredStatus": "RUNNING",
+        "attachments": [{"status": "ATTACHED"}],
+        "containers": [web],
+        **task,
+    }
+    return {
+        "task": document,
+        "host": "h-1",
+        "report_seq": 7,
+        "events": [event("PROVISIONING", 0.0), event("PROVISIONING", 0.01), event("RUNNING", 1.0)],
+        "stages_ms": {
+            "stage.cgroup": 1.0,
+            "image.pull": 40.0,
+            "stage.image": 50.0,
+            "resources": 51.5,
+            "containers": 9.0,
+        },
+        "last_lines": ["ready"],
+        "placement": {
+            "eni": "eni-1",
+            "address": "172.31.0.5",
+            "public_address": "198.18.0.1",
+            "subnet": "subnet-1",
+            "subnet_cidr": "172.31.0.0/20",
+            "vpc": "vpc-1",
+            "groups": ["sg-1", "sg-2"],
+            "containers": [{"name": "web", "image": "registry.example/web:1", "essential": True, "log": "/web s"}],
+        },
+    }
+
+
+def test_the_account_of_a_task_that_runs() -> None:
+    assert "\n".join(story(facts(), AT + 181, " --data /d")) == (
+        f"""task {ID} is RUNNING for 3 min
+  arn:aws:ecs:us-east-1:123456789012:task/default/{ID}
+
+asked for
+  definition  web:3 in cluster default
+  size        256 CPU units, 512 MiB, 20 GiB disk
+  when        2026-02-02 02:40:00 UTC, started by me, group family:web
+
+placed
+  host        h-1 in us-east-1a
+  address     172.31.0.5, public 198.18.0.1
+  subnet      subnet-1 (172.31.0.0/20) of vpc-1
+  interface   eni-1, attached
+  groups      sg-1, sg-2
+
+containers
+  web: RUNNING, HEALTHY
+    image       registry.example/web:1
+    digest      sha256:aa
+    log         /web s
+
+what happened (UTC)
+  02:40:00.000  PROVISIONING
+  02:40:01.000  RUNNING
+
+where its start went (ms; the steps of a stage run side by side)
+  resources                   51.5
+    cgroup                               1.0
+    image                               50.0
+      pull                                        40.0
+  containers                   9.0
+  all stages                  60.5
+
+last log lines
+  ready
+
+next step
+  nothing: it runs; follow its output with: neargate logs 01234567 --data /d --follow"""
+    )
+
+
+def stopped(code: str, why: str, **container: Any) -> dict[str, Any]:
+    web = {"name": "web", "image": "i", "lastStatus": "STOPPED", **container}
+    return facts(
+        lastStatus="STOPPED",
+        desiredStatus="STOPPED",
+        stopCode=code,
+        stoppedReason=why,
+        stoppedAt=AT + 5,
+        containers=[web],
+    )
+
+
+def test_a_task_that_ended_says_when_why_and_how_its_containers_did() -> None:
+    ended = stopped(
+        "EssentialContainerExited", "Essential container in task exited", exitCode=137, reason="Out of luck"
+    )
+    lines = story(ended, AT + 10)
+    assert lines[0] == f"task {ID} is STOPPED since 2026-02-02 02:40:05 UTC (5 s ago)"
+    assert "  stopped because: EssentialContainerExited: Essential container in task exited" in lines
+    assert "  web: STOPPED, exit code 137 (SIGKILL)" in lines
+    assert "    reason      Out of luck" in lines and "    digest      not resolved" in lines
+    lost = story(stopped("InfrastructureHealth", "The machine that ran this task was restarted"), AT + 10)
+    assert "  web: STOPPED, without an exit code" in lost
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (facts(lastStatus="PENDING"), "being started"),
+        ({**facts(lastStatus="PROVISIONING"), "report_seq": 0}, "has not taken it yet"),
+        (facts(desiredStatus="STOPPED"), "wait: it stops"),
+        (facts(lastStatus="DEPROVISIONING", desiredStatus="STOPPED"), "wait: it stops"),
+        (stopped("UserInitiated", "x"), "on purpose"),
+        (stopped("InfrastructureHealth", "x"), "neargate doctor"),
+        (stopped("EssentialContainerExited", "x", exitCode=0), "a job"),
+        (stopped("EssentialContainerExited", "x", exitCode=1), "read why web ended with 1: neargate logs 01234567"),
+        (stopped("EssentialContainerExited", "x", exitCode=137, reason="OutOfMemoryError: y"), "more memory"),
+        (stopped("TaskFailedToStart", "CannotPullContainerError: no such tag"), "image's name and tag"),
+        (stopped("TaskFailedToStart", "... ResourceNotFoundException ..."), "awslogs-create-group"),
+        (stopped("TaskFailedToStart", "InsufficientFreeAddressesInSubnet"), "another subnet"),
+        (stopped("TaskFailedToStart", "something"), "neargate doctor"),
+        (stopped("SpotInterruption", "x"), "run it again"),
+    ],
+)
+def test_the_next_step_is_one_sentence_for_each_case(told: dict[str, Any], words: str) -> None:
+    assert words in next_step(told) and "\n" not in next_step(told)
+
+
+def test_an_event_that_shows_nothing_new_is_folded_and_one_that_does_is_not() -> None:
+    asked = {"desiredStatus": "STOPPED", "stoppedReason": "bye"}
+    events = [
+        event("PROVISIONING", 0),
+        event("PROVISIONING", 1),
+        event("RUNNING", 2),
+        event("RUNNING", 3, **asked),
+        event("STOPPING", 4, **asked),
+        event("STOPPING", 5, **asked),
+        event("STOPPED", 6, **asked),
+    ]
+    kept = folded(events)
+    assert [item["at"] - AT for item in kept] == [0, 2, 3, 4, 6], "the first of each, when it began"
+
+
+def test_a_task_that_never_had_an_interface_is_told_too() -> None:
+    told = stopped("TaskFailedToStart", "Unexpected EC2 error: InsufficientFreeAddressesInSubnet")
+    told.update(placement=None, host="", stages_ms={}, last_lines=[], events=[])
+    lines = story(told, AT + 10)
+    assert "  host        none" in lines
+    assert not any(title in line for line in lines for title in ("what happened", "where its start", "last log"))
+
+
+def test_a_stage_that_failed_midway_still_shows_its_steps() -> None:
+    told = {**facts(), "stages_ms": {"stage.image": 3.0}}
+    assert "  (a stage that was not ended)" in story(told, AT + 2)
