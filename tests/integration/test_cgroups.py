@@ -107,7 +107,7 @@ def test_version_2_switches_controllers_on_and_writes_its_files(tmp_path: Path) 
         }
         assert (task / "cpu.weight").read_text() == "20"
         for directory in (root, task.parent, task):
-            assert (directory / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+            assert (directory / "cgroup.subtree_control").read_text() == "+cpu +memory +pids +io"
         assert await cgroups.list_tasks() == ["task"]
 
     asyncio.run(scenario())

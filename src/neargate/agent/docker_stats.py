@@ -1,9 +1,10 @@
 """Two samples of counters into Docker's stats document, which the metadata endpoint hands out. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..interfaces.hostnet import CgroupStats, InterfaceStats
+from ..interfaces.hostnet import BlockIo, CgroupStats, InterfaceStats
 from .metadata_documents import timestamp
 
 
@@ -35,17 +36,7 @@ def docker_stats(
         "id": runtime_id,
         "num_procs": 0,
         "pids_stats": {"current": memory.pids},
-        # The host counts a task's bytes on its disk, not per container: Docker's lists are there and empty.
-        "blkio_stats": {
-            "io_service_bytes_recursive": [],
-            "io_serviced_recursive": [],
-            "io_queue_recursive": [],
-            "io_service_time_recursive": [],
-            "io_wait_time_recursive": [],
-            "io_merged_recursive": [],
-            "io_time_recursive": [],
-            "sectors_recursive": [],
-        },
+        "blkio_stats": _blkio(after.cgroup.block_io),
         "storage_stats": {},
         "cpu_stats": _cpu(after),
         "precpu_stats": _cpu(before),
@@ -67,6 +58,25 @@ def docker_stats(
         if before.interface is not None:
             document["network_rate_stats"] = _rates(before, after, before.interface, after.interface)
     return document
+
+
+def _blkio(counted: tuple[BlockIo, ...]) -> dict[str, Any]:
+    """Docker's lists: bytes and operations by device and kind. The others were a scheduler's that Linux dropped."""
+
+    def entries(values: Iterable[int]) -> list[dict[str, Any]]:
+        pairs = zip(counted, values, strict=True)
+        return [{"major": io.major, "minor": io.minor, "op": io.kind, "value": value} for io, value in pairs]
+
+    return {
+        "io_service_bytes_recursive": entries(io.served_bytes for io in counted),
+        "io_serviced_recursive": entries(io.operations for io in counted),
+        "io_queue_recursive": [],
+        "io_service_time_recursive": [],
+        "io_wait_time_recursive": [],
+        "io_merged_recursive": [],
+        "io_time_recursive": [],
+        "sectors_recursive": [],
+    }
 
 
 def _cpu(sample: Sample) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Reading and writing cgroup files. Knows no version; a file that a kernel lacks has the caller's default."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 PERIOD_US = 100_000
@@ -42,3 +43,16 @@ def read_table(path: Path) -> dict[str, int]:
         return {}
     pairs = (line.split() for line in lines)
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def read_devices(path: Path) -> Iterator[tuple[int, int, list[str]]]:
+    """`MAJOR:MINOR word...` lines as numbers and words; others are passed over. Nothing when the file is missing."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        device, *words = line.split() or [""]
+        major, colon, minor = device.partition(":")
+        if colon and major.isdigit() and minor.isdigit():
+            yield int(major), int(minor), words

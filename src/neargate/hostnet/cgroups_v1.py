@@ -6,8 +6,8 @@ Owns file names and units of version 1. Controllers mounted together (cpu,cpuacc
 import os
 from pathlib import Path
 
-from ..interfaces.hostnet import CgroupStats, TaskLimits
-from .cgroup_files import PERIOD_US, make, quota_us, read_int, read_table, write
+from ..interfaces.hostnet import BlockIo, CgroupStats, TaskLimits
+from .cgroup_files import PERIOD_US, make, quota_us, read_devices, read_int, read_table, write
 
 _LIMITED = ("memory", "cpu", "cpuacct", "pids")
 
@@ -61,9 +61,30 @@ class HierarchiesV1:
             memory_rss=detail.get("total_rss", 0),
             oom_kills=read_table(memory / "memory.oom_control").get("oom_kill", 0),
             pids=read_int(self._root / "pids" / path / "pids.current", 0),
+            block_io=_block_io(self._root / "blkio" / path),
         )
 
     def directories(self, path: str) -> list[Path]:
         """Every hierarchy, also those we set nothing in: nobody else removes a task's path there."""
         roots = [Path(entry.path) for entry in os.scandir(self._root) if entry.is_dir() and not entry.is_symlink()]
         return [root / path for root in sorted(roots)]
+
+
+def _block_io(directory: Path) -> tuple[BlockIo, ...]:
+    """Whose queue is scheduled by BFQ is counted there; else the throttling layer counts, since Linux 6.10 only on
+    devices that have a limit. Writes that the kernel made later, from its cache, belong to nobody in version 1.
+    """
+    for counter in ("throttle", "bfq"):
+        served = _by_device(directory / f"blkio.{counter}.io_service_bytes_recursive")
+        if served:
+            operations = _by_device(directory / f"blkio.{counter}.io_serviced_recursive")
+            return tuple(
+                BlockIo(major=key[0], minor=key[1], kind=key[2], served_bytes=value, operations=operations.get(key, 0))
+                for key, value in served.items()
+            )
+    return ()
+
+
+def _by_device(path: Path) -> dict[tuple[int, int, str], int]:
+    rows = [(major, minor, words) for major, minor, words in read_devices(path) if len(words) == 2]
+    return {(major, minor, words[0]): int(words[1]) for major, minor, words in rows if words[1].isdigit()}

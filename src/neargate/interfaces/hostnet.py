@@ -52,6 +52,17 @@ class TaskLimits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BlockIo:
+    """What one device served. `kind` is the kernel's word: Read, Write, Sync, Async, Discard or Total."""
+
+    major: int
+    minor: int
+    kind: str
+    served_bytes: int
+    operations: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CgroupStats:
     """Counters of one cgroup, version-neutral. CPU in nanoseconds, memory in bytes."""
 
@@ -68,6 +79,7 @@ class CgroupStats:
     memory_rss: int
     oom_kills: int
     pids: int
+    block_io: tuple[BlockIo, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
