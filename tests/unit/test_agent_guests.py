@@ -3,7 +3,9 @@
 import asyncio
 import socket
 
+from neargate.agent.endpoint_proxy import EndpointProxy
 from neargate.agent.guests import Guests, farewell, source_of
+from neargate.model.knobs import DEFAULT_KNOBS
 
 
 def test_one_source_has_its_places_and_the_others_theirs() -> None:
@@ -14,6 +16,55 @@ def test_one_source_has_its_places_and_the_others_theirs() -> None:
     guests.leave("a")
     assert guests.admit("c")
     assert not guests.admit("b"), "all places are taken again"
+
+
+def test_the_last_quarter_is_for_those_who_have_few() -> None:
+    guests = Guests(each_max=64, all_max=1024)
+    greedy = [sum(guests.admit(f"greedy-{n}") for _ in range(100)) for n in range(32)]
+    assert sum(greedy) == 768 + 4 * 20 and max(greedy) == 64
+    assert all(guests.admit(f"modest-{n}") for n in range(176))
+    assert not guests.admit("one more"), "all places are taken"
+
+
+def test_the_tasks_of_all_vpcs_leave_half_of_the_api_to_callers_from_outside() -> None:
+    """The same address in another VPC is another task, and counts towards the same whole."""
+    assert DEFAULT_KNOBS.proxy_connections_max <= DEFAULT_KNOBS.connections_max // 2
+    proxied = Guests(each_max=8, all_max=12)
+
+    async def api(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read(1))
+        await reader.read()
+        await farewell(writer, 1.0)
+
+    async def echoed(port: int) -> tuple[bytes, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(b"x")
+            return await reader.read(1), writer
+        except ConnectionResetError:
+            return b"", writer
+
+    async def main() -> list[int]:
+        servers = [await asyncio.start_server(api, "127.0.0.1", 0)]
+        at = servers[0].sockets[0].getsockname()
+        served, writers = [], []
+        for vpc_id in ("vpc-1", "vpc-2"):
+            proxy = EndpointProxy(DEFAULT_KNOBS, vpc_id, proxied, *at)
+            servers.append(await asyncio.start_server(proxy.serve, "127.0.0.1", 0))
+            outcomes = [await echoed(servers[-1].sockets[0].getsockname()[1]) for _ in range(10)]
+            served.append(sum(data == b"x" for data, _ in outcomes))
+            writers += [writer for _, writer in outcomes]
+        for writer in writers:
+            await farewell(writer, 1.0)
+        for server in servers:
+            server.close()
+            await server.wait_closed()
+        me = asyncio.current_task()
+        if others := {task for task in asyncio.all_tasks() if task is not me}:
+            await asyncio.wait(others, timeout=10)
+        return served
+
+    assert asyncio.run(main()) == [8, 1]
 
 
 def test_a_place_comes_back_when_its_connection_is_gone() -> None:

@@ -39,7 +39,7 @@ from neargate.model.launch import ContainerReport, TaskReport
 from neargate.model.network import VpcPlan
 from neargate.testing.cell_rig import DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, running, subnet
 
-KNOBS = Knobs(cpu_overcommit=1.0, disk_overcommit=1.0, hello_reports_max=8, log_sources_max=4)
+KNOBS = Knobs(cpu_overcommit=1.0, disk_overcommit=1.0, hello_reports_max=8, log_sources_max=4, link_silence_s=0.5)
 MINE, THEIRS = ZONES[0], ZONES[1]
 LOGGING = {
     **DEFINITION,
@@ -385,6 +385,42 @@ def test_names_of_log_sources_are_bounded_before_they_are_remembered(name: str) 
             bulk.say(BulkHello(protocol=PROTOCOL, host_id=host_of(MINE)))
             bulk.say(LogOpen(request=1, task_id=task_id, container=container))
             assert await bulk.hear() is None
+
+    play(body)
+
+
+def test_a_host_has_so_many_bulk_connections_and_no_more() -> None:
+    async def body(region: Region) -> None:
+        task = id_of(await region.task(MINE, LOGGING))
+
+        async def connected(zone: str) -> Wire:
+            bulk = region.wire(bulk=True)
+            bulk.say(
+                BulkHello(protocol=PROTOCOL, host_id=host_of(zone)), LogOpen(request=1, task_id=task, container="web")
+            )
+            return bulk
+
+        bulks = [await connected(MINE) for _ in range(KNOBS.bulk_connections_per_host)]
+        assert all([isinstance(await bulk.hear(), LogOpened) for bulk in bulks])
+        newest = await connected(MINE)
+        assert await newest.hear() is None
+        assert newest.closed is not None and "4 bulk connections already" in newest.closed
+        assert isinstance(await (await connected(THEIRS)).hear(), LogRefused), "another host has places of its own"
+        for bulk in bulks:
+            bulk.say(LogOpen(request=2, task_id=task, container="web"))
+            assert isinstance(await bulk.hear(), LogOpened), "the older ones go on"
+        bulks[0].to_server.put_nowait(None)
+        assert await bulks[0].hear() is None
+        assert isinstance(await (await connected(MINE)).hear(), LogOpened), "a place comes back"
+
+    play(body)
+
+
+def test_a_bulk_connection_that_says_nothing_is_ended() -> None:
+    async def body(region: Region) -> None:
+        silent = region.wire(bulk=True)
+        assert await silent.hear() is None
+        assert silent.closed == "no hello in time"
 
     play(body)
 

@@ -1,6 +1,7 @@
 """The region's endpoint inside a VPC's router: each connection is spliced to the region's API on this host.
 
-Only the API's port is behind it; nothing of the host's network is. Bounded per task (by source address).
+Only the API's port is behind it; nothing of the host's network is. Bounded per task (by VPC and source address), and
+for all tasks of the host together, so that the API has connections left for callers from outside.
 """
 
 import asyncio
@@ -12,16 +13,17 @@ _BLOCK = 64 * 1024
 
 
 class EndpointProxy:
-    """One per VPC. `host`, `port`: the API as this host reaches it."""
+    """One per VPC. `host`, `port`: the API as this host reaches it. `guests` is the host's, shared by all of them."""
 
-    def __init__(self, knobs: Knobs, host: str, port: int) -> None:
+    def __init__(self, knobs: Knobs, vpc_id: str, guests: Guests, host: str, port: int) -> None:
         self._knobs = knobs
         self._host = host
         self._port = port
-        self._guests = Guests(each_max=knobs.proxy_connections_per_task, all_max=knobs.proxy_connections_max)
+        self._vpc_id = vpc_id
+        self._guests = guests
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        source = source_of(writer)
+        source = f"{self._vpc_id} {source_of(writer)}"  # VPCs may have the same addresses
         if not self._guests.admit(source):
             writer.transport.abort()
             return

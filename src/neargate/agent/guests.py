@@ -8,17 +8,23 @@ import asyncio
 
 
 class Guests:
-    """`each_max` connections of one source address at a time, `all_max` together. The router makes sources true."""
+    """`each_max` connections of one source at a time, `all_max` together. The router makes sources true.
+
+    The last quarter is for sources that have few: some tasks that take all they may leave room for the others.
+    """
 
     def __init__(self, *, each_max: int, all_max: int) -> None:
         self._each_max = each_max
         self._all_max = all_max
+        self._for_all_max = all_max - all_max // 4
+        self._few_max = max(1, each_max // 16)
         self._open: dict[str, int] = {}
         self._count = 0
 
     def admit(self, source: str) -> bool:
         """True counts one more; then `leave` must follow."""
-        if self._count >= self._all_max or self._open.get(source, 0) >= self._each_max:
+        each_max = self._each_max if self._count < self._for_all_max else self._few_max
+        if self._count >= self._all_max or self._open.get(source, 0) >= each_max:
             return False
         self._count += 1
         self._open[source] = self._open.get(source, 0) + 1

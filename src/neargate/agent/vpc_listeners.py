@@ -9,6 +9,7 @@ from ..interfaces.hostnet import HostNetwork
 from ..model.knobs import Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS, TASK_METADATA_ADDRESS
 from .endpoint_proxy import EndpointProxy
+from .guests import Guests
 from .metadata import Metadata, MetadataServer
 
 METADATA_PORT = 80
@@ -22,6 +23,7 @@ class VpcListeners:
         self._network = network
         self._metadata = metadata
         self._api = (api_host, api_port)
+        self._proxied = Guests(each_max=knobs.proxy_connections_per_task, all_max=knobs.proxy_connections_max)
         self._servers: dict[tuple[str, str], asyncio.Server] = {}
 
     async def open(self, vpc_id: str) -> None:
@@ -35,7 +37,7 @@ class VpcListeners:
         serve = (
             MetadataServer(self._knobs, self._metadata, vpc_id).serve
             if address == TASK_METADATA_ADDRESS
-            else EndpointProxy(self._knobs, *self._api).serve
+            else EndpointProxy(self._knobs, vpc_id, self._proxied, *self._api).serve
         )
         listener = await self._network.listen(vpc_id, address, port)
         limit = self._knobs.metadata_request_max_bytes

@@ -6,6 +6,8 @@ one source are stored in the order in which they came.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -33,14 +35,38 @@ _log = get_logger(__name__)
 Source = tuple[str, str]  # task id, container name
 
 
+class BulkPlaces:
+    """How many bulk connections each host has. The newest is refused: what an older one has in flight is not lost."""
+
+    def __init__(self, each_max: int) -> None:
+        self._each_max = each_max
+        self._taken: dict[str, int] = {}
+
+    @contextmanager
+    def one(self, host_id: str) -> Iterator[None]:
+        """Raises ChannelClosed, with what the agent reads as the reason."""
+        taken = self._taken.get(host_id, 0)
+        if taken >= self._each_max:
+            raise ChannelClosed(f"this host has {taken} bulk connections already, more than one needs")
+        self._taken[host_id] = taken + 1
+        try:
+            yield
+        finally:
+            self._taken[host_id] -= 1
+            if not self._taken[host_id]:
+                del self._taken[host_id]
+
+
 class BulkConnection:
-    def __init__(self, cell: Cell, sink: LogSink, knobs: Knobs, channel: Channel) -> None:
+    def __init__(self, cell: Cell, sink: LogSink, knobs: Knobs, channel: Channel, places: BulkPlaces) -> None:
         self._cell = cell
         self._sink = sink
         self._channel = channel
         self._outgoing = Outgoing(knobs.link_frames_max)
         self._working = asyncio.Semaphore(knobs.log_requests_in_flight_max)
         self._sources_max = knobs.log_sources_max
+        self._silence_s = knobs.link_silence_s
+        self._places = places
         self._streams: dict[Source, int] = {}
         self._turns: dict[Source, asyncio.Lock] = {}
         self._host_id = ""
@@ -61,10 +87,18 @@ class BulkConnection:
         return reason
 
     async def _read(self, loops: asyncio.TaskGroup) -> None:
-        hello = _decode(await self._channel.receive())
+        try:
+            async with asyncio.timeout(self._silence_s):
+                hello = _decode(await self._channel.receive())
+        except TimeoutError:
+            raise ChannelClosed("no hello in time") from None
         if not isinstance(hello, BulkHello) or hello.protocol != PROTOCOL:
             raise ChannelClosed("no hello of this protocol")
         self._host_id = hello.host_id
+        with self._places.one(hello.host_id):
+            await self._serve_all(loops)
+
+    async def _serve_all(self, loops: asyncio.TaskGroup) -> None:
         while True:
             message = _decode(await self._channel.receive())
             if not isinstance(message, LogOpen | LogAppend):

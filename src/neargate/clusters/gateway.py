@@ -24,7 +24,7 @@ from ..model.capacity import HostFacts
 from ..model.errors import AwsError, InvalidParameter
 from ..model.knobs import Knobs
 from ..world import World
-from .bulk_connection import BulkConnection
+from .bulk_connection import BulkConnection, BulkPlaces
 from .cell import Cell
 from .channel import Channel, ChannelClosed
 from .host_connection import HostConnection
@@ -52,6 +52,7 @@ class Gateway:
         self._sink = log_sink
         self._knobs = knobs
         self._connections: dict[str, HostConnection] = {}
+        self._bulk_places = BulkPlaces(knobs.bulk_connections_per_host)
 
     async def serve(self, path: str) -> None:
         """Listen on the UNIX socket at `path` (mode 0600) until cancelled."""
@@ -102,7 +103,7 @@ class Gateway:
             await self._mark_unseen(host_id)
 
     async def accept_bulk(self, channel: Channel) -> None:
-        reason = await BulkConnection(self._cell, self._sink, self._knobs, channel).run()
+        reason = await BulkConnection(self._cell, self._sink, self._knobs, channel, self._bulk_places).run()
         await channel.close(reason)
 
     async def _register(self, connection: HostConnection, facts: HostFacts) -> None:

@@ -69,6 +69,7 @@ class Knobs:
     orders_rest_min_s: float = 0.005  # of one host, after what was rung was sent
     orders_lookaround_s: float = 60.0  # a session reads its orders from the start again, whatever it has sent
     link_frames_max: int = 4096  # written to one connection and not yet taken by the socket
+    bulk_connections_per_host: int = 4  # an agent has one; those that it lost may still be ending
     log_requests_in_flight_max: int = 64  # of one bulk connection
     log_sources_max: int = 16_384
     # agent
@@ -110,7 +111,7 @@ class Knobs:
     metadata_request_max_bytes: int = 8192
     metadata_request_timeout_s: float = 5.0
     proxy_connections_per_task: int = 64
-    proxy_connections_max: int = 1024  # of one VPC's tasks on this host together
+    proxy_connections_max: int = 1024  # of all tasks on this host: half of connections_max is for callers from outside
     proxy_idle_s: float = 900.0
     disk_low_fraction: float = 0.10  # free; below it the host takes no tasks
     disk_recovered_fraction: float = 0.12  # free; from here on it takes tasks again
@@ -124,6 +125,7 @@ class Knobs:
     disk_size_max_gib: int = 200
     process_log_max_bytes: int = 8 * 1024 * 1024  # of each process's own log, and as much again of the one before
     process_log_look_s: float = 1.0
+    image_volumes_max: int = 64  # that one image may declare for itself
     unmount_attempts: int = 40
     unmount_retry_s: float = 0.05
 
