@@ -92,7 +92,7 @@ def changed_task(row: TaskRow, change: Change, *, report_seq: int, stages: bytes
         document["lastStatus"],
         document["desiredStatus"],
         document["version"],
-        document.get("stoppedAt"),
+        now if "stoppedAt" in document else None,  # for retention: the cell's clock, whatever the host's says
         report_seq,
         document.get("stopCode"),
         document.get("stoppedReason"),

@@ -33,6 +33,18 @@ _TIMES = (
     ("stopping_at", "stoppingAt"),
     ("execution_stopped_at", "executionStoppedAt"),
 )
+# Time -> those that cannot be later. Each comes from a clock of its own (the cell's, the host's), so they may disagree.
+_NOT_LATER = MappingProxyType(
+    {
+        "pullStartedAt": ("createdAt",),
+        "pullStoppedAt": ("createdAt", "pullStartedAt"),
+        "connectivityAt": ("createdAt",),
+        "startedAt": ("createdAt", "pullStartedAt", "pullStoppedAt"),
+        "stoppingAt": ("createdAt", "startedAt"),
+        "executionStoppedAt": ("createdAt", "startedAt"),
+        "stoppedAt": ("createdAt", *(member for _, member in _TIMES)),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,7 +170,7 @@ def apply_report(document: Document, facts: HiddenFacts, report: TaskReport, now
     for field, member in _TIMES:
         moment = getattr(report, field)
         if moment is not None:
-            changed[member] = _sane(moment, now)
+            _put_time(changed, member, _sane(moment, now))
     if report.connectivity_at is not None:
         changed["connectivity"] = "CONNECTED"
     if report.stop_code is not None:
@@ -197,14 +209,14 @@ def _pass_status(changed: Document, facts: HiddenFacts, status: LastStatus, at: 
     changed["lastStatus"] = status.value
     if is_later(status, LastStatus.RUNNING):
         changed["desiredStatus"] = "STOPPED"
-        changed.setdefault("stoppingAt", at)
+        _put_time(changed, "stoppingAt", at)
     if status is LastStatus.PENDING and facts.eni_details:
         _attach(changed, facts)
     elif status is LastStatus.DEPROVISIONING:
-        changed.setdefault("executionStoppedAt", at)
+        _put_time(changed, "executionStoppedAt", at)
         _set_attachment(changed, "DETACHING")
     elif status is LastStatus.STOPPED:
-        changed["stoppedAt"] = at
+        _put_time(changed, "stoppedAt", at)
         _set_attachment(changed, "DELETED")
         for container in changed["containers"]:
             container["lastStatus"] = "STOPPED"
@@ -304,6 +316,18 @@ def _shown_overrides(task: NewTask) -> Document:
 def _has_check(container: Mapping[str, Any]) -> bool:
     check = container.get("healthCheck")
     return check is not None and check["command"][0] != "NONE"
+
+
+def _put_time(changed: Document, member: str, moment: float) -> None:
+    """What was shown stays; what is new fits between the times that are shown."""
+    if member in changed:
+        return
+    for earlier in _NOT_LATER[member]:
+        moment = max(moment, changed.get(earlier, moment))
+    for later, bounds in _NOT_LATER.items():
+        if member in bounds:
+            moment = min(moment, changed.get(later, moment))
+    changed[member] = moment
 
 
 def _sane(moment: float, now: float) -> float:
