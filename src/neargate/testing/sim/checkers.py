@@ -15,6 +15,7 @@ import msgspec
 from ...model.launch import TaskLaunch
 from ...model.lifecycle import DesiredStatus, LastStatus, walk
 from ...model.network import Eni
+from . import documents
 from .sim import Sim
 
 _CELL_TRIGGERS = """
@@ -22,6 +23,7 @@ CREATE TEMP TRIGGER sim_task_changed AFTER UPDATE ON main.tasks BEGIN
     SELECT sim_task_changed(old.id, old.last_status, new.last_status, old.desired_status, new.desired_status,
         old.report_seq, new.report_seq, old.rev, new.rev, old.version, new.version);
     SELECT sim_released(new.id, new.last_status, new.released);
+    SELECT sim_document(new.id, old.doc, new.doc);
 END;
 CREATE TEMP TRIGGER sim_task_recorded AFTER INSERT ON main.tasks BEGIN SELECT sim_recorded(new.id, new.zone); END;
 CREATE TEMP TRIGGER sim_task_forgotten AFTER DELETE ON main.tasks BEGIN
@@ -72,6 +74,7 @@ class Checkers:
         if shard.startswith("cell"):
             connection.create_function("sim_task_changed", 11, self._task_changed)
             connection.create_function("sim_released", 3, self._released)
+            connection.create_function("sim_document", 3, self._document_changed)
             connection.create_function("sim_recorded", 2, self._look_later)
             connection.executescript(_CELL_TRIGGERS)
         elif shard.startswith("zone"):
@@ -87,6 +90,11 @@ class Checkers:
             self._sim.fail("lifecycle", f"the stop of {task_id} was taken back")
         if new_seq < seq or new_version < version or new_rev < rev:
             self._sim.fail("lifecycle", f"{task_id} was put back to an older state")
+
+    def _document_changed(self, task_id: str, before: bytes, doc: bytes) -> None:
+        wrong = documents.at_each_change(msgspec.json.decode(before), msgspec.json.decode(doc))
+        if wrong is not None:
+            self._sim.fail("document", f"{task_id}: {wrong}")
 
     def _released(self, task_id: str, last_status: str, released: int) -> None:
         if released and last_status != LastStatus.STOPPED:
@@ -209,13 +217,14 @@ class Checkers:
                 ]
         return found
 
-    def exit_codes(self) -> dict[str, dict[str, int | None]]:
-        """Stopped task -> container -> exit code as DescribeTasks shows it."""
+    def stopped(self) -> dict[str, dict[str, Any]]:
+        """Stopped task -> its document as DescribeTasks shows it."""
         query = "SELECT id, doc FROM tasks WHERE last_status = 'STOPPED' ORDER BY n"
-        return {
-            task_id: {item["name"]: item.get("exitCode") for item in msgspec.json.decode(doc)["containers"]}
-            for task_id, doc in self._databases["cell-0"].execute(query)
-        }
+        return {task_id: msgspec.json.decode(doc) for task_id, doc in self._databases["cell-0"].execute(query)}
+
+    def document_problems(self) -> list[str]:
+        judged = [(task_id, documents.at_rest(document)) for task_id, document in self.stopped().items()]
+        return [f"{task_id}: {wrong}" for task_id, wrong in judged if wrong is not None]
 
     def _zone_problems(self, live: set[tuple[str, str]]) -> list[str]:
         found = []

@@ -41,7 +41,7 @@ _HOST_KINDS = (
 )
 _REAL_KINDS = ("engine", "engine", "stall")  # of hosts with a real agent: the engine is killed, its own disk hangs
 _DEATHS_MAX = 0.25  # of the hosts
-_JUMPS_S = (-86_400.0, -7200.0, -600.0, 600.0, 7200.0, 86_400.0)
+_JUMPS_S = (-36_000.0, -7200.0, -600.0, 600.0, 7200.0, 36_000.0)
 _COMMITS_LOST_MAX = 40
 _RECORDS_LOST_S = 10.0
 
@@ -136,10 +136,14 @@ class Injector:
         self._sim.set_clock(fault.target, 10 * off, 1 + off / 1000)
 
     def _clock_jump(self, fault: Fault) -> None:
-        """The wall clock is set wrong by minutes or hours, and right again later. Monotonic time goes on."""
+        """The wall clock is set wrong by minutes or hours, and stays so until it is set again; monotonic time goes on.
+
+        Two jumps together stay below a day, which is how long stopped tasks are kept.
+        """
         jump_s = _JUMPS_S[int(fault.strength * len(_JUMPS_S)) % len(_JUMPS_S)]
         self._sim.set_clock(fault.target, jump_s, 1.0)
-        self._sim.at(fault.duration_s, lambda: self._sim.set_clock(fault.target, 0.0, 1.0))
+        if fault.count % 2:
+            self._sim.at(fault.duration_s, lambda: self._sim.set_clock(fault.target, 0.0, 1.0))
 
     def _power_cut(self, fault: Fault) -> None:
         """The server's machine: what was synced stays, of each zone's shard some of the last commits are gone."""

@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...agent.adopt import REBOOTED
 from ...agent.agent import Agent
 from ...agent.link_client import Closed
 from ...agent.points import Point
+from ...clusters.stopping import STOPPED_BY_USER
 from ...model.capacity import HostFacts
 from ...model.knobs import Knobs
 from ..fake_hostnet import FakeHost
@@ -125,16 +127,22 @@ class RealMachine:
         self._root = root
         self.files = AgentFiles(root / "agent" / "agent.db")
         self._started: dict[tuple[str, str], str] = {}
-        self._cut_short: set[str] = set()  # tasks that ran when the machine was restarted
+        self._cut_short: set[str] = set()  # tasks that were here when the machine was restarted
+        self._cut_down: set[str] = set()  # of which every container ran
         self._lives = sim.stream(f"lives/{facts.host_id}")
         self.sandbox.add_image(IMAGE, command=("/bin/web",))
         self.sandbox.programs = dict(PROGRAMS)
 
-    def exit_problems(self, cell: Mapping[str, Mapping[str, int | None]]) -> list[str]:
-        """`cell`: task id -> container -> exit code, of the tasks that are stopped."""
-        found = []
+    def end_problems(self, stopped: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """`stopped`: task id -> document. Are exit codes and reasons true?"""
+        found = [
+            f"{task_id} ran when its machine was restarted, and is said to be over because: {reason}"
+            for task_id in sorted(self._cut_down & stopped.keys())
+            if (reason := stopped[task_id].get("stoppedReason")) not in (REBOOTED, STOPPED_BY_USER)
+        ]
         for task_id, name in self._started:
-            told = cell.get(task_id, {}).get(name, _NOT_ENDED)
+            containers = stopped.get(task_id, {}).get("containers", ())
+            told = next((item.get("exitCode") for item in containers if item["name"] == name), _NOT_ENDED)
             program = PROGRAMS[name]
             code = 128 + SIGKILL if program.term_exit_code is None else program.term_exit_code
             possible = (code, JOB_EXIT_CODE) if name == "job" else (code,)  # a job may be stopped before it is done
@@ -157,7 +165,11 @@ class RealMachine:
     def rebooted(self, boot_id: str, lost_s: float) -> None:
         """Of what was in memory nothing is left; of the agent's own database the last `lost_s` seconds are gone."""
         self.facts = replace(self.facts, boot_id=boot_id)
-        self._cut_short |= {runtime_id.rpartition("-")[0] for runtime_id in self.sandbox.containers}
+        statuses: dict[str, set[str]] = {}
+        for runtime_id, container in self.sandbox.containers.items():
+            statuses.setdefault(runtime_id.rpartition("-")[0], set()).add(container.status)
+        self._cut_short |= statuses.keys()
+        self._cut_down |= {task_id for task_id, found in statuses.items() if found == {"running"}}
         for task_id in list(self.host.network.tasks):
             self._checkers.ended(self.facts.host_id, task_id)
         self.sandbox.reboot()

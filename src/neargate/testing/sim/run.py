@@ -132,14 +132,15 @@ class Run:
         if self.server.region is None:
             return ["the server does not serve"]
         dead = self.injector.dead
-        found = self.checkers.problems(dead) + self.checkers.memory_problems(self.server.room())
+        found = self.checkers.problems(dead) + self.checkers.document_problems()
+        found += self.checkers.memory_problems(self.server.room())
         found += [f"{host_id} is dead and counts as connected" for host_id in sorted(dead & self.server.connected())]
         for machine in self.machines:
             if machine.facts.host_id in dead:
                 continue
             found += machine.problems(self.checkers.live_on(machine.facts.host_id))
             if isinstance(machine, RealMachine):
-                found += machine.exit_problems(self.checkers.exit_codes())
+                found += machine.end_problems(self.checkers.stopped())
         return found
 
     def come_to_rest(self, at_s: float) -> None:
