@@ -5,15 +5,18 @@ Each command imports only what it needs: how soon `neargate up` listens is measu
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from . import config as configs
 from .config import RegionConfig
-from .paths import RegionPaths, region_paths
-from .problems import Problem
+from .paths import DEFAULT_DATA, RegionPaths, region_paths
+from .problems import NoServer, Problem
 
 Given = argparse.Namespace
 VERSION = "0.1.0"
+LINES_MAX = 10_000  # what the operator's socket answers at once
 TASK_HELP = "task id or ARN; the first digits are enough"
 
 
@@ -26,14 +29,15 @@ def run(arguments: Sequence[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands. `--help` of each lists its options."""
-    top = argparse.ArgumentParser(prog="neargate", description="Neargate: AWS Fargate that you run yourself.")
+    top = _Parser(prog="neargate", description="Neargate: AWS Fargate that you run yourself.")
     top.add_argument("--version", action="version", version=f"neargate {VERSION}")
     top.set_defaults(command=lambda _given, _paths: _usage(top), data=None)
+    _data_option(top)
     commands = top.add_subparsers(metavar="COMMAND")
 
     def add(name: str, function: Callable[[Given, RegionPaths], int], text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
-        made.add_argument("--data", metavar="DIR", help="data directory of the region (default /var/lib/neargate)")
+        _data_option(made)
         made.set_defaults(command=function)
         return made
 
@@ -48,15 +52,37 @@ def parser() -> argparse.ArgumentParser:
     logs = add("logs", _logs, "print a task's output, all containers in order of time")
     logs.add_argument("task", metavar="TASK", help=TASK_HELP)
     logs.add_argument("--follow", "-f", action="store_true", help="go on with new lines until the task stops")
-    logs.add_argument("--lines", "-n", type=int, default=100, metavar="N", help="how many of the last lines (100)")
+    logs.add_argument("--lines", "-n", type=_count, default=100, metavar="N", help="how many of the last lines (100)")
     why = add("why", _why, "explain a task: what happened when, why it stopped, where its start time went")
     why.add_argument("task", metavar="TASK", help=TASK_HELP)
     add("doctor", _doctor, "check this machine: one line for each thing, with the command that helps")
     add("sample", _sample, "build, push and run the sample task, and show that it works")
-    # These two are started by entry.py, which never comes here for them; they are listed for --help.
-    commands.add_parser("server", help="run the control plane alone (up does this for you)")
-    commands.add_parser("agent", help="run this machine's agent alone (up does this for you)")
+    # These two are started by entry.py, which comes here for them only when their name is not the first word.
+    for half, text in (("server", "run the control plane alone"), ("agent", "run this machine's agent alone")):
+        add(half, _half, f"{text} (up does this for you)").set_defaults(half=half)
     return top
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is one line, as every other error; an option is written whole, as its meaning may grow."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"neargate: {message}; see: {self.prog} --help\n")
+
+
+def _data_option(made: argparse.ArgumentParser) -> None:
+    """Before the command or after it. The latter has no default, which would overwrite the former."""
+    text = f"data directory of the region (default {DEFAULT_DATA}, or NEARGATE_DATA)"
+    made.add_argument("--data", metavar="DIR", help=text, default=argparse.SUPPRESS)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= LINES_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {LINES_MAX}")
+    return int(text)
 
 
 def _up_options(up: argparse.ArgumentParser) -> None:
@@ -112,6 +138,8 @@ def _up(given: Given, paths: RegionPaths) -> int:
 
     names = [name for name in RegionConfig.__dataclass_fields__ if getattr(given, name, None) is not None]
     options = {name: getattr(given, name) for name in names}
+    # Said again in full: one short option that were passed on could mean the background again, without an end.
+    passed = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     for name in configs.LISTS:
         if name in options:
             options[name] = tuple(word for word in options[name].split(",") if word)
@@ -119,9 +147,12 @@ def _up(given: Given, paths: RegionPaths) -> int:
     if config.sandbox != "simulated" and {"hosts", "host_cpu", "host_memory"} & options.keys():
         raise Problem("--hosts, --host-cpu and --host-memory size simulated hosts; add --sandbox simulated")
     if given.background:
-        passed = [word for word in sys.argv[2:] if word not in ("--background", "-d")]
-        return up_in_background(paths, passed, config, _say)
+        return up_in_background(paths, [f"--data={paths.data}", *passed], config, _say)
     return up(paths, config, _say)
+
+
+def _half(given: Given, paths: RegionPaths) -> int:
+    raise Problem(f"write it as: neargate {given.half} --data {paths.data}")
 
 
 def _down(given: Given, paths: RegionPaths) -> int:
@@ -150,22 +181,36 @@ def _aws(given: Given, paths: RegionPaths) -> int:
 def _status(_: Given, paths: RegionPaths) -> int:
     from .inspect import status
 
-    _say(status(paths))
+    with _told_without_a_server(paths):
+        _say(status(paths))
     return 0
 
 
 def _logs(given: Given, paths: RegionPaths) -> int:
     from .inspect import logs
 
-    logs(paths, given.task, lines=given.lines, follow=given.follow, say=_say)
+    with _told_without_a_server(paths, given.task):
+        logs(paths, given.task, lines=given.lines, follow=given.follow, say=_say)
     return 0
 
 
 def _why(given: Given, paths: RegionPaths) -> int:
     from .inspect import why
 
-    _say(why(paths, given.task))
+    with _told_without_a_server(paths, given.task):
+        _say(why(paths, given.task))
     return 0
+
+
+@contextmanager
+def _told_without_a_server(paths: RegionPaths, task: str = "") -> Iterator[None]:
+    """Tasks outlive the server, and whoever looks for them is told what is known without it."""
+    try:
+        yield
+    except NoServer as problem:
+        from .offline import account
+
+        raise Problem(f"{problem}\n{account(paths, task)}") from None
 
 
 def _doctor(_: Given, paths: RegionPaths) -> int:

@@ -90,7 +90,7 @@ def load(paths: RegionPaths) -> RegionConfig:
     """The stored options. A region that was never started is a Problem."""
     try:
         raw = paths.config.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise Problem(f"no region under {paths.data}; start one with: neargate up{paths.as_option}") from None
     except PermissionError:
         raise Problem(f"{paths.config} cannot be read by this user; run as root") from None

@@ -1,6 +1,21 @@
 """The command `neargate`: errors become one line; the two long-running halves start without the other imports."""
 
+import os
 import sys
+from collections.abc import Callable, Sequence
+
+
+def _told(run: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
+    """What the system refuses a command (no room, no right, no file) is the user's to mend, like a Problem."""
+    from .problems import Problem
+
+    try:
+        return run(words)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        raise Problem(f"{what}{error.strerror or error}") from error
 
 
 def main() -> None:
@@ -19,7 +34,13 @@ def main() -> None:
         else:
             from .commands import run
 
-            sys.exit(run(sys.argv[1:]))
+            sys.exit(_told(run, sys.argv[1:]))
     except Problem as problem:
         print(f"neargate: {problem}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)  # Ctrl-C in a command that waits; what it waited for goes on
+    except BrokenPipeError:
+        # Whoever read the output, for example head, has seen enough. Nothing must be flushed into it at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

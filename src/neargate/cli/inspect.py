@@ -58,6 +58,7 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 def logs(paths: RegionPaths, task: str, *, lines: int, follow: bool, say: Callable[[str], None]) -> None:
     """Print the last lines; with `follow`, go on until the task has stopped."""
+    configs.load(paths)
     tokens: dict[str, str] = {}
     first = True
     while True:
@@ -75,6 +76,7 @@ def logs(paths: RegionPaths, task: str, *, lines: int, follow: bool, say: Callab
 
 def why(paths: RegionPaths, task: str) -> str:
     """The account of a task."""
+    configs.load(paths)
     return "\n".join(story(ask(paths, "why", task=task), time.time(), paths.as_option))
 
 

@@ -95,11 +95,15 @@ class OperatorDesk:
     async def _task_id(self, request: Answer) -> str:
         """A task's full id from an ARN, an id, or the first digits of one."""
         given = str(request.get("task", "")).rpartition("/")[2]
+        if not given:
+            raise TaskNotNamed("no task was named; their ids: neargate status")
         found = await self._view.tasks_that_begin_with(given)
         if len(found) == 1:
             return found[0]
         raise TaskNotNamed(
-            f"{len(found)} tasks begin with {given!r}; give more digits" if found else f"no task begins with {given!r}"
+            f"several tasks begin with {given!r}; give more digits"
+            if found
+            else f"no task begins with {given!r}; a stopped one is forgotten after a day"
         )
 
     async def _hosts(self) -> list[Answer]:

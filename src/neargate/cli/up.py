@@ -137,6 +137,8 @@ def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionCon
     """Start `neargate up` in a session of its own and return when the region answers."""
     if is_up(paths):
         say(f"the region is already up (data: {paths.data})")
+        if config != configs.load(paths):
+            say(f"  its options stay; for others: neargate down{paths.as_option}, then up with them")
         config = configs.load(paths)
     else:
         configs.check(config)
