@@ -1,0 +1,83 @@
+"""What is asked and what bears on it: the inputs and the answer of the policy evaluator.
+
+Pure data. Owns no rule; `evaluate.py` decides, `document.py` compiles documents. ARNs and actions as AWS writes them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .policy import Policy
+
+# Condition keys by lower-case name; an absent key was not part of the request. Single-valued keys have one value.
+Keys = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One action on one resource. `resource` is an ARN, or `*` for actions that know none."""
+
+    action: str  # ecs:RunTask
+    resource: str
+    keys: Keys = field(default_factory=dict)
+    # The account that owns the resource. None: the one its ARN names, and the caller's own where the ARN names none.
+    resource_account: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attached:
+    """A policy as it bears on a principal. `name`: its ARN, or the name of an inline policy."""
+
+    name: str
+    policy: "Policy"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grants:
+    """All that decides what a principal may do, apart from resource policies.
+
+    `session` is None when the session was made without a session policy; an empty tuple allows nothing.
+    """
+
+    identity: tuple[Attached, ...] = ()
+    boundary: Attached | None = None
+    session: tuple[Attached, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """The principal as policies name it.
+
+    `arn` is what GetCallerIdentity shows (an assumed-role ARN for sessions), `role_arn` the role's own ARN for them;
+    `service` is set for AWS service principals (`ecs-tasks.amazonaws.com`); `federated` for web identity providers.
+    """
+
+    account: str
+    arn: str
+    user_id: str
+    role_arn: str | None = None
+    service: str | None = None
+    federated: str | None = None
+
+
+class Layer(Enum):
+    """Which kind of policy decided; the value is AWS's word in the denial."""
+
+    IDENTITY = "identity-based policy"
+    RESOURCE = "resource-based policy"
+    BOUNDARY = "permissions boundary"
+    SESSION = "session policy"
+    TRUST = "role trust policy"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """`explicit` is a Deny statement; otherwise a refusal means that `layer` allows nothing of the kind."""
+
+    allowed: bool
+    explicit: bool = False
+    layer: Layer = Layer.IDENTITY
+    policy: str | None = None  # name of the deciding policy, for the simulator and the record
+    statement: str | None = None  # its Sid

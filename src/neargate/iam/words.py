@@ -1,0 +1,27 @@
+"""The sentences in which AWS refuses: one for most services, a longer one for EC2.
+
+Says which kind of policy refused, never its content. Source: "Troubleshoot access denied error messages".
+"""
+
+from .request import Decision, Layer
+
+# With an explicit deny in ...; all others take "a".
+_DENIED_IN = {Layer.IDENTITY: "an identity-based policy", Layer.TRUST: "the role trust policy"}
+
+
+def denial(caller_arn: str, action: str, resource: str | None, decision: Decision) -> str:
+    """`resource`: an ARN, `*`, or None for services that name none. Trust policies' refusals name none either."""
+    if decision.allowed:
+        raise AssertionError("an allowed request has no denial")
+    kind = decision.layer.value
+    where = "" if resource is None or decision.layer is Layer.TRUST else f" on resource: {resource}"
+    if decision.explicit:
+        why = f"with an explicit deny in {_DENIED_IN.get(decision.layer, f'a {kind}')}"
+    else:
+        why = f"because no {kind} allows the {action} action"
+    return f"User: {caller_arn} is not authorized to perform: {action}{where} {why}"
+
+
+def ec2_denial(caller_arn: str, action: str, resource: str | None, decision: Decision) -> str:
+    """The message of UnauthorizedOperation."""
+    return f"You are not authorized to perform this operation. {denial(caller_arn, action, resource, decision)}"
