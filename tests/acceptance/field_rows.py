@@ -1,7 +1,7 @@
 """The table of what a task definition and a run may say, and what each says to a process in the container.
 
-Owns what a row is and the rows of a single process; the others are in `field_rows_task.py`, `field_rows_order.py` and
-`field_rows_shared.py`.
+Owns what a row is and the rows of a single process; the others are in `field_rows_task.py`, `field_rows_order.py`,
+`field_rows_shared.py` and `field_rows_image.py`.
 How rows are run is `fleet.py`'s; that none is missing is checked by `test_fields.py`. A row names the members it proves
 (`covers`: paths in RegisterTaskDefinition's container definition, below `task.` in its request, below `run.` in
 RunTask's) and holds facts that only a member with an effect can produce.
@@ -65,6 +65,8 @@ def fields_image() -> oci_image.BuiltImage:
     files = [
         oci_image.Entry(path="seeded", mode=0o750, uid=1000, gid=1000),
         oci_image.Entry(path="seeded/file", content=b"from the image\n", mode=0o640, uid=1000, gid=1000),
+        oci_image.Entry(path="plain", mode=0o777),
+        oci_image.Entry(path="plain/file", content=b"hidden by a mount\n"),
         oci_image.Entry(path="srv", mode=0o755),
     ]
     return oci_image.build_image(
@@ -76,6 +78,8 @@ def fields_image() -> oci_image.BuiltImage:
             "User": "web",
             "WorkingDir": "/srv",
             "StopSignal": "SIGINT",
+            "Volumes": {"/seeded": {}},
+            "Healthcheck": {"Test": ["CMD", "false"], "Interval": 1_000_000_000},
         },
     )
 

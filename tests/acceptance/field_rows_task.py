@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from .field_rows import FIELDS_IMAGE, METADATA, MIB, ONE_VOLUME, SHARED, Row, needs, shell
+from .field_rows import METADATA, MIB, ONE_VOLUME, SHARED, Row, needs, shell
 from .fleet import Outcome
 
 # The container's own cgroup, whichever version the machine has.
@@ -57,18 +57,6 @@ DISK_ROWS = (
         siblings=[shell("echo from c1 > /shared/file", essential=False, mountPoints=SHARED)],
         task=ONE_VOLUME,
         check=lambda o: o.lines[0] == "from c1" and "Read-only file system" in o.lines[1],
-    ),
-    Row(
-        id="a volume is seeded from the image",
-        covers="task.volumes.name",
-        c0={
-            "image": FIELDS_IMAGE,
-            "entryPoint": ["sh", "-c"],
-            "command": ["cat /seeded/file; stat -c %u:%g:%a /seeded /seeded/file; touch /seeded/mine && echo mine"],
-            "mountPoints": [{"sourceVolume": "shared", "containerPath": "/seeded"}],
-        },
-        task=ONE_VOLUME,
-        lines=("from the image", "1000:1000:750", "1000:1000:640", "mine"),
     ),
     Row(
         id="volumesFrom",
@@ -260,8 +248,7 @@ NAME_ROWS = (
     ),
     Row(
         id="the image's digest",
-        covers="image versionConsistency",
-        c0={"versionConsistency": "enabled"},
+        covers="image",
         shell=METADATA,
         check=lambda o: o.json["ImageID"] == o.container()["imageDigest"] and o.json["Image"] == o.container()["image"],
     ),

@@ -16,13 +16,14 @@ from botocore.model import Shape
 from neargate.testing import oci_image
 
 from .field_rows import PROCESS_ROWS, Row, fields_image
+from .field_rows_image import IMAGE_ROWS
 from .field_rows_order import ORDER_ROWS
 from .field_rows_shared import SHARED_ROWS
 from .field_rows_task import DISK_ROWS, NAME_ROWS, RESOURCE_ROWS
 from .fleet import Order, Outcome, run_all
 from .region import LiveRegion
 
-ROWS = (*PROCESS_ROWS, *DISK_ROWS, *RESOURCE_ROWS, *ORDER_ROWS, *NAME_ROWS, *SHARED_ROWS)
+ROWS = (*PROCESS_ROWS, *DISK_ROWS, *RESOURCE_ROWS, *ORDER_ROWS, *NAME_ROWS, *SHARED_ROWS, *IMAGE_ROWS)
 # Members that every row's request has.
 ALWAYS = (
     "name",
@@ -45,6 +46,7 @@ ELSEWHERE = {
     "run.networkConfiguration.awsvpcConfiguration.subnets": "zones and addresses: tests/unit/test_cell_launching.py",
     "run.networkConfiguration.awsvpcConfiguration.securityGroups": "packets: tests/integration/test_network_packets.py",
     "run.networkConfiguration.awsvpcConfiguration.assignPublicIp": "a page is fetched: test_first_task.py",
+    "versionConsistency": "of a service's deployment; on a task none, as on AWS: test_version_consistency.py",
     "run.referenceId": "AWS shows it nowhere either",
 }
 

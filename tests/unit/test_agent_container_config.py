@@ -15,7 +15,7 @@ from neargate.agent.container_config import (
 )
 from neargate.agent.order import next_starts, start_order
 from neargate.agent.task_record import ContainerRecord, TaskRecord
-from neargate.interfaces.sandbox import Image
+from neargate.interfaces.sandbox import BindMount, Image
 from neargate.model.launch import Dependency, MountPoint, Ulimit, VolumesFrom
 from neargate.testing.agent_host import TASK_ID, container, launch
 
@@ -68,18 +68,21 @@ def test_environment() -> None:
     assert plain["AWS_ENDPOINT_URL"] == ENDPOINT and "TERM" not in plain
 
 
+AROUND = Surroundings(
+    disk_path="/disk",
+    netns_path="/netns",
+    cgroup_path="/neargate-1/T",
+    hostname="h",
+    endpoint_url=ENDPOINT,
+    etc=(BindMount(source="/disk/etc/hosts", target="/etc/hosts"),),
+    volumes=(),
+    log_path="/log",
+    share_pid_with=None,
+)
+
+
 def test_limits_user_and_directory() -> None:
-    around = Surroundings(
-        disk_path="/disk",
-        netns_path="/netns",
-        cgroup_path="/neargate-1/T",
-        hostname="h",
-        endpoint_url=ENDPOINT,
-        etc=(),
-        volumes=(),
-        log_path="/log",
-        share_pid_with=None,
-    )
+    around = AROUND
     plain = container_config(launch(), container(), "id", IMAGE, around)
     assert (plain.user, plain.working_directory, plain.cpu_shares) == ("app", "/srv", 2)
     assert plain.cgroup_path == "/neargate-1/T/web" and plain.memory_limit_bytes is None
@@ -88,6 +91,15 @@ def test_limits_user_and_directory() -> None:
     config = container_config(launch(), mine, "id", IMAGE, around)
     assert (config.user, config.working_directory, config.cpu_shares) == ("0", "/w", 512)
     assert (config.memory_limit_bytes, config.memory_reservation_bytes) == (64 << 20, 32 << 20)
+    assert container_config(launch(), container(user=""), "id", IMAGE, around).user == "app"
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_the_platforms_files_are_closed_with_the_root(closed: bool) -> None:
+    around = replace(AROUND, volumes=(("v", "/disk/volumes/0"),))
+    point = MountPoint(source_volume="v", container_path="/data")
+    config = container_config(launch(), container(readonly_root=closed, mount_points=(point,)), "id", IMAGE, around)
+    assert [(mount.target, mount.read_only) for mount in config.mounts] == [("/etc/hosts", closed), ("/data", False)]
 
 
 def test_own_ulimits_replace_the_default() -> None:

@@ -10,7 +10,7 @@ from neargate.agent.points import Point
 from neargate.interfaces.hostnet import DiskFull, HostError
 from neargate.interfaces.sandbox import EngineUnavailable, SandboxError
 from neargate.model.launch import AwsLogs, ContainerLaunch, Dependency, MountPoint, TaskLaunch
-from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch
+from neargate.testing.agent_host import IMAGE, INCARNATION, TASK_ID, AgentHost, container, launch
 from neargate.testing.fake_sandbox import Program
 from neargate.testing.virtual_time import run_virtual
 
@@ -30,6 +30,7 @@ def play(root: Path, scenario: Callable[[AgentHost], Awaitable[None]]) -> None:
     async def whole() -> None:
         async with AgentHost(root) as host:
             host.sandbox.programs["web"] = Program(term_exit_code=None, output=b"first\nsecond\n")
+            host.sandbox.add_image(IMAGE, command=("/bin/web",), volumes=("/v", "/own"))
             await host.started()
             await scenario(host)
 

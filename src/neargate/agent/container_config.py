@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from ..interfaces.sandbox import BindMount, ContainerConfig, Image, PauseConfig
 from ..model.launch import ContainerLaunch, TaskLaunch, Ulimit
 from ..model.network import TASK_METADATA_ADDRESS
+from .image_volumes import own_directories
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_NOFILE = 65535
@@ -30,7 +31,7 @@ PAUSE_CGROUP = "~pause"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
-    """What the task's hooks made for its containers. `volumes`: name to host directory."""
+    """What the task's hooks made for its containers. `volumes`: name to host directory, the images' own among them."""
 
     disk_path: str
     netns_path: str
@@ -58,7 +59,7 @@ def container_config(
         args=arguments(container, image),
         environment=environment(task, container, runtime_id, image, around.hostname, around.endpoint_url),
         working_directory=container.working_directory or image.working_directory or "/",
-        user=container.user if container.user is not None else image.user,
+        user=container.user or image.user,
         readonly_root=container.readonly_root,
         terminal=container.pseudo_terminal,
         interactive=container.interactive,
@@ -67,7 +68,11 @@ def container_config(
         capabilities_drop=container.capabilities_drop,
         ulimits=ulimits(container.ulimits),
         tmpfs=container.tmpfs,
-        mounts=(*around.etc, *mounts(task.containers, container, dict(around.volumes))),
+        mounts=(
+            # Docker makes these read-only together with the root.
+            *(replace(mount, read_only=container.readonly_root) for mount in around.etc),
+            *mounts(task.containers, container, dict(around.volumes)),
+        ),
         cgroup_path=f"{around.cgroup_path}/{container.name}",
         cpu_shares=max(container.cpu_units, MIN_CPU_SHARES),
         memory_limit_bytes=None if container.memory_mib is None else container.memory_mib * MIB,
@@ -135,22 +140,30 @@ def ulimits(given: Sequence[Ulimit]) -> tuple[Ulimit, ...]:
 
 
 def mounts(
-    containers: Sequence[ContainerLaunch], container: ContainerLaunch, volumes: dict[str, str]
+    containers: Sequence[ContainerLaunch],
+    container: ContainerLaunch,
+    volumes: Mapping[str, str],
 ) -> tuple[BindMount, ...]:
-    """Own mount points, then those inherited with `volumesFrom`; an own one at the same path wins."""
+    """Own mount points win over those inherited with `volumesFrom`, and these over the image's own volumes."""
     by_target = _mounts_by_target({item.name: item for item in containers}, container, volumes)
     # Outer paths first, so that a mount inside another one is not covered by it.
     return tuple(by_target[path] for path in sorted(by_target))
 
 
 def _mounts_by_target(
-    containers: Mapping[str, ContainerLaunch], container: ContainerLaunch, volumes: dict[str, str]
+    containers: Mapping[str, ContainerLaunch],
+    container: ContainerLaunch,
+    volumes: Mapping[str, str],
 ) -> dict[str, BindMount]:
     """A source hands on what it inherited itself, as in Docker. Registration refused cycles."""
-    by_target: dict[str, BindMount] = {}
+    by_target = {
+        path: BindMount(source=source, target=path) for path, source in own_directories(container.name, volumes).items()
+    }
     for inherited in container.volumes_from:
         source = containers.get(inherited.source_container)
-        for mount in _mounts_by_target(containers, source, volumes).values() if source is not None else ():
+        if source is None:
+            continue
+        for mount in _mounts_by_target(containers, source, volumes).values():
             by_target[mount.target] = replace(mount, read_only=mount.read_only or inherited.read_only)
     for point in container.mount_points:
         by_target[point.container_path] = BindMount(

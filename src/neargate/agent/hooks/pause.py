@@ -21,7 +21,7 @@ class PauseHook:
         if not task.launch.share_pid_namespace:
             return
         network = task.resources.network
-        assert network is not None, "the network stage comes before"
+        assert network is not None, "the namespace's step comes before"
         config = pause_config(task.launch, network.netns_path, task.parts.cgroups.task_path(task.record.task_id))
         async with task.gate():
             await task.engine(lambda: task.parts.sandbox.create_pause(config))

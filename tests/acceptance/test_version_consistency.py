@@ -1,0 +1,42 @@
+"""`versionConsistency` and a standalone task: none. AWS resolves tags once per deployment of a service, no other way.
+
+Source: Amazon ECS Developer Guide, "Container image resolution" (deployment-type-ecs), and the API reference's
+ContainerImage, which both speak of services and their revisions only; for a task, ContainerDefinition's `image` says
+that each new one pulls what the tag names then.
+"""
+
+from typing import Any
+
+import pytest
+
+from neargate.testing import oci_image
+from neargate.testing.oci_image import Entry, build_image, build_layer
+
+from .region import LiveRegion
+
+
+def push(region: LiveRegion, repository: str, word: str) -> None:
+    said = build_layer([Entry(path="word", content=f"{word}\n".encode(), mode=0o644)])
+    config: dict[str, object] = {"Cmd": ["cat", "/word"], "Env": ["PATH=/bin"]}
+    oci_image.push(region.registry, repository, "moving", build_image([oci_image.busybox_layer(), said], config=config))
+
+
+@pytest.mark.parametrize("value", [None, "enabled", "disabled"])
+def test_a_task_takes_what_its_tag_names_when_it_starts(region: LiveRegion, value: str | None) -> None:
+    repository = f"versions-{value or 'unsaid'}".lower()
+    reference = f"{region.registry}/{repository}:moving"
+    member = {} if value is None else {"versionConsistency": value}
+    logs = {"logConfiguration": region.log_config("/test/output")}
+    push(region, repository, "first")
+    definition = region.register({"image": reference, **member, **logs})
+    stored = region.ecs.describe_task_definition(taskDefinition=definition)["taskDefinition"]
+    assert stored["containerDefinitions"][0].get("versionConsistency") == value
+    seen: list[dict[str, Any]] = []
+    for word in ("first", "second"):
+        push(region, repository, word)
+        task = region.wait_status(region.run(definition), "STOPPED")
+        assert region.output_of(task["taskArn"]) == [word]
+        seen.append(task["containers"][0])
+    # Since September 2024 AWS leaves the name as it was given, beside the digest.
+    assert [container["image"] for container in seen] == [reference] * 2
+    assert seen[0]["imageDigest"] != seen[1]["imageDigest"]
