@@ -113,3 +113,13 @@ def test_the_order_outlives_the_command_that_gave_it(fresh: LiveRegion) -> None:
     kill(fresh, "server", "agent")
     StandingOrder(fresh.paths.agent).give(REASON)
     told(fresh, arn, exit_code=3)
+
+
+def test_where_not_even_the_engine_can_live_nothing_is_left_either(fresh: LiveRegion) -> None:
+    arn = running(fresh)
+    kill(fresh, "server", "agent", "containerd")
+    with damaged(fresh.paths.containerd, "**/io.containerd.metadata.v1.bolt/meta.db"):
+        said = fresh.command("down", "--force").stdout
+        assert "containers are ended without it" in said and "the region is down" in said
+        assert traces(fresh.paths) == []
+    told(fresh, arn, exit_code=None)

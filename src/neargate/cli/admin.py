@@ -16,6 +16,7 @@ from .paths import RegionPaths
 from .problems import NoServer, Problem
 
 MAX_LINE = 4 * 1024 * 1024
+ASK_S = 10.0
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -50,7 +51,7 @@ class Silent(Exception):
     """Somebody listens and does not answer: hung, stopped, or ended while it was asked."""
 
 
-def ask(paths: RegionPaths, request: str, timeout_s: float = 30.0, **arguments: object) -> dict[str, Any]:
+def ask(paths: RegionPaths, request: str, timeout_s: float = ASK_S, **arguments: object) -> dict[str, Any]:
     """Ask the running server. Problem when it does not run, does not answer or refuses."""
     try:
         answer = exchange(paths.admin_socket, {"request": request, **arguments}, timeout_s)

@@ -23,6 +23,7 @@ from .supervisor import Child, Supervisor, programs
 from .up import agent_connected, healthy, is_up, wait_ready
 
 STOP_TASKS_S = 180.0  # longer than the longest stopTimeout
+ASK_S = 30.0  # a stop of very many tasks is one answer
 HANGS_S = 10.0  # each at most once, so a slow start is not harmed twice
 STOP_UP_S = 40.0  # it waits for the server and the registry
 
@@ -160,7 +161,7 @@ class _Keeper:
 def _ask_to_stop(paths: RegionPaths) -> int:
     """How many tasks have not stopped; -1 while the server is being started again."""
     try:
-        return int(ask(paths, "stop-all", reason="The region is going down.")["left"])
+        return int(ask(paths, "stop-all", ASK_S, reason="The region is going down.")["left"])
     except (Problem, OSError):
         if agent_connected(paths):
             raise

@@ -17,6 +17,7 @@ from ..agent.standing_order import StandingOrder
 from . import processes
 from .admin import NotThere, Silent, exchange
 from .config import RegionConfig
+from .last_resort import end_containers
 from .paths import RegionPaths
 from .problems import Problem
 from .supervisor import Child, Supervisor
@@ -45,7 +46,7 @@ def stop_tasks(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor,
             if child.program.name == "agent" and child.running is not None:
                 processes.stop(child.running, timeout_s=2.0)
                 child.running = None
-        kill_tasks(paths)
+        kill_tasks(paths, say)
 
 
 class _NoAgent(Exception):
@@ -98,8 +99,8 @@ def _tell(paths: RegionPaths) -> dict[str, Any] | None:
         return None
 
 
-def kill_tasks(paths: RegionPaths) -> None:
-    """Every container of the region, by the engine; the order stays for the next agent, which tells why they ended."""
+def kill_tasks(paths: RegionPaths, say: Callable[[str], None]) -> None:
+    """Every container of the region, by the engine or without one; the next agent obeys the order and tells why."""
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "neargate", "agent", "--data", str(paths.data), "--kill-all"],
@@ -112,10 +113,8 @@ def kill_tasks(paths: RegionPaths) -> None:
     except subprocess.TimeoutExpired:
         said = "the engine does not answer"
     if said:
-        raise Problem(
-            f"not every container could be killed: {said.splitlines()[-1]}; "
-            f"its log: {paths.log_file('containerd')}; try again: neargate down --force{paths.as_option}"
-        )
+        say(f"{said.splitlines()[-1].rpartition('Unavailable: ')[2]}; containers are ended without it")
+        end_containers(paths)
 
 
 def end(child: Child) -> None:

@@ -135,7 +135,7 @@ def spawn(program: Program) -> Running:
 
 
 def remember(pid_file: Path, running: Running) -> None:
-    fresh = pid_file.with_suffix(".new")
+    fresh = pid_file.with_suffix(f".{os.getpid()}.new")  # another may be at it
     fresh.write_text(f"{running.pid} {running.start_ticks}\n")
     fresh.replace(pid_file)
 

@@ -161,7 +161,7 @@ def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionCon
 
         def still_there() -> None:
             processes.reap()
-            if not running.alive:
+            if not running.alive and not is_up(paths):  # else another `up` was a moment earlier, and is waited for
                 with log.open() as lines:
                     lines.seek(min(size, log.stat().st_size))
                     raise Problem(lines.read().strip().removeprefix("neargate: ") or f"up ended; its log: {log}")

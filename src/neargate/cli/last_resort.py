@@ -1,0 +1,74 @@
+"""The end of a region's containers without an engine: their processes, its shims and its mounts, found in the kernel.
+
+Used only by `down --force`, when neither agent nor containerd can live. Invariant: it touches only what carries this
+instance's name: cgroups `neargate-INSTANCE`, shims of that containerd namespace, mounts below the region's directories.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..hostnet import libc
+from .paths import RegionPaths
+from .problems import Problem
+
+KILL_S = 20.0
+LOOK_S = 0.05
+CGROUPS = Path("/sys/fs/cgroup")
+_MNT_DETACH = 2
+
+
+def end_containers(paths: RegionPaths) -> None:
+    """Repeatable. Problem when processes resist, for example in the kernel's uninterruptible sleep."""
+    name = f"neargate-{paths.instance}"
+    deadline = time.monotonic() + KILL_S
+    while left := {*_members(name), *_shims(name)}:
+        for pid in left:
+            _kill(pid)
+        if time.monotonic() > deadline:
+            shown = ", ".join(str(pid) for pid in sorted(left)[:5])
+            raise Problem(f"processes that cannot be killed are left in the cgroup {name} (pid {shown})")
+        time.sleep(LOOK_S)
+    for target in _mounts(paths, name):
+        libc.umount(target, _MNT_DETACH)
+
+
+def _members(name: str) -> Iterator[int]:
+    """Of the instance's cgroup in every hierarchy: each has its own directory, with version 1."""
+    for top in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")):
+        for folder, _, _ in os.walk(top):
+            try:
+                text = (Path(folder) / "cgroup.procs").read_text()
+            except OSError:
+                continue  # it went meanwhile
+            yield from (int(pid) for pid in text.split() if int(pid))
+
+
+def _shims(name: str) -> Iterator[int]:
+    """Root's own of this pid namespace only: in a container anybody may call itself anything."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            ours = process.stat().st_uid == 0 and os.readlink(process / "ns/pid") == os.readlink("/proc/self/ns/pid")
+        except OSError:
+            continue  # it ended while we looked
+        shim = words[0].rpartition(b"/")[2].startswith(b"containerd-shim")
+        if ours and shim and words[1:3] == [b"-namespace", name.encode()]:
+            yield int(process.name)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # that is what was wanted
+
+
+def _mounts(paths: RegionPaths, name: str) -> list[str]:
+    """Root filesystems of containers, the innermost first; the tasks' disks go with `--remove-all`."""
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    targets = [line.split()[1].encode().decode("unicode_escape") for line in lines]
+    own = str(paths.run / "containerd")
+    return [path for path in reversed(targets) if path.startswith(f"{own}/") or f"/{name}/" in path]
