@@ -1,10 +1,9 @@
 """Placement: the fast choice agrees with the full ranking, and each refusal is the sentence of what is missing."""
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from neargate.model.capacity import HostCapacity
 from neargate.placement import feasible
@@ -52,16 +51,16 @@ def test_the_fast_choice_is_the_first_of_the_ranking(views: list[HostView]) -> N
 )
 def test_each_refusal_names_what_is_missing(change: dict[str, object], sentence: str) -> None:
     assert refusal(HOST, WANTED) is None
-    refused = dataclasses.replace(HOST, **change)  # type: ignore[arg-type]
+    refused = replace(HOST, **change)  # type: ignore[arg-type]
     assert refusal(refused, WANTED) == sentence
     assert choose([refused], WANTED) is None
     assert explain([refused, refused], WANTED) == f"2 x {sentence}"
 
 
 def test_newest_software_first_then_the_tightest_fit() -> None:
-    old_tight = dataclasses.replace(HOST, host_id="old", software=software_order("0.9.1"))
-    new_wide = dataclasses.replace(HOST, host_id="new", software=software_order("0.10.0"), free_memory_mib=4096)
-    new_tight = dataclasses.replace(new_wide, host_id="tight", free_memory_mib=1024)
+    old_tight = replace(HOST, host_id="old", software=software_order("0.9.1"))
+    new_wide = replace(HOST, host_id="new", software=software_order("0.10.0"), free_memory_mib=4096)
+    new_tight = replace(new_wide, host_id="tight", free_memory_mib=1024)
     ranked = rank([old_tight, new_wide, new_tight], WANTED)
     assert [host.host_id for host in ranked] == ["tight", "new", "old"]
 
@@ -80,7 +79,7 @@ def test_nothing_to_refuse_is_said_too() -> None:
 
 @given(hosts)
 def test_taking_and_giving_back_is_nothing(host: HostView) -> None:
-    empty = dataclasses.replace(host, tenant=None)
+    empty = replace(host, tenant=None)
     taken = take(empty, WANTED, shared_kernel=True)
     assert taken.tenant == WANTED.account and taken.free_memory_mib == host.free_memory_mib - 512
     assert give_back(taken, WANTED, empty=True) == empty
@@ -96,5 +95,5 @@ def test_cpu_and_disk_are_promised_more_than_once_and_memory_is_not() -> None:
 
 
 def test_a_tie_is_broken_by_the_id() -> None:
-    twins = [dataclasses.replace(HOST, host_id=host_id) for host_id in ("c", "a", "b")]
+    twins = [replace(HOST, host_id=host_id) for host_id in ("c", "a", "b")]
     assert choose(twins, WANTED) == twins[1] == rank(twins, WANTED)[0]

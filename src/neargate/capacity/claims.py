@@ -1,7 +1,8 @@
 """A claim: what one reservation took, as the ledger and the statements know it."""
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from ..model.capacity import RecordedReservation
 from ..model.network import Eni
@@ -13,8 +14,7 @@ from ..vpc.addresses import address_number
 Key = tuple[str, str]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses are whole numbers. Without an interface (`eni_id` None) `eni_error` says why; room is held anyway."""
 
     key: Key
@@ -39,8 +39,7 @@ class Claim:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewClaim:
+class NewClaim(msgspec.Struct, frozen=True, kw_only=True):
     """A claim about to be written. `doc`: its interface as stored; `tenant`: whose host it becomes, if that matters."""
 
     claim: Claim

@@ -5,7 +5,9 @@ and guarded again by the database. Invariant: whatever the database holds is als
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from ..model.capacity import HostFacts
 from ..placement.feasible import HostView

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from ..interfaces.store import Refused, Store, StoreFactory
 from ..log import get_logger
@@ -456,6 +457,6 @@ def _shown(host: Host) -> dict[str, Any]:
         "reason": facts.reason,
         "tasks": host.tasks,
         "capacity": asdict(facts.capacity),
-        "offered": asdict(host.offered),
-        "reserved": asdict(host.reserved),
+        "offered": structs.asdict(host.offered),
+        "reserved": structs.asdict(host.reserved),
     }

@@ -6,7 +6,8 @@ refused harms none of those it shared a write with.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from ..interfaces.store import Overloaded, Statement, Store, Value
 from ..model.errors import ServiceUnavailable
@@ -35,8 +36,7 @@ _INSERT_LAUNCHES = (
 _REMEMBER_CALLS = "INSERT INTO client_tokens (account, cluster, token, fingerprint, answer, created_at) VALUES {rows}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One call's rows. `tasks` in the order of TASK_COLUMNS; `launches`: (task id, encoded RunOrder)."""
 
     cluster: tuple[str, str]  # account, name

@@ -4,7 +4,6 @@ Owns how rows are made of a launch; decides nothing. Invariant: what is answered
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -37,8 +36,7 @@ class _Answer(msgspec.Struct, frozen=True):
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Launch:
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """One RunTask call with everything that its tasks share."""
 
     request: RunTaskRequest
@@ -56,8 +54,7 @@ class Launch:
         return (self.request.account, self.request.cluster, self.request.definition["family"])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
     """A task that has a reservation and is not recorded yet."""
 
     task_id: str
@@ -66,16 +63,14 @@ class Placed:
     reservation: Reservation
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recorded:
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """What a call's write made durable: the documents to answer, and for each task with an order its host."""
 
     documents: tuple[bytes, ...]
     orders: tuple[tuple[str, RunTaskOrder], ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Task:
+class _Task(msgspec.Struct, frozen=True, kw_only=True):
     """One task about to be written. `order` None: it will never run, and carries its reason."""
 
     doc: bytes

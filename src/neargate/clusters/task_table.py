@@ -5,7 +5,6 @@ on and raises it, so a writer that looked at an older row changes nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -76,8 +75,7 @@ async def rows_by_id(store: Store, task_ids: Sequence[str]) -> dict[str, TaskRow
     return {row[1]: TaskRow(*row) for row in rows}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskUpdate:
+class TaskUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """What one task's row becomes, and the events of it."""
 
     doc: bytes

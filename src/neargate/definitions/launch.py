@@ -5,8 +5,9 @@ them. Invariant: both inputs were validated (`rules`, `overrides`), so nothing i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from ..model.arn import cluster_arn, container_arn
 from ..model.capacity import Reservation
@@ -29,8 +30,7 @@ STOP_TIMEOUT_DEFAULT_S = 30
 Document = Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskResources:
+class TaskResources(msgspec.Struct, frozen=True, kw_only=True):
     """What one task claims of its host."""
 
     cpu_units: int

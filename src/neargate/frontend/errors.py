@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import msgspec
+
 from ..model.errors import AwsError
 from ..wire.jsonrpc import json_error
 from ..wire.sigv4 import Problem, SignatureRefused
@@ -19,8 +21,7 @@ EC2 = "ec2"
 QUERY_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True, kw_only=True):
     """What goes back over HTTP. Header names are lower case."""
 
     status: int

@@ -5,7 +5,8 @@ Runs before the signature is checked, so it looks at bounded bytes only and pars
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from .errors import EC2, JSON, QUERY, Fault, RequestRefused
 
@@ -22,8 +23,7 @@ _JSON_TYPE = re.compile(rb"application/x-amz-json-1\.[01]\s*(;.*)?", re.IGNORECA
 _FORM_TYPE = re.compile(rb"application/x-www-form-urlencoded\s*(;.*)?", re.IGNORECASE)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """`payload` holds the parameters: the JSON body, or the form (body or query string)."""
 
     service: str

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from ..model.capacity import (
     HostFacts,
     NoCapacity,
@@ -19,8 +21,7 @@ from ..model.launch import TaskReport
 from ..model.network import VpcPlan
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunTaskRequest:
+class RunTaskRequest(msgspec.Struct, frozen=True, kw_only=True):
     """RunTask as resolved by the front end. `definition` is the stored wire document of the revision, tags apart."""
 
     account: str
@@ -48,15 +49,13 @@ class RunTaskRequest:
     reference_id: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
     arn: str | None
     reason: str
     detail: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Documents:
+class Documents(msgspec.Struct, frozen=True, kw_only=True):
     """Wire documents as JSON bytes, to be joined into an answer without being parsed."""
 
     documents: tuple[bytes, ...] = ()

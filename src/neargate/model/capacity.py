@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from .network import Eni
 
 
@@ -41,8 +43,7 @@ class SubnetView:
     ipv6_cidr: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReservationRequest:
+class ReservationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One task's claim. Safe to repeat: (task_id, zone) names it."""
 
     task_id: str
@@ -59,8 +60,7 @@ class ReservationRequest:
     attachment_id: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     """Room on a host, an address and an interface, taken together. `eni` is None when the subnet is exhausted."""
 
     capacity_id: str
@@ -88,8 +88,7 @@ class RecordedReservation:
     created_at: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NoCapacity:
+class NoCapacity(msgspec.Struct, frozen=True, kw_only=True):
     """Why a zone refused, as AWS words it in `failures[].reason`."""
 
     reason: str

@@ -4,7 +4,7 @@ Pure: knows nothing of databases, sessions or clocks. A view's free columns are 
 CPU and disk counted with their overcommit factors, memory strictly.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 NOT_CONNECTED = "the host's agent is not connected"
 NOT_ACCEPTING = "the host takes no tasks"
@@ -16,8 +16,7 @@ NO_MEMORY = "the host has too little memory left"
 NO_DISK = "the host has too little disk left"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostView:
+class HostView(msgspec.Struct, frozen=True, kw_only=True):
     """A host at one instant. `zone` None: it serves every zone of its shard. A newer release has a higher `software`.
 
     `tenant` is the account whose tasks it runs, where one kernel is shared by all of them; None where that is nobody or
@@ -36,8 +35,7 @@ class HostView:
     accepts_tasks: bool = True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What one task claims of a host."""
 
     zone: str

@@ -3,14 +3,14 @@
 Invariant: `give_back(take(view, wanted), wanted)` has the view's own free room.
 """
 
-from dataclasses import dataclass, replace
+import msgspec
+from msgspec.structs import replace
 
 from ..model.capacity import HostCapacity
 from .feasible import HostView, Wanted
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Room:
+class Room(msgspec.Struct, frozen=True, kw_only=True):
     """CPU in units, memory in MiB, disk in GiB."""
 
     cpu_units: int = 0

@@ -7,9 +7,10 @@ containers are ignored, texts are cut, times must be sane. Tags are not part of 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from ..model.arn import cluster_arn, container_arn, task_arn
 from ..model.launch import ContainerReport, TaskReport
@@ -47,8 +48,7 @@ _NOT_LATER = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewTask:
+class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     """All that a fresh task's document is made of. `definition` and `overrides` are wire documents."""
 
     region: str
@@ -73,16 +73,14 @@ class NewTask:
     enable_execute_command: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HiddenFacts:
+class HiddenFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the cell keeps beside the document: shown later, or never."""
 
     eni_details: tuple[tuple[str, str], ...] = ()  # of the attachment once attached
     checked: tuple[str, ...] = ()  # essential containers with a health check
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A document after something happened, and the statuses passed on the way (each is an event)."""
 
     document: Document

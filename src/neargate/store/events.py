@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from ..interfaces.store import Row, Statement, Store
 from .rows import many
 
@@ -39,8 +41,7 @@ class Gap(Exception):
         self.resume = resume
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewEvent:
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     """`at` is the writer's wall clock (epoch seconds); `body` is JSON."""
 
     kind: str

@@ -16,6 +16,8 @@ from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from urllib.parse import quote, unquote_to_bytes
 
+import msgspec
+
 ALGORITHM = "AWS4-HMAC-SHA256"
 TERMINATOR = "aws4_request"
 KEY_CACHE_MAX = 1024
@@ -55,8 +57,7 @@ class SignatureRefused(Exception):
         self.message = message.encode("utf-8", "replace").decode()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Authorization:
+class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of an Authorization header."""
 
     access_key_id: str

@@ -4,7 +4,7 @@ Owns AWS's words for what is wrong with it; the objects are the network registry
 one VPC of the caller's account.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from ....model.capacity import SubnetView
 from ....model.errors import InvalidParameter
@@ -15,8 +15,7 @@ SUBNETS_MAX = 16
 GROUPS_MAX = 5
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskNetwork:
+class TaskNetwork(msgspec.Struct, frozen=True, kw_only=True):
     subnets: tuple[SubnetView, ...]
     security_groups: tuple[str, ...]
     assign_public_ip: bool
