@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..sandbox.pause import PROGRAMS as PAUSE_PROGRAMS
+from ..sandbox.pause import is_static
 from . import config as configs
 from .paths import RegionPaths
 from .prepare import PROGRAMS, holder
@@ -33,6 +35,7 @@ def report(paths: RegionPaths) -> tuple[list[str], bool]:
         _python(),
         _root(),
         *_programs(),
+        _static_shell(),
         _kernel(),
         _cgroups(),
         _devices(),
@@ -72,6 +75,13 @@ def _programs() -> list[Finding]:
         else Finding("note", "crun: not found, runc is used; starts are faster with: apt-get install crun")
     )
     return found
+
+
+def _static_shell() -> Finding:
+    program = next((path for path in PAUSE_PROGRAMS if is_static(path)), None)
+    if program is None:
+        return Finding("note", "no static busybox: tasks with pidMode task need it; apt-get install busybox-static")
+    return Finding("ok", f"static busybox: {program} (for tasks with pidMode task)")
 
 
 def _kernel() -> Finding:

@@ -106,6 +106,10 @@ class FakeSandbox:
         if not self.is_down:
             for queue in self._subscribers:
                 queue.put_nowait(Exit(runtime_id=runtime_id, exit_code=exit_code, exited_at=container.exited_at))
+        # As the kernel does with a namespace whose first process ended.
+        for other in list(self.containers.values()):
+            if other.config.share_pid_with == runtime_id and other.status == "running":
+                self.end(other.config.runtime_id, 128 + SIGKILL)
 
     def reboot(self) -> None:
         """The machine restarts: the engine's records stay, no process of a container does, and no exit is told."""

@@ -8,6 +8,7 @@ import asyncio
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from ...interfaces.sandbox import (
     ContainerState,
     Exit,
     Image,
+    PauseConfig,
     PullRequest,
     Sandbox,
     SandboxError,
@@ -227,6 +229,34 @@ class SandboxSuite(ABC):
             target = self.config(image, "seed", "exit 3").disk_path
             assert await engine.seed_volume(image, "/not/there", target) is False
             assert os.listdir(target) == []
+
+        self.play(story)
+
+    def test_a_shared_process_namespace_ends_with_its_first_process(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            near = self.config(await self.pulled(engine), "member", "sleep 1000")
+            pause = PauseConfig(
+                runtime_id=f"{near.task_id}-pause",
+                task_id=near.task_id,
+                netns_path=near.netns_path,
+                cgroup_path=f"{near.cgroup_path}-pause",
+                labels=(("suite", "pause"),),
+            )
+            await engine.create_pause(pause)
+            await engine.create_pause(pause)
+            pid = await engine.start_container(pause.runtime_id)
+            assert await engine.start_container(pause.runtime_id) == pid
+            await engine.create_pause(pause)
+            [listed] = [item for item in await engine.list_containers() if item.runtime_id == pause.runtime_id]
+            assert (listed.status, listed.pid, dict(listed.labels)["suite"]) == ("running", pid, "pause")
+            member = replace(near, share_pid_with=pause.runtime_id)
+            await engine.create_container(member)
+            await engine.start_container(member.runtime_id)
+            await engine.kill_container(pause.runtime_id, 9)
+            for ended in (pause, member):
+                assert (await self.stopped(engine, ended.runtime_id)).exit_code == 137
+                await engine.delete_container(ended.runtime_id)
+                assert await engine.get_container(ended.runtime_id) is None
 
         self.play(story)
 
