@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.server import ServerState
 
 from neargate.frontend.app import FrontEnd
 from neargate.frontend.asgi import AsgiApp
@@ -17,7 +18,9 @@ from neargate.wire.shapes import Models
 from neargate.world import OsWorld
 
 ANSWER_S = 10.0  # a bound on waiting, not a measurement
-KNOBS = Knobs(request_head_max_bytes=8_192, request_body_max_bytes=20_000, request_read_timeout_s=0.3)
+KNOBS = Knobs(
+    request_head_max_bytes=8_192, request_body_max_bytes=20_000, request_read_timeout_s=0.3, answer_unread_timeout_s=0.3
+)
 
 Story = Callable[[int], Awaitable[None]]
 
@@ -166,3 +169,69 @@ def test_what_is_no_request_of_ours(request_bytes: bytes) -> None:
         assert answer.split(b" ")[1:2] and 400 <= int(answer.split(b" ")[1]) < 500
 
     serve(story)
+
+
+HEALTH = b"GET /_neargate/health HTTP/1.1\r\nhost: x\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n"
+
+
+@pytest.mark.parametrize("request_bytes", [HEALTH, b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"])
+def test_requests_that_do_not_wait_for_answers_are_cut(request_bytes: bytes) -> None:
+    """One read of the socket may hold thousands of them, each many times as large in memory as on the wire."""
+
+    async def story(port: int) -> None:
+        answer = await exchange(port, request_bytes * 2000)
+        assert answer.count(b"HTTP/1.1 ") < 2000
+        few = request_bytes * (KNOBS.request_pipeline_max - 1)
+        answer = await exchange(port, few + HEALTH.replace(b"host: x", b"host: x\r\nconnection: close"))
+        assert answer.count(b"HTTP/1.1 ") == KNOBS.request_pipeline_max
+
+    serve(story)
+
+
+@pytest.mark.parametrize(
+    "trailers",
+    [
+        b"0\r\nx: y\r\n\r\n",
+        b"0\r\n" + b"x: y\r\n" * 40_000,
+        b"0\r\nx: " + b"a" * 200_000,
+        b"0\r\n" + b"a" * 200_000,
+        b"1;" + b"a" * 200_000,
+    ],
+    ids=["one", "many", "value", "name", "extension"],
+)
+def test_what_follows_a_chunked_body_is_no_header_and_not_kept(trailers: bytes) -> None:
+    async def story(port: int) -> None:
+        parts = [trailers[at : at + 4_000] for at in range(0, len(trailers), 4_000)]
+        answer = await exchange(port, CHUNKED, *parts)
+        assert answer == b"" or answer.split(b" ")[1] in (b"400", b"431")
+
+    serve(story)
+
+
+class DeafTransport(asyncio.Transport):
+    """To a peer that takes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aborted = asyncio.Event()
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+
+def test_a_caller_that_does_not_read_its_answers_is_hung_up_on() -> None:
+    async def main() -> None:
+        config = uvicorn.Config(FrontEnd, ws="none", log_config=None)  # type: ignore[arg-type]  # never called
+        config.load()
+        deaf, slow = DeafTransport(), DeafTransport()
+        for transport in (slow, deaf):
+            protocol = bounded_protocol(KNOBS)(config, ServerState(), {})
+            protocol.connection_made(transport)
+            protocol.pause_writing()
+            if transport is slow:
+                protocol.resume_writing()
+        await asyncio.wait_for(deaf.aborted.wait(), ANSWER_S)
+        assert not slow.aborted.is_set()
+
+    asyncio.run(main())

@@ -1,6 +1,7 @@
-"""uvicorn's HTTP protocol with the bounds that it lacks: the size of a request's head, and the time it may take.
+"""uvicorn's HTTP protocol with the bounds that it lacks: a head's size and time, requests that wait, unread answers.
 
-Without them one connection that never finishes its headers costs memory without end, before any signature is seen.
+Without them one connection costs memory without end, before any signature is seen. Trailers are refused: uvicorn would
+make them headers of a request that is being answered already.
 Give `bounded_protocol(knobs, frontend.handle)` to `uvicorn.Config(http=...)`. The body is bounded in asgi.py; a small
 request that came whole, as almost all do, needs none of its waiting and is handed on and answered here.
 """
@@ -23,10 +24,16 @@ _TOO_LARGE = (
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
+class Refused(Exception):
+    """Raised to the parser, which gives the request up: uvicorn answers 400 and closes."""
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """`head_max_bytes` may be overrun by one read of the socket."""
+    """`head_max_bytes` may be overrun by one read of the socket; it bounds also what lies between parts of a body."""
 
     head_max_bytes: ClassVar[int]
+    pipeline_max: ClassVar[int]
+    unread_timeout_s: ClassVar[float]
     head_timeout_s: ClassVar[float]
     whole_body_max_bytes: ClassVar[int]
     handle: ClassVar[tuple[Handle, ...]]  # one, or none: then everything goes through the application
@@ -35,7 +42,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head_bytes = 0
         self._in_head = True
+        self._is_fruitful = False  # the read under way brought a part of a body, or the end of a request
         self._late: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -43,11 +52,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
+        self._is_read()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._is_fruitful = False
         super().data_received(data)
-        if not self._in_head:
+        if self._is_fruitful and not self._in_head:
             self._head_bytes = 0
             return
         # A finished head resets the count; what is counted is what came since and is still no request.
@@ -57,16 +68,46 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._head_bytes > self.head_max_bytes:
             self.transport.write(_TOO_LARGE)
             self.transport.close()
-        else:
+        elif self._in_head:
             self._expect_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            raise Refused
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= self.pipeline_max - 1:
+            raise Refused  # one read may hold thousands of requests, each many times as large here as on the wire
         self._head_came()
+        self._is_fruitful = True
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._is_fruitful = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._is_fruitful = True
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.unread_timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._is_read()
+        super().resume_writing()
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _expect_head(self) -> None:
         if self._late is None:
@@ -127,6 +168,8 @@ def bounded_protocol(knobs: Knobs, handle: Handle | None = None) -> type[Bounded
     given = {
         "head_max_bytes": knobs.request_head_max_bytes,
         "head_timeout_s": knobs.request_read_timeout_s,
+        "pipeline_max": knobs.request_pipeline_max,
+        "unread_timeout_s": knobs.answer_unread_timeout_s,
         "whole_body_max_bytes": knobs.request_body_small_bytes,
         "handle": () if handle is None else (handle,),  # in a tuple: a function of a class would become a method
     }

@@ -32,6 +32,8 @@ class Knobs:
     request_headers_max: int = 128
     request_head_max_bytes: int = 64 * 1024
     request_read_timeout_s: float = 60.0
+    request_pipeline_max: int = 16  # requests of one connection that wait for an answer
+    answer_unread_timeout_s: float = 300.0  # a caller who does not read is hung up on
     connections_max: int = 2048  # of the API; more are answered 503
     clock_skew_max_s: float = 300.0
     reservation_sweep_period_s: float = 10.0
