@@ -72,9 +72,10 @@ def test_an_agent_that_starts_obeys_before_it_hears_anybody(tmp_path: Path) -> N
         host.server.is_down = True
         order.give(REASON)
         agent = host.start()
-        assert not agent.is_adopted, "who asks now must not hear that nothing is held"
+        seen = [agent.is_adopted]
         await gone(host)
-        assert agent.is_adopted and order.reason() is None
+        assert [*seen, agent.is_adopted] == [False, True], "who asks at first must not hear that nothing is held"
+        assert order.reason() is None
         await told(host)
 
     play(tmp_path, scenario)

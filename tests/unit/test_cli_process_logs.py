@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from neargate.cli import locks, process_logs
+from neargate.cli import locks
 from neargate.cli.process_logs import bound_all
 
 MAX = 1000
@@ -60,7 +60,7 @@ def test_who_was_killed_between_copy_and_cut_repeats(tmp_path: Path, monkeypatch
     def killed(_descriptor: int, _size: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(process_logs.os, "ftruncate", killed)
+    monkeypatch.setattr(os, "ftruncate", killed)
     with pytest.raises(KeyboardInterrupt):
         bound_all(tmp_path, MAX)
     monkeypatch.undo()
