@@ -68,7 +68,7 @@ class LinkClient:
         self._deliver = deliver
         self._refused = refused
         self._note = note
-        self._session = AgentSession(knobs)
+        self._session = AgentSession(knobs, f"{world.random.getrandbits(64):016x}")
         self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue(_OUTGOING_MAX)
         self._actions: asyncio.Queue[AgentAction] = asyncio.Queue(_ACTIONS_MAX)
 

@@ -126,7 +126,7 @@ class SimulatedHost:
         self._timers = timers
         self._knobs = knobs
         self._times = times or SimulatedTimes()
-        self._session = AgentSession(knobs)
+        self._session = AgentSession(knobs, f"{world.random.getrandbits(64):016x}")
         self._send: Callable[[bytes], None] | None = None
         self._hang_up: Callable[[str], None] | None = None
         self._connections = 0

@@ -42,7 +42,9 @@ def report_problem(report: TaskReport) -> str | None:
 
 
 def hello_problem(hello: Hello, reports_max: int) -> str | None:
-    return "too many reports in one hello" if len(hello.reports) > reports_max else facts_problem(hello.host)
+    if len(hello.reports) > reports_max:
+        return "too many reports in one hello"
+    return facts_problem(hello.host) if _are_short(hello.process) else "a process's name has at most 255 characters"
 
 
 def facts_problem(facts: HostFacts) -> str | None:

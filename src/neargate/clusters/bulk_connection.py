@@ -71,6 +71,11 @@ class BulkConnection:
         self._turns: dict[Source, asyncio.Lock] = {}
         self._host_id = ""
 
+    @property
+    def host_id(self) -> str:
+        """Empty before the hello."""
+        return self._host_id
+
     async def run(self) -> str:
         """Until the connection ends; says why."""
         reason = ""

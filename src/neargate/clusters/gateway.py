@@ -52,6 +52,7 @@ class Gateway:
         self._sink = log_sink
         self._knobs = knobs
         self._connections: dict[str, HostConnection] = {}
+        self._bulks: list[tuple[BulkConnection, Channel]] = []
         self._bulk_places = BulkPlaces(knobs.bulk_connections_per_host)
 
     async def serve(self, path: str) -> None:
@@ -101,24 +102,45 @@ class Gateway:
             del self._connections[host_id]
             _log.warning("host disconnected", host=host_id, why=reason)
             await self._mark_unseen(host_id)
+            await self._close_bulk(host_id)
 
     async def accept_bulk(self, channel: Channel) -> None:
-        reason = await BulkConnection(self._cell, self._sink, self._knobs, channel, self._bulk_places).run()
+        connection = BulkConnection(self._cell, self._sink, self._knobs, channel, self._bulk_places)
+        self._bulks.append((connection, channel))
+        reason = await connection.run()
+        self._bulks.remove((connection, channel))
         await channel.close(reason)
 
+    async def _close_bulk(self, host_id: str) -> None:
+        """The bulk channel has no pings of its own: it lasts no longer than the link. An agent that lives dials again."""
+        for connection, channel in list(self._bulks):
+            if connection.host_id == host_id:
+                await channel.close("the host's link has ended")
+
     async def _register(self, connection: HostConnection, facts: HostFacts) -> None:
-        """Raises AwsError when the facts make no sense here."""
+        """Raises AwsError when the facts make no sense here, or another agent speaks for the host."""
+        self._older(connection, facts.host_id)
         for manager in self._zones_of(facts):
             try:
                 await manager.register_host(facts)
             except Overloaded as busy:
                 raise ChannelClosed(f"the zone's database is busy: {busy}") from None
-        older = self._connections.get(facts.host_id)
+        older = self._older(connection, facts.host_id)
         self._connections[facts.host_id] = connection
         if older is None:
             _log.info("host connected", host=facts.host_id, zone=facts.zone, software=facts.software)
         elif older is not connection:
             await older.close("a newer connection of this host took over")
+            await self._close_bulk(facts.host_id)
+
+    def _older(self, connection: HostConnection, host_id: str) -> HostConnection | None:
+        """The connection that this one replaces. Raises InvalidParameter when it is another agent's."""
+        older = self._connections.get(host_id)
+        if older is not None and older.process != connection.process:
+            # A copied data directory. An agent that was killed has lost its connection, or is silent before long.
+            _log.warning("a second agent of a connected host was refused", host=host_id)
+            raise InvalidParameter(f"Another agent speaks for host {host_id}; two cannot share its data.")
+        return older
 
     def _zones_of(self, facts: HostFacts) -> list[CapacityManager]:
         distinct: list[CapacityManager] = []

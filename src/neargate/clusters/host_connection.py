@@ -56,6 +56,7 @@ class HostConnection:
         self._knobs = knobs
         self._channel = channel
         self._register = register
+        self.process = ""  # the agent's, from its Hello
         self._session = ServerSession(session_id, knobs)
         self._outgoing = Outgoing(knobs.link_frames_max, joined=True)
         self._judging = asyncio.Semaphore(knobs.reports_in_flight_max)
@@ -134,6 +135,7 @@ class HostConnection:
             case Disconnect():
                 raise ChannelClosed(action.reason)
             case Greeted():
+                self.process = action.process
                 await self._take_in(action.host)
                 for report in action.reports:
                     if report_problem(report) is None:

@@ -21,6 +21,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     protocol: int
     host: HostFacts
     reports: tuple[TaskReport, ...]
+    process: str = ""  # drawn at each start of an agent: two at the same time are two agents of one host
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):

@@ -39,6 +39,7 @@ class Greeted:
 
     host: HostFacts
     reports: Sequence[TaskReport]
+    process: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,7 +157,7 @@ class ServerSession:
         if hello.protocol != PROTOCOL:
             return [Disconnect(reason=f"the agent speaks link protocol {hello.protocol}, this server {PROTOCOL}")]
         self.host_id = hello.host.host_id
-        return [Greeted(host=hello.host, reports=hello.reports)]
+        return [Greeted(host=hello.host, reports=hello.reports, process=hello.process)]
 
     def _answered(self, report: TaskReport) -> None:
         """Any report answers the run order; only one that is past RUNNING answers the stop order."""

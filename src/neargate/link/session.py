@@ -101,7 +101,9 @@ class _Unacknowledged:
 class AgentSession:
     """The agent's memory of what the server still has to hear."""
 
-    def __init__(self, knobs: Knobs) -> None:
+    def __init__(self, knobs: Knobs, process: str = "") -> None:
+        """`process`: a name drawn by this process of the agent."""
+        self._process = process
         self._knobs = knobs
         self._phase = _Phase.CLOSED
         self._unacknowledged: dict[str, _Unacknowledged] = {}
@@ -131,7 +133,7 @@ class AgentSession:
             entry.resend_at = now
         for report in first:
             self._unacknowledged[report.task_id].resend_at = now + self._knobs.report_resend_s
-        return [Send(data=encode(Hello(protocol=PROTOCOL, host=host, reports=first)))]
+        return [Send(data=encode(Hello(protocol=PROTOCOL, host=host, reports=first, process=self._process)))]
 
     def disconnected(self) -> None:
         self._phase = _Phase.CLOSED
