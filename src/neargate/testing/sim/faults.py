@@ -13,6 +13,7 @@ from ...agent.local_state import LANE
 from ...store.sqlite import MemoryDisk
 from .disks import ZoneHistory
 from .hosts import Machine, RealMachine
+from .light import LightMachine
 from .net import DOWN, UP, Net
 from .region import SERVER
 from .sim import Sim
@@ -108,6 +109,7 @@ class Injector:
             "hostile": self._hostile,
             "engine": self._restart_engine,
             "reboot": self._reboot,
+            "second-agent": self._second_agent,
             "death": self._death,
         }
 
@@ -175,6 +177,19 @@ class Injector:
     def _begins_again(self, host_id: str) -> None:
         if host_id not in self.dead:
             self._sim.release(host_id)
+
+    def _second_agent(self, fault: Fault) -> None:
+        """Not among those drawn: who comes while the first agent is away is taken for it, since it has all it has."""
+        machine = self._machines[fault.target]
+        if isinstance(machine, LightMachine) and fault.target in self._sim.living:
+            program = machine.copied()
+            self._sim.release(program.name)
+            self._sim.add(program)
+            self._sim.at(fault.duration_s, lambda: self._taken_away(program.name))
+
+    def _taken_away(self, name: str) -> None:
+        self._sim.hold(name)
+        self._sim.kill(name, 0.0, "is taken away")
 
     def _restart_engine(self, fault: Fault) -> None:
         machine = self._machines[fault.target]

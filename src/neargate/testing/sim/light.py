@@ -5,6 +5,7 @@ for the youngest, which had not reached the disk. Must not know the server.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 
 from ...agent.adopt import REBOOTED
@@ -45,6 +46,16 @@ class LightMachine:
 
     def program(self) -> Supervised:
         return Supervised(name=self.facts.host_id, begin=self._begin, died=self._net.died)
+
+    def copied(self) -> Supervised:
+        """An agent over a copy of this machine's data, elsewhere: whatever it is told to begin is begun twice."""
+        name = f"{self.facts.host_id}-copy"
+        memory = deepcopy(self.memory)
+
+        def begin(world: SimWorld) -> None:
+            self._run(world, memory, lambda launch: self._checkers.began(name, launch), lambda _: None)
+
+        return Supervised(name=name, begin=begin, died=self._net.died)
 
     def rebooted(self, boot_id: str, lost_s: float) -> None:
         """What ran is over, and the next agent finds it so. Records of the last `lost_s` seconds are gone."""
@@ -87,15 +98,24 @@ class LightMachine:
 
     def _begin(self, world: SimWorld) -> None:
         host_id = self.facts.host_id
+        self._run(world, self.memory, self._began, lambda task_id: self._checkers.ended(host_id, task_id))
+
+    def _run(
+        self,
+        world: SimWorld,
+        memory: HostMemory,
+        began: Callable[[TaskLaunch], None],
+        ended: Callable[[str], None],
+    ) -> None:
         host = SimulatedHost(
             world,
             self.facts,
             _LoopTimers(world),
             self._knobs,
-            memory=self.memory,
+            memory=memory,
             times=SimulatedTimes(run_s=2.0),
-            began=self._began,
-            ended=lambda task_id: self._checkers.ended(host_id, task_id),
+            began=began,
+            ended=ended,
         )
         _LightLink(world, self._net, host, self._knobs).dial()
 

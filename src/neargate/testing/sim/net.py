@@ -149,6 +149,7 @@ class Net:
         self.rng: random.Random = sim.stream("net")
         self._paths: dict[str, Path] = {}
         self._listener: tuple[Process, Callable[[End, str], None]] | None = None
+        self._accepted: list[End] = []
 
     def latency(self, path: Path, direction: str) -> float:
         delay = 0.0002 + 0.002 * self.rng.random() + path.extra_s * self.rng.random()
@@ -186,12 +187,24 @@ class Net:
                 return
             here, there = End(self, process, path, DOWN), End(self, listener[0], path, UP)
             here.peer, there.peer = there, here
+            self._accepted = [end for end in self._accepted if not end.is_closed and not end.process.is_dead]
+            self._accepted.append(there)
             path.ends = [end for end in path.ends if not end.is_closed and not end.process.is_dead] + [here, there]
             loop.call_soon(listener[1], there, url, context=listener[0].context)
             loop.call_later(back_s, attempt.succeed, here, context=process.context)
 
         loop.call_later(self.latency(path, UP), knock, context=loop.outside.context)
         loop.call_later(timeout_s, attempt.fail, context=process.context)
+
+    def abandoned(self) -> list[str]:
+        """Connections that the server holds and nobody else does, by the client's name."""
+        return sorted(
+            end.peer.process.name
+            for end in self._accepted
+            if not end.is_closed
+            and not end.process.is_dead
+            and (end.is_cut or end.peer.is_closed or end.peer.process.is_dead)
+        )
 
     def died(self, process: Process) -> None:
         """The kernel closes the dead one's sockets: what was sent arrives, then the end."""

@@ -135,6 +135,7 @@ class Run:
         found = self.checkers.problems(dead) + self.checkers.document_problems()
         found += self.checkers.memory_problems(self.server.room())
         found += [f"{host_id} is dead and counts as connected" for host_id in sorted(dead & self.server.connected())]
+        found += [f"the server holds a connection that {name} does not have" for name in self.net.abandoned()]
         for machine in self.machines:
             if machine.facts.host_id in dead:
                 continue

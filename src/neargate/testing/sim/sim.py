@@ -116,7 +116,8 @@ class Sim:
 
     def release(self, name: str) -> None:
         self._retired.discard(name)
-        self.boot(name)
+        if name in self._programs:
+            self.boot(name)
 
     def doom(self, name: str, *, steps: int | None = None, effects: int | None = None, restart_after_s: float) -> None:
         """kill -9 after that many more steps, or at that effect from now (it and all later ones do not happen)."""
