@@ -58,9 +58,11 @@ def launched(
     definition = stored_definition(
         request, account=ACCOUNT, region=REGION, revision=7, registered_at=1.0, registered_by="arn:aws:iam::1:root"
     )
+    checked = checked_overrides(definition, overrides or {}, account=ACCOUNT)
     return task_launch(
         definition=definition,
-        overrides=checked_overrides(definition, overrides or {}, account=ACCOUNT),
+        overrides=checked,
+        resources=task_resources(definition, checked),
         task_id=TASK_ID,
         task_arn=f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/blue/{TASK_ID}",
         incarnation="i1",
@@ -332,6 +334,7 @@ def test_a_task_without_an_interface_is_never_launched() -> None:
         task_launch(
             definition={"cpu": "256", "memory": "512", "containerDefinitions": []},
             overrides={},
+            resources=TaskResources(cpu_units=256, memory_mib=512, disk_gib=20),
             task_id=TASK_ID,
             task_arn="",
             incarnation="",

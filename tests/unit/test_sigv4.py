@@ -1,7 +1,6 @@
 """The SigV4 verifier against botocore's own signatures, and against every tampering we can think of."""
 
 import datetime
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +11,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from neargate.testing.signing import json_headers, signed
 from neargate.wire.sigv4 import Problem, SignatureRefused, SignedRequest, Verifier, stamp_of

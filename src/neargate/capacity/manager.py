@@ -162,9 +162,10 @@ class Capacity:
             return None
         bits = self._world.random.getrandbits
         private, public, error = self._take_addresses(request)
+        now = self._world.now()
         claim = Claim(
             key=(request.task_id, request.zone),
-            capacity_id=ids.uuid4(bits),
+            capacity_id=ids.capacity_id(now, bits),
             account=request.account,
             host_id=host.host_id,
             room=Room(cpu_units=request.cpu_units, memory_mib=request.memory_mib, disk_gib=request.disk_gib),
@@ -173,7 +174,7 @@ class Capacity:
             public_ip=public,
             eni_id=ids.ec2_id("eni", bits) if error is None else None,
             eni_error=error,
-            created_at=self._world.now(),
+            created_at=now,
         )
         self._ledger.add(claim)
         return claim

@@ -179,6 +179,7 @@ class Recorder:
         order = task_launch(
             definition=request.definition,
             overrides=request.overrides,
+            resources=launch.resources,
             task_id=place.task_id,
             task_arn=task_arn(request.region, request.account, request.cluster, place.task_id),
             incarnation=self._incarnation,

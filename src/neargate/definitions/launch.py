@@ -53,6 +53,7 @@ def task_launch(
     *,
     definition: Document,
     overrides: Document,
+    resources: TaskResources,
     task_id: str,
     task_arn: str,
     incarnation: str,
@@ -73,7 +74,6 @@ def task_launch(
     The reservation must have an interface: a task whose subnet is exhausted is stopped, never launched.
     """
     assert reservation.eni is not None, "a task without an interface cannot be launched"
-    resources = task_resources(definition, overrides)
     by_name = {item["name"]: item for item in overrides.get("containerOverrides", ()) if "name" in item}
     containers = tuple(
         _container(

@@ -44,7 +44,7 @@ class RunTaskRequest(msgspec.Struct, frozen=True, kw_only=True):
     managed_tags: bool
     enable_execute_command: bool
     client_token: str | None
-    # Hash of the parameters: the same token with another one is a ConflictException.
+    # Hash of the parameters, asked for with a token only: the same token with another one is a ConflictException.
     request_fingerprint: str
     reference_id: str | None = None
 

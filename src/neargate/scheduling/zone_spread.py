@@ -13,9 +13,10 @@ from ..model.capacity import SubnetView
 def zones_in_order(subnets: Sequence[SubnetView], live: Mapping[str, int], turn: int) -> tuple[str, ...]:
     """The zones of `subnets`, the one to try first in front. `live`: the family's tasks per zone."""
     zones = sorted({subnet.zone for subnet in subnets})
-    count = len(zones)
-    ranked = sorted(range(count), key=lambda place: (live.get(zones[place], 0), (place - turn) % count))
-    return tuple(zones[place] for place in ranked)
+    first = turn % len(zones)
+    in_turn = zones[first:] + zones[:first]
+    in_turn.sort(key=lambda zone: live.get(zone, 0))  # stable: a tie keeps the turn's order
+    return tuple(in_turn)
 
 
 def subnet_in_zone(subnets: Sequence[SubnetView], zone: str, turn: int) -> SubnetView:

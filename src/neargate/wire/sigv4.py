@@ -10,10 +10,10 @@ import hmac
 import re
 from calendar import timegm
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
+from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
@@ -69,8 +69,7 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     signature: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SignedRequest:
+class SignedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The bytes as they came. Header names are lower case; `path` and `query` are not decoded."""
 
     method: str
@@ -230,6 +229,7 @@ def _stamp(headers: dict[str, list[str]]) -> tuple[str, float]:
     raise SignatureRefused(Problem.INCOMPLETE, text)
 
 
+@lru_cache(maxsize=64)  # the requests of one second have one stamp
 def _epoch(stamp: str) -> float:
     """Seconds, or -1 for a stamp that is no date."""
     match = _DATE.fullmatch(stamp)

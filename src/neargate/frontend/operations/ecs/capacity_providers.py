@@ -4,8 +4,9 @@ Owns the rules of both, pure. Invariant: the result names FARGATE, the only capa
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from ....model.errors import InvalidParameter, PlatformUnknown, UnsupportedFeature
 
@@ -20,8 +21,7 @@ NO_INSTANCES = "No Container Instances were found in your cluster."
 Strategy = Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Capacity:
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """Exactly one of the two is set, as the task will show it."""
 
     launch_type: str | None = None

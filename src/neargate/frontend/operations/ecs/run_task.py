@@ -64,7 +64,7 @@ async def run_task(call: Call, services: Services, params: Params) -> Answer:
         managed_tags=bool(params.get("enableECSManagedTags")),
         enable_execute_command=False,
         client_token=params.get("clientToken") or None,
-        request_fingerprint=fingerprint(params),
+        request_fingerprint=fingerprint(params) if params.get("clientToken") else "",
         reference_id=params.get("referenceId"),
     )
     return described("tasks", await services.cell_of(call.account, cluster).run_task(request))
