@@ -81,8 +81,12 @@ class LogShipper:
 
     # -- what hooks call
 
+    async def file(self, launch: TaskLaunch, container: str, runtime_id: str) -> str:
+        """The file for the container's output, followed from its first byte. Raises OSError."""
+        return str((await self._follow(launch, container, runtime_id)).path)
+
     async def open(self, launch: TaskLaunch, container: str, runtime_id: str) -> str:
-        """The file for the container's output, its stream existing. Waits for the server; raises LaunchFailed."""
+        """The same, its stream existing. Waits for the server; raises LaunchFailed, OSError."""
         tail = await self._follow(launch, container, runtime_id)
         while tail.opened is None or tail.connection != self._bulk.connection:
             await self._bulk.connected()

@@ -12,6 +12,7 @@ class Point(StrEnum):
     # a launch, in order
     ACCEPTED = "accepted"
     CGROUP_MADE = "cgroup-made"
+    NAMESPACE_MADE = "namespace-made"
     ENI_ATTACHED = "eni-attached"
     DISK_MADE = "disk-made"
     IMAGES_PULLED = "images-pulled"
@@ -21,6 +22,7 @@ class Point(StrEnum):
     ETC_WRITTEN = "etc-written"
     PAUSE_STARTED = "pause-started"
     CONTAINER_CREATED = "container-created"
+    FIRST_CREATED = "first-created"
     CONTAINER_STARTED = "container-started"
     CONTAINERS_STARTED = "containers-started"
     RUNNING_SAVED = "running-saved"
@@ -33,6 +35,7 @@ class Point(StrEnum):
     KILL_SENT = "kill-sent"
     CONTAINERS_STOPPED = "containers-stopped"
     CONTAINERS_DELETED = "containers-deleted"
+    FIRST_DELETED = "first-deleted"
     PAUSE_DELETED = "pause-deleted"
     ETC_REMOVED = "etc-removed"
     VOLUMES_REMOVED = "volumes-removed"
@@ -41,6 +44,7 @@ class Point(StrEnum):
     IMAGES_RELEASED = "images-released"
     DISK_DELETED = "disk-deleted"
     ENI_DETACHED = "eni-detached"
+    NAMESPACE_DELETED = "namespace-deleted"
     CGROUP_DELETED = "cgroup-deleted"
     STOPPED_SAVED = "stopped-saved"
 

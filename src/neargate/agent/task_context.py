@@ -38,8 +38,11 @@ class Interrupted(Exception):
 class Logs(Protocol):
     """What the hooks need of the log shipper."""
 
+    async def file(self, launch: TaskLaunch, container: str, runtime_id: str) -> str:
+        """Path of the file that receives the container's output; it exists and is followed. Raises OSError."""
+
     async def open(self, launch: TaskLaunch, container: str, runtime_id: str) -> str:
-        """Path of the file that receives the container's output. Raises LaunchFailed (missing group)."""
+        """The same, its stream existing at the server. Waits for it; raises LaunchFailed (missing group), OSError."""
 
     def stopping(self, task_id: str) -> Awaitable[None]:
         """No writer is held back any more: a frozen process would not see its SIGTERM."""
@@ -93,7 +96,7 @@ class Resources:
     images: dict[str, Image] = field(default_factory=dict)
     volumes: dict[str, str] = field(default_factory=dict)
     etc: tuple[BindMount, ...] = ()
-    log_paths: dict[str, str] = field(default_factory=dict)
+    created: set[str] = field(default_factory=set)  # containers, by name
 
 
 class TaskContext:

@@ -17,7 +17,8 @@ from ..log import get_logger
 from ..model.lifecycle import LastStatus, StopCode
 from .container_facts import note_exit, refresh
 from .health import HealthMonitor
-from .hooks import STAGES, Hook
+from .hooks import STEPS, Hook, Step
+from .launch_times import WHOLE_LAUNCH, Span, longest_way
 from .points import Point
 from .stand_still import cut_off, freeze
 from .task_context import HostParts, Interrupted, LaunchFailed, TaskContext
@@ -215,15 +216,15 @@ class TaskRunner:
             if self._resumed:
                 await refresh(self._task)
                 await self._judge_exits()
-            for name, hooks in STAGES:
-                self._task.check_interrupted()
-                async with self._task.stage(name):
-                    await self._run_stage(hooks)
+            await self._run_steps()
             self._task.check_interrupted()
+            started_at = self.record.started_at or self._task.now()
+            whole_ms = round((started_at - self.record.accepted_at) * 1000, 3)
             self._task.change(
                 phase=Phase.RUNNING,
                 known_status=LastStatus.RUNNING.value,
-                started_at=self.record.started_at or self._task.now(),
+                started_at=started_at,
+                stages_ms={**self.record.stages_ms, WHOLE_LAUNCH: whole_ms},
             )
             await self._task.report()
             self._task.reached(Point.RUNNING_SAVED)
@@ -232,13 +233,29 @@ class TaskRunner:
         except Interrupted:
             await self._stop_saved.wait()
 
-    async def _run_stage(self, hooks: tuple[Hook, ...]) -> None:
-        """Side by side; each is waited for, since a step that was cut off could leave something behind."""
-        outcomes = await asyncio.gather(*(self._up(hook) for hook in hooks))
+    async def _run_steps(self) -> None:
+        """Each is waited for, since a step that was cut off could leave something behind."""
+        over = {step.hook.name: asyncio.Event() for step in STEPS}
+        spans: dict[str, Span] = {}
+        outcomes = await asyncio.gather(*(self._run_step(step, over, spans) for step in STEPS))
         for kind in (LaunchFailed, Interrupted):
             for outcome in outcomes:
                 if isinstance(outcome, kind):
                     raise outcome
+        way = longest_way(spans, {step.hook.name: step.after for step in STEPS})
+        self._task.change(stages_ms={**way, **self.record.stages_ms})
+
+    async def _run_step(
+        self, step: Step, over: dict[str, asyncio.Event], spans: dict[str, Span]
+    ) -> LaunchFailed | Interrupted | None:
+        """What failed or was interrupted before it has interrupted the task, so it does not begin."""
+        for name in step.after:
+            await over[name].wait()
+        begun = self._parts.world.monotonic()
+        outcome = Interrupted() if self._task.is_interrupted else await self._up(step.hook)
+        spans[step.hook.name] = Span(begun=begun, ended=self._parts.world.monotonic())
+        over[step.hook.name].set()
+        return outcome
 
     async def _up(self, hook: Hook) -> LaunchFailed | Interrupted | None:
         try:
@@ -288,13 +305,12 @@ class TaskRunner:
     # -- down
 
     async def _take_down(self) -> None:
-        for _, hooks in reversed(STAGES):
-            for hook in reversed(hooks):
-                await self._until_done(lambda: hook.down(self._task))  # noqa: B023
-                self._task.reached(hook.down_point)
-                if hook.down_point is Point.CONTAINERS_DELETED:
-                    self._task.change(known_status=LastStatus.DEPROVISIONING.value)
-                    await self._task.report()
+        for step in reversed(STEPS):
+            await self._until_done(lambda: step.hook.down(self._task))  # noqa: B023
+            self._task.reached(step.hook.down_point)
+            if step.hook.down_point is Point.CONTAINERS_DELETED:
+                self._task.change(known_status=LastStatus.DEPROVISIONING.value)
+                await self._task.report()
 
     async def _until_done(self, undo: Callable[[], Awaitable[None]]) -> None:
         """An undo is never given up: what it holds is somebody's memory, address or disk."""

@@ -68,14 +68,20 @@ class LinuxNetwork:
     async def apply_vpc(self, plan: VpcPlan) -> None:
         await self._do(f"apply the rules of {plan.vpc_id}", lambda: self._apply(plan))
 
+    async def make_namespace(self, task_id: str, eni: Eni) -> TaskNetwork:
+        return await self._attach(f"make the namespace of {eni.eni_id}", task_id, eni, self._namespace_steps)
+
     async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
+        return await self._attach(f"attach {eni.eni_id}", task_id, eni, self._attach_steps)
+
+    async def _attach(self, what: str, task_id: str, eni: Eni, steps: Callable[[str, Eni], list[Step]]) -> TaskNetwork:
         def attach() -> TaskNetwork:
             self._check(safe_id(task_id), eni)
-            for step in self._attach_steps(task_id, eni):
+            for step in steps(task_id, eni):
                 step()
             return self._describe(task_id, eni)
 
-        return await self._do(f"attach {eni.eni_id}", attach)
+        return await self._do(what, attach)
 
     async def detach_eni(self, task_id: str) -> None:
         def detach() -> None:
@@ -202,10 +208,9 @@ class LinuxNetwork:
         if held is not None and (held.eni_id, held.vpc_id) != (eni.eni_id, eni.vpc_id):
             raise HostError(f"task {task_id} already has {held.eni_id}")
 
-    def _attach_steps(self, task_id: str, eni: Eni) -> list[Step]:
-        """In order; each may be repeated. Packets flow after the last but one, from outside after the last."""
+    def _namespace_steps(self, task_id: str, eni: Eni) -> list[Step]:
+        """In order; each may be repeated. The record comes first: what it does not name is removed as a stray."""
         router = self._router(eni.vpc_id)
-        namespace = _task_namespace(task_id)
 
         def record() -> None:
             before = self._enis.get(task_id)
@@ -214,9 +219,20 @@ class LinuxNetwork:
             if before is not None and before.public_ipv4 not in (None, eni.public_ipv4):
                 self._opened_edge().remove_public(str(before.public_ipv4))
 
+        def ensure() -> None:
+            if self._namespaces.ensure(_task_namespace(task_id)):
+                # A link into a namespace that is gone: the kernel may still be busy removing it.
+                router.remove_link(interface_name(eni.eni_id))
+
+        return [record, ensure]
+
+    def _attach_steps(self, task_id: str, eni: Eni) -> list[Step]:
+        """In order; each may be repeated. Packets flow after the last but one, from outside after the last."""
+        router = self._router(eni.vpc_id)
+        namespace = _task_namespace(task_id)
+
         def connect() -> None:
-            fresh = self._namespaces.ensure(namespace)
-            router.connect(eni, namespace, fresh=fresh, mtu=self._knobs.eni_mtu)
+            router.connect(eni, namespace, mtu=self._knobs.eni_mtu)
 
         def configure() -> None:
             with self._namespaces.inside(namespace):
@@ -228,7 +244,13 @@ class LinuxNetwork:
             if eni.public_ipv4 is not None:
                 self._opened_edge().add_public(eni.vpc_id, eni.public_ipv4)
 
-        return [record, connect, configure, lambda: router.allow(task_id, eni), publish]
+        return [
+            *self._namespace_steps(task_id, eni),
+            connect,
+            configure,
+            lambda: router.allow(task_id, eni),
+            publish,
+        ]
 
     def _detach_steps(self, task_id: str) -> list[Step]:
         """The way back. The record goes last, so that a kill in between leaves a task that is detached again."""

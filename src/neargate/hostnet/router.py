@@ -76,12 +76,9 @@ class Router:
         self._load()
         self._route_cidrs(before.cidrs)
 
-    def connect(self, eni: Eni, task_namespace: str, *, fresh: bool, mtu: int) -> None:
+    def connect(self, eni: Eni, task_namespace: str, *, mtu: int) -> None:
         """The link to the task and the way to its addresses. No packet passes before `allow`."""
         name = interface_name(eni.eni_id)
-        if fresh:
-            # A link into a namespace that is gone: the kernel may still be busy removing it.
-            self._links.run([netlink.link_gone(name)])
         link = self._links.link(name)
         if link is None:
             with self._namespaces.opened(task_namespace) as target:

@@ -105,11 +105,14 @@ class HostNetwork(Protocol):
     async def apply_vpc(self, plan: VpcPlan) -> None:
         """Make the VPC's router if need be and its rules equal to the plan. A lower generation is ignored."""
 
+    async def make_namespace(self, task_id: str, eni: Eni) -> TaskNetwork:
+        """The task's namespace without its interface: enough to create containers in. `attach_eni` completes it."""
+
     async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
         """A namespace for the task with eth0, routes, anti-spoofing and security groups; the public address if any."""
 
     async def detach_eni(self, task_id: str) -> None:
-        """Undo attach_eni whole, by the task's id alone; stale flows of its addresses are cut."""
+        """Undo both whole, by the task's id alone; stale flows of its addresses are cut."""
 
     async def list_tasks(self) -> list[TaskNetwork]:
         """What is attached, read from the host itself (adoption after a crash)."""

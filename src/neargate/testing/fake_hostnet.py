@@ -45,8 +45,19 @@ class FakeHostNetwork:
         if known is None or known.generation <= plan.generation:
             self.plans[plan.vpc_id] = plan
 
+    async def make_namespace(self, task_id: str, eni: Eni) -> TaskNetwork:
+        await self.faults.before("make_namespace")
+        network = self._record(task_id, eni)
+        await self.faults.after("make_namespace")
+        return network
+
     async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
         await self.faults.before("attach_eni")
+        network = self._record(task_id, eni)
+        await self.faults.after("attach_eni")
+        return network
+
+    def _record(self, task_id: str, eni: Eni) -> TaskNetwork:
         if eni.vpc_id not in self.plans:
             raise HostError(f"no plan of {eni.vpc_id} is in force")
         taken = [other for other, known in self.enis.items() if known.private_ipv4 == eni.private_ipv4]
@@ -57,7 +68,6 @@ class FakeHostNetwork:
         )
         self.tasks[task_id] = network
         self.enis[task_id] = eni
-        await self.faults.after("attach_eni")
         return network
 
     async def detach_eni(self, task_id: str) -> None:

@@ -1,9 +1,11 @@
 """The steps that bring a task up, in order; reversed they take it down. Read this list to know what a launch does.
 
-Hooks of one stage do not need each other and run side by side. Each is idempotent and undoable: `up` may be repeated
-after a crash, `down` is safe without `up` and may be repeated. Hooks do not know each other; they meet in `Resources`.
+A step begins as soon as those that it names are done; steps that do not need each other run side by side. Each hook is
+idempotent and undoable: `up` may be repeated after a crash, `down` is safe without `up` and may be repeated. Hooks do
+not know each other; they meet in `Resources`.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from ..points import Point
@@ -13,8 +15,10 @@ from .containers import ContainersHook
 from .disk import DiskHook
 from .disk_charge import DiskChargeHook
 from .etc_files import EtcFilesHook
+from .first import FirstContainersHook
 from .image import ImageHook
 from .logs import LogsHook
+from .namespace import NamespaceHook
 from .network import NetworkHook
 from .pause import PauseHook
 from .volumes import VolumesHook
@@ -34,8 +38,26 @@ class Hook(Protocol):
     async def down(self, task: TaskContext) -> None: ...
 
 
-STAGES: tuple[tuple[str, tuple[Hook, ...]], ...] = (
-    ("resources", (CgroupHook(), NetworkHook(), DiskHook(), ImageHook(), LogsHook())),
-    ("layout", (DiskChargeHook(), VolumesHook(), EtcFilesHook(), PauseHook())),
-    ("containers", (ContainersHook(),)),
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """`after`: names of steps further up in the list."""
+
+    hook: Hook
+    after: tuple[str, ...] = ()
+
+
+STEPS: tuple[Step, ...] = (
+    Step(hook=CgroupHook()),
+    Step(hook=NamespaceHook()),
+    Step(hook=NetworkHook(), after=("namespace",)),
+    Step(hook=DiskHook()),
+    Step(hook=ImageHook()),
+    Step(hook=LogsHook()),
+    Step(hook=DiskChargeHook(), after=("disk", "image")),
+    Step(hook=VolumesHook(), after=("disk", "image")),
+    Step(hook=EtcFilesHook(), after=("disk",)),
+    Step(hook=PauseHook(), after=("cgroup", "namespace")),
+    # A create is the longest part of a launch. Interface, log streams and charge are needed by the start only.
+    Step(hook=FirstContainersHook(), after=("volumes", "etc-files", "pause")),
+    Step(hook=ContainersHook(), after=("network", "logs", "disk-charge", "first-containers")),
 )

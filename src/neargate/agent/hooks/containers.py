@@ -1,4 +1,4 @@
-"""Creates and starts the containers in dependency order; takes them down in the reverse one.
+"""Starts the containers in dependency order, creating those that were not; takes them down in the reverse one.
 
 Invariant: a container is deleted only after its exit facts are saved, since the engine forgets them then.
 """
@@ -6,12 +6,12 @@ Invariant: a container is deleted only after its exit facts are saved, since the
 from collections.abc import Awaitable, Callable
 
 from ...interfaces.sandbox import EngineUnavailable, SandboxError
-from ...model.launch import ContainerLaunch
-from ..container_config import Surroundings, container_config, hostname_of, pause_runtime_id, signal_number
+from ..container_config import signal_number
+from ..container_creation import create, give_up
 from ..container_facts import refresh
 from ..order import next_starts, next_stops
 from ..points import Point
-from ..task_context import LaunchFailed, TaskContext
+from ..task_context import TaskContext
 
 SIGKILL = 9
 
@@ -29,7 +29,7 @@ class ContainersHook:
             seen = task.version
             plan = next_starts(task.record, task.now(), task.parts.knobs.start_timeout_default_s)
             for name, reason in plan.give_up:
-                await self._give_up(task, name, reason)
+                await give_up(task, name, reason)
             for name in plan.start:
                 async with task.gate():
                     await self._start(task, name)
@@ -55,23 +55,16 @@ class ContainersHook:
             await task.engine(_deleter(task, container.runtime_id), interruptible=False)
 
     async def _start(self, task: TaskContext, name: str) -> None:
-        launch = next(container for container in task.launch.containers if container.name == name)
         runtime_id = task.container(name).runtime_id
-        config = container_config(
-            task.launch, launch, runtime_id, task.resources.images[name], self._surroundings(task, launch)
-        )
         try:
-            async with task.stage("containers.create"):
-                await task.engine(lambda: task.parts.sandbox.create_container(config))
-                task.change_container(name, created_at=task.container(name).created_at or task.now())
-                task.reached(Point.CONTAINER_CREATED)
+            await create(task, name)
             async with task.stage("containers.start"):
                 await task.parts.cgroups.limit_cpu(task.record.task_id, task.limits)
                 await self._start_once(task, runtime_id)
                 task.change_container(name, known_status="RUNNING", started_at=task.now())
                 task.reached(Point.CONTAINER_STARTED)
         except SandboxError as error:
-            await self._give_up(task, name, error.reason)
+            await give_up(task, name, error.reason)
 
     async def _start_once(self, task: TaskContext, runtime_id: str) -> None:
         """An engine that died in the middle may have started it, and it may have ended since: look before repeating."""
@@ -85,29 +78,6 @@ class ContainersHook:
             state = await task.engine(lambda: task.parts.sandbox.get_container(runtime_id))
             if state is not None and state.status != "created":
                 return
-
-    async def _give_up(self, task: TaskContext, name: str, reason: str) -> None:
-        """The task goes on without a container that is not essential, as on AWS."""
-        launch = next(container for container in task.launch.containers if container.name == name)
-        task.change_container(name, known_status="STOPPED", reason=reason)
-        if launch.essential:
-            raise LaunchFailed(reason, name)
-        await task.report()
-
-    def _surroundings(self, task: TaskContext, launch: ContainerLaunch) -> Surroundings:
-        resources = task.resources
-        assert resources.disk is not None and resources.network is not None, "earlier stages made them"
-        return Surroundings(
-            disk_path=resources.disk.path,
-            netns_path=resources.network.netns_path,
-            cgroup_path=task.parts.cgroups.task_path(task.record.task_id),
-            hostname=hostname_of(task.launch),
-            endpoint_url=task.parts.endpoint_url,
-            etc=resources.etc,
-            volumes=tuple(resources.volumes.items()),
-            log_path=resources.log_paths.get(launch.name),
-            share_pid_with=pause_runtime_id(task.record.task_id) if task.launch.share_pid_namespace else None,
-        )
 
     async def _advance_stop(self, task: TaskContext, deadlines: dict[str, float], killed: set[str]) -> None:
         launches = {container.name: container for container in task.launch.containers}

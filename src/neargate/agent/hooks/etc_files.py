@@ -19,7 +19,7 @@ class EtcFilesHook:
 
     async def up(self, task: TaskContext) -> None:
         disk = task.resources.disk
-        assert disk is not None, "the disk stage comes before"
+        assert disk is not None, "the disk's step comes before"
         root = Path(disk.path) / "etc"
         resolver = task.parts.plans.resolver(task.launch.eni.vpc_id)
         files = etc_files(hostname_of(task.launch), task.launch.eni.private_ipv4, resolver)

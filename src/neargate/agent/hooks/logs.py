@@ -1,4 +1,4 @@
-"""Opens the log stream of each container before anything starts: a missing group fails the launch, as on AWS."""
+"""Opens the log stream of each container before any of them starts: a missing group fails the launch, as on AWS."""
 
 from ..points import Point
 from ..task_context import TaskContext
@@ -15,8 +15,7 @@ class LogsHook:
             if container.logs is None:
                 continue
             runtime_id = task.container(container.name).runtime_id
-            path = await task.or_interrupted(task.parts.logs.open(task.launch, container.name, runtime_id))
-            task.resources.log_paths[container.name] = path
+            await task.or_interrupted(task.parts.logs.open(task.launch, container.name, runtime_id))
 
     async def down(self, task: TaskContext) -> None:
         await task.parts.logs.finish(task.record.task_id)

@@ -13,9 +13,7 @@ class NetworkHook:
 
     async def up(self, task: TaskContext) -> None:
         eni = task.launch.eni
-        # An interface without its VPC's rules in force would be a hole; the plan always comes before the order.
-        await task.or_interrupted(task.parts.plans.ready(eni.vpc_id))
-        task.resources.network = await task.parts.network.attach_eni(task.record.task_id, eni)
+        await task.parts.network.attach_eni(task.record.task_id, eni)
         if not task.record.eni_attached:
             task.change(eni_attached=True, connectivity_at=task.now())
             if not task.is_interrupted:
@@ -24,5 +22,4 @@ class NetworkHook:
 
     async def down(self, task: TaskContext) -> None:
         await task.parts.network.detach_eni(task.record.task_id)
-        task.resources.network = None
         task.change(eni_attached=False)
