@@ -15,6 +15,8 @@ CLUSTER = "default"
 LOG_GROUP = "/sim"
 _ATTEMPTS = 4
 _RETRY_S = 0.5
+_TWICE = 0.1
+_STOPPED_AT_ONCE = 0.15
 DEFINITIONS: tuple[dict[str, Any], ...] = (
     {"family": "web", "containers": [{"name": "web"}], "cpu": "256", "memory": "512"},
     {"family": "large", "containers": [{"name": "web"}, {"name": "side", "essential": False}], "cpu": "1024"},
@@ -120,16 +122,31 @@ class Workload:
         if token is not None:
             params["clientToken"] = token
         self._checkers.book.asked[marker] = count
-        answer = await self._attempts("RunTask", params, _ATTEMPTS if token is not None else 1)
-        if answer is None or answer.status != 200:
+        calls = [self._attempts("RunTask", params, _ATTEMPTS if token is not None else 1)]
+        if token is not None and not sure and self._rng.random() < _TWICE:
+            calls.append(self._attempts("RunTask", params, _ATTEMPTS))  # two of one token at the same time
+            self._sim.count("tokens-at-once")
+        answers = [answer for answer in await asyncio.gather(*calls) if answer is not None and answer.status == 200]
+        task_ids: tuple[str, ...] = ()
+        for answer in answers:
+            task_ids = tuple(str(task["taskArn"]).rpartition("/")[2] for task in answer.document["tasks"])
+            self._checkers.ran(marker, token, task_ids)
+        if not answers:
             return ()
-        task_ids = tuple(str(task["taskArn"]).rpartition("/")[2] for task in answer.document["tasks"])
-        self._checkers.ran(marker, token, task_ids)
         self._sim.count("tasks-run" if task_ids else "no-capacity")
         self.tasks.extend(task_ids)
+        if not sure and self._rng.random() < _STOPPED_AT_ONCE:
+            await self._stop_in_launch(task_ids)
         if token is not None and not sure and self._rng.random() < 0.1:
             await self._repeat(marker, token, params)
         return task_ids
+
+    async def _stop_in_launch(self, task_ids: tuple[str, ...]) -> None:
+        """At any moment between the answer and a task that runs; some before the order has reached its host."""
+        for task_id in task_ids:
+            await self.world.sleep(self._rng.choice((0.0, 0.003, 0.1)) * self._rng.random())
+            await self.stop_task(task_id)
+            self._sim.count("stopped-in-launch")
 
     async def _repeat(self, marker: str, token: str, params: dict[str, Any]) -> None:
         """A client that forgot that it was answered."""
