@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from neargate.sandbox.pull.credentials import parse_challenges
 from neargate.sandbox.pull.failures import PullFailure
 from neargate.sandbox.pull.manifest import (
+    MANIFEST_MAX_BYTES,
     OCI_MANIFEST,
     BadImage,
     choose_platform,
@@ -92,6 +94,23 @@ def test_documents_nested_without_end_are_refused() -> None:
 def test_a_redirect_to_nowhere_is_refused(location: str) -> None:
     with pytest.raises(PullFailure):
         _redirected("http://registry.example/v2/a/blobs/b", location)
+
+
+def test_documents_of_very_many_values_are_not_read() -> None:
+    """Four mebibytes of them would be a hundred in memory, and many pulls go on at a time."""
+    many = b'{"schemaVersion":2,"layers":[' + b"{}," * 1_300_000 + b"{}]}"
+    assert len(many) < MANIFEST_MAX_BYTES
+    for read in (lambda: parse_manifest(many), lambda: media_type_of(many, ""), lambda: choose_platform(many, "amd64")):
+        with pytest.raises(BadImage, match="more than 100000 values"):
+            read()
+
+
+@pytest.mark.timeout(10)  # half a minute before names were bounded, with every thread of the agent standing still
+def test_challenges_without_end_are_read_in_no_time() -> None:
+    for rest in ("a" * 4089, "a_" * 2040, "a " * 2040, 'a="' * 1363, "a" + " " * 4080 + "="):
+        assert len(parse_challenges([f"Bearer {rest}"] * 100)) <= 8
+    [challenge] = parse_challenges(['Bearer realm = "https://a/token", service=b,scope="repository:x:pull"'])
+    assert (challenge.realm, challenge.service, challenge.scope) == ("https://a/token", "b", "repository:x:pull")
 
 
 def test_a_redirect_never_leaves_encryption() -> None:

@@ -16,6 +16,9 @@ from typing import Protocol
 
 _FILE_MAX_BYTES = 1024 * 1024
 _CHALLENGE_MAX_CHARS = 4096
+_CHALLENGES_MAX = 8
+# A name begins where no name is and is short: looking for one costs no more than the text is long.
+_PARAMETER = re.compile(r'(?<![A-Za-z_])([A-Za-z_]{1,32})\s{0,8}=\s{0,8}(?:"([^"]*)"|([^\s",]+))')
 # Docker Hub is stored under its old address.
 _HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io")
 
@@ -148,14 +151,11 @@ class Challenge:
 
 
 def parse_challenges(headers: list[str]) -> tuple[Challenge, ...]:
-    """Unknown schemes are kept (and then not answered); nonsense yields nothing."""
+    """Unknown schemes are kept (and then not answered); nonsense yields nothing, and more than a few are not read."""
     found: list[Challenge] = []
-    for header in headers:
+    for header in headers[:_CHALLENGES_MAX]:
         scheme, _, rest = header[:_CHALLENGE_MAX_CHARS].strip().partition(" ")
-        parameters = {
-            name.lower(): quoted or plain
-            for name, quoted, plain in re.findall(r'([A-Za-z_]+)\s*=\s*(?:"([^"]*)"|([^\s",]+))', rest)
-        }
+        parameters = {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(rest)}
         known = {name: parameters.get(name, "") for name in ("realm", "service", "scope", "error")}
         if scheme:
             found.append(Challenge(scheme=scheme.lower(), **known))

@@ -6,6 +6,7 @@ one. Must not know retries, threads or authorisation.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ...interfaces.sandbox import Image
 from .. import containerd_pb2 as pb
@@ -29,7 +30,7 @@ class Fetch:
     def lease(self) -> str:
         return f"neargate-pull-{self.token}"
 
-    @property
+    @cached_property
     def parsed(self) -> Manifest:
         return parse_manifest(self.manifest.body)
 

@@ -16,6 +16,7 @@ CONFIG_MAX_BYTES = 1024 * 1024
 LAYERS_MAX = 200  # more than any builder makes (127), and what still fits the kernel's page of mount options
 LAYER_MAX_BYTES = 200 * 1024**3
 INDEX_ENTRIES_MAX = 512
+VALUES_MAX = 100_000  # of a document: small ones take thirty times their length when they are read
 STRINGS_MAX = 1024
 STRING_MAX_CHARS = 128 * 1024
 
@@ -159,6 +160,8 @@ def _wrong_platform(architecture: str) -> str:
 
 
 def _object(document: bytes) -> dict[str, Any]:
+    if document.count(b",") + document.count(b"[") + document.count(b"{") > VALUES_MAX:
+        raise BadImage(f"the manifest or config has more than {VALUES_MAX} values")
     try:
         value = json.loads(document)
     except (ValueError, RecursionError):
