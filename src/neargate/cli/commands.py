@@ -134,6 +134,7 @@ def _usage(top: argparse.ArgumentParser) -> int:
 
 
 def _up(given: Given, paths: RegionPaths) -> int:
+    from .prepare import check_root
     from .up import up, up_in_background
 
     names = [name for name in RegionConfig.__dataclass_fields__ if getattr(given, name, None) is not None]
@@ -146,6 +147,7 @@ def _up(given: Given, paths: RegionPaths) -> int:
     config = configs.wanted(paths, options)
     if config.sandbox != "simulated" and {"hosts", "host_cpu", "host_memory"} & options.keys():
         raise Problem("--hosts, --host-cpu and --host-memory size simulated hosts; add --sandbox simulated")
+    check_root(config)
     if given.background:
         return up_in_background(paths, [f"--data={paths.data}", *passed], config, _say)
     return up(paths, config, _say)

@@ -35,6 +35,7 @@ def report(paths: RegionPaths) -> tuple[list[str], bool]:
         _python(),
         _root(),
         *_programs(),
+        *_libraries(),
         _static_shell(),
         _kernel(),
         _cgroups(),
@@ -59,16 +60,21 @@ def _root() -> Finding:
     return Finding("note", "not root: containers need root; --sandbox simulated works without")
 
 
+def _which(program: str) -> str | None:
+    """Also where only root's PATH leads."""
+    return shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin")))
+
+
 def _programs() -> list[Finding]:
     found = []
     for program, package in PROGRAMS.items():
-        path = shutil.which(program)
+        path = _which(program)
         found.append(
             Finding("ok", f"{program}: {path}")
             if path
             else Finding("missing", f"{program}: not found; apt-get install {package}")
         )
-    crun = shutil.which("crun")
+    crun = _which("crun")
     found.append(
         Finding("ok", f"crun: {crun} (used where it works with this machine's cgroups, else runc)")
         if crun
@@ -125,11 +131,32 @@ def _kvm() -> Finding:
 
 
 def _firewall() -> Finding:
-    rules = Path("/proc/net/ip_tables_names")
-    active = rules.exists() and "filter" in rules.read_text().split()
-    if active and (Path("/etc/ufw").exists() or shutil.which("dockerd")):
-        return Finding("note", "a firewall of Docker or ufw is active; if a public address does not answer, look there")
+    """Of the two that Debian and Ubuntu users have. Their rules are root's to read, these files are everybody's."""
+    ufw = Path("/etc/ufw/ufw.conf")
+    active = "ENABLED=yes" in ufw.read_text() if ufw.exists() else False
+    names = [name for name, there in (("ufw", active), ("Docker", Path("/sys/class/net/docker0").exists())) if there]
+    if names:
+        text = f"{' and '.join(names)} filter what is forwarded; if a public address does not answer, look there"
+        return Finding("note", text)
     return Finding("ok", "no firewall of Docker or ufw in the way")
+
+
+def _libraries() -> list[Finding]:
+    import ctypes
+    import ssl
+
+    try:
+        ctypes.CDLL("libnftables.so.1")
+    except OSError:
+        found = [Finding("missing", "libnftables: not found; apt-get install libnftables1")]
+    else:
+        found = [Finding("ok", "libnftables")]
+    # As the agent finds them: also by SSL_CERT_FILE and SSL_CERT_DIR.
+    trusted = ssl.get_default_verify_paths()
+    if trusted.cafile or (trusted.capath and os.listdir(trusted.capath)):
+        return [*found, Finding("ok", f"authorities for https registries: {trusted.cafile or trusted.capath}")]
+    text = "no authorities: images of https registries cannot be pulled; apt-get install ca-certificates"
+    return [*found, Finding("note", text)]
 
 
 def _disk(paths: RegionPaths) -> Finding:

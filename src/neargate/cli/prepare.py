@@ -30,6 +30,7 @@ FOREIGN_ANSWER_S = 2.0
 
 def prepare(paths: RegionPaths, config: RegionConfig) -> None:
     """Make what is missing. Repeatable. Raises Problem with the command that helps."""
+    check_root(config)
     if config.sandbox == "container":
         _check_machine()
     owner = _owner()
@@ -76,11 +77,15 @@ def _reachable(paths: RegionPaths, owner: pwd.struct_passwd) -> None:
             )
 
 
-def _check_machine() -> None:
-    if os.geteuid() != 0:
+def check_root(config: RegionConfig) -> None:
+    """Before anything is made: where root is needed, every other complaint would only follow from its lack."""
+    if config.sandbox == "container" and os.geteuid() != 0:
         raise Problem(
             "running containers needs root; use sudo, or try the control plane alone with --sandbox simulated"
         )
+
+
+def _check_machine() -> None:
     missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
     if missing:
         raise Problem(f"missing on this machine; install with: apt-get install {' '.join(missing)}")
