@@ -46,11 +46,13 @@ def facts(**task: Any) -> dict[str, Any]:
         "report_seq": 7,
         "events": [event("PROVISIONING", 0.0), event("PROVISIONING", 0.01), event("RUNNING", 1.0)],
         "stages_ms": {
+            "image": 50.0,
+            "containers": 10.5,
             "stage.cgroup": 1.0,
-            "image.pull": 40.0,
             "stage.image": 50.0,
-            "resources": 51.5,
-            "containers": 9.0,
+            "containers.start": 9.0,
+            "stage.containers": 10.5,
+            "launch.whole": 61.0,
         },
         "last_lines": ["ready"],
         "placement": {
@@ -93,13 +95,16 @@ what happened (UTC)
   02:40:00.000  PROVISIONING
   02:40:01.000  RUNNING
 
-where its start went (ms; the steps of a stage run side by side)
-  resources                   51.5
-    cgroup                               1.0
-    image                               50.0
-      pull                                        40.0
-  containers                   9.0
-  all stages                  60.5
+where its start went (ms)
+  whole launch                  61.0
+  it waited for
+    image                       50.0
+    containers                  10.5
+    (between them)               0.5
+  beside these
+    cgroup                       1.0
+  within them
+    containers: start            9.0
 
 last log lines
   ready
@@ -180,6 +185,8 @@ def test_a_task_that_never_had_an_interface_is_told_too() -> None:
     assert not any(title in line for line in lines for title in ("what happened", "where its start", "last log"))
 
 
-def test_a_stage_that_failed_midway_still_shows_its_steps() -> None:
-    told = {**facts(), "stages_ms": {"stage.image": 3.0}}
-    assert "  (a stage that was not ended)" in story(told, AT + 2)
+def test_a_launch_that_failed_shows_its_steps_without_a_chain() -> None:
+    lines = story({**facts(), "stages_ms": {"stage.image": 3.0}}, AT + 2)
+    at = lines.index("where its start went (ms)")
+    assert lines[at + 1 : at + 3] == ["  steps, side by side", "    image                        3.0"]
+    assert not any("waited for" in line or "whole" in line for line in lines)

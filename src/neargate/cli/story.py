@@ -25,7 +25,7 @@ def story(facts: Facts, now: float, option: str = "") -> list[str]:
         ("placed", _placed(facts)),
         ("containers", [line for item in task.get("containers", []) for line in _container(item, facts)]),
         ("what happened (UTC)", _happened(facts["events"])),
-        ("where its start went (ms; the steps of a stage run side by side)", _stages(facts["stages_ms"])),
+        ("where its start went (ms)", _start(facts["stages_ms"])),
         ("last log lines", list(facts["last_lines"])),
         ("next step", [next_step(facts, option)]),
     ):
@@ -127,41 +127,31 @@ def event_text(event: Facts) -> str:
     return text
 
 
-def _stages(spent: Mapping[str, float]) -> list[str]:
-    """Stages follow each other and are totals; the steps beneath them overlap.
+def _start(spent: Mapping[str, float]) -> list[str]:
+    """The chain of steps that the launch waited for and what lay between them add up to the whole; others overlap.
 
-    A stage ends after its steps, so it comes after them in what the agent recorded; here it stands above them.
+    As the agent names them: a plain name is a link of the chain, `stage.NAME` a step, `launch.whole` the sum, and any
+    other name with a dot a detail of a step. A launch that failed has no chain.
     """
-    lines: list[str] = []
-    steps: list[tuple[str, float]] = []
-    for name, spent_ms in spent.items():
-        if "." in name:
-            steps.append((name, spent_ms))
-            continue
-        lines += [_row(name, spent_ms, 0), *_steps(name, steps)]
-        steps = []
-    if steps:
-        lines += ["(a stage that was not ended)", *_steps("", steps)]
-    totals = [value for name, value in spent.items() if "." not in name]
-    return [*lines, _row("all stages", sum(totals), 0)] if len(totals) > 1 else lines
-
-
-def _steps(stage: str, steps: Sequence[tuple[str, float]]) -> Iterator[str]:
-    """`stage.image` is a step of the stage, `image.pull` a detail of that step."""
-    own = {name.partition(".")[2]: value for name, value in steps if name.startswith("stage.")}
-    details = [(name, value) for name, value in steps if not name.startswith("stage.")]
-    for step, value in own.items():
-        beneath = [(name.partition(".")[2], ms) for name, ms in details if name.partition(".")[0] == step]
-        if step != stage:
-            yield _row(step, value, 1)
-        for detail, ms in beneath:
-            yield _row(detail, ms, 1 if step == stage else 2)
-    yield from (_row(name, ms, 1) for name, ms in details if name.partition(".")[0] not in own)
+    chain = {name: value for name, value in spent.items() if "." not in name}
+    beside = {name[6:]: value for name, value in spent.items() if name.startswith("stage.") and name[6:] not in chain}
+    details = {n: value for n, value in spent.items() if "." in n and not n.startswith(("stage.", "launch."))}
+    whole = spent.get("launch.whole")
+    lines = [] if whole is None else [_row("whole launch", whole, 0)]
+    if chain and whole is not None:
+        chain["(between them)"] = max(0.0, whole - sum(chain.values()))
+    for title, part in (
+        ("it waited for", chain),
+        ("beside these" if chain else "steps, side by side", beside),
+        ("within them", {name.replace(".", ": "): value for name, value in details.items()}),
+    ):
+        if part:
+            lines += [title, *(_row(name, value, 1) for name, value in part.items())]
+    return lines
 
 
 def _row(name: str, spent_ms: float, depth: int) -> str:
-    """A step's number stands apart from the totals, so that no eye adds them up."""
-    return f"{'  ' * depth + name:<22}{' ' * 10 * depth}{spent_ms:10.1f}"
+    return f"{'  ' * depth + name:<24}{spent_ms:10.1f}"
 
 
 def next_step(facts: Facts, option: str = "") -> str:
