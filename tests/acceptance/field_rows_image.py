@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from .field_rows import DEFAULT_CAPABILITIES, FIELDS_IMAGE, ONE_VOLUME, SHARED, SYS_PTRACE, Row, capabilities, needs
+from .field_rows import (
+    DEFAULT_CAPABILITIES,
+    FIELDS_IMAGE,
+    ONE_VOLUME,
+    SHARED,
+    SYS_PTRACE,
+    Row,
+    capabilities,
+    needs,
+    shell,
+)
 
 SHELL: dict[str, Any] = {"image": FIELDS_IMAGE, "entryPoint": ["sh", "-c"]}
 
@@ -72,7 +82,7 @@ IMAGE_ROWS = (
     Row(
         id="user by name and group by number, by number and by name",
         covers="user",
-        c0=runs("id -u; id -G", user="web:2345"),
+        c0=runs("id -u; id -G", user="web:2345") | needs("c1", "COMPLETE"),
         siblings=[runs("id -u; id -G", user="77:extra", essential=False)],
         check=lambda o: o.lines == ["1000", "2345"] and o.logs["c1"] == ["77", "1001"],
     ),
@@ -100,11 +110,19 @@ IMAGE_ROWS = (
     Row(
         id="the init hands on SIGTERM and the exit code",
         covers="linuxParameters.initProcessEnabled",
-        c0={"linuxParameters": {"initProcessEnabled": True}},
-        shell="trap 'echo told; exit 6' TERM; while :; do sleep 0.1; done",
-        stop=True,
-        lines=("told",),
-        check=lambda o: o.exit_code() == 6,
+        c0={"mountPoints": SHARED},
+        # It ends, and so the other one is told to, only when that one listens.
+        shell="until test -e /shared/ready; do sleep 0.1; done",
+        siblings=[
+            shell(
+                "trap 'echo told; exit 6' TERM; touch /shared/ready; while :; do sleep 0.1; done",
+                essential=False,
+                linuxParameters={"initProcessEnabled": True},
+                mountPoints=SHARED,
+            )
+        ],
+        task=ONE_VOLUME,
+        check=lambda o: o.logs["c1"] == ["told"] and o.exit_code("c1") == 6,
     ),
     Row(
         id="the image's HEALTHCHECK is ignored",

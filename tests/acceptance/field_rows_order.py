@@ -183,6 +183,21 @@ ORDER_ROWS = (
         check=lambda o: o.health["c0"] == ["UNKNOWN", "UNHEALTHY"],
     ),
     Row(
+        id="healthCheck CMD-SHELL with parameters runs its first word",
+        covers="healthCheck.command",
+        c0=check("CMD-SHELL", 'echo "$0 $1" > /proc/1/fd/1', "curl", "||"),
+        shell="sleep 8",
+        check=lambda o: o.lines[0] == "curl ||" and o.health["c0"] == ["UNKNOWN", "HEALTHY"],
+    ),
+    Row(
+        id="healthCheck that begins with no known word is never asked",
+        covers="healthCheck.command",
+        c0=check("false", "x"),
+        shell="sleep 8",
+        lines=(),
+        check=lambda o: o.health["c0"] == ["UNKNOWN"],
+    ),
+    Row(
         id="healthCheck NONE",
         covers="healthCheck.command",
         c0={"healthCheck": {"command": ["NONE"]}},

@@ -127,7 +127,9 @@ def test_health_follows_dockers_rules() -> None:
 def test_how_a_check_is_executed() -> None:
     assert check_arguments(HealthCheck(command=("CMD", "a", "b"))) == ("a", "b")
     assert check_arguments(HealthCheck(command=("CMD-SHELL", "a || b"))) == ("/bin/sh", "-c", "a || b")
+    assert check_arguments(HealthCheck(command=("CMD-SHELL", "a", "b"))) == ("/bin/sh", "-c", "a", "b")
     assert check_arguments(HealthCheck(command=("NONE",))) is None
+    assert check_arguments(HealthCheck(command=("/healthcheck",))) is None
 
 
 def test_a_record_becomes_a_tombstone_at_once(tmp_path: Path) -> None:

@@ -31,17 +31,16 @@ def next_health(state: HealthState, check: HealthCheck, *, passed: bool, running
 
 
 def check_arguments(check: HealthCheck) -> tuple[str, ...] | None:
-    """What is executed; None when the check is switched off."""
+    """What is executed; None when the check is switched off or begins with a word that means nothing, as in Docker."""
     kind, *rest = check.command or ("NONE",)
     match kind:
-        case "NONE":
-            return None
         case "CMD":
             return tuple(rest)
         case "CMD-SHELL":
-            return ("/bin/sh", "-c", " ".join(rest))
+            # More words than one are the script's parameters, as in Docker: only the first is what runs.
+            return ("/bin/sh", "-c", *rest)
         case _:
-            return tuple(check.command)
+            return None
 
 
 class HealthMonitor:

@@ -86,12 +86,8 @@ def _check_health_check(container: Document) -> None:
         return
     name = container["name"]
     command = words(check, "command")
-    right = (
-        (command[:1] == ["CMD"] and len(command) > 1)
-        or (command[:1] == ["CMD-SHELL"] and len(command) == 2)
-        or command == ["NONE"]
-    )
-    if not right:
+    # A first word of no meaning is accepted by AWS too (its own templates say ["/healthcheck"]) and nothing is asked.
+    if not command or (len(command) == 1 and command[0] in ("CMD", "CMD-SHELL")):
         raise invalid_setting(name, "healthCheck.command")
     check_between(name, "healthCheck.interval", check.get("interval"), 5, 300)
     check_between(name, "healthCheck.timeout", check.get("timeout"), 2, 60)
