@@ -15,7 +15,7 @@ from .managed_documents import STATEMENTS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ManagedPolicy:
-    """`created` and `updated` as ISO 8601; `policy_id` is AWS's. Only service-linked roles have what is not attachable."""
+    """`created` and `updated`: ISO 8601. `policy_id`: AWS's. What is not attachable belongs to service-linked roles."""
 
     name: str
     path: str
