@@ -275,6 +275,21 @@ def test_a_redirect_and_a_token_realm_lead_nowhere_into_this_machine(puller: Pul
                     assert "the operator named" in refusal(puller(named=(address,)), f"{address}/x")
 
 
+@pytest.mark.parametrize("far", ["http://127.0.0.1:1/" + "a" * 20_000, "/" + "a" * 20_000])
+def test_a_reason_is_short_whatever_a_registry_says(puller: Pullers, far: str) -> None:
+    """One that is longer than a report may be would be refused, and its task would never be known to have stopped."""
+
+    def wordy(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(500 if "aaa" in handler.path else 307, "\x1b[2J" + "b" * 30_000)
+        handler.send_header("Location", far)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with serving(wordy) as address:
+        reason = refusal(puller(), f"{address}/x")
+    assert 500 < len(reason) <= 1024 and reason.isprintable()
+
+
 def test_a_name_that_changes_its_mind_is_dialled_as_it_was_judged(
     puller: Pullers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,8 @@ import ssl
 
 from ...interfaces.sandbox import SandboxError
 
+_REASON_MAX_CHARS = 1024
+
 
 class PullFailure(Exception):
     """One step failed. `retryable` says whether the same request may succeed a moment later."""
@@ -21,30 +23,34 @@ class PullFailure(Exception):
 
 
 def manifest_failed(reference: str, attempts: int, failure: PullFailure) -> SandboxError:
-    return SandboxError(
+    return _refusal(
         f"CannotPullContainerError: pull image manifest has been retried {attempts} time(s): "
         f"failed to resolve ref {reference}: {failure.text}"
     )
 
 
 def wrong_platform(attempts: int, sentence: str) -> SandboxError:
-    return SandboxError(
-        f"CannotPullContainerError: pull image manifest has been retried {attempts} time(s): {sentence}"
-    )
+    return _refusal(f"CannotPullContainerError: pull image manifest has been retried {attempts} time(s): {sentence}")
 
 
 def copy_failed(attempts: int, failure: PullFailure) -> SandboxError:
-    return SandboxError(
+    return _refusal(
         f"CannotPullContainerError: ref pull has been retried {attempts} time(s): failed to copy: {failure.text}"
     )
 
 
 def unpack_failed(sentence: str) -> SandboxError:
-    return SandboxError(f"CannotPullContainerError: failed to unpack image on snapshotter overlayfs: {sentence}")
+    return _refusal(f"CannotPullContainerError: failed to unpack image on snapshotter overlayfs: {sentence}")
 
 
 def bad_image(reference: str, sentence: str) -> SandboxError:
-    return SandboxError(f"CannotPullContainerError: failed to resolve ref {reference}: {sentence}")
+    return _refusal(f"CannotPullContainerError: failed to resolve ref {reference}: {sentence}")
+
+
+def _refusal(text: str) -> SandboxError:
+    """Registries wrote parts of it: no longer than a task's reason may be, and nothing that a terminal would obey."""
+    kept = "".join(character if character.isprintable() else "?" for character in text[:_REASON_MAX_CHARS])
+    return SandboxError(kept)
 
 
 def transport_failure(method: str, url: str, host: str, error: Exception) -> PullFailure:
