@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from . import config as configs
 from . import force, locks, processes
@@ -51,8 +52,9 @@ def _alone(paths: RegionPaths) -> int:
     if lock is None:
         other = processes.find(paths.down_lock)
         raise Problem(f"another neargate down{f' (pid {other.pid})' if other else ''} takes this region down already")
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()} {processes.start_ticks(os.getpid())}".encode(), 0)
+    with suppress(OSError):  # who it is helps others; a full disk must not keep a region up
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()} {processes.start_ticks(os.getpid())}".encode(), 0)
     return lock
 
 
