@@ -201,6 +201,31 @@ def test_a_layer_that_drips_is_given_up_and_not_asked_for_again(puller: Pullers)
     assert dripping.asked == 1
 
 
+def test_a_layer_that_comes_byte_by_byte_is_handed_on_as_one(puller: Pullers, monkeypatch: pytest.MonkeyPatch) -> None:
+    def handle(handler: http.server.BaseHTTPRequestHandler) -> None:
+        body = BUILT.blobs.get(handler.path.rpartition("/")[2], b"")
+        if not body:
+            honest(handler)
+            return
+        handler.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for byte in body:
+            handler.wfile.write(bytes([byte]))
+
+    pieces: list[int] = []
+    real = FakeContainerd.write_content
+
+    def write_content(self: FakeContainerd, *, chunks: Any, **rest: Any) -> None:
+        come = list(chunks)
+        pieces.append(len(come))
+        real(self, chunks=come, **rest)
+
+    monkeypatch.setattr(FakeContainerd, "write_content", write_content)
+    with serving(handle) as address:
+        assert asyncio.run(pull(puller(), f"{address}/x")).digest == BUILT.digest
+    assert set(pieces) == {1}
+
+
 @pytest.mark.timeout(60)
 def test_slow_registries_do_not_hold_up_a_good_one(puller: Pullers) -> None:
     """Seven of them, asked by more pulls than there are threads; half of the pulls are given up meanwhile."""

@@ -24,7 +24,7 @@ from .task_context import Plans
 from .task_record import TaskRecord
 
 LANE = "agent-metadata"
-_PATH = re.compile(r"^/v([34])/([0-9a-f]{32}-[0-9]{10})(/task|/taskWithTags|/stats|/task/stats)?/?$")
+_PATH = re.compile(r"^/v([34])/([0-9a-f]{32}-[0-9]{10})(/task|/taskWithTags|/stats|/task/stats)?/?\Z")
 _SAMPLE_MIN_AGE_S = 0.5
 _SAMPLE_MAX_AGE_S = 60.0
 _FIRST_SAMPLE_S = 1.0

@@ -55,11 +55,11 @@ class Answer:
     _transport: "Transport" = field(repr=False)
 
     def read(self, amount: int) -> bytes:
-        """What has come, at most `amount`; empty at the end. It waits for one byte only, so that the caller can look
-        at its clock: a server that sends one now and then must not hold a thread for as long as it likes.
+        """The next `amount`, less only at the end; then empty. A server that sends byte by byte does not get a message
+        to containerd and a look at the disk made for each of them; how long it may take is `pace`'s matter.
         """
         try:
-            data = self._response.read1(amount)
+            data = self._response.read(amount)
             if self._response.length == 0:
                 self._response.read()  # at its end: frees the connection for the next request
         except TooSlow:
