@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from neargate.cli import processes
+from neargate.model.knobs import DEFAULT_KNOBS
 
 from .region import LiveRegion, traces, wait_for
 from .test_down_force import damaged
@@ -87,3 +88,26 @@ def _cannot_start(simulated: LiveRegion) -> None:
     assert "still running: agent" in failed.stderr and "neargate down --force" in failed.stderr
     assert "the region is down" in simulated.command("down", "--force").stdout
     assert traces(simulated.paths) == []
+
+
+def test_the_processes_own_logs_are_bounded_by_up_and_by_the_agent(simulated: LiveRegion) -> None:
+    simulated.command(*UP, "-p", str(simulated.port))
+    up = processes.find(simulated.paths.up_lock)
+    agent = processes.find(simulated.paths.pid_file("agent"))
+    assert up is not None and agent is not None
+    for stopped in (agent, up):  # the other one does it
+        os.kill(stopped.pid, signal.SIGSTOP)
+        try:
+            _fills(simulated.paths.log_file("server"), f"{stopped.pid} is stopped")
+        finally:
+            os.kill(stopped.pid, signal.SIGCONT)
+
+
+def _fills(log: Path, last: str) -> None:
+    bound = DEFAULT_KNOBS.process_log_max_bytes
+    with log.open("a") as file:
+        file.write(f"{'x' * 99}\n" * (bound // 50) + f"{last}\n")
+    wait_for("a log that is cut", lambda: log.stat().st_size < bound)
+    kept = Path(f"{log}.1").read_text()
+    assert bound - 100 < len(kept) <= bound
+    assert f"{kept}{log.read_text()}".rstrip().endswith(last) or f"\n{last}\n" in log.read_text()
