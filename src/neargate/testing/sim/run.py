@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ...model.capacity import HostCapacity, HostFacts
@@ -21,12 +22,13 @@ from .hosts import Machine, RealMachine
 from .knobs import draw_knobs
 from .light import LightMachine
 from .net import Net
-from .region import ZONES, Server
+from .region import SERVER, ZONES, Server
 from .sim import Sim
 from .workload import Workload
 
 REST_S = 240.0  # virtual: after the last fault, by then everything must have come to rest
 _LOOK_S = 2.0
+_NOTICED_S = 8.0  # beyond the time-out: ticks, delays and the way to the server
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +90,7 @@ class Run:
         self.injector = Injector(self.sim, self.net, self.disk, machines)
         self.sim.weather = self.injector
         self.checkers = Checkers(self.sim, self.disk.databases)
-        knobs = knobs or draw_knobs(self.sim.stream("knobs"))
+        self.knobs = knobs = knobs or draw_knobs(self.sim.stream("knobs"))
         self.server = Server(
             self.sim,
             self.net,
@@ -118,6 +120,22 @@ class Run:
             period_s=setting.period_s,
             logs=setting.real > 0,
         )
+
+    def arm(self, faults: Sequence[Fault]) -> None:
+        """The faults, and what must be seen of some while they last."""
+        self.injector.arm(faults)
+        for fault in faults:
+            if fault.kind == "down" and fault.duration_s > self.knobs.link_silence_s + _NOTICED_S:
+                self.sim.at(fault.at + fault.duration_s - 0.01, partial(self._must_be_away, fault.target))
+
+    def _must_be_away(self, host_id: str) -> None:
+        """A host that hears nothing of the server must have given its link up, else tasks are placed on it in vain."""
+        alive = [self.sim.living.get(name) for name in (SERVER, host_id)]
+        if self.server.region is None or any(world is None or world.process.is_paused for world in alive):
+            return
+        self.sim.count("looked-for-deaf")
+        if host_id in self.server.connected():
+            self.sim.fail("deaf", f"{host_id} hears nothing and counts as connected")
 
     def start(self) -> None:
         self.sim.add(self.server.program())
@@ -200,7 +218,7 @@ def run_seed(
             if faults is None
             else list(faults)
         )
-        run.injector.arm(drawn)
+        run.arm(drawn)
         run.start()
         over_at = max([busy_s, *(fault.at + fault.duration_s for fault in drawn)])
         run.come_to_rest(over_at + 5)
