@@ -9,7 +9,7 @@ import traceback
 
 from . import figures
 
-NAMES = ("startup", "launch", "memory", "logs", "run_task_rate")
+NAMES = ("startup", "launch", "memory", "logs", "run_task_rate", "iam_decision")
 
 
 def main(names: list[str]) -> int:

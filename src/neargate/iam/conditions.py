@@ -15,7 +15,7 @@ from operator import eq, ge, gt, le, lt
 from typing import Any
 
 from .dates import seconds
-from .patterns import Test, arn_pattern, is_constant, pattern
+from .patterns import Test, any_of, arn_pattern, is_constant, pattern
 from .request import Keys
 from .variables import has_variables
 
@@ -35,15 +35,12 @@ def condition(operator: str, key: str, values: Sequence[str], *, variables: bool
 
     Raises UnknownOperator, and ValueError for a value that is not of the operator's type.
     """
-    prefix = next((prefix for prefix in (_ANY, _ALL) if operator.startswith(prefix)), "")
-    name = operator[len(prefix) :]
-    if name == "Null" and not prefix:
+    if operator == "Null":
         return _null(key.lower(), values)
-    if_exists = name.endswith(_IF_EXISTS)
-    found = _OPERATORS.get(name.removesuffix(_IF_EXISTS))
-    if found is None:
+    prefix, name, if_exists = _split(operator)
+    if name not in _OPERATORS:
         raise UnknownOperator(operator)
-    compile_values, negated = found
+    compile_values, negated = _OPERATORS[name]
     return _clause(
         key=key.lower(),
         test=compile_values(values, variables),
@@ -54,11 +51,14 @@ def condition(operator: str, key: str, values: Sequence[str], *, variables: bool
 
 
 def is_operator(operator: str) -> bool:
-    try:
-        condition(operator, "a", (), variables=False)
-    except UnknownOperator:
-        return False
-    return True
+    return operator == "Null" or _split(operator)[1] in _OPERATORS
+
+
+def _split(operator: str) -> tuple[str, str, bool]:
+    """Set operator, name, whether IfExists."""
+    prefix = next((prefix for prefix in (_ANY, _ALL) if operator.startswith(prefix)), "")
+    name = operator[len(prefix) :]
+    return prefix, name.removesuffix(_IF_EXISTS), name.endswith(_IF_EXISTS)
 
 
 def _clause(*, key: str, test: Test, negated: bool, quantifier: str, absent: bool) -> Condition:
@@ -74,14 +74,22 @@ def _clause(*, key: str, test: Test, negated: bool, quantifier: str, absent: boo
 
     def any_value(keys: Keys) -> bool:
         values = keys.get(key)
-        return any(test(value, keys) is not negated for value in values) if values else absent
+        if not values:
+            return absent
+        for value in values:  # noqa: SIM110  a generator costs as much as the tests
+            if test(value, keys) is not negated:
+                return True
+        return False
 
     def all_values(keys: Keys) -> bool:
         values = keys.get(key)
         # AWS: also true where all there is resolves to nothing, such as an empty string.
         if not values or not any(values):
             return absent
-        return all(test(value, keys) is not negated for value in values)
+        for value in values:  # noqa: SIM110  a generator costs as much as the tests
+            if test(value, keys) is negated:
+                return False
+        return True
 
     return {"": plain, _ANY: any_value, _ALL: all_values}[quantifier]
 
@@ -110,20 +118,14 @@ def _texts(values: Sequence[str], variables: bool, *, wildcards: bool, fold: boo
     constants = frozenset(fixed)
     if not tests:
         return (lambda value, _keys: value.lower() in constants) if fold else (lambda value, _keys: value in constants)
-    several = _any_of(tests)
+    several = any_of(tests)
     if fold:
         return lambda value, keys: value.lower() in constants or several(value, keys)
     return lambda value, keys: value in constants or several(value, keys)
 
 
 def _arns(values: Sequence[str], variables: bool) -> Test:
-    return _any_of([arn_pattern(value, variables=variables) for value in values])
-
-
-def _any_of(tests: Sequence[Test]) -> Test:
-    if len(tests) == 1:
-        return tests[0]
-    return lambda value, keys: any(test(value, keys) for test in tests)
+    return any_of([arn_pattern(value, variables=variables) for value in values])
 
 
 def _parsed(

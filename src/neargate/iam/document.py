@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from ..model.errors import AwsError
 from .conditions import Condition, UnknownOperator, condition, is_operator
 from .formats import action_fault, legacy_fault, resource_fault
-from .patterns import glob_action, resources
+from .patterns import Test, glob_action, resources
 from .policy import Policy, PolicyKind, Statement
 from .principals import InvalidPrincipal, Principals, compile_principals
 
@@ -256,14 +256,11 @@ def _check_kind(part: _Parts, kind: PolicyKind) -> None:
 
 
 def _statement(part: _Parts, conditions: tuple[Condition, ...], variables: bool) -> Statement:
-    allow = part.effect == "Allow"
     try:
         return Statement(
-            allow=allow,
+            allow=part.effect == "Allow",
             action=glob_action(part.actions or (), negated=part.not_action),
-            resource=None
-            if part.resources is None
-            else resources(part.resources, negated=part.not_resource, allow=allow, variables=variables),
+            resource=_resource(part, variables),
             sid=part.sid,
             principals=_principals(part),
             not_principal=part.not_principal,
@@ -273,6 +270,12 @@ def _statement(part: _Parts, conditions: tuple[Condition, ...], variables: bool)
         raise MalformedPolicy(str(refused)) from refused
     except ValueError as refused:
         raise MalformedPolicy(_LEGACY) from refused
+
+
+def _resource(part: _Parts, variables: bool) -> Test | None:
+    if part.resources is None or ("*" in part.resources and not part.not_resource):
+        return None
+    return resources(part.resources, negated=part.not_resource, allow=part.effect == "Allow", variables=variables)
 
 
 def _principals(part: _Parts) -> Principals | None:

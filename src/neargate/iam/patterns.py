@@ -24,6 +24,7 @@ class Wild(Enum):
 Item = str | Wild
 _WILDS = {wild.value: wild for wild in Wild}
 _ARN_PARTS = 6
+_REMEMBERED_MAX = 32
 
 
 def pattern(text: str, *, wildcards: bool = True, variables: bool = False, fold: bool = False) -> Test:
@@ -36,13 +37,7 @@ def pattern(text: str, *, wildcards: bool = True, variables: bool = False, fold:
     if constant is not None:
         return _static(glob(_folded(constant) if fold else constant), fold)
 
-    def test(value: str, keys: Keys) -> bool:
-        known = resolve(items, keys)
-        if known is None:
-            return False
-        return glob(_folded(known))(value.lower()) if fold else glob(known)(value)
-
-    return test
+    return _dynamic(items, lambda known: glob(_folded(known)) if fold else glob(known), fold)
 
 
 def arn_pattern(text: str, *, variables: bool = False) -> Test:
@@ -52,11 +47,7 @@ def arn_pattern(text: str, *, variables: bool = False) -> Test:
     if constant is not None:
         return _static(_arn_glob(constant), False)
 
-    def test(value: str, keys: Keys) -> bool:
-        known = resolve(items, keys)
-        return known is not None and _arn_glob(known)(value)
-
-    return test
+    return _dynamic(items, _arn_glob, False)
 
 
 def is_constant(text: str) -> bool:
@@ -64,18 +55,17 @@ def is_constant(text: str) -> bool:
     return "*" not in text and "?" not in text
 
 
-def resolve(items: Sequence[Item | Variable], keys: Keys) -> tuple[Item, ...] | None:
-    """The items with values for variables; None when one has no value."""
-    known: list[Item] = []
-    for item in items:
-        if isinstance(item, Variable):
-            value = item.value(keys)
-            if value is None:
-                return None
-            known.append(value)
-        else:
-            known.append(item)
-    return tuple(known)
+def any_of(tests: Sequence[Test]) -> Test:
+    if len(tests) == 1:
+        return tests[0]
+
+    def test(value: str, keys: Keys) -> bool:
+        for one in tests:  # noqa: SIM110  a generator costs as much as the tests
+            if one(value, keys):
+                return True
+        return False
+
+    return test
 
 
 def glob(items: Sequence[Item]) -> Match:
@@ -166,6 +156,30 @@ def _arn_glob(items: Sequence[Item]) -> Match:
     return match
 
 
+def _dynamic(items: Sequence[Item | Variable], build: Callable[[Sequence[Item]], Match], fold: bool) -> Test:
+    """A test built anew for each set of values; the last ones are kept, since a caller asks more than once."""
+    variables = tuple(item for item in items if isinstance(item, Variable))
+    built: dict[tuple[str, ...], Match] = {}
+
+    def test(value: str, keys: Keys) -> bool:
+        values = []
+        for variable in variables:
+            known = variable.value(keys)
+            if known is None:
+                return False
+            values.append(known)
+        named = tuple(values)
+        match = built.get(named)
+        if match is None:
+            if len(built) >= _REMEMBERED_MAX:
+                built.clear()
+            left = iter(named)
+            match = built[named] = build([next(left) if isinstance(item, Variable) else item for item in items])
+        return match(value.lower() if fold else value)
+
+    return test
+
+
 def _static(match: Match, fold: bool) -> Test:
     return (lambda value, _keys: match(value.lower())) if fold else (lambda value, _keys: match(value))
 
@@ -204,21 +218,14 @@ def resources(named: Sequence[str], *, negated: bool, allow: bool, variables: bo
     Where a variable has no value AWS matches nothing with it. NotResource would then reach further than its author
     wrote: such an Allow holds for nothing, while such a Deny does hold.
     """
-    compiled = [_items(name, True, variables) for name in named]
-    tests = [pattern(name, variables=variables) for name in named]
+    inside = any_of([pattern(name, variables=variables) for name in named])
     if not negated:
-        return _either(tests)
-    dynamic = [items for items in compiled if _constant(items) is None]
+        return inside
+    needed = [item for name in named for item in _items(name, True, variables) if allow and isinstance(item, Variable)]
 
     def outside(resource: str, keys: Keys) -> bool:
-        if allow and any(resolve(items, keys) is None for items in dynamic):
+        if any(variable.value(keys) is None for variable in needed):
             return False
-        return not any(test(resource, keys) for test in tests)
+        return not inside(resource, keys)
 
     return outside
-
-
-def _either(tests: Sequence[Test]) -> Test:
-    if len(tests) == 1:
-        return tests[0]
-    return lambda value, keys: any(test(value, keys) for test in tests)

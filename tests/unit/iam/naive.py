@@ -231,7 +231,7 @@ def compare(name: str, wanted: str, value: str, request: Request, with_variables
     return order(name.removeprefix("Date"), moment(value), moment(wanted))
 
 
-def order(name: str, value: Any, wanted: Any) -> bool:
+def order(name: str, value: float, wanted: float) -> bool:
     return {
         "Equals": value == wanted,
         "LessThan": value < wanted,
