@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from neargate.cli import locks
+from neargate.cli import locks, process_logs
 from neargate.cli.process_logs import bound_all
 
 MAX = 1000
@@ -67,6 +67,20 @@ def test_who_was_killed_between_copy_and_cut_repeats(tmp_path: Path, monkeypatch
     assert (tmp_path / "a.log").read_bytes() == whole
     bound_all(tmp_path, MAX)
     assert held(tmp_path) == whole[-MAX + len(line(0)) :] or held(tmp_path) == whole[-MAX:]
+
+
+def test_what_is_written_while_the_copy_is_made_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.log").write_bytes(b"".join(line(n) for n in range(60)))
+    keep = process_logs._keep
+
+    def slow(before: Path, newest: bytes) -> bool:
+        with (tmp_path / "a.log").open("ab") as log:
+            log.write(b"late\n")
+        return keep(before, newest)
+
+    monkeypatch.setattr(process_logs, "_keep", slow)
+    bound_all(tmp_path, MAX)
+    assert held(tmp_path).endswith(line(59) + b"late\n")
 
 
 def test_two_that_look_at_once_do_not_cut_twice(tmp_path: Path) -> None:

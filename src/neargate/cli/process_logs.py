@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import locks
 
+_ROUNDS_MAX = 16
 _LOCK = ".rotate.lock"
 
 
@@ -47,6 +48,8 @@ def _cut(path: Path, max_bytes: int) -> None:
         with path.open("r+b") as log:
             newest = _end(log.fileno(), max_bytes)
             kept = _keep(before, newest)
+            if kept:
+                _add_the_rest(before, log.fileno(), max_bytes)
             os.ftruncate(log.fileno(), 0)
         if not kept:
             # The disk was full; what was cut made room. The older part was given up for it.
@@ -66,6 +69,19 @@ def _end(descriptor: int, max_bytes: int) -> bytes:
             break
     data = data[-max_bytes:]
     return bytes(data[data.find(b"\n") + 1 :])
+
+
+def _add_the_rest(before: Path, descriptor: int, max_bytes: int) -> None:
+    """What was written while the copy was made, which takes a while; at most as much again."""
+    try:
+        with before.open("ab", buffering=0) as file:
+            for _ in range(_ROUNDS_MAX):
+                piece = os.read(descriptor, max_bytes // _ROUNDS_MAX)
+                if not piece:
+                    return
+                file.write(piece)
+    except OSError:
+        return  # no room any more: the bound comes first
 
 
 def _keep(before: Path, newest: bytes) -> bool:
