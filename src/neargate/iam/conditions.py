@@ -50,6 +50,13 @@ def condition(operator: str, key: str, values: Sequence[str], *, variables: bool
     )
 
 
+def cost(operator: str, values: Sequence[str]) -> int:
+    """For the order in which conditions are asked: all have to hold, so that the cheap ones may go first."""
+    _, name, _ = _split(operator)
+    dearer = not name.startswith(("String", "Bool", "Null")) or name.endswith("Like")
+    return dearer + 2 * (":" in operator) + 4 * any(map(has_variables, values))
+
+
 def is_operator(operator: str) -> bool:
     return operator == "Null" or _split(operator)[1] in _OPERATORS
 

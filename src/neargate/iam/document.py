@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..model.errors import AwsError
-from .conditions import Condition, UnknownOperator, condition, is_operator
+from .conditions import Condition, UnknownOperator, condition, cost, is_operator
 from .formats import action_fault, legacy_fault, resource_fault
 from .patterns import Test, glob_action, resources
 from .policy import Policy, PolicyKind, Statement
@@ -200,7 +200,8 @@ def _conditions(part: _Parts, variables: bool) -> tuple[Condition, ...]:
     if part.effect not in ("Allow", "Deny"):
         raise MalformedPolicy(_LEGACY)
     try:
-        return tuple(condition(operator, key, values, variables=variables) for operator, key, values in part.conditions)
+        ordered = sorted(part.conditions, key=lambda one: cost(one[0], one[2]))
+        return tuple(condition(operator, key, values, variables=variables) for operator, key, values in ordered)
     except UnknownOperator as refused:
         raise MalformedPolicy(_SYNTAX) from refused
     except ValueError as refused:
