@@ -43,10 +43,11 @@ T = TypeVar("T")
 class ContainerdSandbox:
     """Implements interfaces.sandbox.Sandbox.
 
-    Lanes of the world: `sandbox` (2x cores), `pull` (8), `pull-net` (64), `sandbox-events` (1). `address` is containerd's socket,
-    `state_dir` its state directory (as ContainerdInstance lays it out, or Debian's), `namespace` containerd's namespace
-    of this instance, `run_dir` a directory of our own that a reboot empties. `insecure_registries` (`host` or
-    `host:port`) may be asked over plain HTTP, and only they may be on this machine's own addresses.
+    Lanes of the world: `sandbox` (2x cores), `pull` (8), `pull-net` (64), `sandbox-events` (1). `address` is
+    containerd's socket, `state_dir` its state directory (as ContainerdInstance lays it out, or Debian's), `namespace`
+    containerd's namespace of this instance, `run_dir` a directory of our own that a reboot empties.
+    `insecure_registries` (`host` or `host:port`) may be asked over plain HTTP, and only they may be on this machine's
+    own addresses.
     """
 
     def __init__(

@@ -80,7 +80,12 @@ def _spec(cgroup_path: str) -> dict[str, Any]:
         "ociVersion": "1.0.2",
         "process": {"user": {"uid": 0, "gid": 0}, "args": ["/usr/bin/true"], "cwd": "/", "env": ["PATH=/usr/bin"]},
         "root": {"path": "rootfs", "readonly": False},
-        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}, *binds],
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            # The root lies below /run, where Debian and Ubuntu allow no devices; a runtime opens the container's own.
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]},
+            *binds,
+        ],
         "linux": {
             "cgroupsPath": cgroup_path,
             "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")],
