@@ -15,7 +15,7 @@ from ..interfaces.roles import CapacityManager, Documents, Failure, RunTaskReque
 from ..interfaces.store import Overloaded, Refused, Statement, Store
 from ..log import get_logger
 from ..model import ids
-from ..model.arn import Arn
+from ..model.arn import attachment_arn
 from ..model.capacity import NoCapacity, Reservation, ReservationRequest, SubnetView
 from ..model.errors import AwsError, InvalidParameter, ServiceUnavailable, UnsupportedFeature
 from ..scheduling.zone_spread import subnet_in_zone, zones_in_order
@@ -51,10 +51,29 @@ class Launching:
         self._clusters = clusters
         self._capacities = capacities
         self._spread = spread
+        self._tokens: dict[tuple[str, str, str], asyncio.Future[None]] = {}  # of calls that are under way
         self._digests: dict[str, str] = {}  # revision ARN -> digest of the copy that is stored
 
     async def run(self, request: RunTaskRequest) -> tuple[Documents, Recorded | None]:
-        """The answer, and what was recorded now (nothing when a client token gave it before). Raises AwsError."""
+        """The answer, and what was recorded now (nothing when a client token gave it before). Raises AwsError.
+
+        Calls with one client token come one after another: a repetition must not be told that there is no room because
+        the call that it repeats has just taken it.
+        """
+        if request.client_token is None:
+            return await self._run(request)
+        key = (request.account, request.cluster, request.client_token)
+        while (before := self._tokens.get(key)) is not None:
+            await asyncio.wait([before])
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tokens[key] = over
+        try:
+            return await self._run(request)
+        finally:
+            del self._tokens[key]
+            over.set_result(None)
+
+    async def _run(self, request: RunTaskRequest) -> tuple[Documents, Recorded | None]:
         launch = await self._prepared(request)
         places = await self._place_all(launch)
         placed = [place for place in places if isinstance(place, Placed)]
@@ -162,7 +181,7 @@ class Launching:
             memory_mib=launch.resources.memory_mib,
             disk_gib=launch.resources.disk_gib,
             architecture=platform.get("cpuArchitecture", "X86_64"),
-            owner=str(Arn("ecs", self._region, request.account, f"attachment/{attachment_id}")),
+            owner=attachment_arn(self._region, request.account, attachment_id),
             attachment_id=attachment_id,
         )
 

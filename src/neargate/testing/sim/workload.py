@@ -122,23 +122,29 @@ class Workload:
         if token is not None:
             params["clientToken"] = token
         self._checkers.book.asked[marker] = count
-        calls = [self._attempts("RunTask", params, _ATTEMPTS if token is not None else 1)]
+        calls = [self._one_run(marker, token, params)]
         if token is not None and not sure and self._rng.random() < _TWICE:
-            calls.append(self._attempts("RunTask", params, _ATTEMPTS))  # two of one token at the same time
+            calls.append(self._one_run(marker, token, params))  # two of one token at the same time
             self._sim.count("tokens-at-once")
-        answers = [answer for answer in await asyncio.gather(*calls) if answer is not None and answer.status == 200]
-        task_ids: tuple[str, ...] = ()
-        for answer in answers:
-            task_ids = tuple(str(task["taskArn"]).rpartition("/")[2] for task in answer.document["tasks"])
-            self._checkers.ran(marker, token, task_ids)
+        answers = [answer for answer in await asyncio.gather(*calls) if answer is not None]
         if not answers:
             return ()
+        task_ids = max(answers, key=len)
         self._sim.count("tasks-run" if task_ids else "no-capacity")
         self.tasks.extend(task_ids)
         if not sure and self._rng.random() < _STOPPED_AT_ONCE:
             await self._stop_in_launch(task_ids)
         if token is not None and not sure and self._rng.random() < 0.1:
             await self._repeat(marker, token, params)
+        return task_ids
+
+    async def _one_run(self, marker: str, token: str | None, params: dict[str, Any]) -> tuple[str, ...] | None:
+        """Ids of the tasks of the answer; None when there was none."""
+        answer = await self._attempts("RunTask", params, _ATTEMPTS if token is not None else 1)
+        if answer is None or answer.status != 200:
+            return None
+        task_ids = tuple(str(task["taskArn"]).rpartition("/")[2] for task in answer.document["tasks"])
+        self._checkers.ran(marker, token, task_ids)
         return task_ids
 
     async def _stop_in_launch(self, task_ids: tuple[str, ...]) -> None:
