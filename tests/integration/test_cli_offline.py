@@ -7,14 +7,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from neargate.cli import admin, commands, locks, offline, processes
+from neargate.cli import admin, commands, entry, locks, offline, processes
 from neargate.cli import config as configs
 from neargate.cli.config import RegionConfig
 from neargate.cli.down import down
@@ -172,6 +172,29 @@ def test_a_second_down_and_an_up_meanwhile_are_told_who_is_at_it(paths: RegionPa
 def test_wrong_use_is_one_line(words: list[str], said: str) -> None:
     done = subprocess.run([sys.executable, "-m", "neargate", *words], capture_output=True, text=True, check=False)
     assert done.returncode in (1, 2) and said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_aws_and_sample_say_that_the_api_does_not_run(paths: RegionPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neargate.cli.environment.run_aws", lambda _paths, _words: 255)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        configs.save(paths, RegionConfig(port=nobody.getsockname()[1]))
+        with pytest.raises(Problem, match="the API does not run or does not answer; start it with: neargate up"):
+            commands.run(["aws", "--data", str(paths.data), "ecs", "list-clusters"])
+        with pytest.raises(NoServer, match="does not run; start it with: neargate up"):
+            commands.run(["sample", "--data", str(paths.data)])
+
+
+def test_what_the_system_refuses_is_one_line_with_the_file() -> None:
+    def refused(_words: Sequence[str]) -> int:
+        raise PermissionError(13, "Permission denied", "/d/up.lock")
+
+    def full(_words: Sequence[str]) -> int:
+        raise OSError(28, "No space left on device", "/d/region.new")
+
+    for run, said in ((refused, "up.lock is not open to this user; run as root"), (full, "region.new: No space left")):
+        with pytest.raises(Problem, match=said):
+            entry._told(run, [])
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:

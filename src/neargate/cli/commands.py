@@ -177,7 +177,13 @@ def _env(_: Given, paths: RegionPaths) -> int:
 def _aws(given: Given, paths: RegionPaths) -> int:
     from .environment import run_aws
 
-    return run_aws(paths, given.words[1:] if given.words[:1] == ["--"] else given.words)
+    status = run_aws(paths, given.words[1:] if given.words[:1] == ["--"] else given.words)
+    if status:
+        from .up import healthy
+
+        if not healthy(configs.load(paths).port):
+            raise Problem(f"the API does not run or does not answer; start it with: neargate up{paths.as_option}")
+    return status
 
 
 def _status(_: Given, paths: RegionPaths) -> int:

@@ -13,6 +13,8 @@ def _told(run: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
         return run(words)
     except BrokenPipeError:
         raise
+    except PermissionError as error:
+        raise Problem(f"{error.filename or 'the region'} is not open to this user; run as root") from error
     except OSError as error:
         what = f"{error.filename}: " if error.filename else ""
         raise Problem(f"{what}{error.strerror or error}") from error

@@ -26,6 +26,7 @@ def run(paths: RegionPaths, say: Callable[[str], None]) -> None:
     config = configs.load(paths)
     if config.sandbox != "container":
         raise Problem("a simulated region runs no containers and has no registry: the sample needs a real one")
+    ask(paths, "ready")  # else the first step would fail, in words of its own
     registry = f"127.0.0.1:{config.registry_port}"
     say(f"1. image      {_push(registry)}")
     aws_json(paths, "ecs", "create-cluster", "--cluster-name", "default")
