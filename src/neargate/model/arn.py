@@ -37,5 +37,9 @@ def container_arn(region: str, account: str, cluster: str, task_id: str, contain
     return f"arn:aws:ecs:{region}:{account}:container/{cluster}/{task_id}/{container_uuid}"
 
 
+def attachment_arn(region: str, account: str, attachment_id: str) -> str:
+    return f"arn:aws:ecs:{region}:{account}:attachment/{attachment_id}"
+
+
 def task_definition_arn(region: str, account: str, family: str, revision: int) -> str:
     return f"arn:aws:ecs:{region}:{account}:task-definition/{family}:{revision}"
