@@ -37,7 +37,7 @@ class Row:
     shell: str | None = None
     task: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
-    stop: bool = False
+    stop: str = ""  # when StopTask is called: see fleet.Order
     lines: tuple[str, ...] | None = None
     check: Callable[[Outcome], object] | None = None
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from .field_rows import FIELDS_IMAGE, METADATA, ONE_VOLUME, SHARED, Row, needs, seconds, shell
-from .fleet import Outcome
+from .fleet import READY, Outcome
 
 NOT_READY = "dependency graph: container ordering dependency [c1] for target [c0] has timed out."
 NOT_DONE = (
@@ -13,7 +13,8 @@ NOT_DONE = (
 
 
 def check(*command: str, **members: int) -> dict[str, Any]:
-    return {"healthCheck": {"command": list(command), "interval": 5, "timeout": 2, "retries": 1, **members}}
+    health = {"command": list(command), "interval": 5, "timeout": 2, "retries": 1, **members}
+    return {"healthCheck": health, "stopTimeout": 2}
 
 
 def _metadata_of(outcome: Outcome, name: str) -> dict[str, Any]:
@@ -122,10 +123,12 @@ ORDER_ROWS = (
         id="stopTimeout",
         covers="stopTimeout",
         c0={"stopTimeout": 2},
-        shell="trap 'echo told' TERM; while true; do sleep 0.2; done",
-        stop=True,
+        shell=f"trap 'echo told' TERM; echo {READY}; while true; do sleep 0.2; done",
+        stop=READY,
         check=lambda o: (
-            o.lines == ["told"] and o.exit_code() == 137 and 2 <= seconds(o, "stoppingAt", "executionStoppedAt") < 20
+            o.lines == [READY, "told"]
+            and o.exit_code() == 137
+            and 2 <= seconds(o, "stoppingAt", "executionStoppedAt") < 20
         ),
     ),
     Row(
@@ -134,24 +137,26 @@ ORDER_ROWS = (
         c0={
             "image": FIELDS_IMAGE,
             "entryPoint": ["sh", "-c"],
-            "command": ["trap 'echo interrupted; exit 6' INT; trap 'echo told; exit 7' TERM; sleep 99 & wait"],
+            "command": [f"trap 'echo INT; exit 6' INT; trap 'echo TERM; exit 7' TERM; echo {READY}; sleep 99 & wait"],
         },
-        stop=True,
-        lines=("interrupted",),
+        stop=READY,
+        lines=(READY, "INT"),
         check=lambda o: o.exit_code() == 6,
     ),
     Row(
         id="healthCheck CMD",
         covers="healthCheck.command",
         c0=check("CMD", "test", "-e", "/tmp"),
-        shell="sleep 8",
+        shell="exec sleep 99",
+        stop="HEALTHY",
         check=lambda o: o.health["c0"] == ["UNKNOWN", "HEALTHY"],
     ),
     Row(
         id="healthCheck CMD-SHELL and retries",
         covers="healthCheck.command healthCheck.retries",
         c0=check("CMD-SHELL", "exit 1", retries=2),
-        shell="sleep 13",
+        shell="exec sleep 99",
+        stop="UNHEALTHY",
         check=lambda o: o.health["c0"] == ["UNKNOWN", "UNHEALTHY"],
     ),
     Row(
@@ -179,14 +184,16 @@ ORDER_ROWS = (
         id="healthCheck timeout",
         covers="healthCheck.timeout",
         c0=check("CMD-SHELL", "sleep 4", timeout=2),
-        shell="sleep 10",
+        shell="exec sleep 99",
+        stop="UNHEALTHY",
         check=lambda o: o.health["c0"] == ["UNKNOWN", "UNHEALTHY"],
     ),
     Row(
         id="healthCheck CMD-SHELL with parameters runs its first word",
         covers="healthCheck.command",
         c0=check("CMD-SHELL", 'echo "$0 $1" > /proc/1/fd/1', "curl", "||"),
-        shell="sleep 8",
+        shell="exec sleep 99",
+        stop="HEALTHY",
         check=lambda o: o.lines[0] == "curl ||" and o.health["c0"] == ["UNKNOWN", "HEALTHY"],
     ),
     Row(

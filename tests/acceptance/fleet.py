@@ -15,17 +15,22 @@ CLUSTER = "fleet"
 GROUP = "/test/fleet"
 IN_FLIGHT_MAX = 16
 WAVE_MAX_S = 110.0
+READY = "READY"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """One task. `stop`: StopTask is called once it is RUNNING. Containers without logConfiguration get one."""
+    """One task. Containers without logConfiguration get one.
+
+    `stop`: StopTask is called once this is seen of the first container: READY (a line that it logged), or a health
+    status. Empty: the task ends by itself.
+    """
 
     id: str
     containers: Sequence[dict[str, Any]]
     task: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
-    stop: bool = False
+    stop: str = ""
 
 
 @dataclass(kw_only=True)
@@ -111,9 +116,16 @@ def _note(region: LiveRegion, known: _Running, document: dict[str, Any]) -> None
         seen = known.health.setdefault(container["name"], [])
         if container["healthStatus"] not in seen[-1:]:
             seen.append(container["healthStatus"])
-    if known.order.stop and not known.stopped and document["lastStatus"] == "RUNNING":
+    if known.order.stop and not known.stopped and _is_seen(region, known, document):
         region.ecs.stop_task(cluster=CLUSTER, task=document["taskArn"])
         known.stopped = True
+
+
+def _is_seen(region: LiveRegion, known: _Running, document: dict[str, Any]) -> bool:
+    if known.order.stop != READY:
+        return known.order.stop in known.health["c0"]
+    options, task_id = known.options["c0"], document["taskArn"].rpartition("/")[2]
+    return READY in log_lines(region, options["awslogs-group"], f"{options['awslogs-stream-prefix']}/c0/{task_id}")
 
 
 def _outcome(region: LiveRegion, known: _Running, document: dict[str, Any]) -> Outcome:
