@@ -7,17 +7,26 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from neargate.agent import adopt as adoption
 from neargate.agent.host_tasks import HostTasks
 from neargate.agent.link_client import LinkClient
 from neargate.agent.local_state import LocalState
 from neargate.agent.log_shipper import LogShipper
 from neargate.agent.points import Point
 from neargate.capacity.ledger import Ledger
-from neargate.clusters import recording, releases
+from neargate.capacity.manager import Capacity
+from neargate.clusters import orders, recording, releases
+from neargate.clusters.gateway import Gateway
+from neargate.clusters.host_boots import HostBoots
+from neargate.clusters.launching import Launching
 from neargate.clusters.reports import ReportOutcome, Reports
+from neargate.clusters.restoring import Restoring
 from neargate.clusters.sweepers import Sweepers
 from neargate.link.server_session import ServerSession
+from neargate.link.session import AgentSession, Disconnect
+from neargate.scheduling import task_document
 from neargate.store.sqlite import SqliteStore
 from neargate.testing.sim.batch import Work, in_children
 from neargate.testing.sim.faults import Fault
@@ -61,6 +70,37 @@ LOST_COMMITS = with_faults(SMALL, *(Fault(at=at, kind="lost-commit", target="ser
 PAUSES = with_faults(
     REAL, *(Fault(at=3 + 5 * n, kind="pause", target=f"host-{n:02d}", duration_s=30) for n in range(3))
 )
+DEATHS = with_faults(SMALL, *(Fault(at=5, kind="death", target=f"host-{n:02d}") for n in range(3)))
+REBOOTS = with_faults(
+    REAL, *(Fault(at=8 + 4 * n, kind="reboot", target=f"host-{n:02d}", duration_s=2) for n in range(3))
+)
+RECORDS_LOST = with_faults(
+    SMALL,
+    *(Fault(at=6 + 3 * n, kind="reboot", target=f"host-{n:02d}", duration_s=2, strength=0.9) for n in range(12)),
+)
+POWER_CUTS = with_faults(
+    SMALL, *(Fault(at=at, kind="power-cut", target="server", duration_s=0.3, strength=0.9) for at in (12, 24, 36))
+)
+HALF_OPEN = with_faults(SMALL, *(Fault(at=6 + n, kind="half-open", target=f"host-{n:02d}") for n in range(12)))
+ONE_WAY = with_faults(
+    SMALL, *(Fault(at=6 + 2 * n, kind="down", target=f"host-{n:02d}", duration_s=40) for n in range(12))
+)
+WRONG_CLOCKS = with_faults(
+    SMALL, *(Fault(at=6 + n, kind="clock-jump", target=f"host-{n:02d}", strength=0.1) for n in range(12))
+)
+CLOCK_SET_BACK = with_faults(
+    SMALL,
+    *(Fault(at=at, kind="kill-effect", target="server", count=at, duration_s=0.2) for at in range(5, 29, 2)),
+    Fault(at=30, kind="clock-jump", target="server", strength=0.1),
+)
+COPIES = with_faults(
+    SMALL, *(Fault(at=6 + n, kind="second-agent", target=f"host-{n:02d}", duration_s=20) for n in range(12))
+)
+FULL_ZONES = with_faults(replace(SMALL, hosts=2, cpu_units=1024), Fault(at=3, kind="slow-disk", target="server"))
+SLOW_LINKS = with_faults(
+    SMALL, *(Fault(at=2, kind="delay", target=f"host-{n:02d}", duration_s=50, strength=0.3) for n in range(12))
+)
+STALLS = with_faults(SMALL, *(Fault(at=at, kind="stall", target="server", duration_s=15) for at in (8, 26)))
 
 
 # -- the bugs
@@ -89,7 +129,8 @@ def token_forgotten() -> None:
     record = recording.Recorder.record
 
     async def without(self: Any, launch: Any, placed: Any, failures: Any) -> Any:
-        return await record(self, replace(launch, request=replace(launch.request, client_token=None)), placed, failures)
+        request = structs.replace(launch.request, client_token=None)
+        return await record(self, structs.replace(launch, request=request), placed, failures)
 
     recording.Recorder.record = without  # type: ignore[method-assign]
 
@@ -162,6 +203,66 @@ def logs_not_adopted() -> None:
     LogShipper.adopt = nothing  # type: ignore[method-assign]
 
 
+def silence_never_counted() -> None:
+    check = ServerSession.check
+    ServerSession.check = lambda self, now: [  # type: ignore[method-assign]
+        action for action in check(self, now) if not isinstance(action, Disconnect)
+    ]
+
+
+def silence_never_noticed() -> None:
+    tick = AgentSession.tick
+    AgentSession.tick = lambda self, now: [  # type: ignore[method-assign]
+        action for action in tick(self, now) if not isinstance(action, Disconnect)
+    ]
+
+
+def restarted_host_trusted() -> None:
+    async def nothing(self: HostBoots, host_id: str, boot_id: str) -> None:
+        return None
+
+    HostBoots.meet = nothing  # type: ignore[method-assign]
+
+
+def restart_noticed_by_nobody() -> None:
+    """Neither by the agent nor by the cell: what the machine did looks like the containers' own end."""
+    adoption._lost_its_host = lambda *_: False
+    restarted_host_trusted()
+
+
+def reservations_not_restored() -> None:
+    async def nothing(self: Restoring) -> int:
+        return 0
+
+    Restoring.run = nothing  # type: ignore[method-assign]
+
+
+def times_as_told() -> None:
+    def put(changed: dict[str, Any], member: str, moment: float) -> None:
+        changed.setdefault(member, moment)
+
+    task_document._put_time = put
+
+
+def future_waited_for() -> None:
+    async def unclaimed(self: Capacity, older_than: float) -> list[tuple[str, str]]:
+        return [key for key, at in self._ledger.unsettled.items() if at < older_than and key not in self._flights]
+
+    Capacity.unclaimed = unclaimed  # type: ignore[method-assign]
+
+
+def newest_agent_believed() -> None:
+    Gateway._older = lambda self, connection, host_id: self._connections.get(host_id)  # type: ignore[method-assign]
+
+
+def tokens_side_by_side() -> None:
+    Launching.run = Launching._run  # type: ignore[method-assign]
+
+
+def stop_waits_for_a_report() -> None:
+    orders._TO_STOP = orders._TO_STOP.replace("ordered = 1", "ordered = 1 AND report_seq > 0")
+
+
 @dataclass(frozen=True)
 class Planted:
     bug: Callable[[], None]
@@ -182,6 +283,18 @@ PLANTED = [
     Planted(record_not_saved, agent_points, frozenset({"unrest", "doubled"})),
     Planted(ends_not_kept, agent_points, frozenset({"unrest"})),
     Planted(logs_not_adopted, agent_points, frozenset({"logs", "unrest"})),
+    Planted(silence_never_counted, DEATHS, frozenset({"unrest"})),
+    Planted(silence_never_noticed, HALF_OPEN, frozenset({"unrest"})),
+    Planted(silence_never_noticed, ONE_WAY, frozenset({"deaf"})),
+    Planted(restart_noticed_by_nobody, REBOOTS, frozenset({"unrest"})),
+    Planted(restarted_host_trusted, RECORDS_LOST, frozenset({"unrest"})),
+    Planted(reservations_not_restored, POWER_CUTS, frozenset({"unrest", "capacity", "address"})),
+    Planted(times_as_told, WRONG_CLOCKS, frozenset({"document"})),
+    Planted(future_waited_for, CLOCK_SET_BACK, frozenset({"unrest"})),
+    Planted(newest_agent_believed, COPIES, frozenset({"doubled", "unrest", "lifecycle", "address"})),
+    Planted(token_forgotten, STALLS, frozenset({"token", "unrest"})),
+    Planted(tokens_side_by_side, FULL_ZONES, frozenset({"token"})),
+    Planted(stop_waits_for_a_report, SLOW_LINKS, frozenset({"unrest"})),
 ]
 
 

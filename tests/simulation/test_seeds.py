@@ -16,6 +16,8 @@ from neargate.wire.shapes import Models
 CORPUS = sorted((Path(__file__).parent / "seeds").glob("*.json"))
 # What a batch must have met, else it proves little.
 MET = ("kills", "ended-itself", "pause", "clock", "full-disk", "lost-commit", "tokens-repeated", "no-capacity")
+MET += ("reboot", "death", "power-cut", "commits-lost", "up", "down", "half-open", "stall", "clock-jump")
+MET += ("clocks-corrected", "tokens-at-once", "stopped-in-launch")
 
 
 def told(results: list[SeedResult], flag: str = "") -> str:
