@@ -16,8 +16,9 @@ from .formats import action_fault, legacy_fault, resource_fault
 from .patterns import Test, glob_action, resources
 from .policy import Policy, PolicyKind, Statement
 from .principals import InvalidPrincipal, Principals, compile_principals
+from .variables import names
 
-__all__ = ["MalformedPolicy", "Policy", "PolicyKind", "compile_policy"]
+__all__ = ("MalformedPolicy", "Policy", "PolicyKind", "compile_policy")
 
 _CHARACTERS_MAX = 131_072  # of any policy document parameter of IAM
 _OLD, _NEW = "2008-10-17", "2012-10-17"
@@ -94,6 +95,7 @@ def compile_policy(text: str | bytes | Mapping[str, Any], *, kind: PolicyKind) -
         version=version,
         statements=tuple(_statement(*pair, variables) for pair in zip(parts, conditions, strict=True)),
         size=size,
+        context_keys=_context_keys(parts, variables),
         id=document.get("Id"),
     )
 
@@ -254,6 +256,20 @@ def _check_kind(part: _Parts, kind: PolicyKind) -> None:
         )
     if part.resources is not None:
         raise MalformedPolicy("Has prohibited field Resource")
+
+
+def _context_keys(parts: Sequence[_Parts], variables: bool) -> tuple[str, ...]:
+    """What a request has to tell for the policy to be decided; of two spellings of a key, one."""
+    found: dict[str, str] = {}
+    for part in parts:
+        texts = list(part.resources or ())
+        for _, key, values in part.conditions:
+            found.setdefault(key.lower(), key)
+            texts += values
+        for text in texts if variables else ():
+            for name in names(text):
+                found.setdefault(name.lower(), name)
+    return tuple(sorted(found.values()))
 
 
 def _statement(part: _Parts, conditions: tuple[Condition, ...], variables: bool) -> Statement:

@@ -56,12 +56,13 @@ class Relevant:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Policy:
-    """`size`: characters without white space, which AWS's quotas count."""
+    """`size`: characters without white space, which AWS's quotas count. `context_keys`: what it asks for."""
 
     kind: PolicyKind
     version: str
     statements: tuple[Statement, ...]
     size: int
+    context_keys: tuple[str, ...] = ()
     id: str | None = None
     _by_action: dict[str, Relevant] = field(default_factory=dict, repr=False)
 

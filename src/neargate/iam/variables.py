@@ -14,6 +14,7 @@ _ESCAPES = {"*", "?", "$"}
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variable:
     name: str  # lower case
+    written: str
     default: str | None
 
     def value(self, keys: Keys) -> str | None:
@@ -25,6 +26,11 @@ class Variable:
 
 def has_variables(text: str) -> bool:
     return "${" in text
+
+
+def names(text: str) -> list[str]:
+    """The keys that a text refers to, as written. Raises ValueError."""
+    return [piece.written for piece, _ in pieces(text) if isinstance(piece, Variable)]
 
 
 def pieces(text: str) -> Iterator[tuple[str | Variable, bool]]:
@@ -61,7 +67,7 @@ def _variable(inner: str) -> Variable:
     if not name or any(char in name for char in " ${}'*?"):
         raise ValueError(f"not a variable: {inner}")
     if not comma:
-        return Variable(name=name.lower(), default=None)
+        return Variable(name=name.lower(), written=name, default=None)
     if len(rest) < 2 or rest[0] != "'" or rest[-1] != "'" or "'" in rest[1:-1]:
         raise ValueError(f"not a default: {inner}")
-    return Variable(name=name.lower(), default=rest[1:-1])
+    return Variable(name=name.lower(), written=name, default=rest[1:-1])

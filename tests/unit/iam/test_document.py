@@ -164,6 +164,16 @@ def test_the_size_counts_no_white_space() -> None:
     assert compile_policy(spaced, kind=PolicyKind.IDENTITY).size == len(tight)
 
 
+def test_the_context_keys_of_a_policy() -> None:
+    asked = {
+        "StringEquals": {"aws:RequestTag/a": "${aws:username}", "AWS:requesttag/A": "x"},
+        "Null": {"ecs:cluster": "true"},
+    }
+    policy = document(statement(Condition=asked, Resource="arn:aws:s3:::${aws:PrincipalTag/b, 'c'}${*}"))
+    keys = compile_policy(policy, kind=PolicyKind.IDENTITY).context_keys
+    assert keys == ("aws:PrincipalTag/b", "aws:RequestTag/a", "aws:username", "ecs:cluster")
+
+
 def trust(**members: Any) -> dict[str, Any]:
     service = {"Service": "ecs-tasks.amazonaws.com"}
     return document(statement(**({"Action": "sts:AssumeRole", "Resource": None, "Principal": service} | members)))
