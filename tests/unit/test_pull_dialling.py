@@ -1,9 +1,12 @@
 """Which addresses only named registries may have, and how long a server may take. No sockets."""
 
+from typing import Any
+
 import pytest
 
-from neargate.sandbox.pull.dialling import host_and_port, is_local, is_named
+from neargate.sandbox.pull.dialling import Dialler, host_and_port, is_local, is_named
 from neargate.sandbox.pull.pace import Pace, Patience, TooSlow
+from neargate.sandbox.pull.transport import Origin, Transport
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,29 @@ def test_a_registry_is_named_with_its_port_or_with_all_of_them() -> None:
 def test_a_url_that_leads_nowhere(url: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - of urllib, in its own words
         host_and_port(url)
+
+
+class Connection:
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_idle_connections_are_few_however_many_registries_there_are() -> None:
+    patience = Patience(head_s=1, body_s=1, window_s=1, body_rate_min=1)
+    dialler = Dialler(monotonic=lambda: 0.0, timeout_s=1, named=())
+    transport = Transport(dialler=dialler, patience=patience, monotonic=lambda: 0.0)
+    connections: list[Any] = [Connection() for _ in range(1000)]
+    for number, connection in enumerate(connections):
+        transport.keep(Origin(netns_path=None, scheme="https", host=f"r{number}.example"), connection)
+    open_ones = [number for number, connection in enumerate(connections) if not connection.closed]
+    assert open_ones == list(range(1000 - 64, 1000)), "the newest"
+    of_a_task: Any = Connection()
+    transport.keep(Origin(netns_path="/x", scheme="https", host="r"), of_a_task)
+    assert of_a_task.closed
+    transport.close()
+    assert all(connection.closed for connection in connections)
 
 
 class Clock:

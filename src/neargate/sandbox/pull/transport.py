@@ -9,6 +9,7 @@ import collections
 import http.client
 import socket
 import ssl
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
@@ -18,7 +19,7 @@ from .failures import PullFailure, transport_failure
 from .pace import Pace, PacedSocket, Patience, TooSlow
 
 _REDIRECTS_MAX = 5
-_IDLE_MAX = 16
+_IDLE_MAX = 64  # of all registries together; one has no more than its share of threads
 _DRAIN_READS_MAX = 4
 _DRAIN_BYTES = 64 * 1024
 _USER_AGENT = "neargate"
@@ -85,13 +86,14 @@ class Answer:
 
 
 class Transport:
-    """Shared by all pulls of a host; safe for use from many threads (deque operations are atomic)."""
+    """Shared by all pulls of a host; safe for use from many threads."""
 
     def __init__(self, *, dialler: Dialler, patience: Patience, monotonic: Callable[[], float]) -> None:
         self._dialler = dialler
         self._patience = patience
         self._monotonic = monotonic
-        self._idle: dict[Origin, collections.deque[http.client.HTTPConnection]] = {}
+        self._idle: collections.deque[tuple[Origin, http.client.HTTPConnection]] = collections.deque()  # oldest first
+        self._idle_lock = threading.Lock()
         self._tls = ssl.create_default_context()
 
     def request(
@@ -115,17 +117,28 @@ class Transport:
         raise PullFailure(f"stopped after {_REDIRECTS_MAX} redirects of {url}")
 
     def keep(self, origin: Origin, connection: http.client.HTTPConnection) -> None:
-        idle = self._idle.setdefault(origin, collections.deque())
+        surplus: http.client.HTTPConnection | None = connection
         # A namespace's connections die with its task, so only the host's are worth keeping.
-        if origin.netns_path is None and len(idle) < _IDLE_MAX:
-            idle.append(connection)
-        else:
-            connection.close()
+        if origin.netns_path is None:
+            with self._idle_lock:
+                self._idle.append((origin, connection))
+                surplus = self._idle.popleft()[1] if len(self._idle) > _IDLE_MAX else None
+        if surplus is not None:
+            surplus.close()
 
     def close(self) -> None:
-        for idle in list(self._idle.values()):
-            while idle:
-                idle.pop().close()
+        while self._idle:
+            self._idle.pop()[1].close()
+
+    def _kept(self, origin: Origin) -> http.client.HTTPConnection | None:
+        """The connection that was idle for the shortest time; now the caller's."""
+        with self._idle_lock:
+            for place in range(len(self._idle) - 1, -1, -1):
+                if self._idle[place][0] == origin:
+                    connection = self._idle[place][1]
+                    del self._idle[place]
+                    return connection
+        return None
 
     def _once(self, method: str, url: str, headers: dict[str, str], netns_path: str | None) -> Answer:
         parts = urlsplit(url)
@@ -133,9 +146,7 @@ class Transport:
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         # Signed URLs of blob stores cover the Host header, so it says exactly what the URL says.
         own = {"Host": parts.netloc, "User-Agent": _USER_AGENT, **headers}
-        idle = self._idle.get(origin)
-        while idle:
-            connection = idle.pop()
+        while (connection := self._kept(origin)) is not None:
             try:
                 return self._exchange(connection, origin, method, url, target, own)
             except TimeoutError as error:
