@@ -78,6 +78,7 @@ class NetworkRegistry:
         self._vpcs: dict[str, VpcView] = {}
         self._subnets: dict[str, SubnetRecord] = {}
         self._groups: dict[str, SecurityGroupView] = {}
+        self._default_groups: dict[tuple[str, str], str] = {}  # (account, VPC) -> group; filled when asked
         self._plans: dict[str, VpcPlan] = {}
         self._turn = asyncio.Lock()
         self._feeds: list[_Feed] = []
@@ -131,11 +132,14 @@ class NetworkRegistry:
         )
 
     def default_security_group(self, account: str, vpc_id: str) -> str:
-        """Its id. Raises VpcNotFound."""
-        group = self.security_group_named(account, vpc_id, "default")
-        if group is None:
-            raise VpcNotFound([vpc_id])
-        return group.group_id
+        """Its id. Raises VpcNotFound. Asked for by most launches, so it is looked for once: it cannot be deleted."""
+        known = self._default_groups.get((account, vpc_id))
+        if known is None:
+            group = self.security_group_named(account, vpc_id, "default")
+            if group is None:
+                raise VpcNotFound([vpc_id])
+            known = self._default_groups[account, vpc_id] = group.group_id
+        return known
 
     # -- VpcPlans
 

@@ -38,6 +38,8 @@ def check_provider_names(names: Sequence[str]) -> None:
 
 def check_strategy(strategy: Strategy) -> None:
     """The shape of a strategy; whether its providers may be used is asked at a launch."""
+    if not strategy:
+        return
     if len(strategy) > STRATEGY_MAX:
         raise InvalidParameter(f"A capacity provider strategy can have at most {STRATEGY_MAX} capacity providers.")
     names = [item["capacityProvider"] for item in strategy]
@@ -51,7 +53,7 @@ def check_strategy(strategy: Strategy) -> None:
             )
     if sum(1 for item in strategy if item.get("base", 0)) > 1:
         raise InvalidParameter("Only one capacity provider in a capacity provider strategy can have a base defined.")
-    if strategy and not any(item.get("weight", 0) or item.get("base", 0) for item in strategy):
+    if not any(item.get("weight", 0) or item.get("base", 0) for item in strategy):
         raise InvalidParameter(
             "At least one capacity provider in a capacity provider strategy must have a weight greater than zero."
         )
