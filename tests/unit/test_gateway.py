@@ -541,3 +541,24 @@ def test_the_bulk_channel_begins_with_its_hello(first: bytes) -> None:
         assert await pipe.hear() is None
 
     in_cell(body, knobs=KNOBS)
+
+
+def test_a_second_agent_of_a_connected_host_is_refused() -> None:
+    async def body(rig: CellRig) -> None:
+        door = Door(rig)
+        first, second = door.link(), door.link()
+        first.say(Hello(protocol=PROTOCOL, host=door.facts(), reports=(), process="one"))
+        assert isinstance(await first.hear(), Welcome)
+        second.say(Hello(protocol=PROTOCOL, host=door.facts(), reports=(), process="two"))
+        assert await second.hear() is None
+        [task] = await rig.run(**ONE_ZONE)
+        assert isinstance(await first.hear(), VpcPush)
+        order = await first.hear()
+        assert isinstance(order, RunOrder) and order.launch.task_id == id_of(task), "the first one is still in charge"
+        await first.close("gone")
+        await door.connected(ZONES[0], False)
+        third = door.link()
+        third.say(Hello(protocol=PROTOCOL, host=door.facts(), reports=(), process="two"))
+        assert isinstance(await third.hear(), Welcome)
+
+    in_cell(body, knobs=KNOBS)

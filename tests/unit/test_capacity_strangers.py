@@ -1,0 +1,62 @@
+"""A host whose own row was lost in a crash: what was restored on it is counted when it registers again."""
+
+import asyncio
+
+from neargate.capacity.manager import open_capacity
+from neargate.model.capacity import HostCapacity, HostFacts, RecordedReservation
+from neargate.model.knobs import Knobs
+from neargate.model.network import Eni
+from neargate.store.sqlite import MemoryDisk, MemoryStores
+from neargate.world import OsWorld
+
+KNOBS = Knobs(cpu_overcommit=1.0, disk_overcommit=1.0)
+HOST = HostFacts(host_id="h1", boot_id="1", capacity=HostCapacity(cpu_units=4096, memory_mib=8192, disk_gib=100))
+
+
+def recorded() -> RecordedReservation:
+    eni = Eni(
+        eni_id="eni-1",
+        attachment_id="a-1",
+        mac="02:00:00:00:00:01",
+        vpc_id="vpc-0",
+        subnet_id="subnet-a",
+        subnet_cidr="10.0.0.0/24",
+        private_ipv4="10.0.0.4",
+    )
+    return RecordedReservation(
+        capacity_id="c-1",
+        task_id="t-1",
+        zone="a",
+        account="111111111111",
+        host_id="h1",
+        cpu_units=256,
+        memory_mib=512,
+        disk_gib=20,
+        eni=eni,
+        owner="",
+        created_at=1.0,
+    )
+
+
+def test_a_host_that_registers_after_a_restore_holds_what_was_restored() -> None:
+    async def main() -> None:
+        world, disk = OsWorld(), MemoryDisk()
+        zone = await open_capacity(
+            world,
+            MemoryStores(world, KNOBS, disk),
+            shard="zone-a",
+            region="us-east-1",
+            zones=("a",),
+            public_pool="198.18.0.0/30",
+            knobs=KNOBS,
+        )
+        await zone.restore([recorded()])
+        await zone.register_host(HOST)
+        row = "SELECT tasks, free_cpu, free_memory, free_disk, tenant FROM hosts"
+        assert disk.databases["zone-a"].execute(row).fetchall() == [(1, 3840, 7680, 80, "111111111111")]
+        [host] = await zone.hosts()
+        assert (host["tasks"], host["reserved"]["cpu_units"]) == (1, 256)
+        await zone.release("t-1", "a")
+        assert disk.databases["zone-a"].execute(row).fetchall() == [(0, 4096, 8192, 100, None)]
+
+    asyncio.run(main())
