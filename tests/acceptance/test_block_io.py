@@ -6,13 +6,13 @@ from pathlib import Path
 
 from .region import LiveRegion
 
-WRITTEN = 1 << 20
-# Writes until the statistics say something of it, then shows them. Bounded by the test's own wait.
+WRITTEN = 10_000_000  # the first number of eight digits
+# Writes until the statistics say so much of it, then shows them. Bounded by the test's own wait.
 SCRIPT = """
 while true; do
-    dd if=/dev/zero of=/written bs=1M count=1 conv=fsync 2>/dev/null
+    dd if=/dev/zero of=/written bs=1M count=4 conv=fsync 2>/dev/null
     wget -q -O /stats $ECS_CONTAINER_METADATA_URI_V4/stats
-    grep -q '"op"' /stats && cat /stats && exit 0
+    grep -Eq '"op": ?"Write", ?"value": ?[0-9]{8}' /stats && cat /stats && exit 0
     sleep 0.1
 done
 """
