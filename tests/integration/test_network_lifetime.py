@@ -31,7 +31,7 @@ pytestmark = pytest.mark.root
 OPEN = SecurityGroup(
     group_id="sg-0open", ingress=(rule("-1", peer="0.0.0.0/0"),), egress=(rule("-1", peer="0.0.0.0/0"),)
 )
-ATTACH_STEPS, DETACH_STEPS = 5, 6
+ATTACH_STEPS, DETACH_STEPS = 6, 6
 REMOVED_WITHIN_S = 10.0
 _SETTINGS = ("rp_filter", "forwarding", "send_redirects", "accept_redirects", "accept_source_route", "proxy_arp")
 

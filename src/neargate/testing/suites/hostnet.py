@@ -61,6 +61,35 @@ class NetworkSuite(ABC):
 
         self.play(story)
 
+    def test_a_namespace_is_there_before_its_interface(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            with pytest.raises(HostError):
+                await network.make_namespace(TASK, suite_eni(10))
+            await network.apply_vpc(suite_plan(1))
+            empty = await network.make_namespace(TASK, suite_eni(10))
+            assert await network.make_namespace(TASK, suite_eni(10)) == empty
+            assert await network.list_tasks() == [empty], "a killed agent's successor must find it"
+            assert await network.attach_eni(TASK, suite_eni(10)) == empty
+            await network.detach_eni(TASK)
+            assert await network.list_tasks() == []
+
+        self.play(story)
+
+    def test_a_namespace_without_its_interface_is_taken_back_too(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            await network.apply_vpc(suite_plan(1))
+            await network.make_namespace(TASK, suite_eni(10))
+            after = await self.restarted(network)
+            assert [item.task_id for item in await after.list_tasks()] == [TASK]
+            await after.detach_eni(TASK)
+            assert await after.list_tasks() == []
+            await after.apply_vpc(suite_plan(1))
+            await after.make_namespace(TASK, suite_eni(10))
+            await after.detach_eni(TASK)
+            assert await after.list_tasks() == []
+
+        self.play(story)
+
     def test_what_was_never_attached_can_be_detached(self) -> None:
         async def story(network: HostNetwork) -> None:
             await network.detach_eni(OTHER)
