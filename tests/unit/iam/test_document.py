@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neargate.iam.document import MalformedPolicy, PolicyKind, compile_policy
 
@@ -230,3 +232,39 @@ def test_a_resource_policy_denies_but_never_allows_by_exclusion() -> None:
     assert compile_policy(document(policy | {"Effect": "Deny"}), kind=PolicyKind.RESOURCE).statements
     assert refusal(document(policy), PolicyKind.RESOURCE) == "Allow with NotPrincipal is not allowed."
     assert refusal(document(statement()), PolicyKind.RESOURCE) == "Missing required field Principal"
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["*", "Allow", BUCKET]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+MEMBERS = ["Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "NotPrincipal", "Condition"]
+OPERATORS = ["StringLike", "DateEquals", "NumericLessThan", "IpAddress", "ArnLike", "BinaryEquals", "Null", "Bool", "x"]
+CONDITIONS = st.dictionaries(
+    st.sampled_from(OPERATORS), st.dictionaries(st.text(max_size=3), JSON, max_size=2), max_size=2
+)
+
+
+@settings(derandomize=True, max_examples=300)
+@given(
+    members=st.dictionaries(st.sampled_from(MEMBERS), JSON, max_size=3),
+    conditions=st.none() | CONDITIONS,
+    others=st.dictionaries(st.sampled_from(["Version", "Id", "Statement", "x"]), JSON, max_size=1),
+    kind=st.sampled_from(PolicyKind),
+)
+def test_whatever_comes_is_compiled_or_refused(
+    members: dict[str, Any], conditions: dict[str, Any] | None, others: dict[str, Any], kind: PolicyKind
+) -> None:
+    policy = document(statement(**members) | ({"Condition": conditions} if conditions else {})) | others
+    try:
+        known = compile_policy(json.dumps(policy), kind=kind)
+    except MalformedPolicy:
+        return
+    known.relevant("s3:listbucket")
+    assert all(one.holds(BUCKET, {"a": ("1",)}) in (True, False) for one in known.statements)
