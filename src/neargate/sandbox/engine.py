@@ -146,7 +146,8 @@ class ContainerdSandbox:
     async def create_pause(self, config: PauseConfig) -> None:
         for _ in range(_ATTEMPTS):
             try:
-                return await self._blocking(self._containers.create_pause, config)
+                async with self._fork_lock.kept_warm():
+                    return await self._blocking(self._containers.create_pause, config)
             except StillCleaning:
                 await self._world.sleep(_PAUSE_S)
         raise EngineUnavailable(f"containerd does not finish cleaning up {config.runtime_id}")
