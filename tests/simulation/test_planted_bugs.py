@@ -139,7 +139,18 @@ def given_back_while_stopping() -> None:
     releases._UNRELEASED = releases._UNRELEASED.replace("last_status = 'STOPPED'", "desired_status = 'STOPPED'")
 
 
+def begun_stops_not_repeated() -> None:
+    """Takes the second line away, which asks again at each session: it heals what this file plants in the first."""
+    to_stop = orders.Orders.to_stop
+
+    async def fresh(self: orders.Orders, host_id: str, after: int, limit: int, *, begun: bool = False) -> Any:
+        return await to_stop(self, host_id, after, limit)
+
+    orders.Orders.to_stop = fresh  # type: ignore[method-assign]
+
+
 def acknowledged_before_commit() -> None:
+    begun_stops_not_repeated()
     submit = Reports.submit
 
     def early(self: Reports, host_id: str, report: Any, answer: Callable[[ReportOutcome], None]) -> None:
@@ -172,6 +183,8 @@ def record_not_saved() -> None:
 
 
 def ends_not_kept() -> None:
+    begun_stops_not_repeated()
+
     async def bury(self: LocalState, report: Any) -> None:
         await self._do(lambda db: db.execute("DELETE FROM records WHERE task_id = ?", (report.task_id,)))
 
