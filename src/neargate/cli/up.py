@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..model.knobs import DEFAULT_KNOBS
@@ -136,41 +137,58 @@ def is_up(paths: RegionPaths) -> bool:
 def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionConfig, say: Callable[[str], None]) -> int:
     """Start `neargate up` in a session of its own and return when the region answers."""
     if is_up(paths):
-        say(f"the region is already up (data: {paths.data})")
-        if config != configs.load(paths):
-            say(f"  its options stay; for others: neargate down{paths.as_option}, then up with them")
-        config = configs.load(paths)
-    else:
-        configs.check(config)
-        try:
-            paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise Problem(f"the data directory {paths.data} cannot be made: {error.strerror}") from None
-        make_run_directory(paths)
-        log = paths.log_file("up")
-        size = log.stat().st_size if log.exists() else 0
-        running = processes.spawn(
-            Program(
-                name="up",
-                argv=(sys.executable, "-P", "-m", "neargate", "up", *arguments),
-                environment=dict(os.environ),
-                log_file=log,
-                pid_file=paths.pid_file("up"),
-            )
+        return _join(paths, config, say)
+    configs.check(config)
+    try:
+        paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Problem(f"the data directory {paths.data} cannot be made: {error.strerror}") from None
+    make_run_directory(paths)
+    log = paths.log_file("up")
+    size = log.stat().st_size if log.exists() else 0
+    running = processes.spawn(
+        Program(
+            name="up",
+            argv=(sys.executable, "-P", "-m", "neargate", "up", *arguments),
+            environment=dict(os.environ),
+            log_file=log,
+            pid_file=paths.pid_file("up"),
         )
+    )
 
-        def still_there() -> None:
-            processes.reap()
-            if not running.alive and not is_up(paths):  # else another `up` was a moment earlier, and is waited for
-                with log.open() as lines:
-                    lines.seek(min(size, log.stat().st_size))
-                    raise Problem(lines.read().strip().removeprefix("neargate: ") or f"up ended; its log: {log}")
+    def still_there() -> None:
+        processes.reap()
+        if not running.alive:
+            with log.open() as lines:
+                lines.seek(min(size, log.stat().st_size))
+                raise Problem(lines.read().strip().removeprefix("neargate: ") or f"up ended; its log: {log}")
 
-        while not is_up(paths):
-            still_there()
-            time.sleep(0.02)
-        wait_ready(paths, config, still_there, [])
-        config = configs.load(paths)
+    while processes.find(paths.up_lock) != running:
+        processes.reap()
+        if not running.alive and is_up(paths):
+            return _join(paths, config, say)  # another was a moment earlier
+        still_there()
+        time.sleep(0.02)
+    wait_ready(paths, config, still_there, [])
+    say(banner(paths, configs.load(paths), []))
+    return 0
+
+
+def _join(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> int:
+    """Somebody else's `up` watches over it, and may only have begun."""
+
+    def still_there() -> None:
+        if not is_up(paths):
+            raise Problem(f"the up that ran has ended (its log: {paths.log_file('up')}); try again")
+
+    say(f"the region is already up (data: {paths.data})")
+    while not paths.config.exists():
+        still_there()
+        time.sleep(0.02)
+    config = configs.load(paths)
+    if wanted != replace(config, public_pool=wanted.public_pool):
+        say(f"  its options stay; for others: neargate down{paths.as_option}, then up with them")
+    wait_ready(paths, config, still_there, [])
     say(banner(paths, config, []))
     return 0
 
