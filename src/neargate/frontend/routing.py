@@ -11,11 +11,20 @@ import msgspec
 from .errors import EC2, JSON, QUERY, Fault, RequestRefused
 
 # A test holds these equal to the models' metadata: routing must not load every model to serve one of them.
-TARGETS: Mapping[str, str] = {"AmazonEC2ContainerServiceV20141113": "ecs", "Logs_20140328": "logs"}
-VERSIONS: Mapping[str, tuple[str, str]] = {"2016-11-15": ("ec2", EC2), "2011-06-15": ("sts", QUERY)}
+TARGETS: Mapping[str, str] = {
+    "AmazonEC2ContainerServiceV20141113": "ecs",
+    "Logs_20140328": "logs",
+    "ServiceQuotasV20190624": "service-quotas",
+    "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
+}
+VERSIONS: Mapping[str, tuple[str, str]] = {
+    "2010-05-08": ("iam", QUERY),
+    "2011-06-15": ("sts", QUERY),
+    "2016-11-15": ("ec2", EC2),
+}
 BY_NAME: Mapping[str, tuple[str, str]] = {service: (service, protocol) for service, protocol in VERSIONS.values()}
 
-_TARGET = re.compile(rb"([A-Za-z0-9_]{1,64})\.([A-Za-z0-9]{1,128})")
+_TARGET = re.compile(rb"([A-Za-z0-9_.]{1,128})\.([A-Za-z0-9]{1,128})")
 _ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z0-9]{1,128})(?:&|$)")
 _VERSION = re.compile(rb"(?:^|&)Version=([0-9-]{1,32})(?:&|$)")
 _SCOPE = re.compile(rb"Credential=[^/,\s]{1,256}/\d{8}/[a-z0-9-]{1,64}/([a-z0-9-]{1,64})/")

@@ -1,13 +1,25 @@
 """Values made from a model's shapes: the smallest valid request, and whole random ones. Deterministic by seed."""
 
 import random
+import re
 import string
 from typing import Any
 
 from ..wire.shapes import Member, ServiceModel, Shape
+from ..wire.violations import python_pattern
 
 DEPTH_MAX = 6
 _LETTERS = string.ascii_lowercase + string.digits
+# For patterns that no plain word satisfies: the first form that does is taken.
+_FORMS = (
+    "/a1/",
+    "v1",
+    "A" * 22,
+    "p-a1b2c3d4",
+    "o-a1b2c3d4e5/r-a1b2/",
+    "https://example.com/a",
+    "arn:aws:ecs:us-east-1:123456789012:cluster/a",
+)
 
 
 def minimal(model: ServiceModel, shape: Shape) -> dict[str, Any]:
@@ -27,7 +39,7 @@ def _minimal(model: ServiceModel, member: Member) -> Any:
     if shape.type == "map":
         assert shape.key is not None and shape.value is not None
         key, value = _minimal(model, shape.key), _minimal(model, shape.value)
-        return {f"{key}{index}": value for index in range(int(shape.minimum or 0))}
+        return {f"{key}{index}": value for index in range(max(1, int(shape.minimum or 0)))}
     return _scalar(shape, random.Random(0))  # noqa: S311 an example, and the same one each time
 
 
@@ -74,9 +86,13 @@ def _scalar(shape: Shape, rng: random.Random) -> Any:
 
 
 def _text(shape: Shape, rng: random.Random) -> str:
-    """Digits and letters; digits only where a pattern asks for digits."""
+    """Digits and letters, digits only where a pattern asks for digits, or one of the forms that a pattern wants."""
     length = max(int(shape.minimum or 0), 12)
     if shape.maximum is not None:
         length = min(length, int(shape.maximum))
     letters = string.digits if shape.pattern is not None and "\\d" in shape.pattern else _LETTERS
-    return "".join(rng.choice(letters) for _ in range(length))
+    text = "".join(rng.choice(letters) for _ in range(length))
+    pattern = None if shape.pattern is None else python_pattern(shape.pattern)
+    if pattern is not None and re.search(pattern, text) is None:
+        text = next((form for form in _FORMS if re.search(pattern, form) is not None), text)
+    return text

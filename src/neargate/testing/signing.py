@@ -14,7 +14,12 @@ from ..wire.sigv4 import (
     stamp_of,
 )
 
-JSON_TARGETS = {"ecs": "AmazonEC2ContainerServiceV20141113", "logs": "Logs_20140328"}
+JSON_TARGETS = {
+    "cloudtrail": "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101",
+    "ecs": "AmazonEC2ContainerServiceV20141113",
+    "logs": "Logs_20140328",
+    "service-quotas": "ServiceQuotasV20190624",
+}
 
 
 def signed(

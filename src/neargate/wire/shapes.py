@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-SERVICES = ("ecs", "ec2", "logs", "sts")
+SERVICES = ("cloudtrail", "ec2", "ecs", "iam", "logs", "service-quotas", "sts")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,11 +80,20 @@ class Metadata:
     xml_namespace: str
 
 
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's file. Operations and shapes stay bytes until they are asked for: reading a service costs one scan."""
+
+    metadata: dict[str, Any]
+    others: tuple[str, ...] = ()
+    operations: dict[str, msgspec.Raw]
+    shapes: dict[str, msgspec.Raw]
+
+
 class ServiceModel:
     """One service's model; shapes and operations are made when asked for."""
 
-    def __init__(self, name: str, document: Mapping[str, Any]) -> None:
-        metadata = document["metadata"]
+    def __init__(self, name: str, document: "Document") -> None:
+        metadata = document.metadata
         self.name = name
         self.metadata = Metadata(
             protocol=metadata["protocol"],
@@ -94,15 +103,17 @@ class ServiceModel:
             target_prefix=metadata.get("targetPrefix"),
             xml_namespace=metadata.get("xmlNamespace", ""),
         )
-        self.operation_names: frozenset[str] = frozenset(document["operations"])
-        self._operations: Mapping[str, Any] = document["operations"]
-        self._shapes: Mapping[str, Any] = document["shapes"]
+        self.operation_names: frozenset[str] = frozenset(document.operations)
+        self.other_names: frozenset[str] = frozenset(document.others)  # AWS has them; nothing but the name is here
+        self._operations = document.operations
+        self._shapes = document.shapes
         self._read: dict[str, Shape] = {}
 
     def operation(self, name: str) -> OperationModel | None:
-        raw = self._operations.get(name)
-        if raw is None:
+        stored = self._operations.get(name)
+        if stored is None:
             return None
+        raw: dict[str, Any] = msgspec.json.decode(stored)
         errors = [self._error(shape) for shape in raw["errors"]]
         return OperationModel(
             service=self.name,
@@ -114,7 +125,7 @@ class ServiceModel:
         )
 
     def _error(self, shape: str) -> ErrorModel:
-        raw = self._shapes[shape]
+        raw = msgspec.json.decode(self._shapes[shape])
         stated = raw.get("error", {})
         status = stated.get("httpStatusCode", 500 if raw.get("fault") else 400)
         return ErrorModel(shape=shape, code=stated.get("code", shape), status=status)
@@ -122,7 +133,7 @@ class ServiceModel:
     def shape(self, name: str) -> Shape:
         shape = self._read.get(name)
         if shape is None:
-            shape = self._read[name] = _shape(name, self._shapes[name])
+            shape = self._read[name] = _shape(name, msgspec.json.decode(self._shapes[name]))
         return shape
 
 
@@ -172,5 +183,5 @@ class Models:
             if name not in SERVICES:
                 raise KeyError(name)
             data = resources.files(__package__).joinpath("models", f"{name}.json").read_bytes()
-            model = self._services[name] = ServiceModel(name, msgspec.json.decode(data))
+            model = self._services[name] = ServiceModel(name, msgspec.json.decode(data, type=Document))
         return model
