@@ -132,11 +132,13 @@ def listener_in(netns_path: str | None, address: str, port: int) -> socket.socke
     return listener
 
 
-async def connect(netns_path: str | None, address: str, port: int) -> socket.socket | None:
+async def connect(
+    netns_path: str | None, address: str, port: int, within_s: float = REACHED_WITHIN_S
+) -> socket.socket | None:
     """A connection, or None when nothing answered (a dropped packet looks like this, as on AWS)."""
     client = socket_in(netns_path, socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:
-        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(client, (address, port)), REFUSED_AFTER_S)
+        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(client, (address, port)), within_s)
     except (TimeoutError, OSError):
         client.close()
         return None
@@ -150,6 +152,15 @@ async def reaches(netns_path: str | None, address: str, port: int) -> bool:
         return False
     client.close()
     return True
+
+
+async def is_cut_off(netns_path: str | None, address: str, port: int) -> bool:
+    """Whether no TCP connection comes about. A separate question: what is expected to work may take its time."""
+    client = await connect(netns_path, address, port, REFUSED_AFTER_S)
+    if client is None:
+        return True
+    client.close()
+    return False
 
 
 async def seen_source(netns_path: str | None, address: str, port: int, listener: socket.socket) -> str:
