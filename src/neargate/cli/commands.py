@@ -105,6 +105,11 @@ def _up_options(up: argparse.ArgumentParser) -> None:
         metavar="HOST[:PORT],...",
         help="image registries that are asked over plain HTTP and may be on this machine (the region's own may always)",
     )
+    up.add_argument(
+        "--master-key-command",
+        metavar="COMMAND",
+        help="program (no shell) that prints the keys which seal secrets in the databases, instead of a file of ours",
+    )
     up.add_argument("--hosts", type=int, metavar="N", help="simulated hosts per zone")
     up.add_argument("--host-cpu", type=int, metavar="UNITS", help="of a simulated host")
     up.add_argument("--host-memory", type=int, metavar="MIB", help="of a simulated host")

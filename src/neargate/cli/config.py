@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from dataclasses import asdict, dataclass, replace
 
 from ..model.ids import ACCOUNT_PATTERN, REGION_PATTERN
@@ -25,6 +26,7 @@ class RegionConfig:
     host_memory: int = 16384
     public_pool: str = ""  # chosen at first start
     insecure_registries: tuple[str, ...] = ()  # host or host:port
+    master_key_command: str = ""  # prints the master keys; empty: the file of paths.py has them
 
     @property
     def zone_names(self) -> tuple[tuple[str, str], ...]:
@@ -80,6 +82,13 @@ def check(config: RegionConfig) -> None:
         raise Problem("--insecure-registries takes host or host:port with commas between them, for example nas:5000")
     if config.containerd not in ("own", "system") and not config.containerd.startswith("/"):
         raise Problem(f"--containerd {config.containerd!r}: choose own or system, or write the path of a socket")
+    if config.master_key_command:
+        try:
+            words = shlex.split(config.master_key_command)
+        except ValueError as error:
+            raise Problem(f"--master-key-command cannot be read: {error}") from None
+        if not words or not words[0].startswith("/"):
+            raise Problem("--master-key-command must begin with a program's whole path, for example /usr/bin/vault")
     if not 0 < config.port < 65535:
         raise Problem(f"--port {config.port}: choose 1 to 65534; the image registry takes the port after it")
     if config.hosts < 1 or config.host_cpu < 256 or config.host_memory < 512:

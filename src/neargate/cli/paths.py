@@ -61,6 +61,16 @@ class RegionPaths:
         return self.data / "administrator.json"
 
     @property
+    def secrets(self) -> Path:
+        """What the databases must not hold; mode 0700. A copy of the databases alone must not open what is sealed."""
+        return self.data / "secrets"
+
+    @property
+    def master_keys(self) -> Path:
+        """The keys that seal secrets in the databases, made on first start unless a command yields them; mode 0600."""
+        return self.secrets / "master.key"
+
+    @property
     def registry_auth(self) -> Path:
         """Operator's credentials for registries, in the form of docker's config.json; optional."""
         return self.data / "registry-auth.json"

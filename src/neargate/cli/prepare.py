@@ -1,5 +1,6 @@
 """What must be there before a region's processes start: user, directories with owners, the administrator's keys."""
 
+import base64
 import json
 import os
 import pwd
@@ -44,6 +45,9 @@ def prepare(paths: RegionPaths, config: RegionConfig) -> None:
     make_run_directory(paths)
     _directory(paths.server_run, 0o700, owner)
     _administrator(paths, config, owner)
+    _directory(paths.secrets, 0o700, owner)
+    if not config.master_key_command:
+        _master_key(paths, owner)
     if owner is not None and paths.administrator.stat().st_uid != owner.pw_uid:
         _give_back(paths, owner)
 
@@ -149,7 +153,7 @@ def _directory(path: Path, mode: int, owner: pwd.struct_passwd | None) -> None:
 
 def _give_back(paths: RegionPaths, owner: pwd.struct_passwd) -> None:
     """A data directory that root copied or restored: what is the control plane's belongs to its user again."""
-    for top in (paths.databases, paths.registry):
+    for top in (paths.databases, paths.registry, paths.secrets):
         for folder, _, files in os.walk(top):
             for path in (Path(folder), *(Path(folder) / name for name in files)):
                 os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
@@ -168,12 +172,30 @@ def _administrator(paths: RegionPaths, config: RegionConfig, owner: pwd.struct_p
         "access_key_id": "AKIA" + "".join(secrets.choice(alphabet) for _ in range(16)),
         "secret_access_key": secrets.token_urlsafe(30),
     }
-    fresh = paths.administrator.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    fresh.write_text(json.dumps(keys) + "\n")
+    _secret_file(paths.administrator, json.dumps(keys) + "\n", owner)
+
+
+def _master_key(paths: RegionPaths, owner: pwd.struct_passwd | None) -> None:
+    """The first key that seals secrets. Never replaced: what it sealed would be lost."""
+    if not paths.master_keys.exists():
+        text = "# Seals the secrets in the databases: keep a copy apart from theirs. To rotate, append a key.\n"
+        _secret_file(paths.master_keys, f"{text}{base64.b64encode(os.urandom(32)).decode()}\n", owner)
+
+
+def _secret_file(path: Path, text: str, owner: pwd.struct_passwd | None) -> None:
+    """Whole and on the disk before it has its name: nothing may be sealed with a key that a power cut takes away."""
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
     if owner is not None:
         os.chown(fresh, owner.pw_uid, owner.pw_gid)
-    fresh.replace(paths.administrator)
+    fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
 
 
 def check_port(port: int, what: str) -> None:
