@@ -41,15 +41,16 @@ class ContainersHook:
     async def down(self, task: TaskContext) -> None:
         await refresh(task, interruptible=False)
         await task.parts.logs.stopping(task.record.task_id)
-        deadlines: dict[str, float] = {}
+        deadlines: dict[str, float] = {}  # monotonic: a clock that is set back must not put SIGKILL off by hours
         killed: set[str] = set()
         while any(container.known_status == "RUNNING" for container in task.record.containers):
             seen = task.version
             await self._advance_stop(task, deadlines, killed)
             waits = [at for name, at in deadlines.items() if name not in killed and not task.container(name).is_stopped]
             # SIGKILL has no deadline of its own: what does not die of it is looked at again, and killed again.
-            retry = task.now() + task.parts.knobs.relist_period_s
-            await task.changed(seen, min([*waits, retry]))
+            now = task.parts.world.monotonic()
+            wait_s = min([*waits, now + task.parts.knobs.relist_period_s]) - now
+            await task.changed(seen, task.now() + wait_s)
         await self._stopped(task)
         for container in task.record.containers:
             await task.engine(_deleter(task, container.runtime_id), interruptible=False)
@@ -84,13 +85,13 @@ class ContainersHook:
         for name in next_stops(task.record):
             record = task.container(name)
             if task.record.kill_at_once:
-                deadlines[name] = task.now()
+                deadlines[name] = task.parts.world.monotonic()
             if name not in deadlines:
                 signal = signal_number(record.stop_signal)
                 await task.engine(_killer(task, record.runtime_id, signal), interruptible=False)
-                deadlines[name] = task.now() + launches[name].stop_timeout_s
+                deadlines[name] = task.parts.world.monotonic() + launches[name].stop_timeout_s
                 task.reached(Point.TERM_SENT)
-            elif deadlines[name] <= task.now():
+            elif deadlines[name] <= task.parts.world.monotonic():
                 await task.engine(_killer(task, record.runtime_id, SIGKILL), interruptible=False)
                 killed.add(name)
                 task.reached(Point.KILL_SENT)
