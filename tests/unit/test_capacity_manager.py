@@ -1,13 +1,14 @@
 """The capacity manager over a store in memory: what is taken, given back, refused, and what survives a restart."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE, Capacity, open_capacity
+from neargate.interfaces.store import Row, Statement
 from neargate.model.capacity import (
     HostCapacity,
     HostFacts,
@@ -167,6 +168,28 @@ def test_many_at_once_on_a_small_host_take_exactly_what_there_is() -> None:
         assert len({answer.eni.private_ipv4 for answer in made if answer.eni}) == 8
         row = disk.databases["zone-a"].execute("SELECT free_memory, free_cpu, tasks FROM hosts").fetchone()
         assert row == (0, 4096 - 8 * 256, 8)
+
+    run(main)
+
+
+def test_reservations_at_the_same_time_share_writes_and_one_that_is_refused_harms_none() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        await capacity.release("t3", ZONES[0])  # its tombstone refuses the claim, and with it the group's write
+        writes: list[int] = []
+        plain = capacity._store.write
+
+        async def counted(statements: Sequence[Statement]) -> list[list[Row]]:
+            writes.append(sum(statement.expect or 0 for statement in statements if "INTO reserv" in statement.sql))
+            return await plain(statements)
+
+        capacity._store.write = counted  # type: ignore[method-assign]
+        answers = await asyncio.gather(*(capacity.reserve(request(f"t{n}")) for n in range(7)))
+        assert [n for n, answer in enumerate(answers) if isinstance(answer, NoCapacity)] == [3]
+        assert writes[0] == 7, "all seven in one"
+        assert disk.databases["zone-a"].execute("SELECT tasks FROM hosts").fetchone() == (6,)
 
     run(main)
 
