@@ -13,7 +13,7 @@ from neargate.testing.sim.run import SeedResult
 from neargate.wire.shapes import Models
 
 SERVER_STEPS_APART = 5  # it takes about a thousand
-REAL_EFFECTS_APART = 13
+REAL_EFFECTS_APART = 29
 TARGETS = (("agent",), ("server",), ("engine",), ("agent", "server"), ("agent", "engine"))
 
 
