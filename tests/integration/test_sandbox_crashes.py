@@ -218,7 +218,7 @@ def test_an_agent_killed_at_any_call_of_a_create(rig: ContainerRig, reference: s
         config = rig.config(image, "sleep", "100")
         containers = engine._containers
 
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise EngineUnavailable("killed here")
 
         for step in ("_record", "_create_task"):
