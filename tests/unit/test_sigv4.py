@@ -21,6 +21,10 @@ NOW = 1_795_300_000.0
 KEYS = {KEY: SECRET}
 
 
+def secret_of(key: str, token: str | None) -> str | None:
+    return KEYS.get(key) if token is None else None
+
+
 def verifier() -> Verifier:
     return Verifier(region=REGION, clock_skew_max_s=300)
 
@@ -74,7 +78,7 @@ def test_accepts_what_botocore_signs(
     pairs = "&".join(f"{quote(key, safe='-_.~')}={quote(value, safe='-_.~')}" for key, value in query)
     url = f"http://127.0.0.1:4566{path}{'?' if pairs else ''}{pairs}"
     request = by_botocore(method, url, headers, body, NOW + offset, service)
-    assert verifier().verify(request, service, NOW, KEYS.get) == KEY
+    assert verifier().verify(request, service, NOW, secret_of) == KEY
 
 
 def plain(body: bytes = b'{"taskDefinition":"web"}', now: float = NOW, **changes: str) -> SignedRequest:
@@ -85,7 +89,7 @@ def plain(body: bytes = b'{"taskDefinition":"web"}', now: float = NOW, **changes
 
 def refusal(request: SignedRequest, service: str = "ecs", now: float = NOW) -> SignatureRefused:
     with pytest.raises(SignatureRefused) as caught:
-        verifier().verify(request, service, now, KEYS.get)
+        verifier().verify(request, service, now, secret_of)
     return caught.value
 
 
@@ -138,7 +142,7 @@ def test_an_unsigned_payload_claim_is_checked_against_the_body() -> None:
         body=b"{}",
     )
     headers = signed(request, key=KEY, secret=SECRET, region=REGION, service="ecs", now=NOW)
-    assert verifier().verify(replace(request, headers=headers), "ecs", NOW, KEYS.get) == KEY
+    assert verifier().verify(replace(request, headers=headers), "ecs", NOW, secret_of) == KEY
     assert refusal(replace(request, headers=headers, body=b'{"x":1}')).problem is Problem.MISMATCH
 
 
@@ -232,11 +236,11 @@ def test_what_decides_the_meaning_must_be_signed(name: bytes) -> None:
 def test_the_key_cache_does_not_outlive_a_secret() -> None:
     judge = verifier()
     secret = {"k": SECRET}
-    assert judge.verify(plain(key="k"), "ecs", NOW, secret.get) == "k"
+    assert judge.verify(plain(key="k"), "ecs", NOW, lambda name, _token: secret.get(name)) == "k"
     secret["k"] = "rotated"
     with pytest.raises(SignatureRefused):
-        judge.verify(plain(key="k"), "ecs", NOW, secret.get)
-    assert judge.verify(plain(key="k", secret="rotated"), "ecs", NOW, secret.get) == "k"
+        judge.verify(plain(key="k"), "ecs", NOW, lambda name, _token: secret.get(name))
+    assert judge.verify(plain(key="k", secret="rotated"), "ecs", NOW, lambda name, _token: secret.get(name)) == "k"
 
 
 def test_a_date_header_instead_of_amz_date() -> None:

@@ -51,7 +51,9 @@ class Authenticator:
         """Raises SignatureRefused."""
         if self._mode is AuthMode.OPEN:
             return self._anybody(request)
-        key_id = self._verifier.verify(request, service, now, self._credentials.secret_of)
+        key_id = self._verifier.verify(
+            request, service, now, lambda key, token: None if token else self._credentials.secret_of(key)
+        )
         key = self._credentials.find(key_id)
         assert key is not None, "the verifier accepted a key that the credentials do not have"
         return key.principal

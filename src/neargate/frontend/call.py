@@ -1,8 +1,10 @@
 """One authenticated request on its way to an operation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..iam.request import Caller, Grants, Keys
 from ..model.arn import Arn
 
 
@@ -11,14 +13,49 @@ class RawBody(bytes):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SessionFacts:
+    """What only the temporary credentials of a session have. Times are epoch seconds.
+
+    `issuer_*`: the role of an assumed-role session, the user (or administrator) of GetSessionToken's. `provider`: the
+    OIDC provider's ARN, for sessions that a web identity began, whose `subject` is the token's.
+    """
+
+    name: str
+    issued: float
+    expires: float
+    issuer_arn: str
+    issuer_id: str
+    issuer_name: str
+    is_role: bool
+    transitive_tag_keys: frozenset[str] = frozenset()
+    source_identity: str | None = None
+    provider: str | None = None
+    subject: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Principal:
-    """Who calls: proven by the signature."""
+    """Who calls: proven by the signature. What they may do is looked up when they are.
+
+    `grants` None: the administrator of the account, whom no identity policy limits. `keys`: all condition keys that
+    follow from the caller (tags, ARN, token's issue time, ...), by lower-case name. `tags`: aws:PrincipalTag.
+    """
 
     account: str
-    arn: str
+    arn: str  # as GetCallerIdentity shows it
     user_id: str
     access_key_id: str
     is_administrator: bool
+    role_arn: str | None = None  # of assumed-role sessions
+    grants: Grants | None = Grants()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    keys: Keys = field(default_factory=dict)
+    session: SessionFacts | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """As policies name them."""
+        return Caller(account=self.account, arn=self.arn, user_id=self.user_id, role_arn=self.role_arn)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -32,6 +69,9 @@ class Call:
     principal: Principal
     request_id: str
     now: float
+    source_ip: str = ""
+    user_agent: str = ""
+    secure: bool = False  # by TLS
     authorised_actions: list[str] = field(default_factory=list)
 
     @property

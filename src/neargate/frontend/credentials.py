@@ -66,4 +66,5 @@ def administrator(account: str, access_key_id: str) -> Principal:
         user_id=f"AIDA{digest[:17]}",
         access_key_id=access_key_id,
         is_administrator=True,
+        grants=None,
     )

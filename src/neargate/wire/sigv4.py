@@ -2,7 +2,7 @@
 
 Pure: the clock and the keys are handed in. Works on the raw path, query and header bytes as they came, since those are
 what the client signed. The body's own hash is always used: a header that claims another one cannot match.
-Not here yet: presigned queries and session tokens (refused by name).
+Not here yet: presigned queries (refused by name).
 """
 
 import hashlib
@@ -25,6 +25,7 @@ SIGNED_HEADERS_MAX = 64
 CANONICAL_SHOWN_MAX = 8192
 
 Headers = Sequence[tuple[bytes, bytes]]
+SecretOf = Callable[[str, str | None], str | None]  # by access key id and session token; None: no such pair
 
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256\s+Credential=([^\s,/]+)/(\d{8})/([^\s,/]+)/([^\s,/]+)/([^\s,/]+)\s*,\s*"
@@ -43,6 +44,7 @@ class Problem(Enum):
     INCOMPLETE = auto()  # malformed
     EXPIRED = auto()  # date outside the allowed skew
     UNKNOWN_KEY = auto()
+    EXPIRED_TOKEN = auto()  # the session's time is over
     SCOPE = auto()  # signed for another service, region or day
     MISMATCH = auto()
 
@@ -87,15 +89,13 @@ class Verifier:
         self._skew_s = clock_skew_max_s
         self._keys: dict[tuple[str, str, str, str], bytes] = {}
 
-    def verify(self, request: SignedRequest, service: str, now: float, secret_of: Callable[[str], str | None]) -> str:
-        """The access key id that signed. Raises SignatureRefused."""
+    def verify(self, request: SignedRequest, service: str, now: float, secret_of: SecretOf) -> str:
+        """The access key id that signed. Raises SignatureRefused, also what `secret_of` raises."""
         headers = headers_by_name(request.headers)
         authorization = parse_authorization(headers, request.query)
         stamp, signed_at = _stamp(headers)
         self._check_clock(stamp, signed_at, now)
-        if "x-amz-security-token" in headers:
-            raise SignatureRefused(Problem.UNKNOWN_KEY, "The security token included in the request is invalid.")
-        secret = secret_of(authorization.access_key_id)
+        secret = secret_of(authorization.access_key_id, _session_token(headers))
         if secret is None:
             raise SignatureRefused(Problem.UNKNOWN_KEY, "The security token included in the request is invalid.")
         self._check_scope(authorization, service, stamp)
@@ -244,6 +244,15 @@ def _epoch(stamp: str) -> float:
 def stamp_of(epoch: float) -> str:
     """`20261121T231828Z`."""
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _session_token(headers: dict[str, list[str]]) -> str | None:
+    given = headers.get("x-amz-security-token")
+    if given is None:
+        return None
+    if len(given) > 1:
+        raise SignatureRefused(Problem.INCOMPLETE, "X-Amz-Security-Token header must be given once.")
+    return given[0].strip()
 
 
 def _check_signed(authorization: Authorization, headers: dict[str, list[str]]) -> None:
