@@ -1,0 +1,142 @@
+"""IAM's quotas and the checks that all kinds of entities share, with IAM's sentences. Pure.
+
+Quotas are AWS's defaults ("IAM and AWS STS quotas"). What a shape's own constraints refuse never comes here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from ...iam.document import PolicyKind, compile_policy
+from ...iam.managed import MANAGED_POLICIES
+from .book import AccountBook
+from .errors import (
+    EntityAlreadyExists,
+    InvalidInput,
+    InvalidRequest,
+    LimitExceeded,
+    NoSuchEntity,
+    UnmodifiableEntity,
+)
+from .records import Group, Holder, InstanceProfile, ManagedPolicy, Pathed, Record, Role, Tags, User
+
+H = TypeVar("H", User, Group, Role, InstanceProfile)
+
+# name of the quota in its refusal -> how many
+QUOTAS: Mapping[str, int] = {
+    "UsersPerAccount": 5000,
+    "GroupsPerAccount": 300,
+    "RolesPerAccount": 1000,
+    "PoliciesPerAccount": 1500,
+    "InstanceProfilesPerAccount": 1000,
+    "OpenIdConnectProvidersPerAccount": 100,
+    "AccessKeysPerUser": 2,
+    "GroupsPerUser": 10,
+    "PoliciesPerUser": 10,
+    "PoliciesPerGroup": 10,
+    "PoliciesPerRole": 10,
+    "ClientIdsPerOpenIdConnectProvider": 100,
+    "PolicySize": 6144,
+    "ACLSizePerRole": 2048,
+    "VersionsPerPolicy": 5,
+}
+COUNTED: Mapping[type[Record], str] = {
+    User: "UsersPerAccount",
+    Group: "GroupsPerAccount",
+    Role: "RolesPerAccount",
+    ManagedPolicy: "PoliciesPerAccount",
+    InstanceProfile: "InstanceProfilesPerAccount",
+}
+INLINE_SIZE_MAX: Mapping[type[Record], int] = {User: 2048, Group: 5120, Role: 10_240}
+TAGS_MAX = 50
+# The administrator that each account has from the start is named so in its ARN; no user may take its place.
+ADMINISTRATOR = "administrator"
+
+
+def required(book: AccountBook, kind: type[H], name: str) -> H:
+    found = book.find(kind, name)
+    if found is None:
+        if kind is InstanceProfile:
+            raise NoSuchEntity(f"Instance Profile {name} cannot be found.")
+        raise NoSuchEntity(f"The {kind.kind} with name {name} cannot be found.")
+    return found
+
+
+def changeable(role: Role) -> Role:
+    """Raises UnmodifiableEntity for a role that belongs to a service."""
+    if role.is_service_linked:
+        raise UnmodifiableEntity(
+            f"Cannot perform the operation on the protected role '{role.name}' - this role is only modifiable by AWS"
+        )
+    return role
+
+
+def check_new(book: AccountBook, kind: type[Pathed], name: str) -> None:
+    if book.holds(kind, name) or (kind is User and name.lower() == ADMINISTRATOR):
+        if kind is ManagedPolicy:
+            raise EntityAlreadyExists(f"A policy called {name} already exists. Duplicate names are not allowed.")
+        word = "Instance Profile" if kind is InstanceProfile else f"{kind.kind.capitalize()} with name"
+        raise EntityAlreadyExists(f"{word} {name} already exists.")
+    quota = COUNTED[kind]
+    if book.count(kind) >= QUOTAS[quota]:
+        raise LimitExceeded.of(quota, QUOTAS[quota])
+
+
+def check_path(path: str) -> str:
+    """Paths of service-linked roles are the services' own."""
+    if path.startswith("/aws-service-role/") or "//" in path:
+        raise InvalidRequest(
+            "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric"
+            " characters and/or / characters."
+        )
+    return path
+
+
+def check_boundary(book: AccountBook, arn: str | None) -> str | None:
+    if arn is not None and not is_attachable(book, arn):
+        raise NoSuchEntity(f"Scope ARN: {arn} does not exist or is not attachable.")
+    return arn
+
+
+def is_attachable(book: AccountBook, arn: str) -> bool:
+    known = MANAGED_POLICIES.get(arn)
+    return known.attachable if known is not None else book.policy(arn) is not None
+
+
+def check_document(document: str) -> int:
+    """The size of an identity policy. Raises MalformedPolicy."""
+    return compile_policy(document, kind=PolicyKind.IDENTITY).size
+
+
+def check_inline_size(holder: Holder, documents: Iterable[str]) -> None:
+    limit = INLINE_SIZE_MAX[type(holder)]
+    if sum(len("".join(document.split())) for document in documents) > limit:
+        raise LimitExceeded(f"Maximum policy size of {limit} bytes exceeded for {holder.kind} {holder.name}")
+
+
+def tags_of(given: Sequence[Mapping[str, str]] | None) -> Tags:
+    """From a request's list. Keys differ by more than case."""
+    tags = tuple((tag["Key"], tag["Value"]) for tag in given or ())
+    if len({key.lower() for key, _ in tags}) != len(tags):
+        raise InvalidInput("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+    _refuse_reserved(key for key, _ in tags)
+    return tags
+
+
+def with_tags(old: Tags, given: Sequence[Mapping[str, str]]) -> Tags:
+    """A key that is there in another case keeps its place and takes the new case."""
+    merged = {key.lower(): (key, value) for key, value in old}
+    for key, value in tags_of(given):
+        merged[key.lower()] = (key, value)
+    if len(merged) > TAGS_MAX:
+        raise LimitExceeded(f"The number of tags has reached the maximum limit: {TAGS_MAX}")
+    return tuple(merged.values())
+
+
+def without_tags(old: Tags, keys: Sequence[str]) -> Tags:
+    gone = {key.lower() for key in keys}
+    return tuple((key, value) for key, value in old if key.lower() not in gone)
+
+
+def _refuse_reserved(keys: Iterable[str]) -> None:
+    if any(key.lower().startswith("aws:") for key in keys):
+        raise InvalidInput("Tag keys that start with aws: are reserved for internal use by AWS.")
