@@ -13,10 +13,14 @@ from .clusters.gateway import Gateway
 from .frontend.app import FrontEnd
 from .frontend.authenticate import AuthMode
 from .frontend.credentials import Credentials
+from .frontend.envelope import Envelope
+from .frontend.identity import registry as identity_part
 from .frontend.operations.table import OPERATIONS
+from .frontend.principals import Principals
 from .frontend.regional import network as network_part
 from .frontend.regional import task_definitions as definitions_part
 from .frontend.services import Services
+from .frontend.sessions import Sessions
 from .interfaces.roles import CapacityManager
 from .interfaces.store import StoreFactory
 from .logs.store import Logs
@@ -29,6 +33,7 @@ from .world import World
 REGIONAL_MIGRATIONS = (
     network_part.MIGRATIONS[0],
     definitions_part.MIGRATIONS[0],
+    identity_part.MIGRATIONS[0],
 )
 
 
@@ -59,10 +64,18 @@ class Region:
         """What works in the background by itself: the sweepers of the cell and of the logs."""
         self.cell.start_sweepers()
         world.spawn(self.logs.run(), "logs")
+        world.spawn(self.services.identity.run(), "identity-uses")
 
 
 async def open_region(
-    world: World, stores: StoreFactory, plan: RegionPlan, *, models: Models, credentials: Credentials, knobs: Knobs
+    world: World,
+    stores: StoreFactory,
+    plan: RegionPlan,
+    *,
+    models: Models,
+    credentials: Credentials,
+    envelope: Envelope,
+    knobs: Knobs,
 ) -> Region:
     """Open every shard and wire the roles together. Raises what the stores raise."""
     regional = await stores.open("region", REGIONAL_MIGRATIONS)
@@ -70,6 +83,9 @@ async def open_region(
         world, regional, region=plan.region, account=plan.account, zones=plan.zones
     )
     definitions = await definitions_part.open_task_definitions(world, regional)
+    identity = await identity_part.open_identity(world, regional, envelope)
+    await identity.ensure_account(plan.account, "main")
+    sessions = Sessions(world, envelope, region=plan.region)
     capacities = await _open_zones(world, stores, plan, knobs)
     cell = await open_cell(world, stores, name="cell-0", region=plan.region, capacities=capacities, knobs=knobs)
     logs = await Logs.open(world, stores, knobs, plan.region)
@@ -79,6 +95,8 @@ async def open_region(
         zones=plan.zones,
         cells={"cell-0": cell},
         capacities=capacities,
+        identity=identity,
+        sessions=sessions,
         network=network,
         task_definitions=definitions,
         logs=logs,
@@ -91,7 +109,7 @@ async def open_region(
             models=models,
             services=services,
             operations=OPERATIONS,
-            credentials=credentials,
+            credentials=Principals(credentials, identity, sessions),
             auth=plan.auth,
         ),
         cell=cell,

@@ -63,6 +63,8 @@ class Region:
             zones=ZONES,
             cells={},
             capacities=dict.fromkeys(names, self.capacity),
+            identity=cast(Any, None),
+            sessions=cast(Any, None),
             network=self.network,
             task_definitions=cast(Any, None),
             logs=cast(Any, None),

@@ -25,6 +25,7 @@ from botocore.exceptions import ClientError, WaiterError
 from neargate.agent.simulated import SimulatedFleet, SimulatedTimes
 from neargate.frontend.asgi import AsgiApp
 from neargate.frontend.credentials import Credentials
+from neargate.frontend.envelope import Envelope
 from neargate.frontend.operations.ecs.table import OPERATIONS
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import DEFAULT_KNOBS
@@ -81,6 +82,7 @@ class Server:
             plan,
             models=Models(),
             credentials=Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET),
+            envelope=Envelope(bytes(32), world),
             knobs=DEFAULT_KNOBS,
         )
         socket_path = str(self._directory / "link.sock")

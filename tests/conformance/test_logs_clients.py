@@ -55,6 +55,8 @@ class LogsServer:
             zones=(),
             cells={},
             capacities={},
+            identity=cast(Any, None),
+            sessions=cast(Any, None),
             network=cast(Any, None),
             task_definitions=cast(Any, None),
             logs=self.logs,

@@ -85,6 +85,8 @@ async def _services() -> Services:
         zones=ZONES,
         cells={},
         capacities={"us-east-1a": capacity},
+        identity=cast(Any, None),
+        sessions=cast(Any, None),
         network=await open_network(world, store, region=REGION, account=ACCOUNT, zones=ZONES),
         task_definitions=cast(Any, None),
         logs=cast(Any, None),

@@ -115,6 +115,8 @@ async def open_region() -> Region:
             zones=ZONES,
             cells={"cell-0": await open_cell(world, stores, region=REGION, capacities=capacities, knobs=knobs)},
             capacities=capacities,
+            identity=cast(Any, None),
+            sessions=cast(Any, None),
             network=await regional_network.open_network(world, shard, region=REGION, account=ACCOUNT, zones=ZONES),
             task_definitions=await regional_definitions.open_task_definitions(world, shard),
             logs=cast("LogStore", None),

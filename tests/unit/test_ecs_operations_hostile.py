@@ -119,6 +119,8 @@ async def open_services() -> Services:
         zones=(ZONE,),
         cells={"cell-0": await open_cell(world, stores, region=REGION, capacities={ZONE[0]: capacity}, knobs=knobs)},
         capacities={ZONE[0]: capacity},
+        identity=cast(Any, None),
+        sessions=cast(Any, None),
         network=await regional_network.open_network(world, shard, region=REGION, account=ACCOUNT, zones=(ZONE,)),
         task_definitions=await regional_definitions.open_task_definitions(world, shard),
         logs=cast("LogStore", None),

@@ -19,6 +19,7 @@ import uvloop
 from ..frontend.asgi import AsgiApp
 from ..frontend.authenticate import AuthMode
 from ..frontend.credentials import Credentials
+from ..frontend.envelope import envelope_of
 from ..frontend.http_protocol import bounded_protocol
 from ..log import write_to_stderr
 from ..model.knobs import DEFAULT_KNOBS
@@ -26,7 +27,7 @@ from ..region import RegionPlan, open_region
 from ..store.sqlite import SqliteStores
 from ..wire.shapes import SERVICES, Models
 from ..world import OsWorld
-from . import admin
+from . import admin, master_keys
 from . import config as configs
 from .config import RegionConfig
 from .operator import handlers
@@ -79,7 +80,13 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
         auth=AuthMode(config.auth),
     )
     region = await open_region(
-        world, stores, plan, models=models, credentials=Credentials.load(paths.administrator), knobs=DEFAULT_KNOBS
+        world,
+        stores,
+        plan,
+        models=models,
+        credentials=Credentials.load(paths.administrator),
+        envelope=envelope_of(master_keys.load(paths, config), world),
+        knobs=DEFAULT_KNOBS,
     )
     world.spawn(region.gateway.serve(str(paths.link_socket)), "gateway")
     region.start_loops(world)

@@ -9,8 +9,10 @@ from ..world import World
 from .call import Answer, Call, Params
 
 if TYPE_CHECKING:
+    from .identity.registry import IdentityRegistry
     from .regional.network import NetworkRegistry
     from .regional.task_definitions import TaskDefinitionRegistry
+    from .sessions import Sessions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +24,8 @@ class Services:
     zones: tuple[tuple[str, str], ...]  # (us-east-1a, use1-az1), in order
     cells: Mapping[str, ClusterManager]
     capacities: Mapping[str, CapacityManager]
+    identity: "IdentityRegistry"
+    sessions: "Sessions"
     network: "NetworkRegistry"
     task_definitions: "TaskDefinitionRegistry"
     logs: LogStore

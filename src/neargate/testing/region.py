@@ -6,10 +6,14 @@ For tests of the front end: what an operation reads is real, what it would chang
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from ..frontend.envelope import Envelope
+from ..frontend.identity import registry as identity_part
+from ..frontend.identity.registry import IdentityRegistry, open_identity
 from ..frontend.regional import network_schema, task_definitions
 from ..frontend.regional.network import NetworkRegistry, open_network
 from ..frontend.regional.task_definitions import TaskDefinitionRegistry, open_task_definitions
 from ..frontend.services import Services
+from ..frontend.sessions import Sessions
 from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..model.errors import ClusterNotFound
 from ..model.knobs import DEFAULT_KNOBS
@@ -51,6 +55,7 @@ class CatchingRole:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Region:
     services: Services
+    identity: IdentityRegistry
     network: NetworkRegistry
     task_definitions: TaskDefinitionRegistry
     effects: Effects
@@ -63,6 +68,10 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     stores = MemoryStores(world, DEFAULT_KNOBS, disk)
     network_store = await stores.open("network", network_schema.MIGRATIONS)
     definition_store = await stores.open("definitions", task_definitions.MIGRATIONS)
+    identity_store = await stores.open("identity", identity_part.MIGRATIONS)
+    envelope = Envelope(bytes(32), world)
+    identity = await open_identity(world, identity_store, envelope)
+    await identity.ensure_account(account, "main")
     network = await open_network(world, network_store, region=region, account=account, zones=ZONES)
     definitions = await open_task_definitions(world, definition_store)
     request = {
@@ -74,6 +83,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         "containerDefinitions": [{"name": "web", "image": "web:1"}],
     }
     await definitions.register(request, account=account, region=region, registered_by="arn:aws:iam::1:root", tags=())
+    _watch(effects, identity_store, "identity")
     _watch(effects, network_store, "network")
     _watch(effects, definition_store, "definitions")
     cell = cast(ClusterManager, CatchingRole(effects, "cell"))
@@ -83,11 +93,13 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         zones=ZONES,
         cells={"cell-0": cell},
         capacities={name: cast(CapacityManager, CatchingRole(effects, "capacity")) for name, _ in ZONES},
+        identity=identity,
+        sessions=Sessions(world, envelope, region=region),
         network=network,
         task_definitions=definitions,
         logs=cast(LogStore, CatchingRole(effects, "logs")),
     )
-    return Region(services=services, network=network, task_definitions=definitions, effects=effects)
+    return Region(services=services, identity=identity, network=network, task_definitions=definitions, effects=effects)
 
 
 def _watch(effects: Effects, store: Any, name: str) -> None:

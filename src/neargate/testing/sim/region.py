@@ -16,6 +16,7 @@ import msgspec
 from ... import region as production
 from ...clusters.channel import ChannelClosed
 from ...frontend.credentials import Credentials
+from ...frontend.envelope import Envelope
 from ...frontend.errors import Response
 from ...interfaces.store import Overloaded, Store
 from ...model.knobs import Knobs
@@ -34,6 +35,7 @@ ACCOUNT = "123456789012"
 ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", "use1-az3"))
 KEY = "AKIASIMULATED0000000"
 SECRET = "not-a-secret-but-a-simulation"  # noqa: S105 both sides are made here
+MASTER_KEY = bytes(32)
 SERVER = "server"
 _WRONG_CLOCK = (b"Signature expired", b"Signature not yet current")
 
@@ -138,7 +140,13 @@ class Server:
         credentials = Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET)
         try:
             region = await production.open_region(
-                world, stores, self._plan, models=self._models, credentials=credentials, knobs=self._knobs
+                world,
+                stores,
+                self._plan,
+                models=self._models,
+                credentials=credentials,
+                envelope=Envelope(MASTER_KEY, world),
+                knobs=self._knobs,
             )
         except (Overloaded, sqlite3.Error) as error:
             # A process that cannot open its databases ends, and its supervisor tries again.
