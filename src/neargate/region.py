@@ -15,6 +15,8 @@ from .frontend.authenticate import AuthMode
 from .frontend.credentials import Credentials
 from .frontend.envelope import Envelope
 from .frontend.identity import registry as identity_part
+from .frontend.limits import registry as quotas_part
+from .frontend.limits.limits import Limits
 from .frontend.operations.table import OPERATIONS
 from .frontend.principals import Principals
 from .frontend.regional import network as network_part
@@ -25,6 +27,7 @@ from .interfaces.roles import CapacityManager
 from .interfaces.store import StoreFactory
 from .logs.store import Logs
 from .model.knobs import Knobs
+from .model.quotas import QuotaMode
 from .vpc.addresses import pool_share
 from .wire.shapes import Models
 from .world import World
@@ -33,13 +36,17 @@ from .world import World
 REGIONAL_MIGRATIONS = (
     network_part.MIGRATIONS[0],
     definitions_part.MIGRATIONS[0],
+    quotas_part.MIGRATIONS[0],
     identity_part.MIGRATIONS[0],
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegionPlan:
-    """What to assemble. `zones`: (name, id) in order. `one_machine`: all zones share the machine's capacity shard."""
+    """What to assemble. `zones`: (name, id) in order. `one_machine`: all zones share the machine's capacity shard.
+
+    `servers`: how many server processes serve the region; each gives an account its part of what it may draw.
+    """
 
     region: str
     account: str
@@ -47,6 +54,8 @@ class RegionPlan:
     public_pool: str
     one_machine: bool
     auth: AuthMode = AuthMode.ENFORCE
+    quotas: QuotaMode = QuotaMode.MACHINE
+    servers: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -433,7 +433,7 @@ def test_credentials_are_read_from_the_operators_file(tmp_path: Path) -> None:
     path = tmp_path / "administrator.json"
     path.write_text(json.dumps({"account": ACCOUNT, "access_key_id": KEY, "secret_access_key": SECRET}))
     found = Credentials.load(path)
-    assert found.secret_of(KEY) == SECRET and found.secret_of("other") is None
+    assert found.secret_of(KEY, None, 0.0) == SECRET and found.secret_of("other", None, 0.0) is None
     for broken in (
         "",
         "[]",

@@ -18,7 +18,6 @@ from ..wire.sigv4 import SignatureRefused, SignedRequest, Verifier
 from ..world import World
 from .authenticate import Authenticator, AuthMode
 from .call import Answer, Call, Params, Principal
-from .credentials import Credentials
 from .errors import (
     JSON,
     Fault,
@@ -30,6 +29,8 @@ from .errors import (
     internal_fault,
     signature_fault,
 )
+from .limits.limits import Limits
+from .principals import KeyRing
 from .protocols import OperationCodec, Protocols
 from .routing import Route, find_route, invalid_action
 from .services import Operation, Services
@@ -51,10 +52,13 @@ class FrontEnd:
         models: Models,
         services: Services,
         operations: OperationTable,
-        credentials: Credentials,
+        credentials: KeyRing,
         auth: AuthMode = AuthMode.ENFORCE,
         known_hosts: frozenset[str] = frozenset(),
+        limits: Limits | None = None,
     ) -> None:
+        """Without `limits` nobody is throttled: for tests of other things."""
+        self._limits = limits
         self._world = world
         self._region = region
         self._knobs = knobs
@@ -63,7 +67,7 @@ class FrontEnd:
         self._protocols = Protocols(models)
         self._authenticator = Authenticator(
             mode=auth,
-            credentials=credentials,
+            keys=credentials,
             verifier=Verifier(region=region, clock_skew_max_s=knobs.clock_skew_max_s),
             known_hosts=known_hosts,
         )
@@ -90,7 +94,7 @@ class FrontEnd:
             return fault_response(refused.fault, refused.protocol, request_id)
 
     async def _serve(self, request: SignedRequest, request_id: str) -> Response:
-        """The path of every request, in order. Throttling joins between the signature and the parser."""
+        """The path of every request, in order: who calls, whether there is room for it, what it says, what it does."""
         by_name = dict(request.headers)
         self._authenticator.guard_browser(by_name)
         route = self._route(request, by_name)
@@ -98,11 +102,17 @@ class FrontEnd:
         try:
             now = self._world.now()
             principal = self._authenticator.authenticate(request, self._protocols.signing_name(route.service), now)
-            operation = self._operation(route, codec)
-            params = codec.parse(route.payload)
-            call = self._call(route, principal, request_id, now)
-            answer = await self._run(operation, call, params)
-            return codec.respond(answer, request_id)
+            if self._limits is not None:
+                self._limits.enter(principal.account, route.service, route.operation)
+            try:
+                operation = self._operation(route, codec)
+                params = codec.parse(route.payload)
+                call = self._call(route, principal, request_id, now)
+                answer = await self._run(operation, call, params)
+                return codec.respond(answer, request_id)
+            finally:
+                if self._limits is not None:
+                    self._limits.leave(principal.account)
         except SignatureRefused as refused:
             return fault_response(signature_fault(refused, route.protocol), route.protocol, request_id)
         except AwsError as error:

@@ -10,8 +10,9 @@ from enum import Enum
 
 from ..wire.sigv4 import Problem, SignatureRefused, SignedRequest, Verifier
 from .call import Principal
-from .credentials import Credentials, administrator
+from .credentials import administrator
 from .errors import Fault, RequestRefused
+from .principals import KeyRing
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _KEY = re.compile(r"Credential=([^\s,/]{1,128})/")
@@ -27,13 +28,13 @@ class Authenticator:
         self,
         *,
         mode: AuthMode,
-        credentials: Credentials,
+        keys: KeyRing,
         verifier: Verifier,
         known_hosts: frozenset[str] = frozenset(),
     ) -> None:
         """`known_hosts`: names of the endpoint that open mode allows besides localhost (lower case, no port)."""
         self._mode = mode
-        self._credentials = credentials
+        self._keys = keys
         self._verifier = verifier
         self._hosts = LOCAL_HOSTS | known_hosts
 
@@ -51,18 +52,21 @@ class Authenticator:
         """Raises SignatureRefused."""
         if self._mode is AuthMode.OPEN:
             return self._anybody(request)
-        key_id = self._verifier.verify(
-            request, service, now, lambda key, token: None if token else self._credentials.secret_of(key)
-        )
-        key = self._credentials.find(key_id)
-        assert key is not None, "the verifier accepted a key that the credentials do not have"
-        return key.principal
+        presented: str | None = None
+
+        def secret_of(access_key_id: str, token: str | None) -> str | None:
+            nonlocal presented
+            presented = token
+            return self._keys.secret_of(access_key_id, token, now)
+
+        key_id = self._verifier.verify(request, service, now, secret_of)
+        return self._keys.principal(key_id, presented, now)
 
     def _anybody(self, request: SignedRequest) -> Principal:
         for name, value in request.headers:
             if name == b"authorization":
                 found = _KEY.search(value[:1024].decode("latin-1"))
-                return administrator(self._credentials.account, found[1] if found else "")
+                return administrator(self._keys.account, found[1] if found else "")
         raise SignatureRefused(Problem.MISSING, "Missing Authentication Token")
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from ..iam.request import Caller, Grants, Keys
 from ..model.arn import Arn
 
+NO_GRANTS = Grants()
+
 
 class RawBody(bytes):
     """An answer already encoded in the caller's protocol (JSON documents joined, not rebuilt)."""
@@ -47,7 +49,7 @@ class Principal:
     access_key_id: str
     is_administrator: bool
     role_arn: str | None = None  # of assumed-role sessions
-    grants: Grants | None = Grants()
+    grants: Grants | None = NO_GRANTS
     tags: Mapping[str, str] = field(default_factory=dict)
     keys: Keys = field(default_factory=dict)
     session: SessionFacts | None = None

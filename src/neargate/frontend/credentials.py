@@ -1,4 +1,4 @@
-"""Who holds which key. Today the administrator alone, from the operator's file; IAM users and sessions join here."""
+"""The key of the first account's administrator, from the operator's file. All other keys: principals.py."""
 
 import base64
 import hashlib
@@ -49,12 +49,16 @@ class Credentials:
             raise CredentialsUnreadable(f"{path}: account must be 12 digits, the keys not empty")
         return Credentials(account=account, access_key_id=key, secret_access_key=secret)
 
-    def find(self, access_key_id: str) -> AccessKey | None:
-        return self._keys.get(access_key_id)
-
-    def secret_of(self, access_key_id: str) -> str | None:
-        key = self._keys.get(access_key_id)
+    def secret_of(self, access_key_id: str, token: str | None, now: float) -> str | None:
+        """None: no such key. It has no sessions."""
+        del now
+        key = self._keys.get(access_key_id) if token is None else None
         return None if key is None else key.secret_access_key
+
+    def principal(self, access_key_id: str, token: str | None, now: float) -> Principal:
+        """Of a key that is there."""
+        del token, now
+        return self._keys[access_key_id].principal
 
 
 def administrator(account: str, access_key_id: str) -> Principal:

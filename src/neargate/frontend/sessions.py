@@ -1,0 +1,152 @@
+"""Temporary credentials: sealed into their own token, so that no database is asked when they are used.
+
+Owns the token's form and its checks: sealed by the master key for this region and this access key id, within its time.
+Must not know policies, roles or who may have a session; whether the role that it came from is still the same is asked
+by principals.py at each use. Invariant: what a token says was said by `seal` of this region.
+"""
+
+import base64
+import binascii
+import zlib
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+import msgspec
+
+from ..model.ids import Bits
+from ..world import World
+from .envelope import Envelope, SealBroken
+from .identity.unique_ids import secret_access_key
+
+PACKED_MAX_BYTES = 2048  # of session policies, their ARNs and tags, compressed. AWS does not tell its own number
+_TOKEN_MAX = 16_384
+_REMEMBERED_MAX = 4096
+
+
+class InvalidToken(Exception):
+    """Not a token of this region for this access key id, or altered."""
+
+
+class ExpiredToken(Exception):
+    """Was good until its time was over."""
+
+
+class SessionClaims(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Who a session is and how it is limited. Members are only ever added at the end: tokens outlive releases.
+
+    `issuer_id` is the unique id of the role or user: one recreated under the same name is another.
+    `policies` and `policy_arns` None: the session was made without session policies.
+    `context`: condition keys that hold for the whole session (the web identity's), by lower-case name.
+    """
+
+    kind: Literal["role", "user", "administrator", "federated"]
+    account: str
+    issuer_name: str  # of the role or user; empty for the administrator
+    issuer_id: str
+    session_name: str = ""
+    policies: tuple[str, ...] | None = None
+    policy_arns: tuple[str, ...] | None = None
+    tags: dict[str, str] = {}
+    transitive: frozenset[str] = frozenset()
+    source_identity: str | None = None
+    provider: str | None = None
+    subject: str | None = None
+    context: dict[str, tuple[str, ...]] = {}
+    chained: bool = False
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What a token holds. Times are epoch seconds."""
+
+    claims: SessionClaims
+    secret_access_key: str
+    issued: float
+    expires: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionCredentials:
+    """`expiration` is in epoch seconds, as STS shows it."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+    expiration: float
+
+
+class Sessions:
+    """Of one region. Remembers some opened tokens: they are used again and again."""
+
+    def __init__(self, world: World, envelope: Envelope, *, region: str) -> None:
+        self._world = world
+        self._envelope = envelope
+        self._region = region.encode()
+        self._opened: dict[tuple[str, str], Session] = {}
+
+    def seal(self, claims: SessionClaims, lifetime_s: float) -> SessionCredentials:
+        bits = self._world.random.getrandbits
+        now = float(int(self._world.now()))
+        key_id = access_key_id(claims.account, bits)
+        secret = secret_access_key(bits)
+        session = Session(claims=claims, secret_access_key=secret, issued=now, expires=now + lifetime_s)
+        sealed = self._envelope.seal(msgspec.msgpack.encode(session), context=self._context(key_id))
+        return SessionCredentials(
+            access_key_id=key_id,
+            secret_access_key=secret,
+            session_token=base64.b64encode(sealed).decode(),
+            expiration=session.expires,
+        )
+
+    def open(self, access_key_id: str, token: str, now: float) -> Session:
+        """Raises ExpiredToken, InvalidToken."""
+        session = self._opened.get((access_key_id, token))
+        if session is None:
+            session = self._unsealed(access_key_id, token)
+            if len(self._opened) >= _REMEMBERED_MAX:
+                self._opened.pop(next(iter(self._opened)))
+            self._opened[access_key_id, token] = session
+        if now >= session.expires:
+            del self._opened[access_key_id, token]
+            raise ExpiredToken
+        return session
+
+    def _unsealed(self, access_key_id: str, token: str) -> Session:
+        if len(token) > _TOKEN_MAX:
+            raise InvalidToken
+        try:
+            sealed = base64.b64decode(token.encode("ascii"), validate=True)
+            return msgspec.msgpack.decode(
+                self._envelope.open(sealed, context=self._context(access_key_id)), type=Session
+            )
+        except (SealBroken, binascii.Error, UnicodeError, msgspec.MsgspecError):
+            raise InvalidToken from None
+
+    def _context(self, access_key_id: str) -> bytes:
+        return b"session\0" + self._region + b"\0" + access_key_id.encode("utf-8", "surrogateescape")
+
+
+def access_key_id(account: str, bits: Bits) -> str:
+    """`ASIA..`, the account's number in its first bits as AWS has it, so that whose it is can be told without a key."""
+    number = 1 << 79 | int(account) << 39 | bits(39)
+    return "ASIA" + base64.b32encode(number.to_bytes(10, "big")).decode()
+
+
+def account_of(access_key_id: str) -> str | None:
+    """The account that a session's access key id names, whoever made it up; None for what has not that form."""
+    if len(access_key_id) != 20 or not access_key_id.startswith("ASIA"):
+        return None
+    try:
+        number = int.from_bytes(base64.b32decode(access_key_id[4:]), "big")
+    except binascii.Error:
+        return None
+    account = number >> 39 & (1 << 40) - 1
+    return f"{account:012d}" if number >> 79 and account < 10**12 else None
+
+
+def packed_percent(claims: SessionClaims) -> int | None:
+    """How much of the room for policies and tags a session takes; None where it has neither. Above 100: too much."""
+    if claims.policies is None and claims.policy_arns is None and not claims.tags:
+        return None
+    limits = (claims.policies or (), claims.policy_arns or (), sorted(claims.tags.items()), sorted(claims.transitive))
+    return ceil(100 * len(zlib.compress(msgspec.msgpack.encode(limits), 9)) / PACKED_MAX_BYTES)
