@@ -166,13 +166,12 @@ class TaskContext:
         if self.is_interrupted:
             raise Interrupted
 
-    async def changed(self, seen: int, until: float | None = None) -> None:
-        """Wait for a change after the one numbered `seen` (see `version`), at most until wall time `until`."""
-        timeout = None if until is None else max(0.0, until - self.now())
+    async def changed(self, seen: int, within_s: float | None = None) -> None:
+        """Wait for a change after the one numbered `seen` (see `version`), at most `within_s` seconds."""
         while self._changes == seen:
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), timeout)
+                await asyncio.wait_for(self._changed.wait(), within_s)
             except TimeoutError:
                 return
 

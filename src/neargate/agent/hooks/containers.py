@@ -36,7 +36,7 @@ class ContainersHook:
             if plan.done:
                 return
             if not plan.start and not plan.give_up:
-                await task.changed(seen, plan.wake_at)
+                await task.changed(seen, None if plan.wake_at is None else max(0.0, plan.wake_at - task.now()))
 
     async def down(self, task: TaskContext) -> None:
         await refresh(task, interruptible=False)
@@ -49,8 +49,7 @@ class ContainersHook:
             waits = [at for name, at in deadlines.items() if name not in killed and not task.container(name).is_stopped]
             # SIGKILL has no deadline of its own: what does not die of it is looked at again, and killed again.
             now = task.parts.world.monotonic()
-            wait_s = min([*waits, now + task.parts.knobs.relist_period_s]) - now
-            await task.changed(seen, task.now() + wait_s)
+            await task.changed(seen, min([*waits, now + task.parts.knobs.relist_period_s]) - now)
         await self._stopped(task)
         for container in task.record.containers:
             await task.engine(_deleter(task, container.runtime_id), interruptible=False)
