@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from ..model.errors import AwsError
+from ..model.errors import AwsError, InvalidParameter
+from .shapes import ServiceModel
 
 
 class SerializationError(AwsError):
@@ -40,3 +41,22 @@ class InvalidParameterValue(AwsError):
 
 class UnknownParameter(AwsError):
     code: ClassVar[str] = "UnknownParameter"
+
+
+class ValidationException(AwsError):
+    code: ClassVar[str] = "ValidationException"
+
+
+class IllegalArgument(AwsError):
+    code: ClassVar[str] = "IllegalArgumentException"
+
+
+_CONSTRAINT_ERRORS: tuple[type[AwsError], ...] = (InvalidParameter, ValidationException, IllegalArgument)
+
+
+def constraint_error(model: ServiceModel) -> type[AwsError]:
+    """What a JSON, rest-json or CBOR service calls parameters that break its model's constraints."""
+    for kind in _CONSTRAINT_ERRORS:
+        if model.has_shape(kind.code):
+            return kind
+    return ValidationException

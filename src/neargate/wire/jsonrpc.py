@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
-from ..model.errors import AwsError, InvalidParameter
-from .faults import SerializationError
+from ..model.errors import AwsError
+from .faults import SerializationError, constraint_error
+from .plain import Writer, json_leaf, needs_walk, special_float
 from .shapes import OperationModel, ServiceModel
-from .typed import Recursive, request_type
+from .typed import Untypable, request_type
 from .violations import sentence
 from .walk import Walker
 
@@ -24,12 +25,14 @@ class JsonCodec:
     def __init__(self, model: ServiceModel, operation: OperationModel) -> None:
         self._model = model
         self._shape = None if operation.input is None else model.shape(operation.input)
-        self._has_output = operation.output is not None
+        self._output = None if operation.output is None else model.shape(operation.output)
+        self._walks = self._output is not None and needs_walk(model, self._output)
+        self._refusal = constraint_error(model)
         self._decoder: msgspec.json.Decoder[Any] | None = None
         if self._shape is not None:
             try:
                 self._decoder = msgspec.json.Decoder(request_type(model, self._shape))
-            except Recursive:
+            except Untypable:
                 self._decoder = None
 
     def parse(self, body: bytes) -> dict[str, Any]:
@@ -55,15 +58,18 @@ class JsonCodec:
         except RecursionError:
             raise SerializationError("The request body is nested too deeply") from None
         if walker.found:
-            raise InvalidParameter(sentence(walker.found, self._model.name))
+            raise self._refusal(sentence(walker.found, self._model.name))
         return params
 
     def serialise(self, answer: dict[str, Any]) -> bytes:
-        if not self._has_output:
+        if self._output is None:
             return b""
+        if self._walks:
+            return _ENCODER.encode(Writer(self._model, json_leaf).structure(self._output, answer))
         body = _ENCODER.encode(answer)
         if b":null" in body:
-            # AWS leaves absent members out. Rare, so found by the bytes; a string that contains it costs one walk.
+            # AWS leaves absent members out, and has texts for numbers that JSON lacks. Rare, so found by the bytes; a
+            # string that contains it costs one walk.
             body = _ENCODER.encode(without_nulls(answer))
         return body
 
@@ -73,7 +79,7 @@ def without_nulls(value: Any) -> Any:
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
         return [without_nulls(item) for item in value]
-    return value
+    return special_float(value) if isinstance(value, float) else value
 
 
 def json_error(code: str, error: AwsError) -> bytes:

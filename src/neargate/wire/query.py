@@ -4,22 +4,16 @@ The two differ in the names of members and lists, and in how they say what is wr
 violations in one ValidationError, EC2 answers for the first one with a code of its own and refuses unknown parameters.
 """
 
-import base64
-import binascii
-import re
-from datetime import UTC, datetime
 from typing import Any
 
 from .faults import InvalidParameterValue, MalformedInput, MissingParameter, UnknownParameter, ValidationError
 from .forms import Tree, parse_form
 from .shapes import Member, OperationModel, ServiceModel, Shape
-from .typed import INTEGER_MAX, LONG_MAX
+from .text import NotThat, parse_scalar
 from .violations import NOT_NULL, Violation, element_path, member_path, sentence
 from .walk import violations_of, violations_of_strings
 from .xml import XmlSerialiser
 
-_INTEGER = re.compile(r"-?\d{1,19}")
-_FLOAT = re.compile(r"-?\d{1,64}(\.\d{1,64})?([eE][+-]?\d{1,3})?")
 _COMMON = frozenset(
     {"Action", "Version", "AWSAccessKeyId", "Signature", "SignatureMethod", "SignatureVersion", "Timestamp"}
 )
@@ -107,7 +101,10 @@ class _Reader:
             return self._map(shape, member, node, name, path)
         if not isinstance(node, str):
             raise self._wrong(name, "")
-        value = self._scalar(shape, node, name)
+        try:
+            value = parse_scalar(shape, node, member.timestamp_format or shape.timestamp_format)
+        except NotThat:
+            raise self._wrong(name, node) from None
         self._check(shape, value, name, path)
         return value
 
@@ -167,29 +164,6 @@ class _Reader:
         self._check(shape, kept, name, path)
         return kept
 
-    def _scalar(self, shape: Shape, text: str, name: str) -> Any:
-        match shape.type:
-            case "string":
-                return text
-            case "boolean" if text.lower() in ("true", "false"):
-                return text.lower() == "true"
-            case "integer" | "long" if _INTEGER.fullmatch(text):
-                limit = INTEGER_MAX if shape.type == "integer" else LONG_MAX
-                if -limit - 1 <= int(text) <= limit:
-                    return int(text)
-            case "float" | "double" if _FLOAT.fullmatch(text):
-                return float(text)
-            case "timestamp":
-                moment = _moment(text)
-                if moment is not None:
-                    return moment
-            case "blob":
-                try:
-                    return base64.b64decode(text, validate=True)
-                except (binascii.Error, ValueError):
-                    pass  # not base64; refused below like any other wrong value
-        raise self._wrong(name, text)
-
     def _check(self, shape: Shape, value: Any, name: str, path: str) -> None:
         self._report(violations_of(shape, value, path), name, value)
 
@@ -217,14 +191,3 @@ def _ec2_invalid(violation: Violation, name: str, value: Any) -> str:
         return f"Value ( {value} ) for parameter {violation.path} is invalid. Expecting a value {more} than {bound}."
     shown = str(value if not isinstance(value, list) else ",".join(map(str, value)))[:256]
     return f"Value ({shown}) for parameter {name} is invalid. {violation.constraint}"
-
-
-def _moment(text: str) -> float | None:
-    """ISO 8601 or epoch seconds; None for anything else."""
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    try:
-        moment = datetime.fromisoformat(text[:64])
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None

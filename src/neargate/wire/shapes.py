@@ -25,6 +25,13 @@ class Member:
     flattened: bool = False
     idempotency_token: bool = False
     timestamp_format: str | None = None
+    location: str | None = None  # of rest-json: uri, querystring, header, headers, statusCode; None: the body
+    json_value: bool = False  # JSON in base64, in a header
+
+    @property
+    def wire(self) -> str:
+        """The member's name in JSON."""
+        return self.location_name or self.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +52,8 @@ class Shape:
     pattern: str | None = None
     flattened: bool = False
     sensitive: bool = False
+    document: bool = False  # any JSON
+    payload: str | None = None  # the member that is the whole body, in rest-json
     location_name: str | None = None
     timestamp_format: str | None = None
 
@@ -56,6 +65,17 @@ class ErrorModel:
     shape: str
     code: str
     status: int
+    is_status_stated: bool = False
+    is_sender: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpBinding:
+    """How rest-json finds an operation; `uri` is a template with a constant query, `/a/{b}/{c+}?d=e`."""
+
+    method: str
+    uri: str
+    status: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,18 +86,21 @@ class OperationModel:
     output: str | None
     result_wrapper: str | None
     errors: Mapping[str, ErrorModel]  # by code
+    http: HttpBinding | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metadata:
     """What routing and answers need to know of a service."""
 
-    protocol: str  # json, query, ec2
+    protocol: str  # as botocore calls them: json, query, ec2, rest-json, smithy-rpc-v2-cbor
+    protocols: tuple[str, ...]  # all that the service is spoken to in
     signing_name: str
     api_version: str
     json_version: str
     target_prefix: str | None
     xml_namespace: str
+    is_query_compatible: bool = False  # a JSON or CBOR service that once was a query service, and says so in errors
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,11 +120,13 @@ class ServiceModel:
         self.name = name
         self.metadata = Metadata(
             protocol=metadata["protocol"],
-            signing_name=metadata.get("signingName", metadata["endpointPrefix"]),
+            protocols=tuple(metadata.get("protocols", (metadata["protocol"],))),
+            signing_name=metadata.get("signingName", metadata.get("endpointPrefix", name)),
             api_version=metadata["apiVersion"],
             json_version=metadata.get("jsonVersion", "1.1"),
             target_prefix=metadata.get("targetPrefix"),
             xml_namespace=metadata.get("xmlNamespace", ""),
+            is_query_compatible="awsQueryCompatible" in metadata,
         )
         self.operation_names: frozenset[str] = frozenset(document.operations)
         self.other_names: frozenset[str] = frozenset(document.others)  # AWS has them; nothing but the name is here
@@ -122,19 +147,35 @@ class ServiceModel:
             output=raw.get("output"),
             result_wrapper=raw.get("resultWrapper"),
             errors={error.code: error for error in errors},
+            http=_http(raw.get("http")),
         )
 
     def _error(self, shape: str) -> ErrorModel:
         raw = msgspec.json.decode(self._shapes[shape])
         stated = raw.get("error", {})
         status = stated.get("httpStatusCode", 500 if raw.get("fault") else 400)
-        return ErrorModel(shape=shape, code=stated.get("code", shape), status=status)
+        return ErrorModel(
+            shape=shape,
+            code=stated.get("code", shape),
+            status=status,
+            is_status_stated="httpStatusCode" in stated,
+            is_sender=stated.get("senderFault", status < 500),
+        )
+
+    def has_shape(self, name: str) -> bool:
+        return name in self._shapes
 
     def shape(self, name: str) -> Shape:
         shape = self._read.get(name)
         if shape is None:
             shape = self._read[name] = _shape(name, msgspec.json.decode(self._shapes[name]))
         return shape
+
+
+def _http(raw: Mapping[str, Any] | None) -> HttpBinding | None:
+    if raw is None:
+        return None
+    return HttpBinding(method=raw["method"], uri=raw["requestUri"], status=raw.get("responseCode", 200))
 
 
 def _member(name: str, raw: Mapping[str, Any]) -> Member:
@@ -146,6 +187,8 @@ def _member(name: str, raw: Mapping[str, Any]) -> Member:
         flattened=raw.get("flattened", False),
         idempotency_token=raw.get("idempotencyToken", False),
         timestamp_format=raw.get("timestampFormat"),
+        location=raw.get("location"),
+        json_value=raw.get("jsonvalue", False),
     )
 
 
@@ -165,16 +208,18 @@ def _shape(name: str, raw: Mapping[str, Any]) -> Shape:
         pattern=raw.get("pattern"),
         flattened=raw.get("flattened", False),
         sensitive=raw.get("sensitive", False),
+        document=raw.get("document", False),
+        payload=raw.get("payload"),
         location_name=raw.get("locationName"),
         timestamp_format=raw.get("timestampFormat"),
     )
 
 
 class Models:
-    """All services' models, each read from the package on first use."""
+    """All services' models, each read from the package on first use. `others`: models that are not in the package."""
 
-    def __init__(self) -> None:
-        self._services: dict[str, ServiceModel] = {}
+    def __init__(self, others: Mapping[str, ServiceModel] | None = None) -> None:
+        self._services: dict[str, ServiceModel] = dict(others or {})
 
     def service(self, name: str) -> ServiceModel:
         """Raises KeyError for a service that is not in the package."""

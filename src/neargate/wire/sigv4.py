@@ -1,8 +1,8 @@
 """Signature Version 4: is this request signed by the holder of that key, for this service and region, now?
 
 Pure: the clock and the keys are handed in. Works on the raw path, query and header bytes as they came, since those are
-what the client signed. The body's own hash is always used: a header that claims another one cannot match.
-Not here yet: presigned queries (refused by name).
+what the client signed, in the Authorization header or in a presigned URL. The body's own hash is always used: a header
+that claims another one, or UNSIGNED-PAYLOAD, cannot match.
 """
 
 import hashlib
@@ -12,63 +12,47 @@ from calendar import timegm
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import Enum, auto
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 
-ALGORITHM = "AWS4-HMAC-SHA256"
-TERMINATOR = "aws4_request"
+from .authorization import (
+    ALGORITHM,
+    SIGNATURE_PARAMETER,
+    TERMINATOR,
+    Authorization,
+    Problem,
+    SignatureRefused,
+    parse_authorization,
+)
+
+__all__ = [
+    "ALGORITHM",
+    "TERMINATOR",
+    "Problem",
+    "SignatureRefused",
+    "SignedRequest",
+    "Verifier",
+    "canonical_request",
+    "headers_by_name",
+    "parse_authorization",
+    "signing_key",
+    "stamp_of",
+]
+
 KEY_CACHE_MAX = 1024
 SIGNED_HEADERS_MAX = 64
 CANONICAL_SHOWN_MAX = 8192
+GLOBAL_REGIONS = {"iam": "us-east-1"}  # services of no region are signed for this one wherever the client is
 
 Headers = Sequence[tuple[bytes, bytes]]
 SecretOf = Callable[[str, str | None], str | None]  # by access key id and session token; None: no such pair
 
-_AUTHORIZATION = re.compile(
-    r"AWS4-HMAC-SHA256\s+Credential=([^\s,/]+)/(\d{8})/([^\s,/]+)/([^\s,/]+)/([^\s,/]+)\s*,\s*"
-    r"SignedHeaders=([a-z0-9!#$%&'*+.^_`|~;-]+)\s*,\s*Signature=([0-9a-f]{64})"
-)
 _DATE = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z")
 _PLAIN_QUERY = re.compile(rb"(?:[A-Za-z0-9._~=&-]|%[0-9A-F]{2})*")
 _SAFE = "-_.~"
 _MUST_BE_SIGNED = ("host", "x-amz-date", "x-amz-target", "x-amz-content-sha256", "x-amz-security-token")
-
-
-class Problem(Enum):
-    """What is wrong with a signature; each protocol has its own code for it."""
-
-    MISSING = auto()  # no signature at all
-    INCOMPLETE = auto()  # malformed
-    EXPIRED = auto()  # date outside the allowed skew
-    UNKNOWN_KEY = auto()
-    EXPIRED_TOKEN = auto()  # the session's time is over
-    SCOPE = auto()  # signed for another service, region or day
-    MISMATCH = auto()
-
-
-class SignatureRefused(Exception):
-    """`message` in AWS's words."""
-
-    def __init__(self, problem: Problem, message: str) -> None:
-        super().__init__(problem, message)
-        self.problem = problem
-        # Parts of the request are quoted; bytes that are no text must not reach the encoder of the answer.
-        self.message = message.encode("utf-8", "replace").decode()
-
-
-class Authorization(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of an Authorization header."""
-
-    access_key_id: str
-    date: str
-    region: str
-    service: str
-    terminator: str
-    signed_headers: tuple[str, ...]
-    signature: str
 
 
 class SignedRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,9 +77,9 @@ class Verifier:
         """The access key id that signed. Raises SignatureRefused, also what `secret_of` raises."""
         headers = headers_by_name(request.headers)
         authorization = parse_authorization(headers, request.query)
-        stamp, signed_at = _stamp(headers)
-        self._check_clock(stamp, signed_at, now)
-        secret = secret_of(authorization.access_key_id, _session_token(headers))
+        stamp, signed_at = _stamp(headers, authorization)
+        self._check_clock(stamp, signed_at, now, authorization.expires_s)
+        secret = secret_of(authorization.access_key_id, _session_token(headers, authorization))
         if secret is None:
             raise SignatureRefused(Problem.UNKNOWN_KEY, "The security token included in the request is invalid.")
         self._check_scope(authorization, service, stamp)
@@ -109,13 +93,15 @@ class Verifier:
             raise SignatureRefused(Problem.MISMATCH, _mismatch(canonical, to_sign))
         return authorization.access_key_id
 
-    def _check_clock(self, stamp: str, signed_at: float, now: float) -> None:
-        if abs(signed_at - now) <= self._skew_s:
+    def _check_clock(self, stamp: str, signed_at: float, now: float, expires_s: int | None) -> None:
+        """A presigned URL says how long it lives; it, too, may not come from the future."""
+        life_s = self._skew_s if expires_s is None else expires_s
+        if now - life_s <= signed_at <= now + self._skew_s:
             return
-        minutes = int(self._skew_s // 60)
+        minutes = int((life_s if signed_at < now else self._skew_s) // 60)
         current = stamp_of(now)
-        if signed_at < now - self._skew_s:
-            earlier = stamp_of(now - self._skew_s)
+        if signed_at < now:
+            earlier = stamp_of(now - life_s)
             text = f"Signature expired: {stamp} is now earlier than {earlier} ({current} - {minutes} min.)"
             raise SignatureRefused(Problem.EXPIRED, text)
         later = stamp_of(now + self._skew_s)
@@ -124,7 +110,7 @@ class Verifier:
 
     def _check_scope(self, authorization: Authorization, service: str, stamp: str) -> None:
         wrong = []
-        if authorization.region != self._region:
+        if authorization.region not in (self._region, GLOBAL_REGIONS.get(service)):
             wrong.append("Credential should be scoped to a valid region. ")
         if authorization.service != service:
             wrong.append(f"Credential should be scoped to correct service: '{service}'. ")
@@ -157,50 +143,6 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     return key
 
 
-def parse_authorization(headers: dict[str, list[str]], query: bytes) -> Authorization:
-    """Raises SignatureRefused with every missing part named, as AWS does."""
-    values = headers.get("authorization")
-    if not values:
-        if b"X-Amz-Signature=" in query:
-            raise SignatureRefused(Problem.INCOMPLETE, "Presigned requests are not supported by this endpoint.")
-        raise SignatureRefused(Problem.MISSING, "Missing Authentication Token")
-    if len(values) > 1:
-        raise SignatureRefused(Problem.INCOMPLETE, "Authorization header must be given once.")
-    match = _AUTHORIZATION.fullmatch(values[0].strip())
-    if match is None:
-        raise _incomplete(values[0], headers)
-    key, date, region, service, terminator, signed, signature = match.groups()
-    return Authorization(
-        access_key_id=key,
-        date=date,
-        region=region,
-        service=service,
-        terminator=terminator,
-        signed_headers=tuple(signed.split(";")),
-        signature=signature,
-    )
-
-
-def _incomplete(value: str, headers: dict[str, list[str]]) -> SignatureRefused:
-    algorithm = value.split(None, 1)[0] if value.strip() else ""
-    shown = value[:512]
-    if algorithm.startswith("AWS4") and algorithm != ALGORITHM:
-        return SignatureRefused(Problem.INCOMPLETE, f"Unsupported AWS 'algorithm': '{algorithm[:64]}'. ")
-    missing = [
-        f"Authorization header requires '{part}' parameter. "
-        for part in ("Credential", "Signature", "SignedHeaders")
-        if f"{part}=" not in value
-    ]
-    if "x-amz-date" not in headers and "date" not in headers:
-        missing.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
-    if not missing:
-        missing.append(
-            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
-            "and Signature 64 hexadecimal digits. "
-        )
-    return SignatureRefused(Problem.INCOMPLETE, f"{''.join(missing)}Authorization={shown}")
-
-
 def headers_by_name(headers: Headers) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, value in headers:
@@ -208,9 +150,11 @@ def headers_by_name(headers: Headers) -> dict[str, list[str]]:
     return found
 
 
-def _stamp(headers: dict[str, list[str]]) -> tuple[str, float]:
+def _stamp(headers: dict[str, list[str]], authorization: Authorization) -> tuple[str, float]:
     """The request's date in basic ISO form and as epoch seconds. Raises SignatureRefused."""
     given = headers.get("x-amz-date") or headers.get("date")
+    if authorization.stamp is not None:
+        given = [authorization.stamp]
     if not given:
         text = "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
         raise SignatureRefused(Problem.INCOMPLETE, text)
@@ -218,7 +162,7 @@ def _stamp(headers: dict[str, list[str]]) -> tuple[str, float]:
     signed_at = _epoch(value)
     if len(given) == 1 and signed_at >= 0:
         return value, signed_at
-    if "x-amz-date" not in headers and len(given) == 1:
+    if "x-amz-date" not in headers and authorization.stamp is None and len(given) == 1:
         try:
             parsed = parsedate_to_datetime(value)
             signed_at = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
@@ -246,11 +190,11 @@ def stamp_of(epoch: float) -> str:
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def _session_token(headers: dict[str, list[str]]) -> str | None:
+def _session_token(headers: dict[str, list[str]], authorization: Authorization) -> str | None:
     given = headers.get("x-amz-security-token")
     if given is None:
-        return None
-    if len(given) > 1:
+        return authorization.token
+    if len(given) > 1 or authorization.token is not None:
         raise SignatureRefused(Problem.INCOMPLETE, "X-Amz-Security-Token header must be given once.")
     return given[0].strip()
 
@@ -302,6 +246,8 @@ def _canonical_query(query: bytes) -> str:
         if not part:
             continue
         key, _, value = part.partition(b"=")
+        if key == SIGNATURE_PARAMETER:
+            continue
         if plain:
             pairs.append((key.decode("ascii"), value.decode("ascii")))
         else:

@@ -15,18 +15,22 @@ INTEGER_MAX = 2**31 - 1
 LONG_MAX = 2**63 - 1
 
 
-class Recursive(Exception):
-    """The shape contains itself; the walker does it alone."""
+class Untypable(Exception):
+    """A shape that contains itself, or is read otherwise than it is written; the walker does it alone."""
 
 
 def request_type(model: ServiceModel, shape: Shape) -> Any:
-    """A TypedDict for an input structure. Raises Recursive."""
+    """A TypedDict for an input structure. Raises Untypable."""
     return _structure(model, shape, (shape.name,))
 
 
 def _structure(model: ServiceModel, shape: Shape, path: tuple[str, ...]) -> Any:
+    if shape.union or shape.document:
+        raise Untypable(shape.name)
     fields = {}
     for name, member in shape.members.items():
+        if member.wire != name or member.timestamp_format is not None or member.location is not None:
+            raise Untypable(shape.name)
         inner = _type(model, member, path)
         fields[name] = Required[inner] if name in shape.required else inner
     return TypedDict(shape.name, fields, total=False)  # type: ignore[operator]
@@ -36,7 +40,7 @@ def _type(model: ServiceModel, member: Member, path: tuple[str, ...]) -> Any:
     shape = model.shape(member.shape)
     if shape.type in ("structure", "list", "map"):
         if shape.name in path:
-            raise Recursive(shape.name)
+            raise Untypable(shape.name)
         path = (*path, shape.name)
     if shape.type == "structure":
         return _structure(model, shape, path)
@@ -66,8 +70,10 @@ def _scalar(shape: Shape) -> Any:
         return Annotated[int, msgspec.Meta(ge=low, le=high)]
     if shape.type in ("float", "double"):
         return Annotated[float, msgspec.Meta(ge=shape.minimum, le=shape.maximum)]
-    if shape.type == "timestamp":
+    if shape.type == "timestamp" and shape.timestamp_format is None:
         return float
+    if shape.type == "timestamp":
+        raise Untypable(shape.name)
     raise AssertionError(f"unknown type {shape.type} of {shape.name}")
 
 

@@ -43,9 +43,10 @@ def constraints(shape: Shape, value: Any) -> list[str]:
     size = value if number else len(value) if hasattr(value, "__len__") else None
     if size is not None:
         noun = "value" if number else "length"
-        if shape.maximum is not None and size > shape.maximum:
+        # Written so that NaN, which is not less than anything, breaks them too.
+        if shape.maximum is not None and not size <= shape.maximum:
             broken.append(f"Member must have {noun} less than or equal to {shape.maximum}")
-        if shape.minimum is not None and size < shape.minimum:
+        if shape.minimum is not None and not size >= shape.minimum:
             broken.append(f"Member must have {noun} greater than or equal to {shape.minimum}")
     if shape.pattern is not None:
         pattern = python_pattern(shape.pattern)

@@ -1,19 +1,23 @@
-"""Walks a decoded JSON value along a shape: a wrong JSON type is an error at once, broken constraints are collected.
+"""Walks a decoded JSON or CBOR value along a shape: a wrong type is an error at once, broken constraints are collected.
 
-The slow path: only for bodies that the typed decoder refused. Unknown members are dropped, nulls are absent members,
-both as AWS does. Depth is bounded by the decoder's, work by VALUES_MAX: the walk runs in the event loop.
+The slow path: in JSON only for bodies that the typed decoder refused. Unknown members are dropped, nulls are absent
+members, both as AWS does. Depth is bounded by the decoder's, work by VALUES_MAX: the walk runs in the event loop.
 """
 
 import base64
 import binascii
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from .cbor import Moment
 from .faults import SerializationError
 from .shapes import Member, ServiceModel, Shape
+from .timestamps import bounded, read_moment
 from .typed import INTEGER_MAX, LONG_MAX
 from .violations import NOT_NULL, VIOLATIONS_MAX, Violation, constraints, element_path, member_path, shown
 
 VALUES_MAX = 25_000
+SPECIAL_FLOATS = ("NaN", "Infinity", "-Infinity")
 
 _JAVA_TYPES = {
     "string": "String",
@@ -27,27 +31,40 @@ _JAVA_TYPES = {
 }
 
 
+Leaf = Callable[[Member, Shape, Any], Any]  # a scalar's value, or SerializationError
+
+
 class Walker:
     """One walk of one request. Broken constraints are in `found`, at most VIOLATIONS_MAX of them."""
 
-    def __init__(self, model: ServiceModel) -> None:
+    def __init__(self, model: ServiceModel, leaf: "Leaf | None" = None) -> None:
+        """`leaf`: how scalars are written, `json_scalar` unless told; CBOR also has members under their own names."""
         self.found: list[Violation] = []
         self._model = model
+        self._leaf = leaf or json_scalar
+        self._renamed = self._leaf is json_scalar
         self._values_left = VALUES_MAX
 
-    def structure(self, shape: Shape, value: Any, path: str = "") -> dict[str, Any]:
-        """The structure as params. Raises SerializationError."""
+    def structure(
+        self, shape: Shape, value: Any, path: str = "", members: Iterable[Member] | None = None
+    ) -> dict[str, Any]:
+        """The structure, or those of its members, as params. Raises SerializationError."""
+        if shape.document:
+            return value  # type: ignore[no-any-return]  # any JSON is one
         if not isinstance(value, dict):
             raise _wrong(shape, value)
         self._spend(1)
         kept = {}
-        for name, member in shape.members.items():
-            item = value.get(name)
+        for member in shape.members.values() if members is None else members:
+            name = member.name
+            item = value.get(member.wire if self._renamed else name)
             inner = member_path(path, name)
             if item is not None:
-                kept[name] = self._walk(member, item, inner)
+                kept[name] = self.value(member, item, inner)
             elif name in shape.required:
-                self._report(Violation(inner, "null", NOT_NULL))
+                self.report(Violation(inner, "null", NOT_NULL))
+        if shape.union and len(kept) > 1:
+            raise SerializationError(f"Unexpected: more than one member of the union {shape.name} is set")
         return kept
 
     def _spend(self, values: int) -> None:
@@ -55,11 +72,11 @@ class Walker:
         if self._values_left < 0:
             raise SerializationError("The request has too many values")
 
-    def _report(self, violation: Violation) -> None:
+    def report(self, violation: Violation) -> None:
         if len(self.found) < VIOLATIONS_MAX:
             self.found.append(violation)
 
-    def _walk(self, member: Member, value: Any, path: str) -> Any:
+    def value(self, member: Member, value: Any, path: str) -> Any:
         shape = self._model.shape(member.shape)
         if shape.type == "structure":
             return self.structure(shape, value, path)
@@ -67,13 +84,13 @@ class Walker:
             return self._list(shape, value, path)
         if shape.type == "map":
             return self._map(shape, value, path)
-        value = _scalar(shape, value)
+        value = self._leaf(member, shape, value)
         self._check(shape, value, path)
         return value
 
     def _check(self, shape: Shape, value: Any, path: str) -> None:
         for violation in violations_of(shape, value, path):
-            self._report(violation)
+            self.report(violation)
 
     def _list(self, shape: Shape, value: Any, path: str) -> list[Any]:
         if not isinstance(value, list):
@@ -83,17 +100,17 @@ class Walker:
         self._check(shape, value, path)
         inner = self._model.shape(shape.element.shape)
         if inner.type == "string":
-            kept = [None if item is None else _scalar(inner, item) for item in value]
+            kept = [None if item is None else self._leaf(shape.element, inner, item) for item in value]
             for violation in violations_of_strings(shape, inner, kept, path):
-                self._report(violation)
+                self.report(violation)
             return kept
         kept = []
         for index, item in enumerate(value):
             place = element_path(path, index)
             if item is None:
-                self._report(Violation(place, "null", NOT_NULL))
+                self.report(Violation(place, "null", NOT_NULL))
             else:
-                kept.append(self._walk(shape.element, item, place))
+                kept.append(self.value(shape.element, item, place))
         return kept
 
     def _map(self, shape: Shape, value: Any, path: str) -> dict[str, Any]:
@@ -108,9 +125,9 @@ class Walker:
             place = f"{path}.{key[:256]}.member"
             self._check(keys, key, place)
             if item is None:
-                self._report(Violation(place, "null", NOT_NULL))
+                self.report(Violation(place, "null", NOT_NULL))
             else:
-                kept[key] = self._walk(shape.value, item, place)
+                kept[key] = self.value(shape.value, item, place)
         return kept
 
 
@@ -130,7 +147,35 @@ def violations_of_strings(shape: Shape, inner: Shape, value: list[Any], path: st
     return [Violation(path, shown(inner if inner.sensitive else shape, value), text)]
 
 
-def _scalar(shape: Shape, value: Any) -> Any:
+def json_scalar(member: Member, shape: Shape, value: Any) -> Any:
+    """Raises SerializationError."""
+    match shape.type:
+        case "timestamp":
+            return _json_moment(member.timestamp_format or shape.timestamp_format, shape, value)
+        case "float" | "double" if isinstance(value, str) and value in SPECIAL_FLOATS:
+            return float(value)
+        case "blob" if isinstance(value, str):
+            try:
+                return base64.b64decode(value, validate=True)
+            except (binascii.Error, ValueError):
+                raise SerializationError("Invalid base64 in a binary value") from None
+    return _plain_scalar(shape, value)
+
+
+def cbor_scalar(member: Member, shape: Shape, value: Any) -> Any:
+    """Raises SerializationError."""
+    del member
+    match shape.type:
+        case "timestamp" if isinstance(value, Moment):
+            return float(value)
+        case "blob" if isinstance(value, bytes):
+            return value
+    if isinstance(value, bytes | Moment):
+        raise SerializationError("A binary value or timestamp was found where not expected")
+    return _plain_scalar(shape, value)
+
+
+def _plain_scalar(shape: Shape, value: Any) -> Any:
     match shape.type:
         case "string" if isinstance(value, str):
             return value
@@ -138,19 +183,27 @@ def _scalar(shape: Shape, value: Any) -> Any:
             return value
         case "integer" | "long" if isinstance(value, int | float) and not isinstance(value, bool):
             limit = INTEGER_MAX if shape.type == "integer" else LONG_MAX
-            if value == int(value) and -limit - 1 <= value <= limit:
+            if -limit - 1 <= value <= limit and value == int(value):
                 return int(value)
-        case "float" | "double" | "timestamp" if isinstance(value, int | float) and not isinstance(value, bool):
+        case "float" | "double" if isinstance(value, int | float) and not isinstance(value, bool):
             try:
                 return float(value)
             except OverflowError:
                 pass  # an integer of hundreds of digits is no number of this type; refused below
-        case "blob" if isinstance(value, str):
-            try:
-                return base64.b64decode(value, validate=True)
-            except (binascii.Error, ValueError):
-                raise SerializationError("Invalid base64 in a binary value") from None
     raise _wrong(shape, value)
+
+
+def _json_moment(style: str | None, shape: Shape, value: Any) -> float:
+    """A number, or the text that the member's format asks for."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise _wrong(shape, value) from None
+    moment = read_moment(value, style) if isinstance(value, str) and style is not None else None
+    if moment is None or bounded(moment) is None:
+        raise _wrong(shape, value)
+    return moment
 
 
 def _wrong(shape: Shape, value: Any) -> SerializationError:

@@ -7,10 +7,11 @@ carry are replaced, so that no stored text can make an answer that a client cann
 import base64
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
+from .plain import special_float
 from .shapes import Member, OperationModel, ServiceModel, Shape
+from .timestamps import ISO8601, write_iso8601, write_moment
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -110,16 +111,14 @@ class XmlSerialiser:
                 return self._moment(float(value), member.timestamp_format or shape.timestamp_format)
             case "blob":
                 return base64.b64encode(value).decode("ascii")
+            case "float" | "double":
+                return str(special_float(float(value)))
         return escape(repr(value))
 
     def _moment(self, epoch: float, style: str | None) -> str:
-        if style == "unixTimestamp":
-            return repr(epoch)
-        moment = datetime.fromtimestamp(epoch, UTC)
-        # EC2 always writes milliseconds; the query services write whole seconds unless there is a fraction.
-        if self._ec2 or moment.microsecond:
-            return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
-        return f"{moment:%Y-%m-%dT%H:%M:%S}Z"
+        if style is None or style == ISO8601:
+            return write_iso8601(epoch, always_millis=self._ec2)
+        return write_moment(epoch, style)
 
 
 def query_error(namespace: str, code: str, status: int, message: str, request_id: str) -> bytes:
