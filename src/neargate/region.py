@@ -36,8 +36,8 @@ from .world import World
 REGIONAL_MIGRATIONS = (
     network_part.MIGRATIONS[0],
     definitions_part.MIGRATIONS[0],
-    quotas_part.MIGRATIONS[0],
     identity_part.MIGRATIONS[0],
+    quotas_part.MIGRATIONS[0],
 )
 
 
@@ -88,15 +88,19 @@ async def open_region(
 ) -> Region:
     """Open every shard and wire the roles together. Raises what the stores raise."""
     regional = await stores.open("region", REGIONAL_MIGRATIONS)
+    quotas = await quotas_part.open_quotas(world, regional, plan.quotas)
+    limits = Limits(world, quotas, knobs, share=1 / plan.servers)
     network = await network_part.open_network(
-        world, regional, region=plan.region, account=plan.account, zones=plan.zones
+        world, regional, region=plan.region, account=plan.account, zones=plan.zones, quotas=quotas
     )
-    definitions = await definitions_part.open_task_definitions(world, regional)
+    definitions = await definitions_part.open_task_definitions(world, regional, quotas)
     identity = await identity_part.open_identity(world, regional, envelope)
     await identity.ensure_account(plan.account, "main")
     sessions = Sessions(world, envelope, region=plan.region)
     capacities = await _open_zones(world, stores, plan, knobs)
-    cell = await open_cell(world, stores, name="cell-0", region=plan.region, capacities=capacities, knobs=knobs)
+    cell = await open_cell(
+        world, stores, name="cell-0", region=plan.region, capacities=capacities, knobs=knobs, quotas=quotas
+    )
     logs = await Logs.open(world, stores, knobs, plan.region)
     services = Services(
         world=world,
@@ -109,6 +113,7 @@ async def open_region(
         network=network,
         task_definitions=definitions,
         logs=logs,
+        limits=limits,
     )
     return Region(
         frontend=FrontEnd(
@@ -120,6 +125,7 @@ async def open_region(
             operations=OPERATIONS,
             credentials=Principals(credentials, identity, sessions),
             auth=plan.auth,
+            limits=limits,
         ),
         cell=cell,
         capacities=capacities,

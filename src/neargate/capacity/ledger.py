@@ -55,6 +55,7 @@ class Ledger:
     def __init__(self, public_pool: AddressRange) -> None:
         self.hosts: dict[str, Host] = {}
         self.claims: dict[Key, Claim] = {}
+        self.cpu_units_of: dict[str, int] = {}  # account -> held by its claims
         self.unsettled: dict[Key, float] = {}
         self.subnets: dict[str, Addresses] = {}
         self.public = Addresses(within=public_pool)
@@ -114,6 +115,7 @@ class Ledger:
 
     def add(self, claim: Claim) -> None:
         """Take what the claim takes. Addresses may be taken already (`take_next` does)."""
+        self._count_cpu(claim.account, claim.room.cpu_units if claim.key not in self.claims else 0)
         self.claims[claim.key] = claim
         self.unsettled[claim.key] = claim.created_at
         if claim.private_ip is not None:
@@ -126,6 +128,13 @@ class Ledger:
         else:
             self._strangers.add(claim.host_id)
 
+    def _count_cpu(self, account: str, more: int) -> None:
+        units = self.cpu_units_of.get(account, 0) + more
+        if units:
+            self.cpu_units_of[account] = units
+        else:
+            self.cpu_units_of.pop(account, None)
+
     def _hold(self, host: Host, claim: Claim) -> None:
         host.reserved = host.reserved.plus(claim.room)
         host.tasks += 1
@@ -137,6 +146,7 @@ class Ledger:
         if held is None or held.capacity_id != claim.capacity_id:
             return
         del self.claims[claim.key]
+        self._count_cpu(held.account, -held.room.cpu_units)
         self.unsettled.pop(claim.key, None)
         if claim.private_ip is not None:
             self.addresses(claim.subnet_id).taken.discard(claim.private_ip)

@@ -383,6 +383,9 @@ class Capacity:
 
     # -- addresses
 
+    def cpu_units_held(self, account: str) -> int:
+        return self._ledger.cpu_units_of.get(account, 0)
+
     async def subnet_usage(self, subnet_ids: Sequence[str]) -> dict[str, int]:
         books = self._ledger.subnets
         return {subnet_id: len(books[subnet_id].taken) for subnet_id in subnet_ids if subnet_id in books}

@@ -17,6 +17,7 @@ from ..interfaces.roles import (
 from ..interfaces.store import Statement, Store, StoreFactory
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.launch import TaskReport
+from ..model.quotas import DefaultQuotas, QuotaValues
 from ..world import World
 from .calls_first import CallsFirst
 from .cluster_book import ClusterBook
@@ -48,6 +49,7 @@ class Cell:
         incarnation: str,
         capacities: Mapping[str, CapacityManager],
         knobs: Knobs,
+        quotas: QuotaValues,
     ) -> None:
         self.name = name
         self.incarnation = incarnation
@@ -55,7 +57,7 @@ class Cell:
         self._world = world
         self._store = store
         self._spread = LiveSpread()
-        self._clusters = ClusterBook(world, store, region)
+        self._clusters = ClusterBook(world, store, region, quotas)
         self._reading = Reading(store, region, self._clusters)
         self._releases = Releases(world, store, capacities, knobs)
         self.calls = CallsFirst(knobs)
@@ -69,6 +71,7 @@ class Cell:
             clusters=self._clusters,
             capacities=capacities,
             spread=self._spread,
+            quotas=quotas,
         )
         self.boots = HostBoots(world, store, self.orders.ring_stop)
         self.sweepers = Sweepers(world, store, capacities, knobs)
@@ -160,6 +163,7 @@ async def open_cell(
     region: str,
     capacities: Mapping[str, CapacityManager],
     knobs: Knobs = DEFAULT_KNOBS,
+    quotas: QuotaValues | None = None,
 ) -> Cell:
     """Open (or make) the cell's database and start its loops, but for the sweepers (`start_sweepers`).
 
@@ -167,7 +171,16 @@ async def open_cell(
     """
     store = await stores.open(name, MIGRATIONS)
     incarnation = await _incarnation(world, store)
-    cell = Cell(world, store, name=name, region=region, incarnation=incarnation, capacities=capacities, knobs=knobs)
+    cell = Cell(
+        world,
+        store,
+        name=name,
+        region=region,
+        incarnation=incarnation,
+        capacities=capacities,
+        knobs=knobs,
+        quotas=quotas or DefaultQuotas(),
+    )
     await cell.load()
     cell.start()
     return cell

@@ -15,6 +15,7 @@ from ..interfaces.roles import Documents, Failure
 from ..interfaces.store import Refused, Statement, Store
 from ..model.arn import cluster_arn
 from ..model.errors import ClientError, ClusterContainsTasks, ClusterNotFound, InvalidParameter, ServiceUnavailable
+from ..model.quotas import CLUSTERS_PER_ACCOUNT, DefaultQuotas, QuotaValues
 from ..store.events import NewEvent, append_events
 from ..world import World
 from .page_token import decode_token, encode_token
@@ -25,7 +26,6 @@ from .writing import write
 ACTIVE = "ACTIVE"
 INACTIVE = "INACTIVE"
 PROVIDERS = ("FARGATE", "FARGATE_SPOT")
-CLUSTERS_MAX = 10_000  # per account, AWS's default quota
 
 _LIVE_COUNTS = (
     "SELECT last_status, count(*) FROM tasks WHERE account = ? AND cluster = ? AND last_status <> 'STOPPED' "
@@ -62,10 +62,11 @@ class Cluster:
 
 
 class ClusterBook:
-    def __init__(self, world: World, store: Store, region: str) -> None:
+    def __init__(self, world: World, store: Store, region: str, quotas: QuotaValues | None = None) -> None:
         self._world = world
         self._store = store
         self._region = region
+        self._quotas: QuotaValues = quotas or DefaultQuotas()
         self._clusters: dict[tuple[str, str], Cluster] = {}
 
     async def load(self) -> None:
@@ -92,8 +93,9 @@ class ClusterBook:
         known = self._clusters.get((account, name))
         if known is not None and known.status == ACTIVE:
             return await self._shown(known, frozenset({"SETTINGS", "TAGS", "CONFIGURATIONS"}))
-        if known is None and sum(1 for owner, _ in self._clusters if owner == account) >= CLUSTERS_MAX:
-            raise ClientError(f"You've reached the limit on the number of clusters ({CLUSTERS_MAX}).")
+        clusters_max = self._quotas.value(account, CLUSTERS_PER_ACCOUNT) or 0
+        if known is None and sum(1 for owner, _ in self._clusters if owner == account) >= clusters_max:
+            raise ClientError(f"You've reached the limit on the number of clusters ({clusters_max:.0f}).")
         cluster = Cluster(
             account=account,
             name=name,

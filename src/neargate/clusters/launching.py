@@ -18,6 +18,7 @@ from ..model import ids
 from ..model.arn import attachment_arn
 from ..model.capacity import NoCapacity, Reservation, ReservationRequest, SubnetView
 from ..model.errors import AwsError, InvalidParameter, ServiceUnavailable, UnsupportedFeature
+from ..model.quotas import FARGATE_ON_DEMAND_VCPU, FARGATE_SPOT_VCPU, QuotaValues
 from ..scheduling.zone_spread import subnet_in_zone, zones_in_order
 from ..world import World
 from .cluster_book import Cluster, ClusterBook
@@ -30,6 +31,8 @@ _log = get_logger(__name__)
 
 _INSERT_DEFINITION = "INSERT INTO definitions (digest, arn, doc) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
 _DIGESTS_MAX = 10_000
+CPU_UNITS_PER_VCPU = 1024
+VCPU_LIMIT = "You've reached the limit on the number of vCPUs you can run concurrently"
 
 
 class Launching:
@@ -43,6 +46,7 @@ class Launching:
         clusters: ClusterBook,
         capacities: Mapping[str, CapacityManager],
         spread: LiveSpread,
+        quotas: QuotaValues,
     ) -> None:
         self._world = world
         self._store = store
@@ -51,6 +55,8 @@ class Launching:
         self._clusters = clusters
         self._capacities = capacities
         self._spread = spread
+        self._quotas = quotas
+        self._managers = tuple({id(manager): manager for manager in capacities.values()}.values())
         self._tokens: dict[tuple[str, str, str], asyncio.Future[None]] = {}  # of calls that are under way
         self._digests: dict[str, str] = {}  # revision ARN -> digest of the copy that is stored
 
@@ -156,6 +162,8 @@ class Launching:
     async def _ask_zone(self, launch: Launch, claim: ReservationRequest) -> Reservation | NoCapacity | None:
         """The zone is counted before it is asked, so that callers side by side see each other. None: it did not answer;
         what it may have reserved all the same has no task, and the sweeper gives it back."""
+        if self._over_vcpus(launch):
+            return NoCapacity(reason=VCPU_LIMIT)
         self._spread.add(launch.spread_key, claim.zone)
         outcome: Reservation | NoCapacity | None = None
         try:
@@ -166,6 +174,16 @@ class Launching:
             if not isinstance(outcome, Reservation):
                 self._spread.remove(launch.spread_key, claim.zone)
         return outcome
+
+    def _over_vcpus(self, launch: Launch) -> bool:
+        """Just before a zone is asked, which counts what it takes at once: of callers side by side one is the last."""
+        quota = FARGATE_SPOT_VCPU if launch.provider == "FARGATE_SPOT" else FARGATE_ON_DEMAND_VCPU
+        account = launch.request.account
+        limit = self._quotas.value(account, quota)
+        if limit is None:
+            return False
+        held = sum(manager.cpu_units_held(account) for manager in self._managers)
+        return held + launch.resources.cpu_units > limit * CPU_UNITS_PER_VCPU
 
     def _claim(self, launch: Launch, task_id: str, attachment_id: str, subnet: SubnetView) -> ReservationRequest:
         request = launch.request

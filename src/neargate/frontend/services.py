@@ -10,6 +10,7 @@ from .call import Answer, Call, Params
 
 if TYPE_CHECKING:
     from .identity.registry import IdentityRegistry
+    from .limits.limits import Limits
     from .regional.network import NetworkRegistry
     from .regional.task_definitions import TaskDefinitionRegistry
     from .sessions import Sessions
@@ -29,6 +30,7 @@ class Services:
     network: "NetworkRegistry"
     task_definitions: "TaskDefinitionRegistry"
     logs: LogStore
+    limits: "Limits | None" = None  # None: nothing is limited, for tests of other things
 
     def cell_of(self, account: str, cluster: str) -> ClusterManager:
         """The cell that owns a cluster. With one cell there is one answer; the map joins with the second cell."""

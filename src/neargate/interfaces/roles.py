@@ -137,6 +137,9 @@ class CapacityManager(Protocol):
     async def settled(self, claims: Sequence[tuple[str, str]]) -> None:
         """The cell has a live task for each: `unclaimed` need not name them again while this process lives."""
 
+    def cpu_units_held(self, account: str) -> int:
+        """By the account's reservations, those under way too; from memory."""
+
     async def subnet_usage(self, subnet_ids: Sequence[str]) -> dict[str, int]:
         """Addresses taken in each subnet."""
 

@@ -98,6 +98,30 @@ class Throttling(AwsError):
         super().__init__(message)
 
 
+class TooManyRequests(AwsError):
+    """Service Quotas' own word for throttling."""
+
+    code = "TooManyRequestsException"
+
+    def __init__(self, message: str = "Rate exceeded") -> None:
+        super().__init__(message)
+
+
+class IllegalArgument(AwsError):
+    code = "IllegalArgumentException"
+
+
+class NoSuchResource(AwsError):
+    code = "NoSuchResourceException"
+
+
+class InvalidPaginationToken(AwsError):
+    code = "InvalidPaginationTokenException"
+
+    def __init__(self, message: str = "Invalid token was provided.") -> None:
+        super().__init__(message)
+
+
 class ServiceUnavailable(AwsError):
     """A queue is full or a shard is down: the caller should retry. SDKs retry 503 by themselves."""
 

@@ -35,6 +35,8 @@ class Knobs:
     request_pipeline_max: int = 16  # requests of one connection that wait for an answer
     answer_unread_timeout_s: float = 300.0  # a caller who does not read is hung up on
     connections_max: int = 2048  # of the API; more are answered 503
+    calls_max: int = 512  # under way and past their signature, of all accounts together
+    buckets_max: int = 65_536  # levels remembered; one is two numbers
     clock_skew_max_s: float = 300.0
     reservation_sweep_period_s: float = 10.0
     reservation_sweep_age_s: float = 30.0

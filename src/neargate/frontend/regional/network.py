@@ -15,6 +15,7 @@ from ...model import ids
 from ...model.capacity import SubnetView
 from ...model.errors import ServiceUnavailable
 from ...model.network import VpcPlan
+from ...model.quotas import RULES_PER_SECURITY_GROUP, SECURITY_GROUPS_PER_REGION, DefaultQuotas, QuotaValues
 from ...world import World
 from . import network_schema as schema
 from .ec2_errors import GroupDuplicate, GroupLimitExceeded, GroupNotFound, VpcNotFound
@@ -41,7 +42,6 @@ from .security_groups import (
 )
 
 MIGRATIONS = schema.MIGRATIONS
-GROUPS_MAX = 2500  # per VPC, AWS's default quota
 _ATTEMPTS = 5  # of a change that met another process's change
 
 T = TypeVar("T")
@@ -59,10 +59,16 @@ class _Change(Generic[T]):
 
 
 async def open_network(
-    world: World, store: Store, *, region: str, account: str, zones: Sequence[tuple[str, str]]
+    world: World,
+    store: Store,
+    *,
+    region: str,
+    account: str,
+    zones: Sequence[tuple[str, str]],
+    quotas: QuotaValues | None = None,
 ) -> "NetworkRegistry":
     """The registry over the region's shard. `zones` are (name, id); the account gets its default VPC on first start."""
-    registry = NetworkRegistry(world, store, region=region)
+    registry = NetworkRegistry(world, store, region=region, quotas=quotas)
     await registry.reload()
     await registry.ensure_defaults(account, zones)
     return registry
@@ -71,8 +77,9 @@ async def open_network(
 class NetworkRegistry:
     """Implements interfaces.roles.VpcPlans; reads are from memory and never wait."""
 
-    def __init__(self, world: World, store: Store, *, region: str) -> None:
+    def __init__(self, world: World, store: Store, *, region: str, quotas: QuotaValues | None = None) -> None:
         self.region = region
+        self._quotas: QuotaValues = quotas or DefaultQuotas()
         self._world = world
         self._store = store
         self._vpcs: dict[str, VpcView] = {}
@@ -173,7 +180,8 @@ class NetworkRegistry:
                 raise VpcNotFound([vpc_id])
             if self.security_group_named(account, vpc_id, name) is not None:
                 raise GroupDuplicate(f"The security group '{name}' already exists for VPC '{vpc_id}'")
-            if sum(group.vpc_id == vpc_id for group in self._groups.values()) >= GROUPS_MAX:
+            groups_max = self._quotas.value(account, SECURITY_GROUPS_PER_REGION) or 0
+            if sum(group.account == account for group in self._groups.values()) >= groups_max:
                 raise GroupLimitExceeded("The maximum number of security groups for this VPC has been reached.")
             group = SecurityGroupView(
                 group_id=ids.ec2_id("sg", bits),
@@ -209,7 +217,8 @@ class NetworkRegistry:
             for spec in specs:
                 if spec.peer_group is not None and self._required(account, spec.peer_group).vpc_id != group.vpc_id:
                     raise GroupNotFound("You have specified two resources that belong to different networks.")
-            changed = added_rules(group, specs, [ids.ec2_id("sgr", bits) for _ in specs], tags)
+            rules_max = self._quotas.value(account, RULES_PER_SECURITY_GROUP) or 0
+            changed = added_rules(group, specs, [ids.ec2_id("sgr", bits) for _ in specs], tags, rules_max)
             added = changed.rules[len(group.rules) :]
             statements = [schema.touch_group(group), *(schema.insert_rule(group_id, rule) for rule in added)]
             return _Change(statements=statements, result=added, vpc_id=group.vpc_id, put=(changed,))

@@ -17,7 +17,6 @@ from .ec2_errors import (
     SecurityGroupRuleNotFound,
 )
 
-RULES_MAX = 60  # in each direction, for IPv4 and IPv6 apart, as AWS counts
 Tags = tuple[tuple[str, str], ...]
 
 
@@ -72,9 +71,12 @@ class Revocation:
 
 
 def added_rules(
-    group: SecurityGroupView, specs: Sequence[RuleSpec], rule_ids: Sequence[str], tags: Tags
+    group: SecurityGroupView, specs: Sequence[RuleSpec], rule_ids: Sequence[str], tags: Tags, rules_max: float = 60
 ) -> SecurityGroupView:
-    """The group with the rules added. Raises PermissionDuplicate, RulesLimitExceeded."""
+    """The group with the rules added. Raises PermissionDuplicate, RulesLimitExceeded.
+
+    `rules_max`: in each direction, for IPv4 and IPv6 apart, as AWS counts.
+    """
     seen = {rule.spec.meaning for rule in group.rules}
     for spec in specs:
         if spec.meaning in seen:
@@ -85,7 +87,7 @@ def added_rules(
     )
     changed = replace_rules(group, group.rules + added)
     for is_egress in {spec.is_egress for spec in specs}:
-        if max(_counts(changed.rules, is_egress)) > RULES_MAX:
+        if max(_counts(changed.rules, is_egress)) > rules_max:
             raise RulesLimitExceeded
     return changed
 

@@ -18,6 +18,7 @@ from ...definitions.rules import check_size
 from ...definitions.tags import Tags
 from ...interfaces.store import Refused, Statement, Store
 from ...model.errors import ClientError
+from ...model.quotas import REVISIONS_PER_FAMILY, DefaultQuotas, QuotaValues
 from ...world import World
 
 MIGRATIONS: tuple[str, ...] = (
@@ -42,7 +43,6 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
-REVISIONS_MAX = 1_000_000
 # One process serialises a family by its lock; a refusal can only come from another process over the same database.
 REGISTER_ATTEMPTS = 5
 DECODED_MAX = 512
@@ -76,9 +76,10 @@ class _Family:
 class TaskDefinitionRegistry:
     """Reads are answered from memory at once; writes are durable when they return."""
 
-    def __init__(self, world: World, store: Store) -> None:
+    def __init__(self, world: World, store: Store, quotas: QuotaValues) -> None:
         self._world = world
         self._store = store
+        self._quotas = quotas
         self._families: dict[tuple[str, str], _Family] = {}
         self._names: dict[str, list[str]] = {}  # account -> family names, sorted
         self._decoded: dict[tuple[str, str, int], dict[str, Any]] = {}
@@ -171,7 +172,7 @@ class TaskDefinitionRegistry:
         async with entry.lock:
             for _ in range(REGISTER_ATTEMPTS):
                 number = entry.latest + 1
-                if number > REVISIONS_MAX:
+                if number > (self._quotas.value(account, REVISIONS_PER_FAMILY) or 0):
                     raise ClientError("The maximum number of revisions of this task definition family was reached.")
                 document = stored_definition(
                     request,
@@ -273,9 +274,11 @@ class TaskDefinitionRegistry:
             )
 
 
-async def open_task_definitions(world: World, store: Store) -> TaskDefinitionRegistry:
+async def open_task_definitions(
+    world: World, store: Store, quotas: QuotaValues | None = None
+) -> TaskDefinitionRegistry:
     """`store` is the region shard, opened with migrations that include MIGRATIONS."""
-    registry = TaskDefinitionRegistry(world, store)
+    registry = TaskDefinitionRegistry(world, store, quotas or DefaultQuotas())
     await registry.load()
     return registry
 

@@ -19,7 +19,15 @@ from ...call import Answer, Call, Params
 from ...regional.task_definitions import ACTIVE, Revision
 from ...services import Services
 from .answers import described
-from .capacity_providers import FARGATE, Capacity, check_exclusive, check_strategy, chosen_capacity, platform_version
+from .capacity_providers import (
+    FARGATE,
+    FARGATE_SPOT,
+    Capacity,
+    check_exclusive,
+    check_strategy,
+    chosen_capacity,
+    platform_version,
+)
 from .names import cluster_name, definition_reference
 from .task_definitions import authorize_roles
 from .task_network import resolve_network
@@ -67,6 +75,9 @@ async def run_task(call: Call, services: Services, params: Params) -> Answer:
         request_fingerprint=fingerprint(params) if params.get("clientToken") else "",
         reference_id=params.get("referenceId"),
     )
+    if services.limits is not None:
+        is_spot = capacity.capacity_provider == FARGATE_SPOT
+        services.limits.launch(call.account, is_spot=is_spot, count=request.count)
     return described("tasks", await services.cell_of(call.account, cluster).run_task(request))
 
 

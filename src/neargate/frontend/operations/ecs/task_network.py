@@ -8,11 +8,11 @@ import msgspec
 
 from ....model.capacity import SubnetView
 from ....model.errors import InvalidParameter
+from ....model.quotas import SECURITY_GROUPS_PER_INTERFACE
 from ...call import Call, Params
 from ...services import Services
 
 SUBNETS_MAX = 16
-GROUPS_MAX = 5
 
 
 class TaskNetwork(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,8 +32,9 @@ def resolve_network(call: Call, services: Services, params: Params) -> TaskNetwo
         raise InvalidParameter("subnets can not be empty.")
     if len(subnet_ids) > SUBNETS_MAX:
         raise InvalidParameter(f"subnets can have at most {SUBNETS_MAX} items.")
-    if len(group_ids) > GROUPS_MAX:
-        raise InvalidParameter(f"securityGroups can have at most {GROUPS_MAX} items.")
+    groups_max = _groups_max(call, services)
+    if len(group_ids) > groups_max:
+        raise InvalidParameter(f"securityGroups can have at most {groups_max:.0f} items.")
     subnets = _subnets(call, services, subnet_ids)
     vpc_id = subnets[0].vpc_id
     if any(subnet.vpc_id != vpc_id for subnet in subnets):
@@ -43,6 +44,12 @@ def resolve_network(call: Call, services: Services, params: Params) -> TaskNetwo
         security_groups=_groups(call, services, group_ids, vpc_id),
         assign_public_ip=given.get("assignPublicIp") == "ENABLED",
     )
+
+
+def _groups_max(call: Call, services: Services) -> float:
+    quota = SECURITY_GROUPS_PER_INTERFACE
+    found = None if services.limits is None else services.limits.quotas.value(call.account, quota)
+    return quota.value if found is None else found
 
 
 def _subnets(call: Call, services: Services, subnet_ids: list[str]) -> tuple[SubnetView, ...]:

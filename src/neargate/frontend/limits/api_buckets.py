@@ -1,0 +1,269 @@
+"""Which bucket each operation of each service draws from, and what AWS lets an account draw.
+
+Data, literal: a test walks the operations of this endpoint and finds each of them here. Must not know how buckets work.
+ECS, Fargate, EC2, CloudWatch Logs, STS and CloudTrail publish their numbers; IAM and Service Quotas do not, and get one
+generous number of ours. Invariant: a bucket's key is never reused, since an operator's values are stored by it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .token_bucket import Rate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bucket:
+    """`apart`: each of its operations has the whole bucket for itself, as EC2 and Logs count."""
+
+    key: str
+    rate: Rate  # AWS's
+    operations: str = ""
+    apart: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        return self.operations.split()
+
+
+UNPUBLISHED = Rate(200, 100)
+UNLISTED = Bucket(key="other", rate=Rate(50, 20))  # an operation that this endpoint does not have
+
+# Not calls but tasks: a call that starts ten takes ten. For each of the two kinds of Fargate capacity.
+LAUNCH_ON_DEMAND = Bucket(key="fargate/launch-on-demand", rate=Rate(100, 20))
+LAUNCH_SPOT = Bucket(key="fargate/launch-spot", rate=Rate(100, 20))
+# Fargate's own bound on RunTask, beside the one that it shares with StopTask.
+RUN_TASK = Bucket(key="fargate/run-task", rate=Rate(20, 20))
+
+_ECS = (
+    Bucket(
+        key="ecs/cluster-modify",
+        rate=Rate(20, 1),
+        operations="""
+        CreateCluster DeleteCluster UpdateCluster UpdateClusterSettings PutClusterCapacityProviders
+        CreateCapacityProvider DeleteCapacityProvider UpdateCapacityProvider
+        CreateGateway UpdateGateway DeleteGateway AssociateGatewayWithCluster DisassociateGatewayFromCluster
+        """,
+    ),
+    Bucket(
+        key="ecs/cluster-read",
+        rate=Rate(50, 20),
+        operations="""
+        DescribeClusters ListClusters DescribeCapacityProviders
+        DescribeGateway DescribeGatewayResources DescribeGatewayRoute ListGateways ListGatewayRoutes
+        ListGatewayClusterAssociations
+        """,
+    ),
+    Bucket(
+        key="ecs/task-definition-modify",
+        rate=Rate(20, 1),
+        operations="""
+        RegisterTaskDefinition DeregisterTaskDefinition RegisterDaemonTaskDefinition
+        """,
+    ),
+    Bucket(
+        key="ecs/task-definition-read",
+        rate=Rate(50, 20),
+        operations="""
+        DescribeTaskDefinition ListTaskDefinitions ListTaskDefinitionFamilies
+        DescribeDaemonTaskDefinition ListDaemonTaskDefinitions
+        """,
+    ),
+    Bucket(
+        key="ecs/task-definition-delete",
+        rate=Rate(5, 1),
+        operations="DeleteTaskDefinitions DeleteDaemonTaskDefinition",
+    ),
+    Bucket(key="ecs/tag-modify", rate=Rate(20, 10), operations="TagResource UntagResource"),
+    Bucket(key="ecs/tag-read", rate=Rate(50, 20), operations="ListTagsForResource"),
+    Bucket(
+        key="ecs/settings-modify",
+        rate=Rate(10, 1),
+        operations="DeleteAccountSetting PutAccountSetting PutAccountSettingDefault",
+    ),
+    Bucket(key="ecs/settings-read", rate=Rate(50, 20), operations="ListAccountSettings"),
+    Bucket(key="ecs/task-modify", rate=Rate(100, 40), operations="RunTask StartTask StopTask ExecuteCommand"),
+    Bucket(key="ecs/task-read", rate=Rate(100, 20), operations="DescribeTasks ListTasks"),
+    Bucket(key="ecs/protection", rate=Rate(200, 80), operations="GetTaskProtection UpdateTaskProtection"),
+    Bucket(
+        key="ecs/service-modify",
+        rate=Rate(50, 5),
+        operations="""
+        CreateService UpdateService DeleteService CreateTaskSet UpdateTaskSet DeleteTaskSet UpdateServicePrimaryTaskSet
+        CreateDaemon UpdateDaemon DeleteDaemon
+        CreateExpressGatewayService UpdateExpressGatewayService DeleteExpressGatewayService
+        """,
+    ),
+    Bucket(
+        key="ecs/service-read",
+        rate=Rate(100, 20),
+        operations="""
+        DescribeServices ListServices DescribeTaskSets DescribeDaemon ListDaemons DescribeExpressGatewayService
+        """,
+    ),
+    Bucket(
+        key="ecs/deployments",
+        rate=Rate(50, 20),
+        operations="""
+        DescribeServiceDeployments ListServiceDeployments StopServiceDeployment ContinueServiceDeployment
+        DescribeServiceRevisions DescribeDaemonDeployments ListDaemonDeployments DescribeDaemonRevisions
+        """,
+    ),
+    Bucket(key="ecs/namespace-read", rate=Rate(10, 1), operations="ListServicesByNamespace"),
+    Bucket(
+        key="ecs/instances",
+        rate=Rate(100, 20),
+        operations="""
+        DescribeContainerInstances ListContainerInstances RegisterContainerInstance DeregisterContainerInstance
+        UpdateContainerAgent UpdateContainerInstancesState ListAttributes PutAttributes DeleteAttributes
+        DiscoverPollEndpoint SubmitAttachmentStateChanges SubmitContainerStateChange SubmitTaskStateChange
+        """,
+    ),
+)
+_EC2 = (
+    Bucket(
+        key="ec2/read",
+        rate=Rate(100, 20),
+        apart=True,
+        operations="""
+        DescribeAvailabilityZones DescribeNetworkInterfaces DescribeRegions DescribeSecurityGroupRules
+        DescribeSecurityGroups DescribeSubnets DescribeVpcs
+        """,
+    ),
+    Bucket(
+        key="ec2/modify",
+        rate=Rate(50, 5),
+        apart=True,
+        operations="""
+        AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress CreateSecurityGroup DeleteSecurityGroup
+        RevokeSecurityGroupEgress RevokeSecurityGroupIngress
+        """,
+    ),
+)
+_LOGS = (
+    Bucket(key="logs/put", rate=Rate(5000, 5000), operations="PutLogEvents"),
+    Bucket(key="logs/group-modify", rate=Rate(10, 10), apart=True, operations="CreateLogGroup DeleteLogGroup"),
+    Bucket(key="logs/stream-create", rate=Rate(50, 50), operations="CreateLogStream"),
+    Bucket(key="logs/stream-delete", rate=Rate(15, 15), operations="DeleteLogStream"),
+    Bucket(key="logs/group-read", rate=Rate(10, 10), operations="DescribeLogGroups"),
+    Bucket(
+        key="logs/event-read",
+        rate=Rate(25, 25),
+        apart=True,
+        operations="DescribeLogStreams FilterLogEvents GetLogEvents",
+    ),
+    Bucket(
+        key="logs/settings",
+        rate=Rate(5, 5),
+        apart=True,
+        operations="""
+        PutRetentionPolicy DeleteRetentionPolicy ListTagsForResource ListTagsLogGroup TagLogGroup TagResource
+        UntagLogGroup UntagResource
+        """,
+    ),
+)
+_STS = (
+    Bucket(
+        key="sts/calls",
+        rate=Rate(600, 600),
+        operations="""
+        AssumeRole AssumeRoleWithSAML AssumeRoleWithWebIdentity AssumeRoot DecodeAuthorizationMessage
+        GetAccessKeyInfo GetCallerIdentity GetDelegatedAccessToken GetFederationToken GetSessionToken
+        GetWebIdentityToken
+        """,
+    ),
+)
+_IAM = (
+    Bucket(
+        key="iam/read",
+        rate=UNPUBLISHED,
+        operations="""
+        GenerateCredentialReport GenerateOrganizationsAccessReport GenerateServiceLastAccessedDetails
+        GetAccessKeyLastUsed GetAccountAuthorizationDetails GetAccountPasswordPolicy GetAccountProperties
+        GetAccountSummary GetContextKeysForCustomPolicy GetContextKeysForPrincipalPolicy GetCredentialReport
+        GetDelegationRequest GetGroup GetGroupPolicy GetHumanReadableSummary GetInstanceProfile GetLoginProfile
+        GetMFADevice GetOpenIDConnectProvider GetOrganizationsAccessReport GetOutboundWebIdentityFederationInfo
+        GetPolicy GetPolicyVersion GetRole GetRolePolicy GetRoleTemplateVersion GetSAMLProvider GetSSHPublicKey
+        GetServerCertificate GetServiceLastAccessedDetails GetServiceLastAccessedDetailsWithEntities
+        GetServiceLinkedRoleDeletionStatus GetUser GetUserPolicy ListAccessKeys ListAccountAliases
+        ListAttachedGroupPolicies ListAttachedRolePolicies ListAttachedUserPolicies ListDelegationRequests
+        ListEntitiesForPolicy ListGroupPolicies ListGroups ListGroupsForUser ListInstanceProfileTags
+        ListInstanceProfiles ListInstanceProfilesForRole ListMFADeviceTags ListMFADevices
+        ListOpenIDConnectProviderTags ListOpenIDConnectProviders ListOrganizationsFeatures ListPolicies
+        ListPoliciesGrantingServiceAccess ListPolicyTags ListPolicyVersions ListRolePolicies ListRoleTags
+        ListRoles ListSAMLProviderTags ListSAMLProviders ListSSHPublicKeys ListServerCertificateTags
+        ListServerCertificates ListServiceSpecificCredentials ListSigningCertificates ListUserPolicies
+        ListUserTags ListUsers ListVirtualMFADevices SimulateCustomPolicy SimulatePrincipalPolicy
+        """,
+    ),
+    Bucket(
+        key="iam/modify",
+        rate=UNPUBLISHED,
+        operations="""
+        AcceptDelegationRequest AcquireRole AddClientIDToOpenIDConnectProvider AddRoleToInstanceProfile
+        AddUserToGroup AssociateDelegationRequest AttachGroupPolicy AttachRolePolicy AttachUserPolicy
+        ChangePassword CreateAccessKey CreateAccountAlias CreateDelegationRequest CreateGroup
+        CreateInstanceProfile CreateLoginProfile CreateOpenIDConnectProvider CreatePolicy CreatePolicyVersion
+        CreateRole CreateSAMLProvider CreateServiceLinkedRole CreateServiceSpecificCredential CreateUser
+        CreateVirtualMFADevice DeactivateMFADevice DeleteAccessKey DeleteAccountAlias
+        DeleteAccountPasswordPolicy DeleteGroup DeleteGroupPolicy DeleteInstanceProfile DeleteLoginProfile
+        DeleteOpenIDConnectProvider DeletePolicy DeletePolicyVersion DeleteRole DeleteRolePermissionsBoundary
+        DeleteRolePolicy DeleteSAMLProvider DeleteSSHPublicKey DeleteServerCertificate DeleteServiceLinkedRole
+        DeleteServiceSpecificCredential DeleteSigningCertificate DeleteUser DeleteUserPermissionsBoundary
+        DeleteUserPolicy DeleteVirtualMFADevice DetachGroupPolicy DetachRolePolicy DetachUserPolicy
+        DisableOrganizationsRootCredentialsManagement DisableOrganizationsRootSessions
+        DisableOutboundWebIdentityFederation EnableMFADevice EnableOrganizationsRootCredentialsManagement
+        EnableOrganizationsRootSessions EnableOutboundWebIdentityFederation PutAccountProperties PutGroupPolicy
+        PutRolePermissionsBoundary PutRolePolicy PutUserPermissionsBoundary PutUserPolicy
+        RejectDelegationRequest RemoveClientIDFromOpenIDConnectProvider RemoveRoleFromInstanceProfile
+        RemoveUserFromGroup ResetServiceSpecificCredential ResyncMFADevice SendDelegationToken
+        SetDefaultPolicyVersion SetSecurityTokenServicePreferences TagInstanceProfile TagMFADevice
+        TagOpenIDConnectProvider TagPolicy TagRole TagSAMLProvider TagServerCertificate TagUser
+        UntagInstanceProfile UntagMFADevice UntagOpenIDConnectProvider UntagPolicy UntagRole UntagSAMLProvider
+        UntagServerCertificate UntagUser UpdateAccessKey UpdateAccountPasswordPolicy UpdateAssumeRolePolicy
+        UpdateDelegationRequest UpdateGroup UpdateLoginProfile UpdateOpenIDConnectProviderThumbprint UpdateRole
+        UpdateRoleDescription UpdateSAMLProvider UpdateSSHPublicKey UpdateServerCertificate
+        UpdateServiceSpecificCredential UpdateSigningCertificate UpdateUser UploadSSHPublicKey
+        UploadServerCertificate UploadSigningCertificate
+        """,
+    ),
+)
+_SERVICE_QUOTAS = (
+    Bucket(
+        key="service-quotas/calls",
+        rate=UNPUBLISHED,
+        operations="""
+        AssociateServiceQuotaTemplate CreateSupportCase DeleteServiceQuotaIncreaseRequestFromTemplate
+        DisassociateServiceQuotaTemplate GetAWSDefaultServiceQuota GetAssociationForServiceQuotaTemplate
+        GetAutoManagementConfiguration GetQuotaUtilizationReport GetRequestedServiceQuotaChange GetServiceQuota
+        GetServiceQuotaIncreaseRequestFromTemplate ListAWSDefaultServiceQuotas
+        ListRequestedServiceQuotaChangeHistory ListRequestedServiceQuotaChangeHistoryByQuota
+        ListServiceQuotaIncreaseRequestsInTemplate ListServiceQuotas ListServices ListTagsForResource
+        PutServiceQuotaIncreaseRequestIntoTemplate RequestServiceQuotaIncrease StartAutoManagement
+        StartQuotaUtilizationReport StopAutoManagement TagResource UntagResource UpdateAutoManagement
+        """,
+    ),
+)
+_CLOUDTRAIL = (Bucket(key="cloudtrail/lookup", rate=Rate(2, 2), operations="LookupEvents"),)
+
+BUCKETS: Mapping[str, tuple[Bucket, ...]] = {
+    "cloudtrail": _CLOUDTRAIL,
+    "ec2": _EC2,
+    "ecs": _ECS,
+    "iam": _IAM,
+    "logs": _LOGS,
+    "service-quotas": _SERVICE_QUOTAS,
+    "sts": _STS,
+}
+OF_OPERATION: Mapping[tuple[str, str], Bucket] = {
+    (service, name): bucket for service, buckets in BUCKETS.items() for bucket in buckets for name in bucket.names
+}
+BY_KEY: Mapping[str, Bucket] = {
+    bucket.key: bucket
+    for bucket in (
+        *(bucket for buckets in BUCKETS.values() for bucket in buckets),
+        LAUNCH_ON_DEMAND,
+        LAUNCH_SPOT,
+        RUN_TASK,
+        UNLISTED,
+    )
+}

@@ -1,0 +1,71 @@
+"""The limits of one server process: who may call now, and who may launch. Asked on every request, answered from memory.
+
+Owns the buckets' levels and the calls under way. Must not know protocols but for the words of a refusal. Invariant:
+a refusal changes nothing but a count, and comes before anything of the request was parsed.
+"""
+
+from ...model.errors import AwsError, Throttling, TooManyRequests
+from ...model.knobs import Knobs
+from ...world import World
+from .admission import Admission
+from .api_buckets import LAUNCH_ON_DEMAND, LAUNCH_SPOT, OF_OPERATION, RUN_TASK, UNLISTED, Bucket
+from .registry import QuotaRegistry
+from .token_bucket import Level, take
+
+Key = tuple[str, str, str]  # account, bucket, and the operation where its operations are counted apart
+_LAUNCHES_AT_ONCE = 10.0  # of one RunTask: the smallest burst that lets every call through some time
+
+
+class Limits:
+    """`share`: of what an account may draw, this process's part; 1/n with n servers behind one endpoint."""
+
+    def __init__(self, world: World, quotas: QuotaRegistry, knobs: Knobs, *, share: float = 1.0) -> None:
+        self.quotas = quotas
+        self.refused = 0
+        self._world = world
+        self._knobs = knobs
+        self._share = share
+        self._admission = Admission(knobs.calls_max)
+        self._levels: dict[Key, Level] = {}
+
+    def enter(self, account: str, service: str, operation: str) -> None:
+        """Before a request is parsed; `leave` must follow. Raises Throttling or TooManyRequests."""
+        if not self._admission.enter(account):
+            raise self._refusal(service)
+        if not self._may_call(account, service, operation):
+            self._admission.leave(account)
+            raise self._refusal(service)
+
+    def leave(self, account: str) -> None:
+        self._admission.leave(account)
+
+    def launch(self, account: str, *, is_spot: bool, count: int) -> None:
+        """Before `count` tasks are launched; all of them or none. Raises Throttling."""
+        bucket = LAUNCH_SPOT if is_spot else LAUNCH_ON_DEMAND
+        if not self._take(account, bucket, "", count, _LAUNCHES_AT_ONCE):
+            raise self._refusal("ecs")
+
+    def _may_call(self, account: str, service: str, operation: str) -> bool:
+        bucket = OF_OPERATION.get((service, operation), UNLISTED)
+        if not self._take(account, bucket, operation if bucket.apart else ""):
+            return False
+        return (service, operation) != ("ecs", "RunTask") or self._take(account, RUN_TASK, "")
+
+    def _take(self, account: str, bucket: Bucket, operation: str, amount: float = 1.0, least: float = 1.0) -> bool:
+        rate = self.quotas.rate(account, bucket)
+        if rate is None:
+            return True
+        key = (account, bucket.key, operation)
+        level, admitted = take(
+            self._levels.pop(key, None), rate.shared(self._share, least), self._world.monotonic(), amount
+        )
+        if len(self._levels) >= self._knobs.buckets_max:
+            del self._levels[next(iter(self._levels))]  # asked least lately, so it is full or nearly so
+        self._levels[key] = level
+        return admitted
+
+    def _refusal(self, service: str) -> AwsError:
+        self.refused += 1
+        if service == "service-quotas":
+            return TooManyRequests()
+        return Throttling("Request limit exceeded." if service == "ec2" else "Rate exceeded")

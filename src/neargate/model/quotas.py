@@ -1,0 +1,187 @@
+"""How many of each thing an account may have: AWS's quotas with their codes, as data.
+
+Owns names, codes and AWS's default values; must not know who has set another one. Rates of calls are data of the
+front end (frontend/limits/api_buckets.py). Invariant: a quota's key is never reused, since values are stored by it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+class QuotaMode(Enum):
+    """What holds where nobody has set a value: AWS's own numbers, or what this machine can do."""
+
+    AWS = "aws"
+    MACHINE = "machine"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quota:
+    """`of_machine`: a share of AWS's fleet. On one's own machines the hosts' room is the limit until one is set."""
+
+    service: str
+    code: str
+    name: str
+    value: float
+    description: str
+    adjustable: bool = True
+    of_machine: bool = False
+    is_global: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.service}/{self.code}"
+
+
+class QuotaValues(Protocol):
+    """What parts that count ask; answered from memory."""
+
+    def value(self, account: str, quota: Quota) -> float | None:
+        """None: no number was set and the room of the hosts decides."""
+
+
+class DefaultQuotas:
+    """AWS's values, for a part that stands alone."""
+
+    def value(self, account: str, quota: Quota) -> float | None:
+        del account
+        return None if quota.of_machine else quota.value
+
+
+SERVICE_NAMES: Mapping[str, str] = {
+    "ecs": "Amazon Elastic Container Service (Amazon ECS)",
+    "fargate": "AWS Fargate",
+    "iam": "AWS Identity and Access Management (IAM)",
+    "logs": "Amazon CloudWatch Logs",
+    "vpc": "Amazon Virtual Private Cloud (Amazon VPC)",
+}
+
+FARGATE_ON_DEMAND_VCPU = Quota(
+    service="fargate",
+    code="L-3032A538",
+    name="Fargate On-Demand vCPU resource count",
+    value=6,
+    of_machine=True,
+    description="The number of Fargate vCPUs that can run concurrently as Fargate On-Demand in this account.",
+)
+FARGATE_SPOT_VCPU = Quota(
+    service="fargate",
+    code="L-36FBB829",
+    name="Fargate Spot vCPU resource count",
+    value=6,
+    of_machine=True,
+    description="The number of Fargate vCPUs that can run concurrently as Fargate Spot in this account.",
+)
+CLUSTERS_PER_ACCOUNT = Quota(
+    service="ecs",
+    code="L-21C621EB",
+    name="Clusters per account",
+    value=10_000,
+    description="Number of clusters per account",
+)
+REVISIONS_PER_FAMILY = Quota(
+    service="ecs",
+    code="L-B9151B48",
+    name="Revisions per task definition family",
+    value=1_000_000,
+    adjustable=False,
+    description="The maximum number of revisions of one task definition family.",
+)
+SECURITY_GROUPS_PER_INTERFACE = Quota(
+    service="vpc",
+    code="L-2AFB9258",
+    name="Security groups per network interface",
+    value=5,
+    description="The maximum number of security groups per network interface.",
+)
+RULES_PER_SECURITY_GROUP = Quota(
+    service="vpc",
+    code="L-0EA8095F",
+    name="Inbound or outbound rules per security group",
+    value=60,
+    description="The maximum number of rules of one direction, counted apart for IPv4 and IPv6.",
+)
+SECURITY_GROUPS_PER_REGION = Quota(
+    service="vpc",
+    code="L-E79EC296",
+    name="VPC security groups per Region",
+    value=2500,
+    description="The maximum number of VPC security groups per Region.",
+)
+
+# Enforced by the parts that count them. What stands below is data until its part exists.
+ENFORCED = (
+    FARGATE_ON_DEMAND_VCPU,
+    FARGATE_SPOT_VCPU,
+    CLUSTERS_PER_ACCOUNT,
+    REVISIONS_PER_FAMILY,
+    SECURITY_GROUPS_PER_INTERFACE,
+    RULES_PER_SECURITY_GROUP,
+    SECURITY_GROUPS_PER_REGION,
+)
+_LATER = (
+    ("ecs", "L-9EF96962", "Services per cluster", 5000, True),
+    ("ecs", "L-92E49DE3", "Tasks per service", 5000, True),
+    ("ecs", "L-86C34207", "Container instances per cluster", 5000, False),
+    ("ecs", "L-A24B7D58", "Capacity providers per cluster", 20, False),
+    ("ecs", "L-A04A77EF", "Target groups per service", 5, False),
+    ("ecs", "L-E4A1E1D7", "Classic Load Balancers per service", 1, False),
+    ("ecs", "L-2D029656", "Services per namespace", 100, True),
+    ("ecs", "L-B7718569", "Tasks in PROVISIONING state per cluster", 500, False),
+    ("logs", "L-C7B9AAAB", "Log groups", 1_000_000, True),
+    ("vpc", "L-F678F1CE", "VPCs per Region", 5, True),
+    ("vpc", "L-407747CB", "Subnets per VPC", 200, True),
+    ("vpc", "L-DF5E4CA3", "Network interfaces per Region", 5000, True),
+    ("vpc", "L-A4707A72", "Internet gateways per Region", 5, True),
+    ("vpc", "L-FE5A380F", "NAT gateways per Availability Zone", 5, True),
+    ("vpc", "L-93826ACB", "Routes per route table", 50, True),
+    ("vpc", "L-2AEEBF1A", "Rules per network ACL", 20, True),
+)
+USERS_PER_ACCOUNT = Quota(
+    service="iam",
+    code="L-F55AF5E4",
+    name="Users per account",
+    value=5000,
+    adjustable=False,
+    is_global=True,
+    description="The maximum number of IAM users per account.",
+)
+GROUPS_PER_ACCOUNT = Quota(
+    service="iam",
+    code="L-F4A5425F",
+    name="Groups per account",
+    value=300,
+    is_global=True,
+    description="The maximum number of IAM groups per account.",
+)
+ROLES_PER_ACCOUNT = Quota(
+    service="iam",
+    code="L-FE177D64",
+    name="Roles per account",
+    value=1000,
+    is_global=True,
+    description="The maximum number of IAM roles per account.",
+)
+POLICIES_PER_ACCOUNT = Quota(
+    service="iam",
+    code="L-E95E4862",
+    name="Customer managed policies per account",
+    value=1500,
+    is_global=True,
+    description="The maximum number of customer managed policies per account.",
+)
+
+QUOTAS: tuple[Quota, ...] = (
+    *ENFORCED,
+    USERS_PER_ACCOUNT,
+    GROUPS_PER_ACCOUNT,
+    ROLES_PER_ACCOUNT,
+    POLICIES_PER_ACCOUNT,
+    *(
+        Quota(service=service, code=code, name=name, value=value, adjustable=adjustable, description=name)
+        for service, code, name, value, adjustable in _LATER
+    ),
+)
+BY_KEY: Mapping[str, Quota] = {quota.key: quota for quota in QUOTAS}
