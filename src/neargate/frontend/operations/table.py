@@ -6,11 +6,13 @@ from ..services import Operation
 from .ec2 import table as ec2
 from .ecs import table as ecs
 from .logs import table as logs
+from .servicequotas import table as service_quotas
 from .sts import table as sts
 
 OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "ec2": ec2.OPERATIONS,
     "ecs": ecs.OPERATIONS,
     "logs": logs.OPERATIONS,
+    "service-quotas": service_quotas.OPERATIONS,
     "sts": sts.OPERATIONS,
 }
