@@ -1,0 +1,50 @@
+"""What each EC2 operation asks leave for. Source: Service Authorization Reference, "Amazon EC2"."""
+
+from .rules import REQUEST_TAGS, Actions, Level, Rule, rule
+
+_REGION = ("ec2:Region",)
+_TAGS = ("aws:ResourceTag/", "ec2:ResourceTag/")
+_GROUP, _RULE, _VPC = "security-group/{group}", "security-group-rule/{rule}", "vpc/{vpc}"
+_GROUP_KEYS = (*_REGION, *_TAGS, "ec2:SecurityGroupID", "ec2:Vpc")
+
+
+def _describe(name: str) -> tuple[Rule, ...]:
+    return (rule(f"ec2:{name}", Level.LIST, "*", keys=_REGION),)
+
+
+def _tagging(form: str) -> Rule:
+    keys = (*_REGION, *REQUEST_TAGS, "ec2:CreateAction")
+    return rule("ec2:CreateTags", Level.TAGGING, form, keys=keys, when="the request has tags")
+
+
+def _permitting(name: str) -> tuple[Rule, ...]:
+    """A rule that is made has no ARN before; it is asked for by its tags only."""
+    return (
+        rule(f"ec2:{name}", Level.WRITE, _GROUP, _RULE, keys=(*_GROUP_KEYS, *REQUEST_TAGS)),
+        _tagging(_RULE),
+    )
+
+
+ACTIONS: Actions = {
+    "AuthorizeSecurityGroupEgress": _permitting("AuthorizeSecurityGroupEgress"),
+    "AuthorizeSecurityGroupIngress": _permitting("AuthorizeSecurityGroupIngress"),
+    "CreateSecurityGroup": (
+        rule(
+            "ec2:CreateSecurityGroup",
+            Level.WRITE,
+            _VPC,
+            _GROUP,
+            keys=(*_REGION, *_TAGS, *REQUEST_TAGS, "ec2:VpcID"),
+        ),
+        _tagging(_GROUP),
+    ),
+    "DeleteSecurityGroup": (rule("ec2:DeleteSecurityGroup", Level.WRITE, _GROUP, "*", keys=_GROUP_KEYS),),
+    "DescribeAvailabilityZones": _describe("DescribeAvailabilityZones"),
+    "DescribeNetworkInterfaces": _describe("DescribeNetworkInterfaces"),
+    "DescribeSecurityGroupRules": _describe("DescribeSecurityGroupRules"),
+    "DescribeSecurityGroups": _describe("DescribeSecurityGroups"),
+    "DescribeSubnets": _describe("DescribeSubnets"),
+    "DescribeVpcs": _describe("DescribeVpcs"),
+    "RevokeSecurityGroupEgress": (rule("ec2:RevokeSecurityGroupEgress", Level.WRITE, _GROUP, keys=_GROUP_KEYS),),
+    "RevokeSecurityGroupIngress": (rule("ec2:RevokeSecurityGroupIngress", Level.WRITE, _GROUP, keys=_GROUP_KEYS),),
+}

@@ -1,0 +1,83 @@
+"""What each ECS operation asks leave for.
+
+Source: Service Authorization Reference, "Amazon Elastic Container Service".
+"""
+
+from .rules import REQUEST_TAGS, Actions, Level, Rule, rule
+
+_TAGS = ("aws:ResourceTag/", "ecs:ResourceTag/")
+_CLUSTER = "cluster/{cluster}"
+_TASK = "task/{cluster}/{task}"
+_DEFINITION = "task-definition/{family}:{revision}"
+
+
+def _tagging(form: str) -> Rule:
+    keys = (*REQUEST_TAGS, "ecs:CreateAction")
+    return rule("ecs:TagResource", Level.TAGGING, form, keys=keys, when="the request has tags")
+
+
+_PASSING = rule(
+    "iam:PassRole",
+    Level.PERMISSIONS,
+    "role/{role}",
+    keys=("iam:PassedToService", "aws:ResourceTag/", "iam:ResourceTag/"),
+    when="a task role or an execution role is given, by the request or by the task definition that it names",
+)
+
+ACTIONS: Actions = {
+    "CreateCluster": (
+        rule("ecs:CreateCluster", Level.WRITE, _CLUSTER, keys=(*_TAGS, *REQUEST_TAGS, "ecs:capacity-provider")),
+        _tagging(_CLUSTER),
+    ),
+    "DeleteCluster": (rule("ecs:DeleteCluster", Level.WRITE, _CLUSTER, keys=_TAGS),),
+    "DeleteTaskDefinitions": (rule("ecs:DeleteTaskDefinitions", Level.WRITE, _DEFINITION, "*", keys=_TAGS),),
+    "DeregisterTaskDefinition": (rule("ecs:DeregisterTaskDefinition", Level.WRITE, "*"),),
+    "DescribeClusters": (rule("ecs:DescribeClusters", Level.READ, _CLUSTER, "*", keys=_TAGS),),
+    "DescribeTaskDefinition": (rule("ecs:DescribeTaskDefinition", Level.READ, "*"),),
+    "DescribeTasks": (rule("ecs:DescribeTasks", Level.READ, _TASK, keys=(*_TAGS, "ecs:cluster")),),
+    "ListClusters": (rule("ecs:ListClusters", Level.LIST, "*"),),
+    "ListTaskDefinitionFamilies": (rule("ecs:ListTaskDefinitionFamilies", Level.LIST, "*"),),
+    "ListTaskDefinitions": (rule("ecs:ListTaskDefinitions", Level.LIST, "*"),),
+    # Container instances are all that AWS lets it be limited to; without one it is asked on everything.
+    "ListTasks": (
+        rule("ecs:ListTasks", Level.LIST, "*", "container-instance/{cluster}/{instance}", keys=("ecs:cluster",)),
+    ),
+    "RegisterTaskDefinition": (
+        rule(
+            "ecs:RegisterTaskDefinition",
+            Level.WRITE,
+            "task-definition/{family}:*",
+            keys=(
+                *REQUEST_TAGS,
+                "ecs:compute-compatibility",
+                "ecs:privileged",
+                "ecs:task-cpu",
+                "ecs:task-memory",
+            ),
+        ),
+        _tagging("task-definition/{family}:*"),
+        _PASSING,
+    ),
+    "RunTask": (
+        rule(
+            "ecs:RunTask",
+            Level.WRITE,
+            _DEFINITION,
+            keys=(
+                *_TAGS,
+                *REQUEST_TAGS,
+                "ecs:cluster",
+                "ecs:capacity-provider",
+                "ecs:auto-assign-public-ip",
+                "ecs:enable-ebs-volumes",
+                "ecs:enable-ecs-managed-tags",
+                "ecs:enable-execute-command",
+                "ecs:propagate-tags",
+                "ecs:subnet",
+            ),
+        ),
+        _tagging("task/{cluster}/*"),
+        _PASSING,
+    ),
+    "StopTask": (rule("ecs:StopTask", Level.WRITE, _TASK, keys=(*_TAGS, "ecs:cluster")),),
+}

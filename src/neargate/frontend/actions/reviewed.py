@@ -1,0 +1,16 @@
+"""All reviewed tables by signing name. An operation that is in none of them is answered by nobody: authorize raises."""
+
+from collections.abc import Mapping
+
+from . import cloudtrail, ec2, ecs, iam, logs, servicequotas, sts
+from .rules import Actions
+
+REVIEWED: Mapping[str, Actions] = {
+    "cloudtrail": cloudtrail.ACTIONS,
+    "ec2": ec2.ACTIONS,
+    "ecs": ecs.ACTIONS,
+    "iam": iam.ACTIONS,
+    "logs": logs.ACTIONS,
+    "servicequotas": servicequotas.ACTIONS,
+    "sts": sts.ACTIONS,
+}
