@@ -22,7 +22,11 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 MODELS = Models()
 
 # On AWS these need no permission: they tell callers who they are.
-FREE = {("sts", "GetCallerIdentity")}
+FREE = {
+    ("sts", "GetCallerIdentity"),
+    ("sts", "GetSessionToken"),  # a session of the caller's own rights
+    ("sts", "AssumeRoleWithWebIdentity"),  # nobody calls: the trust policy alone decides (test_sts_web_identity.py)
+}
 
 REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("ecs", "RunTask"): {"taskDefinition": "web:1", "launchType": "FARGATE"},
@@ -34,6 +38,7 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("logs", "DescribeLogStreams"): {"logGroupName": "a"},
     ("logs", "FilterLogEvents"): {"logGroupName": "a"},
     ("logs", "GetLogEvents"): {"logGroupName": "a"},
+    ("sts", "AssumeRole"): {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/missing"},
     ("ec2", "CreateSecurityGroup"): {"GroupName": "a", "Description": "b"},
 }
 SWEPT = [(service, name) for service in sorted(OPERATIONS) for name in sorted(OPERATIONS[service])]

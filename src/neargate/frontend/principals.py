@@ -23,6 +23,7 @@ from .sessions import ExpiredToken, InvalidToken, Session, SessionClaims, Sessio
 
 _INVALID = "The security token included in the request is invalid."
 _EXPIRED = "The security token included in the request is expired"
+_EVERYTHING = "arn:aws:iam::aws:policy/AdministratorAccess"
 NOBODY = Principal(account="", arn="", user_id="", access_key_id="", is_administrator=False)
 
 
@@ -89,10 +90,17 @@ class Principals:
         claims = session.claims
         if claims.kind == "role":
             return self._of_role(access_key_id, session)
-        if claims.kind == "administrator":
-            return self._of_administrator(access_key_id, session)
         account = self._identity.account(claims.account)
-        user = None if account is None else self._identity.book(claims.account).by_uid(claims.issuer_id)
+        if account is None:
+            raise _refused()
+        root = administrator(claims.account, access_key_id)
+        if claims.issuer_id == root.user_id:
+            facts = _facts(session, issuer_arn=root.arn, issuer_name="administrator")
+            if claims.kind == "administrator":
+                return _with_keys(root, session=facts, keys=_session_keys(session))
+            everything = Attached(name=_EVERYTHING, policy=self._policies.of_aws(_EVERYTHING))
+            return self._of_federated(access_key_id, session, facts, Grants(identity=(everything,)))
+        user = self._identity.book(claims.account).by_uid(claims.issuer_id)
         if not isinstance(user, User):
             raise _refused()
         facts = _facts(session, issuer_arn=user.arn, issuer_name=user.name)
@@ -113,13 +121,6 @@ class Principals:
             keys=_keys(Caller(account=user.account, arn=user.arn, user_id=user.uid), tags.items(), keys),
             session=facts,
         )
-
-    def _of_administrator(self, access_key_id: str, session: Session) -> Principal:
-        found = administrator(session.claims.account, access_key_id)
-        if found.user_id != session.claims.issuer_id or self._identity.account(session.claims.account) is None:
-            raise _refused()
-        facts = _facts(session, issuer_arn=found.arn, issuer_name="administrator")
-        return _with_keys(found, session=facts, keys=_session_keys(session))
 
     def _of_role(self, access_key_id: str, session: Session) -> Principal:
         claims = session.claims

@@ -1,0 +1,111 @@
+"""AssumeRole: from one's own credentials to a session of a role, narrower if one wants, for some time."""
+
+from ....model.errors import AccessDenied
+from ...call import Answer, Call, Params, Principal
+from ...identity.records import RoleRecord
+from ...principals import assumed_role_arn
+from ...services import Services
+from ...sessions import SessionClaims
+from . import session_request as wanted
+from .errors import InvalidRequest
+from .trust import check_trust, find_role, request_keys, role_keys
+
+_MFA_REFUSED = (
+    "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and"
+    " associated with this user."
+)
+
+
+async def assume_role(call: Call, services: Services, params: Params) -> Answer:
+    principal, arn, name = call.principal, params["RoleArn"], params["RoleSessionName"]
+    role = find_role(services, arn)
+    own_tags = wanted.tags_of(params.get("Tags"))
+    tags = wanted.inherited_tags(principal, own_tags) | own_tags
+    source_identity = _source_identity(principal, params.get("SourceIdentity"))
+    keys = role_keys(role, name, tags) | _own_keys(params, source_identity)
+    role = check_trust(
+        call,
+        _actions(tags, source_identity),
+        role,
+        arn,
+        caller=principal.caller,
+        grants=principal.grants,
+        keys=keys | request_keys(call),
+    )
+    _check_mfa(params)
+    wanted.check_tag_count(tags)
+    chained = principal.session is not None and principal.session.is_role
+    lifetime_s = wanted.role_lifetime_s(params.get("DurationSeconds"), role.max_session_s, chained=chained)
+    limits = wanted.limits_of(params, services.identity.book(role.account))
+    inherited = frozenset(tags) - frozenset(own_tags)
+    claims = SessionClaims(
+        kind="role",
+        account=role.account,
+        issuer_name=role.name,
+        issuer_id=role.unique_id,
+        session_name=name,
+        policies=limits.policies,
+        policy_arns=limits.policy_arns,
+        tags=tags,
+        transitive=wanted.transitive_of(params.get("TransitiveTagKeys"), own_tags) | inherited,
+        source_identity=source_identity,
+        chained=chained,
+    )
+    return begin(services, role, claims, lifetime_s)
+
+
+def begin(services: Services, role: RoleRecord, claims: SessionClaims, lifetime_s: float, **members: str) -> Answer:
+    """The session and its answer. `members`: what the operation adds. Raises PackedPolicyTooLarge."""
+    percent = wanted.packed(claims)
+    services.identity.note_use(role.unique_id, service="sts", region=services.region)
+    return wanted.answer(
+        services.sessions.seal(claims, lifetime_s),
+        percent,
+        AssumedRoleUser={
+            "AssumedRoleId": f"{role.unique_id}:{claims.session_name}",
+            "Arn": assumed_role_arn(role.account, role.name, claims.session_name),
+        },
+        SourceIdentity=claims.source_identity,
+        **members,
+    )
+
+
+def _actions(tags: wanted.Tags, source_identity: str | None) -> list[str]:
+    actions = ["sts:AssumeRole"]
+    if tags:
+        actions.append("sts:TagSession")
+    if source_identity is not None:
+        actions.append("sts:SetSourceIdentity")
+    return actions
+
+
+def _source_identity(principal: Principal, asked: str | None) -> str | None:
+    """Once set, it stays through all roles that follow. Raises AccessDenied where another is asked for."""
+    held = None if principal.session is None else principal.session.source_identity
+    if held is not None and asked not in (None, held):
+        raise AccessDenied(
+            f"User: {principal.arn} is not authorized to perform: sts:SetSourceIdentity"
+            " because the source identity of the calling session cannot be changed"
+        )
+    return asked if held is None else held
+
+
+def _own_keys(params: Params, source_identity: str | None) -> dict[str, tuple[str, ...]]:
+    keys: dict[str, tuple[str, ...]] = {}
+    if "ExternalId" in params:
+        keys["sts:externalid"] = (params["ExternalId"],)
+    if "DurationSeconds" in params:
+        keys["sts:durationseconds"] = (str(params["DurationSeconds"]),)
+    if params.get("TransitiveTagKeys"):
+        keys["sts:transitivetagkeys"] = tuple(params["TransitiveTagKeys"])
+    if source_identity is not None:
+        keys["sts:sourceidentity"] = (source_identity,)
+    return keys
+
+
+def _check_mfa(params: Params) -> None:
+    """There are no MFA devices here, so no code can be good. Raises AccessDenied, InvalidRequest."""
+    if "SerialNumber" in params or "TokenCode" in params:
+        raise AccessDenied(_MFA_REFUSED)
+    if params.get("ProvidedContexts"):
+        raise InvalidRequest("The context provider of ProvidedContexts is not supported.")
