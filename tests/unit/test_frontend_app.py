@@ -331,7 +331,8 @@ def test_hostile_json_is_a_modelled_refusal(body: bytes) -> None:
         (b"x-amz-target", b"Nope.RunTask", 400, "UnknownOperationException"),
         (b"x-amz-target", b"", 400, "UnknownOperationException"),
         (b"x-amz-target", b"\xff" * 1000, 400, "UnknownOperationException"),
-        (b"content-encoding", b"gzip", 415, "UnsupportedMediaTypeException"),
+        (b"content-encoding", b"br", 415, "UnsupportedMediaTypeException"),
+        (b"content-encoding", b"gzip", 400, "SerializationException"),  # the body is not gzip
     ],
 )
 def test_hostile_headers(name: bytes, value: bytes, status: int, code: str) -> None:

@@ -13,13 +13,16 @@ from ..log import get_logger
 from ..model.errors import AwsError, Throttling, UnsupportedFeature
 from ..model.ids import uuid4
 from ..model.knobs import Knobs
+from ..wire.content import InflatedTooLarge, inflated
 from ..wire.shapes import Models
 from ..wire.sigv4 import SignatureRefused, SignedRequest, Verifier
 from ..world import World
 from .authenticate import Authenticator, AuthMode
 from .call import Answer, Call, Params, Principal
 from .errors import (
+    EC2,
     JSON,
+    QUERY,
     Fault,
     RequestEntityTooLarge,
     RequestRefused,
@@ -32,7 +35,7 @@ from .errors import (
 from .limits.limits import Limits
 from .principals import KeyRing
 from .protocols import OperationCodec, Protocols
-from .routing import Route, find_route, invalid_action
+from .routing import TABLES, Route, Router, Tables, invalid_action
 from .services import Operation, Services
 
 HEALTH_PATH = b"/_neargate/health"
@@ -56,6 +59,7 @@ class FrontEnd:
         auth: AuthMode = AuthMode.ENFORCE,
         known_hosts: frozenset[str] = frozenset(),
         limits: Limits | None = None,
+        tables: Tables = TABLES,
     ) -> None:
         """Without `limits` nobody is throttled: for tests of other things."""
         self._limits = limits
@@ -65,6 +69,7 @@ class FrontEnd:
         self._services = services
         self._operations = operations
         self._protocols = Protocols(models)
+        self._router = Router(tables, lambda: models.uri_index(tables.rest))
         self._authenticator = Authenticator(
             mode=auth,
             keys=credentials,
@@ -91,7 +96,7 @@ class FrontEnd:
         try:
             return await self._serve(request, request_id)
         except RequestRefused as refused:
-            return fault_response(refused.fault, refused.protocol, request_id)
+            return self._protocols.refused(refused, request_id)
 
     async def _serve(self, request: SignedRequest, request_id: str) -> Response:
         """The path of every request, in order: who calls, whether there is room for it, what it says, what it does."""
@@ -106,7 +111,7 @@ class FrontEnd:
                 self._limits.enter(principal.account, route.service, route.operation)
             try:
                 operation = self._operation(route, codec)
-                params = codec.parse(route.payload)
+                params = codec.parse(self._payload(route), route.parts)
                 call = self._call(route, principal, request_id, now)
                 answer = await self._run(operation, call, params)
                 return codec.respond(answer, request_id)
@@ -114,11 +119,11 @@ class FrontEnd:
                 if self._limits is not None:
                     self._limits.leave(principal.account)
         except SignatureRefused as refused:
-            return fault_response(signature_fault(refused, route.protocol), route.protocol, request_id)
+            return codec.refuse(signature_fault(refused, route.protocol), request_id)
         except AwsError as error:
-            return fault_response(fault_of(error, route.protocol), route.protocol, request_id)
+            return codec.refuse(fault_of(error, route.protocol), request_id)
         except Overloaded:
-            return fault_response(fault_of(Throttling(), route.protocol), route.protocol, request_id)
+            return codec.refuse(fault_of(Throttling(), route.protocol), request_id)
         except RequestRefused:
             raise
         except Exception:
@@ -126,8 +131,7 @@ class FrontEnd:
             self._log.exception(
                 "operation_failed", request_id=request_id, service=route.service, operation=route.operation
             )
-            fault = internal_fault(route.protocol, frozenset(codec.model.errors))
-            return fault_response(fault, route.protocol, request_id)
+            return codec.refuse(internal_fault(route.protocol, frozenset(codec.model.errors)), request_id)
 
     def _route(self, request: SignedRequest, headers: Mapping[bytes, bytes]) -> Route:
         size = sum(len(name) + len(value) for name, value in request.headers)
@@ -136,28 +140,33 @@ class FrontEnd:
                 code="RequestHeaderFieldsTooLarge", status=431, message="The request's headers are too large."
             )
             raise RequestRefused(fault)
-        route = find_route(request.method, request.path, request.query, headers, request.body)
+        route = self._router.find(request.method, request.path, request.query, headers, request.body)
         bound = self._body_bound(route)
         if len(route.payload) > bound:
             error = RequestEntityTooLarge(f"The request is larger than {bound} bytes.")
             raise RequestRefused(fault_of(error, route.protocol), route.protocol, route.service)
-        if headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
-            fault = Fault(
-                code="UnsupportedMediaTypeException", status=415, message="Encoded request bodies are not supported."
-            )
-            raise RequestRefused(fault, route.protocol, route.service)
         return route
 
     def _body_bound(self, route: Route) -> int:
         """Parsing runs in the event loop, so what may be sent is what can be parsed in a moment."""
-        if route.protocol != JSON:
+        if route.protocol in (QUERY, EC2):
             return self._knobs.request_form_max_bytes
         if route.service == "logs":
             return self._knobs.request_body_max_bytes  # a batch of log events is a MiB before it is JSON
         return self._knobs.request_json_max_bytes
 
+    def _payload(self, route: Route) -> bytes:
+        """What the client compressed is held to the same bound as what it did not."""
+        if not route.is_gzip:
+            return route.payload
+        bound = self._body_bound(route)
+        try:
+            return inflated(route.payload, bound)
+        except InflatedTooLarge:
+            raise RequestEntityTooLarge(f"The request is larger than {bound} bytes.") from None
+
     def _codec(self, route: Route) -> OperationCodec:
-        codec = self._protocols.codec(route.service, route.operation)
+        codec = self._protocols.codec(route.service, route.operation, route.protocol)
         if codec is None:
             version = self._protocols.api_version(route.service)
             raise RequestRefused(

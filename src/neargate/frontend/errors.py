@@ -5,19 +5,31 @@ Knows nothing of operations.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import msgspec
 
 from ..model.errors import AwsError
+from ..wire.cborrpc import cbor_error
 from ..wire.jsonrpc import json_error
 from ..wire.sigv4 import Problem, SignatureRefused
 from ..wire.xml import ec2_error, query_error
 
 JSON = "json"
+JSON_1_0 = "json-1.0"
 QUERY = "query"
 EC2 = "ec2"
+REST_JSON = "rest-json"
+CBOR = "smithy-rpc-v2-cbor"
+CONTENT_TYPES: Mapping[str, bytes] = {
+    JSON: b"application/x-amz-json-1.1",
+    JSON_1_0: b"application/x-amz-json-1.0",
+    QUERY: b"text/xml;charset=UTF-8",
+    EC2: b"text/xml;charset=UTF-8",
+    REST_JSON: b"application/json",
+    CBOR: b"application/cbor",
+}
 QUERY_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
@@ -107,6 +119,19 @@ _RENAMED: dict[str, dict[str, tuple[str, int, str]]] = {
 }
 
 
+# Where HTTP's status means something; the JSON protocols answer 400 to all of them.
+_HTTP_STATUSES: dict[str, int] = {
+    "AccessDeniedException": 403,
+    "ExpiredTokenException": 403,
+    "IncompleteSignatureException": 403,
+    "InvalidSignatureException": 403,
+    "MissingAuthenticationTokenException": 403,
+    "ThrottlingException": 429,
+    "UnknownOperationException": 404,
+    "UnrecognizedClientException": 403,
+}
+
+
 def fault_of(error: AwsError, protocol: str) -> Fault:
     renamed = _RENAMED.get(protocol, {}).get(error.code)
     if renamed is not None:
@@ -116,7 +141,7 @@ def fault_of(error: AwsError, protocol: str) -> Fault:
 
 
 def signature_fault(refused: SignatureRefused, protocol: str) -> Fault:
-    code, status = _SIGNATURE_FAULTS[protocol, refused.problem]
+    code, status = _SIGNATURE_FAULTS[protocol if protocol in (QUERY, EC2) else JSON, refused.problem]
     text = _SIGNATURE_TEXTS.get((protocol, refused.problem), refused.message)
     if protocol == EC2 and refused.problem is Problem.MISMATCH:
         text = text.partition("\n")[0]  # EC2 does not show what it calculated
@@ -131,22 +156,35 @@ def internal_fault(protocol: str, modelled: frozenset[str]) -> Fault:
     return Fault(code=code, status=500, message="Service Unavailable. Please try again later.")
 
 
-def fault_response(fault: Fault, protocol: str, request_id: str) -> Response:
-    request_id_header = (b"x-amzn-requestid", request_id.encode())
-    if protocol == JSON:
-        error = AwsError(fault.message, **fault.fields)
-        return Response(
-            status=fault.status,
-            headers=(
-                (b"content-type", b"application/x-amz-json-1.1"),
-                request_id_header,
-                (b"x-amzn-errortype", fault.code.encode()),
-            ),
-            body=json_error(fault.code, error),
-        )
+def fault_response(
+    fault: Fault, protocol: str, request_id: str, *, namespace: str = QUERY_NAMESPACE, legacy_error: str | None = None
+) -> Response:
+    """`legacy_error`: the code and fault side that a service had when it spoke query, for clients that know only those.
+
+    `fault.fields` are in the protocol's form.
+    """
+    headers = [
+        (b"content-type", CONTENT_TYPES[protocol]),
+        (b"x-amzn-requestid", request_id.encode()),
+    ]
     if protocol == EC2:
         body = ec2_error(fault.code, fault.message, request_id)
+    elif protocol == QUERY:
+        body = query_error(namespace, fault.code, fault.status, fault.message, request_id)
     else:
-        body = query_error(QUERY_NAMESPACE, fault.code, fault.status, fault.message, request_id)
-    headers = ((b"content-type", b"text/xml;charset=UTF-8"), request_id_header)
-    return Response(status=fault.status, headers=headers, body=body)
+        fault = replace(fault, status=_status(fault, protocol))
+        headers.append((b"x-amzn-errortype", fault.code.encode()))
+        if legacy_error is not None:
+            headers.append((b"x-amzn-query-error", legacy_error.encode()))
+        if protocol == CBOR:
+            headers.append((b"smithy-protocol", b"rpc-v2-cbor"))
+            body = cbor_error(fault.code, fault.message, dict(fault.fields))
+        else:
+            body = json_error(fault.code, AwsError(fault.message, **fault.fields))
+    return Response(status=fault.status, headers=tuple(headers), body=body)
+
+
+def _status(fault: Fault, protocol: str) -> int:
+    if protocol in (REST_JSON, CBOR) and fault.status == 400:
+        return _HTTP_STATUSES.get(fault.code, fault.status)
+    return fault.status

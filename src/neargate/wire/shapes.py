@@ -4,12 +4,14 @@ Everything is read on first use: a service when its first request comes, a shape
 A `Models` object belongs to whoever made it; there is no state in the module. Knows no protocol and no values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 import msgspec
+
+from .uri import UriIndex
 
 SERVICES = ("cloudtrail", "ec2", "ecs", "iam", "logs", "service-quotas", "sts")
 
@@ -230,3 +232,14 @@ class Models:
             data = resources.files(__package__).joinpath("models", f"{name}.json").read_bytes()
             model = self._services[name] = ServiceModel(name, msgspec.json.decode(data, type=Document))
         return model
+
+    def uri_index(self, services: Iterable[str]) -> UriIndex:
+        """Of the rest-json services among these; reads all their operations' bindings."""
+        entries = []
+        for service in sorted(services):
+            model = self.service(service)
+            for name in model.operation_names:
+                operation = model.operation(name)
+                if operation is not None and operation.http is not None:
+                    entries.append((service, name, operation.http.method, operation.http.uri))
+        return UriIndex(entries)
