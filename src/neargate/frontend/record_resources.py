@@ -1,0 +1,66 @@
+"""The resources that a record names: what leave was asked for, and what the answer says was made. Pure."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+RESOURCES_MAX = 100
+_DEPTH_MAX = 3  # an answer's own members, and those of the things in its lists
+
+_TYPES = {
+    ("ec2", "network-interface"): "AWS::EC2::NetworkInterface",
+    ("ec2", "security-group"): "AWS::EC2::SecurityGroup",
+    ("ec2", "security-group-rule"): "AWS::EC2::SecurityGroupRule",
+    ("ec2", "subnet"): "AWS::EC2::Subnet",
+    ("ec2", "vpc"): "AWS::EC2::VPC",
+    ("ecs", "capacity-provider"): "AWS::ECS::CapacityProvider",
+    ("ecs", "cluster"): "AWS::ECS::Cluster",
+    ("ecs", "service"): "AWS::ECS::Service",
+    ("ecs", "task"): "AWS::ECS::Task",
+    ("ecs", "task-definition"): "AWS::ECS::TaskDefinition",
+    ("ecs", "task-set"): "AWS::ECS::TaskSet",
+    ("iam", "group"): "AWS::IAM::Group",
+    ("iam", "instance-profile"): "AWS::IAM::InstanceProfile",
+    ("iam", "oidc-provider"): "AWS::IAM::OIDCProvider",
+    ("iam", "policy"): "AWS::IAM::Policy",
+    ("iam", "role"): "AWS::IAM::Role",
+    ("iam", "user"): "AWS::IAM::User",
+    ("logs", "log-group"): "AWS::Logs::LogGroup",
+    ("sts", "assumed-role"): "AWS::STS::AssumedRole",
+}
+
+
+def resources(asked: Sequence[str], answer: Any) -> tuple[tuple[str, str], ...]:
+    """(type, ARN) pairs, each once. `answer`: as shown in the record, None for calls that change nothing."""
+    found: dict[str, None] = dict.fromkeys(arn for arn in asked if arn.startswith("arn:"))
+    for arn in _arns(answer, _DEPTH_MAX):
+        if len(found) >= RESOURCES_MAX:
+            break
+        found[arn] = None
+    return tuple((kind(arn), arn) for arn in list(found)[:RESOURCES_MAX])
+
+
+def kind(arn: str) -> str:
+    """CloudFormation's name for the type of a resource."""
+    parts = arn.split(":", 5)
+    if len(parts) != 6:
+        return "AWS::Unknown"
+    service, resource = parts[2], parts[5].replace(":", "/").partition("/")[0]
+    return _TYPES.get((service, resource)) or f"AWS::{service.upper()}::{resource.title().replace('-', '')}"
+
+
+def account_of(arn: str) -> str:
+    parts = arn.split(":", 5)
+    return parts[4] if len(parts) == 6 else ""
+
+
+def _arns(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value[:RESOURCES_MAX]:
+            yield from _arns(item, depth)
+    elif isinstance(value, dict) and depth > 0:
+        for name, item in value.items():
+            if isinstance(item, str):
+                if name.endswith(("Arn", "arn")) and item.startswith("arn:"):
+                    yield item
+            else:
+                yield from _arns(item, depth - 1)
