@@ -14,7 +14,7 @@ from neargate.cli import commands, prepare, processes
 from neargate.cli import config as configs
 from neargate.cli.config import RegionConfig
 from neargate.cli.environment import exports
-from neargate.cli.inspect import _table
+from neargate.cli.inspect import table
 from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import Problem
 from neargate.cli.processes import Program, Running
@@ -190,7 +190,7 @@ def test_a_taken_port_is_named_with_its_holder() -> None:
 
 
 def test_columns_stand_beneath_each_other() -> None:
-    assert _table([("A", "B"), ("long", "x")]) == ["A     B", "long  x"]
+    assert table([("A", "B"), ("long", "x")]) == ["A     B", "long  x"]
 
 
 def test_signals_are_left_alone() -> None:

@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("--lines", "-n", type=_count, default=100, metavar="N", help="how many of the last lines (100)")
     why = add("why", _why, "explain a task: what happened when, why it stopped, where its start time went")
     why.add_argument("task", metavar="TASK", help=TASK_HELP)
+    _quota_options(add("quota", _quota_list, "limits of accounts: list them, set one, or reset it"))
     add("doctor", _doctor, "check this machine: one line for each thing, with the command that helps")
     add("sample", _sample, "build, push and run the sample task, and show that it works")
     # These two are started by entry.py, which comes here for them only when their name is not the first word.
@@ -99,6 +100,10 @@ def _up_options(up: argparse.ArgumentParser) -> None:
     )
     up.add_argument("--auth", help="enforce, or open: any key is the administrator (tests)")
     up.add_argument("--containerd", help="own: an instance of ours; system: the machine's; or a socket's path")
+    up.add_argument(
+        "--quotas",
+        help="where none is set: machine (no limit on rates, vCPUs as the hosts have) or aws (AWS's own values)",
+    )
     up.add_argument("--sandbox", help="container, or simulated: hosts that start nothing")
     up.add_argument(
         "--insecure-registries",
@@ -114,6 +119,24 @@ def _up_options(up: argparse.ArgumentParser) -> None:
     up.add_argument("--host-cpu", type=int, metavar="UNITS", help="of a simulated host")
     up.add_argument("--host-memory", type=int, metavar="MIB", help="of a simulated host")
     up.add_argument("--background", "-d", action="store_true", help="return when the region answers")
+
+
+def _quota_options(quota: argparse.ArgumentParser) -> None:
+    """`quota` alone lists."""
+    quota.set_defaults(account="")
+    verbs = quota.add_subparsers(metavar="list|set|reset", parser_class=_Parser)
+    listed = verbs.add_parser("list", help="all limits: what holds, AWS's value, what accounts ask for")
+    listed.set_defaults(command=_quota_list)
+    change = verbs.add_parser("set", help="a number; for rates BURST/PER_SECOND, or none")
+    change.set_defaults(command=_quota_set)
+    reset = verbs.add_parser("reset", help="back to what --quotas says")
+    reset.set_defaults(command=_quota_reset)
+    for verb in (change, reset):
+        verb.add_argument("limit", metavar="LIMIT", help="as quota list names it, for example ecs/task-modify")
+    change.add_argument("value", metavar="VALUE")
+    for verb in (listed, change, reset):
+        _data_option(verb)
+        verb.add_argument("--account", metavar="ID", default="", help="of this account alone (without: of all)")
 
 
 def _aws_last(arguments: Sequence[str]) -> list[str]:
@@ -224,6 +247,27 @@ def _told_without_a_server(paths: RegionPaths, task: str = "") -> Iterator[None]
         from .offline import account
 
         raise Problem(f"{problem}\n{account(paths, task)}") from None
+
+
+def _quota_list(given: Given, paths: RegionPaths) -> int:
+    from .quota import listed
+
+    _say(listed(paths, given.account))
+    return 0
+
+
+def _quota_set(given: Given, paths: RegionPaths) -> int:
+    from .quota import change
+
+    _say(change(paths, given.limit, given.value, given.account))
+    return 0
+
+
+def _quota_reset(given: Given, paths: RegionPaths) -> int:
+    from .quota import reset
+
+    _say(reset(paths, given.limit, given.account))
+    return 0
 
 
 def _doctor(_: Given, paths: RegionPaths) -> int:

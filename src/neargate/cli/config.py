@@ -26,6 +26,7 @@ class RegionConfig:
     host_memory: int = 16384
     public_pool: str = ""  # chosen at first start
     insecure_registries: tuple[str, ...] = ()  # host or host:port
+    quotas: str = "machine"
     master_key_command: str = ""  # prints the master keys; empty: the file of paths.py has them
 
     @property
@@ -75,6 +76,7 @@ def check(config: RegionConfig) -> None:
     for name, value, allowed in (
         ("auth", config.auth, ("enforce", "open")),
         ("sandbox", config.sandbox, ("container", "simulated")),
+        ("quotas", config.quotas, ("aws", "machine")),
     ):
         if value not in allowed:
             raise Problem(f"--{name} {value!r}: choose {' or '.join(allowed)}")

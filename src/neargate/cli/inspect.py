@@ -35,14 +35,14 @@ def status(paths: RegionPaths) -> str:
                 str(host["tasks"]),
             )
         )
-    lines += _table(rows[:21])
+    lines += table(rows[:21])
     if len(rows) > 21:
         lines.append(f"... and {len(rows) - 21} more hosts")
     lines.append("")
     tasks = facts["tasks"]
     rows2: list[tuple[str, ...]] = [("TASK", "CLUSTER", "DEFINITION", "STATUS", "ADDRESS", "PUBLIC ADDRESS")]
     rows2 += [tuple(str(task.get(key) or "-") for key in _TASK_COLUMNS) for task in tasks]
-    lines += _table(rows2) if tasks else ["no tasks"]
+    lines += table(rows2) if tasks else ["no tasks"]
     if facts["task_count"] > len(tasks):
         lines.append(f"... and {facts['task_count'] - len(tasks)} more tasks")
     return "\n".join(lines)
@@ -51,7 +51,7 @@ def status(paths: RegionPaths) -> str:
 _TASK_COLUMNS = ("id", "cluster", "definition", "status", "address", "public_address")
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
+def table(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -23,11 +23,12 @@ from ..frontend.envelope import envelope_of
 from ..frontend.http_protocol import bounded_protocol
 from ..log import write_to_stderr
 from ..model.knobs import DEFAULT_KNOBS
+from ..model.quotas import QuotaMode
 from ..region import RegionPlan, open_region
 from ..store.sqlite import SqliteStores
 from ..wire.shapes import SERVICES, Models
 from ..world import OsWorld
-from . import admin, master_keys
+from . import admin, master_keys, quota_desk
 from . import config as configs
 from .config import RegionConfig
 from .operator import handlers
@@ -78,6 +79,7 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
         public_pool=config.public_pool,
         one_machine=True,  # a region of `up`: its agent is on this machine, simulated hosts are too
         auth=AuthMode(config.auth),
+        quotas=QuotaMode(config.quotas),
     )
     region = await open_region(
         world,
@@ -90,7 +92,7 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
     )
     world.spawn(region.gateway.serve(str(paths.link_socket)), "gateway")
     region.start_loops(world)
-    operator = await admin.serve(paths.admin_socket, handlers(region))
+    operator = await admin.serve(paths.admin_socket, {**handlers(region), **quota_desk.handlers(region)})
     gc.collect()
     gc.freeze()
     # Reference counts free what a request leaves; looking for cycles every 700 objects would be once in each request.

@@ -31,7 +31,7 @@ async def list_service_quotas(call: Call, services: Services, params: Params) ->
 
 
 async def get_service_quota(call: Call, services: Services, params: Params) -> Answer:
-    authorize(call, "servicequotas:GetServiceQuota", ["*"])
+    authorize(call, "servicequotas:GetServiceQuota", [named_arn(call, params)])
     return {"Quota": await _applied(call, services, required(params))}
 
 
@@ -64,6 +64,11 @@ def required(params: Params) -> Quota:
     if quota is None:
         raise NoSuchResource("The request failed because the specified quota does not exist.")
     return quota
+
+
+def named_arn(call: Call, params: Params) -> str:
+    """Of the quota that a request names, whether there is one or not."""
+    return call.arn("servicequotas", f"{params['ServiceCode']}/{params['QuotaCode']}")
 
 
 def limits_of(services: Services) -> Limits:

@@ -9,12 +9,11 @@ from ...call import Answer, Call, Params
 from ...limits.registry import IncreaseRequest, OpenAlready
 from ...services import Services
 from .pages import paged
-from .quotas import applied_value, limits_of, of_service, quota_arn, required
+from .quotas import applied_value, limits_of, named_arn, of_service, quota_arn, required
 
 
 async def request_service_quota_increase(call: Call, services: Services, params: Params) -> Answer:
-    arn = call.arn("servicequotas", f"{params['ServiceCode']}/{params['QuotaCode']}")
-    authorize(call, "servicequotas:RequestServiceQuotaIncrease", [arn])
+    authorize(call, "servicequotas:RequestServiceQuotaIncrease", [named_arn(call, params)])
     quota, desired = required(params), params["DesiredValue"]
     if params.get("ContextId"):
         raise IllegalArgument("The quota does not apply at the resource level.")
@@ -48,7 +47,7 @@ async def list_requested_service_quota_change_history(call: Call, services: Serv
 async def list_requested_service_quota_change_history_by_quota(
     call: Call, services: Services, params: Params
 ) -> Answer:
-    authorize(call, "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota", ["*"])
+    authorize(call, "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota", [named_arn(call, params)])
     return await _history(call, services, params, required(params).key)
 
 
