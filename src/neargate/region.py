@@ -17,12 +17,14 @@ from .frontend.envelope import Envelope
 from .frontend.identity import registry as identity_part
 from .frontend.limits import registry as quotas_part
 from .frontend.limits.limits import Limits
+from .frontend.limits.registry import QuotaRegistry
 from .frontend.operations.table import OPERATIONS
 from .frontend.principals import Principals
 from .frontend.regional import network as network_part
 from .frontend.regional import task_definitions as definitions_part
 from .frontend.services import Services
 from .frontend.sessions import Sessions
+from .frontend.task_roles import AssumedTaskRoles
 from .interfaces.roles import CapacityManager
 from .interfaces.store import StoreFactory
 from .logs.store import Logs
@@ -68,6 +70,7 @@ class Region:
     gateway: Gateway
     logs: Logs
     services: Services
+    quotas: QuotaRegistry
 
     def start_loops(self, world: World) -> None:
         """What works in the background by itself: the sweepers of the cell and of the logs."""
@@ -129,9 +132,12 @@ async def open_region(
         ),
         cell=cell,
         capacities=capacities,
-        gateway=Gateway(world, cell, capacities, network, logs, knobs),
+        gateway=Gateway(
+            world, cell, capacities, network, logs, AssumedTaskRoles(world, identity, sessions), knobs
+        ),
         logs=logs,
         services=services,
+        quotas=quotas,
     )
 
 

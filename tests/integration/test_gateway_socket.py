@@ -18,6 +18,7 @@ from neargate.interfaces.roles import LogSourceOpened
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.network import VpcPlan
 from neargate.testing.cell_rig import ACCOUNT, ZONES, CellRig, host_of, id_of, in_cell
+from neargate.testing.fake_task_roles import FakeTaskRoles
 
 
 class Plans:
@@ -46,7 +47,7 @@ def mode_of(path: str) -> int:
 
 
 def gateway_of(rig: CellRig) -> Gateway:
-    return Gateway(rig.world, rig.cell, rig.capacities, Plans(), NoLogs(), rig.knobs)
+    return Gateway(rig.world, rig.cell, rig.capacities, Plans(), NoLogs(), FakeTaskRoles(), rig.knobs)
 
 
 def test_a_fleet_runs_and_stops_tasks_through_the_socket() -> None:

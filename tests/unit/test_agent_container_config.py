@@ -52,10 +52,24 @@ def test_entry_point_and_command(
     assert arguments(container(entry_point=entry_point, command=command), IMAGE) == expected
 
 
+AROUND = Surroundings(
+    disk_path="/disk",
+    netns_path="/netns",
+    cgroup_path="/neargate-1/T",
+    hostname="host",
+    endpoint_url=ENDPOINT,
+    etc=(BindMount(source="/disk/etc/hosts", target="/etc/hosts"),),
+    volumes=(),
+    credentials_id="",
+    log_path="/log",
+    share_pid_with=None,
+)
+
+
 def test_environment() -> None:
     mine = container(environment=(("SHARED", "mine"), ("AWS_ENDPOINT_URL", "http://elsewhere")), pseudo_terminal=True)
     token = f"{TASK_ID}-0000000001"
-    values = dict(environment(launch(), mine, token, IMAGE, "host", ENDPOINT))
+    values = dict(environment(launch(), mine, token, IMAGE, AROUND))
     assert values["PATH"] == "/image/bin" and values["FROM_IMAGE"] == "1" and values["SHARED"] == "mine"
     assert values["HOSTNAME"] == "host" and values["TERM"] == "xterm"
     assert values["AWS_REGION"] == values["AWS_DEFAULT_REGION"] == "us-east-1"
@@ -64,21 +78,12 @@ def test_environment() -> None:
     assert values["ECS_CONTAINER_METADATA_URI_V4"] == f"http://169.254.170.2/v4/{token}"
     assert values["ECS_CONTAINER_METADATA_URI"] == f"http://169.254.170.2/v3/{token}"
     assert values["ECS_AGENT_URI"] == f"http://169.254.170.2/api/{token}"
-    plain = dict(environment(launch(), container(), token, IMAGE, "host", ENDPOINT))
+    plain = dict(environment(launch(), container(), token, IMAGE, AROUND))
     assert plain["AWS_ENDPOINT_URL"] == ENDPOINT and "TERM" not in plain
-
-
-AROUND = Surroundings(
-    disk_path="/disk",
-    netns_path="/netns",
-    cgroup_path="/neargate-1/T",
-    hostname="h",
-    endpoint_url=ENDPOINT,
-    etc=(BindMount(source="/disk/etc/hosts", target="/etc/hosts"),),
-    volumes=(),
-    log_path="/log",
-    share_pid_with=None,
-)
+    assert "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" not in plain, "without a task role there is nothing to get"
+    around = replace(AROUND, credentials_id="0b6b")
+    with_role = dict(environment(launch(), container(), token, IMAGE, around))
+    assert with_role["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] == "/v2/credentials/0b6b"
 
 
 def test_limits_user_and_directory() -> None:

@@ -59,6 +59,7 @@ def play(root: Path, scenario: Scenario) -> None:
                 disks=host.host.disks,
                 cgroups=host.host.cgroups,
                 machine=SteadyMachine(),
+                credentials=agent.credentials,
             )
             await scenario(host, metadata, host.sandbox.named("web").config.runtime_id)
 

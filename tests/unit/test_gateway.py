@@ -38,6 +38,7 @@ from neargate.model.errors import ResourceNotFound
 from neargate.model.knobs import Knobs
 from neargate.model.network import VpcPlan
 from neargate.testing.cell_rig import ACCOUNT, DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, run_request, subnet
+from neargate.testing.fake_task_roles import FakeTaskRoles
 
 FAST = SimulatedTimes(attach_s=0.001, start_s=0.001, run_s=0.001, stop_s=0.001)
 KNOBS = Knobs(
@@ -145,7 +146,8 @@ class Door:
         self.knobs = knobs
         self.plans = Plans()
         self.sink = Sink()
-        self.gateway = Gateway(rig.world, rig.cell, rig.capacities, self.plans, self.sink, knobs)
+        self.roles = FakeTaskRoles()
+        self.gateway = Gateway(rig.world, rig.cell, rig.capacities, self.plans, self.sink, self.roles, knobs)
         self.timers = Timers(rig.world)
         rig.world.spawn(self.timers.run(), "timers")
 

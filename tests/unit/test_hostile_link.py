@@ -38,6 +38,7 @@ from neargate.model.knobs import Knobs
 from neargate.model.launch import ContainerReport, TaskReport
 from neargate.model.network import VpcPlan
 from neargate.testing.cell_rig import DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, running, subnet
+from neargate.testing.fake_task_roles import FakeTaskRoles
 
 KNOBS = Knobs(cpu_overcommit=1.0, disk_overcommit=1.0, hello_reports_max=8, log_sources_max=4, link_silence_s=0.5)
 MINE, THEIRS = ZONES[0], ZONES[1]
@@ -129,7 +130,8 @@ class Region:
     def __init__(self, rig: CellRig) -> None:
         self.rig = rig
         self.sink = Sink()
-        self.gateway = Gateway(rig.world, rig.cell, rig.capacities, Plans(), self.sink, KNOBS)
+        self.roles = FakeTaskRoles()
+        self.gateway = Gateway(rig.world, rig.cell, rig.capacities, Plans(), self.sink, self.roles, KNOBS)
 
     def wire(self, bulk: bool = False) -> Wire:
         wire = Wire()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from ..interfaces.hostnet import HostCgroups, HostDisks, HostError, HostNetwork
 from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
 from ..link.messages import RunOrder, ToAgent
-from ..link.session import Acknowledged, AgentAction, ApplyVpc, Established, RunTask, StopTask
+from ..link.session import Acknowledged, AgentAction, ApplyVpc, CredentialsAnswered, Established, RunTask, StopTask
 from ..log import get_logger
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
@@ -23,6 +23,8 @@ from ..world import World
 from .adopt import AdoptionPlan, Observed, adopt
 from .arrivals import is_task
 from .bulk_client import BulkClient
+from .credential_files import CredentialFiles
+from .credentials import TaskCredentials
 from .disk_watch import DiskWatch
 from .host_tasks import HostTasks
 from .link_client import LinkClient, Transport
@@ -59,6 +61,7 @@ class Agent:
         knobs: Knobs,
         transport: Transport | None = None,
         machine: Machine | None = None,
+        credential_files: CredentialFiles | None = None,
         reached: Reached = nothing,
     ) -> None:
         self._world = world
@@ -77,6 +80,14 @@ class Agent:
         self._bulk = BulkClient(world, knobs, channel, facts.host_id)
         self._logs = LogShipper(world, knobs, sandbox, self._bulk, state_dir / "logs", self._note)
         self._plans = VpcPlans(world, knobs, network, self._state, lambda vpc: self._listeners.open(vpc), self._note)
+        self._credentials = TaskCredentials(
+            world,
+            knobs,
+            credential_files,
+            records=lambda: self._tasks.records(),
+            ask=lambda task_id: self._link.ask_credentials(task_id),
+            note=self._note,
+        )
         api = urlsplit(endpoint)
         api_port = api.port or DEFAULT_API_PORT
         self._tasks = HostTasks(self._host_parts(reached, f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}"))
@@ -97,6 +108,7 @@ class Agent:
             disks=disks,
             cgroups=cgroups,
             machine=machine or LinuxMachine(),
+            credentials=self._credentials,
         )
         self._listeners = VpcListeners(knobs, network, self._metadata, api.hostname or "127.0.0.1", api_port)
         self._link = LinkClient(
@@ -122,6 +134,7 @@ class Agent:
             state=self._state,
             logs=self._logs,
             plans=self._plans,
+            credentials=self._credentials,
             start_gate=start_gate(self._knobs),
             endpoint_url=endpoint_url,
             publish=lambda report: self._link.report(report),
@@ -132,6 +145,10 @@ class Agent:
     @property
     def tasks(self) -> HostTasks:
         return self._tasks
+
+    @property
+    def credentials(self) -> TaskCredentials:
+        return self._credentials
 
     async def obey_standing_order(self) -> None:
         """Stop every task if the operator's order to do so stands. Returns when the stops are durable."""
@@ -153,6 +170,7 @@ class Agent:
         await self._check_host()
         self._world.spawn(self._logs.run(), "agent-logs")
         self._world.spawn(self._bulk.run(), "agent-bulk")
+        self._world.spawn(self._credentials.run(), "agent-credentials")
         self._world.spawn(self._relist(), "agent-relist")
         self._world.spawn(self._watch_host(), "agent-host")
         await self._link.run()
@@ -175,6 +193,9 @@ class Agent:
                 await self._tasks.acknowledged(action.task_id, action.report_seq)
             case Established():
                 self._note(f"in session {action.session}")
+                self._credentials.connected()
+            case CredentialsAnswered():
+                await self._credentials.answered(action.answer)
 
     async def _refused(self, message: ToAgent, why: str) -> None:
         """The cell hears of a task that will never begin here; anything else is only for this host's operator."""
@@ -210,6 +231,7 @@ class Agent:
             for container in record.containers:
                 await self._logs.adopt(record.launch, container.name, container.runtime_id)
         await self._logs.restore(frozenset(record.task_id for record in plan.resume))
+        await self._credentials.restore({record.task_id: record for record in plan.resume})
         self._tasks.restore(plan.resume, loaded.tombstones)
         self.is_adopted = True
         self._note(

@@ -15,6 +15,8 @@ from ..definitions.reading import NAME, is_absolute_path
 from ..definitions.sizes import EPHEMERAL_MAX_GIB
 from ..definitions.volumes import TMPFS_OPTIONS, TMPFS_VALUES
 from ..link.messages import (
+    CredentialsIssued,
+    CredentialsRefused,
     LogAck,
     LogOpened,
     Pong,
@@ -45,6 +47,7 @@ _LIST_MAX = 4096
 _UNITS_MAX = 1 << 20
 _MIB_MAX = 1 << 22
 _PERIOD_MAX_S = 3600
+_TIME_MAX = 253_402_300_799  # the last second that a date of four digits names
 _CONDITIONS = frozenset({"START", "COMPLETE", "SUCCESS", "HEALTHY"})
 
 
@@ -120,6 +123,18 @@ def _check_log(message: LogOpened | LogAck) -> None:
     _between("stream_key", message.stream_key, 0, INTEGER_MAX)
 
 
+def _check_credentials(message: CredentialsIssued | CredentialsRefused) -> None:
+    """They become a file of this host and an answer to a task; whether they were asked for is seen there."""
+    _id("task_id", message.task_id)
+    if isinstance(message, CredentialsRefused):
+        _need(len(message.message) <= _WORD_MAX, "the reason is too long")
+        return
+    for name in ("role_arn", "access_key_id", "secret_access_key"):
+        _plain(name, getattr(message, name), _TEXT_MAX)
+    _plain("token", message.token, _WORD_MAX)
+    _need(0 <= message.issued_at < message.expires_at <= _TIME_MAX, "credentials have no time")
+
+
 def _check_pong(message: Pong) -> None:
     _between("n", message.n, 0, INTEGER_MAX)
 
@@ -131,6 +146,8 @@ _CHECKS_BY_KIND: Mapping[type, Callable[..., None]] = {
     ReportAck: _check_ack,
     LogOpened: _check_log,
     LogAck: _check_log,
+    CredentialsIssued: _check_credentials,
+    CredentialsRefused: _check_credentials,
     Pong: _check_pong,
 }
 

@@ -11,6 +11,7 @@ from ..interfaces.sandbox import BindMount, ContainerConfig, Image, PauseConfig
 from ..model.launch import ContainerLaunch, TaskLaunch, Ulimit
 from ..model.network import TASK_METADATA_ADDRESS
 from .image_volumes import own_directories
+from .metadata_credentials import relative_uri
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_NOFILE = 65535
@@ -40,6 +41,7 @@ class Surroundings:
     endpoint_url: str
     etc: tuple[BindMount, ...]
     volumes: tuple[tuple[str, str], ...]
+    credentials_id: str
     log_path: str | None
     share_pid_with: str | None
 
@@ -57,7 +59,7 @@ def container_config(
         netns_path=around.netns_path,
         hostname=around.hostname,
         args=arguments(container, image),
-        environment=environment(task, container, runtime_id, image, around.hostname, around.endpoint_url),
+        environment=environment(task, container, runtime_id, image, around),
         working_directory=container.working_directory or image.working_directory or "/",
         user=container.user or image.user,
         readonly_root=container.readonly_root,
@@ -109,11 +111,11 @@ def arguments(container: ContainerLaunch, image: Image) -> tuple[str, ...]:
 
 
 def environment(
-    task: TaskLaunch, container: ContainerLaunch, runtime_id: str, image: Image, hostname: str, endpoint_url: str
+    task: TaskLaunch, container: ContainerLaunch, runtime_id: str, image: Image, around: Surroundings
 ) -> tuple[tuple[str, str], ...]:
     """Docker's defaults, the image's words, the platform's, and last the definition's, which win."""
     agent = f"http://{TASK_METADATA_ADDRESS}"
-    values: dict[str, str] = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
+    values: dict[str, str] = {"PATH": DEFAULT_PATH, "HOSTNAME": around.hostname}
     if container.pseudo_terminal:
         values["TERM"] = "xterm"
     values.update(image.environment)
@@ -122,12 +124,14 @@ def environment(
             "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE",
             "AWS_REGION": task.region,
             "AWS_DEFAULT_REGION": task.region,
-            "AWS_ENDPOINT_URL": endpoint_url,
+            "AWS_ENDPOINT_URL": around.endpoint_url,
             "ECS_AGENT_URI": f"{agent}/api/{runtime_id}",
             "ECS_CONTAINER_METADATA_URI": f"{agent}/v3/{runtime_id}",
             "ECS_CONTAINER_METADATA_URI_V4": f"{agent}/v4/{runtime_id}",
         }
     )
+    if around.credentials_id:
+        values["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = relative_uri(around.credentials_id)
     values.update(container.environment)
     return tuple(values.items())
 

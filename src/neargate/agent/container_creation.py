@@ -48,6 +48,7 @@ async def _config(task: TaskContext, launch: ContainerLaunch) -> ContainerConfig
         endpoint_url=task.parts.endpoint_url,
         etc=resources.etc,
         volumes=tuple(resources.volumes.items()),
+        credentials_id=task.record.credentials_id,
         log_path=log_path,
         share_pid_with=pause_runtime_id(task.record.task_id) if task.launch.share_pid_namespace else None,
     )

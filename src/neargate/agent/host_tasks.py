@@ -4,6 +4,7 @@ Invariants: a task whose tombstone is here never begins; a stop of another incar
 this list only into a tombstone. Absence is never an order: what the server does not name goes on.
 """
 
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -158,11 +159,15 @@ class HostTasks:
             launch=launch,
             accepted_at=now,
             report_seq=int(now * 1000),
+            credentials_id=self._new_credentials_id() if launch.task_role_arn is not None else "",
             containers=tuple(
                 ContainerRecord(name=container.name, runtime_id=runtime_id)
                 for container, runtime_id in zip(launch.containers, ids, strict=True)
             ),
         )
+
+    def _new_credentials_id(self) -> str:
+        return str(uuid.UUID(int=self._parts.world.random.getrandbits(128), version=4))
 
     def _add(self, record: TaskRecord, *, resumed: bool) -> TaskRunner:
         runner = TaskRunner(self._parts, record, self._ended, resumed=resumed)

@@ -83,6 +83,9 @@ class LinkClient:
     def host_changed(self) -> None:
         self._enqueue(self._session.host_changed(self._facts()))
 
+    def ask_credentials(self, task_id: str) -> None:
+        self._enqueue(self._session.ask_credentials(task_id))
+
     async def run(self) -> None:
         self._world.spawn(self._do_actions(), "link-actions")
         backoff_s = self._knobs.link_reconnect_min_s

@@ -15,6 +15,8 @@ import msgspec
 from ..interfaces.hostnet import DiskUsage, HostCgroups, HostDisks, HostError, HostNetwork, InterfaceStats
 from ..model.knobs import Knobs
 from ..world import World
+from . import metadata_credentials
+from .credentials import TaskCredentials
 from .docker_stats import Sample, docker_stats
 from .guests import Guests, farewell, source_of
 from .machine import Machine
@@ -50,6 +52,7 @@ class Metadata:
         disks: HostDisks,
         cgroups: HostCgroups,
         machine: Machine,
+        credentials: TaskCredentials,
     ) -> None:
         self._world = world
         self._knobs = knobs
@@ -59,6 +62,7 @@ class Metadata:
         self._disks = disks
         self._cgroups = cgroups
         self._machine = machine
+        self._credentials = credentials
         self._buckets: dict[str, Bucket] = {}
         self._samples: dict[str, Sample] = {}
 
@@ -69,6 +73,9 @@ class Metadata:
             return _error(404, "no task of this host has this address")
         if not self._may_ask(record.task_id):
             return _error(429, "Too Many Requests")
+        secret = metadata_credentials.PATH.match(path.partition("?")[0])
+        if secret is not None:
+            return self._role_credentials(record, secret[1] or "")
         match = _PATH.match(path.partition("?")[0])
         if match is None:
             return _error(404, "not found")
@@ -82,6 +89,16 @@ class Metadata:
         if not what:
             return _reply(container_document(record, name, measured, version=version))
         return _reply(task_document(record, measured, version=version, with_tags=what == "/taskWithTags"))
+
+    def _role_credentials(self, record: TaskRecord, asked: str) -> Reply:
+        if not asked:
+            return _refusal(*metadata_credentials.no_id())
+        if not metadata_credentials.is_own(record.credentials_id, asked):
+            return _refusal(*metadata_credentials.unknown_id())
+        held = self._credentials.current(record.task_id)
+        if held is None:
+            return _refusal(*metadata_credentials.not_there_yet())
+        return _reply(metadata_credentials.credentials_document(held))
 
     def forget_absent(self) -> None:
         """Drop what is remembered of tasks that are gone."""
@@ -183,6 +200,10 @@ def _reply(document: dict[str, Any] | None) -> Reply:
     return Reply(status=200, body=_encode(document))
 
 
+def _refusal(status: int, document: dict[str, Any]) -> Reply:
+    return Reply(status=status, body=_encode(document))
+
+
 def _error(status: int, text: str) -> Reply:
     return Reply(status=status, body=_encode(text))
 
@@ -225,7 +246,14 @@ class MetadataServer:
         await writer.drain()
 
 
-_PHRASES = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 429: "Too Many Requests"}
+_PHRASES = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    429: "Too Many Requests",
+    503: "Service Unavailable",
+}
 
 
 def _head(reply: Reply) -> bytes:

@@ -67,6 +67,15 @@ class Plans(Protocol):
         """Address of the VPC's resolver (the second of its first block)."""
 
 
+class Credentials(Protocol):
+    """What the hooks need of the tasks' roles."""
+
+    async def ready(self, task_id: str) -> None:
+        """Returns once the task has credentials of its role. Raises LaunchFailed."""
+
+    async def forget(self, task_id: str) -> None: ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostParts:
     """What every runner of a host shares."""
@@ -80,6 +89,7 @@ class HostParts:
     state: LocalState
     logs: Logs
     plans: Plans
+    credentials: Credentials
     start_gate: asyncio.Semaphore
     endpoint_url: str  # as a task sees the region
     publish: Callable[[TaskReport], None]

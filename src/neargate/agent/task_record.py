@@ -65,6 +65,8 @@ class TaskRecord:
     stopped_reason: str | None = None
     kill_at_once: bool = False  # it stops without a grace: what it would do with one is the harm
     stages_ms: dict[str, float] = field(default_factory=dict)
+    # What a container must name to get its role's credentials; empty for tasks without a task role.
+    credentials_id: str = ""
     # Found running without a record: the launch was rebuilt from labels and knows only what they say.
     adopted_from_labels: bool = False
 

@@ -12,6 +12,7 @@ from typing import Any
 import uvloop
 
 from ..agent.agent import Agent
+from ..agent.credential_files import credential_files
 from ..agent.simulated import SimulatedFleet
 from ..hostnet.cgroups import LinuxCgroups
 from ..hostnet.disks import LinuxDisks
@@ -103,6 +104,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         state_dir=paths.agent,
         endpoint=config.endpoint,
         knobs=DEFAULT_KNOBS,
+        credential_files=credential_files(paths.run / "credentials"),
         reached=kill_points(paths),
     )
     await admin.serve(paths.agent_socket, agent_desk.handlers(agent))

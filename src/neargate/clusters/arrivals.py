@@ -8,7 +8,7 @@ numbers fit a database. Invariant: what passes can be logged, stored and used as
 import math
 import re
 
-from ..link.messages import Hello, HostUpdate, LogAppend, LogOpen, Report
+from ..link.messages import CredentialsAsk, Hello, HostUpdate, LogAppend, LogOpen, Report
 from ..model.capacity import HostFacts
 from ..model.launch import ContainerReport, TaskReport
 
@@ -76,6 +76,9 @@ def problem(message: object, reports_max: int) -> str | None:
             return report_problem(message.report)
         case LogOpen() | LogAppend():
             return source_problem(message)
+        case CredentialsAsk():
+            wrong = _ID.fullmatch(message.task_id) is None or not _are_short(message.kind)
+            return "an ask for credentials names no task" if wrong else None
         case _:
             return None
 

@@ -13,6 +13,7 @@ from ..interfaces.roles import (
     LogTarget,
     RunTaskRequest,
     TaskFilter,
+    TaskIdentity,
 )
 from ..interfaces.store import Statement, Store, StoreFactory
 from ..model.knobs import DEFAULT_KNOBS, Knobs
@@ -137,6 +138,9 @@ class Cell:
 
     async def log_target(self, host_id: str, task_id: str, container: str) -> LogTarget | None:
         return await self._reading.log_target(host_id, task_id, container)
+
+    async def task_identity(self, host_id: str, task_id: str) -> TaskIdentity | None:
+        return await self._reading.task_identity(host_id, task_id)
 
     async def apply_report(self, host_id: str, report: TaskReport) -> None:
         await self._reports.apply(host_id, report)

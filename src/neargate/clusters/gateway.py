@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.http11 import Request, Response
 
-from ..interfaces.roles import CapacityManager, LogSink, VpcPlans
+from ..interfaces.roles import CapacityManager, LogSink, TaskRoles, VpcPlans
 from ..interfaces.store import Overloaded
 from ..log import get_logger
 from ..model.capacity import HostFacts
@@ -27,6 +27,7 @@ from ..world import World
 from .bulk_connection import BulkConnection, BulkPlaces
 from .cell import Cell
 from .channel import Channel, ChannelClosed
+from .credentials import HostCredentials
 from .host_connection import HostConnection
 
 _log = get_logger(__name__)
@@ -43,6 +44,7 @@ class Gateway:
         capacities: Mapping[str, CapacityManager],
         vpc_plans: VpcPlans,
         log_sink: LogSink,
+        roles: TaskRoles,
         knobs: Knobs,
     ) -> None:
         self._world = world
@@ -50,6 +52,7 @@ class Gateway:
         self._capacities = capacities
         self._plans = vpc_plans
         self._sink = log_sink
+        self._credentials = HostCredentials(cell, roles, knobs)
         self._knobs = knobs
         self._connections: dict[str, HostConnection] = {}
         self._bulks: list[tuple[BulkConnection, Channel]] = []
@@ -94,6 +97,7 @@ class Gateway:
             session_id=f"{self._world.random.getrandbits(64):016x}",
             channel=channel,
             register=self._register,
+            credentials=self._credentials,
         )
         reason = await connection.run()
         await channel.close(reason)

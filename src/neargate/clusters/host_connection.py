@@ -13,8 +13,8 @@ import msgspec
 
 from ..interfaces.roles import VpcPlans
 from ..interfaces.store import Overloaded
-from ..link.messages import Report, StopOrder, ToServer, messages_to_server
-from ..link.server_session import Greeted, HostChanged, Reported, ServerAction, ServerSession
+from ..link.messages import CredentialsAsk, CredentialsRefused, Report, StopOrder, ToServer, encode, messages_to_server
+from ..link.server_session import CredentialsAsked, Greeted, HostChanged, Reported, ServerAction, ServerSession
 from ..link.session import Disconnect, Send
 from ..log import get_logger
 from ..model.capacity import HostFacts
@@ -26,6 +26,7 @@ from ..world import World
 from .arrivals import problem, report_problem
 from .cell import Cell
 from .channel import Channel, ChannelClosed, Outgoing
+from .credentials import HostCredentials
 from .orders import RunTaskOrder
 from .reports import ReportOutcome
 
@@ -49,6 +50,7 @@ class HostConnection:
         session_id: str,
         channel: Channel,
         register: Register,
+        credentials: HostCredentials,
     ) -> None:
         self._world = world
         self._cell = cell
@@ -56,6 +58,7 @@ class HostConnection:
         self._knobs = knobs
         self._channel = channel
         self._register = register
+        self._credentials = credentials
         self.process = ""  # the agent's, from its Hello
         self._session = ServerSession(session_id, knobs)
         self._outgoing = Outgoing(knobs.link_frames_max, joined=True)
@@ -147,6 +150,17 @@ class HostConnection:
                     self._bell.set()
             case HostChanged():
                 await self._call_register(action.host)
+            case CredentialsAsked():
+                await self._give_credentials(action.ask)
+
+    async def _give_credentials(self, ask: CredentialsAsk) -> None:
+        """While a database is busy nothing is refused for good; the agent asks again."""
+        assert self.host_id is not None, "asks follow a hello"
+        try:
+            answer = await self._credentials.answer(self.host_id, ask)
+        except Overloaded as busy:
+            answer = CredentialsRefused(task_id=ask.task_id, message=str(busy), is_final=False)
+        self._outgoing.put(encode(answer))
 
     async def _take_in(self, host: HostFacts) -> None:
         await self._call_register(host)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ..interfaces.roles import Documents, Failure, LogTarget, TaskFilter
+from ..interfaces.roles import Documents, Failure, LogTarget, TaskFilter, TaskIdentity
 from ..interfaces.store import Store
 from ..link.messages import RunOrder, decode_to_agent
 from ..model.arn import task_arn
@@ -90,6 +90,24 @@ class Reading:
             group=logs.group,
             stream=logs.stream,
             create_group=logs.create_group,
+        )
+
+    async def task_identity(self, host_id: str, task_id: str) -> TaskIdentity | None:
+        """None unless that task is placed on that host and has not stopped."""
+        rows = await self._store.read(
+            "SELECT l.message FROM tasks t JOIN launches l ON l.task = t.n "
+            "WHERE t.id = ? AND t.host = ? AND t.last_status <> 'STOPPED'",
+            (task_id, host_id),
+        )
+        if not rows:
+            return None
+        order = decode_to_agent(rows[0][0])
+        assert isinstance(order, RunOrder), "a launch is stored as a RunOrder"
+        return TaskIdentity(
+            account=order.launch.account,
+            task_arn=order.launch.task_arn,
+            task_role_arn=order.launch.task_role_arn,
+            execution_role_arn=order.launch.execution_role_arn,
         )
 
     async def explain_task(self, task_id: str) -> dict[str, Any]:

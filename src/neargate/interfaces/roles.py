@@ -4,7 +4,7 @@ Running parts never import one another; these Protocols are the whole of what th
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
@@ -160,6 +160,40 @@ class LogTarget:
     group: str
     stream: str
     create_group: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskIdentity:
+    """Whose roles a live task has. Known by the cell, so that an agent cannot choose."""
+
+    account: str
+    task_arn: str
+    task_role_arn: str | None
+    execution_role_arn: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoleCredentials:
+    """Temporary credentials of a role. Times are epoch seconds."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    token: str = field(repr=False)
+    issued_at: float
+    expires_at: float
+
+
+class TaskRoles(Protocol):
+    """The region's identity as the gateway needs it: what tasks' roles are, now. Answers from memory.
+
+    `role_arn` is one of the account's roles; `task_arn` ends in the task's id, which names the session.
+    """
+
+    def credentials(self, account: str, role_arn: str, task_arn: str, lifetime_s: float) -> RoleCredentials:
+        """Raises RoleNotAssumable: no such role here, or it does not trust ecs-tasks.amazonaws.com."""
+
+    def refusal(self, account: str, role_arn: str, task_arn: str, action: str, resource: str) -> str | None:
+        """AWS's sentence when the role's session may not; None when it may. Raises RoleNotAssumable."""
 
 
 class LogTargets(Protocol):

@@ -66,6 +66,33 @@ class HostUpdate(msgspec.Struct, frozen=True, kw_only=True, tag="host"):
     host: HostFacts
 
 
+class CredentialsAsk(msgspec.Struct, frozen=True, kw_only=True, tag="credentials-ask"):
+    """Agent to server, repeated until answered. `kind`: whose; the task role's (`task`) is the only one given out."""
+
+    task_id: str
+    kind: str = "task"
+
+
+class CredentialsIssued(msgspec.Struct, frozen=True, kw_only=True, tag="credentials"):
+    """A session of the role. Times are epoch seconds. Never logged: `secret_access_key` and `token` are secrets."""
+
+    task_id: str
+    role_arn: str
+    access_key_id: str
+    secret_access_key: str
+    token: str
+    issued_at: float
+    expires_at: float
+
+
+class CredentialsRefused(msgspec.Struct, frozen=True, kw_only=True, tag="credentials-refused"):
+    """`is_final`: asking again soon would not help. `message` is AWS's sentence."""
+
+    task_id: str
+    message: str
+    is_final: bool
+
+
 class Ping(msgspec.Struct, frozen=True, kw_only=True, tag="ping"):
     n: int
 
@@ -115,8 +142,20 @@ class LogAck(msgspec.Struct, frozen=True, kw_only=True, tag="log-ack"):
     offset: int
 
 
-ToServer = Hello | Report | HostUpdate | Ping | BulkHello | LogOpen | LogAppend
-ToAgent = Welcome | VpcPush | RunOrder | StopOrder | ReportAck | Pong | LogOpened | LogRefused | LogAck
+ToServer = Hello | Report | HostUpdate | CredentialsAsk | Ping | BulkHello | LogOpen | LogAppend
+ToAgent = (
+    Welcome
+    | VpcPush
+    | RunOrder
+    | StopOrder
+    | ReportAck
+    | CredentialsIssued
+    | CredentialsRefused
+    | Pong
+    | LogOpened
+    | LogRefused
+    | LogAck
+)
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_server = msgspec.msgpack.Decoder(ToServer).decode

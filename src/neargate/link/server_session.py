@@ -18,6 +18,7 @@ from ..model.lifecycle import LastStatus, is_later
 from ..model.network import VpcPlan
 from .messages import (
     PROTOCOL,
+    CredentialsAsk,
     Hello,
     HostUpdate,
     Ping,
@@ -54,7 +55,14 @@ class HostChanged:
     host: HostFacts
 
 
-ServerAction = Send | Disconnect | Greeted | Reported | HostChanged
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CredentialsAsked:
+    """Answer it only for a task that is placed on this session's host."""
+
+    ask: CredentialsAsk
+
+
+ServerAction = Send | Disconnect | Greeted | Reported | HostChanged | CredentialsAsked
 
 
 @dataclass(slots=True)
@@ -101,6 +109,8 @@ class ServerSession:
                 return [Reported(report=message.report)]
             case HostUpdate() if message.host.host_id == self.host_id:
                 return [HostChanged(host=message.host)]
+            case CredentialsAsk():
+                return [CredentialsAsked(ask=message)]
             case _:
                 return [Disconnect(reason=f"{type(message).__name__} does not belong here")]
 

@@ -18,6 +18,9 @@ from ..model.launch import TaskLaunch, TaskReport
 from ..model.network import VpcPlan
 from .messages import (
     PROTOCOL,
+    CredentialsAsk,
+    CredentialsIssued,
+    CredentialsRefused,
     Hello,
     HostUpdate,
     Ping,
@@ -83,7 +86,14 @@ class Acknowledged:
     report_seq: int
 
 
-AgentAction = Send | Disconnect | Established | ApplyVpc | RunTask | StopTask | Acknowledged
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CredentialsAnswered:
+    """What the server said to an ask for a task's credentials."""
+
+    answer: CredentialsIssued | CredentialsRefused
+
+
+AgentAction = Send | Disconnect | Established | ApplyVpc | RunTask | StopTask | Acknowledged | CredentialsAnswered
 
 
 class _Phase(Enum):
@@ -154,6 +164,8 @@ class AgentSession:
                 return [ApplyVpc(plan=message.plan)]
             case ReportAck():
                 return self._acknowledged(message)
+            case CredentialsIssued() | CredentialsRefused():
+                return [CredentialsAnswered(answer=message)]
             case Pong():
                 return []
             case _:
@@ -169,6 +181,10 @@ class AgentSession:
     def host_changed(self, host: HostFacts) -> list[AgentAction]:
         """The host's facts changed (disk floor reached, say). Between connections the next Hello carries them."""
         return [Send(data=encode(HostUpdate(host=host)))] if self.is_open else []
+
+    def ask_credentials(self, task_id: str) -> list[AgentAction]:
+        """Whoever wants them asks again when no answer came: nothing of it is kept here."""
+        return [Send(data=encode(CredentialsAsk(task_id=task_id)))] if self.is_open else []
 
     def tick(self, now: float) -> list[AgentAction]:
         """Timers: silence, ping, reports to repeat. To be called about once a second while connected."""

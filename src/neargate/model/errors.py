@@ -75,6 +75,17 @@ class UnsupportedFeature(AwsError):
     code = "UnsupportedFeatureException"
 
 
+class RoleNotAssumable(ClientError):
+    """Of a task: there is no such role, or it does not trust ecs-tasks.amazonaws.com."""
+
+    def __init__(self, role_arn: str) -> None:
+        super().__init__(
+            f"ECS was unable to assume the role '{role_arn}' that was provided for this task. Please verify that the "
+            "role being passed has the proper trust relationship and permissions and that your IAM user has "
+            "permissions to pass this role."
+        )
+
+
 class ResourceNotFound(AwsError):
     code = "ResourceNotFoundException"
 

@@ -23,6 +23,21 @@ class Knobs:
     logs_scan_max_bytes: int = 16 * 1024 * 1024  # looked through for one answer
     logs_sweep_period_s: float = 10.0
     logs_sweep_batch_max: int = 256
+    # the record of calls
+    trail_keep_s: float = 90 * 24 * 3600.0  # LookupEvents' on AWS
+    trail_stored_max_bytes: int = 2 * 1024**3  # beyond it the oldest calls of whoever has most go
+    trail_nobody_share: float = 0.1  # of that, for calls whose caller is not proven: they push out nobody else's
+    trail_flush_s: float = 0.25  # what a kill of the process may lose
+    trail_queue_max: int = 20_000  # calls that wait to be written
+    trail_queue_max_bytes: int = 64 * 1024 * 1024
+    trail_batch_max: int = 1000  # calls packed in one go
+    trail_chunk_max: int = 256
+    trail_field_max_bytes: int = 100 * 1024  # parameters or an answer beyond it are left out, and it is said
+    trail_refused_per_s: float = 50.0  # calls of nobody in particular that are recorded; the rest is counted
+    trail_scan_max_chunks: int = 256  # looked through for one page
+    trail_retry_s: float = 2.0  # while the disk is full
+    trail_sweep_period_s: float = 30.0
+    trail_sweep_batch_max: int = 64
     # control plane
     request_body_max_bytes: int = 4 * 1024 * 1024
     request_body_small_bytes: int = 64 * 1024  # a body of this size is always taken
@@ -98,6 +113,9 @@ class Knobs:
     log_chunk_max_lines: int = 20_000  # a chunk is read as a whole, and each event costs a reader a hundred bytes
     metadata_rate_per_s: float = 40.0
     metadata_burst: float = 60.0
+    task_credentials_lifetime_s: float = 21_600.0  # Fargate's; renewed at half, so that an outage has hours
+    task_credentials_look_s: float = 5.0  # between looks for what is missing or due; an ask is repeated as often
+    task_credentials_refused_retry_s: float = 60.0
     engine_retry_s: float = 0.5  # between attempts while the engine or the host does not answer
     relist_period_s: float = 5.0  # exits are events; a list now and then finds what an event stream lost
     host_check_period_s: float = 5.0

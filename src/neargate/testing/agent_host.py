@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..agent.agent import Agent
+from ..agent.credential_files import CredentialFiles
 from ..agent.points import Point
 from ..model.capacity import HostCapacity, HostFacts
 from ..model.knobs import DEFAULT_KNOBS, Knobs
@@ -27,6 +28,8 @@ class AgentHost:
 
     def __init__(self, root: Path, *, knobs: Knobs = DEFAULT_KNOBS, loopback: bool = False) -> None:
         self.root = root
+        self.credentials = root / "credentials"
+        self.credentials.mkdir()
         self.knobs = knobs
         self.server = FakeLinkServer()
         self.clock = VirtualWorld()
@@ -76,6 +79,7 @@ class AgentHost:
             endpoint="http://127.0.0.1:4566",
             knobs=self.knobs,
             transport=_fenced(self.server, world),
+            credential_files=CredentialFiles(self.credentials),
             reached=reached,
         )
         world.spawn(agent.run(), "agent")
@@ -100,7 +104,13 @@ class AgentHost:
     def leftovers(self) -> list[str]:
         """What the host still holds of any task, log files included."""
         logs = [str(path) for path in (self.root / "agent" / "logs").glob("*/*")]
-        return [*self.host.leftovers(), *(f"container {key}" for key in self.sandbox.containers), *logs]
+        credentials = [f"credentials {path.name}" for path in self.credentials.iterdir()]
+        return [
+            *self.host.leftovers(),
+            *(f"container {key}" for key in self.sandbox.containers),
+            *logs,
+            *credentials,
+        ]
 
     def check(self) -> None:
         """No background coroutine of a living agent failed."""

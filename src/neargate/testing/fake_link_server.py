@@ -11,6 +11,9 @@ from ..agent.link_client import Closed
 from ..link.messages import (
     PROTOCOL,
     BulkHello,
+    CredentialsAsk,
+    CredentialsIssued,
+    CredentialsRefused,
     Hello,
     HostUpdate,
     LogAck,
@@ -56,6 +59,8 @@ class FakeLinkServer:
         self.acknowledge = True
         self.acknowledge_logs = True
         self.refuse_logs: tuple[str, str] | None = None
+        self.credentials: dict[str, CredentialsIssued | CredentialsRefused] = {}  # task id -> the answer to its ask
+        self.asks: list[str] = []  # task ids for whose credentials was asked
         self.is_down = False
         self._link: _Pipe | None = None
         self._bulk: _Pipe | None = None
@@ -73,6 +78,17 @@ class FakeLinkServer:
         self, task_id: str, incarnation: str, stop_code: str = "UserInitiated", reason: str = "Task stopped by user"
     ) -> None:
         self._say(StopOrder(task_id=task_id, incarnation=incarnation, stop_code=stop_code, reason=reason))
+
+    def issue(self, answer: CredentialsIssued | CredentialsRefused) -> None:
+        """Said without having been asked for."""
+        self._say(answer)
+
+    async def asked(self, times: int, within_s: float = 100_000.0) -> None:
+        """Wait until credentials were asked for so often."""
+        async with asyncio.timeout(within_s):
+            while len(self.asks) < times:
+                self._changed.clear()
+                await self._changed.wait()
 
     def drop(self) -> None:
         for pipe in (self._link, self._bulk):
@@ -125,6 +141,10 @@ class FakeLinkServer:
                 self._report(pipe, message.report)
             case HostUpdate():
                 self.hosts.append(message.host)
+            case CredentialsAsk():
+                self.asks.append(message.task_id)
+                if message.task_id in self.credentials:
+                    pipe.say(self.credentials[message.task_id])
             case Ping():
                 pipe.say(Pong(n=message.n))
             case BulkHello():

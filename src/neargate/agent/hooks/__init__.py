@@ -12,6 +12,7 @@ from ..points import Point
 from ..task_context import TaskContext
 from .cgroup import CgroupHook
 from .containers import ContainersHook
+from .credentials import CredentialsHook
 from .disk import DiskHook
 from .disk_charge import DiskChargeHook
 from .etc_files import EtcFilesHook
@@ -53,11 +54,12 @@ STEPS: tuple[Step, ...] = (
     Step(hook=DiskHook()),
     Step(hook=ImageHook()),
     Step(hook=LogsHook()),
+    Step(hook=CredentialsHook()),
     Step(hook=DiskChargeHook(), after=("disk", "image")),
     Step(hook=VolumesHook(), after=("disk", "image")),
     Step(hook=EtcFilesHook(), after=("disk",)),
     Step(hook=PauseHook(), after=("cgroup", "namespace")),
     # A create is the longest part of a launch. Interface, log streams and charge are needed by the start only.
     Step(hook=FirstContainersHook(), after=("volumes", "etc-files", "pause")),
-    Step(hook=ContainersHook(), after=("network", "logs", "disk-charge", "first-containers")),
+    Step(hook=ContainersHook(), after=("network", "logs", "credentials", "disk-charge", "first-containers")),
 )
