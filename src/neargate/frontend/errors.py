@@ -157,20 +157,26 @@ def internal_fault(protocol: str, modelled: frozenset[str]) -> Fault:
 
 
 def fault_response(
-    fault: Fault, protocol: str, request_id: str, *, namespace: str = QUERY_NAMESPACE, legacy_error: str | None = None
+    fault: Fault,
+    protocol: str,
+    request_id: str,
+    *,
+    namespace: str = QUERY_NAMESPACE,
+    legacy_error: str | None = None,
+    xml_members: str = "",
 ) -> Response:
     """`legacy_error`: the code and fault side that a service had when it spoke query, for clients that know only those.
 
-    `fault.fields` are in the protocol's form.
+    `fault.fields` are in the protocol's form; those of the XML protocols are `xml_members`.
     """
     headers = [
         (b"content-type", CONTENT_TYPES[protocol]),
         (b"x-amzn-requestid", request_id.encode()),
     ]
     if protocol == EC2:
-        body = ec2_error(fault.code, fault.message, request_id)
+        body = ec2_error(fault.code, fault.message, request_id, xml_members)
     elif protocol == QUERY:
-        body = query_error(namespace, fault.code, fault.status, fault.message, request_id)
+        body = query_error(namespace, fault.code, fault.status, fault.message, request_id, xml_members)
     else:
         fault = replace(fault, status=_status(fault, protocol))
         headers.append((b"x-amzn-errortype", fault.code.encode()))

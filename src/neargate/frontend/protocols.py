@@ -85,13 +85,18 @@ class OperationCodec:
         fields = dict(fault.fields)
         legacy = None
         if self.service.metadata.is_query_compatible and not is_query:
+            # What the model states is what the service answered in query.
+            status = 400 if error.is_sender else 500
             legacy = f"{error.code};{'Sender' if error.is_sender else 'Receiver'}"
+        xml_members = ""
         if isinstance(self.codec, RestCodec):
             rest = self.codec.refusal(shape, fields, fault.message, status)
             headers = (*rest.headers, (b"x-amzn-requestid", request_id.encode()), (b"x-amzn-errortype", code.encode()))
             return Response(status=status, headers=headers, body=rest.body)
         if isinstance(self.codec, CborCodec):
             fields = Writer(self.service, cbor_leaf, own_names=True).structure(shape, fields)
+        elif isinstance(self.codec, QueryCodec):
+            xml_members = self.codec.error_members(shape, fields)
         elif isinstance(self.codec, JsonCodec):
             fields = {**fields, **Writer(self.service, json_leaf).structure(shape, fields)}
         return fault_response(
@@ -100,6 +105,7 @@ class OperationCodec:
             request_id,
             namespace=self.service.metadata.xml_namespace,
             legacy_error=legacy,
+            xml_members=xml_members,
         )
 
 

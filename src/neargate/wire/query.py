@@ -48,6 +48,9 @@ class QueryCodec:
             if name not in known and name not in _COMMON and not name.startswith("X-Amz-"):
                 raise UnknownParameter(f"The parameter {name[:128]} is not recognized")
 
+    def error_members(self, shape: Shape, fields: dict[str, Any]) -> str:
+        return self._serialiser.error_members(shape, fields)
+
     def serialise(self, answer: dict[str, Any], request_id: str) -> bytes:
         return self._serialiser.serialise(answer, request_id)
 
@@ -87,7 +90,8 @@ class _Reader:
         shape = self._model.shape(member.shape)
         if shape.type == "list" and not self._ec2 and (shape.flattened or member.flattened):
             assert shape.element is not None
-            key = shape.element.location_name or key
+            # The elements' own name, as botocore writes it, or the list's, as other SDKs do.
+            key = shape.element.location_name if shape.element.location_name in node else key
         child = node.get(key)
         return None if child is None else self._value(member, child, name, path)
 

@@ -108,6 +108,8 @@ class RestCodec:
             return b"application/octet-stream", bytes(value or b"")
         if inner.type == "string":
             return b"text/plain", (value or "").encode()
+        if value is None and inner.union:
+            return _JSON, b""  # there is no union without a member
         return _JSON, _ENCODER.encode(self._writer.value(member, {} if value is None else value))
 
     def _header_text(self, member: Member, value: Any) -> str:

@@ -55,6 +55,12 @@ class XmlSerialiser:
         parts.append(f"</{name}Response>")
         return "".join(parts).encode()
 
+    def error_members(self, shape: Shape, fields: dict[str, Any]) -> str:
+        """The members of an error's shape, to stand beside its code and message."""
+        parts: list[str] = []
+        self._members(shape, fields, parts.append)
+        return "".join(parts)
+
     def _members(self, shape: Shape, value: dict[str, Any], put: Callable[[str], None]) -> None:
         for name, member in shape.members.items():
             item = value.get(name)
@@ -121,16 +127,18 @@ class XmlSerialiser:
         return write_moment(epoch, style)
 
 
-def query_error(namespace: str, code: str, status: int, message: str, request_id: str) -> bytes:
+def query_error(namespace: str, code: str, status: int, message: str, request_id: str, members: str = "") -> bytes:
+    """`members`: XML of the error's further members."""
     fault = "Receiver" if status >= 500 else "Sender"
     return (
         f'{_DECLARATION}<ErrorResponse xmlns="{escape(namespace)}"><Error><Type>{fault}</Type>'
-        f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error><RequestId>{escape(request_id)}</RequestId></ErrorResponse>"
+        f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>{members}</Error>"
+        f"<RequestId>{escape(request_id)}</RequestId></ErrorResponse>"
     ).encode()
 
 
-def ec2_error(code: str, message: str, request_id: str) -> bytes:
+def ec2_error(code: str, message: str, request_id: str, members: str = "") -> bytes:
     return (
-        f"{_DECLARATION}<Response><Errors><Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
-        f"</Errors><RequestID>{escape(request_id)}</RequestID></Response>"
+        f"{_DECLARATION}<Response><Errors><Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message>{members}"
+        f"</Error></Errors><RequestID>{escape(request_id)}</RequestID></Response>"
     ).encode()
