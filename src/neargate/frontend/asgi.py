@@ -77,7 +77,7 @@ class AsgiApp:
         # uvicorn gives the path apart from its query; a server that does not is cut here.
         path: bytes = scope.get("raw_path") or scope["path"].encode()
         response = await self._frontend.handle(
-            scope["method"], path.partition(b"?")[0], scope["query_string"], headers, body
+            scope["method"], path.partition(b"?")[0], scope["query_string"], headers, body, peer_of(scope)
         )
         await _answer(response, send, close=False)
 
@@ -109,6 +109,12 @@ class AsgiApp:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def peer_of(scope: Scope) -> str:
+    """The address that the connection came from, empty when the server does not tell."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 async def _answer(response: Response, send: Send, *, close: bool) -> None:

@@ -61,8 +61,9 @@ def authorize(
     principal = call.principal
     # The administrator of the account is limited by resource policies only: without one nothing reads the keys.
     read = principal.grants is not None or resource_policy is not None
-    common = {**_global_keys(call), **given, **principal.keys} if read else {}
+    common = {**global_keys(call), **given, **principal.keys} if read else {}
     call.authorised_actions.append(action)
+    call.authorised_resources += [resource.arn for resource in asked]
     for resource in asked:
         keys = _with_resource(rule, common, resource, call.account) if read else common
         _check_form(rule, resource)
@@ -140,7 +141,8 @@ def _check_form(rule: Rule, resource: Resource) -> None:
         raise Unreviewed(f"{rule.action} is not asked for on {resource.arn[:200]!r}")
 
 
-def _global_keys(call: Call) -> Keys:
+def global_keys(call: Call) -> Keys:
+    """What is known of every request, whoever makes it. By lower-case name."""
     keys = {
         "aws:currenttime": (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(call.now)),),
         "aws:epochtime": (str(int(call.now)),),

@@ -75,6 +75,7 @@ class Call:
     user_agent: str = ""
     secure: bool = False  # by TLS
     authorised_actions: list[str] = field(default_factory=list)
+    authorised_resources: list[str] = field(default_factory=list)  # ARNs that leave was asked for, also in vain
 
     @property
     def account(self) -> str:

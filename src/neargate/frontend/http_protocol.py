@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from ..model.knobs import Knobs
 from .errors import Response
 
-Handle = Callable[[str, bytes, bytes, list[tuple[bytes, bytes]], bytes], Awaitable[Response]]  # FrontEnd.handle
+Handle = Callable[[str, bytes, bytes, list[tuple[bytes, bytes]], bytes, str], Awaitable[Response]]  # FrontEnd.handle
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"  # no codec yet
@@ -136,7 +136,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         try:
             response = await self.handle[0](
-                scope["method"], scope["raw_path"], scope["query_string"], list(scope["headers"]), bytes(cycle.body)
+                scope["method"],
+                scope["raw_path"],
+                scope["query_string"],
+                list(scope["headers"]),
+                bytes(cycle.body),
+                scope["client"][0] if scope["client"] else "",
             )
             if self.flow.write_paused and not cycle.disconnected:
                 await self.flow.drain()

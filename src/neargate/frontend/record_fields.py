@@ -37,7 +37,7 @@ SHOWN = frozenset(
     registeredBy rolloutState runtimeId s3BucketName securityGroupIds securityGroups service serviceName services
     sessionId snapshotId startedBy status stopCode subnetIds subnets tagKeys targetId task taskDefinition
     taskDefinitions taskSet taskSets tasks valueFrom
-    """.split()
+    """.split()  # noqa: SIM905 (a list of names, to be read)
 )
 # Members whose name alone says too little: by the structure that they are in.
 SHOWN_WITHIN = frozenset(
@@ -48,7 +48,7 @@ SHOWN_WITHIN = frozenset(
     PutAccountSettingRequest.value PutAccountSettingDefaultRequest.value Failure.reason
     GetFederationTokenRequest.Name CreateSAMLProviderRequest.Name ProxyConfiguration.containerName
     FederatedUser.FederatedUserId
-    """.split()
+    """.split()  # noqa: SIM905 (a list of names, to be read)
 )
 SHOWN_MAPS = frozenset({"CreateLogGroupRequest.tags", "TagLogGroupRequest.tags", "TagResourceRequest.tags"})
 
@@ -99,9 +99,7 @@ def _structure(model: ServiceModel, shape: Shape, path: tuple[str, ...], is_requ
     return TypedDict(shape.name, fields, total=False)  # type: ignore[operator]
 
 
-def _type(
-    model: ServiceModel, member: Member, owner: str, name: str, path: tuple[str, ...], is_request: bool
-) -> Any:
+def _type(model: ServiceModel, member: Member, owner: str, name: str, path: tuple[str, ...], is_request: bool) -> Any:
     """`owner` and `name`: the structure and its member by which this is reviewed; a list's elements are its."""
     shape = model.shape(member.shape)
     if shape.sensitive or shape.name in path:

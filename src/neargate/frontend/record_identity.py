@@ -42,7 +42,7 @@ def user_identity(principal: Principal) -> tuple[dict[str, Any], str]:
     kind, _, rest = resource.partition("/")
     last = rest.rpartition("/")[2]
     kinds = {("iam", "root"): "Root", ("iam", "user"): "IAMUser", ("sts", "federated-user"): "FederatedUser"}
-    identity = {
+    identity: dict[str, Any] = {
         "type": kinds.get((service, kind), "AssumedRole"),
         "principalId": principal.user_id,
         "arn": principal.arn,

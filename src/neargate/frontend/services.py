@@ -1,12 +1,14 @@
 """What operations may call: the roles behind the front end, handed over by the composition root."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
+from ..interfaces.trail import TrailStore
 from ..world import World
 from .call import Answer, Call, Params
+from .record import NoTrail
 
 if TYPE_CHECKING:
     from .identity.registry import IdentityRegistry
@@ -30,6 +32,7 @@ class Services:
     network: "NetworkRegistry"
     task_definitions: "TaskDefinitionRegistry"
     logs: LogStore
+    trail: TrailStore = field(default_factory=NoTrail)
     limits: "Limits | None" = None  # None: nothing is limited, for tests of other things
 
     def cell_of(self, account: str, cluster: str) -> ClusterManager:

@@ -64,6 +64,9 @@ class TrailStore(Protocol):
         `size`: about how many bytes it holds until then. What finds no room is counted, and the count is recorded.
         """
 
+    def count_lost(self, account: str, reason: str) -> None:
+        """A call that is not recorded, on purpose or because it cannot be."""
+
     async def lookup(self, wanted: TrailQuery, after: Place | None) -> TrailPage:
         """Raises Throttling."""
 

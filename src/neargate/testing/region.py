@@ -15,6 +15,7 @@ from ..frontend.regional.task_definitions import TaskDefinitionRegistry, open_ta
 from ..frontend.services import Services
 from ..frontend.sessions import Sessions
 from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
+from ..interfaces.trail import TrailStore
 from ..model.errors import ClusterNotFound
 from ..model.knobs import DEFAULT_KNOBS
 from ..store.sqlite import MemoryDisk, MemoryStores
@@ -98,6 +99,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         network=network,
         task_definitions=definitions,
         logs=cast(LogStore, CatchingRole(effects, "logs")),
+        trail=cast(TrailStore, CatchingRole(effects, "trail")),
     )
     return Region(services=services, identity=identity, network=network, task_definitions=definitions, effects=effects)
 

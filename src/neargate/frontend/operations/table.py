@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from ..services import Operation
+from .cloudtrail import table as cloudtrail
 from .ec2 import table as ec2
 from .ecs import table as ecs
 from .logs import table as logs
@@ -10,6 +11,7 @@ from .servicequotas import table as service_quotas
 from .sts import table as sts
 
 OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
+    "cloudtrail": cloudtrail.OPERATIONS,
     "ec2": ec2.OPERATIONS,
     "ecs": ecs.OPERATIONS,
     "logs": logs.OPERATIONS,
