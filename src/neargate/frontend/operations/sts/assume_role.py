@@ -1,6 +1,7 @@
 """AssumeRole: from one's own credentials to a session of a role, narrower if one wants, for some time."""
 
 from ....model.errors import AccessDenied
+from ...authorize import Values, request_tags
 from ...call import Answer, Call, Params, Principal
 from ...identity.records import RoleRecord
 from ...principals import assumed_role_arn
@@ -8,7 +9,7 @@ from ...services import Services
 from ...sessions import SessionClaims
 from . import session_request as wanted
 from .errors import InvalidRequest
-from .trust import check_trust, find_role, request_keys, role_keys
+from .trust import check_caller, find_role
 
 _MFA_REFUSED = (
     "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and"
@@ -22,16 +23,8 @@ async def assume_role(call: Call, services: Services, params: Params) -> Answer:
     own_tags = wanted.tags_of(params.get("Tags"))
     tags = wanted.inherited_tags(principal, own_tags) | own_tags
     source_identity = _source_identity(principal, params.get("SourceIdentity"))
-    keys = role_keys(role, name, tags) | _own_keys(params, source_identity)
-    role = check_trust(
-        call,
-        _actions(tags, source_identity),
-        role,
-        arn,
-        caller=principal.caller,
-        grants=principal.grants,
-        keys=keys | request_keys(call),
-    )
+    keys = _keys(params, tags, source_identity)
+    role = check_caller(call, actions("sts:AssumeRole", tags, source_identity), role, arn, keys)
     _check_mfa(params)
     wanted.check_tag_count(tags)
     chained = principal.session is not None and principal.session.is_role
@@ -70,13 +63,14 @@ def begin(services: Services, role: RoleRecord, claims: SessionClaims, lifetime_
     )
 
 
-def _actions(tags: wanted.Tags, source_identity: str | None) -> list[str]:
-    actions = ["sts:AssumeRole"]
+def actions(entry: str, tags: wanted.Tags, source_identity: str | None) -> list[str]:
+    """All that the role must allow."""
+    found = [entry]
     if tags:
-        actions.append("sts:TagSession")
+        found.append("sts:TagSession")
     if source_identity is not None:
-        actions.append("sts:SetSourceIdentity")
-    return actions
+        found.append("sts:SetSourceIdentity")
+    return found
 
 
 def _source_identity(principal: Principal, asked: str | None) -> str | None:
@@ -90,17 +84,19 @@ def _source_identity(principal: Principal, asked: str | None) -> str | None:
     return asked if held is None else held
 
 
-def _own_keys(params: Params, source_identity: str | None) -> dict[str, tuple[str, ...]]:
-    keys: dict[str, tuple[str, ...]] = {}
-    if "ExternalId" in params:
-        keys["sts:externalid"] = (params["ExternalId"],)
-    if "DurationSeconds" in params:
-        keys["sts:durationseconds"] = (str(params["DurationSeconds"]),)
-    if params.get("TransitiveTagKeys"):
-        keys["sts:transitivetagkeys"] = tuple(params["TransitiveTagKeys"])
+def _keys(params: Params, tags: wanted.Tags, source_identity: str | None) -> dict[str, Values]:
+    keys: dict[str, Values] = {"sts:RoleSessionName": params["RoleSessionName"]}
+    for member, key in (
+        ("ExternalId", "sts:ExternalId"),
+        ("DurationSeconds", "sts:DurationSeconds"),
+        ("TransitiveTagKeys", "sts:TransitiveTagKeys"),
+    ):
+        value = params.get(member)
+        if value is not None:
+            keys[key] = value if isinstance(value, list) else str(value)
     if source_identity is not None:
-        keys["sts:sourceidentity"] = (source_identity,)
-    return keys
+        keys["sts:SourceIdentity"] = source_identity
+    return keys | (request_tags(tags) if tags else {})
 
 
 def _check_mfa(params: Params) -> None:

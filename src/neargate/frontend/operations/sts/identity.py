@@ -3,7 +3,7 @@
 from typing import Literal
 
 from ....model.errors import AccessDenied
-from ...authorize import authorize
+from ...authorize import authorize, needs_no_leave, request_tags
 from ...call import Answer, Call, Params
 from ...services import Services
 from ...sessions import SessionClaims, account_of
@@ -17,8 +17,7 @@ _MFA_REFUSED = "MultiFactorAuthentication failed with invalid MFA one time pass 
 
 async def get_caller_identity(call: Call, services: Services, params: Params) -> Answer:
     del services, params
-    # AWS answers this even under an explicit deny. Recording the action tells the front end that this is meant.
-    call.authorised_actions.append("sts:GetCallerIdentity")
+    needs_no_leave(call)  # AWS answers this even under an explicit deny
     principal = call.principal
     return {"UserId": principal.user_id, "Account": principal.account, "Arn": principal.arn}
 
@@ -38,7 +37,7 @@ async def get_access_key_info(call: Call, services: Services, params: Params) ->
 
 async def get_session_token(call: Call, services: Services, params: Params) -> Answer:
     """Needs no permission on AWS: the session may what its user may."""
-    call.authorised_actions.append("sts:GetSessionToken")
+    needs_no_leave(call)
     if call.principal.session is not None:
         raise AccessDenied("Cannot call GetSessionToken with session credentials")
     if "SerialNumber" in params or "TokenCode" in params:
@@ -51,12 +50,13 @@ async def get_federation_token(call: Call, services: Services, params: Params) -
     """A session that may what its user and its own policies both allow; without policies nothing."""
     name = params["Name"]
     arn = f"arn:aws:sts::{call.account}:federated-user/{name}"
-    authorize(call, "sts:GetFederationToken", [arn])
+    tags = wanted.tags_of(params.get("Tags"))
+    keys = request_tags(tags) if tags else {}
+    authorize(call, "sts:GetFederationToken", [arn], keys)
+    if tags:
+        authorize(call, "sts:TagSession", [arn], keys)
     if call.principal.session is not None:
         raise AccessDenied("Cannot call GetFederationToken with session credentials")
-    tags = wanted.tags_of(params.get("Tags"))
-    if tags:
-        authorize(call, "sts:TagSession", [arn])
     limits = wanted.limits_of(params, services.identity.book(call.account))
     claims = SessionClaims(
         kind="federated",
