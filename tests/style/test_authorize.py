@@ -1,17 +1,26 @@
 """No operation can act without leave: each one is called by somebody who has none, and nothing may be touched.
 
-A new operation is swept as soon as it is in the table. Where the smallest valid request does not get as far as
-`authorize`, give one that does in REQUESTS.
+A new operation is swept as soon as it is in the table of operations. Where the smallest valid request does not get as
+far as `authorize`, give one that does in REQUESTS; what it asks for is its row in frontend/actions.
 """
 
 import asyncio
+import json
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from neargate.frontend.actions.reviewed import REVIEWED
+from neargate.frontend.actions.rules import Rule
+from neargate.frontend.authorize import Unreviewed, authorize, needs_no_leave
 from neargate.frontend.call import Call, Principal
 from neargate.frontend.operations.table import OPERATIONS
+from neargate.iam.document import PolicyKind, compile_policy
+from neargate.iam.principals import caller_keys
+from neargate.iam.request import Attached, Caller, Grants
 from neargate.model.errors import AccessDenied, AwsError
 from neargate.testing.examples import minimal, whole
 from neargate.testing.region import open_region
@@ -20,40 +29,84 @@ from neargate.world import OsWorld
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 MODELS = Models()
+NOBODY = Caller(account=ACCOUNT, arn=f"arn:aws:iam::{ACCOUNT}:user/nobody", user_id="AIDANOBODY")
+NO_GRANTS = Grants()
 
-# On AWS these need no permission: they tell callers who they are.
-FREE = {
-    ("sts", "GetCallerIdentity"),
-    ("sts", "GetSessionToken"),  # a session of the caller's own rights
-    ("sts", "AssumeRoleWithWebIdentity"),  # nobody calls: the trust policy alone decides (test_sts_web_identity.py)
-}
+# The gate of these is a role's trust policy, asked together with the caller's own; test_sts_operations.py opens it.
+TRUSTED = {("sts", "AssumeRole"), ("sts", "AssumeRoleWithWebIdentity")}
+# Called without a signature: who calls is proven by the token, and one that proves nothing is refused before leave.
+UNSIGNED = {("sts", "AssumeRoleWithWebIdentity")}
 
+TAGS = [{"key": "team", "value": "a"}]
 REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
-    ("ecs", "RunTask"): {"taskDefinition": "web:1", "launchType": "FARGATE"},
+    ("ecs", "CreateCluster"): {"clusterName": "a", "tags": TAGS},
+    ("ecs", "RegisterTaskDefinition"): {
+        "family": "api",
+        "networkMode": "awsvpc",
+        "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256",
+        "memory": "512",
+        "containerDefinitions": [{"name": "api", "image": "api:1"}],
+        "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole",
+        "tags": TAGS,
+    },
+    ("ecs", "RunTask"): {
+        "taskDefinition": "web:1",
+        "launchType": "FARGATE",
+        "overrides": {"taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole"},
+        "tags": TAGS,
+    },
     ("ecs", "StopTask"): {"task": "0" * 32},
     ("ecs", "DescribeTasks"): {"tasks": ["0" * 32]},
     ("ecs", "DescribeTaskDefinition"): {"taskDefinition": "web:1"},
     ("ecs", "DeregisterTaskDefinition"): {"taskDefinition": "web:1"},
     ("ecs", "DeleteTaskDefinitions"): {"taskDefinitions": ["web:1"]},
+    ("logs", "CreateLogGroup"): {"logGroupName": "a", "tags": {"team": "a"}},
     ("logs", "DescribeLogStreams"): {"logGroupName": "a"},
-    ("logs", "FilterLogEvents"): {"logGroupName": "a"},
-    ("logs", "GetLogEvents"): {"logGroupName": "a"},
-    ("sts", "AssumeRole"): {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/missing"},
-    ("ec2", "CreateSecurityGroup"): {"GroupName": "a", "Description": "b"},
+    ("logs", "FilterLogEvents"): {"logGroupName": "a", "unmask": True},
+    ("logs", "GetLogEvents"): {"logGroupName": "a", "unmask": True},
+    ("sts", "AssumeRole"): {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole"},
+    ("ec2", "CreateSecurityGroup"): {
+        "GroupName": "a",
+        "Description": "b",
+        "TagSpecifications": [{"ResourceType": "security-group", "Tags": [{"Key": "team", "Value": "a"}]}],
+    },
 }
 SWEPT = [(service, name) for service in sorted(OPERATIONS) for name in sorted(OPERATIONS[service])]
 
 
-def call(service: str, operation: str) -> Call:
+def signing_name(service: str) -> str:
+    return MODELS.service(service).metadata.signing_name
+
+
+def rules(service: str, operation: str) -> tuple[Rule, ...]:
+    return REVIEWED[signing_name(service)][operation]
+
+
+FREE = {pair for pair in SWEPT if not REVIEWED.get(signing_name(pair[0]), {}).get(pair[1], ("unreviewed",))}
+GATED = [pair for pair in SWEPT if pair not in FREE | UNSIGNED]
+
+
+def allowing(actions: Sequence[str]) -> Grants:
+    statements = [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}] if actions else []
+    if not statements:
+        return NO_GRANTS
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    return Grants(identity=(Attached(name="given", policy=compile_policy(document, kind=PolicyKind.IDENTITY)),))
+
+
+def call(service: str, operation: str, grants: Grants = NO_GRANTS) -> Call:
     principal = Principal(
         account=ACCOUNT,
-        arn=f"arn:aws:iam::{ACCOUNT}:user/nobody",
-        user_id="AIDANOBODY",
+        arn=NOBODY.arn,
+        user_id=NOBODY.user_id,
         access_key_id="AKIANOBODY",
         is_administrator=False,
+        grants=grants,
+        keys=caller_keys(NOBODY),
     )
     return Call(
-        service=service,
+        service=signing_name(service),
         operation=operation,
         protocol=MODELS.service(service).metadata.protocol,
         region=REGION,
@@ -63,17 +116,30 @@ def call(service: str, operation: str) -> Call:
     )
 
 
-def attempt(service: str, operation: str, params: dict[str, Any]) -> tuple[BaseException | None, list[str], Call]:
-    """What it raised, what it touched."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """`touched`: which roles and stores were asked. `changed`: whether anything stored is another now."""
 
-    async def story() -> tuple[BaseException | None, list[str], Call]:
+    error: Exception | None
+    touched: list[str]
+    changed: bool
+    asked: list[str]
+
+
+def attempt(service: str, operation: str, params: dict[str, Any], grants: Grants = NO_GRANTS) -> Outcome:
+    async def story() -> Outcome:
         region = await open_region(OsWorld(), region=REGION, account=ACCOUNT)
-        made = call(service, operation)
+        made, before, error = call(service, operation, grants), region.state(), None
         try:
             await OPERATIONS[service][operation](made, region.services, params)
-        except Exception as error:
-            return error, region.effects.seen, made
-        return None, region.effects.seen, made
+        except Exception as raised:
+            error = raised
+        return Outcome(
+            error=error,
+            touched=region.effects.seen,
+            changed=region.state() != before,
+            asked=made.authorised_actions,
+        )
 
     return asyncio.run(story())
 
@@ -86,16 +152,28 @@ def request_of(service: str, operation: str) -> dict[str, Any]:
     return least | REQUESTS.get((service, operation), {})
 
 
-@pytest.mark.parametrize(("service", "operation"), [pair for pair in SWEPT if pair not in FREE])
+@pytest.mark.parametrize(("service", "operation"), SWEPT)
+def test_every_operation_has_a_reviewed_row(service: str, operation: str) -> None:
+    assert operation in REVIEWED.get(signing_name(service), {})
+
+
+def test_every_row_is_an_operation_of_its_service() -> None:
+    names = {signing_name(service): service for service in OPERATIONS}
+    for name in REVIEWED.keys() & names.keys():
+        model = MODELS.service(names[name])
+        assert [row for row in REVIEWED[name] if model.operation(row) is None] == []
+
+
+@pytest.mark.parametrize(("service", "operation"), GATED)
 def test_without_leave_nothing_happens(service: str, operation: str) -> None:
-    error, touched, made = attempt(service, operation, request_of(service, operation))
-    assert isinstance(error, AccessDenied), f"not refused for want of leave: {error!r}"
-    assert not touched
-    assert made.authorised_actions[0].partition(":")[0] in {service, "iam"}
-    assert error.message.startswith(f"User: arn:aws:iam::{ACCOUNT}:user/nobody is not authorized to perform: ")
+    found = attempt(service, operation, request_of(service, operation))
+    assert isinstance(found.error, AccessDenied), f"not refused for want of leave: {found.error!r}"
+    assert not found.touched and not found.changed
+    assert found.asked == [rules(service, operation)[0].action]
+    assert found.error.message.startswith(f"User: {NOBODY.arn} is not authorized to perform: {found.asked[0]} ")
 
 
-@pytest.mark.parametrize(("service", "operation"), [pair for pair in SWEPT if pair not in FREE])
+@pytest.mark.parametrize(("service", "operation"), GATED)
 def test_no_form_of_the_request_slips_past(service: str, operation: str) -> None:
     """Whole random requests may be refused for anything, but nothing is touched and nothing is answered."""
     model = MODELS.service(service)
@@ -107,20 +185,63 @@ def test_no_form_of_the_request_slips_past(service: str, operation: str) -> None
         params = whole(model, model.shape(described.input), random.Random(seed)) | REQUESTS.get(
             (service, operation), {}
         )
-        error, touched, _ = attempt(service, operation, params)
-        assert isinstance(error, AwsError), f"seed {seed}: {error!r}"
-        assert not touched
+        found = attempt(service, operation, params)
+        assert isinstance(found.error, AwsError), f"seed {seed}: {found.error!r}"
+        assert not found.touched and not found.changed
+
+
+@pytest.mark.parametrize(("service", "operation"), [pair for pair in GATED if pair not in TRUSTED])
+def test_with_the_actions_of_its_row_it_is_allowed(service: str, operation: str) -> None:
+    """And with no action less: each one that the request asked for is missed when it is not granted."""
+    row = [rule.action for rule in rules(service, operation)]
+    params = request_of(service, operation)
+    found = attempt(service, operation, params, allowing(row))
+    assert not isinstance(found.error, AccessDenied | Unreviewed), f"{found.error!r}"
+    needed = [rule.action for rule in rules(service, operation) if not rule.when]
+    assert set(needed) <= set(found.asked) <= set(row)
+    for missing in dict.fromkeys(found.asked):
+        refused = attempt(service, operation, params, allowing([action for action in row if action != missing]))
+        if missing == "logs:TagResource":  # logs:TagLogGroup will do
+            assert not isinstance(refused.error, AccessDenied)
+            continue
+        assert isinstance(refused.error, AccessDenied), f"allowed without {missing}"
+        assert f"is not authorized to perform: {missing} " in refused.error.message
+        assert not refused.changed and not [name for name in refused.touched if name.endswith(".write")]
+
+
+@pytest.mark.parametrize(("service", "operation"), sorted(FREE))
+def test_what_needs_no_leave_is_known_by_name(service: str, operation: str) -> None:
+    assert (service, operation) in {("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")}
+
+
+def test_what_the_table_does_not_name_is_never_decided() -> None:
+    made = call("ecs", "StopTask", allowing(["*"]))
+    task = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/a/1"
+    authorize(made, "ecs:StopTask", [task], {"ecs:cluster": "x"})
+    with pytest.raises(Unreviewed, match="may not ask for ecs:RunTask"):
+        authorize(made, "ecs:RunTask", [task])
+    with pytest.raises(Unreviewed, match="is not asked for on"):
+        authorize(made, "ecs:StopTask", [f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/a"])
+    with pytest.raises(Unreviewed, match="has no condition key ecs:subnet"):
+        authorize(made, "ecs:StopTask", [task], {"ecs:subnet": "x"})
+    with pytest.raises(Unreviewed, match="on no resource"):
+        authorize(made, "ecs:StopTask", [])
+    with pytest.raises(Unreviewed, match="needs leave"):
+        needs_no_leave(made)
+    with pytest.raises(Unreviewed, match="in no reviewed table"):
+        authorize(call("ecs", "MakeTea"), "ecs:MakeTea", ["*"])
 
 
 def test_the_sweep_would_notice_an_effect() -> None:
-    """The catching roles do catch: reading a cell directly is noted."""
+    """The catching roles do catch: reading a cell directly is noted, and what is stored shows."""
 
-    async def story() -> list[str]:
+    async def story() -> tuple[list[str], bool]:
         region = await open_region(OsWorld(), region=REGION, account=ACCOUNT)
+        before = region.state()
         with pytest.raises(AwsError):
             await region.services.cell_of(ACCOUNT, "x").delete_cluster(ACCOUNT, "x")
         vpc = region.network.vpcs(ACCOUNT)[0]
         await region.network.create_group(ACCOUNT, vpc.vpc_id, "name", "description", ())
-        return region.effects.seen
+        return region.effects.seen, region.state() != before
 
-    assert asyncio.run(story()) == ["cell.delete_cluster", "network.write"]
+    assert asyncio.run(story()) == (["cell.delete_cluster", "network.write"], True)

@@ -56,6 +56,11 @@ class Catalog:
             raise ResourceNotFound(NO_GROUP)
         return Group(key=rows[0][0], span_ms=rows[0][1])
 
+    async def group_tags(self, account: str, name: str) -> dict[str, str]:
+        """None of a group that is not there."""
+        rows = await self._database.read("SELECT tags FROM log_groups WHERE account = ? AND name = ?", (account, name))
+        return msgspec.json.decode(rows[0][0], type=dict[str, str]) if rows else {}
+
     async def find_stream(self, account: str, group: str, name: str) -> Stream:
         rows = await self._database.read(
             "SELECT g.n, g.retention_days, s.n, s.span FROM log_groups g "

@@ -76,6 +76,9 @@ class Logs:
     ) -> tuple[list[dict[str, Any]], str | None]:
         return await self._catalog.describe_groups(account, wanted, limit, token)
 
+    async def group_tags(self, account: str, name: str) -> Mapping[str, str]:
+        return await self._catalog.group_tags(account, name)
+
     async def create_stream(self, account: str, group: str, name: str) -> None:
         await self._catalog.create_stream(account, group, name, self._now_ms())
 

@@ -221,7 +221,7 @@ def _registration(definition: dict[str, Any], *, logs: bool) -> dict[str, Any]:
         "family": definition["family"],
         "networkMode": "awsvpc",
         "requiresCompatibilities": ["FARGATE"],
-        "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/execution",
+        "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole",
         "cpu": definition["cpu"],
         "memory": definition.get("memory", "2048"),
         "containerDefinitions": containers,

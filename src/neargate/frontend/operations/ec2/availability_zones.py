@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...regional.ec2_errors import AvailabilityZoneInvalid
 from ...services import Services
+from .asking import authorize_describing
 from .filters import Field, select
 from .request import stop_if_dry_run
 
@@ -26,7 +26,7 @@ _FIELDS: dict[str, Field[Zone]] = {
 
 
 async def describe_availability_zones(call: Call, services: Services, params: Params) -> Answer:
-    authorize(call, "ec2:DescribeAvailabilityZones", ["*"])
+    authorize_describing(call)
     stop_if_dry_run(params)
     zones = [(services.region, name, zone_id) for name, zone_id in services.zones]
     zones = _named(zones, params.get("ZoneNames"), 1)

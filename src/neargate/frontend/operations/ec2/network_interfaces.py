@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...regional.ec2_errors import NetworkInterfaceIdMalformed, NetworkInterfaceNotFound
 from ...services import Services
+from .asking import authorize_describing
 from .filters import Field, select
 from .groups import all_enis
 from .request import check_id, named, page, stop_if_dry_run, with_token
@@ -70,7 +70,7 @@ _FIELDS: dict[str, Field[Shown]] = {
 
 
 async def describe_network_interfaces(call: Call, services: Services, params: Params) -> Answer:
-    authorize(call, "ec2:DescribeNetworkInterfaces", ["*"])
+    authorize_describing(call)
     stop_if_dry_run(params)
     wanted = params.get("NetworkInterfaceIds") or None
     for one in wanted or ():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ...authorize import authorize
+from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
 from ...regional.ec2_errors import (
     InvalidParameterCombination,
@@ -14,6 +14,7 @@ from ...regional.ec2_errors import (
 )
 from ...regional.security_groups import Revocation, RuleSpec, SecurityGroupView, StoredRule
 from ...services import Services
+from .asking import authorize_describing, authorize_tagging, group_resource, region_key, tag_keys
 from .filters import Field, select
 from .groups import find_group, required_group
 from .permissions import revoked_shown, rule_shown, specs_from, specs_shown
@@ -39,8 +40,12 @@ async def revoke_security_group_egress(call: Call, services: Services, params: P
 
 def _allowed_group(call: Call, services: Services, params: Params, action: str) -> SecurityGroupView:
     """Asks leave for the group as it is named, then finds it: who may not ask learns nothing."""
-    named_id = str(params.get("GroupId") or "*")
-    authorize(call, action, [resource_arn(call, "security-group", named_id)])
+    resources = [group_resource(call, services, params)]
+    new_rule = resource_arn(call, "security-group-rule", "*")
+    if tag_keys(params):  # rules have no ARN before they are made, and are asked for by their tags alone
+        resources.append(Resource(arn=new_rule, keys=tag_keys(params)))
+    authorize(call, action, resources, region_key(call))
+    authorize_tagging(call, params, new_rule)
     return required_group(call, services, params)
 
 
@@ -104,7 +109,7 @@ def _id(one: _RuleOfGroup) -> str:
 
 
 async def describe_security_group_rules(call: Call, services: Services, params: Params) -> Answer:
-    authorize(call, "ec2:DescribeSecurityGroupRules", ["*"])
+    authorize_describing(call)
     stop_if_dry_run(params)
     everything: Sequence[_RuleOfGroup] = [
         _RuleOfGroup(rule=rule, group=group)

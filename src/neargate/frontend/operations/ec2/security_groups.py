@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from ...authorize import authorize
+from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
 from ...regional.ec2_errors import (
     GroupIdMalformed,
@@ -15,6 +15,7 @@ from ...regional.ec2_errors import (
 )
 from ...regional.security_groups import SecurityGroupView
 from ...services import Services
+from .asking import authorize_describing, authorize_tagging, group_resource, region_key, tag_keys, vpc_resource
 from .filters import Field, select
 from .groups import all_enis, default_vpc_id, find_group, required_group
 from .permissions import permissions_shown
@@ -26,8 +27,11 @@ _NAME = re.compile(r"^[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{1,255}$")
 
 async def create_security_group(call: Call, services: Services, params: Params) -> Answer:
     name, description = params.get("GroupName"), params.get("Description")
+    made = resource_arn(call, "security-group", "*")
+    resources = [vpc_resource(call, services, params.get("VpcId")), Resource(arn=made, keys=tag_keys(params))]
+    authorize(call, "ec2:CreateSecurityGroup", resources, region_key(call))
+    authorize_tagging(call, params, made)
     vpc_id = params.get("VpcId") or default_vpc_id(call, services)
-    authorize(call, "ec2:CreateSecurityGroup", [resource_arn(call, "vpc", vpc_id)])
     if not name:
         raise MissingParameter("GroupName")
     if not description:
@@ -61,11 +65,9 @@ def _check_text(parameter: str, given: str) -> None:
 
 async def delete_security_group(call: Call, services: Services, params: Params) -> Answer:
     if params.get("GroupId") is None and params.get("GroupName") is None:
-        authorize(call, "ec2:DeleteSecurityGroup", ["*"])
+        authorize(call, "ec2:DeleteSecurityGroup", ["*"], region_key(call))
         raise MissingParameter("groupName or groupId")
-    authorize(
-        call, "ec2:DeleteSecurityGroup", [resource_arn(call, "security-group", str(params.get("GroupId") or "*"))]
-    )
+    authorize(call, "ec2:DeleteSecurityGroup", [group_resource(call, services, params)], region_key(call))
     group = required_group(call, services, params)
     stop_if_dry_run(params)
     enis = await all_enis(services, call.account)
@@ -108,7 +110,7 @@ _FIELDS: dict[str, Field[SecurityGroupView]] = {
 
 
 async def describe_security_groups(call: Call, services: Services, params: Params) -> Answer:
-    authorize(call, "ec2:DescribeSecurityGroups", ["*"])
+    authorize_describing(call)
     stop_if_dry_run(params)
     names = params.get("GroupNames") or []
     by_name = [find_group(call, services, None, name) for name in names]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....vpc.addresses import subnet_range
-from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...regional.ec2_errors import SubnetIdMalformed, SubnetNotFound
 from ...regional.network_views import SubnetRecord
 from ...services import Services
+from .asking import authorize_describing
 from .filters import Field, select
 from .request import named, page, resource_arn, stop_if_dry_run, with_token
 
@@ -47,7 +47,7 @@ _FIELDS: dict[str, Field[_Shown]] = {
 
 
 async def describe_subnets(call: Call, services: Services, params: Params) -> Answer:
-    authorize(call, "ec2:DescribeSubnets", ["*"])
+    authorize_describing(call)
     stop_if_dry_run(params)
     records = named(
         services.network.subnets(call.account),

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...regional.ec2_errors import VpcIdMalformed, VpcNotFound
 from ...regional.network_views import VpcView
 from ...services import Services
+from .asking import authorize_describing
 from .filters import Field, select
 from .request import named, page, stop_if_dry_run, with_token
 
@@ -38,7 +38,7 @@ _FIELDS: dict[str, Field[VpcView]] = {
 
 
 async def describe_vpcs(call: Call, services: Services, params: Params) -> Answer:
-    authorize(call, "ec2:DescribeVpcs", ["*"])
+    authorize_describing(call)
     stop_if_dry_run(params)
     found = named(
         services.network.vpcs(call.account),

@@ -15,6 +15,7 @@ from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...services import Services
 from .answers import described, single
+from .asking import authorize_tagging, cluster_resources, provider_keys, tag_keys
 from .capacity_providers import check_provider_names, check_strategy
 from .names import cluster_name, new_cluster_name
 from .paging import next_token, page_limit, page_start
@@ -24,10 +25,19 @@ CLUSTERS_MAX = 100
 
 async def create_cluster(call: Call, services: Services, params: Params) -> Answer:
     name = new_cluster_name(params.get("clusterName"))
-    authorize(call, "ecs:CreateCluster", ["*"])
+    [resource] = await cluster_resources(call, services, [name])
+    keys = tag_keys(params) | provider_keys(call, _named_providers(params))
+    authorize(call, "ecs:CreateCluster", [resource], keys)
+    authorize_tagging(call, params, resource.arn)
     settings = _settings(params)
     cell = services.cell_of(call.account, name)
     return single("cluster", await cell.create_cluster(call.account, call.region, name, settings))
+
+
+def _named_providers(params: Params) -> list[dict[str, Any]]:
+    """Of the cluster and of its default strategy."""
+    named = [{"capacityProvider": name} for name in params.get("capacityProviders") or ()]
+    return [*named, *(params.get("defaultCapacityProviderStrategy") or ())]
 
 
 def _settings(params: Params) -> dict[str, Any]:
@@ -63,7 +73,7 @@ async def describe_clusters(call: Call, services: Services, params: Params) -> A
     if len(given) > CLUSTERS_MAX:
         raise InvalidParameter(f"clusters can have at most {CLUSTERS_MAX} items.")
     names, failures = _known(call, given)
-    authorize(call, "ecs:DescribeClusters", [cluster_arn(call.region, call.account, name) for name in names] or ["*"])
+    authorize(call, "ecs:DescribeClusters", await cluster_resources(call, services, names) or ["*"])
     found = Documents()
     if names:
         cell = services.cell_of(call.account, names[0])
@@ -94,5 +104,5 @@ async def list_clusters(call: Call, services: Services, params: Params) -> Answe
 
 async def delete_cluster(call: Call, services: Services, params: Params) -> Answer:
     name = cluster_name(call, params["cluster"])
-    authorize(call, "ecs:DeleteCluster", [cluster_arn(call.region, call.account, name)])
+    authorize(call, "ecs:DeleteCluster", await cluster_resources(call, services, [name]))
     return single("cluster", await services.cell_of(call.account, name).delete_cluster(call.account, name))

@@ -12,13 +12,13 @@ import msgspec
 from ....definitions.overrides import checked_overrides
 from ....definitions.tags import checked_tags
 from ....interfaces.roles import RunTaskRequest
-from ....model.arn import cluster_arn, task_definition_arn
 from ....model.errors import ClientError, ClusterNotFound, InvalidParameter, UnsupportedFeature
 from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...regional.task_definitions import ACTIVE, Revision
 from ...services import Services
 from .answers import described
+from .asking import authorize_tagging, definition_resource, running_keys
 from .capacity_providers import (
     FARGATE,
     FARGATE_SPOT,
@@ -29,7 +29,7 @@ from .capacity_providers import (
     platform_version,
 )
 from .names import cluster_name, definition_reference
-from .task_definitions import authorize_roles
+from .passing import authorize_roles, check_assumable, roles_of
 from .task_network import resolve_network
 
 COUNT_MAX = 10
@@ -42,15 +42,17 @@ _CLIENT_TOKEN = re.compile(r"\A[\x21-\x7e]{1,64}\Z")
 
 async def run_task(call: Call, services: Services, params: Params) -> Answer:
     cluster = cluster_name(call, params.get("cluster"))
-    revision = _runnable(call, services, params["taskDefinition"])
-    _authorize(call, cluster, revision, params)
+    revision = _allowed_revision(call, services, cluster, params)
+    definition = services.task_definitions.definition(revision)
+    roles = roles_of(call, params.get("overrides") or {}, definition)
+    authorize_roles(call, services, roles)
     _check_simple_members(params)
     capacity = await _capacity(call, services, cluster, params)
-    definition = services.task_definitions.definition(revision)
     if FARGATE not in definition["compatibilities"]:
         raise InvalidParameter("Task definition does not support launch_type FARGATE.")
     overrides = checked_overrides(definition, params.get("overrides") or {}, account=call.account)
     network = resolve_network(call, services, params)
+    check_assumable(call, services, cluster, roles)
     request = RunTaskRequest(
         account=call.account,
         region=call.region,
@@ -87,23 +89,18 @@ def fingerprint(params: Params) -> str:
     return hashlib.sha256(msgspec.json.encode(others, order="deterministic")).hexdigest()
 
 
-def _runnable(call: Call, services: Services, text: str) -> Revision:
-    family, number = definition_reference(call, text)
+def _allowed_revision(call: Call, services: Services, cluster: str, params: Params) -> Revision:
+    """Leave is asked before the caller learns whether there is such a revision."""
+    family, number = definition_reference(call, params["taskDefinition"])
     revision = services.task_definitions.find(call.account, family, number)
+    resource = definition_resource(call, family, number, revision)
+    authorize(call, "ecs:RunTask", [resource], running_keys(call, cluster, params))
+    authorize_tagging(call, params, call.arn("ecs", f"task/{cluster}/*"))
     if revision is None:
         raise ClientError("TaskDefinition not found.")
     if revision.status != ACTIVE:
         raise InvalidParameter("TaskDefinition is inactive")
     return revision
-
-
-def _authorize(call: Call, cluster: str, revision: Revision, params: Params) -> None:
-    arn = task_definition_arn(call.region, call.account, revision.family, revision.number)
-    context = {"ecs:cluster": cluster_arn(call.region, call.account, cluster)}
-    authorize(call, "ecs:RunTask", [arn], context)
-    if params.get("tags"):
-        authorize(call, "ecs:TagResource", [call.arn("ecs", f"task/{cluster}/*")], {"ecs:CreateAction": "RunTask"})
-    authorize_roles(call, params.get("overrides") or {})
 
 
 def _check_simple_members(params: Params) -> None:

@@ -3,18 +3,20 @@
 Owns nothing: rules are in `definitions`, state in the registry. Invariant: each operation asks leave before it acts.
 """
 
-from ....definitions.rules import check_definition, role_arn
+from ....definitions.rules import check_definition
 from ....definitions.tags import checked_tags, wire_tags
 from ....interfaces.roles import Failure
 from ....model.arn import task_definition_arn
 from ....model.errors import AwsError, ClientError, InvalidParameter
-from ...authorize import authorize
+from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
 from ...regional.task_definitions import ACTIVE, Revision
 from ...services import Services
 from .answers import joined, single
+from .asking import authorize_tagging, definition_resource, registering_keys
 from .names import definition_reference
 from .paging import page_limit, page_start, take
+from .passing import authorize_roles, roles_of
 
 DELETE_MAX = 10
 
@@ -23,12 +25,14 @@ _NOT_STORED = frozenset({"tags"})
 
 
 async def register_task_definition(call: Call, services: Services, params: Params) -> Answer:
-    authorize(call, "ecs:RegisterTaskDefinition", [call.arn("ecs", f"task-definition/{params['family']}:*")])
+    resource = call.arn("ecs", f"task-definition/{params['family']}:*")
+    authorize(call, "ecs:RegisterTaskDefinition", [resource], registering_keys(params))
+    authorize_tagging(call, params, resource)
     if params.get("tags") == []:
         raise ClientError("Tags can not be empty.")
     tags = checked_tags(params.get("tags"))
     check_definition(params, account=call.account)
-    authorize_roles(call, params)
+    authorize_roles(call, services, roles_of(call, params))
     revision = await services.task_definitions.register(
         {name: value for name, value in params.items() if name not in _NOT_STORED},
         account=call.account,
@@ -37,14 +41,6 @@ async def register_task_definition(call: Call, services: Services, params: Param
         tags=tags,
     )
     return _shown(revision, with_tags=bool(tags))
-
-
-def authorize_roles(call: Call, given: Params) -> None:
-    """A role may be handed to a task only by who may pass it."""
-    for name in ("taskRoleArn", "executionRoleArn"):
-        if given.get(name):
-            passed = {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
-            authorize(call, "iam:PassRole", [role_arn(given[name], call.account)], passed)
 
 
 async def describe_task_definition(call: Call, services: Services, params: Params) -> Answer:
@@ -111,7 +107,7 @@ async def delete_task_definitions(call: Call, services: Services, params: Params
 
 def _deletable(call: Call, services: Services, name: str) -> Revision | Failure:
     """One of the revisions to delete, or why it cannot be; the others are deleted all the same."""
-    authorize(call, "ecs:DeleteTaskDefinitions", [name if name.startswith("arn:") else _arn(call, name)])
+    authorize(call, "ecs:DeleteTaskDefinitions", [_deleted(call, services, name)])
     missing = Failure(
         arn=name,
         reason="The specified task definition does not exist. Specify a valid account, family, revision and try again.",
@@ -132,6 +128,16 @@ def _deletable(call: Call, services: Services, name: str) -> Revision | Failure:
             "Please deregister the target and try again.",
         )
     return revision
+
+
+def _deleted(call: Call, services: Services, name: str) -> Resource:
+    """What cannot be a revision of this account is asked for as everything, and then reported as missing."""
+    try:
+        family, number = definition_reference(call, name)
+    except AwsError:
+        return Resource(arn="*")
+    revision = None if number is None else services.task_definitions.find(call.account, family, number)
+    return definition_resource(call, family, number, revision)
 
 
 def _arn(call: Call, name: str) -> str:

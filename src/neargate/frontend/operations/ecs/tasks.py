@@ -4,12 +4,12 @@ Owns the checks of their parameters; tasks are the cell's. Invariant: an id reac
 """
 
 from ....interfaces.roles import TaskFilter
-from ....model.arn import cluster_arn, task_arn
 from ....model.errors import InvalidParameter
 from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...services import Services
 from .answers import described, single
+from .asking import cluster_key, task_resources
 from .names import cluster_name, service_name, task_id
 from .paging import next_token, page_limit, page_start
 
@@ -20,12 +20,8 @@ REASON_MAX_CHARS = 1024
 async def stop_task(call: Call, services: Services, params: Params) -> Answer:
     cluster = cluster_name(call, params.get("cluster"))
     identifier = task_id(call, cluster, params["task"])
-    authorize(
-        call,
-        "ecs:StopTask",
-        [task_arn(call.region, call.account, cluster, identifier)],
-        {"ecs:cluster": cluster_arn(call.region, call.account, cluster)},
-    )
+    resources = await task_resources(call, services, cluster, [identifier])
+    authorize(call, "ecs:StopTask", resources, cluster_key(call, cluster))
     reason = params.get("reason") or None
     if reason and len(reason) > REASON_MAX_CHARS:
         raise InvalidParameter(f"reason can have at most {REASON_MAX_CHARS} characters.")
@@ -41,12 +37,9 @@ async def describe_tasks(call: Call, services: Services, params: Params) -> Answ
     if len(given) > DESCRIBE_MAX:
         raise InvalidParameter(f"tasks can have at most {DESCRIBE_MAX} items.")
     identifiers = list(dict.fromkeys(task_id(call, cluster, text) for text in given))
-    authorize(
-        call,
-        "ecs:DescribeTasks",
-        [task_arn(call.region, call.account, cluster, identifier) for identifier in identifiers],
-        {"ecs:cluster": cluster_arn(call.region, call.account, cluster)},
-    )
+    # One task that may not be seen refuses the whole call, as on AWS.
+    resources = await task_resources(call, services, cluster, identifiers)
+    authorize(call, "ecs:DescribeTasks", resources, cluster_key(call, cluster))
     cell = services.cell_of(call.account, cluster)
     with_tags = "TAGS" in (params.get("include") or ())
     return described("tasks", await cell.describe_tasks(call.account, cluster, identifiers, with_tags))
@@ -54,7 +47,7 @@ async def describe_tasks(call: Call, services: Services, params: Params) -> Answ
 
 async def list_tasks(call: Call, services: Services, params: Params) -> Answer:
     cluster = cluster_name(call, params.get("cluster"))
-    authorize(call, "ecs:ListTasks", ["*"], {"ecs:cluster": cluster_arn(call.region, call.account, cluster)})
+    authorize(call, "ecs:ListTasks", [_listed(call, cluster, params)], cluster_key(call, cluster))
     if params.get("daemonName"):
         raise InvalidParameter("Daemons are not supported.")
     start = page_start(call, params, str)
@@ -71,3 +64,9 @@ async def list_tasks(call: Call, services: Services, params: Params) -> Answer:
         call.account, cluster, wanted, page_limit(params), None if start is None else str(start[0])
     )
     return {"taskArns": arns} | ({"nextToken": next_token(call, (more,))} if more else {})
+
+
+def _listed(call: Call, cluster: str, params: Params) -> str:
+    """Tasks are listed of a container instance or of everything: the cluster is but a condition key."""
+    instance = params.get("containerInstance")
+    return call.arn("ecs", f"container-instance/{cluster}/{instance.rpartition('/')[2]}") if instance else "*"

@@ -2,10 +2,10 @@
 
 from ....interfaces.roles import EventRange
 from ....model.errors import InvalidParameter
-from ...authorize import authorize
 from ...call import Answer, Call, Params, RawBody
 from ...services import Services
-from .names import group_arn, group_of
+from .asking import ask_for
+from .names import group_of
 
 EVENTS_MAX = 10_000
 
@@ -13,7 +13,7 @@ EVENTS_MAX = 10_000
 async def put_log_events(call: Call, services: Services, params: Params) -> Answer:
     """The sequence token is ignored, as on AWS."""
     group, stream = params["logGroupName"], params["logStreamName"]
-    authorize(call, "logs:PutLogEvents", [group_arn(call, group, stream)])
+    await ask_for(call, services, params, group, stream)
     events = [(event["timestamp"], event["message"]) for event in params["logEvents"]]
     answer = await services.logs.put_events(call.account, group, stream, events)
     if params.get("entity"):
@@ -23,8 +23,7 @@ async def put_log_events(call: Call, services: Services, params: Params) -> Answ
 
 async def get_log_events(call: Call, services: Services, params: Params) -> Answer:
     group, stream = group_of(call, params), params["logStreamName"]
-    authorize(call, "logs:GetLogEvents", [group_arn(call, group, stream)])
-    _authorize_unmask(call, params, group, stream)
+    await ask_for(call, services, params, group, stream)
     wanted = EventRange(
         start_ms=params.get("startTime"),
         end_ms=params.get("endTime"),
@@ -38,8 +37,7 @@ async def get_log_events(call: Call, services: Services, params: Params) -> Answ
 async def filter_log_events(call: Call, services: Services, params: Params) -> Answer:
     """Always interleaved: AWS ignores `interleaved` too and treats it as true."""
     group = group_of(call, params)
-    authorize(call, "logs:FilterLogEvents", [group_arn(call, group)])
-    _authorize_unmask(call, params, group, "")
+    await ask_for(call, services, params, group)
     streams, prefix = params.get("logStreamNames"), params.get("logStreamNamePrefix")
     if streams is not None and prefix is not None:
         raise InvalidParameter("LogStreamNamePrefix and LogStreamNames are mutually exclusive parameters.")
@@ -53,9 +51,3 @@ async def filter_log_events(call: Call, services: Services, params: Params) -> A
     )
     pattern = params.get("filterPattern") or ""
     return RawBody(await services.logs.filter_events(call.account, group, streams, prefix, pattern, wanted))
-
-
-def _authorize_unmask(call: Call, params: Params, group: str, stream: str) -> None:
-    """Nothing is masked here; who asks for it still needs the permission."""
-    if params.get("unmask"):
-        authorize(call, "logs:Unmask", [group_arn(call, group, stream)])

@@ -5,6 +5,7 @@ from ....model.errors import InvalidParameter
 from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...services import Services
+from .asking import ask_for, ask_for_new_group
 from .names import group_arn, name_of_identifier
 
 PAGE_MAX = 50
@@ -12,7 +13,7 @@ PAGE_MAX = 50
 
 async def create_log_group(call: Call, services: Services, params: Params) -> Answer:
     name, tags = params["logGroupName"], params.get("tags") or {}
-    authorize(call, "logs:CreateLogGroup", [group_arn(call, name)])
+    ask_for_new_group(call, name, tags)
     _refuse_what_is_not_built(params)
     if any(key.lower().startswith("aws:") for key in tags):
         raise InvalidParameter("aws: prefixed tag key names are not allowed for external use.")
@@ -36,7 +37,7 @@ def _refuse_what_is_not_built(params: Params) -> None:
 
 async def delete_log_group(call: Call, services: Services, params: Params) -> Answer:
     name = params["logGroupName"]
-    authorize(call, "logs:DeleteLogGroup", [group_arn(call, name)])
+    await ask_for(call, services, params, name)
     await services.logs.delete_group(call.account, name)
     return {}
 

@@ -2,31 +2,31 @@
 
 from ....interfaces.roles import StreamOrder
 from ....model.errors import InvalidParameter
-from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...services import Services
-from .names import group_arn, group_of
+from .asking import ask_for
+from .names import group_of
 
 PAGE_MAX = 50
 
 
 async def create_log_stream(call: Call, services: Services, params: Params) -> Answer:
     group, stream = params["logGroupName"], params["logStreamName"]
-    authorize(call, "logs:CreateLogStream", [group_arn(call, group, stream)])
+    await ask_for(call, services, params, group, stream)
     await services.logs.create_stream(call.account, group, stream)
     return {}
 
 
 async def delete_log_stream(call: Call, services: Services, params: Params) -> Answer:
     group, stream = params["logGroupName"], params["logStreamName"]
-    authorize(call, "logs:DeleteLogStream", [group_arn(call, group, stream)])
+    await ask_for(call, services, params, group, stream)
     await services.logs.delete_stream(call.account, group, stream)
     return {}
 
 
 async def describe_log_streams(call: Call, services: Services, params: Params) -> Answer:
     group = group_of(call, params)
-    authorize(call, "logs:DescribeLogStreams", [group_arn(call, group)])
+    await ask_for(call, services, params, group)
     prefix = params.get("logStreamNamePrefix")
     by_last_event = params.get("orderBy", "LogStreamName") == "LastEventTime"
     if prefix is not None and by_last_event:

@@ -1,0 +1,34 @@
+"""What the Logs operations tell policies: the group or stream with the tags of the group, which its streams have, too.
+
+Reads only, and reads tags only for callers whose policies ask for them.
+"""
+
+from ....model.errors import AccessDenied
+from ...authorize import Resource, authorize, reads_resource_tags, request_tags
+from ...call import Call, Params
+from ...services import Services
+from .names import group_arn
+
+
+async def ask_for(call: Call, services: Services, params: Params, group: str, stream: str = "") -> None:
+    """Leave for the operation on a group, or on a stream of it. Nothing is masked here; unmask is asked for still."""
+    tags = await services.logs.group_tags(call.account, group) if reads_resource_tags(call) else {}
+    resource = Resource(arn=group_arn(call, group, stream), tags=tags)
+    authorize(call, f"logs:{call.operation}", [resource])
+    if params.get("unmask"):
+        authorize(call, "logs:Unmask", [resource])
+
+
+def ask_for_new_group(call: Call, group: str, tags: dict[str, str]) -> None:
+    """With tags AWS wants either of two actions that tag; a refusal names the newer one."""
+    resource, keys = group_arn(call, group), request_tags(tags)
+    authorize(call, "logs:CreateLogGroup", [resource], keys)
+    if not tags:
+        return
+    try:
+        authorize(call, "logs:TagResource", [resource], keys)
+    except AccessDenied as refused:
+        try:
+            authorize(call, "logs:TagLogGroup", [resource], keys)
+        except AccessDenied:
+            raise refused from None
