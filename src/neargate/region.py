@@ -18,8 +18,11 @@ from .frontend.identity import registry as identity_part
 from .frontend.limits import registry as quotas_part
 from .frontend.limits.limits import Limits
 from .frontend.limits.registry import QuotaRegistry
+from .frontend.oidc.fetch import Fetcher
+from .frontend.oidc.keys import ProviderKeys
 from .frontend.operations.table import OPERATIONS
 from .frontend.principals import Principals
+from .frontend.record import CallRecorder
 from .frontend.regional import network as network_part
 from .frontend.regional import task_definitions as definitions_part
 from .frontend.services import Services
@@ -30,6 +33,7 @@ from .interfaces.store import StoreFactory
 from .logs.store import Logs
 from .model.knobs import Knobs
 from .model.quotas import QuotaMode
+from .trail.store import Trail
 from .vpc.addresses import pool_share
 from .wire.shapes import Models
 from .world import World
@@ -47,6 +51,7 @@ REGIONAL_MIGRATIONS = (
 class RegionPlan:
     """What to assemble. `zones`: (name, id) in order. `one_machine`: all zones share the machine's capacity shard.
 
+    `oidc_hosts`: OpenID Connect providers that may be in a private network, as host or host:port.
     `servers`: how many server processes serve the region; each gives an account its part of what it may draw.
     """
 
@@ -56,6 +61,7 @@ class RegionPlan:
     public_pool: str
     one_machine: bool
     auth: AuthMode = AuthMode.ENFORCE
+    oidc_hosts: tuple[str, ...] = ()
     quotas: QuotaMode = QuotaMode.MACHINE
     servers: int = 1
 
@@ -69,13 +75,16 @@ class Region:
     capacities: Mapping[str, CapacityManager]
     gateway: Gateway
     logs: Logs
+    trail: Trail
     services: Services
     quotas: QuotaRegistry
 
     def start_loops(self, world: World) -> None:
-        """What works in the background by itself: the sweepers of the cell and of the logs."""
+        """What works in the background by itself: the sweepers of the cell and of the logs, the record's writer."""
         self.cell.start_sweepers()
         world.spawn(self.logs.run(), "logs")
+        world.spawn(self.trail.run(), "trail")
+        world.spawn(self.trail.run_sweeps(), "trail-sweeps")
         world.spawn(self.services.identity.run(), "identity-uses")
 
 
@@ -105,6 +114,7 @@ async def open_region(
         world, stores, name="cell-0", region=plan.region, capacities=capacities, knobs=knobs, quotas=quotas
     )
     logs = await Logs.open(world, stores, knobs, plan.region)
+    trail = await Trail.open(world, stores, knobs, plan.region)
     services = Services(
         world=world,
         region=plan.region,
@@ -113,9 +123,11 @@ async def open_region(
         capacities=capacities,
         identity=identity,
         sessions=sessions,
+        provider_keys=ProviderKeys(world, Fetcher(monotonic=world.monotonic, named=plan.oidc_hosts).get),
         network=network,
         task_definitions=definitions,
         logs=logs,
+        trail=trail,
         limits=limits,
     )
     return Region(
@@ -129,13 +141,13 @@ async def open_region(
             credentials=Principals(credentials, identity, sessions),
             auth=plan.auth,
             limits=limits,
+            recorder=CallRecorder(world, trail, models, knobs, plan.region),
         ),
         cell=cell,
         capacities=capacities,
-        gateway=Gateway(
-            world, cell, capacities, network, logs, AssumedTaskRoles(world, identity, sessions), knobs
-        ),
+        gateway=Gateway(world, cell, capacities, network, logs, AssumedTaskRoles(world, identity, sessions), knobs),
         logs=logs,
+        trail=trail,
         services=services,
         quotas=quotas,
     )

@@ -21,6 +21,7 @@ from ..frontend.authenticate import AuthMode
 from ..frontend.credentials import Credentials
 from ..frontend.envelope import envelope_of
 from ..frontend.http_protocol import bounded_protocol
+from ..frontend.oidc.keys import LANE, LANE_THREADS
 from ..log import write_to_stderr
 from ..model.knobs import DEFAULT_KNOBS
 from ..model.quotas import QuotaMode
@@ -69,7 +70,7 @@ def _preload() -> Models:
 
 
 async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> None:
-    world = OsWorld()
+    world = OsWorld({LANE: LANE_THREADS})
     listener = _listen(config.port)
     stores = SqliteStores(world, paths.databases, DEFAULT_KNOBS)
     plan = RegionPlan(
@@ -79,6 +80,7 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
         public_pool=config.public_pool,
         one_machine=True,  # a region of `up`: its agent is on this machine, simulated hosts are too
         auth=AuthMode(config.auth),
+        oidc_hosts=config.oidc_hosts,
         quotas=QuotaMode(config.quotas),
     )
     region = await open_region(
@@ -117,6 +119,7 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
     )
     await _Server(settings).serve(sockets=[listener])
     # Requests under way were answered. The rest ends as after a kill: what is durable decides, also at the next start.
+    await region.trail.flush()
     operator.close()
 
 

@@ -35,6 +35,7 @@ from .errors import (
 from .limits.limits import Limits
 from .principals import KeyRing
 from .protocols import OperationCodec, Protocols
+from .record import NoRecord, Recorder, SeenCall
 from .routing import TABLES, Route, Router, Tables, invalid_action
 from .services import Operation, Services
 
@@ -60,8 +61,10 @@ class FrontEnd:
         known_hosts: frozenset[str] = frozenset(),
         limits: Limits | None = None,
         tables: Tables = TABLES,
+        recorder: Recorder | None = None,
     ) -> None:
-        """Without `limits` nobody is throttled: for tests of other things."""
+        """Without `limits` nobody is throttled, without `recorder` nothing is recorded: for tests of other things."""
+        self._recorder = recorder or NoRecord()
         self._limits = limits
         self._world = world
         self._region = region
@@ -80,9 +83,15 @@ class FrontEnd:
         self._health = msgspec.json.encode({"status": "ok", "region": region, "services": sorted(operations)})
 
     async def handle(
-        self, method: str, raw_path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes
+        self,
+        method: str,
+        raw_path: bytes,
+        query: bytes,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+        peer: str = "",
     ) -> Response:
-        """`raw_path` and `query` as they came, undecoded. Header names in any case."""
+        """`raw_path` and `query` as they came, undecoded. Header names in any case. `peer`: the caller's address."""
         if raw_path == HEALTH_PATH and method == "GET":
             return Response(status=200, headers=((b"content-type", b"application/json"),), body=self._health)
         request_id = uuid4(self._world.random.getrandbits)
@@ -93,45 +102,59 @@ class FrontEnd:
             headers=[(name.lower(), value) for name, value in headers],
             body=body,
         )
+        seen = SeenCall(request_id=request_id, source_ip=peer)
         try:
-            return await self._serve(request, request_id)
+            response = await self._serve(request, seen)
         except RequestRefused as refused:
-            return self._protocols.refused(refused, request_id)
+            seen.fault = refused.fault
+            response = self._protocols.refused(refused, request_id)
+        seen.answer_size = len(response.body)
+        self._recorder.record(seen)
+        return response
 
-    async def _serve(self, request: SignedRequest, request_id: str) -> Response:
+    async def _serve(self, request: SignedRequest, seen: SeenCall) -> Response:
         """The path of every request, in order: who calls, whether there is room for it, what it says, what it does."""
         by_name = dict(request.headers)
+        seen.user_agent = by_name.get(b"user-agent", b"").decode("latin-1")
+        seen.authorization = by_name.get(b"authorization", b"")
         self._authenticator.guard_browser(by_name)
         route = self._route(request, by_name)
+        seen.service = route.service
         codec = self._codec(route)
+        seen.operation = route.operation
         try:
             now = self._world.now()
-            principal = self._authenticator.authenticate(request, self._protocols.signing_name(route.service), now)
+            service = self._protocols.signing_name(route.service)
+            principal = self._authenticator.authenticate(request, service, now, route.operation)
+            seen.principal = principal
             if self._limits is not None:
                 self._limits.enter(principal.account, route.service, route.operation)
             try:
                 operation = self._operation(route, codec)
-                params = codec.parse(self._payload(route), route.parts)
-                call = self._call(route, principal, request_id, now)
-                answer = await self._run(operation, call, params)
-                return codec.respond(answer, request_id)
+                payload = self._payload(route)
+                seen.params_size = len(payload)
+                params = seen.params = codec.parse(payload, route.parts)
+                call = self._call(route, principal, seen, now)
+                answer = seen.answer = await self._run(operation, call, params)
+                return codec.respond(answer, seen.request_id)
             finally:
                 if self._limits is not None:
                     self._limits.leave(principal.account)
         except SignatureRefused as refused:
-            return codec.refuse(signature_fault(refused, route.protocol), request_id)
+            seen.fault = signature_fault(refused, route.protocol)
         except AwsError as error:
-            return codec.refuse(fault_of(error, route.protocol), request_id)
+            seen.fault = fault_of(error, route.protocol)
         except Overloaded:
-            return codec.refuse(fault_of(Throttling(), route.protocol), request_id)
+            seen.fault = fault_of(Throttling(), route.protocol)
         except RequestRefused:
             raise
         except Exception:
             # A bug. The caller gets the service's own internal error; the cause is in the log under the same id.
             self._log.exception(
-                "operation_failed", request_id=request_id, service=route.service, operation=route.operation
+                "operation_failed", request_id=seen.request_id, service=route.service, operation=route.operation
             )
-            return codec.refuse(internal_fault(route.protocol, frozenset(codec.model.errors)), request_id)
+            seen.fault = internal_fault(route.protocol, frozenset(codec.model.errors))
+        return codec.refuse(seen.fault, seen.request_id)
 
     def _route(self, request: SignedRequest, headers: Mapping[bytes, bytes]) -> Route:
         size = sum(len(name) + len(value) for name, value in request.headers)
@@ -184,15 +207,18 @@ class FrontEnd:
         version = self._protocols.api_version(route.service)
         raise RequestRefused(invalid_action(route.operation, route.protocol, version), route.protocol, route.service)
 
-    def _call(self, route: Route, principal: Principal, request_id: str, now: float) -> Call:
+    def _call(self, route: Route, principal: Principal, seen: SeenCall, now: float) -> Call:
         return Call(
             service=self._protocols.signing_name(route.service),
             operation=route.operation,
             protocol=route.protocol,
             region=self._region,
             principal=principal,
-            request_id=request_id,
+            request_id=seen.request_id,
             now=now,
+            source_ip=seen.source_ip,
+            user_agent=seen.user_agent,
+            authorised_resources=seen.asked,
         )
 
     async def _run(self, operation: Operation, call: Call, params: Params) -> Answer:
