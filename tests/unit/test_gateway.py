@@ -53,6 +53,7 @@ ONE_ZONE = {"subnets": (subnet(ZONES[0]),)}
 HOST = host_of(ZONES[0])
 LOGGING = {
     **DEFINITION,
+    "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/execution",
     "containerDefinitions": [
         {
             "name": "web",

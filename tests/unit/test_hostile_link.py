@@ -37,13 +37,14 @@ from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import Knobs
 from neargate.model.launch import ContainerReport, TaskReport
 from neargate.model.network import VpcPlan
-from neargate.testing.cell_rig import DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, running, subnet
+from neargate.testing.cell_rig import ACCOUNT, DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, running, subnet
 from neargate.testing.fake_task_roles import FakeTaskRoles
 
 KNOBS = Knobs(cpu_overcommit=1.0, disk_overcommit=1.0, hello_reports_max=8, log_sources_max=4, link_silence_s=0.5)
 MINE, THEIRS = ZONES[0], ZONES[1]
 LOGGING = {
     **DEFINITION,
+    "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/execution",
     "containerDefinitions": [
         {
             "name": "web",

@@ -19,6 +19,7 @@ from ..link.messages import (
     CredentialsRefused,
     LogAck,
     LogOpened,
+    LogRefused,
     Pong,
     ReportAck,
     RunOrder,
@@ -123,6 +124,13 @@ def _check_log(message: LogOpened | LogAck) -> None:
     _between("stream_key", message.stream_key, 0, INTEGER_MAX)
 
 
+def _check_log_refused(message: LogRefused) -> None:
+    """It becomes a task's reason and a line of this host's log."""
+    _plain("code", message.code, 256)
+    _plain("operation", message.operation, 256)
+    _need(len(message.message) <= _WORD_MAX, "the reason is too long")
+
+
 def _check_credentials(message: CredentialsIssued | CredentialsRefused) -> None:
     """They become a file of this host and an answer to a task; whether they were asked for is seen there."""
     _id("task_id", message.task_id)
@@ -146,6 +154,7 @@ _CHECKS_BY_KIND: Mapping[type, Callable[..., None]] = {
     ReportAck: _check_ack,
     LogOpened: _check_log,
     LogAck: _check_log,
+    LogRefused: _check_log_refused,
     CredentialsIssued: _check_credentials,
     CredentialsRefused: _check_credentials,
     Pong: _check_pong,

@@ -24,9 +24,9 @@ from .task_context import LaunchFailed
 
 # Asking again soon would not help; anything else is the server's trouble of the moment.
 _PERMANENT = frozenset({"ResourceNotFoundException", "AccessDeniedException", "InvalidParameterException"})
-_MISSING = (
+_NOT_OPENED = (
     "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
-    "failed to create Cloudwatch log stream: "
+    "failed to create Cloudwatch log "
 )
 
 
@@ -93,8 +93,7 @@ class LogShipper:
             refused = await self._open(tail)
             if refused is not None and refused.code in _PERMANENT:
                 tail.refused = True
-                text = f"{_MISSING}{refused.code}: {refused.message}: exit status 1"
-                raise LaunchFailed(text, container)
+                raise LaunchFailed(_why_not_opened(refused), container)
             if tail.opened is None or tail.connection != self._bulk.connection:
                 # Also after a lost connection: until its reader gets a turn, sending on it fails without any pause.
                 await self._world.sleep(self._knobs.log_poll_s)
@@ -372,6 +371,14 @@ class LogShipper:
 
     def _of(self, task_id: str) -> list[_Tail]:
         return [tail for tail in self._tails.values() if tail.task_id == task_id]
+
+
+def _why_not_opened(refused: LogRefused) -> str:
+    """What stops the task, in AWS's words."""
+    if refused.operation == "AssumeRole":
+        return refused.message
+    what = "group" if refused.operation == "CreateLogGroup" else "stream"
+    return f"{_NOT_OPENED}{what}: {refused.code}: {refused.message}: exit status 1"
 
 
 def _reset(tail: _Tail) -> None:

@@ -6,12 +6,14 @@ one source are stored in the order in which they came.
 """
 
 import asyncio
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import msgspec
 
-from ..interfaces.roles import LogSink
+from ..interfaces.roles import LogSink, LogTarget, TaskRoles
 from ..interfaces.store import Overloaded
 from ..link.messages import (
     PROTOCOL,
@@ -25,11 +27,13 @@ from ..link.messages import (
     encode,
 )
 from ..log import get_logger
-from ..model.errors import AwsError, ServiceUnavailable
+from ..model.errors import AccessDenied, AwsError, ResourceNotFound, ServiceUnavailable
 from ..model.knobs import Knobs
+from ..world import World
 from .arrivals import source_problem
 from .cell import Cell
 from .channel import Channel, ChannelClosed, Outgoing
+from .log_rights import CREATE_GROUP, CREATE_STREAM, PUT_EVENTS, denial
 
 _log = get_logger(__name__)
 Source = tuple[str, str]  # task id, container name
@@ -58,7 +62,19 @@ class BulkPlaces:
 
 
 class BulkConnection:
-    def __init__(self, cell: Cell, sink: LogSink, knobs: Knobs, channel: Channel, places: BulkPlaces) -> None:
+    def __init__(
+        self,
+        world: World,
+        cell: Cell,
+        sink: LogSink,
+        roles: TaskRoles,
+        knobs: Knobs,
+        *,
+        channel: Channel,
+        places: BulkPlaces,
+    ) -> None:
+        self._world = world
+        self._roles = roles
         self._cell = cell
         self._sink = sink
         self._channel = channel
@@ -67,7 +83,7 @@ class BulkConnection:
         self._sources_max = knobs.log_sources_max
         self._silence_s = knobs.link_silence_s
         self._places = places
-        self._streams: dict[Source, int] = {}
+        self._streams: dict[Source, tuple[int, LogTarget]] = {}
         self._turns: dict[Source, asyncio.Lock] = {}
         self._host_id = ""
 
@@ -139,19 +155,46 @@ class BulkConnection:
                     code="AccessDeniedException",
                     message="This host runs no such container with awslogs.",
                 )
-            opened = await self._sink.open_source(target, name)
-            self._streams[source] = opened.stream_key
-            return LogOpened(request=message.request, stream_key=opened.stream_key, offset=opened.offset)
-        if self._streams.get(source) != message.stream_key:
+            return await self._open(message, source, target)
+        key, target = self._streams.get(source, (None, None))
+        if target is None or key != message.stream_key:
             return LogRefused(
                 request=message.request,
                 code="AccessDeniedException",
                 message="This stream was not opened for this container on this connection.",
             )
+        refused = self._denied(message.request, target, PUT_EVENTS)
+        if refused is not None:
+            return refused
         offset = await self._sink.append(
             message.stream_key, name, message.start, message.end, message.runs, message.lines
         )
         return LogAck(request=message.request, stream_key=message.stream_key, offset=offset)
+
+    async def _open(self, message: LogOpen, source: Source, target: LogTarget) -> LogOpened | LogRefused:
+        """As the log driver does it: the stream, and only when its group is missing and may be made, the group."""
+        refused = None if target.is_begun else self._denied(message.request, target, CREATE_STREAM)
+        if refused is not None:
+            return refused
+        name = f"{message.task_id}/{message.container}"
+        try:
+            opened = await self._sink.open_source(replace(target, create_group=False), name)
+        except ResourceNotFound:
+            if not target.create_group:
+                raise
+            refused = self._denied(message.request, target, CREATE_GROUP)
+            if refused is not None:
+                return refused
+            opened = await self._sink.open_source(target, name)
+        self._streams[source] = (opened.stream_key, target)
+        return LogOpened(request=message.request, stream_key=opened.stream_key, offset=opened.offset)
+
+    def _denied(self, request: int, target: LogTarget, operation: str) -> LogRefused | None:
+        request_id = str(uuid.UUID(int=self._world.random.getrandbits(128), version=4))
+        found = denial(self._roles, target, operation, request_id)
+        if found is None:
+            return None
+        return LogRefused(request=request, code=AccessDenied.code, message=found.message, operation=found.operation)
 
 
 def _decode(data: bytes) -> object:

@@ -52,6 +52,7 @@ class Gateway:
         self._capacities = capacities
         self._plans = vpc_plans
         self._sink = log_sink
+        self._roles = roles
         self._credentials = HostCredentials(cell, roles, knobs)
         self._knobs = knobs
         self._connections: dict[str, HostConnection] = {}
@@ -109,7 +110,15 @@ class Gateway:
             await self._close_bulk(host_id)
 
     async def accept_bulk(self, channel: Channel) -> None:
-        connection = BulkConnection(self._cell, self._sink, self._knobs, channel, self._bulk_places)
+        connection = BulkConnection(
+            self._world,
+            self._cell,
+            self._sink,
+            self._roles,
+            self._knobs,
+            channel=channel,
+            places=self._bulk_places,
+        )
         self._bulks.append((connection, channel))
         reason = await connection.run()
         self._bulks.remove((connection, channel))

@@ -19,6 +19,7 @@ from .task_table import rows_by_id, with_tags
 
 _decode_json = msgspec.json.Decoder().decode
 _EVENTS_MAX = 200
+_BEFORE_START = ("PROVISIONING", "PENDING")
 
 
 class Reading:
@@ -74,7 +75,7 @@ class Reading:
     async def log_target(self, host_id: str, task_id: str, container: str) -> LogTarget | None:
         """None unless that task is placed on that host and the container writes to awslogs."""
         rows = await self._store.read(
-            "SELECT l.message FROM tasks t JOIN launches l ON l.task = t.n WHERE t.id = ? AND t.host = ?",
+            "SELECT l.message, t.last_status FROM tasks t JOIN launches l ON l.task = t.n WHERE t.id = ? AND t.host = ?",
             (task_id, host_id),
         )
         if not rows:
@@ -90,6 +91,9 @@ class Reading:
             group=logs.group,
             stream=logs.stream,
             create_group=logs.create_group,
+            task_arn=order.launch.task_arn,
+            execution_role_arn=order.launch.execution_role_arn,
+            is_begun=rows[0][1] not in _BEFORE_START,
         )
 
     async def task_identity(self, host_id: str, task_id: str) -> TaskIdentity | None:

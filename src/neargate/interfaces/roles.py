@@ -155,11 +155,16 @@ class VpcPlans(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogTarget:
+    """`is_begun`: the task's containers were started, so the stream was made for them then."""
+
     account: str
     region: str
     group: str
     stream: str
     create_group: bool
+    task_arn: str = ""
+    execution_role_arn: str | None = None
+    is_begun: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,6 +272,9 @@ class LogStore(LogSink, Protocol):
         self, account: str, wanted: GroupFilter, limit: int, token: str | None
     ) -> tuple[list[dict[str, Any]], str | None]:
         """LogGroup members by name, and the token of the next page."""
+
+    async def group_tags(self, account: str, name: str) -> Mapping[str, str]:
+        """For decisions on the group; empty for one that is not there."""
 
     async def create_stream(self, account: str, group: str, name: str) -> None: ...
 

@@ -120,9 +120,12 @@ class LogOpened(msgspec.Struct, frozen=True, kw_only=True, tag="log-opened"):
 
 
 class LogRefused(msgspec.Struct, frozen=True, kw_only=True, tag="log-refused"):
+    """`operation`: what the log driver of AWS was about when it failed, where that is not CreateLogStream."""
+
     request: int
     code: str
     message: str
+    operation: str = ""
 
 
 class LogAppend(msgspec.Struct, frozen=True, kw_only=True, tag="log-append"):
