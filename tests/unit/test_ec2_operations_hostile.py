@@ -15,6 +15,7 @@ from neargate.frontend.operations.ec2.filters import select
 from neargate.frontend.operations.ec2.table import OPERATIONS
 from neargate.frontend.regional.network import MIGRATIONS, open_network
 from neargate.frontend.services import Services
+from neargate.iam.request import Grants
 from neargate.model.errors import AccessDenied, AwsError
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryStores
@@ -60,6 +61,7 @@ def _call(operation: str, *, administrator: bool = True) -> Call:
         user_id="AIDAX",
         access_key_id="AKIAX",
         is_administrator=administrator,
+        grants=None if administrator else Grants(),
     )
     return Call(
         service="ec2",

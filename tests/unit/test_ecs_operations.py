@@ -11,10 +11,13 @@ import pytest
 from neargate.capacity.manager import open_capacity
 from neargate.clusters.cell import open_cell
 from neargate.frontend.call import Call, Principal
+from neargate.frontend.envelope import Envelope
+from neargate.frontend.identity import registry as identity_registry
 from neargate.frontend.operations.ecs.table import OPERATIONS
 from neargate.frontend.regional import network as regional_network
 from neargate.frontend.regional import task_definitions as regional_definitions
 from neargate.frontend.services import Services
+from neargate.iam.request import Grants
 from neargate.interfaces.roles import LogStore
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.errors import AccessDenied, AwsError
@@ -43,6 +46,7 @@ class Region:
             user_id=ACCOUNT,
             access_key_id="AKIA",
             is_administrator=administrator,
+            grants=None if administrator else Grants(),
         )
         self.last = call = Call(
             service="ecs",
@@ -98,7 +102,10 @@ def definition(**changes: Any) -> dict[str, Any]:
 async def open_region() -> Region:
     world, knobs = OsWorld(), Knobs()
     stores = MemoryStores(world, knobs)
-    shard = await stores.open("region", (*regional_network.MIGRATIONS, *regional_definitions.MIGRATIONS))
+    migrations = (*regional_network.MIGRATIONS, *regional_definitions.MIGRATIONS, *identity_registry.MIGRATIONS)
+    shard = await stores.open("region", migrations)
+    identity = await identity_registry.open_identity(world, shard, Envelope(bytes(32), world))
+    await identity.ensure_account(ACCOUNT, "main")
     names = tuple(name for name, _ in ZONES)
     capacity = await open_capacity(
         world, stores, shard="zone-a", region=REGION, zones=names, public_pool="198.18.0.0/24", knobs=knobs
@@ -115,7 +122,7 @@ async def open_region() -> Region:
             zones=ZONES,
             cells={"cell-0": await open_cell(world, stores, region=REGION, capacities=capacities, knobs=knobs)},
             capacities=capacities,
-            identity=cast(Any, None),
+            identity=identity,
             sessions=cast(Any, None),
             network=await regional_network.open_network(world, shard, region=REGION, account=ACCOUNT, zones=ZONES),
             task_definitions=await regional_definitions.open_task_definitions(world, shard),
@@ -638,9 +645,11 @@ def test_nobody_acts_without_leave(operation: str) -> None:
 def test_a_role_is_handed_over_only_with_leave() -> None:
     async def body(region: Region) -> None:
         await region("CreateCluster")
-        await region("RegisterTaskDefinition", **definition(taskRoleArn="app"))
+        await region("RegisterTaskDefinition", **definition(taskRoleArn="ecsTaskExecutionRole"))
         assert region.last is not None and "iam:PassRole" in region.last.authorised_actions
-        await region("RunTask", **region.run(overrides={"executionRoleArn": "app"}, tags=[{"key": "a"}]))
+        await region(
+            "RunTask", **region.run(overrides={"executionRoleArn": "ecsTaskExecutionRole"}, tags=[{"key": "a"}])
+        )
         assert {"ecs:RunTask", "iam:PassRole", "ecs:TagResource"} <= set(region.last.authorised_actions)
 
     story(body)

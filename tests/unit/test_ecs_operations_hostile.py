@@ -10,7 +10,9 @@ import pytest
 from neargate.capacity.manager import open_capacity
 from neargate.clusters.cell import open_cell
 from neargate.frontend.call import Call, Principal
+from neargate.frontend.envelope import Envelope
 from neargate.frontend.errors import RequestRefused
+from neargate.frontend.identity import registry as identity_registry
 from neargate.frontend.operations.ecs.table import OPERATIONS
 from neargate.frontend.protocols import Protocols
 from neargate.frontend.regional import network as regional_network
@@ -80,8 +82,8 @@ def runnable(subnet: str) -> dict[str, dict[str, Any]]:
             "requiresCompatibilities": ["FARGATE"],
             "cpu": "256",
             "memory": "512",
-            "executionRoleArn": "run",
-            "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/app",
+            "executionRoleArn": "ecsTaskExecutionRole",
+            "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole",
             "ephemeralStorage": {"sizeInGiB": 21},
             "runtimePlatform": {"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
             "volumes": [{"name": "data", "host": {}}],
@@ -109,7 +111,10 @@ def runnable(subnet: str) -> dict[str, dict[str, Any]]:
 async def open_services() -> Services:
     world, knobs = OsWorld(), Knobs()
     stores = MemoryStores(world, knobs)
-    shard = await stores.open("region", (*regional_network.MIGRATIONS, *regional_definitions.MIGRATIONS))
+    migrations = (*regional_network.MIGRATIONS, *regional_definitions.MIGRATIONS, *identity_registry.MIGRATIONS)
+    shard = await stores.open("region", migrations)
+    identity = await identity_registry.open_identity(world, shard, Envelope(bytes(32), world))
+    await identity.ensure_account(ACCOUNT, "main")
     capacity = await open_capacity(
         world, stores, shard="zone-a", region=REGION, zones=(ZONE[0],), public_pool="198.18.0.0/24", knobs=knobs
     )
@@ -119,7 +124,7 @@ async def open_services() -> Services:
         zones=(ZONE,),
         cells={"cell-0": await open_cell(world, stores, region=REGION, capacities={ZONE[0]: capacity}, knobs=knobs)},
         capacities={ZONE[0]: capacity},
-        identity=cast(Any, None),
+        identity=identity,
         sessions=cast(Any, None),
         network=await regional_network.open_network(world, shard, region=REGION, account=ACCOUNT, zones=(ZONE,)),
         task_definitions=await regional_definitions.open_task_definitions(world, shard),
@@ -132,7 +137,7 @@ async def served(services: Services, operation: str, document: Any) -> str:
     codec = PROTOCOLS.codec("ecs", operation)
     assert codec is not None
     principal = Principal(
-        account=ACCOUNT, arn="arn:aws:iam::1:root", user_id="u", access_key_id="k", is_administrator=True
+        account=ACCOUNT, arn="arn:aws:iam::1:root", user_id="u", access_key_id="k", is_administrator=True, grants=None
     )
     call = Call(
         service="ecs",
