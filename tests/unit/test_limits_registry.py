@@ -1,0 +1,149 @@
+"""What the operator sets is durable and found by account, then for all accounts, then by the mode."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from neargate.frontend.limits.api_buckets import BY_KEY, LAUNCH_ON_DEMAND
+from neargate.frontend.limits.registry import (
+    ALL_ACCOUNTS,
+    CLOSED_REQUESTS_MAX,
+    MIGRATIONS,
+    OpenAlready,
+    QuotaRegistry,
+    QuotaUnknown,
+    open_quotas,
+)
+from neargate.frontend.limits.token_bucket import Rate
+from neargate.model.errors import IllegalArgument
+from neargate.model.knobs import Knobs
+from neargate.model.quotas import CLUSTERS_PER_ACCOUNT, FARGATE_ON_DEMAND_VCPU, ROLES_PER_ACCOUNT, QuotaMode
+from neargate.store.sqlite import MemoryDisk, MemoryStores
+from neargate.world import OsWorld
+
+ONE, TWO = "111111111111", "222222222222"
+TASKS = BY_KEY["ecs/task-modify"]
+Open = Callable[..., Awaitable[QuotaRegistry]]
+
+
+def story(body: Callable[[Open], Awaitable[None]]) -> None:
+    """`body` is given what opens the registry anew over the same disk, as the next process would."""
+
+    async def told() -> None:
+        world, disk = OsWorld(), MemoryDisk()
+
+        async def opened(mode: QuotaMode = QuotaMode.MACHINE) -> QuotaRegistry:
+            store = await MemoryStores(world, Knobs(), disk).open("region", MIGRATIONS)
+            return await open_quotas(world, store, mode)
+
+        await body(opened)
+
+    asyncio.run(told())
+
+
+def test_the_mode_says_what_holds_where_nothing_is_set() -> None:
+    async def body(opened: Open) -> None:
+        machine, aws = await opened(QuotaMode.MACHINE), await opened(QuotaMode.AWS)
+        assert machine.rate(ONE, TASKS) is None and aws.rate(ONE, TASKS) == Rate(100, 40)
+        assert machine.rate(ONE, LAUNCH_ON_DEMAND) is None and aws.rate(ONE, LAUNCH_ON_DEMAND) == Rate(100, 20)
+        assert machine.value(ONE, FARGATE_ON_DEMAND_VCPU) is None and aws.value(ONE, FARGATE_ON_DEMAND_VCPU) == 6
+        assert machine.value(ONE, CLUSTERS_PER_ACCOUNT) == aws.value(ONE, CLUSTERS_PER_ACCOUNT) == 10_000
+
+    story(body)
+
+
+def test_an_accounts_own_value_goes_first_and_outlives_the_process() -> None:
+    async def body(opened: Open) -> None:
+        quotas = await opened()
+        await quotas.set_rate(ALL_ACCOUNTS, TASKS.key, Rate(10, 1))
+        await quotas.set_rate(ONE, TASKS.key, Rate(7, 2))
+        await quotas.set_value(TWO, CLUSTERS_PER_ACCOUNT.key, 3)
+        for found in (quotas, await opened(), await opened(QuotaMode.AWS)):
+            assert found.rate(ONE, TASKS) == Rate(7, 2) and found.rate(TWO, TASKS) == Rate(10, 1)
+            assert found.value(ONE, CLUSTERS_PER_ACCOUNT) == 10_000 and found.value(TWO, CLUSTERS_PER_ACCOUNT) == 3
+
+        await quotas.reset(ONE, TASKS.key)
+        assert quotas.rate(ONE, TASKS) == (await opened()).rate(ONE, TASKS) == Rate(10, 1)
+        await quotas.reset(ALL_ACCOUNTS, TASKS.key)
+        assert (await opened()).rate(ONE, TASKS) is None
+
+    story(body)
+
+
+def test_a_rate_is_lifted_for_one_account() -> None:
+    async def body(opened: Open) -> None:
+        quotas = await opened(QuotaMode.AWS)
+        await quotas.set_rate(ONE, TASKS.key, None)
+        assert quotas.rate(ONE, TASKS) is None and quotas.rate(TWO, TASKS) == TASKS.rate
+        assert (await opened(QuotaMode.AWS)).rate(ONE, TASKS) is None
+
+    story(body)
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), 1e11])
+def test_a_value_that_cannot_be_is_refused(value: float) -> None:
+    async def body(opened: Open) -> None:
+        quotas = await opened()
+        with pytest.raises(IllegalArgument):
+            await quotas.set_value(ONE, CLUSTERS_PER_ACCOUNT.key, value)
+        with pytest.raises(IllegalArgument):
+            await quotas.set_rate(ONE, TASKS.key, Rate(10, value))
+        with pytest.raises(IllegalArgument):
+            await quotas.set_rate(ONE, TASKS.key, Rate(0.5, 1))
+        assert quotas.all_set() == []
+
+    story(body)
+
+
+def test_a_key_that_nobody_knows_is_refused() -> None:
+    async def body(opened: Open) -> None:
+        quotas = await opened()
+        for key in ("ecs/L-00000000", "ecs/nothing", ""):
+            with pytest.raises(QuotaUnknown):
+                await quotas.set_value(ONE, key, 1)
+            with pytest.raises(QuotaUnknown):
+                await quotas.set_rate(ONE, key, None)
+            with pytest.raises(QuotaUnknown):
+                await quotas.reset(ONE, key)
+
+    story(body)
+
+
+def test_setting_a_value_answers_what_accounts_have_asked_for() -> None:
+    async def body(opened: Open) -> None:
+        quotas = await opened()
+        for account, desired in ((ONE, 20_000), (TWO, 30_000)):
+            await quotas.ask(account, CLUSTERS_PER_ACCOUNT, desired, "arn:aws:iam::1:user/u")
+        await quotas.ask(ONE, ROLES_PER_ACCOUNT, 2000, "arn:aws:iam::1:user/u")
+        with pytest.raises(OpenAlready):
+            await quotas.ask(ONE, CLUSTERS_PER_ACCOUNT, 40_000, "arn:aws:iam::1:user/u")
+
+        await quotas.set_value(ALL_ACCOUNTS, CLUSTERS_PER_ACCOUNT.key, 25_000)
+        assert await statuses(quotas) == {
+            (ONE, CLUSTERS_PER_ACCOUNT.key): "APPROVED",
+            (TWO, CLUSTERS_PER_ACCOUNT.key): "PENDING",
+            (ONE, ROLES_PER_ACCOUNT.key): "PENDING",
+        }
+        await quotas.set_value(TWO, CLUSTERS_PER_ACCOUNT.key, 26_000)
+        assert (await statuses(await opened()))[TWO, CLUSTERS_PER_ACCOUNT.key] == "NOT_APPROVED"
+        assert {item.account for item in await quotas.requests(TWO)} == {TWO}
+
+    story(body)
+
+
+async def statuses(quotas: QuotaRegistry) -> dict[tuple[str, str], str]:
+    return {(item.account, item.quota): item.status for item in await quotas.requests()}
+
+
+def test_answered_requests_are_kept_up_to_a_bound() -> None:
+    async def body(opened: Open) -> None:
+        quotas = await opened()
+        for n in range(CLOSED_REQUESTS_MAX + 5):
+            await quotas.ask(ONE, CLUSTERS_PER_ACCOUNT, n + 1, "arn:aws:iam::1:user/u")
+            await quotas.set_value(ONE, CLUSTERS_PER_ACCOUNT.key, n + 1)
+        await quotas.ask(ONE, CLUSTERS_PER_ACCOUNT, 10_000, "arn:aws:iam::1:user/u")
+        kept = await quotas.requests(ONE)
+        assert len(kept) == CLOSED_REQUESTS_MAX + 1 and kept[0].desired == 10_000
+
+    story(body)
