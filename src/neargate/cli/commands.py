@@ -111,6 +111,11 @@ def _up_options(up: argparse.ArgumentParser) -> None:
         help="image registries that are asked over plain HTTP and may be on this machine (the region's own may always)",
     )
     up.add_argument(
+        "--oidc-hosts",
+        metavar="HOST[:PORT],...",
+        help="OpenID Connect providers whose keys may be fetched from this machine or a private network",
+    )
+    up.add_argument(
         "--master-key-command",
         metavar="COMMAND",
         help="program (no shell) that prints the keys which seal secrets in the databases, instead of a file of ours",

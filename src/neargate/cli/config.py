@@ -27,6 +27,7 @@ class RegionConfig:
     public_pool: str = ""  # chosen at first start
     insecure_registries: tuple[str, ...] = ()  # host or host:port
     quotas: str = "machine"
+    oidc_hosts: tuple[str, ...] = ()  # host or host:port
     master_key_command: str = ""  # prints the master keys; empty: the file of paths.py has them
 
     @property
@@ -59,7 +60,7 @@ class RegionConfig:
 
 
 REGISTRY_PATTERN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
-LISTS = ("zones", "insecure_registries")
+LISTS = ("zones", "insecure_registries", "oidc_hosts")
 FIXED = ("region", "account", "zones", "public_pool")
 
 
@@ -80,6 +81,8 @@ def check(config: RegionConfig) -> None:
     ):
         if value not in allowed:
             raise Problem(f"--{name} {value!r}: choose {' or '.join(allowed)}")
+    if any(not REGISTRY_PATTERN.fullmatch(name) for name in config.oidc_hosts):
+        raise Problem("--oidc-hosts takes host or host:port with commas between them, for example gitlab.lan")
     if any(not REGISTRY_PATTERN.fullmatch(name) for name in config.insecure_registries):
         raise Problem("--insecure-registries takes host or host:port with commas between them, for example nas:5000")
     if config.containerd not in ("own", "system") and not config.containerd.startswith("/"):

@@ -13,6 +13,7 @@ from .record import NoTrail
 if TYPE_CHECKING:
     from .identity.registry import IdentityRegistry
     from .limits.limits import Limits
+    from .oidc.keys import ProviderKeys
     from .regional.network import NetworkRegistry
     from .regional.task_definitions import TaskDefinitionRegistry
     from .sessions import Sessions
@@ -29,6 +30,7 @@ class Services:
     capacities: Mapping[str, CapacityManager]
     identity: "IdentityRegistry"
     sessions: "Sessions"
+    provider_keys: "ProviderKeys | None" = None  # None: no OpenID Connect provider is ever asked
     network: "NetworkRegistry"
     task_definitions: "TaskDefinitionRegistry"
     logs: LogStore

@@ -157,9 +157,16 @@ class FrontDoor:
         )
 
 
-async def open_front_door() -> FrontDoor:
+async def open_front_door(*, oidc_hosts: tuple[str, ...] = ()) -> FrontDoor:
     world = MovedWorld()
-    plan = RegionPlan(region=REGION, account=ACCOUNT, zones=ZONES, public_pool="198.18.0.0/24", one_machine=True)
+    plan = RegionPlan(
+        region=REGION,
+        account=ACCOUNT,
+        zones=ZONES,
+        public_pool="198.18.0.0/24",
+        one_machine=True,
+        oidc_hosts=oidc_hosts,
+    )
     region = await open_region(
         world,
         MemoryStores(world, DEFAULT_KNOBS),

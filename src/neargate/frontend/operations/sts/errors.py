@@ -21,3 +21,22 @@ class PackedPolicyTooLarge(AwsError):
 
 class InvalidAuthorizationMessage(AwsError):
     code: ClassVar[str] = "InvalidAuthorizationMessageException"
+
+
+class InvalidIdentityToken(AwsError):
+    code: ClassVar[str] = "InvalidIdentityToken"
+
+
+class ExpiredIdentityToken(AwsError):
+    code: ClassVar[str] = "ExpiredTokenException"
+
+
+class IdpCommunicationError(AwsError):
+    """SDKs try again by themselves."""
+
+    code: ClassVar[str] = "IDPCommunicationError"
+
+
+class IdpRejectedClaim(AwsError):
+    code: ClassVar[str] = "IDPRejectedClaim"
+    status: ClassVar[int] = 403

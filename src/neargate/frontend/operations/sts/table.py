@@ -9,9 +9,11 @@ from .identity import (
     get_federation_token,
     get_session_token,
 )
+from .web_identity import assume_role_with_web_identity
 
 OPERATIONS: dict[str, Operation] = {
     "AssumeRole": assume_role,
+    "AssumeRoleWithWebIdentity": assume_role_with_web_identity,
     "DecodeAuthorizationMessage": decode_authorization_message,
     "GetAccessKeyInfo": get_access_key_info,
     "GetCallerIdentity": get_caller_identity,
