@@ -12,6 +12,7 @@ from typing import Any
 from ...iam.document import MalformedPolicy
 from .book import AccountBook
 from .records import Role, User
+from .rules import ADMINISTRATOR
 
 Books = Callable[[str], AccountBook | None]
 
@@ -33,11 +34,11 @@ def pin(document: str, books: Books) -> str:
     return _mapped(document, pinned)
 
 
-def shown(document: str, books: Callable[[str], User | Role | None]) -> str:
-    """The document with the ARNs of now. `books` finds a principal of any account by its unique id."""
+def shown(document: str, principal: Callable[[str], User | Role | None]) -> str:
+    """The document with the ARNs of now. `principal` finds who has a unique id, in any account."""
 
     def arn(name: str) -> str:
-        found = books(name) if _UNIQUE_ID.fullmatch(name) else None
+        found = principal(name) if _UNIQUE_ID.fullmatch(name) else None
         return name if found is None else found.arn
 
     return _mapped(document, arn)
@@ -59,8 +60,10 @@ def _pinned(name: str, books: Books) -> str | None:
         return None
     if principal[2] is None:
         return name
-    name_part = principal[4]
-    found = book.find(User, name_part) if principal[2] == "user" else book.find(Role, name_part)
+    if principal[2] == "user" and principal[4] == ADMINISTRATOR:
+        return name  # no user ever takes this name
+    named = principal[4]
+    found = book.find(User, named) if principal[2] == "user" else book.find(Role, named)
     return found.uid if found is not None and found.arn == name else None
 
 

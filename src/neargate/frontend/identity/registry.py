@@ -15,10 +15,11 @@ from ...iam.request import Attached, Grants
 from ...interfaces.store import Overloaded, Refused, Statement, Store
 from ...model.errors import ServiceUnavailable
 from ...world import World
-from . import schema
+from . import pinning, schema
 from .book import AccountBook
 from .compiled import CompiledPolicies
-from .records import AccessKey, AccountRecord, KeyRecord, LastUsed, Record, Role, RoleRecord, User
+from .default_roles import execution_role
+from .records import AccessKey, AccountRecord, KeyRecord, LastUsed, OidcProvider, Record, Role, RoleRecord, User
 from .service_linked import ecs_role
 
 MIGRATIONS = schema.MIGRATIONS
@@ -124,6 +125,27 @@ class IdentityRegistry:
         book = self._books.get(account)
         return None if book is None else book.find(User, name)
 
+    def principal(self, uid: str) -> User | Role | None:
+        """Who has this unique id, in any account."""
+        for book in self._books.values():
+            found = book.by_uid(uid)
+            if isinstance(found, User | Role):
+                return found
+        return None
+
+    def pinned(self, document: str) -> str:
+        """A resource or trust policy whose principals of this region are named by unique id. Raises MalformedPolicy."""
+        return pinning.pin(document, self._books.get)
+
+    def shown(self, document: str) -> str:
+        """A pinned document with the principals' ARNs of now."""
+        return pinning.shown(document, self.principal)
+
+    def oidc_provider(self, account: str, name: str) -> OidcProvider | None:
+        """`name`: the issuer's URL without `https://`."""
+        book = self._books.get(account)
+        return None if book is None else book.find(OidcProvider, name)
+
     def user_grants(self, account: str, name: str) -> Grants:
         """Of a user that does not exist: none, which allow nothing."""
         user = self.user(account, name)
@@ -190,9 +212,10 @@ class IdentityRegistry:
                 account = AccountRecord(
                     number=number, name=name, alias=None, created=int(self._world.now()), generation=1
                 )
-                role = ecs_role(number, account.created, self._world.random.getrandbits)
+                bits = self._world.random.getrandbits
+                roles = [make(number, account.created, bits) for make in (ecs_role, execution_role)]
                 try:
-                    await self._store.write([schema.insert_account(account), schema.put(role)])
+                    await self._store.write([schema.insert_account(account), *map(schema.put, roles)])
                 except Refused:
                     pass  # another process made it; what it made is read below
                 await self._reload(number)

@@ -29,7 +29,6 @@ def create_role(
 ) -> Change[Role]:
     """Raises EntityAlreadyExists, LimitExceeded, MalformedPolicy, NoSuchEntity, InvalidInput."""
     check_new(book, Role, name)
-    _check_trust(trust)
     role = Role(
         account=book.account.number,
         name=name,
@@ -58,7 +57,6 @@ def update_role(book: AccountBook, name: str, *, description: str | None, max_se
 
 def set_trust(book: AccountBook, name: str, trust: str) -> Change[None]:
     role = changeable(required(book, Role, name))
-    _check_trust(trust)
     return Change(result=None, put=(replace(role, trust=trust),))
 
 
@@ -90,7 +88,8 @@ def create_linked_role(
     return Change(result=role, put=(role,))
 
 
-def _check_trust(trust: str) -> None:
+def check_trust(trust: str) -> None:
+    """Of a document as the caller wrote it, before it is pinned. Raises MalformedPolicy, LimitExceeded."""
     limit = QUOTAS["ACLSizePerRole"]
     if compile_policy(trust, kind=PolicyKind.TRUST).size > limit:
         raise LimitExceeded.of("ACLSizePerRole", limit)

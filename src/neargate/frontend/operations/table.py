@@ -6,6 +6,7 @@ from ..services import Operation
 from .cloudtrail import table as cloudtrail
 from .ec2 import table as ec2
 from .ecs import table as ecs
+from .iam import table as iam
 from .logs import table as logs
 from .servicequotas import table as service_quotas
 from .sts import table as sts
@@ -14,6 +15,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "cloudtrail": cloudtrail.OPERATIONS,
     "ec2": ec2.OPERATIONS,
     "ecs": ecs.OPERATIONS,
+    "iam": iam.OPERATIONS,
     "logs": logs.OPERATIONS,
     "service-quotas": service_quotas.OPERATIONS,
     "sts": sts.OPERATIONS,

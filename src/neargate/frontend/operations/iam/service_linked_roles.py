@@ -1,0 +1,58 @@
+"""Service-linked roles. Deleting one takes effect at once; its status is told from what is there."""
+
+import re
+
+from ....model.ids import uuid4
+from ...call import Answer, Call, Params
+from ...identity import roles as decisions
+from ...identity.errors import InvalidInput, NoSuchEntity
+from ...identity.records import Role, entity_arn
+from ...identity.registry import Change
+from ...identity.rules import required
+from ...identity.service_linked import LINKED_SERVICES
+from ...services import Services
+from .asking import ask, ask_for, book_of
+from .shapes import role_shown
+
+_TASK = re.compile(r"task/aws-service-role/([a-z0-9.-]{1,128})/([\w+=,.@-]{1,64})/[0-9a-f-]{36}", re.ASCII)
+
+
+async def create_service_linked_role(call: Call, services: Services, params: Params) -> Answer:
+    service = params["AWSServiceName"]
+    linked = LINKED_SERVICES.get(service)
+    name = "*" if linked is None else linked.role
+    arn = entity_arn(call.account, Role.kind, f"/aws-service-role/{service}/", name)
+    ask(call, arn, keys={"iam:AWSServiceName": service})
+    role = await services.identity.change(
+        call.account,
+        lambda book: decisions.create_linked_role(
+            book,
+            service,
+            suffix=params.get("CustomSuffix"),
+            description=params.get("Description"),
+            now=int(call.now),
+            bits=services.world.random.getrandbits,
+        ),
+    )
+    return {"Role": role_shown(services.identity, role)}
+
+
+async def delete_service_linked_role(call: Call, services: Services, params: Params) -> Answer:
+    name, book = params["RoleName"], book_of(call, services)
+    ask_for(call, book, Role, name)
+    role = required(book, Role, name)
+    if not role.is_service_linked:
+        raise NoSuchEntity(f"The role with name {name} cannot be found.")
+    service = role.path.removeprefix("/aws-service-role/").rstrip("/")
+    await services.identity.change(call.account, lambda book: Change(result=None, drop=(required(book, Role, name),)))
+    return {"DeletionTaskId": f"task{role.path}{name}/{uuid4(services.world.random.getrandbits)}"} if service else {}
+
+
+async def get_service_linked_role_deletion_status(call: Call, services: Services, params: Params) -> Answer:
+    named = _TASK.fullmatch(params["DeletionTaskId"])
+    service, name = ("*", "*") if named is None else (named[1], named[2])
+    ask(call, entity_arn(call.account, Role.kind, f"/aws-service-role/{service}/", name))
+    if named is None:
+        raise InvalidInput("The specified value for deletionTaskId is invalid.")
+    is_there = book_of(call, services).find(Role, name) is not None
+    return {"Status": "FAILED" if is_there else "SUCCEEDED"}
