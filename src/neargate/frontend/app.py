@@ -18,6 +18,7 @@ from ..wire.shapes import Models
 from ..wire.sigv4 import SignatureRefused, SignedRequest, Verifier
 from ..world import World
 from .authenticate import Authenticator, AuthMode
+from .authorize import confirm_asked
 from .call import Answer, Call, Params, Principal
 from .errors import (
     EC2,
@@ -223,13 +224,8 @@ class FrontEnd:
 
     async def _run(self, operation: Operation, call: Call, params: Params) -> Answer:
         answer = await operation(call, self._services, params)
-        if not call.authorised_actions:
-            raise Unauthorised(f"{call.service}:{call.operation} answered without asking for leave")
+        confirm_asked(call)
         return answer
-
-
-class Unauthorised(Exception):
-    """An operation did not call `authorize`. A bug that must never be answered with its result."""
 
 
 def too_large(knobs: Knobs, request_id: str) -> Response:

@@ -84,6 +84,17 @@ def needs_no_leave(call: Call) -> None:
     call.authorised_actions.append(f"{call.service}:{call.operation}")
 
 
+def confirm_asked(call: Call) -> None:
+    """Of an operation that is about to answer: that it asked, and for nothing but what its row names.
+
+    Also holds operations to the table that decide by another policy than their caller's, as roles' trust.
+    """
+    named = {rule.action for rule in _rules(call)} or {f"{call.service}:{call.operation}"}
+    if not call.authorised_actions or not named.issuperset(call.authorised_actions):
+        asked = ", ".join(call.authorised_actions) or "nothing"
+        raise Unreviewed(f"{call.service}:{call.operation} asked for {asked}")
+
+
 def reads_resource_tags(call: Call) -> bool:
     """Whether a policy of the caller asks for tags of resources: only then are they worth loading."""
     grants = call.principal.grants
