@@ -10,8 +10,9 @@ import ipaddress
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -75,8 +76,10 @@ class Provider:
             "/keys": key_set(jwk(RSA), jwk(EC, kid="e1")),
         }
 
-    def token(self, key: Any = RSA, *, kid: str = "k1", **changed: Any) -> str:
-        return token(key, github_claims(self.issuer, time.time(), **changed), kid=kid)
+    def token(
+        self, key: Any = RSA, *, kid: str = "k1", also: Mapping[str, Any] = MappingProxyType({}), **changed: Any
+    ) -> str:
+        return token(key, github_claims(self.issuer, time.time(), **also, **changed), kid=kid)
 
     def close(self) -> None:
         self._server.shutdown()
@@ -214,7 +217,7 @@ def test_tokens_that_are_not_believed(provider: Provider) -> None:
         (provider.token(exp=None), "InvalidIdentityToken", "Missing a required claim: exp"),
         (provider.token(exp=True), "InvalidIdentityToken", "The exp claim is not a time"),
         (provider.token(nbf=int(now) + 1000), "InvalidIdentityToken", "not valid yet"),
-        (provider.token(**{"https://aws.amazon.com/tags": [5]}), "IDPRejectedClaim", "tags claim"),
+        (provider.token(also={"https://aws.amazon.com/tags": [5]}), "IDPRejectedClaim", "tags claim"),
         ("not.a.token", "InvalidIdentityToken", "not a valid JWT"),
     ]
 
@@ -244,14 +247,14 @@ def test_tags_and_source_identity_of_a_token(provider: Provider) -> None:
         tags = {"principal_tags": {"team": ["red"]}, "transitive_tag_keys": ["team"]}
         brought = {"https://aws.amazon.com/tags": tags, "https://aws.amazon.com/source_identity": "ann"}
         role = await ci_role(door, provider)
-        assert (await exchange(door, role, provider.token(**brought))).code == "AccessDenied"
+        assert (await exchange(door, role, provider.token(also=brought))).code == "AccessDenied"
         trust = trusting(
             {"Federated": arn_of(provider)},
             *("sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"),
             condition={"StringEquals": {"aws:RequestTag/team": "red", "sts:SourceIdentity": "ann"}},
         )
         tagged = await door.role("tagged", trust, allowing("ec2:DescribeVpcs", "sts:*"))
-        said = await exchange(door, tagged, provider.token(**brought))
+        said = await exchange(door, tagged, provider.token(also=brought))
         assert said.body["SourceIdentity"] == "ann"
         asks = {"StringEquals": {"aws:PrincipalTag/team": "red", "aws:FederatedProvider": arn_of(provider)}}
         home = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
