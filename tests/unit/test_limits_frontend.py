@@ -76,7 +76,7 @@ class Rig:
 
     async def _operation(self, call: Call, services: Services, params: Params) -> Any:
         del services, params
-        call.authorised_actions.append("asked")
+        call.authorised_actions.append(f"{call.service}:{call.operation}")
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         await self.world.sleep(self.takes_s)
@@ -290,6 +290,9 @@ def test_a_call_that_fails_gives_its_place_back() -> None:
         for _ in range(20):
             assert (await rig.call("ecs", "ListClusters", body=b"[")).status == 400
             assert (await rig.call("ecs", "DeleteCluster")).status == 400
+        await rig.quotas.set_rate(ALL_ACCOUNTS, "ecs/cluster-read", Rate(1, 0.1))
+        await rig.many(20, "ListClusters")
+        await rig.quotas.reset(ALL_ACCOUNTS, "ecs/cluster-read")
         assert (await rig.call("ecs", "ListClusters")).status == 200
 
     story(body, mode=QuotaMode.MACHINE, calls_max=4)
