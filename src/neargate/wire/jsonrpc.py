@@ -12,7 +12,7 @@ from ..model.errors import AwsError
 from .faults import SerializationError, constraint_error
 from .plain import Writer, json_leaf, needs_walk, special_float
 from .shapes import OperationModel, ServiceModel
-from .typed import Untypable, request_type
+from .typed import Judge, Untypable, request_type, unions_judge
 from .violations import sentence
 from .walk import Walker
 
@@ -29,9 +29,11 @@ class JsonCodec:
         self._walks = self._output is not None and needs_walk(model, self._output)
         self._refusal = constraint_error(model)
         self._decoder: msgspec.json.Decoder[Any] | None = None
+        self._unions: Judge | None = None
         if self._shape is not None:
             try:
                 self._decoder = msgspec.json.Decoder(request_type(model, self._shape))
+                self._unions = unions_judge(model, self._shape)
             except Untypable:
                 self._decoder = None
 
@@ -43,7 +45,8 @@ class JsonCodec:
                 params: dict[str, Any] = self._decoder.decode(body)
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 return self._parse_slowly(body)
-            return params
+            if self._unions is None or self._unions(params):
+                return params
         return self._parse_slowly(body)
 
     def _parse_slowly(self, body: bytes) -> dict[str, Any]:

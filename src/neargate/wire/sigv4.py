@@ -27,7 +27,7 @@ from .authorization import (
     parse_authorization,
 )
 
-__all__ = [
+__all__ = (
     "ALGORITHM",
     "TERMINATOR",
     "Problem",
@@ -39,7 +39,7 @@ __all__ = [
     "parse_authorization",
     "signing_key",
     "stamp_of",
-]
+)
 
 KEY_CACHE_MAX = 1024
 SIGNED_HEADERS_MAX = 64

@@ -4,6 +4,7 @@ A body that these types refuse is walked again by `walk.py`, which finds all tha
 the types may be stricter than the walker (a null member), never laxer.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Required, TypedDict
 
 import msgspec
@@ -24,8 +25,32 @@ def request_type(model: ServiceModel, shape: Shape) -> Any:
     return _structure(model, shape, (shape.name,))
 
 
+Judge = Callable[[Any], bool]
+
+
+def unions_judge(model: ServiceModel, shape: Shape) -> Judge | None:
+    """Of a decoded value, whether each union in it has at most one member; None when there is no union in the shape.
+
+    The types cannot say it. Only for shapes that `request_type` has a type for: those end.
+    """
+    if shape.type == "list":
+        assert shape.element is not None
+        element = unions_judge(model, model.shape(shape.element.shape))
+        return None if element is None else lambda value: all(map(element, value))
+    if shape.type == "map":
+        assert shape.value is not None
+        item = unions_judge(model, model.shape(shape.value.shape))
+        return None if item is None else lambda value: all(map(item, value.values()))
+    inner = [(name, unions_judge(model, model.shape(member.shape))) for name, member in shape.members.items()]
+    judges = [(name, judge) for name, judge in inner if judge is not None]
+    if not judges and not shape.union:
+        return None
+    limit = 1 if shape.union else len(shape.members)
+    return lambda value: len(value) <= limit and all(judge(value[name]) for name, judge in judges if name in value)
+
+
 def _structure(model: ServiceModel, shape: Shape, path: tuple[str, ...]) -> Any:
-    if shape.union or shape.document:
+    if shape.document:
         raise Untypable(shape.name)
     fields = {}
     for name, member in shape.members.items():
