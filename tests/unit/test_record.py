@@ -72,7 +72,7 @@ class Rig:
             knobs=self.knobs,
             models=MODELS,
             services=cast(Services, None),
-            operations={"ecs": {"ListClusters": self.operation, "StopTask": self.operation}},
+            operations={"ecs": dict.fromkeys(("ListClusters", "ListTasks", "StopTask"), self.operation)},
             credentials=Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET),
             recorder=CallRecorder(self.world, self.trail, MODELS, self.knobs, REGION),
         )
@@ -388,6 +388,11 @@ def test_secrets_in_headers_requests_and_bugs_are_nowhere(caplog: pytest.LogCapt
         await it.send("StopTask", secret.encode())
         await it.send("StopTask", json.dumps({"task": [secret]}).encode())
         await it.send("ListClusters", json.dumps({"maxResults": secret, "nextToken": secret}).encode())
+        await it.send("ListTasks", json.dumps({"desiredStatus": secret}).encode())
+        for credential in (secret, f"AWS4-HMAC-SHA256 Credential={KEY}/{secret}, Signature={secret}"):
+            await it.front.handle(
+                "POST", b"/", b"", [*json_headers("ecs", "StopTask"), (b"authorization", credential.encode())], body
+            )
         it.raises = InvalidParameter(f"The token {secret.lower()} is not valid.")
         await it.send("ListClusters", json.dumps({"nextToken": secret}).encode())
         query = f"Action=ListUsers&Version=2010-05-08&X-Amz-Signature={secret}&X-Amz-Security-Token={secret}".encode()
