@@ -108,6 +108,8 @@ async def open_region(
     definitions = await definitions_part.open_task_definitions(world, regional, quotas)
     identity = await identity_part.open_identity(world, regional, envelope)
     await identity.ensure_account(plan.account, "main")
+    for account in identity.accounts():
+        await network.ensure_defaults(account.number, plan.zones)  # also what a crash left of a new account
     sessions = Sessions(world, envelope, region=plan.region)
     capacities = await _open_zones(world, stores, plan, knobs)
     cell = await open_cell(

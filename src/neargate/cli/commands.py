@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("--lines", "-n", type=_count, default=100, metavar="N", help="how many of the last lines (100)")
     why = add("why", _why, "explain a task: what happened when, why it stopped, where its start time went")
     why.add_argument("task", metavar="TASK", help=TASK_HELP)
+    _account_options(add("account", _account_list, "accounts of the region: make one, list them, make keys"))
     _quota_options(add("quota", _quota_list, "limits of accounts: list them, set one, or reset it"))
     add("doctor", _doctor, "check this machine: one line for each thing, with the command that helps")
     add("sample", _sample, "build, push and run the sample task, and show that it works")
@@ -124,6 +125,23 @@ def _up_options(up: argparse.ArgumentParser) -> None:
     up.add_argument("--host-cpu", type=int, metavar="UNITS", help="of a simulated host")
     up.add_argument("--host-memory", type=int, metavar="MIB", help="of a simulated host")
     up.add_argument("--background", "-d", action="store_true", help="return when the region answers")
+
+
+def _account_options(account: argparse.ArgumentParser) -> None:
+    """`account` alone lists."""
+    verbs = account.add_subparsers(metavar="create|list|keys", parser_class=_Parser)
+    create = verbs.add_parser("create", help="make an account and print its administrator's keys for: eval")
+    create.set_defaults(command=_account_create)
+    create.add_argument("name", metavar="NAME", help="for people; the account itself is a number")
+    create.add_argument("--id", default="", help="12 digits; without it a number is chosen")
+    listed = verbs.add_parser("list", help="accounts and the keys of their administrators")
+    listed.set_defaults(command=_account_list)
+    keys = verbs.add_parser("keys", help="make a new key for an account's administrator and print it for: eval")
+    keys.set_defaults(command=_account_keys)
+    keys.add_argument("id", metavar="ACCOUNT", help="12 digits")
+    keys.add_argument("--replace", action="store_true", help="end the keys that were made before")
+    for verb in (create, listed, keys):
+        _data_option(verb)
 
 
 def _quota_options(quota: argparse.ArgumentParser) -> None:
@@ -252,6 +270,27 @@ def _told_without_a_server(paths: RegionPaths, task: str = "") -> Iterator[None]
         from .offline import account
 
         raise Problem(f"{problem}\n{account(paths, task)}") from None
+
+
+def _account_create(given: Given, paths: RegionPaths) -> int:
+    from .account import create
+
+    _say(create(paths, given.name, given.id))
+    return 0
+
+
+def _account_list(_: Given, paths: RegionPaths) -> int:
+    from .account import listed
+
+    _say(listed(paths))
+    return 0
+
+
+def _account_keys(given: Given, paths: RegionPaths) -> int:
+    from .account import keys
+
+    _say(keys(paths, given.id, replace=given.replace))
+    return 0
 
 
 def _quota_list(given: Given, paths: RegionPaths) -> int:

@@ -29,7 +29,7 @@ from ..region import RegionPlan, open_region
 from ..store.sqlite import SqliteStores
 from ..wire.shapes import SERVICES, Models
 from ..world import OsWorld
-from . import admin, master_keys, quota_desk
+from . import account_desk, admin, master_keys, quota_desk
 from . import config as configs
 from .config import RegionConfig
 from .operator import handlers
@@ -94,7 +94,9 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
     )
     world.spawn(region.gateway.serve(str(paths.link_socket)), "gateway")
     region.start_loops(world)
-    operator = await admin.serve(paths.admin_socket, {**handlers(region), **quota_desk.handlers(region)})
+    operator = await admin.serve(
+        paths.admin_socket, {**handlers(region), **account_desk.handlers(region), **quota_desk.handlers(region)}
+    )
     gc.collect()
     gc.freeze()
     # Reference counts free what a request leaves; looking for cycles every 700 objects would be once in each request.

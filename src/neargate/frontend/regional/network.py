@@ -98,6 +98,10 @@ class NetworkRegistry:
 
     async def ensure_defaults(self, account: str, zones: Sequence[tuple[str, str]]) -> None:
         """The default VPC and group if there are none; a default subnet for each zone that has none."""
+        async with self._turn:
+            await self._ensure_defaults(account, zones)
+
+    async def _ensure_defaults(self, account: str, zones: Sequence[tuple[str, str]]) -> None:
         bits = self._world.random.getrandbits
         statements: list[Statement] = []
         vpc = self.default_vpc(account)
