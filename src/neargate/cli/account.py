@@ -1,0 +1,43 @@
+"""`neargate account create|list|keys`: the accounts of a region, asked and changed at the operator's socket."""
+
+import shlex
+from typing import Any
+
+from . import config as configs
+from .admin import ask
+from .inspect import table
+from .paths import RegionPaths
+
+
+def create(paths: RegionPaths, name: str, number: str) -> str:
+    """Shell lines as `neargate env` prints them, with the new administrator's key."""
+    return _exports(paths, ask(paths, "account-create", name=name, id=number))
+
+
+def listed(paths: RegionPaths) -> str:
+    config = configs.load(paths)
+    rows: list[tuple[str, ...]] = [("ACCOUNT", "NAME", "USERS", "ADMINISTRATOR'S KEYS")]
+    for account in ask(paths, "account-list")["accounts"]:
+        keys = list(account["keys"])
+        if account["id"] == config.account:
+            keys.insert(0, f"that of {paths.administrator.name}")
+        rows.append((account["id"], account["name"], str(account["users"]), ", ".join(keys) or "none"))
+    return "\n".join(table(rows))
+
+
+def keys(paths: RegionPaths, number: str, *, replace: bool) -> str:
+    return _exports(paths, ask(paths, "account-keys", id=number, replace=replace))
+
+
+def _exports(paths: RegionPaths, made: dict[str, Any]) -> str:
+    config = configs.load(paths)
+    values = {
+        "AWS_ENDPOINT_URL": config.endpoint,
+        "AWS_REGION": config.region,
+        "AWS_DEFAULT_REGION": config.region,
+        "AWS_ACCESS_KEY_ID": made["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": made["secret_access_key"],
+    }
+    lines = [f"# account {made['id']}; the secret is shown this once"]
+    lines += [f"export {name}={shlex.quote(str(value))}" for name, value in values.items()]
+    return "\n".join([*lines, "unset AWS_SESSION_TOKEN AWS_PROFILE"])
