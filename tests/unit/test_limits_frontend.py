@@ -266,7 +266,7 @@ def test_under_load_one_account_cannot_take_all_places_and_what_is_admitted_does
         # Nothing waited for a place: an admitted call took what its work takes, twenty of them after one another.
         assert rig.world.monotonic() - started == pytest.approx(20.0)
         assert rig.most_under_way <= 64
-        assert rig.limits._admission.under_way == 0
+        assert rig.limits.under_way == 0
 
     story(body, mode=QuotaMode.MACHINE, calls_max=64)
 
@@ -292,8 +292,7 @@ def test_a_call_that_fails_gives_its_place_back() -> None:
             assert (await rig.call("ecs", "DeleteCluster")).status == 400
         await rig.quotas.set_rate(ALL_ACCOUNTS, "ecs/cluster-read", Rate(1, 0.1))
         await rig.many(20, "ListClusters")
-        await rig.quotas.reset(ALL_ACCOUNTS, "ecs/cluster-read")
-        assert (await rig.call("ecs", "ListClusters")).status == 200
+        assert rig.limits.under_way == 0
 
     story(body, mode=QuotaMode.MACHINE, calls_max=4)
 

@@ -39,6 +39,10 @@ class Limits:
     def leave(self, account: str) -> None:
         self._admission.leave(account)
 
+    @property
+    def under_way(self) -> int:
+        return self._admission.under_way
+
     def launch(self, account: str, *, is_spot: bool, count: int) -> None:
         """Before `count` tasks are launched; all of them or none. Raises Throttling."""
         bucket = LAUNCH_SPOT if is_spot else LAUNCH_ON_DEMAND
