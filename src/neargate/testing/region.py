@@ -3,6 +3,7 @@
 For tests of the front end: what an operation reads is real, what it would change in a cell, a zone or a log is caught.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -60,6 +61,12 @@ class Region:
     network: NetworkRegistry
     task_definitions: TaskDefinitionRegistry
     effects: Effects
+    disk: MemoryDisk
+
+    def state(self) -> str:
+        """A digest of all that is stored."""
+        stored = [self.disk.databases[name].serialize() for name in sorted(self.disk.databases)]
+        return hashlib.sha256(b"".join(stored)).hexdigest()
 
 
 async def open_region(world: World, *, region: str, account: str) -> Region:
@@ -101,7 +108,9 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         logs=cast(LogStore, CatchingRole(effects, "logs")),
         trail=cast(TrailStore, CatchingRole(effects, "trail")),
     )
-    return Region(services=services, identity=identity, network=network, task_definitions=definitions, effects=effects)
+    return Region(
+        services=services, identity=identity, network=network, task_definitions=definitions, effects=effects, disk=disk
+    )
 
 
 def _watch(effects: Effects, store: Any, name: str) -> None:
