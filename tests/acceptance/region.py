@@ -95,6 +95,17 @@ class LiveRegion:
     def logs(self) -> Any:
         return self.client("logs")
 
+    def task_role(self, name: str) -> None:
+        """A role for tasks: trusts ECS, may do what the execution role of every account may, and create log groups."""
+        ecs_tasks = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        groups = {"Effect": "Allow", "Action": "logs:CreateLogGroup", "Resource": "*"}
+        iam = self.client("iam")
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(ecs_tasks))
+        iam.attach_role_policy(
+            RoleName=name, PolicyArn="arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+        )
+        iam.put_role_policy(RoleName=name, PolicyName="groups", PolicyDocument=_policy(groups))
+
     def push_images(self) -> None:
         """`busybox:1` (shell and applets) and `sample:1` (web server) in the region's registry."""
         config: dict[str, object] = {"Cmd": ["sh"], "Env": ["PATH=/bin:/usr/bin"]}
@@ -190,6 +201,10 @@ class LiveRegion:
             logGroupName="/test/output", logStreamName=stream, startFromHead=True, limit=10_000
         )
         return [event["message"] for event in answer["events"]]
+
+
+def _policy(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def cgroups() -> list[str]:

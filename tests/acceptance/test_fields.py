@@ -119,6 +119,8 @@ REFUSED_RUN: dict[str, Any] = {
 def outcomes(region: LiveRegion) -> dict[str, Outcome]:
     """Every row's task, run to its end."""
     oci_image.push(region.registry, "fields", "1", fields_image())
+    for name in ("one", "two", "app"):  # as the rows name them
+        region.task_role(name)
     orders = [
         Order(id=row.id, containers=row.containers(region.registry), task=row.task, run=row.run, stop=row.stop)
         for row in ROWS
