@@ -190,3 +190,17 @@ def test_a_launch_that_failed_shows_its_steps_without_a_chain() -> None:
     at = lines.index("where its start went (ms)")
     assert lines[at + 1 : at + 3] == ["  steps, side by side", "    image                        3.0"]
     assert not any("waited for" in line or "whole" in line for line in lines)
+
+
+def test_who_ran_and_who_stopped_it() -> None:
+    calls = [
+        {"name": "RunTask", "by": "arn:aws:iam::1:user/ann", "from": "192.0.2.7", "request_id": "r-1"},
+        {"name": "StopTask", "by": "arn:aws:sts::1:assumed-role/ci/run", "from": "192.0.2.8", "request_id": "r-2"},
+    ]
+    lines = story({**facts(), "calls": calls}, AT + 60)
+    at = lines.index("who")
+    assert [" ".join(line.split()) for line in lines[at + 1 : at + 3]] == [
+        "run by arn:aws:iam::1:user/ann from 192.0.2.7, request r-1",
+        "stopped by arn:aws:sts::1:assumed-role/ci/run from 192.0.2.8, request r-2",
+    ]
+    assert "who" not in story({**facts(), "calls": []}, AT + 60)

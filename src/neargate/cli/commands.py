@@ -57,6 +57,10 @@ def parser() -> argparse.ArgumentParser:
     why.add_argument("task", metavar="TASK", help=TASK_HELP)
     _account_options(add("account", _account_list, "accounts of the region: make one, list them, make keys"))
     _quota_options(add("quota", _quota_list, "limits of accounts: list them, set one, or reset it"))
+    audit = add("audit", _audit, "print the record of calls: JSON lines in CloudTrail's format, oldest first")
+    audit.add_argument("--since", default="", metavar="WHEN", help="24h, 7d, or a time like 2026-11-22T10:00:00Z")
+    audit.add_argument("--until", default="", metavar="WHEN", help="the same; without it: now")
+    audit.add_argument("--account", default="", metavar="ID", help="of this account alone")
     add("doctor", _doctor, "check this machine: one line for each thing, with the command that helps")
     add("sample", _sample, "build, push and run the sample task, and show that it works")
     # These two are started by entry.py, which comes here for them only when their name is not the first word.
@@ -121,6 +125,9 @@ def _up_options(up: argparse.ArgumentParser) -> None:
         metavar="COMMAND",
         help="program (no shell) that prints the keys which seal secrets in the databases, instead of a file of ours",
     )
+    default_mib = default.audit_mib
+    up.add_argument("--audit-days", type=int, metavar="N", help=f"how long calls stay recorded ({default.audit_days})")
+    up.add_argument("--audit-mib", type=int, metavar="MIB", help=f"room of the record of calls ({default_mib})")
     up.add_argument("--hosts", type=int, metavar="N", help="simulated hosts per zone")
     up.add_argument("--host-cpu", type=int, metavar="UNITS", help="of a simulated host")
     up.add_argument("--host-memory", type=int, metavar="MIB", help="of a simulated host")
@@ -311,6 +318,13 @@ def _quota_reset(given: Given, paths: RegionPaths) -> int:
     from .quota import reset
 
     _say(reset(paths, given.limit, given.account))
+    return 0
+
+
+def _audit(given: Given, paths: RegionPaths) -> int:
+    from .audit import export
+
+    export(paths, since=given.since, until=given.until, account=given.account, say=_say)
     return 0
 
 

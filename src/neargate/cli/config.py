@@ -28,6 +28,8 @@ class RegionConfig:
     insecure_registries: tuple[str, ...] = ()  # host or host:port
     quotas: str = "machine"
     oidc_hosts: tuple[str, ...] = ()  # host or host:port
+    audit_days: int = 90  # AWS's
+    audit_mib: int = 2048
     master_key_command: str = ""  # prints the master keys; empty: the file of paths.py has them
 
     @property
@@ -96,6 +98,8 @@ def check(config: RegionConfig) -> None:
             raise Problem("--master-key-command must begin with a program's whole path, for example /usr/bin/vault")
     if not 0 < config.port < 65535:
         raise Problem(f"--port {config.port}: choose 1 to 65534; the image registry takes the port after it")
+    if not 1 <= config.audit_days <= 36_500 or config.audit_mib < 16:
+        raise Problem("--audit-days must be 1 to 36500, --audit-mib at least 16")
     if config.hosts < 1 or config.host_cpu < 256 or config.host_memory < 512:
         raise Problem("--hosts, --host-cpu (units) and --host-memory (MiB) must be at least 1, 256 and 512")
 

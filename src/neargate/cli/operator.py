@@ -9,6 +9,7 @@ from ..interfaces.roles import CapacityManager, EventRange, LogTarget
 from ..model.errors import ResourceNotFound
 from ..region import Region
 from .admin import Handler
+from .audit_desk import task_calls
 
 TASKS_SHOWN = 50
 LINES_MAX = 10_000
@@ -55,6 +56,7 @@ class OperatorDesk:
         task_id = await self._task_id(request)
         facts = await self._region.cell.explain_task(task_id)
         facts["placement"] = await self._view.placement(task_id)
+        facts["calls"] = await task_calls(self._region.trail, facts["task"]["taskArn"])
         found = await self._tails(task_id, LAST_LINES, {})
         facts["last_lines"] = [line["message"] for line in found.lines[-LAST_LINES:]]
         return facts

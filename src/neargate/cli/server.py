@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import uvicorn
 import uvloop
@@ -23,13 +24,13 @@ from ..frontend.envelope import envelope_of
 from ..frontend.http_protocol import bounded_protocol
 from ..frontend.oidc.keys import LANE, LANE_THREADS
 from ..log import write_to_stderr
-from ..model.knobs import DEFAULT_KNOBS
+from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.quotas import QuotaMode
 from ..region import RegionPlan, open_region
 from ..store.sqlite import SqliteStores
 from ..wire.shapes import SERVICES, Models
 from ..world import OsWorld
-from . import account_desk, admin, master_keys, quota_desk
+from . import account_desk, admin, audit_desk, master_keys, quota_desk
 from . import config as configs
 from .config import RegionConfig
 from .operator import handlers
@@ -70,9 +71,10 @@ def _preload() -> Models:
 
 
 async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> None:
+    knobs = _knobs(config)
     world = OsWorld({LANE: LANE_THREADS})
     listener = _listen(config.port)
-    stores = SqliteStores(world, paths.databases, DEFAULT_KNOBS)
+    stores = SqliteStores(world, paths.databases, knobs)
     plan = RegionPlan(
         region=config.region,
         account=config.account,
@@ -90,12 +92,18 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
         models=models,
         credentials=Credentials.load(paths.administrator),
         envelope=envelope_of(master_keys.load(paths, config), world),
-        knobs=DEFAULT_KNOBS,
+        knobs=knobs,
     )
     world.spawn(region.gateway.serve(str(paths.link_socket)), "gateway")
     region.start_loops(world)
     operator = await admin.serve(
-        paths.admin_socket, {**handlers(region), **account_desk.handlers(region), **quota_desk.handlers(region)}
+        paths.admin_socket,
+        {
+            **handlers(region),
+            **account_desk.handlers(region),
+            **quota_desk.handlers(region),
+            **audit_desk.handlers(region),
+        },
     )
     gc.collect()
     gc.freeze()
@@ -103,11 +111,11 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
     gc.set_threshold(GC_YOUNG_MAX)
     # A database's thread gives the interpreter up in every statement and must get it back soon: callers wait for it.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    api = AsgiApp(frontend=region.frontend, world=world, knobs=DEFAULT_KNOBS)
+    api = AsgiApp(frontend=region.frontend, world=world, knobs=knobs)
     settings = uvicorn.Config(
         api,
-        http=bounded_protocol(DEFAULT_KNOBS, region.frontend.handle),
-        limit_concurrency=DEFAULT_KNOBS.connections_max,
+        http=bounded_protocol(knobs, region.frontend.handle),
+        limit_concurrency=knobs.connections_max,
         loop="none",
         ws="none",
         lifespan="off",
@@ -123,6 +131,15 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
     # Requests under way were answered. The rest ends as after a kill: what is durable decides, also at the next start.
     await region.trail.flush()
     operator.close()
+
+
+def _knobs(config: RegionConfig) -> Knobs:
+    """What the operator may vary."""
+    return replace(
+        DEFAULT_KNOBS,
+        trail_keep_s=config.audit_days * 86_400.0,
+        trail_stored_max_bytes=config.audit_mib * 1024 * 1024,
+    )
 
 
 class _Server(uvicorn.Server):

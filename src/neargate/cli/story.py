@@ -22,6 +22,7 @@ def story(facts: Facts, now: float, option: str = "") -> list[str]:
         lines.append(f"  stopped because: {task['stopCode']}: {task.get('stoppedReason', 'no reason was given')}")
     for title, part in (
         ("asked for", _asked(task)),
+        ("who", _who(facts.get("calls") or [])),
         ("placed", _placed(facts)),
         ("containers", [line for item in task.get("containers", []) for line in _container(item, facts)]),
         ("what happened (UTC)", _happened(facts["events"])),
@@ -57,6 +58,14 @@ def _asked(task: Facts) -> list[str]:
             ("size", f"{task['cpu']} CPU units, {task['memory']} MiB{f', {disk} GiB disk' if disk else ''}"),
             ("when", f"{_moment(task['createdAt'])}{by}, group {task.get('group', '-')}"),
         ]
+    )
+
+
+def _who(calls: Sequence[Facts]) -> list[str]:
+    """Nothing when the calls are no longer recorded."""
+    verbs = {"RunTask": "run by", "StartTask": "started by", "StopTask": "stopped by"}
+    return _columns(
+        [(verbs[call["name"]], f"{call['by']} from {call['from']}, request {call['request_id']}") for call in calls]
     )
 
 
