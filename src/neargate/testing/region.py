@@ -10,6 +10,8 @@ from typing import Any, cast
 from ..frontend.envelope import Envelope
 from ..frontend.identity import registry as identity_part
 from ..frontend.identity.registry import IdentityRegistry, open_identity
+from ..frontend.limits import registry
+from ..frontend.limits.limits import Limits
 from ..frontend.regional import network_schema, task_definitions
 from ..frontend.regional.network import NetworkRegistry, open_network
 from ..frontend.regional.task_definitions import TaskDefinitionRegistry, open_task_definitions
@@ -19,6 +21,7 @@ from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..interfaces.trail import TrailStore
 from ..model.errors import ClusterNotFound
 from ..model.knobs import DEFAULT_KNOBS
+from ..model.quotas import QuotaMode
 from ..store.sqlite import MemoryDisk, MemoryStores
 from ..world import World
 
@@ -80,6 +83,8 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     envelope = Envelope(bytes(32), world)
     identity = await open_identity(world, identity_store, envelope)
     await identity.ensure_account(account, "main")
+    quota_store = await stores.open("quotas", registry.MIGRATIONS)
+    quotas = await registry.open_quotas(world, quota_store, QuotaMode.MACHINE)
     network = await open_network(world, network_store, region=region, account=account, zones=ZONES)
     definitions = await open_task_definitions(world, definition_store)
     request = {
@@ -94,6 +99,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     _watch(effects, identity_store, "identity")
     _watch(effects, network_store, "network")
     _watch(effects, definition_store, "definitions")
+    _watch(effects, quota_store, "quotas")
     cell = cast(ClusterManager, CatchingRole(effects, "cell"))
     services = Services(
         world=world,
@@ -106,6 +112,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         network=network,
         task_definitions=definitions,
         logs=cast(LogStore, CatchingRole(effects, "logs")),
+        limits=Limits(world, quotas, DEFAULT_KNOBS),
         trail=cast(TrailStore, CatchingRole(effects, "trail")),
     )
     return Region(
