@@ -154,7 +154,7 @@ def _account_options(account: argparse.ArgumentParser) -> None:
 def _quota_options(quota: argparse.ArgumentParser) -> None:
     """`quota` alone lists."""
     quota.set_defaults(account="")
-    verbs = quota.add_subparsers(metavar="list|set|reset", parser_class=_Parser)
+    verbs = quota.add_subparsers(metavar="list|set|reset", help="without one: list", parser_class=_Parser)
     listed = verbs.add_parser("list", help="all limits: what holds, AWS's value, what accounts ask for")
     listed.set_defaults(command=_quota_list)
     change = verbs.add_parser("set", help="a number; for rates BURST/PER_SECOND, or none")
