@@ -5,6 +5,7 @@ Finds the parts and refuses what is malformed, in AWS's words. Whether the signa
 
 import re
 from enum import Enum, auto
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -12,11 +13,12 @@ import msgspec
 ALGORITHM = "AWS4-HMAC-SHA256"
 TERMINATOR = "aws4_request"
 EXPIRES_MAX_S = 604_800  # AWS's: seven days
+SCHEME_CACHED_MAX = 1024
 SIGNATURE_PARAMETER = b"X-Amz-Signature"
 
-_AUTHORIZATION = re.compile(
+_SCHEME = re.compile(
     r"AWS4-HMAC-SHA256\s+Credential=([^\s,/]+)/(\d{8})/([^\s,/]+)/([^\s,/]+)/([^\s,/]+)\s*,\s*"
-    r"SignedHeaders=([a-z0-9!#$%&'*+.^_`|~;-]+)\s*,\s*Signature=([0-9a-f]{64})"
+    r"SignedHeaders=([a-z0-9!#$%&'*+.^_`|~;-]+)\s*,\s*"
 )
 _CREDENTIAL = re.compile(r"([^\s,/]+)/(\d{8})/([^\s,/]+)/([^\s,/]+)/([^\s,/]+)")
 _SIGNED_HEADERS = re.compile(r"[a-z0-9!#$%&'*+.^_`|~;-]+")
@@ -47,7 +49,7 @@ class SignatureRefused(Exception):
 
 
 class Authorization(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of an Authorization header or of a presigned URL (then with its own date, token and time to live)."""
+    """What is said of a signature: in a header, or in a presigned URL with its own date, token and time to live."""
 
     access_key_id: str
     date: str
@@ -55,14 +57,13 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     service: str
     terminator: str
     signed_headers: tuple[str, ...]
-    signature: str
     stamp: str | None = None  # X-Amz-Date of a presigned URL; the header's otherwise
     token: str | None = None
     expires_s: int | None = None
 
 
-def parse_authorization(headers: dict[str, list[str]], query: bytes) -> Authorization:
-    """Raises SignatureRefused with every missing part named, as AWS does."""
+def parse_authorization(headers: dict[str, list[str]], query: bytes) -> tuple[Authorization, str]:
+    """And the signature. Raises SignatureRefused with every missing part named, as AWS does."""
     values = headers.get("authorization")
     if SIGNATURE_PARAMETER + b"=" in query or (not values and b"X-Amz-Algorithm" in query):
         if values:
@@ -73,10 +74,19 @@ def parse_authorization(headers: dict[str, list[str]], query: bytes) -> Authoriz
         raise SignatureRefused(Problem.MISSING, "Missing Authentication Token")
     if len(values) > 1:
         raise SignatureRefused(Problem.INCOMPLETE, "Authorization header must be given once.")
-    match = _AUTHORIZATION.fullmatch(values[0].strip())
-    if match is None:
+    scheme, separator, signature = values[0].strip().rpartition("Signature=")
+    found = _known_scheme(scheme) if len(scheme) <= SCHEME_CACHED_MAX else _parse_scheme(scheme)
+    if not separator or found is None or _SIGNATURE.fullmatch(signature) is None:
         raise _incomplete(values[0], headers)
-    key, date, region, service, terminator, signed, signature = match.groups()
+    return found, signature
+
+
+def _parse_scheme(scheme: str) -> Authorization | None:
+    """All of an Authorization header before its signature."""
+    match = _SCHEME.fullmatch(scheme)
+    if match is None:
+        return None
+    key, date, region, service, terminator, signed = match.groups()
     return Authorization(
         access_key_id=key,
         date=date,
@@ -84,8 +94,12 @@ def parse_authorization(headers: dict[str, list[str]], query: bytes) -> Authoriz
         service=service,
         terminator=terminator,
         signed_headers=tuple(signed.split(";")),
-        signature=signature,
     )
+
+
+@lru_cache(maxsize=256)  # what one client sends all day with all its calls of one kind
+def _known_scheme(scheme: str) -> Authorization | None:
+    return _parse_scheme(scheme)
 
 
 def _incomplete(value: str, headers: dict[str, list[str]]) -> SignatureRefused:
@@ -108,7 +122,7 @@ def _incomplete(value: str, headers: dict[str, list[str]]) -> SignatureRefused:
     return SignatureRefused(Problem.INCOMPLETE, f"{''.join(missing)}Authorization={shown}")
 
 
-def _presigned(query: bytes) -> Authorization:
+def _presigned(query: bytes) -> tuple[Authorization, str]:
     given = _amz_parameters(query)
     names = [f"X-Amz-{name}" for name in _PRESIGNED]
     missing = "".join(f"AWS query-string parameters must include '{name}'. " for name in names if name not in given)
@@ -126,18 +140,18 @@ def _presigned(query: bytes) -> Authorization:
         )
         raise SignatureRefused(Problem.INCOMPLETE, text)
     key, date, region, service, terminator = credential.groups()
-    return Authorization(
+    found = Authorization(
         access_key_id=key,
         date=date,
         region=region,
         service=service,
         terminator=terminator,
         signed_headers=tuple(signed.split(";")),
-        signature=signature,
         stamp=given["X-Amz-Date"],
         token=given.get("X-Amz-Security-Token"),
         expires_s=_expires_s(given.get("X-Amz-Expires")),
     )
+    return found, signature
 
 
 def _amz_parameters(query: bytes) -> dict[str, str]:

@@ -65,18 +65,34 @@ class SignedRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class _Keyed:
+    """HMAC-SHA256 (RFC 2104) with both of its keyed blocks hashed beforehand: a third of the time of a whole one."""
+
+    def __init__(self, key: bytes) -> None:
+        block = key.ljust(64, b"\0")
+        assert len(block) == 64, "a longer key would have to be hashed first"
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def hexdigest(self, message: bytes) -> str:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
 class Verifier:
     """Verifies for one region; keeps derived signing keys (a day's work for each key and service)."""
 
     def __init__(self, *, region: str, clock_skew_max_s: float) -> None:
         self._region = region
         self._skew_s = clock_skew_max_s
-        self._keys: dict[tuple[str, str, str, str], bytes] = {}
+        self._keys: dict[tuple[str, str, str, str], _Keyed] = {}
 
     def verify(self, request: SignedRequest, service: str, now: float, secret_of: SecretOf) -> str:
         """The access key id that signed. Raises SignatureRefused, also what `secret_of` raises."""
         headers = headers_by_name(request.headers)
-        authorization = parse_authorization(headers, request.query)
+        authorization, signature = parse_authorization(headers, request.query)
         stamp, signed_at = _stamp(headers, authorization)
         self._check_clock(stamp, signed_at, now, authorization.expires_s)
         secret = secret_of(authorization.access_key_id, _session_token(headers, authorization))
@@ -88,8 +104,7 @@ class Verifier:
         scope = f"{authorization.date}/{authorization.region}/{authorization.service}/{TERMINATOR}"
         digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
         to_sign = f"{ALGORITHM}\n{stamp}\n{scope}\n{digest}"
-        signature = hmac.digest(self._key(authorization, secret), to_sign.encode(), "sha256").hex()
-        if not hmac.compare_digest(signature, authorization.signature):
+        if not hmac.compare_digest(self._key(authorization, secret).hexdigest(to_sign.encode()), signature):
             raise SignatureRefused(Problem.MISMATCH, _mismatch(canonical, to_sign))
         return authorization.access_key_id
 
@@ -109,6 +124,9 @@ class Verifier:
         raise SignatureRefused(Problem.EXPIRED, text)
 
     def _check_scope(self, authorization: Authorization, service: str, stamp: str) -> None:
+        named = (authorization.region, authorization.service, authorization.terminator, authorization.date)
+        if named == (self._region, service, TERMINATOR, stamp[:8]):
+            return
         wrong = []
         if authorization.region not in (self._region, GLOBAL_REGIONS.get(service)):
             wrong.append("Credential should be scoped to a valid region. ")
@@ -124,15 +142,15 @@ class Verifier:
         if wrong:
             raise SignatureRefused(Problem.SCOPE, "".join(wrong))
 
-    def _key(self, authorization: Authorization, secret: str) -> bytes:
+    def _key(self, authorization: Authorization, secret: str) -> "_Keyed":
         # The secret is part of the name: a rotated key must not be found under its old derivation.
         name = (secret, authorization.date, authorization.region, authorization.service)
         key = self._keys.get(name)
         if key is None:
             if len(self._keys) >= KEY_CACHE_MAX:
                 self._keys.clear()
-            key = signing_key(secret, authorization.date, authorization.region, authorization.service)
-            self._keys[name] = key
+            derived = signing_key(secret, authorization.date, authorization.region, authorization.service)
+            key = self._keys[name] = _Keyed(derived)
         return key
 
 
@@ -146,7 +164,11 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 def headers_by_name(headers: Headers) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, value in headers:
-        found.setdefault(name.decode("latin-1"), []).append(value.decode("utf-8", "surrogateescape"))
+        key, text = name.decode("latin-1"), value.decode("utf-8", "surrogateescape")
+        if key in found:
+            found[key].append(text)
+        else:
+            found[key] = [text]
     return found
 
 
@@ -202,19 +224,28 @@ def _session_token(headers: dict[str, list[str]], authorization: Authorization) 
 def _check_signed(authorization: Authorization, headers: dict[str, list[str]]) -> None:
     """What decides the request's meaning must be under the signature."""
     signed = authorization.signed_headers
+    if len(signed) > SIGNED_HEADERS_MAX:
+        raise SignatureRefused(Problem.INCOMPLETE, "Too many 'SignedHeaders' in the AWS Authorization.")
     if "host" not in signed:
         text = "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
         raise SignatureRefused(Problem.MISMATCH, text)
-    if len(signed) > SIGNED_HEADERS_MAX:
-        raise SignatureRefused(Problem.INCOMPLETE, "Too many 'SignedHeaders' in the AWS Authorization.")
-    for name in _MUST_BE_SIGNED:
-        if name in headers and name not in signed:
+    for name in _unsigned(signed):
+        if name in headers:
             title = "-".join(part.capitalize() for part in name.split("-"))
             raise SignatureRefused(Problem.MISMATCH, f"'{title}' must be a 'SignedHeader' in the AWS Authorization.")
 
 
+@lru_cache(maxsize=64)  # a client signs the same headers all day
+def _unsigned(signed: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in _MUST_BE_SIGNED if name not in signed)
+
+
 def canonical_request(request: SignedRequest, headers: dict[str, list[str]], signed: tuple[str, ...]) -> str:
-    lines = [f"{name}:{','.join(' '.join(value.split()) for value in headers.get(name, ()))}\n" for name in signed]
+    lines = []
+    for name in signed:
+        values = headers.get(name, ())
+        value = " ".join(values[0].split()) if len(values) == 1 else ",".join(" ".join(v.split()) for v in values)
+        lines.append(f"{name}:{value}\n")
     return (
         f"{request.method}\n{_canonical_path(request.path)}\n{_canonical_query(request.query)}\n"
         f"{''.join(lines)}\n{';'.join(signed)}\n{hashlib.sha256(request.body).hexdigest()}"
