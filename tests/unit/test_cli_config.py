@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -61,10 +61,23 @@ def test_what_the_first_start_fixed_stays(paths: RegionPaths) -> None:
         configs.settle(paths, configs.wanted(paths, {"region": "us-east-1"}))
 
 
+def test_what_a_newer_release_wrote_is_passed_over_and_kept(paths: RegionPaths) -> None:
+    """A rollback must be able to run, ask and stop the region; the newer release finds its members again."""
+    paths.config.write_text(json.dumps({**asdict(RegionConfig(port=5000)), "warp": {"speed": 9}}))
+    assert configs.load(paths) == RegionConfig(port=5000)
+    configs.save(paths, replace(configs.load(paths), port=5001))
+    assert json.loads(paths.config.read_text())["warp"] == {"speed": 9}
+    assert configs.load(paths).port == 5001
+
+
 def test_damaged_files_are_named(paths: RegionPaths) -> None:
     paths.config.write_text("{")
     with pytest.raises(Problem, match=r"region\.json is damaged"):
         configs.load(paths)
+    paths.config.write_text("[]")
+    with pytest.raises(Problem, match=r"region\.json is damaged"):
+        configs.load(paths)
+    paths.config.unlink()
     configs.save(paths, RegionConfig())
     paths.administrator.write_text("")
     with pytest.raises(Problem, match=r"administrator\.json is damaged"):

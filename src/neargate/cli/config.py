@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from ..model.ids import ACCOUNT_PATTERN, REGION_PATTERN
 from .paths import RegionPaths
@@ -105,7 +106,10 @@ def check(config: RegionConfig) -> None:
 
 
 def load(paths: RegionPaths) -> RegionConfig:
-    """The stored options. A region that was never started is a Problem."""
+    """The stored options. A region that was never started is a Problem.
+
+    Members that a newer release wrote are passed over, so that the older one can run, ask and stop the region.
+    """
     try:
         raw = paths.config.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -113,7 +117,8 @@ def load(paths: RegionPaths) -> RegionConfig:
     except PermissionError:
         raise Problem(f"{paths.config} cannot be read by this user; run as root") from None
     try:
-        stored = json.loads(raw)
+        known = RegionConfig.__dataclass_fields__
+        stored = {name: value for name, value in _members(raw).items() if name in known}
         lists = {name: tuple(stored[name]) for name in LISTS if name in stored}
         return RegionConfig(**{**stored, **lists, "zones": tuple(stored["zones"])})
     except (ValueError, KeyError, TypeError) as error:
@@ -141,7 +146,16 @@ def settle(paths: RegionPaths, wanted: RegionConfig) -> RegionConfig:
 
 
 def save(paths: RegionPaths, config: RegionConfig) -> None:
-    """Replace the file whole; a reader sees the old one or the new one."""
+    """Replace the file whole; a reader sees the old one or the new one. What another release wrote into it stays."""
+    kept = _members(paths.config.read_bytes()) if paths.config.exists() else {}
     fresh = paths.config.with_suffix(".new")
-    fresh.write_bytes(json.dumps(asdict(config), indent=2).encode() + b"\n")
+    fresh.write_bytes(json.dumps({**kept, **asdict(config)}, indent=2).encode() + b"\n")
     fresh.replace(paths.config)
+
+
+def _members(raw: bytes) -> dict[str, Any]:
+    """Raises ValueError."""
+    stored = json.loads(raw)
+    if not isinstance(stored, dict):
+        raise ValueError("it is no JSON object")
+    return stored
