@@ -16,7 +16,7 @@ from neargate.frontend.call import Call, Params, RawBody
 from neargate.frontend.credentials import Credentials, CredentialsUnreadable
 from neargate.frontend.errors import Response
 from neargate.frontend.operations.sts.table import OPERATIONS as STS
-from neargate.frontend.routing import TARGETS, VERSIONS
+from neargate.frontend.routing import TABLES, tables_of
 from neargate.frontend.services import Services
 from neargate.interfaces.store import Overloaded
 from neargate.model.errors import AccessDenied, ClusterNotFound, Conflict, ServiceUnavailable
@@ -421,13 +421,7 @@ def test_enforce_mode_does_not_look_at_the_host() -> None:
 
 
 def test_routing_names_the_services_of_the_models() -> None:
-    metadata = {service: MODELS.service(service).metadata for service in SERVICES}
-    targets = {data.target_prefix: service for service, data in metadata.items() if data.target_prefix}
-    versions = {
-        data.api_version: (service, data.protocol) for service, data in metadata.items() if data.protocol != "json"
-    }
-    assert targets == TARGETS
-    assert versions == VERSIONS
+    assert tables_of(MODELS.service(name) for name in SERVICES) == TABLES
 
 
 def test_credentials_are_read_from_the_operators_file(tmp_path: Path) -> None:

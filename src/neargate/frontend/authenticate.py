@@ -17,6 +17,7 @@ from .principals import NOBODY, KeyRing
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 UNSIGNED = frozenset({("sts", "AssumeRoleWithWebIdentity")})  # proved by what they bring; a signature is not looked at
 _KEY = re.compile(r"Credential=([^\s,/]{1,128})/")
+_PRESIGNED_KEY = re.compile(rb"(?:^|&)X-Amz-Credential=([A-Za-z0-9_-]{1,128})(?:/|%2[Ff])")
 
 
 class AuthMode(Enum):
@@ -63,13 +64,18 @@ class Authenticator:
             return self._keys.secret_of(access_key_id, token, now)
 
         key_id = self._verifier.verify(request, service, now, secret_of)
-        return self._keys.principal(key_id, presented, now)
+        principal = self._keys.principal(key_id, presented, now)
+        self._keys.note_use(principal, service)
+        return principal
 
     def _anybody(self, request: SignedRequest) -> Principal:
         for name, value in request.headers:
             if name == b"authorization":
                 found = _KEY.search(value[:1024].decode("latin-1"))
                 return administrator(self._keys.account, found[1] if found else "")
+        presigned = _PRESIGNED_KEY.search(request.query)
+        if presigned is not None:
+            return administrator(self._keys.account, presigned[1].decode())
         raise SignatureRefused(Problem.MISSING, "Missing Authentication Token")
 
 
