@@ -212,7 +212,7 @@ def _up(given: Given, paths: RegionPaths) -> int:
 
 
 def _half(given: Given, paths: RegionPaths) -> int:
-    raise Problem(f"write it as: neargate {given.half} --data {paths.data}")
+    raise Problem(f"write it as: neargate {given.half}{paths.as_option}")
 
 
 def _down(given: Given, paths: RegionPaths) -> int:

@@ -6,6 +6,7 @@ socket's path may have 107 bytes), which is empty after a reboot as they are.
 
 import hashlib
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +39,8 @@ class RegionPaths:
 
     @property
     def as_option(self) -> str:
-        """` --data DIR` for commands shown to the user; empty for the default."""
-        return "" if str(self.data) == DEFAULT_DATA else f" --data {self.data}"
+        """` --data DIR` for commands shown to the user, quoted for a shell; empty for the default."""
+        return "" if str(self.data) == DEFAULT_DATA else f" --data {shlex.quote(str(self.data))}"
 
     @property
     def config(self) -> Path:
