@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -119,6 +121,8 @@ def test_two_data_directories_are_two_instances(tmp_path: Path, monkeypatch: pyt
     assert region_paths() == second
     assert region_paths(str(tmp_path / "one")) == first
     assert first.as_option == f" --data {first.data}"
+    spaced = region_paths(str(tmp_path / "my data; x"))
+    assert shlex.split(spaced.as_option) == ["--data", str(spaced.data)], "what is shown can be typed"
 
 
 def test_the_public_pool_is_chosen_once() -> None:
@@ -191,6 +195,20 @@ def test_env_quotes_and_clears_other_credentials(paths: RegionPaths) -> None:
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:4999" in lines
     assert "export AWS_SECRET_ACCESS_KEY='s $(x)'" in lines
     assert lines[-1] == "unset AWS_SESSION_TOKEN AWS_PROFILE"
+
+
+def test_the_administrators_secret_has_awss_form(paths: RegionPaths) -> None:
+    """Nothing that a command line would take for an option or a path; a key that is there stays."""
+    found = set()
+    for _ in range(60):
+        paths.administrator.unlink(missing_ok=True)
+        prepare._administrator(paths, RegionConfig(), None)
+        found.add(json.loads(paths.administrator.read_text())["secret_access_key"])
+    assert len(found) == 60
+    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+/]{39}", secret) for secret in found)
+    before = paths.administrator.read_bytes()
+    prepare._administrator(paths, RegionConfig(), None)
+    assert paths.administrator.read_bytes() == before
 
 
 def test_a_taken_port_is_named_with_its_holder() -> None:

@@ -166,11 +166,13 @@ def _administrator(paths: RegionPaths, config: RegionConfig, owner: pwd.struct_p
         return
     import secrets  # on the first start only: it costs 10 ms
 
-    alphabet = string.ascii_uppercase + "234567"
+    id_letters, letters = string.ascii_uppercase + "234567", string.ascii_letters + string.digits
+    # AWS's form. The first is a letter or digit: a secret must not look like an option or a path where one types it.
+    secret = secrets.choice(letters) + "".join(secrets.choice(letters + "+/") for _ in range(39))
     keys = {
         "account": config.account,
-        "access_key_id": "AKIA" + "".join(secrets.choice(alphabet) for _ in range(16)),
-        "secret_access_key": secrets.token_urlsafe(30),
+        "access_key_id": "AKIA" + "".join(secrets.choice(id_letters) for _ in range(16)),
+        "secret_access_key": secret,
     }
     _secret_file(paths.administrator, json.dumps(keys) + "\n", owner)
 
