@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
-from uuid import UUID
 
 import msgspec
 
@@ -109,6 +108,8 @@ class CallRecorder:
         self._knobs = knobs
         self._region = region
         self._types: dict[tuple[str, str, bool], Any] = {}
+        self._decoders: dict[tuple[str, str], msgspec.json.Decoder[Any]] = {}
+        self._said = (-1, "")  # a second, and how records write it
         self._second = 0  # of the calls of nobody in particular, and how many of them it had
         self._refused = 0.0
 
@@ -142,12 +143,12 @@ class CallRecorder:
         read_only = _is_read(seen.operation)
         named = resources(seen.asked, answer)
         source = self._source(seen.service)
-        event_id = str(UUID(bytes=hashlib.blake2b(seen.request_id.encode(), digest_size=16).digest(), version=4))
+        event_id = _event_id(seen.request_id)
         is_data = (seen.service, seen.operation) in _DATA
         document: dict[str, Any] = {
             "eventVersion": EVENT_VERSION,
             "userIdentity": identity,
-            "eventTime": identities.moment(now),
+            "eventTime": self._moment(now),
             "eventSource": source,
             "eventName": seen.operation or "Unknown",
             "awsRegion": self._region,
@@ -204,12 +205,11 @@ class CallRecorder:
             return _omitted(seen.answer_size)
         if not seen.answer:
             return None
-        kind = self._type(seen, is_request=False)
         try:
             if isinstance(seen.answer, RawBody):
-                shown = msgspec.json.decode(seen.answer, type=kind, dec_hook=hider())
+                shown = self._decoder(seen).decode(seen.answer)
             else:
-                shown = msgspec.convert(seen.answer, kind, dec_hook=hider())
+                shown = msgspec.convert(seen.answer, self._type(seen, is_request=False), dec_hook=hider())
         except msgspec.MsgspecError:
             return HIDDEN
         return self._named_as_in_records(seen.service, shown)
@@ -224,6 +224,20 @@ class CallRecorder:
             found = dict[str, str] if shape is None else shown_type(model, shape, is_request=is_request)
             self._types[key] = found
         return found
+
+    def _decoder(self, seen: SeenCall) -> msgspec.json.Decoder[Any]:
+        key = (seen.service, seen.operation)
+        found = self._decoders.get(key)
+        if found is None:
+            kind = self._type(seen, is_request=False)
+            found = self._decoders[key] = msgspec.json.Decoder(kind, dec_hook=hider())
+        return found
+
+    def _moment(self, now: float) -> str:
+        """Calls come many in a second."""
+        if int(now) != self._said[0]:
+            self._said = (int(now), identities.moment(now))
+        return self._said[1]
 
     def _named_as_in_records(self, service: str, value: Any) -> Any:
         """CloudTrail writes members of the query protocols with a small first letter."""
@@ -257,6 +271,12 @@ def _identity(seen: SeenCall) -> tuple[dict[str, Any], str]:
         return identities.web_identity(seen.answer)
     claimed = _CLAIMED.search(seen.authorization[:1024])
     return identities.unproven(claimed[1].decode("latin-1") if claimed else ""), ""
+
+
+def _event_id(request_id: str) -> str:
+    """A UUID that follows from the request's."""
+    digest = hashlib.blake2b(request_id.encode(), digest_size=16).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-a{digest[17:20]}-{digest[20:]}"
 
 
 def _is_read(operation: str) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 RESOURCES_MAX = 100
-_DEPTH_MAX = 3  # an answer's own members, and those of the things in its lists
 
 _TYPES = {
     ("ec2", "network-interface"): "AWS::EC2::NetworkInterface",
@@ -32,7 +31,7 @@ _TYPES = {
 def resources(asked: Sequence[str], answer: Any) -> tuple[tuple[str, str], ...]:
     """(type, ARN) pairs, each once. `answer`: as shown in the record, None for calls that change nothing."""
     found: dict[str, None] = dict.fromkeys(arn for arn in asked if arn.startswith("arn:"))
-    for arn in _arns(answer, _DEPTH_MAX):
+    for arn in _arns(answer):
         if len(found) >= RESOURCES_MAX:
             break
         found[arn] = None
@@ -53,14 +52,17 @@ def account_of(arn: str) -> str:
     return parts[4] if len(parts) == 6 else ""
 
 
-def _arns(value: Any, depth: int) -> Iterator[str]:
-    if isinstance(value, list):
-        for item in value[:RESOURCES_MAX]:
-            yield from _arns(item, depth)
-    elif isinstance(value, dict) and depth > 0:
-        for name, item in value.items():
-            if isinstance(item, str):
-                if name.endswith(("Arn", "arn")) and item.startswith("arn:"):
-                    yield item
-            else:
-                yield from _arns(item, depth - 1)
+def _arns(answer: Any) -> Iterator[str]:
+    """Of an answer's own members and of the things in it, not of what these consist of."""
+    if not isinstance(answer, dict):
+        return
+    for name, value in answer.items():
+        if isinstance(value, str):
+            if value[:4] == "arn:" and name.endswith(("Arn", "arn")):
+                yield value
+            continue
+        for item in value[:RESOURCES_MAX] if isinstance(value, list) else (value,):
+            if isinstance(item, dict):
+                for inner, text in item.items():
+                    if isinstance(text, str) and text[:4] == "arn:" and inner.endswith(("Arn", "arn")):
+                        yield text
