@@ -22,6 +22,7 @@ EC2 = f"arn:aws:ec2:{REGION}:{ACCOUNT}"
 IAM = f"arn:aws:iam::{ACCOUNT}"
 AL = f"User: {IAM}:user/al"
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+ADDRESS = "192.0.2.7"
 ECS_TASKS = {"Service": "ecs-tasks.amazonaws.com"}
 
 
@@ -67,7 +68,7 @@ class Region:
             headers = [(name, value if isinstance(value, bytes) else value.encode()) for name, value in pairs]
             headers.append((b"host", b"127.0.0.1:4566"))
             body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
-            answer = self._runner.run(self.door.region.frontend.handle("POST", b"/", b"", headers, body))
+            answer = self._runner.run(self.door.region.frontend.handle("POST", b"/", b"", headers, body, ADDRESS))
             answered = cast(Any, {name.decode(): value.decode() for name, value in answer.headers})
             return AWSResponse(request.url, answer.status, answered, cast(Any, Raw(answer.body)))
 
@@ -337,15 +338,58 @@ def test_a_security_group_is_asked_for_by_its_own_arn_however_it_is_named(region
     ec2.delete_security_group(GroupId=other)
 
 
+def test_a_group_is_made_in_a_vpc_and_both_are_asked_for(region: Region) -> None:
+    vpc = f"{EC2}:vpc/{region.ec2.describe_vpcs()['Vpcs'][0]['VpcId']}"
+    ec2 = region.al(allow("ec2:CreateSecurityGroup", resource=vpc), service="ec2")
+    tags = [{"ResourceType": "security-group", "Tags": [{"Key": "team", "Value": "a"}]}]
+    wanted = {"GroupName": "g", "Description": "x"}
+
+    def answer(action: str, resource: str) -> tuple[str, int, str]:
+        told = sentence(action, resource)
+        return "UnauthorizedOperation", 403, f"You are not authorized to perform this operation. {told}"
+
+    anything = f"{EC2}:security-group/*"
+    assert refused(ec2.create_security_group, **wanted) == answer("ec2:CreateSecurityGroup", anything)
+    # The VPC is not what the tags are for: a condition on them must not be asked of it.
+    groups = allow("ec2:CreateSecurityGroup", resource=anything, StringEquals={"aws:RequestTag/team": "a"})
+    own = policy(allow("ec2:CreateSecurityGroup", resource=vpc, Null={"aws:RequestTag/team": "true"}), groups)
+    region.iam.put_user_policy(UserName="al", PolicyName="own", PolicyDocument=own)
+    assert refused(ec2.create_security_group, **wanted) == answer("ec2:CreateSecurityGroup", anything)
+    tagged = wanted | {"TagSpecifications": tags}
+    assert refused(ec2.create_security_group, **tagged) == answer("ec2:CreateTags", anything)
+    tagging = policy(allow("ec2:CreateTags", StringEquals={"ec2:CreateAction": "CreateSecurityGroup"}))
+    region.iam.put_user_policy(UserName="al", PolicyName="tags", PolicyDocument=tagging)
+    assert refused(ec2.create_security_group, DryRun=True, **tagged)[0] == "DryRunOperation"
+    assert ec2.create_security_group(**tagged)["Tags"] == tags[0]["Tags"]
+
+
+def test_streams_have_the_tags_of_their_group(region: Region) -> None:
+    region.al(allow("logs:*", StringEquals={"aws:ResourceTag/team": "a"}))
+    root, al = region.client(ROOT, "logs"), region.client(region.al_keys, "logs")
+    for name in ("a", "b"):
+        root.create_log_group(logGroupName=name, tags={"team": name})
+    al.create_log_stream(logGroupName="a", logStreamName="s")
+    assert [stream["logStreamName"] for stream in al.describe_log_streams(logGroupName="a")["logStreams"]] == ["s"]
+    stream = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:b:log-stream:s"
+    assert refused(al.create_log_stream, logGroupName="b", logStreamName="s") == denied("logs:CreateLogStream", stream)
+    ghost = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:ghost:log-stream:"
+    assert refused(al.describe_log_streams, logGroupName="ghost") == denied("logs:DescribeLogStreams", ghost)
+
+
 def test_where_and_when_a_request_comes_from_decide(region: Region) -> None:
     al = region.al(
         allow("ecs:ListClusters", DateLessThan={"aws:CurrentTime": "2001-01-01T00:00:00Z"}),
         allow("ecs:ListTaskDefinitions", StringEquals={"aws:RequestedRegion": REGION}),
         allow("ecs:ListTasks", StringEquals={"aws:PrincipalTag/team": "a"}),
+        allow("ecs:DescribeClusters", IpAddress={"aws:SourceIp": f"{ADDRESS}/32"}),
+        allow("ecs:DescribeTaskDefinition", NotIpAddress={"aws:SourceIp": f"{ADDRESS}/32"}),
         allow("ecs:ListTaskDefinitionFamilies", Bool={"aws:MultiFactorAuthPresent": "true"}),
     )
     assert refused(al.list_clusters) == denied("ecs:ListClusters", "*")
     assert al.list_task_definitions()["taskDefinitionArns"] == [RUN_RESOURCE]
+    assert al.describe_clusters()["clusters"]
+    elsewhere = refused(al.describe_task_definition, taskDefinition="web")
+    assert elsewhere == denied("ecs:DescribeTaskDefinition", "*")
     assert refused(al.list_tasks) == denied("ecs:ListTasks", "*")
     region.iam.tag_user(UserName="al", Tags=[{"Key": "team", "Value": "a"}])
     assert al.list_tasks()["taskArns"] == []

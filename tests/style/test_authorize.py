@@ -15,7 +15,7 @@ import pytest
 
 from neargate.frontend.actions.reviewed import REVIEWED
 from neargate.frontend.actions.rules import Rule
-from neargate.frontend.authorize import Unreviewed, authorize, needs_no_leave
+from neargate.frontend.authorize import Unreviewed, authorize, confirm_asked, needs_no_leave
 from neargate.frontend.call import Call, Principal
 from neargate.frontend.operations.table import OPERATIONS
 from neargate.iam.document import PolicyKind, compile_policy
@@ -230,6 +230,19 @@ def test_what_the_table_does_not_name_is_never_decided() -> None:
         needs_no_leave(made)
     with pytest.raises(Unreviewed, match="in no reviewed table"):
         authorize(call("ecs", "MakeTea"), "ecs:MakeTea", ["*"])
+
+
+def test_an_answer_needs_that_it_asked_for_what_its_row_names() -> None:
+    """Also where an operation decides by itself and only says what it asked for."""
+    silent, strange, free = call("ecs", "StopTask"), call("ecs", "StopTask"), call("sts", "GetCallerIdentity")
+    strange.authorised_actions.append("ecs:RunTask")
+    for made in (silent, strange, free):
+        with pytest.raises(Unreviewed, match="asked for"):
+            confirm_asked(made)
+    needs_no_leave(free)
+    confirm_asked(free)
+    silent.authorised_actions.append("ecs:StopTask")
+    confirm_asked(silent)
 
 
 def test_the_sweep_would_notice_an_effect() -> None:
