@@ -26,7 +26,7 @@ def story(body: Callable[[QuotaDesk], Awaitable[None]], mode: QuotaMode = QuotaM
     async def told() -> None:
         world = OsWorld()
         store = await MemoryStores(world, Knobs()).open("region", MIGRATIONS)
-        await body(QuotaDesk(await open_quotas(world, store, mode), lambda account: account == ACCOUNT))
+        await body(QuotaDesk(await open_quotas(world, store, mode), lambda account: account == ACCOUNT, lambda: 7))
 
     asyncio.run(told())
 
@@ -40,6 +40,7 @@ async def row(desk: QuotaDesk, key: str, account: str = "") -> dict[str, Any]:
 def test_every_limit_is_listed_with_what_holds() -> None:
     async def body(desk: QuotaDesk) -> None:
         answer = await desk.listed({})
+        assert answer["refused"] == 7
         assert [limit["key"] for limit in answer["limits"]] == [*QUOTAS, *BUCKETS]
         found = await row(desk, TASKS)
         assert (found["value"], found["aws"], found["is_set"]) == ("none", "100/40", False)
@@ -94,6 +95,7 @@ def test_a_rate_as_written() -> None:
 def test_the_command_shows_requests_with_what_grants_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     facts = {
         "mode": "machine",
+        "refused": 3,
         "limits": [{"key": TASKS, "value": "none", "aws": "100/40", "is_set": False, "name": ""}],
         "own": [{"account": ACCOUNT, "key": CLUSTERS, "value": "12"}],
         "requests": [{"account": ACCOUNT, "key": CLUSTERS, "desired": "20000", "requester": "arn:aws:iam::1:user/u"}],

@@ -47,6 +47,9 @@ class Keys:
         del token, now
         return administrator(access_key_id.removeprefix("AKIA"), access_key_id)
 
+    def note_use(self, principal: Principal, service: str) -> None:
+        del principal, service
+
 
 class Rig:
     """A front end with limits over operations that take as long as the test wants."""

@@ -20,6 +20,7 @@ from neargate.model.errors import IllegalArgument
 from neargate.model.knobs import Knobs
 from neargate.model.quotas import CLUSTERS_PER_ACCOUNT, FARGATE_ON_DEMAND_VCPU, ROLES_PER_ACCOUNT, QuotaMode
 from neargate.store.sqlite import MemoryDisk, MemoryStores
+from neargate.testing.virtual_time import VirtualWorld, run_virtual
 from neargate.world import OsWorld
 
 ONE, TWO = "111111111111", "222222222222"
@@ -147,3 +148,20 @@ def test_answered_requests_are_kept_up_to_a_bound() -> None:
         assert len(kept) == CLOSED_REQUESTS_MAX + 1 and kept[0].desired == 10_000
 
     story(body)
+
+
+def test_what_was_set_at_one_server_holds_at_the_other_before_long() -> None:
+    async def told() -> None:
+        world, disk = VirtualWorld(), MemoryDisk()
+        store = await MemoryStores(world, Knobs(), disk).open("region", MIGRATIONS)
+        here, there = [await open_quotas(world, store, QuotaMode.MACHINE) for _ in range(2)]
+        world.spawn(there.follow(5.0), "quotas")
+        await here.set_rate(ONE, TASKS.key, Rate(7, 2))
+        assert there.rate(ONE, TASKS) is None
+        await world.sleep(5.5)
+        assert there.rate(ONE, TASKS) == Rate(7, 2)
+        await here.reset(ONE, TASKS.key)
+        await world.sleep(5.5)
+        assert there.rate(ONE, TASKS) is None
+
+    run_virtual(told())

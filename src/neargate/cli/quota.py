@@ -13,7 +13,11 @@ _MODES = {
 def listed(paths: RegionPaths, account: str) -> str:
     """Every limit of the account, or of all accounts; then accounts' own values and open requests."""
     facts = ask(paths, "quota-list", account=account)
-    lines = [f"--quotas {facts['mode']}: {_MODES[facts['mode']]}", ""]
+    lines = [
+        f"--quotas {facts['mode']}: {_MODES[facts['mode']]}",
+        f"calls refused since the server started: {facts['refused']}",
+        "",
+    ]
     rows: list[tuple[str, ...]] = [("LIMIT", "VALUE", "AWS", "SET", "NAME")]
     rows += [
         (item["key"], item["value"], item["aws"], "yes" if item["is_set"] else "-", item["name"])

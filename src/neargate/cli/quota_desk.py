@@ -23,14 +23,22 @@ class LimitRefused(Exception):
 
 
 def handlers(region: Region) -> dict[str, Handler]:
-    desk = QuotaDesk(region.quotas, lambda account: region.services.identity.account(account) is not None)
+    services = region.services
+    desk = QuotaDesk(
+        region.quotas,
+        is_known=lambda account: services.identity.account(account) is not None,
+        refused=lambda: 0 if services.limits is None else services.limits.refused,
+    )
     return {"quota-list": desk.listed, "quota-set": desk.change, "quota-reset": desk.reset}
 
 
 class QuotaDesk:
-    def __init__(self, quotas: QuotaRegistry, is_known: Callable[[str], bool]) -> None:
+    """`is_known`: whether there is such an account; `refused`: calls that were refused since the server started."""
+
+    def __init__(self, quotas: QuotaRegistry, is_known: Callable[[str], bool], refused: Callable[[], int]) -> None:
         self._quotas = quotas
         self._is_known = is_known
+        self._refused = refused
 
     async def listed(self, request: Answer) -> Answer:
         """Every limit with AWS's value and the one that holds; what accounts have of their own; open requests."""
@@ -50,10 +58,15 @@ class QuotaDesk:
         ]
         requests = [
             {"account": item.account, "key": item.quota, "desired": _number(item.desired), "requester": item.requester}
-            for item in await self._quotas.requests(account)
-            if item.status == PENDING
+            for item in await self._quotas.requests(account, PENDING)
         ]
-        return {"mode": self._quotas.mode.value, "limits": limits, "own": own, "requests": requests}
+        return {
+            "mode": self._quotas.mode.value,
+            "limits": limits,
+            "own": own,
+            "requests": requests,
+            "refused": self._refused(),
+        }
 
     async def change(self, request: Answer) -> Answer:
         """Raises LimitRefused."""

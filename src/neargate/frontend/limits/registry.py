@@ -48,7 +48,7 @@ CLOSED_REQUESTS_MAX = 100  # kept of one account
 
 _REQUESTS = (
     "SELECT id, account, quota, desired, status, requester, created_at, updated_at FROM quota_request "
-    "WHERE (? = '' OR account = ?) ORDER BY n DESC LIMIT 1000"
+    "WHERE (? = '' OR account = ?) AND (? = '' OR status = ?) ORDER BY n DESC LIMIT 1000"
 )
 
 
@@ -84,6 +84,12 @@ class QuotaRegistry:
     async def load(self) -> None:
         rows = await self._store.read("SELECT account, quota, value, per_s FROM quota_value")
         self._values = {(account, quota): (value, per_s) for account, quota, value, per_s in rows}
+
+    async def follow(self, period_s: float) -> None:
+        """With several servers: what the operator has set at another one holds here too before long. Never returns."""
+        while True:
+            await self._world.sleep(period_s)
+            await self.load()
 
     # -- reads, from memory
 
@@ -195,9 +201,10 @@ class QuotaRegistry:
             raise ServiceUnavailable from None
         return request
 
-    async def requests(self, account: str = ALL_ACCOUNTS) -> Sequence[IncreaseRequest]:
-        """The newest first."""
-        return [_request(row) for row in await self._store.read(_REQUESTS, (account, account))]
+    async def requests(self, account: str = ALL_ACCOUNTS, status: str = "") -> Sequence[IncreaseRequest]:
+        """The newest first; of any status when none is given."""
+        rows = await self._store.read(_REQUESTS, (account, account, status, status))
+        return [_request(row) for row in rows]
 
 
 def _request(row: Row) -> IncreaseRequest:
