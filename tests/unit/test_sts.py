@@ -284,6 +284,8 @@ def test_get_session_token_gives_a_user_a_session_of_the_same_rights() -> None:
         session = keys_of(said)
         assert (await whoami(door, session)).body["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/ann"
         assert (await assume(door, session, role)).status == 200
+        assert (await door.call(ann, "iam", "GetUser")).code == "AccessDenied"
+        assert (await door.call(session, "iam", "GetUser")).code == "InvalidClientTokenId", "not without MFA, as on AWS"
         again = await door.call(session, "sts", "GetSessionToken")
         assert (again.code, again.message) == ("AccessDenied", "Cannot call GetSessionToken with session credentials")
         root = keys_of(await door.call(ROOT, "sts", "GetSessionToken"))

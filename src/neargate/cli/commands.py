@@ -136,7 +136,7 @@ def _up_options(up: argparse.ArgumentParser) -> None:
 
 def _account_options(account: argparse.ArgumentParser) -> None:
     """`account` alone lists."""
-    verbs = account.add_subparsers(metavar="create|list|keys", parser_class=_Parser)
+    verbs = account.add_subparsers(metavar="create|list|keys", help="what to do (list)", parser_class=_Parser)
     create = verbs.add_parser("create", help="make an account and print its administrator's keys for: eval")
     create.set_defaults(command=_account_create)
     create.add_argument("name", metavar="NAME", help="for people; the account itself is a number")

@@ -65,6 +65,9 @@ class Authenticator:
 
         key_id = self._verifier.verify(request, service, now, secret_of)
         principal = self._keys.principal(key_id, presented, now)
+        if service == "iam" and principal.session is not None and not principal.session.is_role:
+            # AWS's rule for sessions without MFA that GetSessionToken or GetFederationToken began.
+            raise SignatureRefused(Problem.UNKNOWN_KEY, "The security token included in the request is invalid")
         self._keys.note_use(principal, service)
         return principal
 
