@@ -90,6 +90,20 @@ def test_without_a_server_its_agent_is_asked(paths: RegionPaths, words: list[str
     assert "neargate down --force" in lines[-1] and asked[0]["task"] == "".join(words[1:])
 
 
+def test_where_up_watches_nobody_is_told_to_type_it_again(paths: RegionPaths) -> None:
+    runs(paths, "agent")
+    lock = locks.take(paths.up_lock)
+    assert lock is not None
+    try:
+        with pytest.raises(Problem) as problem:
+            commands.run(["status", "--data", str(paths.data)])
+    finally:
+        os.close(lock)
+    text = str(problem.value)
+    assert "neargate up starts it again in a moment (its log: " in text and "neargate up watches over it" in text
+    assert f"neargate up{paths.as_option}" not in text and f"neargate down{paths.as_option}" in text
+
+
 def test_with_nothing_running_it_says_nothing_more(paths: RegionPaths) -> None:
     assert offline.account(paths) == "  running: nothing"
     runs(paths, "agent")

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from . import locks
 from .paths import RegionPaths
 from .problems import NoServer, Problem
 
@@ -56,9 +57,7 @@ def ask(paths: RegionPaths, request: str, timeout_s: float = ASK_S, **arguments:
     try:
         answer = exchange(paths.admin_socket, {"request": request, **arguments}, timeout_s)
     except NotThere:
-        raise NoServer(
-            f"the API of the region under {paths.data} does not run; start it with: neargate up{paths.as_option}"
-        ) from None
+        raise NoServer(f"the API of the region under {paths.data} does not run; {_way_back(paths)}") from None
     except Silent:
         raise NoServer(
             f"the API of the region under {paths.data} does not answer (its log: {paths.log_file('server')}); "
@@ -67,6 +66,13 @@ def ask(paths: RegionPaths, request: str, timeout_s: float = ASK_S, **arguments:
     if "error" in answer:
         raise Problem(str(answer["error"]))
     return answer
+
+
+def _way_back(paths: RegionPaths) -> str:
+    """Where an `up` watches there is nothing to type: a second one would only be refused."""
+    if locks.is_taken(paths.up_lock):
+        return f"neargate up starts it again in a moment (its log: {paths.log_file('server')})"
+    return f"start it with: neargate up{paths.as_option}"
 
 
 def exchange(path: Path, request: dict[str, object], timeout_s: float) -> dict[str, Any]:

@@ -19,13 +19,15 @@ def account(paths: RegionPaths, task: str = "") -> str:
     found = {name: processes.find(paths.pid_file(name)) for name in PROCESSES}
     running = [f"{name} (pid {process.pid})" for name, process in found.items() if process is not None]
     lines = [f"running: {', '.join(running) or 'nothing'}"]
-    if locks.is_taken(paths.up_lock):
+    watched = locks.is_taken(paths.up_lock)
+    if watched:
         lines.append("neargate up watches over it and starts what has ended")
     if found["agent"] is not None:
         lines += _tasks(paths, task)
     if running:
         option = paths.as_option
-        lines.append(f"take over what runs: neargate up{option}")
+        if not watched:
+            lines.append(f"take over what runs: neargate up{option}")
         lines.append(f"stop everything: neargate down{option}; if the API cannot start: neargate down --force{option}")
     return "\n".join(f"  {line}" for line in lines)
 
