@@ -13,7 +13,8 @@ from neargate.agent.bulk_client import BulkClient
 from neargate.agent.link_client import Closed
 from neargate.agent.log_lines import cut_lines, next_line_start
 from neargate.agent.log_shipper import LogShipper
-from neargate.link.messages import BulkHello, LogOpen, LogOpened, decode_to_server, encode
+from neargate.link.host_identity import NONCE_BYTES, HostKey
+from neargate.link.messages import BulkHello, Challenge, LogOpen, LogOpened, Proof, decode_to_server, encode
 from neargate.model.knobs import Knobs
 from neargate.model.launch import AwsLogs, TaskLaunch
 from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch
@@ -103,6 +104,9 @@ class _DyingBulk:
     async def send(self, data: bytes) -> None:
         message = decode_to_server(data)
         if isinstance(message, BulkHello):
+            self._frames.put_nowait(encode(Challenge(nonce=bytes(NONCE_BYTES))))
+            return
+        if isinstance(message, Proof):
             return
         if self.connections == 1:
             self._dead.set()
@@ -111,7 +115,7 @@ class _DyingBulk:
         self._frames.put_nowait(encode(LogOpened(request=message.request, stream_key=1, offset=0)))
 
     async def receive(self) -> bytes:
-        if self.connections == 1:
+        if self.connections == 1 and self._frames.empty():
             await self._dead.wait()
             raise Closed("lost")
         return await self._frames.get()
@@ -124,7 +128,7 @@ class _DyingBulk:
 def test_a_server_that_dies_while_a_stream_is_opened_does_not_hang_the_agent(tmp_path: Path) -> None:
     async def main() -> str:
         world, transport = OsWorld(), _DyingBulk()
-        bulk = BulkClient(world, Knobs(), transport, "h-1")
+        bulk = BulkClient(world, Knobs(), transport, "h-1", HostKey(bytes(32)))
         shipper = LogShipper(world, Knobs(), FakeSandbox(world.now), bulk, tmp_path, lambda _: None)
         running = world.spawn(bulk.run(), "bulk")
         await bulk.connected()

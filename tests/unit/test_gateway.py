@@ -15,6 +15,7 @@ from neargate.interfaces.roles import LogSourceOpened, LogTarget
 from neargate.link.messages import (
     PROTOCOL,
     BulkHello,
+    Challenge,
     Hello,
     HostUpdate,
     LogAck,
@@ -39,6 +40,7 @@ from neargate.model.knobs import Knobs
 from neargate.model.network import VpcPlan
 from neargate.testing.cell_rig import ACCOUNT, DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, run_request, subnet
 from neargate.testing.fake_task_roles import FakeTaskRoles
+from neargate.testing.host_proofs import Proving
 
 FAST = SimulatedTimes(attach_s=0.001, start_s=0.001, run_s=0.001, stop_s=0.001)
 KNOBS = Knobs(
@@ -71,6 +73,7 @@ class Pipe:
     """Implements Channel for the gateway; the test holds the other end."""
 
     def __init__(self) -> None:
+        self.proving = Proving()
         self.to_server: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.to_agent: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.reason: str | None = None
@@ -79,7 +82,11 @@ class Pipe:
         if self.reason is not None:
             raise ChannelClosed(self.reason)
         for message in messages_to_agent(data):
-            self.to_agent.put_nowait(encode(message))
+            if isinstance(message, Challenge) and self.proving.is_asked:
+                for answer in self.proving.challenged(message):
+                    self.to_server.put_nowait(encode(answer))
+            else:
+                self.to_agent.put_nowait(encode(message))
 
     async def receive(self) -> bytes:
         data = await self.to_server.get()
@@ -95,7 +102,8 @@ class Pipe:
 
     def say(self, *messages: ToServer) -> None:
         for message in messages:
-            self.to_server.put_nowait(encode(message))
+            for ready in self.proving.say(message):
+                self.to_server.put_nowait(encode(ready))
 
     async def hear(self) -> Any:
         """The next message from the server; None when it closed the channel."""

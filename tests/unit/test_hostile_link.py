@@ -16,6 +16,7 @@ from neargate.interfaces.roles import LogSourceOpened, LogTarget
 from neargate.link.messages import (
     PROTOCOL,
     BulkHello,
+    Challenge,
     Hello,
     HostUpdate,
     LogAppend,
@@ -39,6 +40,7 @@ from neargate.model.launch import ContainerReport, TaskReport
 from neargate.model.network import VpcPlan
 from neargate.testing.cell_rig import ACCOUNT, DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, running, subnet
 from neargate.testing.fake_task_roles import FakeTaskRoles
+from neargate.testing.host_proofs import Proving
 
 KNOBS = Knobs(cpu_overcommit=1.0, disk_overcommit=1.0, hello_reports_max=8, log_sources_max=4, link_silence_s=0.5)
 MINE, THEIRS = ZONES[0], ZONES[1]
@@ -62,6 +64,7 @@ class Wire:
     """The agent's end of one connection, in the hands of somebody who has taken the agent over."""
 
     def __init__(self) -> None:
+        self.proving = Proving()
         self.to_server: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.to_agent: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.closed: str | None = None
@@ -70,7 +73,11 @@ class Wire:
         if self.closed is not None:
             raise ChannelClosed(self.closed)
         for message in messages_to_agent(data):
-            self.to_agent.put_nowait(encode(message))
+            if isinstance(message, Challenge) and self.proving.is_asked:
+                for answer in self.proving.challenged(message):
+                    self.to_server.put_nowait(encode(answer))
+            else:
+                self.to_agent.put_nowait(encode(message))
 
     async def receive(self) -> bytes:
         data = await self.to_server.get()
@@ -84,7 +91,11 @@ class Wire:
 
     def say(self, *messages: ToServer | bytes) -> None:
         for message in messages:
-            self.to_server.put_nowait(message if isinstance(message, bytes) else encode(message))
+            if isinstance(message, bytes):
+                self.to_server.put_nowait(message)
+                continue
+            for ready in self.proving.say(message):
+                self.to_server.put_nowait(encode(ready))
 
     async def hear(self, kind: type | None = None) -> Any:
         """The next message (of a kind); None when the server closed the connection."""

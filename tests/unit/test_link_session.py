@@ -6,14 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neargate.link.host_identity import LINK, HostKey
 from neargate.link.messages import (
     PROTOCOL,
+    Challenge,
     Hello,
     HostUpdate,
     LogOpen,
     LogRefused,
     Ping,
     Pong,
+    Proof,
     Report,
     ReportAck,
     RunOrder,
@@ -45,6 +48,7 @@ from neargate.model.network import Eni, VpcPlan
 KNOBS = Knobs(link_ping_period_s=5, link_silence_s=20, report_resend_s=5, order_resend_s=5, hello_reports_max=3)
 HOST = HostFacts(host_id="h1", boot_id="b", capacity=HostCapacity(cpu_units=1, memory_mib=1, disk_gib=1))
 PLAN = VpcPlan(vpc_id="vpc-1", generation=3, cidrs=("10.0.0.0/8",), groups=())
+KEY, NONCE = HostKey(bytes(32)), bytes(range(32))
 STOP = StopOrder(task_id="t1", incarnation="i", stop_code="UserInitiated", reason="bye")
 LAUNCH = TaskLaunch(
     task_id="t1",
@@ -91,15 +95,21 @@ def told(actions: Any) -> list[Any]:
 
 
 def opened() -> AgentSession:
-    session = AgentSession(KNOBS)
+    session = AgentSession(KNOBS, KEY)
     session.connected(HOST, [], 0.0)
     session.received(Welcome(protocol=PROTOCOL, session="s", ping_period_s=5), 0.0)
     return session
 
 
+def prove(session: ServerSession, *reports: TaskReport) -> Any:
+    """The hello of a host that has its key; what the server makes of it."""
+    session.received(Hello(protocol=PROTOCOL, host=HOST, reports=reports, public_key=KEY.public))
+    return session.received(Proof(signature=KEY.sign(LINK, NONCE, HOST.host_id)))
+
+
 def greeted() -> ServerSession:
-    session = ServerSession("s", KNOBS)
-    session.received(Hello(protocol=PROTOCOL, host=HOST, reports=()))
+    session = ServerSession("s", KNOBS, NONCE)
+    prove(session)
     return session
 
 
@@ -107,7 +117,7 @@ def greeted() -> ServerSession:
 
 
 def test_a_session_begins_with_all_that_the_host_has() -> None:
-    session = AgentSession(KNOBS)
+    session = AgentSession(KNOBS, KEY)
     reports = [report(1, f"t{n}") for n in range(5)]
     [hello] = said(session.connected(HOST, reports, 0.0))
     assert hello.host == HOST and list(hello.reports) == reports[:3], "a frame is bounded"
@@ -152,7 +162,7 @@ def test_orders_become_actions_in_their_order() -> None:
 
 
 def test_nothing_is_obeyed_before_the_welcome() -> None:
-    session = AgentSession(KNOBS)
+    session = AgentSession(KNOBS, KEY)
     session.connected(HOST, [], 0.0)
     for message in (RunOrder(launch=LAUNCH), STOP, VpcPush(plan=PLAN), ReportAck(task_id="t1", report_seq=1)):
         [action] = session.received(message, 0.0)
@@ -169,7 +179,7 @@ def test_what_does_not_belong_ends_the_connection(message: Any) -> None:
 
 
 def test_another_protocol_is_not_spoken() -> None:
-    session = AgentSession(KNOBS)
+    session = AgentSession(KNOBS, KEY)
     session.connected(HOST, [], 0.0)
     [action] = session.received(Welcome(protocol=PROTOCOL + 1, session="s", ping_period_s=5), 0.0)
     assert isinstance(action, Disconnect) and not session.is_open
@@ -188,7 +198,7 @@ def test_pings_keep_time_and_silence_ends_the_connection() -> None:
 
 
 def test_a_server_that_never_welcomes_is_left() -> None:
-    session = AgentSession(KNOBS)
+    session = AgentSession(KNOBS, KEY)
     session.connected(HOST, [], 0.0)
     assert session.tick(20.0) == []
     assert isinstance(session.tick(20.1)[0], Disconnect)
@@ -196,7 +206,7 @@ def test_a_server_that_never_welcomes_is_left() -> None:
 
 @pytest.mark.parametrize("period", [0.0, -1.0, 1e9, float("nan")])
 def test_a_server_cannot_make_an_agent_ping_for_ever_or_never(period: float) -> None:
-    session = AgentSession(KNOBS)
+    session = AgentSession(KNOBS, KEY)
     session.connected(HOST, [], 0.0)
     session.received(Welcome(protocol=PROTOCOL, session="s", ping_period_s=period), 0.0)
     pings = [m for n in range(100) for m in said(session.tick(n / 10)) if isinstance(m, Ping)]
@@ -205,7 +215,7 @@ def test_a_server_cannot_make_an_agent_ping_for_ever_or_never(period: float) -> 
 
 
 def test_a_change_of_the_host_is_told_when_connected() -> None:
-    session = AgentSession(KNOBS)
+    session = AgentSession(KNOBS, KEY)
     assert session.host_changed(HOST) == []
     assert said(opened().host_changed(HOST)) == [HostUpdate(host=HOST)]
 
@@ -214,13 +224,17 @@ def test_a_change_of_the_host_is_told_when_connected() -> None:
 
 
 def test_a_host_is_greeted_once() -> None:
-    session = ServerSession("s", KNOBS)
+    session = ServerSession("s", KNOBS, NONCE)
     assert isinstance(session.received(Ping(n=1))[0], Disconnect)
-    hello = Hello(protocol=PROTOCOL, host=HOST, reports=(report(1),))
-    assert session.received(hello) == [Greeted(host=HOST, reports=(report(1),))]
+    hello = Hello(protocol=PROTOCOL, host=HOST, reports=(report(1),), public_key=KEY.public)
+    assert told(session.received(hello)) == [Challenge(nonce=NONCE)]
+    assert session.host_id is None, "nothing is proved"
+    proof = Proof(signature=KEY.sign(LINK, NONCE, HOST.host_id))
+    assert session.received(proof) == [Greeted(host=HOST, public_key=KEY.public, reports=(report(1),))]
     assert session.host_id == "h1"
-    assert isinstance(session.received(hello)[0], Disconnect)
-    other = ServerSession("s", KNOBS)
+    for again in (hello, proof):
+        assert isinstance(session.received(again)[0], Disconnect)
+    other = ServerSession("s", KNOBS, NONCE)
     assert isinstance(other.received(Hello(protocol=99, host=HOST, reports=()))[0], Disconnect)
     [welcome] = told([session.welcome()])
     assert (welcome.session, welcome.ping_period_s) == ("s", 5)
@@ -256,8 +270,8 @@ def test_a_report_with_an_unknown_status_is_passed_on_and_breaks_nothing() -> No
 
 
 def test_room_is_what_may_still_be_in_flight() -> None:
-    session = ServerSession("s", Knobs(orders_in_flight_max=2))
-    session.received(Hello(protocol=PROTOCOL, host=HOST, reports=()))
+    session = ServerSession("s", Knobs(orders_in_flight_max=2), NONCE)
+    prove(session)
     session.run("t1", RUN, 0.0)
     assert session.room == 1
     session.received(Report(report=report(1)))
@@ -307,7 +321,7 @@ def test_a_host_update_may_not_name_another_host() -> None:
     )
 )
 def test_whatever_is_lost_the_server_hears_the_last_report_of_each_task(steps: list[tuple[str, int]]) -> None:
-    agent, now = AgentSession(KNOBS), 0.0
+    agent, now = AgentSession(KNOBS, KEY), 0.0
     newest: dict[str, int] = {}
     heard: dict[str, int] = {}
     server = _connect(agent, newest, heard, now)
@@ -331,7 +345,7 @@ def test_whatever_is_lost_the_server_hears_the_last_report_of_each_task(steps: l
 
 
 def _connect(agent: AgentSession, newest: dict[str, int], heard: dict[str, int], now: float) -> ServerSession:
-    server = ServerSession("s", KNOBS)
+    server = ServerSession("s", KNOBS, NONCE)
     known = [report(seq, task) for task, seq in newest.items()]
     _deliver(agent, server, agent.connected(HOST, known, now), heard, now)
     return server

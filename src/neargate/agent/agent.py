@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from ..interfaces.hostnet import HostCgroups, HostDisks, HostError, HostNetwork
 from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
+from ..link.host_identity import HostKey
 from ..link.messages import RunOrder, ToAgent
 from ..link.session import Acknowledged, AgentAction, ApplyVpc, CredentialsAnswered, Established, RunTask, StopTask
 from ..log import get_logger
@@ -20,6 +21,7 @@ from ..model.knobs import Knobs
 from ..model.lifecycle import StopCode
 from ..model.network import REGION_ENDPOINT_ADDRESS
 from ..world import World
+from . import host_key
 from .adopt import AdoptionPlan, Observed, adopt
 from .arrivals import is_task
 from .bulk_client import BulkClient
@@ -75,9 +77,10 @@ class Agent:
         self.is_adopted = False  # whether `tasks` holds all that was found on the host
         self._removing: set[str] = set()  # task ids of which something is being removed
         self._log = get_logger(__name__).bind(host=facts.host_id)
+        key = HostKey(host_key.load_or_make(world, state_dir))
         channel = transport or UnixTransport(socket_path, knobs)
         self._state = LocalState(world, state_dir / "agent.db")
-        self._bulk = BulkClient(world, knobs, channel, facts.host_id)
+        self._bulk = BulkClient(world, knobs, channel, facts.host_id, key)
         self._logs = LogShipper(world, knobs, sandbox, self._bulk, state_dir / "logs", self._note)
         self._plans = VpcPlans(world, knobs, network, self._state, lambda vpc: self._listeners.open(vpc), self._note)
         self._credentials = TaskCredentials(
@@ -115,6 +118,7 @@ class Agent:
             world,
             knobs,
             channel,
+            key,
             facts=lambda: self._facts,
             reports=self._tasks.reports,
             deliver=self._deliver,

@@ -8,14 +8,17 @@ import asyncio
 
 import msgspec
 
+from ..link.host_identity import BULK, NONCE_BYTES, HostKey
 from ..link.messages import (
     PROTOCOL,
     BulkHello,
+    Challenge,
     LogAck,
     LogAppend,
     LogOpen,
     LogOpened,
     LogRefused,
+    Proof,
     ToServer,
     Welcome,
     decode_to_agent,
@@ -32,11 +35,12 @@ Answer = LogOpened | LogRefused | LogAck
 class BulkClient:
     """`connection`: number of the connection that stands, 0 when none does."""
 
-    def __init__(self, world: World, knobs: Knobs, transport: Transport, host_id: str) -> None:
+    def __init__(self, world: World, knobs: Knobs, transport: Transport, host_id: str, key: HostKey) -> None:
         self._world = world
         self._knobs = knobs
         self._transport = transport
         self._host_id = host_id
+        self._key = key
         self._socket: Connection | None = None
         self._connections = 0
         self._requests = 0
@@ -54,8 +58,7 @@ class BulkClient:
         backoff_s = self._knobs.link_reconnect_min_s
         while True:
             try:
-                socket = await self._transport.connect("/bulk")
-                await socket.send(encode(BulkHello(protocol=PROTOCOL, host_id=self._host_id)))
+                socket = await self._greeted()
             except Closed:
                 await self._world.sleep(backoff_s * (0.5 + self._world.random.random()))
                 backoff_s = min(backoff_s * 2, self._knobs.link_reconnect_max_s)
@@ -69,6 +72,22 @@ class BulkClient:
             await socket.close()
             await self._world.sleep(backoff_s * (0.5 + self._world.random.random()))
             backoff_s = min(backoff_s * 2, self._knobs.link_reconnect_max_s)
+
+    async def _greeted(self) -> Connection:
+        """A connection on which this host has proved itself. Raises Closed."""
+        socket = await self._transport.connect("/bulk")
+        try:
+            await socket.send(encode(BulkHello(protocol=PROTOCOL, host_id=self._host_id)))
+            async with asyncio.timeout(self._knobs.link_silence_s):
+                challenge = decode_to_agent(await socket.receive())
+            if not isinstance(challenge, Challenge) or len(challenge.nonce) != NONCE_BYTES:
+                raise Closed("the server did not ask for a proof")
+            signature = self._key.sign(BULK, challenge.nonce, self._host_id)
+            await socket.send(encode(Proof(signature=signature)))
+        except (Closed, TimeoutError, msgspec.DecodeError) as error:
+            await socket.close()
+            raise Closed(str(error)) from error
+        return socket
 
     async def open(self, task_id: str, container: str) -> LogOpened | LogRefused:
         answer = await self._ask(LogOpen(request=self._next(), task_id=task_id, container=container))

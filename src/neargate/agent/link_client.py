@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ..link.host_identity import HostKey
 from ..link.messages import ToAgent, messages_to_agent
 from ..link.session import AgentAction, AgentSession, Disconnect, Send
 from ..model.capacity import HostFacts
@@ -53,6 +54,7 @@ class LinkClient:
         world: World,
         knobs: Knobs,
         transport: Transport,
+        key: HostKey,
         *,
         facts: Callable[[], HostFacts],
         reports: Callable[[], Sequence[TaskReport]],
@@ -68,7 +70,7 @@ class LinkClient:
         self._deliver = deliver
         self._refused = refused
         self._note = note
-        self._session = AgentSession(knobs, f"{world.random.getrandbits(64):016x}")
+        self._session = AgentSession(knobs, key, f"{world.random.getrandbits(64):016x}")
         self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue(_OUTGOING_MAX)
         self._actions: asyncio.Queue[AgentAction] = asyncio.Queue(_ACTIONS_MAX)
 

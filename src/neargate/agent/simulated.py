@@ -15,6 +15,7 @@ from functools import partial
 
 import msgspec
 
+from ..link.host_identity import KEY_BYTES, simulated_key
 from ..link.messages import StopOrder, frames, messages_to_agent
 from ..link.session import Acknowledged, AgentAction, AgentSession, ApplyVpc, Disconnect, RunTask, Send, StopTask
 from ..model.capacity import HostFacts
@@ -25,6 +26,7 @@ from ..world import World
 from .link_client import Closed, Connection
 from .transport import UnixTransport
 
+NO_SEED = bytes(KEY_BYTES)  # for tests, whose hosts nobody takes for others
 _FRAMES_MAX = 65_536
 _TICK_S = 1.0
 _REST_S = 0.01
@@ -116,8 +118,9 @@ class SimulatedHost:
         times: SimulatedTimes | None = None,
         began: Callable[[TaskLaunch], None] = _unwatched,
         ended: Callable[[str], None] = _unwatched,
+        seed: bytes = NO_SEED,
     ) -> None:
-        """`began` and `ended` (task id) tell a watcher what this host holds."""
+        """`seed`: the host's key is made of it and the host's id. `began` and `ended` (task id) tell a watcher what this host holds."""
         self.facts = facts
         self._began = began
         self._ended = ended
@@ -126,7 +129,7 @@ class SimulatedHost:
         self._timers = timers
         self._knobs = knobs
         self._times = times or SimulatedTimes()
-        self._session = AgentSession(knobs, f"{world.random.getrandbits(64):016x}")
+        self._session = AgentSession(knobs, simulated_key(seed, facts.host_id), f"{world.random.getrandbits(64):016x}")
         self._send: Callable[[bytes], None] | None = None
         self._hang_up: Callable[[str], None] | None = None
         self._connections = 0
@@ -350,6 +353,7 @@ class SimulatedFleet:
         knobs: Knobs,
         memories: Mapping[str, HostMemory] | None = None,
         times: SimulatedTimes | None = None,
+        seed: bytes = NO_SEED,
     ) -> None:
         self._world = world
         self._knobs = knobs
@@ -357,7 +361,7 @@ class SimulatedFleet:
         self._timers = Timers(world, rest_s=_REST_S)
         kept = memories or {}
         self.hosts = [
-            SimulatedHost(world, facts, self._timers, knobs, memory=kept.get(facts.host_id), times=times)
+            SimulatedHost(world, facts, self._timers, knobs, memory=kept.get(facts.host_id), times=times, seed=seed)
             for facts in hosts
         ]
 

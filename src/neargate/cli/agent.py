@@ -11,6 +11,7 @@ from typing import Any
 
 import uvloop
 
+from ..agent import host_key
 from ..agent.agent import Agent
 from ..agent.credential_files import credential_files
 from ..agent.simulated import SimulatedFleet
@@ -196,7 +197,8 @@ def _fleet(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> Simulate
         for zone, _ in config.zone_names
         for n in range(config.hosts)
     ]
-    return SimulatedFleet(world, hosts, socket_path=str(paths.link_socket), knobs=DEFAULT_KNOBS)
+    seed = host_key.load_or_make(world, paths.agent)
+    return SimulatedFleet(world, hosts, socket_path=str(paths.link_socket), knobs=DEFAULT_KNOBS, seed=seed)
 
 
 async def _remove_all(paths: RegionPaths, config: RegionConfig) -> None:

@@ -8,6 +8,7 @@ numbers fit a database. Invariant: what passes can be logged, stored and used as
 import math
 import re
 
+from ..link.host_identity import KEY_BYTES
 from ..link.messages import CredentialsAsk, Hello, HostUpdate, LogAppend, LogOpen, Report
 from ..model.capacity import HostFacts
 from ..model.launch import ContainerReport, TaskReport
@@ -44,6 +45,8 @@ def report_problem(report: TaskReport) -> str | None:
 def hello_problem(hello: Hello, reports_max: int) -> str | None:
     if len(hello.reports) > reports_max:
         return "too many reports in one hello"
+    if len(hello.public_key) != KEY_BYTES:
+        return "the host has no key"
     return facts_problem(hello.host) if _are_short(hello.process) else "a process's name has at most 255 characters"
 
 

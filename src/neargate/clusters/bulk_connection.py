@@ -15,14 +15,17 @@ import msgspec
 
 from ..interfaces.roles import LogSink, LogTarget, TaskRoles
 from ..interfaces.store import Overloaded
+from ..link.host_identity import BULK, is_proved
 from ..link.messages import (
     PROTOCOL,
     BulkHello,
+    Challenge,
     LogAck,
     LogAppend,
     LogOpen,
     LogOpened,
     LogRefused,
+    Proof,
     decode_to_server,
     encode,
 )
@@ -32,7 +35,7 @@ from ..model.knobs import Knobs
 from ..world import World
 from .arrivals import source_problem
 from .cell import Cell
-from .channel import Channel, ChannelClosed, Outgoing
+from .channel import Channel, ChannelClosed, Outgoing, new_nonce
 from .log_rights import CREATE_GROUP, CREATE_STREAM, PUT_EVENTS, denial
 
 _log = get_logger(__name__)
@@ -110,14 +113,28 @@ class BulkConnection:
     async def _read(self, loops: asyncio.TaskGroup) -> None:
         try:
             async with asyncio.timeout(self._silence_s):
-                hello = _decode(await self._channel.receive())
+                host_id = await self._proved_host()
         except TimeoutError:
             raise ChannelClosed("no hello in time") from None
+        self._host_id = host_id
+        with self._places.one(host_id):
+            await self._serve_all(loops)
+
+    async def _proved_host(self) -> str:
+        """The host's key was pinned when its link came first."""
+        hello = _decode(await self._channel.receive())
         if not isinstance(hello, BulkHello) or hello.protocol != PROTOCOL:
             raise ChannelClosed("no hello of this protocol")
-        self._host_id = hello.host_id
-        with self._places.one(hello.host_id):
-            await self._serve_all(loops)
+        key = self._cell.host_keys.of(hello.host_id)
+        if key is None:
+            raise ChannelClosed("this host's link comes first")
+        nonce = new_nonce(self._world)
+        self._outgoing.put(encode(Challenge(nonce=nonce)))
+        proof = _decode(await self._channel.receive())
+        signature = proof.signature if isinstance(proof, Proof) else b""
+        if not is_proved(key, signature, channel=BULK, nonce=nonce, host_id=hello.host_id):
+            raise ChannelClosed("the host's key was not proved")
+        return hello.host_id
 
     async def _serve_all(self, loops: asyncio.TaskGroup) -> None:
         while True:

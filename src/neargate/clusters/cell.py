@@ -23,6 +23,7 @@ from ..world import World
 from .calls_first import CallsFirst
 from .cluster_book import ClusterBook
 from .host_boots import HostBoots
+from .host_keys import HostKeys
 from .launching import Launching
 from .live_spread import LiveSpread
 from .operator_view import OperatorView
@@ -74,6 +75,7 @@ class Cell:
             spread=self._spread,
             quotas=quotas,
         )
+        self.host_keys = HostKeys(world, store)
         self.boots = HostBoots(world, store, self.orders.ring_stop)
         self.sweepers = Sweepers(world, store, capacities, knobs)
         self._restoring = Restoring(world, store, capacities, self.sweepers)
@@ -84,6 +86,7 @@ class Cell:
         await self._clusters.load()
         await self._spread.load(self._store)
         await self.boots.load()
+        await self.host_keys.load()
         await self._restoring.run()
 
     def start(self) -> None:

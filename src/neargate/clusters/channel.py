@@ -3,7 +3,14 @@
 import asyncio
 from typing import Protocol
 
+from ..link.host_identity import NONCE_BYTES
 from ..link.messages import frames
+from ..world import World
+
+
+def new_nonce(world: World) -> bytes:
+    """For one connection: what a host signs on it is good for no other."""
+    return world.random.getrandbits(8 * NONCE_BYTES).to_bytes(NONCE_BYTES, "big")
 
 
 class ChannelClosed(Exception):

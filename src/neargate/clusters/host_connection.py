@@ -25,7 +25,7 @@ from ..model.lifecycle import StopCode
 from ..world import World
 from .arrivals import problem, report_problem
 from .cell import Cell
-from .channel import Channel, ChannelClosed, Outgoing
+from .channel import Channel, ChannelClosed, Outgoing, new_nonce
 from .credentials import HostCredentials
 from .orders import RunTaskOrder
 from .reports import ReportOutcome
@@ -60,7 +60,7 @@ class HostConnection:
         self._register = register
         self._credentials = credentials
         self.process = ""  # the agent's, from its Hello
-        self._session = ServerSession(session_id, knobs)
+        self._session = ServerSession(session_id, knobs, new_nonce(world))
         self._outgoing = Outgoing(knobs.link_frames_max, joined=True)
         self._judging = asyncio.Semaphore(knobs.reports_in_flight_max)
         self._bell = asyncio.Event()
@@ -139,7 +139,7 @@ class HostConnection:
                 raise ChannelClosed(action.reason)
             case Greeted():
                 self.process = action.process
-                await self._take_in(action.host)
+                await self._take_in(action.host, action.public_key)
                 for report in action.reports:
                     if report_problem(report) is None:
                         await self._judge(report)
@@ -162,9 +162,12 @@ class HostConnection:
             answer = CredentialsRefused(task_id=ask.task_id, message=str(busy), is_final=False)
         self._outgoing.put(encode(answer))
 
-    async def _take_in(self, host: HostFacts) -> None:
-        await self._call_register(host)
+    async def _take_in(self, host: HostFacts, public_key: bytes) -> None:
         try:
+            if not await self._cell.host_keys.admit(host.host_id, public_key):
+                _log.warning("a host came with another key than its own and was refused", host=host.host_id)
+                raise ChannelClosed(f"host {host.host_id} is known by another key")
+            await self._call_register(host)
             await self._cell.boots.meet(host.host_id, host.boot_id)
         except Overloaded as busy:
             raise ChannelClosed(f"the cell's database is busy: {busy}") from None

@@ -101,4 +101,6 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     # The boot of each host that was met last.
     "CREATE TABLE hosts (id TEXT PRIMARY KEY, boot_id TEXT NOT NULL);",
+    # The key that each host came with first.
+    "CREATE TABLE host_keys (id TEXT PRIMARY KEY, public_key BLOB NOT NULL, pinned_at REAL NOT NULL);",
 )

@@ -12,7 +12,7 @@ from ..model.capacity import HostFacts
 from ..model.launch import TaskLaunch, TaskReport
 from ..model.network import VpcPlan
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -21,7 +21,20 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     protocol: int
     host: HostFacts
     reports: tuple[TaskReport, ...]
+    public_key: bytes = b""  # of the host (host_identity.py)
     process: str = ""  # drawn at each start of an agent: two at the same time are two agents of one host
+
+
+class Challenge(msgspec.Struct, frozen=True, kw_only=True, tag="challenge"):
+    """Server to agent, after the hello of either channel: drawn for this connection."""
+
+    nonce: bytes
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True, tag="proof"):
+    """Agent to server, the second message of either channel: the host's key signs the nonce."""
+
+    signature: bytes
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
@@ -145,9 +158,10 @@ class LogAck(msgspec.Struct, frozen=True, kw_only=True, tag="log-ack"):
     offset: int
 
 
-ToServer = Hello | Report | HostUpdate | CredentialsAsk | Ping | BulkHello | LogOpen | LogAppend
+ToServer = Hello | Proof | Report | HostUpdate | CredentialsAsk | Ping | BulkHello | LogOpen | LogAppend
 ToAgent = (
-    Welcome
+    Challenge
+    | Welcome
     | VpcPush
     | RunOrder
     | StopOrder

@@ -16,13 +16,16 @@ from ..model.knobs import Knobs
 from ..model.launch import TaskReport
 from ..model.lifecycle import LastStatus, is_later
 from ..model.network import VpcPlan
+from .host_identity import LINK, is_proved
 from .messages import (
     PROTOCOL,
+    Challenge,
     CredentialsAsk,
     Hello,
     HostUpdate,
     Ping,
     Pong,
+    Proof,
     Report,
     ReportAck,
     StopOrder,
@@ -36,9 +39,10 @@ from .session import Disconnect, Send
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Greeted:
-    """The agent said who it is and what it has. Register the host, then call `welcome`."""
+    """The agent said who it is and what it has, and holds this key. Is it the host's? Register it, then `welcome`."""
 
     host: HostFacts
+    public_key: bytes
     reports: Sequence[TaskReport]
     process: str = ""
 
@@ -74,9 +78,12 @@ class _Order:
 class ServerSession:
     """One connection of one agent."""
 
-    def __init__(self, session_id: str, knobs: Knobs) -> None:
+    def __init__(self, session_id: str, knobs: Knobs, nonce: bytes) -> None:
+        """`nonce`: NONCE_BYTES drawn for this connection."""
         self.session_id = session_id
-        self.host_id: str | None = None
+        self.host_id: str | None = None  # once it was proved
+        self._nonce = nonce
+        self._claim: Hello | None = None
         self._knobs = knobs
         self._runs: dict[str, _Order] = {}
         self._stops: dict[str, _Order] = {}
@@ -99,6 +106,8 @@ class ServerSession:
         self._heard = True
         if isinstance(message, Hello):
             return self._hello(message)
+        if isinstance(message, Proof):
+            return self._proof(message)
         if self.host_id is None:
             return [Disconnect(reason=f"{type(message).__name__} before the hello")]
         match message:
@@ -162,12 +171,23 @@ class ServerSession:
         return repeated
 
     def _hello(self, hello: Hello) -> list[ServerAction]:
-        if self.host_id is not None:
+        if self.host_id is not None or self._claim is not None:
             return [Disconnect(reason="a second hello")]
         if hello.protocol != PROTOCOL:
             return [Disconnect(reason=f"the agent speaks link protocol {hello.protocol}, this server {PROTOCOL}")]
-        self.host_id = hello.host.host_id
-        return [Greeted(host=hello.host, reports=hello.reports, process=hello.process)]
+        self._claim = hello
+        return [Send(data=encode(Challenge(nonce=self._nonce)))]
+
+    def _proof(self, proof: Proof) -> list[ServerAction]:
+        """Once: what comes after it is another message of a host that is known, or the end."""
+        hello, self._claim = self._claim, None
+        if hello is None:
+            return [Disconnect(reason="a proof without a hello")]
+        host_id = hello.host.host_id
+        if not is_proved(hello.public_key, proof.signature, channel=LINK, nonce=self._nonce, host_id=host_id):
+            return [Disconnect(reason=f"host {host_id} did not prove its key")]
+        self.host_id = host_id
+        return [Greeted(host=hello.host, public_key=hello.public_key, reports=hello.reports, process=hello.process)]
 
     def _answered(self, report: TaskReport) -> None:
         """Any report answers the run order; only one that is past RUNNING answers the stop order."""

@@ -16,8 +16,10 @@ from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.launch import TaskLaunch, TaskReport
 from ..model.network import VpcPlan
+from .host_identity import LINK, NONCE_BYTES, HostKey
 from .messages import (
     PROTOCOL,
+    Challenge,
     CredentialsAsk,
     CredentialsIssued,
     CredentialsRefused,
@@ -25,6 +27,7 @@ from .messages import (
     HostUpdate,
     Ping,
     Pong,
+    Proof,
     Report,
     ReportAck,
     RunOrder,
@@ -111,8 +114,10 @@ class _Unacknowledged:
 class AgentSession:
     """The agent's memory of what the server still has to hear."""
 
-    def __init__(self, knobs: Knobs, process: str = "") -> None:
-        """`process`: a name drawn by this process of the agent."""
+    def __init__(self, knobs: Knobs, key: HostKey, process: str = "") -> None:
+        """`key`: the host's. `process`: a name drawn by this process of the agent."""
+        self._key = key
+        self._host_id = ""
         self._process = process
         self._knobs = knobs
         self._phase = _Phase.CLOSED
@@ -134,6 +139,7 @@ class AgentSession:
     def connected(self, host: HostFacts, reports: Sequence[TaskReport], now: float) -> list[AgentAction]:
         """A fresh connection. `reports`: the full state of every task this host knows, acknowledged before or not."""
         self._phase = _Phase.GREETING
+        self._host_id = host.host_id
         self._heard_at = now
         for report in reports:
             self._keep(report, now)
@@ -143,7 +149,8 @@ class AgentSession:
             entry.resend_at = now
         for report in first:
             self._unacknowledged[report.task_id].resend_at = now + self._knobs.report_resend_s
-        return [Send(data=encode(Hello(protocol=PROTOCOL, host=host, reports=first, process=self._process)))]
+        hello = Hello(protocol=PROTOCOL, host=host, reports=first, public_key=self._key.public, process=self._process)
+        return [Send(data=encode(hello))]
 
     def disconnected(self) -> None:
         self._phase = _Phase.CLOSED
@@ -153,6 +160,8 @@ class AgentSession:
         self._heard_at = now
         if isinstance(message, Welcome):
             return self._welcomed(message, now)
+        if isinstance(message, Challenge):
+            return self._challenged(message)
         if self._phase is not _Phase.OPEN:
             return [Disconnect(reason=f"{type(message).__name__} before the welcome")]
         match message:
@@ -211,6 +220,12 @@ class AgentSession:
         self._ping_period_s = min(max(0.05, welcome.ping_period_s), self._knobs.link_silence_s / 2)
         self._ping_at = now + self._ping_period_s
         return [Established(session=welcome.session), *self._due_reports(now)]
+
+    def _challenged(self, challenge: Challenge) -> list[AgentAction]:
+        if self._phase is not _Phase.GREETING or len(challenge.nonce) != NONCE_BYTES:
+            return [Disconnect(reason="a challenge that is none, or not after a hello")]
+        signature = self._key.sign(LINK, challenge.nonce, self._host_id)
+        return [Send(data=encode(Proof(signature=signature)))]
 
     def _acknowledged(self, ack: ReportAck) -> list[AgentAction]:
         entry = self._unacknowledged.get(ack.task_id)

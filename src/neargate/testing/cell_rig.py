@@ -20,6 +20,7 @@ from ..model.knobs import Knobs
 from ..model.launch import ContainerReport, TaskReport
 from ..store.sqlite import MemoryDisk, MemoryStores
 from ..world import OsWorld
+from .host_proofs import key_of
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -163,6 +164,8 @@ class CellRig:
         self.cell = await open_cell(
             self.world, self.stores, region=REGION, capacities=self.capacities, knobs=self.knobs
         )
+        for zone in ZONES:
+            await self.cell.host_keys.admit(host_of(zone), key_of(host_of(zone)).public)
 
     async def kill(self) -> None:
         """Every loop of the process ends here; nothing of its memory is kept."""

@@ -8,9 +8,11 @@ import asyncio
 from dataclasses import dataclass, field
 
 from ..agent.link_client import Closed
+from ..link.host_identity import BULK, LINK, NONCE_BYTES, is_proved
 from ..link.messages import (
     PROTOCOL,
     BulkHello,
+    Challenge,
     CredentialsAsk,
     CredentialsIssued,
     CredentialsRefused,
@@ -23,6 +25,7 @@ from ..link.messages import (
     LogRefused,
     Ping,
     Pong,
+    Proof,
     Report,
     ReportAck,
     RunOrder,
@@ -38,6 +41,9 @@ from ..model.capacity import HostFacts
 from ..model.launch import TaskLaunch, TaskReport
 from ..model.network import VpcPlan
 from .fake_faults import a_moment
+
+
+_NONCE = bytes(NONCE_BYTES)
 
 
 @dataclass(slots=True)
@@ -60,6 +66,7 @@ class FakeLinkServer:
         self.acknowledge_logs = True
         self.refuse_logs: tuple[str, str] | None = None
         self.credentials: dict[str, CredentialsIssued | CredentialsRefused] = {}  # task id -> the answer to its ask
+        self.public_key = b""  # the host's, from its last Hello
         self.asks: list[str] = []  # task ids for whose credentials was asked
         self.is_down = False
         self._link: _Pipe | None = None
@@ -132,11 +139,10 @@ class FakeLinkServer:
     def heard(self, pipe: "_Pipe", message: ToServer) -> None:
         match message:
             case Hello():
-                self.hosts.append(message.host)
-                pipe.greeted = True
-                pipe.say(Welcome(protocol=PROTOCOL, session="s", ping_period_s=5.0))
-                for report in message.reports:
-                    self._report(pipe, report)
+                pipe.hello = message
+                pipe.say(Challenge(nonce=_NONCE))
+            case Proof():
+                self._proved(pipe, message)
             case Report():
                 self._report(pipe, message.report)
             case HostUpdate():
@@ -148,12 +154,30 @@ class FakeLinkServer:
             case Ping():
                 pipe.say(Pong(n=message.n))
             case BulkHello():
-                pipe.greeted = True
+                pipe.hello = message
+                pipe.say(Challenge(nonce=_NONCE))
             case LogOpen():
                 self._open(pipe, message)
             case LogAppend():
                 self._append(pipe, message)
         self._changed.set()
+
+    def _proved(self, pipe: "_Pipe", proof: Proof) -> None:
+        """The bulk channel's key must be the link's."""
+        hello = pipe.hello
+        if isinstance(hello, Hello):
+            self.public_key = hello.public_key
+        assert hello is not None, "a proof follows a hello"
+        channel, host_id = (LINK, hello.host.host_id) if isinstance(hello, Hello) else (BULK, hello.host_id)
+        if not is_proved(self.public_key, proof.signature, channel=channel, nonce=_NONCE, host_id=host_id):
+            pipe.cut()
+            return
+        pipe.greeted = True
+        if isinstance(hello, Hello):
+            self.hosts.append(hello.host)
+            pipe.say(Welcome(protocol=PROTOCOL, session="s", ping_period_s=5.0))
+            for report in hello.reports:
+                self._report(pipe, report)
 
     def _report(self, pipe: "_Pipe", report: TaskReport) -> None:
         known = self.reports.get(report.task_id)
@@ -195,6 +219,7 @@ class _Pipe:
 
     def __init__(self, server: FakeLinkServer, path: str) -> None:
         self.greeted = False
+        self.hello: Hello | BulkHello | None = None
         self.path = path
         self._server = server
         self._to_agent: asyncio.Queue[bytes | None] = asyncio.Queue()
