@@ -52,7 +52,10 @@ def parser() -> argparse.ArgumentParser:
     logs = add("logs", _logs, "print a task's output, all containers in order of time")
     logs.add_argument("task", metavar="TASK", help=TASK_HELP)
     logs.add_argument("--follow", "-f", action="store_true", help="go on with new lines until the task stops")
-    logs.add_argument("--lines", "-n", type=_count, default=100, metavar="N", help="how many of the last lines (100)")
+    text = f"how many of the last lines: 1 to {LINES_MAX} (100)"
+    logs.add_argument("--lines", "-n", type=_count, default=100, metavar="N", help=text)
+    text = "as written also to a terminal; without: control characters are shown as \\x1b, colours stay"
+    logs.add_argument("--raw", action="store_true", help=text)
     why = add("why", _why, "explain a task: what happened when, why it stopped, where its start time went")
     why.add_argument("task", metavar="TASK", help=TASK_HELP)
     _account_options(add("account", _account_list, "accounts of the region: make one, list them, make keys"))
@@ -186,6 +189,11 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+def _note(line: str) -> None:
+    """For the person at the terminal, not for what reads the command's output."""
+    print(f"neargate: {line}", file=sys.stderr, flush=True)
+
+
 def _usage(top: argparse.ArgumentParser) -> int:
     top.print_help()
     return 2
@@ -228,7 +236,7 @@ def _env(_: Given, paths: RegionPaths) -> int:
     _say(exports(paths))
     doubt = warning()
     if doubt:
-        print(f"neargate: {doubt}", file=sys.stderr)
+        _note(doubt)
     return 0
 
 
@@ -246,25 +254,31 @@ def _aws(given: Given, paths: RegionPaths) -> int:
 
 def _status(_: Given, paths: RegionPaths) -> int:
     from .inspect import status
+    from .terminal import for_reader
 
     with _told_without_a_server(paths):
-        _say(status(paths))
+        _say(for_reader(status(paths)))
     return 0
 
 
 def _logs(given: Given, paths: RegionPaths) -> int:
     from .inspect import logs
+    from .terminal import for_reader
+
+    def say(line: str) -> None:
+        _say(for_reader(line, raw=given.raw))
 
     with _told_without_a_server(paths, given.task):
-        logs(paths, given.task, lines=given.lines, follow=given.follow, say=_say)
+        logs(paths, given.task, lines=given.lines, follow=given.follow, say=say, note=_note)
     return 0
 
 
 def _why(given: Given, paths: RegionPaths) -> int:
     from .inspect import why
+    from .terminal import for_reader
 
     with _told_without_a_server(paths, given.task):
-        _say(why(paths, given.task))
+        _say(for_reader(why(paths, given.task)))
     return 0
 
 

@@ -3,13 +3,16 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from . import config as configs
 from .admin import ask
 from .paths import RegionPaths
+from .problems import NoServer
 from .story import story
 
 FOLLOW_S = 0.5
+AWAY_S = 120.0  # how long a server may be gone before whoever follows is sent away
 
 
 def status(paths: RegionPaths) -> str:
@@ -56,22 +59,47 @@ def table(rows: list[tuple[str, ...]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def logs(paths: RegionPaths, task: str, *, lines: int, follow: bool, say: Callable[[str], None]) -> None:
-    """Print the last lines; with `follow`, go on until the task has stopped."""
+def logs(
+    paths: RegionPaths, task: str, *, lines: int, follow: bool, say: Callable[[str], None], note: Callable[[str], None]
+) -> None:
+    """Print the last lines; with `follow`, go on until the task has stopped, also over restarts of the server.
+
+    `note` is told what is not of the task's output.
+    """
     configs.load(paths)
-    tokens: dict[str, str] = {}
-    first = True
+    answer = ask(paths, "logs", task=task, lines=lines, tokens={})
+    if not answer["lines"]:
+        note(answer.get("note") or f"{_nothing(answer)}; what happened to it: neargate why {task}{paths.as_option}")
     while True:
-        answer = ask(paths, "logs", task=task, lines=lines if first else 0, tokens=tokens)
         for line in answer["lines"]:
             name = f"{line['container']}  " if answer["containers"] > 1 else ""
             say(f"{_clock(line['timestamp'] / 1000)}  {name}{line['message']}")
-        if first and not answer["lines"] and answer.get("note"):
-            say(answer["note"])
-        tokens, first = answer["tokens"], False
         if not follow or answer["stopped"]:
             return
         time.sleep(FOLLOW_S)
+        answer = _ask_on(paths, task, answer["tokens"], note)
+
+
+def _nothing(answer: dict[str, Any]) -> str:
+    return "the task wrote nothing" if answer["stopped"] else "the task has written nothing yet"
+
+
+def _ask_on(paths: RegionPaths, task: str, tokens: dict[str, str], note: Callable[[str], None]) -> dict[str, Any]:
+    """The next lines. The task outlives its server, which is waited for; NoServer when it stays away."""
+    deadline = time.monotonic() + AWAY_S
+    told = False
+    while True:
+        try:
+            answer = ask(paths, "logs", task=task, lines=0, tokens=tokens)
+        except NoServer as problem:
+            if time.monotonic() > deadline:
+                raise
+            if not told:
+                note(f"{problem}; waiting for it up to {AWAY_S:.0f} s")
+                told = True
+            time.sleep(FOLLOW_S)
+            continue
+        return answer
 
 
 def why(paths: RegionPaths, task: str) -> str:
