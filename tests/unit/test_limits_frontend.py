@@ -20,6 +20,7 @@ from neargate.frontend.limits.registry import ALL_ACCOUNTS, MIGRATIONS, QuotaReg
 from neargate.frontend.limits.token_bucket import Rate
 from neargate.frontend.principals import KeyRing
 from neargate.frontend.services import Services
+from neargate.interfaces.store import Overloaded
 from neargate.model.errors import Throttling
 from neargate.model.knobs import Knobs
 from neargate.model.quotas import QuotaMode
@@ -59,6 +60,7 @@ class Rig:
         self.limits = Limits(world, quotas, knobs, share=share)
         self.world = world
         self.takes_s = 0.0
+        self.queue_is_full = False
         self.under_way = 0
         self.most_under_way = 0
         self.front = FrontEnd(
@@ -80,6 +82,8 @@ class Rig:
     async def _operation(self, call: Call, services: Services, params: Params) -> Any:
         del services, params
         call.authorised_actions.append(f"{call.service}:{call.operation}")
+        if self.queue_is_full:
+            raise Overloaded
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         await self.world.sleep(self.takes_s)
@@ -150,6 +154,10 @@ def test_over_its_bucket_a_call_is_refused_in_its_services_words() -> None:
         await rig.world.sleep(10.0)
         for call, _ in calls:
             assert (await rig.call(**call)).status == 200, "the bucket has refilled"
+        await rig.world.sleep(10.0)
+        rig.queue_is_full = True
+        for call, refusal in calls:
+            assert error(await rig.call(**call)) == refusal, "a full queue behind the front end sounds the same"
 
     story(body, mode=QuotaMode.MACHINE)
 

@@ -10,7 +10,7 @@ import msgspec
 
 from ..interfaces.store import Overloaded
 from ..log import get_logger
-from ..model.errors import AwsError, Throttling, UnsupportedFeature
+from ..model.errors import AwsError, UnsupportedFeature
 from ..model.ids import uuid4
 from ..model.knobs import Knobs
 from ..wire.content import InflatedTooLarge, inflated
@@ -33,7 +33,7 @@ from .errors import (
     internal_fault,
     signature_fault,
 )
-from .limits.limits import Limits
+from .limits.limits import Limits, throttled
 from .principals import KeyRing
 from .protocols import OperationCodec, Protocols
 from .record import NoRecord, Recorder, SeenCall
@@ -146,7 +146,7 @@ class FrontEnd:
         except AwsError as error:
             seen.fault = fault_of(error, route.protocol)
         except Overloaded:
-            seen.fault = fault_of(Throttling(), route.protocol)
+            seen.fault = fault_of(throttled(route.service), route.protocol)
         except RequestRefused:
             raise
         except Exception:

@@ -70,6 +70,11 @@ class Limits:
 
     def _refusal(self, service: str) -> AwsError:
         self.refused += 1
-        if service == "service-quotas":
-            return TooManyRequests()
-        return Throttling("Request limit exceeded." if service == "ec2" else "Rate exceeded")
+        return throttled(service)
+
+
+def throttled(service: str) -> AwsError:
+    """In the service's own words; also for a call that met a full queue behind the front end."""
+    if service == "service-quotas":
+        return TooManyRequests()
+    return Throttling("Request limit exceeded." if service == "ec2" else "Rate exceeded")
