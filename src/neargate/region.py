@@ -102,11 +102,13 @@ async def open_region(
     regional = await stores.open("region", REGIONAL_MIGRATIONS)
     quotas = await quotas_part.open_quotas(world, regional, plan.quotas)
     limits = Limits(world, quotas, knobs, share=1 / plan.servers)
+    if plan.servers > 1:
+        world.spawn(quotas.follow(knobs.quotas_reread_s), "quotas")
     network = await network_part.open_network(
         world, regional, region=plan.region, account=plan.account, zones=plan.zones, quotas=quotas
     )
     definitions = await definitions_part.open_task_definitions(world, regional, quotas)
-    identity = await identity_part.open_identity(world, regional, envelope)
+    identity = await identity_part.open_identity(world, regional, envelope, knobs)
     await identity.ensure_account(plan.account, "main")
     for account in identity.accounts():
         await network.ensure_defaults(account.number, plan.zones)  # also what a crash left of a new account

@@ -55,6 +55,9 @@ class Credentials:
         key = self._keys.get(access_key_id) if token is None else None
         return None if key is None else key.secret_access_key
 
+    def note_use(self, principal: Principal, service: str) -> None:
+        """Nobody asks when the administrator's key of the file was last used."""
+
     def principal(self, access_key_id: str, token: str | None, now: float) -> Principal:
         """Of a key that is there."""
         del token, now

@@ -40,6 +40,9 @@ class KeyRing(Protocol):
     def principal(self, access_key_id: str, token: str | None, now: float) -> Principal:
         """Of a key that `secret_of` had just now. Raises SignatureRefused when nobody is behind it any more."""
 
+    def note_use(self, principal: Principal, service: str) -> None:
+        """For GetAccessKeyLastUsed and RoleLastUsed. Costs no write."""
+
 
 class Principals:
     """The key ring of a region: `credentials` has the administrator of the first account."""
@@ -77,6 +80,11 @@ class Principals:
         if user is None:
             raise _refused()
         return self._of_user(user, access_key_id, None, {})
+
+    def note_use(self, principal: Principal, service: str) -> None:
+        session = principal.session
+        used = principal.access_key_id if session is None else session.issuer_id
+        self._identity.note_use(used, service=service, region=self._sessions.region)
 
     def _session(self, access_key_id: str, token: str, now: float) -> Session:
         try:

@@ -81,6 +81,7 @@ class Sessions:
     def __init__(self, world: World, envelope: Envelope, *, region: str) -> None:
         self._world = world
         self._envelope = envelope
+        self.region = region
         self._region = region.encode()
         self._opened: dict[tuple[str, str], Session] = {}
 

@@ -51,8 +51,11 @@ class Knobs:
     answer_unread_timeout_s: float = 300.0  # a caller who does not read is hung up on
     connections_max: int = 2048  # of the API; more are answered 503
     calls_max: int = 512  # under way and past their signature, of all accounts together
+    quotas_reread_s: float = 5.0  # with several servers
     buckets_max: int = 65_536  # levels remembered; one is two numbers
     clock_skew_max_s: float = 300.0
+    opened_secrets_max: int = 10_000  # of access keys, kept open in memory
+    last_used_flush_s: float = 900.0  # AWS, too, shows the last use of a key some minutes late
     reservation_sweep_period_s: float = 10.0
     reservation_sweep_age_s: float = 30.0
     stopped_task_keep_s: float = 24 * 3600.0

@@ -14,6 +14,7 @@ from ...iam.document import PolicyKind
 from ...iam.request import Attached, Grants
 from ...interfaces.store import Overloaded, Refused, Statement, Store
 from ...model.errors import ServiceUnavailable
+from ...model.knobs import DEFAULT_KNOBS, Knobs
 from ...world import World
 from . import pinning, schema
 from .book import AccountBook
@@ -24,8 +25,6 @@ from .service_linked import ecs_role
 
 MIGRATIONS = schema.MIGRATIONS
 ATTEMPTS = 5  # of a change that met another process's change
-LAST_USED_PERIOD_S = 900.0  # AWS shows the last use some minutes late, too
-OPENED_MAX = 10_000  # secrets kept open
 
 T = TypeVar("T")
 
@@ -51,9 +50,9 @@ class Change(Generic[T]):
 Decide = Callable[[AccountBook], Change[T]]
 
 
-async def open_identity(world: World, store: Store, sealer: Sealer) -> "IdentityRegistry":
+async def open_identity(world: World, store: Store, sealer: Sealer, knobs: Knobs = DEFAULT_KNOBS) -> "IdentityRegistry":
     """`store` is the region shard, opened with migrations that include MIGRATIONS."""
-    registry = IdentityRegistry(world, store, sealer)
+    registry = IdentityRegistry(world, store, sealer, knobs)
     await registry.load()
     return registry
 
@@ -61,7 +60,8 @@ async def open_identity(world: World, store: Store, sealer: Sealer) -> "Identity
 class IdentityRegistry:
     """Reads are from memory and never wait; what a change returned is durable."""
 
-    def __init__(self, world: World, store: Store, sealer: Sealer) -> None:
+    def __init__(self, world: World, store: Store, sealer: Sealer, knobs: Knobs) -> None:
+        self._knobs = knobs
         self._world = world
         self._store = store
         self._sealer = sealer
@@ -116,7 +116,7 @@ class IdentityRegistry:
             user=None if user is None else user.name,
             active=record.is_active,
         )
-        if len(self._opened) >= OPENED_MAX:
+        if len(self._opened) >= self._knobs.opened_secrets_max:
             self._opened.pop(next(iter(self._opened)))
         self._opened[access_key_id] = opened
         return opened
@@ -185,7 +185,12 @@ class IdentityRegistry:
     # -- use, told with each call and written rarely
 
     def note_use(self, uid: str, *, service: str, region: str) -> None:
-        """An access key or a role was just used. Lost with the process when that ends before the next flush."""
+        """An access key or a role was just used. Lost with the process when that ends before the next flush.
+
+        Told with every call, also of keys and users of which nobody keeps that.
+        """
+        if uid not in self._key_accounts and not isinstance(self.principal(uid), Role):
+            return
         self._unwritten[uid] = LastUsed(at=int(self._world.now()), service=service, region=region)
 
     async def flush_uses(self) -> None:
@@ -200,7 +205,7 @@ class IdentityRegistry:
     async def run(self) -> None:
         """Writes down the uses noted, for as long as the process lives."""
         while True:
-            await self._world.sleep(LAST_USED_PERIOD_S)
+            await self._world.sleep(self._knobs.last_used_flush_s)
             await self.flush_uses()
 
     # -- changes
@@ -215,7 +220,7 @@ class IdentityRegistry:
                 bits = self._world.random.getrandbits
                 roles = [make(number, account.created, bits) for make in (ecs_role, execution_role)]
                 try:
-                    await self._store.write([schema.insert_account(account), *map(schema.put, roles)])
+                    await self._store.write([schema.insert_account(account), *map(schema.insert, roles)])
                 except Refused:
                     pass  # another process made it; what it made is read below
                 await self._reload(number)
@@ -247,7 +252,7 @@ class IdentityRegistry:
             account = book.account
             alias = account.alias if change.alias is None else change.alias[0]
             try:
-                await self._store.write(_statements(account, alias, change))
+                await self._store.write(_statements(book, alias, change))
             except Refused:
                 await self._reload(number)  # another process changed it: decide again on what is there now
                 continue
@@ -286,6 +291,7 @@ def _context(account: str, access_key_id: str) -> bytes:
     return f"iam-access-key/{account}/{access_key_id}".encode()
 
 
-def _statements(account: AccountRecord, alias: str | None, change: Change[Any]) -> list[Statement]:
+def _statements(book: AccountBook, alias: str | None, change: Change[Any]) -> list[Statement]:
     dropped = [statement for record in change.drop for statement in schema.drop(record)]
-    return [schema.next_generation(account, alias=alias), *dropped, *(schema.put(record) for record in change.put)]
+    put = [schema.insert(record) if book.by_uid(record.uid) is None else schema.update(record) for record in change.put]
+    return [schema.next_generation(book.account, alias=alias), *dropped, *put]

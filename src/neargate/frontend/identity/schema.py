@@ -83,13 +83,21 @@ def next_generation(account: AccountRecord, *, alias: str | None) -> Statement:
     )
 
 
-def put(record: Record) -> Statement:
+def insert(record: Record) -> Statement:
     return Statement(
-        """INSERT INTO iam_entities (account, kind, name, uid, doc) VALUES (?, ?, ?, ?, ?)
-        ON CONFLICT (uid) DO UPDATE SET name = excluded.name, doc = excluded.doc""",
+        "INSERT INTO iam_entities (account, kind, name, uid, doc) VALUES (?, ?, ?, ?, ?)",
         (record.account, record.kind, record.key, record.uid, msgspec.json.encode(record)),
         expect=1,
-        name=f"{record.kind} name",
+        name=f"{record.kind} is new",
+    )
+
+
+def update(record: Record) -> Statement:
+    return Statement(
+        "UPDATE iam_entities SET name = ?, doc = ? WHERE uid = ? AND account = ? AND kind = ?",
+        (record.key, msgspec.json.encode(record), record.uid, record.account, record.kind),
+        expect=1,
+        name=f"{record.kind} is there",
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ...model.ids import Bits
 from . import unique_ids
 from .book import AccountBook
-from .errors import DeleteConflict, LimitExceeded, NoSuchEntity
+from .errors import DeleteConflict, EntityAlreadyExists, LimitExceeded, NoSuchEntity
 from .records import AccessKey, User
 from .registry import Change
 from .rules import QUOTAS, check_boundary, check_new, check_path, required, tags_of
@@ -61,6 +61,8 @@ def delete_user(book: AccountBook, name: str) -> Change[None]:
 def create_key(book: AccountBook, user_name: str | None, *, key_id: str, sealed: bytes, now: int) -> Change[AccessKey]:
     """`user_name` None: a key of the account's administrator. Raises NoSuchEntity, LimitExceeded."""
     user = None if user_name is None else required(book, User, user_name).uid
+    if book.by_uid(key_id) is not None:
+        raise EntityAlreadyExists(f"The access key {key_id} already exists.")
     limit = QUOTAS["AccessKeysPerUser"]
     if len(book.keys_of(user)) >= limit:
         raise LimitExceeded.of("AccessKeysPerUser", limit)

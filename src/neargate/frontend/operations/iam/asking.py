@@ -27,6 +27,17 @@ def ask_for(
     ask(call, arn, tags=getattr(found, "tags", ()), keys=keys)
 
 
+def ask_for_renamed(
+    call: Call, book: AccountBook, kind: type[Pathed], name: str, *, new_name: str | None, new_path: str | None
+) -> None:
+    """For an entity and for what it is to become: leave is needed on both."""
+    ask_for(call, book, kind, name)
+    found = book.find(kind, name)
+    path = "/" if found is None else found.path
+    if new_name is not None or new_path is not None:
+        ask(call, entity_arn(call.account, kind.kind, new_path or path, new_name or name))
+
+
 def ask_for_new(call: Call, kind: type[Pathed], name: str, params: Params, tagging: str | None = None) -> None:
     """For an entity that the request describes. `tagging`: the action that tags of the request need, too."""
     arn = entity_arn(call.account, kind.kind, params.get("Path") or "/", name)

@@ -5,7 +5,7 @@ from ...identity import groups as decisions
 from ...identity.records import Group, User
 from ...identity.rules import required
 from ...services import Services
-from .asking import ask_for, ask_for_account, ask_for_new, book_of
+from .asking import ask_for, ask_for_account, ask_for_new, ask_for_renamed, book_of
 from .paging import page
 from .shapes import group_shown, user_brief
 
@@ -50,13 +50,11 @@ async def list_groups_for_user(call: Call, services: Services, params: Params) -
 
 
 async def update_group(call: Call, services: Services, params: Params) -> Answer:
-    name = params["GroupName"]
-    ask_for(call, book_of(call, services), Group, name)
+    name, new_name, new_path = params["GroupName"], params.get("NewGroupName"), params.get("NewPath")
+    ask_for_renamed(call, book_of(call, services), Group, name, new_name=new_name, new_path=new_path)
     await services.identity.change(
         call.account,
-        lambda book: decisions.update_group(
-            book, name, new_name=params.get("NewGroupName"), new_path=params.get("NewPath")
-        ),
+        lambda book: decisions.update_group(book, name, new_name=new_name, new_path=new_path),
     )
     return {}
 

@@ -5,7 +5,7 @@ from ...identity import rules
 from ...identity import users as decisions
 from ...identity.records import User
 from ...services import Services
-from .asking import ask_for, ask_for_account, ask_for_new, ask_for_user, book_of, user_meant
+from .asking import ask_for, ask_for_account, ask_for_new, ask_for_renamed, ask_for_user, book_of, user_meant
 from .paging import page
 from .shapes import user_brief, user_shown
 
@@ -54,13 +54,11 @@ async def list_users(call: Call, services: Services, params: Params) -> Answer:
 
 
 async def update_user(call: Call, services: Services, params: Params) -> Answer:
-    name = params["UserName"]
-    ask_for(call, book_of(call, services), User, name)
+    name, new_name, new_path = params["UserName"], params.get("NewUserName"), params.get("NewPath")
+    ask_for_renamed(call, book_of(call, services), User, name, new_name=new_name, new_path=new_path)
     await services.identity.change(
         call.account,
-        lambda book: decisions.update_user(
-            book, name, new_name=params.get("NewUserName"), new_path=params.get("NewPath")
-        ),
+        lambda book: decisions.update_user(book, name, new_name=new_name, new_path=new_path),
     )
     return {}
 
