@@ -398,6 +398,9 @@ def test_secrets_in_headers_requests_and_bugs_are_nowhere(caplog: pytest.LogCapt
         query = f"Action=ListUsers&Version=2010-05-08&X-Amz-Signature={secret}&X-Amz-Security-Token={secret}".encode()
         await it.front.handle("GET", b"/", query, form_headers(), b"", "192.0.2.7")
         await it.front.handle("GET", f"/{secret}".encode(), b"", [(b"host", secret.encode())], b"", "192.0.2.7")
+        it.raises = ValueError(secret)
+        it.raises.__cause__ = KeyError(secret)
+        assert await it.send("StopTask", body) == 500
         assert len(await it.entries()) >= 15
         for one in await it.entries():
             assert secret.lower() not in repr(one).lower(), one.document
@@ -406,3 +409,4 @@ def test_secrets_in_headers_requests_and_bugs_are_nowhere(caplog: pytest.LogCapt
 
     asyncio.run(story())
     assert secret not in caplog.text and SECRET not in caplog.text
+    assert "ValueError at " in caplog.text and "test_record.py" in caplog.text and "; after KeyError" in caplog.text

@@ -19,6 +19,7 @@ from ..wire.sigv4 import SignatureRefused, SignedRequest, Verifier
 from ..world import World
 from .authenticate import Authenticator, AuthMode
 from .authorize import confirm_asked
+from .bugs import told
 from .call import Answer, Call, Params, Principal
 from .errors import (
     EC2,
@@ -149,11 +150,10 @@ class FrontEnd:
             seen.fault = fault_of(throttled(route.service), route.protocol)
         except RequestRefused:
             raise
-        except Exception:
-            # A bug. The caller gets the service's own internal error; the cause is in the log under the same id.
-            self._log.exception(
-                "operation_failed", request_id=seen.request_id, service=route.service, operation=route.operation
-            )
+        except Exception as error:
+            # A bug. The caller gets the service's own internal error; where it was is in the log under the same id.
+            facts = {"request_id": seen.request_id, "service": route.service, "operation": route.operation}
+            self._log.error("operation_failed", **facts, bug=told(error))
             seen.fault = internal_fault(route.protocol, frozenset(codec.model.errors))
         return codec.refuse(seen.fault, seen.request_id)
 
