@@ -30,7 +30,7 @@ class Credentials:
 
     def __init__(self, *, account: str, access_key_id: str, secret_access_key: str) -> None:
         self.account = account
-        principal = administrator(account, access_key_id)
+        self.administrator = principal = administrator(account, access_key_id)
         self._keys = {
             access_key_id: AccessKey(
                 access_key_id=access_key_id, secret_access_key=secret_access_key, principal=principal

@@ -5,7 +5,7 @@ or operations. Invariant: what a principal may do is read from the registry at e
 was deleted, or made again under the same name, ends its sessions at once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -17,12 +17,13 @@ from ..wire.sigv4 import Problem, SignatureRefused
 from .call import Principal, SessionFacts
 from .credentials import Credentials, administrator
 from .identity.compiled import CompiledPolicies
-from .identity.records import User
+from .identity.records import Role, User
 from .identity.registry import IdentityRegistry
 from .sessions import ExpiredToken, InvalidToken, Session, SessionClaims, Sessions
 
 _INVALID = "The security token included in the request is invalid."
 _EXPIRED = "The security token included in the request is expired"
+_REMEMBERED_MAX = 4096
 _EVERYTHING = "arn:aws:iam::aws:policy/AdministratorAccess"
 NOBODY = Principal(account="", arn="", user_id="", access_key_id="", is_administrator=False)
 
@@ -52,6 +53,9 @@ class Principals:
         self._identity = identity
         self._sessions = sessions
         self._policies = CompiledPolicies()
+        self._root = _with_keys(credentials.administrator)
+        self._administrators: dict[str, Principal] = {}
+        self._known: dict[tuple[str, str], tuple[Grants, Principal]] = {}
 
     @property
     def account(self) -> str:
@@ -60,26 +64,44 @@ class Principals:
     def secret_of(self, access_key_id: str, token: str | None, now: float) -> str | None:
         if token is not None:
             return self._session(access_key_id, token, now).secret_access_key
-        secret = self._credentials.secret_of(access_key_id, None, now)
-        if secret is not None:
-            return secret
+        if access_key_id == self._root.access_key_id:
+            return self._credentials.secret_of(access_key_id, None, now)
         key = self._identity.key(access_key_id)
         return key.secret if key is not None and key.active else None
 
     def principal(self, access_key_id: str, token: str | None, now: float) -> Principal:
         if token is not None:
-            return self._of_session(access_key_id, self._session(access_key_id, token, now))
-        if self._credentials.secret_of(access_key_id, None, now) is not None:
-            return _with_keys(self._credentials.principal(access_key_id, None, now))
+            return self._of_session(access_key_id, token, self._session(access_key_id, token, now))
+        if access_key_id == self._root.access_key_id:
+            return self._root
         key = self._identity.key(access_key_id)
         if key is None:
             raise _refused()
         if key.user is None:
-            return _with_keys(administrator(key.account, access_key_id))
+            return self._administrator_of(key.account, access_key_id)
         user = self._identity.user(key.account, key.user)
         if user is None:
             raise _refused()
-        return self._of_user(user, access_key_id, None, {})
+        return self._remembered((access_key_id, ""), user, lambda: self._of_user(user, access_key_id, None, {}))
+
+    def _administrator_of(self, account: str, access_key_id: str) -> Principal:
+        """What an administrator is follows from the account alone."""
+        known = self._administrators.get(access_key_id)
+        if known is None:
+            if len(self._administrators) >= _REMEMBERED_MAX:
+                self._administrators.clear()
+            known = self._administrators[access_key_id] = _with_keys(administrator(account, access_key_id))
+        return known
+
+    def _remembered(self, name: tuple[str, str], holder: User | Role, make: Callable[[], Principal]) -> Principal:
+        """Good for as long as the account is as it was: its book makes new grants after every change of anything."""
+        grants = self._identity.book(holder.account).grants(holder)
+        known = self._known.get(name)
+        if known is None or known[0] is not grants:
+            if len(self._known) >= _REMEMBERED_MAX:
+                self._known.clear()
+            known = self._known[name] = (grants, make())
+        return known[1]
 
     def note_use(self, principal: Principal, service: str) -> None:
         session = principal.session
@@ -94,25 +116,34 @@ class Principals:
         except InvalidToken:
             raise _refused() from None
 
-    def _of_session(self, access_key_id: str, session: Session) -> Principal:
+    def _of_session(self, access_key_id: str, token: str, session: Session) -> Principal:
         claims = session.claims
-        if claims.kind == "role":
-            return self._of_role(access_key_id, session)
-        account = self._identity.account(claims.account)
-        if account is None:
+        if self._identity.account(claims.account) is None:
             raise _refused()
+        holder = self._identity.book(claims.account).by_uid(claims.issuer_id)
+        if isinstance(holder, Role) and claims.kind == "role":
+            role = holder
+            return self._remembered((access_key_id, token), role, lambda: self._of_role(role, access_key_id, session))
+        if isinstance(holder, User) and claims.kind != "role":
+            user = holder
+            return self._remembered(
+                (access_key_id, token), user, lambda: self._of_users_session(user, access_key_id, session)
+            )
         root = administrator(claims.account, access_key_id)
-        if claims.issuer_id == root.user_id:
-            facts = _facts(session, issuer_arn=root.arn, issuer_name="administrator")
-            if claims.kind == "administrator":
-                return _with_keys(root, session=facts, keys=_session_keys(session))
-            everything = Attached(name=_EVERYTHING, policy=self._policies.of_aws(_EVERYTHING))
-            return self._of_federated(access_key_id, session, facts, Grants(identity=(everything,)))
-        user = self._identity.book(claims.account).by_uid(claims.issuer_id)
-        if not isinstance(user, User):
+        if claims.issuer_id != root.user_id or claims.kind == "role":
             raise _refused()
+        return self._of_roots_session(access_key_id, session, root)
+
+    def _of_roots_session(self, access_key_id: str, session: Session, root: Principal) -> Principal:
+        facts = _facts(session, issuer_arn=root.arn, issuer_name="administrator")
+        if session.claims.kind == "administrator":
+            return _with_keys(root, session=facts, keys=_session_keys(session))
+        everything = Attached(name=_EVERYTHING, policy=self._policies.of_aws(_EVERYTHING))
+        return self._of_federated(access_key_id, session, facts, Grants(identity=(everything,)))
+
+    def _of_users_session(self, user: User, access_key_id: str, session: Session) -> Principal:
         facts = _facts(session, issuer_arn=user.arn, issuer_name=user.name)
-        if claims.kind == "federated":
+        if session.claims.kind == "federated":
             return self._of_federated(access_key_id, session, facts, self._identity.user_grants(*_named(user)))
         return self._of_user(user, access_key_id, facts, _session_keys(session))
 
@@ -130,13 +161,10 @@ class Principals:
             session=facts,
         )
 
-    def _of_role(self, access_key_id: str, session: Session) -> Principal:
+    def _of_role(self, role: Role, access_key_id: str, session: Session) -> Principal:
         claims = session.claims
-        role = self._identity.role(claims.account, claims.issuer_name)
-        if role is None or role.unique_id != claims.issuer_id:
-            raise _refused()
         arn = assumed_role_arn(claims.account, role.name, claims.session_name)
-        user_id = f"{role.unique_id}:{claims.session_name}"
+        user_id = f"{role.uid}:{claims.session_name}"
         tags = dict(role.tags) | claims.tags
         caller = Caller(account=claims.account, arn=arn, user_id=user_id, role_arn=role.arn)
         return Principal(
