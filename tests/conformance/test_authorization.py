@@ -255,14 +255,20 @@ def test_tags_of_the_request_decide_and_need_leave_of_their_own(region: Region) 
     tags = [{"key": "team", "value": "a"}]
     assert refused(lambda: region.run(al)) == denied("ecs:RunTask", RUN_RESOURCE)
     assert refused(lambda: region.run(al, tags=[*tags, {"key": "x"}])) == denied("ecs:RunTask", RUN_RESOURCE)
-    # Two keys that differ in case only are neither of them the one that the policy names.
-    twins = [*tags, {"key": "TEAM", "value": "b"}]
-    assert refused(lambda: region.run(al, tags=twins)) == denied("ecs:RunTask", RUN_RESOURCE)
     assert refused(lambda: region.run(al, tags=tags)) == denied("ecs:TagResource", f"{ECS}:task/default/*")
     tagging = allow("ecs:TagResource", StringEquals={"ecs:CreateAction": "RunTask"})
     region.iam.put_user_policy(UserName="al", PolicyName="tags", PolicyDocument=policy(tagging))
     assert region.run(al, tags=tags)["tags"] == tags
     assert refused(al.create_cluster, clusterName="x", tags=tags)[2].startswith(f"{AL} is not authorized")
+
+
+def test_of_two_tags_that_differ_in_case_neither_is_the_one_that_a_policy_names(region: Region) -> None:
+    al = region.al(allow("ecs:CreateCluster", "ecs:TagResource", StringEquals={"aws:RequestTag/team": "a"}))
+    twins = [{"key": "team", "value": "b"}, {"key": "TEAM", "value": "a"}]
+    for tags in (twins, twins[::-1]):
+        told = denied("ecs:CreateCluster", f"{ECS}:cluster/x")
+        assert refused(al.create_cluster, clusterName="x", tags=tags) == told
+    al.create_cluster(clusterName="x", tags=twins[1:])
 
 
 def test_sizes_are_compared_whatever_the_request_calls_them(region: Region) -> None:
