@@ -9,7 +9,7 @@ import traceback
 
 from . import figures
 
-NAMES = ("startup", "launch", "memory", "logs", "run_task_rate", "iam_decision", "codec", "record_cost")
+NAMES = ("startup", "launch", "memory", "logs", "run_task_rate", "iam_decision", "codec", "answers", "record_cost")
 
 
 def main(names: list[str]) -> int:
