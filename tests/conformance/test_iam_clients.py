@@ -519,7 +519,14 @@ def test_one_account_never_sees_the_other(region: Region) -> None:
             "InvalidInput",
             "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
         ),
-        ("create_user", {"UserName": "a b"}, "ValidationError", None),
+        (
+            "create_user",
+            {"UserName": "a b"},
+            "ValidationError",
+            "The specified value for userName is invalid. It must contain only alphanumeric characters and/or the"
+            " following: +=,.@_-",
+        ),
+        ("list_mfa_devices", {"UserName": "a"}, "NoSuchEntity", "The user with name a cannot be found."),
         ("create_user", {}, "ValidationError", None),
         (
             "get_policy",
@@ -584,6 +591,17 @@ def test_inline_policies_have_a_size_in_all(iam: Any) -> None:
         "Maximum policy size of 2048 bytes exceeded for user ann",
     )
     assert iam.list_user_policies(UserName="ann")["PolicyNames"] == ["a"]
+
+
+def test_what_nobody_can_have_is_listed_as_empty(iam: Any) -> None:
+    iam.create_user(UserName="ann")
+    assert iam.list_mfa_devices(UserName="ann")["MFADevices"] == []
+    assert iam.list_ssh_public_keys(UserName="ann")["SSHPublicKeys"] == []
+    assert iam.list_signing_certificates(UserName="ann")["Certificates"] == []
+    assert iam.list_service_specific_credentials(UserName="ann")["ServiceSpecificCredentials"] == []
+    assert iam.list_virtual_mfa_devices()["VirtualMFADevices"] == []
+    assert iam.list_server_certificates()["ServerCertificateMetadataList"] == []
+    assert iam.list_saml_providers()["SAMLProviderList"] == []
 
 
 def test_the_details_of_an_account(iam: Any) -> None:

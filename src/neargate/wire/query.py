@@ -39,7 +39,7 @@ class QueryCodec:
         reader = _Reader(self._model, self._ec2, found)
         params = reader.structure(self._shape, tree, "", "")
         if found:
-            raise ValidationError(sentence(found))
+            raise ValidationError(sentence(found, self._model.name))
         return params
 
     def _refuse_unknown(self, tree: Tree, shape: Shape) -> None:

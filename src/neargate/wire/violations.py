@@ -18,6 +18,10 @@ _SPACES = " \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
 
 # Members that a service checks by itself, before its generic validation, with words of its own.
 _MISSING_TEXTS = {("ecs", "taskDefinition"): "TaskDefinition can not be blank."}
+_PATTERN = "Member must satisfy regular expression pattern: "
+# IAM checks the letters of names and paths by itself, too.
+_IAM_NAME = "It must contain only alphanumeric characters and/or the following: +=,.@_-"
+_IAM_PATH = "It must begin and end with / and contain only alphanumeric characters and/or / characters."
 
 
 class Violation(NamedTuple):
@@ -51,7 +55,7 @@ def constraints(shape: Shape, value: Any) -> list[str]:
     if shape.pattern is not None:
         pattern = python_pattern(shape.pattern)
         if pattern is not None and re.search(pattern, value) is None:
-            broken.append(f"Member must satisfy regular expression pattern: {shape.pattern}")
+            broken.append(f"{_PATTERN}{shape.pattern}")
     if shape.enum and value not in shape.enum:
         broken.append(f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
     return broken
@@ -91,6 +95,10 @@ def sentence(violations: list[Violation], service: str = "") -> str:
         known = _MISSING_TEXTS.get((service, violations[0].path))
         if known is not None:
             return known
+    if service == "iam" and len(violations) == 1 and violations[0].constraint.startswith(_PATTERN):
+        path = violations[0].path
+        if path == "path" or path.endswith("Name"):
+            return f"The specified value for {path} is invalid. {_IAM_PATH if path == 'path' else _IAM_NAME}"
     plural = "" if len(violations) == 1 else "s"
     parts = [
         f"Value {violation.shown} at '{violation.path}' failed to satisfy constraint: {violation.constraint}"

@@ -58,7 +58,8 @@ ACTIONS: Actions = {
     **_rows(
         "user",
         _LIST,
-        "GetLoginProfile ListAccessKeys ListAttachedUserPolicies ListGroupsForUser ListUserPolicies ListUserTags",
+        "GetLoginProfile ListAccessKeys ListAttachedUserPolicies ListGroupsForUser ListMFADevices ListSSHPublicKeys "
+        "ListServiceSpecificCredentials ListSigningCertificates ListUserPolicies ListUserTags",
     ),
     **_rows("user", _TAGGING, "TagUser UntagUser", REQUEST_TAGS),
     **_rows(
@@ -124,6 +125,6 @@ ACTIONS: Actions = {
         "all",
         _LIST,
         "GetAccountSummary ListAccountAliases ListGroups ListInstanceProfiles ListOpenIDConnectProviders ListPolicies "
-        "ListRoles ListUsers",
+        "ListRoles ListSAMLProviders ListServerCertificates ListUsers ListVirtualMFADevices",
     ),
 }
