@@ -16,6 +16,7 @@ from neargate.cli import commands, prepare, processes
 from neargate.cli import config as configs
 from neargate.cli.config import RegionConfig
 from neargate.cli.environment import exports
+from neargate.cli.force import Progress
 from neargate.cli.inspect import table
 from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import Problem
@@ -211,6 +212,16 @@ def test_the_administrators_secret_has_awss_form(paths: RegionPaths) -> None:
     assert paths.administrator.read_bytes() == before
 
 
+def test_who_waits_for_tasks_to_stop_is_told_how_long_it_may_take() -> None:
+    said: list[str] = []
+    progress = Progress(said.append)
+    for left, at in ((-1, 0.0), (2, 1.0), (2, 1.1), (2, 5.9), (1, 6.0), (1, 6.1), (0, 12.0)):
+        progress.tell(left, at)
+    first, second = said
+    assert first.startswith("stopping 2 tasks; ") and "30 s, or up to 120 s" in first
+    assert second == "  1 task left ..."
+
+
 def test_a_taken_port_is_named_with_its_holder() -> None:
     with prepare.socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
@@ -242,6 +253,13 @@ def test_what_follows_aws_is_the_aws_commands_own(words: list[str], data: str | 
     given = commands.parser().parse_args(commands._aws_last(words))
     assert given.data == data
     assert [word for word in given.words if word != "--"] == aws
+
+
+def test_a_lone_help_is_ours_and_leads_to_the_aws_commands_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        commands.run(["aws", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0 and "its help: neargate aws help" in said and "except a leading --data" in said
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,11 +108,9 @@ def _stop_tasks(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor
     keeper.look()
     wait_ready(paths, config, keeper.look, [])
     deadline = time.monotonic() + STOP_TASKS_S
-    said = False
+    progress = force.Progress(say)
     while left := _ask_to_stop(paths):
-        if left > 0 and not said:
-            say(f"stopping {left} task{'s' if left != 1 else ''} ...")
-            said = True
+        progress.tell(left, time.monotonic())
         if time.monotonic() > deadline:
             raise Problem(f"tasks did not stop within {STOP_TASKS_S:.0f} s; see: neargate status{paths.as_option}")
         time.sleep(0.1)

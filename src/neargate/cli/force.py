@@ -26,6 +26,7 @@ REASON = "Stopped by the operator of the machine (neargate down --force)."
 STOP_TASKS_S = 240.0  # the longest stopTimeout is 120 s, and each container's dependents stop before it
 HANGS_S = 10.0
 LOOK_S = 0.1
+PROGRESS_S = 5.0
 KILL_S = 60.0
 
 
@@ -49,6 +50,32 @@ def stop_tasks(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor,
         kill_tasks(paths, say)
 
 
+class Progress:
+    """Tells a person who waits for tasks to stop why it takes long and that it goes on."""
+
+    def __init__(self, say: Callable[[str], None], how: str = "") -> None:
+        self._say = say
+        self._how = how
+        self._told = False
+        self._at = 0.0
+
+    def tell(self, left: int, now: float) -> None:
+        """`left`: tasks that have not stopped; 0 or less says nothing."""
+        if left <= 0:
+            return
+        tasks = f"{left} task{'s' if left != 1 else ''}"
+        if not self._told:
+            self._say(
+                f"stopping {tasks}{self._how}; each has as long as its stopTimeout allows "
+                "(30 s, or up to 120 s where its definition says so) ..."
+            )
+        elif now - self._at >= PROGRESS_S:
+            self._say(f"  {tasks} left ...")
+        else:
+            return
+        self._told, self._at = True, now
+
+
 class _NoAgent(Exception):
     """No agent of this region can do it; the text says why."""
 
@@ -57,7 +84,8 @@ def _by_the_agent(paths: RegionPaths, keeper: Supervisor, say: Callable[[str], N
     """Tell it until none is left. One that hangs is started again, once: what it was about to do is durable."""
     deadline = time.monotonic() + STOP_TASKS_S
     heard = time.monotonic()
-    restarted = said = False
+    restarted = False
+    progress = Progress(say, how=" without the API")
     while True:
         _keep_alive(keeper)
         answer = _tell(paths)
@@ -66,9 +94,7 @@ def _by_the_agent(paths: RegionPaths, keeper: Supervisor, say: Callable[[str], N
             left = int(answer.get("left", 0))
             if answer.get("ready") and not left:
                 return
-            if left and not said:
-                say(f"stopping {left} task{'s' if left != 1 else ''} without the API ...")
-                said = True
+            progress.tell(left, time.monotonic())
         if time.monotonic() - heard > 2 * HANGS_S:
             running = processes.find(paths.pid_file("agent"))
             if restarted or running is None:
