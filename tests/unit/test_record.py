@@ -284,6 +284,39 @@ def test_kinds_of_callers(arn: str, kind: str, username: str) -> None:
     assert (json.loads(entry.document)["userIdentity"]["type"], entry.username) == (kind, username)
 
 
+def test_a_web_identity_is_recorded_where_its_role_is() -> None:
+    async def story() -> None:
+        it = await rig()
+        role = f"arn:aws:iam::{ACCOUNT}:role/ci"
+        answer = {
+            "Credentials": {"AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "planted", "SessionToken": "planted"},
+            "SubjectFromWebIdentityToken": "repo:a/b:ref:refs/heads/main",
+            "Provider": "token.example.com",
+            "Audience": "sts.amazonaws.com",
+        }
+        params = {"RoleArn": role, "RoleSessionName": "run", "WebIdentityToken": "planted"}
+        known: dict[str, Any] = {"request_id": "r", "service": "sts", "operation": "AssumeRoleWithWebIdentity"}
+        nobody = Principal(account="", arn="", user_id="", access_key_id="", is_administrator=False)
+        recorder = CallRecorder(it.world, it.trail, MODELS, it.knobs, REGION)
+        recorder.record(SeenCall(**known, principal=nobody, asked=[role], params=params, answer=answer))
+        refused = Fault(code="AccessDenied", status=403, message="Not authorized")
+        recorder.record(SeenCall(**known, principal=nobody, asked=[role], params=params, fault=refused))
+        (record,) = await it.records(ACCOUNT)
+        assert record["userIdentity"] == {
+            "type": "WebIdentityUser",
+            "principalId": "token.example.com:sts.amazonaws.com:repo:a/b:ref:refs/heads/main",
+            "userName": "repo:a/b:ref:refs/heads/main",
+            "identityProvider": "token.example.com",
+        }
+        assert record["requestParameters"]["webIdentityToken"] == HIDDEN
+        assert record["responseElements"]["credentials"]["accessKeyId"] == "ASIAEXAMPLE"
+        (other,) = await it.records(NOBODY)
+        assert other["errorCode"] == "AccessDenied" and other["userIdentity"] == {"type": "Unknown"}
+        assert "planted" not in json.dumps([record, other])
+
+    asyncio.run(story())
+
+
 def test_a_key_id_that_looks_like_a_secret_is_not_repeated() -> None:
     seen = SeenCall(request_id="r", authorization=b"AWS4-HMAC-SHA256 Credential=wJalrXUtnFEMI+K7MDENG/2026/x")
     assert "wJalr" not in recorder().entry(seen, NOBODY, NOW).document

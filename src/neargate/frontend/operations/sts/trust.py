@@ -56,6 +56,7 @@ def check_federated(
         told[f"aws:resourcetag/{name.lower()}"] = told[f"iam:resourcetag/{name.lower()}"] = (value,)
     for action in actions:
         call.authorised_actions.append(action)
+        call.authorised_resources.append(role.arn)
         decision = decide(Request(action=action, resource=role.arn, keys=told), caller, None, role.trust)
         if not decision.allowed:
             raise AccessDenied(f"Not authorized to perform {actions[0]}")
