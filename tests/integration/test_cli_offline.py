@@ -199,6 +199,21 @@ def test_aws_and_sample_say_that_the_api_does_not_run(paths: RegionPaths, monkey
             commands.run(["sample", "--data", str(paths.data)])
 
 
+def test_env_of_a_region_that_is_down_says_so_beside_its_lines(
+    paths: RegionPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths.administrator.write_text('{"access_key_id": "AKIA1", "secret_access_key": "s"}')
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        port = nobody.getsockname()[1]
+        configs.save(paths, RegionConfig(port=port))
+        assert commands.run(["env", "--data", str(paths.data)]) == 0
+    said = capsys.readouterr()
+    assert f"export AWS_ENDPOINT_URL=http://127.0.0.1:{port}" in said.out
+    assert f"nothing answers at http://127.0.0.1:{port} now" in said.err and "neargate up --data" in said.err
+    assert "neargate:" not in said.out
+
+
 def test_what_the_system_refuses_is_one_line_with_the_file() -> None:
     def refused(_words: Sequence[str]) -> int:
         raise PermissionError(13, "Permission denied", "/d/up.lock")

@@ -17,6 +17,11 @@ from .problems import NoServer, Problem
 Given = argparse.Namespace
 VERSION = "0.1.0"
 LINES_MAX = 10_000  # what the operator's socket answers at once
+AWS_HELP = (
+    "The endpoint, the region and the administrator's keys are passed to it, whatever its version. What follows aws "
+    "except a leading --data is its own; its help: neargate aws help, neargate aws ecs help. It needs the aws command "
+    "of awscli on the PATH or beside neargate."
+)
 TASK_HELP = "task id or ARN; the first digits are enough"
 
 
@@ -47,15 +52,10 @@ def parser() -> argparse.ArgumentParser:
     down.add_argument("--force", action="store_true", help=text)
     add("env", _env, 'print shell lines for: eval "$(neargate env)"')
     aws = add("aws", _aws, "run the aws command against the region: neargate aws ecs list-clusters")
+    aws.epilog = AWS_HELP
     aws.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="what follows aws")
     add("status", _status, "hosts, their room, and running tasks")
-    logs = add("logs", _logs, "print a task's output, all containers in order of time")
-    logs.add_argument("task", metavar="TASK", help=TASK_HELP)
-    logs.add_argument("--follow", "-f", action="store_true", help="go on with new lines until the task stops")
-    text = f"how many of the last lines: 1 to {LINES_MAX} (100)"
-    logs.add_argument("--lines", "-n", type=_count, default=100, metavar="N", help=text)
-    text = "as written also to a terminal; without: control characters are shown as \\x1b, colours stay"
-    logs.add_argument("--raw", action="store_true", help=text)
+    _logs_options(add("logs", _logs, "print a task's output, all containers in order of time"))
     why = add("why", _why, "explain a task: what happened when, why it stopped, where its start time went")
     why.add_argument("task", metavar="TASK", help=TASK_HELP)
     _account_options(add("account", _account_list, "accounts of the region: make one, list them, make keys"))
@@ -137,6 +137,15 @@ def _up_options(up: argparse.ArgumentParser) -> None:
     up.add_argument("--background", "-d", action="store_true", help="return when the region answers")
 
 
+def _logs_options(logs: argparse.ArgumentParser) -> None:
+    logs.add_argument("task", metavar="TASK", help=TASK_HELP)
+    logs.add_argument("--follow", "-f", action="store_true", help="go on with new lines until the task stops")
+    text = f"how many of the last lines: 1 to {LINES_MAX} (100)"
+    logs.add_argument("--lines", "-n", type=_count, default=100, metavar="N", help=text)
+    text = "as written also to a terminal; without: control characters are shown as \\x1b, colours stay"
+    logs.add_argument("--raw", action="store_true", help=text)
+
+
 def _account_options(account: argparse.ArgumentParser) -> None:
     """`account` alone lists."""
     verbs = account.add_subparsers(metavar="create|list|keys", help="what to do (list)", parser_class=_Parser)
@@ -173,9 +182,9 @@ def _quota_options(quota: argparse.ArgumentParser) -> None:
 
 
 def _aws_last(arguments: Sequence[str]) -> list[str]:
-    """What follows `aws` belongs to the aws command, options too; only a leading `--data` is ours."""
+    """What follows `aws` belongs to the aws command, options too; ours are a leading `--data` and a lone `--help`."""
     words = list(arguments)
-    if words[:1] != ["aws"]:
+    if words[:1] != ["aws"] or words[1:] in (["--help"], ["-h"]):
         return words
     at = 1
     if words[1:2] == ["--data"]:
@@ -232,11 +241,15 @@ def _down(given: Given, paths: RegionPaths) -> int:
 
 def _env(_: Given, paths: RegionPaths) -> int:
     from .environment import exports, warning
+    from .up import healthy
 
     _say(exports(paths))
     doubt = warning()
     if doubt:
         _note(doubt)
+    config = configs.load(paths)
+    if not healthy(config.port):
+        _note(f"nothing answers at {config.endpoint} now; start the region with: neargate up{paths.as_option}")
     return 0
 
 
