@@ -222,15 +222,6 @@ def test_who_waits_for_tasks_to_stop_is_told_how_long_it_may_take() -> None:
     assert second == "  1 task left ..."
 
 
-def test_a_taken_port_is_named_with_its_holder() -> None:
-    with prepare.socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
-        port = int(holder.getsockname()[1])
-        with pytest.raises(Problem, match=rf"port {port} \(the API\) is taken by .*\(pid {os.getpid()}\)"):
-            prepare.check_port(port, "the API")
-
-
 def test_columns_stand_beneath_each_other() -> None:
     assert table([("A", "B"), ("long", "x")]) == ["A     B", "long  x"]
 

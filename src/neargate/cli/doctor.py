@@ -12,7 +12,8 @@ from ..sandbox.pause import PROGRAMS as PAUSE_PROGRAMS
 from ..sandbox.pause import is_static
 from . import config as configs
 from .paths import RegionPaths
-from .prepare import PROGRAMS, holder
+from .ports import holder
+from .prepare import PROGRAMS
 from .problems import Problem
 from .processes import find
 from .up import healthy
@@ -183,6 +184,17 @@ def _region(paths: RegionPaths) -> list[Finding]:
         )
     if healthy(config.port):
         found.append(Finding("ok", f"the API answers at {config.endpoint}"))
-    elif holder(config.port):
-        found.append(Finding("note", f"port {config.port} is taken by {holder(config.port)}"))
+    else:
+        found += _not_answering(paths, config.port)
     return found
+
+
+def _not_answering(paths: RegionPaths, port: int) -> list[Finding]:
+    """Its own server that hangs is another thing than somebody else on its port."""
+    who, server = holder(port), find(paths.pid_file("server"))
+    if who is None:
+        return []
+    if server is not None and server.pid == who.pid:
+        text = f"the server (pid {who.pid}) listens at port {port} and does not answer; its log: "
+        return [Finding("note", f"{text}{paths.log_file('server')}; end it with: neargate down{paths.as_option}")]
+    return [Finding("note", f"port {port} is taken by {who}")]

@@ -9,7 +9,6 @@ import socket
 import stat
 import string
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,45 +197,3 @@ def _secret_file(path: Path, text: str, owner: pwd.struct_passwd | None) -> None
     folder = os.open(path.parent, os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
-
-
-def check_port(port: int, what: str) -> None:
-    """Refuse early when somebody else listens there, and say who."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            who = holder(port)
-            raise Problem(
-                f"port {port} ({what}) is taken{f' by {who}' if who else ''}; stop that, or choose another with --port"
-            ) from None
-
-
-def holder(port: int) -> str | None:
-    """`name (pid N)` of who listens on a TCP port, as far as this user may see."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{fields[9]}]")
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if inodes.intersection(_open_files(process)):
-                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
-        except OSError:
-            continue  # it ended meanwhile, or belongs to somebody else
-    return None
-
-
-def _open_files(process: Path) -> Iterator[str]:
-    for handle in (process / "fd").iterdir():
-        try:
-            yield os.readlink(handle)
-        except FileNotFoundError:
-            continue  # closed while we looked: ours of this very listing is always one

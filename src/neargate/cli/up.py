@@ -15,7 +15,8 @@ from . import config as configs
 from . import locks, processes
 from .config import RegionConfig
 from .paths import RegionPaths
-from .prepare import check_foreign_containerd, check_port, choose_pool, make_run_directory, prepare
+from .ports import check_port
+from .prepare import check_foreign_containerd, choose_pool, make_run_directory, prepare
 from .problems import Problem
 from .process_logs import bound_all
 from .processes import Program

@@ -1,0 +1,94 @@
+"""Who listens on a TCP port of this machine, in words that its user can act on.
+
+Reads /proc as far as this user may. Must not connect to anything.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import processes
+from .paths import RegionPaths
+from .problems import Problem
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holder:
+    """`words`: its command line."""
+
+    pid: int
+    name: str
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})"
+
+
+def check_port(port: int, what: str) -> None:
+    """Refuse early when somebody else listens there, and say who."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise Problem(f"port {port} ({what}) is taken{_by(holder(port))}, or choose another with --port") from None
+
+
+def _by(who: Holder | None) -> str:
+    if who is None:
+        return "; stop who listens there"
+    other = region_of(who)
+    if other is None:
+        return f" by {who}; stop that"
+    return f" by the neargate region under {other.data} ({who}); stop that with: neargate down{other.as_option}"
+
+
+def region_of(who: Holder) -> RegionPaths | None:
+    """The region whose server or registry this is."""
+    if who.words[1:4] == ("-P", "-m", "neargate") and "--data" in who.words[:-1]:
+        return RegionPaths(Path(who.words[who.words.index("--data") + 1]))
+    if who.words[1:2] == ("serve",) and who.words[2:3] and who.words[2].endswith("/registry.yml"):
+        # Its settings lie where the region's processes are; the agent's command line has the data directory.
+        for name in ("server", "agent"):
+            running = processes.find(Path(who.words[2]).with_name(f"{name}.pid"))
+            found = region_of(_holder(running.pid)) if running is not None else None
+            if found is not None:
+                return found
+    return None
+
+
+def holder(port: int) -> Holder | None:
+    """Of the listening socket, as far as this user may see."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if inodes.intersection(_open_files(process)):
+                return _holder(int(process.name))
+        except OSError:
+            continue  # it ended meanwhile, or belongs to somebody else
+    return None
+
+
+def _holder(pid: int) -> Holder:
+    process = Path("/proc") / str(pid)
+    words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    return Holder(pid=pid, name=(process / "comm").read_text().strip(), words=tuple(words))
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    for handle in (process / "fd").iterdir():
+        try:
+            yield os.readlink(handle)
+        except FileNotFoundError:
+            continue  # closed while we looked: ours of this very listing is always one
