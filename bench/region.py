@@ -83,7 +83,6 @@ class BenchRegion:
                     "awslogs-group": "/bench",
                     "awslogs-region": "us-east-1",
                     "awslogs-stream-prefix": "b",
-                    "awslogs-create-group": "true",
                     **log_options,
                 },
             }
@@ -228,6 +227,7 @@ def region(*options: str) -> Iterator[BenchRegion]:
     try:
         neargate(paths, "up", "--background", "--port", str(live.port), *options)
         live.client.call("ecs", "CreateCluster", clusterName="default")
+        live.client.call("logs", "CreateLogGroup", logGroupName="/bench")
         yield live
     finally:
         try:

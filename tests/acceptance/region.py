@@ -98,21 +98,29 @@ class LiveRegion:
     def task_role(self, name: str) -> None:
         """A role for tasks: trusts ECS, may do what the execution role of every account may, and create log groups."""
         ecs_tasks = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        groups = {"Effect": "Allow", "Action": "logs:CreateLogGroup", "Resource": "*"}
         iam = self.client("iam")
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(ecs_tasks))
         iam.attach_role_policy(
             RoleName=name, PolicyArn="arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
         )
-        iam.put_role_policy(RoleName=name, PolicyName="groups", PolicyDocument=_policy(groups))
+        self.let_create_groups(name)
+
+    def let_create_groups(self, role: str) -> None:
+        """`awslogs-create-group` needs what AmazonECSTaskExecutionRolePolicy does not give."""
+        groups = {"Effect": "Allow", "Action": "logs:CreateLogGroup", "Resource": "*"}
+        self.client("iam").put_role_policy(RoleName=role, PolicyName="groups", PolicyDocument=_policy(groups))
 
     def push_images(self) -> None:
-        """`busybox:1` (shell and applets) and `sample:1` (web server) in the region's registry."""
+        """`busybox:1` (shell and applets) and `sample:1` (web server) in the region's registry, and the cluster `default`.
+
+        The execution role that every account has may create log groups here.
+        """
         config: dict[str, object] = {"Cmd": ["sh"], "Env": ["PATH=/bin:/usr/bin"]}
         busybox = oci_image.build_image([oci_image.busybox_layer()], config=config)
         oci_image.push(self.registry, "busybox", "1", busybox)
         oci_image.push(self.registry, "sample", "1", oci_image.sample_image())
         self.ecs.create_cluster(clusterName="default")
+        self.let_create_groups("ecsTaskExecutionRole")
 
     @property
     def busybox(self) -> str:

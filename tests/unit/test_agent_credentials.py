@@ -30,7 +30,7 @@ def issued(task_id: str = TASK_ID, *, at: float = EPOCH, number: int = 1) -> Cre
         role_arn=ROLE,
         access_key_id=f"ASIA{number:016d}",
         secret_access_key=f"secret-{number}-of-{task_id}",
-        token="token",  # noqa: S106 made up
+        token="token",
         issued_at=at,
         expires_at=at + LIFETIME_S,
     )
@@ -258,8 +258,8 @@ def test_a_file_that_is_not_whole_or_not_the_tasks_own_is_nothing(tmp_path: Path
 
 
 def test_nothing_is_written_to_a_disk(tmp_path: Path) -> None:
-    assert credential_files(Path("/dev/shm") / f"neargate-test-{tmp_path.name}") is not None  # noqa: S108
-    (Path("/dev/shm") / f"neargate-test-{tmp_path.name}").rmdir()  # noqa: S108
+    assert credential_files(Path("/dev/shm") / f"neargate-test-{tmp_path.name}") is not None
+    (Path("/dev/shm") / f"neargate-test-{tmp_path.name}").rmdir()
     device = tmp_path.stat().st_dev
     line = f"36 35 {device >> 8 & 0xFFF}:{device & 0xFF} / {tmp_path} rw,noatime shared:1 - KIND /dev/sda rw"
     assert not is_in_memory(tmp_path, line.replace("KIND", "ext4"))

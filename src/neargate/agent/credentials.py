@@ -105,10 +105,11 @@ class TaskCredentials:
         now = self._world.monotonic()
         for record in self._records():
             task_id = record.task_id
-            asked_at = self._asked.get(task_id)
-            if asked_at is not None and now - asked_at >= self._knobs.task_credentials_look_s:
-                self._ask_for(task_id)
-            elif asked_at is None and self._is_due(record) and now >= self._refused.get(task_id, ("", now))[1]:
+            if task_id in self._asked:
+                is_time = now - self._asked[task_id] >= self._knobs.task_credentials_look_s
+            else:
+                is_time = self._is_due(record) and now >= self._refused.get(task_id, ("", now))[1]
+            if is_time:
                 self._ask_for(task_id)
 
     def _is_due(self, record: TaskRecord) -> bool:

@@ -1,6 +1,7 @@
 """The answer of 169.254.170.2/v2/credentials/ID as the ECS agent gives it. Pure.
 
-A task is known by its source address and must name its own id besides: who makes a program fetch a URL does not know it.
+A task is known by its source address and must name its own id besides: who makes its program fetch some URL does not
+know that.
 """
 
 import hmac

@@ -120,7 +120,10 @@ class SimulatedHost:
         ended: Callable[[str], None] = _unwatched,
         seed: bytes = NO_SEED,
     ) -> None:
-        """`seed`: the host's key is made of it and the host's id. `began` and `ended` (task id) tell a watcher what this host holds."""
+        """`began` and `ended` (task id) tell a watcher what this host holds.
+
+        `seed`: the host's key is made of it and of the host's id.
+        """
         self.facts = facts
         self._began = began
         self._ended = ended

@@ -13,11 +13,12 @@ import uvloop
 
 from ..agent import host_key
 from ..agent.agent import Agent
-from ..agent.credential_files import credential_files
+from ..agent.credential_files import CredentialFiles, credential_files
 from ..agent.simulated import SimulatedFleet
 from ..hostnet.cgroups import LinuxCgroups
 from ..hostnet.disks import LinuxDisks
 from ..hostnet.network import LinuxNetwork
+from ..hostnet.secret_mount import mount_secret, unmount_secret
 from ..log import get_logger, write_to_stderr
 from ..model.capacity import HostCapacity, HostFacts
 from ..model.ids import ec2_id
@@ -105,12 +106,25 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         state_dir=paths.agent,
         endpoint=config.endpoint,
         knobs=DEFAULT_KNOBS,
-        credential_files=credential_files(paths.run / "credentials"),
+        credential_files=_credential_files(paths),
         reached=kill_points(paths),
     )
     await admin.serve(paths.agent_socket, agent_desk.handlers(agent))
     gc.freeze()
     await _until_signal(agent.run())
+
+
+def _credential_files(paths: RegionPaths) -> CredentialFiles | None:
+    """None when there is no memory to be had as a directory: then credentials end with this process."""
+    found = credential_files(paths.role_credentials)
+    if found is None:
+        try:
+            mount_secret(paths.role_credentials)
+        except OSError as error:
+            get_logger(__name__).warning("credentials of task roles are kept in this process only", why=str(error))
+            return None
+        found = credential_files(paths.role_credentials)
+    return found
 
 
 async def _bound_logs(world: OsWorld, paths: RegionPaths) -> None:
@@ -211,6 +225,7 @@ async def _remove_all(paths: RegionPaths, config: RegionConfig) -> None:
     for task_id in await cgroups.list_tasks():
         await cgroups.delete_task(task_id)
     await _network(world, paths, config).remove_all()
+    unmount_secret(paths.role_credentials)
     if config.sandbox == "container" and config.foreign_containerd is not None:
         try:
             foreign.leave(config.foreign_containerd, f"neargate-{paths.instance}")

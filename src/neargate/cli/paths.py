@@ -119,6 +119,11 @@ class RegionPaths:
         """Of the agent, for this machine's operator: it answers also when no server runs."""
         return self.run / "agent.sock"
 
+    @property
+    def role_credentials(self) -> Path:
+        """The agent's: credentials of task roles, in memory only; mode 0700."""
+        return self.run / "credentials"
+
     def pid_file(self, process: str) -> Path:
         return self.run / f"{process}.pid"
 

@@ -15,6 +15,7 @@ from .story import folded
 
 FAMILY = "neargate-sample"
 IMAGE = "neargate/sample:1"
+LOG_GROUP = "/neargate/sample"
 START_S = 120.0
 PAGE_S = 20.0
 LOG_S = 20.0
@@ -74,13 +75,13 @@ def _register(paths: RegionPaths, image: str, region: str) -> str:
         "logConfiguration": {
             "logDriver": "awslogs",
             "options": {
-                "awslogs-group": "/neargate/sample",
+                "awslogs-group": LOG_GROUP,
                 "awslogs-region": region,
                 "awslogs-stream-prefix": "sample",
-                "awslogs-create-group": "true",
             },
         },
     }
+    _log_group(paths)
     account = configs.load(paths).account
     request = {
         "family": FAMILY,
@@ -93,6 +94,13 @@ def _register(paths: RegionPaths, image: str, region: str) -> str:
     }
     answer = aws_json(paths, "ecs", "register-task-definition", "--cli-input-json", json.dumps(request))
     return str(answer["taskDefinition"]["taskDefinitionArn"])
+
+
+def _log_group(paths: RegionPaths) -> None:
+    """Made once, by the operator: the execution role that every account has may not make groups, as on AWS."""
+    found = aws_json(paths, "logs", "describe-log-groups", "--log-group-name-prefix", LOG_GROUP)["logGroups"]
+    if not found:
+        aws_json(paths, "logs", "create-log-group", "--log-group-name", LOG_GROUP)
 
 
 def _run_task(paths: RegionPaths, definition: str) -> str:

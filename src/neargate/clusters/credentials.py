@@ -1,4 +1,4 @@
-"""What a host's agent is given of its tasks' roles: credentials of the task role, for tasks placed there and not stopped.
+"""What a host's agent is given: credentials of the task role, for tasks that are placed there and have not stopped.
 
 Owns the answer to an ask. Must not know policies (TaskRoles does) or sockets. Invariant: whose role it is and where the
 task runs is read from the cell's table at each ask; of what the agent says only the task's id is used.

@@ -125,7 +125,7 @@ class Gateway:
         await channel.close(reason)
 
     async def _close_bulk(self, host_id: str) -> None:
-        """The bulk channel has no pings of its own: it lasts no longer than the link. An agent that lives dials again."""
+        """The bulk channel has no pings: it lasts no longer than the link. An agent that lives dials again."""
         for connection, channel in list(self._bulks):
             if connection.host_id == host_id:
                 await channel.close("the host's link has ended")

@@ -1,7 +1,7 @@
 """Whose key belongs to which host: the first that a host came with, for good (trust on first use).
 
-Owns the table. Must not know sockets or signatures: who calls has seen the proof. Invariant: a key is durable before its
-host is let in, and no later one takes its place; a host that lost its key joins again under another id.
+Owns the table. Must not know sockets or signatures: who calls has seen the proof. Invariant: a key is durable before
+its host is let in, and no later one takes its place; a host that lost its key joins again under another id.
 """
 
 from ..interfaces.store import Statement, Store

@@ -75,7 +75,8 @@ class Reading:
     async def log_target(self, host_id: str, task_id: str, container: str) -> LogTarget | None:
         """None unless that task is placed on that host and the container writes to awslogs."""
         rows = await self._store.read(
-            "SELECT l.message, t.last_status FROM tasks t JOIN launches l ON l.task = t.n WHERE t.id = ? AND t.host = ?",
+            "SELECT l.message, t.last_status FROM tasks t JOIN launches l ON l.task = t.n "
+            "WHERE t.id = ? AND t.host = ?",
             (task_id, host_id),
         )
         if not rows:

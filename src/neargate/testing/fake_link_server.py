@@ -42,7 +42,6 @@ from ..model.launch import TaskLaunch, TaskReport
 from ..model.network import VpcPlan
 from .fake_faults import a_moment
 
-
 _NONCE = bytes(NONCE_BYTES)
 
 

@@ -34,8 +34,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 url = f"http://127.0.0.1:{server.server_port}"
-os.environ.update(AWS_CONTAINER_CREDENTIALS_FULL_URI=url + "/v2/credentials/x", AWS_ENDPOINT_URL=url, AWS_REGION="us-east-1")
-os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
+os.environ.update(AWS_CONTAINER_CREDENTIALS_FULL_URI=url + "/v2/credentials/x", AWS_ENDPOINT_URL=url,
+    AWS_REGION="us-east-1", AWS_DEFAULT_REGION="us-east-1")
 boto3.client("sts").get_caller_identity()
 boto3.client("ecs").list_clusters()
 try:
