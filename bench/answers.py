@@ -130,8 +130,8 @@ def _prepare(target: Target, port: int) -> None:
         found = target.json("ecs", "RunTask", **{**_run(target, 0), "count": 10})
         arns += [task["taskArn"] for task in found["tasks"]]
     known["tasks"] = arns
-    target.json("logs", "CreateLogGroup", logGroupName="/bench")
-    target.json("logs", "CreateLogStream", logGroupName="/bench", logStreamName="s")
+    target.json("logs", "CreateLogGroup", logGroupName="/answers")
+    target.json("logs", "CreateLogStream", logGroupName="/answers", logStreamName="s")
     target.json("logs", "PutLogEvents", **_events(target, 0))
     target.ask("iam", "CreateRole", {"RoleName": "bench", "AssumeRolePolicyDocument": TRUST})
 
@@ -162,7 +162,7 @@ def _events(target: Target, number: int) -> dict[str, Any]:
     del target
     now = int(time.time() * 1000)
     events = [{"timestamp": now, "message": f"line {number} {n}"} for n in range(100)]
-    return {"logGroupName": "/bench", "logStreamName": "s", "logEvents": events}
+    return {"logGroupName": "/answers", "logStreamName": "s", "logEvents": events}
 
 
 def _definition(target: Target, number: int) -> dict[str, Any]:
@@ -221,14 +221,14 @@ def _logs() -> Iterator[Asked]:
     def of(operation: str, params: Params) -> Asked:
         return Asked(service="logs", operation=operation, params=params)
 
-    stream = {"logGroupName": "/bench", "logStreamName": "s"}
+    stream = {"logGroupName": "/answers", "logStreamName": "s"}
     yield of("GetLogEvents", lambda _target, _n: stream)
-    yield of("FilterLogEvents", lambda _target, _n: {"logGroupName": "/bench", "filterPattern": "line"})
+    yield of("FilterLogEvents", lambda _target, _n: {"logGroupName": "/answers", "filterPattern": "line"})
     yield of("DescribeLogGroups", lambda _target, _n: {})
-    yield of("DescribeLogStreams", lambda _target, _n: {"logGroupName": "/bench"})
+    yield of("DescribeLogStreams", lambda _target, _n: {"logGroupName": "/answers"})
     yield of("PutLogEvents", _events)
-    yield of("CreateLogStream", lambda _target, n: {"logGroupName": "/bench", "logStreamName": f"s{n}"})
-    yield of("DeleteLogStream", lambda _target, n: {"logGroupName": "/bench", "logStreamName": f"s{n}"})
+    yield of("CreateLogStream", lambda _target, n: {"logGroupName": "/answers", "logStreamName": f"s{n}"})
+    yield of("DeleteLogStream", lambda _target, n: {"logGroupName": "/answers", "logStreamName": f"s{n}"})
     yield of("CreateLogGroup", lambda _target, n: {"logGroupName": f"/g{n}"})
     yield of("DeleteLogGroup", lambda _target, n: {"logGroupName": f"/g{n}"})
 
