@@ -63,6 +63,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     secret_access_key: str
     issued: float
     expires: float
+    padding: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,19 +86,27 @@ class Sessions:
         self._region = region.encode()
         self._opened: dict[tuple[str, str], Session] = {}
 
-    def seal(self, claims: SessionClaims, lifetime_s: float) -> SessionCredentials:
+    def seal(self, claims: SessionClaims, lifetime_s: float, *, token_min: int = 0) -> SessionCredentials:
+        """`token_min`: characters that the token has at least, for callers who try whether longer ones fit."""
         bits = self._world.random.getrandbits
         now = float(int(self._world.now()))
         key_id = access_key_id(claims.account, bits)
         secret = secret_access_key(bits)
         session = Session(claims=claims, secret_access_key=secret, issued=now, expires=now + lifetime_s)
-        sealed = self._envelope.seal(msgspec.msgpack.encode(session), context=self._context(key_id))
+        token = self._token(session, key_id)
+        if len(token) < token_min:
+            missing = (token_min - len(token)) * 3 // 4 + 3
+            token = self._token(msgspec.structs.replace(session, padding=bytes(missing)), key_id)
         return SessionCredentials(
             access_key_id=key_id,
             secret_access_key=secret,
-            session_token=base64.b64encode(sealed).decode(),
+            session_token=token,
             expiration=session.expires,
         )
+
+    def _token(self, session: Session, key_id: str) -> str:
+        sealed = self._envelope.seal(msgspec.msgpack.encode(session), context=self._context(key_id))
+        return base64.b64encode(sealed).decode()
 
     def open(self, access_key_id: str, token: str, now: float) -> Session:
         """Raises ExpiredToken, InvalidToken."""

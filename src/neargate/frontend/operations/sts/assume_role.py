@@ -44,15 +44,17 @@ async def assume_role(call: Call, services: Services, params: Params) -> Answer:
         source_identity=source_identity,
         chained=chained,
     )
-    return begin(services, role, claims, lifetime_s)
+    return begin(services, params, role, claims, lifetime_s)
 
 
-def begin(services: Services, role: RoleRecord, claims: SessionClaims, lifetime_s: float, **members: str) -> Answer:
+def begin(
+    services: Services, params: Params, role: RoleRecord, claims: SessionClaims, lifetime_s: float, **members: str
+) -> Answer:
     """The session and its answer. `members`: what the operation adds. Raises PackedPolicyTooLarge."""
     percent = wanted.packed(claims)
     services.identity.note_use(role.unique_id, service="sts", region=services.region)
     return wanted.answer(
-        services.sessions.seal(claims, lifetime_s),
+        services.sessions.seal(claims, lifetime_s, token_min=wanted.token_min(params)),
         percent,
         AssumedRoleUser={
             "AssumedRoleId": f"{role.unique_id}:{claims.session_name}",

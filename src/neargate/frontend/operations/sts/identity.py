@@ -43,7 +43,11 @@ async def get_session_token(call: Call, services: Services, params: Params) -> A
     if "SerialNumber" in params or "TokenCode" in params:
         raise AccessDenied(_MFA_REFUSED)
     claims = _own_session(call, "administrator" if call.principal.is_administrator else "user")
-    return {"Credentials": wanted.shown(services.sessions.seal(claims, _lifetime_s(call, params)))}
+    return {
+        "Credentials": wanted.shown(
+            services.sessions.seal(claims, _lifetime_s(call, params), token_min=wanted.token_min(params))
+        )
+    }
 
 
 async def get_federation_token(call: Call, services: Services, params: Params) -> Answer:
@@ -70,7 +74,7 @@ async def get_federation_token(call: Call, services: Services, params: Params) -
     )
     percent = wanted.packed(claims)
     return wanted.answer(
-        services.sessions.seal(claims, _lifetime_s(call, params)),
+        services.sessions.seal(claims, _lifetime_s(call, params), token_min=wanted.token_min(params)),
         percent,
         FederatedUser={"FederatedUserId": f"{call.account}:{name}", "Arn": arn},
     )

@@ -107,6 +107,11 @@ def packed(claims: SessionClaims) -> int | None:
     raise PackedPolicyTooLarge(f"Packed policy consumes {percent}% of allotted space, please use smaller policy.")
 
 
+def token_min(params: Mapping[str, Any]) -> int:
+    size: int = params.get("MinimumSessionTokenSize", 0)
+    return size
+
+
 def shown(credentials: SessionCredentials) -> dict[str, Any]:
     return {
         "AccessKeyId": credentials.access_key_id,

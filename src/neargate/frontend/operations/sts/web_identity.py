@@ -79,6 +79,7 @@ async def assume_role_with_web_identity(call: Call, services: Services, params: 
     )
     return begin(
         services,
+        params,
         role,
         claims,
         lifetime_s,
