@@ -17,6 +17,7 @@ from . import config as configs
 from . import force, locks, processes
 from .admin import ask
 from .config import RegionConfig
+from .footprint import remove_remains
 from .paths import RegionPaths
 from .prepare import prepare
 from .problems import Problem
@@ -32,7 +33,7 @@ STOP_UP_S = 40.0  # it waits for the server and the registry
 def down(paths: RegionPaths, say: Callable[[str], None], *, by_force: bool = False) -> None:
     """Idempotent: a region that is down is down. `by_force`: without the server, by this machine's agent alone."""
     if not paths.config.exists():
-        say(f"no region under {paths.data}; nothing to stop")
+        _no_region(paths, say)
         return
     config = configs.load(paths)
     lock = _alone(paths)
@@ -41,6 +42,15 @@ def down(paths: RegionPaths, say: Callable[[str], None], *, by_force: bool = Fal
     finally:
         os.close(lock)
     say("the region is down; its databases stay under " + str(paths.data))
+
+
+def _no_region(paths: RegionPaths, say: Callable[[str], None]) -> None:
+    if paths.run.exists() and not is_up(paths) and not remove_remains(paths):
+        raise Problem(
+            f"{paths.config} is gone, but processes or mounts of the region are there ({paths.run}); "
+            f"neargate up{paths.as_option} with the options of the last one writes it again, then take it down"
+        )
+    say(f"no region under {paths.data}; nothing to stop")
 
 
 def _alone(paths: RegionPaths) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..model.knobs import DEFAULT_KNOBS
 from . import config as configs
-from . import locks, processes
+from . import footprint, locks, processes
 from .config import RegionConfig
 from .paths import RegionPaths
 from .ports import check_port
@@ -29,6 +29,7 @@ LOOK_S = 0.3
 def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> int:
     """Run until SIGINT, SIGTERM or SIGHUP (its terminal is gone). Tasks, agent and containerd stay when it ends."""
     configs.check(wanted)
+    before = footprint.look(paths)
     try:
         paths.data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -42,14 +43,8 @@ def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> 
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: stopping.append(received))
-    config = choose_pool(configs.settle(paths, wanted))
-    prepare(paths, config)
-    check_foreign_containerd(config)
-    supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
-    supervisor.adopt()
-    _restart_changed(paths, config, supervisor)
-    _check_ports(config, supervisor)
-    configs.save(paths, config)
+    with before.removed_on_failure():
+        config, supervisor = _made_ready(paths, wanted, say)
     supervisor.start()
     try:
         wait_ready(paths, config, supervisor.look, stopping)
@@ -63,6 +58,21 @@ def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> 
         raise Problem(f"{problem}{_left_behind(paths, supervisor)}") from None
     _leave(paths, supervisor, say)
     return 0
+
+
+def _made_ready(
+    paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]
+) -> tuple[RegionConfig, Supervisor]:
+    """All but the start itself. The region exists from its end on."""
+    config = choose_pool(configs.settle(paths, wanted))
+    prepare(paths, config)
+    check_foreign_containerd(config)
+    supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
+    supervisor.adopt()
+    _restart_changed(paths, config, supervisor)
+    _check_ports(config, supervisor)
+    configs.save(paths, config)
+    return config, supervisor
 
 
 def _left_behind(paths: RegionPaths, supervisor: Supervisor) -> str:
@@ -140,6 +150,7 @@ def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionCon
     if is_up(paths):
         return _join(paths, config, say)
     configs.check(config)
+    before = footprint.look(paths)
     try:
         paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -162,7 +173,9 @@ def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionCon
         if not running.alive:
             with log.open() as lines:
                 lines.seek(min(size, log.stat().st_size))
-                raise Problem(lines.read().strip().removeprefix("neargate: ") or f"up ended; its log: {log}")
+                said = lines.read().strip().removeprefix("neargate: ")
+            before.remove_unless_up()
+            raise Problem(said or f"up ended; its log: {log}")
 
     while processes.find(paths.up_lock) != running:
         processes.reap()
