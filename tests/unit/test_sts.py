@@ -331,6 +331,61 @@ def test_whose_a_key_is() -> None:
     run(story)
 
 
+def test_into_another_account_both_sides_must_let() -> None:
+    async def story(door: FrontDoor) -> None:
+        await door.identity.ensure_account(OTHER, "other")
+        guest = await door.user("guest", allowing("sts:AssumeRole"), account=OTHER)
+        poor = await door.user("poor", account=OTHER)
+        closed = await door.role("closed", trusting(HOME))
+        account = await door.role("account", trusting({"AWS": OTHER}))
+        person = await door.role("person", trusting({"AWS": f"arn:aws:iam::{OTHER}:user/poor"}))
+        assert (await assume(door, guest, closed)).code == "AccessDenied"
+        said = await assume(door, guest, account)
+        assert (await whoami(door, keys_of(said))).body["Account"] == ACCOUNT
+        assert (await assume(door, poor, account)).code == "AccessDenied", "its own account does not let it"
+        assert (await assume(door, poor, person)).code == "AccessDenied", "also when the role names it"
+        mine = await door.key(None, account=OTHER)
+        assert (await assume(door, mine, account)).status == 200
+        clusters = await door.call(keys_of(said), "ecs", "ListClusters")
+        assert clusters.code == "AccessDeniedException"
+
+    run(story)
+
+
+def test_sessions_of_a_user_who_is_gone_end() -> None:
+    async def story(door: FrontDoor) -> None:
+        ann = await door.user("ann")
+        session = keys_of(await door.call(ann, "sts", "GetSessionToken"))
+        await door.identity.change(ACCOUNT, lambda book: users.delete_key(book, "ann", ann.key))
+        assert (await whoami(door, session)).status == 200, "the session outlives the key that began it"
+        assert (await whoami(door, ann)).code == "InvalidClientTokenId"
+        await door.identity.change(ACCOUNT, lambda book: users.delete_user(book, "ann"))
+        assert (await whoami(door, session)).code == "InvalidClientTokenId"
+        await door.user("ann")
+        assert (await whoami(door, session)).code == "InvalidClientTokenId"
+
+    run(story)
+
+
+def test_a_session_policy_that_is_gone_ends_the_session() -> None:
+    async def story(door: FrontDoor) -> None:
+        role = await door.role("reader", trusting(HOME), allowing("ec2:DescribeVpcs"))
+        made = await door.call(
+            ROOT, "iam", "CreatePolicy", PolicyName="limit", PolicyDocument=json.dumps(allowing("ec2:DescribeVpcs"))
+        )
+        arn = made.body["Policy"]["Arn"]
+        session = keys_of(await assume(door, ROOT, role, **{"PolicyArns.member.1.arn": arn}))
+        assert (await door.call(session, "ec2", "DescribeVpcs")).status == 200
+        changed = json.dumps(allowing("ec2:DescribeSubnets"))
+        await door.call(ROOT, "iam", "CreatePolicyVersion", PolicyArn=arn, PolicyDocument=changed, SetAsDefault="true")
+        assert (await door.call(session, "ec2", "DescribeVpcs")).code == "UnauthorizedOperation", "its limit follows"
+        await door.call(ROOT, "iam", "DeletePolicyVersion", PolicyArn=arn, VersionId="v1")
+        assert (await door.call(ROOT, "iam", "DeletePolicy", PolicyArn=arn)).status == 200
+        assert (await whoami(door, session)).code == "InvalidClientTokenId"
+
+    run(story)
+
+
 @pytest.mark.parametrize("name", ["a", "b" * 65, "white space", "sl/ash"])
 def test_session_names_are_checked(name: str) -> None:
     async def story(door: FrontDoor) -> None:

@@ -54,6 +54,7 @@ def check_federated(
     told = {**global_keys(call), **keys, **caller_keys(caller)}
     for name, value in role.tags:
         told[f"aws:resourcetag/{name.lower()}"] = told[f"iam:resourcetag/{name.lower()}"] = (value,)
+    call.authorised_resources.append(role.arn)
     for action in actions:
         call.authorised_actions.append(action)
         call.authorised_resources.append(role.arn)
