@@ -258,6 +258,27 @@ def test_of_services_that_share_a_path_the_signed_one_is_meant(service: str, arn
     assert (operations.calls[0][0].service, operations.calls[0][1]["resourceArn"]) == (service, arn)
 
 
+@pytest.mark.parametrize(
+    ("operation", "params", "told"),
+    [
+        (
+            "ListClusters",
+            {"maxResults": 101},
+            "at 'maxResults' failed to satisfy constraint: Member must have value less",
+        ),
+        ("ListClusters", {"include": ["x"] * 501}, "SerializationException"),
+        ("CreateCluster", {"name": "-", "roleArn": "r", "resourcesVpcConfig": {}}, "at 'name' failed to satisfy"),
+        ("CreateCluster", {"name": "a"}, "at 'roleArn' failed to satisfy constraint: Member must not be null"),
+        ("UntagResource", {"resourceArn": "a", "tagKeys": ["k" * 129]}, "at 'tagKeys' failed to satisfy constraint"),
+    ],
+)
+def test_parameters_are_checked_wherever_they_stand(operation: str, params: dict[str, Any], told: str) -> None:
+    operations = Operations()
+    response = send(front_end(operations), written("eks", operation, params, REST))
+    assert (response.status, operations.calls) == (400, [])
+    assert told in f"{dict(response.headers)[b'x-amzn-errortype'].decode()} {json.loads(response.body)['message']}"
+
+
 def test_a_rest_json_error_has_its_modelled_status_and_members() -> None:
     class ResourceNotFound(AwsError):
         code = "ResourceNotFoundException"

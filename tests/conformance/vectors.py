@@ -141,7 +141,7 @@ def sent(case: Case) -> Sent:
         headers.setdefault(b"content-type", f"application/x-amz-json-{case.suite['metadata']['jsonVersion']}".encode())
     is_cbor = case.suite["metadata"]["protocol"] == "smithy-rpc-v2-cbor"
     return Sent(
-        method=serialized.get("method", "POST"),
+        method=serialized.get("method") or case.case["given"].get("http", {}).get("method", "POST"),
         path=uri.path.encode() or b"/",
         query=uri.query.encode(),
         headers=headers,

@@ -17,8 +17,8 @@ from .shapes import Member, OperationModel, ServiceModel, Shape
 from .text import header_list, read_scalar, written_header_list, written_scalar
 from .timestamps import ISO8601, RFC822
 from .uri import MalformedUri, parse_query
-from .violations import NOT_NULL, Violation, member_path, sentence
-from .walk import Walker, violations_of
+from .violations import NOT_NULL, Violation, element_path, member_path, sentence
+from .walk import Walker, violations_of, violations_of_strings
 
 _ENCODER = msgspec.json.Encoder()
 _PRESIGNED = re.compile(r"X-Amz-(Algorithm|Credential|Date|Expires|SignedHeaders|Signature|Security-Token)")
@@ -155,7 +155,18 @@ class _Reader:
         return kept
 
     def _check(self, member: Member, value: Any) -> None:
-        for violation in violations_of(self._model.shape(member.shape), value, member_path("", member.name)):
+        shape = self._model.shape(member.shape)
+        path = member_path("", member.name)
+        found = violations_of(shape, value, path)
+        if shape.type == "list":
+            assert shape.element is not None
+            inner = self._model.shape(shape.element.shape)
+            if inner.type == "string":
+                found += violations_of_strings(shape, inner, value, path)
+            else:
+                for index, item in enumerate(value):
+                    found += violations_of(inner, item, element_path(path, index))
+        for violation in found:
             self._walker.report(violation)
 
     def _missing(self, member: Member) -> None:

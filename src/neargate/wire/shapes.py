@@ -13,6 +13,8 @@ import msgspec
 
 from .uri import UriIndex
 
+_TYPES = {"character": "string"}  # old models' word
+
 SERVICES = ("cloudtrail", "ec2", "ecs", "iam", "logs", "service-quotas", "sts")
 
 
@@ -197,7 +199,7 @@ def _member(name: str, raw: Mapping[str, Any]) -> Member:
 def _shape(name: str, raw: Mapping[str, Any]) -> Shape:
     return Shape(
         name=name,
-        type=raw["type"],
+        type=_TYPES.get(raw["type"], raw["type"]),
         members={member: _member(member, value) for member, value in raw.get("members", {}).items()},
         required=frozenset(raw.get("required", ())),
         union=raw.get("union", False),
