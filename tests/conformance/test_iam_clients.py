@@ -309,7 +309,8 @@ def test_a_trust_policy_is_pinned_to_who_was_meant(region: Region) -> None:
     again = iam.create_user(UserName="ann")["User"]
     assert principals() == [ann["UserId"], root]
     assert again["UserId"] != ann["UserId"]
-    for arn in (f"arn:aws:iam::{ACCOUNT}:user/bob", "arn:aws:iam::999999999999:root", "999999999999"):
+    nobody = f"arn:aws:iam::{ACCOUNT}:user/bob"
+    for arn in (nobody, "arn:aws:iam::999999999999:root", "999999999999", ann["UserId"]):
         wrong = policy({"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "sts:AssumeRole"})
         assert error_of(iam.update_assume_role_policy, RoleName="r", PolicyDocument=wrong) == (
             "MalformedPolicyDocument",
@@ -591,6 +592,8 @@ def test_inline_policies_have_a_size_in_all(iam: Any) -> None:
         "Maximum policy size of 2048 bytes exceeded for user ann",
     )
     assert iam.list_user_policies(UserName="ann")["PolicyNames"] == ["a"]
+    blank = RUN.replace(" ", " " * 4000)
+    assert error_of(iam.put_user_policy, UserName="ann", PolicyName="b", PolicyDocument=blank)[0] == "LimitExceeded"
 
 
 def test_what_nobody_can_have_is_listed_as_empty(iam: Any) -> None:
@@ -616,6 +619,19 @@ def test_the_details_of_an_account(iam: Any) -> None:
     assert {"AmazonECSServiceRolePolicy", "ReadOnlyAccess"} <= {one["PolicyName"] for one in details["Policies"]}
     only = iam.get_account_authorization_details(Filter=["Group"])
     assert (only["UserDetailList"], only["RoleDetailList"], only["IsTruncated"]) == ([], [], False)
+
+
+def test_a_large_simulation_comes_in_pages(iam: Any) -> None:
+    many = policy(*({"Effect": "Allow", "Action": "ecs:*", "Resource": "*"} for _ in range(300)))
+    actions = [f"ecs:Run{number}" for number in range(150)]
+    first = iam.simulate_custom_policy(PolicyInputList=[many], ActionNames=actions, MaxItems=1000)
+    assert (len(first["EvaluationResults"]), first["IsTruncated"]) == (100, True)
+    assert len(first["EvaluationResults"][0]["MatchedStatements"]) == 100
+    second = iam.simulate_custom_policy(PolicyInputList=[many], ActionNames=actions, Marker=first["Marker"])
+    names = [one["EvalActionName"] for answer in (first, second) for one in answer["EvaluationResults"]]
+    assert names == actions
+    pairs = {"ActionNames": actions, "ResourceArns": [f"arn:aws:ecs:::{number}" for number in range(70)]}
+    assert error_of(iam.simulate_custom_policy, PolicyInputList=[many], **pairs)[0] == "InvalidInput"
 
 
 def test_the_simulator_says_what_the_evaluator_would(iam: Any) -> None:

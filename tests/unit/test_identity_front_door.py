@@ -156,6 +156,23 @@ def test_the_last_use_follows_the_calls() -> None:
     story(body)
 
 
+def test_the_token_of_a_user_makes_no_keys() -> None:
+    async def body(door: FrontDoor) -> None:
+        ann = await door.user("ann", allow("iam:*", "sts:*"))
+        said = await door.call(ann, "sts", "GetSessionToken")
+        given = said.body["Credentials"]
+        token = Keys(key=given["AccessKeyId"], secret=given["SecretAccessKey"], token=given["SessionToken"])
+        assert (await door.call(token, "sts", "GetCallerIdentity")).status == 200
+        assert await refused(door, token, "CreateAccessKey") == (
+            "InvalidClientTokenId",
+            "The security token included in the request is invalid",
+        )
+        keys = await made(door, ann, "ListAccessKeys")
+        assert ann.key in str(keys) and str(keys).count("AKIA") == 1
+
+    story(body)
+
+
 @pytest.mark.parametrize("operation", ["CreateLoginProfile", "CreateVirtualMFADevice", "GenerateCredentialReport"])
 def test_what_is_not_built_is_unknown(operation: str) -> None:
     async def body(door: FrontDoor) -> None:

@@ -14,7 +14,8 @@ from .book import AccountBook
 from .records import Role, User
 from .rules import ADMINISTRATOR
 
-Books = Callable[[str], AccountBook | None]
+Books = Callable[[str], AccountBook | None]  # by account
+Principal = Callable[[str], User | Role | None]  # by unique id, in any account
 
 _PRINCIPAL = re.compile(r"arn:aws:iam::([0-9]{12}):(?:root|(user|role)(/(?:[^*?]*/)?)([^/*?]+))", re.ASCII)
 _SESSION = re.compile(r"arn:aws:sts::([0-9]{12}):(assumed-role|federated-user)/.+", re.ASCII)
@@ -22,11 +23,11 @@ _ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
 _UNIQUE_ID = re.compile(r"A(?:IDA|ROA)[A-Z0-9]{8,124}", re.ASCII)
 
 
-def pin(document: str, books: Books) -> str:
+def pin(document: str, books: Books, principal: Principal) -> str:
     """The document with unique ids. Raises MalformedPolicy. What is no policy at all is left to the compiler."""
 
     def pinned(name: str) -> str:
-        found = _pinned(name, books)
+        found = _pinned(name, books, principal)
         if found is None:
             raise MalformedPolicy(f'Invalid principal in policy: "AWS":"{name}"')
         return found
@@ -34,8 +35,8 @@ def pin(document: str, books: Books) -> str:
     return _mapped(document, pinned)
 
 
-def shown(document: str, principal: Callable[[str], User | Role | None]) -> str:
-    """The document with the ARNs of now. `principal` finds who has a unique id, in any account."""
+def shown(document: str, principal: Principal) -> str:
+    """The document with the ARNs of now."""
 
     if "AIDA" not in document and "AROA" not in document:
         return document  # most: lists show every role's
@@ -47,13 +48,13 @@ def shown(document: str, principal: Callable[[str], User | Role | None]) -> str:
     return _mapped(document, arn)
 
 
-def _pinned(name: str, books: Books) -> str | None:
+def _pinned(name: str, books: Books, by_uid: Principal) -> str | None:
     if name == "*":
         return name
     if _ACCOUNT.fullmatch(name):
         return f"arn:aws:iam::{name}:root" if books(name) is not None else None
     if _UNIQUE_ID.fullmatch(name):
-        return name  # of somebody who is gone: it matches nobody, and such documents are sent back by their owners
+        return name if by_uid(name) is not None else None  # of somebody who is gone: IAM refuses it, too
     session = _SESSION.fullmatch(name)
     if session is not None:
         return name if books(session[1]) is not None else None

@@ -14,7 +14,7 @@ from .book import AccountBook
 from .errors import DeleteConflict, InvalidInput, LimitExceeded, NoSuchEntity, OutsideAccount
 from .records import ManagedPolicy, PolicyVersion
 from .registry import Change
-from .rules import QUOTAS, check_document, check_new, check_path, tags_of
+from .rules import QUOTAS, check_document, check_new, check_path, exceeds, tags_of
 
 
 @cache
@@ -147,5 +147,6 @@ def own_policy(book: AccountBook, arn: str) -> ManagedPolicy:
 
 
 def _check(document: str) -> None:
-    if check_document(document) > QUOTAS["PolicySize"]:
+    check_document(document)
+    if exceeds([document], QUOTAS["PolicySize"]):
         raise LimitExceeded.of("PolicySize", QUOTAS["PolicySize"])

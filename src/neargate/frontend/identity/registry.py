@@ -135,7 +135,7 @@ class IdentityRegistry:
 
     def pinned(self, document: str) -> str:
         """A resource or trust policy whose principals of this region are named by unique id. Raises MalformedPolicy."""
-        return pinning.pin(document, self._books.get)
+        return pinning.pin(document, self._books.get, self.principal)
 
     def shown(self, document: str) -> str:
         """A pinned document with the principals' ARNs of now."""

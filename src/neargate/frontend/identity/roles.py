@@ -10,7 +10,7 @@ from .book import AccountBook
 from .errors import DeleteConflict, InvalidInput, LimitExceeded
 from .records import InstanceProfile, Role
 from .registry import Change
-from .rules import QUOTAS, changeable, check_boundary, check_new, check_path, required, tags_of
+from .rules import QUOTAS, changeable, check_boundary, check_new, check_path, exceeds, required, tags_of
 from .service_linked import LINKED_SERVICES, linked_role
 
 
@@ -91,5 +91,6 @@ def create_linked_role(
 def check_trust(trust: str) -> None:
     """Of a document as the caller wrote it, before it is pinned. Raises MalformedPolicy, LimitExceeded."""
     limit = QUOTAS["ACLSizePerRole"]
-    if compile_policy(trust, kind=PolicyKind.TRUST).size > limit:
+    compile_policy(trust, kind=PolicyKind.TRUST)
+    if exceeds([trust], limit):
         raise LimitExceeded.of("ACLSizePerRole", limit)

@@ -48,6 +48,8 @@ COUNTED: Mapping[type[Record], str] = {
 }
 INLINE_SIZE_MAX: Mapping[type[Record], int] = {User: 2048, Group: 5120, Role: 10_240}
 TAGS_MAX = 50
+# White space does not count in quotas, but it is stored: this many times what counts is room for any indentation.
+STORED_FACTOR = 8
 # The administrator that each account has from the start is named so in its ARN; no user may take its place.
 ADMINISTRATOR = "administrator"
 
@@ -102,14 +104,20 @@ def is_attachable(book: AccountBook, arn: str) -> bool:
     return known.attachable if known is not None else book.policy(arn) is not None
 
 
-def check_document(document: str) -> int:
-    """The size of an identity policy. Raises MalformedPolicy."""
-    return compile_policy(document, kind=PolicyKind.IDENTITY).size
+def check_document(document: str) -> None:
+    """Of an identity policy. Raises MalformedPolicy."""
+    compile_policy(document, kind=PolicyKind.IDENTITY)
+
+
+def exceeds(documents: Sequence[str], limit: int) -> bool:
+    """Whether documents are larger in all than a quota of characters allows."""
+    counted = sum(len("".join(document.split())) for document in documents)
+    return counted > limit or sum(map(len, documents)) > STORED_FACTOR * limit
 
 
 def check_inline_size(holder: Holder, documents: Iterable[str]) -> None:
     limit = INLINE_SIZE_MAX[type(holder)]
-    if sum(len("".join(document.split())) for document in documents) > limit:
+    if exceeds(list(documents), limit):
         raise LimitExceeded(f"Maximum policy size of {limit} bytes exceeded for {holder.kind} {holder.name}")
 
 

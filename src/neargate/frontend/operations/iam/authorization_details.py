@@ -26,6 +26,7 @@ from .shapes import (
 from .shapes import boundary_shown as boundary
 from .shapes import tags_shown as tags
 
+DETAILS_MAX = 100  # on one page: each may have all its policies with it
 # Filter, answer's member, in the order in which pages tell them.
 _KINDS = {
     "User": "UserDetailList",
@@ -41,7 +42,7 @@ async def get_account_authorization_details(call: Call, services: Services, para
     book, wanted = book_of(call, services), params.get("Filter") or list(_KINDS)
     found = [(kind, record) for kind in _KINDS if kind in wanted for record in _records(book, kind)]
     order = list(_KINDS)
-    chosen, more = page(call, params, found, lambda pair: f"{order.index(pair[0])}{pair[1].key}")
+    chosen, more = page(call, params, found, lambda pair: f"{order.index(pair[0])}{pair[1].key}", at_most=DETAILS_MAX)
     answer: dict[str, Any] = {member: [] for member in _KINDS.values()}
     for kind, record in chosen:
         answer[_KINDS[kind]].append(_detail(services, book, record))

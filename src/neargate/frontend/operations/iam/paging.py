@@ -12,14 +12,19 @@ import msgspec
 from ...call import Call, Params
 from ...identity.errors import InvalidRequest
 
-PAGE_DEFAULT = 100
+PAGE_DEFAULT, PAGE_MAX = 100, 1000
 
 T = TypeVar("T")
 
 
-def page(call: Call, params: Params, items: Sequence[T], place: Callable[[T], str]) -> tuple[list[T], dict[str, Any]]:
-    """This page's items, and `IsTruncated` with the `Marker` of the next. `items` are in order of their places."""
-    marker, size = params.get("Marker"), params.get("MaxItems") or PAGE_DEFAULT
+def page(
+    call: Call, params: Params, items: Sequence[T], place: Callable[[T], str], *, at_most: int = PAGE_MAX
+) -> tuple[list[T], dict[str, Any]]:
+    """This page's items, and `IsTruncated` with the `Marker` of the next. `items` are in order of their places.
+
+    `at_most`: of large items; IAM, too, gives fewer than were asked for when it likes.
+    """
+    marker, size = params.get("Marker"), min(params.get("MaxItems") or PAGE_DEFAULT, at_most)
     if marker:
         after = _decode(call, marker)
         items = [item for item in items if place(item) > after]
@@ -33,9 +38,11 @@ def page_of_names(call: Call, params: Params, names: Sequence[str]) -> tuple[lis
     return page(call, params, sorted(names), lambda name: name)
 
 
-def page_in_order(call: Call, params: Params, items: Sequence[T]) -> tuple[list[T], dict[str, Any]]:
+def page_in_order(
+    call: Call, params: Params, items: Sequence[T], *, at_most: int = PAGE_MAX
+) -> tuple[list[T], dict[str, Any]]:
     """Of a list that has no names: the place is the number."""
-    numbered, answer = page(call, params, list(enumerate(items)), lambda pair: f"{pair[0]:09d}")
+    numbered, answer = page(call, params, list(enumerate(items)), lambda pair: f"{pair[0]:09d}", at_most=at_most)
     return [item for _, item in numbered], answer
 
 

@@ -43,9 +43,8 @@ async def delete_service_linked_role(call: Call, services: Services, params: Par
     role = required(book, Role, name)
     if not role.is_service_linked:
         raise NoSuchEntity(f"The role with name {name} cannot be found.")
-    service = role.path.removeprefix("/aws-service-role/").rstrip("/")
     await services.identity.change(call.account, lambda book: Change(result=None, drop=(required(book, Role, name),)))
-    return {"DeletionTaskId": f"task{role.path}{name}/{uuid4(services.world.random.getrandbits)}"} if service else {}
+    return {"DeletionTaskId": f"task{role.path}{name}/{uuid4(services.world.random.getrandbits)}"}
 
 
 async def get_service_linked_role_deletion_status(call: Call, services: Services, params: Params) -> Answer:

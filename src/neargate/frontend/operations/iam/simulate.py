@@ -3,12 +3,12 @@
 Owns the reading of a simulation's inputs and the shape of its results; who may do what is decided by `iam.evaluate`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ....iam.document import PolicyKind, compile_policy
 from ....iam.evaluate import decide
-from ....iam.policy import Policy
+from ....iam.policy import Policy, Statement
 from ....iam.principals import caller_keys
 from ....iam.request import Attached, Caller, Decision, Grants, Request
 from ....model.arn import Arn
@@ -19,11 +19,15 @@ from ...identity.policies import find_policy
 from ...identity.records import Group, Holder, Role, User
 from ...services import Services
 from .asking import ask, ask_for_account, book_of
-from .paging import PAGE_DEFAULT, page_in_order
+from .paging import page_in_order
 from .shapes import Shape
-from .statement_positions import positions
+from .statement_positions import Span, positions
+
+Spans = Mapping[Statement, Span]
 
 PAIRS_MAX = 10_000  # of action and resource
+RESULTS_MAX = 100  # on one page
+MATCHED_MAX = 100  # statements of one result
 _NOT_SIMULATED = ("OrderedOrganizationPolicyInputList", "PolicyExclusionList", "ResourceHandlingOption")
 
 
@@ -171,9 +175,7 @@ async def _answer(
         resource_account=_owner(params.get("ResourceOwner")),
         keys=dict(caller_keys(caller)) | _entries(params),
     )
-    pairs = _pairs(params)
-    chosen, more = page_in_order(call, params, pairs)
-    assert len(chosen) <= max(params.get("MaxItems") or 0, PAGE_DEFAULT)
+    chosen, more = page_in_order(call, params, _pairs(params), at_most=RESULTS_MAX)
     # Large policies on many resources take a while; other calls go on meanwhile.
     results = await services.world.offload("iam-simulation", _results, simulation, chosen)
     return {"EvaluationResults": results, **more}
@@ -206,10 +208,19 @@ def _owner(given: str | None) -> str | None:
 
 
 def _results(simulation: Simulation, pairs: Sequence[tuple[str, str]]) -> list[Shape]:
-    return [_result(simulation, action, resource) for action, resource in pairs]
+    spans = {
+        statement: span
+        for source in _considered(simulation)
+        for statement, span in zip(source.policy.statements, positions(source.document), strict=True)
+    }
+    return [_result(simulation, spans, action, resource) for action, resource in pairs]
 
 
-def _result(simulation: Simulation, action: str, resource: str) -> Shape:
+def _considered(simulation: Simulation) -> tuple[Source, ...]:
+    return simulation.sources if simulation.boundary is None else (*simulation.sources, simulation.boundary)
+
+
+def _result(simulation: Simulation, spans: Spans, action: str, resource: str) -> Shape:
     bounding = simulation.boundary
     grants = Grants(
         identity=tuple(Attached(name=one.name, policy=one.policy) for one in simulation.sources),
@@ -223,7 +234,7 @@ def _result(simulation: Simulation, action: str, resource: str) -> Shape:
         "EvalActionName": action,
         "EvalResourceName": resource,
         "EvalDecision": _word(decision),
-        "MatchedStatements": _matched(simulation, request, decision),
+        "MatchedStatements": _matched(simulation, spans, request, decision),
         "MissingContextValues": _missing(simulation, request),
     }
     if bounding is not None:
@@ -239,17 +250,16 @@ def _word(decision: Decision) -> str:
     return "explicitDeny" if decision.explicit else "implicitDeny"
 
 
-def _matched(simulation: Simulation, request: Request, decision: Decision) -> list[Shape]:
+def _matched(simulation: Simulation, spans: Spans, request: Request, decision: Decision) -> list[Shape]:
     """The statements that make the result: those that deny, or else those that allow."""
     if not decision.allowed and not decision.explicit:
         return []
-    found = []
-    for source in (*simulation.sources, *((simulation.boundary,) if simulation.boundary is not None else ())):
+    found: list[Shape] = []
+    for source in _considered(simulation):
         relevant = source.policy.relevant(request.action.lower())
-        spans = positions(source.document)
         for statement in relevant.allows if decision.allowed else relevant.denies:
-            if statement.holds(request.resource, request.keys):
-                start, end = spans[source.policy.statements.index(statement)]
+            if len(found) < MATCHED_MAX and statement.holds(request.resource, request.keys):
+                start, end = spans[statement]
                 found.append(
                     {
                         "SourcePolicyId": source.name,

@@ -7,9 +7,10 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
 Position = dict[str, int]  # Line, Column; both from 1
+Span = tuple[Position, Position]
 
 
-def positions(document: str) -> list[tuple[Position, Position]]:
+def positions(document: str) -> list[Span]:
     """Of each statement's first character, and of the one behind its last."""
     return [(_position(document, start), _position(document, end)) for start, end in _spans(document)]
 
