@@ -6,7 +6,7 @@ the signature is checked, so it looks at bounded bytes only and parses nothing o
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -70,6 +70,7 @@ TABLES = Tables(
     by_name={pair[0]: pair for pair in VERSIONS.values()},
 )
 
+_REST_XML = frozenset({"s3", "cloudfront", "route53"})  # their clients read errors in query's form, and no JSON
 _CBOR_PATH = re.compile(rb"/service/([A-Za-z0-9_.]{1,128})/operation/([A-Za-z0-9]{1,128})")
 _TARGET = re.compile(rb"([A-Za-z0-9_.]{1,128})\.([A-Za-z0-9]{1,128})")
 _ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z0-9]{1,128})(?:&|$)")
@@ -104,6 +105,8 @@ class Router:
         self._tables = tables
         self._make_index = index
         self._index: UriIndex | None = None
+        names = {*tables.targets.values(), *tables.by_name, *tables.rest}
+        self._signing_names = frozenset(name.replace("-", "") for name in names)
 
     def find(self, method: str, path: bytes, query: bytes, headers: Mapping[bytes, bytes], body: bytes) -> Route:
         """Raises RequestRefused with a 4xx."""
@@ -123,12 +126,22 @@ class Router:
         if route is not None:
             return route
         if path not in (b"/", b""):
-            raise RequestRefused(Fault(code="UnknownOperationException", status=404, message="There is nothing here."))
+            raise self._nowhere(query, headers, 404, "There is nothing here.")
         if method == "POST" and _FORM_TYPE.fullmatch(headers.get(b"content-type", b"")) is not None:
             return self._form_route(body, query, headers)
         status = 405 if method not in ("GET", "POST") else 404
         message = "The request names no operation: it has neither X-Amz-Target nor Action."
-        raise RequestRefused(Fault(code="UnknownOperationException", status=status, message=message))
+        raise self._nowhere(query, headers, status, message)
+
+    def _nowhere(
+        self, query: bytes, headers: Mapping[bytes, bytes], status: int, message: str, protocol: str = JSON
+    ) -> RequestRefused:
+        """Who signed for a service that is not here is told its name, in a form that its clients can read."""
+        signed = _signed_service(query, headers)
+        if signed and signed.replace("-", "") not in self._signing_names:
+            message = f"Neargate does not have the service {signed}."
+            protocol = QUERY if signed in _REST_XML else protocol
+        return RequestRefused(Fault(code="UnknownOperationException", status=status, message=message), protocol)
 
     def _cbor_route(
         self, method: str, target: str, operation: str, headers: Mapping[bytes, bytes], body: bytes
@@ -136,7 +149,7 @@ class Router:
         service = self._tables.targets.get(target, "")
         if service not in self._tables.cbor:
             message = f"The service {target} is not spoken to in this protocol."
-            raise RequestRefused(Fault(code="UnknownOperationException", status=404, message=message), CBOR)
+            raise self._nowhere(b"", headers, 404, message, CBOR)
         if method != "POST":
             message = "Operations of this protocol are called with POST."
             raise RequestRefused(Fault(code="UnknownOperationException", status=405, message=message), CBOR, service)
@@ -155,7 +168,7 @@ class Router:
         service = "" if match is None else self._tables.targets.get(match[1].decode(), "")
         if match is None or service not in self._tables.json:
             message = "The value of X-Amz-Target names no service of this endpoint."
-            raise RequestRefused(Fault(code="UnknownOperationException", status=400, message=message))
+            raise self._nowhere(b"", headers, 400, message)
         content = _JSON_TYPE.fullmatch(headers.get(b"content-type", b""))
         if content is None:
             message = "The content type must be application/x-amz-json-1.1."
@@ -177,7 +190,9 @@ class Router:
             raise RequestRefused(Fault(code="MissingAction", status=400, message=message), protocol, service)
         name = action[1].decode()
         if found is None:
-            raise RequestRefused(invalid_action(name, QUERY, version[1].decode() if version else ""), QUERY)
+            fault = invalid_action(name, QUERY, version[1].decode() if version else "")
+            lacking = self._nowhere(query, headers, fault.status, fault.message, QUERY)
+            raise RequestRefused(replace(fault, message=lacking.fault.message), QUERY)
         return Route(service=service, operation=name, protocol=protocol, payload=form)
 
     def _rest_route(
