@@ -40,10 +40,8 @@ CHUNK_BYTES = 16 * 1024 * 1024
 class OtherHost:
     """The newest software of all, so that the next task is placed on it."""
 
-    def __init__(self, region: LiveRegion) -> None:
-        self._socket: ClientConnection = unix_connect(
-            str(region.paths.link_socket), "ws://localhost/link", compression=None, max_size=None
-        )
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
         self._waiting: list[Any] = []
         key = HostKey(os.urandom(32))
         facts = HostFacts(
@@ -80,9 +78,6 @@ class OtherHost:
             )
         )
 
-    def close(self) -> None:
-        self._socket.close()
-
 
 @pytest.fixture
 def with_role(own_region: LiveRegion) -> LiveRegion:
@@ -106,28 +101,29 @@ def test_an_agent_knows_the_secrets_of_its_own_tasks_only(with_role: LiveRegion)
     region.wait_status(own, "RUNNING")
     held = CredentialFiles(region.paths.role_credentials).load()[own.rpartition("/")[2]]
     assert held is not None
-    other_host = OtherHost(region)
-    other = run(other_planted)
-    launch = other_host.hear(RunOrder).launch
-    assert launch.task_arn == other and launch.containers[0].environment == (("PLANTED", other_planted),)
-    other_host.say(CredentialsAsk(task_id=launch.task_id))
-    issued = other_host.hear(CredentialsIssued)
-    assert issued.secret_access_key != held.secret_access_key
+    link = str(region.paths.link_socket)
+    with unix_connect(link, "ws://localhost/link", compression=None, max_size=None) as socket:
+        other_host = OtherHost(socket)
+        other = run(other_planted)
+        launch = other_host.hear(RunOrder).launch
+        assert launch.task_arn == other and launch.containers[0].environment == (("PLANTED", other_planted),)
+        other_host.say(CredentialsAsk(task_id=launch.task_id))
+        issued = other_host.hear(CredentialsIssued)
+        assert issued.secret_access_key != held.secret_access_key
 
-    agent = processes.find(region.paths.pid_file("agent"))
-    assert agent is not None
-    own_secrets = [own_planted, held.secret_access_key, held.token]
-    other_secrets = [other_planted, issued.secret_access_key, issued.token, launch.task_id]
-    memory = found_in_memory(agent.pid, own_secrets + other_secrets)
-    files = found_in_files((region.paths.agent, region.paths.run), own_secrets + other_secrets)
-    assert memory >= set(own_secrets[:2]) and files >= set(own_secrets), "the search finds what is there"
-    assert not (memory | files) & set(other_secrets)
+        agent = processes.find(region.paths.pid_file("agent"))
+        assert agent is not None
+        own_secrets = [own_planted, held.secret_access_key, held.token]
+        other_secrets = [other_planted, issued.secret_access_key, issued.token, launch.task_id]
+        memory = found_in_memory(agent.pid, own_secrets + other_secrets)
+        files = found_in_files((region.paths.agent, region.paths.run), own_secrets + other_secrets)
+        assert memory >= set(own_secrets[:2]) and files >= set(own_secrets), "the search finds what is there"
+        assert not (memory | files) & set(other_secrets)
 
-    region.stop(other)
-    other_host.hear(StopOrder)
-    other_host.end(launch)
-    region.wait_status(other, "STOPPED")
-    other_host.close()
+        region.stop(other)
+        other_host.hear(StopOrder)
+        other_host.end(launch)
+        region.wait_status(other, "STOPPED")
     region.stop(own)
     region.wait_status(own, "STOPPED")
     gone = found_in_files((region.paths.run,), own_secrets)

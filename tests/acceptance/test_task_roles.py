@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from neargate.cli import processes
 from neargate.testing import oci_image
@@ -96,13 +97,27 @@ except botocore.exceptions.NoCredentialsError as error:
     assert lines == ["None", "Unable to locate credentials"]
 
 
-def test_a_role_that_tasks_may_not_assume_stops_the_task(roles: LiveRegion) -> None:
+def test_a_role_that_tasks_may_not_assume_is_refused(roles: LiveRegion) -> None:
     for name in ("stranger", "nobody"):
         definition = roles.register({"command": ["true"]}, taskRoleArn=role(name))
-        arn = roles.run(definition)
-        task = roles.wait_status(arn, "STOPPED")
-        assert task["stopCode"] == "TaskFailedToStart"
-        assert task["stoppedReason"].startswith(f"ECS was unable to assume the role '{role(name)}'")
+        with pytest.raises(ClientError, match=f"ECS was unable to assume the role '{role(name)}'"):
+            roles.run(definition)
+
+
+def test_what_the_execution_role_may_not_stops_the_task_in_the_words_of_aws(roles: LiveRegion) -> None:
+    """The role `app` is no role for logs."""
+    container = {"command": ["true"], "logConfiguration": roles.log_config("/test/output")}
+    task = roles.wait_status(roles.run(roles.register(container, executionRoleArn=role("app"))), "STOPPED")
+    stream = f"t/c0/{task['taskArn'].rpartition('/')[2]}"
+    session = f"arn:aws:sts::123456789012:assumed-role/app/{stream.rpartition('/')[2]}"
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert task["stoppedReason"].startswith(
+        "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed "
+        f"to create Cloudwatch log stream: AccessDeniedException: User: {session} is not authorized to perform: "
+        "logs:CreateLogStream on resource: arn:aws:logs:us-east-1:123456789012:log-group:/test/output:log-stream:"
+        f"{stream} because no identity-based policy allows the logs:CreateLogStream action status code: 400, "
+        "request id: "
+    )
 
 
 def test_another_tasks_credentials_are_not_given_out(roles: LiveRegion) -> None:

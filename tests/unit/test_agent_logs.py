@@ -78,6 +78,29 @@ def test_a_missing_group_fails_the_launch_in_the_words_of_aws(tmp_path: Path) ->
     play(tmp_path, scenario)
 
 
+@pytest.mark.parametrize(
+    ("operation", "reason"),
+    [
+        (
+            "CreateLogGroup",
+            "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
+            "failed to create Cloudwatch log group: AccessDeniedException: no: exit status 1",
+        ),
+        ("AssumeRole", "no"),
+    ],
+)
+def test_what_the_execution_role_may_not_fails_the_launch(tmp_path: Path, operation: str, reason: str) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.server.refuse_logs = ("AccessDeniedException", "no")
+        host.server.refused_operation = operation
+        host.server.run(logging_task())
+        stopped = await host.server.status(TASK_ID, "STOPPED")
+        assert (stopped.stop_code, stopped.stopped_reason) == ("TaskFailedToStart", reason)
+        assert host.leftovers() == []
+
+    play(tmp_path, scenario)
+
+
 def test_a_server_that_is_busy_does_not_fail_the_launch(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
         host.server.refuse_logs = ("ServiceUnavailableException", "later")

@@ -83,14 +83,7 @@ class Agent:
         self._bulk = BulkClient(world, knobs, channel, facts.host_id, key)
         self._logs = LogShipper(world, knobs, sandbox, self._bulk, state_dir / "logs", self._note)
         self._plans = VpcPlans(world, knobs, network, self._state, lambda vpc: self._listeners.open(vpc), self._note)
-        self._credentials = TaskCredentials(
-            world,
-            knobs,
-            credential_files,
-            records=lambda: self._tasks.records(),
-            ask=lambda task_id: self._link.ask_credentials(task_id),
-            note=self._note,
-        )
+        self._credentials = self._task_credentials(credential_files)
         api = urlsplit(endpoint)
         api_port = api.port or DEFAULT_API_PORT
         self._tasks = HostTasks(self._host_parts(reached, f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}"))
@@ -114,9 +107,22 @@ class Agent:
             credentials=self._credentials,
         )
         self._listeners = VpcListeners(knobs, network, self._metadata, api.hostname or "127.0.0.1", api_port)
-        self._link = LinkClient(
-            world,
-            knobs,
+        self._link = self._link_client(channel, key)
+
+    def _task_credentials(self, files: CredentialFiles | None) -> TaskCredentials:
+        return TaskCredentials(
+            self._world,
+            self._knobs,
+            files,
+            records=lambda: self._tasks.records(),
+            ask=lambda task_id: self._link.ask_credentials(task_id),
+            note=self._note,
+        )
+
+    def _link_client(self, channel: Transport, key: HostKey) -> LinkClient:
+        return LinkClient(
+            self._world,
+            self._knobs,
             channel,
             key,
             facts=lambda: self._facts,

@@ -63,6 +63,7 @@ class FakeLinkServer:
         self.logs: dict[tuple[str, str], StoredLog] = {}
         self.acknowledge = True
         self.acknowledge_logs = True
+        self.refused_operation = ""
         self.refuse_logs: tuple[str, str] | None = None
         self.credentials: dict[str, CredentialsIssued | CredentialsRefused] = {}  # task id -> the answer to its ask
         self.public_key = b""  # the host's, from its last Hello
@@ -189,7 +190,7 @@ class FakeLinkServer:
     def _open(self, pipe: "_Pipe", message: LogOpen) -> None:
         if self.refuse_logs is not None:
             code, text = self.refuse_logs
-            pipe.say(LogRefused(request=message.request, code=code, message=text))
+            pipe.say(LogRefused(request=message.request, code=code, message=text, operation=self.refused_operation))
             return
         stored = self.logs.setdefault((message.task_id, message.container), StoredLog())
         pipe.say(LogOpened(request=message.request, stream_key=1, offset=stored.offset))
