@@ -4,9 +4,7 @@ An entity that does not exist is asked for under the ARN it would have, so that 
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
 
-from ....model.errors import AwsError
 from ...authorize import Resource, Values, authorize, request_tags
 from ...call import Call, Params
 from ...identity.book import AccountBook
@@ -15,21 +13,8 @@ from ...identity.records import Pathed, Tags, User, entity_arn
 from ...services import Services
 
 
-class TokenNotAccepted(AwsError):
-    """What GetSessionToken and GetFederationToken gave may not call IAM: it must not outlive itself as a new key."""
-
-    code: ClassVar[str] = "InvalidClientTokenId"
-    status: ClassVar[int] = 403
-
-    def __init__(self) -> None:
-        super().__init__("The security token included in the request is invalid")
-
-
 def ask(call: Call, resource: str, *, tags: Tags = (), keys: Mapping[str, Values] | None = None) -> None:
     """Raises AccessDenied. The action is the operation's own. `tags` are the resource's."""
-    session = call.principal.session
-    if session is not None and not session.is_role:
-        raise TokenNotAccepted
     authorize(call, f"iam:{call.operation}", [Resource(arn=resource, tags=dict(tags))], keys)
 
 
