@@ -382,6 +382,15 @@ def test_streams_have_the_tags_of_their_group(region: Region) -> None:
     assert refused(al.describe_log_streams, logGroupName="ghost") == denied("logs:DescribeLogStreams", ghost)
 
 
+@pytest.mark.parametrize("arn", ["aws-cn:iam::123456789012", "aws:iam:us-east-1:123456789012", "aws:iam::SOMEBODY"])
+def test_an_arn_that_belongs_to_nobody_is_refused_in_words(region: Region, arn: str) -> None:
+    """What callers name is no bug of an operation: the rows' forms hold only what operations make of it."""
+    strange = f"arn:{arn}:policy/strange"
+    assert refused(region.iam.get_policy, PolicyArn=strange)[:2] == ("NoSuchEntity", 404)
+    simulated = {"PolicySourceArn": f"arn:{arn}:role/strange", "ActionNames": ["ecs:RunTask"]}
+    assert refused(region.iam.simulate_principal_policy, **simulated)[1] < 500
+
+
 def test_where_and_when_a_request_comes_from_decide(region: Region) -> None:
     al = region.al(
         allow("ecs:ListClusters", DateLessThan={"aws:CurrentTime": "2001-01-01T00:00:00Z"}),

@@ -49,7 +49,8 @@ Actions = Mapping[str, tuple[Rule, ...]]
 
 REQUEST_TAGS = ("aws:RequestTag/", "aws:TagKeys")
 _RESOURCE_TAG = "resourcetag/"
-_PARTS = {"{region}": "[a-z0-9-]+", "{account}": "(?:[0-9]{12}|aws)"}
+# Callers may name ARNs of any partition, region and account: whose they are, policies decide, not the form.
+_PARTS = dict.fromkeys(("{partition}", "{region}", "{account}"), "[^:]*")
 
 
 def rule(action: str, level: Level, *forms: str, keys: tuple[str, ...] = (), when: str = "") -> Rule:
@@ -70,7 +71,7 @@ def rule(action: str, level: Level, *forms: str, keys: tuple[str, ...] = (), whe
 def _whole(service: str, form: str) -> str:
     if form == "*" or form.startswith("arn:"):
         return form
-    return f"arn:aws:{service}:{'' if service == 'iam' else '{region}'}:{{account}}:{form}"
+    return f"arn:{{partition}}:{service}:{{region}}:{{account}}:{form}"
 
 
 def _expression(form: str) -> str:

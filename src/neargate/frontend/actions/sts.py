@@ -5,8 +5,8 @@ Who assumes a role is let in by the role's trust policy, which is asked together
 
 from .rules import REQUEST_TAGS, Actions, Level, rule
 
-_ROLE = "arn:aws:iam::{account}:role/{role}"
-_FEDERATED = "arn:aws:sts::{account}:federated-user/{name}"
+_ROLE = "arn:{partition}:iam:{region}:{account}:role/{role}"
+_FEDERATED = "arn:{partition}:sts:{region}:{account}:federated-user/{name}"
 _TAGS = ("aws:ResourceTag/", "iam:ResourceTag/")
 _SESSION = ("sts:RoleSessionName", "sts:SourceIdentity", "sts:TransitiveTagKeys", "sts:DurationSeconds")
 
