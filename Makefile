@@ -1,5 +1,5 @@
 # The few verbs of this project. Each is a script of a page in scripts/.
-.PHONY: run stop test check fix bench models protos soak
+.PHONY: run stop test check fix bench models coverage-table protos soak
 
 run:     ## start a region in the background and show the sample task
 	@scripts/run
@@ -15,6 +15,8 @@ bench:   ## the benchmarks: a table, and bench/results.json
 	@scripts/setup bench && .venv/bin/python -m bench
 models:  ## rebuild the trimmed service models from the pinned botocore and show the difference
 	@.venv/bin/python scripts/build-models --write && git diff --stat -- src/neargate/wire
+coverage-table: ## write docs/coverage.md: every operation, built or refused, and its tests
+	@.venv/bin/python scripts/coverage-table --write
 protos:  ## rebuild the containerd messages from the .proto file
 	@scripts/build-protos
 soak:    ## endless seeds and all pairs of real kills; Ctrl-C ends it
