@@ -1,15 +1,23 @@
 """rest-json's parts: templates, header lists, moments; hostile paths and values are refused, never a crash."""
 
+import json
 import math
+import tracemalloc
+import zlib
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neargate.wire.content import InflatedTooLarge, inflated
 from neargate.wire.faults import SerializationError
+from neargate.wire.rest import RestCodec, RestParts
+from neargate.wire.shapes import Document, ServiceModel
 from neargate.wire.text import header_list, written_header_list
 from neargate.wire.timestamps import RFC822, read_moment, write_http_date, write_iso8601, write_moment
 from neargate.wire.uri import QUERY_PARAMETERS_MAX, MalformedUri, Template, UriIndex, parse_query
+from neargate.wire.violations import constraints
 
 INDEX = UriIndex(
     [
@@ -135,3 +143,64 @@ def test_forms_of_moments() -> None:
     assert write_http_date(1_576_540_098.5) == "Mon, 16 Dec 2019 23:48:18.500 GMT"
     assert read_moment("2019-12-16T23:48:18+01:00") == 1_576_536_498
     assert read_moment("1e99") is None
+
+
+MAPS = ServiceModel(
+    "maps",
+    msgspec.json.decode(
+        json.dumps(
+            {
+                "metadata": {"protocol": "rest-json", "apiVersion": "1"},
+                "operations": {"Put": {"input": "Io", "output": "Io", "errors": []}},
+                "shapes": {
+                    "Io": {
+                        "type": "structure",
+                        "members": {
+                            "Query": {"shape": "Map", "location": "querystring"},
+                            "Meta": {"shape": "Map", "location": "headers", "locationName": "x-meta-"},
+                            "Title": {"shape": "Text", "location": "header", "locationName": "X-Title"},
+                        },
+                    },
+                    "Map": {"type": "map", "key": {"shape": "Text"}, "value": {"shape": "Text"}},
+                    "Text": {"type": "string"},
+                    "Share": {"type": "double", "min": 0, "max": 1},
+                },
+            }
+        ),
+        type=Document,
+    ),
+)
+
+
+def maps_codec() -> RestCodec:
+    operation = MAPS.operation("Put")
+    assert operation is not None
+    return RestCodec(MAPS, operation)
+
+
+def test_a_map_of_the_query_is_without_what_the_signature_put_there() -> None:
+    query = b"a=1&X-Amz-Signature=ff&X-Amz-Date=x&X-Amz-Security-Token=y&X-Amz-Other=z"
+    parts = RestParts(labels={}, query=query, headers={b"x-meta-k": b"v", b"x-meta-": b"none", b"x": b"y"})
+    assert maps_codec().parse(parts, b"") == {"Query": {"a": "1", "X-Amz-Other": "z"}, "Meta": {"k": "v"}}
+
+
+def test_stored_text_cannot_end_a_header() -> None:
+    answer = maps_codec().serialise({"Title": "a\r\nset-cookie: b", "Meta": {"k": "\x00c\n"}})
+    assert answer.headers[:2] == ((b"x-meta-k", b" c "), (b"x-title", b"a  set-cookie: b"))
+
+
+def test_a_number_that_is_none_breaks_its_bounds() -> None:
+    assert len(constraints(MAPS.shape("Share"), math.nan)) == 2
+    assert constraints(MAPS.shape("Share"), 0.5) == []
+
+
+def test_inflating_takes_no_more_memory_than_its_bound() -> None:
+    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    bomb = packer.compress(bytes(20_000_000)) + packer.flush()
+    tracemalloc.start()
+    try:
+        with pytest.raises(InflatedTooLarge):
+            inflated(bomb, 10_000)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
