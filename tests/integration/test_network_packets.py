@@ -14,7 +14,7 @@ from neargate.hostnet.conntrack import Conntrack
 from neargate.hostnet.edge import EDGE_HOP
 from neargate.hostnet.netlink import Netlink
 from neargate.interfaces.hostnet import HostError
-from neargate.model.network import SecurityGroup
+from neargate.model.network import AWS_RESOLVER_ADDRESS, RESOLVER_ADDRESS, SecurityGroup
 from neargate.testing.netlab import (
     NetLab,
     connect,
@@ -208,6 +208,41 @@ def test_metadata_is_reached_from_tasks_only_and_sees_who_asks(run: Run) -> None
             await lab.network.listen("vpc-0a", "169.254.170.2", 81)
 
     run(scenario)
+
+
+def test_lookups_reach_the_resolvers_place_by_both_addresses_and_nothing_else_does(run: Run) -> None:
+    async def scenario(lab: NetLab) -> None:
+        await lab.network.apply_vpc(plan(1, SHUT))
+        a = await lab.attach("a", eni(1, "sg-0shut"))
+        asked = await lab.network.listen("vpc-0a", RESOLVER_ADDRESS, 53, datagrams=True)
+        with asked, await lab.network.listen("vpc-0a", RESOLVER_ADDRESS, 53) as streams:
+            for address in ("172.31.0.2", AWS_RESOLVER_ADDRESS):
+                with socket_in(a.netns_path, kind=socket.SOCK_DGRAM) as task:
+                    task.settimeout(5.0)
+                    task.sendto(b"who", (address, 53))
+                    await asyncio.wait_for(_readable(asked), 5.0)
+                    data, source = asked.recvfrom(64)
+                    assert data == b"who" and source[0] == "172.31.1.1"
+                    asked.sendto(b"nobody", source)
+                    # As from where it was sent: a client takes an answer of nobody else.
+                    assert task.recvfrom(64) == (b"nobody", (address, 53))
+                assert await seen_source(a.netns_path, address, 53, streams) == "172.31.1.1"
+            assert await is_cut_off(a.netns_path, "172.31.0.2", 80)
+            assert await is_cut_off(a.netns_path, "172.31.0.3", 53)
+        with pytest.raises(HostError, match="not open to tasks"):
+            await lab.network.listen("vpc-0a", "169.254.170.2", 80, datagrams=True)
+
+    run(scenario)
+
+
+async def _readable(asked: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(asked, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(asked)
 
 
 def test_a_public_address_works_both_ways_and_a_private_task_stays_private(run: Run) -> None:

@@ -1,18 +1,21 @@
-"""What the agent serves inside each VPC's router: task metadata and the region's endpoint.
+"""What the agent serves inside each VPC's router: task metadata, the region's endpoint and the resolver's place.
 
 Invariant: one listener of a kind per VPC and process; after a restart of the agent they are opened again.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from ..interfaces.hostnet import HostNetwork
 from ..model.knobs import Knobs
-from ..model.network import REGION_ENDPOINT_ADDRESS, TASK_METADATA_ADDRESS
+from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS
+from . import no_resolver
 from .endpoint_proxy import EndpointProxy
 from .guests import Guests
 from .metadata import Metadata, MetadataServer
 
 METADATA_PORT = 80
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class VpcListeners:
@@ -25,20 +28,29 @@ class VpcListeners:
         self._api = (api_host, api_port)
         self._proxied = Guests(each_max=knobs.proxy_connections_per_task, all_max=knobs.proxy_connections_max)
         self._servers: dict[tuple[str, str], asyncio.Server] = {}
+        self._datagrams: dict[str, asyncio.BaseTransport] = {}
 
     async def open(self, vpc_id: str) -> None:
         """Repeatable. Raises HostError, OSError."""
         await self._listen(vpc_id, TASK_METADATA_ADDRESS, METADATA_PORT)
         await self._listen(vpc_id, REGION_ENDPOINT_ADDRESS, self._api[1])
+        await self._listen(vpc_id, RESOLVER_ADDRESS, no_resolver.PORT)
+        if vpc_id not in self._datagrams:
+            bound = await self._network.listen(vpc_id, RESOLVER_ADDRESS, no_resolver.PORT, datagrams=True)
+            loop = asyncio.get_running_loop()
+            self._datagrams[vpc_id], _ = await loop.create_datagram_endpoint(no_resolver.Datagrams, sock=bound)
 
     async def _listen(self, vpc_id: str, address: str, port: int) -> None:
         if (vpc_id, address) in self._servers:
             return
-        serve = (
-            MetadataServer(self._knobs, self._metadata, vpc_id).serve
-            if address == TASK_METADATA_ADDRESS
-            else EndpointProxy(self._knobs, vpc_id, self._proxied, *self._api).serve
-        )
+        serve = self._server(vpc_id, address)
         listener = await self._network.listen(vpc_id, address, port)
         limit = self._knobs.metadata_request_max_bytes
         self._servers[vpc_id, address] = await asyncio.start_server(serve, sock=listener, limit=limit)
+
+    def _server(self, vpc_id: str, address: str) -> Serve:
+        if address == TASK_METADATA_ADDRESS:
+            return MetadataServer(self._knobs, self._metadata, vpc_id).serve
+        if address == RESOLVER_ADDRESS:
+            return no_resolver.Streams(self._knobs).serve
+        return EndpointProxy(self._knobs, vpc_id, self._proxied, *self._api).serve

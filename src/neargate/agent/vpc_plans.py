@@ -5,7 +5,6 @@ attached to rules older than its order. A lower generation is ignored.
 """
 
 import asyncio
-import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 
 from ..interfaces.hostnet import HostError, HostNetwork
@@ -56,9 +55,7 @@ class VpcPlans:
 
     def resolver(self, vpc_id: str) -> str | None:
         plan = self._wanted.get(vpc_id)
-        if plan is None or not plan.cidrs:
-            return None
-        return str(ipaddress.ip_network(plan.cidrs[0]).network_address + 2)
+        return plan.resolver if plan is not None else None
 
     def _is_applied(self, vpc_id: str) -> bool:
         wanted = self._wanted.get(vpc_id)

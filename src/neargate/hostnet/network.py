@@ -16,7 +16,7 @@ from typing import TypeVar
 from ..interfaces.hostnet import HostError, InterfaceStats, TaskNetwork
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
-from ..model.network import REGION_ENDPOINT_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
+from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
 from ..vpc.ruleset import local_eni, unusable_rules
 from ..world import World
 from . import edge as edges
@@ -96,12 +96,16 @@ class LinuxNetwork:
 
         return await self._do("list attached tasks", collect)
 
-    async def listen(self, vpc_id: str, address: str, port: int) -> socket.socket:
-        """Only what the routers' input rules open: the metadata address, port 80, and the region's endpoint."""
-        opened = {(TASK_METADATA_ADDRESS, 80), (REGION_ENDPOINT_ADDRESS, self._endpoint_port)}
-        if (address, port) not in opened:
+    async def listen(self, vpc_id: str, address: str, port: int, *, datagrams: bool = False) -> socket.socket:
+        """Only what the routers' input rules open: metadata at port 80, the region's endpoint, the resolver."""
+        opened = {(TASK_METADATA_ADDRESS, 80), (REGION_ENDPOINT_ADDRESS, self._endpoint_port), (RESOLVER_ADDRESS, 53)}
+        if (address, port) not in opened or (datagrams and address != RESOLVER_ADDRESS):
             raise HostError(f"{address}:{port} is not open to tasks")
-        return await self._do(f"listen on {address}:{port}", lambda: self._router(vpc_id).listen(address, port))
+
+        def listen() -> socket.socket:
+            return self._router(vpc_id).listen(address, port, datagrams=datagrams)
+
+        return await self._do(f"listen on {address}:{port}", listen)
 
     async def interface_stats(self, task_id: str) -> InterfaceStats:
         def read() -> InterfaceStats:

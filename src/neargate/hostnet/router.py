@@ -9,7 +9,14 @@ import socket
 from collections.abc import Mapping
 
 from ..interfaces.hostnet import InterfaceStats
-from ..model.network import ENI_MAC_GATEWAY, REGION_ENDPOINT_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
+from ..model.network import (
+    ENI_MAC_GATEWAY,
+    REGION_ENDPOINT_ADDRESS,
+    RESOLVER_ADDRESS,
+    TASK_METADATA_ADDRESS,
+    Eni,
+    VpcPlan,
+)
 from ..vpc.ruleset import LocalEni, RouterRules, local_eni, render, transaction
 from . import netlink
 from .conntrack import Conntrack
@@ -57,6 +64,7 @@ class Router:
                 netlink.link_up(loopback),
                 netlink.address(loopback, TASK_METADATA_ADDRESS),
                 netlink.address(loopback, REGION_ENDPOINT_ADDRESS),
+                netlink.address(loopback, RESOLVER_ADDRESS),
             ]
         )
         # The rules come before the link that packets could arrive on.
@@ -136,10 +144,14 @@ class Router:
             tx_dropped=rx_dropped,
         )
 
-    def listen(self, address: str, port: int) -> socket.socket:
+    def listen(self, address: str, port: int, *, datagrams: bool) -> socket.socket:
+        kind = socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM
         with self._namespaces.inside(self.name):
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+            listener = socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
+            if datagrams:
+                listener.bind((address, port))
+                return listener
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((address, port))
             listener.listen(1024)

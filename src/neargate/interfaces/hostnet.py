@@ -117,8 +117,11 @@ class HostNetwork(Protocol):
     async def list_tasks(self) -> list[TaskNetwork]:
         """What is attached, read from the host itself (adoption after a crash)."""
 
-    async def listen(self, vpc_id: str, address: str, port: int) -> socket.socket:
-        """A listening TCP socket inside the VPC's router (metadata, region endpoint), reachable from its tasks."""
+    async def listen(self, vpc_id: str, address: str, port: int, *, datagrams: bool = False) -> socket.socket:
+        """A listening TCP socket (`datagrams`: a bound UDP one) inside the VPC's router, reachable from its tasks.
+
+        For task metadata, the region's endpoint and the resolver of names.
+        """
 
     async def interface_stats(self, task_id: str) -> InterfaceStats: ...
 

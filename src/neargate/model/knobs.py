@@ -135,6 +135,8 @@ class Knobs:
     metadata_connections_per_task: int = 64
     metadata_request_max_bytes: int = 8192
     metadata_request_timeout_s: float = 5.0
+    resolver_connections_per_task: int = 16
+    resolver_connections_max: int = 256  # of one VPC's tasks on this host together
     proxy_connections_per_task: int = 64
     proxy_connections_max: int = 1024  # of all tasks on this host: half of connections_max is for callers from outside
     proxy_idle_s: float = 900.0

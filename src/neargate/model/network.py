@@ -1,10 +1,13 @@
 """Network objects as the data plane needs them: a task's interface, security group rules, a VPC's plan."""
 
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 ENI_MAC_GATEWAY = "0e:ee:ee:ee:ee:ee"
 TASK_METADATA_ADDRESS = "169.254.170.2"
 REGION_ENDPOINT_ADDRESS = "169.254.170.10"  # in every VPC router; only the region's API port is behind it
+RESOLVER_ADDRESS = "169.254.170.11"  # where the router takes what tasks send to their VPC's resolver
+AWS_RESOLVER_ADDRESS = "169.254.169.253"  # the resolver's other address, the same in every VPC
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,3 +59,9 @@ class VpcPlan:
     generation: int
     cidrs: tuple[str, ...]
     groups: tuple[SecurityGroup, ...]
+
+    @property
+    def resolver(self) -> str | None:
+        """Of names: the second address of the first network, as on AWS."""
+        network = ip_network(self.cidrs[0]) if self.cidrs else None
+        return str(network.network_address + 2) if network is not None and network.version == 4 else None

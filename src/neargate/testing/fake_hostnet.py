@@ -80,17 +80,18 @@ class FakeHostNetwork:
         await self.faults.before("network.list_tasks")
         return list(self.tasks.values())
 
-    async def listen(self, vpc_id: str, address: str, port: int) -> socket.socket:
+    async def listen(self, vpc_id: str, address: str, port: int, *, datagrams: bool = False) -> socket.socket:
         await self.faults.before("listen")
         if vpc_id not in self.plans:
             raise HostError(f"{vpc_id} has no router on this host")
         family = socket.AF_INET if self._loopback else socket.AF_UNIX
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener = socket.socket(family, socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM)
         # An empty UNIX address binds to a name of the kernel's choice that no file system shows.
         listener.bind(("127.0.0.1", 0) if self._loopback else "")
-        listener.listen(16)
         listener.setblocking(False)
-        self.listeners[vpc_id, address, port] = listener
+        if not datagrams:
+            listener.listen(16)
+            self.listeners[vpc_id, address, port] = listener
         self._sockets.append(listener)
         return listener
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 
 from ..model.network import (
+    AWS_RESOLVER_ADDRESS,
     REGION_ENDPOINT_ADDRESS,
+    RESOLVER_ADDRESS,
     TASK_METADATA_ADDRESS,
     Eni,
     SecurityGroup,
@@ -23,6 +25,7 @@ from ..model.network import (
 
 TABLE = "inet neargate"
 UPLINK = "up0"
+LOOKUPS_PER_S = 1024  # packets that one interface may send to the resolver: AWS's bound
 
 # Sets and maps that exist in every router. The names of an ENI's elements below refer to these.
 FIXED_SETS: dict[str, str] = {
@@ -36,6 +39,8 @@ FIXED_SETS: dict[str, str] = {
     "pub_out": "map pub_out { type ipv4_addr : ipv4_addr; }",
     "pub_private": "set pub_private { type ipv4_addr; }",
     "pub_own": "set pub_own { type ipv4_addr; }",
+    "resolver": "set resolver { type ipv4_addr; }",
+    "asked": "set asked { type ipv4_addr; size 65536; flags dynamic,timeout; timeout 60s; }",
 }
 
 # Dnat only on the uplink, so that a task calling a public address goes out through the edge and comes back (hairpin)
@@ -69,12 +74,15 @@ BASE_CHAINS = """
   chain c_input {
     type filter hook input priority 0; policy drop;
     iifname "lo" accept
+    ip daddr RESOLVER update @asked { ip saddr limit rate over LOOKUPS/second burst LOOKUPS packets } drop
     iifname "e*" ip daddr METADATA tcp dport 80 accept
     iifname "e*" ip daddr ENDPOINT tcp dport PORT accept
+    iifname "e*" ip daddr RESOLVER meta l4proto { tcp, udp } th dport 53 accept
     ct state established,related accept
   }
   chain c_dnat {
     type nat hook prerouting priority -100; policy accept;
+    iifname "e*" ip daddr @resolver meta l4proto { tcp, udp } th dport 53 dnat ip to RESOLVER
     iifname "up0" dnat ip to ip daddr map @pub_in
   }
   chain c_snat {
@@ -148,6 +156,8 @@ def render(
     """The rule set of a plan and this host's ENIs. `previous` only saves work: chains of the same plan are reused."""
     members = list(enis)
     sets: dict[str, dict[str, str]] = {name: {} for name in FIXED_SETS}
+    if plan.resolver is not None:
+        sets["resolver"] = {plan.resolver: "", AWS_RESOLVER_ADDRESS: ""}
     for eni in members:
         for name, key, value in eni.elements:
             sets[name][key] = value
@@ -213,6 +223,8 @@ def _whole_table(endpoint_port: int) -> str:
     chains = (
         BASE_CHAINS.replace("METADATA", TASK_METADATA_ADDRESS)
         .replace("ENDPOINT", REGION_ENDPOINT_ADDRESS)
+        .replace("RESOLVER", RESOLVER_ADDRESS)
+        .replace("LOOKUPS", str(LOOKUPS_PER_S))
         .replace("PORT", str(int(endpoint_port)))
     )
     sets = "\n".join(f"  {declaration}" for declaration in FIXED_SETS.values())
