@@ -9,7 +9,7 @@ import pytest
 from neargate.model.errors import AwsError
 from neargate.testing.examples import minimal, whole
 from neargate.wire.jsonrpc import JsonCodec
-from neargate.wire.shapes import Models, Shape
+from neargate.wire.shapes import Document, Models, ServiceModel, Shape
 
 MODELS = Models()
 
@@ -208,3 +208,36 @@ def test_an_operation_without_output_has_an_empty_body() -> None:
 def test_timestamps_stay_epoch_seconds() -> None:
     answer = {"tasks": [{"createdAt": 1795300000.123}]}
     assert codec("DescribeTasks").serialise(answer) == b'{"tasks":[{"createdAt":1795300000.123}]}'
+
+
+def service_of_unions(renamed: str) -> JsonCodec:
+    """`Either` in a list in a map. With a renamed member the typed decoder does not do, and the walker reads alone."""
+    either = {"type": "structure", "union": True, "members": {"a": {"shape": "Text"}, "b": {"shape": "Text"}}}
+    document = {
+        "metadata": {"protocol": "json", "apiVersion": "1"},
+        "operations": {"Put": {"input": "In", "errors": []}},
+        "shapes": {
+            "In": {
+                "type": "structure",
+                "members": {"m": {"shape": "Map"}, "n": {"shape": "Text", "locationName": renamed}},
+            },
+            "Map": {"type": "map", "key": {"shape": "Text"}, "value": {"shape": "List"}},
+            "List": {"type": "list", "member": {"shape": "Either"}},
+            "Either": either,
+            "Text": {"type": "string"},
+        },
+    }
+    model = ServiceModel("unions", msgspec.json.decode(msgspec.json.encode(document), type=Document))
+    described = model.operation("Put")
+    assert described is not None
+    return JsonCodec(model, described)
+
+
+@pytest.mark.parametrize("renamed", ["n", "Renamed"])
+def test_of_a_union_one_member_is_set(renamed: str) -> None:
+    judge = service_of_unions(renamed)
+    body = b'{"m":{"k":[{"a":"x"},{"b":"y","unknown":1},{"a":null,"b":"z"}]},"%s":"t"}' % renamed.encode()
+    assert judge.parse(body) == {"m": {"k": [{"a": "x"}, {"b": "y"}, {"b": "z"}]}, "n": "t"}
+    with pytest.raises(AwsError) as caught:
+        judge.parse(b'{"m":{"k":[{"a":"x"},{"a":"x","b":"y"}]}}')
+    assert caught.value.code == "SerializationException"
