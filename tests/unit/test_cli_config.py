@@ -17,7 +17,7 @@ from neargate.cli import config as configs
 from neargate.cli.config import RegionConfig
 from neargate.cli.environment import exports
 from neargate.cli.force import Progress
-from neargate.cli.inspect import table
+from neargate.cli.inspect import room, table
 from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import Problem
 from neargate.cli.processes import Program, Running
@@ -224,6 +224,28 @@ def test_who_waits_for_tasks_to_stop_is_told_how_long_it_may_take() -> None:
 
 def test_columns_stand_beneath_each_other() -> None:
     assert table([("A", "B"), ("long", "x")]) == ["A     B", "long  x"]
+
+
+def _host(cpu: int, memory: int, disk: int, **more: bool) -> dict[str, object]:
+    free = {"free_cpu_units": cpu, "free_memory_mib": memory, "free_disk_gib": disk}
+    return {"connected": True, "accepts_tasks": True, **free, **more}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "said"),
+    [
+        ([_host(16384, 60000, 608)], "room for 30 more tasks of {}; the limit is disk"),
+        ([_host(16384, 1023, 608)], "room for 1 more task of {}; the limit is memory"),
+        ([_host(255, 1023, 608)], "room for 0 more tasks of {}; the limit is CPU"),
+        ([_host(1024, 9000, 20), _host(1024, 9000, 40)], "room for 3 more tasks of {}; the limit is disk"),
+        ([_host(1024, 9000, 90, connected=False)], "room for no task: no host takes any"),
+        ([_host(1024, 9000, 90, accepts_tasks=False)], "room for no task: no host takes any"),
+        ([_host(-5, 9000, 90)], "room for 0 more tasks of {}; the limit is CPU"),
+        ([], "room for no task: no host takes any"),
+    ],
+)
+def test_status_says_what_runs_out_first(hosts: list[dict[str, object]], said: str) -> None:
+    assert room(hosts) == said.format("256 CPU units, 512 MiB and 20 GiB disk")
 
 
 def test_signals_are_left_alone() -> None:

@@ -54,7 +54,17 @@ def test_each_refusal_names_what_is_missing(change: dict[str, object], sentence:
     refused = replace(HOST, **change)  # type: ignore[arg-type]
     assert refusal(refused, WANTED) == sentence
     assert choose([refused], WANTED) is None
-    assert explain([refused, refused], WANTED) == f"2 x {sentence}"
+    amounts = {
+        feasible.NO_MEMORY: " (511 of 512 MiB)",
+        feasible.NO_CPU: " (255 of 256 CPU units)",
+        feasible.NO_DISK: " (19 of 20 GiB)",
+    }
+    assert explain([refused, refused], WANTED) == f"2 x {sentence}{amounts.get(sentence, '')}"
+
+
+def test_the_log_names_the_most_that_a_host_has_left() -> None:
+    told = explain([replace(HOST, free_disk_gib=left) for left in (3, 12, 0)], WANTED)
+    assert told == "3 x the host has too little disk left (12 of 20 GiB)"
 
 
 def test_newest_software_first_then_the_tightest_fit() -> None:

@@ -1,7 +1,7 @@
 """`neargate status`, `logs` and `why`: what the operator sees of a running region, asked at the operator's socket."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +41,7 @@ def status(paths: RegionPaths) -> str:
     lines += table(rows[:21])
     if len(rows) > 21:
         lines.append(f"... and {len(rows) - 21} more hosts")
+    lines += ["", room(facts["hosts"])]
     lines.append("")
     tasks = facts["tasks"]
     rows2: list[tuple[str, ...]] = [("TASK", "CLUSTER", "DEFINITION", "STATUS", "ADDRESS", "PUBLIC ADDRESS")]
@@ -49,6 +50,24 @@ def status(paths: RegionPaths) -> str:
     if facts["task_count"] > len(tasks):
         lines.append(f"... and {facts['task_count'] - len(tasks)} more tasks")
     return "\n".join(lines)
+
+
+def room(hosts: Sequence[Mapping[str, Any]]) -> str:
+    """How many more of Fargate's smallest tasks the hosts take, and what they run out of first."""
+    sizes = {"CPU": ("cpu_units", 256), "memory": ("memory_mib", 512), "disk": ("disk_gib", 20)}
+    taking = [host for host in hosts if host["connected"] and host["accepts_tasks"]]
+    count, limits = 0, dict.fromkeys(sizes, 0)
+    for host in taking:
+        fits = {name: max(0, host[f"free_{column}"]) // size for name, (column, size) in sizes.items()}
+        least = min(fits.values())
+        count += least
+        for name, number in fits.items():
+            limits[name] += number == least
+    if not taking:
+        return "room for no task: no host takes any"
+    limit = max(limits, key=lambda name: limits[name])
+    tasks = f"{count} more task{'s' if count != 1 else ''}"
+    return f"room for {tasks} of 256 CPU units, 512 MiB and 20 GiB disk; the limit is {limit}"
 
 
 _TASK_COLUMNS = ("id", "cluster", "definition", "status", "address", "public_address")

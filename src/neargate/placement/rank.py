@@ -5,7 +5,7 @@ Pure. `choose` is `rank(...)[0]` in one pass without building anything, since it
 
 from collections.abc import Collection, Iterable
 
-from .feasible import HostView, Wanted, refusal
+from .feasible import NO_CPU, NO_DISK, NO_MEMORY, HostView, Wanted, refusal
 
 
 def software_order(release: str) -> tuple[int, ...]:
@@ -61,12 +61,23 @@ def _better(host: HostView, than: HostView) -> bool:
 
 
 def explain(hosts: Iterable[HostView], wanted: Wanted) -> str:
-    """One sentence for the log and `why`: how many hosts refused for which reason."""
+    """One sentence for the log and `why`: how many hosts refused for which reason, and how much the best has left."""
     counts: dict[str, int] = {}
+    most: dict[str, int] = {}
     for host in hosts:
         sentence = refusal(host, wanted)
         if sentence is not None:
             counts[sentence] = counts.get(sentence, 0) + 1
+            left = {NO_CPU: host.free_cpu_units, NO_MEMORY: host.free_memory_mib, NO_DISK: host.free_disk_gib}
+            most[sentence] = max(most.get(sentence, 0), left.get(sentence, 0))
     if not counts:
         return "the zone has no host"
-    return "; ".join(f"{count} x {sentence}" for sentence, count in sorted(counts.items()))
+    asked = {
+        NO_CPU: f"{wanted.cpu_units} CPU units",
+        NO_MEMORY: f"{wanted.memory_mib} MiB",
+        NO_DISK: f"{wanted.disk_gib} GiB",
+    }
+    return "; ".join(
+        f"{count} x {sentence}" + (f" ({most[sentence]} of {asked[sentence]})" if sentence in asked else "")
+        for sentence, count in sorted(counts.items())
+    )
