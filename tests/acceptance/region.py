@@ -111,7 +111,7 @@ class LiveRegion:
         self.client("iam").put_role_policy(RoleName=role, PolicyName="groups", PolicyDocument=_policy(groups))
 
     def push_images(self) -> None:
-        """`busybox:1` (shell and applets) and `sample:1` (web server) in the region's registry, and a cluster `default`.
+        """`busybox:1` (shell and applets) and `sample:1` (web server) in the region's registry, a cluster `default`.
 
         The execution role that every account has may create log groups here.
         """

@@ -143,7 +143,7 @@ def test_credentials_outlive_the_agent_and_an_outage_of_the_server(roles: LiveRe
         iam = own.client("iam")
         iam.create_role(RoleName="app", AssumeRolePolicyDocument=TRUST)
         ask = (
-            "while :; do wget -qO- http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI "
+            "while :; do wget -qO- http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI 2> /dev/null "
             "> /key.new && mv /key.new /key; md5sum < /key; sleep 0.2; done"
         )
         log = {"logConfiguration": own.log_config("/test/output")}
