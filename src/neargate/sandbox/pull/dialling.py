@@ -65,7 +65,10 @@ def host_and_port(url: str) -> tuple[str, int]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialler:
-    """`named`: registries that may be on this machine. `timeout_s` is for all addresses of a name together."""
+    """`named`: registries that may be on this machine, the region's own first.
+
+    `timeout_s` is for all addresses of a name together.
+    """
 
     monotonic: Callable[[], float]
     timeout_s: float

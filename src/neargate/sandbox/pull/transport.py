@@ -24,8 +24,8 @@ _DRAIN_READS_MAX = 4
 _DRAIN_BYTES = 64 * 1024
 _USER_AGENT = "neargate"
 _NOT_ALLOWED = (
-    "connect: connection refused: loopback and link-local addresses are only for registries that the operator named "
-    "(--insecure-registries)"
+    "connect: not tried: it is an address of this machine, and those are only for the region's own registry{own} and "
+    "for registries that the operator named (--insecure-registries)"
 )
 
 
@@ -208,7 +208,8 @@ class Transport:
             )
         except NotAllowed:
             # Not "unreachable": what was granted under this name before does not hold for where it points now.
-            failed = f'failed to do request: {method.capitalize()} "{url}": dial tcp {where}: {_NOT_ALLOWED}'
+            reason = _NOT_ALLOWED.format(own="".join(f" ({name} now)" for name in self._dialler.named[:1]))
+            failed = f'failed to do request: {method.capitalize()} "{url}": dial tcp {where}: {reason}'
             raise PullFailure(failed) from None
         except (OSError, UnicodeError) as error:
             raise transport_failure(method, url, where, error) from None
