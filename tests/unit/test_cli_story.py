@@ -162,6 +162,35 @@ def test_the_next_step_is_one_sentence_for_each_case(told: dict[str, Any], words
     assert words in next_step(told) and "\n" not in next_step(told)
 
 
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        ("dial tcp: lookup r.example: Temporary failure in name resolution", "mend its DNS"),
+        ("dial tcp: lookup r.example: no such host", "no registry of this name"),
+        ("dial tcp 10.0.0.1:443: connect: connection refused", "nothing listens"),
+        ("dial tcp 10.0.0.1:443: i/o timeout", "does not answer"),
+        ("dial tcp 127.0.0.1:1: connect: not tried: it is an address of this machine, and", "--insecure-registries"),
+        ("tls: failed to verify certificate: x509: certificate signed by unknown authority", "trust the registry"),
+        ("http: server gave HTTP response to HTTPS client", "if plain HTTP is meant"),
+        (
+            "pull access denied, repository does not exist or may require authorization: x",
+            "credentials (README, Images)",
+        ),
+        ("failed to authorize: failed to fetch oauth token", "credentials (README, Images)"),
+        ("r.example/web:2: not found", "check both, or push it"),
+        ("something else", "name and tag, and the registry's credentials"),
+    ],
+)
+def test_what_to_do_about_an_image_that_was_not_pulled(cause: str, words: str) -> None:
+    reason = f"CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref: {cause}"
+    assert words in next_step(stopped("TaskFailedToStart", reason))
+
+
+def test_other_failures_are_not_taken_for_a_registrys() -> None:
+    reason = "CannotStartContainerError: exec: no such file or directory: not found"
+    assert "check command, entryPoint and user" in next_step(stopped("TaskFailedToStart", reason))
+
+
 def test_an_event_that_shows_nothing_new_is_folded_and_one_that_does_is_not() -> None:
     asked = {"desiredStatus": "STOPPED", "stoppedReason": "bye"}
     events = [

@@ -191,11 +191,28 @@ def _after_stop(task: Facts, short: str) -> str:
     return f"run it again if it is still wanted; what it said last: neargate logs {short}"
 
 
+# In the words of sandbox/pull/failures.py; the first that is found counts.
+_PULL_HINTS = (
+    ("name resolution", "this machine cannot look the registry's name up: mend its DNS (getent hosts NAME)"),
+    ("no such host", "no registry of this name is known to this machine: check the image's name"),
+    ("is an address of this machine", "name the registry with neargate up --insecure-registries (README, Images)"),
+    ("connection refused", "nothing listens at the registry's address and port: start it, or check the port"),
+    ("i/o timeout", "the registry's address does not answer: check the network and firewalls on the way"),
+    ("unknown authority", "let this machine trust the registry's certificate (README, Images)"),
+    ("gave HTTP response to HTTPS", "name it with neargate up --insecure-registries if plain HTTP is meant"),
+    ("pull access denied", "check the image's name and the registry's credentials (README, Images)"),
+    ("failed to authorize", "check the registry's credentials (README, Images)"),
+    ("not found", "no image of this name and tag is in the registry: check both, or push it"),
+)
+
+
 def _after_failed_start(reason: str) -> str:
+    hints = _PULL_HINTS if "CannotPullContainerError" in reason else ()
     for mark, text in (
+        *hints,
         ("InsufficientFreeAddresses", "use another subnet, or stop tasks that hold addresses of this one"),
         ("ResourceNotFoundException", "create the log group, or set awslogs-create-group to true in the definition"),
-        ("CannotPullContainerError", "check the image's name and tag, and the registry's credentials (README: images)"),
+        ("CannotPullContainerError", "check the image's name and tag, and the registry's credentials (README, Images)"),
         ("CannotStartContainerError", "check command, entryPoint and user of the definition against the image"),
         ("CannotCreateContainerError", "check command, entryPoint and user of the definition against the image"),
         ("refused the task", "the agent and the server may be of different releases: restart both"),
