@@ -15,6 +15,8 @@ from ..task_context import TaskContext
 
 SIGKILL = 9
 
+_WAIT_MIN_S = 0.001
+
 
 class ContainersHook:
     name = "containers"
@@ -49,7 +51,8 @@ class ContainersHook:
             waits = [at for name, at in deadlines.items() if name not in killed and not task.container(name).is_stopped]
             # SIGKILL has no deadline of its own: what does not die of it is looked at again, and killed again.
             now = task.parts.world.monotonic()
-            await task.changed(seen, min([*waits, now + task.parts.knobs.relist_period_s]) - now)
+            # A wait too short to move the clock would be asked for again without end.
+            await task.changed(seen, max(_WAIT_MIN_S, min([*waits, now + task.parts.knobs.relist_period_s]) - now))
         await self._stopped(task)
         for container in task.record.containers:
             await task.engine(_deleter(task, container.runtime_id), interruptible=False)
