@@ -15,7 +15,7 @@ import pytest
 from neargate.cli import commands, prepare, processes
 from neargate.cli import config as configs
 from neargate.cli.config import RegionConfig
-from neargate.cli.environment import exports
+from neargate.cli.environment import before_typing, exports
 from neargate.cli.force import Progress
 from neargate.cli.inspect import room, table
 from neargate.cli.paths import RegionPaths, region_paths
@@ -266,6 +266,26 @@ def test_what_follows_aws_is_the_aws_commands_own(words: list[str], data: str | 
     given = commands.parser().parse_args(commands._aws_last(words))
     assert given.data == data
     assert [word for word in given.words if word != "--"] == aws
+
+
+@pytest.mark.parametrize(("sudo", "found"), [("", True), ("root", True), ("me", False), ("", False)])
+def test_what_is_shown_to_type_works_in_the_users_own_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sudo: str, found: bool
+) -> None:
+    folder = tmp_path / "my bin"
+    folder.mkdir()
+    (folder / "neargate").touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.setenv("PATH", str(folder) if found else "/nowhere")
+    monkeypatch.setenv("SUDO_USER", sudo or "root")
+    lines = before_typing()
+    assert ("sudo -s" in lines) is (sudo == "me")
+    if found:
+        assert not any("PATH" in line for line in lines)
+    else:
+        shell = f"{lines[-1]}\ncommand -v neargate"
+        done = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == str(folder / "neargate")
 
 
 def test_a_lone_help_is_ours_and_leads_to_the_aws_commands_own(capsys: pytest.CaptureFixture[str]) -> None:

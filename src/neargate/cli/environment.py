@@ -39,6 +39,15 @@ def exports(paths: RegionPaths) -> str:
     return "\n".join([*lines, "unset AWS_SESSION_TOKEN AWS_PROFILE"])
 
 
+def before_typing() -> list[str]:
+    """What the user's own shell lacks for the commands that are shown: root, who may read the keys, and the command."""
+    lines = ["sudo -s"] if os.environ.get("SUDO_USER", "root") != "root" else []
+    folder = Path(sys.executable).parent
+    if shutil.which("neargate") is None and (folder / "neargate").exists():
+        lines.append(f"export PATH={shlex.quote(str(folder))}:$PATH")
+    return lines
+
+
 def warning() -> str | None:
     """A sentence when the `aws` on PATH is too old to honour AWS_ENDPOINT_URL: it would call real AWS."""
     program = aws_program()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from . import config as configs
 from .admin import ask
-from .environment import aws_json
+from .environment import aws_json, before_typing
 from .paths import RegionPaths
 from .problems import Problem
 from .story import folded
@@ -50,6 +50,8 @@ def run(paths: RegionPaths, say: Callable[[str], None]) -> None:
     say("")
     data = paths.as_option
     say("The sample works. What next:")
+    for line in before_typing():
+        say(f"  {line}")
     say(f"  curl http://{address}/")
     say(f'  eval "$(neargate env{data})"; aws ecs describe-tasks --tasks {identity}')
     say(f"  neargate logs {identity[:8]}{data} --follow")

@@ -14,6 +14,7 @@ from ..model.knobs import DEFAULT_KNOBS
 from . import config as configs
 from . import footprint, locks, processes
 from .config import RegionConfig
+from .environment import before_typing
 from .paths import RegionPaths
 from .ports import check_port
 from .prepare import check_foreign_containerd, choose_pool, make_run_directory, prepare
@@ -254,6 +255,7 @@ def banner(paths: RegionPaths, config: RegionConfig, adopted: list[str]) -> str:
     data = paths.as_option
     lines = [
         f"Neargate region {config.region} is up at {config.endpoint} (account {config.account})",
+        *(f"  first of all:  {line}" for line in before_typing()),
         f'  use it here:   eval "$(neargate env{data})"   then: aws ecs list-clusters',
         f"  look around:   neargate status{data}     neargate doctor{data}",
         f"  stop it all:   neargate down{data}",
