@@ -3,7 +3,7 @@
 
 run:     ## start a region in the background and show the sample task
 	@scripts/run
-stop:    ## stop all tasks and processes; nothing stays on the machine but the databases
+stop:    ## stop all tasks and processes; the databases, the user neargate and packages stay
 	@test -x .venv/bin/neargate || { echo "nothing was ever started from here (make run does)"; exit 0; } && .venv/bin/neargate down
 test:    ## all tests (root)
 	@scripts/test
