@@ -6,7 +6,7 @@ Owns the reading of a simulation's inputs and the shape of its results; who may 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ....iam.document import PolicyKind, compile_policy
+from ....iam.document import MalformedPolicy, PolicyKind, compile_policy
 from ....iam.evaluate import decide
 from ....iam.policy import Policy, Statement
 from ....iam.principals import caller_keys
@@ -108,9 +108,17 @@ def _input_sources(params: Params) -> tuple[Source, ...]:
 
 def _sources(params: Params, member: str) -> tuple[Source, ...]:
     return tuple(
-        Source(name=f"{member}.{number}", document=text, policy=compile_policy(text, kind=PolicyKind.IDENTITY))
+        Source(name=f"{member}.{number}", document=text, policy=_given(text, PolicyKind.IDENTITY))
         for number, text in enumerate(params.get(member) or (), 1)
     )
+
+
+def _given(text: str, kind: PolicyKind) -> Policy:
+    """A policy of the request. These operations have no MalformedPolicyDocument: it is a wrong input as any other."""
+    try:
+        return compile_policy(text, kind=kind)
+    except MalformedPolicy as error:
+        raise InvalidInput(error.message) from None
 
 
 def _holder_sources(book: AccountBook, holder: Holder) -> tuple[Source, ...]:
@@ -170,7 +178,7 @@ async def _answer(
     simulation = Simulation(
         sources=sources,
         boundary=given[0] if given else boundary,
-        resource_policy=None if resource_policy is None else compile_policy(resource_policy, kind=PolicyKind.RESOURCE),
+        resource_policy=None if resource_policy is None else _given(resource_policy, PolicyKind.RESOURCE),
         caller=caller,
         resource_account=_owner(params.get("ResourceOwner")),
         keys=dict(caller_keys(caller)) | _entries(params),
