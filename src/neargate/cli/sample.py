@@ -53,7 +53,7 @@ def run(paths: RegionPaths, say: Callable[[str], None]) -> None:
     for line in before_typing():
         say(f"  {line}")
     say(f"  curl http://{address}/")
-    say(f'  eval "$(neargate env{data})"; aws ecs describe-tasks --tasks {identity}')
+    say(f"  neargate aws{data} ecs describe-tasks --tasks {identity}")
     say(f"  neargate logs {identity[:8]}{data} --follow")
     say(f"  neargate why {identity[:8]}{data}")
     say(f"  neargate status{data}")
