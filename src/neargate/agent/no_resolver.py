@@ -6,8 +6,8 @@ to TCP: only there do C libraries of both kinds (musl ignores refusals over UDP)
 """
 
 import asyncio
+import socket
 import struct
-from typing import Any
 
 from ..model.knobs import Knobs
 from .guests import Guests, farewell, source_of
@@ -47,16 +47,15 @@ def _question_end(query: bytes) -> int | None:
     return end
 
 
-class Datagrams(asyncio.DatagramProtocol):
-    """On one VPC's socket. How often one task may ask is the router's rule, before it costs anything here."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport  # typeshed's has no buffer size, those of asyncio and uvloop do
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        answer = failure(data, stream=False)
-        if answer is not None and not self._transport.get_write_buffer_size():
-            self._transport.sendto(answer, addr)  # what cannot leave now is not kept: its client asks again
+def answer_datagram(bound: socket.socket) -> None:
+    """One that waits on one VPC's non-blocking socket. The router's rule says how often a task may ask."""
+    try:
+        query, source = bound.recvfrom(_QUERY_MAX_BYTES)
+        answer = failure(query, stream=False)
+        if answer is not None:
+            bound.sendto(answer, source)
+    except OSError:
+        return  # nothing waits, or the answer cannot leave now: it is not kept, its client asks again
 
 
 class Streams:

@@ -4,6 +4,7 @@ Invariant: one listener of a kind per VPC and process; after a restart of the ag
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 
 from ..interfaces.hostnet import HostNetwork
@@ -28,7 +29,7 @@ class VpcListeners:
         self._api = (api_host, api_port)
         self._proxied = Guests(each_max=knobs.proxy_connections_per_task, all_max=knobs.proxy_connections_max)
         self._servers: dict[tuple[str, str], asyncio.Server] = {}
-        self._datagrams: dict[str, asyncio.BaseTransport] = {}
+        self._datagrams: dict[str, socket.socket] = {}
 
     async def open(self, vpc_id: str) -> None:
         """Repeatable. Raises HostError, OSError."""
@@ -37,8 +38,8 @@ class VpcListeners:
         await self._listen(vpc_id, RESOLVER_ADDRESS, no_resolver.PORT)
         if vpc_id not in self._datagrams:
             bound = await self._network.listen(vpc_id, RESOLVER_ADDRESS, no_resolver.PORT, datagrams=True)
-            loop = asyncio.get_running_loop()
-            self._datagrams[vpc_id], _ = await loop.create_datagram_endpoint(no_resolver.Datagrams, sock=bound)
+            asyncio.get_running_loop().add_reader(bound.fileno(), no_resolver.answer_datagram, bound)
+            self._datagrams[vpc_id] = bound
 
     async def _listen(self, vpc_id: str, address: str, port: int) -> None:
         if (vpc_id, address) in self._servers:
