@@ -81,7 +81,8 @@ def check_role(role: str | None, account: str) -> None:
     if _ROLE_NAME.match(role):
         return
     arn = Arn.parse(role)
-    if arn is None or (arn.partition, arn.service, arn.region) != ("aws", "iam", "") or not _ROLE_PATH.match(arn.resource):
+    is_role = arn is not None and (arn.partition, arn.service, arn.region) == ("aws", "iam", "")
+    if arn is None or not is_role or not _ROLE_PATH.match(arn.resource):
         raise ClientError("Role is not valid")
     if arn.account != account:
         raise ClientError("Cross-account pass role is not allowed.")
