@@ -147,7 +147,9 @@ async def serve(port: int) -> None:
             )
         )
         serving = asyncio.ensure_future(server.serve())
-        while not server.started and not serving.done():
+        for _ in range(3000):
+            if server.started or serving.done():
+                break
             await asyncio.sleep(0.01)
         sys.stdout.write(f"{server.servers[0].sockets[0].getsockname()[1]}\n")
         sys.stdout.flush()

@@ -125,3 +125,13 @@ def test_the_document_is_of_awss_shape() -> None:
     assert set(document) <= set(shape.members)
     report = botocore.validate.ParamValidator().validate(document, shape)
     assert not report.has_errors(), report.generate_report()
+
+
+def test_a_file_system_is_mounted_at_its_root_unless_told_otherwise() -> None:
+    volumes = [
+        {"name": "a", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}},
+        {"name": "b", "efsVolumeConfiguration": {"fileSystemId": "fs-1", "rootDirectory": "/x"}},
+    ]
+    shown = stored(volumes=volumes)["volumes"]
+    assert [volume["efsVolumeConfiguration"]["rootDirectory"] for volume in shown] == ["/", "/x"]
+    assert "rootDirectory" not in volumes[0]["efsVolumeConfiguration"]

@@ -97,6 +97,8 @@ def _volume(volume: Document) -> dict[str, Any]:
     stored: dict[str, Any] = _plain(volume)
     if stored.keys() <= {"name", "host", "configuredAtLaunch"}:
         stored.setdefault("host", {})
+    if "efsVolumeConfiguration" in stored:
+        stored["efsVolumeConfiguration"].setdefault("rootDirectory", "/")
     return stored
 
 

@@ -117,7 +117,10 @@ def _deletable(call: Call, services: Services, name: str) -> Revision | Failure:
     except AwsError:
         return missing
     if number is None:
-        return Failure(arn=name, reason="Revision is missing.")
+        return Failure(
+            arn=name,
+            reason="The specified task definition identifier is invalid. Specify a valid name or ARN and try again.",
+        )
     revision = services.task_definitions.find(call.account, family, number)
     if revision is None:
         return missing
