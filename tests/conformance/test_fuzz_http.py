@@ -1,5 +1,7 @@
 """The fuzz targets with fixed seeds; `make soak` runs them without end."""
 
+import asyncio
+
 import pytest
 
 from neargate.frontend.errors import Response
@@ -27,6 +29,20 @@ def test_the_seeds_are_right_requests_in_every_protocol() -> None:
         b"application/x-amz-json-1.1",
         b"application/x-www-form-urlencoded",
     }
+
+
+def test_the_seeds_reach_operations_in_every_protocol() -> None:
+    """A fuzz target whose requests all end at the door would find nothing."""
+    reached = set()
+    with asyncio.Runner() as runner:
+        front = runner.run(fuzz.front_end())
+        for kind, seeds in fuzz.BY_TYPE.items():
+            for seed in seeds[:60]:
+                headers = [(b"host", b"127.0.0.1"), *seed.headers]
+                response = runner.run(front.handle(seed.method, seed.path, seed.query, headers, seed.body))
+                if response.status == 200 or b"There are no things." in response.body:
+                    reached.add(kind)
+    assert reached == set(fuzz.BY_TYPE)
 
 
 def test_a_5xx_and_an_answer_in_no_protocol_are_found() -> None:
