@@ -68,9 +68,9 @@ def suite(cache_directory: Path) -> Path:
     cache_directory.mkdir(parents=True, exist_ok=True)
     # Made aside and renamed: another process may be downloading too, and what is half there must not be found.
     with tempfile.TemporaryDirectory(dir=cache_directory) as aside:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "moto"]
         found = subprocess.run(
-            [*command, "--no-binary", ":all:", "--dest", aside, f"moto=={VERSION}"],
+            [*command, "--dest", aside, f"moto=={VERSION}"],
             capture_output=True,
             text=True,
             check=False,
