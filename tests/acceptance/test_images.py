@@ -239,6 +239,6 @@ def test_an_image_name_that_leads_into_this_machine(region: LiveRegion, host: st
     """The region of these tests names 127.0.0.1 only; its own registry's other name is always allowed."""
     reason = refused(region, f"{host.format(api=region.port)}/latest/meta-data")
     assert "dial tcp" in reason
-    assert "no such host" in reason or "only for registries that the operator named" in reason
+    assert "no such host" in reason or "and for registries that the operator named (--insecure-registries)" in reason
     oci_image.push(region.registry, "images/other-name", "1", image("by its other name"))
     assert says(region, f"localhost:{region.port + 1}/images/other-name:1") == "by its other name"
