@@ -34,6 +34,8 @@ async def note_state(task: TaskContext, name: str, state: ContainerState | None)
             await task.report()
         return
     if state.status == "stopped":
+        if state.exit_code is None and known.known_status == "PENDING":
+            return  # a record whose create was cut short with the agent: nothing ran, so it is made again
         await note_exit(task, name, state.exit_code, state.exited_at)
     elif state.status == "running" and known.known_status == "PENDING":
         at = task.now()
