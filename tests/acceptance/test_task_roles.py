@@ -40,17 +40,17 @@ except botocore.exceptions.ClientError as error:
 
 @pytest.fixture(scope="module")
 def roles(region: LiveRegion) -> Iterator[LiveRegion]:
-    """Roles `app` (may list clusters) and `stranger` (trusts another service), and an image with boto3."""
+    """Roles `lister` (may list clusters) and `stranger` (trusts another service), and an image with boto3."""
     iam = region.client("iam")
-    iam.create_role(RoleName="app", AssumeRolePolicyDocument=TRUST)
+    iam.create_role(RoleName="lister", AssumeRolePolicyDocument=TRUST)
     statement = {"Effect": "Allow", "Action": "ecs:ListClusters", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.put_role_policy(RoleName="app", PolicyName="list", PolicyDocument=document)
+    iam.put_role_policy(RoleName="lister", PolicyName="list", PolicyDocument=document)
     iam.create_role(RoleName="stranger", AssumeRolePolicyDocument=STRANGER)
     oci_image.push(region.registry, "python", "1", python_image())
     yield region
-    iam.delete_role_policy(RoleName="app", PolicyName="list")
-    for name in ("app", "stranger"):
+    iam.delete_role_policy(RoleName="lister", PolicyName="list")
+    for name in ("lister", "stranger"):
         iam.delete_role(RoleName=name)
 
 
@@ -71,9 +71,9 @@ def python(region: LiveRegion, program: str) -> dict[str, Any]:
 
 
 def test_boto3_in_a_container_is_the_tasks_role(roles: LiveRegion) -> None:
-    task = roles.run_to_end(python(roles, PROGRAM), taskRoleArn=role("app"), cpu="512", memory="1024")
+    task = roles.run_to_end(python(roles, PROGRAM), taskRoleArn=role("lister"), cpu="512", memory="1024")
     task_id = task["taskArn"].rpartition("/")[2]
-    session = f"arn:aws:sts::123456789012:assumed-role/app/{task_id}"
+    session = f"arn:aws:sts::123456789012:assumed-role/lister/{task_id}"
     assert roles.output_of(task["taskArn"]) == [
         session,
         "1",
@@ -105,11 +105,11 @@ def test_a_role_that_tasks_may_not_assume_is_refused(roles: LiveRegion) -> None:
 
 
 def test_what_the_execution_role_may_not_stops_the_task_in_the_words_of_aws(roles: LiveRegion) -> None:
-    """The role `app` is no role for logs."""
+    """The role `lister` is no role for logs."""
     container = {"command": ["true"], "logConfiguration": roles.log_config("/test/output")}
-    task = roles.wait_status(roles.run(roles.register(container, executionRoleArn=role("app"))), "STOPPED")
+    task = roles.wait_status(roles.run(roles.register(container, executionRoleArn=role("lister"))), "STOPPED")
     stream = f"t/c0/{task['taskArn'].rpartition('/')[2]}"
-    session = f"arn:aws:sts::123456789012:assumed-role/app/{stream.rpartition('/')[2]}"
+    session = f"arn:aws:sts::123456789012:assumed-role/lister/{stream.rpartition('/')[2]}"
     assert task["stopCode"] == "TaskFailedToStart"
     assert task["stoppedReason"].startswith(
         "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed "
@@ -124,13 +124,13 @@ def test_another_tasks_credentials_are_not_given_out(roles: LiveRegion) -> None:
     """The victim shows its path in its log; who has it is told by the source address, not by what it knows."""
     log = {"logConfiguration": roles.log_config("/test/output")}
     wait = {"command": ["sh", "-c", "echo $AWS_CONTAINER_CREDENTIALS_RELATIVE_URI; exec sleep 600"], **log}
-    victim = roles.run(roles.register(wait, taskRoleArn=role("app")))
+    victim = roles.run(roles.register(wait, taskRoleArn=role("lister")))
     roles.wait_status(victim, "RUNNING")
     path = wait_for("the victim's path", lambda: next(iter(roles.output_of(victim)), None))
     assert re.fullmatch(r"/v2/credentials/[0-9a-f-]{36}", path)
     ask = f"wget -qO- http://169.254.170.2{path} 2>&1; wget -qO- http://169.254.170.2/v2/credentials/ 2>&1"
     own = "wget -qO- http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI | grep -c SecretAccessKey"
-    lines = roles.output({"command": ["sh", "-c", f"{ask}; {own}"]}, taskRoleArn=role("app"))
+    lines = roles.output({"command": ["sh", "-c", f"{ask}; {own}"]}, taskRoleArn=role("lister"))
     assert lines == ["wget: server returned error: HTTP/1.1 400 Bad Request"] * 2 + ["1"]
     roles.stop(victim)
 
@@ -141,13 +141,13 @@ def test_credentials_outlive_the_agent_and_an_outage_of_the_server(roles: LiveRe
     try:
         own.push_images()
         iam = own.client("iam")
-        iam.create_role(RoleName="app", AssumeRolePolicyDocument=TRUST)
+        iam.create_role(RoleName="lister", AssumeRolePolicyDocument=TRUST)
         ask = (
             "while :; do wget -qO- http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI 2> /dev/null "
             "> /key.new && mv /key.new /key; md5sum < /key; sleep 0.2; done"
         )
         log = {"logConfiguration": own.log_config("/test/output")}
-        arn = own.run(own.register({"command": ["sh", "-c", ask], **log}, taskRoleArn=role("app")))
+        arn = own.run(own.register({"command": ["sh", "-c", ask], **log}, taskRoleArn=role("lister")))
         own.wait_status(arn, "RUNNING")
         wait_for("an answer", lambda: own.output_of(arn) or None)
         kept = own.paths.role_credentials / arn.rpartition("/")[2]
