@@ -33,7 +33,7 @@ def prepare_root(directory: str) -> str:
     for name in ("proc", "dev", "bin"):
         os.makedirs(os.path.join(directory, name), mode=0o755, exist_ok=True)
     target = os.path.join(directory, _PROGRAM.lstrip("/"))
-    os.close(os.open(target, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o755))
+    os.close(os.open(target, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o400))  # a place for a mount
     return directory
 
 
