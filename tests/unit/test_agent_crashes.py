@@ -61,6 +61,21 @@ async def stop_and_check(host: AgentHost) -> None:
     assert host.server.logs[TASK_ID, "web"].lines == [b"first", b"second"]
 
 
+def test_a_container_of_which_only_the_record_was_made_is_made_again(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.kill_at = Point.CONTAINER_CREATED
+        host.server.run(whole_task())
+        await with_limit(host)
+        for created in host.sandbox.containers.values():
+            created.is_record_only = True
+        await host.started()
+        await host.server.status(TASK_ID, "RUNNING")
+        assert sorted(host.sandbox.ever_started) == sorted(host.sandbox.containers), "each container started once"
+        await stop_and_check(host)
+
+    play(tmp_path, scenario)
+
+
 @pytest.mark.parametrize("point", LAUNCH_POINTS)
 def test_a_launch_survives_a_kill_at(tmp_path: Path, point: Point) -> None:
     async def scenario(host: AgentHost) -> None:

@@ -48,6 +48,7 @@ class FakeContainer:
     paused: bool = False
     signals: list[int] = field(default_factory=list)
     starts: int = 0
+    is_record_only: bool = False  # its creator was killed before the runtime was asked: shown as stopped, nothing ran
 
 
 @dataclass(slots=True)
@@ -156,7 +157,8 @@ class FakeSandbox:
 
     async def create_container(self, config: ContainerConfig) -> None:
         await self._enter("create_container")
-        if config.runtime_id not in self.containers:
+        known = self.containers.get(config.runtime_id)
+        if known is None or known.is_record_only:
             if not config.args:
                 raise SandboxError("CannotStartContainerError: no command specified")
             self.containers[config.runtime_id] = FakeContainer(config=config)
@@ -299,7 +301,7 @@ def _as_container(config: PauseConfig) -> ContainerConfig:
 def _state(container: FakeContainer) -> ContainerState:
     return ContainerState(
         runtime_id=container.config.runtime_id,
-        status=container.status,
+        status="stopped" if container.is_record_only else container.status,
         pid=container.pid,
         exit_code=container.exit_code,
         exited_at=container.exited_at,
