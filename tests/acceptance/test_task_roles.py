@@ -30,7 +30,7 @@ PROGRAM = """
 import boto3, botocore.exceptions
 print(boto3.client("sts").get_caller_identity()["Arn"])
 ecs = boto3.client("ecs")
-print(len(ecs.list_clusters()["clusterArns"]))
+print([arn for arn in ecs.list_clusters()["clusterArns"] if arn.endswith("/default")])
 try:
     ecs.create_cluster(clusterName="theirs")
 except botocore.exceptions.ClientError as error:
@@ -76,7 +76,7 @@ def test_boto3_in_a_container_is_the_tasks_role(roles: LiveRegion) -> None:
     session = f"arn:aws:sts::123456789012:assumed-role/lister/{task_id}"
     assert roles.output_of(task["taskArn"]) == [
         session,
-        "1",
+        "['arn:aws:ecs:us-east-1:123456789012:cluster/default']",
         f"User: {session} is not authorized to perform: ecs:CreateCluster on resource: "
         "arn:aws:ecs:us-east-1:123456789012:cluster/theirs because no identity-based policy allows the "
         "ecs:CreateCluster action",
