@@ -12,10 +12,10 @@ from typing import Any
 
 from neargate.frontend.authorize import authorize
 from neargate.frontend.call import Call
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.credentials import Credentials
+from neargate.frontend.callers.principals import Principals
 from neargate.frontend.operations.ecs.asking import authorize_tagging, definition_resource, running_keys
 from neargate.frontend.operations.ecs.passing import authorize_roles
-from neargate.frontend.principals import Principals
 from neargate.iam.document import Policy, PolicyKind, compile_policy
 from neargate.iam.evaluate import decide
 from neargate.iam.principals import caller_keys

@@ -13,7 +13,8 @@ from statistics import median
 from typing import Any
 
 from neargate.frontend.call import Principal, RawBody
-from neargate.frontend.record import CallRecorder, SeenCall
+from neargate.frontend.record.recorder import CallRecorder
+from neargate.frontend.record.seen import SeenCall
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import SqliteStores
 from neargate.trail.store import Trail

@@ -11,23 +11,23 @@ from .capacity.manager import open_capacity
 from .clusters.cell import Cell, open_cell
 from .clusters.gateway import Gateway
 from .frontend.app import FrontEnd
-from .frontend.authenticate import AuthMode
-from .frontend.credentials import Credentials
+from .frontend.callers.authenticate import AuthMode
+from .frontend.callers.credentials import Credentials
+from .frontend.callers.oidc.fetch import Fetcher
+from .frontend.callers.oidc.keys import ProviderKeys
+from .frontend.callers.principals import Principals
+from .frontend.callers.sessions import Sessions
+from .frontend.callers.task_roles import AssumedTaskRoles
 from .frontend.envelope import Envelope
 from .frontend.identity import registry as identity_part
 from .frontend.limits import registry as quotas_part
 from .frontend.limits.limits import Limits
 from .frontend.limits.registry import QuotaRegistry
-from .frontend.oidc.fetch import Fetcher
-from .frontend.oidc.keys import ProviderKeys
 from .frontend.operations.table import OPERATIONS
-from .frontend.principals import Principals
-from .frontend.record import CallRecorder
+from .frontend.record.recorder import CallRecorder
 from .frontend.regional import network as network_part
 from .frontend.regional import task_definitions as definitions_part
 from .frontend.services import Services
-from .frontend.sessions import Sessions
-from .frontend.task_roles import AssumedTaskRoles
 from .interfaces.roles import CapacityManager
 from .interfaces.store import StoreFactory
 from .logs.store import Logs

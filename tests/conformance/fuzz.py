@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 from neargate.frontend.app import FrontEnd
 from neargate.frontend.asgi import AsgiApp
-from neargate.frontend.authenticate import AuthMode
 from neargate.frontend.call import Answer, Call, Params
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.authenticate import AuthMode
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.errors import Response
 from neargate.frontend.http_protocol import bounded_protocol

@@ -20,8 +20,8 @@ import uvicorn
 
 from neargate.agent.simulated import SimulatedFleet, SimulatedTimes
 from neargate.frontend.asgi import AsgiApp
-from neargate.frontend.authenticate import AuthMode
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.authenticate import AuthMode
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import DEFAULT_KNOBS

@@ -17,7 +17,7 @@ import pytest
 from neargate.agent.simulated import SimulatedFleet, SimulatedTimes
 from neargate.cli.account_desk import AccountDesk
 from neargate.frontend.call import Call
-from neargate.frontend.credentials import administrator
+from neargate.frontend.callers.credentials import administrator
 from neargate.frontend.operations.table import OPERATIONS
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.errors import AwsError

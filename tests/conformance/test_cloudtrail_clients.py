@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from neargate.frontend.asgi import AsgiApp
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.http_protocol import bounded_protocol
 from neargate.interfaces.trail import TrailQuery

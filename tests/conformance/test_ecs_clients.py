@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from neargate.agent.simulated import SimulatedFleet, SimulatedTimes
 from neargate.frontend.asgi import AsgiApp
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.operations.ecs.table import OPERATIONS
 from neargate.model.capacity import HostCapacity, HostFacts

@@ -18,9 +18,9 @@ import msgspec
 import pytest
 
 from neargate.frontend.app import FrontEnd
-from neargate.frontend.authenticate import AuthMode
 from neargate.frontend.call import Answer, Call, Params, RawBody
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.authenticate import AuthMode
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.errors import Response
 from neargate.frontend.operations.table import OPERATIONS
 from neargate.frontend.services import Operation, Services

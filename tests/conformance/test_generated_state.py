@@ -17,9 +17,9 @@ import msgspec
 import pytest
 
 from neargate.frontend.app import FrontEnd
-from neargate.frontend.authenticate import AuthMode
 from neargate.frontend.call import Answer, Call, Params
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.authenticate import AuthMode
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.errors import Response
 from neargate.frontend.operations.table import OPERATIONS

@@ -10,7 +10,7 @@ from uvicorn.server import ServerState
 
 from neargate.frontend.app import FrontEnd
 from neargate.frontend.asgi import AsgiApp
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.http_protocol import bounded_protocol
 from neargate.frontend.operations.sts.table import OPERATIONS as STS
 from neargate.model.knobs import Knobs

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from neargate.frontend.app import FrontEnd
 from neargate.frontend.call import Call, Params
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.operations.table import OPERATIONS
 from neargate.frontend.services import Operation, Services
 from neargate.model.knobs import DEFAULT_KNOBS

@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from neargate.frontend.asgi import AsgiApp
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.limits.registry import ALL_ACCOUNTS
 from neargate.frontend.limits.token_bucket import Rate

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from neargate.frontend.app import FrontEnd
 from neargate.frontend.asgi import AsgiApp
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.operations.logs.table import OPERATIONS
 from neargate.frontend.services import Services
 from neargate.interfaces.roles import LogTarget

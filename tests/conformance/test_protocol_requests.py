@@ -22,9 +22,9 @@ from botocore.credentials import Credentials as Keys
 from botocore.model import ServiceModel as BotocoreModel
 
 from neargate.frontend.app import FrontEnd
-from neargate.frontend.authenticate import AuthMode
 from neargate.frontend.call import Answer, Call, Params
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.authenticate import AuthMode
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.errors import Response
 from neargate.frontend.routing import TABLES, Tables, tables_of
 from neargate.frontend.services import Operation, Services

@@ -20,9 +20,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
+from neargate.frontend.callers.oidc.fetch import Fetcher, NotFetched
 from neargate.frontend.identity.records import OidcProvider
 from neargate.frontend.identity.registry import Change
-from neargate.frontend.oidc.fetch import Fetcher, NotFetched
 from neargate.testing.front_door import (
     ACCOUNT,
     OTHER,

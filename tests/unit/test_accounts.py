@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from neargate.cli.account_desk import AccountDesk, Refused
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.region import RegionPlan, open_region

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neargate.frontend.app import FrontEnd
-from neargate.frontend.authenticate import AuthMode
 from neargate.frontend.authorize import authorize
 from neargate.frontend.call import Call, Params, RawBody
-from neargate.frontend.credentials import Credentials, CredentialsUnreadable
+from neargate.frontend.callers.authenticate import AuthMode
+from neargate.frontend.callers.credentials import Credentials, CredentialsUnreadable
 from neargate.frontend.errors import Response
 from neargate.frontend.operations.sts.table import OPERATIONS as STS
 from neargate.frontend.routing import TABLES, tables_of

@@ -13,12 +13,12 @@ import pytest
 
 from neargate.frontend.app import FrontEnd
 from neargate.frontend.call import Call, Params, Principal
-from neargate.frontend.credentials import administrator
+from neargate.frontend.callers.credentials import administrator
+from neargate.frontend.callers.principals import KeyRing
 from neargate.frontend.errors import Response
 from neargate.frontend.limits.limits import Limits
 from neargate.frontend.limits.registry import ALL_ACCOUNTS, MIGRATIONS, QuotaRegistry, open_quotas
 from neargate.frontend.limits.token_bucket import Rate
-from neargate.frontend.principals import KeyRing
 from neargate.frontend.services import Services
 from neargate.interfaces.store import Overloaded
 from neargate.model.errors import Throttling

@@ -10,11 +10,11 @@ from typing import cast
 
 from neargate.frontend.app import FrontEnd
 from neargate.frontend.call import Principal
-from neargate.frontend.credentials import Credentials, administrator
+from neargate.frontend.callers.credentials import Credentials, administrator
+from neargate.frontend.callers.principals import KeyRing
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.errors import Response
 from neargate.frontend.operations.table import OPERATIONS
-from neargate.frontend.principals import KeyRing
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import Knobs
 from neargate.region import Region, RegionPlan, open_region

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from neargate.frontend.oidc.fetch import NotFetched
-from neargate.frontend.oidc.keys import FAILURE_REST_S, FRESH_S, STALE_MAX_S, NoKeys, ProviderKeys
-from neargate.frontend.oidc.tokens import KEYS_MAX, NotAToken, NotKeys, parse_keys, parse_token, signed_by
+from neargate.frontend.callers.oidc.fetch import NotFetched
+from neargate.frontend.callers.oidc.keys import FAILURE_REST_S, FRESH_S, STALE_MAX_S, NoKeys, ProviderKeys
+from neargate.frontend.callers.oidc.tokens import KEYS_MAX, NotAToken, NotKeys, parse_keys, parse_token, signed_by
 from neargate.testing.oidc_tokens import discovery, ec_key, github_claims, jwk, key_set, rsa_key, token
 from neargate.world import OsWorld
 

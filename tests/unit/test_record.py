@@ -12,11 +12,12 @@ import pytest
 from neargate.frontend.app import FrontEnd
 from neargate.frontend.authorize import authorize
 from neargate.frontend.call import Call, Params, Principal, RawBody, SessionFacts
-from neargate.frontend.credentials import Credentials
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.errors import Fault
 from neargate.frontend.operations.table import OPERATIONS
-from neargate.frontend.record import CallRecorder, SeenCall
-from neargate.frontend.record_fields import HIDDEN, SHOWN_MAPS, is_shown
+from neargate.frontend.record.fields import HIDDEN, SHOWN_MAPS, is_shown
+from neargate.frontend.record.recorder import CallRecorder
+from neargate.frontend.record.seen import SeenCall
 from neargate.frontend.services import Services
 from neargate.interfaces.store import Overloaded
 from neargate.interfaces.trail import NOBODY, TrailEntry, TrailQuery

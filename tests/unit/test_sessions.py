@@ -4,8 +4,7 @@ import base64
 
 import pytest
 
-from neargate.frontend.envelope import Envelope, envelope_of
-from neargate.frontend.sessions import (
+from neargate.frontend.callers.sessions import (
     ExpiredToken,
     InvalidToken,
     SessionClaims,
@@ -14,6 +13,7 @@ from neargate.frontend.sessions import (
     account_of,
     packed_percent,
 )
+from neargate.frontend.envelope import Envelope, envelope_of
 from neargate.world import OsWorld
 
 OLD, NEW = bytes(32), bytes(range(32))

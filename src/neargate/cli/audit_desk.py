@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..frontend.record_resources import account_of
+from ..frontend.record.resources import account_of
 from ..interfaces.trail import Place, TrailQuery
 from ..region import Region
 from ..trail.store import Trail

@@ -18,11 +18,11 @@ import uvicorn
 import uvloop
 
 from ..frontend.asgi import AsgiApp
-from ..frontend.authenticate import AuthMode
-from ..frontend.credentials import Credentials
+from ..frontend.callers.authenticate import AuthMode
+from ..frontend.callers.credentials import Credentials
+from ..frontend.callers.oidc.keys import LANE, LANE_THREADS
 from ..frontend.envelope import envelope_of
 from ..frontend.http_protocol import bounded_protocol
-from ..frontend.oidc.keys import LANE, LANE_THREADS
 from ..log import write_to_stderr
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.quotas import QuotaMode

@@ -17,10 +17,11 @@ from ..wire.content import InflatedTooLarge, inflated
 from ..wire.shapes import Models
 from ..wire.sigv4 import SignatureRefused, SignedRequest, Verifier
 from ..world import World
-from .authenticate import Authenticator, AuthMode
 from .authorize import confirm_asked
 from .bugs import told
 from .call import Answer, Call, Params, Principal
+from .callers.authenticate import Authenticator, AuthMode
+from .callers.principals import KeyRing
 from .errors import (
     EC2,
     JSON,
@@ -35,9 +36,8 @@ from .errors import (
     signature_fault,
 )
 from .limits.limits import Limits, throttled
-from .principals import KeyRing
 from .protocols import OperationCodec, Protocols
-from .record import NoRecord, Recorder, SeenCall
+from .record.seen import NoRecord, Recorder, SeenCall
 from .routing import TABLES, Route, Router, Tables, invalid_action
 from .services import Operation, Services
 

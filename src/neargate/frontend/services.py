@@ -8,15 +8,15 @@ from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..interfaces.trail import TrailStore
 from ..world import World
 from .call import Answer, Call, Params
-from .record import NoTrail
+from .record.seen import NoTrail
 
 if TYPE_CHECKING:
+    from .callers.oidc.keys import ProviderKeys
+    from .callers.sessions import Sessions
     from .identity.registry import IdentityRegistry
     from .limits.limits import Limits
-    from .oidc.keys import ProviderKeys
     from .regional.network import NetworkRegistry
     from .regional.task_definitions import TaskDefinitionRegistry
-    from .sessions import Sessions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import msgspec
 
-from ..frontend.credentials import Credentials
+from ..frontend.callers.credentials import Credentials
 from ..frontend.envelope import Envelope
 from ..frontend.identity import holders, roles, unique_ids, users
 from ..frontend.identity.records import Role, User

@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from ..frontend.callers.sessions import Sessions
 from ..frontend.envelope import Envelope
 from ..frontend.identity import registry as identity_part
 from ..frontend.identity.registry import IdentityRegistry, open_identity
@@ -16,7 +17,6 @@ from ..frontend.regional import network_schema, task_definitions
 from ..frontend.regional.network import NetworkRegistry, open_network
 from ..frontend.regional.task_definitions import TaskDefinitionRegistry, open_task_definitions
 from ..frontend.services import Services
-from ..frontend.sessions import Sessions
 from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..interfaces.trail import TrailStore
 from ..model.errors import ClusterNotFound

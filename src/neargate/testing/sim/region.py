@@ -15,7 +15,7 @@ import msgspec
 
 from ... import region as production
 from ...clusters.channel import ChannelClosed
-from ...frontend.credentials import Credentials
+from ...frontend.callers.credentials import Credentials
 from ...frontend.envelope import Envelope
 from ...frontend.errors import Response
 from ...interfaces.store import Overloaded, Store

@@ -11,8 +11,8 @@ from ....definitions.rules import check_role, role_arn
 from ....model.arn import task_arn
 from ...authorize import Resource, authorize
 from ...call import Call
+from ...callers.task_roles import ECS_TASKS, assumable_role
 from ...services import Services
-from ...task_roles import ECS_TASKS, assumable_role
 
 ROLES = ("taskRoleArn", "executionRoleArn")
 

@@ -3,10 +3,10 @@
 from ....model.errors import AccessDenied
 from ...authorize import Values, request_tags
 from ...call import Answer, Call, Params, Principal
+from ...callers.principals import assumed_role_arn
+from ...callers.sessions import SessionClaims
 from ...identity.records import RoleRecord
-from ...principals import assumed_role_arn
 from ...services import Services
-from ...sessions import SessionClaims
 from . import session_request as wanted
 from .errors import InvalidRequest
 from .trust import check_caller, find_role

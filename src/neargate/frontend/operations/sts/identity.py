@@ -5,8 +5,8 @@ from typing import Literal
 from ....model.errors import AccessDenied
 from ...authorize import authorize, needs_no_leave, request_tags
 from ...call import Answer, Call, Params
+from ...callers.sessions import SessionClaims, account_of
 from ...services import Services
-from ...sessions import SessionClaims, account_of
 from . import session_request as wanted
 from .errors import InvalidAuthorizationMessage, InvalidRequest
 

@@ -13,11 +13,11 @@ from ....iam.request import Caller
 from ....model.arn import Arn
 from ....model.errors import AccessDenied
 from ...call import Answer, Call, Params
+from ...callers.oidc.keys import NoKeys
+from ...callers.oidc.tokens import NotAToken, Token, parse_token
+from ...callers.sessions import SessionClaims
 from ...identity.records import OidcProvider, RoleRecord
-from ...oidc.keys import NoKeys
-from ...oidc.tokens import NotAToken, Token, parse_token
 from ...services import Services
-from ...sessions import SessionClaims
 from . import session_request as wanted
 from .assume_role import actions, begin
 from .errors import ExpiredIdentityToken, IdpCommunicationError, IdpRejectedClaim, InvalidIdentityToken, InvalidRequest

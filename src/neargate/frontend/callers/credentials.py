@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from ..model.arn import Arn
-from ..model.ids import ACCOUNT_PATTERN
-from .call import Principal
+from ...model.arn import Arn
+from ...model.ids import ACCOUNT_PATTERN
+from ..call import Principal
 
 
 class CredentialsUnreadable(Exception):

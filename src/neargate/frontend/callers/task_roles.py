@@ -4,16 +4,16 @@ Implements TaskRoles over the region's identities. Must not know hosts or links:
 cell's to say. Invariant: the role is looked up at each call; what was true of it a moment ago decides nothing.
 """
 
-from ..iam.evaluate import decide
-from ..iam.principals import caller_keys
-from ..iam.request import Caller, Keys, Request
-from ..iam.words import denial
-from ..interfaces.roles import RoleCredentials
-from ..model.arn import Arn
-from ..model.errors import RoleNotAssumable
-from ..world import World
-from .identity.records import RoleRecord
-from .identity.registry import IdentityRegistry
+from ...iam.evaluate import decide
+from ...iam.principals import caller_keys
+from ...iam.request import Caller, Keys, Request
+from ...iam.words import denial
+from ...interfaces.roles import RoleCredentials
+from ...model.arn import Arn
+from ...model.errors import RoleNotAssumable
+from ...world import World
+from ..identity.records import RoleRecord
+from ..identity.registry import IdentityRegistry
 from .principals import assumed_role_arn
 from .sessions import SessionClaims, Sessions
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
 
-from ...sandbox.pull.dialling import host_and_port, is_local, is_named
+from ....sandbox.pull.dialling import host_and_port, is_local, is_named
 
 _ADDRESSES_MAX = 4  # of one name that are tried
 _HEAD_MAX_BYTES = 32_768

@@ -4,8 +4,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from .call import Principal, SessionFacts
-from .record_fields import HIDDEN
+from ..call import Principal, SessionFacts
+from .fields import HIDDEN
 
 _KEY_ID = re.compile(r"[A-Z0-9]{16,32}")
 

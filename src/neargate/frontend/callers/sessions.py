@@ -14,10 +14,10 @@ from typing import Literal
 
 import msgspec
 
-from ..model.ids import Bits
-from ..world import World
-from .envelope import Envelope, SealBroken
-from .identity.unique_ids import secret_access_key
+from ...model.ids import Bits
+from ...world import World
+from ..envelope import Envelope, SealBroken
+from ..identity.unique_ids import secret_access_key
 
 PACKED_MAX_BYTES = 2048  # of session policies, their ARNs and tags, compressed. AWS does not tell its own number
 _TOKEN_MAX = 16_384

@@ -1,28 +1,27 @@
 """Every call becomes a record in CloudTrail's format: who, from where, what, on what, with which result.
 
-`FrontEnd` notes what it learns of a request in a `SeenCall` and hands it over once the answer is made; the document is
-written later, on another thread, so that no caller waits for it. Must not know sockets or databases. Invariant: what
-record_fields.py does not show is in no record, also not inside an error's text.
+The document is written after the answer, on another thread, so that no caller waits for it. Must not know sockets or
+databases. Invariant: what fields.py does not show is in no record, also not inside an error's text.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from ..interfaces.trail import NOBODY, Place, TrailEntry, TrailPage, TrailQuery, TrailStore
-from ..model.knobs import Knobs
-from ..wire.shapes import Models
-from ..world import World
-from . import record_identity as identities
-from .call import Answer, Params, Principal, RawBody
-from .errors import Fault
-from .record_fields import HIDDEN, encode_mark, hider, shown_type
-from .record_resources import account_of, resources
+from ...interfaces.trail import NOBODY, TrailEntry, TrailStore
+from ...model.knobs import Knobs
+from ...wire.shapes import Models
+from ...world import World
+from ..call import RawBody
+from ..errors import Fault
+from . import user_identity as identities
+from .fields import HIDDEN, encode_mark, hider, shown_type
+from .resources import account_of, resources
+from .seen import SeenCall
 
 EVENT_VERSION = "1.11"
 TEXT_MAX = 1024  # characters of an error's message and of a user agent, as CloudTrail cuts them
@@ -45,57 +44,6 @@ _PLAIN = frozenset(
 _WORD = re.compile(r"[^\s'\"`,;()\[\]{}<>=]{3,}")
 _CLAIMED = re.compile(rb"Credential=([^\s,/]{1,128})/")
 _ENCODER = msgspec.json.Encoder(enc_hook=encode_mark)
-
-
-@dataclass(kw_only=True, slots=True)
-class SeenCall:
-    """What the front end knows of one request when it has answered it. `service`: the model's name, "" unknown.
-
-    `operation`: only names that a model has. `fault`: None when the call succeeded. Sizes are bytes on the wire.
-    """
-
-    request_id: str
-    source_ip: str = ""
-    user_agent: str = ""
-    authorization: bytes = b""
-    service: str = ""
-    operation: str = ""
-    principal: Principal | None = None
-    params: Params | None = None
-    params_size: int = 0
-    asked: list[str] = field(default_factory=list)  # ARNs that leave was asked for
-    answer: Answer | None = None
-    answer_size: int = 0
-    fault: Fault | None = None
-
-
-class Recorder(Protocol):
-    def record(self, seen: SeenCall) -> None:
-        """Returns at once and never raises. `seen` is not changed by its giver any more."""
-
-
-class NoRecord:
-    """For tests of other things."""
-
-    def record(self, seen: SeenCall) -> None:
-        del seen
-
-
-class NoTrail:
-    """For tests of other things: keeps nothing, so that there is nothing to find."""
-
-    def submit(self, account: str, size: int, make: Callable[[], TrailEntry]) -> None:
-        del account, size, make
-
-    def count_lost(self, account: str, reason: str) -> None:
-        del account, reason
-
-    async def lookup(self, wanted: TrailQuery, after: Place | None) -> TrailPage:
-        del wanted, after
-        return TrailPage(entries=(), more=None)
-
-    async def flush(self) -> None:
-        """There is nothing to write."""
 
 
 class CallRecorder:

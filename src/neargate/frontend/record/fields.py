@@ -8,7 +8,7 @@ of an operation that is built later stays hidden until somebody has looked at it
 from collections.abc import Callable
 from typing import Any, Literal, TypedDict
 
-from ..wire.shapes import Member, ServiceModel, Shape
+from ...wire.shapes import Member, ServiceModel, Shape
 
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Protocol
 
-from ..iam.document import MalformedPolicy, PolicyKind
-from ..iam.principals import caller_keys
-from ..iam.request import Attached, Caller, Grants, Keys
-from ..model.arn import Arn
-from ..wire.sigv4 import Problem, SignatureRefused
-from .call import Principal, SessionFacts
+from ...iam.document import MalformedPolicy, PolicyKind
+from ...iam.principals import caller_keys
+from ...iam.request import Attached, Caller, Grants, Keys
+from ...model.arn import Arn
+from ...wire.sigv4 import Problem, SignatureRefused
+from ..call import Principal, SessionFacts
+from ..identity.compiled import CompiledPolicies
+from ..identity.records import Role, User
+from ..identity.registry import IdentityRegistry
 from .credentials import Credentials, administrator
-from .identity.compiled import CompiledPolicies
-from .identity.records import Role, User
-from .identity.registry import IdentityRegistry
 from .sessions import ExpiredToken, InvalidToken, Session, SessionClaims, Sessions
 
 _INVALID = "The security token included in the request is invalid."

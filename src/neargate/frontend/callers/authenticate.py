@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 
-from ..wire.sigv4 import Problem, SignatureRefused, SignedRequest, Verifier
-from .call import Principal
+from ...wire.sigv4 import Problem, SignatureRefused, SignedRequest, Verifier
+from ..call import Principal
+from ..errors import Fault, RequestRefused
 from .credentials import administrator
-from .errors import Fault, RequestRefused
 from .principals import NOBODY, KeyRing
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ...world import World
+from ....world import World
 from .fetch import NotFetched
 from .tokens import Key, NotKeys, Token, parse_keys, signed_by
 
