@@ -24,16 +24,25 @@ hosts = st.builds(
     software=st.sampled_from([(), (0, 1), (0, 2), (1,)]),
     zone=st.sampled_from([None, "a", "b"]),
     tenant=st.sampled_from([None, "111111111111", "222222222222"]),
+    pool=st.sampled_from(["", "111111111111", "111111111111/a"]),
     connected=st.booleans(),
     accepts_tasks=st.booleans(),
 )
 
 
-@given(st.lists(hosts, max_size=8, unique_by=lambda host: host.host_id))
-def test_the_fast_choice_is_the_first_of_the_ranking(views: list[HostView]) -> None:
-    ranking = rank(views, WANTED)
-    assert choose(views, WANTED) == (ranking[0] if ranking else None)
-    assert {host.host_id for host in ranking} == {host.host_id for host in views if refusal(host, WANTED) is None}
+@given(st.lists(hosts, max_size=8, unique_by=lambda host: host.host_id), st.sampled_from(["", "111111111111"]))
+def test_the_fast_choice_is_the_first_of_the_ranking(views: list[HostView], pool: str) -> None:
+    wanted = replace(WANTED, pool=pool)
+    ranking = rank(views, wanted)
+    assert choose(views, wanted) == (ranking[0] if ranking else None)
+    assert {host.host_id for host in ranking} == {host.host_id for host in views if refusal(host, wanted) is None}
+
+
+def test_who_has_hosts_of_his_own_goes_nowhere_else() -> None:
+    wanted, own = replace(WANTED, pool="111111111111/a"), replace(HOST, pool="111111111111/a")
+    common = replace(HOST, host_id="a-better-fit")
+    assert choose([common, own], wanted) == own and choose([common], wanted) is None
+    assert refusal(common, wanted) == feasible.NOT_ITS_OWN
 
 
 @pytest.mark.parametrize(
@@ -44,6 +53,7 @@ def test_the_fast_choice_is_the_first_of_the_ranking(views: list[HostView]) -> N
         ({"zone": "b"}, feasible.OTHER_ZONE),
         ({"architecture": "ARM64"}, feasible.OTHER_ARCHITECTURE),
         ({"tenant": "222222222222"}, feasible.OTHER_ACCOUNT),
+        ({"pool": "111111111111"}, feasible.KEPT_FOR_OTHERS),
         ({"free_memory_mib": 511}, feasible.NO_MEMORY),
         ({"free_cpu_units": 255}, feasible.NO_CPU),
         ({"free_disk_gib": 19}, feasible.NO_DISK),

@@ -40,13 +40,17 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim about to be written. `doc`: its interface as stored; `tenant`: whose host it becomes, if that matters."""
+    """A claim about to be written. `doc`: its interface as stored; `tenant`: whose host it becomes, if that matters.
+
+    `pool`: of which its host was when it was chosen.
+    """
 
     claim: Claim
     eni: Eni | None
     owner: str
     doc: bytes
     tenant: str | None
+    pool: str = ""
 
 
 def claim_of_record(recorded: RecordedReservation) -> Claim:

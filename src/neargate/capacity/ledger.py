@@ -66,7 +66,7 @@ class Ledger:
     def views(self) -> Iterable[HostView]:
         return self._views.values()
 
-    def put_host(self, facts: HostFacts, offered: Room, *, connected: bool) -> None:
+    def put_host(self, facts: HostFacts, offered: Room, *, connected: bool, pool: str = "") -> None:
         """A host as its agent describes it now; what it holds stays counted."""
         known = self.hosts.get(facts.host_id)
         reserved, tasks = (known.reserved, known.tasks) if known else (Room(), 0)
@@ -80,6 +80,7 @@ class Ledger:
             software=software_order(facts.software),
             zone=facts.zone,
             tenant=known.view.tenant if known else None,
+            pool=pool,
             connected=connected,
             accepts_tasks=facts.accepts_tasks,
         )

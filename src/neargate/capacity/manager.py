@@ -31,6 +31,7 @@ from . import schema
 from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row
 from .eni_view import network_interface
 from .ledger import SHARED_KERNEL, Host, Ledger
+from .own_hosts import HostPools
 
 T = TypeVar("T")
 
@@ -56,15 +57,20 @@ async def open_capacity(
     zones: tuple[str, ...],
     public_pool: str,
     knobs: Knobs = DEFAULT_KNOBS,
+    pools: HostPools | None = None,
 ) -> "Capacity":
     """The capacity manager of a shard (`zone-a`), its ledger read from the database. `zones` are those it serves.
+
+    `pools`: which hosts somebody has to himself; none without it.
 
     Two shards must be given pools that do not overlap (vpc.addresses.pool_share).
     """
     store = await stores.open(shard, schema.MIGRATIONS, rebuildable=True)
     await store.write([schema.DISCONNECT_ALL])
-    capacity = Capacity(world, store, region=region, zones=zones, public_pool=public_pool, knobs=knobs)
+    pools = pools or HostPools()
+    capacity = Capacity(world, store, region=region, zones=zones, public_pool=public_pool, knobs=knobs, pools=pools)
     await capacity.load()
+    pools.on_change(capacity.assign_host)
     return capacity
 
 
@@ -72,13 +78,22 @@ class Capacity:
     """interfaces.roles.CapacityManager over one store. Raises the store's Overloaded when its queue is full."""
 
     def __init__(
-        self, world: World, store: Store, *, region: str, zones: tuple[str, ...], public_pool: str, knobs: Knobs
+        self,
+        world: World,
+        store: Store,
+        *,
+        region: str,
+        zones: tuple[str, ...],
+        public_pool: str,
+        knobs: Knobs,
+        pools: HostPools,
     ) -> None:
         self._world = world
         self._store = store
         self._region = region
         self._zones = frozenset(zones)
         self._knobs = knobs
+        self._pools = pools
         self._ledger = Ledger(pool_range(public_pool))
         self._writes = GatheredWrites(world, store, name="claims", statements=schema.reserve)
         self._flights: dict[Key, asyncio.Future[Any]] = {}
@@ -87,12 +102,14 @@ class Capacity:
 
     async def load(self) -> None:
         """The ledger anew from the database: hosts, live claims, where the address cursors stood."""
-        for host_id, cpu, memory, disk, doc in await self._store.read(schema.HOSTS):
+        for host_id, cpu, memory, disk, doc, pool in await self._store.read(schema.HOSTS):
             room = Room(cpu_units=cpu, memory_mib=memory, disk_gib=disk)
             facts: HostFacts = _decode_facts(doc)
             assert facts.host_id == host_id
-            self._ledger.put_host(facts, room, connected=False)
+            self._ledger.put_host(facts, room, connected=False, pool=pool)
             self._ledger.lost[host_id] = self._world.monotonic()
+            if pool != self._pools.of(host_id):
+                await self.assign_host(host_id)
         for row in await self._store.read(schema.LIVE_CLAIMS):
             self._ledger.add(claim_of_row(row))
         for subnet_id, address in await self._store.read(schema.LAST_ADDRESSES):
@@ -150,14 +167,14 @@ class Capacity:
         now = self._world.monotonic()
         if now >= self._say_why_after:
             self._say_why_after = now + _SAY_WHY_EVERY_S
-            why = explain(self._ledger.views(), _wanted(request))
+            why = explain(self._ledger.views(), self._wanted(request))
             _log.warning("no capacity", task=request.task_id, zone=request.zone, why=why)
 
     def _propose(self, request: ReservationRequest) -> Claim | None:
         """Choose a host and addresses and take them in the ledger. None: no host has room."""
         if request.zone not in self._zones:
             return None
-        host = choose(self._ledger.views(), _wanted(request)) or self._choose_lost(request)
+        host = choose(self._ledger.views(), self._wanted(request)) or self._choose_lost(request)
         if host is None:
             return None
         bits = self._world.random.getrandbits
@@ -179,10 +196,21 @@ class Capacity:
         self._ledger.add(claim)
         return claim
 
+    def _wanted(self, request: ReservationRequest) -> Wanted:
+        return Wanted(
+            zone=request.zone,
+            account=request.account,
+            cpu_units=request.cpu_units,
+            memory_mib=request.memory_mib,
+            disk_gib=request.disk_gib,
+            architecture=request.architecture,
+            pool=self._pools.wanted_by(request.account, request.cluster),
+        )
+
     def _choose_lost(self, request: ReservationRequest) -> HostView | None:
         """No connected host has room. One whose agent is being restarted will be back before anybody notices."""
         lately = self._ledger.lost_since(self._world.monotonic() - self._knobs.host_grace_s)
-        return choose(self._ledger.views(), _wanted(request), lately) if lately else None
+        return choose(self._ledger.views(), self._wanted(request), lately) if lately else None
 
     def _take_addresses(self, request: ReservationRequest) -> tuple[int | None, int | None, str | None]:
         """Private and public address, or the sentence that says why there is no interface."""
@@ -224,6 +252,7 @@ class Capacity:
             owner=request.owner,
             doc=_encode(eni) if eni is not None else b"",
             tenant=claim.account if host.shares_kernel else None,
+            pool=host.view.pool,
         )
 
     def _interface(self, request: ReservationRequest, claim: Claim) -> Eni | None:
@@ -278,10 +307,12 @@ class Capacity:
             self._ledger.addresses(claim.subnet_id).taken = taken
             self._ledger.public.taken = public
             return
-        for host_id, cpu, memory, disk, doc in await self._store.read(schema.HOSTS):
+        for host_id, cpu, memory, disk, doc, pool in await self._store.read(schema.HOSTS):
             known = self._ledger.hosts.get(host_id)
             room = Room(cpu_units=cpu, memory_mib=memory, disk_gib=disk)
-            self._ledger.put_host(_decode_facts(doc), room, connected=known is not None and known.view.connected)
+            connected = known is not None and known.view.connected
+            # The database's pool: another process may have heard of the operator's word before this one.
+            self._ledger.put_host(_decode_facts(doc), room, connected=connected, pool=pool)
         for row in await self._store.read(schema.LIVE_CLAIMS):
             if (row[0], row[1]) not in self._ledger.claims:
                 self._ledger.add(claim_of_row(row))
@@ -365,8 +396,19 @@ class Capacity:
 
     async def _register(self, facts: HostFacts, room: Room) -> None:
         shared = facts.sandbox in SHARED_KERNEL
-        await self._store.write([schema.register(facts, room, _encode(facts), shared_kernel=shared)])
-        self._ledger.put_host(facts, room, connected=True)
+        pool = self._pools.of(facts.host_id)
+        await self._store.write([schema.register(facts, room, _encode(facts), shared_kernel=shared, pool=pool)])
+        self._ledger.put_host(facts, room, connected=True, pool=pool)
+
+    async def assign_host(self, host_id: str) -> None:
+        """Its pool has changed. What runs on it stays; nothing that is of another pool comes to it any more."""
+        if host_id in self._ledger.hosts:
+            await self._in_turn(("", host_id), lambda: self._assign(host_id))
+
+    async def _assign(self, host_id: str) -> None:
+        host, pool = self._ledger.hosts[host_id], self._pools.of(host_id)
+        self._ledger.set_view(host, structs.replace(host.view, pool=pool))
+        await self._store.write([schema.assign(host_id, pool)])
 
     async def host_seen(self, host_id: str, seen: bool) -> None:
         host = self._ledger.hosts.get(host_id)
@@ -424,17 +466,6 @@ class Capacity:
             outcome.set_result(result)
 
 
-def _wanted(request: ReservationRequest) -> Wanted:
-    return Wanted(
-        zone=request.zone,
-        account=request.account,
-        cpu_units=request.cpu_units,
-        memory_mib=request.memory_mib,
-        disk_gib=request.disk_gib,
-        architecture=request.architecture,
-    )
-
-
 def _reservation(claim: Claim, eni: Eni | None) -> Reservation:
     return Reservation(
         capacity_id=claim.capacity_id,
@@ -459,6 +490,7 @@ def _shown(host: Host) -> dict[str, Any]:
         "connected": view.connected,
         "accepts_tasks": facts.accepts_tasks,
         "reason": facts.reason,
+        "pool": view.pool,
         "tasks": host.tasks,
         "capacity": asdict(facts.capacity),
         "offered": structs.asdict(host.offered),

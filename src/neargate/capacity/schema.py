@@ -68,6 +68,7 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX enis_of_account ON enis (account, n);
     """,
+    "ALTER TABLE hosts ADD COLUMN pool TEXT NOT NULL DEFAULT ''",
 )
 
 # Names of the guards; the manager reads them in a refusal.
@@ -79,7 +80,7 @@ TOMBSTONE = "tombstone"
 _TAKE_ROOM = """UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
     tasks = tasks + ?, tenant = ?, rev = rev + 1
     WHERE id = ? AND free_cpu >= ? AND free_memory >= ? AND free_disk >= ? AND accepts = 1
-    AND (tenant IS NULL OR tenant = ?)"""
+    AND pool = ? AND (tenant IS NULL OR tenant = ?)"""
 _RETAKE_ROOM = """UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
     tasks = tasks + 1, tenant = ?, rev = rev + 1 WHERE id = ?"""
 _INSERT_ENI = """INSERT INTO enis
@@ -99,35 +100,38 @@ _HELD = "FROM reservations WHERE host = new.id AND state = 'reserved'"
 _LIVE = "FROM reservations WHERE host = excluded.id AND state = 'reserved'"
 # A host without a row may hold reservations all the same: those restored after a crash that cost the row.
 _REGISTER = f"""INSERT INTO hosts
-    (id, boot_id, cpu, memory, disk, free_cpu, free_memory, free_disk, tasks, tenant, accepts, connected, rev, doc)
+    (id, boot_id, cpu, memory, disk, free_cpu, free_memory, free_disk, tasks, tenant, accepts, connected, rev, doc,
+    pool)
     SELECT id, boot, cpu, memory, disk,
     new.cpu - (SELECT coalesce(sum(cpu), 0) {_HELD}),
     new.memory - (SELECT coalesce(sum(memory), 0) {_HELD}),
     new.disk - (SELECT coalesce(sum(disk), 0) {_HELD}),
-    (SELECT count(*) {_HELD}), (SELECT min(account) {_HELD} AND new.shared = 1), accepts, 1, 1, doc
-    FROM (SELECT ? AS id, ? AS boot, ? AS cpu, ? AS memory, ? AS disk, ? AS accepts, ? AS doc, ? AS shared) AS new
+    (SELECT count(*) {_HELD}), (SELECT min(account) {_HELD} AND new.shared = 1), accepts, 1, 1, doc, pool
+    FROM (SELECT ? AS id, ? AS boot, ? AS cpu, ? AS memory, ? AS disk, ? AS accepts, ? AS doc, ? AS shared,
+    ? AS pool) AS new
     WHERE true
     ON CONFLICT (id) DO UPDATE SET boot_id = excluded.boot_id,
     cpu = excluded.cpu, memory = excluded.memory, disk = excluded.disk,
     free_cpu = excluded.cpu - (SELECT coalesce(sum(cpu), 0) {_LIVE}),
     free_memory = excluded.memory - (SELECT coalesce(sum(memory), 0) {_LIVE}),
     free_disk = excluded.disk - (SELECT coalesce(sum(disk), 0) {_LIVE}),
-    accepts = excluded.accepts, connected = 1, rev = hosts.rev + 1, doc = excluded.doc"""  # noqa: S608  constant text
+    accepts = excluded.accepts, connected = 1, rev = hosts.rev + 1, doc = excluded.doc,
+    pool = excluded.pool"""  # noqa: S608  constant text
 
 
 def reserve(new: Sequence[NewClaim]) -> list[Statement]:
     """Room, address and interface, reservation of each: all or nothing."""
-    rooms: dict[tuple[str, str, str | None], tuple[Room, int]] = {}
+    rooms: dict[tuple[str, str, str | None, str], tuple[Room, int]] = {}
     for one in new:
-        key = (one.claim.host_id, one.claim.account, one.tenant)
+        key = (one.claim.host_id, one.claim.account, one.tenant, one.pool)
         room, tasks = rooms.get(key, (Room(), 0))
         rooms[key] = room.plus(one.claim.room), tasks + 1
     return [*(_take_room(*key, room, tasks) for key, (room, tasks) in rooms.items()), *_rows(new)]
 
 
-def _take_room(host_id: str, account: str, tenant: str | None, room: Room, tasks: int) -> Statement:
+def _take_room(host_id: str, account: str, tenant: str | None, pool: str, room: Room, tasks: int) -> Statement:
     amounts = (room.cpu_units, room.memory_mib, room.disk_gib)
-    return Statement(_TAKE_ROOM, (*amounts, tasks, tenant, host_id, *amounts, account), 1, ROOM)
+    return Statement(_TAKE_ROOM, (*amounts, tasks, tenant, host_id, *amounts, pool, account), 1, ROOM)
 
 
 def _rows(new: Sequence[NewClaim]) -> list[Statement]:
@@ -203,15 +207,20 @@ def forget_tombstones(before: float) -> Statement:
     return Statement("DELETE FROM reservations WHERE state = 'void' AND voided_at < ?", (before,))
 
 
-def register(facts: HostFacts, offered: Room, doc: bytes, *, shared_kernel: bool) -> Statement:
+def register(facts: HostFacts, offered: Room, doc: bytes, *, shared_kernel: bool, pool: str) -> Statement:
     """The host as it is now; what is free is computed anew from its live reservations."""
     room = (offered.cpu_units, offered.memory_mib, offered.disk_gib)
-    values = (facts.host_id, facts.boot_id, *room, int(facts.accepts_tasks), doc, int(shared_kernel))
+    values = (facts.host_id, facts.boot_id, *room, int(facts.accepts_tasks), doc, int(shared_kernel), pool)
     return Statement(_REGISTER, values, 1, "host")
 
 
 def connection(host_id: str, connected: bool) -> Statement:
     return Statement("UPDATE hosts SET connected = ?, rev = rev + 1 WHERE id = ?", (int(connected), host_id))
+
+
+def assign(host_id: str, pool: str) -> Statement:
+    """Whose own the host is from now on; what runs there stays."""
+    return Statement("UPDATE hosts SET pool = ?, rev = rev + 1 WHERE id = ? AND pool <> ?", (pool, host_id, pool))
 
 
 # Nobody is connected when a process starts: sessions end with it.
@@ -224,7 +233,7 @@ ONE_CLAIM = f"SELECT state, {_CLAIM_COLUMNS} FROM reservations WHERE task_id = ?
 LAST_ADDRESSES = """SELECT subnet, private_ip FROM reservations
     WHERE n IN (SELECT max(n) FROM reservations WHERE private_ip IS NOT NULL GROUP BY subnet) ORDER BY subnet"""
 LAST_PUBLIC = "SELECT public_ip FROM reservations WHERE public_ip IS NOT NULL ORDER BY n DESC LIMIT 1"
-HOSTS = "SELECT id, cpu, memory, disk, doc FROM hosts ORDER BY n"
+HOSTS = "SELECT id, cpu, memory, disk, doc, pool FROM hosts ORDER BY n"
 TAKEN = "SELECT private_ip FROM enis WHERE subnet = ? ORDER BY private_ip"
 TAKEN_PUBLIC = "SELECT public_ip FROM enis WHERE public_ip IS NOT NULL ORDER BY public_ip"
 ENI_OF = "SELECT doc FROM enis WHERE id = ?"

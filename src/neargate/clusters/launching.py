@@ -191,6 +191,7 @@ class Launching:
         return ReservationRequest(
             task_id=task_id,
             account=request.account,
+            cluster=request.cluster,
             zone=subnet.zone,
             subnet=subnet,
             security_groups=request.security_groups,

@@ -48,6 +48,7 @@ class ReservationRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     task_id: str
     account: str
+    cluster: str = ""
     zone: str
     subnet: SubnetView
     security_groups: tuple[str, ...]

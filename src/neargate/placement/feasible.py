@@ -11,6 +11,8 @@ NOT_ACCEPTING = "the host takes no tasks"
 OTHER_ZONE = "the host is in another zone"
 OTHER_ARCHITECTURE = "the host has another CPU architecture"
 OTHER_ACCOUNT = "the host runs tasks of another account on the same kernel"
+KEPT_FOR_OTHERS = "the host is kept for another account or cluster"
+NOT_ITS_OWN = "the host is none of those that the account or the cluster has of its own"
 NO_CPU = "the host has too little CPU left"
 NO_MEMORY = "the host has too little memory left"
 NO_DISK = "the host has too little disk left"
@@ -20,7 +22,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     """A host at one instant. `zone` None: it serves every zone of its shard. A newer release has a higher `software`.
 
     `tenant` is the account whose tasks it runs, where one kernel is shared by all of them; None where that is nobody or
-    does not matter.
+    does not matter. `pool`: whose own the host is (empty: it is kept for nobody). A task goes to the hosts of one pool.
     """
 
     host_id: str
@@ -31,6 +33,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     software: tuple[int, ...] = ()
     zone: str | None = None
     tenant: str | None = None
+    pool: str = ""
     connected: bool = True
     accepts_tasks: bool = True
 
@@ -44,6 +47,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     memory_mib: int
     disk_gib: int
     architecture: str = "X86_64"
+    pool: str = ""
 
 
 def refusal(host: HostView, wanted: Wanted) -> str | None:
@@ -53,6 +57,8 @@ def refusal(host: HostView, wanted: Wanted) -> str | None:
         (host.accepts_tasks, NOT_ACCEPTING),
         (host.zone is None or host.zone == wanted.zone, OTHER_ZONE),
         (host.architecture == wanted.architecture, OTHER_ARCHITECTURE),
+        (host.pool in ("", wanted.pool), KEPT_FOR_OTHERS),
+        (host.pool == wanted.pool, NOT_ITS_OWN),
         (host.tenant is None or host.tenant == wanted.account, OTHER_ACCOUNT),
         (host.free_memory_mib >= wanted.memory_mib, NO_MEMORY),
         (host.free_cpu_units >= wanted.cpu_units, NO_CPU),

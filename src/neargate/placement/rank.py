@@ -29,17 +29,12 @@ def choose(hosts: Iterable[HostView], wanted: Wanted, lately: Collection[str] = 
     `lately`: ids of hosts that count as connected although they are not.
     """
     best: HostView | None = None
-    memory, cpu, disk, zone, account = (
-        wanted.memory_mib,
-        wanted.cpu_units,
-        wanted.disk_gib,
-        wanted.zone,
-        wanted.account,
-    )
+    memory, cpu, disk = wanted.memory_mib, wanted.cpu_units, wanted.disk_gib
+    zone, account, pool = wanted.zone, wanted.account, wanted.pool
     for host in hosts:
         if host.free_memory_mib < memory or host.free_cpu_units < cpu or host.free_disk_gib < disk:
             continue
-        if not host.accepts_tasks or host.architecture != wanted.architecture:
+        if not host.accepts_tasks or host.pool != pool or host.architecture != wanted.architecture:
             continue
         if not host.connected and host.host_id not in lately:
             continue

@@ -1,0 +1,103 @@
+"""Which hosts an account or a cluster has to itself: the operator's word, durable in the region's database.
+
+Every host is of one pool, and every task goes to the hosts of one pool: its cluster's if that has hosts, else its
+account's if that has, else those that are nobody's. So others stay off a kept host, and who has hosts stays on them.
+Must not know tasks or room. Invariant: what was answered is durable; the zones hear of it after that.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+
+from ..interfaces.store import Overloaded, Statement, Store
+from ..log import get_logger
+from ..world import World
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE own_hosts (
+        host TEXT PRIMARY KEY,
+        pool TEXT NOT NULL CHECK (pool <> '')
+    );
+    """,
+)
+NOBODYS = ""
+_log = get_logger(__name__)
+_KEEP = "INSERT INTO own_hosts (host, pool) VALUES (?, ?) ON CONFLICT (host) DO UPDATE SET pool = excluded.pool"
+
+# Called with the id of a host whose pool has changed. Raises Overloaded.
+Listener = Callable[[str], Awaitable[None]]
+
+
+def pool_name(account: str, cluster: str = "") -> str:
+    """Of the account's own hosts, or of one of its clusters'."""
+    return f"{account}/{cluster}" if cluster else account
+
+
+class HostPools:
+    """Who has which hosts, in memory: asked for every launch."""
+
+    def __init__(self) -> None:
+        self.kept: Mapping[str, str] = MappingProxyType({})  # host -> pool
+        self._pools: frozenset[str] = frozenset()
+        self._listeners: list[Listener] = []
+
+    def of(self, host_id: str) -> str:
+        return self.kept.get(host_id, NOBODYS)
+
+    def wanted_by(self, account: str, cluster: str) -> str:
+        """The pool whose hosts take the cluster's tasks."""
+        if not self._pools:
+            return NOBODYS
+        names = (pool_name(account, cluster), account)
+        return next((name for name in names if name in self._pools), NOBODYS)
+
+    def on_change(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    async def become(self, kept: Mapping[str, str]) -> None:
+        """Tells of every host that changes. Raises Overloaded when one of them could not be told."""
+        changed = [host for host in {**self.kept, **kept} if self.kept.get(host) != kept.get(host)]
+        self.kept = MappingProxyType(dict(kept))
+        self._pools = frozenset(kept.values())
+        late: Overloaded | None = None
+        for host_id in changed:
+            try:
+                await self.tell(host_id)
+            except Overloaded as busy:
+                late = busy
+        if late is not None:
+            raise late
+
+    async def tell(self, host_id: str) -> None:
+        for listener in self._listeners:
+            await listener(host_id)
+
+
+class OwnHosts:
+    """The durable side. `store` is the region shard, opened with migrations that include MIGRATIONS."""
+
+    def __init__(self, world: World, store: Store, pools: HostPools) -> None:
+        self._world = world
+        self._store = store
+        self.pools = pools
+
+    async def load(self) -> None:
+        await self.pools.become(dict(await self._store.read("SELECT host, pool FROM own_hosts ORDER BY host")))
+
+    async def follow(self, period_s: float) -> None:
+        """With several servers: what the operator said at another one holds here too before long. Never returns."""
+        while True:
+            await self._world.sleep(period_s)
+            try:
+                await self.load()
+            except Overloaded as busy:
+                _log.warning("a zone has not written yet whose own its hosts are", why=str(busy))
+
+    async def keep(self, host_id: str, pool: str) -> None:
+        """`pool` NOBODYS gives the host back to all. Repeating it is safe. Raises Overloaded."""
+        if pool == NOBODYS:
+            await self._store.write([Statement("DELETE FROM own_hosts WHERE host = ?", (host_id,))])
+        else:
+            await self._store.write([Statement(_KEEP, (host_id, pool))])
+        await self.load()
+        await self.pools.tell(host_id)  # also when only telling failed the last time

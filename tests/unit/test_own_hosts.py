@@ -1,0 +1,173 @@
+"""Hosts that an account or a cluster has to itself: who is placed where, and what a restart knows of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from neargate.capacity import own_hosts, schema
+from neargate.capacity.manager import CAPACITY_UNAVAILABLE, Capacity, open_capacity
+from neargate.capacity.own_hosts import NOBODYS, HostPools, OwnHosts, pool_name
+from neargate.interfaces.store import Statement
+from neargate.model.capacity import HostCapacity, HostFacts, NoCapacity, Reservation, ReservationRequest, SubnetView
+from neargate.model.knobs import DEFAULT_KNOBS
+from neargate.store.sqlite import MemoryDisk, MemoryStores
+from neargate.world import OsWorld
+
+ZONE, OURS, THEIRS = "us-east-1a", "111111111111", "222222222222"
+SUBNET = SubnetView(subnet_id="subnet-1", vpc_id="vpc-1", zone=ZONE, zone_id="use1-az1", cidr="172.31.0.0/20")
+
+
+class Rig:
+    """One server process over databases that outlive it."""
+
+    own: OwnHosts
+    capacity: Capacity
+
+    @classmethod
+    async def open(cls, disk: MemoryDisk) -> "Rig":
+        rig, world = cls(), OsWorld()
+        stores = MemoryStores(world, DEFAULT_KNOBS, disk)
+        rig.own = OwnHosts(world, await stores.open("region", own_hosts.MIGRATIONS), HostPools())
+        await rig.own.load()
+        rig.capacity = await open_capacity(
+            world,
+            stores,
+            shard="zone-a",
+            region="us-east-1",
+            zones=(ZONE,),
+            public_pool="198.18.0.0/24",
+            pools=rig.own.pools,
+        )
+        return rig
+
+    async def join(self, *names: str, sandbox: str = "simulated") -> None:
+        room = HostCapacity(cpu_units=1024, memory_mib=1024, disk_gib=100)
+        for name in names:
+            await self.capacity.register_host(HostFacts(host_id=name, boot_id="b", capacity=room, sandbox=sandbox))
+
+    async def place(self, task: str, account: str, cluster: str = "default") -> str | None:
+        """The host, or None when it is refused as AWS words it."""
+        request = ReservationRequest(
+            task_id=task,
+            account=account,
+            cluster=cluster,
+            zone=ZONE,
+            subnet=SUBNET,
+            security_groups=("sg-1",),
+            assign_public_ip=False,
+            cpu_units=256,
+            memory_mib=512,
+            disk_gib=20,
+        )
+        answer = await self.capacity.reserve(request)
+        if isinstance(answer, NoCapacity):
+            assert answer.reason == CAPACITY_UNAVAILABLE
+            return None
+        assert isinstance(answer, Reservation)
+        return answer.host_id
+
+
+def run(main: Callable[[], Awaitable[Any]]) -> None:
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_the_most_particular_hosts_are_wanted() -> None:
+    async def main() -> None:
+        pools = HostPools()
+        assert pools.wanted_by(OURS, "blue") == NOBODYS
+        await pools.become({"h1": OURS, "h2": pool_name(OURS, "blue")})
+        assert pools.wanted_by(OURS, "blue") == f"{OURS}/blue"
+        assert pools.wanted_by(OURS, "green") == OURS
+        assert pools.wanted_by(THEIRS, "blue") == NOBODYS
+
+    run(main)
+
+
+def test_a_kept_host_takes_its_own_and_nobody_else_and_they_go_nowhere_else() -> None:
+    async def main() -> None:
+        rig = await Rig.open(MemoryDisk())
+        await rig.join("h1", "h2", "h3")
+        await rig.own.keep("h1", pool_name(OURS))
+        await rig.own.keep("h2", pool_name(OURS, "blue"))
+        assert [await rig.place(f"b{n}", OURS, "blue") for n in range(3)] == ["h2", "h2", None]
+        assert [await rig.place(f"g{n}", OURS, "green") for n in range(3)] == ["h1", "h1", None]
+        assert [await rig.place(f"t{n}", THEIRS) for n in range(3)] == ["h3", "h3", None]
+        assert {host["host_id"]: host["pool"] for host in await rig.capacity.hosts()} == {
+            "h1": OURS,
+            "h2": f"{OURS}/blue",
+            "h3": "",
+        }
+
+    run(main)
+
+
+def test_a_host_that_is_given_back_is_everybodys() -> None:
+    async def main() -> None:
+        rig = await Rig.open(MemoryDisk())
+        await rig.join("h1")
+        await rig.own.keep("h1", OURS)
+        assert await rig.place("t1", THEIRS) is None
+        await rig.own.keep("h1", NOBODYS)
+        assert await rig.place("t2", THEIRS) == "h1"
+
+    run(main)
+
+
+def test_what_runs_on_a_host_stays_when_it_is_kept_for_another() -> None:
+    """On a shared kernel the new owner comes when the last of the others has gone."""
+
+    async def main() -> None:
+        rig = await Rig.open(MemoryDisk())
+        await rig.join("h1", sandbox="container")
+        assert await rig.place("t1", THEIRS) == "h1"
+        await rig.own.keep("h1", OURS)
+        assert await rig.capacity.missing([("t1", ZONE)]) == []
+        assert await rig.place("o1", OURS) is None
+        assert await rig.place("t2", THEIRS) is None
+        await rig.capacity.release("t1", ZONE)
+        assert await rig.place("o2", OURS) == "h1"
+
+    run(main)
+
+
+def test_a_restart_and_a_host_that_comes_back_know_it_also_when_the_zone_lost_it() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        rig = await Rig.open(disk)
+        await rig.join("h1")
+        await rig.own.keep("h1", OURS)
+        # The last commits of a zone may be lost with the machine, the region's never.
+        zone = await MemoryStores(OsWorld(), DEFAULT_KNOBS, disk).open("zone-a", schema.MIGRATIONS)
+        await zone.write([Statement("UPDATE hosts SET pool = '' WHERE id = 'h1'")])
+        again = await Rig.open(disk)
+        assert await zone.read("SELECT pool FROM hosts") == [(OURS,)]
+        await again.join("h1")
+        assert await again.place("t1", THEIRS) is None
+        assert await again.place("o1", OURS) == "h1"
+
+    run(main)
+
+
+def test_a_host_that_joins_after_it_was_kept_is_kept() -> None:
+    async def main() -> None:
+        rig = await Rig.open(MemoryDisk())
+        await rig.own.keep("h1", OURS)
+        await rig.join("h1")
+        assert await rig.place("t1", THEIRS) is None
+        assert await rig.place("o1", OURS) == "h1"
+
+    run(main)
+
+
+def test_a_process_that_has_not_heard_of_it_is_stopped_by_the_database() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        heard, other = await Rig.open(disk), await Rig.open(disk)
+        await heard.join("h1")
+        await other.join("h1")
+        await heard.own.keep("h1", OURS)
+        assert await other.place("t1", THEIRS) is None
+        await other.own.load()
+        assert await other.place("o1", OURS) == "h1"
+
+    run(main)
