@@ -18,8 +18,9 @@ from neargate.frontend.operations.ecs.asking import authorize_tagging, definitio
 from neargate.frontend.operations.ecs.passing import authorize_roles
 from neargate.iam.document import Policy, PolicyKind, compile_policy
 from neargate.iam.evaluate import decide
+from neargate.iam.policy import Attached, Grants
 from neargate.iam.principals import caller_keys
-from neargate.iam.request import Attached, Caller, Grants, Request
+from neargate.iam.request import Caller, Request
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.testing.front_door import ACCOUNT, REGION, ROOT, ZONES, FrontDoor, allowing, open_front_door
 from neargate.testing.signing import json_headers, signed

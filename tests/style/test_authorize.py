@@ -19,8 +19,9 @@ from neargate.frontend.authorize import Unreviewed, authorize, confirm_asked, ne
 from neargate.frontend.call import Call, Principal
 from neargate.frontend.operations.table import OPERATIONS
 from neargate.iam.document import PolicyKind, compile_policy
+from neargate.iam.policy import Attached, Grants
 from neargate.iam.principals import caller_keys
-from neargate.iam.request import Attached, Caller, Grants
+from neargate.iam.request import Caller
 from neargate.model.errors import AccessDenied, AwsError
 from neargate.testing.examples import minimal, whole
 from neargate.testing.region import open_region

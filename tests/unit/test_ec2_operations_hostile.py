@@ -15,7 +15,7 @@ from neargate.frontend.operations.ec2.filters import select
 from neargate.frontend.operations.ec2.table import OPERATIONS
 from neargate.frontend.regional.network import MIGRATIONS, open_network
 from neargate.frontend.services import Services
-from neargate.iam.request import Grants
+from neargate.iam.policy import Grants
 from neargate.model.errors import AccessDenied, AwsError
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryStores

@@ -17,7 +17,7 @@ from neargate.frontend.operations.ecs.table import OPERATIONS
 from neargate.frontend.regional import network as regional_network
 from neargate.frontend.regional import task_definitions as regional_definitions
 from neargate.frontend.services import Services
-from neargate.iam.request import Grants
+from neargate.iam.policy import Grants
 from neargate.interfaces.roles import LogStore
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.errors import AccessDenied, AwsError

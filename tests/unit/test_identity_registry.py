@@ -13,7 +13,8 @@ from neargate.frontend.identity.errors import EntityAlreadyExists, LimitExceeded
 from neargate.frontend.identity.records import Role, User
 from neargate.frontend.identity.registry import MIGRATIONS, IdentityRegistry, open_identity
 from neargate.iam.evaluate import decide
-from neargate.iam.request import Caller, Grants, Request
+from neargate.iam.policy import Grants
+from neargate.iam.request import Caller, Request
 from neargate.interfaces.store import Store
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.store.sqlite import MemoryDisk, MemoryStores

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..iam.evaluate import decide
-from ..iam.policy import Policy
-from ..iam.request import Attached, Grants, Keys, Request
+from ..iam.policy import Attached, Grants, Policy
+from ..iam.request import Keys, Request
 from ..iam.words import denial
 from ..model.errors import AccessDenied
 from .actions.reviewed import REVIEWED

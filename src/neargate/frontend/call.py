@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..iam.request import Caller, Grants, Keys
+from ..iam.policy import Grants
+from ..iam.request import Caller, Keys
 from ..model.arn import Arn
 
 NO_GRANTS = Grants()

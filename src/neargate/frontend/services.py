@@ -2,21 +2,18 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..interfaces.trail import TrailStore
 from ..world import World
 from .call import Answer, Call, Params
+from .callers.oidc.keys import ProviderKeys
+from .callers.sessions import Sessions
+from .identity.registry import IdentityRegistry
+from .limits.limits import Limits
 from .record.seen import NoTrail
-
-if TYPE_CHECKING:
-    from .callers.oidc.keys import ProviderKeys
-    from .callers.sessions import Sessions
-    from .identity.registry import IdentityRegistry
-    from .limits.limits import Limits
-    from .regional.network import NetworkRegistry
-    from .regional.task_definitions import TaskDefinitionRegistry
+from .regional.network import NetworkRegistry
+from .regional.task_definitions import TaskDefinitionRegistry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,14 +25,14 @@ class Services:
     zones: tuple[tuple[str, str], ...]  # (us-east-1a, use1-az1), in order
     cells: Mapping[str, ClusterManager]
     capacities: Mapping[str, CapacityManager]
-    identity: "IdentityRegistry"
-    sessions: "Sessions"
-    provider_keys: "ProviderKeys | None" = None  # None: no OpenID Connect provider is ever asked
-    network: "NetworkRegistry"
-    task_definitions: "TaskDefinitionRegistry"
+    identity: IdentityRegistry
+    sessions: Sessions
+    provider_keys: ProviderKeys | None = None  # None: no OpenID Connect provider is ever asked
+    network: NetworkRegistry
+    task_definitions: TaskDefinitionRegistry
     logs: LogStore
     trail: TrailStore = field(default_factory=NoTrail)
-    limits: "Limits | None" = None  # None: nothing is limited, for tests of other things
+    limits: Limits | None = None  # None: nothing is limited, for tests of other things
 
     def cell_of(self, account: str, cluster: str) -> ClusterManager:
         """The cell that owns a cluster. With one cell there is one answer; the map joins with the second cell."""

@@ -7,9 +7,9 @@ allow. A trust policy must allow by itself in any account. Nothing here knows an
 
 from collections.abc import Iterator
 
-from .policy import Policy, PolicyKind, Statement
+from .policy import Attached, Grants, Policy, PolicyKind, Statement
 from .principals import Reach
-from .request import Attached, Caller, Decision, Grants, Layer, Request
+from .request import Caller, Decision, Layer, Request
 
 _NOTHING = Grants()
 

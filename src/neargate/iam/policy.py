@@ -1,4 +1,4 @@
-"""A policy as the evaluator reads it: statements whose tests are compiled, found by action.
+"""Policies as the evaluator reads them (statements whose tests are compiled, found by action) and as callers have them.
 
 Holds no document and no rule of validity (`document.py`), and decides nothing (`evaluate.py`). Immutable, but for the
 memory of which statements concern an action, which is bounded and never changes an answer.
@@ -82,3 +82,23 @@ class Policy:
 
     def denying(self, action: str, resource: str, keys: Keys) -> Iterator[Statement]:
         return (one for one in self.relevant(action).denies if one.holds(resource, keys))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attached:
+    """A policy as it bears on a principal. `name`: its ARN, or the name of an inline policy."""
+
+    name: str
+    policy: Policy
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grants:
+    """All that decides what a principal may do, apart from resource policies.
+
+    `session` is None when the session was made without a session policy; an empty tuple allows nothing.
+    """
+
+    identity: tuple[Attached, ...] = ()
+    boundary: Attached | None = None
+    session: tuple[Attached, ...] | None = None

@@ -1,15 +1,11 @@
-"""What is asked and what bears on it: the inputs and the answer of the policy evaluator.
+"""Who asks for what, and the answer: what the policy evaluator is given beside policies (`policy.py`), and gives.
 
-Pure data. Owns no rule; `evaluate.py` decides, `document.py` compiles documents. ARNs and actions as AWS writes them.
+Pure data. Owns no rule; `evaluate.py` decides. ARNs and actions as AWS writes them.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .policy import Policy
 
 # Condition keys by lower-case name; an absent key was not part of the request. Single-valued keys have one value.
 Keys = Mapping[str, tuple[str, ...]]
@@ -24,26 +20,6 @@ class Request:
     keys: Keys = field(default_factory=dict)
     # The account that owns the resource. None: the one its ARN names, and the caller's own where the ARN names none.
     resource_account: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Attached:
-    """A policy as it bears on a principal. `name`: its ARN, or the name of an inline policy."""
-
-    name: str
-    policy: "Policy"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Grants:
-    """All that decides what a principal may do, apart from resource policies.
-
-    `session` is None when the session was made without a session policy; an empty tuple allows nothing.
-    """
-
-    identity: tuple[Attached, ...] = ()
-    boundary: Attached | None = None
-    session: tuple[Attached, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

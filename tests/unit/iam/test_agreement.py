@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from neargate.iam.document import Policy, PolicyKind, compile_policy
 from neargate.iam.evaluate import decide
-from neargate.iam.request import Attached, Caller, Grants, Request
+from neargate.iam.policy import Attached, Grants
+from neargate.iam.request import Caller, Request
 
 _spec = importlib.util.spec_from_file_location("naive", Path(__file__).with_name("naive.py"))
 assert _spec is not None and _spec.loader is not None

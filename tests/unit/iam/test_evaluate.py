@@ -7,8 +7,9 @@ import pytest
 from neargate.iam.document import Policy, PolicyKind, compile_policy
 from neargate.iam.evaluate import decide
 from neargate.iam.managed import MANAGED_POLICIES, compiled
+from neargate.iam.policy import Attached, Grants
 from neargate.iam.principals import caller_keys
-from neargate.iam.request import Attached, Caller, Decision, Grants, Keys, Layer, Request
+from neargate.iam.request import Caller, Decision, Keys, Layer, Request
 from neargate.iam.words import denial, ec2_denial
 
 HOME, AWAY = "123456789012", "210987654321"

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from ...iam.document import MalformedPolicy, PolicyKind
+from ...iam.policy import Attached, Grants
 from ...iam.principals import caller_keys
-from ...iam.request import Attached, Caller, Grants, Keys
+from ...iam.request import Caller, Keys
 from ...model.arn import Arn
 from ...wire.sigv4 import Problem, SignatureRefused
 from ..call import Principal, SessionFacts

@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from ...iam.managed import MANAGED_POLICIES
-from ...iam.policy import Policy
-from ...iam.request import Attached, Grants
+from ...iam.policy import Attached, Grants, Policy
 from .compiled import CompiledPolicies
 from .records import (
     KINDS,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from ...iam.document import PolicyKind
-from ...iam.request import Attached, Grants
+from ...iam.policy import Attached, Grants
 from ...interfaces.store import Overloaded, Refused, Statement, Store
 from ...model.errors import ServiceUnavailable
 from ...model.knobs import DEFAULT_KNOBS, Knobs

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from ....iam.document import MalformedPolicy, PolicyKind, compile_policy
 from ....iam.evaluate import decide
-from ....iam.policy import Policy, Statement
+from ....iam.policy import Attached, Grants, Policy, Statement
 from ....iam.principals import caller_keys
-from ....iam.request import Attached, Caller, Decision, Grants, Request
+from ....iam.request import Caller, Decision, Request
 from ....model.arn import Arn
 from ...call import Answer, Call, Params
 from ...identity.book import AccountBook
