@@ -6,11 +6,12 @@ kernel objects, since where the agent's machine is itself a container its restar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..interfaces.hostnet import TaskNetwork
 from ..interfaces.sandbox import ContainerState
 from ..model.launch import ContainerLaunch, TaskLaunch
+from ..model.lazy_dataclass import dataclass
 from ..model.lifecycle import LastStatus, StopCode
 from ..model.network import Eni
 from .container_config import (

@@ -5,10 +5,11 @@ every container of a Fargate task gets. Must not know how a container is made.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..interfaces.sandbox import BindMount, ContainerConfig, Image, PauseConfig
 from ..model.launch import ContainerLaunch, TaskLaunch, Ulimit
+from ..model.lazy_dataclass import dataclass
 from ..model.network import TASK_METADATA_ADDRESS
 from .image_volumes import own_directories
 from .metadata_credentials import relative_uri

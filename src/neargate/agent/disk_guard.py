@@ -6,9 +6,10 @@ on to fall. Must not know how anything is measured or done.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..model.knobs import Knobs
+from ..model.lazy_dataclass import dataclass
 
 _MIB = 1 << 20
 

@@ -1,10 +1,10 @@
 """Two samples of counters into Docker's stats document, which the metadata endpoint hands out. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from ..interfaces.hostnet import BlockIo, CgroupStats, InterfaceStats
+from ..model.lazy_dataclass import dataclass
 from .metadata_documents import timestamp
 
 

@@ -6,11 +6,12 @@ success ends it. The image's own HEALTHCHECK is ignored, as on Fargate. A standa
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..interfaces.sandbox import EngineUnavailable, SandboxError
 from ..model.launch import ContainerLaunch, HealthCheck
+from ..model.lazy_dataclass import dataclass
 from .task_context import TaskContext
 
 

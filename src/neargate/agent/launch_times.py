@@ -5,7 +5,8 @@ between a step's end and the next one's begin. A gap is time that nothing explai
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from ..model.lazy_dataclass import dataclass
 
 # From the order's arrival to RUNNING, by stamps that the steps' own times have no part in.
 WHOLE_LAUNCH = "launch.whole"

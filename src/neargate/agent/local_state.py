@@ -7,13 +7,13 @@ that dies loses the last commits, and then the changed boot id says that no task
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from ..model.launch import TaskReport
+from ..model.lazy_dataclass import dataclass
 from ..model.network import VpcPlan
 from ..world import World
 from .task_record import TaskRecord

@@ -8,8 +8,9 @@ import ctypes
 import errno
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from ..model.lazy_dataclass import dataclass
 
 LANE = "agent-logs"
 _BLOCK = 4096

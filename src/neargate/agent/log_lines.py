@@ -3,7 +3,7 @@
 Lines are counted and joined by C code over whole blocks; only a line longer than one event costs a step of its own.
 """
 
-from dataclasses import dataclass
+from ..model.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

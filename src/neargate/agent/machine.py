@@ -2,10 +2,10 @@
 
 import ctypes
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..model.lazy_dataclass import dataclass
 from .metadata_documents import ClockDrift
 
 _STA_UNSYNC = 0x0040

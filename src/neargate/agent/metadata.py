@@ -7,13 +7,13 @@ only itself: the token in the path must be one of its own containers. Every requ
 import asyncio
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from ..interfaces.hostnet import DiskUsage, HostCgroups, HostDisks, HostError, HostNetwork, InterfaceStats
 from ..model.knobs import Knobs
+from ..model.lazy_dataclass import dataclass
 from ..world import World
 from . import metadata_credentials
 from .credentials import TaskCredentials

@@ -4,12 +4,12 @@ Everything shown is a fact of the task's record or was measured by the caller; a
 """
 
 import ipaddress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from ..interfaces.hostnet import DiskUsage
 from ..model.launch import ContainerLaunch, PortMapping, TaskLaunch
+from ..model.lazy_dataclass import dataclass
 from .container_config import shown_labels
 from .task_record import ContainerRecord, Phase, TaskRecord
 

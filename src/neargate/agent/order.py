@@ -5,10 +5,10 @@ the start timeout of the container depended on, makes the dependent give up. Sto
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from ..model.launch import ContainerLaunch, Dependency
+from ..model.lazy_dataclass import dataclass
 from .task_record import ContainerRecord, TaskRecord
 
 

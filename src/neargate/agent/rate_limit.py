@@ -1,6 +1,6 @@
 """A token bucket as a value. Pure."""
 
-from dataclasses import dataclass
+from ..model.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ A launch whose first container has the command `exit N` ends by itself with that
 import asyncio
 import heapq
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 
 import msgspec
@@ -21,6 +21,7 @@ from ..link.session import Acknowledged, AgentAction, AgentSession, ApplyVpc, Di
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.launch import ContainerReport, TaskLaunch, TaskReport
+from ..model.lazy_dataclass import dataclass
 from ..model.lifecycle import LastStatus, StopCode, is_later
 from ..world import World
 from .link_client import Closed, Connection

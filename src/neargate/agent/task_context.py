@@ -7,13 +7,14 @@ record it shows was saved.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Protocol, TypeVar
 
 from ..interfaces.hostnet import HostCgroups, HostDisks, HostNetwork, TaskDisk, TaskLimits, TaskNetwork
 from ..interfaces.sandbox import BindMount, EngineUnavailable, Image, Sandbox
 from ..model.knobs import Knobs
 from ..model.launch import TaskLaunch, TaskReport
+from ..model.lazy_dataclass import dataclass
 from ..world import World
 from .local_state import LocalState
 from .points import Point, Reached

@@ -4,11 +4,12 @@ Owns the shape and its translation into a `TaskReport`. Must not know how anythi
 task only grows, also when the local state was lost: it is at least the wall clock in milliseconds.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Any
 
 from ..model.launch import ContainerReport, TaskLaunch, TaskReport
+from ..model.lazy_dataclass import dataclass
 from ..model.lifecycle import LastStatus
 
 

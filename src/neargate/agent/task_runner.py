@@ -9,11 +9,11 @@ container is started; STOPPED is reported only when nothing of the task is left.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from ..interfaces.hostnet import HostError
 from ..interfaces.sandbox import EngineUnavailable, SandboxError
 from ..log import get_logger
+from ..model.lazy_dataclass import dataclass
 from ..model.lifecycle import LastStatus, StopCode
 from .container_facts import note_exit, refresh
 from .health import HealthMonitor

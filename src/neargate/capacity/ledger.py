@@ -5,11 +5,12 @@ and guarded again by the database. Invariant: whatever the database holds is als
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from msgspec.structs import replace
 
 from ..model.capacity import HostFacts
+from ..model.lazy_dataclass import dataclass
 from ..placement.feasible import HostView
 from ..placement.rank import software_order
 from ..placement.reserve import Room, give_back, take

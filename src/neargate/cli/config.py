@@ -3,10 +3,11 @@
 import json
 import re
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from ..model.ids import ACCOUNT_PATTERN, REGION_PATTERN
+from ..model.lazy_dataclass import dataclass
 from .paths import RegionPaths
 from .problems import Problem
 

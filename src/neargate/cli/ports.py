@@ -6,9 +6,9 @@ Reads /proc as far as this user may. Must not connect to anything.
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from ..model.lazy_dataclass import dataclass
 from . import processes
 from .paths import RegionPaths
 from .problems import Problem

@@ -9,9 +9,9 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from ..model.lazy_dataclass import dataclass
 from . import locks
 from .privileges import forbid_new_privileges
 from .problems import Problem

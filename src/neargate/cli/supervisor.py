@@ -9,8 +9,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from ..model.lazy_dataclass import dataclass
 from . import processes
 from .config import RegionConfig
 from .paths import RegionPaths

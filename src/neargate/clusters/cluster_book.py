@@ -5,7 +5,7 @@ Must not know how tasks run. Invariant: a cluster is deleted only while it has n
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..interfaces.roles import Documents, Failure
 from ..interfaces.store import Refused, Statement, Store
 from ..model.arn import cluster_arn
 from ..model.errors import ClientError, ClusterContainsTasks, ClusterNotFound, InvalidParameter, ServiceUnavailable
+from ..model.lazy_dataclass import dataclass
 from ..model.quotas import CLUSTERS_PER_ACCOUNT, DefaultQuotas, QuotaValues
 from ..store.events import NewEvent, append_events
 from ..world import World

@@ -4,13 +4,13 @@ Reads, and stops tasks only through StopTask's own path. Never reachable from th
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ..interfaces.roles import LogTarget
 from ..interfaces.store import Store
 from ..link.messages import RunOrder, decode_to_agent
 from ..model.launch import TaskLaunch
+from ..model.lazy_dataclass import dataclass
 
 _LIVE = (
     "SELECT t.id, t.cluster, t.family, t.last_status, t.host, l.message FROM tasks t "

@@ -6,10 +6,10 @@ recorded is handed over with the bell, so that a launch needs no read.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ..interfaces.store import Store
 from ..link.messages import StopOrder
+from ..model.lazy_dataclass import dataclass
 
 # A host that was told needs no second query: it reports, and a report that is stored takes the row out of this list.
 _TO_RUN = (

@@ -7,13 +7,13 @@ can change nothing but the tasks of its own host; a task that the cell does not 
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from ..interfaces.store import Overloaded, Refused, Store
 from ..log import get_logger
 from ..model.knobs import Knobs
 from ..model.launch import TaskReport
+from ..model.lazy_dataclass import dataclass
 from ..model.lifecycle import LastStatus
 from ..scheduling.task_document import BadReport, apply_report
 from ..world import World

@@ -5,12 +5,13 @@ Knows nothing of operations.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import ClassVar
 
 import msgspec
 
 from ..model.errors import AwsError
+from ..model.lazy_dataclass import dataclass
 from ..wire.cborrpc import cbor_error
 from ..wire.jsonrpc import json_error
 from ..wire.sigv4 import Problem, SignatureRefused

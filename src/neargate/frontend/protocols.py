@@ -1,10 +1,10 @@
 """The codec of each operation in each protocol, compiled on its first call and kept, and the headers of its answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 
+from ..model.lazy_dataclass import dataclass
 from ..wire.cborrpc import CborCodec
 from ..wire.jsonrpc import JsonCodec
 from ..wire.plain import Writer, cbor_leaf, json_leaf

@@ -6,10 +6,11 @@ the signature is checked, so it looks at bounded bytes only and parses nothing o
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import msgspec
 
+from ..model.lazy_dataclass import dataclass
 from ..wire.content import ENCODINGS, InflatedTooLarge, MalformedBody, inflated
 from ..wire.rest import RestParts
 from ..wire.shapes import ServiceModel

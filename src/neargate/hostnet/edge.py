@@ -5,9 +5,9 @@ the pool's last address). No sysctl, firewall rule or other route of the host is
 """
 
 import hashlib
-from dataclasses import dataclass
 from ipaddress import ip_network
 
+from ..model.lazy_dataclass import dataclass
 from . import netlink
 from .namespaces import Namespaces, write_sysctl
 from .netlink import Netlink

@@ -10,9 +10,10 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from types import TracebackType
+
+from ..model.lazy_dataclass import dataclass
 
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12

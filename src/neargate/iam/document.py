@@ -7,10 +7,10 @@ walked deeper than the grammar goes, and no member that is not known is passed o
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..model.errors import AwsError
+from ..model.lazy_dataclass import dataclass
 from .conditions import Condition, UnknownOperator, condition, cost, is_operator
 from .formats import action_fault, legacy_fault, resource_fault
 from .patterns import Test, glob_action, resources

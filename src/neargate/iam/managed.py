@@ -4,11 +4,11 @@ Compiled when first asked for; nobody's registry owns or changes them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from ..model.lazy_dataclass import dataclass
 from .document import Policy, PolicyKind, compile_policy
 from .managed_documents import STATEMENTS
 

@@ -7,9 +7,9 @@ Hence `Reach` is ordered. No part of a principal may be a wildcard except the wh
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 
+from ..model.lazy_dataclass import dataclass
 from .request import Caller, Keys
 
 _ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)

@@ -4,8 +4,8 @@ Names are case-insensitive. A key with several values has no value here: which o
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from ..model.lazy_dataclass import dataclass
 from .request import Keys
 
 _ESCAPES = {"*", "?", "$"}

@@ -1,9 +1,9 @@
 """The host seam: network interfaces, disks and cgroups of tasks. Netlink, nftables, loops. Calls may be repeated."""
 
 import socket
-from dataclasses import dataclass
 from typing import Protocol
 
+from ..model.lazy_dataclass import dataclass
 from ..model.network import Eni, VpcPlan
 
 

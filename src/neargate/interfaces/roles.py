@@ -4,7 +4,7 @@ Running parts never import one another; these Protocols are the whole of what th
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 import msgspec
@@ -18,6 +18,7 @@ from ..model.capacity import (
     SubnetView,
 )
 from ..model.launch import TaskReport
+from ..model.lazy_dataclass import dataclass
 from ..model.network import VpcPlan
 
 

@@ -5,10 +5,10 @@ containers by that task's single runner. Errors carry AWS's text as `reason`; th
 """
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from ..model.launch import Tmpfs, Ulimit
+from ..model.lazy_dataclass import dataclass
 
 
 class SandboxError(Exception):

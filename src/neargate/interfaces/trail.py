@@ -5,10 +5,11 @@ document; what it can find them by stands beside it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
+
+from ..model.lazy_dataclass import dataclass
 
 NOBODY = ""  # the account of calls whose caller is not proven; the operator alone reads them
 

@@ -9,11 +9,11 @@ when it resumes, so its own trouble never looks like the hosts'.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.launch import TaskReport
+from ..model.lazy_dataclass import dataclass
 from ..model.lifecycle import LastStatus, is_later
 from ..model.network import VpcPlan
 from .host_identity import LINK, is_proved

@@ -9,12 +9,12 @@ decoded message, about once a second `tick`, on a lost connection `disconnected`
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.launch import TaskLaunch, TaskReport
+from ..model.lazy_dataclass import dataclass
 from ..model.network import VpcPlan
 from .host_identity import LINK, NONCE_BYTES, HostKey
 from .messages import (

@@ -7,7 +7,6 @@ Every lookup is by account: one account's names do not exist for another.
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from ..interfaces.roles import GroupFilter, StreamOrder
 from ..interfaces.store import Refused, Row, Statement, Value
 from ..model.arn import Arn
 from ..model.errors import InvalidParameter, ResourceAlreadyExists, ResourceNotFound
+from ..model.lazy_dataclass import dataclass
 from .database import Database
 
 NO_GROUP = "The specified log group does not exist."

@@ -4,11 +4,11 @@ The source's offset is committed with the chunk it belongs to, so that resending
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from ..interfaces.store import Statement
 from ..model.errors import InvalidParameter
+from ..model.lazy_dataclass import dataclass
 from .chunk import Runs
 from .position import TIMESTAMP_MAX
 

@@ -5,9 +5,9 @@ of JSON, space-delimited fields and regular expressions are refused, never taken
 """
 
 import re
-from dataclasses import dataclass
 
 from ..model.errors import InvalidParameter
+from ..model.lazy_dataclass import dataclass
 
 _TERM = re.compile(r'\s*([-?]?)(?:"((?:[^"\\]|\\.)*)"|([^\s"]+))(?=\s|\Z)')
 

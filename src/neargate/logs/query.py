@@ -7,11 +7,11 @@ number) order, and a page's `resume` leaves out and repeats nothing.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
 from ..interfaces.store import Value
 from ..model.knobs import Knobs
+from ..model.lazy_dataclass import dataclass
 from ..world import World
 from .chunk import Event, StoredChunk, unpack
 from .database import Database

@@ -1,6 +1,6 @@
 """Amazon Resource Names of the kinds Neargate makes. Only long formats are emitted; short ones are accepted."""
 
-from dataclasses import dataclass
+from .lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Every period, batch, bound and wait in one frozen object: tests and the simulator vary them. Seconds unless named."""
 
-from dataclasses import dataclass
+from .lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,8 @@
 """What an agent is told of a task: everything resolved, nothing left to look up. Sent over the link."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from .lazy_dataclass import dataclass
 from .network import Eni
 
 

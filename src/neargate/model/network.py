@@ -1,7 +1,8 @@
 """Network objects as the data plane needs them: a task's interface, security group rules, a VPC's plan."""
 
-from dataclasses import dataclass
 from ipaddress import ip_network
+
+from .lazy_dataclass import dataclass
 
 ENI_MAC_GATEWAY = "0e:ee:ee:ee:ee:ee"
 TASK_METADATA_ADDRESS = "169.254.170.2"

@@ -5,9 +5,10 @@ front end (frontend/limits/api_buckets.py). Invariant: a quota's key is never re
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from .lazy_dataclass import dataclass
 
 
 class QuotaMode(Enum):

@@ -6,8 +6,8 @@ the supervisor's. Invariant: nothing of Debian's own containerd (/etc/containerd
 
 import json
 import os
-from dataclasses import dataclass
 
+from ..model.lazy_dataclass import dataclass
 from .capability import may_raise_limits
 
 # Only the overlay snapshotter, the content store, the runtime and their services are needed. CRI would open ports and

@@ -8,11 +8,11 @@ import asyncio
 import json
 import os
 import signal
-from dataclasses import dataclass
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from ..interfaces.sandbox import EngineUnavailable, ExecResult
+from ..model.lazy_dataclass import dataclass
 from ..world import World
 from . import containerd_pb2 as pb
 from .containerd_client import PROCESS_TYPE, Containerd, EngineError, NotFound

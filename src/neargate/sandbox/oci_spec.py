@@ -4,11 +4,11 @@ Owns: capabilities, masked paths, mounts, limits: Docker's defaults as far as Fa
 containerd. Invariant: a field of ContainerConfig that has no effect here (or in the engine) does not exist.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from ..interfaces.sandbox import BindMount, ContainerConfig
 from ..model.launch import Tmpfs
+from ..model.lazy_dataclass import dataclass
 from .seccomp import seccomp_profile
 from .users import ResolvedUser
 

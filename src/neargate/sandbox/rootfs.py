@@ -11,10 +11,10 @@ import errno
 import hashlib
 import os
 import re
-from dataclasses import dataclass
 
 from ..interfaces.sandbox import ContainerConfig
 from ..model.launch import Tmpfs
+from ..model.lazy_dataclass import dataclass
 from . import containerd_pb2 as pb
 from .containerd_client import AlreadyExists, Containerd
 from .rooted import exists, make_directory, make_mount_target, read_rooted, set_directory_mode

@@ -5,7 +5,8 @@ lines that make no sense are skipped. Invariant: every id is between 0 and 2^31 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from ..model.lazy_dataclass import dataclass
 
 _ID_MAX = 2**31 - 1
 _GROUPS_MAX = 256

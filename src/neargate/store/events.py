@@ -9,11 +9,11 @@ A part includes EVENTS_SCHEMA in one of its migrations and puts `append_events(.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from ..interfaces.store import Row, Statement, Store
+from ..model.lazy_dataclass import dataclass
 from .rows import many
 
 EVENTS_SCHEMA = """

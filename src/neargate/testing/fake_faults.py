@@ -3,7 +3,9 @@
 import asyncio
 import types
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from ..model.lazy_dataclass import dataclass
 
 
 @types.coroutine

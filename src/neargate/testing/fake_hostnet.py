@@ -6,7 +6,7 @@ socket without a name, or a loopback socket when a test wants to speak to it as 
 
 import shutil
 import socket
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from ..interfaces.hostnet import (
@@ -19,6 +19,7 @@ from ..interfaces.hostnet import (
     TaskLimits,
     TaskNetwork,
 )
+from ..model.lazy_dataclass import dataclass
 from ..model.network import Eni, VpcPlan
 from .fake_faults import Faults
 

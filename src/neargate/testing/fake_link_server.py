@@ -5,7 +5,7 @@ restart of the server does; the next connect finds it again unless `is_down`.
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..agent.link_client import Closed
 from ..link.host_identity import BULK, LINK, NONCE_BYTES, is_proved
@@ -39,6 +39,7 @@ from ..link.messages import (
 )
 from ..model.capacity import HostFacts
 from ..model.launch import TaskLaunch, TaskReport
+from ..model.lazy_dataclass import dataclass
 from ..model.network import VpcPlan
 from .fake_faults import a_moment
 

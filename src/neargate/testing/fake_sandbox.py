@@ -6,7 +6,7 @@ Passes the same suite as the real engine (`testing.suites.sandbox`). Tests progr
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from ..interfaces.sandbox import (
@@ -20,6 +20,7 @@ from ..interfaces.sandbox import (
     PullRequest,
     SandboxError,
 )
+from ..model.lazy_dataclass import dataclass
 from .fake_faults import Faults
 
 SIGKILL = 9

@@ -5,7 +5,6 @@ For tests of who may come in. Nothing listens: bytes go to `FrontEnd.handle` as 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 from xml.etree import ElementTree
@@ -18,6 +17,7 @@ from ..frontend.identity import holders, roles, unique_ids, users
 from ..frontend.identity.records import Role, User
 from ..frontend.routing import VERSIONS
 from ..model.knobs import DEFAULT_KNOBS
+from ..model.lazy_dataclass import dataclass
 from ..region import Region, RegionPlan, open_region
 from ..store.sqlite import MemoryStores
 from ..wire.shapes import Models

@@ -4,7 +4,7 @@ For tests of the front end: what an operation reads is real, what it would chang
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, cast
 
 from ..frontend.callers.sessions import Sessions
@@ -21,6 +21,7 @@ from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..interfaces.trail import TrailStore
 from ..model.errors import ClusterNotFound
 from ..model.knobs import DEFAULT_KNOBS
+from ..model.lazy_dataclass import dataclass
 from ..model.quotas import QuotaMode
 from ..store.sqlite import MemoryDisk, MemoryStores
 from ..world import World

@@ -11,7 +11,8 @@ import json
 import os
 import socket
 import subprocess
-from dataclasses import dataclass
+
+from ..model.lazy_dataclass import dataclass
 
 _POLL_S = 0.02
 _POLLS_MAX = 500

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 
 from ..interfaces.trail import TrailEntry
+from ..model.lazy_dataclass import dataclass
 
 NO_ROOM = "the queue of the record was full"
 TOO_MANY = "too many calls of unproven callers in a second"

@@ -6,8 +6,9 @@ reserves (a subnet's first four and its last).
 """
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+
+from ..model.lazy_dataclass import dataclass
 
 RESERVED_FIRST = 4
 RESERVED_LAST = 1

@@ -9,9 +9,9 @@ unknown group, an unknown interface and an unreadable rule all mean: no. Everyth
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 
+from ..model.lazy_dataclass import dataclass
 from ..model.network import (
     AWS_RESOLVER_ADDRESS,
     REGION_ENDPOINT_ADDRESS,

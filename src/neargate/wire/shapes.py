@@ -5,12 +5,12 @@ A `Models` object belongs to whoever made it; there is no state in the module. K
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 import msgspec
 
+from ..model.lazy_dataclass import dataclass
 from .uri import UriIndex
 
 _TYPES = {"character": "string"}  # old models' word

@@ -5,9 +5,9 @@ idempotent and undoable: `up` may be repeated after a crash, `down` is safe with
 not know each other; they meet in `Resources`.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from ...model.lazy_dataclass import dataclass
 from ..points import Point
 from ..task_context import TaskContext
 from .cgroup import CgroupHook

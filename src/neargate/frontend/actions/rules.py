@@ -6,8 +6,9 @@ Invariant: a form stands for whole ARNs of one kind; what a caller may name free
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from ...model.lazy_dataclass import dataclass
 
 
 class Level(Enum):

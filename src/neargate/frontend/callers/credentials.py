@@ -2,13 +2,13 @@
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from ...model.arn import Arn
 from ...model.ids import ACCOUNT_PATTERN
+from ...model.lazy_dataclass import dataclass
 from ..call import Principal
 
 

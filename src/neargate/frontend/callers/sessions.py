@@ -8,13 +8,13 @@ by principals.py at each use. Invariant: what a token says was said by `seal` of
 import base64
 import binascii
 import zlib
-from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
 import msgspec
 
 from ...model.ids import Bits
+from ...model.lazy_dataclass import dataclass
 from ...world import World
 from ..envelope import Envelope, SealBroken
 from ..identity.unique_ids import secret_access_key

@@ -4,11 +4,11 @@ No record knows another's content: users name groups by unique id, principals na
 Times are epoch seconds, as IAM shows them; policy documents are kept as the caller wrote them.
 """
 
-from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from ...iam.policy import Policy
 from ...model.arn import Arn
+from ...model.lazy_dataclass import dataclass
 
 Tags = tuple[tuple[str, str], ...]
 Inline = tuple[tuple[str, str], ...]  # (policy name, document), by name

@@ -5,9 +5,9 @@ nothing here may come from the request but the suffix and the description.
 """
 
 import json
-from dataclasses import dataclass
 
 from ...model.ids import Bits
+from ...model.lazy_dataclass import dataclass
 from .records import Role
 from .unique_ids import ROLE, unique_id
 

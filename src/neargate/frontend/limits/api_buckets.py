@@ -6,8 +6,8 @@ generous number of ours. Invariant: a bucket's key is never reused, since an ope
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from ...model.lazy_dataclass import dataclass
 from .token_bucket import Rate
 
 

@@ -5,11 +5,11 @@ durable; an account's own value goes before the one of all accounts, and that be
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ...interfaces.store import Refused, Row, Statement, Store
 from ...model.errors import IllegalArgument, ServiceUnavailable
 from ...model.ids import uuid4
+from ...model.lazy_dataclass import dataclass
 from ...model.quotas import BY_KEY as QUOTAS
 from ...model.quotas import Quota, QuotaMode
 from ...world import World

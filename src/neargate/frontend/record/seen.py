@@ -4,10 +4,11 @@ Pure data and the seam; how a record is written of it is `recorder.py`'s.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from ...interfaces.trail import Place, TrailEntry, TrailPage, TrailQuery
+from ...model.lazy_dataclass import dataclass
 from ..call import Answer, Params, Principal
 from ..errors import Fault
 

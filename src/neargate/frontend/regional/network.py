@@ -7,13 +7,13 @@ another plan of the same generation.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ...interfaces.store import Refused, Statement, Store
 from ...model import ids
 from ...model.capacity import SubnetView
 from ...model.errors import ServiceUnavailable
+from ...model.lazy_dataclass import dataclass
 from ...model.network import VpcPlan
 from ...model.quotas import RULES_PER_SECURITY_GROUP, SECURITY_GROUPS_PER_REGION, DefaultQuotas, QuotaValues
 from ...world import World

@@ -1,11 +1,11 @@
 """VPCs and subnets as the registry knows them, and what AWS gives every account on its first day. Pure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from ...model import ids
 from ...model.capacity import SubnetView
+from ...model.lazy_dataclass import dataclass
 from .security_groups import RuleSpec, SecurityGroupView, StoredRule
 
 DEFAULT_CIDR = "172.31.0.0/16"

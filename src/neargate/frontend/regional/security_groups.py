@@ -5,8 +5,8 @@ a group never has more rules than AWS lets it.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from ...model.lazy_dataclass import dataclass
 from ...model.network import SecurityGroup, SecurityGroupRule
 from .ec2_errors import (
     CannotDelete,

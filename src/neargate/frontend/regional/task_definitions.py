@@ -8,7 +8,7 @@ only what is durable, so losing the process loses nothing.
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from ...definitions.rules import check_size
 from ...definitions.tags import Tags
 from ...interfaces.store import Refused, Statement, Store
 from ...model.errors import ClientError
+from ...model.lazy_dataclass import dataclass
 from ...model.quotas import REVISIONS_PER_FAMILY, DefaultQuotas, QuotaValues
 from ...world import World
 

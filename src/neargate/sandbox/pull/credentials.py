@@ -11,8 +11,9 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from ...model.lazy_dataclass import dataclass
 
 _FILE_MAX_BYTES = 1024 * 1024
 _CHALLENGE_MAX_CHARS = 4096

@@ -11,8 +11,9 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from ...model.lazy_dataclass import dataclass
 
 _CLONE_NEWNET = 0x40000000
 _ADDRESSES_MAX = 8  # of one name that are tried

@@ -5,10 +5,10 @@ one. Must not know retries, threads or authorisation.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from ...interfaces.sandbox import Image
+from ...model.lazy_dataclass import dataclass
 from .. import containerd_pb2 as pb
 from ..containerd_client import Containerd, NotFound
 from . import unpack

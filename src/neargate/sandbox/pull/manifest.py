@@ -6,9 +6,9 @@ containerd. Invariant: what leaves this file has checked types, checked digests 
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import Any
 
+from ...model.lazy_dataclass import dataclass
 from .reference import is_digest
 
 MANIFEST_MAX_BYTES = 4 * 1024 * 1024

@@ -8,8 +8,9 @@ counted, never the time that we take over what came.
 import io
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ...model.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -12,11 +12,12 @@ tag mean what it meant last, within the same life, so that a registry's outage d
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from ...interfaces.sandbox import EngineUnavailable, Image, PullRequest
 from ...model.knobs import Knobs
+from ...model.lazy_dataclass import dataclass
 from ...world import World
 from ..containerd_client import Containerd, EngineError
 from . import failures, unpack

@@ -5,9 +5,9 @@ Invariant: a parsed reference contains no character that could leave its place i
 """
 
 import re
-from dataclasses import dataclass
 
 from ...interfaces.sandbox import SandboxError
+from ...model.lazy_dataclass import dataclass
 
 _LENGTH_MAX = 512
 _HOST = re.compile(

@@ -6,9 +6,9 @@ Blocking: runs on a lane of the world. Invariant: a manifest that leaves this fi
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
+from ...model.lazy_dataclass import dataclass
 from .credentials import Challenge, Credentials, parse_challenges
 from .failures import PullFailure
 from .manifest import ACCEPT, MANIFEST_MAX_BYTES, BadImage, Blob, media_type_of, sha256_digest

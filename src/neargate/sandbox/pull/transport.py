@@ -11,9 +11,10 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urljoin, urlsplit
 
+from ...model.lazy_dataclass import dataclass
 from .dialling import Dialler, NotAllowed, host_and_port
 from .failures import PullFailure, transport_failure
 from .pace import Pace, PacedSocket, Patience, TooSlow

@@ -7,12 +7,13 @@ inside: it reads tables, hosts and what clients were told.
 
 import sqlite3
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import msgspec
 
 from ...model.launch import TaskLaunch
+from ...model.lazy_dataclass import dataclass
 from ...model.lifecycle import DesiredStatus, LastStatus, walk
 from ...model.network import Eni
 from . import documents

@@ -1,10 +1,10 @@
 """Seeds that once failed, as files with their faults: a seed alone means something else after a change of code."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from ...model.lazy_dataclass import dataclass
 from .faults import Fault
 
 

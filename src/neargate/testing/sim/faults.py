@@ -7,9 +7,9 @@ to come to rest.
 import random
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from ...agent.local_state import LANE
+from ...model.lazy_dataclass import dataclass
 from ...store.sqlite import MemoryDisk
 from .disks import ZoneHistory
 from .hosts import Machine, RealMachine

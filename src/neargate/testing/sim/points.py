@@ -6,11 +6,12 @@ Owns the script and the knobs under which recovery is quick. Must not judge: the
 import gc
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ...agent.points import Point
 from ...model.knobs import Knobs
+from ...model.lazy_dataclass import dataclass
 from ...wire.shapes import Models
 from .faults import Fault
 from .hosts import RealMachine

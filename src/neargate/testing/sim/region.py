@@ -8,7 +8,6 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,6 +19,7 @@ from ...frontend.envelope import Envelope
 from ...frontend.errors import Response
 from ...interfaces.store import Overloaded, Store
 from ...model.knobs import Knobs
+from ...model.lazy_dataclass import dataclass
 from ...store.sqlite import MemoryDisk, MemoryStores
 from ...wire.shapes import Models
 from ...wire.sigv4 import SignedRequest

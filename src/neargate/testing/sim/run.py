@@ -8,12 +8,13 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 
 from ...model.capacity import HostCapacity, HostFacts
 from ...model.knobs import Knobs
+from ...model.lazy_dataclass import dataclass
 from ...store.sqlite import MemoryDisk
 from ...wire.shapes import Models
 from .checkers import Checkers

@@ -7,9 +7,9 @@ named after what they decide, so that taking a fault away disturbs the rest as l
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from ...model.lazy_dataclass import dataclass
 from .loop import LoopFailure, Owner, SimLoop
 from .world import Process, SimWorld, Weather
 

@@ -7,9 +7,9 @@ is dropped at the fence (`effect`). Invariant: every effect that leaves a proces
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from ...model.lazy_dataclass import dataclass
 from .loop import OWNER, Owner, SimLoop
 
 T = TypeVar("T")

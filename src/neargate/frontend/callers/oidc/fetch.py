@@ -11,10 +11,10 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
 
+from ....model.lazy_dataclass import dataclass
 from ....sandbox.pull.dialling import host_and_port, is_local, is_named
 
 _ADDRESSES_MAX = 4  # of one name that are tried

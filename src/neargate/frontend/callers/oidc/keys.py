@@ -7,10 +7,10 @@ Bounded in providers, in fetches at a time, and each fetch in itself. Must not k
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
 
+from ....model.lazy_dataclass import dataclass
 from ....world import World
 from .fetch import NotFetched
 from .tokens import Key, NotKeys, Token, parse_keys, signed_by

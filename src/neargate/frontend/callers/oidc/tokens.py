@@ -7,7 +7,6 @@ says: a key is used only for the algorithms of its own kind), and nothing of a t
 import base64
 import binascii
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,6 +14,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from ....model.lazy_dataclass import dataclass
 
 KEYS_MAX = 100  # of one provider, as AWS
 _TRIED_MAX = 8  # keys of a token that names none

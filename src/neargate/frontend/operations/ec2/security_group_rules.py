@@ -1,9 +1,9 @@
 """Authorize and revoke permissions, DescribeSecurityGroupRules."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
+from ....model.lazy_dataclass import dataclass
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
 from ...regional.ec2_errors import (

@@ -1,9 +1,9 @@
 """DescribeSubnets. How many addresses are left is asked of each subnet's zone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ....model.lazy_dataclass import dataclass
 from ....vpc.addresses import subnet_range
 from ...call import Answer, Call, Params
 from ...regional.ec2_errors import SubnetIdMalformed, SubnetNotFound

@@ -4,9 +4,9 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ....model.errors import AwsError
+from ....model.lazy_dataclass import dataclass
 from ...authorize import Values
 from ...call import Answer, Call, Params
 from ...identity import policies, providers, tagging

@@ -5,13 +5,13 @@ audience. Only then the trust policy is asked what it thinks of the claims.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from ....iam.request import Caller
 from ....model.arn import Arn
 from ....model.errors import AccessDenied
+from ....model.lazy_dataclass import dataclass
 from ...call import Answer, Call, Params
 from ...callers.oidc.keys import NoKeys
 from ...callers.oidc.tokens import NotAToken, Token, parse_token
