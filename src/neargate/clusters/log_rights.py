@@ -4,11 +4,10 @@ Owns which action is asked for which step. Must not know policies. Invariant: wi
 written; the role is judged as it is now, at each step.
 """
 
-from dataclasses import dataclass
-
 from ..interfaces.roles import LogTarget, TaskRoles
 from ..model.arn import Arn
 from ..model.errors import RoleNotAssumable
+from ..model.lazy_dataclass import dataclass
 
 CREATE_STREAM = "CreateLogStream"
 CREATE_GROUP = "CreateLogGroup"

@@ -1,9 +1,8 @@
 """Hosts and reservations as a zone's capacity manager sees them."""
 
-from dataclasses import dataclass
-
 import msgspec
 
+from .lazy_dataclass import dataclass
 from .network import Eni
 
 
