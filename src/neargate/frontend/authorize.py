@@ -7,13 +7,14 @@ of a call must be allowed; what the table does not name for the operation is a b
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..iam.evaluate import decide
 from ..iam.policy import Attached, Grants, Policy
 from ..iam.request import Keys, Request
 from ..iam.words import denial
 from ..model.errors import AccessDenied
+from ..model.lazy_dataclass import dataclass
 from .actions.reviewed import REVIEWED
 from .actions.rules import Rule
 from .call import Call

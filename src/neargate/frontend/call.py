@@ -1,12 +1,13 @@
 """One authenticated request on its way to an operation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from ..iam.policy import Grants
 from ..iam.request import Caller, Keys
 from ..model.arn import Arn
+from ..model.lazy_dataclass import dataclass
 
 NO_GRANTS = Grants()
 

@@ -1,10 +1,11 @@
 """What operations may call: the roles behind the front end, handed over by the composition root."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..interfaces.trail import TrailStore
+from ..model.lazy_dataclass import dataclass
 from ..world import World
 from .call import Answer, Call, Params
 from .callers.oidc.keys import ProviderKeys

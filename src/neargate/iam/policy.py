@@ -5,9 +5,10 @@ memory of which statements concern an action, which is bounded and never changes
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
+from ..model.lazy_dataclass import dataclass
 from .conditions import Condition
 from .principals import Principals
 from .request import Keys

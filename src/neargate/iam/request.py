@@ -4,8 +4,10 @@ Pure data. Owns no rule; `evaluate.py` decides. ARNs and actions as AWS writes t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
+
+from ..model.lazy_dataclass import dataclass
 
 # Condition keys by lower-case name; an absent key was not part of the request. Single-valued keys have one value.
 Keys = Mapping[str, tuple[str, ...]]

@@ -7,7 +7,7 @@ only what is durable; secrets are opened when asked for, and rest sealed.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from ...iam.document import PolicyKind
@@ -15,6 +15,7 @@ from ...iam.policy import Attached, Grants
 from ...interfaces.store import Overloaded, Refused, Statement, Store
 from ...model.errors import ServiceUnavailable
 from ...model.knobs import DEFAULT_KNOBS, Knobs
+from ...model.lazy_dataclass import dataclass
 from ...world import World
 from . import pinning, schema
 from .book import AccountBook

@@ -4,7 +4,6 @@ Owns the reading of a simulation's inputs and the shape of its results; who may 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from ....iam.document import MalformedPolicy, PolicyKind, compile_policy
 from ....iam.evaluate import decide
@@ -12,6 +11,7 @@ from ....iam.policy import Attached, Grants, Policy, Statement
 from ....iam.principals import caller_keys
 from ....iam.request import Caller, Decision, Request
 from ....model.arn import Arn
+from ....model.lazy_dataclass import dataclass
 from ...call import Answer, Call, Params
 from ...identity.book import AccountBook
 from ...identity.errors import InvalidInput, NoSuchEntity
