@@ -7,7 +7,9 @@ decides anything but which object stands behind which Protocol.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .capacity import own_hosts as own_hosts_part
 from .capacity.manager import open_capacity
+from .capacity.own_hosts import HostPools, OwnHosts, open_own_hosts
 from .clusters.cell import Cell, open_cell
 from .clusters.gateway import Gateway
 from .frontend.app import FrontEnd
@@ -44,6 +46,7 @@ REGIONAL_MIGRATIONS = (
     definitions_part.MIGRATIONS[0],
     identity_part.MIGRATIONS[0],
     quotas_part.MIGRATIONS[0],
+    own_hosts_part.MIGRATIONS[0],
 )
 
 
@@ -78,6 +81,7 @@ class Region:
     trail: Trail
     services: Services
     quotas: QuotaRegistry
+    own_hosts: OwnHosts
 
     def start_loops(self, world: World) -> None:
         """What works in the background by itself: the sweepers of the cell and of the logs, the record's writer."""
@@ -101,9 +105,11 @@ async def open_region(
     """Open every shard and wire the roles together. Raises what the stores raise."""
     regional = await stores.open("region", REGIONAL_MIGRATIONS)
     quotas = await quotas_part.open_quotas(world, regional, plan.quotas)
+    own_hosts = await open_own_hosts(world, regional)
     limits = Limits(world, quotas, knobs, share=1 / plan.servers)
     if plan.servers > 1:
         world.spawn(quotas.follow(knobs.quotas_reread_s), "quotas")
+        world.spawn(own_hosts.follow(knobs.quotas_reread_s), "own-hosts")
     network = await network_part.open_network(
         world, regional, region=plan.region, account=plan.account, zones=plan.zones, quotas=quotas
     )
@@ -113,7 +119,7 @@ async def open_region(
     for account in identity.accounts():
         await network.ensure_defaults(account.number, plan.zones)  # also what a crash left of a new account
     sessions = Sessions(world, envelope, region=plan.region)
-    capacities = await _open_zones(world, stores, plan, knobs)
+    capacities = await _open_zones(world, stores, plan, knobs, own_hosts.pools)
     cell = await open_cell(
         world, stores, name="cell-0", region=plan.region, capacities=capacities, knobs=knobs, quotas=quotas
     )
@@ -154,10 +160,13 @@ async def open_region(
         trail=trail,
         services=services,
         quotas=quotas,
+        own_hosts=own_hosts,
     )
 
 
-async def _open_zones(world: World, stores: StoreFactory, plan: RegionPlan, knobs: Knobs) -> dict[str, CapacityManager]:
+async def _open_zones(
+    world: World, stores: StoreFactory, plan: RegionPlan, knobs: Knobs, pools: HostPools
+) -> dict[str, CapacityManager]:
     """Zone name -> its capacity manager: one shard for the machine, or one shard a zone with its share of the pool."""
     names = tuple(name for name, _ in plan.zones)
     if plan.one_machine:
@@ -169,6 +178,7 @@ async def _open_zones(world: World, stores: StoreFactory, plan: RegionPlan, knob
             zones=names,
             public_pool=plan.public_pool,
             knobs=knobs,
+            pools=pools,
         )
         return dict.fromkeys(names, machine)
     return {
@@ -180,6 +190,7 @@ async def _open_zones(world: World, stores: StoreFactory, plan: RegionPlan, knob
             zones=(name,),
             public_pool=pool_share(plan.public_pool, n, len(names)),
             knobs=knobs,
+            pools=pools,
         )
         for n, name in enumerate(names)
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 from neargate.capacity import own_hosts, schema
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE, Capacity, open_capacity
-from neargate.capacity.own_hosts import NOBODYS, HostPools, OwnHosts, pool_name
+from neargate.capacity.own_hosts import NOBODYS, HostPools, OwnHosts, open_own_hosts, pool_name
 from neargate.interfaces.store import Statement
 from neargate.model.capacity import HostCapacity, HostFacts, NoCapacity, Reservation, ReservationRequest, SubnetView
 from neargate.model.knobs import DEFAULT_KNOBS
@@ -27,8 +27,7 @@ class Rig:
     async def open(cls, disk: MemoryDisk) -> "Rig":
         rig, world = cls(), OsWorld()
         stores = MemoryStores(world, DEFAULT_KNOBS, disk)
-        rig.own = OwnHosts(world, await stores.open("region", own_hosts.MIGRATIONS), HostPools())
-        await rig.own.load()
+        rig.own = await open_own_hosts(world, await stores.open("region", own_hosts.MIGRATIONS))
         rig.capacity = await open_capacity(
             world,
             stores,

@@ -73,8 +73,15 @@ class HostPools:
             await listener(host_id)
 
 
+async def open_own_hosts(world: World, store: Store) -> "OwnHosts":
+    """`store` is the region shard, opened with migrations that include MIGRATIONS."""
+    own_hosts = OwnHosts(world, store, HostPools())
+    await own_hosts.load()
+    return own_hosts
+
+
 class OwnHosts:
-    """The durable side. `store` is the region shard, opened with migrations that include MIGRATIONS."""
+    """The durable side."""
 
     def __init__(self, world: World, store: Store, pools: HostPools) -> None:
         self._world = world

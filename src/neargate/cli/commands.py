@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     why.add_argument("task", metavar="TASK", help=TASK_HELP)
     _account_options(add("account", _account_list, "accounts of the region: make one, list them, make keys"))
     _quota_options(add("quota", _quota_list, "limits of accounts: list them, set one, or reset it"))
+    _hosts_options(add("hosts", _hosts_list, "hosts: list them, keep one for an account or a cluster, share it again"))
     audit = add("audit", _audit, "print the record of calls: JSON lines in CloudTrail's format, oldest first")
     audit.add_argument("--since", default="", metavar="WHEN", help="24h, 7d, or a time like 2026-11-22T10:00:00Z")
     audit.add_argument("--until", default="", metavar="WHEN", help="the same; without it: now")
@@ -179,6 +180,24 @@ def _quota_options(quota: argparse.ArgumentParser) -> None:
     for verb in (listed, change, reset):
         _data_option(verb)
         verb.add_argument("--account", metavar="ID", default="", help="of this account alone (without: of all)")
+
+
+def _hosts_options(hosts: argparse.ArgumentParser) -> None:
+    """`hosts` alone lists."""
+    verbs = hosts.add_subparsers(metavar="list|keep|share", help="without one: list", parser_class=_Parser)
+    listed = verbs.add_parser("list", help="hosts and whose own they are")
+    listed.set_defaults(command=_hosts_list)
+    text = "let nobody else's tasks come to a host; whoever has hosts of his own goes to no others"
+    keep = verbs.add_parser("keep", help=text, description=text)
+    keep.set_defaults(command=_hosts_keep)
+    keep.add_argument("--account", default="", metavar="ID", help="for this account (without: the region's first)")
+    keep.add_argument("--cluster", default="", metavar="NAME", help="for this one cluster of the account")
+    share = verbs.add_parser("share", help="give a host back to all")
+    share.set_defaults(command=_hosts_share)
+    for verb in (keep, share):
+        verb.add_argument("host", metavar="HOST", help="host id; the first characters are enough")
+    for verb in (listed, keep, share):
+        _data_option(verb)
 
 
 def _aws_last(arguments: Sequence[str]) -> list[str]:
@@ -345,6 +364,27 @@ def _quota_reset(given: Given, paths: RegionPaths) -> int:
     from .quota import reset
 
     _say(reset(paths, given.limit, given.account))
+    return 0
+
+
+def _hosts_list(_: Given, paths: RegionPaths) -> int:
+    from .hosts import listed
+
+    _say(listed(paths))
+    return 0
+
+
+def _hosts_keep(given: Given, paths: RegionPaths) -> int:
+    from .hosts import keep
+
+    _say(keep(paths, given.host, given.account, given.cluster))
+    return 0
+
+
+def _hosts_share(given: Given, paths: RegionPaths) -> int:
+    from .hosts import share
+
+    _say(share(paths, given.host))
     return 0
 
 

@@ -27,6 +27,8 @@ def status(paths: RegionPaths) -> str:
         state = "connected" if host["connected"] else "away"
         if host["connected"] and not host["accepts_tasks"]:
             state = f"takes no tasks: {host.get('reason') or 'full'}"
+        if host["pool"]:
+            state += f", kept for {host['pool']}"
         rows.append(
             (
                 host["host_id"],

@@ -109,11 +109,16 @@ class OperatorDesk:
         )
 
     async def _hosts(self) -> list[Answer]:
-        shards: list[CapacityManager] = []
-        for manager in self._region.capacities.values():
-            if manager not in shards:
-                shards.append(manager)
-        return [host for manager in shards for host in await manager.hosts()]
+        return await all_hosts(self._region)
+
+
+async def all_hosts(region: Region) -> list[Answer]:
+    """As the zones' capacity managers show them."""
+    shards: list[CapacityManager] = []
+    for manager in region.capacities.values():
+        if manager not in shards:
+            shards.append(manager)
+    return [host for manager in shards for host in await manager.hosts()]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,5 +145,5 @@ def _host(host: Answer) -> Answer:
     for name in ("cpu_units", "memory_mib", "disk_gib"):
         room[name] = offered[name]
         room[f"free_{name}"] = offered[name] - reserved[name]
-    shown = ("host_id", "zone", "connected", "accepts_tasks", "reason", "tasks", "software", "sandbox")
+    shown = ("host_id", "zone", "connected", "accepts_tasks", "reason", "tasks", "software", "sandbox", "pool")
     return {name: host[name] for name in shown} | room

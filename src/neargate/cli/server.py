@@ -30,7 +30,7 @@ from ..region import RegionPlan, open_region
 from ..store.sqlite import SqliteStores
 from ..wire.shapes import SERVICES, Models
 from ..world import OsWorld
-from . import account_desk, admin, audit_desk, master_keys, quota_desk
+from . import account_desk, admin, audit_desk, hosts_desk, master_keys, quota_desk
 from . import config as configs
 from .config import RegionConfig
 from .operator import handlers
@@ -103,6 +103,7 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
             **account_desk.handlers(region),
             **quota_desk.handlers(region),
             **audit_desk.handlers(region),
+            **hosts_desk.handlers(region),
         },
     )
     gc.collect()

@@ -1,0 +1,31 @@
+"""`neargate hosts list|keep|share`: hosts of somebody's own, asked and changed at the operator's socket."""
+
+from . import config as configs
+from .admin import ask
+from .inspect import table
+from .paths import RegionPaths
+from .problems import Problem
+
+
+def listed(paths: RegionPaths) -> str:
+    rows: list[tuple[str, ...]] = [("HOST", "ZONE", "STATE", "TASKS", "KEPT FOR")]
+    for host in ask(paths, "hosts-list")["hosts"]:
+        state = "connected" if host["connected"] else "away"
+        rows.append((host["host_id"], host["zone"] or "any", state, str(host["tasks"]), host["pool"] or "-"))
+    return "\n".join(table(rows)) if len(rows) > 1 else "no host has joined this region"
+
+
+def keep(paths: RegionPaths, host: str, account: str, cluster: str) -> str:
+    if not account and not cluster:
+        raise Problem("write whom the host is for: --account ID, --cluster NAME, or both")
+    account = account or configs.load(paths).account
+    made = ask(paths, "hosts-keep", host=host, account=account, cluster=cluster)
+    lines = [f"{made['host']} is kept for {made['pool']}, whose tasks go to no host that is not"]
+    if made["tasks"]:
+        lines.append(f"{made['tasks']} tasks run there; they stay until they end, whoever's they are")
+    return "\n".join(lines)
+
+
+def share(paths: RegionPaths, host: str) -> str:
+    made = ask(paths, "hosts-share", host=host)
+    return f"{made['host']} takes the tasks of all who have no hosts of their own"

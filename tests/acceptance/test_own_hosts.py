@@ -1,0 +1,104 @@
+"""Hosts of one's own over simulated hosts: two accounts, two clusters, each placed as the operator said."""
+
+import os
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from neargate.cli import processes
+
+from .region import LiveRegion, insist, traces, wait_for
+from .test_up_down import new_region
+
+ACCOUNT, THEIRS = "123456789012", "210987654321"
+NO_ROOM = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+TASK: dict[str, Any] = {
+    "family": "small",
+    "requiresCompatibilities": ["FARGATE"],
+    "networkMode": "awsvpc",
+    "cpu": "256",
+    "memory": "512",
+    "containerDefinitions": [{"name": "c", "image": "busybox"}],
+}
+
+
+@pytest.fixture
+def region() -> Iterator[LiveRegion]:
+    """One zone with three hosts, each with room for two tasks; clusters blue and green."""
+    made = new_region()
+    size = ("--zones", "a", "--hosts", "3", "--host-cpu", "1024", "--host-memory", "1024")
+    try:
+        made.command("up", "--background", "--sandbox", "simulated", "-p", str(made.port), *size)
+        all_connected(made)
+        for name in ("blue", "green"):
+            made.ecs.create_cluster(clusterName=name)
+        yield made
+    finally:
+        made.command("down")
+        left = traces(made.paths)
+        shutil.rmtree(made.paths.data)
+        assert not left, left
+
+
+def all_connected(region: LiveRegion) -> None:
+    wait_for("three hosts", lambda: region.command("hosts", check=False).stdout.count("connected") == 3)
+
+
+def hosts(region: LiveRegion) -> dict[str, tuple[int, str]]:
+    """Host -> (how many tasks, whom it is kept for)."""
+    rows = [line.split() for line in region.command("hosts").stdout.splitlines()[1:]]
+    return {row[0]: (int(row[3]), row[4]) for row in rows}
+
+
+def new_account(region: LiveRegion) -> dict[str, Any]:
+    """Clients of its administrator."""
+    said = region.command("account", "create", "theirs", "--id", THEIRS).stdout
+    keys = dict(re.findall(r"export (\w+)=(\S+)", said))
+    session = boto3.Session(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1")
+    return {name: session.client(name, endpoint_url=keys["AWS_ENDPOINT_URL"]) for name in ("ecs", "ec2")}
+
+
+def run_three(ecs: Any, ec2: Any, cluster: str) -> tuple[int, list[str]]:
+    """How many of three were launched, and why the others were not."""
+    answer = ecs.run_task(
+        cluster=cluster,
+        taskDefinition="small",
+        count=3,
+        launchType="FARGATE",
+        networkConfiguration={"awsvpcConfiguration": {"subnets": [ec2.describe_subnets()["Subnets"][0]["SubnetId"]]}},
+    )
+    return len(answer["tasks"]), [failure["reason"] for failure in answer["failures"]]
+
+
+def test_everybody_is_placed_where_the_operator_said(region: LiveRegion) -> None:
+    first, second, third = sorted(hosts(region))
+    theirs = new_account(region)
+    region.command("hosts", "keep", first, "--cluster", "blue")
+    region.command("hosts", "keep", second, "--account", THEIRS)
+    server = processes.find(region.paths.pid_file("server"))
+    assert server is not None
+    os.kill(server.pid, signal.SIGKILL)
+    insist(region.ecs.list_clusters)
+    all_connected(region)
+    assert hosts(region) == {first: (0, f"{ACCOUNT}/blue"), second: (0, THEIRS), third: (0, "-")}
+    assert f"kept for {THEIRS}" in region.command("status").stdout
+
+    theirs["ecs"].create_cluster(clusterName="blue")
+    for ecs in (region.ecs, theirs["ecs"]):
+        ecs.register_task_definition(**TASK)
+    assert run_three(region.ecs, region.ec2, "blue") == (2, [NO_ROOM])
+    assert [count for count, _ in hosts(region).values()] == [2, 0, 0]
+    assert run_three(theirs["ecs"], theirs["ec2"], "blue") == (2, [NO_ROOM])
+    assert [count for count, _ in hosts(region).values()] == [2, 2, 0]
+    assert run_three(region.ecs, region.ec2, "green") == (2, [NO_ROOM])
+    assert [count for count, _ in hosts(region).values()] == [2, 2, 2]
+
+    refused = region.command("hosts", "keep", "no-such-host", "--account", THEIRS, check=False)
+    assert refused.returncode == 1 and "no host begins with 'no-such-host'" in refused.stderr
+    region.command("hosts", "share", second)
+    assert hosts(region)[second] == (2, "-")

@@ -1,0 +1,114 @@
+"""`neargate hosts`: what the desk answers over a region in memory, and how the command shows it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from neargate.cli import commands, hosts
+from neargate.cli.hosts_desk import HostRefused, HostsDesk
+from neargate.cli.paths import RegionPaths, region_paths
+from neargate.cli.problems import Problem
+from neargate.frontend.callers.credentials import Credentials
+from neargate.frontend.envelope import Envelope
+from neargate.model.capacity import HostCapacity, HostFacts
+from neargate.model.knobs import DEFAULT_KNOBS
+from neargate.region import RegionPlan, open_region
+from neargate.store.sqlite import MemoryDisk, MemoryStores
+from neargate.wire.shapes import Models
+from neargate.world import OsWorld
+
+ACCOUNT, ZONE = "123456789012", "us-east-1a"
+PLAN = RegionPlan(
+    region="us-east-1", account=ACCOUNT, zones=((ZONE, "use1-az1"),), public_pool="198.18.0.0/24", one_machine=True
+)
+
+
+async def opened(disk: MemoryDisk) -> HostsDesk:
+    """A region with the hosts host-a and host-b and the cluster `blue`."""
+    world = OsWorld()
+    region = await open_region(
+        world,
+        MemoryStores(world, DEFAULT_KNOBS, disk),
+        PLAN,
+        models=Models(),
+        credentials=Credentials(account=ACCOUNT, access_key_id="AKIDEXAMPLE", secret_access_key="secret"),
+        envelope=Envelope(bytes(32), world),
+        knobs=DEFAULT_KNOBS,
+    )
+    await region.cell.create_cluster(ACCOUNT, "us-east-1", "blue", {})
+    room = HostCapacity(cpu_units=1024, memory_mib=2048, disk_gib=100)
+    for name in ("host-a", "host-b"):
+        facts = HostFacts(host_id=name, boot_id="boot", capacity=room, sandbox="simulated", zone=ZONE)
+        await region.capacities[ZONE].register_host(facts)
+    return HostsDesk(region)
+
+
+def story(body: Callable[[HostsDesk, MemoryDisk], Awaitable[None]]) -> None:
+    async def told() -> None:
+        disk = MemoryDisk()
+        await body(await opened(disk), disk)
+
+    asyncio.run(asyncio.wait_for(told(), 60))
+
+
+async def pools(desk: HostsDesk) -> dict[str, str]:
+    return {host["host_id"]: host["pool"] for host in (await desk.listed({}))["hosts"]}
+
+
+def test_a_host_is_kept_and_shared_and_a_restart_knows_it() -> None:
+    async def body(desk: HostsDesk, disk: MemoryDisk) -> None:
+        assert await desk.keep({"host": "host-a", "account": ACCOUNT, "cluster": "blue"}) == {
+            "host": "host-a",
+            "pool": f"{ACCOUNT}/blue",
+            "tasks": 0,
+        }
+        await desk.keep({"host": "host-b", "account": ACCOUNT})
+        assert await pools(await opened(disk)) == {"host-a": f"{ACCOUNT}/blue", "host-b": ACCOUNT}
+        await desk.share({"host": "host-b"})
+        assert await pools(desk) == {"host-a": f"{ACCOUNT}/blue", "host-b": ""}
+
+    story(body)
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ({"host": "host-x", "account": ACCOUNT}, "no host begins with 'host-x'"),
+        ({"host": "", "account": ACCOUNT}, "no host begins with ''"),
+        ({"host": "host", "account": ACCOUNT}, "several hosts begin with 'host'"),
+        ({"host": "host-a", "account": "999999999999"}, "there is no account '999999999999'"),
+        ({"host": "host-a", "account": ACCOUNT, "cluster": "red"}, "has no active cluster 'red'"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_can(request_: dict[str, Any], sentence: str) -> None:
+    async def body(desk: HostsDesk, _: MemoryDisk) -> None:
+        with pytest.raises(HostRefused, match=sentence):
+            await desk.keep(request_)
+        assert set((await pools(desk)).values()) == {""}
+
+    story(body)
+
+
+def test_the_command_asks_and_tells(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[tuple[str, dict[str, object]]] = []
+
+    def ask(_: RegionPaths, request: str, **arguments: object) -> dict[str, Any]:
+        asked.append((request, arguments))
+        if request == "hosts-list":
+            return {"hosts": [{"host_id": "h1", "zone": None, "connected": True, "tasks": 2, "pool": ACCOUNT}]}
+        return {"host": "h1", "pool": ACCOUNT, "tasks": 2}
+
+    monkeypatch.setattr(hosts, "ask", ask)
+    for words in (["hosts"], ["hosts", "keep", "h1", "--account", ACCOUNT], ["hosts", "share", "h"]):
+        assert commands.run(words) == 0
+    assert asked[1:] == [
+        ("hosts-keep", {"host": "h1", "account": ACCOUNT, "cluster": ""}),
+        ("hosts-share", {"host": "h"}),
+    ]
+    told = capsys.readouterr().out
+    assert f"h1    any   connected  2      {ACCOUNT}" in told
+    assert f"h1 is kept for {ACCOUNT}" in told and "2 tasks run there; they stay" in told
+    with pytest.raises(Problem, match="--account ID, --cluster NAME"):
+        hosts.keep(region_paths(None), "h1", "", "")
