@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 
 from neargate.cli.paths import RegionPaths
 
-from .region import LiveRegion, traces
+from .region import LiveRegion, data_directory, end_abandoned, traces
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,9 +43,7 @@ def free_ports() -> int:
 
 def start_region(*options: str) -> LiveRegion:
     """`neargate up --background` in a fresh data directory that the unprivileged user can enter."""
-    data = Path(tempfile.mkdtemp(prefix="neargate-test-", dir="/var/lib"))
-    data.chmod(0o755)
-    region = LiveRegion(paths=RegionPaths(data), port=free_ports())
+    region = LiveRegion(paths=RegionPaths(data_directory()), port=free_ports())
     # Tests have registries of their own on loopback, which a region refuses unless its operator named them.
     named = ("--insecure-registries", "127.0.0.1")
     region.command("up", "--background", "--port", str(region.port), *named, *options)
@@ -59,6 +56,12 @@ def end_region(region: LiveRegion) -> None:
     left = traces(region.paths)
     shutil.rmtree(region.paths.data)
     assert not left, "left on the machine:\n" + "\n".join(left)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_of_killed_runs() -> None:
+    if os.geteuid() == 0:
+        end_abandoned()
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -215,6 +217,24 @@ def _policy(statement: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
+def data_directory() -> Path:
+    """A fresh one that the unprivileged user can enter. Its name says which process's it is."""
+    data = Path(tempfile.mkdtemp(prefix=f"neargate-test-{os.getpid()}-", dir="/var/lib"))
+    data.chmod(0o755)
+    return data
+
+
+def end_abandoned() -> None:
+    """Regions of test runs that were killed: nothing else ends them, and the next run needs their room."""
+    for data in Path("/var/lib").glob("neargate-test-*-*"):
+        runner = data.name.split("-")[2]
+        if runner.isdecimal() and not Path("/proc", runner).exists():
+            region = LiveRegion(paths=RegionPaths(data), port=0)
+            region.command("down", "--force", check=False)
+            if not traces(region.paths):
+                shutil.rmtree(data)
+
+
 def cgroups() -> list[str]:
     """Every cgroup of the machine. Others come and go meanwhile, which `os.walk`, unlike a glob, takes calmly."""
     return [str(Path(parent) / name) for parent, names, _ in os.walk("/sys/fs/cgroup") for name in names]
@@ -240,6 +260,6 @@ def traces(paths: RegionPaths) -> list[str]:
     loops = subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout
     found += [f"loop {line}" for line in loops.splitlines() if data in line]
     found += [f"cgroup {path}" for path in cgroups() if Path(path).name.startswith(f"neargate-{name}")]
-    if (Path("/run/neargate") / name).exists():
-        found.append(f"directory /run/neargate/{name}")
+    own = (Path("/run/neargate") / name, Path("/run/containerd/runc") / f"neargate-{name}")
+    found += [f"directory {path}" for path in (*own, Path(f"/tmp/neargate-{name}")) if path.exists()]
     return found

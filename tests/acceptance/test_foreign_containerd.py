@@ -19,7 +19,7 @@ from neargate.sandbox.containerd_client import Containerd
 from neargate.testing.oci_image import sha256
 
 from .conftest import free_ports
-from .region import LiveRegion, traces, wait_for
+from .region import LiveRegion, data_directory, traces, wait_for
 
 SOMEBODY = "somebody"
 CONTENT = b"somebody else's content"
@@ -97,8 +97,7 @@ def foreign() -> Iterator[ForeignContainerd]:
 
 @pytest.fixture
 def fresh() -> Iterator[LiveRegion]:
-    data = Path(tempfile.mkdtemp(prefix="neargate-test-", dir="/var/lib"))
-    data.chmod(0o755)
+    data = data_directory()
     region = LiveRegion(paths=RegionPaths(data), port=free_ports())
     try:
         yield region

@@ -2,22 +2,19 @@
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from neargate.cli.paths import RegionPaths
 
 from .conftest import free_ports
-from .region import LiveRegion, traces
+from .region import LiveRegion, data_directory, traces
 
 
 @pytest.fixture
 def strict() -> Iterator[LiveRegion]:
-    data = Path(tempfile.mkdtemp(prefix="neargate-test-", dir="/var/lib"))
-    data.chmod(0o755)
+    data = data_directory()
     region = LiveRegion(paths=RegionPaths(data), port=free_ports())
     run = region.paths.run
     run.mkdir(parents=True)

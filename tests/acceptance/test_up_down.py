@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from neargate.cli.paths import RegionPaths
 from neargate.testing.netlab import listener_in, socket_in
 
 from .conftest import end_region, free_ports, start_region
-from .region import LiveRegion, traces, wait_for
+from .region import LiveRegion, data_directory, traces, wait_for
 
 HALVES = ("server", "registry", "containerd", "agent")
 WAIT = {"command": ["sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"]}
@@ -70,9 +69,7 @@ class Starter:
 
 def new_region() -> LiveRegion:
     """A data directory nothing runs in yet."""
-    data = Path(tempfile.mkdtemp(prefix="neargate-test-", dir="/var/lib"))
-    data.chmod(0o755)
-    return LiveRegion(paths=RegionPaths(data), port=free_ports())
+    return LiveRegion(paths=RegionPaths(data_directory()), port=free_ports())
 
 
 @pytest.fixture
@@ -173,9 +170,22 @@ def test_a_taken_port_is_said_by_whom(offset: int) -> None:
         assert len(done.stderr.splitlines()) == 1
         behind = region.command("up", "--background", "--port", str(region.port), check=False)
         assert behind.returncode == 1 and f"(pid {os.getpid()})" in behind.stderr
-    assert not traces(region.paths) or not pids(region)
+    assert traces(region.paths) == []
+    assert not region.paths.data.exists() or not list(region.paths.data.iterdir())
     region.command("down")
-    shutil.rmtree(region.paths.data)
+    shutil.rmtree(region.paths.data, ignore_errors=True)
+
+
+def test_an_up_that_fails_leaves_a_region_that_was_down_as_it_was(fresh: LiveRegion) -> None:
+    fresh.command("up", "--background", "--port", str(fresh.port))
+    fresh.command("down")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", fresh.port))
+        other.listen()
+        for how in ([], ["--background"]):
+            assert "is taken by" in fresh.command("up", *how, check=False).stderr
+            assert traces(fresh.paths) == []
+    assert fresh.paths.config.exists()
 
 
 def test_another_port_is_taken_up_while_tasks_run(fresh: LiveRegion) -> None:

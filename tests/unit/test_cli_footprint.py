@@ -1,12 +1,13 @@
 """A first `up` that fails leaves what it found: no data directory, no /run directory, and nobody else's files gone."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from neargate.cli import config as configs
-from neargate.cli import footprint, locks, processes
+from neargate.cli import footprint, leftovers, locks, processes
 from neargate.cli.config import RegionConfig
 from neargate.cli.down import down
 from neargate.cli.paths import RegionPaths
@@ -82,3 +83,48 @@ def test_down_clears_what_a_killed_first_up_left_but_no_region_without_its_file(
     paths.pid_file("agent").unlink()
     down(paths, said.append)
     assert not paths.run.exists() and said == [f"no region under {paths.data}; nothing to stop"]
+
+
+def test_an_up_that_fails_leaves_no_run_directory_of_a_region_that_is_down(paths: RegionPaths) -> None:
+    os.close(make(paths))
+    configs.save(paths, RegionConfig())
+    shutil.rmtree(paths.run)
+    before = footprint.look(paths)
+    os.close(make(paths))
+    (paths.run / "registry.yml").write_text("")
+    before.remove_unless_up()
+    assert not paths.run.exists() and paths.administrator.exists() and paths.config.exists()
+    before = footprint.look(paths)
+    os.close(make(paths))
+    processes.remember(paths.pid_file("agent"), Running(os.getpid(), processes.start_ticks(os.getpid()) or 0))
+    before.remove_unless_up()
+    assert paths.run.exists(), "an agent lives there, with its tasks"
+
+
+def test_down_waits_for_an_up_that_makes_the_region(paths: RegionPaths) -> None:
+    lock = make(paths)
+    for by_force in (False, True):
+        with pytest.raises(Problem, match="just now; try again when it is up"):
+            down(paths, print, by_force=by_force)
+    os.close(lock)
+    assert paths.server_run.exists()
+
+
+def test_what_a_region_left_is_known_by_its_data(
+    paths: RegionPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not where the data is there, nor where another region's directory says that it is this one's."""
+    monkeypatch.setattr(RegionPaths, "run", property(lambda self: tmp_path / "run" / self.instance))
+    monkeypatch.setattr(leftovers, "RUNS", tmp_path / "run")
+    (tmp_path / "run" / "forged").mkdir(parents=True)
+    (tmp_path / "run" / "forged" / "data").symlink_to(paths.data)
+    paths.run.mkdir()
+    assert leftovers.found() == []
+    paths.data_link.symlink_to(paths.data)
+    [left] = leftovers.found()
+    assert (left.paths.data, left.processes, left.mounts) == (paths.data, 0, 0)
+    lock = make(paths)
+    assert leftovers.found() == [], "it is being made"
+    os.close(lock)
+    configs.save(paths, RegionConfig())
+    assert leftovers.found() == []

@@ -40,6 +40,7 @@ from .processes import claim, find_program, spawn
 from .supervisor import containerd_program
 
 SOFTWARE = "0.1.0"
+FIRST_POOL = "198.18.0.0/24"  # removal asks for none
 MEMORY_KEPT_MIB = 1024  # for the system, the agent and containerd
 
 
@@ -55,7 +56,8 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     write_to_stderr()
     paths = region_paths(given.data)
-    config = configs.load(paths)
+    # What is left of a region can be removed also where its data is gone.
+    config = RegionConfig() if given.remove_all and not paths.config.exists() else configs.load(paths)
     if given.remove_all:
         work = _remove_all(paths, config)
     elif given.kill_all:
@@ -163,7 +165,7 @@ def _network(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> LinuxN
         world,
         instance=paths.instance,
         run_dir=paths.run / "net",
-        public_pool=config.public_pool,
+        public_pool=config.public_pool or FIRST_POOL,
         endpoint_port=config.port,
         knobs=DEFAULT_KNOBS,
     )

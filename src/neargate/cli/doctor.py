@@ -11,6 +11,7 @@ from pathlib import Path
 from ..sandbox.pause import PROGRAMS as PAUSE_PROGRAMS
 from ..sandbox.pause import is_static
 from . import config as configs
+from . import leftovers
 from .paths import RegionPaths
 from .ports import holder
 from .prepare import PROGRAMS
@@ -46,6 +47,7 @@ def report(paths: RegionPaths) -> tuple[list[str], bool]:
         _firewall(),
         _disk(paths),
         *_region(paths),
+        *_leftovers(),
     ]
     marks = {"ok": "ok      ", "note": "note    ", "missing": "MISSING "}
     return [marks[f.level] + f.text for f in findings], all(f.level != "missing" for f in findings)
@@ -187,6 +189,18 @@ def _region(paths: RegionPaths) -> list[Finding]:
     else:
         found += _not_answering(paths, config.port)
     return found
+
+
+def _leftovers() -> list[Finding]:
+    """Of regions that nobody can name any more, since their data is gone."""
+    return [
+        Finding(
+            "note",
+            f"left by a region whose data {item.paths.data} is gone: {item}; end and remove it: "
+            f"neargate down --force{item.paths.as_option}",
+        )
+        for item in leftovers.found()
+    ]
 
 
 def _not_answering(paths: RegionPaths, port: int) -> list[Finding]:

@@ -5,7 +5,6 @@ images and the tasks' logs stay on disk. With `--force` nobody asks the server: 
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from . import config as configs
-from . import force, locks, processes
+from . import force, leftovers, locks, processes
 from .admin import ask
 from .config import RegionConfig
 from .footprint import remove_remains
@@ -33,7 +32,7 @@ STOP_UP_S = 40.0  # it waits for the server and the registry
 def down(paths: RegionPaths, say: Callable[[str], None], *, by_force: bool = False) -> None:
     """Idempotent: a region that is down is down. `by_force`: without the server, by this machine's agent alone."""
     if not paths.config.exists():
-        _no_region(paths, say)
+        _no_region(paths, say, by_force)
         return
     config = configs.load(paths)
     lock = _alone(paths)
@@ -44,11 +43,22 @@ def down(paths: RegionPaths, say: Callable[[str], None], *, by_force: bool = Fal
     say("the region is down; its databases stay under " + str(paths.data))
 
 
-def _no_region(paths: RegionPaths, say: Callable[[str], None]) -> None:
-    if paths.run.exists() and not is_up(paths) and not remove_remains(paths):
+def _no_region(paths: RegionPaths, say: Callable[[str], None], by_force: bool) -> None:
+    """A region whose data is gone, or a first `up` that was killed."""
+    if is_up(paths):
+        watcher = processes.find(paths.up_lock)
+        who = f" (pid {watcher.pid})" if watcher is not None else ""
+        raise Problem(f"neargate up{who} makes the region under {paths.data} just now; try again when it is up")
+    if by_force and paths.run.exists():
+        leftovers.end_all(paths)
+        _remove_all(paths, with_agents_code=True)
+        say(f"what the region under {paths.data} had left on this machine is gone")
+        return
+    if paths.run.exists() and not remove_remains(paths):
         raise Problem(
             f"{paths.config} is gone, but processes or mounts of the region are there ({paths.run}); "
-            f"neargate up{paths.as_option} with the options of the last one writes it again, then take it down"
+            f"neargate up{paths.as_option} with the options of the last one writes it again, then take it down; "
+            f"or end its tasks and remove it all: neargate down --force{paths.as_option}"
         )
     say(f"no region under {paths.data}; nothing to stop")
 
@@ -90,9 +100,7 @@ def _take_down(paths: RegionPaths, config: RegionConfig, say: Callable[[str], No
     for child in sorted(supervisor.children, key=lambda child: order.index(child.program.name)):
         if child.running is not None and not processes.stop(child.running, timeout_s=15.0):
             say(f"{child.program.name} did not end by itself and was killed")
-    if config.sandbox == "container" and os.geteuid() == 0:
-        _remove_traces(paths)
-    shutil.rmtree(paths.run, ignore_errors=True)
+    _remove_all(paths, with_agents_code=config.sandbox == "container")
 
 
 def _holds_tasks(paths: RegionPaths) -> bool:
@@ -193,8 +201,15 @@ def _stop_up(paths: RegionPaths) -> None:
         time.sleep(0.02)
 
 
+def _remove_all(paths: RegionPaths, *, with_agents_code: bool) -> None:
+    """Network, disks, cgroups and mounts of this instance, and its files below /run."""
+    if with_agents_code and os.geteuid() == 0:
+        _remove_traces(paths)
+    leftovers.remove(paths)
+
+
 def _remove_traces(paths: RegionPaths) -> None:
-    """Network, disks, cgroups and mounts of this instance. In a process of its own: it needs the agent's code."""
+    """In a process of its own: it needs the agent's code."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "neargate", "agent", "--data", str(paths.data), "--remove-all"],
         capture_output=True,

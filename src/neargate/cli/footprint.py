@@ -37,15 +37,24 @@ class Footprint:
         """For whoever does not hold the lock of `up`."""
         try:
             lock = locks.take(self.paths.up_lock)
-        except OSError:
+        except FileNotFoundError:
             return  # gone with the rest
+        except OSError:
+            if self.paths.run in self.made_later:
+                remove_remains(self.paths)  # somebody else's data; the directory below /run or /tmp is ours
+            return
         if lock is not None:
             self.remove()
             os.close(lock)
 
     def remove(self) -> None:
-        """The lock's file goes last but for directories: who comes next begins with nothing."""
+        """The lock's file goes last but for directories: who comes next begins with nothing.
+
+        Of a region that exists only the run directory goes, where nothing of it runs: it is empty again as before.
+        """
         if self.paths.config.exists():
+            if self.paths.run in self.made_later:
+                remove_remains(self.paths)
             return
         for path in self.made_later:
             if path in self.paths.data.parents or path == self.paths.data:

@@ -38,6 +38,11 @@ class RegionPaths:
         return Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp")) / f"neargate-{self.instance}"  # noqa: S108
 
     @property
+    def data_link(self) -> Path:
+        """In the run directory, to the data: it says whose it is where the data is gone."""
+        return self.run / "data"
+
+    @property
     def as_option(self) -> str:
         """` --data DIR` for commands shown to the user, quoted for a shell; empty for the default."""
         return "" if str(self.data) == DEFAULT_DATA else f" --data {shlex.quote(str(self.data))}"

@@ -9,6 +9,7 @@ import socket
 import stat
 import string
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,6 +131,7 @@ def make_run_directory(paths: RegionPaths) -> None:
     if os.geteuid() == 0:
         _directory(paths.run.parent, 0o755, None)
         _directory(paths.run, 0o755, None)
+        _name_data(paths)
         return
     try:
         paths.run.mkdir(mode=0o700)
@@ -141,6 +143,13 @@ def make_run_directory(paths: RegionPaths) -> None:
             f"{paths.run} belongs to somebody else; remove it, or set XDG_RUNTIME_DIR to a directory of yours"
         )
     paths.run.chmod(0o700)
+    _name_data(paths)
+
+
+def _name_data(paths: RegionPaths) -> None:
+    """A run directory whose region's data is gone is then known for what it is."""
+    with suppress(FileExistsError):
+        paths.data_link.symlink_to(paths.data)
 
 
 def _directory(path: Path, mode: int, owner: pwd.struct_passwd | None) -> None:

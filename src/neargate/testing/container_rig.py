@@ -199,6 +199,7 @@ class ContainerRig:
             self._holder.wait()
             shutil.rmtree(self.base, ignore_errors=True)
             shutil.rmtree(self.run_dir, ignore_errors=True)
+            shutil.rmtree(f"/run/containerd/runc/{self.namespace}", ignore_errors=True)
             for pattern in (f"/sys/fs/cgroup{self.cgroup}", f"/sys/fs/cgroup/*{self.cgroup}"):
                 for top in glob.glob(pattern):
                     for directory, _, _ in os.walk(top, topdown=False):
