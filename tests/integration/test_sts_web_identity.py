@@ -4,10 +4,9 @@ Also who may be asked for keys at all: nothing on this machine that the operator
 """
 
 import asyncio
-import datetime
 import http.server
-import ipaddress
-import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -16,9 +15,6 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.x509.oid import NameOID
 
 from neargate.frontend.callers.oidc.fetch import Fetcher, NotFetched
 from neargate.frontend.identity.records import OidcProvider
@@ -34,6 +30,7 @@ from neargate.testing.front_door import (
     open_front_door,
     trusting,
 )
+from neargate.testing.oidc_issuer import make_certificates, secured
 from neargate.testing.oidc_tokens import discovery, ec_key, github_claims, jwk, key_set, rsa_key, token
 
 RSA, EC, STRANGER = rsa_key(), ec_key(), rsa_key()
@@ -61,11 +58,10 @@ class Provider:
                 del args
 
         self.authority = directory / "ca.pem"
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(_certificates(directory))
+        make_certificates(directory)
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._server.socket = secured(directory).wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
@@ -85,36 +81,6 @@ class Provider:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-
-def _certificates(directory: Path) -> Path:
-    """An authority in ca.pem, and a certificate with its key for 127.0.0.1."""
-    now = datetime.datetime.now(datetime.UTC)
-
-    def build(name: str, issuer: str, public: Any) -> x509.CertificateBuilder:
-        subject, by = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in (name, issuer))
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(by)
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-        )
-
-    ca, own = ec_key(), ec_key()
-    root = build("test authority", "test authority", ca.public_key())
-    root = root.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    leaf = build("provider", "test authority", own.public_key())
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    leaf = leaf.add_extension(address, critical=False)
-    pem = serialization.Encoding.PEM
-    (directory / "ca.pem").write_bytes(root.sign(ca, hashes.SHA256()).public_bytes(pem))
-    private = own.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    both = directory / "server.pem"
-    both.write_bytes(leaf.sign(ca, hashes.SHA256()).public_bytes(pem) + private)
-    return both
 
 
 @pytest.fixture
@@ -295,6 +261,17 @@ def test_an_authority_that_is_not_trusted_is_refused(provider: Provider, monkeyp
     with pytest.raises(NotFetched, match="SSLCertVerificationError"):
         fetcher(provider).get(f"{provider.issuer}/keys")
     assert provider.asked == []
+
+
+def test_all_that_asking_takes_was_read_before(provider: Provider) -> None:
+    """The server's user may not be able to read the library any more: it lies in /root where Python was built there."""
+    program = (
+        "import sys, time; from neargate.frontend.callers.oidc.fetch import Fetcher; sys.meta_path.clear(); "
+        "print(Fetcher(monotonic=time.monotonic, named=(sys.argv[1],)).get(f'https://{sys.argv[1]}/keys'))"
+    )
+    argv = [sys.executable, "-c", program, provider.host]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == f"{provider.answers['/keys']!r}\n", done.stderr
 
 
 def test_answers_are_bounded(provider: Provider) -> None:

@@ -5,6 +5,7 @@ are not public are for hosts that the operator named. The name is looked up once
 Redirects are not followed, certificates are always checked (the system's authorities, or SSL_CERT_FILE).
 """
 
+import encodings.idna  # noqa: F401 - which getaddrinfo looks for, where the server may no longer read the library
 import http.client
 import io
 import ipaddress
