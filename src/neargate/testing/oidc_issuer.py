@@ -1,7 +1,7 @@
 """An OpenID Connect issuer for trials, on this machine: `python -m neargate.testing.oidc_issuer new|serve|token`.
 
 Owns a directory: an authority and a certificate for 127.0.0.1, and the key that signs. It shows what an issuer shows,
-discovery and keys, and no more: tokens are made by whoever may read the signing key (mode 0600), never over the network.
+discovery and keys, and no more: tokens are made by whoever may read the signing key (mode 0600), never over the net.
 """
 
 import argparse
