@@ -14,7 +14,7 @@ from operator import attrgetter
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["dataclass"]
+__all__ = ("dataclass",)
 
 _NOT_GIVEN = object()
 
