@@ -31,6 +31,14 @@ def test_a_token_is_its_keys(key: Any) -> None:
     assert signed_by(parse_token(".".join(forged)), keys) is False
 
 
+def test_a_line_end_after_a_token_is_the_files_it_was_kept_in() -> None:
+    made = token(RSA, CLAIMS)
+    assert signed_by(parse_token(made + "\n"), parse_keys(key_set(jwk(RSA)))) is True
+    for other in ("\n" + made, made.replace(".", ".\n"), made + " "):
+        with pytest.raises(NotAToken):
+            parse_token(other)
+
+
 def test_another_key_under_the_same_name_signs_nothing() -> None:
     assert signed_by(parse_token(token(RSA_OTHER, CLAIMS)), parse_keys(key_set(jwk(RSA)))) is False
 

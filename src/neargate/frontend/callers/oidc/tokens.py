@@ -83,9 +83,9 @@ class _KeySet(msgspec.Struct, frozen=True):
 
 
 def parse_token(text: str) -> Token:
-    """Raises NotAToken."""
+    """Raises NotAToken. A line end after it is that of the file in which the SDKs look for tokens: no part of it."""
     try:
-        head, body, signature = text.encode("ascii").split(b".")
+        head, body, signature = text.rstrip("\r\n").encode("ascii").split(b".")
         header = msgspec.json.decode(_decoded(head), type=_Header)
         claims = msgspec.json.decode(_decoded(body), type=dict[str, Any])
         found = Token(
