@@ -115,6 +115,43 @@ def test_tags_of_every_kind() -> None:
     asyncio.run(story())
 
 
+def test_only_tags_of_users_and_roles_are_the_same_in_any_case() -> None:
+    async def story() -> None:
+        iam = await opened()
+        made = await iam.said("CreatePolicy", PolicyName="p", PolicyDocument=json.dumps(allowing("ecs:RunTask")))
+        policy, role = {"PolicyArn": made["Policy"]["Arn"]}, {"RoleName": "deploy"}
+        for named, kind in ((policy, "Policy"), (role, "Role")):
+            await iam.said(f"Tag{kind}", **named, **TAG)
+            await iam.said(f"Tag{kind}", **named, **TAG | {"Tags.member.1.Key": "Team"})
+        both = [{"Key": "Team", "Value": "red"}, {"Key": "team", "Value": "red"}]
+        assert (await iam.said("ListPolicyTags", **policy))["Tags"] == both
+        assert (await iam.said("ListRoleTags", **role))["Tags"] == both[:1], "the last one's case stays"
+        await iam.said("UntagPolicy", **policy, **UNTAG)
+        await iam.said("UntagRole", **role, **UNTAG)
+        assert (await iam.said("ListPolicyTags", **policy))["Tags"] == both[:1]
+        assert (await iam.said("ListRoleTags", **role))["Tags"] == ""
+
+    asyncio.run(story())
+
+
+def test_a_tag_twice_in_one_request_is_refused_with_the_kinds_own_text() -> None:
+    async def story() -> None:
+        door = await open_front_door()
+        await door.user("ann")
+        asked = {"Tags.member.1.Key": "team", "Tags.member.1.Value": "", "Tags.member.2.Value": ""}
+        profile, user = {"InstanceProfileName": "web"}, {"UserName": "ann"}
+        other, same = asked | {"Tags.member.2.Key": "TEAM"}, asked | {"Tags.member.2.Key": "team"}
+        said = await door.call(ROOT, "iam", "CreateInstanceProfile", profile | same)
+        assert (said.code, said.message) == ("InvalidInput", "Duplicate tag keys found.")
+        assert (await door.call(ROOT, "iam", "CreateInstanceProfile", profile | other)).status == 200
+        for tags in (same, other):
+            said = await door.call(ROOT, "iam", "TagUser", user | tags)
+            text = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+            assert (said.code, said.message) == ("InvalidInput", text)
+
+    asyncio.run(story())
+
+
 def test_context_keys_that_a_users_policies_ask_for() -> None:
     async def story() -> None:
         iam = await opened()

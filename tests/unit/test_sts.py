@@ -192,6 +192,20 @@ def test_tags_need_leave_and_transitive_ones_go_on() -> None:
     run(story)
 
 
+def test_a_sessions_tag_replaces_the_roles_of_that_name_in_any_case() -> None:
+    async def story(door: FrontDoor) -> None:
+        both = trusting(HOME, "sts:AssumeRole", "sts:TagSession")
+        first = await door.role("first", both, allowing("sts:*"), tags={"Team": "blue"})
+        red = {"StringEquals": {"aws:PrincipalTag/team": "red"}}
+        second = await door.role("second", trusting(HOME, condition=red))
+        assert (await assume(door, keys_of(await assume(door, ROOT, first)), second)).code == "AccessDenied"
+        tags = {"Tags.member.1.Key": "team", "Tags.member.1.Value": "red"}
+        session = keys_of(await assume(door, ROOT, first, **tags))
+        assert (await assume(door, session, second)).status == 200
+
+    run(story)
+
+
 def test_how_long_a_session_may_last() -> None:
     async def story(door: FrontDoor) -> None:
         short = await door.role("short", trusting(HOME), allowing("sts:*"))

@@ -166,7 +166,9 @@ class Principals:
         claims = session.claims
         arn = assumed_role_arn(claims.account, role.name, claims.session_name)
         user_id = f"{role.uid}:{claims.session_name}"
-        tags = dict(role.tags) | claims.tags
+        # A session's tag replaces the role's of that name, whatever its case: policies know no two that differ by that.
+        own = {key.lower() for key in claims.tags}
+        tags = {key: value for key, value in role.tags if key.lower() not in own} | claims.tags
         caller = Caller(account=claims.account, arn=arn, user_id=user_id, role_arn=role.arn)
         return Principal(
             account=claims.account,

@@ -84,7 +84,7 @@ def create_policy(
         latest=1,
         versions=(PolicyVersion(number=1, document=document, created=now),),
         description=description,
-        tags=tags_of(tags),
+        tags=tags_of(ManagedPolicy, tags),
     )
     return Change(result=policy, put=(policy,))
 

@@ -24,7 +24,7 @@ def create_profile(
         uid=unique_ids.unique_id(unique_ids.PROFILE, bits),
         created=now,
         path=check_path(path),
-        tags=tags_of(tags),
+        tags=tags_of(InstanceProfile, tags),
     )
     return Change(result=profile, put=(profile,))
 

@@ -53,7 +53,7 @@ def create_provider(
         created=now,
         client_ids=_clients(client_ids),
         thumbprints=_thumbprints(thumbprints),
-        tags=tags_of(tags),
+        tags=tags_of(OidcProvider, tags),
     )
     return Change(result=provider, put=(provider,))
 

@@ -39,7 +39,7 @@ def create_role(
         description=description,
         max_session_s=3600 if max_session_s is None else max_session_s,
         boundary=check_boundary(book, boundary),
-        tags=tags_of(tags),
+        tags=tags_of(Role, tags),
     )
     return Change(result=role, put=(role,))
 

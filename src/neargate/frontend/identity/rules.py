@@ -48,6 +48,8 @@ COUNTED: Mapping[type[Record], str] = {
 }
 INLINE_SIZE_MAX: Mapping[type[Record], int] = {User: 2048, Group: 5120, Role: 10_240}
 TAGS_MAX = 50
+# Kinds whose tags never differ by case alone: policies compare them as attributes of who calls. Others' may, as on AWS.
+_CASE_FOLDED = frozenset({User, Role})
 # White space does not count in quotas, but it is stored: this many times what counts is room for any indentation.
 STORED_FACTOR = 8
 # The administrator that each account has from the start is named so in its ARN; no user may take its place.
@@ -121,28 +123,34 @@ def check_inline_size(holder: Holder, documents: Iterable[str]) -> None:
         raise LimitExceeded(f"Maximum policy size of {limit} bytes exceeded for {holder.kind} {holder.name}")
 
 
-def tags_of(given: Sequence[Mapping[str, str]] | None) -> Tags:
-    """From a request's list. Keys differ by more than case."""
+def tags_of(kind: type[Record], given: Sequence[Mapping[str, str]] | None) -> Tags:
+    """From a request's list. No key stands twice."""
     tags = tuple((tag["Key"], tag["Value"]) for tag in given or ())
-    if len({key.lower() for key, _ in tags}) != len(tags):
-        raise InvalidInput("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+    if len({_same(kind, key) for key, _ in tags}) != len(tags):
+        note = " Please note that Tag keys are case insensitive." if kind in _CASE_FOLDED else ""
+        raise InvalidInput(f"Duplicate tag keys found.{note}")
     _refuse_reserved(key for key, _ in tags)
     return tags
 
 
-def with_tags(old: Tags, given: Sequence[Mapping[str, str]]) -> Tags:
-    """A key that is there in another case keeps its place and takes the new case."""
-    merged = {key.lower(): (key, value) for key, value in old}
-    for key, value in tags_of(given):
-        merged[key.lower()] = (key, value)
+def with_tags(kind: type[Record], old: Tags, given: Sequence[Mapping[str, str]]) -> Tags:
+    """A user's or role's key that is there in another case keeps its place and takes the new case."""
+    merged = {_same(kind, key): (key, value) for key, value in old}
+    for key, value in tags_of(kind, given):
+        merged[_same(kind, key)] = (key, value)
     if len(merged) > TAGS_MAX:
         raise LimitExceeded(f"The number of tags has reached the maximum limit: {TAGS_MAX}")
     return tuple(merged.values())
 
 
-def without_tags(old: Tags, keys: Sequence[str]) -> Tags:
-    gone = {key.lower() for key in keys}
-    return tuple((key, value) for key, value in old if key.lower() not in gone)
+def without_tags(kind: type[Record], old: Tags, keys: Sequence[str]) -> Tags:
+    gone = {_same(kind, key) for key in keys}
+    return tuple((key, value) for key, value in old if _same(kind, key) not in gone)
+
+
+def _same(kind: type[Record], key: str) -> str:
+    """What two keys have in common that name one tag."""
+    return key.lower() if kind in _CASE_FOLDED else key
 
 
 def _refuse_reserved(keys: Iterable[str]) -> None:

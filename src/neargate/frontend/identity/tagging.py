@@ -14,11 +14,11 @@ Given = Sequence[Mapping[str, str]]
 
 def tag(found: Tagged, given: Given) -> Change[None]:
     """`found` is of the book that the decision is made on. Raises InvalidInput, LimitExceeded, UnmodifiableEntity."""
-    return _set(found, with_tags(found.tags, given))
+    return _set(found, with_tags(type(found), found.tags, given))
 
 
 def untag(found: Tagged, keys: Sequence[str]) -> Change[None]:
-    return _set(found, without_tags(found.tags, keys))
+    return _set(found, without_tags(type(found), found.tags, keys))
 
 
 def _set(found: Tagged, tags: tuple[tuple[str, str], ...]) -> Change[None]:

@@ -31,7 +31,7 @@ def create_user(
         created=now,
         path=check_path(path),
         boundary=check_boundary(book, boundary),
-        tags=tags_of(tags),
+        tags=tags_of(User, tags),
     )
     return Change(result=user, put=(user,))
 
