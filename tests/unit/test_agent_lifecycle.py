@@ -4,6 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from neargate.agent.task_record import REASON_MAX_CHARS
 from neargate.interfaces.hostnet import HostError
 from neargate.interfaces.sandbox import ExecResult
 from neargate.model.launch import Dependency, HealthCheck, MountPoint
@@ -226,6 +229,31 @@ def test_a_container_that_cannot_start_matters_if_it_is_essential(tmp_path: Path
         host.server.run(other)
         stopped = await host.server.status("f" * 32, "STOPPED")
         assert (stopped.stop_code, stopped.stopped_reason) == ("TaskFailedToStart", side.reason)
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("method", "essential"),
+    [("create_disk", True), ("make_namespace", True), ("cgroups.create_task", True), ("start", False)],
+)
+def test_a_reason_is_bounded_whichever_step_it_came_from(tmp_path: Path, method: str, essential: bool) -> None:
+    """The container that is not essential ends alone, with a reason of its own."""
+    long = "x" * 100_000
+
+    async def scenario(host: AgentHost) -> None:
+        if method == "start":
+            host.sandbox.programs["side"] = Program(start_error=long)
+        else:
+            faulty = {"create_disk": host.host.disks, "make_namespace": host.host.network}.get(
+                method, host.host.cgroups
+            )
+            faulty.faults.fail(method, HostError(long))
+        host.server.run(launch(container(), container("side", essential=essential)))
+        told = await host.server.status(TASK_ID, "STOPPED" if essential else "RUNNING")
+        reasons = [told.stopped_reason, *(item.reason for item in told.containers)]
+        assert any(reason is not None and len(reason) == REASON_MAX_CHARS for reason in reasons)
+        assert all(reason is None or len(reason) <= REASON_MAX_CHARS for reason in reasons)
 
     play(tmp_path, scenario)
 

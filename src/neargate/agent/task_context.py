@@ -18,7 +18,7 @@ from ..model.lazy_dataclass import dataclass
 from ..world import World
 from .local_state import LocalState
 from .points import Point, Reached
-from .task_record import ContainerRecord, TaskRecord, report_of
+from .task_record import ContainerRecord, TaskRecord, bounded_reasons, report_of
 
 T = TypeVar("T")
 
@@ -142,11 +142,11 @@ class TaskContext:
         return self.parts.world.now()
 
     def change(self, **fields: Any) -> None:
-        self.record = replace(self.record, **fields)
+        self.record = replace(self.record, **bounded_reasons(fields))
         self._note()
 
     def change_container(self, name: str, **fields: Any) -> None:
-        self.record = self.record.with_container(name, **fields)
+        self.record = self.record.with_container(name, **bounded_reasons(fields))
         self._note()
 
     def container(self, name: str) -> ContainerRecord:

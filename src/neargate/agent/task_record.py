@@ -12,6 +12,9 @@ from ..model.launch import ContainerReport, TaskLaunch, TaskReport
 from ..model.lazy_dataclass import dataclass
 from ..model.lifecycle import LastStatus
 
+REASON_MAX_CHARS = 1024
+_REASONS = frozenset({"reason", "stopped_reason"})
+
 
 class Phase(StrEnum):
     """Which part of the runner's program the task is in; it only moves down this list."""
@@ -86,6 +89,14 @@ class TaskRecord:
 
     def next_seq(self, now: float) -> int:
         return max(self.report_seq + 1, int(now * 1000))
+
+
+def bounded_reasons(fields: dict[str, Any]) -> dict[str, Any]:
+    """Members as they may enter a record: names in an image or a registry's answer can make a reason of any length."""
+    return {
+        name: value[:REASON_MAX_CHARS] if name in _REASONS and isinstance(value, str) else value
+        for name, value in fields.items()
+    }
 
 
 def report_of(record: TaskRecord) -> TaskReport:
