@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from neargate.agent.machine import HostCpu
 from neargate.agent.metadata import Metadata, Reply
 from neargate.agent.metadata_documents import ClockDrift, timestamp
 from neargate.agent.rate_limit import take
+from neargate.agent.task_record import TaskRecord
 from neargate.model.launch import AwsLogs, HealthCheck, PortMapping
 from neargate.testing.agent_host import TASK_ID, VPC, AgentHost, container, launch
 from neargate.testing.virtual_time import run_virtual
@@ -167,6 +169,27 @@ def test_a_container_that_stopped_has_no_statistics(tmp_path: Path) -> None:
         await host.clock.sleep(1)
         whole = body(await metadata.answer(VPC, ADDRESS, f"/v4/{token}/task/stats"))
         assert whole[side] is None and whole[token] is not None
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("behind_s", [0.3, 60.0])
+def test_who_asks_before_its_start_is_recorded_is_answered_all_the_same(tmp_path: Path, behind_s: float) -> None:
+    """Its first words may be a question. One that never starts, asked for by its sibling, has no statistics."""
+
+    async def scenario(host: AgentHost, metadata: Metadata, token: str) -> None:
+        known, begun = metadata._records, host.clock.monotonic()
+
+        def behind() -> list[TaskRecord]:
+            late = host.clock.monotonic() < begun + behind_s
+            return [record.with_container("web", known_status="PENDING") if late else record for record in known()]
+
+        metadata._records = behind
+        for path in ("stats", "task/stats"):
+            document = body(await metadata.answer(VPC, ADDRESS, f"/v4/{token}/{path}"))
+            document = document if path == "stats" else document[token]
+            assert (document is None) is (behind_s == 60.0), path
+        assert host.clock.monotonic() - begun < 5
 
     play(tmp_path, scenario)
 

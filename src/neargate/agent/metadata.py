@@ -30,6 +30,8 @@ _PATH = re.compile(r"^/v([34])/([0-9a-f]{32}-[0-9]{10})(/task|/taskWithTags|/sta
 _SAMPLE_MIN_AGE_S = 0.5
 _SAMPLE_MAX_AGE_S = 60.0
 _FIRST_SAMPLE_S = 1.0
+_START_RECORDED_S = 1.0
+_START_LOOK_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +86,7 @@ class Metadata:
         if name is None or (what == "/taskWithTags" and version < 4):
             return _error(404, "not found")
         if what.endswith("/stats"):
+            record = await self._when_started(record, name)
             return _reply(await self._stats(record, None if what.startswith("/task") else name))
         measured = await self._measure(record)
         if not what:
@@ -138,6 +141,17 @@ class Metadata:
         except HostError:
             # The disk comes a moment after the task; the document is right without it.
             return None
+
+    async def _when_started(self, record: TaskRecord, name: str) -> TaskRecord:
+        """Who asks runs already, while its start may still be on the way into the record; the wait is bounded.
+
+        A container that asks for another's, which was not started yet, is answered at the end of it.
+        """
+        until = self._world.monotonic() + _START_RECORDED_S
+        while record.container(name).known_status == "PENDING" and self._world.monotonic() < until:
+            await self._world.sleep(_START_LOOK_S)
+            record = next((now for now in self._records() if now.task_id == record.task_id), record)
+        return record
 
     async def _stats(self, record: TaskRecord, only: str | None) -> dict[str, Any] | None:
         """Of one container, or of all by their ids. A container that does not run has none (null), as on Fargate."""
