@@ -5,7 +5,6 @@ decides anything but which object stands behind which Protocol.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from .capacity import own_hosts as own_hosts_part
 from .capacity.manager import open_capacity
@@ -34,6 +33,7 @@ from .interfaces.roles import CapacityManager
 from .interfaces.store import StoreFactory
 from .logs.store import Logs
 from .model.knobs import Knobs
+from .model.lazy_dataclass import dataclass
 from .model.quotas import QuotaMode
 from .trail.store import Trail
 from .vpc.addresses import pool_share

@@ -5,9 +5,9 @@ import platform
 import resource
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
+from ..model.lazy_dataclass import dataclass
 from ..sandbox.pause import PROGRAMS as PAUSE_PROGRAMS
 from ..sandbox.pause import is_static
 from . import config as configs

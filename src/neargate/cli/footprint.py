@@ -8,9 +8,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from ..model.lazy_dataclass import dataclass
 from . import locks, processes
 from .paths import RegionPaths
 

@@ -10,10 +10,10 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..hostnet import libc
+from ..model.lazy_dataclass import dataclass
 from . import locks, processes
 from .last_resort import CGROUPS, end_containers
 from .paths import RegionPaths

@@ -1,12 +1,13 @@
 """What the operator's socket answers: hosts and tasks, a task's story, its last lines, and the stop of everything."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
 from ..interfaces.roles import CapacityManager, EventRange, LogTarget
 from ..model.errors import ResourceNotFound
+from ..model.lazy_dataclass import dataclass
 from ..region import Region
 from .admin import Handler
 from .audit_desk import task_calls

@@ -7,9 +7,9 @@ socket's path may have 107 bytes), which is empty after a reboot as they are.
 import hashlib
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
+from ..model.lazy_dataclass import dataclass
 from .problems import Problem
 
 DEFAULT_DATA = "/var/lib/neargate"
