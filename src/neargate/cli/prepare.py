@@ -7,7 +7,6 @@ import pwd
 import shutil
 import socket
 import stat
-import string
 import subprocess
 from contextlib import suppress
 from dataclasses import replace
@@ -172,17 +171,18 @@ def _administrator(paths: RegionPaths, config: RegionConfig, owner: pwd.struct_p
     """The first key of the region: random, readable by root and the control plane only."""
     if paths.administrator.exists():
         return
-    import secrets  # on the first start only: it costs 10 ms
+    from ..frontend.identity import unique_ids  # on the first start only
 
-    id_letters, letters = string.ascii_uppercase + "234567", string.ascii_letters + string.digits
-    # AWS's form. The first is a letter or digit: a secret must not look like an option or a path where one types it.
-    secret = secrets.choice(letters) + "".join(secrets.choice(letters + "+/") for _ in range(39))
     keys = {
         "account": config.account,
-        "access_key_id": "AKIA" + "".join(secrets.choice(id_letters) for _ in range(16)),
-        "secret_access_key": secret,
+        "access_key_id": unique_ids.unique_id(unique_ids.KEY, _random_bits),
+        "secret_access_key": unique_ids.secret_access_key(_random_bits),
     }
     _secret_file(paths.administrator, json.dumps(keys) + "\n", owner)
+
+
+def _random_bits(count: int) -> int:
+    return int.from_bytes(os.urandom(-(-count // 8))) & (1 << count) - 1
 
 
 def _master_key(paths: RegionPaths, owner: pwd.struct_passwd | None) -> None:

@@ -16,6 +16,6 @@ def unique_id(prefix: str, bits: Bits) -> str:
 
 
 def secret_access_key(bits: Bits) -> str:
-    """40 characters, 240 bits."""
-    value = bits(240)
-    return "".join(_LETTERS[value >> 6 * place & 63] for place in range(40))
+    """40 characters. The first is a letter or digit: where one types it, it must not look like an option or a path."""
+    value = bits(6 * 39)
+    return _LETTERS[bits(64) % 62] + "".join(_LETTERS[value >> 6 * place & 63] for place in range(39))
