@@ -259,8 +259,8 @@ def test_chunks_are_small_alone_and_cover_a_bounded_time() -> None:
     assert [len(run) for run in runs] == [3, 2]
     assert unpack(pack(ME, entries).body) == entries
     document = (
-        '{"eventVersion":"1.11","userIdentity":{"type":"IAMUser","principalId":"AIDAXXXXXXXXXXXXXXXXX","arn":"arn:aws:'
-        'iam::123456789012:user/ann","accountId":"123456789012","accessKeyId":"AKIAXXXXXXXXXXXXXXXX","userName":"ann"}'
+        '{"eventVersion":"1.11","userIdentity":{"type":"IAMUser","principalId":"AIDACKCEVSQ6C2EXAMPLE","arn":"arn:aws:'
+        'iam::123456789012:user/ann","accountId":"123456789012","accessKeyId":"AKIAIOSFODNN7EXAMPLE","userName":"ann"}'
         ',"eventTime":"2026-11-22T00:00:00Z","eventSource":"ecs.amazonaws.com","eventName":"DescribeTasks"}'
     )
     assert len(pack(ME, [entry(1, document=document)]).body) < len(document) * 0.75
