@@ -5,7 +5,6 @@ what is not a request of the model never reaches the operation, and no row of an
 """
 
 import asyncio
-import hashlib
 import json
 import random
 import re
@@ -29,6 +28,7 @@ from neargate.region import RegionPlan, open_region
 from neargate.store.sqlite import MemoryDisk, MemoryStores
 from neargate.testing.examples import minimal, whole
 from neargate.testing.signing import form_headers, json_headers
+from neargate.testing.stored import digest
 from neargate.wire.shapes import Models, ServiceModel, Shape
 from neargate.world import OsWorld
 
@@ -76,11 +76,8 @@ class Target:
         return sum(db.total_changes for name, db in self.disk.databases.items() if name != "trail")
 
     async def state(self) -> str:
-        """A digest of them. Each is copied by its own thread: `serialize` holds the interpreter while it waits for a
-        connection that the thread may be using, and the thread waits for the interpreter."""
-        shards = [(name, db) for name, db in sorted(self.disk.databases.items()) if name != "trail"]
-        kept = [await self.world.offload(f"store-{name}", db.serialize) for name, db in shards]
-        return hashlib.sha256(b"".join(kept)).hexdigest()
+        """A digest of them."""
+        return await digest(self.world, self.disk, apart_from="trail")
 
 
 async def opened(service: str, operation: str) -> Target:

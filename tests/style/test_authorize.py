@@ -130,7 +130,7 @@ class Outcome:
 def attempt(service: str, operation: str, params: dict[str, Any], grants: Grants = NO_GRANTS) -> Outcome:
     async def story() -> Outcome:
         region = await open_region(OsWorld(), region=REGION, account=ACCOUNT)
-        made, before, error = call(service, operation, grants), region.state(), None
+        made, before, error = call(service, operation, grants), await region.state(), None
         try:
             await OPERATIONS[service][operation](made, region.services, params)
         except Exception as raised:
@@ -138,7 +138,7 @@ def attempt(service: str, operation: str, params: dict[str, Any], grants: Grants
         return Outcome(
             error=error,
             touched=region.effects.seen,
-            changed=region.state() != before,
+            changed=await region.state() != before,
             asked=made.authorised_actions,
         )
 
@@ -251,11 +251,11 @@ def test_the_sweep_would_notice_an_effect() -> None:
 
     async def story() -> tuple[list[str], bool]:
         region = await open_region(OsWorld(), region=REGION, account=ACCOUNT)
-        before = region.state()
+        before = await region.state()
         with pytest.raises(AwsError):
             await region.services.cell_of(ACCOUNT, "x").delete_cluster(ACCOUNT, "x")
         vpc = region.network.vpcs(ACCOUNT)[0]
         await region.network.create_group(ACCOUNT, vpc.vpc_id, "name", "description", ())
-        return region.effects.seen, region.state() != before
+        return region.effects.seen, await region.state() != before
 
     assert asyncio.run(story()) == (["cell.delete_cluster", "network.write"], True)

@@ -3,7 +3,6 @@
 For tests of the front end: what an operation reads is real, what it would change in a cell, a zone or a log is caught.
 """
 
-import hashlib
 from dataclasses import field
 from typing import Any, cast
 
@@ -25,6 +24,7 @@ from ..model.lazy_dataclass import dataclass
 from ..model.quotas import QuotaMode
 from ..store.sqlite import MemoryDisk, MemoryStores
 from ..world import World
+from .stored import digest
 
 ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", "use1-az3"))
 
@@ -67,10 +67,9 @@ class Region:
     effects: Effects
     disk: MemoryDisk
 
-    def state(self) -> str:
+    async def state(self) -> str:
         """A digest of all that is stored."""
-        stored = [self.disk.databases[name].serialize() for name in sorted(self.disk.databases)]
-        return hashlib.sha256(b"".join(stored)).hexdigest()
+        return await digest(self.services.world, self.disk)
 
 
 async def open_region(world: World, *, region: str, account: str) -> Region:
