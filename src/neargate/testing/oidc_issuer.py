@@ -9,10 +9,12 @@ import datetime
 import http.server
 import ipaddress
 import os
+import signal
 import ssl
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -23,18 +25,18 @@ from ..world import OsWorld
 from .oidc_tokens import PrivateKey, discovery, ec_key, github_claims, jwk, key_set, rsa_key, token
 
 ADDRESS = "127.0.0.1"
-PORT = 4443
 VALID = datetime.timedelta(days=30)
 _PEM = serialization.Encoding.PEM
 _PLAIN = (_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
-def make(directory: Path) -> None:
+def make(directory: Path, port: int) -> None:
     """`ca.pem`, for who asks the issuer; `server.pem` and `signing.pem`, for nobody but it. All of them are new."""
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o755)  # a region's server, which is not root, reads ca.pem
     make_certificates(directory)
     _keep(directory / "signing.pem", rsa_key().private_bytes(*_PLAIN))
+    (directory / "issuer").write_text(f"https://{ADDRESS}:{port}")
 
 
 def make_certificates(directory: Path) -> None:
@@ -57,10 +59,11 @@ def secured(directory: Path) -> ssl.SSLContext:
     return context
 
 
-def serve(directory: Path, port: int) -> None:
+def serve(directory: Path) -> None:
     """Until the process is ended."""
+    issuer = issuer_of(directory)
     documents = {
-        "/.well-known/openid-configuration": discovery(issuer_of(port)),
+        "/.well-known/openid-configuration": discovery(issuer) + b"\n",
         "/keys": key_set(jwk(_signing_key(directory))),
     }
 
@@ -76,13 +79,14 @@ def serve(directory: Path, port: int) -> None:
         def log_message(self, *args: Any) -> None:
             del args
 
-    server = http.server.ThreadingHTTPServer((ADDRESS, port), Handler)
+    server = http.server.ThreadingHTTPServer((ADDRESS, urlsplit(issuer).port or 443), Handler)
     server.socket = secured(directory).wrap_socket(server.socket, server_side=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an end that a shell has nothing to say of
     server.serve_forever()
 
 
-def issuer_of(port: int) -> str:
-    return f"https://{ADDRESS}:{port}"
+def issuer_of(directory: Path) -> str:
+    return (directory / "issuer").read_text()
 
 
 def _certificate(name: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
@@ -115,26 +119,27 @@ def _signing_key(directory: Path) -> PrivateKey:
 def main() -> None:
     given = _parser().parse_args()
     if given.command == "new":
-        make(given.directory)
+        make(given.directory, given.port)
     elif given.command == "serve":
-        serve(given.directory, given.port)
+        serve(given.directory)
     else:
         repository = given.sub.removeprefix("repo:").partition(":")[0]
         told = {"sub": given.sub, "aud": given.aud, "repository": repository}
-        claims = github_claims(issuer_of(given.port), OsWorld().now(), **told)
+        claims = github_claims(issuer_of(given.directory), OsWorld().now(), **told)
         sys.stdout.write(token(_signing_key(given.directory), claims) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m neargate.testing.oidc_issuer")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (("new", "make its keys"), ("serve", "answer until ended"), ("token", "print what CI brings")):
-        command = commands.add_parser(name, help=text)
+    to_make = commands.add_parser("new", help="make an issuer's keys")
+    to_serve = commands.add_parser("serve", help="answer until ended")
+    to_sign = commands.add_parser("token", help="print what a workflow brings")
+    for command in (to_make, to_serve, to_sign):
         command.add_argument("directory", type=Path)
-        if name != "new":
-            command.add_argument("--port", type=int, default=PORT)
-    command.add_argument("--sub", required=True, help="the subject: repo:ORG/NAME:ref:refs/heads/BRANCH")
-    command.add_argument("--aud", default="sts.amazonaws.com", help="the audience")
+    to_make.add_argument("port", type=int, help="where on 127.0.0.1 it will be")
+    to_sign.add_argument("--sub", required=True, help="the subject: repo:ORG/NAME:ref:refs/heads/BRANCH")
+    to_sign.add_argument("--aud", default="sts.amazonaws.com", help="the audience")
     return parser
 
 

@@ -4,6 +4,7 @@ A child process goes through the calls once, against a server of its own, and th
 and what the kernel has mapped. They lie in the image where they lie here, above busybox.
 """
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -117,6 +118,8 @@ def _entries(files: set[Path]) -> list[Entry]:
 def main() -> None:
     """Push it where the argument says: HOST:PORT/REPOSITORY:TAG of a registry that asks for no password."""
     name = sys.argv[1]
+    if importlib.util.find_spec("boto3") is None:
+        raise SystemExit(f"boto3 is not there; install it with: {sys.executable} -m pip install boto3")
     registry, _, rest = name.partition("/")
     repository, _, tag = rest.rpartition(":")
     push(registry, repository, tag, python_image())
