@@ -49,6 +49,8 @@ def main(arguments: list[str]) -> None:
 
     `--kill-all` kills its containers first, for an operator whose agent cannot live.
     """
+    gc.freeze()  # modules stay
+    gc.enable()
     parser = argparse.ArgumentParser(prog="neargate agent")
     parser.add_argument("--data")
     parser.add_argument("--remove-all", action="store_true", help=argparse.SUPPRESS)

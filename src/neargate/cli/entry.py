@@ -1,5 +1,6 @@
 """The command `neargate`: errors become one line; the two long-running halves start without the other imports."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -26,10 +27,12 @@ def main() -> None:
 
     try:
         if len(sys.argv) > 1 and sys.argv[1] == "server":
+            gc.disable()  # modules are no garbage, and to look for some takes a tenth of their time; main enables it
             from .server import main as server
 
             server(sys.argv[2:])
         elif len(sys.argv) > 1 and sys.argv[1] == "agent":
+            gc.disable()
             from .agent import main as agent
 
             agent(sys.argv[2:])

@@ -14,7 +14,8 @@ from .shapes import Member, OperationModel, ServiceModel, Shape
 from .timestamps import ISO8601, write_iso8601, write_moment
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Listed, not as all but those that XML 1.0 has: that takes 4 ms to compile when a process starts.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SPECIAL = re.compile('[&<>\r"]')
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;", '"': "&quot;"}
 

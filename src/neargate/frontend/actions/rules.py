@@ -4,6 +4,7 @@ A rule is one IAM action of one operation, the forms of the ARNs it is asked on 
 Invariant: a form stands for whole ARNs of one kind; what a caller may name freely is always its last parts.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from enum import Enum
@@ -31,13 +32,12 @@ class Rule:
     action: str
     level: Level
     forms: tuple[str, ...]
-    pattern: re.Pattern[str]
     keys: frozenset[str]
     tag_families: tuple[str, ...]  # of the resource: aws:resourcetag/ and the service's own
     when: str = ""
 
     def knows_resource(self, resource: str) -> bool:
-        return self.pattern.fullmatch(resource) is not None
+        return _pattern(self.forms).fullmatch(resource) is not None
 
     def knows_key(self, key: str) -> bool:
         """`key` in lower case."""
@@ -62,7 +62,6 @@ def rule(action: str, level: Level, *forms: str, keys: tuple[str, ...] = (), whe
         action=action,
         level=level,
         forms=whole,
-        pattern=re.compile("|".join(_expression(form) for form in whole), re.ASCII | re.DOTALL),
         keys=lower,
         tag_families=tuple(sorted(key for key in lower if key.endswith(_RESOURCE_TAG))),
         when=when,
@@ -73,6 +72,12 @@ def _whole(service: str, form: str) -> str:
     if form == "*" or form.startswith("arn:"):
         return form
     return f"arn:{{partition}}:{service}:{{region}}:{{account}}:{form}"
+
+
+@functools.cache
+def _pattern(forms: tuple[str, ...]) -> re.Pattern[str]:
+    """Made when a rule is first asked: most rules of a process never are."""
+    return re.compile("|".join(_expression(form) for form in forms), re.ASCII | re.DOTALL)
 
 
 def _expression(form: str) -> str:
