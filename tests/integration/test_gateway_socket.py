@@ -4,7 +4,6 @@ import asyncio
 import socket
 import stat
 import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,19 +14,9 @@ from neargate.agent.simulated import SimulatedFleet, SimulatedTimes
 from neargate.clusters import gateway as gateway_module
 from neargate.clusters.gateway import Gateway
 from neargate.interfaces.roles import LogSourceOpened
-from neargate.model.capacity import HostCapacity, HostFacts
-from neargate.model.network import VpcPlan
-from neargate.testing.cell_rig import ACCOUNT, ZONES, CellRig, host_of, id_of, in_cell
+from neargate.testing.cell_rig import ACCOUNT, ZONES, CellRig, id_of, in_cell
 from neargate.testing.fake_task_roles import FakeTaskRoles
-
-
-class Plans:
-    def plan(self, vpc_id: str) -> VpcPlan:
-        return VpcPlan(vpc_id=vpc_id, generation=1, cidrs=(), groups=())
-
-    async def changes(self) -> AsyncIterator[str]:
-        await asyncio.get_running_loop().create_future()
-        yield ""
+from neargate.testing.gateway_rig import VpcPlans, facts_of
 
 
 class NoLogs:
@@ -47,7 +36,7 @@ def mode_of(path: str) -> int:
 
 
 def gateway_of(rig: CellRig) -> Gateway:
-    return Gateway(rig.world, rig.cell, rig.capacities, Plans(), NoLogs(), FakeTaskRoles(), rig.knobs)
+    return Gateway(rig.world, rig.cell, rig.capacities, VpcPlans(), NoLogs(), FakeTaskRoles(), rig.knobs)
 
 
 def test_a_fleet_runs_and_stops_tasks_through_the_socket() -> None:
@@ -57,10 +46,10 @@ def test_a_fleet_runs_and_stops_tasks_through_the_socket() -> None:
             leave_file(path)
             async with gateway_of(rig).listening(path):
                 assert mode_of(path) == 0o600
-                capacity = HostCapacity(cpu_units=100_000, memory_mib=100_000, disk_gib=100_000)
-                hosts = [HostFacts(host_id=host_of(z), boot_id="1", capacity=capacity, zone=z) for z in ZONES]
                 times = SimulatedTimes(attach_s=0.001, start_s=0.001, stop_s=0.001)
-                fleet = SimulatedFleet(rig.world, hosts, socket_path=path, knobs=rig.knobs, times=times)
+                fleet = SimulatedFleet(
+                    rig.world, [facts_of(zone) for zone in ZONES], socket_path=path, knobs=rig.knobs, times=times
+                )
                 running = rig.world.spawn(fleet.run(), "fleet")
                 tasks = [task for _ in range(3) for task in await rig.run(count=10)]
 

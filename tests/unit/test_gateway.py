@@ -1,7 +1,5 @@
 """The gateway and simulated hosts over channels without sockets: orders, reports, restarts, supersession, logs."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +9,9 @@ from neargate.agent.simulated import HostMemory, SimulatedHost, SimulatedTimes, 
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE
 from neargate.clusters.channel import ChannelClosed, Outgoing
 from neargate.clusters.gateway import Gateway
-from neargate.interfaces.roles import LogSourceOpened, LogTarget
 from neargate.link.messages import (
     PROTOCOL,
     BulkHello,
-    Challenge,
     Hello,
     HostUpdate,
     LogAck,
@@ -27,20 +23,15 @@ from neargate.link.messages import (
     Report,
     RunOrder,
     StopOrder,
-    ToServer,
     VpcPush,
     Welcome,
-    decode_to_agent,
     encode,
-    messages_to_agent,
 )
 from neargate.model.capacity import HostCapacity, HostFacts
-from neargate.model.errors import ResourceNotFound
 from neargate.model.knobs import Knobs
-from neargate.model.network import VpcPlan
 from neargate.testing.cell_rig import ACCOUNT, DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, run_request, subnet
 from neargate.testing.fake_task_roles import FakeTaskRoles
-from neargate.testing.host_proofs import Proving
+from neargate.testing.gateway_rig import LOGGING, AgentEnd, LogGroups, VpcPlans, facts_of
 
 FAST = SimulatedTimes(attach_s=0.001, start_s=0.001, run_s=0.001, stop_s=0.001)
 KNOBS = Knobs(
@@ -53,98 +44,6 @@ KNOBS = Knobs(
 )
 ONE_ZONE = {"subnets": (subnet(ZONES[0]),)}
 HOST = host_of(ZONES[0])
-LOGGING = {
-    **DEFINITION,
-    "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/execution",
-    "containerDefinitions": [
-        {
-            "name": "web",
-            "image": "w",
-            "logConfiguration": {
-                "logDriver": "awslogs",
-                "options": {"awslogs-group": "/a", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"},
-            },
-        }
-    ],
-}
-
-
-class Pipe:
-    """Implements Channel for the gateway; the test holds the other end."""
-
-    def __init__(self) -> None:
-        self.proving = Proving()
-        self.to_server: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.to_agent: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.reason: str | None = None
-
-    async def send(self, data: bytes) -> None:
-        if self.reason is not None:
-            raise ChannelClosed(self.reason)
-        for message in messages_to_agent(data):
-            if isinstance(message, Challenge) and self.proving.is_asked:
-                for answer in self.proving.challenged(message):
-                    self.to_server.put_nowait(encode(answer))
-            else:
-                self.to_agent.put_nowait(encode(message))
-
-    async def receive(self) -> bytes:
-        data = await self.to_server.get()
-        if data is None:
-            raise ChannelClosed(self.reason or "cut")
-        return data
-
-    async def close(self, reason: str) -> None:
-        if self.reason is None:
-            self.reason = reason
-            self.to_server.put_nowait(None)
-            self.to_agent.put_nowait(None)
-
-    def say(self, *messages: ToServer) -> None:
-        for message in messages:
-            for ready in self.proving.say(message):
-                self.to_server.put_nowait(encode(ready))
-
-    async def hear(self) -> Any:
-        """The next message from the server; None when it closed the channel."""
-        data = await self.to_agent.get()
-        return None if data is None else decode_to_agent(data)
-
-
-class Plans:
-    def __init__(self) -> None:
-        self.generation = 1
-        self.changed: asyncio.Queue[str] = asyncio.Queue()
-
-    def plan(self, vpc_id: str) -> VpcPlan:
-        return VpcPlan(vpc_id=vpc_id, generation=self.generation, cidrs=("10.0.0.0/8",), groups=())
-
-    async def changes(self) -> AsyncIterator[str]:
-        while True:
-            yield await self.changed.get()
-
-
-class Sink:
-    """Implements LogSink: keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.stored: list[bytes] = []
-        self.targets: list[LogTarget] = []
-
-    async def open_source(self, target: LogTarget, source: str) -> LogSourceOpened:
-        del source
-        if target.group != "/a":
-            raise ResourceNotFound("The specified log group does not exist.")
-        self.targets.append(target)
-        return LogSourceOpened(stream_key=7, offset=sum(map(len, self.stored)))
-
-    async def append(
-        self, stream_key: int, source: str, start: int, end: int, runs: Sequence[tuple[int, int]], lines: bytes
-    ) -> int:
-        assert stream_key == 7 and source.endswith("/web") and start + len(lines) == end and runs
-        await asyncio.sleep(0.001 if len(self.stored) % 2 else 0)
-        self.stored.append(lines)
-        return end
 
 
 class Door:
@@ -153,31 +52,27 @@ class Door:
     def __init__(self, rig: CellRig, knobs: Knobs = KNOBS) -> None:
         self.rig = rig
         self.knobs = knobs
-        self.plans = Plans()
-        self.sink = Sink()
+        self.plans = VpcPlans()
+        self.sink = LogGroups()
         self.roles = FakeTaskRoles()
         self.gateway = Gateway(rig.world, rig.cell, rig.capacities, self.plans, self.sink, self.roles, knobs)
         self.timers = Timers(rig.world)
         rig.world.spawn(self.timers.run(), "timers")
 
-    def facts(self, zone: str = ZONES[0]) -> HostFacts:
-        capacity = HostCapacity(cpu_units=100_000, memory_mib=100_000, disk_gib=100_000)
-        return HostFacts(host_id=host_of(zone), boot_id="1", capacity=capacity, zone=zone)
-
-    def link(self) -> Pipe:
-        pipe = Pipe()
+    def link(self) -> AgentEnd:
+        pipe = AgentEnd()
         self.rig.world.spawn(self.gateway.accept_link(pipe), "link")
         return pipe
 
-    def bulk(self) -> Pipe:
-        pipe = Pipe()
+    def bulk(self) -> AgentEnd:
+        pipe = AgentEnd()
         self.rig.world.spawn(self.gateway.accept_bulk(pipe), "bulk")
         return pipe
 
     def host(self, zone: str = ZONES[0], memory: HostMemory | None = None) -> SimulatedHost:
-        return SimulatedHost(self.rig.world, self.facts(zone), self.timers, self.knobs, memory=memory, times=FAST)
+        return SimulatedHost(self.rig.world, facts_of(zone), self.timers, self.knobs, memory=memory, times=FAST)
 
-    def connect(self, host: SimulatedHost) -> Pipe:
+    def connect(self, host: SimulatedHost) -> AgentEnd:
         pipe = self.link()
 
         async def carry() -> None:
@@ -298,7 +193,7 @@ def test_plans_come_before_orders_and_again_when_they_change() -> None:
         door = Door(rig)
         rig.world.spawn(door.gateway.watch_plans(), "plans")
         pipe = door.link()
-        pipe.say(Hello(protocol=PROTOCOL, host=door.facts(), reports=()))
+        pipe.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=()))
         assert isinstance(await pipe.hear(), Welcome)
         [task] = await rig.run(**ONE_ZONE)
         push, order = await pipe.hear(), await pipe.hear()
@@ -318,9 +213,9 @@ def test_a_newer_connection_of_a_host_takes_over() -> None:
     async def body(rig: CellRig) -> None:
         door = Door(rig)
         first, second = door.link(), door.link()
-        first.say(Hello(protocol=PROTOCOL, host=door.facts(), reports=()))
+        first.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=()))
         assert isinstance(await first.hear(), Welcome)
-        second.say(Hello(protocol=PROTOCOL, host=door.facts(), reports=()))
+        second.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=()))
         assert isinstance(await second.hear(), Welcome)
         assert await first.hear() is None
         await door.connected(ZONES[0], True)
@@ -344,7 +239,7 @@ def test_a_host_that_is_short_of_disk_gets_no_tasks_until_it_says_otherwise() ->
 
         async def told(accepts: bool) -> None:
             reason = None if accepts else "only 5% of the disk is free"
-            pipe.say(HostUpdate(host=replace(door.facts(), accepts_tasks=accepts, reason=reason)))
+            pipe.say(HostUpdate(host=replace(facts_of(ZONES[0]), accepts_tasks=accepts, reason=reason)))
 
             async def known() -> bool:
                 [shown] = [item for item in await rig.capacities[ZONES[0]].hosts() if item["host_id"] == HOST]
@@ -368,11 +263,11 @@ def test_a_silent_host_is_disconnected_and_its_tasks_are_left_alone() -> None:
         door = Door(rig, replace(KNOBS, link_ping_period_s=0.05, link_silence_s=0.5))
         pipe = door.link()
         [task] = await rig.run(**ONE_ZONE)
-        pipe.say(Hello(protocol=PROTOCOL, host=door.facts(), reports=()))
+        pipe.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=()))
         assert isinstance(await pipe.hear(), Welcome)
         while await pipe.hear() is not None:
             pass
-        assert pipe.reason is not None and "silent" in pipe.reason
+        assert pipe.closed is not None and "silent" in pipe.closed
         await door.connected(ZONES[0], False)
         assert await rig.described(id_of(task)) == task
 
@@ -421,10 +316,10 @@ def test_a_host_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
     async def body(rig: CellRig) -> None:
         door = Door(rig)
         pipe = door.link()
-        facts = replace(door.facts(), **({"host_id": "new-host"} | changes))
+        facts = replace(facts_of(ZONES[0]), **({"host_id": "new-host"} | changes))
         pipe.say(Hello(protocol=PROTOCOL, host=facts, reports=()))
         assert await pipe.hear() is None
-        assert pipe.reason is not None and "refused" in pipe.reason
+        assert pipe.closed is not None and "refused" in pipe.closed
         assert [len(await zone.hosts()) for zone in rig.capacities.values()] == [1, 1, 1]
 
     in_cell(body, knobs=KNOBS)
@@ -436,7 +331,7 @@ def test_an_agent_cannot_touch_another_host_s_task_over_its_own_session() -> Non
         [task] = await rig.run(**ONE_ZONE)
         pipe = door.link()
         pipe.say(
-            Hello(protocol=PROTOCOL, host=door.facts(ZONES[1]), reports=(rig.task_report(task, "RUNNING", 1),)),
+            Hello(protocol=PROTOCOL, host=facts_of(ZONES[1]), reports=(rig.task_report(task, "RUNNING", 1),)),
             Report(report=rig.task_report(task, "STOPPED", 99)),
             Ping(n=1),
         )
@@ -454,7 +349,7 @@ def test_a_task_that_was_given_up_is_ordered_to_stop() -> None:
         [task] = await rig.run(**ONE_ZONE)
         await rig.report(task, "STOPPED", 3)
         pipe = door.link()
-        pipe.say(Hello(protocol=PROTOCOL, host=door.facts(), reports=(rig.task_report(task, "RUNNING", 4),)))
+        pipe.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=(rig.task_report(task, "RUNNING", 4),)))
         assert isinstance(await pipe.hear(), Welcome)
         order = await pipe.hear()
         assert isinstance(order, StopOrder)
@@ -558,9 +453,9 @@ def test_a_second_agent_of_a_connected_host_is_refused() -> None:
     async def body(rig: CellRig) -> None:
         door = Door(rig)
         first, second = door.link(), door.link()
-        first.say(Hello(protocol=PROTOCOL, host=door.facts(), reports=(), process="one"))
+        first.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=(), process="one"))
         assert isinstance(await first.hear(), Welcome)
-        second.say(Hello(protocol=PROTOCOL, host=door.facts(), reports=(), process="two"))
+        second.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=(), process="two"))
         assert await second.hear() is None
         [task] = await rig.run(**ONE_ZONE)
         assert isinstance(await first.hear(), VpcPush)
@@ -569,7 +464,7 @@ def test_a_second_agent_of_a_connected_host_is_refused() -> None:
         await first.close("gone")
         await door.connected(ZONES[0], False)
         third = door.link()
-        third.say(Hello(protocol=PROTOCOL, host=door.facts(), reports=(), process="two"))
+        third.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=(), process="two"))
         assert isinstance(await third.hear(), Welcome)
 
     in_cell(body, knobs=KNOBS)

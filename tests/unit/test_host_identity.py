@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from neargate.agent.host_key import HostKeyBroken, load_or_make
-from neargate.clusters.channel import ChannelClosed
 from neargate.clusters.gateway import Gateway
-from neargate.interfaces.roles import LogSourceOpened, LogTarget
 from neargate.link.host_identity import BULK, LINK, HostKey, is_proved
 from neargate.link.messages import (
     PROTOCOL,
@@ -31,15 +29,12 @@ from neargate.link.messages import (
     Proof,
     Report,
     Welcome,
-    encode,
-    messages_to_agent,
 )
 from neargate.model.capacity import HostCapacity, HostFacts
-from neargate.model.errors import ResourceNotFound
 from neargate.model.knobs import Knobs
-from neargate.model.network import VpcPlan
 from neargate.testing.cell_rig import ACCOUNT, DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, subnet
 from neargate.testing.fake_task_roles import FakeTaskRoles
+from neargate.testing.gateway_rig import AgentEnd, LogGroups, VpcPlans, facts_of
 from neargate.testing.host_proofs import key_of
 from neargate.testing.virtual_time import VirtualWorld
 
@@ -61,96 +56,31 @@ def definition(**options: str) -> dict[str, Any]:
     }
 
 
-def facts(zone: str) -> HostFacts:
-    capacity = HostCapacity(cpu_units=100_000, memory_mib=100_000, disk_gib=100_000)
-    return HostFacts(host_id=host_of(zone), boot_id="1", capacity=capacity, zone=zone)
-
-
-class Wire:
-    """The agent's end of one connection, message by message: nothing is answered by itself."""
-
-    def __init__(self) -> None:
-        self._to_server: asyncio.Queue[bytes] = asyncio.Queue()
-        self._to_agent: asyncio.Queue[Any] = asyncio.Queue()
-        self.closed: str | None = None
-
-    async def send(self, data: bytes) -> None:
-        if self.closed is not None:
-            raise ChannelClosed(self.closed)
-        for message in messages_to_agent(data):
-            self._to_agent.put_nowait(message)
-
-    async def receive(self) -> bytes:
-        return await self._to_server.get()
-
-    async def close(self, reason: str) -> None:
-        self.closed = self.closed or reason
-        self._to_agent.put_nowait(None)
-
-    def say(self, *messages: Any) -> None:
-        for message in messages:
-            self._to_server.put_nowait(encode(message))
-
-    async def hear(self, kind: type | None = None) -> Any:
-        """The next message (of a kind); None when the server closed the connection."""
-        while True:
-            message = await self._to_agent.get()
-            if message is None or kind is None or isinstance(message, kind):
-                return message
-
-
-class Sink:
-    """Implements LogSink: one group that exists."""
-
-    def __init__(self) -> None:
-        self.stored: list[bytes] = []
-        self.groups = {"/a"}
-
-    async def open_source(self, target: LogTarget, source: str) -> LogSourceOpened:
-        if target.group not in self.groups and not target.create_group:
-            raise ResourceNotFound("The specified log group does not exist.")
-        self.groups.add(target.group)
-        return LogSourceOpened(stream_key=len(source), offset=0)
-
-    async def append(self, stream_key: int, source: str, start: int, end: int, runs: object, lines: bytes) -> int:
-        self.stored.append(lines)
-        return end
-
-
-class Plans:
-    def plan(self, vpc_id: str) -> VpcPlan:
-        return VpcPlan(vpc_id=vpc_id, generation=1, cidrs=("10.0.0.0/8",), groups=())
-
-    async def changes(self) -> Any:
-        await asyncio.get_running_loop().create_future()
-        yield ""
-
-
 class Region:
     def __init__(self, rig: CellRig) -> None:
         self.rig = rig
-        self.sink = Sink()
+        self.sink = LogGroups()
         self.roles = FakeTaskRoles()
-        self.gateway = Gateway(rig.world, rig.cell, rig.capacities, Plans(), self.sink, self.roles, KNOBS)
+        self.gateway = Gateway(rig.world, rig.cell, rig.capacities, VpcPlans(), self.sink, self.roles, KNOBS)
 
-    def wire(self, channel: str) -> Wire:
-        wire = Wire()
+    def wire(self, channel: str) -> AgentEnd:
+        wire = AgentEnd(proves=False)
         serve = self.gateway.accept_bulk(wire) if channel == BULK else self.gateway.accept_link(wire)
         self.rig.world.spawn(serve, "serve")
         return wire
 
-    async def claimed(self, zone: str, key: HostKey, channel: str = LINK) -> tuple[Wire, Challenge]:
+    async def claimed(self, zone: str, key: HostKey, channel: str = LINK) -> tuple[AgentEnd, Challenge]:
         """A connection that has named a host and is asked for the proof."""
         wire = self.wire(channel)
         if channel == LINK:
-            wire.say(Hello(protocol=PROTOCOL, host=facts(zone), reports=(), public_key=key.public))
+            wire.say(Hello(protocol=PROTOCOL, host=facts_of(zone), reports=(), public_key=key.public))
         else:
             wire.say(BulkHello(protocol=PROTOCOL, host_id=host_of(zone)))
         challenge = await wire.hear()
         assert isinstance(challenge, Challenge)
         return wire, challenge
 
-    async def proved(self, zone: str, channel: str = LINK, key: HostKey | None = None) -> Wire:
+    async def proved(self, zone: str, channel: str = LINK, key: HostKey | None = None) -> AgentEnd:
         key = key or key_of(host_of(zone))
         wire, challenge = await self.claimed(zone, key, channel)
         wire.say(Proof(signature=key.sign(channel, challenge.nonce, host_of(zone))))
@@ -205,7 +135,7 @@ def test_an_agent_that_was_taken_over_gets_nowhere_with_another_hosts_task() -> 
         assert (await bulk.hear()).code == "AccessDeniedException"
         link.say(Ping(n=1))
         assert await link.hear(Pong) == Pong(n=1)
-        link.say(HostUpdate(host=facts(THEIRS)))
+        link.say(HostUpdate(host=facts_of(THEIRS)))
         assert await link.hear() is None
         assert region.roles.issued == [] and region.sink.stored == []
         assert await region.rig.described(id_of(victim)) == before
@@ -226,7 +156,7 @@ def test_who_names_another_host_without_its_key_is_not_let_in(channel: str) -> N
             wire.say(
                 BulkHello(protocol=PROTOCOL, host_id=host_of(THEIRS))
                 if channel == BULK
-                else Hello(protocol=PROTOCOL, host=facts(THEIRS), reports=(), public_key=public)
+                else Hello(protocol=PROTOCOL, host=facts_of(THEIRS), reports=(), public_key=public)
             )
             assert isinstance(await wire.hear(), Challenge)
             wire.say(Proof(signature=forged))
@@ -295,7 +225,7 @@ def test_the_first_key_of_a_host_is_its_key_for_good() -> None:
 def test_an_agent_of_the_protocol_before_is_told_so() -> None:
     async def body(region: Region) -> None:
         wire = region.wire(LINK)
-        wire.say(Hello(protocol=1, host=facts(MINE), reports=(), public_key=key_of(host_of(MINE)).public))
+        wire.say(Hello(protocol=1, host=facts_of(MINE), reports=(), public_key=key_of(host_of(MINE)).public))
         assert await wire.hear() is None
         assert wire.closed == f"the agent speaks link protocol 1, this server {PROTOCOL}"
 

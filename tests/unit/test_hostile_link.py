@@ -1,7 +1,6 @@
 """A compromised agent against the control plane: it is root on one machine and speaks whatever it likes."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +9,10 @@ import pytest
 
 from neargate.clusters import reports
 from neargate.clusters.arrivals import INTEGER_MAX, problem
-from neargate.clusters.channel import ChannelClosed
 from neargate.clusters.gateway import Gateway
-from neargate.interfaces.roles import LogSourceOpened, LogTarget
 from neargate.link.messages import (
     PROTOCOL,
     BulkHello,
-    Challenge,
     Hello,
     HostUpdate,
     LogAppend,
@@ -30,110 +26,17 @@ from neargate.link.messages import (
     RunOrder,
     ToServer,
     Welcome,
-    decode_to_agent,
     encode,
-    messages_to_agent,
 )
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import Knobs
 from neargate.model.launch import ContainerReport, TaskReport
-from neargate.model.network import VpcPlan
-from neargate.testing.cell_rig import ACCOUNT, DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, running, subnet
+from neargate.testing.cell_rig import DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, running, subnet
 from neargate.testing.fake_task_roles import FakeTaskRoles
-from neargate.testing.host_proofs import Proving
+from neargate.testing.gateway_rig import LOGGING, AgentEnd, LogGroups, VpcPlans, facts_of
 
 KNOBS = Knobs(cpu_overcommit=1.0, disk_overcommit=1.0, hello_reports_max=8, log_sources_max=4, link_silence_s=0.5)
 MINE, THEIRS = ZONES[0], ZONES[1]
-LOGGING = {
-    **DEFINITION,
-    "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/execution",
-    "containerDefinitions": [
-        {
-            "name": "web",
-            "image": "w",
-            "logConfiguration": {
-                "logDriver": "awslogs",
-                "options": {"awslogs-group": "/a", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"},
-            },
-        }
-    ],
-}
-
-
-class Wire:
-    """The agent's end of one connection, in the hands of somebody who has taken the agent over."""
-
-    def __init__(self) -> None:
-        self.proving = Proving()
-        self.to_server: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.to_agent: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.closed: str | None = None
-
-    async def send(self, data: bytes) -> None:
-        if self.closed is not None:
-            raise ChannelClosed(self.closed)
-        for message in messages_to_agent(data):
-            if isinstance(message, Challenge) and self.proving.is_asked:
-                for answer in self.proving.challenged(message):
-                    self.to_server.put_nowait(encode(answer))
-            else:
-                self.to_agent.put_nowait(encode(message))
-
-    async def receive(self) -> bytes:
-        data = await self.to_server.get()
-        if data is None:
-            raise ChannelClosed("cut")
-        return data
-
-    async def close(self, reason: str) -> None:
-        self.closed = self.closed or reason
-        self.to_agent.put_nowait(None)
-
-    def say(self, *messages: ToServer | bytes) -> None:
-        for message in messages:
-            if isinstance(message, bytes):
-                self.to_server.put_nowait(message)
-                continue
-            for ready in self.proving.say(message):
-                self.to_server.put_nowait(encode(ready))
-
-    async def hear(self, kind: type | None = None) -> Any:
-        """The next message (of a kind); None when the server closed the connection."""
-        while True:
-            data = await self.to_agent.get()
-            message = None if data is None else decode_to_agent(data)
-            if message is None or kind is None or isinstance(message, kind):
-                return message
-
-    async def still_open(self) -> None:
-        """The server answers, and has taken everything that was said before."""
-        self.say(Ping(n=77))
-        assert await self.hear(Pong) == Pong(n=77)
-
-
-class Sink:
-    """Implements LogSink."""
-
-    def __init__(self) -> None:
-        self.stored: list[tuple[int, bytes]] = []
-
-    async def open_source(self, target: LogTarget, source: str) -> LogSourceOpened:
-        return LogSourceOpened(stream_key=len(target.stream), offset=0)
-
-    async def append(
-        self, stream_key: int, source: str, start: int, end: int, runs: Sequence[tuple[int, int]], lines: bytes
-    ) -> int:
-        self.stored.append((stream_key, lines))
-        return end
-
-
-class Plans:
-    def plan(self, vpc_id: str) -> VpcPlan:
-        return VpcPlan(vpc_id=vpc_id, generation=1, cidrs=("10.0.0.0/8",), groups=())
-
-    async def changes(self) -> AsyncIterator[str]:
-        await asyncio.get_running_loop().create_future()
-        yield ""
 
 
 class Region:
@@ -141,19 +44,19 @@ class Region:
 
     def __init__(self, rig: CellRig) -> None:
         self.rig = rig
-        self.sink = Sink()
+        self.sink = LogGroups()
         self.roles = FakeTaskRoles()
-        self.gateway = Gateway(rig.world, rig.cell, rig.capacities, Plans(), self.sink, self.roles, KNOBS)
+        self.gateway = Gateway(rig.world, rig.cell, rig.capacities, VpcPlans(), self.sink, self.roles, KNOBS)
 
-    def wire(self, bulk: bool = False) -> Wire:
-        wire = Wire()
+    def wire(self, bulk: bool = False) -> AgentEnd:
+        wire = AgentEnd()
         serve = self.gateway.accept_bulk(wire) if bulk else self.gateway.accept_link(wire)
         self.rig.world.spawn(serve, "serve")
         return wire
 
-    async def agent(self, zone: str, *reports: TaskReport) -> Wire:
+    async def agent(self, zone: str, *reports: TaskReport) -> AgentEnd:
         wire = self.wire()
-        wire.say(Hello(protocol=PROTOCOL, host=facts(zone), reports=reports))
+        wire.say(Hello(protocol=PROTOCOL, host=facts_of(zone), reports=reports))
         assert isinstance(await wire.hear(), Welcome)
         return wire
 
@@ -163,11 +66,6 @@ class Region:
 
     async def status(self, task: dict[str, Any]) -> str:
         return str((await self.rig.described(id_of(task)))["lastStatus"])
-
-
-def facts(zone: str) -> HostFacts:
-    capacity = HostCapacity(cpu_units=100_000, memory_mib=100_000, disk_gib=100_000)
-    return HostFacts(host_id=host_of(zone), boot_id="1", capacity=capacity, zone=zone)
 
 
 def play(body: Callable[[Region], Coroutine[Any, Any, None]]) -> None:
@@ -298,26 +196,28 @@ HOSTILE_FIRST: dict[str, ToServer | bytes] = {
     "a report before the hello": Report(
         report=TaskReport(task_id="t", incarnation="i", report_seq=1, known_status="X")
     ),
-    "another protocol": Hello(protocol=99, host=facts(MINE), reports=()),
-    "a host without a name": Hello(protocol=PROTOCOL, host=replace(facts(MINE), host_id=""), reports=()),
-    "a host of two lines": Hello(protocol=PROTOCOL, host=replace(facts(MINE), host_id="a\nb"), reports=()),
-    "a boot of a mebibyte": Hello(protocol=PROTOCOL, host=replace(facts(MINE), boot_id="b" * (1 << 20)), reports=()),
-    "a reason of a mebibyte": Hello(protocol=PROTOCOL, host=replace(facts(MINE), reason="b" * (1 << 20)), reports=()),
-    "a zone that is none": Hello(protocol=PROTOCOL, host=replace(facts(MINE), zone="elsewhere"), reports=()),
-    "no zone": Hello(protocol=PROTOCOL, host=replace(facts(MINE), zone=None), reports=()),
+    "another protocol": Hello(protocol=99, host=facts_of(MINE), reports=()),
+    "a host without a name": Hello(protocol=PROTOCOL, host=replace(facts_of(MINE), host_id=""), reports=()),
+    "a host of two lines": Hello(protocol=PROTOCOL, host=replace(facts_of(MINE), host_id="a\nb"), reports=()),
+    "a boot of a mebibyte": Hello(protocol=PROTOCOL, host=replace(facts_of(MINE), boot_id="b" * (1 << 20)), reports=()),
+    "a reason of a mebibyte": Hello(
+        protocol=PROTOCOL, host=replace(facts_of(MINE), reason="b" * (1 << 20)), reports=()
+    ),
+    "a zone that is none": Hello(protocol=PROTOCOL, host=replace(facts_of(MINE), zone="elsewhere"), reports=()),
+    "no zone": Hello(protocol=PROTOCOL, host=replace(facts_of(MINE), zone=None), reports=()),
     "a machine of everything": Hello(
         protocol=PROTOCOL,
-        host=replace(facts(MINE), capacity=HostCapacity(cpu_units=2**63, memory_mib=1, disk_gib=1)),
+        host=replace(facts_of(MINE), capacity=HostCapacity(cpu_units=2**63, memory_mib=1, disk_gib=1)),
         reports=(),
     ),
     "a machine of less than nothing": Hello(
         protocol=PROTOCOL,
-        host=replace(facts(MINE), capacity=HostCapacity(cpu_units=1, memory_mib=-1, disk_gib=1)),
+        host=replace(facts_of(MINE), capacity=HostCapacity(cpu_units=1, memory_mib=-1, disk_gib=1)),
         reports=(),
     ),
     "too many reports": Hello(
         protocol=PROTOCOL,
-        host=facts(MINE),
+        host=facts_of(MINE),
         reports=tuple(TaskReport(task_id=f"t{n}", incarnation="", report_seq=1, known_status="X") for n in range(9)),
     ),
 }
@@ -336,10 +236,10 @@ def test_a_first_message_that_is_none_ends_that_connection_only(what: str) -> No
 
 
 HOSTILE_NEXT: dict[str, ToServer] = {
-    "another host's facts": HostUpdate(host=facts(THEIRS)),
-    "a second hello": Hello(protocol=PROTOCOL, host=facts(MINE), reports=()),
-    "a second hello of another host": Hello(protocol=PROTOCOL, host=facts(THEIRS), reports=()),
-    "own facts of a mebibyte": HostUpdate(host=replace(facts(MINE), reason="a" * (1 << 20))),
+    "another host's facts": HostUpdate(host=facts_of(THEIRS)),
+    "a second hello": Hello(protocol=PROTOCOL, host=facts_of(MINE), reports=()),
+    "a second hello of another host": Hello(protocol=PROTOCOL, host=facts_of(THEIRS), reports=()),
+    "own facts of a mebibyte": HostUpdate(host=replace(facts_of(MINE), reason="a" * (1 << 20))),
     "a bulk message": LogOpen(request=1, task_id="t", container="c"),
 }
 
@@ -407,7 +307,7 @@ def test_a_host_has_so_many_bulk_connections_and_no_more() -> None:
     async def body(region: Region) -> None:
         task = id_of(await region.task(MINE, LOGGING))
 
-        async def connected(zone: str) -> Wire:
+        async def connected(zone: str) -> AgentEnd:
             bulk = region.wire(bulk=True)
             bulk.say(
                 BulkHello(protocol=PROTOCOL, host_id=host_of(zone)), LogOpen(request=1, task_id=task, container="web")
