@@ -51,6 +51,25 @@ def test_a_process_is_found_by_its_pid_file_and_without_one_by_its_command_line(
     assert processes.find_program(replace(sleeper, argv=(*sleeper.argv, "more"), pid_file=Path("/nonexistent"))) is None
 
 
+def test_several_are_found_at_once_each_its_own_and_the_oldest_of_twins(sleeper: Program, tmp_path: Path) -> None:
+    other = replace(sleeper, name="other", argv=(*sleeper.argv, "other"), pid_file=tmp_path / "other.pid")
+    absent = replace(sleeper, name="absent", argv=(*sleeper.argv, "absent"), pid_file=tmp_path / "absent.pid")
+    first = settled(sleeper)
+    twin = settled(sleeper)
+    while twin.start_ticks == first.start_ticks:  # a tick is 10 ms
+        processes.stop(twin, timeout_s=5)
+        twin = settled(sleeper)
+    second = settled(other)
+    try:
+        sleeper.pid_file.unlink()
+        found = processes.find_programs([sleeper, other, absent])
+        assert found == {"sleeper": first, "other": second}
+        assert twin != first
+    finally:
+        for running in (twin, second):
+            processes.stop(running, timeout_s=5)
+
+
 def test_a_pid_that_was_given_to_somebody_else_is_not_the_process(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     ticks = processes.start_ticks(os.getpid())

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..model.lazy_dataclass import dataclass
@@ -65,27 +66,49 @@ def find(pid_file: Path) -> Running | None:
 
 
 def find_program(program: Program) -> Running | None:
-    """The program's process by its pid file, else by its command line (and then the pid file is made good)."""
-    found = find(program.pid_file)
-    if found is None:
-        found = _by_command(program)
-        if found is not None:
-            remember(program.pid_file, found)
+    return find_programs([program]).get(program.name)
+
+
+def find_programs(programs: Sequence[Program]) -> dict[str, Running]:
+    """Those of the programs that run, by name: found by pid file, else by command line (then the file is made good)."""
+    found = {program.name: running for program in programs if (running := find(program.pid_file)) is not None}
+    missing = {_command(program): program for program in programs if program.name not in found}
+    for command, running in _by_command(missing.keys()).items():
+        remember(missing[command].pid_file, running)
+        found[missing[command].name] = running
     return found
 
 
-def _by_command(program: Program) -> Running | None:
-    """The oldest process with exactly this command line; a young twin is a fork that has not become its own program."""
-    wanted = b"".join(word.encode() + b"\0" for word in program.argv)
-    found = [running for path in Path("/proc").glob("[0-9]*") if (running := _is_running_as(path, wanted)) is not None]
-    return min(found, key=lambda running: running.start_ticks, default=None)
+def _command(program: Program) -> bytes:
+    """As /proc shows it."""
+    return b"".join(word.encode() + b"\0" for word in program.argv)
 
 
-def _is_running_as(path: Path, command: bytes) -> Running | None:
+def _by_command(wanted: Collection[bytes]) -> dict[bytes, Running]:
+    """The oldest process of each command line; a young twin is a fork that has not become its own program.
+
+    One walk for all: a machine may have thousands of processes, and `up` has more to do before its API answers.
+    """
+    found: dict[bytes, Running] = {}
+    for name in os.listdir("/proc") if wanted else ():
+        command = _command_line(name) if name.isdecimal() else b""
+        running = _is_ours(Path("/proc", name)) if command in wanted else None
+        if running is not None and (command not in found or running.start_ticks < found[command].start_ticks):
+            found[command] = running
+    return found
+
+
+def _command_line(pid: str) -> bytes:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as line:
+            return line.read()
+    except OSError:
+        return b""  # it ended while we looked
+
+
+def _is_ours(path: Path) -> Running | None:
     """Anybody may call a process by any words: it must also be of this machine's own processes and a system user's."""
     try:
-        if (path / "cmdline").read_bytes() != command:
-            return None
         same_namespace = os.readlink(path / "ns/pid") == os.readlink("/proc/self/ns/pid")
         user = int((path / "status").read_text().partition("\nUid:")[2].split()[0])
         ticks = start_ticks(int(path.name))

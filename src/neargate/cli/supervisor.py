@@ -46,8 +46,9 @@ class Supervisor:
 
     def adopt(self) -> None:
         """Find what runs already."""
+        found = processes.find_programs([child.program for child in self.children])
         for child in self.children:
-            child.running = processes.find_program(child.program)
+            child.running = found.get(child.program.name)
             child.adopted = child.running is not None
 
     def start(self) -> None:
