@@ -83,6 +83,51 @@ def test_boto3_in_a_container_is_the_tasks_role(roles: LiveRegion) -> None:
     ]
 
 
+def test_a_call_of_a_task_is_known_by_the_tasks_address(roles: LiveRegion) -> None:
+    """In the record of calls and in policies, whatever its program says in its request."""
+    program = """
+import boto3, botocore.exceptions
+ecs = boto3.client("ecs")
+for name, value in {"X-Forwarded-For": "10.9.9.9", "Forwarded": "for=10.9.9.9", "X-Real-Ip": "10.9.9.9"}.items():
+    def add(request, n=name, v=value, **_):
+        request.headers[n] = v
+    ecs.meta.events.register("before-send.ecs.*", add)
+print([arn for arn in ecs.list_clusters()["clusterArns"] if arn.endswith("/default")])
+try:
+    ecs.list_task_definition_families()
+except botocore.exceptions.ClientError as error:
+    print(error.response["Error"]["Code"])
+"""
+    inside = {"IpAddress": {"aws:SourceIp": "172.31.0.0/16"}}
+    outside = {"NotIpAddress": {"aws:SourceIp": "172.31.0.0/16"}}
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "ecs:ListClusters", "Resource": "*", "Condition": inside},
+            {"Effect": "Allow", "Action": "ecs:ListTaskDefinitionFamilies", "Resource": "*", "Condition": outside},
+        ],
+    }
+    iam = roles.client("iam")
+    iam.create_role(RoleName="inside", AssumeRolePolicyDocument=TRUST)
+    iam.put_role_policy(RoleName="inside", PolicyName="inside", PolicyDocument=json.dumps(document))
+    try:
+        task = roles.run_to_end(python(roles, program), taskRoleArn=role("inside"), cpu="512", memory="1024")
+        assert roles.output_of(task["taskArn"]) == [
+            "['arn:aws:ecs:us-east-1:123456789012:cluster/default']",
+            "AccessDeniedException",
+        ]
+    finally:
+        iam.delete_role_policy(RoleName="inside", PolicyName="inside")
+        iam.delete_role(RoleName="inside")
+    task_id = task["taskArn"].rpartition("/")[2]
+    address = task["containers"][0]["networkInterfaces"][0]["privateIpv4Address"]
+    calls = [json.loads(line) for line in roles.command("audit").stdout.splitlines()]
+    theirs = [call for call in calls if call["userIdentity"].get("arn", "").endswith(f"/inside/{task_id}")]
+    assert {call["eventName"] for call in theirs} == {"ListClusters", "ListTaskDefinitionFamilies"}
+    assert {call["sourceIPAddress"] for call in theirs} == {address}
+    assert "127.0.0.1" in {call["sourceIPAddress"] for call in calls}, "this machine's own calls are its own"
+
+
 def test_without_a_role_there_are_no_credentials_and_no_address_of_any(roles: LiveRegion) -> None:
     program = """
 import boto3, botocore.exceptions, os

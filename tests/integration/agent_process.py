@@ -59,6 +59,7 @@ async def main(given: dict[str, str]) -> None:
         cgroups=LinuxCgroups(world, instance=given["instance"]),
         state_dir=base / "agent",
         endpoint=f"http://127.0.0.1:{given['api_port']}",
+        api_socket=str(base / "api.sock"),
         knobs=knobs,
         reached=reached,
     )

@@ -49,7 +49,7 @@ class Machine:
         self.instance = rig.instance
         self.server = FakeLinkServer()
         self.pool = ""
-        self.api_port = 0
+        self.api_port = 4566  # inside the tasks' VPC
         self.knobs: dict[str, float] = {}
         self._agents: list[subprocess.Popen[bytes]] = []
 
@@ -161,8 +161,7 @@ def play(rig: ContainerRig, image: str, request: pytest.FixtureRequest) -> Calla
     async def life(story: Story) -> None:
         machine = Machine(rig, base, image)
         machine.pool = await free_public_pool(OsWorld())
-        api = await asyncio.start_server(_answer_as_the_region, "127.0.0.1", 0)
-        machine.api_port = api.sockets[0].getsockname()[1]
+        api = await asyncio.start_unix_server(_answer_as_the_region, str(base / "api.sock"))
         try:
             async with unix_serve(
                 _bridge(machine.server), str(base / "link.sock"), ping_interval=None, max_size=MESSAGE_MAX

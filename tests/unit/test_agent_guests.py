@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from pathlib import Path
 
 from neargate.agent.endpoint_proxy import EndpointProxy
 from neargate.agent.guests import Guests, farewell, source_of
@@ -26,12 +27,13 @@ def test_the_last_quarter_is_for_those_who_have_few() -> None:
     assert not guests.admit("one more"), "all places are taken"
 
 
-def test_the_tasks_of_all_vpcs_leave_half_of_the_api_to_callers_from_outside() -> None:
+def test_the_tasks_of_all_vpcs_leave_half_of_the_api_to_callers_from_outside(tmp_path: Path) -> None:
     """The same address in another VPC is another task, and counts towards the same whole."""
     assert DEFAULT_KNOBS.proxy_connections_max <= DEFAULT_KNOBS.connections_max // 2
     proxied = Guests(each_max=8, all_max=12)
 
     async def api(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await reader.readline()).startswith(b"PROXY TCP4 127.0.0.1 127.0.0.1 ")
         writer.write(await reader.read(1))
         await reader.read()
         await farewell(writer, 1.0)
@@ -45,11 +47,11 @@ def test_the_tasks_of_all_vpcs_leave_half_of_the_api_to_callers_from_outside() -
             return b"", writer
 
     async def main() -> list[int]:
-        servers = [await asyncio.start_server(api, "127.0.0.1", 0)]
-        at = servers[0].sockets[0].getsockname()
+        at = str(tmp_path / "api.sock")
+        servers = [await asyncio.start_unix_server(api, at)]
         served, writers = [], []
         for vpc_id in ("vpc-1", "vpc-2"):
-            proxy = EndpointProxy(DEFAULT_KNOBS, vpc_id, proxied, *at)
+            proxy = EndpointProxy(DEFAULT_KNOBS, vpc_id, proxied, at)
             servers.append(await asyncio.start_server(proxy.serve, "127.0.0.1", 0))
             outcomes = [await echoed(servers[-1].sockets[0].getsockname()[1]) for _ in range(10)]
             served.append(sum(data == b"x" for data, _ in outcomes))

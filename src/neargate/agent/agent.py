@@ -46,7 +46,10 @@ DEFAULT_API_PORT = 80
 
 
 class Agent:
-    """`endpoint`: URL of the region's API as this host reaches it. `state_dir`: the agent's own, kept over restarts."""
+    """`endpoint`: URL of the region's API. `api_socket`: its own for calls of tasks, empty where they reach no API.
+
+    `state_dir`: the agent's own, kept over restarts.
+    """
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Agent:
         state_dir: Path,
         endpoint: str,
         knobs: Knobs,
+        api_socket: str = "",
         transport: Transport | None = None,
         machine: Machine | None = None,
         credential_files: CredentialFiles | None = None,
@@ -84,8 +88,7 @@ class Agent:
         self._logs = LogShipper(world, knobs, sandbox, self._bulk, state_dir / "logs", self._note)
         self._plans = VpcPlans(world, knobs, network, self._state, lambda vpc: self._listeners.open(vpc), self._note)
         self._credentials = self._task_credentials(credential_files)
-        api = urlsplit(endpoint)
-        api_port = api.port or DEFAULT_API_PORT
+        api_port = urlsplit(endpoint).port or DEFAULT_API_PORT
         self._tasks = HostTasks(self._host_parts(reached, f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}"))
         self._disk_watch = DiskWatch(
             world,
@@ -106,7 +109,7 @@ class Agent:
             machine=machine or LinuxMachine(),
             credentials=self._credentials,
         )
-        self._listeners = VpcListeners(knobs, network, self._metadata, api.hostname or "127.0.0.1", api_port)
+        self._listeners = VpcListeners(knobs, network, self._metadata, api_socket, api_port)
         self._link = self._link_client(channel, key)
 
     def _task_credentials(self, files: CredentialFiles | None) -> TaskCredentials:

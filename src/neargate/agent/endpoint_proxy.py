@@ -1,7 +1,9 @@
 """The region's endpoint inside a VPC's router: each connection is spliced to the region's API on this host.
 
-Only the API's port is behind it; nothing of the host's network is. Bounded per task (by VPC and source address), and
-for all tasks of the host together, so that the API has connections left for callers from outside.
+The API is told first which address the task has, over a socket that only this agent may open: what a task sends comes
+after that line, so it cannot say that it is another. Only the API is behind it; nothing of the host's network is.
+Bounded per task (by VPC and source address), and for all tasks of the host together, so that the API has connections
+left for callers from outside.
 """
 
 import asyncio
@@ -13,12 +15,11 @@ _BLOCK = 64 * 1024
 
 
 class EndpointProxy:
-    """One per VPC. `host`, `port`: the API as this host reaches it. `guests` is the host's, shared by all of them."""
+    """One per VPC. `api_socket`: the API's, for what is handed on. `guests` is the host's, shared by all of them."""
 
-    def __init__(self, knobs: Knobs, vpc_id: str, guests: Guests, host: str, port: int) -> None:
+    def __init__(self, knobs: Knobs, vpc_id: str, guests: Guests, api_socket: str) -> None:
         self._knobs = knobs
-        self._host = host
-        self._port = port
+        self._api_socket = api_socket
         self._vpc_id = vpc_id
         self._guests = guests
 
@@ -39,13 +40,14 @@ class EndpointProxy:
 
     async def _splice(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         to_api, from_api = await self._connect()
+        from_api.write(whose_it_is(writer))
         try:
             await asyncio.gather(self._copy(reader, from_api), self._copy(to_api, writer))
         finally:
             from_api.close()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(self._host, self._port)
+        return await asyncio.open_unix_connection(self._api_socket)
 
     async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         try:
@@ -63,3 +65,11 @@ class EndpointProxy:
             return
         if target.can_write_eof():
             target.write_eof()
+
+
+def whose_it_is(writer: asyncio.StreamWriter) -> bytes:
+    """The line that says where a connection came from: version 1 of the PROXY protocol. Raises OSError."""
+    peer, own = writer.get_extra_info("peername"), writer.get_extra_info("sockname")
+    if not peer or not own:
+        raise ConnectionResetError("the task's end is gone")
+    return f"PROXY TCP4 {peer[0]} {own[0]} {peer[1]} {own[1]}\r\n".encode()

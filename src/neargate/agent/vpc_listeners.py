@@ -20,13 +20,14 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class VpcListeners:
-    """`api_host`, `api_port`: the region's API as this host reaches it; tasks reach it on the same port."""
+    """`api_socket`: where the region's API takes what is handed on; tasks reach it at `api_port`."""
 
-    def __init__(self, knobs: Knobs, network: HostNetwork, metadata: Metadata, api_host: str, api_port: int) -> None:
+    def __init__(self, knobs: Knobs, network: HostNetwork, metadata: Metadata, api_socket: str, api_port: int) -> None:
         self._knobs = knobs
         self._network = network
         self._metadata = metadata
-        self._api = (api_host, api_port)
+        self._api_socket = api_socket
+        self._api_port = api_port
         self._proxied = Guests(each_max=knobs.proxy_connections_per_task, all_max=knobs.proxy_connections_max)
         self._servers: dict[tuple[str, str], asyncio.Server] = {}
         self._datagrams: dict[str, socket.socket] = {}
@@ -34,7 +35,7 @@ class VpcListeners:
     async def open(self, vpc_id: str) -> None:
         """Repeatable. Raises HostError, OSError."""
         await self._listen(vpc_id, TASK_METADATA_ADDRESS, METADATA_PORT)
-        await self._listen(vpc_id, REGION_ENDPOINT_ADDRESS, self._api[1])
+        await self._listen(vpc_id, REGION_ENDPOINT_ADDRESS, self._api_port)
         await self._listen(vpc_id, RESOLVER_ADDRESS, no_resolver.PORT)
         if vpc_id not in self._datagrams:
             bound = await self._network.listen(vpc_id, RESOLVER_ADDRESS, no_resolver.PORT, datagrams=True)
@@ -54,4 +55,4 @@ class VpcListeners:
             return MetadataServer(self._knobs, self._metadata, vpc_id).serve
         if address == RESOLVER_ADDRESS:
             return no_resolver.Streams(self._knobs).serve
-        return EndpointProxy(self._knobs, vpc_id, self._proxied, *self._api).serve
+        return EndpointProxy(self._knobs, vpc_id, self._proxied, self._api_socket).serve

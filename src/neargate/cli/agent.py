@@ -109,6 +109,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         cgroups=LinuxCgroups(world, instance=paths.instance),
         state_dir=paths.agent,
         endpoint=config.endpoint,
+        api_socket=str(paths.tasks_socket),
         knobs=DEFAULT_KNOBS,
         credential_files=_credential_files(paths),
         reached=kill_points(paths),

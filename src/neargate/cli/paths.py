@@ -120,6 +120,11 @@ class RegionPaths:
         return self.server_run / "admin.sock"
 
     @property
+    def tasks_socket(self) -> Path:
+        """Of the API, for calls of tasks, which the agent hands on and says whose they are."""
+        return self.server_run / "tasks.sock"
+
+    @property
     def agent_socket(self) -> Path:
         """Of the agent, for this machine's operator: it answers also when no server runs."""
         return self.run / "agent.sock"

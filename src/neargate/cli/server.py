@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import uvicorn
 import uvloop
@@ -22,7 +23,8 @@ from ..frontend.callers.authenticate import AuthMode
 from ..frontend.callers.credentials import Credentials
 from ..frontend.callers.oidc.keys import LANE, LANE_THREADS
 from ..frontend.envelope import envelope_of
-from ..frontend.http_protocol import bounded_protocol
+from ..frontend.http_protocol import BoundedHttpProtocol, bounded_protocol
+from ..frontend.relayed import relayed, serve_relayed
 from ..log import write_to_stderr
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.quotas import QuotaMode
@@ -114,9 +116,10 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
     # A database's thread gives the interpreter up in every statement and must get it back soon: callers wait for it.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     api = AsgiApp(frontend=region.frontend, world=world, knobs=knobs)
+    protocol = bounded_protocol(knobs, region.frontend.handle)
     settings = uvicorn.Config(
         api,
-        http=bounded_protocol(knobs, region.frontend.handle),
+        http=protocol,
         limit_concurrency=knobs.connections_max,
         loop="none",
         ws="none",
@@ -129,7 +132,7 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
         backlog=BACKLOG,
         timeout_graceful_shutdown=5,
     )
-    await _Server(settings).serve(sockets=[listener])
+    await _Server(settings, protocol, paths.tasks_socket).serve(sockets=[listener])
     # Requests under way were answered. The rest ends as after a kill: what is durable decides, also at the next start.
     await region.trail.flush()
     operator.close()
@@ -145,7 +148,22 @@ def _knobs(config: RegionConfig) -> Knobs:
 
 
 class _Server(uvicorn.Server):
-    """Ends quietly on a signal; uvicorn's own would raise it again afterwards and leave by it."""
+    """Ends quietly on a signal; uvicorn's own would raise it again afterwards and leave by it.
+
+    Listens at `tasks` too, with the same bounds on all connections together.
+    """
+
+    def __init__(self, settings: uvicorn.Config, protocol: type[BoundedHttpProtocol], tasks: Path) -> None:
+        super().__init__(settings)
+        self._relayed = relayed(protocol)
+        self._tasks = tasks
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        def made() -> asyncio.Protocol:
+            return self._relayed(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        await super().startup(sockets)
+        self.servers.append(await serve_relayed(self._tasks, made, backlog=BACKLOG))
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
