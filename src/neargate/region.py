@@ -114,7 +114,7 @@ async def open_region(
         world, regional, region=plan.region, account=plan.account, zones=plan.zones, quotas=quotas
     )
     definitions = await definitions_part.open_task_definitions(world, regional, quotas)
-    identity = await identity_part.open_identity(world, regional, envelope, knobs)
+    identity = await identity_part.open_identity(world, regional, envelope, knobs, quotas)
     await identity.ensure_account(plan.account, "main")
     for account in identity.accounts():
         await network.ensure_defaults(account.number, plan.zones)  # also what a crash left of a new account

@@ -18,12 +18,13 @@ from neargate.frontend.limits.registry import (
 from neargate.frontend.limits.token_bucket import Rate
 from neargate.model.errors import IllegalArgument
 from neargate.model.knobs import Knobs
-from neargate.model.quotas import CLUSTERS_PER_ACCOUNT, FARGATE_ON_DEMAND_VCPU, ROLES_PER_ACCOUNT, QuotaMode
+from neargate.model.quotas import CLUSTERS_PER_ACCOUNT, FARGATE_ON_DEMAND_VCPU, IAM_QUOTAS, QuotaMode
 from neargate.store.sqlite import MemoryDisk, MemoryStores
 from neargate.testing.virtual_time import VirtualWorld, run_virtual
 from neargate.world import OsWorld
 
 ONE, TWO = "111111111111", "222222222222"
+ROLES_PER_ACCOUNT = IAM_QUOTAS["RolesPerAccount"]
 TASKS = BY_KEY["ecs/task-modify"]
 Open = Callable[..., Awaitable[QuotaRegistry]]
 

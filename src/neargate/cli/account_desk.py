@@ -10,14 +10,12 @@ from ..frontend.identity import unique_ids
 from ..frontend.identity.book import AccountBook
 from ..frontend.identity.records import AccessKey, AccountRecord, User
 from ..frontend.identity.registry import Change
-from ..frontend.identity.rules import QUOTAS
 from ..model.ids import ACCOUNT_PATTERN
 from ..region import Region
 from .admin import Handler
 
 Answer = dict[str, Any]
 NAME_MAX = 50  # AWS's
-_KEYS_MAX = QUOTAS["AccessKeysPerUser"]
 
 
 class Refused(Exception):
@@ -76,7 +74,7 @@ class AccountDesk:
 
         def decide(book: AccountBook) -> Change[None]:
             before = tuple(book.keys_of(None))
-            if len(before) >= _KEYS_MAX and not replace:
+            if len(before) >= book.limit("AccessKeysPerUser") and not replace:
                 raise Refused(
                     f"the administrator of account {number} has {len(before)} keys; --replace ends them and makes one"
                 )

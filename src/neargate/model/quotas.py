@@ -140,46 +140,44 @@ _LATER = (
     ("vpc", "L-93826ACB", "Routes per route table", 50, True),
     ("vpc", "L-2AEEBF1A", "Rules per network ACL", 20, True),
 )
-USERS_PER_ACCOUNT = Quota(
-    service="iam",
-    code="L-F55AF5E4",
-    name="Users per account",
-    value=5000,
-    adjustable=False,
-    is_global=True,
-    description="The maximum number of IAM users per account.",
+# Of IAM: the name in its refusal ("Cannot exceed quota for RolesPerAccount: 1000"), code, name, value, adjustable.
+# Sizes are in characters without white space. What Service Quotas of AWS does not list has that name as code.
+_OF_IAM = (
+    ("UsersPerAccount", "L-F55AF5E4", "Users per account", 5000, False),
+    ("GroupsPerAccount", "L-F4A5425F", "Groups per account", 300, True),
+    ("RolesPerAccount", "L-FE177D64", "Roles per account", 1000, True),
+    ("PoliciesPerAccount", "L-E95E4862", "Customer managed policies per account", 1500, True),
+    ("InstanceProfilesPerAccount", "L-6E65F664", "Instance profiles per account", 1000, True),
+    ("OpenIdConnectProvidersPerAccount", "L-858F3967", "OpenId connect providers per account", 100, True),
+    ("AccessKeysPerUser", "L-8758042E", "Access keys per user", 2, False),
+    ("GroupsPerUser", "L-7A1621EC", "IAM groups per user", 10, False),
+    ("PoliciesPerUser", "L-4019AD8B", "Managed policies per user", 10, True),
+    ("PoliciesPerGroup", "L-384571C4", "Managed policies per group", 10, True),
+    ("PoliciesPerRole", "L-0DA4ABF3", "Managed policies per role", 10, True),
+    ("PolicySize", "L-ED111B8C", "Managed policy length", 6144, False),
+    ("ACLSizePerRole", "L-C07B4B0D", "Role trust policy length", 2048, True),
+    ("VersionsPerPolicy", "L-8E23FFD8", "Versions per managed policy", 5, False),
+    ("ClientIdsPerOpenIdConnectProvider", "", "Client IDs per OpenId connect provider", 100, False),
+    ("PolicySizePerUser", "", "Length of all inline policies of a user", 2048, False),
+    ("PolicySizePerGroup", "", "Length of all inline policies of a group", 5120, False),
+    ("PolicySizePerRole", "", "Length of all inline policies of a role", 10_240, False),
 )
-GROUPS_PER_ACCOUNT = Quota(
-    service="iam",
-    code="L-F4A5425F",
-    name="Groups per account",
-    value=300,
-    is_global=True,
-    description="The maximum number of IAM groups per account.",
-)
-ROLES_PER_ACCOUNT = Quota(
-    service="iam",
-    code="L-FE177D64",
-    name="Roles per account",
-    value=1000,
-    is_global=True,
-    description="The maximum number of IAM roles per account.",
-)
-POLICIES_PER_ACCOUNT = Quota(
-    service="iam",
-    code="L-E95E4862",
-    name="Customer managed policies per account",
-    value=1500,
-    is_global=True,
-    description="The maximum number of customer managed policies per account.",
-)
+IAM_QUOTAS: Mapping[str, Quota] = {
+    refusal: Quota(
+        service="iam",
+        code=code or refusal,
+        name=name,
+        value=value,
+        adjustable=adjustable,
+        is_global=True,
+        description=name,
+    )
+    for refusal, code, name, value, adjustable in _OF_IAM
+}
 
 QUOTAS: tuple[Quota, ...] = (
     *ENFORCED,
-    USERS_PER_ACCOUNT,
-    GROUPS_PER_ACCOUNT,
-    ROLES_PER_ACCOUNT,
-    POLICIES_PER_ACCOUNT,
+    *IAM_QUOTAS.values(),
     *(
         Quota(service=service, code=code, name=name, value=value, adjustable=adjustable, description=name)
         for service, code, name, value, adjustable in _LATER

@@ -5,6 +5,7 @@ For tests of who may come in. Nothing listens: bytes go to `FrontEnd.handle` as 
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 from xml.etree import ElementTree
@@ -28,6 +29,7 @@ from .signing import form_headers, json_headers, signed
 ACCOUNT, OTHER, REGION = "123456789012", "210987654321", "us-east-1"
 ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"))
 VERSION_OF = {service: version for version, (service, _) in VERSIONS.items()}
+SIGNED_AS = MappingProxyType({"service-quotas": "servicequotas"})
 MODELS = Models()
 
 
@@ -88,7 +90,12 @@ class FrontDoor:
                 headers.append((b"x-amz-security-token", who.token.encode()))
             request = SignedRequest(method="POST", path=b"/", query=b"", headers=headers, body=body)
             headers = signed(
-                request, key=who.key, secret=who.secret, region=REGION, service=service, now=self.world.now()
+                request,
+                key=who.key,
+                secret=who.secret,
+                region=REGION,
+                service=SIGNED_AS.get(service, service),
+                now=self.world.now(),
             )
         answer = await self.region.frontend.handle("POST", b"/", b"", headers, body)
         return _said(answer.status, answer.body)
@@ -224,4 +231,6 @@ def _tree(element: Any) -> Any:
     names = [child.tag.rpartition("}")[2] for child in children]
     if set(names) in ({"member"}, {"item"}):
         return [_tree(child) for child in children]
+    if set(names) == {"entry"}:
+        return {entry["key"]: entry["value"] for entry in map(_tree, children)}
     return {name: _tree(child) for name, child in zip(names, children, strict=True)}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from ...iam.managed import MANAGED_POLICIES
 from ...iam.policy import Attached, Grants, Policy
+from ...model.quotas import IAM_QUOTAS, DefaultQuotas, QuotaValues
 from .compiled import CompiledPolicies
 from .records import (
     KINDS,
@@ -25,7 +26,9 @@ from .records import (
 
 
 class AccountBook:
-    def __init__(self, account: AccountRecord, policies: CompiledPolicies) -> None:
+    def __init__(self, account: AccountRecord, policies: CompiledPolicies, quotas: QuotaValues | None = None) -> None:
+        """`quotas`: what the operator allows; AWS's values without it."""
+        self._quotas = quotas or DefaultQuotas()
         self.account = account
         self._policies = policies
         self._by_key: dict[type[Record], dict[str, Record]] = {kind: {} for kind in KINDS}
@@ -93,6 +96,10 @@ class AccountBook:
             self._uses = Counter(arn for one in holders for arn in one.attached), boundaries
         attached, boundaries = self._uses
         return attached[arn], boundaries[arn]
+
+    def limit(self, quota: str) -> int:
+        """How many, or how large, by the quota's name in IAM's refusal."""
+        return int(self._quotas.value(self.account.number, IAM_QUOTAS[quota]) or 0)
 
     # -- grants
 

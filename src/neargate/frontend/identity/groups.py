@@ -5,10 +5,10 @@ from dataclasses import replace
 from ...model.ids import Bits
 from . import unique_ids
 from .book import AccountBook
-from .errors import DeleteConflict, LimitExceeded, NoSuchEntity
+from .errors import DeleteConflict, NoSuchEntity
 from .records import Group, User
 from .registry import Change
-from .rules import QUOTAS, check_new, check_path, required
+from .rules import check_count, check_new, check_path, required
 
 
 def create_group(book: AccountBook, name: str, *, path: str, now: int, bits: Bits) -> Change[Group]:
@@ -48,8 +48,7 @@ def add_user(book: AccountBook, group_name: str, user_name: str) -> Change[None]
     group, user = required(book, Group, group_name), required(book, User, user_name)
     if group.uid in user.groups:
         return Change(result=None)
-    if len(user.groups) >= QUOTAS["GroupsPerUser"]:
-        raise LimitExceeded.of("GroupsPerUser", QUOTAS["GroupsPerUser"])
+    check_count(book, "GroupsPerUser", len(user.groups))
     return Change(result=None, put=(replace(user, groups=(*user.groups, group.uid)),))
 
 

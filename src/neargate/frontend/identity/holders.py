@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from ...iam.managed import MANAGED_POLICIES
 from .book import AccountBook
-from .errors import LimitExceeded, NoSuchEntity, PolicyNotAttachable
+from .errors import NoSuchEntity, PolicyNotAttachable
 from .records import Group, Role, User
 from .registry import Change
 from .rules import (
-    QUOTAS,
     changeable,
     check_boundary,
+    check_count,
     check_document,
     check_inline_size,
     is_attachable,
@@ -37,7 +37,7 @@ def put_inline(book: AccountBook, kind: type[H], name: str, policy: str, documen
     holder: H = _changeable(book, kind, name)
     check_document(document)
     inline = dict(holder.inline) | {policy: document}
-    check_inline_size(holder, inline.values())
+    check_inline_size(book, holder, inline.values())
     return Change(result=None, put=(replace(holder, inline=tuple(sorted(inline.items()))),))
 
 
@@ -64,9 +64,7 @@ def attach(book: AccountBook, kind: type[H], name: str, arn: str) -> Change[None
         raise NoSuchEntity(f"Policy {arn} does not exist or is not attachable.")
     if arn in holder.attached:
         return Change(result=None)
-    quota = f"PoliciesPer{kind.kind.capitalize()}"
-    if len(holder.attached) >= QUOTAS[quota]:
-        raise LimitExceeded.of(quota, QUOTAS[quota])
+    check_count(book, f"PoliciesPer{kind.kind.capitalize()}", len(holder.attached))
     return Change(result=None, put=(replace(holder, attached=(*holder.attached, arn)),))
 
 

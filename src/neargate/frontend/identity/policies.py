@@ -14,7 +14,7 @@ from .book import AccountBook
 from .errors import DeleteConflict, InvalidInput, LimitExceeded, NoSuchEntity, OutsideAccount
 from .records import ManagedPolicy, PolicyVersion
 from .registry import Change
-from .rules import QUOTAS, check_document, check_new, check_path, exceeds, tags_of
+from .rules import check_document, check_new, check_path, exceeds, tags_of
 
 
 @cache
@@ -71,7 +71,7 @@ def create_policy(
     bits: Bits,
 ) -> Change[ManagedPolicy]:
     """Raises EntityAlreadyExists, LimitExceeded, MalformedPolicy, InvalidInput."""
-    _check(document)
+    _check(book, document)
     check_new(book, ManagedPolicy, name)
     policy = ManagedPolicy(
         account=book.account.number,
@@ -93,10 +93,11 @@ def create_version(
     book: AccountBook, arn: str, *, document: str, is_default: bool, now: int
 ) -> Change[tuple[ManagedPolicy, PolicyVersion]]:
     policy = own_policy(book, arn)
-    _check(document)
-    if len(policy.versions) >= QUOTAS["VersionsPerPolicy"]:
+    _check(book, document)
+    limit = book.limit("VersionsPerPolicy")
+    if len(policy.versions) >= limit:
         raise LimitExceeded(
-            "A managed policy can have up to 5 versions. Before you create a new version,"
+            f"A managed policy can have up to {limit} versions. Before you create a new version,"
             " you must delete an existing version."
         )
     version = PolicyVersion(number=policy.latest + 1, document=document, created=now)
@@ -146,7 +147,8 @@ def own_policy(book: AccountBook, arn: str) -> ManagedPolicy:
     return find_policy(book, arn)
 
 
-def _check(document: str) -> None:
+def _check(book: AccountBook, document: str) -> None:
     check_document(document)
-    if exceeds([document], QUOTAS["PolicySize"]):
-        raise LimitExceeded.of("PolicySize", QUOTAS["PolicySize"])
+    limit = book.limit("PolicySize")
+    if exceeds([document], limit):
+        raise LimitExceeded.of("PolicySize", limit)

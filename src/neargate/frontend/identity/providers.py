@@ -9,7 +9,7 @@ from .book import AccountBook
 from .errors import EntityAlreadyExists, InvalidInput, LimitExceeded, NoSuchEntity
 from .records import OidcProvider
 from .registry import Change
-from .rules import QUOTAS, tags_of
+from .rules import check_count, tags_of
 
 THUMBPRINTS_MAX = 5
 _SCHEME = "https://"
@@ -43,15 +43,13 @@ def create_provider(
     name = provider_name(url)
     if book.find(OidcProvider, name) is not None:
         raise EntityAlreadyExists(f"Provider with url {url} already exists.")
-    quota = "OpenIdConnectProvidersPerAccount"
-    if book.count(OidcProvider) >= QUOTAS[quota]:
-        raise LimitExceeded.of(quota, QUOTAS[quota])
+    check_count(book, "OpenIdConnectProvidersPerAccount", book.count(OidcProvider))
     provider = OidcProvider(
         account=book.account.number,
         name=name,
         uid=provider_arn(book.account.number, name),
         created=now,
-        client_ids=_clients(client_ids),
+        client_ids=_clients(book, client_ids),
         thumbprints=_thumbprints(thumbprints),
         tags=tags_of(OidcProvider, tags),
     )
@@ -73,7 +71,7 @@ def add_client(book: AccountBook, arn: str, client_id: str) -> Change[None]:
     provider = required_provider(book, arn)
     if client_id in provider.client_ids:
         return Change(result=None)
-    return Change(result=None, put=(replace(provider, client_ids=_clients((*provider.client_ids, client_id))),))
+    return Change(result=None, put=(replace(provider, client_ids=_clients(book, (*provider.client_ids, client_id))),))
 
 
 def remove_client(book: AccountBook, arn: str, client_id: str) -> Change[None]:
@@ -95,9 +93,9 @@ def required_provider(book: AccountBook, arn: str) -> OidcProvider:
     return found
 
 
-def _clients(given: Sequence[str]) -> tuple[str, ...]:
+def _clients(book: AccountBook, given: Sequence[str]) -> tuple[str, ...]:
     unique = tuple(dict.fromkeys(given))
-    limit = QUOTAS["ClientIdsPerOpenIdConnectProvider"]
+    limit = book.limit("ClientIdsPerOpenIdConnectProvider")
     if len(unique) > limit:
         raise LimitExceeded.of("ClientIdsPerOpenIdConnectProvider", limit)
     return unique

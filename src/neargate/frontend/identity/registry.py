@@ -16,6 +16,7 @@ from ...interfaces.store import Overloaded, Refused, Statement, Store
 from ...model.errors import ServiceUnavailable
 from ...model.knobs import DEFAULT_KNOBS, Knobs
 from ...model.lazy_dataclass import dataclass
+from ...model.quotas import QuotaValues
 from ...world import World
 from . import pinning, schema
 from .book import AccountBook
@@ -51,9 +52,11 @@ class Change(Generic[T]):
 Decide = Callable[[AccountBook], Change[T]]
 
 
-async def open_identity(world: World, store: Store, sealer: Sealer, knobs: Knobs = DEFAULT_KNOBS) -> "IdentityRegistry":
+async def open_identity(
+    world: World, store: Store, sealer: Sealer, knobs: Knobs = DEFAULT_KNOBS, quotas: QuotaValues | None = None
+) -> "IdentityRegistry":
     """`store` is the region shard, opened with migrations that include MIGRATIONS."""
-    registry = IdentityRegistry(world, store, sealer, knobs)
+    registry = IdentityRegistry(world, store, sealer, knobs, quotas)
     await registry.load()
     return registry
 
@@ -61,8 +64,11 @@ async def open_identity(world: World, store: Store, sealer: Sealer, knobs: Knobs
 class IdentityRegistry:
     """Reads are from memory and never wait; what a change returned is durable."""
 
-    def __init__(self, world: World, store: Store, sealer: Sealer, knobs: Knobs) -> None:
+    def __init__(
+        self, world: World, store: Store, sealer: Sealer, knobs: Knobs, quotas: QuotaValues | None = None
+    ) -> None:
         self._knobs = knobs
+        self._quotas = quotas
         self._world = world
         self._store = store
         self._sealer = sealer
@@ -77,7 +83,7 @@ class IdentityRegistry:
     async def load(self) -> None:
         """Fill the read model from the database; once, before anything is served."""
         for account in await schema.read_accounts(self._store):
-            self._books[account.number] = AccountBook(account, self._policies)
+            self._books[account.number] = AccountBook(account, self._policies, self._quotas)
         for record in await schema.read_entities(self._store):
             self._books[record.account].apply((record,), ())
             self._index_key(record)
@@ -267,7 +273,7 @@ class IdentityRegistry:
 
     async def _reload(self, number: str) -> None:
         for account in await schema.read_accounts(self._store, number):
-            book = AccountBook(account, self._policies)
+            book = AccountBook(account, self._policies, self._quotas)
             book.apply(await schema.read_entities(self._store, number), ())
             self._books[number] = book
             for key in book.all(AccessKey):

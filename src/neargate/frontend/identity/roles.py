@@ -10,7 +10,7 @@ from .book import AccountBook
 from .errors import DeleteConflict, InvalidInput, LimitExceeded
 from .records import InstanceProfile, Role
 from .registry import Change
-from .rules import QUOTAS, changeable, check_boundary, check_new, check_path, exceeds, required, tags_of
+from .rules import changeable, check_boundary, check_new, check_path, exceeds, required, tags_of
 from .service_linked import LINKED_SERVICES, linked_role
 
 
@@ -88,9 +88,9 @@ def create_linked_role(
     return Change(result=role, put=(role,))
 
 
-def check_trust(trust: str) -> None:
+def check_trust(book: AccountBook, trust: str) -> None:
     """Of a document as the caller wrote it, before it is pinned. Raises MalformedPolicy, LimitExceeded."""
-    limit = QUOTAS["ACLSizePerRole"]
+    limit = book.limit("ACLSizePerRole")
     compile_policy(trust, kind=PolicyKind.TRUST)
     if exceeds([trust], limit):
         raise LimitExceeded.of("ACLSizePerRole", limit)

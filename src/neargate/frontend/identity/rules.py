@@ -1,6 +1,6 @@
-"""IAM's quotas and the checks that all kinds of entities share, with IAM's sentences. Pure.
+"""The checks that all kinds of entities share, with IAM's sentences. Pure.
 
-Quotas are AWS's defaults ("IAM and AWS STS quotas"). What a shape's own constraints refuse never comes here.
+Quotas are those of the account's book (`AccountBook.limit`). What a shape's own constraints refuse never comes here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,24 +21,6 @@ from .records import Group, Holder, InstanceProfile, ManagedPolicy, Pathed, Reco
 
 H = TypeVar("H", User, Group, Role, InstanceProfile)
 
-# name of the quota in its refusal -> how many
-QUOTAS: Mapping[str, int] = {
-    "UsersPerAccount": 5000,
-    "GroupsPerAccount": 300,
-    "RolesPerAccount": 1000,
-    "PoliciesPerAccount": 1500,
-    "InstanceProfilesPerAccount": 1000,
-    "OpenIdConnectProvidersPerAccount": 100,
-    "AccessKeysPerUser": 2,
-    "GroupsPerUser": 10,
-    "PoliciesPerUser": 10,
-    "PoliciesPerGroup": 10,
-    "PoliciesPerRole": 10,
-    "ClientIdsPerOpenIdConnectProvider": 100,
-    "PolicySize": 6144,
-    "ACLSizePerRole": 2048,
-    "VersionsPerPolicy": 5,
-}
 COUNTED: Mapping[type[Record], str] = {
     User: "UsersPerAccount",
     Group: "GroupsPerAccount",
@@ -46,7 +28,11 @@ COUNTED: Mapping[type[Record], str] = {
     ManagedPolicy: "PoliciesPerAccount",
     InstanceProfile: "InstanceProfilesPerAccount",
 }
-INLINE_SIZE_MAX: Mapping[type[Record], int] = {User: 2048, Group: 5120, Role: 10_240}
+INLINE_SIZE: Mapping[type[Record], str] = {
+    User: "PolicySizePerUser",
+    Group: "PolicySizePerGroup",
+    Role: "PolicySizePerRole",
+}
 TAGS_MAX = 50
 # Kinds whose tags never differ by case alone: policies compare them as attributes of who calls. Others' may, as on AWS.
 _CASE_FOLDED = frozenset({User, Role})
@@ -80,9 +66,14 @@ def check_new(book: AccountBook, kind: type[Pathed], name: str) -> None:
             raise EntityAlreadyExists(f"A policy called {name} already exists. Duplicate names are not allowed.")
         word = "Instance Profile" if kind is InstanceProfile else f"{kind.kind.capitalize()} with name"
         raise EntityAlreadyExists(f"{word} {name} already exists.")
-    quota = COUNTED[kind]
-    if book.count(kind) >= QUOTAS[quota]:
-        raise LimitExceeded.of(quota, QUOTAS[quota])
+    check_count(book, COUNTED[kind], book.count(kind))
+
+
+def check_count(book: AccountBook, quota: str, there: int) -> None:
+    """Before one more is added to those that are there. Raises LimitExceeded."""
+    limit = book.limit(quota)
+    if there >= limit:
+        raise LimitExceeded.of(quota, limit)
 
 
 def check_path(path: str) -> str:
@@ -117,8 +108,8 @@ def exceeds(documents: Sequence[str], limit: int) -> bool:
     return counted > limit or sum(map(len, documents)) > STORED_FACTOR * limit
 
 
-def check_inline_size(holder: Holder, documents: Iterable[str]) -> None:
-    limit = INLINE_SIZE_MAX[type(holder)]
+def check_inline_size(book: AccountBook, holder: Holder, documents: Iterable[str]) -> None:
+    limit = book.limit(INLINE_SIZE[type(holder)])
     if exceeds(list(documents), limit):
         raise LimitExceeded(f"Maximum policy size of {limit} bytes exceeded for {holder.kind} {holder.name}")
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from ...model.ids import Bits
 from . import unique_ids
 from .book import AccountBook
-from .errors import DeleteConflict, EntityAlreadyExists, LimitExceeded, NoSuchEntity
+from .errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity
 from .records import AccessKey, User
 from .registry import Change
-from .rules import QUOTAS, check_boundary, check_new, check_path, required, tags_of
+from .rules import check_boundary, check_count, check_new, check_path, required, tags_of
 
 
 def create_user(
@@ -63,9 +63,7 @@ def create_key(book: AccountBook, user_name: str | None, *, key_id: str, sealed:
     user = None if user_name is None else required(book, User, user_name).uid
     if book.by_uid(key_id) is not None:
         raise EntityAlreadyExists(f"The access key {key_id} already exists.")
-    limit = QUOTAS["AccessKeysPerUser"]
-    if len(book.keys_of(user)) >= limit:
-        raise LimitExceeded.of("AccessKeysPerUser", limit)
+    check_count(book, "AccessKeysPerUser", len(book.keys_of(user)))
     key = AccessKey(
         account=book.account.number,
         name=key_id,

@@ -20,6 +20,9 @@ _QUOTAS_SHOWN = {
     "AttachedPoliciesPerGroupQuota": "PoliciesPerGroup",
     "AttachedPoliciesPerRoleQuota": "PoliciesPerRole",
     "PolicySizeQuota": "PolicySize",
+    "UserPolicySizeQuota": "PolicySizePerUser",
+    "GroupPolicySizeQuota": "PolicySizePerGroup",
+    "RolePolicySizeQuota": "PolicySizePerRole",
     "AssumeRolePolicySizeQuota": "ACLSizePerRole",
     "VersionsPerPolicyQuota": "VersionsPerPolicy",
 }
@@ -49,11 +52,8 @@ async def get_account_summary(call: Call, services: Services, params: Params) ->
         "Providers": book.count(OidcProvider),
         "AccountAccessKeysPresent": len(book.keys_of(None)),
         "GlobalEndpointTokenVersion": 1,
-        "UserPolicySizeQuota": rules.INLINE_SIZE_MAX[User],
-        "GroupPolicySizeQuota": rules.INLINE_SIZE_MAX[Group],
-        "RolePolicySizeQuota": rules.INLINE_SIZE_MAX[Role],
     }
-    summary |= {shown: rules.QUOTAS[quota] for shown, quota in _QUOTAS_SHOWN.items()}
+    summary |= {shown: book.limit(quota) for shown, quota in _QUOTAS_SHOWN.items()}
     return {"SummaryMap": summary | dict.fromkeys(_NONE, 0)}
 
 

@@ -13,7 +13,7 @@ from .shapes import role_brief, role_shown
 async def create_role(call: Call, services: Services, params: Params) -> Answer:
     name, boundary = params["RoleName"], params.get("PermissionsBoundary")
     ask_for_new(call, Role, name, params, "TagRole")
-    trust = _pinned(services, params["AssumeRolePolicyDocument"])
+    trust = _pinned(call, services, params["AssumeRolePolicyDocument"])
     role = await services.identity.change(
         call.account,
         lambda book: decisions.create_role(
@@ -69,7 +69,7 @@ async def _update(call: Call, services: Services, params: Params) -> Role:
 async def update_assume_role_policy(call: Call, services: Services, params: Params) -> Answer:
     name = params["RoleName"]
     ask_for(call, book_of(call, services), Role, name)
-    trust = _pinned(services, params["PolicyDocument"])
+    trust = _pinned(call, services, params["PolicyDocument"])
     await services.identity.change(call.account, lambda book: decisions.set_trust(book, name, trust))
     return {}
 
@@ -81,6 +81,6 @@ async def delete_role(call: Call, services: Services, params: Params) -> Answer:
     return {}
 
 
-def _pinned(services: Services, document: str) -> str:
-    decisions.check_trust(document)
+def _pinned(call: Call, services: Services, document: str) -> str:
+    decisions.check_trust(book_of(call, services), document)
     return services.identity.pinned(document)
