@@ -53,7 +53,7 @@ class Door:
         self.rig = rig
         self.knobs = knobs
         self.plans = VpcPlans()
-        self.sink = LogGroups()
+        self.sink = LogGroups(rig.world)
         self.roles = FakeTaskRoles()
         self.gateway = Gateway(rig.world, rig.cell, rig.capacities, self.plans, self.sink, self.roles, knobs)
         self.timers = Timers(rig.world)

@@ -59,7 +59,7 @@ def definition(**options: str) -> dict[str, Any]:
 class Region:
     def __init__(self, rig: CellRig) -> None:
         self.rig = rig
-        self.sink = LogGroups()
+        self.sink = LogGroups(rig.world)
         self.roles = FakeTaskRoles()
         self.gateway = Gateway(rig.world, rig.cell, rig.capacities, VpcPlans(), self.sink, self.roles, KNOBS)
 

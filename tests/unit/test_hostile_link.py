@@ -44,7 +44,7 @@ class Region:
 
     def __init__(self, rig: CellRig) -> None:
         self.rig = rig
-        self.sink = LogGroups()
+        self.sink = LogGroups(rig.world)
         self.roles = FakeTaskRoles()
         self.gateway = Gateway(rig.world, rig.cell, rig.capacities, VpcPlans(), self.sink, self.roles, KNOBS)
 
