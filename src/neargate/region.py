@@ -107,14 +107,14 @@ async def open_region(
     quotas = await quotas_part.open_quotas(world, regional, plan.quotas)
     own_hosts = await open_own_hosts(world, regional)
     limits = Limits(world, quotas, knobs, share=1 / plan.servers)
-    if plan.servers > 1:
-        world.spawn(quotas.follow(knobs.quotas_reread_s), "quotas")
-        world.spawn(own_hosts.follow(knobs.quotas_reread_s), "own-hosts")
     network = await network_part.open_network(
         world, regional, region=plan.region, account=plan.account, zones=plan.zones, quotas=quotas
     )
     definitions = await definitions_part.open_task_definitions(world, regional, quotas)
     identity = await identity_part.open_identity(world, regional, envelope, knobs, quotas)
+    if plan.servers > 1:
+        for part in (quotas, own_hosts, identity):
+            world.spawn(part.follow(knobs.regional_reread_s), "what other servers change")
     await identity.ensure_account(plan.account, "main")
     for account in identity.accounts():
         await network.ensure_defaults(account.number, plan.zones)  # also what a crash left of a new account

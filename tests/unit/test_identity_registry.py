@@ -218,6 +218,25 @@ def test_a_decision_on_an_older_view_is_made_again() -> None:
     story(body)
 
 
+def test_a_second_process_hears_of_what_the_first_changed_without_changing_anything() -> None:
+    async def body(rig: Rig) -> None:
+        first, second = rig.registry, await open_identity(rig.world, rig.store, Envelope(MASTER, rig.world))
+        await rig.user("ann")
+        await rig.key("ann", "AKIAANN", "1")
+        await first.ensure_account("210987654321", "other")
+        assert second.key("AKIAANN") is None and second.account("210987654321") is None
+        await second.catch_up()
+        opened, other = second.key("AKIAANN"), second.account("210987654321")
+        assert opened is not None and opened.user == "ann" and other is not None and other.name == "other"
+        await first.change(ACCOUNT, lambda book: users.delete_key(book, "ann", "AKIAANN"))
+        book = second.book("210987654321")
+        await second.catch_up()
+        assert second.key("AKIAANN") is None
+        assert second.book("210987654321") is book, "what nobody changed is not read again"
+
+    story(body)
+
+
 def test_the_last_use_is_written_rarely_and_goes_with_its_key() -> None:
     async def body(rig: Rig) -> None:
         await rig.user("ann")

@@ -51,7 +51,7 @@ class Knobs:
     answer_unread_timeout_s: float = 300.0  # a caller who does not read is hung up on
     connections_max: int = 2048  # of the API; more are answered 503
     calls_max: int = 512  # under way and past their signature, of all accounts together
-    quotas_reread_s: float = 5.0  # with several servers
+    regional_reread_s: float = 5.0  # with several servers: quotas, identities, hosts of one's own
     buckets_max: int = 65_536  # levels remembered; one is two numbers
     clock_skew_max_s: float = 300.0
     opened_secrets_max: int = 10_000  # of access keys, kept open in memory

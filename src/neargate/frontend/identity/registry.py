@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from ...iam.document import PolicyKind
 from ...iam.policy import Attached, Grants
 from ...interfaces.store import Overloaded, Refused, Statement, Store
+from ...log import get_logger
 from ...model.errors import ServiceUnavailable
 from ...model.knobs import DEFAULT_KNOBS, Knobs
 from ...model.lazy_dataclass import dataclass
@@ -29,6 +30,7 @@ MIGRATIONS = schema.MIGRATIONS
 ATTEMPTS = 5  # of a change that met another process's change
 
 T = TypeVar("T")
+_log = get_logger(__name__)
 
 
 class Sealer(Protocol):
@@ -270,6 +272,25 @@ class IdentityRegistry:
             self._opened.clear()
             return change.result
         raise ServiceUnavailable
+
+    # -- changes by other processes
+
+    async def follow(self, period_s: float) -> None:
+        """With several servers: what one of them changed holds here too within a period. Never returns."""
+        while True:
+            await self._world.sleep(period_s)
+            try:
+                await self.catch_up()
+            except Overloaded:
+                _log.warning("identities were not read again: the region's database has too much to do")
+
+    async def catch_up(self) -> None:
+        """Read again the accounts whose generation is another than here. Of thousands this reads one row each."""
+        for account in await schema.read_accounts(self._store):
+            known = self._books.get(account.number)
+            if known is None or known.account.generation != account.generation:
+                async with self._turn:
+                    await self._reload(account.number)
 
     async def _reload(self, number: str) -> None:
         for account in await schema.read_accounts(self._store, number):
