@@ -187,6 +187,18 @@ def test_resources_refusals_and_pages(rig: Rig) -> None:
     assert lookup(rig, "EventName", "CreateCluster", EndTime=ago) == []
 
 
+def test_sdks_made_from_smithy_models_name_the_service_without_its_namespace(rig: Rig) -> None:
+    """Go, JavaScript, Rust and Kotlin send `CloudTrail_20131101.LookupEvents`, boto3 and Java's first a longer name."""
+    client = rig.client("cloudtrail")
+
+    def rename(request: Any, **_: Any) -> None:
+        request.headers.replace_header("X-Amz-Target", "CloudTrail_20131101.LookupEvents")
+
+    client.meta.events.register("before-sign.cloudtrail.LookupEvents", rename)
+    answer = client.lookup_events(LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "CreateCluster"}])
+    assert len(answer["Events"]) == 1
+
+
 def test_no_secret_was_written_down(rig: Rig) -> None:
     rig.server.flush()
     text = rig.server.everything()

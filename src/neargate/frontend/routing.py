@@ -25,6 +25,7 @@ TARGETS: Mapping[str, str] = {
     "Logs_20140328": "logs",
     "ServiceQuotasV20190624": "service-quotas",
     "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
+    "CloudTrail_20131101": "cloudtrail",  # what SDKs made from the Smithy models send (Go, JavaScript, Rust, Kotlin)
 }
 VERSIONS: Mapping[str, tuple[str, str]] = {
     "2010-05-08": ("iam", QUERY),
@@ -54,8 +55,11 @@ def tables_of(models: Iterable[ServiceModel]) -> Tables:
         for protocol in data.protocols
         if protocol in (QUERY, EC2)
     }
+    # botocore has a namespace before one service's prefix; the Smithy models, of which newer SDKs are made, none.
+    prefixes = {data.target_prefix: name for name, data in known.items() if data.target_prefix}
+    targets = prefixes | {prefix.rpartition(".")[2]: name for prefix, name in prefixes.items()}
     return Tables(
-        targets={data.target_prefix: name for name, data in known.items() if data.target_prefix},
+        targets=targets,
         versions=versions,
         json=frozenset(name for name, data in known.items() if JSON in data.protocols),
         cbor=frozenset(name for name, data in known.items() if CBOR in data.protocols),
