@@ -1,7 +1,6 @@
 """kill -9 at every named point, a failure of every call, every undo repeated: nothing is lost, doubled or leaked."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,8 @@ from neargate.agent.points import Point
 from neargate.interfaces.hostnet import DiskFull, HostError
 from neargate.interfaces.sandbox import EngineUnavailable, SandboxError
 from neargate.model.launch import AwsLogs, ContainerLaunch, Dependency, MountPoint, TaskLaunch
-from neargate.testing.agent_host import IMAGE, INCARNATION, TASK_ID, AgentHost, container, launch
+from neargate.testing.agent_host import IMAGE, INCARNATION, TASK_ID, AgentHost, container, launch, play
 from neargate.testing.fake_sandbox import Program
-from neargate.testing.virtual_time import run_virtual
 
 LOGS = AwsLogs(group="/web", region="us-east-1", stream=f"p/web/{TASK_ID}")
 LAUNCH_POINTS = tuple(Point)[: tuple(Point).index(Point.RUNNING_SAVED) + 1]
@@ -26,30 +24,9 @@ def whole_task() -> TaskLaunch:
     return launch(web, side, volumes=("v",))
 
 
-def play(root: Path, scenario: Callable[[AgentHost], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with AgentHost(root) as host:
-            host.sandbox.programs["web"] = Program(term_exit_code=None, output=b"first\nsecond\n")
-            host.sandbox.add_image(IMAGE, command=("/bin/web",), volumes=("/v", "/own"))
-            await host.started()
-            await scenario(host)
-
-    run_virtual(whole())
-
-
-async def back_after_kill(host: AgentHost) -> None:
-    """Wait for the death that was planned, then start the agent again."""
-    await with_limit(host)
-    await host.clock.sleep(3)
-    await host.started()
-
-
-async def with_limit(host: AgentHost) -> None:
-    for _ in range(600):
-        if host.world.is_dead:
-            return
-        await host.clock.sleep(0.1)
-    raise AssertionError("the point was not reached")
+def prepare(host: AgentHost) -> None:
+    host.sandbox.programs["web"] = Program(term_exit_code=None, output=b"first\nsecond\n")
+    host.sandbox.add_image(IMAGE, command=("/bin/web",), volumes=("/v", "/own"))
 
 
 async def stop_and_check(host: AgentHost) -> None:
@@ -65,7 +42,7 @@ def test_a_container_of_which_only_the_record_was_made_is_made_again(tmp_path: P
     async def scenario(host: AgentHost) -> None:
         host.kill_at = Point.CONTAINER_CREATED
         host.server.run(whole_task())
-        await with_limit(host)
+        await host.until_dead()
         for created in host.sandbox.containers.values():
             created.is_record_only = True
         await host.started()
@@ -73,7 +50,7 @@ def test_a_container_of_which_only_the_record_was_made_is_made_again(tmp_path: P
         assert sorted(host.sandbox.ever_started) == sorted(host.sandbox.containers), "each container started once"
         await stop_and_check(host)
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 @pytest.mark.parametrize("point", LAUNCH_POINTS)
@@ -81,14 +58,14 @@ def test_a_launch_survives_a_kill_at(tmp_path: Path, point: Point) -> None:
     async def scenario(host: AgentHost) -> None:
         host.kill_at = point
         host.server.run(whole_task())
-        await back_after_kill(host)
+        await host.back_after_kill()
         host.server.run(whole_task())  # the server repeats what was not reported
         await host.server.status(TASK_ID, "RUNNING")
         assert sorted(host.sandbox.ever_started) == sorted(host.sandbox.containers), "each container started once"
         assert len(host.sandbox.containers) == 2
         await stop_and_check(host)
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 @pytest.mark.parametrize("point", LAUNCH_POINTS)
@@ -108,7 +85,7 @@ def test_a_stop_order_at_any_point_of_a_launch(tmp_path: Path, point: Point) -> 
         await host.clock.sleep(10)
         assert host.leftovers() == []
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 @pytest.mark.parametrize("point", STOP_POINTS)
@@ -118,7 +95,7 @@ def test_a_stop_survives_a_kill_at(tmp_path: Path, point: Point) -> None:
         await host.server.status(TASK_ID, "RUNNING")
         host.kill_at = point
         host.server.stop(TASK_ID, INCARNATION)
-        await back_after_kill(host)
+        await host.back_after_kill()
         if host.server.reports[TASK_ID].known_status == "RUNNING":
             host.server.stop(TASK_ID, INCARNATION)  # the server repeats what was not reported
         stopped = await host.server.status(TASK_ID, "STOPPED")
@@ -128,7 +105,7 @@ def test_a_stop_survives_a_kill_at(tmp_path: Path, point: Point) -> None:
         assert host.leftovers() == []
         assert host.server.logs[TASK_ID, "web"].lines == [b"first", b"second"]
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 def test_an_exit_while_the_agent_was_away_keeps_its_code(tmp_path: Path) -> None:
@@ -143,7 +120,7 @@ def test_an_exit_while_the_agent_was_away_keeps_its_code(tmp_path: Path) -> None
         assert stopped.stop_code == "EssentialContainerExited"
         assert stopped.containers[0].exit_code == 42
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 def test_an_out_of_memory_kill_while_the_agent_was_away_is_told(tmp_path: Path) -> None:
@@ -156,7 +133,7 @@ def test_an_out_of_memory_kill_while_the_agent_was_away_is_told(tmp_path: Path) 
         stopped = await host.server.status(TASK_ID, "STOPPED")
         assert stopped.containers[0].reason == "OutOfMemoryError: Container killed due to memory usage"
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 def test_a_task_runs_on_while_the_server_is_away(tmp_path: Path) -> None:
@@ -175,7 +152,7 @@ def test_a_task_runs_on_while_the_server_is_away(tmp_path: Path) -> None:
         await host.clock.sleep(10)
         assert host.leftovers() == [] and host.server.logs[TASK_ID, "web"].lines == [b"first", b"second"]
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 def test_after_a_reboot_the_task_is_told_to_have_stopped_for_the_machines_reason(tmp_path: Path) -> None:
@@ -193,7 +170,7 @@ def test_after_a_reboot_the_task_is_told_to_have_stopped_for_the_machines_reason
         await host.clock.sleep(10)
         assert host.leftovers() == []
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 def test_a_power_cut_that_kept_the_boot_id_is_told_as_one(tmp_path: Path) -> None:
@@ -213,7 +190,7 @@ def test_a_power_cut_that_kept_the_boot_id_is_told_as_one(tmp_path: Path) -> Non
         await host.clock.sleep(10)
         assert host.leftovers() == []
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 def test_a_running_task_without_a_record_is_kept_reported_and_stopped_only_by_its_order(tmp_path: Path) -> None:
@@ -237,7 +214,7 @@ def test_a_running_task_without_a_record_is_kept_reported_and_stopped_only_by_it
         assert {item.name: item.exit_code for item in stopped.containers} == {"web": 137, "side": 143}
         assert host.leftovers() == []
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 def test_what_belongs_to_no_record_and_runs_nothing_is_removed(tmp_path: Path) -> None:
@@ -252,7 +229,7 @@ def test_what_belongs_to_no_record_and_runs_nothing_is_removed(tmp_path: Path) -
         await host.clock.sleep(10)
         assert host.leftovers() == []
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 def test_remains_that_resist_hold_up_only_their_own_task(tmp_path: Path) -> None:
@@ -274,7 +251,7 @@ def test_remains_that_resist_hold_up_only_their_own_task(tmp_path: Path) -> None
         await host.clock.sleep(20)
         assert list(host.host.disks.disks) == [other]
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 FAILURES: tuple[tuple[str, Exception, str], ...] = (
@@ -305,7 +282,7 @@ def test_a_launch_that_fails_leaves_nothing(
         await host.clock.sleep(10)
         assert host.leftovers() == []
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +297,7 @@ def test_an_undo_that_took_effect_and_failed_is_repeated(tmp_path: Path, method:
             part.faults.fail(method, HostError("busy"), after=True, times=2)
         await stop_and_check(host)
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 @pytest.mark.parametrize("method", ["pull_image"])
@@ -333,7 +310,7 @@ def test_a_stop_does_not_wait_for_a_pull_that_hangs(tmp_path: Path, method: str)
         await host.server.status(TASK_ID, "STOPPED", within_s=30)
         assert host.leftovers() == []
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 def test_a_stop_while_a_dependency_is_waited_for(tmp_path: Path) -> None:
@@ -350,7 +327,7 @@ def test_a_stop_while_a_dependency_is_waited_for(tmp_path: Path) -> None:
         assert (late.known_status, late.exit_code, late.started_at) == ("STOPPED", None, None)
         assert host.leftovers() == []
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 def _lose_state(root: Path) -> None:

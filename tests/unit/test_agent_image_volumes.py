@@ -1,6 +1,5 @@
 """An image's VOLUME lines: which become directories of the container's own, and what Fargate fills from the image."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +9,7 @@ from neargate.agent.container_config import mounts
 from neargate.agent.image_volumes import BadVolumes, declared_volumes, own_volumes, volume_name
 from neargate.interfaces.sandbox import Image
 from neargate.model.launch import MountPoint, Tmpfs, VolumesFrom
-from neargate.testing.agent_host import TASK_ID, AgentHost, container, launch
-from neargate.testing.virtual_time import run_virtual
+from neargate.testing.agent_host import TASK_ID, AgentHost, container, launch, play
 
 IMAGE = Image(
     reference="x",
@@ -26,15 +24,6 @@ IMAGE = Image(
 
 def saying(*paths: str) -> Image:
     return replace(IMAGE, volumes=paths)
-
-
-def play(root: Path, scenario: Callable[[AgentHost], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with AgentHost(root) as host:
-            await host.started()
-            await scenario(host)
-
-    run_virtual(whole())
 
 
 def test_paths_are_made_normal() -> None:

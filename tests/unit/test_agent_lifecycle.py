@@ -10,22 +10,10 @@ from neargate.agent.task_record import REASON_MAX_CHARS
 from neargate.interfaces.hostnet import HostError
 from neargate.interfaces.sandbox import ExecResult
 from neargate.model.launch import Dependency, HealthCheck, MountPoint
-from neargate.testing.agent_host import IMAGE, INCARNATION, TASK_ID, AgentHost, container, launch
+from neargate.testing.agent_host import IMAGE, INCARNATION, TASK_ID, AgentHost, container, launch, play
 from neargate.testing.fake_sandbox import PAUSE, Program
-from neargate.testing.virtual_time import run_virtual
 
 Scenario = Callable[[AgentHost], Awaitable[None]]
-
-
-def play(root: Path, scenario: Scenario) -> None:
-    """The scenario on a machine with a connected agent; afterwards no coroutine of the agent may have failed."""
-
-    async def whole() -> None:
-        async with AgentHost(root) as host:
-            await host.started()
-            await scenario(host)
-
-    run_virtual(whole())
 
 
 def test_a_task_runs_and_stops(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Containers' output on its way to the server: each byte once, whatever crashes; slow servers; missing groups."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +16,8 @@ from neargate.link.host_identity import NONCE_BYTES, HostKey
 from neargate.link.messages import BulkHello, Challenge, LogOpen, LogOpened, Proof, decode_to_server, encode
 from neargate.model.knobs import Knobs
 from neargate.model.launch import AwsLogs, TaskLaunch
-from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch
+from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch, play
 from neargate.testing.fake_sandbox import FakeSandbox, Program
-from neargate.testing.virtual_time import run_virtual
 from neargate.world import OsWorld
 
 LOGS = AwsLogs(group="/web", region="us-east-1", stream=f"p/web/{TASK_ID}", max_buffer_bytes=10_000)
@@ -27,15 +25,6 @@ LOGS = AwsLogs(group="/web", region="us-east-1", stream=f"p/web/{TASK_ID}", max_
 
 def logging_task(**changes: object) -> TaskLaunch:
     return launch(container(logs=replace(LOGS, **changes)))  # type: ignore[arg-type]  # real fields of the options
-
-
-def play(root: Path, scenario: Callable[[AgentHost], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with AgentHost(root) as host:
-            await host.started()
-            await scenario(host)
-
-    run_virtual(whole())
 
 
 def write(host: AgentHost, data: bytes) -> None:

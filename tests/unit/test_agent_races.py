@@ -1,30 +1,20 @@
 """What must hold whatever happens first: an order and the loss of its connection, a writer's end and the look at it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from neargate.model.launch import AwsLogs, TaskLaunch
-from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch
+from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch, play
 from neargate.testing.fake_faults import a_moment
-from neargate.testing.virtual_time import run_virtual
 
 LOGS = AwsLogs(group="/web", region="us-east-1", stream=f"p/web/{TASK_ID}")
 
 
 def logging_task() -> TaskLaunch:
     return launch(container(logs=LOGS))
-
-
-def play(root: Path, scenario: Callable[[AgentHost], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with AgentHost(root) as host:
-            await host.started()
-            await scenario(host)
-
-    run_virtual(whole())
 
 
 def slow_answers(host: AgentHost, name: str, delay_s: float = 0.05) -> None:

@@ -1,7 +1,6 @@
 """`pidMode: task` on one host: the process that holds the namespace, through kills, failures and lost records."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,8 @@ from neargate.agent.container_config import LABEL_CONTAINER, LABEL_TASK, pause_c
 from neargate.agent.points import Point
 from neargate.interfaces.sandbox import ContainerState, SandboxError
 from neargate.model.launch import Dependency, TaskLaunch
-from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch
+from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch, play
 from neargate.testing.fake_sandbox import PAUSE, Program
-from neargate.testing.virtual_time import run_virtual
 
 POINTS = tuple(Point)
 LAUNCH_POINTS = POINTS[: POINTS.index(Point.RUNNING_SAVED) + 1]
@@ -26,24 +24,8 @@ def whole_task() -> TaskLaunch:
     return launch(web, container("side", essential=False), share_pid_namespace=True)
 
 
-def play(root: Path, scenario: Callable[[AgentHost], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with AgentHost(root) as host:
-            host.sandbox.programs["web"] = Program(term_exit_code=None)
-            await host.started()
-            await scenario(host)
-
-    run_virtual(whole())
-
-
-async def back_after_kill(host: AgentHost) -> None:
-    for _ in range(600):
-        if host.world.is_dead:
-            break
-        await host.clock.sleep(0.1)
-    assert host.world.is_dead, "the point was not reached"
-    await host.clock.sleep(3)
-    await host.started()
+def prepare(host: AgentHost) -> None:
+    host.sandbox.programs["web"] = Program(term_exit_code=None)
 
 
 async def stop_and_check(host: AgentHost) -> None:
@@ -59,7 +41,7 @@ def test_a_launch_survives_a_kill_at(tmp_path: Path, point: Point) -> None:
     async def scenario(host: AgentHost) -> None:
         host.kill_at = point
         host.server.run(whole_task())
-        await back_after_kill(host)
+        await host.back_after_kill()
         host.server.run(whole_task())  # the server repeats what was not reported
         await host.server.status(TASK_ID, "RUNNING")
         pause = host.sandbox.named(PAUSE)
@@ -68,7 +50,7 @@ def test_a_launch_survives_a_kill_at(tmp_path: Path, point: Point) -> None:
             assert host.sandbox.named(name).config.share_pid_with == pause.config.runtime_id
         await stop_and_check(host)
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 @pytest.mark.parametrize("point", [point for point in STOP_POINTS if point is not Point.STOPPED_SAVED])
@@ -78,12 +60,12 @@ def test_a_stop_survives_a_kill_at(tmp_path: Path, point: Point) -> None:
         await host.server.status(TASK_ID, "RUNNING")
         host.kill_at = point
         host.server.stop(TASK_ID, INCARNATION)
-        await back_after_kill(host)
+        await host.back_after_kill()
         await host.server.status(TASK_ID, "STOPPED")
         await host.clock.sleep(10)
         assert host.leftovers() == [] and host.sandbox.containers == {}
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 def test_it_runs_on_when_the_record_was_lost_and_goes_with_the_task(tmp_path: Path) -> None:
@@ -103,7 +85,7 @@ def test_it_runs_on_when_the_record_was_lost_and_goes_with_the_task(tmp_path: Pa
         await host.clock.sleep(10)
         assert host.sandbox.containers == {}
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)
 
 
 def seen(*containers: ContainerState) -> Observed:
@@ -140,4 +122,4 @@ def test_a_task_without_it_does_not_start(tmp_path: Path, after: bool) -> None:
         await host.clock.sleep(10)
         assert host.leftovers() == [] and host.sandbox.ever_started == []
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, prepare=prepare)

@@ -1,6 +1,6 @@
 """A fake machine with a real agent on it, for tests: start, kill -9 at a named point, start again, see what is left."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..model.network import Eni, VpcPlan
 from .fake_hostnet import FakeHost
 from .fake_link_server import FakeLinkServer
 from .fake_sandbox import FakeSandbox
-from .virtual_time import Fenced, VirtualWorld
+from .virtual_time import Fenced, VirtualWorld, run_virtual
 
 VPC = "vpc-0000000000000000a"
 TASK_ID = "0123456789abcdef0123456789abcdef"
@@ -97,6 +97,20 @@ class AgentHost:
         self.world.kill()
         self.server.drop()
 
+    async def until_dead(self) -> None:
+        """The kill at `kill_at` has come."""
+        for _ in range(600):
+            if self.world.is_dead:
+                return
+            await self.clock.sleep(0.1)
+        raise AssertionError("the point was not reached")
+
+    async def back_after_kill(self) -> None:
+        """Wait for the death that was planned, then start the agent again."""
+        await self.until_dead()
+        await self.clock.sleep(3)
+        await self.started()
+
     def facts(self) -> HostFacts:
         capacity = HostCapacity(cpu_units=4096, memory_mib=8192, disk_gib=100)
         return HostFacts(host_id="host-1", boot_id=self.boot_id, capacity=capacity)
@@ -117,6 +131,27 @@ class AgentHost:
         for world in self.worlds:
             for failure in world.failures:
                 raise failure
+
+
+def play(
+    root: Path,
+    scenario: Callable[[AgentHost], Awaitable[None]],
+    *,
+    prepare: Callable[[AgentHost], None] | None = None,
+) -> None:
+    """The scenario on a machine with a connected agent; afterwards no coroutine of the agent may have failed.
+
+    `prepare` is called before the agent is there.
+    """
+
+    async def whole() -> None:
+        async with AgentHost(root) as host:
+            if prepare is not None:
+                prepare(host)
+            await host.started()
+            await scenario(host)
+
+    run_virtual(whole())
 
 
 def container(name: str = "web", **changes: Any) -> ContainerLaunch:
