@@ -173,6 +173,10 @@ def test_errors_have_awss_codes_and_texts(client: Any) -> None:
     assert error_of(client.describe_log_streams, logGroupName="/none") == missing_group
     assert error_of(client.filter_log_events, logGroupName="/none") == missing_group
     assert error_of(client.get_log_events, logGroupName="/errors", logStreamName="x") == missing_stream
+    client.create_log_stream(logGroupName="/errors", logStreamName="y")
+    for named in (["x"], ["y", "x"]):  # one that is missing fails them all
+        assert error_of(client.filter_log_events, logGroupName="/errors", logStreamNames=named) == missing_stream
+    assert client.filter_log_events(logGroupName="/errors", logStreamNames=["y", "y"])["events"] == []
     assert error_of(client.create_log_group, logGroupName="/errors") == (
         "ResourceAlreadyExistsException",
         "The specified log group already exists",

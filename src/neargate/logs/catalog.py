@@ -6,7 +6,7 @@ Every lookup is by account: one account's names do not exist for another.
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -73,6 +73,14 @@ class Catalog:
         if key is None:
             raise ResourceNotFound(NO_STREAM)
         return Stream(key=key, group=group_key, retention_days=retention_days, span_ms=span_ms)
+
+    async def check_streams(self, group: int, names: Collection[str]) -> None:
+        """Raises ResourceNotFound when one of them is missing: AWS then refuses to look into the others too."""
+        wanted = sorted(set(names))
+        marks = ", ".join("?" * len(wanted))
+        sql = f"SELECT count(*) FROM log_streams WHERE grp = ? AND name IN ({marks})"  # noqa: S608
+        if (await self._database.read(sql, (group, *wanted)))[0][0] < len(wanted):
+            raise ResourceNotFound(NO_STREAM)
 
     async def delete_group(self, account: str, name: str) -> None:
         where = (account, name)

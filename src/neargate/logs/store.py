@@ -202,6 +202,8 @@ class Logs:
     ) -> bytes:
         matcher = parse_pattern(pattern)
         found = await self._catalog.find_group(account, group)
+        if streams is not None:
+            await self._catalog.check_streams(found.key, streams)
         scope = _narrow(found.key, found.span_ms, streams, stream_prefix)
         span = _range(wanted)
         page = await self._reader.read_page(scope, span, matcher, wanted.limit)
