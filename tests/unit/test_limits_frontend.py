@@ -19,6 +19,7 @@ from neargate.frontend.errors import Response
 from neargate.frontend.limits.limits import Limits
 from neargate.frontend.limits.registry import ALL_ACCOUNTS, MIGRATIONS, QuotaRegistry, open_quotas
 from neargate.frontend.limits.token_bucket import Rate
+from neargate.frontend.limits.unsigned import source_of
 from neargate.frontend.services import Services
 from neargate.interfaces.store import Overloaded
 from neargate.model.errors import Throttling
@@ -72,7 +73,7 @@ class Rig:
             operations={
                 "ecs": dict.fromkeys(("ListClusters", "DescribeClusters", "RunTask", "StopTask"), self._operation),
                 "ec2": {"DescribeVpcs": self._operation, "DescribeSubnets": self._operation},
-                "sts": {"GetCallerIdentity": self._operation},
+                "sts": dict.fromkeys(("GetCallerIdentity", "AssumeRoleWithWebIdentity"), self._operation),
                 "service-quotas": {"ListServices": self._operation},
             },
             credentials=cast(KeyRing, Keys()),
@@ -102,6 +103,12 @@ class Rig:
         key = f"AKIA{account}"
         headers = signed(request, key=key, secret=SECRET, region=REGION, service=signing, now=self.world.now())
         return await self.front.handle("POST", b"/", b"", headers, body)
+
+    async def unsigned(self, source: str) -> Response:
+        """A call that is proved by what it brings, from an address."""
+        body = b"Action=AssumeRoleWithWebIdentity&Version=2011-06-15"
+        body += b"&RoleArn=arn:aws:iam::111111111111:role/r&RoleSessionName=name&WebIdentityToken=token"
+        return await self.front.handle("POST", b"/", b"", form_headers(), body, source)
 
     async def many(self, count: int, operation: str, *, account: str = GREEDY) -> Counter[int]:
         answers = await asyncio.gather(*(self.call("ecs", operation, account=account) for _ in range(count)))
@@ -294,6 +301,62 @@ def test_many_greedy_accounts_leave_a_place_for_one_that_has_none() -> None:
         assert admitted < 64 and rig.most_under_way <= 64
 
     story(body, mode=QuotaMode.MACHINE, calls_max=64)
+
+
+def test_one_unsigned_source_that_floods_starves_nobody() -> None:
+    async def body(rig: Rig) -> None:
+        rig.takes_s = 5.0
+        flood = asyncio.gather(*(rig.unsigned("198.51.100.7") for _ in range(500)))
+        await rig.world.sleep(1.0)
+        assert rig.under_way < 16, "a quarter of the places is for those without a signature, and not all for one"
+        assert (await rig.unsigned("203.0.113.9")).status == 200
+        assert await rig.many(20, "ListClusters") == {200: 20}
+        assert Counter(answer.status for answer in await flood)[200] < 16
+        assert rig.limits.under_way == 0
+        assert (await rig.unsigned("198.51.100.7")).status == 200, "it has its places again"
+
+    story(body, mode=QuotaMode.MACHINE, calls_max=64)
+
+
+def test_many_unsigned_sources_leave_the_accounts_their_places() -> None:
+    async def body(rig: Rig) -> None:
+        rig.takes_s = 5.0
+        flood = asyncio.gather(*(rig.unsigned(f"198.51.{n % 250}.7") for n in range(500)))
+        await rig.world.sleep(1.0)
+        assert rig.under_way == 16
+        assert await rig.many(20, "ListClusters") == {200: 20}
+        await flood
+
+    story(body, mode=QuotaMode.MACHINE, calls_max=64)
+
+
+def test_an_unsigned_source_has_a_bucket_of_its_own_and_the_table_is_bounded() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.quotas.set_rate(ALL_ACCOUNTS, "sts/calls", Rate(2, 0.1))
+        assert (await rig.call("sts", "GetCallerIdentity", version="2011-06-15")).status == 200
+        statuses = [(await rig.unsigned("198.51.100.7")).status for _ in range(3)]
+        assert statuses == [200, 200, 400]
+        for n in range(50):
+            assert (await rig.unsigned(f"203.0.113.{n}")).status == 200
+        assert len(rig.limits._levels_unsigned) == 8 and len(rig.limits._levels) == 1
+
+    story(body, mode=QuotaMode.MACHINE, buckets_max=8)
+
+
+@pytest.mark.parametrize(
+    ("peer", "source"),
+    [
+        ("10.1.2.3", "10.1.2.3"),
+        ("::ffff:10.1.2.3", "10.1.2.3"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", "unknown"),
+        ("x" * 1000, "unknown"),
+    ],
+)
+def test_a_source_is_who_can_vary_no_more_than_that(peer: str, source: str) -> None:
+    assert source_of(peer) == source
 
 
 def test_a_call_that_fails_gives_its_place_back() -> None:

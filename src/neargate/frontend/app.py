@@ -130,7 +130,7 @@ class FrontEnd:
             principal = self._authenticator.authenticate(request, service, now, route.operation)
             seen.principal = principal
             if self._limits is not None:
-                self._limits.enter(principal.account, route.service, route.operation)
+                self._limits.enter(principal.account, route.service, route.operation, seen.source_ip)
             try:
                 operation = self._operation(route, codec)
                 payload = self._payload(route)
@@ -141,7 +141,7 @@ class FrontEnd:
                 return codec.respond(answer, seen.request_id)
             finally:
                 if self._limits is not None:
-                    self._limits.leave(principal.account)
+                    self._limits.leave(principal.account, seen.source_ip)
         except SignatureRefused as refused:
             seen.fault = signature_fault(refused, route.protocol)
         except AwsError as error:
