@@ -21,7 +21,8 @@ def test_the_walk_through_identities(tmp_path: Path) -> None:
         document = document_for("docs/identity.md", region).replace(ISSUER_PORT, str(free_port()))
         blocks = steps(document)
         printed = walk(blocks, region, tmp_path, strict=False)
-    assert first_difference(blocks, printed) is None
+    difference = first_difference(blocks, printed)
+    assert difference is None, difference
     assert len([block for block in blocks if block.printed]) >= 15
     for number, block in enumerate(blocks):
         longer = replace(block, printed=block.printed + "and more\n")

@@ -289,19 +289,22 @@ def test_a_web_identity_is_recorded_where_its_role_is() -> None:
     async def story() -> None:
         it = await rig()
         role = f"arn:aws:iam::{ACCOUNT}:role/ci"
-        answer = {
-            "Credentials": {"AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "planted", "SessionToken": "planted"},
+        named = {
             "SubjectFromWebIdentityToken": "repo:a/b:ref:refs/heads/main",
             "Provider": "token.example.com",
             "Audience": "sts.amazonaws.com",
         }
+        credentials = {"AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "planted", "SessionToken": "planted"}
+        answer = {"Credentials": credentials, **named}
         params = {"RoleArn": role, "RoleSessionName": "run", "WebIdentityToken": "planted"}
         known: dict[str, Any] = {"request_id": "r", "service": "sts", "operation": "AssumeRoleWithWebIdentity"}
         nobody = Principal(account="", arn="", user_id="", access_key_id="", is_administrator=False)
         recorder = CallRecorder(it.world, it.trail, MODELS, it.knobs, REGION)
-        recorder.record(SeenCall(**known, principal=nobody, asked=[role], params=params, answer=answer))
+        known |= {"principal": nobody, "asked": [role], "params": params}
+        recorder.record(SeenCall(**known, web_identity=named, answer=answer))
         refused = Fault(code="AccessDenied", status=403, message="Not authorized")
-        recorder.record(SeenCall(**known, principal=nobody, asked=[role], params=params, fault=refused))
+        recorder.record(SeenCall(**known, fault=refused))
+        recorder.record(SeenCall(**known, web_identity=named, fault=refused))
         (record,) = await it.records(ACCOUNT)
         assert record["userIdentity"] == {
             "type": "WebIdentityUser",
@@ -311,9 +314,11 @@ def test_a_web_identity_is_recorded_where_its_role_is() -> None:
         }
         assert record["requestParameters"]["webIdentityToken"] == HIDDEN
         assert record["responseElements"]["credentials"]["accessKeyId"] == "ASIAEXAMPLE"
-        (other,) = await it.records(NOBODY)
-        assert other["errorCode"] == "AccessDenied" and other["userIdentity"] == {"type": "Unknown"}
-        assert "planted" not in json.dumps([record, other])
+        others = await it.records(NOBODY)
+        assert [other["errorCode"] for other in others] == ["AccessDenied"] * 2
+        proven_last = sorted((other["userIdentity"] for other in others), key=len)
+        assert proven_last == [{"type": "Unknown"}, record["userIdentity"]], "a proven one that no role takes is named"
+        assert "planted" not in json.dumps([record, *others])
 
     asyncio.run(story())
 

@@ -220,6 +220,7 @@ class FrontEnd:
             source_ip=seen.source_ip,
             user_agent=seen.user_agent,
             authorised_resources=seen.asked,
+            web_identity=seen.web_identity,
         )
 
     async def _run(self, operation: Operation, call: Call, params: Params) -> Answer:

@@ -78,6 +78,7 @@ class Call:
     secure: bool = False  # by TLS
     authorised_actions: list[str] = field(default_factory=list)
     authorised_resources: list[str] = field(default_factory=list)  # ARNs that leave was asked for, also in vain
+    web_identity: dict[str, str] = field(default_factory=dict)  # whom a token proved, by the members of STS's answer
 
     @property
     def account(self) -> str:

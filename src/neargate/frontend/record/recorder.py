@@ -215,8 +215,8 @@ def _account(seen: SeenCall) -> str:
 def _identity(seen: SeenCall) -> tuple[dict[str, Any], str]:
     if seen.principal is not None and seen.principal.account:
         return identities.user_identity(seen.principal)
-    if seen.fault is None and isinstance(seen.answer, dict) and "SubjectFromWebIdentityToken" in seen.answer:
-        return identities.web_identity(seen.answer)
+    if seen.web_identity:
+        return identities.web_identity(seen.web_identity)
     claimed = _CLAIMED.search(seen.authorization[:1024])
     return identities.unproven(claimed[1].decode("latin-1") if claimed else ""), ""
 

@@ -22,6 +22,7 @@ class SeenCall:
 
     request_id: str
     source_ip: str = ""
+    secure: bool = False  # the caller spoke TLS
     user_agent: str = ""
     authorization: bytes = b""
     service: str = ""
@@ -30,6 +31,7 @@ class SeenCall:
     params: Params | None = None
     params_size: int = 0
     asked: list[str] = field(default_factory=list)  # ARNs that leave was asked for
+    web_identity: dict[str, str] = field(default_factory=dict)  # as in Call
     answer: Answer | None = None
     answer_size: int = 0
     fault: Fault | None = None

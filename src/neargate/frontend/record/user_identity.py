@@ -20,11 +20,9 @@ def unproven(claimed_key: str) -> dict[str, Any]:
     return {"type": "Unknown"} | ({"accessKeyId": key_id(claimed_key)} if claimed_key else {})
 
 
-def web_identity(answer: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def web_identity(named: dict[str, str]) -> tuple[dict[str, Any], str]:
     """Of AssumeRoleWithWebIdentity, which nobody signs: whom the provider's token named."""
-    provider, audience, subject = (
-        str(answer.get(name) or "") for name in ("Provider", "Audience", "SubjectFromWebIdentityToken")
-    )
+    provider, audience, subject = (named[name] for name in ("Provider", "Audience", "SubjectFromWebIdentityToken"))
     identity = {
         "type": "WebIdentityUser",
         "principalId": f"{provider}:{audience}:{subject}",

@@ -56,6 +56,12 @@ async def assume_role_with_web_identity(call: Call, services: Services, params: 
     arn, name = params["RoleArn"], params["RoleSessionName"]
     role = find_role(services, arn)
     proven = await _prove(services, arn, params["WebIdentityToken"], call.now)
+    named = {
+        "SubjectFromWebIdentityToken": proven.subject,
+        "Provider": proven.provider.arn,
+        "Audience": proven.audience,
+    }
+    call.web_identity.update(named)
     if role is None:
         raise AccessDenied(_DENIED)
     _check_trust(call, role, proven, params)
@@ -77,16 +83,7 @@ async def assume_role_with_web_identity(call: Call, services: Services, params: 
         subject=proven.subject,
         context=dict(proven.keys),
     )
-    return begin(
-        services,
-        params,
-        role,
-        claims,
-        lifetime_s,
-        SubjectFromWebIdentityToken=proven.subject,
-        Provider=proven.provider.arn,
-        Audience=proven.audience,
-    )
+    return begin(services, params, role, claims, lifetime_s, **named)
 
 
 def _check_trust(call: Call, role: RoleRecord, proven: Proven, params: Params) -> None:
