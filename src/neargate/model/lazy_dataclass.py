@@ -2,20 +2,20 @@
 
 Making a class with all its methods takes the library 0.7 ms, nearly all of it to compile code that most processes never
 run, and a process has 150 such classes when it starts. Here the library finds the fields and makes the slots (0.04 ms);
-an `__init__` is compiled when the first object is made, the other methods are shared functions over the fields' names.
-It behaves as the library's in all that it offers (a test compares them); `field`, `fields`, `replace` and `asdict` are
-the library's own. Type checkers see the library's. Not offered: `order`, `unsafe_hash`, `InitVar`; and what is frozen
-stays so in a subclass that is no dataclass.
+`__init__` is compiled when a third object is made, `__eq__` and `__hash__` when they are first called. A class behaves
+as the library's in all that is offered (a test compares them); `field`, `fields`, `replace` and `asdict` are the
+library's own. Type checkers see the library's. Not offered: `order`, `unsafe_hash`, `InitVar`; and what is frozen stays
+so in a subclass that is no dataclass.
 """
 
 import dataclasses
 from collections.abc import Callable
-from operator import attrgetter
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any
 
 __all__ = ("dataclass",)
 
+UNCOMPILED_MAX = 2  # objects of a class whose `__init__` is not compiled for them
 _NOT_GIVEN = object()
 
 if TYPE_CHECKING:
@@ -42,9 +42,10 @@ else:
 
 def _methods(made: type, *, eq: bool, frozen: bool, slots: bool) -> dict[str, Any]:
     """What the class gets where it has none of its own."""
-    found = {"__init__": _first_init(made, frozen=frozen), "__repr__": _repr}
+    found: dict[str, Any] = {"__init__": _first_init(made, frozen=frozen), "__repr__": _repr}
     if eq:
-        found |= _comparing(made, frozen=frozen)
+        found["__eq__"] = _when_used(made, "__eq__", _compiled_eq)
+        found["__hash__"] = _when_used(made, "__hash__", _compiled_hash) if frozen else None
     if frozen:
         found |= {"__setattr__": _no_set, "__delattr__": _no_delete}
     if frozen and slots:
@@ -53,14 +54,39 @@ def _methods(made: type, *, eq: bool, frozen: bool, slots: bool) -> dict[str, An
 
 
 def _first_init(made: type, *, frozen: bool) -> Callable[..., None]:
-    """Stands in until the first object is made."""
+    """Stands in for the first objects: of many classes a process makes one, for which nothing is compiled."""
+    objects = 0
 
     def first(self: Any, *values: Any, **named: Any) -> None:
+        nonlocal objects
+        objects += 1
+        if objects <= UNCOMPILED_MAX and not values and _is_set_by_name(self, made, named):
+            return
         compiled = _compiled_init(made, frozen=frozen)
         made.__init__ = compiled  # type: ignore[misc]
         compiled(self, *values, **named)
 
     return first
+
+
+def _is_set_by_name(self: Any, made: Any, named: dict[str, Any]) -> bool:
+    """Sets every field. False for anything out of the ordinary, which the compiled `__init__` refuses in its words."""
+    fields = dataclasses.fields(made)
+    for field in fields:
+        if field.init and field.name in named:
+            value = named[field.name]
+        elif field.default is not dataclasses.MISSING:
+            value = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            value = field.default_factory()
+        else:
+            return False
+        object.__setattr__(self, field.name, value)
+    if not named.keys() <= {field.name for field in fields if field.init}:
+        return False
+    if hasattr(made, "__post_init__"):
+        self.__post_init__()
+    return True
 
 
 def _compiled_init(made: Any, *, frozen: bool) -> Callable[..., None]:
@@ -76,12 +102,8 @@ def _compiled_init(made: Any, *, frozen: bool) -> Callable[..., None]:
     if hasattr(made, "__post_init__"):
         lines.append("self.__post_init__()")
     parameters = ", ".join([*positional, "*", *by_keyword] if by_keyword else positional)
-    body = "\n ".join(lines or ["pass"])
-    exec(f"def __init__({parameters}):\n {body}", scope)  # noqa: S102 - nothing but names that a class body had
-    compiled: Callable[..., None] = scope["__init__"]
-    compiled.__qualname__ = f"{made.__qualname__}.__init__"
-    compiled.__module__ = made.__module__
-    return compiled
+    body = "\n".join(f" {line}" for line in lines or ["pass"])
+    return _compiled(made, "__init__", parameters, body, scope)
 
 
 def _given(field: "dataclasses.Field[Any]", scope: dict[str, Any]) -> tuple[str, str]:
@@ -99,32 +121,43 @@ def _given(field: "dataclasses.Field[Any]", scope: dict[str, Any]) -> tuple[str,
     return name, name if field.init else ""
 
 
-def _comparing(made: type, *, frozen: bool) -> dict[str, Any]:
-    """Equality over the fields' values, and a hash where they cannot change."""
-    compared = _values(tuple(field.name for field in dataclasses.fields(made) if field.compare))
+def _when_used(made: Any, name: str, compiled: Callable[[Any], Callable[..., Any]]) -> Callable[..., Any]:
+    """Stands in for a method until its first call."""
 
-    def equal(self: Any, other: object) -> Any:
-        if other.__class__ is not self.__class__:
-            return NotImplemented
-        return compared(self) == compared(other)
+    def first(self: Any, *values: Any) -> Any:
+        method = compiled(made)
+        setattr(made, name, method)
+        return method(self, *values)
 
-    if not frozen:
-        return {"__eq__": equal, "__hash__": None}
-    hashed = _values(
-        tuple(field.name for field in dataclasses.fields(made) if (field.compare if field.hash is None else field.hash))
+    return first
+
+
+def _compiled_eq(made: Any) -> Callable[..., Any]:
+    names = [field.name for field in dataclasses.fields(made) if field.compare]
+    lines = (
+        " if other.__class__ is not self.__class__:",
+        "  return NotImplemented",
+        f" return {_tuple('self', names)} == {_tuple('other', names)}",
     )
-
-    def hash_of(self: Any) -> int:
-        return hash(hashed(self))
-
-    return {"__eq__": equal, "__hash__": hash_of}
+    return _compiled(made, "__eq__", "self, other", "\n".join(lines), {})
 
 
-def _values(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    """The attributes of these names, as a tuple also when there is one or none."""
-    if len(names) > 1:
-        return attrgetter(*names)
-    return lambda owner: tuple(getattr(owner, name) for name in names)
+def _compiled_hash(made: Any) -> Callable[..., Any]:
+    fields = dataclasses.fields(made)
+    names = [field.name for field in fields if (field.compare if field.hash is None else field.hash)]
+    return _compiled(made, "__hash__", "self", f" return hash({_tuple('self', names)})", {})
+
+
+def _tuple(owner: str, names: list[str]) -> str:
+    return f"({''.join(f'{owner}.{name}, ' for name in names)})"
+
+
+def _compiled(made: Any, name: str, parameters: str, body: str, scope: dict[str, Any]) -> Callable[..., Any]:
+    exec(f"def {name}({parameters}):\n{body}", scope)  # noqa: S102 - nothing but names that a class body had
+    method: Callable[..., Any] = scope[name]
+    method.__qualname__ = f"{made.__qualname__}.{name}"
+    method.__module__ = made.__module__
+    return method
 
 
 def _no_set(self: Any, name: str, value: object) -> None:  # noqa: ARG001 - the language's signature
