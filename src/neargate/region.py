@@ -55,6 +55,7 @@ class RegionPlan:
     """What to assemble. `zones`: (name, id) in order. `one_machine`: all zones share the machine's capacity shard.
 
     `oidc_hosts`: OpenID Connect providers that may be in a private network, as host or host:port.
+    `tls_proxy`: a proxy on this machine ends TLS, and its headers are believed.
     `servers`: how many server processes serve the region; each gives an account its part of what it may draw.
     """
 
@@ -65,6 +66,7 @@ class RegionPlan:
     one_machine: bool
     auth: AuthMode = AuthMode.ENFORCE
     oidc_hosts: tuple[str, ...] = ()
+    tls_proxy: bool = False
     quotas: QuotaMode = QuotaMode.MACHINE
     servers: int = 1
 
@@ -141,18 +143,7 @@ async def open_region(
         limits=limits,
     )
     return Region(
-        frontend=FrontEnd(
-            world=world,
-            region=plan.region,
-            knobs=knobs,
-            models=models,
-            services=services,
-            operations=OPERATIONS,
-            credentials=Principals(credentials, identity, sessions),
-            auth=plan.auth,
-            limits=limits,
-            recorder=CallRecorder(world, trail, models, knobs, plan.region),
-        ),
+        frontend=_front_end(world, plan, models, knobs, services, credentials),
         cell=cell,
         capacities=capacities,
         gateway=Gateway(world, cell, capacities, network, logs, AssumedTaskRoles(world, identity, sessions), knobs),
@@ -161,6 +152,24 @@ async def open_region(
         services=services,
         quotas=quotas,
         own_hosts=own_hosts,
+    )
+
+
+def _front_end(
+    world: World, plan: RegionPlan, models: Models, knobs: Knobs, services: Services, credentials: Credentials
+) -> FrontEnd:
+    return FrontEnd(
+        world=world,
+        region=plan.region,
+        knobs=knobs,
+        models=models,
+        services=services,
+        operations=OPERATIONS,
+        credentials=Principals(credentials, services.identity, services.sessions),
+        auth=plan.auth,
+        limits=services.limits,
+        recorder=CallRecorder(world, services.trail, models, knobs, plan.region),
+        tls_proxy=plan.tls_proxy,
     )
 
 

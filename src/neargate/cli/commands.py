@@ -125,6 +125,10 @@ def _up_options(up: argparse.ArgumentParser) -> None:
         help="OpenID Connect providers whose keys may be fetched from this machine or a private network",
     )
     up.add_argument(
+        "--tls-proxy",
+        help="none, or local: a proxy on this machine ends TLS; its X-Forwarded-Proto and -For are believed",
+    )
+    up.add_argument(
         "--master-key-command",
         metavar="COMMAND",
         help="program (no shell) that prints the keys which seal secrets in the databases, instead of a file of ours",

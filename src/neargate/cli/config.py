@@ -30,6 +30,7 @@ class RegionConfig:
     insecure_registries: tuple[str, ...] = ()  # host or host:port
     quotas: str = "machine"
     oidc_hosts: tuple[str, ...] = ()  # host or host:port
+    tls_proxy: str = "none"
     audit_days: int = 90  # AWS's
     audit_mib: int = 2048
     master_key_command: str = ""  # prints the master keys; empty: the file of paths.py has them
@@ -82,6 +83,7 @@ def check(config: RegionConfig) -> None:
         ("auth", config.auth, ("enforce", "open")),
         ("sandbox", config.sandbox, ("container", "simulated")),
         ("quotas", config.quotas, ("aws", "machine")),
+        ("tls-proxy", config.tls_proxy, ("none", "local")),
     ):
         if value not in allowed:
             raise Problem(f"--{name} {value!r}: choose {' or '.join(allowed)}")

@@ -89,6 +89,7 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
         one_machine=True,  # a region of `up`: its agent is on this machine, simulated hosts are too
         auth=AuthMode(config.auth),
         oidc_hosts=config.oidc_hosts,
+        tls_proxy=config.tls_proxy == "local",
         quotas=QuotaMode(config.quotas),
     )
     region = await open_region(

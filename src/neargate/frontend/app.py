@@ -21,6 +21,7 @@ from .authorize import confirm_asked
 from .bugs import told
 from .call import Answer, Call, Params, Principal
 from .callers.authenticate import Authenticator, AuthMode
+from .callers.forwarded import seen_by_proxy
 from .callers.principals import KeyRing
 from .errors import (
     EC2,
@@ -64,8 +65,13 @@ class FrontEnd:
         limits: Limits | None = None,
         tables: Tables = TABLES,
         recorder: Recorder | None = None,
+        tls_proxy: bool = False,
     ) -> None:
-        """Without `limits` nobody is throttled, without `recorder` nothing is recorded: for tests of other things."""
+        """`tls_proxy`: one on this machine ends TLS; what its headers say of a call is believed.
+
+        Without `limits` nobody is throttled, without `recorder` nothing is recorded: for tests of other things.
+        """
+        self._tls_proxy = tls_proxy
         self._recorder = recorder or NoRecord()
         self._limits = limits
         self._world = world
@@ -104,7 +110,10 @@ class FrontEnd:
             headers=[(name.lower(), value) for name, value in headers],
             body=body,
         )
-        seen = SeenCall(request_id=request_id, source_ip=peer)
+        secure = False  # we speak plain HTTP
+        if self._tls_proxy:
+            peer, secure = seen_by_proxy(dict(request.headers), peer)
+        seen = SeenCall(request_id=request_id, source_ip=peer, secure=secure)
         try:
             response = await self._serve(request, seen)
         except RequestRefused as refused:
@@ -219,6 +228,7 @@ class FrontEnd:
             now=now,
             source_ip=seen.source_ip,
             user_agent=seen.user_agent,
+            secure=seen.secure,
             authorised_resources=seen.asked,
             web_identity=seen.web_identity,
         )

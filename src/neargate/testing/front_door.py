@@ -164,7 +164,7 @@ class FrontDoor:
         )
 
 
-async def open_front_door(*, oidc_hosts: tuple[str, ...] = ()) -> FrontDoor:
+async def open_front_door(*, oidc_hosts: tuple[str, ...] = (), tls_proxy: bool = False) -> FrontDoor:
     world = MovedWorld()
     plan = RegionPlan(
         region=REGION,
@@ -173,6 +173,7 @@ async def open_front_door(*, oidc_hosts: tuple[str, ...] = ()) -> FrontDoor:
         public_pool="198.18.0.0/24",
         one_machine=True,
         oidc_hosts=oidc_hosts,
+        tls_proxy=tls_proxy,
     )
     region = await open_region(
         world,
