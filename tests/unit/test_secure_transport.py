@@ -1,4 +1,4 @@
-"""aws:SecureTransport and aws:SourceIp: false and the connection's own, unless the operator named a proxy that ends TLS."""
+"""aws:SecureTransport and aws:SourceIp: the connection's own, unless the operator named a proxy that ends TLS."""
 
 import asyncio
 import json
