@@ -14,7 +14,7 @@ from .walking import document_for, first_difference, readers_region, walk
 ISSUER_PORT = "4443"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_the_walk_through_identities(tmp_path: Path) -> None:
     with readers_region() as region:

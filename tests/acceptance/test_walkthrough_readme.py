@@ -12,7 +12,7 @@ from .walking import document_for, readers_region, walk
 CHAPTER = "## A walk with the plain aws CLI\n"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_the_walk_of_the_readme(tmp_path: Path) -> None:
     with readers_region() as region:

@@ -13,7 +13,7 @@ from .conftest import end_region, start_region
 from .region import LiveRegion
 
 ROOT = Path(__file__).parents[2]
-WALK_S = 240.0
+WALK_S = 360.0
 
 
 @contextmanager
