@@ -45,10 +45,10 @@ def test_a_repeated_report_changes_nothing_and_is_acknowledged() -> None:
     async def body(rig: CellRig) -> None:
         [task] = await rig.run(**ONE_ZONE)
         report = rig.task_report(task, "RUNNING", 4)
-        assert await rig.cell.judge_report(HOST, report) is ReportOutcome.DURABLE
+        assert await rig.judged(HOST, report) is ReportOutcome.DURABLE
         shown = await rig.described(id_of(task))
         for _ in range(3):
-            assert await rig.cell.judge_report(HOST, report) is ReportOutcome.DURABLE
+            assert await rig.judged(HOST, report) is ReportOutcome.DURABLE
         assert await rig.described(id_of(task)) == shown
 
     in_cell(body)
@@ -61,7 +61,7 @@ def test_reports_in_any_order_and_number_end_in_the_same_document(seed: int) -> 
         statuses = ["PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPED"]
         reports = [rig.task_report(task, status, seq) for seq, status in enumerate(statuses, 1)] * 3
         random.Random(seed).shuffle(reports)
-        outcomes = await asyncio.gather(*(rig.cell.judge_report(HOST, report) for report in reports))
+        outcomes = await asyncio.gather(*(rig.judged(HOST, report) for report in reports))
         shown = await rig.described(id_of(task))
         assert shown["lastStatus"] == "STOPPED"
         # After STOPPED a live report of an older sequence meets a tombstone; nothing else may be answered.
@@ -95,12 +95,12 @@ def test_another_host_or_incarnation_changes_nothing_and_is_told_nothing() -> No
     async def body(rig: CellRig) -> None:
         [task] = await rig.run(**ONE_ZONE)
         stopped = rig.task_report(task, "STOPPED", 9)
-        assert await rig.cell.judge_report(OTHER_HOST, stopped) is ReportOutcome.REFUSED
-        assert await rig.cell.judge_report("", stopped) is ReportOutcome.REFUSED
+        assert await rig.judged(OTHER_HOST, stopped) is ReportOutcome.REFUSED
+        assert await rig.judged("", stopped) is ReportOutcome.REFUSED
         foreign = rig.task_report(task, "STOPPED", 9, incarnation="0" * 32)
-        assert await rig.cell.judge_report(HOST, foreign) is ReportOutcome.REFUSED
+        assert await rig.judged(HOST, foreign) is ReportOutcome.REFUSED
         nonsense = rig.task_report(task, "NO SUCH STATUS", 9)
-        assert await rig.cell.judge_report(HOST, nonsense) is ReportOutcome.REFUSED
+        assert await rig.judged(HOST, nonsense) is ReportOutcome.REFUSED
         assert await rig.described(id_of(task)) == task
 
     in_cell(body)
@@ -109,8 +109,8 @@ def test_another_host_or_incarnation_changes_nothing_and_is_told_nothing() -> No
 def test_one_hostile_report_does_not_spoil_its_neighbours() -> None:
     async def body(rig: CellRig) -> None:
         tasks = await rig.run(count=4, **ONE_ZONE)
-        good = [rig.cell.judge_report(HOST, rig.task_report(task, "PENDING", 1)) for task in tasks]
-        bad = rig.cell.judge_report(HOST, rig.task_report(tasks[0], "NONSENSE", 2))
+        good = [rig.judged(HOST, rig.task_report(task, "PENDING", 1)) for task in tasks]
+        bad = rig.judged(HOST, rig.task_report(tasks[0], "NONSENSE", 2))
         outcomes = await asyncio.gather(*good, bad, return_exceptions=True)
         assert not [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         assert [(await rig.described(id_of(task)))["lastStatus"] for task in tasks[1:]] == ["PENDING"] * 3
@@ -122,13 +122,13 @@ def test_a_task_the_cell_does_not_know_is_kept_unless_it_was_given_up() -> None:
     async def body(rig: CellRig) -> None:
         [task] = await rig.run(**ONE_ZONE)
         unknown = rig.task_report(task, "RUNNING", 1, task_id="f" * 32)
-        assert await rig.cell.judge_report(HOST, unknown) is ReportOutcome.UNKNOWN
+        assert await rig.judged(HOST, unknown) is ReportOutcome.UNKNOWN
         ended = rig.task_report(task, "STOPPED", 2, task_id="f" * 32)
-        assert await rig.cell.judge_report(HOST, ended) is ReportOutcome.DURABLE
+        assert await rig.judged(HOST, ended) is ReportOutcome.DURABLE
         await rig.stores.cell_store.write(
             [Statement("INSERT INTO tombstones (task, zone, created_at) VALUES (?, ?, 0)", ("f" * 32, ZONES[0]))]
         )
-        assert await rig.cell.judge_report(HOST, unknown) is ReportOutcome.VOID
+        assert await rig.judged(HOST, unknown) is ReportOutcome.VOID
 
     in_cell(body)
 
@@ -137,7 +137,7 @@ def test_a_host_that_still_runs_a_stopped_task_is_told_to_stop_it() -> None:
     async def body(rig: CellRig) -> None:
         [task] = await rig.run(**ONE_ZONE)
         await rig.report(task, "STOPPED", 3)
-        outcome = await rig.cell.judge_report(HOST, rig.task_report(task, "RUNNING", 4))
+        outcome = await rig.judged(HOST, rig.task_report(task, "RUNNING", 4))
         assert outcome is ReportOutcome.VOID
 
     in_cell(body)
@@ -147,7 +147,7 @@ def test_an_agent_that_lost_its_memory_can_still_say_that_a_task_is_over() -> No
     async def body(rig: CellRig) -> None:
         [task] = await rig.run(**ONE_ZONE)
         await rig.report(task, "RUNNING", 50)
-        assert await rig.cell.judge_report(HOST, rig.task_report(task, "RUNNING", 1)) is ReportOutcome.DURABLE
+        assert await rig.judged(HOST, rig.task_report(task, "RUNNING", 1)) is ReportOutcome.DURABLE
         await rig.report(task, "STOPPED", 1)
         assert (await rig.described(id_of(task)))["lastStatus"] == "STOPPED"
 
@@ -219,7 +219,7 @@ def test_two_writers_of_one_task_both_get_their_way() -> None:
         tasks = await rig.run(count=8, **ONE_ZONE)
         stops = [rig.cell.stop_task(ACCOUNT, "default", id_of(task), None) for task in tasks]
         reports = [
-            rig.cell.judge_report(HOST, rig.task_report(task, status, seq))
+            rig.judged(HOST, rig.task_report(task, status, seq))
             for task in tasks
             for seq, status in enumerate(("PENDING", "RUNNING"), 1)
         ]

@@ -101,7 +101,7 @@ def test_a_report_that_always_meets_another_writer_is_left_to_its_repetition() -
     async def body(rig: CellRig) -> None:
         [task] = await rig.run(**ONE_ZONE)
         meddle(rig, 1000)
-        outcome = await rig.cell.judge_report(HOST, rig.task_report(task, "RUNNING", 1))
+        outcome = await rig.judged(HOST, rig.task_report(task, "RUNNING", 1))
         assert outcome is ReportOutcome.LATER
         with pytest.raises(ServiceUnavailable):
             await rig.cell.stop_task(ACCOUNT, "default", id_of(task), None)

@@ -39,7 +39,7 @@ from .task_table import TaskRow
 
 
 class Cell:
-    """Implements ClusterManager, LogTargets and TaskReports. Made by `open_cell`."""
+    """Implements ClusterManager. Made by `open_cell`."""
 
     def __init__(
         self,
@@ -140,20 +140,14 @@ class Cell:
         return await self._reading.explain_task(task_id)
 
     async def log_target(self, host_id: str, task_id: str, container: str) -> LogTarget | None:
+        """Which stream a container may write: known here, so that an agent cannot choose."""
         return await self._reading.log_target(host_id, task_id, container)
 
     async def task_identity(self, host_id: str, task_id: str) -> TaskIdentity | None:
         return await self._reading.task_identity(host_id, task_id)
 
-    async def apply_report(self, host_id: str, report: TaskReport) -> None:
-        await self._reports.apply(host_id, report)
-
-    async def judge_report(self, host_id: str, report: TaskReport) -> ReportOutcome:
-        """Apply, and say what the gateway answers."""
-        return await self._reports.apply(host_id, report)
-
     def submit_report(self, host_id: str, report: TaskReport, answer: Callable[[ReportOutcome], None]) -> None:
-        """The same without a task of one's own: `answer` is called when the outcome is known."""
+        """`answer` is called, in the loop, when the outcome is known; it must not raise."""
         self._reports.submit(host_id, report, answer)
 
     def _task_stopped(self, tasks: Sequence[TaskRow]) -> None:

@@ -76,11 +76,6 @@ class Reports:
         except asyncio.QueueFull:
             answer(ReportOutcome.LATER)
 
-    async def apply(self, host_id: str, report: TaskReport) -> ReportOutcome:
-        outcome: asyncio.Future[ReportOutcome] = asyncio.get_running_loop().create_future()
-        self.submit(host_id, report, lambda said: None if outcome.done() else outcome.set_result(said))
-        return await outcome
-
     async def run(self) -> None:
         """The only writer of reported facts. What arrives while a batch is written makes the next batch.
 

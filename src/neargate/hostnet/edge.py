@@ -8,6 +8,7 @@ import hashlib
 from ipaddress import ip_network
 
 from ..model.lazy_dataclass import dataclass
+from ..vpc.ruleset import UPLINK
 from . import netlink
 from .namespaces import Namespaces, write_sysctl
 from .netlink import Netlink
@@ -50,7 +51,7 @@ def host_link_name(instance: str) -> str:
 
 def router_port(vpc_id: str) -> RouterPort:
     digest = hashlib.sha256(vpc_id.encode()).hexdigest()[:12]
-    return RouterPort(name="up0", edge_end=f"v{digest}")
+    return RouterPort(name=UPLINK, edge_end=f"v{digest}")
 
 
 def host_address(public_pool: str) -> str:

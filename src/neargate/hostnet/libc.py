@@ -7,7 +7,6 @@ import ctypes
 import os
 
 CLONE_NEWNET = 0x40000000
-MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
 MS_NOATIME = 1024

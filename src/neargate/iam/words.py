@@ -1,4 +1,4 @@
-"""The sentences in which AWS refuses: one for most services, a longer one for EC2.
+"""The sentence in which AWS refuses. What EC2 puts before it is of its protocol, not of this.
 
 Says which kind of policy refused, never its content. Source: "Troubleshoot access denied error messages".
 """
@@ -20,8 +20,3 @@ def denial(caller_arn: str, action: str, resource: str | None, decision: Decisio
     else:
         why = f"because no {kind} allows the {action} action"
     return f"User: {caller_arn} is not authorized to perform: {action}{where} {why}"
-
-
-def ec2_denial(caller_arn: str, action: str, resource: str | None, decision: Decision) -> str:
-    """The message of UnauthorizedOperation."""
-    return f"You are not authorized to perform this operation. {denial(caller_arn, action, resource, decision)}"

@@ -17,7 +17,6 @@ from ..model.capacity import (
     ReservationRequest,
     SubnetView,
 )
-from ..model.launch import TaskReport
 from ..model.lazy_dataclass import dataclass
 from ..model.network import VpcPlan
 
@@ -47,7 +46,6 @@ class RunTaskRequest(msgspec.Struct, frozen=True, kw_only=True):
     client_token: str | None
     # Hash of the parameters, asked for with a token only: the same token with another one is a ConflictException.
     request_fingerprint: str
-    reference_id: str | None = None
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,12 +200,6 @@ class TaskRoles(Protocol):
         """AWS's sentence when the role's session may not; None when it may. Raises RoleNotAssumable."""
 
 
-class LogTargets(Protocol):
-    """Which stream a container of a task may write: known by the cell, so that an agent cannot choose."""
-
-    async def log_target(self, host_id: str, task_id: str, container: str) -> LogTarget | None: ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogSourceOpened:
     stream_key: int
@@ -304,9 +296,3 @@ class LogStore(LogSink, Protocol):
         wanted: EventRange,
     ) -> bytes:
         """FilterLogEvents' answer as JSON: events of all streams in the order of their times."""
-
-
-class TaskReports(Protocol):
-    """Where the gateway hands what agents say."""
-
-    async def apply_report(self, host_id: str, report: TaskReport) -> None: ...

@@ -39,7 +39,6 @@ class SubnetView:
     zone: str
     zone_id: str
     cidr: str
-    ipv6_cidr: str | None = None
 
 
 class ReservationRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,11 +28,6 @@ class InvalidParameter(AwsError):
     code = "InvalidParameterException"
 
 
-class ServerError(AwsError):
-    code = "ServerException"
-    status = 500
-
-
 class ClusterNotFound(AwsError):
     code = "ClusterNotFoundException"
 
@@ -92,10 +87,6 @@ class ResourceNotFound(AwsError):
 
 class ResourceAlreadyExists(AwsError):
     code = "ResourceAlreadyExistsException"
-
-
-class OperationAborted(AwsError):
-    code = "OperationAbortedException"
 
 
 class InvalidSequenceToken(AwsError):

@@ -107,10 +107,6 @@ def advance_cursor(name: str, seq: int) -> Statement:
     )
 
 
-def drop_cursor(name: str) -> Statement:
-    return Statement("DELETE FROM event_cursors WHERE name = ?", (name,))
-
-
 def trim_events(*, keep: int, hard_max: int, batch: int = 10_000) -> list[Statement]:
     """Forget events behind the slowest durable cursor, sparing the last `keep` for watchers without one.
 

@@ -13,6 +13,7 @@ import msgspec
 
 from ..capacity.manager import Capacity, open_capacity
 from ..clusters.cell import Cell, open_cell
+from ..clusters.reports import ReportOutcome
 from ..interfaces.roles import Documents, RunTaskRequest
 from ..interfaces.store import Row, Statement, Store, Value
 from ..model.capacity import HostCapacity, HostFacts, SubnetView
@@ -201,9 +202,13 @@ class CellRig:
         return document
 
     async def report(self, document: dict[str, Any], status: str, seq: int, **changes: Any) -> None:
-        await self.cell.apply_report(
-            host_of(document["availabilityZone"]), self.task_report(document, status, seq, **changes)
-        )
+        await self.judged(host_of(document["availabilityZone"]), self.task_report(document, status, seq, **changes))
+
+    async def judged(self, host_id: str, report: TaskReport) -> ReportOutcome:
+        """What the cell makes of a report, as the gateway hears it."""
+        outcome: asyncio.Future[ReportOutcome] = asyncio.get_running_loop().create_future()
+        self.cell.submit_report(host_id, report, outcome.set_result)
+        return await outcome
 
     def task_report(self, document: dict[str, Any], status: str, seq: int, **changes: Any) -> TaskReport:
         values: dict[str, Any] = {

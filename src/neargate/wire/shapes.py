@@ -27,7 +27,6 @@ class Member:
     location_name: str | None = None
     query_name: str | None = None
     flattened: bool = False
-    idempotency_token: bool = False
     timestamp_format: str | None = None
     location: str | None = None  # of rest-json: uri, querystring, header, headers, statusCode; None: the body
     json_value: bool = False  # JSON in base64, in a header
@@ -189,7 +188,6 @@ def _member(name: str, raw: Mapping[str, Any]) -> Member:
         location_name=raw.get("locationName"),
         query_name=raw.get("queryName"),
         flattened=raw.get("flattened", False),
-        idempotency_token=raw.get("idempotencyToken", False),
         timestamp_format=raw.get("timestampFormat"),
         location=raw.get("location"),
         json_value=raw.get("jsonvalue", False),

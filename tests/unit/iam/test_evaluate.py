@@ -10,7 +10,7 @@ from neargate.iam.managed import MANAGED_POLICIES, compiled
 from neargate.iam.policy import Attached, Grants
 from neargate.iam.principals import caller_keys
 from neargate.iam.request import Caller, Decision, Keys, Layer, Request
-from neargate.iam.words import denial, ec2_denial
+from neargate.iam.words import denial
 
 HOME, AWAY = "123456789012", "210987654321"
 ROOT = f"arn:aws:iam::{HOME}:root"
@@ -312,7 +312,6 @@ def test_the_words_of_a_denial(layer: Layer, explicit: bool, end: str) -> None:
     decision = Decision(allowed=False, explicit=explicit, layer=layer)
     told = f"User: {AL.arn} is not authorized to perform: {READ} {end}"
     assert denial(AL.arn, READ, SECRET, decision) == told
-    assert ec2_denial(AL.arn, READ, SECRET, decision) == f"You are not authorized to perform this operation. {told}"
 
 
 @pytest.mark.parametrize("arn", sorted(MANAGED_POLICIES))

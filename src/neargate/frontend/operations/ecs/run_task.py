@@ -75,7 +75,6 @@ async def run_task(call: Call, services: Services, params: Params) -> Answer:
         enable_execute_command=False,
         client_token=params.get("clientToken") or None,
         request_fingerprint=fingerprint(params) if params.get("clientToken") else "",
-        reference_id=params.get("referenceId"),
     )
     if services.limits is not None:
         is_spot = capacity.capacity_provider == FARGATE_SPOT
