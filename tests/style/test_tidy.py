@@ -146,6 +146,18 @@ def test_imports_inside_the_package_are_relative() -> None:
     assert not absolute, absolute
 
 
+def test_no_class_costs_every_process_its_methods_when_it_starts() -> None:
+    eager = [
+        f"{file}:{node.lineno}: take dataclass from model/lazy_dataclass.py"
+        for file, tree in trees().items()
+        if file != "model/lazy_dataclass.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "dataclasses" and not node.level
+        if "dataclass" in {alias.name for alias in node.names}
+    ]
+    assert not eager, "\n".join(eager)
+
+
 def test_no_import_hides_in_a_function() -> None:
     """Outside the command line, where each command loads only what it needs."""
     hidden = [
