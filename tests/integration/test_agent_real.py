@@ -137,15 +137,6 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def rig() -> Iterator[ContainerRig]:
-    made = ContainerRig()
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture(scope="module")
 def image(rig: ContainerRig) -> str:
     return rig.push("busybox", build_image([busybox_layer()]))
 

@@ -4,7 +4,6 @@ What is left free is told by the file system itself; the test never lets it come
 """
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,15 +18,6 @@ pytestmark = pytest.mark.root
 MIB = 1 << 20
 BOMB_MIB = 512
 ALLOWED_MIB = 48
-
-
-@pytest.fixture(scope="module")
-def rig() -> Iterator[ContainerRig]:
-    rig = ContainerRig()
-    try:
-        yield rig
-    finally:
-        rig.close()
 
 
 def pull(rig: ContainerRig, image: BuiltImage, name: str, free_fraction: float) -> Image:

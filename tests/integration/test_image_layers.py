@@ -1,11 +1,9 @@
 """Layers of every kind that registries have today, looked at from inside a container: compression, whiteouts, depth."""
 
-import asyncio
 import io
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
 
 import pytest
 
@@ -24,24 +22,16 @@ from neargate.testing.oci_image import (
     sha256,
 )
 
+from .engine_waits import stopped
+
 pytestmark = pytest.mark.root
 
 LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 DOCKER_LAYER_ZSTD = "application/vnd.docker.image.rootfs.diff.tar.zstd"
 # What a reader of zstd passes over: eStargz-like images keep their table of contents in one at the end.
 SKIPPED_FRAME = b"\x50\x2a\x4d\x18" + (8).to_bytes(4, "little") + b"contents"
-LOOKS = 400
 
 needs_zstd = pytest.mark.skipif(shutil.which("zstd") is None, reason="needs the program zstd")
-
-
-@pytest.fixture(scope="module")
-def rig() -> Iterator[ContainerRig]:
-    rig = ContainerRig()
-    try:
-        yield rig
-    finally:
-        rig.close()
 
 
 def zstd(layer: Layer, *, media_type: str = LAYER_ZSTD, options: tuple[str, ...] = ()) -> Layer:
@@ -66,12 +56,7 @@ def inside(rig: ContainerRig, built: BuiltImage, script: str) -> str:
         config = rig.config(image, "sh", "-c", script, environment=(("PATH", "/bin"),))
         await engine.create_container(config)
         await engine.start_container(config.runtime_id)
-        for _ in range(LOOKS):
-            state = await engine.get_container(config.runtime_id)
-            assert state is not None
-            if state.status == "stopped":
-                break
-            await asyncio.sleep(0.05)
+        state = await stopped(engine, config.runtime_id)
         await engine.delete_container(config.runtime_id)
         assert state.exit_code == 0, rig.log(config)
         return rig.log(config)

@@ -34,15 +34,6 @@ ACCOUNT = "123456789012"
 
 
 @pytest.fixture(scope="module")
-def rig() -> Iterator[ContainerRig]:
-    rig = ContainerRig()
-    try:
-        yield rig
-    finally:
-        rig.close()
-
-
-@pytest.fixture(scope="module")
 def private(rig: ContainerRig) -> Iterator[RunningRegistry]:
     registry = RunningRegistry(rig.made("private"), users=(("user", "right"),))
     try:

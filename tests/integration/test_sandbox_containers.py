@@ -5,7 +5,6 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,37 +15,15 @@ from neargate.sandbox.engine import ContainerdSandbox
 from neargate.testing.container_rig import ContainerRig
 from neargate.testing.oci_image import BuiltImage, Entry, build_image, build_layer, busybox_entries, busybox_layer
 
+from .engine_waits import stopped
+
 pytestmark = pytest.mark.root
 
 LOOKS = 400
 
 
-@pytest.fixture(scope="module")
-def rig() -> Iterator[ContainerRig]:
-    rig = ContainerRig()
-    try:
-        yield rig
-    finally:
-        rig.close()
-
-
-@pytest.fixture(scope="module")
-def reference(rig: ContainerRig) -> str:
-    return rig.push("busybox", build_image([busybox_layer()]))
-
-
 def read(path: str) -> str:
     return Path(path).read_text()
-
-
-async def stopped(engine: ContainerdSandbox, runtime_id: str) -> ContainerState:
-    for _ in range(LOOKS):
-        state = await engine.get_container(runtime_id)
-        assert state is not None
-        if state.status == "stopped":
-            return state
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"{runtime_id} does not stop")
 
 
 async def run_to_end(engine: ContainerdSandbox, config: ContainerConfig) -> ContainerState:

@@ -1,15 +1,15 @@
 """A task's shared process namespace, for real: its own first process, whoever comes and goes."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from neargate.interfaces.sandbox import ContainerConfig, ContainerState, PauseConfig
+from neargate.interfaces.sandbox import ContainerConfig, PauseConfig
 from neargate.sandbox.engine import ContainerdSandbox
 from neargate.testing.container_rig import ContainerRig
-from neargate.testing.oci_image import build_image, busybox_layer
+
+from .engine_waits import stopped
 
 pytestmark = pytest.mark.root
 
@@ -21,20 +21,6 @@ ALONE = [
     "/bin/busybox sleep 2147483647",
 ]
 KILLS = (*range(1, 32), 34, 64)
-
-
-@pytest.fixture(scope="module")
-def rig() -> Iterator[ContainerRig]:
-    rig = ContainerRig()
-    try:
-        yield rig
-    finally:
-        rig.close()
-
-
-@pytest.fixture(scope="module")
-def reference(rig: ContainerRig) -> str:
-    return rig.push("busybox", build_image([busybox_layer()]))
 
 
 def pause_config(rig: ContainerRig) -> PauseConfig:
@@ -61,16 +47,6 @@ async def member(
     await engine.create_container(config)
     await engine.start_container(config.runtime_id)
     return config
-
-
-async def stopped(engine: ContainerdSandbox, runtime_id: str) -> ContainerState:
-    for _ in range(LOOKS):
-        state = await engine.get_container(runtime_id)
-        assert state is not None
-        if state.status == "stopped":
-            return state
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"{runtime_id} does not stop")
 
 
 async def removed(engine: ContainerdSandbox, *configs: ContainerConfig) -> None:
