@@ -28,6 +28,8 @@ from neargate.testing.oci_image import (
 )
 from neargate.testing.registry import RunningRegistry
 
+from . import scripted_http
+
 pytestmark = pytest.mark.root
 
 ACCOUNT = "123456789012"
@@ -277,34 +279,12 @@ def honest(built: BuiltImage) -> Callable[[str], Reply]:
 
 @contextmanager
 def wicked_registry(answer: Callable[[str], Reply]) -> Iterator[str]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def handle(handler: http.server.BaseHTTPRequestHandler) -> None:
+        reply = answer(handler.path)
+        scripted_http.answer(handler, reply.status, reply.body, **reply.headers)
 
-        def do_GET(self) -> None:
-            reply = answer(self.path)
-            self.send_response(reply.status)
-            for name, value in reply.headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("Content-Length", str(len(reply.body)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(reply.body)
-
-        do_HEAD = do_GET  # noqa: N815 - the library's name
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with scripted_http.serving(handle) as address:
+        yield address
 
 
 def check_nothing_was_kept(rig: ContainerRig, built: BuiltImage) -> None:

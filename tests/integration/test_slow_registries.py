@@ -25,6 +25,8 @@ from neargate.testing.fake_containerd import FakeContainerd
 from neargate.testing.oci_image import BuiltImage, Entry, build_image, build_layer
 from neargate.world import OsWorld
 
+from .scripted_http import answer, serving
+
 T = TypeVar("T")
 LANES = {"pull": 8, "pull-net": 64}
 IMPATIENT = Knobs(
@@ -35,44 +37,6 @@ IMPATIENT = Knobs(
     pull_blob_timeout_s=2.0,
 )
 BUILT = build_image([build_layer([Entry(path=f"file-{n}", content=b"x" * 100)]) for n in range(3)])
-Handle = Callable[[http.server.BaseHTTPRequestHandler], None]
-
-
-@contextmanager
-def serving(handle: Handle) -> Iterator[str]:
-    """Its `host:port`."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            handle(self)
-
-        do_HEAD = do_GET  # noqa: N815 - the library's name
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def answer(handler: http.server.BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    if handler.command == "GET":
-        handler.wfile.write(body)
 
 
 def honest(handler: http.server.BaseHTTPRequestHandler, built: BuiltImage = BUILT) -> None:
