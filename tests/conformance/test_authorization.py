@@ -183,7 +183,7 @@ def test_each_protocol_refuses_as_its_service_does(region: Region) -> None:
     assert refused(iam.get_user, UserName="al") == (
         "AccessDenied",
         403,
-        sentence("iam:GetUser", f"{IAM}:user/al"),
+        sentence("iam:GetUser", "user al"),
     )
     group = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:g:log-stream:"
     assert refused(logs.create_log_group, logGroupName="g") == denied("logs:CreateLogGroup", group)
@@ -283,6 +283,8 @@ def test_sizes_are_compared_whatever_the_request_calls_them(region: Region) -> N
 
 def test_a_role_is_passed_when_it_is_registered_and_when_it_runs(region: Region) -> None:
     execution = f"{IAM}:role/ecsTaskExecutionRole"
+    trust = {"Effect": "Allow", "Principal": ECS_TASKS, "Action": "sts:AssumeRole"}
+    region.iam.create_role(RoleName="ecsTaskExecutionRole", AssumeRolePolicyDocument=policy(trust))
     al = region.al(allow("ecs:*"))
     passing = denied("iam:PassRole", execution)
     assert refused(lambda: region.register(al, executionRoleArn=execution)) == passing

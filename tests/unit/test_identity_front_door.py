@@ -39,7 +39,8 @@ def test_what_a_policy_says_holds_from_the_next_call_on() -> None:
         ann = await door.user("ann")
         assert await refused(door, ann, "ListUsers") == (
             "AccessDenied",
-            f"User: arn:aws:iam::{ACCOUNT}:user/ann is not authorized to perform: iam:ListUsers on resource: * "
+            f"User: arn:aws:iam::{ACCOUNT}:user/ann is not authorized to perform: iam:ListUsers on resource: "
+            f"arn:aws:iam::{ACCOUNT}:user/ "
             "because no identity-based policy allows the iam:ListUsers action",
         )
         policy = json.dumps(allow("iam:ListUsers"))
@@ -69,6 +70,79 @@ def test_what_a_policy_says_holds_from_the_next_call_on() -> None:
         await made(door, ann, "ListUsers")
         await made(door, ROOT, "DeleteAccessKey", UserName="ann", AccessKeyId=ann.key)
         assert (await refused(door, ann, "ListUsers"))[0] == "InvalidClientTokenId"
+
+    story(body)
+
+
+def arn(resource: str) -> str:
+    return f"arn:aws:iam::{ACCOUNT}:{resource}"
+
+
+def test_a_refusal_names_the_resource_as_iam_does() -> None:
+    """As messages have it that people got from AWS: a new entity's ARN, a name of one that is there, a path to list."""
+    document = "{}"
+
+    async def body(door: FrontDoor) -> None:
+        ann = await door.user("ann")
+        for operation, params, shown in [
+            ("ListUsers", {}, arn("user/")),
+            (
+                "ListRoles",
+                {"PathPrefix": "/aws-service-role/ecs.amazonaws.com/"},
+                arn("role/aws-service-role/ecs.amazonaws.com/"),
+            ),
+            ("ListGroups", {}, arn("group/")),
+            ("ListInstanceProfiles", {}, arn("instance-profile/")),
+            ("ListPolicies", {}, "policy path /"),
+            ("ListAccountAliases", {}, "*"),
+            ("GetAccountSummary", {}, "*"),
+            ("CreateUser", {"UserName": "bob", "Path": "/a/"}, arn("user/a/bob")),
+            ("CreateRole", {"RoleName": "r", "AssumeRolePolicyDocument": document}, arn("role/r")),
+            ("CreateGroup", {"GroupName": "g"}, arn("group/g")),
+            ("CreateInstanceProfile", {"InstanceProfileName": "i"}, arn("instance-profile/i")),
+            ("CreatePolicy", {"PolicyName": "p", "PolicyDocument": document}, "policy p"),
+            ("GetUser", {"UserName": "ann"}, "user ann"),
+            ("CreateAccessKey", {"UserName": "nobody"}, "user nobody"),
+            ("GetRole", {"RoleName": "ecsTaskExecutionRole"}, "role ecsTaskExecutionRole"),
+            ("AttachRolePolicy", {"RoleName": "r", "PolicyArn": arn("policy/p")}, "role r"),
+            ("GetGroup", {"GroupName": "g"}, "group g"),
+            ("GetInstanceProfile", {"InstanceProfileName": "i"}, "instance profile i"),
+            (
+                "GetPolicy",
+                {"PolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess"},
+                "policy arn:aws:iam::aws:policy/ReadOnlyAccess",
+            ),
+            (
+                "CreatePolicyVersion",
+                {"PolicyArn": arn("policy/p"), "PolicyDocument": document},
+                f"policy {arn('policy/p')}",
+            ),
+            (
+                "SimulatePrincipalPolicy",
+                {"PolicySourceArn": arn("user/ann"), "ActionNames.member.1": "ecs:RunTask"},
+                arn("user/ann"),
+            ),
+            (
+                "GetOpenIDConnectProvider",
+                {"OpenIDConnectProviderArn": arn("oidc-provider/x.example")},
+                arn("oidc-provider/x.example"),
+            ),
+        ]:
+            assert await refused(door, ann, operation, **params) == (
+                "AccessDenied",
+                f"User: {arn('user/ann')} is not authorized to perform: iam:{operation} on resource: {shown} because no"
+                f" identity-based policy allows the iam:{operation} action",
+            )
+
+    story(body)
+
+
+def test_lists_are_allowed_below_a_path() -> None:
+    async def body(door: FrontDoor) -> None:
+        ann = await door.user("ann", allow("iam:ListRoles", resource=arn("role/team/*")))
+        await made(door, ann, "ListRoles", PathPrefix="/team/")
+        for prefix in ("/", "/team", "/other/"):
+            assert (await refused(door, ann, "ListRoles", PathPrefix=prefix))[0] == "AccessDenied"
 
     story(body)
 

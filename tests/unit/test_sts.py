@@ -76,7 +76,6 @@ def test_a_role_is_assumed_by_whom_it_trusts() -> None:
         assert (refused.status, refused.code) == (403, "AccessDenied")
         assert refused.message == (
             f"User: arn:aws:iam::{ACCOUNT}:user/bob is not authorized to perform: sts:AssumeRole on resource: {role}"
-            " because no identity-based policy allows the sts:AssumeRole action"
         )
 
     run(story)
@@ -87,10 +86,10 @@ def test_a_role_that_is_missing_says_what_one_that_does_not_trust_says() -> None
         ann = await door.user("ann", allowing("sts:AssumeRole"))
         there = await door.role("there", trusting({"Service": "ecs-tasks.amazonaws.com"}))
         refused = await assume(door, ann, there)
-        missing = await assume(door, ann, there.replace("there", "else"))
-        elsewhere = await assume(door, ann, there.replace(ACCOUNT, OTHER))
         assert refused.code == "AccessDenied"
-        assert (refused.message, refused.code) == (missing.message, missing.code) == (elsewhere.message, elsewhere.code)
+        for arn in (there.replace("there", "else"), there.replace(ACCOUNT, OTHER)):
+            missing = await assume(door, ann, arn)
+            assert (missing.message, missing.code) == (refused.message.replace(there, arn), refused.code)
         assert (await assume(door, ann, "x" * 30)).code == "ValidationError"
 
     run(story)
@@ -234,7 +233,7 @@ def test_session_policies_limit_and_are_bounded() -> None:
         said = await assume(door, ROOT, outer, Policy=only)
         assert int(said.body["PackedPolicySize"]) > 0
         refused = await assume(door, keys_of(said), inner)
-        assert refused.code == "AccessDenied" and "because no session policy allows" in refused.message
+        assert refused.code == "AccessDenied" and refused.message.endswith(f"sts:AssumeRole on resource: {inner}")
         wide = json.dumps(allowing("sts:AssumeRole"))
         assert (await assume(door, keys_of(await assume(door, ROOT, outer, Policy=wide)), inner)).status == 200
         arn = {"PolicyArns.member.1.arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}

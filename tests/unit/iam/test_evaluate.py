@@ -314,6 +314,24 @@ def test_the_words_of_a_denial(layer: Layer, explicit: bool, end: str) -> None:
     assert denial(AL.arn, READ, SECRET, decision) == told
 
 
+def test_sts_says_less() -> None:
+    """Of AssumeRole's refusal neither whose policy it is, of what bears on no role no resource. A deny is told."""
+    for layer in (Layer.IDENTITY, Layer.TRUST, Layer.SESSION):
+        for action in ("sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"):
+            implicit = Decision(allowed=False, explicit=False, layer=layer)
+            told = f"User: {AL.arn} is not authorized to perform: {action} on resource: {SECRET}"
+            assert denial(AL.arn, action, SECRET, implicit) == told
+    nothing = Decision(allowed=False, explicit=False, layer=Layer.IDENTITY)
+    assert denial(AL.arn, "sts:GetAccessKeyInfo", "*", nothing) == (
+        f"User: {AL.arn} is not authorized to perform: sts:GetAccessKeyInfo because no identity-based policy allows the"
+        " sts:GetAccessKeyInfo action"
+    )
+    denied = Decision(allowed=False, explicit=True, layer=Layer.IDENTITY)
+    assert denial(AL.arn, "sts:AssumeRole", SECRET, denied).endswith(
+        f" on resource: {SECRET} with an explicit deny in an identity-based policy"
+    )
+
+
 @pytest.mark.parametrize("arn", sorted(MANAGED_POLICIES))
 def test_a_managed_policy_compiles_and_keeps_what_others_may_not(arn: str) -> None:
     assert compiled(arn).statements

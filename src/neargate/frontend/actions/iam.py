@@ -18,6 +18,10 @@ _FORMS = {
     "instance-profile": ("instance-profile/{path}",),
     "oidc-provider": ("oidc-provider/{url}",),
     "principal": ("user/{path}", "group/{path}", "role/{path}"),
+    "users": ("user/{path}",),
+    "groups": ("group/{path}",),
+    "roles": ("role/{path}",),
+    "instance-profiles": ("instance-profile/{path}",),
     "all": ("*",),
 }
 _TAGGED = frozenset({"user", "role", "policy", "instance-profile", "oidc-provider", "principal"})
@@ -124,7 +128,12 @@ ACTIONS: Actions = {
     **_rows(
         "all",
         _LIST,
-        "GetAccountSummary ListAccountAliases ListGroups ListInstanceProfiles ListOpenIDConnectProviders ListPolicies "
-        "ListRoles ListSAMLProviders ListServerCertificates ListUsers ListVirtualMFADevices",
+        "GetAccountSummary ListAccountAliases ListOpenIDConnectProviders ListPolicies ListSAMLProviders "
+        "ListServerCertificates ListVirtualMFADevices",
     ),
+    # Of these the reference names no resource; AWS asks on the path below which is listed, as its refusals show.
+    **_rows("users", _LIST, "ListUsers"),
+    **_rows("groups", _LIST, "ListGroups"),
+    **_rows("roles", _LIST, "ListRoles"),
+    **_rows("instance-profiles", _LIST, "ListInstanceProfiles"),
 }

@@ -1,6 +1,7 @@
 """How an operation of IAM asks leave: the entity's ARN, its tags, what the request brings. And whose name is meant.
 
-An entity that does not exist is asked for under the ARN it would have, so that nobody learns of names without leave.
+An entity that does not exist is asked for under the ARN it would have, so that nobody learns of names without leave. A
+refusal names what is there by its name as the request has it, without its path, and what is to be made by its ARN.
 """
 
 from collections.abc import Mapping
@@ -9,13 +10,20 @@ from ...authorize import Resource, Values, authorize, request_tags
 from ...call import Call, Params
 from ...identity.book import AccountBook
 from ...identity.errors import InvalidRequest
-from ...identity.records import Pathed, Tags, User, entity_arn
+from ...identity.records import ManagedPolicy, Pathed, Tags, User, entity_arn
 from ...services import Services
 
 
-def ask(call: Call, resource: str, *, tags: Tags = (), keys: Mapping[str, Values] | None = None) -> None:
-    """Raises AccessDenied. The action is the operation's own. `tags` are the resource's."""
-    authorize(call, f"iam:{call.operation}", [Resource(arn=resource, tags=dict(tags))], keys)
+def ask(
+    call: Call,
+    resource: str,
+    *,
+    tags: Tags = (),
+    keys: Mapping[str, Values] | None = None,
+    shown: str | None = None,
+) -> None:
+    """Raises AccessDenied. The action is the operation's own. `tags` are the resource's; `shown`: see Resource."""
+    authorize(call, f"iam:{call.operation}", [Resource(arn=resource, tags=dict(tags), shown=shown)], keys)
 
 
 def ask_for(
@@ -24,7 +32,7 @@ def ask_for(
     """For an entity by name."""
     found = book.find(kind, name)
     arn = entity_arn(call.account, kind.kind, "/", name) if found is None else found.arn
-    ask(call, arn, tags=getattr(found, "tags", ()), keys=keys)
+    ask(call, arn, tags=getattr(found, "tags", ()), keys=keys, shown=f"{kind.kind.replace('-', ' ')} {name}")
 
 
 def ask_for_renamed(
@@ -41,15 +49,15 @@ def ask_for_renamed(
 def ask_for_new(call: Call, kind: type[Pathed], name: str, params: Params, tagging: str | None = None) -> None:
     """For an entity that the request describes. `tagging`: the action that tags of the request need, too."""
     arn = entity_arn(call.account, kind.kind, params.get("Path") or "/", name)
-    ask_creating(call, arn, params, tagging)
+    ask_creating(call, arn, params, tagging, shown=f"policy {name}" if kind is ManagedPolicy else None)
 
 
-def ask_creating(call: Call, arn: str, params: Params, tagging: str | None) -> None:
+def ask_creating(call: Call, arn: str, params: Params, tagging: str | None, *, shown: str | None = None) -> None:
     tags = given_tags(params)
     boundary = params.get("PermissionsBoundary")
-    ask(call, arn, keys=tags | ({} if boundary is None else {"iam:PermissionsBoundary": boundary}))
+    ask(call, arn, keys=tags | ({} if boundary is None else {"iam:PermissionsBoundary": boundary}), shown=shown)
     if tags and tagging is not None:
-        authorize(call, f"iam:{tagging}", [Resource(arn=arn)], tags)
+        authorize(call, f"iam:{tagging}", [Resource(arn=arn, shown=shown)], tags)
 
 
 def given_tags(params: Params) -> dict[str, Values]:
@@ -59,8 +67,13 @@ def given_tags(params: Params) -> dict[str, Values]:
 
 
 def ask_for_account(call: Call) -> None:
-    """For what bears on no entity: lists, the account itself."""
+    """For what bears on no entity: the account itself, lists without paths."""
     ask(call, "*")
+
+
+def ask_to_list(call: Call, kind: type[Pathed], params: Params) -> None:
+    """For the entities below a path, all of them below `/`."""
+    ask(call, entity_arn(call.account, kind.kind, params.get("PathPrefix") or "/", ""))
 
 
 def book_of(call: Call, services: Services) -> AccountBook:

@@ -5,7 +5,7 @@ from ...identity import groups as decisions
 from ...identity.records import Group, User
 from ...identity.rules import required
 from ...services import Services
-from .asking import ask_for, ask_for_account, ask_for_new, ask_for_renamed, book_of
+from .asking import ask_for, ask_for_new, ask_for_renamed, ask_to_list, book_of
 from .paging import page
 from .shapes import group_shown, user_brief
 
@@ -36,7 +36,7 @@ async def get_group(call: Call, services: Services, params: Params) -> Answer:
 
 async def list_groups(call: Call, services: Services, params: Params) -> Answer:
     prefix = params.get("PathPrefix") or "/"
-    ask_for_account(call)
+    ask_to_list(call, Group, params)
     found = [group for group in book_of(call, services).all(Group) if group.path.startswith(prefix)]
     groups, more = page(call, params, found, lambda group: group.key)
     return {"Groups": [group_shown(group) for group in groups], **more}

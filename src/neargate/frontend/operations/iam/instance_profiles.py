@@ -6,7 +6,7 @@ from ...identity import profiles as decisions
 from ...identity.records import InstanceProfile, Role, entity_arn
 from ...identity.rules import required
 from ...services import Services
-from .asking import ask_for, ask_for_account, ask_for_new, book_of
+from .asking import ask_for, ask_for_new, ask_to_list, book_of
 from .paging import page
 from .shapes import profile_shown
 
@@ -37,7 +37,7 @@ async def get_instance_profile(call: Call, services: Services, params: Params) -
 
 
 async def list_instance_profiles(call: Call, services: Services, params: Params) -> Answer:
-    ask_for_account(call)
+    ask_to_list(call, InstanceProfile, params)
     prefix = params.get("PathPrefix") or "/"
     found = [one for one in book_of(call, services).all(InstanceProfile) if one.path.startswith(prefix)]
     profiles, more = page(call, params, found, lambda one: one.key)

@@ -9,7 +9,7 @@ from ...identity import policies as decisions
 from ...identity.book import AccountBook
 from ...identity.records import Group, Holder, ManagedPolicy, Role, User
 from ...services import Services
-from .asking import ask, ask_for_account, ask_for_new, book_of
+from .asking import ask, ask_for_new, book_of
 from .paging import page
 from .shapes import policy_brief, policy_shown, version_shown
 
@@ -24,6 +24,7 @@ def ask_for_policy(call: Call, book: AccountBook, arn: str) -> None:
         call,
         arn if is_policy else f"arn:aws:iam::{call.account}:policy/{arn}",
         tags=() if found is None else found.tags,
+        shown=f"policy {arn}",
     )
 
 
@@ -53,7 +54,7 @@ async def get_policy(call: Call, services: Services, params: Params) -> Answer:
 
 
 async def list_policies(call: Call, services: Services, params: Params) -> Answer:
-    ask_for_account(call)
+    ask(call, "*", shown=f"policy path {params.get('PathPrefix') or '/'}")
     book, scope, prefix = book_of(call, services), params.get("Scope") or "All", params.get("PathPrefix") or "/"
     usage, only_used = params.get("PolicyUsageFilter"), params.get("OnlyAttached") or False
     found = [] if scope == "AWS" else list(book.all(ManagedPolicy))

@@ -5,7 +5,7 @@ from ...identity import roles as decisions
 from ...identity.records import Role
 from ...identity.rules import required
 from ...services import Services
-from .asking import ask_for, ask_for_account, ask_for_new, book_of
+from .asking import ask_for, ask_for_new, ask_to_list, book_of
 from .paging import page
 from .shapes import role_brief, role_shown
 
@@ -40,7 +40,7 @@ async def get_role(call: Call, services: Services, params: Params) -> Answer:
 
 async def list_roles(call: Call, services: Services, params: Params) -> Answer:
     prefix = params.get("PathPrefix") or "/"
-    ask_for_account(call)
+    ask_to_list(call, Role, params)
     found = [role for role in book_of(call, services).all(Role) if role.path.startswith(prefix)]
     roles, more = page(call, params, found, lambda role: role.key)
     return {"Roles": [role_brief(services.identity, role) for role in roles], **more}

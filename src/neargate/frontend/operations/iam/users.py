@@ -5,7 +5,7 @@ from ...identity import rules
 from ...identity import users as decisions
 from ...identity.records import User
 from ...services import Services
-from .asking import ask_for, ask_for_account, ask_for_new, ask_for_renamed, ask_for_user, book_of, user_meant
+from .asking import ask_for, ask_for_new, ask_for_renamed, ask_for_user, ask_to_list, book_of, user_meant
 from .paging import page
 from .shapes import user_brief, user_shown
 
@@ -47,7 +47,7 @@ async def get_user(call: Call, services: Services, params: Params) -> Answer:
 
 async def list_users(call: Call, services: Services, params: Params) -> Answer:
     prefix = params.get("PathPrefix") or "/"
-    ask_for_account(call)
+    ask_to_list(call, User, params)
     found = [user for user in book_of(call, services).all(User) if user.path.startswith(prefix)]
     users, more = page(call, params, found, lambda user: user.key)
     return {"Users": [user_brief(user) for user in users], **more}
