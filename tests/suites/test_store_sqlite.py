@@ -1,18 +1,21 @@
 """The Store suite over files, and what only files can show: locks, modes, and real kills."""
 
 import asyncio
+import io
 import os
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
+from neargate.cli import database_process
 from neargate.interfaces.store import Statement, StoreFull
 from neargate.model.knobs import Knobs
 from neargate.store.migrate import APPLICATION_ID, SCHEMA_RELEASE, DatabaseRefused, migrate
@@ -26,11 +29,14 @@ INSERT = "INSERT INTO things (name) VALUES (?)"
 WRITER = """
 import asyncio, os, sys
 from pathlib import Path
+from neargate.cli import database_process
 from neargate.interfaces.store import Statement
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import SqliteStores
 from neargate.testing.suites.store import MIGRATIONS
 from neargate.world import OsWorld
+
+control = database_process.start() if sys.argv[2] == "process" else None
 
 async def caller(store, number):
     for turn in range(1_000_000):
@@ -40,7 +46,7 @@ async def caller(store, number):
         os.write(1, f"{name}\\n".encode())
 
 async def main():
-    stores = SqliteStores(OsWorld(), Path(sys.argv[1]), Knobs(store_checkpoint_pages=20))
+    stores = SqliteStores(OsWorld(), Path(sys.argv[1]), Knobs(store_checkpoint_pages=20), control)
     store = await stores.open("cell-0", MIGRATIONS)
     await asyncio.gather(*(caller(store, number) for number in range(8)))
 
@@ -58,6 +64,22 @@ class TestSqliteStore(StoreSuite):
 
     def factory(self, world: World, knobs: Knobs) -> ClosingFactory:
         return SqliteStores(world, self.directory, knobs)
+
+
+class TestSqliteStoreOfTheWritingProcess(TestSqliteStore):
+    """The same files, written by a process of their own, from the server's loop."""
+
+    def loop(self, main: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main)
+
+    @pytest.fixture(autouse=True)
+    def _process(self, _directory: None) -> Iterator[None]:
+        with database_process.start() as self.control:
+            yield
+
+    def factory(self, world: World, knobs: Knobs) -> ClosingFactory:
+        return SqliteStores(world, self.directory, knobs, self.control)
 
 
 def test_a_second_server_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
@@ -135,17 +157,57 @@ def test_a_deferred_constraint_is_refused(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_kill_9_in_the_middle_of_writes_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    acknowledged: set[str] = set()
+@pytest.mark.parametrize("who", ["lane", "process"])
+def test_kill_9_in_the_middle_of_writes_loses_nothing_that_was_acknowledged(tmp_path: Path, who: str) -> None:
     for turn in range(3):
         directory = tmp_path / str(turn)
-        with subprocess.Popen([sys.executable, "-c", WRITER, str(directory)], stdout=subprocess.PIPE) as writer:
-            assert writer.stdout is not None
-            seen = [writer.stdout.readline() for _ in range(300 + 37 * turn)]
-            os.kill(writer.pid, signal.SIGKILL)
-            rest = writer.stdout.read().split(b"\n")[:-1]
-        acknowledged = {line.decode().strip() for line in (*seen, *rest)}
+        with _writer(directory, who) as writer:
+            acknowledged = _acknowledged_until_killed(writer, 300 + 37 * turn, writer.pid)
         asyncio.run(_check_all_there(directory, acknowledged))
+
+
+def test_a_killed_writing_process_ends_the_server_and_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    for turn in range(3):
+        directory = tmp_path / str(turn)
+        with _writer(directory, "process") as writer:
+            assert isinstance(writer.stdout, io.BufferedReader)
+            assert writer.stdout.peek(1)  # it writes, so its process is there
+            children = Path(f"/proc/{writer.pid}/task/{writer.pid}/children").read_text()
+            acknowledged = _acknowledged_until_killed(writer, 300 + 37 * turn, int(children))
+            assert writer.wait(20) == 70
+        asyncio.run(_check_all_there(directory, acknowledged))
+
+
+def test_the_writing_process_holds_the_directory_as_long_as_it_may_write(tmp_path: Path) -> None:
+    async def main() -> None:
+        with database_process.start() as control:
+            first = SqliteStores(OsWorld(), tmp_path, Knobs(), control)
+            store = await first.open("region", MIGRATIONS)
+            assert first._lock is not None
+            os.close(first._lock)  # as the server's death does
+            first._lock = None
+            second = SqliteStores(OsWorld(), tmp_path, Knobs())
+            with pytest.raises(DirectoryInUse):
+                await second.open("region", MIGRATIONS)
+            await store.close()
+            await second.open("region", MIGRATIONS)
+            await second.close()
+
+    asyncio.run(main())
+
+
+def _writer(directory: Path, who: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(directory), who], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+
+
+def _acknowledged_until_killed(writer: "subprocess.Popen[bytes]", lines: int, pid: int) -> set[str]:
+    assert writer.stdout is not None
+    seen = [writer.stdout.readline() for _ in range(lines)]
+    os.kill(pid, signal.SIGKILL)
+    rest = writer.stdout.read().split(b"\n")[:-1]
+    return {line.decode().strip() for line in (*seen, *rest)}
 
 
 async def _check_all_there(directory: Path, acknowledged: set[str]) -> None:

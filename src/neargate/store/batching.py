@@ -6,7 +6,7 @@ order in which they were submitted, each exactly once, and a caller is answered 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from ..interfaces.store import Overloaded
@@ -21,7 +21,7 @@ class StoreClosed(Exception):
 
 
 class BatchLane(Generic[C, R]):
-    """`apply` runs on the lane's thread and returns one outcome per command; an exception as outcome is raised there.
+    """`apply` does a batch elsewhere and returns one outcome per command; an exception as outcome is raised there.
 
     `failed` is told when `apply` itself raises: the outcome of the whole batch is unknown.
     """
@@ -30,7 +30,7 @@ class BatchLane(Generic[C, R]):
         self,
         world: World,
         lane: str,
-        apply: Callable[[list[C]], Sequence[R | Exception]],
+        apply: Callable[[list[C]], Awaitable[Sequence[R | Exception]]],
         *,
         queue_max: int,
         batch_max: int,
@@ -75,7 +75,7 @@ class BatchLane(Generic[C, R]):
             if not batch:
                 continue
             try:
-                outcomes = await self._world.offload(self._lane, self._apply, [command for command, _ in batch])
+                outcomes = await self._apply([command for command, _ in batch])
             except Exception as error:
                 # Nobody may be told success or failure. The owner decides; the callers of this batch stay unanswered.
                 self._failed(error)

@@ -1,58 +1,61 @@
-"""The Store over SQLite: one file per shard, one lane that writes it, one that reads it.
+"""The Store over SQLite: one file per shard, one writer, one lane that reads it.
 
-It owns connections, their settings and the lock on the data directory; it must not know any table. Invariant: exactly
-one process has a directory open, and a write is acknowledged only after its commit was synced to the disk.
+It owns the lock on the data directory and who writes a file: a lane of this process, or the writing process that it was
+given. It must not know any table. Invariant: exactly one server has a directory open, and a write is acknowledged only
+after its commit was synced to the disk.
 """
 
 import fcntl
 import os
+import socket
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 from ..interfaces.store import Row, Statement, Store, Value
 from ..model.knobs import Knobs
 from ..world import World
 from .batching import BatchLane
+from .connections import checkpoint_and_close, connect, connect_reader, connect_writer, has_room
 from .migrate import migrate
 from .writer import Write, WriteResult, apply_reads, apply_writes
-
-# SQL's own clock and dice: what they answer could not be repeated, and each server process would see its own time.
-_BANNED_FUNCTIONS = frozenset(
-    {"random", "randomblob", "date", "time", "datetime", "julianday", "unixepoch", "strftime", "timediff"}
-    | {"current_date", "current_time", "current_timestamp"}
-)
+from .writing_link import open_link
+from .writing_messages import Open
 
 
 class DirectoryInUse(Exception):
     """Another server process holds the data directory. The sentence names it."""
 
 
+class Writer(Protocol):
+    """Applies batches of one database's writes, in order."""
+
+    def prepared(self, statements: Sequence[Statement]) -> Any:
+        """One write as `apply` takes it. What it raises is its caller's error."""
+
+    async def apply(self, batch: list[Any]) -> Sequence[WriteResult | Exception]:
+        """One outcome per write. What it raises leaves the outcome of the whole batch unknown."""
+
+    async def close(self) -> None:
+        """When all is written: let the database go."""
+
+
 class SqliteStore:
-    """Implements `Store`. Made by a factory below; `release` is called on the writing lane when all is written."""
+    """Implements `Store`. Made by a factory below, which also gives it its writer."""
 
     def __init__(
-        self,
-        world: World,
-        shard: str,
-        *,
-        writing: sqlite3.Connection,
-        reading: sqlite3.Connection,
-        lanes: tuple[str, str],
-        has_room: Callable[[], bool],
-        release: Callable[[], None],
-        knobs: Knobs,
+        self, world: World, shard: str, *, writer: Writer, reading: sqlite3.Connection, read_lane: str, knobs: Knobs
     ) -> None:
         self._world = world
         self._shard = shard
-        self._release = release
-        self._write_lane, read_lane = lanes
+        self._writer = writer
         self._callbacks: list[Callable[[], None]] = []
-        self._writes: BatchLane[Write, WriteResult] = BatchLane(
+        self._writes: BatchLane[Any, WriteResult] = BatchLane(
             world,
-            self._write_lane,
-            lambda batch: apply_writes(writing, batch, has_room),
+            f"store-{shard}-write",
+            writer.apply,
             queue_max=knobs.write_queue_max,
             batch_max=knobs.write_batch_max,
             applied=self._committed,
@@ -61,7 +64,7 @@ class SqliteStore:
         self._reads: BatchLane[tuple[str, Sequence[Value]], list[Row]] = BatchLane(
             world,
             read_lane,
-            partial(apply_reads, reading),
+            partial(world.offload, read_lane, apply_reads, reading),
             queue_max=knobs.read_queue_max,
             batch_max=knobs.read_batch_max,
             applied=_nothing,
@@ -69,7 +72,7 @@ class SqliteStore:
         )
 
     async def write(self, statements: Sequence[Statement]) -> list[list[Row]]:
-        return await self._writes.submit(tuple(statements))
+        return await self._writes.submit(self._writer.prepared(statements))
 
     async def read(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         if not sql.lstrip().upper().startswith(("SELECT", "WITH")):
@@ -82,29 +85,61 @@ class SqliteStore:
     async def close(self) -> None:
         await self._writes.close()
         await self._reads.close()
-        await self._world.offload(self._write_lane, self._release)
+        await self._writer.close()
 
     def _committed(self) -> None:
         for callback in self._callbacks:
             callback()
 
     def _lost(self, error: Exception) -> None:
-        self._world.die(
-            f"the database of shard {self._shard} failed ({error!r}); its state is read again at the next start"
-        )
+        _end(self._world, self._shard, error)
+
+
+def _end(world: World, shard: str, error: Exception) -> None:
+    world.die(f"the database of shard {shard} failed ({error!r}); its state is read again at the next start")
 
 
 def _nothing() -> None:
     """Reads change nothing that anyone waits for."""
 
 
+class _LaneWriter:
+    """Writes on a lane of this process. `release` is called there at the end."""
+
+    def __init__(
+        self,
+        world: World,
+        lane: str,
+        connection: sqlite3.Connection,
+        *,
+        room: Callable[[], bool],
+        release: Callable[[], None],
+    ) -> None:
+        self._apply = partial(world.offload, lane, apply_writes, connection)
+        self._release = partial(world.offload, lane, release)
+        self._has_room = room
+
+    def prepared(self, statements: Sequence[Statement]) -> Write:
+        return tuple(statements)
+
+    async def apply(self, batch: list[Write]) -> list[WriteResult | Exception]:
+        return await self._apply(batch, self._has_room)
+
+    async def close(self) -> None:
+        await self._release()
+
+
 class SqliteStores:
     """Implements `StoreFactory`: files `SHARD.sqlite3` in a directory that only this process may use."""
 
-    def __init__(self, world: World, directory: Path, knobs: Knobs) -> None:
+    def __init__(
+        self, world: World, directory: Path, knobs: Knobs, writing_process: socket.socket | None = None
+    ) -> None:
+        """`writing_process`: the control socket of one that runs `writing_process.serve`; else lanes write."""
         self._world = world
         self._directory = directory
         self._knobs = knobs
+        self._control = writing_process
         self._lock: int | None = None
         self._opened: list[SqliteStore] = []
 
@@ -114,17 +149,17 @@ class SqliteStores:
             raise ValueError(f"a shard's name is letters, digits and hyphens, not {shard!r}")
         if self._lock is None:
             self._lock = _lock_directory(self._directory)
-        lanes = (f"store-{shard}-write", f"store-{shard}-read")
-        writing, reading = await self._world.offload(lanes[0], self._connect, shard, tuple(migrations), rebuildable)
+        lane = f"store-{shard}-write"
+        writing, reading = await self._world.offload(lane, self._connect, shard, tuple(migrations), rebuildable)
+        writer: Writer
+        if self._control is None:
+            release = partial(_close_both, writing, reading)
+            writer = _LaneWriter(self._world, lane, writing, room=self._has_room, release=release)
+        else:
+            await self._world.offload(lane, writing.close)
+            writer = await self._link(self._control, self._lock, shard, reading, rebuildable=rebuildable)
         store = SqliteStore(
-            self._world,
-            shard,
-            writing=writing,
-            reading=reading,
-            lanes=lanes,
-            has_room=self._has_room,
-            release=partial(_close_both, writing, reading),
-            knobs=self._knobs,
+            self._world, shard, writer=writer, reading=reading, read_lane=f"store-{shard}-read", knobs=self._knobs
         )
         self._opened.append(store)
         return store
@@ -141,27 +176,33 @@ class SqliteStores:
     def _connect(
         self, shard: str, migrations: tuple[str, ...], rebuildable: bool
     ) -> tuple[sqlite3.Connection, sqlite3.Connection]:
-        path = self._directory / f"{shard}.sqlite3"
-        _make_private(path)
-        writing = _connect(str(path), self._knobs)
+        path, wait_s = self._path(shard), self._knobs.store_lock_wait_s
+        pages = self._knobs.store_checkpoint_pages
+        writing = connect_writer(path, rebuildable=rebuildable, checkpoint_pages=pages, lock_wait_s=wait_s)
         try:
-            writing.execute("PRAGMA journal_mode = WAL")
-            # NORMAL leaves the log to the page cache between checkpoints: a kill loses nothing, a power cut the end.
-            writing.execute(f"PRAGMA synchronous = {'NORMAL' if rebuildable else 'FULL'}")
-            writing.execute(f"PRAGMA wal_autocheckpoint = {self._knobs.store_checkpoint_pages}")
-            writing.execute(f"PRAGMA journal_size_limit = {64 * 1024 * 1024}")
             migrate(writing, shard, migrations)
-            reading = _connect(str(path), self._knobs)
+            return writing, connect_reader(path, lock_wait_s=wait_s)
         except BaseException:
             writing.close()
             raise
-        reading.execute("PRAGMA query_only = ON")
-        return writing, reading
+
+    async def _link(
+        self, control: socket.socket, lock: int, shard: str, reading: sqlite3.Connection, *, rebuildable: bool
+    ) -> Writer:
+        order = Open(
+            path=str(self._path(shard)),
+            rebuildable=rebuildable,
+            checkpoint_pages=self._knobs.store_checkpoint_pages,
+            lock_wait_s=self._knobs.store_lock_wait_s,
+            free_min_bytes=self._knobs.store_free_min_bytes,
+        )
+        return await open_link(control, order, lock, failed=partial(_end, self._world, shard), closing=reading.close)
+
+    def _path(self, shard: str) -> Path:
+        return self._directory / f"{shard}.sqlite3"
 
     def _has_room(self) -> bool:
-        """COMMIT on a full disk leaves its outcome in doubt; refusing some MiB earlier is a failure that is known."""
-        filesystem = os.statvfs(self._directory)
-        return filesystem.f_bavail * filesystem.f_frsize >= self._knobs.store_free_min_bytes
+        return has_room(self._directory, self._knobs.store_free_min_bytes)
 
 
 class MemoryDisk:
@@ -192,16 +233,8 @@ class MemoryStores:
         del rebuildable  # memory has no cache between it and the disk
         lane = f"store-{shard}"
         connection = await self._world.offload(lane, self._connect, shard, tuple(migrations))
-        return SqliteStore(
-            self._world,
-            shard,
-            writing=connection,
-            reading=connection,
-            lanes=(lane, lane),
-            has_room=self._disk.has_room,
-            release=_nothing,
-            knobs=self._knobs,
-        )
+        writer = _LaneWriter(self._world, lane, connection, room=self._disk.has_room, release=_nothing)
+        return SqliteStore(self._world, shard, writer=writer, reading=connection, read_lane=lane, knobs=self._knobs)
 
     async def close(self) -> None:
         """Nothing to let go: the disk keeps the databases."""
@@ -209,56 +242,16 @@ class MemoryStores:
     def _connect(self, shard: str, migrations: tuple[str, ...]) -> sqlite3.Connection:
         connection = self._disk.databases.get(shard)
         if connection is None:
-            connection = _connect(":memory:", self._knobs)
+            connection = connect(":memory:", lock_wait_s=self._knobs.store_lock_wait_s)
             self._disk.databases[shard] = connection
         connection.rollback()  # what the last owner had begun when it was killed
         migrate(connection, shard, migrations)
         return connection
 
 
-def _connect(path: str, knobs: Knobs) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path,
-        timeout=knobs.store_lock_wait_s,
-        isolation_level=None,  # BEGIN and COMMIT are ours alone
-        check_same_thread=False,  # a lane has one thread, but not always the same
-        cached_statements=512,
-    )
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.set_authorizer(_authorize)
-    return connection
-
-
-def _authorize(action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
-    """Asked when a statement is compiled, so it costs nothing when a cached one runs."""
-    del first, database, trigger
-    if action == sqlite3.SQLITE_FUNCTION and second is not None and second.lower() in _BANNED_FUNCTIONS:
-        return sqlite3.SQLITE_DENY
-    if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH):
-        return sqlite3.SQLITE_DENY
-    return sqlite3.SQLITE_OK
-
-
 def _close_both(writing: sqlite3.Connection, reading: sqlite3.Connection) -> None:
     reading.close()
-    writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    writing.close()
-
-
-def _make_private(path: Path) -> None:
-    """The file exists, readable by us only, before SQLite opens it; the WAL takes its mode from it."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return
-    os.close(descriptor)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    checkpoint_and_close(writing)
 
 
 def _lock_directory(directory: Path) -> int:

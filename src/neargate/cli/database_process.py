@@ -1,0 +1,51 @@
+"""Starts the process that writes the server's databases: a fork of the server, before it has threads or a loop.
+
+It owns when that process ends: with the server, whatever ends it. Must not know databases. A fork needs no start-up of
+its own and shares the server's memory; its Python could not be loaded any more after the server stepped down.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+
+from ..store.writing_process import serve
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+NAME = b"neargate-db"  # in ps and top; the command line is the server's
+SWITCH_INTERVAL_S = 0.0005
+
+
+def start() -> socket.socket:
+    """The server's end of the control socket. Call it in the main thread: the process dies with the thread."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    server = os.getpid()
+    if os.fork() != 0:
+        theirs.close()
+        return ours
+    status = 1
+    try:
+        ours.close()
+        _become(server)
+        # A Ctrl-C reaches the whole group, and the server writes until its own end, which ends this one.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        serve(theirs)
+        status = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(status)
+
+
+def _become(server: int) -> None:
+    """Take the name, and die with the server. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_NAME, NAME, 0, 0, 0)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != server:
+        raise ProcessLookupError(server, "the server ended before its writing process began")
