@@ -102,6 +102,7 @@ def test_mounts_are_ordered_from_outside_to_inside() -> None:
         ROOT,
         host(),
         pid_namespace=None,
+        shim_group="g",
     )
     own = [mount["destination"] for mount in spec["mounts"]][-4:]
     assert own.index("/a") < own.index("/a/b") < own.index("/a/b/c") and "/dev/init" in own
@@ -110,7 +111,7 @@ def test_mounts_are_ordered_from_outside_to_inside() -> None:
 
 def test_a_word_of_mount_is_no_option_of_the_kernel() -> None:
     tmpfs = Tmpfs(container_path="/t", size_mib=1, mount_options=("defaults", "exec"))
-    spec = oci_spec(container(tmpfs=(tmpfs,)), ROOT, host(), pid_namespace=None)
+    spec = oci_spec(container(tmpfs=(tmpfs,)), ROOT, host(), pid_namespace=None, shim_group="g")
     assert spec["mounts"][-1]["options"] == ["nosuid", "nodev", "exec", "size=1m"]
 
 
@@ -120,13 +121,19 @@ def test_namespaces_and_limits() -> None:
         ROOT,
         host(),
         pid_namespace="/proc/7/ns/pid",
+        shim_group="of-the-task",
     )
+    assert spec["annotations"] == {"io.containerd.runc.v2.group": "of-the-task"}
     namespaces = {entry["type"]: entry.get("path") for entry in spec["linux"]["namespaces"]}
     assert namespaces == {"pid": "/proc/7/ns/pid", "ipc": None, "uts": None, "mount": None, "network": "/run/netns/x"}
     assert spec["linux"]["resources"]["memory"] == {"limit": 64, "swap": 64, "reservation": 32}
     assert spec["linux"]["resources"]["cpu"] == {"shares": 2}
     modern = oci_spec(
-        container(memory_limit_bytes=64), ROOT, host(cgroup_v2=True, limits_swap=False), pid_namespace=None
+        container(memory_limit_bytes=64),
+        ROOT,
+        host(cgroup_v2=True, limits_swap=False),
+        pid_namespace=None,
+        shim_group="g",
     )
     assert {"type": "cgroup"} in modern["linux"]["namespaces"]
     assert modern["linux"]["resources"]["memory"] == {"limit": 64}

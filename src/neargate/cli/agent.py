@@ -25,7 +25,7 @@ from ..model.ids import ec2_id
 from ..model.knobs import DEFAULT_KNOBS
 from ..sandbox import foreign
 from ..sandbox.containerd_client import EngineError
-from ..sandbox.engine import ContainerdSandbox
+from ..sandbox.engine import ContainerdSandbox, end_shims
 from ..sandbox.pull.credentials import AuthFile
 from ..world import OsWorld
 from . import admin, agent_desk, locks
@@ -37,7 +37,7 @@ from .prepare import prepare
 from .problems import Problem
 from .process_logs import bound_all
 from .processes import claim, find_program, spawn
-from .supervisor import containerd_program
+from .supervisor import containerd_instance, containerd_program
 
 SOFTWARE = "0.1.0"
 FIRST_POOL = "198.18.0.0/24"  # removal asks for none
@@ -100,6 +100,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
             instance=paths.instance,
             run_dir=str(paths.run / "sandbox"),
             state_dir=_containerd_state(config),
+            own=None if config.foreign_containerd else containerd_instance(paths),
             registry_auth=AuthFile(str(paths.registry_auth), get_logger(__name__).warning),
             insecure_registries=config.own_registry + config.insecure_registries,
             knobs=DEFAULT_KNOBS,
@@ -231,6 +232,7 @@ async def _remove_all(paths: RegionPaths, config: RegionConfig) -> None:
         await cgroups.delete_task(task_id)
     await _network(world, paths, config).remove_all()
     unmount_secret(paths.role_credentials)
+    await world.offload("shims", end_shims, str(paths.run / "sandbox"))
     if config.sandbox == "container" and config.foreign_containerd is not None:
         try:
             foreign.leave(config.foreign_containerd, f"neargate-{paths.instance}")

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..model.lazy_dataclass import dataclass
 from . import processes
@@ -16,6 +17,9 @@ from .config import RegionConfig
 from .paths import RegionPaths
 from .problems import Problem
 from .processes import Program, Running
+
+if TYPE_CHECKING:
+    from ..sandbox.containerd_process import ContainerdInstance
 
 EARLY_DEATHS_MAX = 12  # in a row, each soon after a start: it will not get better by itself
 RESTART_MIN_S = 0.2
@@ -114,10 +118,14 @@ def _own(paths: RegionPaths, name: str) -> Program:
     )
 
 
-def containerd_program(paths: RegionPaths) -> Program:
-    from ..sandbox.containerd_process import ContainerdInstance
+def containerd_instance(paths: RegionPaths) -> "ContainerdInstance":
+    from ..sandbox.containerd_process import ContainerdInstance  # not paid for by commands that start none
 
-    instance = ContainerdInstance(data_dir=str(paths.containerd), run_dir=str(paths.run / "containerd"))
+    return ContainerdInstance(data_dir=str(paths.containerd), run_dir=str(paths.run / "containerd"))
+
+
+def containerd_program(paths: RegionPaths) -> Program:
+    instance = containerd_instance(paths)
     instance.write_config()
     return Program(
         name="containerd",

@@ -96,6 +96,8 @@ class Knobs:
     log_sources_max: int = 16_384
     # agent
     starts_at_once: int = 4
+    warm_shims: int = 1  # that wait for the next task, about 10 MiB each; a burst beyond them starts its own
+    warm_shim_pause_s: float = 0.5  # after a launch, before another shim is started for the next one
     stop_timeout_default_s: float = 30.0
     start_timeout_default_s: float = 180.0
     pull_attempts: int = 3

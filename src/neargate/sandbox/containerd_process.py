@@ -1,4 +1,4 @@
-"""Neargate's own containerd: its configuration file and command line.
+"""Neargate's own containerd: its configuration file, command line and the program in front of its shims.
 
 Owns: the directories `containerd` below the data and run directories. Starting, adopting and stopping the process is
 the supervisor's. Invariant: nothing of Debian's own containerd (/etc/containerd, /run/containerd) is read or written.
@@ -6,6 +6,7 @@ the supervisor's. Invariant: nothing of Debian's own containerd (/etc/containerd
 
 import json
 import os
+import shlex
 
 from ..model.lazy_dataclass import dataclass
 from .capability import may_raise_limits
@@ -28,6 +29,20 @@ _DISABLED_PLUGINS = (
     "io.containerd.snapshotter.v1.native",
     "io.containerd.snapshotter.v1.zfs",
 )
+
+# Called in a container's bundle as containerd calls its shim. A container for which a shim waits is told its address;
+# everything else is the shim program's own. Only what a shell does by itself, or little would be won.
+_FRONT = """\
+#!/bin/sh
+case "$*" in
+*" start")
+    if read -r address 2>/dev/null < {told}/"${{PWD##*/}}"; then
+        printf %s "$address" > address && printf %s "$address" && exit 0
+    fi
+    ;;
+esac
+exec containerd-shim-runc-v2 "$@"
+"""
 
 # A UNIX socket's path has 108 bytes at most, and the shims put theirs below the state directory's hash in /run.
 _SOCKET_PATH_MAX = 107
@@ -56,19 +71,27 @@ class ContainerdInstance:
         return default_state_dir(self.address)
 
     @property
+    def front_path(self) -> str:
+        """The program in front of the shims. Not below /run, which may forbid to execute."""
+        return os.path.join(self.data_dir, "containerd", "shim")
+
+    @property
+    def told_dir(self) -> str:
+        """Files named after containers: the addresses that the front tells."""
+        return os.path.join(self.run_dir, "told")
+
+    @property
     def _config_path(self) -> str:
         return os.path.join(self.data_dir, "containerd", "config.toml")
 
     def write_config(self) -> str:
-        """Make directories and configuration (repeatable); returns the configuration's path."""
+        """Make directories, configuration and front (repeatable); returns the configuration's path."""
         if len(self.address.encode()) > _SOCKET_PATH_MAX:
             raise ValueError(f"the path of containerd's socket is too long: {self.address}")
         for directory in (self.data_dir, os.path.dirname(self._config_path), self.run_dir):
             os.makedirs(directory, mode=0o711, exist_ok=True)
-        temporary = self._config_path + ".new"
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(self._config())
-        os.replace(temporary, self._config_path)
+        _replace(self.front_path, _FRONT.format(told=shlex.quote(self.told_dir)), mode=0o755)
+        _replace(self._config_path, self._config(), mode=0o644)
         return self._config_path
 
     def command(self) -> list[str]:
@@ -97,3 +120,10 @@ class ContainerdInstance:
                 "",
             )
         )
+
+
+def _replace(path: str, text: str, *, mode: int) -> None:
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text)
+        os.fchmod(file.fileno(), mode)
+    os.replace(path + ".new", path)

@@ -15,9 +15,10 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from ..interfaces.sandbox import ContainerConfig, ContainerState, EngineUnavailable, PauseConfig, SandboxError
 from . import containerd_pb2 as pb
 from . import pause, rootfs, seeding
-from .containerd_client import RUNTIME, SNAPSHOTTER, SPEC_TYPE, AlreadyExists, Containerd, EngineError, NotFound
+from .containerd_client import SNAPSHOTTER, SPEC_TYPE, AlreadyExists, Containerd, EngineError, NotFound
 from .oci_spec import HostFacts, oci_spec
 from .users import UnknownUser
+from .warm_shims import ShimChoice
 
 LABEL_TASK = "neargate/task"
 LABEL_NAME = "neargate/name"
@@ -59,7 +60,7 @@ class Containers:
         """A volume's first contents. Raises CannotSeed."""
         return seeding.seed(self._views.lowers(snapshot), mount_point, image_path, target_dir)
 
-    def create(self, config: ContainerConfig) -> None:
+    def create(self, config: ContainerConfig, shim: ShimChoice) -> None:
         layer = rootfs.layer_of(config.disk_path, config.name)
         if not self._begin(config.runtime_id, layer):
             return
@@ -70,23 +71,24 @@ class Containers:
             raise _cannot_start(f"unable to start container process: {error}") from None
         except OSError as error:
             raise _cannot_start(f"error preparing rootfs: {error.filename}: {error.strerror}") from None
-        spec = oci_spec(config, user, self._host, pid_namespace=self._shared_pid_namespace(config))
-        self._record(config.runtime_id, _labels(config), spec, image=config.image.reference)
+        pid_namespace = self._shared_pid_namespace(config)
+        spec = oci_spec(config, user, self._host, pid_namespace=pid_namespace, shim_group=shim.group)
+        self._record(config.runtime_id, _labels(config), spec, shim, image=config.image.reference)
         self._create_task(
             self._task_request(config, rootfs.rootfs_mount(lowers, layer)),
             program=config.args[0] if config.args else "",
         )
 
-    def create_pause(self, config: PauseConfig) -> None:
+    def create_pause(self, config: PauseConfig, shim: ShimChoice) -> None:
         if self._host.pause_program is None:
             raise _cannot_start("pidMode task needs a static busybox on the host (package busybox-static)")
         if self._engine.get_task(config.runtime_id) is not None:
             return
         if self._has_bundle(config.runtime_id):
             raise StillCleaning(config.runtime_id)
-        spec = pause.pause_spec(config, self._host, pause.prepare_root(self._pause_root))
+        spec = pause.pause_spec(config, self._host, pause.prepare_root(self._pause_root), shim_group=shim.group)
         labels = {**dict(config.labels), LABEL_TASK: config.task_id}
-        self._record(config.runtime_id, labels, spec)
+        self._record(config.runtime_id, labels, spec, shim)
         request = pb.CreateTaskRequest(container_id=config.runtime_id, options=self._options)
         self._create_task(request, program="")
 
@@ -115,12 +117,14 @@ class Containers:
             raise _cannot_start("the container whose process namespace is shared is not running")
         return f"/proc/{task.pid}/ns/pid"
 
-    def _record(self, runtime_id: str, labels: dict[str, str], spec: dict[str, Any], *, image: str = "") -> None:
+    def _record(
+        self, runtime_id: str, labels: dict[str, str], spec: dict[str, Any], shim: ShimChoice, *, image: str = ""
+    ) -> None:
         container = pb.Container(
             id=runtime_id,
             labels=labels,
             image=image,
-            runtime=pb.Runtime(name=RUNTIME, options=self._options),
+            runtime=pb.Runtime(name=shim.runtime(runtime_id), options=self._options),
             spec=AnyMessage(type_url=SPEC_TYPE, value=json.dumps(spec).encode()),
             snapshotter=SNAPSHOTTER,
         )

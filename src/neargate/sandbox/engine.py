@@ -7,6 +7,7 @@ that does not answer raises EngineUnavailable and changes nothing that a repeat 
 
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from ..interfaces.sandbox import (
@@ -23,7 +24,7 @@ from ..interfaces.sandbox import (
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..world import World
 from .containerd_client import Containerd, EngineError
-from .containerd_process import default_state_dir
+from .containerd_process import ContainerdInstance, default_state_dir
 from .containers import Containers, StillCleaning
 from .execution import Executor
 from .exits import ExitWatch
@@ -33,6 +34,8 @@ from .pull.credentials import CredentialSource, RegistryAuth
 from .pull.puller import Puller
 from .runtime_probe import NoRuntime, probe_runtime
 from .seeding import CannotSeed
+from .shim_process import end_all
+from .warm_shims import ShimChoice, WarmShims
 
 LANE = "sandbox"
 _ATTEMPTS = 200
@@ -43,11 +46,11 @@ T = TypeVar("T")
 class ContainerdSandbox:
     """Implements interfaces.sandbox.Sandbox.
 
-    Lanes of the world: `sandbox` (2x cores), `pull` (8), `pull-net` (64), `sandbox-events` (1). `address` is
-    containerd's socket, `state_dir` its state directory (as ContainerdInstance lays it out, or Debian's), `namespace`
-    containerd's namespace of this instance, `run_dir` a directory of our own that a reboot empties.
-    `insecure_registries` (`host` or `host:port`) may be asked over plain HTTP, and only they may be on this machine's
-    own addresses.
+    Lanes of the world: `sandbox` (2x cores), `pull` (8), `pull-net` (64), `sandbox-events` (1), `warm-shims` (1).
+    `address` is containerd's socket, `own` its instance where it is ours (only beside it shims are kept warm),
+    `state_dir` its state directory (as ContainerdInstance lays it out, or Debian's), `namespace` containerd's namespace
+    of this instance, `run_dir` a directory of our own that a reboot empties. `insecure_registries` (`host` or
+    `host:port`) may be asked over plain HTTP, and only they may be on this machine's own addresses.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class ContainerdSandbox:
         instance: str,
         run_dir: str,
         state_dir: str | None = None,
+        own: ContainerdInstance | None = None,
         registry_auth: CredentialSource | None = None,
         insecure_registries: tuple[str, ...] = (),
         knobs: Knobs = DEFAULT_KNOBS,
@@ -78,6 +82,7 @@ class ContainerdSandbox:
             knobs=knobs,
         )
         self._fork_lock = ForkLock(world)
+        self.warm_shims = WarmShims(world, own=own, namespace=namespace, directory=_shims_dir(run_dir), knobs=knobs)
         self._runtime = ""
         self._parts: tuple[Containers, ExitWatch, Executor] | None = None
 
@@ -105,6 +110,7 @@ class ContainerdSandbox:
         exits = ExitWatch(self._world, self._engine, containers.states, lane=LANE)
         executor = Executor(world=self._world, engine=self._engine, exits=exits, lane=LANE, fifo_dir=fifo_dir)
         exits.start()
+        await self.warm_shims.start()
         self._parts = (containers, exits, executor)
 
     def _connect(self) -> None:
@@ -133,8 +139,8 @@ class ContainerdSandbox:
     async def create_container(self, config: ContainerConfig) -> None:
         for _ in range(_ATTEMPTS):
             try:
-                async with self._fork_lock.kept_warm():
-                    return await self._world.offload(LANE, self._containers.create, config)
+                async with self._making(config.task_id, config.runtime_id) as shim:
+                    return await self._world.offload(LANE, self._containers.create, config, shim)
             except StillCleaning:
                 await self._world.sleep(_PAUSE_S)
             except EngineError as error:
@@ -146,8 +152,8 @@ class ContainerdSandbox:
     async def create_pause(self, config: PauseConfig) -> None:
         for _ in range(_ATTEMPTS):
             try:
-                async with self._fork_lock.kept_warm():
-                    return await self._blocking(self._containers.create_pause, config)
+                async with self._making(config.task_id, config.runtime_id) as shim:
+                    return await self._blocking(self._containers.create_pause, config, shim)
             except StillCleaning:
                 await self._world.sleep(_PAUSE_S)
         raise EngineUnavailable(f"containerd does not finish cleaning up {config.runtime_id}")
@@ -163,6 +169,7 @@ class ContainerdSandbox:
         for _ in range(_ATTEMPTS):
             if await self._blocking(self._containers.delete, runtime_id):
                 self._exits.forget(runtime_id)
+                self.warm_shims.deleted(runtime_id)
                 return
             await self._world.sleep(_PAUSE_S)
         raise EngineUnavailable(f"{runtime_id} is still busy after {_ATTEMPTS} attempts to delete it")
@@ -197,10 +204,16 @@ class ContainerdSandbox:
     async def close(self) -> None:
         if self._parts is not None:
             await self._exits.close()
+            await self.warm_shims.close()
         self._puller.close()
         self._engine.close()
 
     # ---------------------------------------------------------------- plumbing
+
+    @asynccontextmanager
+    async def _making(self, task_id: str, runtime_id: str) -> AsyncIterator[ShimChoice]:
+        async with self._fork_lock.kept_warm(), self.warm_shims.for_task(task_id, runtime_id) as shim:
+            yield shim
 
     @property
     def _containers(self) -> Containers:
@@ -225,3 +238,12 @@ class ContainerdSandbox:
         except EngineError as error:
             # What containerd says and no part expected: nobody's task is to blame, so the caller repeats.
             raise EngineUnavailable(str(error)) from None
+
+
+def end_shims(run_dir: str) -> None:
+    """Those that wait for a task, after the last agent of this machine. Blocking. Raises OSError."""
+    end_all(_shims_dir(run_dir))
+
+
+def _shims_dir(run_dir: str) -> str:
+    return os.path.join(run_dir, "shims")

@@ -77,7 +77,7 @@ class HostFacts:
 
 
 def oci_spec(
-    config: ContainerConfig, user: ResolvedUser, host: HostFacts, *, pid_namespace: str | None
+    config: ContainerConfig, user: ResolvedUser, host: HostFacts, *, pid_namespace: str | None, shim_group: str
 ) -> dict[str, Any]:
     """`pid_namespace` is the path of the namespace to join, None for one of the container's own."""
     capabilities = effective_capabilities(config.capabilities_add, config.capabilities_drop)
@@ -106,7 +106,7 @@ def oci_spec(
             *_system_mounts(),
             *_own_mounts(config, host.init_path if uses_init else None),
         ],
-        "annotations": {SHIM_GROUP_ANNOTATION: config.task_id},
+        "annotations": {SHIM_GROUP_ANNOTATION: shim_group},
         "linux": {
             "cgroupsPath": config.cgroup_path,
             "namespaces": _namespaces(config, host, pid_namespace),

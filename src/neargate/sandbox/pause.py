@@ -37,7 +37,7 @@ def prepare_root(directory: str) -> str:
     return directory
 
 
-def pause_spec(config: PauseConfig, host: HostFacts, root: str) -> dict[str, Any]:
+def pause_spec(config: PauseConfig, host: HostFacts, root: str, *, shim_group: str) -> dict[str, Any]:
     """The OCI specification. `root` comes from `prepare_root`; the host must have a pause program."""
     nothing: list[str] = []
     return {
@@ -62,7 +62,7 @@ def pause_spec(config: PauseConfig, host: HostFacts, root: str) -> dict[str, Any
                 "options": ["bind", "rprivate", "ro", "nosuid", "nodev"],
             },
         ],
-        "annotations": {SHIM_GROUP_ANNOTATION: config.task_id},
+        "annotations": {SHIM_GROUP_ANNOTATION: shim_group},
         "linux": {
             "cgroupsPath": config.cgroup_path,
             "namespaces": [

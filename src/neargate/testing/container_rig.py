@@ -57,6 +57,10 @@ class ContainerRig:
         """containerd's socket."""
         return self._engine.address
 
+    @property
+    def instance_of_containerd(self) -> ContainerdInstance:
+        return self._engine
+
     def delete_containers(self) -> None:
         """All containers of this rig, however they were made."""
         self.run(self._delete_all)
@@ -119,6 +123,7 @@ class ContainerRig:
         auth: RegistryAuth | None = None,
         knobs: Knobs | None = None,
         insecure_registries: tuple[str, ...] = ("127.0.0.1",),
+        keeps_shims: bool = False,
     ) -> T:
         """Run a test's coroutine with a started engine of its own, as one agent's life.
 
@@ -134,6 +139,7 @@ class ContainerRig:
                 instance=self.instance,
                 run_dir=self.run_dir,
                 state_dir=self._engine.state_dir,
+                own=self._engine if keeps_shims else None,
                 registry_auth=auth,
                 insecure_registries=insecure_registries,
                 knobs=knobs or Knobs(pull_retry_base_s=0.01),
