@@ -10,24 +10,21 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neargate.frontend.app import FrontEnd
-from neargate.frontend.asgi import AsgiApp
 from neargate.frontend.call import Answer, Call, Params
 from neargate.frontend.callers.authenticate import AuthMode
 from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.errors import Response
-from neargate.frontend.http_protocol import bounded_protocol
 from neargate.frontend.operations.table import OPERATIONS
 from neargate.frontend.routing import TABLES, VERSIONS, tables_of
 from neargate.frontend.services import Services
@@ -42,6 +39,7 @@ from neargate.wire.shapes import Document, Models, ServiceModel
 from neargate.world import OsWorld
 
 from . import generated
+from .served import listening
 from .vectors import builder
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
@@ -330,31 +328,6 @@ class Faults(logging.Handler):
         self.seen.append(f"{context.get('message')}: {context.get('exception')!r}")
 
 
-@contextlib.asynccontextmanager
-async def listening(front: FrontEnd) -> AsyncIterator[int]:
-    """The port."""
-    config = uvicorn.Config(
-        AsgiApp(frontend=front, world=OsWorld(), knobs=KNOBS),
-        host="127.0.0.1",
-        port=0,
-        http=bounded_protocol(KNOBS, front.handle),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-    )
-    server = uvicorn.Server(config)
-    running = asyncio.ensure_future(server.serve())
-    while not server.started:  # noqa: ASYNC110 uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        await running
-
-
 async def answer_to(port: int, raw: bytes) -> bytes:
     """What comes back first; nothing when the connection is closed. Raises TimeoutError when neither happens."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -401,7 +374,7 @@ def fuzz_bytes(profile: settings) -> None:
     with asyncio.Runner() as runner, contextlib.ExitStack() as stack:
         stack.callback(logger.removeHandler, faults)
         runner.get_loop().set_exception_handler(faults.unhandled)
-        server = listening(runner.run(front_end()))
+        server = listening(runner.run(front_end()), KNOBS)
         port = runner.run(server.__aenter__())
         stack.callback(lambda: runner.run(server.__aexit__(None, None, None)))
 

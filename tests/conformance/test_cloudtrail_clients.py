@@ -1,108 +1,43 @@
 """CloudTrail as boto3 and the aws CLI see it: a region in memory behind real HTTP, and its own calls looked up."""
 
-import asyncio
 import json
 import os
-import queue
 import shutil
-import socket
 import subprocess
-import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
-import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from neargate.frontend.asgi import AsgiApp
-from neargate.frontend.callers.credentials import Credentials
-from neargate.frontend.envelope import Envelope
-from neargate.frontend.http_protocol import bounded_protocol
 from neargate.interfaces.trail import TrailQuery
-from neargate.model.knobs import DEFAULT_KNOBS
-from neargate.region import Region, RegionPlan, open_region
-from neargate.store.sqlite import MemoryStores
-from neargate.wire.shapes import Models
+from neargate.region import Region
 from neargate.world import OsWorld
 
-ACCOUNT, REGION = "123456789012", "us-east-1"
+from .served import ACCOUNT, KEY, REGION, SECRET, InThread, listening, region_in_memory
+
 ZONES = (("us-east-1a", "use1-az1"),)
-KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 ENVIRONMENT_SECRET = "planted-in-the-environment"
 
 
-class Server:
-    """The region in a thread of its own, since boto3 blocks."""
-
-    def __init__(self) -> None:
-        self._ready: queue.Queue[int | BaseException] = queue.Queue()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._region: Region | None = None
-        self._server: uvicorn.Server | None = None
-        self._thread = threading.Thread(target=self._main, name="region")
-
-    def start(self) -> int:
-        self._thread.start()
-        answer = self._ready.get(timeout=30)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-    def stop(self) -> None:
-        if self._server is not None:
-            self._server.should_exit = True
-        self._thread.join(timeout=30)
-        assert not self._thread.is_alive()
-
-    def flush(self) -> None:
-        """What was called before can be found."""
-        assert self._loop is not None and self._region is not None
-        asyncio.run_coroutine_threadsafe(self._region.trail.flush(), self._loop).result(30)
-
-    def everything(self) -> str:
-        """All documents, the operator's too."""
-        assert self._loop is not None and self._region is not None
-        wanted = TrailQuery(account=None, limit=100_000, management_only=False, oldest_first=True)
-        page = asyncio.run_coroutine_threadsafe(self._region.trail.lookup(wanted, None), self._loop).result(30)
-        return "\n".join(entry.document for entry in page.entries)
-
-    def _main(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            self._ready.put(error)
-            raise
-
-    async def _serve(self) -> None:
-        world, self._loop = OsWorld(), asyncio.get_running_loop()
-        region = self._region = await open_region(
-            world,
-            MemoryStores(world, DEFAULT_KNOBS),
-            RegionPlan(region=REGION, account=ACCOUNT, zones=ZONES, public_pool="198.18.0.0/24", one_machine=False),
-            models=Models(),
-            credentials=Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET),
-            envelope=Envelope(bytes(32), world),
-            knobs=DEFAULT_KNOBS,
-        )
-        region.start_loops(world)
-        app = AsgiApp(frontend=region.frontend, world=world, knobs=DEFAULT_KNOBS)
-        settings = uvicorn.Config(
-            app, log_config=None, lifespan="off", http=bounded_protocol(DEFAULT_KNOBS, region.frontend.handle)
-        )
-        self._server = uvicorn.Server(settings)
-        listener = socket.create_server(("127.0.0.1", 0))
-        self._ready.put(listener.getsockname()[1])
-        await self._server.serve(sockets=[listener])
+@asynccontextmanager
+async def serving() -> AsyncIterator[tuple[int, Region]]:
+    world = OsWorld()
+    region = await region_in_memory(world, ZONES)
+    region.start_loops(world)
+    async with listening(region.frontend) as port:
+        yield port, region
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rig:
-    server: Server
+    server: InThread[tuple[int, Region]]
+    region: Region
     endpoint: str
 
     def client(self, service: str, secret: str = SECRET) -> Any:
@@ -115,12 +50,21 @@ class Rig:
             config=Config(retries={"mode": "standard", "max_attempts": 8}, user_agent_extra="conformance/1"),
         )
 
+    def flush(self) -> None:
+        """What was called before can be found."""
+        self.server.do(self.region.trail.flush())
+
+    def everything(self) -> str:
+        """All documents, the operator's too."""
+        wanted = TrailQuery(account=None, limit=100_000, management_only=False, oldest_first=True)
+        return "\n".join(entry.document for entry in self.server.do(self.region.trail.lookup(wanted, None)).entries)
+
 
 @pytest.fixture(scope="module")
 def rig() -> Iterator[Rig]:
-    server = Server()
-    made = Rig(server=server, endpoint=f"http://127.0.0.1:{server.start()}")
-    try:
+    server = InThread(serving)
+    with server as (port, region):
+        made = Rig(server=server, region=region, endpoint=f"http://127.0.0.1:{port}")
         ecs = made.client("ecs")
         ecs.create_cluster(clusterName="web", tags=[{"key": "team", "value": "a"}])
         ecs.register_task_definition(
@@ -139,10 +83,8 @@ def rig() -> Iterator[Rig]:
             ecs.stop_task(cluster="web", task="0" * 32)
         with pytest.raises(ClientError):
             made.client("ecs", secret="planted-wrong-secret").list_clusters()
-        server.flush()
+        made.flush()
         yield made
-    finally:
-        server.stop()
 
 
 def lookup(rig: Rig, key: str, value: str, **more: Any) -> list[dict[str, Any]]:
@@ -200,8 +142,8 @@ def test_sdks_made_from_smithy_models_name_the_service_without_its_namespace(rig
 
 
 def test_no_secret_was_written_down(rig: Rig) -> None:
-    rig.server.flush()
-    text = rig.server.everything()
+    rig.flush()
+    text = rig.everything()
     assert text.count('"eventName":"ListClusters"') == 5
     for secret in (SECRET, ENVIRONMENT_SECRET, "planted-wrong-secret", "Signature="):
         assert secret not in text

@@ -5,12 +5,11 @@ Every answer's bytes are held against botocore's model: no member that AWS does 
 
 import asyncio
 import os
-import queue
 import re
 import shutil
 import subprocess
-import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,97 +17,38 @@ from typing import Any
 import boto3
 import msgspec
 import pytest
-import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 
 from neargate.agent.simulated import SimulatedFleet, SimulatedTimes
-from neargate.frontend.asgi import AsgiApp
-from neargate.frontend.callers.credentials import Credentials
-from neargate.frontend.envelope import Envelope
 from neargate.frontend.operations.ecs.table import OPERATIONS
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import DEFAULT_KNOBS
-from neargate.region import Region, RegionPlan, open_region
-from neargate.store.sqlite import MemoryStores
-from neargate.wire.shapes import Models
+from neargate.region import Region
 from neargate.world import OsWorld
 
-ACCOUNT, REGION = "123456789012", "us-east-1"
+from .served import ACCOUNT, KEY, REGION, SECRET, InThread, listening, region_in_memory
+
 ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", "use1-az3"))
 ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
-KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 WAIT = {"Delay": 0.05, "MaxAttempts": 400}
 
 
-class Server:
-    """The region in a thread of its own, since boto3 blocks."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._ready: queue.Queue[int | BaseException] = queue.Queue()
-        self._stop: asyncio.Event | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._main, name="region")
-
-    def start(self) -> int:
-        """The port."""
-        self._thread.start()
-        answer = self._ready.get(timeout=30)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-    def stop(self) -> None:
-        if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout=30)
-        assert not self._thread.is_alive()
-
-    def _main(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            self._ready.put(error)
-            raise
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        world = OsWorld()
-        plan = RegionPlan(region=REGION, account=ACCOUNT, zones=ZONES, public_pool="198.18.0.0/24", one_machine=False)
-        region = await open_region(
-            world,
-            MemoryStores(world, DEFAULT_KNOBS),
-            plan,
-            models=Models(),
-            credentials=Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET),
-            envelope=Envelope(bytes(32), world),
-            knobs=DEFAULT_KNOBS,
-        )
-        socket_path = str(self._directory / "link.sock")
-        hosts = [_host(zone) for zone, _ in ZONES]
-        fleet = SimulatedFleet(
-            world,
-            hosts,
-            socket_path=socket_path,
-            knobs=DEFAULT_KNOBS,
-            times=SimulatedTimes(attach_s=0.01, start_s=0.01, run_s=0.01, stop_s=0.01),
-        )
-        api = AsgiApp(frontend=region.frontend, world=world, knobs=DEFAULT_KNOBS)
-        server = uvicorn.Server(
-            uvicorn.Config(api, host="127.0.0.1", port=0, http="httptools", ws="none", lifespan="off", log_config=None)
-        )
-        async with region.gateway.listening(socket_path):
-            machines = asyncio.ensure_future(fleet.run())
-            serving = asyncio.ensure_future(server.serve())
-            await _eventually(lambda: _answer(server.started))
-            await _eventually(lambda: _all_connected(region, len(hosts)))
-            self._ready.put(server.servers[0].sockets[0].getsockname()[1])
-            await self._stop.wait()
-            server.should_exit = True
-            await serving
-            machines.cancel()
-            await asyncio.gather(machines, return_exceptions=True)
+@asynccontextmanager
+async def serving(directory: Path) -> AsyncIterator[int]:
+    """The port of a region with a simulated host in each zone."""
+    world = OsWorld()
+    region = await region_in_memory(world, ZONES)
+    socket_path = str(directory / "link.sock")
+    hosts = [_host(zone) for zone, _ in ZONES]
+    times = SimulatedTimes(attach_s=0.01, start_s=0.01, run_s=0.01, stop_s=0.01)
+    fleet = SimulatedFleet(world, hosts, socket_path=socket_path, knobs=DEFAULT_KNOBS, times=times)
+    async with region.gateway.listening(socket_path), listening(region.frontend) as port:
+        machines = asyncio.ensure_future(fleet.run())
+        await _all_connected(region, len(hosts))
+        yield port
+        machines.cancel()
+        await asyncio.gather(machines, return_exceptions=True)
 
 
 def _host(zone: str) -> HostFacts:
@@ -121,21 +61,13 @@ def _host(zone: str) -> HostFacts:
     )
 
 
-async def _eventually(is_so: Callable[[], Awaitable[bool]]) -> None:
+async def _all_connected(region: Region, count: int) -> None:
     for _ in range(3000):
-        if await is_so():
+        hosts = [host for manager in set(region.capacities.values()) for host in await manager.hosts()]
+        if sum(1 for host in hosts if host["connected"]) == count:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("the region did not come up")
-
-
-async def _answer(value: bool) -> bool:
-    return value
-
-
-async def _all_connected(region: Region, count: int) -> bool:
-    hosts = [host for manager in set(region.capacities.values()) for host in await manager.hosts()]
-    return sum(1 for host in hosts if host["connected"]) == count
 
 
 @dataclass(frozen=True)
@@ -163,20 +95,16 @@ class Clients:
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
-    server = Server(tmp_path_factory.mktemp("region"))
-    port = server.start()
     session = boto3.Session(aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name=REGION)
     settings = Config(retries={"max_attempts": 0}, read_timeout=30)
-    endpoint = f"http://127.0.0.1:{port}"
-    made = [session.client(name, endpoint_url=endpoint, config=settings) for name in ("ecs", "ec2")]
     answers: list[str] = []
-    made[0].meta.events.register("before-parse.ecs.*", lambda **event: _check_answer(answers, **event))
-    try:
-        yield Clients(ecs=made[0], ec2=made[1], endpoint=endpoint, answers=answers)
-    finally:
+    with InThread(lambda: serving(tmp_path_factory.mktemp("region"))) as port, ExitStack() as stack:
+        endpoint = f"http://127.0.0.1:{port}"
+        made = [session.client(name, endpoint_url=endpoint, config=settings) for name in ("ecs", "ec2")]
         for client in made:
-            client.close()
-        server.stop()
+            stack.callback(client.close)
+        made[0].meta.events.register("before-parse.ecs.*", lambda **event: _check_answer(answers, **event))
+        yield Clients(ecs=made[0], ec2=made[1], endpoint=endpoint, answers=answers)
 
 
 def _check_answer(answers: list[str], *, operation_model: Any, response_dict: Any, **_: Any) -> None:

@@ -9,13 +9,14 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from neargate.frontend.app import FrontEnd
-from neargate.frontend.asgi import AsgiApp
 from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.http_protocol import bounded_protocol
 from neargate.frontend.operations.sts.table import OPERATIONS as STS
 from neargate.model.knobs import Knobs
 from neargate.wire.shapes import Models
 from neargate.world import OsWorld
+
+from .served import listening
 
 ANSWER_S = 10.0  # a bound on waiting, not a measurement
 KNOBS = Knobs(
@@ -29,9 +30,8 @@ def serve(story: Story) -> None:
     """Run the story against a server on a port of its own."""
 
     async def main() -> None:
-        world = OsWorld()
         front = FrontEnd(
-            world=world,
+            world=OsWorld(),
             region="us-east-1",
             knobs=KNOBS,
             models=Models(),
@@ -39,27 +39,8 @@ def serve(story: Story) -> None:
             operations={"sts": STS},
             credentials=Credentials(account="123456789012", access_key_id="k", secret_access_key="s"),
         )
-        config = uvicorn.Config(
-            AsgiApp(frontend=front, world=world, knobs=KNOBS),
-            host="127.0.0.1",
-            port=0,
-            http=bounded_protocol(KNOBS, front.handle),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-        )
-        server = uvicorn.Server(config)
-        running = asyncio.ensure_future(server.serve())
-        while not server.started:  # noqa: ASYNC110 uvicorn has no event for it
-            await asyncio.sleep(0.01)
-        port: int = server.servers[0].sockets[0].getsockname()[1]
-        try:
+        async with listening(front, KNOBS) as port:
             await asyncio.wait_for(story(port), ANSWER_S)
-        finally:
-            server.should_exit = True
-            await running
 
     asyncio.run(main())
 

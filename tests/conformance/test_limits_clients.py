@@ -3,113 +3,55 @@
 A region in memory behind real HTTP.
 """
 
-import asyncio
-import queue
-import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import boto3
 import pytest
-import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from neargate.frontend.asgi import AsgiApp
-from neargate.frontend.callers.credentials import Credentials
-from neargate.frontend.envelope import Envelope
 from neargate.frontend.limits.registry import ALL_ACCOUNTS
 from neargate.frontend.limits.token_bucket import Rate
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import DEFAULT_KNOBS
-from neargate.region import Region, RegionPlan, open_region
-from neargate.store.sqlite import MemoryStores
-from neargate.wire.shapes import Models
+from neargate.region import Region
 from neargate.world import OsWorld
 
-ACCOUNT, REGION = "123456789012", "us-east-1"
+from .served import ACCOUNT, KEY, REGION, SECRET, InThread, listening, region_in_memory
+
 ZONES = (("us-east-1a", "use1-az1"),)
-KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 ECS, EC2, STS = "ecs/cluster-read", "ec2/read", "sts/calls"
 
 
-class Server:
-    """The region in a thread of its own, since boto3 blocks."""
+class Server(InThread[int]):
+    """The region with one host, in a thread of its own."""
+
+    region: Region
 
     def __init__(self) -> None:
-        self._ready: queue.Queue[int | BaseException] = queue.Queue()
-        self._thread = threading.Thread(target=self._main, name="region")
-        self._stop: asyncio.Event
-        self._loop: asyncio.AbstractEventLoop
-        self.region: Region
+        super().__init__(self._serving)
 
-    def start(self) -> int:
-        """The port."""
-        self._thread.start()
-        answer = self._ready.get(timeout=30)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout=30)
-        assert not self._thread.is_alive()
-
-    def do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """What the operator does, in the region's thread."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=30)
-
-    def _main(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            self._ready.put(error)
-            raise
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        world = OsWorld()
-        self.region = region = await open_region(
-            world,
-            MemoryStores(world, DEFAULT_KNOBS),
-            RegionPlan(region=REGION, account=ACCOUNT, zones=ZONES, public_pool="198.18.0.0/24", one_machine=True),
-            models=Models(),
-            credentials=Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET),
-            envelope=Envelope(bytes(32), world),
-            knobs=DEFAULT_KNOBS,
-        )
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[int]:
+        self.region = region = await region_in_memory(OsWorld(), ZONES, one_machine=True)
         host = HostCapacity(cpu_units=3072, memory_mib=16384, disk_gib=100)
         capacity = region.capacities[ZONES[0][0]]
         await capacity.register_host(
             HostFacts(host_id="h1", boot_id="b", capacity=host, sandbox="simulated", zone=ZONES[0][0])
         )
         await capacity.host_seen("h1", True)
-        api = AsgiApp(frontend=region.frontend, world=world, knobs=DEFAULT_KNOBS)
-        server = uvicorn.Server(
-            uvicorn.Config(api, host="127.0.0.1", port=0, http="httptools", ws="none", lifespan="off", log_config=None)
-        )
-        serving = asyncio.ensure_future(server.serve())
-        for _ in range(3000):
-            if server.started:
-                break
-            await asyncio.sleep(0.01)
-        self._ready.put(server.servers[0].sockets[0].getsockname()[1])
-        await self._stop.wait()
-        server.should_exit = True
-        await serving
+        async with listening(region.frontend) as port:
+            yield port
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[Server, int]]:
     made = Server()
-    port = made.start()
-    try:
+    with made as port:
         yield made, port
-    finally:
-        made.stop()
 
 
 @contextmanager

@@ -1,25 +1,22 @@
 """CloudWatch Logs through boto3 and the aws CLI, unmodified, over a real HTTP server on a loopback port."""
 
-import asyncio
 import datetime
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import boto3
 import pytest
-import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from neargate.frontend.app import FrontEnd
-from neargate.frontend.asgi import AsgiApp
 from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.operations.logs.table import OPERATIONS
 from neargate.frontend.services import Services
@@ -30,24 +27,21 @@ from neargate.store.sqlite import MemoryStores
 from neargate.wire.shapes import Models
 from neargate.world import OsWorld
 
-KEY, SECRET, ACCOUNT, REGION = "AKIAADMINISTRATOR", "the-secret", "123456789012", "us-east-1"
+from .served import ACCOUNT, KEY, REGION, SECRET, InThread, listening
 
 
-class LogsServer:
-    """A front end with the log operations only, on a port of its own, in a thread of its own."""
+class LogsServer(InThread[str]):
+    """A front end with the log operations only, in a thread of its own. Its context's value is the endpoint."""
+
+    logs: Logs
 
     def __init__(self) -> None:
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.ready = threading.Event()
-        self.logs: Logs | None = None
-        self.server: uvicorn.Server | None = None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="logs-server", daemon=True)
+        super().__init__(self._serving)
+        self.url = ""
 
-    async def _main(self) -> None:
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[str]:
         world = OsWorld()
-        self.loop = asyncio.get_running_loop()
         self.logs = await Logs.open(world, MemoryStores(world, DEFAULT_KNOBS), DEFAULT_KNOBS, REGION)
         services = Services(
             world=world,
@@ -70,18 +64,15 @@ class LogsServer:
             operations={"logs": OPERATIONS},
             credentials=Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET),
         )
-        app = AsgiApp(frontend=frontend, world=world, knobs=DEFAULT_KNOBS)
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", http="httptools", lifespan="off"))
-        self.ready.set()
-        await self.server.serve(sockets=[self.socket])
+        async with listening(frontend) as port:
+            self.url = f"http://127.0.0.1:{port}"
+            yield self.url
 
     def append(self, stream: str, lines: list[str]) -> None:
         """As an agent does it, from this thread."""
-        assert self.loop is not None
-        asyncio.run_coroutine_threadsafe(self._append(stream, lines), self.loop).result(30)
+        self.do(self._append(stream, lines))
 
     async def _append(self, stream: str, lines: list[str]) -> None:
-        assert self.logs is not None
         target = LogTarget(account=ACCOUNT, region=REGION, group="/ecs/web", stream=stream, create_group=True)
         opened = await self.logs.open_source(target, "task/web")
         body = "\n".join(lines).encode()
@@ -93,13 +84,8 @@ class LogsServer:
 @pytest.fixture(scope="module")
 def server() -> Iterator[LogsServer]:
     running = LogsServer()
-    running.thread.start()
-    assert running.ready.wait(30)
-    yield running
-    assert running.server is not None
-    running.server.should_exit = True
-    running.thread.join(30)
-    assert not running.thread.is_alive()
+    with running:
+        yield running
 
 
 @pytest.fixture(scope="module")
