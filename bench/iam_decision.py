@@ -22,6 +22,7 @@ from neargate.iam.policy import Attached, Grants
 from neargate.iam.principals import caller_keys
 from neargate.iam.request import Caller, Request
 from neargate.model.capacity import HostCapacity, HostFacts
+from neargate.testing.execution_role import make_execution_role
 from neargate.testing.front_door import ACCOUNT, REGION, ROOT, ZONES, FrontDoor, allowing, open_front_door
 from neargate.testing.signing import json_headers, signed
 from neargate.wire.sigv4 import SignedRequest
@@ -125,6 +126,7 @@ async def _requests_and_leaves_us(door: FrontDoor, documents: Sequence[str]) -> 
     await capacity.register_host(HostFacts(host_id="h", boot_id="b", capacity=room, sandbox="simulated", zone=zone))
     await capacity.host_seen("h", True)
     await door.call(ROOT, "ecs", "CreateCluster", {"clusterName": "production"})
+    await make_execution_role(door.identity, door.world, ACCOUNT)
     role = f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole"
     await door.call(ROOT, "ecs", "RegisterTaskDefinition", {**DEFINITION, "executionRoleArn": role})
     al = await door.user("al", allowing("ecs:TagResource", "iam:PassRole"), tags={"team": "al-team"})

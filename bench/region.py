@@ -19,6 +19,7 @@ import boto3
 
 from neargate.cli.paths import RegionPaths
 from neargate.testing import oci_image
+from neargate.testing.execution_role import EXECUTION_POLICY, EXECUTION_ROLE, TASKS_TRUST
 
 from .client import Client
 
@@ -157,10 +158,14 @@ class CommittedStatus:
 
 
 def ec2(port: int, keys: tuple[str, str]) -> Any:
-    """A boto3 client: ec2's protocol is not the one that the benchmark's own client speaks."""
+    return boto(port, keys, "ec2")
+
+
+def boto(port: int, keys: tuple[str, str], service: Any) -> Any:
+    """A boto3 client, for protocols that the benchmark's own client does not speak."""
     key, secret = keys
     return boto3.client(
-        "ec2",
+        service,
         region_name="us-east-1",
         endpoint_url=f"http://127.0.0.1:{port}",
         aws_access_key_id=key,
@@ -175,7 +180,7 @@ def task_definition(number: int, container: dict[str, Any]) -> dict[str, Any]:
         "networkMode": "awsvpc",
         "cpu": "256",
         "memory": "512",
-        "executionRoleArn": "arn:aws:iam::123456789012:role/ecsTaskExecutionRole",
+        "executionRoleArn": "arn:aws:iam::123456789012:role/" + EXECUTION_ROLE,
         "containerDefinitions": [container],
     }
 
@@ -227,6 +232,9 @@ def region(*options: str) -> Iterator[BenchRegion]:
     try:
         neargate(paths, "up", "--background", "--port", str(live.port), *options)
         live.client.call("ecs", "CreateCluster", clusterName="default")
+        iam = boto(live.port, live.keys, "iam")
+        iam.create_role(RoleName=EXECUTION_ROLE, AssumeRolePolicyDocument=json.dumps(TASKS_TRUST))
+        iam.attach_role_policy(RoleName=EXECUTION_ROLE, PolicyArn=EXECUTION_POLICY)
         live.client.call("logs", "CreateLogGroup", logGroupName="/bench")
         yield live
     finally:

@@ -98,7 +98,7 @@ class LiveRegion:
         return self.client("logs")
 
     def task_role(self, name: str) -> None:
-        """A role for tasks: trusts ECS, may do what the execution role of every account may, and create log groups."""
+        """A role for tasks: trusts ECS, may do what AWS lets an execution role do, and create log groups."""
         ecs_tasks = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
         iam = self.client("iam")
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(ecs_tasks))
@@ -115,14 +115,14 @@ class LiveRegion:
     def push_images(self) -> None:
         """`busybox:1` (shell and applets) and `sample:1` (web server) in the region's registry, a cluster `default`.
 
-        The execution role that every account has may create log groups here.
+        The execution role of the tests' definitions may create log groups.
         """
         config: dict[str, object] = {"Cmd": ["sh"], "Env": ["PATH=/bin:/usr/bin"]}
         busybox = oci_image.build_image([oci_image.busybox_layer()], config=config)
         oci_image.push(self.registry, "busybox", "1", busybox)
         oci_image.push(self.registry, "sample", "1", oci_image.sample_image())
         self.ecs.create_cluster(clusterName="default")
-        self.let_create_groups("ecsTaskExecutionRole")
+        self.task_role("ecsTaskExecutionRole")
 
     @property
     def busybox(self) -> str:

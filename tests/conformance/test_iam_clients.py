@@ -277,7 +277,7 @@ def test_the_life_of_a_role(iam: Any) -> None:
     )
     iam.delete_role(RoleName="task")
     roles = [role["RoleName"] for role in iam.list_roles()["Roles"]]
-    assert "AWSServiceRoleForECS" in roles and "task" not in roles
+    assert "task" not in roles
 
 
 def test_documents_are_sent_url_encoded(region: Region) -> None:
@@ -383,8 +383,10 @@ def test_awss_policies_are_read_and_attached_but_never_changed(iam: Any) -> None
     names = [one["PolicyName"] for one in iam.list_policies(Scope="AWS")["Policies"]]
     assert "AmazonECS_FullAccess" in names
     assert iam.list_policies(Scope="Local")["Policies"] == []
-    assert iam.list_policies(OnlyAttached=True, Scope="AWS", PolicyUsageFilter="PermissionsPolicy")["Policies"]
     iam.create_role(RoleName="r", AssumeRolePolicyDocument=TRUST)
+    iam.attach_role_policy(RoleName="r", PolicyArn=READ_ONLY)
+    attached = iam.list_policies(OnlyAttached=True, Scope="AWS", PolicyUsageFilter="PermissionsPolicy")["Policies"]
+    assert [one["Arn"] for one in attached] == [READ_ONLY]
     linked = "arn:aws:iam::aws:policy/aws-service-role/AmazonECSServiceRolePolicy"
     assert error_of(iam.attach_role_policy, RoleName="r", PolicyArn=linked)[0] == "PolicyNotAttachable"
     assert error_of(iam.attach_role_policy, RoleName="r", PolicyArn="arn:aws:iam::aws:policy/None")[0] == "NoSuchEntity"
@@ -392,7 +394,8 @@ def test_awss_policies_are_read_and_attached_but_never_changed(iam: Any) -> None
 
 def test_service_linked_roles_belong_to_their_service(iam: Any) -> None:
     name = "AWSServiceRoleForECS"
-    role = iam.get_role(RoleName=name)["Role"]
+    assert error_of(iam.get_role, RoleName=name)[0] == "NoSuchEntity"  # a new account has it not yet, as on AWS
+    role = iam.create_service_linked_role(AWSServiceName="ecs.amazonaws.com")["Role"]
     assert role["Arn"] == f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/ecs.amazonaws.com/{name}"
     for call, params in (
         (iam.put_role_policy, {"PolicyName": "p", "PolicyDocument": RUN}),
@@ -611,6 +614,7 @@ def test_the_details_of_an_account(iam: Any) -> None:
     iam.create_user(UserName="ann", Tags=[{"Key": "a", "Value": "b"}])
     iam.put_user_policy(UserName="ann", PolicyName="run", PolicyDocument=RUN)
     iam.attach_user_policy(UserName="ann", PolicyArn=READ_ONLY)
+    iam.create_service_linked_role(AWSServiceName="ecs.amazonaws.com")
     details = iam.get_account_authorization_details()
     user = details["UserDetailList"][0]
     assert user["UserPolicyList"] == [{"PolicyName": "run", "PolicyDocument": json.loads(RUN)}]

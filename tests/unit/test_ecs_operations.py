@@ -23,6 +23,7 @@ from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.errors import AccessDenied, AwsError
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryStores
+from neargate.testing.execution_role import make_execution_role
 from neargate.world import OsWorld
 
 ACCOUNT, OTHER_ACCOUNT, REGION = "123456789012", "210987654321", "us-east-1"
@@ -106,6 +107,7 @@ async def open_region() -> Region:
     shard = await stores.open("region", migrations)
     identity = await identity_registry.open_identity(world, shard, Envelope(bytes(32), world))
     await identity.ensure_account(ACCOUNT, "main")
+    await make_execution_role(identity, world, ACCOUNT)
     names = tuple(name for name, _ in ZONES)
     capacity = await open_capacity(
         world, stores, shard="zone-a", region=REGION, zones=names, public_pool="198.18.0.0/24", knobs=knobs

@@ -23,6 +23,7 @@ from neargate.model.errors import AwsError
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryStores
 from neargate.testing.examples import minimal, whole
+from neargate.testing.execution_role import make_execution_role
 from neargate.wire.shapes import Models
 from neargate.world import OsWorld
 
@@ -115,6 +116,7 @@ async def open_services() -> Services:
     shard = await stores.open("region", migrations)
     identity = await identity_registry.open_identity(world, shard, Envelope(bytes(32), world))
     await identity.ensure_account(ACCOUNT, "main")
+    await make_execution_role(identity, world, ACCOUNT)
     capacity = await open_capacity(
         world, stores, shard="zone-a", region=REGION, zones=(ZONE[0],), public_pool="198.18.0.0/24", knobs=knobs
     )

@@ -161,6 +161,10 @@ def test_a_role_and_its_grants() -> None:
         assert not allowed(registry.role_grants(ACCOUNT, "task", ()), "ecs:RunTask")
         assert registry.role(ACCOUNT, "other") is None
         assert registry.role_grants(ACCOUNT, "other") == Grants(session=())
+        assert registry.role(ACCOUNT, "AWSServiceRoleForECS") is None
+        bits = rig.world.random.getrandbits
+        for _ in range(2):  # once with each cluster that is made
+            await registry.change(ACCOUNT, lambda book: roles.ensure_ecs_role(book, now=NOW, bits=bits))
         linked = registry.role(ACCOUNT, "AWSServiceRoleForECS")
         assert linked is not None and linked.is_service_linked
 

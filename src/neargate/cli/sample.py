@@ -16,6 +16,12 @@ from .story import folded
 FAMILY = "neargate-sample"
 IMAGE = "neargate/sample:1"
 LOG_GROUP = "/neargate/sample"
+ROLE = "neargateSampleExecution"  # not the name that tutorials and Terraform give to theirs
+ROLE_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+TASKS_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
 START_S = 120.0
 PAGE_S = 20.0
 LOG_S = 20.0
@@ -84,14 +90,13 @@ def _register(paths: RegionPaths, image: str, region: str) -> str:
         },
     }
     _log_group(paths)
-    account = configs.load(paths).account
     request = {
         "family": FAMILY,
         "requiresCompatibilities": ["FARGATE"],
         "networkMode": "awsvpc",
         "cpu": "256",
         "memory": "512",
-        "executionRoleArn": f"arn:aws:iam::{account}:role/ecsTaskExecutionRole",
+        "executionRoleArn": _execution_role(paths),
         "containerDefinitions": [container],
     }
     answer = aws_json(paths, "ecs", "register-task-definition", "--cli-input-json", json.dumps(request))
@@ -99,10 +104,23 @@ def _register(paths: RegionPaths, image: str, region: str) -> str:
 
 
 def _log_group(paths: RegionPaths) -> None:
-    """Made once, by the operator: the execution role that every account has may not make groups, as on AWS."""
+    """Made once, by the operator: AWS's policy for execution roles does not let them make groups."""
     found = aws_json(paths, "logs", "describe-log-groups", "--log-group-name-prefix", LOG_GROUP)["logGroups"]
     if not found:
         aws_json(paths, "logs", "create-log-group", "--log-group-name", LOG_GROUP)
+
+
+def _execution_role(paths: RegionPaths) -> str:
+    """Its ARN. Made once: an account begins without roles, as on AWS."""
+    details = aws_json(paths, "iam", "get-account-authorization-details", "--filter", "Role")["RoleDetailList"]
+    role = next((one for one in details if one["RoleName"] == ROLE), None)
+    named = ("--role-name", ROLE)
+    if role is None:
+        trust = ("--assume-role-policy-document", json.dumps(TASKS_TRUST))
+        role = aws_json(paths, "iam", "create-role", *named, *trust)["Role"]
+    if not role.get("AttachedManagedPolicies"):
+        aws_json(paths, "iam", "attach-role-policy", *named, "--policy-arn", ROLE_POLICY)
+    return str(role["Arn"])
 
 
 def _run_task(paths: RegionPaths, definition: str) -> str:

@@ -22,9 +22,7 @@ from ...world import World
 from . import pinning, schema
 from .book import AccountBook
 from .compiled import CompiledPolicies
-from .default_roles import execution_role
 from .records import AccessKey, AccountRecord, KeyRecord, LastUsed, OidcProvider, Record, Role, RoleRecord, User
-from .service_linked import ecs_role
 
 MIGRATIONS = schema.MIGRATIONS
 ATTEMPTS = 5  # of a change that met another process's change
@@ -220,16 +218,14 @@ class IdentityRegistry:
     # -- changes
 
     async def ensure_account(self, number: str, name: str) -> AccountRecord:
-        """The account with this number; made, with what AWS has in every account, when it is not there."""
+        """The account with this number; made when it is not there. As on AWS, nobody has a role yet."""
         async with self._turn:
             if number not in self._books:
                 account = AccountRecord(
                     number=number, name=name, alias=None, created=int(self._world.now()), generation=1
                 )
-                bits = self._world.random.getrandbits
-                roles = [make(number, account.created, bits) for make in (ecs_role, execution_role)]
                 try:
-                    await self._store.write([schema.insert_account(account), *map(schema.insert, roles)])
+                    await self._store.write([schema.insert_account(account)])
                 except Refused:
                     pass  # another process made it; what it made is read below
                 await self._reload(number)

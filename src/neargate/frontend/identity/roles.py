@@ -11,7 +11,7 @@ from .errors import DeleteConflict, InvalidInput, LimitExceeded
 from .records import InstanceProfile, Role
 from .registry import Change
 from .rules import changeable, check_boundary, check_new, check_path, exceeds, required, tags_of
-from .service_linked import LINKED_SERVICES, linked_role
+from .service_linked import ECS, ECS_DESCRIPTION, LINKED_SERVICES, linked_role
 
 
 def create_role(
@@ -86,6 +86,12 @@ def create_linked_role(
             f"Service role name {role.name} has been taken in this account, please try a different suffix."
         )
     return Change(result=role, put=(role,))
+
+
+def ensure_ecs_role(book: AccountBook, *, now: int, bits: Bits) -> Change[None]:
+    """The role that ECS makes for itself with an account's first cluster, unless it is there."""
+    role = linked_role(book.account.number, ECS, now, bits, ECS_DESCRIPTION)
+    return Change(result=None, put=() if book.holds(Role, role.name) else (role,))
 
 
 def check_trust(book: AccountBook, trust: str) -> None:

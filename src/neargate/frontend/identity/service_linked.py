@@ -26,8 +26,8 @@ LINKED_SERVICES = {
         role="AWSServiceRoleForApplicationAutoScaling_ECSService", policy="AWSApplicationAutoscalingECSServicePolicy"
     ),
 }
-_ECS = "ecs.amazonaws.com"
-_ECS_DESCRIPTION = "Role to enable Amazon ECS to manage your cluster."
+ECS = "ecs.amazonaws.com"
+ECS_DESCRIPTION = "Role to enable Amazon ECS to manage your cluster."
 
 
 def linked_role(account: str, service: str, now: int, bits: Bits, description: str | None) -> Role:
@@ -47,7 +47,3 @@ def linked_role(account: str, service: str, now: int, bits: Bits, description: s
         trust=json.dumps(trust, separators=(",", ":")),
         description=description,
     )
-
-
-def ecs_role(account: str, now: int, bits: Bits) -> Role:
-    return linked_role(account, _ECS, now, bits, _ECS_DESCRIPTION)

@@ -23,6 +23,7 @@ from ...model.lazy_dataclass import dataclass
 from ...store.sqlite import MemoryDisk, MemoryStores
 from ...wire.shapes import Models
 from ...wire.sigv4 import SignedRequest
+from ..execution_role import make_execution_role
 from ..signing import json_headers, signed
 from .checkers import Checkers
 from .net import End, Gone, Net
@@ -148,6 +149,7 @@ class Server:
                 envelope=Envelope(MASTER_KEY, world),
                 knobs=self._knobs,
             )
+            await make_execution_role(region.services.identity, world, ACCOUNT)
         except (Overloaded, sqlite3.Error) as error:
             # A process that cannot open its databases ends, and its supervisor tries again.
             if isinstance(error, Overloaded):

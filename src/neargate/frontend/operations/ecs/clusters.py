@@ -13,6 +13,7 @@ from ....model.arn import cluster_arn
 from ....model.errors import AwsError, InvalidParameter
 from ...authorize import authorize
 from ...call import Answer, Call, Params
+from ...identity.roles import ensure_ecs_role
 from ...services import Services
 from .answers import described, single
 from .asking import authorize_tagging, cluster_resources, provider_keys, tag_keys
@@ -31,7 +32,15 @@ async def create_cluster(call: Call, services: Services, params: Params) -> Answ
     authorize_tagging(call, params, resource.arn)
     settings = _settings(params)
     cell = services.cell_of(call.account, name)
-    return single("cluster", await cell.create_cluster(call.account, call.region, name, settings))
+    made = await cell.create_cluster(call.account, call.region, name, settings)
+    await _ensure_service_role(call, services)
+    return single("cluster", made)
+
+
+async def _ensure_service_role(call: Call, services: Services) -> None:
+    """ECS has a role of its own in each account, from its first cluster on. Nothing here acts by it; IAM shows it."""
+    bits = services.world.random.getrandbits
+    await services.identity.change(call.account, lambda book: ensure_ecs_role(book, now=int(call.now), bits=bits))
 
 
 def _named_providers(params: Params) -> list[dict[str, Any]]:

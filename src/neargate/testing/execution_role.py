@@ -1,0 +1,43 @@
+"""An execution role as AWS's console makes it with an account's first task: for tests whose tasks have it.
+
+Invariant: making it twice changes nothing.
+"""
+
+import json
+from typing import Any
+
+from ..frontend.identity import holders, roles
+from ..frontend.identity.book import AccountBook
+from ..frontend.identity.records import Role
+from ..frontend.identity.registry import Change, IdentityRegistry
+from ..world import World
+
+EXECUTION_ROLE = "ecsTaskExecutionRole"
+EXECUTION_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+TASKS_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+
+
+async def make_execution_role(identity: IdentityRegistry, world: World, account: str) -> None:
+    now, bits = int(world.now()), world.random.getrandbits
+
+    def made(book: AccountBook) -> Change[Any]:
+        if book.holds(Role, EXECUTION_ROLE):
+            return Change(result=None)
+        return roles.create_role(
+            book,
+            EXECUTION_ROLE,
+            path="/",
+            trust=json.dumps(TASKS_TRUST),
+            description=None,
+            max_session_s=None,
+            boundary=None,
+            tags=None,
+            now=now,
+            bits=bits,
+        )
+
+    await identity.change(account, made)
+    await identity.change(account, lambda book: holders.attach(book, Role, EXECUTION_ROLE, EXECUTION_POLICY))
