@@ -10,8 +10,9 @@ import re
 import signal
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from ..model.lazy_dataclass import dataclass
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = "\x1e"  # stands in no document and is printed by no program of them
