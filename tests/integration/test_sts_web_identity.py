@@ -4,7 +4,9 @@ Also who may be asked for keys at all: nothing on this machine that the operator
 """
 
 import asyncio
+import hashlib
 import http.server
+import ssl
 import subprocess
 import sys
 import threading
@@ -39,7 +41,7 @@ RSA, EC, STRANGER = rsa_key(), ec_key(), rsa_key()
 class Provider:
     """An issuer on loopback. `answers` may be changed: path -> body, or a function of the open connection."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, shows_authority: bool = False) -> None:
         provider = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -59,6 +61,9 @@ class Provider:
 
         self.authority = directory / "ca.pem"
         make_certificates(directory)
+        if shows_authority:
+            with (directory / "server.pem").open("a") as served:
+                served.write(self.authority.read_text())
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._server.socket = secured(directory).wrap_socket(self._server.socket, server_side=True)
@@ -102,14 +107,14 @@ def run(provider: Provider, story: Callable[[FrontDoor], Awaitable[None]], *, na
     asyncio.run(whole())
 
 
-async def know(door: FrontDoor, provider: Provider, account: str) -> None:
+async def know(door: FrontDoor, provider: Provider, account: str, *thumbprints: str) -> None:
     record = OidcProvider(
         account=account,
         name=provider.host,
         uid=arn_of(provider, account),
         created=0,
         client_ids=("sts.amazonaws.com",),
-        thumbprints=(),
+        thumbprints=thumbprints,
     )
     await door.identity.change(account, lambda book: Change(result=None, put=(record,)))
 
@@ -261,6 +266,80 @@ def test_an_authority_that_is_not_trusted_is_refused(provider: Provider, monkeyp
     with pytest.raises(NotFetched, match="SSLCertVerificationError"):
         fetcher(provider).get(f"{provider.issuer}/keys")
     assert provider.asked == []
+
+
+def thumbprint(pem: Path) -> str:
+    """Of the first certificate in a file."""
+    der = ssl.PEM_cert_to_DER_cert(
+        pem.read_text().partition("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----"
+    )
+    return hashlib.sha1(der, usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Iterator[Provider]:
+    """A provider whose authority this machine does not know; it shows the authority's certificate, too."""
+    made = Provider(tmp_path, shows_authority=True)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize("name", ["server.pem", "ca.pem"])
+def test_a_private_authority_is_trusted_by_a_thumbprint(private: Provider, tmp_path: Path, name: str) -> None:
+    async def story(door: FrontDoor) -> None:
+        role = await ci_role(door, private)
+        await know(door, private, ACCOUNT, "0" * 40, thumbprint(tmp_path / name))
+        assert (await exchange(door, role, private.token())).status == 200
+
+    run(private, story)
+
+
+def test_what_no_thumbprint_is_of_is_refused_in_aws_words_and_told_nothing(private: Provider, tmp_path: Path) -> None:
+    async def story(door: FrontDoor) -> None:
+        role = await ci_role(door, private)
+        await know(door, private, ACCOUNT, "0" * 40)
+        said = await exchange(door, role, private.token())
+        assert (said.code, said.message) == (
+            "InvalidIdentityToken",
+            "OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint",
+        )
+        assert private.asked == []
+        await know(door, private, ACCOUNT, thumbprint(tmp_path / "ca.pem"))
+        assert (await exchange(door, role, private.token())).status == 200, "a new thumbprint holds at once"
+        await know(door, private, ACCOUNT, "0" * 40)
+        assert (await exchange(door, role, private.token())).code == "InvalidIdentityToken", "and so does its end"
+
+    run(private, story)
+
+
+def test_one_accounts_thumbprint_vouches_for_nobody_elses_provider(private: Provider, tmp_path: Path) -> None:
+    async def story(door: FrontDoor) -> None:
+        await door.identity.ensure_account(OTHER, "other")
+        role = await ci_role(door, private)
+        await know(door, private, OTHER, thumbprint(tmp_path / "ca.pem"))
+        trust = trusting({"Federated": arn_of(private, OTHER)}, "sts:AssumeRoleWithWebIdentity")
+        theirs = await door.role("ci", trust, account=OTHER)
+        assert (await exchange(door, theirs, private.token())).status == 200
+        assert (await exchange(door, role, private.token())).code == "IDPCommunicationError"
+
+    run(private, story)
+
+
+def test_a_thumbprint_is_an_authority_and_not_a_host_name(private: Provider, tmp_path: Path) -> None:
+    """A stolen certificate of the same authority, for another host, proves nothing."""
+    named, _, port = private.host.partition(":")
+    assert named == "127.0.0.1"
+    asking = Fetcher(monotonic=time.monotonic, named=(f"localhost:{port}",))
+    for pem in ("server.pem", "ca.pem"):
+        with pytest.raises(NotFetched, match="SSLCertVerificationError"):
+            asking.get(f"https://localhost:{port}/keys", (thumbprint(tmp_path / pem),))
+    assert private.asked == []
+
+
+def test_an_authority_that_is_known_needs_no_thumbprint(provider: Provider) -> None:
+    assert fetcher(provider).get(f"{provider.issuer}/keys", ("0" * 40,))
 
 
 def test_all_that_asking_takes_was_read_before(provider: Provider) -> None:

@@ -126,7 +126,8 @@ class Provider:
         self.asked: list[str] = []
         self.down = False
 
-    def get(self, url: str) -> bytes:
+    def get(self, url: str, thumbprints: tuple[str, ...]) -> bytes:
+        del thumbprints
         self.asked.append(url)
         if self.down or url not in self.documents:
             raise NotFetched(url)

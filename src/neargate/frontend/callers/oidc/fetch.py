@@ -2,7 +2,8 @@
 
 Owns the rule that whoever may name a provider does not reach this machine or its private network by it: addresses that
 are not public are for hosts that the operator named. The name is looked up once and what was judged is dialled.
-Redirects are not followed, certificates are always checked (the system's authorities, or SSL_CERT_FILE).
+Redirects are not followed, certificates are always checked: by the system's authorities (or SSL_CERT_FILE), and by the
+provider's thumbprints where these do not know the certificate's (thumbprints.py).
 """
 
 import encodings.idna  # noqa: F401 - which getaddrinfo looks for, where the server may no longer read the library
@@ -17,14 +18,20 @@ from urllib.parse import urlsplit
 
 from ....model.lazy_dataclass import dataclass
 from ....sandbox.pull.dialling import host_and_port, is_local, is_named
+from .thumbprints import WrongThumbprint, served_chain, trusting
 
 _ADDRESSES_MAX = 4  # of one name that are tried
 _HEAD_MAX_BYTES = 32_768
 _URL_MAX = 2048
+_UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})  # OpenSSL's codes: signed by itself, or by nobody that is known
 
 
 class NotFetched(Exception):
     """The provider could not be asked, or did not answer as it should. The message names no address."""
+
+
+class NotTrusted(NotFetched):
+    """No authority that is known signed its certificate, and no thumbprint that is configured is of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,17 +43,33 @@ class Fetcher:
     timeout_s: float = 10.0  # from the first packet to the last byte
     body_max_bytes: int = 262_144
 
-    def get(self, url: str) -> bytes:
+    def get(self, url: str, thumbprints: tuple[str, ...] = ()) -> bytes:
         """Raises NotFetched."""
         until = self.monotonic() + self.timeout_s
         try:
             netloc, path = _split(url)
             host, port = host_and_port(url)
-            raw = self._connect(host, port, until)
-            with raw, ssl.create_default_context().wrap_socket(raw, server_hostname=host) as secured:
+            with self._secured(host, port, until, thumbprints) as secured:
                 return self._exchange(secured, netloc, path, until)
+        except WrongThumbprint as error:
+            raise NotTrusted(str(error)) from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise NotFetched(f"no answer: {type(error).__name__}") from error
+
+    def _secured(self, host: str, port: int, until: float, thumbprints: tuple[str, ...]) -> ssl.SSLSocket:
+        try:
+            return self._handshake(host, port, until, ssl.create_default_context())
+        except ssl.SSLCertVerificationError as error:
+            if not thumbprints or error.verify_code not in _UNKNOWN_AUTHORITY:
+                raise
+        with self._connect(host, port, until) as raw:
+            chain = served_chain(raw, host)
+        return self._handshake(host, port, until, trusting(chain, thumbprints))
+
+    def _handshake(self, host: str, port: int, until: float, context: ssl.SSLContext) -> ssl.SSLSocket:
+        with self._connect(host, port, until) as raw:  # wrapping takes the connection out of `raw`
+            raw.settimeout(self._left(until))
+            return context.wrap_socket(raw, server_hostname=host)
 
     def _connect(self, host: str, port: int, until: float) -> socket.socket:
         may_be_private = is_named(host, port, self.named)

@@ -12,7 +12,7 @@ import msgspec
 
 from ....model.lazy_dataclass import dataclass
 from ....world import World
-from .fetch import NotFetched
+from .fetch import NotFetched, NotTrusted
 from .tokens import Key, NotKeys, Token, parse_keys, signed_by
 
 FRESH_S = 3600.0
@@ -25,8 +25,17 @@ LANE = "oidc"
 LANE_THREADS = 4
 
 
+Thumbprints = tuple[str, ...]
+Get = Callable[[str, Thumbprints], bytes]
+Provider = tuple[str, Thumbprints]  # what one account trusts by a thumbprint must not speak for another's provider
+
+
 class NoKeys(Exception):
     """The provider could not be reached, or has no keys."""
+
+
+class Mistrusted(NoKeys):
+    """Its certificate is of no authority that is known, and of no thumbprint."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +45,7 @@ class _Kept:
     keys: tuple[Key, ...] | None
     fetched: float
     tried: float
+    mistrusted: bool = False
 
 
 class _Discovery(msgspec.Struct, frozen=True):
@@ -44,79 +54,81 @@ class _Discovery(msgspec.Struct, frozen=True):
 
 
 class ProviderKeys:
-    """`get` fetches a URL and blocks; raises NotFetched."""
+    """`get` fetches a URL and blocks; raises NotFetched. It is handed what may vouch for an unknown authority."""
 
-    def __init__(self, world: World, get: Callable[[str], bytes]) -> None:
+    def __init__(self, world: World, get: Get) -> None:
         self._world = world
         self._get = get
-        self._kept: dict[str, _Kept] = {}
-        self._under_way: dict[str, asyncio.Future[None]] = {}
+        self._kept: dict[Provider, _Kept] = {}
+        self._under_way: dict[Provider, asyncio.Future[None]] = {}
 
-    async def has_signed(self, issuer: str, token: Token) -> bool | None:
+    async def has_signed(self, issuer: str, token: Token, thumbprints: Thumbprints = ()) -> bool | None:
         """Whether the provider signed the token; None: by no key of its. `issuer`: URL with https. Raises NoKeys."""
-        keys, age_s = await self._keys(issuer, FRESH_S)
+        provider = (issuer, thumbprints)
+        keys, age_s = await self._keys(provider, FRESH_S)
         answer = signed_by(token, keys)
         if answer is None and age_s > UNKNOWN_KEY_PERIOD_S:
-            keys, _ = await self._keys(issuer, UNKNOWN_KEY_PERIOD_S)
+            keys, _ = await self._keys(provider, UNKNOWN_KEY_PERIOD_S)
             answer = signed_by(token, keys)
         return answer
 
-    async def _keys(self, issuer: str, fresh_s: float) -> tuple[tuple[Key, ...], float]:
+    async def _keys(self, provider: Provider, fresh_s: float) -> tuple[tuple[Key, ...], float]:
         now = self._world.monotonic()
-        kept = self._kept.get(issuer)
+        kept = self._kept.get(provider)
         due = kept is None or (
             now - kept.tried >= FAILURE_REST_S and (kept.keys is None or now - kept.fetched >= fresh_s)
         )
         if due:
-            await self._fetched(issuer)
-            kept = self._kept.get(issuer)
+            await self._fetched(provider)
+            kept = self._kept.get(provider)
         if kept is None:
             raise NoKeys  # so many providers were asked meanwhile that this one was forgotten
         age_s = self._world.monotonic() - kept.fetched
         if kept.keys is None or age_s > STALE_MAX_S:
-            raise NoKeys
+            raise Mistrusted if kept.mistrusted else NoKeys
         return kept.keys, age_s
 
-    async def _fetched(self, issuer: str) -> None:
+    async def _fetched(self, provider: Provider) -> None:
         """One fetch for all who wait for it; who goes away does not end it."""
-        outcome = self._under_way.get(issuer)
+        outcome = self._under_way.get(provider)
         if outcome is None:
             if len(self._under_way) >= FETCHES_MAX:
                 raise NoKeys
-            outcome = self._under_way[issuer] = asyncio.get_running_loop().create_future()
-            self._world.spawn(self._fetch(issuer, outcome), "oidc keys")
+            outcome = self._under_way[provider] = asyncio.get_running_loop().create_future()
+            self._world.spawn(self._fetch(provider, outcome), "oidc keys")
         await asyncio.shield(outcome)
 
-    async def _fetch(self, issuer: str, outcome: "asyncio.Future[None]") -> None:
+    async def _fetch(self, provider: Provider, outcome: "asyncio.Future[None]") -> None:
         try:
-            self._keep(issuer, await self._world.offload(LANE, _load, self._get, issuer))
-        except (NotFetched, NotKeys):
-            self._keep(issuer, None)
+            self._keep(provider, await self._world.offload(LANE, _load, self._get, *provider))
+        except (NotFetched, NotKeys) as failure:
+            self._keep(provider, None, mistrusted=isinstance(failure, NotTrusted))
         except Exception as error:
             outcome.set_exception(error)  # a bug: it is whoever waits that fails, not the process
             outcome.exception()  # marks it as read: all who waited may have gone
         finally:
-            del self._under_way[issuer]
+            del self._under_way[provider]
             if not outcome.done():
                 outcome.set_result(None)
 
-    def _keep(self, issuer: str, keys: tuple[Key, ...] | None) -> None:
+    def _keep(self, provider: Provider, keys: tuple[Key, ...] | None, *, mistrusted: bool = False) -> None:
         now = self._world.monotonic()
-        before = self._kept.pop(issuer, None)
+        before = self._kept.pop(provider, None)
         if keys is not None or before is None:
-            self._kept[issuer] = _Kept(keys=keys, fetched=now, tried=now)
+            self._kept[provider] = _Kept(keys=keys, fetched=now, tried=now, mistrusted=mistrusted)
         else:
-            self._kept[issuer] = _Kept(keys=before.keys, fetched=before.fetched, tried=now)
+            self._kept[provider] = _Kept(keys=before.keys, fetched=before.fetched, tried=now, mistrusted=mistrusted)
         if len(self._kept) > PROVIDERS_MAX:
             self._kept.pop(next(iter(self._kept)))
 
 
-def _load(get: Callable[[str], bytes], issuer: str) -> tuple[Key, ...]:
+def _load(get: Get, issuer: str, thumbprints: Thumbprints) -> tuple[Key, ...]:
     """Discovery and the keys it names. A document of another issuer would let one provider speak for another."""
     try:
-        found = msgspec.json.decode(get(f"{issuer.rstrip('/')}/.well-known/openid-configuration"), type=_Discovery)
+        shown = get(f"{issuer.rstrip('/')}/.well-known/openid-configuration", thumbprints)
+        found = msgspec.json.decode(shown, type=_Discovery)
     except (ValueError, RecursionError, msgspec.MsgspecError):
         raise NotKeys from None
     if found.issuer.rstrip("/") != issuer.rstrip("/"):
         raise NotKeys
-    return parse_keys(get(found.jwks_uri))
+    return parse_keys(get(found.jwks_uri, thumbprints))

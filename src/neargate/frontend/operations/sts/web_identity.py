@@ -13,7 +13,7 @@ from ....model.arn import Arn
 from ....model.errors import AccessDenied
 from ....model.lazy_dataclass import dataclass
 from ...call import Answer, Call, Params
-from ...callers.oidc.keys import NoKeys
+from ...callers.oidc.keys import Mistrusted, NoKeys
 from ...callers.oidc.tokens import NotAToken, Token, parse_token
 from ...callers.sessions import SessionClaims
 from ...identity.records import OidcProvider, RoleRecord
@@ -30,6 +30,7 @@ _NO_KEY = (  # Two spaces: AWS's.
     "Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity"
     " documentation for requirements"
 )
+_WRONG_THUMBPRINT = "OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint"
 _SCHEME = "https://"
 _SUBJECT_MAX = 255
 _TAGS_CLAIM = "https://aws.amazon.com/tags"
@@ -117,7 +118,7 @@ async def _prove(services: Services, role_arn: str, text: str, now: float) -> Pr
     claims = token.claims
     issuer = _text(claims, "iss")
     provider = _provider(services, role_arn, issuer)
-    await _check_signature(services, issuer, token)
+    await _check_signature(services, issuer, token, provider.thumbprints)
     _check_times(claims, now)
     audience = _audience(claims, provider)
     subject = _text(claims, "sub")
@@ -150,11 +151,13 @@ def _provider(services: Services, role_arn: str, issuer: str) -> OidcProvider:
     return found
 
 
-async def _check_signature(services: Services, issuer: str, token: Token) -> None:
+async def _check_signature(services: Services, issuer: str, token: Token, thumbprints: tuple[str, ...]) -> None:
     if services.provider_keys is None:
         raise IdpCommunicationError(_NO_KEY)
     try:
-        signed = await services.provider_keys.has_signed(issuer, token)
+        signed = await services.provider_keys.has_signed(issuer, token, thumbprints)
+    except Mistrusted:
+        raise InvalidIdentityToken(_WRONG_THUMBPRINT) from None
     except NoKeys:
         raise IdpCommunicationError(_NO_KEY) from None
     if signed is None:
