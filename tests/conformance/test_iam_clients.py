@@ -402,7 +402,7 @@ def test_service_linked_roles_belong_to_their_service(iam: Any) -> None:
         (iam.attach_role_policy, {"PolicyArn": READ_ONLY}),
         (iam.update_assume_role_policy, {"PolicyDocument": TRUST}),
         (iam.delete_role, {}),
-        (iam.tag_role, {"Tags": [{"Key": "a", "Value": "b"}]}),
+        (iam.update_role, {"MaxSessionDuration": 7200}),
     ):
         assert error_of(call, RoleName=name, **params) == (
             "UnmodifiableEntity",
@@ -412,6 +412,11 @@ def test_service_linked_roles_belong_to_their_service(iam: Any) -> None:
         "InvalidInput",
         f"Service role name {name} has been taken in this account, please try a different suffix.",
     )
+    iam.tag_role(RoleName=name, Tags=[{"Key": "a", "Value": "b"}, {"Key": "c", "Value": "d"}])
+    iam.untag_role(RoleName=name, TagKeys=["c"])
+    iam.update_role(RoleName=name, Description="ours")
+    shown = iam.get_role(RoleName=name)["Role"]
+    assert (shown["Tags"], shown["Description"]) == ([{"Key": "a", "Value": "b"}], "ours")
     task = iam.delete_service_linked_role(RoleName=name)["DeletionTaskId"]
     assert iam.get_service_linked_role_deletion_status(DeletionTaskId=task)["Status"] == "SUCCEEDED"
     made = iam.create_service_linked_role(AWSServiceName="ecs.amazonaws.com")["Role"]

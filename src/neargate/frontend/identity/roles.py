@@ -45,8 +45,10 @@ def create_role(
 
 
 def update_role(book: AccountBook, name: str, *, description: str | None, max_session_s: int | None) -> Change[Role]:
-    """What is None stays."""
-    role = changeable(required(book, Role, name))
+    """What is None stays. Of a service-linked role the description alone is its account's to change."""
+    role = required(book, Role, name)
+    if max_session_s is not None:
+        changeable(role)
     changed = replace(
         role,
         description=role.description if description is None else description,

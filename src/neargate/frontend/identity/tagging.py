@@ -6,14 +6,17 @@ from dataclasses import replace
 from .book import AccountBook
 from .records import InstanceProfile, ManagedPolicy, OidcProvider, Role, User
 from .registry import Change
-from .rules import changeable, with_tags, without_tags
+from .rules import with_tags, without_tags
 
 Tagged = User | Role | ManagedPolicy | OidcProvider | InstanceProfile
 Given = Sequence[Mapping[str, str]]
 
 
 def tag(found: Tagged, given: Given) -> Change[None]:
-    """`found` is of the book that the decision is made on. Raises InvalidInput, LimitExceeded, UnmodifiableEntity."""
+    """`found` is of the book that the decision is made on; a service-linked role's tags are its account's.
+
+    Raises InvalidInput, LimitExceeded.
+    """
     return _set(found, with_tags(type(found), found.tags, given))
 
 
@@ -22,8 +25,6 @@ def untag(found: Tagged, keys: Sequence[str]) -> Change[None]:
 
 
 def _set(found: Tagged, tags: tuple[tuple[str, str], ...]) -> Change[None]:
-    if isinstance(found, Role):
-        changeable(found)
     return Change(result=None) if tags == found.tags else Change(result=None, put=(replace(found, tags=tags),))
 
 
