@@ -9,7 +9,7 @@ A launch whose first container has the command `exit N` ends by itself with that
 
 import asyncio
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field, replace
 from functools import partial
 
@@ -346,7 +346,7 @@ class SimulatedHost:
 
 
 class SimulatedFleet:
-    """Many hosts in one process over the real socket. `memories` lets a new fleet go on with an old one's hosts."""
+    """Many hosts in one process over the real socket."""
 
     def __init__(
         self,
@@ -355,7 +355,6 @@ class SimulatedFleet:
         *,
         socket_path: str,
         knobs: Knobs,
-        memories: Mapping[str, HostMemory] | None = None,
         times: SimulatedTimes | None = None,
         seed: bytes = NO_SEED,
     ) -> None:
@@ -363,11 +362,7 @@ class SimulatedFleet:
         self._knobs = knobs
         self._transport = UnixTransport(socket_path, knobs)
         self._timers = Timers(world, rest_s=_REST_S)
-        kept = memories or {}
-        self.hosts = [
-            SimulatedHost(world, facts, self._timers, knobs, memory=kept.get(facts.host_id), times=times, seed=seed)
-            for facts in hosts
-        ]
+        self.hosts = [SimulatedHost(world, facts, self._timers, knobs, times=times, seed=seed) for facts in hosts]
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -165,12 +165,10 @@ class Netlink:
             offset += (length + 3) & ~3
 
 
-def veth(
-    name: str, mac: str, *, peer: str, peer_mac: str, peer_namespace: int, mtu: int, peer_index: int = 0
-) -> Message:
+def veth(name: str, mac: str, *, peer: str, peer_mac: str, peer_namespace: int, mtu: int) -> Message:
     """A pair with one end here and the other, `peer`, in the namespace of the descriptor. Fails if either exists."""
     other = attribute(28, struct.pack("=I", peer_namespace)) + _name(peer) + _hardware(peer_mac) + _mtu(mtu)
-    data = attribute(2, attribute(1, _link_body(peer_index) + other))
+    data = attribute(2, attribute(1, _link_body() + other))
     body = _link_body() + _name(name) + _hardware(mac) + _mtu(mtu) + attribute(18, attribute(1, b"veth\0") + data)
     return Message(what=f"create link {name}", kind=RTM_NEWLINK, flags=NLM_F_CREATE | NLM_F_EXCL, body=body)
 

@@ -98,7 +98,6 @@ class Knobs:
     starts_at_once: int = 4
     warm_shims: int = 1  # that wait for the next task, about 10 MiB each; a burst beyond them starts its own
     warm_shim_pause_s: float = 0.5  # after a launch, before another shim is started for the next one
-    stop_timeout_default_s: float = 30.0
     start_timeout_default_s: float = 180.0
     pull_attempts: int = 3
     pull_retry_base_s: float = 1.0
@@ -126,7 +125,6 @@ class Knobs:
     host_check_period_s: float = 5.0
     stop_tombstone_keep_s: float = 3600.0  # after the acknowledgement: a delayed order must still meet it
     tombstones_max: int = 20_000
-    mailbox_max: int = 256
     exec_output_max_bytes: int = 4096
     log_line_max_bytes: int = 256 * 1024 - 26  # one CloudWatch event with its overhead
     log_in_flight_max_bytes: int = 8 * 1024 * 1024

@@ -31,6 +31,7 @@ _APPEND = (
     "INSERT INTO events (seq, kind, key, at, body) WITH fresh (place, kind, key, at, body) AS (VALUES {rows}) "
     "SELECT event_counter.seq + fresh.place, fresh.kind, fresh.key, fresh.at, fresh.body FROM fresh, event_counter"
 )
+_TRIM_BATCH_MAX = 10_000  # events that go in one write
 
 
 class Gap(Exception):
@@ -107,17 +108,17 @@ def advance_cursor(name: str, seq: int) -> Statement:
     )
 
 
-def trim_events(*, keep: int, hard_max: int, batch: int = 10_000) -> list[Statement]:
+def trim_events(*, keep: int, hard_max: int) -> list[Statement]:
     """Forget events behind the slowest durable cursor, sparing the last `keep` for watchers without one.
 
-    More than `hard_max` events are never kept: a cursor that lags further meets Gap. At most `batch` go at once.
+    More than `hard_max` events are never kept: a cursor that lags further meets Gap. Few go at once.
     """
     goal = (
         "UPDATE event_counter SET trimmed = max(trimmed, min(trimmed + ?, "
         "max(seq - ?, min(seq - ?, coalesce((SELECT min(seq) FROM event_cursors), seq)))))"
     )
     return [
-        Statement(goal, (batch, hard_max, keep), 1, "trim"),
+        Statement(goal, (_TRIM_BATCH_MAX, hard_max, keep), 1, "trim"),
         Statement("DELETE FROM events WHERE seq <= (SELECT trimmed FROM event_counter)"),
     ]
 

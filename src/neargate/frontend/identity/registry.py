@@ -22,7 +22,7 @@ from ...world import World
 from . import pinning, schema
 from .book import AccountBook
 from .compiled import CompiledPolicies
-from .records import AccessKey, AccountRecord, KeyRecord, LastUsed, OidcProvider, Record, Role, RoleRecord, User
+from .records import AccessKey, AccountRecord, KeyRecord, LastUsed, Record, Role, RoleRecord, User
 
 MIGRATIONS = schema.MIGRATIONS
 ATTEMPTS = 5  # of a change that met another process's change
@@ -147,11 +147,6 @@ class IdentityRegistry:
     def shown(self, document: str) -> str:
         """A pinned document with the principals' ARNs of now."""
         return pinning.shown(document, self.principal)
-
-    def oidc_provider(self, account: str, name: str) -> OidcProvider | None:
-        """`name`: the issuer's URL without `https://`."""
-        book = self._books.get(account)
-        return None if book is None else book.find(OidcProvider, name)
 
     def user_grants(self, account: str, name: str) -> Grants:
         """Of a user that does not exist: none, which allow nothing."""
