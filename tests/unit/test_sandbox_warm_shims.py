@@ -76,6 +76,20 @@ def test_a_shim_is_given_to_one_task_only(own: ContainerdInstance) -> None:
     asyncio.run(story())
 
 
+def test_a_task_that_began_without_one_goes_on_without(own: ContainerdInstance) -> None:
+    async def story() -> None:
+        machine = Machine(own)
+        await machine.warm.start()
+        async with machine.warm.for_task("t1", "c1"):
+            pass
+        await machine.pass_a_pause()
+        assert machine.warm.ready == 1
+        async with machine.warm.for_task("t1", "c2") as second:
+            assert second.group == "t1" and second.waiting is None
+
+    asyncio.run(story())
+
+
 def test_none_is_started_or_let_go_while_a_container_is_made(own: ContainerdInstance) -> None:
     async def story() -> None:
         machine = Machine(own)

@@ -47,8 +47,8 @@ class WarmShims:
         self._knobs = knobs
         self._waiting: list[WaitingShim] = []
         self._given: list[tuple[WaitingShim, str]] = []  # with the container's runtime id; still to be let go
-        self._groups: dict[str, str] = {}  # of tasks that got a shim
-        self._tasks: dict[str, str] = {}  # by the runtime id of the container that brought it
+        self._groups: dict[str, str] = {}  # by task
+        self._tasks: dict[str, str] = {}  # by the runtime id of its first container
         self._making = 0
         self._is_keeping = False
         self._is_over = False
@@ -73,13 +73,15 @@ class WarmShims:
         """For the block, which makes the container. All containers of a task go into one shim."""
         self._making += 1
         waiting = None
-        if task_id not in self._groups and self._waiting:
-            waiting = self._waiting.pop()
-            self._groups[task_id] = waiting.group
+        if task_id not in self._groups:
             self._tasks[runtime_id] = task_id
-            self._given.append((waiting, runtime_id))
+            self._groups[task_id] = task_id
+            if self._waiting:
+                waiting = self._waiting.pop()
+                self._groups[task_id] = waiting.group
+                self._given.append((waiting, runtime_id))
         try:
-            yield ShimChoice(group=self._groups.get(task_id, task_id), waiting=waiting)
+            yield ShimChoice(group=self._groups[task_id], waiting=waiting)
         except BaseException:
             # The shim may have no container and will be let go, so a repeat must not count on it.
             self.deleted(runtime_id)
