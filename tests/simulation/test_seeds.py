@@ -3,6 +3,7 @@
 A failure prints the command that replays it. `make soak` goes on without end.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def told(results: list[SeedResult], flag: str = "") -> str:
 
 def batch(first: int, count: int, setting: Setting, models: Models) -> list[SeedResult]:
     seeds = [str(first + n) for n in range(count)]
-    return list(in_children(partial(run_seed, seed, setting=setting, models=models) for seed in seeds))
+    warming = partial(run_seed, str(first - 1), (), setting=replace(setting, calls=5), models=models)
+    return list(in_children((partial(run_seed, seed, setting=setting, models=models) for seed in seeds), warming))
 
 
 @pytest.mark.timeout(600)

@@ -4,10 +4,7 @@ Owns the script and the knobs under which recovery is quick. Must not judge: the
 """
 
 import gc
-import shutil
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 from ...agent.points import Point
 from ...model.knobs import Knobs
@@ -17,9 +14,12 @@ from .faults import Fault
 from .hosts import RealMachine
 from .region import SERVER
 from .run import Run, SeedResult, Setting
+from .scratch import scratch
 from .workload import Workload
 
 BEGIN_S = 2.0  # virtual: the script begins, and kills are counted from here
+_SHARED_S = BEGIN_S - 0.01
+_STRIKE_S = 0.005  # after that, and before the script begins
 _RESTART_S = 0.3
 SEED = "points"
 QUICK = Knobs(
@@ -66,19 +66,45 @@ class Kill:
     step: int | None = None
 
 
+class Small:
+    """The script with light hosts, one in each zone. Until it begins all runs are one: played once, and forked."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._begun: Run | None = None
+
+    def begin(self) -> None:
+        """In the process whose children play on. A whole run before it makes what is made at its first use."""
+        _played_on(self._new(), None)
+        self._begun = self._new()
+
+    def play(self, kill: Kill | None) -> SeedResult:
+        """Only ever in a child. Without a kill `coverage` counts the points there are."""
+        return _played_on(self._begun or self._new(), kill)
+
+    def _new(self) -> Run:
+        gc.disable()
+        run = Run(SEED, Setting(hosts=3, cpu_units=4096), knobs=QUICK, models=self._models, workload=Script)
+        return _started(run)
+
+
 def small(models: Models, kill: Kill | None) -> SeedResult:
-    """The script with light hosts, one in each zone. Without a kill `coverage` counts the points there are."""
-    gc.disable()
-    run = Run(SEED, Setting(hosts=3, cpu_units=4096), knobs=QUICK, models=models, workload=Script)
-    return _played(run, kill)
+    """One run from its very beginning."""
+    return Small(models).play(kill)
 
 
-def _played(run: Run, kill: Kill | None) -> SeedResult:
+def _started(run: Run) -> Run:
+    run.start()
+    run.sim.run(_SHARED_S)
+    return run
+
+
+def _played_on(run: Run, kill: Kill | None) -> SeedResult:
+    """From `_SHARED_S` to rest."""
     faults = () if kill is None else (_fault(kill),)
     run.injector.arm(faults)
-    run.start()
     before: dict[str, tuple[int, int]] = {}
-    run.sim.at(BEGIN_S, lambda: before.update(_counts(run)))
+    run.sim.at(_STRIKE_S, lambda: before.update(_counts(run)))
     run.come_to_rest(BEGIN_S + 1)
     if kill is None:
         for name, (effects, steps) in _counts(run).items():
@@ -89,7 +115,7 @@ def _played(run: Run, kill: Kill | None) -> SeedResult:
 
 def _fault(kill: Kill) -> Fault:
     kind, count = ("kill-effect", kill.effect) if kill.effect is not None else ("kill-step", kill.step)
-    return Fault(at=BEGIN_S, kind=kind, target=kill.target, count=count or 1, duration_s=_RESTART_S)
+    return Fault(at=_STRIKE_S, kind=kind, target=kill.target, count=count or 1, duration_s=_RESTART_S)
 
 
 def _counts(run: Run) -> dict[str, tuple[int, int]]:
@@ -116,20 +142,17 @@ class NamedKill:
 def real(models: Models, kill: Kill | NamedKill | None) -> SeedResult:
     """The script with one real agent over fakes."""
     gc.disable()
-    root = Path(tempfile.mkdtemp(prefix="neargate-sim-"))
-    try:
+    with scratch() as root:
         run = Run(
             SEED, Setting(hosts=1, real=1, cpu_units=4096), knobs=QUICK, models=models, root=root, workload=Script
         )
         if not isinstance(kill, NamedKill):
-            return _played(run, kill)
+            return _played_on(_started(run), kill)
         reached = _arm(run, kill)
-        result = _played(run, None)
+        result = _played_on(_started(run), None)
         if result.error is None and len(reached) < kill.nth:
             return replace(result, error=f"unreached: {kill.point} was reached {len(reached)} times")
         return result
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def _arm(run: Run, kill: NamedKill) -> list[Point]:

@@ -5,8 +5,6 @@
 
 import gc
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from functools import partial
@@ -24,6 +22,7 @@ from .knobs import draw_knobs
 from .light import LightMachine
 from .net import Net
 from .region import SERVER, ZONES, Server
+from .scratch import scratch
 from .sim import Sim
 from .workload import Workload
 
@@ -209,8 +208,7 @@ def run_seed(
 ) -> SeedResult:
     """In this process, whose memory then holds everything that was killed: end it with os._exit (see `batch`)."""
     gc.disable()  # what is collected would run the `finally` of the dead
-    root = Path(tempfile.mkdtemp(prefix="neargate-sim-")) if setting.real else None
-    try:
+    with scratch() as root:
         run = Run(seed, setting, root=root, models=models, log=log)
         busy_s = setting.calls * setting.period_s
         names = [machine.facts.host_id for machine in run.machines]
@@ -223,9 +221,6 @@ def run_seed(
         run.start()
         over_at = max([busy_s, *(fault.at + fault.duration_s for fault in drawn)])
         run.come_to_rest(over_at + 5)
-    finally:
-        if root is not None:
-            shutil.rmtree(root, ignore_errors=True)
     return SeedResult(
         seed=seed,
         error=run.sim.failure,
