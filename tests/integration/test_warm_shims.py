@@ -1,6 +1,8 @@
 """A shim that waits for the next task: real shims beside a private containerd, killed and left at every moment."""
 
 import asyncio
+import hashlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -39,18 +41,29 @@ def reference(rig: ContainerRig) -> str:
     return rig.push("busybox", build_image([busybox_layer()]))
 
 
-def shims(rig: ContainerRig) -> dict[str, int]:
-    """The shims of this rig: pid by the name each was started with."""
+def processes(rig: ContainerRig) -> dict[int, list[bytes]]:
+    """Command lines of this rig's shims and of what starts and ends them, by pid."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        ours = words[0].endswith(b"containerd-shim-runc-v2") and words[1:3] == [b"-namespace", rig.namespace.encode()]
-        if ours and b"start" not in words and b"delete" not in words:
-            found[words[words.index(b"-id") + 1].decode()] = int(process.name)
+        if words[0].endswith(b"containerd-shim-runc-v2") and words[1:3] == [b"-namespace", rig.namespace.encode()]:
+            found[int(process.name)] = words
     return found
+
+
+def shims(rig: ContainerRig) -> dict[str, int]:
+    """The shims of this rig: pid by the name each was started with."""
+    lines = processes(rig).items()
+    return {line[line.index(b"-id") + 1].decode(): pid for pid, line in lines if line[-2] not in (b"start", b"delete")}
+
+
+def has_socket(rig: ContainerRig, group: str) -> bool:
+    """Looks where the shim program puts that of a group."""
+    name = hashlib.sha256(f"{rig.address}/{rig.namespace}/{group}".encode()).hexdigest()
+    return os.path.exists(f"/run/containerd/s/{name}")
 
 
 def parent(pid: int) -> int:
@@ -80,6 +93,15 @@ async def until_shims(rig: ContainerRig, count: int) -> dict[str, int]:
             return found
         await asyncio.sleep(0.05)
     raise AssertionError(f"{count} shims wanted: {shims(rig)}")
+
+
+async def until_ended(rig: ContainerRig) -> None:
+    """Also the program that was about to start one."""
+    for _ in range(LOOKS):
+        if not processes(rig):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"still there: {processes(rig)}")
 
 
 async def until_said(rig: ContainerRig, config: ContainerConfig, words: str) -> None:
@@ -159,7 +181,8 @@ def test_one_that_was_killed_while_it_waited_is_no_loss(rig: ContainerRig, refer
     async def story(engine: ContainerdSandbox) -> None:
         image = await rig.pull(engine, reference)
         await until_ready(engine)
-        (pid,) = shims(rig).values()
+        ((name, pid),) = shims(rig).items()
+        assert has_socket(rig, name)
         os.kill(pid, signal.SIGKILL)
         await until_shims(rig, 0)
         config = rig.config(image, "sleep", "100")
@@ -167,6 +190,7 @@ def test_one_that_was_killed_while_it_waited_is_no_loss(rig: ContainerRig, refer
         assert parent(await engine.start_container(config.runtime_id)) in shims(rig).values()
         await engine.kill_container(config.runtime_id, signal.SIGKILL)
         await engine.delete_container(config.runtime_id)
+        assert not has_socket(rig, name)
 
     rig.run(story, knobs=SOON, keeps_shims=True)
 
@@ -215,6 +239,26 @@ def test_what_a_killed_agent_left_is_ended_and_what_runs_is_not(rig: ContainerRi
         await until_shims(rig, 0)
 
     rig.run(story, knobs=SOON, keeps_shims=True)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.02, 0.04, 0.5])
+def test_an_agent_is_killed_while_it_starts_one(rig: ContainerRig, after_s: float) -> None:
+    path = os.path.join(rig.run_dir, "shims", "ef56")
+    arguments = (rig.instance_of_containerd, rig.namespace, "ef56", path)
+    agent = multiprocessing.get_context("spawn").Process(target=shim_process.start, args=arguments)
+    agent.start()
+
+    async def story() -> None:
+        await until_left(rig, "shims", 1)
+        agent.join(after_s)
+        agent.kill()
+        agent.join()
+        end_shims(rig.run_dir)
+        assert left(rig, "shims") == []
+        await until_ended(rig)
+        assert not has_socket(rig, "ef56")
+
+    asyncio.run(story())
 
 
 def test_a_new_agent_ends_what_waited_for_the_old_one(rig: ContainerRig) -> None:
