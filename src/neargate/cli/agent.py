@@ -25,11 +25,13 @@ from ..model.ids import ec2_id
 from ..model.knobs import DEFAULT_KNOBS
 from ..sandbox import foreign
 from ..sandbox.containerd_client import EngineError
+from ..sandbox.containerd_process import ContainerdInstance
 from ..sandbox.engine import ContainerdSandbox, end_shims
 from ..sandbox.pull.credentials import AuthFile
 from ..world import OsWorld
 from . import admin, agent_desk, locks
 from . import config as configs
+from .arguments import Parser
 from .config import RegionConfig
 from .kill_points import kill_points
 from .paths import RegionPaths, region_paths
@@ -51,7 +53,7 @@ def main(arguments: list[str]) -> None:
     """
     gc.freeze()  # modules stay
     gc.enable()
-    parser = argparse.ArgumentParser(prog="neargate agent")
+    parser = Parser(prog="neargate agent")
     parser.add_argument("--data")
     parser.add_argument("--remove-all", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--kill-all", action="store_true", help=argparse.SUPPRESS)
@@ -93,18 +95,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         world,
         facts=_facts(paths),
         socket_path=str(paths.link_socket),
-        sandbox=ContainerdSandbox(
-            world,
-            address=_containerd_address(paths, config),
-            namespace=f"neargate-{paths.instance}",
-            instance=paths.instance,
-            run_dir=str(paths.run / "sandbox"),
-            state_dir=_containerd_state(config),
-            own=None if config.foreign_containerd else containerd_instance(paths),
-            registry_auth=AuthFile(str(paths.registry_auth), get_logger(__name__).warning),
-            insecure_registries=config.own_registry + config.insecure_registries,
-            knobs=DEFAULT_KNOBS,
-        ),
+        sandbox=_sandbox(world, paths, config, own=None if config.foreign_containerd else containerd_instance(paths)),
         network=_network(world, paths, config),
         disks=LinuxDisks(world, directory=paths.disks, knobs=DEFAULT_KNOBS),
         cgroups=LinuxCgroups(world, instance=paths.instance),
@@ -151,7 +142,10 @@ async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
         return
 
 
-def _sandbox(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> ContainerdSandbox:
+def _sandbox(
+    world: OsWorld, paths: RegionPaths, config: RegionConfig, *, own: ContainerdInstance | None = None
+) -> ContainerdSandbox:
+    """`own`: a containerd of ours that tasks will be started on."""
     return ContainerdSandbox(
         world,
         address=_containerd_address(paths, config),
@@ -159,7 +153,9 @@ def _sandbox(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> Contai
         instance=paths.instance,
         run_dir=str(paths.run / "sandbox"),
         state_dir=_containerd_state(config),
+        own=own,
         registry_auth=AuthFile(str(paths.registry_auth), get_logger(__name__).warning),
+        insecure_registries=config.own_registry + config.insecure_registries,
         knobs=DEFAULT_KNOBS,
     )
 

@@ -10,12 +10,15 @@ import ipaddress
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from ...model.lazy_dataclass import dataclass
 
 _CLONE_NEWNET = 0x40000000
+Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
+
 _ADDRESSES_MAX = 8  # of one name that are tried
 # Addresses that mean "the machine itself" or its cloud, whatever network they are asked from.
 _LOCAL = tuple(
@@ -92,8 +95,16 @@ def _connect(host: str, port: int, left: Callable[[], float], may_be_local: bool
     allowed = [entry for entry in found if may_be_local or not is_local(str(entry[4][0]))]
     if not allowed:
         raise NotAllowed
+    return connect_first(allowed, left)
+
+
+def connect_first(addresses: Sequence[Address], left: Callable[[], float]) -> socket.socket:
+    """To the first of getaddrinfo's entries that answers. `left`: seconds that there still are.
+
+    Raises the last refusal's OSError. No more than a few addresses are tried: whoever owns a name may list thousands.
+    """
     error: OSError = TimeoutError("timed out")
-    for family, kind, protocol, _, address in allowed[:_ADDRESSES_MAX]:
+    for family, kind, protocol, _, address in addresses[:_ADDRESSES_MAX]:
         patience_s = left()
         if patience_s <= 0:
             break

@@ -17,7 +17,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from ....model.lazy_dataclass import dataclass
-from ....sandbox.pull.dialling import host_and_port, is_local, is_named
+from ....sandbox.pull.dialling import connect_first, host_and_port, is_local, is_named
 from .thumbprints import WrongThumbprint, served_chain, trusting
 
 _ADDRESSES_MAX = 4  # of one name that are tried
@@ -75,18 +75,9 @@ class Fetcher:
         may_be_private = is_named(host, port, self.named)
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         allowed = [entry for entry in found if may_be_private or _is_public(str(entry[4][0]))]
-        error: OSError = PermissionError("no public address")
-        for family, kind, protocol, _, address in allowed[:_ADDRESSES_MAX]:
-            connection = socket.socket(family, kind, protocol)
-            try:
-                connection.settimeout(self._left(until))
-                connection.connect(address)
-            except OSError as refused:
-                connection.close()
-                error = refused
-                continue
-            return connection
-        raise error
+        if not allowed:
+            raise PermissionError("no public address")
+        return connect_first(allowed[:_ADDRESSES_MAX], lambda: until - self.monotonic())
 
     def _exchange(self, secured: ssl.SSLSocket, netloc: str, path: str, until: float) -> bytes:
         request = f"GET {path} HTTP/1.1\r\nHost: {netloc}\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
