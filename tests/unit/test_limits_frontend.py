@@ -12,9 +12,7 @@ from typing import Any, cast
 import pytest
 
 from neargate.frontend.app import FrontEnd
-from neargate.frontend.call import Call, Params, Principal
-from neargate.frontend.callers.credentials import administrator
-from neargate.frontend.callers.principals import KeyRing
+from neargate.frontend.call import Call, Params
 from neargate.frontend.errors import Response
 from neargate.frontend.limits.limits import Limits
 from neargate.frontend.limits.registry import ALL_ACCOUNTS, MIGRATIONS, QuotaRegistry, open_quotas
@@ -26,6 +24,7 @@ from neargate.model.errors import Throttling
 from neargate.model.knobs import Knobs
 from neargate.model.quotas import QuotaMode
 from neargate.store.sqlite import MemoryStores
+from neargate.testing.keys import OneKeyEach
 from neargate.testing.signing import form_headers, json_headers, signed
 from neargate.testing.virtual_time import VirtualWorld, run_virtual
 from neargate.wire.shapes import Models
@@ -34,23 +33,6 @@ from neargate.wire.sigv4 import SignedRequest
 REGION, SECRET = "us-east-1", "the-secret"
 GREEDY, MODEST, IDLE = "111111111111", "222222222222", "333333333333"
 MODELS = Models()
-
-
-class Keys:
-    """An access key of each account: its name is the account's."""
-
-    account = GREEDY
-
-    def secret_of(self, access_key_id: str, token: str | None, now: float) -> str | None:
-        del access_key_id, token, now
-        return SECRET
-
-    def principal(self, access_key_id: str, token: str | None, now: float) -> Principal:
-        del token, now
-        return administrator(access_key_id.removeprefix("AKIA"), access_key_id)
-
-    def note_use(self, principal: Principal, service: str) -> None:
-        del principal, service
 
 
 class Rig:
@@ -76,7 +58,7 @@ class Rig:
                 "sts": dict.fromkeys(("GetCallerIdentity", "AssumeRoleWithWebIdentity"), self._operation),
                 "service-quotas": {"ListServices": self._operation},
             },
-            credentials=cast(KeyRing, Keys()),
+            credentials=OneKeyEach(GREEDY, SECRET),
             limits=self.limits,
         )
 

@@ -6,12 +6,9 @@ The production's own parts over databases in memory, in virtual time; counts dec
 import asyncio
 import json
 from collections import Counter
-from typing import cast
 
 from neargate.frontend.app import FrontEnd
-from neargate.frontend.call import Principal
-from neargate.frontend.callers.credentials import Credentials, administrator
-from neargate.frontend.callers.principals import KeyRing
+from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.errors import Response
 from neargate.frontend.operations.table import OPERATIONS
@@ -19,6 +16,7 @@ from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import Knobs
 from neargate.region import Region, RegionPlan, open_region
 from neargate.store.sqlite import MemoryStores
+from neargate.testing.keys import OneKeyEach
 from neargate.testing.signing import json_headers, signed
 from neargate.testing.virtual_time import VirtualWorld, run_virtual
 from neargate.wire.shapes import Models
@@ -28,23 +26,6 @@ REGION, ZONE, SECRET = "us-east-1", "us-east-1a", "the-secret"
 GREEDY, MODEST = "111111111111", "222222222222"
 KNOBS = Knobs(calls_max=32)
 ALONE = 14  # half of what is left of 32 places when an eighth is kept
-
-
-class Keys:
-    """An access key of each account: its name is the account's."""
-
-    account = GREEDY
-
-    def secret_of(self, access_key_id: str, token: str | None, now: float) -> str | None:
-        del access_key_id, token, now
-        return SECRET
-
-    def principal(self, access_key_id: str, token: str | None, now: float) -> Principal:
-        del token, now
-        return administrator(access_key_id.removeprefix("AKIA"), access_key_id)
-
-    def note_use(self, principal: Principal, service: str) -> None:
-        del principal, service
 
 
 class Caller:
@@ -57,7 +38,7 @@ class Caller:
             models=Models(),
             services=region.services,
             operations=OPERATIONS,
-            credentials=cast(KeyRing, Keys()),
+            credentials=OneKeyEach(GREEDY, SECRET),
             limits=region.services.limits,
         )
 
