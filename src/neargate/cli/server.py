@@ -9,7 +9,6 @@ import gc
 import os
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,7 +43,6 @@ from .supervisor import USER
 
 BACKLOG = 1024
 GC_YOUNG_MAX = 20_000  # objects
-SWITCH_INTERVAL_S = 0.0005
 
 
 def main(arguments: list[str]) -> None:
@@ -114,8 +112,6 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> No
         },
     )
     gc.freeze()  # what was opened stays
-    # A database's thread gives the interpreter up in every statement and must get it back soon: callers wait for it.
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     api = AsgiApp(frontend=region.frontend, world=world, knobs=knobs)
     protocol = bounded_protocol(knobs, region.frontend.handle)
     settings = uvicorn.Config(
