@@ -57,6 +57,8 @@ def ask(paths: RegionPaths, request: str, timeout_s: float = ASK_S, **arguments:
     try:
         answer = exchange(paths.admin_socket, {"request": request, **arguments}, timeout_s)
     except NotThere:
+        if not paths.config.exists():
+            raise Problem(f"no region under {paths.data}; start one with: neargate up{paths.as_option}") from None
         raise NoServer(f"the API of the region under {paths.data} does not run; {_way_back(paths)}") from None
     except Silent:
         raise NoServer(

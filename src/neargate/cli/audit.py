@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from ..model.ids import ACCOUNT_PATTERN
 from . import config as configs
 from .admin import ask
 from .paths import RegionPaths
@@ -18,6 +19,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 def export(paths: RegionPaths, *, since: str, until: str, account: str, say: Callable[[str], None]) -> None:
     """Print every record of the time that was asked for; calls made meanwhile are not waited for."""
     configs.load(paths)
+    if account and not ACCOUNT_PATTERN.match(account):
+        raise Problem(f"--account {account!r} is not an account id; write 12 digits")
     now = time.time()
     start = moment(since, now) if since else 0.0
     end = moment(until, now) if until else now

@@ -7,9 +7,9 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
 
 from . import config as configs
+from .arguments import Parser
 from .config import RegionConfig
 from .paths import DEFAULT_DATA, RegionPaths, region_paths
 from .problems import NoServer, Problem
@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands. `--help` of each lists its options."""
-    top = _Parser(prog="neargate", description="Neargate: AWS Fargate that you run yourself.")
+    top = Parser(prog="neargate", description="Neargate: AWS Fargate that you run yourself.")
     top.add_argument("--version", action="version", version=f"neargate {VERSION}")
     top.set_defaults(command=lambda _given, _paths: _usage(top), data=None)
     _data_option(top)
@@ -71,16 +71,6 @@ def parser() -> argparse.ArgumentParser:
     for half, text in (("server", "run the control plane alone"), ("agent", "run this machine's agent alone")):
         add(half, _half, f"{text} (up does this for you)").set_defaults(half=half)
     return top
-
-
-class _Parser(argparse.ArgumentParser):
-    """Wrong usage is one line, as every other error; an option is written whole, as its meaning may grow."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"neargate: {message}; see: {self.prog} --help\n")
 
 
 def _data_option(made: argparse.ArgumentParser) -> None:
@@ -153,7 +143,7 @@ def _logs_options(logs: argparse.ArgumentParser) -> None:
 
 def _account_options(account: argparse.ArgumentParser) -> None:
     """`account` alone lists."""
-    verbs = account.add_subparsers(metavar="create|list|keys", help="what to do (list)", parser_class=_Parser)
+    verbs = account.add_subparsers(metavar="create|list|keys", help="what to do (list)", parser_class=Parser)
     create = verbs.add_parser("create", help="make an account and print its administrator's keys for: eval")
     create.set_defaults(command=_account_create)
     create.add_argument("name", metavar="NAME", help="for people; the account itself is a number")
@@ -171,7 +161,7 @@ def _account_options(account: argparse.ArgumentParser) -> None:
 def _quota_options(quota: argparse.ArgumentParser) -> None:
     """`quota` alone lists."""
     quota.set_defaults(account="")
-    verbs = quota.add_subparsers(metavar="list|set|reset", help="without one: list", parser_class=_Parser)
+    verbs = quota.add_subparsers(metavar="list|set|reset", help="without one: list", parser_class=Parser)
     listed = verbs.add_parser("list", help="all limits: what holds, AWS's value, what accounts ask for")
     listed.set_defaults(command=_quota_list)
     change = verbs.add_parser("set", help="a number; for rates BURST/PER_SECOND, or none")
@@ -188,7 +178,7 @@ def _quota_options(quota: argparse.ArgumentParser) -> None:
 
 def _hosts_options(hosts: argparse.ArgumentParser) -> None:
     """`hosts` alone lists."""
-    verbs = hosts.add_subparsers(metavar="list|keep|share", help="without one: list", parser_class=_Parser)
+    verbs = hosts.add_subparsers(metavar="list|keep|share", help="without one: list", parser_class=Parser)
     listed = verbs.add_parser("list", help="hosts and whose own they are")
     listed.set_defaults(command=_hosts_list)
     text = "let nobody else's tasks come to a host; whoever has hosts of his own goes to no others"

@@ -64,6 +64,7 @@ class RegionConfig:
         return f"127.0.0.1:{self.registry_port}", f"localhost:{self.registry_port}"
 
 
+_DEFAULT = RegionConfig()
 REGISTRY_PATTERN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 LISTS = ("zones", "insecure_registries", "oidc_hosts")
 FIXED = ("region", "account", "zones", "public_pool")
@@ -123,9 +124,20 @@ def load(paths: RegionPaths) -> RegionConfig:
         known = RegionConfig.__dataclass_fields__
         stored = {name: value for name, value in _members(raw).items() if name in known}
         lists = {name: tuple(stored[name]) for name in LISTS if name in stored}
-        return RegionConfig(**{**stored, **lists, "zones": tuple(stored["zones"])})
-    except (ValueError, KeyError, TypeError) as error:
+        found = RegionConfig(**{**stored, **lists, "zones": tuple(stored["zones"])})
+        _check_types(found)
+        check(found)
+    except (ValueError, KeyError, TypeError, Problem) as error:
         raise Problem(f"{paths.config} is damaged ({error}); restore it from a backup") from None
+    return found
+
+
+def _check_types(config: RegionConfig) -> None:
+    """Raises TypeError: what came from a file is of any type."""
+    for name in RegionConfig.__dataclass_fields__:
+        value, wanted = getattr(config, name), type(getattr(_DEFAULT, name))
+        if type(value) is not wanted or (wanted is tuple and not all(type(item) is str for item in value)):
+            raise TypeError(f"{name} is {value!r}")
 
 
 def wanted(paths: RegionPaths, given: dict[str, object]) -> RegionConfig:

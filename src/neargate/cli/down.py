@@ -49,7 +49,7 @@ def _no_region(paths: RegionPaths, say: Callable[[str], None], by_force: bool) -
         watcher = processes.find(paths.up_lock)
         who = f" (pid {watcher.pid})" if watcher is not None else ""
         raise Problem(f"neargate up{who} makes the region under {paths.data} just now; try again when it is up")
-    if by_force and paths.run.exists():
+    if by_force and leftovers.has_any(paths):
         leftovers.end_all(paths)
         _remove_all(paths, with_agents_code=True)
         say(f"what the region under {paths.data} had left on this machine is gone")

@@ -66,6 +66,11 @@ def _region_of(run: Path) -> RegionPaths | None:
     return paths if paths.run == run else None
 
 
+def has_any(paths: RegionPaths) -> bool:
+    """Also where its run directory is gone too."""
+    return paths.run.exists() or bool(_mounts(paths)) or any(True for _ in _processes(paths))
+
+
 def end_all(paths: RegionPaths) -> None:
     """Every process of the region and every container, by SIGKILL. Repeatable. Problem when some resist."""
     deadline = time.monotonic() + END_S

@@ -146,4 +146,8 @@ def region_paths(data: str | None = None) -> RegionPaths:
     if data is not None and not data.strip():
         raise Problem("--data is empty (an unset variable?); name a directory or leave the option out")
     chosen = data or os.environ.get("NEARGATE_DATA") or DEFAULT_DATA
-    return RegionPaths(Path(chosen).resolve())
+    directory = Path(chosen).resolve()
+    there = next(path for path in (directory, *directory.parents) if path == path.parent or os.path.lexists(path))
+    if not os.path.isdir(there):
+        raise Problem(f"--data {chosen}: {there} is a file; name a directory, or one that can be made")
+    return RegionPaths(directory)

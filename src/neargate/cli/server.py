@@ -3,7 +3,6 @@
 Listens on loopback for the API, and on two UNIX sockets of its own directory for agents and for the operator.
 """
 
-import argparse
 import asyncio
 import gc
 import os
@@ -33,9 +32,11 @@ from ..wire.shapes import SERVICES, Models
 from ..world import OsWorld
 from . import account_desk, admin, audit_desk, hosts_desk, master_keys, quota_desk
 from . import config as configs
+from .arguments import Parser
 from .config import RegionConfig
 from .operator import handlers
 from .paths import RegionPaths, region_paths
+from .ports import check_port
 from .prepare import prepare
 from .privileges import step_down
 from .processes import claim
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> None:
     gc.freeze()
     gc.set_threshold(GC_YOUNG_MAX)
     gc.enable()
-    parser = argparse.ArgumentParser(prog="neargate server")
+    parser = Parser(prog="neargate server")
     parser.add_argument("--data")
     write_to_stderr()
     paths = region_paths(parser.parse_args(arguments).data)
@@ -173,6 +174,10 @@ def _listen(port: int) -> socket.socket:
     """Loopback only. SO_REUSEADDR so that a restart does not wait for old connections."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        check_port(port, "the API")  # says who has it
+        raise
     listener.setblocking(False)
     return listener
