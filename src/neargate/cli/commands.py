@@ -4,6 +4,7 @@ Each command imports only what it needs: how soon `neargate up` listens is measu
 """
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from . import config as configs
 from .arguments import Parser
 from .config import RegionConfig
 from .paths import DEFAULT_DATA, RegionPaths, region_paths
-from .problems import NoServer, Problem
+from .problems import NoServer, Problem, no_room
 
 Given = argparse.Namespace
 VERSION = "0.1.0"
@@ -29,7 +30,18 @@ def run(arguments: Sequence[str]) -> int:
     """Parse and run; the exit status. Raises Problem; wrong usage exits with 2."""
     given = parser().parse_args(_aws_last(arguments))
     command: Callable[[Given, RegionPaths], int] = given.command
-    return command(given, region_paths(given.data))
+    paths = region_paths(given.data)
+    try:
+        return command(given, paths)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Problem(no_room(paths.data)) from error
+        if error.errno == errno.EROFS:
+            what = error.filename or paths.data
+            raise Problem(
+                f"{what} is on a filesystem that is read-only; mount it for writing, or choose another --data"
+            ) from error
+        raise
 
 
 def parser() -> argparse.ArgumentParser:

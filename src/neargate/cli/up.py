@@ -18,7 +18,7 @@ from .environment import before_typing
 from .paths import RegionPaths
 from .ports import check_port
 from .prepare import check_foreign_containerd, choose_pool, make_run_directory, prepare
-from .problems import Problem
+from .problems import Problem, no_room
 from .process_logs import bound_all
 from .processes import Program
 from .supervisor import Child, Supervisor, programs
@@ -175,8 +175,9 @@ def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionCon
             with log.open() as lines:
                 lines.seek(min(size, log.stat().st_size))
                 said = lines.read().strip().removeprefix("neargate: ")
+            full = os.statvfs(log.parent).f_bavail == 0  # it could not even say so
             before.remove_unless_up()
-            raise Problem(said or f"up ended; its log: {log}")
+            raise Problem(said or (no_room(paths.data) if full else f"up ended; its log: {log}"))
 
     while processes.find(paths.up_lock) != running:
         processes.reap()
