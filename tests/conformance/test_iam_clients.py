@@ -390,6 +390,9 @@ def test_awss_policies_are_read_and_attached_but_never_changed(iam: Any) -> None
     linked = "arn:aws:iam::aws:policy/aws-service-role/AmazonECSServiceRolePolicy"
     assert error_of(iam.attach_role_policy, RoleName="r", PolicyArn=linked)[0] == "PolicyNotAttachable"
     assert error_of(iam.attach_role_policy, RoleName="r", PolicyArn="arn:aws:iam::aws:policy/None")[0] == "NoSuchEntity"
+    for malformed in ('{"Version": "2012-10-17"}', "arn:aws:s3:::policy/ReadOnlyAccess", f"{READ_ONLY} "):
+        wrong = ("InvalidInput", f"ARN {malformed} is not valid.")
+        assert error_of(iam.attach_role_policy, RoleName="r", PolicyArn=malformed) == wrong
 
 
 def test_service_linked_roles_belong_to_their_service(iam: Any) -> None:

@@ -3,12 +3,13 @@
 Each takes the kind of the holder; names of quotas and sentences follow from it.
 """
 
+import re
 from dataclasses import replace
 from typing import TypeVar
 
 from ...iam.managed import MANAGED_POLICIES
 from .book import AccountBook
-from .errors import NoSuchEntity, PolicyNotAttachable
+from .errors import InvalidInput, NoSuchEntity, PolicyNotAttachable
 from .records import Group, Role, User
 from .registry import Change
 from .rules import (
@@ -23,6 +24,7 @@ from .rules import (
 
 H = TypeVar("H", User, Group, Role)
 B = TypeVar("B", User, Role)
+_POLICY_ARN = re.compile(r"arn:aws:iam::(?:aws|[0-9]{12}):policy/[!-~]+", re.ASCII)
 
 
 def _changeable(book: AccountBook, kind: type[H], name: str) -> H:
@@ -56,11 +58,16 @@ def inline_document(holder: User | Group | Role, policy: str) -> str:
 
 
 def attach(book: AccountBook, kind: type[H], name: str, arn: str) -> Change[None]:
-    """Repeating it changes nothing. Raises NoSuchEntity, LimitExceeded, PolicyNotAttachable, UnmodifiableEntity."""
+    """Repeating it changes nothing.
+
+    Raises InvalidInput, NoSuchEntity, LimitExceeded, PolicyNotAttachable, UnmodifiableEntity.
+    """
     holder: H = _changeable(book, kind, name)
     if arn in MANAGED_POLICIES and not MANAGED_POLICIES[arn].attachable:
         raise PolicyNotAttachable("Cannot attach a Service Role Policy to a Customer Role.")
     if not is_attachable(book, arn):
+        if _POLICY_ARN.fullmatch(arn) is None:
+            raise InvalidInput(f"ARN {arn} is not valid.")
         raise NoSuchEntity(f"Policy {arn} does not exist or is not attachable.")
     if arn in holder.attached:
         return Change(result=None)
