@@ -22,6 +22,7 @@ def measure() -> list[Figure]:
         region.stop(first)
         time.sleep(SETTLE_S)
         rss = {name: _resident_mib(region.pid(name)) for name in OWN}
+        rss["what its writing process does not share"] = sum(map(_unshared_mib, region.pids("server")[1:]))
         # No task is there: it waits for the next one.
         rss["waiting shim"] = sum(map(_resident_mib, _shims(region)))
         before = {name: _pss_mib(region.pid(name)) for name in OWN}
@@ -72,6 +73,11 @@ def _figures(
 def _resident_mib(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1]) / 1024
+
+
+def _unshared_mib(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
 
 
 def _pss_mib(pid: int) -> float:

@@ -131,8 +131,13 @@ class BenchRegion:
     def pid(self, process: str) -> int:
         return int(self.paths.pid_file(process).read_text().split()[0])
 
+    def pids(self, process: str) -> list[int]:
+        """The process and, of the server, the one that writes its databases."""
+        pid = self.pid(process)
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
     def cpu_seconds(self, *processes: str) -> float:
-        return sum(cpu_seconds(self.pid(name)) for name in processes)
+        return sum(cpu_seconds(pid) for name in processes for pid in self.pids(name))
 
 
 class CommittedStatus:

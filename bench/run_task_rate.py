@@ -40,7 +40,7 @@ def measure() -> list[Figure]:
         for _ in range(TURNS):
             live = stack.enter_context(region(*CAPACITY.split()))
             request = _prepare_ours(live)
-            ours.append(_turn(live.port, live.keys, request, [live.pid("server"), live.pid("agent")]))
+            ours.append(_turn(live.port, live.keys, request, [*live.pids("server"), live.pid("agent")]))
             backlogs.append(_backlog(live))
             theirs.append(_turn(port, MOTO_KEYS, peer, [pid]))
     return _figures(ours, theirs, backlogs, load.busy, others)

@@ -20,6 +20,7 @@ from neargate.interfaces.store import Statement, StoreFull
 from neargate.model.knobs import Knobs
 from neargate.store.migrate import APPLICATION_ID, SCHEMA_RELEASE, DatabaseRefused, migrate
 from neargate.store.sqlite import DirectoryInUse, SqliteStores
+from neargate.store.writing_process import STARTING_BATCHES
 from neargate.testing.suites.store import MIGRATIONS, ClosingFactory, StoreSuite
 from neargate.world import OsWorld, World
 
@@ -192,6 +193,25 @@ def test_the_writing_process_holds_the_directory_as_long_as_it_may_write(tmp_pat
             await store.close()
             await second.open("region", MIGRATIONS)
             await second.close()
+
+    asyncio.run(main())
+
+
+def test_commits_of_the_writing_process_do_not_lengthen_the_log(tmp_path: Path) -> None:
+    async def main() -> None:
+        with database_process.start() as control:
+            stores = SqliteStores(OsWorld(), tmp_path, Knobs(), control)
+            store = await stores.open("region", MIGRATIONS)
+            log = tmp_path / "region.sqlite3-wal"
+            for number in range(STARTING_BATCHES):
+                await store.write([Statement(INSERT, (f"start {number}",))])
+            await store.write([Statement(INSERT, ("first",))])
+            before = log.stat().st_size
+            for number in range(50):
+                await store.write([Statement(INSERT, (str(number),))])
+            assert log.stat().st_size == before > 0
+            await stores.close()
+            assert not log.exists()
 
     asyncio.run(main())
 

@@ -5,6 +5,7 @@ its own and shares the server's memory; its Python could not be loaded any more 
 """
 
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -32,6 +33,7 @@ def start() -> socket.socket:
         # A Ctrl-C reaches the whole group, and the server writes until its own end, which ends this one.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+        gc.freeze()  # a look for cycles would copy every page that the two share
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         serve(theirs)
         status = 0

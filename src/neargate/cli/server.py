@@ -30,7 +30,7 @@ from ..region import RegionPlan, open_region
 from ..store.sqlite import SqliteStores
 from ..wire.shapes import SERVICES, Models
 from ..world import OsWorld
-from . import account_desk, admin, audit_desk, hosts_desk, master_keys, quota_desk
+from . import account_desk, admin, audit_desk, database_process, hosts_desk, master_keys, quota_desk
 from . import config as configs
 from .arguments import Parser
 from .config import RegionConfig
@@ -63,8 +63,9 @@ def main(arguments: list[str]) -> None:
     models = _preload()
     if os.geteuid() == 0:
         step_down(USER)
+    databases = database_process.start()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(paths, config, models))
+        runner.run(_serve(paths, config, models, databases))
 
 
 def _preload() -> Models:
@@ -75,11 +76,11 @@ def _preload() -> Models:
     return models
 
 
-async def _serve(paths: RegionPaths, config: RegionConfig, models: Models) -> None:
+async def _serve(paths: RegionPaths, config: RegionConfig, models: Models, databases: socket.socket) -> None:
     knobs = _knobs(config)
     world = OsWorld({LANE: LANE_THREADS})
     listener = _listen(config.port)
-    stores = SqliteStores(world, paths.databases, knobs)
+    stores = SqliteStores(world, paths.databases, knobs, databases)
     plan = RegionPlan(
         region=config.region,
         account=config.account,

@@ -16,10 +16,11 @@ from typing import BinaryIO
 
 import msgspec
 
-from .connections import checkpoint_and_close, connect_writer, has_room
+from .connections import checkpoint_and_close, connect_writer, has_room, lengthen_log
 from .writer import apply_writes
 from .writing_messages import HEAD_BYTES, Open, batch_of, frame_of_lost, frame_of_outcomes
 
+STARTING_BATCHES = 8
 _ORDER_MAX = 65_536  # bytes
 _read_order = msgspec.msgpack.Decoder(Open).decode
 
@@ -56,9 +57,14 @@ def _apply_batches(order: Open, link: socket.socket) -> None:
         lock_wait_s=order.lock_wait_s,
     )
     with link.makefile("rb") as frames:
+        count = 0
         while (body := _next_frame(frames)) is not None:
             outcomes = apply_writes(connection, batch_of(body), lambda: has_room(path.parent, order.free_min_bytes))
             link.sendall(frame_of_outcomes(outcomes))
+            count += 1
+            # Not at once: a start has its own writes to wait for. A database that is not synced gains nothing.
+            if count == STARTING_BATCHES and not order.rebuildable and has_room(path.parent, 2 * order.free_min_bytes):
+                lengthen_log(path)
     checkpoint_and_close(connection)
 
 
