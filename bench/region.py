@@ -134,6 +134,8 @@ class BenchRegion:
     def pids(self, process: str) -> list[int]:
         """The process and, of the server, the one that writes its databases."""
         pid = self.pid(process)
+        if process != "server":
+            return [pid]
         return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
     def cpu_seconds(self, *processes: str) -> float:
