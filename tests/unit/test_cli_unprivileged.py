@@ -3,18 +3,23 @@
 import ctypes
 import os
 import ssl
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from neargate.cli import commands, doctor
+from neargate.cli import agent, commands, doctor, entry, server
+from neargate.cli import config as configs
+from neargate.cli.config import RegionConfig
 from neargate.cli.paths import RegionPaths
 from neargate.cli.problems import Problem
 from neargate.cli.up import up, up_in_background
 
 NOBODY = 65534
-assert ctypes and ssl and up and up_in_background, "imported before the user changes, who may not read where Python is"
+assert ctypes and ssl and up and up_in_background and server and agent, (
+    "imported before the user changes, who may not read where Python is"
+)
 
 
 @pytest.fixture
@@ -67,3 +72,29 @@ def test_doctor_says_whether_https_registries_can_be_believed(
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "empty"))
     [line] = [line for line in doctor.report(RegionPaths(tmp_path))[0] if "authorities" in line]
     assert line.startswith(word)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to play two users")
+@pytest.mark.parametrize("half", ["server", "agent"])
+def test_a_half_of_somebody_elses_region_is_refused_in_a_line(
+    tmp_path: Path, half: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = RegionPaths(tmp_path)
+    configs.save(paths, RegionConfig(sandbox="simulated"))
+    monkeypatch.setattr(RegionPaths, "run", property(lambda self: self.data / "run"))
+    paths.server_run.mkdir(parents=True)
+    monkeypatch.setattr(sys, "argv", ["neargate", half, "--data", str(tmp_path)])
+    parents = [path for path in (tmp_path, *tmp_path.parents) if path != Path("/")]
+    modes = [(path, path.stat().st_mode) for path in parents]
+    for path, mode in modes:
+        path.chmod(mode | 0o011)
+    os.seteuid(NOBODY)
+    try:
+        with pytest.raises(SystemExit) as left:
+            entry.main()
+    finally:
+        os.seteuid(0)
+        for path, mode in modes:
+            path.chmod(mode & 0o7777)
+    assert left.value.code == 1
+    assert capsys.readouterr().err == f"neargate: {paths.run / half}.lock is not open to this user; run as root\n"

@@ -25,6 +25,7 @@ def main() -> None:
     """Exit status 0 on success, 1 on a Problem, 2 on wrong usage."""
     from .problems import Problem
 
+    is_root = os.geteuid() == 0  # the server steps down later
     try:
         if len(sys.argv) > 1 and sys.argv[1] == "server":
             gc.disable()  # modules are no garbage, and to look for some takes a tenth of their time; main enables it
@@ -42,6 +43,11 @@ def main() -> None:
             sys.exit(_told(run, sys.argv[1:]))
     except Problem as problem:
         print(f"neargate: {problem}", file=sys.stderr)
+        sys.exit(1)
+    except PermissionError as error:
+        if is_root:
+            raise  # of a half that runs: where it came from is wanted in its log
+        print(f"neargate: {error.filename or 'the region'} is not open to this user; run as root", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)  # Ctrl-C in a command that waits; what it waited for goes on
