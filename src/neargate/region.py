@@ -6,6 +6,8 @@ decides anything but which object stands behind which Protocol.
 
 from collections.abc import Mapping
 
+from msgspec import Struct
+
 from .capacity import own_hosts as own_hosts_part
 from .capacity.manager import open_capacity
 from .capacity.own_hosts import HostPools, OwnHosts, open_own_hosts
@@ -33,7 +35,6 @@ from .interfaces.roles import CapacityManager
 from .interfaces.store import StoreFactory
 from .logs.store import Logs
 from .model.knobs import Knobs
-from .model.lazy_dataclass import dataclass
 from .model.quotas import QuotaMode
 from .trail.store import Trail
 from .vpc.addresses import pool_share
@@ -50,8 +51,7 @@ REGIONAL_MIGRATIONS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RegionPlan:
+class RegionPlan(Struct, frozen=True, kw_only=True):
     """What to assemble. `zones`: (name, id) in order. `one_machine`: all zones share the machine's capacity shard.
 
     `oidc_hosts`: OpenID Connect providers that may be in a private network, as host or host:port.
@@ -71,8 +71,7 @@ class RegionPlan:
     servers: int = 1
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Region:
+class Region(Struct, frozen=True, kw_only=True):
     """A control plane whose cell runs. Who owns the process starts the rest: `start_loops`, then the gateway's door."""
 
     frontend: FrontEnd

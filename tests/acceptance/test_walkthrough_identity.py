@@ -1,10 +1,10 @@
 """docs/identity.md is true: what it tells its reader to type is typed, and prints what stands below it."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.testing.registry import free_port
 from neargate.testing.walkthrough import steps

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from neargate.frontend.app import FrontEnd
 from neargate.frontend.call import Answer, Call, Params
@@ -46,7 +47,9 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 MODELS = Models()
 KEYS = Credentials(account=ACCOUNT, access_key_id="k", secret_access_key="s")
 ANSWER_S = 10.0  # a bound on waiting, not a measurement
-KNOBS = replace(DEFAULT_KNOBS, request_read_timeout_s=0.1, request_head_max_bytes=8_192, request_body_max_bytes=200_000)
+KNOBS = structs.replace(
+    DEFAULT_KNOBS, request_read_timeout_s=0.1, request_head_max_bytes=8_192, request_body_max_bytes=200_000
+)
 TOKENS = [
     *(
         b"",
@@ -309,7 +312,7 @@ async def front_end() -> FrontEnd:
         operations={**OPERATIONS, "things": {"PutThing": put_thing}},
         credentials=KEYS,
         auth=AuthMode.OPEN,
-        tables=replace(TABLES, cbor=TABLES.json, rest=rest.rest),
+        tables=structs.replace(TABLES, cbor=TABLES.json, rest=rest.rest),
     )
 
 

@@ -8,8 +8,9 @@ import json
 import os
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from neargate.agent.agent import Agent
 from neargate.agent.points import Point

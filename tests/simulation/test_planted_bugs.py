@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -96,7 +96,9 @@ CLOCK_SET_BACK = with_faults(
 COPIES = with_faults(
     SMALL, *(Fault(at=6 + n, kind="second-agent", target=f"host-{n:02d}", duration_s=20) for n in range(12))
 )
-FULL_ZONES = with_faults(replace(SMALL, hosts=2, cpu_units=1024), Fault(at=3, kind="slow-disk", target="server"))
+FULL_ZONES = with_faults(
+    structs.replace(SMALL, hosts=2, cpu_units=1024), Fault(at=3, kind="slow-disk", target="server")
+)
 SLOW_LINKS = with_faults(
     SMALL, *(Fault(at=2, kind="delay", target=f"host-{n:02d}", duration_s=50, strength=0.3) for n in range(12))
 )

@@ -3,11 +3,11 @@
 A failure prints the command that replays it. `make soak` goes on without end.
 """
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.testing.sim.batch import forked, in_children
 from neargate.testing.sim.corpus import load

@@ -150,12 +150,11 @@ def test_imports_inside_the_package_are_relative() -> None:
 
 def test_no_class_costs_every_process_its_methods_when_it_starts() -> None:
     eager = [
-        f"{file}:{node.lineno}: take dataclass from model/lazy_dataclass.py"
+        f"{file}:{node.lineno}: a msgspec.Struct is made fifty times faster than a dataclass"
         for file, tree in trees().items()
-        if file != "model/lazy_dataclass.py"
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == "dataclasses" and not node.level
-        if "dataclass" in {alias.name for alias in node.names}
+        if (isinstance(node, ast.ImportFrom) and node.module == "dataclasses" and not node.level)
+        or (isinstance(node, ast.Import) and "dataclasses" in {alias.name for alias in node.names})
     ]
     assert not eager, "\n".join(eager)
 

@@ -1,10 +1,9 @@
 """Adoption as a decision: any mixture of what may be found on a host after a crash."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from neargate.agent.adopt import REBOOTED, Observed, adopt
 from neargate.agent.container_config import LABEL_CONTAINER, LABEL_INCARNATION, LABEL_TASK

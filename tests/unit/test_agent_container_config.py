@@ -1,8 +1,7 @@
 """Docker's rules of combining an image and a definition; the environment of every container."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from neargate.agent.container_config import (
     Surroundings,

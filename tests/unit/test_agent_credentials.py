@@ -1,12 +1,12 @@
 """Task roles on a host: who gets which credentials, when they are renewed, what is left of them."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from neargate.agent.agent import Agent
 from neargate.agent.credential_files import CredentialFiles, credential_files, is_in_memory

@@ -1,12 +1,12 @@
 """Small decisions and the small database of the agent, each by itself."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from neargate.agent.health import HealthState, check_arguments, next_health
 from neargate.agent.local_state import LocalState

@@ -1,9 +1,9 @@
 """An image's VOLUME lines: which become directories of the container's own, and what Fargate fills from the image."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.agent.container_config import mounts
 from neargate.agent.image_volumes import BadVolumes, declared_volumes, own_volumes, volume_name

@@ -1,10 +1,10 @@
 """A task's life on one host: the real agent on fakes, in virtual time."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.agent.task_record import REASON_MAX_CHARS
 from neargate.interfaces.hostnet import HostError

@@ -1,12 +1,12 @@
 """Containers' output on its way to the server: each byte once, whatever crashes; slow servers; missing groups."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from neargate.agent.bulk_client import BulkClient
 from neargate.agent.link_client import Closed

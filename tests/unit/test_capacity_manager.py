@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE, Capacity, open_capacity
 from neargate.interfaces.store import Row, Statement

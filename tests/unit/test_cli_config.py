@@ -7,10 +7,10 @@ import shlex
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict, replace
 
 from neargate.cli import commands, prepare, processes
 from neargate.cli import config as configs

@@ -231,7 +231,7 @@ def test_every_member_of_a_container_has_an_effect_or_a_refusal() -> None:
 
 
 def test_every_field_of_a_container_launch_is_tested() -> None:
-    fields = set(ContainerLaunch.__dataclass_fields__)
+    fields = set(ContainerLaunch.__struct_fields__)
     assert fields == {field for _, _, field, _ in CASES} | {"arn"}
 
 

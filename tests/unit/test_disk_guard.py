@@ -1,10 +1,10 @@
 """Who is frozen when the disk behind all tasks runs full, when nobody is, and what the agent does about it."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.agent.disk_guard import DiskPlan, Look, Watch, decide
 from neargate.interfaces.hostnet import HostError

@@ -1,9 +1,9 @@
 """The gateway and simulated hosts over channels without sockets: orders, reports, restarts, supersession, logs."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.agent.simulated import HostMemory, SimulatedHost, SimulatedTimes, Timers
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE

@@ -1,11 +1,11 @@
 """A compromised agent against the control plane: it is root on one machine and speaks whatever it likes."""
 
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from neargate.clusters import reports
 from neargate.clusters.arrivals import INTEGER_MAX, problem
@@ -354,16 +354,16 @@ def test_one_bulk_connection_remembers_so_many_sources_and_no_more() -> None:
 
 def test_the_wire_carries_no_types_that_the_checks_do_not_know() -> None:
     """A new field of what an agent says must be looked at here before it is believed."""
-    assert set(TaskReport.__dataclass_fields__) == {
+    assert set(TaskReport.__struct_fields__) == {
         *("task_id", "incarnation", "report_seq", "known_status", "eni_attached", "containers", "pull_started_at"),
         *("pull_stopped_at", "connectivity_at", "started_at", "stopping_at", "execution_stopped_at", "stopped_at"),
         *("stop_code", "stopped_reason", "stages_ms"),
     }
-    assert set(ContainerReport.__dataclass_fields__) == {
+    assert set(ContainerReport.__struct_fields__) == {
         *("name", "known_status", "runtime_id", "image_digest", "exit_code", "reason", "health_status", "created_at"),
         *("started_at", "finished_at", "log_bytes_dropped"),
     }
-    assert set(HostFacts.__dataclass_fields__) == {
+    assert set(HostFacts.__struct_fields__) == {
         *("host_id", "boot_id", "capacity", "architecture", "software", "sandbox", "zone", "accepts_tasks", "reason"),
     }
     assert msgspec.msgpack.decode(encode(Ping(n=2**64 - 1)), type=ToServer) == Ping(n=2**64 - 1)

@@ -2,11 +2,11 @@
 
 import sqlite3
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.agent.agent import Agent
 from neargate.agent.arrivals import INTEGER_MAX, OFFSET_MAX, problem
@@ -320,13 +320,13 @@ def test_every_number_that_passes_fits_the_agents_database() -> None:
 
 def test_the_types_still_have_only_the_fields_that_were_judged() -> None:
     """A new field of an order must be looked at here before it is believed."""
-    assert set(TaskLaunch.__dataclass_fields__) == {
+    assert set(TaskLaunch.__struct_fields__) == {
         *("task_id", "task_arn", "incarnation", "capacity_id", "account", "region", "zone", "zone_id", "cluster"),
         *("cluster_arn", "family", "revision", "group", "started_by", "created_at", "cpu_units", "memory_mib"),
         *("ephemeral_gib", "share_pid_namespace", "execution_role_arn", "task_role_arn", "eni", "volumes"),
         *("containers", "tags", "platform_version", "launch_type", "service_name"),
     }
-    assert set(ContainerLaunch.__dataclass_fields__) == {
+    assert set(ContainerLaunch.__struct_fields__) == {
         *("name", "image", "arn", "essential", "command", "entry_point", "environment", "cpu_units", "memory_mib"),
         *("memory_reservation_mib", "user", "working_directory", "readonly_root", "interactive", "pseudo_terminal"),
         *("init_process", "capabilities_add", "capabilities_drop", "ulimits", "tmpfs", "port_mappings"),

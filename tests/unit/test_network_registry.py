@@ -1,10 +1,10 @@
 """The region's VPC objects over a store in memory: first start, changes, generations, what survives a restart."""
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.frontend.regional.ec2_errors import (
     CannotDelete,
@@ -286,7 +286,7 @@ def test_many_changes_of_one_group_take_turns() -> None:
         ports = range(1, 31)
         await asyncio.gather(
             *(
-                network.authorize(ACCOUNT, group.group_id, [dataclasses.replace(SSH, from_port=port, to_port=port)])
+                network.authorize(ACCOUNT, group.group_id, [replace(SSH, from_port=port, to_port=port)])
                 for port in ports
             )
         )

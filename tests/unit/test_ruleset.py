@@ -166,4 +166,4 @@ def test_every_chain_ends_in_drop_and_every_eni_has_its_chains(members: list[tup
 
 
 def _fields(eni: Eni) -> dict[str, object]:
-    return {name: getattr(eni, name) for name in eni.__dataclass_fields__}
+    return {name: getattr(eni, name) for name in eni.__struct_fields__}

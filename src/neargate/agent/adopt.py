@@ -6,12 +6,13 @@ kernel objects, since where the agent's machine is itself a container its restar
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..interfaces.hostnet import TaskNetwork
 from ..interfaces.sandbox import ContainerState
 from ..model.launch import ContainerLaunch, TaskLaunch
-from ..model.lazy_dataclass import dataclass
 from ..model.lifecycle import LastStatus, StopCode
 from ..model.network import Eni
 from .container_config import (
@@ -28,8 +29,7 @@ from .task_record import ContainerRecord, Phase, TaskRecord
 REBOOTED = "The machine that ran this task was restarted"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Observed:
+class Observed(Struct, frozen=True, kw_only=True):
     """`containers`: of this instance, with labels. The lists are read after the subscription to exits."""
 
     records: Sequence[TaskRecord]
@@ -43,8 +43,7 @@ class Observed:
     stop_reason: str | None = None  # the operator's standing order to stop everything here
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AdoptionPlan:
+class AdoptionPlan(Struct, frozen=True, kw_only=True):
     """`resume` go on at their phase; `changed` of them must be saved first. The rest names what to remove."""
 
     resume: tuple[TaskRecord, ...] = ()

@@ -5,11 +5,12 @@ every container of a Fargate task gets. Must not know how a container is made.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..interfaces.sandbox import BindMount, ContainerConfig, Image, PauseConfig
 from ..model.launch import ContainerLaunch, TaskLaunch, Ulimit
-from ..model.lazy_dataclass import dataclass
 from ..model.network import TASK_METADATA_ADDRESS
 from .image_volumes import own_directories
 from .metadata_credentials import relative_uri
@@ -31,8 +32,7 @@ LABEL_PAUSE = "neargate.pause"
 PAUSE_CGROUP = "~pause"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """What the task's hooks made for its containers. `volumes`: name to host directory, the images' own among them."""
 
     disk_path: str

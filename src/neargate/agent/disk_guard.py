@@ -6,16 +6,16 @@ on to fall. Must not know how anything is measured or done.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..model.knobs import Knobs
-from ..model.lazy_dataclass import dataclass
 
 _MIB = 1 << 20
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class Look(Struct, frozen=True, kw_only=True):
     """One look at the disks. `at`: monotonic seconds. `allocated`: bytes of the host's disk by task id."""
 
     at: float
@@ -23,16 +23,14 @@ class Look:
     allocated: Mapping[str, int]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Freeze:
+class Freeze(Struct, frozen=True, kw_only=True):
     """`reason` is read by the task's owner."""
 
     task_id: str
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Frozen:
+class Frozen(Struct, frozen=True, kw_only=True):
     """The last task that was frozen, while its room has not come back."""
 
     task_id: str
@@ -40,8 +38,7 @@ class Frozen:
     free_fraction: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Watch:
+class Watch(Struct, frozen=True, kw_only=True):
     """What is remembered between looks. `looks`: those of the window, oldest first, none from before a freeze."""
 
     looks: tuple[Look, ...] = ()
@@ -49,8 +46,7 @@ class Watch:
     frozen: Frozen | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DiskPlan:
+class DiskPlan(Struct, frozen=True, kw_only=True):
     """`refusal`: why no task is taken; None: tasks are. `next_look_s`: seconds until the disks are looked at again."""
 
     watch: Watch

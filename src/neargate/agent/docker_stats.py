@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec import Struct
+
 from ..interfaces.hostnet import BlockIo, CgroupStats, InterfaceStats
-from ..model.lazy_dataclass import dataclass
 from .metadata_documents import timestamp
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True, kw_only=True):
     """Counters of one container at one moment (epoch seconds). `host_cpu_ns`: busy and idle time of the machine."""
 
     at: float

@@ -6,17 +6,17 @@ success ends it. The image's own HEALTHCHECK is ignored, as on Fargate. A standa
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..interfaces.sandbox import EngineUnavailable, SandboxError
 from ..model.launch import ContainerLaunch, HealthCheck
-from ..model.lazy_dataclass import dataclass
 from .task_context import TaskContext
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HealthState:
+class HealthState(Struct, frozen=True, kw_only=True):
     status: str = "UNKNOWN"
     failures: int = 0
 

@@ -6,7 +6,8 @@ this list only into a tombstone. Absence is never an order: what the server does
 
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ..interfaces.sandbox import ContainerState, Exit
 from ..link.messages import StopOrder

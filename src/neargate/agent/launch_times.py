@@ -6,14 +6,13 @@ between a step's end and the next one's begin. A gap is time that nothing explai
 
 from collections.abc import Mapping
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 # From the order's arrival to RUNNING, by stamps that the steps' own times have no part in.
 WHOLE_LAUNCH = "launch.whole"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Span:
+class Span(Struct, frozen=True, kw_only=True):
     """Seconds of one clock."""
 
     begun: float

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from ..model.launch import TaskReport
-from ..model.lazy_dataclass import dataclass
 from ..model.network import VpcPlan
 from ..world import World
 from .task_record import TaskRecord
@@ -35,16 +35,14 @@ _decode_report = msgspec.msgpack.Decoder(TaskReport).decode
 _decode_plan = msgspec.msgpack.Decoder(VpcPlan).decode
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tombstone:
+class Tombstone(Struct, frozen=True, kw_only=True):
     """The last report of a task that ended here (or must never begin). `acknowledged_at` None: still to be told."""
 
     report: TaskReport
     acknowledged_at: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True, kw_only=True):
     boot_id: str | None
     records: tuple[TaskRecord, ...]
     tombstones: tuple[Tombstone, ...]

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 LANE = "agent-logs"
 _BLOCK = 4096
@@ -21,8 +21,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True, kw_only=True):
     """`read_at` None: only the size. `punch`: (from, to) to give back. `final`: the writer had ended before this."""
 
     descriptor: int
@@ -33,8 +32,7 @@ class Ask:
     punch: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     size: int
     data: bytes = b""
 

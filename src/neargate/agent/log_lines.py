@@ -3,11 +3,10 @@
 Lines are counted and joined by C code over whole blocks; only a line longer than one event costs a step of its own.
 """
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Block:
+class Block(Struct, frozen=True, kw_only=True):
     """`consumed` bytes of the source give `count` events, joined by newline in `lines`. Blank lines are no events."""
 
     consumed: int

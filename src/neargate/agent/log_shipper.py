@@ -8,14 +8,14 @@ decides where a source goes on; a byte is given back to the disk only after the 
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
 from ..link.messages import LogOpened, LogRefused
 from ..model.knobs import Knobs
 from ..model.launch import TaskLaunch
-from ..model.lazy_dataclass import dataclass
 from ..world import World
 from .bulk_client import BulkClient
 from .link_client import Closed
@@ -31,8 +31,7 @@ _NOT_OPENED = (
 )
 
 
-@dataclass(slots=True)
-class _Tail:
+class _Tail(Struct):
     task_id: str
     container: str
     runtime_id: str

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from .metadata_documents import ClockDrift
 
 _STA_UNSYNC = 0x0040
@@ -13,8 +14,7 @@ _TIME_ERROR = 5
 _NS_PER_S = 1_000_000_000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostCpu:
+class HostCpu(Struct, frozen=True, kw_only=True):
     total_ns: int
     online: int
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from ..interfaces.hostnet import DiskUsage, HostCgroups, HostDisks, HostError, HostNetwork, InterfaceStats
 from ..model.knobs import Knobs
-from ..model.lazy_dataclass import dataclass
 from ..world import World
 from . import metadata_credentials
 from .credentials import TaskCredentials
@@ -34,8 +34,7 @@ _START_RECORDED_S = 1.0
 _START_LOOK_S = 0.05
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     status: int
     body: bytes
 

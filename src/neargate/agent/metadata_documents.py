@@ -7,17 +7,17 @@ import ipaddress
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import Struct
+
 from ..interfaces.hostnet import DiskUsage
 from ..model.launch import ContainerLaunch, PortMapping, TaskLaunch
-from ..model.lazy_dataclass import dataclass
 from .container_config import shown_labels
 from .task_record import ContainerRecord, Phase, TaskRecord
 
 MIB = 1024 * 1024
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClockDrift:
+class ClockDrift(Struct, frozen=True, kw_only=True):
     """As the kernel's clock discipline reports it: error bound in milliseconds."""
 
     error_bound_ms: float
@@ -25,8 +25,7 @@ class ClockDrift:
     synchronised: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True, kw_only=True):
     """What was looked up for one request. None: it could not be measured just now."""
 
     resolver: str | None = None

@@ -7,13 +7,13 @@ the start timeout of the container depended on, makes the dependent give up. Sto
 from collections.abc import Sequence
 from enum import Enum
 
+from msgspec import Struct
+
 from ..model.launch import ContainerLaunch, Dependency
-from ..model.lazy_dataclass import dataclass
 from .task_record import ContainerRecord, TaskRecord
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StartPlan:
+class StartPlan(Struct, frozen=True, kw_only=True):
     """`give_up`: (container, reason). `wake_at`: when a time-out must be looked at. `done`: nothing is pending."""
 
     start: tuple[str, ...] = ()

@@ -1,10 +1,9 @@
 """A token bucket as a value. Pure."""
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True):
     tokens: float
     at: float
 

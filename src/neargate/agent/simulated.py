@@ -10,10 +10,11 @@ A launch whose first container has the command `exit N` ends by itself with that
 import asyncio
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import field, replace
 from functools import partial
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..link.host_identity import KEY_BYTES, simulated_key
 from ..link.messages import StopOrder, frames, messages_to_agent
@@ -21,7 +22,6 @@ from ..link.session import Acknowledged, AgentAction, AgentSession, ApplyVpc, Di
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.launch import ContainerReport, TaskLaunch, TaskReport
-from ..model.lazy_dataclass import dataclass
 from ..model.lifecycle import LastStatus, StopCode, is_later
 from ..world import World
 from .link_client import Closed, Connection
@@ -33,8 +33,7 @@ _TICK_S = 1.0
 _REST_S = 0.01
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SimulatedTimes:
+class SimulatedTimes(Struct, frozen=True, kw_only=True):
     """How long the simulated steps take, in seconds."""
 
     attach_s: float = 0.02
@@ -43,8 +42,7 @@ class SimulatedTimes:
     stop_s: float = 0.05
 
 
-@dataclass(slots=True)
-class SimulatedTask:
+class SimulatedTask(Struct):
     """One task as its host remembers it. `launch` None: a tombstone of a task that was never seen."""
 
     report: TaskReport
@@ -57,8 +55,7 @@ class SimulatedTask:
         return LastStatus(self.report.known_status)
 
 
-@dataclass(slots=True)
-class HostMemory:
+class HostMemory(Struct):
     """What survives a restart of the agent: the host's tasks (their sandboxes go on) and the VPC plans in force."""
 
     tasks: dict[str, SimulatedTask] = field(default_factory=dict)
@@ -322,7 +319,7 @@ class SimulatedHost:
     def _change(self, task_id: str, **changes: object) -> None:
         """The one place where a task's known state moves: forward, with the next sequence, then told."""
         task = self.memory.tasks[task_id]
-        task.report = replace(task.report, report_seq=task.report.report_seq + 1, **changes)  # type: ignore[arg-type]
+        task.report = replace(task.report, report_seq=task.report.report_seq + 1, **changes)
         task.acknowledged = False
         if task.status is LastStatus.STOPPED:
             self._ended(task_id)

@@ -7,14 +7,15 @@ record it shows was saved.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import field, replace
 from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..interfaces.hostnet import HostCgroups, HostDisks, HostNetwork, TaskDisk, TaskLimits, TaskNetwork
 from ..interfaces.sandbox import BindMount, EngineUnavailable, Image, Sandbox
 from ..model.knobs import Knobs
 from ..model.launch import TaskLaunch, TaskReport
-from ..model.lazy_dataclass import dataclass
 from ..world import World
 from .local_state import LocalState
 from .points import Point, Reached
@@ -77,8 +78,7 @@ class Credentials(Protocol):
     async def forget(self, task_id: str) -> None: ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostParts:
+class HostParts(Struct, frozen=True, kw_only=True):
     """What every runner of a host shares."""
 
     world: World
@@ -98,8 +98,7 @@ class HostParts:
     note: Callable[[str], None]  # one line for the agent's own log
 
 
-@dataclass(slots=True)
-class Resources:
+class Resources(Struct):
     """Made or found by the hooks of this process; made again (idempotently) by the next one."""
 
     network: TaskNetwork | None = None

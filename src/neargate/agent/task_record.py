@@ -4,12 +4,13 @@ Owns the shape and its translation into a `TaskReport`. Must not know how anythi
 task only grows, also when the local state was lost: it is at least the wall clock in milliseconds.
 """
 
-from dataclasses import field, replace
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
 from ..model.launch import ContainerReport, TaskLaunch, TaskReport
-from ..model.lazy_dataclass import dataclass
 from ..model.lifecycle import LastStatus
 
 REASON_MAX_CHARS = 1024
@@ -25,8 +26,7 @@ class Phase(StrEnum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerRecord:
+class ContainerRecord(Struct, frozen=True, kw_only=True):
     """`known_status`: PENDING, RUNNING, STOPPED. A container that was given up is STOPPED without `started_at`."""
 
     name: str
@@ -47,8 +47,7 @@ class ContainerRecord:
         return self.known_status == "STOPPED"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskRecord:
+class TaskRecord(Struct, frozen=True, kw_only=True):
     """One task on this host. Times are epoch seconds."""
 
     launch: TaskLaunch

@@ -10,10 +10,11 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from msgspec import Struct
+
 from ..interfaces.hostnet import HostError
 from ..interfaces.sandbox import EngineUnavailable, SandboxError
 from ..log import get_logger
-from ..model.lazy_dataclass import dataclass
 from ..model.lifecycle import LastStatus, StopCode
 from .container_facts import note_exit, refresh
 from .health import HealthMonitor
@@ -29,32 +30,27 @@ _UNDO_RETRY_MAX_S = 30.0
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Stop:
+class _Stop(Struct, frozen=True, kw_only=True):
     stop_code: str
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Freeze:
+class _Freeze(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Exited:
+class _Exited(Struct, frozen=True, kw_only=True):
     container: str
     exit_code: int | None
     exited_at: float | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Health:
+class _Health(Struct, frozen=True, kw_only=True):
     container: str
     status: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Look:
+class _Look(Struct, frozen=True, kw_only=True):
     """Ask the engine again: an event may have been lost."""
 
 

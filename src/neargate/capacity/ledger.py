@@ -5,12 +5,11 @@ and guarded again by the database. Invariant: whatever the database holds is als
 """
 
 from collections.abc import Iterable
-from dataclasses import field
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..model.capacity import HostFacts
-from ..model.lazy_dataclass import dataclass
 from ..placement.feasible import HostView
 from ..placement.rank import software_order
 from ..placement.reserve import Room, give_back, take
@@ -21,8 +20,7 @@ from .claims import Claim, Key
 SHARED_KERNEL = frozenset({"container"})
 
 
-@dataclass(kw_only=True, slots=True)
-class Addresses:
+class Addresses(Struct, kw_only=True):
     """What is taken of one range, and where the search goes on."""
 
     within: AddressRange
@@ -39,8 +37,7 @@ class Addresses:
         return found
 
 
-@dataclass(kw_only=True, slots=True)
-class Host:
+class Host(Struct, kw_only=True):
     facts: HostFacts
     offered: Room
     view: HostView

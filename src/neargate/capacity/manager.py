@@ -7,12 +7,12 @@ and given back in one write. A flight goes on without its caller, so that one wh
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import structs
+from msgspec.structs import asdict
 
 from ..interfaces.store import Refused, Store, StoreFactory
 from ..log import get_logger

@@ -237,7 +237,7 @@ def _up(given: Given, paths: RegionPaths) -> int:
     from .prepare import check_root
     from .up import up, up_in_background
 
-    names = [name for name in RegionConfig.__dataclass_fields__ if getattr(given, name, None) is not None]
+    names = [name for name in RegionConfig.__struct_fields__ if getattr(given, name, None) is not None]
     options = {name: getattr(given, name) for name in names}
     # Said again in full: one short option that were passed on could mean the background again, without an end.
     passed = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]

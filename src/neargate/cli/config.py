@@ -3,17 +3,17 @@
 import json
 import re
 import shlex
-from dataclasses import asdict, replace
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
 from ..model.ids import ACCOUNT_PATTERN, REGION_PATTERN
-from ..model.lazy_dataclass import dataclass
 from .paths import RegionPaths
 from .problems import Problem
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RegionConfig:
+class RegionConfig(Struct, frozen=True, kw_only=True):
     """The options of `neargate up`. The account, the region's name and its zones are fixed by the first start."""
 
     region: str = "us-east-1"
@@ -121,7 +121,7 @@ def load(paths: RegionPaths) -> RegionConfig:
     except PermissionError:
         raise Problem(f"{paths.config} cannot be read by this user; run as root") from None
     try:
-        known = RegionConfig.__dataclass_fields__
+        known = RegionConfig.__struct_fields__
         stored = {name: value for name, value in _members(raw).items() if name in known}
         lists = {name: tuple(stored[name]) for name in LISTS if name in stored}
         found = RegionConfig(**{**stored, **lists, "zones": tuple(stored["zones"])})
@@ -134,7 +134,7 @@ def load(paths: RegionPaths) -> RegionConfig:
 
 def _check_types(config: RegionConfig) -> None:
     """Raises TypeError: what came from a file is of any type."""
-    for name in RegionConfig.__dataclass_fields__:
+    for name in RegionConfig.__struct_fields__:
         value, wanted = getattr(config, name), type(getattr(_DEFAULT, name))
         if type(value) is not wanted or (wanted is tuple and not all(type(item) is str for item in value)):
             raise TypeError(f"{name} is {value!r}")
@@ -143,7 +143,7 @@ def _check_types(config: RegionConfig) -> None:
 def wanted(paths: RegionPaths, given: dict[str, object]) -> RegionConfig:
     """What the user gave over what the region had the last time, over the defaults."""
     before = load(paths) if paths.config.exists() else RegionConfig()
-    return replace(before, **given)  # type: ignore[arg-type]
+    return replace(before, **given)
 
 
 def settle(paths: RegionPaths, wanted: RegionConfig) -> RegionConfig:

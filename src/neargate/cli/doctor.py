@@ -7,7 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from ..sandbox.pause import PROGRAMS as PAUSE_PROGRAMS
 from ..sandbox.pause import is_static
 from . import config as configs
@@ -23,8 +24,7 @@ NOFILE_WANTED = 65535
 DISK_LOW = 0.10
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """`level`: ok, note (works, but) or missing (tasks will not run)."""
 
     level: str

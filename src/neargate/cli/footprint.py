@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from . import locks, processes
 from .paths import RegionPaths
 
 PROCESSES = ("server", "agent", "containerd", "registry")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Footprint:
+class Footprint(Struct, frozen=True, kw_only=True):
     """`made_later`: of what a first `up` makes, what was not there; what holds others comes after them."""
 
     paths: RegionPaths

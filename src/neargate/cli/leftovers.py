@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec import Struct
+
 from ..hostnet import libc
-from ..model.lazy_dataclass import dataclass
 from . import locks, processes
 from .last_resort import CGROUPS, end_containers
 from .paths import RegionPaths
@@ -30,8 +31,7 @@ _HELPERS = frozenset({"containerd", "docker-registry"})
 _MNT_DETACH = 2
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Leftover:
+class Leftover(Struct, frozen=True, kw_only=True):
     """Of a region whose data directory, or whose region.json, is gone."""
 
     paths: RegionPaths

@@ -1,13 +1,13 @@
 """What the operator's socket answers: hosts and tasks, a task's story, its last lines, and the stop of everything."""
 
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from ..interfaces.roles import CapacityManager, EventRange, LogTarget
 from ..model.errors import ResourceNotFound
-from ..model.lazy_dataclass import dataclass
 from ..region import Region
 from .admin import Handler
 from .audit_desk import task_calls
@@ -122,8 +122,7 @@ async def all_hosts(region: Region) -> list[Answer]:
     return [host for manager in shards for host in await manager.hosts()]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tails:
+class Tails(Struct, frozen=True, kw_only=True):
     lines: list[Answer]
     tokens: dict[str, str]  # container -> where to go on
     streams: int

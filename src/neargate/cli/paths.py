@@ -9,14 +9,14 @@ import os
 import shlex
 from pathlib import Path
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from .problems import Problem
 
 DEFAULT_DATA = "/var/lib/neargate"
 
 
-@dataclass(frozen=True, slots=True)
-class RegionPaths:
+class RegionPaths(Struct, frozen=True):
     """All paths of one region on one machine, from its data directory."""
 
     data: Path

@@ -8,14 +8,14 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from . import processes
 from .paths import RegionPaths
 from .problems import Problem
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True, kw_only=True):
     """`words`: its command line."""
 
     pid: int

@@ -9,8 +9,9 @@ import socket
 import stat
 import subprocess
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from .config import RegionConfig
 from .paths import RegionPaths

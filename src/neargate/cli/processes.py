@@ -12,7 +12,8 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from . import locks
 from .privileges import forbid_new_privileges
 from .problems import Problem
@@ -21,8 +22,7 @@ CLAIM_S = 2.0
 FIRST_HUMAN_UID = 1000  # Debian and Ubuntu give system users the numbers below
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """`start_ticks`: field 22 of /proc/PID/stat."""
 
     pid: int
@@ -33,8 +33,7 @@ class Running:
         return start_ticks(self.pid) == self.start_ticks
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Program:
+class Program(Struct, frozen=True, kw_only=True):
     """How to start a process: `argv[0]` is a full path; `environment` replaces the caller's whole environment."""
 
     name: str

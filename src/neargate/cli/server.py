@@ -10,11 +10,11 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
 import uvloop
+from msgspec.structs import replace
 
 from ..frontend.asgi import AsgiApp
 from ..frontend.callers.authenticate import AuthMode

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from . import processes
 from .config import RegionConfig
 from .paths import RegionPaths
@@ -29,8 +30,7 @@ FREE_RESTARTS = 3  # early deaths before waiting gets longer
 USER = "neargate"
 
 
-@dataclass(slots=True)
-class Child:
+class Child(Struct):
     """One supervised process and when it may be started again."""
 
     program: Program
@@ -41,8 +41,7 @@ class Child:
     adopted: bool = False
 
 
-@dataclass(slots=True)
-class Supervisor:
+class Supervisor(Struct):
     """`say` prints one line for the user."""
 
     children: list[Child]

@@ -7,8 +7,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from ..model.knobs import DEFAULT_KNOBS
 from . import config as configs

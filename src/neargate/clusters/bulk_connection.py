@@ -9,9 +9,9 @@ import asyncio
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from ..interfaces.roles import LogSink, LogTarget, TaskRoles
 from ..interfaces.store import Overloaded

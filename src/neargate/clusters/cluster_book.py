@@ -5,17 +5,17 @@ Must not know how tasks run. Invariant: a cluster is deleted only while it has n
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..interfaces.roles import Documents, Failure
 from ..interfaces.store import Refused, Statement, Store
 from ..model.arn import cluster_arn
 from ..model.errors import ClientError, ClusterContainsTasks, ClusterNotFound, InvalidParameter, ServiceUnavailable
-from ..model.lazy_dataclass import dataclass
 from ..model.quotas import CLUSTERS_PER_ACCOUNT, DefaultQuotas, QuotaValues
 from ..store.events import NewEvent, append_events
 from ..world import World
@@ -42,8 +42,7 @@ _DEFAULT_SETTINGS = MappingProxyType({"containerInsights": "disabled"})
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cluster:
+class Cluster(Struct, frozen=True, kw_only=True):
     """One cluster as stored. `doc` has no counts, tags or status: those are spliced in at read."""
 
     account: str

@@ -4,10 +4,11 @@ Owns which action is asked for which step. Must not know policies. Invariant: wi
 written; the role is judged as it is now, at each step.
 """
 
+from msgspec import Struct
+
 from ..interfaces.roles import LogTarget, TaskRoles
 from ..model.arn import Arn
 from ..model.errors import RoleNotAssumable
-from ..model.lazy_dataclass import dataclass
 
 CREATE_STREAM = "CreateLogStream"
 CREATE_GROUP = "CreateLogGroup"
@@ -16,8 +17,7 @@ ASSUME_ROLE = "AssumeRole"
 NO_ROLE = "Fargate requires task definition to have execution role ARN to support log driver awslogs."
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Denial:
+class Denial(Struct, frozen=True, kw_only=True):
     """`operation` is the one that failed; `message` is AWS's sentence, with what an SDK adds to it."""
 
     operation: str

@@ -6,11 +6,12 @@ Reads, and stops tasks only through StopTask's own path. Never reachable from th
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from msgspec import Struct
+
 from ..interfaces.roles import LogTarget
 from ..interfaces.store import Store
 from ..link.messages import RunOrder, decode_to_agent
 from ..model.launch import TaskLaunch
-from ..model.lazy_dataclass import dataclass
 
 _LIVE = (
     "SELECT t.id, t.cluster, t.family, t.last_status, t.host, l.message FROM tasks t "
@@ -26,8 +27,7 @@ _PREFIX_MATCHES_MAX = 20
 StopTask = Callable[[str, str, str, str | None], Awaitable[bytes]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LiveTask:
+class LiveTask(Struct, frozen=True, kw_only=True):
     id: str
     cluster: str
     definition: str

@@ -7,9 +7,10 @@ recorded is handed over with the bell, so that a launch needs no read.
 
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from ..interfaces.store import Store
 from ..link.messages import StopOrder
-from ..model.lazy_dataclass import dataclass
 
 # A host that was told needs no second query: it reports, and a report that is stored takes the row out of this list.
 _TO_RUN = (
@@ -24,16 +25,14 @@ _TO_STOP = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunTaskOrder:
+class RunTaskOrder(Struct, frozen=True, kw_only=True):
     n: int  # the task's row; 0 of one that is handed over and was not read
     task_id: str
     vpc_id: str
     message: bytes  # an encoded RunOrder
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StopTaskOrder:
+class StopTaskOrder(Struct, frozen=True, kw_only=True):
     n: int
     order: StopOrder
 

@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from enum import Enum
 
+from msgspec import Struct
+
 from ..interfaces.store import Overloaded, Refused, Store
 from ..log import get_logger
 from ..model.knobs import Knobs
 from ..model.launch import TaskReport
-from ..model.lazy_dataclass import dataclass
 from ..model.lifecycle import LastStatus
 from ..scheduling.task_document import BadReport, apply_report
 from ..world import World
@@ -37,15 +38,13 @@ class ReportOutcome(Enum):
 Answer = Callable[[ReportOutcome], None]
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(Struct):
     host_id: str
     report: TaskReport
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
-class _Decided:
+class _Decided(Struct, frozen=True):
     outcome: ReportOutcome
     update: TaskUpdate | None = None
     stopped: bool = False

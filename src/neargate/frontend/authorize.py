@@ -7,14 +7,14 @@ of a call must be allowed; what the table does not name for the operation is a b
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+
+from msgspec import Struct, field
 
 from ..iam.evaluate import decide
 from ..iam.policy import Attached, Grants, Policy
 from ..iam.request import Keys, Request
 from ..iam.words import denial
 from ..model.errors import AccessDenied
-from ..model.lazy_dataclass import dataclass
 from .actions.reviewed import REVIEWED
 from .actions.rules import Rule
 from .call import Call
@@ -27,8 +27,7 @@ class Unreviewed(Exception):
     """An operation asked for what its row of the table does not name. A bug: answered as one, decided never."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resource:
+class Resource(Struct, frozen=True, kw_only=True):
     """One resource of a call with what only it has.
 
     `tags`: of the resource as it is. `keys`: condition keys by AWS's names. `shown`: what a refusal names instead of

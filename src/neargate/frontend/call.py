@@ -1,13 +1,13 @@
 """One authenticated request on its way to an operation."""
 
 from collections.abc import Mapping
-from dataclasses import field
 from typing import Any
+
+from msgspec import Struct, field
 
 from ..iam.policy import Grants
 from ..iam.request import Caller, Keys
 from ..model.arn import Arn
-from ..model.lazy_dataclass import dataclass
 
 NO_GRANTS = Grants()
 
@@ -16,8 +16,7 @@ class RawBody(bytes):
     """An answer already encoded in the caller's protocol (JSON documents joined, not rebuilt)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SessionFacts:
+class SessionFacts(Struct, frozen=True, kw_only=True):
     """What only the temporary credentials of a session have. Times are epoch seconds.
 
     `issuer_*`: the role of an assumed-role session, the user (or administrator) of GetSessionToken's. `provider`: the
@@ -37,8 +36,7 @@ class SessionFacts:
     subject: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Principal:
+class Principal(Struct, frozen=True, kw_only=True):
     """Who calls: proven by the signature. What they may do is looked up when they are.
 
     `grants` None: the administrator of the account, whom no identity policy limits. `keys`: all condition keys that
@@ -62,8 +60,7 @@ class Principal:
         return Caller(account=self.account, arn=self.arn, user_id=self.user_id, role_arn=self.role_arn)
 
 
-@dataclass(kw_only=True, slots=True)
-class Call:
+class Call(Struct, kw_only=True):
     """What an operation knows of its request. `authorize` (authorize.py) must be asked before anything is changed."""
 
     service: str  # signing name: ecs, ec2, logs, sts

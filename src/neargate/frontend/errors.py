@@ -5,13 +5,13 @@ Knows nothing of operations.
 """
 
 from collections.abc import Mapping
-from dataclasses import field, replace
 from typing import ClassVar
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..model.errors import AwsError
-from ..model.lazy_dataclass import dataclass
 from ..wire.cborrpc import cbor_error
 from ..wire.jsonrpc import json_error
 from ..wire.sigv4 import Problem, SignatureRefused
@@ -42,8 +42,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True, kw_only=True):
     """An error as the caller will see it."""
 
     code: str

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import Struct
 
-from ..model.lazy_dataclass import dataclass
 from ..wire.cborrpc import CborCodec
 from ..wire.jsonrpc import JsonCodec
 from ..wire.plain import Writer, cbor_leaf, json_leaf
@@ -30,8 +30,7 @@ from .errors import (
 _NOTHING = RestParts(labels={}, query=b"", headers={})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OperationCodec:
+class OperationCodec(Struct, frozen=True, kw_only=True):
     """One operation's way in and out in one protocol."""
 
     model: OperationModel

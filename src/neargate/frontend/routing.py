@@ -6,11 +6,11 @@ the signature is checked, so it looks at bounded bytes only and parses nothing o
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field, replace
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
-from ..model.lazy_dataclass import dataclass
 from ..wire.content import ENCODINGS, InflatedTooLarge, MalformedBody, inflated
 from ..wire.rest import RestParts
 from ..wire.shapes import ServiceModel
@@ -34,8 +34,7 @@ VERSIONS: Mapping[str, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tables:
+class Tables(Struct, frozen=True, kw_only=True):
     """What routing knows of the services. `targets` also names them in the paths of rpc-v2-cbor."""
 
     targets: Mapping[str, str]  # target prefix -> service

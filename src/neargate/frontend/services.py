@@ -1,11 +1,11 @@
 """What operations may call: the roles behind the front end, handed over by the composition root."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import field
+
+from msgspec import Struct, field
 
 from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..interfaces.trail import TrailStore
-from ..model.lazy_dataclass import dataclass
 from ..world import World
 from .call import Answer, Call, Params
 from .callers.oidc.keys import ProviderKeys
@@ -17,8 +17,7 @@ from .regional.network import NetworkRegistry
 from .regional.task_definitions import TaskDefinitionRegistry
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Services:
+class Services(Struct, frozen=True, kw_only=True):
     """One region's roles. `cells` by cell name; `capacities` by zone name (zones may share one manager)."""
 
     world: World

@@ -7,7 +7,8 @@ the pool's last address). No sysctl, firewall rule or other route of the host is
 import hashlib
 from ipaddress import ip_network
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from ..vpc.ruleset import UPLINK
 from . import netlink
 from .namespaces import Namespaces, write_sysctl
@@ -37,8 +38,7 @@ table inet neargate {
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RouterPort:
+class RouterPort(Struct, frozen=True, kw_only=True):
     """A router's end of its link to the edge, by name in the router's namespace."""
 
     name: str

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_address, ip_network
 from types import TracebackType
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12
@@ -40,8 +40,7 @@ class NetlinkError(OSError):
         self.what = what
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """One request. An errno in `tolerate` means that the wanted state is already there."""
 
     what: str
@@ -51,8 +50,7 @@ class Message:
     tolerate: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Link:
+class Link(Struct, frozen=True, kw_only=True):
     index: int
     name: str
     stats: tuple[int, ...]

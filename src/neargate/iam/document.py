@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from msgspec import Struct
+
 from ..model.errors import AwsError
-from ..model.lazy_dataclass import dataclass
 from .conditions import Condition, UnknownOperator, condition, cost, is_operator
 from .formats import action_fault, legacy_fault, resource_fault
 from .patterns import Test, glob_action, resources
@@ -55,8 +56,7 @@ class MalformedPolicy(AwsError):
     code: ClassVar[str] = "MalformedPolicyDocument"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Parts:
+class _Parts(Struct, frozen=True, kw_only=True):
     """A statement whose members are of the right JSON types. None: not there."""
 
     sid: str | None

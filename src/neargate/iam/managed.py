@@ -8,13 +8,13 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from .document import Policy, PolicyKind, compile_policy
 from .managed_documents import STATEMENTS
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ManagedPolicy:
+class ManagedPolicy(Struct, frozen=True, kw_only=True):
     """`created` and `updated`: ISO 8601. `policy_id`: AWS's. What is not attachable belongs to service-linked roles."""
 
     name: str

@@ -5,10 +5,10 @@ memory of which statements concern an action, which is bounded and never changes
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import field
 from enum import Enum
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct, field
+
 from .conditions import Condition
 from .principals import Principals
 from .request import Keys
@@ -25,8 +25,7 @@ class PolicyKind(Enum):
     BOUNDARY = "boundary"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Statement:
+class Statement(Struct, frozen=True, kw_only=True, eq=False):
     """`action`: of a lower-case name. `resource`: None matches all. `principals`: None in policies of principals."""
 
     allow: bool
@@ -47,16 +46,14 @@ class Statement:
         return True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Relevant:
+class Relevant(Struct, frozen=True, kw_only=True):
     """The statements of one action, in the document's order."""
 
     denies: tuple[Statement, ...]
     allows: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True, eq=False):
     """`size`: characters without white space, which AWS's quotas count. `context_keys`: what it asks for."""
 
     kind: PolicyKind
@@ -65,7 +62,7 @@ class Policy:
     size: int
     context_keys: tuple[str, ...] = ()
     id: str | None = None
-    _by_action: dict[str, Relevant] = field(default_factory=dict, repr=False)
+    _by_action: dict[str, Relevant] = field(default_factory=dict)
 
     def relevant(self, action: str) -> Relevant:
         """`action` in lower case."""
@@ -85,16 +82,14 @@ class Policy:
         return (one for one in self.relevant(action).denies if one.holds(resource, keys))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Attached:
+class Attached(Struct, frozen=True, kw_only=True):
     """A policy as it bears on a principal. `name`: its ARN, or the name of an inline policy."""
 
     name: str
     policy: Policy
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Grants:
+class Grants(Struct, frozen=True, kw_only=True):
     """All that decides what a principal may do, apart from resource policies.
 
     `session` is None when the session was made without a session policy; an empty tuple allows nothing.

@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from .request import Caller, Keys
 
 _ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
@@ -41,8 +42,7 @@ class InvalidPrincipal(ValueError):
         super().__init__(f'Invalid principal in policy: "{kind}":"{name}"')
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Principals:
+class Principals(Struct, frozen=True, kw_only=True):
     """`named`: AWS principals (ARNs, unique ids, account numbers as root ARNs), services and providers, by kind."""
 
     named: Mapping[str, frozenset[str]]

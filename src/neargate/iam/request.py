@@ -4,17 +4,15 @@ Pure data. Owns no rule; `evaluate.py` decides. ARNs and actions as AWS writes t
 """
 
 from collections.abc import Mapping
-from dataclasses import field
 from enum import Enum
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct, field
 
 # Condition keys by lower-case name; an absent key was not part of the request. Single-valued keys have one value.
 Keys = Mapping[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """One action on one resource. `resource` is an ARN, or `*` for actions that know none."""
 
     action: str  # ecs:RunTask
@@ -24,8 +22,7 @@ class Request:
     resource_account: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True, kw_only=True):
     """The principal as policies name it.
 
     `arn` is what GetCallerIdentity shows (an assumed-role ARN for sessions), `role_arn` the role's own ARN for them;
@@ -50,8 +47,7 @@ class Layer(Enum):
     TRUST = "role trust policy"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """`explicit` is a Deny statement; otherwise a refusal means that `layer` allows nothing of the kind."""
 
     allowed: bool

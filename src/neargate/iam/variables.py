@@ -5,14 +5,14 @@ Names are case-insensitive. A key with several values has no value here: which o
 
 from collections.abc import Iterator
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from .request import Keys
 
 _ESCAPES = {"*", "?", "$"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Variable:
+class Variable(Struct, frozen=True, kw_only=True):
     name: str  # lower case
     written: str
     default: str | None

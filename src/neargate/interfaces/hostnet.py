@@ -3,7 +3,8 @@
 import socket
 from typing import Protocol
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from ..model.network import Eni, VpcPlan
 
 
@@ -19,16 +20,14 @@ class DiskFull(HostError):
     """No room under this host's disk accounting."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskNetwork:
+class TaskNetwork(Struct, frozen=True, kw_only=True):
     task_id: str
     eni_id: str
     vpc_id: str
     netns_path: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskDisk:
+class TaskDisk(Struct, frozen=True, kw_only=True):
     """A mounted filesystem of the task's size, on which its containers' writable layers and volumes live."""
 
     task_id: str
@@ -36,14 +35,12 @@ class TaskDisk:
     size_gib: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DiskUsage:
+class DiskUsage(Struct, frozen=True, kw_only=True):
     used_bytes: int
     size_bytes: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskLimits:
+class TaskLimits(Struct, frozen=True, kw_only=True):
     """Task-level limits: memory is strict; CPU is weight plus a quota of the task's size."""
 
     cpu_units: int
@@ -51,8 +48,7 @@ class TaskLimits:
     pids: int = 16384
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BlockIo:
+class BlockIo(Struct, frozen=True, kw_only=True):
     """What one device served. `kind` is the kernel's word: Read, Write, Sync, Async, Discard or Total."""
 
     major: int
@@ -62,8 +58,7 @@ class BlockIo:
     operations: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CgroupStats:
+class CgroupStats(Struct, frozen=True, kw_only=True):
     """Counters of one cgroup, version-neutral. CPU in nanoseconds, memory in bytes."""
 
     cpu_total_ns: int
@@ -82,8 +77,7 @@ class CgroupStats:
     block_io: tuple[BlockIo, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InterfaceStats:
+class InterfaceStats(Struct, frozen=True, kw_only=True):
     """From the task's view: received is what came into the task."""
 
     rx_bytes: int

@@ -4,10 +4,10 @@ Running parts never import one another; these Protocols are the whole of what th
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import field
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from ..model.capacity import (
     HostFacts,
@@ -17,7 +17,6 @@ from ..model.capacity import (
     ReservationRequest,
     SubnetView,
 )
-from ..model.lazy_dataclass import dataclass
 from ..model.network import VpcPlan
 
 
@@ -62,8 +61,7 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
     next_token: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskFilter:
+class TaskFilter(Struct, frozen=True, kw_only=True):
     """ListTasks' filters; None means any. `desired_status` defaults to RUNNING as on AWS."""
 
     family: str | None = None
@@ -152,8 +150,7 @@ class VpcPlans(Protocol):
         """VPC ids whose plan got a new generation."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogTarget:
+class LogTarget(Struct, frozen=True, kw_only=True):
     """`is_begun`: the task's containers were started, so the stream was made for them then."""
 
     account: str
@@ -166,8 +163,7 @@ class LogTarget:
     is_begun: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskIdentity:
+class TaskIdentity(Struct, frozen=True, kw_only=True):
     """Whose roles a live task has. Known by the cell, so that an agent cannot choose."""
 
     account: str
@@ -176,15 +172,18 @@ class TaskIdentity:
     execution_role_arn: str | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RoleCredentials:
+class RoleCredentials(Struct, frozen=True, kw_only=True):
     """Temporary credentials of a role. Times are epoch seconds."""
 
     access_key_id: str
-    secret_access_key: str = field(repr=False)
-    token: str = field(repr=False)
+    secret_access_key: str
+    token: str
     issued_at: float
     expires_at: float
+
+    def __repr__(self) -> str:
+        """Without what is secret: texts of objects end up in logs."""
+        return f"{type(self).__name__}(access_key_id={self.access_key_id!r}, expires_at={self.expires_at!r})"
 
 
 class TaskRoles(Protocol):
@@ -200,8 +199,7 @@ class TaskRoles(Protocol):
         """AWS's sentence when the role's session may not; None when it may. Raises RoleNotAssumable."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogSourceOpened:
+class LogSourceOpened(Struct, frozen=True, kw_only=True):
     stream_key: int
     offset: int  # bytes of this source already stored
 
@@ -221,8 +219,7 @@ class LogSink(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GroupFilter:
+class GroupFilter(Struct, frozen=True, kw_only=True):
     """DescribeLogGroups' filters; None means any. `pattern` is a substring, case counts."""
 
     prefix: str | None = None
@@ -230,8 +227,7 @@ class GroupFilter:
     names: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StreamOrder:
+class StreamOrder(Struct, frozen=True, kw_only=True):
     """DescribeLogStreams' filter and order: by name, or by the last event's time."""
 
     prefix: str | None = None
@@ -239,8 +235,7 @@ class StreamOrder:
     descending: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EventRange:
+class EventRange(Struct, frozen=True, kw_only=True):
     """Which events are wanted. `start_ms` is inclusive, `end_ms` exclusive; a token goes on where a page ended."""
 
     start_ms: int | None = None

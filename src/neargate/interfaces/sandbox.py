@@ -7,8 +7,9 @@ containers by that task's single runner. Errors carry AWS's text as `reason`; th
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
+from msgspec import Struct
+
 from ..model.launch import Tmpfs, Ulimit
-from ..model.lazy_dataclass import dataclass
 
 
 class SandboxError(Exception):
@@ -23,8 +24,7 @@ class EngineUnavailable(Exception):
     """The engine does not answer (containerd restarting). The caller waits and repeats; the task is not to blame."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Image:
+class Image(Struct, frozen=True, kw_only=True):
     """A pulled and unpacked image. Sizes in bytes. The config's fields are the image's own words, bounded in length."""
 
     reference: str
@@ -43,8 +43,7 @@ class Image:
     volumes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PullRequest:
+class PullRequest(Struct, frozen=True, kw_only=True):
     """`netns_path` None means the host's network. The authorisation is per account, repository and digest."""
 
     reference: str
@@ -55,15 +54,13 @@ class PullRequest:
     password: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BindMount:
+class BindMount(Struct, frozen=True, kw_only=True):
     source: str
     target: str
     read_only: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerConfig:
+class ContainerConfig(Struct, frozen=True, kw_only=True):
     """One container, everything decided. Paths are the host's. `runtime_id` is the engine's id."""
 
     runtime_id: str
@@ -96,8 +93,7 @@ class ContainerConfig:
     labels: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PauseConfig:
+class PauseConfig(Struct, frozen=True, kw_only=True):
     """The process that holds a task's shared pid namespace: PID 1 of all its containers, which it outlives."""
 
     runtime_id: str
@@ -107,8 +103,7 @@ class PauseConfig:
     labels: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerState:
+class ContainerState(Struct, frozen=True, kw_only=True):
     """`status`: created, running, stopped. Exit facts are there once stopped, kept until delete."""
 
     runtime_id: str
@@ -119,15 +114,13 @@ class ContainerState:
     labels: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Exit:
+class Exit(Struct, frozen=True, kw_only=True):
     runtime_id: str
     exit_code: int
     exited_at: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExecResult:
+class ExecResult(Struct, frozen=True, kw_only=True):
     """Output is bounded; the rest is dropped. `exit_code` None: it was killed at the time-out."""
 
     exit_code: int | None

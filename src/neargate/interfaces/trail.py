@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
-
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 NOBODY = ""  # the account of calls whose caller is not proven; the operator alone reads them
 
@@ -37,8 +36,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     index: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrailQuery:
+class TrailQuery(Struct, frozen=True, kw_only=True):
     """`account` None: of all of them. `attribute`: LookupEvents' key and value. Times are inclusive."""
 
     account: str | None
@@ -50,8 +48,7 @@ class TrailQuery:
     oldest_first: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrailPage:
+class TrailPage(Struct, frozen=True, kw_only=True):
     """`more`: where to go on, None at the end. A page may be short, even empty, and still have more behind it."""
 
     entries: Sequence[TrailEntry]

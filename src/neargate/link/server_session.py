@@ -10,10 +10,11 @@ when it resumes, so its own trouble never looks like the hosts'.
 
 from collections.abc import Sequence
 
+from msgspec import Struct
+
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.launch import TaskReport
-from ..model.lazy_dataclass import dataclass
 from ..model.lifecycle import LastStatus, is_later
 from ..model.network import VpcPlan
 from .host_identity import LINK, is_proved
@@ -37,8 +38,7 @@ from .messages import (
 from .session import Disconnect, Send
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Greeted:
+class Greeted(Struct, frozen=True, kw_only=True):
     """The agent said who it is and what it has, and holds this key. Is it the host's? Register it, then `welcome`."""
 
     host: HostFacts
@@ -47,20 +47,17 @@ class Greeted:
     process: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reported:
+class Reported(Struct, frozen=True, kw_only=True):
     """Apply the report; when it is durable send `acknowledgement`."""
 
     report: TaskReport
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostChanged:
+class HostChanged(Struct, frozen=True, kw_only=True):
     host: HostFacts
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CredentialsAsked:
+class CredentialsAsked(Struct, frozen=True, kw_only=True):
     """Answer it only for a task that is placed on this session's host."""
 
     ask: CredentialsAsk
@@ -69,8 +66,7 @@ class CredentialsAsked:
 ServerAction = Send | Disconnect | Greeted | Reported | HostChanged | CredentialsAsked
 
 
-@dataclass(slots=True)
-class _Order:
+class _Order(Struct):
     data: bytes
     resend_at: float
 

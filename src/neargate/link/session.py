@@ -11,10 +11,11 @@ decoded message, about once a second `tick`, on a lost connection `disconnected`
 from collections.abc import Sequence
 from enum import Enum
 
+from msgspec import Struct
+
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.launch import TaskLaunch, TaskReport
-from ..model.lazy_dataclass import dataclass
 from ..model.network import VpcPlan
 from .host_identity import LINK, NONCE_BYTES, HostKey
 from .messages import (
@@ -39,58 +40,50 @@ from .messages import (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Send:
+class Send(Struct, frozen=True, kw_only=True):
     """Write this as one binary frame."""
 
     data: bytes
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Disconnect:
+class Disconnect(Struct, frozen=True, kw_only=True):
     """Close the connection (and, on the agent, connect again after the back-off)."""
 
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Established:
+class Established(Struct, frozen=True, kw_only=True):
     """The server took this agent in; from now on reports are sent at once."""
 
     session: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ApplyVpc:
+class ApplyVpc(Struct, frozen=True, kw_only=True):
     """Must be in force before the `RunTask` actions that follow it."""
 
     plan: VpcPlan
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunTask:
+class RunTask(Struct, frozen=True, kw_only=True):
     """Repeated until the task is reported. A task that is known, or has a stop tombstone, is reported and not begun."""
 
     launch: TaskLaunch
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StopTask:
+class StopTask(Struct, frozen=True, kw_only=True):
     """Repeated until the task is reported as stopping. For a task never seen: keep a tombstone and report STOPPED."""
 
     order: StopOrder
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Acknowledged:
+class Acknowledged(Struct, frozen=True, kw_only=True):
     """The server holds this task's report up to `report_seq` durably: a STOPPED task may be forgotten."""
 
     task_id: str
     report_seq: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CredentialsAnswered:
+class CredentialsAnswered(Struct, frozen=True, kw_only=True):
     """What the server said to an ask for a task's credentials."""
 
     answer: CredentialsIssued | CredentialsRefused
@@ -105,8 +98,7 @@ class _Phase(Enum):
     OPEN = "open"
 
 
-@dataclass(slots=True)
-class _Unacknowledged:
+class _Unacknowledged(Struct):
     report: TaskReport
     resend_at: float
 

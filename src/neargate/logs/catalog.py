@@ -10,12 +10,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from ..interfaces.roles import GroupFilter, StreamOrder
 from ..interfaces.store import Refused, Row, Statement, Value
 from ..model.arn import Arn
 from ..model.errors import InvalidParameter, ResourceAlreadyExists, ResourceNotFound
-from ..model.lazy_dataclass import dataclass
 from .database import Database
 
 NO_GROUP = "The specified log group does not exist."
@@ -23,14 +23,12 @@ NO_STREAM = "The specified log stream does not exist."
 _LAST_CHARACTER = "\U0010ffff"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Group:
+class Group(Struct, frozen=True, kw_only=True):
     key: int
     span_ms: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stream:
+class Stream(Struct, frozen=True, kw_only=True):
     key: int
     group: int
     retention_days: int | None  # of its group

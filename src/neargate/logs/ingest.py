@@ -6,9 +6,10 @@ The source's offset is committed with the chunk it belongs to, so that resending
 from collections.abc import Sequence
 from itertools import pairwise
 
+from msgspec import Struct
+
 from ..interfaces.store import Statement
 from ..model.errors import InvalidParameter
-from ..model.lazy_dataclass import dataclass
 from .chunk import Runs
 from .position import TIMESTAMP_MAX
 
@@ -20,8 +21,7 @@ TOO_OLD_MS = 14 * DAY_MS
 TOO_NEW_MS = 2 * 3600 * 1000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True, kw_only=True):
     """Ready to be stored. `size` is the bytes of its lines."""
 
     runs: Runs
@@ -30,8 +30,7 @@ class Chunk:
     size: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True, kw_only=True):
     """A PutLogEvents request after its checks. `chunk` is None when every event was rejected."""
 
     chunk: Chunk | None

@@ -6,14 +6,14 @@ of JSON, space-delimited fields and regular expressions are refused, never taken
 
 import re
 
+from msgspec import Struct
+
 from ..model.errors import InvalidParameter
-from ..model.lazy_dataclass import dataclass
 
 _TERM = re.compile(r'\s*([-?]?)(?:"((?:[^"\\]|\\.)*)"|([^\s"]+))(?=\s|\Z)')
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True, kw_only=True):
     required: tuple[str, ...] = ()
     either: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()

@@ -9,9 +9,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
+from msgspec import Struct
+
 from ..interfaces.store import Value
 from ..model.knobs import Knobs
-from ..model.lazy_dataclass import dataclass
 from ..world import World
 from .chunk import Event, StoredChunk, unpack
 from .database import Database
@@ -23,8 +24,7 @@ LANE = "logs-read"
 _EVENTS_IN_A_STEP_MAX = 100_000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True, kw_only=True):
     """A whole group or one stream; `streams_sql` narrows a group further (with its parameters)."""
 
     column: str  # grp or stream
@@ -34,8 +34,7 @@ class Scope:
     streams_params: tuple[Value, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Range:
+class Range(Struct, frozen=True, kw_only=True):
     """Strictly between `low` and `high`; `forward` says from which end it is read."""
 
     low: Position
@@ -43,8 +42,7 @@ class Range:
     forward: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     """`events` ascend, whichever way they were read. `resume` None: nothing is left in the range."""
 
     events: list[Event]

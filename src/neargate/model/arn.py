@@ -1,10 +1,9 @@
 """Amazon Resource Names of the kinds Neargate makes. Only long formats are emitted; short ones are accepted."""
 
-from .lazy_dataclass import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Arn:
+class Arn(Struct, frozen=True):
     """`arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`; region and account may be empty."""
 
     service: str

@@ -1,13 +1,12 @@
 """Hosts and reservations as a zone's capacity manager sees them."""
 
 import msgspec
+from msgspec import Struct
 
-from .lazy_dataclass import dataclass
 from .network import Eni
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostCapacity:
+class HostCapacity(Struct, frozen=True, kw_only=True):
     """What a machine offers. CPU is in units (1,024 per core) before overcommit; memory is strict."""
 
     cpu_units: int
@@ -15,8 +14,7 @@ class HostCapacity:
     disk_gib: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostFacts:
+class HostFacts(Struct, frozen=True, kw_only=True):
     """What an agent says of its machine when it registers."""
 
     host_id: str
@@ -30,8 +28,7 @@ class HostFacts:
     reason: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SubnetView:
+class SubnetView(Struct, frozen=True, kw_only=True):
     """A subnet as resolved by the front end for a launch."""
 
     subnet_id: str
@@ -70,8 +67,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     eni_error: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordedReservation:
+class RecordedReservation(Struct, frozen=True, kw_only=True):
     """A reservation as the cell recorded it with its task: all that the zone needs to make its rows again."""
 
     capacity_id: str

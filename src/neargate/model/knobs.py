@@ -1,10 +1,9 @@
 """Every period, batch, bound and wait in one frozen object: tests and the simulator vary them. Seconds unless named."""
 
-from .lazy_dataclass import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Knobs:
+class Knobs(Struct, frozen=True, kw_only=True):
     # store
     write_queue_max: int = 4096
     write_batch_max: int = 256

@@ -1,13 +1,11 @@
 """What an agent is told of a task: everything resolved, nothing left to look up. Sent over the link."""
 
-from dataclasses import field
+from msgspec import Struct, field
 
-from .lazy_dataclass import dataclass
 from .network import Eni
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PortMapping:
+class PortMapping(Struct, frozen=True, kw_only=True):
     container_port: int
     host_port: int
     protocol: str = "tcp"
@@ -15,41 +13,35 @@ class PortMapping:
     app_protocol: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MountPoint:
+class MountPoint(Struct, frozen=True, kw_only=True):
     source_volume: str
     container_path: str
     read_only: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VolumesFrom:
+class VolumesFrom(Struct, frozen=True, kw_only=True):
     source_container: str
     read_only: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dependency:
+class Dependency(Struct, frozen=True, kw_only=True):
     container_name: str
     condition: str  # START, COMPLETE, SUCCESS, HEALTHY
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ulimit:
+class Ulimit(Struct, frozen=True, kw_only=True):
     name: str
     soft: int
     hard: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tmpfs:
+class Tmpfs(Struct, frozen=True, kw_only=True):
     container_path: str
     size_mib: int
     mount_options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HealthCheck:
+class HealthCheck(Struct, frozen=True, kw_only=True):
     """`command` begins with CMD, CMD-SHELL or NONE, as registered."""
 
     command: tuple[str, ...]
@@ -59,8 +51,7 @@ class HealthCheck:
     start_period_s: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AwsLogs:
+class AwsLogs(Struct, frozen=True, kw_only=True):
     """The awslogs driver's options, parsed."""
 
     group: str
@@ -71,8 +62,7 @@ class AwsLogs:
     max_buffer_bytes: int = 10 * 1024 * 1024
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerLaunch:
+class ContainerLaunch(Struct, frozen=True, kw_only=True):
     """One container of the task with the run's overrides applied. None means: as the image says."""
 
     name: str
@@ -106,8 +96,7 @@ class ContainerLaunch:
     logs: AwsLogs | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskLaunch:
+class TaskLaunch(Struct, frozen=True, kw_only=True):
     """The order to run one task. `incarnation` names the cell's database: a stop must come from the same one."""
 
     task_id: str
@@ -140,8 +129,7 @@ class TaskLaunch:
     service_name: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerReport:
+class ContainerReport(Struct, frozen=True, kw_only=True):
     """One container as the host knows it. Times are epoch seconds (UTC)."""
 
     name: str
@@ -157,8 +145,7 @@ class ContainerReport:
     log_bytes_dropped: int = 0  # by the non-blocking log mode
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskReport:
+class TaskReport(Struct, frozen=True, kw_only=True):
     """The full known state of a task on a host. `report_seq` only grows, also over agent restarts."""
 
     task_id: str

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_network
 
-from .lazy_dataclass import dataclass
+from msgspec import Struct
 
 ENI_MAC_GATEWAY = "0e:ee:ee:ee:ee:ee"
 TASK_METADATA_ADDRESS = "169.254.170.2"
@@ -11,8 +11,7 @@ RESOLVER_ADDRESS = "169.254.170.11"  # where the router takes what tasks send to
 AWS_RESOLVER_ADDRESS = "169.254.169.253"  # the resolver's other address, the same in every VPC
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Eni:
+class Eni(Struct, frozen=True, kw_only=True):
     """A task's elastic network interface, as reserved in its zone."""
 
     eni_id: str
@@ -28,8 +27,7 @@ class Eni:
     private_dns_name: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SecurityGroupRule:
+class SecurityGroupRule(Struct, frozen=True, kw_only=True):
     """One permission of one peer. `protocol` is tcp, udp, icmp, icmpv6, a number as text, or -1 for all.
 
     `from_port`/`to_port` are ports (ICMP: type and code); None means all. Exactly one of the peers is set.
@@ -43,8 +41,7 @@ class SecurityGroupRule:
     peer_group: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SecurityGroup:
+class SecurityGroup(Struct, frozen=True, kw_only=True):
     group_id: str
     ingress: tuple[SecurityGroupRule, ...] = ()
     egress: tuple[SecurityGroupRule, ...] = ()
@@ -52,8 +49,7 @@ class SecurityGroup:
     remote_members: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VpcPlan:
+class VpcPlan(Struct, frozen=True, kw_only=True):
     """All that a host must know of a VPC it has tasks in. A host refuses a lower generation."""
 
     vpc_id: str

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Protocol
 
-from .lazy_dataclass import dataclass
+from msgspec import Struct
 
 
 class QuotaMode(Enum):
@@ -18,8 +18,7 @@ class QuotaMode(Enum):
     MACHINE = "machine"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Quota:
+class Quota(Struct, frozen=True, kw_only=True):
     """`of_machine`: a share of AWS's fleet. On one's own machines the hosts' room is the limit until one is set."""
 
     service: str

@@ -8,7 +8,8 @@ import json
 import os
 import shlex
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from .capability import may_raise_limits
 
 # Only the overlay snapshotter, the content store, the runtime and their services are needed. CRI would open ports and
@@ -55,8 +56,7 @@ def default_state_dir(address: str) -> str:
     return os.path.join(os.path.dirname(address), "containerd")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerdInstance:
+class ContainerdInstance(Struct, frozen=True, kw_only=True):
     """`data_dir` keeps images over reboots; `run_dir` must be on a filesystem that a reboot empties (tmpfs)."""
 
     data_dir: str

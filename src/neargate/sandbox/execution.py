@@ -10,9 +10,9 @@ import os
 import signal
 
 from google.protobuf.any_pb2 import Any as AnyMessage
+from msgspec import Struct
 
 from ..interfaces.sandbox import EngineUnavailable, ExecResult
-from ..model.lazy_dataclass import dataclass
 from ..world import World
 from . import containerd_pb2 as pb
 from .containerd_client import PROCESS_TYPE, Containerd, EngineError, NotFound
@@ -26,8 +26,7 @@ _DRAIN_S = 1.0
 _READ_BYTES = 65536
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Executor:
+class Executor(Struct, frozen=True, kw_only=True):
     world: World
     engine: Containerd
     exits: ExitWatch

@@ -6,9 +6,10 @@ containerd. Invariant: a field of ContainerConfig that has no effect here (or in
 
 from typing import Any
 
+from msgspec import Struct
+
 from ..interfaces.sandbox import BindMount, ContainerConfig
 from ..model.launch import Tmpfs
-from ..model.lazy_dataclass import dataclass
 from .seccomp import seccomp_profile
 from .users import ResolvedUser
 
@@ -62,8 +63,7 @@ _DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2))
 _PTY_MAJOR = 136
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostFacts:
+class HostFacts(Struct, frozen=True, kw_only=True):
     """What the spec depends on besides the container. `hard_limits`: our own rlimits, by Docker's names."""
 
     architecture: str

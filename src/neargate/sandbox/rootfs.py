@@ -12,9 +12,10 @@ import hashlib
 import os
 import re
 
+from msgspec import Struct
+
 from ..interfaces.sandbox import ContainerConfig
 from ..model.launch import Tmpfs
-from ..model.lazy_dataclass import dataclass
 from . import containerd_pb2 as pb
 from .containerd_client import AlreadyExists, Containerd
 from .rooted import exists, make_directory, make_mount_target, read_rooted, set_directory_mode
@@ -29,8 +30,7 @@ _TMPFS_MODE = 0o1777
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True, kw_only=True):
     """The writable layer of one container: three directories on the task's disk."""
 
     upper: str

@@ -13,7 +13,8 @@ import socket
 import struct
 import subprocess
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from .containerd_client import RUNTIME
 from .containerd_process import ContainerdInstance
 from .oci_spec import SHIM_GROUP_ANNOTATION
@@ -37,8 +38,7 @@ class NoShim(Exception):
     """On this machine no shim can be started beside containerd. The message says why."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WaitingShim:
+class WaitingShim(Struct, frozen=True, kw_only=True):
     """`group` is its name: containers that name it are put into it. `directory` is its own."""
 
     own: ContainerdInstance

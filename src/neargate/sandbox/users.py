@@ -6,7 +6,7 @@ lines that make no sense are skipped. Invariant: every id is between 0 and 2^31 
 
 from collections.abc import Iterator
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 _ID_MAX = 2**31 - 1
 _GROUPS_MAX = 256
@@ -16,24 +16,21 @@ class UnknownUser(Exception):
     """The image has no such user or group. The message is the sentence Docker gives."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ResolvedUser:
+class ResolvedUser(Struct, frozen=True, kw_only=True):
     uid: int
     gid: int
     additional_gids: tuple[int, ...] = ()
     home: str = "/"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _PasswdEntry:
+class _PasswdEntry(Struct, frozen=True, kw_only=True):
     name: str
     uid: int
     gid: int
     home: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _GroupEntry:
+class _GroupEntry(Struct, frozen=True, kw_only=True):
     name: str
     gid: int
     members: tuple[str, ...]

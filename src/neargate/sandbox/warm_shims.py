@@ -9,9 +9,10 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from msgspec import Struct
+
 from ..log import get_logger
 from ..model.knobs import Knobs
-from ..model.lazy_dataclass import dataclass
 from ..world import World
 from . import shim_process
 from .containerd_client import RUNTIME
@@ -22,8 +23,7 @@ _LANE = "warm-shims"
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShimChoice:
+class ShimChoice(Struct, frozen=True, kw_only=True):
     """Which shim a container goes into: that of its group, which `waiting` is when it is there already."""
 
     group: str

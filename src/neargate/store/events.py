@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Sequence
 
 import msgspec
+from msgspec import Struct
 
 from ..interfaces.store import Row, Statement, Store
-from ..model.lazy_dataclass import dataclass
 from .rows import many
 
 EVENTS_SCHEMA = """
@@ -51,8 +51,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     seq: int
     kind: str
     key: str

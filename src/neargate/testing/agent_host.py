@@ -1,9 +1,10 @@
 """A fake machine with a real agent on it, for tests: start, kill -9 at a named point, start again, see what is left."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from ..agent.agent import Agent
 from ..agent.credential_files import CredentialFiles

@@ -3,9 +3,8 @@
 import asyncio
 import types
 from collections.abc import Generator
-from dataclasses import field
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct, field
 
 
 @types.coroutine
@@ -14,16 +13,14 @@ def a_moment() -> Generator[None, None, None]:
     yield
 
 
-@dataclass(slots=True)
-class _Fault:
+class _Fault(Struct):
     error: Exception | None  # None: hang for ever
     skip: int
     times: int
     after: bool
 
 
-@dataclass(slots=True)
-class Faults:
+class Faults(Struct):
     """Keyed by method name. `calls` counts what was called, for tests that must see that something happened."""
 
     calls: dict[str, int] = field(default_factory=dict)

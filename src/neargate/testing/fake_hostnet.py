@@ -6,7 +6,6 @@ socket without a name, or a loopback socket when a test wants to speak to it as 
 
 import shutil
 import socket
-from dataclasses import field
 from pathlib import Path
 
 from ..interfaces.hostnet import (
@@ -19,7 +18,6 @@ from ..interfaces.hostnet import (
     TaskLimits,
     TaskNetwork,
 )
-from ..model.lazy_dataclass import dataclass
 from ..model.network import Eni, VpcPlan
 from .fake_faults import Faults
 
@@ -264,19 +262,12 @@ class FakeHostCgroups:
         )
 
 
-@dataclass(slots=True)
 class FakeHost:
     """One machine: everything an agent holds there, and what is left of it."""
 
-    root: Path
-    loopback: bool = False
-    network: FakeHostNetwork = field(init=False)
-    disks: FakeHostDisks = field(init=False)
-    cgroups: FakeHostCgroups = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.network = FakeHostNetwork(loopback=self.loopback)
-        self.disks = FakeHostDisks(self.root)
+    def __init__(self, root: Path, *, loopback: bool = False) -> None:
+        self.network = FakeHostNetwork(loopback=loopback)
+        self.disks = FakeHostDisks(root)
         self.cgroups = FakeHostCgroups()
 
     def reboot(self) -> None:

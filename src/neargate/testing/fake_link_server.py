@@ -5,7 +5,8 @@ restart of the server does; the next connect finds it again unless `is_down`.
 """
 
 import asyncio
-from dataclasses import field
+
+from msgspec import Struct, field
 
 from ..agent.link_client import Closed
 from ..link.host_identity import BULK, LINK, NONCE_BYTES, is_proved
@@ -39,15 +40,13 @@ from ..link.messages import (
 )
 from ..model.capacity import HostFacts
 from ..model.launch import TaskLaunch, TaskReport
-from ..model.lazy_dataclass import dataclass
 from ..model.network import VpcPlan
 from .fake_faults import a_moment
 
 _NONCE = bytes(NONCE_BYTES)
 
 
-@dataclass(slots=True)
-class StoredLog:
+class StoredLog(Struct):
     """What reached the log store of one container: bytes [0, offset) of its source, as lines."""
 
     offset: int = 0

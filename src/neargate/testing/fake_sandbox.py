@@ -6,8 +6,9 @@ Passes the same suite as the real engine (`testing.suites.sandbox`). Tests progr
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from ..interfaces.sandbox import (
     ContainerConfig,
@@ -20,7 +21,6 @@ from ..interfaces.sandbox import (
     PullRequest,
     SandboxError,
 )
-from ..model.lazy_dataclass import dataclass
 from .fake_faults import Faults
 
 SIGKILL = 9
@@ -28,8 +28,7 @@ SIGTERM = 15
 PAUSE = "~pause"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Program:
+class Program(Struct, frozen=True, kw_only=True):
     """What a container's process does. `term_exit_code` None: it ignores SIGTERM. `exit_code`: ends at once with it."""
 
     exit_code: int | None = None
@@ -38,8 +37,7 @@ class Program:
     start_error: str | None = None
 
 
-@dataclass(slots=True)
-class FakeContainer:
+class FakeContainer(Struct):
     config: ContainerConfig
     status: str = "created"
     pid: int | None = None
@@ -52,8 +50,7 @@ class FakeContainer:
     is_record_only: bool = False  # its creator was killed before the runtime was asked: shown as stopped, nothing ran
 
 
-@dataclass(slots=True)
-class FakeImage:
+class FakeImage(Struct):
     image: Image
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)  # directory -> file name -> content
 

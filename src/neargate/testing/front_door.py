@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 import msgspec
+from msgspec import Struct
 
 from ..frontend.callers.credentials import Credentials
 from ..frontend.envelope import Envelope
@@ -18,7 +19,6 @@ from ..frontend.identity import holders, roles, unique_ids, users
 from ..frontend.identity.records import Role, User
 from ..frontend.routing import VERSIONS
 from ..model.knobs import DEFAULT_KNOBS
-from ..model.lazy_dataclass import dataclass
 from ..region import Region, RegionPlan, open_region
 from ..store.sqlite import MemoryStores
 from ..wire.shapes import Models
@@ -33,8 +33,7 @@ SIGNED_AS = MappingProxyType({"service-quotas": "servicequotas"})
 MODELS = Models()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Keys:
+class Keys(Struct, frozen=True, kw_only=True):
     """What a caller has in hand."""
 
     key: str
@@ -42,8 +41,7 @@ class Keys:
     token: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
+class Said(Struct, frozen=True, kw_only=True):
     """An answer. `body`: of JSON as it is, of XML the members below the result by name; lists are lists of such."""
 
     status: int

@@ -13,9 +13,8 @@ import subprocess
 import tarfile
 from base64 import b64encode
 from collections.abc import Iterable
-from dataclasses import field
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct, field
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -28,8 +27,7 @@ DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _UPLOAD_TIMEOUT_S = 30.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One name in a layer: a file with content, a symlink with target, or (neither) a directory."""
 
     path: str
@@ -40,15 +38,13 @@ class Entry:
     gid: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True, kw_only=True):
     blob: bytes
     media_type: str
     diff_id: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuiltImage:
+class BuiltImage(Struct, frozen=True, kw_only=True):
     """A manifest or index with every blob it needs, by digest. `parts` are manifests an index points to."""
 
     manifest: bytes

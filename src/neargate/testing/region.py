@@ -3,8 +3,9 @@
 For tests of the front end: what an operation reads is real, what it would change in a cell, a zone or a log is caught.
 """
 
-from dataclasses import field
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 from ..frontend.callers.sessions import Sessions
 from ..frontend.envelope import Envelope
@@ -20,7 +21,6 @@ from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..interfaces.trail import TrailStore
 from ..model.errors import ClusterNotFound
 from ..model.knobs import DEFAULT_KNOBS
-from ..model.lazy_dataclass import dataclass
 from ..model.quotas import QuotaMode
 from ..store.sqlite import MemoryDisk, MemoryStores
 from ..world import World
@@ -29,8 +29,7 @@ from .stored import digest
 ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", "use1-az3"))
 
 
-@dataclass(kw_only=True, slots=True)
-class Effects:
+class Effects(Struct, kw_only=True):
     """Names of the role methods that were called, writes of the region's store among them."""
 
     seen: list[str] = field(default_factory=list)
@@ -58,8 +57,7 @@ class CatchingRole:
         return method
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Region:
+class Region(Struct, frozen=True, kw_only=True):
     services: Services
     identity: IdentityRegistry
     network: NetworkRegistry

@@ -12,14 +12,13 @@ import os
 import socket
 import subprocess
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 _POLL_S = 0.02
 _POLLS_MAX = 500
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RegistryInstance:
+class RegistryInstance(Struct, frozen=True, kw_only=True):
     """`users`: name and password pairs; none means that anybody may read and write. For a supervisor to start.
 
     `tokens`: realm (URL), service, issuer and certificate bundle (path) of a token server, instead of users.

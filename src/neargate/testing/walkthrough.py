@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = "\x1e"  # stands in no document and is printed by no program of them
@@ -39,8 +39,7 @@ class Broken(Exception):
     """The shell ended before the last block; the message is what it printed."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """A shell block. `line`: where it begins in the document; `printed`: what the document says that it prints."""
 
     line: int

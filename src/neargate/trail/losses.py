@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
 from ..interfaces.trail import TrailEntry
-from ..model.lazy_dataclass import dataclass
 
 NO_ROOM = "the queue of the record was full"
 TOO_MANY = "too many calls of unproven callers in a second"
@@ -17,8 +17,7 @@ EVENT_NAME = "CallsNotRecorded"
 EVENT_SOURCE = "neargate.internal"
 
 
-@dataclass(kw_only=True, slots=True)
-class Loss:
+class Loss(Struct, kw_only=True):
     """Times in epoch seconds."""
 
     since: float

@@ -8,14 +8,13 @@ reserves (a subnet's first four and its last).
 from collections.abc import Callable, Container
 from ipaddress import IPv4Address, IPv4Network
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 RESERVED_FIRST = 4
 RESERVED_LAST = 1
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRange:
+class AddressRange(Struct, frozen=True):
     """Whole numbers of the IPv4 addresses that may be given out, both ends included."""
 
     first: int

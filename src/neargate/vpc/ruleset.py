@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 
-from ..model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from ..model.network import (
     AWS_RESOLVER_ADDRESS,
     REGION_ENDPOINT_ADDRESS,
@@ -100,8 +101,7 @@ _NUMBERED = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6"}
 _PLAIN_ID = re.compile(r"[a-z]{1,8}-[0-9a-z]{1,24}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LocalEni:
+class LocalEni(Struct, frozen=True, kw_only=True):
     """An ENI of this host with what it adds to the fixed sets: (set, key, value); value is empty in plain sets."""
 
     groups: tuple[str, ...]
@@ -109,8 +109,7 @@ class LocalEni:
     elements: tuple[tuple[str, str, str], ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RouterRules:
+class RouterRules(Struct, frozen=True, kw_only=True):
     """The rule set of one router. Never changed after it was made: `transaction` compares two of them."""
 
     plan: VpcPlan

@@ -9,8 +9,8 @@ from importlib import resources
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from ..model.lazy_dataclass import dataclass
 from .uri import UriIndex
 
 _TYPES = {"character": "string"}  # old models' word
@@ -18,8 +18,7 @@ _TYPES = {"character": "string"}  # old models' word
 SERVICES = ("cloudtrail", "ec2", "ecs", "iam", "logs", "service-quotas", "sts")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Member:
+class Member(Struct, frozen=True, kw_only=True):
     """A reference to a shape from a structure, list or map."""
 
     name: str
@@ -37,8 +36,7 @@ class Member:
         return self.location_name or self.name
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True, kw_only=True):
     """One shape. `minimum`/`maximum`: value of numbers, length of strings, lists, maps and blobs."""
 
     name: str
@@ -61,8 +59,7 @@ class Shape:
     timestamp_format: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ErrorModel:
+class ErrorModel(Struct, frozen=True, kw_only=True):
     """`code` as the service writes it, `status` the HTTP status."""
 
     shape: str
@@ -72,8 +69,7 @@ class ErrorModel:
     is_sender: bool = True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HttpBinding:
+class HttpBinding(Struct, frozen=True, kw_only=True):
     """How rest-json finds an operation; `uri` is a template with a constant query, `/a/{b}/{c+}?d=e`."""
 
     method: str
@@ -81,8 +77,7 @@ class HttpBinding:
     status: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OperationModel:
+class OperationModel(Struct, frozen=True, kw_only=True):
     service: str
     name: str
     input: str | None
@@ -92,8 +87,7 @@ class OperationModel:
     http: HttpBinding | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Metadata:
+class Metadata(Struct, frozen=True, kw_only=True):
     """What routing and answers need to know of a service."""
 
     protocol: str  # as botocore calls them: json, query, ec2, rest-json, smithy-rpc-v2-cbor

@@ -7,7 +7,8 @@ not know each other; they meet in `Resources`.
 
 from typing import Protocol
 
-from ...model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from ..points import Point
 from ..task_context import TaskContext
 from .cgroup import CgroupHook
@@ -39,8 +40,7 @@ class Hook(Protocol):
     async def down(self, task: TaskContext) -> None: ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """`after`: names of steps further up in the list."""
 
     hook: Hook

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 
-from ...model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 
 class Level(Enum):
@@ -22,8 +22,7 @@ class Level(Enum):
     PERMISSIONS = "Permissions management"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """`forms`: as written in the table. `keys`: lower case; one that ends in `/` stands for a family (of tags).
 
     `when`: in which requests it is asked; empty for an action that every request of the operation needs.

@@ -5,10 +5,10 @@ import hashlib
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from ...model.arn import Arn
 from ...model.ids import ACCOUNT_PATTERN
-from ...model.lazy_dataclass import dataclass
 from ..call import Principal
 
 
@@ -16,8 +16,7 @@ class CredentialsUnreadable(Exception):
     """The file is missing or not what it should be; the message names it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AccessKey:
+class AccessKey(Struct, frozen=True, kw_only=True):
     """A key pair and whom it proves."""
 
     access_key_id: str

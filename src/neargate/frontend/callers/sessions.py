@@ -12,9 +12,9 @@ from math import ceil
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
 
 from ...model.ids import Bits
-from ...model.lazy_dataclass import dataclass
 from ...world import World
 from ..envelope import Envelope, SealBroken
 from ..identity.unique_ids import secret_access_key
@@ -66,8 +66,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     padding: bytes = b""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SessionCredentials:
+class SessionCredentials(Struct, frozen=True, kw_only=True):
     """`expiration` is in epoch seconds, as STS shows it."""
 
     access_key_id: str

@@ -1,6 +1,6 @@
 """Groups and who is in them: decisions. Pure."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from ...model.ids import Bits
 from . import unique_ids

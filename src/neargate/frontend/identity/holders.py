@@ -4,8 +4,9 @@ Each takes the kind of the holder; names of quotas and sentences follow from it.
 """
 
 import re
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from ...iam.managed import MANAGED_POLICIES
 from .book import AccountBook

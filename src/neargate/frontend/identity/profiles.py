@@ -1,7 +1,8 @@
 """Instance profiles: decisions. Pure. Kept as data, for tools that make them beside a role; no instance has one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ...model.ids import Bits
 from . import unique_ids

@@ -6,16 +6,16 @@ Times are epoch seconds, as IAM shows them; policy documents are kept as the cal
 
 from typing import ClassVar, TypeVar
 
+from msgspec import Struct
+
 from ...iam.policy import Policy
 from ...model.arn import Arn
-from ...model.lazy_dataclass import dataclass
 
 Tags = tuple[tuple[str, str], ...]
 Inline = tuple[tuple[str, str], ...]  # (policy name, document), by name
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
+class Record(Struct, frozen=True, kw_only=True):
     """`kind` names the entity in its ARN and in the table."""
 
     kind: ClassVar[str]
@@ -30,8 +30,7 @@ class Record:
         return self.name.lower()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pathed(Record):
+class Pathed(Record, frozen=True, kw_only=True):
     """An entity with a path and an ARN made of it."""
 
     path: str = "/"
@@ -41,29 +40,25 @@ class Pathed(Record):
         return entity_arn(self.account, self.kind, self.path, self.name)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Holder(Pathed):
+class Holder(Pathed, frozen=True, kw_only=True):
     """What carries policies. `attached`: ARNs of managed policies, in the order they came."""
 
     inline: Inline = ()
     attached: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class User(Holder):
+class User(Holder, frozen=True, kw_only=True):
     kind = "user"
     tags: Tags = ()
     boundary: str | None = None
     groups: tuple[str, ...] = ()  # unique ids
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Group(Holder):
+class Group(Holder, frozen=True, kw_only=True):
     kind = "group"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Role(Holder):
+class Role(Holder, frozen=True, kw_only=True):
     """`trust` names principals of this region by unique id; it is shown with their ARNs."""
 
     kind = "role"
@@ -78,15 +73,13 @@ class Role(Holder):
         return self.path.startswith("/aws-service-role/")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PolicyVersion:
+class PolicyVersion(Struct, frozen=True, kw_only=True):
     number: int
     document: str
     created: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ManagedPolicy(Pathed):
+class ManagedPolicy(Pathed, frozen=True, kw_only=True):
     """A customer's. Numbers of versions are never given twice."""
 
     kind = "policy"
@@ -106,8 +99,7 @@ class ManagedPolicy(Pathed):
         return next(one.document for one in self.versions if one.number == self.default)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AccessKey(Record):
+class AccessKey(Record, frozen=True, kw_only=True):
     """Its name and unique id are the access key id. `user`: unique id; None is the account's administrator."""
 
     kind = "access-key"
@@ -120,8 +112,7 @@ class AccessKey(Record):
         return self.name
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OidcProvider(Record):
+class OidcProvider(Record, frozen=True, kw_only=True):
     """Named by its URL without the scheme, as in its ARN, which is its unique id."""
 
     kind = "oidc-provider"
@@ -138,8 +129,7 @@ class OidcProvider(Record):
         return self.uid
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InstanceProfile(Pathed):
+class InstanceProfile(Pathed, frozen=True, kw_only=True):
     """`roles`: unique ids, at most one."""
 
     kind = "instance-profile"
@@ -147,8 +137,7 @@ class InstanceProfile(Pathed):
     tags: Tags = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AccountRecord:
+class AccountRecord(Struct, frozen=True, kw_only=True):
     """`number` is the twelve digits. `generation` grows with every change of the account's identities."""
 
     number: str
@@ -158,8 +147,7 @@ class AccountRecord:
     generation: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KeyRecord:
+class KeyRecord(Struct, frozen=True, kw_only=True):
     """Whom an access key proves. `user`: name, None for the account's administrator."""
 
     access_key_id: str
@@ -169,8 +157,7 @@ class KeyRecord:
     active: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RoleRecord:
+class RoleRecord(Struct, frozen=True, kw_only=True):
     """A role as who assumes it must know it."""
 
     account: str
@@ -185,8 +172,7 @@ class RoleRecord:
     is_service_linked: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LastUsed:
+class LastUsed(Struct, frozen=True, kw_only=True):
     at: int
     service: str
     region: str

@@ -7,8 +7,10 @@ only what is durable; secrets are opened when asked for, and rest sealed.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ...iam.document import PolicyKind
 from ...iam.policy import Attached, Grants
@@ -16,7 +18,6 @@ from ...interfaces.store import Overloaded, Refused, Statement, Store
 from ...log import get_logger
 from ...model.errors import ServiceUnavailable
 from ...model.knobs import DEFAULT_KNOBS, Knobs
-from ...model.lazy_dataclass import dataclass
 from ...model.quotas import QuotaValues
 from ...world import World
 from . import pinning, schema
@@ -39,8 +40,7 @@ class Sealer(Protocol):
     def open(self, sealed: bytes, *, context: bytes) -> bytes: ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Change(Generic[T]):
+class Change(Struct, Generic[T], frozen=True, kw_only=True):
     """What a decision wants kept and gone, and what its caller hears. `alias` is set when the account's changes."""
 
     result: T

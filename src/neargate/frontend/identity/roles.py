@@ -1,7 +1,8 @@
 """Roles: decisions. Pure. Trust policies come in pinned (`pinning.py`): principals of this region by unique id."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ...iam.document import PolicyKind, compile_policy
 from ...model.ids import Bits

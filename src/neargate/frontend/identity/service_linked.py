@@ -6,14 +6,14 @@ nothing here may come from the request but the suffix and the description.
 
 import json
 
+from msgspec import Struct
+
 from ...model.ids import Bits
-from ...model.lazy_dataclass import dataclass
 from .records import Role
 from .unique_ids import ROLE, unique_id
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LinkedService:
+class LinkedService(Struct, frozen=True, kw_only=True):
     """`policy`: the AWS-managed policy that the role has, by name."""
 
     role: str

@@ -1,7 +1,8 @@
 """Tags of whatever has them: decisions. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from .book import AccountBook
 from .records import InstanceProfile, ManagedPolicy, OidcProvider, Role, User

@@ -1,7 +1,8 @@
 """Users and their access keys: decisions. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ...model.ids import Bits
 from . import unique_ids

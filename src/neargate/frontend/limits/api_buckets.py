@@ -7,12 +7,12 @@ generous number of ours. Invariant: a bucket's key is never reused, since an ope
 
 from collections.abc import Mapping
 
-from ...model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from .token_bucket import Rate
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True, kw_only=True):
     """`apart`: each of its operations has the whole bucket for itself, as EC2 and Logs count."""
 
     key: str

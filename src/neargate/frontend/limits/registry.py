@@ -6,10 +6,11 @@ durable; an account's own value goes before the one of all accounts, and that be
 
 from collections.abc import Sequence
 
+from msgspec import Struct
+
 from ...interfaces.store import Refused, Row, Statement, Store
 from ...model.errors import IllegalArgument, ServiceUnavailable
 from ...model.ids import uuid4
-from ...model.lazy_dataclass import dataclass
 from ...model.quotas import BY_KEY as QUOTAS
 from ...model.quotas import Quota, QuotaMode
 from ...world import World
@@ -52,8 +53,7 @@ _REQUESTS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IncreaseRequest:
+class IncreaseRequest(Struct, frozen=True, kw_only=True):
     id: str
     account: str
     quota: str  # key
@@ -208,7 +208,7 @@ class QuotaRegistry:
 
 
 def _request(row: Row) -> IncreaseRequest:
-    names = IncreaseRequest.__dataclass_fields__
+    names = IncreaseRequest.__struct_fields__
     return IncreaseRequest(**dict(zip(names, row, strict=True)))
 
 

@@ -4,17 +4,16 @@ Pure data and the seam; how a record is written of it is `recorder.py`'s.
 """
 
 from collections.abc import Callable
-from dataclasses import field
 from typing import Protocol
 
+from msgspec import Struct, field
+
 from ...interfaces.trail import Place, TrailEntry, TrailPage, TrailQuery
-from ...model.lazy_dataclass import dataclass
 from ..call import Answer, Params, Principal
 from ..errors import Fault
 
 
-@dataclass(kw_only=True, slots=True)
-class SeenCall:
+class SeenCall(Struct, kw_only=True):
     """What the front end knows of one request when it has answered it. `service`: the model's name, "" unknown.
 
     `operation`: only names that a model has. `fault`: None when the call succeeded. Sizes are bytes on the wire.

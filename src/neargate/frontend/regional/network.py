@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+from msgspec import Struct
+
 from ...interfaces.store import Refused, Statement, Store
 from ...model import ids
 from ...model.capacity import SubnetView
 from ...model.errors import ServiceUnavailable
-from ...model.lazy_dataclass import dataclass
 from ...model.network import VpcPlan
 from ...model.quotas import RULES_PER_SECURITY_GROUP, SECURITY_GROUPS_PER_REGION, DefaultQuotas, QuotaValues
 from ...world import World
@@ -47,8 +48,7 @@ _ATTEMPTS = 5  # of a change that met another process's change
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Change(Generic[T]):
+class _Change(Struct, Generic[T], frozen=True, kw_only=True):
     """What a decision wants written, what it then means to the read model, and what its caller hears."""
 
     statements: list[Statement]

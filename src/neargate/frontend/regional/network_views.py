@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network
 
+from msgspec import Struct
+
 from ...model import ids
 from ...model.capacity import SubnetView
-from ...model.lazy_dataclass import dataclass
 from .security_groups import RuleSpec, SecurityGroupView, StoredRule
 
 DEFAULT_CIDR = "172.31.0.0/16"
@@ -16,8 +17,7 @@ ANYWHERE = "0.0.0.0/0"
 Bits = Callable[[int], int]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VpcView:
+class VpcView(Struct, frozen=True, kw_only=True):
     """`generation` grows with each change that hosts must hear of."""
 
     vpc_id: str
@@ -28,8 +28,7 @@ class VpcView:
     generation: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SubnetRecord:
+class SubnetRecord(Struct, frozen=True, kw_only=True):
     view: SubnetView
     account: str
     default_for_zone: bool

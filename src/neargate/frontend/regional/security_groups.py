@@ -6,7 +6,8 @@ a group never has more rules than AWS lets it.
 
 from collections.abc import Iterable, Sequence
 
-from ...model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from ...model.network import SecurityGroup, SecurityGroupRule
 from .ec2_errors import (
     CannotDelete,
@@ -20,8 +21,7 @@ from .ec2_errors import (
 Tags = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuleSpec:
+class RuleSpec(Struct, frozen=True, kw_only=True):
     """One permission of one peer in EC2's numbers: ports (ICMP: type and code) are -1 for all; protocol `-1` is all."""
 
     is_egress: bool
@@ -43,15 +43,13 @@ class RuleSpec:
         return self.cidr_ipv4 or self.cidr_ipv6 or self.peer_group or ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredRule:
+class StoredRule(Struct, frozen=True, kw_only=True):
     rule_id: str
     spec: RuleSpec
     tags: Tags = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SecurityGroupView:
+class SecurityGroupView(Struct, frozen=True, kw_only=True):
     """A security group with its rules, in the order in which they were added."""
 
     group_id: str
@@ -64,8 +62,7 @@ class SecurityGroupView:
     rev: int = 1
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Revocation:
+class Revocation(Struct, frozen=True, kw_only=True):
     removed: tuple[StoredRule, ...]
     unknown: tuple[RuleSpec, ...] = ()
 

@@ -8,17 +8,16 @@ only what is durable, so losing the process loses nothing.
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
-from dataclasses import field
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from ...definitions.normalise import stored_definition
 from ...definitions.rules import check_size
 from ...definitions.tags import Tags
 from ...interfaces.store import Refused, Statement, Store
 from ...model.errors import ClientError
-from ...model.lazy_dataclass import dataclass
 from ...model.quotas import REVISIONS_PER_FAMILY, DefaultQuotas, QuotaValues
 from ...world import World
 
@@ -51,8 +50,7 @@ DECODED_MAX = 512
 ACTIVE, INACTIVE, DELETE_IN_PROGRESS = "ACTIVE", "INACTIVE", "DELETE_IN_PROGRESS"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Revision:
+class Revision(Struct, frozen=True, kw_only=True):
     """One revision as stored. `document` is wire JSON; `rev` guards the next change."""
 
     account: str
@@ -64,8 +62,7 @@ class Revision:
     tags: Tags
 
 
-@dataclass(kw_only=True, slots=True)
-class _Family:
+class _Family(Struct, kw_only=True):
     """A family in the read model. `active` is sorted."""
 
     latest: int = 0

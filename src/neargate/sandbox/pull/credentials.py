@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
-from ...model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 _FILE_MAX_BYTES = 1024 * 1024
 _CHALLENGE_MAX_CHARS = 4096
@@ -24,8 +24,7 @@ _PARAMETER = re.compile(r'(?<![A-Za-z_])([A-Za-z_]{1,32})\s{0,8}=\s{0,8}(?:"([^"
 _HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Credentials:
+class Credentials(Struct, frozen=True, kw_only=True):
     username: str
     password: str
 
@@ -43,8 +42,7 @@ class BadAuthFile(Exception):
     """The operator's file is not docker's config.json. The message names file and fault."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RegistryAuth:
+class RegistryAuth(Struct, frozen=True, kw_only=True):
     """`entries`: registry host (with port) -> credentials."""
 
     entries: tuple[tuple[str, Credentials], ...] = ()
@@ -140,8 +138,7 @@ def _entry(path: str, key: str, item: object) -> Credentials | None:
     return Credentials(username=username, password=password.rstrip("\0"))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Challenge:
+class Challenge(Struct, frozen=True, kw_only=True):
     """One scheme of WWW-Authenticate with its parameters, names in lower case."""
 
     scheme: str

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 _CLONE_NEWNET = 0x40000000
 Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
@@ -67,8 +67,7 @@ def host_and_port(url: str) -> tuple[str, int]:
     return host, port
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dialler:
+class Dialler(Struct, frozen=True, kw_only=True):
     """`named`: registries that may be on this machine, the region's own first.
 
     `timeout_s` is for all addresses of a name together.

@@ -7,8 +7,9 @@ one. Must not know retries, threads or authorisation.
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
+from msgspec import Struct
+
 from ...interfaces.sandbox import Image
-from ...model.lazy_dataclass import dataclass
 from .. import containerd_pb2 as pb
 from ..containerd_client import Containerd, NotFound
 from . import unpack
@@ -16,8 +17,7 @@ from .manifest import Blob, ImageConfig, Manifest, chain_ids, parse_config, pars
 from .registry import Document, RegistrySession
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fetch:
+class Fetch(Struct, frozen=True, kw_only=True):
     name: str  # of the image record
     reference: str  # as the user wrote it
     architecture: str

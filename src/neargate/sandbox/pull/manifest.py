@@ -8,7 +8,8 @@ import hashlib
 import json
 from typing import Any
 
-from ...model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from .reference import is_digest
 
 MANIFEST_MAX_BYTES = 4 * 1024 * 1024
@@ -48,21 +49,18 @@ class WrongPlatform(BadImage):
     """There is an image, but not for this task's platform."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Blob:
+class Blob(Struct, frozen=True, kw_only=True):
     media_type: str
     digest: str
     size: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True, kw_only=True):
     config: Blob
     layers: tuple[Blob, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImageConfig:
+class ImageConfig(Struct, frozen=True, kw_only=True):
     architecture: str
     diff_ids: tuple[str, ...]
     entry_point: tuple[str, ...]

@@ -10,14 +10,13 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ...model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True, kw_only=True):
     """`body_rate_min`: bytes per second, looked at after each `window_s` of waiting."""
 
     head_s: float

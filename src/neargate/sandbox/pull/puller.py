@@ -12,12 +12,13 @@ tag mean what it meant last, within the same life, so that a registry's outage d
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ...interfaces.sandbox import EngineUnavailable, Image, PullRequest
 from ...model.knobs import Knobs
-from ...model.lazy_dataclass import dataclass
 from ...world import World
 from ..containerd_client import Containerd, EngineError
 from . import failures, unpack
@@ -38,16 +39,14 @@ NET_LANE = "pull-net"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Grant:
+class _Grant(Struct, frozen=True, kw_only=True):
     """What a registry confirmed: these credentials, this target (tag or digest), this digest, until then."""
 
     digest: str
     until: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _GrantKey:
+class _GrantKey(Struct, frozen=True, kw_only=True):
     account: str
     credentials: str
     name: str

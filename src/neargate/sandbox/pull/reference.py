@@ -6,8 +6,9 @@ Invariant: a parsed reference contains no character that could leave its place i
 
 import re
 
+from msgspec import Struct
+
 from ...interfaces.sandbox import SandboxError
-from ...model.lazy_dataclass import dataclass
 
 _LENGTH_MAX = 512
 _HOST = re.compile(
@@ -18,8 +19,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True, kw_only=True):
     """`registry` is a host with optional port. Exactly what is pulled is `digest` if given, else what `tag` names."""
 
     registry: str

@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterator
 from urllib.parse import urlencode, urlsplit
 
-from ...model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from .credentials import Challenge, Credentials, parse_challenges
 from .failures import PullFailure
 from .manifest import ACCEPT, MANIFEST_MAX_BYTES, BadImage, Blob, media_type_of, sha256_digest
@@ -21,8 +22,7 @@ _DOCUMENT_TIMEOUT_S = 60.0
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Document:
+class Document(Struct, frozen=True, kw_only=True):
     media_type: str
     digest: str
     body: bytes

@@ -11,10 +11,10 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import field
 from urllib.parse import urljoin, urlsplit
 
-from ...model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from .dialling import Dialler, NotAllowed, host_and_port
 from .failures import PullFailure, transport_failure
 from .pace import Pace, PacedSocket, Patience, TooSlow
@@ -30,8 +30,7 @@ _NOT_ALLOWED = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """Where a connection leads: also the key under which idle ones are kept. Namespaces never share connections."""
 
     netns_path: str | None
@@ -39,8 +38,7 @@ class Origin:
     host: str  # with port if the URL has one
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Struct):
     """A response whose body is read with `read`; `close` must be called (it returns the connection).
 
     `pace` bounds the whole body; a caller who wants it sooner says so there.
@@ -54,7 +52,7 @@ class Answer:
     _response: http.client.HTTPResponse
     _connection: http.client.HTTPConnection
     _origin: Origin
-    _transport: "Transport" = field(repr=False)
+    _transport: "Transport"
 
     def read(self, amount: int) -> bytes:
         """The next `amount`, less only at the end; then empty. A server that sends byte by byte does not get a message

@@ -7,13 +7,12 @@ inside: it reads tables, hosts and what clients were told.
 
 import sqlite3
 from collections.abc import Mapping, Set
-from dataclasses import field
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from ...model.launch import TaskLaunch
-from ...model.lazy_dataclass import dataclass
 from ...model.lifecycle import DesiredStatus, LastStatus, walk
 from ...model.network import Eni
 from . import documents
@@ -41,8 +40,7 @@ END;
 """
 
 
-@dataclass(slots=True)
-class Book:
+class Book(Struct):
     """What clients were told."""
 
     tokens: dict[str, tuple[str, ...]] = field(default_factory=dict)  # token -> ids of the first answer

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
-from ...model.lazy_dataclass import dataclass
 from .faults import Fault
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FailedSeed:
+class FailedSeed(Struct, frozen=True, kw_only=True):
     """`found` says what was wrong when this seed failed."""
 
     seed: str

@@ -8,8 +8,9 @@ import random
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
+from msgspec import Struct
+
 from ...agent.local_state import LANE
-from ...model.lazy_dataclass import dataclass
 from ...store.sqlite import MemoryDisk
 from .disks import ZoneHistory
 from .hosts import Machine, RealMachine
@@ -20,8 +21,7 @@ from .sim import Sim
 from .world import Process
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True, kw_only=True):
     """`at`, `duration_s`: virtual seconds. `count`: steps or effects. `strength`: what the kind makes of it, 0 to 1."""
 
     at: float

@@ -7,9 +7,10 @@ side of the simulated link. Must not know the server.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from ...agent.adopt import REBOOTED
 from ...agent.agent import Agent

@@ -6,7 +6,8 @@ for the youngest, which had not reached the disk. Must not know the server.
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ...agent.adopt import REBOOTED
 from ...agent.simulated import HostMemory, SimulatedHost, SimulatedTimes, Timers

@@ -10,9 +10,9 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import field
 
-from ...model.lazy_dataclass import dataclass
+from msgspec import Struct, field
+
 from .sim import Sim
 from .world import Process, SimWorld
 
@@ -32,8 +32,7 @@ class Gone(Exception):
     """The connection has ended."""
 
 
-@dataclass(slots=True)
-class Path:
+class Path(Struct):
     """What is between one host and the server now."""
 
     frozen_until: dict[str, float] = field(default_factory=lambda: {UP: 0.0, DOWN: 0.0})

@@ -4,11 +4,12 @@ Owns the script and the knobs under which recovery is quick. Must not judge: the
 """
 
 import gc
-from dataclasses import replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ...agent.points import Point
 from ...model.knobs import Knobs
-from ...model.lazy_dataclass import dataclass
 from ...wire.shapes import Models
 from .faults import Fault
 from .hosts import RealMachine
@@ -57,8 +58,7 @@ class Script(Workload):
         await self.describe(self.tasks)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Kill:
+class Kill(Struct, frozen=True, kw_only=True):
     """Of `target`: at its nth effect or step after the script began."""
 
     target: str
@@ -126,8 +126,7 @@ def _counts(run: Run) -> dict[str, tuple[int, int]]:
     }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NamedKill:
+class NamedKill(Struct, frozen=True, kw_only=True):
     """When the agent reaches `point` for the nth time, the targets (agent, server, engine) are killed.
 
     At once; with `delay_s` the server a little later, when it is at work on what the agent has said of it.

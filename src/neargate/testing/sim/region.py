@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from ... import region as production
 from ...clusters.channel import ChannelClosed
@@ -19,7 +20,6 @@ from ...frontend.envelope import Envelope
 from ...frontend.errors import Response
 from ...interfaces.store import Overloaded, Store
 from ...model.knobs import Knobs
-from ...model.lazy_dataclass import dataclass
 from ...store.sqlite import MemoryDisk, MemoryStores
 from ...wire.shapes import Models
 from ...wire.sigv4 import SignedRequest
@@ -170,8 +170,7 @@ class Unanswered(Exception):
     """No answer in time: the call may have happened or not."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True, kw_only=True):
     status: int
     document: dict[str, Any]
 

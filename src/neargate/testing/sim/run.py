@@ -6,13 +6,13 @@
 import gc
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import field
 from functools import partial
 from pathlib import Path
 
+from msgspec import Struct, field
+
 from ...model.capacity import HostCapacity, HostFacts
 from ...model.knobs import Knobs
-from ...model.lazy_dataclass import dataclass
 from ...store.sqlite import MemoryDisk
 from ...wire.shapes import Models
 from .checkers import Checkers
@@ -31,8 +31,7 @@ _LOOK_S = 2.0
 _NOTICED_S = 8.0  # beyond the time-out: ticks, delays and the way to the server
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True, kw_only=True):
     """How large a run is. `real`: machines with the real agent over fakes instead of light ones.
 
     `cpu_units` of a host; None: drawn, so that in some runs the zones fill up.
@@ -49,8 +48,7 @@ SMALL = Setting()
 REAL = Setting(hosts=3, calls=10, period_s=2.0, real=3)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeedResult:
+class SeedResult(Struct, frozen=True, kw_only=True):
     """`error`: kind and text of the first failure. `digest` covers every step, frame and answer."""
 
     seed: str

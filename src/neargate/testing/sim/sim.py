@@ -9,13 +9,13 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from ...model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from .loop import LoopFailure, Owner, SimLoop
 from .world import Process, SimWorld, Weather
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Program:
+class Program(Struct, frozen=True, kw_only=True):
     """`begin` starts a process's work, inside it. `died` is told of each death (from outside, after it)."""
 
     name: str

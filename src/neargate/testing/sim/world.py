@@ -9,7 +9,8 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from ...model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from .loop import OWNER, Owner, SimLoop
 
 T = TypeVar("T")
@@ -17,8 +18,7 @@ EPOCH = 1_750_000_000.0
 _TICK = 1e-6
 
 
-@dataclass(slots=True)
-class Lane:
+class Lane(Struct):
     """One thread: calls happen in the order in which they were asked for."""
 
     last_at: float = 0.0

@@ -7,10 +7,10 @@ whole, and what is there can be listed by an agent that remembers nothing.
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ...interfaces.hostnet import DiskFull, HostCgroups, HostDisks, HostError, HostNetwork, TaskLimits
 from ...model.network import Eni, SecurityGroup, VpcPlan

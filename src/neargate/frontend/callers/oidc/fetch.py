@@ -16,7 +16,8 @@ from collections.abc import Callable
 from typing import cast
 from urllib.parse import urlsplit
 
-from ....model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from ....sandbox.pull.dialling import connect_first, host_and_port, is_local, is_named
 from .thumbprints import WrongThumbprint, served_chain, trusting
 
@@ -34,8 +35,7 @@ class NotTrusted(NotFetched):
     """No authority that is known signed its certificate, and no thumbprint that is configured is of it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fetcher:
+class Fetcher(Struct, frozen=True, kw_only=True):
     """`named`: host or host:port of providers that may be on this machine or in a private network."""
 
     monotonic: Callable[[], float]

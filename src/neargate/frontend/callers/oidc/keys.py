@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable
 
 import msgspec
+from msgspec import Struct
 
-from ....model.lazy_dataclass import dataclass
 from ....world import World
 from .fetch import NotFetched, NotTrusted
 from .tokens import Key, NotKeys, Token, parse_keys, signed_by
@@ -38,8 +38,7 @@ class Mistrusted(NoKeys):
     """Its certificate is of no authority that is known, and of no thumbprint."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Kept:
+class _Kept(Struct, frozen=True, kw_only=True):
     """`keys` as fetched at `fetched`; the last attempt was at `tried`. Monotonic seconds."""
 
     keys: tuple[Key, ...] | None

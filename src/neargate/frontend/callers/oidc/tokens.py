@@ -14,8 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-
-from ....model.lazy_dataclass import dataclass
+from msgspec import Struct
 
 KEYS_MAX = 100  # of one provider, as AWS
 _TRIED_MAX = 8  # keys of a token that names none
@@ -41,8 +40,7 @@ class NotKeys(Exception):
     """It is not a set of keys."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Token:
+class Token(Struct, frozen=True, kw_only=True):
     """Unproven until `signed_by` says so. Use of `claims` before that: only to find out whose keys to ask."""
 
     algorithm: str
@@ -52,8 +50,7 @@ class Token:
     signature: bytes
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Key:
+class Key(Struct, frozen=True, kw_only=True):
     """`check(algorithm, signature, signed)` raises InvalidSignature."""
 
     key_id: str | None

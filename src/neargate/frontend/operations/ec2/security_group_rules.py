@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
-from ....model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
 from ...regional.ec2_errors import (
@@ -92,8 +93,7 @@ async def _revoke(call: Call, services: Services, params: Params, action: str, *
     return answer
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _RuleOfGroup:
+class _RuleOfGroup(Struct, frozen=True, kw_only=True):
     rule: StoredRule
     group: SecurityGroupView
 

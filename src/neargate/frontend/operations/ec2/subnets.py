@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ....model.lazy_dataclass import dataclass
+from msgspec import Struct
+
 from ....vpc.addresses import subnet_range
 from ...call import Answer, Call, Params
 from ...regional.ec2_errors import SubnetIdMalformed, SubnetNotFound
@@ -14,8 +15,7 @@ from .filters import Field, select
 from .request import named, page, resource_arn, stop_if_dry_run, with_token
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Shown:
+class _Shown(Struct, frozen=True, kw_only=True):
     record: SubnetRecord
     free: int
     arn: str

@@ -5,13 +5,14 @@ Owns the reading of a simulation's inputs and the shape of its results; who may 
 
 from collections.abc import Mapping, Sequence
 
+from msgspec import Struct
+
 from ....iam.document import MalformedPolicy, PolicyKind, compile_policy
 from ....iam.evaluate import decide
 from ....iam.policy import Attached, Grants, Policy, Statement
 from ....iam.principals import caller_keys
 from ....iam.request import Caller, Decision, Request
 from ....model.arn import Arn
-from ....model.lazy_dataclass import dataclass
 from ...call import Answer, Call, Params
 from ...identity.book import AccountBook
 from ...identity.errors import InvalidInput, NoSuchEntity
@@ -31,8 +32,7 @@ MATCHED_MAX = 100  # statements of one result
 _NOT_SIMULATED = ("OrderedOrganizationPolicyInputList", "PolicyExclusionList", "ResourceHandlingOption")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """A policy of a simulation as results name it."""
 
     name: str
@@ -40,8 +40,7 @@ class Source:
     policy: Policy
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Simulation:
+class Simulation(Struct, frozen=True, kw_only=True):
     """All that results follow from, apart from action and resource."""
 
     sources: tuple[Source, ...]

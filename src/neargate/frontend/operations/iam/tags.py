@@ -5,8 +5,9 @@
 
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from ....model.errors import AwsError
-from ....model.lazy_dataclass import dataclass
 from ...authorize import Values
 from ...call import Answer, Call, Params
 from ...identity import policies, providers, tagging
@@ -19,8 +20,7 @@ from .paging import page
 from .shapes import tags_shown
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Taggable:
+class Taggable(Struct, frozen=True, kw_only=True):
     """`find` raises IAM's error for what is not there; `change` is the same for what may be changed."""
 
     member: str

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import Struct
+
 from ....iam.request import Caller
 from ....model.arn import Arn
 from ....model.errors import AccessDenied
-from ....model.lazy_dataclass import dataclass
 from ...call import Answer, Call, Params
 from ...callers.oidc.keys import Mistrusted, NoKeys
 from ...callers.oidc.tokens import NotAToken, Token, parse_token
@@ -38,8 +39,7 @@ _SOURCE_IDENTITY_CLAIM = "https://aws.amazon.com/source_identity"
 _SKEW_S = 300.0  # a provider's clock may be so far ahead; one that is behind expires its tokens early
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Proven:
+class Proven(Struct, frozen=True, kw_only=True):
     """What a token said, and was believed. `keys`: condition keys by lower-case name, for the whole session."""
 
     provider: OidcProvider
