@@ -17,7 +17,7 @@ from .manifest import Blob, ImageConfig, Manifest, chain_ids, parse_config, pars
 from .registry import Document, RegistrySession
 
 
-class Fetch(Struct, frozen=True, kw_only=True):
+class Fetch(Struct, frozen=True, kw_only=True, dict=True):  # dict: a property is kept
     name: str  # of the image record
     reference: str  # as the user wrote it
     architecture: str
