@@ -6,10 +6,9 @@ The task has its network interface with security groups, its own 20 GiB disk, cg
 
 import json
 import time
+from dataclasses import replace
 from statistics import median
 from typing import Any
-
-from msgspec.structs import replace
 
 from neargate.agent.launch_times import WHOLE_LAUNCH
 from neargate.cli.admin import ask
