@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +30,7 @@ _FORMS = {
 }
 _ANY = re.compile("|".join(rf"(?P<{name}>(?<![\w-]){form}(?![\w-]))" for name, form in _FORMS.items()))
 _UNNUMBERED = ("time", "times")
+_KILLED_WITHIN_S = 10.0
 
 
 class NotAWalkthrough(Exception):
@@ -36,7 +38,7 @@ class NotAWalkthrough(Exception):
 
 
 class Broken(Exception):
-    """The shell ended before the last block; the message is what it printed."""
+    """The shell ended before the last block, or something of it did not end; the message says more."""
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -105,9 +107,27 @@ def run(
 
 
 def _end_group(shell: "subprocess.Popen[bytes]") -> None:
-    """The shell, and what it left in the background; what made itself a session of its own lives on."""
+    """The shell, and what it left in the background; what made itself a session of its own lives on.
+
+    Returns once none of them runs: a signal that was sent has ended nobody yet.
+    """
     try:
         os.killpg(shell.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass  # nothing is left of it
     shell.wait()
+    deadline = time.monotonic() + _KILLED_WITHIN_S
+    while running := [pid for pid in os.listdir("/proc") if pid.isdecimal() and _runs_in(shell.pid, pid)]:
+        if time.monotonic() > deadline:
+            raise Broken(f"processes {', '.join(running)} outlive their kill")
+        time.sleep(0.005)
+
+
+def _runs_in(group: int, pid: str) -> bool:
+    """The dead whose parent has not asked for them yet do not run."""
+    try:
+        stat = Path("/proc", pid, "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    state, _, its_group = stat.rpartition(")")[2].split()[:3]
+    return int(its_group) == group and state not in "ZX"
