@@ -5,6 +5,7 @@ its own and shares the server's memory; its Python could not be loaded any more 
 """
 
 import ctypes
+import errno
 import gc
 import os
 import signal
@@ -50,4 +51,4 @@ def _become(server: int) -> None:
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != server:
-        raise ProcessLookupError(server, "the server ended before its writing process began")
+        raise ProcessLookupError(errno.ESRCH, "the server ended before its writing process began")

@@ -59,17 +59,24 @@ class WritingLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._data += data
+        # More than one may come at once: the outcomes of a batch, and why there will be no others.
+        while (body := self._next_frame()) is not None:
+            outcomes = outcomes_of(body)
+            if isinstance(outcomes, Lost):
+                self._lose(outcomes.reason)
+                return
+            waiting, self._waiting = self._waiting, None
+            if waiting is not None and not waiting.done():
+                waiting.set_result(outcomes)
+
+    def _next_frame(self) -> bytes | None:
+        """None until it is whole."""
         size = HEAD_BYTES + int.from_bytes(self._data[:HEAD_BYTES], "big")
-        if len(self._data) < HEAD_BYTES or len(self._data) < size:
-            return
-        outcomes = outcomes_of(bytes(self._data[HEAD_BYTES:size]))
+        if len(self._data) < size:
+            return None
+        body = bytes(memoryview(self._data)[HEAD_BYTES:size])
         del self._data[:size]
-        if isinstance(outcomes, Lost):
-            self._lose(outcomes.reason)
-            return
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(outcomes)
+        return body
 
     def eof_received(self) -> bool:
         return False
@@ -78,7 +85,7 @@ class WritingLink(asyncio.Protocol):
         del exc
         self._closed.set_result(None)
         if not self._closing:
-            self._lose("the writing process is gone")
+            self._lose("the writing process is gone; unless it said why before this line, something killed it")
 
     def _lose(self, reason: str) -> None:
         if self._lost is not None:
