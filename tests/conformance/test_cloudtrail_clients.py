@@ -159,6 +159,7 @@ def test_lookups_that_are_wrong(rig: Rig) -> None:
     two = [{"AttributeKey": "EventName", "AttributeValue": name} for name in ("RunTask", "StopTask")]
     assert error_of(rig, LookupAttributes=two) == "InvalidLookupAttributesException"
     assert error_of(rig, NextToken="x") == "InvalidNextTokenException"
+    assert error_of(rig, MaxResults=51) == "InvalidMaxResultsException"
     now = datetime.now(UTC)
     assert error_of(rig, StartTime=now, EndTime=now - timedelta(days=1)) == "InvalidTimeRangeException"
     token = rig.client("cloudtrail").lookup_events(MaxResults=1)["NextToken"]

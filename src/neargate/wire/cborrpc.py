@@ -3,10 +3,9 @@
 from typing import Any
 
 from . import cbor
-from .faults import SerializationError, constraint_error
+from .faults import SerializationError, broken_constraints
 from .plain import Writer, cbor_leaf
 from .shapes import OperationModel, ServiceModel
-from .violations import sentence
 from .walk import Walker, cbor_scalar
 
 
@@ -18,7 +17,6 @@ class CborCodec:
         self._input = None if operation.input is None else model.shape(operation.input)
         self._output = None if operation.output is None else model.shape(operation.output)
         self._writer = Writer(model, cbor_leaf, own_names=True)
-        self._refusal = constraint_error(model)
 
     def parse(self, body: bytes) -> dict[str, Any]:
         try:
@@ -30,7 +28,7 @@ class CborCodec:
         walker = Walker(self._model, cbor_scalar)
         params = walker.structure(self._input, value)
         if walker.found:
-            raise self._refusal(sentence(walker.found, self._model.name))
+            raise broken_constraints(self._model, walker.found)
         return params
 
     def serialise(self, answer: dict[str, Any]) -> bytes:

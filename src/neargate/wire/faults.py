@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from ..model.errors import AwsError, InvalidParameter
 from .shapes import ServiceModel
+from .violations import Violation, sentence
 
 
 class SerializationError(AwsError):
@@ -51,12 +52,25 @@ class IllegalArgument(AwsError):
     code: ClassVar[str] = "IllegalArgumentException"
 
 
+class InvalidMaxResults(AwsError):
+    code: ClassVar[str] = "InvalidMaxResultsException"
+
+
 _CONSTRAINT_ERRORS: tuple[type[AwsError], ...] = (InvalidParameter, ValidationException, IllegalArgument)
+# Members whose bounds a service checks by itself, before its generic validation, with an error and words of its own.
+_OWN_BOUNDS: dict[tuple[str, str], tuple[type[AwsError], str]] = {
+    ("cloudtrail", "maxResults"): (
+        InvalidMaxResults,
+        "A max results value of {} is invalid. Specify max results between 1 and 50.",
+    )
+}
 
 
-def constraint_error(model: ServiceModel) -> type[AwsError]:
-    """What a JSON, rest-json or CBOR service calls parameters that break its model's constraints."""
-    for kind in _CONSTRAINT_ERRORS:
-        if model.has_shape(kind.code):
-            return kind
-    return ValidationException
+def broken_constraints(model: ServiceModel, found: list[Violation]) -> AwsError:
+    """What a JSON, rest-json or CBOR service answers to parameters that break its model's constraints."""
+    own = _OWN_BOUNDS.get((model.name, found[0].path)) if len(found) == 1 else None
+    if own is not None:
+        kind, text = own
+        return kind(text.format(found[0].shown.strip("'")))
+    kinds = (kind for kind in _CONSTRAINT_ERRORS if model.has_shape(kind.code))
+    return next(kinds, ValidationException)(sentence(found, model.name))

@@ -9,11 +9,10 @@ from typing import Any
 import msgspec
 
 from ..model.errors import AwsError
-from .faults import SerializationError, constraint_error
+from .faults import SerializationError, broken_constraints
 from .plain import Writer, json_leaf, needs_walk, special_float
 from .shapes import OperationModel, ServiceModel
 from .typed import Judge, Untypable, request_type, unions_judge
-from .violations import sentence
 from .walk import Walker
 
 _ENCODER = msgspec.json.Encoder()
@@ -27,7 +26,6 @@ class JsonCodec:
         self._shape = None if operation.input is None else model.shape(operation.input)
         self._output = None if operation.output is None else model.shape(operation.output)
         self._walks = self._output is not None and needs_walk(model, self._output)
-        self._refusal = constraint_error(model)
         self._decoder: msgspec.json.Decoder[Any] | None = None
         self._unions: Judge | None = None
         if self._shape is not None:
@@ -61,7 +59,7 @@ class JsonCodec:
         except RecursionError:
             raise SerializationError("The request body is nested too deeply") from None
         if walker.found:
-            raise self._refusal(sentence(walker.found, self._model.name))
+            raise broken_constraints(self._model, walker.found)
         return params
 
     def serialise(self, answer: dict[str, Any]) -> bytes:

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from .faults import SerializationError, constraint_error
+from .faults import SerializationError, broken_constraints
 from .plain import Writer, json_leaf
 from .shapes import Member, OperationModel, ServiceModel, Shape
 from .text import header_list, read_scalar, written_header_list, written_scalar
 from .timestamps import ISO8601, RFC822
 from .uri import MalformedUri, parse_query
-from .violations import NOT_NULL, Violation, element_path, member_path, sentence
+from .violations import NOT_NULL, Violation, element_path, member_path
 from .walk import Walker, violations_of, violations_of_strings
 
 _ENCODER = msgspec.json.Encoder()
@@ -49,7 +49,6 @@ class RestCodec:
         self._input = None if operation.input is None else model.shape(operation.input)
         self._output = None if operation.output is None else model.shape(operation.output)
         self._writer = Writer(model, json_leaf)
-        self._refusal = constraint_error(model)
 
     def parse(self, parts: RestParts, body: bytes) -> dict[str, Any]:
         if self._input is None:
@@ -60,7 +59,7 @@ class RestCodec:
         except MalformedUri as error:
             raise SerializationError(str(error)) from None
         if walker.found:
-            raise self._refusal(sentence(walker.found, self._model.name))
+            raise broken_constraints(self._model, walker.found)
         return params
 
     def serialise(self, answer: dict[str, Any]) -> RestAnswer:
