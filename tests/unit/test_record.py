@@ -295,7 +295,7 @@ def test_a_web_identity_is_recorded_where_its_role_is() -> None:
             "Audience": "sts.amazonaws.com",
         }
         credentials = {"AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "planted", "SessionToken": "planted"}
-        answer = {"Credentials": credentials, **named}
+        answer = {"Credentials": {**credentials, "Expiration": 1795330800}, **named}
         params = {"RoleArn": role, "RoleSessionName": "run", "WebIdentityToken": "planted"}
         known: dict[str, Any] = {"request_id": "r", "service": "sts", "operation": "AssumeRoleWithWebIdentity"}
         nobody = Principal(account="", arn="", user_id="", access_key_id="", is_administrator=False)
@@ -314,6 +314,7 @@ def test_a_web_identity_is_recorded_where_its_role_is() -> None:
         }
         assert record["requestParameters"]["webIdentityToken"] == HIDDEN
         assert record["responseElements"]["credentials"]["accessKeyId"] == "ASIAEXAMPLE"
+        assert record["responseElements"]["credentials"]["expiration"] == "Nov 22, 2026, 7:00:00 AM"
         others = await it.records(NOBODY)
         assert [other["errorCode"] for other in others] == ["AccessDenied"] * 2
         proven_last = sorted((other["userIdentity"] for other in others), key=len)

@@ -6,11 +6,13 @@ of an operation that is built later stays hidden until somebody has looked at it
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
 
 from ...wire.shapes import Member, ServiceModel, Shape
 
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
+_TIME_MAX_S = 253_402_300_799  # the end of the year 9999, beyond which there are no dates
 
 # Identifiers: what other operations list, and what an auditor looks for.
 SHOWN = frozenset(
@@ -64,10 +66,22 @@ class _Mark(Hidden):
 MARK = _Mark()
 
 
+class Spoken:
+    """A time as records of IAM and STS have it: `Nov 22, 2026, 7:00:00 AM`. Raises ValueError for what is no time."""
+
+    def __init__(self, epoch_s: Any) -> None:
+        if not isinstance(epoch_s, int | float) or not 0 <= epoch_s <= _TIME_MAX_S:
+            raise ValueError("no time")
+        at = datetime.fromtimestamp(epoch_s, UTC)
+        self.text = f"{at:%b} {at.day}, {at.year}, {at.hour % 12 or 12}:{at:%M:%S} {'AM' if at.hour < 12 else 'PM'}"
+
+
 def hider(note: Callable[[Any], None] | None = None) -> Callable[[type, Any], Any]:
     """A msgspec `dec_hook`. `note` is told each value that is hidden."""
 
     def hide(kind: type, value: Any) -> Any:
+        if kind is Spoken:
+            return Spoken(value)
         assert kind is Hidden
         if note is not None:
             note(value)
@@ -80,6 +94,8 @@ def encode_mark(value: Any) -> str:
     """A msgspec `enc_hook`."""
     if value is MARK:
         return HIDDEN
+    if isinstance(value, Spoken):
+        return value.text
     raise TypeError(f"a record cannot hold {type(value).__name__}")
 
 
@@ -118,6 +134,8 @@ def _type(model: ServiceModel, member: Member, owner: str, name: str, path: tupl
         return str if shape.enum or is_shown(owner, name) else Hidden
     if shape.type == "boolean":
         return bool
+    if shape.type == "timestamp" and model.metadata.protocol == "query":
+        return Spoken
     if shape.type in ("integer", "long", "float", "double", "timestamp"):
         return int | float
     return Hidden  # blobs, and types that nobody has looked at
