@@ -117,6 +117,12 @@ def test_ecss_own_role_is_made_before_the_cluster_or_with_it(fresh: Clients) -> 
     assert iam.get_role(RoleName=name)["Role"]["RoleId"] == role_id
 
     task = iam.delete_service_linked_role(RoleName=name)["DeletionTaskId"]
+    told = iam.get_service_linked_role_deletion_status(DeletionTaskId=task)
+    (usage,) = told["Reason"]["RoleUsageList"]
+    assert (told["Status"], usage["Resources"]) == ("FAILED", fresh.ecs.list_clusters()["clusterArns"])
+    assert iam.get_role(RoleName=name)["Role"]["RoleId"] == role_id
+    fresh.ecs.delete_cluster(cluster="first")
+    task = iam.delete_service_linked_role(RoleName=name)["DeletionTaskId"]
     assert iam.get_service_linked_role_deletion_status(DeletionTaskId=task)["Status"] == "SUCCEEDED"
     fresh.ecs.create_cluster(clusterName="second")
     assert iam.get_role(RoleName=name)["Role"]["RoleId"] != role_id

@@ -52,6 +52,8 @@ class CatchingRole:
             self._effects.seen.append(f"{self._role}.{name}")
             if self._role == "capacity":
                 return []
+            if name == "list_clusters":
+                return [], None
             raise ClusterNotFound
 
         return method
