@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from neargate.capacity import own_hosts, schema
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE, Capacity, open_capacity
 from neargate.capacity.own_hosts import NOBODYS, HostPools, OwnHosts, open_own_hosts, pool_name
-from neargate.interfaces.store import Statement
+from neargate.interfaces.store import Overloaded, Statement
 from neargate.model.capacity import HostCapacity, HostFacts, NoCapacity, Reservation, ReservationRequest, SubnetView
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.store.sqlite import MemoryDisk, MemoryStores
@@ -168,5 +170,46 @@ def test_a_process_that_has_not_heard_of_it_is_stopped_by_the_database() -> None
         assert await other.place("t1", THEIRS) is None
         await other.own.load()
         assert await other.place("o1", OURS) == "h1"
+
+    run(main)
+
+
+def test_a_zone_that_could_not_be_told_is_told_the_next_time() -> None:
+    async def main() -> None:
+        told: list[str] = []
+        busy = {"h1"}
+
+        async def listen(host_id: str) -> None:
+            if host_id in busy:
+                raise Overloaded("too much to write")
+            told.append(host_id)
+
+        pools = HostPools()
+        pools.on_change(listen)
+        with pytest.raises(Overloaded):
+            await pools.become({"h1": OURS, "h2": OURS})
+        assert told == ["h2"]
+        with pytest.raises(Overloaded):
+            await pools.become({"h1": OURS, "h2": OURS})
+        busy.clear()
+        await pools.become({"h1": OURS, "h2": OURS})
+        await pools.become({"h1": OURS, "h2": OURS})
+        assert told == ["h2", "h1"]
+
+    run(main)
+
+
+def test_a_host_that_is_kept_while_it_joins_is_kept() -> None:
+    async def main() -> None:
+        rig = await Rig.open(MemoryDisk())
+        joining = asyncio.create_task(rig.join("h1"))
+        for _ in range(3):
+            await asyncio.sleep(0)  # then it has asked whose host it is, and the write is under way
+        assert ("", "h1") in rig.capacity._flights
+        await rig.own.pools.become({"h1": OURS})
+        await joining
+        assert [host["pool"] for host in await rig.capacity.hosts()] == [OURS]
+        assert await rig.place("t1", THEIRS) is None
+        assert await rig.place("o1", OURS) == "h1"
 
     run(main)

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec import structs
-from msgspec.structs import asdict
 
 from ..interfaces.store import Refused, Store, StoreFactory
 from ..log import get_logger
@@ -402,13 +401,14 @@ class Capacity:
 
     async def assign_host(self, host_id: str) -> None:
         """Its pool has changed. What runs on it stays; nothing that is of another pool comes to it any more."""
-        if host_id in self._ledger.hosts:
-            await self._in_turn(("", host_id), lambda: self._assign(host_id))
+        await self._in_turn(("", host_id), lambda: self._assign(host_id))
 
     async def _assign(self, host_id: str) -> None:
-        host, pool = self._ledger.hosts[host_id], self._pools.of(host_id)
-        self._ledger.set_view(host, structs.replace(host.view, pool=pool))
-        await self._store.write([schema.assign(host_id, pool)])
+        """In turn also for a host that is not known: it may be joining, and have asked before."""
+        host, pool = self._ledger.hosts.get(host_id), self._pools.of(host_id)
+        if host is not None:
+            self._ledger.set_view(host, structs.replace(host.view, pool=pool))
+            await self._store.write([schema.assign(host_id, pool)])
 
     async def host_seen(self, host_id: str, seen: bool) -> None:
         host = self._ledger.hosts.get(host_id)
@@ -492,7 +492,7 @@ def _shown(host: Host) -> dict[str, Any]:
         "reason": facts.reason,
         "pool": view.pool,
         "tasks": host.tasks,
-        "capacity": asdict(facts.capacity),
+        "capacity": structs.asdict(facts.capacity),
         "offered": structs.asdict(host.offered),
         "reserved": structs.asdict(host.reserved),
     }

@@ -5,6 +5,7 @@ account's if that has, else those that are nobody's. So others stay off a kept h
 Must not know tasks or room. Invariant: what was answered is durable; the zones hear of it after that.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
@@ -40,6 +41,8 @@ class HostPools:
         self.kept: Mapping[str, str] = MappingProxyType({})  # host -> pool
         self._pools: frozenset[str] = frozenset()
         self._listeners: list[Listener] = []
+        self._untold: set[str] = set()  # hosts that changed and whose zone was not told yet
+        self._telling = asyncio.Lock()
 
     def of(self, host_id: str) -> str:
         return self.kept.get(host_id, NOBODYS)
@@ -55,20 +58,25 @@ class HostPools:
         self._listeners.append(listener)
 
     async def become(self, kept: Mapping[str, str]) -> None:
-        """Tells of every host that changes. Raises Overloaded when one of them could not be told."""
-        changed = [host for host in {**self.kept, **kept} if self.kept.get(host) != kept.get(host)]
+        """Tells of every host that changes, and again of one that could not be told before. Raises Overloaded then."""
+        self._untold.update(host for host in {**self.kept, **kept} if self.kept.get(host) != kept.get(host))
         self.kept = MappingProxyType(dict(kept))
         self._pools = frozenset(kept.values())
-        late: Overloaded | None = None
-        for host_id in changed:
-            try:
-                await self.tell(host_id)
-            except Overloaded as busy:
-                late = busy
-        if late is not None:
-            raise late
+        async with self._telling:  # who says what another is just telling waits to see whether that goes well
+            late: Overloaded | None = None
+            for host_id in sorted(self._untold):
+                self._untold.discard(host_id)  # first: it may change once more while it is told
+                try:
+                    await self._tell(host_id)
+                except BaseException as error:
+                    self._untold.add(host_id)
+                    if not isinstance(error, Overloaded):
+                        raise
+                    late = error
+            if late is not None:
+                raise late
 
-    async def tell(self, host_id: str) -> None:
+    async def _tell(self, host_id: str) -> None:
         for listener in self._listeners:
             await listener(host_id)
 
@@ -107,4 +115,3 @@ class OwnHosts:
         else:
             await self._store.write([Statement(_KEEP, (host_id, pool))])
         await self.load()
-        await self.pools.tell(host_id)  # also when only telling failed the last time
