@@ -216,6 +216,53 @@ def test_commits_of_the_writing_process_do_not_lengthen_the_log(tmp_path: Path) 
     asyncio.run(main())
 
 
+class Unending(OsWorld):
+    """Says what it would have ended of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reasons: list[str] = []
+
+    def die(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+def test_a_log_that_cannot_be_lengthened_harms_no_write(tmp_path: Path) -> None:
+    async def main() -> None:
+        world = Unending()
+        with database_process.start() as control:
+            stores = SqliteStores(world, tmp_path, Knobs(), control)
+            store = await stores.open("region", MIGRATIONS)
+            log = tmp_path / "region.sqlite3-wal"
+            for number in range(STARTING_BATCHES - 1):
+                await store.write([Statement(INSERT, (str(number),))])
+            hidden = log.rename(tmp_path / "hidden")  # SQLite has it open, and finds it where it is
+            for number in range(2):
+                await asyncio.wait_for(store.write([Statement(INSERT, (f"after {number}",))]), 20)
+            hidden.rename(log)
+            assert world.reasons == []
+            assert len(await store.read("SELECT name FROM things")) == STARTING_BATCHES + 1
+            await stores.close()
+
+    asyncio.run(main())
+
+
+def test_a_database_that_fails_ends_the_server_which_says_why(tmp_path: Path) -> None:
+    async def main() -> None:
+        world = Unending()
+        with database_process.start() as control:
+            stores = SqliteStores(world, tmp_path, Knobs(), control)
+            store = await stores.open("region", MIGRATIONS)
+            write = asyncio.create_task(store.write([Statement("COMMIT")]))  # its batch has nothing to commit then
+            while not world.reasons:
+                await world.sleep(0.01)
+            assert "shard region failed" in world.reasons[0] and "no transaction is active" in world.reasons[0]
+            assert not write.done()  # neither done nor not done: nobody knows
+            write.cancel()
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
 def _writer(directory: Path, who: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-c", WRITER, str(directory), who], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

@@ -67,11 +67,12 @@ def lengthen_log(path: Path) -> None:
     A sync of a file that grew waits for the filesystem's journal, one of a file that is as long as before does not: a
     third of a commit's time. SQLite reads its log until the first frame that is not whole, and zeros are none.
     """
-    log = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC)
+    # Appended: what another program (the sqlite3 shell) has just committed there is never written over.
+    log = os.open(f"{path}-wal", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     try:
         length = os.fstat(log).st_size
         if length < _LOG_BYTES:
-            os.pwrite(log, bytes(_LOG_BYTES - length), length)  # synced with the next commit
+            os.write(log, bytes(_LOG_BYTES - length))  # synced with the next commit
     finally:
         os.close(log)
 

@@ -16,10 +16,12 @@ from typing import BinaryIO
 
 import msgspec
 
+from ..log import get_logger
 from .connections import checkpoint_and_close, connect_writer, has_room, lengthen_log
 from .writer import apply_writes
 from .writing_messages import HEAD_BYTES, Open, batch_of, frame_of_lost, frame_of_outcomes
 
+_log = get_logger(__name__)
 STARTING_BATCHES = 8
 _ORDER_MAX = 65_536  # bytes
 _read_order = msgspec.msgpack.Decoder(Open).decode
@@ -64,8 +66,16 @@ def _apply_batches(order: Open, link: socket.socket) -> None:
             count += 1
             # Not at once: a start has its own writes to wait for. A database that is not synced gains nothing.
             if count == STARTING_BATCHES and not order.rebuildable and has_room(path.parent, 2 * order.free_min_bytes):
-                lengthen_log(path)
+                _lengthen(path)
     checkpoint_and_close(connection)
+
+
+def _lengthen(path: Path) -> None:
+    """What fails here has cost nobody anything: the outcome of every batch is known."""
+    try:
+        lengthen_log(path)
+    except OSError as error:
+        _log.warning("a write-ahead log keeps growing, so that commits take longer", database=path.name, why=str(error))
 
 
 def _next_frame(frames: BinaryIO) -> bytes | None:
