@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from neargate.hostnet.conntrack import Conntrack
+from neargate.hostnet.edge import host_link_name
 from neargate.hostnet.netlink import Netlink
 from neargate.hostnet.network import LinuxNetwork, Step
 from neargate.hostnet.nftables import Nftables
@@ -93,6 +94,27 @@ def test_remove_all_leaves_the_machine_as_it_was(tmp_path: Path) -> None:
         assert _sysctls() == before
         assert not (lab.directory / "netns").exists()
         await lab.network.remove_all()
+
+    _run(NetLab, tmp_path / "run", scenario)
+
+
+def test_a_route_of_another_instance_is_not_taken_over(tmp_path: Path) -> None:
+    async def scenario(lab: NetLab) -> None:
+        other = NetLab(lab.world, tmp_path / "other", f"{int(lab.instance, 16) ^ 1:06x}", lab.pool)
+        with Netlink() as links:
+            own = links.links_to(lab.pool)
+            assert own == [links.existing(host_link_name(lab.instance)).index]
+            try:
+                with pytest.raises(HostError, match=f"{lab.pool} leads to somebody else's network interface"):
+                    await other.network.start()
+                assert links.links_to(lab.pool) == own
+            finally:
+                await other.close()
+            assert links.links_to(lab.pool) == own, "nor does it go with what the other one leaves"
+            await lab.restart()
+            assert links.links_to(lab.pool) == own
+            await lab.network.remove_all()
+            assert links.links_to(lab.pool) == []
 
     _run(NetLab, tmp_path / "run", scenario)
 

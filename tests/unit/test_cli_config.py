@@ -126,12 +126,6 @@ def test_two_data_directories_are_two_instances(tmp_path: Path, monkeypatch: pyt
     assert shlex.split(spaced.as_option) == ["--data", str(spaced.data)], "what is shown can be typed"
 
 
-def test_the_public_pool_is_chosen_once() -> None:
-    kept = RegionConfig(public_pool="198.18.9.0/24")
-    assert prepare.choose_pool(kept) is kept
-    assert prepare.choose_pool(RegionConfig()).public_pool.startswith("198.18.")
-
-
 # A process that outlives its starter is the point here; Popen would have us wait for it.
 OUTLIVES = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

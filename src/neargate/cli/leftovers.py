@@ -17,7 +17,7 @@ from msgspec import Struct
 from ..hostnet import libc
 from . import locks, processes
 from .last_resort import CGROUPS, end_containers
-from .paths import RegionPaths
+from .paths import RegionPaths, region_of
 from .problems import Problem
 from .processes import Running
 
@@ -47,23 +47,12 @@ def found() -> list[Leftover]:
     runs = list(RUNS.glob("*"))
     if os.geteuid() != 0:
         runs += Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp")).glob("neargate-*")  # noqa: S108
-    regions = (paths for run in sorted(runs) if (paths := _region_of(run)) is not None)
+    regions = (paths for run in sorted(runs) if (paths := region_of(run)) is not None)
     return [
         Leftover(paths=paths, processes=len(list(_processes(paths))), mounts=len(_mounts(paths)))
         for paths in regions
         if not paths.config.exists() and not locks.is_taken(paths.up_lock)
     ]
-
-
-def _region_of(run: Path) -> RegionPaths | None:
-    """None for what is not ours: in /tmp anybody may make a directory of any name."""
-    try:
-        if run.lstat().st_uid != os.geteuid():
-            return None
-        paths = RegionPaths(Path(os.readlink(run / "data")))
-    except OSError:
-        return None
-    return paths if paths.run == run else None
 
 
 def has_any(paths: RegionPaths) -> bool:

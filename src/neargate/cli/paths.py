@@ -151,3 +151,14 @@ def region_paths(data: str | None = None) -> RegionPaths:
     if not os.path.isdir(there):
         raise Problem(f"--data {chosen}: {there} is a file; name a directory, or one that can be made")
     return RegionPaths(directory)
+
+
+def region_of(run: Path) -> RegionPaths | None:
+    """Whose run directory it is. None for what is not ours: in /tmp anybody may make a directory of any name."""
+    try:
+        if run.lstat().st_uid != os.geteuid():
+            return None
+        paths = RegionPaths(Path(os.readlink(run / "data")))
+    except OSError:
+        return None
+    return paths if paths.run == run else None

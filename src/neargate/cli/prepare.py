@@ -11,8 +11,6 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from .config import RegionConfig
 from .paths import RegionPaths
 from .problems import Problem
@@ -50,24 +48,6 @@ def prepare(paths: RegionPaths, config: RegionConfig) -> None:
         _master_key(paths, owner)
     if owner is not None and paths.administrator.stat().st_uid != owner.pw_uid:
         _give_back(paths, owner)
-
-
-def choose_pool(config: RegionConfig) -> RegionConfig:
-    """The pool of public addresses, fixed at first start: the first 198.18.N.0/24 that no route of the host meets."""
-    if config.public_pool:
-        return config
-    from ..hostnet.netlink import Netlink  # at the first start only
-    from ..hostnet.pool import candidate_pools, choose_public_pool
-    from ..interfaces.hostnet import HostError
-
-    with Netlink() as links:
-        routes = links.routes()
-    try:
-        return replace(config, public_pool=choose_public_pool(candidate_pools(), routes))
-    except HostError:
-        raise Problem(
-            "every 198.18.N.0/24 meets a route of this machine; no pool of public addresses is left"
-        ) from None
 
 
 def _reachable(paths: RegionPaths, owner: pwd.struct_passwd) -> None:

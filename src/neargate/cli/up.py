@@ -17,8 +17,9 @@ from . import footprint, locks, processes
 from .config import RegionConfig
 from .environment import before_typing
 from .paths import RegionPaths
+from .pools import settled
 from .ports import check_port
-from .prepare import check_foreign_containerd, choose_pool, make_run_directory, prepare
+from .prepare import check_foreign_containerd, make_run_directory, prepare
 from .problems import Problem, no_room
 from .process_logs import bound_all
 from .processes import Program
@@ -66,14 +67,14 @@ def _made_ready(
     paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]
 ) -> tuple[RegionConfig, Supervisor]:
     """All but the start itself. The region exists from its end on."""
-    config = choose_pool(configs.settle(paths, wanted))
-    prepare(paths, config)
-    check_foreign_containerd(config)
-    supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
-    supervisor.adopt()
-    _restart_changed(paths, config, supervisor)
-    _check_ports(config, supervisor)
-    configs.save(paths, config)
+    with settled(paths, configs.settle(paths, wanted)) as config:
+        prepare(paths, config)
+        check_foreign_containerd(config)
+        supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
+        supervisor.adopt()
+        _restart_changed(paths, config, supervisor)
+        _check_ports(config, supervisor)
+        configs.save(paths, config)
     return config, supervisor
 
 

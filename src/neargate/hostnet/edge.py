@@ -4,15 +4,17 @@ Owns all that this instance adds to the host itself: one veth pair and one route
 the pool's last address). No sysctl, firewall rule or other route of the host is touched.
 """
 
+import errno
 import hashlib
 from ipaddress import ip_network
 
 from msgspec import Struct
 
+from ..interfaces.hostnet import HostError
 from ..vpc.ruleset import UPLINK
 from . import netlink
 from .namespaces import Namespaces, write_sysctl
-from .netlink import Netlink
+from .netlink import Netlink, NetlinkError
 from .nftables import Nftables
 
 NAMESPACE = "edge"
@@ -47,6 +49,11 @@ class RouterPort(Struct, frozen=True, kw_only=True):
 
 def host_link_name(instance: str) -> str:
     return f"ng{instance}"
+
+
+def instance_of(host_link: str) -> str:
+    """Any text for a link that is nobody's."""
+    return host_link.removeprefix("ng")
 
 
 def router_port(vpc_id: str) -> RouterPort:
@@ -156,9 +163,9 @@ class Edge:
                 netlink.link_up(here, arp=False),
                 netlink.address(here, own),
                 netlink.neighbour(here, EDGE_HOP, _EDGE_HOST_MAC),
-                netlink.route(public_pool, here, via=EDGE_HOP, source=own),
             ]
         )
+        _lead_here(host, public_pool, here, own)
         host.settle(name)
         self._links.settle("host0")
 
@@ -176,6 +183,18 @@ def _configure() -> None:
     rules = Nftables()
     rules.run(_RULES)
     rules.close()
+
+
+def _lead_here(host: Netlink, public_pool: str, link: int, own: str) -> None:
+    """Never in place of another's route: another instance's tasks may live behind it."""
+    try:
+        host.run([netlink.route(public_pool, link, via=EDGE_HOP, source=own, replace=False)])
+    except NetlinkError as error:
+        if error.errno != errno.EEXIST:
+            raise
+        if any(index != link for index in host.links_to(public_pool)):
+            what = f"{public_pool} leads to somebody else's network interface; which: ip route show {public_pool}"
+            raise HostError(what) from None
 
 
 def _index(links: Netlink, name: str) -> int:

@@ -143,14 +143,19 @@ class Netlink:
 
     def routes(self) -> list[str]:
         """IPv4 destinations of the main table, as CIDRs; a default route is 0.0.0.0/0."""
+        return [destination for destination, _ in self._routes()]
+
+    def links_to(self, destination: str) -> list[int]:
+        """Indexes of the links of the routes with exactly this destination; 0 for one that has several links."""
+        return [index for found, index in self._routes() if found == destination]
+
+    def _routes(self) -> Iterator[tuple[str, int]]:
         body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
-        found = []
         for answer in self.ask(RTM_GETROUTE, body, dump=True, what="list routes"):
             family, length, table, route_type = answer[0], answer[1], answer[4], answer[7]
             if family == socket.AF_INET and table == 254 and route_type == _ROUTE_UNICAST:
-                packed = dict(attributes(answer[12:])).get(1, bytes(4))
-                found.append(f"{ip_address(packed)}/{length}")
-        return found
+                facts = dict(attributes(answer[12:]))
+                yield f"{ip_address(facts.get(1, bytes(4)))}/{length}", struct.unpack("=I", facts.get(4, bytes(4)))[0]
 
     def _receive(self) -> Iterator[tuple[int, int, bytes]]:
         data = self._socket.recv(1 << 17)
@@ -201,8 +206,10 @@ def address(index: int, text: str) -> Message:
     return Message(what=f"add address {text}", kind=RTM_NEWADDR, flags=NLM_F_CREATE | NLM_F_REPLACE, body=body)
 
 
-def route(destination: str, index: int, *, via: str | None = None, source: str | None = None) -> Message:
-    """`via` is taken as on link; it needs a permanent neighbour."""
+def route(
+    destination: str, index: int, *, via: str | None = None, source: str | None = None, replace: bool = True
+) -> Message:
+    """`via` is taken as on link; it needs a permanent neighbour. Without `replace` it is EEXIST where there is one."""
     scope = _SCOPE_LINK if via is None else _SCOPE_UNIVERSE
     body = _route_body(destination, _ROUTE_UNICAST, scope, onlink=via is not None) + attribute(
         4, struct.pack("=I", index)
@@ -211,7 +218,7 @@ def route(destination: str, index: int, *, via: str | None = None, source: str |
         body += attribute(5, ip_address(via).packed)
     if source is not None:
         body += attribute(7, ip_address(source).packed)
-    flags = NLM_F_CREATE | NLM_F_REPLACE
+    flags = NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL)
     return Message(what=f"add route {destination}", kind=RTM_NEWROUTE, flags=flags, body=body)
 
 
