@@ -1,7 +1,8 @@
 """What the operator sets is durable and found by account, then for all accounts, then by the mode."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
 
 import pytest
 
@@ -16,6 +17,7 @@ from neargate.frontend.limits.registry import (
     open_quotas,
 )
 from neargate.frontend.limits.token_bucket import Rate
+from neargate.interfaces.store import Overloaded, Row, Statement, Store, Value
 from neargate.model.errors import IllegalArgument
 from neargate.model.knobs import Knobs
 from neargate.model.quotas import CLUSTERS_PER_ACCOUNT, FARGATE_ON_DEMAND_VCPU, IAM_QUOTAS, QuotaMode
@@ -166,3 +168,68 @@ def test_what_was_set_at_one_server_holds_at_the_other_before_long() -> None:
         assert there.rate(ONE, TASKS) is None
 
     run_virtual(told())
+
+
+class Interrupted:
+    """A store between whose reading and answer something happens, once."""
+
+    def __init__(self, store: Store) -> None:
+        self.meanwhile: list[Callable[[], Awaitable[None]]] = []
+        self._store = store
+
+    async def write(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        return await self._store.write(statements)
+
+    async def read(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
+        rows = await self._store.read(sql, params)
+        while self.meanwhile:
+            await self.meanwhile.pop()()
+        return rows
+
+
+def interrupted(body: Callable[[VirtualWorld, Interrupted, QuotaRegistry], Awaitable[None]]) -> None:
+    """`body` is given a registry that follows others every five seconds."""
+
+    async def told() -> None:
+        world = VirtualWorld()
+        store = Interrupted(await MemoryStores(world, Knobs(), MemoryDisk()).open("region", MIGRATIONS))
+        quotas = await open_quotas(world, cast("Store", store), QuotaMode.MACHINE)
+        world.spawn(quotas.follow(5.0), "quotas")
+        await body(world, store, quotas)
+        assert not world.failures
+
+    run_virtual(told())
+
+
+def test_a_database_with_too_much_to_do_is_read_again_later() -> None:
+    async def body(world: VirtualWorld, store: Interrupted, quotas: QuotaRegistry) -> None:
+        async def refuse() -> None:
+            raise Overloaded("reads: too many are waiting")
+
+        other = await open_quotas(world, cast("Store", store), QuotaMode.MACHINE)
+        await other.set_rate(ONE, TASKS.key, Rate(7, 2))
+        store.meanwhile.append(refuse)
+        await world.sleep(5.5)
+        assert quotas.rate(ONE, TASKS) is None
+        await world.sleep(5.0)
+        assert quotas.rate(ONE, TASKS) == Rate(7, 2)
+
+    interrupted(body)
+
+
+def test_what_is_set_while_the_others_changes_are_read_holds_at_once() -> None:
+    async def body(world: VirtualWorld, store: Interrupted, quotas: QuotaRegistry) -> None:
+        async def set_one() -> None:
+            await quotas.set_rate(ONE, TASKS.key, Rate(7, 2))
+
+        async def reset() -> None:
+            await quotas.reset(ONE, TASKS.key)
+
+        store.meanwhile.append(set_one)
+        await world.sleep(5.5)
+        assert quotas.rate(ONE, TASKS) == Rate(7, 2)
+        store.meanwhile.append(reset)
+        await world.sleep(5.0)
+        assert quotas.rate(ONE, TASKS) is None
+
+    interrupted(body)

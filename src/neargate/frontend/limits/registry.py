@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from ...interfaces.store import Refused, Row, Statement, Store
+from ...interfaces.store import Overloaded, Refused, Row, Statement, Store
+from ...log import get_logger
 from ...model.errors import IllegalArgument, ServiceUnavailable
 from ...model.ids import uuid4
 from ...model.quotas import BY_KEY as QUOTAS
@@ -46,6 +47,7 @@ ALL_ACCOUNTS = ""
 PENDING, APPROVED, NOT_APPROVED = "PENDING", "APPROVED", "NOT_APPROVED"
 VALUE_MAX = 1e10
 CLOSED_REQUESTS_MAX = 100  # kept of one account
+_log = get_logger(__name__)
 
 _REQUESTS = (
     "SELECT id, account, quota, desired, status, requester, created_at, updated_at FROM quota_request "
@@ -80,16 +82,22 @@ class QuotaRegistry:
         self._world = world
         self._store = store
         self._values: dict[tuple[str, str], tuple[float, float | None]] = {}
+        self._changes = 0
 
     async def load(self) -> None:
+        changes = self._changes
         rows = await self._store.read("SELECT account, quota, value, per_s FROM quota_value")
-        self._values = {(account, quota): (value, per_s) for account, quota, value, per_s in rows}
+        if changes == self._changes:  # else these rows may be older than what was set here meanwhile
+            self._values = {(account, quota): (value, per_s) for account, quota, value, per_s in rows}
 
     async def follow(self, period_s: float) -> None:
         """With several servers: what the operator has set at another one holds here too before long. Never returns."""
         while True:
             await self._world.sleep(period_s)
-            await self.load()
+            try:
+                await self.load()
+            except Overloaded:
+                _log.warning("quotas were not read again: the region's database has too much to do")
 
     # -- reads, from memory
 
@@ -148,6 +156,7 @@ class QuotaRegistry:
             raise QuotaUnknown(key)
         await self._store.write([Statement("DELETE FROM quota_value WHERE account = ? AND quota = ?", (account, key))])
         self._values.pop((account, key), None)
+        self._changes += 1
 
     async def _put(self, account: str, key: str, value: float, per_s: float | None) -> None:
         upsert = (
@@ -156,6 +165,7 @@ class QuotaRegistry:
         )
         await self._store.write([Statement(upsert, (account, key, value, per_s))])
         self._values[account, key] = (value, per_s)
+        self._changes += 1
 
     async def _answer(self, account: str, key: str, value: float) -> None:
         """Who asked for no more than this has it now; for one account a lower value is the answer to its request."""
