@@ -63,6 +63,7 @@ class Fetcher(Struct, frozen=True, kw_only=True):
             if not thumbprints or error.verify_code not in _UNKNOWN_AUTHORITY:
                 raise
         with self._connect(host, port, until) as raw:
+            raw.settimeout(self._left(until))
             chain = served_chain(raw, host)
         return self._handshake(host, port, until, trusting(chain, thumbprints))
 
