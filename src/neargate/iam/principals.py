@@ -36,10 +36,11 @@ class Reach(IntEnum):
 
 
 class InvalidPrincipal(ValueError):
-    """`kind` and `name` as the document has them."""
+    """`kind` and `name` as the document has them; IAM shouts the kind of services."""
 
     def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f'Invalid principal in policy: "{kind}":"{name}"')
+        shown = "SERVICE" if kind == "Service" else kind
+        super().__init__(f'Invalid principal in policy: "{shown}":"{name}"')
 
 
 class Principals(Struct, frozen=True, kw_only=True):

@@ -218,7 +218,7 @@ def test_a_trust_policy_may_be_of_the_old_version() -> None:
         (trust(Principal={"AWS": "al"}), 'Invalid principal in policy: "AWS":"al"'),
         (trust(Principal={"AWS": "arn:aws:iam::123456789012:user/*"}), None),
         (trust(Principal={"AWS": "arn:aws:sts::123456789012:assumed-role/deployer/*"}), None),
-        (trust(Principal={"Service": "*"}), 'Invalid principal in policy: "Service":"*"'),
+        (trust(Principal={"Service": "*"}), 'Invalid principal in policy: "SERVICE":"*"'),
         (trust(Principal={"Everyone": "*"}), 'Invalid principal in policy: "Everyone":"*"'),
     ],
 )
