@@ -5,6 +5,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from neargate.model.knobs import Knobs
 from neargate.sandbox import shim_process
 from neargate.sandbox.containerd_process import ContainerdInstance
 from neargate.sandbox.engine import ContainerdSandbox, end_shims
+from neargate.sandbox.shim_process import NoShim
 from neargate.testing.container_rig import ContainerRig
 from neargate.testing.oci_image import build_image, busybox_layer
 
@@ -302,9 +304,18 @@ def call(own: ContainerdInstance, bundle: Path, *words: str) -> tuple[str, str]:
 
 def test_the_front_tells_the_address_of_the_shim_that_waits(own: ContainerdInstance, bundle: Path) -> None:
     os.makedirs(own.told_dir)
+    with socket.socket(socket.AF_UNIX) as waiting:
+        waiting.bind(path := str(bundle.parent / "there"))
+        Path(own.told_dir, "c1").write_text(f"unix://{path}\n")
+        assert call(own, bundle, "-namespace", "n", "-id", "c1", "start") == (f"unix://{path}", "")
+    assert (bundle / "address").read_text() == f"unix://{path}"
+
+
+def test_the_front_does_not_tell_an_address_that_is_gone(own: ContainerdInstance, bundle: Path) -> None:
+    os.makedirs(own.told_dir)
     Path(own.told_dir, "c1").write_text("unix:///run/there\n")
-    assert call(own, bundle, "-namespace", "n", "-id", "c1", "start") == ("unix:///run/there", "")
-    assert (bundle / "address").read_text() == "unix:///run/there"
+    assert call(own, bundle, "-id", "c1", "start") == ("the shim -id c1 start\n", "")
+    assert not (bundle / "address").exists()
 
 
 def test_the_front_is_the_shim_program_for_everything_else(own: ContainerdInstance, bundle: Path) -> None:
@@ -314,3 +325,35 @@ def test_the_front_is_the_shim_program_for_everything_else(own: ContainerdInstan
     assert call(own, bundle, "-id", "c1", "delete") == ("the shim -id c1 delete\n", "")
     assert call(own, bundle, "-v") == ("the shim -v\n", "")
     assert not (bundle / "address").exists()
+
+
+@pytest.mark.parametrize("says", ["echo unix:///run/there; exit 1", "echo something else"])
+def test_a_start_that_fails_leaves_nothing(
+    own: ContainerdInstance, bundle: Path, monkeypatch: pytest.MonkeyPatch, says: str
+) -> None:
+    program = bundle.parent.parent / "bin" / "containerd-shim-runc-v2"
+    program.write_text(f"#!/bin/sh\n{says}\n")
+    monkeypatch.setattr(shim_process, "_containerd_pid", lambda _address: os.getpid())
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(shim_process, "_environment", lambda _pid: dict(os.environ))
+    Path(f"{own.address}.ttrpc").touch()
+    shims_dir = Path(own.run_dir, "shims")
+    with pytest.raises(NoShim, match=r"start: '(unix|something)"):
+        shim_process.start(own, "n", "ab12", str(shims_dir / "ab12"))
+    assert list(shims_dir.iterdir()) == []
+
+
+def test_one_that_cannot_be_removed_does_not_keep_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = []
+
+    def end(directory: str) -> None:
+        ended.append(os.path.basename(directory))
+        if ended[-1] == "a":
+            raise OSError("busy")
+
+    for name in ("shims/a", "shims/b", "told"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.setattr(shim_process, "end", end)
+    with pytest.raises(OSError, match="busy"):
+        shim_process.end_all(str(tmp_path / "shims"), str(tmp_path / "told"))
+    assert ended == ["a", "b"] and not (tmp_path / "told").exists()

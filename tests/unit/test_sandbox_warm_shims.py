@@ -26,6 +26,8 @@ class Machine(OsWorld):
         self.ended: list[str] = []
         self.refusal: Exception | None = None
         self.pauses = asyncio.Semaphore(0)
+        self.may_end = asyncio.Event()
+        self.may_end.set()
         self.warm = WarmShims(
             self, own=own, namespace="n", directory=str(own.run_dir) + "/shims", knobs=Knobs(warm_shims=shims)
         )
@@ -42,11 +44,15 @@ class Machine(OsWorld):
             return WaitingShim(own=own, group=group, directory=directory, address="/nobody")
         if function.__name__ == "_let_go":
             self.ended.append(args[0].group)
+            await self.may_end.wait()
         return None
 
     async def pass_a_pause(self) -> None:
         """And let what waits for it come to its end."""
         self.pauses.release()
+        await self.go_on()
+
+    async def go_on(self) -> None:
         for _ in range(20):
             await asyncio.sleep(0)
 
@@ -104,6 +110,29 @@ def test_none_is_started_or_let_go_while_a_container_is_made(own: ContainerdInst
         assert len(machine.started) == 2 and machine.ended == machine.started[:1]
         await machine.pass_a_pause()
         assert len(machine.started) == 2, "one waits already"
+
+    asyncio.run(story())
+
+
+def test_one_given_away_while_another_is_let_go_is_not_let_go_before_its_container(own: ContainerdInstance) -> None:
+    """Without its container it would be asked to go, and the create would fail."""
+
+    async def story() -> None:
+        machine = Machine(own, shims=2)
+        await machine.warm.start()
+        await machine.pass_a_pause()
+        async with machine.warm.for_task("t1", "c1") as first:
+            pass
+        machine.may_end.clear()
+        await machine.pass_a_pause()
+        assert machine.ended == [first.group]
+        async with machine.warm.for_task("t2", "c2") as second:
+            assert second.waiting is not None
+            machine.may_end.set()
+            await machine.go_on()
+            assert machine.ended == [first.group]
+        await machine.pass_a_pause()
+        assert machine.ended == [first.group, second.group]
 
     asyncio.run(story())
 

@@ -32,12 +32,13 @@ _DISABLED_PLUGINS = (
 )
 
 # Called in a container's bundle as containerd calls its shim. A container for which a shim waits is told its address;
-# everything else is the shim program's own. Only what a shell does by itself, or little would be won.
+# everything else is the shim program's own. Only what a shell does by itself, or little would be won. A socket that is
+# gone is not told: containerd would wait 100 s for it.
 _FRONT = """\
 #!/bin/sh
 case "$*" in
 *" start")
-    if read -r address 2>/dev/null < {told}/"${{PWD##*/}}"; then
+    if read -r address 2>/dev/null < {told}/"${{PWD##*/}}" && [ -S "${{address#unix://}}" ]; then
         printf %s "$address" > address && printf %s "$address" && exit 0
     fi
     ;;

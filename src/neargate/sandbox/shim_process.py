@@ -72,13 +72,23 @@ def start(own: ContainerdInstance, namespace: str, group: str, directory: str) -
     _check_likeness(pid)
     with open(f"/proc/{pid}/oom_score_adj", encoding="ascii") as file:
         score = file.read().strip()
-    os.makedirs(directory, mode=0o700)
-    with open(os.path.join(directory, "config.json"), "w", encoding="utf-8") as config:
-        json.dump({"annotations": {SHIM_GROUP_ANNOTATION: group}}, config)
-    os.symlink("/dev/null", os.path.join(directory, "log"))
     arguments = ("-namespace", namespace, "-address", own.address, "-publish-binary", os.readlink(f"/proc/{pid}/exe"))
     command = ["/bin/sh", "-c", _SCORED, score, program, *arguments, "-id", group, "start"]
     environment |= {"GOMAXPROCS": "2", "TTRPC_ADDRESS": f"{own.address}.ttrpc"}
+    os.makedirs(directory, mode=0o700)
+    try:
+        with open(os.path.join(directory, "config.json"), "w", encoding="utf-8") as config:
+            json.dump({"annotations": {SHIM_GROUP_ANNOTATION: group}}, config)
+        os.symlink("/dev/null", os.path.join(directory, "log"))
+        address = _started(command, directory, environment)
+    except (NoShim, OSError):
+        end(directory)  # it may have come up all the same, and one that nobody knows would wait for ever
+        raise
+    return WaitingShim(own=own, group=group, directory=directory, address=address)
+
+
+def _started(command: list[str], directory: str, environment: dict[str, str]) -> str:
+    """The address that it says."""
     try:
         done = subprocess.run(
             command,
@@ -97,7 +107,7 @@ def start(own: ContainerdInstance, namespace: str, group: str, directory: str) -
     if done.returncode != 0 or found is None:
         # Of another containerd, whose shims answer in other words, or may not be given containerd's score.
         raise NoShim(f"{_PROGRAM} start: {(done.stderr or done.stdout).strip()[-300:]!r}")
-    return WaitingShim(own=own, group=group, directory=directory, address=found.group(1))
+    return found.group(1)
 
 
 def end(directory: str) -> None:
@@ -121,12 +131,20 @@ def end(directory: str) -> None:
 
 
 def end_all(directory: str, told_dir: str | None = None) -> None:
-    """Every shim that was left below `directory`, and what containers were told."""
-    if os.path.isdir(directory):
-        for name in sorted(os.listdir(directory)):
-            end(os.path.join(directory, name))
+    """What containers were told, and every shim that was left below `directory`. Raises the last OSError, after all.
+
+    In this order: containerd may still be at a dead agent's create, and for an address that is gone it waits 100 s.
+    """
     if told_dir is not None:
         shutil.rmtree(told_dir, ignore_errors=True)
+    failure: OSError | None = None
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
+        try:
+            end(os.path.join(directory, name))
+        except OSError as error:
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 def forget(own: ContainerdInstance, runtime_id: str) -> None:

@@ -113,6 +113,7 @@ class WarmShims:
             while self._given:
                 shim, runtime_id = self._given.pop()
                 await self._world.offload(_LANE, _let_go, shim, runtime_id)
+                await self._while_making()  # of those that wait one may have been given away meanwhile
             while self._wants_more():
                 await self._one_more(own)
         except NoShim as why:
@@ -130,6 +131,9 @@ class WarmShims:
 
     async def _until_quiet(self) -> None:
         await self._world.sleep(self._knobs.warm_shim_pause_s)
+        await self._while_making()
+
+    async def _while_making(self) -> None:
         while self._making and not self._is_over:
             await self._world.sleep(self._knobs.warm_shim_pause_s)
 
