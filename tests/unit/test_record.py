@@ -168,6 +168,19 @@ def test_a_call_that_reads_has_no_answer_in_its_record() -> None:
     asyncio.run(story())
 
 
+def test_a_path_that_was_listed_is_no_resource() -> None:
+    asked = [f"arn:aws:iam::{ACCOUNT}:user/", f"arn:aws:iam::{ACCOUNT}:user/team/"]
+    seen = SeenCall(
+        request_id="r",
+        service="iam",
+        operation="ListUsers",
+        principal=principal(f"arn:aws:iam::{ACCOUNT}:user/ann"),
+        asked=asked,
+    )
+    entry = recorder().entry(seen, ACCOUNT, NOW)
+    assert (entry.resources, json.loads(entry.document)["resources"]) == ((), [])
+
+
 REFUSALS = [
     ("StopTask", b'{"task":"0123"}', {"secret": "wrong"}, None, NOBODY, "InvalidSignatureException"),
     ("StopTask", b'{"task":"0123"}', {"key": "AKIASTRANGER00000"}, None, NOBODY, "UnrecognizedClientException"),

@@ -29,8 +29,11 @@ _TYPES = {
 
 
 def resources(asked: Sequence[str], answer: Any) -> tuple[tuple[str, str], ...]:
-    """(type, ARN) pairs, each once. `answer`: as shown in the record, None for calls that change nothing."""
-    found: dict[str, None] = dict.fromkeys(arn for arn in asked if arn.startswith("arn:"))
+    """(type, ARN) pairs, each once. `answer`: as shown in the record, None for calls that change nothing.
+
+    What ends in `/` is a path on which IAM asks for a list: nothing has that ARN.
+    """
+    found: dict[str, None] = dict.fromkeys(arn for arn in asked if arn.startswith("arn:") and not arn.endswith("/"))
     for arn in _arns(answer):
         if len(found) >= RESOURCES_MAX:
             break
