@@ -11,7 +11,7 @@ from .admission import Admission
 from .api_buckets import LAUNCH_ON_DEMAND, LAUNCH_SPOT, OF_OPERATION, RUN_TASK, UNLISTED, Bucket
 from .registry import QuotaRegistry
 from .token_bucket import Level, take
-from .unsigned import UNSIGNED, UnsignedAdmission, source_of
+from .unsigned import UNSIGNED, source_of, unsigned_room
 
 Key = tuple[str, str, str]  # account or source, bucket, and the operation where its operations are counted apart
 _LAUNCHES_AT_ONCE = 10.0  # of one RunTask: the smallest burst that lets every call through some time
@@ -27,7 +27,7 @@ class Limits:
         self._knobs = knobs
         self._share = share
         self._admission = Admission(knobs.calls_max)
-        self._unsigned = UnsignedAdmission(knobs.calls_max)
+        self._unsigned = unsigned_room(knobs.calls_max)
         self._levels: dict[Key, Level] = {}
         self._levels_unsigned: dict[Key, Level] = {}
 

@@ -14,16 +14,9 @@ _PART = 4  # of all places
 _ONE_HOLDER = 64  # bits of an IPv6 address that one holder of addresses cannot vary
 
 
-class UnsignedAdmission:
-    def __init__(self, places: int) -> None:
-        self._admission = Admission(max(2, places // _PART))
-
-    def enter(self, source: str) -> bool:
-        """Whether the call may go on; then `leave` must follow."""
-        return self._admission.enter(source)
-
-    def leave(self, source: str) -> None:
-        self._admission.leave(source)
+def unsigned_room(places: int) -> Admission:
+    """By source. `places`: of all calls together."""
+    return Admission(max(2, places // _PART))
 
 
 def source_of(peer: str) -> str:
