@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from neargate.cli import config as configs
-from neargate.cli import footprint, leftovers, locks, processes
+from neargate.cli import footprint, last_resort, leftovers, locks, processes
 from neargate.cli.config import RegionConfig
 from neargate.cli.down import down
 from neargate.cli.paths import RegionPaths
@@ -128,3 +128,10 @@ def test_what_a_region_left_is_known_by_its_data(
     os.close(lock)
     configs.save(paths, RegionConfig())
     assert leftovers.found() == []
+
+
+def test_mounts_are_read_as_the_kernel_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_resort, "MOUNTS", tmp_path / "mounts")
+    lines = ["tmpfs /run tmpfs rw 0 0", r"/dev/loop0 /srv/größe/a\040b ext4 rw 0 0", r"x /srv/gr\134 ext4 rw 0 0"]
+    last_resort.MOUNTS.write_text("".join(f"{line}\n" for line in lines))
+    assert last_resort.mount_points() == ["/srv/gr\\", "/srv/größe/a b", "/run"]

@@ -5,6 +5,7 @@ instance's name: cgroups `neargate-INSTANCE`, shims of that containerd namespace
 """
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from .problems import Problem
 KILL_S = 20.0
 LOOK_S = 0.05
 CGROUPS = Path("/sys/fs/cgroup")
-_MNT_DETACH = 2
+MOUNTS = Path("/proc/self/mounts")
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 def end_containers(paths: RegionPaths) -> None:
@@ -32,7 +34,7 @@ def end_containers(paths: RegionPaths) -> None:
             raise Problem(f"processes that cannot be killed are left in the cgroup {name} (pid {shown})")
         time.sleep(LOOK_S)
     for target in _mounts(paths, name):
-        libc.umount(target, _MNT_DETACH)
+        libc.umount(target, libc.MNT_DETACH)
 
 
 def _members(name: str) -> Iterator[int]:
@@ -68,7 +70,12 @@ def _kill(pid: int) -> None:
 
 def _mounts(paths: RegionPaths, name: str) -> list[str]:
     """Root filesystems of containers, the innermost first; the tasks' disks go with `--remove-all`."""
-    lines = Path("/proc/self/mounts").read_text().splitlines()
-    targets = [line.split()[1].encode().decode("unicode_escape") for line in lines]
     own = str(paths.run / "containerd")
-    return [path for path in reversed(targets) if path.startswith(f"{own}/") or f"/{name}/" in path]
+    return [path for path in mount_points() if path.startswith(f"{own}/") or f"/{name}/" in path]
+
+
+def mount_points() -> list[str]:
+    """All that this process sees, the innermost first. The kernel writes blanks in a path as octal numbers."""
+    words = (line.split()[1] for line in MOUNTS.read_bytes().splitlines())
+    paths = [os.fsdecode(_OCTAL.sub(lambda found: bytes([int(found[1], 8)]), word)) for word in words]
+    return paths[::-1]

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ..hostnet import libc
 from . import locks, processes
-from .last_resort import CGROUPS, end_containers
+from .last_resort import CGROUPS, end_containers, mount_points
 from .paths import RegionPaths, region_of
 from .problems import Problem
 from .processes import Running
@@ -28,7 +28,6 @@ SHIM_SOCKETS = Path("/run/containerd/s")  # of every shim of this machine, which
 RUNTIME_STATE = Path("/run/containerd/runc")  # of every OCI runtime that a shim starts, crun too
 _BUNDLES = "containerd/containerd/io.containerd.runtime.v2.task"
 _HELPERS = frozenset({"containerd", "docker-registry"})
-_MNT_DETACH = 2
 
 
 class Leftover(Struct, frozen=True, kw_only=True):
@@ -76,7 +75,7 @@ def end_all(paths: RegionPaths) -> None:
 def remove(paths: RegionPaths) -> None:
     """All but processes and network. Repeatable. Problem when something stays."""
     for target in _mounts(paths):
-        libc.umount(target, _MNT_DETACH)
+        libc.umount(target, libc.MNT_DETACH)
     _remove_shim_sockets(paths)
     name = f"neargate-{paths.instance}"
     _remove_path(RUNTIME_STATE / name)
@@ -125,9 +124,7 @@ def _remove_shim_sockets(paths: RegionPaths) -> None:
 def _mounts(paths: RegionPaths) -> list[str]:
     """Made by the region, the innermost first. A filesystem that the operator mounted for its data is not."""
     own = (f"{paths.run}/", f"{paths.disks}/mnt/", f"{paths.containerd}/")
-    lines = Path("/proc/self/mounts").read_text().splitlines()
-    targets = [line.split()[1].encode().decode("unicode_escape") for line in lines]
-    return [target for target in reversed(targets) if target.startswith(own)]
+    return [target for target in mount_points() if target.startswith(own)]
 
 
 def _processes(paths: RegionPaths) -> Iterator[tuple[str, Running]]:
