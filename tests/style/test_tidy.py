@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,6 +158,23 @@ def test_no_class_costs_every_process_its_methods_when_it_starts() -> None:
         or (isinstance(node, ast.Import) and "dataclasses" in {alias.name for alias in node.names})
     ]
     assert not eager, "\n".join(eager)
+
+
+SECRET_NAMES = re.compile(r"secret(_access_key)?|password|session_token")
+
+
+def test_no_text_of_an_object_shows_a_secret() -> None:
+    """What has a field named as one is a `Concealed`."""
+    shown = [
+        f"{file}:{node.lineno}: {node.name}.{field.target.id}"
+        for file, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and "Concealed" not in {getattr(base, "id", None) for base in node.bases}
+        for field in node.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if SECRET_NAMES.fullmatch(field.target.id)
+    ]
+    assert not shown, "\n".join(shown)
 
 
 def test_no_import_hides_in_a_function() -> None:

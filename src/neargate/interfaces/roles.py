@@ -17,6 +17,7 @@ from ..model.capacity import (
     ReservationRequest,
     SubnetView,
 )
+from ..model.concealed import Concealed
 from ..model.network import VpcPlan
 
 
@@ -172,7 +173,7 @@ class TaskIdentity(Struct, frozen=True, kw_only=True):
     execution_role_arn: str | None
 
 
-class RoleCredentials(Struct, frozen=True, kw_only=True):
+class RoleCredentials(Concealed, frozen=True, kw_only=True):
     """Temporary credentials of a role. Times are epoch seconds."""
 
     access_key_id: str
@@ -180,10 +181,6 @@ class RoleCredentials(Struct, frozen=True, kw_only=True):
     token: str
     issued_at: float
     expires_at: float
-
-    def __repr__(self) -> str:
-        """Without what is secret: texts of objects end up in logs."""
-        return f"{type(self).__name__}(access_key_id={self.access_key_id!r}, expires_at={self.expires_at!r})"
 
 
 class TaskRoles(Protocol):

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from ..model.concealed import Concealed
 from ..model.launch import Tmpfs, Ulimit
 
 
@@ -43,7 +44,7 @@ class Image(Struct, frozen=True, kw_only=True):
     volumes: tuple[str, ...] = ()
 
 
-class PullRequest(Struct, frozen=True, kw_only=True):
+class PullRequest(Concealed, frozen=True, kw_only=True):
     """`netns_path` None means the host's network. The authorisation is per account, repository and digest."""
 
     reference: str

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from ..model.capacity import HostFacts
+from ..model.concealed import Concealed
 from ..model.launch import TaskLaunch, TaskReport
 from ..model.network import VpcPlan
 
@@ -86,7 +87,7 @@ class CredentialsAsk(msgspec.Struct, frozen=True, kw_only=True, tag="credentials
     kind: str = "task"
 
 
-class CredentialsIssued(msgspec.Struct, frozen=True, kw_only=True, tag="credentials"):
+class CredentialsIssued(Concealed, frozen=True, kw_only=True, tag="credentials"):
     """A session of the role. Times are epoch seconds. Never logged: `secret_access_key` and `token` are secrets."""
 
     task_id: str

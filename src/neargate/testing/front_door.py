@@ -18,6 +18,7 @@ from ..frontend.envelope import Envelope
 from ..frontend.identity import holders, roles, unique_ids, users
 from ..frontend.identity.records import Role, User
 from ..frontend.routing import VERSIONS
+from ..model.concealed import Concealed
 from ..model.knobs import DEFAULT_KNOBS
 from ..region import Region, RegionPlan, open_region
 from ..store.sqlite import MemoryStores
@@ -33,7 +34,7 @@ SIGNED_AS = MappingProxyType({"service-quotas": "servicequotas"})
 MODELS = Models()
 
 
-class Keys(Struct, frozen=True, kw_only=True):
+class Keys(Concealed, frozen=True, kw_only=True):
     """What a caller has in hand."""
 
     key: str

@@ -5,9 +5,9 @@ import hashlib
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
 from ...model.arn import Arn
+from ...model.concealed import Concealed
 from ...model.ids import ACCOUNT_PATTERN
 from ..call import Principal
 
@@ -16,7 +16,7 @@ class CredentialsUnreadable(Exception):
     """The file is missing or not what it should be; the message names it."""
 
 
-class AccessKey(Struct, frozen=True, kw_only=True):
+class AccessKey(Concealed, frozen=True, kw_only=True):
     """A key pair and whom it proves."""
 
     access_key_id: str

@@ -12,8 +12,8 @@ from math import ceil
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
 
+from ...model.concealed import Concealed
 from ...model.ids import Bits
 from ...world import World
 from ..envelope import Envelope, SealBroken
@@ -56,7 +56,7 @@ class SessionClaims(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     chained: bool = False
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Session(Concealed, frozen=True, kw_only=True, array_like=True):
     """What a token holds. Times are epoch seconds."""
 
     claims: SessionClaims
@@ -66,7 +66,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     padding: bytes = b""
 
 
-class SessionCredentials(Struct, frozen=True, kw_only=True):
+class SessionCredentials(Concealed, frozen=True, kw_only=True):
     """`expiration` is in epoch seconds, as STS shows it."""
 
     access_key_id: str

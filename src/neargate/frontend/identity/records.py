@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ...iam.policy import Policy
 from ...model.arn import Arn
+from ...model.concealed import Concealed
 
 Tags = tuple[tuple[str, str], ...]
 Inline = tuple[tuple[str, str], ...]  # (policy name, document), by name
@@ -147,7 +148,7 @@ class AccountRecord(Struct, frozen=True, kw_only=True):
     generation: int
 
 
-class KeyRecord(Struct, frozen=True, kw_only=True):
+class KeyRecord(Concealed, frozen=True, kw_only=True):
     """Whom an access key proves. `user`: name, None for the account's administrator."""
 
     access_key_id: str

@@ -15,6 +15,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from ...model.concealed import Concealed
+
 _FILE_MAX_BYTES = 1024 * 1024
 _CHALLENGE_MAX_CHARS = 4096
 _CHALLENGES_MAX = 8
@@ -24,7 +26,7 @@ _PARAMETER = re.compile(r'(?<![A-Za-z_])([A-Za-z_]{1,32})\s{0,8}=\s{0,8}(?:"([^"
 _HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io")
 
 
-class Credentials(Struct, frozen=True, kw_only=True):
+class Credentials(Concealed, frozen=True, kw_only=True):
     username: str
     password: str
 
