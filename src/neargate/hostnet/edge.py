@@ -81,7 +81,11 @@ class Edge:
             links = Netlink()
             _configure()
         edge = cls(namespaces, links, mtu)
-        edge._join_host(host, host_link_name(instance), public_pool, fresh=fresh)
+        try:
+            edge._join_host(host, host_link_name(instance), public_pool, fresh=fresh)
+        except (HostError, OSError):
+            edge.close()
+            raise
         return edge
 
     def close(self) -> None:
