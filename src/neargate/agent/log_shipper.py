@@ -202,11 +202,13 @@ class LogShipper:
         if self._bulk.connection and tail.connection != self._bulk.connection and not tail.opening:
             if self._world.monotonic() >= tail.retry_at:
                 self._world.spawn(self._reopen(tail), f"log-open-{tail.task_id}")
+                return
         elif answer.data and not tail.in_flight and tail.offset == ask.read_at:
             self._ship(tail, ask, answer)
         over = tail.refused or (tail.opened is not None and tail.offset >= tail.size)
         # Only a look from after the writer's end shows all: it may have written between an earlier look and its end.
-        if ask.final and not tail.in_flight and over:
+        # Who opens it again on a new connection still reads the file.
+        if ask.final and not tail.in_flight and not tail.opening and over:
             await self._close(tail)
             return
         if not tail.finished:
