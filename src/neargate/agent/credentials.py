@@ -54,9 +54,14 @@ class TaskCredentials:
                 await self._world.offload(LANE, self._files.remove, task_id)
 
     async def ready(self, task_id: str) -> None:
-        """Returns once the task has credentials. Raises LaunchFailed in AWS's words."""
+        """Returns once the task has credentials. Raises LaunchFailed in AWS's words.
+
+        What the server gives now is good: a host whose clock is hours ahead would ask for ever.
+        """
         self._refused.pop(task_id, None)
-        while self.current(task_id) is None:
+        if self.current(task_id) is None:
+            self._held.pop(task_id, None)
+        while task_id not in self._held:
             if task_id in self._refused:
                 raise LaunchFailed(self._refused[task_id][0])
             if task_id not in self._asked:
@@ -113,11 +118,14 @@ class TaskCredentials:
                 self._ask_for(task_id)
 
     def _is_due(self, record: TaskRecord) -> bool:
-        """A task that starts asks by itself, and one that stops has what it has."""
-        if record.phase is not Phase.RUNNING or not record.credentials_id or record.launch.task_role_arn is None:
+        """A task that starts asks for its first by itself, and one that stops has what it has."""
+        if not record.credentials_id or record.launch.task_role_arn is None:
             return False
         held = self._held.get(record.task_id)
-        return held is None or self._world.now() >= (held.issued_at + held.expires_at) / 2
+        if held is None:
+            return record.phase is Phase.RUNNING
+        is_half_over = self._world.now() >= (held.issued_at + held.expires_at) / 2
+        return is_half_over and record.phase in (Phase.STARTING, Phase.RUNNING)
 
     def _ask_for(self, task_id: str) -> None:
         self._asked[task_id] = self._world.monotonic()
