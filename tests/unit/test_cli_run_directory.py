@@ -53,8 +53,9 @@ def test_a_link_that_somebody_left_there_is_not_followed(user: RegionPaths, tmp_
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to play two users")
 def test_a_directory_of_another_user_is_refused(user: RegionPaths) -> None:
+    run = user.run  # root's own would lie below /run
     os.seteuid(0)
-    user.run.mkdir(mode=0o777)
+    run.mkdir(mode=0o777)
     os.seteuid(NOBODY)
     with pytest.raises(Problem, match="somebody else"):
         make_run_directory(user)
