@@ -63,6 +63,9 @@ def test_idle_connections_are_few_however_many_registries_there_are() -> None:
     assert of_a_task.closed
     transport.close()
     assert all(connection.closed for connection in connections)
+    late: Any = Connection()
+    transport.keep(Origin(netns_path=None, scheme="https", host="r"), late)
+    assert late.closed, "of a pull that was given up, whose thread was still at it"
 
 
 class Clock:

@@ -93,6 +93,7 @@ class Transport:
         self._monotonic = monotonic
         self._idle: collections.deque[tuple[Origin, http.client.HTTPConnection]] = collections.deque()  # oldest first
         self._idle_lock = threading.Lock()
+        self._is_closed = False
         self._tls = ssl.create_default_context()
 
     def request(
@@ -121,13 +122,18 @@ class Transport:
         if origin.netns_path is None:
             with self._idle_lock:
                 self._idle.append((origin, connection))
-                surplus = self._idle.popleft()[1] if len(self._idle) > _IDLE_MAX else None
+                surplus = self._idle.popleft()[1] if self._is_closed or len(self._idle) > _IDLE_MAX else None
         if surplus is not None:
             surplus.close()
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop()[1].close()
+        """None is kept any more. The thread of a pull that was given up may still be at an answer."""
+        with self._idle_lock:
+            self._is_closed = True
+            kept = [connection for _, connection in self._idle]
+            self._idle.clear()
+        for connection in kept:
+            connection.close()
 
     def _kept(self, origin: Origin) -> http.client.HTTPConnection | None:
         """The connection that was idle for the shortest time; now the caller's."""
