@@ -10,6 +10,9 @@ import pytest
 from msgspec import structs
 
 from neargate.agent import adopt as adoption
+from neargate.agent.credential_files import CredentialFiles
+from neargate.agent.credentials import TaskCredentials
+from neargate.agent.hooks.credentials import CredentialsHook
 from neargate.agent.host_tasks import HostTasks
 from neargate.agent.link_client import LinkClient
 from neargate.agent.local_state import LocalState
@@ -24,6 +27,7 @@ from neargate.clusters.launching import Launching
 from neargate.clusters.reports import ReportOutcome, Reports
 from neargate.clusters.restoring import Restoring
 from neargate.clusters.sweepers import Sweepers
+from neargate.frontend.callers.task_roles import AssumedTaskRoles
 from neargate.link.server_session import ServerSession
 from neargate.link.session import AgentSession, Disconnect
 from neargate.scheduling import task_document
@@ -101,6 +105,12 @@ FULL_ZONES = with_faults(
 )
 SLOW_LINKS = with_faults(
     SMALL, *(Fault(at=2, kind="delay", target=f"host-{n:02d}", duration_s=50, strength=0.3) for n in range(12))
+)
+QUIET = with_faults(REAL)
+ALONE_AND_KILLED = with_faults(
+    REAL,
+    Fault(at=12, kind="kill-step", target="server", count=1, duration_s=8),
+    *(Fault(at=14 + n, kind="kill-step", target=f"host-{n:02d}", count=1, duration_s=0.5) for n in range(3)),
 )
 STALLS = with_faults(SMALL, *(Fault(at=at, kind="stall", target="server", duration_s=15) for at in (8, 26)))
 
@@ -278,6 +288,47 @@ def stop_waits_for_a_report() -> None:
     orders._TO_STOP = orders._TO_STOP.replace("ordered = 1", "ordered = 1 AND report_seq > 0")
 
 
+def sessions_by_role() -> None:
+    """A role's tasks share a session."""
+    made: dict[str, Any] = {}
+    assume = AssumedTaskRoles.credentials
+
+    def remembered(self: AssumedTaskRoles, account: str, role_arn: str, task_arn: str, lifetime_s: float) -> Any:
+        if role_arn not in made:
+            made[role_arn] = assume(self, account, role_arn, task_arn, lifetime_s)
+        return made[role_arn]
+
+    AssumedTaskRoles.credentials = remembered  # type: ignore[method-assign]
+
+
+def newest_credentials_for_everybody() -> None:
+    TaskCredentials.current = lambda self, task_id: next(  # type: ignore[method-assign]
+        (self._held[key] for key in reversed(self._held)), None
+    )
+
+
+def credentials_not_waited_for() -> None:
+    async def at_once(self: CredentialsHook, task: Any) -> None:
+        return None
+
+    CredentialsHook.up = at_once  # type: ignore[method-assign]
+
+
+def credentials_not_renewed() -> None:
+    due = TaskCredentials._is_due
+    TaskCredentials._is_due = lambda self, record: (  # type: ignore[method-assign]
+        record.task_id not in self._held and due(self, record)
+    )
+
+
+def credentials_die_with_the_agent() -> None:
+    CredentialFiles.load = lambda self: {}  # type: ignore[method-assign]
+
+
+def credentials_outlive_their_task() -> None:
+    CredentialFiles.remove = lambda self, task_id: None  # type: ignore[method-assign]
+
+
 @dataclass(frozen=True)
 class Planted:
     bug: Callable[[], None]
@@ -310,6 +361,12 @@ PLANTED = [
     Planted(token_forgotten, STALLS, frozenset({"token", "unrest"})),
     Planted(tokens_side_by_side, FULL_ZONES, frozenset({"token"})),
     Planted(stop_waits_for_a_report, SLOW_LINKS, frozenset({"unrest"})),
+    Planted(sessions_by_role, QUIET, frozenset({"foreign-credentials"})),
+    Planted(newest_credentials_for_everybody, QUIET, frozenset({"foreign-credentials"})),
+    Planted(credentials_not_waited_for, QUIET, frozenset({"no-credentials"})),
+    Planted(credentials_not_renewed, QUIET, frozenset({"no-credentials"})),
+    Planted(credentials_die_with_the_agent, ALONE_AND_KILLED, frozenset({"no-credentials"})),
+    Planted(credentials_outlive_their_task, QUIET, frozenset({"unrest"})),
 ]
 
 

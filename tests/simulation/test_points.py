@@ -29,6 +29,7 @@ def counted(play: Play, what: str) -> dict[str, int]:
 
 def check(play: Play, first: Callable[[], object], kills: Sequence[Kill | NamedKill]) -> None:
     results = in_order((partial(play, kill) for kill in kills), first)
+    assert len(results) == len(kills), [result.error for result in results if result.error]
     failed = [f"{kill}: {result.error}" for kill, result in zip(kills, results, strict=True) if result.error]
     assert failed == []
 

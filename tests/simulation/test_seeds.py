@@ -43,7 +43,8 @@ def test_light_hosts(models: Models) -> None:
 def test_real_agents_over_fakes(models: Models) -> None:
     results = batch(20_000, 25, REAL, models)
     assert not told(results, " --real"), told(results, " --real")
-    assert sum(result.coverage.get("engine", 0) for result in results) > 0
+    for what in ("engine", "credentials-renewed", "credentials-kept"):
+        assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)

@@ -164,6 +164,10 @@ class Agent:
     def credentials(self) -> TaskCredentials:
         return self._credentials
 
+    @property
+    def metadata(self) -> Metadata:
+        return self._metadata
+
     async def obey_standing_order(self) -> None:
         """Stop every task if the operator's order to do so stands. Returns when the stops are durable."""
         reason = self._standing.reason()

@@ -36,7 +36,7 @@ class CredentialFiles:
 
     def load(self) -> dict[str, CredentialsIssued | None]:
         """By task id; None for what is no whole answer. Raises OSError."""
-        return {path.name: _read(path) for path in self._directory.iterdir()}
+        return {path.name: _read(path) for path in sorted(self._directory.iterdir())}
 
     def remove(self, task_id: str) -> None:
         (self._directory / task_id).unlink(missing_ok=True)

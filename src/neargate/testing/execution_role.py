@@ -1,6 +1,6 @@
-"""An execution role as AWS's console makes it with an account's first task: for tests whose tasks have it.
+"""Roles for tests' tasks: the execution role as AWS's console makes it with an account's first task, and task roles.
 
-Invariant: making it twice changes nothing.
+Invariant: making one twice changes nothing.
 """
 
 import json
@@ -21,14 +21,20 @@ TASKS_TRUST = {
 
 
 async def make_execution_role(identity: IdentityRegistry, world: World, account: str) -> None:
+    await make_task_role(identity, world, account, EXECUTION_ROLE)
+    await identity.change(account, lambda book: holders.attach(book, Role, EXECUTION_ROLE, EXECUTION_POLICY))
+
+
+async def make_task_role(identity: IdentityRegistry, world: World, account: str, name: str) -> None:
+    """It may do nothing."""
     now, bits = int(world.now()), world.random.getrandbits
 
     def made(book: AccountBook) -> Change[Any]:
-        if book.holds(Role, EXECUTION_ROLE):
+        if book.holds(Role, name):
             return Change(result=None)
         return roles.create_role(
             book,
-            EXECUTION_ROLE,
+            name,
             path="/",
             trust=json.dumps(TASKS_TRUST),
             description=None,
@@ -40,4 +46,3 @@ async def make_execution_role(identity: IdentityRegistry, world: World, account:
         )
 
     await identity.change(account, made)
-    await identity.change(account, lambda book: holders.attach(book, Role, EXECUTION_ROLE, EXECUTION_POLICY))

@@ -127,6 +127,17 @@ class Checkers:
         row = found.fetchone()
         return None if row is None or zone not in (None, row[1]) else str(row[0])
 
+    def family_of(self, task_id: str) -> str:
+        return self._of_task("family", task_id)
+
+    def wanted_of(self, task_id: str) -> str:
+        """Its desired status."""
+        return self._of_task("desired_status", task_id)
+
+    def _of_task(self, column: str, task_id: str) -> str:
+        query = f"SELECT {column} FROM tasks WHERE id = ?"  # noqa: S608 a column's name from above
+        return str(self._databases["cell-0"].execute(query, (task_id,)).fetchone()[0])
+
     # -- hosts
 
     def began(self, host_id: str, launch: TaskLaunch) -> None:

@@ -45,6 +45,7 @@ _DEATHS_MAX = 0.25  # of the hosts
 _JUMPS_S = (-36_000.0, -7200.0, -600.0, 600.0, 7200.0, 36_000.0)
 _COMMITS_LOST_MAX = 40
 _RECORDS_LOST_S = 10.0
+_LATE_MAX_S = 5.0  # of what a slow disk does, beyond the time in which it is slow
 
 
 def draw_faults(rng: random.Random, hosts: Sequence[str], *, until_s: float, real: bool) -> list[Fault]:
@@ -223,6 +224,12 @@ class Injector:
         path = self._net.path(fault.target)
         path.hostile = 0.6 * fault.strength
         self._sim.at(fault.duration_s, lambda: setattr(path, "hostile", 0.0))
+
+    def hinders(self, host_id: str) -> bool:
+        """Whether what this host asks of the server may have to wait, or to be said again."""
+        path = self._net.path(host_id)
+        stalled_until = max(self._stalled_until.get(name, 0.0) for name in (SERVER, host_id))
+        return bool(path.extra_s or path.hostile) or self._sim.now < max(stalled_until, self._slow_until + _LATE_MAX_S)
 
     # -- the weather
 

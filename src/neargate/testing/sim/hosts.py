@@ -6,6 +6,7 @@ side of the simulated link. Must not know the server.
 """
 
 import asyncio
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from ...agent.adopt import REBOOTED
 from ...agent.agent import Agent
+from ...agent.credential_files import CredentialFiles
 from ...agent.link_client import Closed
 from ...agent.points import Point
 from ...clusters.stopping import STOPPED_BY_USER
@@ -22,6 +24,7 @@ from ...model.knobs import Knobs
 from ..fake_hostnet import FakeHost
 from ..fake_sandbox import SIGKILL, FakeSandbox, Program
 from .checkers import Checkers
+from .custody import Contact, Custody
 from .disks import AgentFiles
 from .light import LightMachine
 from .net import End, Gone, Net
@@ -39,6 +42,7 @@ PROGRAMS = {
 JOB_EXIT_CODE = 3
 _JOB_LIVES_S = (0.0, 0.05, 0.5, 5.0)
 _NOT_ENDED = -1
+_ASK_AT = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
 _SEAM_VALUES = frozenset({"exits", "task_path", "faults"})
 
 
@@ -116,7 +120,16 @@ class RealMachine:
     `on_point` is told of each point of a launch or stop that the living agent reaches.
     """
 
-    def __init__(self, sim: Sim, net: Net, checkers: Checkers, facts: HostFacts, knobs: Knobs, root: Path) -> None:
+    def __init__(
+        self,
+        sim: Sim,
+        net: Net,
+        checkers: Checkers,
+        facts: HostFacts,
+        knobs: Knobs,
+        root: Path,
+        hinders: Callable[[str], bool],
+    ) -> None:
         self.facts = facts
         self.host = FakeHost(root=root)
         self.sandbox = FakeSandbox(lambda: EPOCH + sim.now)
@@ -127,6 +140,10 @@ class RealMachine:
         self._knobs = knobs
         self._root = root
         self.files = AgentFiles(root / "agent" / "agent.db")
+        self._credentials = root / "credentials"
+        self._credentials.mkdir()
+        contact = Contact(sim, net, hinders, knobs, facts.host_id)
+        self._custody = Custody(sim, checkers, contact, knobs, facts.host_id)
         self._started: dict[tuple[str, str], str] = {}
         self._cut_short: set[str] = set()  # tasks that were here when the machine was restarted
         self._cut_down: set[str] = set()  # of which every container ran
@@ -175,6 +192,8 @@ class RealMachine:
             self._checkers.ended(self.facts.host_id, task_id)
         self.sandbox.reboot()
         self.host.reboot()
+        shutil.rmtree(self._credentials)
+        self._credentials.mkdir()
         if self.files.lose(self._sim.now - lost_s):
             self._sim.count("records-lost")
 
@@ -186,10 +205,17 @@ class RealMachine:
         held = [(text, text.partition(" ")[2]) for text in self.host.leftovers()]
         held += [(f"container {key}", key.rpartition("-")[0]) for key in self.sandbox.containers]
         held += [(f"log file {path.name}", path.parent.name) for path in (self._root / "agent/logs").glob("*/*")]
+        held += [(f"credentials {path.name}", path.name) for path in sorted(self._credentials.iterdir())]
         running = {key.rpartition("-")[0] for key, item in self.sandbox.containers.items() if item.status == "running"}
         return [f"{name} holds {what} of a task that is over" for what, task_id in held if task_id not in live] + [
             f"{name} runs nothing of {task_id}" for task_id in sorted(live - running)
         ]
+
+    def look_at_credentials(self) -> None:
+        """Of every task that runs here, with one container or more."""
+        running = [item.config for item in self.sandbox.containers.values() if item.status == "running"]
+        asking = {config.task_id: path for config in running if (path := dict(config.environment).get(_ASK_AT))}
+        self._custody.look(asking, self.host.network.enis)
 
     def _begin(self, world: SimWorld) -> None:
         process = world.process
@@ -209,8 +235,10 @@ class RealMachine:
             endpoint="http://127.0.0.1:4566",
             knobs=self._knobs,
             transport=_Transport(world, self._net, self._knobs),
+            credential_files=CredentialFiles(self._credentials),
             reached=lambda point, task_id: self._reached(world, point, task_id),
         )
+        self._custody.begin(world, agent)
         world.spawn(agent.run(), "agent")
 
     def _reached(self, world: SimWorld, point: Point, task_id: str) -> None:
@@ -238,6 +266,7 @@ class RealMachine:
         if first != runtime_id or container.starts > 1:
             self._sim.fail("doubled", f"container {container.config.name} of {task_id} was started twice")
         self._checkers.runs(self.facts.host_id, task_id)
+        self.look_at_credentials()
         if container.config.name == "job":
             self._sim.at(self._lives.choice(_JOB_LIVES_S), lambda: self._end_job(runtime_id))
 

@@ -31,4 +31,7 @@ def draw_knobs(rng: random.Random) -> Knobs:
         starts_at_once=pick((1, 4)),
         stop_tombstone_keep_s=pick((120.0, 3600.0)),
         events_keep=pick((10, 100_000)),
+        task_credentials_lifetime_s=pick((12.0, 40.0, 21_600.0)),
+        task_credentials_look_s=pick((0.5, 2.0)),
+        task_credentials_refused_retry_s=pick((1.0, 60.0)),
     )

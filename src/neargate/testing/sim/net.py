@@ -19,6 +19,7 @@ from .world import Process, SimWorld
 _TICK = 1e-6
 UP, DOWN = "up", "down"  # to the server, to the host
 # Orders and reports are repeated until answered, acknowledgements follow each repetition; pings come again.
+_ANSWER = b"\xa4type\xa4pong"
 _REPEATED = (
     b"\xa4type\xa3run",
     b"\xa4type\xa4stop",
@@ -39,6 +40,7 @@ class Path(Struct):
     extra_s: float = 0.0
     hostile: float = 0.0  # chance of a mishap for each frame that is repeated anyway
     ends: list["End"] = field(default_factory=list)
+    answered_at: float = 0.0  # when the host last got the server's answer to a ping
 
 
 class End:
@@ -122,7 +124,10 @@ class End:
             return
         if data is None:
             self._end()
-        elif self.on_frame is not None:
+            return
+        if data[1:].startswith(_ANSWER):
+            self._path.answered_at = self._net.sim.now
+        if self.on_frame is not None:
             self.on_frame(data)
         else:
             self._frames.append(data)

@@ -23,7 +23,7 @@ from ...model.knobs import Knobs
 from ...store.sqlite import MemoryDisk, MemoryStores
 from ...wire.shapes import Models
 from ...wire.sigv4 import SignedRequest
-from ..execution_role import make_execution_role
+from ..execution_role import make_execution_role, make_task_role
 from ..signing import json_headers, signed
 from .checkers import Checkers
 from .net import End, Gone, Net
@@ -96,6 +96,7 @@ class Server:
         models: Models,
         knobs: Knobs,
         public_pool: str = "198.18.0.0/24",
+        task_roles: Sequence[str] = (),
     ) -> None:
         self.region: production.Region | None = None
         self.world: SimWorld | None = None
@@ -105,6 +106,7 @@ class Server:
         self._checkers = checkers
         self._models = models
         self._knobs = knobs
+        self._task_roles = task_roles
         self._plan = plan(public_pool)
 
     def program(self) -> Program:
@@ -113,7 +115,7 @@ class Server:
     def room(self) -> dict[str, tuple[int, ...]]:
         """Host -> (tasks, CPU, memory, disk reserved) as the living process remembers them."""
         assert self.region is not None, "nobody serves"
-        hosts = [host for manager in self.region.capacities.values() for host in _at_once(manager.hosts())]
+        hosts = [host for manager in self.region.capacities.values() for host in at_once(manager.hosts())]
         return {
             host["host_id"]: (
                 host["tasks"],
@@ -126,7 +128,7 @@ class Server:
         """Hosts that the living process believes to be there."""
         assert self.region is not None, "nobody serves"
         managers = self.region.capacities.values()
-        return {host["host_id"] for manager in managers for host in _at_once(manager.hosts()) if host["connected"]}
+        return {host["host_id"] for manager in managers for host in at_once(manager.hosts()) if host["connected"]}
 
     def _begin(self, world: SimWorld) -> None:
         world.spawn(self._main(world), "main")
@@ -150,6 +152,8 @@ class Server:
                 knobs=self._knobs,
             )
             await make_execution_role(region.services.identity, world, ACCOUNT)
+            for role in self._task_roles:
+                await make_task_role(region.services.identity, world, ACCOUNT, role)
         except (Overloaded, sqlite3.Error) as error:
             # A process that cannot open its databases ends, and its supervisor tries again.
             if isinstance(error, Overloaded):
@@ -243,7 +247,7 @@ class Caller:
         self._sim.loop.call_later(self._latency(), _settle, outcome, response, context=self._world.process.context)
 
 
-def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine that reads memory and waits for nothing."""
     try:
         coroutine.send(None)

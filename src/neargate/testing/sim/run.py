@@ -24,10 +24,11 @@ from .net import Net
 from .region import SERVER, ZONES, Server
 from .scratch import scratch
 from .sim import Sim
-from .workload import Workload
+from .workload import TASK_ROLES, Workload
 
 REST_S = 240.0  # virtual: after the last fault, by then everything must have come to rest
 _LOOK_S = 2.0
+_CREDENTIALS_LOOK_S = 0.25
 _NOTICED_S = 8.0  # beyond the time-out: ticks, delays and the way to the server
 
 
@@ -97,6 +98,7 @@ class Run:
             models=models or Models(),
             knobs=knobs,
             public_pool=rng.choice(("198.18.0.0/24", "198.18.0.0/28")),
+            task_roles=tuple(TASK_ROLES.values()) if setting.real else (),
         )
         cpu_units = setting.cpu_units or rng.choice((1024, 4096))
         self.machines: list[Machine] = []
@@ -106,7 +108,8 @@ class Run:
                 assert root is not None, "a real agent keeps files"
                 home = root / facts.host_id
                 home.mkdir()
-                self.machines.append(RealMachine(self.sim, self.net, self.checkers, facts, knobs, home))
+                hinders = self.injector.hinders
+                self.machines.append(RealMachine(self.sim, self.net, self.checkers, facts, knobs, home, hinders))
             else:
                 self.machines.append(LightMachine(self.sim, self.net, self.checkers, facts, knobs))
             machines[facts.host_id] = self.machines[-1]
@@ -116,7 +119,7 @@ class Run:
             self.checkers,
             calls=setting.calls,
             period_s=setting.period_s,
-            logs=setting.real > 0,
+            real=setting.real > 0,
         )
 
     def arm(self, faults: Sequence[Fault]) -> None:
@@ -140,6 +143,14 @@ class Run:
         for machine in self.machines:
             self.sim.add(machine.program())
         self.sim.add(self.workload.program())
+        self._look_at_credentials()
+
+    def _look_at_credentials(self) -> None:
+        real = [machine for machine in self.machines if isinstance(machine, RealMachine)]
+        for machine in real:
+            machine.look_at_credentials()
+        if real:
+            self.sim.at(_CREDENTIALS_LOOK_S, self._look_at_credentials)
 
     def problems(self) -> list[str]:
         """What keeps the region from being at rest."""

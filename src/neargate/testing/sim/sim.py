@@ -147,6 +147,10 @@ class Sim:
         if world is not None:
             world.skew_s = skew_s
 
+    def clock_was_set(self, name: str) -> bool:
+        """Whether that machine's clock has ever been wrong."""
+        return name in self._skews
+
     # -- inside
 
     def _stepped(self, owner: Owner) -> None:

@@ -22,13 +22,17 @@ DEFINITIONS: tuple[dict[str, Any], ...] = (
     {"family": "large", "containers": [{"name": "web"}, {"name": "side", "essential": False}], "cpu": "1024"},
     {"family": "job", "containers": [{"name": "job", "command": ["exit", "3"]}], "cpu": "256", "memory": "512"},
 )
+TASK_ROLES = {"web": "webTaskRole", "large": "largeTaskRole"}  # family -> its role; jobs have none
 
 
 class Workload:
-    """`calls`: how many; `period_s`: mean seconds between two. `is_over` once each was answered or given up."""
+    """`calls`: how many; `period_s`: mean seconds between two. `real`: tasks have logs and roles.
+
+    `is_over` once each call was answered or given up.
+    """
 
     def __init__(
-        self, sim: Sim, server: Server, checkers: Checkers, *, calls: int, period_s: float, logs: bool = False
+        self, sim: Sim, server: Server, checkers: Checkers, *, calls: int, period_s: float, real: bool = False
     ) -> None:
         self.is_over = False
         self.tasks: list[str] = []
@@ -38,7 +42,7 @@ class Workload:
         self._checkers = checkers
         self._calls = calls
         self._period_s = period_s
-        self._logs = logs
+        self._real = real
         self._caller: Caller
         self._subnets: list[str] = []
 
@@ -63,12 +67,12 @@ class Workload:
         network = self._server.region.services.network
         self._subnets = [record.view.subnet_id for record in network.subnets(ACCOUNT)]
         await self._sure("CreateCluster", {"clusterName": CLUSTER})
-        if self._logs:
+        if self._real:
             await self._sure(
                 "CreateLogGroup", {"logGroupName": LOG_GROUP}, accepted=("ResourceAlreadyExistsException",)
             )
         for definition in DEFINITIONS:
-            await self._sure("RegisterTaskDefinition", _registration(definition, logs=self._logs))
+            await self._sure("RegisterTaskDefinition", _registration(definition, real=self._real))
 
     async def _sure(self, operation: str, params: dict[str, Any], accepted: tuple[str, ...] = ()) -> dict[str, Any]:
         """Repeated until it is answered; for operations that may be repeated."""
@@ -209,15 +213,17 @@ def _code(answer: Answered) -> str:
     return str(answer.document.get("__type", "")).rpartition("#")[2]
 
 
-def _registration(definition: dict[str, Any], *, logs: bool) -> dict[str, Any]:
+def _registration(definition: dict[str, Any], *, real: bool) -> dict[str, Any]:
     options = {"awslogs-group": LOG_GROUP, "awslogs-region": REGION, "awslogs-stream-prefix": "sim"}
     containers = [
         {"image": "registry.example/web:1", "essential": True}
-        | ({"logConfiguration": {"logDriver": "awslogs", "options": options}} if logs else {})
+        | ({"logConfiguration": {"logDriver": "awslogs", "options": options}} if real else {})
         | container
         for container in definition["containers"]
     ]
+    role = TASK_ROLES.get(definition["family"]) if real else None
     return {
+        **({"taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/{role}"} if role is not None else {}),
         "family": definition["family"],
         "networkMode": "awsvpc",
         "requiresCompatibilities": ["FARGATE"],
