@@ -314,6 +314,10 @@ def credentials_not_waited_for() -> None:
     CredentialsHook.up = at_once  # type: ignore[method-assign]
 
 
+def credentials_asked_for_by_nobody() -> None:
+    HostTasks._new_credentials_id = lambda self: ""  # type: ignore[method-assign]
+
+
 def credentials_not_renewed() -> None:
     due = TaskCredentials._is_due
     TaskCredentials._is_due = lambda self, record: (  # type: ignore[method-assign]
@@ -364,6 +368,7 @@ PLANTED = [
     Planted(sessions_by_role, QUIET, frozenset({"foreign-credentials"})),
     Planted(newest_credentials_for_everybody, QUIET, frozenset({"foreign-credentials"})),
     Planted(credentials_not_waited_for, QUIET, frozenset({"no-credentials"})),
+    Planted(credentials_asked_for_by_nobody, QUIET, frozenset({"no-credentials"})),
     Planted(credentials_not_renewed, QUIET, frozenset({"no-credentials"})),
     Planted(credentials_die_with_the_agent, ALONE_AND_KILLED, frozenset({"no-credentials"})),
     Planted(credentials_outlive_their_task, QUIET, frozenset({"unrest"})),

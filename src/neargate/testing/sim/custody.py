@@ -77,6 +77,12 @@ class Custody:
         self._world, self._agent = world, agent
         self._sessions = Sessions(world, Envelope(MASTER_KEY, world), region=REGION)
 
+    def started(self, task_id: str, may_ask: bool) -> None:
+        """A container, which was told or not where it gets credentials."""
+        own = self._checkers.family_of(task_id)
+        if may_ask is not (own in TASK_ROLES):
+            self._sim.fail("no-credentials", f"{task_id} ({own}) was{'' if may_ask else ' not'} told where it gets any")
+
     def look(self, asking: Mapping[str, str], enis: Mapping[str, Eni]) -> None:
         """`asking`: running task -> the path at which its containers ask. Nobody answers for a dead agent."""
         self._contact.look()

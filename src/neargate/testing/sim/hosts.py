@@ -266,6 +266,7 @@ class RealMachine:
         if first != runtime_id or container.starts > 1:
             self._sim.fail("doubled", f"container {container.config.name} of {task_id} was started twice")
         self._checkers.runs(self.facts.host_id, task_id)
+        self._custody.started(task_id, _ASK_AT in dict(container.config.environment))
         self.look_at_credentials()
         if container.config.name == "job":
             self._sim.at(self._lives.choice(_JOB_LIVES_S), lambda: self._end_job(runtime_id))
