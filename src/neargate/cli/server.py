@@ -123,7 +123,7 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models, datab
         loop="none",
         ws="none",
         lifespan="off",
-        proxy_headers=False,  # who calls is told by the signature; what a named proxy says: frontend/callers/forwarded.py
+        proxy_headers=False,  # what a named proxy says: frontend/callers/forwarded.py
         log_config=None,
         access_log=False,
         server_header=False,
