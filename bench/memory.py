@@ -23,8 +23,7 @@ def measure() -> list[Figure]:
         time.sleep(SETTLE_S)
         rss = {name: _resident_mib(region.pid(name)) for name in OWN}
         rss["what its writing process does not share"] = sum(map(_unshared_mib, region.pids("server")[1:]))
-        # No task is there: it waits for the next one.
-        rss["waiting shim"] = sum(map(_resident_mib, _shims(region)))
+        waiting = {"waiting shim": sum(map(_resident_mib, _shims(region)))}  # no task is there: it waits for the next
         before = {name: _pss_mib(region.pid(name)) for name in OWN}
         shims_before = {pid: _pss_mib(pid) for pid in _shims(region)}
         arns = [region.run(definition) for _ in range(TASKS)]
@@ -34,11 +33,16 @@ def measure() -> list[Figure]:
         after = {name: _pss_mib(region.pid(name)) for name in OWN}
         shims = [_pss_mib(pid) for pid in _shims(region) if pid not in shims_before]
         region.stop(*arns)
-    return _figures(rss, before, after, shims, load.busy)
+    return _figures(rss, waiting, before, after, shims, load.busy)
 
 
 def _figures(
-    rss: dict[str, float], before: dict[str, float], after: dict[str, float], shims: list[float], busy: float
+    rss: dict[str, float],
+    waiting: dict[str, float],
+    before: dict[str, float],
+    after: dict[str, float],
+    shims: list[float],
+    busy: float,
 ) -> list[Figure]:
     growth = {name: (after[name] - before[name]) / TASKS for name in OWN}
     return [
@@ -47,9 +51,12 @@ def _figures(
             value=sum(rss.values()),
             unit="MiB",
             goal="<= 143.05",
-            against="150 MB; with the shim that waits, without containerd and registry, after one task came and went",
-            samples={name: [value] for name, value in rss.items()},
-            notes=[", ".join(f"{name} {value:.1f} MiB" for name, value in rss.items())],
+            against="150 MB; without containerd, its shim that waits for the next task, and the registry",
+            samples={name: [value] for name, value in (rss | waiting).items()},
+            notes=[
+                ", ".join(f"{name} {value:.1f} MiB" for name, value in (rss | waiting).items()),
+                f"with the shim that waits {sum((rss | waiting).values()):.1f} MiB",
+            ],
             load=busy,
             command=COMMAND,
         ),

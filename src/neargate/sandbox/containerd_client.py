@@ -210,7 +210,8 @@ class Containerd:
     ) -> None:
         """Stream into the content store; it checks size and digest before anything becomes visible.
 
-        An exception of `chunks` ends the write and is raised here unchanged. Content that is there already is success.
+        An exception of `chunks` ends the write and is raised here unchanged. Content that is there already is success:
+        gRPC then lets go of the requests, which is no failure of theirs.
         """
         failure: list[BaseException] = []
 
@@ -222,7 +223,7 @@ class Containerd:
                         action=pb.WRITE, ref=ref, total=size, expected=digest, offset=offset, data=chunk
                     )
                     offset += len(chunk)
-            except BaseException as error:  # re-raised below: gRPC would only say that iterating failed
+            except Exception as error:  # re-raised below: gRPC would only say that iterating failed
                 failure.append(error)
                 raise
             yield pb.WriteContentRequest(
