@@ -160,16 +160,20 @@ class Counter:
         return self.arn.rpartition("/")[2]
 
     def pids(self) -> list[int]:
-        """The task's shells on this machine; more than one is a doubled task."""
-        found = []
+        """The task's shells on this machine; more than one is a doubled task.
+
+        A shell's child has its words until it executes something else: no shell of its own.
+        """
+        found: dict[int, int] = {}
         for path in Path("/proc").glob("[0-9]*"):
             try:
                 words = (path / "cmdline").read_bytes()
+                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue  # ended while we looked
             if words.startswith(b"sh\0-c\0") and words.rstrip(b"\0").endswith(f"# {self.token}".encode()):
-                found.append(int(path.name))
-        return found
+                found[int(path.name)] = parent
+        return [pid for pid, parent in found.items() if parent not in found]
 
     def pid(self) -> int:
         def look() -> int | None:

@@ -72,7 +72,10 @@ def orders(region: LiveRegion) -> list[Order]:
         one("log group", shell("true", **silent)),
         one("never healthy", {**shell("true"), **waits}, shell("sleep 99", startTimeout=6, healthCheck=NEVER_HEALTHY)),
         one(
-            "disk", shell("fallocate -l 30G /big; fallocate -l 19G /big; df /; dd if=/dev/zero of=/more bs=1M; echo on")
+            "disk",
+            shell(
+                "exec 2>&1; fallocate -l 30G /big; fallocate -l 19G /big; df /; dd if=/dev/zero of=/more bs=1M; echo on"
+            ),
         ),
         one("beside the disk", shell("sleep 2; dd if=/dev/zero of=/mine bs=1M count=50 2> /dev/null && echo well")),
     ]

@@ -33,6 +33,8 @@ def paths(tmp_path: Path) -> RegionPaths:
     [
         ({"region": "nowhere"}, "--region"),
         ({"account": "12"}, "12 digits"),
+        ({"account": "１２３４５６７８９０１２"}, "12 digits"),
+        ({"account": "123456789012\n"}, "12 digits"),
         ({"zones": ()}, "--zones"),
         ({"zones": ("a", "a")}, "twice"),
         ({"zones": ("A",)}, "--zones"),
@@ -41,6 +43,7 @@ def paths(tmp_path: Path) -> RegionPaths:
         ({"sandbox": "vm"}, "container or simulated"),
         ({"port": 0}, "port"),
         ({"hosts": 0}, "--hosts"),
+        ({"hosts": 99_999_999}, "at most"),
     ],
 )
 def test_options_that_cannot_work_are_refused(change: dict[str, object], words: str) -> None:

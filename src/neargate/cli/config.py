@@ -68,6 +68,7 @@ _DEFAULT = RegionConfig()
 REGISTRY_PATTERN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 LISTS = ("zones", "insecure_registries", "oidc_hosts")
 FIXED = ("region", "account", "zones", "public_pool")
+SIMULATED_HOSTS_MAX = 10_000  # each is an object of the agent with a session of its own
 
 
 def check(config: RegionConfig) -> None:
@@ -105,6 +106,8 @@ def check(config: RegionConfig) -> None:
         raise Problem(f"--port {config.port}: choose 1 to 65534; the image registry takes the port after it")
     if not 1 <= config.audit_days <= 36_500 or config.audit_mib < 16:
         raise Problem("--audit-days must be 1 to 36500, --audit-mib at least 16")
+    if config.hosts > SIMULATED_HOSTS_MAX:
+        raise Problem(f"--hosts {config.hosts}: at most {SIMULATED_HOSTS_MAX} are simulated")
     if config.hosts < 1 or config.host_cpu < 256 or config.host_memory < 512:
         raise Problem("--hosts, --host-cpu (units) and --host-memory (MiB) must be at least 1, 256 and 512")
 

@@ -72,7 +72,7 @@ def _offset(text: str) -> tuple[str, int]:
 
 
 def _number(text: str, least: int, most: int) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise ValueError("not a number")
     value = int(text)
     if not least <= value <= most:

@@ -115,7 +115,7 @@ def _owner(request: Request, caller: Caller) -> str:
         return request.resource_account
     parts = request.resource.split(":", 5)
     named = parts[4] if len(parts) == 6 and parts[0] == "arn" else ""
-    return named if len(named) == 12 and named.isdigit() else caller.account
+    return named if len(named) == 12 and named.isascii() and named.isdigit() else caller.account
 
 
 def _by(statement: Statement | None, layer: Layer) -> Decision:

@@ -8,8 +8,8 @@ Bits = Callable[[int], int]
 _UUID_FREE = ~(0xF << 76 | 0x3 << 62)
 _UUID_VERSION_4 = 0x4 << 76 | 0x2 << 62
 
-REGION_PATTERN = re.compile(r"^[a-z]{2}(-[a-z]+)+-\d$")
-ACCOUNT_PATTERN = re.compile(r"^\d{12}$")
+REGION_PATTERN = re.compile(r"\A[a-z]{2}(-[a-z]+)+-[0-9]\Z")
+ACCOUNT_PATTERN = re.compile(r"\A[0-9]{12}\Z")
 
 
 def task_id(bits: Bits) -> str:
