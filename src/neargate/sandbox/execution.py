@@ -50,6 +50,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         ended = self.exits.execution_exit(runtime_id, exec_id)
         try:
             await self.world.offload(self.lane, self._begin, runtime_id, exec_id, args, path)
+            output.begun()
             exit_code = await self._wait(runtime_id, exec_id, ended, timeout_s)
             if exit_code is None:
                 await self.world.offload(self.lane, self._kill, runtime_id, exec_id)
@@ -112,7 +113,11 @@ class Executor(Struct, frozen=True, kw_only=True):
 
 
 class _Output:
-    """The reading end of the fifo, on the event loop."""
+    """The reading end of the fifo, on the event loop.
+
+    The shim opens the fifo once for each stream while the process runs already: the first may be at its end before the
+    second is opened. A writing end of our own keeps that from being taken for the end of the output.
+    """
 
     def __init__(self, path: str, max_bytes: int) -> None:
         self._path = path
@@ -124,6 +129,7 @@ class _Output:
             os.unlink(path)  # of an agent that was killed
         os.mkfifo(path, 0o600)
         self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._holding: int | None = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._loop.add_reader(self._handle, self._readable)
 
     @property
@@ -140,6 +146,12 @@ class _Output:
             self._loop.remove_reader(self._handle)
             self._ended.set()
 
+    def begun(self) -> None:
+        """The shim has opened its ends: from here the last one that closes is the end."""
+        if self._holding is not None:
+            os.close(self._holding)
+            self._holding = None
+
     async def drained(self) -> None:
         """The shim closes its end after the process; a process that left children behind keeps it open."""
         try:
@@ -148,6 +160,7 @@ class _Output:
             pass
 
     def close(self) -> None:
+        self.begun()
         self._loop.remove_reader(self._handle)
         os.close(self._handle)
         os.unlink(self._path)
