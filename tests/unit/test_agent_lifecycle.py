@@ -126,6 +126,26 @@ def test_an_essential_container_that_exits_stops_the_task(tmp_path: Path) -> Non
     play(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("sidecars", [0, 1])
+def test_a_task_that_ends_at_once_has_started(tmp_path: Path, sidecars: int) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.sandbox.programs["web"] = Program(exit_code=0)
+        # Its end is told before the call that started it answers, as a busy engine does.
+        host.sandbox.faults.late_answers["start_container"] = 50
+        sides = [container(f"side{place}", essential=False) for place in range(sidecars)]
+        needs = tuple(Dependency(container_name=side.name, condition="START") for side in sides)
+        host.server.run(launch(*sides, container(depends_on=needs)))
+        stopped = await host.server.status(TASK_ID, "STOPPED")
+        assert (stopped.stop_code, stopped.stopped_reason) == (
+            "EssentialContainerExited",
+            "Essential container in task exited",
+        )
+        assert stopped.started_at is not None and stopped.stopping_at is not None
+        assert stopped.started_at <= stopped.stopping_at
+
+    play(tmp_path, scenario)
+
+
 def test_out_of_memory_is_told_of_the_victim_only(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
         host.server.run(launch(container(), container("side", essential=False)))

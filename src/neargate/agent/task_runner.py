@@ -192,6 +192,7 @@ class TaskRunner:
         attached = self.record.known_status != LastStatus.PROVISIONING
         self._task.change(
             phase=Phase.STOPPING,
+            started_at=_start_of(self.record),
             stop_code=stop_code,
             stopped_reason=reason,
             kill_at_once=kill_at_once,
@@ -329,3 +330,11 @@ class TaskRunner:
         await self._task.bury()
         self._task.reached(Point.STOPPED_SAVED)
         self._ended(self)
+
+
+def _start_of(record: TaskRecord) -> float | None:
+    """A task has started when all of its containers have, also if the first of them ended before that was written."""
+    starts = [container.started_at for container in record.containers if container.started_at is not None]
+    if record.started_at is not None or record.adopted_from_labels or len(starts) < len(record.containers):
+        return record.started_at
+    return max(starts, default=None)

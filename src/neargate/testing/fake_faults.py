@@ -24,6 +24,8 @@ class Faults(Struct):
     """Keyed by method name. `calls` counts what was called, for tests that must see that something happened."""
 
     calls: dict[str, int] = field(default_factory=dict)
+    # By method: how often everybody else runs between what a call does and its answer.
+    late_answers: dict[str, int] = field(default_factory=dict)
     _planned: dict[str, list[_Fault]] = field(default_factory=dict)
 
     def fail(self, method: str, error: Exception, *, skip: int = 0, times: int = 1, after: bool = False) -> None:
@@ -43,6 +45,8 @@ class Faults(Struct):
         await self._meet(method, after=False)
 
     async def after(self, method: str) -> None:
+        for _ in range(self.late_answers.get(method, 0)):
+            await a_moment()
         await self._meet(method, after=True)
 
     async def _meet(self, method: str, *, after: bool) -> None:
