@@ -1,7 +1,6 @@
 """A simulated region as its operator meets it: twice at once, ended and by whom, hung, with its API gone."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 from neargate.cli import processes
 from neargate.model.knobs import DEFAULT_KNOBS
 
+from .conftest import end_region
 from .region import LiveRegion, traces, wait_for
 from .test_down_force import damaged
 from .test_up_down import new_region
@@ -27,10 +27,7 @@ def simulated() -> Iterator[LiveRegion]:
     try:
         yield region
     finally:
-        region.command("down")
-        left = traces(region.paths)
-        shutil.rmtree(region.paths.data)
-        assert not left, left
+        end_region(region)
 
 
 def test_two_that_start_it_at_once_both_find_it_up(simulated: LiveRegion) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +11,8 @@ import pytest
 
 from neargate.cli import processes
 
-from .region import LiveRegion, insist, traces, wait_for
+from .conftest import end_region
+from .region import LiveRegion, insist, wait_for
 from .test_up_down import new_region
 
 ACCOUNT, THEIRS = "123456789012", "210987654321"
@@ -39,10 +39,7 @@ def region() -> Iterator[LiveRegion]:
             made.ecs.create_cluster(clusterName=name)
         yield made
     finally:
-        made.command("down")
-        left = traces(made.paths)
-        shutil.rmtree(made.paths.data)
-        assert not left, left
+        end_region(made)
 
 
 def all_connected(region: LiveRegion) -> None:

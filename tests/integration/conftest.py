@@ -1,6 +1,7 @@
 """The private containerd that tests of the container engine share in a module, and the image that most of them run."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -10,11 +11,8 @@ from neargate.testing.oci_image import build_image, busybox_layer
 
 @pytest.fixture(scope="module")
 def rig() -> Iterator[ContainerRig]:
-    rig = ContainerRig()
-    try:
+    with closing(ContainerRig()) as rig:
         yield rig
-    finally:
-        rig.close()
 
 
 @pytest.fixture(scope="module")

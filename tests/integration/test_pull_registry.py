@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import http.server
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -384,54 +383,27 @@ def test_tokens_and_redirects(rig: ContainerRig) -> None:
     stored: list[str | None] = []
     asked: list[tuple[str, str | None]] = []
 
-    class Store(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def store(handler: http.server.BaseHTTPRequestHandler) -> None:
+        stored.append(handler.headers.get("Authorization"))
+        scripted_http.answer(handler, 200, built.blobs[handler.path.rpartition("/")[2]])
 
-        def do_GET(self) -> None:
-            if self.server is store:
-                stored.append(self.headers.get("Authorization"))
-                self._send(200, built.blobs[self.path.rpartition("/")[2]])
-                return
-            asked.append((self.path.partition("?")[0], self.headers.get("Authorization")))
-            if self.path.startswith("/token"):
-                self._send(200, json.dumps({"token": "the-token"}).encode())
-            elif self.headers.get("Authorization") != "Bearer the-token":
-                realm = f"http://{host}/token"
-                challenge = f'Bearer realm="{realm}",service="s",scope="repository:x:pull"'
-                self._send(401, b"{}", WWW_Authenticate=challenge)
-            elif "/blobs/" in self.path:
-                self._send(307, b"", Location=f"http://127.0.0.1:{store.server_address[1]}{self.path}")
+    with scripted_http.serving(store) as blobs:
+
+        def front(handler: http.server.BaseHTTPRequestHandler) -> None:
+            authorization, host = handler.headers.get("Authorization"), handler.headers["Host"]
+            asked.append((handler.path.partition("?")[0], authorization))
+            if handler.path.startswith("/token"):
+                scripted_http.answer(handler, 200, json.dumps({"token": "the-token"}).encode())
+            elif authorization != "Bearer the-token":
+                challenge = f'Bearer realm="http://{host}/token",service="s",scope="repository:x:pull"'
+                scripted_http.answer(handler, 401, b"{}", WWW_Authenticate=challenge)
+            elif "/blobs/" in handler.path:
+                scripted_http.answer(handler, 307, b"", Location=f"http://{blobs}{handler.path}")
             else:
-                self._send(200, built.manifest, Content_Type=built.media_type)
+                scripted_http.answer(handler, 200, built.manifest, Content_Type=built.media_type)
 
-        do_HEAD = do_GET  # noqa: N815 - the library's name
-
-        def _send(self, status: int, body: bytes, **headers: str) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    store = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store)
-    front = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store)
-    threads = [threading.Thread(target=server.serve_forever, args=(0.02,)) for server in (store, front)]
-    host = f"127.0.0.1:{front.server_address[1]}"
-    for server, thread in zip((store, front), threads, strict=True):
-        server.daemon_threads = True
-        thread.start()
-    try:
-        image = pull(rig, f"{host}/x", username="me", password="mine")
-    finally:
-        for server, thread in zip((store, front), threads, strict=True):
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with scripted_http.serving(front) as host:
+            image = pull(rig, f"{host}/x", username="me", password="mine")
     assert image.digest == built.digest
     assert stored == [None, None]
     tokens = [authorization for path, authorization in asked if path == "/token"]

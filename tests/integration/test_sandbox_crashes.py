@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,8 @@ LOOKS = 400
 
 @pytest.fixture
 def rig() -> Iterator[ContainerRig]:
-    rig = ContainerRig()
-    try:
+    with closing(ContainerRig()) as rig:
         yield rig
-    finally:
-        rig.close()
 
 
 @pytest.fixture

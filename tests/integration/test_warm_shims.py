@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from neargate.sandbox.containerd_process import ContainerdInstance
 from neargate.sandbox.engine import ContainerdSandbox, end_shims
 from neargate.sandbox.shim_process import NoShim
 from neargate.testing.container_rig import ContainerRig
-from neargate.testing.oci_image import build_image, busybox_layer
 
 pytestmark = pytest.mark.root
 
@@ -27,20 +25,6 @@ LOOKS = 400
 SOON = Knobs(pull_retry_base_s=0.01, warm_shim_pause_s=0.01)
 ENDS_WITH_7 = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.02; done"
 NEVER = Knobs(pull_retry_base_s=0.01, warm_shim_pause_s=3600.0)
-
-
-@pytest.fixture(scope="module")
-def rig() -> Iterator[ContainerRig]:
-    rig = ContainerRig()
-    try:
-        yield rig
-    finally:
-        rig.close()
-
-
-@pytest.fixture(scope="module")
-def reference(rig: ContainerRig) -> str:
-    return rig.push("busybox", build_image([busybox_layer()]))
 
 
 def processes(rig: ContainerRig) -> dict[int, list[bytes]]:

@@ -61,7 +61,7 @@ def test_what_the_first_start_fixed_stays(paths: RegionPaths) -> None:
     assert again.port == 5000
     configs.save(paths, again)
     assert configs.wanted(paths, {}).port == 5000, "what is not given stays as it was"
-    with pytest.raises(Problem, match="another account"):
+    with pytest.raises(Problem, match=r"another account \(111122223333\)"):
         configs.settle(paths, configs.wanted(paths, {"account": "999999999999"}))
     with pytest.raises(Problem, match="another region"):
         configs.settle(paths, configs.wanted(paths, {"region": "us-east-1"}))

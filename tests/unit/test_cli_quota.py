@@ -71,7 +71,9 @@ def test_set_and_reset_for_all_and_for_one() -> None:
     ("request_", "words"),
     [
         ({"key": "ecs/nothing", "value": "1"}, "no limit 'ecs/nothing'"),
+        ({"key": "ecs/nothing", "value": "1/1"}, "no limit 'ecs/nothing'"),
         ({"key": TASKS, "value": "5"}, "BURST/PER_SECOND"),
+        ({"key": TASKS, "value": "5/0"}, "rate of 0"),
         ({"key": TASKS, "value": "x/1"}, "'x' is not a number"),
         ({"key": TASKS, "value": "0/1"}, "burst below 1"),
         ({"key": CLUSTERS, "value": "nan"}, "not a number"),

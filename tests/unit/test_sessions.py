@@ -113,3 +113,18 @@ def test_only_policies_and_tags_take_room() -> None:
     assert packed_percent(bare) is None
     few = packed_percent(CLAIMS)
     assert few is not None and 0 < few < 10
+
+
+def test_a_session_has_one_token_to_the_letter() -> None:
+    """Base64 can be written in several ways that say the same; only what was given out is taken."""
+    kept = sessions()
+    while (made := kept.seal(CLAIMS, 900)).session_token[-1] != "=":
+        pass  # its length is random: until bits are left over at the end
+    token = made.session_token
+    last = token.rstrip("=")[-1]
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    same = token.rstrip("=")[:-1] + letters[letters.index(last) ^ 1] + "=" * token.count("=")
+    assert base64.b64decode(same) == base64.b64decode(token)
+    for other in (same, token + "=", token + "===="):
+        with pytest.raises(InvalidToken):
+            kept.open(made.access_key_id, other, made.expiration - 1)

@@ -157,10 +157,16 @@ def settle(paths: RegionPaths, wanted: RegionConfig) -> RegionConfig:
     changed = [name for name in FIXED if getattr(wanted, name) != getattr(stored, name)]
     if changed:
         raise Problem(
-            f"the region under {paths.data} was made with another {', '.join(changed)}; "
+            f"the region under {paths.data} was made with another {', '.join(changed)} "
+            f"({', '.join(_written(getattr(stored, name)) for name in changed)}); "
             "take another --data for a second region"
         )
     return wanted
+
+
+def _written(value: object) -> str:
+    """As the option is written."""
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def save(paths: RegionPaths, config: RegionConfig) -> None:

@@ -20,7 +20,7 @@ def keep(paths: RegionPaths, host: str, account: str, cluster: str) -> str:
         raise Problem("write whom the host is for: --account ID, --cluster NAME, or both")
     account = account or configs.load(paths).account
     made = ask(paths, "hosts-keep", host=host, account=account, cluster=cluster)
-    lines = [f"{made['host']} is kept for {made['pool']}, whose tasks go to no host that is not"]
+    lines = [f"{made['host']} is kept for {made['pool']}: it takes no other tasks, and those go to no other hosts"]
     if made["tasks"]:
         lines.append(f"{made['tasks']} tasks run there; they stay until they end, whoever's they are")
     return "\n".join(lines)

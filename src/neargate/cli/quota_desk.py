@@ -71,13 +71,13 @@ class QuotaDesk:
     async def change(self, request: Answer) -> Answer:
         """Raises LimitRefused."""
         account, key, text = self._account(request), str(request["key"]), str(request["value"])
+        if key not in BUCKETS and key not in QUOTAS:
+            raise _unknown(key)  # before the value, which may be right for the limit that was meant
         try:
             if key in BUCKETS:
                 await self._quotas.set_rate(account, key, parse_rate(text))
             else:
                 await self._quotas.set_value(account, key, parse_number(text))
-        except QuotaUnknown:
-            raise _unknown(key) from None
         except IllegalArgument as error:
             raise LimitRefused(error.message) from None
         return {}

@@ -156,26 +156,35 @@ def forget(own: ContainerdInstance, runtime_id: str) -> None:
 
 
 def _answers(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_END_S)
-        try:
-            connection.connect(path)
-        except OSError:
-            return False
+    try:
+        _connected(path).close()
+    except OSError:
+        return False
     return True
+
+
+def _connected(path: str) -> socket.socket:
+    """Raises OSError."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(_END_S)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _ask_to_go(path: str) -> None:
     """Returns when it answered or went. A socket that nobody serves any more is removed."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_END_S)
-        try:
-            connection.connect(path)
-        except FileNotFoundError:
-            return
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
+    try:
+        connection = _connected(path)
+    except FileNotFoundError:
+        return
+    except ConnectionRefusedError:
+        os.unlink(path)
+        return
+    with connection:
         try:
             connection.sendall(_shutdown_request())
             connection.recv(1)
@@ -190,9 +199,7 @@ def _shutdown_request() -> bytes:
 
 
 def _containerd_pid(address: str) -> int:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_END_S)
-        connection.connect(address)
+    with _connected(address) as connection:
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid = int(_CREDENTIALS.unpack(credentials)[0])
     if pid <= 0:

@@ -11,6 +11,7 @@ RunTask calls took twice as long to write as its statements and its sync need, a
 import os
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,7 +46,8 @@ def _write(order: Open, stream: int, lock: int) -> None:
         except ConnectionError:
             pass  # the server is gone: nobody is left to tell
         except Exception as error:
-            link.sendall(frame_of_lost(error))
+            with suppress(ConnectionError):
+                link.sendall(frame_of_lost(error))
         finally:
             os.close(lock)
 

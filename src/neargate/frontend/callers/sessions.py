@@ -125,6 +125,8 @@ class Sessions:
             raise InvalidToken
         try:
             sealed = base64.b64decode(token.encode("ascii"), validate=True)
+            if base64.b64encode(sealed).decode() != token:
+                raise InvalidToken  # one session has one token, to the letter
             return msgspec.msgpack.decode(
                 self._envelope.open(sealed, context=self._context(access_key_id)), type=Session
             )

@@ -148,6 +148,8 @@ class QuotaRegistry:
         _check(rate.per_s)
         if rate.burst < 1:
             raise IllegalArgument("A burst below 1 would refuse every call.")
+        if rate.per_s == 0:
+            raise IllegalArgument("A rate of 0 would refuse every call once the burst is spent.")
         await self._put(account, key, rate.burst, rate.per_s)
 
     async def reset(self, account: str, key: str) -> None:
