@@ -6,6 +6,7 @@ The registry is Debian's, in a network namespace of the test's own: an address t
 import datetime
 import ipaddress
 import json
+import socket
 import ssl
 import subprocess
 import threading
@@ -23,6 +24,7 @@ from neargate.hostnet import netlink
 from neargate.hostnet.netlink import Netlink
 from neargate.interfaces.sandbox import Image, PullRequest, SandboxError
 from neargate.sandbox.engine import ContainerdSandbox
+from neargate.sandbox.pull.proxies import DIRECT, Proxies, proxies_of
 from neargate.testing.container_rig import ContainerRig
 from neargate.testing.netlab import entered, listener_in, socket_in
 from neargate.testing.oci_image import Entry, build_image, build_layer, push
@@ -155,12 +157,64 @@ def server_with(rig: ContainerRig, certificate: tuple[str, str] | None) -> Itera
             thread.join(30)
 
 
-def pull(rig: ContainerRig, reference: str) -> Image:
+def pull(rig: ContainerRig, reference: str, *, proxies: Proxies | None = None) -> Image:
+    """From inside the rig's namespace, or from the host through the proxies."""
+    netns_path = rig.netns_path if proxies is None else None
+
     async def story(engine: ContainerdSandbox) -> Image:
-        request = PullRequest(reference=reference, account="123456789012", netns_path=rig.netns_path)
+        request = PullRequest(reference=reference, account="123456789012", netns_path=netns_path)
         return await engine.pull_image(request, lambda *_: None)
 
-    return rig.run(story)
+    return rig.run(story, proxies=proxies or DIRECT)
+
+
+@contextmanager
+def proxy_into(rig: ContainerRig, authorization: bytes) -> Iterator[str]:
+    """A proxy on loopback whose other side is in the rig's namespace, for whoever shows its authorization."""
+    with listener_in(None, "127.0.0.1", 0) as listener:
+        listener.settimeout(30)
+
+        def pump(source: socket.socket, target: socket.socket) -> None:
+            try:
+                while data := source.recv(65536):
+                    target.sendall(data)
+                target.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # one of the two is gone, and the other hears of it
+
+        def serve(client: socket.socket) -> None:
+            with client, socket_in(rig.netns_path) as far:
+                client.settimeout(30)
+                head = b""
+                while not head.endswith(b"\r\n\r\n"):
+                    head += client.recv(4096)
+                if b"Proxy-Authorization: " + authorization + b"\r\n" not in head:
+                    client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+                    return
+                host, _, port = head.split(b" ")[1].decode().rpartition(":")
+                far.settimeout(30)
+                far.connect((host, int(port)))
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=pump, args=(far, client))
+                back.start()
+                pump(client, far)
+                back.join(60)
+
+        def accept() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(2)
+            thread.join(30)
 
 
 def refusal(rig: ContainerRig, address: str, name: str = "secure") -> str:
@@ -230,3 +284,15 @@ def test_a_certificate_out_of_its_time(rig: ContainerRig, authority: Authority, 
 def test_a_registry_that_speaks_plain_http(rig: ContainerRig) -> None:
     with server_with(rig, None) as address:
         assert refusal(rig, address) == "http: server gave HTTP response to HTTPS client"
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_registry_behind_a_proxy(rig: ContainerRig, registry: str) -> None:
+    """The namespace has no link to the host: only the proxy leads there. TLS is with the registry, not with it."""
+    with proxy_into(rig, b"Basic dXA6cHc=") as proxy:
+        assert pull(rig, f"{registry}/secure", proxies=proxies_of({"HTTPS_PROXY": f"http://up:pw@{proxy}"})).digest == (
+            BUILT.digest
+        )
+        with pytest.raises(SandboxError) as caught:
+            pull(rig, f"{registry}/secure", proxies=proxies_of({"HTTPS_PROXY": f"http://{proxy}"}))
+    assert caught.value.reason.endswith("proxyconnect tcp: 407 Proxy Authentication Required")

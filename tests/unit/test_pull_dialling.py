@@ -6,6 +6,7 @@ import pytest
 
 from neargate.sandbox.pull.dialling import Dialler, host_and_port, is_local, is_named
 from neargate.sandbox.pull.pace import Pace, Patience, TooSlow
+from neargate.sandbox.pull.proxies import Ways
 from neargate.sandbox.pull.transport import Origin, Transport
 
 
@@ -52,7 +53,7 @@ class Connection:
 def test_idle_connections_are_few_however_many_registries_there_are() -> None:
     patience = Patience(head_s=1, body_s=1, window_s=1, body_rate_min=1)
     dialler = Dialler(monotonic=lambda: 0.0, timeout_s=1, named=())
-    transport = Transport(dialler=dialler, patience=patience, monotonic=lambda: 0.0)
+    transport = Transport(ways=Ways(dialler=dialler), patience=patience, monotonic=lambda: 0.0)
     connections: list[Any] = [Connection() for _ in range(1000)]
     for number, connection in enumerate(connections):
         transport.keep(Origin(netns_path=None, scheme="https", host=f"r{number}.example"), connection)

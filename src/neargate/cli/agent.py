@@ -28,6 +28,7 @@ from ..sandbox.containerd_client import EngineError
 from ..sandbox.containerd_process import ContainerdInstance
 from ..sandbox.engine import ContainerdSandbox, end_shims
 from ..sandbox.pull.credentials import AuthFile
+from ..sandbox.pull.proxies import proxies_of
 from ..world import OsWorld
 from . import admin, agent_desk, locks
 from . import config as configs
@@ -156,6 +157,7 @@ def _sandbox(
         own=own,
         registry_auth=AuthFile(str(paths.registry_auth), get_logger(__name__).warning),
         insecure_registries=config.own_registry + config.insecure_registries,
+        proxies=proxies_of(os.environ),
         knobs=DEFAULT_KNOBS,
     )
 

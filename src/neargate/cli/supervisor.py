@@ -28,6 +28,8 @@ RESTART_MAX_S = 5.0
 STABLE_S = 10.0  # who lived so long died of something new
 FREE_RESTARTS = 3  # early deaths before waiting gets longer
 USER = "neargate"
+# Of those who ask others: OpenID Connect providers, registries.
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
 class Child(Struct):
@@ -101,13 +103,25 @@ def programs(paths: RegionPaths, config: RegionConfig) -> list[Program]:
         if config.containerd == "own":
             wanted.append(containerd_program(paths))
         wanted.append(_registry(paths, config, USER if root else None))
+        _check_proxies()
     wanted.append(_own(paths, "agent"))
     return wanted
 
 
+def _check_proxies() -> None:
+    """Before anything runs: the agent, which uses them, could only die of it."""
+    if any(os.environ.get(name) for name in PROXY_VARIABLES):
+        from ..sandbox.pull.proxies import proxies_of  # few have any
+
+        try:
+            proxies_of(os.environ)
+        except ValueError as error:
+            raise Problem(str(error)) from None
+
+
 def _own(paths: RegionPaths, name: str) -> Program:
     """One of our own processes: the same Python, a small and known environment."""
-    keep = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "NO_PROXY", "NEARGATE_KILL_FILE")
+    keep = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "NEARGATE_KILL_FILE", *PROXY_VARIABLES)
     return Program(
         name=name,
         argv=(sys.executable, "-P", "-m", "neargate", name, "--data", str(paths.data)),

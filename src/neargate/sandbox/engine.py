@@ -31,6 +31,7 @@ from .exits import ExitWatch
 from .fork_lock import ForkLock
 from .host_facts import read_host_facts
 from .pull.credentials import CredentialSource, RegistryAuth
+from .pull.proxies import DIRECT, Proxies
 from .pull.puller import Puller
 from .runtime_probe import NoRuntime, probe_runtime
 from .seeding import CannotSeed
@@ -65,6 +66,7 @@ class ContainerdSandbox:
         own: ContainerdInstance | None = None,
         registry_auth: CredentialSource | None = None,
         insecure_registries: tuple[str, ...] = (),
+        proxies: Proxies = DIRECT,
         knobs: Knobs = DEFAULT_KNOBS,
     ) -> None:
         self._world = world
@@ -80,6 +82,7 @@ class ContainerdSandbox:
             auth=registry_auth or RegistryAuth(),
             insecure_registries=insecure_registries,
             knobs=knobs,
+            proxies=proxies,
         )
         self._fork_lock = ForkLock(world)
         self.warm_shims = WarmShims(world, own=own, namespace=namespace, directory=_shims_dir(run_dir), knobs=knobs)

@@ -22,6 +22,7 @@ from ..sandbox.containerd_client import Containerd
 from ..sandbox.containerd_process import ContainerdInstance
 from ..sandbox.engine import ContainerdSandbox
 from ..sandbox.pull.credentials import RegistryAuth
+from ..sandbox.pull.proxies import DIRECT, Proxies
 from ..world import OsWorld
 from .oci_image import BuiltImage, push
 from .registry import RunningRegistry
@@ -123,6 +124,7 @@ class ContainerRig:
         auth: RegistryAuth | None = None,
         knobs: Knobs | None = None,
         insecure_registries: tuple[str, ...] = ("127.0.0.1",),
+        proxies: Proxies = DIRECT,
         keeps_shims: bool = False,
     ) -> T:
         """Run a test's coroutine with a started engine of its own, as one agent's life.
@@ -142,6 +144,7 @@ class ContainerRig:
                 own=self._engine if keeps_shims else None,
                 registry_auth=auth,
                 insecure_registries=insecure_registries,
+                proxies=proxies,
                 knobs=knobs or Knobs(pull_retry_base_s=0.01),
             )
             await engine.start()

@@ -79,7 +79,25 @@ class Dialler(Struct, frozen=True, kw_only=True):
 
     def dial(self, netns_path: str | None, host: str, port: int) -> socket.socket:
         """Raises NotAllowed, OSError, UnicodeError (no name that can be asked for)."""
-        until, may_be_local = self.monotonic() + self.timeout_s, is_named(host, port, self.named)
+        return self._dial(netns_path, host, port, is_named(host, port, self.named))
+
+    def dial_trusted(self, netns_path: str | None, host: str, port: int) -> socket.socket:
+        """To what the operator named and no image can: it may be on this machine. Raises OSError, UnicodeError."""
+        return self._dial(netns_path, host, port, True)
+
+    def refuse_own(self, host: str, port: int) -> None:
+        """Raises NotAllowed for a name that leads to this machine from here; one that nobody here knows passes."""
+        if is_named(host, port, self.named):
+            return
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError:
+            return
+        if all(is_local(str(entry[4][0])) for entry in found):
+            raise NotAllowed
+
+    def _dial(self, netns_path: str | None, host: str, port: int, may_be_local: bool) -> socket.socket:
+        until = self.monotonic() + self.timeout_s
 
         def left() -> float:
             return until - self.monotonic()

@@ -57,7 +57,7 @@ def transport_failure(method: str, url: str, host: str, error: Exception) -> Pul
     """An exception of the socket layer in the words of Go's HTTP client."""
     # A certificate that is not believed, or no TLS at all, is the same a moment later.
     retryable = not isinstance(error, ssl.SSLCertVerificationError) and not _speaks_plain_http(error)
-    sentence = f'failed to do request: {method.capitalize()} "{url}": {_cause(host, error)}'
+    sentence = f'failed to do request: {method.capitalize()} "{url}": {cause_of(host, error)}'
     return PullFailure(sentence, retryable=retryable, unreachable=True)
 
 
@@ -81,7 +81,8 @@ def _distrust(name: str, error: ssl.SSLCertVerificationError) -> str:
     return str(error.verify_message)
 
 
-def _cause(host: str, error: Exception) -> str:
+def cause_of(host: str, error: Exception) -> str:
+    """An exception of the socket layer in the words of Go's, `host` with its port."""
     name = host.rsplit(":", 1)[0]
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"tls: failed to verify certificate: x509: {_distrust(name, error)}"

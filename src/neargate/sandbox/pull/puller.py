@@ -28,6 +28,7 @@ from .failures import PullFailure
 from .fetch import Fetch, load_image
 from .manifest import INDEX_TYPES, BadImage, WrongPlatform, choose_platform
 from .pace import Patience
+from .proxies import DIRECT, Proxies, Ways
 from .reference import Reference, is_plain_http, parse_reference
 from .registry import Document, RegistrySession
 from .share import Share, arriving
@@ -67,6 +68,7 @@ class Puller:
         auth: CredentialSource,
         insecure_registries: tuple[str, ...],
         knobs: Knobs,
+        proxies: Proxies = DIRECT,
     ) -> None:
         self._world = world
         self._engine = engine
@@ -74,8 +76,11 @@ class Puller:
         self._insecure = insecure_registries
         self._knobs = knobs
         self._transport = Transport(
-            dialler=Dialler(
-                monotonic=world.monotonic, timeout_s=knobs.pull_connect_timeout_s, named=insecure_registries
+            ways=Ways(
+                dialler=Dialler(
+                    monotonic=world.monotonic, timeout_s=knobs.pull_connect_timeout_s, named=insecure_registries
+                ),
+                proxies=proxies,
             ),
             patience=Patience(
                 head_s=knobs.pull_head_timeout_s,

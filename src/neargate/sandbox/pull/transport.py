@@ -2,7 +2,7 @@
 
 Owns: connections and TLS, and the rule that credentials never follow a redirect to another host. Must not know
 manifests or authentication schemes. Blocking: runs on a lane of the world. Invariant: no answer takes longer than its
-`Patience`, whatever the server does, and no connection leads to an address that `Dialler` refuses.
+`Patience`, whatever the server does, and no connection leads to an address that `Ways` refuses.
 """
 
 import collections
@@ -15,9 +15,10 @@ from urllib.parse import urljoin, urlsplit
 
 from msgspec import Struct
 
-from .dialling import Dialler, NotAllowed, host_and_port
+from .dialling import NotAllowed, host_and_port
 from .failures import PullFailure, transport_failure
 from .pace import Pace, PacedSocket, Patience, TooSlow
+from .proxies import ProxyFailed, Ways
 
 _REDIRECTS_MAX = 5
 _IDLE_MAX = 64  # of all registries together; one has no more than its share of threads
@@ -87,8 +88,8 @@ class Answer(Struct):
 class Transport:
     """Shared by all pulls of a host; safe for use from many threads."""
 
-    def __init__(self, *, dialler: Dialler, patience: Patience, monotonic: Callable[[], float]) -> None:
-        self._dialler = dialler
+    def __init__(self, *, ways: Ways, patience: Patience, monotonic: Callable[[], float]) -> None:
+        self._ways = ways
         self._patience = patience
         self._monotonic = monotonic
         self._idle: collections.deque[tuple[Origin, http.client.HTTPConnection]] = collections.deque()  # oldest first
@@ -151,6 +152,12 @@ class Transport:
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         # Signed URLs of blob stores cover the Host header, so it says exactly what the URL says.
         own = {"Host": parts.netloc, "User-Agent": _USER_AGENT, **headers}
+        try:
+            host, port = host_and_port(url)
+        except ValueError:
+            raise PullFailure(f"no valid host and port in {url[:200]}") from None
+        whole, shown = self._ways.request_line(url, parts.scheme, host, port)
+        target, own = whole or target, own | shown
         while (connection := self._kept(origin)) is not None:
             try:
                 return self._exchange(connection, origin, method, url, target, own)
@@ -160,7 +167,7 @@ class Transport:
                 raise transport_failure(method, url, origin.host, error) from None
             except (OSError, http.client.HTTPException, UnicodeError):
                 connection.close()  # the server closed it while it was idle: the next one, or a new one
-        connection = self._connect(origin, method, url)
+        connection = self._connect(origin, method, url, host, port)
         try:
             return self._exchange(connection, origin, method, url, target, own)
         except UnicodeError:
@@ -199,23 +206,23 @@ class Transport:
             _transport=self,
         )
 
-    def _connect(self, origin: Origin, method: str, url: str) -> http.client.HTTPConnection:
-        try:
-            host, port = host_and_port(url)
-        except ValueError:
-            raise PullFailure(f"no valid host and port in {url[:200]}") from None
+    def _connect(self, origin: Origin, method: str, url: str, host: str, port: int) -> http.client.HTTPConnection:
         where = origin.host if ":" in origin.host else f"{origin.host}:{port}"
         connection = http.client.HTTPConnection(host, port)
         try:
-            plain = self._dialler.dial(origin.netns_path, host, port)
+            plain = self._ways.dial(origin.netns_path, origin.scheme, host, port)
             connection.sock = PacedSocket(
                 self._secured(plain, host, origin.scheme == "https"), Pace(self._patience, self._monotonic)
             )
         except NotAllowed:
             # Not "unreachable": what was granted under this name before does not hold for where it points now.
-            reason = _NOT_ALLOWED.format(own="".join(f" ({name} now)" for name in self._dialler.named[:1]))
+            reason = _NOT_ALLOWED.format(own="".join(f" ({name} now)" for name in self._ways.dialler.named[:1]))
             failed = f'failed to do request: {method.capitalize()} "{url}": dial tcp {where}: {reason}'
             raise PullFailure(failed) from None
+        except ProxyFailed as error:
+            raise PullFailure(
+                f'failed to do request: {method.capitalize()} "{url}": {error}', retryable=True, unreachable=True
+            ) from None
         except (OSError, UnicodeError) as error:
             raise transport_failure(method, url, where, error) from None
         # http.client must not open a connection of its own: it would be in this thread's namespace, and unjudged.
