@@ -23,6 +23,7 @@ from .frontend.callers.sessions import Sessions
 from .frontend.callers.task_roles import AssumedTaskRoles
 from .frontend.envelope import Envelope
 from .frontend.identity import registry as identity_part
+from .frontend.keys import registry as keys_part
 from .frontend.limits import registry as quotas_part
 from .frontend.limits.limits import Limits
 from .frontend.limits.registry import QuotaRegistry
@@ -48,6 +49,7 @@ REGIONAL_MIGRATIONS = (
     identity_part.MIGRATIONS[0],
     quotas_part.MIGRATIONS[0],
     own_hosts_part.MIGRATIONS[0],
+    keys_part.MIGRATIONS[0],
 )
 
 
@@ -113,8 +115,9 @@ async def open_region(
     )
     definitions = await definitions_part.open_task_definitions(world, regional, quotas)
     identity = await identity_part.open_identity(world, regional, envelope, knobs, quotas)
+    keys = await keys_part.open_keys(world, regional, envelope, region=plan.region)
     if plan.servers > 1:
-        for part in (quotas, own_hosts, identity):
+        for part in (quotas, own_hosts, identity, keys):
             world.spawn(part.follow(knobs.regional_reread_s), "what other servers change")
     await identity.ensure_account(plan.account, "main")
     for account in identity.accounts():
@@ -140,6 +143,7 @@ async def open_region(
         logs=logs,
         trail=trail,
         limits=limits,
+        key_registry=keys,
     )
     return Region(
         frontend=_front_end(world, plan, models, knobs, services, credentials),

@@ -11,6 +11,7 @@ from .call import Answer, Call, Params
 from .callers.oidc.keys import ProviderKeys
 from .callers.sessions import Sessions
 from .identity.registry import IdentityRegistry
+from .keys.registry import KeyRegistry
 from .limits.limits import Limits
 from .record.seen import NoTrail
 from .regional.network import NetworkRegistry
@@ -33,6 +34,12 @@ class Services(Struct, frozen=True, kw_only=True):
     logs: LogStore
     trail: TrailStore = field(default_factory=NoTrail)
     limits: Limits | None = None  # None: nothing is limited, for tests of other things
+    key_registry: KeyRegistry | None = None  # None: for tests of other things
+
+    @property
+    def keys(self) -> KeyRegistry:
+        assert self.key_registry is not None
+        return self.key_registry
 
     def cell_of(self, account: str, cluster: str) -> ClusterManager:
         """The cell that owns a cluster. With one cell there is one answer; the map joins with the second cell."""

@@ -217,7 +217,7 @@ def _check_values(parts: Sequence[_Parts], kind: PolicyKind) -> None:
     if not faults and any(map(legacy_fault, named)):
         raise MalformedPolicy(_LEGACY)
     sids = [part.sid for part in parts if part.sid is not None]
-    if kind is not PolicyKind.RESOURCE and not all(sid.isascii() and sid.isalnum() for sid in sids):
+    if kind not in (PolicyKind.RESOURCE, PolicyKind.KEY) and not all(sid.isascii() and sid.isalnum() for sid in sids):
         raise MalformedPolicy(
             "Statement IDs (SID) must be alpha-numeric."
             " Check that your input satisfies the regular expression [0-9A-Za-z]*"

@@ -2,7 +2,7 @@
 
 In the caller's own account, resource policies and identity policies add up; boundary and session policies only limit,
 and a grant to the user or session itself is not limited by what they leave out. In another account both sides must
-allow. A trust policy must allow by itself in any account. Nothing here knows an operation or a service.
+allow. A trust policy, and a key's, must allow by itself in any account. Nothing here knows an operation or a service.
 """
 
 from collections.abc import Iterator
@@ -27,8 +27,9 @@ def decide(request: Request, caller: Caller, grants: Grants | None, resource_pol
     reach, statement = Reach.NONE, None
     if resource_policy is not None:
         reach, statement = _granted(request, action, caller, resource_policy)
-    trusting = resource_policy is not None and resource_policy.kind is PolicyKind.TRUST
-    layer = Layer.TRUST if trusting else Layer.RESOURCE
+    trusting = resource_policy is not None and resource_policy.kind in (PolicyKind.TRUST, PolicyKind.KEY)
+    is_trust = resource_policy is not None and resource_policy.kind is PolicyKind.TRUST
+    layer = Layer.TRUST if is_trust else Layer.RESOURCE
     if caller.service is not None or caller.federated is not None:
         return _by(statement, layer) if reach is Reach.DIRECT else _nothing(layer)
     at_home = _owner(request, caller) == caller.account

@@ -21,6 +21,7 @@ class PolicyKind(Enum):
     IDENTITY = "identity"
     RESOURCE = "resource"
     TRUST = "trust"
+    KEY = "key"  # of a KMS key: a resource policy that must let in, as a trust policy must
     SESSION = "session"
     BOUNDARY = "boundary"
 

@@ -23,7 +23,7 @@ class Level(Enum):
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """`forms`: as written in the table. `keys`: lower case; one that ends in `/` stands for a family (of tags).
+    """`forms`: as written in the table. `keys`: lower case; one that ends in `/` or `:` stands for a family (of tags).
 
     `when`: in which requests it is asked; empty for an action that every request of the operation needs.
     """
@@ -41,7 +41,9 @@ class Rule(Struct, frozen=True, kw_only=True):
     def knows_key(self, key: str) -> bool:
         """`key` in lower case."""
         family, slash, _ = key.partition("/")
-        return key in self.keys or (slash == "/" and f"{family}/" in self.keys)
+        if key in self.keys or (slash == "/" and f"{family}/" in self.keys):
+            return True
+        return any(key.startswith(known) for known in self.keys if known.endswith(":"))
 
 
 # Operation -> what it asks for. An empty tuple: everybody who can sign may call it, as on AWS.

@@ -1,0 +1,74 @@
+"""KMS's errors, each with AWS's sentence where it has one."""
+
+from ...model.errors import AwsError
+
+
+class NotFound(AwsError):
+    code = "NotFoundException"
+
+
+class InvalidArn(AwsError):
+    code = "InvalidArnException"
+
+
+class KeyDisabled(AwsError):
+    code = "DisabledException"
+
+    def __init__(self, arn: str) -> None:
+        super().__init__(f"{arn} is disabled.")
+
+
+class InvalidState(AwsError):
+    code = "KMSInvalidStateException"
+
+
+class InvalidCiphertext(AwsError):
+    """KMS says no more than this: not whose it is, nor what is wrong with it."""
+
+    code = "InvalidCiphertextException"
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+
+class IncorrectKey(AwsError):
+    code = "IncorrectKeyException"
+
+    def __init__(self) -> None:
+        super().__init__("The key ID in the request does not identify a CMK that can perform this operation.")
+
+
+class AlreadyExists(AwsError):
+    code = "AlreadyExistsException"
+
+
+class LimitExceeded(AwsError):
+    code = "LimitExceededException"
+
+
+class Unsupported(AwsError):
+    code = "UnsupportedOperationException"
+
+
+class InvalidAliasName(AwsError):
+    code = "InvalidAliasNameException"
+
+
+class MalformedKeyPolicy(AwsError):
+    code = "MalformedPolicyDocumentException"
+
+
+class InvalidMarker(AwsError):
+    code = "InvalidMarkerException"
+
+
+class TagRefused(AwsError):
+    code = "TagException"
+
+
+class KmsValidation(AwsError):
+    code = "ValidationException"
+
+
+class KmsAccessDenied(AwsError):
+    code = "AccessDeniedException"

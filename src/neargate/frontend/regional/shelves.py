@@ -1,0 +1,237 @@
+"""Records of one service, by account: a durable table and the read model that operations are served from.
+
+Owns how such records are stored, changed and read again; must not know what they mean. A service names its table and
+its kinds of records. Invariants: one change of an account at a time, decided on what the database holds and guarded
+by the account's generation; memory holds only what is durable; what `change` returned is durable.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from ...interfaces.store import Overloaded, Refused, Statement, Store
+from ...log import get_logger
+from ...model.errors import ServiceUnavailable
+from ...world import World
+
+ATTEMPTS = 5  # of a change that met another process's change
+_log = get_logger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R", bound="Kept")
+
+
+class Kept(Struct, frozen=True, kw_only=True):
+    """A record. `name` is unique among the account's records of its kind; secrets in it are sealed."""
+
+    kind: ClassVar[str]
+    account: str
+    name: str
+
+
+class Change(Struct, Generic[T], frozen=True, kw_only=True):
+    """What a decision wants kept and gone, and what its caller hears."""
+
+    result: T
+    put: tuple[Kept, ...] = ()
+    drop: tuple[Kept, ...] = ()
+
+
+def migration(table: str) -> str:
+    """The numbered line of a service's table; `table` is a literal of ours."""
+    return f"""
+    CREATE TABLE {table}_accounts (
+        account TEXT NOT NULL PRIMARY KEY,
+        generation INTEGER NOT NULL
+    );
+    CREATE TABLE {table} (
+        n INTEGER PRIMARY KEY,
+        account TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        doc BLOB NOT NULL,
+        UNIQUE (account, kind, name)
+    );
+    """
+
+
+class Shelf:
+    """All records of one account, in memory. `generation` grows with every change."""
+
+    def __init__(self, account: str) -> None:
+        self.account = account
+        self.generation = 0
+        self._by_kind: dict[str, dict[str, Kept]] = {}
+        self._sorted: dict[str, list[str]] = {}
+
+    def find(self, kind: type[R], name: str) -> R | None:
+        found = self._by_kind.get(kind.kind, {}).get(name)
+        return found if isinstance(found, kind) else None
+
+    def all(self, kind: type[R]) -> Iterator[R]:
+        """In order of names."""
+        table = self._by_kind.get(kind.kind, {})
+        names = self._sorted.get(kind.kind)
+        if names is None:
+            names = self._sorted[kind.kind] = sorted(table)
+        return (one for one in map(table.__getitem__, names) if isinstance(one, kind))
+
+    def count(self, kind: type[Kept]) -> int:
+        return len(self._by_kind.get(kind.kind, {}))
+
+    def everything(self) -> list[Kept]:
+        return [record for table in self._by_kind.values() for record in table.values()]
+
+    def apply(self, put: Sequence[Kept], drop: Sequence[Kept]) -> None:
+        """By the registry only, of what is durable. Drops come first."""
+        for record in drop:
+            self._by_kind.get(record.kind, {}).pop(record.name, None)
+        for record in put:
+            self._by_kind.setdefault(record.kind, {})[record.name] = record
+        self._sorted.clear()
+
+
+Decide = Callable[[Shelf], Change[T]]
+
+
+class Shelves:
+    """Reads are from memory and never wait. `changed` is told an account whose shelf is another than before."""
+
+    def __init__(
+        self,
+        world: World,
+        store: Store,
+        table: str,
+        kinds: Sequence[type[Kept]],
+        changed: Callable[[Shelf, Sequence[Kept], Sequence[Kept]], None] | None = None,
+    ) -> None:
+        """`changed` hears of each account what was put and what was dropped; after a re-read, all that is there."""
+        self._world = world
+        self._store = store
+        self._table = table
+        self._kinds = {kind.kind: kind for kind in kinds}
+        self._shelves: dict[str, Shelf] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._changed = changed
+
+    async def load(self) -> None:
+        """Fill the read model from the database; once, before anything is served."""
+        for account, _ in await self._generations():
+            await self._reload(account)
+
+    def shelf(self, account: str) -> Shelf:
+        """Of an account that has nothing here: an empty one."""
+        return self._shelves.get(account) or Shelf(account)
+
+    def accounts(self) -> list[str]:
+        return sorted(self._shelves)
+
+    async def change(self, account: str, decide: Decide[T]) -> T:
+        """Decide and do in a task of its own: a caller who goes away cannot leave memory behind the database.
+
+        `decide` is pure and may be asked more than once. What it raises, the caller gets.
+        """
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._world.spawn(self._carry_out(account, decide, outcome), f"change of {self._table}")
+        return await asyncio.shield(outcome)
+
+    async def _carry_out(self, account: str, decide: Decide[T], outcome: "asyncio.Future[T]") -> None:
+        try:
+            async with self._turns.setdefault(account, asyncio.Lock()):
+                outcome.set_result(await self._decide_and_write(account, decide))
+        except Exception as error:
+            outcome.set_exception(error)
+            outcome.exception()  # marks it as read: a caller who is gone must not make asyncio complain
+
+    async def _decide_and_write(self, account: str, decide: Decide[T]) -> T:
+        for _ in range(ATTEMPTS):
+            shelf = self.shelf(account)
+            change = decide(shelf)
+            if not change.put and not change.drop:
+                return change.result
+            try:
+                await self._store.write(self._statements(shelf, change))
+            except Refused:
+                await self._reload(account)  # another process changed it: decide again on what is there now
+                continue
+            shelf.apply(change.put, change.drop)
+            shelf.generation += 1
+            self._shelves[account] = shelf
+            if self._changed is not None:
+                self._changed(shelf, change.put, change.drop)
+            return change.result
+        raise ServiceUnavailable
+
+    def _statements(self, shelf: Shelf, change: Change[Any]) -> list[Statement]:
+        table = self._table
+        claim = Statement(
+            f"INSERT INTO {table}_accounts (account, generation) VALUES (?, ?) ON CONFLICT (account) "  # noqa: S608  literals
+            f"DO UPDATE SET generation = excluded.generation WHERE {table}_accounts.generation = ?",
+            (shelf.account, shelf.generation + 1, shelf.generation),
+            expect=1,
+            name="account unchanged",
+        )
+        dropped = [
+            Statement(
+                f"DELETE FROM {table} WHERE account = ? AND kind = ? AND name = ?",  # noqa: S608  literals
+                (record.account, record.kind, record.name),
+                expect=1,
+                name=f"{record.kind} is there",
+            )
+            for record in change.drop
+        ]
+        put = [
+            Statement(
+                f"INSERT INTO {table} (account, kind, name, doc) VALUES (?, ?, ?, ?) "  # noqa: S608  literals
+                "ON CONFLICT (account, kind, name) DO UPDATE SET doc = excluded.doc",
+                (record.account, record.kind, record.name, msgspec.json.encode(record)),
+                expect=1,
+                name=f"{record.kind} is kept",
+            )
+            for record in change.put
+        ]
+        return [claim, *dropped, *put]
+
+    # -- changes by other processes
+
+    async def follow(self, period_s: float) -> None:
+        """With several servers: what one of them changed holds here too within a period. Never returns."""
+        while True:
+            await self._world.sleep(period_s)
+            try:
+                await self.catch_up()
+            except Overloaded:
+                _log.warning("records were not read again: the region's database has too much to do", table=self._table)
+
+    async def catch_up(self) -> None:
+        for account, generation in await self._generations():
+            if self.shelf(account).generation != generation:
+                async with self._turns.setdefault(account, asyncio.Lock()):
+                    await self._reload(account)
+
+    async def _generations(self) -> list[tuple[str, int]]:
+        rows = await self._store.read(f"SELECT account, generation FROM {self._table}_accounts ORDER BY account")  # noqa: S608
+        return [(account, generation) for account, generation in rows]
+
+    async def _reload(self, account: str) -> None:
+        """The generation is read first: a change between the two reads is seen as one by the next look."""
+        found = await self._store.read(
+            f"SELECT generation FROM {self._table}_accounts WHERE account = ?",  # noqa: S608  literals
+            (account,),
+        )
+        rows = await self._store.read(
+            f"SELECT kind, doc FROM {self._table} WHERE account = ? ORDER BY n",  # noqa: S608  literals
+            (account,),
+        )
+        shelf = Shelf(account)
+        shelf.generation = found[0][0] if found else 0
+        records = [msgspec.json.decode(doc, type=self._kinds[kind]) for kind, doc in rows]
+        shelf.apply(records, ())
+        before = self._shelves.get(account)
+        gone = [] if before is None else before.everything()
+        self._shelves[account] = shelf
+        if self._changed is not None:
+            self._changed(shelf, records, gone)
