@@ -244,11 +244,21 @@ def test_a_live_task_of_the_host_gets_its_roles_credentials_and_a_stopped_one_no
         link.say(CredentialsAsk(task_id=id_of(own)))
         assert "ECS was unable to assume the role" in (await link.hear(CredentialsRefused)).message
         region.roles.missing.clear()
+        link.say(CredentialsAsk(task_id=id_of(own), kind="another"))
+        assert (await link.hear(CredentialsRefused)).is_final
         link.say(CredentialsAsk(task_id=id_of(own), kind="execution"))
-        assert (await link.hear(CredentialsRefused)).is_final
+        issued = await link.hear(CredentialsIssued)
+        assert (issued.kind, issued.role_arn) == ("execution", EXECUTION_ROLE)
+        assert issued.expires_at - issued.issued_at == KNOBS.execution_credentials_lifetime_s
+        region.roles.missing.add(EXECUTION_ROLE)
+        link.say(CredentialsAsk(task_id=id_of(own), kind="execution"))
+        refused = await link.hear(CredentialsRefused)
+        assert refused.kind == "execution" and f"unable to assume the role '{EXECUTION_ROLE}'" in refused.message
+        region.roles.missing.clear()
         await region.rig.report(own, "STOPPED", 5)
-        link.say(CredentialsAsk(task_id=id_of(own)))
-        assert (await link.hear(CredentialsRefused)).is_final
+        for kind in ("task", "execution"):
+            link.say(CredentialsAsk(task_id=id_of(own), kind=kind))
+            assert (await link.hear(CredentialsRefused)).is_final
 
     play(body)
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ..interfaces.hostnet import HostCgroups, HostDisks, HostError, HostNetwork
 from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
 from ..link.host_identity import HostKey
-from ..link.messages import RunOrder, ToAgent
+from ..link.messages import EXECUTION_ROLE, TASK_ROLE, RunOrder, ToAgent
 from ..link.session import Acknowledged, AgentAction, ApplyVpc, CredentialsAnswered, Established, RunTask, StopTask
 from ..log import get_logger
 from ..model.capacity import HostFacts
@@ -29,6 +29,7 @@ from .bulk_client import BulkClient
 from .credential_files import CredentialFiles
 from .credentials import TaskCredentials
 from .disk_watch import DiskWatch
+from .execution.roles import ExecutionRoles
 from .host_tasks import HostTasks
 from .link_client import LinkClient, Transport
 from .local_state import Loaded, LocalState
@@ -89,6 +90,9 @@ class Agent:
         self._logs = LogShipper(world, knobs, sandbox, self._bulk, state_dir / "logs", self._note)
         self._plans = VpcPlans(world, knobs, network, self._state, lambda vpc: self._listeners.open(vpc), self._note)
         self._credentials = self._task_credentials(credential_files)
+        self._execution_roles = ExecutionRoles(
+            world, knobs, ask=lambda task_id: self._link.ask_credentials(task_id, EXECUTION_ROLE)
+        )
         api_port = urlsplit(endpoint).port or DEFAULT_API_PORT
         self._tasks = HostTasks(self._host_parts(reached, f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}"))
         self._disk_watch = DiskWatch(
@@ -119,7 +123,7 @@ class Agent:
             self._knobs,
             files,
             records=lambda: self._tasks.records(),
-            ask=lambda task_id: self._link.ask_credentials(task_id),
+            ask=lambda task_id: self._link.ask_credentials(task_id, TASK_ROLE),
             note=self._note,
         )
 
@@ -213,6 +217,9 @@ class Agent:
                 self._note(f"in session {action.session}")
                 self._credentials.connected()
             case CredentialsAnswered():
+                self._execution_roles.connected()
+            case CredentialsAnswered() if action.answer.kind == EXECUTION_ROLE:
+                self._execution_roles.answered(action.answer)
                 await self._credentials.answered(action.answer)
 
     async def _refused(self, message: ToAgent, why: str) -> None:

@@ -15,6 +15,8 @@ from ..definitions.reading import NAME, is_absolute_path
 from ..definitions.sizes import EPHEMERAL_MAX_GIB
 from ..definitions.volumes import TMPFS_OPTIONS, TMPFS_VALUES
 from ..link.messages import (
+    EXECUTION_ROLE,
+    TASK_ROLE,
     CredentialsIssued,
     CredentialsRefused,
     LogAck,
@@ -134,6 +136,7 @@ def _check_log_refused(message: LogRefused) -> None:
 def _check_credentials(message: CredentialsIssued | CredentialsRefused) -> None:
     """They become a file of this host and an answer to a task; whether they were asked for is seen there."""
     _id("task_id", message.task_id)
+    _need(message.kind in (TASK_ROLE, EXECUTION_ROLE), "credentials of no role of a task")
     if isinstance(message, CredentialsRefused):
         _need(len(message.message) <= _WORD_MAX, "the reason is too long")
         return

@@ -85,8 +85,8 @@ class LinkClient:
     def host_changed(self) -> None:
         self._enqueue(self._session.host_changed(self._facts()))
 
-    def ask_credentials(self, task_id: str) -> None:
-        self._enqueue(self._session.ask_credentials(task_id))
+    def ask_credentials(self, task_id: str, kind: str) -> None:
+        self._enqueue(self._session.ask_credentials(task_id, kind))
 
     async def run(self) -> None:
         self._world.spawn(self._do_actions(), "link-actions")

@@ -159,7 +159,7 @@ class HostConnection:
         try:
             answer = await self._credentials.answer(self.host_id, ask)
         except Overloaded as busy:
-            answer = CredentialsRefused(task_id=ask.task_id, message=str(busy), is_final=False)
+            answer = CredentialsRefused(task_id=ask.task_id, kind=ask.kind, message=str(busy), is_final=False)
         self._outgoing.put(encode(answer))
 
     async def _take_in(self, host: HostFacts, public_key: bytes) -> None:

@@ -14,6 +14,8 @@ from ..model.launch import TaskLaunch, TaskReport
 from ..model.network import VpcPlan
 
 PROTOCOL = 2
+TASK_ROLE = "task"  # what a task is: served to its containers
+EXECUTION_ROLE = "execution"  # what the platform does for it: never leaves the agent
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -81,16 +83,17 @@ class HostUpdate(msgspec.Struct, frozen=True, kw_only=True, tag="host"):
 
 
 class CredentialsAsk(msgspec.Struct, frozen=True, kw_only=True, tag="credentials-ask"):
-    """Agent to server, repeated until answered. `kind`: whose; the task role's (`task`) is the only one given out."""
+    """Agent to server, repeated until answered. `kind`: of the task role (`task`) or the execution role."""
 
     task_id: str
-    kind: str = "task"
+    kind: str = TASK_ROLE
 
 
 class CredentialsIssued(Concealed, frozen=True, kw_only=True, tag="credentials"):
     """A session of the role. Times are epoch seconds. Never logged: `secret_access_key` and `token` are secrets."""
 
     task_id: str
+    kind: str = TASK_ROLE
     role_arn: str
     access_key_id: str
     secret_access_key: str
@@ -103,6 +106,7 @@ class CredentialsRefused(msgspec.Struct, frozen=True, kw_only=True, tag="credent
     """`is_final`: asking again soon would not help. `message` is AWS's sentence."""
 
     task_id: str
+    kind: str = TASK_ROLE
     message: str
     is_final: bool
 

@@ -183,9 +183,9 @@ class AgentSession:
         """The host's facts changed (disk floor reached, say). Between connections the next Hello carries them."""
         return [Send(data=encode(HostUpdate(host=host)))] if self.is_open else []
 
-    def ask_credentials(self, task_id: str) -> list[AgentAction]:
+    def ask_credentials(self, task_id: str, kind: str) -> list[AgentAction]:
         """Whoever wants them asks again when no answer came: nothing of it is kept here."""
-        return [Send(data=encode(CredentialsAsk(task_id=task_id)))] if self.is_open else []
+        return [Send(data=encode(CredentialsAsk(task_id=task_id, kind=kind)))] if self.is_open else []
 
     def tick(self, now: float) -> list[AgentAction]:
         """Timers: silence, ping, reports to repeat. To be called about once a second while connected."""

@@ -124,6 +124,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     host_check_period_s: float = 5.0
     stop_tombstone_keep_s: float = 3600.0  # after the acknowledgement: a delayed order must still meet it
     tombstones_max: int = 20_000
+    execution_credentials_lifetime_s: float = 3600.0  # the execution role's, in the agent only; asked for when needed
     exec_output_max_bytes: int = 4096
     log_line_max_bytes: int = 256 * 1024 - 26  # one CloudWatch event with its overhead
     log_in_flight_max_bytes: int = 8 * 1024 * 1024
