@@ -195,6 +195,7 @@ class Agent:
         self._world.spawn(self._credentials.run(), "agent-credentials")
         self._world.spawn(self._relist(), "agent-relist")
         self._world.spawn(self._watch_host(), "agent-host")
+        self._world.spawn(self._collect_images(), "agent-images")
         await self._link.run()
 
     async def _deliver(self, action: AgentAction) -> None:
@@ -216,10 +217,10 @@ class Agent:
             case Established():
                 self._note(f"in session {action.session}")
                 self._credentials.connected()
-            case CredentialsAnswered():
                 self._execution_roles.connected()
             case CredentialsAnswered() if action.answer.kind == EXECUTION_ROLE:
                 self._execution_roles.answered(action.answer)
+            case CredentialsAnswered():
                 await self._credentials.answered(action.answer)
 
     async def _refused(self, message: ToAgent, why: str) -> None:
@@ -310,6 +311,16 @@ class Agent:
                 continue
             await self._tasks.trim()
             self._metadata.forget_absent()
+
+    async def _collect_images(self) -> None:
+        while True:
+            await self._world.sleep(self._knobs.image_look_period_s)
+            try:
+                gone = await self._sandbox.collect_images(self._tasks.image_digests())
+            except EngineUnavailable:
+                continue  # it restarts, and so do its looks
+            for name in gone:
+                self._note(f"image {name} was removed: the disk runs low and no task here uses it")
 
     async def _watch_host(self) -> None:
         while True:

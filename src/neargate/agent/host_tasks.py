@@ -137,6 +137,11 @@ class HostTasks:
     def records(self) -> Iterator[TaskRecord]:
         return (runner.record for runner in self._runners.values())
 
+    def image_digests(self) -> frozenset[str]:
+        """The images that tasks here run on, or will."""
+        containers = (container for record in self.records() for container in record.containers)
+        return frozenset(item.image_digest for item in containers if item.image_digest is not None)
+
     def record(self, task_id: str) -> TaskRecord | None:
         runner = self._runners.get(task_id)
         return None if runner is None else runner.record

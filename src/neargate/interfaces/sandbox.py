@@ -135,6 +135,13 @@ class Sandbox(Protocol):
     async def pull_image(self, request: PullRequest, progress: Callable[[int, int], None]) -> Image:
         """Resolve, authorise, fetch and unpack. `progress(done_bytes, total_bytes)`. Raises SandboxError."""
 
+    async def collect_images(self, spared: frozenset[str]) -> tuple[str, ...]:
+        """Give room back if the disk with the images runs low: those not used the longest go first, until it has room.
+
+        `spared`: digests of what tasks of this host need, as `Image.digest`. What was used lately stays too. Returns
+        the names of what went. Raises EngineUnavailable.
+        """
+
     async def seed_volume(self, image: Image, container_path: str, target_dir: str) -> bool:
         """Copy what the image holds at `container_path` into the existing directory `target_dir` (owners, modes kept).
 

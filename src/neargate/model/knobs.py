@@ -111,6 +111,11 @@ class Knobs(Struct, frozen=True, kw_only=True):
     pull_authorisations_max: int = 4096
     pull_images_remembered_max: int = 256
     pull_free_fraction: float = 0.05  # of containerd's filesystem: what a pull never takes
+    image_free_low_fraction: float = 0.20  # of containerd's filesystem: with less free, images are collected
+    image_free_goal_fraction: float = 0.25  # until so much is free
+    image_spared_s: float = 600.0  # what was used so lately is not collected, whoever needs it
+    image_look_period_s: float = 60.0
+    image_collect_wait_s: float = 5.0  # for pulls under way; new ones wait behind
     log_poll_s: float = 0.1
     log_chunk_max_bytes: int = 1024 * 1024
     log_chunk_max_lines: int = 20_000  # a chunk is read as a whole, and each event costs a reader a hundred bytes
@@ -119,12 +124,12 @@ class Knobs(Struct, frozen=True, kw_only=True):
     task_credentials_lifetime_s: float = 21_600.0  # Fargate's; renewed at half, so that an outage has hours
     task_credentials_look_s: float = 5.0  # between looks for what is missing or due; an ask is repeated as often
     task_credentials_refused_retry_s: float = 60.0
+    execution_credentials_lifetime_s: float = 3600.0  # the execution role's, in the agent only; asked for when needed
     engine_retry_s: float = 0.5  # between attempts while the engine or the host does not answer
     relist_period_s: float = 5.0  # exits are events; a list now and then finds what an event stream lost
     host_check_period_s: float = 5.0
     stop_tombstone_keep_s: float = 3600.0  # after the acknowledgement: a delayed order must still meet it
     tombstones_max: int = 20_000
-    execution_credentials_lifetime_s: float = 3600.0  # the execution role's, in the agent only; asked for when needed
     exec_output_max_bytes: int = 4096
     log_line_max_bytes: int = 256 * 1024 - 26  # one CloudWatch event with its overhead
     log_in_flight_max_bytes: int = 8 * 1024 * 1024

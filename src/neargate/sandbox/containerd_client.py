@@ -165,6 +165,15 @@ class Containerd:
         answer = self._call("images.v1.Images", "List", pb.ListImagesRequest(), pb.ListImagesResponse)
         return list(answer.images)
 
+    def label_image(self, name: str, key: str, value: str) -> None:
+        """One label; an image that is gone needs none."""
+        request = pb.ImageRequest(image=pb.Image(name=name, labels={key: value}))
+        request.update_mask.paths.append(f"labels.{key}")
+        try:
+            self._call("images.v1.Images", "Update", request, pb.ImageResponse)
+        except NotFound:
+            pass
+
     def delete_image(self, name: str) -> None:
         try:
             self._call("images.v1.Images", "Delete", pb.DeleteImageRequest(name=name, sync=True), Empty)

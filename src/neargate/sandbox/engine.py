@@ -30,6 +30,7 @@ from .execution import Executor
 from .exits import ExitWatch
 from .fork_lock import ForkLock
 from .host_facts import read_host_facts
+from .pull.collector import ImageCollector
 from .pull.credentials import CredentialSource, RegistryAuth
 from .pull.proxies import DIRECT, Proxies
 from .pull.puller import Puller
@@ -84,6 +85,7 @@ class ContainerdSandbox:
             knobs=knobs,
             proxies=proxies,
         )
+        self._collector = ImageCollector(world, self._engine, self._puller, knobs)
         self._fork_lock = ForkLock(world)
         self.warm_shims = WarmShims(world, own=own, namespace=namespace, directory=_shims_dir(run_dir), knobs=knobs)
         self._runtime = ""
@@ -131,6 +133,12 @@ class ContainerdSandbox:
             return await self._puller.pull(request, progress)
         except EngineError as error:
             raise SandboxError(f"CannotPullContainerError: {error.detail}"[:1024]) from None
+
+    async def collect_images(self, spared: frozenset[str]) -> tuple[str, ...]:
+        try:
+            return await self._collector.collect(spared)
+        except EngineError as error:
+            raise EngineUnavailable(error.detail) from None
 
     async def seed_volume(self, image: Image, container_path: str, target_dir: str) -> bool:
         mount_point = os.path.join(os.path.dirname(target_dir), f".seed-{os.path.basename(target_dir)}")

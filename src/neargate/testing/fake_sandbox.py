@@ -64,6 +64,7 @@ class FakeSandbox:
         self.exec_results: dict[str, ExecResult] = {}  # by container name
         self.is_down = False
         self.ever_started: list[str] = []
+        self.spared: list[frozenset[str]] = []
         self._clock = clock
         self._pids = 1000
         self._subscribers: list[asyncio.Queue[Exit]] = []
@@ -143,6 +144,13 @@ class FakeSandbox:
         progress(found.image.compressed_bytes, found.image.compressed_bytes)
         await self.faults.after("pull_image")
         return found.image
+
+    async def collect_images(self, spared: frozenset[str]) -> tuple[str, ...]:
+        """It has all the room that there is; what it was asked to spare is kept for tests."""
+        await self._enter("collect_images")
+        self.spared.append(spared)
+        await self.faults.after("collect_images")
+        return ()
 
     async def seed_volume(self, image: Image, container_path: str, target_dir: str) -> bool:
         await self._enter("seed_volume")

@@ -12,6 +12,7 @@ tag mean what it meant last, within the same life, so that a registry's outage d
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from msgspec import Struct
@@ -31,7 +32,7 @@ from .pace import Patience
 from .proxies import DIRECT, Proxies, Ways
 from .reference import Reference, is_plain_http, parse_reference
 from .registry import Document, RegistrySession
-from .share import Share, arriving
+from .share import Share, Turnstile, arriving
 from .transport import Transport
 
 LANE = "pull"
@@ -96,6 +97,8 @@ class Puller:
         self._headers: OrderedDict[_GrantKey, tuple[str, float]] = OrderedDict()
         self._images: OrderedDict[str, Image] = OrderedDict()
         self._flights: dict[str, asyncio.Future[Image]] = {}
+        self._fetches = Turnstile()
+        self._uses: dict[str, float] = {}
 
     def close(self) -> None:
         self._transport.close()
@@ -187,6 +190,7 @@ class Puller:
             known = self._images.get(name)
             if known is not None:
                 self._images.move_to_end(name)
+                self._uses[name] = self._world.now()
                 return known
             flight = self._flights.get(name)
             if flight is None:
@@ -208,7 +212,8 @@ class Puller:
         flight: asyncio.Future[Image] = asyncio.get_running_loop().create_future()
         self._flights[name] = flight
         try:
-            image = await self._load_or_fetch(name, digest, request, reference, session, progress)
+            async with self._fetches.shared():
+                image = await self._load_or_fetch(name, digest, request, reference, session, progress)
         except GeneratorExit:
             # The loop is gone, and with it all waiters: none of them can be told anything.
             raise
@@ -221,6 +226,7 @@ class Puller:
             del self._flights[name]
         flight.set_result(image)
         self._images[name] = image
+        self._uses[name] = self._world.now()
         while len(self._images) > self._knobs.pull_images_remembered_max:
             self._images.popitem(last=False)
         return image
@@ -324,6 +330,26 @@ class Puller:
             await self._blocking(self._engine.delete_lease, lease)
         except (EngineError, EngineUnavailable):
             return  # it ends by itself
+
+    # ---------------------------------------------------------------- for the collector
+
+    def take_uses(self) -> dict[str, float]:
+        """When which images were used since the last call, by name."""
+        uses, self._uses = self._uses, {}
+        return uses
+
+    def return_uses(self, uses: dict[str, float]) -> None:
+        """They could not be written down."""
+        self._uses = {**uses, **self._uses}
+
+    def no_fetches(self, within_s: float) -> AbstractAsyncContextManager[None]:
+        """Nothing is pulled inside: a pull counts on the layers that it found. Raises TimeoutError."""
+        return self._fetches.alone(within_s)
+
+    async def drop(self, name: str) -> None:
+        """Remove an image, inside `no_fetches`. Whoever wants it meanwhile waits and pulls it again."""
+        self._images.pop(name, None)
+        await self._blocking(self._engine.delete_image, name)
 
     # ---------------------------------------------------------------- plumbing
 

@@ -34,6 +34,40 @@ class Share:
         return len(self._places)
 
 
+class Turnstile:
+    """Many at a time, or one alone: nobody enters while somebody who wants to be alone waits for those inside."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._open = asyncio.Event()
+        self._open.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @asynccontextmanager
+    async def shared(self) -> AsyncIterator[None]:
+        while not self._open.is_set():
+            await self._open.wait()
+        self._inside += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+    @asynccontextmanager
+    async def alone(self, within_s: float) -> AsyncIterator[None]:
+        """For one at a time. Raises TimeoutError when those inside do not leave; then it was as if nobody had asked."""
+        self._open.clear()
+        try:
+            await asyncio.wait_for(self._empty.wait(), within_s)
+            yield
+        finally:
+            self._open.set()
+
+
 class Arriving:
     """Running pieces of work, waited for one after the other; the failure of any is raised at the next wait."""
 
