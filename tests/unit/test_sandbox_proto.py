@@ -69,6 +69,7 @@ SAME = {
     "ListTasksRequest": (API + "services/tasks/v1/tasks.proto", "ListTasksRequest"),
     "ListTasksResponse": (API + "services/tasks/v1/tasks.proto", "ListTasksResponse"),
     "KillRequest": (API + "services/tasks/v1/tasks.proto", "KillRequest"),
+    "ResizePtyRequest": (API + "services/tasks/v1/tasks.proto", "ResizePtyRequest"),
     "ExecRequest": (API + "services/tasks/v1/tasks.proto", "ExecProcessRequest"),
     "MetricsRequest": (API + "services/tasks/v1/tasks.proto", "MetricsRequest"),
     "Metric": (API + "types/metrics.proto", "Metric"),

@@ -1,0 +1,164 @@
+"""The client's end of a session's data channel, as a state machine without I/O: what `neargate exec` speaks.
+
+Owns the order of what the server says and how much of our own input it has not confirmed. Must not know terminals or
+sockets. Invariant: output is shown once and in order. Our connection is to this machine and keeps the order, so that
+nothing of ours is ever repeated. `now` is epoch seconds.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+
+from ..model.ids import uuid4
+from . import data_channel
+from .data_channel import BadFrame, Frame
+from .exec_payloads import (
+    SUCCEEDED,
+    TERMINATE,
+    Acknowledgement,
+    ChannelClosed,
+    HandshakeRequest,
+    HandshakeResponse,
+    OpenDataChannel,
+    ProcessedAction,
+    Size,
+)
+
+INPUT_MAX_BYTES = 4096  # of one message
+_UNCONFIRMED_MAX = 32
+_EARLY_MAX = 128
+
+
+class Send(Struct, frozen=True, kw_only=True):
+    data: bytes
+
+
+class Opened(Struct, frozen=True, kw_only=True):
+    """The handshake is done: from now on there may be input."""
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    data: bytes
+
+
+class Finished(Struct, frozen=True, kw_only=True):
+    """`exit_code` None: it did not end by itself; `reason` says why."""
+
+    exit_code: int | None
+    reason: str
+
+
+Action = Send | Opened | Shown | Finished
+
+
+class ExecClient:
+    """`random_bits`: as Random.getrandbits."""
+
+    def __init__(self, *, version: str, random_bits: Callable[[int], int]) -> None:
+        self._version = version
+        self._random_bits = random_bits
+        self._next_out = 0
+        self._expected = 0
+        self._unconfirmed: set[int] = set()
+        self._early: dict[int, Frame] = {}
+        self._exit_code: int | None = None
+        self.is_open = False
+
+    @property
+    def room(self) -> int:
+        """How many more messages of input may be sent now."""
+        return _UNCONFIRMED_MAX - len(self._unconfirmed) if self.is_open else 0
+
+    def first_message(self, token: str) -> str:
+        """To be sent as text."""
+        opening = OpenDataChannel(
+            MessageSchemaVersion="1.0",
+            RequestId=uuid4(self._random_bits),
+            TokenValue=token,
+            ClientId=uuid4(self._random_bits),
+            ClientVersion=self._version,
+        )
+        return msgspec.json.encode(opening).decode()
+
+    def received(self, data: bytes, now: float) -> list[Action]:
+        """What to do about one binary message, in order. Raises BadFrame."""
+        frame = data_channel.decode(data)
+        try:
+            return self._heard(frame, now)
+        except (msgspec.DecodeError, ValueError):
+            raise BadFrame("a payload that is not its kind's") from None
+
+    def input(self, data: bytes, now: float) -> Send:
+        """At most INPUT_MAX_BYTES, and only while there is `room`."""
+        return self._say(data_channel.DATA, data, now)
+
+    def resize(self, columns: int, rows: int, now: float) -> Send:
+        return self._say(data_channel.SIZE, msgspec.json.encode(Size(cols=columns, rows=rows)), now)
+
+    def terminate(self, now: float) -> Send:
+        return self._say(data_channel.FLAG, TERMINATE, now)
+
+    def _heard(self, frame: Frame, now: float) -> list[Action]:
+        if frame.type == data_channel.ACKNOWLEDGE:
+            said = msgspec.json.decode(frame.payload, type=Acknowledgement)
+            self._unconfirmed.discard(said.AcknowledgedMessageSequenceNumber)
+            return []
+        if frame.type == data_channel.CHANNEL_CLOSED:
+            closed = msgspec.json.decode(frame.payload, type=ChannelClosed)
+            self.is_open = False
+            return [Finished(exit_code=self._exit_code, reason=closed.Output)]
+        if frame.type != data_channel.OUTPUT:
+            return []
+        if frame.sequence > self._expected and len(self._early) >= _EARLY_MAX:
+            return []  # not confirmed, so it comes again
+        actions: list[Action] = [self._acknowledgement(frame, now)]
+        if frame.sequence >= self._expected:
+            self._early[frame.sequence] = frame
+        while (due := self._early.pop(self._expected, None)) is not None:
+            self._expected += 1
+            actions += self._due(due, now)
+        return actions
+
+    def _due(self, frame: Frame, now: float) -> list[Action]:
+        match frame.payload_kind:
+            case data_channel.DATA:
+                return [Shown(data=frame.payload)]
+            case data_channel.HANDSHAKE_REQUEST:
+                return [self._shake_hands(frame, now)]
+            case data_channel.HANDSHAKE_COMPLETE:
+                self.is_open = True
+                return [Opened()]
+            case data_channel.EXIT_CODE:
+                self._exit_code = int(frame.payload)
+        return []
+
+    def _shake_hands(self, frame: Frame, now: float) -> Send:
+        request = msgspec.json.decode(frame.payload, type=HandshakeRequest)
+        processed = tuple(
+            ProcessedAction(ActionType=action.ActionType, ActionStatus=SUCCEEDED)
+            for action in request.RequestedClientActions
+        )
+        response = HandshakeResponse(ClientVersion=self._version, ProcessedClientActions=processed)
+        return self._say(data_channel.HANDSHAKE_RESPONSE, msgspec.json.encode(response), now)
+
+    def _say(self, kind: int, payload: bytes, now: float) -> Send:
+        sequence, self._next_out = self._next_out, self._next_out + 1
+        self._unconfirmed.add(sequence)
+        return Send(data=self._encoded(data_channel.INPUT, sequence, kind, payload, now, flags=0))
+
+    def _acknowledgement(self, frame: Frame, now: float) -> Send:
+        content = Acknowledgement(
+            AcknowledgedMessageType=frame.type,
+            AcknowledgedMessageId=str(frame.id),
+            AcknowledgedMessageSequenceNumber=frame.sequence,
+        )
+        flags = data_channel.SYN | data_channel.FIN
+        payload = msgspec.json.encode(content)
+        return Send(data=self._encoded(data_channel.ACKNOWLEDGE, 0, 0, payload, now, flags=flags))
+
+    def _encoded(self, name: str, sequence: int, kind: int, payload: bytes, now: float, *, flags: int) -> bytes:
+        frame = data_channel.new_frame(
+            name, sequence, kind, payload, flags=flags, created_ms=int(now * 1000), random_bits=self._random_bits
+        )
+        return data_channel.encode(frame)

@@ -1,0 +1,76 @@
+"""What messages of a data channel carry, by the names that Session Manager's clients know. Pure; no rules."""
+
+from msgspec import Struct
+
+from ..model.concealed import Concealed
+
+SUCCEEDED = 1
+TERMINATE = b"\0\0\0\2"  # of a flag: the client ends the session
+TEXT_MAX = 4096
+
+
+class OpenDataChannel(Concealed, frozen=True, kw_only=True):
+    """The first message of a client, as text. `TokenValue` is a secret: it is compared, never shown."""
+
+    MessageSchemaVersion: str
+    RequestId: str
+    TokenValue: str
+    ClientId: str = ""
+    ClientVersion: str = ""
+
+
+class Acknowledgement(Struct, frozen=True, kw_only=True):
+    AcknowledgedMessageType: str
+    AcknowledgedMessageId: str
+    AcknowledgedMessageSequenceNumber: int
+    IsSequentialMessage: bool = True
+
+
+class ChannelClosed(Struct, frozen=True, kw_only=True):
+    """`Output`: why, for the user; empty when the command simply ended."""
+
+    MessageId: str
+    CreatedDate: str
+    SessionId: str
+    MessageType: str
+    DestinationId: str = ""
+    SchemaVersion: int = 1
+    Output: str = ""
+
+
+class Size(Struct, frozen=True, kw_only=True):
+    cols: int
+    rows: int
+
+
+class SessionType(Struct, frozen=True, kw_only=True):
+    SessionType: str
+    Properties: None = None
+
+
+class RequestedAction(Struct, frozen=True, kw_only=True):
+    ActionType: str
+    ActionParameters: SessionType
+
+
+class HandshakeRequest(Struct, frozen=True, kw_only=True):
+    AgentVersion: str
+    RequestedClientActions: tuple[RequestedAction, ...]
+
+
+class ProcessedAction(Struct, frozen=True, kw_only=True):
+    ActionType: str
+    ActionStatus: int
+    Error: str = ""
+
+
+class HandshakeResponse(Struct, frozen=True, kw_only=True):
+    ClientVersion: str
+    ProcessedClientActions: tuple[ProcessedAction, ...]
+
+
+class HandshakeComplete(Struct, frozen=True, kw_only=True):
+    """`HandshakeTimeToComplete`: nanoseconds."""
+
+    HandshakeTimeToComplete: int
+    CustomerMessage: str = ""
