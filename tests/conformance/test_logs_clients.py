@@ -188,7 +188,7 @@ def test_errors_have_awss_codes_and_texts(client: Any) -> None:
         ("describe_log_groups", {"logGroupNamePrefix": "a", "logGroupNamePattern": "b"}),
         ("describe_log_groups", {"logGroupNamePrefix": "a", "logGroupIdentifiers": ["b"]}),
         ("describe_log_groups", {"nextToken": "made up"}),
-        ("filter_log_events", {"logGroupName": "/bad", "filterPattern": "{ $.a = 1 }"}),
+        ("filter_log_events", {"logGroupName": "/bad", "filterPattern": "{ $.a }"}),
         ("filter_log_events", {"logGroupName": "/bad", "logStreamNames": ["a"], "logStreamNamePrefix": "b"}),
         ("filter_log_events", {"logGroupName": "/bad", "nextToken": "made up"}),
         ("get_log_events", {"logGroupName": "/bad", "logStreamName": "s", "nextToken": "f/1"}),

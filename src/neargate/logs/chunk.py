@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from .pattern import Pattern
+from .pattern import Matcher
 from .position import Position
 
 Runs = Sequence[tuple[int, int]]  # (timestamp ms, number of lines)
@@ -42,7 +42,7 @@ def pack(runs: Runs, lines: bytes | list[str]) -> bytes:
     return zlib.compress(_encode((runs, lines)), 1)
 
 
-def unpack(chunk: StoredChunk, low: Position, high: Position, pattern: Pattern) -> list[Event]:
+def unpack(chunk: StoredChunk, low: Position, high: Position, pattern: Matcher) -> list[Event]:
     """The chunk's events strictly between the positions that match, in the order they were stored."""
     runs, body = _decode(zlib.decompress(chunk.body))
     if isinstance(body, bytes):

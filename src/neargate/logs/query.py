@@ -17,7 +17,7 @@ from ..world import World
 from .chunk import Event, StoredChunk, unpack
 from .database import Database
 from .ingest import EVENT_OVERHEAD_BYTES
-from .pattern import Pattern
+from .pattern import Matcher
 from .position import Position
 
 LANE = "logs-read"
@@ -55,7 +55,7 @@ class EventReader:
         self._database = database
         self._knobs = knobs
 
-    async def read_page(self, scope: Scope, wanted: Range, pattern: Pattern, limit: int) -> Page:
+    async def read_page(self, scope: Scope, wanted: Range, pattern: Matcher, limit: int) -> Page:
         """At most `limit` events and about a MiB of them."""
         pending: list[Event] = []
         after: Position | None = None  # the last chunk loaded
@@ -84,7 +84,7 @@ class EventReader:
             pending = pending[: len(held) + 1]
 
     async def _load(
-        self, scope: Scope, wanted: Range, after: Position | None, pattern: Pattern, limit: int
+        self, scope: Scope, wanted: Range, after: Position | None, pattern: Matcher, limit: int
     ) -> tuple[list[StoredChunk], Position | None]:
         """The next chunks, about as many as a page needs, and the place that none behind them can come before.
 
@@ -144,7 +144,7 @@ def _chunks_query(scope: Scope, wanted: Range, after: Position | None, chunks_ma
     return sql, params
 
 
-def _unpack_all(chunks: Sequence[StoredChunk], low: Position, high: Position, pattern: Pattern) -> list[Event]:
+def _unpack_all(chunks: Sequence[StoredChunk], low: Position, high: Position, pattern: Matcher) -> list[Event]:
     events: list[Event] = []
     for chunk in chunks:
         events += unpack(chunk, low, high, pattern)

@@ -15,6 +15,7 @@ from ..interfaces.roles import EventRange, GroupFilter, LogSourceOpened, LogTarg
 from ..interfaces.store import Refused, Store, StoreFactory
 from ..model.errors import InvalidParameter, InvalidSequenceToken, ResourceNotFound, Throttling
 from ..model.knobs import Knobs
+from ..model.linear_regex import TooComplex
 from ..world import World
 from .catalog import NO_STREAM, Catalog, sequence_token
 from .chunk import Event, pack
@@ -206,7 +207,10 @@ class Logs:
             await self._catalog.check_streams(found.key, streams)
         scope = _narrow(found.key, found.span_ms, streams, stream_prefix)
         span = _range(wanted)
-        page = await self._reader.read_page(scope, span, matcher, wanted.limit)
+        try:
+            page = await self._reader.read_page(scope, span, matcher, wanted.limit)
+        except TooComplex:
+            raise InvalidParameter("Invalid filter pattern: the regular expression is too complex") from None
         names = await self._stream_names(page.events)
         events = [
             {
