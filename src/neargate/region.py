@@ -29,6 +29,7 @@ from .frontend.limits.limits import Limits
 from .frontend.limits.registry import QuotaRegistry
 from .frontend.operations.table import OPERATIONS
 from .frontend.record.recorder import CallRecorder
+from .frontend.regional import account_settings as account_settings_part
 from .frontend.regional import network as network_part
 from .frontend.regional import task_definitions as definitions_part
 from .frontend.services import Services
@@ -50,6 +51,7 @@ REGIONAL_MIGRATIONS = (
     quotas_part.MIGRATIONS[0],
     own_hosts_part.MIGRATIONS[0],
     keys_part.MIGRATIONS[0],
+    account_settings_part.MIGRATIONS[0],
 )
 
 
@@ -116,8 +118,9 @@ async def open_region(
     definitions = await definitions_part.open_task_definitions(world, regional, quotas)
     identity = await identity_part.open_identity(world, regional, envelope, knobs, quotas)
     keys = await keys_part.open_keys(world, regional, envelope, region=plan.region)
+    account_settings = await account_settings_part.open_account_settings(world, regional)
     if plan.servers > 1:
-        for part in (quotas, own_hosts, identity, keys):
+        for part in (quotas, own_hosts, identity, keys, account_settings):
             world.spawn(part.follow(knobs.regional_reread_s), "what other servers change")
     await identity.ensure_account(plan.account, "main")
     for account in identity.accounts():
@@ -143,6 +146,7 @@ async def open_region(
         logs=logs,
         trail=trail,
         limits=limits,
+        account_settings=account_settings,
         key_registry=keys,
     )
     return Region(

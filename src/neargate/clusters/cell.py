@@ -7,6 +7,7 @@ loop acts on is derived from the database, so a cell that was killed at any mome
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..definitions.tags import Tags
 from ..interfaces.roles import (
     CapacityManager,
     Documents,
@@ -21,7 +22,7 @@ from ..model.launch import TaskReport
 from ..model.quotas import DefaultQuotas, QuotaValues
 from ..world import World
 from .calls_first import CallsFirst
-from .cluster_book import ClusterBook
+from .cluster_book import ClusterBook, changed_cluster
 from .host_boots import HostBoots
 from .host_keys import HostKeys
 from .launching import Launching
@@ -36,6 +37,7 @@ from .schema import MIGRATIONS
 from .stopping import Stopping
 from .sweepers import Sweepers
 from .task_table import TaskRow
+from .tagging import TagChange, Tagging
 
 
 class Cell:
@@ -62,6 +64,7 @@ class Cell:
         self._clusters = ClusterBook(world, store, region, quotas)
         self._reading = Reading(store, region, self._clusters)
         self._releases = Releases(world, store, capacities, knobs)
+        self._tagging = Tagging(store, self._clusters)
         self.calls = CallsFirst(knobs)
         self._reports = Reports(world, store, knobs, self.calls, self._task_stopped)
         self._stopping = Stopping(world, store, knobs, asked=self.orders.ring_stop, stopped=self._task_stopped)
@@ -115,6 +118,21 @@ class Cell:
     async def run_task(self, request: RunTaskRequest) -> Documents:
         with self.calls.waiting():
             answer, recorded = await self._launching.run(request)
+    async def change_cluster(self, account: str, name: str, changes: Mapping[str, Any]) -> bytes:
+        return await self._clusters.change(account, name, lambda cluster: changed_cluster(cluster, changes))
+
+    async def cluster_tags(self, account: str, name: str) -> Tags:
+        return self._tagging.of_cluster(account, name)
+
+    async def change_cluster_tags(self, account: str, name: str, change: TagChange) -> None:
+        await self._tagging.change_cluster(account, name, change)
+
+    async def task_tags(self, account: str, cluster: str, task_id: str) -> Tags:
+        return await self._tagging.of_task(account, cluster, task_id)
+
+    async def change_task_tags(self, account: str, cluster: str, task_id: str, change: TagChange) -> None:
+        await self._tagging.change_task(account, cluster, task_id, change)
+
         if recorded is not None:
             for host_id, order in recorded.orders:
                 self.orders.ring_run(host_id, order)

@@ -4,7 +4,7 @@ Owns the `clusters` table and its copy in memory (one server process writes the 
 Must not know how tasks run. Invariant: a cluster is deleted only while it has no live task; the write itself guards it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -39,6 +39,8 @@ _STATISTICS = (
     *("activeExternalServiceCount", "drainingExternalServiceCount"),
 )
 _DEFAULT_SETTINGS = MappingProxyType({"containerInsights": "disabled"})
+_CHANGED_SHOWS = frozenset({"SETTINGS", "TAGS", "CONFIGURATIONS"})
+_ATTEMPTS = 8  # of a change that met another one
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -59,6 +61,9 @@ class Cluster(Struct, frozen=True, kw_only=True):
     @property
     def default_strategy(self) -> Sequence[Mapping[str, Any]]:
         return self.doc["defaultCapacityProviderStrategy"]  # type: ignore[no-any-return]
+
+
+Decide = Callable[[Cluster], Cluster]
 
 
 class ClusterBook:
@@ -115,6 +120,24 @@ class ClusterBook:
             cluster = self.named(account, name)
         return await self._shown(cluster, frozenset({"SETTINGS", "TAGS", "CONFIGURATIONS"}))
 
+    async def change(self, account: str, name: str, decide: Decide) -> bytes:
+        """What `decide` makes of the cluster, durable, and then shown. Raises ClusterNotFound, ClientError (inactive)
+        and what `decide` raises. It is asked again when somebody else was faster."""
+        for _ in range(_ATTEMPTS):
+            cluster = self.active(account, name)
+            decided = decide(cluster)
+            changed = replace(decided, rev=cluster.rev + 1)
+            if decided == cluster:
+                return await self._shown(cluster, _CHANGED_SHOWS)
+            try:
+                await write(self._store, [_replace(changed, cluster.rev)])
+            except Refused:
+                await self.load()
+                continue
+            self._keep(changed)
+            return await self._shown(changed, _CHANGED_SHOWS)
+        raise ServiceUnavailable
+
     async def describe(self, account: str, names: Sequence[str], include: frozenset[str]) -> Documents:
         found, missing = [], []
         for name in names:
@@ -152,6 +175,9 @@ class ClusterBook:
         return await self._shown(deleted, frozenset({"SETTINGS", "CONFIGURATIONS"}))
 
     def _keep(self, cluster: Cluster) -> None:
+        known = self._clusters.get((cluster.account, cluster.name))
+        if known is not None and known.rev > cluster.rev:
+            return  # a later change was told first
         self._clusters[cluster.account, cluster.name] = cluster
 
     def _told(self, cluster: Cluster) -> list[Statement]:
@@ -213,6 +239,15 @@ def _stored_document(region: str, account: str, name: str, settings: Mapping[str
     return document
 
 
+def changed_cluster(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
+    """`changes`: members of the document by their wire names, checked; settings by name, the others as a whole."""
+    doc = {**cluster.doc, **{name: value for name, value in changes.items() if name != "settings"}}
+    if "settings" in changes:
+        chosen = {setting["name"]: setting["value"] for setting in [*cluster.doc["settings"], *changes["settings"]]}
+        doc["settings"] = [{"name": name, "value": value} for name, value in chosen.items()]
+    return replace(cluster, doc=doc)
+
+
 _INSIGHTS = frozenset({"enabled", "disabled", "enhanced"})
 
 
@@ -231,6 +266,16 @@ def _insert(cluster: Cluster) -> Statement:
         (cluster.account, cluster.name, cluster.status, cluster.rev, encode_json(cluster.doc), cluster.tags),
         1,
         "cluster",
+    )
+
+
+def _replace(cluster: Cluster, rev: int) -> Statement:
+    return Statement(
+        "UPDATE clusters SET doc = ?, tags = ?, rev = rev + 1 "
+        "WHERE account = ? AND name = ? AND rev = ? AND status = 'ACTIVE'",
+        (encode_json(cluster.doc), cluster.tags, cluster.account, cluster.name, rev),
+        1,
+        "rev",
     )
 
 

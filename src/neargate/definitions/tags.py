@@ -27,14 +27,37 @@ def checked_tags(tags: Sequence[Document] | None) -> Tags:
             raise InvalidParameter(
                 f"Tag keys have at most {KEY_MAX_CHARS} and tag values at most {VALUE_MAX_CHARS} characters."
             )
-        if key.lower().startswith("aws:") or value.lower().startswith("aws:"):
+        if is_reserved(key) or is_reserved(value):
             raise InvalidParameter("Tag keys and values cannot start with 'aws:'. It is reserved for AWS use.")
         if key in pairs:
             raise InvalidParameter(f"Duplicate tag key '{key}'.")
         pairs[key] = value
-    if len(pairs) > TAGS_MAX:
-        raise InvalidParameter(f"The number of tags exceeds the limit of {TAGS_MAX}.")
+    check_count(tuple(pairs))
     return tuple(pairs.items())
+
+
+def merged_tags(present: Tags, given: Tags) -> Tags:
+    """`given` over `present`, each key in the place it had. Raises InvalidParameterException beyond the limit."""
+    merged = tuple({**dict(present), **dict(given)}.items())
+    check_count(tuple(key for key, _ in merged))
+    return merged
+
+
+def without_tags(present: Tags, keys: Sequence[str]) -> Tags:
+    """Raises InvalidParameterException for AWS's own. A key that is not there is no error."""
+    if any(is_reserved(key) for key in keys):
+        raise InvalidParameter("Tag keys and values cannot start with 'aws:'. It is reserved for AWS use.")
+    return tuple(pair for pair in present if pair[0] not in keys)
+
+
+def check_count(keys: Sequence[str]) -> None:
+    """AWS's own tags do not count."""
+    if sum(not is_reserved(key) for key in keys) > TAGS_MAX:
+        raise InvalidParameter(f"The number of tags exceeds the limit of {TAGS_MAX}.")
+
+
+def is_reserved(text: str) -> bool:
+    return text.lower().startswith("aws:")
 
 
 def wire_tags(tags: Tags) -> list[dict[str, Any]]:

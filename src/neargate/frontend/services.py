@@ -14,6 +14,7 @@ from .identity.registry import IdentityRegistry
 from .keys.registry import KeyRegistry
 from .limits.limits import Limits
 from .record.seen import NoTrail
+from .regional.account_settings import AccountSettings
 from .regional.network import NetworkRegistry
 from .regional.task_definitions import TaskDefinitionRegistry
 
@@ -34,6 +35,7 @@ class Services(Struct, frozen=True, kw_only=True):
     logs: LogStore
     trail: TrailStore = field(default_factory=NoTrail)
     limits: Limits | None = None  # None: nothing is limited, for tests of other things
+    account_settings: AccountSettings = field(default_factory=AccountSettings)  # AWS's defaults
     key_registry: KeyRegistry | None = None  # None: for tests of other things
 
     @property

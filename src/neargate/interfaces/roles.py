@@ -3,7 +3,7 @@
 Running parts never import one another; these Protocols are the whole of what they may know of each other.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -19,6 +19,9 @@ from ..model.capacity import (
 )
 from ..model.concealed import Concealed
 from ..model.network import VpcPlan
+
+TagPairs = tuple[tuple[str, str], ...]
+TagChange = Callable[[TagPairs], TagPairs]
 
 
 class RunTaskRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +89,19 @@ class ClusterManager(Protocol):
         """ARNs in order, and where to go on."""
 
     async def delete_cluster(self, account: str, name: str) -> bytes: ...
+
+    async def change_cluster(self, account: str, name: str, changes: Mapping[str, Any]) -> bytes:
+        """Members of the document by their wire names: `settings` by name, the others as a whole."""
+
+    async def cluster_tags(self, account: str, name: str) -> TagPairs: ...
+
+    async def change_cluster_tags(self, account: str, name: str, change: TagChange) -> None:
+        """Decided by `change` on the tags that are there; it may be asked again and must be pure."""
+
+    async def task_tags(self, account: str, cluster: str, task_id: str) -> TagPairs:
+        """Of a task that runs: raises InvalidParameter for a stopped one, as AWS."""
+
+    async def change_task_tags(self, account: str, cluster: str, task_id: str, change: TagChange) -> None: ...
 
     async def run_task(self, request: RunTaskRequest) -> Documents: ...
 

@@ -13,7 +13,7 @@ from ..frontend.identity import registry as identity_part
 from ..frontend.identity.registry import IdentityRegistry, open_identity
 from ..frontend.limits import registry
 from ..frontend.limits.limits import Limits
-from ..frontend.regional import network_schema, task_definitions
+from ..frontend.regional import account_settings, network_schema, task_definitions
 from ..frontend.regional.network import NetworkRegistry, open_network
 from ..frontend.regional.task_definitions import TaskDefinitionRegistry, open_task_definitions
 from ..frontend.services import Services
@@ -96,6 +96,9 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         "containerDefinitions": [{"name": "web", "image": "web:1"}],
     }
     await definitions.register(request, account=account, region=region, registered_by="arn:aws:iam::1:root", tags=())
+    settings_store = await stores.open("settings", account_settings.MIGRATIONS)
+    settings = await account_settings.open_account_settings(world, settings_store)
+    _watch(effects, settings_store, "settings")
     _watch(effects, identity_store, "identity")
     _watch(effects, network_store, "network")
     _watch(effects, definition_store, "definitions")
@@ -113,6 +116,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         task_definitions=definitions,
         logs=cast(LogStore, CatchingRole(effects, "logs")),
         limits=Limits(world, quotas, DEFAULT_KNOBS),
+        account_settings=settings,
         trail=cast(TrailStore, CatchingRole(effects, "trail")),
     )
     return Region(

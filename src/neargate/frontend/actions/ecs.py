@@ -16,6 +16,16 @@ def _tagging(form: str) -> Rule:
     return rule("ecs:TagResource", Level.TAGGING, form, keys=keys, when="the request has tags")
 
 
+def _setting(operation: str) -> Rule:
+    return rule(f"ecs:{operation}", Level.WRITE, "*", keys=("ecs:account-setting",))
+
+
+# What has tags on AWS. Nothing makes the last ones here, and who may is told that they are not there.
+_TAGGED = (
+    *(_CLUSTER, _TASK, _DEFINITION, "service/{cluster}/{service}", "container-instance/{cluster}/{instance}"),
+    *("task-set/{cluster}/{service}/{set}", "daemon/{cluster}/{daemon}", "daemon-task-definition/{family}:{revision}"),
+    "gateway/{gateway}",
+)
 _PASSING = rule(
     "iam:PassRole",
     Level.PERMISSIONS,
@@ -29,18 +39,29 @@ ACTIONS: Actions = {
         rule("ecs:CreateCluster", Level.WRITE, _CLUSTER, keys=(*_TAGS, *REQUEST_TAGS, "ecs:capacity-provider")),
         _tagging(_CLUSTER),
     ),
+    "DeleteAccountSetting": (_setting("DeleteAccountSetting"),),
     "DeleteCluster": (rule("ecs:DeleteCluster", Level.WRITE, _CLUSTER, keys=_TAGS),),
     "DeleteTaskDefinitions": (rule("ecs:DeleteTaskDefinitions", Level.WRITE, _DEFINITION, "*", keys=_TAGS),),
     "DeregisterTaskDefinition": (rule("ecs:DeregisterTaskDefinition", Level.WRITE, "*"),),
+    "DescribeCapacityProviders": (
+        rule("ecs:DescribeCapacityProviders", Level.READ, "capacity-provider/{provider}", _CLUSTER, keys=_TAGS),
+    ),
     "DescribeClusters": (rule("ecs:DescribeClusters", Level.READ, _CLUSTER, "*", keys=_TAGS),),
     "DescribeTaskDefinition": (rule("ecs:DescribeTaskDefinition", Level.READ, "*"),),
     "DescribeTasks": (rule("ecs:DescribeTasks", Level.READ, _TASK, keys=(*_TAGS, "ecs:cluster")),),
+    "ListAccountSettings": (rule("ecs:ListAccountSettings", Level.READ, "*"),),
     "ListClusters": (rule("ecs:ListClusters", Level.LIST, "*"),),
     "ListTaskDefinitionFamilies": (rule("ecs:ListTaskDefinitionFamilies", Level.LIST, "*"),),
     "ListTaskDefinitions": (rule("ecs:ListTaskDefinitions", Level.LIST, "*"),),
     # Container instances are all that AWS lets it be limited to; without one it is asked on everything.
     "ListTasks": (
         rule("ecs:ListTasks", Level.LIST, "*", "container-instance/{cluster}/{instance}", keys=("ecs:cluster",)),
+    ),
+    "ListTagsForResource": (rule("ecs:ListTagsForResource", Level.READ, *_TAGGED, keys=_TAGS),),
+    "PutAccountSetting": (_setting("PutAccountSetting"),),
+    "PutAccountSettingDefault": (_setting("PutAccountSettingDefault"),),
+    "PutClusterCapacityProviders": (
+        rule("ecs:PutClusterCapacityProviders", Level.WRITE, _CLUSTER, keys=(*_TAGS, "ecs:capacity-provider")),
     ),
     "RegisterTaskDefinition": (
         rule(
@@ -80,4 +101,10 @@ ACTIONS: Actions = {
         _PASSING,
     ),
     "StopTask": (rule("ecs:StopTask", Level.WRITE, _TASK, keys=(*_TAGS, "ecs:cluster")),),
+    "TagResource": (
+        rule("ecs:TagResource", Level.TAGGING, *_TAGGED, keys=(*_TAGS, *REQUEST_TAGS, "ecs:CreateAction")),
+    ),
+    "UntagResource": (rule("ecs:UntagResource", Level.TAGGING, *_TAGGED, keys=(*_TAGS, "aws:TagKeys")),),
+    "UpdateCluster": (rule("ecs:UpdateCluster", Level.WRITE, _CLUSTER, keys=_TAGS),),
+    "UpdateClusterSettings": (rule("ecs:UpdateClusterSettings", Level.WRITE, _CLUSTER, keys=_TAGS),),
 }

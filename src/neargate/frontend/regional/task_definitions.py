@@ -7,17 +7,18 @@ only what is durable, so losing the process loses nothing.
 
 import asyncio
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ...definitions.normalise import stored_definition
 from ...definitions.rules import check_size
 from ...definitions.tags import Tags
 from ...interfaces.store import Refused, Statement, Store
-from ...model.errors import ClientError
+from ...model.errors import ClientError, ServiceUnavailable
 from ...model.quotas import REVISIONS_PER_FAMILY, DefaultQuotas, QuotaValues
 from ...world import World
 
@@ -204,6 +205,25 @@ class TaskDefinitionRegistry:
             revision, from_status=INACTIVE, to_status=DELETE_IN_PROGRESS, stamp="deleteRequestedAt"
         )
 
+    async def change_tags(self, revision: Revision, change: Callable[[Tags], Tags]) -> Revision:
+        """`change` is pure: asked again when another process was faster."""
+        entry = self._family(revision.account, revision.family)
+        async with entry.lock:
+            for _ in range(REGISTER_ATTEMPTS):
+                current = entry.revisions[revision.number]
+                tags = change(current.tags)
+                if tags == current.tags:
+                    return current
+                changed = replace(current, tags=tags, rev=current.rev + 1)
+                try:
+                    await self._store.write([_change(changed, from_rev=current.rev)])
+                except Refused:
+                    await self._reread(current.account, current.family)
+                    continue
+                self._publish(changed)
+                return changed
+        raise ServiceUnavailable
+
     async def _retire(self, revision: Revision, *, from_status: str, to_status: str, stamp: str) -> Revision:
         entry = self._family(revision.account, revision.family)
         async with entry.lock:
@@ -309,12 +329,13 @@ def _insert(revision: Revision) -> list[Statement]:
 
 def _change(revision: Revision, *, from_rev: int) -> Statement:
     return Statement(
-        "UPDATE task_definition SET status = ?, rev = ?, doc = ? "
+        "UPDATE task_definition SET status = ?, rev = ?, doc = ?, tags = ? "
         "WHERE account = ? AND family = ? AND revision = ? AND rev = ?",
         (
             revision.status,
             revision.rev,
             revision.document,
+            msgspec.json.encode(revision.tags),
             revision.account,
             revision.family,
             revision.number,

@@ -79,8 +79,13 @@ def own_resource(call: Call, text: str, *, kind: str) -> str:
     if arn is None or arn.service != "ecs" or not arn.resource.startswith(prefix):
         label = {"cluster": "Cluster", "task": "Task", "task-definition": "Task Definition"}[kind]
         raise InvalidParameter(f"{label} Identifier is invalid")
+    check_own(call, arn)
+    return arn.resource[len(prefix) :]
+
+
+def check_own(call: Call, arn: Arn) -> None:
+    """Raises InvalidParameter for another account's or region's."""
     if arn.account != call.account:
         raise InvalidParameter("AccountIDs mismatch")
     if arn.region != call.region:
         raise InvalidParameter(f"Identifier is for region {arn.region}. Your region is {call.region}")
-    return arn.resource[len(prefix) :]

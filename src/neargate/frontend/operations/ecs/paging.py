@@ -19,12 +19,12 @@ PAGE_MAX = 100
 T = TypeVar("T")
 
 
-def page_limit(params: Params) -> int:
+def page_limit(params: Params, most: int = PAGE_MAX) -> int:
     limit = params.get("maxResults")
     if limit is None:
-        return PAGE_MAX
-    if not 1 <= limit <= PAGE_MAX:
-        raise InvalidParameter(f"maxResults should be between 1 and {PAGE_MAX}")
+        return most
+    if not 1 <= limit <= most:
+        raise InvalidParameter(f"maxResults should be between 1 and {most}")
     return int(limit)
 
 

@@ -1,8 +1,17 @@
 """The ECS operations there are. An operation that is not in this list answers that it is unknown."""
 
 from ...services import Operation
+from .account_settings import (
+    delete_account_setting,
+    list_account_settings,
+    put_account_setting,
+    put_account_setting_default,
+)
+from .cluster_changes import update_cluster, update_cluster_settings
 from .clusters import create_cluster, delete_cluster, describe_clusters, list_clusters
+from .cluster_providers import describe_capacity_providers, put_cluster_capacity_providers
 from .run_task import run_task
+from .tags import list_tags_for_resource, tag_resource, untag_resource
 from .task_definitions import (
     delete_task_definitions,
     deregister_task_definition,
@@ -15,17 +24,28 @@ from .tasks import describe_tasks, list_tasks, stop_task
 
 OPERATIONS: dict[str, Operation] = {
     "CreateCluster": create_cluster,
+    "DeleteAccountSetting": delete_account_setting,
     "DeleteCluster": delete_cluster,
     "DeleteTaskDefinitions": delete_task_definitions,
     "DeregisterTaskDefinition": deregister_task_definition,
+    "DescribeCapacityProviders": describe_capacity_providers,
     "DescribeClusters": describe_clusters,
     "DescribeTaskDefinition": describe_task_definition,
     "DescribeTasks": describe_tasks,
+    "ListAccountSettings": list_account_settings,
     "ListClusters": list_clusters,
+    "ListTagsForResource": list_tags_for_resource,
     "ListTaskDefinitionFamilies": list_task_definition_families,
     "ListTaskDefinitions": list_task_definitions,
     "ListTasks": list_tasks,
+    "PutAccountSetting": put_account_setting,
+    "PutAccountSettingDefault": put_account_setting_default,
+    "PutClusterCapacityProviders": put_cluster_capacity_providers,
     "RegisterTaskDefinition": register_task_definition,
     "RunTask": run_task,
     "StopTask": stop_task,
+    "TagResource": tag_resource,
+    "UntagResource": untag_resource,
+    "UpdateCluster": update_cluster,
+    "UpdateClusterSettings": update_cluster_settings,
 }
