@@ -61,7 +61,7 @@ class BindMount(Struct, frozen=True, kw_only=True):
     read_only: bool = False
 
 
-class ContainerConfig(Struct, frozen=True, kw_only=True):
+class ContainerConfig(Concealed, frozen=True, kw_only=True):
     """One container, everything decided. Paths are the host's. `runtime_id` is the engine's id."""
 
     runtime_id: str
@@ -128,6 +128,24 @@ class ExecResult(Struct, frozen=True, kw_only=True):
     output: bytes
 
 
+class Terminal(Protocol):
+    """A process on a terminal of its own in a container. One reader, one writer."""
+
+    async def read(self) -> bytes:
+        """The next output; empty once it has ended and all was read. While nobody reads it must wait."""
+
+    async def write(self, data: bytes) -> None:
+        """Returns when it was taken. After the end it is dropped."""
+
+    async def resize(self, columns: int, rows: int) -> None: ...
+
+    async def wait(self) -> int:
+        """Its exit code, when what it had started is gone, too; 137 when the container ended under it."""
+
+    async def close(self) -> None:
+        """End it with all that it started; nothing of it is left. May be repeated, and is needed after any end."""
+
+
 class Sandbox(Protocol):
     async def start(self) -> None:
         """Connect, probe the OCI runtime (crun where it works, else runc). Raises EngineUnavailable."""
@@ -179,6 +197,13 @@ class Sandbox(Protocol):
         self, runtime_id: str, exec_id: str, args: tuple[str, ...], *, timeout_s: float, max_output: int = 4096
     ) -> ExecResult:
         """A command that is not there gives 127; in a container that does not run (any more) nothing succeeds."""
+
+    async def open_terminal(self, runtime_id: str, exec_id: str, args: tuple[str, ...]) -> Terminal:
+        """Start a command as root, in the container's directory and environment, whatever its root filesystem allows.
+
+        `exec_id`: unused so far. Terminals of an agent that was killed end at the next `start`. Raises SandboxError:
+        the command is not there, the container does not run.
+        """
 
     async def pause_container(self, runtime_id: str) -> None: ...
 

@@ -393,6 +393,10 @@ class Containerd:
         request = pb.ProcessRequest(container_id=container_id, exec_id=exec_id)
         self._tasks("DeleteProcess", request, pb.DeleteResponse)
 
+    def resize_terminal(self, container_id: str, exec_id: str, columns: int, rows: int) -> None:
+        request = pb.ResizePtyRequest(container_id=container_id, exec_id=exec_id, width=columns, height=rows)
+        self._tasks("ResizePty", request, Empty)
+
     def pause_task(self, container_id: str) -> None:
         self._tasks("Pause", pb.TaskRequest(container_id=container_id), Empty)
 

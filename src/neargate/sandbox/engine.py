@@ -20,6 +20,7 @@ from ..interfaces.sandbox import (
     PauseConfig,
     PullRequest,
     SandboxError,
+    Terminal,
 )
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..world import World
@@ -37,6 +38,7 @@ from .pull.puller import Puller
 from .runtime_probe import NoRuntime, probe_runtime
 from .seeding import CannotSeed
 from .shim_process import end_all
+from .terminal import Terminals
 from .warm_shims import ShimChoice, WarmShims
 
 LANE = "sandbox"
@@ -89,7 +91,7 @@ class ContainerdSandbox:
         self._fork_lock = ForkLock(world)
         self.warm_shims = WarmShims(world, own=own, namespace=namespace, directory=_shims_dir(run_dir), knobs=knobs)
         self._runtime = ""
-        self._parts: tuple[Containers, ExitWatch, Executor] | None = None
+        self._parts: tuple[Containers, ExitWatch, Executor, Terminals] | None = None
 
     @property
     def runtime(self) -> str:
@@ -114,9 +116,17 @@ class ContainerdSandbox:
         )
         exits = ExitWatch(self._world, self._engine, containers.states, lane=LANE)
         executor = Executor(world=self._world, engine=self._engine, exits=exits, lane=LANE, fifo_dir=fifo_dir)
+        terminals = Terminals(
+            world=self._world,
+            engine=self._engine,
+            exits=exits,
+            lane=LANE,
+            directory=os.path.join(self._run_dir, "terminals"),
+        )
         exits.start()
         await self.warm_shims.start()
-        self._parts = (containers, exits, executor)
+        self._parts = (containers, exits, executor, terminals)
+        await terminals.sweep()
 
     def _connect(self) -> None:
         self._engine.version()
@@ -203,6 +213,9 @@ class ContainerdSandbox:
     ) -> ExecResult:
         return await self._executor.run(runtime_id, exec_id, args, timeout_s=timeout_s, max_output=max_output)
 
+    async def open_terminal(self, runtime_id: str, exec_id: str, args: tuple[str, ...]) -> Terminal:
+        return await self._started()[3].open(runtime_id, exec_id, args)
+
     async def pause_container(self, runtime_id: str) -> None:
         await self._blocking(self._containers.pause, runtime_id)
 
@@ -238,7 +251,7 @@ class ContainerdSandbox:
     def _executor(self) -> Executor:
         return self._started()[2]
 
-    def _started(self) -> tuple[Containers, ExitWatch, Executor]:
+    def _started(self) -> tuple[Containers, ExitWatch, Executor, Terminals]:
         if self._parts is None:
             raise EngineUnavailable("the engine was not started")
         return self._parts

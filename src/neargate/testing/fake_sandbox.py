@@ -20,12 +20,15 @@ from ..interfaces.sandbox import (
     PauseConfig,
     PullRequest,
     SandboxError,
+    Terminal,
 )
 from .fake_faults import Faults
+from .fake_terminal import FakeTerminal
 
 SIGKILL = 9
 SIGTERM = 15
 PAUSE = "~pause"
+SHELLS = ("sh", "/bin/sh")
 
 
 class Program(Struct, frozen=True, kw_only=True):
@@ -47,6 +50,7 @@ class FakeContainer(Struct):
     paused: bool = False
     signals: list[int] = field(default_factory=list)
     starts: int = 0
+    terminals: list[FakeTerminal] = field(default_factory=list)
     is_record_only: bool = False  # its creator was killed before the runtime was asked: shown as stopped, nothing ran
 
 
@@ -62,6 +66,7 @@ class FakeSandbox:
         self.containers: dict[str, FakeContainer] = {}
         self.programs: dict[str, Program] = {}  # by container name
         self.exec_results: dict[str, ExecResult] = {}  # by container name
+        self.terminals: dict[str, FakeTerminal] = {}  # open ones, by exec id
         self.is_down = False
         self.ever_started: list[str] = []
         self.spared: list[frozenset[str]] = []
@@ -103,6 +108,8 @@ class FakeSandbox:
         container.exit_code = exit_code
         container.exited_at = self._clock()
         container.paused = False
+        for terminal in container.terminals:
+            terminal.end(128 + SIGKILL)
         if not self.is_down:
             for queue in self._subscribers:
                 queue.put_nowait(Exit(runtime_id=runtime_id, exit_code=exit_code, exited_at=container.exited_at))
@@ -129,6 +136,8 @@ class FakeSandbox:
 
     async def start(self) -> None:
         await self._enter("start")
+        for terminal in list(self.terminals.values()):
+            await terminal.close()  # of an agent that was killed
 
     async def close(self) -> None:
         """The engine's processes are not this object's."""
@@ -235,6 +244,19 @@ class FakeSandbox:
         assert exec_id and args and timeout_s > 0, "an exec has an id, a command and an end"
         result = self.exec_results.get(container.config.name, ExecResult(exit_code=0, output=b""))
         return ExecResult(exit_code=result.exit_code, output=result.output[:max_output])
+
+    async def open_terminal(self, runtime_id: str, exec_id: str, args: tuple[str, ...]) -> Terminal:
+        await self._enter("open_terminal")
+        container = self.containers.get(runtime_id)
+        if container is None or container.status != "running":
+            raise SandboxError(f"container {runtime_id} does not run")
+        if args[0] not in SHELLS:
+            raise SandboxError(f'exec: "{args[0]}": executable file not found in $PATH')
+        assert exec_id not in self.terminals, "an exec id is used once"
+        terminal = FakeTerminal(args, closed=lambda: self.terminals.pop(exec_id, None))
+        self.terminals[exec_id] = terminal
+        container.terminals.append(terminal)
+        return terminal
 
     async def pause_container(self, runtime_id: str) -> None:
         await self._enter("pause_container")

@@ -223,6 +223,56 @@ class SandboxSuite(ABC):
 
         self.play(story)
 
+    def test_a_shell_on_a_terminal(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            config = await self.running(engine, "terminal", "sleep 1000")
+            terminal = await engine.open_terminal(config.runtime_id, "session-1", ("sh",))
+            await terminal.resize(132, 43)
+            await terminal.write(b"echo mark-ed\n")
+            said = b""
+            while b"mark-ed" not in said:
+                part = await terminal.read()
+                assert part, "a shell waits for more"
+                said += part
+            await terminal.write(b"exit 7\n")
+            while await terminal.read():
+                pass
+            assert await terminal.wait() == 7
+            await terminal.write(b"nobody\n")
+            await terminal.close()
+            await terminal.close()
+            await engine.delete_container(config.runtime_id)
+
+        self.play(story)
+
+    def test_a_terminal_ends_when_it_is_closed_or_its_container_ends(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            config = await self.running(engine, "terminals", "sleep 1000")
+            first = await engine.open_terminal(config.runtime_id, "first", ("sh",))
+            second = await engine.open_terminal(config.runtime_id, "second", ("sh", "-c", "sleep 1000"))
+            await first.close()
+            await engine.kill_container(config.runtime_id, 9)
+            assert await second.wait() == 137
+            while await second.read():
+                pass
+            await second.close()
+            with pytest.raises(SandboxError):
+                await engine.open_terminal(config.runtime_id, "third", ("sh",))
+            await engine.delete_container(config.runtime_id)
+
+        self.play(story)
+
+    def test_a_command_that_is_not_there_opens_no_terminal(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            config = await self.running(engine, "missing", "sleep 1000")
+            with pytest.raises(SandboxError) as failure:
+                await engine.open_terminal(config.runtime_id, "no-such", ("no-such-program",))
+            assert "no-such-program" in failure.value.reason
+            await engine.kill_container(config.runtime_id, 9)
+            await engine.delete_container(config.runtime_id)
+
+        self.play(story)
+
     def test_a_path_that_the_image_does_not_have_seeds_nothing(self) -> None:
         async def story(engine: Sandbox) -> None:
             image = await self.pulled(engine)
