@@ -28,6 +28,8 @@ from .frontend.limits import registry as quotas_part
 from .frontend.limits.limits import Limits
 from .frontend.limits.registry import QuotaRegistry
 from .frontend.operations.table import OPERATIONS
+from .frontend.parameters import registry as parameters_part
+from .frontend.parameters.public import PublicParameters
 from .frontend.record.recorder import CallRecorder
 from .frontend.regional import account_settings as account_settings_part
 from .frontend.regional import network as network_part
@@ -52,6 +54,7 @@ REGIONAL_MIGRATIONS = (
     own_hosts_part.MIGRATIONS[0],
     keys_part.MIGRATIONS[0],
     account_settings_part.MIGRATIONS[0],
+    parameters_part.MIGRATIONS[0],
 )
 
 
@@ -119,8 +122,11 @@ async def open_region(
     identity = await identity_part.open_identity(world, regional, envelope, knobs, quotas)
     keys = await keys_part.open_keys(world, regional, envelope, region=plan.region)
     account_settings = await account_settings_part.open_account_settings(world, regional)
+    parameters = await parameters_part.open_parameters(
+        world, regional, envelope, PublicParameters(plan.region, plan.zones, OPERATIONS, world.now())
+    )
     if plan.servers > 1:
-        for part in (quotas, own_hosts, identity, keys, account_settings):
+        for part in (quotas, own_hosts, identity, keys, account_settings, parameters):
             world.spawn(part.follow(knobs.regional_reread_s), "what other servers change")
     await identity.ensure_account(plan.account, "main")
     for account in identity.accounts():
@@ -148,6 +154,7 @@ async def open_region(
         limits=limits,
         account_settings=account_settings,
         key_registry=keys,
+        parameter_registry=parameters,
     )
     return Region(
         frontend=_front_end(world, plan, models, knobs, services, credentials),

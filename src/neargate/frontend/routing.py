@@ -24,6 +24,8 @@ TARGETS: Mapping[str, str] = {
     "AmazonEC2ContainerServiceV20141113": "ecs",
     "Logs_20140328": "logs",
     "ServiceQuotasV20190624": "service-quotas",
+    "TrentService": "kms",
+    "AmazonSSM": "ssm",
     "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
     "CloudTrail_20131101": "cloudtrail",  # what SDKs made from the Smithy models send (Go, JavaScript, Rust, Kotlin)
 }

@@ -14,6 +14,7 @@ from .identity.registry import IdentityRegistry
 from .keys.registry import KeyRegistry
 from .limits.limits import Limits
 from .record.seen import NoTrail
+from .parameters.registry import ParameterRegistry
 from .regional.account_settings import AccountSettings
 from .regional.network import NetworkRegistry
 from .regional.task_definitions import TaskDefinitionRegistry
@@ -39,12 +40,18 @@ class Services(Struct, frozen=True, kw_only=True):
     key_registry: KeyRegistry | None = None  # None: for tests of other things
 
     @property
+    parameter_registry: ParameterRegistry | None = None  # None: for tests of other things
     def keys(self) -> KeyRegistry:
         assert self.key_registry is not None
         return self.key_registry
 
     def cell_of(self, account: str, cluster: str) -> ClusterManager:
         """The cell that owns a cluster. With one cell there is one answer; the map joins with the second cell."""
+    @property
+    def parameters(self) -> ParameterRegistry:
+        assert self.parameter_registry is not None
+        return self.parameter_registry
+
         del account, cluster
         return self.cells["cell-0"]
 

@@ -11,8 +11,11 @@ from ..frontend.callers.sessions import Sessions
 from ..frontend.envelope import Envelope
 from ..frontend.identity import registry as identity_part
 from ..frontend.identity.registry import IdentityRegistry, open_identity
+from ..frontend.keys import registry as keys_part
 from ..frontend.limits import registry
 from ..frontend.limits.limits import Limits
+from ..frontend.parameters import registry as parameters_part
+from ..frontend.parameters.public import PublicParameters
 from ..frontend.regional import account_settings, network_schema, task_definitions
 from ..frontend.regional.network import NetworkRegistry, open_network
 from ..frontend.regional.task_definitions import TaskDefinitionRegistry, open_task_definitions
@@ -99,6 +102,13 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     settings_store = await stores.open("settings", account_settings.MIGRATIONS)
     settings = await account_settings.open_account_settings(world, settings_store)
     _watch(effects, settings_store, "settings")
+    key_store = await stores.open("keys", keys_part.MIGRATIONS)
+    keys = await keys_part.open_keys(world, key_store, envelope, region=region)
+    parameter_store = await stores.open("parameters", parameters_part.MIGRATIONS)
+    public = PublicParameters(region, ZONES, (), world.now())
+    parameters = await parameters_part.open_parameters(world, parameter_store, envelope, public)
+    _watch(effects, key_store, "keys")
+    _watch(effects, parameter_store, "parameters")
     _watch(effects, identity_store, "identity")
     _watch(effects, network_store, "network")
     _watch(effects, definition_store, "definitions")
@@ -117,6 +127,8 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         logs=cast(LogStore, CatchingRole(effects, "logs")),
         limits=Limits(world, quotas, DEFAULT_KNOBS),
         account_settings=settings,
+        key_registry=keys,
+        parameter_registry=parameters,
         trail=cast(TrailStore, CatchingRole(effects, "trail")),
     )
     return Region(

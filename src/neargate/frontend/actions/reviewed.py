@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from . import cloudtrail, ec2, ecs, iam, logs, servicequotas, sts
+from . import cloudtrail, ec2, ecr, ecs, iam, kms, logs, servicequotas, ssm, sts
 from .rules import Actions
 
 REVIEWED: Mapping[str, Actions] = {
@@ -14,3 +14,4 @@ REVIEWED: Mapping[str, Actions] = {
     "servicequotas": servicequotas.ACTIONS,
     "sts": sts.ACTIONS,
 }
+    "ssm": ssm.ACTIONS,

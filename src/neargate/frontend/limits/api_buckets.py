@@ -247,6 +247,62 @@ _CLOUDTRAIL = (Bucket(key="cloudtrail/lookup", rate=Rate(2, 2), operations="Look
 
 BUCKETS: Mapping[str, tuple[Bucket, ...]] = {
     "cloudtrail": _CLOUDTRAIL,
+_KMS = (
+    Bucket(
+        key="kms/cryptography",
+        rate=Rate(10_000, 10_000),
+        operations="""
+        Decrypt Encrypt GenerateDataKey GenerateDataKeyWithoutPlaintext GenerateMac GenerateRandom ReEncrypt VerifyMac
+        """,
+    ),
+    Bucket(
+        key="kms/read",
+        rate=Rate(1000, 1000),
+        apart=True,
+        operations="""
+        DescribeKey GetKeyPolicy GetKeyRotationStatus GetPublicKey ListAliases ListKeyPolicies ListKeys
+        ListResourceTags
+        """,
+    ),
+    Bucket(
+        key="kms/modify",
+        rate=Rate(10, 10),
+        apart=True,
+        operations="""
+        CancelKeyDeletion CreateAlias CreateKey DeleteAlias DisableKey EnableKey PutKeyPolicy ScheduleKeyDeletion
+        TagResource UntagResource UpdateAlias UpdateKeyDescription
+        """,
+    ),
+    Bucket(
+        key="kms/other",
+        rate=UNPUBLISHED,
+        operations="""
+        ConnectCustomKeyStore CreateCustomKeyStore CreateGrant Decapsulate DeleteCustomKeyStore
+        DeleteImportedKeyMaterial DeriveSharedSecret DescribeCustomKeyStores DisableKeyRotation
+        DisconnectCustomKeyStore EnableKeyRotation Encapsulate GenerateDataKeyPair GenerateDataKeyPairWithoutPlaintext
+        GetKeyLastUsage GetParametersForImport ImportKeyMaterial ListGrants ListKeyRotations ListRetirableGrants
+        ReplicateKey RetireGrant RevokeGrant RotateKeyOnDemand Sign UpdateCustomKeyStore UpdatePrimaryRegion Verify
+        """,
+    ),
+)
+# Of these only what parameters are read and written with is published: its default throughput.
+_SSM = (
+    Bucket(
+        key="ssm/parameter-read",
+        rate=Rate(40, 40),
+        operations="GetParameter GetParameters GetParametersByPath",
+    ),
+    Bucket(key="ssm/parameter-write", rate=Rate(3, 3), operations="PutParameter"),
+    Bucket(
+        key="ssm/other",
+        rate=UNPUBLISHED,
+        operations="""
+        AddTagsToResource DeleteParameter DeleteParameters DescribeParameters GetParameterHistory
+        LabelParameterVersion ListTagsForResource RemoveTagsFromResource UnlabelParameterVersion
+        """,
+    ),
+)
+
     "ec2": _EC2,
     "ecs": _ECS,
     "iam": _IAM,
@@ -255,6 +311,7 @@ BUCKETS: Mapping[str, tuple[Bucket, ...]] = {
     "sts": _STS,
 }
 OF_OPERATION: Mapping[tuple[str, str], Bucket] = {
+    "ssm": _SSM,
     (service, name): bucket for service, buckets in BUCKETS.items() for bucket in buckets for name in bucket.names
 }
 BY_KEY: Mapping[str, Bucket] = {

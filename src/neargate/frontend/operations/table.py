@@ -11,6 +11,7 @@ from .logs import table as logs
 from .servicequotas import table as service_quotas
 from .sts import table as sts
 
+from .ssm import table as ssm
 OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "cloudtrail": cloudtrail.OPERATIONS,
     "ec2": ec2.OPERATIONS,
@@ -20,3 +21,4 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "service-quotas": service_quotas.OPERATIONS,
     "sts": sts.OPERATIONS,
 }
+    "ssm": ssm.OPERATIONS,

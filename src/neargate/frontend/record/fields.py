@@ -47,6 +47,12 @@ SHOWN_WITHIN = frozenset(
     Tag.key Tag.value Tag.Key Tag.Value KeyValuePair.name Secret.name ContainerDefinition.name ContainerOverride.name
     Container.name Volume.name ClusterSetting.value CapacityProvider.name Setting.value ManagedAgent.name
     StopTaskRequest.reason Attachment.id Attachment.type Attachment.status ServiceNamespace.name
+    PutParameterRequest.Name PutParameterRequest.KeyId PutParameterRequest.DataType GetParameterRequest.Name
+    GetParametersRequest.Names GetParametersByPathRequest.Path GetParameterHistoryRequest.Name
+    DeleteParameterRequest.Name DeleteParametersRequest.Names LabelParameterVersionRequest.Name
+    LabelParameterVersionRequest.Labels UnlabelParameterVersionRequest.Name UnlabelParameterVersionRequest.Labels
+    DeleteParametersResult.DeletedParameters DeleteParametersResult.InvalidParameters
+    AddTagsToResourceRequest.ResourceId RemoveTagsFromResourceRequest.ResourceId ListTagsForResourceRequest.ResourceId
     PutAccountSettingRequest.value PutAccountSettingDefaultRequest.value Failure.reason
     GetFederationTokenRequest.Name CreateSAMLProviderRequest.Name ProxyConfiguration.containerName
     FederatedUser.FederatedUserId

@@ -24,6 +24,7 @@ _TYPES = {
     ("iam", "role"): "AWS::IAM::Role",
     ("iam", "user"): "AWS::IAM::User",
     ("logs", "log-group"): "AWS::Logs::LogGroup",
+    ("ssm", "parameter"): "AWS::SSM::Parameter",
     ("sts", "assumed-role"): "AWS::STS::AssumedRole",
 }
 

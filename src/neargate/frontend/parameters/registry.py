@@ -1,0 +1,150 @@
+"""The region's parameters: durable tables and the read model that every decision is made from.
+
+Owns every change of an account's parameters, and the sealing of values that no KMS key seals. Must not know operations.
+Invariants: one change at a time, decided on what the database holds and guarded by the account's generation; memory
+holds only what is durable; values are read when asked for, and rest sealed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from ...interfaces.store import Overloaded, Refused, Statement, Store
+from ...log import get_logger
+from ...model.errors import ServiceUnavailable
+from ...world import World
+from . import schema
+from .book import ParameterBook
+from .public import PublicParameters
+from .records import Parameter, StoredVersion, rooted
+
+MIGRATIONS = schema.MIGRATIONS
+ATTEMPTS = 5  # of a change that met another process's change
+
+T = TypeVar("T")
+_log = get_logger(__name__)
+
+
+class Sealer(Protocol):
+    """What keeps values unreadable in the database (`frontend/envelope.py`)."""
+
+    def seal(self, plaintext: bytes, *, context: bytes) -> bytes: ...
+
+    def open(self, sealed: bytes, *, context: bytes) -> bytes: ...
+
+
+class Change(Struct, Generic[T], frozen=True, kw_only=True):
+    """What a decision wants kept and gone, and what its caller hears. `version`: the new one of the `put` parameter."""
+
+    result: T
+    put: Parameter | None = None
+    version: StoredVersion | None = None
+    drop: tuple[Parameter, ...] = ()
+
+
+Decide = Callable[[ParameterBook], Change[T]]
+
+
+async def open_parameters(world: World, store: Store, sealer: Sealer, public: PublicParameters) -> "ParameterRegistry":
+    """`store` is the region shard, opened with migrations that include MIGRATIONS."""
+    registry = ParameterRegistry(world, store, sealer, public)
+    await registry.catch_up()
+    return registry
+
+
+class ParameterRegistry:
+    """Reads of anything but values are from memory and never wait; what a change returned is durable."""
+
+    def __init__(self, world: World, store: Store, sealer: Sealer, public: PublicParameters) -> None:
+        self.public = public
+        self._world = world
+        self._store = store
+        self._sealer = sealer
+        self._books: dict[str, ParameterBook] = {}
+        self._turn = asyncio.Lock()
+
+    # -- reads
+
+    def book(self, account: str) -> ParameterBook:
+        """Of an account without parameters: an empty one."""
+        return self._books.get(account) or ParameterBook(account)
+
+    async def versions(self, parameter: Parameter, first: int, last: int) -> list[StoredVersion]:
+        """From `first` to `last`; none of a parameter that was deleted meanwhile."""
+        return await schema.read_versions(self._store, parameter, first, last)
+
+    def seal(self, account: str, name: str, value: str) -> bytes:
+        return self._sealer.seal(value.encode(), context=_context(account, name))
+
+    def open(self, account: str, name: str, sealed: bytes) -> str:
+        return self._sealer.open(sealed, context=_context(account, name)).decode()
+
+    # -- changes
+
+    async def change(self, account: str, decide: Decide[T]) -> T:
+        """Decide and do in a task of its own: a caller who goes away cannot leave memory behind the database."""
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._world.spawn(self._carry_out(account, decide, outcome), "parameter change")
+        return await asyncio.shield(outcome)
+
+    async def _carry_out(self, account: str, decide: Decide[T], outcome: "asyncio.Future[T]") -> None:
+        try:
+            async with self._turn:
+                outcome.set_result(await self._decide_and_write(account, decide))
+        except Exception as error:
+            outcome.set_exception(error)
+            outcome.exception()  # marks it as read: a caller who is gone must not make asyncio complain
+
+    async def _decide_and_write(self, account: str, decide: Decide[T]) -> T:
+        for _ in range(ATTEMPTS):
+            book = self.book(account)
+            change = decide(book)
+            if change.put is None and not change.drop:
+                return change.result
+            try:
+                await self._store.write(_statements(book, change))
+            except Refused:
+                await self._reload()  # another process changed it: decide again on what is there now
+                continue
+            book.apply(() if change.put is None else (change.put,), change.drop)
+            self._books[account] = book
+            return change.result
+        raise ServiceUnavailable
+
+    # -- changes by other processes
+
+    async def follow(self, period_s: float) -> None:
+        """With several servers: what one of them changed holds here too within a period. Never returns."""
+        while True:
+            await self._world.sleep(period_s)
+            try:
+                await self.catch_up()
+            except Overloaded:
+                _log.warning("parameters were not read again: the region's database has too much to do")
+
+    async def catch_up(self) -> None:
+        async with self._turn:
+            await self._reload()
+
+    async def _reload(self) -> None:
+        """Read again the accounts whose generation is another than here."""
+        for account, generation in (await schema.read_generations(self._store)).items():
+            if self.book(account).generation != generation:
+                parameters = await schema.read_parameters(self._store, account)
+                self._books[account] = ParameterBook(account, generation, parameters)
+
+
+def _context(account: str, name: str) -> bytes:
+    """Binds a sealed value to its place: copied to another parameter's row, it does not open."""
+    return f"ssm-parameter/{account}{rooted(name)}".encode()
+
+
+def _statements(book: ParameterBook, change: Change[Any]) -> list[Statement]:
+    statements = [schema.next_generation(book.account, book.generation), *schema.drop(change.drop)]
+    if change.put is not None:
+        statements.append(schema.put(change.put))
+        if change.version is not None:
+            statements += schema.add_version(change.put, change.version)
+    return statements
