@@ -16,7 +16,6 @@ from neargate.model.errors import (
     Conflict,
     InvalidParameter,
     ServiceUnavailable,
-    UnsupportedFeature,
 )
 from neargate.model.knobs import Knobs
 from neargate.testing.cell_rig import (
@@ -239,7 +238,7 @@ def test_a_repeated_call_is_answered_from_its_token_when_there_is_no_room_any_mo
         ({"cluster": "nowhere"}, ClusterNotFound, "Cluster not found."),
         ({"launch_type": None}, InvalidParameter, "No Container Instances were found in your cluster."),
         ({"launch_type": "EC2"}, InvalidParameter, "No Container Instances were found in your cluster."),
-        ({"capacity_provider": "FARGATE", "launch_type": None}, InvalidParameter, "not associated with the cluster"),
+        ({"providers": ("FARGATE",), "launch_type": None}, InvalidParameter, "not associated with the cluster"),
     ],
 )
 def test_what_the_cluster_cannot_run_is_refused_and_reserves_nothing(
@@ -253,18 +252,15 @@ def test_what_the_cluster_cannot_run_is_refused_and_reserves_nothing(
     in_cell(body)
 
 
-def test_the_cluster_s_strategy_decides_when_the_caller_does_not() -> None:
+def test_each_task_of_a_call_has_the_capacity_provider_that_it_was_given() -> None:
     async def body(rig: CellRig) -> None:
         both = ["FARGATE", "FARGATE_SPOT"]
-        strategy = [{"capacityProvider": "FARGATE", "weight": 1}]
-        spot = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
-        create = rig.cell.create_cluster
-        await create(ACCOUNT, REGION, "with", {"capacityProviders": both, "defaultCapacityProviderStrategy": strategy})
-        await create(ACCOUNT, REGION, "spot", {"capacityProviders": both, "defaultCapacityProviderStrategy": spot})
-        [task] = parsed(await rig.cell.run_task(run_request(cluster="with", launch_type=None)))
-        assert task["capacityProviderName"] == "FARGATE" and task["launchType"] == "FARGATE"
-        with pytest.raises(UnsupportedFeature):
-            await rig.cell.run_task(run_request(cluster="spot", launch_type=None))
+        await rig.cell.create_cluster(ACCOUNT, REGION, "with", {"capacityProviders": both})
+        wanted = ("FARGATE", "FARGATE_SPOT", "FARGATE_SPOT")
+        request = run_request(cluster="with", launch_type=None, count=3, providers=wanted)
+        tasks = parsed(await rig.cell.run_task(request))
+        assert [task["capacityProviderName"] for task in tasks] == list(wanted)
+        assert {task["launchType"] for task in tasks} == {"FARGATE"}
 
     in_cell(body)
 

@@ -431,9 +431,10 @@ RUN_REFUSED: list[tuple[Any, str, str]] = [
         "the cluster. Associate the capacity provider with the cluster and try again.",
     ),
     (
-        {"launchType": None, "cluster": "spot", "capacityProviderStrategy": [SPOT]},
-        UNSUPPORTED,
-        "The capacity provider FARGATE_SPOT is not supported yet. Use FARGATE.",
+        {"launchType": None, "capacityProviderStrategy": [SPOT]},
+        INVALID,
+        "The specified capacity provider strategy cannot contain a capacity provider that is not associated with "
+        "the cluster. Associate the capacity provider with the cluster and try again.",
     ),
     (
         {"launchType": None, "capacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1}] * 2},
@@ -441,9 +442,11 @@ RUN_REFUSED: list[tuple[Any, str, str]] = [
         "A capacity provider strategy cannot name a capacity provider more than once.",
     ),
     (
-        {"launchType": None, "capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]},
+        {"launchType": None, "cluster": "spot", "capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]},
         INVALID,
-        "At least one capacity provider in a capacity provider strategy must have a weight greater than zero.",
+        "There are no capacity providers with a weight value greater than zero defined in the capacity provider "
+        "strategy. At least one capacity provider must have a weight value greater than zero specified. Specify a "
+        "valid capacity provider strategy and try again.",
     ),
     ({"platformVersion": "1.3.0"}, "PlatformUnknownException", "The specified platform does not exist."),
     (
@@ -627,6 +630,11 @@ def test_nobody_acts_without_leave(operation: str) -> None:
         params: dict[str, dict[str, Any]] = {
             "CreateCluster": {"clusterName": "new"},
             "DeleteCluster": {"cluster": "default"},
+            "PutClusterCapacityProviders": {
+                "cluster": "default",
+                "capacityProviders": [],
+                "defaultCapacityProviderStrategy": [],
+            },
             "DeleteTaskDefinitions": {"taskDefinitions": ["web:1"]},
             "DeregisterTaskDefinition": {"taskDefinition": "web:1"},
             "DescribeTaskDefinition": {"taskDefinition": "web:1"},

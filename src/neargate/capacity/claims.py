@@ -15,7 +15,10 @@ Key = tuple[str, str]
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """Addresses are whole numbers. Without an interface (`eni_id` None) `eni_error` says why; room is held anyway."""
+    """Addresses are whole numbers. Without an interface (`eni_id` None) `eni_error` says why; room is held anyway.
+
+    `waits_for`: whose room it was promised; known to the process that promised it only.
+    """
 
     key: Key
     capacity_id: str
@@ -28,6 +31,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     eni_id: str | None
     eni_error: str | None
     created_at: float
+    is_spot: bool = False
+    waits_for: tuple[Key, ...] = ()
 
     def wanted(self) -> Wanted:
         return Wanted(
@@ -68,12 +73,13 @@ def claim_of_record(recorded: RecordedReservation) -> Claim:
         eni_id=eni.eni_id,
         eni_error=None,
         created_at=recorded.created_at,
+        is_spot=recorded.is_spot,
     )
 
 
 def claim_of_row(row: tuple[Any, ...]) -> Claim:
     """From the columns of schema.LIVE_CLAIMS."""
-    task_id, zone, capacity_id, account, host, cpu, memory, disk, subnet, private, public, eni, error, created = row
+    task_id, zone, capacity_id, account, host, cpu, memory, disk, subnet, private, public, eni, error, created = row[:14]
     return Claim(
         key=(task_id, zone),
         capacity_id=capacity_id,
@@ -86,4 +92,5 @@ def claim_of_row(row: tuple[Any, ...]) -> Claim:
         eni_id=eni,
         eni_error=error,
         created_at=created,
+        is_spot=bool(row[14]),
     )

@@ -5,6 +5,7 @@ and guarded again by the database. Invariant: whatever the database holds is als
 """
 
 from collections.abc import Iterable
+from itertools import chain
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from ..model.capacity import HostFacts
 from ..placement.feasible import HostView
 from ..placement.rank import software_order
 from ..placement.reserve import Room, give_back, take
+from ..placement.spot import SpotTask
 from ..vpc.addresses import AddressRange, next_address
 from .claims import Claim, Key
 
@@ -43,6 +45,7 @@ class Host(Struct, kw_only=True):
     view: HostView
     reserved: Room
     tasks: int
+    spot: Room = Room()  # of what is reserved, held by Spot tasks
 
     @property
     def shares_kernel(self) -> bool:
@@ -53,7 +56,9 @@ class Ledger:
     def __init__(self, public_pool: AddressRange) -> None:
         self.hosts: dict[str, Host] = {}
         self.claims: dict[Key, Claim] = {}
-        self.cpu_units_of: dict[str, int] = {}  # account -> held by its claims
+        self.cpu_units_of: dict[tuple[str, bool], int] = {}  # account, on Spot or not -> held by its claims
+        self._spot: dict[Key, Claim] = {}
+        self._ahead: dict[Key, Claim] = {}  # claims of room that Spot tasks still hold
         self.unsettled: dict[Key, float] = {}
         self.subnets: dict[str, Addresses] = {}
         self.public = Addresses(within=public_pool)
@@ -67,7 +72,7 @@ class Ledger:
     def put_host(self, facts: HostFacts, offered: Room, *, connected: bool, pool: str = "") -> None:
         """A host as its agent describes it now; what it holds stays counted."""
         known = self.hosts.get(facts.host_id)
-        reserved, tasks = (known.reserved, known.tasks) if known else (Room(), 0)
+        reserved, tasks, spot = (known.reserved, known.tasks, known.spot) if known else (Room(), 0, Room())
         free = offered.minus(reserved)
         view = HostView(
             host_id=facts.host_id,
@@ -82,7 +87,9 @@ class Ledger:
             connected=connected,
             accepts_tasks=facts.accepts_tasks,
         )
-        self.hosts[facts.host_id] = Host(facts=facts, offered=offered, view=view, reserved=reserved, tasks=tasks)
+        self.hosts[facts.host_id] = Host(
+            facts=facts, offered=offered, view=view, reserved=reserved, tasks=tasks, spot=spot
+        )
         self._views[facts.host_id] = view
         if facts.host_id in self._strangers:
             # Restored claims hold it, and its own row was lost with theirs.
@@ -112,10 +119,37 @@ class Ledger:
             book = self.subnets[subnet_id] = Addresses(within=AddressRange(1, 0))
         return book
 
+    def spot_tasks(self) -> list[SpotTask]:
+        """All that hold room here, and who of them is already waited for."""
+        leaving = set(chain.from_iterable(claim.waits_for for claim in self._ahead.values()))
+        return [
+            SpotTask(
+                key=claim.key,
+                host_id=claim.host_id,
+                room=claim.room,
+                created_at=claim.created_at,
+                is_leaving=claim.key in leaving,
+            )
+            for claim in self._spot.values()
+        ]
+
+    def spot_room(self, pool: str) -> tuple[Room, Room]:
+        """What the pool's connected hosts offer, and what Spot tasks hold of its hosts."""
+        offered, held = Room(), Room()
+        for host in self.hosts.values():
+            if host.view.pool == pool:
+                held = held.plus(host.spot)
+                offered = offered.plus(host.offered) if host.view.connected else offered
+        return offered, held
+
     def add(self, claim: Claim) -> None:
         """Take what the claim takes. Addresses may be taken already (`take_next` does)."""
-        self._count_cpu(claim.account, claim.room.cpu_units if claim.key not in self.claims else 0)
+        self._count_cpu(claim, claim.room.cpu_units if claim.key not in self.claims else 0)
         self.claims[claim.key] = claim
+        if claim.is_spot:
+            self._spot[claim.key] = claim
+        if claim.waits_for:
+            self._ahead[claim.key] = claim
         self.unsettled[claim.key] = claim.created_at
         if claim.private_ip is not None:
             self.addresses(claim.subnet_id).taken.add(claim.private_ip)
@@ -127,16 +161,19 @@ class Ledger:
         else:
             self._strangers.add(claim.host_id)
 
-    def _count_cpu(self, account: str, more: int) -> None:
-        units = self.cpu_units_of.get(account, 0) + more
+    def _count_cpu(self, claim: Claim, more: int) -> None:
+        whose = (claim.account, claim.is_spot)
+        units = self.cpu_units_of.get(whose, 0) + more
         if units:
-            self.cpu_units_of[account] = units
+            self.cpu_units_of[whose] = units
         else:
-            self.cpu_units_of.pop(account, None)
+            self.cpu_units_of.pop(whose, None)
 
     def _hold(self, host: Host, claim: Claim) -> None:
         host.reserved = host.reserved.plus(claim.room)
         host.tasks += 1
+        if claim.is_spot:
+            host.spot = host.spot.plus(claim.room)
         self.set_view(host, take(host.view, claim.wanted(), shared_kernel=host.shares_kernel))
 
     def remove(self, claim: Claim) -> None:
@@ -145,7 +182,9 @@ class Ledger:
         if held is None or held.capacity_id != claim.capacity_id:
             return
         del self.claims[claim.key]
-        self._count_cpu(held.account, -held.room.cpu_units)
+        self._count_cpu(held, -held.room.cpu_units)
+        self._spot.pop(claim.key, None)
+        self._ahead.pop(claim.key, None)
         self.unsettled.pop(claim.key, None)
         if claim.private_ip is not None:
             self.addresses(claim.subnet_id).taken.discard(claim.private_ip)
@@ -155,4 +194,6 @@ class Ledger:
         if host is not None:
             host.reserved = host.reserved.minus(claim.room)
             host.tasks -= 1
+            if held.is_spot:
+                host.spot = host.spot.minus(claim.room)
             self.set_view(host, give_back(host.view, claim.wanted(), empty=host.tasks == 0))

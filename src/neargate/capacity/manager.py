@@ -23,6 +23,7 @@ from ..model.network import Eni
 from ..placement.feasible import HostView, Wanted
 from ..placement.rank import choose, explain
 from ..placement.reserve import Room, offered
+from ..placement.spot import is_spare, reclaim
 from ..store.gathering import GatheredWrites
 from ..vpc.addresses import address_text, mac_address, pool_range, private_dns_name, subnet_range
 from ..world import World
@@ -31,6 +32,7 @@ from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row
 from .eni_view import network_interface
 from .ledger import SHARED_KERNEL, Host, Ledger
 from .own_hosts import HostPools
+from .spot_share import SpotShare
 
 T = TypeVar("T")
 
@@ -57,17 +59,27 @@ async def open_capacity(
     public_pool: str,
     knobs: Knobs = DEFAULT_KNOBS,
     pools: HostPools | None = None,
+    spot: SpotShare | None = None,
 ) -> "Capacity":
     """The capacity manager of a shard (`zone-a`), its ledger read from the database. `zones` are those it serves.
 
-    `pools`: which hosts somebody has to himself; none without it.
+    `pools`: which hosts somebody has to himself; none without it. `spot`: how much of the fleet Spot tasks may hold.
 
     Two shards must be given pools that do not overlap (vpc.addresses.pool_share).
     """
     store = await stores.open(shard, schema.MIGRATIONS, rebuildable=True)
     await store.write([schema.DISCONNECT_ALL])
     pools = pools or HostPools()
-    capacity = Capacity(world, store, region=region, zones=zones, public_pool=public_pool, knobs=knobs, pools=pools)
+    capacity = Capacity(
+        world,
+        store,
+        region=region,
+        zones=zones,
+        public_pool=public_pool,
+        knobs=knobs,
+        pools=pools,
+        spot=spot or SpotShare(),
+    )
     await capacity.load()
     pools.on_change(capacity.assign_host)
     return capacity
@@ -86,6 +98,7 @@ class Capacity:
         public_pool: str,
         knobs: Knobs,
         pools: HostPools,
+        spot: SpotShare,
     ) -> None:
         self._world = world
         self._store = store
@@ -93,6 +106,7 @@ class Capacity:
         self._zones = frozenset(zones)
         self._knobs = knobs
         self._pools = pools
+        self._spot = spot
         self._ledger = Ledger(pool_range(public_pool))
         self._writes = GatheredWrites(world, store, name="claims", statements=schema.reserve)
         self._flights: dict[Key, asyncio.Future[Any]] = {}
@@ -158,8 +172,30 @@ class Capacity:
                 if refused.name == schema.CLAIM:
                     return await self._existing(key)
                 await self._relearn(claim, refused.name)
+        if request.may_reclaim and (ahead := await self._reserve_ahead(request)) is not None:
+            return ahead
         self._say_why(request)
         return NoCapacity(reason=CAPACITY_UNAVAILABLE)
+
+    async def _reserve_ahead(self, request: ReservationRequest) -> Reservation | None:
+        """Room that Spot tasks hold. It is given away here and now, so that nobody else gets it when they leave."""
+        if request.zone not in self._zones:
+            return None
+        plan = reclaim(self._ledger.views(), self._ledger.spot_tasks(), self._wanted(request))
+        if plan is None:
+            return None
+        claim = self._take(request, plan.host_id, plan.waits_for)
+        new = self._new_claim(request, claim)
+        try:
+            await self._store.write(schema.reserve_ahead(new, plan.coming))
+        except Refused as refused:
+            self._ledger.remove(claim)
+            await self._relearn(claim, refused.name)
+            return None
+        except Exception:
+            self._ledger.remove(claim)
+            raise
+        return _reservation(claim, new.eni)
 
     def _say_why(self, request: ReservationRequest) -> None:
         """For the operator. A full zone refuses thousands a second: one line each `_SAY_WHY_EVERY_S` is enough."""
@@ -173,9 +209,13 @@ class Capacity:
         """Choose a host and addresses and take them in the ledger. None: no host has room."""
         if request.zone not in self._zones:
             return None
-        host = choose(self._ledger.views(), self._wanted(request)) or self._choose_lost(request)
-        if host is None:
+        wanted = self._wanted(request)
+        if request.is_spot and not is_spare(*self._ledger.spot_room(wanted.pool), wanted, self._spot.percent):
             return None
+        host = choose(self._ledger.views(), wanted) or self._choose_lost(request)
+        return None if host is None else self._take(request, host.host_id)
+
+    def _take(self, request: ReservationRequest, host_id: str, waits_for: tuple[Key, ...] = ()) -> Claim:
         bits = self._world.random.getrandbits
         private, public, error = self._take_addresses(request)
         now = self._world.now()
@@ -183,7 +223,7 @@ class Capacity:
             key=(request.task_id, request.zone),
             capacity_id=ids.capacity_id(now, bits),
             account=request.account,
-            host_id=host.host_id,
+            host_id=host_id,
             room=Room(cpu_units=request.cpu_units, memory_mib=request.memory_mib, disk_gib=request.disk_gib),
             subnet_id=request.subnet.subnet_id,
             private_ip=private,
@@ -191,6 +231,8 @@ class Capacity:
             eni_id=ids.ec2_id("eni", bits) if error is None else None,
             eni_error=error,
             created_at=now,
+            is_spot=request.is_spot,
+            waits_for=waits_for,
         )
         self._ledger.add(claim)
         return claim
@@ -289,8 +331,9 @@ class Capacity:
             held = None
         if not live:
             return None
-        if held is None:
-            self._ledger.add(live[0])
+        if held is not None:
+            return held
+        self._ledger.add(live[0])
         return live[0]
 
     async def _relearn(self, claim: Claim, guard: str) -> None:
@@ -425,8 +468,8 @@ class Capacity:
 
     # -- addresses
 
-    def cpu_units_held(self, account: str) -> int:
-        return self._ledger.cpu_units_of.get(account, 0)
+    def cpu_units_held(self, account: str, *, on_spot: bool = False) -> int:
+        return self._ledger.cpu_units_of.get((account, on_spot), 0)
 
     async def subnet_usage(self, subnet_ids: Sequence[str]) -> dict[str, int]:
         books = self._ledger.subnets
@@ -474,6 +517,7 @@ def _reservation(claim: Claim, eni: Eni | None) -> Reservation:
         host_id=claim.host_id,
         eni=eni,
         eni_error=claim.eni_error,
+        waits_for=tuple(task_id for task_id, _ in claim.waits_for),
     )
 
 
@@ -495,4 +539,5 @@ def _shown(host: Host) -> dict[str, Any]:
         "capacity": structs.asdict(facts.capacity),
         "offered": structs.asdict(host.offered),
         "reserved": structs.asdict(host.reserved),
+        "spot": structs.asdict(host.spot),
     }

@@ -69,6 +69,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX enis_of_account ON enis (account, n);
     """,
     "ALTER TABLE hosts ADD COLUMN pool TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE reservations ADD COLUMN spot INTEGER NOT NULL DEFAULT 0",
 )
 
 # Names of the guards; the manager reads them in a refusal.
@@ -88,7 +89,7 @@ _INSERT_ENI = """INSERT INTO enis
     VALUES {rows} ON CONFLICT DO NOTHING"""
 _INSERT_CLAIM = """INSERT INTO reservations
     (task_id, zone, state, capacity_id, account, host, cpu, memory, disk, subnet, private_ip, public_ip, eni, eni_error,
-     created_at)
+     created_at, spot)
     VALUES {rows} ON CONFLICT DO NOTHING"""
 _VOID_CLAIM = """UPDATE reservations SET state = 'void', voided_at = ?
     WHERE task_id = ? AND zone = ? AND state = 'reserved' AND capacity_id = ?"""
@@ -129,9 +130,22 @@ def reserve(new: Sequence[NewClaim]) -> list[Statement]:
     return [*(_take_room(*key, room, tasks) for key, (room, tasks) in rooms.items()), *_rows(new)]
 
 
-def _take_room(host_id: str, account: str, tenant: str | None, pool: str, room: Room, tasks: int) -> Statement:
+def reserve_ahead(new: NewClaim, coming: Room) -> list[Statement]:
+    """Like `reserve`, of room that is not all there yet: `coming` is held by tasks that will end."""
+    claim = new.claim
+    return [
+        _take_room(claim.host_id, claim.account, new.tenant, new.pool, claim.room, 1, coming),
+        *_rows([new]),
+    ]
+
+
+def _take_room(
+    host_id: str, account: str, tenant: str | None, pool: str, room: Room, tasks: int, coming: Room | None = None
+) -> Statement:
     amounts = (room.cpu_units, room.memory_mib, room.disk_gib)
-    return Statement(_TAKE_ROOM, (*amounts, tasks, tenant, host_id, *amounts, pool, account), 1, ROOM)
+    least = room if coming is None else room.minus(coming)
+    there = (least.cpu_units, least.memory_mib, least.disk_gib)
+    return Statement(_TAKE_ROOM, (*amounts, tasks, tenant, host_id, *there, pool, account), 1, ROOM)
 
 
 def _rows(new: Sequence[NewClaim]) -> list[Statement]:
@@ -175,6 +189,7 @@ def _claim_row(claim: Claim) -> tuple[Value, ...]:
         claim.eni_id,
         claim.eni_error,
         claim.created_at,
+        int(claim.is_spot),
     )
 
 
@@ -227,7 +242,7 @@ def assign(host_id: str, pool: str) -> Statement:
 DISCONNECT_ALL = Statement("UPDATE hosts SET connected = 0 WHERE connected = 1")
 
 _CLAIM_COLUMNS = """task_id, zone, capacity_id, account, host, cpu, memory, disk, subnet, private_ip, public_ip, eni,
-    eni_error, created_at"""
+    eni_error, created_at, spot"""
 LIVE_CLAIMS = f"SELECT {_CLAIM_COLUMNS} FROM reservations WHERE state = 'reserved' ORDER BY n"  # noqa: S608
 ONE_CLAIM = f"SELECT state, {_CLAIM_COLUMNS} FROM reservations WHERE task_id = ? AND zone = ?"  # noqa: S608
 LAST_ADDRESSES = """SELECT subnet, private_ip FROM reservations

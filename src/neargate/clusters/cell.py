@@ -23,6 +23,7 @@ from ..model.quotas import DefaultQuotas, QuotaValues
 from ..world import World
 from .calls_first import CallsFirst
 from .cluster_book import ClusterBook, changed_cluster
+from .cluster_providers import put_providers
 from .host_boots import HostBoots
 from .host_keys import HostKeys
 from .launching import Launching
@@ -34,10 +35,11 @@ from .releases import Releases
 from .reports import ReportOutcome, Reports
 from .restoring import Restoring
 from .schema import MIGRATIONS
+from .spot import Spot
 from .stopping import Stopping
 from .sweepers import Sweepers
-from .task_table import TaskRow
 from .tagging import TagChange, Tagging
+from .task_table import TaskRow
 
 
 class Cell:
@@ -63,11 +65,12 @@ class Cell:
         self._spread = LiveSpread()
         self._clusters = ClusterBook(world, store, region, quotas)
         self._reading = Reading(store, region, self._clusters)
-        self._releases = Releases(world, store, capacities, knobs)
         self._tagging = Tagging(store, self._clusters)
+        self._releases = Releases(world, store, capacities, knobs)
         self.calls = CallsFirst(knobs)
         self._reports = Reports(world, store, knobs, self.calls, self._task_stopped)
         self._stopping = Stopping(world, store, knobs, asked=self.orders.ring_stop, stopped=self._task_stopped)
+        self.spot = Spot(world, store, knobs, interrupt=self._stopping.interrupt, go=self.orders.ring_run)
         self._launching = Launching(
             world,
             store,
@@ -97,6 +100,7 @@ class Cell:
         self._world.spawn(self._reports.run(), f"{self.name}-reports")
         self._world.spawn(self._releases.run(), f"{self.name}-releases")
         self._world.spawn(self._stopping.run(), f"{self.name}-stopping")
+        self._world.spawn(self.spot.run(), f"{self.name}-spot")
 
     def start_sweepers(self) -> None:
         """Apart from `start`, so that tests and the simulator may sweep when they choose."""
@@ -115,11 +119,11 @@ class Cell:
     async def delete_cluster(self, account: str, name: str) -> bytes:
         return await self._clusters.delete(account, name)
 
-    async def run_task(self, request: RunTaskRequest) -> Documents:
-        with self.calls.waiting():
-            answer, recorded = await self._launching.run(request)
     async def change_cluster(self, account: str, name: str, changes: Mapping[str, Any]) -> bytes:
         return await self._clusters.change(account, name, lambda cluster: changed_cluster(cluster, changes))
+
+    async def put_cluster_providers(self, account: str, name: str, changes: Mapping[str, Any]) -> bytes:
+        return await put_providers(self._store, self._clusters, account, name, changes)
 
     async def cluster_tags(self, account: str, name: str) -> Tags:
         return self._tagging.of_cluster(account, name)
@@ -133,11 +137,16 @@ class Cell:
     async def change_task_tags(self, account: str, cluster: str, task_id: str, change: TagChange) -> None:
         await self._tagging.change_task(account, cluster, task_id, change)
 
+    async def run_task(self, request: RunTaskRequest) -> Documents:
+        with self.calls.waiting():
+            answer, recorded = await self._launching.run(request)
         if recorded is not None:
             for host_id, order in recorded.orders:
                 self.orders.ring_run(host_id, order)
             if len(recorded.orders) < len(recorded.documents):
                 self._stopping.wake()
+            if recorded.waits:
+                self.spot.wake()
         return answer
 
     async def stop_task(self, account: str, cluster: str, task_id: str, reason: str | None) -> bytes:
@@ -172,6 +181,7 @@ class Cell:
         for task in tasks:
             self._spread.remove((task.account, task.cluster, task.family), task.zone)
         self._releases.wake()
+        self.spot.task_stopped()
 
 
 async def open_cell(

@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from ..definitions.launch import task_resources
 from ..interfaces.roles import CapacityManager, Documents, Failure, RunTaskRequest
 from ..interfaces.store import Overloaded, Refused, Statement, Store
@@ -17,13 +19,13 @@ from ..log import get_logger
 from ..model import ids
 from ..model.arn import attachment_arn
 from ..model.capacity import NoCapacity, Reservation, ReservationRequest, SubnetView
-from ..model.errors import AwsError, InvalidParameter, ServiceUnavailable, UnsupportedFeature
+from ..model.errors import AwsError, InvalidParameter, ServiceUnavailable
 from ..model.quotas import FARGATE_ON_DEMAND_VCPU, FARGATE_SPOT_VCPU, QuotaValues
 from ..scheduling.zone_spread import subnet_in_zone, zones_in_order
 from ..world import World
 from .cluster_book import Cluster, ClusterBook
 from .live_spread import LiveSpread
-from .recording import Launch, Placed, Recorded, Recorder
+from .recording import ON_SPOT, Launch, Placed, Recorded, Recorder
 from .task_table import encode_json
 from .writing import write
 
@@ -98,12 +100,11 @@ class Launching:
 
     async def _prepared(self, request: RunTaskRequest) -> Launch:
         cluster = self._clusters.active(request.account, request.cluster)
-        launch_type, provider = _where_to_run(request, cluster)
+        _check_where_to_run(request, cluster)
         definition = request.definition
         return Launch(
             request=request,
-            launch_type=launch_type,
-            provider=provider,
+            launch_type="FARGATE",
             resources=task_resources(definition, request.overrides),
             group=request.group or f"family:{definition['family']}",
             tags=_task_tags(request),
@@ -127,9 +128,9 @@ class Launching:
 
     async def _place_all(self, launch: Launch) -> list["Placed | NoCapacity"]:
         if launch.request.count == 1:
-            return [await self._place(launch)]
+            return [await self._place(launch, launch.provider_of(0))]
         outcomes = await asyncio.gather(
-            *(self._place(launch) for _ in range(launch.request.count)), return_exceptions=True
+            *(self._place(launch, launch.provider_of(n)) for n in range(launch.request.count)), return_exceptions=True
         )
         places = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
         errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -138,12 +139,26 @@ class Launching:
             raise errors[0]
         return places
 
-    async def _place(self, launch: Launch) -> "Placed | NoCapacity":
-        """Zone after zone until one has room. Raises ServiceUnavailable when no zone could even be asked."""
-        request = launch.request
-        task_id = ids.task_id(self._world.random.getrandbits)
-        attachment_id = ids.uuid4(self._world.random.getrandbits)
-        turn = self._world.random.getrandbits(16)
+    async def _place(self, launch: Launch, provider: str | None) -> "Placed | NoCapacity":
+        """Zone after zone until one has room. When none has, room of Spot tasks is taken for who is not on Spot.
+
+        Raises ServiceUnavailable when no zone could even be asked.
+        """
+        place = _Place(
+            task_id=ids.task_id(self._world.random.getrandbits),
+            attachment_id=ids.uuid4(self._world.random.getrandbits),
+            turn=self._world.random.getrandbits(16),
+            provider=provider,
+        )
+        outcome = await self._ask_zones(launch, place, may_reclaim=False)
+        if not isinstance(outcome, Placed) and provider != ON_SPOT:
+            outcome = await self._ask_zones(launch, place, may_reclaim=True) or outcome
+        if outcome is None:
+            raise ServiceUnavailable
+        return outcome
+
+    async def _ask_zones(self, launch: Launch, place: "_Place", *, may_reclaim: bool) -> "Placed | NoCapacity | None":
+        request, turn = launch.request, place.turn
         refusal: NoCapacity | None = None
         untried = {subnet.zone for subnet in request.subnets}
         while untried:
@@ -151,18 +166,22 @@ class Launching:
             zone = next(zone for zone in order if zone in untried)
             untried.discard(zone)
             subnet = subnet_in_zone(request.subnets, zone, turn)
-            outcome = await self._ask_zone(launch, self._claim(launch, task_id, attachment_id, subnet))
+            outcome = await self._ask_zone(launch, self._claim(launch, place, subnet, may_reclaim=may_reclaim))
             if isinstance(outcome, Reservation):
-                return Placed(task_id=task_id, attachment_id=attachment_id, subnet=subnet, reservation=outcome)
+                return Placed(
+                    task_id=place.task_id,
+                    attachment_id=place.attachment_id,
+                    subnet=subnet,
+                    reservation=outcome,
+                    provider=place.provider,
+                )
             refusal = outcome or refusal
-        if refusal is None:
-            raise ServiceUnavailable
         return refusal
 
     async def _ask_zone(self, launch: Launch, claim: ReservationRequest) -> Reservation | NoCapacity | None:
         """The zone is counted before it is asked, so that callers side by side see each other. None: it did not answer;
         what it may have reserved all the same has no task, and the sweeper gives it back."""
-        if self._over_vcpus(launch):
+        if self._over_vcpus(launch, is_spot=claim.is_spot):
             return NoCapacity(reason=VCPU_LIMIT)
         self._spread.add(launch.spread_key, claim.zone)
         outcome: Reservation | NoCapacity | None = None
@@ -175,21 +194,21 @@ class Launching:
                 self._spread.remove(launch.spread_key, claim.zone)
         return outcome
 
-    def _over_vcpus(self, launch: Launch) -> bool:
+    def _over_vcpus(self, launch: Launch, *, is_spot: bool) -> bool:
         """Just before a zone is asked, which counts what it takes at once: of callers side by side one is the last."""
-        quota = FARGATE_SPOT_VCPU if launch.provider == "FARGATE_SPOT" else FARGATE_ON_DEMAND_VCPU
+        quota = FARGATE_SPOT_VCPU if is_spot else FARGATE_ON_DEMAND_VCPU
         account = launch.request.account
         limit = self._quotas.value(account, quota)
         if limit is None:
             return False
-        held = sum(manager.cpu_units_held(account) for manager in self._managers)
+        held = sum(manager.cpu_units_held(account, on_spot=is_spot) for manager in self._managers)
         return held + launch.resources.cpu_units > limit * CPU_UNITS_PER_VCPU
 
-    def _claim(self, launch: Launch, task_id: str, attachment_id: str, subnet: SubnetView) -> ReservationRequest:
+    def _claim(self, launch: Launch, place: "_Place", subnet: SubnetView, *, may_reclaim: bool) -> ReservationRequest:
         request = launch.request
         platform = request.definition.get("runtimePlatform") or {}
         return ReservationRequest(
-            task_id=task_id,
+            task_id=place.task_id,
             account=request.account,
             cluster=request.cluster,
             zone=subnet.zone,
@@ -200,8 +219,10 @@ class Launching:
             memory_mib=launch.resources.memory_mib,
             disk_gib=launch.resources.disk_gib,
             architecture=platform.get("cpuArchitecture", "X86_64"),
-            owner=attachment_arn(self._region, request.account, attachment_id),
-            attachment_id=attachment_id,
+            owner=attachment_arn(self._region, request.account, place.attachment_id),
+            attachment_id=place.attachment_id,
+            is_spot=place.provider == ON_SPOT,
+            may_reclaim=may_reclaim,
         )
 
     async def _give_back(self, launch: Launch, placed: Sequence[Placed]) -> None:
@@ -226,27 +247,26 @@ class Launching:
         raise ServiceUnavailable
 
 
-def _where_to_run(request: RunTaskRequest, cluster: Cluster) -> tuple[str, str | None]:
-    """Launch type and capacity provider, as ECS resolves them."""
-    provider = request.capacity_provider
-    if provider is None and request.launch_type is None:
-        weighted = [item for item in cluster.default_strategy if item["weight"] or item["base"]]
-        named = [str(item["capacityProvider"]) for item in weighted or cluster.default_strategy]
-        if not named:
-            raise InvalidParameter("No Container Instances were found in your cluster.")
-        provider = "FARGATE" if "FARGATE" in named else named[0]
-    elif provider is not None and provider not in cluster.providers:
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    """One task that seeks a place."""
+
+    task_id: str
+    attachment_id: str
+    turn: int
+    provider: str | None
+
+
+def _check_where_to_run(request: RunTaskRequest, cluster: Cluster) -> None:
+    """Everything here is Fargate's: by launch type, or by capacity providers of the cluster."""
+    if not set(request.providers) <= set(cluster.providers):
         raise InvalidParameter(
             "The specified capacity provider strategy cannot contain a capacity provider that is not associated with "
             "the cluster. Associate the capacity provider with the cluster and try again."
         )
-    if provider == "FARGATE_SPOT":
-        raise UnsupportedFeature("The capacity provider FARGATE_SPOT is not available in this region.")
-    if provider is None and request.launch_type != "FARGATE":
+    if not request.providers and request.launch_type != "FARGATE":
         raise InvalidParameter("No Container Instances were found in your cluster.")
     if not request.subnets:
         raise InvalidParameter("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
-    return "FARGATE", provider
 
 
 def _task_tags(request: RunTaskRequest) -> tuple[tuple[str, str], ...]:

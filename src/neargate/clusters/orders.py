@@ -16,7 +16,7 @@ from ..link.messages import StopOrder
 _TO_RUN = (
     "SELECT t.n, t.id, t.vpc, l.message FROM tasks t JOIN launches l ON l.task = t.n "
     "WHERE t.host = ? AND t.report_seq = 0 AND t.last_status <> 'STOPPED' AND t.desired_status = 'RUNNING' "
-    "AND t.n > ? ORDER BY t.n LIMIT ?"
+    "AND t.ordered = 1 AND t.n > ? ORDER BY t.n LIMIT ?"
 )
 _TO_STOP = (
     "SELECT n, id, incarnation, stop_code, stop_reason FROM tasks WHERE host = ? AND desired_status = 'STOPPED' "

@@ -33,17 +33,24 @@ _INSERT_LAUNCHES = (
     "INSERT INTO launches (task, message) WITH new (id, message) AS (VALUES {rows}) "
     "SELECT tasks.n, new.message FROM new JOIN tasks ON tasks.id = new.id"
 )
+_INSERT_SPOT = "INSERT INTO spot (task) VALUES {rows}"
+_INSERT_WAITS = "INSERT INTO waits (task, victim) VALUES {rows}"
 _REMEMBER_CALLS = "INSERT INTO client_tokens (account, cluster, token, fingerprint, answer, created_at) VALUES {rows}"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One call's rows. `tasks` in the order of TASK_COLUMNS; `launches`: (task id, encoded RunOrder)."""
+    """One call's rows. `tasks` in the order of TASK_COLUMNS; `launches`: (task id, encoded RunOrder).
+
+    `spot`: ids of those on Spot; `waits`: (task id, id of a Spot task that must be gone first).
+    """
 
     cluster: tuple[str, str]  # account, name
     tasks: tuple[Values, ...]
     launches: tuple[Values, ...]
     tokens: tuple[Values, ...]
     events: tuple[NewEvent, ...]
+    spot: tuple[Values, ...] = ()
+    waits: tuple[Values, ...] = ()
 
 
 class RecordLane:
@@ -64,6 +71,8 @@ def _statements(records: Sequence[Record]) -> list[Statement]:
         *guards,
         *many(_INSERT_TASKS, [row for record in records for row in record.tasks], "task"),
         *many(_INSERT_LAUNCHES, [row for record in records for row in record.launches], "launch"),
+        *many(_INSERT_SPOT, [row for record in records for row in record.spot], "spot"),
+        *many(_INSERT_WAITS, [row for record in records for row in record.waits], "waits"),
         *many(_REMEMBER_CALLS, [row for record in records for row in record.tokens], "token"),
         *append_events([event for record in records for event in record.events]),
     ]

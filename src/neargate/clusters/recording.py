@@ -23,7 +23,9 @@ from ..world import World
 from .orders import RunTaskOrder
 from .record_lane import Record, RecordLane
 from .task_events import task_events
-from .task_table import encode_json, rows_by_id, with_tags
+from .task_table import HELD, encode_json, rows_by_id, with_tags
+
+ON_SPOT = "FARGATE_SPOT"
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -41,7 +43,6 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 
     request: RunTaskRequest
     launch_type: str
-    provider: str | None
     resources: TaskResources
     group: str
     tags: tuple[tuple[str, str], ...]
@@ -53,6 +54,10 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
         """Whose tasks are spread evenly over the zones."""
         return (self.request.account, self.request.cluster, self.request.definition["family"])
 
+    def provider_of(self, number: int) -> str | None:
+        """The capacity provider of the call's n-th task; None where a launch type was given."""
+        return self.request.providers[number] if self.request.providers else None
+
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
     """A task that has a reservation and is not recorded yet."""
@@ -61,13 +66,23 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     attachment_id: str
     subnet: SubnetView
     reservation: Reservation
+    provider: str | None = None
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """Spot tasks that must be gone first. Who has no interface never runs, and needs nobody's room."""
+        return self.reservation.waits_for if self.reservation.eni is not None else ()
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """What a call's write made durable: the documents to answer, and for each task with an order its host."""
+    """What a call's write made durable: the documents to answer, and for each task with an order its host.
+
+    `waits`: some of its tasks got room of Spot tasks, and their orders wait for it.
+    """
 
     documents: tuple[bytes, ...]
     orders: tuple[tuple[str, RunTaskOrder], ...]
+    waits: bool = False
 
 
 class _Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +117,8 @@ class Recorder:
             launches=tuple((task.order.task_id, task.order.message) for task in tasks if task.order is not None),
             tokens=tokens,
             events=tuple(event for task in tasks for event in task.events),
+            spot=tuple((place.task_id,) for place in placed if place.provider == ON_SPOT),
+            waits=tuple((place.task_id, victim) for place in placed for victim in place.waits_for),
         )
         await self._lane.write(record)
         return Recorded(
@@ -109,8 +126,9 @@ class Recorder:
             orders=tuple(
                 (place.reservation.host_id, task.order)
                 for place, task in zip(placed, tasks, strict=True)
-                if task.order is not None
+                if task.order is not None and not place.waits_for
             ),
+            waits=bool(record.waits),
         )
 
     def _task(self, launch: Launch, place: Placed, tags: bytes) -> _Task:
@@ -134,7 +152,7 @@ class Recorder:
                 attachment_id=place.attachment_id,
                 container_uuids=uuids,
                 launch_type=launch.launch_type,
-                capacity_provider=launch.provider,
+                capacity_provider=place.provider,
                 platform_version=request.platform_version,
                 group=launch.group,
                 started_by=request.started_by,
@@ -159,7 +177,7 @@ class Recorder:
             reservation.capacity_id,
             self._incarnation,
             launch.created_at,
-            int(stops is None),
+            HELD if place.waits_for else int(stops is None),
             stops,
             launch.digest,
             facts,

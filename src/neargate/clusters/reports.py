@@ -170,7 +170,7 @@ def _unknown(report: TaskReport, voided: bool) -> _Decided:
 
 def _decide(row: TaskRow, waiting: _Waiting, now: float) -> _Decided:
     report = waiting.report
-    if row.host != waiting.host_id or row.incarnation != report.incarnation or not row.ordered:
+    if row.host != waiting.host_id or row.incarnation != report.incarnation or row.ordered != 1:
         _log.warning("report refused: not this host's task", task=row.id, host=waiting.host_id, placed=row.host)
         return _Decided(ReportOutcome.REFUSED)
     ends = report.known_status == LastStatus.STOPPED

@@ -18,10 +18,10 @@ from .sweepers import Sweepers
 _log = get_logger(__name__)
 _PAGE = 1000
 # Tasks without an order have no interface and never run; what they hold is only given back.
-_LIVE = "SELECT n, id, zone FROM tasks WHERE last_status <> 'STOPPED' AND ordered = 1 AND n > ? ORDER BY n LIMIT ?"
+_LIVE = "SELECT n, id, zone FROM tasks WHERE last_status <> 'STOPPED' AND ordered <> 0 AND n > ? ORDER BY n LIMIT ?"
 _ORDER = (
-    "SELECT t.host, t.capacity_id, t.created_at, l.message FROM tasks t JOIN launches l ON l.task = t.n "
-    "WHERE t.id = ? AND t.zone = ? AND t.last_status <> 'STOPPED'"
+    "SELECT t.host, t.capacity_id, t.created_at, l.message, EXISTS (SELECT 1 FROM spot WHERE task = t.id) "
+    "FROM tasks t JOIN launches l ON l.task = t.n WHERE t.id = ? AND t.zone = ? AND t.last_status <> 'STOPPED'"
 )
 
 
@@ -62,7 +62,7 @@ class Restoring:
         return await manager.missing([(task_id, zone) for _, task_id, named in rows if named == zone])
 
     async def _restore(self, task_id: str, zone: str) -> None:
-        for host, capacity_id, created_at, message in await self._store.read(_ORDER, (task_id, zone)):
+        for host, capacity_id, created_at, message, is_spot in await self._store.read(_ORDER, (task_id, zone)):
             order = decode_to_agent(message)
             assert isinstance(order, RunOrder), "a launch is stored as a RunOrder"
             launch = order.launch
@@ -79,6 +79,7 @@ class Restoring:
                 eni=launch.eni,
                 owner=str(owner),
                 created_at=created_at,
+                is_spot=bool(is_spot),
             )
             try:
                 await self._capacities[zone].restore([recorded])

@@ -103,4 +103,11 @@ MIGRATIONS: tuple[str, ...] = (
     "CREATE TABLE hosts (id TEXT PRIMARY KEY, boot_id TEXT NOT NULL);",
     # The key that each host came with first.
     "CREATE TABLE host_keys (id TEXT PRIMARY KEY, public_key BLOB NOT NULL, pinned_at REAL NOT NULL);",
+    # Which tasks are on Spot, and which wait for the end of which of them. Apart from `tasks`: most have neither.
+    """
+    CREATE TABLE spot (task TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE waits (task TEXT NOT NULL, victim TEXT NOT NULL, PRIMARY KEY (task, victim)) WITHOUT ROWID;
+    CREATE INDEX waits_victim ON waits (victim);
+    CREATE INDEX tasks_held ON tasks (n) WHERE ordered = 2 AND last_status <> 'STOPPED';
+    """,
 )

@@ -17,10 +17,14 @@ from .task_table import TaskRow, changed_task, rows_by_id, with_tags, write_upda
 from .writing import write
 
 STOPPED_BY_USER = "Task stopped by user"
+INTERRUPTED = "Your Spot Task was interrupted."
 _ATTEMPTS_MAX = 8
 _BATCH_MAX = 64
+# Those that will never be launched, and those that were stopped while they were held back.
 _UNLAUNCHED = (
-    "SELECT n, id, stop_reason FROM tasks WHERE ordered = 0 AND last_status <> 'STOPPED' AND n > ? ORDER BY n LIMIT ?"
+    "SELECT n, id, stop_reason FROM tasks WHERE ordered = 0 AND last_status <> 'STOPPED' AND n > ? "
+    "UNION ALL SELECT n, id, stop_reason FROM tasks WHERE ordered = 2 AND last_status <> 'STOPPED' "
+    "AND desired_status = 'STOPPED' AND n > ? ORDER BY n LIMIT ?"
 )
 
 
@@ -46,13 +50,23 @@ class Stopping:
 
     async def stop_task(self, account: str, cluster: str, task_id: str, reason: str | None) -> bytes:
         """The task's document. Raises InvalidParameter for a task that is not in that cluster."""
+        of = (account, cluster)
+        return await self._ask_to_stop(task_id, StopCode.USER_INITIATED, reason or STOPPED_BY_USER, of=of)
+
+    async def interrupt(self, task_id: str) -> None:
+        """A Spot task gives its room back: its notice, its SIGTERM and, as long after as it asked for, its SIGKILL."""
+        await self._ask_to_stop(task_id, StopCode.SPOT_INTERRUPTION, INTERRUPTED)
+
+    async def _ask_to_stop(
+        self, task_id: str, code: StopCode, reason: str, *, of: tuple[str, str] | None = None
+    ) -> bytes:
         for _ in range(_ATTEMPTS_MAX):
             row = (await rows_by_id(self._store, [task_id])).get(task_id)
-            if row is None or row.account != account or row.cluster != cluster:
+            if row is None or of not in (None, (row.account, row.cluster)):
                 raise InvalidParameter("The referenced task was not found.")
             if row.desired_status == "STOPPED" or row.is_stopped:
                 return with_tags(row.doc, row.tags)
-            change = ask_to_stop(row.document(), StopCode.USER_INITIATED, reason or STOPPED_BY_USER)
+            change = ask_to_stop(row.document(), code, reason)
             try:
                 doc = await self._store_change(row, change)
             except Refused:
@@ -80,7 +94,7 @@ class Stopping:
     async def stop_unlaunched(self) -> int:
         """How many tasks were stopped."""
         stopped = after = 0
-        while found := await self._store.read(_UNLAUNCHED, (after, _BATCH_MAX)):
+        while found := await self._store.read(_UNLAUNCHED, (after, after, _BATCH_MAX)):
             after = int(found[-1][0])
             rows = await rows_by_id(self._store, [str(task_id) for _, task_id, _ in found])
             for _, task_id, reason in found:

@@ -97,7 +97,7 @@ class Sweepers:
         if excess > len(rows):
             params = (now - knobs.stopped_task_keep_min_s, min(excess, knobs.purge_batch_max))
             rows = await self._store.read(_EXPIRED, params)
-        statements = []
+        statements = _forget_spot([n for (n,) in rows])
         for (n,) in rows:
             statements.append(Statement("DELETE FROM launches WHERE task = ?", (n,)))
             statements.append(Statement("DELETE FROM tasks WHERE n = ? AND last_status = 'STOPPED'", (n,)))
@@ -108,6 +108,13 @@ class Sweepers:
         statements += trim_events(keep=knobs.events_keep, hard_max=knobs.events_hard_max)
         await self._store.write(statements)
         return f"forgot {len(rows)} stopped tasks" if rows else None
+
+
+def _forget_spot(tasks: Sequence[int]) -> list[Statement]:
+    """What is kept beside the rows of these tasks."""
+    ids = f"(SELECT id FROM tasks WHERE n IN ({', '.join('?' * len(tasks))}))"  # noqa: S608 - only question marks
+    tables = ("spot", "waits") if tasks else ()
+    return [Statement(f"DELETE FROM {table} WHERE task IN {ids}", tuple(tasks)) for table in tables]  # noqa: S608
 
 
 def _distinct(managers: Iterable[CapacityManager]) -> list[CapacityManager]:

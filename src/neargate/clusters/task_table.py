@@ -28,6 +28,9 @@ _UPDATE = (
     "stages, n, rev) AS (VALUES {rows}) SELECT * FROM new) AS new WHERE tasks.n = new.n AND tasks.rev = new.rev"
 )
 
+# `ordered` of a task: 0 it never goes to its host; 1 it does; HELD: it will when the Spot tasks it waits for are gone.
+HELD = 2
+
 encode_json = msgspec.json.Encoder().encode
 _decode_document = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_facts = msgspec.json.Decoder(HiddenFacts).decode

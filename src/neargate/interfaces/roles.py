@@ -34,7 +34,7 @@ class RunTaskRequest(msgspec.Struct, frozen=True, kw_only=True):
     definition_tags: tuple[tuple[str, str], ...]
     count: int
     launch_type: str | None
-    capacity_provider: str | None
+    providers: tuple[str, ...]  # the capacity provider of each task; none with a launch type
     platform_version: str
     subnets: tuple[SubnetView, ...]
     security_groups: tuple[str, ...]
@@ -103,6 +103,9 @@ class ClusterManager(Protocol):
 
     async def change_task_tags(self, account: str, cluster: str, task_id: str, change: TagChange) -> None: ...
 
+    async def put_cluster_providers(self, account: str, name: str, changes: Mapping[str, Any]) -> bytes:
+        """The cluster's document. Raises ResourceInUse while a task of a provider lives that would be taken away."""
+
     async def run_task(self, request: RunTaskRequest) -> Documents: ...
 
     async def stop_task(self, account: str, cluster: str, task_id: str, reason: str | None) -> bytes: ...
@@ -151,8 +154,8 @@ class CapacityManager(Protocol):
     async def settled(self, claims: Sequence[tuple[str, str]]) -> None:
         """The cell has a live task for each: `unclaimed` need not name them again while this process lives."""
 
-    def cpu_units_held(self, account: str) -> int:
-        """By the account's reservations, those under way too; from memory."""
+    def cpu_units_held(self, account: str, *, on_spot: bool = False) -> int:
+        """By the account's reservations of Spot tasks or of the others, those under way too; from memory."""
 
     async def subnet_usage(self, subnet_ids: Sequence[str]) -> dict[str, int]:
         """Addresses taken in each subnet."""
@@ -276,6 +279,19 @@ class LogStore(LogSink, Protocol):
 
     async def group_tags(self, account: str, name: str) -> Mapping[str, str]:
         """For decisions on the group; empty for one that is not there."""
+
+    async def set_retention(self, account: str, name: str, days: int | None) -> None:
+        """None: events are kept for ever."""
+
+    async def list_tags(self, account: str, name: str) -> Mapping[str, str]:
+        """Raises ResourceNotFound."""
+
+    async def tag_group(self, account: str, name: str, tags: Mapping[str, str]) -> None: ...
+
+    async def untag_group(self, account: str, name: str, keys: Sequence[str]) -> None: ...
+
+    async def test_filter(self, pattern: str, messages: Sequence[str]) -> list[dict[str, Any]]:
+        """MetricFilterMatchRecord members of the messages that match."""
 
     async def create_stream(self, account: str, group: str, name: str) -> None: ...
 

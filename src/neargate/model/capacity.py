@@ -39,7 +39,10 @@ class SubnetView(Struct, frozen=True, kw_only=True):
 
 
 class ReservationRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One task's claim. Safe to repeat: (task_id, zone) names it."""
+    """One task's claim. Safe to repeat: (task_id, zone) names it.
+
+    `may_reclaim`: the zone may promise the room of Spot tasks that are yet to end.
+    """
 
     task_id: str
     account: str
@@ -54,10 +57,15 @@ class ReservationRequest(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str = "X86_64"
     owner: str = ""  # text for DescribeNetworkInterfaces: the task's attachment ARN
     attachment_id: str = ""
+    is_spot: bool = False
+    may_reclaim: bool = False
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
-    """Room on a host, an address and an interface, taken together. `eni` is None when the subnet is exhausted."""
+    """Room on a host, an address and an interface, taken together. `eni` is None when the subnet is exhausted.
+
+    `waits_for`: ids of Spot tasks of that host whose room this is; they must be interrupted, and gone before it is used.
+    """
 
     capacity_id: str
     task_id: str
@@ -65,6 +73,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     host_id: str
     eni: Eni | None
     eni_error: str | None = None
+    waits_for: tuple[str, ...] = ()
 
 
 class RecordedReservation(Struct, frozen=True, kw_only=True):
@@ -81,6 +90,7 @@ class RecordedReservation(Struct, frozen=True, kw_only=True):
     eni: Eni
     owner: str
     created_at: float
+    is_spot: bool = False
 
 
 class NoCapacity(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,6 +49,18 @@ class ClusterContainsTasks(AwsError):
         super().__init__(message)
 
 
+class TargetNotFound(AwsError):
+    """Of attributes."""
+
+    code = "TargetNotFoundException"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The specified target wasn't found. You can view your available container instances with "
+            "ListContainerInstances. Amazon ECS container instances are cluster-specific and Region-specific."
+        )
+
+
 class Conflict(AwsError):
     """A clientToken was used again with other parameters."""
 
@@ -83,6 +95,10 @@ class RoleNotAssumable(ClientError):
 
 class ResourceNotFound(AwsError):
     code = "ResourceNotFoundException"
+
+
+class ResourceInUse(AwsError):
+    code = "ResourceInUseException"
 
 
 class ResourceAlreadyExists(AwsError):
@@ -132,3 +148,13 @@ class ServiceUnavailable(AwsError):
 
     def __init__(self, message: str = "The service is temporarily unavailable. Please try again.") -> None:
         super().__init__(message)
+
+
+class InvalidOperation(AwsError):
+    """CloudWatch Logs: the operation is not valid for what it was asked on."""
+
+    code = "InvalidOperationException"
+
+
+class TooManyTags(AwsError):
+    code = "TooManyTagsException"

@@ -113,7 +113,7 @@ def run_request(**changes: Any) -> RunTaskRequest:
         "definition_tags": (),
         "count": 1,
         "launch_type": "FARGATE",
-        "capacity_provider": None,
+        "providers": (),
         "platform_version": "1.4.0",
         "subnets": tuple(subnet(zone) for zone in ZONES),
         "security_groups": ("sg-0main",),

@@ -1,6 +1,7 @@
 """Where a task's capacity comes from: launch types and strategies of capacity providers.
 
-Owns the rules of both, pure. Invariant: the result names FARGATE, the only capacity there is until its issue.
+Owns the rules of both, pure, in ECS's words. FARGATE and FARGATE_SPOT are there for everybody, and there are no others.
+Invariant: of a launch type and a strategy, a task has exactly one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,14 +10,21 @@ from typing import Any
 import msgspec
 
 from ....model.errors import InvalidParameter, PlatformUnknown, UnsupportedFeature
+from ....scheduling.strategy import StrategyItem
 
 FARGATE, FARGATE_SPOT = "FARGATE", "FARGATE_SPOT"
 STRATEGY_MAX = 20
+PROVIDERS_MAX = 20
 WEIGHT_MAX = 1000
 BASE_MAX = 100_000
 PLATFORM_VERSION = "1.4.0"
 
 NO_INSTANCES = "No Container Instances were found in your cluster."
+_NO_WEIGHT = (
+    "There are no capacity providers with a weight value greater than zero defined in the {which}capacity provider "
+    "strategy. At least one capacity provider must have a weight value greater than zero specified. {what} and try "
+    "again."
+)
 
 Strategy = Sequence[Mapping[str, Any]]
 
@@ -25,10 +33,13 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """Exactly one of the two is set, as the task will show it."""
 
     launch_type: str | None = None
-    capacity_provider: str | None = None
+    strategy: tuple[StrategyItem, ...] = ()
 
 
 def check_provider_names(names: Sequence[str]) -> None:
+    """Of a cluster."""
+    if len(names) > PROVIDERS_MAX:
+        raise InvalidParameter("The maximum number of capacity providers per cluster has been exceeded.")
     for name in names:
         if name not in (FARGATE, FARGATE_SPOT):
             raise InvalidParameter(
@@ -37,9 +48,7 @@ def check_provider_names(names: Sequence[str]) -> None:
 
 
 def check_strategy(strategy: Strategy) -> None:
-    """The shape of a strategy; whether its providers may be used is asked at a launch."""
-    if not strategy:
-        return
+    """The shape of a strategy; whether it can place tasks is asked at a launch, as in ECS."""
     if len(strategy) > STRATEGY_MAX:
         raise InvalidParameter(f"A capacity provider strategy can have at most {STRATEGY_MAX} capacity providers.")
     names = [item["capacityProvider"] for item in strategy]
@@ -52,11 +61,30 @@ def check_strategy(strategy: Strategy) -> None:
                 f"Capacity provider weights are between 0 and {WEIGHT_MAX}, bases between 0 and {BASE_MAX}."
             )
     if sum(1 for item in strategy if item.get("base", 0)) > 1:
-        raise InvalidParameter("Only one capacity provider in a capacity provider strategy can have a base defined.")
-    if not any(item.get("weight", 0) or item.get("base", 0) for item in strategy):
         raise InvalidParameter(
-            "At least one capacity provider in a capacity provider strategy must have a weight greater than zero."
+            "The specified capacity provider strategy contains multiple capacity providers with a base value defined. "
+            "Only one capacity provider in a capacity provider strategy can have a base defined."
         )
+
+
+def cluster_providers(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What CreateCluster and PutClusterCapacityProviders give a cluster, checked, as it is stored and shown."""
+    providers = params.get("capacityProviders") or []
+    check_provider_names(providers)
+    strategy = params.get("defaultCapacityProviderStrategy") or []
+    check_strategy(strategy)
+    if not {item["capacityProvider"] for item in strategy} <= set(providers):
+        raise InvalidParameter(
+            "The specified default capacity provider strategy cannot contain a capacity provider "
+            "that is not associated with the cluster."
+        )
+    return {
+        "capacityProviders": list(dict.fromkeys(providers)),
+        "defaultCapacityProviderStrategy": [
+            {"capacityProvider": item["capacityProvider"], "weight": item.get("weight", 0), "base": item.get("base", 0)}
+            for item in strategy
+        ],
+    }
 
 
 def check_exclusive(launch_type: str | None, strategy: Strategy) -> None:
@@ -81,16 +109,26 @@ def chosen_capacity(launch_type: str | None, strategy: Strategy, cluster: Mappin
                 "The specified capacity provider strategy cannot contain a capacity provider that is not associated "
                 "with the cluster. Associate the capacity provider with the cluster and try again."
             )
-    used = strategy or cluster.get("defaultCapacityProviderStrategy") or ()
-    if not used:
+        _check_weights(strategy, which="", what="Specify a valid capacity provider strategy")
+        return Capacity(strategy=_items(strategy))
+    default = cluster.get("defaultCapacityProviderStrategy") or ()
+    if not default:
         raise InvalidParameter(NO_INSTANCES)
-    if any(item["capacityProvider"] == FARGATE_SPOT and _takes_tasks(item) for item in used):
-        raise UnsupportedFeature("The capacity provider FARGATE_SPOT is not supported yet. Use FARGATE.")
-    return Capacity(capacity_provider=FARGATE)
+    update = "Update the cluster's default capacity provider strategy or specify a valid capacity provider strategy"
+    _check_weights(default, which="default ", what=update)
+    return Capacity(strategy=_items(default))
 
 
-def _takes_tasks(item: Mapping[str, Any]) -> bool:
-    return bool(item.get("weight", 0) or item.get("base", 0))
+def _check_weights(strategy: Strategy, *, which: str, what: str) -> None:
+    if not any(item.get("weight", 0) for item in strategy):
+        raise InvalidParameter(_NO_WEIGHT.format(which=which, what=what))
+
+
+def _items(strategy: Strategy) -> tuple[StrategyItem, ...]:
+    return tuple(
+        StrategyItem(provider=item["capacityProvider"], base=item.get("base", 0), weight=item.get("weight", 0))
+        for item in strategy
+    )
 
 
 def platform_version(wanted: str | None) -> str:

@@ -17,7 +17,8 @@ from ...identity.roles import ensure_ecs_role
 from ...services import Services
 from .answers import described, single
 from .asking import authorize_tagging, cluster_resources, provider_keys, tag_keys
-from .capacity_providers import check_provider_names, check_strategy
+from .capacity_providers import cluster_providers
+from .cluster_changes import checked_changes
 from .names import cluster_name, new_cluster_name
 from .paging import next_token, page_limit, page_start
 
@@ -51,29 +52,10 @@ def _named_providers(params: Params) -> list[dict[str, Any]]:
 
 def _settings(params: Params) -> dict[str, Any]:
     """The request's other members, checked."""
-    for member in ("configuration", "serviceConnectDefaults"):
-        if params.get(member):
-            raise InvalidParameter(f"Neargate does not support {member} of a cluster yet.")
-    for setting in params.get("settings") or ():
-        if setting.get("value") not in (None, "disabled"):
-            raise InvalidParameter("Neargate does not support containerInsights yet: its value must be disabled.")
-    providers = params.get("capacityProviders") or []
-    check_provider_names(providers)
-    strategy = params.get("defaultCapacityProviderStrategy") or []
-    check_strategy(strategy)
-    if not {item["capacityProvider"] for item in strategy} <= set(providers):
-        raise InvalidParameter(
-            "The specified default capacity provider strategy cannot contain a capacity provider "
-            "that is not associated with the cluster."
-        )
     return {
+        **checked_changes(params),
+        **cluster_providers(params),
         "tags": wire_tags(checked_tags(params.get("tags"))),
-        "settings": params.get("settings") or [],
-        "capacityProviders": list(dict.fromkeys(providers)),
-        "defaultCapacityProviderStrategy": [
-            {"capacityProvider": item["capacityProvider"], "weight": item.get("weight", 0), "base": item.get("base", 0)}
-            for item in strategy
-        ],
     }
 
 

@@ -13,6 +13,7 @@ from ....definitions.overrides import checked_overrides
 from ....definitions.tags import checked_tags
 from ....interfaces.roles import RunTaskRequest
 from ....model.errors import ClientError, ClusterNotFound, InvalidParameter, UnsupportedFeature
+from ....scheduling.strategy import split
 from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...regional.task_definitions import ACTIVE, Revision
@@ -53,15 +54,16 @@ async def run_task(call: Call, services: Services, params: Params) -> Answer:
     overrides = checked_overrides(definition, params.get("overrides") or {}, account=call.account)
     network = resolve_network(call, services, params)
     check_assumable(call, services, cluster, roles)
+    count = params.get("count") or 1
     request = RunTaskRequest(
         account=call.account,
         region=call.region,
         cluster=cluster,
         definition=definition,
         definition_tags=revision.tags,
-        count=params.get("count") or 1,
+        count=count,
         launch_type=capacity.launch_type,
-        capacity_provider=capacity.capacity_provider,
+        providers=split(capacity.strategy, count, services.world.random.random()) if capacity.strategy else (),
         platform_version=platform_version(params.get("platformVersion")),
         subnets=network.subnets,
         security_groups=network.security_groups,
@@ -76,10 +78,18 @@ async def run_task(call: Call, services: Services, params: Params) -> Answer:
         client_token=params.get("clientToken") or None,
         request_fingerprint=fingerprint(params) if params.get("clientToken") else "",
     )
-    if services.limits is not None:
-        is_spot = capacity.capacity_provider == FARGATE_SPOT
-        services.limits.launch(call.account, is_spot=is_spot, count=request.count)
+    _count_launches(call, services, request)
     return described("tasks", await services.cell_of(call.account, cluster).run_task(request))
+
+
+def _count_launches(call: Call, services: Services, request: RunTaskRequest) -> None:
+    """Fargate's own limits of launches, on-demand and Spot each."""
+    if services.limits is None:
+        return
+    spot = request.providers.count(FARGATE_SPOT)
+    for is_spot, count in ((False, request.count - spot), (True, spot)):
+        if count:
+            services.limits.launch(call.account, is_spot=is_spot, count=count)
 
 
 def fingerprint(params: Params) -> str:
