@@ -140,6 +140,15 @@ class InvalidPaginationToken(AwsError):
         super().__init__(message)
 
 
+class TargetNotConnected(AwsError):
+    """The host of a task is not there, or does not bring the terminal that was asked for."""
+
+    code = "TargetNotConnectedException"
+
+    def __init__(self, message: str = "The execute command failed due to an internal error. Try again later.") -> None:
+        super().__init__(message)
+
+
 class ServiceUnavailable(AwsError):
     """A queue is full or a shard is down: the caller should retry. SDKs retry 503 by themselves."""
 

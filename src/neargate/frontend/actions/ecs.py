@@ -6,7 +6,14 @@ Source: Service Authorization Reference, "Amazon Elastic Container Service".
 from .rules import REQUEST_TAGS, Actions, Level, Rule, rule
 
 _TAGS = ("aws:ResourceTag/", "ecs:ResourceTag/")
+_RUNNING = (
+    *_TAGS,
+    *REQUEST_TAGS,
+    *("ecs:cluster", "ecs:capacity-provider", "ecs:subnet", "ecs:auto-assign-public-ip", "ecs:propagate-tags"),
+    *("ecs:enable-ebs-volumes", "ecs:enable-ecs-managed-tags", "ecs:enable-execute-command"),
+)
 _CLUSTER = "cluster/{cluster}"
+_INSTANCE = "container-instance/{cluster}/{instance}"
 _TASK = "task/{cluster}/{task}"
 _DEFINITION = "task-definition/{family}:{revision}"
 
@@ -20,9 +27,17 @@ def _setting(operation: str) -> Rule:
     return rule(f"ecs:{operation}", Level.WRITE, "*", keys=("ecs:account-setting",))
 
 
+def _of_cluster(operation: str, level: Level) -> Rule:
+    return rule(f"ecs:{operation}", level, _CLUSTER, keys=_TAGS)
+
+
+def _of_instance(operation: str, level: Level) -> Rule:
+    return rule(f"ecs:{operation}", level, _INSTANCE, keys=(*_TAGS, "ecs:cluster"))
+
+
 # What has tags on AWS. Nothing makes the last ones here, and who may is told that they are not there.
 _TAGGED = (
-    *(_CLUSTER, _TASK, _DEFINITION, "service/{cluster}/{service}", "container-instance/{cluster}/{instance}"),
+    *(_CLUSTER, _TASK, _DEFINITION, "service/{cluster}/{service}", _INSTANCE),
     *("task-set/{cluster}/{service}/{set}", "daemon/{cluster}/{daemon}", "daemon-task-definition/{family}:{revision}"),
     "gateway/{gateway}",
 )
@@ -40,29 +55,33 @@ ACTIONS: Actions = {
         _tagging(_CLUSTER),
     ),
     "DeleteAccountSetting": (_setting("DeleteAccountSetting"),),
+    "DeleteAttributes": (_of_cluster("DeleteAttributes", Level.WRITE),),
     "DeleteCluster": (rule("ecs:DeleteCluster", Level.WRITE, _CLUSTER, keys=_TAGS),),
     "DeleteTaskDefinitions": (rule("ecs:DeleteTaskDefinitions", Level.WRITE, _DEFINITION, "*", keys=_TAGS),),
+    "DeregisterContainerInstance": (_of_cluster("DeregisterContainerInstance", Level.WRITE),),
     "DeregisterTaskDefinition": (rule("ecs:DeregisterTaskDefinition", Level.WRITE, "*"),),
     "DescribeCapacityProviders": (
-        rule("ecs:DescribeCapacityProviders", Level.READ, "capacity-provider/{provider}", _CLUSTER, keys=_TAGS),
+        rule("ecs:DescribeCapacityProviders", Level.READ, "capacity-provider/{provider}", keys=_TAGS),
     ),
     "DescribeClusters": (rule("ecs:DescribeClusters", Level.READ, _CLUSTER, "*", keys=_TAGS),),
+    "DescribeContainerInstances": (_of_instance("DescribeContainerInstances", Level.READ),),
     "DescribeTaskDefinition": (rule("ecs:DescribeTaskDefinition", Level.READ, "*"),),
     "DescribeTasks": (rule("ecs:DescribeTasks", Level.READ, _TASK, keys=(*_TAGS, "ecs:cluster")),),
     "ListAccountSettings": (rule("ecs:ListAccountSettings", Level.READ, "*"),),
+    "ListAttributes": (_of_cluster("ListAttributes", Level.LIST),),
     "ListClusters": (rule("ecs:ListClusters", Level.LIST, "*"),),
     "ListTaskDefinitionFamilies": (rule("ecs:ListTaskDefinitionFamilies", Level.LIST, "*"),),
     "ListTaskDefinitions": (rule("ecs:ListTaskDefinitions", Level.LIST, "*"),),
     # Container instances are all that AWS lets it be limited to; without one it is asked on everything.
-    "ListTasks": (
-        rule("ecs:ListTasks", Level.LIST, "*", "container-instance/{cluster}/{instance}", keys=("ecs:cluster",)),
-    ),
+    "ListTasks": (rule("ecs:ListTasks", Level.LIST, "*", _INSTANCE, keys=("ecs:cluster",)),),
+    "ListContainerInstances": (_of_cluster("ListContainerInstances", Level.LIST),),
     "ListTagsForResource": (rule("ecs:ListTagsForResource", Level.READ, *_TAGGED, keys=_TAGS),),
     "PutAccountSetting": (_setting("PutAccountSetting"),),
     "PutAccountSettingDefault": (_setting("PutAccountSettingDefault"),),
     "PutClusterCapacityProviders": (
         rule("ecs:PutClusterCapacityProviders", Level.WRITE, _CLUSTER, keys=(*_TAGS, "ecs:capacity-provider")),
     ),
+    "PutAttributes": (_of_cluster("PutAttributes", Level.WRITE),),
     "RegisterTaskDefinition": (
         rule(
             "ecs:RegisterTaskDefinition",
@@ -84,22 +103,12 @@ ACTIONS: Actions = {
             "ecs:RunTask",
             Level.WRITE,
             _DEFINITION,
-            keys=(
-                *_TAGS,
-                *REQUEST_TAGS,
-                "ecs:cluster",
-                "ecs:capacity-provider",
-                "ecs:auto-assign-public-ip",
-                "ecs:enable-ebs-volumes",
-                "ecs:enable-ecs-managed-tags",
-                "ecs:enable-execute-command",
-                "ecs:propagate-tags",
-                "ecs:subnet",
-            ),
+            keys=_RUNNING,
         ),
         _tagging("task/{cluster}/*"),
         _PASSING,
     ),
+    "StartTask": (rule("ecs:StartTask", Level.WRITE, _DEFINITION, keys=(*_RUNNING, "ecs:container-instances")),),
     "StopTask": (rule("ecs:StopTask", Level.WRITE, _TASK, keys=(*_TAGS, "ecs:cluster")),),
     "TagResource": (
         rule("ecs:TagResource", Level.TAGGING, *_TAGGED, keys=(*_TAGS, *REQUEST_TAGS, "ecs:CreateAction")),
@@ -107,4 +116,6 @@ ACTIONS: Actions = {
     "UntagResource": (rule("ecs:UntagResource", Level.TAGGING, *_TAGGED, keys=(*_TAGS, "aws:TagKeys")),),
     "UpdateCluster": (rule("ecs:UpdateCluster", Level.WRITE, _CLUSTER, keys=_TAGS),),
     "UpdateClusterSettings": (rule("ecs:UpdateClusterSettings", Level.WRITE, _CLUSTER, keys=_TAGS),),
+    "UpdateContainerAgent": (_of_instance("UpdateContainerAgent", Level.WRITE),),
+    "UpdateContainerInstancesState": (_of_instance("UpdateContainerInstancesState", Level.WRITE),),
 }

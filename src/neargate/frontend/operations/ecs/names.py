@@ -77,8 +77,7 @@ def own_resource(call: Call, text: str, *, kind: str) -> str:
     arn = Arn.parse(text)
     prefix = f"{kind}/"
     if arn is None or arn.service != "ecs" or not arn.resource.startswith(prefix):
-        label = {"cluster": "Cluster", "task": "Task", "task-definition": "Task Definition"}[kind]
-        raise InvalidParameter(f"{label} Identifier is invalid")
+        raise InvalidParameter(f"{kind.replace('-', ' ').title()} Identifier is invalid")
     check_own(call, arn)
     return arn.resource[len(prefix) :]
 

@@ -8,8 +8,18 @@ from .account_settings import (
     put_account_setting_default,
 )
 from .cluster_changes import update_cluster, update_cluster_settings
-from .clusters import create_cluster, delete_cluster, describe_clusters, list_clusters
 from .cluster_providers import describe_capacity_providers, put_cluster_capacity_providers
+from .clusters import create_cluster, delete_cluster, describe_clusters, list_clusters
+from .container_instances import (
+    change_attributes,
+    deregister_container_instance,
+    describe_container_instances,
+    list_attributes,
+    list_container_instances,
+    start_task,
+    update_container_agent,
+    update_container_instances_state,
+)
 from .run_task import run_task
 from .tags import list_tags_for_resource, tag_resource, untag_resource
 from .task_definitions import (
@@ -25,15 +35,20 @@ from .tasks import describe_tasks, list_tasks, stop_task
 OPERATIONS: dict[str, Operation] = {
     "CreateCluster": create_cluster,
     "DeleteAccountSetting": delete_account_setting,
+    "DeleteAttributes": change_attributes,
     "DeleteCluster": delete_cluster,
     "DeleteTaskDefinitions": delete_task_definitions,
+    "DeregisterContainerInstance": deregister_container_instance,
     "DeregisterTaskDefinition": deregister_task_definition,
     "DescribeCapacityProviders": describe_capacity_providers,
     "DescribeClusters": describe_clusters,
+    "DescribeContainerInstances": describe_container_instances,
     "DescribeTaskDefinition": describe_task_definition,
     "DescribeTasks": describe_tasks,
     "ListAccountSettings": list_account_settings,
+    "ListAttributes": list_attributes,
     "ListClusters": list_clusters,
+    "ListContainerInstances": list_container_instances,
     "ListTagsForResource": list_tags_for_resource,
     "ListTaskDefinitionFamilies": list_task_definition_families,
     "ListTaskDefinitions": list_task_definitions,
@@ -41,11 +56,15 @@ OPERATIONS: dict[str, Operation] = {
     "PutAccountSetting": put_account_setting,
     "PutAccountSettingDefault": put_account_setting_default,
     "PutClusterCapacityProviders": put_cluster_capacity_providers,
+    "PutAttributes": change_attributes,
     "RegisterTaskDefinition": register_task_definition,
     "RunTask": run_task,
+    "StartTask": start_task,
     "StopTask": stop_task,
     "TagResource": tag_resource,
     "UntagResource": untag_resource,
     "UpdateCluster": update_cluster,
     "UpdateClusterSettings": update_cluster_settings,
+    "UpdateContainerAgent": update_container_agent,
+    "UpdateContainerInstancesState": update_container_instances_state,
 }
