@@ -209,6 +209,54 @@ def test_what_is_wrong_or_not_built_is_refused(client: Any, operation: str, para
     assert sorted(names) == [group["logGroupName"] for group in client.describe_log_groups()["logGroups"]]
 
 
+def test_retention_has_awss_days(client: Any) -> None:
+    client.create_log_group(logGroupName="/days")
+    client.put_retention_policy(logGroupName="/days", retentionInDays=3653)
+    code, text = error_of(client.put_retention_policy, logGroupName="/days", retentionInDays=2)
+    assert code == "InvalidParameterException"
+    assert text.startswith("1 validation error detected: Value '2' at 'retentionInDays' failed to satisfy constraint")
+    [group] = client.describe_log_groups(logGroupNamePrefix="/days")["logGroups"]
+    assert group["retentionInDays"] == 3653
+    missing = ("ResourceNotFoundException", "The specified log group does not exist.")
+    assert error_of(client.put_retention_policy, logGroupName="/none", retentionInDays=1) == missing
+    assert error_of(client.delete_retention_policy, logGroupName="/none") == missing
+
+
+def test_tags_by_either_name(client: Any) -> None:
+    client.create_log_group(logGroupName="/tagged", tags={"a": "1"})
+    [group] = client.describe_log_groups(logGroupNamePrefix="/tagged")["logGroups"]
+    arn = group["logGroupArn"]
+    client.tag_log_group(logGroupName="/tagged", tags={"b": "2"})
+    client.tag_resource(resourceArn=arn, tags={"a": "3"})
+    assert client.list_tags_log_group(logGroupName="/tagged")["tags"] == {"a": "3", "b": "2"}
+    client.untag_log_group(logGroupName="/tagged", tags=["b", "unknown"])
+    assert client.list_tags_for_resource(resourceArn=arn)["tags"] == {"a": "3"}
+    full = {str(number): "" for number in range(50)}
+    assert error_of(client.tag_resource, resourceArn=arn, tags=full)[0] == "TooManyTagsException"
+    assert error_of(client.tag_resource, resourceArn=arn, tags={"aws:x": ""})[0] == "InvalidParameterException"
+    for wrong in ("tagged", "arn:aws:s3:::tagged", arn.replace("log-group:", "destination:")):
+        assert error_of(client.list_tags_for_resource, resourceArn=wrong)[0] == "InvalidParameterException"
+    other = arn.replace(ACCOUNT, "999999999999")
+    assert error_of(client.tag_resource, resourceArn=other, tags={"c": ""})[0] == "ResourceNotFoundException"
+    assert client.list_tags_for_resource(resourceArn=arn)["tags"] == {"a": "3"}
+
+
+def test_filters_are_tried_but_never_kept(client: Any) -> None:
+    client.create_log_group(logGroupName="/filters")
+    messages = ['{"a": 1}', '{"a": 2}', "text"]
+    found = client.test_metric_filter(filterPattern="{ $.a = 2 }", logEventMessages=messages)["matches"]
+    assert found == [{"eventNumber": 2, "eventMessage": '{"a": 2}', "extractedValues": {"$.a": "2"}}]
+    metric = {"metricName": "m", "metricNamespace": "n", "metricValue": "1"}
+    named = {"logGroupName": "/filters", "filterName": "f"}
+    put = {**named, "filterPattern": ""}
+    assert error_of(client.put_metric_filter, **put, metricTransformations=[metric])[0] == "InvalidOperationException"
+    assert error_of(client.put_subscription_filter, **put, destinationArn="arn:x")[0] == "InvalidOperationException"
+    assert client.describe_metric_filters(logGroupName="/filters")["metricFilters"] == []
+    assert client.describe_subscription_filters(logGroupName="/filters")["subscriptionFilters"] == []
+    for delete in (client.delete_metric_filter, client.delete_subscription_filter):
+        assert error_of(delete, **named)[0] == "ResourceNotFoundException"
+
+
 def aws_programs() -> list[str]:
     """The aws CLIs of this machine: Debian's (v2) and PyPI's (v1)."""
     beside = str(Path(sys.executable).parent / "aws")

@@ -250,14 +250,24 @@ def test_a_security_group_loses_its_default_rule_and_is_found_by_id(aws: Clients
     assert code_of(ec2.describe_security_groups, GroupIds=[group]) == "InvalidGroup.NotFound"
 
 
-def test_what_a_log_group_needs_more_is_refused_by_name(aws: Clients) -> None:
-    """`aws_cloudwatch_log_group` cannot be had yet: the provider reads tags and sets retention, and is told so."""
+def test_a_log_group(aws: Clients) -> None:
+    """`aws_cloudwatch_log_group` with retention and tags: made, read, changed, read, deleted."""
     logs = aws.logs
     logs.create_log_group(logGroupName="/tf", tags={"team": "x"})
     assert code_of(logs.create_log_group, logGroupName="/tf") == "ResourceAlreadyExistsException"
+    logs.put_retention_policy(logGroupName="/tf", retentionInDays=7)
     [group] = logs.describe_log_groups(logGroupNamePrefix="/tf")["logGroups"]
-    assert code_of(logs.list_tags_for_resource, resourceArn=group["logGroupArn"]) == "UnknownOperationException"
-    assert code_of(logs.put_retention_policy, logGroupName="/tf", retentionInDays=7) == "UnknownOperationException"
+    assert (group["retentionInDays"], group["metricFilterCount"]) == (7, 0)
+    arn = group["arn"].removesuffix(":*")
+    assert arn == group["logGroupArn"]
+    assert logs.list_tags_for_resource(resourceArn=arn)["tags"] == {"team": "x"}
+    logs.untag_resource(resourceArn=arn, tagKeys=["team"])
+    logs.tag_resource(resourceArn=arn, tags={"stage": "test", "cost": ""})
+    assert logs.list_tags_for_resource(resourceArn=arn)["tags"] == {"stage": "test", "cost": ""}
+    logs.delete_retention_policy(logGroupName="/tf")
+    [group] = logs.describe_log_groups(logGroupNamePrefix="/tf")["logGroups"]
+    assert "retentionInDays" not in group
     logs.delete_log_group(logGroupName="/tf")
     assert logs.describe_log_groups(logGroupNamePrefix="/tf")["logGroups"] == []
     assert code_of(logs.delete_log_group, logGroupName="/tf") == "ResourceNotFoundException"
+    assert code_of(logs.list_tags_for_resource, resourceArn=arn) == "ResourceNotFoundException"

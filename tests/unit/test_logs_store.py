@@ -552,3 +552,37 @@ def test_messages_with_newlines_stay_whole() -> None:
         assert messages(await find(logs, '"a\nb"')) == ["a\nb"]
 
     with_logs(body)
+
+
+def test_retention_removes_what_is_older_and_refuses_what_would_be() -> None:
+    async def body(logs: Logs) -> None:
+        old, young = NOW_MS - 3 * DAY_MS, NOW_MS - DAY_MS // 2
+        await logs.put_events(ME, "/app", "one", [(old, "old")])
+        await logs.put_events(ME, "/app", "one", [(young, "young")])
+        assert await logs.sweep() == ""
+        await logs.set_retention(ME, "/app", 1)
+        assert await logs.sweep() == "expired 1 chunks"
+        assert messages(await find(logs)) == ["young"]
+        put = await logs.put_events(ME, "/app", "one", [(old, "old"), (old + DAY_MS - 1, "old")])
+        assert put["rejectedLogEventsInfo"] == {"expiredLogEventEndIndex": 2}
+        await logs.set_retention(ME, "/app", None)
+        await logs.put_events(ME, "/app", "one", [(old, "old again")])
+        assert await logs.sweep() == ""
+        assert messages(await find(logs)) == ["old again", "young"]
+        with pytest.raises(ResourceNotFound):
+            await logs.set_retention(OTHER, "/app", 1)
+
+    with_logs(body)
+
+
+def test_tags_changed_at_once_are_all_there() -> None:
+    async def body(logs: Logs) -> None:
+        await asyncio.gather(*(logs.tag_group(ME, "/app", {str(number): ""}) for number in range(5)))
+        assert sorted(await logs.list_tags(ME, "/app")) == ["0", "1", "2", "3", "4"]
+        await asyncio.gather(logs.untag_group(ME, "/app", ["0", "9"]), logs.tag_group(ME, "/app", {"5": ""}))
+        assert sorted(await logs.list_tags(ME, "/app")) == ["1", "2", "3", "4", "5"]
+        for call in (logs.list_tags(OTHER, "/app"), logs.tag_group(OTHER, "/app", {"a": ""})):
+            with pytest.raises(ResourceNotFound):
+                await call
+
+    with_logs(body)

@@ -15,11 +15,12 @@ from msgspec import Struct
 from ..interfaces.roles import GroupFilter, StreamOrder
 from ..interfaces.store import Refused, Row, Statement, Value
 from ..model.arn import Arn
-from ..model.errors import InvalidParameter, ResourceAlreadyExists, ResourceNotFound
+from ..model.errors import InvalidParameter, ResourceAlreadyExists, ResourceNotFound, Throttling, TooManyTags
 from .database import Database
 
 NO_GROUP = "The specified log group does not exist."
 NO_STREAM = "The specified log stream does not exist."
+TAGS_MAX = 50
 _LAST_CHARACTER = "\U0010ffff"
 
 
@@ -58,6 +59,38 @@ class Catalog:
         """None of a group that is not there."""
         rows = await self._database.read("SELECT tags FROM log_groups WHERE account = ? AND name = ?", (account, name))
         return msgspec.json.decode(rows[0][0], type=dict[str, str]) if rows else {}
+
+    async def set_retention(self, account: str, name: str, days: int | None) -> None:
+        set_days = "UPDATE log_groups SET retention_days = ? WHERE account = ? AND name = ?"
+        try:
+            await self._database.write([Statement(set_days, (days, account, name), 1, "group")])
+        except Refused:
+            raise ResourceNotFound(NO_GROUP) from None
+
+    async def tags_of(self, account: str, name: str) -> dict[str, str]:
+        """Raises ResourceNotFound."""
+        rows = await self._database.read("SELECT tags FROM log_groups WHERE account = ? AND name = ?", (account, name))
+        if not rows:
+            raise ResourceNotFound(NO_GROUP)
+        return msgspec.json.decode(rows[0][0], type=dict[str, str])
+
+    async def change_tags(
+        self, account: str, name: str, added: Mapping[str, str], removed: Collection[str] = ()
+    ) -> None:
+        """Raises ResourceNotFound, TooManyTags."""
+        change = "UPDATE log_groups SET tags = ? WHERE account = ? AND name = ? AND tags = ?"
+        for _ in range(8):  # each refusal means that somebody else changed them in between
+            old = await self.tags_of(account, name)
+            new = {key: value for key, value in (old | dict(added)).items() if key not in removed}
+            if len(new) > TAGS_MAX and len(new) > len(old):
+                raise TooManyTags(f"The resource has more than {TAGS_MAX} tags.", resourceName=name)
+            texts = [msgspec.json.encode(tags).decode() for tags in (new, old)]
+            try:
+                await self._database.write([Statement(change, (texts[0], account, name, texts[1]), 1, "tags")])
+            except Refused:
+                continue
+            return
+        raise Throttling
 
     async def find_stream(self, account: str, group: str, name: str) -> Stream:
         rows = await self._database.read(

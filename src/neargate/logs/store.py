@@ -21,9 +21,9 @@ from .catalog import NO_STREAM, Catalog, sequence_token
 from .chunk import Event, pack
 from .database import Database
 from .ingest import Chunk, check_batch, check_lines, move_offset, store_chunk, trim_chunk
-from .pattern import Pattern, parse_pattern
+from .pattern import Matcher, Pattern, parse_pattern
 from .position import BEGIN, END, Position, event_id, read_token, show_token
-from .query import EventReader, Page, Range, Scope
+from .query import LANE, EventReader, Page, Range, Scope
 from .schema import MIGRATIONS
 from .sweep import sweep
 
@@ -31,6 +31,7 @@ SHARD = "logs"
 _PACK_LANE = "logs-pack"
 _PACKED_IN_LOOP_MAX = 2048  # below this many bytes compressing costs less than changing threads
 _SOURCE_NAME_MAX = 1024
+_TOO_COMPLEX = "Invalid filter pattern: the regular expression is too complex"
 
 
 class Logs:
@@ -79,6 +80,18 @@ class Logs:
 
     async def group_tags(self, account: str, name: str) -> Mapping[str, str]:
         return await self._catalog.group_tags(account, name)
+
+    async def set_retention(self, account: str, name: str, days: int | None) -> None:
+        await self._catalog.set_retention(account, name, days)
+
+    async def list_tags(self, account: str, name: str) -> Mapping[str, str]:
+        return await self._catalog.tags_of(account, name)
+
+    async def tag_group(self, account: str, name: str, tags: Mapping[str, str]) -> None:
+        await self._catalog.change_tags(account, name, tags)
+
+    async def untag_group(self, account: str, name: str, keys: Sequence[str]) -> None:
+        await self._catalog.change_tags(account, name, {}, keys)
 
     async def create_stream(self, account: str, group: str, name: str) -> None:
         await self._catalog.create_stream(account, group, name, self._now_ms())
@@ -210,7 +223,7 @@ class Logs:
         try:
             page = await self._reader.read_page(scope, span, matcher, wanted.limit)
         except TooComplex:
-            raise InvalidParameter("Invalid filter pattern: the regular expression is too complex") from None
+            raise InvalidParameter(_TOO_COMPLEX) from None
         names = await self._stream_names(page.events)
         events = [
             {
@@ -228,6 +241,13 @@ class Logs:
             answer["nextToken"] = show_token(span.forward, page.resume)
         return msgspec.json.encode(answer)
 
+    async def test_filter(self, pattern: str, messages: Sequence[str]) -> list[dict[str, Any]]:
+        matcher = parse_pattern(pattern)
+        try:
+            return await self._world.offload(LANE, _tested, matcher, messages)
+        except TooComplex:
+            raise InvalidParameter(_TOO_COMPLEX) from None
+
     async def _stream_names(self, events: Sequence[Event]) -> dict[int, str]:
         keys = sorted({event[3] for event in events})
         names: dict[int, str] = {}
@@ -240,6 +260,14 @@ class Logs:
 
     def _now_ms(self) -> int:
         return int(self._world.now() * 1000)
+
+
+def _tested(matcher: Matcher, messages: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {"eventNumber": number, "eventMessage": message, "extractedValues": dict(matcher.extracted(message))}
+        for number, message in enumerate(messages, 1)
+        if matcher.matches(message)
+    ]
 
 
 def _narrow(group: int, span_ms: int, streams: Sequence[str] | None, prefix: str | None) -> Scope:

@@ -1,7 +1,7 @@
 """Which bucket each operation of each service draws from, and what AWS lets an account draw.
 
 Data, literal: a test walks the operations of this endpoint and finds each of them here. Must not know how buckets work.
-ECS, Fargate, EC2, CloudWatch Logs, STS and CloudTrail publish their numbers; IAM and Service Quotas do not, and get one
+ECS, ECR, Fargate, EC2, CloudWatch Logs, STS and CloudTrail publish their numbers; IAM and Service Quotas do not, and get one
 generous number of ours. Invariant: a bucket's key is never reused, since an operator's values are stored by it.
 """
 
@@ -158,6 +158,8 @@ _LOGS = (
         operations="""
         PutRetentionPolicy DeleteRetentionPolicy ListTagsForResource ListTagsLogGroup TagLogGroup TagResource
         UntagLogGroup UntagResource
+        PutMetricFilter DeleteMetricFilter DescribeMetricFilters TestMetricFilter
+        PutSubscriptionFilter DeleteSubscriptionFilter DescribeSubscriptionFilters StartLiveTail
         """,
     ),
 )
@@ -245,8 +247,6 @@ _SERVICE_QUOTAS = (
 )
 _CLOUDTRAIL = (Bucket(key="cloudtrail/lookup", rate=Rate(2, 2), operations="LookupEvents"),)
 
-BUCKETS: Mapping[str, tuple[Bucket, ...]] = {
-    "cloudtrail": _CLOUDTRAIL,
 _KMS = (
     Bucket(
         key="kms/cryptography",
@@ -303,15 +303,49 @@ _SSM = (
     ),
 )
 
+_ECR = (
+    Bucket(key="ecr/authorization", rate=Rate(500, 500), operations="GetAuthorizationToken"),
+    Bucket(key="ecr/layer-check", rate=Rate(1000, 1000), operations="BatchCheckLayerAvailability"),
+    Bucket(key="ecr/image-get", rate=Rate(2000, 2000), operations="BatchGetImage"),
+    Bucket(key="ecr/layer-get", rate=Rate(3000, 3000), operations="GetDownloadUrlForLayer"),
+    Bucket(key="ecr/upload", rate=Rate(100, 100), operations="InitiateLayerUpload CompleteLayerUpload", apart=True),
+    Bucket(key="ecr/upload-part", rate=Rate(500, 500), operations="UploadLayerPart"),
+    Bucket(key="ecr/image-put", rate=Rate(10, 10), operations="PutImage"),
+    Bucket(
+        key="ecr/calls",
+        rate=UNPUBLISHED,
+        operations="""
+        BatchDeleteImage BatchGetRepositoryScanningConfiguration CreatePullThroughCacheRule CreateRepository
+        CreateRepositoryCreationTemplate DeleteLifecyclePolicy DeletePullThroughCacheRule DeleteRegistryPolicy
+        DeleteRepository DeleteRepositoryCreationTemplate DeleteRepositoryPolicy DeleteSigningConfiguration
+        DeregisterPullTimeUpdateExclusion DescribeImageReplicationStatus DescribeImageScanFindings
+        DescribeImageSigningStatus DescribeImages DescribePullThroughCacheRules DescribeRegistry
+        DescribeReplicationBackfillResults DescribeRepositories DescribeRepositoryCreationTemplates
+        GetAccountSetting GetLifecyclePolicy GetLifecyclePolicyPreview GetRegistryPolicy
+        GetRegistryScanningConfiguration GetRepositoryPolicy GetSigningConfiguration ListImageReferrers
+        ListImages ListPullTimeUpdateExclusions ListReplicationBackfills ListTagsForResource PutAccountSetting
+        PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy PutRegistryPolicy
+        PutRegistryScanningConfiguration PutReplicationConfiguration PutSigningConfiguration
+        RegisterPullTimeUpdateExclusion SetRepositoryPolicy StartImageScan StartLifecyclePolicyPreview
+        StartReplicationBackfill StopReplicationBackfill TagResource UntagResource UpdateImageStorageClass
+        UpdatePullThroughCacheRule UpdateRepositoryCreationTemplate ValidatePullThroughCacheRule
+        """,
+    ),
+)
+
+BUCKETS: Mapping[str, tuple[Bucket, ...]] = {
+    "cloudtrail": _CLOUDTRAIL,
     "ec2": _EC2,
+    "ecr": _ECR,
     "ecs": _ECS,
     "iam": _IAM,
+    "kms": _KMS,
     "logs": _LOGS,
     "service-quotas": _SERVICE_QUOTAS,
+    "ssm": _SSM,
     "sts": _STS,
 }
 OF_OPERATION: Mapping[tuple[str, str], Bucket] = {
-    "ssm": _SSM,
     (service, name): bucket for service, buckets in BUCKETS.items() for bucket in buckets for name in bucket.names
 }
 BY_KEY: Mapping[str, Bucket] = {

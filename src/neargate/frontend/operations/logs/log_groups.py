@@ -7,6 +7,7 @@ from ...call import Answer, Call, Params
 from ...services import Services
 from .asking import ask_for, ask_for_new_group
 from .names import group_arn, name_of_identifier
+from .tags import refuse_reserved
 
 PAGE_MAX = 50
 
@@ -15,8 +16,7 @@ async def create_log_group(call: Call, services: Services, params: Params) -> An
     name, tags = params["logGroupName"], params.get("tags") or {}
     ask_for_new_group(call, name, tags)
     _refuse_what_is_not_built(params)
-    if any(key.lower().startswith("aws:") for key in tags):
-        raise InvalidParameter("aws: prefixed tag key names are not allowed for external use.")
+    refuse_reserved(tags)
     await services.logs.create_group(call.account, name, tags)
     return {}
 

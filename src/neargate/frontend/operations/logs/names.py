@@ -28,7 +28,7 @@ def group_of(call: Call, params: Params) -> str:
     return name_of_identifier(call, str(identifier))
 
 
-def name_of_identifier(call: Call, identifier: str) -> str:
+def name_of_identifier(call: Call, identifier: str, member: str = "logGroupIdentifier") -> str:
     """Raises InvalidParameter for what is neither name nor ARN, ResourceNotFound for another account's or region's."""
     name = identifier
     arn = Arn.parse(identifier)
@@ -39,7 +39,7 @@ def name_of_identifier(call: Call, identifier: str) -> str:
             name = ""
     if not GROUP_NAME.match(name):
         raise InvalidParameter(
-            f"1 validation error detected: Value '{identifier}' at 'logGroupIdentifier' failed to satisfy constraint: "
+            f"1 validation error detected: Value '{identifier}' at '{member}' failed to satisfy constraint: "
             f"Member must satisfy regular expression pattern: {GROUP_PATTERN}"
         )
     if arn is not None and (arn.account, arn.region) != (call.account, call.region):
