@@ -337,6 +337,22 @@ def test_a_web_identity_is_recorded_where_its_role_is() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(
+    ("token", "message", "shown"),
+    [
+        ("eyJhbGciOiJub3QifQ.xNotyauthorizedx-9_to0", "Not authorized to do it", f"Not {HIDDEN} to do it"),
+        ("eyJhb.not-a", "Not a token", f"{HIDDEN} a token"),
+        ("pin.1234", "1234. is wrong, 123 is not", f"{HIDDEN} is wrong, 123 is not"),
+        ("eyJhbGciOiJub3QifQ.part_of_it", "it begins with eyJhbGciOiJ", f"it begins with {HIDDEN}"),
+    ],
+)
+def test_a_refusal_keeps_the_words_that_a_token_only_has_within(token: str, message: str, shown: str) -> None:
+    known: dict[str, Any] = {"request_id": "r", "service": "sts", "operation": "AssumeRoleWithWebIdentity"}
+    params = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/ci", "RoleSessionName": "run", "WebIdentityToken": token}
+    seen = SeenCall(**known, params=params, fault=Fault(code="AccessDenied", status=403, message=message))
+    assert json.loads(recorder().entry(seen, NOBODY, NOW).document)["errorMessage"] == shown
+
+
 def test_a_key_id_that_looks_like_a_secret_is_not_repeated() -> None:
     seen = SeenCall(request_id="r", authorization=b"AWS4-HMAC-SHA256 Credential=wJalrXUtnFEMI+K7MDENG/2026/x")
     assert "wJalr" not in recorder().entry(seen, NOBODY, NOW).document

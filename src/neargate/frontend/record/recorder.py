@@ -42,6 +42,9 @@ _PLAIN = frozenset(
     """.split()  # noqa: SIM905 (a list of names, to be read)
 )
 _WORD = re.compile(r"[^\s'\"`,;()\[\]{}<>=]{3,}")
+_RUN = re.compile(r"[^\W_]{3,}")
+# A token has every short word somewhere in it: below this length only what stands alone in a value is taken for it.
+_PART_MIN_CHARS = 8
 _CLAIMED = re.compile(rb"Credential=([^\s,/]{1,128})/")
 _ENCODER = msgspec.json.Encoder(enc_hook=encode_mark)
 
@@ -243,7 +246,14 @@ def _message(fault: Fault, was_parsed: bool, hidden: list[Any]) -> str:
     secrets = "\n".join(_strings(hidden)).casefold()
     if not secrets:
         return text
-    return _WORD.sub(lambda word: HIDDEN if word[0].casefold() in secrets else word[0], text)
+    alone = {*_WORD.findall(secrets), *_RUN.findall(secrets)}
+
+    def shown(match: re.Match[str]) -> str:
+        word = match[0].casefold()
+        is_hidden = word in secrets if len(word) >= _PART_MIN_CHARS else word in alone or word.rstrip(".:!?") in alone
+        return HIDDEN if is_hidden else match[0]
+
+    return _WORD.sub(shown, text)
 
 
 def _strings(value: Any) -> Iterator[str]:
