@@ -15,7 +15,16 @@ from ..interfaces.hostnet import HostCgroups, HostDisks, HostError, HostNetwork
 from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
 from ..link.host_identity import HostKey
 from ..link.messages import EXECUTION_ROLE, TASK_ROLE, RunOrder, ToAgent
-from ..link.session import Acknowledged, AgentAction, ApplyVpc, CredentialsAnswered, Established, RunTask, StopTask
+from ..link.session import (
+    Acknowledged,
+    AgentAction,
+    ApplyVpc,
+    CredentialsAnswered,
+    Established,
+    OpenTerminal,
+    RunTask,
+    StopTask,
+)
 from ..log import get_logger
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
@@ -39,6 +48,7 @@ from .metadata import Metadata
 from .points import Reached, nothing
 from .standing_order import StandingOrder
 from .task_context import HostParts, start_gate
+from .terminals import HostTerminals
 from .transport import UnixTransport
 from .vpc_listeners import VpcListeners
 from .vpc_plans import VpcPlans
@@ -116,6 +126,16 @@ class Agent:
         )
         self._listeners = VpcListeners(knobs, network, self._metadata, api_socket, api_port)
         self._link = self._link_client(channel, key)
+        self._terminals = HostTerminals(
+            world,
+            knobs,
+            channel,
+            facts.host_id,
+            key,
+            sandbox=sandbox,
+            records=self._tasks.records,
+            note=self._note,
+        )
 
     def _task_credentials(self, files: CredentialFiles | None) -> TaskCredentials:
         return TaskCredentials(
@@ -222,6 +242,8 @@ class Agent:
                 self._execution_roles.answered(action.answer)
             case CredentialsAnswered():
                 await self._credentials.answered(action.answer)
+            case OpenTerminal():
+                self._terminals.begin(action.order)
 
     async def _refused(self, message: ToAgent, why: str) -> None:
         """The cell hears of a task that will never begin here; anything else is only for this host's operator."""

@@ -19,6 +19,7 @@ from ..link.messages import (
     TASK_ROLE,
     CredentialsIssued,
     CredentialsRefused,
+    ExecOrder,
     LogAck,
     LogOpened,
     LogRefused,
@@ -34,6 +35,7 @@ from ..model.network import ENI_MAC_GATEWAY, Eni, SecurityGroup, SecurityGroupRu
 
 # Letters, digits, hyphens: no dot, so that no id is a hidden file, a suffix of ours or a step upwards.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_SESSION = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 _MAC = re.compile(r"[0-9a-f][02468ace](?::[0-9a-f]{2}){5}")
 _HOST_NAME = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,9}")
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f]*")
@@ -150,6 +152,15 @@ def _check_pong(message: Pong) -> None:
     _between("n", message.n, 0, INTEGER_MAX)
 
 
+def _check_exec(message: ExecOrder) -> None:
+    for name in ("task_id", "incarnation"):
+        _id(name, getattr(message, name))
+    _need(_SESSION.fullmatch(message.session) is not None, "session is no id")
+    _names("container", [message.container], 1)
+    _words("args", message.args)
+    _need(bool(message.args) and bool(message.args[0]), "args name no command")
+
+
 _CHECKS_BY_KIND: Mapping[type, Callable[..., None]] = {
     RunOrder: _check_run,
     VpcPush: _check_push,
@@ -160,6 +171,7 @@ _CHECKS_BY_KIND: Mapping[type, Callable[..., None]] = {
     LogRefused: _check_log_refused,
     CredentialsIssued: _check_credentials,
     CredentialsRefused: _check_credentials,
+    ExecOrder: _check_exec,
     Pong: _check_pong,
 }
 

@@ -170,6 +170,10 @@ class Cell:
         """Which stream a container may write: known here, so that an agent cannot choose."""
         return await self._reading.log_target(host_id, task_id, container)
 
+    async def place(self, task_id: str) -> tuple[str, str] | None:
+        """(host, incarnation) of a task that has not stopped."""
+        return await self._reading.place(task_id)
+
     async def task_identity(self, host_id: str, task_id: str) -> TaskIdentity | None:
         return await self._reading.task_identity(host_id, task_id)
 

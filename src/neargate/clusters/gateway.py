@@ -1,4 +1,5 @@
-"""The agents' door: a UNIX socket with two paths, `/link` for orders and reports, `/bulk` for logs.
+"""The agents' door: a UNIX socket with three paths, `/link` for orders and reports, `/bulk` for logs, `/exec` for
+terminals of executed commands, a connection each.
 
 Owns which connection speaks for which host (a newer one supersedes) and tells the zones which hosts are connected. Must
 not know tasks. Invariants: only the server's own user and root may connect; silence or a lost session stops nothing, it
@@ -19,6 +20,7 @@ from websockets.http11 import Request, Response
 
 from ..interfaces.roles import CapacityManager, LogSink, TaskRoles, VpcPlans
 from ..interfaces.store import Overloaded
+from ..link.messages import ExecOrder
 from ..log import get_logger
 from ..model.capacity import HostFacts
 from ..model.errors import AwsError, InvalidParameter
@@ -29,6 +31,7 @@ from .cell import Cell
 from .channel import Channel, ChannelClosed
 from .credentials import HostCredentials
 from .host_connection import HostConnection
+from .terminals import Terminals
 
 _log = get_logger(__name__)
 _UCRED = struct.Struct("3i")  # pid, uid, gid: struct ucred of SO_PEERCRED
@@ -58,6 +61,8 @@ class Gateway:
         self._connections: dict[str, HostConnection] = {}
         self._bulks: list[tuple[BulkConnection, Channel]] = []
         self._bulk_places = BulkPlaces(knobs.bulk_connections_per_host)
+        self.terminals = Terminals(world, cell, knobs, order=self._order_terminal, is_linked=self._is_linked)
+        self._bringing = 0
 
     async def serve(self, path: str) -> None:
         """Listen on the UNIX socket at `path` (mode 0600) until cancelled."""
@@ -124,6 +129,24 @@ class Gateway:
         self._bulks.remove((connection, channel))
         await channel.close(reason)
 
+    async def accept_terminal(self, channel: Channel) -> None:
+        if self._bringing >= self._knobs.exec_sessions_max:
+            await channel.close("too many terminals")
+            return
+        self._bringing += 1
+        try:
+            reason = await self.terminals.accept(channel)
+        finally:
+            self._bringing -= 1
+        await channel.close(reason)
+
+    def _order_terminal(self, host_id: str, order: ExecOrder) -> bool:
+        connection = self._connections.get(host_id)
+        return connection is not None and connection.order_terminal(order)
+
+    def _is_linked(self, host_id: str) -> bool:
+        return host_id in self._connections
+
     async def _close_bulk(self, host_id: str) -> None:
         """The bulk channel has no pings: it lasts no longer than the link. An agent that lives dials again."""
         for connection, channel in list(self._bulks):
@@ -177,6 +200,8 @@ class Gateway:
         path = connection.request.path if connection.request is not None else ""
         if path == "/link":
             await self.accept_link(channel)
+        elif path == "/exec":
+            await self.accept_terminal(channel)
         else:
             await self.accept_bulk(channel)
 
@@ -214,8 +239,8 @@ def _admit(connection: ServerConnection, request: Request) -> Response | None:
     _, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     if not _may_enter(uid):
         return connection.respond(403, "only this server's user and root may connect\n")
-    if request.path not in ("/link", "/bulk"):
-        return connection.respond(404, "the paths are /link and /bulk\n")
+    if request.path not in ("/link", "/bulk", "/exec"):
+        return connection.respond(404, "the paths are /link, /bulk and /exec\n")
     return None
 
 

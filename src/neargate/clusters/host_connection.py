@@ -13,7 +13,16 @@ import msgspec
 
 from ..interfaces.roles import VpcPlans
 from ..interfaces.store import Overloaded
-from ..link.messages import CredentialsAsk, CredentialsRefused, Report, StopOrder, ToServer, encode, messages_to_server
+from ..link.messages import (
+    CredentialsAsk,
+    CredentialsRefused,
+    ExecOrder,
+    Report,
+    StopOrder,
+    ToServer,
+    encode,
+    messages_to_server,
+)
 from ..link.server_session import CredentialsAsked, Greeted, HostChanged, Reported, ServerAction, ServerSession
 from ..link.session import Disconnect, Send
 from ..log import get_logger
@@ -99,6 +108,16 @@ class HostConnection:
 
     async def close(self, reason: str) -> None:
         await self._channel.close(reason)
+
+    def order_terminal(self, order: ExecOrder) -> bool:
+        """Once, and only now: whoever asks waits for it. False when the agent is not there to hear it."""
+        if not self._welcomed:
+            return False
+        try:
+            self._outgoing.put(encode(order))
+        except ChannelClosed:
+            return False  # the writer's loop meets the same end
+        return True
 
     def push_plan(self, vpc_id: str) -> None:
         """A VPC changed: the host hears of it if it has been given the VPC before."""

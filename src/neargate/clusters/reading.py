@@ -115,6 +115,13 @@ class Reading:
             execution_role_arn=order.launch.execution_role_arn,
         )
 
+    async def place(self, task_id: str) -> tuple[str, str] | None:
+        """(host, incarnation) of a task that has not stopped."""
+        rows = await self._store.read(
+            "SELECT host, incarnation FROM tasks WHERE id = ? AND last_status <> 'STOPPED'", (task_id,)
+        )
+        return (str(rows[0][0]), str(rows[0][1])) if rows and rows[0][0] else None
+
     async def explain_task(self, task_id: str) -> dict[str, Any]:
         """Document, events, stages in milliseconds, place. Raises InvalidParameter for an unknown task."""
         row = (await rows_by_id(self._store, [task_id])).get(task_id)

@@ -215,6 +215,47 @@ class TaskRoles(Protocol):
         """AWS's sentence when the role's session may not; None when it may. Raises RoleNotAssumable."""
 
 
+class TerminalRequest(Struct, frozen=True, kw_only=True):
+    """`session`: small letters, digits, hyphens; never used twice. `container`: a name of the task's."""
+
+    session: str
+    task_id: str
+    container: str
+    args: tuple[str, ...]
+
+
+class TerminalEnd(Struct, frozen=True, kw_only=True):
+    """`exit_code` None: the command did not end by itself, and `reason` says why."""
+
+    exit_code: int | None = None
+    reason: str = ""
+
+
+class RemoteTerminal(Protocol):
+    """A command's terminal in a container, wherever its host is. One reader, one writer."""
+
+    async def read(self) -> bytes | TerminalEnd:
+        """The next output, or the end. While nobody reads the command waits."""
+
+    async def write(self, data: bytes) -> None:
+        """Returns when there is room for more. After the end it is dropped."""
+
+    async def resize(self, columns: int, rows: int) -> None: ...
+
+    async def close(self) -> None:
+        """The command ends, and with it all that it started."""
+
+
+class Terminals(Protocol):
+    """Terminals in containers of live tasks. Nothing here asks whether somebody may have one."""
+
+    async def is_reachable(self, task_id: str) -> bool:
+        """Whether the task's host is connected now."""
+
+    async def open(self, request: TerminalRequest) -> RemoteTerminal:
+        """Raises TargetNotConnected. What the container says to the command is told by its end."""
+
+
 class LogSourceOpened(Struct, frozen=True, kw_only=True):
     stream_key: int
     offset: int  # bytes of this source already stored

@@ -14,6 +14,7 @@ NONCE_BYTES = 32
 SIGNATURE_BYTES = 64
 LINK = "link"
 BULK = "bulk"
+EXEC = "exec"
 
 
 class HostKey:

@@ -111,6 +111,16 @@ class CredentialsRefused(msgspec.Struct, frozen=True, kw_only=True, tag="credent
     is_final: bool
 
 
+class ExecOrder(msgspec.Struct, frozen=True, kw_only=True, tag="exec"):
+    """Server to agent, once: start this command and bring its terminal on a connection of its own (terminal.py)."""
+
+    session: str
+    task_id: str
+    incarnation: str
+    container: str
+    args: tuple[str, ...]
+
+
 class Ping(msgspec.Struct, frozen=True, kw_only=True, tag="ping"):
     n: int
 
@@ -173,6 +183,7 @@ ToAgent = (
     | ReportAck
     | CredentialsIssued
     | CredentialsRefused
+    | ExecOrder
     | Pong
     | LogOpened
     | LogRefused

@@ -24,6 +24,7 @@ from .messages import (
     CredentialsAsk,
     CredentialsIssued,
     CredentialsRefused,
+    ExecOrder,
     Hello,
     HostUpdate,
     Ping,
@@ -89,7 +90,15 @@ class CredentialsAnswered(Struct, frozen=True, kw_only=True):
     answer: CredentialsIssued | CredentialsRefused
 
 
-AgentAction = Send | Disconnect | Established | ApplyVpc | RunTask | StopTask | Acknowledged | CredentialsAnswered
+class OpenTerminal(Struct, frozen=True, kw_only=True):
+    """Somebody waits for it for some seconds; it is asked for once."""
+
+    order: ExecOrder
+
+
+AgentAction = (
+    Send | Disconnect | Established | ApplyVpc | RunTask | StopTask | Acknowledged | CredentialsAnswered | OpenTerminal
+)
 
 
 class _Phase(Enum):
@@ -167,6 +176,8 @@ class AgentSession:
                 return self._acknowledged(message)
             case CredentialsIssued() | CredentialsRefused():
                 return [CredentialsAnswered(answer=message)]
+            case ExecOrder():
+                return [OpenTerminal(order=message)]
             case Pong():
                 return []
             case _:

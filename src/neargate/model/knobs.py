@@ -93,6 +93,16 @@ class Knobs(Struct, frozen=True, kw_only=True):
     bulk_connections_per_host: int = 4  # an agent has one; those that it lost may still be ending
     log_requests_in_flight_max: int = 64  # of one bulk connection
     log_sources_max: int = 16_384
+    # commands executed in containers
+    exec_sessions_per_container: int = 100
+    exec_sessions_max: int = 1000  # of the region; on the agent: of the host
+    exec_token_s: float = 60.0  # from ExecuteCommand to the client's connection
+    exec_dial_s: float = 15.0  # until the host has brought the terminal
+    exec_handshake_s: float = 15.0  # until the client has said who it is, and until its handshake is done
+    exec_idle_s: float = 1200.0  # AWS's: neither input nor output
+    exec_repeat_s: float = 0.5  # until an unconfirmed message is sent again
+    exec_stalled_s: float = 60.0  # a client that confirms nothing for so long is lost
+    exec_input_max_bytes: int = 256 * 1024  # that wait for one terminal; what is beyond is not confirmed
     # agent
     starts_at_once: int = 4
     warm_shims: int = 1  # that wait for the next task, about 10 MiB each; a burst beyond them starts its own
