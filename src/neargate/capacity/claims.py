@@ -79,7 +79,7 @@ def claim_of_record(recorded: RecordedReservation) -> Claim:
 
 def claim_of_row(row: tuple[Any, ...]) -> Claim:
     """From the columns of schema.LIVE_CLAIMS."""
-    task_id, zone, capacity_id, account, host, cpu, memory, disk, subnet, private, public, eni, error, created = row[:14]
+    task_id, zone, capacity_id, account, host, cpu, memory, disk, subnet, private, public, eni, error, at, spot = row
     return Claim(
         key=(task_id, zone),
         capacity_id=capacity_id,
@@ -91,6 +91,6 @@ def claim_of_row(row: tuple[Any, ...]) -> Claim:
         public_ip=public,
         eni_id=eni,
         eni_error=error,
-        created_at=created,
-        is_spot=bool(row[14]),
+        created_at=at,
+        is_spot=bool(spot),
     )

@@ -61,14 +61,21 @@ class FaultyStore:
         self._store = store
         self.kill_before: Callable[[Sequence[Statement]], bool] = lambda _: False
         self.kill_after: Callable[[Sequence[Statement]], bool] = lambda _: False
+        self.dead: asyncio.Event | None = None
 
     async def write(self, statements: Sequence[Statement]) -> list[list[Row]]:
         if self.kill_before(statements):
-            raise Killed
+            await self._die()
         rows = await self._store.write(statements)
         if self.kill_after(statements):
-            raise Killed
+            await self._die()
         return rows
+
+    async def _die(self) -> None:
+        if self.dead is None:
+            raise Killed
+        self.dead.set()
+        await asyncio.Event().wait()
 
     async def read(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         return await self._store.read(sql, params)
@@ -184,6 +191,16 @@ class CellRig:
             # A write that a thread had begun is a write that reached the disk: the thread cannot be killed.
             await self.world.offload(f"store-{shard}", _nothing)
         self.disk.crash()
+
+    def kill_at(self, when: str, moment: Callable[[Sequence[Statement]], bool]) -> asyncio.Event:
+        """`when`: before or after the cell's first such write takes effect; who writes then gets no further.
+
+        The event: the process is as good as dead.
+        """
+        store = self.stores.cell_store
+        setattr(store, f"kill_{when}", moment)
+        store.dead = asyncio.Event()
+        return store.dead
 
     async def reopen(self) -> None:
         """The next process over the same disk."""

@@ -1,0 +1,239 @@
+"""Spot in the cell: spare room only, interrupted when on-demand needs the room, and nothing lost by a kill in between."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from neargate.capacity.manager import CAPACITY_UNAVAILABLE
+from neargate.clusters.stopping import INTERRUPTED
+from neargate.interfaces.store import Statement
+from neargate.link.messages import RunOrder, decode_to_agent
+from neargate.model.capacity import HostCapacity
+from neargate.testing.cell_rig import ACCOUNT, REGION, ZONES, CellRig, host_of, id_of, in_cell, parsed, subnet
+from neargate.testing.cell_rig import run_request as any_request
+
+ONE = HostCapacity(cpu_units=256, memory_mib=512, disk_gib=100)  # room for one task
+TWO = HostCapacity(cpu_units=512, memory_mib=1024, disk_gib=100)
+ZONE = ZONES[0]
+HOST = host_of(ZONE)
+SPOT, ON_DEMAND = {"launch_type": None, "providers": ("FARGATE_SPOT",)}, {"launch_type": "FARGATE", "providers": ()}
+
+
+def run_request(**changes: Any) -> Any:
+    return any_request(**({"cluster": "both", "subnets": (subnet(ZONE),)} | changes))
+
+
+async def both(rig: CellRig) -> None:
+    await rig.cell.create_cluster(ACCOUNT, REGION, "both", {"capacityProviders": ["FARGATE", "FARGATE_SPOT"]})
+
+
+async def run(rig: CellRig, **changes: Any) -> dict[str, Any]:
+    answer = await rig.cell.run_task(run_request(**changes))
+    assert not answer.failures, answer.failures
+    [task] = parsed(answer)
+    return task
+
+
+async def described(rig: CellRig, task: dict[str, Any]) -> dict[str, Any]:
+    [document] = parsed(await rig.cell.describe_tasks(ACCOUNT, "both", [id_of(task)], False))
+    return document
+
+
+async def ordered(rig: CellRig) -> list[str]:
+    """Ids of the tasks that the host is to run."""
+    launches = [decode_to_agent(order.message) for order in await rig.cell.orders.to_run(HOST, 0, 10)]
+    return [message.launch.task_id for message in launches if isinstance(message, RunOrder)]
+
+
+async def to_stop(rig: CellRig) -> list[tuple[str, str, str]]:
+    return [
+        (item.order.task_id, item.order.stop_code, item.order.reason)
+        for item in await rig.cell.orders.to_stop(HOST, 0, 9)
+    ]
+
+
+async def is_interrupted(rig: CellRig, task: dict[str, Any]) -> bool:
+    return (await described(rig, task)).get("stopCode") == "SpotInterruption"
+
+
+def test_on_demand_takes_the_room_of_a_spot_task_and_waits_for_its_end() -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        spot = await run(rig, **SPOT)
+        assert (spot["capacityProviderName"], spot["launchType"]) == ("FARGATE_SPOT", "FARGATE")
+        await rig.report(spot, "RUNNING", 1)
+        mine = await run(rig, **ON_DEMAND)
+        assert mine["lastStatus"] == "PROVISIONING"
+        await rig.until(lambda: is_interrupted(rig, spot))
+        told = await described(rig, spot)
+        assert (told["lastStatus"], told["desiredStatus"]) == ("RUNNING", "STOPPED")
+        assert told["stoppedReason"] == "Your Spot Task was interrupted."
+        assert await to_stop(rig) == [(id_of(spot), "SpotInterruption", INTERRUPTED)]
+        assert await ordered(rig) == [], "its room is in use"
+        await rig.report(spot, "STOPPED", 2)
+        await rig.until(lambda: is_ordered(rig, mine))
+        assert (await described(rig, spot))["stopCode"] == "SpotInterruption"
+        assert await rig.cell.spot.newest(10) == []
+
+    in_cell(body, host=ONE)
+
+
+async def is_ordered(rig: CellRig, task: dict[str, Any]) -> bool:
+    return await ordered(rig) == [id_of(task)]
+
+
+def test_spot_takes_nobody_s_room() -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        await run(rig, **SPOT)
+        for kind in (SPOT, SPOT):
+            answer = await rig.cell.run_task(run_request(**kind))
+            assert [failure.reason for failure in answer.failures] == [CAPACITY_UNAVAILABLE]
+        await run(rig, **ON_DEMAND)
+        answer = await rig.cell.run_task(run_request(**ON_DEMAND))
+        assert [failure.reason for failure in answer.failures] == [CAPACITY_UNAVAILABLE], "its room is promised"
+
+    in_cell(body, host=ONE)
+
+
+def test_another_zone_s_free_room_spares_the_spot_task() -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        spot = await run(rig, **SPOT)
+        subnets = (subnet(ZONE), subnet(ZONES[1]))
+        mine = await run(rig, **ON_DEMAND, subnets=subnets)
+        assert mine["availabilityZone"] == ZONES[1]
+        assert not await is_interrupted(rig, spot) and await rig.cell.spot.newest(10) == [id_of(spot)]
+
+    in_cell(body, host=ONE)
+
+
+def test_the_newest_is_interrupted() -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        old, new = await run(rig, **SPOT), await run(rig, **SPOT)
+        await run(rig, **ON_DEMAND)
+        await rig.until(lambda: is_interrupted(rig, new))
+        assert not await is_interrupted(rig, old)
+
+    in_cell(body, host=TWO)
+
+
+def test_two_callers_at_once_take_the_room_of_two() -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        spots = [await run(rig, **SPOT), await run(rig, **SPOT)]
+        answer = await rig.cell.run_task(run_request(**ON_DEMAND, count=2))
+        assert len(answer.documents) == 2 and not answer.failures
+        for spot in spots:
+            await rig.until(lambda spot=spot: is_interrupted(rig, spot))  # type: ignore[misc]
+        assert await ordered(rig) == []
+
+    in_cell(body, host=TWO)
+
+
+def records_wait(statements: Sequence[Statement]) -> bool:
+    return any("INSERT INTO waits" in statement.sql for statement in statements)
+
+
+def interrupts(statements: Sequence[Statement]) -> bool:
+    return any("SpotInterruption" in str(statement.params) for statement in statements)
+
+
+def lets_go(statements: Sequence[Statement]) -> bool:
+    return any("SET ordered = 1" in statement.sql for statement in statements)
+
+
+async def until_ordered_alone(rig: CellRig, spot: dict[str, Any]) -> None:
+    """The interrupted task ends; who waited for it goes to the host, and nothing else holds room."""
+    await rig.until(lambda: is_interrupted(rig, spot))
+    assert await ordered(rig) == []
+    await rig.report(spot, "STOPPED", 2)
+    await rig.until(lambda: has_one_order(rig))
+    await rig.until(lambda: is_one_reserved(rig))
+
+
+async def launched(rig: CellRig) -> None:
+    await rig.cell.run_task(run_request(**ON_DEMAND))
+
+
+@pytest.mark.parametrize("moment", [records_wait, interrupts])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_a_write_of_the_launch_loses_nothing(when: str, moment: Any) -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        spot = await run(rig, **SPOT)
+        await rig.report(spot, "RUNNING", 1)
+        dead = rig.kill_at(when, moment)
+        rig.world.spawn(launched(rig), "a caller")
+        await dead.wait()
+        await rig.reopen()
+        if (when, moment) == ("before", records_wait):
+            assert not await is_interrupted(rig, spot), "nobody was promised its room"
+            return
+        await until_ordered_alone(rig, spot)
+
+    in_cell(body, host=ONE)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_while_the_order_is_let_go_loses_nothing(when: str) -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        spot = await run(rig, **SPOT)
+        await run(rig, **ON_DEMAND)
+        await rig.until(lambda: is_interrupted(rig, spot))
+        dead = rig.kill_at(when, lets_go)
+        await rig.report(spot, "STOPPED", 1)
+        await dead.wait()
+        await rig.reopen()
+        await rig.until(lambda: has_one_order(rig))
+
+    in_cell(body, host=ONE)
+
+
+async def is_one_reserved(rig: CellRig) -> bool:
+    return await rig.reserved_tasks() == 1
+
+
+async def has_one_order(rig: CellRig) -> bool:
+    return len(await ordered(rig)) == 1
+
+
+def test_who_waits_can_be_stopped_and_then_gives_its_room_back() -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        spot = await run(rig, **SPOT)
+        mine = await run(rig, **ON_DEMAND)
+        await rig.cell.stop_task(ACCOUNT, "both", id_of(mine), "enough")
+        await rig.until(lambda: has_stopped(rig, mine))
+        document = await described(rig, mine)
+        assert (document["stopCode"], document["stoppedReason"]) == ("UserInitiated", "enough")
+        await rig.report(spot, "STOPPED", 1)
+        await rig.until(lambda: is_empty(rig))
+        assert await ordered(rig) == []
+
+    in_cell(body, host=ONE)
+
+
+async def has_stopped(rig: CellRig, task: dict[str, Any]) -> bool:
+    return bool((await described(rig, task))["lastStatus"] == "STOPPED")
+
+
+async def is_empty(rig: CellRig) -> bool:
+    return await rig.reserved_tasks() == 0
+
+
+def test_the_operator_takes_the_newest_back() -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        old, new = await run(rig, **SPOT), await run(rig, **SPOT)
+        assert await rig.cell.spot.newest(1) == [id_of(new)]
+        await rig.cell.spot.reclaim([id_of(new)])
+        assert await is_interrupted(rig, new) and not await is_interrupted(rig, old)
+        await rig.cell.spot.reclaim([id_of(new)])  # again: harmless
+        assert await rig.cell.spot.newest(10) == [id_of(old)]
+        assert await rig.cell.spot.is_on_spot(id_of(old)) and not await rig.cell.spot.is_on_spot("0" * 32)
+
+    in_cell(body, host=TWO)
