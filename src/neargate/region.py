@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from .capacity import own_hosts as own_hosts_part
+from .capacity import spot_share as spot_part
 from .capacity.manager import open_capacity
 from .capacity.own_hosts import HostPools, OwnHosts, open_own_hosts
+from .capacity.spot_share import SpotSetting, SpotShare, open_spot_share
 from .clusters.cell import Cell, open_cell
 from .clusters.gateway import Gateway
 from .frontend.app import FrontEnd
@@ -23,6 +25,10 @@ from .frontend.callers.sessions import Sessions
 from .frontend.callers.task_roles import AssumedTaskRoles
 from .frontend.envelope import Envelope
 from .frontend.identity import registry as identity_part
+from .frontend.images import registry as images_part
+from .frontend.images.backend import SocketBackend
+from .frontend.images.door import ImageDoor
+from .frontend.images.service import Images, open_images_service
 from .frontend.keys import registry as keys_part
 from .frontend.limits import registry as quotas_part
 from .frontend.limits.limits import Limits
@@ -36,7 +42,7 @@ from .frontend.regional import network as network_part
 from .frontend.regional import task_definitions as definitions_part
 from .frontend.services import Services
 from .interfaces.roles import CapacityManager
-from .interfaces.store import StoreFactory
+from .interfaces.store import Store, StoreFactory
 from .logs.store import Logs
 from .model.knobs import Knobs
 from .model.quotas import QuotaMode
@@ -55,6 +61,8 @@ REGIONAL_MIGRATIONS = (
     keys_part.MIGRATIONS[0],
     account_settings_part.MIGRATIONS[0],
     parameters_part.MIGRATIONS[0],
+    images_part.MIGRATIONS[0],
+    spot_part.MIGRATIONS[0],
 )
 
 
@@ -64,6 +72,8 @@ class RegionPlan(Struct, frozen=True, kw_only=True):
     `oidc_hosts`: OpenID Connect providers that may be in a private network, as host or host:port.
     `tls_proxy`: a proxy on this machine ends TLS, and its headers are believed.
     `servers`: how many server processes serve the region; each gives an account its part of what it may draw.
+    `images_domain`: behind `ACCOUNT.dkr.ecr.REGION.` in registries' names; `images_socket`: where the process listens
+    that keeps images' bytes; `images_storage`: the directory where it keeps them, when it is on this machine.
     """
 
     region: str
@@ -76,12 +86,16 @@ class RegionPlan(Struct, frozen=True, kw_only=True):
     tls_proxy: bool = False
     quotas: QuotaMode = QuotaMode.MACHINE
     servers: int = 1
+    images_domain: str = "localhost:4566"
+    images_socket: str = ""
+    images_storage: str = ""
 
 
 class Region(Struct, frozen=True, kw_only=True):
     """A control plane whose cell runs. Who owns the process starts the rest: `start_loops`, then the gateway's door."""
 
     frontend: FrontEnd
+    door: ImageDoor
     cell: Cell
     capacities: Mapping[str, CapacityManager]
     gateway: Gateway
@@ -90,6 +104,7 @@ class Region(Struct, frozen=True, kw_only=True):
     services: Services
     quotas: QuotaRegistry
     own_hosts: OwnHosts
+    spot_setting: SpotSetting
 
     def start_loops(self, world: World) -> None:
         """What works in the background by itself: the sweepers of the cell and of the logs, the record's writer."""
@@ -114,6 +129,7 @@ async def open_region(
     regional = await stores.open("region", REGIONAL_MIGRATIONS)
     quotas = await quotas_part.open_quotas(world, regional, plan.quotas)
     own_hosts = await open_own_hosts(world, regional)
+    spot = await open_spot_share(world, regional)
     limits = Limits(world, quotas, knobs, share=1 / plan.servers)
     network = await network_part.open_network(
         world, regional, region=plan.region, account=plan.account, zones=plan.zones, quotas=quotas
@@ -125,14 +141,15 @@ async def open_region(
     parameters = await parameters_part.open_parameters(
         world, regional, envelope, PublicParameters(plan.region, plan.zones, OPERATIONS, world.now())
     )
+    images = await _open_images(world, regional, plan, envelope, knobs)
     if plan.servers > 1:
-        for part in (quotas, own_hosts, identity, keys, account_settings, parameters):
+        for part in (images.registry, quotas, own_hosts, spot, identity, keys, account_settings, parameters):
             world.spawn(part.follow(knobs.regional_reread_s), "what other servers change")
     await identity.ensure_account(plan.account, "main")
     for account in identity.accounts():
         await network.ensure_defaults(account.number, plan.zones)  # also what a crash left of a new account
     sessions = Sessions(world, envelope, region=plan.region)
-    capacities = await _open_zones(world, stores, plan, knobs, own_hosts.pools)
+    capacities = await _open_zones(world, stores, plan, knobs, own_hosts.pools, spot.share)
     cell = await open_cell(
         world, stores, name="cell-0", region=plan.region, capacities=capacities, knobs=knobs, quotas=quotas
     )
@@ -155,9 +172,13 @@ async def open_region(
         account_settings=account_settings,
         key_registry=keys,
         parameter_registry=parameters,
+        images=images,
     )
+    principals = Principals(credentials, identity, sessions)
+    recorder = CallRecorder(world, trail, models, knobs, plan.region)
     return Region(
-        frontend=_front_end(world, plan, models, knobs, services, credentials),
+        frontend=_front_end(world, plan, models, knobs, services, principals, recorder),
+        door=_door(world, plan, images, limits, principals, recorder),
         cell=cell,
         capacities=capacities,
         gateway=Gateway(world, cell, capacities, network, logs, AssumedTaskRoles(world, identity, sessions), knobs),
@@ -166,11 +187,18 @@ async def open_region(
         services=services,
         quotas=quotas,
         own_hosts=own_hosts,
+        spot_setting=spot,
     )
 
 
 def _front_end(
-    world: World, plan: RegionPlan, models: Models, knobs: Knobs, services: Services, credentials: Credentials
+    world: World,
+    plan: RegionPlan,
+    models: Models,
+    knobs: Knobs,
+    services: Services,
+    principals: Principals,
+    recorder: CallRecorder,
 ) -> FrontEnd:
     return FrontEnd(
         world=world,
@@ -179,16 +207,43 @@ def _front_end(
         models=models,
         services=services,
         operations=OPERATIONS,
-        credentials=Principals(credentials, services.identity, services.sessions),
+        credentials=principals,
         auth=plan.auth,
         limits=services.limits,
-        recorder=CallRecorder(world, services.trail, models, knobs, plan.region),
+        recorder=recorder,
         tls_proxy=plan.tls_proxy,
     )
 
 
+def _door(
+    world: World, plan: RegionPlan, images: Images, limits: Limits, principals: Principals, recorder: CallRecorder
+) -> ImageDoor:
+    return ImageDoor(
+        world=world,
+        images=images,
+        holders=principals,
+        auth=plan.auth,
+        limits=limits,
+        recorder=recorder,
+        tls_proxy=plan.tls_proxy,
+    )
+
+
+async def _open_images(world: World, store: Store, plan: RegionPlan, envelope: Envelope, knobs: Knobs) -> Images:
+    return await open_images_service(
+        world,
+        store,
+        envelope,
+        knobs,
+        region=plan.region,
+        backend=SocketBackend(plan.images_socket, knobs),
+        domain=plan.images_domain,
+        storage=plan.images_storage,
+    )
+
+
 async def _open_zones(
-    world: World, stores: StoreFactory, plan: RegionPlan, knobs: Knobs, pools: HostPools
+    world: World, stores: StoreFactory, plan: RegionPlan, knobs: Knobs, pools: HostPools, spot: SpotShare
 ) -> dict[str, CapacityManager]:
     """Zone name -> its capacity manager: one shard for the machine, or one shard a zone with its share of the pool."""
     names = tuple(name for name, _ in plan.zones)
@@ -202,6 +257,7 @@ async def _open_zones(
             public_pool=plan.public_pool,
             knobs=knobs,
             pools=pools,
+            spot=spot,
         )
         return dict.fromkeys(names, machine)
     return {
@@ -214,6 +270,7 @@ async def _open_zones(
             public_pool=pool_share(plan.public_pool, n, len(names)),
             knobs=knobs,
             pools=pools,
+            spot=spot,
         )
         for n, name in enumerate(names)
     }

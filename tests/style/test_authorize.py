@@ -38,6 +38,7 @@ TRUSTED = {("sts", "AssumeRole"), ("sts", "AssumeRoleWithWebIdentity")}
 # Called without a signature: who calls is proven by the token, and one that proves nothing is refused before leave.
 UNSIGNED = {("sts", "AssumeRoleWithWebIdentity")}
 
+REPOSITORY = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/a1"
 TAGS = [{"key": "team", "value": "a"}]
 REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("ecs", "CreateCluster"): {"clusterName": "a", "tags": TAGS},
@@ -65,6 +66,14 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("ecs", "ListTagsForResource"): {"resourceArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/a"},
     ("ecs", "TagResource"): {"resourceArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/web:1", "tags": TAGS},
     ("ecs", "UntagResource"): {"resourceArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/a/{'0' * 32}", "tagKeys": ["a"]},
+    ("kms", "CreateAlias"): {"AliasName": "alias/a"},
+    ("kms", "CreateKey"): {"Tags": [{"TagKey": "team", "TagValue": "a"}]},
+    ("kms", "DeleteAlias"): {"AliasName": "alias/a"},
+    ("kms", "UpdateAlias"): {"AliasName": "alias/a"},
+    ("ecr", "CreateRepository"): {"repositoryName": "a1", "tags": [{"Key": "team", "Value": "a"}]},
+    ("ecr", "ListTagsForResource"): {"resourceArn": REPOSITORY},
+    ("ecr", "TagResource"): {"resourceArn": REPOSITORY, "tags": [{"Key": "team", "Value": "a"}]},
+    ("ecr", "UntagResource"): {"resourceArn": REPOSITORY, "tagKeys": ["team"]},
     ("logs", "CreateLogGroup"): {"logGroupName": "a", "tags": {"team": "a"}},
     ("logs", "DescribeLogStreams"): {"logGroupName": "a"},
     ("logs", "FilterLogEvents"): {"logGroupName": "a", "unmask": True},

@@ -96,7 +96,7 @@ def _take_down(paths: RegionPaths, config: RegionConfig, say: Callable[[str], No
             ) from None
     _stop_up(paths)
     supervisor.adopt()  # `up` may have started one again meanwhile
-    order = ("server", "agent", "registry", "containerd")
+    order = ("server", "agent", "registry", "images", "containerd")
     for child in sorted(supervisor.children, key=lambda child: order.index(child.program.name)):
         if child.running is not None and not processes.stop(child.running, timeout_s=15.0):
             say(f"{child.program.name} did not end by itself and was killed")

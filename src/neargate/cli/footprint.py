@@ -15,7 +15,7 @@ from msgspec import Struct
 from . import locks, processes
 from .paths import RegionPaths
 
-PROCESSES = ("server", "agent", "containerd", "registry")
+PROCESSES = ("server", "agent", "containerd", "registry", "images")
 
 
 class Footprint(Struct, frozen=True, kw_only=True):

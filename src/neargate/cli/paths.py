@@ -107,6 +107,16 @@ class RegionPaths(Struct, frozen=True):
         return self.data / "registry"
 
     @property
+    def images(self) -> Path:
+        """Bytes of the region's own (ECR) images. What is in them, the region's database knows."""
+        return self.data / "images"
+
+    @property
+    def images_socket(self) -> Path:
+        """Of the process that keeps them: only the server's user reaches it, so that nobody walks around policies."""
+        return self.server_run / "images.sock"
+
+    @property
     def server_run(self) -> Path:
         """Directory of the server's sockets: the unprivileged user's own, nobody else's."""
         return self.run / "server"

@@ -30,7 +30,7 @@ from ..region import RegionPlan, open_region
 from ..store.sqlite import SqliteStores
 from ..wire.shapes import SERVICES, Models
 from ..world import OsWorld
-from . import account_desk, admin, audit_desk, database_process, hosts_desk, master_keys, quota_desk
+from . import account_desk, admin, audit_desk, database_process, hosts_desk, master_keys, quota_desk, spot_desk
 from . import config as configs
 from .arguments import Parser
 from .config import RegionConfig
@@ -91,6 +91,9 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models, datab
         oidc_hosts=config.oidc_hosts,
         tls_proxy=config.tls_proxy == "local",
         quotas=QuotaMode(config.quotas),
+        images_domain=f"localhost:{config.port}",
+        images_socket=str(paths.images_socket),
+        images_storage=str(paths.images),
     )
     region = await open_region(
         world,
@@ -111,10 +114,11 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models, datab
             **quota_desk.handlers(region),
             **audit_desk.handlers(region),
             **hosts_desk.handlers(region),
+            **spot_desk.handlers(region),
         },
     )
     gc.freeze()  # what was opened stays
-    api = AsgiApp(frontend=region.frontend, world=world, knobs=knobs)
+    api = AsgiApp(frontend=region.frontend, world=world, knobs=knobs, images=region.door)
     protocol = bounded_protocol(knobs, region.frontend.handle)
     settings = uvicorn.Config(
         api,

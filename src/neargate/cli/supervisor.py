@@ -4,6 +4,7 @@ The list in `programs()` is the whole of what runs on a machine. Each process li
 the supervisor itself may be killed at any moment; the next one adopts.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -103,6 +104,7 @@ def programs(paths: RegionPaths, config: RegionConfig) -> list[Program]:
         if config.containerd == "own":
             wanted.append(containerd_program(paths))
         wanted.append(_registry(paths, config, USER if root else None))
+        wanted.append(_images(paths, USER if root else None))
         _check_proxies()
     wanted.append(_own(paths, "agent"))
     return wanted
@@ -151,9 +153,6 @@ def containerd_program(paths: RegionPaths) -> Program:
 
 def _registry(paths: RegionPaths, config: RegionConfig, user: str | None) -> Program:
     """Debian's docker-registry as the region's own image store, on loopback, unprivileged."""
-    binary = shutil.which("docker-registry")
-    if binary is None:
-        raise Problem("docker-registry is missing; install it with: apt-get install docker-registry")
     settings = paths.run / "registry.yml"
     settings.write_text(
         "version: 0.1\n"
@@ -164,9 +163,41 @@ def _registry(paths: RegionPaths, config: RegionConfig, user: str | None) -> Pro
     settings.chmod(0o644)
     return Program(
         name="registry",
-        argv=(binary, "serve", str(settings)),
+        argv=(_registry_binary(), "serve", str(settings)),
         environment={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"},
         log_file=paths.log_file("registry"),
         pid_file=paths.pid_file("registry"),
         user=user,
     )
+
+
+def _images(paths: RegionPaths, user: str | None) -> Program:
+    """The same program for ECR's bytes: on a UNIX socket that only the server reaches, which asks policies first."""
+    settings = paths.server_run / "images.yml"
+    if not settings.exists():  # its secret signs what uploads under way carry: it stays while the machine runs
+        secret = os.urandom(32).hex()
+        settings.write_text(
+            "version: 0.1\n"
+            "log: {level: error, accesslog: {disabled: true}}\n"
+            f"storage: {{filesystem: {{rootdirectory: {json.dumps(str(paths.images))}}}, delete: {{enabled: true}}, "
+            "redirect: {disable: true}}\n"
+            f"http: {{net: unix, addr: {json.dumps(str(paths.images_socket))}, relativeurls: true, secret: {secret}}}\n"
+        )
+        settings.chmod(0o600)
+        if user is not None:
+            shutil.chown(settings, user, user)
+    return Program(
+        name="images",
+        argv=(_registry_binary(), "serve", str(settings)),
+        environment={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"},
+        log_file=paths.log_file("images"),
+        pid_file=paths.pid_file("images"),
+        user=user,
+    )
+
+
+def _registry_binary() -> str:
+    binary = shutil.which("docker-registry")
+    if binary is None:
+        raise Problem("docker-registry is missing; install it with: apt-get install docker-registry")
+    return binary

@@ -131,7 +131,7 @@ def _leave(paths: RegionPaths, supervisor: Supervisor, say: Callable[[str], None
     kept = []
     for child in supervisor.children:
         name = child.program.name
-        if name in ("server", "registry") and child.running is not None:
+        if name in ("server", "registry", "images") and child.running is not None:
             processes.stop(child.running, timeout_s=10.0)
         elif child.running is not None and child.running.alive:
             kept.append(f"{name} (pid {child.running.pid})")

@@ -13,11 +13,14 @@ from ..model.knobs import Knobs
 from ..world import World
 from .app import FrontEnd, timed_out, too_busy, too_large
 from .errors import Response
+from .streaming import send_stream
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+IMAGES_PREFIX = b"/v2"
 
 
 class ClientGone(Exception):
@@ -36,7 +39,9 @@ class _Body:
 
 
 class AsgiApp:
-    def __init__(self, *, frontend: FrontEnd, world: World, knobs: Knobs) -> None:
+    def __init__(self, *, frontend: FrontEnd, world: World, knobs: Knobs, images: Application | None = None) -> None:
+        """`images`: what answers below IMAGES_PREFIX, where bodies are streams of any length."""
+        self._images = images
         self._frontend = frontend
         self._world = world
         self._knobs = knobs
@@ -51,6 +56,9 @@ class AsgiApp:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._images is not None and is_of_images(scope.get("raw_path") or scope["path"].encode()):
+            await self._images(scope, receive, send)
+            return
         body = _Body()
         try:
             await self._serve(scope, body, receive, send)
@@ -79,6 +87,9 @@ class AsgiApp:
         response = await self._frontend.handle(
             scope["method"], path.partition(b"?")[0], scope["query_string"], headers, body, peer_of(scope)
         )
+        if response.stream is not None:
+            await send_stream(response.stream, response.status, response.headers, receive, send)
+            return
         await _answer(response, send, close=False)
 
     async def _body(self, headers: list[tuple[bytes, bytes]], holder: "_Body", receive: Receive) -> bytes | None:
@@ -109,6 +120,11 @@ class AsgiApp:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def is_of_images(path: bytes) -> bool:
+    """Whether a request is a container tool's: no operation of the API has such a path."""
+    return path == IMAGES_PREFIX or path.startswith(IMAGES_PREFIX + b"/")
 
 
 def peer_of(scope: Scope) -> str:

@@ -1,19 +1,32 @@
 """One authenticated request on its way to an operation."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from msgspec import Struct, field
 
 from ..iam.policy import Grants
 from ..iam.request import Caller, Keys
 from ..model.arn import Arn
+from .callers.sessions import SessionClaims
+from .streaming import EventStream
 
 NO_GRANTS = Grants()
 
 
 class RawBody(bytes):
     """An answer already encoded in the caller's protocol (JSON documents joined, not rebuilt)."""
+
+
+class Streamed(RawBody):
+    """An answer that goes on as events; the document before them is empty."""
+
+    stream: EventStream
+
+    def __new__(cls, stream: EventStream) -> Self:
+        answer = super().__new__(cls, b"{}")
+        answer.stream = stream
+        return answer
 
 
 class SessionFacts(Struct, frozen=True, kw_only=True):
@@ -34,6 +47,7 @@ class SessionFacts(Struct, frozen=True, kw_only=True):
     source_identity: str | None = None
     provider: str | None = None
     subject: str | None = None
+    claims: SessionClaims | None = None  # what its token says, for tokens that are made of it
 
 
 class Principal(Struct, frozen=True, kw_only=True):

@@ -9,12 +9,14 @@ request that came whole, as almost all do, needs none of its waiting and is hand
 import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ..model.knobs import Knobs
+from .asgi import is_of_images
 from .errors import Response
+from .streaming import Receive, Send, send_stream
 
 Handle = Callable[[str, bytes, bytes, list[tuple[bytes, bytes]], bytes, str], Awaitable[Response]]  # FrontEnd.handle
 
@@ -131,7 +133,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Begins after the read that brought the head was parsed to its end, often with the whole body."""
         scope = cycle.scope
         is_whole = not cycle.more_body and len(cycle.body) <= self.whole_body_max_bytes
-        if not is_whole or cycle.waiting_for_100_continue or scope["method"] != "POST":
+        is_plain = scope["method"] == "POST" and not is_of_images(scope["raw_path"])
+        if not is_whole or not is_plain or cycle.waiting_for_100_continue:
             await cycle.run_asgi(app)
             return
         try:
@@ -145,6 +148,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             )
             if self.flow.write_paused and not cycle.disconnected:
                 await self.flow.drain()
+            if response.stream is not None:
+                receive, send = cast(Receive, cycle.receive), cast(Send, cycle.send)
+                await send_stream(response.stream, response.status, response.headers, receive, send)
+                return
         except BaseException:
             self.transport.close()  # nobody will answer this request
             raise

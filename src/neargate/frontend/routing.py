@@ -22,10 +22,11 @@ FORM_INFLATED_MAX_BYTES = 256 * 1024  # a form is inflated before anybody's sign
 # A test holds these equal to the models' metadata: routing must not load every model to serve one of them.
 TARGETS: Mapping[str, str] = {
     "AmazonEC2ContainerServiceV20141113": "ecs",
+    "AmazonEC2ContainerRegistry_V20150921": "ecr",
     "Logs_20140328": "logs",
-    "ServiceQuotasV20190624": "service-quotas",
     "TrentService": "kms",
     "AmazonSSM": "ssm",
+    "ServiceQuotasV20190624": "service-quotas",
     "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
     "CloudTrail_20131101": "cloudtrail",  # what SDKs made from the Smithy models send (Go, JavaScript, Rust, Kotlin)
 }

@@ -11,10 +11,11 @@ from .call import Answer, Call, Params
 from .callers.oidc.keys import ProviderKeys
 from .callers.sessions import Sessions
 from .identity.registry import IdentityRegistry
+from .images.service import Images
 from .keys.registry import KeyRegistry
 from .limits.limits import Limits
-from .record.seen import NoTrail
 from .parameters.registry import ParameterRegistry
+from .record.seen import NoTrail
 from .regional.account_settings import AccountSettings
 from .regional.network import NetworkRegistry
 from .regional.task_definitions import TaskDefinitionRegistry
@@ -37,21 +38,22 @@ class Services(Struct, frozen=True, kw_only=True):
     trail: TrailStore = field(default_factory=NoTrail)
     limits: Limits | None = None  # None: nothing is limited, for tests of other things
     account_settings: AccountSettings = field(default_factory=AccountSettings)  # AWS's defaults
+    images: Images | None = None  # None: there is no image registry, for tests of other things
     key_registry: KeyRegistry | None = None  # None: for tests of other things
+    parameter_registry: ParameterRegistry | None = None  # None: for tests of other things
 
     @property
-    parameter_registry: ParameterRegistry | None = None  # None: for tests of other things
     def keys(self) -> KeyRegistry:
         assert self.key_registry is not None
         return self.key_registry
 
-    def cell_of(self, account: str, cluster: str) -> ClusterManager:
-        """The cell that owns a cluster. With one cell there is one answer; the map joins with the second cell."""
     @property
     def parameters(self) -> ParameterRegistry:
         assert self.parameter_registry is not None
         return self.parameter_registry
 
+    def cell_of(self, account: str, cluster: str) -> ClusterManager:
+        """The cell that owns a cluster. With one cell there is one answer; the map joins with the second cell."""
         del account, cluster
         return self.cells["cell-0"]
 

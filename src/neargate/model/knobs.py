@@ -22,6 +22,12 @@ class Knobs(Struct, frozen=True, kw_only=True):
     logs_scan_max_bytes: int = 16 * 1024 * 1024  # looked through for one answer
     logs_sweep_period_s: float = 10.0
     logs_sweep_batch_max: int = 256
+    live_tails_max: int = 15  # AWS's, of an account
+    live_tail_idle_s: float = 400.0  # one that was not read for so long is over: its caller was hung up on
+    live_tail_events_max: int = 500  # AWS's, of one update
+    live_tail_update_max_bytes: int = 2 * 1024 * 1024  # of its messages; clients take 24 MiB, escaped
+    live_tail_scan_max_bytes: int = 4 * 1024 * 1024  # looked through for one update
+    live_tail_chunks_max: int = 512
     # the record of calls
     trail_keep_s: float = 90 * 24 * 3600.0  # LookupEvents' on AWS
     trail_stored_max_bytes: int = 2 * 1024**3  # beyond it the oldest calls of whoever has most go
@@ -54,6 +60,14 @@ class Knobs(Struct, frozen=True, kw_only=True):
     buckets_max: int = 65_536  # levels remembered; one is two numbers
     clock_skew_max_s: float = 300.0
     opened_secrets_max: int = 10_000  # of access keys, kept open in memory
+    kms_keys_max: int = 10_000  # of an account
+    images_per_repository_max: int = 20_000
+    image_repositories_max: int = 10_000  # of an account
+    image_transfers_max: int = 128  # requests to the registry under way, of all accounts together
+    image_silence_s: float = 60.0  # within a body, in either direction
+    image_layer_max_bytes: int = 52_000 * 1024 * 1024  # ECR's
+    image_free_fraction: float = 0.05  # of the disk: what images never take
+    image_uploads_max: int = 256  # begun through the API and not completed, of one account
     last_used_flush_s: float = 900.0  # AWS, too, shows the last use of a key some minutes late
     reservation_sweep_period_s: float = 10.0
     reservation_sweep_age_s: float = 30.0
@@ -135,6 +149,11 @@ class Knobs(Struct, frozen=True, kw_only=True):
     task_credentials_look_s: float = 5.0  # between looks for what is missing or due; an ask is repeated as often
     task_credentials_refused_retry_s: float = 60.0
     execution_credentials_lifetime_s: float = 3600.0  # the execution role's, in the agent only; asked for when needed
+    execution_secret_attempts: int = 5  # of one call for a task's secrets; AWS's
+    execution_registry_attempts: int = 3  # of GetAuthorizationToken; AWS's
+    execution_retry_base_s: float = 0.5
+    execution_call_timeout_s: float = 5.0  # of one attempt, the connection included
+    execution_answer_max_bytes: int = 1024 * 1024  # ten parameters, or a secret
     engine_retry_s: float = 0.5  # between attempts while the engine or the host does not answer
     relist_period_s: float = 5.0  # exits are events; a list now and then finds what an event stream lost
     host_check_period_s: float = 5.0

@@ -11,6 +11,9 @@ from ..frontend.callers.sessions import Sessions
 from ..frontend.envelope import Envelope
 from ..frontend.identity import registry as identity_part
 from ..frontend.identity.registry import IdentityRegistry, open_identity
+from ..frontend.images import registry as images_part
+from ..frontend.images.backend import SocketBackend
+from ..frontend.images.service import open_images_service
 from ..frontend.keys import registry as keys_part
 from ..frontend.limits import registry
 from ..frontend.limits.limits import Limits
@@ -107,6 +110,12 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     parameter_store = await stores.open("parameters", parameters_part.MIGRATIONS)
     public = PublicParameters(region, ZONES, (), world.now())
     parameters = await parameters_part.open_parameters(world, parameter_store, envelope, public)
+    image_store = await stores.open("images", images_part.MIGRATIONS)
+    backend = SocketBackend("", DEFAULT_KNOBS)  # where nobody listens
+    images = await open_images_service(
+        world, image_store, envelope, DEFAULT_KNOBS, region=region, backend=backend, domain="localhost:4566"
+    )
+    _watch(effects, image_store, "images")
     _watch(effects, key_store, "keys")
     _watch(effects, parameter_store, "parameters")
     _watch(effects, identity_store, "identity")
@@ -127,6 +136,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         logs=cast(LogStore, CatchingRole(effects, "logs")),
         limits=Limits(world, quotas, DEFAULT_KNOBS),
         account_settings=settings,
+        images=images,
         key_registry=keys,
         parameter_registry=parameters,
         trail=cast(TrailStore, CatchingRole(effects, "trail")),

@@ -21,6 +21,7 @@ _POLLS_MAX = 500
 class RegistryInstance(Struct, frozen=True, kw_only=True):
     """`users`: name and password pairs; none means that anybody may read and write. For a supervisor to start.
 
+    `socket`: the path of a UNIX socket where it listens instead of at the port.
     `tokens`: realm (URL), service, issuer and certificate bundle (path) of a token server, instead of users.
     """
 
@@ -28,6 +29,7 @@ class RegistryInstance(Struct, frozen=True, kw_only=True):
     port: int
     users: tuple[tuple[str, str], ...] = ()
     tokens: tuple[str, str, str, str] | None = None
+    socket: str = ""
 
     @property
     def address(self) -> str:
@@ -39,8 +41,10 @@ class RegistryInstance(Struct, frozen=True, kw_only=True):
         lines = [
             "version: 0.1",
             "log: {level: error, accesslog: {disabled: true}}",
-            f"storage: {{filesystem: {{rootdirectory: {json.dumps(os.path.join(self.directory, 'storage'))}}}}}",
-            f"http: {{addr: {json.dumps(self.address)}, secret: neargate}}",
+            f"storage: {{filesystem: {{rootdirectory: {json.dumps(os.path.join(self.directory, 'storage'))}}}, delete: {{enabled: true}}}}",
+            f"http: {{addr: {json.dumps(self.address)}, secret: neargate}}"
+            if not self.socket
+            else f"http: {{net: unix, addr: {json.dumps(self.socket)}, relativeurls: true, secret: neargate}}",
         ]
         if self.users:
             passwords = os.path.join(self.directory, "htpasswd")
@@ -62,6 +66,10 @@ class RegistryInstance(Struct, frozen=True, kw_only=True):
     def is_ready(self) -> bool:
         """It answers the API's version check (200, or 401 where it wants a password)."""
         connection = http.client.HTTPConnection(self.address, timeout=2)
+        if self.socket:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            if connection.sock.connect_ex(self.socket):
+                return False
         try:
             connection.request("GET", "/v2/")
             return connection.getresponse().status in (200, 401)
@@ -81,8 +89,11 @@ class RunningRegistry:
         users: tuple[tuple[str, str], ...] = (),
         tokens: tuple[str, str, str, str] | None = None,
         port: int = 0,
+        socket: str = "",
     ) -> None:
-        self.instance = RegistryInstance(directory=directory, port=port or free_port(), users=users, tokens=tokens)
+        self.instance = RegistryInstance(
+            directory=directory, port=port or free_port(), users=users, tokens=tokens, socket=socket
+        )
         self.instance.write_config()
         self._process = self._spawn()
 

@@ -8,9 +8,12 @@ __all__ = ("JSON_TARGETS", "credential", "form_headers", "json_headers", "signed
 
 JSON_TARGETS = {
     "cloudtrail": "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101",
+    "ecr": "AmazonEC2ContainerRegistry_V20150921",
     "ecs": "AmazonEC2ContainerServiceV20141113",
+    "kms": "TrentService",
     "logs": "Logs_20140328",
     "service-quotas": "ServiceQuotasV20190624",
+    "ssm": "AmazonSSM",
 }
 
 

@@ -8,10 +8,12 @@ from .rules import Actions
 REVIEWED: Mapping[str, Actions] = {
     "cloudtrail": cloudtrail.ACTIONS,
     "ec2": ec2.ACTIONS,
+    "ecr": ecr.ACTIONS,
     "ecs": ecs.ACTIONS,
     "iam": iam.ACTIONS,
+    "kms": kms.ACTIONS,
     "logs": logs.ACTIONS,
     "servicequotas": servicequotas.ACTIONS,
+    "ssm": ssm.ACTIONS,
     "sts": sts.ACTIONS,
 }
-    "ssm": ssm.ACTIONS,

@@ -85,6 +85,18 @@ class Principals:
             raise _refused()
         return self._remembered((access_key_id, ""), user, lambda: self._of_user(user, access_key_id, None, {}))
 
+    def holder(self, access_key_id: str, claims: SessionClaims | None, issued: float, expires: float) -> Principal:
+        """Who holds a token that was made for this key, or for the session of these claims (`issued`, `expires`).
+
+        Who made the token vouches for the claims. Raises SignatureRefused when nobody is behind it any more.
+        """
+        if claims is None:
+            if self.secret_of(access_key_id, None, issued) is None:
+                raise _refused()
+            return self.principal(access_key_id, None, issued)
+        session = Session(claims=claims, secret_access_key="", issued=issued, expires=expires)
+        return self._of_session(access_key_id, "", session)
+
     def _administrator_of(self, account: str, access_key_id: str) -> Principal:
         """What an administrator is follows from the account alone."""
         known = self._administrators.get(access_key_id)
@@ -251,6 +263,7 @@ def _facts(session: Session, *, issuer_arn: str, issuer_name: str) -> SessionFac
         source_identity=claims.source_identity,
         provider=claims.provider,
         subject=claims.subject,
+        claims=claims,
     )
 
 

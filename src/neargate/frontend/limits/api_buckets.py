@@ -1,8 +1,8 @@
 """Which bucket each operation of each service draws from, and what AWS lets an account draw.
 
 Data, literal: a test walks the operations of this endpoint and finds each of them here. Must not know how buckets work.
-ECS, ECR, Fargate, EC2, CloudWatch Logs, STS and CloudTrail publish their numbers; IAM and Service Quotas do not, and get one
-generous number of ours. Invariant: a bucket's key is never reused, since an operator's values are stored by it.
+ECS, ECR, Fargate, EC2, CloudWatch Logs, STS and CloudTrail publish their numbers; IAM and Service Quotas do not, and
+get one generous number of ours. Invariant: a bucket's key is never reused, since an operator's values are stored by it.
 """
 
 from collections.abc import Mapping

@@ -5,20 +5,24 @@ from collections.abc import Mapping
 from ..services import Operation
 from .cloudtrail import table as cloudtrail
 from .ec2 import table as ec2
+from .ecr import table as ecr
 from .ecs import table as ecs
 from .iam import table as iam
+from .kms import table as kms
 from .logs import table as logs
 from .servicequotas import table as service_quotas
+from .ssm import table as ssm
 from .sts import table as sts
 
-from .ssm import table as ssm
 OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "cloudtrail": cloudtrail.OPERATIONS,
     "ec2": ec2.OPERATIONS,
+    "ecr": ecr.OPERATIONS,
     "ecs": ecs.OPERATIONS,
     "iam": iam.OPERATIONS,
+    "kms": kms.OPERATIONS,
     "logs": logs.OPERATIONS,
     "service-quotas": service_quotas.OPERATIONS,
+    "ssm": ssm.OPERATIONS,
     "sts": sts.OPERATIONS,
 }
-    "ssm": ssm.OPERATIONS,

@@ -1,0 +1,102 @@
+"""Which change of a repository's images a request means, or why not. Pure: a book and what came in, a Change out."""
+
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from .book import RepositoryBook
+from .errors import ImageTagAlreadyExists, LimitExceeded
+from .manifest import Described
+from .records import IMMUTABLE, IMMUTABLE_BUT, MUTABLE_BUT, Image, Repository
+from .registry import Change
+
+TAGS_PER_IMAGE_MAX = 1000  # ECR's
+
+
+class Deleted(Struct, frozen=True, kw_only=True):
+    """`pairs`: (digest, tag or None) of what is gone. `images`: digests of whole images among them."""
+
+    pairs: tuple[tuple[str, str | None], ...]
+    images: tuple[str, ...]
+
+
+def is_immutable(repository: Repository, tag: str) -> bool:
+    excluded = any(_matches(pattern, tag) for pattern in repository.exclusions)
+    if repository.mutability == IMMUTABLE:
+        return True
+    if repository.mutability == IMMUTABLE_BUT:
+        return not excluded
+    return repository.mutability == MUTABLE_BUT and excluded
+
+
+def put_image(
+    book: RepositoryBook, found: Described, manifest_size: int, tag: str | None, now: float, *, images_max: int
+) -> Change[Image]:
+    """The image under its digest, and under the tag, which leaves where it was. Raises ImageTagAlreadyExists.
+
+    Nothing changes where all is as it is wanted: pushing again what is there is no overwriting.
+    """
+    existing = book.find(found.digest)
+    if existing is not None and (tag is None or tag in existing.tags):
+        return Change(result=existing)
+    put = []
+    if tag is not None:
+        before = book.tagged(tag)
+        if before is not None:
+            if is_immutable(book.repository, tag):
+                raise ImageTagAlreadyExists(tag, book.repository.name)
+            put.append(replace(before, tags=tuple(one for one in before.tags if one != tag)))
+    if existing is None:
+        if len(book) >= images_max:
+            raise LimitExceeded(f"The maximum number of images of a repository ({images_max}) was reached.")
+        existing = _new(book, found, manifest_size, now)
+    elif len(existing.tags) >= TAGS_PER_IMAGE_MAX:
+        raise LimitExceeded(f"The maximum number of tags of an image ({TAGS_PER_IMAGE_MAX}) was reached.")
+    image = existing if tag is None else replace(existing, tags=(*existing.tags, tag))
+    return Change(result=image, put=(*put, image))
+
+
+def _new(book: RepositoryBook, found: Described, manifest_size: int, now: float) -> Image:
+    """A list of manifests is as large as the largest of its images."""
+    children = [child for child in map(book.find, found.children) if child is not None]
+    return Image(
+        digest=found.digest,
+        media_type=found.media_type,
+        size=max((child.size for child in children), default=found.size),
+        manifest_size=manifest_size,
+        pushed_at=now,
+        artifact_type=found.artifact_type,
+        children=found.children,
+    )
+
+
+def delete_images(book: RepositoryBook, named: Sequence[tuple[str | None, str | None]]) -> Change[Deleted]:
+    """`named`: (digest, tag) pairs that exist. A tag alone is taken from its image, the last one with the image."""
+    images: dict[str, Image | None] = {}
+    pairs: list[tuple[str, str | None]] = []
+    for digest, tag in named:
+        found = book.find(digest or tag or "")
+        if found is None:
+            continue
+        left = images.get(found.digest, found)
+        if left is None:
+            continue
+        if digest is not None and tag is None:
+            pairs += [(found.digest, one) for one in left.tags] or [(found.digest, None)]
+            images[found.digest] = None
+        elif tag in left.tags:
+            pairs.append((found.digest, tag))
+            rest = replace(left, tags=tuple(one for one in left.tags if one != tag))
+            images[found.digest] = rest if rest.tags else None
+    drop = tuple(digest for digest, left in images.items() if left is None)
+    return Change(
+        result=Deleted(pairs=tuple(pairs), images=drop),
+        put=tuple(left for left in images.values() if left is not None),
+        drop=drop,
+    )
+
+
+def _matches(pattern: str, tag: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), tag) is not None

@@ -1,0 +1,153 @@
+"""ECR's errors with its own sentences. The API tells each under its code; the registry protocol's: wire.py."""
+
+from ...model.errors import AwsError
+
+
+class RepositoryNotFound(AwsError):
+    code = "RepositoryNotFoundException"
+
+    def __init__(self, name: str, account: str) -> None:
+        super().__init__(f"The repository with name '{name}' does not exist in the registry with id '{account}'")
+
+
+class RepositoryAlreadyExists(AwsError):
+    code = "RepositoryAlreadyExistsException"
+
+    def __init__(self, name: str, account: str) -> None:
+        super().__init__(f"The repository with name '{name}' already exists in the registry with id '{account}'")
+
+
+class RepositoryNotEmpty(AwsError):
+    code = "RepositoryNotEmptyException"
+
+    def __init__(self, name: str, account: str) -> None:
+        super().__init__(
+            f"The repository with name '{name}' in registry with id '{account}' cannot be deleted because it still "
+            "contains images"
+        )
+
+
+class RepositoryPolicyNotFound(AwsError):
+    code = "RepositoryPolicyNotFoundException"
+
+    def __init__(self, name: str, account: str) -> None:
+        super().__init__(
+            f"Repository policy does not exist for the repository with name '{name}' in the registry with id "
+            f"'{account}'"
+        )
+
+
+class LifecyclePolicyNotFound(AwsError):
+    code = "LifecyclePolicyNotFoundException"
+
+    def __init__(self, name: str, account: str) -> None:
+        super().__init__(
+            f"Lifecycle policy does not exist for the repository with name '{name}' in the registry with id '{account}'"
+        )
+
+
+class LifecyclePolicyPreviewNotFound(AwsError):
+    code = "LifecyclePolicyPreviewNotFoundException"
+
+
+class RegistryPolicyNotFound(AwsError):
+    code = "RegistryPolicyNotFoundException"
+
+    def __init__(self, account: str) -> None:
+        super().__init__(f"Registry policy does not exist in the registry with id '{account}'")
+
+
+class ImageNotFound(AwsError):
+    code = "ImageNotFoundException"
+
+
+class ImageAlreadyExists(AwsError):
+    code = "ImageAlreadyExistsException"
+
+
+class ImageTagAlreadyExists(AwsError):
+    code = "ImageTagAlreadyExistsException"
+
+    def __init__(self, tag: str, name: str) -> None:
+        super().__init__(
+            f"The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the "
+            "tag is immutable."
+        )
+
+
+class ImageDigestDoesNotMatch(AwsError):
+    code = "ImageDigestDoesNotMatchException"
+
+
+class LayersNotFound(AwsError):
+    code = "LayersNotFoundException"
+
+
+class ReferencedImagesNotFound(AwsError):
+    code = "ReferencedImagesNotFoundException"
+
+
+class LayerInaccessible(AwsError):
+    code = "LayerInaccessibleException"
+
+
+class UploadNotFound(AwsError):
+    code = "UploadNotFoundException"
+
+
+class InvalidLayer(AwsError):
+    code = "InvalidLayerException"
+
+
+class InvalidLayerPart(AwsError):
+    code = "InvalidLayerPartException"
+
+
+class LayerAlreadyExists(AwsError):
+    code = "LayerAlreadyExistsException"
+
+
+class EmptyUpload(AwsError):
+    code = "EmptyUploadException"
+
+
+class LimitExceeded(AwsError):
+    code = "LimitExceededException"
+
+
+class InvalidTagParameter(AwsError):
+    code = "InvalidTagParameterException"
+
+
+class TooManyTags(AwsError):
+    code = "TooManyTagsException"
+
+
+class ScanNotFound(AwsError):
+    code = "ScanNotFoundException"
+
+
+class UnsupportedImageType(AwsError):
+    code = "UnsupportedImageTypeException"
+
+
+class Validation(AwsError):
+    code = "ValidationException"
+
+
+class PullThroughCacheRuleNotFound(AwsError):
+    code = "PullThroughCacheRuleNotFoundException"
+
+
+class UnsupportedUpstreamRegistry(AwsError):
+    code = "UnsupportedUpstreamRegistryException"
+
+
+class BackendAway(AwsError):
+    """The process that keeps the bytes does not answer, or answers what it should not."""
+
+    code = "ServerException"
+    status = 500
+
+    def __init__(self, message: str = "The image registry's storage does not answer. Please try again.") -> None:
+        super().__init__(message)

@@ -1,0 +1,227 @@
+"""The region's repositories and images: durable tables and the read model that every request is served from.
+
+Owns every change of them. Must not know operations, the registry protocol or where bytes rest. Invariants: one change
+at a time, decided on what the database holds and guarded by the repository's generation; memory holds only what is
+durable; what a change returned is durable.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ...interfaces.store import Overloaded, Refused, Store
+from ...log import get_logger
+from ...model.errors import ServiceUnavailable
+from ...model.ids import task_id
+from ...world import World
+from . import schema
+from .book import RepositoryBook
+from .errors import RepositoryAlreadyExists, RepositoryNotFound
+from .records import Image, RegistrySettings, Repository
+
+MIGRATIONS = schema.MIGRATIONS
+ATTEMPTS = 5  # of a change that met another process's change
+
+T = TypeVar("T")
+_log = get_logger(__name__)
+
+
+class Change(Struct, Generic[T], frozen=True, kw_only=True):
+    """What a decision wants kept and gone, and what its caller hears. `drop`: digests."""
+
+    result: T
+    repository: Repository | None = None
+    put: tuple[Image, ...] = ()
+    drop: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return self.repository is None and not self.put and not self.drop
+
+
+Decide = Callable[[RepositoryBook], Change[T]]
+
+
+async def open_images(world: World, store: Store) -> "ImageRegistry":
+    """`store` is the region shard, opened with migrations that include MIGRATIONS."""
+    registry = ImageRegistry(world, store)
+    await registry.load()
+    return registry
+
+
+class ImageRegistry:
+    """Reads are from memory and never wait."""
+
+    def __init__(self, world: World, store: Store) -> None:
+        self._world = world
+        self._store = store
+        self._books: dict[str, dict[str, RepositoryBook]] = {}  # account -> name -> book
+        self._settings: dict[str, tuple[RegistrySettings, int]] = {}
+        self._turn = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Fill the read model from the database; once, before anything is served."""
+        for book in await schema.read_books(self._store):
+            self._keep(book)
+        self._settings = await schema.read_settings(self._store)
+
+    # -- reads
+
+    def find(self, account: str, name: str) -> RepositoryBook | None:
+        return self._books.get(account, {}).get(name)
+
+    def book(self, account: str, name: str) -> RepositoryBook:
+        """Raises RepositoryNotFound."""
+        found = self.find(account, name)
+        if found is None:
+            raise RepositoryNotFound(name, account)
+        return found
+
+    def books(self, account: str) -> list[RepositoryBook]:
+        """In order of names."""
+        return [book for _, book in sorted(self._books.get(account, {}).items())]
+
+    def count(self, account: str) -> int:
+        return len(self._books.get(account, {}))
+
+    def all_books(self) -> list[RepositoryBook]:
+        return [book for books in self._books.values() for book in books.values()]
+
+    def settings(self, account: str) -> RegistrySettings:
+        found = self._settings.get(account)
+        return RegistrySettings(account=account) if found is None else found[0]
+
+    # -- changes
+
+    async def create(self, repository: Repository) -> Repository:
+        """`repository.uid` is given here. Raises RepositoryAlreadyExists."""
+        return await self._in_turn(lambda: self._create(repository))
+
+    async def delete(self, account: str, name: str, check: Callable[[RepositoryBook], None]) -> Repository:
+        """`check` raises what speaks against it. Raises RepositoryNotFound."""
+        return await self._in_turn(lambda: self._delete(account, name, check))
+
+    async def change(self, account: str, name: str, decide: Decide[T]) -> T:
+        """Raises RepositoryNotFound and what `decide` raises."""
+        return await self._in_turn(lambda: self._change(account, name, decide))
+
+    async def change_settings(self, account: str, decide: Callable[[RegistrySettings], RegistrySettings]) -> None:
+        await self._in_turn(lambda: self._change_settings(account, decide))
+
+    async def _in_turn(self, work: Callable[[], Awaitable[T]]) -> T:
+        """In a task of its own: a caller who goes away cannot leave memory behind the database."""
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._world.spawn(self._carry_out(work, outcome), "image change")
+        return await asyncio.shield(outcome)
+
+    async def _carry_out(self, work: Callable[[], Awaitable[T]], outcome: "asyncio.Future[T]") -> None:
+        try:
+            async with self._turn:
+                outcome.set_result(await work())
+        except Exception as error:
+            outcome.set_exception(error)
+            outcome.exception()  # marks it as read: a caller who is gone must not make asyncio complain
+
+    async def _create(self, wanted: Repository) -> Repository:
+        if self.find(wanted.account, wanted.name) is not None:
+            raise RepositoryAlreadyExists(wanted.name, wanted.account)
+        repository = replace(wanted, uid=task_id(self._world.random.getrandbits))
+        try:
+            await self._store.write([schema.insert_repository(repository)])
+        except Refused:
+            await self._reload(wanted.account, wanted.name)  # another process made it
+            raise RepositoryAlreadyExists(wanted.name, wanted.account) from None
+        self._keep(RepositoryBook(repository, 1))
+        return repository
+
+    async def _delete(self, account: str, name: str, check: Callable[[RepositoryBook], None]) -> Repository:
+        for _ in range(ATTEMPTS):
+            book = self.book(account, name)
+            check(book)
+            try:
+                await self._store.write(schema.delete_repository(book.repository, book.generation))
+            except Refused:
+                await self._reload(account, name)
+                continue
+            self._books[account].pop(name, None)
+            return book.repository
+        raise ServiceUnavailable
+
+    async def _change(self, account: str, name: str, decide: Decide[T]) -> T:
+        for _ in range(ATTEMPTS):
+            book = self.book(account, name)
+            change = decide(book)
+            if change.is_empty:
+                return change.result
+            repository = change.repository or book.repository
+            try:
+                await self._store.write(_statements(book, repository, change))
+            except Refused:
+                await self._reload(account, name)  # another process changed it: decide again on what is there now
+                continue
+            book.repository = repository
+            book.generation += 1
+            book.apply(change.put, change.drop)
+            return change.result
+        raise ServiceUnavailable
+
+    async def _change_settings(self, account: str, decide: Callable[[RegistrySettings], RegistrySettings]) -> None:
+        for _ in range(ATTEMPTS):
+            before, generation = self._settings.get(account, (RegistrySettings(account=account), 0))
+            settings = decide(before)
+            try:
+                await self._store.write([schema.put_settings(settings, generation)])
+            except Refused:
+                self._settings = await schema.read_settings(self._store)
+                continue
+            self._settings[account] = settings, generation + 1
+            return
+        raise ServiceUnavailable
+
+    # -- changes by other processes
+
+    async def follow(self, period_s: float) -> None:
+        """With several servers: what one of them changed holds here too within a period. Never returns."""
+        while True:
+            await self._world.sleep(period_s)
+            try:
+                await self.catch_up()
+            except Overloaded:
+                _log.warning("images were not read again: the region's database has too much to do")
+
+    async def catch_up(self) -> None:
+        """Read again the repositories whose generation is another than here."""
+        there = await schema.read_generations(self._store)
+        here = {
+            (book.repository.account, book.repository.name): (book.repository.uid, book.generation)
+            for book in self.all_books()
+        }
+        for account, name in [key for key in there.keys() | here.keys() if there.get(key) != here.get(key)]:
+            async with self._turn:
+                await self._reload(account, name)
+        settings = await schema.read_settings(self._store)
+        async with self._turn:
+            for account, (found, generation) in settings.items():
+                if generation > self._settings.get(account, (found, 0))[1]:
+                    self._settings[account] = found, generation
+
+    async def _reload(self, account: str, name: str) -> None:
+        found = await schema.read_books(self._store, account, name)
+        self._books.get(account, {}).pop(name, None)
+        for book in found:
+            self._keep(book)
+
+    def _keep(self, book: RepositoryBook) -> None:
+        repository = book.repository
+        self._books.setdefault(repository.account, {})[repository.name] = book
+
+
+def _statements(book: RepositoryBook, repository: Repository, change: Change[Any]) -> list[Any]:
+    return [
+        schema.update_repository(repository, book.generation),
+        *(schema.drop_image(repository, digest) for digest in change.drop),
+        *(schema.put_image(repository, image) for image in change.put),
+    ]

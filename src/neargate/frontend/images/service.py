@@ -1,0 +1,54 @@
+"""What the door and ECR's operations share: records, tokens, the bytes' keeper, and the registry's name."""
+
+from msgspec import Struct
+
+from ...interfaces.store import Store
+from ...model.knobs import Knobs
+from ...world import World
+from ..envelope import Envelope
+from ..identity.compiled import CompiledPolicies
+from .backend import Backend
+from .registry import ImageRegistry, open_images
+from .tokens import ImageTokens
+
+
+class Images(Struct, frozen=True, kw_only=True):
+    """`domain`: what stands behind `ACCOUNT.dkr.ecr.REGION.` in the registry's name, with the port."""
+
+    world: World
+    region: str
+    registry: ImageRegistry
+    tokens: ImageTokens
+    backend: Backend
+    policies: CompiledPolicies
+    knobs: Knobs
+    domain: str
+    storage: str = ""  # the directory whose disk holds the bytes; empty: not here
+
+    def host_of(self, account: str) -> str:
+        return f"{account}.dkr.ecr.{self.region}.{self.domain}"
+
+
+async def open_images_service(
+    world: World,
+    store: Store,
+    envelope: Envelope,
+    knobs: Knobs,
+    *,
+    region: str,
+    backend: Backend,
+    domain: str,
+    storage: str = "",
+) -> Images:
+    """`store` is the region shard, opened with migrations that include the registry's."""
+    return Images(
+        world=world,
+        region=region,
+        registry=await open_images(world, store),
+        tokens=ImageTokens(world, envelope, region=region),
+        backend=backend,
+        policies=CompiledPolicies(),
+        knobs=knobs,
+        domain=domain,
+        storage=storage,
+    )

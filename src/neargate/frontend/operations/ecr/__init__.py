@@ -1,0 +1,1 @@
+"""ECR's operations, one thin function each; `table.py` lists them."""

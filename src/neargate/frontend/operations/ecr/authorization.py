@@ -1,0 +1,28 @@
+"""GetAuthorizationToken: what `docker login` needs."""
+
+import base64
+
+from ...authorize import authorize
+from ...call import Answer, Call, Params
+from ...images.tokens import USER_NAME
+from ...services import Services
+from .asking import images_of
+
+
+async def get_authorization_token(call: Call, services: Services, params: Params) -> Answer:
+    """One token opens every registry of the region to whom its policies let in, as on AWS."""
+    authorize(call, "ecr:GetAuthorizationToken", ["*"])
+    images = images_of(services)
+    password, expires = images.tokens.password(call.principal)
+    token = base64.b64encode(f"{USER_NAME}:{password}".encode()).decode()
+    scheme = "https" if call.secure else "http"
+    return {
+        "authorizationData": [
+            {
+                "authorizationToken": token,
+                "expiresAt": expires,
+                "proxyEndpoint": f"{scheme}://{images.host_of(account)}",
+            }
+            for account in params.get("registryIds") or [call.account]
+        ]
+    }
