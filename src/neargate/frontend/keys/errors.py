@@ -50,10 +50,6 @@ class Unsupported(AwsError):
     code = "UnsupportedOperationException"
 
 
-class InvalidAliasName(AwsError):
-    code = "InvalidAliasNameException"
-
-
 class MalformedKeyPolicy(AwsError):
     code = "MalformedPolicyDocumentException"
 
@@ -70,5 +66,20 @@ class KmsValidation(AwsError):
     code = "ValidationException"
 
 
-class KmsAccessDenied(AwsError):
-    code = "AccessDeniedException"
+class InvalidGrantToken(AwsError):
+    code = "InvalidGrantTokenException"
+
+
+class InvalidKeyUsage(AwsError):
+    code = "InvalidKeyUsageException"
+
+
+class NotAuthorized(AwsError):
+    """KMS's answer to who wants an alias of AWS's own; it says no more."""
+
+    code = "NotAuthorizedException"
+
+
+class DryRun(AwsError):
+    code = "DryRunOperationException"
+    status = 412

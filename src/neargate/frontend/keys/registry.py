@@ -69,11 +69,15 @@ class KeyRegistry:
 
     def opening_key(self, blob: bytes) -> KmsKey:
         """The key that a value was sealed under. Raises InvalidCiphertext, KeyDisabled, InvalidState."""
-        key = self.by_id(ciphertext.key_id_of(blob))
+        key = self.key_of(blob)
         if key is None:
             raise InvalidCiphertext
         self.check_usable(key)
         return key
+
+    def key_of(self, blob: bytes) -> KmsKey | None:
+        """In whatever state, of any account; None when it is gone. Raises InvalidCiphertext."""
+        return self.by_id(ciphertext.key_id_of(blob))
 
     def seal(self, key: KmsKey, plaintext: bytes, context: Mapping[str, str]) -> bytes:
         """The ciphertext carries the key's id and is 64 bytes longer. `context` must be given again to open it."""
@@ -148,6 +152,18 @@ class KeyRegistry:
     async def change(self, account: str, decide: Callable[[Shelf], Change[T]]) -> T:
         """Durable when it returns. `decide` is pure; see `regional/shelves.py`."""
         return await self._shelves.change(account, decide)
+
+    async def change_key(self, key: KmsKey, changed: Callable[[KmsKey], KmsKey]) -> KmsKey:
+        """`changed` is pure and sees the key as it is now. Raises what it raises, NotFound when the key is gone."""
+
+        def decide(shelf: Shelf) -> Change[KmsKey]:
+            found = shelf.find(KmsKey, key.name)
+            if found is None or found.is_due(self._world.now()):
+                raise NotFound(f"Key '{key.arn}' does not exist")
+            after = changed(found)
+            return Change(result=after, put=() if after == found else (after,))
+
+        return await self.change(key.account, decide)
 
     def new_key(self, account: str, *, policy: str, service: str | None = None, description: str = "") -> KmsKey:
         """A record with material of its own, not kept yet."""

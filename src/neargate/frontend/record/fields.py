@@ -28,6 +28,8 @@ SHOWN = frozenset(
     ThumbprintList TransitiveTagKeys Url UserId UserName VersionId VpcId VpcIds ZoneIds ZoneNames
     CidrIp CidrIpv4 CidrIpv6 IpProtocol PrefixListId ReferencedGroupId
     AwsRegion CaseId ContextId Unit
+    AliasName DestinationKeyId KeyId KmsKeyId SourceKeyId TargetKeyId
+    MoveToVersionId RemoveFromVersionId SecretId SecretIdList VersionStage VersionStages
     AssumeRolePolicyDocument Policy PolicyDocument PolicyInputList PermissionsBoundaryPolicyInputList
     attachmentId availabilityZone capacityProvider capacityProviderName capacityProviders clientToken cluster
     clusterName clusters connectivity containerName containerInstance containerInstances cpu cpuArchitecture
@@ -56,9 +58,18 @@ SHOWN_WITHIN = frozenset(
     PutAccountSettingRequest.value PutAccountSettingDefaultRequest.value Failure.reason
     GetFederationTokenRequest.Name CreateSAMLProviderRequest.Name ProxyConfiguration.containerName
     FederatedUser.FederatedUserId
+    Tag.TagKey Tag.TagValue CreateSecretRequest.Name CreateSecretResponse.Name DeleteSecretResponse.Name
+    PutSecretValueResponse.Name RestoreSecretResponse.Name UpdateSecretResponse.Name UpdateSecretVersionStageResponse.Name
     """.split()  # noqa: SIM905 (a list of names, to be read)
 )
-SHOWN_MAPS = frozenset({"CreateLogGroupRequest.tags", "TagLogGroupRequest.tags", "TagResourceRequest.tags"})
+SHOWN_MAPS = frozenset(
+    """
+    CreateLogGroupRequest.tags TagLogGroupRequest.tags TagResourceRequest.tags
+    DecryptRequest.EncryptionContext EncryptRequest.EncryptionContext GenerateDataKeyRequest.EncryptionContext
+    GenerateDataKeyWithoutPlaintextRequest.EncryptionContext ReEncryptRequest.SourceEncryptionContext
+    ReEncryptRequest.DestinationEncryptionContext
+    """.split()  # noqa: SIM905 (a list of names, to be read)
+)
 
 
 class Hidden:

@@ -28,7 +28,7 @@ TEXT_MAX = 1024  # characters of an error's message and of a user agent, as Clou
 TOO_MANY = "too many calls of unproven callers in a second"
 _READS = (
     *("BatchGet", "Describe", "Discover", "Filter", "Get", "List", "Lookup", "Search", "Simulate", "Test"),
-    *("AssumeRole", "Decode"),
+    *("AssumeRole", "Decode", "Decrypt", "Encrypt", "GenerateDataKey", "GenerateRandom", "ReEncrypt", "Validate"),
 )
 _SHOWN_THOUGH_READ = ("AssumeRole", "GetSessionToken", "GetFederationToken")  # which session did a call begin?
 _DATA = frozenset({("logs", "PutLogEvents")})  # data events on AWS: LookupEvents does not show them

@@ -23,7 +23,10 @@ _TYPES = {
     ("iam", "policy"): "AWS::IAM::Policy",
     ("iam", "role"): "AWS::IAM::Role",
     ("iam", "user"): "AWS::IAM::User",
+    ("kms", "alias"): "AWS::KMS::Alias",
+    ("kms", "key"): "AWS::KMS::Key",
     ("logs", "log-group"): "AWS::Logs::LogGroup",
+    ("secretsmanager", "secret"): "AWS::SecretsManager::Secret",
     ("ssm", "parameter"): "AWS::SSM::Parameter",
     ("sts", "assumed-role"): "AWS::STS::AssumedRole",
 }
