@@ -14,6 +14,7 @@ from neargate.frontend.call import Call, Principal
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.identity import registry as identity_registry
 from neargate.frontend.operations.ecs.table import OPERATIONS
+from neargate.frontend.regional import account_settings
 from neargate.frontend.regional import network as regional_network
 from neargate.frontend.regional import task_definitions as regional_definitions
 from neargate.frontend.services import Services
@@ -23,7 +24,9 @@ from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.errors import AccessDenied, AwsError
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryStores
+from neargate.testing.examples import minimal
 from neargate.testing.execution_role import make_execution_role
+from neargate.wire.shapes import Models
 from neargate.world import OsWorld
 
 ACCOUNT, OTHER_ACCOUNT, REGION = "123456789012", "210987654321", "us-east-1"
@@ -103,7 +106,8 @@ def definition(**changes: Any) -> dict[str, Any]:
 async def open_region() -> Region:
     world, knobs = OsWorld(), Knobs()
     stores = MemoryStores(world, knobs)
-    migrations = (*regional_network.MIGRATIONS, *regional_definitions.MIGRATIONS, *identity_registry.MIGRATIONS)
+    parts = (regional_network, regional_definitions, identity_registry, account_settings)
+    migrations = tuple(migration for part in parts for migration in part.MIGRATIONS)
     shard = await stores.open("region", migrations)
     identity = await identity_registry.open_identity(world, shard, Envelope(bytes(32), world))
     await identity.ensure_account(ACCOUNT, "main")
@@ -129,6 +133,7 @@ async def open_region() -> Region:
             network=await regional_network.open_network(world, shard, region=REGION, account=ACCOUNT, zones=ZONES),
             task_definitions=await regional_definitions.open_task_definitions(world, shard),
             logs=cast("LogStore", None),
+            account_settings=await account_settings.open_account_settings(world, shard),
         )
     )
 
@@ -198,8 +203,8 @@ def test_clusters_come_in_pages() -> None:
             "that is not associated with the cluster.",
         ),
         (
-            {"configuration": {"executeCommandConfiguration": {}}},
-            "Neargate does not support configuration of a cluster yet.",
+            {"configuration": {"managedStorageConfiguration": {"kmsKeyId": "k"}}},
+            "Neargate does not support managedStorageConfiguration of a cluster yet.",
         ),
         (
             {"serviceConnectDefaults": {"namespace": "x"}},
@@ -621,6 +626,15 @@ def test_no_service_can_be_found() -> None:
     story(body)
 
 
+def least_of(operation: str) -> dict[str, Any]:
+    """The required members; what names a resource names one of this account."""
+    model = Models().service("ecs")
+    described = model.operation(operation)
+    assert described is not None and described.input is not None
+    least = minimal(model, model.shape(described.input))
+    return least | ({"resourceArn": f"{ARN}:cluster/default"} if "resourceArn" in least else {})
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_nobody_acts_without_leave(operation: str) -> None:
     """A caller without policies is refused by each operation, and nothing has changed."""
@@ -643,8 +657,9 @@ def test_nobody_acts_without_leave(operation: str) -> None:
             "RunTask": region.run(),
             "StopTask": {"task": TASK_ID},
         }
+        least = least_of(operation) | params.get(operation, {})
         with pytest.raises(AccessDenied):
-            await region(operation, administrator=False, **params.get(operation, {}))
+            await region(operation, administrator=False, **least)
         assert (await region("ListClusters"))["clusterArns"] == [f"{ARN}:cluster/default"]
         assert (await region("ListTaskDefinitions"))["taskDefinitionArns"] == [f"{ARN}:task-definition/web:1"]
         assert (await region("ListTasks"))["taskArns"] == []

@@ -15,6 +15,7 @@ from neargate.frontend.errors import RequestRefused
 from neargate.frontend.identity import registry as identity_registry
 from neargate.frontend.operations.ecs.table import OPERATIONS
 from neargate.frontend.protocols import Protocols
+from neargate.frontend.regional import account_settings
 from neargate.frontend.regional import network as regional_network
 from neargate.frontend.regional import task_definitions as regional_definitions
 from neargate.frontend.services import Services
@@ -112,7 +113,8 @@ def runnable(subnet: str) -> dict[str, dict[str, Any]]:
 async def open_services() -> Services:
     world, knobs = OsWorld(), Knobs()
     stores = MemoryStores(world, knobs)
-    migrations = (*regional_network.MIGRATIONS, *regional_definitions.MIGRATIONS, *identity_registry.MIGRATIONS)
+    parts = (regional_network, regional_definitions, identity_registry, account_settings)
+    migrations = tuple(migration for part in parts for migration in part.MIGRATIONS)
     shard = await stores.open("region", migrations)
     identity = await identity_registry.open_identity(world, shard, Envelope(bytes(32), world))
     await identity.ensure_account(ACCOUNT, "main")
@@ -131,6 +133,7 @@ async def open_services() -> Services:
         network=await regional_network.open_network(world, shard, region=REGION, account=ACCOUNT, zones=(ZONE,)),
         task_definitions=await regional_definitions.open_task_definitions(world, shard),
         logs=cast("LogStore", None),
+        account_settings=await account_settings.open_account_settings(world, shard),
     )
 
 
