@@ -42,6 +42,9 @@ ALWAYS = (
 )
 # Accepted and not seen by a process of the task, with the place where their effect is tested.
 ELSEWHERE = {
+    "secrets.name": "in a task's environment: test_secrets.py",
+    "secrets.valueFrom": "where they are looked up: test_secrets.py, tests/unit/test_agent_secrets.py",
+    "repositoryCredentials.credentialsParameter": "a registry that asks for them: tests/unit/test_agent_secrets.py",
     "run.clientToken": "the same tasks for the same call: tests/unit/test_cell_launching.py",
     "run.networkConfiguration.awsvpcConfiguration.subnets": "zones and addresses: tests/unit/test_cell_launching.py",
     "run.networkConfiguration.awsvpcConfiguration.securityGroups": "packets: tests/integration/test_network_packets.py",
@@ -52,7 +55,6 @@ ELSEWHERE = {
 
 # Members below each of these paths are refused; the value is what a request says to try it.
 REFUSED_CONTAINER: dict[str, Any] = {
-    "repositoryCredentials": {"credentialsParameter": "arn:aws:secretsmanager:us-east-1:123456789012:secret:s"},
     "links": ["other"],
     "portMappings.containerPortRange": [{"containerPortRange": "80-90"}],
     "restartPolicy": {"enabled": True},
@@ -61,7 +63,6 @@ REFUSED_CONTAINER: dict[str, Any] = {
     "linuxParameters.sharedMemorySize": {"sharedMemorySize": 64},
     "linuxParameters.maxSwap": {"maxSwap": 0},
     "linuxParameters.swappiness": {"swappiness": 0},
-    "secrets": [{"name": "A", "valueFrom": "arn:aws:ssm:us-east-1:123456789012:parameter/a"}],
     "hostname": "name",
     "disableNetworking": True,
     "privileged": True,

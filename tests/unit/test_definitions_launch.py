@@ -16,6 +16,7 @@ from neargate.model.launch import (
     ContainerLaunch,
     Dependency,
     HealthCheck,
+    InjectedSecret,
     MountPoint,
     PortMapping,
     TaskLaunch,
@@ -36,6 +37,7 @@ ENI = Eni(
     subnet_cidr="172.31.0.0/20",
     private_ipv4="172.31.0.5",
 )
+SECRET_ARN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:app-AbCdEf"
 TASK_ID = "0123456789abcdef0123456789abcdef"
 OTHER = {"name": "other", "image": "busybox", "essential": False, "healthCheck": {"command": ["CMD", "true"]}}
 
@@ -209,6 +211,16 @@ OF_SERVICES = {"versionConsistency"}
 # Refused with words of their own (test_definitions_rules).
 REFUSED_APART = {"resourceRequirements", "firelensConfiguration"}
 
+CONTAINER_FIELDS |= {
+    "secrets": [
+        (
+            [{"name": "A", "valueFrom": "/a"}, {"name": "B", "valueFrom": SECRET_ARN}],
+            "secrets",
+            (InjectedSecret(name="A", value_from="/a"), InjectedSecret(name="B", value_from=SECRET_ARN)),
+        ),
+    ],
+    "repositoryCredentials": [({"credentialsParameter": SECRET_ARN}, "repository_credentials", SECRET_ARN)],
+}
 CASES = [(member, *case) for member, cases in CONTAINER_FIELDS.items() for case in cases]
 
 

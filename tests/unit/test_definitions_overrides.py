@@ -59,6 +59,19 @@ def test_refused(overrides: dict[str, Any], text: str) -> None:
     assert refused.value.message == text
 
 
+def test_a_variable_may_not_cover_a_secret() -> None:
+    [web_container] = DEFINITION["containerDefinitions"]
+    secret = {"name": "A", "valueFrom": "/a"}
+    definition = DEFINITION | {"containerDefinitions": [web_container | {"secrets": [secret]}]}
+    assert checked_overrides(definition, web(environment=[{"name": "B", "value": "1"}]), account=ACCOUNT)
+    with pytest.raises(InvalidParameter) as refused:
+        checked_overrides(definition, web(environment=[{"name": "A", "value": "1"}]), account=ACCOUNT)
+    assert refused.value.message == (
+        "The secret name must be unique and not shared with any new or existing environment variables set on the "
+        "container, such as 'A'."
+    )
+
+
 def test_what_is_kept_with_the_task() -> None:
     given = web(command=["a"], environment=[{"name": "A", "value": "1"}], cpu=1, memory=60, memoryReservation=50) | {
         "cpu": "512",

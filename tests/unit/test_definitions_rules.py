@@ -10,6 +10,17 @@ from neargate.model.errors import ClientError
 
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/run"
+SECRET_ARN = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:app/db-AbCdEf"
+NO_ROLE_FOR = "When you are specifying {}, you must also specify a value for 'executionRoleArn'."
+SHARED = (
+    "The secret name must be unique and not shared with any new or existing environment variables set on the "
+    "container, such as 'A'."
+)
+BAD_PARAMETER = (
+    "The Systems Manager parameter name specified for secret A is invalid. The parameter name can be up to 2048 "
+    "characters and include the following letters and symbols: a-zA-Z0-9_.-,"
+)
+BAD_LOGIN = "Invalid 'repositoryCredentials.credentialsParameter' setting for container 'web'."
 AWSLOGS = {"awslogs-group": "/web", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "ecs"}
 
 
@@ -33,14 +44,26 @@ def linux(**members: Any) -> dict[str, Any]:
     return request(container(linuxParameters=members))
 
 
-def logs(driver: str = "awslogs", *, role: str | None = ROLE, **options: Any) -> dict[str, Any]:
+def logs(
+    driver: str = "awslogs", *, role: str | None = ROLE, secret_options: Any = None, **options: Any
+) -> dict[str, Any]:
     """Options by name with `_` for `-`; None takes one away."""
     given = AWSLOGS | {name.replace("_", "-"): value for name, value in options.items()}
     configuration = {
         "logDriver": driver,
         "options": {name: value for name, value in given.items() if value is not None},
+        "secretOptions": secret_options,
     }
     return request(container(logConfiguration=configuration), executionRoleArn=role)
+
+
+def secrets(*value_froms: str, name: str = "A", role: str | None = ROLE, **members: Any) -> dict[str, Any]:
+    given = [{"name": name, "valueFrom": value_from} for value_from in value_froms]
+    return request(container(secrets=given, **members), executionRoleArn=role)
+
+
+def registry_login(arn: str, *, role: str | None = ROLE) -> dict[str, Any]:
+    return request(container(repositoryCredentials={"credentialsParameter": arn}), executionRoleArn=role)
 
 
 def waits(condition: str, **members: Any) -> dict[str, Any]:
@@ -57,6 +80,11 @@ def refusal(given: dict[str, Any]) -> str:
 
 
 ACCEPTED: dict[str, dict[str, Any]] = {
+    "a parameter by its name": secrets("/app/db.password,1-x"),
+    "a parameter by its ARN": secrets(f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/app/db:3"),
+    "a secret": secrets(SECRET_ARN),
+    "a key of a secret's version": secrets(f"{SECRET_ARN}:key:AWSPREVIOUS:"),
+    "a registry's password": registry_login(SECRET_ARN),
     "the smallest": request(),
     "sizes in words": request(cpu="1 vCpu", memory="2 gb"),
     "ten containers": request(*[container(name=f"c{number}") for number in range(10)]),
@@ -282,14 +310,26 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "Neargate does not support firelensConfiguration yet.",
     ),
     (
-        request(container(repositoryCredentials={"credentialsParameter": "arn"})),
-        "Neargate does not support repositoryCredentials yet.",
-    ),
-    (
         request(container(environmentFiles=[{"value": "a", "type": "s3"}])),
         "Neargate does not support environmentFiles yet.",
     ),
-    (request(container(secrets=[{"name": "A", "valueFrom": "b"}])), "Neargate does not support secrets yet."),
+    # secrets
+    (secrets("b", role=None), f"{NO_ROLE_FOR.format('container secrets')}"),
+    (secrets(SECRET_ARN, name=""), "Invalid 'secrets' setting for container 'web'."),
+    (secrets(SECRET_ARN, name="A=B"), "Invalid 'secrets' setting for container 'web'."),
+    (secrets("b", "c"), SHARED),
+    (secrets("b", environment=[{"name": "A", "value": "x"}]), SHARED),
+    (secrets(""), BAD_PARAMETER),
+    (secrets("a:json-key::"), BAD_PARAMETER),
+    (secrets("a b"), BAD_PARAMETER),
+    (secrets("x" * 2049), BAD_PARAMETER),
+    (secrets("arn:aws:s3:::bucket/key"), BAD_PARAMETER),
+    (secrets("arn:aws:ssm:us-east-1:123456789012:document/a"), BAD_PARAMETER),
+    (registry_login(SECRET_ARN, role=None), f"{NO_ROLE_FOR.format('repositoryCredentials')}"),
+    (registry_login(""), BAD_LOGIN),
+    (registry_login("name"), BAD_LOGIN),
+    (registry_login(f"{SECRET_ARN}:key::"), BAD_LOGIN),
+    (logs(secret_options=[{"name": "a", "valueFrom": "b"}]), "Neargate does not support secretOptions yet."),
     (
         request(container(systemControls=[{"namespace": "net.core.somaxconn", "value": "1"}])),
         "Neargate does not support systemControls yet.",
@@ -532,7 +572,8 @@ def test_a_document_has_a_largest_size() -> None:
         (request(requiresCompatibilities=None), ["EC2", "FARGATE"]),
         (request(requiresCompatibilities=["EC2"]), ["EC2", "FARGATE"]),
         (request(container(memory=64), requiresCompatibilities=["EC2"], networkMode="bridge"), ["EC2"]),
-        (request(container(secrets=[{"name": "A", "valueFrom": "b"}]), requiresCompatibilities=["EC2"]), ["EC2"]),
+        (secrets("b"), ["EC2", "FARGATE"]),
+        (request(container(links=["a"]), requiresCompatibilities=["EC2"]), ["EC2"]),
         (request(requiresCompatibilities=["FARGATE", "EXTERNAL"]), ["EC2", "FARGATE", "EXTERNAL"]),
     ],
 )

@@ -30,6 +30,7 @@ from neargate.model.launch import (
     ContainerLaunch,
     Dependency,
     HealthCheck,
+    InjectedSecret,
     MountPoint,
     TaskLaunch,
     Tmpfs,
@@ -172,6 +173,10 @@ OTHERS: dict[str, ToAgent] = {
     "an environment without names": _one(environment=(("", "x"),)),
     "an environment with another inside": _one(environment=(("A=B", "x"),)),
     "an environment with NUL": _one(environment=(("A", "x\0y"),)),
+    "a secret without a name": _one(secrets=(InjectedSecret(name="", value_from="a"),)),
+    "a secret with a name that holds two": _one(secrets=(InjectedSecret(name="A=B", value_from="a"),)),
+    "a secret with a line end": _one(secrets=(InjectedSecret(name="A", value_from="a\nb"),)),
+    "a registry's password with NUL": _one(repository_credentials="a\0"),
     "a command with NUL": _one(command=("a\0b",)),
     "a word of a mebibyte": _one(entry_point=("a" * (1 << 20),)),
     "a user of two lines": _one(user="root\nroot"),
@@ -331,7 +336,7 @@ def test_the_types_still_have_only_the_fields_that_were_judged() -> None:
         *("memory_reservation_mib", "user", "working_directory", "readonly_root", "interactive", "pseudo_terminal"),
         *("init_process", "capabilities_add", "capabilities_drop", "ulimits", "tmpfs", "port_mappings"),
         *("mount_points", "volumes_from", "docker_labels", "depends_on", "start_timeout_s", "stop_timeout_s"),
-        *("health_check", "logs"),
+        *("health_check", "logs", "secrets", "repository_credentials"),
     }
 
 

@@ -38,7 +38,9 @@ from .bulk_client import BulkClient
 from .credential_files import CredentialFiles
 from .credentials import TaskCredentials
 from .disk_watch import DiskWatch
+from .execution.exchange import EndpointExchange, Exchange
 from .execution.roles import ExecutionRoles
+from .execution.work import ExecutionWork
 from .host_tasks import HostTasks
 from .link_client import LinkClient, Transport
 from .local_state import Loaded, LocalState
@@ -80,6 +82,7 @@ class Agent:
         transport: Transport | None = None,
         machine: Machine | None = None,
         credential_files: CredentialFiles | None = None,
+        exchange: Exchange | None = None,
         reached: Reached = nothing,
     ) -> None:
         self._world = world
@@ -104,6 +107,9 @@ class Agent:
             world, knobs, ask=lambda task_id: self._link.ask_credentials(task_id, EXECUTION_ROLE)
         )
         api_port = urlsplit(endpoint).port or DEFAULT_API_PORT
+        self._execution = ExecutionWork(
+            world, knobs, self._execution_roles, exchange or EndpointExchange(network, knobs, api_port)
+        )
         self._tasks = HostTasks(self._host_parts(reached, f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}"))
         self._disk_watch = DiskWatch(
             world,
@@ -173,6 +179,7 @@ class Agent:
             logs=self._logs,
             plans=self._plans,
             credentials=self._credentials,
+            execution=self._execution,
             start_gate=start_gate(self._knobs),
             endpoint_url=endpoint_url,
             publish=lambda report: self._link.report(report),

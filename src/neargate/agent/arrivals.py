@@ -254,8 +254,17 @@ def _check_container(container: ContainerLaunch, launch: TaskLaunch) -> None:
     for tmpfs in container.tmpfs:
         _check_tmpfs(tmpfs)
     _check_times(container)
+    _check_secrets(container)
     if container.logs is not None:
         _between("max_buffer_bytes", container.logs.max_buffer_bytes, 1, BUFFER_MAX_BYTES)
+
+
+def _check_secrets(container: ContainerLaunch) -> None:
+    """Names of variables, and references that become requests."""
+    _words("secrets", [secret.name for secret in container.secrets])
+    _need(all(item.name and "=" not in item.name for item in container.secrets), "a secret has no variable's name")
+    for reference in (*(secret.value_from for secret in container.secrets), container.repository_credentials):
+        _plain("a secret's reference", reference, _TEXT_MAX)
 
 
 def _check_privileges(container: ContainerLaunch) -> None:

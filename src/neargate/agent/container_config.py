@@ -6,10 +6,10 @@ every container of a Fargate task gets. Must not know how a container is made.
 
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from ..interfaces.sandbox import BindMount, ContainerConfig, Image, PauseConfig
+from ..model.concealed import Concealed
 from ..model.launch import ContainerLaunch, TaskLaunch, Ulimit
 from ..model.network import TASK_METADATA_ADDRESS
 from .image_volumes import own_directories
@@ -32,7 +32,7 @@ LABEL_PAUSE = "neargate.pause"
 PAUSE_CGROUP = "~pause"
 
 
-class Surroundings(Struct, frozen=True, kw_only=True):
+class Surroundings(Concealed, frozen=True, kw_only=True):
     """What the task's hooks made for its containers. `volumes`: name to host directory, the images' own among them."""
 
     disk_path: str
@@ -45,6 +45,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     credentials_id: str
     log_path: str | None
     share_pid_with: str | None
+    looked_up: tuple[tuple[str, str], ...] = ()  # the container's secrets
 
 
 def container_config(
@@ -114,7 +115,7 @@ def arguments(container: ContainerLaunch, image: Image) -> tuple[str, ...]:
 def environment(
     task: TaskLaunch, container: ContainerLaunch, runtime_id: str, image: Image, around: Surroundings
 ) -> tuple[tuple[str, str], ...]:
-    """Docker's defaults, the image's words, the platform's, and last the definition's, which win."""
+    """Docker's defaults, the image's words, the platform's, and last the definition's, which win, its secrets too."""
     agent = f"http://{TASK_METADATA_ADDRESS}"
     values: dict[str, str] = {"PATH": DEFAULT_PATH, "HOSTNAME": around.hostname}
     if container.pseudo_terminal:
@@ -134,6 +135,7 @@ def environment(
     if around.credentials_id:
         values["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = relative_uri(around.credentials_id)
     values.update(container.environment)
+    values.update(around.looked_up)
     return tuple(values.items())
 
 

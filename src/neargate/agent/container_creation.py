@@ -51,5 +51,6 @@ async def _config(task: TaskContext, launch: ContainerLaunch) -> ContainerConfig
         credentials_id=task.record.credentials_id,
         log_path=log_path,
         share_pid_with=pause_runtime_id(task.record.task_id) if task.launch.share_pid_namespace else None,
+        looked_up=resources.secrets.by_container.get(launch.name, ()),
     )
     return container_config(task.launch, launch, runtime_id, resources.images[launch.name], around)

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 
 from ..interfaces.hostnet import HostCgroups, HostDisks, HostNetwork, TaskDisk, TaskLimits, TaskNetwork
 from ..interfaces.sandbox import BindMount, EngineUnavailable, Image, Sandbox
+from ..model.concealed import Concealed
 from ..model.knobs import Knobs
-from ..model.launch import TaskLaunch, TaskReport
+from ..model.launch import ContainerLaunch, TaskLaunch, TaskReport
 from ..world import World
 from .local_state import LocalState
 from .points import Point, Reached
@@ -78,6 +79,38 @@ class Credentials(Protocol):
     async def forget(self, task_id: str) -> None: ...
 
 
+class Execution(Protocol):
+    """What the execution role of a task is used for, from inside the task's network."""
+
+    async def environment(self, task: TaskLaunch) -> "Secrets":
+        """The values of its secrets. Its interface must be up. Raises LaunchFailed in AWS's words."""
+
+    async def login(
+        self, task: TaskLaunch, container: ContainerLaunch, reachable: Callable[[], Awaitable[None]]
+    ) -> "Login | None":
+        """What opens the registry of this image; None: nothing of the task's own. Raises LaunchFailed.
+
+        `reachable` is awaited before the network is needed, if it is.
+        """
+
+    def forget(self, task_id: str) -> None:
+        """The task is over. Repeatable."""
+
+
+class Secrets(Concealed, frozen=True, kw_only=True):
+    """`by_container`: variables and their values."""
+
+    by_container: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+
+
+class Login(Concealed, frozen=True, kw_only=True):
+    """`is_regional`: the registry is this region's own, to be asked at its endpoint."""
+
+    username: str
+    password: str
+    is_regional: bool = False
+
+
 class HostParts(Struct, frozen=True, kw_only=True):
     """What every runner of a host shares."""
 
@@ -91,6 +124,7 @@ class HostParts(Struct, frozen=True, kw_only=True):
     logs: Logs
     plans: Plans
     credentials: Credentials
+    execution: Execution
     start_gate: asyncio.Semaphore
     endpoint_url: str  # as a task sees the region
     publish: Callable[[TaskReport], None]
@@ -106,6 +140,7 @@ class Resources(Struct):
     images: dict[str, Image] = field(default_factory=dict)
     volumes: dict[str, str] = field(default_factory=dict)
     etc: tuple[BindMount, ...] = ()
+    secrets: Secrets = field(default_factory=Secrets)
     created: set[str] = field(default_factory=set)  # containers, by name
 
 
@@ -188,6 +223,13 @@ class TaskContext:
     @property
     def version(self) -> int:
         return self._changes
+
+    async def interface_up(self) -> None:
+        """Returns once the task has its network, also to the region's endpoint. Raises Interrupted."""
+        while not self.record.eni_attached:
+            self.check_interrupted()
+            await self.changed(self.version)
+        await self.parts.plans.ready(self.launch.eni.vpc_id)
 
     def _note(self) -> None:
         self._changes += 1

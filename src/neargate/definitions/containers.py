@@ -9,6 +9,7 @@ import re
 from ..model.errors import ClientError
 from .reading import NAME, Document, check_between, invalid_setting, members, words
 from .resources import check_container_resources
+from .secrets import check_repository_credentials, check_secrets
 
 IMAGE_MAX_CHARS = 255
 
@@ -29,6 +30,8 @@ def check_container(container: Document, task: Document) -> None:
     for variable in members(container, "environment"):
         if not _ENVIRONMENT_NAME.match(variable.get("name") or ""):
             raise invalid_setting(container["name"], "environment")
+    check_secrets(container, task)
+    check_repository_credentials(container, task)
     for key in container.get("dockerLabels") or {}:
         if not _LABEL.match(key):
             raise invalid_setting(container["name"], "dockerLabels")

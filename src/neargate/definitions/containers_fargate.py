@@ -7,6 +7,7 @@ import re
 
 from ..model.errors import ClientError
 from .awslogs import check_awslogs
+from .own_images import is_ecr_image
 from .reading import Document, check_between, invalid_setting, members, not_yet, structure, words
 from .volumes import check_tmpfs
 
@@ -71,10 +72,9 @@ FORBIDDEN: dict[str, str] = {
 }
 FORBIDDEN_LINUX = ("devices", "sharedMemorySize", "maxSwap", "swappiness")
 # What AWS accepts on Fargate and Neargate refuses until it has it.
-NOT_YET = ("repositoryCredentials", "environmentFiles", "secrets", "systemControls", "restartPolicy")
+NOT_YET = ("environmentFiles", "systemControls", "restartPolicy")
 
 _PORT_NAME = re.compile(r"\A[a-zA-Z0-9_][a-zA-Z0-9_-]{0,63}\Z")
-_ECR_IMAGE = re.compile(r"\A\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/")
 
 
 def check_fargate_container(container: Document, task: Document) -> None:
@@ -98,7 +98,7 @@ def check_fargate_container(container: Document, task: Document) -> None:
     for mapping in members(container, "portMappings"):
         _check_port(name, mapping)
     _check_logs(container, task)
-    if _ECR_IMAGE.match(container["image"]) and not task.get("executionRoleArn"):
+    if is_ecr_image(container["image"]) and not task.get("executionRoleArn"):
         raise ClientError("Fargate requires task definition to have execution role ARN to support ECR images.")
 
 

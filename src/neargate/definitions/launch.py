@@ -23,6 +23,7 @@ from ..model.launch import (
     VolumesFrom,
 )
 from .awslogs import awslogs_of
+from .secrets import injected_secrets
 from .sizes import EPHEMERAL_DEFAULT_GIB, parse_cpu, parse_memory
 
 STOP_TIMEOUT_DEFAULT_S = 30
@@ -176,6 +177,8 @@ def _container(container: Document, override: Document, *, arn: str, task_id: st
         stop_timeout_s=container.get("stopTimeout", STOP_TIMEOUT_DEFAULT_S),
         health_check=_health_check(container.get("healthCheck")),
         logs=awslogs_of(container, task_id),
+        secrets=injected_secrets(container.get("secrets", ())),
+        repository_credentials=(container.get("repositoryCredentials") or {}).get("credentialsParameter", ""),
     )
 
 

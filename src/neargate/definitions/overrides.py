@@ -10,6 +10,7 @@ from ..model.errors import ClientError, InvalidParameter
 from .reading import Document, has_null_character, members, words
 from .resources import check_container_resources, check_container_sums, check_fargate_size, check_task_size
 from .rules import check_role, role_arn
+from .secrets import check_unshared
 from .volumes import check_ephemeral_storage
 
 OVERRIDES_MAX_CHARS = 8192
@@ -95,7 +96,18 @@ def _container_overrides(definition: Document, overrides: Document) -> list[dict
             raise InvalidParameter(f"Container named {name} has more than one override.")
         seen.add(name)
         result.append(_container_override(item))
+        _check_shares_no_secret(definition, result[-1])
     return result
+
+
+def _check_shares_no_secret(definition: Document, stored: Document) -> None:
+    container = next(item for item in definition["containerDefinitions"] if item["name"] == stored["name"])
+    secrets = {secret["name"] for secret in members(container, "secrets")}
+    for variable in members(stored, "environment"):
+        try:
+            check_unshared(variable["name"], secrets)
+        except ClientError as refused:
+            raise _as_parameter(refused) from refused
 
 
 def _container_override(item: Document) -> dict[str, Any]:

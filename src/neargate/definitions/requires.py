@@ -3,12 +3,10 @@
 Owns the table of AWS's attribute names. Invariant: the names come out in a stable order without doubles.
 """
 
-import re
-
+from .own_images import is_ecr_image
 from .reading import Document, members, structure
 
 _PREFIX = "com.amazonaws.ecs.capability."
-_ECR_IMAGE = re.compile(r"\A\d{12}\.dkr\.ecr\.")
 
 
 def required_attributes(definition: Document) -> list[str]:
@@ -34,10 +32,15 @@ def _of_container(container: Document, has_execution_role: bool) -> list[str]:
         if driver == "awslogs" and has_execution_role:
             names.append("ecs.capability.execution-role-awslogs")
         names.append(f"{_PREFIX}docker-remote-api.1.19")
-    if _ECR_IMAGE.match(container["image"]):
+    if is_ecr_image(container["image"]):
         names.append(f"{_PREFIX}ecr-auth")
         if has_execution_role:
             names.append("ecs.capability.execution-role-ecr-pull")
+    for secret in members(container, "secrets"):
+        store = "asm" if ":secretsmanager:" in secret["valueFrom"] else "ssm"
+        names.append(f"ecs.capability.secrets.{store}.environment-variables")
+    if container.get("repositoryCredentials"):
+        names.append("ecs.capability.private-registry-authentication.secretsmanager")
     if container.get("healthCheck"):
         names += ["ecs.capability.container-health-check", f"{_PREFIX}docker-remote-api.1.24"]
     if members(container, "dependsOn"):

@@ -107,6 +107,15 @@ class LinuxNetwork:
 
         return await self._do(f"listen on {address}:{port}", listen)
 
+    async def task_socket(self, task_id: str) -> socket.socket:
+        def make() -> socket.socket:
+            if safe_id(task_id) not in self._enis:
+                raise HostError(f"task {task_id} has no interface on this host")
+            with self._namespaces.inside(_task_namespace(task_id)):
+                return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+        return await self._do(f"make a socket of {task_id}", make)
+
     async def interface_stats(self, task_id: str) -> InterfaceStats:
         def read() -> InterfaceStats:
             eni = self._enis.get(task_id)

@@ -117,6 +117,12 @@ class HostNetwork(Protocol):
         For task metadata, the region's endpoint and the resolver of names.
         """
 
+    async def task_socket(self, task_id: str) -> socket.socket:
+        """An unconnected TCP socket in the task's namespace: what it says is said by the task's interface.
+
+        The caller closes it. Raises HostError for a task without a namespace.
+        """
+
     async def interface_stats(self, task_id: str) -> InterfaceStats: ...
 
     async def remove_all(self) -> None:

@@ -4,7 +4,7 @@ Every method may be repeated: creating what exists and deleting what is gone suc
 containers by that task's single runner. Errors carry AWS's text as `reason`; the agent never rewords it.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -44,6 +44,17 @@ class Image(Struct, frozen=True, kw_only=True):
     volumes: tuple[str, ...] = ()
 
 
+class RegistryEndpoint(Struct, frozen=True, kw_only=True):
+    """Where the region's own registry is asked, whatever its name means to others: plain HTTP, in a task's network.
+
+    `netns_path` is awaited before the first request: what needs none waits for no network.
+    """
+
+    address: str
+    port: int
+    netns_path: Callable[[], Awaitable[str]]
+
+
 class PullRequest(Concealed, frozen=True, kw_only=True):
     """`netns_path` None means the host's network. The authorisation is per account, repository and digest."""
 
@@ -53,6 +64,7 @@ class PullRequest(Concealed, frozen=True, kw_only=True):
     architecture: str = "amd64"
     username: str | None = None
     password: str | None = None
+    endpoint: RegistryEndpoint | None = None
 
 
 class BindMount(Struct, frozen=True, kw_only=True):

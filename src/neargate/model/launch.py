@@ -62,6 +62,13 @@ class AwsLogs(Struct, frozen=True, kw_only=True):
     max_buffer_bytes: int = 10 * 1024 * 1024
 
 
+class InjectedSecret(Struct, frozen=True, kw_only=True):
+    """A variable whose value the agent looks up when the task starts. `value_from`: where it is, as registered."""
+
+    name: str
+    value_from: str
+
+
 class ContainerLaunch(Struct, frozen=True, kw_only=True):
     """One container of the task with the run's overrides applied. None means: as the image says."""
 
@@ -94,6 +101,8 @@ class ContainerLaunch(Struct, frozen=True, kw_only=True):
     stop_timeout_s: int = 30
     health_check: HealthCheck | None = None
     logs: AwsLogs | None = None
+    secrets: tuple[InjectedSecret, ...] = ()
+    repository_credentials: str = ""  # ARN of the secret that opens the image's registry
 
 
 class TaskLaunch(Struct, frozen=True, kw_only=True):

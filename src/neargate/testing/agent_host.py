@@ -15,6 +15,7 @@ from ..model.launch import ContainerLaunch, TaskLaunch
 from ..model.network import Eni, VpcPlan
 from .fake_hostnet import FakeHost
 from .fake_link_server import FakeLinkServer
+from .fake_region_api import FakeRegionApi
 from .fake_sandbox import FakeSandbox
 from .virtual_time import Fenced, VirtualWorld, run_virtual
 
@@ -37,6 +38,7 @@ class AgentHost:
         self.host = FakeHost(root=root, loopback=loopback)
         self.sandbox = FakeSandbox(self.clock.now)
         self.sandbox.add_image(IMAGE, command=("/bin/web",))
+        self.api = FakeRegionApi(self.clock.now)
         self.world = VirtualWorld()
         self.worlds: list[VirtualWorld] = []
         self.boot_id = "boot-1"
@@ -81,6 +83,7 @@ class AgentHost:
             knobs=self.knobs,
             transport=_fenced(self.server, world),
             credential_files=CredentialFiles(self.credentials),
+            exchange=_fenced(self.api, world),
             reached=reached,
         )
         world.spawn(agent.run(), "agent")

@@ -94,6 +94,12 @@ class FakeHostNetwork:
         self._sockets.append(listener)
         return listener
 
+    async def task_socket(self, task_id: str) -> socket.socket:
+        await self.faults.before("task_socket")
+        if task_id not in self.tasks:
+            raise HostError(f"{task_id} has no interface")
+        return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
     async def interface_stats(self, task_id: str) -> InterfaceStats:
         await self.faults.before("interface_stats")
         if task_id not in self.tasks:

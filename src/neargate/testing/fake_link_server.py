@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from ..agent.link_client import Closed
 from ..link.host_identity import BULK, LINK, NONCE_BYTES, is_proved
 from ..link.messages import (
+    EXECUTION_ROLE,
     PROTOCOL,
     BulkHello,
     Challenge,
@@ -68,6 +69,8 @@ class FakeLinkServer:
         self.credentials: dict[str, CredentialsIssued | CredentialsRefused] = {}  # task id -> the answer to its ask
         self.public_key = b""  # the host's, from its last Hello
         self.asks: list[str] = []  # task ids for whose credentials was asked
+        self.execution: dict[str, CredentialsIssued | CredentialsRefused] = {}  # the same for execution roles
+        self.execution_asks: list[str] = []
         self.is_down = False
         self._link: _Pipe | None = None
         self._bulk: _Pipe | None = None
@@ -148,9 +151,11 @@ class FakeLinkServer:
             case HostUpdate():
                 self.hosts.append(message.host)
             case CredentialsAsk():
-                self.asks.append(message.task_id)
-                if message.task_id in self.credentials:
-                    pipe.say(self.credentials[message.task_id])
+                is_execution = message.kind == EXECUTION_ROLE
+                (self.execution_asks if is_execution else self.asks).append(message.task_id)
+                answers = self.execution if is_execution else self.credentials
+                if message.task_id in answers:
+                    pipe.say(answers[message.task_id])
             case Ping():
                 pipe.say(Pong(n=message.n))
             case BulkHello():

@@ -23,6 +23,7 @@ from .logs import LogsHook
 from .namespace import NamespaceHook
 from .network import NetworkHook
 from .pause import PauseHook
+from .secrets import SecretsHook
 from .volumes import VolumesHook
 
 
@@ -53,6 +54,7 @@ STEPS: tuple[Step, ...] = (
     Step(hook=NetworkHook(), after=("namespace",)),
     Step(hook=DiskHook()),
     Step(hook=ImageHook()),
+    Step(hook=SecretsHook()),
     Step(hook=LogsHook()),
     Step(hook=CredentialsHook()),
     Step(hook=DiskChargeHook(), after=("disk", "image")),
@@ -60,6 +62,6 @@ STEPS: tuple[Step, ...] = (
     Step(hook=EtcFilesHook(), after=("disk",)),
     Step(hook=PauseHook(), after=("cgroup", "namespace")),
     # A create is the longest part of a launch. Interface, log streams and charge are needed by the start only.
-    Step(hook=FirstContainersHook(), after=("volumes", "etc-files", "pause")),
+    Step(hook=FirstContainersHook(), after=("volumes", "etc-files", "pause", "secrets")),
     Step(hook=ContainersHook(), after=("network", "logs", "credentials", "disk-charge", "first-containers")),
 )

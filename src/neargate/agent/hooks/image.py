@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
-from ...interfaces.sandbox import Image, PullRequest, SandboxError
+from ...interfaces.sandbox import Image, PullRequest, RegistryEndpoint, SandboxError
+from ...model.launch import ContainerLaunch
 from ..points import Point
 from ..task_context import Interrupted, LaunchFailed, TaskContext
 
@@ -15,14 +17,16 @@ class ImageHook:
     gated = False
 
     async def up(self, task: TaskContext) -> None:
-        references = list(dict.fromkeys(container.image for container in task.launch.containers))
+        wanted: dict[tuple[str, str], ContainerLaunch] = {}
+        for container in task.launch.containers:
+            wanted.setdefault(_key(container), container)
         if task.record.pull_started_at is None:
             task.change(pull_started_at=task.now())
-        outcomes = await asyncio.gather(*(self._pull(task, reference) for reference in references))
+        outcomes = await asyncio.gather(*(self._pull(task, container) for container in wanted.values()))
         self._raise_first(outcomes)
-        pulled = dict(zip(references, outcomes, strict=True))
+        pulled = dict(zip(wanted, outcomes, strict=True))
         for container in task.launch.containers:
-            image = pulled[container.image]
+            image = pulled[_key(container)]
             assert isinstance(image, Image), "an outcome that is no error is an image"
             task.resources.images[container.name] = image
             task.change_container(container.name, image_digest=image.digest, stop_signal=image.stop_signal)
@@ -32,17 +36,29 @@ class ImageHook:
         """Images are shared by the host's tasks; a collector of the sandbox owns their end."""
         task.resources.images.clear()
 
-    async def _pull(self, task: TaskContext, reference: str) -> Image | LaunchFailed | Interrupted:
+    async def _pull(self, task: TaskContext, container: ContainerLaunch) -> Image | LaunchFailed | Interrupted:
         """The error as a value: one that failed must not cancel its neighbour in the middle of a write."""
-        request = PullRequest(reference=reference, account=task.launch.account)
         try:
-            return await task.or_interrupted(task.engine(lambda: task.parts.sandbox.pull_image(request, _unseen)))
+            return await task.or_interrupted(self._image(task, container))
         except SandboxError as error:
-            name = next(item.name for item in task.launch.containers if item.image == reference)
             task.interrupt()
-            return LaunchFailed(error.reason, name)
+            return LaunchFailed(error.reason, container.name)
+        except LaunchFailed as error:
+            task.interrupt()
+            return error
         except Interrupted as error:
             return error
+
+    async def _image(self, task: TaskContext, container: ContainerLaunch) -> Image:
+        login = await task.parts.execution.login(task.launch, container, task.interface_up)
+        request = PullRequest(
+            reference=container.image,
+            account=task.launch.account,
+            username=None if login is None else login.username,
+            password=None if login is None else login.password,
+            endpoint=_endpoint(task) if login is not None and login.is_regional else None,
+        )
+        return await task.engine(lambda: task.parts.sandbox.pull_image(request, _unseen))
 
     def _raise_first(self, outcomes: Sequence[Image | LaunchFailed | Interrupted]) -> None:
         """A failed pull explains the interruption of its neighbours, so it is raised before them."""
@@ -50,6 +66,23 @@ class ImageHook:
             for outcome in outcomes:
                 if isinstance(outcome, kind):
                     raise outcome
+
+
+def _key(container: ContainerLaunch) -> tuple[str, str]:
+    """The same image is pulled once, unless it is asked for with other credentials."""
+    return container.image, container.repository_credentials
+
+
+def _endpoint(task: TaskContext) -> RegistryEndpoint:
+    endpoint = urlsplit(task.parts.endpoint_url)
+    assert endpoint.hostname is not None and endpoint.port is not None, "it is an address and a port"
+
+    async def netns_path() -> str:
+        await task.interface_up()
+        assert task.resources.network is not None, "its interface is in it"
+        return task.resources.network.netns_path
+
+    return RegistryEndpoint(address=endpoint.hostname, port=endpoint.port, netns_path=netns_path)
 
 
 def _unseen(_done_bytes: int, _total_bytes: int) -> None:

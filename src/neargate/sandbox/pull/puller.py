@@ -116,8 +116,9 @@ class Puller:
             self._transport,
             reference,
             credentials,
-            plain_http=is_plain_http(reference.registry, self._insecure),
+            plain_http=request.endpoint is not None or is_plain_http(reference.registry, self._insecure),
             netns_path=request.netns_path,
+            endpoint=request.endpoint,
         )
         digest = await self._authorised_digest(request, reference, credentials, session)
         name = f"neargate/{request.architecture}/{reference.name}@{digest}"
@@ -358,6 +359,8 @@ class Puller:
 
     async def _asking(self, session: RegistrySession, function: Callable[..., T], *arguments: object) -> T:
         """A step that waits for the registry, as one of the few that its registry may have at a time."""
+        if session.endpoint is not None and session.netns_path is None:
+            session.netns_path = await session.endpoint.netns_path()
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._world.spawn(self._ask(session.registry, answer, function, arguments), "pull-ask")
         return await answer

@@ -10,11 +10,12 @@ from urllib.parse import urlencode, urlsplit
 
 from msgspec import Struct
 
+from ...interfaces.sandbox import RegistryEndpoint
 from .credentials import Challenge, Credentials, parse_challenges
 from .failures import PullFailure
 from .manifest import ACCEPT, MANIFEST_MAX_BYTES, BadImage, Blob, media_type_of, sha256_digest
 from .reference import Reference, is_digest
-from .transport import Answer, Transport
+from .transport import Answer, Pinned, Transport
 
 _CHUNK_BYTES = 1024 * 1024
 _TOKEN_MAX_BYTES = 256 * 1024
@@ -39,11 +40,13 @@ class RegistrySession:
         *,
         plain_http: bool,
         netns_path: str | None,
+        endpoint: RegistryEndpoint | None = None,
     ) -> None:
         self._transport = transport
         self._reference = reference
         self._credentials = credentials
-        self._netns_path = netns_path
+        self.netns_path = netns_path
+        self.endpoint = endpoint
         self.registry = reference.registry
         self.authorization: str | None = None
         scheme = "http" if plain_http else "https"
@@ -130,7 +133,13 @@ class RegistrySession:
         own = dict(headers)
         if self.authorization is not None:
             own["Authorization"] = self.authorization
-        return self._transport.request(method, url, own, netns_path=self._netns_path)
+        return self._transport.request(method, url, own, netns_path=self.netns_path, pinned=self._pinned(url))
+
+    def _pinned(self, url: str) -> Pinned | None:
+        """The endpoint is the registry's own: what it names elsewhere is judged like any other address."""
+        if self.endpoint is None or urlsplit(url).netloc != self.registry:
+            return None
+        return self.endpoint.address, self.endpoint.port
 
     def _answer_challenges(self, challenges: tuple[Challenge, ...]) -> str:
         for challenge in challenges:
@@ -152,7 +161,8 @@ class RegistrySession:
         query["scope"] = challenge.scope or f"repository:{self._reference.repository}:pull"
         headers = {} if self._credentials is None else {"Authorization": self._credentials.basic}
         url = challenge.realm + ("&" if realm.query else "?") + urlencode(query)
-        answer = self._transport.request("GET", url, headers, netns_path=self._netns_path)
+        pinned = self._pinned(challenge.realm)
+        answer = self._transport.request("GET", url, headers, netns_path=self.netns_path, pinned=pinned)
         try:
             body = self._document(answer, _TOKEN_MAX_BYTES)
         finally:

@@ -31,12 +31,16 @@ _NOT_ALLOWED = (
 )
 
 
+Pinned = tuple[str, int]  # address and port that are dialled whatever the URL's name means
+
+
 class Origin(Struct, frozen=True, kw_only=True):
     """Where a connection leads: also the key under which idle ones are kept. Namespaces never share connections."""
 
     netns_path: str | None
     scheme: str
     host: str  # with port if the URL has one
+    pinned: Pinned | None = None
 
 
 class Answer(Struct):
@@ -98,9 +102,19 @@ class Transport:
         self._tls = ssl.create_default_context()
 
     def request(
-        self, method: str, url: str, headers: dict[str, str], *, netns_path: str | None, follow: bool = True
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        *,
+        netns_path: str | None,
+        pinned: Pinned | None = None,
+        follow: bool = True,
     ) -> Answer:
-        """Raises PullFailure when the server cannot be reached. Any status is an answer."""
+        """Raises PullFailure when the server cannot be reached. Any status is an answer.
+
+        `pinned` holds for the URL's own host, not for where it redirects to.
+        """
         first_host = urlsplit(url).netloc
         for _ in range(_REDIRECTS_MAX + 1):
             parts = urlsplit(url)
@@ -108,7 +122,7 @@ class Transport:
             if parts.netloc != first_host:
                 # A blob store is another party: it gets no credentials of the registry.
                 own.pop("Authorization", None)
-            answer = self._once(method, url, own, netns_path)
+            answer = self._once(method, url, own, netns_path, pinned if parts.netloc == first_host else None)
             if not follow or answer.status not in (301, 302, 303, 307, 308):
                 return answer
             location = answer.headers.get("Location", "")
@@ -146,9 +160,11 @@ class Transport:
                     return connection
         return None
 
-    def _once(self, method: str, url: str, headers: dict[str, str], netns_path: str | None) -> Answer:
+    def _once(
+        self, method: str, url: str, headers: dict[str, str], netns_path: str | None, pinned: Pinned | None
+    ) -> Answer:
         parts = urlsplit(url)
-        origin = Origin(netns_path=netns_path, scheme=parts.scheme, host=parts.netloc)
+        origin = Origin(netns_path=netns_path, scheme=parts.scheme, host=parts.netloc, pinned=pinned)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         # Signed URLs of blob stores cover the Host header, so it says exactly what the URL says.
         own = {"Host": parts.netloc, "User-Agent": _USER_AGENT, **headers}
@@ -210,7 +226,10 @@ class Transport:
         where = origin.host if ":" in origin.host else f"{origin.host}:{port}"
         connection = http.client.HTTPConnection(host, port)
         try:
-            plain = self._ways.dial(origin.netns_path, origin.scheme, host, port)
+            if origin.pinned is not None:
+                plain = self._ways.dialler.dial_trusted(origin.netns_path, *origin.pinned)
+            else:
+                plain = self._ways.dial(origin.netns_path, origin.scheme, host, port)
             connection.sock = PacedSocket(
                 self._secured(plain, host, origin.scheme == "https"), Pace(self._patience, self._monotonic)
             )

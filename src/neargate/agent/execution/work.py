@@ -1,0 +1,33 @@
+"""What is done with the execution roles of this host's tasks, put together for the hooks of a launch.
+
+Owns nothing but the parts. Must not know hooks. Invariant: all of it ends with the task.
+"""
+
+from ...model.knobs import Knobs
+from ...model.launch import ContainerLaunch, TaskLaunch
+from ...world import World
+from ..task_context import Login, Secrets
+from .aws_api import AwsApi
+from .exchange import Exchange
+from .registry_logins import Reachable, RegistryLogins
+from .roles import ExecutionRoles
+from .secret_values import SecretValues
+
+
+class ExecutionWork:
+    """Implements `task_context.Execution`."""
+
+    def __init__(self, world: World, knobs: Knobs, roles: ExecutionRoles, exchange: Exchange) -> None:
+        api = AwsApi(world, knobs, roles, exchange)
+        self._roles = roles
+        self._values = SecretValues(knobs, api)
+        self._logins = RegistryLogins(world, knobs, api, self._values)
+
+    async def environment(self, task: TaskLaunch) -> Secrets:
+        return await self._values.environment(task)
+
+    async def login(self, task: TaskLaunch, container: ContainerLaunch, reachable: Reachable) -> Login | None:
+        return await self._logins.login(task, container, reachable)
+
+    def forget(self, task_id: str) -> None:
+        self._roles.forget(task_id)
