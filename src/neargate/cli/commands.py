@@ -73,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     _account_options(add("account", _account_list, "accounts of the region: make one, list them, make keys"))
     _quota_options(add("quota", _quota_list, "limits of accounts: list them, set one, or reset it"))
     _hosts_options(add("hosts", _hosts_list, "hosts: list them, keep one for an account or a cluster, share it again"))
+    _spot_options(add("spot", _spot_show, "Spot: how much room is spare, mark how much, interrupt tasks"))
     audit = add("audit", _audit, "print the record of calls: JSON lines in CloudTrail's format, oldest first")
     audit.add_argument("--since", default="", metavar="WHEN", help="24h, 7d, or a time like 2026-11-22T10:00:00Z")
     audit.add_argument("--until", default="", metavar="WHEN", help="the same; without it: now")
@@ -203,6 +204,24 @@ def _hosts_options(hosts: argparse.ArgumentParser) -> None:
     for verb in (keep, share):
         verb.add_argument("host", metavar="HOST", help="host id; the first characters are enough")
     for verb in (listed, keep, share):
+        _data_option(verb)
+
+
+def _spot_options(spot: argparse.ArgumentParser) -> None:
+    """`spot` alone shows."""
+    verbs = spot.add_subparsers(metavar="show|share|reclaim", help="without one: show", parser_class=Parser)
+    show = verbs.add_parser("show", help="how much is spare, and what Spot tasks hold of it")
+    show.set_defaults(command=_spot_show)
+    text = "mark how much of the hosts' room Spot tasks may hold; what runs stays"
+    share = verbs.add_parser("share", help=text, description=text)
+    share.set_defaults(command=_spot_share)
+    share.add_argument("percent", metavar="PERCENT", help="0 to 100; 100 where none was set: all that others leave")
+    text = "interrupt Spot tasks as AWS does: their notice and SIGTERM now, SIGKILL after their stopTimeout"
+    reclaim = verbs.add_parser("reclaim", help=text, description=text)
+    reclaim.set_defaults(command=_spot_reclaim)
+    reclaim.add_argument("--task", default="", metavar="ID", help=TASK_HELP)
+    reclaim.add_argument("--count", type=int, metavar="N", help="the newest N")
+    for verb in (show, share, reclaim):
         _data_option(verb)
 
 
@@ -391,6 +410,27 @@ def _hosts_share(given: Given, paths: RegionPaths) -> int:
     from .hosts import share
 
     _say(share(paths, given.host))
+    return 0
+
+
+def _spot_show(_: Given, paths: RegionPaths) -> int:
+    from .spot import show
+
+    _say(show(paths))
+    return 0
+
+
+def _spot_share(given: Given, paths: RegionPaths) -> int:
+    from .spot import share
+
+    _say(share(paths, given.percent))
+    return 0
+
+
+def _spot_reclaim(given: Given, paths: RegionPaths) -> int:
+    from .spot import reclaim
+
+    _say(reclaim(paths, given.task, given.count))
     return 0
 
 

@@ -9,6 +9,7 @@ from . import config as configs
 from .admin import ask
 from .paths import RegionPaths
 from .problems import NoServer
+from .spot import spot_line
 from .story import story
 
 FOLLOW_S = 0.5
@@ -43,7 +44,7 @@ def status(paths: RegionPaths) -> str:
     lines += table(rows[:21])
     if len(rows) > 21:
         lines.append(f"... and {len(rows) - 21} more hosts")
-    lines += ["", room(facts["hosts"])]
+    lines += ["", room(facts["hosts"]), spot_line(ask(paths, "spot-show"))]
     lines.append("")
     tasks = facts["tasks"]
     rows2: list[tuple[str, ...]] = [("TASK", "CLUSTER", "DEFINITION", "STATUS", "ADDRESS", "PUBLIC ADDRESS")]

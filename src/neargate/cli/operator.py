@@ -96,21 +96,25 @@ class OperatorDesk:
         return Tails(lines=lines, tokens=after, streams=len(targets))
 
     async def _task_id(self, request: Answer) -> str:
-        """A task's full id from an ARN, an id, or the first digits of one."""
-        given = str(request.get("task", "")).rpartition("/")[2]
-        if not given:
-            raise TaskNotNamed("no task was named; their ids: neargate status")
-        found = await self._view.tasks_that_begin_with(given)
-        if len(found) == 1:
-            return found[0]
-        raise TaskNotNamed(
-            f"several tasks begin with {given!r}; give more digits"
-            if found
-            else f"no task begins with {given!r}; a stopped one is forgotten after a day"
-        )
+        return await task_named(self._region, str(request.get("task", "")))
 
     async def _hosts(self) -> list[Answer]:
         return await all_hosts(self._region)
+
+
+async def task_named(region: Region, text: str) -> str:
+    """A task's full id from an ARN, an id, or the first digits of one. Raises TaskNotNamed."""
+    given = text.rpartition("/")[2]
+    if not given:
+        raise TaskNotNamed("no task was named; their ids: neargate status")
+    found = await region.cell.operator.tasks_that_begin_with(given)
+    if len(found) == 1:
+        return found[0]
+    raise TaskNotNamed(
+        f"several tasks begin with {given!r}; give more digits"
+        if found
+        else f"no task begins with {given!r}; a stopped one is forgotten after a day"
+    )
 
 
 async def all_hosts(region: Region) -> list[Answer]:
@@ -144,6 +148,6 @@ def _host(host: Answer) -> Answer:
     room = {}
     for name in ("cpu_units", "memory_mib", "disk_gib"):
         room[name] = offered[name]
-        room[f"free_{name}"] = offered[name] - reserved[name]
+        room[f"free_{name}"] = max(0, offered[name] - reserved[name])  # below: promised, and held by Spot tasks yet
     shown = ("host_id", "zone", "connected", "accepts_tasks", "reason", "tasks", "software", "sandbox", "pool")
     return {name: host[name] for name in shown} | room

@@ -108,6 +108,11 @@ class Spot:
         """Ids of running Spot tasks, the newest first."""
         return [str(task_id) for (task_id,) in await self._store.read(_NEWEST, (count,))]
 
+    async def count(self) -> int:
+        """Of Spot tasks that have not stopped."""
+        sql = "SELECT count(*) FROM spot s JOIN tasks t ON t.id = s.task WHERE t.last_status <> 'STOPPED'"
+        return int((await self._store.read(sql))[0][0])
+
     async def is_on_spot(self, task_id: str) -> bool:
         return bool(await self._store.read("SELECT 1 FROM spot WHERE task = ?", (task_id,)))
 
