@@ -39,7 +39,6 @@ from .credential_files import CredentialFiles
 from .credentials import TaskCredentials
 from .disk_watch import DiskWatch
 from .execution.exchange import EndpointExchange, Exchange
-from .execution.roles import ExecutionRoles
 from .execution.work import ExecutionWork
 from .host_tasks import HostTasks
 from .link_client import LinkClient, Transport
@@ -103,22 +102,10 @@ class Agent:
         self._logs = LogShipper(world, knobs, sandbox, self._bulk, state_dir / "logs", self._note)
         self._plans = VpcPlans(world, knobs, network, self._state, lambda vpc: self._listeners.open(vpc), self._note)
         self._credentials = self._task_credentials(credential_files)
-        self._execution_roles = ExecutionRoles(
-            world, knobs, ask=lambda task_id: self._link.ask_credentials(task_id, EXECUTION_ROLE)
-        )
         api_port = urlsplit(endpoint).port or DEFAULT_API_PORT
-        self._execution = ExecutionWork(
-            world, knobs, self._execution_roles, exchange or EndpointExchange(network, knobs, api_port)
-        )
+        self._execution = self._execution_work(exchange or EndpointExchange(network, knobs, api_port))
         self._tasks = HostTasks(self._host_parts(reached, f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}"))
-        self._disk_watch = DiskWatch(
-            world,
-            knobs,
-            disks=disks,
-            task_ids=lambda: [record.task_id for record in self._tasks.records()],
-            freeze=self._tasks.freeze,
-            note=self._note,
-        )
+        self._disk_watch = self._watch_of_disks()
         self._metadata = Metadata(
             world,
             knobs,
@@ -150,6 +137,24 @@ class Agent:
             files,
             records=lambda: self._tasks.records(),
             ask=lambda task_id: self._link.ask_credentials(task_id, TASK_ROLE),
+            note=self._note,
+        )
+
+    def _execution_work(self, exchange: Exchange) -> ExecutionWork:
+        return ExecutionWork(
+            self._world,
+            self._knobs,
+            exchange,
+            ask=lambda task_id: self._link.ask_credentials(task_id, EXECUTION_ROLE),
+        )
+
+    def _watch_of_disks(self) -> DiskWatch:
+        return DiskWatch(
+            self._world,
+            self._knobs,
+            disks=self._disks,
+            task_ids=lambda: [record.task_id for record in self._tasks.records()],
+            freeze=self._tasks.freeze,
             note=self._note,
         )
 
@@ -244,9 +249,9 @@ class Agent:
             case Established():
                 self._note(f"in session {action.session}")
                 self._credentials.connected()
-                self._execution_roles.connected()
+                self._execution.connected()
             case CredentialsAnswered() if action.answer.kind == EXECUTION_ROLE:
-                self._execution_roles.answered(action.answer)
+                self._execution.answered(action.answer)
             case CredentialsAnswered():
                 await self._credentials.answered(action.answer)
             case OpenTerminal():

@@ -3,6 +3,9 @@
 Owns nothing but the parts. Must not know hooks. Invariant: all of it ends with the task.
 """
 
+from collections.abc import Callable
+
+from ...link.messages import CredentialsIssued, CredentialsRefused
 from ...model.knobs import Knobs
 from ...model.launch import ContainerLaunch, TaskLaunch
 from ...world import World
@@ -17,9 +20,9 @@ from .secret_values import SecretValues
 class ExecutionWork:
     """Implements `task_context.Execution`."""
 
-    def __init__(self, world: World, knobs: Knobs, roles: ExecutionRoles, exchange: Exchange) -> None:
-        api = AwsApi(world, knobs, roles, exchange)
-        self._roles = roles
+    def __init__(self, world: World, knobs: Knobs, exchange: Exchange, *, ask: Callable[[str], None]) -> None:
+        self._roles = ExecutionRoles(world, knobs, ask=ask)
+        api = AwsApi(world, knobs, self._roles, exchange)
         self._values = SecretValues(knobs, api)
         self._logins = RegistryLogins(world, knobs, api, self._values)
 
@@ -28,6 +31,14 @@ class ExecutionWork:
 
     async def login(self, task: TaskLaunch, container: ContainerLaunch, reachable: Reachable) -> Login | None:
         return await self._logins.login(task, container, reachable)
+
+    def connected(self) -> None:
+        """A session with the server stands."""
+        self._roles.connected()
+
+    def answered(self, answer: CredentialsIssued | CredentialsRefused) -> None:
+        """To an ask for an execution role."""
+        self._roles.answered(answer)
 
     def forget(self, task_id: str) -> None:
         self._roles.forget(task_id)
