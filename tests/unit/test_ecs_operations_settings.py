@@ -1,14 +1,15 @@
 """Account settings: their values, whose they are, what holds; and changes of clusters."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from neargate.frontend.regional import account_settings
 from neargate.frontend.regional.account_settings import KNOWN
+from neargate.link.messages import decode_to_agent
 from neargate.wire.shapes import Models
 
-from .test_ecs_operations import ACCOUNT, ARN, Region, story
+from .test_ecs_operations import ACCOUNT, ARN, Region, definition, story
 
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 LONG = "You can no longer disable Long Arn settings."
@@ -127,6 +128,34 @@ def test_settings_outlive_the_process() -> None:
         assert again.effective("210987654321", ROOT, "defaultLogDriverMode").value == "non-blocking"
 
     story(body)
+
+
+def test_the_log_mode_of_the_account_holds_for_what_names_none() -> None:
+    async def body(region: Region) -> None:
+        await region("CreateCluster")
+        options = {"awslogs-group": "/g", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}
+        logged = [
+            {"name": name, "image": "web:1", "logConfiguration": {"logDriver": "awslogs", "options": options | mode}}
+            for name, mode in (("plain", {}), ("said", {"mode": "non-blocking"}))
+        ]
+        await region(
+            "RegisterTaskDefinition",
+            **definition(containerDefinitions=logged, executionRoleArn="ecsTaskExecutionRole"),
+        )
+        assert await log_modes(region) == {"plain": False, "said": False}
+        await region("PutAccountSettingDefault", name="defaultLogDriverMode", value="blocking")
+        assert await log_modes(region) == {"plain": True, "said": False}
+
+    story(body)
+
+
+async def log_modes(region: Region) -> dict[str, bool]:
+    """Of the order for the task that is run now: whether each container's log is blocking."""
+    await region("RunTask", **region.run())
+    store = cast(Any, region.services.cells["cell-0"])._store
+    [[message]] = await store.read("SELECT message FROM launches ORDER BY task DESC LIMIT 1")
+    launch = cast(Any, decode_to_agent(message)).launch
+    return {container.name: container.logs.blocking for container in launch.containers}
 
 
 # -- changes of clusters

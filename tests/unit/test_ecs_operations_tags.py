@@ -142,6 +142,18 @@ def test_tags_of_a_run_come_from_the_request_the_definition_and_ecs() -> None:
     story(body)
 
 
+def test_tags_of_a_run_are_counted_together() -> None:
+    async def body(region: Region) -> None:
+        await region("CreateCluster")
+        await region("RegisterTaskDefinition", **definition(tags=[{"key": f"d{n}"} for n in range(30)]))
+        more = [{"key": f"r{n}"} for n in range(21)]
+        refusal = await region.refused("RunTask", **region.run(propagateTags="TASK_DEFINITION", tags=more))
+        assert refusal == ("InvalidParameterException", "The number of tags exceeds the limit of 50.")
+        await running(region, propagateTags="TASK_DEFINITION", tags=more[1:])
+
+    story(body)
+
+
 def test_fifty_tags_are_the_limit_and_awss_own_do_not_count() -> None:
     fifty = tuple((f"k{number}", "") for number in range(50))
     assert len(merged_tags((("aws:ecs:clusterName", "a"),), fifty)) == 51

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ..definitions.launch import task_resources
+from ..definitions.tags import check_count
 from ..interfaces.roles import CapacityManager, Documents, Failure, RunTaskRequest
 from ..interfaces.store import Overloaded, Refused, Statement, Store
 from ..log import get_logger
@@ -270,11 +271,15 @@ def _check_where_to_run(request: RunTaskRequest, cluster: Cluster) -> None:
 
 
 def _task_tags(request: RunTaskRequest) -> tuple[tuple[str, str], ...]:
-    """The definition's when they are propagated, the request's over them, the managed ones on top."""
+    """The definition's when they are propagated, the request's over them, the managed ones on top.
+
+    Raises InvalidParameter when together they are too many.
+    """
     merged: dict[str, str] = {}
     if request.propagate_tags == "TASK_DEFINITION":
         merged.update(request.definition_tags)
     merged.update(request.tags)
     if request.managed_tags:
         merged["aws:ecs:clusterName"] = request.cluster
+    check_count(tuple(merged))
     return tuple(merged.items())

@@ -212,6 +212,7 @@ class Recorder:
             tags=launch.tags,
             created_at=launch.created_at,
             container_uuids=container_uuids,
+            log_mode=request.log_mode,
         )
         message = encode_message(RunOrder(launch=order))
         return RunTaskOrder(n=0, task_id=place.task_id, vpc_id=place.subnet.vpc_id, message=message)
@@ -230,7 +231,8 @@ class Recorder:
         tasks = await rows_by_id(self._store, answer.task_ids)
         if fingerprint != request.request_fingerprint:
             raise Conflict(
-                "The clientToken was used in a previous request with other parameters.",
+                "The RunTask request could not be processed due to conflicts. "
+                "The provided clientToken is already in use with a different RunTask request.",
                 resourceIds=[row.document()["taskArn"] for row in tasks.values()],
             )
         return Documents(

@@ -10,6 +10,7 @@ from typing import Any
 from ..model.errors import ClientError
 from ..model.launch import AwsLogs
 
+NON_BLOCKING = "non-blocking"  # AWS's default since 25 June 2025
 BUFFER_DEFAULT_BYTES = 10 * 1024 * 1024
 BUFFER_MAX_BYTES = 1024 * 1024 * 1024
 
@@ -71,8 +72,11 @@ def _check_values(container: str, options: Mapping[str, str]) -> None:
             raise refuse("max-buffer-size")
 
 
-def awslogs_of(container: Mapping[str, Any], task_id: str) -> AwsLogs | None:
-    """The parsed driver of one container of one task; None when its output is not kept."""
+def awslogs_of(container: Mapping[str, Any], task_id: str, default_mode: str = NON_BLOCKING) -> AwsLogs | None:
+    """The parsed driver of one container of one task; None when its output is not kept.
+
+    `default_mode`: the account's, for a definition that names none.
+    """
     configuration = container.get("logConfiguration")
     if not configuration or configuration["logDriver"] != "awslogs":
         return None
@@ -82,7 +86,6 @@ def awslogs_of(container: Mapping[str, Any], task_id: str) -> AwsLogs | None:
         region=options["awslogs-region"],
         stream=f"{options['awslogs-stream-prefix']}/{container['name']}/{task_id}",
         create_group=options.get("awslogs-create-group", "false").lower() == "true",
-        # AWS changed the default to non-blocking on 25 June 2025.
-        blocking=options.get("mode", "non-blocking") == "blocking",
+        blocking=options.get("mode", default_mode) == "blocking",
         max_buffer_bytes=parse_buffer_size(options.get("max-buffer-size", "")) or BUFFER_DEFAULT_BYTES,
     )

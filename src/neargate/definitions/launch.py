@@ -22,7 +22,7 @@ from ..model.launch import (
     Ulimit,
     VolumesFrom,
 )
-from .awslogs import awslogs_of
+from .awslogs import NON_BLOCKING, awslogs_of
 from .secrets import injected_secrets
 from .sizes import EPHEMERAL_DEFAULT_GIB, parse_cpu, parse_memory
 
@@ -69,6 +69,7 @@ def task_launch(
     tags: Sequence[tuple[str, str]],
     created_at: float,
     container_uuids: Sequence[str],
+    log_mode: str = NON_BLOCKING,
 ) -> TaskLaunch:
     """The order for one task. `cluster` is a name; `container_uuids` are in the order of `containerDefinitions`.
 
@@ -82,6 +83,7 @@ def task_launch(
             by_name.get(container["name"], {}),
             arn=container_arn(region, account, cluster, task_id, uuid),
             task_id=task_id,
+            log_mode=log_mode,
         )
         for container, uuid in zip(definition["containerDefinitions"], container_uuids, strict=True)
     )
@@ -121,7 +123,7 @@ def merged_environment(registered: Sequence[Document], overriding: Sequence[Docu
     return tuple(values.items())
 
 
-def _container(container: Document, override: Document, *, arn: str, task_id: str) -> ContainerLaunch:
+def _container(container: Document, override: Document, *, arn: str, task_id: str, log_mode: str) -> ContainerLaunch:
     linux = container.get("linuxParameters") or {}
     capabilities = linux.get("capabilities") or {}
     return ContainerLaunch(
@@ -176,7 +178,7 @@ def _container(container: Document, override: Document, *, arn: str, task_id: st
         start_timeout_s=container.get("startTimeout"),
         stop_timeout_s=container.get("stopTimeout", STOP_TIMEOUT_DEFAULT_S),
         health_check=_health_check(container.get("healthCheck")),
-        logs=awslogs_of(container, task_id),
+        logs=awslogs_of(container, task_id, log_mode),
         secrets=injected_secrets(container.get("secrets", ())),
         repository_credentials=(container.get("repositoryCredentials") or {}).get("credentialsParameter", ""),
     )

@@ -47,6 +47,7 @@ class RunTaskRequest(msgspec.Struct, frozen=True, kw_only=True):
     managed_tags: bool
     enable_execute_command: bool
     client_token: str | None
+    log_mode: str = "non-blocking"  # of containers whose definition names none
     # Hash of the parameters, asked for with a token only: the same token with another one is a ConflictException.
     request_fingerprint: str
 

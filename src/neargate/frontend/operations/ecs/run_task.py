@@ -16,8 +16,10 @@ from ....model.errors import ClientError, ClusterNotFound, InvalidParameter, Uns
 from ....scheduling.strategy import split
 from ...authorize import authorize
 from ...call import Answer, Call, Params
+from ...regional.account_settings import LOG_MODE
 from ...regional.task_definitions import ACTIVE, Revision
 from ...services import Services
+from .account_settings import own_principal
 from .answers import described
 from .asking import authorize_tagging, definition_resource, running_keys
 from .capacity_providers import (
@@ -75,6 +77,7 @@ async def run_task(call: Call, services: Services, params: Params) -> Answer:
         propagate_tags=params.get("propagateTags"),
         managed_tags=bool(params.get("enableECSManagedTags")),
         enable_execute_command=False,
+        log_mode=services.account_settings.effective(call.account, own_principal(call), LOG_MODE).value,
         client_token=params.get("clientToken") or None,
         request_fingerprint=fingerprint(params) if params.get("clientToken") else "",
     )
