@@ -57,6 +57,8 @@ EC2_CODES = re.compile(
 )
 # What the model does not list and the service answers all the same.
 UNLISTED = {
+    ("logs", "ListTagsLogGroup"): {"InvalidParameterException"},  # how the service refuses any wrong shape
+    ("logs", "UntagLogGroup"): {"InvalidParameterException"},
     ("iam", "GetAccessKeyLastUsed"): {"NoSuchEntity"},  # no error is listed; a key that nobody has is none
     ("sts", "GetSessionToken"): {"AccessDenied"},  # MFA codes are refused as wrong ones are
 }

@@ -257,6 +257,82 @@ def test_filters_are_tried_but_never_kept(client: Any) -> None:
         assert error_of(delete, **named)[0] == "ResourceNotFoundException"
 
 
+def tailing(server: LogsServer) -> Any:
+    """boto3 that does not put `stream-` before the name of the endpoint, which is a number here."""
+    return boto3.client(
+        "logs",
+        endpoint_url=server.url,
+        region_name=REGION,
+        aws_access_key_id=KEY,
+        aws_secret_access_key=SECRET,
+        config=Config(retries={"max_attempts": 0}, inject_host_prefix=False, read_timeout=30),
+    )
+
+
+def arn_of(group: str) -> str:
+    return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}"
+
+
+def test_a_live_tail_shows_what_comes_after_it_began(server: LogsServer, client: Any) -> None:
+    server.append("ecs/live/1", ["before"])
+    tail = tailing(server).start_live_tail(
+        logGroupIdentifiers=[arn_of("/ecs/web")], logStreamNamePrefixes=["ecs/live/"], logEventFilterPattern="-noise"
+    )
+    events = iter(tail["responseStream"])
+    start = next(events)["sessionStart"]
+    assert start["logGroupIdentifiers"] == [arn_of("/ecs/web")]
+    assert start["logEventFilterPattern"] == "-noise"
+    server.append("ecs/live/1", ["one", "noise", "two"])
+    server.append("ecs/other", ["not asked for"])
+    seen: list[dict[str, Any]] = []
+    while len(seen) < 2:
+        update = next(events)["sessionUpdate"]
+        assert update["sessionMetadata"] == {"sampled": False}
+        seen += update["sessionResults"]
+    assert [event["message"] for event in seen] == ["one", "two"]
+    assert {event["logStreamName"] for event in seen} == {"ecs/live/1"}
+    assert {event["logGroupIdentifier"] for event in seen} == {f"{ACCOUNT}:/ecs/web"}
+    tail["responseStream"].close()
+
+
+def test_an_account_has_fifteen_live_tails_and_gets_them_back(server: LogsServer, client: Any) -> None:
+    client.create_log_group(logGroupName="/many")
+    call = tailing(server).start_live_tail
+    open_ones = [call(logGroupIdentifiers=[arn_of("/many")])["responseStream"] for _ in range(15)]
+    assert error_of(call, logGroupIdentifiers=[arn_of("/many")])[0] == "LimitExceededException"
+    for stream in open_ones:
+        stream.close()
+    for _ in range(100):  # the server sees each of them hang up
+        try:
+            call(logGroupIdentifiers=[arn_of("/many")])["responseStream"].close()
+            return
+        except ClientError:
+            time.sleep(0.1)
+    raise AssertionError("no tail was given back")
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"logGroupIdentifiers": ["/tail"]}, "InvalidParameterException"),
+        ({"logGroupIdentifiers": [arn_of("/tail") + ":*"]}, "InvalidParameterException"),
+        ({"logGroupIdentifiers": [arn_of("/none")]}, "ResourceNotFoundException"),
+        ({"logEventFilterPattern": "{ $.a }"}, "InvalidParameterException"),
+        ({"logStreamNames": ["a"], "logStreamNamePrefixes": ["b"]}, "InvalidParameterException"),
+        (
+            {"logGroupIdentifiers": [arn_of("/tail"), arn_of("/tail2")], "logStreamNames": ["a"]},
+            "InvalidParameterException",
+        ),
+    ],
+)
+def test_a_live_tail_of_nothing_is_refused(server: LogsServer, client: Any, params: Any, code: str) -> None:
+    if not client.describe_log_groups(logGroupNamePrefix="/tail")["logGroups"]:
+        client.create_log_group(logGroupName="/tail")
+        client.create_log_group(logGroupName="/tail2")
+    given = {"logGroupIdentifiers": [arn_of("/tail")], **params}
+    assert error_of(tailing(server).start_live_tail, **given)[0] == code
+
+
 def aws_programs() -> list[str]:
     """The aws CLIs of this machine: Debian's (v2) and PyPI's (v1)."""
     beside = str(Path(sys.executable).parent / "aws")
@@ -289,6 +365,40 @@ def test_the_aws_cli_reads_what_a_container_wrote(server: LogsServer, program: s
         check=False,
     )
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["one", "two"], "")
+
+
+def test_the_aws_cli_tails_live(server: LogsServer, tmp_path: Path) -> None:
+    program = str(Path(sys.executable).parent / "aws")
+    if not os.access(program, os.X_OK):
+        pytest.skip("the aws CLI of PyPI is not installed")
+    stream = f"ecs/live/{tmp_path.name}"
+    server.append(stream, ["before"])
+    arguments = [program, "--endpoint-url", server.url, "logs", "start-live-tail"]
+    arguments += ["--log-group-identifiers", arn_of("/ecs/web"), "--log-stream-names", stream]
+    environment = cli_environment(tmp_path) | {"AWS_DISABLE_HOST_PREFIX_INJECTION": "true"}
+    with subprocess.Popen(
+        arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as tail:
+        watchdog = threading.Timer(60, tail.kill)
+        watchdog.start()
+        lines = iter(range(1, 600))
+        stop = threading.Event()
+
+        def write() -> None:  # it does not say when its session has begun
+            while not stop.wait(0.2):
+                server.append(stream, [f"line {next(lines)}"])
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            assert tail.stdout is not None
+            first = tail.stdout.readline()
+        finally:
+            stop.set()
+            writer.join()
+            watchdog.cancel()
+            tail.kill()
+    assert first.partition("line ")[2].strip().isdigit(), first
 
 
 def test_aws_logs_tail_follows(server: LogsServer, tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ def _exports(paths: RegionPaths, made: dict[str, Any]) -> str:
         "AWS_ENDPOINT_URL": config.endpoint,
         "AWS_REGION": config.region,
         "AWS_DEFAULT_REGION": config.region,
+        # Live tails are asked of stream-NAME on AWS: the endpoint has one name, and that may be a number.
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         "AWS_ACCESS_KEY_ID": made["access_key_id"],
         "AWS_SECRET_ACCESS_KEY": made["secret_access_key"],
     }

@@ -1,7 +1,7 @@
 """The raw ASGI application over `FrontEnd.handle`: reads a bounded body, keeps the path as it was sent.
 
 Give it to uvicorn (`uvicorn.Config(app, http="httptools", loop="uvloop", server_header=False, ...)`). WebSockets are
-not served here: agents have a socket of their own.
+those of executed commands (executing/door.py): agents have a socket of their own.
 """
 
 import asyncio
@@ -39,8 +39,20 @@ class _Body:
 
 
 class AsgiApp:
-    def __init__(self, *, frontend: FrontEnd, world: World, knobs: Knobs, images: Application | None = None) -> None:
-        """`images`: what answers below IMAGES_PREFIX, where bodies are streams of any length."""
+    def __init__(
+        self,
+        *,
+        frontend: FrontEnd,
+        world: World,
+        knobs: Knobs,
+        images: Application | None = None,
+        data_channels: Application | None = None,
+    ) -> None:
+        """`images`: what answers below IMAGES_PREFIX, where bodies are streams of any length.
+
+        `data_channels`: what answers WebSockets; without it none is accepted.
+        """
+        self._data_channels = data_channels
         self._images = images
         self._frontend = frontend
         self._world = world
@@ -52,6 +64,8 @@ class AsgiApp:
             await _lifespan(receive, send)
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
+        elif scope["type"] == "websocket" and self._data_channels is not None:
+            await self._data_channels(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
 

@@ -87,6 +87,7 @@ class Call(Struct, kw_only=True):
     source_ip: str = ""
     user_agent: str = ""
     secure: bool = False  # by TLS
+    host: str = ""  # where the caller found us, as its request says it
     authorised_actions: list[str] = field(default_factory=list)
     authorised_resources: list[str] = field(default_factory=list)  # ARNs that leave was asked for, also in vain
     web_identity: dict[str, str] = field(default_factory=dict)  # whom a token proved, by the members of STS's answer

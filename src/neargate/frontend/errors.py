@@ -16,6 +16,7 @@ from ..wire.cborrpc import cbor_error
 from ..wire.jsonrpc import json_error
 from ..wire.sigv4 import Problem, SignatureRefused
 from ..wire.xml import ec2_error, query_error
+from .streaming import EventStream
 
 JSON = "json"
 JSON_1_0 = "json-1.0"
@@ -40,6 +41,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    stream: EventStream | None = None  # what follows the body, which is empty then
 
 
 class Fault(Struct, frozen=True, kw_only=True):

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
+from ..wire import eventstream
 from ..wire.cborrpc import CborCodec
 from ..wire.jsonrpc import JsonCodec
 from ..wire.plain import Writer, cbor_leaf, json_leaf
 from ..wire.query import QueryCodec
 from ..wire.rest import RestCodec, RestParts
 from ..wire.shapes import ErrorModel, Models, OperationModel, ServiceModel
-from .call import Answer, Params, RawBody
+from .call import Answer, Params, RawBody, Streamed
 from .errors import (
     CBOR,
     CONTENT_TYPES,
@@ -46,6 +47,9 @@ class OperationCodec(Struct, frozen=True, kw_only=True):
 
     def respond(self, answer: Answer, request_id: str) -> Response:
         codec = self.codec
+        if isinstance(answer, Streamed):
+            streams = ((b"content-type", eventstream.CONTENT_TYPE.encode()), (b"x-amzn-requestid", request_id.encode()))
+            return Response(status=200, headers=streams, body=b"", stream=answer.stream)
         headers: tuple[tuple[bytes, bytes], ...] = (
             (b"content-type", CONTENT_TYPES[self.protocol]),
             (b"x-amzn-requestid", request_id.encode()),

@@ -303,6 +303,29 @@ class EventRange(Struct, frozen=True, kw_only=True):
     token: str | None = None
 
 
+class TailRequest(Struct, frozen=True, kw_only=True):
+    """What a live tail shows: groups by name; of their streams those named, or with such a beginning, or all."""
+
+    groups: tuple[str, ...]
+    streams: frozenset[str] | None = None
+    prefixes: tuple[str, ...] | None = None
+    pattern: str = ""
+
+
+class TailUpdate(Struct, frozen=True, kw_only=True):
+    """LiveTailSessionLogEvent members; a sample of them when there were too many for one update."""
+
+    events: list[dict[str, Any]]
+    is_sampled: bool
+
+
+class LogTail(Protocol):
+    async def read(self) -> TailUpdate:
+        """What was stored since the last read. Raises AwsError; then it is over."""
+
+    def close(self) -> None: ...
+
+
 class LogStore(LogSink, Protocol):
     """CloudWatch Logs' store: names in, wire members out (times in epoch milliseconds). Raises AwsError subclasses.
 
@@ -334,6 +357,9 @@ class LogStore(LogSink, Protocol):
 
     async def test_filter(self, pattern: str, messages: Sequence[str]) -> list[dict[str, Any]]:
         """MetricFilterMatchRecord members of the messages that match."""
+
+    async def open_tail(self, account: str, request: TailRequest) -> LogTail:
+        """What is stored from now on. Raises LimitExceeded when the account has too many."""
 
     async def create_stream(self, account: str, group: str, name: str) -> None: ...
 

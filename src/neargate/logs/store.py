@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ..interfaces.roles import EventRange, GroupFilter, LogSourceOpened, LogTarget, StreamOrder
+from ..interfaces.roles import EventRange, GroupFilter, LogSourceOpened, LogTarget, StreamOrder, TailRequest
 from ..interfaces.store import Refused, Store, StoreFactory
 from ..model.errors import InvalidParameter, InvalidSequenceToken, ResourceNotFound, Throttling
 from ..model.knobs import Knobs
@@ -21,6 +21,7 @@ from .catalog import NO_STREAM, Catalog, sequence_token
 from .chunk import Event, pack
 from .database import Database
 from .ingest import Chunk, check_batch, check_lines, move_offset, store_chunk, trim_chunk
+from .live_tail import TOO_COMPLEX, LiveTail, LiveTails
 from .pattern import Matcher, Pattern, parse_pattern
 from .position import BEGIN, END, Position, event_id, read_token, show_token
 from .query import LANE, EventReader, Page, Range, Scope
@@ -31,7 +32,6 @@ SHARD = "logs"
 _PACK_LANE = "logs-pack"
 _PACKED_IN_LOOP_MAX = 2048  # below this many bytes compressing costs less than changing threads
 _SOURCE_NAME_MAX = 1024
-_TOO_COMPLEX = "Invalid filter pattern: the regular expression is too complex"
 
 
 class Logs:
@@ -44,6 +44,7 @@ class Logs:
         self._database = Database(store)
         self._catalog = Catalog(self._database, region)
         self._reader = EventReader(world, self._database, knobs)
+        self._tails = LiveTails(world, self._database, self._catalog, knobs)
         self._places = asyncio.Semaphore(knobs.logs_chunks_at_once)
         self._waiting = 0
 
@@ -103,6 +104,9 @@ class Logs:
         self, account: str, group: str, order: StreamOrder, limit: int, token: str | None
     ) -> tuple[list[dict[str, Any]], str | None]:
         return await self._catalog.describe_streams(account, group, order, limit, token)
+
+    async def open_tail(self, account: str, request: TailRequest) -> LiveTail:
+        return await self._tails.open(account, request)
 
     # Writing events
 
@@ -223,7 +227,7 @@ class Logs:
         try:
             page = await self._reader.read_page(scope, span, matcher, wanted.limit)
         except TooComplex:
-            raise InvalidParameter(_TOO_COMPLEX) from None
+            raise InvalidParameter(TOO_COMPLEX) from None
         names = await self._stream_names(page.events)
         events = [
             {
@@ -246,7 +250,7 @@ class Logs:
         try:
             return await self._world.offload(LANE, _tested, matcher, messages)
         except TooComplex:
-            raise InvalidParameter(_TOO_COMPLEX) from None
+            raise InvalidParameter(TOO_COMPLEX) from None
 
     async def _stream_names(self, events: Sequence[Event]) -> dict[int, str]:
         keys = sorted({event[3] for event in events})

@@ -167,3 +167,7 @@ class InvalidOperation(AwsError):
 
 class TooManyTags(AwsError):
     code = "TooManyTagsException"
+
+
+class LimitExceeded(AwsError):
+    code = "LimitExceededException"

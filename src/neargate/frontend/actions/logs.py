@@ -37,6 +37,7 @@ ACTIONS: Actions = {
     "PutMetricFilter": (rule("logs:PutMetricFilter", Level.WRITE, _STREAM, keys=_TAGS),),
     "PutRetentionPolicy": (rule("logs:PutRetentionPolicy", Level.WRITE, _STREAM, keys=_TAGS),),
     "PutSubscriptionFilter": (rule("logs:PutSubscriptionFilter", Level.WRITE, _STREAM, keys=_TAGS),),
+    "StartLiveTail": (rule("logs:StartLiveTail", Level.READ, _STREAM, keys=_TAGS),),
     "TagLogGroup": (rule("logs:TagLogGroup", Level.TAGGING, _STREAM, keys=_ALL_TAGS),),
     "TagResource": (rule("logs:TagResource", Level.TAGGING, _GROUP, keys=_ALL_TAGS),),
     "TestMetricFilter": (rule("logs:TestMetricFilter", Level.READ, "*"),),

@@ -10,6 +10,7 @@ from .filters import (
     put_subscription_filter,
     test_metric_filter,
 )
+from .live_tail import start_live_tail
 from .log_events import filter_log_events, get_log_events, put_log_events
 from .log_groups import create_log_group, delete_log_group, describe_log_groups
 from .log_streams import create_log_stream, delete_log_stream, describe_log_streams
@@ -43,6 +44,7 @@ OPERATIONS: dict[str, Operation] = {
     "PutMetricFilter": put_metric_filter,
     "PutRetentionPolicy": put_retention_policy,
     "PutSubscriptionFilter": put_subscription_filter,
+    "StartLiveTail": start_live_tail,
     "TagLogGroup": tag_log_group,
     "TagResource": tag_resource,
     "TestMetricFilter": test_metric_filter,
