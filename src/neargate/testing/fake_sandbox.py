@@ -69,6 +69,7 @@ class FakeSandbox:
         self.terminals: dict[str, FakeTerminal] = {}  # open ones, by exec id
         self.is_down = False
         self.ever_started: list[str] = []
+        self.pulls: list[PullRequest] = []
         self.spared: list[frozenset[str]] = []
         self._clock = clock
         self._pids = 1000
@@ -144,6 +145,7 @@ class FakeSandbox:
 
     async def pull_image(self, request: PullRequest, progress: Callable[[int, int], None]) -> Image:
         await self._enter("pull_image")
+        self.pulls.append(request)
         found = self.images.get(request.reference)
         if found is None:
             raise SandboxError(

@@ -5,6 +5,7 @@ whole, and what is there can be listed by an agent that remembers nothing.
 """
 
 import os
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -95,6 +96,21 @@ class NetworkSuite(ABC):
             await network.detach_eni(OTHER)
             with pytest.raises(HostError):
                 await network.interface_stats(OTHER)
+
+        self.play(story)
+
+    def test_a_socket_of_a_task_is_made_for_one_that_is_here(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            with pytest.raises(HostError):
+                await network.task_socket(TASK)
+            await network.apply_vpc(suite_plan(1))
+            await network.attach_eni(TASK, suite_eni(10))
+            made = await network.task_socket(TASK)
+            with made:
+                assert (made.family, made.type) == (socket.AF_INET, socket.SOCK_STREAM)
+            await network.detach_eni(TASK)
+            with pytest.raises(HostError):
+                await network.task_socket(TASK)
 
         self.play(story)
 
