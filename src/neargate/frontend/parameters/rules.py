@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ...model.linear_regex import LinearRegex, TooComplex
+from ...model.regex_syntax import BadRegex, read_regex
 from .errors import (
     InvalidAllowedPattern,
     InvalidPolicyType,
@@ -10,7 +12,6 @@ from .errors import (
     ParameterPatternMismatch,
     TooManyTags,
 )
-from .patterns import PatternRefused, matches_whole
 from .records import ADVANCED, INTELLIGENT, STANDARD, Tags
 
 # Characters of a value, and parameters of an account, by tier. AWS's.
@@ -75,12 +76,15 @@ def check_room(tier: str, there: int) -> None:
 
 
 def check_pattern(pattern: str | None, value: str) -> None:
-    """Raises InvalidAllowedPattern, ParameterPatternMismatch."""
+    """The whole value must fit. Raises InvalidAllowedPattern, ParameterPatternMismatch."""
     if not pattern:
         return
     try:
-        fits = matches_whole(pattern, value)
-    except PatternRefused as refused:
+        read_regex(pattern)  # by itself: `a)|(b` is none, but would be one within the group below
+        fits = LinearRegex(rf"\A(?:{pattern})\z").found_in(value)
+    except TooComplex:
+        raise InvalidAllowedPattern("Matching the value against the allowed pattern takes too long.") from None
+    except BadRegex as refused:
         raise InvalidAllowedPattern(
             f"The request does not meet the regular expression requirement: {refused}."
         ) from None

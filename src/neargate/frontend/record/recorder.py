@@ -46,6 +46,7 @@ _RUN = re.compile(r"[^\W_]{3,}")
 # A token has every short word somewhere in it: below this length only what stands alone in a value is taken for it.
 _PART_MIN_CHARS = 8
 _CLAIMED = re.compile(rb"Credential=([^\s,/]{1,128})/")
+_CAPITAL = frozenset({"kms", "secretsmanager", "ssm"})  # JSON services whose own members have a capital first letter
 _ENCODER = msgspec.json.Encoder(enc_hook=encode_mark)
 
 
@@ -191,8 +192,9 @@ class CallRecorder:
         return self._said[1]
 
     def _named_as_in_records(self, service: str, value: Any) -> Any:
-        """CloudTrail writes members of the query protocols with a small first letter."""
-        return value if self._models.service(service).metadata.protocol == "json" else _small(value)
+        """CloudTrail writes members with a small first letter, whatever the service's own spelling is."""
+        is_small = self._models.service(service).metadata.protocol == "json" and service not in _CAPITAL
+        return value if is_small else _small(value)
 
     def _source(self, service: str) -> str:
         return f"{self._models.service(service).metadata.signing_name}.amazonaws.com" if service else "unknown"
