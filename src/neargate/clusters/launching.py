@@ -35,6 +35,7 @@ _log = get_logger(__name__)
 _INSERT_DEFINITION = "INSERT INTO definitions (digest, arn, doc) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
 _DIGESTS_MAX = 10_000
 CPU_UNITS_PER_VCPU = 1024
+CPU_LIMIT = "The requested CPU configuration is above your limit."
 VCPU_LIMIT = "You've reached the limit on the number of vCPUs you can run concurrently"
 
 
@@ -182,8 +183,9 @@ class Launching:
     async def _ask_zone(self, launch: Launch, claim: ReservationRequest) -> Reservation | NoCapacity | None:
         """The zone is counted before it is asked, so that callers side by side see each other. None: it did not answer;
         what it may have reserved all the same has no task, and the sweeper gives it back."""
-        if self._over_vcpus(launch, is_spot=claim.is_spot):
-            return NoCapacity(reason=VCPU_LIMIT)
+        refusal = self._over_vcpus(launch, is_spot=claim.is_spot)
+        if refusal is not None:
+            return NoCapacity(reason=refusal)
         self._spread.add(launch.spread_key, claim.zone)
         outcome: Reservation | NoCapacity | None = None
         try:
@@ -195,15 +197,18 @@ class Launching:
                 self._spread.remove(launch.spread_key, claim.zone)
         return outcome
 
-    def _over_vcpus(self, launch: Launch, *, is_spot: bool) -> bool:
-        """Just before a zone is asked, which counts what it takes at once: of callers side by side one is the last."""
+    def _over_vcpus(self, launch: Launch, *, is_spot: bool) -> str | None:
+        """ECS's words, or None. Just before a zone is asked, which counts what it takes at once: of callers side by
+        side one is the last."""
         quota = FARGATE_SPOT_VCPU if is_spot else FARGATE_ON_DEMAND_VCPU
         account = launch.request.account
         limit = self._quotas.value(account, quota)
         if limit is None:
-            return False
+            return None
+        if launch.resources.cpu_units > limit * CPU_UNITS_PER_VCPU:
+            return CPU_LIMIT
         held = sum(manager.cpu_units_held(account, on_spot=is_spot) for manager in self._managers)
-        return held + launch.resources.cpu_units > limit * CPU_UNITS_PER_VCPU
+        return VCPU_LIMIT if held + launch.resources.cpu_units > limit * CPU_UNITS_PER_VCPU else None
 
     def _claim(self, launch: Launch, place: "_Place", subnet: SubnetView, *, may_reclaim: bool) -> ReservationRequest:
         request = launch.request
