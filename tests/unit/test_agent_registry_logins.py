@@ -187,9 +187,9 @@ def test_a_region_that_cannot_be_reached_for_a_token(tmp_path: Path) -> None:
         host.api.cut(9)
         assert await refused(host, task(container(image=OWN_IMAGE))) == (
             f"{HEAD}The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task "
-            "and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded "
-            "maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , canceled, context "
-            "deadline exceeded"
+            "and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, "
+            "exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , canceled, "
+            "context deadline exceeded"
         )
 
     play(tmp_path, scenario)

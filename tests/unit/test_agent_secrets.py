@@ -209,7 +209,7 @@ def test_they_are_looked_up_from_inside_the_tasks_network(tmp_path: Path) -> Non
             attached.append(Point.ENI_ATTACHED in host.seen)
             return await post(task_id, *rest)
 
-        host.api.post = watched  # type: ignore[method-assign]
+        host.api.post = watched  # type: ignore[method-assign, assignment]
         host.server.run(task(with_secrets(("A", "plain"))))
         await host.server.status(TASK_ID, "RUNNING")
         assert attached == [True]

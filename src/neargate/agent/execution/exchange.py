@@ -1,11 +1,12 @@
 """One HTTP request from inside a task's network to the region's endpoint, and its answer.
 
-Owns the connection: a socket of the task's own namespace, so that the call has the task's address and passes its
-security groups, as on AWS. Must not know services or signatures. Invariants: nothing but the endpoint's address is
+Owns the connection: a socket of the task's own namespace, so that the call has the task's address and needs nothing of
+the host's network. Must not know services or signatures. Invariants: nothing but the endpoint's address is
 dialled, and an answer takes neither longer nor more memory than its bounds.
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import Sequence
 from typing import Protocol
@@ -103,4 +104,5 @@ def _head(head: bytes) -> tuple[int, dict[str, str]]:
 def _reason(error: HostError | OSError) -> str:
     if isinstance(error, HostError):
         return error.reason
-    return (error.strerror or str(error)).lower()
+    # The event loop writes words of its own into `strerror`.
+    return (os.strerror(error.errno) if error.errno else str(error)).lower()
