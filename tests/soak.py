@@ -13,12 +13,13 @@ from pathlib import Path
 
 from neargate.testing.sim.batch import Work, in_children
 from neargate.testing.sim.corpus import FailedSeed, save
-from neargate.testing.sim.run import REAL, SMALL, SeedResult, Setting, run_seed
+from neargate.testing.sim.run import REAL, SMALL, SPOT, SeedResult, Setting, run_seed
 from neargate.testing.sim.shrink import shrink
 from neargate.wire.shapes import SERVICES, Models
 
 EVERY = 100
 REAL_SHARE = 0.3
+SPOT_SHARE = 0.5  # up to it
 
 
 def main() -> None:
@@ -41,13 +42,18 @@ def main() -> None:
 def works(first: int, models: Models) -> Iterator[Work]:
     number = first
     while True:
-        seed = f"real-{number}" if random.Random(number).random() < REAL_SHARE else str(number)
-        yield partial(run_seed, seed, setting=setting(seed), models=models)
+        yield partial(run_seed, named(number), setting=setting(named(number)), models=models)
         number += 1
 
 
+def named(number: int) -> str:
+    """The setting is in the name."""
+    drawn = random.Random(number).random()
+    return f"real-{number}" if drawn < REAL_SHARE else f"spot-{number}" if drawn < SPOT_SHARE else str(number)
+
+
 def setting(seed: str) -> Setting:
-    return REAL if seed.startswith("real-") else SMALL
+    return {"real": REAL, "spot": SPOT}.get(seed.partition("-")[0], SMALL)
 
 
 def explain(result: SeedResult, models: Models) -> str:
@@ -58,8 +64,9 @@ def explain(result: SeedResult, models: Models) -> str:
     again = partial(run_seed, seed, setting=setting(seed), models=models)
     faults = shrink(result.faults, result.kind, again)
     path = Path(f"failed-{seed}.json")
-    save(path, FailedSeed(seed=seed, found=result.error or "", real=setting(seed) is REAL, faults=faults))
-    flag = " --real" if setting(seed) is REAL else ""
+    real, spot = setting(seed) is REAL, setting(seed) is SPOT
+    save(path, FailedSeed(seed=seed, found=result.error or "", real=real, spot=spot, faults=faults))
+    flag = " --real" if real else " --spot" if spot else ""
     command = f"python -m neargate.testing.sim {seed}{flag} --faults {path} --trace"
     return f"FAILED {result.error}\n    {len(result.faults)} faults, {len(faults)} left\n    {command}"
 

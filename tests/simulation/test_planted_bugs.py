@@ -26,6 +26,7 @@ from neargate.clusters.host_boots import HostBoots
 from neargate.clusters.launching import Launching
 from neargate.clusters.reports import ReportOutcome, Reports
 from neargate.clusters.restoring import Restoring
+from neargate.clusters.spot import Spot
 from neargate.clusters.sweepers import Sweepers
 from neargate.frontend.callers.task_roles import AssumedTaskRoles
 from neargate.link.server_session import ServerSession
@@ -34,7 +35,7 @@ from neargate.scheduling import task_document
 from neargate.store.sqlite import SqliteStore
 from neargate.testing.sim.batch import Work, in_children
 from neargate.testing.sim.faults import Fault
-from neargate.testing.sim.points import Kill, NamedKill, real, small
+from neargate.testing.sim.points import Kill, NamedKill, Small, real, small
 from neargate.testing.sim.run import REAL, SMALL, SeedResult, Setting, run_seed
 from neargate.wire.shapes import Models
 
@@ -43,6 +44,10 @@ Works = Callable[[Models], Iterable[Work]]
 
 def effects(models: Models) -> Iterator[Work]:
     return (partial(small, models, Kill(target="server", effect=n)) for n in range(1, 160, 3))
+
+
+def spot_effects(models: Models) -> Iterator[Work]:
+    return (partial(Small(models, spot=True).play, Kill(target="server", effect=n)) for n in range(1, 120, 3))
 
 
 def agent_points(models: Models) -> Iterator[Work]:
@@ -333,6 +338,32 @@ def credentials_outlive_their_task() -> None:
     CredentialFiles.remove = lambda self, task_id: None  # type: ignore[method-assign]
 
 
+def orders_do_not_wait_for_spot() -> None:
+    vars(recording)["HELD"] = 1
+
+
+def interruptions_forgotten() -> None:
+    """What a killed process had promised is not asked for by the next one."""
+    made = Spot.__init__
+
+    def without(self: Spot, *args: Any, **named: Any) -> None:
+        made(self, *args, **named)
+        self._due.clear()
+
+    Spot.__init__ = without  # type: ignore[method-assign]
+
+
+def spot_room_given_twice() -> None:
+    """Who is leaving already is counted as if its room were nobody's yet."""
+    ledger_free = Ledger._hold
+
+    def hold(self: Ledger, host: Any, claim: Any) -> None:
+        if not claim.waits_for:
+            ledger_free(self, host, claim)
+
+    Ledger._hold = hold  # type: ignore[method-assign]
+
+
 @dataclass(frozen=True)
 class Planted:
     bug: Callable[[], None]
@@ -346,6 +377,9 @@ PLANTED = [
     Planted(token_forgotten, effects, frozenset({"token", "unrest"})),
     Planted(given_back_while_stopping, effects, frozenset({"capacity", "released", "address"})),
     Planted(room_remembered_for_ever, effects, frozenset({"unrest"})),
+    Planted(orders_do_not_wait_for_spot, spot_effects, frozenset({"crowded"})),
+    Planted(interruptions_forgotten, spot_effects, frozenset({"unrest"})),
+    Planted(spot_room_given_twice, spot_effects, frozenset({"unrest", "crowded", "room"})),
     Planted(acknowledged_before_commit, ends_being_stored, frozenset({"unrest"})),
     Planted(orders_cut_off_with_their_link, PAUSES, frozenset({"unrest"})),
     Planted(failed_commit_ignored, LOST_COMMITS, frozenset({"unrest"})),

@@ -44,6 +44,18 @@ def test_a_kill_at_every_effect(models: Models) -> None:
 
 
 @pytest.mark.timeout(600)
+def test_a_kill_at_every_effect_while_spot_tasks_are_interrupted(models: Models) -> None:
+    small = Small(models, spot=True)
+    whole = forked(partial(small.play, None))
+    assert whole.coverage["interrupted"] == 2, "the script needs the room of two"
+    kills = [
+        Kill(target=name, effect=n + 1) for name, count in counted(small.play, "effects").items() for n in range(count)
+    ]
+    assert len(kills) > 80
+    check(small.play, small.begin, kills)
+
+
+@pytest.mark.timeout(600)
 def test_a_kill_at_steps(models: Models) -> None:
     small = Small(models)
     kills = [

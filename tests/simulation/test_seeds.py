@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from neargate.testing.sim.batch import forked, in_children
 from neargate.testing.sim.corpus import load
-from neargate.testing.sim.run import REAL, SMALL, SeedResult, Setting, run_seed
+from neargate.testing.sim.run import REAL, SMALL, SPOT, SeedResult, Setting, run_seed
 from neargate.wire.shapes import Models
 
 CORPUS = sorted((Path(__file__).parent / "seeds").glob("*.json"))
@@ -47,9 +47,17 @@ def test_real_agents_over_fakes(models: Models) -> None:
         assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
 
 
+@pytest.mark.timeout(600)
+def test_spot_on_few_hosts(models: Models) -> None:
+    results = batch(30_000, 20, SPOT, models)
+    assert not told(results, " --spot"), told(results, " --spot")
+    for what in ("interrupted", "kills", "power-cut"):
+        assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
+
+
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 def test_seeds_that_failed_once(path: Path, models: Models) -> None:
     failed = load(path)
-    setting = REAL if failed.real else SMALL
+    setting = REAL if failed.real else SPOT if failed.spot else SMALL
     result = forked(lambda: run_seed(failed.seed, failed.faults, setting=setting, models=models))
     assert result.error is None, f"again: {failed.found}"

@@ -32,7 +32,8 @@ END;
 """
 _ZONE_TRIGGERS = """
 CREATE TEMP TRIGGER sim_room AFTER UPDATE ON main.hosts BEGIN
-    SELECT sim_room(new.id, new.tasks, new.cpu, new.free_cpu, new.memory, new.free_memory, new.disk, new.free_disk);
+    SELECT sim_room(new.id, new.tasks, new.cpu, new.free_cpu, sum(cpu), new.memory, new.free_memory, sum(memory),
+        new.disk, new.free_disk, sum(disk)) FROM reservations WHERE host = new.id AND state = 'reserved' AND spot = 1;
 END;
 CREATE TEMP TRIGGER sim_void AFTER UPDATE OF state ON main.reservations BEGIN
     SELECT sim_recorded(new.task_id, new.zone);
@@ -59,6 +60,7 @@ class Checkers:
         self._databases = databases
         self._watched: set[str] = set()
         self._hosts: dict[str, str] = {}  # task id -> the host that holds it
+        self._sizes: dict[str, int] = {}  # task id -> MiB
         self._addresses: dict[tuple[str, str], str] = {}  # (VPC or "public", address) -> task id
         self._due: set[tuple[str, str]] = set()
 
@@ -77,7 +79,7 @@ class Checkers:
             connection.create_function("sim_recorded", 2, self._look_later)
             connection.executescript(_CELL_TRIGGERS)
         elif shard.startswith("zone"):
-            connection.create_function("sim_room", 8, self._room)
+            connection.create_function("sim_room", 11, self._room)
             connection.create_function("sim_recorded", 2, self._look_later)
             connection.executescript(_ZONE_TRIGGERS)
 
@@ -91,7 +93,10 @@ class Checkers:
             self._sim.fail("lifecycle", f"{task_id} was put back to an older state")
 
     def _document_changed(self, task_id: str, before: bytes, doc: bytes) -> None:
-        wrong = documents.at_each_change(msgspec.json.decode(before), msgspec.json.decode(doc))
+        was, document = msgspec.json.decode(before), msgspec.json.decode(doc)
+        if "stopCode" not in was and document.get("stopCode") == "SpotInterruption":
+            self._sim.count("interrupted")
+        wrong = documents.at_each_change(was, document)
         if wrong is not None:
             self._sim.fail("document", f"{task_id}: {wrong}")
 
@@ -99,9 +104,11 @@ class Checkers:
         if released and last_status != LastStatus.STOPPED:
             self._sim.fail("released", f"{task_id} was given back while {last_status}")
 
-    def _room(self, host: str, tasks: int, *sizes: int) -> None:
-        for size, free in zip(sizes[::2], sizes[1::2], strict=True):
-            if not 0 <= free <= size or tasks < 0:
+    def _room(self, host: str, tasks: int, *sizes: int | None) -> None:
+        """Of each resource: all, what is free, and what Spot tasks hold, which may be promised to others already."""
+        for size, free, spot in zip(sizes[::3], sizes[1::3], sizes[2::3], strict=True):
+            assert size is not None and free is not None
+            if not -(spot or 0) <= free <= size or tasks < 0:
                 self._sim.fail("room", f"{host} has {free} of {size} free, {tasks} tasks")
 
     def _look_later(self, task_id: str, zone: str) -> None:
@@ -143,6 +150,18 @@ class Checkers:
     def began(self, host_id: str, launch: TaskLaunch) -> None:
         self.attached(host_id, launch.task_id, launch.eni)
         self.runs(host_id, launch.task_id)
+        self._sizes[launch.task_id] = launch.memory_mib
+        held = sum(self._sizes.get(task_id, 0) for task_id, host in self._hosts.items() if host == host_id)
+        offered = self._memory_of(host_id)
+        if offered is not None and held > offered:
+            self._sim.fail("crowded", f"{host_id} runs tasks of {held} MiB and has {offered}")
+
+    def _memory_of(self, host_id: str) -> int | None:
+        for shard, database in self._databases.items():
+            if shard.startswith("zone"):
+                for (memory,) in database.execute("SELECT memory FROM hosts WHERE id = ?", (host_id,)):
+                    return int(memory)
+        return None
 
     def attached(self, host_id: str, task_id: str, eni: Eni) -> None:
         """The task and its addresses are on this host now."""

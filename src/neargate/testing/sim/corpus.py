@@ -14,6 +14,7 @@ class FailedSeed(Struct, frozen=True, kw_only=True):
     seed: str
     found: str
     real: bool = False
+    spot: bool = False
     faults: tuple[Fault, ...] = ()
 
 

@@ -58,6 +58,19 @@ class Script(Workload):
         await self.describe(self.tasks)
 
 
+class SpotScript(Workload):
+    """On-demand tasks need the room of Spot tasks: of one, then of another, whose taker is stopped while it waits."""
+
+    async def _script(self) -> None:
+        await self.world.sleep(BEGIN_S - self.world.process.loop.time())
+        await self.run_task("spare", family="web", count=2, sure=True, spot=True)
+        await self.run_task("mine", family="web", count=1, sure=True)
+        for task_id in await self.run_task("brief", family="web", count=1, sure=True):
+            await self.stop_task(task_id)
+        await self.run_task("late", family="web", count=1, sure=True, spot=True)
+        await self.describe(self.tasks)
+
+
 class Kill(Struct, frozen=True, kw_only=True):
     """Of `target`: at its nth effect or step after the script began."""
 
@@ -67,10 +80,14 @@ class Kill(Struct, frozen=True, kw_only=True):
 
 
 class Small:
-    """The script with light hosts, one in each zone. Until it begins all runs are one: played once, and forked."""
+    """The script with light hosts, one in each zone. Until it begins all runs are one: played once, and forked.
 
-    def __init__(self, models: Models) -> None:
+    `spot`: the other script, with one host that has room for two tasks.
+    """
+
+    def __init__(self, models: Models, *, spot: bool = False) -> None:
         self._models = models
+        self._spot = spot
         self._begun: Run | None = None
 
     def begin(self) -> None:
@@ -84,7 +101,9 @@ class Small:
 
     def _new(self) -> Run:
         gc.disable()
-        run = Run(SEED, Setting(hosts=3, cpu_units=4096), knobs=QUICK, models=self._models, workload=Script)
+        setting = Setting(hosts=1, cpu_units=512, memory_mib=1024) if self._spot else Setting(hosts=3, cpu_units=4096)
+        script = SpotScript if self._spot else Script
+        run = Run(SEED, setting, knobs=QUICK, models=self._models, workload=script)
         return _started(run)
 
 

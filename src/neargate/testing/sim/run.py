@@ -35,7 +35,8 @@ _NOTICED_S = 8.0  # beyond the time-out: ticks, delays and the way to the server
 class Setting(Struct, frozen=True, kw_only=True):
     """How large a run is. `real`: machines with the real agent over fakes instead of light ones.
 
-    `cpu_units` of a host; None: drawn, so that in some runs the zones fill up.
+    `cpu_units` and `memory_mib` of a host; None: drawn, so that in some runs the zones fill up. `spot`: how many of the
+    launches are on Spot.
     """
 
     hosts: int = 12
@@ -43,9 +44,12 @@ class Setting(Struct, frozen=True, kw_only=True):
     period_s: float = 1.0
     real: int = 0
     cpu_units: int | None = None
+    memory_mib: int = 8192
+    spot: float = 0.0
 
 
 SMALL = Setting()
+SPOT = Setting(hosts=3, calls=40, period_s=2.0, cpu_units=1024, memory_mib=2048, spot=0.6)
 REAL = Setting(hosts=3, calls=10, period_s=2.0, real=3)
 
 
@@ -103,7 +107,7 @@ class Run:
         cpu_units = setting.cpu_units or rng.choice((1024, 4096))
         self.machines: list[Machine] = []
         for n in range(setting.hosts):
-            facts = _facts(n, cpu_units, real=n < setting.real)
+            facts = _facts(n, cpu_units, setting.memory_mib, real=n < setting.real)
             if n < setting.real:
                 assert root is not None, "a real agent keeps files"
                 home = root / facts.host_id
@@ -120,6 +124,7 @@ class Run:
             calls=setting.calls,
             period_s=setting.period_s,
             real=setting.real > 0,
+            spot=setting.spot,
         )
 
     def arm(self, faults: Sequence[Fault]) -> None:
@@ -257,12 +262,12 @@ class _ErrorsFail(logging.Handler):
             self._sim.say("log", text)
 
 
-def _facts(n: int, cpu_units: int, *, real: bool) -> HostFacts:
+def _facts(n: int, cpu_units: int, memory_mib: int, *, real: bool) -> HostFacts:
     zone = ZONES[n % len(ZONES)][0]
     return HostFacts(
         host_id=f"host-{n:02d}",
         boot_id="boot-1",
-        capacity=HostCapacity(cpu_units=cpu_units, memory_mib=8192, disk_gib=400),
+        capacity=HostCapacity(cpu_units=cpu_units, memory_mib=memory_mib, disk_gib=400),
         sandbox="container" if real else "simulated",
         zone=zone,
     )

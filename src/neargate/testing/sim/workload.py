@@ -26,13 +26,22 @@ TASK_ROLES = {"web": "webTaskRole", "large": "largeTaskRole"}  # family -> its r
 
 
 class Workload:
-    """`calls`: how many; `period_s`: mean seconds between two. `real`: tasks have logs and roles.
+    """`calls`: how many; `period_s`: mean seconds between two. `real`: tasks have logs and roles. `spot`: so many of
+    the calls, from 0 to 1, run on Spot.
 
     `is_over` once each call was answered or given up.
     """
 
     def __init__(
-        self, sim: Sim, server: Server, checkers: Checkers, *, calls: int, period_s: float, real: bool = False
+        self,
+        sim: Sim,
+        server: Server,
+        checkers: Checkers,
+        *,
+        calls: int,
+        period_s: float,
+        real: bool = False,
+        spot: float = 0.0,
     ) -> None:
         self.is_over = False
         self.tasks: list[str] = []
@@ -43,6 +52,7 @@ class Workload:
         self._calls = calls
         self._period_s = period_s
         self._real = real
+        self._spot = spot
         self._caller: Caller
         self._subnets: list[str] = []
 
@@ -66,7 +76,7 @@ class Workload:
             await self.world.sleep(0.1)
         network = self._server.region.services.network
         self._subnets = [record.view.subnet_id for record in network.subnets(ACCOUNT)]
-        await self._sure("CreateCluster", {"clusterName": CLUSTER})
+        await self._sure("CreateCluster", {"clusterName": CLUSTER, "capacityProviders": ["FARGATE", "FARGATE_SPOT"]})
         if self._real:
             await self._sure(
                 "CreateLogGroup", {"logGroupName": LOG_GROUP}, accepted=("ResourceAlreadyExistsException",)
@@ -108,9 +118,17 @@ class Workload:
             await self.describe(self._rng.sample(self.tasks, count))
 
     async def run_task(
-        self, marker: str, *, family: str | None = None, count: int | None = None, sure: bool = False
+        self,
+        marker: str,
+        *,
+        family: str | None = None,
+        count: int | None = None,
+        sure: bool = False,
+        spot: bool | None = None,
     ) -> tuple[str, ...]:
         """Ids of the tasks that were acknowledged. `sure`: in any zone, and with a token, so that it is repeated."""
+        if spot is None:
+            spot = self._spot > 0 and self._rng.random() < self._spot
         count = count or self._rng.choice((1, 1, 1, 2, 3))
         token = marker if sure or self._rng.random() < 0.7 else None
         subnets = self._rng.sample(self._subnets, len(self._subnets) if sure else self._rng.randint(1, 3))
@@ -119,10 +137,13 @@ class Workload:
             "cluster": CLUSTER,
             "taskDefinition": family or self._rng.choice(DEFINITIONS)["family"],
             "count": count,
-            "launchType": "FARGATE",
             "startedBy": marker,
             "networkConfiguration": {"awsvpcConfiguration": {"subnets": subnets, "assignPublicIp": public}},
         }
+        if spot:
+            params["capacityProviderStrategy"] = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+        else:
+            params["launchType"] = "FARGATE"
         if token is not None:
             params["clientToken"] = token
         self._checkers.book.asked[marker] = count
