@@ -344,6 +344,17 @@ def test_a_value_that_no_process_can_have(tmp_path: Path, value: str) -> None:
     play(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("ahead_s", [-100_000.0, 100_000.0])
+def test_a_host_whose_clock_is_wrong_signs_by_the_servers(tmp_path: Path, ahead_s: float) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.api.ahead_s = ahead_s
+        host.server.execution[TASK_ID] = issued(at=EPOCH + ahead_s)
+        host.server.run(task(with_secrets(("A", "plain"))))
+        await host.server.status(TASK_ID, "RUNNING")
+
+    play(tmp_path, scenario)
+
+
 def test_credentials_are_asked_for_until_a_server_is_there(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
         given = host.server.execution.pop(TASK_ID)

@@ -44,6 +44,7 @@ class FakeRegionApi:
         self.answers: dict[str, bytes] = {}  # operation -> a body as it is
         self.keys: dict[str, str] = {}  # access key id -> secret access key
         self.calls: list[tuple[str, str, dict[str, Any]]] = []  # task id, operation, parameters
+        self.ahead_s = 0.0  # of the clock that the tests' hosts have
         self._clock = clock
         self._verifier = Verifier(region=REGION, clock_skew_max_s=_SKEW_S)
 
@@ -51,7 +52,8 @@ class FakeRegionApi:
         await self.faults.before("post")
         target, _, operation = dict(headers)[b"x-amz-target"].decode().partition(".")
         request = SignedRequest(method="POST", path=b"/", query=b"", headers=headers, body=body)
-        self._verifier.verify(request, _SERVICES[target], self._clock(), lambda key, _token: self.keys.get(key))
+        now = self._clock() + self.ahead_s
+        self._verifier.verify(request, _SERVICES[target], now, lambda key, _token: self.keys.get(key))
         asked = msgspec.json.decode(body)
         self.calls.append((task_id, operation, asked))
         await self.faults.after("post")

@@ -10,14 +10,13 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from ...link.messages import CredentialsIssued
 from ...model.knobs import Knobs
 from ...model.launch import TaskLaunch
 from ...wire.signing import signed
 from ...wire.sigv4 import SignedRequest
 from ...world import World
 from .exchange import Exchange, Reply, Unreachable
-from .roles import ExecutionRoles
+from .roles import ExecutionRoles, Held
 
 T = TypeVar("T")
 _MESSAGE_MAX_CHARS = 2048
@@ -66,9 +65,9 @@ class AwsApi:
         body = msgspec.json.encode(parameters)
         attempts = 0
         while True:
-            credentials = await self._roles.ready(task.task_id)
+            held = await self._roles.ready(task.task_id)
             attempts += 1
-            outcome = await self._once(task, operation, body, answer, credentials)
+            outcome = await self._once(task, operation, body, answer, held)
             if not isinstance(outcome, _Failure):
                 return outcome
             if not outcome.is_retryable or attempts >= attempts_max:
@@ -80,7 +79,7 @@ class AwsApi:
             await self._world.sleep(pause_s * (0.5 + self._world.random.random()))
 
     async def _once(
-        self, task: TaskLaunch, operation: Operation, body: bytes, answer: type[T], credentials: CredentialsIssued
+        self, task: TaskLaunch, operation: Operation, body: bytes, answer: type[T], held: Held
     ) -> T | _Failure:
         headers = [
             (b"host", self._exchange.host.encode()),
@@ -90,12 +89,12 @@ class AwsApi:
         request = SignedRequest(method="POST", path=b"/", query=b"", headers=headers, body=body)
         under_signature = signed(
             request,
-            key=credentials.access_key_id,
-            secret=credentials.secret_access_key,
-            token=credentials.token,
+            key=held.issued.access_key_id,
+            secret=held.issued.secret_access_key,
+            token=held.issued.token,
             region=task.region,
             service=operation.service,
-            now=self._world.now(),
+            now=held.server_time(self._world.monotonic()),
         )
         try:
             reply = await self._exchange.post(task.task_id, under_signature, body)

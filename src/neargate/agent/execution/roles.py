@@ -9,9 +9,21 @@ import asyncio
 from collections.abc import Callable
 
 from ...link.messages import CredentialsIssued, CredentialsRefused
+from ...model.concealed import Concealed
 from ...model.knobs import Knobs
 from ...world import World
 from ..task_context import LaunchFailed
+
+
+class Held(Concealed, frozen=True, kw_only=True):
+    """`received_at`: monotonic. With it the server's clock is known: a host whose own is wrong signs all the same."""
+
+    issued: CredentialsIssued
+    received_at: float
+
+    def server_time(self, monotonic: float) -> float:
+        """Epoch seconds, about a second late."""
+        return self.issued.issued_at + monotonic - self.received_at
 
 
 class ExecutionRoles:
@@ -21,18 +33,15 @@ class ExecutionRoles:
         self._world = world
         self._knobs = knobs
         self._ask = ask
-        self._held: dict[str, CredentialsIssued] = {}
+        self._held: dict[str, Held] = {}
         self._waiting: dict[str, int] = {}  # task id -> how many steps of its launch wait
         self._refused: dict[str, str] = {}
         self._heard = asyncio.Event()
 
-    async def ready(self, task_id: str) -> CredentialsIssued:
-        """Returns once there are credentials. Raises LaunchFailed in AWS's words.
-
-        What the server gives now is good: a host whose clock is hours ahead would ask for ever.
-        """
+    async def ready(self, task_id: str) -> Held:
+        """Returns once there are credentials. Raises LaunchFailed in AWS's words."""
         held = self._held.get(task_id)
-        if held is not None and held.expires_at > self._world.now():
+        if held is not None and held.issued.expires_at > held.server_time(self._world.monotonic()):
             return held
         if task_id not in self._waiting:
             self._held.pop(task_id, None)
@@ -50,7 +59,7 @@ class ExecutionRoles:
         if answer.task_id not in self._waiting:
             return
         if isinstance(answer, CredentialsIssued):
-            self._held[answer.task_id] = answer
+            self._held[answer.task_id] = Held(issued=answer, received_at=self._world.monotonic())
         elif answer.is_final:
             self._refused[answer.task_id] = answer.message
         self._tell()
@@ -65,7 +74,7 @@ class ExecutionRoles:
         self._held.pop(task_id, None)
         self._refused.pop(task_id, None)
 
-    async def _answer(self, task_id: str, *, is_first: bool) -> CredentialsIssued:
+    async def _answer(self, task_id: str, *, is_first: bool) -> Held:
         if is_first:
             self._ask(task_id)
         while task_id not in self._held:
