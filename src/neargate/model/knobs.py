@@ -67,6 +67,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     image_silence_s: float = 60.0  # within a body, in either direction
     image_layer_max_bytes: int = 52_000 * 1024 * 1024  # ECR's
     image_free_fraction: float = 0.05  # of the disk: what images never take
+    image_lifecycle_period_s: float = 3600.0  # AWS: within a day
     image_uploads_max: int = 256  # begun through the API and not completed, of one account
     last_used_flush_s: float = 900.0  # AWS, too, shows the last use of a key some minutes late
     reservation_sweep_period_s: float = 10.0
@@ -141,6 +142,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     image_look_period_s: float = 60.0
     image_collect_wait_s: float = 5.0  # for pulls under way; new ones wait behind
     log_poll_s: float = 0.1
+    log_event_quiet_s: float = 1.0  # an event of several lines is whole when none came for so long
     log_chunk_max_bytes: int = 1024 * 1024
     log_chunk_max_lines: int = 20_000  # a chunk is read as a whole, and each event costs a reader a hundred bytes
     metadata_rate_per_s: float = 40.0

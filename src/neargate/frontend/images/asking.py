@@ -34,10 +34,25 @@ def ask_for(
         arn=repository_arn(call.region, account, name),
         tags={} if book is None else dict(book.repository.tags),
     )
-    authorize(call, f"ecr:{action}", [resource], context, resource_policy=_policy(policies, book))
+    authorize(
+        call,
+        f"ecr:{action}",
+        [resource],
+        context,
+        resource_policy=_policy(policies, registry.settings(account).policy, book),
+    )
 
 
-def _policy(policies: CompiledPolicies, book: RepositoryBook | None) -> Policy | None:
-    if book is None or book.repository.policy is None:
-        return None
-    return policies.policy(book.repository.policy, PolicyKind.RESOURCE)
+def _policy(policies: CompiledPolicies, of_registry: str | None, book: RepositoryBook | None) -> Policy | None:
+    """The repository's and the registry's own: resource policies of one thing add up, as if they were one."""
+    documents = [text for text in (of_registry, book.repository.policy if book is not None else None) if text]
+    found = [policies.policy(text, PolicyKind.RESOURCE) for text in documents]
+    if len(found) < 2:
+        return found[0] if found else None
+    return Policy(
+        kind=PolicyKind.RESOURCE,
+        version=found[0].version,
+        statements=tuple(statement for one in found for statement in one.statements),
+        size=sum(one.size for one in found),
+        context_keys=tuple(key for one in found for key in one.context_keys),
+    )

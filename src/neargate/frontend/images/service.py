@@ -1,5 +1,7 @@
 """What the door and ECR's operations share: records, tokens, the bytes' keeper, and the registry's name."""
 
+from typing import Any
+
 from msgspec import Struct
 
 from ...interfaces.store import Store
@@ -10,6 +12,7 @@ from ..identity.compiled import CompiledPolicies
 from .backend import Backend
 from .registry import ImageRegistry, open_images
 from .tokens import ImageTokens
+from .uploads import Uploads
 
 
 class Images(Struct, frozen=True, kw_only=True):
@@ -23,6 +26,8 @@ class Images(Struct, frozen=True, kw_only=True):
     policies: CompiledPolicies
     knobs: Knobs
     domain: str
+    uploads: Uploads
+    previews: dict[str, tuple[str, list[dict[str, Any]]]]  # of lifecycle policies, by repository
     storage: str = ""  # the directory whose disk holds the bytes; empty: not here
 
     def host_of(self, account: str) -> str:
@@ -50,5 +55,7 @@ async def open_images_service(
         policies=CompiledPolicies(),
         knobs=knobs,
         domain=domain,
+        uploads=Uploads(knobs.image_uploads_max),
+        previews={},
         storage=storage,
     )

@@ -316,19 +316,13 @@ _ECR = (
         rate=UNPUBLISHED,
         operations="""
         BatchDeleteImage BatchGetRepositoryScanningConfiguration CreatePullThroughCacheRule CreateRepository
-        CreateRepositoryCreationTemplate DeleteLifecyclePolicy DeletePullThroughCacheRule DeleteRegistryPolicy
-        DeleteRepository DeleteRepositoryCreationTemplate DeleteRepositoryPolicy DeleteSigningConfiguration
-        DeregisterPullTimeUpdateExclusion DescribeImageReplicationStatus DescribeImageScanFindings
-        DescribeImageSigningStatus DescribeImages DescribePullThroughCacheRules DescribeRegistry
-        DescribeReplicationBackfillResults DescribeRepositories DescribeRepositoryCreationTemplates
-        GetAccountSetting GetLifecyclePolicy GetLifecyclePolicyPreview GetRegistryPolicy
-        GetRegistryScanningConfiguration GetRepositoryPolicy GetSigningConfiguration ListImageReferrers
-        ListImages ListPullTimeUpdateExclusions ListReplicationBackfills ListTagsForResource PutAccountSetting
-        PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy PutRegistryPolicy
-        PutRegistryScanningConfiguration PutReplicationConfiguration PutSigningConfiguration
-        RegisterPullTimeUpdateExclusion SetRepositoryPolicy StartImageScan StartLifecyclePolicyPreview
-        StartReplicationBackfill StopReplicationBackfill TagResource UntagResource UpdateImageStorageClass
-        UpdatePullThroughCacheRule UpdateRepositoryCreationTemplate ValidatePullThroughCacheRule
+        DeleteLifecyclePolicy DeletePullThroughCacheRule DeleteRegistryPolicy DeleteRepository
+        DeleteRepositoryPolicy DescribeImageReplicationStatus DescribeImageScanFindings DescribeImages
+        DescribePullThroughCacheRules DescribeRegistry DescribeRepositories GetAccountSetting GetLifecyclePolicy
+        GetLifecyclePolicyPreview GetRegistryPolicy GetRegistryScanningConfiguration GetRepositoryPolicy
+        ListImages ListTagsForResource PutAccountSetting PutImageScanningConfiguration PutImageTagMutability
+        PutLifecyclePolicy PutRegistryPolicy PutRegistryScanningConfiguration PutReplicationConfiguration
+        SetRepositoryPolicy StartImageScan StartLifecyclePolicyPreview TagResource UntagResource
         """,
     ),
 )

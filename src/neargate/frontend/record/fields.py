@@ -28,6 +28,8 @@ SHOWN = frozenset(
     ThumbprintList TransitiveTagKeys Url UserId UserName VersionId VpcId VpcIds ZoneIds ZoneNames
     CidrIp CidrIpv4 CidrIpv6 IpProtocol PrefixListId ReferencedGroupId
     AwsRegion CaseId ContextId Unit
+    ecrRepositoryPrefix imageTag layerDigest layerDigests lifecyclePolicyText policyText registryId registryIds
+    repositoryName repositoryNames uploadId
     AliasName DestinationKeyId KeyId KmsKeyId SourceKeyId TargetKeyId
     MoveToVersionId RemoveFromVersionId SecretId SecretIdList VersionStage VersionStages
     AssumeRolePolicyDocument Policy PolicyDocument PolicyInputList PermissionsBoundaryPolicyInputList

@@ -11,6 +11,7 @@ _TYPES = {
     ("ec2", "security-group-rule"): "AWS::EC2::SecurityGroupRule",
     ("ec2", "subnet"): "AWS::EC2::Subnet",
     ("ec2", "vpc"): "AWS::EC2::VPC",
+    ("ecr", "repository"): "AWS::ECR::Repository",
     ("ecs", "capacity-provider"): "AWS::ECS::CapacityProvider",
     ("ecs", "cluster"): "AWS::ECS::Cluster",
     ("ecs", "service"): "AWS::ECS::Service",

@@ -1,0 +1,77 @@
+"""BatchCheckLayerAvailability, GetDownloadUrlForLayer, and layers that come in parts."""
+
+from typing import Any
+
+from ....model.errors import InvalidParameter
+from ...call import Answer, Call, Params
+from ...images.errors import LayersNotFound
+from ...images.paths import DIGEST
+from ...images.uploads import PART_BYTES, layer_size
+from ...services import Services
+from .asking import asked_book, named
+
+
+async def batch_check_layer_availability(call: Call, services: Services, params: Params) -> Answer:
+    images, book = asked_book(call, services, params)
+    layers: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
+    for digest in params["layerDigests"]:
+        if not digest:
+            failures.append(_failure(digest, "MissingLayerDigest", "Invalid request parameters: digest cannot be null"))
+        elif DIGEST.fullmatch(digest) is None:
+            failures.append(
+                _failure(digest, "InvalidLayerDigest", "Invalid request parameters: digest must be of SHA-256")
+            )
+        else:
+            size = await layer_size(images.backend, book.repository, digest)
+            available = {"layerDigest": digest, "layerAvailability": "UNAVAILABLE" if size is None else "AVAILABLE"}
+            layers.append(available | ({} if size is None else {"layerSize": size}))
+    return {"layers": layers, "failures": failures}
+
+
+async def get_download_url_for_layer(call: Call, services: Services, params: Params) -> Answer:
+    """A URL of the registry's door with a key of its own, good for an hour."""
+    images, book = asked_book(call, services, params)
+    digest, repository = params["layerDigest"], book.repository
+    if DIGEST.fullmatch(digest) is None or await layer_size(images.backend, repository, digest) is None:
+        raise LayersNotFound(
+            f"The layer with digest '{digest}' does not exist in the repository with name '{repository.name}' in the "
+            f"registry with id '{repository.account}'"
+        )
+    key = images.tokens.layer_key(repository.uid, digest)
+    place = f"{images.host_of(repository.account)}/v2/{repository.name}/blobs/{digest}"
+    return {
+        "downloadUrl": f"{'https' if call.secure else 'http'}://{place}?layer-key={key}",
+        "layerDigest": digest,
+    }
+
+
+async def initiate_layer_upload(call: Call, services: Services, params: Params) -> Answer:
+    images, book = asked_book(call, services, params)
+    return {"uploadId": await images.uploads.begin(images.backend, book.repository), "partSize": PART_BYTES}
+
+
+async def upload_layer_part(call: Call, services: Services, params: Params) -> Answer:
+    images, book = asked_book(call, services, params)
+    first, last, part = params["partFirstByte"], params["partLastByte"], params["layerPartBlob"]
+    if last - first + 1 != len(part):
+        raise InvalidParameter(
+            "Invalid parameter at 'partLastByte' failed to satisfy constraint: 'must be the last byte of the part'"
+        )
+    received = await images.uploads.part(images.backend, book.repository, params["uploadId"], first, part)
+    return named(book.repository) | {"uploadId": params["uploadId"], "lastByteReceived": received - 1}
+
+
+async def complete_layer_upload(call: Call, services: Services, params: Params) -> Answer:
+    images, book = asked_book(call, services, params)
+    digests = params["layerDigests"]
+    if len(digests) != 1 or DIGEST.fullmatch(digests[0]) is None:
+        raise InvalidParameter(
+            "Invalid parameter at 'layerDigests' failed to satisfy constraint: 'must have exactly one SHA-256 digest'"
+        )
+    await images.uploads.complete(images.backend, book.repository, params["uploadId"], digests[0])
+    return named(book.repository) | {"uploadId": params["uploadId"], "layerDigest": digests[0]}
+
+
+def _failure(digest: str, code: str, reason: str) -> dict[str, Any]:
+    return {"layerDigest": digest, "failureCode": code, "failureReason": reason}
