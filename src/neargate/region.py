@@ -24,11 +24,14 @@ from .frontend.callers.principals import Principals
 from .frontend.callers.sessions import Sessions
 from .frontend.callers.task_roles import AssumedTaskRoles
 from .frontend.envelope import Envelope
+from .frontend.executing.door import DataChannelDoor
+from .frontend.executing.sessions import ExecSessions
 from .frontend.identity import registry as identity_part
 from .frontend.images import registry as images_part
 from .frontend.images.backend import SocketBackend
 from .frontend.images.door import ImageDoor
 from .frontend.images.service import Images, open_images_service
+from .frontend.images.sweeping import run_lifecycles
 from .frontend.keys import registry as keys_part
 from .frontend.limits import registry as quotas_part
 from .frontend.limits.limits import Limits
@@ -96,6 +99,7 @@ class Region(Struct, frozen=True, kw_only=True):
 
     frontend: FrontEnd
     door: ImageDoor
+    data_channels: DataChannelDoor
     cell: Cell
     capacities: Mapping[str, CapacityManager]
     gateway: Gateway
@@ -113,6 +117,8 @@ class Region(Struct, frozen=True, kw_only=True):
         world.spawn(self.trail.run(), "trail")
         world.spawn(self.trail.run_sweeps(), "trail-sweeps")
         world.spawn(self.services.identity.run(), "identity-uses")
+        if self.services.images is not None:
+            world.spawn(run_lifecycles(self.services.images), "image-lifecycles")
 
 
 async def open_region(
@@ -126,28 +132,10 @@ async def open_region(
     knobs: Knobs,
 ) -> Region:
     """Open every shard and wire the roles together. Raises what the stores raise."""
-    regional = await stores.open("region", REGIONAL_MIGRATIONS)
-    quotas = await quotas_part.open_quotas(world, regional, plan.quotas)
-    own_hosts = await open_own_hosts(world, regional)
-    spot = await open_spot_share(world, regional)
+    parts = await _open_regional(world, stores, plan, envelope, knobs)
+    quotas, own_hosts, spot = parts.quotas, parts.own_hosts, parts.spot
+    network, identity = parts.network, parts.identity
     limits = Limits(world, quotas, knobs, share=1 / plan.servers)
-    network = await network_part.open_network(
-        world, regional, region=plan.region, account=plan.account, zones=plan.zones, quotas=quotas
-    )
-    definitions = await definitions_part.open_task_definitions(world, regional, quotas)
-    identity = await identity_part.open_identity(world, regional, envelope, knobs, quotas)
-    keys = await keys_part.open_keys(world, regional, envelope, region=plan.region)
-    account_settings = await account_settings_part.open_account_settings(world, regional)
-    parameters = await parameters_part.open_parameters(
-        world, regional, envelope, PublicParameters(plan.region, plan.zones, OPERATIONS, world.now())
-    )
-    images = await _open_images(world, regional, plan, envelope, knobs)
-    if plan.servers > 1:
-        for part in (images.registry, quotas, own_hosts, spot, identity, keys, account_settings, parameters):
-            world.spawn(part.follow(knobs.regional_reread_s), "what other servers change")
-    await identity.ensure_account(plan.account, "main")
-    for account in identity.accounts():
-        await network.ensure_defaults(account.number, plan.zones)  # also what a crash left of a new account
     sessions = Sessions(world, envelope, region=plan.region)
     capacities = await _open_zones(world, stores, plan, knobs, own_hosts.pools, spot.share)
     cell = await open_cell(
@@ -155,6 +143,8 @@ async def open_region(
     )
     logs = await Logs.open(world, stores, knobs, plan.region)
     trail = await Trail.open(world, stores, knobs, plan.region)
+    gateway = Gateway(world, cell, capacities, network, logs, AssumedTaskRoles(world, identity, sessions), knobs)
+    exec_sessions = ExecSessions(world, envelope, knobs, gateway.terminals, region=plan.region)
     services = Services(
         world=world,
         region=plan.region,
@@ -165,23 +155,25 @@ async def open_region(
         sessions=sessions,
         provider_keys=ProviderKeys(world, Fetcher(monotonic=world.monotonic, named=plan.oidc_hosts).get),
         network=network,
-        task_definitions=definitions,
+        task_definitions=parts.task_definitions,
         logs=logs,
         trail=trail,
         limits=limits,
-        account_settings=account_settings,
-        key_registry=keys,
-        parameter_registry=parameters,
-        images=images,
+        account_settings=parts.account_settings,
+        key_registry=parts.keys,
+        parameter_registry=parts.parameters,
+        images=parts.images,
+        exec_sessions=exec_sessions,
     )
     principals = Principals(credentials, identity, sessions)
     recorder = CallRecorder(world, trail, models, knobs, plan.region)
     return Region(
         frontend=_front_end(world, plan, models, knobs, services, principals, recorder),
-        door=_door(world, plan, images, limits, principals, recorder),
+        door=_door(world, plan, parts.images, limits, principals, recorder),
+        data_channels=DataChannelDoor(world, knobs, exec_sessions),
         cell=cell,
         capacities=capacities,
-        gateway=Gateway(world, cell, capacities, network, logs, AssumedTaskRoles(world, identity, sessions), knobs),
+        gateway=gateway,
         logs=logs,
         trail=trail,
         services=services,
@@ -189,6 +181,59 @@ async def open_region(
         own_hosts=own_hosts,
         spot_setting=spot,
     )
+
+
+class _Regional(Struct, frozen=True, kw_only=True):
+    """What lies in the region's own database, each served from memory."""
+
+    quotas: QuotaRegistry
+    own_hosts: OwnHosts
+    spot: SpotSetting
+    network: network_part.NetworkRegistry
+    task_definitions: definitions_part.TaskDefinitionRegistry
+    identity: identity_part.IdentityRegistry
+    keys: keys_part.KeyRegistry
+    account_settings: account_settings_part.AccountSettings
+    parameters: parameters_part.ParameterRegistry
+    images: Images
+
+
+async def _open_regional(
+    world: World, stores: StoreFactory, plan: RegionPlan, envelope: Envelope, knobs: Knobs
+) -> _Regional:
+    store = await stores.open("region", REGIONAL_MIGRATIONS)
+    quotas = await quotas_part.open_quotas(world, store, plan.quotas)
+    public = PublicParameters(plan.region, plan.zones, OPERATIONS, world.now())
+    opened = _Regional(
+        quotas=quotas,
+        own_hosts=await open_own_hosts(world, store),
+        spot=await open_spot_share(world, store),
+        network=await network_part.open_network(
+            world, store, region=plan.region, account=plan.account, zones=plan.zones, quotas=quotas
+        ),
+        task_definitions=await definitions_part.open_task_definitions(world, store, quotas),
+        identity=await identity_part.open_identity(world, store, envelope, knobs, quotas),
+        keys=await keys_part.open_keys(world, store, envelope, region=plan.region),
+        account_settings=await account_settings_part.open_account_settings(world, store),
+        parameters=await parameters_part.open_parameters(world, store, envelope, public),
+        images=await _open_images(world, store, plan, envelope, knobs),
+    )
+    if plan.servers > 1:
+        for part in (
+            quotas,
+            opened.own_hosts,
+            opened.spot,
+            opened.identity,
+            opened.keys,
+            opened.account_settings,
+            opened.parameters,
+            opened.images.registry,
+        ):
+            world.spawn(part.follow(knobs.regional_reread_s), "what other servers change")
+    await opened.identity.ensure_account(plan.account, "main")
+    for account in opened.identity.accounts():
+        await opened.network.ensure_defaults(account.number, plan.zones)  # also what a crash left of a new account
+    return opened
 
 
 def _front_end(

@@ -102,7 +102,6 @@ REFUSED_TASK: dict[str, Any] = {
 }
 _ONE = {"name": "c0"}
 REFUSED_RUN: dict[str, Any] = {
-    "enableExecuteCommand": True,
     "placementConstraints": [{"type": "distinctInstance"}],
     "placementStrategy": [{"type": "random"}],
     "volumeConfigurations": [{"name": "v", "managedEBSVolume": {"roleArn": "arn:aws:iam::123456789012:role/r"}}],

@@ -48,6 +48,7 @@ TAGS = {"tags", "Tags", "TagSpecifications"}  # words of the caller's own, which
 # Requests that get further than the smallest valid one.
 REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("ecs", "RunTask"): {"taskDefinition": "own:1", "launchType": "FARGATE"},
+    ("ecs", "ExecuteCommand"): {"task": "0" * 32},
     ("ecs", "StopTask"): {"task": "0" * 32},
     ("ecs", "DescribeTasks"): {"tasks": ["0" * 32]},
     ("logs", "GetLogEvents"): {"logGroupName": "own"},

@@ -58,6 +58,7 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
         "overrides": {"taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole"},
         "tags": TAGS,
     },
+    ("ecs", "ExecuteCommand"): {"task": "0" * 32},
     ("ecs", "StopTask"): {"task": "0" * 32},
     ("ecs", "DescribeTasks"): {"tasks": ["0" * 32]},
     ("ecs", "DescribeTaskDefinition"): {"taskDefinition": "web:1"},

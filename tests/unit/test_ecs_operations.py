@@ -500,7 +500,6 @@ RUN_REFUSED: list[tuple[Any, str, str]] = [
     ({"group": "x" * 256}, INVALID, "group can have at most 255 characters."),
     ({"referenceId": "x" * 1025}, INVALID, "referenceId can have at most 1024 characters."),
     ({"propagateTags": "SERVICE"}, INVALID, "propagateTags SERVICE is not supported when running a task."),
-    ({"enableExecuteCommand": True}, UNSUPPORTED, "enableExecuteCommand is not supported yet."),
     ({"volumeConfigurations": [{"name": "a"}]}, UNSUPPORTED, "volumeConfigurations are not supported yet."),
     (
         {"placementConstraints": [{"type": "distinctInstance"}]},
@@ -656,6 +655,7 @@ def test_nobody_acts_without_leave(operation: str) -> None:
             "RegisterTaskDefinition": definition(),
             "RunTask": region.run(),
             "StopTask": {"task": TASK_ID},
+            "ExecuteCommand": {"task": TASK_ID, "command": "sh", "interactive": True},
         }
         least = least_of(operation) | params.get(operation, {})
         with pytest.raises(AccessDenied):

@@ -6,7 +6,8 @@ what waits to be typed is bounded by the window that the server was given; what 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 import msgspec
 
@@ -151,14 +152,20 @@ class _Relay:
         self._active_at = world.monotonic()
 
     async def run(self) -> str:
-        loops = [asyncio.ensure_future(work) for work in (self._hear(), self._type(), self._say(), self._watch_idle())]
+        """Until the first of its loops has ended; why, as `HostTerminals._run`. Raises Closed."""
+        reasons: list[str] = []
+        lost: list[str] = []
         try:
-            done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
-            return next(iter(done)).result()
-        finally:
-            for loop in loops:
-                loop.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
+            async with asyncio.TaskGroup() as loops:
+                for work in (self._hear(), self._type(), self._say(), self._watch_idle()):
+                    loops.create_task(_to_the_end(work))
+        except* _Over as over:
+            reasons += map(str, over.exceptions)
+        except* Closed as closed:
+            lost += map(str, closed.exceptions)
+        if not reasons:
+            raise Closed(lost[0])
+        return reasons[0]
 
     async def _hear(self) -> str:
         """Never waits for the terminal, so that the end of the connection is always noticed. Raises Closed."""
@@ -192,6 +199,14 @@ class _Relay:
         while (left_s := self._active_at + self._idle_s - self._world.monotonic()) > 0:
             await self._world.sleep(left_s)
         return "The session was idle for too long."
+
+
+class _Over(Exception):
+    """A loop has ended, so that the others must."""
+
+
+async def _to_the_end(work: Coroutine[Any, Any, str]) -> None:
+    raise _Over(await work)
 
 
 def _bounded(size: int) -> int:

@@ -26,8 +26,9 @@ from ..frontend.relayed import relayed, serve_relayed
 from ..log import write_to_stderr
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.quotas import QuotaMode
-from ..region import RegionPlan, open_region
+from ..region import Region, RegionPlan, open_region
 from ..store.sqlite import SqliteStores
+from ..wire.data_channel import FRAME_MAX_BYTES
 from ..wire.shapes import SERVICES, Models
 from ..world import OsWorld
 from . import account_desk, admin, audit_desk, database_process, hosts_desk, master_keys, quota_desk, spot_desk
@@ -106,26 +107,24 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models, datab
     )
     world.spawn(region.gateway.serve(str(paths.link_socket)), "gateway")
     region.start_loops(world)
-    operator = await admin.serve(
-        paths.admin_socket,
-        {
-            **handlers(region),
-            **account_desk.handlers(region),
-            **quota_desk.handlers(region),
-            **audit_desk.handlers(region),
-            **hosts_desk.handlers(region),
-            **spot_desk.handlers(region),
-        },
-    )
+    operator = await admin.serve(paths.admin_socket, _operator_handlers(region))
     gc.freeze()  # what was opened stays
-    api = AsgiApp(frontend=region.frontend, world=world, knobs=knobs, images=region.door)
+    api = AsgiApp(
+        frontend=region.frontend,
+        world=world,
+        knobs=knobs,
+        images=region.door,
+        data_channels=region.data_channels,
+    )
     protocol = bounded_protocol(knobs, region.frontend.handle)
     settings = uvicorn.Config(
         api,
         http=protocol,
         limit_concurrency=knobs.connections_max,
         loop="none",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=FRAME_MAX_BYTES,
+        ws_per_message_deflate=False,
         lifespan="off",
         proxy_headers=False,  # what a named proxy says: frontend/callers/forwarded.py
         log_config=None,
@@ -139,6 +138,17 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models, datab
     # Requests under way were answered. The rest ends as after a kill: what is durable decides, also at the next start.
     await region.trail.flush()
     operator.close()
+
+
+def _operator_handlers(region: Region) -> dict[str, admin.Handler]:
+    return {
+        **handlers(region),
+        **account_desk.handlers(region),
+        **quota_desk.handlers(region),
+        **audit_desk.handlers(region),
+        **hosts_desk.handlers(region),
+        **spot_desk.handlers(region),
+    }
 
 
 def _knobs(config: RegionConfig) -> Knobs:

@@ -127,6 +127,7 @@ class FrontEnd:
         """The path of every request, in order: who calls, whether there is room for it, what it says, what it does."""
         by_name = dict(request.headers)
         seen.user_agent = by_name.get(b"user-agent", b"").decode("latin-1")
+        seen.host = by_name.get(b"host", b"").decode("latin-1")
         seen.authorization = by_name.get(b"authorization", b"")
         self._authenticator.guard_browser(by_name)
         route = self._route(request, by_name)
@@ -229,6 +230,7 @@ class FrontEnd:
             source_ip=seen.source_ip,
             user_agent=seen.user_agent,
             secure=seen.secure,
+            host=seen.host,
             authorised_resources=seen.asked,
             web_identity=seen.web_identity,
         )

@@ -10,6 +10,7 @@ from ..world import World
 from .call import Answer, Call, Params
 from .callers.oidc.keys import ProviderKeys
 from .callers.sessions import Sessions
+from .executing.sessions import ExecSessions
 from .identity.registry import IdentityRegistry
 from .images.service import Images
 from .keys.registry import KeyRegistry
@@ -41,6 +42,13 @@ class Services(Struct, frozen=True, kw_only=True):
     images: Images | None = None  # None: there is no image registry, for tests of other things
     key_registry: KeyRegistry | None = None  # None: for tests of other things
     parameter_registry: ParameterRegistry | None = None  # None: for tests of other things
+
+    exec_sessions: ExecSessions | None = None  # None: for tests of other things
+
+    @property
+    def executing(self) -> ExecSessions:
+        assert self.exec_sessions is not None
+        return self.exec_sessions
 
     @property
     def keys(self) -> KeyRegistry:

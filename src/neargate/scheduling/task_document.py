@@ -164,7 +164,7 @@ def apply_report(document: Document, facts: HiddenFacts, report: TaskReport, now
         return Change(document=document, passed=(), visible=False)
     passed = _WALKS[present, target]
     changed = {**document, "containers": [dict(container) for container in document["containers"]]}
-    _put_containers(changed, facts, report, target)
+    _put_containers(changed, facts, report, target, now)
     for field, member in _TIMES:
         moment = getattr(report, field)
         if moment is not None:
@@ -218,6 +218,7 @@ def _pass_status(changed: Document, facts: HiddenFacts, status: LastStatus, at: 
         _set_attachment(changed, "DELETED")
         for container in changed["containers"]:
             container["lastStatus"] = "STOPPED"
+            _move_agents(container, None)
 
 
 def _attach(changed: Document, facts: HiddenFacts) -> None:
@@ -245,12 +246,15 @@ def _put_stop(changed: Document, code: str, reason: str | None) -> None:
         changed["stoppedReason"] = reason[:REASON_MAX]
 
 
-def _put_containers(changed: Document, facts: HiddenFacts, report: TaskReport, target: LastStatus) -> None:
+def _put_containers(
+    changed: Document, facts: HiddenFacts, report: TaskReport, target: LastStatus, now: float
+) -> None:
     known = {container.name: container for container in report.containers}
     for container in changed["containers"]:
         said = known.get(container["name"])
         if said is not None:
             _put_container(container, said)
+            _move_agents(container, None if said.started_at is None else _sane(said.started_at, now))
     health = {container["name"]: container["healthStatus"] for container in changed["containers"]}
     checked = {health.get(name, "UNKNOWN") for name in facts.checked}
     if "UNHEALTHY" in checked:
@@ -276,6 +280,19 @@ def _put_container(container: Document, said: ContainerReport) -> None:
         container["reason"] = said.reason[:REASON_MAX]
 
 
+def _move_agents(container: Document, started_at: float | None) -> None:
+    """What executes commands is on the host, so it is there as long as the container runs."""
+    status = container["lastStatus"]
+    moved = []
+    for agent in container.get("managedAgents", ()):
+        agent = {**agent, "lastStatus": status}
+        if status == "RUNNING" and started_at is not None:
+            agent.setdefault("lastStartedAt", started_at)
+        moved.append(agent)
+    if moved:
+        container["managedAgents"] = moved
+
+
 def _new_containers(task: NewTask, arn: str) -> list[Document]:
     by_name = {item.get("name"): item for item in task.overrides.get("containerOverrides", ())}
     containers = []
@@ -292,6 +309,8 @@ def _new_containers(task: NewTask, arn: str) -> list[Document]:
             "healthStatus": "UNKNOWN",
             "cpu": str(override.get("cpu", definition.get("cpu", 0))),
         }
+        if task.enable_execute_command:
+            container["managedAgents"] = [{"name": "ExecuteCommandAgent", "lastStatus": "PENDING"}]
         for member in ("memory", "memoryReservation"):
             amount = override.get(member, definition.get(member))
             if amount is not None:

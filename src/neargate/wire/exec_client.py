@@ -1,8 +1,8 @@
 """The client's end of a session's data channel, as a state machine without I/O: what `neargate exec` speaks.
 
 Owns the order of what the server says and how much of our own input it has not confirmed. Must not know terminals or
-sockets. Invariant: output is shown once and in order. Our connection is to this machine and keeps the order, so that
-nothing of ours is ever repeated. `now` is epoch seconds.
+sockets. Invariant: output is shown once and in order; input is said again until it is confirmed. `now` is epoch
+seconds.
 """
 
 from collections.abc import Callable
@@ -28,6 +28,7 @@ from .exec_payloads import (
 INPUT_MAX_BYTES = 4096  # of one message
 _UNCONFIRMED_MAX = 32
 _EARLY_MAX = 128
+_REPEAT_S = 0.5
 
 
 class Send(Struct, frozen=True, kw_only=True):
@@ -52,6 +53,11 @@ class Finished(Struct, frozen=True, kw_only=True):
 Action = Send | Opened | Shown | Finished
 
 
+class _Unconfirmed(Struct):
+    data: bytes
+    sent_at: float
+
+
 class ExecClient:
     """`random_bits`: as Random.getrandbits."""
 
@@ -60,7 +66,7 @@ class ExecClient:
         self._random_bits = random_bits
         self._next_out = 0
         self._expected = 0
-        self._unconfirmed: set[int] = set()
+        self._unconfirmed: dict[int, _Unconfirmed] = {}
         self._early: dict[int, Frame] = {}
         self._exit_code: int | None = None
         self.is_open = False
@@ -99,10 +105,18 @@ class ExecClient:
     def terminate(self, now: float) -> Send:
         return self._say(data_channel.FLAG, TERMINATE, now)
 
+    def tick(self, now: float) -> list[Send]:
+        """About twice a second: a full terminal takes no input, and does not confirm it."""
+        first = next(iter(self._unconfirmed.values()), None)
+        if first is None or abs(now - first.sent_at) < _REPEAT_S:
+            return []
+        first.sent_at = now
+        return [Send(data=first.data)]
+
     def _heard(self, frame: Frame, now: float) -> list[Action]:
         if frame.type == data_channel.ACKNOWLEDGE:
             said = msgspec.json.decode(frame.payload, type=Acknowledgement)
-            self._unconfirmed.discard(said.AcknowledgedMessageSequenceNumber)
+            self._unconfirmed.pop(said.AcknowledgedMessageSequenceNumber, None)
             return []
         if frame.type == data_channel.CHANNEL_CLOSED:
             closed = msgspec.json.decode(frame.payload, type=ChannelClosed)
@@ -144,8 +158,9 @@ class ExecClient:
 
     def _say(self, kind: int, payload: bytes, now: float) -> Send:
         sequence, self._next_out = self._next_out, self._next_out + 1
-        self._unconfirmed.add(sequence)
-        return Send(data=self._encoded(data_channel.INPUT, sequence, kind, payload, now, flags=0))
+        data = self._encoded(data_channel.INPUT, sequence, kind, payload, now, flags=0)
+        self._unconfirmed[sequence] = _Unconfirmed(data=data, sent_at=now)
+        return Send(data=data)
 
     def _acknowledgement(self, frame: Frame, now: float) -> Send:
         content = Acknowledgement(

@@ -104,8 +104,13 @@ class ExecSession:
         request = HandshakeRequest(AgentVersion=AGENT_VERSION, RequestedClientActions=(asked,))
         return [self._say(data_channel.HANDSHAKE_REQUEST, msgspec.json.encode(request), now)]
 
-    def received(self, data: bytes, now: float) -> list[Action]:
-        """What to do about one binary message, in order."""
+    @property
+    def is_owed(self) -> bool:
+        """Whether the client has something of ours to confirm."""
+        return bool(self._unconfirmed)
+
+    def received(self, data: bytes, now: float, *, takes_input: bool = True) -> list[Action]:
+        """What to do about one binary message, in order. What is not taken is not confirmed, so it comes again."""
         try:
             frame = data_channel.decode(data)
             if frame.type == data_channel.ACKNOWLEDGE:
@@ -113,6 +118,8 @@ class ExecSession:
                 return []
             if frame.type != data_channel.INPUT:
                 raise BadFrame("a message that no client sends")
+            if not takes_input and frame.sequence >= self._expected:
+                return []
             return self._sequenced(frame, now)
         except (BadFrame, msgspec.DecodeError) as bad:
             return [Ended(reason=f"The client sent what cannot be read: {_plain(bad)}.")]

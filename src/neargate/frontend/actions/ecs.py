@@ -69,6 +69,9 @@ ACTIONS: Actions = {
     "DescribeTasks": (rule("ecs:DescribeTasks", Level.READ, _TASK, keys=(*_TAGS, "ecs:cluster")),),
     "ListAccountSettings": (rule("ecs:ListAccountSettings", Level.READ, "*"),),
     "ListAttributes": (_of_cluster("ListAttributes", Level.LIST),),
+    "ExecuteCommand": (
+        rule("ecs:ExecuteCommand", Level.WRITE, _CLUSTER, _TASK, keys=(*_TAGS, "ecs:cluster", "ecs:container-name")),
+    ),
     "ListClusters": (rule("ecs:ListClusters", Level.LIST, "*"),),
     "ListTaskDefinitionFamilies": (rule("ecs:ListTaskDefinitionFamilies", Level.LIST, "*"),),
     "ListTaskDefinitions": (rule("ecs:ListTaskDefinitions", Level.LIST, "*"),),

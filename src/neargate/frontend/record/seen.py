@@ -23,6 +23,7 @@ class SeenCall(Struct, kw_only=True):
     source_ip: str = ""
     secure: bool = False  # the caller spoke TLS
     user_agent: str = ""
+    host: str = ""  # the header's
     authorization: bytes = b""
     service: str = ""
     operation: str = ""

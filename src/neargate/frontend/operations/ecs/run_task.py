@@ -76,7 +76,7 @@ async def run_task(call: Call, services: Services, params: Params) -> Answer:
         tags=checked_tags(params.get("tags")),
         propagate_tags=params.get("propagateTags"),
         managed_tags=bool(params.get("enableECSManagedTags")),
-        enable_execute_command=False,
+        enable_execute_command=bool(params.get("enableExecuteCommand")),
         log_mode=services.account_settings.effective(call.account, own_principal(call), LOG_MODE).value,
         client_token=params.get("clientToken") or None,
         request_fingerprint=fingerprint(params) if params.get("clientToken") else "",
@@ -135,8 +135,6 @@ def _check_simple_members(params: Params) -> None:
         raise InvalidParameter(f"referenceId can have at most {REFERENCE_MAX_CHARS} characters.")
     if params.get("propagateTags") == "SERVICE":
         raise InvalidParameter("propagateTags SERVICE is not supported when running a task.")
-    if params.get("enableExecuteCommand"):
-        raise UnsupportedFeature("enableExecuteCommand is not supported yet.")
     if params.get("volumeConfigurations"):
         raise UnsupportedFeature("volumeConfigurations are not supported yet.")
 

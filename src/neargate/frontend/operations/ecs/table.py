@@ -20,6 +20,7 @@ from .container_instances import (
     update_container_agent,
     update_container_instances_state,
 )
+from .execute_command import execute_command
 from .run_task import run_task
 from .tags import list_tags_for_resource, tag_resource, untag_resource
 from .task_definitions import (
@@ -47,6 +48,7 @@ OPERATIONS: dict[str, Operation] = {
     "DescribeTasks": describe_tasks,
     "ListAccountSettings": list_account_settings,
     "ListAttributes": list_attributes,
+    "ExecuteCommand": execute_command,
     "ListClusters": list_clusters,
     "ListContainerInstances": list_container_instances,
     "ListTagsForResource": list_tags_for_resource,

@@ -1,0 +1,79 @@
+"""ExecuteCommand: leave to run a command in a container, given as a session that a client opens by itself.
+
+Owns the order of the checks. Nothing runs before the client has come with its token. Invariant: a session is granted
+only for a container that this caller named or that is the task's only one, and that policies were asked about by name.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from ....model.arn import cluster_arn
+from ....model.errors import ClusterNotFound, InvalidParameter, TargetNotConnected
+from ...authorize import Values, authorize, reads_key
+from ...call import Answer, Call, Params
+from ...executing.sessions import PATH_PREFIX
+from ...executing.target import checked_container, only_container, words
+from ...services import Services
+from .asking import cluster_key, cluster_resources, task_resources
+from .names import cluster_name, task_id
+
+_HOST = re.compile(r"\A[A-Za-z0-9.-]{1,253}(?::\d{1,5})?\Z|\A\[[0-9A-Fa-f:]{2,45}\](?::\d{1,5})?\Z")
+
+
+async def execute_command(call: Call, services: Services, params: Params) -> Answer:
+    cluster = cluster_name(call, params.get("cluster"))
+    identifier = task_id(call, cluster, params["task"])
+    name = params.get("container") or None
+    if name is None and reads_key(call, "ecs:container-name"):
+        document = await _document(call, services, cluster, identifier)
+        name = only_container(document) if document else None
+    resources = [
+        *await cluster_resources(call, services, [cluster]),
+        *await task_resources(call, services, cluster, [identifier]),
+    ]
+    keys: dict[str, Values] = {"ecs:container-name": name} if name else {}
+    authorize(call, "ecs:ExecuteCommand", resources, keys | cluster_key(call, cluster))
+    if not params["interactive"]:
+        raise InvalidParameter("Interactive is the only mode supported currently.")
+    args = words(params["command"])
+    document = await _document(call, services, cluster, identifier)
+    if document is None:
+        # Refuses where it is the cluster that is missing.
+        await services.cell_of(call.account, cluster).describe_tasks(call.account, cluster, [], False)
+        raise InvalidParameter("The referenced task was not found.")
+    container = checked_container(document, name)
+    if not await services.executing.is_reachable(identifier):
+        raise TargetNotConnected
+    granted = services.executing.grant(identifier, container["name"], args)
+    return {
+        "clusterArn": cluster_arn(call.region, call.account, cluster),
+        "containerArn": container["containerArn"],
+        "containerName": container["name"],
+        "interactive": True,
+        "session": {
+            "sessionId": granted.session_id,
+            "streamUrl": stream_url(call.host, granted.session_id, secure=call.secure),
+            "tokenValue": granted.token,
+        },
+        "taskArn": document["taskArn"],
+    }
+
+
+def stream_url(host: str, session_id: str, *, secure: bool) -> str:
+    """Where the caller found the API is where it finds its session."""
+    place = host if _HOST.match(host) else "127.0.0.1"
+    return f"{'wss' if secure else 'ws'}://{place}{PATH_PREFIX}{session_id}?role=publish_subscribe"
+
+
+async def _document(call: Call, services: Services, cluster: str, identifier: str) -> dict[str, Any] | None:
+    """None where there is no such task or cluster: who may not ask does not learn which."""
+    try:
+        found = await services.cell_of(call.account, cluster).describe_tasks(call.account, cluster, [identifier], False)
+    except ClusterNotFound:
+        return None
+    if not found.documents:
+        return None
+    document: dict[str, Any] = msgspec.json.decode(found.documents[0])
+    return document
