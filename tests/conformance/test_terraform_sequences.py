@@ -29,6 +29,7 @@ class Clients:
     def __init__(self, port: int) -> None:
         self._port = port
         self.iam, self.sts, self.ecs, self.ec2, self.logs = map(self._client, ("iam", "sts", "ecs", "ec2", "logs"))
+        self.ssm = self._client("ssm")
 
     def _client(self, service: str) -> Any:
         session: Any = boto3.Session(aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name=REGION)
@@ -271,3 +272,35 @@ def test_a_log_group(aws: Clients) -> None:
     assert logs.describe_log_groups(logGroupNamePrefix="/tf")["logGroups"] == []
     assert code_of(logs.delete_log_group, logGroupName="/tf") == "ResourceNotFoundException"
     assert code_of(logs.list_tags_for_resource, resourceArn=arn) == "ResourceNotFoundException"
+
+
+def test_a_parameter(aws: Clients) -> None:
+    """`aws_ssm_parameter`: made, read with its metadata and tags, changed (without what did not change), deleted."""
+    ssm, wanted = aws.ssm, {"Name": "/tf/token", "Type": "SecureString", "AllowedPattern": "", "Overwrite": False}
+    ssm.put_parameter(**wanted, Value="one", Description="d", KeyId="alias/aws/ssm", Tier="Standard", Tags=TAGS)
+    assert code_of(ssm.put_parameter, **wanted, Value="one") == "ParameterAlreadyExists"
+
+    def read() -> tuple[Any, Any]:
+        parameter = ssm.get_parameter(Name="/tf/token", WithDecryption=True)["Parameter"]
+        named = [{"Key": "Name", "Option": "Equals", "Values": ["/tf/token"]}]
+        [detail] = ssm.describe_parameters(ParameterFilters=named)["Parameters"]
+        return parameter, detail
+
+    parameter, detail = read()
+    arn = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/tf/token"
+    assert (parameter["ARN"], parameter["Value"], parameter["Version"]) == (arn, "one", 1)
+    named = ("KeyId", "Tier", "DataType", "Description")
+    assert [detail[name] for name in named] == ["alias/aws/ssm", "Standard", "text", "d"]
+    assert "AllowedPattern" not in detail
+    tagged = {"ResourceType": "Parameter", "ResourceId": "/tf/token"}
+    assert ssm.list_tags_for_resource(**tagged)["TagList"] == TAGS
+    ssm.put_parameter(**wanted | {"Overwrite": True}, Value="two", Tier="Standard")
+    parameter, detail = read()
+    assert (parameter["Value"], parameter["Version"], parameter["Type"]) == ("two", 2, "SecureString")
+    assert [detail[name] for name in named] == ["alias/aws/ssm", "Standard", "text", "d"]
+    ssm.remove_tags_from_resource(**tagged, TagKeys=["env"])
+    ssm.add_tags_to_resource(**tagged, Tags=[{"Key": "team", "Value": "z"}])
+    assert ssm.list_tags_for_resource(**tagged)["TagList"] == [{"Key": "team", "Value": "z"}]
+    ssm.delete_parameter(Name="/tf/token")
+    assert code_of(ssm.get_parameter, Name="/tf/token", WithDecryption=True) == "ParameterNotFound"
+    assert code_of(ssm.delete_parameter, Name="/tf/token") == "ParameterNotFound"
