@@ -1,4 +1,4 @@
-"""Spot in the cell: spare room only, interrupted when on-demand needs the room, and nothing lost by a kill in between."""
+"""Spot in the cell: interrupted when on-demand needs its room, never the other way; a kill in between loses nothing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE
+from neargate.clusters.launching import VCPU_LIMIT
 from neargate.clusters.stopping import INTERRUPTED
 from neargate.interfaces.store import Statement
 from neargate.link.messages import RunOrder, decode_to_agent
 from neargate.model.capacity import HostCapacity
+from neargate.model.quotas import FARGATE_SPOT_VCPU, DefaultQuotas, Quota
 from neargate.testing.cell_rig import ACCOUNT, REGION, ZONES, CellRig, host_of, id_of, in_cell, parsed, subnet
 from neargate.testing.cell_rig import run_request as any_request
 
@@ -71,10 +73,12 @@ def test_on_demand_takes_the_room_of_a_spot_task_and_waits_for_its_end() -> None
         assert told["stoppedReason"] == "Your Spot Task was interrupted."
         assert await to_stop(rig) == [(id_of(spot), "SpotInterruption", INTERRUPTED)]
         assert await ordered(rig) == [], "its room is in use"
+        assert (await rig.cell.explain_task(id_of(mine)))["waits_for"] == [id_of(spot)]
         await rig.report(spot, "STOPPED", 2)
         await rig.until(lambda: is_ordered(rig, mine))
         assert (await described(rig, spot))["stopCode"] == "SpotInterruption"
         assert await rig.cell.spot.newest(10) == []
+        assert (await rig.cell.explain_task(id_of(mine)))["waits_for"] == []
 
     in_cell(body, host=ONE)
 
@@ -237,3 +241,51 @@ def test_the_operator_takes_the_newest_back() -> None:
         assert await rig.cell.spot.is_on_spot(id_of(old)) and not await rig.cell.spot.is_on_spot("0" * 32)
 
     in_cell(body, host=TWO)
+
+
+class Quotas(DefaultQuotas):
+    """Half a vCPU on Spot, and none set for the others."""
+
+    def value(self, account: str, quota: Quota) -> float | None:
+        return 0.5 if quota is FARGATE_SPOT_VCPU else super().value(account, quota)
+
+
+def test_spot_vcpus_have_a_quota_of_their_own() -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        rig.cell._launching._quotas = Quotas()
+        for _ in range(2):
+            await run(rig, **SPOT)
+        answer = await rig.cell.run_task(run_request(**SPOT))
+        assert [failure.reason for failure in answer.failures] == [VCPU_LIMIT]
+        await run(rig, **ON_DEMAND)
+
+    in_cell(body)
+
+
+def test_a_task_without_an_address_takes_nobody_s_room() -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        spot = await run(rig, **SPOT)
+        tiny = subnet(ZONE, 7, "10.9.0.0/30")  # no address is left of it
+        mine = await run(rig, **ON_DEMAND, subnets=(tiny,))
+        await rig.until(lambda: has_stopped(rig, mine))
+        assert (await described(rig, mine))["stopCode"] == "TaskFailedToStart"
+        assert not await is_interrupted(rig, spot)
+
+    in_cell(body, host=ONE)
+
+
+def test_spot_of_a_restored_zone_is_spot_again() -> None:
+    """A crash of the machine costs the zone its last commits; the cell has them made again."""
+
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        spot = await run(rig, **SPOT)
+        await rig.capacities[ZONE]._store.write([Statement("DELETE FROM reservations"), Statement("DELETE FROM enis")])
+        await rig.reopen()
+        assert rig.capacities[ZONE].cpu_units_held(ACCOUNT, on_spot=True) == 256
+        await run(rig, **ON_DEMAND)
+        await rig.until(lambda: is_interrupted(rig, spot))
+
+    in_cell(body, host=ONE)

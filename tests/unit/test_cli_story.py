@@ -155,7 +155,8 @@ def test_a_task_that_ended_says_when_why_and_how_its_containers_did() -> None:
         (stopped("TaskFailedToStart", "... ResourceNotFoundException ..."), "awslogs-create-group"),
         (stopped("TaskFailedToStart", "InsufficientFreeAddressesInSubnet"), "another subnet"),
         (stopped("TaskFailedToStart", "something"), "neargate doctor"),
-        (stopped("SpotInterruption", "x"), "run it again"),
+        (stopped("SpotInterruption", "x"), "run it again, on FARGATE if it must not be interrupted"),
+        ({**facts(lastStatus="PROVISIONING"), "waits_for": ["ab" * 16]}, "the room of Spot tasks (abababab)"),
     ],
 )
 def test_the_next_step_is_one_sentence_for_each_case(told: dict[str, Any], words: str) -> None:

@@ -173,6 +173,11 @@ def next_step(facts: Facts, option: str = "") -> str:
         return _after_stop(task, short)
     if task["desiredStatus"] == "STOPPED" or status in _DOWN:
         return f"wait: it stops, for as long as its containers' stopTimeout allows; see again: neargate why {short}"
+    if facts.get("waits_for"):
+        spot = ", ".join(victim[:8] for victim in facts["waits_for"])
+        return (
+            f"wait: it gets the room of Spot tasks ({spot}) within their stopTimeout; see again: neargate why {short}"
+        )
     if not facts.get("report_seq"):
         return f"wait: its host {facts['host']} has not taken it yet; is that connected? see: neargate status{option}"
     return f"wait: it is being started; see again: neargate why {short}"
@@ -188,6 +193,8 @@ def _after_stop(task: Facts, short: str) -> str:
         return "the machine failed it, not the task: run it again; look at the machine with: neargate doctor"
     if code == "UserInitiated":
         return f"nothing: it was stopped on purpose; what it said last: neargate logs {short}"
+    if code == "SpotInterruption":
+        return f"run it again, on FARGATE if it must not be interrupted; what it said last: neargate logs {short}"
     return f"run it again if it is still wanted; what it said last: neargate logs {short}"
 
 

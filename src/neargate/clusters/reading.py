@@ -15,7 +15,7 @@ from ..model.arn import task_arn
 from ..model.errors import InvalidParameter, ServiceNotFound
 from .cluster_book import ClusterBook
 from .page_token import decode_token, encode_token
-from .task_table import rows_by_id, with_tags
+from .task_table import HELD, rows_by_id, with_tags
 
 _decode_json = msgspec.json.Decoder().decode
 _EVENTS_MAX = 200
@@ -138,7 +138,18 @@ class Reading:
             "zone": row.zone,
             "report_seq": row.report_seq,
             "ordered": bool(row.ordered),
+            "waits_for": await self._waits_for(task_id) if row.ordered == HELD else [],
         }
+
+
+    async def _waits_for(self, task_id: str) -> list[str]:
+        """Spot tasks that hold its room yet."""
+        rows = await self._store.read(
+            "SELECT w.victim FROM waits w JOIN tasks v ON v.id = w.victim "
+            "WHERE w.task = ? AND v.last_status <> 'STOPPED' ORDER BY w.victim",
+            (task_id,),
+        )
+        return [str(victim) for (victim,) in rows]
 
 
 def _check_filter(wanted: TaskFilter) -> None:
