@@ -6,7 +6,6 @@ import pytest
 
 from neargate.interfaces.sandbox import Image
 from neargate.model.knobs import Knobs
-from neargate.sandbox.containerd_client import Containerd
 from neargate.sandbox.engine import ContainerdSandbox
 from neargate.testing.container_rig import ContainerRig
 from neargate.testing.oci_image import Entry, build_image, build_layer
