@@ -19,6 +19,7 @@ _FORMS = (
     "o-a1b2c3d4e5/r-a1b2/",
     "https://example.com/a",
     "arn:aws:ecs:us-east-1:123456789012:cluster/a",
+    "tag:a",
 )
 
 
