@@ -516,8 +516,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "Log driver awslogs requires options: awslogs-region, awslogs-stream-prefix",
     ),
     (logs(colour="red"), "Log driver awslogs disallows options: colour"),
-    (logs(awslogs_multiline_pattern="^a"), "The log option 'awslogs-multiline-pattern' is not supported yet."),
-    (logs(awslogs_datetime_format="%Y"), "The log option 'awslogs-datetime-format' is not supported yet."),
+    (
+        logs(awslogs_multiline_pattern="^a", awslogs_datetime_format="%Y"),
+        "you cannot configure log opt 'awslogs-datetime-format' and 'awslogs-multiline-pattern' at the same time",
+    ),
+    (
+        logs(awslogs_multiline_pattern="(a"),
+        'awslogs could not parse multiline pattern key "(a": missing closing )',
+    ),
     (
         request(container(portMappings=[{"containerPort": 53, "protocol": "udp", "appProtocol": "http"}])),
         "Invalid 'portMappings.appProtocol' setting for container 'web'.",

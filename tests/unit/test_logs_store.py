@@ -586,3 +586,28 @@ def test_tags_changed_at_once_are_all_there() -> None:
                 await call
 
     with_logs(body)
+
+
+def test_an_agents_events_of_several_lines_stay_whole() -> None:
+    async def body(logs: Logs) -> None:
+        opened = await logs.open_source(target(), "task/web")
+        runs = [(NOW_MS, 1), (NOW_MS + 1, 2)]
+        lines = b"a\n at b\n" + b"c\n" + "é\n".encode()
+        sizes = (8, 2, 3)
+        assert await logs.append(opened.stream_key, "task/web", 0, 13, runs, lines, sizes) == 13
+        assert await logs.append(opened.stream_key, "task/web", 0, 13, runs, lines, sizes) == 13  # was stored
+        assert messages(await get(logs, from_head=True)) == ["a\n at b\n", "c\n", "é\n"]
+        assert messages(await find(logs, "b c")) == []
+        assert messages(await find(logs, "at")) == ["a\n at b\n"]
+        wrong: list[tuple[Any, tuple[int, ...]]] = [
+            (runs, (8, 2)),
+            (runs, (8, 2, 4)),
+            (runs, (8, 0, 5)),
+            (runs, (-1, 9, 5)),
+            ([(NOW_MS, 2)], (8, 2, 3)),
+        ]
+        for wrong_runs, wrong_sizes in wrong:
+            with pytest.raises(InvalidParameter):
+                await logs.append(opened.stream_key, "task/web", 13, 26, wrong_runs, lines, wrong_sizes)
+
+    with_logs(body)

@@ -105,6 +105,7 @@ class BulkClient:
         end: int,
         runs: tuple[tuple[int, int], ...],
         lines: bytes,
+        sizes: tuple[int, ...] = (),
     ) -> LogAck | LogRefused:
         message = LogAppend(
             request=self._next(),
@@ -115,6 +116,7 @@ class BulkClient:
             end=end,
             runs=runs,
             lines=lines,
+            sizes=sizes,
         )
         answer = await self._ask(message)
         if isinstance(answer, LogOpened):

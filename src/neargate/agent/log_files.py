@@ -14,6 +14,7 @@ from msgspec import Struct
 
 LANE = "agent-logs"
 _BLOCK = 4096
+_EVENT_STARTS = ".event-starts"  # no container's name
 _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
 
@@ -58,13 +59,32 @@ def open_log(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
+def keep_event_start(path: Path, expression: str) -> None:
+    """Beside the log, for an agent that finds the log without its task. Only a whole file is ever seen."""
+    beside = path.parent / _EVENT_STARTS / path.name
+    beside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    written = beside.parent / _EVENT_STARTS
+    written.write_text(expression)
+    written.rename(beside)
+
+
+def kept_event_start(path: Path) -> str | None:
+    try:
+        return (path.parent / _EVENT_STARTS / path.name).read_text()
+    except FileNotFoundError:
+        return None
+
+
 def remove_log(path: Path) -> None:
     path.unlink(missing_ok=True)
-    try:
-        path.parent.rmdir()
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
-            raise
+    beside = path.parent / _EVENT_STARTS / path.name
+    beside.unlink(missing_ok=True)
+    for folder in (beside.parent, path.parent):
+        try:
+            folder.rmdir()
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                raise
 
 
 def punch(descriptor: int, begin: int, end: int) -> None:

@@ -7,11 +7,15 @@ from msgspec import Struct
 
 
 class Block(Struct, frozen=True, kw_only=True):
-    """`consumed` bytes of the source give `count` events, joined by newline in `lines`. Blank lines are no events."""
+    """`consumed` bytes of the source give `count` events, joined by newline in `lines`. Blank lines are no events.
+
+    With `sizes` each event has so many bytes of `lines`, newlines included (log_events.py).
+    """
 
     consumed: int
     count: int
     lines: bytes
+    sizes: tuple[int, ...] = ()
 
 
 def cut_lines(data: bytes, line_max: int, lines_max: int, *, final: bool) -> Block:
@@ -25,7 +29,7 @@ def cut_lines(data: bytes, line_max: int, lines_max: int, *, final: bool) -> Blo
     if end == 0:
         if len(data) < line_max:
             return Block(consumed=0, count=0, lines=b"")
-        end = _character_boundary(data, line_max)
+        end = character_boundary(data, line_max)
     body = data[:end]
     return _block(_split_long(body, line_max), end)
 
@@ -53,7 +57,7 @@ def _split_long(body: bytes, line_max: int) -> bytes:
         if newline >= at:
             at = newline + 1
             continue
-        cut = at + _character_boundary(body[at : at + line_max + 1], line_max)
+        cut = at + character_boundary(body[at : at + line_max + 1], line_max)
         pieces.append(body[begin:cut])
         begin = at = cut
     if not pieces:
@@ -61,7 +65,7 @@ def _split_long(body: bytes, line_max: int) -> bytes:
     return b"\n".join([*pieces, body[begin:]])
 
 
-def _character_boundary(data: bytes, limit: int) -> int:
+def character_boundary(data: bytes, limit: int) -> int:
     """At most `limit`, but not inside a UTF-8 character."""
     cut = min(limit, len(data))
     while cut > max(1, limit - 3) and cut < len(data) and data[cut] & 0xC0 == 0x80:

@@ -8,6 +8,8 @@ decides where a source goes on; a byte is given back to the disk only after the 
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
+from math import inf
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -16,11 +18,25 @@ from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
 from ..link.messages import LogOpened, LogRefused
 from ..model.knobs import Knobs
 from ..model.launch import TaskLaunch
+from ..model.linear_regex import LinearRegex
+from ..model.regex_syntax import BadRegex
 from ..world import World
 from .bulk_client import BulkClient
 from .link_client import Closed
-from .log_files import LANE, Answer, Ask, first_data, leftover_logs, open_log, remove_log, scan
-from .log_lines import cut_lines, next_line_start
+from .log_events import begins_event, cut_events
+from .log_files import (
+    LANE,
+    Answer,
+    Ask,
+    first_data,
+    keep_event_start,
+    kept_event_start,
+    leftover_logs,
+    open_log,
+    remove_log,
+    scan,
+)
+from .log_lines import Block, cut_lines, next_line_start
 from .task_context import LaunchFailed
 
 # Asking again soon would not help; anything else is the server's trouble of the moment.
@@ -52,6 +68,9 @@ class _Tail(Struct):
     retry_at: float = 0.0
     in_flight: bool = False
     stale_size: int = -1  # at this size nothing whole was to be read
+    event_start: LinearRegex | None = None  # what begins an event, where a line is none by itself
+    quiet_at: float = 0.0  # when an event to which no lines came is whole: `event_start` only
+    due_at: float = inf  # and when it is, whatever comes
     paused: bool = False
     may_pause: bool = True
     finished: bool = False
@@ -115,6 +134,7 @@ class LogShipper:
             if task_id not in alive:
                 path = self._root / task_id / container
                 descriptor = await self._world.offload(LANE, open_log, path)
+                expression = await self._world.offload(LANE, kept_event_start, path)
                 tail = _Tail(
                     task_id=task_id,
                     container=container,
@@ -124,6 +144,7 @@ class LogShipper:
                     blocking=False,
                     max_buffer=self._knobs.log_in_flight_max_bytes,
                     finished=True,
+                    event_start=_event_start(expression),
                 )
                 self._tails[task_id, container] = tail
 
@@ -189,11 +210,12 @@ class LogShipper:
     def _ask(self, tail: _Tail) -> Ask:
         readable = not tail.in_flight and tail.opened is not None and tail.connection == self._bulk.connection
         punch = (tail.punched, tail.offset) if tail.offset - tail.punched >= self._knobs.log_punch_bytes else None
+        is_quiet = tail.event_start is not None and self._world.monotonic() >= min(tail.quiet_at, tail.due_at)
         return Ask(
             descriptor=tail.descriptor,
             read_at=tail.offset if readable and self._bulk.connection else None,
             read_max=self._knobs.log_chunk_max_bytes,
-            unless_size=-1 if tail.finished else tail.stale_size,
+            unless_size=-1 if tail.finished or is_quiet else tail.stale_size,
             final=tail.finished,
             punch=punch,
         )
@@ -204,7 +226,7 @@ class LogShipper:
                 self._world.spawn(self._reopen(tail), f"log-open-{tail.task_id}")
                 return
         elif answer.data and not tail.in_flight and tail.offset == ask.read_at:
-            self._ship(tail, ask, answer)
+            await self._ship(tail, ask, answer)
         over = tail.refused or (tail.opened is not None and tail.offset >= tail.size)
         # Only a look from after the writer's end shows all: it may have written between an earlier look and its end.
         # Who opens it again on a new connection still reads the file.
@@ -214,26 +236,50 @@ class LogShipper:
         if not tail.finished:
             await self._hold_back(tail)
 
-    def _ship(self, tail: _Tail, ask: Ask, answer: Answer) -> None:
-        final = ask.final and tail.offset + len(answer.data) >= answer.size
+    async def _ship(self, tail: _Tail, ask: Ask, answer: Answer) -> None:
+        is_all = tail.offset + len(answer.data) >= answer.size
         knobs = self._knobs
-        block = cut_lines(answer.data, knobs.log_line_max_bytes, knobs.log_chunk_max_lines, final=final)
+        block: Block
+        if tail.event_start is None:
+            final = ask.final and is_all
+            block = cut_lines(answer.data, knobs.log_line_max_bytes, knobs.log_chunk_max_lines, final=final)
+        else:
+            now = self._world.monotonic()
+            is_due = now >= tail.due_at or (now >= tail.quiet_at and tail.stale_size == answer.size)
+            opened = tail.opened
+            begins = partial(begins_event, tail.event_start)
+            bounds = (knobs.log_line_max_bytes, knobs.log_chunk_max_lines)
+            cut = partial(cut_events, answer.data, begins, *bounds, final=ask.final and is_all, flush=is_due)
+            block = await self._world.offload(LANE, cut)
+            if tail.opened is not opened or tail.offset != ask.read_at:
+                return  # its connection was lost, or what was read was dropped meanwhile
         if block.consumed == 0:
             tail.stale_size = answer.size
+            now = self._world.monotonic()
+            tail.quiet_at = now + knobs.log_event_quiet_s
+            tail.due_at = min(tail.due_at, now + knobs.log_event_age_s)
             return
+        tail.due_at = inf
         tail.in_flight = True
         end = tail.offset + block.consumed
         runs = ((int(self._world.now() * 1000), block.count),) if block.count else ()
-        self._world.spawn(self._append(tail, tail.offset, end, runs, block.lines), f"log-{tail.task_id}")
+        self._world.spawn(self._append(tail, tail.offset, end, runs, block), f"log-{tail.task_id}")
 
-    async def _append(self, tail: _Tail, begin: int, end: int, runs: tuple[tuple[int, int], ...], lines: bytes) -> None:
+    async def _append(self, tail: _Tail, begin: int, end: int, runs: tuple[tuple[int, int], ...], block: Block) -> None:
         """`begin` to `end` are the lines' bytes; what lies between the stored offset and `begin` was dropped."""
         opened = tail.opened
         assert opened is not None, "only an open source is read"
         gap = begin - tail.stored
         try:
             answer = await self._bulk.append(
-                opened, tail.task_id, tail.container, start=tail.stored, end=end, runs=runs, lines=lines
+                opened,
+                tail.task_id,
+                tail.container,
+                start=tail.stored,
+                end=end,
+                runs=runs,
+                lines=block.lines,
+                sizes=block.sizes,
             )
         except Closed:
             # Unknown outcome: the next connection's LogOpened says what is stored.
@@ -269,8 +315,12 @@ class LogShipper:
         # The container's name is the file's whole name: it may be as long as a file name can be.
         path = self._root / launch.task_id / container
         try:
+            expression = None if options is None else options.event_start
+            event_start = _event_start(expression)
+            if expression is not None:
+                await self._world.offload(LANE, keep_event_start, path, expression)
             descriptor = await self._world.offload(LANE, open_log, path)
-        except OSError as error:
+        except (OSError, LaunchFailed) as error:
             waiting = self._files_opening.pop(key)
             waiting.set_exception(error)
             waiting.exception()  # marks it as read: those who waited may have been interrupted
@@ -283,6 +333,7 @@ class LogShipper:
             descriptor=descriptor,
             blocking=options is not None and options.blocking,
             max_buffer=self._knobs.log_in_flight_max_bytes if options is None else options.max_buffer_bytes,
+            event_start=event_start,
         )
         self._tails[key] = tail
         self._files_opening.pop(key).set_result(tail)
@@ -381,6 +432,19 @@ def _why_not_opened(refused: LogRefused) -> str:
         return refused.message
     what = "group" if refused.operation == "CreateLogGroup" else "stream"
     return f"{_NOT_OPENED}{what}: {refused.code}: {refused.message}: exit status 1"
+
+
+def _event_start(expression: str | None) -> LinearRegex | None:
+    """Raises LaunchFailed for what the control plane should not have let through."""
+    if expression is None:
+        return None
+    try:
+        return LinearRegex(expression)
+    except BadRegex as bad:
+        raise LaunchFailed(
+            f"ResourceInitializationError: failed to validate logger args: awslogs could not parse multiline pattern "
+            f'key "{expression}": {bad}: exit status 1'
+        ) from None
 
 
 def _reset(tail: _Tail) -> None:

@@ -184,7 +184,7 @@ class BulkConnection:
         if refused is not None:
             return refused
         offset = await self._sink.append(
-            message.stream_key, name, message.start, message.end, message.runs, message.lines
+            message.stream_key, name, message.start, message.end, message.runs, message.lines, message.sizes
         )
         return LogAck(request=message.request, stream_key=message.stream_key, offset=offset)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..model.errors import ClientError
 from ..model.launch import AwsLogs
+from .awslogs_events import DATETIME, PATTERN, check_event_start, event_start
 
 NON_BLOCKING = "non-blocking"  # AWS's default since 25 June 2025
 BUFFER_DEFAULT_BYTES = 10 * 1024 * 1024
@@ -22,8 +23,8 @@ _FACTORS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 _KNOWN = frozenset(
     {"awslogs-group", "awslogs-region", "awslogs-stream-prefix", "awslogs-create-group", "mode", "max-buffer-size"}
+    | {PATTERN, DATETIME}
 )
-_LATER = frozenset({"awslogs-multiline-pattern", "awslogs-datetime-format"})
 _REQUIRED = ("awslogs-group", "awslogs-region", "awslogs-stream-prefix")
 
 
@@ -39,14 +40,13 @@ def parse_buffer_size(text: str) -> int | None:
 def check_awslogs(container: str, options: Mapping[str, str]) -> None:
     """Raises ClientError. `options` are a container's logConfiguration.options."""
     for name in options:
-        if name in _LATER:
-            raise ClientError(f"The log option '{name}' is not supported yet.")
         if name not in _KNOWN:
             raise ClientError(f"Log driver awslogs disallows options: {name}")
     missing = [name for name in _REQUIRED if not options.get(name)]
     if missing:
         raise ClientError(f"Log driver awslogs requires options: {', '.join(missing)}")
     _check_values(container, options)
+    check_event_start(options)
 
 
 def _check_values(container: str, options: Mapping[str, str]) -> None:
@@ -87,5 +87,6 @@ def awslogs_of(container: Mapping[str, Any], task_id: str, default_mode: str = N
         stream=f"{options['awslogs-stream-prefix']}/{container['name']}/{task_id}",
         create_group=options.get("awslogs-create-group", "false").lower() == "true",
         blocking=options.get("mode", default_mode) == "blocking",
+        event_start=event_start(options),
         max_buffer_bytes=parse_buffer_size(options.get("max-buffer-size", "")) or BUFFER_DEFAULT_BYTES,
     )

@@ -269,9 +269,18 @@ class LogSink(Protocol):
         """`source` names the task's container; makes the stream."""
 
     async def append(
-        self, stream_key: int, source: str, start: int, end: int, runs: Sequence[tuple[int, int]], lines: bytes
+        self,
+        stream_key: int,
+        source: str,
+        start: int,
+        end: int,
+        runs: Sequence[tuple[int, int]],
+        lines: bytes,
+        sizes: Sequence[int] = (),
     ) -> int:
         """Lines joined by newline, `runs` = (timestamp ms, number of lines), bytes [start, end) of the source.
+
+        With `sizes` (bytes) an event is not one line: `lines` are such pieces, and `runs` count them.
 
         Returns the offset stored so far; a chunk that was stored before is acknowledged and not stored again.
         """

@@ -165,6 +165,7 @@ class LogAppend(msgspec.Struct, frozen=True, kw_only=True, tag="log-append"):
     end: int
     runs: tuple[tuple[int, int], ...]
     lines: bytes
+    sizes: tuple[int, ...] = ()  # bytes of each event, which then may have several lines; empty: a line is an event
 
 
 class LogAck(msgspec.Struct, frozen=True, kw_only=True, tag="log-ack"):

@@ -4,7 +4,7 @@ The source's offset is committed with the chunk it belongs to, so that resending
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from msgspec import Struct
 
@@ -94,12 +94,14 @@ def _chunk_of(events: Sequence[tuple[int, str]]) -> Chunk:
     return Chunk(runs=runs, lines=lines, count=len(messages), size=len(joined.encode()))
 
 
-def check_lines(start: int, end: int, runs: Runs, lines: bytes, *, size_max: int, count_max: int) -> Chunk | None:
+def check_lines(
+    start: int, end: int, runs: Runs, lines: bytes, sizes: Sequence[int] = (), *, size_max: int, count_max: int
+) -> Chunk | None:
     """An agent's chunk; None when it moves only the offset (all its lines were dropped by the container's own driver).
 
     Raises InvalidParameter for what cannot be true.
     """
-    count = lines.count(b"\n") + 1
+    count = len(sizes) or lines.count(b"\n") + 1
     if not 0 <= start <= end <= TIMESTAMP_MAX or len(lines) > size_max:
         raise InvalidParameter(f"A chunk of bytes [{start}, {end}) with {len(lines)} bytes of lines is not acceptable.")
     if not runs and not lines:
@@ -111,7 +113,15 @@ def check_lines(start: int, end: int, runs: Runs, lines: bytes, *, size_max: int
     told = sum(lines_of_run for _, lines_of_run in runs)
     if told != count:
         raise InvalidParameter(f"The runs count {told} log lines, the chunk has {count}.")
-    return Chunk(runs=runs, lines=lines, count=count, size=len(lines))
+    return Chunk(runs=runs, lines=_pieces(lines, sizes) if sizes else lines, count=count, size=len(lines))
+
+
+def _pieces(lines: bytes, sizes: Sequence[int]) -> list[str]:
+    """Raises InvalidParameter."""
+    if min(sizes) < 1 or sum(sizes) != len(lines):
+        raise InvalidParameter(f"Events of {sum(sizes)} bytes in all cannot be {len(lines)} bytes of lines.")
+    ends = list(accumulate(sizes))
+    return [lines[end - size : end].decode("utf-8", "replace") for end, size in zip(ends, sizes, strict=True)]
 
 
 def trim_chunk(chunk: Chunk, start: int, end: int, stored: int) -> Chunk | None:

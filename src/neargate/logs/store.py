@@ -122,13 +122,20 @@ class Logs:
         return LogSourceOpened(stream_key=stream, offset=stored)
 
     async def append(
-        self, stream_key: int, source: str, start: int, end: int, runs: Sequence[tuple[int, int]], lines: bytes
+        self,
+        stream_key: int,
+        source: str,
+        start: int,
+        end: int,
+        runs: Sequence[tuple[int, int]],
+        lines: bytes,
+        sizes: Sequence[int] = (),
     ) -> int:
         """Raises InvalidSequenceToken when bytes before `start` are missing, ResourceNotFound: the stream is gone."""
         knobs = self._knobs
         # Twice what an honest agent sends: it cuts long lines after it has counted.
         size_max, count_max = 2 * knobs.log_chunk_max_bytes, 2 * knobs.log_chunk_max_lines
-        chunk = check_lines(start, end, runs, lines, size_max=size_max, count_max=count_max)
+        chunk = check_lines(start, end, runs, lines, sizes, size_max=size_max, count_max=count_max)
         async with self._place():
             if await self._store(stream_key, source, start, end, chunk):
                 return end

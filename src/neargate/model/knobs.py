@@ -61,6 +61,9 @@ class Knobs(Struct, frozen=True, kw_only=True):
     clock_skew_max_s: float = 300.0
     opened_secrets_max: int = 10_000  # of access keys, kept open in memory
     kms_keys_max: int = 10_000  # of an account
+    secrets_max: int = 10_000  # of an account
+    secrets_max_bytes: int = 64 * 1024 * 1024  # of an account's values: all are held in memory, sealed
+    secrets_accessed_max: int = 10_000  # days of last access remembered
     images_per_repository_max: int = 20_000
     image_repositories_max: int = 10_000  # of an account
     image_transfers_max: int = 128  # requests to the registry under way, of all accounts together
@@ -143,6 +146,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     image_collect_wait_s: float = 5.0  # for pulls under way; new ones wait behind
     log_poll_s: float = 0.1
     log_event_quiet_s: float = 1.0  # an event of several lines is whole when none came for so long
+    log_event_age_s: float = 5.0  # and when it waits for so long: the Docker driver's
     log_chunk_max_bytes: int = 1024 * 1024
     log_chunk_max_lines: int = 20_000  # a chunk is read as a whole, and each event costs a reader a hundred bytes
     metadata_rate_per_s: float = 40.0

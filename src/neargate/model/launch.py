@@ -60,6 +60,7 @@ class AwsLogs(Struct, frozen=True, kw_only=True):
     create_group: bool = False
     blocking: bool = False
     max_buffer_bytes: int = 10 * 1024 * 1024
+    event_start: str | None = None  # the expression that an event's first line matches; None: each line is an event
 
 
 class InjectedSecret(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ restart of the server does; the next connect finds it again unless `is_down`.
 """
 
 import asyncio
+from itertools import accumulate
 
 from msgspec import Struct, field
 
@@ -208,6 +209,10 @@ class FakeLinkServer:
             return
         if message.start == stored.offset and message.end > message.start:
             lines = message.lines.split(b"\n") if message.lines else []
+            if message.sizes:
+                ends = list(accumulate(message.sizes))
+                assert ends[-1] == len(message.lines), "sizes are of the lines"
+                lines = [message.lines[end - size : end] for end, size in zip(ends, message.sizes, strict=True)]
             assert sum(count for _, count in message.runs) == len(lines), "runs count the lines"
             stored.lines.extend(lines)
             stored.offset = message.end

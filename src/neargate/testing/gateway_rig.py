@@ -129,8 +129,16 @@ class LogGroups:
         return LogSourceOpened(stream_key=STREAM_KEY, offset=sum(map(len, self.stored)))
 
     async def append(
-        self, stream_key: int, source: str, start: int, end: int, runs: Sequence[tuple[int, int]], lines: bytes
+        self,
+        stream_key: int,
+        source: str,
+        start: int,
+        end: int,
+        runs: Sequence[tuple[int, int]],
+        lines: bytes,
+        sizes: Sequence[int] = (),
     ) -> int:
+        assert not sizes
         assert stream_key == STREAM_KEY and source.endswith("/web") and start + len(lines) == end and runs
         await self._world.sleep(0.001 if len(self.stored) % 2 else 0)
         self.stored.append(lines)
