@@ -81,7 +81,12 @@ def _changed_principal(call: Call, services: Services, params: Params) -> str:
 
 
 def own_principal(call: Call) -> str:
-    """Whose settings hold for the caller: the user's, or the role's whose session it is."""
+    """Whose settings hold for the caller: the user's, or the role's whose session it is.
+
+    The account's administrator, whom no policy limits, is what the root user is on AWS.
+    """
+    if call.principal.is_administrator:
+        return root_arn(call.account)
     return call.principal.role_arn or call.principal.arn
 
 

@@ -32,7 +32,11 @@ async def stop_task(call: Call, services: Services, params: Params) -> Answer:
 async def describe_tasks(call: Call, services: Services, params: Params) -> Answer:
     cluster = cluster_name(call, params.get("cluster"))
     given = params["tasks"]
+    cell = services.cell_of(call.account, cluster)
     if not given:
+        # ECS looks for the cluster before it looks at this.
+        authorize(call, "ecs:DescribeTasks", [call.arn("ecs", f"task/{cluster}/*")], cluster_key(call, cluster))
+        await cell.describe_tasks(call.account, cluster, [], False)
         raise InvalidParameter("Tasks cannot be empty.")
     if len(given) > DESCRIBE_MAX:
         raise InvalidParameter(f"tasks can have at most {DESCRIBE_MAX} items.")
@@ -40,7 +44,6 @@ async def describe_tasks(call: Call, services: Services, params: Params) -> Answ
     # One task that may not be seen refuses the whole call, as on AWS.
     resources = await task_resources(call, services, cluster, identifiers)
     authorize(call, "ecs:DescribeTasks", resources, cluster_key(call, cluster))
-    cell = services.cell_of(call.account, cluster)
     with_tags = "TAGS" in (params.get("include") or ())
     return described("tasks", await cell.describe_tasks(call.account, cluster, identifiers, with_tags))
 
