@@ -42,9 +42,9 @@ ALWAYS = (
 )
 # Accepted and not seen by a process of the task, with the place where their effect is tested.
 ELSEWHERE = {
-    "secrets.name": "in a task's environment: test_secrets.py",
-    "secrets.valueFrom": "where they are looked up: test_secrets.py, tests/unit/test_agent_secrets.py",
-    "repositoryCredentials.credentialsParameter": "a registry that asks for them: tests/unit/test_agent_secrets.py",
+    "secrets.name": "in a task's environment: test_walkthrough_secrets.py",
+    "secrets.valueFrom": "what they name: tests/unit/test_agent_secrets.py",
+    "repositoryCredentials.credentialsParameter": "what an image is asked for with: tests/unit/test_agent_registry_logins.py",
     "run.clientToken": "the same tasks for the same call: tests/unit/test_cell_launching.py",
     "run.networkConfiguration.awsvpcConfiguration.subnets": "zones and addresses: tests/unit/test_cell_launching.py",
     "run.networkConfiguration.awsvpcConfiguration.securityGroups": "packets: tests/integration/test_network_packets.py",

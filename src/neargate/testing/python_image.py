@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .oci_image import BuiltImage, Entry, build_image, build_layer, busybox_layer, push
 
-SERVICES = ("sts", "ecs")  # whose models are in the image
+SERVICES = ("sts", "ecs", "ssm")  # whose models are in the image
 _TIMEOUT_S = 120
 _PROBE = r"""
 import boto3, datetime, http.server, json, os, sys, threading
