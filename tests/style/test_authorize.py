@@ -39,6 +39,7 @@ TRUSTED = {("sts", "AssumeRole"), ("sts", "AssumeRoleWithWebIdentity")}
 UNSIGNED = {("sts", "AssumeRoleWithWebIdentity")}
 
 REPOSITORY = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/a1"
+LOG_GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:a"
 TAGS = [{"key": "team", "value": "a"}]
 REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("ecs", "CreateCluster"): {"clusterName": "a", "tags": TAGS},
@@ -79,6 +80,10 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("logs", "DescribeLogStreams"): {"logGroupName": "a"},
     ("logs", "FilterLogEvents"): {"logGroupName": "a", "unmask": True},
     ("logs", "GetLogEvents"): {"logGroupName": "a", "unmask": True},
+    ("logs", "ListTagsForResource"): {"resourceArn": LOG_GROUP},
+    ("logs", "StartLiveTail"): {"logGroupIdentifiers": [LOG_GROUP]},
+    ("logs", "TagResource"): {"resourceArn": LOG_GROUP, "tags": {"team": "a"}},
+    ("logs", "UntagResource"): {"resourceArn": LOG_GROUP, "tagKeys": ["team"]},
     ("sts", "AssumeRole"): {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole"},
     ("ec2", "CreateSecurityGroup"): {
         "GroupName": "a",
