@@ -1,0 +1,81 @@
+"""docs/spot.md is true; and a machine full of Spot tasks takes a task on demand."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from neargate.testing.walkthrough import steps
+
+from .region import LiveRegion, wait_for
+from .walking import document_for, first_difference, readers_region, walk
+
+# Sizes of Fargate, large to small: CPU units, MiB.
+SIZES = (("4096", "30720"), ("4096", "8192"), ("1024", "8192"), ("1024", "2048"), ("256", "2048"), ("256", "512"))
+WAIT_S = 180.0
+
+
+@pytest.mark.timeout(420)
+def test_the_walk_through_spot(tmp_path: Path) -> None:
+    with readers_region() as region:
+        blocks = steps(document_for("docs/spot.md", region))
+        printed = walk(blocks, region, tmp_path, strict=False)
+    difference = first_difference(blocks, printed)
+    assert difference is None, difference
+    assert len([block for block in blocks if block.printed]) == 5
+    for number, block in enumerate(blocks):
+        longer = replace(block, printed=block.printed + "and more\n")
+        assert first_difference([*blocks[:number], longer, *blocks[number + 1 :]], printed) is not None
+
+
+@pytest.mark.timeout(420)
+def test_a_machine_full_of_spot_tasks_takes_a_task_on_demand(region: LiveRegion) -> None:
+    ecs = region.client("ecs")
+    ecs.create_cluster(clusterName="full", capacityProviders=["FARGATE", "FARGATE_SPOT"])
+    family = region.register({"name": "web", "command": ["sleep", "1000"], "stopTimeout": 2})
+    network = region.network()
+
+    def run(cpu: str, memory: str, **where: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = ecs.run_task(
+            cluster="full",
+            taskDefinition=family,
+            networkConfiguration=network,
+            overrides={"cpu": cpu, "memory": memory},
+            **where,
+        )
+        return answer
+
+    spot = {"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]}
+    held = []
+    for size in SIZES:
+        while found := run(*size, **spot)["tasks"]:
+            held += found
+    try:
+        [mine] = run("256", "512", launchType="FARGATE")["tasks"]
+        newest = held[-1]["taskArn"]
+        told = wait_for("the interruption", lambda: interrupted(ecs, newest), WAIT_S)
+        assert (told["stopCode"], told["stoppedReason"]) == ("SpotInterruption", "Your Spot Task was interrupted.")
+        held.append(mine)
+        wait_for("the task's start", lambda: is_in(ecs, mine["taskArn"], "RUNNING"), WAIT_S)
+        assert described(ecs, newest)["lastStatus"] == "STOPPED"
+    finally:
+        for task in held:
+            ecs.stop_task(cluster="full", task=task["taskArn"])
+        for task in held:
+            wait_for("the end of all", lambda arn=task["taskArn"]: is_in(ecs, arn, "STOPPED"), WAIT_S)  # type: ignore[misc]
+
+
+def described(ecs: Any, arn: str) -> dict[str, Any]:
+    [task] = ecs.describe_tasks(cluster="full", tasks=[arn])["tasks"]
+    document: dict[str, Any] = task
+    return document
+
+
+def interrupted(ecs: Any, arn: str) -> dict[str, Any] | None:
+    task = described(ecs, arn)
+    return task if task["desiredStatus"] == "STOPPED" else None
+
+
+def is_in(ecs: Any, arn: str, status: str) -> bool:
+    return bool(described(ecs, arn)["lastStatus"] == status)
