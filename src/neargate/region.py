@@ -109,6 +109,7 @@ class Region(Struct, frozen=True, kw_only=True):
     quotas: QuotaRegistry
     own_hosts: OwnHosts
     spot_setting: SpotSetting
+    recorder: CallRecorder
 
     def start_loops(self, world: World) -> None:
         """What works in the background by itself: the sweepers of the cell and of the logs, the record's writer."""
@@ -180,6 +181,7 @@ async def open_region(
         quotas=quotas,
         own_hosts=own_hosts,
         spot_setting=spot,
+        recorder=recorder,
     )
 
 

@@ -16,6 +16,7 @@ from ..link.host_identity import EXEC, NONCE_BYTES, HostKey
 from ..link.messages import PROTOCOL, Challenge, ExecOrder, Proof
 from ..link.terminal import (
     INPUT_WINDOW,
+    ExecBegin,
     ExecEnded,
     ExecHello,
     ExecInput,
@@ -102,7 +103,7 @@ class HostTerminals:
             await socket.close()
 
     async def _greeted(self, session: str) -> Connection:
-        """A connection on which this host has proved itself. Raises Closed."""
+        """A connection on which this host has proved itself, and somebody waits. Raises Closed."""
         socket = await self._transport.connect(PATH)
         try:
             await socket.send(encode(ExecHello(protocol=PROTOCOL, host_id=self._host_id, session=session)))
@@ -111,6 +112,10 @@ class HostTerminals:
             if not isinstance(challenge, Challenge) or len(challenge.nonce) != NONCE_BYTES:
                 raise Closed("the server did not ask for a proof")
             await socket.send(encode(Proof(signature=self._key.sign(EXEC, challenge.nonce, self._host_id))))
+            async with asyncio.timeout(self._knobs.link_silence_s):
+                begin = decode_from_server(await socket.receive())
+            if not isinstance(begin, ExecBegin):
+                raise Closed("the server did not let it begin")
         except (Closed, TimeoutError, msgspec.DecodeError) as error:
             await socket.close()
             raise Closed(str(error)) from error

@@ -1,6 +1,7 @@
 """How every command takes its words: wrong usage is one line, as every other error."""
 
 import argparse
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 
@@ -12,3 +13,25 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"neargate: {message}; see: {self.prog} --help\n")
+
+
+def command_last(words: Sequence[str], valued: frozenset[str]) -> list[str]:
+    """Options before the first operand and after it come first; all from the second operand on is another's command.
+
+    `valued`: options whose value is the next word.
+    """
+    options: list[str] = []
+    operands: list[str] = []
+    rest = list(words)
+    while rest and len(operands) < 2:
+        word = rest.pop(0)
+        if word == "--":
+            operands += rest
+            rest = []
+        elif word.startswith("-") and not operands[1:]:
+            options.append(word)
+            if word in valued and rest:
+                options.append(rest.pop(0))
+        else:
+            operands.append(word)
+    return [*options, "--", *operands, *rest]

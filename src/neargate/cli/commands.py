@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from . import config as configs
-from .arguments import Parser
+from .arguments import Parser, command_last
 from .config import RegionConfig
 from .paths import DEFAULT_DATA, RegionPaths, region_paths
 from .problems import NoServer, Problem, no_room
@@ -28,7 +28,7 @@ TASK_HELP = "task id or ARN; the first digits are enough"
 
 def run(arguments: Sequence[str]) -> int:
     """Parse and run; the exit status. Raises Problem; wrong usage exits with 2."""
-    given = parser().parse_args(_aws_last(arguments))
+    given = parser().parse_args(_exec_last(_aws_last(arguments)))
     command: Callable[[Given, RegionPaths], int] = given.command
     paths = region_paths(given.data)
     try:
@@ -68,6 +68,10 @@ def parser() -> argparse.ArgumentParser:
     aws.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="what follows aws")
     add("status", _status, "hosts, their room, and running tasks")
     _logs_options(add("logs", _logs, "print a task's output, all containers in order of time"))
+    run = add("exec", _exec, "run a command on a terminal in a task's container; without one: /bin/sh")
+    run.add_argument("--container", "-c", default="", metavar="NAME", help="of a task that has several")
+    run.add_argument("task", metavar="TASK", help=f"{TASK_HELP}; started with enableExecuteCommand")
+    run.add_argument("words", nargs="*", metavar="COMMAND", help="a command; its status is passed on")
     why = add("why", _why, "explain a task: what happened when, why it stopped, where its start time went")
     why.add_argument("task", metavar="TASK", help=TASK_HELP)
     _account_options(add("account", _account_list, "accounts of the region: make one, list them, make keys"))
@@ -238,6 +242,13 @@ def _aws_last(arguments: Sequence[str]) -> list[str]:
     return [*words[:at], "--", *words[at:]]
 
 
+def _exec_last(words: list[str]) -> list[str]:
+    """What follows TASK belongs to the container, from the first word that is no option of ours."""
+    if words[:1] != ["exec"]:
+        return words
+    return ["exec", *command_last(words[1:], frozenset({"--data", "--container", "-c"}))]
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
@@ -307,6 +318,12 @@ def _aws(given: Given, paths: RegionPaths) -> int:
         if not healthy(configs.load(paths).port):
             raise Problem(f"the API does not run or does not answer; start it with: neargate up{paths.as_option}")
     return status
+
+
+def _exec(given: Given, paths: RegionPaths) -> int:
+    from .exec import execute
+
+    return execute(paths, given.task, given.container, given.words)
 
 
 def _status(_: Given, paths: RegionPaths) -> int:

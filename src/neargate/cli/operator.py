@@ -54,7 +54,7 @@ class OperatorDesk:
         }
 
     async def why(self, request: Answer) -> Answer:
-        task_id = await self._task_id(request)
+        task_id = await self.task_id(request)
         facts = await self._region.cell.explain_task(task_id)
         facts["placement"] = await self._view.placement(task_id)
         facts["calls"] = await task_calls(self._region.trail, facts["task"]["taskArn"])
@@ -64,7 +64,7 @@ class OperatorDesk:
 
     async def logs(self, request: Answer) -> Answer:
         """The last `lines` of each stream at first, then what came after `tokens`."""
-        task_id = await self._task_id(request)
+        task_id = await self.task_id(request)
         facts = await self._region.cell.explain_task(task_id)
         wanted = min(int(request.get("lines") or LINES_MAX), LINES_MAX)
         found = await self._tails(task_id, wanted, request.get("tokens") or {})
@@ -95,7 +95,7 @@ class OperatorDesk:
         lines.sort(key=lambda line: int(line["timestamp"]))
         return Tails(lines=lines, tokens=after, streams=len(targets))
 
-    async def _task_id(self, request: Answer) -> str:
+    async def task_id(self, request: Answer) -> str:
         return await task_named(self._region, str(request.get("task", "")))
 
     async def _hosts(self) -> list[Answer]:

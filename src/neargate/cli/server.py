@@ -30,8 +30,18 @@ from ..region import Region, RegionPlan, open_region
 from ..store.sqlite import SqliteStores
 from ..wire.data_channel import FRAME_MAX_BYTES
 from ..wire.shapes import SERVICES, Models
-from ..world import OsWorld
-from . import account_desk, admin, audit_desk, database_process, hosts_desk, master_keys, quota_desk, spot_desk
+from ..world import OsWorld, World
+from . import (
+    account_desk,
+    admin,
+    audit_desk,
+    database_process,
+    exec_desk,
+    hosts_desk,
+    master_keys,
+    quota_desk,
+    spot_desk,
+)
 from . import config as configs
 from .arguments import Parser
 from .config import RegionConfig
@@ -107,7 +117,7 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models, datab
     )
     world.spawn(region.gateway.serve(str(paths.link_socket)), "gateway")
     region.start_loops(world)
-    operator = await admin.serve(paths.admin_socket, _operator_handlers(region))
+    operator = await admin.serve(paths.admin_socket, _operator_handlers(region, world))
     gc.freeze()  # what was opened stays
     api = AsgiApp(
         frontend=region.frontend,
@@ -140,7 +150,7 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models, datab
     operator.close()
 
 
-def _operator_handlers(region: Region) -> dict[str, admin.Handler]:
+def _operator_handlers(region: Region, world: World) -> dict[str, admin.Handler]:
     return {
         **handlers(region),
         **account_desk.handlers(region),
@@ -148,6 +158,7 @@ def _operator_handlers(region: Region) -> dict[str, admin.Handler]:
         **audit_desk.handlers(region),
         **hosts_desk.handlers(region),
         **spot_desk.handlers(region),
+        **exec_desk.handlers(region, world),
     }
 
 

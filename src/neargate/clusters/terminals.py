@@ -17,6 +17,7 @@ from ..link.messages import PROTOCOL, Challenge, ExecOrder, Proof
 from ..link.terminal import (
     DATA_MAX_BYTES,
     INPUT_WINDOW,
+    ExecBegin,
     ExecEnded,
     ExecHello,
     ExecInput,
@@ -93,9 +94,11 @@ class Terminals:
         except ChannelClosed as closed:
             return str(closed)
         terminal = _HostTerminal(channel)
-        if waiting.brought.done():
-            return "nobody waits for this terminal"
         waiting.brought.set_result(terminal)
+        try:
+            await channel.send(encode(ExecBegin()))
+        except ChannelClosed as closed:
+            return str(closed)  # its reader meets the same end
         await terminal.closed.wait()
         return "the session has ended"
 
@@ -114,7 +117,7 @@ class Terminals:
         if not is_proved(key, signature, channel=EXEC, nonce=nonce, host_id=hello.host_id):
             raise ChannelClosed("the host's key was not proved")
         waiting = self._waiting.get(hello.session)
-        if waiting is None or waiting.host_id != hello.host_id:
+        if waiting is None or waiting.host_id != hello.host_id or waiting.brought.done():
             raise ChannelClosed("nobody waits for this terminal")
         return waiting
 

@@ -36,6 +36,10 @@ class ExecEnded(msgspec.Struct, frozen=True, kw_only=True, tag="exec-ended"):
     reason: str = ""
 
 
+class ExecBegin(msgspec.Struct, frozen=True, kw_only=True, tag="exec-begin"):
+    """Server to agent, after the proof: somebody waits for this terminal. Nothing is started before."""
+
+
 class ExecInput(msgspec.Struct, frozen=True, kw_only=True, tag="exec-input"):
     data: bytes
 
@@ -46,7 +50,7 @@ class ExecResize(msgspec.Struct, frozen=True, kw_only=True, tag="exec-resize"):
 
 
 FromAgent = ExecHello | Proof | ExecOutput | ExecTaken | ExecEnded
-FromServer = Challenge | ExecInput | ExecResize
+FromServer = Challenge | ExecBegin | ExecInput | ExecResize
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_agent = msgspec.msgpack.Decoder(FromAgent).decode

@@ -1,6 +1,6 @@
 """A terminal of the fake engine: a shell that knows `exit N` and says everything else back, as a terminal does.
 
-Owns the bound on what waits to be read: a writer waits for its reader, as with the real one.
+Owns the bound on what waits to be read: a writer waits for its reader, as with the real one. `unread` is what does.
 """
 
 import asyncio
@@ -17,14 +17,15 @@ class FakeTerminal:
         self.sizes: list[tuple[int, int]] = []
         self.typed = b""
         self.exit_code: int | None = None
+        self.reads = True  # else its command takes no input
         self._closed = closed
         self._line = b""
-        self._unread = b""
+        self.unread = b""
         self._changed = asyncio.Event()
 
     def say(self, data: bytes) -> None:
         """Output that nobody typed."""
-        self._unread += data
+        self.unread += data
         self._tell()
 
     def end(self, exit_code: int) -> None:
@@ -32,17 +33,21 @@ class FakeTerminal:
             self.exit_code = exit_code
             self._tell()
 
+    def read_on(self) -> None:
+        self.reads = True
+        self._tell()
+
     async def read(self) -> bytes:
-        while not self._unread:
+        while not self.unread:
             if self.exit_code is not None:
                 return b""
             await self._change()
-        data, self._unread = self._unread[:4096], self._unread[4096:]
+        data, self.unread = self.unread[:4096], self.unread[4096:]
         self._tell()
         return data
 
     async def write(self, data: bytes) -> None:
-        while len(self._unread) > _UNREAD_MAX_BYTES and self.exit_code is None:
+        while (len(self.unread) > _UNREAD_MAX_BYTES or not self.reads) and self.exit_code is None:
             await self._change()
         if self.exit_code is not None:
             return

@@ -1,0 +1,184 @@
+"""`neargate exec`: a command on a terminal in a task's container, through the API's own door for sessions.
+
+Owns this side's terminal: raw while the session lasts, restored whatever happens, its size told on. The session is
+granted on the operator's socket; from there on this is a client as any other. Must not know how commands are executed.
+"""
+
+import asyncio
+import fcntl
+import os
+import signal
+import struct
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from ..wire.data_channel import FRAME_MAX_BYTES, BadFrame
+from ..wire.exec_client import INPUT_MAX_BYTES, ExecClient, Finished, Opened, Send, Shown
+from ..world import OsWorld, World
+from . import admin
+from . import config as configs
+from .paths import RegionPaths
+from .problems import Problem
+
+VERSION = "neargate"
+_SHELL = ("/bin/sh",)
+_STDIN, _STDOUT = 0, 1
+_END_OF_INPUT = b"\x04"  # as a terminal has it
+_TICK_S = 0.25
+_OPEN_S = 10.0
+
+
+def execute(paths: RegionPaths, task: str, container: str, words: list[str]) -> int:
+    """The command's exit status. Raises Problem."""
+    session = admin.ask(paths, "exec", task=task, container=container, command=words or list(_SHELL))
+    url = f"ws://127.0.0.1:{configs.load(paths).port}{session['path']}"
+    with asyncio.Runner() as runner:
+        finished = runner.run(_attended(OsWorld(), url, session["token"]))
+    if finished.exit_code is None:
+        raise Problem(finished.reason or "the session was ended")
+    return finished.exit_code
+
+
+async def _attended(world: World, url: str, token: str) -> Finished:
+    try:
+        async with connect(url, compression=None, max_size=FRAME_MAX_BYTES, open_timeout=_OPEN_S, proxy=None) as socket:
+            with _raw_terminal():
+                return await _Attendance(world, socket).run(token)
+    except (OSError, WebSocketException, BadFrame) as error:
+        raise Problem(f"the session was lost: {error}") from None
+
+
+class _Attendance:
+    """One session and this terminal."""
+
+    def __init__(self, world: World, socket: ClientConnection) -> None:
+        self._world = world
+        self._socket = socket
+        self._client = ExecClient(version=VERSION, random_bits=world.random.getrandbits)
+        self._opened = asyncio.Event()
+        self._moved = asyncio.Event()  # the server confirmed something: there may be room
+        self._resized = asyncio.Event()
+
+    async def run(self, token: str) -> Finished:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._resized.set)
+        await self._socket.send(self._client.first_message(token))
+        finished: list[Finished] = []
+        try:
+            async with asyncio.TaskGroup() as loops:
+                for work in (self._hear(), self._tell_size(), self._type(), self._tick()):
+                    loops.create_task(work)
+        except* _Over as over:
+            finished += [one.finished for one in over.exceptions if isinstance(one, _Over)]
+        except* (OSError, WebSocketException) as lost:
+            if not finished:
+                raise lost.exceptions[0] from None
+        return finished[0]
+
+    async def _hear(self) -> None:
+        while True:
+            data = await self._socket.recv(decode=False)
+            for action in self._client.received(bytes(data), self._world.now()):
+                match action:
+                    case Send():
+                        await self._socket.send(action.data)
+                    case Shown():
+                        _write_all(action.data)
+                    case Opened():
+                        self._opened.set()
+                    case Finished():
+                        raise _Over(action)
+            self._moved.set()
+
+    async def _tell_size(self) -> None:
+        await self._opened.wait()
+        while True:
+            self._resized.clear()
+            size = _terminal_size()
+            if size is not None:
+                await self._room()
+                await self._socket.send(self._client.resize(*size, self._world.now()).data)
+            await self._resized.wait()
+
+    async def _type(self) -> None:
+        await self._opened.wait()
+        while True:
+            await self._room()
+            data = await _read_input()
+            await self._socket.send(self._client.input(data or _END_OF_INPUT, self._world.now()).data)
+            if not data:
+                return
+
+    async def _room(self) -> None:
+        while self._client.room <= 0:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def _tick(self) -> None:
+        while True:
+            await self._world.sleep(_TICK_S)
+            for again in self._client.tick(self._world.now()):
+                await self._socket.send(again.data)
+
+
+class _Over(Exception):
+    """The server has said the last word."""
+
+    def __init__(self, finished: Finished) -> None:
+        super().__init__(finished.reason)
+        self.finished = finished
+
+
+@contextmanager
+def _raw_terminal() -> Iterator[None]:
+    """Every key goes to the container, Ctrl-C too. Where there is no terminal nothing is changed."""
+    if not os.isatty(_STDIN):
+        yield
+        return
+    before: list[Any] = termios.tcgetattr(_STDIN)
+    try:
+        tty.setraw(_STDIN)
+        yield
+    finally:
+        termios.tcsetattr(_STDIN, termios.TCSADRAIN, before)
+
+
+def _terminal_size() -> tuple[int, int] | None:
+    """(columns, rows)."""
+    try:
+        packed = fcntl.ioctl(_STDIN, termios.TIOCGWINSZ, bytes(8))
+    except OSError:
+        return None
+    rows, columns, _, _ = struct.unpack("HHHH", packed)
+    return (columns, rows) if columns and rows else None
+
+
+async def _read_input() -> bytes:
+    """Empty at the end."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    try:
+        loop.add_reader(_STDIN, _resolve, ready)
+    except PermissionError:
+        return os.read(_STDIN, INPUT_MAX_BYTES)  # a file, which is always ready
+    try:
+        await ready
+    finally:
+        loop.remove_reader(_STDIN)
+    return os.read(_STDIN, INPUT_MAX_BYTES)
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _write_all(data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(_STDOUT, left) :]

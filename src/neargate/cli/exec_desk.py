@@ -1,0 +1,70 @@
+"""What the operator's socket answers to `neargate exec`: a session in a container of any account's task.
+
+Owns what is recorded of it: the operator's sessions stand in the account's record of calls beside those of the API.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..frontend.callers.credentials import administrator
+from ..frontend.executing.sessions import PATH_PREFIX
+from ..frontend.executing.target import checked_container, checked_words
+from ..frontend.record.seen import SeenCall
+from ..model.arn import Arn
+from ..model.errors import TargetNotConnected
+from ..model.ids import uuid4
+from ..region import Region
+from ..world import World
+from .admin import Handler
+from .operator import OperatorDesk
+
+OPERATOR = "neargate exec"
+Answer = dict[str, Any]
+
+
+def handlers(region: Region, world: World) -> dict[str, Handler]:
+    """Request name -> handler. Each answers JSON-ready values."""
+    desk = OperatorDesk(region)
+
+    async def execute(request: Answer) -> Answer:
+        """Raises what the desk raises, InvalidParameter, TargetNotConnected, ClientError."""
+        task_id = await desk.task_id(request)
+        document = (await region.cell.explain_task(task_id))["task"]
+        args = checked_words([str(word) for word in request.get("command") or ()])
+        container = checked_container(document, str(request.get("container") or "") or None)
+        executing = region.services.executing
+        if not await executing.is_reachable(task_id):
+            raise TargetNotConnected("The host of this task is not connected.")
+        granted = executing.grant(task_id, container["name"], args, tells_exit_code=True)
+        _record(region, world, document, container["name"], granted.session_id)
+        return {"path": f"{PATH_PREFIX}{granted.session_id}", "token": granted.token}
+
+    return {"exec": execute}
+
+
+def _record(region: Region, world: World, document: Mapping[str, Any], container: str, session_id: str) -> None:
+    arn = Arn.parse(document["taskArn"])
+    assert arn is not None, "a task's document has its ARN"
+    region.recorder.record(
+        SeenCall(
+            request_id=uuid4(world.random.getrandbits),
+            user_agent=OPERATOR,
+            service="ecs",
+            operation="ExecuteCommand",
+            principal=administrator(arn.account, ""),
+            params={
+                "cluster": document["clusterArn"],
+                "task": document["taskArn"],
+                "container": container,
+                "interactive": True,
+            },
+            asked=[document["clusterArn"], document["taskArn"]],
+            answer={
+                "clusterArn": document["clusterArn"],
+                "taskArn": document["taskArn"],
+                "containerName": container,
+                "interactive": True,
+                "session": {"sessionId": session_id},
+            },
+        )
+    )

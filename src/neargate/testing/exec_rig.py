@@ -1,0 +1,236 @@
+"""Executed commands from a client's WebSocket to a container's terminal, in memory: the real parts of server and agent.
+
+Owns the two connections between them and who may cut them. Must not know what a test says. Nothing listens; the cell
+and the engine are fakes.
+"""
+
+import asyncio
+from collections.abc import Callable, MutableMapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+from ..agent.link_client import Closed
+from ..agent.task_record import ContainerRecord, TaskRecord
+from ..agent.terminals import HostTerminals
+from ..clusters.cell import Cell
+from ..clusters.channel import ChannelClosed
+from ..clusters.terminals import Terminals
+from ..frontend.envelope import Envelope
+from ..frontend.executing.door import DataChannelDoor
+from ..frontend.executing.sessions import PATH_PREFIX, ExecSessions, Granted
+from ..interfaces.sandbox import ContainerConfig
+from ..link.host_identity import HostKey
+from ..link.messages import ExecOrder
+from ..model.knobs import Knobs
+from ..wire.exec_client import Action, ExecClient, Finished, Send, Shown
+from .fake_sandbox import FakeSandbox
+from .virtual_time import VirtualWorld
+
+HOST, TASK, INCARNATION, RUNTIME = "host-1", "0" * 32, "cell-1", f"{'0' * 32}-web"
+SHELL = ("sh",)
+
+
+class Pipe:
+    """A connection between server and agent: both sides' halves, each with a bound as a socket has one."""
+
+    def __init__(self) -> None:
+        self.to_agent: asyncio.Queue[bytes | None] = asyncio.Queue(4)
+        self.to_server: asyncio.Queue[bytes | None] = asyncio.Queue(4)
+        self.is_cut = asyncio.Event()
+
+    async def put(self, queue: "asyncio.Queue[bytes | None]", data: bytes, lost: Callable[[str], Exception]) -> None:
+        await self._unless_cut(queue.put(data), lost)
+
+    async def get(self, queue: "asyncio.Queue[bytes | None]", lost: Callable[[str], Exception]) -> bytes:
+        data: bytes = await self._unless_cut(queue.get(), lost, is_read=True)
+        return data
+
+    async def _unless_cut(self, work: Any, lost: Callable[[str], Exception], *, is_read: bool = False) -> Any:
+        doing, cut = asyncio.Task(work), asyncio.Task(self.is_cut.wait())
+        try:
+            await asyncio.wait({doing, cut}, return_when=asyncio.FIRST_COMPLETED)
+            if doing.done() and (is_read or not self.is_cut.is_set()):
+                return doing.result()
+            raise lost("cut")
+        finally:
+            doing.cancel()
+            cut.cancel()
+
+
+class AgentSide:
+    """Implements link_client.Connection."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+
+    async def send(self, data: bytes) -> None:
+        await self._pipe.put(self._pipe.to_server, data, Closed)
+
+    async def receive(self) -> bytes:
+        return await self._pipe.get(self._pipe.to_agent, Closed)
+
+    async def close(self) -> None:
+        self._pipe.is_cut.set()
+
+
+class ServerSide:
+    """Implements clusters.channel.Channel."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+
+    async def send(self, data: bytes) -> None:
+        await self._pipe.put(self._pipe.to_agent, data, ChannelClosed)
+
+    async def receive(self) -> bytes:
+        return await self._pipe.get(self._pipe.to_server, ChannelClosed)
+
+    async def close(self, reason: str) -> None:
+        del reason
+        self._pipe.is_cut.set()
+
+
+class ExecRig:
+    """`pipes`: of every terminal so far. `is_deaf`: the host hears no order."""
+
+    def __init__(self, **knobs: Any) -> None:
+        self.world = VirtualWorld()
+        self.knobs = Knobs(**knobs)
+        self.sandbox = FakeSandbox(self.world.now)
+        self.key = HostKey(bytes(32))
+        self.pipes: list[Pipe] = []
+        self.is_deaf = False
+        self.notes: list[str] = []
+        cell = SimpleNamespace(
+            place=self._place, host_keys=SimpleNamespace(of=lambda host: self.key.public if host == HOST else None)
+        )
+        self.terminals = Terminals(
+            self.world, cast(Cell, cell), self.knobs, order=self._order, is_linked=lambda host: host == HOST
+        )
+        self.sessions = ExecSessions(
+            self.world, Envelope(bytes(32), self.world), self.knobs, self.terminals, region="us-east-1"
+        )
+        self.door = DataChannelDoor(self.world, self.knobs, self.sessions)
+        self.agent = self.agent_of(HOST, self.key)
+
+    def agent_of(self, host_id: str, key: HostKey) -> HostTerminals:
+        return HostTerminals(
+            self.world,
+            self.knobs,
+            cast(Any, self),
+            host_id,
+            key,
+            sandbox=self.sandbox,
+            records=lambda: [self._record()],
+            note=self.notes.append,
+        )
+
+    async def start(self) -> None:
+        """One container runs."""
+        image = self.sandbox.add_image("web:1")
+        config = ContainerConfig(
+            runtime_id=RUNTIME,
+            task_id=TASK,
+            name="web",
+            image=image,
+            disk_path="",
+            netns_path="",
+            hostname="",
+            args=("web",),
+            environment=(),
+        )
+        await self.sandbox.create_container(config)
+        await self.sandbox.start_container(RUNTIME)
+
+    def grant(self, *args: str, tells_exit_code: bool = True) -> Granted:
+        return self.sessions.grant(TASK, "web", args or SHELL, tells_exit_code=tells_exit_code)
+
+    async def connect(self, path: str) -> AgentSide:
+        """Implements link_client.Transport."""
+        assert path == "/exec", path
+        pipe = Pipe()
+        self.pipes.append(pipe)
+
+        async def serve() -> None:
+            await self.terminals.accept(ServerSide(pipe))
+            pipe.is_cut.set()
+
+        self.world.spawn(serve(), "accept")
+        return AgentSide(pipe)
+
+    async def _place(self, task_id: str) -> tuple[str, str] | None:
+        return (HOST, INCARNATION) if task_id == TASK else None
+
+    def _order(self, host_id: str, order: ExecOrder) -> bool:
+        assert host_id == HOST
+        if not self.is_deaf:
+            self.agent.begin(order)
+        return True
+
+    def _record(self) -> TaskRecord:
+        container = self.sandbox.containers[RUNTIME]
+        launch = SimpleNamespace(task_id=TASK, incarnation=INCARNATION)
+        status = "RUNNING" if container.status == "running" else "STOPPED"
+        web = ContainerRecord(name="web", runtime_id=RUNTIME, known_status=status)
+        return TaskRecord(launch=cast(Any, launch), containers=(web,))
+
+
+class Client:
+    """A WebSocket at the rig's door. `shown`, `finished`: what its user would see. `confirms`: else it says nothing."""
+
+    def __init__(self, rig: ExecRig, session_id: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        self._rig = rig
+        self.protocol = ExecClient(version="test", random_bits=rig.world.random.getrandbits)
+        self.shown = b""
+        self.finished: Finished | None = None
+        self.is_accepted = False
+        self.closed_with: int | None = None
+        self.confirms = True
+        self._incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._changed = asyncio.Event()
+        self._incoming.put_nowait({"type": "websocket.connect"})
+        scope = {"type": "websocket", "path": f"{PATH_PREFIX}{session_id}", "headers": list(headers)}
+        self.serving = rig.world.spawn(rig.door(scope, self._incoming.get, self._send), "client")
+
+    def say(self, message: bytes | str) -> None:
+        kind = "text" if isinstance(message, str) else "bytes"
+        self._incoming.put_nowait({"type": "websocket.receive", kind: message})
+
+    def hang_up(self) -> None:
+        self._incoming.put_nowait({"type": "websocket.disconnect", "code": 1006})
+
+    def open(self, token: str) -> None:
+        self.say(self.protocol.first_message(token))
+
+    def type(self, data: bytes) -> None:
+        self.say(self.protocol.input(data, self._rig.world.now()).data)
+
+    async def until(self, what: Callable[[], object]) -> None:
+        """As long as anything is still to happen."""
+        while not what():
+            await self._changed.wait()
+
+    async def opened(self, token: str) -> None:
+        self.open(token)
+        await self.until(lambda: self.protocol.is_open or self.closed_with is not None)
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        match message["type"]:
+            case "websocket.accept":
+                self.is_accepted = True
+            case "websocket.close":
+                self.closed_with = message["code"]
+            case "websocket.send":
+                for action in self.protocol.received(message["bytes"], self._rig.world.now()):
+                    self._act(action)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Send() if self.confirms:
+                self.say(action.data)
+            case Shown():
+                self.shown += action.data
+            case Finished():
+                self.finished = action
