@@ -43,6 +43,7 @@ from .frontend.record.recorder import CallRecorder
 from .frontend.regional import account_settings as account_settings_part
 from .frontend.regional import network as network_part
 from .frontend.regional import task_definitions as definitions_part
+from .frontend.secrets import registry as secrets_part
 from .frontend.services import Services
 from .interfaces.roles import CapacityManager
 from .interfaces.store import Store, StoreFactory
@@ -66,6 +67,7 @@ REGIONAL_MIGRATIONS = (
     parameters_part.MIGRATIONS[0],
     images_part.MIGRATIONS[0],
     spot_part.MIGRATIONS[0],
+    secrets_part.MIGRATIONS[0],
 )
 
 
@@ -163,6 +165,7 @@ async def open_region(
         account_settings=parts.account_settings,
         key_registry=parts.keys,
         parameter_registry=parts.parameters,
+        secret_registry=parts.secrets,
         images=parts.images,
         exec_sessions=exec_sessions,
     )
@@ -197,6 +200,7 @@ class _Regional(Struct, frozen=True, kw_only=True):
     keys: keys_part.KeyRegistry
     account_settings: account_settings_part.AccountSettings
     parameters: parameters_part.ParameterRegistry
+    secrets: secrets_part.SecretRegistry
     images: Images
 
 
@@ -206,6 +210,7 @@ async def _open_regional(
     store = await stores.open("region", REGIONAL_MIGRATIONS)
     quotas = await quotas_part.open_quotas(world, store, plan.quotas)
     public = PublicParameters(plan.region, plan.zones, OPERATIONS, world.now())
+    keys = await keys_part.open_keys(world, store, envelope, region=plan.region)
     opened = _Regional(
         quotas=quotas,
         own_hosts=await open_own_hosts(world, store),
@@ -215,8 +220,9 @@ async def _open_regional(
         ),
         task_definitions=await definitions_part.open_task_definitions(world, store, quotas),
         identity=await identity_part.open_identity(world, store, envelope, knobs, quotas),
-        keys=await keys_part.open_keys(world, store, envelope, region=plan.region),
+        keys=keys,
         account_settings=await account_settings_part.open_account_settings(world, store),
+        secrets=await secrets_part.open_secrets(world, store, keys, region=plan.region),
         parameters=await parameters_part.open_parameters(world, store, envelope, public),
         images=await _open_images(world, store, plan, envelope, knobs),
     )
@@ -229,6 +235,7 @@ async def _open_regional(
             opened.keys,
             opened.account_settings,
             opened.parameters,
+            opened.secrets,
             opened.images.registry,
         ):
             world.spawn(part.follow(knobs.regional_reread_s), "what other servers change")

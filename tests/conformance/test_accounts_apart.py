@@ -42,6 +42,7 @@ RUN = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Ac
 EXCEPT = {
     ("sts", "GetAccessKeyInfo", "AccessKeyId"): "whose a key is, AWS tells everybody who has its id",
     ("iam", "CreateAccountAlias", "AccountAlias"): "aliases are unique among all accounts",
+    ("secretsmanager", "GetRandomPassword", "ExcludeCharacters"): "a password is random, and nobody's",
 }
 MAKING = ("Create", "Put", "Register")
 TAGS = {"tags", "Tags", "TagSpecifications"}  # words of the caller's own, which name nothing
@@ -59,6 +60,7 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
 }
 _RANDOM = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    r"|(?<=-)[A-Za-z0-9]{6}(?='[,}])"
     r"|[0-9a-f]{17,32}|[A-Z0-9]{16,21}|[A-Za-z0-9+/]{40,}=*|PackedPolicySize': [0-9]+|[0-9]{10,}(?:\.[0-9]+)?"
 )
 
@@ -130,6 +132,15 @@ class Sweep:
             await call(ROOT, "ecs", "CreateCluster", clusterName="zebra"),
             await call(ROOT, "logs", "CreateLogGroup", logGroupName="zebra"),
             await call(ROOT, "logs", "CreateLogStream", logGroupName="zebra", logStreamName="zebra"),
+            await call(ROOT, "secretsmanager", "CreateSecret", Name="zebra", SecretString="zebra"),
+            key := await call(ROOT, "kms", "CreateKey"),
+            await call(
+                ROOT,
+                "kms",
+                "CreateAlias",
+                AliasName="alias/zebra",
+                TargetKeyId=key.body["KeyMetadata"]["KeyId"],
+            ),
             await call(ROOT, "ecs", "RegisterTaskDefinition", definition),
             await call(ROOT, "ecs", "RunTask", run),
         ]
@@ -150,6 +161,8 @@ class Sweep:
         text = json.dumps(answers) + await self.first_sees()
         ids = set(re.findall(r"\b(?:vpc|subnet|sg|sgr|eni|dopt)-0[0-9a-f]{16}\b", text))
         ids |= set(re.findall(r"\bA(?:IDA|ROA|GPA|NPA|IPA|KIA)[A-Z0-9]{16,17}\b", text))
+        ids |= set(re.findall(r"key/([0-9a-f-]{36})", text))
+        ids |= set(re.findall(rf"arn:aws:kms:{REGION}:{ACCOUNT}:[a-z0-9/-]+", text))
         ids |= set(re.findall(rf"arn:aws:[a-z]+:[a-z0-9-]*:{ACCOUNT}:[A-Za-z0-9/:._*-]*zebra[A-Za-z0-9/:._-]*", text))
         tasks = set(re.findall(r"task/zebra/([0-9a-f]{32})", text))
         assert tasks and len(ids) > 20, ids
@@ -174,8 +187,11 @@ class Sweep:
             ("ecs", "DescribeClusters", {"clusters": ["zebra"]}),
             ("ecs", "ListTaskDefinitions", {}),
             ("ecs", "ListTasks", {"cluster": "zebra"}),
+            ("kms", "ListAliases", {}),
+            ("kms", "ListKeys", {}),
             ("logs", "DescribeLogGroups", {}),
             ("logs", "DescribeLogStreams", {"logGroupName": "zebra"}),
+            ("secretsmanager", "ListSecrets", {}),
         ]
         seen = []
         for service, operation, params in asked:

@@ -25,6 +25,7 @@ TARGETS: Mapping[str, str] = {
     "AmazonEC2ContainerRegistry_V20150921": "ecr",
     "Logs_20140328": "logs",
     "TrentService": "kms",
+    "secretsmanager": "secretsmanager",
     "AmazonSSM": "ssm",
     "ServiceQuotasV20190624": "service-quotas",
     "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",

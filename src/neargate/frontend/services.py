@@ -20,6 +20,7 @@ from .record.seen import NoTrail
 from .regional.account_settings import AccountSettings
 from .regional.network import NetworkRegistry
 from .regional.task_definitions import TaskDefinitionRegistry
+from .secrets.registry import SecretRegistry
 
 
 class Services(Struct, frozen=True, kw_only=True):
@@ -42,6 +43,7 @@ class Services(Struct, frozen=True, kw_only=True):
     images: Images | None = None  # None: there is no image registry, for tests of other things
     key_registry: KeyRegistry | None = None  # None: for tests of other things
     parameter_registry: ParameterRegistry | None = None  # None: for tests of other things
+    secret_registry: SecretRegistry | None = None  # None: for tests of other things
 
     exec_sessions: ExecSessions | None = None  # None: for tests of other things
 
@@ -59,6 +61,11 @@ class Services(Struct, frozen=True, kw_only=True):
     def parameters(self) -> ParameterRegistry:
         assert self.parameter_registry is not None
         return self.parameter_registry
+
+    @property
+    def secrets(self) -> SecretRegistry:
+        assert self.secret_registry is not None
+        return self.secret_registry
 
     def cell_of(self, account: str, cluster: str) -> ClusterManager:
         """The cell that owns a cluster. With one cell there is one answer; the map joins with the second cell."""

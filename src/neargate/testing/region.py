@@ -22,6 +22,7 @@ from ..frontend.parameters.public import PublicParameters
 from ..frontend.regional import account_settings, network_schema, task_definitions
 from ..frontend.regional.network import NetworkRegistry, open_network
 from ..frontend.regional.task_definitions import TaskDefinitionRegistry, open_task_definitions
+from ..frontend.secrets import registry as secrets_part
 from ..frontend.services import Services
 from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..interfaces.trail import TrailStore
@@ -107,6 +108,9 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     _watch(effects, settings_store, "settings")
     key_store = await stores.open("keys", keys_part.MIGRATIONS)
     keys = await keys_part.open_keys(world, key_store, envelope, region=region)
+    secret_store = await stores.open("secrets", secrets_part.MIGRATIONS)
+    secrets = await secrets_part.open_secrets(world, secret_store, keys, region=region)
+    _watch(effects, secret_store, "secrets")
     parameter_store = await stores.open("parameters", parameters_part.MIGRATIONS)
     public = PublicParameters(region, ZONES, (), world.now())
     parameters = await parameters_part.open_parameters(world, parameter_store, envelope, public)
@@ -139,6 +143,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         images=images,
         key_registry=keys,
         parameter_registry=parameters,
+        secret_registry=secrets,
         trail=cast(TrailStore, CatchingRole(effects, "trail")),
     )
     return Region(

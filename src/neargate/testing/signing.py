@@ -12,6 +12,7 @@ JSON_TARGETS = {
     "ecs": "AmazonEC2ContainerServiceV20141113",
     "kms": "TrentService",
     "logs": "Logs_20140328",
+    "secretsmanager": "secretsmanager",
     "service-quotas": "ServiceQuotasV20190624",
     "ssm": "AmazonSSM",
 }

@@ -15,7 +15,7 @@ from .uri import UriIndex
 
 _TYPES = {"character": "string"}  # old models' word
 
-SERVICES = ("cloudtrail", "ec2", "ecr", "ecs", "iam", "kms", "logs", "service-quotas", "ssm", "sts")
+SERVICES = ("cloudtrail", "ec2", "ecr", "ecs", "iam", "kms", "logs", "secretsmanager", "service-quotas", "ssm", "sts")
 
 
 class Member(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from . import cloudtrail, ec2, ecr, ecs, iam, kms, logs, servicequotas, ssm, sts
+from . import cloudtrail, ec2, ecr, ecs, iam, kms, logs, secretsmanager, servicequotas, ssm, sts
 from .rules import Actions
 
 REVIEWED: Mapping[str, Actions] = {
@@ -13,6 +13,7 @@ REVIEWED: Mapping[str, Actions] = {
     "iam": iam.ACTIONS,
     "kms": kms.ACTIONS,
     "logs": logs.ACTIONS,
+    "secretsmanager": secretsmanager.ACTIONS,
     "servicequotas": servicequotas.ACTIONS,
     "ssm": ssm.ACTIONS,
     "sts": sts.ACTIONS,

@@ -23,12 +23,12 @@ class InvalidState(AwsError):
 
 
 class InvalidCiphertext(AwsError):
-    """KMS says no more than this: not whose it is, nor what is wrong with it."""
+    """KMS has no sentence for it. Ours says no more: not whose it is, nor what is wrong with it."""
 
     code = "InvalidCiphertextException"
 
     def __init__(self) -> None:
-        super().__init__("")
+        super().__init__("The ciphertext is invalid.")
 
 
 class IncorrectKey(AwsError):
@@ -75,7 +75,7 @@ class InvalidKeyUsage(AwsError):
 
 
 class NotAuthorized(AwsError):
-    """KMS's answer to who wants an alias of AWS's own; it says no more."""
+    """KMS's answer to who wants an alias of AWS's own."""
 
     code = "NotAuthorizedException"
 

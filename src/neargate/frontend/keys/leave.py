@@ -22,11 +22,13 @@ def ask_for_key(
     *,
     via: str | None = None,
     more: Mapping[str, Values] | None = None,
+    shown: str | None = None,
 ) -> None:
     """Raises AccessDenied in AWS's words. `action`: `kms:Decrypt`; `context`: the encryption context.
 
     `via`: the service that asks for its caller (`ssm`); None when the caller calls KMS itself.
-    `more`: condition keys by AWS's names that only some actions have.
+    `more`: condition keys by AWS's names that only some actions have. `shown`: what a refusal names instead of the
+    key's ARN.
     """
     given: dict[str, Values] = {"kms:CallerAccount": call.account, **(more or {})}
     if via is not None:
@@ -34,5 +36,5 @@ def ask_for_key(
     if context:
         given["kms:EncryptionContextKeys"] = list(context)
         given |= {f"kms:EncryptionContext:{name}": value for name, value in context.items()}
-    resource = Resource(arn=key.arn, tags=dict(key.tags), keys=given)
+    resource = Resource(arn=key.arn, tags=dict(key.tags), keys=given, shown=shown)
     authorize(call, action, [resource], resource_policy=keys.policy(key))

@@ -327,6 +327,34 @@ _ECR = (
     ),
 )
 
+_SECRETS_MANAGER = (
+    Bucket(key="secretsmanager/read", rate=Rate(10_000, 10_000), operations="DescribeSecret GetSecretValue"),
+    Bucket(key="secretsmanager/list", rate=Rate(100, 100), apart=True, operations="BatchGetSecretValue ListSecrets"),
+    Bucket(
+        key="secretsmanager/policy",
+        rate=Rate(50, 50),
+        operations="DeleteResourcePolicy GetResourcePolicy PutResourcePolicy ValidateResourcePolicy",
+    ),
+    Bucket(
+        key="secretsmanager/modify",
+        rate=Rate(50, 50),
+        operations="""
+        AssociateCrossAccountReplica DisassociateCrossAccountReplica PutSecretValue RemoveRegionsFromReplication
+        ReplicateSecretToRegions StopReplicationToReplica UpdateSecret UpdateSecretVersionStage
+        """,
+    ),
+    Bucket(key="secretsmanager/rotate", rate=Rate(50, 50), operations="CancelRotateSecret RotateSecret"),
+    Bucket(key="secretsmanager/tag", rate=Rate(50, 50), operations="TagResource UntagResource"),
+    Bucket(
+        key="secretsmanager/other",
+        rate=Rate(50, 50),
+        apart=True,
+        operations="""
+        CreateSecret DeleteSecret GetRandomPassword ListResourcePolicies ListSecretVersionIds RestoreSecret
+        """,
+    ),
+)
+
 BUCKETS: Mapping[str, tuple[Bucket, ...]] = {
     "cloudtrail": _CLOUDTRAIL,
     "ec2": _EC2,
@@ -335,6 +363,7 @@ BUCKETS: Mapping[str, tuple[Bucket, ...]] = {
     "iam": _IAM,
     "kms": _KMS,
     "logs": _LOGS,
+    "secretsmanager": _SECRETS_MANAGER,
     "service-quotas": _SERVICE_QUOTAS,
     "ssm": _SSM,
     "sts": _STS,

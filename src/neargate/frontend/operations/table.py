@@ -10,6 +10,7 @@ from .ecs import table as ecs
 from .iam import table as iam
 from .kms import table as kms
 from .logs import table as logs
+from .secretsmanager import table as secretsmanager
 from .servicequotas import table as service_quotas
 from .ssm import table as ssm
 from .sts import table as sts
@@ -22,6 +23,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "iam": iam.OPERATIONS,
     "kms": kms.OPERATIONS,
     "logs": logs.OPERATIONS,
+    "secretsmanager": secretsmanager.OPERATIONS,
     "service-quotas": service_quotas.OPERATIONS,
     "ssm": ssm.OPERATIONS,
     "sts": sts.OPERATIONS,

@@ -55,10 +55,14 @@ async def list_aliases(call: Call, services: Services, params: Params) -> Answer
     authorize(call, "kms:ListAliases", ["*"])
     named = params.get("KeyId")
     key = None if named is None else services.keys.find(call.account, named)
+    if key is not None and key.account != call.account:
+        # In the words for a key that is not there: whether another account has it is not for strangers to learn.
+        is_alias = str(named).rpartition(":")[2].startswith(_PREFIX)
+        raise NotFound(f"Alias {named} is not found." if is_alias else f"Key '{named}' does not exist")
     shown = [
         _entry(alias)
         for alias in services.keys.shelf(call.account).all(KeyAlias)
-        if key is None or (key.account == call.account and alias.key == key.name)
+        if key is None or alias.key == key.name
     ]
     if key is None:
         shown += _unused(services, call.account, {entry["AliasName"] for entry in shown})
@@ -109,7 +113,7 @@ def _named(params: Params) -> str:
 
 def _check_name(name: str) -> None:
     if name.startswith(_RESERVED):
-        raise NotAuthorized("")
+        raise NotAuthorized(f"Aliases that begin with {_RESERVED} are AWS's own.")
 
 
 def _alias(shelf: Shelf, name: str, region: str) -> KeyAlias:

@@ -36,7 +36,9 @@ async def key_for_use(
     given: dict[str, Values] = {**(more or {}), "kms:ResourceAliases": _aliases(services, key)}
     if _is_alias(named):
         given["kms:RequestAlias"] = named.rpartition(":")[2]
-    ask_for_key(call, keys, key, action, context, more=given)
+    # Whose alias it is must not tell strangers which key it is of.
+    shown = named if key.account != call.account else None
+    ask_for_key(call, keys, key, action, context, more=given, shown=shown)
     return key
 
 

@@ -1,0 +1,1 @@
+"""Secrets Manager's secrets: what is kept of them, sealed, and which version has which staging label."""
