@@ -69,6 +69,7 @@ class RegistryInstance(Struct, frozen=True, kw_only=True):
         if self.socket:
             connection.sock = socket.socket(socket.AF_UNIX)
             if connection.sock.connect_ex(self.socket):
+                connection.close()
                 return False
         try:
             connection.request("GET", "/v2/")

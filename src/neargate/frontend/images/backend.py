@@ -8,7 +8,7 @@ early is cut, so that a half-sent layer is never taken for a whole one.
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import httptools
 
@@ -52,77 +52,136 @@ class SocketBackend:
     async def exchange(
         self, method: str, target: str, headers: Headers = (), body: Body = b"", length: int | None = None
     ) -> AsyncIterator[Answered]:
+        wire = _Wire(self._knobs.image_silence_s)
         try:
-            reader, writer = await asyncio.open_unix_connection(self._path, limit=_CHUNK)
+            await asyncio.get_running_loop().create_unix_connection(lambda: wire, self._path)
         except OSError:
             raise BackendAway from None
         try:
-            answer = _Answer(reader, self._knobs.image_silence_s)
-            await _send(writer, method, target, headers, body, length)
-            await answer.head()
-            yield answer
-        except (ConnectionError, TimeoutError, httptools.HttpParserError):
-            raise BackendAway from None
+            await wire.send(_head(method, target, headers, body, length))
+            if isinstance(body, bytes):
+                await wire.send(body)
+            else:
+                await _stream(wire, body, is_chunked=length is None)
+            await wire.head()
+            yield wire
         finally:
-            writer.transport.abort()
+            wire.cut()
 
 
-async def _send(
-    writer: asyncio.StreamWriter, method: str, target: str, headers: Headers, body: Body, length: int | None
-) -> None:
-    """The request. An answer before its end (a refusal) closes the other side: then what was said is read."""
-    whole = isinstance(body, bytes)
+def _head(method: str, target: str, headers: Headers, body: Body, length: int | None) -> bytes:
     size = len(body) if isinstance(body, bytes) else length
-    framing = ("transfer-encoding", "chunked") if size is None else ("content-length", str(size))
-    lines = [f"{method} {target} HTTP/1.1", "host: images", "connection: close", ": ".join(framing)]
+    lines = [f"{method} {target} HTTP/1.1", "host: images"]
+    lines.append("transfer-encoding: chunked" if size is None else f"content-length: {size}")
     lines += [f"{name}: {value}" for name, value in headers]
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a line break in a request's head")
-    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-    if isinstance(body, bytes):
-        writer.write(body)
-    try:
-        if not isinstance(body, bytes):
-            async for chunk in body:
-                writer.write(chunk if size is not None else b"%x\r\n%b\r\n" % (len(chunk), chunk))
-                await writer.drain()
-        if not whole and size is None:
-            writer.write(b"0\r\n\r\n")
-        await writer.drain()
-    except (ConnectionResetError, BrokenPipeError):
-        return
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-class _Answer:
-    """Implements Answered over httptools' parser, whose callbacks are the `on_` methods."""
+async def _stream(wire: "_Wire", body: AsyncIterator[bytes], *, is_chunked: bool) -> None:
+    """Until its end, or until an answer came before: a refusal."""
+    async for chunk in body:
+        if not await wire.send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk):
+            return
+    if is_chunked:
+        await wire.send(b"0\r\n\r\n")
 
-    def __init__(self, reader: asyncio.StreamReader, silence_s: float) -> None:
+
+class _Wire(asyncio.Protocol):
+    """One connection; implements Answered. The parser's callbacks are the other `on_` methods.
+
+    Not asyncio's streams: these forget what was received when a write fails, and a refusal comes before the body's end.
+    """
+
+    def __init__(self, silence_s: float) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
-        self._reader = reader
         self._silence_s = silence_s
         self._parser: Any = httptools.HttpResponseParser(self)
+        self._changed = asyncio.Event()
+        self._transport: asyncio.Transport
         self._read: list[bytes] = []
+        self._read_bytes = 0
         self._head_bytes = 0
         self._has_head = False
         self._is_whole = False
+        self._is_lost = False
+        self._is_full = False  # the other side does not read
+
+    # -- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._is_lost = True
+        self._head_bytes += 0 if self._has_head else len(data)
+        if self._head_bytes > _HEAD_MAX_BYTES:
+            self._is_lost = True
+        if self._read_bytes > _CHUNK:
+            self._transport.pause_reading()
+        self._changed.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._is_lost = True
+        self._changed.set()
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self._changed.set()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        self._has_head = True
+
+    def on_body(self, body: bytes) -> None:
+        self._read.append(body)
+        self._read_bytes += len(body)
+
+    def on_message_complete(self) -> None:
+        self._is_whole = True
+
+    # -- ours
+
+    async def send(self, data: bytes) -> bool:
+        """Whether more is wanted."""
+        if not self._has_head and not self._is_lost:
+            self._transport.write(data)
+        while self._is_full and not self._has_head and not self._is_lost:
+            await self._change()
+        return not self._has_head and not self._is_lost
 
     async def head(self) -> None:
+        """Raises BackendAway."""
         while not self._has_head:
-            await self._feed()
-            if not self._has_head and self._head_bytes > _HEAD_MAX_BYTES:
+            if self._is_lost:
                 raise BackendAway
-        self.status = self._parser.get_status_code()
+            await self._change()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         while True:
-            ready, self._read = self._read, []
+            ready, self._read, self._read_bytes = self._read, [], 0
             for chunk in ready:
                 yield chunk
-            if self._is_whole and not self._read:
+            if self._read:
+                continue
+            if self._is_whole:
                 return
-            if not self._read:
-                await self._feed()
+            if self._is_lost:
+                raise BackendAway
+            self._transport.resume_reading()
+            await self._change()
 
     async def body(self, bound: int) -> bytes:
         found: list[bytes] = []
@@ -134,22 +193,13 @@ class _Answer:
             found.append(chunk)
         return b"".join(found)
 
-    async def _feed(self) -> None:
-        async with asyncio.timeout(self._silence_s):
-            data = await self._reader.read(_CHUNK)
-        if not data:
-            raise BackendAway  # before its end
-        self._head_bytes += 0 if self._has_head else len(data)
-        self._parser.feed_data(data)
+    def cut(self) -> None:
+        self._transport.abort()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        self._has_head = True
-
-    def on_body(self, body: bytes) -> None:
-        self._read.append(body)
-
-    def on_message_complete(self) -> None:
-        self._is_whole = True
+    async def _change(self) -> None:
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(self._silence_s):
+                await self._changed.wait()
+        except TimeoutError:
+            raise BackendAway from None

@@ -133,9 +133,9 @@ class Exchange:
     # -- the answer
 
     async def answer(self, answer: Answer) -> None:
-        """Whole. After a part of another answer was sent nothing can be said any more but its end."""
+        """Whole. After the beginning of another one nothing can be said any more: the server cuts the connection."""
         if self._has_begun:
-            raise ClientGone
+            return
         headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
         if any(name == b"content-length" for name, _ in answer.headers):
             headers.pop()

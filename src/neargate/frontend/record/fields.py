@@ -59,7 +59,7 @@ SHOWN_WITHIN = frozenset(
     AddTagsToResourceRequest.ResourceId RemoveTagsFromResourceRequest.ResourceId ListTagsForResourceRequest.ResourceId
     PutAccountSettingRequest.value PutAccountSettingDefaultRequest.value Failure.reason
     GetFederationTokenRequest.Name CreateSAMLProviderRequest.Name ProxyConfiguration.containerName
-    FederatedUser.FederatedUserId
+    FederatedUser.FederatedUserId ReplicationDestination.region RepositoryFilter.filter ScanningRepositoryFilter.filter
     Tag.TagKey Tag.TagValue CreateSecretRequest.Name CreateSecretResponse.Name DeleteSecretResponse.Name
     PutSecretValueResponse.Name RestoreSecretResponse.Name UpdateSecretResponse.Name UpdateSecretVersionStageResponse.Name
     """.split()  # noqa: SIM905 (a list of names, to be read)
