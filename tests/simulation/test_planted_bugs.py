@@ -12,7 +12,9 @@ from msgspec import structs
 from neargate.agent import adopt as adoption
 from neargate.agent.credential_files import CredentialFiles
 from neargate.agent.credentials import TaskCredentials
+from neargate.agent.execution.secret_values import SecretValues
 from neargate.agent.hooks.credentials import CredentialsHook
+from neargate.agent.hooks.secrets import SecretsHook
 from neargate.agent.host_tasks import HostTasks
 from neargate.agent.link_client import LinkClient
 from neargate.agent.local_state import LocalState
@@ -338,6 +340,23 @@ def credentials_outlive_their_task() -> None:
     CredentialFiles.remove = lambda self, task_id: None  # type: ignore[method-assign]
 
 
+def secrets_not_waited_for() -> None:
+    async def at_once(self: SecretsHook, task: Any) -> None:
+        return None
+
+    SecretsHook.up = at_once  # type: ignore[method-assign]
+
+
+def secrets_looked_up_once_for_all() -> None:
+    given: dict[str, Any] = {}
+    look_up = SecretValues.environment
+
+    async def remembered(self: SecretValues, task: Any) -> Any:
+        return given.setdefault("first", await look_up(self, task))
+
+    SecretValues.environment = remembered  # type: ignore[method-assign]
+
+
 def orders_do_not_wait_for_spot() -> None:
     vars(recording)["HELD"] = 1
 
@@ -406,6 +425,8 @@ PLANTED = [
     Planted(credentials_not_renewed, QUIET, frozenset({"no-credentials"})),
     Planted(credentials_die_with_the_agent, ALONE_AND_KILLED, frozenset({"no-credentials"})),
     Planted(credentials_outlive_their_task, QUIET, frozenset({"unrest"})),
+    Planted(secrets_not_waited_for, QUIET, frozenset({"no-secret"})),
+    Planted(secrets_looked_up_once_for_all, QUIET, frozenset({"foreign-secret"})),
 ]
 
 

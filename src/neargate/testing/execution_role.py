@@ -25,6 +25,13 @@ async def make_execution_role(identity: IdentityRegistry, world: World, account:
     await identity.change(account, lambda book: holders.attach(book, Role, EXECUTION_ROLE, EXECUTION_POLICY))
 
 
+async def let_read_parameters(identity: IdentityRegistry, account: str) -> None:
+    """The execution role may look up every parameter: the managed policy gives none."""
+    statement = {"Effect": "Allow", "Action": ["ssm:GetParameters", "kms:Decrypt"], "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    await identity.change(account, lambda book: holders.put_inline(book, Role, EXECUTION_ROLE, "read", document))
+
+
 async def make_task_role(identity: IdentityRegistry, world: World, account: str, name: str) -> None:
     """It may do nothing."""
     now, bits = int(world.now()), world.random.getrandbits

@@ -25,7 +25,7 @@ _SERVICES = {
 _SKEW_S = 300.0
 
 
-class FakeSecret(Concealed, kw_only=True):
+class FakeSecret(Concealed, frozen=True, kw_only=True):
     """`versions`: by version id, and by stage."""
 
     text: str | None = None

@@ -26,6 +26,7 @@ from ..fake_sandbox import SIGKILL, FakeSandbox, Program
 from .checkers import Checkers
 from .custody import Contact, Custody
 from .disks import AgentFiles
+from .endpoint import Endpoints, check_secret
 from .light import LightMachine
 from .net import End, Gone, Net
 from .sim import Program as Supervised
@@ -43,7 +44,7 @@ JOB_EXIT_CODE = 3
 _JOB_LIVES_S = (0.0, 0.05, 0.5, 5.0)
 _NOT_ENDED = -1
 _ASK_AT = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
-_SEAM_VALUES = frozenset({"exits", "task_path", "faults"})
+_SEAM_VALUES = frozenset({"exits", "task_path", "faults", "host"})
 
 
 class _Seam:
@@ -129,8 +130,10 @@ class RealMachine:
         knobs: Knobs,
         root: Path,
         hinders: Callable[[str], bool],
+        endpoints: Endpoints,
     ) -> None:
         self.facts = facts
+        self._endpoints = endpoints
         self.host = FakeHost(root=root)
         self.sandbox = FakeSandbox(lambda: EPOCH + sim.now)
         self.on_point: Callable[[Point], None] = _unwatched
@@ -236,6 +239,7 @@ class RealMachine:
             knobs=self._knobs,
             transport=_Transport(world, self._net, self._knobs),
             credential_files=CredentialFiles(self._credentials),
+            exchange=fenced(self._endpoints(world)),
             reached=lambda point, task_id: self._reached(world, point, task_id),
         )
         self._custody.begin(world, agent)
@@ -266,7 +270,10 @@ class RealMachine:
         if first != runtime_id or container.starts > 1:
             self._sim.fail("doubled", f"container {container.config.name} of {task_id} was started twice")
         self._checkers.runs(self.facts.host_id, task_id)
-        self._custody.started(task_id, _ASK_AT in dict(container.config.environment))
+        environment = dict(container.config.environment)
+        self._custody.started(task_id, _ASK_AT in environment)
+        family = self._checkers.family_of(task_id)
+        check_secret(self._sim, task_id, family, container.config.name, environment)
         self.look_at_credentials()
         if container.config.name == "job":
             self._sim.at(self._lives.choice(_JOB_LIVES_S), lambda: self._end_job(runtime_id))

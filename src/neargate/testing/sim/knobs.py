@@ -34,4 +34,5 @@ def draw_knobs(rng: random.Random) -> Knobs:
         task_credentials_lifetime_s=pick((12.0, 40.0, 21_600.0)),
         task_credentials_look_s=pick((0.5, 2.0)),
         task_credentials_refused_retry_s=pick((1.0, 60.0)),
+        execution_credentials_lifetime_s=pick((2.0, 3600.0)),
     )

@@ -23,7 +23,7 @@ from ...model.knobs import Knobs
 from ...store.sqlite import MemoryDisk, MemoryStores
 from ...wire.shapes import Models
 from ...wire.sigv4 import SignedRequest
-from ..execution_role import make_execution_role, make_task_role
+from ..execution_role import let_read_parameters, make_execution_role, make_task_role
 from ..signing import json_headers, signed
 from .checkers import Checkers
 from .net import End, Gone, Net
@@ -152,6 +152,8 @@ class Server:
                 knobs=self._knobs,
             )
             await make_execution_role(region.services.identity, world, ACCOUNT)
+            if self._task_roles:
+                await let_read_parameters(region.services.identity, ACCOUNT)
             for role in self._task_roles:
                 await make_task_role(region.services.identity, world, ACCOUNT, role)
         except (Overloaded, sqlite3.Error) as error:
@@ -182,18 +184,28 @@ class Answered(Struct, frozen=True, kw_only=True):
 class Caller:
     """Calls the front end as an SDK does, over a network on which answers get lost with the server."""
 
-    def __init__(self, sim: Sim, server: Server, world: SimWorld) -> None:
+    def __init__(self, sim: Sim, server: Server, world: SimWorld, *, stream: str = "callers") -> None:
         self._sim = sim
         self._server = server
         self._world = world
-        self._rng: random.Random = sim.stream("callers")
+        self._rng: random.Random = sim.stream(stream)
         self._ahead_s = 0.0  # of the own clock, as a server's refusal has taught: every SDK corrects its clock so
 
     async def call(self, operation: str, params: Mapping[str, Any], timeout_s: float = 10.0) -> Answered:
         """One attempt. Raises Unanswered."""
-        outcome: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
         body = msgspec.json.encode(params)
-        headers = self._headers(operation, body)
+        response = await self.send(self._headers(operation, body), body, timeout_s)
+        if response.status == 400 and any(word in response.body for word in _WRONG_CLOCK):
+            self._sim.count("clocks-corrected")
+            self._ahead_s = 0.0 if self._server.world is None else self._server.world.now() - EPOCH - self._sim.now
+            raise Unanswered
+        if response.status == 500:
+            self._sim.fail("500", f"{operation}: {response.body!r}")
+        return Answered(status=response.status, document=msgspec.json.decode(response.body or b"{}"))
+
+    async def send(self, headers: list[tuple[bytes, bytes]], body: bytes, timeout_s: float = 10.0) -> Response:
+        """A request as it is. Raises Unanswered."""
+        outcome: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
         self._sim.loop.call_later(
             self._latency(), self._arrive, headers, body, outcome, context=self._sim.loop.outside.context
         )
@@ -203,16 +215,11 @@ class Caller:
             raise Unanswered from None
         if response is None:
             raise Unanswered
-        if response.status == 400 and any(word in response.body for word in _WRONG_CLOCK):
-            self._sim.count("clocks-corrected")
-            self._ahead_s = 0.0 if self._server.world is None else self._server.world.now() - EPOCH - self._sim.now
-            raise Unanswered
-        if response.status == 500:
-            self._sim.fail("500", f"{operation}: {response.body!r}")
-        return Answered(status=response.status, document=msgspec.json.decode(response.body or b"{}"))
+        return response
 
     def _headers(self, operation: str, body: bytes) -> list[tuple[bytes, bytes]]:
         service = "logs" if operation.endswith(("LogGroup", "LogEvents")) else "ecs"
+        service = "ssm" if operation.endswith("Parameter") else service
         headers = json_headers(service, operation)
         request = SignedRequest(method="POST", path=b"/", query=b"", headers=headers, body=body)
         now = EPOCH + self._sim.now + self._ahead_s

@@ -16,6 +16,7 @@ from ...model.knobs import Knobs
 from ...store.sqlite import MemoryDisk
 from ...wire.shapes import Models
 from .checkers import Checkers
+from .endpoint import Endpoint
 from .faults import Fault, Injector, draw_faults
 from .hosts import Machine, RealMachine
 from .knobs import draw_knobs
@@ -113,7 +114,10 @@ class Run:
                 home = root / facts.host_id
                 home.mkdir()
                 hinders = self.injector.hinders
-                self.machines.append(RealMachine(self.sim, self.net, self.checkers, facts, knobs, home, hinders))
+                endpoints = partial(Endpoint, self.sim, self.server)
+                self.machines.append(
+                    RealMachine(self.sim, self.net, self.checkers, facts, knobs, home, hinders, endpoints)
+                )
             else:
                 self.machines.append(LightMachine(self.sim, self.net, self.checkers, facts, knobs))
             machines[facts.host_id] = self.machines[-1]

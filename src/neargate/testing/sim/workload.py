@@ -7,6 +7,7 @@ import asyncio
 from typing import Any
 
 from .checkers import Checkers
+from .endpoint import FAMILIES, VARIABLE, parameter_of, value_of
 from .region import ACCOUNT, REGION, Answered, Caller, Server, Unanswered
 from .sim import Program, Sim
 from .world import Process, SimWorld
@@ -81,8 +82,14 @@ class Workload:
             await self._sure(
                 "CreateLogGroup", {"logGroupName": LOG_GROUP}, accepted=("ResourceAlreadyExistsException",)
             )
+            await self._prepare_secrets()
         for definition in DEFINITIONS:
             await self._sure("RegisterTaskDefinition", _registration(definition, real=self._real))
+
+    async def _prepare_secrets(self) -> None:
+        for family in FAMILIES:
+            parameter = {"Name": parameter_of(family), "Value": value_of(family), "Type": "SecureString"}
+            await self._sure("PutParameter", parameter, accepted=("ParameterAlreadyExists",))
 
     async def _sure(self, operation: str, params: dict[str, Any], accepted: tuple[str, ...] = ()) -> dict[str, Any]:
         """Repeated until it is answered; for operations that may be repeated."""
@@ -242,6 +249,8 @@ def _registration(definition: dict[str, Any], *, real: bool) -> dict[str, Any]:
         | container
         for container in definition["containers"]
     ]
+    if real and definition["family"] in FAMILIES:
+        containers[0]["secrets"] = [{"name": VARIABLE, "valueFrom": parameter_of(definition["family"])}]
     role = TASK_ROLES.get(definition["family"]) if real else None
     return {
         **({"taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/{role}"} if role is not None else {}),
