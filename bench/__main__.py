@@ -9,7 +9,10 @@ import traceback
 
 from . import figures
 
-NAMES = ("startup", "launch", "memory", "logs", "run_task_rate", "iam_decision", "codec", "answers", "record_cost")
+NAMES = (
+    *("startup", "launch", "pull", "memory", "logs"),
+    *("run_task_rate", "iam_decision", "codec", "answers", "record_cost"),
+)
 
 
 def main(names: list[str]) -> int:
