@@ -60,6 +60,17 @@ def test_tags_survive_what_changes_their_resource() -> None:
     story(body)
 
 
+def test_tags_go_with_a_deleted_cluster() -> None:
+    async def body(region: Region) -> None:
+        await region("CreateCluster", tags=[TEAM])
+        await region("DeleteCluster", cluster="default")
+        described = await region("DescribeClusters", include=["TAGS"])
+        assert described["clusters"][0]["status"] == "INACTIVE" and described["clusters"][0]["tags"] == []
+        assert (await region("CreateCluster", tags=[STAGE]))["cluster"]["tags"] == [STAGE]
+
+    story(body)
+
+
 def test_taggings_side_by_side_are_all_kept() -> None:
     async def body(region: Region) -> None:
         await region.ready()

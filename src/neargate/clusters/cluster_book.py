@@ -163,9 +163,9 @@ class ClusterBook:
         cluster = self.named(account, name)
         if cluster.status != ACTIVE:
             return await self._shown(cluster, frozenset({"SETTINGS", "CONFIGURATIONS"}))
-        deleted = replace(cluster, status=INACTIVE, rev=cluster.rev + 1)
+        deleted = replace(cluster, status=INACTIVE, rev=cluster.rev + 1, tags=b"[]")
         try:
-            await write(self._store, [_no_live_task(cluster), _set_status(deleted, cluster.rev), *self._told(deleted)])
+            await write(self._store, [_no_live_task(cluster), _retire(deleted, cluster.rev), *self._told(deleted)])
         except Refused as refused:
             if refused.name == "tasks":
                 raise ClusterContainsTasks from None
@@ -279,10 +279,11 @@ def _replace(cluster: Cluster, rev: int) -> Statement:
     )
 
 
-def _set_status(cluster: Cluster, rev: int) -> Statement:
+def _retire(cluster: Cluster, rev: int) -> Statement:
+    """Tags go with what had them, as on AWS."""
     return Statement(
-        "UPDATE clusters SET status = ?, rev = rev + 1 WHERE account = ? AND name = ? AND rev = ?",
-        (cluster.status, cluster.account, cluster.name, rev),
+        "UPDATE clusters SET status = ?, tags = ?, rev = rev + 1 WHERE account = ? AND name = ? AND rev = ?",
+        (cluster.status, cluster.tags, cluster.account, cluster.name, rev),
         1,
         "rev",
     )
