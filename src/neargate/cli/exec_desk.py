@@ -3,7 +3,8 @@
 Owns what is recorded of it: the operator's sessions stand in the account's record of calls beside those of the API.
 """
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..frontend.callers.credentials import administrator
@@ -36,13 +37,20 @@ def handlers(region: Region, world: World) -> dict[str, Handler]:
         if not await executing.is_reachable(task_id):
             raise TargetNotConnected("The host of this task is not connected.")
         granted = executing.grant(task_id, container["name"], args, tells_exit_code=True)
-        _record(region, world, document, container["name"], granted.session_id)
+        _record(region, world, document, container["name"], args, granted.session_id)
         return {"path": f"{PATH_PREFIX}{granted.session_id}", "token": granted.token}
 
     return {"exec": execute}
 
 
-def _record(region: Region, world: World, document: Mapping[str, Any], container: str, session_id: str) -> None:
+def _record(
+    region: Region,
+    world: World,
+    document: Mapping[str, Any],
+    container: str,
+    args: Sequence[str],
+    session_id: str,
+) -> None:
     arn = Arn.parse(document["taskArn"])
     assert arn is not None, "a task's document has its ARN"
     region.recorder.record(
@@ -56,6 +64,7 @@ def _record(region: Region, world: World, document: Mapping[str, Any], container
                 "cluster": document["clusterArn"],
                 "task": document["taskArn"],
                 "container": container,
+                "command": shlex.join(args),
                 "interactive": True,
             },
             asked=[document["clusterArn"], document["taskArn"]],
