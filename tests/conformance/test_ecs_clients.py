@@ -249,6 +249,36 @@ def test_ten_tasks_are_spread_and_listed_in_pages(clients: Clients) -> None:
     clients.ecs.get_waiter("tasks_stopped").wait(cluster="many", tasks=arns, WaiterConfig=WAIT)
 
 
+def test_spot_gives_way_to_a_task_on_demand(clients: Clients) -> None:
+    both = ["FARGATE", "FARGATE_SPOT"]
+    shown = clients.ecs.describe_capacity_providers()["capacityProviders"]
+    assert [(provider["name"], provider["status"]) for provider in shown] == [(name, "ACTIVE") for name in both]
+    clients.ecs.create_cluster(clusterName="spare")
+    spot = [{"capacityProvider": "FARGATE_SPOT", "weight": 1, "base": 0}]
+    cluster = clients.ecs.put_cluster_capacity_providers(
+        cluster="spare", capacityProviders=both, defaultCapacityProviderStrategy=spot
+    )["cluster"]
+    assert (cluster["capacityProviders"], cluster["defaultCapacityProviderStrategy"]) == (both, spot)
+    register(clients, "spare", cpu="1 vCPU", memory="8 GB")  # all of a host
+    given = {"cluster": "spare", "taskDefinition": "spare", "networkConfiguration": clients.awsvpc, "count": 10}
+    answer = clients.ecs.run_task(**given)
+    arns = [task["taskArn"] for task in answer["tasks"]]
+    assert {(task["capacityProviderName"], task["launchType"]) for task in answer["tasks"]} == {
+        ("FARGATE_SPOT", "FARGATE")
+    }
+    assert len(arns) == 3 and len(answer["failures"]) == 7
+    [mine] = clients.run("spare", "spare")["tasks"]
+    clients.ecs.get_waiter("tasks_running").wait(cluster="spare", tasks=[mine["taskArn"]], WaiterConfig=WAIT)
+    tasks = clients.ecs.describe_tasks(cluster="spare", tasks=arns)["tasks"]
+    interrupted = [task for task in tasks if task["desiredStatus"] == "STOPPED"]
+    assert [(task["stopCode"], task["stoppedReason"]) for task in interrupted] == [
+        ("SpotInterruption", "Your Spot Task was interrupted.")
+    ]
+    for arn in (*arns, mine["taskArn"]):
+        clients.ecs.stop_task(cluster="spare", task=arn)
+    clients.ecs.get_waiter("tasks_stopped").wait(cluster="spare", tasks=arns, WaiterConfig=WAIT)
+
+
 def test_no_room_is_a_failure_and_not_an_error(clients: Clients) -> None:
     clients.ecs.create_cluster(clusterName="full")
     register(clients, "full", cpu="16 vCPU", memory="120 GB")

@@ -289,3 +289,25 @@ def test_spot_of_a_restored_zone_is_spot_again() -> None:
         await rig.until(lambda: is_interrupted(rig, spot))
 
     in_cell(body, host=ONE)
+
+
+def test_what_is_kept_beside_a_task_is_forgotten_with_it() -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        spot = await run(rig, **SPOT)
+        mine = await run(rig, **ON_DEMAND)
+        await rig.cell.stop_task(ACCOUNT, "both", id_of(mine), None)
+        await rig.report(spot, "STOPPED", 1)
+        await rig.until(lambda: is_empty(rig))
+        await rig.until(lambda: has_stopped(rig, mine))
+        left = "SELECT task FROM spot UNION ALL SELECT task FROM waits ORDER BY task"
+        assert await rig.stores.cell_store.read(left) == sorted([(id_of(spot),), (id_of(mine),)])
+        rig.world.ahead_s = 2 * rig.knobs.stopped_task_keep_s
+        await rig.until(lambda: swept(rig))
+        assert await rig.stores.cell_store.read(left) == []
+
+    in_cell(body, host=ONE)
+
+
+async def swept(rig: CellRig) -> bool:
+    return await rig.cell.sweepers.sweep_old_rows() == "forgot 2 stopped tasks"

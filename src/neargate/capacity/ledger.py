@@ -119,6 +119,10 @@ class Ledger:
             book = self.subnets[subnet_id] = Addresses(within=AddressRange(1, 0))
         return book
 
+    @property
+    def holds_spot(self) -> bool:
+        return bool(self._spot)
+
     def spot_tasks(self) -> list[SpotTask]:
         """All that hold room here, and who of them is already waited for."""
         leaving = set(chain.from_iterable(claim.waits_for for claim in self._ahead.values()))

@@ -471,6 +471,9 @@ class Capacity:
     def cpu_units_held(self, account: str, *, on_spot: bool = False) -> int:
         return self._ledger.cpu_units_of.get((account, on_spot), 0)
 
+    def holds_spot(self) -> bool:
+        return self._ledger.holds_spot
+
     async def subnet_usage(self, subnet_ids: Sequence[str]) -> dict[str, int]:
         books = self._ledger.subnets
         return {subnet_id: len(books[subnet_id].taken) for subnet_id in subnet_ids if subnet_id in books}

@@ -153,7 +153,7 @@ class Launching:
             provider=provider,
         )
         outcome = await self._ask_zones(launch, place, may_reclaim=False)
-        if not isinstance(outcome, Placed) and provider != ON_SPOT:
+        if not isinstance(outcome, Placed) and provider != ON_SPOT and any(m.holds_spot() for m in self._managers):
             outcome = await self._ask_zones(launch, place, may_reclaim=True) or outcome
         if outcome is None:
             raise ServiceUnavailable

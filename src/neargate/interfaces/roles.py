@@ -158,6 +158,9 @@ class CapacityManager(Protocol):
     def cpu_units_held(self, account: str, *, on_spot: bool = False) -> int:
         """By the account's reservations of Spot tasks or of the others, those under way too; from memory."""
 
+    def holds_spot(self) -> bool:
+        """Whether any Spot task has room here; from memory."""
+
     async def subnet_usage(self, subnet_ids: Sequence[str]) -> dict[str, int]:
         """Addresses taken in each subnet."""
 
