@@ -47,6 +47,12 @@ class Region:
         self.ecr = self.client(ROOT)
         self.token = password(self.ecr)
 
+    root = ROOT
+
+    @staticmethod
+    def keys(given: Mapping[str, str]) -> Keys:
+        return Keys(key=given["AccessKeyId"], secret=given["SecretAccessKey"], token=given["SessionToken"])
+
     def client(self, keys: Keys, service: str = "ecr") -> Any:
         return boto3.client(
             service,
@@ -55,7 +61,7 @@ class Region:
             aws_access_key_id=keys.key,
             aws_secret_access_key=keys.secret,
             aws_session_token=keys.token,
-            config=Config(retries={"total_max_attempts": 1}),
+            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
         )
 
     def user(self, name: str, *actions: str, account: str = ACCOUNT, resource: str = "*") -> Any:

@@ -30,6 +30,7 @@ class Clients:
         self._port = port
         self.iam, self.sts, self.ecs, self.ec2, self.logs = map(self._client, ("iam", "sts", "ecs", "ec2", "logs"))
         self.ssm = self._client("ssm")
+        self.ecr = self._client("ecr")
 
     def _client(self, service: str) -> Any:
         session: Any = boto3.Session(aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name=REGION)
@@ -304,3 +305,48 @@ def test_a_parameter(aws: Clients) -> None:
     ssm.delete_parameter(Name="/tf/token")
     assert code_of(ssm.get_parameter, Name="/tf/token", WithDecryption=True) == "ParameterNotFound"
     assert code_of(ssm.delete_parameter, Name="/tf/token") == "ParameterNotFound"
+
+
+def test_a_repository_with_its_policies(aws: Clients) -> None:
+    """aws_ecr_repository, aws_ecr_lifecycle_policy, aws_ecr_repository_policy, aws_ecr_authorization_token."""
+    ecr, name = aws.ecr, "terraform/app"
+    made = ecr.create_repository(
+        repositoryName=name,
+        imageTagMutability="MUTABLE",
+        imageScanningConfiguration={"scanOnPush": True},
+        encryptionConfiguration={"encryptionType": "AES256"},
+        tags=TAGS,
+    )["repository"]
+    read = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]
+    assert read == made and read["imageScanningConfiguration"] == {"scanOnPush": True}
+    assert read["encryptionConfiguration"] == {"encryptionType": "AES256"}
+    assert by_key(ecr.list_tags_for_resource(resourceArn=made["repositoryArn"])["tags"]) == by_key(TAGS)
+    ecr.put_image_tag_mutability(repositoryName=name, registryId=ACCOUNT, imageTagMutability="IMMUTABLE")
+    ecr.put_image_scanning_configuration(
+        repositoryName=name, registryId=ACCOUNT, imageScanningConfiguration={"scanOnPush": False}
+    )
+    ecr.tag_resource(resourceArn=made["repositoryArn"], tags=[{"Key": "team", "Value": "z"}])
+    ecr.untag_resource(resourceArn=made["repositoryArn"], tagKeys=["env"])
+    assert ecr.list_tags_for_resource(resourceArn=made["repositoryArn"])["tags"] == [{"Key": "team", "Value": "z"}]
+    assert ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["imageTagMutability"] == "IMMUTABLE"
+
+    selection = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}
+    text = json.dumps({"rules": [{"rulePriority": 1, "selection": selection, "action": {"type": "expire"}}]})
+    assert code_of(ecr.get_lifecycle_policy, repositoryName=name) == "LifecyclePolicyNotFoundException"
+    ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=text)
+    assert json.loads(ecr.get_lifecycle_policy(repositoryName=name)["lifecyclePolicyText"]) == json.loads(text)
+    ecr.delete_lifecycle_policy(repositoryName=name, registryId=ACCOUNT)
+    assert code_of(ecr.get_lifecycle_policy, repositoryName=name) == "LifecyclePolicyNotFoundException"
+
+    statement = {"Sid": "pull", "Effect": "Allow", "Principal": "*", "Action": ["ecr:BatchGetImage"]}
+    policy = json.dumps({"Version": "2008-10-17", "Statement": [statement]})
+    ecr.set_repository_policy(repositoryName=name, policyText=policy)
+    assert json.loads(ecr.get_repository_policy(repositoryName=name)["policyText"]) == json.loads(policy)
+    ecr.delete_repository_policy(repositoryName=name, registryId=ACCOUNT)
+    assert code_of(ecr.get_repository_policy, repositoryName=name) == "RepositoryPolicyNotFoundException"
+
+    data = ecr.get_authorization_token()["authorizationData"][0]
+    assert data["proxyEndpoint"].removeprefix("http://") == made["repositoryUri"].partition("/")[0]
+    ecr.delete_repository(repositoryName=name, registryId=ACCOUNT, force=False)
+    assert code_of(ecr.describe_repositories, repositoryNames=[name]) == "RepositoryNotFoundException"
+    assert code_of(ecr.delete_repository, repositoryName=name) == "RepositoryNotFoundException"
