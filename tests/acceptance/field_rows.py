@@ -243,6 +243,20 @@ PROCESS_ROWS = (
         check=lambda o: "Read-only file system" in o.lines[0] and o.lines[-1] == "written",
     ),
     Row(
+        id="system-controls",
+        covers="systemControls.namespace systemControls.value",
+        c0={
+            "systemControls": [
+                {"namespace": "net.core.somaxconn", "value": "777"},
+                {"namespace": "net.ipv4.ip_local_port_range", "value": "20000 20999"},
+                {"namespace": "kernel.msgmax", "value": "9000"},
+                {"namespace": "fs.mqueue.msg_max", "value": "17"},
+            ]
+        },
+        shell="cd /proc/sys; cat net/core/somaxconn net/ipv4/ip_local_port_range kernel/msgmax fs/mqueue/msg_max",
+        lines=("777", "20000\t20999", "9000", "17"),
+    ),
+    Row(
         id="ulimits",
         covers="ulimits.name ulimits.softLimit ulimits.hardLimit",
         c0={"ulimits": [{"name": name, "softLimit": soft, "hardLimit": hard} for name, _, soft, hard in ULIMITS]},

@@ -71,7 +71,6 @@ REFUSED_CONTAINER: dict[str, Any] = {
     "extraHosts": [{"hostname": "a", "ipAddress": "10.0.0.1"}],
     "dockerSecurityOptions": ["no-new-privileges"],
     "logConfiguration.secretOptions": [{"name": "a", "valueFrom": "b"}],
-    "systemControls": [{"namespace": "net.core.somaxconn", "value": "100"}],
     "resourceRequirements": [{"type": "GPU", "value": "1"}],
     "firelensConfiguration": {"type": "fluentbit"},
     "credentialSpecs": ["credentialspec:arn"],

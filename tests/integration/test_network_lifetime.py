@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from neargate.definitions.system_controls import NETWORK_CONTROLS
 from neargate.hostnet.conntrack import Conntrack
 from neargate.hostnet.edge import host_link_name
 from neargate.hostnet.netlink import Netlink
@@ -240,6 +242,50 @@ def test_flows_end_with_their_address(tmp_path: Path) -> None:
                 if client is not None:
                     client.close()
         table.close()
+
+    _run(NetLab, tmp_path / "run", scenario)
+
+
+def test_kernel_parameters_are_the_tasks_own(tmp_path: Path) -> None:
+    """Each that a definition may name: written in the task's namespace, nothing of the machine is another then."""
+
+    def values() -> dict[str, str]:
+        paths = {name: Path("/proc/sys", *name.split(".")) for name in sorted(NETWORK_CONTROLS)}
+        return {name: path.read_text().strip() for name, path in paths.items() if path.exists()}
+
+    async def scenario(lab: NetLab) -> None:
+        await lab.network.apply_vpc(plan(1, OPEN))
+        a, b = await lab.attach("a", eni(1)), await lab.attach("b", eni(2))
+        before = values()
+        with entered(b.netns_path):
+            other = values()
+        with entered(a.netns_path):
+            own = values()
+        refused: list[str] = []
+        changed = {"net.core.somaxconn": "777", "net.ipv4.ip_local_port_range": "20000 20999"}
+        for name, text in own.items():
+            numbers = re.findall(r"\d+", text)
+            if len(numbers) == 1 and name not in changed:
+                changed[name] = "1" if text != "1" else "2"
+        for name, text in changed.items():
+            try:
+                await lab.network.set_controls("a", [(name, text)])
+            except HostError as error:
+                refused.append(str(error))  # out of that one's range
+                del own[name]
+        assert all("invalid argument" in text for text in refused)
+        with entered(a.netns_path):
+            now = values()
+        wrong = [name for name in own.keys() & changed.keys() if now[name].split() != changed[name].split()]
+        assert wrong == []
+        with entered(b.netns_path):
+            assert values() == other
+        assert values() == before
+        for name in ("net.core.nothing", "kernel.msgmax"):
+            with pytest.raises(HostError):
+                await lab.network.set_controls("a", [(name, "1")])
+        with pytest.raises(HostError, match="has no interface"):
+            await lab.network.set_controls("c", [("net.core.somaxconn", "1")])
 
     _run(NetLab, tmp_path / "run", scenario)
 

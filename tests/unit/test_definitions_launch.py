@@ -219,6 +219,10 @@ CONTAINER_FIELDS |= {
             (InjectedSecret(name="A", value_from="/a"), InjectedSecret(name="B", value_from=SECRET_ARN)),
         ),
     ],
+    "systemControls": [
+        ([{"namespace": "kernel.msgmax", "value": "1"}], "ipc_controls", (("kernel.msgmax", "1"),)),
+        ([{"namespace": "net.core.somaxconn", "value": "1"}], "network_controls", (("net.core.somaxconn", "1"),)),
+    ],
     "repositoryCredentials": [({"credentialsParameter": SECRET_ARN}, "repository_credentials", SECRET_ARN)],
 }
 CASES = [(member, *case) for member, cases in CONTAINER_FIELDS.items() for case in cases]

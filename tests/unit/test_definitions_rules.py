@@ -11,6 +11,7 @@ from neargate.model.errors import ClientError
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/run"
 SECRET_ARN = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:app/db-AbCdEf"
+NOT_APART = "is not supported: it is not one that the kernel keeps apart for each task."
 NO_ROLE_FOR = "When you are specifying {}, you must also specify a value for 'executionRoleArn'."
 SHARED = (
     "The secret name must be unique and not shared with any new or existing environment variables set on the "
@@ -330,9 +331,31 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (registry_login("name"), BAD_LOGIN),
     (registry_login(f"{SECRET_ARN}:key::"), BAD_LOGIN),
     (logs(secret_options=[{"name": "a", "valueFrom": "b"}]), "Neargate does not support secretOptions yet."),
+    *(
+        (request(container(systemControls=[{"namespace": name, "value": value}])), text)
+        for name, value, text in (
+            ("vm.overcommit_memory", "1", "Invalid 'systemControls' setting for container 'web'."),
+            ("net/core/somaxconn", "1", "Invalid 'systemControls' setting for container 'web'."),
+            ("net.core.somaxconn", "", "Invalid 'systemControls' setting for container 'web'."),
+            ("net.core.somaxconn", "1\n2", "Invalid 'systemControls' setting for container 'web'."),
+            ("kernel.shmmax", "a", "Invalid 'systemControls' setting for container 'web'."),
+            ("net.ipv4.ip_forward", "1", f"The system control 'net.ipv4.ip_forward' of container 'web' {NOT_APART}"),
+            ("kernel.pid_max", "99", f"The system control 'kernel.pid_max' of container 'web' {NOT_APART}"),
+            (
+                "net.core.../../kernel",
+                "1",
+                f"The system control 'net.core.../../kernel' of container 'web' {NOT_APART}",
+            ),
+            (
+                "net.ipv4.tcp_rmem",
+                "4096 131072 33554432",
+                "The system control 'net.ipv4.tcp_rmem' of container 'web' can be at most 16777216.",
+            ),
+        )
+    ),
     (
-        request(container(systemControls=[{"namespace": "net.core.somaxconn", "value": "1"}])),
-        "Neargate does not support systemControls yet.",
+        request(container(systemControls=[{"namespace": "kernel.msgmax", "value": "1"}] * 65)),
+        "Invalid 'systemControls' setting for container 'web'.",
     ),
     (request(container(restartPolicy={"enabled": True})), "Neargate does not support restartPolicy yet."),
     # process

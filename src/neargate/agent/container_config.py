@@ -72,6 +72,7 @@ def container_config(
         capabilities_drop=container.capabilities_drop,
         ulimits=ulimits(container.ulimits),
         tmpfs=container.tmpfs,
+        ipc_controls=container.ipc_controls,
         mounts=(
             # Docker makes these read-only together with the root.
             *(replace(mount, read_only=container.readonly_root) for mount in around.etc),

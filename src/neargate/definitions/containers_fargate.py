@@ -9,6 +9,7 @@ from ..model.errors import ClientError
 from .awslogs import check_awslogs
 from .own_images import is_ecr_image
 from .reading import Document, check_between, invalid_setting, members, not_yet, structure, words
+from .system_controls import check_system_controls
 from .volumes import check_tmpfs
 
 TIMEOUT_MIN_S = 2
@@ -72,7 +73,7 @@ FORBIDDEN: dict[str, str] = {
 }
 FORBIDDEN_LINUX = ("devices", "sharedMemorySize", "maxSwap", "swappiness")
 # What AWS accepts on Fargate and Neargate refuses until it has it.
-NOT_YET = ("environmentFiles", "systemControls", "restartPolicy")
+NOT_YET = ("environmentFiles", "restartPolicy")
 
 _PORT_NAME = re.compile(r"\A[a-zA-Z0-9_][a-zA-Z0-9_-]{0,63}\Z")
 
@@ -95,6 +96,7 @@ def check_fargate_container(container: Document, task: Document) -> None:
     check_between(name, "startTimeout", container.get("startTimeout"), TIMEOUT_MIN_S, TIMEOUT_MAX_S)
     check_between(name, "stopTimeout", container.get("stopTimeout"), TIMEOUT_MIN_S, TIMEOUT_MAX_S)
     _check_linux(name, structure(container, "linuxParameters"))
+    check_system_controls(name, members(container, "systemControls"))
     for mapping in members(container, "portMappings"):
         _check_port(name, mapping)
     _check_logs(container, task)

@@ -25,6 +25,7 @@ from ..model.launch import (
 from .awslogs import NON_BLOCKING, awslogs_of
 from .secrets import injected_secrets
 from .sizes import EPHEMERAL_DEFAULT_GIB, parse_cpu, parse_memory
+from .system_controls import split_controls
 
 STOP_TIMEOUT_DEFAULT_S = 30
 
@@ -126,6 +127,7 @@ def merged_environment(registered: Sequence[Document], overriding: Sequence[Docu
 def _container(container: Document, override: Document, *, arn: str, task_id: str, log_mode: str) -> ContainerLaunch:
     linux = container.get("linuxParameters") or {}
     capabilities = linux.get("capabilities") or {}
+    ipc_controls, network_controls = split_controls(container.get("systemControls") or ())
     return ContainerLaunch(
         name=container["name"],
         image=container["image"],
@@ -170,6 +172,8 @@ def _container(container: Document, override: Document, *, arn: str, task_id: st
             VolumesFrom(source_container=item["sourceContainer"], read_only=item.get("readOnly", False))
             for item in container.get("volumesFrom", ())
         ),
+        ipc_controls=ipc_controls,
+        network_controls=network_controls,
         docker_labels=tuple((container.get("dockerLabels") or {}).items()),
         depends_on=tuple(
             Dependency(container_name=item["containerName"], condition=item["condition"])

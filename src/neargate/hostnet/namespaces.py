@@ -7,11 +7,15 @@ afterwards. If it could not come back, the process ends: a thread in the wrong n
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..interfaces.hostnet import HostError
 from . import libc
+
+_PART = re.compile(r"[a-z0-9_]{1,64}")
 
 
 class Namespaces:
@@ -95,6 +99,18 @@ def write_sysctl(name: str, value: str) -> None:
     except OSError as error:
         if error.errno != errno.ENOENT:
             raise
+
+
+def set_control(name: str, value: str) -> None:
+    """Write `net.*` in the calling thread's namespace, as a task asks for it. Raises HostError."""
+    parts = name.split(".")
+    if parts[0] != "net" or not all(_PART.fullmatch(part) for part in parts):
+        raise HostError(f"{name} is no kernel parameter of a network namespace")
+    path = f"/proc/sys/{'/'.join(parts)}"
+    try:
+        Path(path).write_text(value)
+    except OSError as error:
+        raise HostError(f"open {path}: {(error.strerror or str(error)).lower()}") from None
 
 
 def read_sysctl(name: str) -> str | None:

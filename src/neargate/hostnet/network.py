@@ -7,7 +7,7 @@ Each step of attach and detach may be repeated: a killed agent either attaches a
 
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -23,7 +23,7 @@ from . import edge as edges
 from . import netlink
 from .attachments import Records, safe_id
 from .edge import Edge
-from .namespaces import Namespaces
+from .namespaces import Namespaces, set_control
 from .netlink import Netlink, NetlinkError
 from .nftables import NftablesError, NftablesMissing
 from .router import Router, configure_task, interface_name, namespace_name
@@ -115,6 +115,16 @@ class LinuxNetwork:
                 return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
         return await self._do(f"make a socket of {task_id}", make)
+
+    async def set_controls(self, task_id: str, controls: Sequence[tuple[str, str]]) -> None:
+        def write() -> None:
+            if safe_id(task_id) not in self._enis:
+                raise HostError(f"task {task_id} has no interface on this host")
+            with self._namespaces.inside(_task_namespace(task_id)):
+                for name, value in controls:
+                    set_control(name, value)
+
+        await self._do(f"set kernel parameters of {task_id}", write)
 
     async def interface_stats(self, task_id: str) -> InterfaceStats:
         def read() -> InterfaceStats:

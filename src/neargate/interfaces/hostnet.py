@@ -1,6 +1,7 @@
 """The host seam: network interfaces, disks and cgroups of tasks. Netlink, nftables, loops. Calls may be repeated."""
 
 import socket
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -121,6 +122,12 @@ class HostNetwork(Protocol):
         """An unconnected TCP socket in the task's namespace: what it says is said by the task's interface.
 
         The caller closes it. Raises HostError for a task without a namespace.
+        """
+
+    async def set_controls(self, task_id: str, controls: Sequence[tuple[str, str]]) -> None:
+        """Kernel parameters (`net.core.somaxconn`) of the task's own namespace, in order. May be repeated.
+
+        Whoever calls has checked the names. Raises HostError for one that this kernel lacks or a value it refuses.
         """
 
     async def interface_stats(self, task_id: str) -> InterfaceStats: ...

@@ -101,6 +101,7 @@ class ContainerConfig(Concealed, frozen=True, kw_only=True):
     memory_limit_bytes: int | None = None
     memory_reservation_bytes: int | None = None
     pids_limit: int = 4096
+    ipc_controls: tuple[tuple[str, str], ...] = ()  # kernel parameters of its own IPC namespace, checked by name
     share_pid_with: str | None = None  # runtime id of the task's pause container, whose pid namespace is shared
     log_path: str | None = None  # file that receives stdout and stderr; None: discarded
     labels: tuple[tuple[str, str], ...] = ()

@@ -103,6 +103,8 @@ class ContainerLaunch(Struct, frozen=True, kw_only=True):
     health_check: HealthCheck | None = None
     logs: AwsLogs | None = None
     secrets: tuple[InjectedSecret, ...] = ()
+    ipc_controls: tuple[tuple[str, str], ...] = ()  # kernel parameters of the container's own IPC namespace
+    network_controls: tuple[tuple[str, str], ...] = ()  # and of the task's network namespace
     repository_credentials: str = ""  # ARN of the secret that opens the image's registry
 
 

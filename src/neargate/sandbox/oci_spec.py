@@ -114,6 +114,7 @@ def oci_spec(
             "seccomp": seccomp_profile(host.architecture, capabilities),
             "maskedPaths": list(MASKED_PATHS),
             "readonlyPaths": list(READONLY_PATHS),
+            **({"sysctl": dict(config.ipc_controls)} if config.ipc_controls else {}),
         },
     }
 

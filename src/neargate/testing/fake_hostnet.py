@@ -6,6 +6,7 @@ socket without a name, or a loopback socket when a test wants to speak to it as 
 
 import shutil
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..interfaces.hostnet import (
@@ -29,6 +30,7 @@ class FakeHostNetwork:
     def __init__(self, *, loopback: bool = False) -> None:
         self.faults = Faults()
         self.tasks: dict[str, TaskNetwork] = {}
+        self.controls: dict[str, dict[str, str]] = {}
         self.enis: dict[str, Eni] = {}
         self.plans: dict[str, VpcPlan] = {}
         self.listeners: dict[tuple[str, str, int], socket.socket] = {}
@@ -72,6 +74,7 @@ class FakeHostNetwork:
     async def detach_eni(self, task_id: str) -> None:
         await self.faults.before("detach_eni")
         self.tasks.pop(task_id, None)
+        self.controls.pop(task_id, None)
         self.enis.pop(task_id, None)
         await self.faults.after("detach_eni")
 
@@ -99,6 +102,16 @@ class FakeHostNetwork:
         if task_id not in self.tasks:
             raise HostError(f"{task_id} has no interface")
         return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+    async def set_controls(self, task_id: str, controls: Sequence[tuple[str, str]]) -> None:
+        await self.faults.before("set_controls")
+        if task_id not in self.tasks:
+            raise HostError(f"task {task_id} has no interface on this host")
+        for name, value in controls:
+            if value == "-1":
+                raise HostError(f"open /proc/sys/{name.replace('.', '/')}: invalid argument")
+            self.controls.setdefault(task_id, {})[name] = value
+        await self.faults.after("set_controls")
 
     async def interface_stats(self, task_id: str) -> InterfaceStats:
         await self.faults.before("interface_stats")

@@ -5,6 +5,7 @@ Invariant: a container is deleted only after its exit facts are saved, since the
 
 from collections.abc import Awaitable, Callable
 
+from ...interfaces.hostnet import HostError
 from ...interfaces.sandbox import EngineUnavailable, SandboxError
 from ..container_config import signal_number
 from ..container_creation import create, give_up
@@ -63,6 +64,7 @@ class ContainersHook:
             await create(task, name)
             async with task.stage("containers.start"):
                 await task.parts.cgroups.limit_cpu(task.record.task_id, task.limits)
+                await _set_controls(task, name)
                 await self._start_once(task, runtime_id)
                 task.change_container(name, known_status="RUNNING", started_at=task.now())
                 task.reached(Point.CONTAINER_STARTED)
@@ -107,6 +109,17 @@ class ContainersHook:
             task.change(execution_stopped_at=task.now())
         await task.report()
         task.reached(Point.CONTAINERS_STOPPED)
+
+
+async def _set_controls(task: TaskContext, name: str) -> None:
+    """In the namespace that all of the task share: the last to be started wins, as on AWS. Raises SandboxError."""
+    controls = next(item.network_controls for item in task.launch.containers if item.name == name)
+    if not controls:
+        return
+    try:
+        await task.parts.network.set_controls(task.record.task_id, controls)
+    except HostError as error:
+        raise SandboxError(f"CannotStartContainerError: Error response from daemon: {error.reason}") from error
 
 
 def _killer(task: TaskContext, runtime_id: str, signal: int) -> Callable[[], Awaitable[None]]:
