@@ -241,7 +241,7 @@ def _push_one(
             continue
         status, answer = _send(connection, "POST", f"/v2/{repository}/blobs/uploads/", headers)
         _expect(status, 202, f"starting the upload of {digest}")
-        location = answer["Location"]
+        location = answer["location"]
         path = location[location.index("/v2/") :]
         path += ("&" if "?" in path else "?") + f"digest={digest}"
         own = headers | {"Content-Type": "application/octet-stream"}
@@ -259,7 +259,7 @@ def _send(
     connection.request(method, path, body=body, headers=own)
     answer = connection.getresponse()
     answer.read()
-    return answer.status, dict(answer.headers.items())
+    return answer.status, {name.lower(): value for name, value in answer.headers.items()}
 
 
 def _expect(status: int, wanted: int, doing: str) -> None:
