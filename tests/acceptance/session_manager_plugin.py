@@ -103,7 +103,7 @@ class Plugin:
 
 def main(arguments: list[str]) -> None:
     if not arguments:
-        print("\nThe Session Manager plugin was installed successfully. Use the AWS CLI to start a session.\n")
+        sys.stdout.write("\nThe Session Manager plugin was installed successfully.\n\n")
         return
     response, _region, operation, _profile, parameters, _endpoint = arguments
     assert operation == "StartSession" and json.loads(parameters)["Target"].startswith("ecs:"), arguments

@@ -1,19 +1,25 @@
 """Commands executed in running tasks: by the aws CLI with a client of the session protocol, and by `neargate exec`."""
 
+import fcntl
 import json
 import os
 import pty
 import select
+import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from .region import WAIT_S, LiveRegion, wait_for
+from neargate.cli import processes
+
+from .region import WAIT_S, LiveRegion, insist, wait_for
 
 PLUGIN = Path(__file__).with_name("session_manager_plugin.py")
 BIN = Path(sys.executable).parent
@@ -79,3 +85,104 @@ def test_the_aws_cli_executes_a_shell(region: LiveRegion, task: str, tmp_path: P
     assert any("Read-only file system" in line for line in lines)
     assert lines[-1] == "Exiting session:"
     wait_for("the end of all that was started", lambda: not sessions_left(region))
+
+
+def neargate_exec(region: LiveRegion, *words: str, typed: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+    """With standard input that is no terminal."""
+    argv = [str(BIN / "neargate"), "exec", "--data", str(region.paths.data), *words]
+    return subprocess.run(argv, input=typed, capture_output=True, timeout=WAIT_S, check=False)
+
+
+def test_neargate_exec_passes_the_exit_status_on(region: LiveRegion, task: str) -> None:
+    done = neargate_exec(region, task, "sh", "-c", "echo out; exit 7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"out\r\n", b"")
+    piped = neargate_exec(region, task, "--container", "c0", "cat", typed=b"one line\n")
+    assert piped.returncode == 0 and piped.stdout.count(b"one line\r\n") == 2, "typed, and said back"
+    much = neargate_exec(region, task, "sh", "-c", "i=0; while [ $i -lt 20000 ]; do echo $i; i=$((i+1)); done")
+    assert much.stdout.split() == [b"%d" % number for number in range(20000)]
+
+
+def test_what_neargate_exec_cannot(region: LiveRegion, task: str) -> None:
+    missing = neargate_exec(region, task, "no-such-program")
+    assert missing.returncode == 1 and b"no-such-program" in missing.stderr
+    other = neargate_exec(region, task, "-c", "c9", "sh")
+    assert other.returncode == 1 and b"c9 was not found" in other.stderr
+    closed = region.wait_status(region.run(region.register({"command": ["sleep", "100000"]})), "RUNNING")["taskArn"]
+    refused = neargate_exec(region, closed, "true")
+    assert refused.returncode == 1 and b"was not enabled" in refused.stderr
+    region.stop(closed)
+
+
+class Terminal:
+    """`neargate exec` on a terminal of its own."""
+
+    def __init__(self, region: LiveRegion, *words: str) -> None:
+        self.ours, theirs = pty.openpty()
+        self.resize(100, 30)
+        argv = [str(BIN / "neargate"), "exec", "--data", str(region.paths.data), *words]
+        self.process = subprocess.Popen(
+            argv,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(theirs)
+        self.shown = b""
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self.ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, data: bytes) -> None:
+        os.write(self.ours, data)
+
+    def until(self, text: bytes) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while text not in self.shown:
+            assert time.monotonic() < deadline, f"{text!r} does not come: {self.shown!r}"
+            if select.select([self.ours], [], [], 1.0)[0]:
+                self.shown += os.read(self.ours, 65536)
+        self.shown = self.shown.partition(text)[2]
+
+
+@contextmanager
+def terminal(region: LiveRegion, *words: str) -> Iterator[Terminal]:
+    made = Terminal(region, *words)
+    try:
+        yield made
+    finally:
+        if made.process.poll() is None:
+            made.process.kill()
+        made.process.wait(WAIT_S)
+        os.close(made.ours)
+
+
+def test_neargate_exec_on_a_terminal(region: LiveRegion, task: str) -> None:
+    with terminal(region, task) as shell:
+        shell.until(b"# ")
+        shell.type(b"stty size\r")
+        shell.until(b"30 100\r\n")
+        shell.resize(80, 24)
+        shell.type(b"until stty size | grep '^24 80$'; do sleep 0.1; done\r")
+        shell.until(b"\n24 80\r\n")
+        shell.type(b"sleep 60000\r\x03echo inter''rupted\r")
+        shell.until(b"interrupted\r\n")
+        shell.type(b"exit 9\r")
+        assert shell.process.wait(WAIT_S) == 9
+
+
+@pytest.mark.parametrize("victim", ["agent", "server"])
+def test_who_is_killed_leaves_no_command_behind(region: LiveRegion, task: str, victim: str) -> None:
+    with terminal(region, task) as shell:
+        shell.until(b"# ")
+        shell.type(b"nohup sleep 54321 & sleep 54321\r")
+        wait_for("a command under way", lambda: sum("54321" in one for one in sessions_left(region)) >= 2)
+        running = processes.find(region.paths.pid_file(victim))
+        assert running is not None
+        os.kill(running.pid, signal.SIGKILL)
+        assert shell.process.wait(WAIT_S) == 1
+        wait_for("the end of all that was started", lambda: not sessions_left(region))
+    insist(lambda: region.task(task))
+    wait_for("a host to be there again", lambda: neargate_exec(region, task, "true").returncode == 0)
+    assert region.task(task)["lastStatus"] == "RUNNING"

@@ -45,6 +45,7 @@ ELSEWHERE = {
     "secrets.name": "in a task's environment: test_walkthrough_secrets.py",
     "secrets.valueFrom": "what they name: tests/unit/test_agent_secrets.py",
     "repositoryCredentials.credentialsParameter": "what an image is asked for with: tests/unit/test_agent_registry_logins.py",
+    "run.enableExecuteCommand": "a shell in its container: test_exec.py",
     "run.clientToken": "the same tasks for the same call: tests/unit/test_cell_launching.py",
     "run.networkConfiguration.awsvpcConfiguration.subnets": "zones and addresses: tests/unit/test_cell_launching.py",
     "run.networkConfiguration.awsvpcConfiguration.securityGroups": "packets: tests/integration/test_network_packets.py",

@@ -349,5 +349,11 @@ def test_an_agent_obeys_orders_for_its_own_tasks_only() -> None:
             rig.agent.begin(order)
             await asyncio.sleep(1.0)
             assert rig.sandbox.terminals == {}
+        rig.is_enabled = False
+        granted = rig.grant()
+        client = Client(rig, granted.session_id)
+        client.open(granted.token)
+        await client.until(lambda: client.closed_with)
+        assert client.finished is not None and client.finished.reason == "The task was not started for this."
 
     story(body)

@@ -14,6 +14,7 @@ from neargate.hostnet.attachments import safe_id, safe_name
 from neargate.interfaces.hostnet import HostError
 from neargate.interfaces.sandbox import Image, PullRequest
 from neargate.link.messages import (
+    ExecOrder,
     LogAck,
     LogOpened,
     Pong,
@@ -146,6 +147,12 @@ def test_a_name_is_letters_digits_hyphens_underscores(place: str) -> None:
     assert [text for text in hostile if problem(NAMES[place](text)) is None] == []
 
 
+def _exec(**changes: Any) -> ExecOrder:
+    order = ExecOrder(session="s-1", task_id=TASK_ID, incarnation="cell-1", container="web", args=("sh",))
+    assert problem(order) is None
+    return replace(order, **changes)
+
+
 OTHERS: dict[str, ToAgent] = {
     "two containers of one name": RunOrder(launch=launch(container("a"), container("a"))),
     "no container": RunOrder(launch=replace(launch(), containers=())),
@@ -225,6 +232,15 @@ OTHERS: dict[str, ToAgent] = {
     "an offset below zero": LogAck(request=1, stream_key=1, offset=-1),
     "an offset beyond every file": LogOpened(request=1, stream_key=1, offset=2**63),
     "a stream key too high": LogOpened(request=1, stream_key=2**63, offset=0),
+    "a session's id with a path": _exec(session="../x"),
+    "a session's id with an option": _exec(session="-x"),
+    "a session's id with a line end": _exec(session="x\n"),
+    "a session's id that is long": _exec(session="a" * 65),
+    "a terminal in no task": _exec(task_id="../x"),
+    "a terminal in no container": _exec(container="a/b"),
+    "a terminal without a command": _exec(args=()),
+    "a terminal with an empty command": _exec(args=("", "x")),
+    "a terminal with NUL": _exec(args=("sh", "a\0b")),
     "a pong too high": Pong(n=2**63),
 }
 
@@ -329,7 +345,7 @@ def test_the_types_still_have_only_the_fields_that_were_judged() -> None:
         *("task_id", "task_arn", "incarnation", "capacity_id", "account", "region", "zone", "zone_id", "cluster"),
         *("cluster_arn", "family", "revision", "group", "started_by", "created_at", "cpu_units", "memory_mib"),
         *("ephemeral_gib", "share_pid_namespace", "execution_role_arn", "task_role_arn", "eni", "volumes"),
-        *("containers", "tags", "platform_version", "launch_type", "service_name"),
+        *("containers", "tags", "platform_version", "launch_type", "service_name", "executes_commands"),
     }
     assert set(ContainerLaunch.__struct_fields__) == {
         *("name", "image", "arn", "essential", "command", "entry_point", "environment", "cpu_units", "memory_mib"),

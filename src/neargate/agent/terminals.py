@@ -1,6 +1,6 @@
 """Terminals in this host's containers, each on a connection of its own to the server that asked for it.
 
-Owns how many there are, who may have one (a task of this host that runs, from the cell that started it), and their end:
+Owns how many there are, who may have one (a task of this host that was started for it and runs), and their end:
 whichever side is lost, the terminal goes with all that it started. Must not know who is at the other end. Invariant:
 what waits to be typed is bounded by the window that the server was given; what was said waits in the terminal.
 """
@@ -77,6 +77,8 @@ class HostTerminals:
         record = next((item for item in self._records() if item.task_id == order.task_id), None)
         if record is None or record.launch.incarnation != order.incarnation:
             return "This host does not run the task.", ""
+        if not record.launch.executes_commands:
+            return "The task was not started for this.", ""  # whatever the server says now
         found = next((item for item in record.containers if item.name == order.container), None)
         if found is None or found.known_status != "RUNNING":
             return "The container does not run.", ""

@@ -213,6 +213,7 @@ class Recorder:
             created_at=launch.created_at,
             container_uuids=container_uuids,
             log_mode=request.log_mode,
+            executes_commands=request.enable_execute_command,
         )
         message = encode_message(RunOrder(launch=order))
         return RunTaskOrder(n=0, task_id=place.task_id, vpc_id=place.subnet.vpc_id, message=message)

@@ -71,6 +71,7 @@ def task_launch(
     created_at: float,
     container_uuids: Sequence[str],
     log_mode: str = NON_BLOCKING,
+    executes_commands: bool = False,
 ) -> TaskLaunch:
     """The order for one task. `cluster` is a name; `container_uuids` are in the order of `containerDefinitions`.
 
@@ -114,6 +115,7 @@ def task_launch(
         volumes=tuple(volume["name"] for volume in definition.get("volumes", ())),
         containers=containers,
         tags=tuple(tags),
+        executes_commands=executes_commands,
     )
 
 

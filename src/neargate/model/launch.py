@@ -139,6 +139,7 @@ class TaskLaunch(Struct, frozen=True, kw_only=True):
     platform_version: str = "1.4.0"
     launch_type: str = "FARGATE"
     service_name: str | None = None
+    executes_commands: bool = False  # enableExecuteCommand: else no terminal is ever opened in it
 
 
 class ContainerReport(Struct, frozen=True, kw_only=True):

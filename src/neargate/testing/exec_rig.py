@@ -100,6 +100,7 @@ class ExecRig:
         self.key = HostKey(bytes(32))
         self.pipes: list[Pipe] = []
         self.is_deaf = False
+        self.is_enabled = True  # the task was started for executed commands
         self.notes: list[str] = []
         cell = SimpleNamespace(
             place=self._place, host_keys=SimpleNamespace(of=lambda host: self.key.public if host == HOST else None)
@@ -169,7 +170,7 @@ class ExecRig:
 
     def _record(self) -> TaskRecord:
         container = self.sandbox.containers[RUNTIME]
-        launch = SimpleNamespace(task_id=TASK, incarnation=INCARNATION)
+        launch = SimpleNamespace(task_id=TASK, incarnation=INCARNATION, executes_commands=self.is_enabled)
         status = "RUNNING" if container.status == "running" else "STOPPED"
         web = ContainerRecord(name="web", runtime_id=RUNTIME, known_status=status)
         return TaskRecord(launch=cast(Any, launch), containers=(web,))
