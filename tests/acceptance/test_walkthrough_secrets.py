@@ -18,6 +18,8 @@ def test_the_walk_of_a_secret_into_a_task(tmp_path: Path) -> None:
         document = document_for("docs/secrets.md", region)
         blocks = steps(document.partition(HEADING)[2].partition("\n## ")[0])
         printed = walk(blocks, region, tmp_path, strict=False)
+        tasks = region.ecs.list_tasks(desiredStatus="STOPPED")["taskArns"]
+        told = "".join(region.command("why", task).stdout for task in tasks)
         tops = (region.paths.databases, region.paths.agent, region.paths.logs)
         files = b"".join(path.read_bytes() for top in tops for path in sorted(top.rglob("*")) if path.is_file())
     difference = first_difference(blocks, printed)
@@ -26,5 +28,7 @@ def test_the_walk_of_a_secret_into_a_task(tmp_path: Path) -> None:
     for number, block in enumerate(blocks):
         longer = replace(block, printed=block.printed + "and more\n")
         assert first_difference([*blocks[:number], longer, *blocks[number + 1 :]], printed) is not None
+    assert len(tasks) == 2 and "GetParameters" in told
+    assert "walls" not in told and "correct-horse" not in told
     assert b"/desk/motto" in files, "the search finds what is there"
     assert b"walls have ears" not in files and b"correct-horse" not in files, "its own log is stored compressed"

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from neargate.agent.points import Point
-from neargate.interfaces.sandbox import PullRequest
+from neargate.interfaces.sandbox import PullRequest, SandboxError
 from neargate.link.messages import EXECUTION_ROLE, CredentialsIssued
 from neargate.model.launch import ContainerLaunch, TaskLaunch
 from neargate.testing.agent_host import IMAGE, INCARNATION, TASK_ID, AgentHost, container, launch
@@ -142,8 +142,31 @@ def test_a_token_is_the_accounts_and_the_roles_for_a_while(tmp_path: Path) -> No
         other_role = await pulled(host, task(web, number=2, role=f"{ROLE}2"))
         other_account = await pulled(host, task(web, number=3, account="210987654321"))
         assert len({first.password, other_role.password, other_account.password}) == 3
-        await host.clock.sleep(host.knobs.pull_authorisation_s)
+        await host.clock.sleep(host.knobs.registry_token_keep_s)
         assert (await pulled(host, task(web, number=4))).password == "token-4"
+
+    play(tmp_path, scenario)
+
+
+def test_a_token_that_is_no_longer_good_is_replaced_once(tmp_path: Path) -> None:
+    refusal = SandboxError("CannotPullContainerError: 403 Forbidden")
+
+    async def scenario(host: AgentHost) -> None:
+        web = container(image=OWN_IMAGE)
+        await pulled(host, task(web))
+        host.sandbox.faults.fail("pull_image", refusal)
+        request = await pulled(host, task(web, number=1))
+        assert (request.password, host.api.tokens) == ("token-2", ["token-1", "token-2"])
+        host.sandbox.faults.fail("pull_image", refusal, times=2)
+        grant(host, "2" * 32)
+        host.server.run(replace(task(web, number=2), task_id="2" * 32))
+        report = await host.server.status("2" * 32, "STOPPED")
+        assert report.stopped_reason == refusal.reason and len(host.api.tokens) == 3
+        host.sandbox.faults.fail("pull_image", refusal)
+        host.server.run(task(container(repository_credentials=SECRET), number=3))
+        grant(host, f"{3:032d}")
+        report = await host.server.status(f"{3:032d}", "STOPPED")
+        assert report.stopped_reason == refusal.reason, "what was just got is not asked for again"
 
     play(tmp_path, scenario)
 

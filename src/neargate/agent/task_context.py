@@ -93,6 +93,9 @@ class Execution(Protocol):
         `reachable` is awaited before the network is needed, if it is.
         """
 
+    def refused(self, task: TaskLaunch) -> None:
+        """The region's registry did not let in who showed what `login` had kept: the next one is new."""
+
     def forget(self, task_id: str) -> None:
         """The task is over. Repeatable."""
 
@@ -104,11 +107,12 @@ class Secrets(Concealed, frozen=True, kw_only=True):
 
 
 class Login(Concealed, frozen=True, kw_only=True):
-    """`is_regional`: the registry is this region's own, to be asked at its endpoint."""
+    """`is_regional`: the registry is this region's own, to be asked at its endpoint. `is_kept`: it is not new."""
 
     username: str
     password: str
     is_regional: bool = False
+    is_kept: bool = False
 
 
 class HostParts(Struct, frozen=True, kw_only=True):

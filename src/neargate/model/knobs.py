@@ -157,6 +157,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     execution_credentials_lifetime_s: float = 3600.0  # the execution role's, in the agent only; asked for when needed
     execution_secret_attempts: int = 5  # of one call for a task's secrets; AWS's
     execution_registry_attempts: int = 3  # of GetAuthorizationToken; AWS's
+    registry_token_keep_s: float = 120.0  # of the region's registry, for the tasks of one role
     execution_retry_base_s: float = 0.5
     execution_call_timeout_s: float = 5.0  # of one attempt, the connection included
     execution_answer_max_bytes: int = 1024 * 1024  # ten parameters, or a secret

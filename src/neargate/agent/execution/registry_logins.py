@@ -1,8 +1,8 @@
 """What opens the registry of a task's image: its `repositoryCredentials`, or a token for the region's own registry.
 
 Owns how each is asked for, by the task's execution role. Must not know registries. Invariants: a token is for the
-account and the role that it was given to, and used for no longer than an authorisation lasts; a secret is asked for at
-each launch.
+account and the role that it was given to, kept for a while and no longer once the registry refused it; a secret is
+asked for at each launch.
 """
 
 import base64
@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from ...definitions.own_images import is_own_image
 from ...definitions.secrets import SecretSource, parse_value_from
@@ -66,6 +67,10 @@ class RegistryLogins:
             return await self._of_region(task, reachable)
         return None
 
+    def refused(self, task: TaskLaunch) -> None:
+        """What was kept for this task's role is not shown again."""
+        self._tokens.pop(_key(task), None)
+
     async def _of_secret(self, task: TaskLaunch, reference: str) -> Login:
         source = parse_value_from(reference)
         if not isinstance(source, SecretSource):
@@ -85,13 +90,13 @@ class RegistryLogins:
     async def _of_region(self, task: TaskLaunch, reachable: Reachable) -> Login:
         if task.execution_role_arn is None:
             raise LaunchFailed("Fargate requires task definition to have execution role ARN to support ECR images.")
-        key = (task.account, task.execution_role_arn, task.region)
+        key = _key(task)
         kept = self._tokens.get(key)
         if kept is not None and kept.until > self._world.monotonic():
-            return kept.login
+            return replace(kept.login, is_kept=True)
         await reachable()
         login = await self._ask(task)
-        self._tokens[key] = _Kept(login=login, until=self._world.monotonic() + self._knobs.pull_authorisation_s)
+        self._tokens[key] = _Kept(login=login, until=self._world.monotonic() + self._knobs.registry_token_keep_s)
         self._tokens.move_to_end(key)
         while len(self._tokens) > self._knobs.pull_authorisations_max:
             self._tokens.popitem(last=False)
@@ -111,3 +116,7 @@ class RegistryLogins:
         if not username or not password:
             raise texts.retrieval_failed(texts.REGISTRY, "the answer holds no token")
         return Login(username=username, password=password, is_regional=True)
+
+
+def _key(task: TaskLaunch) -> tuple[str, str, str]:
+    return task.account, task.execution_role_arn or "", task.region

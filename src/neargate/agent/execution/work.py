@@ -32,6 +32,9 @@ class ExecutionWork:
     async def login(self, task: TaskLaunch, container: ContainerLaunch, reachable: Reachable) -> Login | None:
         return await self._logins.login(task, container, reachable)
 
+    def refused(self, task: TaskLaunch) -> None:
+        self._logins.refused(task)
+
     def connected(self) -> None:
         """A session with the server stands."""
         self._roles.connected()

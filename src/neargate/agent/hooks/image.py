@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from ...interfaces.sandbox import Image, PullRequest, RegistryEndpoint, SandboxError
 from ...model.launch import ContainerLaunch
 from ..points import Point
-from ..task_context import Interrupted, LaunchFailed, TaskContext
+from ..task_context import Interrupted, LaunchFailed, Login, TaskContext
 
 
 class ImageHook:
@@ -50,7 +50,18 @@ class ImageHook:
             return error
 
     async def _image(self, task: TaskContext, container: ContainerLaunch) -> Image:
-        login = await task.parts.execution.login(task.launch, container, task.interface_up)
+        execution = task.parts.execution
+        login = await execution.login(task.launch, container, task.interface_up)
+        try:
+            return await self._pulled(task, container, login)
+        except SandboxError:
+            if login is None or not login.is_kept:
+                raise
+        # What was kept may be of a role that was made anew since, or of a key that the region no longer has.
+        execution.refused(task.launch)
+        return await self._pulled(task, container, await execution.login(task.launch, container, task.interface_up))
+
+    async def _pulled(self, task: TaskContext, container: ContainerLaunch, login: Login | None) -> Image:
         request = PullRequest(
             reference=container.image,
             account=task.launch.account,
