@@ -45,7 +45,8 @@ class Door:
         return self.run(self.door.user(name, *documents, **more))
 
     def client(self, service: str, keys: Keys = ROOT) -> Any:
-        client = boto3.client(
+        make: Any = boto3.client
+        client = make(
             service,
             region_name=REGION,
             endpoint_url="http://127.0.0.1:4566",

@@ -30,6 +30,7 @@ class Clients:
         self._port = port
         self.iam, self.sts, self.ecs, self.ec2, self.logs = map(self._client, ("iam", "sts", "ecs", "ec2", "logs"))
         self.ssm = self._client("ssm")
+        self.kms, self.secrets = self._client("kms"), self._client("secretsmanager")
         self.ecr = self._client("ecr")
 
     def _client(self, service: str) -> Any:
@@ -350,3 +351,89 @@ def test_a_repository_with_its_policies(aws: Clients) -> None:
     ecr.delete_repository(repositoryName=name, registryId=ACCOUNT, force=False)
     assert code_of(ecr.describe_repositories, repositoryNames=[name]) == "RepositoryNotFoundException"
     assert code_of(ecr.delete_repository, repositoryName=name) == "RepositoryNotFoundException"
+
+
+def test_a_key_and_its_alias(aws: Clients) -> None:
+    """`aws_kms_key` and `aws_kms_alias`: a deleted key is one that waits for its deletion, an alias is not listed."""
+    kms, tags = aws.kms, [{"TagKey": tag["Key"], "TagValue": tag["Value"]} for tag in TAGS]
+    made = kms.create_key(
+        BypassPolicyLockoutSafetyCheck=False,
+        CustomerMasterKeySpec="SYMMETRIC_DEFAULT",
+        KeyUsage="ENCRYPT_DECRYPT",
+        Description="d",
+        MultiRegion=False,
+        Tags=tags,
+    )["KeyMetadata"]
+    key = made["KeyId"]
+    found = kms.describe_key(KeyId=key)["KeyMetadata"]
+    assert found == made and found["KeyState"] == "Enabled" and found["Origin"] == "AWS_KMS"
+    policy = json.loads(kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"])
+    assert policy["Statement"][0]["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    assert kms.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"] is False
+    assert kms.list_resource_tags(KeyId=key)["Tags"] == sorted(tags, key=lambda tag: tag["TagKey"])
+    kms.put_key_policy(
+        KeyId=key,
+        PolicyName="default",
+        Policy=json.dumps(policy | {"Id": "mine"}),
+        BypassPolicyLockoutSafetyCheck=False,
+    )
+    assert json.loads(kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"])["Id"] == "mine"
+    kms.update_key_description(KeyId=key, Description="e")
+    kms.untag_resource(KeyId=key, TagKeys=["env"])
+    kms.tag_resource(KeyId=key, Tags=[{"TagKey": "team", "TagValue": "z"}])
+    assert kms.list_resource_tags(KeyId=key)["Tags"] == [{"TagKey": "team", "TagValue": "z"}]
+
+    def alias() -> Any:
+        pages = kms.get_paginator("list_aliases").paginate()
+        listed = [one for page in pages for one in page["Aliases"] if one["AliasName"] == "alias/tf"]
+        return listed[0] if listed else None
+
+    assert alias() is None
+    kms.create_alias(AliasName="alias/tf", TargetKeyId=key)
+    assert alias()["TargetKeyId"] == key and alias()["AliasArn"] == f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/tf"
+    kms.delete_alias(AliasName="alias/tf")
+    assert alias() is None
+    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=30)
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingDeletion"
+    assert code_of(kms.schedule_key_deletion, KeyId=key, PendingWindowInDays=30) == "KMSInvalidStateException"
+
+
+def test_a_secret_and_its_version(aws: Clients) -> None:
+    """`aws_secretsmanager_secret`, `_policy` and `_version`: gone is what has a date of deletion, or is not found."""
+    sm, token = aws.secrets, "0123456789abcdef0123456789abcdef"
+    made = sm.create_secret(
+        Name="tf/db", ClientRequestToken=token, Description="d", ForceOverwriteReplicaSecret=False, Tags=TAGS
+    )
+    arn = made["ARN"]
+    found = sm.describe_secret(SecretId=arn)
+    assert (found["Name"], found["Description"], found["Tags"]) == ("tf/db", "d", TAGS)
+    assert "DeletedDate" not in found and "KmsKeyId" not in found and not found.get("ReplicationStatus")
+    assert "ResourcePolicy" not in sm.get_resource_policy(SecretId=arn)
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": "*",
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    sm.put_resource_policy(SecretId=arn, ResourcePolicy=json.dumps(policy), BlockPublicPolicy=False)
+    assert json.loads(sm.get_resource_policy(SecretId=arn)["ResourcePolicy"]) == policy
+    sm.delete_resource_policy(SecretId=arn)
+    version = sm.put_secret_value(SecretId=arn, ClientRequestToken=token[::-1], SecretString="one")["VersionId"]
+    read = sm.get_secret_value(SecretId=arn, VersionId=version)
+    assert (read["SecretString"], read["VersionStages"], version) == ("one", ["AWSCURRENT"], token[::-1])
+    second = sm.put_secret_value(SecretId=arn, ClientRequestToken=token, SecretString="two")["VersionId"]
+    assert sm.get_secret_value(SecretId=arn, VersionId=version)["VersionStages"] == ["AWSPREVIOUS"]
+    # A version is destroyed by taking its labels, but for the current one's.
+    sm.update_secret_version_stage(SecretId=arn, RemoveFromVersionId=version, VersionStage="AWSPREVIOUS")
+    assert sm.describe_secret(SecretId=arn)["VersionIdsToStages"] == {second: ["AWSCURRENT"]}
+    sm.update_secret(SecretId=arn, ClientRequestToken=token[:30] + "zz", Description="e")
+    sm.untag_resource(SecretId=arn, TagKeys=["env"])
+    sm.tag_resource(SecretId=arn, Tags=[{"Key": "team", "Value": "z"}])
+    found = sm.describe_secret(SecretId=arn)
+    assert (found["Description"], found["Tags"]) == ("e", [{"Key": "team", "Value": "z"}])
+    sm.delete_secret(SecretId=arn, RecoveryWindowInDays=30)
+    assert sm.describe_secret(SecretId=arn)["DeletedDate"]
+    assert code_of(sm.get_secret_value, SecretId=arn, VersionId=second) == "InvalidRequestException"
+    sm.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
+    assert code_of(sm.describe_secret, SecretId=arn) == "ResourceNotFoundException"

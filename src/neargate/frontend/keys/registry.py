@@ -55,6 +55,9 @@ class KeyRegistry:
         """With several servers: what another one changed. Never returns."""
         await self._shelves.follow(period_s)
 
+    async def catch_up(self) -> None:
+        await self._shelves.catch_up()
+
     # -- values under keys, for other services
 
     async def sealing_key(self, account: str, named: str | None, service: str) -> KmsKey:

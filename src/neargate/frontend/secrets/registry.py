@@ -46,6 +46,9 @@ class SecretRegistry:
         """With several servers: what another one changed. Never returns."""
         await self._shelves.follow(period_s)
 
+    async def catch_up(self) -> None:
+        await self._shelves.catch_up()
+
     # -- finding
 
     def find(self, account: str, named: str) -> Secret | None:
@@ -91,9 +94,12 @@ class SecretRegistry:
             is_binary=value.is_binary,
         )
 
+    def kept_value(self, secret: Secret, version_id: str) -> SecretValue | None:
+        return self._shelves.shelf(secret.account).find(SecretValue, value_name(secret.name, secret.suffix, version_id))
+
     def opened(self, secret: Secret, version: Version) -> Opened:
         """Raises DecryptionFailed."""
-        kept = self._shelves.shelf(secret.account).find(SecretValue, value_name(secret.name, secret.suffix, version.id))
+        kept = self.kept_value(secret, version.id)
         if kept is None:
             raise DecryptionFailed
         return self.opened_value(secret, version.id, kept)
