@@ -84,6 +84,7 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("logs", "StartLiveTail"): {"logGroupIdentifiers": [LOG_GROUP]},
     ("logs", "TagResource"): {"resourceArn": LOG_GROUP, "tags": {"team": "a"}},
     ("logs", "UntagResource"): {"resourceArn": LOG_GROUP, "tagKeys": ["team"]},
+    ("ssm", "PutParameter"): {"Name": "/a", "Type": "String", "Tags": [{"Key": "team", "Value": "a"}]},
     ("sts", "AssumeRole"): {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole"},
     ("ec2", "CreateSecurityGroup"): {
         "GroupName": "a",

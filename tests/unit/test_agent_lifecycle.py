@@ -154,6 +154,8 @@ def test_out_of_memory_is_told_of_the_victim_only(tmp_path: Path) -> None:
         host.sandbox.end(host.sandbox.named("web").config.runtime_id, 137, oom_kills=1)
         stopped = await host.server.status(TASK_ID, "STOPPED")
         assert stopped.containers[0].reason == "OutOfMemoryError: Container killed due to memory usage"
+        memory = stopped.containers[0].memory_at_kill
+        assert memory is not None and (memory.kills, memory.task_limit_bytes >> 20) == (1, 512)
         assert stopped.containers[1].reason is None
 
     play(tmp_path, scenario)

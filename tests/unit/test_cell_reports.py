@@ -4,13 +4,15 @@ import asyncio
 import random
 
 import pytest
+from msgspec import to_builtins
 
 from neargate.clusters.calls_first import CallsFirst
 from neargate.clusters.reports import ReportOutcome
+from neargate.clusters.told import what_was_told
 from neargate.interfaces.store import Statement
 from neargate.model.capacity import HostCapacity
 from neargate.model.knobs import Knobs
-from neargate.model.launch import ContainerReport
+from neargate.model.launch import ContainerReport, MemoryAtKill
 from neargate.testing.cell_rig import ACCOUNT, DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, running, subnet
 
 ONE_ZONE = {"subnets": (subnet(ZONES[0]),)}
@@ -174,6 +176,32 @@ def test_exit_codes_reasons_and_digests_are_shown() -> None:
         assert (await rig.cell.explain_task(id_of(task)))["stages_ms"] == {"image": 12.5}
 
     in_cell(body)
+
+
+def test_what_only_the_operator_is_shown_stays_with_the_stopped_task() -> None:
+    counted = MemoryAtKill(kills=1, peak_bytes=64, limit_bytes=64, task_peak_bytes=70, task_limit_bytes=512)
+
+    async def body(rig: CellRig) -> None:
+        [task] = await rig.run(**ONE_ZONE)
+        await rig.report(task, "RUNNING", 1, containers=(running("web"),), stages_ms={"image": 1.5})
+        killed = running("web", known_status="STOPPED", exit_code=137, memory_at_kill=counted)
+        await rig.report(task, "STOPPING", 2, containers=(killed,), stages_ms={"image": 1.5})
+        await rig.report(task, "STOPPED", 3, stop_code="EssentialContainerExited")
+        story = await rig.cell.explain_task(id_of(task))
+        assert story["stages_ms"] == {"image": 1.5}
+        assert story["memory"] == {"web": to_builtins(counted)}
+        shown = await rig.described(id_of(task))
+        assert "kills" not in str(shown) and "image" not in shown, "AWS's clients are not shown it"
+
+    in_cell(body)
+
+
+def test_times_that_a_former_release_kept_are_read() -> None:
+    assert what_was_told(b'{"image":1.5,"stages_ms":2.0,"memory":3.0}') == {
+        "stages_ms": {"image": 1.5, "stages_ms": 2.0, "memory": 3.0},
+        "memory": {},
+    }
+    assert what_was_told(None) == {"stages_ms": {}, "memory": {}}
 
 
 def test_a_stopped_task_gives_back_what_it_held() -> None:

@@ -154,6 +154,9 @@ def test_a_task_that_ended_says_when_why_and_how_its_containers_did() -> None:
         (stopped("TaskFailedToStart", "CannotPullContainerError: no such tag"), "image's name and tag"),
         (stopped("TaskFailedToStart", "... ResourceNotFoundException ..."), "awslogs-create-group"),
         (stopped("TaskFailedToStart", "InsufficientFreeAddressesInSubnet"), "another subnet"),
+        (stopped("TaskFailedToStart", "x: unable to retrieve secrets from ssm: y"), "the parameter's name"),
+        (stopped("TaskFailedToStart", "x: unable to retrieve secret from asm: y"), "the secret's ARN"),
+        (stopped("TaskFailedToStart", "x: unable to retrieve ecr registry auth: y"), "may pull from the registry"),
         (stopped("TaskFailedToStart", "something"), "neargate doctor"),
         (stopped("SpotInterruption", "x"), "run it again, on FARGATE if it must not be interrupted"),
         ({**facts(lastStatus="PROVISIONING"), "waits_for": ["ab" * 16]}, "the room of Spot tasks (abababab)"),
@@ -234,3 +237,49 @@ def test_who_ran_and_who_stopped_it() -> None:
         "stopped by arn:aws:sts::1:assumed-role/ci/run from 192.0.2.8, request r-2",
     ]
     assert "who" not in story({**facts(), "calls": []}, AT + 60)
+
+
+@pytest.mark.parametrize(
+    ("counted", "row", "step"),
+    [
+        (
+            {},
+            "reached its own limit of 64 MiB: the kernel killed 1 process of it",
+            "give web more than 64 MiB of memory",
+        ),
+        (
+            {"kills": 3, "peak_bytes": 63 << 20},
+            "reached its own limit of 64 MiB: the kernel killed 3 processes of it",
+            "",
+        ),
+        (
+            {"limit_bytes": 0, "task_peak_bytes": 512 << 20},
+            "the task reached its limit of 512 MiB: the kernel killed 1 process of it",
+            "give the container or the task more memory",
+        ),
+        (
+            {"peak_bytes": 8 << 20},
+            "the machine ran out of it, no limit of the task was reached: the kernel killed 1 process of it",
+            "",
+        ),
+    ],
+)
+def test_a_container_that_ran_out_of_memory_shows_what_the_kernel_counted(
+    counted: dict[str, int], row: str, step: str
+) -> None:
+    memory = {
+        "kills": 1,
+        "peak_bytes": 64 << 20,
+        "limit_bytes": 64 << 20,
+        "task_peak_bytes": 70 << 20,
+        "task_limit_bytes": 512 << 20,
+    }
+    ended = stopped("EssentialContainerExited", "x", exitCode=137, reason="OutOfMemoryError: y")
+    told = {**ended, "memory": {"web": memory | counted}}
+    lines = story(told, AT + 10)
+    assert f"    memory      {row}" in lines
+    at = lines.index(f"    memory      {row}")
+    own, whole = ((memory | counted)[name] >> 20 for name in ("peak_bytes", "task_peak_bytes"))
+    assert lines[at + 1] == f"    at its most {own} MiB in this container, {whole} MiB in the task"
+    assert step in next_step(told)
+    assert not [line for line in story(ended, AT + 10) if "at its most" in line]

@@ -30,7 +30,7 @@ from neargate.link.messages import (
 )
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import Knobs
-from neargate.model.launch import ContainerReport, TaskReport
+from neargate.model.launch import ContainerReport, MemoryAtKill, TaskReport
 from neargate.testing.cell_rig import DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, running, subnet
 from neargate.testing.fake_task_roles import FakeTaskRoles
 from neargate.testing.gateway_rig import LOGGING, AgentEnd, LogGroups, VpcPlans, facts_of
@@ -117,6 +117,10 @@ def test_logs_of_another_hosts_task_cannot_be_opened_or_written() -> None:
     play(body)
 
 
+def counted(size_bytes: int) -> MemoryAtKill:
+    return MemoryAtKill(kills=1, peak_bytes=size_bytes, limit_bytes=0, task_peak_bytes=0, task_limit_bytes=0)
+
+
 HOSTILE_REPORTS: dict[str, dict[str, Any]] = {
     "a sequence too high for the database": {"report_seq": 2**63},
     "the highest sequence of the wire": {"report_seq": 2**64 - 1},
@@ -132,6 +136,8 @@ HOSTILE_REPORTS: dict[str, dict[str, Any]] = {
     "a hundred containers": {"containers": tuple(running(f"c{n}") for n in range(100))},
     "a container's reason of a mebibyte": {"containers": (running("web", reason="a" * (1 << 20)),)},
     "a digest of a mebibyte": {"containers": (running("web", image_digest="a" * (1 << 20)),)},
+    "memory below zero": {"containers": (running("web", memory_at_kill=counted(-1)),)},
+    "memory too large for a number": {"containers": (running("web", memory_at_kill=counted(2**64 - 1)),)},
 }
 
 
@@ -361,7 +367,7 @@ def test_the_wire_carries_no_types_that_the_checks_do_not_know() -> None:
     }
     assert set(ContainerReport.__struct_fields__) == {
         *("name", "known_status", "runtime_id", "image_digest", "exit_code", "reason", "health_status", "created_at"),
-        *("started_at", "finished_at", "log_bytes_dropped"),
+        *("started_at", "finished_at", "log_bytes_dropped", "memory_at_kill"),
     }
     assert set(HostFacts.__struct_fields__) == {
         *("host_id", "boot_id", "capacity", "architecture", "software", "sandbox", "zone", "accepts_tasks", "reason"),

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from ..model.launch import ContainerReport, TaskLaunch, TaskReport
+from ..model.launch import ContainerReport, MemoryAtKill, TaskLaunch, TaskReport
 from ..model.lifecycle import LastStatus
 
 REASON_MAX_CHARS = 1024
@@ -41,6 +41,12 @@ class ContainerRecord(Struct, frozen=True, kw_only=True):
     started_at: float | None = None
     finished_at: float | None = None
     log_bytes_dropped: int = 0
+    memory_at_kill: MemoryAtKill | None = None
+    restart_count: int = 0
+    restarting: bool = False  # decided and durable; done when it is false again
+    restarted_at: float | None = None  # when its run of now began; None: it is the first
+    ended_at: float | None = None  # when the run before ended, and with what, as the engine told
+    ended_with: int | None = None
 
     @property
     def is_stopped(self) -> bool:
@@ -133,4 +139,5 @@ def _container_report(container: ContainerRecord) -> ContainerReport:
         started_at=container.started_at,
         finished_at=container.finished_at,
         log_bytes_dropped=container.log_bytes_dropped,
+        memory_at_kill=container.memory_at_kill,
     )

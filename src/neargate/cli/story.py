@@ -10,6 +10,7 @@ from typing import Any
 
 Facts = Mapping[str, Any]
 
+_REACHED = 0.98  # of a limit: the kernel kills a little before the last page
 _UP = ("PROVISIONING", "PENDING", "ACTIVATING")
 _DOWN = ("DEACTIVATING", "STOPPING", "DEPROVISIONING")
 
@@ -107,9 +108,30 @@ def _container(container: Facts, facts: Facts) -> Iterator[str]:
         rows.append(("log", str(launch["log"])))
     if container.get("reason"):
         rows.append(("reason", str(container["reason"])))
+    rows += _memory((facts.get("memory") or {}).get(container["name"]))
     if launch and not launch["essential"]:
         rows.append(("note", "not essential: the task goes on without it"))
     yield from (f"  {line}" for line in _columns(rows))
+
+
+def _memory(counted: Facts | None) -> list[tuple[str, str]]:
+    """Why the kernel killed it: which limit was reached, and the most that was in use up to then."""
+    if counted is None:
+        return []
+    own, whole = counted["limit_bytes"], counted["task_limit_bytes"]
+    if own and counted["peak_bytes"] >= own * _REACHED:
+        limit = f"reached its own limit of {_mib(own)}"
+    elif counted["task_peak_bytes"] >= whole * _REACHED:
+        limit = f"the task reached its limit of {_mib(whole)}"
+    else:
+        limit = "the machine ran out of it, no limit of the task was reached"
+    processes = "1 process" if counted["kills"] == 1 else f"{counted['kills']} processes"
+    most = f"{_mib(counted['peak_bytes'])} in this container, {_mib(counted['task_peak_bytes'])} in the task"
+    return [("memory", f"{limit}: the kernel killed {processes} of it"), ("at its most", most)]
+
+
+def _mib(size_bytes: float) -> str:
+    return f"{size_bytes / 1_048_576:.0f} MiB"
 
 
 def _signal(code: int) -> str:
@@ -170,7 +192,7 @@ def next_step(facts: Facts, option: str = "") -> str:
     if status == "RUNNING" and task["desiredStatus"] == "RUNNING":
         return f"nothing: it runs; follow its output with: neargate logs {short} --follow"
     if status == "STOPPED":
-        return _after_stop(task, short)
+        return _after_stop(task, facts.get("memory") or {}, short)
     if task["desiredStatus"] == "STOPPED" or status in _DOWN:
         return f"wait: it stops, for as long as its containers' stopTimeout allows; see again: neargate why {short}"
     if facts.get("waits_for"):
@@ -183,12 +205,13 @@ def next_step(facts: Facts, option: str = "") -> str:
     return f"wait: it is being started; see again: neargate why {short}"
 
 
-def _after_stop(task: Facts, short: str) -> str:
+def _after_stop(task: Facts, counted: Facts, short: str) -> str:
+    """`counted`: memory of containers that were killed for want of it."""
     code, reason = task.get("stopCode", ""), str(task.get("stoppedReason", ""))
     if code == "TaskFailedToStart":
         return _after_failed_start(reason)
     if code == "EssentialContainerExited":
-        return _after_exit(task, short)
+        return _after_exit(task, counted, short)
     if code == "InfrastructureHealth":
         return "the machine failed it, not the task: run it again; look at the machine with: neargate doctor"
     if code == "UserInitiated":
@@ -222,6 +245,9 @@ def _after_failed_start(reason: str) -> str:
         ("CannotPullContainerError", "check the image's name and tag, and the registry's credentials (README, Images)"),
         ("CannotStartContainerError", "check command, entryPoint and user of the definition against the image"),
         ("CannotCreateContainerError", "check command, entryPoint and user of the definition against the image"),
+        ("secrets from ssm", "check the parameter's name and that the execution role may read it (docs/secrets.md)"),
+        ("secret from asm", "check the secret's ARN and that the execution role may read it (docs/secrets.md)"),
+        ("ecr registry auth", "check that the execution role may pull from the registry"),
         ("refused the task", "the agent and the server may be of different releases: restart both"),
     ):
         if mark in reason:
@@ -229,10 +255,13 @@ def _after_failed_start(reason: str) -> str:
     return "mend what the reason says and run it again; for the machine see: neargate doctor"
 
 
-def _after_exit(task: Facts, short: str) -> str:
+def _after_exit(task: Facts, counted: Facts, short: str) -> str:
     ended = [item for item in task.get("containers", []) if item.get("exitCode") is not None]
-    if any("OutOfMemory" in str(item.get("reason", "")) for item in ended):
-        return "give the container or the task more memory in the definition and run it again"
+    killed = next((item["name"] for item in ended if "OutOfMemory" in str(item.get("reason", ""))), None)
+    if killed is not None:
+        own = (counted.get(killed) or {}).get("limit_bytes")
+        what = f"{killed} more than {_mib(own)} of memory" if own else "the container or the task more memory"
+        return f"give {what} in the definition and run it again"
     failed = next((item for item in ended if item["exitCode"] not in (0, 143)), None)
     if failed is None:
         return "nothing, if it was a job: it ended by itself without an error"

@@ -8,10 +8,12 @@ numbers fit a database. Invariant: what passes can be logged, stored and used as
 import math
 import re
 
+import msgspec
+
 from ..link.host_identity import KEY_BYTES
 from ..link.messages import CredentialsAsk, Hello, HostUpdate, LogAppend, LogOpen, Report
 from ..model.capacity import HostFacts
-from ..model.launch import ContainerReport, TaskReport
+from ..model.launch import ContainerReport, MemoryAtKill, TaskReport
 
 INTEGER_MAX = 2**63 - 1  # SQLite's
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -91,7 +93,12 @@ def _is_container(container: ContainerReport) -> bool:
     return (
         _are_short(*names, container.runtime_id or "", container.image_digest or "")
         and len(container.reason or "") <= _TEXT_MAX
+        and _are_counts(container.memory_at_kill)
     )
+
+
+def _are_counts(memory: MemoryAtKill | None) -> bool:
+    return memory is None or all(0 <= count <= INTEGER_MAX for count in msgspec.structs.astuple(memory))
 
 
 def _are_short(*texts: str) -> bool:

@@ -16,6 +16,7 @@ from ..model.errors import InvalidParameter, ServiceNotFound
 from .cluster_book import ClusterBook
 from .page_token import decode_token, encode_token
 from .task_table import HELD, rows_by_id, with_tags
+from .told import what_was_told
 
 _decode_json = msgspec.json.Decoder().decode
 _EVENTS_MAX = 200
@@ -123,7 +124,7 @@ class Reading:
         return (str(rows[0][0]), str(rows[0][1])) if rows and rows[0][0] else None
 
     async def explain_task(self, task_id: str) -> dict[str, Any]:
-        """Document, events, stages in milliseconds, place. Raises InvalidParameter for an unknown task."""
+        """Document, events, what its host told, place. Raises InvalidParameter for an unknown task."""
         row = (await rows_by_id(self._store, [task_id])).get(task_id)
         if row is None:
             raise InvalidParameter("The referenced task was not found.")
@@ -133,14 +134,13 @@ class Reading:
         return {
             "task": _decode_json(with_tags(row.doc, row.tags)),
             "events": [{"seq": seq, "at": at, **_decode_json(body)} for seq, at, body in events],
-            "stages_ms": {} if row.stages is None else _decode_json(row.stages),
+            **what_was_told(row.stages),
             "host": row.host,
             "zone": row.zone,
             "report_seq": row.report_seq,
             "ordered": bool(row.ordered),
             "waits_for": await self._waits_for(task_id) if row.ordered == HELD else [],
         }
-
 
     async def _waits_for(self, task_id: str) -> list[str]:
         """Spot tasks that hold its room yet."""

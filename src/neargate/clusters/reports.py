@@ -19,7 +19,8 @@ from ..model.lifecycle import LastStatus
 from ..scheduling.task_document import BadReport, apply_report
 from ..world import World
 from .calls_first import CallsFirst
-from .task_table import TaskRow, TaskUpdate, changed_task, encode_json, rows_by_id, write_updates
+from .task_table import TaskRow, TaskUpdate, changed_task, rows_by_id, write_updates
+from .told import told
 
 _log = get_logger(__name__)
 _ATTEMPTS_MAX = 5
@@ -188,7 +189,7 @@ def _decide(row: TaskRow, waiting: _Waiting, now: float) -> _Decided:
         row,
         change,
         report_seq=max(report.report_seq, row.report_seq),
-        stages=encode_json(report.stages_ms) if report.stages_ms else row.stages,
+        stages=told(report, row.stages),
         now=now,
     )
     return _Decided(ReportOutcome.DURABLE, update, stopped=ends)

@@ -70,6 +70,13 @@ class InjectedSecret(Struct, frozen=True, kw_only=True):
     value_from: str
 
 
+class RestartPolicy(Struct, frozen=True, kw_only=True):
+    """A container that ended after it ran for the period begins again, unless its exit code is ignored."""
+
+    attempt_period_s: int = 300
+    ignored_exit_codes: tuple[int, ...] = ()
+
+
 class ContainerLaunch(Struct, frozen=True, kw_only=True):
     """One container of the task with the run's overrides applied. None means: as the image says."""
 
@@ -103,6 +110,7 @@ class ContainerLaunch(Struct, frozen=True, kw_only=True):
     health_check: HealthCheck | None = None
     logs: AwsLogs | None = None
     secrets: tuple[InjectedSecret, ...] = ()
+    restart_policy: RestartPolicy | None = None
     ipc_controls: tuple[tuple[str, str], ...] = ()  # kernel parameters of the container's own IPC namespace
     network_controls: tuple[tuple[str, str], ...] = ()  # and of the task's network namespace
     repository_credentials: str = ""  # ARN of the secret that opens the image's registry
@@ -142,6 +150,19 @@ class TaskLaunch(Struct, frozen=True, kw_only=True):
     executes_commands: bool = False  # enableExecuteCommand: else no terminal is ever opened in it
 
 
+class MemoryAtKill(Struct, frozen=True, kw_only=True):
+    """What the kernel had counted of a container when it had killed processes of it for want of memory.
+
+    A limit of 0: it has none of its own. `kills`: processes of this container.
+    """
+
+    kills: int
+    peak_bytes: int
+    limit_bytes: int
+    task_peak_bytes: int
+    task_limit_bytes: int
+
+
 class ContainerReport(Struct, frozen=True, kw_only=True):
     """One container as the host knows it. Times are epoch seconds (UTC)."""
 
@@ -156,6 +177,7 @@ class ContainerReport(Struct, frozen=True, kw_only=True):
     started_at: float | None = None
     finished_at: float | None = None
     log_bytes_dropped: int = 0  # by the non-blocking log mode
+    memory_at_kill: MemoryAtKill | None = None  # shown by `neargate why`, by nothing of AWS's
 
 
 class TaskReport(Struct, frozen=True, kw_only=True):
