@@ -176,7 +176,7 @@ def test_neargate_exec_on_a_terminal(region: LiveRegion, task: str) -> None:
 def test_who_is_killed_leaves_no_command_behind(region: LiveRegion, task: str, victim: str) -> None:
     with terminal(region, task) as shell:
         shell.until(b"# ")
-        shell.type(b"nohup sleep 54321 & sleep 54321\r")
+        shell.type(b"(trap '' HUP; sleep 54321; :) & sleep 54321\r")
         wait_for("a command under way", lambda: sum("54321" in one for one in sessions_left(region)) >= 2)
         running = processes.find(region.paths.pid_file(victim))
         assert running is not None

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from ..wire.data_channel import FRAME_MAX_BYTES, BadFrame
 from ..wire.exec_client import INPUT_MAX_BYTES, ExecClient, Finished, Opened, Send, Shown
@@ -50,7 +50,7 @@ async def _attended(world: World, url: str, token: str) -> Finished:
         async with connect(url, compression=None, max_size=FRAME_MAX_BYTES, open_timeout=_OPEN_S, proxy=None) as socket:
             with _raw_terminal():
                 return await _Attendance(world, socket).run(token)
-    except (OSError, WebSocketException, BadFrame) as error:
+    except (OSError, WebSocketException) as error:
         raise Problem(f"the session was lost: {error}") from None
 
 
@@ -67,18 +67,27 @@ class _Attendance:
 
     async def run(self, token: str) -> Finished:
         asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._resized.set)
-        await self._socket.send(self._client.first_message(token))
+        await self._send(self._client.first_message(token))
         finished: list[Finished] = []
+        lost: list[str] = []
         try:
             async with asyncio.TaskGroup() as loops:
                 for work in (self._hear(), self._tell_size(), self._type(), self._tick()):
                     loops.create_task(work)
         except* _Over as over:
             finished += [one.finished for one in over.exceptions if isinstance(one, _Over)]
-        except* (OSError, WebSocketException) as lost:
-            if not finished:
-                raise lost.exceptions[0] from None
+        except* (OSError, WebSocketException, BadFrame) as failed:
+            lost += map(str, failed.exceptions)
+        if not finished:
+            raise Problem(f"the session was lost: {lost[0]}")
         return finished[0]
+
+    async def _send(self, message: bytes | str) -> None:
+        """To a connection that has ended it is dropped: what came before its end is still to be read."""
+        try:
+            await self._socket.send(message)
+        except ConnectionClosed:
+            return
 
     async def _hear(self) -> None:
         while True:
@@ -86,7 +95,7 @@ class _Attendance:
             for action in self._client.received(bytes(data), self._world.now()):
                 match action:
                     case Send():
-                        await self._socket.send(action.data)
+                        await self._send(action.data)
                     case Shown():
                         _write_all(action.data)
                     case Opened():
@@ -102,7 +111,7 @@ class _Attendance:
             size = _terminal_size()
             if size is not None:
                 await self._room()
-                await self._socket.send(self._client.resize(*size, self._world.now()).data)
+                await self._send(self._client.resize(*size, self._world.now()).data)
             await self._resized.wait()
 
     async def _type(self) -> None:
@@ -110,7 +119,7 @@ class _Attendance:
         while True:
             await self._room()
             data = await _read_input()
-            await self._socket.send(self._client.input(data or _END_OF_INPUT, self._world.now()).data)
+            await self._send(self._client.input(data or _END_OF_INPUT, self._world.now()).data)
             if not data:
                 return
 
@@ -123,7 +132,7 @@ class _Attendance:
         while True:
             await self._world.sleep(_TICK_S)
             for again in self._client.tick(self._world.now()):
-                await self._socket.send(again.data)
+                await self._send(again.data)
 
 
 class _Over(Exception):
