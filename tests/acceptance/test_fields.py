@@ -46,6 +46,9 @@ ELSEWHERE = {
     "secrets.valueFrom": "what they name: tests/unit/test_agent_secrets.py",
     "repositoryCredentials.credentialsParameter": "what an image is asked for with: tests/unit/test_agent_registry_logins.py",
     "run.enableExecuteCommand": "a shell in its container: test_exec.py",
+    "restartPolicy.enabled": "tests/unit/test_agent_restarts.py, tests/integration/test_sandbox_containers.py",
+    "restartPolicy.ignoredExitCodes": "the same",
+    "restartPolicy.restartAttemptPeriod": "the same",
     "run.clientToken": "the same tasks for the same call: tests/unit/test_cell_launching.py",
     "run.networkConfiguration.awsvpcConfiguration.subnets": "zones and addresses: tests/unit/test_cell_launching.py",
     "run.networkConfiguration.awsvpcConfiguration.securityGroups": "packets: tests/integration/test_network_packets.py",
@@ -58,7 +61,6 @@ ELSEWHERE = {
 REFUSED_CONTAINER: dict[str, Any] = {
     "links": ["other"],
     "portMappings.containerPortRange": [{"containerPortRange": "80-90"}],
-    "restartPolicy": {"enabled": True},
     "environmentFiles": [{"value": "arn:aws:s3:::bucket/x.env", "type": "s3"}],
     "linuxParameters.devices": {"devices": [{"hostPath": "/dev/fuse"}]},
     "linuxParameters.sharedMemorySize": {"sharedMemorySize": 64},

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.interfaces.sandbox import BindMount, ContainerConfig, ContainerState, Image, SandboxError
 from neargate.model.launch import Tmpfs, Ulimit
@@ -79,6 +80,30 @@ def test_what_is_said_after_stdout_was_closed_is_kept(rig: ContainerRig, referen
         await stopped(engine, config.runtime_id)
         await engine.delete_container(config.runtime_id)
         assert rig.log(config).splitlines() == ["out", "last words"]
+
+    rig.run(story)
+
+
+def test_a_container_begins_again_in_its_own_file_system(rig: ContainerRig, reference: str) -> None:
+    async def story(engine: ContainerdSandbox) -> None:
+        script = "n=$(ls /run-* 2>/dev/null | wc -l); touch /run-$n; echo run $n as $(id -u); sleep 1000"
+        config = replace(rig.config(await rig.pull(engine, reference), "sh", "-c", script), may_restart=True)
+        await engine.create_container(config)
+        await engine.start_container(config.runtime_id)
+        for number in range(3):
+            for _ in range(LOOKS):
+                if rig.log(config).count("run") == number + 1:
+                    break
+                await asyncio.sleep(0.05)
+            await engine.kill_container(config.runtime_id, 9)
+            await stopped(engine, config.runtime_id)
+            if number == 1:  # as an agent leaves it that is killed between the two steps
+                engine._containers._engine.delete_task(config.runtime_id)
+            if number < 2:
+                await engine.restart_container(config.runtime_id)
+        assert rig.log(config).splitlines() == ["run 0 as 0", "run 1 as 0", "run 2 as 0"]
+        await engine.delete_container(config.runtime_id)
+        assert await engine.get_container(config.runtime_id) is None
 
     rig.run(story)
 

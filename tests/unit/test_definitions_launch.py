@@ -19,6 +19,7 @@ from neargate.model.launch import (
     InjectedSecret,
     MountPoint,
     PortMapping,
+    RestartPolicy,
     TaskLaunch,
     Tmpfs,
     Ulimit,
@@ -222,6 +223,15 @@ CONTAINER_FIELDS |= {
     "systemControls": [
         ([{"namespace": "kernel.msgmax", "value": "1"}], "ipc_controls", (("kernel.msgmax", "1"),)),
         ([{"namespace": "net.core.somaxconn", "value": "1"}], "network_controls", (("net.core.somaxconn", "1"),)),
+    ],
+    "restartPolicy": [
+        ({"enabled": True}, "restart_policy", RestartPolicy()),
+        ({"enabled": False, "restartAttemptPeriod": 60}, "restart_policy", None),
+        (
+            {"enabled": True, "restartAttemptPeriod": 60, "ignoredExitCodes": [0, 7]},
+            "restart_policy",
+            RestartPolicy(attempt_period_s=60, ignored_exit_codes=(0, 7)),
+        ),
     ],
     "repositoryCredentials": [({"credentialsParameter": SECRET_ARN}, "repository_credentials", SECRET_ARN)],
 }

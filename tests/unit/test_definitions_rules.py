@@ -357,7 +357,17 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         request(container(systemControls=[{"namespace": "kernel.msgmax", "value": "1"}] * 65)),
         "Invalid 'systemControls' setting for container 'web'.",
     ),
-    (request(container(restartPolicy={"enabled": True})), "Neargate does not support restartPolicy yet."),
+    *(
+        (
+            request(container(restartPolicy={"enabled": True, "restartAttemptPeriod": period})),
+            "the 'restartAttemptPeriod' setting for container 'web' must be between 60 and 1800",
+        )
+        for period in (0, 59, 1801)
+    ),
+    (
+        request(container(restartPolicy={"enabled": True, "ignoredExitCodes": [1] * 51})),
+        "Invalid 'restartPolicy.ignoredExitCodes' setting for container 'web'.",
+    ),
     # process
     (request(container(user="a b")), "Invalid 'user' setting for container 'web'."),
     (request(container(user="a:b:c")), "Invalid 'user' setting for container 'web'."),

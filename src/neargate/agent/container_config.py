@@ -72,6 +72,7 @@ def container_config(
         capabilities_drop=container.capabilities_drop,
         ulimits=ulimits(container.ulimits),
         tmpfs=container.tmpfs,
+        may_restart=container.restart_policy is not None,
         ipc_controls=container.ipc_controls,
         mounts=(
             # Docker makes these read-only together with the root.

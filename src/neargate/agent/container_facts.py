@@ -57,7 +57,7 @@ async def note_exit(task: TaskContext, name: str, exit_code: int | None, exited_
     killed = await _oom_kills(task, runtime_id) if exit_code == EXIT_SIGKILL else 0
     memory = await _memory_at_kill(task, name, killed) if killed else None
     known = task.container(name)
-    if known.is_stopped or is_old_news(known, exited_at):
+    if known.is_stopped or (not known.restarting and is_old_news(known, exited_at)):
         return
     if await restarted(task, name, exit_code, exited_at):
         return

@@ -102,7 +102,12 @@ def container_document(record: TaskRecord, name: str, measured: Measured, *, ver
         "Type": "NORMAL",
         "Networks": [_network(record.launch, measured, version)],
     }
-    _add_times(document, CreatedAt=known.created_at, StartedAt=known.started_at, FinishedAt=known.finished_at)
+    _add_times(
+        document,
+        CreatedAt=known.created_at,
+        StartedAt=known.restarted_at or known.started_at,
+        FinishedAt=known.finished_at,
+    )
     if known.exit_code is not None:
         document["ExitCode"] = known.exit_code
     if launch.port_mappings:
@@ -114,7 +119,7 @@ def container_document(record: TaskRecord, name: str, measured: Measured, *, ver
             {"DockerName": mount.source_volume, "Destination": mount.container_path} for mount in launch.mount_points
         ]
     if version >= 4:
-        document |= _container_additions(launch)
+        document |= _container_additions(launch, known.restart_count)
     return document
 
 
@@ -132,8 +137,8 @@ def _shown_port(port: PortMapping) -> dict[str, Any]:
     return shown
 
 
-def _container_additions(launch: ContainerLaunch) -> dict[str, Any]:
-    added: dict[str, Any] = {"ContainerARN": launch.arn, "Snapshotter": "overlayfs", "RestartCount": 0}
+def _container_additions(launch: ContainerLaunch, restart_count: int) -> dict[str, Any]:
+    added: dict[str, Any] = {"ContainerARN": launch.arn, "Snapshotter": "overlayfs", "RestartCount": restart_count}
     if launch.logs is not None:
         added["LogDriver"] = "awslogs"
         added["LogOptions"] = {

@@ -28,6 +28,9 @@ class Point(StrEnum):
     CONTAINER_STARTED = "container-started"
     CONTAINERS_STARTED = "containers-started"
     RUNNING_SAVED = "running-saved"
+    # a container ends and begins again
+    RESTART_SAVED = "restart-saved"
+    CONTAINER_RESTARTED = "container-restarted"
     # a container ends
     EXIT_SEEN = "exit-seen"
     EXIT_SAVED = "exit-saved"

@@ -14,6 +14,9 @@ from .volumes import check_tmpfs
 
 TIMEOUT_MIN_S = 2
 TIMEOUT_MAX_S = 120
+RESTART_PERIOD_MIN_S = 60
+RESTART_PERIOD_MAX_S = 1800
+IGNORED_EXIT_CODES_MAX = 50
 
 CAPABILITIES_ADD = frozenset({"SYS_PTRACE"})
 CAPABILITIES_DROP = frozenset(
@@ -73,7 +76,7 @@ FORBIDDEN: dict[str, str] = {
 }
 FORBIDDEN_LINUX = ("devices", "sharedMemorySize", "maxSwap", "swappiness")
 # What AWS accepts on Fargate and Neargate refuses until it has it.
-NOT_YET = ("environmentFiles", "restartPolicy")
+NOT_YET = ("environmentFiles",)
 
 _PORT_NAME = re.compile(r"\A[a-zA-Z0-9_][a-zA-Z0-9_-]{0,63}\Z")
 
@@ -96,6 +99,7 @@ def check_fargate_container(container: Document, task: Document) -> None:
     check_between(name, "startTimeout", container.get("startTimeout"), TIMEOUT_MIN_S, TIMEOUT_MAX_S)
     check_between(name, "stopTimeout", container.get("stopTimeout"), TIMEOUT_MIN_S, TIMEOUT_MAX_S)
     _check_linux(name, structure(container, "linuxParameters"))
+    _check_restarts(name, structure(container, "restartPolicy"))
     check_system_controls(name, members(container, "systemControls"))
     for mapping in members(container, "portMappings"):
         _check_port(name, mapping)
@@ -119,6 +123,13 @@ def _check_linux(name: str, linux: Document) -> None:
             raise invalid_setting(name, "linuxParameters.capabilities.drop")
     for tmpfs in members(linux, "tmpfs"):
         check_tmpfs(name, tmpfs)
+
+
+def _check_restarts(name: str, policy: Document) -> None:
+    period = policy.get("restartAttemptPeriod")
+    check_between(name, "restartAttemptPeriod", period, RESTART_PERIOD_MIN_S, RESTART_PERIOD_MAX_S)
+    if len(policy.get("ignoredExitCodes") or ()) > IGNORED_EXIT_CODES_MAX:
+        raise invalid_setting(name, "restartPolicy.ignoredExitCodes")
 
 
 def _check_port(name: str, mapping: Document) -> None:

@@ -17,6 +17,7 @@ from ..model.launch import (
     HealthCheck,
     MountPoint,
     PortMapping,
+    RestartPolicy,
     TaskLaunch,
     Tmpfs,
     Ulimit,
@@ -38,6 +39,9 @@ class TaskResources(msgspec.Struct, frozen=True, kw_only=True):
     cpu_units: int
     memory_mib: int
     disk_gib: int
+
+
+RESTART_PERIOD_DEFAULT_S = 300
 
 
 def task_resources(definition: Document, overrides: Document) -> TaskResources:
@@ -174,6 +178,7 @@ def _container(container: Document, override: Document, *, arn: str, task_id: st
             VolumesFrom(source_container=item["sourceContainer"], read_only=item.get("readOnly", False))
             for item in container.get("volumesFrom", ())
         ),
+        restart_policy=_restart_policy(container.get("restartPolicy") or {}),
         ipc_controls=ipc_controls,
         network_controls=network_controls,
         docker_labels=tuple((container.get("dockerLabels") or {}).items()),
@@ -193,6 +198,15 @@ def _container(container: Document, override: Document, *, arn: str, task_id: st
 def _words(value: Sequence[str] | None) -> tuple[str, ...] | None:
     """An empty list means the same as none: as the image says."""
     return tuple(value) if value else None
+
+
+def _restart_policy(given: Document) -> RestartPolicy | None:
+    if not given.get("enabled"):
+        return None
+    return RestartPolicy(
+        attempt_period_s=given.get("restartAttemptPeriod", RESTART_PERIOD_DEFAULT_S),
+        ignored_exit_codes=tuple(given.get("ignoredExitCodes") or ()),
+    )
 
 
 def _port(item: Document) -> PortMapping:

@@ -101,6 +101,7 @@ class ContainerConfig(Concealed, frozen=True, kw_only=True):
     memory_limit_bytes: int | None = None
     memory_reservation_bytes: int | None = None
     pids_limit: int = 4096
+    may_restart: bool = False  # `restart_container` may be asked for it
     ipc_controls: tuple[tuple[str, str], ...] = ()  # kernel parameters of its own IPC namespace, checked by name
     share_pid_with: str | None = None  # runtime id of the task's pause container, whose pid namespace is shared
     log_path: str | None = None  # file that receives stdout and stderr; None: discarded
@@ -191,6 +192,13 @@ class Sandbox(Protocol):
 
     async def start_container(self, runtime_id: str) -> int:
         """Returns the pid in the host's namespace. Raises SandboxError (`CannotStartContainerError: ...`)."""
+
+    async def restart_container(self, runtime_id: str) -> int:
+        """A new run of a container that ended, in its writable layer, with its output; the pid. It forgets the exit.
+
+        May be repeated: one that runs, or was made and not started, is left as it is or started. For containers with
+        `may_restart`. Raises SandboxError.
+        """
 
     async def kill_container(self, runtime_id: str, signal: int) -> None:
         """Signal PID 1 (SIGKILL reaches all processes). A container that is gone is no error."""

@@ -10,6 +10,7 @@ import re
 import signal as signals
 from typing import Any
 
+import msgspec
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from ..interfaces.sandbox import ContainerConfig, ContainerState, EngineUnavailable, PauseConfig, SandboxError
@@ -24,6 +25,7 @@ LABEL_TASK = "neargate/task"
 LABEL_NAME = "neargate/name"
 LABEL_DISK = "neargate/disk"
 LABEL_SHARES_PID = "neargate/shares-pid"
+LABEL_RESTART = "neargate/restart"  # what a new task of the container needs: _Restart as JSON
 
 _OPTIONS_TYPE = "containerd.runc.v1.Options"
 _REASON_MAX_CHARS = 1024
@@ -32,6 +34,16 @@ _CANNOT_EXECUTE = (
 )
 _STATUS = {1: "created", 2: "running", 3: "stopped", 4: "running", 5: "running"}
 _PAUSED = (4, 5)  # paused, pausing: the processes are there
+
+
+class _Restart(msgspec.Struct, frozen=True, kw_only=True):
+    """What the request for a container's task says that its record does not."""
+
+    snapshot: str
+    stdout: str
+    stderr: str
+    terminal: bool
+    interactive: bool
 
 
 class StillCleaning(Exception):
@@ -181,6 +193,45 @@ class Containers:
                 return task.pid  # started by the attempt whose answer was lost; it may even have ended
             raise _cannot_start(as_runc(error.detail)) from None
 
+    def recreate(self, runtime_id: str) -> None:
+        """A new task of a container whose task ended; its record, specification and layer stay. Raises SandboxError."""
+        container = self._engine.get_container(runtime_id)
+        kept = None if container is None else container.labels.get(LABEL_RESTART)
+        if container is None or kept is None:
+            raise _cannot_start("the container is gone")
+        task = self._engine.get_task(runtime_id)
+        if task is not None:
+            if _STATUS.get(task.status) != "stopped":
+                return  # by the attempt of a killed agent
+            self._delete_ended(runtime_id)
+        if self._has_bundle(runtime_id):
+            raise StillCleaning(runtime_id)
+        again = msgspec.json.decode(kept, type=_Restart)
+        layer = rootfs.layer_of(container.labels[LABEL_DISK], container.labels[LABEL_NAME])
+        request = pb.CreateTaskRequest(
+            container_id=runtime_id,
+            rootfs=[rootfs.rootfs_mount(self._views.lowers(again.snapshot), layer)],
+            stdin=self._stdin_path(runtime_id) if again.interactive else "",
+            stdout=again.stdout,
+            stderr=again.stderr,
+            terminal=again.terminal,
+            options=self._options,
+        )
+        try:
+            self._engine.create_task(request)
+        except AlreadyExists:
+            pass  # the attempt whose answer was lost
+        except EngineError as error:
+            raise _cannot_start(as_runc(error.detail)) from None
+
+    def _delete_ended(self, runtime_id: str) -> None:
+        try:
+            self._engine.delete_task(runtime_id)
+        except NotFound:
+            pass  # by the attempt of a killed agent
+        except EngineError:
+            raise StillCleaning(runtime_id) from None  # its mount is busy for a moment
+
     def kill(self, runtime_id: str, signal: int) -> None:
         try:
             self._engine.kill_task(runtime_id, signal, all_processes=self._kills_all(runtime_id, signal))
@@ -268,6 +319,16 @@ def _labels(config: ContainerConfig) -> dict[str, str]:
     labels |= {LABEL_TASK: config.task_id, LABEL_NAME: config.name, LABEL_DISK: config.disk_path}
     if config.share_pid_with is not None:
         labels[LABEL_SHARES_PID] = config.share_pid_with
+    if config.may_restart:
+        stdout, stderr = _outputs(config)
+        again = _Restart(
+            snapshot=config.image.snapshot,
+            stdout=stdout,
+            stderr=stderr,
+            terminal=config.terminal,
+            interactive=config.interactive,
+        )
+        labels[LABEL_RESTART] = msgspec.json.encode(again).decode()
     return labels
 
 

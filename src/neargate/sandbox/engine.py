@@ -183,6 +183,17 @@ class ContainerdSandbox:
         self._exits.started(runtime_id)
         return await self._blocking(self._containers.start, runtime_id)
 
+    async def restart_container(self, runtime_id: str) -> int:
+        for _ in range(_ATTEMPTS):
+            self._exits.forget(runtime_id)
+            try:
+                async with self._fork_lock.kept_warm():
+                    await self._blocking(self._containers.recreate, runtime_id)
+                return await self.start_container(runtime_id)
+            except StillCleaning:
+                await self._world.sleep(_PAUSE_S)
+        raise EngineUnavailable(f"containerd does not finish cleaning up {runtime_id}")
+
     async def kill_container(self, runtime_id: str, signal: int) -> None:
         await self._blocking(self._containers.kill, runtime_id, signal)
 

@@ -197,6 +197,19 @@ class FakeSandbox:
         await self.faults.after("start_container")
         return container.pid or 0
 
+    async def restart_container(self, runtime_id: str) -> int:
+        await self._enter("restart_container")
+        container = self.containers.get(runtime_id)
+        if container is None or not container.config.may_restart:
+            raise SandboxError("CannotStartContainerError: the container is gone")
+        if container.status == "stopped":
+            container.status = "created"
+            container.exit_code = container.exited_at = None
+        if container.status == "created":
+            self._begin(container)
+        await self.faults.after("restart_container")
+        return container.pid or 0
+
     async def kill_container(self, runtime_id: str, signal: int) -> None:
         await self._enter("kill_container")
         container = self.containers.get(runtime_id)

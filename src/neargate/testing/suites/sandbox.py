@@ -133,6 +133,31 @@ class SandboxSuite(ABC):
 
         self.play(story)
 
+    def test_a_container_that_may_begin_again_does(self) -> None:
+        async def story(engine: Sandbox) -> None:
+            config = replace(self.config(await self.pulled(engine), "again", "sleep 1000"), may_restart=True)
+            await engine.create_container(config)
+            first = await engine.start_container(config.runtime_id)
+            await engine.kill_container(config.runtime_id, 9)
+            ended = await self.stopped(engine, config.runtime_id)
+            pid = await engine.restart_container(config.runtime_id)
+            state = await engine.get_container(config.runtime_id)
+            assert state is not None and (state.status, state.pid) == ("running", pid) and pid != first
+            assert await engine.restart_container(config.runtime_id) == pid, "one that runs is left as it is"
+            exits = engine.exits()
+            coming = asyncio.ensure_future(anext(exits))
+            await self.pause()
+            await engine.kill_container(config.runtime_id, 9)
+            again = await asyncio.wait_for(coming, 20)
+            assert again.runtime_id == config.runtime_id and again.exit_code == ended.exit_code
+            assert (await self.stopped(engine, config.runtime_id)).exited_at != ended.exited_at
+            await engine.delete_container(config.runtime_id)
+            assert await engine.get_container(config.runtime_id) is None
+            with pytest.raises(SandboxError):
+                await engine.restart_container(config.runtime_id)
+
+        self.play(story)
+
     def test_a_created_container_can_be_deleted(self) -> None:
         async def story(engine: Sandbox) -> None:
             config = self.config(await self.pulled(engine), "unstarted", "sleep 1000")
