@@ -16,10 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.cli import processes
+from neargate.testing.walkthrough import steps
 
 from .region import WAIT_S, LiveRegion, insist, wait_for
+from .walking import document_for, first_difference, readers_region, walk
 
 PLUGIN = Path(__file__).with_name("session_manager_plugin.py")
 BIN = Path(sys.executable).parent
@@ -166,7 +169,9 @@ def test_neargate_exec_on_a_terminal(region: LiveRegion, task: str) -> None:
         shell.resize(80, 24)
         shell.type(b"until stty size | grep '^24 80$'; do sleep 0.1; done\r")
         shell.until(b"\n24 80\r\n")
-        shell.type(b"sleep 60000\r\x03echo inter''rupted\r")
+        shell.type(b"sleep 60000\r")
+        wait_for("a command under way", lambda: any("60000" in one for one in sessions_left(region)))
+        shell.type(b"\x03echo inter''rupted\r")
         shell.until(b"interrupted\r\n")
         shell.type(b"exit 9\r")
         assert shell.process.wait(WAIT_S) == 9
@@ -186,3 +191,17 @@ def test_who_is_killed_leaves_no_command_behind(region: LiveRegion, task: str, v
     insist(lambda: region.task(task))
     wait_for("a host to be there again", lambda: neargate_exec(region, task, "true").returncode == 0)
     assert region.task(task)["lastStatus"] == "RUNNING"
+
+
+@pytest.mark.timeout(420)
+def test_the_walk_into_a_container(tmp_path: Path) -> None:
+    """docs/exec.md is true: what it tells its reader to type is typed, and prints what stands below it."""
+    with readers_region() as region:
+        blocks = steps(document_for("docs/exec.md", region))
+        printed = walk(blocks, region, tmp_path, strict=False)
+    difference = first_difference(blocks, printed)
+    assert difference is None, difference
+    assert len(blocks) == 4
+    for number, block in enumerate(blocks):
+        longer = replace(block, printed=block.printed + "and more\n")
+        assert first_difference([*blocks[:number], longer, *blocks[number + 1 :]], printed) is not None
