@@ -307,3 +307,11 @@ def test_grants_are_refused(kms: Any) -> None:
         "UnknownOperationException"
     )
     assert refused(kms.encrypt, KeyId=key, Plaintext=b"x", GrantTokens=["x"])[0] == "InvalidGrantTokenException"
+
+
+def test_keys_are_not_rotated(kms: Any) -> None:
+    key = new_key(kms)
+    code, message = refused(kms.enable_key_rotation, KeyId=key)
+    assert code == "UnsupportedOperationException" and "does not rotate keys" in message
+    kms.disable_key_rotation(KeyId=key)
+    assert kms.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"] is False

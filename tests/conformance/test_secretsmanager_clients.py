@@ -454,3 +454,19 @@ def test_rotation_and_replication_are_refused(
     sm.create_secret(Name=name)
     code, message = refused(getattr(sm, operation), SecretId=name, **params)
     assert code == "InvalidRequestException" and said in message
+
+
+def test_a_token_that_is_repeated_with_a_new_key_moves_the_value_under_it(door: Door, sm: Any, name: str) -> None:
+    """The value of a version without a label stays under the key that it was sealed under, and asks for that one."""
+    kms = door.client("kms")
+    first, second = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    sm.create_secret(Name=name, SecretString="one", KmsKeyId=first, ClientRequestToken=TOKENS[0])
+    for number in (1, 2):
+        sm.put_secret_value(SecretId=name, SecretString="more", ClientRequestToken=TOKENS[number])
+    sm.update_secret(SecretId=name, SecretString="one", KmsKeyId=second, ClientRequestToken=TOKENS[0])
+    listed = sm.list_secret_version_ids(SecretId=name, IncludeDeprecated=True)["Versions"]
+    assert [one["KmsKeyIds"] for one in listed] == [[first], [second], [second]]
+    uses = allow("kms:Decrypt", resource=second)
+    al = door.client("secretsmanager", door.user("second-only", allow("secretsmanager:GetSecretValue"), uses))
+    assert al.get_secret_value(SecretId=name)["SecretString"] == "more"
+    assert refused(al.get_secret_value, SecretId=name, VersionId=TOKENS[0])[1] == "Access to KMS is not allowed"

@@ -37,7 +37,8 @@ ACTIONS: Actions = {
     **_rows(Level.LIST, "ListKeys ListAliases", "*", keys=()),
     **_rows(
         Level.WRITE,
-        "EnableKey DisableKey UpdateKeyDescription ScheduleKeyDeletion CancelKeyDeletion",
+        "EnableKey DisableKey EnableKeyRotation DisableKeyRotation UpdateKeyDescription ScheduleKeyDeletion "
+        "CancelKeyDeletion",
         _KEY,
         _ALIAS,
     ),

@@ -61,7 +61,8 @@ SHOWN_WITHIN = frozenset(
     GetFederationTokenRequest.Name CreateSAMLProviderRequest.Name ProxyConfiguration.containerName
     FederatedUser.FederatedUserId ReplicationDestination.region RepositoryFilter.filter ScanningRepositoryFilter.filter
     Tag.TagKey Tag.TagValue CreateSecretRequest.Name CreateSecretResponse.Name DeleteSecretResponse.Name
-    PutSecretValueResponse.Name RestoreSecretResponse.Name UpdateSecretResponse.Name UpdateSecretVersionStageResponse.Name
+    PutSecretValueResponse.Name RestoreSecretResponse.Name UpdateSecretResponse.Name
+    UpdateSecretVersionStageResponse.Name
     """.split()  # noqa: SIM905 (a list of names, to be read)
 )
 SHOWN_MAPS = frozenset(

@@ -152,7 +152,13 @@ class SecretRegistry:
                 return Change(result=found)
             check_room(shelf, after, found)
             listed = {value_name(after.name, after.suffix, one.id) for one in after.versions}
-            put = tuple(value for value in values if value.name in listed)
+            sealed = {(one.id, one.key) for one in found.versions}
+            fresh = {
+                value_name(after.name, after.suffix, one.id)
+                for one in after.versions
+                if (one.id, one.key) not in sealed
+            }
+            put = tuple(value for value in values if value.name in fresh)
             return Change(result=after, put=(after, *put), drop=_values(shelf, found, listed))
 
         return await self.change(secret.account, decide)

@@ -111,6 +111,17 @@ async def get_key_rotation_status(call: Call, services: Services, params: Params
     return {"KeyId": key.arn, "KeyRotationEnabled": False}
 
 
+async def enable_key_rotation(call: Call, services: Services, params: Params) -> Answer:
+    key_to_manage(call, services, params["KeyId"])
+    raise Unsupported("Neargate does not rotate keys: EnableKeyRotation is not supported.")
+
+
+async def disable_key_rotation(call: Call, services: Services, params: Params) -> Answer:
+    """Nothing to change: no key is ever rotated."""
+    services.keys.check_usable(key_to_manage(call, services, params["KeyId"]))
+    return {}
+
+
 def metadata(key: KmsKey) -> dict[str, Any]:
     found: dict[str, Any] = {
         "AWSAccountId": key.account,

@@ -10,7 +10,7 @@ from ....iam.policy import Policy
 from ....model.errors import AccessDenied
 from ...authorize import Resource, Tags, Values, authorize
 from ...call import Call, Params
-from ...keys.errors import InvalidArn, InvalidState, KeyDisabled, NotFound
+from ...keys.errors import InvalidArn, InvalidCiphertext, InvalidState, KeyDisabled, NotFound
 from ...keys.leave import ask_for_key
 from ...keys.records import KmsKey
 from ...secrets.errors import EncryptionFailed, InvalidRequest, MarkedDeleted, SecretNotFound
@@ -79,9 +79,13 @@ async def key_to_seal(call: Call, services: Services, secret: Secret, version_id
     return key
 
 
-def ask_to_open(call: Call, services: Services, secret: Secret, version_id: str, key_arn: str) -> None:
-    """Leave for the key of a version. What is wrong with the key itself is found when the value is opened."""
-    key = services.keys.by_id(key_arn.rpartition("/")[2])
+def ask_to_open(call: Call, services: Services, secret: Secret, version_id: str) -> None:
+    """Leave for the key that the version's value is sealed under. What is wrong with the key is found on opening."""
+    kept = services.secrets.kept_value(secret, version_id)
+    try:
+        key = None if kept is None else services.keys.key_of(kept.sealed)
+    except InvalidCiphertext:
+        key = None
     if key is None:
         return
     if key.service is not None:

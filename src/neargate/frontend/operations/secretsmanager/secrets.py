@@ -202,7 +202,7 @@ async def _sealed_anew(call: Call, services: Services, secret: Secret) -> dict[s
         if version.stages:
             key = await key_to_seal(call, services, secret, version.id)
             if key.arn != version.key:
-                ask_to_open(call, services, secret, version.id, version.key)
+                ask_to_open(call, services, secret, version.id)
                 opened = services.secrets.opened(secret, version)
                 found[version.id] = services.secrets.sealed(secret, version.id, opened, key), key.arn
     return found

@@ -103,7 +103,7 @@ def _value(call: Call, services: Services, secret_id: str, version_id: str | Non
         keys["secretsmanager:VersionId"] = version_id
     secret = secret_meant(call, services, secret_id, keys, action="secretsmanager:GetSecretValue")
     version = _version(secret, version_id, stage)
-    ask_to_open(call, services, secret, version.id, version.key)
+    ask_to_open(call, services, secret, version.id)
     opened = services.secrets.opened(secret, version)
     services.secrets.note_access(secret)
     return {
