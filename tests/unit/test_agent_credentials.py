@@ -53,6 +53,7 @@ def metadata_of(host: AgentHost, agent: Agent) -> Metadata:
         cgroups=host.host.cgroups,
         machine=LinuxMachine(),
         credentials=agent.credentials,
+        tags=agent.tags,
     )
 
 

@@ -1,5 +1,6 @@
 """What a task reads of itself: documents, who may ask what, the rate limit, statistics."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def play(root: Path, scenario: Scenario) -> None:
                 cgroups=host.host.cgroups,
                 machine=SteadyMachine(),
                 credentials=agent.credentials,
+                tags=agent.tags,
             )
             await scenario(host, metadata, host.sandbox.named("web").config.runtime_id)
 
@@ -125,6 +127,29 @@ def test_the_tasks_document(tmp_path: Path) -> None:
         assert "TaskTags" not in document
         tagged = body(await metadata.answer(VPC, ADDRESS, f"/v4/{token}/taskWithTags"))
         assert tagged["TaskTags"] == {"env": "test"}
+
+    play(tmp_path, scenario)
+
+
+def test_tags_are_those_of_now_while_there_is_somebody_to_ask(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost, metadata: Metadata, token: str) -> None:
+        async def tags() -> dict[str, str]:
+            document = body(await metadata.answer(VPC, ADDRESS, f"/v4/{token}/taskWithTags"))
+            found: dict[str, str] = document.get("TaskTags", {})
+            return found
+
+        assert await tags() == {"env": "test"}, "nobody answers: as it was launched"
+        host.server.tags[TASK_ID] = (("env", "live"), ("team", "a"))
+        assert await tags() == {"env": "live", "team": "a"}
+        before = len(host.server.tag_asks)
+        assert [*(await asyncio.gather(tags(), tags(), tags()))] == [{"env": "live", "team": "a"}] * 3
+        assert len(host.server.tag_asks) == before + 1, "side by side one asks for all"
+        host.server.tags[TASK_ID] = ()
+        assert await tags() == {}
+        host.server.tags[TASK_ID] = (("env", "last"),)
+        assert await tags() == {"env": "last"}
+        del host.server.tags[TASK_ID]
+        assert await tags() == {"env": "last"}, "what was said last"
 
     play(tmp_path, scenario)
 

@@ -28,6 +28,8 @@ from neargate.link.messages import (
     Pong,
     Proof,
     Report,
+    TagsAsk,
+    TagsTold,
     Welcome,
 )
 from neargate.model.capacity import HostCapacity, HostFacts
@@ -126,6 +128,9 @@ def test_an_agent_that_was_taken_over_gets_nowhere_with_another_hosts_task() -> 
             link.say(CredentialsAsk(task_id=id_of(victim), kind=kind))
             refused = await link.hear(CredentialsRefused)
             assert refused.is_final and refused.message == "This host runs no such task with a role."
+        link.say(TagsAsk(task_id=id_of(victim)))
+        link.say(TagsAsk(task_id=id_of(own)))
+        assert (await link.hear(TagsTold)).task_id == id_of(own), "nothing of another's"
         bulk.say(LogOpen(request=1, task_id=id_of(victim), container="web"))
         assert (await bulk.hear()).code == "AccessDeniedException"
         bulk.say(LogOpen(request=2, task_id=id_of(own), container="web"))
@@ -182,7 +187,8 @@ def test_a_proof_is_good_for_one_connection_and_one_channel() -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [Ping(n=1), CredentialsAsk(task_id="t"), LogOpen(request=1, task_id="t", container="c")]
+    "message",
+    [Ping(n=1), CredentialsAsk(task_id="t"), TagsAsk(task_id="t"), LogOpen(request=1, task_id="t", container="c")],
 )
 @pytest.mark.parametrize("channel", [LINK, BULK])
 def test_before_the_proof_nothing_is_heard(channel: str, message: Any) -> None:

@@ -24,6 +24,7 @@ from ..link.session import (
     OpenTerminal,
     RunTask,
     StopTask,
+    TagsAnswered,
 )
 from ..log import get_logger
 from ..model.capacity import HostFacts
@@ -49,6 +50,7 @@ from .metadata import Metadata
 from .points import Reached, nothing
 from .standing_order import StandingOrder
 from .task_context import HostParts, start_gate
+from .task_tags import TaskTags
 from .terminals import HostTerminals
 from .transport import UnixTransport
 from .vpc_listeners import VpcListeners
@@ -102,6 +104,7 @@ class Agent:
         self._logs = LogShipper(world, knobs, sandbox, self._bulk, state_dir / "logs", self._note)
         self._plans = VpcPlans(world, knobs, network, self._state, lambda vpc: self._listeners.open(vpc), self._note)
         self._credentials = self._task_credentials(credential_files)
+        self._tags = TaskTags(world, knobs, lambda task_id: self._link.ask_tags(task_id))
         api_port = urlsplit(endpoint).port or DEFAULT_API_PORT
         self._execution = self._execution_work(exchange or EndpointExchange(network, knobs, api_port))
         self._tasks = HostTasks(self._host_parts(reached, f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}"))
@@ -116,6 +119,7 @@ class Agent:
             cgroups=cgroups,
             machine=machine or LinuxMachine(),
             credentials=self._credentials,
+            tags=self._tags,
         )
         self._listeners = VpcListeners(knobs, network, self._metadata, api_socket, api_port)
         self._link = self._link_client(channel, key)
@@ -201,6 +205,10 @@ class Agent:
         return self._credentials
 
     @property
+    def tags(self) -> TaskTags:
+        return self._tags
+
+    @property
     def metadata(self) -> Metadata:
         return self._metadata
 
@@ -254,6 +262,8 @@ class Agent:
                 self._execution.answered(action.answer)
             case CredentialsAnswered():
                 await self._credentials.answered(action.answer)
+            case TagsAnswered():
+                self._tags.answered(action.answer)
             case OpenTerminal():
                 self._terminals.begin(action.order)
 

@@ -27,6 +27,7 @@ from ..link.messages import (
     ReportAck,
     RunOrder,
     StopOrder,
+    TagsTold,
     ToAgent,
     VpcPush,
 )
@@ -45,6 +46,7 @@ _CAPABILITY = re.compile(r"[A-Z_]{1,40}")
 INTEGER_MAX = 2**63 - 1  # of the agent's database
 OFFSET_MAX = 2**62
 _TEXT_MAX = 2048
+_TAGS_MAX = 64  # ECS's fifty, and its own
 _WORD_MAX = 128 * 1024  # the kernel's bound on one argument
 _CONTAINERS_MAX = 10
 _VOLUMES_MAX = 256
@@ -148,6 +150,13 @@ def _check_credentials(message: CredentialsIssued | CredentialsRefused) -> None:
     _need(0 <= message.issued_at < message.expires_at <= _TIME_MAX, "credentials have no time")
 
 
+def _check_tags(message: TagsTold) -> None:
+    """They are shown to the task whose they are."""
+    _id("task_id", message.task_id)
+    _need(len(message.tags) <= _TAGS_MAX, "there are too many tags")
+    _need(all(len(key) <= _TEXT_MAX and len(value) <= _TEXT_MAX for key, value in message.tags), "a tag is too long")
+
+
 def _check_pong(message: Pong) -> None:
     _between("n", message.n, 0, INTEGER_MAX)
 
@@ -171,6 +180,7 @@ _CHECKS_BY_KIND: Mapping[type, Callable[..., None]] = {
     LogRefused: _check_log_refused,
     CredentialsIssued: _check_credentials,
     CredentialsRefused: _check_credentials,
+    TagsTold: _check_tags,
     ExecOrder: _check_exec,
     Pong: _check_pong,
 }

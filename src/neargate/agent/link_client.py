@@ -88,6 +88,11 @@ class LinkClient:
     def ask_credentials(self, task_id: str, kind: str) -> None:
         self._enqueue(self._session.ask_credentials(task_id, kind))
 
+    def ask_tags(self, task_id: str) -> bool:
+        """False while there is no server to answer."""
+        self._enqueue(self._session.ask_tags(task_id))
+        return self.is_open
+
     async def run(self) -> None:
         self._world.spawn(self._do_actions(), "link-actions")
         backoff_s = self._knobs.link_reconnect_min_s

@@ -24,6 +24,7 @@ from .metadata_documents import MIB, Measured, container_document, task_document
 from .rate_limit import Bucket, take
 from .task_context import Plans
 from .task_record import TaskRecord
+from .task_tags import TaskTags
 
 LANE = "agent-metadata"
 _PATH = re.compile(r"^/v([34])/([0-9a-f]{32}-[0-9]{10})(/task|/taskWithTags|/stats|/task/stats)?/?\Z")
@@ -54,6 +55,7 @@ class Metadata:
         cgroups: HostCgroups,
         machine: Machine,
         credentials: TaskCredentials,
+        tags: TaskTags,
     ) -> None:
         self._world = world
         self._knobs = knobs
@@ -64,6 +66,7 @@ class Metadata:
         self._cgroups = cgroups
         self._machine = machine
         self._credentials = credentials
+        self._tags = tags
         self._buckets: dict[str, Bucket] = {}
         self._samples: dict[str, Sample] = {}
 
@@ -90,7 +93,8 @@ class Metadata:
         measured = await self._measure(record)
         if not what:
             return _reply(container_document(record, name, measured, version=version))
-        return _reply(task_document(record, measured, version=version, with_tags=what == "/taskWithTags"))
+        tags = await self._tags.current(record) if what == "/taskWithTags" else ()
+        return _reply(task_document(record, measured, version=version, tags=tags))
 
     def _role_credentials(self, record: TaskRecord, asked: str) -> Reply:
         if not asked:
@@ -106,6 +110,7 @@ class Metadata:
         """Drop what is remembered of tasks that are gone."""
         alive = {record.task_id for record in self._records()}
         tokens = {item.runtime_id for record in self._records() for item in record.containers}
+        self._tags.forget_absent(alive)
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if key in alive}
         self._samples = {key: sample for key, sample in self._samples.items() if key in tokens}
 

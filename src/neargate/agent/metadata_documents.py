@@ -33,7 +33,9 @@ class Measured(Struct, frozen=True, kw_only=True):
     clock: ClockDrift | None = None
 
 
-def task_document(record: TaskRecord, measured: Measured, *, version: int, with_tags: bool = False) -> dict[str, Any]:
+def task_document(
+    record: TaskRecord, measured: Measured, *, version: int, tags: tuple[tuple[str, str], ...] = ()
+) -> dict[str, Any]:
     launch = record.launch
     document: dict[str, Any] = {
         "Cluster": launch.cluster_arn,
@@ -56,8 +58,8 @@ def task_document(record: TaskRecord, measured: Measured, *, version: int, with_
     )
     if version >= 4:
         document |= _task_additions(launch, measured)
-    if with_tags and launch.tags:
-        document["TaskTags"] = dict(launch.tags)
+    if tags:
+        document["TaskTags"] = dict(tags)
     return document
 
 

@@ -137,6 +137,10 @@ class Cell:
     async def change_task_tags(self, account: str, cluster: str, task_id: str, change: TagChange) -> None:
         await self._tagging.change_task(account, cluster, task_id, change)
 
+    async def tags_on_host(self, host_id: str, task_id: str) -> Tags | None:
+        """For the task's metadata; None unless that task is placed on that host."""
+        return await self._tagging.on_host(host_id, task_id)
+
     async def run_task(self, request: RunTaskRequest) -> Documents:
         with self.calls.waiting():
             answer, recorded = await self._launching.run(request)

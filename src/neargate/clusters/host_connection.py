@@ -19,11 +19,20 @@ from ..link.messages import (
     ExecOrder,
     Report,
     StopOrder,
+    TagsTold,
     ToServer,
     encode,
     messages_to_server,
 )
-from ..link.server_session import CredentialsAsked, Greeted, HostChanged, Reported, ServerAction, ServerSession
+from ..link.server_session import (
+    CredentialsAsked,
+    Greeted,
+    HostChanged,
+    Reported,
+    ServerAction,
+    ServerSession,
+    TagsAsked,
+)
 from ..link.session import Disconnect, Send
 from ..log import get_logger
 from ..model.capacity import HostFacts
@@ -171,6 +180,8 @@ class HostConnection:
                 await self._call_register(action.host)
             case CredentialsAsked():
                 await self._give_credentials(action.ask)
+            case TagsAsked():
+                await self._tell_tags(action.task_id)
 
     async def _give_credentials(self, ask: CredentialsAsk) -> None:
         """While a database is busy nothing is refused for good; the agent asks again."""
@@ -180,6 +191,16 @@ class HostConnection:
         except Overloaded as busy:
             answer = CredentialsRefused(task_id=ask.task_id, kind=ask.kind, message=str(busy), is_final=False)
         self._outgoing.put(encode(answer))
+
+    async def _tell_tags(self, task_id: str) -> None:
+        """Who is not answered has what it was told before."""
+        assert self.host_id is not None, "asks follow a hello"
+        try:
+            tags = await self._cell.tags_on_host(self.host_id, task_id)
+        except Overloaded:
+            return
+        if tags is not None:
+            self._outgoing.put(encode(TagsTold(task_id=task_id, tags=tags)))
 
     async def _take_in(self, host: HostFacts, public_key: bytes) -> None:
         try:

@@ -111,6 +111,17 @@ class CredentialsRefused(msgspec.Struct, frozen=True, kw_only=True, tag="credent
     is_final: bool
 
 
+class TagsAsk(msgspec.Struct, frozen=True, kw_only=True, tag="tags-ask"):
+    """Agent to server: a task asks its metadata for its tags as they are now. Answered at most once."""
+
+    task_id: str
+
+
+class TagsTold(msgspec.Struct, frozen=True, kw_only=True, tag="tags"):
+    task_id: str
+    tags: tuple[tuple[str, str], ...]
+
+
 class ExecOrder(msgspec.Struct, frozen=True, kw_only=True, tag="exec"):
     """Server to agent, once: start this command and bring its terminal on a connection of its own (terminal.py)."""
 
@@ -174,7 +185,7 @@ class LogAck(msgspec.Struct, frozen=True, kw_only=True, tag="log-ack"):
     offset: int
 
 
-ToServer = Hello | Proof | Report | HostUpdate | CredentialsAsk | Ping | BulkHello | LogOpen | LogAppend
+ToServer = Hello | Proof | Report | HostUpdate | CredentialsAsk | TagsAsk | Ping | BulkHello | LogOpen | LogAppend
 ToAgent = (
     Challenge
     | Welcome
@@ -184,6 +195,7 @@ ToAgent = (
     | ReportAck
     | CredentialsIssued
     | CredentialsRefused
+    | TagsTold
     | ExecOrder
     | Pong
     | LogOpened

@@ -30,6 +30,7 @@ from .messages import (
     Report,
     ReportAck,
     StopOrder,
+    TagsAsk,
     ToServer,
     VpcPush,
     Welcome,
@@ -63,7 +64,13 @@ class CredentialsAsked(Struct, frozen=True, kw_only=True):
     ask: CredentialsAsk
 
 
-ServerAction = Send | Disconnect | Greeted | Reported | HostChanged | CredentialsAsked
+class TagsAsked(Struct, frozen=True, kw_only=True):
+    """Answer it only for a task that is placed on this session's host."""
+
+    task_id: str
+
+
+ServerAction = Send | Disconnect | Greeted | Reported | HostChanged | CredentialsAsked | TagsAsked
 
 
 class _Order(Struct):
@@ -116,6 +123,8 @@ class ServerSession:
                 return [HostChanged(host=message.host)]
             case CredentialsAsk():
                 return [CredentialsAsked(ask=message)]
+            case TagsAsk():
+                return [TagsAsked(task_id=message.task_id)]
             case _:
                 return [Disconnect(reason=f"{type(message).__name__} does not belong here")]
 

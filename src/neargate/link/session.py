@@ -34,6 +34,8 @@ from .messages import (
     ReportAck,
     RunOrder,
     StopOrder,
+    TagsAsk,
+    TagsTold,
     ToAgent,
     VpcPush,
     Welcome,
@@ -96,8 +98,23 @@ class OpenTerminal(Struct, frozen=True, kw_only=True):
     order: ExecOrder
 
 
+class TagsAnswered(Struct, frozen=True, kw_only=True):
+    """A task's tags as they were when the server was asked."""
+
+    answer: TagsTold
+
+
 AgentAction = (
-    Send | Disconnect | Established | ApplyVpc | RunTask | StopTask | Acknowledged | CredentialsAnswered | OpenTerminal
+    Send
+    | Disconnect
+    | Established
+    | ApplyVpc
+    | RunTask
+    | StopTask
+    | Acknowledged
+    | CredentialsAnswered
+    | TagsAnswered
+    | OpenTerminal
 )
 
 
@@ -176,6 +193,8 @@ class AgentSession:
                 return self._acknowledged(message)
             case CredentialsIssued() | CredentialsRefused():
                 return [CredentialsAnswered(answer=message)]
+            case TagsTold():
+                return [TagsAnswered(answer=message)]
             case ExecOrder():
                 return [OpenTerminal(order=message)]
             case Pong():
@@ -197,6 +216,10 @@ class AgentSession:
     def ask_credentials(self, task_id: str, kind: str) -> list[AgentAction]:
         """Whoever wants them asks again when no answer came: nothing of it is kept here."""
         return [Send(data=encode(CredentialsAsk(task_id=task_id, kind=kind)))] if self.is_open else []
+
+    def ask_tags(self, task_id: str) -> list[AgentAction]:
+        """Whoever wants them waits for the answer as long as it likes: nothing of it is kept here."""
+        return [Send(data=encode(TagsAsk(task_id=task_id)))] if self.is_open else []
 
     def tick(self, now: float) -> list[AgentAction]:
         """Timers: silence, ping, reports to repeat. To be called about once a second while connected."""

@@ -175,6 +175,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     metadata_connections_max: int = 1024  # of one VPC's tasks on this host together
     metadata_connections_per_task: int = 64
     metadata_request_max_bytes: int = 8192
+    metadata_tags_wait_s: float = 1.0  # for the server's answer; then what it said last holds
     metadata_request_timeout_s: float = 5.0
     resolver_connections_per_task: int = 16
     resolver_connections_max: int = 256  # of one VPC's tasks on this host together

@@ -33,6 +33,8 @@ from ..link.messages import (
     ReportAck,
     RunOrder,
     StopOrder,
+    TagsAsk,
+    TagsTold,
     ToAgent,
     ToServer,
     VpcPush,
@@ -72,6 +74,8 @@ class FakeLinkServer:
         self.asks: list[str] = []  # task ids for whose credentials was asked
         self.execution: dict[str, CredentialsIssued | CredentialsRefused] = {}  # the same for execution roles
         self.execution_asks: list[str] = []
+        self.tags: dict[str, tuple[tuple[str, str], ...]] = {}  # of tasks about which is answered
+        self.tag_asks: list[str] = []
         self.is_down = False
         self._link: _Pipe | None = None
         self._bulk: _Pipe | None = None
@@ -157,6 +161,10 @@ class FakeLinkServer:
                 answers = self.execution if is_execution else self.credentials
                 if message.task_id in answers:
                     pipe.say(answers[message.task_id])
+            case TagsAsk():
+                self.tag_asks.append(message.task_id)
+                if message.task_id in self.tags:
+                    pipe.say(TagsTold(task_id=message.task_id, tags=self.tags[message.task_id]))
             case Ping():
                 pipe.say(Pong(n=message.n))
             case BulkHello():
