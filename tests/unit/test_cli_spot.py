@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from neargate.cli import commands, spot
+from neargate.cli import commands, inspect, spot
+from neargate.cli.config import RegionConfig
 from neargate.cli.operator import TaskNotNamed
 from neargate.cli.paths import region_paths
 from neargate.cli.problems import Problem
@@ -128,3 +129,14 @@ def test_the_command_says_what_is_missing(tmp_path: Any) -> None:
             spot.reclaim(paths, task, count)
     given = commands.parser().parse_args(["spot", "share", "30"])
     assert given.percent == "30"
+
+
+def test_status_tells_of_spot(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = region_paths(str(tmp_path))
+    facts: dict[str, Any] = {"hosts": [], "tasks": [], "task_count": 0}
+    config = RegionConfig(region="us-east-1", account=ACCOUNT)
+    monkeypatch.setattr(inspect.configs, "load", lambda _: config)
+    monkeypatch.setattr(inspect, "ask", lambda *_: facts)
+    assert "Spot" not in inspect.status(paths)
+    facts["spot"] = FACTS
+    assert "Spot: 40% of all room is spare; 0 tasks on it" in inspect.status(paths).splitlines()

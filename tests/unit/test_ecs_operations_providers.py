@@ -3,6 +3,9 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
+
+from neargate.model.quotas import DefaultQuotas
 
 from .test_ecs_operations import ARN, Region, story
 
@@ -136,5 +139,33 @@ def test_a_change_of_providers_refused(params: dict[str, Any], refusal: tuple[st
         await region("DeleteCluster", cluster="gone")
         given = {"cluster": "default", "capacityProviders": [], "defaultCapacityProviderStrategy": []} | params
         assert await region.refused("PutClusterCapacityProviders", **given) == refusal
+
+    story(body)
+
+
+class Launches:
+    """Stands where the limits are, and writes down what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bool, int]] = []
+        self.quotas = DefaultQuotas()
+
+    def launch(self, account: str, *, is_spot: bool, count: int) -> None:
+        assert account
+        self.asked.append((is_spot, count))
+
+
+def test_launches_on_spot_draw_from_a_bucket_of_their_own() -> None:
+    async def body(region: Region) -> None:
+        await region.ready()
+        await put(region, BOTH)
+        limits = Launches()
+        region.services = structs.replace(region.services, limits=limits)
+        strategy = [item("FARGATE", 1), item("FARGATE_SPOT", 3)]
+        await region("RunTask", **region.run(launchType=None, count=4, capacityProviderStrategy=strategy))
+        assert limits.asked == [(False, 1), (True, 3)]
+        await region("RunTask", **region.run(launchType=None, capacityProviderStrategy=[item()]))
+        await region("RunTask", **region.run(count=2))
+        assert limits.asked[2:] == [(True, 1), (False, 2)]
 
     story(body)

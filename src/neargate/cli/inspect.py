@@ -44,7 +44,9 @@ def status(paths: RegionPaths) -> str:
     lines += table(rows[:21])
     if len(rows) > 21:
         lines.append(f"... and {len(rows) - 21} more hosts")
-    lines += ["", room(facts["hosts"]), spot_line(ask(paths, "spot-show"))]
+    lines += ["", room(facts["hosts"])]
+    if "spot" in facts:  # a server of the release before says nothing of it
+        lines.append(spot_line(facts["spot"]))
     lines.append("")
     tasks = facts["tasks"]
     rows2: list[tuple[str, ...]] = [("TASK", "CLUSTER", "DEFINITION", "STATUS", "ADDRESS", "PUBLIC ADDRESS")]

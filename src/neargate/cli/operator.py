@@ -51,6 +51,7 @@ class OperatorDesk:
             "hosts": [_host(host) for host in await self._hosts()],
             "tasks": [asdict(task) for task in tasks],
             "task_count": count,
+            "spot": await spot_facts(self._region),
         }
 
     async def why(self, request: Answer) -> Answer:
@@ -124,6 +125,16 @@ async def all_hosts(region: Region) -> list[Answer]:
         if manager not in shards:
             shards.append(manager)
     return [host for manager in shards for host in await manager.hosts()]
+
+
+async def spot_facts(region: Region) -> Answer:
+    """The share in percent, Spot tasks, and what they hold (CPU units, MiB, GiB) of what connected hosts offer."""
+    hosts = await all_hosts(region)
+    facts: Answer = {"percent": region.spot_setting.share.percent, "tasks": await region.cell.spot.count()}
+    for name in ("cpu_units", "memory_mib", "disk_gib"):
+        facts[name] = sum(host["spot"][name] for host in hosts)
+        facts[f"all_{name}"] = sum(host["offered"][name] for host in hosts if host["connected"])
+    return facts
 
 
 class Tails(Struct, frozen=True, kw_only=True):

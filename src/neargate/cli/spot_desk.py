@@ -4,7 +4,7 @@ from typing import Any
 
 from ..region import Region
 from .admin import Handler
-from .operator import all_hosts, task_named
+from .operator import spot_facts, task_named
 
 RECLAIM_MAX = 500  # of one request
 Answer = dict[str, Any]
@@ -25,7 +25,6 @@ class SpotDesk:
         self._spot = region.cell.spot
 
     async def show(self, _: Answer) -> Answer:
-        """The share in percent, running Spot tasks, and what they hold (CPU units, MiB, GiB) of what is offered."""
         return await spot_facts(self._region)
 
     async def share(self, request: Answer) -> Answer:
@@ -50,12 +49,3 @@ class SpotDesk:
             found = await self._spot.newest(count)
         await self._spot.reclaim(found)
         return {"tasks": found}
-
-
-async def spot_facts(region: Region) -> Answer:
-    hosts = await all_hosts(region)
-    facts: Answer = {"percent": region.spot_setting.share.percent, "tasks": await region.cell.spot.count()}
-    for name in ("cpu_units", "memory_mib", "disk_gib"):
-        facts[name] = sum(host["spot"][name] for host in hosts)
-        facts[f"all_{name}"] = sum(host["offered"][name] for host in hosts if host["connected"])
-    return facts
