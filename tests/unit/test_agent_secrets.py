@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from neargate.agent.execution.secret_values import of_json, printed
 from neargate.agent.points import Point
-from neargate.agent.task_context import LaunchFailed
+from neargate.agent.task_context import LaunchFailed, Secrets, TaskContext
 from neargate.link.messages import EXECUTION_ROLE, CredentialsIssued, CredentialsRefused
 from neargate.model.errors import RoleNotAssumable
 from neargate.model.launch import ContainerLaunch, InjectedSecret, TaskLaunch
@@ -164,6 +164,28 @@ def test_values_are_kept_nowhere(tmp_path: Path) -> None:
         for planted in ("planted-value-of-a-secret", given.secret_access_key, given.token):
             assert planted.encode() not in files and planted not in told
         assert "planted" not in repr(host.sandbox.named("web").config)
+
+    play(tmp_path, scenario)
+
+
+def test_a_task_that_runs_has_left_nothing_in_the_agents_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Secrets] = []
+    forget = TaskContext.forget_secrets
+
+    def watched(context: TaskContext) -> None:
+        kept.append(context.resources.secrets)
+        forget(context)
+        kept.append(context.resources.secrets)
+
+    monkeypatch.setattr(TaskContext, "forget_secrets", watched)
+
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(task(with_secrets(("A", "plain"))))
+        await host.server.status(TASK_ID, "RUNNING")
+        await host.clock.sleep(1)
+        assert [item.by_container for item in kept] == [{"web": (("A", "p-value"),)}, {}]
 
     play(tmp_path, scenario)
 

@@ -228,6 +228,11 @@ class TaskContext:
     def version(self) -> int:
         return self._changes
 
+    def forget_secrets(self) -> None:
+        """The containers have theirs, or never will. Repeatable."""
+        self.resources.secrets = Secrets()
+        self.parts.execution.forget(self.record.task_id)
+
     async def interface_up(self) -> None:
         """Returns once the task has its network, also to the region's endpoint. Raises Interrupted."""
         while not self.record.eni_attached:

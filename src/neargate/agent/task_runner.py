@@ -224,6 +224,7 @@ class TaskRunner:
                 stages_ms={**self.record.stages_ms, WHOLE_LAUNCH: whole_ms},
             )
             await self._task.report()
+            self._task.forget_secrets()
             self._task.reached(Point.RUNNING_SAVED)
         except LaunchFailed as failure:
             await self._fail(failure)

@@ -1,10 +1,11 @@
 """Looks up the values of the task's secrets before any container is created: they become its environment.
 
-They are kept with the task's other resources, in memory only: the next process of the agent looks them up again.
+They are in memory only, and only until the containers were created: the next process of the agent, should it have to
+create one, looks them up again.
 """
 
 from ..points import Point
-from ..task_context import Secrets, TaskContext
+from ..task_context import TaskContext
 
 
 class SecretsHook:
@@ -20,5 +21,4 @@ class SecretsHook:
             task.resources.secrets = await task.or_interrupted(task.parts.execution.environment(task.launch))
 
     async def down(self, task: TaskContext) -> None:
-        task.resources.secrets = Secrets()
-        task.parts.execution.forget(task.record.task_id)
+        task.forget_secrets()
