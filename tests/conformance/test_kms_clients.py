@@ -1,6 +1,7 @@
 """KMS as boto3 sees it, in AWS's words: keys, aliases, what is sealed under them, and who may."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -315,3 +316,19 @@ def test_keys_are_not_rotated(kms: Any) -> None:
     assert code == "UnsupportedOperationException" and "does not rotate keys" in message
     kms.disable_key_rotation(KeyId=key)
     assert kms.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"] is False
+
+
+def test_the_record_names_key_and_context_and_no_plaintext(door: Door, kms: Any) -> None:
+    key = new_key(kms)
+    kms.encrypt(KeyId=key, Plaintext=b"hunter2", EncryptionContext={"App": "Shop"})
+    door.run(door.door.region.trail.flush())
+    attributes = [{"AttributeKey": "EventName", "AttributeValue": "Encrypt"}]
+    event = door.client("cloudtrail").lookup_events(LookupAttributes=attributes)["Events"][0]
+    record = json.loads(event["CloudTrailEvent"])
+    assert record["requestParameters"] == {
+        "keyId": key,
+        "plaintext": "HIDDEN_DUE_TO_SECURITY_REASONS",
+        "encryptionContext": {"App": "Shop"},
+    }
+    assert record["responseElements"] is None and record["readOnly"] is True
+    assert record["resources"] == [{"accountId": ACCOUNT, "type": "AWS::KMS::Key", "ARN": f"{KMS}:key/{key}"}]

@@ -47,6 +47,7 @@ _RUN = re.compile(r"[^\W_]{3,}")
 _PART_MIN_CHARS = 8
 _CLAIMED = re.compile(rb"Credential=([^\s,/]{1,128})/")
 _CAPITAL = frozenset({"kms", "secretsmanager", "ssm"})  # JSON services whose own members have a capital first letter
+_CALLERS_MAP = "EncryptionContext"  # whose names are the caller's own
 _ENCODER = msgspec.json.Encoder(enc_hook=encode_mark)
 
 
@@ -202,7 +203,10 @@ class CallRecorder:
 
 def _small(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name[:1].lower() + name[1:]: _small(item) for name, item in value.items()}
+        return {
+            name[:1].lower() + name[1:]: item if name.endswith(_CALLERS_MAP) else _small(item)
+            for name, item in value.items()
+        }
     if isinstance(value, list):
         return [_small(item) for item in value]
     return value
