@@ -231,7 +231,7 @@ def _spot_options(spot: argparse.ArgumentParser) -> None:
 
 
 def _image_options(image: argparse.ArgumentParser) -> None:
-    verbs = image.add_subparsers(metavar="VERB", required=True)
+    verbs = image.add_subparsers(metavar="load", required=True, help="what to do", parser_class=Parser)
     text = "the images of an archive (docker save, podman save, an OCI layout in a tar) to the region's registry"
     load = verbs.add_parser("load", help=text, description=text)
     load.set_defaults(command=_image_load)
