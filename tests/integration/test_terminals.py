@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neargate.interfaces.sandbox import ContainerConfig, SandboxError, Terminal
+from neargate.interfaces.sandbox import ContainerConfig, EngineUnavailable, SandboxError, Terminal
 from neargate.sandbox.engine import ContainerdSandbox
 from neargate.testing.container_rig import ContainerRig
 
@@ -163,3 +163,21 @@ def test_the_next_agent_ends_what_one_left(rig: ContainerRig, reference: str) ->
     rig.run(first)
     assert len(marked("left")) == 2
     rig.run(second)
+
+
+def test_an_engine_that_is_away_ends_it_later(rig: ContainerRig, reference: str) -> None:
+    async def story(engine: ContainerdSandbox) -> None:
+        config = await started(rig, engine, reference)
+        terminal = await engine.open_terminal(config.runtime_id, "away", ("sh", "-c", "sleep 7009 & sleep 7010"))
+        await until_marked("away", 2)
+        rig.kill_containerd()
+        try:
+            with pytest.raises(EngineUnavailable):
+                await terminal.close()
+        finally:
+            rig.start_containerd()
+        await terminal.close()
+        assert marked("away") == [] and os.listdir(os.path.join(rig.run_dir, "terminals")) == []
+        await engine.delete_container(config.runtime_id)
+
+    rig.run(story)

@@ -91,6 +91,7 @@ class ContainerdSandbox:
         self._fork_lock = ForkLock(world)
         self.warm_shims = WarmShims(world, own=own, namespace=namespace, directory=_shims_dir(run_dir), knobs=knobs)
         self._runtime = ""
+        self._is_swept = False  # of terminals that an agent before this one left
         self._parts: tuple[Containers, ExitWatch, Executor, Terminals] | None = None
 
     @property
@@ -101,8 +102,13 @@ class ContainerdSandbox:
     async def start(self) -> None:
         """Connect, probe the OCI runtime, watch exits. May be repeated after EngineUnavailable."""
         await self._blocking(self._connect)
-        if self._parts is not None:
-            return
+        if self._parts is None:
+            await self._make_parts()
+        if not self._is_swept:
+            await self._started()[3].sweep()
+            self._is_swept = True
+
+    async def _make_parts(self) -> None:
         fifo_dir = os.path.join(self._run_dir, "fifos")
         os.makedirs(fifo_dir, mode=0o700, exist_ok=True)
         self._runtime = await self._blocking(self._probe)
@@ -126,7 +132,6 @@ class ContainerdSandbox:
         exits.start()
         await self.warm_shims.start()
         self._parts = (containers, exits, executor, terminals)
-        await terminals.sweep()
 
     def _connect(self) -> None:
         self._engine.version()

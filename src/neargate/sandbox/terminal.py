@@ -44,14 +44,23 @@ class Terminals(Struct, frozen=True, kw_only=True):
     directory: str
 
     async def open(self, runtime_id: str, exec_id: str, args: tuple[str, ...]) -> "OpenTerminal":
-        """Raises SandboxError, EngineUnavailable; then nothing of it is left."""
+        """Raises SandboxError, EngineUnavailable; then nothing of it is left, at the latest when the engine answers."""
         terminal = OpenTerminal(self, runtime_id, exec_id)
         try:
             await terminal.begin(args)
         except BaseException:
-            await terminal.close()
+            # It may have begun all the same; an engine that does not answer is asked again.
+            self.world.spawn(self._end_surely(terminal), f"no-terminal-{exec_id}")
             raise
         return terminal
+
+    async def _end_surely(self, terminal: "OpenTerminal") -> None:
+        while True:
+            try:
+                await terminal.close()
+                return
+            except EngineUnavailable:
+                await self.world.sleep(_LOOK_S)
 
     async def sweep(self) -> None:
         """End what an agent before this one left. Raises EngineUnavailable."""
@@ -88,7 +97,13 @@ class Terminals(Struct, frozen=True, kw_only=True):
             await self.world.sleep(_END_PAUSE_S)
 
     def find(self, runtime_id: str, exec_id: str) -> Started | None:
-        """None where neither the container nor the process is there any more."""
+        """None where the container does not run any more, and nothing of it does."""
+        try:
+            return self._find(runtime_id, exec_id)
+        except EngineError:
+            return None  # a container in the middle of its own end
+
+    def _find(self, runtime_id: str, exec_id: str) -> Started | None:
         container = self.engine.get_task(runtime_id)
         namespace = namespace_of(container.pid) if container is not None and container.status != _STOPPED else None
         if namespace is None:
@@ -157,6 +172,7 @@ class OpenTerminal:
         self._started: Started | None = None
         self._exit: asyncio.Task[int] | None = None
         self._closed = False
+        self._is_gone = True  # nothing is there yet
         self._input = self._output = self._holding = -1
 
     async def begin(self, args: tuple[str, ...]) -> None:
@@ -201,10 +217,12 @@ class OpenTerminal:
         return await asyncio.shield(self._exit)
 
     async def close(self) -> None:
-        if self._closed:
-            return
+        """Raises EngineUnavailable, and is to be repeated then."""
         self._closed = True
+        if self._is_gone:
+            return
         await self._all.end(self._runtime_id, self._exec_id, self._started)
+        self._is_gone = True
         if self._exit is not None:
             self._exit.cancel()
         for handle in (self._input, self._output, self._holding):
@@ -217,6 +235,7 @@ class OpenTerminal:
     def _make_fifos(self) -> None:
         place = self._all.place(self._runtime_id, self._exec_id)
         os.makedirs(place, mode=0o700)
+        self._is_gone = False
         for name in ("in", "out"):
             os.mkfifo(os.path.join(place, name), 0o600)
         # Held for both directions: no end of ours is ever the last one, and no open waits for the shim's.
