@@ -2,15 +2,27 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from neargate.link.host_identity import HostKey
-from neargate.link.messages import ExecOrder
+from neargate.link.host_identity import EXEC, HostKey
+from neargate.link.messages import PROTOCOL, Challenge, ExecOrder, Proof
+from neargate.link.terminal import (
+    INPUT_WINDOW,
+    ExecBegin,
+    ExecEnded,
+    ExecHello,
+    ExecInput,
+    ExecOutput,
+    ExecTaken,
+    decode_from_server,
+    encode,
+)
 from neargate.model.errors import ClientError
-from neargate.testing.exec_rig import HOST, INCARNATION, RUNTIME, SHELL, TASK, Client, ExecRig
+from neargate.testing.exec_rig import HOST, INCARNATION, RUNTIME, SHELL, TASK, AgentSide, Client, ExecRig
 from neargate.testing.virtual_time import run_virtual
 from neargate.wire.exec_session import UNCONFIRMED_MAX
 
@@ -332,6 +344,69 @@ def test_another_host_cannot_bring_the_terminal() -> None:
         await asyncio.sleep(1.0)
         client.type(b"one\r")
         await client.until(lambda: client.shown == b"one\r")
+        client.hang_up()
+        await client.serving
+
+    story(body)
+
+
+async def lying(rig: ExecRig, *said: bytes) -> tuple[Client, AgentSide]:
+    """A session whose host was taken over, and says this."""
+    rig.is_deaf = True
+    granted = rig.grant()
+    client = Client(rig, granted.session_id)
+    client.open(granted.token)
+    await asyncio.sleep(1.0)
+    side = await rig.connect("/exec")
+    await side.send(encode(ExecHello(protocol=PROTOCOL, host_id=HOST, session=granted.session_id)))
+    challenge = decode_from_server(await side.receive())
+    assert isinstance(challenge, Challenge)
+    await side.send(encode(Proof(signature=rig.key.sign(EXEC, challenge.nonce, HOST))))
+    assert isinstance(decode_from_server(await side.receive()), ExecBegin)
+    await client.until(lambda: client.protocol.is_open)
+    for message in said:
+        await side.send(message)
+    return client, side
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        b"\xc1",
+        b"",
+        encode(ExecTaken()),
+        encode(ExecOutput(data=b"")),
+        encode(ExecOutput(data=b"x" * 1_000_000)),
+        encode(ExecHello(protocol=PROTOCOL, host_id=HOST, session="s-1")),
+        encode(ExecEnded(exit_code=2**70 % 2**63, reason="\x1b]0;owned\x07" * 9000)),
+        encode(ExecEnded(exit_code=-5)),
+    ],
+)
+def test_a_host_that_lies_ends_its_own_session(lie: bytes) -> None:
+    async def body(rig: ExecRig) -> None:
+        client, _ = await lying(rig, encode(ExecOutput(data=b"hello")), lie)
+        await client.until(lambda: client.closed_with)
+        assert client.shown == b"hello" and client.finished is not None
+        assert client.finished.reason.isprintable() and len(client.finished.reason) <= 1024
+        assert client.finished.exit_code is None or 0 <= client.finished.exit_code <= 255
+
+    story(body)
+
+
+def test_a_host_that_takes_no_input_holds_back_its_own_client_alone() -> None:
+    async def body(rig: ExecRig) -> None:
+        client, side = await lying(rig)
+        for _ in range(200):
+            client.type(b"x" * 4096)
+        await asyncio.sleep(5.0)
+        taken = 0
+        with contextlib.suppress(TimeoutError):
+            while True:
+                async with asyncio.timeout(1.0):
+                    message = decode_from_server(await side.receive())
+                assert isinstance(message, ExecInput)
+                taken += 1
+        assert taken == INPUT_WINDOW
         client.hang_up()
         await client.serving
 

@@ -149,7 +149,8 @@ class _HostTerminal:
                     self._taken_back -= 1
                     self._credit.release()
                 case ExecEnded():
-                    return TerminalEnd(exit_code=message.exit_code, reason=_plain(message.reason))
+                    code = None if message.exit_code is None else min(max(0, message.exit_code), 255)
+                    return TerminalEnd(exit_code=code, reason=_plain(message.reason))
                 case _:
                     return TerminalEnd(reason="The container's host sent what does not belong here.")
 
