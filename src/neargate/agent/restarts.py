@@ -68,4 +68,4 @@ def is_undone(container: ContainerRecord, state: ContainerState | None) -> bool:
 
 def is_old_news(container: ContainerRecord, exited_at: float | None) -> bool:
     """Whether an exit that is told is that of a run before."""
-    return container.ended_at is not None and exited_at is not None and exited_at <= container.ended_at
+    return container.ended_at is not None and exited_at == container.ended_at  # not before: clocks are set back

@@ -99,15 +99,15 @@ class FakeSandbox:
         assert len(found) == 1, f"{len(found)} containers are named {name}"
         return found[0]
 
-    def end(self, runtime_id: str, exit_code: int, *, oom_kills: int = 0) -> None:
-        """The container's first process ends."""
+    def end(self, runtime_id: str, exit_code: int, *, oom_kills: int = 0, later_s: float = 0.0) -> None:
+        """The container's first process ends; with `later_s` the machine's clock says so much more at that moment."""
         container = self.containers[runtime_id]
         if container.status == "stopped":
             return
         container.oom_kills += oom_kills
         container.status = "stopped"
         container.exit_code = exit_code
-        container.exited_at = self._clock()
+        container.exited_at = self._clock() + later_s
         container.paused = False
         for terminal in container.terminals:
             terminal.end(128 + SIGKILL)

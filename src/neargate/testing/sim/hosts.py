@@ -39,7 +39,11 @@ PROGRAMS = {
     "web": Program(output=b"first\nsecond\n"),
     "side": Program(output=b"beside\n", term_exit_code=None),
     "job": Program(output=b"done\n"),
+    "again": Program(output=b"a run\n"),
 }
+AGAIN_EXIT_CODE = 9
+_AGAIN_LIVES_S = 0.1
+_AGAIN_LATER_S = 61.0
 JOB_EXIT_CODE = 3
 _JOB_LIVES_S = (0.0, 0.05, 0.5, 5.0)
 _NOT_ENDED = -1
@@ -148,6 +152,7 @@ class RealMachine:
         contact = Contact(sim, net, hinders, knobs, facts.host_id)
         self._custody = Custody(sim, checkers, contact, knobs, facts.host_id)
         self._started: dict[tuple[str, str], str] = {}
+        self._begun_again: set[str] = set()  # runtime ids
         self._cut_short: set[str] = set()  # tasks that were here when the machine was restarted
         self._cut_down: set[str] = set()  # of which every container ran
         self._lives = sim.stream(f"lives/{facts.host_id}")
@@ -166,7 +171,8 @@ class RealMachine:
             told = next((item.get("exitCode") for item in containers if item["name"] == name), _NOT_ENDED)
             program = PROGRAMS[name]
             code = 128 + SIGKILL if program.term_exit_code is None else program.term_exit_code
-            possible = (code, JOB_EXIT_CODE) if name == "job" else (code,)  # a job may be stopped before it is done
+            ends = {"job": JOB_EXIT_CODE, "again": AGAIN_EXIT_CODE}  # they may be stopped before or after it
+            possible = (code, ends[name]) if name in ends else (code,)
             if task_id in self._cut_short:
                 possible = (None, *possible)  # nobody can know
             if told not in (_NOT_ENDED, *possible):
@@ -176,7 +182,10 @@ class RealMachine:
     @property
     def outputs(self) -> dict[str, bytes]:
         """Log stream -> all that its container has written."""
-        return {f"sim/{name}/{task_id}": PROGRAMS[name].output for task_id, name in self._started}
+        return {
+            f"sim/{name}/{task_id}": PROGRAMS[name].output * (2 if runtime_id in self._begun_again else 1)
+            for (task_id, name), runtime_id in self._started.items()
+        }
 
     def restart_engine(self, away_s: float) -> None:
         """kill -9 of the engine: containers run on, calls fail meanwhile, exits are nobody's events."""
@@ -262,6 +271,8 @@ class RealMachine:
             self._checkers.ended(host_id, args[0])
         elif call == "start_container":
             self._saw_start(args[0])
+        elif call == "restart_container":
+            self._saw_restart(args[0])
 
     def _saw_start(self, runtime_id: str) -> None:
         container = self.sandbox.containers[runtime_id]
@@ -277,6 +288,24 @@ class RealMachine:
         self.look_at_credentials()
         if container.config.name == "job":
             self._sim.at(self._lives.choice(_JOB_LIVES_S), lambda: self._end_job(runtime_id))
+
+        if container.config.name == "again":
+            self._sim.at(_AGAIN_LIVES_S, lambda: self._end_again(runtime_id))
+
+    def _saw_restart(self, runtime_id: str) -> None:
+        container = self.sandbox.containers.get(runtime_id)
+        if container is None:
+            return
+        task_id = runtime_id.rpartition("-")[0]
+        self._begun_again.add(runtime_id)
+        if container.starts > 2:
+            self._sim.fail("doubled", f"container {container.config.name} of {task_id} began again twice for one exit")
+        self._checkers.runs(self.facts.host_id, task_id)
+
+    def _end_again(self, runtime_id: str) -> None:
+        container = self.sandbox.containers.get(runtime_id)
+        if container is not None and container.starts == 1:
+            self.sandbox.end(runtime_id, AGAIN_EXIT_CODE, later_s=_AGAIN_LATER_S)
 
     def _end_job(self, runtime_id: str) -> None:
         """By itself, whoever is alive to see it."""

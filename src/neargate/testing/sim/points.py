@@ -16,7 +16,7 @@ from .hosts import RealMachine
 from .region import SERVER
 from .run import Run, SeedResult, Setting
 from .scratch import scratch
-from .workload import Workload
+from .workload import AGAIN, DEFINITIONS, Workload
 
 BEGIN_S = 2.0  # virtual: the script begins, and kills are counted from here
 _SHARED_S = BEGIN_S - 0.01
@@ -39,21 +39,24 @@ QUICK = Knobs(
 
 
 class Script(Workload):
-    """Launches side by side, one that ends by itself, stops of a running and of a starting task, a late repeat."""
+    """Launches side by side, one that ends by itself, one that begins again, stops of a running and a starting task."""
+
+    definitions = (*DEFINITIONS, AGAIN)
 
     async def _script(self) -> None:
         await self.world.sleep(BEGIN_S - self.world.process.loop.time())
         first = self.world.spawn(self.run_task("pair", family="web", count=2, sure=True), "pair")
         second = self.world.spawn(self.run_task("large", family="large", count=1, sure=True), "large")
         job = await self.run_task("job", family="job", count=1, sure=True)
-        await first
+        await self.run_task("again", family="again", count=1, sure=True)
+        pair = await first
         await self.world.sleep(0.3)
-        await self.stop_task(self.tasks[0])
+        await self.stop_task(pair[0])
         await second
         for task_id in await self.run_task("brief", family="web", count=1, sure=True):
             await self.stop_task(task_id)
-        for task_id in self.tasks[1:]:
-            if task_id not in job:
+        for task_id in self.tasks:
+            if task_id not in (*job, pair[0]):
                 await self.stop_task(task_id)
         await self.describe(self.tasks)
 

@@ -23,6 +23,13 @@ DEFINITIONS: tuple[dict[str, Any], ...] = (
     {"family": "large", "containers": [{"name": "web"}, {"name": "side", "essential": False}], "cpu": "1024"},
     {"family": "job", "containers": [{"name": "job", "command": ["exit", "3"]}], "cpu": "256", "memory": "512"},
 )
+# Its container ends once, after what its machine's clock takes for a minute, and begins again.
+AGAIN: dict[str, Any] = {
+    "family": "again",
+    "containers": [{"name": "again", "restartPolicy": {"enabled": True, "restartAttemptPeriod": 60}}],
+    "cpu": "256",
+    "memory": "512",
+}
 TASK_ROLES = {"web": "webTaskRole", "large": "largeTaskRole"}  # family -> its role; jobs have none
 
 
@@ -32,6 +39,8 @@ class Workload:
 
     `is_over` once each call was answered or given up.
     """
+
+    definitions: tuple[dict[str, Any], ...] = DEFINITIONS
 
     def __init__(
         self,
@@ -83,7 +92,7 @@ class Workload:
                 "CreateLogGroup", {"logGroupName": LOG_GROUP}, accepted=("ResourceAlreadyExistsException",)
             )
             await self._prepare_secrets()
-        for definition in DEFINITIONS:
+        for definition in self.definitions:
             await self._sure("RegisterTaskDefinition", _registration(definition, real=self._real))
 
     async def _prepare_secrets(self) -> None:
