@@ -58,7 +58,14 @@ def test_a_secret_is_named_by_name_arn_and_arn_without_its_end(sm: Any, name: st
     arn = sm.create_secret(Name=name, SecretBinary=b"\x00\x01")["ARN"]
     for named in (name, arn, arn[:-7]):
         assert sm.get_secret_value(SecretId=named)["SecretBinary"] == b"\x00\x01"
-    for named in (f"{name}x", f"{arn[:-6]}AAAAAA", arn.replace(REGION, "eu-west-1"), arn[:-1], "arn:nonsense"):
+    for named in (
+        f"{name}x",
+        f"{arn[:-6]}AAAAAA",
+        f"{arn[:-7]}/{arn[-6:]}",
+        arn.replace(REGION, "eu-west-1"),
+        arn[:-1],
+        "arn:nonsense",
+    ):
         assert refused(sm.get_secret_value, SecretId=named) == NOT_FOUND
         assert refused(sm.delete_secret, SecretId=named) == NOT_FOUND
 

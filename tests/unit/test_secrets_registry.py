@@ -18,7 +18,7 @@ from neargate.frontend.secrets import registry as secrets_part
 from neargate.frontend.secrets.errors import DecryptionFailed, MarkedDeleted, SecretLimit, SecretNotFound
 from neargate.frontend.secrets.records import CURRENT, Opened, Secret, SecretValue, Version, value_name
 from neargate.frontend.secrets.registry import SecretRegistry, check_room, gone_with, open_secrets
-from neargate.frontend.secrets.stages import with_new_version
+from neargate.frontend.secrets.stages import VERSIONS_MAX, with_new_version
 from neargate.interfaces.store import Refused, Store
 from neargate.model.errors import AwsError
 from neargate.model.knobs import DEFAULT_KNOBS
@@ -167,6 +167,18 @@ def test_a_secret_that_is_gone_leaves_no_row() -> None:
         assert await rig.rows() == [] and rig.secrets.find(ACCOUNT, "db") is None
         with pytest.raises(SecretNotFound):
             await rig.secrets.change_secret(secret, lambda now: replace(now, description="x"))
+
+    run(scenario)
+
+
+def test_the_value_of_a_version_that_made_room_leaves_its_row() -> None:
+    async def scenario(rig: Rig) -> None:
+        secret = await rig.create("db")
+        for number in range(VERSIONS_MAX):
+            secret = await rig.put(secret, f"{number:032d}", b"x")
+        rows = await rig.rows()
+        assert len(rows) == 1 + VERSIONS_MAX
+        assert ("value", value_name("db", secret.suffix, "v1" * 16)) not in rows
 
     run(scenario)
 
