@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from neargate.frontend.images.sweeping import sweep
 from neargate.testing.front_door import ACCOUNT, OTHER, REGION
 
 from .ecr_rig import (
@@ -302,6 +303,9 @@ def test_a_lifecycle_policy_is_tried_out_and_carried_out(region: Region, ecr: An
     assert preview["status"] == "COMPLETE" and preview["summary"] == {"expiringImageTotalCount": 2}
     assert sorted(tag for one in preview["previewResults"] for tag in one["imageTags"]) == ["v0", "v1"]
     assert len(ecr.list_images(repositoryName="web")["imageIds"]) == 3, "a preview takes nothing away"
+    region.thread.do(sweep(region.live.region.services.images, ACCOUNT, "web"))
+    assert [one["imageTag"] for one in ecr.list_images(repositoryName="web")["imageIds"]] == ["v2"]
+    assert "lastEvaluatedAt" in ecr.get_lifecycle_policy(repositoryName="web")
     assert ecr.delete_lifecycle_policy(repositoryName="web")["lifecyclePolicyText"] == text
     broken = json.dumps({"rules": [rule(1, tagStatus="tagged", countType="imageCountMoreThan", countNumber=1)]})
     code, message = refused(ecr.put_lifecycle_policy, repositoryName="web", lifecyclePolicyText=broken)

@@ -250,6 +250,7 @@ def test_no_path_leads_elsewhere(region: Region) -> None:
     ):
         assert region.ask("GET", path).status in (400, 404, 405), path
     assert region.ask("POST", "web/manifests/first").status == 405
+    assert region.ask("POST", "web/blobs/uploads/?" + "a=b&" * 100).status == 400
     assert region.ask("GET", "web/manifests/first", account="999999999999").status == 403
 
 

@@ -1,8 +1,10 @@
 """Pure parts of the image registry: tags and digests, lifecycle policies, manifests, paths, tokens."""
 
 import json
+import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,11 +14,13 @@ from neargate.frontend.envelope import Envelope
 from neargate.frontend.images.book import RepositoryBook
 from neargate.frontend.images.decisions import delete_images, is_immutable, put_image
 from neargate.frontend.images.errors import ImageTagAlreadyExists, LimitExceeded
-from neargate.frontend.images.lifecycle import InvalidLifecyclePolicy, expired, parse
+from neargate.frontend.images.globs import matches
+from neargate.frontend.images.lifecycle import Expired, InvalidLifecyclePolicy, expired, parse
 from neargate.frontend.images.manifest import Described, InvalidManifest, describe, digest_of
 from neargate.frontend.images.paths import account_of_host, place_of
 from neargate.frontend.images.records import Image, Repository
 from neargate.frontend.images.registry import Change
+from neargate.frontend.images.sweeping import expire
 from neargate.frontend.images.tokens import ExpiredToken, ImageTokens, InvalidToken
 from neargate.testing.front_door import MovedWorld
 
@@ -151,6 +155,31 @@ def test_what_an_earlier_rule_selects_no_later_one_expires() -> None:
     images = [image(1, 30, "prod-1"), image(2, 30, "x"), image(3, 1, "y")]
     rules = rule(1, 5, tagStatus="tagged", tagPrefixList=["prod"]), rule(2, 10, "sinceImagePushed", tagStatus="any")
     assert expiring(images, *rules) == [(digest(2), 2)]
+
+
+def test_a_pattern_is_matched_in_one_pass() -> None:
+    """This one would take a backtracking expression longer than the machine lives."""
+    assert not matches("*a*" * 30 + "b", "a" * 5000)
+    images = [image(1, 30, "a" * 128)]
+    assert expiring(images, rule(1, 1, tagStatus="tagged", tagPatternList=["*a*a*a*b"])) == []
+
+
+@given(st.text("ab*", max_size=8), st.text("ab", max_size=10))
+def test_patterns_are_as_regular_expressions_have_it(pattern: str, tag: str) -> None:
+    expected = re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), tag) is not None
+    assert matches(pattern, tag) == expected
+
+
+def test_what_changed_since_it_was_found_is_spared() -> None:
+    old, kept = image(1, 30), image(2, 30)
+    known = book(images=[old, kept])
+    found = [Expired(image=old, priority=1), Expired(image=kept, priority=1), Expired(image=image(3, 9), priority=1)]
+    assert expire(known, found, NOW).drop == (), "the policy was taken away"
+    known.repository = msgspec.structs.replace(known.repository, lifecycle="{}")
+    push(known, 2, "saved")
+    change = expire(known, found, NOW)
+    assert change.drop == (digest(1),) and change.repository is not None
+    assert change.repository.lifecycle_evaluated == NOW
 
 
 def test_the_images_of_a_list_stay_while_the_list_does() -> None:

@@ -1,6 +1,5 @@
 """Which change of a repository's images a request means, or why not. Pure: a book and what came in, a Change out."""
 
-import re
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -8,6 +7,7 @@ from msgspec.structs import replace
 
 from .book import RepositoryBook
 from .errors import ImageTagAlreadyExists, LimitExceeded
+from .globs import matches
 from .manifest import Described
 from .records import IMMUTABLE, IMMUTABLE_BUT, MUTABLE_BUT, Image, Repository
 from .registry import Change
@@ -23,7 +23,7 @@ class Deleted(Struct, frozen=True, kw_only=True):
 
 
 def is_immutable(repository: Repository, tag: str) -> bool:
-    excluded = any(_matches(pattern, tag) for pattern in repository.exclusions)
+    excluded = any(matches(pattern, tag) for pattern in repository.exclusions)
     if repository.mutability == IMMUTABLE:
         return True
     if repository.mutability == IMMUTABLE_BUT:
@@ -96,7 +96,3 @@ def delete_images(book: RepositoryBook, named: Sequence[tuple[str | None, str | 
         put=tuple(left for left in images.values() if left is not None),
         drop=drop,
     )
-
-
-def _matches(pattern: str, tag: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), tag) is not None

@@ -4,16 +4,17 @@ Rules are applied in the order of their priorities. An image that an earlier rul
 one, and one that a list of manifests names is not expired before the list.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from .globs import matches
 from .records import Image
 
 _RULES_MAX = 50
+_PATTERNS_MAX = 100  # of all rules together: each is tried on every tag
 _DAY_S = 86_400.0
 COUNT, SINCE_PUSHED = "imageCountMoreThan", "sinceImagePushed"
 
@@ -51,6 +52,8 @@ def parse(text: str) -> tuple[Rule, ...]:
         raise InvalidLifecyclePolicy("each rulePriority must be another")
     if any(rule.tag_status == "any" for rule in rules[:-1]):
         raise InvalidLifecyclePolicy("the rule with tagStatus any must have the highest rulePriority")
+    if sum(len(rule.patterns) for rule in rules) > _PATTERNS_MAX:
+        raise InvalidLifecyclePolicy(f"its rules must have at most {_PATTERNS_MAX} prefixes and patterns together")
     return tuple(rules)
 
 
@@ -78,8 +81,7 @@ def _selects(rule: Rule, image: Image) -> bool:
         return not image.tags
     if rule.tag_status == "any":
         return True
-    tests = [re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL) for pattern in rule.patterns]
-    return all(any(test.fullmatch(tag) for tag in image.tags) for test in tests)
+    return all(any(matches(pattern, tag) for tag in image.tags) for pattern in rule.patterns)
 
 
 def _rule(value: Any) -> Rule:

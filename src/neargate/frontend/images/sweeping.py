@@ -1,6 +1,6 @@
 """The loop that carries out lifecycle policies: as on AWS within a day, here within a period of the knobs.
 
-Decides with `lifecycle.expired` inside the repository's change, so that what was pushed or tagged meanwhile counts.
+Decides with `lifecycle.expired` on what was there, and deletes only what is still as it was then.
 """
 
 from msgspec.structs import replace
@@ -10,11 +10,12 @@ from ...log import get_logger
 from ...model.errors import AwsError
 from .book import RepositoryBook
 from .decisions import Deleted, delete_images
-from .lifecycle import InvalidLifecyclePolicy, expired, parse
+from .lifecycle import Expired, InvalidLifecyclePolicy, expired, parse
 from .registry import Change
 from .service import Images
 from .storing import forget_manifests
 
+LANE = "images"
 _log = get_logger(__name__)
 
 
@@ -24,29 +25,32 @@ async def run_lifecycles(images: Images) -> None:
         await images.world.sleep(images.knobs.image_lifecycle_period_s)
         for book in images.registry.all_books():
             if book.repository.lifecycle is not None:
-                await _sweep(images, book.repository.account, book.repository.name)
+                await sweep(images, book.repository.account, book.repository.name)
 
 
-async def _sweep(images: Images, account: str, name: str) -> None:
+async def sweep(images: Images, account: str, name: str) -> None:
+    """One turn of one repository; what speaks against it is logged."""
     try:
-        deleted = await images.registry.change(account, name, lambda book: expire(book, images.world.now()))
         book = images.registry.book(account, name)
+        found = await expiring(images, book.repository.lifecycle or "", book)
+        deleted = await images.registry.change(account, name, lambda book: expire(book, found, images.world.now()))
         await forget_manifests(images, book.repository.backend_name, deleted.images)
-    except (AwsError, Overloaded) as error:
+    except (AwsError, Overloaded, InvalidLifecyclePolicy) as error:
         _log.warning("a lifecycle policy waits for its next turn", repository=name, reason=str(error))
         return
     if deleted.images:
         _log.info("images expired", account=account, repository=name, count=len(deleted.images))
 
 
-def expire(book: RepositoryBook, now: float) -> Change[Deleted]:
-    """What the repository's policy expires. One that an earlier release accepted and this one cannot read: nothing."""
-    nothing = Deleted(pairs=(), images=())
+async def expiring(images: Images, policy: str, book: RepositoryBook) -> list[Expired]:
+    """On a thread: thousands of tags are looked through, and nobody else waits. Raises InvalidLifecyclePolicy."""
+    return await images.world.offload(LANE, expired, parse(policy), book.images(), images.world.now())
+
+
+def expire(book: RepositoryBook, found: list[Expired], now: float) -> Change[Deleted]:
+    """What was found, but for what was pushed or tagged meanwhile, or saved by another policy."""
     if book.repository.lifecycle is None:
-        return Change(result=nothing)
-    try:
-        found = expired(parse(book.repository.lifecycle), book.images(), now)
-    except InvalidLifecyclePolicy:
-        return Change(result=nothing)
-    change = delete_images(book, [(one.image.digest, None) for one in found])
+        return Change(result=Deleted(pairs=(), images=()))
+    same = [one.image for one in found if book.find(one.image.digest) == one.image]
+    change = delete_images(book, [(image.digest, None) for image in same])
     return replace(change, repository=replace(book.repository, lifecycle_evaluated=round(now, 3)))

@@ -21,6 +21,7 @@ from .wire import Answer, Refusal
 
 _VERSION = (b"docker-distribution-api-version", b"registry/2.0")
 _NOWHERE = Place(kind="base")
+_ARGUMENTS_MAX = 16
 _ROOM_LOOK_BYTES = 16 * 1024 * 1024
 # What an answer of the backend may tell the caller besides its body.
 _PASSED_ON = (
@@ -66,7 +67,10 @@ class Exchange:
 
     def argument(self, name: str) -> str:
         """Of the query; empty when it is not there, or not once."""
-        found = parse_qs(self.query.decode("latin-1"), max_num_fields=16).get(name, []) if self.query else []
+        try:
+            found = parse_qs(self.query.decode("latin-1"), max_num_fields=_ARGUMENTS_MAX).get(name, [])
+        except ValueError:
+            raise Refusal(400, "UNSUPPORTED", "The request has too many arguments.") from None
         return found[0] if len(found) == 1 else ""
 
     def target(self, path: str, query: str = "") -> str:

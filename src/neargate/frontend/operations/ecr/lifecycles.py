@@ -8,8 +8,9 @@ from ....model.errors import InvalidParameter
 from ...call import Answer, Call, Params
 from ...images.book import RepositoryBook
 from ...images.errors import LifecyclePolicyNotFound, LifecyclePolicyPreviewNotFound
-from ...images.lifecycle import InvalidLifecyclePolicy, expired, parse
+from ...images.lifecycle import InvalidLifecyclePolicy, parse
 from ...images.registry import Change
+from ...images.sweeping import expiring
 from ...services import Services
 from .asking import asked_book, named
 from .paging import page
@@ -55,7 +56,8 @@ async def delete_lifecycle_policy(call: Call, services: Services, params: Params
 async def start_lifecycle_policy_preview(call: Call, services: Services, params: Params) -> Answer:
     images, book = asked_book(call, services, params)
     text = params.get("lifecyclePolicyText") or _required(book)
-    found = expired(_parsed(text), book.images(), call.now)
+    _parsed(text)
+    found = await expiring(images, text, book)
     results = [
         {
             "imageTags": sorted(one.image.tags),
@@ -103,9 +105,10 @@ async def get_lifecycle_policy_preview(call: Call, services: Services, params: P
     )
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str) -> None:
+    """Raises InvalidParameter."""
     try:
-        return parse(text)
+        parse(text)
     except InvalidLifecyclePolicy as invalid:
         raise InvalidParameter(
             f"Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint: 'Lifecycle policy validation "
