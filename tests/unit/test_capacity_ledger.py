@@ -26,6 +26,7 @@ _steps = st.one_of(
         st.sampled_from([256, 1024]),
         st.booleans(),
         st.sampled_from(ACCOUNTS),
+        st.sampled_from(["demand", "spot", "ahead"]),
     ),
     st.tuples(st.just("release"), _tasks, st.sampled_from(ZONES)),
     st.tuples(st.just("register"), st.sampled_from(["h1", "h2"]), st.sampled_from([1024, 4096]), st.booleans()),
@@ -46,7 +47,9 @@ async def _open(world: OsWorld, disk: MemoryDisk) -> Capacity:
     )
 
 
-def _request(task_id: str, zone: str, memory: int, public: bool, account: str) -> ReservationRequest:
+def _request(
+    task_id: str, zone: str, memory: int, public: bool, account: str, kind: str = "demand"
+) -> ReservationRequest:
     cidr = {"a": "10.0.0.0/29", "b": "10.0.1.0/28"}[zone]
     subnet = SubnetView(subnet_id=f"subnet-{zone}", vpc_id="vpc-0", zone=zone, zone_id=zone, cidr=cidr)
     return ReservationRequest(
@@ -59,6 +62,8 @@ def _request(task_id: str, zone: str, memory: int, public: bool, account: str) -
         cpu_units=256,
         memory_mib=memory,
         disk_gib=20,
+        is_spot=kind == "spot",
+        may_reclaim=kind == "ahead",
     )
 
 
@@ -86,7 +91,9 @@ async def _do(capacity: Capacity, step: tuple[Any, ...]) -> Reservation | NoCapa
 def _check(disk: MemoryDisk, capacity: Capacity) -> None:
     rows = disk.databases["zone-a"].execute
     ledger = capacity._ledger
-    live = rows("SELECT task_id, zone, host, cpu, memory, disk, account FROM reservations WHERE state = 'reserved'")
+    live = rows(
+        "SELECT task_id, zone, host, cpu, memory, disk, account, spot FROM reservations WHERE state = 'reserved'"
+    )
     claims = live.fetchall()
     assert {(task, zone) for task, zone, *_ in claims} == set(ledger.claims)
     for host_id, cpu, memory, offered_disk, free_cpu, free_memory, free_disk, tasks, tenant in rows(
@@ -97,12 +104,21 @@ def _check(disk: MemoryDisk, capacity: Capacity) -> None:
         assert free_memory == memory - sum(claim[4] for claim in own)
         assert free_disk == offered_disk - sum(claim[5] for claim in own)
         assert tasks == len(own)
+        assert ledger.hosts[host_id].spot.memory_mib == sum(claim[4] for claim in own if claim[7])
         view = ledger.hosts[host_id].view
         assert (view.free_cpu_units, view.free_memory_mib, view.free_disk_gib) == (free_cpu, free_memory, free_disk)
         assert (view.tenant, ledger.hosts[host_id].tasks) == (tenant, tasks)
         if host_id == "h1":  # one kernel
             assert len({claim[6] for claim in own}) <= 1
             assert tenant == (own[0][6] if own else None)
+    kept = ledger.spot_room("")
+    ledger._spot_rooms.clear()
+    assert kept == ledger.spot_room("")
+    assert {task.key for task in ledger.spot_tasks()} == {(claim[0], claim[1]) for claim in claims if claim[7]}
+    for account in ACCOUNTS:
+        for on_spot in (False, True):
+            cpu = sum(claim[3] for claim in claims if claim[6] == account and bool(claim[7]) == on_spot)
+            assert capacity.cpu_units_held(account, on_spot=on_spot) == cpu
     taken: dict[str, set[int]] = {}
     for subnet, address in rows("SELECT subnet, private_ip FROM enis").fetchall():
         assert address not in taken.setdefault(subnet, set())

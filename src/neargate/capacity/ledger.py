@@ -58,6 +58,7 @@ class Ledger:
         self.claims: dict[Key, Claim] = {}
         self.cpu_units_of: dict[tuple[str, bool], int] = {}  # account, on Spot or not -> held by its claims
         self._spot: dict[Key, Claim] = {}
+        self._spot_rooms: dict[str, tuple[Room, Room]] = {}  # pool -> what `spot_room` says, until hosts change
         self._ahead: dict[Key, Claim] = {}  # claims of room that Spot tasks still hold
         self.unsettled: dict[Key, float] = {}
         self.subnets: dict[str, Addresses] = {}
@@ -91,6 +92,7 @@ class Ledger:
             facts=facts, offered=offered, view=view, reserved=reserved, tasks=tasks, spot=spot
         )
         self._views[facts.host_id] = view
+        self._spot_rooms.clear()
         if facts.host_id in self._strangers:
             # Restored claims hold it, and its own row was lost with theirs.
             self._strangers.discard(facts.host_id)
@@ -99,6 +101,8 @@ class Ledger:
                     self._hold(self.hosts[facts.host_id], claim)
 
     def set_view(self, host: Host, view: HostView) -> None:
+        if view.pool != host.view.pool or view.connected != host.view.connected:
+            self._spot_rooms.clear()
         host.view = view
         self._views[view.host_id] = view
 
@@ -139,8 +143,18 @@ class Ledger:
 
     def spot_room(self, pool: str) -> tuple[Room, Room]:
         """What the pool's connected hosts offer, and what Spot tasks hold of its hosts."""
-        of_pool = [host for host in self.hosts.values() if host.view.pool == pool]
-        return _sum(host.offered for host in of_pool if host.view.connected), _sum(host.spot for host in of_pool)
+        if pool not in self._spot_rooms:
+            of_pool = [host for host in self.hosts.values() if host.view.pool == pool]
+            offered = _sum(host.offered for host in of_pool if host.view.connected)
+            self._spot_rooms[pool] = offered, _sum(host.spot for host in of_pool)
+        return self._spot_rooms[pool]
+
+    def _hold_spot(self, host: Host, spot: Room) -> None:
+        pool = host.view.pool
+        if pool in self._spot_rooms:
+            offered, held = self._spot_rooms[pool]
+            self._spot_rooms[pool] = offered, held.plus(spot).minus(host.spot)
+        host.spot = spot
 
     def add(self, claim: Claim) -> None:
         """Take what the claim takes. Addresses may be taken already (`take_next` does)."""
@@ -173,7 +187,7 @@ class Ledger:
         host.reserved = host.reserved.plus(claim.room)
         host.tasks += 1
         if claim.is_spot:
-            host.spot = host.spot.plus(claim.room)
+            self._hold_spot(host, host.spot.plus(claim.room))
         self.set_view(host, take(host.view, claim.wanted(), shared_kernel=host.shares_kernel))
 
     def remove(self, claim: Claim) -> None:
@@ -195,12 +209,12 @@ class Ledger:
             host.reserved = host.reserved.minus(claim.room)
             host.tasks -= 1
             if held.is_spot:
-                host.spot = host.spot.minus(claim.room)
+                self._hold_spot(host, host.spot.minus(claim.room))
             self.set_view(host, give_back(host.view, claim.wanted(), empty=host.tasks == 0))
 
 
 def _sum(rooms: Iterable[Room]) -> Room:
-    """In numbers: a room made for each of thousands of hosts would be felt by every Spot launch."""
+    """In numbers, since a room made for each of thousands of hosts would be felt."""
     cpu_units = memory_mib = disk_gib = 0
     for room in rooms:
         cpu_units += room.cpu_units
