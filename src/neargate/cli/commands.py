@@ -78,7 +78,9 @@ def parser() -> argparse.ArgumentParser:
     _quota_options(add("quota", _quota_list, "limits of accounts: list them, set one, or reset it"))
     _hosts_options(add("hosts", _hosts_list, "hosts: list them, keep one for an account or a cluster, share it again"))
     _spot_options(add("spot", _spot_show, "Spot: how much room is spare, mark how much, interrupt tasks"))
-    _image_options(add("image", _image_load, "images: load an archive of docker save into the region's registry"))
+    _image_options(
+        add("image", _image_load, "images of the region's registry: load an archive, collect what no image names")
+    )
     audit = add("audit", _audit, "print the record of calls: JSON lines in CloudTrail's format, oldest first")
     audit.add_argument("--since", default="", metavar="WHEN", help="24h, 7d, or a time like 2026-11-22T10:00:00Z")
     audit.add_argument("--until", default="", metavar="WHEN", help="the same; without it: now")
@@ -231,13 +233,17 @@ def _spot_options(spot: argparse.ArgumentParser) -> None:
 
 
 def _image_options(image: argparse.ArgumentParser) -> None:
-    verbs = image.add_subparsers(metavar="load", required=True, help="what to do", parser_class=Parser)
+    verbs = image.add_subparsers(metavar="load|collect", required=True, help="what to do", parser_class=Parser)
     text = "the images of an archive (docker save, podman save, an OCI layout in a tar) to the region's registry"
     load = verbs.add_parser("load", help=text, description=text)
     load.set_defaults(command=_image_load)
     load.add_argument("file", metavar="FILE", help="a tar archive, not compressed")
     load.add_argument("--repository", default="", metavar="NAME[:TAG]", help="instead of what the archive says")
-    _data_option(load)
+    text = "give back the room of layers that no image names any more, while the region is down"
+    collect = verbs.add_parser("collect", help=text, description=text)
+    collect.set_defaults(command=_image_collect)
+    for verb in (load, collect):
+        _data_option(verb)
 
 
 def _aws_last(arguments: Sequence[str]) -> list[str]:
@@ -466,6 +472,14 @@ def _image_load(given: Given, paths: RegionPaths) -> int:
     from .image_load import load
 
     load(paths, given.file, given.repository, _say)
+    return 0
+
+
+def _image_collect(_: Given, paths: RegionPaths) -> int:
+    from .image_collect import collect
+
+    configs.load(paths)
+    collect(paths, _say)
     return 0
 
 

@@ -45,6 +45,7 @@ def report(paths: RegionPaths) -> tuple[list[str], bool]:
         _limits(),
         _kvm(),
         _firewall(),
+        _names(),
         _disk(paths),
         *_region(paths),
         *_leftovers(),
@@ -112,6 +113,22 @@ def _cgroups() -> Finding:
     if lacking:
         return Finding("missing", f"cgroup {version} lacks {', '.join(sorted(lacking))}; enable it on the kernel line")
     return Finding("ok", f"cgroup {version} with memory, cpu, pids")
+
+
+def _names(switch: Path = Path("/etc/nsswitch.conf")) -> Finding:
+    """Whether container tools find the registry by its name. Read, not tried: nobody outside is asked."""
+    try:
+        lines = switch.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    sources = {word for line in lines if line.startswith("hosts:") for word in line.split()}
+    if sources & {"myhostname", "resolve"}:
+        return Finding("ok", "names under localhost are this machine (for docker, podman, skopeo and the registry)")
+    return Finding(
+        "note",
+        "names under localhost are not looked up: container tools reach the registry as 127.0.0.1:PORT/ACCOUNT/NAME; "
+        "as ACCOUNT.dkr.ecr.REGION.localhost:PORT/NAME with: apt-get install libnss-myhostname",
+    )
 
 
 def _devices() -> Finding:

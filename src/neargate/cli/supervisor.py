@@ -163,7 +163,7 @@ def _registry(paths: RegionPaths, config: RegionConfig, user: str | None) -> Pro
     settings.chmod(0o644)
     return Program(
         name="registry",
-        argv=(_registry_binary(), "serve", str(settings)),
+        argv=(registry_binary(), "serve", str(settings)),
         environment={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"},
         log_file=paths.log_file("registry"),
         pid_file=paths.pid_file("registry"),
@@ -175,20 +175,13 @@ def _images(paths: RegionPaths, user: str | None) -> Program:
     """The same program for ECR's bytes: on a UNIX socket that only the server reaches, which asks policies first."""
     settings = paths.server_run / "images.yml"
     if not settings.exists():  # its secret signs what uploads under way carry: it stays while the machine runs
-        secret = os.urandom(32).hex()
-        settings.write_text(
-            "version: 0.1\n"
-            "log: {level: error, accesslog: {disabled: true}}\n"
-            f"storage: {{filesystem: {{rootdirectory: {json.dumps(str(paths.images))}}}, delete: {{enabled: true}}, "
-            "redirect: {disable: true}}\n"
-            f"http: {{net: unix, addr: {json.dumps(str(paths.images_socket))}, relativeurls: true, secret: {secret}}}\n"
-        )
+        settings.write_text(images_settings(paths, os.urandom(32).hex()))
         settings.chmod(0o600)
         if user is not None:
             shutil.chown(settings, user, user)
     return Program(
         name="images",
-        argv=(_registry_binary(), "serve", str(settings)),
+        argv=(registry_binary(), "serve", str(settings)),
         environment={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"},
         log_file=paths.log_file("images"),
         pid_file=paths.pid_file("images"),
@@ -196,7 +189,18 @@ def _images(paths: RegionPaths, user: str | None) -> Program:
     )
 
 
-def _registry_binary() -> str:
+def images_settings(paths: RegionPaths, secret: str) -> str:
+    """The configuration of the process that keeps images' bytes."""
+    return (
+        "version: 0.1\n"
+        "log: {level: error, accesslog: {disabled: true}}\n"
+        f"storage: {{filesystem: {{rootdirectory: {json.dumps(str(paths.images))}}}, delete: {{enabled: true}}, "
+        "redirect: {disable: true}}\n"
+        f"http: {{net: unix, addr: {json.dumps(str(paths.images_socket))}, relativeurls: true, secret: {secret}}}\n"
+    )
+
+
+def registry_binary() -> str:
     binary = shutil.which("docker-registry")
     if binary is None:
         raise Problem("docker-registry is missing; install it with: apt-get install docker-registry")
