@@ -248,3 +248,17 @@ def test_who_may_run_tasks_may_be_kept_from_enabling_it() -> None:
         assert (await floor.ask("RunTask", who, **request)).status == 200, json.dumps(said.body)
 
     story(body)
+
+
+@pytest.mark.parametrize("session_id", ["ecs-execute-command-0123", "a/b*\u00e9 ", "x" * 96])
+def test_a_lost_session_cannot_be_resumed(session_id: str) -> None:
+    """A client that is given no token says that the session has timed out, and ends."""
+
+    async def body(floor: Floor) -> None:
+        said = await floor.door.call(ROOT, "ssm", "ResumeSession", {"SessionId": session_id})
+        assert (said.status, said.body) == (200, {"SessionId": session_id})
+        nobody = await floor.door.user("al")
+        refused = await floor.door.call(nobody, "ssm", "ResumeSession", {"SessionId": session_id})
+        assert refused.code == "AccessDeniedException"
+
+    story(body)

@@ -22,7 +22,7 @@ from neargate.link.terminal import (
     encode,
 )
 from neargate.model.errors import ClientError
-from neargate.testing.exec_rig import HOST, INCARNATION, RUNTIME, SHELL, TASK, AgentSide, Client, ExecRig
+from neargate.testing.exec_rig import HOST, INCARNATION, NEIGHBOUR, RUNTIME, SHELL, TASK, AgentSide, Client, ExecRig
 from neargate.testing.virtual_time import run_virtual
 from neargate.wire.exec_session import UNCONFIRMED_MAX
 
@@ -76,6 +76,24 @@ def test_a_shell_says_back_and_its_exit_code_is_told() -> None:
         assert client.finished is not None and (client.finished.exit_code, client.finished.reason) == (7, "")
         assert (terminal.args, terminal.sizes, terminal.typed) == (SHELL, [(120, 40)], b"hello\rexit 7\r")
         assert client.shown == b"hello\rexit 7\r"
+
+    story(body)
+
+
+def test_output_that_the_client_missed_comes_again_before_the_end() -> None:
+    async def body(rig: ExecRig) -> None:
+        granted = rig.grant()
+        client = Client(rig, granted.session_id)
+        client.misses_first_output = True
+        await client.opened(granted.token)
+        for _ in range(100):
+            await asyncio.sleep(0.01)
+        (terminal,) = rig.sandbox.terminals.values()
+        terminal.say(b"all there is")
+        terminal.end(0)
+        await client.until(lambda: client.closed_with)
+        assert client.shown == b"all there is"
+        assert client.finished is not None and client.finished.exit_code == 0
 
     story(body)
 
@@ -334,7 +352,13 @@ def test_another_host_cannot_bring_the_terminal() -> None:
         client = Client(rig, granted.session_id)
         client.open(granted.token)
         await asyncio.sleep(1.0)
-        for host_id, key in (("host-2", rig.key), (HOST, HostKey(b"x" * 32))):
+        strangers = (
+            (NEIGHBOUR, rig.neighbour),
+            (NEIGHBOUR, rig.key),
+            (HOST, rig.neighbour),
+            ("host-3", HostKey(b"x" * 32)),
+        )
+        for host_id, key in strangers:
             rig.agent_of(host_id, key).begin(order)
             await asyncio.sleep(1.0)
         assert not client.protocol.is_open

@@ -248,3 +248,22 @@ def test_whatever_comes_the_status_never_goes_back(statuses: list[LastStatus]) -
         assert not is_later(LastStatus(document["lastStatus"]), LastStatus(change.document["lastStatus"]))
         assert change.document["version"] >= document["version"]
         document = change.document
+
+
+def test_what_executes_commands_is_there_while_the_container_runs() -> None:
+    def agents(document: dict[str, Any]) -> list[dict[str, Any]]:
+        return [agent for container in document["containers"] for agent in container.get("managedAgents", ())]
+
+    assert agents(fresh()) == []
+    made = fresh(enable_execute_command=True)
+    agent = {"name": "ExecuteCommandAgent"}
+    assert agents(made) == [agent | {"lastStatus": "PENDING"}] * 2
+    web = ContainerReport(name="web", known_status="RUNNING", started_at=NOW + 1)
+    running = apply_report(made, FACTS, report("RUNNING", containers=(web,)), NOW + 2).document
+    assert agents(running) == [
+        agent | {"lastStatus": "RUNNING", "lastStartedAt": NOW + 1},
+        agent | {"lastStatus": "PENDING"},
+    ]
+    assert agents(made) == [agent | {"lastStatus": "PENDING"}] * 2, "what was stored is not touched"
+    stopped = stop_without_host(made, HiddenFacts(), "TaskFailedToStart", "no addresses", NOW).document
+    assert agents(stopped) == [agent | {"lastStatus": "STOPPED"}] * 2

@@ -22,10 +22,12 @@ from ..interfaces.sandbox import ContainerConfig
 from ..link.host_identity import HostKey
 from ..link.messages import ExecOrder
 from ..model.knobs import Knobs
+from ..wire.data_channel import DATA, OUTPUT, decode
 from ..wire.exec_client import Action, ExecClient, Finished, Send, Shown
 from .fake_sandbox import FakeSandbox
 from .virtual_time import VirtualWorld
 
+NEIGHBOUR = "host-2"  # another host of the same region
 HOST, TASK, INCARNATION, RUNTIME = "host-1", "0" * 32, "cell-1", f"{'0' * 32}-web"
 SHELL = ("sh",)
 
@@ -102,9 +104,9 @@ class ExecRig:
         self.is_deaf = False
         self.is_enabled = True  # the task was started for executed commands
         self.notes: list[str] = []
-        cell = SimpleNamespace(
-            place=self._place, host_keys=SimpleNamespace(of=lambda host: self.key.public if host == HOST else None)
-        )
+        self.neighbour = HostKey(b"n" * 32)
+        keys = {HOST: self.key.public, NEIGHBOUR: self.neighbour.public}
+        cell = SimpleNamespace(place=self._place, host_keys=SimpleNamespace(of=keys.get))
         self.terminals = Terminals(
             self.world, cast(Cell, cell), self.knobs, order=self._order, is_linked=lambda host: host == HOST
         )
@@ -176,8 +178,16 @@ class ExecRig:
         return TaskRecord(launch=cast(Any, launch), containers=(web,))
 
 
+def is_output(data: bytes) -> bool:
+    frame = decode(data)
+    return (frame.type, frame.payload_kind) == (OUTPUT, DATA)
+
+
 class Client:
-    """A WebSocket at the rig's door. `shown`, `finished`: what its user would see. `confirms`: else it says nothing."""
+    """A WebSocket at the rig's door. `shown`, `finished`: what its user would see. `confirms`: else it says nothing.
+
+    `misses_first_output`: as AWS's plugin does, which takes none before it has set itself up.
+    """
 
     def __init__(self, rig: ExecRig, session_id: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         self._rig = rig
@@ -187,6 +197,7 @@ class Client:
         self.is_accepted = False
         self.closed_with: int | None = None
         self.confirms = True
+        self.misses_first_output = False
         self._incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._changed = asyncio.Event()
         self._incoming.put_nowait({"type": "websocket.connect"})
@@ -221,6 +232,8 @@ class Client:
                 self.is_accepted = True
             case "websocket.close":
                 self.closed_with = message["code"]
+            case "websocket.send" if self.misses_first_output and is_output(message["bytes"]):
+                self.misses_first_output = False
             case "websocket.send":
                 for action in self.protocol.received(message["bytes"], self._rig.world.now()):
                     self._act(action)

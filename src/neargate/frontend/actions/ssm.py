@@ -32,6 +32,7 @@ def _one(name: str, level: Level, *more: Rule, keys: tuple[str, ...] = ()) -> tu
 
 ACTIONS: Actions = {
     "AddTagsToResource": (rule("ssm:AddTagsToResource", Level.TAGGING, *_TAGGED, keys=_ADDING),),
+    "ResumeSession": (rule("ssm:ResumeSession", Level.WRITE, "session/{session}", keys=_TAGS),),
     "DeleteParameter": _one("DeleteParameter", Level.WRITE),
     "DeleteParameters": _one("DeleteParameters", Level.WRITE),
     "DescribeParameters": (rule("ssm:DescribeParameters", Level.LIST, _ANY),),

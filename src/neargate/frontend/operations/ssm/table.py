@@ -1,10 +1,11 @@
-"""The Systems Manager operations there are: Parameter Store's. An operation that is not here is unknown."""
+"""The Systems Manager operations there are: Parameter Store's, and what clients of ECS's sessions ask."""
 
 from ...services import Operation
 from .changing import delete_parameter, delete_parameters, label_parameter_version, unlabel_parameter_version
 from .describing import describe_parameters
 from .getting import get_parameter, get_parameter_history, get_parameters, get_parameters_by_path
 from .putting import put_parameter
+from .sessions import resume_session
 from .tags import add_tags_to_resource, list_tags_for_resource, remove_tags_from_resource
 
 OPERATIONS: dict[str, Operation] = {
@@ -20,5 +21,6 @@ OPERATIONS: dict[str, Operation] = {
     "ListTagsForResource": list_tags_for_resource,
     "PutParameter": put_parameter,
     "RemoveTagsFromResource": remove_tags_from_resource,
+    "ResumeSession": resume_session,
     "UnlabelParameterVersion": unlabel_parameter_version,
 }
