@@ -387,3 +387,32 @@ def test_the_record_names_parameters_and_hides_values(region: Region) -> None:
 def test_other_operations_of_systems_manager_are_unknown(region: Region) -> None:
     for call in (region.ssm.describe_instance_information, region.ssm.list_documents, region.ssm.get_inventory):
         assert refused(call)[0] == "UnknownOperationException"
+
+
+def test_a_secret_is_read_by_its_reference(region: Region) -> None:
+    secrets = region.client(ROOT, "secretsmanager")
+    made = secrets.create_secret(Name="app/db", SecretString="one")
+    secrets.put_secret_value(SecretId="app/db", SecretString="two")
+    name = "/aws/reference/secretsmanager/app/db"
+    found = region.ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+    assert (found["Value"], found["Version"], found["ARN"], found["Name"]) == ("two", 0, made["ARN"], name)
+    assert json.loads(found["SourceResult"])["VersionStages"] == ["AWSCURRENT"]
+    for selector in (made["VersionId"], "AWSPREVIOUS"):
+        older = region.ssm.get_parameters(Names=[f"{name}:{selector}"], WithDecryption=True)["Parameters"]
+        assert [one["Value"] for one in older] == ["one"]
+    assert refused(region.ssm.get_parameter, Name=name) == (
+        "ValidationException",
+        "WithDecryption flag must be True for retrieving a Secret Manager secret.",
+    )
+    missing = f"{name}-none"
+    assert refused(region.ssm.get_parameter, Name=missing, WithDecryption=True)[0] == "ParameterNotFound"
+    asked = region.ssm.get_parameters(Names=[name, missing], WithDecryption=True)
+    assert (len(asked["Parameters"]), asked["InvalidParameters"]) == (1, [missing])
+    secrets.create_secret(Name="gone", SecretString="x")
+    secrets.delete_secret(SecretId="gone")
+    code, text = refused(region.ssm.get_parameter, Name=name.replace("app/db", "gone"), WithDecryption=True)
+    assert code == "ValidationException" and "marked for deletion" in text
+    al = region.al(allowing("ssm:*"))
+    code, text = refused(al.get_parameter, Name=name, WithDecryption=True)
+    assert code == "AccessDeniedException" and "secretsmanager:GetSecretValue" in text
+    assert refused(region.ssm.put_parameter, Name=name, Value="x", Type="String")[0] == "AccessDeniedException"

@@ -25,6 +25,17 @@ _TAGGED = (
 _ADDING = (*_TAGS, *REQUEST_TAGS)
 _DECRYPT = using_key("kms:Decrypt", when="a SecureString is decrypted")
 
+_SECRET = rule(
+    "secretsmanager:GetSecretValue",
+    Level.READ,
+    "secret:{name}",
+    keys=(
+        *("aws:ResourceTag/", "secretsmanager:ResourceTag/", "secretsmanager:SecretId"),
+        *("secretsmanager:VersionId", "secretsmanager:VersionStage"),
+    ),
+    when="the name is a reference to a secret",
+)
+
 
 def _one(name: str, level: Level, *more: Rule, keys: tuple[str, ...] = ()) -> tuple[Rule, ...]:
     return (rule(f"ssm:{name}", level, _PARAMETER, keys=(*_TAGS, *keys)), *more)
@@ -36,9 +47,9 @@ ACTIONS: Actions = {
     "DeleteParameter": _one("DeleteParameter", Level.WRITE),
     "DeleteParameters": _one("DeleteParameters", Level.WRITE),
     "DescribeParameters": (rule("ssm:DescribeParameters", Level.LIST, _ANY),),
-    "GetParameter": _one("GetParameter", Level.READ, _DECRYPT),
+    "GetParameter": _one("GetParameter", Level.READ, _DECRYPT, _SECRET),
     "GetParameterHistory": _one("GetParameterHistory", Level.READ, _DECRYPT),
-    "GetParameters": _one("GetParameters", Level.READ, _DECRYPT),
+    "GetParameters": _one("GetParameters", Level.READ, _DECRYPT, _SECRET),
     "GetParametersByPath": _one("GetParametersByPath", Level.READ, _DECRYPT, keys=("ssm:Recursive",)),
     "LabelParameterVersion": _one("LabelParameterVersion", Level.WRITE),
     "ListTagsForResource": (rule("ssm:ListTagsForResource", Level.READ, *_TAGGED, keys=_TAGS),),
