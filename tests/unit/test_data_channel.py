@@ -90,7 +90,7 @@ def test_a_frame_is_laid_out_as_described() -> None:
         type="output_stream_data",
         sequence=7,
         flags=1,
-        id=ID,
+        id=str(ID),
         created_ms=1_700_000_000_000,
         payload_kind=1,
         payload=b"hello",

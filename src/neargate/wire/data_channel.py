@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Callable
-from uuid import UUID
 
 from msgspec import Struct
 
@@ -50,12 +49,12 @@ class BadFrame(Exception):
 
 
 class Frame(Struct, frozen=True, kw_only=True):
-    """`created_ms`: since the epoch. `payload_kind` is 0 where the type says it all."""
+    """`id`: a UUID's text. `created_ms`: since the epoch. `payload_kind` is 0 where the type says it all."""
 
     type: str
     sequence: int
     flags: int = 0
-    id: UUID
+    id: str
     created_ms: int
     payload_kind: int = 0
     payload: bytes = b""
@@ -75,7 +74,7 @@ def new_frame(
         type=name,
         sequence=sequence,
         flags=flags,
-        id=UUID(uuid4(random_bits)),
+        id=uuid4(random_bits),
         created_ms=created_ms,
         payload_kind=kind,
         payload=payload,
@@ -91,7 +90,7 @@ def encode(frame: Frame) -> bytes:
             frame.created_ms,
             frame.sequence,
             frame.flags,
-            _swapped(frame.id.bytes),
+            _swapped(bytes.fromhex(frame.id.replace("-", ""))),
             hashlib.sha256(frame.payload).digest(),
             frame.payload_kind,
             len(frame.payload),
@@ -121,7 +120,7 @@ def decode(data: bytes) -> Frame:
         type=_name(name),
         sequence=sequence,
         flags=flags,
-        id=UUID(bytes=_swapped(raw_id)),
+        id=_text(_swapped(raw_id)),
         created_ms=created_ms,
         payload_kind=kind,
         payload=payload,
@@ -135,6 +134,11 @@ def _name(field: bytes) -> str:
     return text.decode("ascii")
 
 
+def _text(raw: bytes) -> str:
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 def _swapped(raw: bytes) -> bytes:
-    """An id's last eight bytes come first."""
+    """Of an id the last eight bytes come first."""
     return raw[8:] + raw[:8]

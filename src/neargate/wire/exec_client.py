@@ -165,7 +165,7 @@ class ExecClient:
     def _acknowledgement(self, frame: Frame, now: float) -> Send:
         content = Acknowledgement(
             AcknowledgedMessageType=frame.type,
-            AcknowledgedMessageId=str(frame.id),
+            AcknowledgedMessageId=frame.id,
             AcknowledgedMessageSequenceNumber=frame.sequence,
         )
         flags = data_channel.SYN | data_channel.FIN
