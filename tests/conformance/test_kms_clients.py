@@ -332,3 +332,13 @@ def test_the_record_names_key_and_context_and_no_plaintext(door: Door, kms: Any)
     }
     assert record["responseElements"] is None and record["readOnly"] is True
     assert record["resources"] == [{"accountId": ACCOUNT, "type": "AWS::KMS::Key", "ARN": f"{KMS}:key/{key}"}]
+
+
+def test_who_has_no_leave_makes_no_default_key() -> None:
+    with asyncio.Runner() as runner:
+        door = Door(runner)
+        al = door.client("kms", door.user("al"))
+        arn = f"{KMS}:alias/aws/ssm"
+        assert refused(al.describe_key, KeyId="alias/aws/ssm") == no_identity("kms:DescribeKey", arn)
+        assert refused(al.describe_key, KeyId=arn) == no_identity("kms:DescribeKey", arn)
+        assert door.client("kms").list_keys()["Keys"] == []

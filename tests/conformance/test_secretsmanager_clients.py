@@ -32,6 +32,15 @@ def sm(door: Door) -> Any:
     return door.client("secretsmanager")
 
 
+async def rows(door: Door, beginning: str) -> list[Any]:
+    """Of values."""
+    store: Any = door.door.region.services.secrets._shelves._store
+    found: list[Any] = await store.read(
+        "SELECT name FROM secrets WHERE kind = 'value' AND name LIKE ?", (f"{beginning}%",)
+    )
+    return found
+
+
 @pytest.fixture
 def name() -> str:
     return next(_NAMES)
@@ -65,6 +74,7 @@ def test_a_secret_is_named_by_name_arn_and_arn_without_its_end(sm: Any, name: st
         arn.replace(REGION, "eu-west-1"),
         arn[:-1],
         "arn:nonsense",
+        arn.replace(":secret:", ":"),
     ):
         assert refused(sm.get_secret_value, SecretId=named) == NOT_FOUND
         assert refused(sm.delete_secret, SecretId=named) == NOT_FOUND
@@ -238,7 +248,9 @@ def test_a_secret_is_gone_after_its_recovery_window_and_its_name_is_free() -> No
         door = Door(runner)
         call = door.door.call
         runner.run(call(ROOT, "secretsmanager", "CreateSecret", Name="a", SecretString="old"))
-        runner.run(call(ROOT, "secretsmanager", "DeleteSecret", SecretId="a", RecoveryWindowInDays=7))
+        runner.run(call(ROOT, "secretsmanager", "CreateSecret", Name="b", SecretString="old"))
+        for name in ("a", "b"):
+            runner.run(call(ROOT, "secretsmanager", "DeleteSecret", SecretId=name, RecoveryWindowInDays=7))
         door.door.world.moved_s = 7 * 86_400 + 1  # boto3 would sign for now
         said = runner.run(call(ROOT, "secretsmanager", "DescribeSecret", SecretId="a"))
         assert said.message == "Secrets Manager can't find the specified secret."
@@ -246,6 +258,8 @@ def test_a_secret_is_gone_after_its_recovery_window_and_its_name_is_free() -> No
         assert made.status == 200
         read = runner.run(call(ROOT, "secretsmanager", "GetSecretValue", SecretId="a"))
         assert read.body["SecretString"] == "new"
+        assert not runner.run(rows(door, "b-")), "its rows are gone, too"
+        assert runner.run(rows(door, "a-"))
 
 
 def test_a_secret_is_updated_and_sealed_under_another_key(door: Door, sm: Any, name: str) -> None:

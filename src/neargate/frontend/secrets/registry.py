@@ -7,10 +7,13 @@ over is gone, whether its rows were swept up or not.
 
 from collections.abc import Callable, Sequence
 
+from ...iam.document import PolicyKind
+from ...iam.policy import Policy
 from ...interfaces.store import Store
 from ...model.arn import Arn
 from ...model.knobs import DEFAULT_KNOBS
 from ...world import World
+from ..identity.compiled import CompiledPolicies
 from ..keys.errors import InvalidCiphertext, InvalidState, KeyDisabled
 from ..keys.records import KmsKey
 from ..keys.registry import KeyRegistry
@@ -35,6 +38,7 @@ class SecretRegistry:
     def __init__(self, world: World, store: Store, keys: KeyRegistry, *, region: str) -> None:
         self._world = world
         self._keys = keys
+        self._policies = CompiledPolicies()
         self.region = region
         self._accessed: dict[str, float] = {}  # by ARN; not kept: the record of calls has every access
         self._shelves = Shelves(world, store, "secrets", (Secret, SecretValue))
@@ -70,9 +74,14 @@ class SecretRegistry:
         if not named.startswith("arn:"):
             return account, named
         arn = Arn.parse(named)
-        if arn is None or arn.service != "secretsmanager" or arn.region != self.region or not arn.account:
+        name = "" if arn is None else arn.resource.removeprefix("secret:")
+        if arn is None or arn.service != "secretsmanager" or arn.region != self.region or name == arn.resource:
             return None, named
-        return arn.account, arn.resource.removeprefix("secret:")
+        return arn.account or None, name
+
+    def policy(self, secret: Secret) -> Policy | None:
+        """Its resource policy."""
+        return None if secret.policy is None else self._policies.policy(secret.policy, PolicyKind.RESOURCE)
 
     def secrets(self, account: str) -> list[Secret]:
         """In order of names; those marked for deletion, too."""
@@ -172,11 +181,14 @@ def gone_with(shelf: Shelf, secret: Secret) -> tuple[Kept, ...]:
     return (secret, *_values(shelf, secret, set()))
 
 
-def check_room(shelf: Shelf, after: Secret, before: Secret | None = None) -> None:
-    """Raises SecretLimit: memory holds all sealed values, and one account may not fill it."""
-    if before is None and shelf.count(Secret) >= DEFAULT_KNOBS.secrets_max:
+def check_room(shelf: Shelf, after: Secret, before: Secret | None = None, *, leaving: Sequence[Secret] = ()) -> None:
+    """Raises SecretLimit: memory holds all sealed values, and one account may not fill it.
+
+    `leaving`: what goes with the same change.
+    """
+    if before is None and shelf.count(Secret) - len(leaving) >= DEFAULT_KNOBS.secrets_max:
         raise SecretLimit(f"You have reached the maximum of {DEFAULT_KNOBS.secrets_max} secrets in this account.")
-    grown = _size(after) - (0 if before is None else _size(before))
+    grown = _size(after) - (0 if before is None else _size(before)) - sum(map(_size, leaving))
     if grown > 0 and sum(map(_size, shelf.all(Secret))) + grown > DEFAULT_KNOBS.secrets_max_bytes:
         raise SecretLimit(f"The secrets of this account have more than {DEFAULT_KNOBS.secrets_max_bytes} bytes.")
 

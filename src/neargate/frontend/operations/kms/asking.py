@@ -29,10 +29,10 @@ async def key_for_use(
     """By id, ARN, alias or alias ARN, also of another account, whose key policy then must let the caller in."""
     keys = services.keys
     try:
-        key = await keys.named_key(call.account, named)
+        key = keys.find(call.account, named)
     except NotFound:
         _ask_for_missing(call, services, named, action)
-        raise
+        key = await keys.named_key(call.account, named)  # AWS's own aliases make their key, for who may name it
     given: dict[str, Values] = {**(more or {}), "kms:ResourceAliases": _aliases(services, key)}
     if _is_alias(named):
         given["kms:RequestAlias"] = named.rpartition(":")[2]

@@ -5,8 +5,6 @@ Nobody learns without leave whether a secret is there: what is not is asked for 
 
 from collections.abc import Mapping
 
-from ....iam.document import PolicyKind, compile_policy
-from ....iam.policy import Policy
 from ....model.errors import AccessDenied
 from ...authorize import Resource, Tags, Values, authorize
 from ...call import Call, Params
@@ -39,7 +37,7 @@ def secret_meant(
         raise SecretNotFound
     keys: dict[str, Values] = {"secretsmanager:SecretId": found.arn}
     resource = Resource(arn=found.arn, tags=dict(found.tags), keys=keys)
-    policy = None if found.policy is None else policy_of(found.policy)
+    policy = services.secrets.policy(found)
     authorize(call, action or f"{SERVICE}:{call.operation}", [resource], context, resource_policy=policy)
     if found.deletion is not None and not also_deleted:
         raise MarkedDeleted
@@ -91,11 +89,6 @@ def ask_to_open(call: Call, services: Services, secret: Secret, version_id: str)
     if key.service is not None:
         _refuse_strangers(call, secret)
     _ask(call, services, key, "kms:Decrypt", secret, version_id)
-
-
-def policy_of(document: str) -> Policy:
-    """Of a document that was valid when it was kept."""
-    return compile_policy(document, kind=PolicyKind.RESOURCE)
 
 
 def _refuse_strangers(call: Call, secret: Secret) -> None:

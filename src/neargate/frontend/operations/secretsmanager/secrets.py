@@ -155,15 +155,19 @@ def _check_new(name: str, params: Params) -> None:
 def _created(
     services: Services, new: Secret, kept: SecretValue | None, value: Opened | None, shelf: Shelf, *, now: float
 ) -> Change[Secret]:
-    """Repeated with the same token and value, it is the answer of the first time."""
+    """Repeated with the same token and value, it is the answer of the first time.
+
+    Secrets whose recovery window is over leave their rows to new ones.
+    """
     found = shelf.find(Secret, new.name)
-    drop: tuple[Kept, ...] = ()
+    due = [one for one in shelf.all(Secret) if one.is_gone(now)]
+    drop: tuple[Kept, ...] = tuple(record for one in due for record in gone_with(shelf, one))
     if found is not None and found.is_gone(now):
-        drop, found = gone_with(shelf, found), None
+        found = None
     taken = _refused_if_taken(services, found, new.name, new.versions[0].id if new.versions else "", value)
     if taken is not None:
         return Change(result=taken)
-    check_room(shelf, new)
+    check_room(shelf, new, leaving=due)
     return Change(result=new, put=(new,) if kept is None else (new, kept), drop=drop)
 
 
