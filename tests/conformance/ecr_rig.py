@@ -18,6 +18,7 @@ import uvloop
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from neargate.frontend.callers.authenticate import AuthMode
 from neargate.model.knobs import DEFAULT_KNOBS, Knobs
 from neargate.testing.front_door import ACCOUNT, OTHER, REGION, ROOT, Keys, allowing
 from neargate.testing.image_region import ImageRegion, image_region
@@ -156,11 +157,11 @@ class _Thread(InThread[ImageRegion]):
 
 
 @contextlib.contextmanager
-def live_region(knobs: Knobs = DEFAULT_KNOBS) -> Iterator[Region]:
+def live_region(knobs: Knobs = DEFAULT_KNOBS, auth: AuthMode = AuthMode.ENFORCE) -> Iterator[Region]:
     @asynccontextmanager
     async def opened() -> AsyncIterator[ImageRegion]:
         with tempfile.TemporaryDirectory(prefix="ngi") as directory:
-            async with image_region(directory, knobs) as found:
+            async with image_region(directory, knobs, auth=auth) as found:
                 yield found
 
     thread = _Thread(opened)

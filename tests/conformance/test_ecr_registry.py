@@ -3,17 +3,22 @@
 import base64
 import gzip
 import http.client
+import io
 import json
+import os
 import shutil
 import subprocess
+import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from neargate.frontend.callers.authenticate import AuthMode
 from neargate.model.knobs import DEFAULT_KNOBS
-from neargate.testing.front_door import ACCOUNT, OTHER, REGION, ROOT
+from neargate.testing.front_door import ACCOUNT, OTHER, REGION, ROOT, Keys
 
 from .ecr_rig import (
     CONFIG,
@@ -350,3 +355,49 @@ def test_skopeo_pushes_inspects_and_pulls(region: Region, tmp_path: Path) -> Non
     skopeo("copy", *auth, "--src-tls-verify=false", image, f"dir:{tmp_path}/pulled")
     assert (tmp_path / "pulled" / sha256(layer)[7:]).read_bytes() == layer
     assert "1" in json.loads(skopeo("list-tags", *auth, "--tls-verify=false", image[:-2]))["Tags"]
+
+
+@pytest.mark.skipif(shutil.which("podman") is None, reason="needs podman")
+def test_podman_pushes_and_pulls(region: Region, tmp_path: Path) -> None:
+    region.ecr.create_repository(repositoryName="podman/app")
+    image = f"127.0.0.1:{region.port}/{ACCOUNT}/podman/app:1"
+    run = tempfile.mkdtemp(prefix="ngp")  # podman wants it short
+    own = ("--root", f"{tmp_path}/root", "--runroot", run, "--storage-driver", "vfs")
+    archive = tmp_path / "root.tar"
+    with tarfile.open(archive, "w") as tar:
+        member = tarfile.TarInfo("hello")
+        member.size = 5
+        tar.addfile(member, io.BytesIO(b"hello"))
+
+    def podman(*words: str, given: str = "") -> None:
+        environment = {**os.environ, "REGISTRY_AUTH_FILE": f"{tmp_path}/auth.json"}
+        command = ["podman", *own, "--cgroup-manager", "cgroupfs", "--events-backend", "none", *words]
+        done = subprocess.run(command, input=given, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+    login = ("login", "--tls-verify=false", "-u", "AWS", "--password-stdin", f"127.0.0.1:{region.port}")
+    podman(*login, given=region.token)
+    podman("import", str(archive), "localhost/made:1")
+    podman("push", "--tls-verify=false", "localhost/made:1", image)
+    podman("rmi", "-f", "localhost/made:1")
+    podman("pull", "--tls-verify=false", image)
+    shutil.rmtree(run)
+    assert region.ecr.list_images(repositoryName="podman/app")["imageIds"][0]["imageTag"] == "1"
+
+
+def test_in_open_mode_any_token_will_do_but_no_web_page() -> None:
+    with live_region(auth=AuthMode.OPEN) as region:
+        region.ecr.create_repository(repositoryName="web")
+        dummy = password(region.client(Keys(key="test", secret="test")))
+        assert region.image("web", "1", LAYER, dummy).status == 201
+        assert region.ask("GET", "web/manifests/1", "").status == 401
+        assert region.ask("GET", "web/manifests/1", dummy, origin="http://evil.example").status == 403
+        connection = http.client.HTTPConnection("127.0.0.1", region.port, timeout=30)
+        pair = base64.b64encode(f"AWS:{dummy}".encode()).decode()
+        for host, status in (("evil.example", 403), (f"localhost:{region.port}", 200), ("127.0.0.1", 200)):
+            given = {"host": host, "authorization": f"Basic {pair}"}
+            connection.request("GET", f"/v2/{ACCOUNT}/web/manifests/1", headers=given)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == status, host
+        connection.close()

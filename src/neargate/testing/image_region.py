@@ -11,6 +11,7 @@ import uvicorn
 from msgspec import Struct
 
 from ..frontend.asgi import AsgiApp
+from ..frontend.callers.authenticate import AuthMode
 from ..frontend.callers.credentials import Credentials
 from ..frontend.envelope import Envelope
 from ..frontend.http_protocol import bounded_protocol
@@ -40,7 +41,9 @@ class ImageRegion(Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def image_region(directory: str, knobs: Knobs = DEFAULT_KNOBS) -> AsyncIterator[ImageRegion]:
+async def image_region(
+    directory: str, knobs: Knobs = DEFAULT_KNOBS, *, auth: AuthMode = AuthMode.ENFORCE
+) -> AsyncIterator[ImageRegion]:
     """`directory`: for the bytes; short, since the path of a socket has 107 bytes at most."""
     os.makedirs(directory, exist_ok=True)
     socket = os.path.join(directory, "images.sock")
@@ -53,6 +56,7 @@ async def image_region(directory: str, knobs: Knobs = DEFAULT_KNOBS) -> AsyncIte
             zones=ZONES,
             public_pool="198.18.0.0/24",
             one_machine=True,
+            auth=auth,
             images_domain=f"localhost:{port}",
             images_socket=socket,
             images_storage=directory,
