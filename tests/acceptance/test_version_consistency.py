@@ -1,8 +1,7 @@
-"""`versionConsistency` and a standalone task: none. AWS resolves tags once per deployment of a service, no other way.
+"""Which image a task takes when its tag has moved: what the tag names, unless its definition wants it resolved once.
 
-Source: Amazon ECS Developer Guide, "Container image resolution" (deployment-type-ecs), and the API reference's
-ContainerImage, which both speak of services and their revisions only; for a task, ContainerDefinition's `image` says
-that each new one pulls what the tag names then.
+AWS resolves tags once per deployment of a service and at no other time (Amazon ECS Developer Guide, "Container image
+resolution"). `versionConsistency` said in so many words holds for single tasks too: docs/decisions/0025.
 """
 
 from typing import Any
@@ -22,7 +21,8 @@ def push(region: LiveRegion, repository: str, word: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "enabled", "disabled"])
-def test_a_task_takes_what_its_tag_names_when_it_starts(region: LiveRegion, value: str | None) -> None:
+def test_a_tag_that_moves(region: LiveRegion, value: str | None) -> None:
+    keeps = value == "enabled"
     repository = f"versions-{value or 'unsaid'}".lower()
     reference = f"{region.registry}/{repository}:moving"
     member = {} if value is None else {"versionConsistency": value}
@@ -35,8 +35,11 @@ def test_a_task_takes_what_its_tag_names_when_it_starts(region: LiveRegion, valu
     for word in ("first", "second"):
         push(region, repository, word)
         task = region.wait_status(region.run(definition), "STOPPED")
-        assert region.output_of(task["taskArn"]) == [word]
+        assert region.output_of(task["taskArn"]) == ["first" if keeps else word]
         seen.append(task["containers"][0])
     # Since September 2024 AWS leaves the name as it was given, beside the digest.
     assert [container["image"] for container in seen] == [reference] * 2
-    assert seen[0]["imageDigest"] != seen[1]["imageDigest"]
+    assert (seen[0]["imageDigest"] == seen[1]["imageDigest"]) is keeps
+    if keeps:
+        task = region.wait_status(region.run(region.register({"image": reference, **member, **logs})), "STOPPED")
+        assert region.output_of(task["taskArn"]) == ["second"], "a new revision begins with what the tag names now"

@@ -26,6 +26,7 @@ from .cluster_book import ClusterBook, changed_cluster
 from .cluster_providers import put_providers
 from .host_boots import HostBoots
 from .host_keys import HostKeys
+from .image_pins import ImagePins
 from .launching import Launching
 from .live_spread import LiveSpread
 from .operator_view import OperatorView
@@ -68,7 +69,8 @@ class Cell:
         self._tagging = Tagging(store, self._clusters)
         self._releases = Releases(world, store, capacities, knobs)
         self.calls = CallsFirst(knobs)
-        self._reports = Reports(world, store, knobs, self.calls, self._task_stopped)
+        self._pins = ImagePins()
+        self._reports = Reports(world, store, knobs, self.calls, self._pins, self._task_stopped)
         self._stopping = Stopping(world, store, knobs, asked=self.orders.ring_stop, stopped=self._task_stopped)
         self.spot = Spot(world, store, knobs, interrupt=self._stopping.interrupt, go=self.orders.ring_run)
         self._launching = Launching(
@@ -80,6 +82,7 @@ class Cell:
             capacities=capacities,
             spread=self._spread,
             quotas=quotas,
+            pins=self._pins,
         )
         self.host_keys = HostKeys(world, store)
         self.boots = HostBoots(world, store, self.orders.ring_stop)
@@ -91,6 +94,7 @@ class Cell:
         """Rebuild what is kept in memory from the database, and in the zones what they have lost."""
         await self._clusters.load()
         await self._spread.load(self._store)
+        await self._pins.load(self._store)
         await self.boots.load()
         await self.host_keys.load()
         await self._restoring.run()

@@ -25,6 +25,7 @@ from ..model.quotas import FARGATE_ON_DEMAND_VCPU, FARGATE_SPOT_VCPU, QuotaValue
 from ..scheduling.zone_spread import subnet_in_zone, zones_in_order
 from ..world import World
 from .cluster_book import Cluster, ClusterBook
+from .image_pins import ImagePins
 from .live_spread import LiveSpread
 from .recording import ON_SPOT, Launch, Placed, Recorded, Recorder
 from .task_table import encode_json
@@ -51,6 +52,7 @@ class Launching:
         capacities: Mapping[str, CapacityManager],
         spread: LiveSpread,
         quotas: QuotaValues,
+        pins: ImagePins,
     ) -> None:
         self._world = world
         self._store = store
@@ -60,6 +62,7 @@ class Launching:
         self._capacities = capacities
         self._spread = spread
         self._quotas = quotas
+        self._pins = pins
         self._managers = tuple({id(manager): manager for manager in capacities.values()}.values())
         self._tokens: dict[tuple[str, str, str], asyncio.Future[None]] = {}  # of calls that are under way
         self._digests: dict[str, str] = {}  # revision ARN -> digest of the copy that is stored
@@ -112,6 +115,7 @@ class Launching:
             tags=_task_tags(request),
             created_at=self._world.now(),
             digest=await self._digest(definition),
+            pins=self._pins.of(definition["taskDefinitionArn"]),
         )
 
     async def _digest(self, definition: dict[str, Any]) -> str:
@@ -122,7 +126,10 @@ class Launching:
             copy = {key: value for key, value in definition.items() if key not in ("status", "deregisteredAt")}
             doc = encode_json(copy)
             digest = hashlib.sha256(doc).hexdigest()
-            await write(self._store, [Statement(_INSERT_DEFINITION, (digest, arn, doc))])
+            await write(
+                self._store, [Statement(_INSERT_DEFINITION, (digest, arn, doc)), *self._pins.wanted(definition)]
+            )
+            self._pins.want(definition)
             if len(self._digests) >= _DIGESTS_MAX:
                 self._digests.clear()
             self._digests[arn] = digest

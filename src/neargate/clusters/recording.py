@@ -3,7 +3,7 @@
 Owns how rows are made of a launch; decides nothing. Invariant: what is answered is what was written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -48,6 +48,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[tuple[str, str], ...]
     created_at: float
     digest: str
+    pins: Mapping[str, str]  # container -> digest that its image keeps
 
     @property
     def spread_key(self) -> tuple[str, str, str]:
@@ -214,6 +215,7 @@ class Recorder:
             container_uuids=container_uuids,
             log_mode=request.log_mode,
             executes_commands=request.enable_execute_command,
+            pins=launch.pins,
         )
         message = encode_message(RunOrder(launch=order))
         return RunTaskOrder(n=0, task_id=place.task_id, vpc_id=place.subnet.vpc_id, message=message)

@@ -6,7 +6,7 @@ can change nothing but the tasks of its own host; a task that the cell does not 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ from ..model.lifecycle import LastStatus
 from ..scheduling.task_document import BadReport, apply_report
 from ..world import World
 from .calls_first import CallsFirst
+from .image_pins import ImagePins
 from .task_table import TaskRow, TaskUpdate, changed_task, rows_by_id, write_updates
 from .told import told
 
@@ -60,6 +61,7 @@ class Reports:
         store: Store,
         knobs: Knobs,
         calls: CallsFirst,
+        pins: ImagePins,
         stopped: Callable[[Sequence[TaskRow]], None],
     ) -> None:
         self._world = world
@@ -67,6 +69,7 @@ class Reports:
         self._store = store
         self._knobs = knobs
         self._stopped = stopped
+        self._pins = pins
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(knobs.reports_queue_max)
 
     def submit(self, host_id: str, report: TaskReport, answer: Answer) -> None:
@@ -133,11 +136,24 @@ class Reports:
             decisions[waiting.host_id, task_id] = decided
         updates = [decided.update for decided in decisions.values() if decided.update is not None]
         if updates:
-            await self._store.write(write_updates(updates))
+            lessons = self._lessons(group, rows, decisions) if self._pins.is_waiting else []
+            await self._store.write([*write_updates(updates), *self._pins.statements(lessons)])
+            self._pins.learned(lessons)
         stopped = [rows[task_id] for (_, task_id), decided in decisions.items() if decided.stopped]
         if stopped:
             self._stopped(stopped)
         return {key: decided.outcome for key, decided in decisions.items()}
+
+    def _lessons(
+        self, group: Sequence[_Waiting], rows: Mapping[str, TaskRow], decisions: Mapping[tuple[str, str], _Decided]
+    ) -> list[tuple[str, str, str]]:
+        counted = [w for w in group if decisions[w.host_id, w.report.task_id].update is not None]
+        documents = ((rows[w.report.task_id].document(), w.report) for w in counted)
+        return [
+            lesson
+            for document, report in documents
+            for lesson in self._pins.lessons(document["taskDefinitionArn"], report)
+        ]
 
     async def _voided(self, task_ids: Sequence[str]) -> frozenset[str]:
         if not task_ids:

@@ -110,4 +110,13 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX waits_victim ON waits (victim);
     CREATE INDEX tasks_held ON tasks (n) WHERE ordered = 2 AND last_status <> 'STOPPED';
     """,
+    # The digests of images whose tags a revision wants resolved once; null until a host has pulled one.
+    """
+    CREATE TABLE image_pins (
+        definition TEXT NOT NULL,
+        container TEXT NOT NULL,
+        digest TEXT,
+        PRIMARY KEY (definition, container)
+    ) WITHOUT ROWID;
+    """,
 )

@@ -5,6 +5,7 @@ them. Invariant: both inputs were validated (`rules`, `overrides`), so nothing i
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -42,6 +43,7 @@ class TaskResources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 RESTART_PERIOD_DEFAULT_S = 300
+NO_PINS: Mapping[str, str] = MappingProxyType({})
 
 
 def task_resources(definition: Document, overrides: Document) -> TaskResources:
@@ -76,9 +78,11 @@ def task_launch(
     container_uuids: Sequence[str],
     log_mode: str = NON_BLOCKING,
     executes_commands: bool = False,
+    pins: Mapping[str, str] = NO_PINS,
 ) -> TaskLaunch:
     """The order for one task. `cluster` is a name; `container_uuids` are in the order of `containerDefinitions`.
 
+    `pins`: container -> digest that its image's tag had for the revision's first task, where it keeps that.
     The reservation must have an interface: a task whose subnet is exhausted is stopped, never launched.
     """
     assert reservation.eni is not None, "a task without an interface cannot be launched"
@@ -90,6 +94,7 @@ def task_launch(
             arn=container_arn(region, account, cluster, task_id, uuid),
             task_id=task_id,
             log_mode=log_mode,
+            image_pin=pins.get(container["name"], ""),
         )
         for container, uuid in zip(definition["containerDefinitions"], container_uuids, strict=True)
     )
@@ -130,7 +135,9 @@ def merged_environment(registered: Sequence[Document], overriding: Sequence[Docu
     return tuple(values.items())
 
 
-def _container(container: Document, override: Document, *, arn: str, task_id: str, log_mode: str) -> ContainerLaunch:
+def _container(
+    container: Document, override: Document, *, arn: str, task_id: str, log_mode: str, image_pin: str
+) -> ContainerLaunch:
     linux = container.get("linuxParameters") or {}
     capabilities = linux.get("capabilities") or {}
     ipc_controls, network_controls = split_controls(container.get("systemControls") or ())
@@ -192,6 +199,7 @@ def _container(container: Document, override: Document, *, arn: str, task_id: st
         logs=awslogs_of(container, task_id, log_mode),
         secrets=injected_secrets(container.get("secrets", ())),
         repository_credentials=(container.get("repositoryCredentials") or {}).get("credentialsParameter", ""),
+        image_pin=image_pin,
     )
 
 

@@ -114,6 +114,7 @@ class ContainerLaunch(Struct, frozen=True, kw_only=True):
     ipc_controls: tuple[tuple[str, str], ...] = ()  # kernel parameters of the container's own IPC namespace
     network_controls: tuple[tuple[str, str], ...] = ()  # and of the task's network namespace
     repository_credentials: str = ""  # ARN of the secret that opens the image's registry
+    image_pin: str = ""  # the digest that the image's tag had for the revision's first task, if it keeps that
 
 
 class TaskLaunch(Struct, frozen=True, kw_only=True):

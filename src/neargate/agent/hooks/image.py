@@ -63,7 +63,7 @@ class ImageHook:
 
     async def _pulled(self, task: TaskContext, container: ContainerLaunch, login: Login | None) -> Image:
         request = PullRequest(
-            reference=container.image,
+            reference=_reference(container),
             account=task.launch.account,
             username=None if login is None else login.username,
             password=None if login is None else login.password,
@@ -81,7 +81,13 @@ class ImageHook:
 
 def _key(container: ContainerLaunch) -> tuple[str, str]:
     """The same image is pulled once, unless it is asked for with other credentials."""
-    return container.image, container.repository_credentials
+    return _reference(container), container.repository_credentials
+
+
+def _reference(container: ContainerLaunch) -> str:
+    """A name with a tag and a digest means the digest."""
+    pinned = container.image_pin and "@" not in container.image
+    return f"{container.image}@{container.image_pin}" if pinned else container.image
 
 
 def _endpoint(task: TaskContext) -> RegistryEndpoint:
