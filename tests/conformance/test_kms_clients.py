@@ -342,3 +342,13 @@ def test_who_has_no_leave_makes_no_default_key() -> None:
         assert refused(al.describe_key, KeyId="alias/aws/ssm") == no_identity("kms:DescribeKey", arn)
         assert refused(al.describe_key, KeyId=arn) == no_identity("kms:DescribeKey", arn)
         assert door.client("kms").list_keys()["Keys"] == []
+
+
+def test_who_gives_a_key_a_policy_can_change_it_again(door: Door) -> None:
+    everything = document({"Effect": "Allow", "Principal": ROOT_PRINCIPAL, "Action": "kms:*", "Resource": "*"})
+    maker = door.client("kms", door.user("maker", allow("kms:CreateKey")))
+    assert refused(maker.create_key, Policy=everything)[0] == "MalformedPolicyDocumentException"
+    new_key(maker)
+    new_key(maker, Policy=everything, BypassPolicyLockoutSafetyCheck=True)
+    keeper = door.client("kms", door.user("keeper", allow("kms:CreateKey", "kms:PutKeyPolicy")))
+    new_key(keeper, Policy=everything)

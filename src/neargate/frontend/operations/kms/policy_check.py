@@ -15,7 +15,7 @@ from ...services import Services
 def kept_policy(call: Call, services: Services, key: KmsKey, document: str, *, is_checked: bool) -> str:
     """The document as it is kept. Raises MalformedKeyPolicy, LimitExceeded.
 
-    `is_checked`: the policy must let the caller's account, or the caller, change it again.
+    `is_checked`: whoever gives the key this policy must be able to change it again.
     """
     if len(document.encode()) > POLICY_MAX_BYTES:
         raise LimitExceeded(f"A key policy has at most {POLICY_MAX_BYTES} bytes.")
@@ -31,10 +31,10 @@ def kept_policy(call: Call, services: Services, key: KmsKey, document: str, *, i
 
 
 def _may_change(call: Call, key: KmsKey, policy: Policy) -> bool:
-    """As the key's policy says it; what the account's IAM adds is the account's own business."""
+    """Where the policy leaves it to the account's IAM, the caller's own policies must allow it: so does AWS."""
     keys = {**global_keys(call), **call.principal.keys, "kms:calleraccount": (call.account,)}
     request = Request(action="kms:PutKeyPolicy", resource=key.arn, keys=keys)
-    return decide(request, call.principal.caller, None, policy).allowed
+    return decide(request, call.principal.caller, call.principal.grants, policy).allowed
 
 
 def _sentence(message: str) -> str:
