@@ -182,6 +182,30 @@ def test_what_cannot_be_executed() -> None:
     story(body)
 
 
+@pytest.mark.parametrize(
+    ("configuration", "word"),
+    [
+        ({"logging": "OVERRIDE", "logConfiguration": {"cloudWatchLogGroupName": "/exec"}}, "logged"),
+        ({"logging": "DEFAULT", "kmsKeyId": "alias/exec"}, "encrypted"),
+        ({"logging": "NONE"}, None),
+        ({"logging": "DEFAULT"}, None),
+    ],
+)
+def test_who_wants_sessions_kept_gets_none_that_are_not(configuration: dict[str, Any], word: str | None) -> None:
+    async def body(floor: Floor) -> None:
+        task = await floor.run()
+        wanted = {"executeCommandConfiguration": configuration}
+        changed = await floor.ask("UpdateCluster", cluster="default", configuration=wanted)
+        assert changed.status == 200, changed.message
+        said = await floor.execute(task["taskArn"])
+        if word is None:
+            assert said.status == 200
+        else:
+            assert said.code == CLIENT and f"sessions {word}" in said.message
+
+    story(body)
+
+
 def test_too_many_sessions() -> None:
     async def body(floor: Floor) -> None:
         task = await floor.run()

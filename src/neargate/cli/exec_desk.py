@@ -7,9 +7,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from ..frontend.callers.credentials import administrator
 from ..frontend.executing.sessions import PATH_PREFIX
-from ..frontend.executing.target import checked_container, checked_words
+from ..frontend.executing.target import check_configuration, checked_container, checked_words
 from ..frontend.record.seen import SeenCall
 from ..model.arn import Arn
 from ..model.errors import TargetNotConnected
@@ -31,13 +33,19 @@ def handlers(region: Region, world: World) -> dict[str, Handler]:
         """Raises what the desk raises, InvalidParameter, TargetNotConnected, ClientError."""
         task_id = await desk.task_id(request)
         document = (await region.cell.explain_task(task_id))["task"]
+        arn = Arn.parse(document["taskArn"])
+        assert arn is not None, "a task's document has its ARN"
+        cluster = document["clusterArn"].rpartition("/")[2]
+        found = await region.cell.describe_clusters(arn.account, [cluster], frozenset({"CONFIGURATIONS"}))
+        for shown in found.documents:
+            check_configuration(msgspec.json.decode(shown))
         args = checked_words([str(word) for word in request.get("command") or ()])
         container = checked_container(document, str(request.get("container") or "") or None)
         executing = region.services.executing
         if not await executing.is_reachable(task_id):
             raise TargetNotConnected("The host of this task is not connected.")
         granted = executing.grant(task_id, container["name"], args, tells_exit_code=True)
-        _record(region, world, document, container["name"], args, granted.session_id)
+        _record(region, world, arn.account, document, container["name"], args, granted.session_id)
         return {"path": f"{PATH_PREFIX}{granted.session_id}", "token": granted.token}
 
     return {"exec": execute}
@@ -46,20 +54,19 @@ def handlers(region: Region, world: World) -> dict[str, Handler]:
 def _record(
     region: Region,
     world: World,
+    account: str,
     document: Mapping[str, Any],
     container: str,
     args: Sequence[str],
     session_id: str,
 ) -> None:
-    arn = Arn.parse(document["taskArn"])
-    assert arn is not None, "a task's document has its ARN"
     region.recorder.record(
         SeenCall(
             request_id=uuid4(world.random.getrandbits),
             user_agent=OPERATOR,
             service="ecs",
             operation="ExecuteCommand",
-            principal=administrator(arn.account, ""),
+            principal=administrator(account, ""),
             params={
                 "cluster": document["clusterArn"],
                 "task": document["taskArn"],

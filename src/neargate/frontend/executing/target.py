@@ -8,13 +8,21 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...model.errors import InvalidParameter
+from ...model.errors import ClientError, InvalidParameter
 
 COMMAND_MAX_CHARS = 8192
 AGENT = "ExecuteCommandAgent"
 _NOT_ENABLED = (
     "The execute command failed because execute command was not enabled when the task was run or the execute command "
     "agent isn\u2019t running. Wait and try again or run a new task with execute command enabled and try again."
+)
+_NOT_LOGGED = (
+    "The executeCommandConfiguration of this cluster wants sessions logged (logging OVERRIDE), which Neargate does "
+    "not do yet. Set it to NONE or DEFAULT with UpdateCluster."
+)
+_NOT_ENCRYPTED = (
+    "The executeCommandConfiguration of this cluster wants sessions encrypted with a KMS key, which Neargate does "
+    "not do yet. Leave its kmsKeyId out with UpdateCluster."
 )
 
 
@@ -37,6 +45,15 @@ def checked_container(document: Mapping[str, Any], name: str | None) -> Mapping[
         raise InvalidParameter(_NOT_ENABLED)
     container: Mapping[str, Any] = found
     return container
+
+
+def check_configuration(cluster: Mapping[str, Any]) -> None:
+    """Who wants sessions logged or encrypted by a key gets none that are not. Raises ClientError."""
+    asked = (cluster.get("configuration") or {}).get("executeCommandConfiguration") or {}
+    if asked.get("logging") == "OVERRIDE":
+        raise ClientError(_NOT_LOGGED)
+    if asked.get("kmsKeyId"):
+        raise ClientError(_NOT_ENCRYPTED)
 
 
 def words(command: str) -> tuple[str, ...]:

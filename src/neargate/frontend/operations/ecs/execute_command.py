@@ -14,7 +14,7 @@ from ....model.errors import ClusterNotFound, InvalidParameter, TargetNotConnect
 from ...authorize import Values, authorize, reads_key
 from ...call import Answer, Call, Params
 from ...executing.sessions import PATH_PREFIX
-from ...executing.target import checked_container, only_container, words
+from ...executing.target import check_configuration, checked_container, only_container, words
 from ...services import Services
 from .asking import cluster_key, cluster_resources, task_resources
 from .names import cluster_name, task_id
@@ -39,9 +39,8 @@ async def execute_command(call: Call, services: Services, params: Params) -> Ans
         raise InvalidParameter("Interactive is the only mode supported currently.")
     args = words(params["command"])
     document = await _document(call, services, cluster, identifier)
+    check_configuration(await _cluster(call, services, cluster))
     if document is None:
-        # Refuses where it is the cluster that is missing.
-        await services.cell_of(call.account, cluster).describe_tasks(call.account, cluster, [], False)
         raise InvalidParameter("The referenced task was not found.")
     container = checked_container(document, name)
     if not await services.executing.is_reachable(identifier):
@@ -65,6 +64,16 @@ def stream_url(host: str, session_id: str, *, secure: bool) -> str:
     """Where the caller found the API is where it finds its session."""
     place = host if _HOST.match(host) else "127.0.0.1"
     return f"{'wss' if secure else 'ws'}://{place}{PATH_PREFIX}{session_id}?role=publish_subscribe"
+
+
+async def _cluster(call: Call, services: Services, cluster: str) -> dict[str, Any]:
+    """Raises ClusterNotFound."""
+    cell = services.cell_of(call.account, cluster)
+    found = await cell.describe_clusters(call.account, [cluster], frozenset({"CONFIGURATIONS"}))
+    if not found.documents:
+        raise ClusterNotFound
+    document: dict[str, Any] = msgspec.json.decode(found.documents[0])
+    return document
 
 
 async def _document(call: Call, services: Services, cluster: str, identifier: str) -> dict[str, Any] | None:
