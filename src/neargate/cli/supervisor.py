@@ -6,6 +6,7 @@ the supervisor itself may be killed at any moment; the next one adopts.
 
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -29,6 +30,7 @@ RESTART_MAX_S = 5.0
 STABLE_S = 10.0  # who lived so long died of something new
 FREE_RESTARTS = 3  # early deaths before waiting gets longer
 USER = "neargate"
+_SECRET = re.compile(r"secret: ([0-9a-f]{64})\}")
 # Of those who ask others: OpenID Connect providers, registries.
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
@@ -174,9 +176,12 @@ def _registry(paths: RegionPaths, config: RegionConfig, user: str | None) -> Pro
 def _images(paths: RegionPaths, user: str | None) -> Program:
     """The same program for ECR's bytes: on a UNIX socket that only the server reaches, which asks policies first."""
     settings = paths.server_run / "images.yml"
-    if not settings.exists():  # its secret signs what uploads under way carry: it stays while the machine runs
-        settings.write_text(images_settings(paths, os.urandom(32).hex()))
-        settings.chmod(0o600)
+    kept = _SECRET.search(settings.read_text()) if settings.exists() else None
+    # It signs what uploads under way carry, so it stays while the machine runs.
+    text = images_settings(paths, kept[1] if kept else os.urandom(32).hex())
+    if not settings.exists() or settings.read_text() != text:
+        settings.touch(mode=0o600)
+        settings.write_text(text)
         if user is not None:
             shutil.chown(settings, user, user)
     return Program(
