@@ -106,7 +106,7 @@ def programs(paths: RegionPaths, config: RegionConfig) -> list[Program]:
         if config.containerd == "own":
             wanted.append(containerd_program(paths))
         wanted.append(_registry(paths, config, USER if root else None))
-        wanted.append(_images(paths, USER if root else None))
+        wanted.append(images_program(paths, USER if root else None))
         _check_proxies()
     wanted.append(_own(paths, "agent"))
     return wanted
@@ -173,17 +173,18 @@ def _registry(paths: RegionPaths, config: RegionConfig, user: str | None) -> Pro
     )
 
 
-def _images(paths: RegionPaths, user: str | None) -> Program:
+def images_program(paths: RegionPaths, user: str | None) -> Program:
     """The same program for ECR's bytes: on a UNIX socket that only the server reaches, which asks policies first."""
-    settings = paths.server_run / "images.yml"
+    # Not in the server's own directory: its user could put a link there, and root would write where it leads.
+    settings = paths.run / "images.yml"
     kept = _SECRET.search(settings.read_text()) if settings.exists() else None
     # It signs what uploads under way carry, so it stays while the machine runs.
     text = images_settings(paths, kept[1] if kept else os.urandom(32).hex())
     if not settings.exists() or settings.read_text() != text:
-        settings.touch(mode=0o600)
+        settings.touch(mode=0o640)
         settings.write_text(text)
         if user is not None:
-            shutil.chown(settings, user, user)
+            shutil.chown(settings, group=user)
     return Program(
         name="images",
         argv=(registry_binary(), "serve", str(settings)),
