@@ -185,6 +185,7 @@ def test_aliases(kms: Any) -> None:
     kms.update_alias(AliasName="alias/shop", TargetKeyId=second)
     assert kms.describe_key(KeyId=f"{KMS}:alias/shop")["KeyMetadata"]["KeyId"] == second
     assert [alias["AliasName"] for alias in kms.list_aliases(KeyId=second)["Aliases"]] == ["alias/shop"]
+    assert kms.list_aliases(KeyId=first)["Aliases"] == []
     pages = kms.get_paginator("list_aliases").paginate(PaginationConfig={"PageSize": 1})
     listed = [alias for page in pages for alias in page["Aliases"]]
     assert {"alias/shop", "alias/aws/ssm"} <= {alias["AliasName"] for alias in listed}
@@ -352,3 +353,28 @@ def test_who_gives_a_key_a_policy_can_change_it_again(door: Door) -> None:
     new_key(maker, Policy=everything, BypassPolicyLockoutSafetyCheck=True)
     keeper = door.client("kms", door.user("keeper", allow("kms:CreateKey", "kms:PutKeyPolicy")))
     new_key(keeper, Policy=everything)
+
+
+def test_a_key_has_fifty_aliases_and_no_more(kms: Any) -> None:
+    key = new_key(kms)
+    for number in range(50):
+        kms.create_alias(AliasName=f"alias/many-{number:02}", TargetKeyId=key)
+    assert refused(kms.create_alias, AliasName="alias/one-more", TargetKeyId=key)[0] == "LimitExceededException"
+    kms.update_alias(AliasName="alias/many-00", TargetKeyId=key)  # its own place is no new one
+    pages = kms.get_paginator("list_aliases").paginate(KeyId=key, PaginationConfig={"PageSize": 20})
+    listed = [alias["AliasName"] for page in pages for alias in page["Aliases"]]
+    assert listed == [f"alias/many-{number:02}" for number in range(50)]
+
+
+def test_aliases_are_condition_keys(door: Door, kms: Any) -> None:
+    first, second = new_key(kms), new_key(kms)
+    kms.create_alias(AliasName="alias/live", TargetKeyId=first)
+    by_alias = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/live"}}
+    ed = door.client("kms", door.user("ed", allow("kms:Encrypt", **by_alias)))
+    assert ed.encrypt(KeyId=first, Plaintext=b"x")["KeyId"].endswith(first)
+    assert refused(ed.encrypt, KeyId=second, Plaintext=b"x")[0] == "AccessDeniedException"
+    kms.update_alias(AliasName="alias/live", TargetKeyId=second)
+    assert refused(ed.encrypt, KeyId=first, Plaintext=b"x")[0] == "AccessDeniedException"
+    ed.encrypt(KeyId=second, Plaintext=b"x")
+    kms.delete_alias(AliasName="alias/live")
+    assert refused(ed.encrypt, KeyId=second, Plaintext=b"x")[0] == "AccessDeniedException"

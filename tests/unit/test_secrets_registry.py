@@ -203,10 +203,13 @@ def test_an_account_fills_its_own_room_only() -> None:
         secret = await rig.create("db")
         shelf = Shelf(ACCOUNT)
         shelf.apply((secret,), ())
-        huge = Version(id="x", created=1.0, stages=("big",), key="k", size=DEFAULT_KNOBS.secrets_max_bytes)
+        full = DEFAULT_KNOBS.secrets_max_bytes
+        huge = Version(id="x", created=1.0, stages=("big",), key="k", size=full)
         with pytest.raises(SecretLimit):
-            check_room(shelf, replace(secret, versions=(*secret.versions, huge)), secret)
-        check_room(Shelf(OTHER), replace(secret, account=OTHER, versions=(huge,)))
+            check_room(shelf, with_new_version(secret, huge), secret)
+        strangers = with_new_version(replace(secret, account=OTHER, versions=()), huge)
+        check_room(Shelf(OTHER), strangers)
+        check_room(shelf, strangers, leaving=[secret])
 
     run(scenario)
 

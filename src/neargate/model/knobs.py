@@ -61,6 +61,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     clock_skew_max_s: float = 300.0
     opened_secrets_max: int = 10_000  # of access keys, kept open in memory
     kms_keys_max: int = 10_000  # of an account
+    kms_aliases_max: int = 10_000  # of an account
     secrets_max: int = 10_000  # of an account
     secrets_max_bytes: int = 64 * 1024 * 1024  # of an account's values: all are held in memory, sealed
     secrets_accessed_max: int = 10_000  # days of last access remembered

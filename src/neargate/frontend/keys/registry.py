@@ -46,6 +46,8 @@ class KeyRegistry:
         self.region = region
         self._policies = CompiledPolicies()
         self._accounts: dict[str, str] = {}  # key id -> account
+        self._aliased: dict[tuple[str, str], str] = {}  # account, alias -> key id
+        self._names: dict[str, set[str]] = {}  # key id -> its aliases
         self._shelves = Shelves(world, store, "kms", (KmsKey, KeyAlias), self._changed)
 
     async def load(self) -> None:
@@ -138,6 +140,10 @@ class KeyRegistry:
     def shelf(self, account: str) -> Shelf:
         return self._shelves.shelf(account)
 
+    def aliases(self, key: KmsKey) -> list[str]:
+        """Their names, in order."""
+        return sorted(self._names.get(key.name, ()))
+
     def policy(self, key: KmsKey) -> Policy:
         return self._policies.policy(key.policy, PolicyKind.KEY)
 
@@ -226,9 +232,24 @@ class KeyRegistry:
         for record in drop:
             if isinstance(record, KmsKey):
                 self._accounts.pop(record.name, None)
+            elif isinstance(record, KeyAlias):
+                self._forget(record)
         for record in put:
             if isinstance(record, KmsKey):
                 self._accounts[record.name] = shelf.account
+            elif isinstance(record, KeyAlias):
+                self._forget(record)
+                self._aliased[record.account, record.name] = record.key
+                self._names.setdefault(record.key, set()).add(record.name)
+
+    def _forget(self, alias: KeyAlias) -> None:
+        """Whichever key it was of."""
+        key = self._aliased.pop((alias.account, alias.name), None)
+        if key is not None:
+            names = self._names[key]
+            names.discard(alias.name)
+            if not names:
+                del self._names[key]
 
 
 _DESCRIPTIONS = {

@@ -41,6 +41,7 @@ class Secret(Kept, frozen=True, kw_only=True):
     policy: str | None = None
     deletion: float | None = None
     versions: tuple[Version, ...] = ()  # oldest first
+    size: int = 0  # of all values, bytes
 
     @property
     def arn(self) -> str:

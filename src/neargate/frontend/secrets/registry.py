@@ -188,13 +188,9 @@ def check_room(shelf: Shelf, after: Secret, before: Secret | None = None, *, lea
     """
     if before is None and shelf.count(Secret) - len(leaving) >= DEFAULT_KNOBS.secrets_max:
         raise SecretLimit(f"You have reached the maximum of {DEFAULT_KNOBS.secrets_max} secrets in this account.")
-    grown = _size(after) - (0 if before is None else _size(before)) - sum(map(_size, leaving))
-    if grown > 0 and sum(map(_size, shelf.all(Secret))) + grown > DEFAULT_KNOBS.secrets_max_bytes:
+    grown = after.size - (0 if before is None else before.size) - sum(one.size for one in leaving)
+    if grown > 0 and sum(one.size for one in shelf.all(Secret)) + grown > DEFAULT_KNOBS.secrets_max_bytes:
         raise SecretLimit(f"The secrets of this account have more than {DEFAULT_KNOBS.secrets_max_bytes} bytes.")
-
-
-def _size(secret: Secret) -> int:
-    return sum(one.size for one in secret.versions)
 
 
 def _values(shelf: Shelf, secret: Secret, but: set[str]) -> tuple[SecretValue, ...]:

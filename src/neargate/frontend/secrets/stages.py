@@ -81,4 +81,4 @@ def _checked(secret: Secret) -> Secret:
         raise SecretLimit(f"A secret has at most {VERSIONS_MAX} versions with staging labels.")
     if sum(len(one.stages) for one in secret.versions) > STAGES_MAX:
         raise SecretLimit(f"A secret has at most {STAGES_MAX} staging labels.")
-    return secret
+    return replace(secret, size=sum(one.size for one in secret.versions))

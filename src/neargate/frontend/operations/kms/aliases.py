@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from ....model.knobs import DEFAULT_KNOBS
 from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...keys.errors import AlreadyExists, InvalidState, KmsValidation, LimitExceeded, NotAuthorized, NotFound
@@ -59,11 +60,12 @@ async def list_aliases(call: Call, services: Services, params: Params) -> Answer
         # In the words for a key that is not there: whether another account has it is not for strangers to learn.
         is_alias = str(named).rpartition(":")[2].startswith(_PREFIX)
         raise NotFound(f"Alias {named} is not found." if is_alias else f"Key '{named}' does not exist")
-    shown = [
-        _entry(alias)
-        for alias in services.keys.shelf(call.account).all(KeyAlias)
-        if key is None or alias.key == key.name
-    ]
+    shelf = services.keys.shelf(call.account)
+    if key is None:
+        shown = [_entry(alias) for alias in shelf.all(KeyAlias)]
+    else:
+        named_so = (shelf.find(KeyAlias, name) for name in services.keys.aliases(key))
+        shown = [_entry(alias) for alias in named_so if alias is not None]
     if key is None:
         shown += _unused(services, call.account, {entry["AliasName"] for entry in shown})
         shown.sort(key=lambda entry: str(entry["AliasName"]))
@@ -123,13 +125,13 @@ def _alias(shelf: Shelf, name: str, region: str) -> KeyAlias:
     return alias
 
 
-def _usable_target(shelf: Shelf, key: KmsKey) -> None:
+def _check_target(shelf: Shelf, name: str, key: KmsKey) -> None:
     found = shelf.find(KmsKey, key.name)
     if found is None:
         raise NotFound(f"Key '{key.arn}' does not exist")
     if found.state is KeyState.PENDING_DELETION:
         raise InvalidState(f"{key.arn} is pending deletion.")
-    if sum(alias.key == key.name for alias in shelf.all(KeyAlias)) >= PER_KEY_MAX:
+    if sum(alias.key == key.name and alias.name != name for alias in shelf.all(KeyAlias)) >= PER_KEY_MAX:
         raise LimitExceeded(f"A key has at most {PER_KEY_MAX} aliases.")
 
 
@@ -137,12 +139,14 @@ def _created(shelf: Shelf, *, name: str, key: KmsKey, now: float) -> Change[None
     if shelf.find(KeyAlias, name) is not None:
         arn = alias_arn(key.region, shelf.account, name)
         raise AlreadyExists(f"An alias with the name {arn} already exists")
-    _usable_target(shelf, key)
+    if shelf.count(KeyAlias) >= DEFAULT_KNOBS.kms_aliases_max:
+        raise LimitExceeded(f"You have reached the maximum of {DEFAULT_KNOBS.kms_aliases_max} aliases in this account.")
+    _check_target(shelf, name, key)
     alias = KeyAlias(account=shelf.account, name=name, region=key.region, key=key.name, created=now, updated=now)
     return Change(result=None, put=(alias,))
 
 
 def _moved(shelf: Shelf, *, name: str, key: KmsKey, now: float) -> Change[None]:
     alias = _alias(shelf, name, key.region)
-    _usable_target(shelf, key)
+    _check_target(shelf, name, key)
     return Change(result=None, put=(replace(alias, key=key.name, updated=now),))

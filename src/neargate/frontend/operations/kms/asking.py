@@ -11,7 +11,7 @@ from ...authorize import Resource, Values, authorize
 from ...call import Call, Params
 from ...keys.errors import InvalidCiphertext, InvalidGrantToken, NotFound, Unsupported
 from ...keys.leave import ask_for_key
-from ...keys.records import KeyAlias, KmsKey, alias_arn, key_arn
+from ...keys.records import KmsKey, alias_arn, key_arn
 from ...services import Services
 
 DRY_RUN = "The request would have succeeded, but the DryRun option is set."
@@ -33,7 +33,7 @@ async def key_for_use(
     except NotFound:
         _ask_for_missing(call, services, named, action)
         key = await keys.named_key(call.account, named)  # AWS's own aliases make their key, for who may name it
-    given: dict[str, Values] = {**(more or {}), "kms:ResourceAliases": _aliases(services, key)}
+    given: dict[str, Values] = {**(more or {}), "kms:ResourceAliases": services.keys.aliases(key)}
     if _is_alias(named):
         given["kms:RequestAlias"] = named.rpartition(":")[2]
     # Whose alias it is must not tell strangers which key it is of.
@@ -62,7 +62,7 @@ def key_to_manage(
         raise
     if key.account != call.account:
         authorize(call, action, [key.arn])  # without the key's policy: refused, in AWS's words
-    given: dict[str, Values] = {**(more or {}), "kms:ResourceAliases": _aliases(services, key)}
+    given: dict[str, Values] = {**(more or {}), "kms:ResourceAliases": services.keys.aliases(key)}
     ask_for_key(call, services.keys, key, action, more=given)
     return key
 
@@ -80,7 +80,7 @@ def key_of_blob(call: Call, services: Services, blob: bytes, action: str, contex
     if key is None:
         _ask_for_any(call, services, action)
         raise _nobodys(call, action)
-    given: dict[str, Values] = {"kms:ResourceAliases": _aliases(services, key)}
+    given: dict[str, Values] = {"kms:ResourceAliases": services.keys.aliases(key)}
     try:
         ask_for_key(call, services.keys, key, action, context, more=given)
     except AccessDenied:
@@ -129,7 +129,3 @@ def _ask_for_missing(call: Call, services: Services, named: str, action: str) ->
 
 def _is_alias(named: str) -> bool:
     return named.rpartition(":")[2].startswith("alias/")
-
-
-def _aliases(services: Services, key: KmsKey) -> list[str]:
-    return [alias.name for alias in services.keys.shelf(key.account).all(KeyAlias) if alias.key == key.name]
