@@ -59,6 +59,14 @@ def environment(host: AgentHost, name: str = "web") -> dict[str, str]:
     return dict(host.sandbox.named(name).config.environment)
 
 
+async def until(host: AgentHost, condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await host.clock.sleep(0.1)
+    raise AssertionError("it did not happen")
+
+
 def play(root: Path, scenario: Callable[[AgentHost], Awaitable[None]]) -> None:
     async def whole() -> None:
         async with AgentHost(root) as host:
@@ -131,6 +139,31 @@ def test_eleven_parameters_are_two_calls(tmp_path: Path) -> None:
         await host.server.status(TASK_ID, "RUNNING")
         assert [environment(host)[f"P{number}"] for number in range(11)] == [str(number) for number in range(11)]
         assert [len(asked["Names"]) for _, _, asked in host.api.calls] == [10, 1]
+
+    play(tmp_path, scenario)
+
+
+def test_a_hundred_secrets_are_asked_for_a_few_at_a_time(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        now, most = 0, 0
+        post = host.api.post
+
+        async def counted(task_id: str, *rest: Any) -> Any:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            try:
+                return await post(task_id, *rest)
+            finally:
+                now -= 1
+
+        host.api.post = counted  # type: ignore[method-assign, assignment]
+        arns = [SECRET.replace("app/db", f"many/{number}") for number in range(100)]
+        host.api.secrets = {arn: FakeSecret(text=arn) for arn in arns}
+        host.server.run(task(with_secrets(*((f"S{number}", arn) for number, arn in enumerate(arns)))))
+        await host.server.status(TASK_ID, "RUNNING")
+        assert most == host.knobs.execution_calls_at_once
+        assert [environment(host)[f"S{number}"] for number in range(100)] == arns
 
     play(tmp_path, scenario)
 
@@ -211,9 +244,9 @@ def test_a_launch_with_secrets_survives_a_kill_at(tmp_path: Path, point: Point) 
 def test_a_stop_while_they_are_looked_up(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
         host.api.faults.hang("post")
-        host.server.run(task(with_secrets(("A", "plain"))))
-        while not host.api.faults.calls:
-            await host.clock.sleep(0.1)
+        names = [(f"S{number}", SECRET.replace("app/db", f"many/{number}")) for number in range(20)]
+        host.server.run(task(with_secrets(("A", "plain"), *names)))
+        await until(host, lambda: bool(host.api.faults.calls))
         host.server.stop(TASK_ID, INCARNATION)
         report = await host.server.status(TASK_ID, "STOPPED")
         assert report.stop_code == "UserInitiated"
@@ -381,8 +414,7 @@ def test_credentials_are_asked_for_until_a_server_is_there(tmp_path: Path) -> No
     async def scenario(host: AgentHost) -> None:
         given = host.server.execution.pop(TASK_ID)
         host.server.run(task(with_secrets(("A", "plain"))))
-        while len(host.server.execution_asks) < 3:
-            await host.clock.sleep(1)
+        await until(host, lambda: len(host.server.execution_asks) >= 3)
         host.server.execution[TASK_ID] = given
         await host.server.status(TASK_ID, "RUNNING")
 
@@ -394,8 +426,7 @@ def test_a_task_roles_answer_is_not_the_execution_roles(tmp_path: Path) -> None:
         given = host.server.execution.pop(TASK_ID)
         assert isinstance(given, CredentialsIssued)
         host.server.run(task(with_secrets(("A", "plain"))))
-        while not host.server.execution_asks:
-            await host.clock.sleep(0.1)
+        await until(host, lambda: bool(host.server.execution_asks))
         host.server.issue(replace(given, kind="task"))
         host.server.issue(replace(given, task_id="f" * 32))
         await host.clock.sleep(1)

@@ -6,8 +6,9 @@ version of a secret is asked for once, however many variables want it; values ar
 
 import asyncio
 import math
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -105,16 +106,17 @@ class SecretValues:
             raise texts.call_failed(texts.SECRET, failure, before) from None
 
     async def _look_up(self, task: TaskLaunch, sources: Mapping[str, Source]) -> dict[str, str]:
-        """By what was registered. All calls are under way together."""
+        """By what was registered. A few calls are under way together."""
         names = [source.name for source in sources.values() if isinstance(source, ParameterSource)]
         versions = dict.fromkeys(_version(source) for source in sources.values() if isinstance(source, SecretSource))
         batches = [names[at : at + PARAMETERS_MAX] for at in range(0, len(names), PARAMETERS_MAX)]
         calls = [
-            *(self._parameters(task, batch) for batch in batches),
-            *(self._version_of(task, version) for version in versions),
+            *(partial(self._parameters, task, batch) for batch in batches),
+            *(partial(self._version_of, task, version) for version in versions),
         ]
+        places = asyncio.Semaphore(self._knobs.execution_calls_at_once)
         known: dict[Source, str] = {}
-        for outcome in await asyncio.gather(*(_as_value(call) for call in calls)):
+        for outcome in await asyncio.gather(*(_as_value(call, places) for call in calls)):
             if isinstance(outcome, LaunchFailed):
                 raise outcome
             known.update(outcome)
@@ -140,10 +142,13 @@ class SecretValues:
         return {version: (await self.secret(task, version)).text}
 
 
-async def _as_value(call: Awaitable[dict[Source, str]]) -> dict[Source, str] | LaunchFailed:
+async def _as_value(
+    call: Callable[[], Awaitable[dict[Source, str]]], places: asyncio.Semaphore
+) -> dict[Source, str] | LaunchFailed:
     """The error as a value: the others end by themselves, and the first one named is told."""
     try:
-        return await call
+        async with places:
+            return await call()
     except LaunchFailed as failed:
         return failed
 
