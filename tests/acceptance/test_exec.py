@@ -27,7 +27,7 @@ from .walking import document_for, first_difference, walk
 
 PLUGIN = Path(__file__).with_name("session_manager_plugin.py")
 BIN = Path(sys.executable).parent
-KEEP = {"command": ["sleep", "100000"], "readonlyRootFilesystem": True, "user": "1000"}
+KEEP = {"command": ["sleep", "100000"], "stopTimeout": 2, "readonlyRootFilesystem": True, "user": "1000"}
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_what_neargate_exec_cannot(region: LiveRegion, task: str) -> None:
     assert missing.returncode == 1 and b"no-such-program" in missing.stderr
     other = neargate_exec(region, task, "-c", "c9", "sh")
     assert other.returncode == 1 and b"c9 was not found" in other.stderr
-    closed = region.wait_status(region.run(region.register({"command": ["sleep", "100000"]})), "RUNNING")["taskArn"]
+    closed = region.wait_status(region.run(region.register(KEEP)), "RUNNING")["taskArn"]
     refused = neargate_exec(region, closed, "true")
     assert refused.returncode == 1 and b"was not enabled" in refused.stderr
     region.stop(closed)

@@ -298,7 +298,7 @@ _SSM = (
         rate=UNPUBLISHED,
         operations="""
         AddTagsToResource DeleteParameter DeleteParameters DescribeParameters GetParameterHistory
-        LabelParameterVersion ListTagsForResource RemoveTagsFromResource UnlabelParameterVersion
+        LabelParameterVersion ListTagsForResource RemoveTagsFromResource ResumeSession UnlabelParameterVersion
         """,
     ),
 )
