@@ -154,9 +154,23 @@ class Exchange:
         own = [(name, value.encode("latin-1")) for name, value in headers]
         await self._begin(found.status, [_VERSION, *passed, *own])
         if self.method != "HEAD":
+            await self._pass_on(found)
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _pass_on(self, found: Answered) -> None:
+        """Raises ClientGone: the server takes what is sent to a caller who hung up, and says nothing."""
+        gone = self.images.world.spawn(self._hung_up(), "the caller of a pull")
+        try:
             async for chunk in found.chunks():
                 await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await self._send({"type": "http.response.body", "body": b""})
+                if gone.done():
+                    raise ClientGone
+        finally:
+            gone.cancel()
+
+    async def _hung_up(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass  # what is left of a body
 
     async def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self._has_begun = True

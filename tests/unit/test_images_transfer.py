@@ -1,0 +1,87 @@
+"""Bytes on their way through the registry's door: who hung up is noticed, who sends too much or nothing is refused."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from msgspec.structs import replace
+
+from neargate.frontend.asgi import ClientGone
+from neargate.frontend.images.service import Images
+from neargate.frontend.images.transfer import Exchange
+from neargate.frontend.images.wire import Refusal
+from neargate.model.knobs import DEFAULT_KNOBS
+from neargate.testing.virtual_time import VirtualWorld, run_virtual
+
+KNOBS = replace(DEFAULT_KNOBS, image_layer_max_bytes=1000)
+
+
+class Endless:
+    """An answer of the backend without an end."""
+
+    status = 200
+    headers: dict[str, str] = {}  # noqa: RUF012  nobody changes it
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0)
+            yield b"x" * 100
+
+
+def exchange(
+    world: VirtualWorld, receive: Callable[[], Awaitable[dict[str, Any]]], sent: list[Any], method: str = "GET"
+) -> Exchange:
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    images = cast(Images, SimpleNamespace(world=world, knobs=KNOBS, storage=""))
+    return Exchange(images=images, method=method, headers={}, receive=receive, send=send)
+
+
+def test_who_hung_up_is_sent_no_more() -> None:
+    async def told() -> None:
+        world, sent, left = VirtualWorld(), list[Any](), 20
+
+        async def receive() -> dict[str, Any]:
+            nonlocal left
+            while left:
+                left -= 1
+                await asyncio.sleep(0)
+            return {"type": "http.disconnect"}
+
+        with pytest.raises(ClientGone):
+            await exchange(world, receive, sent).relay(cast(Any, Endless()))
+        assert 1 < len(sent) < 100
+
+    run_virtual(told())
+
+
+def test_a_body_has_an_end_in_size_and_in_time() -> None:
+    async def told() -> None:
+        world = VirtualWorld()
+
+        async def floods() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"x" * 400, "more_body": True}
+
+        async def is_silent() -> dict[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def hangs_up() -> dict[str, Any]:
+            return {"type": "http.disconnect"}
+
+        async def read(receive: Callable[[], Awaitable[dict[str, Any]]]) -> int:
+            return sum([len(chunk) async for chunk in exchange(world, receive, [], "PUT").body()])
+
+        for receive, status in ((floods, 413), (is_silent, 408)):
+            with pytest.raises(Refusal) as caught:
+                await read(receive)
+            assert caught.value.status == status
+        with pytest.raises(ClientGone):
+            await read(hangs_up)
+        with pytest.raises(Refusal):
+            await exchange(world, floods, [], "PUT").small_body(300)
+
+    run_virtual(told())
