@@ -15,8 +15,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"neargate: {message}; see: {self.prog} --help\n")
 
 
-def command_last(words: Sequence[str], valued: frozenset[str]) -> list[str]:
-    """Options before the first operand and after it come first; all from the second operand on is another's command.
+def command_apart(words: Sequence[str], valued: frozenset[str]) -> tuple[list[str], list[str]]:
+    """(what is ours, another's command): from the second operand on nothing is ours, whatever it looks like.
 
     `valued`: options whose value is the next word.
     """
@@ -28,10 +28,10 @@ def command_last(words: Sequence[str], valued: frozenset[str]) -> list[str]:
         if word == "--":
             operands += rest
             rest = []
-        elif word.startswith("-") and not operands[1:]:
+        elif word.startswith("-"):
             options.append(word)
             if word in valued and rest:
                 options.append(rest.pop(0))
         else:
             operands.append(word)
-    return [*options, "--", *operands, *rest]
+    return [*options, *(["--"] if operands else []), *operands[:1]], [*operands[1:], *rest]

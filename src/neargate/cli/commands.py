@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from . import config as configs
-from .arguments import Parser, command_last
+from .arguments import Parser, command_apart
 from .config import RegionConfig
 from .paths import DEFAULT_DATA, RegionPaths, region_paths
 from .problems import NoServer, Problem, no_room
@@ -28,7 +28,7 @@ TASK_HELP = "task id or ARN; the first digits are enough"
 
 def run(arguments: Sequence[str]) -> int:
     """Parse and run; the exit status. Raises Problem; wrong usage exits with 2."""
-    given = parser().parse_args(_exec_last(_aws_last(arguments)))
+    given = parsed(arguments)
     command: Callable[[Given, RegionPaths], int] = given.command
     paths = region_paths(given.data)
     try:
@@ -42,6 +42,17 @@ def run(arguments: Sequence[str]) -> int:
                 f"{what} is on a filesystem that is read-only; mount it for writing, or choose another --data"
             ) from error
         raise
+
+
+def parsed(arguments: Sequence[str]) -> Given:
+    """Wrong usage exits with 2."""
+    words = _aws_last(arguments)
+    if words[:1] != ["exec"]:
+        return parser().parse_args(words)
+    ours, theirs = command_apart(words[1:], frozenset({"--data", "--container", "-c"}))
+    given = parser().parse_args(["exec", *ours])
+    given.words = theirs  # as they were written
+    return given
 
 
 def parser() -> argparse.ArgumentParser:
@@ -257,13 +268,6 @@ def _aws_last(arguments: Sequence[str]) -> list[str]:
     elif words[1:2] and words[1].startswith("--data="):
         at = 2
     return [*words[:at], "--", *words[at:]]
-
-
-def _exec_last(words: list[str]) -> list[str]:
-    """What follows TASK belongs to the container, from the first word that is no option of ours."""
-    if words[:1] != ["exec"]:
-        return words
-    return ["exec", *command_last(words[1:], frozenset({"--data", "--container", "-c"}))]
 
 
 def _say(line: str) -> None:
