@@ -229,6 +229,23 @@ def test_an_answer_without_a_token(tmp_path: Path, body: bytes) -> None:
     play(tmp_path, scenario)
 
 
+def test_the_same_image_pinned_to_two_digests_is_two(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        pins = [f"sha256:{letter * 64}" for letter in "ab"]
+        for pin in pins:
+            host.sandbox.add_image(f"{IMAGE}@{pin}", command=("/bin/web",))
+        host.server.run(
+            task(*(container(name, image_pin=pin) for name, pin in zip(("web", "side"), pins, strict=True)))
+        )
+        await host.server.status(TASK_ID, "RUNNING")
+        assert [item.reference for item in host.sandbox.pulls] == [f"{IMAGE}@{pin}" for pin in pins]
+        assert [host.sandbox.named(name).config.image.reference for name in ("web", "side")] == [
+            f"{IMAGE}@{pin}" for pin in pins
+        ]
+
+    play(tmp_path, scenario)
+
+
 @pytest.mark.parametrize("point", tuple(Point)[: tuple(Point).index(Point.RUNNING_SAVED) + 1])
 def test_a_launch_with_logins_survives_a_kill_at(tmp_path: Path, point: Point) -> None:
     async def scenario(host: AgentHost) -> None:

@@ -243,6 +243,7 @@ def _check_rule(rule: SecurityGroupRule) -> None:
 
 def _check_container(container: ContainerLaunch, launch: TaskLaunch) -> None:
     _plain("image", container.image, _TEXT_MAX)
+    _plain("image_pin", container.image_pin, _TEXT_MAX)
     _plain("arn", container.arn, _TEXT_MAX)
     _words("command", container.command or ())
     _words("entry_point", container.entry_point or ())
