@@ -33,6 +33,7 @@ from neargate.model.launch import (
     HealthCheck,
     InjectedSecret,
     MountPoint,
+    RestartPolicy,
     TaskLaunch,
     Tmpfs,
     Ulimit,
@@ -184,6 +185,15 @@ OTHERS: dict[str, ToAgent] = {
     "a secret with a name that holds two": _one(secrets=(InjectedSecret(name="A=B", value_from="a"),)),
     "a secret with a line end": _one(secrets=(InjectedSecret(name="A", value_from="a\nb"),)),
     "a registry's password with NUL": _one(repository_credentials="a\0"),
+    "a kernel parameter of the machine": _one(ipc_controls=(("kernel.core_pattern", "1"),)),
+    "a kernel parameter of the network among those of IPC": _one(ipc_controls=(("net.core.somaxconn", "1"),)),
+    "a kernel parameter that routes": _one(network_controls=(("net.ipv4.ip_forward", "1"),)),
+    "a kernel parameter that climbs": _one(network_controls=(("net.core.../../kernel/core_pattern", "1"),)),
+    "a kernel parameter of words": _one(network_controls=(("net.core.somaxconn", "a b"),)),
+    "a restart without a pause": _one(restart_policy=RestartPolicy(attempt_period_s=0)),
+    "a restart that ignores all": _one(restart_policy=RestartPolicy(ignored_exit_codes=tuple(range(51)))),
+    "an exit code that is none": _one(restart_policy=RestartPolicy(ignored_exit_codes=(1 << 40,))),
+    "an expression of a mebibyte": _one(logs=AwsLogs(group="g", region="r", stream="s", event_start="a" * (1 << 20))),
     "a command with NUL": _one(command=("a\0b",)),
     "a word of a mebibyte": _one(entry_point=("a" * (1 << 20),)),
     "a user of two lines": _one(user="root\nroot"),
@@ -352,7 +362,8 @@ def test_the_types_still_have_only_the_fields_that_were_judged() -> None:
         *("memory_reservation_mib", "user", "working_directory", "readonly_root", "interactive", "pseudo_terminal"),
         *("init_process", "capabilities_add", "capabilities_drop", "ulimits", "tmpfs", "port_mappings"),
         *("mount_points", "volumes_from", "docker_labels", "depends_on", "start_timeout_s", "stop_timeout_s"),
-        *("health_check", "logs", "secrets", "repository_credentials"),
+        *("health_check", "logs", "secrets", "repository_credentials", "image_pin"),
+        *("ipc_controls", "network_controls", "restart_policy"),
     }
 
 

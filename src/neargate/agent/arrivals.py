@@ -33,6 +33,7 @@ from ..link.messages import (
 )
 from ..model.launch import ContainerLaunch, TaskLaunch, Tmpfs
 from ..model.network import ENI_MAC_GATEWAY, Eni, SecurityGroup, SecurityGroupRule, VpcPlan
+from .arrivals_extras import extras_problem
 
 # Letters, digits, hyphens: no dot, so that no id is a hidden file, a suffix of ours or a step upwards.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -266,6 +267,8 @@ def _check_container(container: ContainerLaunch, launch: TaskLaunch) -> None:
         _check_tmpfs(tmpfs)
     _check_times(container)
     _check_secrets(container)
+    extra = extras_problem(container)
+    _need(extra is None, extra or "")
     if container.logs is not None:
         _between("max_buffer_bytes", container.logs.max_buffer_bytes, 1, BUFFER_MAX_BYTES)
 

@@ -13,9 +13,22 @@ from ..model.regex_syntax import BadRegex
 
 PATTERN = "awslogs-multiline-pattern"
 DATETIME = "awslogs-datetime-format"
-_TEXT_MAX = 4096
-_MONTHS = "January February March April May June July August September October November December".split()
-_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+EXPRESSION_MAX = 4096
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 
 def _one_of(words: list[str]) -> str:
@@ -65,7 +78,7 @@ def check_event_start(options: Mapping[str, str]) -> None:
         return
     name = PATTERN if PATTERN in options else DATETIME
     try:
-        if not expression or len(expression) > _TEXT_MAX:
+        if not expression or len(expression) > EXPRESSION_MAX:
             raise BadRegex("empty, or too long")
         LinearRegex(expression)
     except BadRegex as bad:

@@ -1,0 +1,43 @@
+"""What an order says of kernel parameters, restarts and events of a container, judged before it is believed.
+
+A part of `arrivals.py`, whose rules hold: the sender may be anybody. Invariant: what passes is what the control plane
+would let a definition say, so that no name of a kernel parameter comes from the wire alone.
+"""
+
+from collections.abc import Sequence
+
+from ..definitions.awslogs_events import EXPRESSION_MAX
+from ..definitions.containers_fargate import IGNORED_EXIT_CODES_MAX, RESTART_PERIOD_MAX_S, RESTART_PERIOD_MIN_S
+from ..definitions.system_controls import check_system_controls
+from ..model.errors import ClientError
+from ..model.launch import ContainerLaunch
+
+_CODE_MAX = 1 << 31
+
+
+def extras_problem(container: ContainerLaunch) -> str | None:
+    """A sentence, or None when nothing of it is wrong."""
+    if not _are_controls(container.ipc_controls, of_network=False):
+        return "a kernel parameter is none of an IPC namespace"
+    if not _are_controls(container.network_controls, of_network=True):
+        return "a kernel parameter is none of a network namespace"
+    policy = container.restart_policy
+    if policy is not None:
+        if not RESTART_PERIOD_MIN_S <= policy.attempt_period_s <= RESTART_PERIOD_MAX_S:
+            return "a restart's period is out of bounds"
+        codes = policy.ignored_exit_codes
+        if len(codes) > IGNORED_EXIT_CODES_MAX or any(abs(code) >= _CODE_MAX for code in codes):
+            return "a restart ignores too many exit codes, or one that is none"
+    if container.logs is not None and len(container.logs.event_start or "") > EXPRESSION_MAX:
+        return "an expression for events is too long"
+    return None
+
+
+def _are_controls(controls: Sequence[tuple[str, str]], *, of_network: bool) -> bool:
+    if any(name.startswith("net.") is not of_network for name, _ in controls):
+        return False
+    try:
+        check_system_controls("", [{"namespace": name, "value": value} for name, value in controls])
+    except ClientError:
+        return False
+    return True
