@@ -13,7 +13,7 @@ from ...call import Call, Params
 from ...parameters.errors import InvalidNextToken
 
 # Looked at for one page: behind that it ends, full or not, as AWS's pages do.
-LOOKED_AT_MAX = 10_000
+LOOKED_AT_MAX = 5_000
 
 T = TypeVar("T")
 
