@@ -144,12 +144,18 @@ class SandboxSuite(ABC):
             state = await engine.get_container(config.runtime_id)
             assert state is not None and (state.status, state.pid) == ("running", pid) and pid != first
             assert await engine.restart_container(config.runtime_id) == pid, "one that runs is left as it is"
-            exits = engine.exits()
-            coming = asyncio.ensure_future(anext(exits))
-            await self.pause()
-            await engine.kill_container(config.runtime_id, 9)
-            again = await asyncio.wait_for(coming, 20)
-            assert again.runtime_id == config.runtime_id and again.exit_code == ended.exit_code
+            told: list[Exit] = []
+
+            async def listen() -> None:
+                async for one in engine.exits():
+                    told.append(one)
+                    return
+
+            async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+                group.create_task(listen())
+                await self.pause()
+                await engine.kill_container(config.runtime_id, 9)
+            assert (told[0].runtime_id, told[0].exit_code) == (config.runtime_id, ended.exit_code)
             assert (await self.stopped(engine, config.runtime_id)).exited_at != ended.exited_at
             await engine.delete_container(config.runtime_id)
             assert await engine.get_container(config.runtime_id) is None
