@@ -15,8 +15,8 @@ POLICY = RestartPolicy(attempt_period_s=60, ignored_exit_codes=(7,))
 LOGS = AwsLogs(group="/web", region="us-east-1", stream=f"p/web/{TASK_ID}")
 
 
-def task(**changes: object) -> TaskLaunch:
-    return launch(container(restart_policy=POLICY, logs=LOGS, **changes), container("side"))
+def task() -> TaskLaunch:
+    return launch(container(restart_policy=POLICY, logs=LOGS), container("side"))
 
 
 def runtime_id(host: AgentHost) -> str:
