@@ -38,10 +38,11 @@ class RegistryInstance(Struct, frozen=True, kw_only=True):
     def write_config(self) -> str:
         """Make directory and configuration (repeatable); returns the configuration's path."""
         os.makedirs(os.path.join(self.directory, "storage"), exist_ok=True)
+        storage = json.dumps(os.path.join(self.directory, "storage"))
         lines = [
             "version: 0.1",
             "log: {level: error, accesslog: {disabled: true}}",
-            f"storage: {{filesystem: {{rootdirectory: {json.dumps(os.path.join(self.directory, 'storage'))}}}, delete: {{enabled: true}}}}",
+            f"storage: {{filesystem: {{rootdirectory: {storage}}}, delete: {{enabled: true}}}}",
             f"http: {{addr: {json.dumps(self.address)}, secret: neargate}}"
             if not self.socket
             else f"http: {{net: unix, addr: {json.dumps(self.socket)}, relativeurls: true, secret: neargate}}",
