@@ -159,6 +159,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     execution_secret_attempts: int = 5  # of one call for a task's secrets; AWS's
     execution_registry_attempts: int = 3  # of GetAuthorizationToken; AWS's
     registry_token_keep_s: float = 120.0  # of the region's registry, for the tasks of one role
+    execution_calls_at_once: int = 8  # for one task's secrets; a task has its number of connections to the region
     execution_retry_base_s: float = 0.5
     execution_call_timeout_s: float = 5.0  # of one attempt, the connection included
     execution_answer_max_bytes: int = 1024 * 1024  # ten parameters, or a secret
