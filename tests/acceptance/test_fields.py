@@ -44,7 +44,7 @@ ALWAYS = (
 ELSEWHERE = {
     "secrets.name": "in a task's environment: test_walkthrough_secrets.py",
     "secrets.valueFrom": "what they name: tests/unit/test_agent_secrets.py",
-    "repositoryCredentials.credentialsParameter": "what an image is asked for with: tests/unit/test_agent_registry_logins.py",
+    "repositoryCredentials.credentialsParameter": "what opens a registry: tests/unit/test_agent_registry_logins.py",
     "run.enableExecuteCommand": "a shell in its container: test_exec.py",
     "restartPolicy.enabled": "tests/unit/test_agent_restarts.py, tests/integration/test_sandbox_containers.py",
     "restartPolicy.ignoredExitCodes": "the same",
