@@ -64,7 +64,7 @@ class ReservationRequest(msgspec.Struct, frozen=True, kw_only=True):
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     """Room on a host, an address and an interface, taken together. `eni` is None when the subnet is exhausted.
 
-    `waits_for`: ids of Spot tasks of that host whose room this is; they must be interrupted, and gone before it is used.
+    `waits_for`: ids of Spot tasks of that host whose room this is: they are interrupted, and gone before it is used.
     """
 
     capacity_id: str

@@ -246,9 +246,7 @@ def _put_stop(changed: Document, code: str, reason: str | None) -> None:
         changed["stoppedReason"] = reason[:REASON_MAX]
 
 
-def _put_containers(
-    changed: Document, facts: HiddenFacts, report: TaskReport, target: LastStatus, now: float
-) -> None:
+def _put_containers(changed: Document, facts: HiddenFacts, report: TaskReport, target: LastStatus, now: float) -> None:
     known = {container.name: container for container in report.containers}
     for container in changed["containers"]:
         said = known.get(container["name"])

@@ -35,6 +35,10 @@ def _of_instance(operation: str, level: Level) -> Rule:
     return rule(f"ecs:{operation}", level, _INSTANCE, keys=(*_TAGS, "ecs:cluster"))
 
 
+def _of_service(operation: str, level: Level) -> Rule:
+    return rule(f"ecs:{operation}", level, "service/{cluster}/{service}", keys=(*_TAGS, "ecs:cluster"))
+
+
 # What has tags on AWS. Nothing makes the last ones here, and who may is told that they are not there.
 _TAGGED = (
     *(_CLUSTER, _TASK, _DEFINITION, "service/{cluster}/{service}", _INSTANCE),
@@ -57,6 +61,7 @@ ACTIONS: Actions = {
     "DeleteAccountSetting": (_setting("DeleteAccountSetting"),),
     "DeleteAttributes": (_of_cluster("DeleteAttributes", Level.WRITE),),
     "DeleteCluster": (rule("ecs:DeleteCluster", Level.WRITE, _CLUSTER, keys=_TAGS),),
+    "DeleteService": (_of_service("DeleteService", Level.WRITE),),
     "DeleteTaskDefinitions": (rule("ecs:DeleteTaskDefinitions", Level.WRITE, _DEFINITION, "*", keys=_TAGS),),
     "DeregisterContainerInstance": (_of_cluster("DeregisterContainerInstance", Level.WRITE),),
     "DeregisterTaskDefinition": (rule("ecs:DeregisterTaskDefinition", Level.WRITE, "*"),),
@@ -65,6 +70,7 @@ ACTIONS: Actions = {
     ),
     "DescribeClusters": (rule("ecs:DescribeClusters", Level.READ, _CLUSTER, "*", keys=_TAGS),),
     "DescribeContainerInstances": (_of_instance("DescribeContainerInstances", Level.READ),),
+    "DescribeServices": (_of_service("DescribeServices", Level.READ),),
     "DescribeTaskDefinition": (rule("ecs:DescribeTaskDefinition", Level.READ, "*"),),
     "DescribeTasks": (rule("ecs:DescribeTasks", Level.READ, _TASK, keys=(*_TAGS, "ecs:cluster")),),
     "ListAccountSettings": (rule("ecs:ListAccountSettings", Level.READ, "*"),),
@@ -78,6 +84,7 @@ ACTIONS: Actions = {
     # Container instances are all that AWS lets it be limited to; without one it is asked on everything.
     "ListTasks": (rule("ecs:ListTasks", Level.LIST, "*", _INSTANCE, keys=("ecs:cluster",)),),
     "ListContainerInstances": (_of_cluster("ListContainerInstances", Level.LIST),),
+    "ListServices": (rule("ecs:ListServices", Level.LIST, "*", keys=("ecs:cluster",)),),
     "ListTagsForResource": (rule("ecs:ListTagsForResource", Level.READ, *_TAGGED, keys=_TAGS),),
     "PutAccountSetting": (_setting("PutAccountSetting"),),
     "PutAccountSettingDefault": (_setting("PutAccountSettingDefault"),),
@@ -121,4 +128,5 @@ ACTIONS: Actions = {
     "UpdateClusterSettings": (rule("ecs:UpdateClusterSettings", Level.WRITE, _CLUSTER, keys=_TAGS),),
     "UpdateContainerAgent": (_of_instance("UpdateContainerAgent", Level.WRITE),),
     "UpdateContainerInstancesState": (_of_instance("UpdateContainerInstancesState", Level.WRITE),),
+    "UpdateService": (_of_service("UpdateService", Level.WRITE),),
 }

@@ -21,6 +21,7 @@ from .container_instances import (
     update_container_instances_state,
 )
 from .execute_command import execute_command
+from .no_services import change_service, describe_services, list_services
 from .run_task import run_task
 from .tags import list_tags_for_resource, tag_resource, untag_resource
 from .task_definitions import (
@@ -38,12 +39,14 @@ OPERATIONS: dict[str, Operation] = {
     "DeleteAccountSetting": delete_account_setting,
     "DeleteAttributes": change_attributes,
     "DeleteCluster": delete_cluster,
+    "DeleteService": change_service,
     "DeleteTaskDefinitions": delete_task_definitions,
     "DeregisterContainerInstance": deregister_container_instance,
     "DeregisterTaskDefinition": deregister_task_definition,
     "DescribeCapacityProviders": describe_capacity_providers,
     "DescribeClusters": describe_clusters,
     "DescribeContainerInstances": describe_container_instances,
+    "DescribeServices": describe_services,
     "DescribeTaskDefinition": describe_task_definition,
     "DescribeTasks": describe_tasks,
     "ListAccountSettings": list_account_settings,
@@ -51,6 +54,7 @@ OPERATIONS: dict[str, Operation] = {
     "ExecuteCommand": execute_command,
     "ListClusters": list_clusters,
     "ListContainerInstances": list_container_instances,
+    "ListServices": list_services,
     "ListTagsForResource": list_tags_for_resource,
     "ListTaskDefinitionFamilies": list_task_definition_families,
     "ListTaskDefinitions": list_task_definitions,
@@ -69,4 +73,5 @@ OPERATIONS: dict[str, Operation] = {
     "UpdateClusterSettings": update_cluster_settings,
     "UpdateContainerAgent": update_container_agent,
     "UpdateContainerInstancesState": update_container_instances_state,
+    "UpdateService": change_service,
 }
