@@ -1,5 +1,6 @@
 """Spot in the cell: interrupted when on-demand needs its room, never the other way; a kill in between loses nothing."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,10 +8,13 @@ import pytest
 
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE
 from neargate.clusters.launching import VCPU_LIMIT
+from neargate.clusters.record_lane import Record
+from neargate.clusters.spot import _READY as READY
 from neargate.clusters.stopping import INTERRUPTED
 from neargate.interfaces.store import Statement
 from neargate.link.messages import RunOrder, decode_to_agent
 from neargate.model.capacity import HostCapacity
+from neargate.model.knobs import Knobs
 from neargate.model.quotas import FARGATE_SPOT_VCPU, DefaultQuotas, Quota
 from neargate.testing.cell_rig import ACCOUNT, REGION, ZONES, CellRig, host_of, id_of, in_cell, parsed, subnet
 from neargate.testing.cell_rig import run_request as any_request
@@ -193,6 +197,83 @@ def test_a_kill_while_the_order_is_let_go_loses_nothing(when: str) -> None:
         await dead.wait()
         await rig.reopen()
         await rig.until(lambda: has_one_order(rig))
+
+    in_cell(body, host=ONE)
+
+
+def gate_records_of_spot(rig: CellRig) -> asyncio.Event:
+    """Spot tasks have their room, and are recorded no sooner than the event is set."""
+    gate, lane = asyncio.Event(), rig.cell._launching._recorder._lane
+    write = lane.write
+
+    async def late(record: Record) -> None:
+        if record.spot:
+            await gate.wait()
+        await write(record)
+
+    lane.write = late  # type: ignore[method-assign]
+    return gate
+
+
+QUICK = Knobs(cpu_overcommit=1.0, disk_overcommit=1.0, release_retry_s=0.01)
+
+
+def test_a_spot_task_that_is_recorded_after_its_room_was_promised_is_interrupted_and_waited_for() -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        gate = gate_records_of_spot(rig)
+        calling = asyncio.ensure_future(run(rig, **SPOT))
+        await rig.until(lambda: is_one_reserved(rig))
+        mine = await run(rig, **ON_DEMAND)
+        assert not await rig.cell.spot.settle(), "who has room and no record yet is looked at again"
+        assert await ordered(rig) == []
+        gate.set()
+        spot = await calling
+        await rig.until(lambda: is_interrupted(rig, spot))
+        assert (await rig.cell.explain_task(id_of(mine)))["waits_for"] == [id_of(spot)]
+        assert await ordered(rig) == [], "its room is in use"
+        await rig.report(spot, "STOPPED", 1)
+        await rig.until(lambda: is_ordered(rig, mine))
+
+    in_cell(body, host=ONE, knobs=QUICK)
+
+
+def test_nobody_waits_for_room_that_a_kill_left_without_a_task() -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        gate_records_of_spot(rig)
+        rig.world.spawn(run(rig, **SPOT), "a caller")
+        await rig.until(lambda: is_one_reserved(rig))
+        mine = await run(rig, **ON_DEMAND)
+        await rig.reopen()
+        assert not await rig.cell.spot.settle()
+        assert await ordered(rig) == [] and await rig.reserved_tasks() == 2
+        await rig.cell.sweepers.settle_reservations(rig.world.now() + 1)
+        await rig.until(lambda: is_ordered(rig, mine))
+        assert await rig.reserved_tasks() == 1
+
+    in_cell(body, host=ONE, knobs=QUICK)
+
+
+def test_a_task_that_stops_while_the_tables_are_read_is_not_missed() -> None:
+    async def body(rig: CellRig) -> None:
+        await both(rig)
+        spot = await run(rig, **SPOT)
+        mine = await run(rig, **ON_DEMAND)
+        await rig.until(lambda: is_interrupted(rig, spot))
+        store, read = rig.stores.cell_store, rig.stores.cell_store.read
+
+        async def meanwhile(sql: str, params: Sequence[Any] = ()) -> list[Any]:
+            rows = await read(sql, params)
+            if sql == READY:
+                store.read = read  # type: ignore[method-assign]
+                await rig.report(spot, "STOPPED", 1)
+            return rows
+
+        store.read = meanwhile  # type: ignore[method-assign]
+        rig.cell.spot._holds = False  # as a pass leaves it that read the tables just before the record
+        rig.cell.spot._due.set()
+        await rig.until(lambda: is_ordered(rig, mine))
 
     in_cell(body, host=ONE)
 

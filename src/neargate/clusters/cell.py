@@ -72,7 +72,14 @@ class Cell:
         self._pins = ImagePins()
         self._reports = Reports(world, store, knobs, self.calls, self._pins, self._task_stopped)
         self._stopping = Stopping(world, store, knobs, asked=self.orders.ring_stop, stopped=self._task_stopped)
-        self.spot = Spot(world, store, knobs, interrupt=self._stopping.interrupt, go=self.orders.ring_run)
+        self.spot = Spot(
+            world,
+            store,
+            knobs,
+            capacities=capacities,
+            interrupt=self._stopping.interrupt,
+            go=self.orders.ring_run,
+        )
         self._launching = Launching(
             world,
             store,

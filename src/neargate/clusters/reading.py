@@ -145,8 +145,8 @@ class Reading:
     async def _waits_for(self, task_id: str) -> list[str]:
         """Spot tasks that hold its room yet."""
         rows = await self._store.read(
-            "SELECT w.victim FROM waits w JOIN tasks v ON v.id = w.victim "
-            "WHERE w.task = ? AND v.last_status <> 'STOPPED' ORDER BY w.victim",
+            "SELECT w.victim FROM waits w LEFT JOIN tasks v ON v.id = w.victim "
+            "WHERE w.task = ? AND v.last_status IS NOT 'STOPPED' ORDER BY w.victim",
             (task_id,),
         )
         return [str(victim) for (victim,) in rows]

@@ -3,12 +3,13 @@
 Owns the tables `spot` and `waits`. An on-demand task that was placed on room of Spot tasks is recorded at once and held
 back from its host until all of them have stopped. Must not choose whom to interrupt (placement/spot.py). Invariants:
 whom to interrupt and who may go is read from the tables each time, so a kill loses nothing; no order goes out while
-what runs there uses its room.
+what runs there uses its room, or may yet be recorded to use it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from ..interfaces.roles import CapacityManager
 from ..interfaces.store import Overloaded, Refused, Row, Statement, Store
 from ..log import get_logger
 from ..model.errors import AwsError
@@ -26,8 +27,14 @@ _VICTIMS = (
 _READY = (
     "SELECT t.n, t.id, t.host, t.vpc, l.message FROM tasks t JOIN launches l ON l.task = t.n "
     "WHERE t.ordered = 2 AND t.last_status <> 'STOPPED' AND t.desired_status = 'RUNNING' AND NOT EXISTS "
-    "(SELECT 1 FROM waits w JOIN tasks v ON v.id = w.victim WHERE w.task = t.id AND v.last_status <> 'STOPPED') "
-    "ORDER BY t.n LIMIT ?"
+    "(SELECT 1 FROM waits w LEFT JOIN tasks v ON v.id = w.victim WHERE w.task = t.id "
+    "AND v.last_status IS NOT 'STOPPED') ORDER BY t.n LIMIT ?"
+)
+# Their room was promised between their own reservation and their record.
+_UNRECORDED = (
+    "SELECT DISTINCT w.victim, h.zone FROM tasks h JOIN waits w ON w.task = h.id "
+    "WHERE h.ordered = 2 AND h.last_status <> 'STOPPED' "
+    "AND NOT EXISTS (SELECT 1 FROM tasks v WHERE v.id = w.victim) LIMIT ?"
 )
 _HELD = "SELECT 1 FROM tasks WHERE ordered = 2 AND last_status <> 'STOPPED' LIMIT 1"
 _LET_GO = "UPDATE tasks SET ordered = 1, rev = rev + 1 WHERE n = ? AND ordered = 2 AND desired_status = 'RUNNING'"
@@ -46,12 +53,14 @@ class Spot:
         store: Store,
         knobs: Knobs,
         *,
+        capacities: Mapping[str, CapacityManager],
         interrupt: Callable[[str], Awaitable[None]],
         go: Callable[[str, RunTaskOrder], None],
     ) -> None:
         self._world = world
         self._store = store
         self._knobs = knobs
+        self._capacities = capacities
         self._interrupt = interrupt
         self._go = go
         self._due = asyncio.Event()
@@ -83,14 +92,31 @@ class Spot:
 
     async def settle(self) -> bool:
         """One pass; False: there is more to do than one pass does. Raises AwsError, Overloaded."""
+        self._holds = True  # until the table says otherwise: a task that stops during the pass asks for another one
         victims = await self._store.read(_VICTIMS, (_BATCH_MAX,))
         for (task_id,) in victims:
             _log.info("a Spot task is interrupted, an on-demand task needs its room", task=task_id)
             await self._interrupt(str(task_id))
+        known = await self._forget_unrecorded()
         ready = await self._store.read(_READY, (_BATCH_MAX,))
         gone = [await self._let_go(row) for row in ready]
-        self._holds = bool(await self._store.read(_HELD))
-        return all(gone) and len(victims) < _BATCH_MAX and len(ready) < _BATCH_MAX
+        self._holds = bool(await self._store.read(_HELD)) or self._due.is_set()
+        return known and all(gone) and len(victims) < _BATCH_MAX and len(ready) < _BATCH_MAX
+
+    async def _forget_unrecorded(self) -> bool:
+        """Nobody waits for a task that has given its reservation back without a record: it never will have one.
+
+        False: some hold theirs yet. They are looked at again, and interrupted when they have been recorded.
+        """
+        rows = await self._store.read(_UNRECORDED, (_BATCH_MAX,))
+        gone = [victim for victim, zone in rows if not await self._is_reserved(victim, zone)]
+        if gone:
+            await self._store.write([Statement("DELETE FROM waits WHERE victim = ?", (victim,)) for victim in gone])
+        return len(gone) == len(rows)
+
+    async def _is_reserved(self, task_id: str, zone: str) -> bool:
+        manager = self._capacities.get(zone)  # None: the zone was taken out of the configuration
+        return manager is not None and not await manager.missing([(task_id, zone)])
 
     async def _let_go(self, row: Row) -> bool:
         n, task_id, host_id, vpc_id, message = row
