@@ -371,6 +371,28 @@ def test_the_key_must_let_in_too(door: Door, sm: Any, name: str) -> None:
     seeing.put_secret_value(SecretId=name, SecretString="y")
 
 
+def test_who_may_not_open_a_value_learns_of_no_guess_whether_it_is_right(door: Door, sm: Any, name: str) -> None:
+    """A repeated token is compared with what is there. A version without a label stays under its own key."""
+    first, second = (door.client("kms").create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    sm.create_secret(Name=name, SecretString="hunter2", KmsKeyId=first, ClientRequestToken=TOKENS[0])
+    for value in ("two", "three"):
+        sm.put_secret_value(SecretId=name, SecretString=value)
+    sm.update_secret(SecretId=name, KmsKeyId=second)
+    writes = allow(*(f"secretsmanager:{one}" for one in ("CreateSecret", "PutSecretValue", "UpdateSecret")))
+    uses = allow("kms:GenerateDataKey", "kms:Decrypt", resource=second)
+    al = door.client("secretsmanager", door.user("guesser", writes, uses))
+    denied = ("AccessDeniedException", "Access to KMS is not allowed")
+    for guess in ("hunter2", "hunter3"):
+        given = {"SecretString": guess, "ClientRequestToken": TOKENS[0]}
+        assert refused(al.create_secret, Name=name, **given) == denied
+        assert refused(al.put_secret_value, SecretId=name, **given) == denied
+        assert refused(al.update_secret, SecretId=name, **given) == denied
+    repeated = sm.put_secret_value(SecretId=name, SecretString="hunter2", ClientRequestToken=TOKENS[0])
+    assert repeated["VersionStages"] == []
+    al.put_secret_value(SecretId=name, SecretString="four", ClientRequestToken=TOKENS[1])
+    al.put_secret_value(SecretId=name, SecretString="four", ClientRequestToken=TOKENS[1])
+
+
 def test_condition_keys(door: Door, sm: Any, name: str) -> None:
     arn = sm.create_secret(Name=name, SecretString="one", Tags=[{"Key": "team", "Value": "x"}])["ARN"]
     sm.put_secret_value(SecretId=name, SecretString="two")
@@ -419,6 +441,9 @@ def test_another_account_reads_what_names_it_under_a_key_that_names_it(door: Doo
     arn = sm.create_secret(Name=name, SecretString="x")["ARN"]
     code, message = refused(other.get_secret_value, SecretId=arn)
     assert code == "AccessDeniedException" and "no resource-based policy allows" in message
+    assert refused(other.get_secret_value, SecretId=arn[:-7]) == (code, message.replace(arn, arn[:-7]))
+    missing = arn.replace(name, f"{name}-none")[:-7]
+    assert refused(other.get_secret_value, SecretId=missing) == (code, message.replace(arn, missing))
     assert refused(other.get_secret_value, SecretId=name) == NOT_FOUND
     read = {"Effect": "Allow", "Principal": {"AWS": OTHER}, "Action": "secretsmanager:*", "Resource": "*"}
     sm.put_resource_policy(SecretId=name, ResourcePolicy=document(read))

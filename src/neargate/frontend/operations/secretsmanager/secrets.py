@@ -1,5 +1,6 @@
 """CreateSecret, DescribeSecret, UpdateSecret, DeleteSecret, RestoreSecret."""
 
+import hmac
 import re
 from functools import partial
 from typing import Any
@@ -44,7 +45,10 @@ async def create_secret(call: Call, services: Services, params: Params) -> Answe
         made = await services.secrets.change(call.account, partial(_created, services, new, None, None, now=call.now))
         return {"ARN": made.arn, "Name": made.name}
     version_id = params.get("ClientRequestToken") or uuid4(services.world.random.getrandbits)
-    taken = _refused_if_taken(services, services.secrets.find(call.account, name), name, version_id, value)
+    found = services.secrets.find(call.account, name)
+    if found is not None:
+        ask_to_open(call, services, found, version_id)  # it is compared with what is there
+    taken = _refused_if_taken(services, found, name, version_id, value)
     if taken is not None:  # before a default key is made for it
         return {"ARN": taken.arn, "Name": taken.name, "VersionId": version_id}
     key = await key_to_seal(call, services, new, version_id)
@@ -75,6 +79,7 @@ async def update_secret(call: Call, services: Services, params: Params) -> Answe
     if value is not None:
         version_id = params.get("ClientRequestToken") or uuid4(services.world.random.getrandbits)
         key = await key_to_seal(call, services, meant, version_id)
+        ask_to_open(call, services, secret, version_id)  # it is compared with what is there
         version = Version(
             id=version_id, created=round(call.now, 3), stages=(CURRENT,), key=key.arn, size=len(value.secret)
         )
@@ -129,11 +134,15 @@ async def restore_secret(call: Call, services: Services, params: Params) -> Answ
 
 
 def is_repeated(services: Services, secret: Secret, version_id: str, value: Opened) -> bool:
-    """Whether the secret has this version with this value already. Raises SecretExists: it has another."""
+    """Whether the secret has this version with this value already. Raises SecretExists: it has another.
+
+    Who asks has leave to open it (`ask_to_open`): the answer tells whether a guess is right.
+    """
     version = secret.version(version_id)
     if version is None:
         return False
-    if services.secrets.opened(secret, version) == value:
+    there = services.secrets.opened(secret, version)
+    if there.is_binary == value.is_binary and hmac.compare_digest(there.secret, value.secret):
         return True
     raise SecretExists(
         f"You can't use ClientRequestToken {version_id} because that value is already in use for a version of secret "

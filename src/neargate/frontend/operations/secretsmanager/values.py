@@ -56,6 +56,7 @@ async def put_secret_value(call: Call, services: Services, params: Params) -> An
     stages = tuple(dict.fromkeys(params.get("VersionStages") or [CURRENT]))
     version_id = params.get("ClientRequestToken") or uuid4(services.world.random.getrandbits)
     key = await key_to_seal(call, services, secret, version_id)
+    ask_to_open(call, services, secret, version_id)  # it is compared with what is there
     now = round(call.now, 3)
     version = Version(id=version_id, created=now, stages=stages, key=key.arn, size=len(value.secret))
     kept = services.secrets.sealed(secret, version_id, value, key)
