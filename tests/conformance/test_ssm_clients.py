@@ -406,6 +406,9 @@ def test_a_secret_is_read_by_its_reference(region: Region) -> None:
     )
     missing = f"{name}-none"
     assert refused(region.ssm.get_parameter, Name=missing, WithDecryption=True)[0] == "ParameterNotFound"
+    assert region.ssm.get_parameter(Name=f"{PARAMETER}{name}", WithDecryption=True)["Parameter"]["Value"] == "two"
+    elsewhere = f"{PARAMETER}{name}".replace(REGION, "eu-west-1")
+    assert refused(region.ssm.get_parameter, Name=elsewhere, WithDecryption=True)[0] == "ParameterNotFound"
     asked = region.ssm.get_parameters(Names=[name, missing], WithDecryption=True)
     assert (len(asked["Parameters"]), asked["InvalidParameters"]) == (1, [missing])
     secrets.create_secret(Name="gone", SecretString="x")

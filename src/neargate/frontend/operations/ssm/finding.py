@@ -45,9 +45,12 @@ def find(call: Call, services: Services, named: Reference) -> Parameter | None:
     if named.name.startswith(PUBLIC):
         is_here = named.region in (None, call.region) and named.account in (None, "")
         return services.parameters.public.book.find(named.name) if is_here else None
-    if named.region not in (None, call.region) or named.account not in (None, call.account):
-        return None
-    return services.parameters.book(call.account).find(named.name)
+    return services.parameters.book(call.account).find(named.name) if is_own(call, named) else None
+
+
+def is_own(call: Call, named: Reference) -> bool:
+    """Whether it names something of the caller's account in this region."""
+    return named.region in (None, call.region) and named.account in (None, call.account)
 
 
 def required(call: Call, services: Services, named: Reference) -> Parameter:

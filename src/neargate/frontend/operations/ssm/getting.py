@@ -9,7 +9,7 @@ from ...parameters.errors import ParameterNotFound, ParameterVersionNotFound
 from ...parameters.names import PUBLIC, Reference, check_path, reference
 from ...parameters.records import Parameter, parameter_arn
 from ...services import Services
-from .finding import ask, number_of, references, required
+from .finding import ask, is_own, number_of, references, required
 from .paging import page, place_of
 from .secret_references import PREFIX, referenced_secret
 from .shapes import history_shown, parameter_shown
@@ -40,7 +40,7 @@ async def get_parameters(call: Call, services: Services, params: Params) -> Answ
 
 
 async def _get(call: Call, services: Services, params: Params, named: Reference) -> dict[str, Any]:
-    if named.name.startswith(PREFIX) and named.account in (None, call.account):
+    if named.name.startswith(PREFIX) and is_own(call, named):
         return await referenced_secret(call, services, named, decrypted=bool(params.get("WithDecryption")))
     parameter = required(call, services, named)
     return await _shown(call, services, params, parameter, number_of(parameter, named), named)
