@@ -31,10 +31,15 @@ KEEP = {"command": ["sleep", "100000"], "stopTimeout": 2, "readonlyRootFilesyste
 
 
 @pytest.fixture(scope="module")
-def task(region: LiveRegion) -> str:
-    """Runs as nobody in particular, on a root that is read-only."""
+def task(region: LiveRegion) -> Iterator[str]:
+    """Runs as nobody in particular, on a root that is read-only. Nothing of it is left: other files count what runs."""
     arn = region.run(region.register(KEEP), enableExecuteCommand=True)
-    return str(region.wait_status(arn, "RUNNING")["taskArn"])
+    try:
+        region.wait_status(arn, "RUNNING")
+        yield arn
+    finally:
+        region.stop(arn)
+        region.wait_status(arn, "STOPPED")
 
 
 def aws_exec(
@@ -115,6 +120,7 @@ def test_what_neargate_exec_cannot(region: LiveRegion, task: str) -> None:
     refused = neargate_exec(region, closed, "true")
     assert refused.returncode == 1 and b"was not enabled" in refused.stderr
     region.stop(closed)
+    region.wait_status(closed, "STOPPED")
 
 
 class Terminal:
