@@ -1,6 +1,8 @@
 """The regular expressions of strangers: they find what Python's find, in one pass, and say what they do not take."""
 
 import re
+import tracemalloc
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -94,3 +96,30 @@ def test_an_expression_of_ever_new_states_runs_out_of_credit() -> None:
     with pytest.raises(TooComplex):
         machine.found_in(text)
     assert LinearRegex("[ab]*ac").found_in(text) is False
+
+
+def test_what_was_learned_of_short_texts_costs_nothing_again() -> None:
+    """Empty and short lines earn little: thousands of them must not use up what an expression may learn with."""
+    words = [first + second for first in "abcdefghijklmnopqrst" for second in "abcdefghijklmnopqrst"]
+    machine = LinearRegex(f"^(?:{'|'.join(words)})$")
+    for _ in range(2000):
+        assert not machine.found_in("") and not machine.found_in("x") and machine.found_in("ab")
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("".join(f"[^{chr(0x4E00 + 2 * n)}]" for n in range(1024)), "".join(map(chr, range(0x4E00, 0x5600)))),
+        ("[ab]*a[ab]{900}c", "".join("ab"[(0x9E3779B97F4A7C15 * n * (n + 7) >> 13) & 1] for n in range(20_000))),
+    ],
+)
+def test_no_expression_takes_much_memory_whatever_it_learns(expression: str, text: str) -> None:
+    tracemalloc.start()
+    try:
+        machine = LinearRegex(expression)
+        for _ in range(40):  # each earns some credit more
+            with suppress(TooComplex):
+                machine.found_in(text)
+        assert tracemalloc.get_traced_memory()[1] < 4 * 1024 * 1024
+    finally:
+        tracemalloc.stop()

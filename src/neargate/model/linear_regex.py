@@ -3,7 +3,8 @@
 An expression becomes a small machine that is in many places at once; sets of places are made into states as they are
 met and kept, so that a character costs one look-up. An expression made to have ever new states runs out of credit:
 each character earns a little, each place of a new state costs one. Pure. Invariant: `found_in` looks at each
-character once, holds at most `_STATES_MAX` states, and raises TooComplex rather than do more work than it has credit.
+character once, holds at most `_STATES_MAX` states of `_HELD_MAX` numbers, and raises TooComplex rather than do more
+work than it has credit. What was learned costs nothing again, so that many short texts are no more than a long one.
 """
 
 from bisect import bisect_right
@@ -11,8 +12,10 @@ from bisect import bisect_right
 from .regex_syntax import WORDS, Assertion, Chars, Choice, Node, Repeat, Sequence, read_regex
 
 _STATES_MAX = 2000
+_HELD_MAX = 250_000  # numbers in all states together: two MiB, whatever the expression is
 _CREDIT_MAX = 300_000  # places looked at: about a tenth of a second
 _KNOWN_CHARACTERS_MAX = 10_000
+_CLASSES_PER_CREDIT = 64  # of a new state's table
 _BEGIN, _WORD, _OTHER, _NEWLINE, _END = range(5)
 
 
@@ -21,12 +24,13 @@ class TooComplex(Exception):
 
 
 class _State:
-    __slots__ = ("before", "follow", "is_match", "places")
+    __slots__ = ("before", "ends", "follow", "is_match", "places")
 
     def __init__(self, places: tuple[int, ...], before: int, classes: int) -> None:
         self.places = places
         self.before = before  # what kind of character came before
         self.follow: list[_State | None] = [None] * classes
+        self.ends: bool | None = None  # whether all has matched if the text ends here, once that was asked
         self.is_match = False
 
 
@@ -42,9 +46,10 @@ class LinearRegex:
         self._breaks = _class_breaks(program.sets)
         self._classes: dict[str, int] = {}
         self._kinds = [_kind(low) for low in self._breaks]
-        self._sets = [frozenset(_classes_of(ranges, self._breaks)) for ranges in program.sets]
+        self._sets = [_mask_of(ranges, self._breaks) for ranges in program.sets]
         self._credit = _CREDIT_MAX
         self._states: dict[tuple[tuple[int, ...], int], _State] = {}
+        self._held = 0
         self._begin = self._state((self._start,), _BEGIN)
 
     def found_in(self, text: str) -> bool:
@@ -70,28 +75,41 @@ class LinearRegex:
     def _state(self, places: tuple[int, ...], before: int) -> _State:
         found = self._states.get((places, before))
         if found is None:
-            if len(self._states) >= _STATES_MAX:
-                self._states.clear()  # states that are held go on knowing those that they led to
-                for state in (self._begin,):
-                    state.follow = [None] * len(self._breaks)
-            found = self._states[places, before] = _State(places, before, len(self._breaks))
+            classes = len(self._breaks)
+            self._credit -= classes // _CLASSES_PER_CREDIT
+            self._held += len(places) + classes
+            found = self._states[places, before] = _State(places, before, classes)
         return found
 
+    def _forget(self, kept: _State) -> None:
+        """All states but the first and this one. They are cut apart from each other, so that they go at once."""
+        for state in (*self._states.values(), self._begin, kept):
+            state.follow.clear()
+        self._states.clear()
+        self._held = 0
+        for state in (self._begin, kept):
+            state.follow = [None] * len(self._breaks)
+
     def _step(self, state: _State, number: int) -> _State:
+        if self._held > _HELD_MAX or len(self._states) >= _STATES_MAX:
+            self._forget(state)
         kind = self._kinds[number]
         reached, is_match = self._reach(state, kind)
-        places = self._places
-        onward = {place[2] for place in map(places.__getitem__, reached) if number in self._sets[place[1]]}
-        onward.add(self._start)  # a match may begin at any character
-        following = self._state(tuple(sorted(onward)), kind)
         if is_match:
             following = _State((), kind, 0)
             following.is_match = True
+        else:
+            places, sets = self._places, self._sets
+            onward = {place[2] for place in map(places.__getitem__, reached) if sets[place[1]] >> number & 1}
+            onward.add(self._start)  # a match may begin at any character
+            following = self._state(tuple(sorted(onward)), kind)
         state.follow[number] = following
         return following
 
     def _ends(self, state: _State) -> bool:
-        return self._reach(state, _END)[1]
+        if state.ends is None:
+            state.ends = self._reach(state, _END)[1]
+        return state.ends
 
     def _reach(self, state: _State, kind: int) -> tuple[list[int], bool]:
         """The places that wait for a character, if one of this kind comes next; whether all has matched."""
@@ -197,10 +215,12 @@ def _class_breaks(sets: list[tuple[tuple[int, int], ...]]) -> list[int]:
     return sorted(breaks)
 
 
-def _classes_of(ranges: tuple[tuple[int, int], ...], breaks: list[int]) -> list[int]:
-    return [
-        number for low, high in ranges for number in range(bisect_right(breaks, low) - 1, bisect_right(breaks, high))
-    ]
+def _mask_of(ranges: tuple[tuple[int, int], ...], breaks: list[int]) -> int:
+    """The numbers of the ranges' classes, as bits: an expression may have a thousand sets of nearly all classes."""
+    mask = 0
+    for low, high in ranges:
+        mask |= (1 << bisect_right(breaks, high)) - (1 << (bisect_right(breaks, low) - 1))
+    return mask
 
 
 def _kind(code: int) -> int:
