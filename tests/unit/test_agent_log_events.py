@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neargate.agent.log_events import begins_event, cut_events
@@ -61,6 +61,8 @@ def test_an_event_is_never_too_large() -> None:
     st.booleans(),
     st.booleans(),
 )
+@example(b"[[[[\n[", 5, 2, False, False)  # whole lines as large as an event may be, and a part of a line behind them
+@example(b"aaaa\n[[[[[", 5, 2, False, False)
 def test_every_byte_is_in_one_event(data: bytes, event_max: int, events_max: int, final: bool, flush: bool) -> None:
     block = cut_events(data, begins, event_max, events_max, final=final, flush=flush)
     assert sum(block.sizes) == block.consumed == len(block.lines)
