@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neargate.wire import data_channel, exec_client, exec_session
@@ -241,6 +241,10 @@ def test_the_end() -> None:
 
 
 @given(st.binary(max_size=300), st.integers(0, 3), st.integers(0, 14))
+@example(b'{"AcknowledgedMessageType":"\xff"}', 0, 6)
+@example(b'{"ClientVersion":"\xff"}', 0, 6)
+@example(b'{"x":' + b"[" * 60_000, 0, 6)
+@example(b'{"x":' + b"[" * 60_000, 1, 3)
 def test_any_payload_is_heard_or_ends_the_session(payload: bytes, sequence: int, kind: int) -> None:
     for made in (session(), opened()):
         for name in ("input_stream_data", "acknowledge", "channel_closed"):

@@ -155,7 +155,15 @@ def test_a_token_is_good_for_a_minute() -> None:
 
 
 @pytest.mark.parametrize(
-    "first", [b"\0binary", "no json", "{}", '{"TokenValue":7}', '{"MessageSchemaVersion":"1.0","TokenValue":"x"}']
+    "first",
+    [
+        b"\0binary",
+        "no json",
+        "{}",
+        '{"TokenValue":7}',
+        '{"MessageSchemaVersion":"1.0","TokenValue":"x"}',
+        '{"x":' + "[" * 60_000,
+    ],
 )
 def test_what_is_no_opening_is_refused(first: bytes | str) -> None:
     async def body(rig: ExecRig) -> None:
@@ -404,6 +412,8 @@ async def lying(rig: ExecRig, *said: bytes) -> tuple[Client, AgentSide]:
         encode(ExecHello(protocol=PROTOCOL, host_id=HOST, session="s-1")),
         encode(ExecEnded(exit_code=2**70 % 2**63, reason="\x1b]0;owned\x07" * 9000)),
         encode(ExecEnded(exit_code=-5)),
+        encode(ExecEnded(reason="??")).replace(b"??", b"\xff\xff"),
+        b"\x82\xa4type\xaaexec-ended\xa1x" + b"\x91" * 5000,
     ],
 )
 def test_a_host_that_lies_ends_its_own_session(lie: bytes) -> None:

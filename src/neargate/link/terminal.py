@@ -5,12 +5,17 @@ connection carries one terminal and ends with it; the sockets' own flow control 
 Encoded as MessagePack, a message a frame.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import msgspec
 
 from .messages import Challenge, Proof
 
 INPUT_WINDOW = 16  # messages of input that the agent has not taken yet
 DATA_MAX_BYTES = 16 * 1024  # of one message
+
+Message = TypeVar("Message")
 
 
 class ExecHello(msgspec.Struct, frozen=True, kw_only=True, tag="exec-hello"):
@@ -53,5 +58,22 @@ FromAgent = ExecHello | Proof | ExecOutput | ExecTaken | ExecEnded
 FromServer = Challenge | ExecBegin | ExecInput | ExecResize
 
 encode = msgspec.msgpack.Encoder().encode
-decode_from_agent = msgspec.msgpack.Decoder(FromAgent).decode
-decode_from_server = msgspec.msgpack.Decoder(FromServer).decode
+_decode_from_agent = msgspec.msgpack.Decoder(FromAgent).decode
+_decode_from_server = msgspec.msgpack.Decoder(FromServer).decode
+
+
+def decode_from_agent(data: bytes) -> FromAgent:
+    """Raises msgspec.DecodeError, whatever is wrong with it."""
+    return _decoded(_decode_from_agent, data)
+
+
+def decode_from_server(data: bytes) -> FromServer:
+    """Raises msgspec.DecodeError, whatever is wrong with it."""
+    return _decoded(_decode_from_server, data)
+
+
+def _decoded(decode: Callable[[bytes], Message], data: bytes) -> Message:
+    try:
+        return decode(data)
+    except (UnicodeError, RecursionError) as error:
+        raise msgspec.DecodeError(f"text or nesting that cannot be: {type(error).__name__}") from None

@@ -121,7 +121,7 @@ class ExecSession:
             if not takes_input and frame.sequence >= self._expected:
                 return []
             return self._sequenced(frame, now)
-        except (BadFrame, msgspec.DecodeError) as bad:
+        except (BadFrame, msgspec.DecodeError, UnicodeError, RecursionError) as bad:
             return [Ended(reason=f"The client sent what cannot be read: {_plain(bad)}.")]
 
     def output(self, data: bytes, now: float) -> list[Send]:

@@ -69,7 +69,7 @@ class DataChannelDoor:
             return None
         try:
             opening = msgspec.json.decode(first, type=OpenDataChannel)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return None
         return self._sessions.claim(session_id, opening.TokenValue)
 
