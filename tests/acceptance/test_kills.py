@@ -36,7 +36,7 @@ def test_a_running_task_does_not_notice(killing: Killing, victim: str) -> None:
     os.kill(leaving, signal.SIGUSR1)
     if victim == "up":
         killing.region.command("up", "--background", "--port", str(killing.region.port))
-        assert "taken over, still running: server, containerd, registry, agent" in _last_up(killing)
+        assert "taken over, still running: server, containerd, registry, images, agent" in _last_up(killing)
     task = leaves.stopped(TOLD_TO_EXIT)
     assert task["stopCode"] == "EssentialContainerExited"
     stays.has_counted(counted)
