@@ -64,12 +64,14 @@ _decode_from_server = msgspec.msgpack.Decoder(FromServer).decode
 
 def decode_from_agent(data: bytes) -> FromAgent:
     """Raises msgspec.DecodeError, whatever is wrong with it."""
-    return _decoded(_decode_from_agent, data)
+    found: FromAgent = _decoded(_decode_from_agent, data)
+    return found
 
 
 def decode_from_server(data: bytes) -> FromServer:
     """Raises msgspec.DecodeError, whatever is wrong with it."""
-    return _decoded(_decode_from_server, data)
+    found: FromServer = _decoded(_decode_from_server, data)
+    return found
 
 
 def _decoded(decode: Callable[[bytes], Message], data: bytes) -> Message:
