@@ -71,12 +71,12 @@ def aws_exec(
 
 
 def sessions_left(region: LiveRegion) -> list[str]:
-    """Processes of executed commands, by their mark."""
+    """What processes of executed commands are: found by their mark, told without their numbers, which are like any."""
     found = []
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         try:
             if b"NEARGATE_EXEC=ecs-execute-command-" in Path("/proc", pid, "environ").read_bytes():
-                found.append(f"{pid}: {Path('/proc', pid, 'cmdline').read_bytes()!r}")
+                found.append(repr(Path("/proc", pid, "cmdline").read_bytes()))
         except OSError:
             continue
     return found

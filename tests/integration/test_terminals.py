@@ -29,6 +29,14 @@ async def all_of(terminal: Terminal) -> bytes:
     return said
 
 
+async def until_said(terminal: Terminal, text: bytes) -> None:
+    said = b""
+    while text not in said:
+        part = await terminal.read()
+        assert part, said
+        said += part
+
+
 def marked(exec_id: str) -> list[int]:
     """Processes of a terminal, by the mark that they inherit."""
     found = []
@@ -99,6 +107,7 @@ def test_who_does_not_read_holds_the_command_back(rig: ContainerRig, reference: 
         config = await started(rig, engine, reference)
         script = "i=0; while [ $i -lt 40000 ]; do echo line $i; i=$((i+1)); done; echo done > /dev/shm/said"
         terminal = await engine.open_terminal(config.runtime_id, "chatty", ("sh", "-c", script))
+        await until_marked("chatty", 1)
         await asyncio.sleep(1.0)
         assert len(marked("chatty")) == 1, "it waits for its reader"
         said = (await all_of(terminal)).replace(b"\r", b"").splitlines()
@@ -115,19 +124,15 @@ def test_a_command_that_does_not_read_holds_its_writer_back(rig: ContainerRig, r
         config = await started(rig, engine, reference)
         raw = "stty raw -echo; echo ready; sleep 1; head -c 1000000 | wc -c"
         terminal = await engine.open_terminal(config.runtime_id, "paste", ("sh", "-c", raw))
-        said = b""
-        while b"ready" not in said:
-            said += await terminal.read()
+        await until_said(terminal, b"ready")
         writing = asyncio.ensure_future(terminal.write(b"x" * 1_000_000))
-        said = b""
-        while b"1000000" not in said:
-            part = await terminal.read()
-            assert part, said
-            said += part
+        await until_said(terminal, b"1000000")
         await writing
         assert await terminal.wait() == 0
         await terminal.close()
-        waits = await engine.open_terminal(config.runtime_id, "deaf", ("sh", "-c", "stty raw -echo; sleep 1000"))
+        deaf = "stty raw -echo; echo ready; sleep 1000"  # before it is raw, a terminal drops what nobody reads
+        waits = await engine.open_terminal(config.runtime_id, "deaf", ("sh", "-c", deaf))
+        await until_said(waits, b"ready")
         writing = asyncio.ensure_future(waits.write(b"x" * 1_000_000))
         await asyncio.sleep(0.5)
         assert not writing.done()
