@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from neargate.agent.execution.exchange import Reply
 from neargate.agent.execution.secret_values import of_json, printed
 from neargate.agent.points import Point
 from neargate.agent.task_context import LaunchFailed, Secrets, TaskContext
-from neargate.link.messages import EXECUTION_ROLE, CredentialsIssued, CredentialsRefused
+from neargate.link.messages import EXECUTION_ROLE, TASK_ROLE, CredentialsIssued, CredentialsRefused
 from neargate.model.errors import RoleNotAssumable
 from neargate.model.launch import ContainerLaunch, InjectedSecret, TaskLaunch
-from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch
+from neargate.testing.agent_host import INCARNATION, TASK_ID, VPC, AgentHost, container, launch
 from neargate.testing.fake_region_api import FakeSecret
 from neargate.testing.virtual_time import EPOCH, run_virtual
 
@@ -183,7 +184,7 @@ def _content(directory: Path) -> bytes:
 
 
 def test_values_are_kept_nowhere(tmp_path: Path) -> None:
-    """Not in the agent's files, in labels, in what is reported or shown to the task's metadata."""
+    """Not in the agent's files, in labels, in what is reported. What a task reads of itself is the next test's."""
 
     async def scenario(host: AgentHost) -> None:
         host.api.parameters["plain"] = "planted-value-of-a-secret"
@@ -199,6 +200,44 @@ def test_values_are_kept_nowhere(tmp_path: Path) -> None:
         assert "planted" not in repr(host.sandbox.named("web").config)
 
     play(tmp_path, scenario)
+
+
+METADATA = tuple(f"/v{version}/{{}}{what}" for version in (3, 4) for what in ("", "/task", "/stats", "/task/stats"))
+
+
+def test_what_a_task_reads_of_itself_shows_no_secret_and_no_execution_role(tmp_path: Path) -> None:
+    """Of any of its containers, also of one that has no secrets, and after another start of the agent."""
+    planted, own = "planted-value-of-a-secret", "secret-key-of-the-task-role"
+
+    async def whole() -> None:
+        async with AgentHost(tmp_path) as host:
+            grant(host)
+            given = issued()
+            host.server.credentials[TASK_ID] = replace(
+                given, kind=TASK_ROLE, role_arn=ROLE + "-of-the-task", secret_access_key=own, token="own-token"
+            )
+            host.api.parameters, host.api.secrets = {"plain": planted}, {SECRET: FakeSecret(text=planted)}
+            agent = await host.started()
+            web = with_secrets(("A", "plain"), ("B", SECRET), environment=(("C", "plain-variable"),))
+            wanted = replace(task(web, container("bare")), task_role_arn=ROLE + "-of-the-task")
+            host.server.run(wanted)
+            await host.server.status(TASK_ID, "RUNNING")
+            assert environment(host)["A"] == environment(host)["B"] == planted
+            roles = environment(host)["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"]
+            for is_second in (False, True):
+                if is_second:
+                    host.kill()
+                    agent = await host.started()
+                tokens = [host.sandbox.named(name).config.runtime_id for name in ("web", "bare")]
+                paths = [path.format(token) for token in tokens for path in (*METADATA, "/v4/{}/taskWithTags")]
+                said = [await agent.metadata.answer(VPC, wanted.eni.private_ipv4, path) for path in (*paths, roles)]
+                assert [reply.status for reply in said] == [200] * len(said)
+                text = b"\n".join(reply.body for reply in said).decode()
+                assert TASK_ID in text and own in text, "the search finds what is there"
+                for hidden in (planted, "plain-variable", ROLE + '"', given.secret_access_key, given.token):
+                    assert hidden not in text
+
+    run_virtual(whole())
 
 
 def test_a_task_that_runs_has_left_nothing_in_the_agents_memory(
@@ -377,14 +416,31 @@ def test_a_service_that_cannot_answer_now(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+DEEP = b'{"a":' * 100_000
+
+
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'{"Parameters": 1}', b'{"Parameters": [{"Name": "plain"}]}', b"\xff" * 9], ids=repr
+    "body",
+    [b"", b"{", b"[]", b'{"Parameters": 1}', b'{"Parameters": [{"Name": "plain"}]}', b"\xff" * 9, DEEP],
+    ids=lambda body: repr(body[:40]),
 )
 def test_an_answer_that_is_none(tmp_path: Path, body: bytes) -> None:
     async def scenario(host: AgentHost) -> None:
         host.api.answers["GetParameters"] = body
         reason = await refused(host, task(with_secrets(("A", "plain"))))
         assert reason.endswith("deserialization failed, failed to decode response body")
+
+    play(tmp_path, scenario)
+
+
+def test_a_refusal_that_is_none(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        async def deep(*_: Any) -> Reply:
+            return Reply(status=400, request_id="r-1", body=DEEP)
+
+        host.api.post = deep  # type: ignore[method-assign]
+        reason = await refused(host, task(with_secrets(("A", "plain"))))
+        assert reason.endswith("api error UnknownError: ")
 
     play(tmp_path, scenario)
 

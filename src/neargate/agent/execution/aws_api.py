@@ -21,6 +21,7 @@ from .roles import ExecutionRoles, Held
 T = TypeVar("T")
 _MESSAGE_MAX_CHARS = 2048
 _SERVER_FAULTS = 500
+_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -109,7 +110,7 @@ def _understood(operation: Operation, reply: Reply, answer: type[T]) -> T | _Fai
     if reply.status == 200:
         try:
             return msgspec.json.decode(reply.body, type=answer)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _NO_JSON:
             return _Failure(text=f"{head}deserialization failed, failed to decode response body", is_retryable=False)
     code, message = _error(reply.body)
     api = "" if code in operation.modelled else "api error "
@@ -120,7 +121,7 @@ def _understood(operation: Operation, reply: Reply, answer: type[T]) -> T | _Fai
 def _error(body: bytes) -> tuple[str, str]:
     try:
         found = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _NO_JSON:
         found = {}
     code = str(found.get("__type") or "UnknownError").rpartition("#")[2]
     return _plain(code), _plain(str(found.get("message") or found.get("Message") or ""))
