@@ -87,8 +87,8 @@ def test_other_users_read_nothing_but_what_is_public(region: LiveRegion, task: s
     found = as_nobody(_readable, str(region.paths.data), str(region.paths.run))
     names = sorted(os.path.basename(path) for path in found)
     # Options, pid files and the registry's port hold no secrets.
-    public = ["agent.pid", "containerd.pid", "oci-runtime.json", "region.json", "registry.pid", "registry.yml"]
-    assert names == sorted([*public, "server.pid", "up.pid"])
+    public = ["agent.pid", "containerd.pid", "images.pid", "oci-runtime.json", "region.json", "registry.pid"]
+    assert names == sorted([*public, "registry.yml", "server.pid", "up.pid"])
     assert not any(SECRET.encode() in Path(path).read_bytes() for path in found)
 
 
@@ -104,7 +104,7 @@ def test_sockets_databases_and_keys_are_their_owners_alone(region: LiveRegion) -
     for path in private:
         facts = path.stat()
         assert (stat.S_IMODE(facts.st_mode), facts.st_uid) == (0o600, owner), path
-    closed = {paths.databases: owner, paths.registry: owner, paths.server_run: owner}
+    closed = dict.fromkeys((paths.databases, paths.registry, paths.images, paths.server_run), owner)
     closed |= dict.fromkeys((paths.agent, paths.disks, paths.containerd, paths.logs), 0)
     for path, user in closed.items():
         facts = path.stat()
@@ -121,7 +121,7 @@ def status_of(region: LiveRegion, name: str) -> dict[str, str]:
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
-@pytest.mark.parametrize("name", ["server", "registry"])
+@pytest.mark.parametrize("name", ["server", "registry", "images"])
 def test_what_answers_callers_has_no_privileges_and_can_gain_none(region: LiveRegion, name: str) -> None:
     status = status_of(region, name)
     user = pwd.getpwnam("neargate")
@@ -150,7 +150,7 @@ def test_no_process_shows_a_secret_on_its_command_line(region: LiveRegion, task:
     keys = region.paths.administrator.read_text()
     secret = keys.partition('"secret_access_key": "')[2].partition('"')[0]
     assert len(secret) > 20
-    for name in ("server", "agent", "containerd", "registry", "up"):
+    for name in ("server", "agent", "containerd", "registry", "images", "up"):
         running = processes.find(region.paths.pid_file(name))
         if running is not None:
             words = Path(f"/proc/{running.pid}/cmdline").read_bytes()
