@@ -24,7 +24,13 @@ def test_the_variables_that_every_tool_reads() -> None:
     assert proxies_of({}) == Proxies()
 
 
-@pytest.mark.parametrize("written", ["https://proxy.lan", "socks5://p:1", "http://", "http://user:secret@"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("https://proxy.lan", "socks5://p:1", "http://", "http://user:secret@"),
+        *("http://user:secret/more@proxy.lan:3128", "http://proxy.lan:99999", "http://[secret"),
+    ],
+)
 def test_a_proxy_that_is_none_is_refused_without_its_password(written: str) -> None:
     with pytest.raises(ValueError, match="HTTPS_PROXY must be the URL of an HTTP proxy") as refused:
         proxies_of({"HTTPS_PROXY": written})

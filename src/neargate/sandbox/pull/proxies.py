@@ -133,15 +133,19 @@ def open_tunnel(connection: socket.socket, proxy: Proxy, host: str, port: int, l
 def _proxy(name: str, written: str) -> Proxy | None:
     if not written:
         return None
-    parts = urlsplit(written if "://" in written else f"http://{written}")
-    if parts.scheme != "http" or not parts.hostname:
-        # Not shown: it may hold a password.
+    try:
+        parts = urlsplit(written if "://" in written else f"http://{written}")
+        host, port = parts.hostname if parts.scheme == "http" else None, parts.port or 80
+    except ValueError:
+        host = None
+    if not host:
+        # Not shown, nor what urllib says of it: a password with a slash in it looks like a port.
         raise ValueError(f"{name} must be the URL of an HTTP proxy, for example http://proxy.lan:3128")
     authorization = ""
     if parts.username is not None:
         known = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + base64.b64encode(known.encode()).decode("ascii")
-    return Proxy(host=parts.hostname, port=parts.port or 80, authorization=authorization)
+    return Proxy(host=host, port=port, authorization=authorization)
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
