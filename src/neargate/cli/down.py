@@ -124,7 +124,7 @@ def _stop_tasks(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor
     """By the normal path. Without an `up` this process keeps the needed parts alive; with one, that does."""
     keeper = _Keeper(paths, config, supervisor, say)
     keeper.look()
-    wait_ready(paths, config, keeper.look, [])
+    wait_ready(paths, config, keeper.look, [], with_images=False)
     deadline = time.monotonic() + STOP_TASKS_S
     progress = force.Progress(say)
     while left := _ask_to_stop(paths):

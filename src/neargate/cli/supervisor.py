@@ -107,14 +107,13 @@ def programs(paths: RegionPaths, config: RegionConfig) -> list[Program]:
             wanted.append(containerd_program(paths))
         wanted.append(_registry(paths, config, USER if root else None))
         wanted.append(images_program(paths, USER if root else None))
-        _check_proxies()
     wanted.append(_own(paths, "agent"))
     return wanted
 
 
-def _check_proxies() -> None:
-    """Before anything runs: the agent, which uses them, could only die of it."""
-    if any(os.environ.get(name) for name in PROXY_VARIABLES):
+def check_proxies(config: RegionConfig) -> None:
+    """Before anything is started: the agent, which uses them, could only die of it. Raises Problem."""
+    if config.sandbox == "container" and any(os.environ.get(name) for name in PROXY_VARIABLES):
         from ..sandbox.pull.proxies import proxies_of  # few have any
 
         try:
@@ -177,14 +176,17 @@ def images_program(paths: RegionPaths, user: str | None) -> Program:
     """The same program for ECR's bytes: on a UNIX socket that only the server reaches, which asks policies first."""
     # Not in the server's own directory: its user could put a link there, and root would write where it leads.
     settings = paths.run / "images.yml"
-    kept = _SECRET.search(settings.read_text()) if settings.exists() else None
+    known = settings.read_text() if settings.exists() else ""
+    kept = _SECRET.search(known)
     # It signs what uploads under way carry, so it stays while the machine runs.
     text = images_settings(paths, kept[1] if kept else os.urandom(32).hex())
-    if not settings.exists() or settings.read_text() != text:
-        settings.touch(mode=0o640)
+    if text != known:
+        settings.touch(mode=0o600)
         settings.write_text(text)
-        if user is not None:
-            shutil.chown(settings, group=user)
+    # Also where somebody was killed right after writing, and whatever the umask is.
+    if user is not None:
+        shutil.chown(settings, group=user)
+    settings.chmod(0o640)
     return Program(
         name="images",
         argv=(registry_binary(), "serve", str(settings)),

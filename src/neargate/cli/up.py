@@ -23,7 +23,7 @@ from .prepare import check_foreign_containerd, make_run_directory, prepare
 from .problems import Problem, no_room
 from .process_logs import bound_all
 from .processes import Program
-from .supervisor import Child, Supervisor, programs
+from .supervisor import Child, Supervisor, check_proxies, programs
 
 READY_S = 60.0
 LOOK_S = 0.3
@@ -70,6 +70,7 @@ def _made_ready(
     with settled(paths, configs.settle(paths, wanted)) as config:
         prepare(paths, config)
         check_foreign_containerd(config)
+        check_proxies(config)
         supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
         supervisor.adopt()
         _restart_changed(paths, config, supervisor)
@@ -211,19 +212,35 @@ def _join(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) 
     return 0
 
 
-def wait_ready(paths: RegionPaths, config: RegionConfig, each: Callable[[], None], stopping: list[int]) -> None:
-    """Until the API answers and, with containers, this machine's agent is connected. `each` runs at every look."""
+def wait_ready(
+    paths: RegionPaths,
+    config: RegionConfig,
+    each: Callable[[], None],
+    stopping: list[int],
+    *,
+    with_images: bool = True,
+) -> None:
+    """Until the API answers, this machine's agent is connected and images can be pushed. `each` runs at every look."""
     deadline = time.monotonic() + READY_S
     while not stopping:
-        if healthy(config.port) and agent_connected(paths):
+        late = _late(paths, config, with_images and config.sandbox == "container")
+        if not late:
             return
         if time.monotonic() > deadline:
-            late = "agent" if healthy(config.port) else "server"
             log = paths.log_file(late)
             tail = "\n".join(_tail(log))
             raise Problem(f"the {late} did not come up within {READY_S:.0f} s; the end of {log}:\n{tail}")
         each()
         time.sleep(0.02)
+
+
+def _late(paths: RegionPaths, config: RegionConfig, with_images: bool) -> str:
+    """The process that is not ready yet; empty when all are."""
+    if not healthy(config.port):
+        return "server"
+    if not agent_connected(paths):
+        return "agent"
+    return "images" if with_images and not images_kept(paths) else ""
 
 
 def _tail(path: Path) -> list[str]:
@@ -250,6 +267,17 @@ def agent_connected(paths: RegionPaths) -> bool:
             with connection.makefile("rb") as lines:
                 return bool(json.loads(lines.readline() or b"{}").get("ready"))
     except (OSError, ValueError):
+        return False
+
+
+def images_kept(paths: RegionPaths) -> bool:
+    """Whether the process that keeps images' bytes listens: else the first push would be told that it is away."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1.0)
+            connection.connect(str(paths.images_socket))
+            return True
+    except OSError:
         return False
 
 
