@@ -69,7 +69,8 @@ class Footprint(Struct, frozen=True, kw_only=True):
 def look(paths: RegionPaths) -> Footprint:
     """Before anything is made."""
     own = (
-        *(paths.secrets, paths.databases, paths.logs, paths.agent, paths.disks, paths.containerd, paths.registry),
+        *(paths.secrets, paths.databases, paths.logs, paths.agent, paths.disks, paths.containerd),
+        *(paths.registry, paths.images),
         *(paths.administrator, paths.administrator.with_suffix(".new"), paths.config.with_suffix(".new")),
         *(paths.run, paths.up_lock, paths.data, *paths.data.parents),
     )
