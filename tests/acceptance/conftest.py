@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from neargate.cli.paths import RegionPaths
+from neargate.testing import oci_image
 
 from .region import LiveRegion, data_directory, end_abandoned, traces
 
@@ -72,6 +73,13 @@ def region() -> Iterator[LiveRegion]:
         yield live
     finally:
         end_region(live)
+
+
+@pytest.fixture(scope="session")
+def sampled_region(region: LiveRegion) -> LiveRegion:
+    """The shared one, with the image that `neargate sample` leaves, which walk-throughs run."""
+    oci_image.push(region.registry, "neargate/sample", "1", oci_image.sample_image())
+    return region
 
 
 @pytest.fixture
