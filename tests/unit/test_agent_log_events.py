@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from neargate.agent import log_shipper
 from neargate.agent.log_events import begins_event, cut_events
+from neargate.agent.log_lines import Block
 from neargate.definitions.awslogs_events import event_start
 from neargate.model.launch import AwsLogs, TaskLaunch
 from neargate.model.linear_regex import LinearRegex
@@ -230,5 +233,54 @@ def test_the_last_event_of_a_task_that_is_over_is_whole(tmp_path: Path, killed: 
         await host.server.status(TASK_ID, "STOPPED")
         await host.clock.sleep(10)
         assert stored(host) == [b"[1] first\n  at a\n", b"[2] last\n  at b"] and host.leftovers() == []
+
+    play(tmp_path, scenario)
+
+
+def test_a_part_of_a_line_is_looked_at_once_and_not_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[bytes] = []
+
+    def counted(data: bytes, *args: Any, **named: Any) -> Block:
+        looks.append(data)
+        return cut_events(data, *args, **named)
+
+    monkeypatch.setattr(log_shipper, "cut_events", counted)
+
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(task())
+        await host.server.status(TASK_ID, "RUNNING")
+        write(host, b"[1] a\n> ")
+        await wait_for(host, [b"[1] a\n"])
+        await host.clock.sleep(5)
+        before = len(looks)
+        await host.clock.sleep(600)
+        assert len(looks) - before <= 1
+        write(host, b"b\n")
+        await wait_for(host, [b"[1] a\n", b"> b\n"])
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("kept", [b"[0-", b"^(\xc3"])
+def test_an_expression_that_a_power_cut_tore_holds_no_agent_up(tmp_path: Path, kept: bytes) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.sandbox.programs["web"] = Program(output=b"[1] a\n  at b")
+        host.server.run(task())
+        await host.server.status(TASK_ID, "RUNNING")
+        host.server.is_down = True
+        host.server.drop()
+        host.sandbox.end(host.sandbox.named("web").config.runtime_id, 0)
+        await host.clock.sleep(30)
+        host.kill()
+        beside = host.root / "agent" / "logs" / TASK_ID / ".event-starts" / "web"
+        assert beside.read_text() == r"^\["
+        beside.write_bytes(kept)
+        host.start()
+        host.server.is_down = False
+        await host.server.status(TASK_ID, "STOPPED")
+        await host.clock.sleep(10)
+        assert b"\n".join(line.rstrip() for line in stored(host)) == b"[1] a\n  at b" and host.leftovers() == []
 
     play(tmp_path, scenario)

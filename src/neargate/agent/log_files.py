@@ -64,13 +64,14 @@ def keep_event_start(path: Path, expression: str) -> None:
     beside = path.parent / _EVENT_STARTS / path.name
     beside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     written = beside.parent / _EVENT_STARTS
-    written.write_text(expression)
+    written.write_text(expression, "utf-8")
     written.rename(beside)
 
 
 def kept_event_start(path: Path) -> str | None:
+    """After a power cut it may be cut short anywhere."""
     try:
-        return (path.parent / _EVENT_STARTS / path.name).read_text()
+        return (path.parent / _EVENT_STARTS / path.name).read_text("utf-8", "replace")
     except FileNotFoundError:
         return None
 

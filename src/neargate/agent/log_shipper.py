@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
 from ..link.messages import LogOpened, LogRefused
 from ..model.knobs import Knobs
-from ..model.launch import TaskLaunch
+from ..model.launch import AwsLogs, TaskLaunch
 from ..model.linear_regex import LinearRegex
 from ..model.regex_syntax import BadRegex
 from ..world import World
@@ -106,6 +106,7 @@ class LogShipper:
 
     async def open(self, launch: TaskLaunch, container: str, runtime_id: str) -> str:
         """The same, its stream existing. Waits for the server; raises LaunchFailed, OSError."""
+        _check_event_start(_options(launch, container))
         tail = await self._follow(launch, container, runtime_id)
         while tail.opened is None or tail.connection != self._bulk.connection:
             await self._bulk.connected()
@@ -240,6 +241,7 @@ class LogShipper:
         is_all = tail.offset + len(answer.data) >= answer.size
         knobs = self._knobs
         block: Block
+        is_due = False
         if tail.event_start is None:
             final = ask.final and is_all
             block = cut_lines(answer.data, knobs.log_line_max_bytes, knobs.log_chunk_max_lines, final=final)
@@ -256,8 +258,9 @@ class LogShipper:
         if block.consumed == 0:
             tail.stale_size = answer.size
             now = self._world.monotonic()
-            tail.quiet_at = now + knobs.log_event_quiet_s
-            tail.due_at = min(tail.due_at, now + knobs.log_event_age_s)
+            # What is left of a flush is a part of a line: it waits for more of it, and for no time.
+            tail.quiet_at = inf if is_due else now + knobs.log_event_quiet_s
+            tail.due_at = inf if is_due else min(tail.due_at, now + knobs.log_event_age_s)
             return
         tail.due_at = inf
         tail.in_flight = True
@@ -311,16 +314,15 @@ class LogShipper:
     async def _open_file(self, launch: TaskLaunch, container: str, runtime_id: str) -> None:
         """Answers those who wait for the file; an error is theirs."""
         key = (launch.task_id, container)
-        options = next(item.logs for item in launch.containers if item.name == container)
+        options = _options(launch, container)
+        expression = None if options is None else options.event_start
         # The container's name is the file's whole name: it may be as long as a file name can be.
         path = self._root / launch.task_id / container
         try:
-            expression = None if options is None else options.event_start
-            event_start = _event_start(expression)
             if expression is not None:
                 await self._world.offload(LANE, keep_event_start, path, expression)
             descriptor = await self._world.offload(LANE, open_log, path)
-        except (OSError, LaunchFailed) as error:
+        except OSError as error:
             waiting = self._files_opening.pop(key)
             waiting.set_exception(error)
             waiting.exception()  # marks it as read: those who waited may have been interrupted
@@ -333,7 +335,7 @@ class LogShipper:
             descriptor=descriptor,
             blocking=options is not None and options.blocking,
             max_buffer=self._knobs.log_in_flight_max_bytes if options is None else options.max_buffer_bytes,
-            event_start=event_start,
+            event_start=_event_start(expression),
         )
         self._tails[key] = tail
         self._files_opening.pop(key).set_result(tail)
@@ -434,17 +436,30 @@ def _why_not_opened(refused: LogRefused) -> str:
     return f"{_NOT_OPENED}{what}: {refused.code}: {refused.message}: exit status 1"
 
 
-def _event_start(expression: str | None) -> LinearRegex | None:
+def _options(launch: TaskLaunch, container: str) -> AwsLogs | None:
+    return next(item.logs for item in launch.containers if item.name == container)
+
+
+def _check_event_start(options: AwsLogs | None) -> None:
     """Raises LaunchFailed for what the control plane should not have let through."""
+    expression = None if options is None else options.event_start
     if expression is None:
-        return None
+        return
     try:
-        return LinearRegex(expression)
+        LinearRegex(expression)
     except BadRegex as bad:
         raise LaunchFailed(
             f"ResourceInitializationError: failed to validate logger args: awslogs could not parse multiline pattern "
             f'key "{expression}": {bad}: exit status 1'
         ) from None
+
+
+def _event_start(expression: str | None) -> LinearRegex | None:
+    """With one that is none (any more, or torn by a power cut) each line is an event: the agent goes on."""
+    try:
+        return None if expression is None else LinearRegex(expression)
+    except BadRegex:
+        return None
 
 
 def _reset(tail: _Tail) -> None:
