@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from neargate.cli import processes
-from neargate.testing.walkthrough import steps
+from neargate.testing.walkthrough import assert_true, steps
 
 from .region import WAIT_S, LiveRegion, insist, wait_for
-from .walking import assert_true, document_for, walk
+from .walking import document_for, walk
 
 PLUGIN = Path(__file__).with_name("session_manager_plugin.py")
 BIN = Path(sys.executable).parent

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from neargate.testing.registry import free_port
-from neargate.testing.walkthrough import steps
+from neargate.testing.walkthrough import assert_true, steps
 
-from .walking import assert_true, document_for, readers_region, walk
+from .walking import document_for, readers_region, walk
 
 ISSUER_PORT = "4443"
 

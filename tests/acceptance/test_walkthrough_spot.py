@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from neargate.cli.admin import ask
-from neargate.testing.walkthrough import steps
+from neargate.testing.walkthrough import assert_true, steps
 
 from .region import LiveRegion, wait_for
-from .walking import assert_true, document_for, walk
+from .walking import document_for, walk
 
 # Sizes of Fargate, large to small: CPU units, MiB.
 SIZES = (("4096", "30720"), ("4096", "8192"), ("1024", "8192"), ("1024", "2048"), ("256", "2048"), ("256", "512"))

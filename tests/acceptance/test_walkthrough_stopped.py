@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from neargate.testing.walkthrough import steps
+from neargate.testing.walkthrough import assert_true, steps
 
 from .region import LiveRegion
-from .walking import assert_true, document_for, walk
+from .walking import document_for, walk
 
 
 @pytest.mark.timeout(420)

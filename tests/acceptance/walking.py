@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from neargate.testing import oci_image
-from neargate.testing.walkthrough import Names, Step, run
+from neargate.testing.walkthrough import Step, run
 
 from .conftest import end_region, start_region
 from .region import LiveRegion
@@ -47,21 +45,3 @@ def walk(steps: list[Step], region: LiveRegion, home: Path, *, strict: bool) -> 
     }
     printed = run(steps, home, cwd=ROOT, environment=environment, timeout_s=WALK_S, strict=strict)
     return [text.replace(f" --data {data}", "").replace(data, "/var/lib/neargate") for text in printed]
-
-
-def assert_true(steps: list[Step], printed: list[str]) -> None:
-    """The document says what was printed; and each block counts: had it said more, that would have been noticed."""
-    difference = first_difference(steps, printed)
-    assert difference is None, difference
-    for number, step in enumerate(steps):
-        longer = replace(step, printed=step.printed + "and more\n")
-        assert first_difference([*steps[:number], longer, *steps[number + 1 :]], printed) is not None
-
-
-def first_difference(steps: list[Step], printed: list[str]) -> str | None:
-    """A sentence with the document's line and what is printed there; None when the document is true."""
-    in_document, in_truth = Names(), Names()
-    for step, text in zip(steps, printed, strict=True):
-        if in_document.plain(step.printed) != in_truth.plain(text):
-            return f"the block of line {step.line} prints\n{text}\nand the document says\n{step.printed}"
-    return None

@@ -5,12 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
-from neargate.testing.walkthrough import run, steps
+from neargate.testing.walkthrough import assert_true, run, steps
 
 from .served import KEY, REGION, SECRET, InThread
-from .test_walkthrough_parameters import ROOT, WALK_S, first_difference, serving
+from .test_walkthrough_parameters import ROOT, WALK_S, serving
 
 
 @pytest.mark.timeout(240)
@@ -23,9 +22,5 @@ def test_the_walk_through_secrets_and_keys(tmp_path: Path) -> None:
     with InThread(serving) as port:
         environment["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{port}"
         printed = run(walk, tmp_path, cwd=tmp_path, environment=environment, timeout_s=WALK_S, strict=False)
-    difference = first_difference(walk, printed)
-    assert difference is None, difference
+    assert_true(walk, printed)
     assert len(walk) == 5
-    for number, step in enumerate(walk):
-        longer = replace(step, printed=step.printed + "and more\n")
-        assert first_difference([*walk[:number], longer, *walk[number + 1 :]], printed) is not None

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = "\x1e"  # stands in no document and is printed by no program of them
@@ -104,6 +105,24 @@ def run(
     if len(printed) != len(walk) + 1:
         raise Broken(f"the block of line {walk[len(printed) - 1].line} was the last one:\n{printed[-1]}")
     return printed[:-1]
+
+
+def assert_true(walk: list[Step], printed: list[str]) -> None:
+    """The document says what was printed; and each block counts: had it said more, that would have been noticed."""
+    difference = first_difference(walk, printed)
+    assert difference is None, difference
+    for number, step in enumerate(walk):
+        longer = replace(step, printed=step.printed + "and more\n")
+        assert first_difference([*walk[:number], longer, *walk[number + 1 :]], printed) is not None, step.line
+
+
+def first_difference(walk: list[Step], printed: list[str]) -> str | None:
+    """A sentence with the document's line and what is printed there; None when the document is true."""
+    in_document, in_truth = Names(), Names()
+    for step, text in zip(walk, printed, strict=True):
+        if in_document.plain(step.printed) != in_truth.plain(text):
+            return f"the block of line {step.line} prints\n{text}\nand the document says\n{step.printed}"
+    return None
 
 
 def _end_group(shell: "subprocess.Popen[bytes]") -> None:
