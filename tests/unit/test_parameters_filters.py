@@ -185,7 +185,7 @@ def test_keys_stand_once_and_paths_take_few() -> None:
     for key in ("Name", "Path", "Tier", "tag:x"):
         with pytest.raises(InvalidFilterKey, match=r"Valid filter keys include: \[Type, KeyId, Label\]"):
             filters.by_path([{"Key": key, "Values": ["/x"]}])
-    for path in ("a", "/a//b", "/a b"):
+    for path in ("a", "//", "/a//b", "/a//", "/a b", "/" + "a" * 1022 + "!"):
         with pytest.raises(InvalidRequest, match="must begin with a forward slash"):
             passes(parameter("/a"), "Path", path)
     with pytest.raises(InvalidFilterKey, match="at most"):

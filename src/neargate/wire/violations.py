@@ -16,6 +16,11 @@ NOT_NULL = "Member must not be null"
 # Every pattern that uses them also allows the underscore that \w adds.
 _SPACES = " \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
 
+# Patterns that a backtracking matcher takes for ever to refuse, and the same language without that.
+_AMBIGUOUS = {
+    r"^[a-z0-9*](?:[._\-/a-z0-9*]?[a-z0-9*]+)*$": r"^[a-z0-9*](?:[._\-/]?[a-z0-9*])*$",
+}
+
 # Members that a service checks by itself, before its generic validation, with words of its own.
 _MISSING_TEXTS = {("ecs", "taskDefinition"): "TaskDefinition can not be blank."}
 _PATTERN = "Member must satisfy regular expression pattern: "
@@ -31,7 +36,11 @@ class Violation(NamedTuple):
 
 
 def python_pattern(pattern: str) -> str | None:
-    """The same language for Python's `re`, anchored at both ends; None for what Python cannot express."""
+    """The same language for Python's `re`, anchored at both ends; None for what Python cannot express.
+
+    Requests are held to it before anybody is asked for leave: no text may take long, whatever it is.
+    """
+    pattern = _AMBIGUOUS.get(pattern, pattern)
     unicode = "\\p{" in pattern
     text = pattern.replace("\\p{L}", "\\w").replace("\\p{N}", "").replace("\\p{Z}", _SPACES)
     if "\\p{" in text or "\\u10000" in text:

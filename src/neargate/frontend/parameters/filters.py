@@ -26,7 +26,7 @@ _ENUMS: Mapping[str, tuple[str, ...]] = {
     "Type": (STRING, STRING_LIST, SECURE_STRING),
     "Tier": (STANDARD, ADVANCED, INTELLIGENT),
 }
-_PATH = re.compile(r"/(?:[a-zA-Z0-9_.\-]+/?)*", re.ASCII)
+_PATH = re.compile(r"/[a-zA-Z0-9_.\-/]*", re.ASCII)
 _COMMON = (
     'Filters for common parameters can\'t be prefixed with "aws" or "ssm" (case-insensitive). When using global '
     "parameters, please specify within a global namespace."
