@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from neargate.frontend.executing.sessions import ExecSession
+from neargate.interfaces.roles import TerminalRequest
 from neargate.link.host_identity import EXEC, HostKey
 from neargate.link.messages import PROTOCOL, Challenge, ExecOrder, Proof
 from neargate.link.terminal import (
@@ -24,7 +26,8 @@ from neargate.link.terminal import (
 from neargate.model.errors import ClientError
 from neargate.testing.exec_rig import HOST, INCARNATION, NEIGHBOUR, RUNTIME, SHELL, TASK, AgentSide, Client, ExecRig
 from neargate.testing.virtual_time import run_virtual
-from neargate.wire.exec_session import UNCONFIRMED_MAX
+from neargate.wire.data_channel import new_frame
+from neargate.wire.exec_session import UNCONFIRMED_MAX, Input
 
 REFUSED = 1008
 
@@ -445,6 +448,21 @@ def test_a_host_that_takes_no_input_holds_back_its_own_client_alone() -> None:
         await client.serving
 
     story(body)
+
+
+def test_no_text_of_a_message_shows_what_is_executed_typed_or_said() -> None:
+    words = {"task_id": TASK, "container": "web", "args": ("login", "hunter2")}
+    typed = b"hunter2"
+    for made in (
+        ExecOrder(session="s-1", incarnation=INCARNATION, **words),
+        TerminalRequest(session="s-1", **words),
+        ExecSession(id="s-1", tells_exit_code=False, **words),
+        ExecInput(data=typed),
+        ExecOutput(data=typed),
+        Input(data=typed),
+        new_frame("input_stream_data", 0, 1, typed, created_ms=1, random_bits=lambda bits: bits),
+    ):
+        assert "hunter2" not in f"{made} {made!r} {[made]}"
 
 
 def test_an_agent_obeys_orders_for_its_own_tasks_only() -> None:

@@ -219,8 +219,11 @@ class TaskRoles(Protocol):
         """AWS's sentence when the role's session may not; None when it may. Raises RoleNotAssumable."""
 
 
-class TerminalRequest(Struct, frozen=True, kw_only=True):
-    """`session`: small letters, digits, hyphens; never used twice. `container`: a name of the task's."""
+class TerminalRequest(Concealed, frozen=True, kw_only=True):
+    """`session`: small letters, digits, hyphens; never used twice. `container`: a name of the task's.
+
+    A secret may be among the words of `args`.
+    """
 
     session: str
     task_id: str

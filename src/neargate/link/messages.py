@@ -122,8 +122,11 @@ class TagsTold(msgspec.Struct, frozen=True, kw_only=True, tag="tags"):
     tags: tuple[tuple[str, str], ...]
 
 
-class ExecOrder(msgspec.Struct, frozen=True, kw_only=True, tag="exec"):
-    """Server to agent, once: start this command and bring its terminal on a connection of its own (terminal.py)."""
+class ExecOrder(Concealed, frozen=True, kw_only=True, tag="exec"):
+    """Server to agent, once: start this command and bring its terminal on a connection of its own (terminal.py).
+
+    A secret may be among the words of a command.
+    """
 
     session: str
     task_id: str

@@ -2,7 +2,7 @@
 
 The server asks for it through the link (`ExecOrder`); the agent dials `/exec` and says which one it brings. One
 connection carries one terminal and ends with it; the sockets' own flow control holds output back, `ExecTaken` input.
-Encoded as MessagePack, a message a frame.
+Encoded as MessagePack, a message a frame. What is typed and said may hold secrets, and is in no text of a message.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from ..model.concealed import Concealed
 from .messages import Challenge, Proof
 
 INPUT_WINDOW = 16  # messages of input that the agent has not taken yet
@@ -26,7 +27,7 @@ class ExecHello(msgspec.Struct, frozen=True, kw_only=True, tag="exec-hello"):
     session: str
 
 
-class ExecOutput(msgspec.Struct, frozen=True, kw_only=True, tag="exec-output"):
+class ExecOutput(Concealed, frozen=True, kw_only=True, tag="exec-output"):
     data: bytes
 
 
@@ -45,7 +46,7 @@ class ExecBegin(msgspec.Struct, frozen=True, kw_only=True, tag="exec-begin"):
     """Server to agent, after the proof: somebody waits for this terminal. Nothing is started before."""
 
 
-class ExecInput(msgspec.Struct, frozen=True, kw_only=True, tag="exec-input"):
+class ExecInput(Concealed, frozen=True, kw_only=True, tag="exec-input"):
     data: bytes
 
 

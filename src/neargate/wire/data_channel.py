@@ -10,8 +10,7 @@ import hmac
 import struct
 from collections.abc import Callable
 
-from msgspec import Struct
-
+from ..model.concealed import Concealed
 from ..model.ids import uuid4
 
 HEADER_BYTES = 120
@@ -48,8 +47,11 @@ class BadFrame(Exception):
     """What came is no frame. The message quotes nothing of it."""
 
 
-class Frame(Struct, frozen=True, kw_only=True):
-    """`id`: a UUID's text. `created_ms`: since the epoch. `payload_kind` is 0 where the type says it all."""
+class Frame(Concealed, frozen=True, kw_only=True):
+    """`id`: a UUID's text. `created_ms`: since the epoch. `payload_kind` is 0 where the type says it all.
+
+    The payload may be what somebody types, a secret too.
+    """
 
     type: str
     sequence: int

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
+from ..model.concealed import Concealed
 from ..model.ids import uuid4
 from . import data_channel
 from .data_channel import BadFrame, Frame
@@ -42,7 +43,7 @@ class Send(Struct, frozen=True, kw_only=True):
     data: bytes
 
 
-class Input(Struct, frozen=True, kw_only=True):
+class Input(Concealed, frozen=True, kw_only=True):
     """Bytes for the terminal."""
 
     data: bytes

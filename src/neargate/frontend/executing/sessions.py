@@ -11,7 +11,6 @@ import hashlib
 import hmac
 
 import msgspec
-from msgspec import Struct
 
 from ...interfaces.roles import RemoteTerminal, TerminalRequest, Terminals
 from ...model.concealed import Concealed
@@ -32,8 +31,8 @@ class Granted(Concealed, frozen=True, kw_only=True):
     token: str
 
 
-class ExecSession(Struct, frozen=True, kw_only=True):
-    """`tells_exit_code`: its client is one of ours and asks for it."""
+class ExecSession(Concealed, frozen=True, kw_only=True):
+    """`args`: a secret may be among them. `tells_exit_code`: its client is one of ours and asks for it."""
 
     id: str
     task_id: str
