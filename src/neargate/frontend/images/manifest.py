@@ -4,11 +4,12 @@ Whether what it names is there, the backend knows. Digests are of the bytes as t
 """
 
 import hashlib
-import re
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+
+from .paths import DIGEST
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -19,7 +20,6 @@ MANIFEST_MAX_BYTES = 4 * 1024 * 1024  # ECR's
 _LISTS = (DOCKER_LIST, OCI_INDEX)
 _ENTRIES_MAX = 4096
 _SIZE_MAX = 1 << 60
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class InvalidManifest(Exception):
@@ -59,7 +59,7 @@ def describe(content: bytes, media_type: str = "") -> Described:
             digest=digest_of(content),
             media_type=kind,
             size=0,
-            children=tuple(digest for digest, _ in entries),
+            children=tuple(dict.fromkeys(digest for digest, _ in entries)),
             artifact_type=_text(document.get("artifactType")),
         )
     config = _entry(document.get("config"))
@@ -100,7 +100,7 @@ def _entry(value: Any) -> tuple[str, int]:
     if not isinstance(value, dict):
         raise InvalidManifest("The manifest has a descriptor that is none")
     digest, size = value.get("digest"), value.get("size")
-    if not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None:
+    if not isinstance(digest, str) or DIGEST.fullmatch(digest) is None:
         raise InvalidManifest("The manifest has a descriptor without a sha256 digest")
     if type(size) is not int or not 0 <= size <= _SIZE_MAX:
         raise InvalidManifest("The manifest has a descriptor without a size")
