@@ -394,9 +394,17 @@ def test_in_open_mode_any_token_will_do_but_no_web_page() -> None:
         assert region.ask("GET", "web/manifests/1", dummy, origin="http://evil.example").status == 403
         connection = http.client.HTTPConnection("127.0.0.1", region.port, timeout=30)
         pair = base64.b64encode(f"AWS:{dummy}".encode()).decode()
-        for host, status in (("evil.example", 403), (f"localhost:{region.port}", 200), ("127.0.0.1", 200)):
+        own = f"{ACCOUNT}.dkr.ecr.{REGION}"
+        for host, path, status in (
+            ("evil.example", f"{ACCOUNT}/web", 403),
+            (f"{own}.evil.example", "web", 403),
+            (f"{own}.localhost.evil.example:{region.port}", "web", 403),
+            (f"{own}.localhost:{region.port}", "web", 200),
+            (f"localhost:{region.port}", f"{ACCOUNT}/web", 200),
+            ("127.0.0.1", f"{ACCOUNT}/web", 200),
+        ):
             given = {"host": host, "authorization": f"Basic {pair}"}
-            connection.request("GET", f"/v2/{ACCOUNT}/web/manifests/1", headers=given)
+            connection.request("GET", f"/v2/{path}/manifests/1", headers=given)
             answer = connection.getresponse()
             answer.read()
             assert answer.status == status, host

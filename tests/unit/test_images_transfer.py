@@ -1,6 +1,8 @@
 """Bytes on their way through the registry's door: who hung up is noticed, who sends too much or nothing is refused."""
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,9 +11,12 @@ import pytest
 from msgspec.structs import replace
 
 from neargate.frontend.asgi import ClientGone
+from neargate.frontend.callers.authenticate import AuthMode
+from neargate.frontend.images.door import ImageDoor
 from neargate.frontend.images.service import Images
 from neargate.frontend.images.transfer import Exchange
 from neargate.frontend.images.wire import Refusal
+from neargate.interfaces.store import Overloaded
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.testing.virtual_time import VirtualWorld, run_virtual
 
@@ -83,5 +88,29 @@ def test_a_body_has_an_end_in_size_and_in_time() -> None:
             await read(hangs_up)
         with pytest.raises(Refusal):
             await exchange(world, floods, [], "PUT").small_body(300)
+
+    run_virtual(told())
+
+
+def test_a_database_that_has_too_much_to_do_is_no_bug() -> None:
+    async def told() -> None:
+        def bearer(*_: object) -> None:
+            raise Overloaded
+
+        async def receive() -> dict[str, Any]:
+            raise AssertionError("there is no body")
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        sent: list[Any] = []
+        images = SimpleNamespace(knobs=KNOBS, region="eu-test-1", tokens=SimpleNamespace(bearer=bearer))
+        parts = cast(Any, {"images": images, "holders": None, "recorder": None})
+        door = ImageDoor(world=VirtualWorld(), auth=AuthMode.ENFORCE, limits=None, **parts)
+        authorization = b"Basic " + base64.b64encode(b"AWS:token")
+        scope = {"method": "GET", "path": "/v2/", "query_string": b"", "headers": [(b"authorization", authorization)]}
+        await door(scope, receive, send)
+        assert sent[0]["status"] == 429
+        assert json.loads(sent[1]["body"])["errors"][0]["code"] == "TOOMANYREQUESTS"
 
     run_virtual(told())

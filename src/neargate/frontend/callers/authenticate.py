@@ -44,11 +44,9 @@ class Authenticator:
         """Raises RequestRefused (403) in open mode."""
         if self._mode is not AuthMode.OPEN:
             return
-        if b"origin" in headers:
-            raise _forbidden("Requests from web pages are refused while the endpoint runs with --auth open.")
-        host = re.sub(r":\d+$", "", headers.get(b"host", b"").decode("latin-1").lower())
-        if host not in self._hosts:
-            raise _forbidden("The Host header names another machine; the endpoint runs with --auth open.")
+        why = web_page_refusal(headers, headers.get(b"host", b"").decode("latin-1"), self._hosts)
+        if why is not None:
+            raise RequestRefused(Fault(code="AccessDeniedException", status=403, message=why))
 
     def authenticate(self, request: SignedRequest, service: str, now: float, operation: str = "") -> Principal:
         """Raises SignatureRefused."""
@@ -82,5 +80,10 @@ class Authenticator:
         raise SignatureRefused(Problem.MISSING, "Missing Authentication Token")
 
 
-def _forbidden(message: str) -> RequestRefused:
-    return RequestRefused(Fault(code="AccessDeniedException", status=403, message=message))
+def web_page_refusal(headers: Mapping[bytes, bytes], host: str, own: frozenset[str]) -> str | None:
+    """Why a request may be a web page's; None when it cannot. `host`: as the request names it. `own`: names of ours."""
+    if b"origin" in headers:
+        return "Requests from web pages are refused while the endpoint runs with --auth open."
+    if re.sub(r":\d+$", "", host.lower()) not in own:
+        return "The Host header names another machine; the endpoint runs with --auth open."
+    return None

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from ...interfaces.store import Overloaded
 from ...log import get_logger
 from ...model.errors import AwsError, Throttling
 from ...model.ids import uuid4
@@ -21,7 +22,7 @@ from ..asgi import ClientGone, Receive, Scope, Send
 from ..authorize import confirm_asked
 from ..bugs import told
 from ..call import Call, Principal
-from ..callers.authenticate import LOCAL_HOSTS, AuthMode
+from ..callers.authenticate import LOCAL_HOSTS, AuthMode, web_page_refusal
 from ..callers.credentials import administrator
 from ..callers.forwarded import seen_by_proxy
 from ..callers.sessions import SessionClaims
@@ -116,7 +117,8 @@ class ImageDoor:
         except Refusal as refused:
             seen.fault = Fault(code=refused.code, status=refused.status, message=refused.message)
             await exchange.answer(wire.answer(refused))
-        except AwsError as error:
+        except (AwsError, Overloaded) as raised:
+            error = raised if isinstance(raised, AwsError) else Throttling()
             refusal = wire.refusal_of(error)
             seen.fault = Fault(code=error.code, status=refusal.status, message=error.message)
             await exchange.answer(wire.answer(refusal))
@@ -175,12 +177,14 @@ class ImageDoor:
         """In open mode any token will do: a web page must not reach the registry through the user's browser."""
         if self._auth is not AuthMode.OPEN:
             return
-        name = host.decode("latin-1").lower().rpartition(":")
-        known = account is not None or host.decode("latin-1").lower() in self._hosts or name[0] in self._hosts
-        if b"origin" in headers or not known:
-            raise Refusal(
-                403, "DENIED", "Requests from web pages are refused while the endpoint runs with --auth open."
-            )
+        name = host.decode("latin-1").lower()
+        if account is not None:
+            name = name.removeprefix(
+                f"{account}.dkr.ecr.{self._images.region}."
+            )  # whoever owns a domain has such names
+        why = web_page_refusal(headers, name, self._hosts)
+        if why is not None:
+            raise Refusal(403, "DENIED", why)
 
     def _opens_layer(self, exchange: Exchange, place: Place, now: float) -> bool:
         """A URL of GetDownloadUrlForLayer carries its own key."""

@@ -151,3 +151,13 @@ class BackendAway(AwsError):
 
     def __init__(self, message: str = "The image registry's storage does not answer. Please try again.") -> None:
         super().__init__(message)
+
+
+class NoRoom(AwsError):
+    """The databases beside the images must never meet a full disk."""
+
+    code = "ServerException"
+    status = 500
+
+    def __init__(self) -> None:
+        super().__init__("The region's disk has no room for more images.")

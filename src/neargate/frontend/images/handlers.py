@@ -19,6 +19,7 @@ from .errors import BackendAway, ImageNotFound
 from .manifest import MANIFEST_MAX_BYTES, InvalidManifest
 from .paths import DIGEST, NAME, Place
 from .records import Image
+from .service import require_room
 from .storing import Objection, forget_manifests, objection, read_manifest, store_manifest
 from .transfer import Exchange
 from .wire import Refusal
@@ -91,7 +92,7 @@ async def delete_manifest(exchange: Exchange) -> None:
     deleted = await exchange.images.registry.change(
         exchange.place.account, exchange.place.name, lambda book: delete_images(book, [named])
     )
-    await forget_manifests(exchange.images, exchange.repository.backend_name, deleted.images)
+    await forget_manifests(exchange.images, exchange.repository, deleted.images)
     await exchange.answer(wire.ok(202))
 
 
@@ -129,7 +130,7 @@ async def head_blob(exchange: Exchange) -> None:
 async def start_upload(exchange: Exchange) -> None:
     """Begun at the backend; with `mount`, what the caller may read in another repository is linked instead of sent."""
     query = _mount(exchange)
-    exchange.require_room()
+    require_room(exchange.images)
     async with exchange.images.backend.exchange("POST", exchange.target("blobs/uploads/", query)) as found:
         if found.status not in (201, 202):
             raise await _failed(exchange, found)

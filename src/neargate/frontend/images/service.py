@@ -1,6 +1,9 @@
 """What the door and ECR's operations share: records, tokens, the bytes' keeper, and the registry's name."""
 
+import asyncio
+import os
 from typing import Any
+from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
@@ -10,6 +13,7 @@ from ...world import World
 from ..envelope import Envelope
 from ..identity.compiled import CompiledPolicies
 from .backend import Backend
+from .errors import NoRoom
 from .registry import ImageRegistry, open_images
 from .tokens import ImageTokens
 from .uploads import Uploads
@@ -28,10 +32,20 @@ class Images(Struct, frozen=True, kw_only=True):
     domain: str
     uploads: Uploads
     previews: dict[str, tuple[str, list[dict[str, Any]]]]  # of lifecycle policies, by repository
+    turns: WeakValueDictionary[tuple[str, str], asyncio.Lock]  # of manifests, by repository's uid and digest
     storage: str = ""  # the directory whose disk holds the bytes; empty: not here
 
     def host_of(self, account: str) -> str:
         return f"{account}.dkr.ecr.{self.region}.{self.domain}"
+
+
+def require_room(images: Images) -> None:
+    """For bytes that come, by the door or the API. Raises NoRoom."""
+    if not images.storage:
+        return
+    facts = os.statvfs(images.storage)
+    if facts.f_bavail < facts.f_blocks * images.knobs.image_free_fraction:
+        raise NoRoom
 
 
 async def open_images_service(
@@ -55,7 +69,8 @@ async def open_images_service(
         policies=CompiledPolicies(),
         knobs=knobs,
         domain=domain,
-        uploads=Uploads(knobs.image_uploads_max),
+        uploads=Uploads(knobs.image_uploads_max, knobs.image_layer_max_bytes),
         previews={},
+        turns=WeakValueDictionary(),
         storage=storage,
     )

@@ -1,17 +1,28 @@
 """Manifests on their way to and from the backend, for the door and the API alike.
 
-Invariant: a manifest is with the backend before a record names it, and leaves the records before the backend.
+Invariant: a manifest is with the backend before a record names it, and leaves the records before the backend; of one
+manifest that is stored and forgotten at once, one waits for the other.
 """
+
+import asyncio
 
 import msgspec
 
 from ...log import get_logger
 from ...model.errors import AwsError
 from .backend import Answered
+from .book import RepositoryBook
 from .decisions import put_image
-from .errors import BackendAway, ImageDigestDoesNotMatch, LayersNotFound, ReferencedImagesNotFound
+from .errors import (
+    BackendAway,
+    ImageDigestDoesNotMatch,
+    LayersNotFound,
+    ReferencedImagesNotFound,
+    RepositoryNotFound,
+)
 from .manifest import MANIFEST_MAX_BYTES, MEDIA_TYPES, Described, describe
 from .records import Image, Repository
+from .registry import Change
 from .service import Images
 
 _ACCEPT = ("accept", ", ".join(MEDIA_TYPES))
@@ -56,13 +67,19 @@ async def store_manifest(
     book = images.registry.book(account, name)
     put_image(book, found, len(content), tag, now, images_max=most)  # refused before its bytes are kept
     repository = book.repository
+
+    def decide(book: RepositoryBook) -> Change[Image]:
+        if book.repository.uid != repository.uid:
+            raise RepositoryNotFound(name, account)  # made again meanwhile: its bytes are elsewhere
+        return put_image(book, found, len(content), tag, now, images_max=most)
+
     target = f"/v2/{repository.backend_name}/manifests/{found.digest}"
-    async with images.backend.exchange("PUT", target, (("content-type", found.media_type),), content) as answered:
-        if answered.status != 201:
-            raise _not_stored(repository, found, await objection(answered), answered.status)
-    return await images.registry.change(
-        account, name, lambda book: put_image(book, found, len(content), tag, now, images_max=most)
-    )
+    kind = (("content-type", found.media_type),)
+    async with _turn(images, repository, found.digest):
+        async with images.backend.exchange("PUT", target, kind, content) as answered:
+            if answered.status != 201:
+                raise _not_stored(repository, found, await objection(answered), answered.status)
+        return await images.registry.change(account, name, decide)
 
 
 def _not_stored(repository: Repository, found: Described, said: Objection, status: int) -> AwsError:
@@ -77,15 +94,32 @@ def _not_stored(repository: Repository, found: Described, said: Objection, statu
     )
 
 
-async def forget_manifests(images: Images, backend_name: str, digests: tuple[str, ...]) -> None:
-    """After the records: what stays behind when this fails is named by nothing."""
+async def forget_manifests(images: Images, repository: Repository, digests: tuple[str, ...]) -> None:
+    """After the records: what stays behind when this fails is named by nothing. What was pushed again stays."""
     for digest in digests:
-        try:
-            async with images.backend.exchange("DELETE", f"/v2/{backend_name}/manifests/{digest}") as answered:
-                if answered.status not in (202, 404):
-                    _log.warning("a manifest stays in the storage", digest=digest, status=answered.status)
-        except AwsError as error:
-            _log.warning("a manifest stays in the storage", digest=digest, reason=error.message)
+        async with _turn(images, repository, digest):
+            if not _is_recorded(images, repository, digest):
+                await _forget(images, repository, digest)
+
+
+async def _forget(images: Images, repository: Repository, digest: str) -> None:
+    try:
+        target = f"/v2/{repository.backend_name}/manifests/{digest}"
+        async with images.backend.exchange("DELETE", target) as answered:
+            if answered.status not in (202, 404):
+                _log.warning("a manifest stays in the storage", digest=digest, status=answered.status)
+    except AwsError as error:
+        _log.warning("a manifest stays in the storage", digest=digest, reason=error.message)
+
+
+def _is_recorded(images: Images, repository: Repository, digest: str) -> bool:
+    book = images.registry.find(repository.account, repository.name)
+    return book is not None and book.repository.uid == repository.uid and book.find(digest) is not None
+
+
+def _turn(images: Images, repository: Repository, digest: str) -> asyncio.Lock:
+    """There is one for as long as somebody holds it or waits for it."""
+    return images.turns.setdefault((repository.uid, digest), asyncio.Lock())
 
 
 async def objection(answered: Answered) -> Objection:

@@ -34,7 +34,7 @@ async def sweep(images: Images, account: str, name: str) -> None:
         book = images.registry.book(account, name)
         found = await expiring(images, book.repository.lifecycle or "", book)
         deleted = await images.registry.change(account, name, lambda book: expire(book, found, images.world.now()))
-        await forget_manifests(images, book.repository.backend_name, deleted.images)
+        await forget_manifests(images, book.repository, deleted.images)
     except (AwsError, Overloaded, InvalidLifecyclePolicy) as error:
         _log.warning("a lifecycle policy waits for its next turn", repository=name, reason=str(error))
         return

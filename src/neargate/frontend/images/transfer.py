@@ -5,7 +5,6 @@ direction; an answer begins once.
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import parse_qs
 
@@ -16,7 +15,7 @@ from .backend import Answered
 from .book import RepositoryBook
 from .paths import Place
 from .records import Repository
-from .service import Images
+from .service import Images, require_room
 from .wire import Answer, Refusal
 
 _VERSION = (b"docker-distribution-api-version", b"registry/2.0")
@@ -90,9 +89,9 @@ class Exchange:
         return int(given)
 
     async def body(self) -> AsyncIterator[bytes]:
-        """As it comes. Raises ClientGone, Refusal when it is too large or the disk too full."""
+        """As it comes. Raises ClientGone, NoRoom, Refusal when it is too large."""
         size, looked = 0, 0
-        self.require_room()
+        require_room(self.images)
         while True:
             try:
                 async with asyncio.timeout(self.knobs.image_silence_s):
@@ -106,7 +105,7 @@ class Exchange:
             if size > self.knobs.image_layer_max_bytes:
                 raise Refusal(413, "SIZE_INVALID", f"A layer has at most {self.knobs.image_layer_max_bytes} bytes.")
             if size - looked >= _ROOM_LOOK_BYTES:
-                self.require_room()
+                require_room(self.images)
                 looked = size
             if chunk:
                 yield chunk
@@ -115,7 +114,7 @@ class Exchange:
                 return
 
     async def small_body(self, bound: int) -> bytes:
-        """Whole. Raises ClientGone, Refusal."""
+        """Whole. Raises ClientGone, NoRoom, Refusal."""
         chunks: list[bytes] = []
         size = 0
         async for chunk in self.body():
@@ -124,15 +123,6 @@ class Exchange:
                 raise Refusal(413, "SIZE_INVALID", f"The request is larger than {bound} bytes.")
             chunks.append(chunk)
         return b"".join(chunks)
-
-    def require_room(self) -> None:
-        """Raises Refusal: the databases beside the images must never meet a full disk."""
-        path = self.images.storage
-        if not path:
-            return
-        facts = os.statvfs(path)
-        if facts.f_bavail < facts.f_blocks * self.knobs.image_free_fraction:
-            raise Refusal(503, "UNAVAILABLE", "The region's disk has no room for more images.")
 
     # -- the answer
 

@@ -16,6 +16,7 @@ from .errors import (
     InvalidLayer,
     InvalidLayerPart,
     LayerAlreadyExists,
+    LimitExceeded,
     UploadNotFound,
 )
 from .records import Repository
@@ -33,10 +34,11 @@ class Upload(Struct, kw_only=True):
 
 
 class Uploads:
-    """Of one server process. `most`: of one account."""
+    """Of one server process. `most`: of one account. `layer_max_bytes`: of all parts of an upload together."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, layer_max_bytes: int) -> None:
         self._most = most
+        self._layer_max_bytes = layer_max_bytes
         self._by_id: dict[str, Upload] = {}
 
     async def begin(self, backend: Backend, repository: Repository) -> str:
@@ -54,7 +56,7 @@ class Uploads:
         return upload_id
 
     async def part(self, backend: Backend, repository: Repository, upload_id: str, first: int, part: bytes) -> int:
-        """How many bytes have come. Raises UploadNotFound, InvalidLayerPart."""
+        """How many bytes have come. Raises UploadNotFound, InvalidLayerPart, LimitExceeded."""
         upload = self._find(repository, upload_id)
         async with upload.turn:
             if first != upload.received or not part:
@@ -66,6 +68,8 @@ class Uploads:
                     uploadId=upload_id,
                     lastValidByteReceived=max(upload.received - 1, 0),
                 )
+            if upload.received + len(part) > self._layer_max_bytes:
+                raise LimitExceeded(f"A layer has at most {self._layer_max_bytes} bytes.")
             kind = (("content-type", "application/octet-stream"),)
             async with backend.exchange("PATCH", upload.location, kind, part) as found:
                 if found.status != 202:

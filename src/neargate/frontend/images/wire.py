@@ -20,6 +20,7 @@ _CODES: dict[type[AwsError], tuple[int, str]] = {
     errors.ReferencedImagesNotFound: (400, "MANIFEST_BLOB_UNKNOWN"),
     errors.LimitExceeded: (429, "TOOMANYREQUESTS"),
     errors.BackendAway: (503, "UNAVAILABLE"),
+    errors.NoRoom: (503, "UNAVAILABLE"),
 }
 
 

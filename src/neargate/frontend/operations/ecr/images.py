@@ -10,6 +10,7 @@ from ...images.errors import ImageAlreadyExists, ImageNotFound, LimitExceeded, S
 from ...images.manifest import InvalidManifest, describe
 from ...images.paths import DIGEST, TAG
 from ...images.records import Image
+from ...images.service import require_room
 from ...images.storing import forget_manifests, read_manifest, store_manifest
 from ...services import Services
 from .asking import asked_book, named
@@ -52,6 +53,7 @@ async def put_image(call: Call, services: Services, params: Params) -> Answer:
                 f"Image with digest '{known.digest}' and tag '{tag}' already exists in the repository with name "
                 f"'{book.repository.name}' in registry with id '{book.repository.account}'"
             )
+        require_room(images)
         image = await store_manifest(
             images,
             book.repository.account,
@@ -82,7 +84,7 @@ async def batch_delete_image(call: Call, services: Services, params: Params) -> 
     deleted = await images.registry.change(
         repository.account, repository.name, lambda book: delete_images(book, wanted)
     )
-    await forget_manifests(images, repository.backend_name, deleted.images)
+    await forget_manifests(images, repository, deleted.images)
     return {"imageIds": [_identifier(digest, tag) for digest, tag in deleted.pairs], "failures": failures}
 
 

@@ -6,6 +6,7 @@ from ....model.errors import InvalidParameter
 from ...call import Answer, Call, Params
 from ...images.errors import LayersNotFound
 from ...images.paths import DIGEST
+from ...images.service import require_room
 from ...images.uploads import PART_BYTES, layer_size
 from ...services import Services
 from .asking import asked_book, named
@@ -48,6 +49,7 @@ async def get_download_url_for_layer(call: Call, services: Services, params: Par
 
 async def initiate_layer_upload(call: Call, services: Services, params: Params) -> Answer:
     images, book = asked_book(call, services, params)
+    require_room(images)
     return {"uploadId": await images.uploads.begin(images.backend, book.repository), "partSize": PART_BYTES}
 
 
@@ -58,6 +60,7 @@ async def upload_layer_part(call: Call, services: Services, params: Params) -> A
         raise InvalidParameter(
             "Invalid parameter at 'partLastByte' failed to satisfy constraint: 'must be the last byte of the part'"
         )
+    require_room(images)
     received = await images.uploads.part(images.backend, book.repository, params["uploadId"], first, part)
     return named(book.repository) | {"uploadId": params["uploadId"], "lastByteReceived": received - 1}
 

@@ -83,9 +83,7 @@ async def delete_repository(call: Call, services: Services, params: Params) -> A
 
     repository = await images.registry.delete(account, name, check)
     # Behind the answer: what stays is named by nothing, and a repository made again has a place of its own.
-    services.world.spawn(
-        forget_manifests(images, repository.backend_name, tuple(digests)), "forget a repository's manifests"
-    )
+    services.world.spawn(forget_manifests(images, repository, tuple(digests)), "forget a repository's manifests")
     return {"repository": shown(images, repository)}
 
 
