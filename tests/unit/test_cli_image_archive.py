@@ -85,6 +85,17 @@ def test_equal_layers_are_links_in_old_archives(tmp_path: Path) -> None:
     assert blobs[1:] == [LAYER, LAYER]
 
 
+def test_a_layer_that_images_share_is_read_once_for_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = docker_save()
+    files["manifest.json"] = json.dumps(json.loads(files["manifest.json"]) * 3).encode()
+    opened: list[str] = []
+    real = Archive.pieces
+    monkeypatch.setattr(Archive, "pieces", lambda self, blob: opened.append(blob.member) or real(self, blob))
+    with closing(Archive(tar(tmp_path / "a.tar", files))) as archive:
+        assert len({image.digest for image in archive.images()}) == 1
+    assert opened == ["one/layer.tar"]
+
+
 def test_a_layout_keeps_its_digests_and_its_lists(tmp_path: Path) -> None:
     one = build_image([build_layer([Entry(path="a", content=b"1")])])
     ((image, _),) = read(tar(tmp_path / "a.tar", layout(one)))
@@ -169,6 +180,18 @@ def test_lists_in_lists_end(tmp_path: Path) -> None:
     for _ in range(4):
         image = build_index([("amd64", image)], attestation=False)
     assert "lists go too deep" in refusal(tar(tmp_path / "a.tar", layout(image)))
+
+
+def test_lists_that_name_the_same_again_and_again_end(tmp_path: Path) -> None:
+    image = build_image([build_layer([Entry(path="a", content=b"1")])])
+    files = layout(image)
+    index = {"mediaType": image.media_type, "digest": image.digest, "size": 1}
+    for _ in range(2):
+        content = json.dumps({"schemaVersion": 2, "manifests": [index] * 100}).encode()
+        files[f"blobs/sha256/{sha256(content)[7:]}"] = content
+        index = {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": sha256(content), "size": 1}
+    files["index.json"] = json.dumps({"manifests": [index]}).encode()
+    assert "it names more than 1000 manifests" in refusal(tar(tmp_path / "a.tar", files))
 
 
 def test_files_that_are_no_archive(tmp_path: Path) -> None:

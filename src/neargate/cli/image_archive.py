@@ -20,6 +20,7 @@ from .problems import Problem
 
 MEMBERS_MAX = 20_000
 IMAGES_MAX = 100
+MANIFESTS_MAX = 1000  # lists and what they list, of all images together
 LAYERS_MAX = 200
 DOCUMENT_MAX_BYTES = 4 * 1024 * 1024
 BLOB_MAX_BYTES = 52_000 * 1024 * 1024  # ECR's bound on a layer
@@ -75,6 +76,8 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._manifests = 0
+        self._layers: dict[str, tuple[Blob, str]] = {}  # by member: images share theirs
         try:
             self._file = _BoundedFile(path)
         except OSError as error:
@@ -160,6 +163,9 @@ class Archive:
         digest, media_type, names = _described(entry)
         if digest is None or media_type not in _KINDS or depth == 0:
             raise self._broken("a manifest in it has no digest or a media type that is not known, or lists go too deep")
+        self._manifests += 1
+        if self._manifests > MANIFESTS_MAX:
+            raise self._broken(f"it names more than {MANIFESTS_MAX} manifests")
         content = self._document(f"blobs/sha256/{digest[7:]}")
         if _digest(content) != digest:
             raise self._broken(f"the manifest {digest} is not what its digest says")
@@ -222,12 +228,16 @@ class Archive:
     def _hashed(self, layer: str) -> tuple[Blob, str]:
         """A layer of `docker save`, which has no digest of its own, and its media type."""
         name = self._resolved(layer)
+        if name in self._layers:
+            return self._layers[name]
         blob, sha, start = Blob(digest="", size=self._size(name), member=name), hashlib.sha256(), b""
         for piece in self.pieces(blob):
             start = start or piece[:8]
             sha.update(piece)
         packed = next((suffix for magic, suffix in _PACKED if start.startswith(magic)), "")
-        return Blob(digest=f"sha256:{sha.hexdigest()}", size=blob.size, member=name), _LAYER + packed
+        blob = Blob(digest=f"sha256:{sha.hexdigest()}", size=blob.size, member=name)
+        self._layers[name] = blob, _LAYER + packed
+        return self._layers[name]
 
     def _document(self, name: str) -> bytes:
         name = self._resolved(name)

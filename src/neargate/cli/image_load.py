@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,6 @@ def load(paths: RegionPaths, file: str, repository: str, say: Callable[[str], No
                 say(f"loaded {registry.host}/{name}:{tag} {image.digest}")
     finally:
         archive.close()
-        registry.close()
 
 
 def _places(image: Loaded, wanted: str, *, several: bool) -> list[tuple[str, str]]:
@@ -75,7 +75,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 class Registry:
-    """The region's, as its administrator. One connection, opened again where it was closed."""
+    """The region's, as its administrator. A connection for each request: layers are hashed for minutes in between."""
 
     def __init__(self, paths: RegionPaths, port: int, region: str, account: str) -> None:
         self._keys = variables(paths)
@@ -83,12 +83,8 @@ class Registry:
         self._paths = paths
         self.host = f"{account}.dkr.ecr.{region}.localhost:{port}"
         self._address = f"127.0.0.1:{port}"
-        self._connection = http.client.HTTPConnection(self._address, timeout=_TIMEOUT_S)
         answer = self._call("GetAuthorizationToken", {})
         self._authorization = f"Basic {answer['authorizationData'][0]['authorizationToken']}"
-
-    def close(self) -> None:
-        self._connection.close()
 
     def need(self, name: str) -> None:
         """The repository, made when it is missing."""
@@ -152,14 +148,15 @@ class Registry:
     def _send(
         self, method: str, path: str, headers: dict[str, str], body: bytes | Iterator[bytes] | None
     ) -> tuple[int, dict[str, str], bytes]:
-        try:
-            self._connection.request(method, path, body=body, headers=headers)
-            found = self._connection.getresponse()
-            return found.status, {name.lower(): value for name, value in found.getheaders()}, found.read()
-        except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
-            again = f"is it up? neargate status{self._paths.as_option}"
-            raise Problem(f"the API at {self._address} does not answer ({error}); {again}") from None
+        with closing(http.client.HTTPConnection(self._address, timeout=_TIMEOUT_S)) as connection:
+            try:
+                with suppress(BrokenPipeError, ConnectionResetError):  # it may have refused before the body's end
+                    connection.request(method, path, body=body, headers=headers)
+                found = connection.getresponse()
+                return found.status, {name.lower(): value for name, value in found.getheaders()}, found.read()
+            except (OSError, http.client.HTTPException) as error:
+                again = f"is it up? neargate status{self._paths.as_option}"
+                raise Problem(f"the API at {self._address} does not answer ({error}); {again}") from None
 
 
 class _Refused(Problem):
