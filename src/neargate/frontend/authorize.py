@@ -101,6 +101,12 @@ def reads_resource_tags(call: Call) -> bool:
     return grants is not None and any("resourcetag/" in key.lower() for key in _asked_keys(grants))
 
 
+def reads_key(call: Call, name: str) -> bool:
+    """Whether a policy of the caller asks for this condition key: only then is it worth loading something for it."""
+    grants = call.principal.grants
+    return grants is not None and any(key.lower() == name for key in _asked_keys(grants))
+
+
 def request_tags(tags: Mapping[str, str]) -> dict[str, Values]:
     """The condition keys of tags that a request brings."""
     return {**{f"aws:RequestTag/{key}": value for key, value in tags.items()}, "aws:TagKeys": list(tags)}

@@ -11,7 +11,7 @@ import msgspec
 
 from ....model.arn import cluster_arn
 from ....model.errors import ClusterNotFound, InvalidParameter, TargetNotConnected
-from ...authorize import Values, authorize
+from ...authorize import Values, authorize, reads_key
 from ...call import Answer, Call, Params
 from ...executing.sessions import PATH_PREFIX
 from ...executing.target import check_configuration, checked_container, only_container, words
@@ -25,8 +25,11 @@ _HOST = re.compile(r"\A[A-Za-z0-9.-]{1,253}(?::\d{1,5})?\Z|\A\[[0-9A-Fa-f:]{2,45
 async def execute_command(call: Call, services: Services, params: Params) -> Answer:
     cluster = cluster_name(call, params.get("cluster"))
     identifier = task_id(call, cluster, params["task"])
-    document = await _document(call, services, cluster, identifier)
-    name = params.get("container") or (only_container(document) if document else None)
+    name, document = params.get("container") or None, None
+    is_asked_for = name is None and reads_key(call, "ecs:container-name")
+    if is_asked_for:
+        document = await _document(call, services, cluster, identifier)
+        name = only_container(document) if document else None
     resources = [
         *await cluster_resources(call, services, [cluster]),
         *await task_resources(call, services, cluster, [identifier]),
@@ -36,6 +39,8 @@ async def execute_command(call: Call, services: Services, params: Params) -> Ans
     if not params["interactive"]:
         raise InvalidParameter("Interactive is the only mode supported currently.")
     args = words(params["command"])
+    if not is_asked_for:  # else it is the one that policies were asked about
+        document = await _document(call, services, cluster, identifier)
     check_configuration(await _cluster(call, services, cluster))
     if document is None:
         raise InvalidParameter("The referenced task was not found.")
