@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -31,14 +32,16 @@ from .served import ACCOUNT, KEY, REGION, SECRET, InThread, listening, region_in
 
 ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", "use1-az3"))
 ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
+EMPTY_WITHIN_S = 60.0
 WAIT = {"Delay": 0.05, "MaxAttempts": 400}
 
 
 @asynccontextmanager
-async def serving(directory: Path) -> AsyncIterator[int]:
-    """The port of a region with a simulated host in each zone."""
+async def serving(directory: Path, opened: list[Region]) -> AsyncIterator[int]:
+    """The port of a region with a simulated host in each zone, which is left in `opened`."""
     world = OsWorld()
     region = await region_in_memory(world, ZONES)
+    opened.append(region)
     socket_path = str(directory / "link.sock")
     hosts = [_host(zone) for zone, _ in ZONES]
     times = SimulatedTimes(attach_s=0.01, start_s=0.01, run_s=0.01, stop_s=0.01)
@@ -76,6 +79,14 @@ class Clients:
     ec2: Any
     endpoint: str
     answers: list[str]  # operations whose answers were held against the model
+    region: Region  # lives in another thread: only what is read from memory at once may be asked
+
+    def wait_empty(self) -> None:
+        """Until what ended before has given its room back: a task shows STOPPED a little sooner."""
+        deadline = time.monotonic() + EMPTY_WITHIN_S
+        while any(manager.cpu_units_held(ACCOUNT) for manager in self.region.capacities.values()):
+            assert time.monotonic() < deadline, "room is not given back"
+            time.sleep(0.01)
 
     @property
     def awsvpc(self) -> dict[str, Any]:
@@ -98,13 +109,14 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     session = boto3.Session(aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name=REGION)
     settings = Config(retries={"max_attempts": 0}, read_timeout=30)
     answers: list[str] = []
-    with InThread(lambda: serving(tmp_path_factory.mktemp("region"))) as port, ExitStack() as stack:
+    opened: list[Region] = []
+    with InThread(lambda: serving(tmp_path_factory.mktemp("region"), opened)) as port, ExitStack() as stack:
         endpoint = f"http://127.0.0.1:{port}"
         made = [session.client(name, endpoint_url=endpoint, config=settings) for name in ("ecs", "ec2")]
         for client in made:
             stack.callback(client.close)
         made[0].meta.events.register("before-parse.ecs.*", lambda **event: _check_answer(answers, **event))
-        yield Clients(ecs=made[0], ec2=made[1], endpoint=endpoint, answers=answers)
+        yield Clients(ecs=made[0], ec2=made[1], endpoint=endpoint, answers=answers, region=opened[0])
 
 
 def _check_answer(answers: list[str], *, operation_model: Any, response_dict: Any, **_: Any) -> None:
@@ -260,6 +272,7 @@ def test_spot_gives_way_to_a_task_on_demand(clients: Clients) -> None:
     )["cluster"]
     assert (cluster["capacityProviders"], cluster["defaultCapacityProviderStrategy"]) == (both, spot)
     register(clients, "spare", cpu="1 vCPU", memory="8 GB")  # all of a host
+    clients.wait_empty()
     given = {"cluster": "spare", "taskDefinition": "spare", "networkConfiguration": clients.awsvpc, "count": 10}
     answer = clients.ecs.run_task(**given)
     arns = [task["taskArn"] for task in answer["tasks"]]
@@ -274,7 +287,8 @@ def test_spot_gives_way_to_a_task_on_demand(clients: Clients) -> None:
     assert [(task["stopCode"], task["stoppedReason"]) for task in interrupted] == [
         ("SpotInterruption", "Your Spot Task was interrupted.")
     ]
-    for arn in (*arns, mine["taskArn"]):
+    arns.append(mine["taskArn"])
+    for arn in arns:
         clients.ecs.stop_task(cluster="spare", task=arn)
     clients.ecs.get_waiter("tasks_stopped").wait(cluster="spare", tasks=arns, WaiterConfig=WAIT)
 
@@ -409,6 +423,10 @@ def test_tags_settings_and_what_nobody_has(clients: Clients) -> None:
     assert ecs.delete_account_setting(name="awsvpcTrunking")["setting"]["value"] == "disabled"
     assert ecs.list_container_instances(cluster="tagged")["containerInstanceArns"] == []
     assert ecs.list_attributes(cluster="tagged", targetType="container-instance")["attributes"] == []
+    assert ecs.list_services(cluster="tagged")["serviceArns"] == []
+    service = arn.replace(":cluster/", ":service/") + "/web"
+    told = ecs.describe_services(cluster="tagged", services=["web"])
+    assert (told["services"], told["failures"]) == ([], [{"arn": service, "reason": "MISSING"}])
     containers = [{"name": "web", "image": "web:1", "memory": 128}]
     ecs.register_task_definition(family="for-ec2", containerDefinitions=containers)
     here = {"cluster": "tagged", "containerInstances": ["i-1"]}
@@ -420,7 +438,8 @@ def test_tags_settings_and_what_nobody_has(clients: Clients) -> None:
 
 # Nothing here makes what they would change; and a session needs a container that runs.
 NEVER_ANSWERED = {
-    *("DeleteAttributes", "DeregisterContainerInstance", "ExecuteCommand", "PutAttributes", "UpdateContainerAgent")
+    *("DeleteAttributes", "DeregisterContainerInstance", "ExecuteCommand", "PutAttributes", "UpdateContainerAgent"),
+    *("DeleteService", "UpdateService"),
 }
 
 

@@ -26,7 +26,8 @@ async def list_services(call: Call, services: Services, params: Params) -> Answe
 
 async def describe_services(call: Call, services: Services, params: Params) -> Answer:
     cluster = cluster_name(call, params.get("cluster"))
-    arns = [_arn(call, cluster, text) for text in params["services"]]
+    given = params["services"][: DESCRIBE_MAX + 1]  # one too many is refused, whatever follows it
+    arns = [_arn(call, cluster, text) for text in given]
     authorize(call, "ecs:DescribeServices", arns or [_arn(call, cluster, "*")], cluster_key(call, cluster))
     await _look_up(call, services, cluster)
     if not arns:
