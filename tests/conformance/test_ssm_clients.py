@@ -151,6 +151,30 @@ def test_a_key_of_ones_own_needs_leave_and_goes_when_it_is_disabled(region: Regi
     assert refused(ssm.get_parameter, Name="/n")[0] == "ParameterNotFound"
 
 
+def test_what_keys_another_account_has_is_for_nobody_to_learn(region: Region) -> None:
+    """One that is there, one that is disabled, one that is not: the same words, and no alias tells its key."""
+    region.run(region.door.identity.ensure_account(OTHER, "other"))
+    others = region.client(region.run(region.door.key(None, account=OTHER)), "kms")
+    used, disabled = (others.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    others.disable_key(KeyId=disabled)
+    place = f"arn:aws:kms:{REGION}:{OTHER}"
+    for name, key in (("used", used), ("disabled", disabled)):
+        others.create_alias(AliasName=f"alias/{name}", TargetKeyId=key)
+    none = f"{place}:key/12345678-1234-1234-1234-123456789012"
+    secrets = region.client(ROOT, "secretsmanager")
+    for named in (used, disabled, none, *(f"{place}:alias/{name}" for name in ("used", "disabled", "none"))):
+        code, text = refused(region.ssm.put_parameter, Name="/k", Value="x", Type="SecureString", KeyId=named)
+        assert code == "AccessDeniedException"
+        assert text.startswith(
+            f"User: arn:aws:iam::{ACCOUNT}:user/administrator is not authorized to perform: kms:Encrypt on resource: "
+            f"{named} because no resource-based policy allows the kms:Encrypt action (Service: AWSKMS; "
+        )
+        assert refused(secrets.create_secret, Name="k", SecretString="x", KmsKeyId=named) == (
+            "AccessDeniedException",
+            "Access to KMS is not allowed",
+        )
+
+
 def test_leave_to_decrypt_can_be_for_one_parameter_and_through_ssm_only(region: Region) -> None:
     arn = region.kms.create_key()["KeyMetadata"]["Arn"]
     for name in ("/a", "/b"):

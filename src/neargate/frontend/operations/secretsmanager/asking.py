@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from ....model.errors import AccessDenied
 from ...authorize import Resource, Tags, Values, authorize
 from ...call import Call, Params
+from ...keys import leave
 from ...keys.errors import InvalidArn, InvalidCiphertext, InvalidState, KeyDisabled, NotFound
-from ...keys.leave import ask_for_key
 from ...keys.records import KmsKey
 from ...secrets.errors import EncryptionFailed, InvalidRequest, MarkedDeleted, SecretNotFound
 from ...secrets.records import Secret, context_of, secret_arn
 from ...services import Services
 
 SERVICE = "secretsmanager"
+_NO_KMS = "Access to KMS is not allowed"
 
 
 def secret_meant(
@@ -70,13 +71,13 @@ async def key_to_seal(call: Call, services: Services, secret: Secret, version_id
     """The key under which the secret's values are kept, after leave for it. Raises AccessDenied, EncryptionFailed."""
     if secret.kms_key is None:
         _refuse_strangers(call, secret)
+    actions, context = ("kms:GenerateDataKey", "kms:Decrypt"), context_of(secret.arn, version_id)
     try:
-        key = await services.keys.sealing_key(secret.account, secret.kms_key, SERVICE)
+        return await leave.key_to_seal(call, services.keys, secret.account, secret.kms_key, SERVICE, actions, context)
     except (NotFound, InvalidArn, KeyDisabled, InvalidState):
         raise EncryptionFailed from None
-    for action in ("kms:GenerateDataKey", "kms:Decrypt"):
-        _ask(call, services, key, action, secret, version_id)
-    return key
+    except AccessDenied:
+        raise AccessDenied(_NO_KMS) from None
 
 
 def ask_to_open(call: Call, services: Services, secret: Secret, version_id: str) -> None:
@@ -90,7 +91,10 @@ def ask_to_open(call: Call, services: Services, secret: Secret, version_id: str)
         return
     if key.service is not None:
         _refuse_strangers(call, secret)
-    _ask(call, services, key, "kms:Decrypt", secret, version_id)
+    try:
+        leave.ask_for_key(call, services.keys, key, "kms:Decrypt", context_of(secret.arn, version_id), via=SERVICE)
+    except AccessDenied:
+        raise AccessDenied(_NO_KMS) from None
 
 
 def _refuse_strangers(call: Call, secret: Secret) -> None:
@@ -99,10 +103,3 @@ def _refuse_strangers(call: Call, secret: Secret) -> None:
             "You can't access a secret from a different AWS account if you encrypt the secret with the default KMS "
             "service key."
         )
-
-
-def _ask(call: Call, services: Services, key: KmsKey, action: str, secret: Secret, version_id: str) -> None:
-    try:
-        ask_for_key(call, services.keys, key, action, context_of(secret.arn, version_id), via=SERVICE)
-    except AccessDenied:
-        raise AccessDenied("Access to KMS is not allowed") from None

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from ....model.errors import AccessDenied, AwsError
 from ...call import Call
 from ...keys.errors import InvalidArn, InvalidCiphertext, InvalidState, KeyDisabled, NotFound
-from ...keys.leave import ask_for_key
+from ...keys.leave import ask_for_key, key_to_seal
 from ...parameters.changes import DEFAULT_KEY, Wanted
 from ...parameters.errors import InvalidKeyId
 from ...parameters.names import PUBLIC
@@ -35,8 +35,7 @@ async def sealed(call: Call, services: Services, wanted: Wanted, version: Versio
     action = "kms:GenerateDataKey" if version.tier == ADVANCED else "kms:Encrypt"
     context = _context(call, wanted.name)
     with _kms(call):
-        key = await services.keys.sealing_key(call.account, named, "ssm")
-        ask_for_key(call, services.keys, key, action, context, via="ssm")
+        key = await key_to_seal(call, services.keys, call.account, named, "ssm", [action], context)
         return services.keys.seal(key, wanted.value.encode(), context)
 
 
