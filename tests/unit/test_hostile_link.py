@@ -26,7 +26,11 @@ from neargate.link.messages import (
     RunOrder,
     ToServer,
     Welcome,
+    decode_to_agent,
+    decode_to_server,
     encode,
+    messages_to_agent,
+    messages_to_server,
 )
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import Knobs
@@ -239,6 +243,20 @@ def test_a_first_message_that_is_none_ends_that_connection_only(what: str) -> No
         await honest.still_open()
 
     play(body)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode(BulkHello(protocol=PROTOCOL, host_id="????")).replace(b"????", b"\xff" * 4),
+        b"\x82\xa4type\xa4ping\xa1x" + b"\x91" * 100_000,
+    ],
+    ids=["text that is none", "nesting without end in what nobody reads"],
+)
+def test_what_cannot_be_read_is_one_error_on_either_side(data: bytes) -> None:
+    for read in (messages_to_server, messages_to_agent, decode_to_server, decode_to_agent):
+        with pytest.raises(msgspec.DecodeError):
+            read(data)
 
 
 HOSTILE_NEXT: dict[str, ToServer] = {

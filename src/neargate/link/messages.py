@@ -4,7 +4,8 @@ The link is level-triggered: after any gap the agent says what it has (Hello) an
 StopOrder). Orders and reports are repeated until acknowledged; repeating one is harmless.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -207,10 +208,25 @@ ToAgent = (
 )
 
 encode = msgspec.msgpack.Encoder().encode
-decode_to_server = msgspec.msgpack.Decoder(ToServer).decode
-decode_to_agent = msgspec.msgpack.Decoder(ToAgent).decode
-_decode_frame_to_server = msgspec.msgpack.Decoder(ToServer | list[ToServer]).decode
-_decode_frame_to_agent = msgspec.msgpack.Decoder(ToAgent | list[ToAgent]).decode
+
+
+def decoder(kind: Any) -> Callable[[bytes], Any]:
+    """For messages of this kind. Raises msgspec.DecodeError for all that is none: either side may send anything."""
+    decode = msgspec.msgpack.Decoder(kind).decode
+
+    def read(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except (UnicodeError, RecursionError) as error:
+            raise msgspec.DecodeError(f"no text, or no end of nesting: {type(error).__name__}") from None
+
+    return read
+
+
+decode_to_server: Callable[[bytes], ToServer] = decoder(ToServer)
+decode_to_agent: Callable[[bytes], ToAgent] = decoder(ToAgent)
+_decode_frame_to_server: Callable[[bytes], ToServer | list[ToServer]] = decoder(ToServer | list[ToServer])
+_decode_frame_to_agent: Callable[[bytes], ToAgent | list[ToAgent]] = decoder(ToAgent | list[ToAgent])
 
 _FRAME_MESSAGES_MAX = 64
 _FRAME_JOINED_MAX_BYTES = 256 * 1024

@@ -6,17 +6,14 @@ Encoded as MessagePack, a message a frame. What is typed and said may hold secre
 """
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import msgspec
 
 from ..model.concealed import Concealed
-from .messages import Challenge, Proof
+from .messages import Challenge, Proof, decoder
 
 INPUT_WINDOW = 16  # messages of input that the agent has not taken yet
 DATA_MAX_BYTES = 16 * 1024  # of one message
-
-Message = TypeVar("Message")
 
 
 class ExecHello(msgspec.Struct, frozen=True, kw_only=True, tag="exec-hello"):
@@ -59,24 +56,5 @@ FromAgent = ExecHello | Proof | ExecOutput | ExecTaken | ExecEnded
 FromServer = Challenge | ExecBegin | ExecInput | ExecResize
 
 encode = msgspec.msgpack.Encoder().encode
-_decode_from_agent = msgspec.msgpack.Decoder(FromAgent).decode
-_decode_from_server = msgspec.msgpack.Decoder(FromServer).decode
-
-
-def decode_from_agent(data: bytes) -> FromAgent:
-    """Raises msgspec.DecodeError, whatever is wrong with it."""
-    found: FromAgent = _decoded(_decode_from_agent, data)
-    return found
-
-
-def decode_from_server(data: bytes) -> FromServer:
-    """Raises msgspec.DecodeError, whatever is wrong with it."""
-    found: FromServer = _decoded(_decode_from_server, data)
-    return found
-
-
-def _decoded(decode: Callable[[bytes], Message], data: bytes) -> Message:
-    try:
-        return decode(data)
-    except (UnicodeError, RecursionError) as error:
-        raise msgspec.DecodeError(f"text or nesting that cannot be: {type(error).__name__}") from None
+decode_from_agent: Callable[[bytes], FromAgent] = decoder(FromAgent)
+decode_from_server: Callable[[bytes], FromServer] = decoder(FromServer)
