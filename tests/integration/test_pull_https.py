@@ -187,7 +187,10 @@ def proxy_into(rig: ContainerRig, authorization: bytes) -> Iterator[str]:
                 client.settimeout(30)
                 head = b""
                 while not head.endswith(b"\r\n\r\n"):
-                    head += client.recv(4096)
+                    came = client.recv(4096)
+                    if not came:
+                        return  # it hung up
+                    head += came
                 if b"Proxy-Authorization: " + authorization + b"\r\n" not in head:
                     client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
                     return

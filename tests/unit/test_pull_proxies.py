@@ -95,8 +95,8 @@ def _conversation(answer: bytes) -> tuple[bytes, bytes | ProxyFailed]:
     heard = bytearray()
 
     def proxy() -> None:
-        while not heard.endswith(b"\r\n\r\n"):
-            heard.extend(theirs.recv(4096))
+        while not heard.endswith(b"\r\n\r\n") and (came := theirs.recv(4096)):
+            heard.extend(came)
         theirs.sendall(answer)
         theirs.shutdown(socket.SHUT_WR)
 
