@@ -32,8 +32,8 @@ def region() -> Iterator[Region]:
 def administrator(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
     config = RegionConfig(port=region.port, region=REGION, account=ACCOUNT)
     keys = {"AWS_ACCESS_KEY_ID": ROOT.key, "AWS_SECRET_ACCESS_KEY": ROOT.secret}
-    monkeypatch.setattr(image_load.configs, "load", lambda paths: config)
-    monkeypatch.setattr(image_load, "variables", lambda paths: keys)
+    monkeypatch.setattr("neargate.cli.config.load", lambda paths: config)
+    monkeypatch.setattr("neargate.cli.image_load.variables", lambda paths: keys)
 
 
 def saved(path: Path, layer: bytes, *names: str) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,12 @@ def test_a_layer_that_images_share_is_read_once_for_its_digest(tmp_path: Path, m
     files["manifest.json"] = json.dumps(json.loads(files["manifest.json"]) * 3).encode()
     opened: list[str] = []
     real = Archive.pieces
-    monkeypatch.setattr(Archive, "pieces", lambda self, blob: opened.append(blob.member) or real(self, blob))
+
+    def pieces(self: Archive, blob: Blob) -> Iterator[bytes]:
+        opened.append(blob.member)
+        return real(self, blob)
+
+    monkeypatch.setattr(Archive, "pieces", pieces)
     with closing(Archive(tar(tmp_path / "a.tar", files))) as archive:
         assert len({image.digest for image in archive.images()}) == 1
     assert opened == ["one/layer.tar"]
