@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 from weakref import WeakValueDictionary
@@ -19,6 +20,7 @@ from neargate.frontend.images.records import Repository
 from neargate.frontend.images.registry import open_images
 from neargate.frontend.images.service import Images, require_room
 from neargate.frontend.images.storing import forget_manifests, store_manifest
+from neargate.frontend.images.sweeping import REPOSITORIES, remove_nameless
 from neargate.frontend.images.uploads import Uploads
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.store.sqlite import MemoryStores
@@ -139,6 +141,23 @@ def test_a_repository_made_again_takes_no_manifest_whose_bytes_went_to_the_old_o
     asyncio.run(story())
 
 
+def test_what_a_kill_left_of_deleted_repositories_goes(tmp_path: Path) -> None:
+    async def story() -> None:
+        images = await opened(Keeper())
+        kept = images.registry.book(ACCOUNT, "web").repository.backend_name
+        gone, foreign = f"{ACCOUNT}/{'0' * 32}", f"{ACCOUNT}/other"
+        top = tmp_path / REPOSITORIES
+        for name in (kept, gone, foreign):
+            (top / name / "_layers" / "sha256").mkdir(parents=True)
+        await remove_nameless(images)
+        assert (top / gone).exists(), "the storage is not here"
+        cast(Any, images).storage = str(tmp_path)
+        await remove_nameless(images)
+        assert sorted(str(path.relative_to(top)) for path in top.glob("*/*")) == sorted((kept, foreign))
+
+    asyncio.run(story())
+
+
 def test_parts_are_bounded_together() -> None:
     async def story() -> None:
         keeper, uploads = Keeper(), Uploads(most=2, layer_max_bytes=10)
@@ -156,7 +175,7 @@ def test_parts_are_bounded_together() -> None:
     asyncio.run(story())
 
 
-def test_a_disk_that_runs_full_takes_no_images(tmp_path: Any) -> None:
+def test_a_disk_that_runs_full_takes_no_images(tmp_path: Path) -> None:
     def images(fraction: float, storage: str) -> Images:
         return cast(
             Images, SimpleNamespace(knobs=replace(DEFAULT_KNOBS, image_free_fraction=fraction), storage=storage)

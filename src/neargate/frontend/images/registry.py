@@ -94,6 +94,10 @@ class ImageRegistry:
         found = self._settings.get(account)
         return RegistrySettings(account=account) if found is None else found[0]
 
+    async def backend_names(self) -> set[str]:
+        """Of all repositories that the database holds now, whichever process made them."""
+        return {f"{account}/{uid}" for (account, _), (uid, _) in (await schema.read_generations(self._store)).items()}
+
     # -- changes
 
     async def create(self, repository: Repository) -> Repository:

@@ -1,7 +1,12 @@
 """The loop that carries out lifecycle policies: as on AWS within a day, here within a period of the knobs.
 
-Decides with `lifecycle.expired` on what was there, and deletes only what is still as it was then.
+Decides with `lifecycle.expired` on what was there, and deletes only what is still as it was then. What a kill left of
+deleted repositories goes as well.
 """
+
+import re
+import shutil
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -16,6 +21,8 @@ from .service import Images
 from .storing import forget_manifests
 
 LANE = "images"
+REPOSITORIES = "docker/registry/v2/repositories"  # below the storage, as the Distribution project lays it out
+_BACKEND_NAME = re.compile(r"[0-9]{12}/[0-9a-f]{32}")
 _log = get_logger(__name__)
 
 
@@ -26,6 +33,7 @@ async def run_lifecycles(images: Images) -> None:
         for book in images.registry.all_books():
             if book.repository.lifecycle is not None:
                 await sweep(images, book.repository.account, book.repository.name)
+        await remove_nameless(images)
 
 
 async def sweep(images: Images, account: str, name: str) -> None:
@@ -54,3 +62,25 @@ def expire(book: RepositoryBook, found: list[Expired], now: float) -> Change[Del
     same = [one.image for one in found if book.find(one.image.digest) == one.image]
     change = delete_images(book, [(image.digest, None) for image in same])
     return replace(change, repository=replace(book.repository, lifecycle_evaluated=round(now, 3)))
+
+
+async def remove_nameless(images: Images) -> None:
+    """Directories of repositories that no record names: whoever deleted them was killed before the bytes were let go.
+
+    Looked for before the records: a record is there before the first byte, so what is being made is never taken.
+    """
+    if not images.storage:
+        return
+    place = Path(images.storage, REPOSITORIES)
+    try:
+        there = await images.world.offload(LANE, _names_in, place)
+        for name in sorted(there - await images.registry.backend_names()):
+            await images.world.offload(LANE, shutil.rmtree, place / name)
+            _log.info("what was left of a deleted repository is removed", name=name)
+    except (OSError, Overloaded) as error:
+        _log.warning("deleted repositories wait for their next turn", reason=str(error))
+
+
+def _names_in(place: Path) -> set[str]:
+    found = (str(path.relative_to(place)) for path in place.glob("*/*"))
+    return {name for name in found if _BACKEND_NAME.fullmatch(name)}
