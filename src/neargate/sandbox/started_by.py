@@ -59,10 +59,11 @@ def _is_member(pid: int, started: Started) -> bool:
     if namespace_of(pid) != started.namespace:
         return False
     try:
-        state, _, _, session = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:4]
+        # Bytes: a process gives itself any name, also one that is no text or looks like the fields behind it.
+        state, _, _, session = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:4]
     except (OSError, ValueError):
         return False
-    if state in "ZX":
+    if state in (b"Z", b"X"):
         return False  # dead; its parent has not asked for it
     return (started.leader > 0 and int(session) == started.leader) or _has_mark(pid, started.mark)
 

@@ -177,7 +177,10 @@ class OpenTerminal:
 
     async def begin(self, args: tuple[str, ...]) -> None:
         world, lane = self._world, self._all.lane
-        await world.offload(lane, self._make_fifos)
+        try:
+            await world.offload(lane, self._make_fifos)
+        except OSError as error:
+            raise SandboxError(f"The host has no room for another terminal: {error.strerror}.") from None
         exited = self._all.exits.execution_exit(self._runtime_id, self._exec_id)
         try:
             self._started = await world.offload(lane, self._all.start, self._runtime_id, self._exec_id, args)
