@@ -7,7 +7,7 @@ holds only what is durable; values are read when asked for, and rest sealed.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from ...interfaces.store import Overloaded, Refused, Statement, Store
 from ...log import get_logger
 from ...model.errors import ServiceUnavailable
 from ...world import World
+from ..identity.registry import Sealer
 from . import schema
 from .book import ParameterBook
 from .public import PublicParameters
@@ -25,14 +26,6 @@ ATTEMPTS = 5  # of a change that met another process's change
 
 T = TypeVar("T")
 _log = get_logger(__name__)
-
-
-class Sealer(Protocol):
-    """What keeps values unreadable in the database (`frontend/envelope.py`)."""
-
-    def seal(self, plaintext: bytes, *, context: bytes) -> bytes: ...
-
-    def open(self, sealed: bytes, *, context: bytes) -> bytes: ...
 
 
 class Change(Struct, Generic[T], frozen=True, kw_only=True):
