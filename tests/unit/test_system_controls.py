@@ -38,6 +38,20 @@ def test_what_is_not_the_tasks_own_is_refused(name: str) -> None:
         check_system_controls("web", [control(name, "1")])
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("net.unix.max_dgram_qlen", "-1"),
+        ("net.ipv4.tcp_limit_output_bytes", "-5"),
+        ("net.ipv4.tcp_rmem", "4096 -1 -1"),
+    ],
+)
+def test_a_bound_is_not_passed_by_below_zero(name: str, value: str) -> None:
+    check_system_controls("web", [control(name, value.replace("-", ""))])
+    with pytest.raises(ClientError, match="cannot be negative"):
+        check_system_controls("web", [control(name, value)])
+
+
 @pytest.mark.parametrize("name", ["kernel.msgmax", "net..core", "net.core/somaxconn", "net.%2e%2e.kernel", "net.a\x00"])
 def test_a_host_writes_no_file_but_those_of_the_network(name: str) -> None:
     with pytest.raises(HostError, match="is no kernel parameter of a network namespace"):
@@ -64,10 +78,10 @@ def test_the_last_container_that_is_started_wins(tmp_path: Path) -> None:
 
 def test_a_value_that_the_kernel_refuses_fails_the_container(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
-        host.server.run(launch(container(network_controls=(("net.core.somaxconn", "-1"),))))
+        host.server.run(launch(container(network_controls=(("net.ipv4.tcp_sack", "-1"),))))
         stopped = await host.server.status(TASK_ID, "STOPPED")
         assert stopped.stopped_reason == (
-            "CannotStartContainerError: Error response from daemon: open /proc/sys/net/core/somaxconn: invalid argument"
+            "CannotStartContainerError: Error response from daemon: open /proc/sys/net/ipv4/tcp_sack: invalid argument"
         )
         assert host.leftovers() == [] and host.sandbox.ever_started == []
 
@@ -76,7 +90,7 @@ def test_a_value_that_the_kernel_refuses_fails_the_container(tmp_path: Path) -> 
 
 def test_a_container_that_is_not_essential_is_given_up_alone(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
-        bad = replace(container("bad", network_controls=(("net.core.somaxconn", "-1"),)), essential=False)
+        bad = replace(container("bad", network_controls=(("net.ipv4.tcp_sack", "-1"),)), essential=False)
         host.server.run(launch(container(), bad))
         running = await host.server.status(TASK_ID, "RUNNING")
         assert {item.name: item.known_status for item in running.containers} == {"web": "RUNNING", "bad": "STOPPED"}

@@ -58,6 +58,8 @@ def check_system_controls(container: str, controls: Sequence[Document]) -> None:
                 "kernel keeps apart for each task."
             )
         bound = _BOUNDS.get(name)
+        if bound is not None and "-" in value:  # to some of these the kernel listens as if there were no bound
+            raise ClientError(f"The system control '{name}' of container '{container}' cannot be negative.")
         if bound is not None and any(int(number) > bound for number in re.findall(r"\d+", value)):
             raise ClientError(f"The system control '{name}' of container '{container}' can be at most {bound}.")
 
