@@ -12,7 +12,7 @@ from .served import KEY, REGION, SECRET, InThread
 from .test_walkthrough_parameters import ROOT, WALK_S, serving
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 @pytest.mark.skipif(shutil.which("aws") is None, reason="the aws CLI is not installed")
 def test_the_walk_through_secrets_and_keys(tmp_path: Path) -> None:
     document = (ROOT / "docs" / "secrets.md").read_text()
