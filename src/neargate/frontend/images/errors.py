@@ -87,10 +87,6 @@ class ReferencedImagesNotFound(AwsError):
     code = "ReferencedImagesNotFoundException"
 
 
-class LayerInaccessible(AwsError):
-    code = "LayerInaccessibleException"
-
-
 class UploadNotFound(AwsError):
     code = "UploadNotFoundException"
 
@@ -125,10 +121,6 @@ class TooManyTags(AwsError):
 
 class ScanNotFound(AwsError):
     code = "ScanNotFoundException"
-
-
-class UnsupportedImageType(AwsError):
-    code = "UnsupportedImageTypeException"
 
 
 class Validation(AwsError):

@@ -54,4 +54,3 @@ class RegistrySettings(Struct, frozen=True, kw_only=True):
     policy: str | None = None
     scan_type: str = "BASIC"
     scan_rules: str = "[]"  # JSON, as they came
-    named: Tags = ()  # account settings that were set

@@ -26,7 +26,7 @@ from .registry import Change
 from .service import Images
 
 _ACCEPT = ("accept", ", ".join(MEDIA_TYPES))
-SMALL = 65_536  # bytes of an error
+_ERROR_MAX_BYTES = 65_536
 _log = get_logger(__name__)
 
 
@@ -124,7 +124,7 @@ def _turn(images: Images, repository: Repository, digest: str) -> asyncio.Lock:
 
 async def objection(answered: Answered) -> Objection:
     try:
-        listed = msgspec.json.decode(await answered.body(SMALL), type=_Objections).errors
+        listed = msgspec.json.decode(await answered.body(_ERROR_MAX_BYTES), type=_Objections).errors
     except msgspec.MsgspecError:
         listed = []
     return listed[0] if listed else Objection(code="BLOB_UNKNOWN" if answered.status == 404 else "UNKNOWN")
