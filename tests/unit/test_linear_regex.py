@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neargate.model import linear_regex
 from neargate.model.linear_regex import LinearRegex, TooComplex
 from neargate.model.regex_syntax import BadRegex
 
@@ -30,6 +31,16 @@ def test_finds_what_pythons_find(expression: str, texts: list[str]) -> None:
     ours = LinearRegex(expression)
     for text in texts:  # the same machine again: what it has learned of one text holds for the next
         assert ours.found_in(text) is bool(re.search(expression, text, re.ASCII)), (expression, text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(expression=EXPRESSIONS, texts=st.lists(TEXTS.filter(bool), min_size=1, max_size=4), most=st.integers(1, 4))
+def test_what_is_forgotten_is_learned_again(expression: str, texts: list[str], most: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear_regex, "_STATES_MAX", most)
+        ours = LinearRegex(expression)
+        for text in texts * 2:
+            assert ours.found_in(text) is bool(re.search(expression, text, re.ASCII)), (expression, text)
 
 
 @settings(max_examples=200, deadline=None)
