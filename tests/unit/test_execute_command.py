@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from neargate.agent.simulated import SimulatedHost, SimulatedTimes, Timers
+from neargate.frontend.executing.target import checked_words
 from neargate.interfaces.trail import TrailQuery
 from neargate.model.capacity import HostCapacity, HostFacts
+from neargate.model.errors import InvalidParameter
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.testing.front_door import ROOT, FrontDoor, Keys, Said, allowing, open_front_door
 from neargate.testing.gateway_rig import AgentEnd
@@ -289,3 +291,11 @@ def test_a_lost_session_cannot_be_resumed(session_id: str) -> None:
         assert refused.code == "AccessDeniedException"
 
     story(body)
+
+
+@pytest.mark.parametrize("given", [[], [""], ["a\0"], ["x" * 8193], ["sh", "-c", "\udcff"]])
+def test_words_that_no_command_can_have(given: list[str]) -> None:
+    """As an operator's command line gives them: whatever bytes were typed."""
+    with pytest.raises(InvalidParameter):
+        checked_words(given)
+    assert checked_words(["sh", "", "\u00e9"]) == ("sh", "", "\u00e9")

@@ -75,4 +75,8 @@ def checked_words(given: Sequence[str]) -> tuple[str, ...]:
         raise InvalidParameter("Command cannot be empty.")
     if any("\0" in word for word in given) or sum(map(len, given)) > COMMAND_MAX_CHARS:
         raise InvalidParameter(f"command can have at most {COMMAND_MAX_CHARS} characters and no NUL.")
+    try:
+        "".join(given).encode()
+    except UnicodeEncodeError:  # of a terminal's bytes that are no text
+        raise InvalidParameter("command must be text in UTF-8.") from None
     return tuple(given)
