@@ -7,6 +7,7 @@ import pytest
 from neargate.testing.walkthrough import assert_true, steps
 
 from .region import LiveRegion
+from .test_host_secrets import found_in_files
 from .walking import document_for, walk
 
 HEADING = "## In a task's environment\n"
@@ -20,10 +21,9 @@ def test_the_walk_of_a_secret_into_a_task(region: LiveRegion, tmp_path: Path) ->
     tasks = region.ecs.list_tasks(family="desk", desiredStatus="STOPPED")["taskArns"]
     told = "".join(region.command("why", task).stdout for task in tasks)
     tops = (region.paths.databases, region.paths.agent, region.paths.logs)
-    files = b"".join(path.read_bytes() for top in tops for path in sorted(top.rglob("*")) if path.is_file())
+    files = found_in_files(tops, ["/desk/motto", "correct-horse"])
     assert_true(blocks, printed)
     assert len(blocks) == 4
     assert len(tasks) == 2 and "GetParameters" in told
-    assert b"/desk/motto" in files, "the search finds what is there"
-    # The motto is in the log, which the program wrote.
-    assert "correct-horse" not in told and b"correct-horse" not in files
+    # The search finds what is there. The motto itself is in the log, which the program wrote.
+    assert files == {"/desk/motto"} and "correct-horse" not in told
