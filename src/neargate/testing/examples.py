@@ -10,6 +10,7 @@ from ..wire.violations import python_pattern
 
 DEPTH_MAX = 6
 _LETTERS = string.ascii_lowercase + string.digits
+_HEX = string.digits + "abcdef"
 # For patterns that no plain word satisfies: the first form that does is taken.
 _FORMS = (
     "/a1/",
@@ -20,6 +21,16 @@ _FORMS = (
     "https://example.com/a",
     "arn:aws:ecs:us-east-1:123456789012:cluster/a",
     "tag:a",
+    "12h",
+    "123456789012",
+    "us-east-1",
+    "example.amazonaws.com",
+    "https://example.com",
+    "/kms/xks/v1",
+    "cluster-a2b3c4d5e6f",
+    "com.amazonaws.vpce.us-east-1.vpce-svc-0a1b2c3d",
+    "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f",
+    "arn:aws:secretsmanager:us-east-1:123456789012:secret:ecr-pullthroughcache/a",
 )
 
 
@@ -95,5 +106,7 @@ def _text(shape: Shape, rng: random.Random) -> str:
     text = "".join(rng.choice(letters) for _ in range(length))
     pattern = None if shape.pattern is None else python_pattern(shape.pattern)
     if pattern is not None and re.search(pattern, text) is None:
-        text = next((form for form in _FORMS if re.search(pattern, form) is not None), text)
+        numbers = ("".join(rng.choice(digits) for _ in range(length)) for digits in (string.digits, _HEX))
+        fits = (form for form in (*_FORMS, *numbers) if re.search(pattern, form) is not None)
+        text = next((form for form in fits if len(form) >= int(shape.minimum or 0)), text)
     return text
