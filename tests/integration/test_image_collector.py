@@ -1,5 +1,7 @@
 """The collector on a real containerd: what it takes away is gone from the disk, and can be pulled again."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from neargate.interfaces.sandbox import Image
 from neargate.model.knobs import Knobs
 from neargate.sandbox.engine import ContainerdSandbox
+from neargate.sandbox.pull.unpack import open_lease
 from neargate.testing.container_rig import ContainerRig
 from neargate.testing.oci_image import Entry, build_image, build_layer
 
@@ -94,3 +97,31 @@ def test_what_was_used_lately_stays_also_for_the_next_agent(rig: ContainerRig) -
     patient = Knobs(image_free_low_fraction=1.1, image_free_goal_fraction=1.1, image_spared_s=3600.0)
     assert all(not name.endswith(image.digest) for name in rig.run(story, knobs=patient))
     assert image.snapshot in store(rig)[1]
+
+
+def test_what_a_task_gets_while_images_are_collected_stays(rig: ContainerRig) -> None:
+    reference = pushed(rig, "wanted")
+
+    async def story(engine: ContainerdSandbox) -> tuple[Image, tuple[str, ...]]:
+        known = await rig.pull(engine, reference)
+        by_digest = f"{reference.removesuffix(':latest')}@{known.digest}"
+        await rig.pull(engine, by_digest)
+        collecting = asyncio.ensure_future(engine.collect_images(frozenset()))
+        await asyncio.sleep(0)  # it has begun
+        return await rig.pull(engine, by_digest), await collecting  # which waits for nothing, so it is sooner
+
+    image, gone = rig.run(story, knobs=SHORT)
+    assert not any(name.endswith(image.digest) for name in gone)
+    assert image.snapshot in store(rig)[1]
+
+
+def test_the_disk_can_be_looked_at_after_containerd_tidied_up(rig: ContainerRig) -> None:
+    async def story(engine: ContainerdSandbox) -> None:
+        await engine.collect_images(frozenset())
+        client = rig.client()
+        open_lease(client, "neargate-test-tidy", time.time())
+        client.delete_lease("neargate-test-tidy", collect=True)
+        client.close()
+        assert await engine.collect_images(frozenset()) == ()
+
+    rig.run(story, knobs=Knobs(image_free_low_fraction=0.0))

@@ -74,8 +74,8 @@ class ImageCollector:
                 for image in least_used(kept, spared, self._world.now() - self._knobs.image_spared_s):
                     if self._free(self._directory) >= self._knobs.image_free_goal_fraction:
                         break
-                    await self._puller.drop(image.name)
-                    gone.append(image.name)
+                    if await self._puller.drop(image.name):
+                        gone.append(image.name)
         except TimeoutError:
             return ()  # a long pull is at work: at the next look
         return tuple(gone)
@@ -85,11 +85,12 @@ class ImageCollector:
             self._engine.label_image(name, LABEL_USED, str(int(at)))
 
     def _find_directory(self) -> str:
-        """Any directory of the filesystem with the snapshots that stays."""
+        """The directory of all snapshots, which stays; one of them is there only until containerd collects it."""
         lease = f"neargate-room-{self._world.random.getrandbits(64):016x}"
         unpack.open_lease(self._engine, lease, self._world.now())
         found = unpack.store_directory(self._engine, key=f"{lease}-directory", lease=lease)
         self._engine.delete_lease(lease)
+        found = os.path.dirname(found)
         while not os.path.isdir(found):
             found = os.path.dirname(found)
         return found

@@ -347,10 +347,16 @@ class Puller:
         """Nothing is pulled inside: a pull counts on the layers that it found. Raises TimeoutError."""
         return self._fetches.alone(within_s)
 
-    async def drop(self, name: str) -> None:
-        """Remove an image, inside `no_fetches`. Whoever wants it meanwhile waits and pulls it again."""
+    async def drop(self, name: str) -> bool:
+        """Remove an image, inside `no_fetches`. Whoever wants it from now on waits and pulls it again.
+
+        False: somebody got it since `take_uses`, and will make containers of it.
+        """
+        if name in self._uses:
+            return False
         self._images.pop(name, None)
         await self._blocking(self._engine.delete_image, name)
+        return True
 
     # ---------------------------------------------------------------- plumbing
 
