@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from typing import Any
 from weakref import WeakValueDictionary
 
 from msgspec import Struct
@@ -14,6 +13,7 @@ from ..envelope import Envelope
 from ..identity.compiled import CompiledPolicies
 from .backend import Backend
 from .errors import NoRoom
+from .lifecycle import Expired
 from .registry import ImageRegistry, open_images
 from .tokens import ImageTokens
 from .uploads import Uploads
@@ -31,7 +31,7 @@ class Images(Struct, frozen=True, kw_only=True):
     knobs: Knobs
     domain: str
     uploads: Uploads
-    previews: dict[str, tuple[str, list[dict[str, Any]]]]  # of lifecycle policies, by repository
+    previews: dict[str, tuple[str, list[Expired]]]  # of lifecycle policies, by repository
     turns: WeakValueDictionary[tuple[str, str], asyncio.Lock]  # of manifests, by repository's uid and digest
     storage: str = ""  # the directory whose disk holds the bytes; empty: not here
 

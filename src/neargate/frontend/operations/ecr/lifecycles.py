@@ -8,14 +8,14 @@ from ....model.errors import InvalidParameter
 from ...call import Answer, Call, Params
 from ...images.book import RepositoryBook
 from ...images.errors import LifecyclePolicyNotFound, LifecyclePolicyPreviewNotFound
-from ...images.lifecycle import InvalidLifecyclePolicy, parse
+from ...images.lifecycle import Expired, InvalidLifecyclePolicy, parse
 from ...images.registry import Change
 from ...images.sweeping import expiring
 from ...services import Services
 from .asking import asked_book, named
 from .paging import page
 
-_PREVIEWS_MAX = 256  # remembered; AWS forgets them too
+_PREVIEWS_MAX = 64  # remembered, each of up to a repository's images; AWS forgets them too
 
 
 async def put_lifecycle_policy(call: Call, services: Services, params: Params) -> Answer:
@@ -58,21 +58,11 @@ async def start_lifecycle_policy_preview(call: Call, services: Services, params:
     text = params.get("lifecyclePolicyText") or _required(book)
     _parsed(text)
     found = await expiring(images, text, book)
-    results = [
-        {
-            "imageTags": sorted(one.image.tags),
-            "imageDigest": one.image.digest,
-            "imagePushedAt": one.image.pushed_at,
-            "action": {"type": "EXPIRE"},
-            "appliedRulePriority": one.priority,
-        }
-        for one in found
-    ]
     previews = images.previews
     previews.pop(book.repository.uid, None)
     if len(previews) >= _PREVIEWS_MAX:
         previews.pop(next(iter(previews)))
-    previews[book.repository.uid] = (text, results)
+    previews[book.repository.uid] = (text, found)
     return named(book.repository) | {"lifecyclePolicyText": text, "status": "IN_PROGRESS"}
 
 
@@ -84,25 +74,35 @@ async def get_lifecycle_policy_preview(call: Call, services: Services, params: P
             f"Lifecycle policy preview does not exist for the repository with name '{book.repository.name}' in the "
             f"registry with id '{book.repository.account}'"
         )
-    text, results = preview
+    text, found = preview
     wanted, status = params.get("imageIds"), (params.get("filter") or {}).get("tagStatus", "ANY")
     if wanted is not None:
         named_as = {(one.get("imageDigest"), one.get("imageTag")) for one in wanted}
         digests, tags = {digest for digest, _ in named_as if digest}, {tag for digest, tag in named_as if not digest}
-        results = [one for one in results if one["imageDigest"] in digests or tags.intersection(one["imageTags"])]
-    shown = [one for one in results if status in ("ANY", "TAGGED" if one["imageTags"] else "UNTAGGED")]
-    shown.sort(key=lambda one: one["imageDigest"])
-    part, more = page(call, params, shown, lambda one: one["imageDigest"])
+        found = [one for one in found if one.image.digest in digests or tags.intersection(one.image.tags)]
+    chosen = [one for one in found if status in ("ANY", "TAGGED" if one.image.tags else "UNTAGGED")]
+    chosen.sort(key=lambda one: one.image.digest)
+    part, more = page(call, params, chosen, lambda one: one.image.digest)
     return (
         named(book.repository)
         | {
             "lifecyclePolicyText": text,
             "status": "COMPLETE",
-            "previewResults": part,
-            "summary": {"expiringImageTotalCount": len(shown)},
+            "previewResults": [_shown(one) for one in part],
+            "summary": {"expiringImageTotalCount": len(chosen)},
         }
         | more
     )
+
+
+def _shown(found: Expired) -> dict[str, Any]:
+    return {
+        "imageTags": sorted(found.image.tags),
+        "imageDigest": found.image.digest,
+        "imagePushedAt": found.image.pushed_at,
+        "action": {"type": "EXPIRE"},
+        "appliedRulePriority": found.priority,
+    }
 
 
 def _parsed(text: str) -> None:
