@@ -20,7 +20,7 @@ from neargate.frontend.images.records import Repository
 from neargate.frontend.images.registry import open_images
 from neargate.frontend.images.service import Images, require_room
 from neargate.frontend.images.storing import forget_manifests, store_manifest
-from neargate.frontend.images.sweeping import REPOSITORIES, remove_nameless
+from neargate.frontend.images.sweeping import REPOSITORIES, remove_deleted
 from neargate.frontend.images.uploads import Uploads
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.store.sqlite import MemoryStores
@@ -141,19 +141,30 @@ def test_a_repository_made_again_takes_no_manifest_whose_bytes_went_to_the_old_o
     asyncio.run(story())
 
 
-def test_what_a_kill_left_of_deleted_repositories_goes(tmp_path: Path) -> None:
+def test_what_is_left_of_deleted_repositories_goes_and_nothing_else(tmp_path: Path) -> None:
     async def story() -> None:
         images = await opened(Keeper())
         kept = images.registry.book(ACCOUNT, "web").repository.backend_name
-        gone, foreign = f"{ACCOUNT}/{'0' * 32}", f"{ACCOUNT}/other"
+        old = await images.registry.create(Repository(account=ACCOUNT, name="old", uid="", created=1.0))
+        empty = await images.registry.create(Repository(account=ACCOUNT, name="empty", uid="", created=1.0))
+        # A database that was restored does not know what was made after its copy.
+        unknown = f"{ACCOUNT}/{'0' * 32}"
         top = tmp_path / REPOSITORIES
-        for name in (kept, gone, foreign):
+        for name in (kept, old.backend_name, unknown):
             (top / name / "_layers" / "sha256").mkdir(parents=True)
-        await remove_nameless(images)
-        assert (top / gone).exists(), "the storage is not here"
         cast(Any, images).storage = str(tmp_path)
-        await remove_nameless(images)
-        assert sorted(str(path.relative_to(top)) for path in top.glob("*/*")) == sorted((kept, foreign))
+        await remove_deleted(images)
+        assert len(list(top.glob("*/*"))) == 3, "none was deleted"
+        for name in ("old", "empty"):
+            await images.registry.delete(ACCOUNT, name, lambda book: None)
+        cast(Any, images).storage = ""
+        await remove_deleted(images)
+        assert (top / old.backend_name).exists(), "the storage is not here"
+        cast(Any, images).storage = str(tmp_path)
+        assert {uid for uid, _ in await images.registry.deleted()} == {old.uid, empty.uid}
+        await remove_deleted(images)
+        assert sorted(str(path.relative_to(top)) for path in top.glob("*/*")) == sorted((kept, unknown))
+        assert await images.registry.deleted() == []
 
     asyncio.run(story())
 

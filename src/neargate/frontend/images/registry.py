@@ -94,9 +94,13 @@ class ImageRegistry:
         found = self._settings.get(account)
         return RegistrySettings(account=account) if found is None else found[0]
 
-    async def backend_names(self) -> set[str]:
-        """Of all repositories that the database holds now, whichever process made them."""
-        return {f"{account}/{uid}" for (account, _), (uid, _) in (await schema.read_generations(self._store)).items()}
+    async def deleted(self) -> list[tuple[str, str]]:
+        """(uid, account) of repositories that were deleted, whichever process did it, and whose bytes are not gone."""
+        return await schema.read_deleted(self._store)
+
+    async def forget_deleted(self, uid: str) -> None:
+        """Its bytes are gone."""
+        await self._store.write([schema.forget_deleted(uid)])
 
     # -- changes
 

@@ -30,6 +30,8 @@ MIGRATIONS: tuple[str, ...] = (
         doc BLOB NOT NULL,
         UNIQUE (repository, digest)
     );
+    -- Repositories that were deleted, until their bytes are gone too.
+    CREATE TABLE ecr_deleted (uid TEXT NOT NULL PRIMARY KEY, account TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE ecr_registry (
         account TEXT NOT NULL PRIMARY KEY,
         generation INTEGER NOT NULL,
@@ -104,7 +106,17 @@ def delete_repository(repository: Repository, generation: int) -> list[Statement
             expect=1,
             name="repository unchanged",
         ),
+        Statement("INSERT INTO ecr_deleted (uid, account) VALUES (?, ?)", (repository.uid, repository.account)),
     ]
+
+
+async def read_deleted(store: Store) -> list[tuple[str, str]]:
+    """(uid, account)"""
+    return [(uid, account) for uid, account in await store.read("SELECT uid, account FROM ecr_deleted ORDER BY uid")]
+
+
+def forget_deleted(uid: str) -> Statement:
+    return Statement("DELETE FROM ecr_deleted WHERE uid = ?", (uid,))
 
 
 def put_image(repository: Repository, image: Image) -> Statement:

@@ -4,7 +4,6 @@ Decides with `lifecycle.expired` on what was there, and deletes only what is sti
 deleted repositories goes as well.
 """
 
-import re
 import shutil
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from .storing import forget_manifests
 
 LANE = "images"
 REPOSITORIES = "docker/registry/v2/repositories"  # below the storage, as the Distribution project lays it out
-_BACKEND_NAME = re.compile(r"[0-9]{12}/[0-9a-f]{32}")
 _log = get_logger(__name__)
 
 
@@ -33,7 +31,7 @@ async def run_lifecycles(images: Images) -> None:
         for book in images.registry.all_books():
             if book.repository.lifecycle is not None:
                 await sweep(images, book.repository.account, book.repository.name)
-        await remove_nameless(images)
+        await remove_deleted(images)
 
 
 async def sweep(images: Images, account: str, name: str) -> None:
@@ -64,23 +62,25 @@ def expire(book: RepositoryBook, found: list[Expired], now: float) -> Change[Del
     return replace(change, repository=replace(book.repository, lifecycle_evaluated=round(now, 3)))
 
 
-async def remove_nameless(images: Images) -> None:
-    """Directories of repositories that no record names: whoever deleted them was killed before the bytes were let go.
+async def remove_deleted(images: Images) -> None:
+    """The directories of repositories that were deleted.
 
-    Looked for before the records: a record is there before the first byte, so what is being made is never taken.
+    Only of those: one that the database does not know may be of a later time than the database, which was restored.
     """
     if not images.storage:
         return
     place = Path(images.storage, REPOSITORIES)
     try:
-        there = await images.world.offload(LANE, _names_in, place)
-        for name in sorted(there - await images.registry.backend_names()):
-            await images.world.offload(LANE, shutil.rmtree, place / name)
-            _log.info("what was left of a deleted repository is removed", name=name)
+        for uid, account in await images.registry.deleted():
+            await images.world.offload(LANE, _remove, place / account / uid)
+            await images.registry.forget_deleted(uid)
+            _log.info("what was left of a deleted repository is removed", name=f"{account}/{uid}")
     except (OSError, Overloaded) as error:
         _log.warning("deleted repositories wait for their next turn", reason=str(error))
 
 
-def _names_in(place: Path) -> set[str]:
-    found = (str(path.relative_to(place)) for path in place.glob("*/*"))
-    return {name for name in found if _BACKEND_NAME.fullmatch(name)}
+def _remove(directory: Path) -> None:
+    try:
+        shutil.rmtree(directory)
+    except FileNotFoundError:
+        pass  # nothing was ever pushed, or a kill came before the row was forgotten
