@@ -44,6 +44,7 @@ def test_a_machine_full_of_spot_tasks_takes_a_task_on_demand(region: LiveRegion)
         )
         return answer
 
+    stop_what_runs(ecs)
     wait_for("the room of tasks that ended before", lambda: is_empty(region), WAIT_S)
     spot = {"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]}
     held = []
@@ -63,6 +64,13 @@ def test_a_machine_full_of_spot_tasks_takes_a_task_on_demand(region: LiveRegion)
             ecs.stop_task(cluster="full", task=task["taskArn"])
         for task in held:
             wait_for("the end of all", lambda arn=task["taskArn"]: is_in(ecs, arn, "STOPPED"), WAIT_S)  # type: ignore[misc]
+
+
+def stop_what_runs(ecs: Any) -> None:
+    """Of other files, which share the region and may leave theirs running."""
+    for cluster in ecs.list_clusters()["clusterArns"]:
+        for task in ecs.list_tasks(cluster=cluster)["taskArns"]:
+            ecs.stop_task(cluster=cluster, task=task)
 
 
 def is_empty(region: LiveRegion) -> bool:
