@@ -23,6 +23,7 @@ from .exec_payloads import (
     OpenDataChannel,
     ProcessedAction,
     Size,
+    confirming,
 )
 
 INPUT_MAX_BYTES = 4096  # of one message
@@ -158,22 +159,21 @@ class ExecClient:
 
     def _say(self, kind: int, payload: bytes, now: float) -> Send:
         sequence, self._next_out = self._next_out, self._next_out + 1
-        data = self._encoded(data_channel.INPUT, sequence, kind, payload, now, flags=0)
+        frame = data_channel.new_frame(
+            data_channel.INPUT,
+            sequence,
+            kind,
+            payload,
+            created_ms=_created_ms(now),
+            random_bits=self._random_bits,
+        )
+        data = data_channel.encode(frame)
         self._unconfirmed[sequence] = _Unconfirmed(data=data, sent_at=now)
         return Send(data=data)
 
     def _acknowledgement(self, frame: Frame, now: float) -> Send:
-        content = Acknowledgement(
-            AcknowledgedMessageType=frame.type,
-            AcknowledgedMessageId=frame.id,
-            AcknowledgedMessageSequenceNumber=frame.sequence,
-        )
-        flags = data_channel.SYN | data_channel.FIN
-        payload = msgspec.json.encode(content)
-        return Send(data=self._encoded(data_channel.ACKNOWLEDGE, 0, 0, payload, now, flags=flags))
+        return Send(data=confirming(frame, created_ms=_created_ms(now), random_bits=self._random_bits))
 
-    def _encoded(self, name: str, sequence: int, kind: int, payload: bytes, now: float, *, flags: int) -> bytes:
-        frame = data_channel.new_frame(
-            name, sequence, kind, payload, flags=flags, created_ms=int(now * 1000), random_bits=self._random_bits
-        )
-        return data_channel.encode(frame)
+
+def _created_ms(now: float) -> int:
+    return int(now * 1000)

@@ -1,8 +1,16 @@
-"""What messages of a data channel carry, by the names that Session Manager's clients know. Pure; no rules."""
+"""What messages of a data channel carry, by the names that Session Manager's clients know. Pure.
 
+The only rule in here is how a message is confirmed, which both ends do alike.
+"""
+
+from collections.abc import Callable
+
+import msgspec
 from msgspec import Struct
 
 from ..model.concealed import Concealed
+from . import data_channel
+from .data_channel import Frame
 
 SUCCEEDED = 1
 TERMINATE = b"\0\0\0\2"  # of a flag: the client ends the session
@@ -74,3 +82,22 @@ class HandshakeComplete(Struct, frozen=True, kw_only=True):
 
     HandshakeTimeToComplete: int
     CustomerMessage: str = ""
+
+
+def confirming(frame: Frame, *, created_ms: int, random_bits: Callable[[int], int]) -> bytes:
+    """The whole message that tells the other end that its `frame` arrived."""
+    content = Acknowledgement(
+        AcknowledgedMessageType=frame.type,
+        AcknowledgedMessageId=frame.id,
+        AcknowledgedMessageSequenceNumber=frame.sequence,
+    )
+    said = data_channel.new_frame(
+        data_channel.ACKNOWLEDGE,
+        0,
+        0,
+        msgspec.json.encode(content),
+        flags=data_channel.SYN | data_channel.FIN,
+        created_ms=created_ms,
+        random_bits=random_bits,
+    )
+    return data_channel.encode(said)

@@ -26,6 +26,7 @@ from .exec_payloads import (
     RequestedAction,
     SessionType,
     Size,
+    confirming,
 )
 
 AGENT_VERSION = "3.3.0.0"  # clients compare it to find out what may be asked for; none of it is asked of a shell
@@ -232,14 +233,7 @@ class ExecSession:
         return Send(data=data)
 
     def _acknowledgement(self, frame: Frame, now: float) -> Send:
-        content = Acknowledgement(
-            AcknowledgedMessageType=frame.type,
-            AcknowledgedMessageId=frame.id,
-            AcknowledgedMessageSequenceNumber=frame.sequence,
-        )
-        flags = data_channel.SYN | data_channel.FIN
-        said = self._frame(data_channel.ACKNOWLEDGE, 0, 0, msgspec.json.encode(content), now, flags)
-        return Send(data=data_channel.encode(said))
+        return Send(data=confirming(frame, created_ms=self._created_ms(now), random_bits=self._random_bits))
 
     def _frame(self, name: str, sequence: int, kind: int, payload: bytes, now: float, flags: int = 0) -> Frame:
         return data_channel.new_frame(
