@@ -14,7 +14,18 @@ from neargate.agent.log_lines import Block
 from neargate.definitions.awslogs_events import event_start
 from neargate.model.launch import AwsLogs, TaskLaunch
 from neargate.model.linear_regex import LinearRegex
-from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch, play
+from neargate.testing.agent_host import (
+    INCARNATION,
+    TASK_ID,
+    AgentHost,
+    container,
+    end_unheard,
+    heard_again,
+    launch,
+    play,
+    stored,
+    write,
+)
 from neargate.testing.fake_sandbox import Program
 
 
@@ -123,14 +134,6 @@ def task(**changes: object) -> TaskLaunch:
     return launch(container(logs=AwsLogs(**given)))  # type: ignore[arg-type]  # real fields of the options
 
 
-def write(host: AgentHost, data: bytes) -> None:
-    host.sandbox.write_log(host.sandbox.named("web").config.runtime_id, data)
-
-
-def stored(host: AgentHost) -> list[bytes]:
-    return host.server.logs[TASK_ID, "web"].lines
-
-
 async def wait_for(host: AgentHost, expected: list[bytes]) -> None:
     for _ in range(200):
         if stored(host) == expected:
@@ -221,17 +224,12 @@ def test_the_last_event_of_a_task_that_is_over_is_whole(tmp_path: Path, killed: 
         host.sandbox.programs["web"] = Program(output=b"[1] first\n  at a\n[2] last\n  at b")
         host.server.run(task())
         await host.server.status(TASK_ID, "RUNNING")
-        host.server.is_down = True
-        host.server.drop()
-        host.sandbox.end(host.sandbox.named("web").config.runtime_id, 0)
-        await host.clock.sleep(30)
+        await end_unheard(host)
         if killed:
             host.kill()
             await host.clock.sleep(1)
             host.start()
-        host.server.is_down = False
-        await host.server.status(TASK_ID, "STOPPED")
-        await host.clock.sleep(10)
+        await heard_again(host)
         assert stored(host) == [b"[1] first\n  at a\n", b"[2] last\n  at b"] and host.leftovers() == []
 
     play(tmp_path, scenario)
@@ -269,18 +267,13 @@ def test_an_expression_that_a_power_cut_tore_holds_no_agent_up(tmp_path: Path, k
         host.sandbox.programs["web"] = Program(output=b"[1] a\n  at b")
         host.server.run(task())
         await host.server.status(TASK_ID, "RUNNING")
-        host.server.is_down = True
-        host.server.drop()
-        host.sandbox.end(host.sandbox.named("web").config.runtime_id, 0)
-        await host.clock.sleep(30)
+        await end_unheard(host)
         host.kill()
         beside = host.root / "agent" / "logs" / TASK_ID / ".event-starts" / "web"
         assert beside.read_text() == r"^\["
         beside.write_bytes(kept)
         host.start()
-        host.server.is_down = False
-        await host.server.status(TASK_ID, "STOPPED")
-        await host.clock.sleep(10)
+        await heard_again(host)
         assert b"\n".join(line.rstrip() for line in stored(host)) == b"[1] a\n  at b" and host.leftovers() == []
 
     play(tmp_path, scenario)

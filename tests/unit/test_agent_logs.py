@@ -16,7 +16,18 @@ from neargate.link.host_identity import NONCE_BYTES, HostKey
 from neargate.link.messages import BulkHello, Challenge, LogOpen, LogOpened, Proof, decode_to_server, encode
 from neargate.model.knobs import Knobs
 from neargate.model.launch import AwsLogs, TaskLaunch
-from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch, play
+from neargate.testing.agent_host import (
+    INCARNATION,
+    TASK_ID,
+    AgentHost,
+    container,
+    end_unheard,
+    heard_again,
+    launch,
+    play,
+    stored,
+    write,
+)
 from neargate.testing.fake_sandbox import FakeSandbox, Program
 from neargate.world import OsWorld
 
@@ -25,14 +36,6 @@ LOGS = AwsLogs(group="/web", region="us-east-1", stream=f"p/web/{TASK_ID}", max_
 
 def logging_task(**changes: object) -> TaskLaunch:
     return launch(container(logs=replace(LOGS, **changes)))  # type: ignore[arg-type]  # real fields of the options
-
-
-def write(host: AgentHost, data: bytes) -> None:
-    host.sandbox.write_log(host.sandbox.named("web").config.runtime_id, data)
-
-
-def stored(host: AgentHost) -> list[bytes]:
-    return host.server.logs[TASK_ID, "web"].lines
 
 
 def test_lines_arrive_in_order_and_a_part_of_a_line_waits_for_its_end(tmp_path: Path) -> None:
@@ -251,18 +254,13 @@ def test_the_last_lines_follow_when_the_server_is_back(tmp_path: Path, killed: b
         host.sandbox.programs["web"] = Program(output=b"first\nlast")
         host.server.run(logging_task())
         await host.server.status(TASK_ID, "RUNNING")
-        host.server.is_down = True
-        host.server.drop()
-        host.sandbox.end(host.sandbox.named("web").config.runtime_id, 0)
-        await host.clock.sleep(30)
+        await end_unheard(host)
         assert host.host.leftovers() == [] and host.sandbox.containers == {}, "the end does not wait for the server"
         if killed:
             host.kill()
             await host.clock.sleep(1)
             host.start()
-        host.server.is_down = False
-        await host.server.status(TASK_ID, "STOPPED")
-        await host.clock.sleep(10)
+        await heard_again(host)
         assert stored(host) == [b"first", b"last"] and host.leftovers() == []
 
     play(tmp_path, scenario)

@@ -27,6 +27,27 @@ def starts(host: AgentHost) -> int:
     return host.sandbox.named("web").starts
 
 
+async def running_for(host: AgentHost, seconds: float) -> None:
+    host.server.run(task())
+    await host.server.status(TASK_ID, "RUNNING")
+    await host.clock.sleep(seconds)
+
+
+async def dead_at(host: AgentHost, point: Point) -> None:
+    """The container ended late enough to begin again, and its agent died at that point of it."""
+    await running_for(host, 61)
+    host.kill_at = point
+    host.sandbox.end(runtime_id(host), 1)
+    await host.until_dead()
+    await host.clock.sleep(5)
+
+
+async def stopped_and_gone(host: AgentHost) -> None:
+    host.server.stop(TASK_ID, INCARNATION)
+    await host.server.status(TASK_ID, "STOPPED")
+    assert host.leftovers() == [] and host.sandbox.containers == {}
+
+
 async def until_starts(host: AgentHost, count: int) -> None:
     for _ in range(300):
         if starts(host) == count and host.sandbox.named("web").status == "running":
@@ -90,9 +111,7 @@ def test_one_that_ended_too_early_or_with_an_ignored_code_ends_its_task(
     tmp_path: Path, exit_code: int, ran_s: int
 ) -> None:
     async def scenario(host: AgentHost) -> None:
-        host.server.run(task())
-        await host.server.status(TASK_ID, "RUNNING")
-        await host.clock.sleep(ran_s)
+        await running_for(host, ran_s)
         host.sandbox.end(runtime_id(host), exit_code)
         stopped = await host.server.status(TASK_ID, "STOPPED")
         assert {item.name: item.exit_code for item in stopped.containers}["web"] == exit_code
@@ -103,34 +122,20 @@ def test_one_that_ended_too_early_or_with_an_ignored_code_ends_its_task(
 @pytest.mark.parametrize("point", [Point.RESTART_SAVED, Point.CONTAINER_RESTARTED])
 def test_an_agent_killed_at_a_restart_makes_one_new_run(tmp_path: Path, point: Point) -> None:
     async def scenario(host: AgentHost) -> None:
-        host.server.run(task())
-        await host.server.status(TASK_ID, "RUNNING")
-        await host.clock.sleep(61)
-        host.kill_at = point
-        host.sandbox.end(runtime_id(host), 1)
-        await host.until_dead()
-        await host.clock.sleep(5)
+        await dead_at(host, point)
         host.start()
         await until_starts(host, 2)
         await host.clock.sleep(30)
         assert starts(host) == 2
         assert host.server.reports[TASK_ID].known_status == "RUNNING"
-        host.server.stop(TASK_ID, INCARNATION)
-        await host.server.status(TASK_ID, "STOPPED")
-        assert host.leftovers() == []
+        await stopped_and_gone(host)
 
     play(tmp_path, scenario)
 
 
 def test_a_new_run_that_ended_while_no_agent_was_there_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
-        host.server.run(task())
-        await host.server.status(TASK_ID, "RUNNING")
-        await host.clock.sleep(61)
-        host.kill_at = Point.CONTAINER_RESTARTED
-        host.sandbox.end(runtime_id(host), 1)
-        await host.until_dead()
-        await host.clock.sleep(5)
+        await dead_at(host, Point.CONTAINER_RESTARTED)
         host.sandbox.end(runtime_id(host), 9)
         host.start()
         stopped = await host.server.status(TASK_ID, "STOPPED")
@@ -143,24 +148,16 @@ def test_a_new_run_that_ended_while_no_agent_was_there_is_not_taken_for_the_old_
 @pytest.mark.parametrize("point", [Point.RESTART_SAVED, Point.CONTAINER_RESTARTED])
 def test_a_stop_after_a_kill_at_a_restart_leaves_nothing(tmp_path: Path, point: Point) -> None:
     async def scenario(host: AgentHost) -> None:
-        host.server.run(task())
-        await host.server.status(TASK_ID, "RUNNING")
-        await host.clock.sleep(61)
-        host.kill_at = point
-        host.sandbox.end(runtime_id(host), 1)
-        await host.back_after_kill()
-        host.server.stop(TASK_ID, INCARNATION)
-        await host.server.status(TASK_ID, "STOPPED")
-        assert host.leftovers() == [] and host.sandbox.containers == {}
+        await dead_at(host, point)
+        await host.started()
+        await stopped_and_gone(host)
 
     play(tmp_path, scenario)
 
 
 def test_a_container_that_cannot_begin_again_has_ended(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
-        host.server.run(task())
-        await host.server.status(TASK_ID, "RUNNING")
-        await host.clock.sleep(61)
+        await running_for(host, 61)
         host.sandbox.programs["web"] = Program(start_error="CannotStartContainerError: no more")
         host.sandbox.end(runtime_id(host), 5)
         stopped = await host.server.status(TASK_ID, "STOPPED")
@@ -173,9 +170,7 @@ def test_a_container_that_cannot_begin_again_has_ended(tmp_path: Path) -> None:
 
 def test_a_task_that_is_stopped_begins_nothing_again(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
-        host.server.run(task())
-        await host.server.status(TASK_ID, "RUNNING")
-        await host.clock.sleep(100)
+        await running_for(host, 100)
         host.server.stop(TASK_ID, INCARNATION)
         stopped = await host.server.status(TASK_ID, "STOPPED")
         assert {item.name: item.exit_code for item in stopped.containers}["web"] == 143

@@ -196,5 +196,30 @@ def launch(*containers: ContainerLaunch, **changes: Any) -> TaskLaunch:
     return replace(base, **changes)
 
 
+def write(host: AgentHost, data: bytes) -> None:
+    """As the container `web` writes it."""
+    host.sandbox.write_log(host.sandbox.named("web").config.runtime_id, data)
+
+
+def stored(host: AgentHost) -> list[bytes]:
+    """What the server keeps of the container `web`."""
+    return host.server.logs[TASK_ID, "web"].lines
+
+
+async def end_unheard(host: AgentHost) -> None:
+    """The server is away when the container `web` ends, and for a while after it."""
+    host.server.is_down = True
+    host.server.drop()
+    host.sandbox.end(host.sandbox.named("web").config.runtime_id, 0)
+    await host.clock.sleep(30)
+
+
+async def heard_again(host: AgentHost) -> None:
+    """The server is back, and hears of the task's end and of what follows it."""
+    host.server.is_down = False
+    await host.server.status(TASK_ID, "STOPPED")
+    await host.clock.sleep(10)
+
+
 def _fenced(inner: object, world: VirtualWorld) -> Any:
     return Fenced(inner, world)
