@@ -72,6 +72,15 @@ class Knobs(Struct, frozen=True, kw_only=True):
     image_layer_max_bytes: int = 52_000 * 1024 * 1024  # ECR's
     image_free_fraction: float = 0.05  # of the disk: what images never take
     image_lifecycle_period_s: float = 3600.0  # AWS: within a day
+    image_cache_rules_max: int = 50  # of an account; ECR's
+    image_imports_max: int = 8  # images under way from other registries, of all accounts together
+    image_import_streams: int = 2  # layers of one of them at once
+    image_import_s: float = 3600.0  # for one of them
+    image_import_manifests_max: int = 128  # that one list may name
+    image_import_layers_max: int = 2048  # of one of them, of all its platforms
+    image_upstream_check_s: float = 86_400.0  # ECR's: a tag is asked for again at most once a day
+    image_upstream_wait_s: float = 10.0  # for that answer; then what is there is served
+    image_upstream_retry_s: float = 60.0  # after a registry that was away
     image_uploads_max: int = 256  # begun through the API and not completed, of one account
     last_used_flush_s: float = 900.0  # AWS, too, shows the last use of a key some minutes late
     reservation_sweep_period_s: float = 10.0
