@@ -4,7 +4,7 @@ Implemented over HTTP by `sandbox/pull/upstream.py`, whose rules of addresses, r
 Nothing from there is believed: a manifest has the digest that was asked for, a blob is compared where it is stored.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from msgspec import Struct
@@ -42,8 +42,8 @@ class UpstreamSession(Protocol):
     async def manifest(self, target: str) -> UpstreamManifest:
         """By tag or digest."""
 
-    def blob(self, digest: str, size: int) -> AsyncIterator[bytes]:
-        """In chunks, `size` bytes altogether and never more; not compared with the digest."""
+    def blob(self, digest: str, size: int) -> AsyncGenerator[bytes, None]:
+        """In chunks, `size` bytes altogether and never more; not compared with the digest. To be closed."""
 
     async def check(self) -> None:
         """That the registry answers and takes the credentials."""

@@ -77,6 +77,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     image_import_streams: int = 2  # layers of one of them at once
     image_import_s: float = 3600.0  # for one of them
     image_import_manifests_max: int = 128  # that one list may name
+    image_import_manifest_bytes_max: int = 16 * 1024 * 1024  # of one of them together: held until it is here
     image_import_layers_max: int = 2048  # of one of them, of all its platforms
     image_upstream_check_s: float = 86_400.0  # ECR's: a tag is asked for again at most once a day
     image_upstream_wait_s: float = 10.0  # for that answer; then what is there is served

@@ -17,7 +17,7 @@ from .asking import ask_for
 from .backend import Answered
 from .decisions import delete_images
 from .errors import BackendAway, ImageNotFound
-from .manifest import MANIFEST_MAX_BYTES, InvalidManifest, describe
+from .manifest import MANIFEST_MAX_BYTES, InvalidManifest
 from .paths import DIGEST, NAME, Place
 from .records import Image
 from .service import require_room
@@ -73,8 +73,7 @@ async def get_manifest(exchange: Exchange) -> None:
 def _arriving(found: UpstreamManifest) -> Answer:
     """Of an image that another registry has: its layers follow."""
     length = (b"content-length", str(len(found.body)))
-    media_type = describe(found.body, found.media_type).media_type
-    return wire.ok(200, *_named(media_type, found.digest), length, body=found.body)
+    return wire.ok(200, *_named(found.media_type, found.digest), length, body=found.body)
 
 
 def _described(image: Image) -> tuple[tuple[bytes, str], ...]:

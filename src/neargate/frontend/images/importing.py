@@ -8,9 +8,11 @@ by the backend when they are whole.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from ...interfaces.store import Overloaded
 from ...interfaces.upstream import UpstreamFailed, UpstreamManifest, UpstreamSession
@@ -53,7 +55,8 @@ class Import:
         self._present = present
         self._sizes: dict[str, int] = {}
         self._queue: list[str] = []  # the next one last
-        self._described: list[tuple[UpstreamManifest, Described]] = []  # in the order in which they are stored
+        self._taken: list[UpstreamManifest] = []  # the first is stored last
+        self._bytes_held = 0
 
     async def run(self, opened: Callable[[], Awaitable[UpstreamSession]]) -> AwsError | None:
         """To its end; what spoke against it. Whoever waits hears of it, too."""
@@ -105,15 +108,15 @@ class Import:
         children = tuple(dict.fromkeys(described.children))
         self.manifests = {digest: asyncio.Future() for digest in (first.digest, *children)}
         self._take(first, described)
-        self.first.set_result(first)
+        self.first.set_result(self._taken[0])
         for digest in children:
             child = await session.manifest(digest)
             self._take(child, self._image_of(child))
         async with asyncio.TaskGroup() as streams:
             for _ in range(self._images.knobs.image_import_streams):
                 streams.create_task(self._store_layers(session, repository))
-        for manifest, _ in reversed(self._described):
-            tag = self.wanted if manifest is first and ":" not in self.wanted else None
+        for manifest in reversed(self._taken):
+            tag = self.wanted if manifest is self._taken[0] and ":" not in self.wanted else None
             await store_manifest(
                 self._images,
                 self.account,
@@ -134,6 +137,10 @@ class Import:
     def _take(self, manifest: UpstreamManifest, described: Described) -> None:
         """Known from now on. Raises InvalidManifest."""
         knobs = self._images.knobs
+        manifest = replace(manifest, media_type=described.media_type)  # as it is understood here
+        self._bytes_held += len(manifest.body)
+        if self._bytes_held > knobs.image_import_manifest_bytes_max:
+            raise InvalidManifest("The manifests are too large")
         config = (described.config, described.size - sum(size for _, size in described.layers))
         for digest, size in (*described.layers, *((config,) if described.config else ())):
             if digest in self.layers:
@@ -143,7 +150,7 @@ class Import:
             self.layers[digest] = asyncio.Future()
             self._sizes[digest] = size
             self._queue.insert(0, digest)
-        self._described.append((manifest, described))
+        self._taken.append(manifest)
         future = self.manifests[manifest.digest]
         if not future.done():
             future.set_result(manifest)
@@ -186,7 +193,10 @@ class Import:
         target = f"{location}{'&' if '?' in location else '?'}digest={quote(digest, safe='')}"
         kind = (("content-type", "application/octet-stream"),)
         try:
-            async with backend.exchange("PUT", target, kind, self._bytes(session, digest, size), size) as stored:
+            async with (
+                aclosing(session.blob(digest, size)) as chunks,
+                backend.exchange("PUT", target, kind, self._bytes(chunks), size) as stored,
+            ):
                 if stored.status >= 500:
                     raise BackendAway
                 if stored.status != 201:
@@ -195,9 +205,9 @@ class Import:
             self._images.world.spawn(_forget(self._images, location), "an upload that came to nothing")
             raise
 
-    async def _bytes(self, session: UpstreamSession, digest: str, size: int) -> AsyncIterator[bytes]:
+    async def _bytes(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         came, looked = 0, 0
-        async for chunk in session.blob(digest, size):
+        async for chunk in chunks:
             came += len(chunk)
             if came - looked >= _ROOM_LOOK_BYTES:
                 require_room(self._images)

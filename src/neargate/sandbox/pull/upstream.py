@@ -1,12 +1,12 @@
 """Other registries' images for the region's own registry, over the same HTTP as tasks' pulls. Implements Upstream.
 
 Owns the threads' side: each blocking step runs on a lane. Must not know what is kept of an image. Invariant: a session
-reaches nothing of this machine but the registry that it was opened for, and that only if the operator named it:
-redirects and token realms of one registry lead to no other.
+reaches nothing of this machine but what the operator named, and that only if its own registry is among these:
+redirects and token realms lead to others that the operator named only from one of these.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import TypeVar
 
 from ...interfaces.upstream import Login, UpstreamFailed, UpstreamManifest
@@ -50,7 +50,7 @@ class HttpUpstream:
         return await self._world.offload(LANE, self._open, host, repository, login)
 
     def _open(self, host: str, repository: str, login: Login | None) -> "HttpUpstreamSession":
-        named = (host,) if self.is_named(host) else ()
+        named = self._named if self.is_named(host) else ()
         knobs = self._knobs
         dialler = Dialler(monotonic=self._world.monotonic, timeout_s=knobs.pull_connect_timeout_s, named=named)
         transport = Transport(
@@ -91,7 +91,7 @@ class HttpUpstreamSession:
     async def check(self) -> None:
         await self._run(self._session.check)
 
-    async def blob(self, digest: str, size: int) -> AsyncIterator[bytes]:
+    async def blob(self, digest: str, size: int) -> AsyncGenerator[bytes, None]:
         chunks = self._session.blob(Blob(media_type="", digest=digest, size=size))
         reading: asyncio.Task[bytes | UpstreamFailed | None] | None = None
         try:
