@@ -30,7 +30,6 @@ class PullThrough:
 
     def __init__(self, images: Images) -> None:
         self._images = images
-        self._world = images.world
         self._knobs = images.knobs
         self._under_way: dict[Key, Import] = {}
         self._admission = Admission(images.knobs.image_imports_max)
@@ -74,9 +73,9 @@ class PullThrough:
         """Once a day, and without harm: what speaks against it leaves what is here."""
         images, key = self._images, (place.account, place.name, place.reference)
         checked = None if ":" in place.reference else checked_at(present, place.reference)
-        if checked is None or self._world.now() - checked < self._knobs.image_upstream_check_s:
+        if checked is None or self._images.world.now() - checked < self._knobs.image_upstream_check_s:
             return None
-        if self._world.monotonic() < self._waits.get(key, 0.0):
+        if self._images.world.monotonic() < self._waits.get(key, 0.0):
             return None
         if is_immutable(images.registry.book(place.account, place.name).repository, place.reference):
             return None
@@ -100,7 +99,9 @@ class PullThrough:
             raise Throttling
         under_way = Import(images, place.account, place.name, place.reference, present)
         self._under_way[key] = under_way
-        self._world.spawn(self._run(images.upstream, key, rule.host, name, login), "an image of another registry")
+        self._images.world.spawn(
+            self._run(images.upstream, key, rule.host, name, login), "an image of another registry"
+        )
         return under_way
 
     async def _run(self, upstream: Upstream, key: Key, host: str, name: str, login: Login | None) -> None:
@@ -114,7 +115,7 @@ class PullThrough:
         if failure is not None:
             if len(self._waits) >= _FAILURES_MAX:
                 self._waits.pop(next(iter(self._waits)))
-            self._waits[key] = self._world.monotonic() + self._knobs.image_upstream_retry_s
+            self._waits[key] = self._images.world.monotonic() + self._knobs.image_upstream_retry_s
 
 
 def _ask(images: Images, call: Call, place: Place, *, is_new: bool) -> None:
