@@ -1,7 +1,11 @@
 """Images of other registries through the door: fetched once, kept, looked at again after a day; hostile registries."""
 
+import base64
+import http.client
+import random
 import threading
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -9,6 +13,7 @@ from msgspec.structs import replace
 
 from neargate.frontend.images.book import RepositoryBook
 from neargate.frontend.images.registry import Change
+from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.testing.front_door import ACCOUNT, REGION
 
 from .ecr_rig import CONFIG, Region, live_region, manifest_of, needs_registry, password, refused, sha256
@@ -16,6 +21,8 @@ from .scripted_upstream import Handler, Upstream, reply, upstream
 
 pytestmark = needs_registry
 LAYER = b"an upstream layer " * 20_000
+MIB = 1024 * 1024
+LARGE = random.Random(1).randbytes(6 * MIB)
 BOUND_S = 60.0
 DAY_S = 86_400.0
 PULL = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
@@ -235,6 +242,75 @@ def test_a_layer_that_is_not_what_was_promised(region: Region, far: Upstream, na
     assert region.ask("GET", f"far/bad/{name}/manifests/1").status == 200
     assert region.ask("GET", f"far/bad/{name}/blobs/{sha256(LAYER)}").body == LAYER
     settled(region, f"far/bad/{name}", digest)
+
+
+def _body(content: bytes, *, until: int = 0, go_on: threading.Event | None = None) -> Any:
+    """An answer that stops at a byte until it may go on."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content[:until])
+        handler.wfile.flush()
+        if go_on is not None:
+            go_on.wait(BOUND_S)
+        handler.wfile.write(content[until:])
+
+    return answer
+
+
+@contextmanager
+def blob(region: Region, repository: str, digest: str) -> Iterator[http.client.HTTPResponse]:
+    """The answer to a layer's GET, to be read by whoever asked."""
+    with closing(http.client.HTTPConnection("127.0.0.1", region.port, timeout=BOUND_S)) as connection:
+        given = base64.b64encode(f"AWS:{region.token}".encode()).decode()
+        headers = {"host": f"{ACCOUNT}.dkr.ecr.{REGION}.localhost", "authorization": f"Basic {given}"}
+        connection.request("GET", f"/v2/{repository}/blobs/{digest}", headers=headers)
+        yield connection.getresponse()
+
+
+def test_a_layer_is_read_while_it_comes(region: Region, far: Upstream) -> None:
+    digest, go_on = far.image("large", "1", LARGE), threading.Event()
+    far.odd[f"/v2/large/blobs/{sha256(LARGE)}"] = _body(LARGE, until=4 * MIB, go_on=go_on)
+    try:
+        assert region.ask("GET", "far/large/manifests/1").status == 200
+        with blob(region, "far/large", sha256(LARGE)) as first:
+            assert (first.status, first.headers["content-length"]) == (200, str(len(LARGE)))
+            begun = first.read(2 * MIB)
+            go_on.set()
+            assert begun + first.read() == LARGE
+    finally:
+        go_on.set()
+    settled(region, "far/large", digest)
+    assert far.times("GET", sha256(LARGE)) == 1
+
+
+@pytest.mark.parametrize("content", [LARGE[:-1] + b"x", LARGE[:-1], LARGE + b"x"])
+def test_a_wrong_layer_is_never_given_whole(region: Region, far: Upstream, content: bytes) -> None:
+    name = f"wrong/{sha256(content)[7:15]}"
+    far.image(name, "1", LARGE)
+    far.odd[f"/v2/{name}/blobs/{sha256(LARGE)}"] = _body(content)
+    assert region.ask("GET", f"far/{name}/manifests/1").status == 200
+    with blob(region, f"far/{name}", sha256(LARGE)) as found:
+        if found.status == 200:
+            with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+                found.read()
+        else:
+            assert found.status in (404, 503)
+    assert region.ecr.list_images(repositoryName=f"far/{name}")["imageIds"] == []
+
+
+def test_who_reads_slowly_holds_nobody(far: Upstream) -> None:
+    knobs = replace(DEFAULT_KNOBS, image_read_along_bytes=MIB, image_read_along_stall_s=0.2)
+    content = LARGE * 8
+    digest = far.image("slow", "1", content)
+    with live_region(knobs, upstreams=(far.address,)) as region:
+        region.ecr.create_pull_through_cache_rule(ecrRepositoryPrefix="far", upstreamRegistryUrl=far.address)
+        assert region.ask("GET", "far/slow/manifests/1").status == 200
+        with blob(region, "far/slow", sha256(content)):
+            settled(region, "far/slow", digest)
+        assert region.ask("GET", f"far/slow/blobs/{sha256(content)}").body == content
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,8 @@ class Knobs(Struct, frozen=True, kw_only=True):
     image_import_manifests_max: int = 128  # that one list may name
     image_import_manifest_bytes_max: int = 16 * 1024 * 1024  # of one of them together: held until it is here
     image_import_layers_max: int = 2048  # of one of them, of all its platforms
+    image_read_along_bytes: int = 4 * 1024 * 1024  # held of a layer for who reads it while it comes
+    image_read_along_stall_s: float = 10.0  # altogether, for which one such reader may hold up the layer
     image_upstream_check_s: float = 86_400.0  # ECR's: a tag is asked for again at most once a day
     image_upstream_wait_s: float = 10.0  # for that answer; then what is there is served
     image_upstream_retry_s: float = 60.0  # after a registry that was away

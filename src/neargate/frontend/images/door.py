@@ -170,20 +170,25 @@ class ImageDoor:
         if not self._transfers.enter(account):
             raise Throttling
         try:
-            await self._pull_through(exchange, place)
-            exchange.place, exchange.book = place, self._images.registry.book(place.account, place.name)
-            await serve(exchange)
+            await self._pull_through(serve, exchange, place)
         finally:
             self._transfers.leave(account)
 
-    async def _pull_through(self, exchange: Exchange, place: Place) -> None:
+    async def _pull_through(
+        self, serve: Callable[[Exchange], Awaitable[None]], exchange: Exchange, place: Place
+    ) -> None:
         """What a rule says is another registry's, and is not here yet, is fetched while it is served."""
-        if exchange.method not in ("GET", "HEAD"):
-            return
-        if place.kind == "manifests" and exchange.call is not None:
+        reads = exchange.method in ("GET", "HEAD")
+        if reads and place.kind == "manifests" and exchange.call is not None:
             exchange.arriving = await self._cache.manifest(exchange.call, place)
-        elif place.kind == "blobs":
-            await self._cache.layer(place)
+        exchange.place, exchange.book = place, self._images.registry.book(place.account, place.name)
+        if reads and place.kind == "blobs":
+            whole = exchange.method == "GET" and b"range" not in exchange.headers
+            async with self._cache.layer(place, whole=whole) as reader:
+                if reader is not None:
+                    await exchange.relay(reader)
+                    return
+        await serve(exchange)
 
     def _guard_browser(self, headers: Mapping[bytes, bytes], host: bytes, account: str | None) -> None:
         """In open mode any token will do: a web page must not reach the registry through the user's browser."""

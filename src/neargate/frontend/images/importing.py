@@ -8,7 +8,7 @@ by the backend when they are whole.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -29,6 +29,7 @@ from .errors import (
     UpstreamDenied,
 )
 from .manifest import Described, InvalidManifest, describe
+from .reading_along import Handout, Reader
 from .records import Image, Repository
 from .service import Images, require_room
 from .storing import store_manifest
@@ -53,6 +54,7 @@ class Import:
         self.layers: dict[str, asyncio.Future[None]] = {}  # by digest
         self._images = images
         self._present = present
+        self._handouts: dict[str, Handout] = {}
         self._sizes: dict[str, int] = {}
         self._queue: list[str] = []  # the next one last
         self._taken: list[UpstreamManifest] = []  # the first is stored last
@@ -84,6 +86,17 @@ class Import:
         if digest in self._queue:
             self._queue.remove(digest)
             self._queue.append(digest)
+
+    @asynccontextmanager
+    async def reading(self, digest: str) -> AsyncIterator[Reader | None]:
+        """The layer while it comes; None when it is too late for that."""
+        readers = self._handouts[digest]
+        reader = readers.join(digest, self._sizes[digest], self.layers[digest])
+        try:
+            yield reader
+        finally:
+            if reader is not None:
+                readers.leave(reader)
 
     def _settle(self, failure: AwsError) -> None:
         waited: list[asyncio.Future[Any]] = [self.first, *self.manifests.values(), *self.layers.values()]
@@ -148,6 +161,7 @@ class Import:
             if not 0 <= size <= knobs.image_layer_max_bytes or len(self.layers) >= knobs.image_import_layers_max:
                 raise InvalidManifest("The image is too large")
             self.layers[digest] = asyncio.Future()
+            self._handouts[digest] = Handout(self._images.world, knobs)
             self._sizes[digest] = size
             self._queue.insert(0, digest)
         self._taken.append(manifest)
@@ -195,7 +209,7 @@ class Import:
         try:
             async with (
                 aclosing(session.blob(digest, size)) as chunks,
-                backend.exchange("PUT", target, kind, self._bytes(chunks), size) as stored,
+                backend.exchange("PUT", target, kind, self._bytes(digest, chunks), size) as stored,
             ):
                 if stored.status >= 500:
                     raise BackendAway
@@ -205,14 +219,15 @@ class Import:
             self._images.world.spawn(_forget(self._images, location), "an upload that came to nothing")
             raise
 
-    async def _bytes(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        came, looked = 0, 0
+    async def _bytes(self, digest: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        came, looked, readers = 0, 0, self._handouts[digest]
         async for chunk in chunks:
             came += len(chunk)
             if came - looked >= _ROOM_LOOK_BYTES:
                 require_room(self._images)
                 looked = came
             yield chunk
+            await readers.pass_on(chunk)
 
 
 async def _forget(images: Images, location: str) -> None:

@@ -6,6 +6,8 @@ nobody there answers; a tag that was pushed here is never moved by what is there
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from ...interfaces.upstream import Login, Upstream, UpstreamManifest
 from ...model.errors import AwsError, Throttling
@@ -17,6 +19,7 @@ from .errors import UnableToGetUpstreamImage, UnableToGetUpstreamLayer
 from .importing import Import
 from .logins import login_of
 from .paths import Place
+from .reading_along import Reader
 from .records import CacheRule, Image
 from .service import Images
 from .upstreams import rule_for
@@ -54,15 +57,25 @@ class PullThrough:
         _ask(images, call, place, is_new=book is None)
         return await asyncio.shield(self._begun(place, None, *found).first)
 
-    async def layer(self, place: Place) -> None:
-        """Waits for a layer that is on its way; at once for every other. Raises UnableToGetUpstreamLayer."""
-        for one in self._of(place):
-            if place.reference in one.layers:
-                one.hurry(place.reference)
-                try:
+    @asynccontextmanager
+    async def layer(self, place: Place, *, whole: bool) -> AsyncIterator[Reader | None]:
+        """A layer that is on its way, while it comes; None, when it is here or was never coming: the backend decides.
+
+        `whole`: wanted from its beginning to its end; else it is waited for. Raises UnableToGetUpstreamLayer.
+        """
+        one = next((one for one in self._of(place) if place.reference in one.layers), None)
+        if one is None:
+            yield None
+            return
+        one.hurry(place.reference)
+        async with one.reading(place.reference) as reader:
+            try:
+                if reader is None or not whole or not await reader.begins():
                     await asyncio.shield(one.layers[place.reference])
-                except AwsError as failure:
-                    raise UnableToGetUpstreamLayer(failure.message) from None
+                    reader = None
+            except AwsError as failure:
+                raise UnableToGetUpstreamLayer(failure.message) from None
+            yield reader
 
     def _of(self, place: Place) -> list[Import]:
         return [one for key, one in self._under_way.items() if key[:2] == (place.account, place.name)]
