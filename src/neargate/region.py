@@ -47,6 +47,7 @@ from .frontend.secrets import registry as secrets_part
 from .frontend.services import Services
 from .interfaces.roles import CapacityManager
 from .interfaces.store import Store, StoreFactory
+from .interfaces.upstream import Upstream
 from .logs.store import Logs
 from .model.knobs import Knobs
 from .model.quotas import QuotaMode
@@ -133,9 +134,13 @@ async def open_region(
     credentials: Credentials,
     envelope: Envelope,
     knobs: Knobs,
+    upstream: Upstream | None = None,
 ) -> Region:
-    """Open every shard and wire the roles together. Raises what the stores raise."""
-    parts = await _open_regional(world, stores, plan, envelope, knobs)
+    """Open every shard and wire the roles together. Raises what the stores raise.
+
+    `upstream`: the way to other registries, whose images cache rules give names here.
+    """
+    parts = await _open_regional(world, stores, plan, envelope, knobs, upstream)
     quotas, own_hosts, spot = parts.quotas, parts.own_hosts, parts.spot
     network, identity = parts.network, parts.identity
     limits = Limits(world, quotas, knobs, share=1 / plan.servers)
@@ -205,12 +210,18 @@ class _Regional(Struct, frozen=True, kw_only=True):
 
 
 async def _open_regional(
-    world: World, stores: StoreFactory, plan: RegionPlan, envelope: Envelope, knobs: Knobs
+    world: World,
+    stores: StoreFactory,
+    plan: RegionPlan,
+    envelope: Envelope,
+    knobs: Knobs,
+    upstream: Upstream | None,
 ) -> _Regional:
     store = await stores.open("region", REGIONAL_MIGRATIONS)
     quotas = await quotas_part.open_quotas(world, store, plan.quotas)
     public = PublicParameters(plan.region, plan.zones, OPERATIONS, world.now())
     keys = await keys_part.open_keys(world, store, envelope, region=plan.region)
+    secrets = await secrets_part.open_secrets(world, store, keys, region=plan.region)
     opened = _Regional(
         quotas=quotas,
         own_hosts=await open_own_hosts(world, store),
@@ -222,9 +233,9 @@ async def _open_regional(
         identity=await identity_part.open_identity(world, store, envelope, knobs, quotas),
         keys=keys,
         account_settings=await account_settings_part.open_account_settings(world, store),
-        secrets=await secrets_part.open_secrets(world, store, keys, region=plan.region),
+        secrets=secrets,
         parameters=await parameters_part.open_parameters(world, store, envelope, public),
-        images=await _open_images(world, store, plan, envelope, knobs),
+        images=await _open_images(world, store, plan, envelope, knobs, upstream, secrets),
     )
     if plan.servers > 1:
         for part in (
@@ -283,7 +294,15 @@ def _door(
     )
 
 
-async def _open_images(world: World, store: Store, plan: RegionPlan, envelope: Envelope, knobs: Knobs) -> Images:
+async def _open_images(
+    world: World,
+    store: Store,
+    plan: RegionPlan,
+    envelope: Envelope,
+    knobs: Knobs,
+    upstream: Upstream | None,
+    secrets: secrets_part.SecretRegistry,
+) -> Images:
     return await open_images_service(
         world,
         store,
@@ -293,6 +312,8 @@ async def _open_images(world: World, store: Store, plan: RegionPlan, envelope: E
         backend=SocketBackend(plan.images_socket, knobs),
         domain=plan.images_domain,
         storage=plan.images_storage,
+        upstream=upstream,
+        secrets=secrets,
     )
 
 

@@ -157,11 +157,13 @@ class _Thread(InThread[ImageRegion]):
 
 
 @contextlib.contextmanager
-def live_region(knobs: Knobs = DEFAULT_KNOBS, auth: AuthMode = AuthMode.ENFORCE) -> Iterator[Region]:
+def live_region(
+    knobs: Knobs = DEFAULT_KNOBS, auth: AuthMode = AuthMode.ENFORCE, upstreams: tuple[str, ...] = ()
+) -> Iterator[Region]:
     @asynccontextmanager
     async def opened() -> AsyncIterator[ImageRegion]:
         with tempfile.TemporaryDirectory(prefix="ngi") as directory:
-            async with image_region(directory, knobs, auth=auth) as found:
+            async with image_region(directory, knobs, auth=auth, upstreams=upstreams) as found:
                 yield found
 
     thread = _Thread(opened)

@@ -102,14 +102,6 @@ def test_what_is_not_built_refuses(ecr: Any) -> None:
     )
     assert ecr.put_replication_configuration(replicationConfiguration={"rules": []})
     assert ecr.describe_registry()["replicationConfiguration"] == {"rules": []}
-    assert (
-        refused(ecr.create_pull_through_cache_rule, ecrRepositoryPrefix="quay", upstreamRegistryUrl="quay.io")[0]
-        == "UnsupportedUpstreamRegistryException"
-    )
-    assert ecr.describe_pull_through_cache_rules()["pullThroughCacheRules"] == []
-    assert refused(ecr.delete_pull_through_cache_rule, ecrRepositoryPrefix="quay")[0] == (
-        "PullThroughCacheRuleNotFoundException"
-    )
     assert refused(ecr.put_registry_scanning_configuration, scanType="ENHANCED")[0] == "InvalidParameterException"
 
 

@@ -27,6 +27,8 @@ from ..log import write_to_stderr
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.quotas import QuotaMode
 from ..region import Region, RegionPlan, open_region
+from ..sandbox.pull import upstream
+from ..sandbox.pull.proxies import proxies_of
 from ..store.sqlite import SqliteStores
 from ..wire.data_channel import FRAME_MAX_BYTES
 from ..wire.shapes import SERVICES, Models
@@ -89,7 +91,7 @@ def _preload() -> Models:
 
 async def _serve(paths: RegionPaths, config: RegionConfig, models: Models, databases: socket.socket) -> None:
     knobs = _knobs(config)
-    world = OsWorld({LANE: LANE_THREADS})
+    world = OsWorld({LANE: LANE_THREADS, upstream.LANE: upstream.lane_threads(knobs)})
     listener = _listen(config.port)
     stores = SqliteStores(world, paths.databases, knobs, databases)
     plan = RegionPlan(
@@ -114,6 +116,7 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models, datab
         credentials=Credentials.load(paths.administrator),
         envelope=envelope_of(master_keys.load(paths, config), world),
         knobs=knobs,
+        upstream=upstream.HttpUpstream(world, knobs, named=config.insecure_registries, proxies=proxies_of(os.environ)),
     )
     world.spawn(region.gateway.serve(str(paths.link_socket)), "gateway")
     region.start_loops(world)

@@ -17,6 +17,7 @@ from ..frontend.envelope import Envelope
 from ..frontend.http_protocol import bounded_protocol
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..region import Region, RegionPlan, open_region
+from ..sandbox.pull.upstream import HttpUpstream
 from ..store.sqlite import MemoryStores
 from ..wire.shapes import Models
 from .front_door import ACCOUNT, REGION, ROOT, ZONES, FrontDoor, MovedWorld
@@ -42,9 +43,16 @@ class ImageRegion(Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def image_region(
-    directory: str, knobs: Knobs = DEFAULT_KNOBS, *, auth: AuthMode = AuthMode.ENFORCE
+    directory: str,
+    knobs: Knobs = DEFAULT_KNOBS,
+    *,
+    auth: AuthMode = AuthMode.ENFORCE,
+    upstreams: tuple[str, ...] = (),
 ) -> AsyncIterator[ImageRegion]:
-    """`directory`: for the bytes; short, since the path of a socket has 107 bytes at most."""
+    """`directory`: for the bytes; short, since the path of a socket has 107 bytes at most.
+
+    `upstreams`: registries that the operator named, as host:port.
+    """
     os.makedirs(directory, exist_ok=True)
     socket = os.path.join(directory, "images.sock")
     keeper = RunningRegistry(directory, socket=socket)
@@ -69,6 +77,7 @@ async def image_region(
             credentials=Credentials(account=ACCOUNT, access_key_id=ROOT.key, secret_access_key=ROOT.secret),
             envelope=Envelope(bytes(32), world),
             knobs=knobs,
+            upstream=HttpUpstream(world, knobs, named=upstreams),
         )
         async with _listening(region, world, knobs, port):
             yield ImageRegion(port=port, region=region, door=FrontDoor(world, region), keeper=keeper)

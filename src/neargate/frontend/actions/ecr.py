@@ -20,13 +20,18 @@ ACTIONS: Actions = {
         rule("ecr:TagResource", Level.TAGGING, _REPOSITORY, keys=REQUEST_TAGS, when="the request has tags"),
     ),
     "DescribeRepositories": (rule("ecr:DescribeRepositories", Level.READ, _REPOSITORY, keys=_TAGS),),
+    "BatchGetImage": (
+        rule("ecr:BatchGetImage", Level.READ, _REPOSITORY, keys=_TAGS),
+        rule("ecr:BatchImportUpstreamImage", Level.WRITE, _REPOSITORY, keys=_TAGS, when="a rule caches the image"),
+        rule("ecr:CreateRepository", Level.WRITE, _REPOSITORY, keys=REQUEST_TAGS, when="a rule makes the repository"),
+    ),
     "InitiateLayerUpload": (
         rule("ecr:InitiateLayerUpload", Level.WRITE, _REPOSITORY, keys=_TAGS),
         rule("ecr:GetDownloadUrlForLayer", Level.READ, _REPOSITORY, keys=_TAGS, when="a layer is mounted from there"),
     ),
     **_rows(
         Level.READ,
-        "BatchCheckLayerAvailability BatchGetImage DescribeImageScanFindings DescribeImages GetDownloadUrlForLayer "
+        "BatchCheckLayerAvailability DescribeImageScanFindings DescribeImages GetDownloadUrlForLayer "
         "GetLifecyclePolicy GetLifecyclePolicyPreview GetRepositoryPolicy "
         "ListTagsForResource DescribeImageReplicationStatus",
         _REPOSITORY,
@@ -48,13 +53,13 @@ ACTIONS: Actions = {
     **_rows(
         Level.READ,
         "DescribePullThroughCacheRules DescribeRegistry GetAccountSetting GetAuthorizationToken GetRegistryPolicy "
-        "GetRegistryScanningConfiguration",
+        "GetRegistryScanningConfiguration ValidatePullThroughCacheRule",
         "*",
     ),
     **_rows(
         Level.WRITE,
         "CreatePullThroughCacheRule DeletePullThroughCacheRule PutAccountSetting PutRegistryScanningConfiguration "
-        "PutReplicationConfiguration",
+        "PutReplicationConfiguration UpdatePullThroughCacheRule",
         "*",
     ),
     **_rows(Level.PERMISSIONS, "DeleteRegistryPolicy PutRegistryPolicy", "*"),

@@ -58,6 +58,34 @@ def put_image(
     return Change(result=image, put=(*put, image))
 
 
+def import_image(
+    book: RepositoryBook, found: Described, manifest_size: int, tag: str | None, now: float, *, images_max: int
+) -> Change[Image]:
+    """As `put_image`, for what another registry gave under the tag now. Raises ImageTagAlreadyExists."""
+    change = put_image(book, found, manifest_size, tag, now, images_max=images_max)
+    return change if tag is None else _with_check(change, tag, now)
+
+
+def note_check(book: RepositoryBook, digest: str, tag: str, now: float) -> Change[None]:
+    """The other registry says that the tag is still this image's. Nothing, if it is not here any more."""
+    image = book.tagged(tag)
+    if image is None or image.digest != digest:
+        return Change(result=None)
+    return Change(result=None, put=_with_check(Change(result=image), tag, now).put)
+
+
+def checked_at(image: Image, tag: str) -> float | None:
+    """When another registry gave the tag last; None: it was pushed here."""
+    return dict(image.checked).get(tag) if tag in image.tags else None
+
+
+def _with_check(change: Change[Image], tag: str, now: float) -> Change[Image]:
+    image = change.result
+    kept = tuple(pair for pair in image.checked if pair[0] != tag and pair[0] in image.tags)
+    image = replace(image, checked=(*kept, (tag, now)))
+    return Change(result=image, put=(*(one for one in change.put if one.digest != image.digest), image))
+
+
 def _new(book: RepositoryBook, found: Described, manifest_size: int, now: float) -> Image:
     """A list of manifests is as large as the largest of its images."""
     children = [child for child in map(book.find, found.children) if child is not None]

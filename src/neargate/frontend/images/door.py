@@ -33,6 +33,7 @@ from ..record.seen import Recorder, SeenCall
 from . import handlers, wire
 from .asking import ask_for
 from .paths import Place, account_of_host, place_of
+from .pull_through import PullThrough
 from .service import Images
 from .tokens import USER_NAME, ExpiredToken, InvalidToken
 from .transfer import Exchange
@@ -99,6 +100,7 @@ class ImageDoor:
         self._limits = limits
         self._recorder = recorder
         self._tls_proxy = tls_proxy
+        self._cache = PullThrough(images)
         self._transfers = Admission(images.knobs.image_transfers_max)
         self._log = get_logger(__name__)
 
@@ -168,10 +170,25 @@ class ImageDoor:
         if not self._transfers.enter(account):
             raise Throttling
         try:
-            exchange.place, exchange.book = place, self._images.registry.book(place.account, place.name)
-            await serve(exchange)
+            await self._pull_through(serve, exchange, place)
         finally:
             self._transfers.leave(account)
+
+    async def _pull_through(
+        self, serve: Callable[[Exchange], Awaitable[None]], exchange: Exchange, place: Place
+    ) -> None:
+        """What a rule says is another registry's, and is not here yet, is fetched while it is served."""
+        reads = exchange.method in ("GET", "HEAD")
+        if reads and place.kind == "manifests" and exchange.call is not None:
+            exchange.arriving = await self._cache.manifest(exchange.call, place)
+        exchange.place, exchange.book = place, self._images.registry.book(place.account, place.name)
+        if reads and place.kind == "blobs":
+            whole = exchange.method == "GET" and b"range" not in exchange.headers
+            async with self._cache.layer(place, whole=whole) as reader:
+                if reader is not None:
+                    await exchange.relay(reader)
+                    return
+        await serve(exchange)
 
     def _guard_browser(self, headers: Mapping[bytes, bytes], host: bytes, account: str | None) -> None:
         """In open mode any token will do: a web page must not reach the registry through the user's browser."""

@@ -131,8 +131,54 @@ class PullThroughCacheRuleNotFound(AwsError):
     code = "PullThroughCacheRuleNotFoundException"
 
 
+class PullThroughCacheRuleAlreadyExists(AwsError):
+    code = "PullThroughCacheRuleAlreadyExistsException"
+
+
 class UnsupportedUpstreamRegistry(AwsError):
     code = "UnsupportedUpstreamRegistryException"
+
+
+class UpstreamSecretNotFound(AwsError):
+    code = "SecretNotFoundException"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The ARN of the secret specified in the pull through cache rule was not found. Update the pull through "
+            "cache rule with a valid secret ARN and try again."
+        )
+
+
+class UnableToAccessSecret(AwsError):
+    code = "UnableToAccessSecretException"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The secret is unable to be accessed. Verify the resource permissions for the secret and try again."
+        )
+
+
+class UnableToDecryptSecretValue(AwsError):
+    code = "UnableToDecryptSecretValueException"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The secret is accessible but is unable to be decrypted. Verify the resource permisisons and try again."
+        )
+
+
+class UnableToGetUpstreamImage(AwsError):
+    """The upstream registry is away, or what it sent is not the image that it promised."""
+
+    code = "UnableToGetUpstreamImageException"
+
+
+class UpstreamDenied(UnableToGetUpstreamImage):
+    pass
+
+
+class UnableToGetUpstreamLayer(AwsError):
+    code = "UnableToGetUpstreamLayerException"
 
 
 class BackendAway(AwsError):

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from ...interfaces.upstream import UpstreamManifest
 from ...model.errors import AwsError
 from . import wire
 from .asking import ask_for
@@ -22,7 +23,7 @@ from .records import Image
 from .service import require_room
 from .storing import Objection, forget_manifests, objection, read_manifest, store_manifest
 from .transfer import Exchange
-from .wire import Refusal
+from .wire import Answer, Refusal
 
 _TAGS_PAGE_MAX = 1000
 
@@ -53,21 +54,37 @@ def _image(exchange: Exchange) -> Image:
 
 
 async def head_manifest(exchange: Exchange) -> None:
+    if exchange.arriving is not None:
+        await exchange.answer(_arriving(exchange.arriving))
+        return
     image = _image(exchange)
     await exchange.answer(wire.ok(200, *_described(image), (b"content-length", str(image.manifest_size))))
 
 
 async def get_manifest(exchange: Exchange) -> None:
+    if exchange.arriving is not None:
+        await exchange.answer(_arriving(exchange.arriving))
+        return
     image = _image(exchange)
     content = await read_manifest(exchange.images, exchange.repository.backend_name, image.digest)
     await exchange.answer(wire.ok(200, *_described(image), body=content))
 
 
+def _arriving(found: UpstreamManifest) -> Answer:
+    """Of an image that another registry has: its layers follow."""
+    length = (b"content-length", str(len(found.body)))
+    return wire.ok(200, *_named(found.media_type, found.digest), length, body=found.body)
+
+
 def _described(image: Image) -> tuple[tuple[bytes, str], ...]:
+    return _named(image.media_type, image.digest)
+
+
+def _named(media_type: str, digest: str) -> tuple[tuple[bytes, str], ...]:
     return (
-        (b"content-type", image.media_type),
-        (b"docker-content-digest", image.digest),
-        (b"etag", f'"{image.digest}"'),
+        (b"content-type", media_type),
+        (b"docker-content-digest", digest),
+        (b"etag", f'"{digest}"'),
     )
 
 

@@ -23,6 +23,7 @@ class Image(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     artifact_type: str | None = None
     children: tuple[str, ...] = ()  # digests, of a list of manifests
+    checked: tuple[tuple[str, float], ...] = ()  # tags that an upstream registry gave it, and when that was so last
 
 
 class Repository(Struct, frozen=True, kw_only=True):
@@ -47,6 +48,20 @@ class Repository(Struct, frozen=True, kw_only=True):
         return f"{self.account}/{self.uid}"
 
 
+class CacheRule(Struct, frozen=True, kw_only=True):
+    """Names below `prefix` are another registry's. `kind`: AWS's name of it, empty for one that the operator named.
+
+    `credential`: the ARN of a secret. A pull reads it when it needs it.
+    """
+
+    prefix: str
+    host: str
+    kind: str
+    created: float
+    updated: float
+    credential: str | None = None
+
+
 class RegistrySettings(Struct, frozen=True, kw_only=True):
     """Of one account."""
 
@@ -54,3 +69,4 @@ class RegistrySettings(Struct, frozen=True, kw_only=True):
     policy: str | None = None
     scan_type: str = "BASIC"
     scan_rules: str = "[]"  # JSON, as they came
+    cache_rules: tuple[CacheRule, ...] = ()  # in order of prefixes

@@ -7,10 +7,12 @@ from weakref import WeakValueDictionary
 from msgspec import Struct
 
 from ...interfaces.store import Store
+from ...interfaces.upstream import Upstream
 from ...model.knobs import Knobs
 from ...world import World
 from ..envelope import Envelope
 from ..identity.compiled import CompiledPolicies
+from ..secrets.registry import SecretRegistry
 from .backend import Backend
 from .errors import NoRoom
 from .lifecycle import Expired
@@ -33,6 +35,8 @@ class Images(Struct, frozen=True, kw_only=True):
     uploads: Uploads
     previews: dict[str, tuple[str, list[Expired]]]  # of lifecycle policies, by repository
     turns: WeakValueDictionary[tuple[str, str], asyncio.Lock]  # of manifests, by repository's uid and digest
+    upstream: Upstream | None = None  # None: this process reaches no other registry
+    secrets: SecretRegistry | None = None  # with the passwords of other registries
     storage: str = ""  # the directory whose disk holds the bytes; empty: not here
 
     def host_of(self, account: str) -> str:
@@ -58,6 +62,8 @@ async def open_images_service(
     backend: Backend,
     domain: str,
     storage: str = "",
+    upstream: Upstream | None = None,
+    secrets: SecretRegistry | None = None,
 ) -> Images:
     """`store` is the region shard, opened with migrations that include the registry's."""
     return Images(
@@ -72,5 +78,7 @@ async def open_images_service(
         uploads=Uploads(knobs.image_uploads_max, knobs.image_layer_max_bytes),
         previews={},
         turns=WeakValueDictionary(),
+        upstream=upstream,
+        secrets=secrets,
         storage=storage,
     )

@@ -5,6 +5,7 @@ manifest that is stored and forgotten at once, one waits for the other.
 """
 
 import asyncio
+from typing import Protocol
 
 import msgspec
 
@@ -30,6 +31,21 @@ _ERROR_MAX_BYTES = 65_536
 _log = get_logger(__name__)
 
 
+class Put(Protocol):
+    """One of the decisions that put an image into a repository."""
+
+    def __call__(
+        self,
+        book: RepositoryBook,
+        found: Described,
+        manifest_size: int,
+        tag: str | None,
+        now: float,
+        *,
+        images_max: int,
+    ) -> Change[Image]: ...
+
+
 class Objection(msgspec.Struct):
     """What the backend says against a request, in the registry protocol's code."""
 
@@ -51,7 +67,14 @@ async def read_manifest(images: Images, backend_name: str, digest: str) -> bytes
 
 
 async def store_manifest(
-    images: Images, account: str, name: str, content: bytes, media_type: str, tag: str | None, digest: str = ""
+    images: Images,
+    account: str,
+    name: str,
+    content: bytes,
+    media_type: str,
+    tag: str | None,
+    digest: str = "",
+    put: Put = put_image,
 ) -> Image:
     """Durable with the backend, then in the records. `digest`: that the caller names, empty when it does not.
 
@@ -65,13 +88,13 @@ async def store_manifest(
         )
     now, most = round(images.world.now(), 3), images.knobs.images_per_repository_max
     book = images.registry.book(account, name)
-    put_image(book, found, len(content), tag, now, images_max=most)  # refused before its bytes are kept
+    put(book, found, len(content), tag, now, images_max=most)  # refused before its bytes are kept
     repository = book.repository
 
     def decide(book: RepositoryBook) -> Change[Image]:
         if book.repository.uid != repository.uid:
             raise RepositoryNotFound(name, account)  # made again meanwhile: its bytes are elsewhere
-        return put_image(book, found, len(content), tag, now, images_max=most)
+        return put(book, found, len(content), tag, now, images_max=most)
 
     target = f"/v2/{repository.backend_name}/manifests/{found.digest}"
     kind = (("content-type", found.media_type),)

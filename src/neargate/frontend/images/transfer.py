@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import parse_qs
 
+from ...interfaces.upstream import UpstreamManifest
 from ...model.knobs import Knobs
 from ..asgi import ClientGone, Receive, Send
 from ..call import Call
@@ -40,6 +41,7 @@ class Exchange:
         self.headers = headers
         self.query = b""
         self.place = _NOWHERE
+        self.arriving: UpstreamManifest | None = None  # of an image that is no record yet
         self.call: Call | None = None
         self._book: RepositoryBook | None = None
         self._receive = receive

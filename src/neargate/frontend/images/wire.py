@@ -21,6 +21,12 @@ _CODES: dict[type[AwsError], tuple[int, str]] = {
     errors.LimitExceeded: (429, "TOOMANYREQUESTS"),
     errors.BackendAway: (503, "UNAVAILABLE"),
     errors.NoRoom: (503, "UNAVAILABLE"),
+    errors.UpstreamDenied: (403, "DENIED"),
+    errors.UpstreamSecretNotFound: (403, "DENIED"),
+    errors.UnableToAccessSecret: (403, "DENIED"),
+    errors.UnableToDecryptSecretValue: (403, "DENIED"),
+    errors.UnableToGetUpstreamImage: (503, "UNAVAILABLE"),
+    errors.UnableToGetUpstreamLayer: (503, "UNAVAILABLE"),
 }
 
 

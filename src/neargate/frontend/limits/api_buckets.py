@@ -323,6 +323,7 @@ _ECR = (
         ListImages ListTagsForResource PutAccountSetting PutImageScanningConfiguration PutImageTagMutability
         PutLifecyclePolicy PutRegistryPolicy PutRegistryScanningConfiguration PutReplicationConfiguration
         SetRepositoryPolicy StartImageScan StartLifecyclePolicyPreview TagResource UntagResource
+        UpdatePullThroughCacheRule ValidatePullThroughCacheRule
         """,
     ),
 )

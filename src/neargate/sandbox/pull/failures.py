@@ -14,9 +14,19 @@ _REASON_MAX_CHARS = 1024
 class PullFailure(Exception):
     """One step failed. `retryable` says whether the same request may succeed a moment later."""
 
-    def __init__(self, text: str, *, retryable: bool = False, unreachable: bool = False) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        retryable: bool = False,
+        unreachable: bool = False,
+        missing: bool = False,
+        denied: bool = False,
+    ) -> None:
         super().__init__(text)
         self.text = text
+        self.missing = missing  # the registry says that there is no such thing
+        self.denied = denied  # the registry wants other credentials, or none will do
         self.retryable = retryable
         # The registry could not be asked at all, so it has neither granted nor refused anything.
         self.unreachable = unreachable

@@ -105,6 +105,13 @@ class RegistrySession:
         finally:
             answer.close()
 
+    def check(self) -> None:
+        """That the registry answers, and takes the credentials. Raises PullFailure."""
+        answer = self._request("GET", f"{self._base.partition('/v2/')[0]}/v2/", {})
+        answer.close()
+        if answer.status != 200:
+            raise self._refused(answer, "base", "/v2/")
+
     def _document(self, answer: Answer, max_bytes: int) -> bytes:
         """A whole small body, within the same time as a connection may take to say anything at all."""
         answer.pace.expect_body(_DOCUMENT_TIMEOUT_S)
@@ -172,12 +179,13 @@ class RegistrySession:
                 f"failed to authorize: failed to fetch {kind} token: unexpected status from GET request to "
                 f"{challenge.realm}: {answer.status} {answer.reason}",
                 retryable=answer.status in _RETRYABLE,
+                denied=answer.status in (401, 403),
             )
         return _token_of(body, kind)
 
     def _refused(self, answer: Answer, kind: str, target: str) -> PullFailure:
         if answer.status == 404:
-            return PullFailure(f"{self._reference}: not found")
+            return PullFailure(f"{self._reference}: not found", missing=True)
         if answer.status == 401:
             challenges = parse_challenges(answer.headers.get_all("WWW-Authenticate") or [])
             message = next((item.error for item in challenges if item.error), "")
@@ -186,11 +194,13 @@ class RegistrySession:
             f"unexpected status code [{kind} {target}]: {answer.status} {answer.reason}",
             retryable=answer.status in _RETRYABLE,
             unreachable=answer.status in _RETRYABLE and answer.status != 429,
+            denied=answer.status == 403,
         )
 
 
 def _denied(detail: str) -> PullFailure:
-    return PullFailure(f"pull access denied, repository does not exist or may require authorization: {detail}")
+    sentence = f"pull access denied, repository does not exist or may require authorization: {detail}"
+    return PullFailure(sentence, denied=True)
 
 
 def _token_of(body: bytes, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""An account's registry as a whole: settings, scanning, replication, pull-through caches. What is not built refuses."""
+"""An account's registry as a whole: settings, scanning, replication. What is not built refuses."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ....model.errors import InvalidParameter
 from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...images.asking import repository_arn
-from ...images.errors import PullThroughCacheRuleNotFound, UnsupportedUpstreamRegistry, Validation
+from ...images.errors import Validation
 from ...services import Services
 from .asking import ask_for, images_of
 
@@ -93,34 +93,6 @@ async def put_account_setting(call: Call, services: Services, params: Params) ->
     if params["value"] != _setting(params["name"]):
         raise Validation(f"The account setting {params['name']} is always {_setting(params['name'])} here.")
     return {"name": params["name"], "value": params["value"]}
-
-
-async def create_pull_through_cache_rule(call: Call, services: Services, params: Params) -> Answer:
-    del services, params
-    authorize(call, "ecr:CreatePullThroughCacheRule", ["*"])
-    raise UnsupportedUpstreamRegistry("Pull through cache rules are not supported.")
-
-
-async def delete_pull_through_cache_rule(call: Call, services: Services, params: Params) -> Answer:
-    del services
-    authorize(call, "ecr:DeletePullThroughCacheRule", ["*"])
-    raise _no_rule(call, params["ecrRepositoryPrefix"])
-
-
-async def describe_pull_through_cache_rules(call: Call, services: Services, params: Params) -> Answer:
-    """There never is one."""
-    del services
-    authorize(call, "ecr:DescribePullThroughCacheRules", ["*"])
-    for prefix in params.get("ecrRepositoryPrefixes") or ():
-        raise _no_rule(call, prefix)
-    return {"pullThroughCacheRules": []}
-
-
-def _no_rule(call: Call, prefix: str) -> PullThroughCacheRuleNotFound:
-    return PullThroughCacheRuleNotFound(
-        f"The pull through cache rule with ecrRepositoryPrefix '{prefix}' does not exist in the registry with id "
-        f"'{call.account}'"
-    )
 
 
 def _setting(name: str) -> str:

@@ -2,6 +2,13 @@
 
 from ...services import Operation
 from .authorization import get_authorization_token
+from .cache_rules import (
+    create_pull_through_cache_rule,
+    delete_pull_through_cache_rule,
+    describe_pull_through_cache_rules,
+    update_pull_through_cache_rule,
+    validate_pull_through_cache_rule,
+)
 from .images import (
     batch_delete_image,
     batch_get_image,
@@ -36,9 +43,6 @@ from .policies import (
 )
 from .registries import (
     batch_get_repository_scanning_configuration,
-    create_pull_through_cache_rule,
-    delete_pull_through_cache_rule,
-    describe_pull_through_cache_rules,
     describe_registry,
     get_account_setting,
     get_registry_scanning_configuration,
@@ -102,5 +106,7 @@ OPERATIONS: dict[str, Operation] = {
     "StartLifecyclePolicyPreview": start_lifecycle_policy_preview,
     "TagResource": tag_resource,
     "UntagResource": untag_resource,
+    "UpdatePullThroughCacheRule": update_pull_through_cache_rule,
     "UploadLayerPart": upload_layer_part,
+    "ValidatePullThroughCacheRule": validate_pull_through_cache_rule,
 }
