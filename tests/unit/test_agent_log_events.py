@@ -13,7 +13,7 @@ from neargate.agent.log_events import begins_event, cut_events
 from neargate.agent.log_lines import Block
 from neargate.definitions.awslogs_events import event_start
 from neargate.model.launch import AwsLogs, TaskLaunch
-from neargate.model.linear_regex import LinearRegex
+from neargate.regex.linear import LinearRegex
 from neargate.testing.agent_host import (
     INCARNATION,
     TASK_ID,

@@ -7,7 +7,7 @@ and an event keeps its newlines. Invariant: the sizes add up to what is consumed
 
 from collections.abc import Callable
 
-from ..model.linear_regex import LinearRegex, TooComplex
+from ..regex.linear import LinearRegex, TooComplex
 from .log_lines import Block, character_boundary
 
 

@@ -18,8 +18,8 @@ from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
 from ..link.messages import LogOpened, LogRefused
 from ..model.knobs import Knobs
 from ..model.launch import AwsLogs, TaskLaunch
-from ..model.linear_regex import LinearRegex
-from ..model.regex_syntax import BadRegex
+from ..regex.linear import LinearRegex
+from ..regex.syntax import BadRegex
 from ..world import World
 from .bulk_client import BulkClient
 from .link_client import Closed

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 
 from ..model.errors import ClientError
-from ..model.linear_regex import LinearRegex
-from ..model.regex_syntax import BadRegex
+from ..regex.linear import LinearRegex
+from ..regex.syntax import BadRegex
 
 PATTERN = "awslogs-multiline-pattern"
 DATETIME = "awslogs-datetime-format"

@@ -13,7 +13,7 @@ from msgspec import Struct
 from ..interfaces.roles import TailRequest, TailUpdate
 from ..model.errors import InvalidParameter, LimitExceeded
 from ..model.knobs import Knobs
-from ..model.linear_regex import TooComplex
+from ..regex.linear import TooComplex
 from ..world import World
 from .catalog import Catalog
 from .chunk import Event, StoredChunk, unpack

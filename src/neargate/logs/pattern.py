@@ -12,7 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from ..model.errors import InvalidParameter
-from ..model.linear_regex import LinearRegex
+from ..regex.linear import LinearRegex
 from .pattern_fields import FieldsPattern, read_fields
 from .pattern_json import JsonPattern, read_json
 from .pattern_values import BadPattern, Expressions
@@ -22,7 +22,7 @@ TEXT_MAX = 1024
 
 
 class Matcher(Protocol):
-    """May raise TooComplex (model/linear_regex.py) for an expression that would take too long."""
+    """May raise TooComplex (regex/linear.py) for an expression that would take too long."""
 
     @property
     def matches_all(self) -> bool: ...

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from ..model.linear_regex import LinearRegex
-from ..model.regex_syntax import BadRegex
+from ..regex.linear import LinearRegex
+from ..regex.syntax import BadRegex
 
 EXPRESSIONS_MAX = 2
 _DEPTH_MAX = 30

@@ -15,7 +15,7 @@ from ..interfaces.roles import EventRange, GroupFilter, LogSourceOpened, LogTarg
 from ..interfaces.store import Refused, Store, StoreFactory
 from ..model.errors import InvalidParameter, InvalidSequenceToken, ResourceNotFound, Throttling
 from ..model.knobs import Knobs
-from ..model.linear_regex import TooComplex
+from ..regex.linear import TooComplex
 from ..world import World
 from .catalog import NO_STREAM, Catalog, sequence_token
 from .chunk import Event, pack

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ...model.linear_regex import LinearRegex, TooComplex
-from ...model.regex_syntax import BadRegex, read_regex
+from ...regex.linear import LinearRegex, TooComplex
+from ...regex.syntax import BadRegex, read_regex
 from .errors import (
     InvalidAllowedPattern,
     InvalidPolicyType,

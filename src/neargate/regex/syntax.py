@@ -1,6 +1,6 @@
 """Reads a regular expression (Go's RE2 syntax, which has no back references and no look-around) into a small tree.
 
-Owns the syntax alone; matching is `linear_regex.py`'s. Pure. Invariant: whatever the text, reading takes time in
+Owns the syntax alone; matching is `linear.py`'s. Pure. Invariant: whatever the text, reading takes time in
 proportion to its length and the tree, counted with its repetitions, has at most `SIZE_MAX` leaves.
 """
 

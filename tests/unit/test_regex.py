@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neargate.model import linear_regex
-from neargate.model.linear_regex import LinearRegex, TooComplex
-from neargate.model.regex_syntax import BadRegex
+from neargate.regex import linear
+from neargate.regex.linear import LinearRegex, TooComplex
+from neargate.regex.syntax import BadRegex
 
 ATOMS = st.sampled_from(["a", "b", "c", ".", "[ab]", "[^a]", r"\d", r"\w", r"\S", r"\b", r"\B", "1", " ", "^", "$"])
 
@@ -37,7 +37,7 @@ def test_finds_what_pythons_find(expression: str, texts: list[str]) -> None:
 @given(expression=EXPRESSIONS, texts=st.lists(TEXTS.filter(bool), min_size=1, max_size=4), most=st.integers(1, 4))
 def test_what_is_forgotten_is_learned_again(expression: str, texts: list[str], most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linear_regex, "_STATES_MAX", most)
+        patch.setattr(linear, "_STATES_MAX", most)
         ours = LinearRegex(expression)
         for text in texts * 2:
             assert ours.found_in(text) is bool(re.search(expression, text, re.ASCII)), (expression, text)

@@ -9,7 +9,7 @@ work than it has credit. What was learned costs nothing again, so that many shor
 
 from bisect import bisect_right
 
-from .regex_syntax import WORDS, Assertion, Chars, Choice, Node, Repeat, Sequence, read_regex
+from .syntax import WORDS, Assertion, Chars, Choice, Node, Repeat, Sequence, read_regex
 
 _STATES_MAX = 2000
 _HELD_MAX = 250_000  # numbers in all states together: two MiB, whatever the expression is
