@@ -4,6 +4,7 @@ Owns the names that they get there, and the upload. Repositories that are missin
 (`image_archive.py`). Invariant: what is printed as loaded is in the registry.
 """
 
+import base64
 import http.client
 import json
 import re
@@ -82,9 +83,11 @@ class Registry:
         self._region = region
         self._paths = paths
         self.host = f"{account}.dkr.ecr.{region}.localhost:{port}"
-        self._address = f"127.0.0.1:{port}"
+        self.address = f"127.0.0.1:{port}"
         answer = self._call("GetAuthorizationToken", {})
-        self._authorization = f"Basic {answer['authorizationData'][0]['authorizationToken']}"
+        token = str(answer["authorizationData"][0]["authorizationToken"])
+        self._authorization = f"Basic {token}"
+        self.password = base64.b64decode(token).decode().partition(":")[2]
 
     def need(self, name: str) -> None:
         """The repository, made when it is missing."""
@@ -126,7 +129,7 @@ class Registry:
         """One operation of the API. Raises _Refused, Problem."""
         body = json.dumps(params).encode()
         headers = [
-            (b"host", self._address.encode()),
+            (b"host", self.address.encode()),
             (b"content-type", b"application/x-amz-json-1.1"),
             (b"x-amz-target", f"{_TARGET}.{operation}".encode()),
         ]
@@ -148,7 +151,7 @@ class Registry:
     def _send(
         self, method: str, path: str, headers: dict[str, str], body: bytes | Iterator[bytes] | None
     ) -> tuple[int, dict[str, str], bytes]:
-        with closing(http.client.HTTPConnection(self._address, timeout=_TIMEOUT_S)) as connection:
+        with closing(http.client.HTTPConnection(self.address, timeout=_TIMEOUT_S)) as connection:
             try:
                 with suppress(BrokenPipeError, ConnectionResetError):  # it may have refused before the body's end
                     connection.request(method, path, body=body, headers=headers)
@@ -156,7 +159,7 @@ class Registry:
                 return found.status, {name.lower(): value for name, value in found.getheaders()}, found.read()
             except (OSError, http.client.HTTPException) as error:
                 again = f"is it up? neargate status{self._paths.as_option}"
-                raise Problem(f"the API at {self._address} does not answer ({error}); {again}") from None
+                raise Problem(f"the API at {self.address} does not answer ({error}); {again}") from None
 
 
 class _Refused(Problem):

@@ -8,13 +8,15 @@ from collections.abc import Callable
 
 from . import config as configs
 from .admin import ask
+from .config import RegionConfig
 from .environment import aws_json, before_typing
+from .image_load import Registry
 from .paths import RegionPaths
 from .problems import Problem
 from .story import folded
 
 FAMILY = "neargate-sample"
-IMAGE = "neargate/sample:1"
+REPOSITORY, TAG = "neargate/sample", "1"
 LOG_GROUP = "/neargate/sample"
 ROLE = "neargateSampleExecution"  # not the name that tutorials and Terraform give to theirs
 ROLE_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
@@ -34,11 +36,11 @@ def run(paths: RegionPaths, say: Callable[[str], None]) -> None:
     if config.sandbox != "container":
         raise Problem("a simulated region runs no containers and has no registry: the sample needs a real one")
     ask(paths, "ready")  # else the first step would fail, in words of its own
-    registry = f"127.0.0.1:{config.registry_port}"
-    say(f"1. image      {_push(registry)}")
+    image, digest = push_image(paths, config)
+    say(f"1. image      {image} {digest[:19]}")
     aws_json(paths, "ecs", "create-cluster", "--cluster-name", "default")
-    definition = _register(paths, f"{registry}/{IMAGE}", config.region)
-    say(f"2. definition {definition.rpartition('/')[2]}")
+    definition = _register(paths, image, config.region)
+    say(f"2. definition {definition.rpartition('/')[2]}, pulled by the execution role {ROLE}")
     earlier = aws_json(paths, "ecs", "list-tasks", "--started-by", FAMILY).get("taskArns", [])
     task = _run_task(paths, definition)
     identity = task.rpartition("/")[2]
@@ -65,14 +67,15 @@ def run(paths: RegionPaths, say: Callable[[str], None]) -> None:
     say(f"  neargate status{data}")
 
 
-def _push(registry: str) -> str:
-    """Build the image on the spot and push it to the region's registry; nothing to do when it is there."""
+def push_image(paths: RegionPaths, config: RegionConfig) -> tuple[str, str]:
+    """Build the image on the spot, push it to the first account's registry: its name and digest. Repeatable."""
     from ..testing.oci_image import push, sample_image
 
-    image = sample_image()
-    name, tag = IMAGE.split(":")
-    push(registry, name, tag, image)
-    return f"{registry}/{IMAGE} {image.digest[:19]}"
+    registry = Registry(paths, config.port, config.region, config.account)
+    registry.need(REPOSITORY)
+    place = f"{config.account}/{REPOSITORY}"  # the registry's own name need not be known to this machine
+    digest = push(registry.address, place, TAG, sample_image(), username="AWS", password=registry.password)
+    return f"{registry.host}/{REPOSITORY}:{TAG}", digest
 
 
 def _register(paths: RegionPaths, image: str, region: str) -> str:
@@ -96,7 +99,7 @@ def _register(paths: RegionPaths, image: str, region: str) -> str:
         "networkMode": "awsvpc",
         "cpu": "256",
         "memory": "512",
-        "executionRoleArn": _execution_role(paths),
+        "executionRoleArn": execution_role(paths),
         "containerDefinitions": [container],
     }
     answer = aws_json(paths, "ecs", "register-task-definition", "--cli-input-json", json.dumps(request))
@@ -110,7 +113,7 @@ def _log_group(paths: RegionPaths) -> None:
         aws_json(paths, "logs", "create-log-group", "--log-group-name", LOG_GROUP)
 
 
-def _execution_role(paths: RegionPaths) -> str:
+def execution_role(paths: RegionPaths) -> str:
     """Its ARN. Made once: an account begins without roles, as on AWS."""
     details = aws_json(paths, "iam", "get-account-authorization-details", "--filter", "Role")["RoleDetailList"]
     role = next((one for one in details if one["RoleName"] == ROLE), None)
