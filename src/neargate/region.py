@@ -69,6 +69,7 @@ REGIONAL_MIGRATIONS = (
     images_part.MIGRATIONS[0],
     spot_part.MIGRATIONS[0],
     secrets_part.MIGRATIONS[0],
+    images_part.MIGRATIONS[1],
 )
 
 

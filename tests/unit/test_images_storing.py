@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,14 +15,15 @@ from msgspec.structs import replace
 
 from neargate.frontend.images import registry as images_part
 from neargate.frontend.images.decisions import delete_images
-from neargate.frontend.images.errors import LimitExceeded, NoRoom, RepositoryNotFound
+from neargate.frontend.images.errors import BackendAway, LimitExceeded, NoRoom, RepositoryNotFound
 from neargate.frontend.images.manifest import OCI_MANIFEST, digest_of
 from neargate.frontend.images.records import Repository
 from neargate.frontend.images.registry import open_images
 from neargate.frontend.images.service import Images, require_room
-from neargate.frontend.images.storing import forget_manifests, store_manifest
+from neargate.frontend.images.storing import forget_manifests, settle, store_manifest
 from neargate.frontend.images.sweeping import REPOSITORIES, remove_deleted
 from neargate.frontend.images.uploads import Uploads
+from neargate.model.errors import AwsError
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.store.sqlite import MemoryStores
 from neargate.world import OsWorld
@@ -165,6 +167,85 @@ def test_what_is_left_of_deleted_repositories_goes_and_nothing_else(tmp_path: Pa
         await remove_deleted(images)
         assert sorted(str(path.relative_to(top)) for path in top.glob("*/*")) == sorted((kept, unknown))
         assert await images.registry.deleted() == []
+
+    asyncio.run(story())
+
+
+async def settled(images: Images, keeper: Keeper) -> None:
+    """As long after as it takes for something to be left over."""
+    keeper.holds.clear()
+    cast(Any, images).knobs = replace(DEFAULT_KNOBS, image_unsettled_s=-1.0, image_claim_s=-1.0)
+    await settle(images)
+    assert await images.registry.unsettled(math.inf, 10) == []
+
+
+def test_what_a_kill_left_between_the_bytes_and_the_record_goes() -> None:
+    async def story() -> None:
+        keeper = Keeper()
+        images = await opened(keeper)
+        asked, _ = keeper.hold("PUT")
+        pushing = asyncio.ensure_future(push(images))
+        await asked.wait()
+        pushing.cancel()
+        await asyncio.gather(pushing, return_exceptions=True)
+        await settle(images)
+        assert keeper.kept, "it may be on its way"
+        await settled(images, keeper)
+        assert not keeper.kept
+        await push(images)
+        await settled(images, keeper)
+        assert await is_whole(images, keeper) and keeper.kept
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_a_kill_left_between_the_record_and_the_bytes_goes(whole: bool) -> None:
+    async def story() -> None:
+        keeper = Keeper()
+        images = await opened(keeper)
+        await push(images)
+        if whole:
+            await images.registry.delete(ACCOUNT, "web", lambda book: None)
+        else:
+            await delete_record(images)
+        assert keeper.kept
+        await settled(images, keeper)
+        assert not keeper.kept
+
+    asyncio.run(story())
+
+
+def test_what_is_being_taken_away_is_not_recorded_by_another_process() -> None:
+    async def story() -> None:
+        keeper = Keeper()
+        images = await opened(keeper)
+        uid = images.registry.book(ACCOUNT, "web").repository.uid
+        asked, let_go = keeper.hold("PUT")
+        pushing = asyncio.ensure_future(push(images))
+        await asked.wait()
+        claimed = await images.registry.claim(uid, DIGEST, math.inf)
+        assert claimed is not None
+        let_go.set()
+        with pytest.raises(AwsError):
+            await pushing
+        with pytest.raises(BackendAway):
+            await push(images)
+        await images.registry.forget_claimed(uid, DIGEST, claimed)
+        await push(images)
+        assert await images.registry.claim(uid, DIGEST, math.inf) is None, "a record names it"
+
+    asyncio.run(story())
+
+
+def test_a_note_of_what_a_record_names_orders_nothing() -> None:
+    async def story() -> None:
+        keeper = Keeper()
+        images = await opened(keeper)
+        await push(images)
+        await images.registry.note(images.registry.book(ACCOUNT, "web").repository, DIGEST, 0.0)
+        await settled(images, keeper)
+        assert keeper.kept and await is_whole(images, keeper)
 
     asyncio.run(story())
 

@@ -84,6 +84,9 @@ class Knobs(Struct, frozen=True, kw_only=True):
     image_upstream_check_s: float = 86_400.0  # ECR's: a tag is asked for again at most once a day
     image_upstream_wait_s: float = 10.0  # for that answer; then what is there is served
     image_upstream_retry_s: float = 60.0  # after a registry that was away
+    image_unsettled_s: float = 3600.0  # after which a manifest that no record names is left over, not on its way
+    image_claim_s: float = 300.0  # for taking one away; then somebody else may
+    image_unsettled_page: int = 1000  # of these, looked at in one turn
     image_uploads_max: int = 256  # begun through the API and not completed, of one account
     last_used_flush_s: float = 900.0  # AWS, too, shows the last use of a key some minutes late
     reservation_sweep_period_s: float = 10.0
@@ -126,7 +129,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     log_sources_max: int = 16_384
     # commands executed in containers
     exec_sessions_per_container: int = 100
-    exec_sessions_max: int = 1000  # of the region; on the agent: of the host
+    exec_sessions_max: int = 1000  # of the region (an account: as many as are free); on the agent: of the host
     exec_token_s: float = 60.0  # from ExecuteCommand to the client's connection
     exec_dial_s: float = 15.0  # until the host has brought the terminal
     exec_handshake_s: float = 15.0  # until the client has said who it is, and until its handshake is done
@@ -134,6 +137,11 @@ class Knobs(Struct, frozen=True, kw_only=True):
     exec_repeat_s: float = 0.5  # until an unconfirmed message is sent again
     exec_stalled_s: float = 60.0  # a client that confirms nothing for so long is lost
     exec_input_max_bytes: int = 256 * 1024  # that wait for one terminal; what is beyond is not confirmed
+    exec_log_period_s: float = 5.0  # until output that was said is in the session's log stream
+    exec_log_buffer_max_bytes: int = 512 * 1024  # of output that is not stored; then the terminal is read no further
+    exec_log_patience_s: float = 15.0  # for room in there, and for the last of a session; then it is not logged
+    exec_log_retry_s: float = 1.0  # until a log that was too busy is asked again
+    exec_role_lifetime_s: float = 3600.0  # of the credentials under which a session's log is written
     # agent
     starts_at_once: int = 4
     warm_shims: int = 1  # that wait for the next task, about 10 MiB each; a burst beyond them starts its own

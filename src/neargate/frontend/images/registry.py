@@ -6,13 +6,14 @@ durable; what a change returned is durable.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ...interfaces.store import Overloaded, Refused, Store
+from ...interfaces.store import Overloaded, Refused, Statement, Store
 from ...log import get_logger
 from ...model.errors import ServiceUnavailable
 from ...model.ids import task_id
@@ -30,12 +31,16 @@ _log = get_logger(__name__)
 
 
 class Change(Struct, Generic[T], frozen=True, kw_only=True):
-    """What a decision wants kept and gone, and what its caller hears. `drop`: digests."""
+    """What a decision wants kept and gone, and what its caller hears. `drop`: digests.
+
+    `settles`: the digest of a manifest that was noted before the keeper got it; the change holds only while it is.
+    """
 
     result: T
     repository: Repository | None = None
     put: tuple[Image, ...] = ()
     drop: tuple[str, ...] = ()
+    settles: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -102,6 +107,33 @@ class ImageRegistry:
         """Its bytes are gone."""
         await self._store.write([schema.forget_deleted(uid)])
 
+    # -- manifests that the keeper may have and no record names
+
+    async def note(self, repository: Repository, digest: str, stale: float) -> bool:
+        """Before the keeper gets it. False while somebody takes it away, who began after `stale`."""
+        return await self._holds(schema.note(repository, digest, self._world.now(), stale))
+
+    async def claim(self, uid: str, digest: str, stale: float) -> float | None:
+        """To take it away: nothing records it meanwhile. None: it is settled, or somebody else is at it."""
+        now = self._world.now()
+        return now if await self._holds(schema.claim(uid, digest, now, stale)) else None
+
+    async def forget_claimed(self, uid: str, digest: str, claimed: float) -> None:
+        """The keeper has it no more."""
+        await self._store.write([schema.forget_claimed(uid, digest, claimed)])
+
+    async def unsettled(self, before: float, most: int) -> list[tuple[str, str, str]]:
+        """(repository's uid, account, digest), whichever process noted them."""
+        await self._store.write([schema.forget_recorded(before)])
+        return await schema.read_unsettled(self._store, before, most)
+
+    async def _holds(self, statement: Statement) -> bool:
+        try:
+            await self._store.write([statement])
+        except Refused:
+            return False
+        return True
+
     # -- changes
 
     async def create(self, repository: Repository) -> Repository:
@@ -150,7 +182,7 @@ class ImageRegistry:
             book = self.book(account, name)
             check(book)
             try:
-                await self._store.write(schema.delete_repository(book.repository, book.generation))
+                await self._store.write(schema.delete_repository(book.repository, book.generation, self._world.now()))
             except Refused:
                 await self._reload(account, name)
                 continue
@@ -166,7 +198,7 @@ class ImageRegistry:
                 return change.result
             repository = change.repository or book.repository
             try:
-                await self._store.write(_statements(book, repository, change))
+                await self._store.write(_statements(book, repository, change, self._world.now()))
             except Refused:
                 await self._reload(account, name)  # another process changed it: decide again on what is there now
                 continue
@@ -227,9 +259,11 @@ class ImageRegistry:
         self._books.setdefault(repository.account, {})[repository.name] = book
 
 
-def _statements(book: RepositoryBook, repository: Repository, change: Change[Any]) -> list[Any]:
+def _statements(book: RepositoryBook, repository: Repository, change: Change[Any], now: float) -> list[Statement]:
     return [
         schema.update_repository(repository, book.generation),
+        *([schema.settle(repository, change.settles)] if change.settles else []),
         *(schema.drop_image(repository, digest) for digest in change.drop),
+        *(schema.note(repository, digest, now, math.inf) for digest in change.drop),
         *(schema.put_image(repository, image) for image in change.put),
     ]

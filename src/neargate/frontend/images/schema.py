@@ -38,6 +38,23 @@ MIGRATIONS: tuple[str, ...] = (
         doc BLOB NOT NULL
     );
     """,
+    """
+    -- Manifests that the keeper may have and no record names: noted before they are given to it, and with every image
+    -- that leaves the records. `claimed`: when somebody began to take it away, 0 while nobody does.
+    CREATE TABLE ecr_unsettled (
+        repository TEXT NOT NULL,
+        account TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        noted REAL NOT NULL,
+        claimed REAL NOT NULL,
+        PRIMARY KEY (repository, digest)
+    ) WITHOUT ROWID;
+    """,
+)
+
+_IS_RECORDED = (
+    "EXISTS (SELECT 1 FROM ecr_image WHERE ecr_image.repository = ecr_unsettled.repository "
+    "AND ecr_image.digest = ecr_unsettled.digest)"
 )
 
 
@@ -93,8 +110,14 @@ def update_repository(repository: Repository, generation: int) -> Statement:
     )
 
 
-def delete_repository(repository: Repository, generation: int) -> list[Statement]:
+def delete_repository(repository: Repository, generation: int, now: float) -> list[Statement]:
     return [
+        Statement(
+            "INSERT INTO ecr_unsettled (repository, account, digest, noted, claimed) "
+            "SELECT repository, CAST(? AS TEXT), digest, CAST(? AS REAL), 0 FROM ecr_image WHERE repository = ? "
+            "ON CONFLICT DO NOTHING",
+            (repository.account, now, repository.uid),
+        ),
         Statement(
             "DELETE FROM ecr_image WHERE repository IN "
             "(SELECT uid FROM ecr_repository WHERE uid = ? AND generation = ?)",
@@ -136,6 +159,62 @@ def drop_image(repository: Repository, digest: str) -> Statement:
         expect=1,
         name="image is there",
     )
+
+
+def note(repository: Repository, digest: str, now: float, stale: float) -> Statement:
+    """The keeper may have it from now on. Refused while somebody takes it away, who began after `stale`."""
+    return Statement(
+        "INSERT INTO ecr_unsettled (repository, account, digest, noted, claimed) VALUES (?, ?, ?, ?, 0) "
+        "ON CONFLICT (repository, digest) DO UPDATE SET noted = excluded.noted, claimed = 0 "
+        "WHERE ecr_unsettled.claimed <= ?",
+        (repository.uid, repository.account, digest, now, stale),
+        expect=1,
+        name="manifest is not being taken away",
+    )
+
+
+def settle(repository: Repository, digest: str) -> Statement:
+    """A record names it now: only while nobody takes its bytes away."""
+    return Statement(
+        "DELETE FROM ecr_unsettled WHERE repository = ? AND digest = ? AND claimed = 0",
+        (repository.uid, digest),
+        expect=1,
+        name="manifest is noted",
+    )
+
+
+def claim(uid: str, digest: str, now: float, stale: float) -> Statement:
+    return Statement(
+        "UPDATE ecr_unsettled SET claimed = ? WHERE repository = ? AND digest = ? AND claimed <= ? "
+        f"AND NOT {_IS_RECORDED}",  # noqa: S608  a literal
+        (now, uid, digest, stale),
+        expect=1,
+        name="manifest is nobody's",
+    )
+
+
+def forget_claimed(uid: str, digest: str, claimed: float) -> Statement:
+    return Statement(
+        "DELETE FROM ecr_unsettled WHERE repository = ? AND digest = ? AND claimed = ?", (uid, digest, claimed)
+    )
+
+
+def forget_recorded(before: float) -> Statement:
+    """Two pushed the same at once: the second one's note is left."""
+    return Statement(
+        f"DELETE FROM ecr_unsettled WHERE noted < ? AND claimed = 0 AND {_IS_RECORDED}",  # noqa: S608  a literal
+        (before,),
+    )
+
+
+async def read_unsettled(store: Store, before: float, most: int) -> list[tuple[str, str, str]]:
+    """(repository's uid, account, digest) of those that were noted before a time."""
+    found = await store.read(
+        "SELECT repository, account, digest FROM ecr_unsettled WHERE noted < ? ORDER BY noted, repository, digest "
+        "LIMIT ?",
+        (before, most),
+    )
+    return [(uid, account, digest) for uid, account, digest in found]
 
 
 def put_settings(settings: RegistrySettings, generation: int) -> Statement:

@@ -1,14 +1,18 @@
 """Manifests on their way to and from the backend, for the door and the API alike.
 
-Invariant: a manifest is with the backend before a record names it, and leaves the records before the backend; of one
-manifest that is stored and forgotten at once, one waits for the other.
+Invariants: a manifest is noted before the backend gets it, and is with the backend before a record names it; it leaves
+the records, for a note, before it leaves the backend. So what a kill leaves is noted, and `settle` finds it. Of one
+manifest that is stored and forgotten at once, one waits for the other; in another process, it is refused.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
+from ...interfaces.store import Overloaded
 from ...log import get_logger
 from ...model.errors import AwsError
 from .backend import Answered
@@ -28,6 +32,7 @@ from .service import Images
 
 _ACCEPT = ("accept", ", ".join(MEDIA_TYPES))
 _ERROR_MAX_BYTES = 65_536
+_AT_ONCE = 16  # manifests that leave the backend
 _log = get_logger(__name__)
 
 
@@ -94,11 +99,16 @@ async def store_manifest(
     def decide(book: RepositoryBook) -> Change[Image]:
         if book.repository.uid != repository.uid:
             raise RepositoryNotFound(name, account)  # made again meanwhile: its bytes are elsewhere
-        return put(book, found, len(content), tag, now, images_max=most)
+        change = put(book, found, len(content), tag, now, images_max=most)
+        return change if book.find(found.digest) is not None else replace(change, settles=found.digest)
 
     target = f"/v2/{repository.backend_name}/manifests/{found.digest}"
     kind = (("content-type", found.media_type),)
     async with _turn(images, repository, found.digest):
+        if not _is_recorded(images, repository, found.digest) and not await images.registry.note(
+            repository, found.digest, _stale(images)
+        ):
+            raise BackendAway  # another process takes away what was deleted before
         async with images.backend.exchange("PUT", target, kind, content) as answered:
             if answered.status != 201:
                 raise _not_stored(repository, found, await objection(answered), answered.status)
@@ -118,21 +128,43 @@ def _not_stored(repository: Repository, found: Described, said: Objection, statu
 
 
 async def forget_manifests(images: Images, repository: Repository, digests: tuple[str, ...]) -> None:
-    """After the records: what stays behind when this fails is named by nothing. What was pushed again stays."""
-    for digest in digests:
-        async with _turn(images, repository, digest):
-            if not _is_recorded(images, repository, digest):
-                await _forget(images, repository, digest)
+    """After the records: what stays behind when this fails is noted. What was pushed again stays."""
+    await _forget_all(images, [(repository.uid, repository.account, digest) for digest in digests])
 
 
-async def _forget(images: Images, repository: Repository, digest: str) -> None:
+async def settle(images: Images) -> None:
+    """Takes away what was noted long ago and came into no record, or left the records: a kill came between."""
+    before = images.world.now() - images.knobs.image_unsettled_s
+    left = await images.registry.unsettled(before, images.knobs.image_unsettled_page)
+    if left:
+        await _forget_all(images, left)
+        _log.info("manifests that no record names are taken away", count=len(left))
+
+
+async def _forget_all(images: Images, named: Sequence[tuple[str, str, str]]) -> None:
+    """`named`: (repository's uid, account, digest)."""
+    for first in range(0, len(named), _AT_ONCE):
+        await asyncio.gather(*(_forget(images, *one) for one in named[first : first + _AT_ONCE]))
+
+
+async def _forget(images: Images, uid: str, account: str, digest: str) -> None:
     try:
-        target = f"/v2/{repository.backend_name}/manifests/{digest}"
-        async with images.backend.exchange("DELETE", target) as answered:
-            if answered.status not in (202, 404):
-                _log.warning("a manifest stays in the storage", digest=digest, status=answered.status)
-    except AwsError as error:
-        _log.warning("a manifest stays in the storage", digest=digest, reason=error.message)
+        async with images.turns.setdefault((uid, digest), asyncio.Lock()):
+            claimed = await images.registry.claim(uid, digest, _stale(images))
+            if claimed is None:
+                return
+            async with images.backend.exchange("DELETE", f"/v2/{account}/{uid}/manifests/{digest}") as answered:
+                if answered.status not in (202, 404):
+                    _log.warning("a manifest stays in the storage", digest=digest, status=answered.status)
+                    return
+            await images.registry.forget_claimed(uid, digest, claimed)
+    except (AwsError, Overloaded) as error:
+        _log.warning("a manifest stays in the storage", digest=digest, reason=str(error))
+
+
+def _stale(images: Images) -> float:
+    """Whoever began to take a manifest away before it was killed."""
+    return images.world.now() - images.knobs.image_claim_s
 
 
 def _is_recorded(images: Images, repository: Repository, digest: str) -> bool:

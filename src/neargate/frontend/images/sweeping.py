@@ -17,7 +17,7 @@ from .decisions import Deleted, delete_images
 from .lifecycle import Expired, InvalidLifecyclePolicy, expired, parse
 from .registry import Change
 from .service import Images
-from .storing import forget_manifests
+from .storing import forget_manifests, settle
 
 LANE = "images"
 REPOSITORIES = "docker/registry/v2/repositories"  # below the storage, as the Distribution project lays it out
@@ -32,6 +32,7 @@ async def run_lifecycles(images: Images) -> None:
             if book.repository.lifecycle is not None:
                 await sweep(images, book.repository.account, book.repository.name)
         await remove_deleted(images)
+        await settle_manifests(images)
 
 
 async def sweep(images: Images, account: str, name: str) -> None:
@@ -77,6 +78,13 @@ async def remove_deleted(images: Images) -> None:
             _log.info("what was left of a deleted repository is removed", name=f"{account}/{uid}")
     except (OSError, Overloaded) as error:
         _log.warning("deleted repositories wait for their next turn", reason=str(error))
+
+
+async def settle_manifests(images: Images) -> None:
+    try:
+        await settle(images)
+    except Overloaded as error:
+        _log.warning("manifests that no record names wait for their next turn", reason=str(error))
 
 
 def _remove(directory: Path) -> None:
