@@ -185,8 +185,8 @@ def settle(repository: Repository, digest: str) -> Statement:
 
 def claim(uid: str, digest: str, now: float, stale: float) -> Statement:
     return Statement(
-        "UPDATE ecr_unsettled SET claimed = ? WHERE repository = ? AND digest = ? AND claimed <= ? "
-        f"AND NOT {_IS_RECORDED}",  # noqa: S608  a literal
+        "UPDATE ecr_unsettled SET claimed = ? WHERE repository = ? AND digest = ? AND claimed <= ? "  # noqa: S608  a literal
+        f"AND NOT {_IS_RECORDED}",
         (now, uid, digest, stale),
         expect=1,
         name="manifest is nobody's",
