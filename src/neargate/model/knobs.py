@@ -67,6 +67,10 @@ class Knobs(Struct, frozen=True, kw_only=True):
     secrets_accessed_max: int = 10_000  # days of last access remembered
     images_per_repository_max: int = 20_000
     image_repositories_max: int = 10_000  # of an account
+    registry_connections_max: int = 1024  # of other machines to the image registry
+    registry_connections_per_source: int = 256  # of these, from one IPv4 address or IPv6 network
+    registry_handshake_timeout_s: float = 10.0
+    registry_certificate_look_s: float = 60.0  # whether its certificate is due for renewal, or the operator's changed
     image_transfers_max: int = 128  # requests to the registry under way, of all accounts together
     image_silence_s: float = 60.0  # within a body, in either direction
     image_layer_max_bytes: int = 52_000 * 1024 * 1024  # ECR's
