@@ -5,7 +5,6 @@ change of an account at a time, decided on what the database holds and guarded b
 only what is durable; secrets are opened when asked for, and rest sealed.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -15,21 +14,18 @@ from msgspec.structs import replace
 from ...iam.document import PolicyKind
 from ...iam.policy import Attached, Grants
 from ...interfaces.store import Overloaded, Refused, Statement, Store
-from ...log import get_logger
-from ...model.errors import ServiceUnavailable
 from ...model.knobs import DEFAULT_KNOBS, Knobs
 from ...model.quotas import QuotaValues
 from ...world import World
+from ..regional.turn import Turn, keep_up
 from . import pinning, schema
 from .book import AccountBook
 from .compiled import CompiledPolicies
 from .records import AccessKey, AccountRecord, KeyRecord, LastUsed, Record, Role, RoleRecord, User
 
 MIGRATIONS = schema.MIGRATIONS
-ATTEMPTS = 5  # of a change that met another process's change
 
 T = TypeVar("T")
-_log = get_logger(__name__)
 
 
 class Sealer(Protocol):
@@ -78,7 +74,7 @@ class IdentityRegistry:
         self._opened: dict[str, KeyRecord] = {}
         self._last_used: dict[str, LastUsed] = {}
         self._unwritten: dict[str, LastUsed] = {}
-        self._turn = asyncio.Lock()
+        self._turn = Turn(world, "identity")
 
     async def load(self) -> None:
         """Fill the read model from the database; once, before anything is served."""
@@ -227,53 +223,32 @@ class IdentityRegistry:
             return self._books[number].account
 
     async def change(self, account: str, decide: Decide[T]) -> T:
-        """Decide and do in a task of its own: a caller who goes away cannot leave memory behind the database."""
-        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._world.spawn(self._carry_out(account, decide, outcome), "identity change")
-        return await asyncio.shield(outcome)
+        """`decide` is pure and may be asked more than once. What it raises, the caller gets."""
+        return await self._turn.change(lambda: self._attempt(account, decide), read_again=lambda: self._reload(account))
 
     def seal_secret(self, account: str, access_key_id: str, secret: str) -> bytes:
         return self._sealer.seal(secret.encode(), context=_context(account, access_key_id))
 
-    async def _carry_out(self, account: str, decide: Decide[T], outcome: "asyncio.Future[T]") -> None:
-        try:
-            async with self._turn:
-                outcome.set_result(await self._decide_and_write(account, decide))
-        except Exception as error:
-            outcome.set_exception(error)
-            outcome.exception()  # marks it as read: a caller who is gone must not make asyncio complain
-
-    async def _decide_and_write(self, number: str, decide: Decide[T]) -> T:
-        for _ in range(ATTEMPTS):
-            book = self._books[number]
-            change = decide(book)
-            if not change.put and not change.drop and change.alias is None:
-                return change.result
-            account = book.account
-            alias = account.alias if change.alias is None else change.alias[0]
-            try:
-                await self._store.write(_statements(book, alias, change))
-            except Refused:
-                await self._reload(number)  # another process changed it: decide again on what is there now
-                continue
-            book.apply(change.put, change.drop, replace(account, alias=alias, generation=account.generation + 1))
-            self._forget(change.drop)
-            for record in change.put:
-                self._index_key(record)
-            self._opened.clear()
+    async def _attempt(self, number: str, decide: Decide[T]) -> T:
+        book = self._books[number]
+        change = decide(book)
+        if not change.put and not change.drop and change.alias is None:
             return change.result
-        raise ServiceUnavailable
+        account = book.account
+        alias = account.alias if change.alias is None else change.alias[0]
+        await self._store.write(_statements(book, alias, change))
+        book.apply(change.put, change.drop, replace(account, alias=alias, generation=account.generation + 1))
+        self._forget(change.drop)
+        for record in change.put:
+            self._index_key(record)
+        self._opened.clear()
+        return change.result
 
     # -- changes by other processes
 
     async def follow(self, period_s: float) -> None:
-        """With several servers: what one of them changed holds here too within a period. Never returns."""
-        while True:
-            await self._world.sleep(period_s)
-            try:
-                await self.catch_up()
-            except Overloaded:
-                _log.warning("identities were not read again: the region's database has too much to do")
+        """With several servers. Never returns."""
+        await keep_up(self._world, period_s, self.catch_up, "identities")
 
     async def catch_up(self) -> None:
         """Read again the accounts whose generation is another than here. Of thousands this reads one row each."""

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from ...interfaces.store import Overloaded, Refused, Row, Statement, Store
-from ...log import get_logger
+from ...interfaces.store import Refused, Row, Statement, Store
 from ...model.errors import IllegalArgument, ServiceUnavailable
 from ...model.ids import uuid4
 from ...model.quotas import BY_KEY as QUOTAS
 from ...model.quotas import Quota, QuotaMode
 from ...world import World
+from ..regional.turn import keep_up
 from .api_buckets import BY_KEY as BUCKETS
 from .api_buckets import Bucket
 from .token_bucket import Rate
@@ -47,7 +47,6 @@ ALL_ACCOUNTS = ""
 PENDING, APPROVED, NOT_APPROVED = "PENDING", "APPROVED", "NOT_APPROVED"
 VALUE_MAX = 1e10
 CLOSED_REQUESTS_MAX = 100  # kept of one account
-_log = get_logger(__name__)
 
 _REQUESTS = (
     "SELECT id, account, quota, desired, status, requester, created_at, updated_at FROM quota_request "
@@ -91,13 +90,8 @@ class QuotaRegistry:
             self._values = {(account, quota): (value, per_s) for account, quota, value, per_s in rows}
 
     async def follow(self, period_s: float) -> None:
-        """With several servers: what the operator has set at another one holds here too before long. Never returns."""
-        while True:
-            await self._world.sleep(period_s)
-            try:
-                await self.load()
-            except Overloaded:
-                _log.warning("quotas were not read again: the region's database has too much to do")
+        """With several servers: what the operator has set at another one. Never returns."""
+        await keep_up(self._world, period_s, self.load, "quotas")
 
     # -- reads, from memory
 

@@ -5,27 +5,23 @@ Invariants: one change at a time, decided on what the database holds and guarded
 holds only what is durable; values are read when asked for, and rest sealed.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from ...interfaces.store import Overloaded, Refused, Statement, Store
-from ...log import get_logger
-from ...model.errors import ServiceUnavailable
+from ...interfaces.store import Statement, Store
 from ...world import World
 from ..identity.registry import Sealer
+from ..regional.turn import Turn, keep_up
 from . import schema
 from .book import ParameterBook
 from .public import PublicParameters
 from .records import Parameter, StoredVersion, rooted
 
 MIGRATIONS = schema.MIGRATIONS
-ATTEMPTS = 5  # of a change that met another process's change
 
 T = TypeVar("T")
-_log = get_logger(__name__)
 
 
 class Change(Struct, Generic[T], frozen=True, kw_only=True):
@@ -56,7 +52,7 @@ class ParameterRegistry:
         self._store = store
         self._sealer = sealer
         self._books: dict[str, ParameterBook] = {}
-        self._turn = asyncio.Lock()
+        self._turn = Turn(world, "parameter")
 
     # -- reads
 
@@ -77,45 +73,23 @@ class ParameterRegistry:
     # -- changes
 
     async def change(self, account: str, decide: Decide[T]) -> T:
-        """Decide and do in a task of its own: a caller who goes away cannot leave memory behind the database."""
-        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._world.spawn(self._carry_out(account, decide, outcome), "parameter change")
-        return await asyncio.shield(outcome)
+        """`decide` is pure and may be asked more than once. What it raises, the caller gets."""
+        return await self._turn.change(lambda: self._attempt(account, decide), read_again=self._reload)
 
-    async def _carry_out(self, account: str, decide: Decide[T], outcome: "asyncio.Future[T]") -> None:
-        try:
-            async with self._turn:
-                outcome.set_result(await self._decide_and_write(account, decide))
-        except Exception as error:
-            outcome.set_exception(error)
-            outcome.exception()  # marks it as read: a caller who is gone must not make asyncio complain
-
-    async def _decide_and_write(self, account: str, decide: Decide[T]) -> T:
-        for _ in range(ATTEMPTS):
-            book = self.book(account)
-            change = decide(book)
-            if change.put is None and not change.drop:
-                return change.result
-            try:
-                await self._store.write(_statements(book, change))
-            except Refused:
-                await self._reload()  # another process changed it: decide again on what is there now
-                continue
+    async def _attempt(self, account: str, decide: Decide[T]) -> T:
+        book = self.book(account)
+        change = decide(book)
+        if change.put is not None or change.drop:
+            await self._store.write(_statements(book, change))
             book.apply(() if change.put is None else (change.put,), change.drop)
             self._books[account] = book
-            return change.result
-        raise ServiceUnavailable
+        return change.result
 
     # -- changes by other processes
 
     async def follow(self, period_s: float) -> None:
-        """With several servers: what one of them changed holds here too within a period. Never returns."""
-        while True:
-            await self._world.sleep(period_s)
-            try:
-                await self.catch_up()
-            except Overloaded:
-                _log.warning("parameters were not read again: the region's database has too much to do")
+        """With several servers. Never returns."""
+        await keep_up(self._world, period_s, self.catch_up, "parameters")
 
     async def catch_up(self) -> None:
         async with self._turn:

@@ -11,10 +11,9 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from ...interfaces.store import Refused, Statement, Store
+from ...interfaces.store import Statement, Store
 from ...model import ids
 from ...model.capacity import SubnetView
-from ...model.errors import ServiceUnavailable
 from ...model.network import VpcPlan
 from ...model.quotas import RULES_PER_SECURITY_GROUP, SECURITY_GROUPS_PER_REGION, DefaultQuotas, QuotaValues
 from ...world import World
@@ -41,9 +40,9 @@ from .security_groups import (
     revoked_by_id,
     revoked_by_meaning,
 )
+from .turn import Turn
 
 MIGRATIONS = schema.MIGRATIONS
-_ATTEMPTS = 5  # of a change that met another process's change
 
 T = TypeVar("T")
 
@@ -87,7 +86,7 @@ class NetworkRegistry:
         self._groups: dict[str, SecurityGroupView] = {}
         self._default_groups: dict[tuple[str, str], str] = {}  # (account, VPC) -> group; filled when asked
         self._plans: dict[str, VpcPlan] = {}
-        self._turn = asyncio.Lock()
+        self._turn = Turn(world, "network")
         self._feeds: list[_Feed] = []
 
     async def reload(self) -> None:
@@ -267,32 +266,14 @@ class NetworkRegistry:
         return group
 
     async def _change(self, decide: Callable[[], _Change[T]]) -> T:
-        """Decide and do in a task of its own: a caller who goes away cannot leave memory behind the database."""
-        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._world.spawn(self._carry_out(decide, outcome), "network change")
-        return await asyncio.shield(outcome)
+        return await self._turn.change(lambda: self._attempt(decide), read_again=self.reload)
 
-    async def _carry_out(self, decide: Callable[[], _Change[T]], outcome: "asyncio.Future[T]") -> None:
-        try:
-            async with self._turn:
-                outcome.set_result(await self._decide_and_write(decide))
-        except Exception as error:
-            outcome.set_exception(error)
-            outcome.exception()  # marks it as read: a caller who is gone must not make asyncio complain
-
-    async def _decide_and_write(self, decide: Callable[[], _Change[T]]) -> T:
-        for _ in range(_ATTEMPTS):
-            change = decide()
-            if not change.statements:
-                return change.result
-            try:
-                rows = await self._store.write([*change.statements, schema.bump_generation(change.vpc_id)])
-            except Refused:
-                await self.reload()  # another process changed it: decide again on what is there now
-                continue
+    async def _attempt(self, decide: Callable[[], _Change[T]]) -> T:
+        change = decide()
+        if change.statements:
+            rows = await self._store.write([*change.statements, schema.bump_generation(change.vpc_id)])
             self._apply(change, generation=rows[-1][0][0])
-            return change.result
-        raise ServiceUnavailable
+        return change.result
 
     def _apply(self, change: _Change[Any], *, generation: int) -> None:
         for group in change.put:

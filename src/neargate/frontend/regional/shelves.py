@@ -5,20 +5,15 @@ its kinds of records. Invariants: one change of an account at a time, decided on
 by the account's generation; memory holds only what is durable; what `change` returned is durable.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from ...interfaces.store import Overloaded, Refused, Statement, Store
-from ...log import get_logger
-from ...model.errors import ServiceUnavailable
+from ...interfaces.store import Statement, Store
 from ...world import World
-
-ATTEMPTS = 5  # of a change that met another process's change
-_log = get_logger(__name__)
+from .turn import Turn, keep_up
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Kept")
@@ -114,7 +109,7 @@ class Shelves:
         self._table = table
         self._kinds = {kind.kind: kind for kind in kinds}
         self._shelves: dict[str, Shelf] = {}
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns: dict[str, Turn] = {}
         self._changed = changed
 
     async def load(self) -> None:
@@ -130,40 +125,27 @@ class Shelves:
         return sorted(self._shelves)
 
     async def change(self, account: str, decide: Decide[T]) -> T:
-        """Decide and do in a task of its own: a caller who goes away cannot leave memory behind the database.
+        """`decide` is pure and may be asked more than once. What it raises, the caller gets."""
+        return await self._turn(account).change(
+            lambda: self._attempt(account, decide), read_again=lambda: self._reload(account)
+        )
 
-        `decide` is pure and may be asked more than once. What it raises, the caller gets.
-        """
-        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._world.spawn(self._carry_out(account, decide, outcome), f"change of {self._table}")
-        return await asyncio.shield(outcome)
+    def _turn(self, account: str) -> Turn:
+        if account not in self._turns:
+            self._turns[account] = Turn(self._world, self._table)
+        return self._turns[account]
 
-    async def _carry_out(self, account: str, decide: Decide[T], outcome: "asyncio.Future[T]") -> None:
-        try:
-            async with self._turns.setdefault(account, asyncio.Lock()):
-                outcome.set_result(await self._decide_and_write(account, decide))
-        except Exception as error:
-            outcome.set_exception(error)
-            outcome.exception()  # marks it as read: a caller who is gone must not make asyncio complain
-
-    async def _decide_and_write(self, account: str, decide: Decide[T]) -> T:
-        for _ in range(ATTEMPTS):
-            shelf = self.shelf(account)
-            change = decide(shelf)
-            if not change.put and not change.drop:
-                return change.result
-            try:
-                await self._store.write(self._statements(shelf, change))
-            except Refused:
-                await self._reload(account)  # another process changed it: decide again on what is there now
-                continue
+    async def _attempt(self, account: str, decide: Decide[T]) -> T:
+        shelf = self.shelf(account)
+        change = decide(shelf)
+        if change.put or change.drop:
+            await self._store.write(self._statements(shelf, change))
             shelf.apply(change.put, change.drop)
             shelf.generation += 1
             self._shelves[account] = shelf
             if self._changed is not None:
                 self._changed(shelf, change.put, change.drop)
-            return change.result
-        raise ServiceUnavailable
+        return change.result
 
     def _statements(self, shelf: Shelf, change: Change[Any]) -> list[Statement]:
         table = self._table
@@ -198,18 +180,13 @@ class Shelves:
     # -- changes by other processes
 
     async def follow(self, period_s: float) -> None:
-        """With several servers: what one of them changed holds here too within a period. Never returns."""
-        while True:
-            await self._world.sleep(period_s)
-            try:
-                await self.catch_up()
-            except Overloaded:
-                _log.warning("records were not read again: the region's database has too much to do", table=self._table)
+        """With several servers. Never returns."""
+        await keep_up(self._world, period_s, self.catch_up, self._table)
 
     async def catch_up(self) -> None:
         for account, generation in await self._generations():
             if self.shelf(account).generation != generation:
-                async with self._turns.setdefault(account, asyncio.Lock()):
+                async with self._turn(account):
                     await self._reload(account)
 
     async def _generations(self) -> list[tuple[str, int]]:
