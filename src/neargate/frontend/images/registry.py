@@ -5,29 +5,25 @@ at a time, decided on what the database holds and guarded by the repository's ge
 durable; what a change returned is durable.
 """
 
-import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ...interfaces.store import Overloaded, Refused, Statement, Store
-from ...log import get_logger
-from ...model.errors import ServiceUnavailable
+from ...interfaces.store import Refused, Statement, Store
 from ...model.ids import task_id
 from ...world import World
+from ..regional.turn import Turn, keep_up
 from . import schema
 from .book import RepositoryBook
 from .errors import RepositoryAlreadyExists, RepositoryNotFound
 from .records import Image, RegistrySettings, Repository
 
 MIGRATIONS = schema.MIGRATIONS
-ATTEMPTS = 5  # of a change that met another process's change
 
 T = TypeVar("T")
-_log = get_logger(__name__)
 
 
 class Change(Struct, Generic[T], frozen=True, kw_only=True):
@@ -65,13 +61,13 @@ class ImageRegistry:
         self._store = store
         self._books: dict[str, dict[str, RepositoryBook]] = {}  # account -> name -> book
         self._settings: dict[str, tuple[RegistrySettings, int]] = {}
-        self._turn = asyncio.Lock()
+        self._turn = Turn(world, "image")
 
     async def load(self) -> None:
         """Fill the read model from the database; once, before anything is served."""
         for book in await schema.read_books(self._store):
             self._keep(book)
-        self._settings = await schema.read_settings(self._store)
+        await self._reload_settings()
 
     # -- reads
 
@@ -138,99 +134,65 @@ class ImageRegistry:
 
     async def create(self, repository: Repository) -> Repository:
         """`repository.uid` is given here. Raises RepositoryAlreadyExists."""
-        return await self._in_turn(lambda: self._create(repository))
+        return await self._turn.change(
+            lambda: self._create(repository), read_again=lambda: self._reload(repository.account, repository.name)
+        )
 
     async def delete(self, account: str, name: str, check: Callable[[RepositoryBook], None]) -> Repository:
         """`check` raises what speaks against it. Raises RepositoryNotFound."""
-        return await self._in_turn(lambda: self._delete(account, name, check))
+        return await self._turn.change(
+            lambda: self._delete(account, name, check), read_again=lambda: self._reload(account, name)
+        )
 
     async def change(self, account: str, name: str, decide: Decide[T]) -> T:
         """Raises RepositoryNotFound and what `decide` raises."""
-        return await self._in_turn(lambda: self._change(account, name, decide))
+        return await self._turn.change(
+            lambda: self._change(account, name, decide), read_again=lambda: self._reload(account, name)
+        )
 
     async def change_settings(self, account: str, decide: Callable[[RegistrySettings], RegistrySettings]) -> None:
-        await self._in_turn(lambda: self._change_settings(account, decide))
-
-    async def _in_turn(self, work: Callable[[], Awaitable[T]]) -> T:
-        """In a task of its own: a caller who goes away cannot leave memory behind the database."""
-        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._world.spawn(self._carry_out(work, outcome), "image change")
-        return await asyncio.shield(outcome)
-
-    async def _carry_out(self, work: Callable[[], Awaitable[T]], outcome: "asyncio.Future[T]") -> None:
-        try:
-            async with self._turn:
-                outcome.set_result(await work())
-        except Exception as error:
-            outcome.set_exception(error)
-            outcome.exception()  # marks it as read: a caller who is gone must not make asyncio complain
+        await self._turn.change(lambda: self._change_settings(account, decide), read_again=self._reload_settings)
 
     async def _create(self, wanted: Repository) -> Repository:
         if self.find(wanted.account, wanted.name) is not None:
             raise RepositoryAlreadyExists(wanted.name, wanted.account)
         repository = replace(wanted, uid=task_id(self._world.random.getrandbits))
-        try:
-            await self._store.write([schema.insert_repository(repository)])
-        except Refused:
-            await self._reload(wanted.account, wanted.name)  # another process made it
-            raise RepositoryAlreadyExists(wanted.name, wanted.account) from None
+        await self._store.write([schema.insert_repository(repository)])
         self._keep(RepositoryBook(repository, 1))
         return repository
 
     async def _delete(self, account: str, name: str, check: Callable[[RepositoryBook], None]) -> Repository:
-        for _ in range(ATTEMPTS):
-            book = self.book(account, name)
-            check(book)
-            try:
-                await self._store.write(schema.delete_repository(book.repository, book.generation, self._world.now()))
-            except Refused:
-                await self._reload(account, name)
-                continue
-            self._books[account].pop(name, None)
-            return book.repository
-        raise ServiceUnavailable
+        book = self.book(account, name)
+        check(book)
+        await self._store.write(schema.delete_repository(book.repository, book.generation, self._world.now()))
+        self._books[account].pop(name, None)
+        return book.repository
 
     async def _change(self, account: str, name: str, decide: Decide[T]) -> T:
-        for _ in range(ATTEMPTS):
-            book = self.book(account, name)
-            change = decide(book)
-            if change.is_empty:
-                return change.result
+        book = self.book(account, name)
+        change = decide(book)
+        if not change.is_empty:
             repository = change.repository or book.repository
-            try:
-                await self._store.write(_statements(book, repository, change, self._world.now()))
-            except Refused:
-                await self._reload(account, name)  # another process changed it: decide again on what is there now
-                continue
+            await self._store.write(_statements(book, repository, change, self._world.now()))
             book.repository = repository
             book.generation += 1
             book.apply(change.put, change.drop)
-            return change.result
-        raise ServiceUnavailable
+        return change.result
 
     async def _change_settings(self, account: str, decide: Callable[[RegistrySettings], RegistrySettings]) -> None:
-        for _ in range(ATTEMPTS):
-            before, generation = self._settings.get(account, (RegistrySettings(account=account), 0))
-            settings = decide(before)
-            try:
-                await self._store.write([schema.put_settings(settings, generation)])
-            except Refused:
-                self._settings = await schema.read_settings(self._store)
-                continue
-            self._settings[account] = settings, generation + 1
-            return
-        raise ServiceUnavailable
+        before, generation = self._settings.get(account, (RegistrySettings(account=account), 0))
+        settings = decide(before)
+        await self._store.write([schema.put_settings(settings, generation)])
+        self._settings[account] = settings, generation + 1
+
+    async def _reload_settings(self) -> None:
+        self._settings = await schema.read_settings(self._store)
 
     # -- changes by other processes
 
     async def follow(self, period_s: float) -> None:
-        """With several servers: what one of them changed holds here too within a period. Never returns."""
-        while True:
-            await self._world.sleep(period_s)
-            try:
-                await self.catch_up()
-            except Overloaded:
-                _log.warning("images were not read again: the region's database has too much to do")
+        """With several servers. Never returns."""
+        await keep_up(self._world, period_s, self.catch_up, "images")
 
     async def catch_up(self) -> None:
         """Read again the repositories whose generation is another than here."""
