@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from neargate.agent.bulk_client import BulkClient
 from neargate.agent.link_client import Closed
+from neargate.agent.log_awslogs import AwsLogsDriver
 from neargate.agent.log_lines import cut_lines, next_line_start
 from neargate.agent.log_shipper import LogShipper
 from neargate.link.host_identity import NONCE_BYTES, HostKey
@@ -144,7 +145,8 @@ def test_a_server_that_dies_while_a_stream_is_opened_does_not_hang_the_agent(tmp
     async def main() -> str:
         world, transport = OsWorld(), _DyingBulk()
         bulk = BulkClient(world, Knobs(), transport, "h-1", HostKey(bytes(32)))
-        shipper = LogShipper(world, Knobs(), FakeSandbox(world.now), bulk, tmp_path, lambda _: None)
+        driver = AwsLogsDriver(Knobs(), bulk)
+        shipper = LogShipper(world, Knobs(), FakeSandbox(world.now), driver, tmp_path, lambda _: None)
         running = world.spawn(bulk.run(), "bulk")
         await bulk.connected()
         path = await asyncio.wait_for(shipper.open(logging_task(), "web", f"{TASK_ID}-1"), 10)

@@ -44,6 +44,7 @@ from .execution.work import ExecutionWork
 from .host_tasks import HostTasks
 from .link_client import LinkClient, Transport
 from .local_state import Loaded, LocalState
+from .log_awslogs import AwsLogsDriver
 from .log_shipper import LogShipper
 from .machine import LinuxMachine, Machine
 from .metadata import Metadata
@@ -80,6 +81,7 @@ class Agent:
         endpoint: str,
         knobs: Knobs,
         api_socket: str = "",
+        registry_domain: str = "",
         transport: Transport | None = None,
         machine: Machine | None = None,
         credential_files: CredentialFiles | None = None,
@@ -101,12 +103,12 @@ class Agent:
         channel = transport or UnixTransport(socket_path, knobs)
         self._state = LocalState(world, state_dir / "agent.db")
         self._bulk = BulkClient(world, knobs, channel, facts.host_id, key)
-        self._logs = LogShipper(world, knobs, sandbox, self._bulk, state_dir / "logs", self._note)
+        self._logs = LogShipper(world, knobs, sandbox, AwsLogsDriver(knobs, self._bulk), state_dir / "logs", self._note)
         self._plans = VpcPlans(world, knobs, network, self._state, lambda vpc: self._listeners.open(vpc), self._note)
         self._credentials = self._task_credentials(credential_files)
         self._tags = TaskTags(world, knobs, lambda task_id: self._link.ask_tags(task_id))
         api_port = urlsplit(endpoint).port or DEFAULT_API_PORT
-        self._execution = self._execution_work(exchange or EndpointExchange(network, knobs, api_port))
+        self._execution = self._execution_work(exchange or EndpointExchange(network, knobs, api_port), registry_domain)
         self._tasks = HostTasks(self._host_parts(reached, f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}"))
         self._disk_watch = self._watch_of_disks()
         self._metadata = Metadata(
@@ -144,12 +146,13 @@ class Agent:
             note=self._note,
         )
 
-    def _execution_work(self, exchange: Exchange) -> ExecutionWork:
+    def _execution_work(self, exchange: Exchange, registry_domain: str) -> ExecutionWork:
         return ExecutionWork(
             self._world,
             self._knobs,
             exchange,
             ask=lambda task_id: self._link.ask_credentials(task_id, EXECUTION_ROLE),
+            registry_domain=registry_domain,
         )
 
     def _watch_of_disks(self) -> DiskWatch:

@@ -1,8 +1,9 @@
 """Follows the log files of this host's containers and ships them, each byte once, whatever crashes.
 
 Owns the files' offsets and what happens when the server is slower than the writer: non-blocking (default) drops the
-oldest and counts, blocking pauses the container. Must not know what a line means. Invariant: the server's stored offset
-decides where a source goes on; a byte is given back to the disk only after the server holds it or it was dropped.
+oldest and counts, blocking pauses the container. Must not know what a line means, nor who receives it: that is its
+driver's (log_driver.py). Invariant: the offset that the receiver stored decides where a source goes on; a byte is given
+back to the disk only after the receiver holds it or it was dropped.
 """
 
 import asyncio
@@ -17,12 +18,12 @@ from msgspec import Struct, field
 from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
 from ..link.messages import LogOpened, LogRefused
 from ..model.knobs import Knobs
-from ..model.launch import AwsLogs, TaskLaunch
+from ..model.launch import ContainerLaunch, TaskLaunch
 from ..regex.linear import LinearRegex
 from ..regex.syntax import BadRegex
 from ..world import World
-from .bulk_client import BulkClient
 from .link_client import Closed
+from .log_driver import LogDriver
 from .log_events import begins_event, cut_events
 from .log_files import (
     LANE,
@@ -37,14 +38,6 @@ from .log_files import (
     scan,
 )
 from .log_lines import Block, cut_lines, next_line_start
-from .task_context import LaunchFailed
-
-# Asking again soon would not help; anything else is the server's trouble of the moment.
-_PERMANENT = frozenset({"ResourceNotFoundException", "AccessDeniedException", "InvalidParameterException"})
-_NOT_OPENED = (
-    "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
-    "failed to create Cloudwatch log "
-)
 
 
 class _Tail(Struct):
@@ -71,9 +64,11 @@ class _Tail(Struct):
     event_start: LinearRegex | None = None  # what begins an event, where a line is none by itself
     quiet_at: float = 0.0  # when an event to which no lines came is whole: `event_start` only
     due_at: float = inf  # and when it is, whatever comes
+    next_at: float = 0.0  # when the next bytes may be sent, unless a whole chunk of them waits
     paused: bool = False
     may_pause: bool = True
     finished: bool = False
+    given_up: bool = False  # what was not sent stays so
     drained: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -83,14 +78,15 @@ class LogShipper:
         world: World,
         knobs: Knobs,
         sandbox: Sandbox,
-        bulk: BulkClient,
+        driver: LogDriver,
         root: Path,
         note: Callable[[str], None],
     ) -> None:
         self._world = world
         self._knobs = knobs
         self._sandbox = sandbox
-        self._bulk = bulk
+        self._driver = driver
+        self._pace = driver.pace
         self._root = root
         self._note = note
         self._tails: dict[tuple[str, str], _Tail] = {}
@@ -106,15 +102,15 @@ class LogShipper:
 
     async def open(self, launch: TaskLaunch, container: str, runtime_id: str) -> str:
         """The same, its stream existing. Waits for the server; raises LaunchFailed, OSError."""
-        _check_event_start(_options(launch, container))
+        await self._driver.prepare(launch, _container(launch, container))
         tail = await self._follow(launch, container, runtime_id)
-        while tail.opened is None or tail.connection != self._bulk.connection:
-            await self._bulk.connected()
+        while tail.opened is None or tail.connection != self._driver.connection:
+            await self._driver.connected()
             refused = await self._open(tail)
-            if refused is not None and refused.code in _PERMANENT:
+            if refused is not None and self._driver.is_final(refused):
                 tail.refused = True
-                raise LaunchFailed(_why_not_opened(refused), container)
-            if tail.opened is None or tail.connection != self._bulk.connection:
+                raise self._driver.failure(refused, container)
+            if tail.opened is None or tail.connection != self._driver.connection:
                 # Also after a lost connection: until its reader gets a turn, sending on it fails without any pause.
                 await self._world.sleep(self._knobs.log_poll_s)
         return str(tail.path)
@@ -143,7 +139,7 @@ class LogShipper:
                     path=path,
                     descriptor=descriptor,
                     blocking=False,
-                    max_buffer=self._knobs.log_in_flight_max_bytes,
+                    max_buffer=self._pace.in_flight_max_bytes,
                     finished=True,
                     event_start=_event_start(expression),
                 )
@@ -160,17 +156,27 @@ class LogShipper:
         for key, opening in list(self._files_opening.items()):
             if key[0] == task_id:
                 await asyncio.wait([opening])
+        self._driver.ending(task_id)
         tails = self._of(task_id)
         for tail in tails:
             tail.finished = True
         self._poke.set()
         # Also without a connection: after a restart of the agent it comes a moment after the task's end goes on.
         try:
-            async with asyncio.timeout(self._knobs.log_drain_s):
+            async with asyncio.timeout(self._pace.drain_s):
                 for tail in tails:
                     await tail.drained.wait()
         except TimeoutError:
+            self._not_drained(task_id)
+
+    def _not_drained(self, task_id: str) -> None:
+        if self._driver.outlives_task:
             self._note(f"task {task_id}: its last log lines are shipped in the background")
+            return
+        for tail in self._of(task_id):
+            tail.given_up = True
+            tail.floor = max(tail.floor, tail.size)
+        self._note(f"task {task_id}: its last log lines could not be sent before its network went")
 
     def dropped(self, task_id: str, container: str) -> int:
         tail = self._tails.get((task_id, container))
@@ -198,8 +204,8 @@ class LogShipper:
 
     async def _round(self) -> None:
         tails = list(self._tails.values())
-        in_flight = sum(1 for tail in tails if tail.in_flight) * self._knobs.log_chunk_max_bytes
-        budget = max(0, self._knobs.log_in_flight_max_bytes - in_flight)
+        in_flight = sum(1 for tail in tails if tail.in_flight) * self._pace.chunk_max_bytes
+        budget = max(0, self._pace.in_flight_max_bytes - in_flight)
         asks = [self._ask(tail) for tail in tails]
         answers = await self._world.offload(LANE, scan, asks, budget)
         for tail, ask, answer in zip(tails, asks, answers, strict=True):
@@ -209,20 +215,26 @@ class LogShipper:
             await self._advance(tail, ask, answer)
 
     def _ask(self, tail: _Tail) -> Ask:
-        readable = not tail.in_flight and tail.opened is not None and tail.connection == self._bulk.connection
+        readable = not tail.in_flight and tail.opened is not None and tail.connection == self._driver.connection
+        is_early = tail.size - tail.offset < self._pace.chunk_max_bytes and self._world.monotonic() < tail.next_at
+        readable = readable and (tail.finished or not is_early)
         punch = (tail.punched, tail.offset) if tail.offset - tail.punched >= self._knobs.log_punch_bytes else None
         is_quiet = tail.event_start is not None and self._world.monotonic() >= min(tail.quiet_at, tail.due_at)
         return Ask(
             descriptor=tail.descriptor,
-            read_at=tail.offset if readable and self._bulk.connection else None,
-            read_max=self._knobs.log_chunk_max_bytes,
+            read_at=tail.offset if readable and self._driver.connection else None,
+            read_max=self._pace.chunk_max_bytes,
             unless_size=-1 if tail.finished or is_quiet else tail.stale_size,
             final=tail.finished,
             punch=punch,
         )
 
     async def _advance(self, tail: _Tail, ask: Ask, answer: Answer) -> None:
-        if self._bulk.connection and tail.connection != self._bulk.connection and not tail.opening:
+        if tail.given_up:
+            if not tail.in_flight and not tail.opening:
+                await self._close(tail)
+            return
+        if self._driver.connection and tail.connection != self._driver.connection and not tail.opening:
             if self._world.monotonic() >= tail.retry_at:
                 self._world.spawn(self._reopen(tail), f"log-open-{tail.task_id}")
                 return
@@ -239,18 +251,18 @@ class LogShipper:
 
     async def _ship(self, tail: _Tail, ask: Ask, answer: Answer) -> None:
         is_all = tail.offset + len(answer.data) >= answer.size
-        knobs = self._knobs
+        knobs, pace = self._knobs, self._pace
         block: Block
         is_due = False
         if tail.event_start is None:
             final = ask.final and is_all
-            block = cut_lines(answer.data, knobs.log_line_max_bytes, knobs.log_chunk_max_lines, final=final)
+            block = cut_lines(answer.data, pace.line_max_bytes, pace.chunk_max_lines, final=final)
         else:
             now = self._world.monotonic()
             is_due = now >= tail.due_at or (now >= tail.quiet_at and tail.stale_size == answer.size)
             opened = tail.opened
             begins = partial(begins_event, tail.event_start)
-            bounds = (knobs.log_line_max_bytes, knobs.log_chunk_max_lines)
+            bounds = (pace.line_max_bytes, pace.chunk_max_lines)
             cut = partial(cut_events, answer.data, begins, *bounds, final=ask.final and is_all, flush=is_due)
             block = await self._world.offload(LANE, cut)
             if tail.opened is not opened or tail.offset != ask.read_at:
@@ -274,7 +286,7 @@ class LogShipper:
         assert opened is not None, "only an open source is read"
         gap = begin - tail.stored
         try:
-            answer = await self._bulk.append(
+            answer = await self._driver.append(
                 opened,
                 tail.task_id,
                 tail.container,
@@ -295,6 +307,7 @@ class LogShipper:
                 tail.dropped += gap
                 tail.stored = answer.offset
                 tail.offset = max(answer.offset, tail.floor)
+                tail.next_at = self._world.monotonic() + self._pace.pause_s
         tail.in_flight = False
         self._poke.set()
 
@@ -314,8 +327,8 @@ class LogShipper:
     async def _open_file(self, launch: TaskLaunch, container: str, runtime_id: str) -> None:
         """Answers those who wait for the file; an error is theirs."""
         key = (launch.task_id, container)
-        options = _options(launch, container)
-        expression = None if options is None else options.event_start
+        following = self._driver.following(launch, _container(launch, container))
+        expression = None if following is None else following.event_start
         # The container's name is the file's whole name: it may be as long as a file name can be.
         path = self._root / launch.task_id / container
         try:
@@ -333,8 +346,8 @@ class LogShipper:
             runtime_id=runtime_id,
             path=path,
             descriptor=descriptor,
-            blocking=options is not None and options.blocking,
-            max_buffer=self._knobs.log_in_flight_max_bytes if options is None else options.max_buffer_bytes,
+            blocking=following is not None and following.blocking,
+            max_buffer=self._pace.in_flight_max_bytes if following is None else following.max_buffer_bytes,
             event_start=_event_start(expression),
         )
         self._tails[key] = tail
@@ -351,9 +364,9 @@ class LogShipper:
         if tail.opening:
             return None
         tail.opening = True
-        connection = self._bulk.connection
+        connection = self._driver.connection
         try:
-            answer = await self._bulk.open(tail.task_id, tail.container)
+            answer = await self._driver.open(tail.task_id, tail.container)
             if isinstance(answer, LogRefused):
                 return answer
             await self._take_up(tail, answer)
@@ -381,7 +394,7 @@ class LogShipper:
     def _refused(self, tail: _Tail, refused: LogRefused) -> None:
         """The group was deleted while the task runs: its buffer fills and drops, and it is asked again now and then."""
         _reset(tail)
-        tail.refused = refused.code in _PERMANENT
+        tail.refused = self._driver.is_final(refused)
         pause_s = self._knobs.log_resend_s if tail.refused else self._knobs.engine_retry_s
         tail.retry_at = self._world.monotonic() + pause_s
         self._note(f"task {tail.task_id}, container {tail.container}: logs are refused: {refused.message}")
@@ -411,47 +424,27 @@ class LogShipper:
 
     async def _skip_to_line(self, tail: _Tail) -> None:
         """What follows a gap begins with a whole line."""
-        data = await self._world.offload(LANE, os.pread, tail.descriptor, self._knobs.log_line_max_bytes, tail.offset)
+        data = await self._world.offload(LANE, os.pread, tail.descriptor, self._pace.line_max_bytes, tail.offset)
         tail.offset += next_line_start(data)
 
     # -- the end
 
     async def _close(self, tail: _Tail) -> None:
         del self._tails[tail.task_id, tail.container]
-        if tail.dropped:
-            self._dropped[tail.task_id, tail.container] = tail.dropped
+        dropped = tail.dropped + (max(0, tail.floor - tail.stored) if tail.given_up else 0)
+        if dropped:
+            self._dropped[tail.task_id, tail.container] = dropped
         await self._world.offload(LANE, os.close, tail.descriptor)
         await self._world.offload(LANE, remove_log, tail.path)
+        self._driver.closed(tail.task_id, tail.container)
         tail.drained.set()
 
     def _of(self, task_id: str) -> list[_Tail]:
         return [tail for tail in self._tails.values() if tail.task_id == task_id]
 
 
-def _why_not_opened(refused: LogRefused) -> str:
-    """What stops the task, in AWS's words."""
-    if refused.operation == "AssumeRole":
-        return refused.message
-    what = "group" if refused.operation == "CreateLogGroup" else "stream"
-    return f"{_NOT_OPENED}{what}: {refused.code}: {refused.message}: exit status 1"
-
-
-def _options(launch: TaskLaunch, container: str) -> AwsLogs | None:
-    return next(item.logs for item in launch.containers if item.name == container)
-
-
-def _check_event_start(options: AwsLogs | None) -> None:
-    """Raises LaunchFailed for what the control plane should not have let through."""
-    expression = None if options is None else options.event_start
-    if expression is None:
-        return
-    try:
-        LinearRegex(expression)
-    except BadRegex as bad:
-        raise LaunchFailed(
-            f"ResourceInitializationError: failed to validate logger args: awslogs could not parse multiline pattern "
-            f'key "{expression}": {bad}: exit status 1'
-        ) from None
+def _container(launch: TaskLaunch, name: str) -> ContainerLaunch:
+    return next(item for item in launch.containers if item.name == name)
 
 
 def _event_start(expression: str | None) -> LinearRegex | None:
