@@ -79,8 +79,9 @@ class RegionPlan(Struct, frozen=True, kw_only=True):
     `oidc_hosts`: OpenID Connect providers that may be in a private network, as host or host:port.
     `tls_proxy`: a proxy on this machine ends TLS, and its headers are believed.
     `servers`: how many server processes serve the region; each gives an account its part of what it may draw.
-    `images_domain`: behind `ACCOUNT.dkr.ecr.REGION.` in registries' names; `images_socket`: where the process listens
-    that keeps images' bytes; `images_storage`: the directory where it keeps them, when it is on this machine.
+    `images_domain`: behind `ACCOUNT.dkr.ecr.REGION.` in registries' names; `images_tls`: these are reached by TLS;
+    `images_socket`: where the process listens that keeps images' bytes; `images_storage`: the directory where it keeps
+    them, when it is on this machine.
     """
 
     region: str
@@ -94,6 +95,7 @@ class RegionPlan(Struct, frozen=True, kw_only=True):
     quotas: QuotaMode = QuotaMode.MACHINE
     servers: int = 1
     images_domain: str = "localhost:4566"
+    images_tls: bool = False
     images_socket: str = ""
     images_storage: str = ""
 
@@ -312,6 +314,7 @@ async def _open_images(
         region=plan.region,
         backend=SocketBackend(plan.images_socket, knobs),
         domain=plan.images_domain,
+        is_tls=plan.images_tls,
         storage=plan.images_storage,
         upstream=upstream,
         secrets=secrets,

@@ -49,9 +49,13 @@ class _Kept(Concealed, frozen=True, kw_only=True):
 
 
 class RegistryLogins:
-    """`reachable` is awaited before the network is needed: what is known already costs a launch nothing."""
+    """`reachable` is awaited before the network is needed: what is known already costs a launch nothing.
 
-    def __init__(self, world: World, knobs: Knobs, api: AwsApi, values: SecretValues) -> None:
+    `domain`: the operator's for the region's registry, besides `localhost`.
+    """
+
+    def __init__(self, world: World, knobs: Knobs, api: AwsApi, values: SecretValues, domain: str = "") -> None:
+        self._domain = domain
         self._world = world
         self._knobs = knobs
         self._api = api
@@ -63,7 +67,7 @@ class RegistryLogins:
         if container.repository_credentials:
             await reachable()
             return await self._of_secret(task, container.repository_credentials)
-        if is_own_image(container.image, task.region):
+        if is_own_image(container.image, task.region, self._domain):
             return await self._of_region(task, reachable)
         return None
 

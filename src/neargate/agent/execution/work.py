@@ -20,11 +20,13 @@ from .secret_values import SecretValues
 class ExecutionWork:
     """Implements `task_context.Execution`."""
 
-    def __init__(self, world: World, knobs: Knobs, exchange: Exchange, *, ask: Callable[[str], None]) -> None:
+    def __init__(
+        self, world: World, knobs: Knobs, exchange: Exchange, *, ask: Callable[[str], None], registry_domain: str = ""
+    ) -> None:
         self._roles = ExecutionRoles(world, knobs, ask=ask)
         api = AwsApi(world, knobs, self._roles, exchange)
         self._values = SecretValues(knobs, api)
-        self._logins = RegistryLogins(world, knobs, api, self._values)
+        self._logins = RegistryLogins(world, knobs, api, self._values, registry_domain)
 
     async def environment(self, task: TaskLaunch) -> Secrets:
         return await self._values.environment(task)

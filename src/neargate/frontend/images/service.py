@@ -22,7 +22,10 @@ from .uploads import Uploads
 
 
 class Images(Struct, frozen=True, kw_only=True):
-    """`domain`: what stands behind `ACCOUNT.dkr.ecr.REGION.` in the registry's name, with the port."""
+    """`domain`: what stands behind `ACCOUNT.dkr.ecr.REGION.` in the registry's name, with the port.
+
+    `is_tls`: under that name the registry is reached by TLS alone.
+    """
 
     world: World
     region: str
@@ -32,6 +35,7 @@ class Images(Struct, frozen=True, kw_only=True):
     policies: CompiledPolicies
     knobs: Knobs
     domain: str
+    is_tls: bool = False
     uploads: Uploads
     previews: dict[str, tuple[str, list[Expired]]]  # of lifecycle policies, by repository
     turns: WeakValueDictionary[tuple[str, str], asyncio.Lock]  # of manifests, by repository's uid and digest
@@ -41,6 +45,10 @@ class Images(Struct, frozen=True, kw_only=True):
 
     def host_of(self, account: str) -> str:
         return f"{account}.dkr.ecr.{self.region}.{self.domain}"
+
+    def url_of(self, account: str, *, secure: bool) -> str:
+        """`secure`: whether who asks came by TLS."""
+        return f"{'https' if self.is_tls or secure else 'http'}://{self.host_of(account)}"
 
 
 def require_room(images: Images) -> None:
@@ -61,6 +69,7 @@ async def open_images_service(
     region: str,
     backend: Backend,
     domain: str,
+    is_tls: bool = False,
     storage: str = "",
     upstream: Upstream | None = None,
     secrets: SecretRegistry | None = None,
@@ -75,6 +84,7 @@ async def open_images_service(
         policies=CompiledPolicies(),
         knobs=knobs,
         domain=domain,
+        is_tls=is_tls,
         uploads=Uploads(knobs.image_uploads_max, knobs.image_layer_max_bytes),
         previews={},
         turns=WeakValueDictionary(),

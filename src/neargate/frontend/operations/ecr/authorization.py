@@ -15,13 +15,12 @@ async def get_authorization_token(call: Call, services: Services, params: Params
     images = images_of(services)
     password, expires = images.tokens.password(call.principal)
     token = base64.b64encode(f"{USER_NAME}:{password}".encode()).decode()
-    scheme = "https" if call.secure else "http"
     return {
         "authorizationData": [
             {
                 "authorizationToken": token,
                 "expiresAt": expires,
-                "proxyEndpoint": f"{scheme}://{images.host_of(account)}",
+                "proxyEndpoint": images.url_of(account, secure=call.secure),
             }
             for account in params.get("registryIds") or [call.account]
         ]

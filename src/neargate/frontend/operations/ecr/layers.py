@@ -1,12 +1,16 @@
 """BatchCheckLayerAvailability, GetDownloadUrlForLayer, and layers that come in parts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ....model.errors import InvalidParameter
 from ...call import Answer, Call, Params
 from ...images.errors import LayersNotFound
 from ...images.paths import DIGEST
-from ...images.service import require_room
+from ...images.records import Repository
+from ...images.service import Images, require_room
+from ...images.unfinished import PartOfLayer, make_place
 from ...images.uploads import PART_BYTES, layer_size
 from ...services import Services
 from .asking import asked_book, named
@@ -40,9 +44,9 @@ async def get_download_url_for_layer(call: Call, services: Services, params: Par
             f"registry with id '{repository.account}'"
         )
     key = images.tokens.layer_key(repository.uid, digest)
-    place = f"{images.host_of(repository.account)}/v2/{repository.name}/blobs/{digest}"
+    registry = images.url_of(repository.account, secure=call.secure)
     return {
-        "downloadUrl": f"{'https' if call.secure else 'http'}://{place}?layer-key={key}",
+        "downloadUrl": f"{registry}/v2/{repository.name}/blobs/{digest}?layer-key={key}",
         "layerDigest": digest,
     }
 
@@ -50,7 +54,10 @@ async def get_download_url_for_layer(call: Call, services: Services, params: Par
 async def initiate_layer_upload(call: Call, services: Services, params: Params) -> Answer:
     images, book = asked_book(call, services, params)
     require_room(images)
-    return {"uploadId": await images.uploads.begin(images.backend, book.repository), "partSize": PART_BYTES}
+    await make_place(images, book.repository.account)
+    upload_id = await images.uploads.begin(images.backend, book.repository)
+    with _counted(images, book.repository, upload_id):
+        return {"uploadId": upload_id, "partSize": PART_BYTES}
 
 
 async def upload_layer_part(call: Call, services: Services, params: Params) -> Answer:
@@ -61,7 +68,11 @@ async def upload_layer_part(call: Call, services: Services, params: Params) -> A
             "Invalid parameter at 'partLastByte' failed to satisfy constraint: 'must be the last byte of the part'"
         )
     require_room(images)
-    received = await images.uploads.part(images.backend, book.repository, params["uploadId"], first, part)
+    await make_place(images, book.repository.account)
+    images.uploads.find(book.repository, params["uploadId"])
+    with _counted(images, book.repository, params["uploadId"]) as counted:
+        received = await images.uploads.part(images.backend, book.repository, params["uploadId"], first, part)
+        counted.received = received
     return named(book.repository) | {"uploadId": params["uploadId"], "lastByteReceived": received - 1}
 
 
@@ -73,7 +84,18 @@ async def complete_layer_upload(call: Call, services: Services, params: Params) 
             "Invalid parameter at 'layerDigests' failed to satisfy constraint: 'must have exactly one SHA-256 digest'"
         )
     await images.uploads.complete(images.backend, book.repository, params["uploadId"], digests[0])
+    with _counted(images, book.repository, params["uploadId"]) as counted:
+        images.unfinished.drop(counted)
     return named(book.repository) | {"uploadId": params["uploadId"], "layerDigest": digests[0]}
+
+
+@contextmanager
+def _counted(images: Images, repository: Repository, upload_id: str) -> Iterator[PartOfLayer]:
+    part = images.unfinished.enter(repository, upload_id, received=0, now=images.world.now())
+    try:
+        yield part
+    finally:
+        images.unfinished.leave(part, images.world.now())
 
 
 def _failure(digest: str, code: str, reason: str) -> dict[str, Any]:
