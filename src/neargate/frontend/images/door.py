@@ -106,8 +106,8 @@ class ImageDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}
-        peer, secure = str((scope.get("client") or ("",))[0]), False
-        if self._tls_proxy:
+        peer, secure = str((scope.get("client") or ("",))[0]), scope.get("scheme") == "https"
+        if self._tls_proxy and not secure:  # by our own TLS listener nobody speaks for others
             peer, secure = seen_by_proxy(headers, peer)
         seen = SeenCall(request_id=uuid4(self._world.random.getrandbits), source_ip=peer, secure=secure, service="ecr")
         seen.user_agent = headers.get(b"user-agent", b"").decode("latin-1")
