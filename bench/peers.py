@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .region import IDLE_COMMAND, free_port
+from neargate.testing.registry import free_port
+
+from .region import IDLE_COMMAND
 
 READY_S = 30.0
 NAMESPACE = "bench"

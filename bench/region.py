@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import boto3
 from neargate.cli.paths import RegionPaths
 from neargate.testing import oci_image
 from neargate.testing.execution_role import EXECUTION_POLICY, EXECUTION_ROLE, TASKS_TRUST
+from neargate.testing.registry import RunningRegistry, free_port
 
 from .client import Client
 
@@ -35,6 +35,7 @@ class BenchRegion:
     def __init__(self, paths: RegionPaths, port: int) -> None:
         self.paths = paths
         self.port = port
+        self.registry = ""  # host and port of the benchmark's own, where it runs containers
         self._families = 0
 
     @cached_property
@@ -45,10 +46,6 @@ class BenchRegion:
     def keys(self) -> tuple[str, str]:
         keys = json.loads(self.paths.administrator.read_text())
         return keys["access_key_id"], keys["secret_access_key"]
-
-    @property
-    def registry(self) -> str:
-        return f"127.0.0.1:{self.port + 1}"
 
     @property
     def image(self) -> str:
@@ -218,19 +215,6 @@ def fresh_data() -> Path:
     return data
 
 
-def free_port() -> int:
-    """The first of two neighbouring free ports: API and registry."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
 @contextmanager
 def region(*options: str) -> Iterator[BenchRegion]:
     """Up, then down whatever happens."""
@@ -253,6 +237,13 @@ def region(*options: str) -> Iterator[BenchRegion]:
 
 @contextmanager
 def container_region() -> Iterator[BenchRegion]:
-    with region() as live:
-        live.push_images()
-        yield live
+    """With a registry of the benchmark's own, named to the region as an operator names one of his."""
+    with tempfile.TemporaryDirectory(prefix="neargate-bench-registry-") as folder:
+        registry = RunningRegistry(folder)
+        try:
+            with region("--insecure-registries", registry.address) as live:
+                live.registry = registry.address
+                live.push_images()
+                yield live
+        finally:
+            registry.stop()

@@ -14,9 +14,10 @@ from statistics import median
 
 from neargate.cli.paths import RegionPaths
 from neargate.cli.up import agent_connected, healthy
+from neargate.testing.registry import free_port
 
 from .figures import Figure, Load, foreign_load, spread
-from .region import free_port, fresh_data, neargate
+from .region import fresh_data, neargate
 
 ROUNDS = 9
 COMMAND = "python -m bench startup"

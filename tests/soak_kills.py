@@ -14,7 +14,7 @@ from neargate.cli.kill_points import VICTIMS
 from .acceptance.killing import Killing, killing_region
 
 Kill = tuple[str, str]
-PROCESSES = [victim for victim in VICTIMS if victim != "registry"]
+PROCESSES = [victim for victim in VICTIMS if victim != "images"]
 LIVES = ("live_and_obey", "live_and_resist", "live_in_order")
 OF_A_LIFE = [point.value for point in Point]
 

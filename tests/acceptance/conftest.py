@@ -6,7 +6,6 @@ gone. Tests share the region; each makes its own families and security groups.
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from neargate.cli.paths import RegionPaths
-from neargate.testing import oci_image
+from neargate.testing.registry import free_port
 
 from .region import LiveRegion, data_directory, end_abandoned, traces
+from .registries import end_abandoned_registries, end_registry
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,25 +29,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="needs root"))
 
 
-def free_ports() -> int:
-    """The first of two neighbouring free ports (API and registry)."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
 def start_region(*options: str) -> LiveRegion:
     """`neargate up --background` in a fresh data directory that the unprivileged user can enter."""
-    region = LiveRegion(paths=RegionPaths(data_directory()), port=free_ports())
-    # Tests have registries of their own on loopback, which a region refuses unless its operator named them.
-    named = ("--insecure-registries", "127.0.0.1")
-    region.command("up", "--background", "--port", str(region.port), *named, *options)
+    region = LiveRegion(paths=RegionPaths(data_directory()), port=free_port())
+    region.up(*options)
     return region
 
 
@@ -60,9 +45,12 @@ def end_region(region: LiveRegion) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_of_killed_runs() -> None:
+def _nothing_of_killed_runs() -> Iterator[None]:
     if os.geteuid() == 0:
         end_abandoned()
+        end_abandoned_registries()
+    yield
+    end_registry()
 
 
 @pytest.fixture(scope="session")
@@ -77,8 +65,8 @@ def region() -> Iterator[LiveRegion]:
 
 @pytest.fixture(scope="session")
 def sampled_region(region: LiveRegion) -> LiveRegion:
-    """The shared one, with the image that `neargate sample` leaves, which walk-throughs run."""
-    oci_image.push(region.registry, "neargate/sample", "1", oci_image.sample_image())
+    """The shared one, with the image and the role that `neargate sample` leaves, which walk-throughs use."""
+    region.leave_sample()
     return region
 
 

@@ -250,7 +250,7 @@ def killing_region() -> Iterator[Killing]:
             yield Killing(live, kill_file)
         finally:
             kill_file.unlink(missing_ok=True)
-            live.command("up", "--background", "--port", str(live.port), check=False)
+            live.up(check=False)
             end_region(live)
     finally:
         del os.environ[VARIABLE]

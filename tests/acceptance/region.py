@@ -18,10 +18,15 @@ from botocore.config import Config
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.exceptions import HTTPClientError
 
+from neargate.cli import config as configs
+from neargate.cli import sample
 from neargate.cli.paths import RegionPaths
 from neargate.testing import oci_image
 
+from .registries import registry_of_tests
+
 T = TypeVar("T")
+NAMED = ("--insecure-registries", "127.0.0.1")
 WAIT_S = 60.0
 LOOK_S = 0.05
 
@@ -61,7 +66,12 @@ class LiveRegion:
 
     @property
     def registry(self) -> str:
-        return f"127.0.0.1:{self.port + 1}"
+        """The tests' own, of all regions of this run."""
+        return registry_of_tests()
+
+    def up(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`neargate up --background`. Tests have registries on loopback, which must be named to a region."""
+        return self.command("up", "--background", "--port", str(self.port), *NAMED, *options, check=check)
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `neargate ARGUMENTS --data ...`."""
@@ -112,8 +122,13 @@ class LiveRegion:
         groups = {"Effect": "Allow", "Action": "logs:CreateLogGroup", "Resource": "*"}
         self.client("iam").put_role_policy(RoleName=role, PolicyName="groups", PolicyDocument=_policy(groups))
 
+    def leave_sample(self) -> None:
+        """What documents use of `neargate sample`: its image in the account's registry, its role. Repeatable."""
+        sample.push_image(self.paths, configs.load(self.paths))
+        sample.execution_role(self.paths)
+
     def push_images(self) -> None:
-        """`busybox:1` (shell and applets) and `sample:1` (web server) in the region's registry, a cluster `default`.
+        """`busybox:1` (shell and applets) and `sample:1` (web server) in the tests' registry, a cluster `default`.
 
         The execution role of the tests' definitions may create log groups.
         """

@@ -22,7 +22,7 @@ REASON = "Stopped by the operator of the machine (neargate down --force)."
 def fresh() -> Iterator[LiveRegion]:
     region = new_region()
     try:
-        region.command("up", "--background", "--port", str(region.port))
+        region.up()
         region.push_images()
         yield region
     finally:
@@ -63,7 +63,7 @@ def damaged(directory: Path, pattern: str) -> Iterator[None]:
 
 def told(region: LiveRegion, arn: str, exit_code: int | None) -> None:
     """After the server came back; and the region works."""
-    region.command("up", "--background", "--port", str(region.port))
+    region.up()
     task = region.wait_status(arn, "STOPPED")
     assert (task["stopCode"], task["stoppedReason"]) == ("UserInitiated", REASON)
     assert task["containers"][0].get("exitCode") == exit_code
@@ -92,7 +92,7 @@ def test_an_agent_that_hangs_or_is_dead_is_no_obstacle(fresh: LiveRegion) -> Non
     assert f"agent (pid {hanging}) does not answer" in said
     assert traces(fresh.paths) == []
     told(fresh, arn, exit_code=3)
-    kill(fresh, "server", "agent", "containerd", "registry")
+    kill(fresh, "server", "agent", "containerd", "images")
     assert "stopping 1 task without the API" in fresh.command("down", "--force").stdout
     assert traces(fresh.paths) == []
 

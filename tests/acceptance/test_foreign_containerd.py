@@ -17,8 +17,8 @@ from neargate.cli.paths import RegionPaths
 from neargate.sandbox import containerd_pb2 as pb
 from neargate.sandbox.containerd_client import Containerd
 from neargate.testing.oci_image import sha256
+from neargate.testing.registry import free_port
 
-from .conftest import free_ports
 from .region import LiveRegion, data_directory, traces, wait_for
 
 SOMEBODY = "somebody"
@@ -98,7 +98,7 @@ def foreign() -> Iterator[ForeignContainerd]:
 @pytest.fixture
 def fresh() -> Iterator[LiveRegion]:
     data = data_directory()
-    region = LiveRegion(paths=RegionPaths(data), port=free_ports())
+    region = LiveRegion(paths=RegionPaths(data), port=free_port())
     try:
         yield region
     finally:
@@ -122,7 +122,7 @@ def shims(foreign: ForeignContainerd) -> list[str]:
 def test_a_region_leaves_the_machines_containerd_as_it_was(foreign: ForeignContainerd, fresh: LiveRegion) -> None:
     before, process = foreign.contents(), foreign.process.pid
     assert before["namespaces"].split() == [SOMEBODY] and "somebody/image:1" in before[f"{SOMEBODY} images"]
-    fresh.command("up", "--background", "--port", str(fresh.port), "--containerd", foreign.socket)
+    fresh.up("--containerd", foreign.socket)
     fresh.push_images()
     assert fresh.output({"command": ["echo", "from the other one"]}) == ["from the other one"]
     arn = fresh.run(fresh.register({**WORK, "logConfiguration": fresh.log_config("/test/output")}))

@@ -167,8 +167,8 @@ def test_a_task_reaches_nothing_of_the_host_without_a_public_address(region: Liv
     own = configs.load(region.paths).public_pool.rsplit(".", 1)[0] + ".255"
     with host_listener() as port:
         targets = {f"pool:{port}": (own, port), f"api:{region.port}": (own, region.port)}
-        targets |= {"registry": (own, region.port + 1), "loopback": ("127.0.0.1", region.port)}
-        targets |= {"edge": ("169.254.254.1", port), "endpoint-of-registry": ("169.254.170.10", region.port + 1)}
+        targets |= {"loopback": ("127.0.0.1", region.port), "edge": ("169.254.254.1", port)}
+        targets |= {"endpoint-otherwise": ("169.254.170.10", port)}
         targets |= {"metadata-otherwise": ("169.254.170.2", port)}
         uplink = uplink_address()
         if uplink is not None:

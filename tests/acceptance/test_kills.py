@@ -35,8 +35,8 @@ def test_a_running_task_does_not_notice(killing: Killing, victim: str) -> None:
     killing.kill(victim)
     os.kill(leaving, signal.SIGUSR1)
     if victim == "up":
-        killing.region.command("up", "--background", "--port", str(killing.region.port))
-        assert "taken over, still running: server, containerd, registry, images, agent" in _last_up(killing)
+        killing.region.up()
+        assert "taken over, still running: server, containerd, images, agent" in _last_up(killing)
     task = leaves.stopped(TOLD_TO_EXIT)
     assert task["stopCode"] == "EssentialContainerExited"
     stays.has_counted(counted)
@@ -63,7 +63,7 @@ def test_calls_are_accepted_while_the_agent_is_away(killing: Killing) -> None:
     counted = stopping.pid()
     assert region.task(started.arn)["lastStatus"] in ("PROVISIONING", "PENDING")
     assert stopping.pid() == counted, "nobody was there who could have stopped it"
-    region.command("up", "--background", "--port", str(region.port))
+    region.up()
     stopping.stopped(STOPPED_BY_TERM)
     region.wait_status(started.arn, "RUNNING")
     region.stop(started.arn)

@@ -19,7 +19,7 @@ def doomed() -> Iterator[LiveRegion]:
     """A region with a running task. Its data is not there any more when the test ends."""
     region = new_region()
     try:
-        region.command("up", "--background", "--port", str(region.port))
+        region.up()
         region.push_images()
         region.wait_status(region.run(region.register(WAIT)), "RUNNING")
         yield region

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from neargate.cli.paths import RegionPaths
+from neargate.testing.registry import free_port
 
-from .conftest import free_ports
 from .region import LiveRegion, data_directory, traces
 
 
 @pytest.fixture
 def strict() -> Iterator[LiveRegion]:
     data = data_directory()
-    region = LiveRegion(paths=RegionPaths(data), port=free_ports())
+    region = LiveRegion(paths=RegionPaths(data), port=free_port())
     run = region.paths.run
     run.mkdir(parents=True)
     options = "nosuid,nodev,noexec,mode=755,size=200m"
@@ -33,7 +33,7 @@ def strict() -> Iterator[LiveRegion]:
 
 @pytest.mark.parametrize("members", [{}, {"pidMode": "task"}], ids=["plain", "shared processes"])
 def test_tasks_run(strict: LiveRegion, members: dict[str, str]) -> None:
-    strict.command("up", "--background", "--port", str(strict.port))
+    strict.up()
     strict.push_images()
     said = {"command": ["echo", "here"], "logConfiguration": strict.log_config("/test/output")}
     arn = strict.run(strict.register(said, **members))

@@ -14,12 +14,14 @@ import pytest
 
 from neargate.cli import processes
 from neargate.cli.paths import RegionPaths
+from neargate.cli.processes import Running
 from neargate.testing.netlab import listener_in, socket_in
+from neargate.testing.registry import free_port
 
-from .conftest import end_region, free_ports, start_region
-from .region import LiveRegion, data_directory, traces, wait_for
+from .conftest import end_region, start_region
+from .region import NAMED, LiveRegion, data_directory, traces, wait_for
 
-HALVES = ("server", "registry", "containerd", "agent")
+HALVES = ("server", "images", "containerd", "agent")
 WAIT = {"command": ["sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"]}
 
 
@@ -69,7 +71,7 @@ class Starter:
 
 def new_region() -> LiveRegion:
     """A data directory nothing runs in yet."""
-    return LiveRegion(paths=RegionPaths(data_directory()), port=free_ports())
+    return LiveRegion(paths=RegionPaths(data_directory()), port=free_port())
 
 
 @pytest.fixture
@@ -87,7 +89,7 @@ def pids(region: LiveRegion) -> dict[str, int]:
 
 
 def test_control_c_keeps_tasks_and_the_next_up_takes_over(fresh: LiveRegion, foreground: Starter) -> None:
-    first = foreground(fresh, "up", "--port", str(fresh.port))
+    first = foreground(fresh, "up", "--port", str(fresh.port), *NAMED)
     assert "taken over" not in first.said("stop it all:")
     fresh.push_images()
     arn = fresh.run(fresh.register(WAIT))
@@ -115,7 +117,7 @@ def test_control_c_keeps_tasks_and_the_next_up_takes_over(fresh: LiveRegion, for
 
 def test_down_without_up_stops_tasks_by_the_normal_path(fresh: LiveRegion) -> None:
     """Also with the server gone. Databases stay: definitions, clusters and the stopped task are there after an up."""
-    fresh.command("up", "--background", "--port", str(fresh.port))
+    fresh.up()
     fresh.push_images()
     definition = fresh.register({**WAIT, "logConfiguration": fresh.log_config("/test/down")})
     arn = fresh.run(definition)
@@ -130,7 +132,7 @@ def test_down_without_up_stops_tasks_by_the_normal_path(fresh: LiveRegion) -> No
     assert "stopping 1 task" in said and "the region is down" in said
     assert traces(fresh.paths) == []
     assert "the region is down" in fresh.command("down").stdout, "down twice is down"
-    fresh.command("up", "--background", "--port", str(fresh.port))
+    fresh.up()
     task = fresh.task(arn)
     assert (task["stopCode"], task["stoppedReason"]) == ("UserInitiated", "The region is going down.")
     assert task["containers"][0]["exitCode"] == 3
@@ -141,7 +143,7 @@ def test_down_without_up_stops_tasks_by_the_normal_path(fresh: LiveRegion) -> No
 
 def test_down_with_an_agent_that_hangs(fresh: LiveRegion) -> None:
     """It is started again: what it was about to do is durable, and its tasks did not notice."""
-    fresh.command("up", "--background", "--port", str(fresh.port))
+    fresh.up()
     fresh.push_images()
     arn = fresh.run(fresh.register(WAIT))
     fresh.wait_status(arn, "RUNNING")
@@ -158,17 +160,16 @@ def test_down_of_nothing_says_so() -> None:
     shutil.rmtree(region.paths.data)
 
 
-@pytest.mark.parametrize("offset", [0, 1])
-def test_a_taken_port_is_said_by_whom(offset: int) -> None:
+def test_a_taken_port_is_said_by_whom() -> None:
     region = new_region()
     with socket.socket() as other:
-        other.bind(("127.0.0.1", region.port + offset))
+        other.bind(("127.0.0.1", region.port))
         other.listen()
         done = region.command("up", "--port", str(region.port), check=False)
         assert done.returncode == 1
-        assert f"port {region.port + offset}" in done.stderr and f"(pid {os.getpid()})" in done.stderr
+        assert f"port {region.port}" in done.stderr and f"(pid {os.getpid()})" in done.stderr
         assert len(done.stderr.splitlines()) == 1
-        behind = region.command("up", "--background", "--port", str(region.port), check=False)
+        behind = region.up(check=False)
         assert behind.returncode == 1 and f"(pid {os.getpid()})" in behind.stderr
     assert traces(region.paths) == []
     assert not region.paths.data.exists() or not list(region.paths.data.iterdir())
@@ -177,7 +178,7 @@ def test_a_taken_port_is_said_by_whom(offset: int) -> None:
 
 
 def test_an_up_that_fails_leaves_a_region_that_was_down_as_it_was(fresh: LiveRegion) -> None:
-    fresh.command("up", "--background", "--port", str(fresh.port))
+    fresh.up()
     fresh.command("down")
     with socket.socket() as other:
         other.bind(("127.0.0.1", fresh.port))
@@ -188,9 +189,20 @@ def test_an_up_that_fails_leaves_a_region_that_was_down_as_it_was(fresh: LiveReg
     assert fresh.paths.config.exists()
 
 
+def left_by_the_release_before(region: LiveRegion) -> "subprocess.Popen[bytes]":
+    """It had a registry without passwords, with a folder and a process of its own."""
+    folder = region.paths.data / "registry"
+    folder.mkdir()
+    script = f"import time; time.sleep(600)  # {folder}"
+    process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
+    running = Running(process.pid, processes.start_ticks(process.pid) or 0)
+    processes.remember(region.paths.pid_file("registry"), running)
+    return process
+
+
 def test_another_port_is_taken_up_while_tasks_run(fresh: LiveRegion) -> None:
-    """Server, registry and agent begin anew with it; containerd and tasks do not notice."""
-    fresh.command("up", "--background", "--port", str(fresh.port))
+    """Server, agent and the keeper of images begin anew with it; containerd and tasks do not notice."""
+    fresh.up()
     fresh.push_images()
     arn = fresh.run(fresh.register(WAIT))
     fresh.wait_status(arn, "RUNNING")
@@ -198,17 +210,21 @@ def test_another_port_is_taken_up_while_tasks_run(fresh: LiveRegion) -> None:
     assert up is not None
     os.kill(up.pid, signal.SIGKILL)
     assert processes.wait_gone(up, 10)
-    moved = LiveRegion(paths=fresh.paths, port=free_ports())
-    moved.command("up", "--background", "--port", str(moved.port))
+    former = left_by_the_release_before(fresh)
+    moved = LiveRegion(paths=fresh.paths, port=free_port())
+    moved.up()
+    assert former.wait(10) == -signal.SIGTERM, "nothing of this release needs it"
+    said = moved.command("doctor", check=False).stdout
+    assert f"{fresh.paths.data}/registry has the images of an earlier release" in said
     after = pids(fresh)
     assert after["containerd"] == before["containerd"]
-    assert not {after[name] for name in ("server", "agent", "registry")} & set(before.values())
+    assert not {after[name] for name in ("server", "agent", "images")} & set(before.values())
     assert moved.task(arn)["lastStatus"] == "RUNNING"
 
 
 def test_server_and_agent_run_apart_over_the_local_socket(fresh: LiveRegion, foreground: Starter) -> None:
     """Without an `up`, after one that chose the options; each only once."""
-    fresh.command("up", "--background", "--port", str(fresh.port))
+    fresh.up()
     fresh.push_images()
     definition = fresh.register(WAIT)
     fresh.command("down")
@@ -223,9 +239,7 @@ def test_server_and_agent_run_apart_over_the_local_socket(fresh: LiveRegion, for
     assert other.process.wait(30) == 1
     assert f"already runs (pid {server.process.pid})" in other.text()
     arn = fresh.run(definition)
-    # The registry is `up`'s; the image is in the engine, but who may use it must be asked there.
-    task = fresh.wait_status(arn, "STOPPED")
-    assert "connection refused" in task["stoppedReason"]
+    fresh.wait_status(arn, "RUNNING")
     agent.interrupt()
     server.interrupt()
 

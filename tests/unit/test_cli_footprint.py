@@ -91,7 +91,7 @@ def test_an_up_that_fails_leaves_no_run_directory_of_a_region_that_is_down(paths
     shutil.rmtree(paths.run)
     before = footprint.look(paths)
     os.close(make(paths))
-    (paths.run / "registry.yml").write_text("")
+    (paths.run / "images.yml").write_text("")
     before.remove_unless_up()
     assert not paths.run.exists() and paths.administrator.exists() and paths.config.exists()
     before = footprint.look(paths)

@@ -42,16 +42,6 @@ def test_another_region_is_named_with_its_data(port: int, tmp_path: Path, monkey
     )
 
 
-def test_a_registry_leads_to_its_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry = Holder(pid=8, name="docker-registry", words=("docker-registry", "serve", f"{tmp_path}/registry.yml"))
-    assert ports.region_of(registry) is None, "its region's processes do not run"
-    own = Running(os.getpid(), processes.start_ticks(os.getpid()) or 0)
-    processes.remember(tmp_path / "agent.pid", own)
-    words = ("python3", "-P", "-m", "neargate", "agent", "--data", "/d")
-    monkeypatch.setattr(ports, "_holder", lambda pid: Holder(pid=pid, name="python3", words=words))
-    assert ports.region_of(registry) == RegionPaths(Path("/d"))
-
-
 @pytest.mark.parametrize("words", [(), ("nginx",), ("x", "serve"), ("x", "-P", "-m", "neargate", "server", "--data")])
 def test_whoever_is_no_region_is_not_called_one(words: tuple[str, ...]) -> None:
     assert ports.region_of(Holder(pid=1, name="x", words=words)) is None

@@ -156,7 +156,7 @@ def _sandbox(
         state_dir=_containerd_state(config),
         own=own,
         registry_auth=AuthFile(str(paths.registry_auth), get_logger(__name__).warning),
-        insecure_registries=config.own_registry + config.insecure_registries,
+        insecure_registries=config.insecure_registries,
         proxies=proxies_of(os.environ),
         knobs=DEFAULT_KNOBS,
     )

@@ -126,7 +126,7 @@ def _up_options(up: argparse.ArgumentParser) -> None:
     up.add_argument(
         *("--port", "-p"),
         type=int,
-        help=f"port of the API on 127.0.0.1 ({default.port}); the image registry takes the next",
+        help=f"port of the API on 127.0.0.1 ({default.port})",
     )
     up.add_argument("--auth", help="enforce, or open: any key is the administrator (tests)")
     up.add_argument("--containerd", help="own: an instance of ours; system: the machine's; or a socket's path")

@@ -53,16 +53,6 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
             return None
         return "/run/containerd/containerd.sock" if self.containerd == "system" else self.containerd
 
-    @property
-    def registry_port(self) -> int:
-        """The region's own image registry listens beside the API, on loopback."""
-        return self.port + 1
-
-    @property
-    def own_registry(self) -> tuple[str, ...]:
-        """The names under which images of the region's own registry are pulled."""
-        return f"127.0.0.1:{self.registry_port}", f"localhost:{self.registry_port}"
-
 
 _DEFAULT = RegionConfig()
 REGISTRY_PATTERN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
@@ -102,8 +92,8 @@ def check(config: RegionConfig) -> None:
             raise Problem(f"--master-key-command cannot be read: {error}") from None
         if not words or not words[0].startswith("/"):
             raise Problem("--master-key-command must begin with a program's whole path, for example /usr/bin/vault")
-    if not 0 < config.port < 65535:
-        raise Problem(f"--port {config.port}: choose 1 to 65534; the image registry takes the port after it")
+    if not 0 < config.port < 65536:
+        raise Problem(f"--port {config.port}: choose 1 to 65535")
     if not 1 <= config.audit_days <= 36_500 or config.audit_mib < 16:
         raise Problem("--audit-days must be 1 to 36500, --audit-mib at least 16")
     if config.hosts > SIMULATED_HOSTS_MAX:

@@ -193,7 +193,7 @@ def _region(paths: RegionPaths) -> list[Finding]:
         config = configs.load(paths)
     except Problem as problem:
         return [Finding("note", str(problem))]
-    found = []
+    found = _former(paths)
     for name in ("server", "agent"):
         running = find(paths.pid_file(name))
         found.append(
@@ -206,6 +206,14 @@ def _region(paths: RegionPaths) -> list[Finding]:
     else:
         found += _not_answering(paths, config.port)
     return found
+
+
+def _former(paths: RegionPaths) -> list[Finding]:
+    """What an earlier release kept elsewhere and nobody reads any more."""
+    if not paths.former_registry.exists():
+        return []
+    text = f"{paths.former_registry} has the images of an earlier release, which no task can pull: load or remove them"
+    return [Finding("note", f"{text} (docs/images.md, From an earlier release)")]
 
 
 def _leftovers() -> list[Finding]:

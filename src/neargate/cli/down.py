@@ -20,13 +20,13 @@ from .footprint import remove_remains
 from .paths import RegionPaths
 from .prepare import prepare
 from .problems import Problem
-from .supervisor import Child, Supervisor, programs
+from .supervisor import Child, Supervisor, end_former, programs
 from .up import agent_connected, healthy, is_up, wait_ready
 
 STOP_TASKS_S = 180.0  # longer than the longest stopTimeout
 ASK_S = 30.0  # a stop of very many tasks is one answer
 HANGS_S = 10.0  # each at most once, so a slow start is not harmed twice
-STOP_UP_S = 40.0  # it waits for the server and the registry
+STOP_UP_S = 40.0  # it waits for the server and the images
 
 
 def down(paths: RegionPaths, say: Callable[[str], None], *, by_force: bool = False) -> None:
@@ -96,7 +96,8 @@ def _take_down(paths: RegionPaths, config: RegionConfig, say: Callable[[str], No
             ) from None
     _stop_up(paths)
     supervisor.adopt()  # `up` may have started one again meanwhile
-    order = ("server", "agent", "registry", "images", "containerd")
+    end_former(paths)
+    order = ("server", "agent", "images", "containerd")
     for child in sorted(supervisor.children, key=lambda child: order.index(child.program.name)):
         if child.running is not None and not processes.stop(child.running, timeout_s=15.0):
             say(f"{child.program.name} did not end by itself and was killed")

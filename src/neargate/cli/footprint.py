@@ -14,8 +14,9 @@ from msgspec import Struct
 
 from . import locks, processes
 from .paths import RegionPaths
+from .supervisor import FORMER
 
-PROCESSES = ("server", "agent", "containerd", "registry", "images")
+PROCESSES = ("server", "agent", "containerd", "images", *FORMER)
 
 
 class Footprint(Struct, frozen=True, kw_only=True):
@@ -70,7 +71,7 @@ def look(paths: RegionPaths) -> Footprint:
     """Before anything is made."""
     own = (
         *(paths.secrets, paths.databases, paths.logs, paths.agent, paths.disks, paths.containerd),
-        *(paths.registry, paths.images),
+        paths.images,
         *(paths.administrator, paths.administrator.with_suffix(".new"), paths.config.with_suffix(".new")),
         *(paths.run, paths.up_lock, paths.data, *paths.data.parents),
     )

@@ -1,7 +1,7 @@
 """For tests of kill -9 only: ends a process of the region at the moment when the agent reaches a named point.
 
 `NEARGATE_KILL_FILE` names a file with one line per kill, `POINT PROCESS`, PROCESS being agent, server, containerd or
-registry. The first line whose turn has come is removed and then acted upon, so each happens once, also over restarts
+images. The first line whose turn has come is removed and then acted upon, so each happens once, also over restarts
 of the agent. Without the variable, as in production, nothing is looked at and nothing is killed.
 """
 
@@ -14,7 +14,7 @@ from . import processes
 from .paths import RegionPaths
 
 VARIABLE = "NEARGATE_KILL_FILE"
-VICTIMS = ("agent", "server", "containerd", "registry")
+VICTIMS = ("agent", "server", "containerd", "images")
 
 
 def kill_points(paths: RegionPaths) -> Reached:

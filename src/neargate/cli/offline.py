@@ -9,7 +9,7 @@ from . import locks, processes
 from .admin import NotThere, Silent, exchange
 from .paths import RegionPaths
 
-PROCESSES = ("server", "agent", "containerd", "registry", "images")
+PROCESSES = ("server", "agent", "containerd", "images")
 TASKS_SHOWN = 10
 ASK_S = 3.0
 

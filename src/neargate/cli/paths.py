@@ -103,7 +103,8 @@ class RegionPaths(Struct, frozen=True):
         return self.data / "containerd"
 
     @property
-    def registry(self) -> Path:
+    def former_registry(self) -> Path:
+        """Images of a release that had a registry without passwords. Nobody reads them; they are the operator's."""
         return self.data / "registry"
 
     @property

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from . import processes
 from .paths import RegionPaths
 from .problems import Problem
 
@@ -46,16 +45,9 @@ def _by(who: Holder | None) -> str:
 
 
 def region_of(who: Holder) -> RegionPaths | None:
-    """The region whose server or registry this is."""
+    """The region whose server this is."""
     if who.words[1:4] == ("-P", "-m", "neargate") and "--data" in who.words[:-1]:
         return RegionPaths(Path(who.words[who.words.index("--data") + 1]))
-    if who.words[1:2] == ("serve",) and who.words[2:3] and who.words[2].endswith("/registry.yml"):
-        # Its settings lie where the region's processes are; the agent's command line has the data directory.
-        for name in ("server", "agent"):
-            running = processes.find(Path(who.words[2]).with_name(f"{name}.pid"))
-            found = region_of(_holder(running.pid)) if running is not None else None
-            if found is not None:
-                return found
     return None
 
 

@@ -38,7 +38,7 @@ def prepare(paths: RegionPaths, config: RegionConfig) -> None:
     _directory(paths.data, 0o755, None)
     for path in (paths.logs, paths.agent, paths.disks, paths.containerd):
         _directory(path, 0o700, None)
-    for path in (paths.databases, paths.registry, paths.images):
+    for path in (paths.databases, paths.images):
         _directory(path, 0o700, owner)
     make_run_directory(paths)
     _directory(paths.server_run, 0o700, owner)
@@ -141,7 +141,7 @@ def _directory(path: Path, mode: int, owner: pwd.struct_passwd | None) -> None:
 
 def _give_back(paths: RegionPaths, owner: pwd.struct_passwd) -> None:
     """A data directory that root copied or restored: what is the control plane's belongs to its user again."""
-    for top in (paths.databases, paths.registry, paths.images, paths.secrets):
+    for top in (paths.databases, paths.images, paths.secrets):
         for folder, _, files in os.walk(top):
             for path in (Path(folder), *(Path(folder) / name for name in files)):
                 os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)

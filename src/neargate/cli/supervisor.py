@@ -30,6 +30,7 @@ RESTART_MAX_S = 5.0
 STABLE_S = 10.0  # who lived so long died of something new
 FREE_RESTARTS = 3  # early deaths before waiting gets longer
 USER = "neargate"
+FORMER = ("registry",)  # a registry at the port after the API's, without passwords
 _SECRET = re.compile(r"secret: ([0-9a-f]{64})\}")
 # Of those who ask others: OpenID Connect providers, registries.
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
@@ -105,10 +106,18 @@ def programs(paths: RegionPaths, config: RegionConfig) -> list[Program]:
     if config.sandbox == "container":
         if config.containerd == "own":
             wanted.append(containerd_program(paths))
-        wanted.append(_registry(paths, config, USER if root else None))
         wanted.append(images_program(paths, USER if root else None))
     wanted.append(_own(paths, "agent"))
     return wanted
+
+
+def end_former(paths: RegionPaths) -> None:
+    """Programs of releases before this one that still run: nobody else would end them, and nothing stands on them."""
+    for name in FORMER:
+        running = processes.find(paths.pid_file(name))
+        if running is not None:
+            processes.stop(running, timeout_s=10.0)
+        paths.pid_file(name).unlink(missing_ok=True)
 
 
 def check_proxies(config: RegionConfig) -> None:
@@ -152,28 +161,8 @@ def containerd_program(paths: RegionPaths) -> Program:
     )
 
 
-def _registry(paths: RegionPaths, config: RegionConfig, user: str | None) -> Program:
-    """Debian's docker-registry as the region's own image store, on loopback, unprivileged."""
-    settings = paths.run / "registry.yml"
-    settings.write_text(
-        "version: 0.1\n"
-        "log: {level: error, accesslog: {disabled: true}}\n"
-        f"storage: {{filesystem: {{rootdirectory: {paths.registry}}}, delete: {{enabled: true}}}}\n"
-        f"http: {{addr: '127.0.0.1:{config.registry_port}'}}\n"
-    )
-    settings.chmod(0o644)
-    return Program(
-        name="registry",
-        argv=(registry_binary(), "serve", str(settings)),
-        environment={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"},
-        log_file=paths.log_file("registry"),
-        pid_file=paths.pid_file("registry"),
-        user=user,
-    )
-
-
 def images_program(paths: RegionPaths, user: str | None) -> Program:
-    """The same program for ECR's bytes: on a UNIX socket that only the server reaches, which asks policies first."""
+    """Debian's docker-registry, unprivileged, on a UNIX socket that only the server reaches: it asks policies first."""
     # Not in the server's own directory: its user could put a link there, and root would write where it leads.
     settings = paths.run / "images.yml"
     known = settings.read_text() if settings.exists() else ""

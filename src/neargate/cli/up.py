@@ -23,7 +23,7 @@ from .prepare import check_foreign_containerd, make_run_directory, prepare
 from .problems import Problem, no_room
 from .process_logs import bound_all
 from .processes import Program
-from .supervisor import Child, Supervisor, check_proxies, programs
+from .supervisor import Child, Supervisor, check_proxies, end_former, programs
 
 READY_S = 60.0
 LOOK_S = 0.3
@@ -72,6 +72,7 @@ def _made_ready(
         check_foreign_containerd(config)
         check_proxies(config)
         supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
+        end_former(paths)
         supervisor.adopt()
         _restart_changed(paths, config, supervisor)
         _check_ports(config, supervisor)
@@ -122,9 +123,8 @@ def _restart_changed(paths: RegionPaths, config: RegionConfig, supervisor: Super
 
 
 def _check_ports(config: RegionConfig, supervisor: Supervisor) -> None:
-    for name, port, what in (("server", config.port, "the API"), ("registry", config.registry_port, "the registry")):
-        if any(child.program.name == name and child.running is None for child in supervisor.children):
-            check_port(port, what)
+    if any(child.program.name == "server" and child.running is None for child in supervisor.children):
+        check_port(config.port, "the API")
 
 
 def _leave(paths: RegionPaths, supervisor: Supervisor, say: Callable[[str], None]) -> None:
@@ -132,7 +132,7 @@ def _leave(paths: RegionPaths, supervisor: Supervisor, say: Callable[[str], None
     kept = []
     for child in supervisor.children:
         name = child.program.name
-        if name in ("server", "registry", "images") and child.running is not None:
+        if name in ("server", "images") and child.running is not None:
             processes.stop(child.running, timeout_s=10.0)
         elif child.running is not None and child.running.alive:
             kept.append(f"{name} (pid {child.running.pid})")

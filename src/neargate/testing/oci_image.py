@@ -214,6 +214,25 @@ def sample_image(busybox_path: str = "/bin/busybox") -> BuiltImage:
     )
 
 
+# -------------------------------------------------------------------- as an archive
+
+
+def save(path: str, name: str, image: BuiltImage) -> None:
+    """An OCI layout in a tar, as `skopeo copy ... oci-archive:` writes it. `name`: REPOSITORY:TAG."""
+    stored = {digest: blob for one in (image, *image.parts) for digest, blob in one.blobs.items()}
+    stored |= {one.digest: one.manifest for one in (image, *image.parts)}
+    entry = _descriptor(image.media_type, image.manifest)
+    entry |= {"annotations": {"org.opencontainers.image.ref.name": name}}
+    files = {f"blobs/{digest.replace(':', '/')}": blob for digest, blob in stored.items()}
+    files |= {"oci-layout": _json({"imageLayoutVersion": "1.0.0"})}
+    files |= {"index.json": _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]})}
+    with tarfile.open(path, "w") as tar:
+        for member, content in files.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
 # -------------------------------------------------------------------- pushing
 
 
