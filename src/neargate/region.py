@@ -25,7 +25,9 @@ from .frontend.callers.sessions import Sessions
 from .frontend.callers.task_roles import AssumedTaskRoles
 from .frontend.envelope import Envelope
 from .frontend.executing.door import DataChannelDoor
+from .frontend.executing.keeping import Keeping
 from .frontend.executing.sessions import ExecSessions
+from .frontend.executing.task_role import CallsOfTasks
 from .frontend.identity import registry as identity_part
 from .frontend.images import registry as images_part
 from .frontend.images.backend import SocketBackend
@@ -154,7 +156,8 @@ async def open_region(
     )
     logs = await Logs.open(world, stores, knobs, plan.region)
     trail = await Trail.open(world, stores, knobs, plan.region)
-    gateway = Gateway(world, cell, capacities, network, logs, AssumedTaskRoles(world, identity, sessions), knobs)
+    roles = AssumedTaskRoles(world, identity, sessions)
+    gateway = Gateway(world, cell, capacities, network, logs, roles, knobs)
     exec_sessions = ExecSessions(world, envelope, knobs, gateway.terminals, region=plan.region)
     services = Services(
         world=world,
@@ -179,10 +182,12 @@ async def open_region(
     )
     principals = Principals(credentials, identity, sessions)
     recorder = CallRecorder(world, trail, models, knobs, plan.region)
+    frontend = _front_end(world, plan, models, knobs, services, principals, recorder)
+    calls = CallsOfTasks(world=world, knobs=knobs, region=plan.region, roles=roles, handle=frontend.handle)
     return Region(
-        frontend=_front_end(world, plan, models, knobs, services, principals, recorder),
+        frontend=frontend,
         door=_door(world, plan, parts.images, limits, principals, recorder),
-        data_channels=DataChannelDoor(world, knobs, exec_sessions),
+        data_channels=DataChannelDoor(world, knobs, exec_sessions, Keeping(world, knobs, plan.region, calls.of)),
         cell=cell,
         capacities=capacities,
         gateway=gateway,

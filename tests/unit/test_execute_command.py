@@ -190,7 +190,8 @@ def test_what_cannot_be_executed() -> None:
 @pytest.mark.parametrize(
     ("configuration", "word"),
     [
-        ({"logging": "OVERRIDE", "logConfiguration": {"cloudWatchLogGroupName": "/exec"}}, "logged"),
+        ({"logging": "OVERRIDE", "logConfiguration": {"s3BucketName": "b"}}, "logged"),
+        ({"logging": "OVERRIDE", "logConfiguration": {"cloudWatchLogGroupName": "/exec"}}, None),
         ({"logging": "DEFAULT", "kmsKeyId": "alias/exec"}, "encrypted"),
         ({"logging": "NONE"}, None),
         ({"logging": "DEFAULT"}, None),

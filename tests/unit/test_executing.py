@@ -5,10 +5,11 @@ import base64
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
-from neargate.frontend.executing.sessions import ExecSession
+from neargate.frontend.executing.sessions import ExecPlace, ExecSession
 from neargate.interfaces.roles import TerminalRequest
 from neargate.link.host_identity import EXEC, HostKey
 from neargate.link.messages import PROTOCOL, Challenge, ExecOrder, Proof
@@ -30,6 +31,7 @@ from neargate.wire.data_channel import new_frame
 from neargate.wire.exec_session import UNCONFIRMED_MAX, Input
 
 REFUSED = 1008
+PLACE = ExecPlace(account="123456789012", task_id=TASK, container="web")
 
 
 def story(body: Callable[[ExecRig], Awaitable[None]], **knobs: float) -> None:
@@ -451,12 +453,12 @@ def test_a_host_that_takes_no_input_holds_back_its_own_client_alone() -> None:
 
 
 def test_no_text_of_a_message_shows_what_is_executed_typed_or_said() -> None:
-    words = {"task_id": TASK, "container": "web", "args": ("login", "hunter2")}
+    words: dict[str, Any] = {"task_id": TASK, "container": "web", "args": ("login", "hunter2")}
     typed = b"hunter2"
     for made in (
         ExecOrder(session="s-1", incarnation=INCARNATION, **words),
         TerminalRequest(session="s-1", **words),
-        ExecSession(id="s-1", tells_exit_code=False, **words),
+        ExecSession(id="s-1", place=PLACE, args=("login", "hunter2"), tells_exit_code=False),
         ExecInput(data=typed),
         ExecOutput(data=typed),
         Input(data=typed),

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from ..frontend.callers.credentials import administrator
+from ..frontend.executing.rules import session_rules
 from ..frontend.executing.sessions import PATH_PREFIX
-from ..frontend.executing.target import check_configuration, checked_container, checked_words
+from ..frontend.executing.target import checked_container, checked_words, executed_place
 from ..frontend.record.seen import SeenCall
 from ..model.arn import Arn
 from ..model.errors import TargetNotConnected
@@ -37,14 +38,13 @@ def handlers(region: Region, world: World) -> dict[str, Handler]:
         assert arn is not None, "a task's document has its ARN"
         cluster = document["clusterArn"].rpartition("/")[2]
         found = await region.cell.describe_clusters(arn.account, [cluster], frozenset({"CONFIGURATIONS"}))
-        for shown in found.documents:
-            check_configuration(msgspec.json.decode(shown))
+        rules = session_rules(msgspec.json.decode(found.documents[0]) if found.documents else {})
         args = checked_words([str(word) for word in request.get("command") or ()])
         container = checked_container(document, str(request.get("container") or "") or None)
         executing = region.services.executing
         if not await executing.is_reachable(task_id):
             raise TargetNotConnected("The host of this task is not connected.")
-        granted = executing.grant(task_id, container["name"], args, tells_exit_code=True)
+        granted = executing.grant(executed_place(document, container), args, rules, tells_exit_code=True)
         _record(region, world, arn.account, document, container["name"], args, granted.session_id)
         return {"path": f"{PATH_PREFIX}{granted.session_id}", "token": granted.token}
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from ..interfaces.roles import RemoteTerminal, TerminalEnd, TerminalRequest
+from ..interfaces.roles import ExecutedTask, RemoteTerminal, TerminalEnd, TerminalRequest
 from ..link.host_identity import EXEC, is_proved
 from ..link.messages import PROTOCOL, Challenge, ExecOrder, Proof
 from ..link.terminal import (
@@ -54,6 +54,16 @@ class Terminals:
     async def is_reachable(self, task_id: str) -> bool:
         place = await self._cell.place(task_id)
         return place is not None and self._is_linked(place[0])
+
+    async def task(self, task_id: str, container: str) -> ExecutedTask | None:
+        place = await self._cell.place(task_id)
+        identity = await self._cell.task_identity(place[0], task_id) if place is not None else None
+        if place is None or identity is None:
+            return None
+        logs = await self._cell.log_target(place[0], task_id, container)
+        if logs is None:
+            return ExecutedTask(identity=identity)
+        return ExecutedTask(identity=identity, log_group=logs.group, log_region=logs.region)
 
     async def open(self, request: TerminalRequest) -> RemoteTerminal:
         """Raises TargetNotConnected."""

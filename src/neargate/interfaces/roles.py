@@ -48,6 +48,7 @@ class RunTaskRequest(msgspec.Struct, frozen=True, kw_only=True):
     enable_execute_command: bool
     client_token: str | None
     log_mode: str = "non-blocking"  # of containers whose definition names none
+    gives_files: bool = False  # the region has the extension of that name
     # Hash of the parameters, asked for with a token only: the same token with another one is a ConflictException.
     request_fingerprint: str
 
@@ -238,6 +239,14 @@ class TerminalEnd(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ExecutedTask(Struct, frozen=True, kw_only=True):
+    """Whom commands are executed for. `log_group`: where the container's awslogs driver writes, in `log_region`."""
+
+    identity: TaskIdentity
+    log_group: str | None = None
+    log_region: str = ""
+
+
 class RemoteTerminal(Protocol):
     """A command's terminal in a container, wherever its host is. One reader, one writer."""
 
@@ -258,6 +267,9 @@ class Terminals(Protocol):
 
     async def is_reachable(self, task_id: str) -> bool:
         """Whether the task's host is connected now."""
+
+    async def task(self, task_id: str, container: str) -> ExecutedTask | None:
+        """As it was launched; None when it has stopped."""
 
     async def open(self, request: TerminalRequest) -> RemoteTerminal:
         """Raises TargetNotConnected. What the container says to the command is told by its end."""

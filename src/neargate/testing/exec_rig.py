@@ -5,7 +5,7 @@ and the engine are fakes.
 """
 
 import asyncio
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,7 +17,11 @@ from ..clusters.channel import ChannelClosed
 from ..clusters.terminals import Terminals
 from ..frontend.envelope import Envelope
 from ..frontend.executing.door import DataChannelDoor
-from ..frontend.executing.sessions import PATH_PREFIX, ExecSessions, Granted
+from ..frontend.executing.keeping import Keeping
+from ..frontend.executing.rules import SessionRules
+from ..frontend.executing.sessions import PATH_PREFIX, ExecPlace, ExecSessions, Granted
+from ..frontend.executing.task_role import CallRefused, RoleCalls
+from ..interfaces.roles import LogTarget, TaskIdentity
 from ..interfaces.sandbox import ContainerConfig
 from ..link.host_identity import HostKey
 from ..link.messages import ExecOrder
@@ -27,6 +31,7 @@ from ..wire.exec_client import Action, ExecClient, Finished, Send, Shown
 from .fake_sandbox import FakeSandbox
 from .virtual_time import VirtualWorld
 
+ACCOUNT = "123456789012"
 NEIGHBOUR = "host-2"  # another host of the same region
 HOST, TASK, INCARNATION, RUNTIME = "host-1", "0" * 32, "cell-1", f"{'0' * 32}-web"
 SHELL = ("sh",)
@@ -92,6 +97,39 @@ class ServerSide:
         self._pipe.is_cut.set()
 
 
+class FakeLogs:
+    """Implements RoleCalls: log streams as their events' messages. `refusals`: what is answered before, by operation.
+
+    `is_stuck`: nothing is answered until it is set free.
+    """
+
+    def __init__(self) -> None:
+        self.streams: dict[tuple[str, str], list[str]] = {}
+        self.groups: list[dict[str, Any]] = []
+        self.refusals: dict[str, list[CallRefused]] = {}
+        self.free = asyncio.Event()
+        self.free.set()
+
+    def of(self, task: TaskIdentity, address: str) -> RoleCalls:
+        del task, address
+        return self
+
+    async def ask(self, service: str, operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        assert service == "logs"
+        await self.free.wait()
+        if self.refusals.get(operation):
+            raise self.refusals[operation].pop(0)
+        if operation == "DescribeLogGroups":
+            return {"logGroups": self.groups}
+        place = params["logGroupName"], params["logStreamName"]
+        if operation == "CreateLogStream":
+            self.streams[place] = []
+        else:
+            assert operation == "PutLogEvents"
+            self.streams[place] += [event["message"] for event in params["logEvents"]]
+        return {}
+
+
 class ExecRig:
     """`pipes`: of every terminal so far. `is_deaf`: the host hears no order."""
 
@@ -103,17 +141,25 @@ class ExecRig:
         self.pipes: list[Pipe] = []
         self.is_deaf = False
         self.is_enabled = True  # the task was started for executed commands
+        self.log_group: str | None = None  # of the container's awslogs driver
         self.notes: list[str] = []
         self.neighbour = HostKey(b"n" * 32)
         keys = {HOST: self.key.public, NEIGHBOUR: self.neighbour.public}
-        cell = SimpleNamespace(place=self._place, host_keys=SimpleNamespace(of=keys.get))
+        cell = SimpleNamespace(
+            place=self._place,
+            host_keys=SimpleNamespace(of=keys.get),
+            task_identity=self._task_identity,
+            log_target=self._log_target,
+        )
         self.terminals = Terminals(
             self.world, cast(Cell, cell), self.knobs, order=self._order, is_linked=lambda host: host == HOST
         )
         self.sessions = ExecSessions(
             self.world, Envelope(bytes(32), self.world), self.knobs, self.terminals, region="us-east-1"
         )
-        self.door = DataChannelDoor(self.world, self.knobs, self.sessions)
+        self.logs = FakeLogs()
+        keeping = Keeping(self.world, self.knobs, "us-east-1", self.logs.of)
+        self.door = DataChannelDoor(self.world, self.knobs, self.sessions, keeping)
         self.agent = self.agent_of(HOST, self.key)
 
     def agent_of(self, host_id: str, key: HostKey) -> HostTerminals:
@@ -145,8 +191,16 @@ class ExecRig:
         await self.sandbox.create_container(config)
         await self.sandbox.start_container(RUNTIME)
 
-    def grant(self, *args: str, tells_exit_code: bool = True) -> Granted:
-        return self.sessions.grant(TASK, "web", args or SHELL, tells_exit_code=tells_exit_code)
+    def grant(
+        self,
+        *args: str,
+        tells_exit_code: bool = True,
+        account: str = ACCOUNT,
+        container: str = "web",
+        rules: SessionRules | None = None,
+    ) -> Granted:
+        place = ExecPlace(account=account, task_id=TASK, container=container)
+        return self.sessions.grant(place, args or SHELL, rules or SessionRules(), tells_exit_code=tells_exit_code)
 
     async def connect(self, path: str) -> AgentSide:
         """Implements link_client.Transport."""
@@ -163,6 +217,17 @@ class ExecRig:
 
     async def _place(self, task_id: str) -> tuple[str, str] | None:
         return (HOST, INCARNATION) if task_id == TASK else None
+
+    async def _task_identity(self, host_id: str, task_id: str) -> TaskIdentity | None:
+        assert (host_id, task_id) == (HOST, TASK)
+        arn = f"arn:aws:ecs:us-east-1:{ACCOUNT}:task/default/{TASK}"
+        return TaskIdentity(account=ACCOUNT, task_arn=arn, task_role_arn=None, execution_role_arn=None)
+
+    async def _log_target(self, host_id: str, task_id: str, container: str) -> LogTarget | None:
+        del host_id, task_id, container
+        if self.log_group is None:
+            return None
+        return LogTarget(account=ACCOUNT, region="us-east-1", group=self.log_group, stream="web", create_group=False)
 
     def _order(self, host_id: str, order: ExecOrder) -> bool:
         assert host_id == HOST

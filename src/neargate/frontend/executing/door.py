@@ -18,7 +18,9 @@ from ...wire import exec_session
 from ...wire.exec_payloads import OpenDataChannel
 from ...world import World
 from ..asgi import Receive, Scope, Send
+from .keeping import Keeping, NotKept
 from .relay import ClientGone, ClientRelay, ClientSocket
+from .session_log import SessionLog
 from .sessions import PATH_PREFIX, ExecSession, ExecSessions
 
 _POLICY_VIOLATION = 1008
@@ -31,10 +33,11 @@ _log = get_logger(__name__)
 class DataChannelDoor:
     """An ASGI application for WebSockets."""
 
-    def __init__(self, world: World, knobs: Knobs, sessions: ExecSessions) -> None:
+    def __init__(self, world: World, knobs: Knobs, sessions: ExecSessions, keeping: Keeping) -> None:
         self._world = world
         self._knobs = knobs
         self._sessions = sessions
+        self._keeping = keeping
         self._unproven = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,16 +97,30 @@ class DataChannelDoor:
             random_bits=world.random.getrandbits,
         )
         try:
-            terminal = await self._sessions.open_terminal(session)
-        except TargetNotConnected as error:
-            for message in protocol.close(world.monotonic(), reason=error.message):
+            task = await self._sessions.task(session)
+            if task is None:
+                raise TargetNotConnected
+            log = await self._keeping.begin(session, task)
+            return await self._attended(session, socket, protocol, log)
+        except (TargetNotConnected, NotKept) as error:
+            for message in protocol.close(world.monotonic(), reason=str(error)):
                 await socket.send(message.data)
-            return TerminalEnd(reason=error.message)
+            return TerminalEnd(reason=str(error))
+
+    async def _attended(
+        self, session: ExecSession, socket: ClientSocket, protocol: exec_session.ExecSession, log: SessionLog | None
+    ) -> TerminalEnd:
+        """Raises ClientGone, TargetNotConnected."""
         try:
-            relay = ClientRelay(world, knobs, socket, protocol, terminal)
-            return await relay.run(tells_exit_code=session.tells_exit_code)
+            terminal = await self._sessions.open_terminal(session)
+            try:
+                relay = ClientRelay(self._world, self._knobs, socket, protocol, terminal, log)
+                return await relay.run(tells_exit_code=session.tells_exit_code)
+            finally:
+                await terminal.close()
         finally:
-            await terminal.close()
+            if log is not None:
+                await log.finish()
 
 
 def _session_id(scope: Scope) -> str:

@@ -16,6 +16,7 @@ from ...wire.exec_session import OUTPUT_MAX_BYTES, Ended, ExecSession, Input, Re
 from ...world import World
 from ..asgi import Receive
 from ..asgi import Send as AsgiSend
+from .session_log import SessionLog
 
 _TICK_S = 0.25
 _LAST_OUTPUT_S = 10.0  # until the client has confirmed what came before the end
@@ -60,14 +61,23 @@ class ClientSocket:
 
 
 class ClientRelay:
+    """`log`: where the output goes besides."""
+
     def __init__(
-        self, world: World, knobs: Knobs, socket: ClientSocket, session: ExecSession, terminal: RemoteTerminal
+        self,
+        world: World,
+        knobs: Knobs,
+        socket: ClientSocket,
+        session: ExecSession,
+        terminal: RemoteTerminal,
+        log: SessionLog | None,
     ) -> None:
         self._world = world
         self._knobs = knobs
         self._socket = socket
         self._session = session
         self._terminal = terminal
+        self._log = log
         self._typed: deque[Input | Resize] = deque()
         self._typed_bytes = 0
         self._some_typed = asyncio.Event()
@@ -140,6 +150,9 @@ class ClientRelay:
                 await self._all_confirmed()
                 return said
             self._active_at = self._world.monotonic()
+            if self._log is not None:
+                self._log.take(said)
+                await self._log.room()
             for start in range(0, len(said), OUTPUT_MAX_BYTES):
                 await self._room()
                 part = said[start : start + OUTPUT_MAX_BYTES]

@@ -11,17 +11,20 @@ import hashlib
 import hmac
 
 import msgspec
+from msgspec import Struct
 
-from ...interfaces.roles import RemoteTerminal, TerminalRequest, Terminals
+from ...interfaces.roles import ExecutedTask, RemoteTerminal, TerminalRequest, Terminals
 from ...model.concealed import Concealed
 from ...model.errors import ClientError
 from ...model.knobs import Knobs
 from ...world import World
 from ..envelope import Envelope, SealBroken
+from .rules import SessionRules
 
 PATH_PREFIX = "/v1/data-channel/"  # where a session's client comes, by the session's id
 _CONTEXT = b"execute-command session\0"
 _TOKEN_MAX = 4096
+_TOO_MANY = "Unable to start new execute sessions because the maximum session limit of {} has been reached."
 
 
 class Granted(Concealed, frozen=True, kw_only=True):
@@ -31,14 +34,32 @@ class Granted(Concealed, frozen=True, kw_only=True):
     token: str
 
 
+class ExecPlace(Struct, frozen=True, kw_only=True):
+    """A container of an account's task. `address`: the task's. `target`: what clients call it."""
+
+    account: str
+    task_id: str
+    container: str
+    address: str = ""
+    target: str = ""
+
+
 class ExecSession(Concealed, frozen=True, kw_only=True):
     """`args`: a secret may be among them. `tells_exit_code`: its client is one of ours and asks for it."""
 
     id: str
-    task_id: str
-    container: str
+    place: ExecPlace
     args: tuple[str, ...]
+    rules: SessionRules = SessionRules()
     tells_exit_code: bool
+
+    @property
+    def task_id(self) -> str:
+        return self.place.task_id
+
+    @property
+    def container(self) -> str:
+        return self.place.container
 
 
 class _Sealed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -70,16 +91,16 @@ class ExecSessions:
         """Whether the task's host is connected."""
         return await self._terminals.is_reachable(task_id)
 
-    def grant(self, task_id: str, container: str, args: tuple[str, ...], *, tells_exit_code: bool = False) -> Granted:
+    def grant(
+        self, place: ExecPlace, args: tuple[str, ...], rules: SessionRules, *, tells_exit_code: bool = False
+    ) -> Granted:
         """Whoever asks has leave, and the container runs. Raises ClientError when there are too many."""
         self._forget_late()
-        self._check_room(task_id, container)
+        self._check_room(place)
         session_id = f"ecs-execute-command-0{self._world.random.getrandbits(64):016x}"
-        session = ExecSession(
-            id=session_id, task_id=task_id, container=container, args=args, tells_exit_code=tells_exit_code
-        )
+        session = ExecSession(id=session_id, place=place, args=args, rules=rules, tells_exit_code=tells_exit_code)
         expires_at = self._world.now() + self._knobs.exec_token_s
-        sealed = _Sealed(session_id=session_id, task_id=task_id, container=container, expires_at=expires_at)
+        sealed = _Sealed(session_id=session_id, task_id=place.task_id, container=place.container, expires_at=expires_at)
         plain = msgspec.json.encode(sealed)
         token = base64.urlsafe_b64encode(self._envelope.seal(plain, context=self._context)).decode()
         self._waiting[session_id] = _Waiting(
@@ -107,6 +128,10 @@ class ExecSessions:
         self._open[session_id] = waiting.session
         return waiting.session
 
+    async def task(self, session: ExecSession) -> ExecutedTask | None:
+        """None when it has stopped."""
+        return await self._terminals.task(session.task_id, session.container)
+
     async def open_terminal(self, session: ExecSession) -> RemoteTerminal:
         """Raises TargetNotConnected."""
         assert session.id in self._open, "only a claimed session has a terminal"
@@ -127,18 +152,17 @@ class ExecSessions:
         named = (sealed.session_id, sealed.task_id, sealed.container)
         return named == (session.id, session.task_id, session.container) and self._world.now() < sealed.expires_at
 
-    def _check_room(self, task_id: str, container: str) -> None:
+    def _check_room(self, place: ExecPlace) -> None:
+        """An account may hold as many as are free, so that one alone gets half and there is always room for others."""
         taken = [*self._open.values(), *(waiting.session for waiting in self._waiting.values())]
-        of_it = sum(1 for session in taken if (session.task_id, session.container) == (task_id, container))
-        for count, most in (
-            (of_it, self._knobs.exec_sessions_per_container),
-            (len(taken), self._knobs.exec_sessions_max),
-        ):
-            if count >= most:
-                raise ClientError(
-                    "Unable to start new execute sessions because the maximum session limit of "
-                    f"{most} has been reached."
-                )
+        of_it = sum(1 for session in taken if (session.task_id, session.container) == (place.task_id, place.container))
+        mine = sum(1 for session in taken if session.place.account == place.account)
+        free = self._knobs.exec_sessions_max - len(taken)
+        of_container = self._knobs.exec_sessions_per_container
+        if of_it >= of_container:
+            raise ClientError(_TOO_MANY.format(of_container))
+        if free <= 0 or mine > free:
+            raise ClientError(_TOO_MANY.format(mine))
 
     def _forget_late(self) -> None:
         now = self._world.monotonic()

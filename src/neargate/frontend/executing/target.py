@@ -8,21 +8,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...model.errors import ClientError, InvalidParameter
+from ...model.errors import InvalidParameter
+from .sessions import ExecPlace
 
 COMMAND_MAX_CHARS = 8192
 AGENT = "ExecuteCommandAgent"
 _NOT_ENABLED = (
     "The execute command failed because execute command was not enabled when the task was run or the execute command "
     "agent isn\u2019t running. Wait and try again or run a new task with execute command enabled and try again."
-)
-_NOT_LOGGED = (
-    "The executeCommandConfiguration of this cluster wants sessions logged (logging OVERRIDE), which Neargate does "
-    "not do yet. Set it to NONE or DEFAULT with UpdateCluster."
-)
-_NOT_ENCRYPTED = (
-    "The executeCommandConfiguration of this cluster wants sessions encrypted with a KMS key, which Neargate does "
-    "not do yet. Leave its kmsKeyId out with UpdateCluster."
 )
 
 
@@ -47,13 +40,22 @@ def checked_container(document: Mapping[str, Any], name: str | None) -> Mapping[
     return container
 
 
-def check_configuration(cluster: Mapping[str, Any]) -> None:
-    """Who wants sessions logged or encrypted by a key gets none that are not. Raises ClientError."""
-    asked = (cluster.get("configuration") or {}).get("executeCommandConfiguration") or {}
-    if asked.get("logging") == "OVERRIDE":
-        raise ClientError(_NOT_LOGGED)
-    if asked.get("kmsKeyId"):
-        raise ClientError(_NOT_ENCRYPTED)
+def executed_place(document: Mapping[str, Any], container: Mapping[str, Any]) -> ExecPlace:
+    """Of a task's document and one of its containers. The target is as the aws CLI puts it together for its plugin."""
+    _, _, cluster = document["clusterArn"].rpartition("/")
+    _, _, task_id = document["taskArn"].rpartition("/")
+    addresses = [
+        interface["privateIpv4Address"]
+        for interface in container.get("networkInterfaces", ())
+        if "privateIpv4Address" in interface
+    ]
+    return ExecPlace(
+        account=document["taskArn"].split(":")[4],
+        task_id=task_id,
+        container=container["name"],
+        address=addresses[0] if addresses else "",
+        target=f"ecs:{cluster}_{task_id}_{container.get('runtimeId', '')}",
+    )
 
 
 def words(command: str) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from ....model.arn import cluster_arn
 from ....model.errors import ClusterNotFound, InvalidParameter, TargetNotConnected
 from ...authorize import Values, authorize, reads_key
 from ...call import Answer, Call, Params
+from ...executing.rules import session_rules
 from ...executing.sessions import PATH_PREFIX
-from ...executing.target import check_configuration, checked_container, only_container, words
+from ...executing.target import checked_container, executed_place, only_container, words
 from ...services import Services
 from .asking import cluster_key, cluster_resources, task_resources
 from .names import cluster_name, task_id
@@ -41,13 +42,13 @@ async def execute_command(call: Call, services: Services, params: Params) -> Ans
     args = words(params["command"])
     if not is_asked_for:  # else it is the one that policies were asked about
         document = await _document(call, services, cluster, identifier)
-    check_configuration(await _cluster(call, services, cluster))
+    rules = session_rules(await _cluster(call, services, cluster))
     if document is None:
         raise InvalidParameter("The referenced task was not found.")
     container = checked_container(document, name)
     if not await services.executing.is_reachable(identifier):
         raise TargetNotConnected
-    granted = services.executing.grant(identifier, container["name"], args)
+    granted = services.executing.grant(executed_place(document, container), args, rules)
     return {
         "clusterArn": cluster_arn(call.region, call.account, cluster),
         "containerArn": container["containerArn"],

@@ -1,0 +1,249 @@
+"""What is kept of executed commands: their output as events of a log stream, whatever the log says."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from neargate.frontend.executing.rules import NOT_ENCRYPTED, SessionRules, log_group, session_rules
+from neargate.frontend.executing.task_role import CallRefused
+from neargate.frontend.executing.transcript import EVENT_MAX_BYTES, EVENTS_MAX, events
+from neargate.interfaces.roles import ExecutedTask, TaskIdentity
+from neargate.model.errors import ClientError
+from neargate.testing.exec_rig import TASK, Client, ExecRig
+from neargate.testing.virtual_time import run_virtual
+
+GROUP = "/exec"
+LOGGED = SessionRules(log_group=GROUP)
+
+
+@pytest.mark.parametrize(
+    ("output", "is_last", "messages", "rest"),
+    [
+        (b"", True, [], b""),
+        (b"$ ls\r\na\r\n$ ", False, ["$ ls\na"], b"$ "),
+        (b"$ ls\r\na\r\n$ ", True, ["$ ls\na\n$ "], b""),
+        (b"half", False, [], b"half"),
+        (b"\r\n", True, [], b""),
+        (b"a\xffb\xc3\n", False, ["a\ufffdb\ufffd"], b""),
+        ("\u00e9\n".encode() * 2, False, ["\u00e9\n\u00e9"], b""),
+    ],
+)
+def test_output_is_cut_at_its_lines(output: bytes, is_last: bool, messages: list[str], rest: bytes) -> None:
+    assert events(output, is_last=is_last) == (messages, rest)
+
+
+@pytest.mark.parametrize("piece", [b"x", b"line\n", "\u20ac".encode(), b"a\xf0\x9f\x98\x80", b"\xff", b"\x80"])
+def test_events_are_bounded_and_nothing_is_lost(piece: bytes) -> None:
+    output = piece * (3 * EVENT_MAX_BYTES // len(piece))
+    kept, rest = events(output, is_last=False)
+    last, nothing = events(rest, is_last=True)
+    messages = kept + last
+    assert nothing == b"" and len(messages) >= 3
+    assert all(len(message.encode()) <= 256 * 1024 - 26 for message in messages)
+    assert sum(sorted(len(message.encode()) + 26 for message in messages)[-EVENTS_MAX:]) <= 1024 * 1024
+    text = "\n".join(messages) if b"\n" in piece else "".join(messages)
+    whole = output.decode(errors="replace")
+    assert text.rstrip("\n") == whole.rstrip("\n")
+
+
+IDENTITY = TaskIdentity(account="1", task_arn="", task_role_arn=None, execution_role_arn=None)
+AWSLOGS = ExecutedTask(identity=IDENTITY, log_group="/web", log_region="us-east-1")
+
+
+@pytest.mark.parametrize(
+    ("configuration", "task", "group"),
+    [
+        (None, AWSLOGS, "/web"),
+        ({"logging": "DEFAULT"}, AWSLOGS, "/web"),
+        ({"logging": "DEFAULT"}, ExecutedTask(identity=IDENTITY), ""),
+        ({"logging": "DEFAULT"}, ExecutedTask(identity=IDENTITY, log_group="/web", log_region="eu-west-1"), ""),
+        ({"logging": "NONE"}, AWSLOGS, ""),
+        ({"logging": "OVERRIDE", "logConfiguration": {"cloudWatchLogGroupName": "/exec"}}, AWSLOGS, "/exec"),
+    ],
+)
+def test_where_a_cluster_wants_sessions_logged(
+    configuration: dict[str, object] | None, task: ExecutedTask, group: str
+) -> None:
+    cluster = {} if configuration is None else {"configuration": {"executeCommandConfiguration": configuration}}
+    assert log_group(session_rules(cluster), task, "us-east-1") == group
+
+
+def test_buckets_are_refused() -> None:
+    wanted = {"logging": "OVERRIDE", "logConfiguration": {"cloudWatchLogGroupName": "/exec", "s3BucketName": "b"}}
+    with pytest.raises(ClientError, match="s3BucketName"):
+        session_rules({"configuration": {"executeCommandConfiguration": wanted}})
+
+
+def story(body: Callable[[ExecRig], Awaitable[None]], **knobs: float) -> None:
+    async def told() -> None:
+        rig = ExecRig(**knobs)
+        await rig.start()
+        await body(rig)
+        assert rig.world.failures == []
+
+    run_virtual(told())
+
+
+async def begun(rig: ExecRig, rules: SessionRules = LOGGED) -> tuple[Client, str]:
+    granted = rig.grant(rules=rules)
+    client = Client(rig, granted.session_id)
+    await client.opened(granted.token)
+    for _ in range(1000):
+        if granted.session_id in rig.sandbox.terminals or client.closed_with is not None:
+            return client, granted.session_id
+        await asyncio.sleep(0.01)
+    raise AssertionError("no terminal was opened")
+
+
+async def stored(rig: ExecRig, stream: tuple[str, str], *messages: str) -> None:
+    for _ in range(1000):
+        if rig.logs.streams.get(stream) == list(messages):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{rig.logs.streams}, not {messages}")
+
+
+def test_what_a_session_says_is_logged_while_it_lasts_and_at_its_end() -> None:
+    async def body(rig: ExecRig) -> None:
+        client, session = await begun(rig)
+        (terminal,) = rig.sandbox.terminals.values()
+        terminal.say(b"one\r\ntwo")
+        await stored(rig, (GROUP, session), "one")
+        terminal.say(b"\r\nthree")
+        terminal.end(0)
+        await client.serving
+        assert client.shown == b"one\r\ntwo\r\nthree"
+        assert rig.logs.streams == {(GROUP, session): ["one", "two\nthree"]}
+
+    story(body)
+
+
+def test_by_default_the_containers_own_group_is_taken() -> None:
+    async def body(rig: ExecRig) -> None:
+        for group, streams in ((None, 0), ("/web", 1)):
+            rig.log_group = group
+            client, session = await begun(rig, SessionRules())
+            rig.sandbox.terminals[session].say(b"x\r\n")
+            rig.sandbox.terminals[session].end(0)
+            await client.serving
+            assert len(rig.logs.streams) == streams
+        assert rig.logs.streams == {("/web", session): ["x"]}
+
+    story(body)
+
+
+def test_a_client_that_hangs_up_does_not_lose_the_log() -> None:
+    async def body(rig: ExecRig) -> None:
+        client, session = await begun(rig)
+        rig.sandbox.terminals[session].say(b"rm -r /\r\n$ ")
+        await client.until(lambda: client.shown)
+        client.hang_up()
+        await client.serving
+        assert rig.logs.streams == {(GROUP, session): ["rm -r /\n$ "]}
+
+    story(body)
+
+
+@pytest.mark.parametrize("operation", ["CreateLogStream", "PutLogEvents"])
+def test_a_log_that_is_refused_leaves_the_session_alone(operation: str) -> None:
+    async def body(rig: ExecRig) -> None:
+        rig.logs.refusals[operation] = [CallRefused("AccessDeniedException", "no")]
+        client, session = await begun(rig)
+        (terminal,) = rig.sandbox.terminals.values()
+        much = b"0123456\n" * 200_000
+        terminal.say(much)
+        terminal.end(0)
+        await client.serving
+        assert client.shown == much, "nothing waited for the log"
+        assert client.finished is not None and client.finished.exit_code == 0
+        assert rig.logs.streams.get((GROUP, session), []) == []
+
+    story(body)
+
+
+def test_a_busy_log_is_asked_again_and_nothing_is_lost() -> None:
+    async def body(rig: ExecRig) -> None:
+        busy = CallRefused("ThrottlingException", "Rate exceeded", is_passing=True)
+        rig.logs.refusals = {"CreateLogStream": [busy] * 2, "PutLogEvents": [busy] * 4}
+        client, session = await begun(rig)
+        (terminal,) = rig.sandbox.terminals.values()
+        much = b"0123456\n" * 200_000
+        terminal.say(much)
+        terminal.end(0)
+        await client.serving
+        assert "\n".join(rig.logs.streams[GROUP, session]).encode() + b"\n" == much
+        assert client.shown == much
+
+    story(body)
+
+
+def test_a_log_that_does_not_answer_is_given_up_after_a_while() -> None:
+    """Until then no more is read of the terminal than there is room for."""
+
+    async def body(rig: ExecRig) -> None:
+        rig.logs.free.clear()
+        client, _ = await begun(rig)
+        (terminal,) = rig.sandbox.terminals.values()
+        terminal.say(b"0123456\n" * 200_000)
+        await asyncio.sleep(rig.knobs.exec_log_patience_s / 2)
+        assert len(client.shown) < rig.knobs.exec_log_buffer_max_bytes + 64 * 1024
+        terminal.end(0)
+        await client.serving
+        assert client.shown == b"0123456\n" * 200_000
+        assert rig.logs.streams == {}
+        rig.logs.free.set()
+        await asyncio.sleep(1.0)
+
+    story(body)
+
+
+@pytest.mark.parametrize(
+    ("groups", "refused", "begins"),
+    [
+        ([{"logGroupName": GROUP, "kmsKeyId": "arn:k"}], False, True),
+        ([{"logGroupName": GROUP}], False, False),
+        ([{"logGroupName": f"{GROUP}-2", "kmsKeyId": "arn:k"}], False, False),
+        ([], False, False),
+        ([{"logGroupName": GROUP, "kmsKeyId": "arn:k"}], True, False),
+    ],
+)
+def test_a_log_that_must_be_encrypted(groups: list[dict[str, str]], refused: bool, begins: bool) -> None:
+    async def body(rig: ExecRig) -> None:
+        rig.logs.groups = groups
+        if refused:
+            rig.logs.refusals["DescribeLogGroups"] = [CallRefused("AccessDeniedException", "no")]
+        granted = rig.grant(rules=SessionRules(log_group=GROUP, needs_encrypted_group=True))
+        client = Client(rig, granted.session_id)
+        await client.opened(granted.token)
+        if begins:
+            client.hang_up()
+        await client.serving
+        assert (client.finished is None) == begins
+        if client.finished is not None:
+            assert client.finished.reason == NOT_ENCRYPTED and rig.pipes == []
+
+    story(body)
+
+
+def test_an_account_leaves_room_for_others() -> None:
+    async def body(rig: ExecRig) -> None:
+        for account, most in (("1", 51), ("2", 25), ("3", 13)):
+            for count in range(most):
+                rig.grant(account=account, container=f"c{count}")
+            with pytest.raises(ClientError, match=f"session limit of {most} has been reached"):
+                rig.grant(account=account, container="more")
+        with pytest.raises(ClientError, match="limit of 51 has"):
+            rig.grant(account="1", container="more")
+        rig.grant(account="4")
+
+    story(body, exec_sessions_max=100)
+
+
+def test_the_rig_knows_its_task() -> None:
+    async def body(rig: ExecRig) -> None:
+        found = await rig.terminals.task(TASK, "web")
+        assert found is not None and found.log_group is None
+        assert await rig.terminals.task("1" * 32, "web") is None
+
+    story(body)
