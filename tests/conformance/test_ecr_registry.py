@@ -10,13 +10,17 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from msgspec.structs import replace
 
 from neargate.frontend.callers.authenticate import AuthMode
+from neargate.frontend.images.service import Images
+from neargate.frontend.images.space import REPOSITORIES
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.testing.front_door import ACCOUNT, OTHER, REGION, ROOT, Keys
 
@@ -42,11 +46,26 @@ PUSH = (
 PULL = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 ARN = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository"
 LAYER = b"a layer " * 40_000
+UPLOADS = 20  # of an account
+
+
+def images_of(region: Region) -> Images:
+    found = region.live.region.services.images
+    assert found is not None
+    return found
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come to be within half a minute")
 
 
 @pytest.fixture(scope="module")
 def region() -> Iterator[Region]:
-    with live_region(replace(DEFAULT_KNOBS, image_layer_max_bytes=4 * 1024 * 1024)) as found:
+    with live_region(replace(DEFAULT_KNOBS, image_layer_max_bytes=4 * 1024 * 1024, image_uploads_max=UPLOADS)) as found:
         for name in ("web", "base/one", "closed"):
             found.ecr.create_repository(repositoryName=name)
         assert found.image("web", "first", LAYER).status == 201
@@ -294,8 +313,9 @@ def test_bodies_have_bounds(region: Region) -> None:
     assert region.ask("HEAD", f"web/blobs/{sha256(b'x')}").status == 404
 
 
-def test_half_a_layer_is_never_a_whole_one(region: Region) -> None:
-    """The caller goes away in the middle; what it had announced does not become a layer."""
+@pytest.mark.parametrize("length", [("content-length", "19"), ("transfer-encoding", "chunked")])
+def test_half_a_layer_is_never_a_whole_one(region: Region, length: tuple[str, str]) -> None:
+    """The caller goes away in the middle; when the door has noticed, what had come is no layer."""
     place = region.ask("POST", "web/blobs/uploads/").headers["location"]
     pair = base64.b64encode(f"AWS:{region.token}".encode()).decode()
     connection = http.client.HTTPConnection("127.0.0.1", region.port, timeout=30)
@@ -304,12 +324,39 @@ def test_half_a_layer_is_never_a_whole_one(region: Region) -> None:
     for name, value in (
         ("host", f"{ACCOUNT}.dkr.ecr.{REGION}.localhost:{region.port}"),
         ("authorization", f"Basic {pair}"),
-        ("content-length", str(len(half) + 10)),
+        length,
     ):
         connection.putheader(name, value)
-    connection.endheaders(half)
+    connection.endheaders(b"%x\r\n%b\r\n" % (len(half), half) if length[0] == "transfer-encoding" else half)
+    uploads = images_of(region).unfinished
+    wait_until(lambda: any(part.requests and part.received == len(half) for part in uploads.parts(ACCOUNT)))
     connection.close()
+    wait_until(lambda: not any(part.requests for part in uploads.parts(ACCOUNT)))
     assert region.ask("HEAD", f"web/blobs/{sha256(half)}").status == 404
+
+
+def test_layers_left_lying_make_place_for_others(region: Region) -> None:
+    """A layer has its bound over all requests of its upload, and an account so many uploads."""
+    first = region.ask("POST", "base/one/blobs/uploads/").headers["location"]
+    sent = region.ask("PATCH", first, None, b"x" * 3 * 1024 * 1024)
+    assert sent.status == 202
+    more = region.ask("PATCH", sent.headers["location"], None, b"x" * 2 * 1024 * 1024)
+    assert more.error[0] == "SIZE_INVALID"
+    for _ in range(UPLOADS):
+        assert region.ask("POST", "web/blobs/uploads/").status == 202
+    begun = region.ecr.initiate_layer_upload(repositoryName="web")["uploadId"]
+    assert len(images_of(region).unfinished.parts(ACCOUNT)) == UPLOADS
+    storage = Path(images_of(region).storage, REPOSITORIES, ACCOUNT)
+    assert len(list(storage.glob("*/_uploads/*"))) <= UPLOADS, "the bytes of the others are gone"
+    assert region.ask("GET", sent.headers["location"]).status == 404
+    part = {"uploadId": begun, "partFirstByte": 0, "partLastByte": 2, "layerPartBlob": b"abc"}
+    assert region.ecr.upload_layer_part(repositoryName="web", **part)["lastByteReceived"] == 2
+    for _ in range(UPLOADS):
+        assert region.ask("POST", "web/blobs/uploads/").status == 202
+    lost = part | {"partFirstByte": 3, "partLastByte": 5}
+    with pytest.raises(ClientError, match="UploadNotFoundException"):
+        region.ecr.upload_layer_part(repositoryName="web", **lost)
+    assert region.layer("web", b"another one").status == 201
 
 
 def test_the_keeper_away_is_said_and_nothing_is_recorded(region: Region) -> None:

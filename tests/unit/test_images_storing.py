@@ -21,7 +21,8 @@ from neargate.frontend.images.records import Repository
 from neargate.frontend.images.registry import open_images
 from neargate.frontend.images.service import Images, require_room
 from neargate.frontend.images.storing import forget_manifests, settle, store_manifest
-from neargate.frontend.images.sweeping import REPOSITORIES, remove_deleted
+from neargate.frontend.images.space import REPOSITORIES
+from neargate.frontend.images.sweeping import remove_deleted
 from neargate.frontend.images.uploads import Uploads
 from neargate.model.errors import AwsError
 from neargate.model.knobs import DEFAULT_KNOBS

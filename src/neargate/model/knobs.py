@@ -88,6 +88,9 @@ class Knobs(Struct, frozen=True, kw_only=True):
     image_upstream_check_s: float = 86_400.0  # ECR's: a tag is asked for again at most once a day
     image_upstream_wait_s: float = 10.0  # for that answer; then what is there is served
     image_upstream_retry_s: float = 60.0  # after a registry that was away
+    image_upload_idle_s: float = 86_400.0  # after which a layer that is not whole is given up
+    image_unfinished_max_bytes: int = 4 * 52_000 * 1024 * 1024  # of layers that are not whole, of one account
+    image_room_look_bytes: int = 1024 * 1024  # after so many of each body: is there still room on the disk?
     image_unsettled_s: float = 3600.0  # after which a manifest that no record names is left over, not on its way
     image_claim_s: float = 300.0  # for taking one away; then somebody else may
     image_unsettled_page: int = 1000  # of these, looked at in one turn
@@ -181,6 +184,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     task_credentials_refused_retry_s: float = 60.0
     execution_credentials_lifetime_s: float = 3600.0  # the execution role's, in the agent only; asked for when needed
     execution_secret_attempts: int = 5  # of one call for a task's secrets; AWS's
+    secret_file_max_bytes: int = 64 * 1024  # a secret of Secrets Manager; each file takes so much of its task's memory
     execution_registry_attempts: int = 3  # of GetAuthorizationToken; AWS's
     registry_token_keep_s: float = 120.0  # of the region's registry, for the tasks of one role
     execution_calls_at_once: int = 8  # for one task's secrets; a task has its number of connections to the region

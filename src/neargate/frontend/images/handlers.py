@@ -5,6 +5,8 @@ only. Invariant: a location of the backend is never shown, only the caller's own
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -18,11 +20,12 @@ from .backend import Answered
 from .decisions import delete_images
 from .errors import BackendAway, ImageNotFound
 from .manifest import MANIFEST_MAX_BYTES, InvalidManifest
-from .paths import DIGEST, NAME, Place
+from .paths import DIGEST, NAME, UPLOAD, Place
 from .records import Image
 from .service import require_room
 from .storing import Objection, forget_manifests, objection, read_manifest, store_manifest
 from .transfer import Exchange
+from .unfinished import PartOfLayer, make_place, offset_of
 from .wire import Answer, Refusal
 
 _TAGS_PAGE_MAX = 1000
@@ -148,10 +151,16 @@ async def start_upload(exchange: Exchange) -> None:
     """Begun at the backend; with `mount`, what the caller may read in another repository is linked instead of sent."""
     query = _mount(exchange)
     require_room(exchange.images)
+    await make_place(exchange.images, exchange.repository.account)
     async with exchange.images.backend.exchange("POST", exchange.target("blobs/uploads/", query)) as found:
         if found.status not in (201, 202):
             raise await _failed(exchange, found)
-        await exchange.relay(found, (b"location", _location(exchange, found)))
+        location = _location(exchange, found)
+        upload_id = found.headers.get("docker-upload-uuid", "")
+        if found.status == 202 and UPLOAD.fullmatch(upload_id):
+            with _counted(exchange, upload_id, 0) as part:
+                part.location = _own_location(exchange, found)
+        await exchange.relay(found, (b"location", location))
 
 
 def _mount(exchange: Exchange) -> str:
@@ -197,23 +206,44 @@ async def _upload(exchange: Exchange, wanted: tuple[int, ...], *, with_body: boo
         for name in ("content-type", "content-range")
         if name.encode() in exchange.headers
     ]
-    body = exchange.body() if with_body else b""
     length = exchange.length if with_body else None
-    async with exchange.images.backend.exchange(exchange.method, target, headers, body, length) as found:
-        if found.status not in wanted:
-            raise await _failed(exchange, found)
-        located = ((b"location", _location(exchange, found)),) if "location" in found.headers else ()
-        await exchange.relay(found, *located)
+    if with_body:
+        await make_place(exchange.images, exchange.repository.account)
+    with _counted(exchange, exchange.place.reference, offset_of(state)) as part:
+        body = exchange.body(part) if with_body else b""
+        async with exchange.images.backend.exchange(exchange.method, target, headers, body, length) as found:
+            if found.status in (201, 404) or (found.status == 204 and exchange.method == "DELETE"):
+                exchange.images.unfinished.drop(part)
+            if found.status not in wanted:
+                raise await _failed(exchange, found)
+            located = ((b"location", _location(exchange, found)),) if "location" in found.headers else ()
+            if found.status == 202:
+                part.location = _own_location(exchange, found)
+            await exchange.relay(found, *located)
+
+
+@contextmanager
+def _counted(exchange: Exchange, upload_id: str, received: int) -> Iterator[PartOfLayer]:
+    unfinished, now = exchange.images.unfinished, exchange.images.world.now
+    part = unfinished.enter(exchange.repository, upload_id, received=received, now=now())
+    try:
+        yield part
+    finally:
+        unfinished.leave(part, now())
 
 
 def _location(exchange: Exchange, found: Answered) -> str:
     """The backend's, as the caller must write it."""
     own = f"/v2/{exchange.repository.backend_name}"
+    return exchange.place.base + _own_location(exchange, found).removeprefix(own)
+
+
+def _own_location(exchange: Exchange, found: Answered) -> str:
     told = found.headers.get("location", "")
     path = told[told.find("/v2/") :] if "/v2/" in told else ""
-    if not path.startswith(f"{own}/"):
+    if not path.startswith(f"/v2/{exchange.repository.backend_name}/"):
         raise BackendAway
-    return exchange.place.base + path.removeprefix(own)
+    return path
 
 
 async def _failed(exchange: Exchange, found: Answered, *, head: bool = False) -> Exception:

@@ -1,7 +1,6 @@
 """What the door and ECR's operations share: records, tokens, the bytes' keeper, and the registry's name."""
 
 import asyncio
-import os
 from weakref import WeakValueDictionary
 
 from msgspec import Struct
@@ -17,7 +16,9 @@ from .backend import Backend
 from .errors import NoRoom
 from .lifecycle import Expired
 from .registry import ImageRegistry, open_images
+from .space import room_bytes
 from .tokens import ImageTokens
+from .unfinished import Unfinished
 from .uploads import Uploads
 
 
@@ -37,6 +38,7 @@ class Images(Struct, frozen=True, kw_only=True):
     domain: str
     is_tls: bool = False
     uploads: Uploads
+    unfinished: Unfinished
     previews: dict[str, tuple[str, list[Expired]]]  # of lifecycle policies, by repository
     turns: WeakValueDictionary[tuple[str, str], asyncio.Lock]  # of manifests, by repository's uid and digest
     upstream: Upstream | None = None  # None: this process reaches no other registry
@@ -53,10 +55,7 @@ class Images(Struct, frozen=True, kw_only=True):
 
 def require_room(images: Images) -> None:
     """For bytes that come, by the door or the API. Raises NoRoom."""
-    if not images.storage:
-        return
-    facts = os.statvfs(images.storage)
-    if facts.f_bavail < facts.f_blocks * images.knobs.image_free_fraction:
+    if room_bytes(images.storage, images.knobs) == 0:
         raise NoRoom
 
 
@@ -85,6 +84,7 @@ async def open_images_service(
         knobs=knobs,
         domain=domain,
         is_tls=is_tls,
+        unfinished=Unfinished(knobs),
         uploads=Uploads(knobs.image_uploads_max, knobs.image_layer_max_bytes),
         previews={},
         turns=WeakValueDictionary(),

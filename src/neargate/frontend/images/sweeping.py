@@ -17,10 +17,10 @@ from .decisions import Deleted, delete_images
 from .lifecycle import Expired, InvalidLifecyclePolicy, expired, parse
 from .registry import Change
 from .service import Images
+from .space import REPOSITORIES
 from .storing import forget_manifests, settle
 
 LANE = "images"
-REPOSITORIES = "docker/registry/v2/repositories"  # below the storage, as the Distribution project lays it out
 _log = get_logger(__name__)
 
 

@@ -14,15 +14,17 @@ from ..asgi import ClientGone, Receive, Send
 from ..call import Call
 from .backend import Answered
 from .book import RepositoryBook
+from .errors import LimitExceeded
 from .paths import Place
 from .records import Repository
 from .service import Images, require_room
+from .space import room_bytes
+from .unfinished import PartOfLayer
 from .wire import Answer, Refusal
 
 _VERSION = (b"docker-distribution-api-version", b"registry/2.0")
 _NOWHERE = Place(kind="base")
 _ARGUMENTS_MAX = 16
-_ROOM_LOOK_BYTES = 16 * 1024 * 1024
 # What an answer of the backend may tell the caller besides its body.
 _PASSED_ON = (
     *("content-length", "content-type", "content-range", "accept-ranges", "docker-content-digest", "etag"),
@@ -90,8 +92,8 @@ class Exchange:
             raise Refusal(400, "SIZE_INVALID", "The Content-Length is no number.")
         return int(given)
 
-    async def body(self) -> AsyncIterator[bytes]:
-        """As it comes. Raises ClientGone, NoRoom, Refusal when it is too large."""
+    async def body(self, part: PartOfLayer | None = None) -> AsyncIterator[bytes]:
+        """As it comes; `part`: of this layer. Raises ClientGone, NoRoom, Refusal when it is too large."""
         size, looked = 0, 0
         require_room(self.images)
         while True:
@@ -105,15 +107,28 @@ class Exchange:
             chunk: bytes = message.get("body", b"")
             size += len(chunk)
             if size > self.knobs.image_layer_max_bytes:
-                raise Refusal(413, "SIZE_INVALID", f"A layer has at most {self.knobs.image_layer_max_bytes} bytes.")
-            if size - looked >= _ROOM_LOOK_BYTES:
+                raise self._too_large()
+            if part is not None:
+                self._grow(part, len(chunk))
+            if size - looked >= self.knobs.image_room_look_bytes:
                 require_room(self.images)
+                if part is not None:
+                    self.images.unfinished.check(part.account, room_bytes(self.images.storage, self.knobs))
                 looked = size
             if chunk:
                 yield chunk
             if not message.get("more_body", False):
                 self._has_read = True
                 return
+
+    def _grow(self, part: PartOfLayer, size: int) -> None:
+        try:
+            self.images.unfinished.grow(part, size)
+        except LimitExceeded:
+            raise self._too_large() from None
+
+    def _too_large(self) -> Refusal:
+        return Refusal(413, "SIZE_INVALID", f"A layer has at most {self.knobs.image_layer_max_bytes} bytes.")
 
     async def small_body(self, bound: int) -> bytes:
         """Whole. Raises ClientGone, NoRoom, Refusal."""

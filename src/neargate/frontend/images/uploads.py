@@ -42,7 +42,7 @@ class Uploads:
         self._by_id: dict[str, Upload] = {}
 
     async def begin(self, backend: Backend, repository: Repository) -> str:
-        """The upload's id. The oldest of an account makes room."""
+        """The upload's id. The oldest of an account makes room; its bytes are `unfinished`'s."""
         target = f"/v2/{repository.backend_name}/blobs/uploads/"
         async with backend.exchange("POST", target) as found:
             upload_id = found.headers.get("docker-upload-uuid", "")
@@ -57,7 +57,7 @@ class Uploads:
 
     async def part(self, backend: Backend, repository: Repository, upload_id: str, first: int, part: bytes) -> int:
         """How many bytes have come. Raises UploadNotFound, InvalidLayerPart, LimitExceeded."""
-        upload = self._find(repository, upload_id)
+        upload = self.find(repository, upload_id)
         async with upload.turn:
             if first != upload.received or not part:
                 raise InvalidLayerPart(
@@ -72,6 +72,9 @@ class Uploads:
                 raise LimitExceeded(f"A layer has at most {self._layer_max_bytes} bytes.")
             kind = (("content-type", "application/octet-stream"),)
             async with backend.exchange("PATCH", upload.location, kind, part) as found:
+                if found.status == 404:
+                    self._by_id.pop(upload_id, None)  # it was given up for another one
+                    raise _not_found(repository, upload_id)
                 if found.status != 202:
                     raise BackendAway
                 upload.location = _location(found.headers.get("location", ""), repository)
@@ -80,7 +83,7 @@ class Uploads:
 
     async def complete(self, backend: Backend, repository: Repository, upload_id: str, digest: str) -> None:
         """Raises UploadNotFound, EmptyUpload, InvalidLayer, LayerAlreadyExists."""
-        upload = self._find(repository, upload_id)
+        upload = self.find(repository, upload_id)
         async with upload.turn:
             if upload.received == 0:
                 raise EmptyUpload(f"The upload with id '{upload_id}' contains no layer parts.")
@@ -98,14 +101,19 @@ class Uploads:
                     raise InvalidLayer("Layer digest mismatch: the digest is not the one of the parts that came.")
             self._by_id.pop(upload_id, None)
 
-    def _find(self, repository: Repository, upload_id: str) -> Upload:
+    def find(self, repository: Repository, upload_id: str) -> Upload:
+        """Raises UploadNotFound."""
         found = self._by_id.get(upload_id)
         if found is None or found.repository.uid != repository.uid:
-            raise UploadNotFound(
-                f"The upload with id '{upload_id}' for the repository with name '{repository.name}' in the registry "
-                f"with id '{repository.account}' does not exist"
-            )
+            raise _not_found(repository, upload_id)
         return found
+
+
+def _not_found(repository: Repository, upload_id: str) -> UploadNotFound:
+    return UploadNotFound(
+        f"The upload with id '{upload_id}' for the repository with name '{repository.name}' in the registry "
+        f"with id '{repository.account}' does not exist"
+    )
 
 
 async def layer_size(backend: Backend, repository: Repository, digest: str) -> int | None:

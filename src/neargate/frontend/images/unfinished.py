@@ -1,0 +1,159 @@
+"""What accounts have sent of layers that are not whole yet: no record names these bytes, and nobody is shown them.
+
+Owns their count, their bounds and which of them make room. In memory, of one server process: what it does not know the
+backend forgets within a day. Invariant: what an account has unfinished is never more than what is free for others.
+"""
+
+import base64
+import binascii
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from ...interfaces.store import Overloaded
+from ...model.errors import AwsError
+from ...model.knobs import Knobs
+from ...world import World
+from .backend import Backend
+from .errors import LimitExceeded, NoRoom
+from .records import Repository
+from .space import REPOSITORIES, room_bytes
+
+LANE = "images"
+_STATE_MAC_BYTES = 32  # before the state that the backend signs
+
+
+class PartOfLayer(Struct, kw_only=True, eq=False):
+    """`place`: of its directory. `location`: the backend's path for what comes next. `requests`: that write it now."""
+
+    account: str
+    place: str
+    location: str
+    received: int = 0
+    touched: float = 0.0
+    requests: int = 0
+
+
+class Unfinished:
+    """Of all accounts."""
+
+    def __init__(self, knobs: Knobs) -> None:
+        self._knobs = knobs
+        self._of: dict[str, dict[str, PartOfLayer]] = {}  # account -> place
+
+    def enter(self, repository: Repository, upload_id: str, *, received: int, now: float) -> PartOfLayer:
+        """A request that is about it begins; then `leave` must follow. `received`: when it is not known here."""
+        place = f"{repository.backend_name}/_uploads/{upload_id}"
+        known = self._of.setdefault(repository.account, {})
+        part = known.get(place)
+        if part is None:
+            location = f"/v2/{repository.backend_name}/blobs/uploads/{upload_id}"
+            part = PartOfLayer(account=repository.account, place=place, location=location, received=received)
+            known[place] = part
+        part.requests += 1
+        part.touched = now
+        return part
+
+    def leave(self, part: PartOfLayer, now: float) -> None:
+        part.requests -= 1
+        part.touched = now
+
+    def grow(self, part: PartOfLayer, size: int) -> None:
+        """Raises LimitExceeded for what is no layer any more."""
+        part.received += size
+        if part.received > self._knobs.image_layer_max_bytes:
+            raise LimitExceeded(f"A layer has at most {self._knobs.image_layer_max_bytes} bytes.")
+
+    def check(self, account: str, room: int | None) -> None:
+        """Raises NoRoom."""
+        if self._bytes_of(account) > self._bound(room):
+            raise NoRoom
+
+    def drop(self, part: PartOfLayer) -> None:
+        """It is whole, or gone."""
+        known = self._of.get(part.account, {})
+        known.pop(part.place, None)
+        if not known:
+            self._of.pop(part.account, None)
+
+    def surplus(self, account: str, room: int | None, now: float) -> list[PartOfLayer]:
+        """Those that nobody writes, longest silent first, so that another one has a place; all that are long gone."""
+        known = self._of.get(account, {})
+        silent = sorted((one for one in known.values() if not one.requests), key=lambda one: one.touched)
+        count, size, bound = len(known), self._bytes_of(account), self._bound(room)
+        found = []
+        for one in silent:
+            is_old = one.touched < now - self._knobs.image_upload_idle_s
+            if not is_old and count < self._knobs.image_uploads_max and size <= bound:
+                break
+            found.append(one)
+            count, size = count - 1, size - one.received
+        return found
+
+    def parts(self, account: str) -> list[PartOfLayer]:
+        return list(self._of.get(account, {}).values())
+
+    def _bytes_of(self, account: str) -> int:
+        return sum(one.received for one in self._of.get(account, {}).values())
+
+    def _bound(self, room: int | None) -> int:
+        most = self._knobs.image_unfinished_max_bytes
+        return most if room is None else min(most, room)
+
+
+class _Service(Protocol):
+    """What is needed of `Images`."""
+
+    @property
+    def world(self) -> World: ...
+
+    @property
+    def knobs(self) -> Knobs: ...
+
+    @property
+    def backend(self) -> Backend: ...
+
+    @property
+    def storage(self) -> str: ...
+
+    @property
+    def unfinished(self) -> Unfinished: ...
+
+
+async def make_place(images: _Service, account: str) -> None:
+    """For one more upload of the account, at the cost of those that it left lying. Raises NoRoom, LimitExceeded."""
+    unfinished, room = images.unfinished, room_bytes(images.storage, images.knobs)
+    for part in unfinished.surplus(account, room, images.world.now()):
+        unfinished.drop(part)
+        await _cancel(images, part)
+    unfinished.check(account, room)
+
+
+async def _cancel(images: _Service, part: PartOfLayer) -> None:
+    """What stays when this fails, the backend forgets within a day.
+
+    By its directory where that is here: after a request that broke off the backend takes no order about an upload.
+    """
+    with suppress(AwsError, OSError, Overloaded):
+        if images.storage:
+            await images.world.offload(LANE, shutil.rmtree, Path(images.storage, REPOSITORIES, part.place))
+            return
+        async with images.backend.exchange("DELETE", part.location):
+            pass
+
+
+def offset_of(state: str) -> int:
+    """How much had come, as the backend's own state says; it refuses one that is not its own. 0 for no state."""
+    try:
+        found = msgspec.json.decode(base64.urlsafe_b64decode(state)[_STATE_MAC_BYTES:], type=_State)
+    except (msgspec.MsgspecError, binascii.Error, ValueError):
+        return 0
+    return max(found.Offset, 0)
+
+
+class _State(Struct):
+    Offset: int = 0
