@@ -4,8 +4,6 @@ Owns the checks of its parameters and its token; events are the trail's. Invaria
 and a token goes on only with the question that it was given for.
 """
 
-import base64
-import binascii
 import hashlib
 from typing import Any, ClassVar
 
@@ -13,6 +11,7 @@ import msgspec
 
 from ....interfaces.trail import Place, TrailEntry, TrailQuery
 from ....model.errors import AwsError
+from ... import pages
 from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...services import Services
@@ -103,16 +102,12 @@ def _question(wanted: TrailQuery, params: Params) -> str:
 
 
 def _show_token(place: Place, question: str) -> str:
-    return base64.b64encode(msgspec.json.encode((place.last_ms, place.chunk, place.index, question))).decode()
+    return pages.token_of(question, (place.last_ms, place.chunk, place.index))
 
 
 def _read_token(token: str, question: str) -> Place:
     """Raises InvalidNextToken for whatever a client invents, or moved to another question."""
-    try:
-        found = msgspec.json.decode(base64.b64decode(token, validate=True), type=tuple[int, int, int, str])
-    except (ValueError, binascii.Error):  # msgspec's and Unicode's errors are ValueErrors
-        found = (0, 0, -1, "")
-    numbers = found[:3]
-    if found[3] != question or any(not 0 <= number < _INT_MAX for number in numbers):
+    numbers = pages.place_of(token, question, tuple[int, int, int])
+    if numbers is None or any(not 0 <= number < _INT_MAX for number in numbers):
         raise InvalidNextToken("The token is not valid, or belongs to a lookup with other parameters.")
     return Place(*numbers)

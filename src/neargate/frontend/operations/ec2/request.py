@@ -1,15 +1,11 @@
-"""What all EC2 operations share: dry runs, ids by name, pages. Pure.
+"""What all EC2 operations share: dry runs, ids by name, pages. Pure."""
 
-Pages go on after the last item's id, so that a token stays good while things come and go.
-"""
-
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from ....model.errors import AwsError
+from ... import pages
 from ...call import Call, Params
 from ...regional.ec2_errors import (
     DryRunOperation,
@@ -58,9 +54,8 @@ def check_id(given: str, prefix: str, malformed: Callable[[str], AwsError]) -> N
 def page(
     items: Sequence[T], params: Params, id_of: Callable[[T], str], ids_parameter: str
 ) -> tuple[list[T], str | None]:
-    """This page's items and the token of the next. Items come sorted by id."""
-    ordered = sorted(items, key=id_of)
-    token, limit = params.get("NextToken"), params.get("MaxResults")
+    """This page's items, sorted by id, and the token of the next."""
+    limit = params.get("MaxResults")
     if limit is not None:
         if params.get(ids_parameter):
             raise InvalidParameterCombination(
@@ -70,23 +65,14 @@ def page(
             raise InvalidParameterValue(
                 f"Value ( {limit} ) for parameter maxResults is invalid. Expecting a value greater than {PAGE_MIN}."
             )
-    size = min(limit or PAGE_MAX, PAGE_MAX)
-    if token:
-        after = _decode(token)
-        ordered = [item for item in ordered if id_of(item) > after]
-    chosen = ordered[:size]
-    return chosen, _encode(id_of(chosen[-1])) if len(ordered) > size else None
-
-
-def _encode(last_id: str) -> str:
-    return base64.urlsafe_b64encode(last_id.encode()).decode()
-
-
-def _decode(token: str) -> str:
-    try:
-        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeError, ValueError):
-        raise InvalidNextToken from None
+    return pages.page(
+        sorted(items, key=id_of),
+        id_of,
+        size=min(limit or PAGE_MAX, PAGE_MAX),
+        token=params.get("NextToken"),
+        bound_to=ids_parameter,
+        refused=InvalidNextToken,
+    )
 
 
 def with_token(answer: dict[str, object], token: str | None) -> dict[str, object]:

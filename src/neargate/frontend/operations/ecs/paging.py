@@ -1,17 +1,10 @@
-"""Pages of lists: bounds and opaque tokens.
+"""ECS's pages: `maxResults` and `nextToken`, which is bound to the operation that gave it. Pure."""
 
-Owns the token's form. A token carries where the next page starts and is bound to the operation that gave it.
-Invariant: a token that was not made here is refused, never followed.
-"""
-
-import base64
-import binascii
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-import msgspec
-
 from ....model.errors import InvalidParameter
+from ... import pages
 from ...call import Call, Params
 
 PAGE_MAX = 100
@@ -29,7 +22,7 @@ def page_limit(params: Params, most: int = PAGE_MAX) -> int:
 
 
 def next_token(call: Call, place: Sequence[str | int]) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode([call.operation, *place])).decode()
+    return pages.token_of(call.operation, place)
 
 
 def page_start(call: Call, params: Params, *kinds: type) -> list[str | int] | None:
@@ -37,12 +30,8 @@ def page_start(call: Call, params: Params, *kinds: type) -> list[str | int] | No
     token = params.get("nextToken")
     if not token:
         return None
-    try:
-        parts = msgspec.json.decode(base64.b64decode(token, altchars=b"-_", validate=True), type=list[str | int])
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        raise InvalidParameter("Invalid token.") from None
-    place = parts[1:]
-    if parts[:1] != [call.operation] or [type(part) for part in place] != list(kinds):
+    place = pages.place_of(token, call.operation, list[str | int])
+    if place is None or [type(part) for part in place] != list(kinds):
         raise InvalidParameter("Invalid token.")
     return place
 

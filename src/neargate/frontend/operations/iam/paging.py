@@ -1,14 +1,9 @@
-"""IAM's lists: `MaxItems`, `Marker`, `IsTruncated`. A marker is the place behind which the next page begins, bound to
-the operation that gave it; one that was not made here is refused. Pure.
-"""
+"""IAM's lists: `MaxItems`, `Marker`, `IsTruncated`. A marker is bound to the operation that gave it. Pure."""
 
-import base64
-import binascii
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import msgspec
-
+from ... import pages
 from ...call import Call, Params
 from ...identity.errors import InvalidRequest
 
@@ -24,14 +19,15 @@ def page(
 
     `at_most`: of large items; IAM, too, gives fewer than were asked for when it likes.
     """
-    marker, size = params.get("Marker"), min(params.get("MaxItems") or PAGE_DEFAULT, at_most)
-    if marker:
-        after = _decode(call, marker)
-        items = [item for item in items if place(item) > after]
-    chosen = list(items[:size])
-    if len(items) <= size:
-        return chosen, {"IsTruncated": False}
-    return chosen, {"IsTruncated": True, "Marker": _encode(call, place(chosen[-1]))}
+    chosen, marker = pages.page(
+        items,
+        place,
+        size=min(params.get("MaxItems") or PAGE_DEFAULT, at_most),
+        token=params.get("Marker"),
+        bound_to=call.operation,
+        refused=lambda: InvalidRequest("Invalid Marker."),
+    )
+    return chosen, {"IsTruncated": False} if marker is None else {"IsTruncated": True, "Marker": marker}
 
 
 def page_of_names(call: Call, params: Params, names: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
@@ -44,19 +40,3 @@ def page_in_order(
     """Of a list that has no names: the place is the number."""
     numbered, answer = page(call, params, list(enumerate(items)), lambda pair: f"{pair[0]:09d}", at_most=at_most)
     return [item for _, item in numbered], answer
-
-
-def _encode(call: Call, place: str) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode([call.operation, place])).decode()
-
-
-def _decode(call: Call, marker: str) -> str:
-    try:
-        operation, place = msgspec.json.decode(
-            base64.b64decode(marker, altchars=b"-_", validate=True), type=tuple[str, str]
-        )
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        raise InvalidRequest("Invalid Marker.") from None
-    if operation != call.operation:
-        raise InvalidRequest("Invalid Marker.")
-    return place

@@ -1,14 +1,9 @@
-"""Secrets Manager's lists: `MaxResults` and `NextToken`. A token is the place behind which the next page begins,
-bound to the operation that gave it. Pure.
-"""
+"""Secrets Manager's lists: `MaxResults` and `NextToken`, which is bound to the operation that gave it. Pure."""
 
-import base64
-import binascii
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import msgspec
-
+from ... import pages
 from ...call import Call, Params
 from ...secrets.errors import InvalidNextToken
 
@@ -29,23 +24,14 @@ def page(
 
     Raises InvalidNextToken.
     """
-    token, size = params.get("NextToken"), params.get("MaxResults") or default
-    if token:
-        after = _decoded(call, token, kind)
-        items = [item for item in items if (place(item) < after if descending else place(item) > after)]
-    chosen = list(items[:size])
-    if len(items) <= size:
-        return chosen, {}
-    encoded = msgspec.json.encode([call.operation, place(chosen[-1])])
-    return chosen, {"NextToken": base64.urlsafe_b64encode(encoded).decode()}
-
-
-def _decoded(call: Call, token: str, kind: Any) -> Any:
-    try:
-        plain = base64.b64decode(token, altchars=b"-_", validate=True)
-        operation, place = msgspec.json.decode(plain, type=tuple[str, kind])
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        raise InvalidNextToken from None
-    if operation != call.operation:
-        raise InvalidNextToken
-    return place
+    chosen, token = pages.page(
+        items,
+        place,
+        size=params.get("MaxResults") or default,
+        token=params.get("NextToken"),
+        bound_to=call.operation,
+        refused=InvalidNextToken,
+        descending=descending,
+        kind=kind,
+    )
+    return chosen, {} if token is None else {"NextToken": token}

@@ -1,14 +1,9 @@
-"""Systems Manager's pages: `MaxResults`, `NextToken`. A token is the place behind which the next page begins, bound to
-the operation that gave it; one that was not made here is refused. Pure.
-"""
+"""Systems Manager's pages: `MaxResults`, `NextToken`. A token is bound to the operation that gave it. Pure."""
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-import msgspec
-
+from ... import pages
 from ...call import Call, Params
 from ...parameters.errors import InvalidNextToken
 
@@ -23,12 +18,8 @@ def place_of(call: Call, params: Params) -> str:
     token = params.get("NextToken")
     if not token:
         return ""
-    try:
-        decoded = base64.b64decode(token, altchars=b"-_", validate=True)
-        operation, place = msgspec.json.decode(decoded, type=tuple[str, str])
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        raise InvalidNextToken from None
-    if operation != call.operation:
+    place = pages.place_of(token, call.operation, str)
+    if place is None:
         raise InvalidNextToken
     return place
 
@@ -44,12 +35,8 @@ def page(
     last = ""
     for looked_at, item in enumerate(items):
         if len(chosen) == size or looked_at == LOOKED_AT_MAX:
-            return chosen, {"NextToken": _token(call, last)}
+            return chosen, {"NextToken": pages.token_of(call.operation, last)}
         if wanted(item):
             chosen.append(item)
         last = place(item)
     return chosen, {}
-
-
-def _token(call: Call, place: str) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode([call.operation, place])).decode()
