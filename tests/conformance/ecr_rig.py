@@ -89,7 +89,7 @@ class Region:
         given["host"] = f"{account}.dkr.ecr.{REGION}.localhost:{self.port}"
         shown = self.token if token is None else token
         if shown:
-            given["authorization"] = f"Basic {base64.b64encode(f'AWS:{shown}'.encode()).decode()}"
+            given["authorization"] = basic(shown)
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
             connection.request(method, path if path.startswith("/") else f"/v2/{path}", body=body, headers=given)
             found = connection.getresponse()
@@ -112,6 +112,10 @@ class Region:
 
     def manifest(self, repository: str, reference: str, content: bytes, token: str | None = None) -> Said:
         return self.ask("PUT", f"{repository}/manifests/{reference}", token, content, content_type=OCI_MANIFEST)
+
+
+def basic(token: str) -> str:
+    return f"Basic {base64.b64encode(f'AWS:{token}'.encode()).decode()}"
 
 
 def sha256(content: bytes) -> str:
@@ -158,12 +162,15 @@ class _Thread(InThread[ImageRegion]):
 
 @contextlib.contextmanager
 def live_region(
-    knobs: Knobs = DEFAULT_KNOBS, auth: AuthMode = AuthMode.ENFORCE, upstreams: tuple[str, ...] = ()
+    knobs: Knobs = DEFAULT_KNOBS,
+    auth: AuthMode = AuthMode.ENFORCE,
+    upstreams: tuple[str, ...] = (),
+    domain: str = "",
 ) -> Iterator[Region]:
     @asynccontextmanager
     async def opened() -> AsyncIterator[ImageRegion]:
         with tempfile.TemporaryDirectory(prefix="ngi") as directory:
-            async with image_region(directory, knobs, auth=auth, upstreams=upstreams) as found:
+            async with image_region(directory, knobs, auth=auth, upstreams=upstreams, domain=domain) as found:
                 yield found
 
     thread = _Thread(opened)

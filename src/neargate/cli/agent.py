@@ -103,6 +103,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         state_dir=paths.agent,
         endpoint=config.endpoint,
         api_socket=str(paths.tasks_socket),
+        registry_domain=config.registry_domain,
         knobs=DEFAULT_KNOBS,
         credential_files=_credential_files(paths),
         reached=kill_points(paths),

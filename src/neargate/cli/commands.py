@@ -5,6 +5,7 @@ Each command imports only what it needs: how soon `neargate up` listens is measu
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -74,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
     text = "when the API cannot start: this machine's agent stops its tasks alone"
     down.add_argument("--force", action="store_true", help=text)
     add("env", _env, 'print shell lines for: eval "$(neargate env)"')
+    add("ca", _ca, "print the certificate of the region's authority, which --registry-listen makes (docs/images.md)")
     aws = add("aws", _aws, "run the aws command against the region: neargate aws ecs list-clusters")
     aws.epilog = AWS_HELP
     aws.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="what follows aws")
@@ -140,6 +142,7 @@ def _up_options(up: argparse.ArgumentParser) -> None:
         metavar="HOST[:PORT],...",
         help="image registries that are asked over plain HTTP and may be on this machine (the region's own may always)",
     )
+    _registry_options(up)
     up.add_argument(
         "--oidc-hosts",
         metavar="HOST[:PORT],...",
@@ -161,6 +164,22 @@ def _up_options(up: argparse.ArgumentParser) -> None:
     up.add_argument("--host-cpu", type=int, metavar="UNITS", help="of a simulated host")
     up.add_argument("--host-memory", type=int, metavar="MIB", help="of a simulated host")
     up.add_argument("--background", "-d", action="store_true", help="return when the region answers")
+
+
+def _registry_options(up: argparse.ArgumentParser) -> None:
+    up.add_argument(
+        "--registry-domain",
+        metavar="NAME[:PORT]",
+        help="for other machines: an account's image registry is ACCOUNT.dkr.ecr.REGION.NAME, by TLS (docs/images.md)",
+    )
+    up.add_argument(
+        "--registry-listen",
+        metavar="ADDRESS:PORT",
+        help="where the registry, and nothing else, listens for them; without it on loopback only",
+    )
+    text = "instead of a certificate of the region's own authority: "
+    up.add_argument("--registry-cert", metavar="FILE", help=f"{text}yours, PEM, with those that lead to its authority")
+    up.add_argument("--registry-key", metavar="FILE", help="its key, PEM")
 
 
 def _logs_options(logs: argparse.ArgumentParser) -> None:
@@ -295,6 +314,9 @@ def _up(given: Given, paths: RegionPaths) -> int:
     for name in configs.LISTS:
         if name in options:
             options[name] = tuple(word for word in options[name].split(",") if word)
+    for name in configs.FILES:
+        if options.get(name):
+            options[name] = os.path.abspath(options[name])
     config = configs.wanted(paths, options)
     if config.sandbox != "simulated" and {"hosts", "host_cpu", "host_memory"} & options.keys():
         raise Problem("--hosts, --host-cpu and --host-memory size simulated hosts; add --sandbox simulated")
@@ -326,6 +348,15 @@ def _env(_: Given, paths: RegionPaths) -> int:
     config = configs.load(paths)
     if not healthy(config.port):
         _note(f"nothing answers at {config.endpoint} now; start the region with: neargate up{paths.as_option}")
+    return 0
+
+
+def _ca(_: Given, paths: RegionPaths) -> int:
+    from .registry_tls import authority_certificate
+
+    if configs.load(paths).registry_cert:
+        _note("the registry shows the certificate of --registry-cert, which another authority made")
+    _say(authority_certificate(paths).rstrip())
     return 0
 
 

@@ -11,6 +11,8 @@ from msgspec.structs import asdict, replace
 from ..model.ids import ACCOUNT_PATTERN, REGION_PATTERN
 from .paths import RegionPaths
 from .problems import Problem
+from .registry_options import RegistryOptions
+from .registry_options import check as check_registry
 
 
 class RegionConfig(Struct, frozen=True, kw_only=True):
@@ -31,6 +33,10 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     quotas: str = "machine"
     oidc_hosts: tuple[str, ...] = ()  # host or host:port
     tls_proxy: str = "none"
+    registry_domain: str = ""  # these four: registry_options.py
+    registry_listen: str = ""
+    registry_cert: str = ""
+    registry_key: str = ""
     audit_days: int = 90  # AWS's
     audit_mib: int = 2048
     master_key_command: str = ""  # prints the master keys; empty: the file of paths.py has them
@@ -47,6 +53,12 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def registry_options(self) -> RegistryOptions:
+        return RegistryOptions(
+            domain=self.registry_domain, listen=self.registry_listen, cert=self.registry_cert, key=self.registry_key
+        )
+
+    @property
     def foreign_containerd(self) -> str | None:
         """Socket of a containerd that is not ours, None for our own."""
         if self.containerd == "own":
@@ -56,6 +68,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
 
 _DEFAULT = RegionConfig()
 REGISTRY_PATTERN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
+FILES = ("registry_cert", "registry_key")  # options that name one
 LISTS = ("zones", "insecure_registries", "oidc_hosts")
 FIXED = ("region", "account", "zones", "public_pool")
 SIMULATED_HOSTS_MAX = 10_000  # each is an object of the agent with a session of its own
@@ -83,6 +96,7 @@ def check(config: RegionConfig) -> None:
         raise Problem("--oidc-hosts takes host or host:port with commas between them, for example gitlab.lan")
     if any(not REGISTRY_PATTERN.fullmatch(name) for name in config.insecure_registries):
         raise Problem("--insecure-registries takes host or host:port with commas between them, for example nas:5000")
+    check_registry(config.registry_options, is_open=config.auth == "open", has_proxy=config.tls_proxy == "local")
     if config.containerd not in ("own", "system") and not config.containerd.startswith("/"):
         raise Problem(f"--containerd {config.containerd!r}: choose own or system, or write the path of a socket")
     if config.master_key_command:

@@ -77,6 +77,11 @@ class RegionPaths(Struct, frozen=True):
         return self.secrets / "master.key"
 
     @property
+    def registry_authority(self) -> Path:
+        """The region's own authority for its registry's certificates, its key sealed; made by the server."""
+        return self.secrets / "registry-authority.json"
+
+    @property
     def registry_auth(self) -> Path:
         """Operator's credentials for registries, in the form of docker's config.json; optional."""
         return self.data / "registry-auth.json"

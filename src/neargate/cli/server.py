@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
@@ -55,6 +56,9 @@ from .privileges import step_down
 from .processes import claim
 from .supervisor import USER
 
+if TYPE_CHECKING:
+    from .registry_tls import Outside
+
 BACKLOG = 1024
 GC_YOUNG_MAX = 20_000  # objects
 
@@ -74,11 +78,12 @@ def main(arguments: list[str]) -> None:
         prepare(paths, config)
     claim(paths.pid_file("server"), "the server of this region")
     models = _preload()
+    outside = _outside(config)
     if os.geteuid() == 0:
         step_down(USER)
     databases = database_process.start()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(paths, config, models, databases))
+        runner.run(_serve(paths, config, models, databases, outside))
 
 
 def _preload() -> Models:
@@ -89,7 +94,18 @@ def _preload() -> Models:
     return models
 
 
-async def _serve(paths: RegionPaths, config: RegionConfig, models: Models, databases: socket.socket) -> None:
+def _outside(config: RegionConfig) -> "Outside | None":
+    """The registry for other machines: few regions have it. Before the server steps down, which ends imports too."""
+    if not config.registry_listen:
+        return None
+    from .registry_tls import Outside
+
+    return Outside.open(config)
+
+
+async def _serve(
+    paths: RegionPaths, config: RegionConfig, models: Models, databases: socket.socket, outside: "Outside | None"
+) -> None:
     knobs = _knobs(config)
     world = OsWorld({LANE: LANE_THREADS, upstream.LANE: upstream.lane_threads(knobs)})
     listener = _listen(config.port)
@@ -104,22 +120,25 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models, datab
         oidc_hosts=config.oidc_hosts,
         tls_proxy=config.tls_proxy == "local",
         quotas=QuotaMode(config.quotas),
-        images_domain=f"localhost:{config.port}",
+        images_domain=config.registry_domain or f"localhost:{config.port}",
+        images_tls=bool(config.registry_domain),
         images_socket=str(paths.images_socket),
         images_storage=str(paths.images),
     )
+    envelope = envelope_of(master_keys.load(paths, config), world)
     region = await open_region(
         world,
         stores,
         plan,
         models=models,
         credentials=Credentials.load(paths.administrator),
-        envelope=envelope_of(master_keys.load(paths, config), world),
+        envelope=envelope,
         knobs=knobs,
         upstream=upstream.HttpUpstream(world, knobs, named=config.insecure_registries, proxies=proxies_of(os.environ)),
     )
     world.spawn(region.gateway.serve(str(paths.link_socket)), "gateway")
     region.start_loops(world)
+    elsewhere = outside.start(world, knobs, paths, envelope, region.door) if outside is not None else None
     operator = await admin.serve(paths.admin_socket, _operator_handlers(region, world))
     gc.freeze()  # what was opened stays
     api = AsgiApp(
@@ -148,6 +167,8 @@ async def _serve(paths: RegionPaths, config: RegionConfig, models: Models, datab
         timeout_graceful_shutdown=5,
     )
     await _Server(settings, protocol, paths.tasks_socket).serve(sockets=[listener])
+    if elsewhere is not None:
+        await elsewhere.close()
     # Requests under way were answered. The rest ends as after a kill: what is durable decides, also at the next start.
     await region.trail.flush()
     operator.close()

@@ -71,6 +71,7 @@ def _made_ready(
         prepare(paths, config)
         check_foreign_containerd(config)
         check_proxies(config)
+        _check_registry(config)
         supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
         end_former(paths)
         supervisor.adopt()
@@ -78,6 +79,14 @@ def _made_ready(
         _check_ports(config, supervisor)
         configs.save(paths, config)
     return config, supervisor
+
+
+def _check_registry(config: RegionConfig) -> None:
+    """What the server could only die of. Raises Problem."""
+    if config.registry_cert:
+        from .registry_tls import check_files  # few have any
+
+        check_files(config)
 
 
 def _left_behind(paths: RegionPaths, supervisor: Supervisor) -> str:
