@@ -76,6 +76,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     image_layer_max_bytes: int = 52_000 * 1024 * 1024  # ECR's
     image_free_fraction: float = 0.05  # of the disk: what images never take
     image_lifecycle_period_s: float = 3600.0  # AWS: within a day
+    image_lifecycle_slice: int = 50_000  # comparisons of a tag with a pattern in one go: about a tenth of a second
     image_cache_rules_max: int = 50  # of an account; ECR's
     image_imports_max: int = 8  # images under way from other registries, of all accounts together
     image_import_streams: int = 2  # layers of one of them at once
@@ -202,6 +203,17 @@ class Knobs(Struct, frozen=True, kw_only=True):
     log_punch_bytes: int = 1024 * 1024  # shipped bytes are given back in steps of this size
     log_drain_s: float = 5.0  # a stopping task waits this long for its last lines; the rest follows in the background
     log_resend_s: float = 30.0
+    splunk_batch_max_bytes: int = 128 * 1024  # of lines, read at once from one container
+    splunk_batch_max_lines: int = 1000  # Docker's
+    splunk_line_max_bytes: int = 16 * 1024  # Fargate's: a longer line comes in pieces
+    splunk_body_max_bytes: int = 900_000  # of one request, uncompressed; collectors take a megabyte
+    splunk_in_flight_max_bytes: int = 64 * 1024 * 1024  # of all containers: one that hears no answer holds a batch
+    splunk_answer_max_bytes: int = 16 * 1024  # of a collector's head, and of its sentence
+    splunk_call_timeout_s: float = 30.0  # Docker's
+    splunk_pause_s: float = 1.0  # between two requests for one container, unless a batch is full
+    splunk_retry_base_s: float = 1.0
+    splunk_retry_max_s: float = 60.0
+    splunk_drain_s: float = 10.0  # a stopping task waits this long for its last lines: they need its network
     metadata_connections_max: int = 1024  # of one VPC's tasks on this host together
     metadata_connections_per_task: int = 64
     metadata_request_max_bytes: int = 8192

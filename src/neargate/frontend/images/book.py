@@ -32,6 +32,10 @@ class RepositoryBook:
     def tags(self) -> list[str]:
         return sorted(self._tags)
 
+    @property
+    def tag_count(self) -> int:
+        return len(self._tags)
+
     def __len__(self) -> int:
         return len(self._images)
 

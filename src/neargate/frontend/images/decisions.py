@@ -13,6 +13,7 @@ from .records import IMMUTABLE, IMMUTABLE_BUT, MUTABLE_BUT, Image, Repository
 from .registry import Change
 
 TAGS_PER_IMAGE_MAX = 1000  # ECR's
+TAGS_MAX = 100_000  # of a repository: held in memory, and tried with every pattern of its lifecycle policy
 
 
 class Deleted(Struct, frozen=True, kw_only=True):
@@ -48,6 +49,8 @@ def put_image(
             if is_immutable(book.repository, tag):
                 raise ImageTagAlreadyExists(tag, book.repository.name)
             put.append(replace(before, tags=tuple(one for one in before.tags if one != tag)))
+        elif book.tag_count >= TAGS_MAX:
+            raise LimitExceeded(f"The maximum number of tags of a repository ({TAGS_MAX}) was reached.")
     if existing is None:
         if len(book) >= images_max:
             raise LimitExceeded(f"The maximum number of images of a repository ({images_max}) was reached.")

@@ -4,7 +4,7 @@ Rules are applied in the order of their priorities. An image that an earlier rul
 one, and one that a list of manifests names is not expired before the list.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -59,11 +59,35 @@ def parse(text: str) -> tuple[Rule, ...]:
 
 def expired(rules: Iterable[Rule], images: Iterable[Image], now: float) -> list[Expired]:
     """Oldest first within a rule."""
-    known = sorted(images, key=lambda image: (-image.pushed_at, image.digest))
-    spared: set[str] = {child for image in known for child in image.children}
+    known, rules = newest_first(images), tuple(rules)
+    return expired_of(rules, [select(rule, known) for rule in rules], now, children_of(known))
+
+
+def newest_first(images: Iterable[Image]) -> list[Image]:
+    return sorted(images, key=lambda image: (-image.pushed_at, image.digest))
+
+
+def children_of(images: Iterable[Image]) -> frozenset[str]:
+    """Digests."""
+    return frozenset(child for image in images for child in image.children)
+
+
+def select(rule: Rule, images: Iterable[Image]) -> list[Image]:
+    return [image for image in images if _selects(rule, image)]
+
+
+def effort(rule: Rule, image: Image) -> int:
+    """How many texts are compared to find out whether the rule selects it, at most."""
+    return 1 + len(rule.patterns) * len(image.tags)
+
+
+def expired_of(
+    rules: Sequence[Rule], chosen: Sequence[Sequence[Image]], now: float, children: frozenset[str]
+) -> list[Expired]:
+    """`chosen`: what each rule selects, newest first. `children`: named by lists of manifests."""
+    spared: set[str] = set(children)
     found: list[Expired] = []
-    for rule in rules:
-        selected = [image for image in known if _selects(rule, image)]
+    for rule, selected in zip(rules, chosen, strict=True):
         late = selected[rule.count :] if rule.count_type == COUNT else _older(selected, now - rule.count * _DAY_S)
         found += [
             Expired(image=image, priority=rule.priority) for image in reversed(late) if image.digest not in spared
@@ -72,7 +96,7 @@ def expired(rules: Iterable[Rule], images: Iterable[Image], now: float) -> list[
     return found
 
 
-def _older(images: list[Image], than: float) -> list[Image]:
+def _older(images: Sequence[Image], than: float) -> list[Image]:
     return [image for image in images if image.pushed_at < than]
 
 

@@ -5,6 +5,7 @@ deleted repositories goes as well.
 """
 
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -14,7 +15,18 @@ from ...log import get_logger
 from ...model.errors import AwsError
 from .book import RepositoryBook
 from .decisions import Deleted, delete_images
-from .lifecycle import Expired, InvalidLifecyclePolicy, expired, parse
+from .lifecycle import (
+    Expired,
+    InvalidLifecyclePolicy,
+    Rule,
+    children_of,
+    effort,
+    expired_of,
+    newest_first,
+    parse,
+    select,
+)
+from .records import Image
 from .registry import Change
 from .service import Images
 from .space import REPOSITORIES
@@ -50,8 +62,30 @@ async def sweep(images: Images, account: str, name: str) -> None:
 
 
 async def expiring(images: Images, policy: str, book: RepositoryBook) -> list[Expired]:
-    """On a thread: thousands of tags are looked through, and nobody else waits. Raises InvalidLifecyclePolicy."""
-    return await images.world.offload(LANE, expired, parse(policy), book.images(), images.world.now())
+    """On a thread, in slices: each tag is tried with each pattern, and others have their turn between.
+
+    Raises InvalidLifecyclePolicy.
+    """
+    rules, known, now = parse(policy), newest_first(book.images()), images.world.now()
+    chosen: list[list[Image]] = []
+    for rule in rules:
+        selected: list[Image] = []
+        for some in slices(rule, known, images.knobs.image_lifecycle_slice):
+            selected += await images.world.offload(LANE, select, rule, some)
+        chosen.append(selected)
+    return await images.world.offload(LANE, expired_of, rules, chosen, now, children_of(known))
+
+
+def slices(rule: Rule, images: Sequence[Image], most: int) -> Iterator[Sequence[Image]]:
+    """In order, each with an effort of about `most`."""
+    begin = spent = 0
+    for at, image in enumerate(images):
+        spent += effort(rule, image)
+        if spent >= most:
+            yield images[begin : at + 1]
+            begin, spent = at + 1, 0
+    if begin < len(images):
+        yield images[begin:]
 
 
 def expire(book: RepositoryBook, found: list[Expired], now: float) -> Change[Deleted]:
