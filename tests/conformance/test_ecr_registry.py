@@ -23,6 +23,7 @@ from neargate.frontend.images.service import Images
 from neargate.frontend.images.space import REPOSITORIES
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.testing.front_door import ACCOUNT, OTHER, REGION, ROOT, Keys
+from neargate.testing.oci_image import Entry, build_image, build_layer, save
 
 from .ecr_rig import (
     CONFIG,
@@ -404,6 +405,20 @@ def test_skopeo_pushes_inspects_and_pulls(region: Region, tmp_path: Path) -> Non
     assert "1" in json.loads(skopeo("list-tags", *auth, "--tls-verify=false", image[:-2]))["Tags"]
 
 
+@pytest.mark.skipif(shutil.which("skopeo") is None, reason="needs skopeo")
+def test_in_open_mode_skopeo_pushes_without_login(tmp_path: Path) -> None:
+    archive = str(tmp_path / "made.tar")
+    save(archive, "made:1", build_image([build_layer([Entry(path="hello", content=b"hello")])]))
+    with live_region(auth=AuthMode.OPEN) as region:
+        region.ecr.create_repository(repositoryName="ci/app")
+        image = f"docker://127.0.0.1:{region.port}/{ACCOUNT}/ci/app:1"
+        environment = {**os.environ, "REGISTRY_AUTH_FILE": f"{tmp_path}/none.json"}
+        command = ["skopeo", "copy", "--dest-tls-verify=false", f"oci-archive:{archive}", image]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert region.ecr.list_images(repositoryName="ci/app")["imageIds"][0]["imageTag"] == "1"
+
+
 @pytest.mark.skipif(shutil.which("podman") is None, reason="needs podman")
 def test_podman_pushes_and_pulls(region: Region, tmp_path: Path) -> None:
     region.ecr.create_repository(repositoryName="podman/app")
@@ -432,13 +447,17 @@ def test_podman_pushes_and_pulls(region: Region, tmp_path: Path) -> None:
     assert region.ecr.list_images(repositoryName="podman/app")["imageIds"][0]["imageTag"] == "1"
 
 
-def test_in_open_mode_any_token_will_do_but_no_web_page() -> None:
+def test_in_open_mode_nobody_logs_in_but_no_web_page_gets_in() -> None:
     with live_region(auth=AuthMode.OPEN) as region:
         region.ecr.create_repository(repositoryName="web")
         dummy = password(region.client(Keys(key="test", secret="test")))
-        assert region.image("web", "1", LAYER, dummy).status == 201
-        assert region.ask("GET", "web/manifests/1", "").status == 401
-        assert region.ask("GET", "web/manifests/1", dummy, origin="http://evil.example").status == 403
+        for shown in (dummy, "", "whatever a dummy login has kept"):
+            assert region.image("web", "1", LAYER, shown).status == 201
+            assert region.ask("GET", "web/manifests/1", shown).status == 200
+            assert region.ask("GET", "web/manifests/1", shown, origin="http://evil.example").status == 403
+            assert region.ask("POST", "web/blobs/uploads/", shown, origin="http://evil.example").status == 403
+        assert region.ask("GET", "/v2/", "").status == 200, "what tools ask first, to see whether they have to log in"
+        assert region.ask("GET", "web/manifests/1", "", account="210987654321").status == 403, "no other account's"
         connection = http.client.HTTPConnection("127.0.0.1", region.port, timeout=30)
         pair = base64.b64encode(f"AWS:{dummy}".encode()).decode()
         own = f"{ACCOUNT}.dkr.ecr.{REGION}"

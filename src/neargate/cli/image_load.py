@@ -38,9 +38,9 @@ def load(paths: RegionPaths, file: str, repository: str, say: Callable[[str], No
         places = [_places(image, repository, several=len(images) > 1) for image in images]
         for image, named in zip(images, places, strict=True):
             for name, tag in named:
-                registry.need(name)
-                registry.push(archive, image, name, tag)
-                say(f"loaded {registry.host}/{name}:{tag} {image.digest}")
+                uri = registry.need(name)
+                registry.push(archive, image, registry.path_of(name), tag)
+                say(f"loaded {uri}:{tag} {image.digest}")
     finally:
         archive.close()
 
@@ -82,22 +82,29 @@ class Registry:
         self._keys = variables(paths)
         self._region = region
         self._paths = paths
-        self.host = f"{account}.dkr.ecr.{region}.localhost:{port}"
+        self._account = account
         self.address = f"127.0.0.1:{port}"
         answer = self._call("GetAuthorizationToken", {})
         token = str(answer["authorizationData"][0]["authorizationToken"])
         self._authorization = f"Basic {token}"
         self.password = base64.b64decode(token).decode().partition(":")[2]
 
-    def need(self, name: str) -> None:
-        """The repository, made when it is missing."""
+    def path_of(self, name: str) -> str:
+        """The repository at `address`: the registry's own name need not be known to this machine."""
+        return f"{self._account}/{name}"
+
+    def need(self, name: str) -> str:
+        """The repository, made when it is missing: the URI that definitions name."""
         try:
-            self._call("CreateRepository", {"repositoryName": name})
+            return str(self._call("CreateRepository", {"repositoryName": name})["repository"]["repositoryUri"])
         except _Refused as refused:
             if refused.code != "RepositoryAlreadyExistsException":
                 raise Problem(f"the repository {name} cannot be made: {refused}") from None
+        found = self._call("DescribeRepositories", {"repositoryNames": [name]})
+        return str(found["repositories"][0]["repositoryUri"])
 
     def push(self, archive: Archive, image: Loaded, name: str, reference: str) -> None:
+        """`name`: as `path_of` gives it."""
         for blob in image.blobs:
             self._push_blob(archive, blob, name)
         for child in image.children:
@@ -122,7 +129,7 @@ class Registry:
     def _ask(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | Iterator[bytes] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
-        given = {"host": self.host, "authorization": self._authorization, **(headers or {})}
+        given = {"host": self.address, "authorization": self._authorization, **(headers or {})}
         return self._send(method, path if path.startswith("/") else f"/v2/{path}", given, body)
 
     def _call(self, operation: str, params: dict[str, Any]) -> dict[str, Any]:

@@ -72,10 +72,9 @@ def push_image(paths: RegionPaths, config: RegionConfig) -> tuple[str, str]:
     from ..testing.oci_image import push, sample_image
 
     registry = Registry(paths, config.port, config.region, config.account)
-    registry.need(REPOSITORY)
-    place = f"{config.account}/{REPOSITORY}"  # the registry's own name need not be known to this machine
+    uri, place = registry.need(REPOSITORY), registry.path_of(REPOSITORY)
     digest = push(registry.address, place, TAG, sample_image(), username="AWS", password=registry.password)
-    return f"{registry.host}/{REPOSITORY}:{TAG}", digest
+    return f"{uri}:{TAG}", digest
 
 
 def _register(paths: RegionPaths, image: str, region: str) -> str:

@@ -1,8 +1,9 @@
 """The registry's door: what container tools say under /v2/, from the Host header to the answer.
 
 Owns the path of a request in order: who asks, whether there is room, what it is about, whether policies allow it. Bytes
-pass through `transfer.py`. Must not know what bytes mean. Invariants: nobody without a token gets further than 401;
-nothing is read or written before `ask_for` allowed it; an answer names nothing of the backend.
+pass through `transfer.py`. Must not know what bytes mean. Invariants: nobody without a token gets further than 401 (in
+open mode everybody is the administrator, as at the API); nothing is read or written before `ask_for` allowed it; an
+answer names nothing of the backend.
 """
 
 import base64
@@ -191,7 +192,7 @@ class ImageDoor:
         await serve(exchange)
 
     def _guard_browser(self, headers: Mapping[bytes, bytes], host: bytes, account: str | None) -> None:
-        """In open mode any token will do: a web page must not reach the registry through the user's browser."""
+        """In open mode nobody needs a token: a web page must not reach the registry through the user's browser."""
         if self._auth is not AuthMode.OPEN:
             return
         name = host.decode("latin-1").lower()
@@ -212,7 +213,9 @@ class ImageDoor:
         return self._images.tokens.opens_layer(key, book.repository.uid, place.reference, now)
 
     def _principal(self, headers: Mapping[bytes, bytes], host: bytes, secure: bool, now: float) -> Principal:
-        """Raises Refusal (401, or 403 for what is no longer good)."""
+        """Raises Refusal (401, or 403 for what is no longer good). In open mode everybody is the administrator."""
+        if self._auth is AuthMode.OPEN:
+            return administrator(self._holders.account, "")
         password = _password(headers.get(b"authorization", b""))
         if password is None:
             named = "".join(c for c in host.decode("latin-1") if c.isalnum() or c in ".-:[]")[:300]
@@ -223,8 +226,6 @@ class ImageDoor:
             raise wire.expired() from None
         except InvalidToken:
             raise Refusal(400, "DENIED", "Your Authorization Token is invalid.") from None
-        if self._auth is AuthMode.OPEN:
-            return administrator(self._holders.account, bearer.access_key_id)
         try:
             principal = self._holders.holder(
                 bearer.access_key_id, bearer.claims, bearer.session_issued or now, bearer.expires
