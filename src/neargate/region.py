@@ -80,6 +80,7 @@ class RegionPlan(Struct, frozen=True, kw_only=True):
 
     `oidc_hosts`: OpenID Connect providers that may be in a private network, as host or host:port.
     `tls_proxy`: a proxy on this machine ends TLS, and its headers are believed.
+    `extensions`: what it does beyond AWS, of model/extensions.py.
     `servers`: how many server processes serve the region; each gives an account its part of what it may draw.
     `images_domain`: behind `ACCOUNT.dkr.ecr.REGION.` in registries' names; `images_tls`: these are reached by TLS;
     `images_socket`: where the process listens that keeps images' bytes; `images_storage`: the directory where it keeps
@@ -96,6 +97,7 @@ class RegionPlan(Struct, frozen=True, kw_only=True):
     tls_proxy: bool = False
     quotas: QuotaMode = QuotaMode.MACHINE
     servers: int = 1
+    extensions: tuple[str, ...] = ()
     images_domain: str = "localhost:4566"
     images_tls: bool = False
     images_socket: str = ""
@@ -179,6 +181,7 @@ async def open_region(
         secret_registry=parts.secrets,
         images=parts.images,
         exec_sessions=exec_sessions,
+        extensions=plan.extensions,
     )
     principals = Principals(credentials, identity, sessions)
     recorder = CallRecorder(world, trail, models, knobs, plan.region)

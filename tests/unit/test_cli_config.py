@@ -42,6 +42,7 @@ def paths(tmp_path: Path) -> RegionPaths:
         ({"containerd": "docker"}, "own or system"),
         ({"sandbox": "vm"}, "container or simulated"),
         ({"port": 0}, "port"),
+        ({"extensions": ("files", "flies")}, "--extensions 'flies': there is files; '' for none"),
         ({"hosts": 0}, "--hosts"),
         ({"hosts": 99_999_999}, "at most"),
     ],
@@ -50,6 +51,21 @@ def test_options_that_cannot_work_are_refused(change: dict[str, object], words: 
     configs.check(RegionConfig())
     with pytest.raises(Problem, match=words):
         configs.check(replace(RegionConfig(), **change))  # type: ignore[arg-type]
+
+
+def test_extensions_are_what_was_said_last(paths: RegionPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[RegionConfig] = []
+    monkeypatch.setattr("neargate.cli.prepare.check_root", lambda *_: None)
+
+    def noted(_paths: RegionPaths, wanted: RegionConfig, _say: object) -> int:
+        seen.append(wanted)
+        return 0
+
+    monkeypatch.setattr("neargate.cli.up.up", noted)
+    for words in (["--extensions", "files"], [], ["--extensions", ""]):
+        assert commands.run(["up", "--data", str(paths.data), *words]) == 0
+        configs.save(paths, seen[-1])
+    assert [config.extensions for config in seen] == [("files",), ("files",), ()]
 
 
 def test_what_the_first_start_fixed_stays(paths: RegionPaths) -> None:

@@ -363,7 +363,7 @@ def test_the_types_still_have_only_the_fields_that_were_judged() -> None:
         *("init_process", "capabilities_add", "capabilities_drop", "ulimits", "tmpfs", "port_mappings"),
         *("mount_points", "volumes_from", "docker_labels", "depends_on", "start_timeout_s", "stop_timeout_s"),
         *("health_check", "logs", "secrets", "repository_credentials", "image_pin"),
-        *("ipc_controls", "network_controls", "restart_policy"),
+        *("ipc_controls", "network_controls", "restart_policy", "files"),
     }
 
 

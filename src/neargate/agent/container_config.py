@@ -46,6 +46,7 @@ class Surroundings(Concealed, frozen=True, kw_only=True):
     log_path: str | None
     share_pid_with: str | None
     looked_up: tuple[tuple[str, str], ...] = ()  # the container's secrets
+    files: tuple[BindMount, ...] = ()  # the container's, its secrets' among them
 
 
 def container_config(
@@ -78,6 +79,7 @@ def container_config(
             # Docker makes these read-only together with the root.
             *(replace(mount, read_only=container.readonly_root) for mount in around.etc),
             *mounts(task.containers, container, dict(around.volumes)),
+            *around.files,
         ),
         cgroup_path=f"{around.cgroup_path}/{container.name}",
         cpu_shares=max(container.cpu_units, MIN_CPU_SHARES),
@@ -137,7 +139,8 @@ def environment(
     if around.credentials_id:
         values["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = relative_uri(around.credentials_id)
     values.update(container.environment)
-    values.update(around.looked_up)
+    in_files = {secret.name for secret in container.secrets if secret.file_paths}
+    values.update((name, value) for name, value in around.looked_up if name not in in_files)
     return tuple(values.items())
 
 

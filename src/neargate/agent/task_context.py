@@ -18,6 +18,7 @@ from ..model.concealed import Concealed
 from ..model.knobs import Knobs
 from ..model.launch import ContainerLaunch, TaskLaunch, TaskReport
 from ..world import World
+from .given_files import secret_files_mib
 from .local_state import LocalState
 from .points import Point, Reached
 from .task_record import ContainerRecord, TaskRecord, bounded_reasons, report_of
@@ -144,6 +145,7 @@ class Resources(Struct):
     images: dict[str, Image] = field(default_factory=dict)
     volumes: dict[str, str] = field(default_factory=dict)
     etc: tuple[BindMount, ...] = ()
+    files: dict[str, tuple[BindMount, ...]] = field(default_factory=dict)  # by container
     secrets: Secrets = field(default_factory=Secrets)
     created: set[str] = field(default_factory=set)  # containers, by name
 
@@ -165,8 +167,9 @@ class TaskContext:
 
     @property
     def limits(self) -> TaskLimits:
-        """Of the task's cgroup."""
-        return TaskLimits(cpu_units=self.launch.cpu_units, memory_mib=self.launch.memory_mib)
+        """Of the task's cgroup. What the agent holds in memory for the task is counted to the task."""
+        held_mib = secret_files_mib(self.launch, self.parts.knobs.secret_file_max_bytes)
+        return TaskLimits(cpu_units=self.launch.cpu_units, memory_mib=max(1, self.launch.memory_mib - held_mib))
 
     @property
     def is_interrupted(self) -> bool:

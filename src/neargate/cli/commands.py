@@ -153,6 +153,11 @@ def _up_options(up: argparse.ArgumentParser) -> None:
         help="none, or local: a proxy on this machine ends TLS; its X-Forwarded-Proto and -For are believed",
     )
     up.add_argument(
+        "--extensions",
+        metavar="NAME,...",
+        help="what the region does beyond AWS: files (docs/files.md); '' for none, as at first",
+    )
+    up.add_argument(
         "--master-key-command",
         metavar="COMMAND",
         help="program (no shell) that prints the keys which seal secrets in the databases, instead of a file of ours",

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from ..model.extensions import EXTENSIONS
 from ..model.ids import ACCOUNT_PATTERN, REGION_PATTERN
 from .paths import RegionPaths
 from .problems import Problem
@@ -33,6 +34,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     quotas: str = "machine"
     oidc_hosts: tuple[str, ...] = ()  # host or host:port
     tls_proxy: str = "none"
+    extensions: tuple[str, ...] = ()  # of model/extensions.py
     registry_domain: str = ""  # these four: registry_options.py
     registry_listen: str = ""
     registry_cert: str = ""
@@ -69,7 +71,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
 _DEFAULT = RegionConfig()
 REGISTRY_PATTERN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 FILES = ("registry_cert", "registry_key")  # options that name one
-LISTS = ("zones", "insecure_registries", "oidc_hosts")
+LISTS = ("zones", "insecure_registries", "oidc_hosts", "extensions")
 FIXED = ("region", "account", "zones", "public_pool")
 SIMULATED_HOSTS_MAX = 10_000  # each is an object of the agent with a session of its own
 
@@ -92,6 +94,8 @@ def check(config: RegionConfig) -> None:
     ):
         if value not in allowed:
             raise Problem(f"--{name} {value!r}: choose {' or '.join(allowed)}")
+    if unknown := [name for name in config.extensions if name not in EXTENSIONS]:
+        raise Problem(f"--extensions {unknown[0]!r}: there is {', '.join(EXTENSIONS)}; '' for none")
     if any(not REGISTRY_PATTERN.fullmatch(name) for name in config.oidc_hosts):
         raise Problem("--oidc-hosts takes host or host:port with commas between them, for example gitlab.lan")
     if any(not REGISTRY_PATTERN.fullmatch(name) for name in config.insecure_registries):

@@ -120,6 +120,7 @@ async def _serve(
         oidc_hosts=config.oidc_hosts,
         tls_proxy=config.tls_proxy == "local",
         quotas=QuotaMode(config.quotas),
+        extensions=config.extensions,
         images_domain=config.registry_domain or f"localhost:{config.port}",
         images_tls=bool(config.registry_domain),
         images_socket=str(paths.images_socket),

@@ -216,6 +216,7 @@ class Recorder:
             log_mode=request.log_mode,
             executes_commands=request.enable_execute_command,
             pins=launch.pins,
+            gives_files=request.gives_files,
         )
         message = encode_message(RunOrder(launch=order))
         return RunTaskOrder(n=0, task_id=place.task_id, vpc_id=place.subnet.vpc_id, message=message)

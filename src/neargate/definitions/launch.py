@@ -25,6 +25,7 @@ from ..model.launch import (
     VolumesFrom,
 )
 from .awslogs import NON_BLOCKING, awslogs_of
+from .files import with_files
 from .secrets import injected_secrets
 from .sizes import EPHEMERAL_DEFAULT_GIB, parse_cpu, parse_memory
 from .system_controls import split_controls
@@ -79,10 +80,12 @@ def task_launch(
     log_mode: str = NON_BLOCKING,
     executes_commands: bool = False,
     pins: Mapping[str, str] = NO_PINS,
+    gives_files: bool = False,
 ) -> TaskLaunch:
     """The order for one task. `cluster` is a name; `container_uuids` are in the order of `containerDefinitions`.
 
     `pins`: container -> digest that its image's tag had for the revision's first task, where it keeps that.
+    `gives_files`: labels of containers may say files (`definitions/files.py`).
     The reservation must have an interface: a task whose subnet is exhausted is stopped, never launched.
     """
     assert reservation.eni is not None, "a task without an interface cannot be launched"
@@ -98,6 +101,8 @@ def task_launch(
         )
         for container, uuid in zip(definition["containerDefinitions"], container_uuids, strict=True)
     )
+    if gives_files:
+        containers = tuple(map(with_files, containers, definition["containerDefinitions"]))
     return TaskLaunch(
         task_id=task_id,
         task_arn=task_arn,

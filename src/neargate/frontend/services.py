@@ -46,6 +46,7 @@ class Services(Struct, frozen=True, kw_only=True):
     secret_registry: SecretRegistry | None = None  # None: for tests of other things
 
     exec_sessions: ExecSessions | None = None  # None: for tests of other things
+    extensions: tuple[str, ...] = ()  # of model/extensions.py
 
     @property
     def executing(self) -> ExecSessions:

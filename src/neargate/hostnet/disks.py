@@ -1,8 +1,9 @@
 """One ephemeral disk per task: a sparse file with an ext4 of the task's size, on a loop device, mounted.
 
-Owns its directory: `template-N.ext4` per size, `TASK.img` per task, `mnt/TASK`. An image gets its final name only when
-it is complete, so a killed creation leaves something that is thrown away or mounted, never half a filesystem. There is
-no journal because a disk dies with its task. Promised sizes are accounted: a full backing filesystem corrupts them all.
+Owns its directory: `template-N.ext4` per size, `TASK.img` per task, `mnt/TASK`, and `mnt/TASK.memory`, which is a tmpfs
+for those that hold something in memory. An image gets its final name only when it is complete, so a killed creation
+leaves something that is thrown away or mounted, never half a filesystem. There is no journal because a disk dies with
+its task. Promised sizes are accounted: a full backing filesystem corrupts them all.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from ..world import World
 from . import ext4, libc, loops
 from .attachments import safe_id
 from .mounts import is_mounted
+from .secret_mount import mount_secret, unmount_secret
 
 _LANE = "disks"
 _LOOK_LANE = "disk-looks"  # never behind an unmount that still writes
@@ -25,6 +27,7 @@ _BLOCK = 512  # what st_blocks counts in
 _GIB = 1 << 30
 _COPY_MAX = 1 << 20
 _RESERVED_NAME = ".reserved"
+_MEMORY = ".memory"
 _MKFS = (
     *("mkfs.ext4", "-q", "-F", "-m", "0", "-I", "256", "-i", "65536", "-G", "4096"),
     *("-O", "^has_journal,^resize_inode,sparse_super2"),
@@ -58,6 +61,14 @@ class LinuxDisks:
             raise HostError(f"cannot make the disk of task {task_id}: {error}") from error
         return TaskDisk(task_id=task_id, path=str(self._mounts / task_id), size_gib=size_gib)
 
+    async def hold_in_memory(self, task_id: str, size_mib: int) -> str:
+        place = self._memory(safe_id(task_id))
+        try:
+            await self._world.offload(_LANE, _mount_memory, place, size_mib)
+        except OSError as error:
+            raise HostError(f"cannot mount a filesystem in memory for task {task_id}: {error}") from error
+        return str(place)
+
     async def reserve(self, task_id: str, reserved_bytes: int) -> None:
         try:
             await self._world.offload(_LANE, _reserve, self._mounted(task_id) / _RESERVED_NAME, reserved_bytes)
@@ -80,6 +91,10 @@ class LinuxDisks:
     async def delete_disk(self, task_id: str) -> None:
         """Unmount, waiting for late users; who still holds something after that gets errors."""
         mount = self._mounts / safe_id(task_id)
+        try:
+            await self._world.offload(_LANE, _unmount_memory, self._memory(task_id))
+        except OSError as error:
+            raise HostError(f"cannot unmount the memory of {task_id}: {error}") from error
         for attempt in range(self._knobs.unmount_attempts):
             try:
                 await self._world.offload(_LANE, _unmount, mount, 0)
@@ -180,7 +195,7 @@ class LinuxDisks:
             return []
         names = {path.name.removesuffix(".new").removesuffix(".img") for path in self._directory.glob("*.img*")}
         if self._mounts.is_dir():
-            names |= set(os.listdir(self._mounts))
+            names |= {name.removesuffix(_MEMORY) for name in os.listdir(self._mounts)}
         return sorted(names)
 
     def _mounted(self, task_id: str) -> Path:
@@ -188,6 +203,10 @@ class LinuxDisks:
         if not is_mounted(path):
             raise HostError(f"task {task_id} has no disk on this host")
         return path
+
+    def _memory(self, task_id: str) -> Path:
+        """No task's id has a dot."""
+        return self._mounts / f"{task_id}{_MEMORY}"
 
     def _image(self, task_id: str) -> Path:
         return self._directory / f"{task_id}.img"
@@ -244,6 +263,20 @@ def _reserve(path: Path, reserved_bytes: int) -> None:
         raise
     finally:
         os.close(descriptor)
+
+
+def _mount_memory(place: Path, size_mib: int) -> None:
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mount_secret(place, size_mib)
+
+
+def _unmount_memory(place: Path) -> None:
+    """Lazily: whoever still runs keeps his files to his end, and nobody else finds them. May be repeated."""
+    unmount_secret(place)
+    try:
+        place.rmdir()
+    except FileNotFoundError:
+        pass  # most tasks have none
 
 
 def _unmount(mount: Path, flags: int) -> None:

@@ -140,6 +140,12 @@ class HostDisks(Protocol):
     async def create_disk(self, task_id: str, size_gib: int) -> TaskDisk:
         """Sparse file, ext4, loop device, mounted. Raises DiskFull."""
 
+    async def hold_in_memory(self, task_id: str, size_mib: int) -> str:
+        """A directory of root's alone on a filesystem in memory of that size, never on a disk; its path.
+
+        For what a task may read and nobody may find later. It outlives the agent, and goes with the task's disk.
+        """
+
     async def reserve(self, task_id: str, reserved_bytes: int) -> None:
         """Charge the image's size to the task's disk: a reserved file inside it (replaces an earlier charge)."""
 
@@ -155,7 +161,7 @@ class HostDisks(Protocol):
         """Its room is the host's again, also while a late process still holds a file of it."""
 
     async def list_disks(self) -> list[str]:
-        """Task ids with a disk on this host."""
+        """Task ids with a disk on this host, or with a directory in its memory."""
 
     async def free_fraction(self) -> float:
         """Free part of the filesystem behind the disks, 0..1."""

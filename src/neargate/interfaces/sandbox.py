@@ -68,9 +68,16 @@ class PullRequest(Concealed, frozen=True, kw_only=True):
 
 
 class BindMount(Struct, frozen=True, kw_only=True):
+    """`is_data`: one file that is only read: for no directory, and for nothing in a file system of the kernel's.
+
+    `is_private`: its source becomes the container's user's own, whom its mode may let in alone.
+    """
+
     source: str
     target: str
     read_only: bool = False
+    is_data: bool = False
+    is_private: bool = False
 
 
 class ContainerConfig(Concealed, frozen=True, kw_only=True):

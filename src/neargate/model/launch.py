@@ -64,10 +64,21 @@ class AwsLogs(Struct, frozen=True, kw_only=True):
 
 
 class InjectedSecret(Struct, frozen=True, kw_only=True):
-    """A variable whose value the agent looks up when the task starts. `value_from`: where it is, as registered."""
+    """A variable whose value the agent looks up when the task starts. `value_from`: where it is, as registered.
+
+    `file_paths`: the value is in these files of the container, and then is no variable.
+    """
 
     name: str
     value_from: str
+    file_paths: tuple[str, ...] = ()
+
+
+class InlineFile(Struct, frozen=True, kw_only=True):
+    """A file of the container whose text the definition says."""
+
+    path: str
+    text: str
 
 
 class RestartPolicy(Struct, frozen=True, kw_only=True):
@@ -110,6 +121,7 @@ class ContainerLaunch(Struct, frozen=True, kw_only=True):
     health_check: HealthCheck | None = None
     logs: AwsLogs | None = None
     secrets: tuple[InjectedSecret, ...] = ()
+    files: tuple[InlineFile, ...] = ()
     restart_policy: RestartPolicy | None = None
     ipc_controls: tuple[tuple[str, str], ...] = ()  # kernel parameters of the container's own IPC namespace
     network_controls: tuple[tuple[str, str], ...] = ()  # and of the task's network namespace

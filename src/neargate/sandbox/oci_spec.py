@@ -195,7 +195,8 @@ def _mount(target: str, kind: str, source: str, *options: str) -> dict[str, Any]
 
 def _bind(mount: BindMount) -> dict[str, Any]:
     access = "ro" if mount.read_only else "rw"
-    return _mount(mount.target, "bind", mount.source, "rbind", "rprivate", access)
+    plain = ("nosuid", "nodev", "noexec") if mount.is_data else ()
+    return _mount(mount.target, "bind", mount.source, "rbind", "rprivate", access, *plain)
 
 
 def _tmpfs(mount: Tmpfs) -> dict[str, Any]:

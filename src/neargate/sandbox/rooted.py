@@ -5,6 +5,7 @@ never followed. Every path below an image goes through here. Invariant: no funct
 """
 
 import ctypes
+import errno
 import os
 import stat
 
@@ -13,6 +14,8 @@ _RESOLVE_NO_XDEV = 0x01
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
 _DEPTH_MAX = 64
+_RACES_MAX = 128
+_KERNELS = ("/proc/", "/sys/", "/dev/")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -24,17 +27,21 @@ class _OpenHow(ctypes.Structure):
 def open_rooted(root: int, path: str, flags: int) -> int:
     """openat2 below the directory `root`; raises OSError. The caller closes the descriptor."""
     how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_XDEV)
-    handle = _libc.syscall(
-        ctypes.c_long(_SYS_OPENAT2),
-        ctypes.c_int(root),
-        ctypes.c_char_p(os.fsencode(path or "/")),
-        ctypes.byref(how),
-        ctypes.c_size_t(ctypes.sizeof(how)),
-    )
-    if handle < 0:
+    code = 0
+    for _ in range(_RACES_MAX):
+        handle = _libc.syscall(
+            ctypes.c_long(_SYS_OPENAT2),
+            ctypes.c_int(root),
+            ctypes.c_char_p(os.fsencode(path or "/")),
+            ctypes.byref(how),
+            ctypes.c_size_t(ctypes.sizeof(how)),
+        )
+        if handle >= 0:
+            return int(handle)
         code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), path)
-    return int(handle)
+        if code != errno.EAGAIN:
+            break  # else a rename or mount anywhere came between: with `..` the kernel cannot tell where it is
+    raise OSError(code, os.strerror(code), path)
 
 
 def read_rooted(root: int, path: str, max_bytes: int) -> bytes:
@@ -78,6 +85,21 @@ def exists(root: int, path: str) -> bool:
 def make_mount_target(root: int, path: str, *, is_file: bool) -> None:
     """A directory or an empty file at `path`, with its parents, so that a runtime finds it and makes nothing itself."""
     _make_parents(root, path, is_file=is_file)
+
+
+def check_data_target(root: int, path: str) -> None:
+    """Raises OSError where a symlink of the image leads to a file system of the kernel's, or a directory is there.
+
+    `root` is a mount of its own, so that the kernel names what was resolved from there on.
+    """
+    handle = open_rooted(root, path, os.O_PATH)
+    try:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if os.readlink(f"/proc/self/fd/{handle}").startswith(_KERNELS):
+            raise PermissionError(errno.EPERM, "it leads to /proc, /sys or /dev", path)
+    finally:
+        os.close(handle)
 
 
 def _make_parents(root: int, path: str, *, is_file: bool) -> None:

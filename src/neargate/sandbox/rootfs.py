@@ -18,7 +18,14 @@ from ..interfaces.sandbox import ContainerConfig
 from ..model.launch import Tmpfs
 from . import containerd_pb2 as pb
 from .containerd_client import AlreadyExists, Containerd
-from .rooted import exists, make_directory, make_mount_target, read_rooted, set_directory_mode
+from .rooted import (
+    check_data_target,
+    exists,
+    make_directory,
+    make_mount_target,
+    read_rooted,
+    set_directory_mode,
+)
 from .users import ResolvedUser, resolve_user
 
 _ACCOUNTS_MAX_BYTES = 1024 * 1024
@@ -97,6 +104,10 @@ def prepare(config: ContainerConfig, lowers: tuple[str, ...], layer: Layer) -> R
         user = resolve_user(config.user, passwd, group)
         for mount in sorted(config.mounts, key=lambda mount: mount.target.count("/")):
             make_mount_target(root, mount.target, is_file=not os.path.isdir(mount.source))
+            if mount.is_data:
+                check_data_target(root, mount.target)
+            if mount.is_private:
+                os.chown(mount.source, user.uid, user.gid, follow_symlinks=False)
         for tmpfs in config.tmpfs:
             _make_tmpfs_target(root, tmpfs)
         make_directory(root, config.working_directory)

@@ -151,6 +151,7 @@ class FakeHostDisks:
         self.faults = Faults()
         self.disks: dict[str, TaskDisk] = {}
         self.reserved: dict[str, int] = {}
+        self.memory_mib: dict[str, int] = {}
         self.cut: set[str] = set()
         self.room_gib = room_gib
         self.free = 0.5
@@ -166,6 +167,14 @@ class FakeHostDisks:
             self.disks[task_id] = TaskDisk(task_id=task_id, path=str(path), size_gib=size_gib)
         await self.faults.after("create_disk")
         return self.disks[task_id]
+
+    async def hold_in_memory(self, task_id: str, size_mib: int) -> str:
+        await self.faults.before("hold_in_memory")
+        self.memory_mib[task_id] = size_mib
+        path = self._root / "memory" / task_id
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await self.faults.after("hold_in_memory")
+        return str(path)
 
     async def reserve(self, task_id: str, reserved_bytes: int) -> None:
         await self.faults.before("reserve")
@@ -201,17 +210,26 @@ class FakeHostDisks:
         disk = self.disks.pop(task_id, None)
         self.reserved.pop(task_id, None)
         self.cut.discard(task_id)
+        if self.memory_mib.pop(task_id, None) is not None:
+            shutil.rmtree(self._root / "memory" / task_id)
         if disk is not None:
             shutil.rmtree(disk.path)
         await self.faults.after("delete_disk")
 
     async def list_disks(self) -> list[str]:
         await self.faults.before("list_disks")
-        return sorted(self.disks)
+        return sorted(self.disks.keys() | self.memory_mib.keys())
 
     async def free_fraction(self) -> float:
         await self.faults.before("free_fraction")
         return self.free
+
+    def reboot(self) -> None:
+        """Only the directories stay of what was in memory."""
+        for task_id in self.memory_mib:
+            path = self._root / "memory" / task_id
+            shutil.rmtree(path)
+            path.mkdir(mode=0o700)
 
 
 def _used(root: Path) -> int:
@@ -292,10 +310,16 @@ class FakeHost:
     def reboot(self) -> None:
         """Namespaces, links and cgroups are the kernel's and go with it; the files of disks stay."""
         self.network.reboot()
+        self.disks.reboot()
         self.cgroups.tasks.clear()
         self.cgroups.cpu_limited.clear()
 
     def leftovers(self) -> list[str]:
         """Names of what tasks still hold here; empty when all was returned."""
-        kinds = {"eni": list(self.network.tasks), "disk": list(self.disks.disks), "cgroup": list(self.cgroups.tasks)}
+        kinds = {
+            "eni": list(self.network.tasks),
+            "disk": list(self.disks.disks),
+            "memory": list(self.disks.memory_mib),
+            "cgroup": list(self.cgroups.tasks),
+        }
         return [f"{kind} {task_id}" for kind, held in kinds.items() for task_id in sorted(held)]

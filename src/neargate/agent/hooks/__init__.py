@@ -17,6 +17,7 @@ from .credentials import CredentialsHook
 from .disk import DiskHook
 from .disk_charge import DiskChargeHook
 from .etc_files import EtcFilesHook
+from .files import FilesHook
 from .first import FirstContainersHook
 from .image import ImageHook
 from .logs import LogsHook
@@ -60,8 +61,9 @@ STEPS: tuple[Step, ...] = (
     Step(hook=DiskChargeHook(), after=("disk", "image")),
     Step(hook=VolumesHook(), after=("disk", "image")),
     Step(hook=EtcFilesHook(), after=("disk",)),
+    Step(hook=FilesHook(), after=("disk", "secrets")),
     Step(hook=PauseHook(), after=("cgroup", "namespace")),
     # A create is the longest part of a launch. Interface, log streams and charge are needed by the start only.
-    Step(hook=FirstContainersHook(), after=("volumes", "etc-files", "pause", "secrets")),
+    Step(hook=FirstContainersHook(), after=("volumes", "etc-files", "files", "pause")),
     Step(hook=ContainersHook(), after=("network", "logs", "credentials", "disk-charge", "first-containers")),
 )

@@ -234,6 +234,28 @@ class DisksSuite(ABC):
 
         self.play(story)
 
+    def test_what_is_held_in_memory_goes_with_the_disk(self) -> None:
+        async def story(disks: HostDisks) -> None:
+            disk = await disks.create_disk(TASK, 21)
+            memory = await disks.hold_in_memory(TASK, 1)
+            _write(memory, "kept")
+            assert await disks.hold_in_memory(TASK, 1) == memory and _names(memory) == {"kept"}
+            assert not memory.startswith(disk.path) and _mode(memory) == 0o700
+            await disks.cut_off(TASK)
+            await disks.delete_disk(TASK)
+            assert await disks.list_disks() == [] and not _exists(memory)
+
+        self.play(story)
+
+    def test_what_is_held_in_memory_is_found_without_a_disk(self) -> None:
+        async def story(disks: HostDisks) -> None:
+            memory = await disks.hold_in_memory(TASK, 1)
+            assert await disks.list_disks() == [TASK]
+            await disks.delete_disk(TASK)
+            assert await disks.list_disks() == [] and not _exists(memory)
+
+        self.play(story)
+
     def test_a_disk_that_is_not_there(self) -> None:
         async def story(disks: HostDisks) -> None:
             with pytest.raises(HostError):
@@ -288,6 +310,10 @@ def _write(directory: str, name: str) -> None:
 
 def _names(directory: str) -> set[str]:
     return {path.name for path in Path(directory).iterdir()}
+
+
+def _mode(path: str) -> int:
+    return Path(path).stat().st_mode & 0o7777
 
 
 def _exists(path: str) -> bool:

@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
+from ....definitions.files import check_files
 from ....definitions.overrides import checked_overrides
 from ....definitions.tags import checked_tags
 from ....interfaces.roles import RunTaskRequest
 from ....model.errors import ClientError, ClusterNotFound, InvalidParameter, UnsupportedFeature
+from ....model.extensions import FILES
 from ....scheduling.strategy import split
 from ...authorize import authorize
 from ...call import Answer, Call, Params
@@ -54,6 +56,8 @@ async def run_task(call: Call, services: Services, params: Params) -> Answer:
     if FARGATE not in definition["compatibilities"]:
         raise InvalidParameter("Task definition does not support launch_type FARGATE.")
     overrides = checked_overrides(definition, params.get("overrides") or {}, account=call.account)
+    if gives_files := FILES in services.extensions:
+        check_files(definition)  # it may have been registered while the region had no files
     network = resolve_network(call, services, params)
     check_assumable(call, services, cluster, roles)
     count = params.get("count") or 1
@@ -78,6 +82,7 @@ async def run_task(call: Call, services: Services, params: Params) -> Answer:
         managed_tags=bool(params.get("enableECSManagedTags")),
         enable_execute_command=bool(params.get("enableExecuteCommand")),
         log_mode=services.account_settings.effective(call.account, own_principal(call), LOG_MODE).value,
+        gives_files=gives_files,
         client_token=params.get("clientToken") or None,
         request_fingerprint=fingerprint(params) if params.get("clientToken") else "",
     )

@@ -3,11 +3,13 @@
 Owns nothing: rules are in `definitions`, state in the registry. Invariant: each operation asks leave before it acts.
 """
 
+from ....definitions.files import check_files
 from ....definitions.rules import check_definition
 from ....definitions.tags import checked_tags, wire_tags
 from ....interfaces.roles import Failure
 from ....model.arn import task_definition_arn
 from ....model.errors import AwsError, ClientError, InvalidParameter
+from ....model.extensions import FILES
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
 from ...regional.task_definitions import ACTIVE, Revision
@@ -32,6 +34,8 @@ async def register_task_definition(call: Call, services: Services, params: Param
         raise ClientError("Tags can not be empty.")
     tags = checked_tags(params.get("tags"))
     check_definition(params, account=call.account)
+    if FILES in services.extensions:
+        check_files(params)
     authorize_roles(call, services, roles_of(call, params))
     revision = await services.task_definitions.register(
         {name: value for name, value in params.items() if name not in _NOT_STORED},
