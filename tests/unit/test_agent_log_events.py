@@ -277,3 +277,42 @@ def test_an_expression_that_a_power_cut_tore_holds_no_agent_up(tmp_path: Path, k
         assert b"\n".join(line.rstrip() for line in stored(host)) == b"[1] a\n  at b" and host.leftovers() == []
 
     play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("took_s", [None, 1.0])
+def test_an_expression_that_takes_long_is_its_containers_own_loss(tmp_path: Path, took_s: float | None) -> None:
+    """`took_s`: of each look for events; None: the first one does not end."""
+    cuts: list[float] = []
+
+    async def scenario(host: AgentHost) -> None:
+        offload = host.world.offload
+
+        async def slow(lane: str, function: Any, *args: Any) -> Any:
+            if lane != "log-cuts":
+                return await offload(lane, function, *args)
+            cuts.append(host.clock.now())
+            if took_s is None and len(cuts) == 1:
+                await host.clock.sleep(60)
+            block, _ = await offload(lane, function, *args)
+            return block, took_s or 0.0
+
+        host.world.offload = slow  # type: ignore[method-assign]
+        plain = AwsLogs(group="/web", region="us-east-1", stream="p/side")
+        both = (*task().containers, container("side", logs=plain))
+        host.server.run(launch(*both))
+        await host.server.status(TASK_ID, "RUNNING")
+        write(host, b"[1] a\n")
+        side = host.sandbox.named("side").config.runtime_id
+        for number in range(30):
+            write(host, b"[2] b\n")
+            host.sandbox.write_log(side, b"%d\n" % number)
+            await host.clock.sleep(1)
+        assert len(host.server.logs[TASK_ID, "side"].lines) >= 29
+        if took_s is None:
+            assert stored(host) == [] and len(cuts) == 1
+        else:
+            assert 5 <= len(cuts) <= 15, "a third of the time"
+        await host.clock.sleep(120)
+        assert b"".join(stored(host)) == b"[1] a\n" + b"[2] b\n" * 30
+
+    play(tmp_path, scenario)

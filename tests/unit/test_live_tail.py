@@ -20,7 +20,7 @@ from neargate.store.sqlite import MemoryStores
 from neargate.wire import eventstream
 from neargate.world import OsWorld
 
-ME = "123456789012"
+ME, OTHER, THIRD = "123456789012", "210987654321", "345678901234"
 NOW_MS = 1_700_000_000_000
 REQUEST = TailRequest(groups=("/app",))
 
@@ -104,6 +104,50 @@ def test_what_a_tail_leaves_out(request_: TailRequest, expected: list[str]) -> N
         assert shown(await tail.read()) == expected
 
     with_logs(body)
+
+
+def test_the_tails_of_an_account_share_what_they_look_through() -> None:
+    async def body(logs: Logs, world: Clock) -> None:
+        for name in (OTHER, THIRD):
+            await logs.create_group(name, "/app", {})
+            await logs.create_stream(name, "/app", "one")
+        mine = [await logs.open_tail(ME, REQUEST) for _ in range(3)]
+        theirs = await logs.open_tail(OTHER, REQUEST)
+
+        async def reads() -> list[tuple[int, bool]]:
+            await put(logs, "x" * 1000)
+            await logs.put_events(OTHER, "/app", "one", [(NOW_MS, "x" * 1000)])
+            updates = [await tail.read() for tail in (*mine, theirs)]
+            return [(len(update.events), update.is_sampled) for update in updates]
+
+        assert await reads() == [(1, False), (1, False), (0, True), (1, False)]
+        world.at += 1
+        assert await reads() == [(1, False), (0, True), (0, True), (1, False)], "the rest of what was too much"
+        assert await reads() == [(0, True), (0, True), (0, True), (1, False)]
+        await logs.open_tail(THIRD, REQUEST)  # now each account has a third
+        world.at += 1
+        assert [sampled for _, sampled in await reads()] == [False, True, True, False]
+        world.at += 10
+        for tail in mine:
+            tail.close()
+        assert await reads() and logs._tails._budgets.keys() == {OTHER}
+
+    with_logs(body, live_tail_scan_max_bytes=1500, live_tails_scan_max_bytes=3000)
+
+
+@pytest.mark.parametrize("pattern", ["%a+%", "{ $.a = 1 }", "[a, b=x]"])
+def test_what_takes_longer_to_look_for_costs_more(pattern: str) -> None:
+    async def body(logs: Logs, world: Clock) -> None:
+        plain = await logs.open_tail(ME, REQUEST)
+        tail = await logs.open_tail(ME, TailRequest(groups=("/app",), pattern=pattern))
+        await put(logs, "x" * 1000)
+        assert not (await plain.read()).is_sampled and not (await tail.read()).is_sampled
+        for _ in range(6):
+            world.at += 1
+            await put(logs, "x" * 10)
+            assert (await plain.read()).is_sampled, "the account pays for it"
+
+    with_logs(body, live_tail_scan_max_bytes=1500, live_tail_pattern_cost=10)
 
 
 def test_more_than_an_update_holds_is_sampled_evenly() -> None:

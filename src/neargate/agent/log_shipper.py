@@ -39,6 +39,8 @@ from .log_files import (
 )
 from .log_lines import Block, cut_lines, next_line_start
 
+_CUT_LANE = "log-cuts"
+
 
 class _Tail(Struct):
     task_id: str
@@ -64,6 +66,7 @@ class _Tail(Struct):
     event_start: LinearRegex | None = None  # what begins an event, where a line is none by itself
     quiet_at: float = 0.0  # when an event to which no lines came is whole: `event_start` only
     due_at: float = inf  # and when it is, whatever comes
+    cut_at: float = 0.0  # when its expression may be tried again: it is the container's, and takes what time it takes
     next_at: float = 0.0  # when the next bytes may be sent, unless a whole chunk of them waits
     paused: bool = False
     may_pause: bool = True
@@ -217,7 +220,7 @@ class LogShipper:
     def _ask(self, tail: _Tail) -> Ask:
         readable = not tail.in_flight and tail.opened is not None and tail.connection == self._driver.connection
         is_early = tail.size - tail.offset < self._pace.chunk_max_bytes and self._world.monotonic() < tail.next_at
-        readable = readable and (tail.finished or not is_early)
+        readable = readable and (tail.finished or not is_early) and self._world.monotonic() >= tail.cut_at
         punch = (tail.punched, tail.offset) if tail.offset - tail.punched >= self._knobs.log_punch_bytes else None
         is_quiet = tail.event_start is not None and self._world.monotonic() >= min(tail.quiet_at, tail.due_at)
         return Ask(
@@ -239,7 +242,7 @@ class LogShipper:
                 self._world.spawn(self._reopen(tail), f"log-open-{tail.task_id}")
                 return
         elif answer.data and not tail.in_flight and tail.offset == ask.read_at:
-            await self._ship(tail, ask, answer)
+            self._ship(tail, ask, answer)
         over = tail.refused or (tail.opened is not None and tail.offset >= tail.size)
         # Only a look from after the writer's end shows all: it may have written between an earlier look and its end.
         # Who opens it again on a new connection still reads the file.
@@ -249,30 +252,45 @@ class LogShipper:
         if not tail.finished:
             await self._hold_back(tail)
 
-    async def _ship(self, tail: _Tail, ask: Ask, answer: Answer) -> None:
-        is_all = tail.offset + len(answer.data) >= answer.size
-        knobs, pace = self._knobs, self._pace
-        block: Block
-        is_due = False
-        if tail.event_start is None:
-            final = ask.final and is_all
-            block = cut_lines(answer.data, pace.line_max_bytes, pace.chunk_max_lines, final=final)
-        else:
-            now = self._world.monotonic()
-            is_due = now >= tail.due_at or (now >= tail.quiet_at and tail.stale_size == answer.size)
-            opened = tail.opened
-            begins = partial(begins_event, tail.event_start)
-            bounds = (pace.line_max_bytes, pace.chunk_max_lines)
-            cut = partial(cut_events, answer.data, begins, *bounds, final=ask.final and is_all, flush=is_due)
-            block = await self._world.offload(LANE, cut)
-            if tail.opened is not opened or tail.offset != ask.read_at:
-                return  # its connection was lost, or what was read was dropped meanwhile
+    def _ship(self, tail: _Tail, ask: Ask, answer: Answer) -> None:
+        final = ask.final and tail.offset + len(answer.data) >= answer.size
+        if tail.event_start is not None:
+            tail.in_flight = True
+            self._world.spawn(self._cut(tail, ask, answer, tail.event_start, final), f"log-cut-{tail.task_id}")
+            return
+        block = cut_lines(answer.data, self._pace.line_max_bytes, self._pace.chunk_max_lines, final=final)
+        self._send(tail, answer, block, is_due=False)
+
+    async def _cut(self, tail: _Tail, ask: Ask, answer: Answer, event_start: LinearRegex, final: bool) -> None:
+        """Beside the round and on a thread of its own: nobody else's lines wait for this container's expression."""
+        world, opened = self._world, tail.opened
+        is_due = world.monotonic() >= tail.due_at
+        is_due = is_due or (world.monotonic() >= tail.quiet_at and tail.stale_size == answer.size)
+
+        def cut() -> tuple[Block, float]:
+            begin = world.monotonic()
+            begins = partial(begins_event, event_start)
+            bounds = (self._pace.line_max_bytes, self._pace.chunk_max_lines)
+            block = cut_events(answer.data, begins, *bounds, final=final, flush=is_due)
+            return block, world.monotonic() - begin
+
+        block, took_s = await world.offload(_CUT_LANE, cut)
+        # Those that have an expression share the thread: together they have a part of a processor, whatever it takes.
+        sharing = sum(1 for one in self._tails.values() if one.event_start is not None)
+        tail.cut_at = world.monotonic() + took_s * self._knobs.log_cut_pause * sharing
+        tail.in_flight = False
+        # Not when its connection was lost, or what was read was dropped meanwhile.
+        if tail.opened is opened and tail.offset == ask.read_at and not tail.given_up:
+            self._send(tail, answer, block, is_due=is_due)
+        self._poke.set()
+
+    def _send(self, tail: _Tail, answer: Answer, block: Block, *, is_due: bool) -> None:
         if block.consumed == 0:
             tail.stale_size = answer.size
             now = self._world.monotonic()
             # What is left of a flush is a part of a line: it waits for more of it, and for no time.
-            tail.quiet_at = inf if is_due else now + knobs.log_event_quiet_s
-            tail.due_at = inf if is_due else min(tail.due_at, now + knobs.log_event_age_s)
+            tail.quiet_at = inf if is_due else now + self._knobs.log_event_quiet_s
+            tail.due_at = inf if is_due else min(tail.due_at, now + self._knobs.log_event_age_s)
             return
         tail.due_at = inf
         tail.in_flight = True

@@ -1,8 +1,9 @@
 """Live tails: what reaches some groups of one account, as it is stored, in bites of about a second.
 
 Each read goes on where the last one ended, by the numbers that chunks get when they are stored, so nothing waits in
-memory for a slow reader. Invariant: one read looks through at most `live_tail_scan_max_bytes` and gives at most
-`live_tail_events_max` events; what is beyond is left out and the update says that it is a sample.
+memory for a slow reader. Invariants: the tails of an account look through at most `live_tail_scan_max_bytes` a second
+and those of all accounts `live_tails_scan_max_bytes`, whatever they look for; one update gives at most
+`live_tail_events_max` events. What is beyond is left out and the update says that it is a sample.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +21,8 @@ from .chunk import Event, StoredChunk, unpack
 from .database import Database
 from .pattern import Matcher, parse_pattern
 from .position import BEGIN, END
-from .query import LANE
 
+LANE = "logs-tail"  # of their own: an answer that somebody waits for never waits for a tail's expression
 TOO_COMPLEX = "Invalid filter pattern: the regular expression is too complex"
 
 
@@ -34,6 +35,7 @@ class LiveTails:
         self._catalog = catalog
         self._knobs = knobs
         self._open: dict[str, list[LiveTail]] = {}
+        self._budgets: dict[str, _Budget] = {}
 
     async def open(self, account: str, request: TailRequest) -> "LiveTail":
         """Raises ResourceNotFound, InvalidParameter, LimitExceeded."""
@@ -50,12 +52,30 @@ class LiveTails:
             world=self._world,
             database=self._database,
             knobs=self._knobs,
-            filter=_Filter(groups=groups, request=request, matcher=matcher),
+            filter=_Filter(
+                groups=groups,
+                request=request,
+                matcher=matcher,
+                cost=self._knobs.live_tail_pattern_cost if set("%{[") & set(request.pattern) else 1,
+            ),
             after=int(rows[0][0]),
+            budget=lambda: self._budget(account),
             forget=lambda tail: self._forget(account, tail),
         )
         self._open[account] = [*tails, tail]
         return tail
+
+    def _budget(self, account: str) -> "_Budget":
+        """As it is now. Accounts share what all may look through; one alone has no more than its own."""
+        knobs = self._knobs
+        rate = min(knobs.live_tail_scan_max_bytes, knobs.live_tails_scan_max_bytes // max(len(self._open), 1))
+        now = self._world.monotonic()
+        budget = self._budgets.get(account) or _Budget(left=rate, at=now)
+        if account in self._open:  # its last tail may just have been closed
+            self._budgets[account] = budget
+        budget.left = min(rate, budget.left + round((now - budget.at) * rate))
+        budget.at = now
+        return budget
 
     def _forget(self, account: str, tail: "LiveTail") -> None:
         left = [one for one in self._open.get(account, []) if one is not tail]
@@ -63,14 +83,23 @@ class LiveTails:
             self._open[account] = left
         else:
             self._open.pop(account, None)
+            self._budgets.pop(account, None)
+
+
+class _Budget(Struct, kw_only=True):
+    """`left`: bytes that may be looked through at the time `at`; below 0 after a chunk that was larger."""
+
+    left: int
+    at: float
 
 
 class _Filter(Struct, frozen=True, kw_only=True):
-    """`groups`: as updates show them, by key."""
+    """`groups`: as updates show them, by key. `cost`: of a byte; looking for plain words is much the cheapest."""
 
     groups: Mapping[int, str]
     request: TailRequest
     matcher: Matcher
+    cost: int
 
     def has_stream(self, name: str) -> bool:
         names, prefixes = self.request.streams, self.request.prefixes
@@ -90,6 +119,7 @@ class LiveTail:
         knobs: Knobs,
         filter: _Filter,
         after: int,
+        budget: "Callable[[], _Budget]",
         forget: "Callable[[LiveTail], None]",
     ) -> None:
         self._world = world
@@ -97,6 +127,7 @@ class LiveTail:
         self._knobs = knobs
         self._filter = filter
         self._after = after
+        self._budget = budget
         self._forget = forget
         self.read_at = world.monotonic()
 
@@ -128,16 +159,20 @@ class LiveTail:
             f"AND grp IN ({marks}) ORDER BY n LIMIT ?",
             (self._after, last, *self._filter.groups, knobs.live_tail_chunks_max + 1),
         )
-        taken: list[int] = []
-        size = 0
-        for number, chunk_size in rows[: knobs.live_tail_chunks_max]:
-            size += chunk_size
-            if size > knobs.live_tail_scan_max_bytes and taken:
-                break
-            taken.append(number)
         self._after = last
-        if not taken:
+        if not rows:
             return [], False
+        taken: list[int] = []
+        budget = self._budget()
+        for number, chunk_size in rows[: knobs.live_tail_chunks_max]:
+            # One that is larger than all that may be looked through is still shown, and the next ones pay for it.
+            cost = chunk_size * self._filter.cost
+            if budget.left <= 0 or (cost > budget.left and taken):
+                break
+            budget.left -= cost
+            taken.append(number)
+        if not taken:
+            return [], True
         marks = ", ".join("?" * len(taken))
         columns = "grp, stream, first_ts, last_ts, base, top, ingested, bytes, body"
         chunks = await self._database.read(

@@ -26,7 +26,9 @@ class Knobs(Struct, frozen=True, kw_only=True):
     live_tail_idle_s: float = 400.0  # one that was not read for so long is over: its caller was hung up on
     live_tail_events_max: int = 500  # AWS's, of one update
     live_tail_update_max_bytes: int = 2 * 1024 * 1024  # of its messages; clients take 24 MiB, escaped
-    live_tail_scan_max_bytes: int = 4 * 1024 * 1024  # looked through for one update
+    live_tail_scan_max_bytes: int = 4 * 1024 * 1024  # looked through in a second for all updates of an account
+    live_tails_scan_max_bytes: int = 8 * 1024 * 1024  # and of all accounts, in equal parts
+    live_tail_pattern_cost: int = 8  # times a byte's, where more than plain words are looked for
     live_tail_chunks_max: int = 512
     # the record of calls
     trail_keep_s: float = 90 * 24 * 3600.0  # LookupEvents' on AWS
@@ -201,6 +203,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     exec_output_max_bytes: int = 4096
     log_line_max_bytes: int = 256 * 1024 - 26  # one CloudWatch event with its overhead
     log_in_flight_max_bytes: int = 8 * 1024 * 1024
+    log_cut_pause: int = 2  # times what finding the events of several lines took, before its next turn
     log_punch_bytes: int = 1024 * 1024  # shipped bytes are given back in steps of this size
     log_drain_s: float = 5.0  # a stopping task waits this long for its last lines; the rest follows in the background
     log_resend_s: float = 30.0
