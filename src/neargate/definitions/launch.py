@@ -80,12 +80,11 @@ def task_launch(
     log_mode: str = NON_BLOCKING,
     executes_commands: bool = False,
     pins: Mapping[str, str] = NO_PINS,
-    gives_files: bool = False,
+    gives_files: bool = False,  # labels may say them: files.py
 ) -> TaskLaunch:
     """The order for one task. `cluster` is a name; `container_uuids` are in the order of `containerDefinitions`.
 
     `pins`: container -> digest that its image's tag had for the revision's first task, where it keeps that.
-    `gives_files`: labels of containers may say files (`definitions/files.py`).
     The reservation must have an interface: a task whose subnet is exhausted is stopped, never launched.
     """
     assert reservation.eni is not None, "a task without an interface cannot be launched"
@@ -101,8 +100,6 @@ def task_launch(
         )
         for container, uuid in zip(definition["containerDefinitions"], container_uuids, strict=True)
     )
-    if gives_files:
-        containers = tuple(map(with_files, containers, definition["containerDefinitions"]))
     return TaskLaunch(
         task_id=task_id,
         task_arn=task_arn,
@@ -127,7 +124,7 @@ def task_launch(
         task_role_arn=overrides.get("taskRoleArn") or definition.get("taskRoleArn"),
         eni=reservation.eni,
         volumes=tuple(volume["name"] for volume in definition.get("volumes", ())),
-        containers=containers,
+        containers=tuple(map(with_files, containers, definition["containerDefinitions"])) if gives_files else containers,
         tags=tuple(tags),
         executes_commands=executes_commands,
     )

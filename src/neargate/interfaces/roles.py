@@ -49,7 +49,6 @@ class RunTaskRequest(msgspec.Struct, frozen=True, kw_only=True):
     client_token: str | None
     log_mode: str = "non-blocking"  # of containers whose definition names none
     gives_files: bool = False  # the region has the extension of that name
-    gives_files: bool = False  # the region has the extension of that name
     # Hash of the parameters, asked for with a token only: the same token with another one is a ConflictException.
     request_fingerprint: str
 

@@ -188,7 +188,6 @@ class Knobs(Struct, frozen=True, kw_only=True):
     execution_credentials_lifetime_s: float = 3600.0  # the execution role's, in the agent only; asked for when needed
     execution_secret_attempts: int = 5  # of one call for a task's secrets; AWS's
     secret_file_max_bytes: int = 64 * 1024  # a secret of Secrets Manager; each file takes so much of its task's memory
-    secret_file_max_bytes: int = 64 * 1024  # a secret of Secrets Manager; each file takes so much of its task's memory
     execution_registry_attempts: int = 3  # of GetAuthorizationToken; AWS's
     registry_token_keep_s: float = 120.0  # of the region's registry, for the tasks of one role
     execution_calls_at_once: int = 8  # for one task's secrets; a task has its number of connections to the region
