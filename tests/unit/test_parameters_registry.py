@@ -6,12 +6,14 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.frontend.envelope import Envelope, SealBroken
 from neargate.frontend.parameters import changes
-from neargate.frontend.parameters.book import ParameterBook
+from neargate.frontend.parameters import registry as parameters_part
+from neargate.frontend.parameters.book import ParameterBook, size_of
 from neargate.frontend.parameters.changes import Wanted
-from neargate.frontend.parameters.errors import ParameterAlreadyExists
+from neargate.frontend.parameters.errors import ParameterAlreadyExists, ParameterLimitExceeded
 from neargate.frontend.parameters.public import PublicParameters
 from neargate.frontend.parameters.records import Parameter, Version
 from neargate.frontend.parameters.registry import MIGRATIONS, Change, ParameterRegistry, open_parameters
@@ -206,3 +208,28 @@ def test_public_parameters_say_what_is_true_here() -> None:
         f"{root}/services/ecs",
         f"{root}/services/ecs/regions/us-east-1",
     ]
+
+
+def test_an_account_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parameters_part, "DEFAULT_KNOBS", replace(DEFAULT_KNOBS, parameters_max_bytes=2000))
+
+    async def body(rig: Rig) -> None:
+        async def tag(name: str, size: int) -> None:
+            given = [{"Key": "k", "Value": "v" * size}]
+            await rig.registry.change(ACCOUNT, lambda book: changes.tag(book, name, given))
+
+        for name in "abc":
+            await rig.put(name, "x")
+        await tag("a", 1000)
+        with pytest.raises(ParameterLimitExceeded, match="more than 2000 bytes"):
+            await tag("b", 1000)
+        await rig.put("a", "y", account=OTHER)
+        await tag("a", 900)
+        await rig.registry.change(ACCOUNT, lambda book: changes.delete(book, ["a"]))
+        await tag("b", 1000)
+        for registry in (rig.registry, await rig.reopen()):
+            book = registry.book(ACCOUNT)
+            found = [book.find(name) for name in "bc"]
+            assert book.size_with(()) == sum(size_of(one) for one in found if one is not None)
+
+    story(body)

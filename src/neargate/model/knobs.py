@@ -66,6 +66,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     kms_aliases_max: int = 10_000  # of an account
     secrets_max: int = 10_000  # of an account
     secrets_max_bytes: int = 64 * 1024 * 1024  # of an account's values: all are held in memory, sealed
+    parameters_max_bytes: int = 64 * 1024 * 1024  # of an account's records without values: all are held in memory
     secrets_accessed_max: int = 10_000  # days of last access remembered
     images_per_repository_max: int = 20_000
     image_repositories_max: int = 10_000  # of an account

@@ -7,7 +7,14 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from .records import Parameter, rooted
+
+
+def size_of(parameter: Parameter) -> int:
+    """In bytes, of its record: about what memory holds of it."""
+    return len(msgspec.json.encode(parameter))
 
 
 class ParameterBook:
@@ -19,12 +26,21 @@ class ParameterBook:
         self._by_key = {one.key: one for one in parameters}
         self._order = sorted(self._by_key)
         self._tiers = Counter(one.current.tier for one in self._by_key.values())
+        self._size = sum(size_of(one) for one in self._by_key.values())
 
     def find(self, name: str) -> Parameter | None:
         return self._by_key.get(rooted(name))
 
     def count(self, tier: str) -> int:
         return self._tiers[tier]
+
+    def size_with(self, put: Iterable[Parameter], drop: Iterable[Parameter] = ()) -> int:
+        """Bytes of all records here, were these changes made."""
+        size = self._size - sum(size_of(one) for one in drop)
+        for one in put:
+            previous = self._by_key.get(one.key)
+            size += size_of(one) - (0 if previous is None else size_of(previous))
+        return size
 
     def after(self, place: str) -> Iterator[Parameter]:
         """In order of their keys, those that come behind `place`."""
@@ -42,6 +58,8 @@ class ParameterBook:
             yield one
 
     def apply(self, put: Iterable[Parameter], drop: Iterable[Parameter]) -> None:
+        put, drop = tuple(put), tuple(drop)
+        self._size = self.size_with(put, drop)
         for one in drop:
             self._tiers[self._by_key.pop(one.key).current.tier] -= 1
             del self._order[bisect_left(self._order, one.key)]

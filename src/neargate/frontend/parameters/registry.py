@@ -11,11 +11,13 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from ...interfaces.store import Statement, Store
+from ...model.knobs import DEFAULT_KNOBS
 from ...world import World
 from ..identity.registry import Sealer
 from ..regional.turn import Turn, keep_up
 from . import schema
-from .book import ParameterBook
+from .book import ParameterBook, size_of
+from .errors import ParameterLimitExceeded
 from .public import PublicParameters
 from .records import Parameter, StoredVersion, rooted
 
@@ -80,6 +82,8 @@ class ParameterRegistry:
         book = self.book(account)
         change = decide(book)
         if change.put is not None or change.drop:
+            if change.put is not None:
+                check_bytes(book, change.put)
             await self._store.write(_statements(book, change))
             book.apply(() if change.put is None else (change.put,), change.drop)
             self._books[account] = book
@@ -101,6 +105,20 @@ class ParameterRegistry:
             if self.book(account).generation != generation:
                 parameters = await schema.read_parameters(self._store, account)
                 self._books[account] = ParameterBook(account, generation, parameters)
+
+
+def check_bytes(book: ParameterBook, put: Parameter) -> None:
+    """Memory holds all records, and one account may not fill it; what makes one smaller always may.
+
+    Raises ParameterLimitExceeded.
+    """
+    previous = book.find(put.name)
+    grown = size_of(put) - (0 if previous is None else size_of(previous))
+    if grown > 0 and book.size_with((put,)) > DEFAULT_KNOBS.parameters_max_bytes:
+        raise ParameterLimitExceeded(
+            f"The descriptions, tags and labels of the parameters of this account have more than "
+            f"{DEFAULT_KNOBS.parameters_max_bytes} bytes. Delete one or more parameters and try again."
+        )
 
 
 def _context(account: str, name: str) -> bytes:
