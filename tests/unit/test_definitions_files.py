@@ -123,14 +123,14 @@ def test_a_long_label_is_not_said_whole() -> None:
 
 def test_what_a_launch_carries() -> None:
     labels = {f"{TEXT}/etc/app.ini": "[a]\nb = ä\n", f"{SECRET}/run/key": "KEY", f"{SECRET}/run/again": "KEY", "x": "y"}
-    container = request(labels)["containerDefinitions"][0]
+    definition = request(labels)
     plain = ContainerLaunch(
         name="web",
         image="web:1",
         arn="arn",
         secrets=tuple(InjectedSecret(name=item["name"], value_from=item["valueFrom"]) for item in SECRETS),
     )
-    found = with_files(plain, container)
+    [found] = with_files([plain], definition)
     assert found.files == (InlineFile(path="/etc/app.ini", text="[a]\nb = ä\n"),)
     assert [(secret.name, secret.file_paths) for secret in found.secrets] == [
         ("DB_PASSWORD", ()),

@@ -36,16 +36,9 @@ def check_files(request: Document) -> None:
         _check_container(container, containers)
 
 
-def with_files(launch: ContainerLaunch, container: Document) -> ContainerLaunch:
-    """The container with what its labels give it; they passed `check_files`."""
-    paths: dict[str, list[str]] = {}
-    for path, name in _labelled(container, SECRET_FILE):
-        paths.setdefault(name, []).append(path)
-    return replace(
-        launch,
-        files=tuple(InlineFile(path=path, text=text) for path, text in _labelled(container, FILE)),
-        secrets=tuple(replace(item, file_paths=tuple(paths.get(item.name, ()))) for item in launch.secrets),
-    )
+def with_files(launches: Sequence[ContainerLaunch], definition: Document) -> tuple[ContainerLaunch, ...]:
+    """A task's containers with what their labels give them; the definition passed `check_files`."""
+    return tuple(map(_with_files, launches, definition["containerDefinitions"]))
 
 
 def paths_problem(paths: Sequence[str]) -> str | None:
@@ -77,6 +70,17 @@ def is_file_path(path: str) -> bool:
         and not _CONTROL.search(path)
         and parts[0] not in _KERNELS
         and path not in _PLATFORMS
+    )
+
+
+def _with_files(launch: ContainerLaunch, container: Document) -> ContainerLaunch:
+    paths: dict[str, list[str]] = {}
+    for path, name in _labelled(container, SECRET_FILE):
+        paths.setdefault(name, []).append(path)
+    return replace(
+        launch,
+        files=tuple(InlineFile(path=path, text=text) for path, text in _labelled(container, FILE)),
+        secrets=tuple(replace(item, file_paths=tuple(paths.get(item.name, ()))) for item in launch.secrets),
     )
 
 

@@ -124,7 +124,7 @@ def task_launch(
         task_role_arn=overrides.get("taskRoleArn") or definition.get("taskRoleArn"),
         eni=reservation.eni,
         volumes=tuple(volume["name"] for volume in definition.get("volumes", ())),
-        containers=tuple(map(with_files, containers, definition["containerDefinitions"])) if gives_files else containers,
+        containers=with_files(containers, definition) if gives_files else containers,
         tags=tuple(tags),
         executes_commands=executes_commands,
     )
