@@ -1,7 +1,7 @@
 """Which secret a request means, and whether its caller may do that with it and with its KMS key.
 
-Nobody of another account learns without leave whether a secret is there, nor its ARN's end: what is not is asked for
-under the name that it was called by, and refused in the same words.
+Nobody learns without leave whether a secret is there, nor its ARN's end: what is and what is not is refused under the
+name that it was called by, in the same words.
 """
 
 from collections.abc import Mapping
@@ -38,8 +38,7 @@ def secret_meant(
         ask_for_missing(call, services, named, context, action=action)
         raise SecretNotFound
     keys: dict[str, Values] = {"secretsmanager:SecretId": found.arn}
-    shown = named if found.account != call.account else None
-    resource = Resource(arn=found.arn, tags=dict(found.tags), keys=keys, shown=shown)
+    resource = Resource(arn=found.arn, tags=dict(found.tags), keys=keys, shown=named)
     policy = services.secrets.policy(found)
     authorize(call, action or f"{SERVICE}:{call.operation}", [resource], context, resource_policy=policy)
     if found.deletion is not None and not also_deleted:
