@@ -6,16 +6,15 @@ The sentences are AWS's, to the letter.
 import asyncio
 import json
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
-import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.testing.front_door import ACCOUNT, REGION, ROOT, ZONES, FrontDoor, Keys, open_front_door
+
+from .door_clients import allow, boto, sender
 
 ECS = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
 EC2 = f"arn:aws:ec2:{REGION}:{ACCOUNT}"
@@ -24,14 +23,6 @@ AL = f"User: {IAM}:user/al"
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 ADDRESS = "192.0.2.7"
 ECS_TASKS = {"Service": "ecs-tasks.amazonaws.com"}
-
-
-class Raw:
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self._body
 
 
 class Region:
@@ -53,27 +44,8 @@ class Region:
         await capacity.host_seen("h", True)
 
     def client(self, keys: Keys, service: str) -> Any:
-        client = boto3.client(
-            service,
-            region_name=REGION,
-            endpoint_url="http://127.0.0.1:4566",
-            aws_access_key_id=keys.key,
-            aws_secret_access_key=keys.secret,
-            aws_session_token=keys.token,
-            config=Config(retries={"total_max_attempts": 1}),
-        )
-
-        def send(request: Any, **_: Any) -> Any:
-            pairs = ((name.encode(), value) for name, value in request.headers.items())
-            headers = [(name, value if isinstance(value, bytes) else value.encode()) for name, value in pairs]
-            headers.append((b"host", b"127.0.0.1:4566"))
-            body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
-            answer = self._runner.run(self.door.region.frontend.handle("POST", b"/", b"", headers, body, ADDRESS))
-            answered = cast(Any, {name.decode(): value.decode() for name, value in answer.headers})
-            return AWSResponse(request.url, answer.status, answered, cast(Any, Raw(answer.body)))
-
-        client.meta.events.register(f"before-send.{service}", send)
-        return client
+        send = sender(self._runner.run, self.door.region.frontend, peer=ADDRESS)
+        return boto(service, keys, send)
 
     def al(self, *statements: dict[str, Any], boundary: str | None = None, service: str = "ecs") -> Any:
         """boto3 as a new user of this name."""
@@ -113,11 +85,6 @@ class Region:
 
 def policy(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
-
-
-def allow(*actions: str, resource: Any = "*", **condition: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"Effect": "Allow", "Action": list(actions), "Resource": resource}
-    return found | ({"Condition": condition} if condition else {})
 
 
 def deny(*actions: str, resource: Any = "*", **condition: Any) -> dict[str, Any]:

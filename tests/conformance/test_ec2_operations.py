@@ -9,8 +9,6 @@ from typing import Any, cast
 
 import botocore.session
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.model import Shape
 
@@ -24,8 +22,11 @@ from neargate.frontend.services import Operation, Services
 from neargate.model.capacity import HostCapacity, HostFacts, Reservation, ReservationRequest
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryStores
+from neargate.testing.front_door import Keys
 from neargate.wire.shapes import Models
 from neargate.world import OsWorld
+
+from .door_clients import boto, sender
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"))
@@ -80,28 +81,9 @@ class Region:
         )
 
     def _client(self) -> Any:
-        client = SESSION.create_client(
-            "ec2",
-            region_name=REGION,
-            endpoint_url="http://127.0.0.1:4566",
-            aws_access_key_id="AKIATEST",
-            aws_secret_access_key="secret",
-            # Hostile values are ours to refuse, not the client's.
-            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
-        )
-        client.meta.events.register("before-send.ec2", cast(Any, self._send))
-        return client
-
-    def _send(self, request: Any, **_: Any) -> Any:
-        headers = [
-            (name.encode(), value if isinstance(value, bytes) else value.encode())
-            for name, value in request.headers.items()
-        ]
-        headers.append((b"host", b"127.0.0.1:4566"))
-        body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
-        answer = self._runner.run(self._front.handle(request.method, b"/", b"", headers, body))
-        answered = cast(Any, {name.decode(): value.decode() for name, value in answer.headers})
-        return AWSResponse(request.url, answer.status, answered, cast(Any, _Raw(answer.body)))
+        keys = Keys(key="AKIATEST", secret="secret")
+        # Hostile values are ours to refuse, not the client's.
+        return boto("ec2", keys, sender(self._runner.run, self._front), parameter_validation=False)
 
     def reserve(self, task: str, zone: int = 0, *, public: bool = True, groups: tuple[str, ...] = ()) -> Reservation:
         subnet = self.network.subnets(ACCOUNT)[zone].view
@@ -124,16 +106,6 @@ class Region:
 
     def release(self, task: str, zone: int = 0) -> None:
         self._runner.run(self.capacity.release(task, ZONES[zone][0]))
-
-
-class _Raw:
-    """What botocore reads an answer's body from."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def stream(self) -> Iterator[bytes]:
-        yield self._body
 
 
 def _modelled(name: str, operation: Operation) -> Operation:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from .test_authorization import ECS, IAM, RUN_RESOURCE, Region, allow, denied, refused, region
+from .door_clients import allow
+from .test_authorization import ECS, IAM, RUN_RESOURCE, Region, denied, refused, region
 
 __all__ = ["region"]  # the fixture
 

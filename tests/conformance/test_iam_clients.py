@@ -7,13 +7,10 @@ none missing that it must have.
 import asyncio
 import json
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
-import boto3
 import botocore.session
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from neargate.frontend.app import FrontEnd
@@ -22,9 +19,12 @@ from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.operations.table import OPERATIONS
 from neargate.frontend.services import Operation, Services
 from neargate.model.knobs import DEFAULT_KNOBS
+from neargate.testing.front_door import Keys
 from neargate.testing.region import open_region
 from neargate.wire.shapes import Models
 from neargate.world import OsWorld
+
+from .door_clients import boto, sender
 
 ACCOUNT, OTHER, REGION = "123456789012", "210987654321", "us-east-1"
 MODELS = Models()
@@ -61,36 +61,8 @@ class Region:
             operations={"iam": {name: modelled(name, operation) for name, operation in OPERATIONS["iam"].items()}},
             credentials=Credentials(account=account, access_key_id="AKIATEST", secret_access_key="secret"),
         )
-        client = boto3.client(
-            "iam",
-            region_name=REGION,
-            endpoint_url="http://127.0.0.1:4566",
-            aws_access_key_id="AKIATEST",
-            aws_secret_access_key="secret",
-            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
-        )
-
-        def send(request: Any, **_: Any) -> Any:
-            headers = [
-                (name.encode(), value if isinstance(value, bytes) else value.encode())
-                for name, value in request.headers.items()
-            ]
-            headers.append((b"host", b"127.0.0.1:4566"))
-            body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
-            answer = self._runner.run(front.handle(request.method, b"/", b"", headers, body))
-            answered = cast(Any, {name.decode(): value.decode() for name, value in answer.headers})
-            return AWSResponse(request.url, answer.status, answered, cast(Any, Raw(answer.body)))
-
-        client.meta.events.register("before-send.iam", send)
-        return client
-
-
-class Raw:
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self._body
+        keys = Keys(key="AKIATEST", secret="secret")
+        return boto("iam", keys, sender(self._runner.run, front), parameter_validation=False)
 
 
 def modelled(name: str, operation: Operation) -> Operation:

@@ -90,13 +90,17 @@ def server() -> Iterator[LogsServer]:
 
 @pytest.fixture(scope="module")
 def client(server: LogsServer) -> Any:
+    return boto(server)
+
+
+def boto(server: LogsServer, **config: Any) -> Any:
     return boto3.client(
         "logs",
         endpoint_url=server.url,
         region_name=REGION,
         aws_access_key_id=KEY,
         aws_secret_access_key=SECRET,
-        config=Config(retries={"max_attempts": 0}),
+        config=Config(retries={"max_attempts": 0}, **config),
     )
 
 
@@ -259,14 +263,7 @@ def test_filters_are_tried_but_never_kept(client: Any) -> None:
 
 def tailing(server: LogsServer) -> Any:
     """boto3 that does not put `stream-` before the name of the endpoint, which is a number here."""
-    return boto3.client(
-        "logs",
-        endpoint_url=server.url,
-        region_name=REGION,
-        aws_access_key_id=KEY,
-        aws_secret_access_key=SECRET,
-        config=Config(retries={"max_attempts": 0}, inject_host_prefix=False, read_timeout=30),
-    )
+    return boto(server, inject_host_prefix=False, read_timeout=30)
 
 
 def arn_of(group: str) -> str:

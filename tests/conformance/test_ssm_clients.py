@@ -4,28 +4,18 @@ import asyncio
 import base64
 import json
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
-import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from neargate.interfaces.store import Statement
 from neargate.testing.front_door import ACCOUNT, OTHER, REGION, ROOT, FrontDoor, Keys, allowing, open_front_door
 
+from .door_clients import boto, refused, sender
+
 PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter"
 PUBLIC = "/aws/service/global-infrastructure"
 AL = f"arn:aws:iam::{ACCOUNT}:user/al"
-
-
-class Raw:
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self._body
 
 
 class Region:
@@ -35,27 +25,8 @@ class Region:
         self.ssm, self.kms = self.client(ROOT), self.client(ROOT, "kms")
 
     def client(self, keys: Keys, service: str = "ssm") -> Any:
-        session: Any = boto3.Session()
-        client = session.client(
-            service,
-            region_name=REGION,
-            endpoint_url="http://127.0.0.1:4566",
-            aws_access_key_id=keys.key,
-            aws_secret_access_key=keys.secret,
-            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
-        )
-
-        def send(request: Any, **_: Any) -> Any:
-            pairs = ((name.encode(), value) for name, value in request.headers.items())
-            headers = [(name, value if isinstance(value, bytes) else value.encode()) for name, value in pairs]
-            headers.append((b"host", b"127.0.0.1:4566"))
-            body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
-            answer = self._runner.run(self.door.region.frontend.handle("POST", b"/", b"", headers, body))
-            answered = cast(Any, {name.decode(): value.decode() for name, value in answer.headers})
-            return AWSResponse(request.url, answer.status, answered, cast(Any, Raw(answer.body)))
-
-        client.meta.events.register(f"before-send.{service}", send)
-        return client
+        send = sender(self.run, self.door.region.frontend)
+        return boto(service, keys, send, parameter_validation=False)
 
     def al(self, *documents: dict[str, Any]) -> Any:
         """boto3 as a new user with these policies."""
@@ -69,13 +40,6 @@ class Region:
 def region() -> Iterator[Region]:
     with asyncio.Runner() as runner:
         yield Region(runner)
-
-
-def refused(call: Any, **params: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**params)
-    error = caught.value.response["Error"]
-    return error["Code"], error["Message"]
 
 
 def test_a_parameter_lives_and_dies(region: Region) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, Credentials, DeferredRefreshableCredentials
 from botocore.exceptions import ClientError
@@ -17,16 +16,9 @@ from botocore.session import Session
 
 from neargate.testing.front_door import ACCOUNT, REGION, ROOT, FrontDoor, Keys, allowing, open_front_door, trusting
 
-ENDPOINT = "http://127.0.0.1:4566"
+from .door_clients import ENDPOINT, sender
+
 OPEN = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
-
-
-class _Raw:
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self._body
 
 
 class Sdk:
@@ -41,7 +33,7 @@ class Sdk:
         core: Any = Session()
         if keys is not None:
             core.set_credentials(keys.key, keys.secret, keys.token)
-        core.register("before-send", self._send)
+        core.register("before-send", sender(self._runner.run, self.door.region.frontend))
         return core
 
     def client(self, service: str, keys: Keys | None = None, core: Any = None) -> Any:
@@ -51,21 +43,6 @@ class Sdk:
     def role(self, *arguments: Any, **options: Any) -> str:
         made: str = self._runner.run(self.door.role(*arguments, **options))
         return made
-
-    def _send(self, request: Any, **_: Any) -> Any:
-        path, _, query = request.url.removeprefix(ENDPOINT).partition("?")
-        headers = [
-            (name.encode(), value if isinstance(value, bytes) else str(value).encode())
-            for name, value in request.headers.items()
-        ]
-        headers.append((b"host", b"127.0.0.1:4566"))
-        body = request.body or b""
-        body = body.encode() if isinstance(body, str) else body
-        answer = self._runner.run(
-            self.door.region.frontend.handle(request.method, path.encode() or b"/", query.encode(), headers, body)
-        )
-        told: Any = {name.decode(): value.decode() for name, value in answer.headers}
-        return AWSResponse(request.url, answer.status, told, _Raw(answer.body))
 
 
 @pytest.fixture
