@@ -468,3 +468,18 @@ def test_a_second_agent_of_a_connected_host_is_refused() -> None:
         assert isinstance(await third.hear(), Welcome)
 
     in_cell(body, knobs=KNOBS)
+
+
+@pytest.mark.parametrize("door", ["accept_link", "accept_bulk"])
+def test_a_fault_is_logged_without_what_the_host_said(door: str, caplog: pytest.LogCaptureFixture) -> None:
+    class Faulty(AgentEnd):
+        async def receive(self) -> bytes:
+            raise KeyError("s3cret" * 100_000)
+
+    async def body(rig: CellRig) -> None:
+        await getattr(Door(rig).gateway, door)(Faulty())
+
+    in_cell(body)
+    lines = [record.getMessage() for record in caplog.records if "failed by a fault" in record.getMessage()]
+    assert len(lines) == 1 and "KeyError at" in lines[0] and "receive" in lines[0]
+    assert "s3cret" not in lines[0] and len(lines[0]) < 2000

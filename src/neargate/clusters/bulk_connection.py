@@ -30,6 +30,7 @@ from ..link.messages import (
     encode,
 )
 from ..log import get_logger
+from ..model.bugs import told
 from ..model.errors import AccessDenied, AwsError, ResourceNotFound, ServiceUnavailable
 from ..model.knobs import Knobs
 from ..world import World
@@ -107,7 +108,7 @@ class BulkConnection:
         except* Exception as faults:
             # One connection ends by it; the others and the process do not.
             reason = "internal error"
-            _log.error("a bulk connection failed by a fault", why=repr(faults.exceptions[0]))
+            _log.error("a bulk connection failed by a fault", why=told(faults.exceptions[0]))
         return reason
 
     async def _read(self, loops: asyncio.TaskGroup) -> None:

@@ -35,6 +35,7 @@ from ..link.server_session import (
 )
 from ..link.session import Disconnect, Send
 from ..log import get_logger
+from ..model.bugs import told
 from ..model.capacity import HostFacts
 from ..model.errors import AwsError
 from ..model.knobs import Knobs
@@ -109,7 +110,7 @@ class HostConnection:
         except* Exception as faults:
             # One host's connection ends by it; the others and the process do not.
             reason = "internal error"
-            _log.error("a host's connection failed by a fault", host=self.host_id, why=repr(faults.exceptions[0]))
+            _log.error("a host's connection failed by a fault", host=self.host_id, why=told(faults.exceptions[0]))
         finally:
             if self.host_id is not None:
                 self._cell.orders.unlisten(self.host_id, self._ring)

@@ -10,6 +10,7 @@ import msgspec
 
 from ..interfaces.store import Overloaded
 from ..log import get_logger
+from ..model.bugs import told
 from ..model.errors import AwsError, UnsupportedFeature
 from ..model.ids import uuid4
 from ..model.knobs import Knobs
@@ -18,7 +19,6 @@ from ..wire.shapes import Models
 from ..wire.sigv4 import SignatureRefused, SignedRequest, Verifier
 from ..world import World
 from .authorize import confirm_asked
-from .bugs import told
 from .call import Answer, Call, Params, Principal
 from .callers.authenticate import Authenticator, AuthMode
 from .callers.forwarded import seen_by_proxy

@@ -15,13 +15,13 @@ from msgspec import Struct
 
 from ...interfaces.store import Overloaded
 from ...log import get_logger
+from ...model.bugs import told
 from ...model.errors import AwsError, Throttling
 from ...model.ids import uuid4
 from ...wire.sigv4 import SignatureRefused
 from ...world import World
 from ..asgi import ClientGone, Receive, Scope, Send
 from ..authorize import confirm_asked
-from ..bugs import told
 from ..call import Call, Principal
 from ..callers.authenticate import LOCAL_HOSTS, AuthMode, web_page_refusal
 from ..callers.credentials import administrator

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from ...interfaces.store import Overloaded
 from ...interfaces.upstream import UpstreamFailed, UpstreamManifest, UpstreamSession
 from ...log import get_logger
+from ...model.bugs import told
 from ...model.errors import AwsError
-from ..bugs import told
 from .decisions import import_image, note_check
 from .errors import (
     BackendAway,

@@ -16,10 +16,10 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from ...log import get_logger
+from ...model.bugs import told
 from ...model.knobs import Knobs
 from ...world import World
 from ..asgi import Application, Receive, Scope, Send, is_of_images
-from ..bugs import told
 from ..http_protocol import BoundedHttpProtocol, bounded_protocol
 from . import wire
 
