@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.task_record import REASON_MAX_CHARS
 from neargate.interfaces.hostnet import HostError
 from neargate.interfaces.sandbox import ExecResult
 from neargate.model.launch import Dependency, HealthCheck, MountPoint
+from neargate.model.lifecycle import REASON_MAX_CHARS
 from neargate.testing.agent_host import IMAGE, INCARNATION, TASK_ID, AgentHost, container, launch, play
 from neargate.testing.fake_sandbox import PAUSE, Program
 

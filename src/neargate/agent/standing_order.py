@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 _NAME = "stop-everything.json"
-_REASON_MAX = 255  # characters, as StopTask's
+_REASON_MAX = 255  # characters of the operator's words
 _UNREADABLE = "Stopped by the operator of the machine."
 
 

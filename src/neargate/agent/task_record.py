@@ -11,9 +11,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..model.launch import ContainerReport, MemoryAtKill, TaskLaunch, TaskReport
-from ..model.lifecycle import LastStatus
+from ..model.lifecycle import REASON_MAX_CHARS, LastStatus
 
-REASON_MAX_CHARS = 1024
 _REASONS = frozenset({"reason", "stopped_reason"})
 
 

@@ -27,6 +27,7 @@ from ..link.terminal import (
     encode,
 )
 from ..model.knobs import Knobs
+from ..model.lifecycle import REASON_MAX_CHARS
 from ..world import World
 from .link_client import Closed, Connection, Transport
 from .task_record import TaskRecord
@@ -34,7 +35,6 @@ from .task_record import TaskRecord
 PATH = "/exec"
 _SIZE_MAX = 10_000
 _IDLE_SHARE = 1.1  # of the server's own time, which is to end it first
-_REASON_MAX = 1024
 
 
 class HostTerminals:
@@ -96,7 +96,7 @@ class HostTerminals:
         try:
             reason = refused or await self._run(order, runtime_id, socket)
             if reason:
-                await socket.send(encode(ExecEnded(reason=reason[:_REASON_MAX])))
+                await socket.send(encode(ExecEnded(reason=reason[:REASON_MAX_CHARS])))
             self._note(f"session {order.session} of task {order.task_id} has ended: {reason or 'its command did'}")
         except Closed as closed:
             self._note(f"session {order.session} of task {order.task_id} was lost: {closed}")

@@ -29,12 +29,12 @@ from ..link.terminal import (
 )
 from ..model.errors import TargetNotConnected
 from ..model.knobs import Knobs
+from ..model.lifecycle import REASON_MAX_CHARS
 from ..world import World
 from .cell import Cell
 from .channel import Channel, ChannelClosed, new_nonce
 
 SendOrder = Callable[[str, ExecOrder], bool]  # host id, order -> whether the host has a link
-_REASON_MAX = 1024
 _FRAME_SLACK = 4 * DATA_MAX_BYTES
 
 
@@ -194,4 +194,4 @@ def _decode(data: bytes) -> object:
 
 def _plain(text: str) -> str:
     """For somebody's terminal: no control characters of a host's choosing."""
-    return "".join(letter if letter.isprintable() else " " for letter in text[:_REASON_MAX])
+    return "".join(letter if letter.isprintable() else " " for letter in text[:REASON_MAX_CHARS])

@@ -6,6 +6,8 @@ skip statuses (it is level-triggered), and `walk` gives each status passed on th
 
 from enum import StrEnum
 
+REASON_MAX_CHARS = 1024  # of why a task stopped or a container ended: AWS cuts its sentences here
+
 
 class LastStatus(StrEnum):
     PROVISIONING = "PROVISIONING"

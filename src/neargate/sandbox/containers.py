@@ -14,6 +14,7 @@ import msgspec
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from ..interfaces.sandbox import ContainerConfig, ContainerState, EngineUnavailable, PauseConfig, SandboxError
+from ..model.lifecycle import REASON_MAX_CHARS
 from . import containerd_pb2 as pb
 from . import pause, rootfs, seeding
 from .containerd_client import SNAPSHOTTER, SPEC_TYPE, AlreadyExists, Containerd, EngineError, NotFound
@@ -28,7 +29,6 @@ LABEL_SHARES_PID = "neargate/shares-pid"
 LABEL_RESTART = "neargate/restart"  # what a new task of the container needs: _Restart as JSON
 
 _OPTIONS_TYPE = "containerd.runc.v1.Options"
-_REASON_MAX_CHARS = 1024
 _CANNOT_EXECUTE = (
     "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process:"
 )
@@ -370,7 +370,7 @@ def _cannot_start(detail: str) -> SandboxError:
     prefix = "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: "
     if "OCI runtime create failed" not in detail:
         detail = f"failed to create shim task: OCI runtime create failed: runc create failed: {detail}: unknown"
-    return SandboxError((prefix + detail)[:_REASON_MAX_CHARS])
+    return SandboxError((prefix + detail)[:REASON_MAX_CHARS])
 
 
 def as_runc(detail: str, program: str = "") -> str:

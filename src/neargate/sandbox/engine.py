@@ -23,6 +23,7 @@ from ..interfaces.sandbox import (
     Terminal,
 )
 from ..model.knobs import DEFAULT_KNOBS, Knobs
+from ..model.lifecycle import REASON_MAX_CHARS
 from ..world import World
 from .containerd_client import Containerd, EngineError
 from .containerd_process import ContainerdInstance, default_state_dir
@@ -147,7 +148,7 @@ class ContainerdSandbox:
         try:
             return await self._puller.pull(request, progress)
         except EngineError as error:
-            raise SandboxError(f"CannotPullContainerError: {error.detail}"[:1024]) from None
+            raise SandboxError(f"CannotPullContainerError: {error.detail}"[:REASON_MAX_CHARS]) from None
 
     async def collect_images(self, spared: frozenset[str]) -> tuple[str, ...]:
         try:
@@ -160,7 +161,7 @@ class ContainerdSandbox:
         try:
             return await self._blocking(self._containers.seed, image.snapshot, mount_point, container_path, target_dir)
         except CannotSeed as error:
-            raise SandboxError(f"CannotCreateVolumeError: {error}"[:1024]) from None
+            raise SandboxError(f"CannotCreateVolumeError: {error}"[:REASON_MAX_CHARS]) from None
 
     async def create_container(self, config: ContainerConfig) -> None:
         for _ in range(_ATTEMPTS):
@@ -172,7 +173,7 @@ class ContainerdSandbox:
             except EngineError as error:
                 # For one: the image was removed behind our back. The next task's pull must fetch it again.
                 self._puller.forget(config.image)
-                raise SandboxError(f"CannotCreateContainerError: {error.detail}"[:1024]) from None
+                raise SandboxError(f"CannotCreateContainerError: {error.detail}"[:REASON_MAX_CHARS]) from None
         raise EngineUnavailable(f"containerd does not finish cleaning up {config.runtime_id}")
 
     async def create_pause(self, config: PauseConfig) -> None:

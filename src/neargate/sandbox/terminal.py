@@ -17,6 +17,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from msgspec import Struct
 
 from ..interfaces.sandbox import EngineUnavailable, SandboxError
+from ..model.lifecycle import REASON_MAX_CHARS
 from ..world import World
 from . import containerd_pb2 as pb
 from .containerd_client import PROCESS_TYPE, Containerd, EngineError, NotFound
@@ -186,7 +187,7 @@ class OpenTerminal:
             self._started = await world.offload(lane, self._all.start, self._runtime_id, self._exec_id, args)
         except EngineError as error:
             exited.cancel()
-            raise SandboxError(error.detail[:1024]) from None
+            raise SandboxError(error.detail[:REASON_MAX_CHARS]) from None
         except BaseException:
             exited.cancel()
             raise

@@ -14,12 +14,11 @@ import msgspec
 
 from ..model.arn import cluster_arn, container_arn, task_arn
 from ..model.launch import ContainerReport, TaskReport
-from ..model.lifecycle import LastStatus, StopCode, is_later, walk
+from ..model.lifecycle import REASON_MAX_CHARS, LastStatus, StopCode, is_later, walk
 from ..model.network import Eni
 
 Document = dict[str, Any]
 
-REASON_MAX = 1024  # characters; AWS cuts container reasons here
 _CLOCK_AHEAD_S = 3600.0
 _CONTAINER_STATUSES = frozenset({"PENDING", "RUNNING", "STOPPED"})
 _STOP_CODES = frozenset(StopCode)
@@ -243,7 +242,7 @@ def _put_stop(changed: Document, code: str, reason: str | None) -> None:
         return
     changed["stopCode"] = code
     if reason:
-        changed["stoppedReason"] = reason[:REASON_MAX]
+        changed["stoppedReason"] = reason[:REASON_MAX_CHARS]
 
 
 def _put_containers(changed: Document, facts: HiddenFacts, report: TaskReport, target: LastStatus, now: float) -> None:
@@ -275,7 +274,7 @@ def _put_container(container: Document, said: ContainerReport) -> None:
     if said.exit_code is not None and "exitCode" not in container:
         container["exitCode"] = max(-(2**31), min(said.exit_code, 2**31 - 1))
     if said.reason:
-        container["reason"] = said.reason[:REASON_MAX]
+        container["reason"] = said.reason[:REASON_MAX_CHARS]
 
 
 def _move_agents(container: Document, started_at: float | None) -> None:

@@ -7,8 +7,7 @@ import socket
 import ssl
 
 from ...interfaces.sandbox import SandboxError
-
-_REASON_MAX_CHARS = 1024
+from ...model.lifecycle import REASON_MAX_CHARS
 
 
 class PullFailure(Exception):
@@ -59,7 +58,7 @@ def bad_image(reference: str, sentence: str) -> SandboxError:
 
 def _refusal(text: str) -> SandboxError:
     """Registries wrote parts of it: no longer than a task's reason may be, and nothing that a terminal would obey."""
-    kept = "".join(character if character.isprintable() else "?" for character in text[:_REASON_MAX_CHARS])
+    kept = "".join(character if character.isprintable() else "?" for character in text[:REASON_MAX_CHARS])
     return SandboxError(kept)
 
 

@@ -5,6 +5,7 @@ Owns the checks of their parameters; tasks are the cell's. Invariant: an id reac
 
 from ....interfaces.roles import TaskFilter
 from ....model.errors import InvalidParameter
+from ....model.lifecycle import REASON_MAX_CHARS
 from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...services import Services
@@ -14,7 +15,6 @@ from .names import cluster_name, service_name, task_id
 from .paging import next_token, page_limit, page_start
 
 DESCRIBE_MAX = 100
-REASON_MAX_CHARS = 1024
 
 
 async def stop_task(call: Call, services: Services, params: Params) -> Answer:
