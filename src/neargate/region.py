@@ -320,7 +320,7 @@ async def _open_images(
         envelope,
         knobs,
         region=plan.region,
-        backend=SocketBackend(plan.images_socket, knobs),
+        backend=SocketBackend(plan.images_socket, knobs, is_remote=not plan.images_storage),
         domain=plan.images_domain,
         is_tls=plan.images_tls,
         storage=plan.images_storage,

@@ -185,6 +185,11 @@ def _registry_options(up: argparse.ArgumentParser) -> None:
     text = "instead of a certificate of the region's own authority: "
     up.add_argument("--registry-cert", metavar="FILE", help=f"{text}yours, PEM, with those that lead to its authority")
     up.add_argument("--registry-key", metavar="FILE", help="its key, PEM")
+    up.add_argument(
+        "--image-storage",
+        metavar="FILE",
+        help="docker-registry's own storage: section (S3, another disk) for the bytes of images (docs/images.md)",
+    )
 
 
 def _logs_options(logs: argparse.ArgumentParser) -> None:

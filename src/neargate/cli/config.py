@@ -34,11 +34,13 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     quotas: str = "machine"
     oidc_hosts: tuple[str, ...] = ()  # host or host:port
     tls_proxy: str = "none"
-    extensions: tuple[str, ...] = ()  # of model/extensions.py
     registry_domain: str = ""  # these four: registry_options.py
     registry_listen: str = ""
     registry_cert: str = ""
     registry_key: str = ""
+    image_storage: str = ""  # a file: image_storage.py
+    images_at: str = ""  # what it says, without credentials; empty: the data directory
+    extensions: tuple[str, ...] = ()  # of model/extensions.py
     audit_days: int = 90  # AWS's
     audit_mib: int = 2048
     master_key_command: str = ""  # prints the master keys; empty: the file of paths.py has them
@@ -70,7 +72,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
 
 _DEFAULT = RegionConfig()
 REGISTRY_PATTERN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
-FILES = ("registry_cert", "registry_key")  # options that name one
+FILES = ("registry_cert", "registry_key", "image_storage")  # options that name one
 LISTS = ("zones", "insecure_registries", "oidc_hosts", "extensions")
 FIXED = ("region", "account", "zones", "public_pool")
 SIMULATED_HOSTS_MAX = 10_000  # each is an object of the agent with a session of its own

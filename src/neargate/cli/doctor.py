@@ -201,6 +201,13 @@ def _region(paths: RegionPaths) -> list[Finding]:
             if running
             else Finding("note", f"{name} does not run; neargate up{paths.as_option}")
         )
+    if config.images_at:
+        found.append(Finding("ok", f"images are kept at {config.images_at} (--image-storage)"))
+    if config.registry_listen:
+        text = (
+            f"the image registry listens at {config.registry_listen} for other machines, for {config.registry_domain}"
+        )
+        found.append(Finding("ok", text))
     if healthy(config.port):
         found.append(Finding("ok", f"the API answers at {config.endpoint}"))
     else:

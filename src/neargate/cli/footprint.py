@@ -72,6 +72,7 @@ def look(paths: RegionPaths) -> Footprint:
     own = (
         *(paths.secrets, paths.databases, paths.logs, paths.agent, paths.disks, paths.containerd),
         paths.images,
+        *(paths.image_storage, paths.image_storage.with_suffix(".new")),
         *(paths.administrator, paths.administrator.with_suffix(".new"), paths.config.with_suffix(".new")),
         *(paths.run, paths.up_lock, paths.data, *paths.data.parents),
     )

@@ -9,16 +9,20 @@ import pwd
 import subprocess
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from . import locks, processes
+from . import config as configs
+from . import image_storage, locks, processes
 from .paths import RegionPaths
 from .problems import Problem
-from .supervisor import USER, images_settings, registry_binary
+from .supervisor import USER, images_environment, images_settings, registry_binary
+
+_NOTHING_YET = "Path not found: /docker/registry/v2/repositories"
 
 
 def collect(paths: RegionPaths, say: Callable[[str], None]) -> None:
-    """Raises Problem while the region runs, and when the keeper fails."""
+    """Raises Problem while the region runs, and when the keeper fails. Elsewhere than here nobody measures."""
     lock = locks.take(paths.up_lock)
     if lock is None or processes.find(paths.pid_file("images")) is not None:
         raise Problem(
@@ -26,9 +30,15 @@ def collect(paths: RegionPaths, say: Callable[[str], None]) -> None:
             f"then: neargate image collect{paths.as_option}"
         )
     try:
-        before = _used_bytes(paths)
+        config = configs.load(paths) if paths.config.exists() else configs.RegionConfig()
+        directory = image_storage.local_directory(paths, config)
+        if directory is None:
+            _run(paths)
+            say(f"what no image names any more was removed from {config.images_at}")
+            return
+        before = _used_bytes(directory)
         _run(paths)
-        freed = max(before - _used_bytes(paths), 0)
+        freed = max(before - _used_bytes(directory), 0)
         say(f"{freed / 1024**2:.1f} MiB of {before / 1024**2:.1f} MiB are free again")
     finally:
         os.close(lock)
@@ -44,24 +54,24 @@ def _run(paths: RegionPaths) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as settings:
         settings.write(images_settings(paths, "none"))
         settings.flush()
-        os.chmod(settings.name, 0o644)
+        if as_user:
+            os.chown(settings.name, as_user["user"], as_user["group"])  # its mode is 0600
         done = subprocess.run(
             [binary, "garbage-collect", settings.name],
-            env={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"},
+            env=images_environment(),
             cwd="/",
             capture_output=True,
             text=True,
             check=False,
             **as_user,
         )
-    nothing_yet = not any(paths.images.iterdir()) if paths.images.is_dir() else True
-    if done.returncode != 0 and not nothing_yet:
+    if done.returncode != 0 and _NOTHING_YET not in done.stderr:
         raise Problem(f"docker-registry could not collect: {done.stderr.strip()[-500:]}")
 
 
-def _used_bytes(paths: RegionPaths) -> int:
+def _used_bytes(directory: Path) -> int:
     found = 0
-    for folder, _, files in os.walk(paths.images):
+    for folder, _, files in os.walk(directory):
         for name in files:
             try:
                 found += os.lstat(os.path.join(folder, name)).st_blocks * 512

@@ -118,6 +118,11 @@ class RegionPaths(Struct, frozen=True):
         return self.data / "images"
 
     @property
+    def image_storage(self) -> Path:
+        """What `--image-storage` said at the last `up`, root's alone: it may hold credentials."""
+        return self.data / "image-storage.json"
+
+    @property
     def images_socket(self) -> Path:
         """Of the process that keeps them: only the server's user reaches it, so that nobody walks around policies."""
         return self.server_run / "images.sock"

@@ -41,6 +41,7 @@ from . import (
     database_process,
     exec_desk,
     hosts_desk,
+    image_storage,
     master_keys,
     quota_desk,
     spot_desk,
@@ -124,7 +125,7 @@ async def _serve(
         images_domain=config.registry_domain or f"localhost:{config.port}",
         images_tls=bool(config.registry_domain),
         images_socket=str(paths.images_socket),
-        images_storage=str(paths.images),
+        images_storage=str(image_storage.local_directory(paths, config) or ""),
     )
     envelope = envelope_of(master_keys.load(paths, config), world)
     region = await open_region(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from . import processes
+from . import image_storage, processes
 from .config import RegionConfig
 from .paths import RegionPaths
 from .problems import Problem
@@ -179,20 +179,27 @@ def images_program(paths: RegionPaths, user: str | None) -> Program:
     return Program(
         name="images",
         argv=(registry_binary(), "serve", str(settings)),
-        environment={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"},
+        environment=images_environment(),
         log_file=paths.log_file("images"),
         pid_file=paths.pid_file("images"),
         user=user,
     )
 
 
+def images_environment() -> dict[str, str]:
+    """Its storage may be elsewhere, behind a proxy or an authority of the operator's."""
+    keep = ("SSL_CERT_FILE", "SSL_CERT_DIR", *PROXY_VARIABLES)
+    own = {"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"}
+    return own | {key: os.environ[key] for key in keep if key in os.environ}
+
+
 def images_settings(paths: RegionPaths, secret: str) -> str:
-    """The configuration of the process that keeps images' bytes."""
+    """The configuration of the process that keeps images' bytes. It may hold credentials of the operator's storage."""
+    storage = image_storage.section(image_storage.kept(paths), paths.images)
     return (
         "version: 0.1\n"
         "log: {level: error, accesslog: {disabled: true}}\n"
-        f"storage: {{filesystem: {{rootdirectory: {json.dumps(str(paths.images))}}}, delete: {{enabled: true}}, "
-        "redirect: {disable: true}}\n"
+        f"storage: {json.dumps(storage, ensure_ascii=False)}\n"
         f"http: {{net: unix, addr: {json.dumps(str(paths.images_socket))}, relativeurls: true, secret: {secret}}}\n"
     )
 

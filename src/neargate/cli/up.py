@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ..model.knobs import DEFAULT_KNOBS
 from . import config as configs
-from . import footprint, locks, processes
+from . import footprint, image_storage, locks, processes
 from .config import RegionConfig
 from .environment import before_typing
 from .paths import RegionPaths
@@ -23,7 +23,7 @@ from .prepare import check_foreign_containerd, make_run_directory, prepare
 from .problems import Problem, no_room
 from .process_logs import bound_all
 from .processes import Program
-from .supervisor import Child, Supervisor, check_proxies, end_former, programs
+from .supervisor import USER, Child, Supervisor, check_proxies, end_former, programs
 
 READY_S = 60.0
 LOOK_S = 0.3
@@ -72,10 +72,11 @@ def _made_ready(
         check_foreign_containerd(config)
         check_proxies(config)
         _check_registry(config)
+        config, is_moved = _settled_storage(paths, config, say)
         supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
         end_former(paths)
         supervisor.adopt()
-        _restart_changed(paths, config, supervisor)
+        _restart_changed(paths, config, supervisor, is_moved=is_moved)
         _check_ports(config, supervisor)
         configs.save(paths, config)
     return config, supervisor
@@ -112,12 +113,22 @@ def _not_going_down(paths: RegionPaths) -> None:
         )
 
 
-def _restart_changed(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor) -> None:
+def _settled_storage(paths: RegionPaths, config: RegionConfig, say: Callable[[str], None]) -> tuple[RegionConfig, bool]:
+    """Where images' bytes are, from the operator's file as it is now. Raises Problem."""
+    before = configs.load(paths).images_at if paths.config.exists() else config.images_at
+    found, is_moved = image_storage.settle(paths, config, USER if os.geteuid() == 0 else None)
+    if before != found.images_at:
+        kept, at = before or paths.images, found.images_at or paths.images
+        say(f"images are kept at {at} from now on; those that were kept at {kept} stay there: copy them yourself")
+    return found, is_moved
+
+
+def _restart_changed(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor, *, is_moved: bool) -> None:
     """What runs has the options of the last `up`; with others it is ended, to start with these. Tasks do not notice."""
     if not paths.config.exists():
         return
     before = configs.load(paths)
-    if before == config:
+    if before == config and not is_moved:
         return
     running = [name for name in ("server", "agent", "containerd") if processes.find(paths.pid_file(name)) is not None]
     if running and (before.containerd, before.sandbox) != (config.containerd, config.sandbox):

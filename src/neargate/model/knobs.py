@@ -76,6 +76,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     registry_certificate_look_s: float = 60.0  # whether its certificate is due for renewal, or the operator's changed
     image_transfers_max: int = 128  # requests to the registry under way, of all accounts together
     image_silence_s: float = 60.0  # within a body, in either direction
+    image_remote_commit_s: float = 600.0  # for the end of a layer, where the keeper's storage is another machine's
     image_layer_max_bytes: int = 52_000 * 1024 * 1024  # ECR's
     image_free_fraction: float = 0.05  # of the disk: what images never take
     image_lifecycle_period_s: float = 3600.0  # AWS: within a day

@@ -42,11 +42,12 @@ class Backend(Protocol):
 
 
 class SocketBackend:
-    """Implements Backend."""
+    """Implements Backend. `is_remote`: what it keeps is not on this machine, and a layer's end is a copy over there."""
 
-    def __init__(self, path: str, knobs: Knobs) -> None:
+    def __init__(self, path: str, knobs: Knobs, *, is_remote: bool = False) -> None:
         self._path = path
         self._knobs = knobs
+        self._commit_s = knobs.image_remote_commit_s if is_remote else knobs.image_silence_s
 
     @asynccontextmanager
     async def exchange(
@@ -63,7 +64,7 @@ class SocketBackend:
                 await wire.send(body)
             else:
                 await _stream(wire, body, is_chunked=length is None)
-            await wire.head()
+            await wire.head(self._commit_s if method == "PUT" else self._knobs.image_silence_s)
             yield wire
         finally:
             wire.cut()
@@ -162,12 +163,12 @@ class _Wire(asyncio.Protocol):
             await self._change()
         return not self._has_head and not self._is_lost
 
-    async def head(self) -> None:
+    async def head(self, silence_s: float) -> None:
         """Raises BackendAway."""
         while not self._has_head:
             if self._is_lost:
                 raise BackendAway
-            await self._change()
+            await self._change(silence_s)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         while True:
@@ -196,10 +197,10 @@ class _Wire(asyncio.Protocol):
     def cut(self) -> None:
         self._transport.abort()
 
-    async def _change(self) -> None:
+    async def _change(self, silence_s: float | None = None) -> None:
         self._changed.clear()
         try:
-            async with asyncio.timeout(self._silence_s):
+            async with asyncio.timeout(self._silence_s if silence_s is None else silence_s):
                 await self._changed.wait()
         except TimeoutError:
             raise BackendAway from None
