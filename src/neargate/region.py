@@ -123,7 +123,7 @@ class Region(Struct, frozen=True, kw_only=True):
 
     def start_loops(self, world: World) -> None:
         """What works in the background by itself: the sweepers of the cell and of the logs, the record's writer."""
-        self.cell.start_sweepers()
+        self.cell.start_sweepers(self.services.task_definitions.is_retired)
         world.spawn(self.logs.run(), "logs")
         world.spawn(self.trail.run(), "trail")
         world.spawn(self.trail.run_sweeps(), "trail-sweeps")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from neargate.agent.hooks.image import _reference
+from neargate.clusters.image_pins import ImagePins
 from neargate.link.messages import RunOrder, decode_to_agent
 from neargate.model.launch import ContainerLaunch
 from neargate.testing.cell_rig import DEFINITION, ZONES, CellRig, host_of, in_cell, running, subnet
@@ -79,3 +80,35 @@ def test_what_is_no_digest_pins_nothing() -> None:
 def test_an_image_that_names_its_digest_is_pulled_by_that() -> None:
     named = ContainerLaunch(name="web", image=f"r.example/web@{SECOND}", arn="a", image_pin=FIRST)
     assert _reference(named) == f"r.example/web@{SECOND}"
+
+
+def test_a_revision_that_can_be_run_no_more_keeps_nothing() -> None:
+    async def body(rig: CellRig) -> None:
+        revisions = [revision(number, versionConsistency="enabled") for number in (1, 2, 3)]
+        arns = [one["taskDefinitionArn"] for one in revisions]
+        first, _ = await ordered(rig, revisions[0])
+        await ordered(rig, revisions[1])
+        await ordered(rig, revisions[2])
+        await rig.report(first, "PENDING", 1, **pulled(FIRST))
+        assert await rig.cell.sweepers.sweep_pins(lambda arn: False) is None
+        said = await rig.cell.sweepers.sweep_pins(lambda arn: arn in arns[:2])
+        assert said == "forgot the images of 2 revisions that can be run no more"
+        assert await rig.cell.sweepers.sweep_pins(lambda arn: arn in arns[:2]) is None
+        for _ in range(2):  # as it is in memory, then as it is kept
+            assert (await ordered(rig, revisions[0]))[1]["web"] == "registry.example/web:1"
+            await rig.cell.sweepers.sweep_pins(lambda arn: arn == arns[0])
+            await rig.reopen()
+
+    in_cell(body)
+
+
+def test_all_revisions_are_looked_at_in_turn() -> None:
+    pins = ImagePins()
+    for number in range(1, 8):
+        pins.want(revision(number, versionConsistency="enabled"))
+    pins.learned([("an ARN that was forgotten", "web", FIRST)])
+    turns = [pins.next_definitions(3) for _ in range(3)]
+    assert [len(turn) for turn in turns] == [3, 3, 1] and len({arn for turn in turns for arn in turn}) == 7
+    assert pins.next_definitions(3) == turns[0] and len(pins.next_definitions(7)) == 7
+    pins.forget([arn for turn in turns for arn in turn])
+    assert not pins.is_waiting and pins.next_definitions(3) == []

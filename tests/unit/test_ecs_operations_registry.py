@@ -98,6 +98,8 @@ def test_a_retired_revision_stays_describable_and_its_number_is_never_given_agai
         latest = registry.find(ACCOUNT, "web", None)
         assert latest is not None and latest.number == 1
         assert status_of(registry, "web", 2) == "INACTIVE"
+        asked = [f"arn:aws:ecs:us-east-1:{ACCOUNT}:task-definition/{name}" for name in ("web:1", "web:2", "web:9", "x")]
+        assert [registry.is_retired(arn) for arn in (*asked, "no ARN")] == [False, True, False, False, False]
         assert (await register(registry)).number == 3
         assert (await registry.deregister(second)).document == retired.document
 

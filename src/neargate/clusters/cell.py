@@ -93,7 +93,7 @@ class Cell:
         )
         self.host_keys = HostKeys(world, store)
         self.boots = HostBoots(world, store, self.orders.ring_stop)
-        self.sweepers = Sweepers(world, store, capacities, knobs)
+        self.sweepers = Sweepers(world, store, capacities, knobs, self._pins)
         self._restoring = Restoring(world, store, capacities, self.sweepers)
         self.operator = OperatorView(store, self.stop_task)
 
@@ -113,9 +113,12 @@ class Cell:
         self._world.spawn(self._stopping.run(), f"{self.name}-stopping")
         self._world.spawn(self.spot.run(), f"{self.name}-spot")
 
-    def start_sweepers(self) -> None:
-        """Apart from `start`, so that tests and the simulator may sweep when they choose."""
-        self._world.spawn(self.sweepers.run(), f"{self.name}-sweepers")
+    def start_sweepers(self, is_retired: Callable[[str], bool]) -> None:
+        """Apart from `start`, so that tests and the simulator may sweep when they choose.
+
+        `is_retired`: whether a revision, by its ARN, is known and can be run no more.
+        """
+        self._world.spawn(self.sweepers.run(is_retired), f"{self.name}-sweepers")
 
     async def create_cluster(self, account: str, region: str, name: str, settings: dict[str, Any]) -> bytes:
         del region  # a cell belongs to one region

@@ -4,7 +4,7 @@ Invariants: a reservation is given back only after its (task, zone) is void in t
 task fails; a stopped task is forgotten only after its capacity was given back and AWS's hour has passed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..interfaces.roles import CapacityManager
 from ..interfaces.store import Overloaded, Refused, Statement, Store
@@ -13,6 +13,7 @@ from ..model.errors import AwsError
 from ..model.knobs import Knobs
 from ..store.events import trim_events
 from ..world import World
+from .image_pins import ImagePins
 
 _log = get_logger(__name__)
 
@@ -28,17 +29,25 @@ _STOPPED_ROWS = "SELECT count(*) FROM tasks WHERE released = 1"
 
 
 class Sweepers:
-    def __init__(self, world: World, store: Store, capacities: Mapping[str, CapacityManager], knobs: Knobs) -> None:
+    def __init__(
+        self,
+        world: World,
+        store: Store,
+        capacities: Mapping[str, CapacityManager],
+        knobs: Knobs,
+        pins: ImagePins,
+    ) -> None:
         self._world = world
         self._store = store
         self._capacities = capacities
         self._knobs = knobs
+        self._pins = pins
 
-    async def run(self) -> None:
-        """Both sweeps, each period. A shard that is down or full is met again in the next cycle."""
+    async def run(self, is_retired: Callable[[str], bool]) -> None:
+        """All sweeps, each period. A shard that is down or full is met again in the next cycle."""
         while True:
             await self._world.sleep(self._knobs.reservation_sweep_period_s)
-            for sweep in (self.sweep_reservations, self.sweep_old_rows):
+            for sweep in (self.sweep_reservations, self.sweep_old_rows, lambda: self.sweep_pins(is_retired)):
                 try:
                     said = await sweep()
                 except (AwsError, Overloaded) as error:
@@ -108,6 +117,16 @@ class Sweepers:
         statements += trim_events(keep=knobs.events_keep, hard_max=knobs.events_hard_max)
         await self._store.write(statements)
         return f"forgot {len(rows)} stopped tasks" if rows else None
+
+    async def sweep_pins(self, is_retired: Callable[[str], bool]) -> str | None:
+        """Forget which images revisions keep that can be run no more. Of those that nobody knows nothing is forgotten:
+        the region's database may be of an older day."""
+        retired = [arn for arn in self._pins.next_definitions(self._knobs.image_pins_looked_at) if is_retired(arn)]
+        if not retired:
+            return None
+        await self._store.write(self._pins.forgetting(retired))
+        self._pins.forget(retired)
+        return f"forgot the images of {len(retired)} revisions that can be run no more"
 
 
 def _forget_spot(tasks: Sequence[int]) -> list[Statement]:

@@ -106,6 +106,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     stopped_task_keep_s: float = 24 * 3600.0
     stopped_task_keep_min_s: float = 3600.0
     stopped_task_rows_max: int = 100_000
+    image_pins_looked_at: int = 500  # revisions in one sweep: may anybody run them still?
     purge_batch_max: int = 500  # stopped tasks forgotten in one write
     client_token_keep_s: float = 24 * 3600.0
     voided_keep_s: float = 24 * 3600.0  # a record of a task cannot come later than this after its reservation

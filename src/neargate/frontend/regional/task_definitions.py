@@ -18,6 +18,7 @@ from ...definitions.normalise import stored_definition
 from ...definitions.rules import check_size
 from ...definitions.tags import Tags
 from ...interfaces.store import Refused, Statement, Store
+from ...model.arn import Arn
 from ...model.errors import ClientError, ServiceUnavailable
 from ...model.quotas import REVISIONS_PER_FAMILY, DefaultQuotas, QuotaValues
 from ...world import World
@@ -115,6 +116,15 @@ class TaskDefinitionRegistry:
                 return None
             number = entry.active[-1]
         return entry.revisions.get(number)
+
+    def is_retired(self, arn: str) -> bool:
+        """Whether the revision is known and can be run no more."""
+        parsed = Arn.parse(arn)
+        if parsed is None:
+            return False
+        family, _, number = parsed.resource.removeprefix("task-definition/").rpartition(":")
+        found = self.find(parsed.account, family, int(number)) if number.isdecimal() else None
+        return found is not None and found.status != ACTIVE
 
     def definition(self, revision: Revision) -> dict[str, Any]:
         """The document parsed; shared between callers, so it is read and never changed."""
