@@ -24,10 +24,10 @@ from .frontend.callers.principals import Principals
 from .frontend.callers.sessions import Sessions
 from .frontend.callers.task_roles import AssumedTaskRoles
 from .frontend.envelope import Envelope
+from .frontend.executing.calls import InsideCalls
 from .frontend.executing.door import DataChannelDoor
 from .frontend.executing.keeping import Keeping
 from .frontend.executing.sessions import ExecSessions
-from .frontend.executing.task_role import CallsOfTasks
 from .frontend.identity import registry as identity_part
 from .frontend.images import registry as images_part
 from .frontend.images.backend import SocketBackend
@@ -110,6 +110,7 @@ class Region(Struct, frozen=True, kw_only=True):
     frontend: FrontEnd
     door: ImageDoor
     data_channels: DataChannelDoor
+    calls: InsideCalls
     cell: Cell
     capacities: Mapping[str, CapacityManager]
     gateway: Gateway
@@ -186,11 +187,15 @@ async def open_region(
     principals = Principals(credentials, identity, sessions)
     recorder = CallRecorder(world, trail, models, knobs, plan.region)
     frontend = _front_end(world, plan, models, knobs, services, principals, recorder)
-    calls = CallsOfTasks(world=world, knobs=knobs, region=plan.region, roles=roles, handle=frontend.handle)
+    calls = InsideCalls(
+        world=world, knobs=knobs, region=plan.region, roles=roles, sessions=sessions, handle=frontend.handle
+    )
+    keeping = Keeping(world=world, knobs=knobs, region=plan.region, calls_of=calls.of_task)
     return Region(
         frontend=frontend,
         door=_door(world, plan, parts.images, limits, principals, recorder),
-        data_channels=DataChannelDoor(world, knobs, exec_sessions, Keeping(world, knobs, plan.region, calls.of)),
+        data_channels=DataChannelDoor(world, knobs, exec_sessions, keeping),
+        calls=calls,
         cell=cell,
         capacities=capacities,
         gateway=gateway,

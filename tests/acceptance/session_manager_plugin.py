@@ -2,9 +2,11 @@
 
 Written from the public description of the protocol (frames, handshake, acknowledgements), without the code that is
 tested. As the real one it takes no output before it has set itself up: the first message of it is not confirmed, and
-must come again. What is typed comes from standard input; each line waits until the prompt `# ` was shown.
+must come again; of an encrypted session it has KMS make the key. What is typed comes from standard input; each line
+waits until the prompt `# ` was shown.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -15,6 +17,9 @@ import time
 import uuid
 from typing import Any
 
+import boto3
+from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from websockets.sync.client import ClientConnection, connect
 
 PROMPT = b"# "
@@ -23,8 +28,10 @@ SIZE = {"cols": 132, "rows": 43}
 
 
 class Plugin:
-    def __init__(self, socket: ClientConnection, lines: list[bytes]) -> None:
+    def __init__(self, socket: ClientConnection, lines: list[bytes], context: dict[str, str]) -> None:
         self.socket = socket
+        self.context = context
+        self.key = b""  # the agent's half, then ours
         self.lines = lines
         self.expected = 0
         self.next = 0
@@ -40,6 +47,8 @@ class Plugin:
         self.socket.send(head + raw[8:] + raw[:8] + hashlib.sha256(payload).digest() + tail + payload)
 
     def input(self, kind: int, payload: bytes) -> None:
+        if kind == 1:
+            payload = self.sealed(payload)
         self.send("input_stream_data", self.next, kind, payload, 0)
         self.next += 1
 
@@ -52,6 +61,27 @@ class Plugin:
             "IsSequentialMessage": True,
         }
         self.send("acknowledge", 0, 0, json.dumps(content).encode(), 3)
+
+    def sealed(self, plain: bytes) -> bytes:
+        nonce = os.urandom(12)
+        return nonce + AESGCM(self.key[32:]).encrypt(nonce, plain, None) if self.key else plain
+
+    def opened(self, data: bytes) -> bytes:
+        return AESGCM(self.key[:32]).decrypt(data[:12], data[12:], None) if self.key else data
+
+    def processed(self, asked: dict[str, Any]) -> dict[str, Any]:
+        done = {"ActionType": asked["ActionType"], "ActionStatus": 1, "ActionResult": None, "Error": ""}
+        if asked["ActionType"] != "KMSEncryption":
+            return done
+        try:
+            made = boto3.client("kms").generate_data_key(
+                KeyId=asked["ActionParameters"]["KMSKeyId"], NumberOfBytes=64, EncryptionContext=self.context
+            )
+        except ClientError as error:
+            return done | {"ActionStatus": 2, "Error": str(error)}
+        self.key = made["Plaintext"]
+        sealed = base64.b64encode(made["CiphertextBlob"]).decode()
+        return done | {"ActionResult": {"KMSCipherTextKey": sealed, "KMSCipherTextHash": None}}
 
     def run(self) -> None:
         while True:
@@ -83,14 +113,17 @@ class Plugin:
     def due(self, kind: int, payload: bytes) -> None:
         if kind == 5:
             asked: list[dict[str, Any]] = json.loads(payload)["RequestedClientActions"]
-            done = [
-                {"ActionType": one["ActionType"], "ActionStatus": 1, "ActionResult": None, "Error": ""} for one in asked
-            ]
+            done = [self.processed(one) for one in asked]
             response = {"ClientVersion": "1.2.0.0", "ProcessedClientActions": done, "Errors": None}
             self.input(6, json.dumps(response).encode())
+        elif kind == 8:
+            challenge = self.opened(base64.b64decode(json.loads(payload)["Challenge"]))
+            self.input(9, json.dumps({"Challenge": base64.b64encode(self.sealed(challenge)).decode()}).encode())
         elif kind == 7:
+            self.show(json.loads(payload)["CustomerMessage"].encode() + b"\n")
             self.input(3, json.dumps(SIZE).encode())
         else:
+            payload = self.opened(payload)
             self.shown += payload
             self.show(payload)
             if ESCAPES.sub(b"", self.shown).endswith(PROMPT) and self.lines:
@@ -106,8 +139,10 @@ def main(arguments: list[str]) -> None:
         sys.stdout.write("\nThe Session Manager plugin was installed successfully.\n\n")
         return
     response, _region, operation, _profile, parameters, _endpoint = arguments
-    assert operation == "StartSession" and json.loads(parameters)["Target"].startswith("ecs:"), arguments
+    target = json.loads(parameters)["Target"]
+    assert operation == "StartSession" and target.startswith("ecs:"), arguments
     session = json.loads(response)
+    context = {"aws:ssm:SessionId": session["sessionId"], "aws:ssm:TargetId": target}
     with connect(session["streamUrl"], compression=None, proxy=None) as socket:
         opening = {
             "MessageSchemaVersion": "1.0",
@@ -117,7 +152,7 @@ def main(arguments: list[str]) -> None:
             "ClientVersion": "1.2.0.0",
         }
         socket.send(json.dumps(opening))
-        Plugin(socket, sys.stdin.buffer.read().splitlines()).run()
+        Plugin(socket, sys.stdin.buffer.read().splitlines(), context).run()
 
 
 if __name__ == "__main__":

@@ -25,13 +25,16 @@ from .walking import document_for, walk
 
 PLUGIN = Path(__file__).with_name("session_manager_plugin.py")
 BIN = Path(sys.executable).parent
+GROUP, ROLE = "/exec", "kept"
 KEEP = {"command": ["sleep", "100000"], "stopTimeout": 2, "readonlyRootFilesystem": True, "user": "1000"}
 
 
 @pytest.fixture(scope="module")
 def task(region: LiveRegion) -> Iterator[str]:
     """Runs as nobody in particular, on a root that is read-only. Nothing of it is left: other files count what runs."""
-    arn = region.run(region.register(KEEP), enableExecuteCommand=True)
+    region.task_role(ROLE)
+    role_arn = f"arn:aws:iam::123456789012:role/{ROLE}"
+    arn = region.run(region.register(KEEP, taskRoleArn=role_arn), enableExecuteCommand=True)
     try:
         region.wait_status(arn, "RUNNING")
         yield arn
@@ -54,9 +57,9 @@ def aws_exec(
         "AWS_ACCESS_KEY_ID": keys["access_key_id"],
         "AWS_SECRET_ACCESS_KEY": keys["secret_access_key"],
         "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{region.port}",
     }
-    endpoint = f"http://127.0.0.1:{region.port}"
-    words = ["aws", "--endpoint-url", endpoint, "ecs", "execute-command", "--task", task, "--interactive"]
+    words = ["aws", "ecs", "execute-command", "--task", task, "--interactive"]
     return subprocess.run(
         [*words, "--command", command],
         input=typed,
@@ -182,6 +185,50 @@ def test_neargate_exec_on_a_terminal(region: LiveRegion, task: str) -> None:
         assert shell.process.wait(WAIT_S) == 9
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_the_terminal_as_it_was(region: LiveRegion, task: str, number: signal.Signals) -> None:
+    with terminal(region, task) as shell:
+        before = termios.tcgetattr(shell.ours)
+        shell.until(b"# ")
+        assert termios.tcgetattr(shell.ours) != before
+        shell.process.send_signal(number)
+        assert shell.process.wait(WAIT_S) == 128 + number
+        assert termios.tcgetattr(shell.ours) == before
+    wait_for("the end of all that was started", lambda: not sessions_left(region))
+
+
+def logged(region: LiveRegion, text: str) -> bool:
+    streams = region.logs.describe_log_streams(logGroupName=GROUP)["logStreams"]
+    assert all(stream["logStreamName"].startswith("ecs-execute-command-") for stream in streams)
+    return any(text in event["message"] for event in region.logs.filter_log_events(logGroupName=GROUP)["events"])
+
+
+def test_sessions_are_encrypted_and_logged_in_the_name_of_the_tasks_role(
+    region: LiveRegion, task: str, tmp_path: Path
+) -> None:
+    region.logs.create_log_group(logGroupName=GROUP)
+    key = region.client("kms").create_key()["KeyMetadata"]["Arn"]
+    decrypts = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": key}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [decrypts]})
+    region.client("iam").put_role_policy(RoleName=ROLE, PolicyName="keys", PolicyDocument=policy)
+    kept = {"kmsKeyId": key, "logging": "OVERRIDE", "logConfiguration": {"cloudWatchLogGroupName": GROUP}}
+    region.ecs.update_cluster(cluster="default", configuration={"executeCommandConfiguration": kept})
+    try:
+        done = aws_exec(region, tmp_path, task, "/bin/sh", "echo by''plugin\nexit\n")
+        assert "This session is encrypted using AWS KMS." in done.stdout, done.stdout + done.stderr
+        assert "byplugin" in done.stdout
+        own = neargate_exec(region, task, "sh", "-c", "echo by''operator; exit 7")
+        assert (own.returncode, own.stdout) == (7, b"byoperator\r\n"), own.stderr
+        wait_for("both sessions in the log", lambda: logged(region, "byplugin") and logged(region, "byoperator"))
+        region.client("iam").delete_role_policy(RoleName=ROLE, PolicyName="keys")
+        refused = neargate_exec(region, task, "true")
+        assert refused.returncode == 1 and b"not authorized to perform: kms:Decrypt" in refused.stderr
+    finally:
+        usual = {"executeCommandConfiguration": {"logging": "DEFAULT"}}
+        region.ecs.update_cluster(cluster="default", configuration=usual)
+        region.logs.delete_log_group(logGroupName=GROUP)
+
+
 @pytest.mark.parametrize("victim", ["agent", "server"])
 def test_who_is_killed_leaves_no_command_behind(region: LiveRegion, task: str, victim: str) -> None:
     with terminal(region, task) as shell:
@@ -204,4 +251,4 @@ def test_the_walk_into_a_container(sampled_region: LiveRegion, tmp_path: Path) -
     blocks = steps(document_for("docs/exec.md", sampled_region))
     printed = walk(blocks, sampled_region, tmp_path, strict=False)
     assert_true(blocks, printed)
-    assert len(blocks) == 4
+    assert len(blocks) == 5

@@ -192,7 +192,7 @@ def test_what_cannot_be_executed() -> None:
     [
         ({"logging": "OVERRIDE", "logConfiguration": {"s3BucketName": "b"}}, "logged"),
         ({"logging": "OVERRIDE", "logConfiguration": {"cloudWatchLogGroupName": "/exec"}}, None),
-        ({"logging": "DEFAULT", "kmsKeyId": "alias/exec"}, "encrypted"),
+        ({"logging": "DEFAULT", "kmsKeyId": "alias/exec"}, None),
         ({"logging": "NONE"}, None),
         ({"logging": "DEFAULT"}, None),
     ],

@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from neargate.frontend.executing.calls import CallRefused
 from neargate.frontend.executing.rules import NOT_ENCRYPTED, SessionRules, log_group, session_rules
-from neargate.frontend.executing.task_role import CallRefused
 from neargate.frontend.executing.transcript import EVENT_MAX_BYTES, EVENTS_MAX, events
 from neargate.interfaces.roles import ExecutedTask, TaskIdentity
 from neargate.model.errors import ClientError
 from neargate.testing.exec_rig import TASK, Client, ExecRig
 from neargate.testing.virtual_time import run_virtual
+from neargate.wire.exec_encryption import DataKey
 
 GROUP = "/exec"
 LOGGED = SessionRules(log_group=GROUP)
@@ -98,10 +99,10 @@ async def begun(rig: ExecRig, rules: SessionRules = LOGGED) -> tuple[Client, str
 
 async def stored(rig: ExecRig, stream: tuple[str, str], *messages: str) -> None:
     for _ in range(1000):
-        if rig.logs.streams.get(stream) == list(messages):
+        if rig.api.streams.get(stream) == list(messages):
             return
         await asyncio.sleep(0.1)
-    raise AssertionError(f"{rig.logs.streams}, not {messages}")
+    raise AssertionError(f"{rig.api.streams}, not {messages}")
 
 
 def test_what_a_session_says_is_logged_while_it_lasts_and_at_its_end() -> None:
@@ -114,7 +115,7 @@ def test_what_a_session_says_is_logged_while_it_lasts_and_at_its_end() -> None:
         terminal.end(0)
         await client.serving
         assert client.shown == b"one\r\ntwo\r\nthree"
-        assert rig.logs.streams == {(GROUP, session): ["one", "two\nthree"]}
+        assert rig.api.streams == {(GROUP, session): ["one", "two\nthree"]}
 
     story(body)
 
@@ -127,8 +128,8 @@ def test_by_default_the_containers_own_group_is_taken() -> None:
             rig.sandbox.terminals[session].say(b"x\r\n")
             rig.sandbox.terminals[session].end(0)
             await client.serving
-            assert len(rig.logs.streams) == streams
-        assert rig.logs.streams == {("/web", session): ["x"]}
+            assert len(rig.api.streams) == streams
+        assert rig.api.streams == {("/web", session): ["x"]}
 
     story(body)
 
@@ -140,7 +141,7 @@ def test_a_client_that_hangs_up_does_not_lose_the_log() -> None:
         await client.until(lambda: client.shown)
         client.hang_up()
         await client.serving
-        assert rig.logs.streams == {(GROUP, session): ["rm -r /\n$ "]}
+        assert rig.api.streams == {(GROUP, session): ["rm -r /\n$ "]}
 
     story(body)
 
@@ -148,7 +149,7 @@ def test_a_client_that_hangs_up_does_not_lose_the_log() -> None:
 @pytest.mark.parametrize("operation", ["CreateLogStream", "PutLogEvents"])
 def test_a_log_that_is_refused_leaves_the_session_alone(operation: str) -> None:
     async def body(rig: ExecRig) -> None:
-        rig.logs.refusals[operation] = [CallRefused("AccessDeniedException", "no")]
+        rig.api.refusals[operation] = [CallRefused("AccessDeniedException", "no")]
         client, session = await begun(rig)
         (terminal,) = rig.sandbox.terminals.values()
         much = b"0123456\n" * 200_000
@@ -157,7 +158,7 @@ def test_a_log_that_is_refused_leaves_the_session_alone(operation: str) -> None:
         await client.serving
         assert client.shown == much, "nothing waited for the log"
         assert client.finished is not None and client.finished.exit_code == 0
-        assert rig.logs.streams.get((GROUP, session), []) == []
+        assert rig.api.streams.get((GROUP, session), []) == []
 
     story(body)
 
@@ -165,14 +166,14 @@ def test_a_log_that_is_refused_leaves_the_session_alone(operation: str) -> None:
 def test_a_busy_log_is_asked_again_and_nothing_is_lost() -> None:
     async def body(rig: ExecRig) -> None:
         busy = CallRefused("ThrottlingException", "Rate exceeded", is_passing=True)
-        rig.logs.refusals = {"CreateLogStream": [busy] * 2, "PutLogEvents": [busy] * 4}
+        rig.api.refusals = {"CreateLogStream": [busy] * 2, "PutLogEvents": [busy] * 4}
         client, session = await begun(rig)
         (terminal,) = rig.sandbox.terminals.values()
         much = b"0123456\n" * 200_000
         terminal.say(much)
         terminal.end(0)
         await client.serving
-        assert "\n".join(rig.logs.streams[GROUP, session]).encode() + b"\n" == much
+        assert "\n".join(rig.api.streams[GROUP, session]).encode() + b"\n" == much
         assert client.shown == much
 
     story(body)
@@ -182,7 +183,7 @@ def test_a_log_that_does_not_answer_is_given_up_after_a_while() -> None:
     """Until then no more is read of the terminal than there is room for."""
 
     async def body(rig: ExecRig) -> None:
-        rig.logs.free.clear()
+        rig.api.free.clear()
         client, _ = await begun(rig)
         (terminal,) = rig.sandbox.terminals.values()
         terminal.say(b"0123456\n" * 200_000)
@@ -191,8 +192,8 @@ def test_a_log_that_does_not_answer_is_given_up_after_a_while() -> None:
         terminal.end(0)
         await client.serving
         assert client.shown == b"0123456\n" * 200_000
-        assert rig.logs.streams == {}
-        rig.logs.free.set()
+        assert rig.api.streams == {}
+        rig.api.free.set()
         await asyncio.sleep(1.0)
 
     story(body)
@@ -210,9 +211,9 @@ def test_a_log_that_does_not_answer_is_given_up_after_a_while() -> None:
 )
 def test_a_log_that_must_be_encrypted(groups: list[dict[str, str]], refused: bool, begins: bool) -> None:
     async def body(rig: ExecRig) -> None:
-        rig.logs.groups = groups
+        rig.api.groups = groups
         if refused:
-            rig.logs.refusals["DescribeLogGroups"] = [CallRefused("AccessDeniedException", "no")]
+            rig.api.refusals["DescribeLogGroups"] = [CallRefused("AccessDeniedException", "no")]
         granted = rig.grant(rules=SessionRules(log_group=GROUP, needs_encrypted_group=True))
         client = Client(rig, granted.session_id)
         await client.opened(granted.token)
@@ -222,6 +223,66 @@ def test_a_log_that_must_be_encrypted(groups: list[dict[str, str]], refused: boo
         assert (client.finished is None) == begins
         if client.finished is not None:
             assert client.finished.reason == NOT_ENCRYPTED and rig.pipes == []
+
+    story(body)
+
+
+KEY, ENCRYPTED = DataKey(plain=bytes(range(64)), sealed=b"sealed"), SessionRules(log_group=GROUP, key_id="alias/exec")
+
+
+def test_an_encrypted_session_is_logged_as_it_was_said() -> None:
+    async def body(rig: ExecRig) -> None:
+        rig.api.keys[KEY.sealed] = KEY.plain
+        granted = rig.grant(rules=ENCRYPTED)
+        client = Client(rig, granted.session_id, key=KEY)
+        await client.opened(granted.token)
+        client.type(b"hello\r")
+        await client.until(lambda: b"hello" in client.shown)
+        client.type(b"exit 7\r")
+        await client.serving
+        assert client.finished is not None and client.finished.exit_code == 7
+        (asked,) = rig.api.decrypted
+        assert asked["KeyId"] == "alias/exec"
+        assert asked["EncryptionContext"] == {
+            "aws:ssm:SessionId": granted.session_id,
+            "aws:ssm:TargetId": "ecs:default_task_web",
+        }
+        assert rig.api.streams == {(GROUP, granted.session_id): ["hello\rexit 7\r"]}
+
+    story(body)
+
+
+@pytest.mark.parametrize("has_key", [True, False])
+def test_nothing_runs_before_there_is_a_key(has_key: bool) -> None:
+    async def body(rig: ExecRig) -> None:
+        rig.api.refusals["Decrypt"] = [CallRefused("AccessDeniedException", "no")]
+        granted = rig.grant(rules=ENCRYPTED)
+        client = Client(rig, granted.session_id, key=KEY if has_key else None)
+        client.open(granted.token)
+        await client.serving
+        assert client.finished is not None and rig.pipes == [] and rig.api.streams == {}
+        why = (
+            "Fetching data key failed: Unable to retrieve data key, Error when decrypting data key "
+            "AccessDeniedException: no"
+            if has_key
+            else "KMSEncryption failed on client with status 2 error: this client was given no data key"
+        )
+        assert client.finished.reason == (
+            f"\n----------ERROR-------\nEncountered error while initiating handshake. {why}"
+        )
+
+    story(body)
+
+
+def test_a_key_store_that_does_not_answer_is_not_waited_for() -> None:
+    async def body(rig: ExecRig) -> None:
+        rig.api.free.clear()
+        granted = rig.grant(rules=ENCRYPTED)
+        client = Client(rig, granted.session_id, key=KEY)
+        client.open(granted.token)
+        await client.serving
+        assert client.finished is not None and "handshake in time" in client.finished.reason
+        assert rig.pipes == []
 
     story(body)
 

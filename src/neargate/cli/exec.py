@@ -5,6 +5,7 @@ granted on the operator's socket; from there on this is a client as any other. M
 """
 
 import asyncio
+import base64
 import fcntl
 import os
 import signal
@@ -12,7 +13,7 @@ import struct
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -20,6 +21,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from ..wire.data_channel import FRAME_MAX_BYTES, BadFrame
 from ..wire.exec_client import INPUT_MAX_BYTES, ExecClient, Finished, Opened, Send, Shown
+from ..wire.exec_encryption import DataKey
 from ..world import OsWorld, World
 from . import admin
 from . import config as configs
@@ -32,24 +34,38 @@ _STDIN, _STDOUT = 0, 1
 _END_OF_INPUT = b"\x04"  # as a terminal has it
 _TICK_S = 0.25
 _OPEN_S = 10.0
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 def execute(paths: RegionPaths, task: str, container: str, words: list[str]) -> int:
-    """The command's exit status. Raises Problem."""
+    """The command's exit status; as a shell has it when a signal ended us. Raises Problem."""
     session = admin.ask(paths, "exec", task=task, container=container, command=words or list(_SHELL))
     url = f"ws://127.0.0.1:{configs.load(paths).port}{session['path']}"
     with asyncio.Runner() as runner:
-        finished = runner.run(_attended(OsWorld(), url, session["token"]))
+        try:
+            finished = runner.run(_attended(OsWorld(), url, session["token"], _key(session)))
+        except _Signalled as signalled:
+            return 128 + signalled.number
     if finished.exit_code is None:
         raise Problem(finished.reason or "the session was ended")
     return finished.exit_code
 
 
-async def _attended(world: World, url: str, token: str) -> Finished:
+def _key(session: dict[str, Any]) -> DataKey | None:
+    """For a session that its cluster wants encrypted."""
+    key = session.get("key")
+    if key is None:
+        return None
+    return DataKey(plain=base64.b64decode(key["plain"]), sealed=base64.b64decode(key["sealed"]))
+
+
+async def _attended(world: World, url: str, token: str, key: DataKey | None) -> Finished:
     try:
         async with connect(url, compression=None, max_size=FRAME_MAX_BYTES, open_timeout=_OPEN_S, proxy=None) as socket:
+            attendance = _Attendance(world, socket, key)
+            attendance.heed_signals()
             with _raw_terminal():
-                return await _Attendance(world, socket).run(token)
+                return await attendance.run(token)
     except (OSError, WebSocketException) as error:
         raise Problem(f"the session was lost: {error}") from None
 
@@ -57,27 +73,40 @@ async def _attended(world: World, url: str, token: str) -> Finished:
 class _Attendance:
     """One session and this terminal."""
 
-    def __init__(self, world: World, socket: ClientConnection) -> None:
+    def __init__(self, world: World, socket: ClientConnection, key: DataKey | None) -> None:
         self._world = world
         self._socket = socket
-        self._client = ExecClient(version=VERSION, random_bits=world.random.getrandbits)
+        self._client = ExecClient(version=VERSION, random_bits=world.random.getrandbits, key=key)
         self._opened = asyncio.Event()
         self._moved = asyncio.Event()  # the server confirmed something: there may be room
         self._resized = asyncio.Event()
+        self._signals: asyncio.Queue[int] = asyncio.Queue()
+
+    def heed_signals(self) -> None:
+        """Before the terminal is changed."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGWINCH, self._resized.set)
+        for number in _ENDING:
+            loop.add_signal_handler(number, self._signals.put_nowait, number)
 
     async def run(self, token: str) -> Finished:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._resized.set)
+        """Raises Problem, _Signalled."""
         await self._send(self._client.first_message(token))
         finished: list[Finished] = []
         lost: list[str] = []
+        signals: list[_Signalled] = []
         try:
             async with asyncio.TaskGroup() as loops:
-                for work in (self._hear(), self._tell_size(), self._type(), self._tick()):
+                for work in (self._hear(), self._tell_size(), self._type(), self._tick(), self._heed()):
                     loops.create_task(work)
         except* _Over as over:
             finished += [one.finished for one in over.exceptions if isinstance(one, _Over)]
         except* (OSError, WebSocketException, BadFrame) as failed:
             lost += map(str, failed.exceptions)
+        except* _Signalled as signalled:
+            signals += [one for one in signalled.exceptions if isinstance(one, _Signalled)]
+        if signals:
+            raise signals[0]
         if not finished:
             raise Problem(f"the session was lost: {lost[0]}")
         return finished[0]
@@ -103,6 +132,9 @@ class _Attendance:
                     case Finished():
                         raise _Over(action)
             self._moved.set()
+
+    async def _heed(self) -> None:
+        raise _Signalled(await self._signals.get())
 
     async def _tell_size(self) -> None:
         await self._opened.wait()
@@ -143,6 +175,14 @@ class _Over(Exception):
         self.finished = finished
 
 
+class _Signalled(Exception):
+    """We are to end; the terminal is restored on the way."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.number = number
+
+
 @contextmanager
 def _raw_terminal() -> Iterator[None]:
     """Every key goes to the container, Ctrl-C too. Where there is no terminal nothing is changed."""
@@ -154,7 +194,8 @@ def _raw_terminal() -> Iterator[None]:
         tty.setraw(_STDIN)
         yield
     finally:
-        termios.tcsetattr(_STDIN, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # it has hung up: nobody is left to see it
+            termios.tcsetattr(_STDIN, termios.TCSANOW, before)
 
 
 def _terminal_size() -> tuple[int, int] | None:

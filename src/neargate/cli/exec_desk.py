@@ -10,14 +10,17 @@ from typing import Any
 import msgspec
 
 from ..frontend.callers.credentials import administrator
+from ..frontend.executing.calls import CallRefused
+from ..frontend.executing.keeping import key_context
 from ..frontend.executing.rules import session_rules
 from ..frontend.executing.sessions import PATH_PREFIX
 from ..frontend.executing.target import checked_container, checked_words, executed_place
 from ..frontend.record.seen import SeenCall
 from ..model.arn import Arn
-from ..model.errors import TargetNotConnected
+from ..model.errors import ClientError, TargetNotConnected
 from ..model.ids import uuid4
 from ..region import Region
+from ..wire.session_cipher import DATA_KEY_BYTES
 from ..world import World
 from .admin import Handler
 from .operator import OperatorDesk
@@ -44,11 +47,25 @@ def handlers(region: Region, world: World) -> dict[str, Handler]:
         executing = region.services.executing
         if not await executing.is_reachable(task_id):
             raise TargetNotConnected("The host of this task is not connected.")
-        granted = executing.grant(executed_place(document, container), args, rules, tells_exit_code=True)
+        place = executed_place(document, container)
+        granted = executing.grant(place, args, rules, tells_exit_code=True)
         _record(region, world, arn.account, document, container["name"], args, granted.session_id)
-        return {"path": f"{PATH_PREFIX}{granted.session_id}", "token": granted.token}
+        answer: Answer = {"path": f"{PATH_PREFIX}{granted.session_id}", "token": granted.token}
+        if rules.key_id:
+            answer["key"] = await _data_key(region, arn.account, rules.key_id, granted.session_id, place.target)
+        return answer
 
     return {"exec": execute}
+
+
+async def _data_key(region: Region, account: str, key_id: str, session_id: str, target: str) -> Answer:
+    """As the client of any session has KMS make it, in the name of the account's administrator. Raises ClientError."""
+    params = {"KeyId": key_id, "NumberOfBytes": DATA_KEY_BYTES, "EncryptionContext": key_context(session_id, target)}
+    try:
+        made = await region.calls.of_administrator(account).ask("kms", "GenerateDataKey", params)
+    except CallRefused as refused:
+        raise ClientError(f"Error calling KMS GenerateDataKey API: {refused}") from None
+    return {"plain": made["Plaintext"], "sealed": made["CiphertextBlob"]}
 
 
 def _record(

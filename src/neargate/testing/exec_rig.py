@@ -5,6 +5,7 @@ and the engine are fakes.
 """
 
 import asyncio
+import base64
 from collections.abc import Callable, Mapping, MutableMapping
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,11 +17,11 @@ from ..clusters.cell import Cell
 from ..clusters.channel import ChannelClosed
 from ..clusters.terminals import Terminals
 from ..frontend.envelope import Envelope
+from ..frontend.executing.calls import ApiCalls, CallRefused
 from ..frontend.executing.door import DataChannelDoor
 from ..frontend.executing.keeping import Keeping
 from ..frontend.executing.rules import SessionRules
 from ..frontend.executing.sessions import PATH_PREFIX, ExecPlace, ExecSessions, Granted
-from ..frontend.executing.task_role import CallRefused, RoleCalls
 from ..interfaces.roles import LogTarget, TaskIdentity
 from ..interfaces.sandbox import ContainerConfig
 from ..link.host_identity import HostKey
@@ -28,6 +29,7 @@ from ..link.messages import ExecOrder
 from ..model.knobs import Knobs
 from ..wire.data_channel import DATA, OUTPUT, decode
 from ..wire.exec_client import Action, ExecClient, Finished, Send, Shown
+from ..wire.exec_encryption import DataKey
 from .fake_sandbox import FakeSandbox
 from .virtual_time import VirtualWorld
 
@@ -97,28 +99,33 @@ class ServerSide:
         self._pipe.is_cut.set()
 
 
-class FakeLogs:
-    """Implements RoleCalls: log streams as their events' messages. `refusals`: what is answered before, by operation.
+class FakeApi:
+    """Implements ApiCalls: log streams as their events' messages. `refusals`: what is answered before, by operation.
 
-    `is_stuck`: nothing is answered until it is set free.
+    `keys`: what Decrypt makes of what was sealed; `decrypted`: what it was asked. `free`: until then it says nothing.
     """
 
     def __init__(self) -> None:
         self.streams: dict[tuple[str, str], list[str]] = {}
         self.groups: list[dict[str, Any]] = []
+        self.keys: dict[bytes, bytes] = {}
+        self.decrypted: list[Mapping[str, Any]] = []
         self.refusals: dict[str, list[CallRefused]] = {}
         self.free = asyncio.Event()
         self.free.set()
 
-    def of(self, task: TaskIdentity, address: str) -> RoleCalls:
+    def of(self, task: TaskIdentity, address: str) -> ApiCalls:
         del task, address
         return self
 
     async def ask(self, service: str, operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        assert service == "logs"
         await self.free.wait()
         if self.refusals.get(operation):
             raise self.refusals[operation].pop(0)
+        if (service, operation) == ("kms", "Decrypt"):
+            self.decrypted.append(params)
+            return {"Plaintext": base64.b64encode(self.keys[base64.b64decode(params["CiphertextBlob"])])}
+        assert service == "logs"
         if operation == "DescribeLogGroups":
             return {"logGroups": self.groups}
         place = params["logGroupName"], params["logStreamName"]
@@ -157,8 +164,8 @@ class ExecRig:
         self.sessions = ExecSessions(
             self.world, Envelope(bytes(32), self.world), self.knobs, self.terminals, region="us-east-1"
         )
-        self.logs = FakeLogs()
-        keeping = Keeping(self.world, self.knobs, "us-east-1", self.logs.of)
+        self.api = FakeApi()
+        keeping = Keeping(world=self.world, knobs=self.knobs, region="us-east-1", calls_of=self.api.of)
         self.door = DataChannelDoor(self.world, self.knobs, self.sessions, keeping)
         self.agent = self.agent_of(HOST, self.key)
 
@@ -199,7 +206,7 @@ class ExecRig:
         container: str = "web",
         rules: SessionRules | None = None,
     ) -> Granted:
-        place = ExecPlace(account=account, task_id=TASK, container=container)
+        place = ExecPlace(account=account, task_id=TASK, container=container, target="ecs:default_task_web")
         return self.sessions.grant(place, args or SHELL, rules or SessionRules(), tells_exit_code=tells_exit_code)
 
     async def connect(self, path: str) -> AgentSide:
@@ -254,9 +261,16 @@ class Client:
     `misses_first_output`: as AWS's plugin does, which takes none before it has set itself up.
     """
 
-    def __init__(self, rig: ExecRig, session_id: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    def __init__(
+        self,
+        rig: ExecRig,
+        session_id: str,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        *,
+        key: DataKey | None = None,
+    ) -> None:
         self._rig = rig
-        self.protocol = ExecClient(version="test", random_bits=rig.world.random.getrandbits)
+        self.protocol = ExecClient(version="test", random_bits=rig.world.random.getrandbits, key=key)
         self.shown = b""
         self.finished: Finished | None = None
         self.is_accepted = False

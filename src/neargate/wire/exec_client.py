@@ -13,6 +13,7 @@ from msgspec import Struct
 from ..model.ids import uuid4
 from . import data_channel
 from .data_channel import BadFrame, Frame
+from .exec_encryption import KMS_ENCRYPTION, DataKey, KeyHolder
 from .exec_payloads import (
     SUCCEEDED,
     TERMINATE,
@@ -25,6 +26,7 @@ from .exec_payloads import (
     Size,
     confirming,
 )
+from .session_cipher import NotSealed
 
 INPUT_MAX_BYTES = 4096  # of one message
 _UNCONFIRMED_MAX = 32
@@ -60,9 +62,10 @@ class _Unconfirmed(Struct):
 
 
 class ExecClient:
-    """`random_bits`: as Random.getrandbits."""
+    """`random_bits`: as Random.getrandbits. `key`: for a session that is encrypted."""
 
-    def __init__(self, *, version: str, random_bits: Callable[[int], int]) -> None:
+    def __init__(self, *, version: str, random_bits: Callable[[int], int], key: DataKey | None = None) -> None:
+        self._keys = KeyHolder(key, random_bits)
         self._version = version
         self._random_bits = random_bits
         self._next_out = 0
@@ -93,7 +96,7 @@ class ExecClient:
         frame = data_channel.decode(data)
         try:
             return self._heard(frame, now)
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, ValueError, NotSealed):
             raise BadFrame("a payload that is not its kind's") from None
 
     def input(self, data: bytes, now: float) -> Send:
@@ -138,26 +141,36 @@ class ExecClient:
     def _due(self, frame: Frame, now: float) -> list[Action]:
         match frame.payload_kind:
             case data_channel.DATA:
-                return [Shown(data=frame.payload)]
+                return [Shown(data=self._opened(frame.payload))]
             case data_channel.HANDSHAKE_REQUEST:
                 return [self._shake_hands(frame, now)]
             case data_channel.HANDSHAKE_COMPLETE:
                 self.is_open = True
                 return [Opened()]
             case data_channel.EXIT_CODE:
-                self._exit_code = int(frame.payload)
+                self._exit_code = int(self._opened(frame.payload))
+            case data_channel.CHALLENGE_REQUEST:
+                return [self._say(data_channel.CHALLENGE_RESPONSE, self._keys.answered(frame.payload), now)]
         return []
 
     def _shake_hands(self, frame: Frame, now: float) -> Send:
         request = msgspec.json.decode(frame.payload, type=HandshakeRequest)
         processed = tuple(
-            ProcessedAction(ActionType=action.ActionType, ActionStatus=SUCCEEDED)
+            self._keys.processed()
+            if action.ActionType == KMS_ENCRYPTION
+            else ProcessedAction(ActionType=action.ActionType, ActionStatus=SUCCEEDED)
             for action in request.RequestedClientActions
         )
         response = HandshakeResponse(ClientVersion=self._version, ProcessedClientActions=processed)
         return self._say(data_channel.HANDSHAKE_RESPONSE, msgspec.json.encode(response), now)
 
+    def _opened(self, payload: bytes) -> bytes:
+        """Raises NotSealed."""
+        return payload if self._keys.cipher is None else self._keys.cipher.open(payload)
+
     def _say(self, kind: int, payload: bytes, now: float) -> Send:
+        if kind == data_channel.DATA and self._keys.cipher is not None:
+            payload = self._keys.cipher.seal(payload)
         sequence, self._next_out = self._next_out, self._next_out + 1
         frame = data_channel.new_frame(
             data_channel.INPUT,

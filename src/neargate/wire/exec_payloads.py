@@ -13,6 +13,7 @@ from . import data_channel
 from .data_channel import Frame
 
 SUCCEEDED = 1
+FAILED = 2
 TERMINATE = b"\0\0\0\2"  # of a flag: the client ends the session
 TEXT_MAX = 4096
 
@@ -58,7 +59,7 @@ class SessionType(Struct, frozen=True, kw_only=True):
 
 class RequestedAction(Struct, frozen=True, kw_only=True):
     ActionType: str
-    ActionParameters: SessionType
+    ActionParameters: msgspec.Raw
 
 
 class HandshakeRequest(Struct, frozen=True, kw_only=True):
@@ -69,7 +70,26 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
 class ProcessedAction(Struct, frozen=True, kw_only=True):
     ActionType: str
     ActionStatus: int
+    ActionResult: msgspec.Raw = msgspec.Raw(b"null")
     Error: str = ""
+
+
+class KeyRequest(Struct, frozen=True, kw_only=True):
+    KMSKeyId: str
+    Challenge: str
+
+
+class KeyResponse(Struct, frozen=True, kw_only=True):
+    """`ChallengeAcknowledgement`: the key's context has the request's challenge."""
+
+    KMSCipherTextKey: bytes
+    ChallengeAcknowledgement: bool = False
+
+
+class EncryptionChallenge(Struct, frozen=True, kw_only=True):
+    """Sealed, both ways."""
+
+    Challenge: bytes
 
 
 class HandshakeResponse(Struct, frozen=True, kw_only=True):

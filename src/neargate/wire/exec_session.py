@@ -15,6 +15,7 @@ from ..model.concealed import Concealed
 from ..model.ids import uuid4
 from . import data_channel
 from .data_channel import BadFrame, Frame
+from .exec_encryption import ENCRYPTED, HandshakeFailed, KeyAgreement, NeedsKey
 from .exec_payloads import (
     SUCCEEDED,
     TERMINATE,
@@ -28,6 +29,7 @@ from .exec_payloads import (
     Size,
     confirming,
 )
+from .session_cipher import NotSealed, SessionCipher
 
 AGENT_VERSION = "3.3.0.0"  # clients compare it to find out what may be asked for; none of it is asked of a shell
 SIZE_MAX = 10_000  # columns or rows
@@ -36,6 +38,8 @@ OUTPUT_MAX_BYTES = 16 * 1024  # of one message
 EARLY_MAX = 64  # messages that came before their turn
 EARLY_MAX_BYTES = 512 * 1024
 _SESSION_TYPE = "SessionType"
+_SEALED_KINDS = (data_channel.DATA, data_channel.EXIT_CODE)
+_NOTHING = -1  # no kind of payload: what comes while the key is opened comes too early
 
 
 class Send(Struct, frozen=True, kw_only=True):
@@ -61,12 +65,13 @@ class Ended(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-Action = Send | Input | Resize | Ended
+Action = Send | Input | Resize | Ended | NeedsKey
 
 
 class ExecSession:
     """`repeat_s`: until an unconfirmed message is sent again; `stalled_s`: until a client is given up that confirms
-    nothing. `epoch_s`: what to add to `now` for the time of day. `random_bits`: as Random.getrandbits.
+    nothing. `epoch_s`: what to add to `now` for the time of day. `random_bits`: as Random.getrandbits. `key_id`: of
+    KMS, where the session is to be encrypted.
     """
 
     def __init__(
@@ -77,8 +82,11 @@ class ExecSession:
         stalled_s: float,
         epoch_s: float,
         random_bits: Callable[[int], int],
+        key_id: str = "",
     ) -> None:
         self._session_id = session_id
+        self._agreement = KeyAgreement(key_id, random_bits) if key_id else None
+        self._awaits = data_channel.HANDSHAKE_RESPONSE  # the kind of payload that goes on with the handshake
         self._repeat_s = repeat_s
         self._stalled_s = stalled_s
         self._epoch_s = epoch_s
@@ -100,11 +108,22 @@ class ExecSession:
     def begin(self, now: float) -> list[Send]:
         """The token was good: ask the client for its part of the handshake."""
         self._began_at = self._moved_at = now
-        asked = RequestedAction(
-            ActionType=_SESSION_TYPE, ActionParameters=SessionType(SessionType="InteractiveCommands")
-        )
-        request = HandshakeRequest(AgentVersion=AGENT_VERSION, RequestedClientActions=(asked,))
+        kind = msgspec.Raw(msgspec.json.encode(SessionType(SessionType="InteractiveCommands")))
+        asked = [RequestedAction(ActionType=_SESSION_TYPE, ActionParameters=kind)]
+        if self._agreement is not None:
+            asked.append(self._agreement.requested())
+        request = HandshakeRequest(AgentVersion=AGENT_VERSION, RequestedClientActions=tuple(asked))
         return [self._say(data_channel.HANDSHAKE_REQUEST, msgspec.json.encode(request), now)]
+
+    def keyed(self, data_key: bytes, now: float) -> list[Action]:
+        """What the client sent is open: whether it has the same."""
+        assert self._agreement is not None, "it was asked for"
+        try:
+            challenge = self._agreement.challenge(data_key)
+        except HandshakeFailed as failed:
+            return [Ended(reason=str(failed))]
+        self._awaits = data_channel.CHALLENGE_RESPONSE
+        return [self._say(data_channel.CHALLENGE_REQUEST, challenge, now)]
 
     @property
     def is_owed(self) -> bool:
@@ -123,7 +142,9 @@ class ExecSession:
             if not takes_input and frame.sequence >= self._expected:
                 return []
             return self._sequenced(frame, now)
-        except (BadFrame, msgspec.DecodeError, UnicodeError, RecursionError) as bad:
+        except HandshakeFailed as failed:
+            return [Ended(reason=str(failed))]
+        except (BadFrame, NotSealed, msgspec.DecodeError, UnicodeError, RecursionError) as bad:
             return [Ended(reason=f"The client sent what cannot be read: {_plain(bad)}.")]
 
     def output(self, data: bytes, now: float) -> list[Send]:
@@ -194,11 +215,13 @@ class ExecSession:
     def _heard(self, frame: Frame, now: float) -> list[Action]:
         kind = frame.payload_kind
         if not self.is_open:
-            if kind != data_channel.HANDSHAKE_RESPONSE:
+            if kind != self._awaits:
                 raise BadFrame("something before the handshake")
             return self._shook_hands(frame, now)
         if kind == data_channel.DATA:
-            return [Input(data=frame.payload)] if frame.payload else []
+            cipher = self._cipher
+            plain = frame.payload if cipher is None else cipher.open(frame.payload)
+            return [Input(data=plain)] if plain else []
         if kind == data_channel.SIZE:
             size = msgspec.json.decode(frame.payload, type=Size)
             return [Resize(columns=min(max(1, size.cols), SIZE_MAX), rows=min(max(1, size.rows), SIZE_MAX))]
@@ -207,14 +230,29 @@ class ExecSession:
         return []  # of a client that can more than a terminal needs
 
     def _shook_hands(self, frame: Frame, now: float) -> list[Action]:
+        """Raises HandshakeFailed."""
+        if frame.payload_kind == data_channel.CHALLENGE_RESPONSE:
+            assert self._agreement is not None, "it awaits what it asked for"
+            self._agreement.check(frame.payload)
+            return [self._completed(now, ENCRYPTED)]
         response = msgspec.json.decode(frame.payload, type=HandshakeResponse)
         done = {action.ActionType: action.ActionStatus for action in response.ProcessedClientActions}
         if done.get(_SESSION_TYPE) != SUCCEEDED:
             return [Ended(reason="The client knows no interactive commands.")]
+        if self._agreement is None:
+            return [self._completed(now, "")]
+        self._awaits = _NOTHING
+        return [self._agreement.given(response.ProcessedClientActions)]
+
+    def _completed(self, now: float, message: str) -> Send:
         self.is_open = True
         took_ns = int(max(0.0, now - self._began_at) * 1e9)
-        complete = HandshakeComplete(HandshakeTimeToComplete=took_ns)
-        return [self._say(data_channel.HANDSHAKE_COMPLETE, msgspec.json.encode(complete), now)]
+        complete = HandshakeComplete(HandshakeTimeToComplete=took_ns, CustomerMessage=message)
+        return self._say(data_channel.HANDSHAKE_COMPLETE, msgspec.json.encode(complete), now)
+
+    @property
+    def _cipher(self) -> SessionCipher | None:
+        return None if self._agreement is None else self._agreement.cipher
 
     def _confirmed(self, frame: Frame, now: float) -> None:
         sequence = msgspec.json.decode(frame.payload, type=Acknowledgement).AcknowledgedMessageSequenceNumber
@@ -226,6 +264,8 @@ class ExecSession:
     def _say(self, kind: int, payload: bytes, now: float) -> Send:
         if not self._unconfirmed:
             self._moved_at = now
+        if kind in _SEALED_KINDS and self._cipher is not None:
+            payload = self._cipher.seal(payload)
         sequence, self._next_out = self._next_out, self._next_out + 1
         flags = data_channel.SYN if sequence == 0 else 0
         data = data_channel.encode(self._frame(data_channel.OUTPUT, sequence, kind, payload, now, flags))

@@ -12,15 +12,13 @@ import msgspec
 
 from ...interfaces.roles import TerminalEnd
 from ...log import get_logger
-from ...model.errors import TargetNotConnected
 from ...model.knobs import Knobs
 from ...wire import exec_session
 from ...wire.exec_payloads import OpenDataChannel
 from ...world import World
 from ..asgi import Receive, Scope, Send
-from .keeping import Keeping, NotKept
+from .keeping import Keeping
 from .relay import ClientGone, ClientRelay, ClientSocket
-from .session_log import SessionLog
 from .sessions import PATH_PREFIX, ExecSession, ExecSessions
 
 _POLICY_VIOLATION = 1008
@@ -95,32 +93,10 @@ class DataChannelDoor:
             stalled_s=knobs.exec_stalled_s,
             epoch_s=world.now() - world.monotonic(),
             random_bits=world.random.getrandbits,
+            key_id=session.rules.key_id,
         )
-        try:
-            task = await self._sessions.task(session)
-            if task is None:
-                raise TargetNotConnected
-            log = await self._keeping.begin(session, task)
-            return await self._attended(session, socket, protocol, log)
-        except (TargetNotConnected, NotKept) as error:
-            for message in protocol.close(world.monotonic(), reason=str(error)):
-                await socket.send(message.data)
-            return TerminalEnd(reason=str(error))
-
-    async def _attended(
-        self, session: ExecSession, socket: ClientSocket, protocol: exec_session.ExecSession, log: SessionLog | None
-    ) -> TerminalEnd:
-        """Raises ClientGone, TargetNotConnected."""
-        try:
-            terminal = await self._sessions.open_terminal(session)
-            try:
-                relay = ClientRelay(self._world, self._knobs, socket, protocol, terminal, log)
-                return await relay.run(tells_exit_code=session.tells_exit_code)
-            finally:
-                await terminal.close()
-        finally:
-            if log is not None:
-                await log.finish()
+        relay = ClientRelay(world, knobs, socket, protocol, self._keeping.of(session, self._sessions))
+        return await relay.run(tells_exit_code=session.tells_exit_code)
 
 
 def _session_id(scope: Scope) -> str:

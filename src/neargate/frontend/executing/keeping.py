@@ -1,62 +1,116 @@
-"""What a session begins with besides its terminal: a log, where its cluster or its task's definition wants one.
+"""How a session begins once its client is there: its key from KMS, its log, its terminal, in this order.
 
-Owns AWS's rule for logs that must be encrypted. Must not know terminals or clients. Invariant: a session that may be
-logged only encrypted begins only when its group is; one whose log is refused goes on without, as on AWS, and the
-server's log says so.
+Owns AWS's rules for logs and keys, asked for in the name of the task's role. Must not know how clients speak.
+Invariants: a session that is to be encrypted, or logged only encrypted, begins only so; one whose log is refused goes
+on without, as on AWS, and the server's log says so.
 """
 
+import base64
 from collections.abc import Callable
+
+from msgspec import Struct
 
 from ...interfaces.roles import ExecutedTask, TaskIdentity
 from ...log import get_logger
+from ...model.errors import TargetNotConnected
 from ...model.knobs import Knobs
+from ...wire.exec_encryption import HandshakeFailed, NeedsKey
 from ...world import World
+from .calls import ApiCalls, CallRefused
+from .relay import Beginning, Begun, CannotBegin
 from .rules import NOT_ENCRYPTED, log_group
 from .session_log import SessionLog
-from .sessions import ExecSession
-from .task_role import CallRefused, RoleCalls
+from .sessions import ExecSession, ExecSessions
 
 _PAGES_MAX = 20  # of groups whose names begin alike
 _log = get_logger(__name__)
 
 
-class NotKept(Exception):
-    """The session must not begin; the message is for its client."""
+class Keeping(Struct, frozen=True, kw_only=True):
+    """Makes Beginnings. `calls_of`: the means to call in the name of a task's role, from the task's address."""
+
+    world: World
+    knobs: Knobs
+    region: str
+    calls_of: Callable[[TaskIdentity, str], ApiCalls]
+
+    def of(self, session: ExecSession, sessions: ExecSessions) -> Beginning:
+        return _Beginning(self, session, sessions)
 
 
-class Keeping:
-    """`calls_of`: the means to call in the name of a task's role, from the task's address."""
+def key_context(session_id: str, target: str, challenge: str | None = None) -> dict[str, str]:
+    """What KMS is told of a session's data key, by its client and by us."""
+    context = {"aws:ssm:SessionId": session_id, "aws:ssm:TargetId": target}
+    return context if challenge is None else {**context, "aws:ssm:RandomChallenge": challenge}
 
-    def __init__(
-        self, world: World, knobs: Knobs, region: str, calls_of: Callable[[TaskIdentity, str], RoleCalls]
-    ) -> None:
-        self._world = world
-        self._knobs = knobs
-        self._region = region
-        self._calls_of = calls_of
 
-    async def begin(self, session: ExecSession, task: ExecutedTask) -> SessionLog | None:
-        """Its log; None: it has none. Raises NotKept."""
-        group = log_group(session.rules, task, self._region)
+class _Beginning:
+    def __init__(self, means: Keeping, session: ExecSession, sessions: ExecSessions) -> None:
+        self._means = means
+        self._session = session
+        self._sessions = sessions
+        self._task: ExecutedTask | None = None
+
+    async def unlocked(self, needed: NeedsKey) -> bytes:
+        session = self._session
+        params = {
+            "CiphertextBlob": base64.b64encode(needed.sealed_key).decode(),
+            "KeyId": session.rules.key_id,
+            "EncryptionContext": key_context(session.id, session.place.target, needed.challenge),
+        }
+        try:
+            answer = await self._calls(await self._known()).ask("kms", "Decrypt", params)
+        except CallRefused as refused:
+            why = f"Fetching data key failed: Unable to retrieve data key, Error when decrypting data key {refused}"
+            raise CannotBegin(str(HandshakeFailed(why))) from None
+        return base64.b64decode(answer["Plaintext"])
+
+    async def begin(self) -> Begun:
+        log = await self._begin_log(await self._known())
+        try:
+            terminal = await self._sessions.open_terminal(self._session)
+        except BaseException as error:
+            if log is not None:
+                await log.finish()
+            if isinstance(error, TargetNotConnected):
+                raise CannotBegin(error.message) from None
+            raise
+        return Begun(terminal=terminal, log=log)
+
+    async def _known(self) -> ExecutedTask:
+        """Raises CannotBegin."""
+        if self._task is None:
+            self._task = await self._sessions.task(self._session)
+        if self._task is None:
+            raise CannotBegin(TargetNotConnected().message)
+        return self._task
+
+    def _calls(self, task: ExecutedTask) -> ApiCalls:
+        return self._means.calls_of(task.identity, self._session.place.address)
+
+    async def _begin_log(self, task: ExecutedTask) -> SessionLog | None:
+        """Raises CannotBegin."""
+        session, means = self._session, self._means
+        group = log_group(session.rules, task, means.region)
         if not group:
             return None
-        calls = self._calls_of(task.identity, session.place.address)
+        calls = self._calls(task)
         if session.rules.needs_encrypted_group and not await _is_encrypted(calls, group):
-            raise NotKept(NOT_ENCRYPTED)
+            raise CannotBegin(NOT_ENCRYPTED)
         facts = {"session": session.id, "task": session.task_id, "group": group}
         log = SessionLog(
-            self._world,
-            self._knobs,
+            means.world,
+            means.knobs,
             calls,
             group=group,
             stream=session.id,
             note=lambda why: _log.warning("an executed command is not logged any more", **facts, why=why),
         )
-        self._world.spawn(log.run(), f"log-{session.id}")
+        means.world.spawn(log.run(), f"log-{session.id}")
         return log
 
 
-async def _is_encrypted(calls: RoleCalls, group: str) -> bool:
+async def _is_encrypted(calls: ApiCalls, group: str) -> bool:
     """Who may not look cannot know, which AWS takes for no."""
     params = {"logGroupNamePrefix": group}
     for _ in range(_PAGES_MAX):

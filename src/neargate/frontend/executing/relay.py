@@ -1,17 +1,21 @@
-"""Between a client on its data channel and a terminal: four small loops that end together.
+"""Between a client on its data channel and a terminal: small loops that end together.
 
 Owns the bounds and times of a session: what waits to be typed, how long nothing may happen, how long the last output
-may take. Must not know tokens or hosts. Invariants: confirmations of the client are heard whatever the terminal does,
-so that neither side can wait for the other for ever; output is read from the terminal only when there is room for it.
+may take. Must not know tokens or hosts. Invariants: there is no terminal before the client's handshake is done;
+confirmations of the client are heard whatever the terminal does, so that neither side can wait for the other for ever;
+output is read from the terminal only when there is room for it.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Protocol
+
+from msgspec import Struct
 
 from ...interfaces.roles import RemoteTerminal, TerminalEnd
 from ...model.knobs import Knobs
+from ...wire.exec_encryption import NeedsKey
 from ...wire.exec_session import OUTPUT_MAX_BYTES, Ended, ExecSession, Input, Resize, Send
 from ...world import World
 from ..asgi import Receive
@@ -26,6 +30,32 @@ _NO_HANDSHAKE = "The client did not answer the handshake in time."
 
 class ClientGone(Exception):
     """The client hung up, or reads no more."""
+
+
+class CannotBegin(Exception):
+    """The session must not begin; the message is for its client."""
+
+
+class Begun(Struct, frozen=True, kw_only=True):
+    """`log`: where the output goes besides."""
+
+    terminal: RemoteTerminal
+    log: SessionLog | None
+
+    async def close(self) -> None:
+        await self.terminal.close()
+        if self.log is not None:
+            await self.log.finish()
+
+
+class Beginning(Protocol):
+    """What a session needs once its client is there."""
+
+    async def unlocked(self, needed: NeedsKey) -> bytes:
+        """The data key that was sealed for the client. Raises CannotBegin."""
+
+    async def begin(self) -> Begun:
+        """Raises CannotBegin."""
 
 
 class ClientSocket:
@@ -61,23 +91,16 @@ class ClientSocket:
 
 
 class ClientRelay:
-    """`log`: where the output goes besides."""
-
     def __init__(
-        self,
-        world: World,
-        knobs: Knobs,
-        socket: ClientSocket,
-        session: ExecSession,
-        terminal: RemoteTerminal,
-        log: SessionLog | None,
+        self, world: World, knobs: Knobs, socket: ClientSocket, session: ExecSession, beginning: Beginning
     ) -> None:
         self._world = world
         self._knobs = knobs
         self._socket = socket
         self._session = session
-        self._terminal = terminal
-        self._log = log
+        self._beginning = beginning
+        self._begun: Begun | None = None
+        self._has_begun = asyncio.Event()
         self._typed: deque[Input | Resize] = deque()
         self._typed_bytes = 0
         self._some_typed = asyncio.Event()
@@ -85,12 +108,16 @@ class ClientRelay:
         self._began_at = self._active_at = world.monotonic()
 
     async def run(self, *, tells_exit_code: bool) -> TerminalEnd:
-        """Until the session ends, and the client was told so. Raises ClientGone."""
-        await self._send_all(self._session.begin(self._world.monotonic()))
-        end = await self._first_end()
-        exit_code = end.exit_code if tells_exit_code else None
-        await self._send_all(self._session.close(self._world.monotonic(), reason=end.reason, exit_code=exit_code))
-        return end
+        """Until the session ends, the client was told so, and its log has all of it. Raises ClientGone."""
+        try:
+            await self._send_all(self._session.begin(self._world.monotonic()))
+            end = await self._first_end()
+            exit_code = end.exit_code if tells_exit_code else None
+            await self._send_all(self._session.close(self._world.monotonic(), reason=end.reason, exit_code=exit_code))
+            return end
+        finally:
+            if self._begun is not None:
+                await self._begun.close()
 
     async def _first_end(self) -> TerminalEnd:
         """Of its loops; then the others end, too. Raises ClientGone."""
@@ -98,7 +125,7 @@ class ClientRelay:
         is_gone = False
         try:
             async with asyncio.TaskGroup() as loops:
-                for work in (self._hear(), self._type(), self._say(), self._tick()):
+                for work in (self._hear(), self._type(), self._serve(), self._tick()):
                     loops.create_task(_to_the_end(work))
         except* _Over as over:
             ends += [one.end for one in over.exceptions if isinstance(one, _Over)]
@@ -120,9 +147,26 @@ class ClientRelay:
                         await self._socket.send(action.data)
                     case Input() | Resize():
                         self._put(action)
+                    case NeedsKey():
+                        end = await self._unlock(action)
+                        if end is not None:
+                            return end
                     case Ended():
                         return TerminalEnd(reason=action.reason)
             self._moved.set()
+
+    async def _unlock(self, needed: NeedsKey) -> TerminalEnd | None:
+        """Raises ClientGone."""
+        try:
+            key = await self._beginning.unlocked(needed)
+        except CannotBegin as error:
+            return TerminalEnd(reason=str(error))
+        for action in self._session.keyed(key, self._world.monotonic()):
+            if isinstance(action, Send):
+                await self._socket.send(action.data)
+            elif isinstance(action, Ended):
+                return TerminalEnd(reason=action.reason)
+        return None
 
     def _put(self, action: Input | Resize) -> None:
         self._active_at = self._world.monotonic()
@@ -130,29 +174,44 @@ class ClientRelay:
         self._typed_bytes += _weight(action)
         self._some_typed.set()
 
+    async def _serve(self) -> TerminalEnd:
+        """From the end of the handshake to that of the command."""
+        while not self._session.is_open:
+            self._moved.clear()
+            await self._moved.wait()
+        try:
+            self._begun = await self._beginning.begin()
+        except CannotBegin as error:
+            return TerminalEnd(reason=str(error))
+        self._has_begun.set()
+        return await self._say(self._begun)
+
     async def _type(self) -> TerminalEnd:
+        await self._has_begun.wait()
+        assert self._begun is not None, "it has"
+        terminal = self._begun.terminal
         while True:
             while not self._typed:
                 self._some_typed.clear()
                 await self._some_typed.wait()
             action = self._typed.popleft()
             if isinstance(action, Input):
-                await self._terminal.write(action.data)
+                await terminal.write(action.data)
             else:
-                await self._terminal.resize(action.columns, action.rows)
+                await terminal.resize(action.columns, action.rows)
             self._typed_bytes -= _weight(action)
 
-    async def _say(self) -> TerminalEnd:
+    async def _say(self, begun: Begun) -> TerminalEnd:
         while True:
             await self._room()
-            said = await self._terminal.read()
+            said = await begun.terminal.read()
             if isinstance(said, TerminalEnd):
                 await self._all_confirmed()
                 return said
             self._active_at = self._world.monotonic()
-            if self._log is not None:
-                self._log.take(said)
-                await self._log.room()
+            if begun.log is not None:
+                begun.log.take(said)
+                await begun.log.room()
             for start in range(0, len(said), OUTPUT_MAX_BYTES):
                 await self._room()
                 part = said[start : start + OUTPUT_MAX_BYTES]

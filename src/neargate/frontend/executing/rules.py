@@ -20,33 +20,30 @@ _NO_BUCKETS = (
     "The executeCommandConfiguration of this cluster wants sessions logged to Amazon S3 (s3BucketName), which Neargate "
     "does not do. Name a cloudWatchLogGroupName alone with UpdateCluster."
 )
-_NO_KEYS = (
-    "The executeCommandConfiguration of this cluster wants sessions encrypted with a KMS key, which Neargate does "
-    "not do yet. Leave its kmsKeyId out with UpdateCluster."
-)
 
 
 class SessionRules(Struct, frozen=True, kw_only=True, array_like=True):
-    """`log_group` None: DEFAULT, the container's own; empty: sessions are not logged."""
+    """`log_group` None: DEFAULT, the container's own; empty: sessions are not logged. `key_id`: KMS's; empty: none."""
 
     log_group: str | None = None
     needs_encrypted_group: bool = False
+    key_id: str = ""
 
 
 def session_rules(cluster: Mapping[str, Any]) -> SessionRules:
     """Of a cluster's document, configuration included. Raises ClientError."""
     asked = (cluster.get("configuration") or {}).get("executeCommandConfiguration") or {}
-    if asked.get("kmsKeyId"):
-        raise ClientError(_NO_KEYS)
+    key_id = asked.get("kmsKeyId") or ""
     logging = asked.get("logging") or "DEFAULT"
     if logging != "OVERRIDE":
-        return SessionRules(log_group="" if logging == "NONE" else None)
+        return SessionRules(log_group="" if logging == "NONE" else None, key_id=key_id)
     logs = asked.get("logConfiguration") or {}
     if logs.get("s3BucketName"):
         raise ClientError(_NO_BUCKETS)
     return SessionRules(
         log_group=logs.get("cloudWatchLogGroupName") or "",
         needs_encrypted_group=bool(logs.get("cloudWatchEncryptionEnabled")),
+        key_id=key_id,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...model.knobs import Knobs
 from ...world import World
-from .task_role import CallRefused, RoleCalls
+from .calls import ApiCalls, CallRefused
 from .transcript import EVENT_MAX_BYTES, EVENTS_MAX, events
 
 _EXISTS = "ResourceAlreadyExistsException"
@@ -22,7 +22,7 @@ class SessionLog:
     """`note` is told once, why nothing more of this session is logged. `run` is to be spawned."""
 
     def __init__(
-        self, world: World, knobs: Knobs, calls: RoleCalls, *, group: str, stream: str, note: Callable[[str], None]
+        self, world: World, knobs: Knobs, calls: ApiCalls, *, group: str, stream: str, note: Callable[[str], None]
     ) -> None:
         self._world = world
         self._knobs = knobs

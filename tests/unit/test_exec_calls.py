@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from neargate.frontend.callers.task_roles import ECS_TASKS, AssumedTaskRoles
-from neargate.frontend.executing.task_role import NO_ROLE, CallRefused, CallsOfTasks, RoleCalls
+from neargate.frontend.executing.calls import NO_ROLE, ApiCalls, CallRefused, InsideCalls
 from neargate.frontend.identity.records import Role
 from neargate.interfaces.roles import TaskIdentity
 from neargate.interfaces.trail import TrailQuery
@@ -24,20 +24,25 @@ NAMES = {"logGroupName": "/exec", "logStreamName": "s"}
 EVENT = {**NAMES, "logEvents": [{"timestamp": 1, "message": "said"}]}
 
 
-def story(body: Callable[[FrontDoor, Callable[[str | None], RoleCalls]], Awaitable[None]]) -> None:
+def story(body: Callable[[FrontDoor, Callable[[str | None], ApiCalls]], Awaitable[None]]) -> None:
     async def told() -> None:
         door = await open_front_door()
         assert (await door.call(ROOT, "logs", "CreateLogGroup", {"logGroupName": "/exec"})).status == 200
         services = door.region.services
         roles = AssumedTaskRoles(door.world, services.identity, services.sessions)
-        means = CallsOfTasks(
-            world=door.world, knobs=DEFAULT_KNOBS, region=REGION, roles=roles, handle=door.region.frontend.handle
+        means = InsideCalls(
+            world=door.world,
+            knobs=DEFAULT_KNOBS,
+            region=REGION,
+            roles=roles,
+            sessions=services.sessions,
+            handle=door.region.frontend.handle,
         )
 
-        def of(role: str | None) -> RoleCalls:
+        def of(role: str | None) -> ApiCalls:
             arn = role and f"arn:aws:iam::{ACCOUNT}:role/{role}"
             identity = TaskIdentity(account=ACCOUNT, task_arn=TASK, task_role_arn=arn, execution_role_arn=None)
-            return means.of(identity, "10.0.0.7")
+            return means.of_task(identity, "10.0.0.7")
 
         await body(door, of)
 
@@ -45,7 +50,7 @@ def story(body: Callable[[FrontDoor, Callable[[str | None], RoleCalls]], Awaitab
 
 
 def test_what_the_role_may_is_done_and_recorded_as_the_tasks() -> None:
-    async def body(door: FrontDoor, of: Callable[[str | None], RoleCalls]) -> None:
+    async def body(door: FrontDoor, of: Callable[[str | None], ApiCalls]) -> None:
         at_home = allowing("logs:CreateLogStream", "logs:PutLogEvents")
         at_home["Statement"][0]["Condition"] = {"IpAddress": {"aws:SourceIp": "10.0.0.7"}}
         await door.role("may", TRUST, at_home)
@@ -68,7 +73,7 @@ def test_what_the_role_may_is_done_and_recorded_as_the_tasks() -> None:
 
 
 def test_who_may_not_is_refused() -> None:
-    async def body(door: FrontDoor, of: Callable[[str | None], RoleCalls]) -> None:
+    async def body(door: FrontDoor, of: Callable[[str | None], ApiCalls]) -> None:
         await door.role("may-not", TRUST, allowing("logs:CreateLogStream"))
         stranger = json.loads(json.dumps(TRUST).replace(ECS_TASKS, "ec2.amazonaws.com"))
         await door.role("stranger", stranger, allowing("logs:*"))
@@ -86,7 +91,7 @@ def test_who_may_not_is_refused() -> None:
 
 
 def test_a_policy_that_is_taken_away_and_a_role_that_is_deleted_count_at_once() -> None:
-    async def body(door: FrontDoor, of: Callable[[str | None], RoleCalls]) -> None:
+    async def body(door: FrontDoor, of: Callable[[str | None], ApiCalls]) -> None:
         await door.role("may", TRUST)
         await door.allow(Role, "may", "p", allowing("logs:DescribeLogGroups"))
         calls = of("may")

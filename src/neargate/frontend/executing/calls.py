@@ -1,4 +1,5 @@
-"""Calls of the region's API in the name of a task's role, as a program in the task would make them.
+"""Calls of the region's API from inside: in the name of a task's role, as a program in the task would make them, or of
+an account's administrator, as its operator would.
 
 Owns their credentials. The calls go the whole way of any other: signed, checked, throttled, judged by policies as they
 are now, recorded. Must not know what is asked for. Invariant: without a role that ECS may assume for the task nothing
@@ -17,6 +18,8 @@ from ...model.knobs import Knobs
 from ...wire.signing import signed
 from ...wire.sigv4 import SignedRequest
 from ...world import World
+from ..callers.credentials import administrator
+from ..callers.sessions import SessionClaims, Sessions
 from ..errors import Response
 
 USER_AGENT = b"neargate exec"
@@ -27,6 +30,7 @@ _RENEWED_AT = 0.5  # of their life
 _SERVER_FAULTS = 500
 
 Handle = Callable[[str, bytes, bytes, list[tuple[bytes, bytes]], bytes, str], Awaitable[Response]]
+Issue = Callable[[], RoleCredentials]  # raises CallRefused
 
 
 class CallRefused(Exception):
@@ -38,29 +42,59 @@ class CallRefused(Exception):
         self.is_passing = is_passing
 
 
-class RoleCalls(Protocol):
+class ApiCalls(Protocol):
     async def ask(self, service: str, operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer. Raises CallRefused."""
+        """The answer, blobs in base64. Raises CallRefused."""
 
 
-class CallsOfTasks(Struct, frozen=True, kw_only=True):
-    """Makes RoleCalls. `handle`: the front end, which takes requests as from a socket."""
+class InsideCalls(Struct, frozen=True, kw_only=True):
+    """Makes ApiCalls. `handle`: the front end, which takes requests as from a socket."""
 
     world: World
     knobs: Knobs
     region: str
     roles: TaskRoles
+    sessions: Sessions
     handle: Handle
 
-    def of(self, task: TaskIdentity, address: str) -> RoleCalls:
+    def of_task(self, task: TaskIdentity, address: str) -> ApiCalls:
         """`address`: the task's own, which its calls come from."""
-        return _RoleCalls(self, task, address)
+
+        def issue() -> RoleCredentials:
+            if task.task_role_arn is None:
+                raise CallRefused("AccessDeniedException", NO_ROLE)
+            lifetime_s = self.knobs.exec_role_lifetime_s
+            try:
+                return self.roles.credentials(task.account, task.task_role_arn, task.task_arn, lifetime_s)
+            except RoleNotAssumable as refused:
+                raise CallRefused(refused.code, refused.message) from None
+
+        return _Calls(self, issue, address)
+
+    def of_administrator(self, account: str) -> ApiCalls:
+        def issue() -> RoleCredentials:
+            claims = SessionClaims(
+                kind="administrator",
+                account=account,
+                issuer_name="",
+                issuer_id=administrator(account, "").user_id,
+            )
+            sealed = self.sessions.seal(claims, self.knobs.exec_role_lifetime_s)
+            return RoleCredentials(
+                access_key_id=sealed.access_key_id,
+                secret_access_key=sealed.secret_access_key,
+                token=sealed.session_token,
+                issued_at=self.world.now(),
+                expires_at=sealed.expiration,
+            )
+
+        return _Calls(self, issue, "")
 
 
-class _RoleCalls:
-    def __init__(self, means: CallsOfTasks, task: TaskIdentity, address: str) -> None:
+class _Calls:
+    def __init__(self, means: InsideCalls, issue: Issue, address: str) -> None:
         self._means = means
-        self._task = task
+        self._issue = issue
         self._address = address
         self._held: RoleCredentials | None = None
 
@@ -94,15 +128,7 @@ class _RoleCalls:
 
     def _credentials(self) -> RoleCredentials:
         """Raises CallRefused."""
-        now, held, task = self._means.world.now(), self._held, self._task
-        if held is not None and now < held.issued_at + (held.expires_at - held.issued_at) * _RENEWED_AT:
-            return held
-        if task.task_role_arn is None:
-            raise CallRefused("AccessDeniedException", NO_ROLE)
-        try:
-            self._held = self._means.roles.credentials(
-                task.account, task.task_role_arn, task.task_arn, self._means.knobs.exec_role_lifetime_s
-            )
-        except RoleNotAssumable as refused:
-            raise CallRefused(refused.code, refused.message) from None
-        return self._held
+        now, held = self._means.world.now(), self._held
+        if held is None or now >= held.issued_at + (held.expires_at - held.issued_at) * _RENEWED_AT:
+            held = self._held = self._issue()
+        return held
