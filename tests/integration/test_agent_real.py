@@ -20,12 +20,12 @@ from neargate.hostnet import libc, loops
 from neargate.hostnet.cgroups import LinuxCgroups
 from neargate.hostnet.disks import LinuxDisks
 from neargate.hostnet.network import LinuxNetwork
-from neargate.hostnet.pool import free_public_pool
 from neargate.model.launch import AwsLogs, ContainerLaunch, HealthCheck, MountPoint, TaskLaunch
 from neargate.model.network import SecurityGroup, SecurityGroupRule, VpcPlan
 from neargate.testing.agent_host import INCARNATION, TASK_ID, VPC, container, launch
 from neargate.testing.container_rig import ContainerRig
 from neargate.testing.fake_link_server import FakeLinkServer
+from neargate.testing.netlab import free_public_pool
 from neargate.testing.oci_image import build_image, busybox_layer
 from neargate.world import OsWorld
 

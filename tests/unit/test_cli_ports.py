@@ -28,14 +28,14 @@ def port() -> Iterator[int]:
 
 def test_a_taken_port_is_named_with_its_holder(port: int) -> None:
     with pytest.raises(Problem, match=rf"port {port} \(the API\) is taken by .* \(pid {os.getpid()}\); stop that, or"):
-        ports.check_port(port, "the API")
+        ports.check_port(port)
 
 
 def test_another_region_is_named_with_its_data(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = (sys.executable, "-P", "-m", "neargate", "server", "--data", "/srv/my region")
     monkeypatch.setattr(ports, "holder", lambda _port: Holder(pid=7, name="python3", words=words))
     with pytest.raises(Problem) as problem:
-        ports.check_port(port, "the API")
+        ports.check_port(port)
     assert str(problem.value) == (
         f"port {port} (the API) is taken by the neargate region under /srv/my region (python3 (pid 7)); "
         "stop that with: neargate down --data '/srv/my region', or choose another with --port"

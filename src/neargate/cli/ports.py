@@ -25,14 +25,14 @@ class Holder(Struct, frozen=True, kw_only=True):
         return f"{self.name} (pid {self.pid})"
 
 
-def check_port(port: int, what: str) -> None:
-    """Refuse early when somebody else listens there, and say who."""
+def check_port(port: int) -> None:
+    """Refuse early when somebody else listens where the API is to, and say who."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            raise Problem(f"port {port} ({what}) is taken{_by(holder(port))}, or choose another with --port") from None
+            raise Problem(f"port {port} (the API) is taken{_by(holder(port))}, or choose another with --port") from None
 
 
 def _by(who: Holder | None) -> str:

@@ -229,7 +229,7 @@ def _listen(port: int) -> socket.socket:
     try:
         listener.bind(("127.0.0.1", port))
     except OSError:
-        check_port(port, "the API")  # says who has it
+        check_port(port)  # says who has it
         raise
     listener.setblocking(False)
     return listener

@@ -144,7 +144,7 @@ def _restart_changed(paths: RegionPaths, config: RegionConfig, supervisor: Super
 
 def _check_ports(config: RegionConfig, supervisor: Supervisor) -> None:
     if any(child.program.name == "server" and child.running is None for child in supervisor.children):
-        check_port(config.port, "the API")
+        check_port(config.port)
 
 
 def _leave(paths: RegionPaths, supervisor: Supervisor, say: Callable[[str], None]) -> None:

@@ -58,10 +58,6 @@ class Cluster(Struct, frozen=True, kw_only=True):
     def providers(self) -> Sequence[str]:
         return self.doc["capacityProviders"]  # type: ignore[no-any-return]
 
-    @property
-    def default_strategy(self) -> Sequence[Mapping[str, Any]]:
-        return self.doc["defaultCapacityProviderStrategy"]  # type: ignore[no-any-return]
-
 
 Decide = Callable[[Cluster], Cluster]
 

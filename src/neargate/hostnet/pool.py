@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 
 from ..interfaces.hostnet import HostError
-from ..world import World
-from .netlink import Netlink
 
 
 def candidate_pools() -> list[str]:
@@ -21,13 +19,3 @@ def choose_public_pool(candidates: Iterable[str], existing_routes: Iterable[str]
         if not any(pool.version == network.version and pool.overlaps(network) for network in taken):
             return candidate
     raise HostError("every candidate for the public pool overlaps a route of this host: name one with --public-pool")
-
-
-async def free_public_pool(world: World) -> str:
-    """The pool for a new region on this machine. Keep the answer: afterwards its own route overlaps it."""
-
-    def read() -> list[str]:
-        with Netlink() as links:
-            return links.routes()
-
-    return choose_public_pool(candidate_pools(), await world.offload("network", read))

@@ -38,8 +38,8 @@ def manifest_failed(reference: str, attempts: int, failure: PullFailure) -> Sand
     )
 
 
-def wrong_platform(attempts: int, sentence: str) -> SandboxError:
-    return _refusal(f"CannotPullContainerError: pull image manifest has been retried {attempts} time(s): {sentence}")
+def wrong_platform(sentence: str) -> SandboxError:
+    return _refusal(f"CannotPullContainerError: pull image manifest has been retried 1 time(s): {sentence}")
 
 
 def copy_failed(attempts: int, failure: PullFailure) -> SandboxError:

@@ -257,7 +257,7 @@ class Puller:
             )
             return await self._fetch(fetch, session, progress)
         except WrongPlatform as error:
-            raise failures.wrong_platform(1, str(error)) from None
+            raise failures.wrong_platform(str(error)) from None
         except BadImage as error:
             raise failures.bad_image(str(reference), str(error)) from None
         except unpack.UnpackFailed as error:

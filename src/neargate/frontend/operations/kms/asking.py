@@ -24,7 +24,6 @@ async def key_for_use(
     action: str,
     *,
     context: Mapping[str, str] | None = None,
-    more: Mapping[str, Values] | None = None,
 ) -> KmsKey:
     """By id, ARN, alias or alias ARN, also of another account, whose key policy then must let the caller in."""
     keys = services.keys
@@ -33,7 +32,7 @@ async def key_for_use(
     except NotFound:
         _ask_for_missing(call, services, named, action)
         key = await keys.named_key(call.account, named)  # AWS's own aliases make their key, for who may name it
-    given: dict[str, Values] = {**(more or {}), "kms:ResourceAliases": services.keys.aliases(key)}
+    given: dict[str, Values] = {"kms:ResourceAliases": services.keys.aliases(key)}
     if _is_alias(named):
         given["kms:RequestAlias"] = named.rpartition(":")[2]
     # Whose alias it is must not tell strangers which key it is of.
@@ -42,16 +41,9 @@ async def key_for_use(
     return key
 
 
-def key_to_manage(
-    call: Call,
-    services: Services,
-    named: str,
-    more: Mapping[str, Values] | None = None,
-    *,
-    action: str | None = None,
-) -> KmsKey:
+def key_to_manage(call: Call, services: Services, named: str, more: Mapping[str, Values] | None = None) -> KmsKey:
     """By id or ARN, of the caller's own account: AWS lets nobody else manage a key. The action is the operation's."""
-    action = action or f"kms:{call.operation}"
+    action = f"kms:{call.operation}"
     if _is_alias(named):
         _ask_for_missing(call, services, named, action)
         raise NotFound(f"Invalid keyId '{named}'")
