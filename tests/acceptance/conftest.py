@@ -55,7 +55,8 @@ def _nothing_of_killed_runs() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def region() -> Iterator[LiveRegion]:
-    live = start_region()
+    """With the extensions, which nobody notices who does not ask for them."""
+    live = start_region("--extensions", "files")
     try:
         live.push_images()
         yield live
