@@ -313,6 +313,8 @@ def banner(paths: RegionPaths, config: RegionConfig, adopted: list[str]) -> str:
     ]
     if adopted:
         lines.insert(1, f"  taken over, still running: {', '.join(adopted)}")
+    if config.registry_domain:
+        lines.append(f"  images:        https://{config.account}.dkr.ecr.{config.region}.{config.registry_domain}")
     if config.auth == "open":
         lines.append("  WARNING: --auth open: every key is the administrator. For tests on this machine only.")
     return "\n".join(lines)
