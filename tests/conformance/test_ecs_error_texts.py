@@ -204,6 +204,8 @@ ELSEWHERE = [
     ("ResourceInitializationError: unable to pull secrets or registry auth: ", "unit/test_agent_secrets.py"),
     ("ResourceInitializationError: failed to validate logger args: ", "unit/test_agent_logs.py"),
     ("CannotPullContainerError", "acceptance/test_failures.py"),
+    ("We couldn't start the session because encryption is not set up on ", "unit/test_session_log.py"),
+    ("Encountered error while initiating handshake. ", "unit/test_session_log.py"),
 ]
 
 # (sentence, an operation that would say it and is not there)

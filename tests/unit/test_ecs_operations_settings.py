@@ -204,6 +204,10 @@ def test_a_cluster_is_updated_and_shows_it() -> None:
             "You must supply a log configuration when you set logging to 'OVERRIDE'",
         ),
         (
+            {"configuration": {"executeCommandConfiguration": {"kmsKeyId": "k" * 2049}}},
+            "The kmsKeyId can have at most 2048 characters.",
+        ),
+        (
             {"configuration": {"managedStorageConfiguration": {"kmsKeyId": "k"}}},
             "Neargate does not support managedStorageConfiguration of a cluster yet.",
         ),

@@ -13,6 +13,7 @@ from neargate.clusters.gateway import Gateway
 from neargate.link.messages import (
     PROTOCOL,
     BulkHello,
+    CredentialsAsk,
     Hello,
     HostUpdate,
     LogAppend,
@@ -24,6 +25,7 @@ from neargate.link.messages import (
     Report,
     ReportAck,
     RunOrder,
+    TagsAsk,
     ToServer,
     Welcome,
     decode_to_agent,
@@ -163,6 +165,13 @@ def test_a_hostile_report_changes_nothing_and_ends_nothing(what: str) -> None:
         assert await region.status(task) == "STOPPED"
 
     play(body)
+
+
+@pytest.mark.parametrize("task_id", ["", "a" * 65, "a" * (1 << 20), "../x", "x\n", "\u00e9"])
+def test_an_ask_names_a_task(task_id: str) -> None:
+    assert problem(TagsAsk(task_id="0" * 32), 8) is None and problem(CredentialsAsk(task_id="0" * 32), 8) is None
+    assert problem(TagsAsk(task_id=task_id), 8) is not None
+    assert problem(CredentialsAsk(task_id=task_id), 8) is not None
 
 
 def test_a_hostile_report_hidden_in_a_hello_is_passed_over() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from neargate.frontend.executing.calls import CallRefused
-from neargate.frontend.executing.rules import NOT_ENCRYPTED, SessionRules, log_group, session_rules
+from neargate.frontend.executing.rules import SessionRules, log_group, session_rules
 from neargate.frontend.executing.transcript import EVENT_MAX_BYTES, EVENTS_MAX, events
 from neargate.interfaces.roles import ExecutedTask, TaskIdentity
 from neargate.model.errors import ClientError
@@ -222,7 +222,10 @@ def test_a_log_that_must_be_encrypted(groups: list[dict[str, str]], refused: boo
         await client.serving
         assert (client.finished is None) == begins
         if client.finished is not None:
-            assert client.finished.reason == NOT_ENCRYPTED and rig.pipes == []
+            assert rig.pipes == [] and client.finished.reason == (
+                "We couldn't start the session because encryption is not set up on the selected CloudWatch Logs log "
+                "group. Either encrypt the log group or choose an option to enable logging without encryption."
+            )
 
     story(body)
 

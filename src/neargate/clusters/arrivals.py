@@ -11,7 +11,7 @@ import re
 import msgspec
 
 from ..link.host_identity import KEY_BYTES
-from ..link.messages import CredentialsAsk, Hello, HostUpdate, LogAppend, LogOpen, Report
+from ..link.messages import CredentialsAsk, Hello, HostUpdate, LogAppend, LogOpen, Report, TagsAsk
 from ..model.capacity import HostFacts
 from ..model.launch import ContainerReport, MemoryAtKill, TaskReport
 
@@ -84,6 +84,8 @@ def problem(message: object, reports_max: int) -> str | None:
         case CredentialsAsk():
             wrong = _ID.fullmatch(message.task_id) is None or not _are_short(message.kind)
             return "an ask for credentials names no task" if wrong else None
+        case TagsAsk():
+            return "an ask for tags names no task" if _ID.fullmatch(message.task_id) is None else None
         case _:
             return None
 

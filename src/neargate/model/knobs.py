@@ -58,6 +58,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     answer_unread_timeout_s: float = 300.0  # a caller who does not read is hung up on
     connections_max: int = 2048  # of the API; more are answered 503
     calls_max: int = 512  # under way and past their signature, of all accounts together
+    regional_look_s: float = 0.2  # between two looks for what calls did not find, of each service
     regional_reread_s: float = 5.0  # with several servers: quotas, identities, hosts of one's own
     buckets_max: int = 65_536  # levels remembered; one is two numbers
     clock_skew_max_s: float = 300.0
@@ -151,7 +152,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     exec_stalled_s: float = 60.0  # a client that confirms nothing for so long is lost
     exec_input_max_bytes: int = 256 * 1024  # that wait for one terminal; what is beyond is not confirmed
     exec_log_period_s: float = 5.0  # until output that was said is in the session's log stream
-    exec_log_buffer_max_bytes: int = 512 * 1024  # of output that is not stored; then the terminal is read no further
+    exec_log_buffer_max_bytes: int = 256 * 1024  # of output that is not stored; then the terminal is read no further
     exec_log_patience_s: float = 15.0  # for room in there, and for the last of a session; then it is not logged
     exec_log_retry_s: float = 1.0  # until a log that was too busy is asked again
     exec_role_lifetime_s: float = 3600.0  # of the credentials under which a session's log is written

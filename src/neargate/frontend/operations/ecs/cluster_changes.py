@@ -17,6 +17,7 @@ from .names import cluster_name
 
 INSIGHTS = "Neargate does not support containerInsights yet: its value must be disabled."
 _LOG_TARGETS = ("cloudWatchLogGroupName", "s3BucketName")
+_KEY_ID_MAX_CHARS = 2048  # KMS's
 
 
 async def update_cluster(call: Call, services: Services, params: Params) -> Answer:
@@ -62,6 +63,8 @@ def _check_configuration(configuration: Mapping[str, Any]) -> None:
     if configuration.get("managedStorageConfiguration"):
         raise InvalidParameter("Neargate does not support managedStorageConfiguration of a cluster yet.")
     execute = configuration.get("executeCommandConfiguration") or {}
+    if len(execute.get("kmsKeyId") or "") > _KEY_ID_MAX_CHARS:
+        raise InvalidParameter(f"The kmsKeyId can have at most {_KEY_ID_MAX_CHARS} characters.")
     logs = execute.get("logConfiguration")
     if logs and execute.get("logging") != "OVERRIDE":
         raise InvalidParameter("You must set logging to 'OVERRIDE' when you supply a log configuration")
