@@ -16,6 +16,7 @@ from .walking import document_for, walk
 
 PLANTED = "planted-value-of-a-secret-file"
 PATH = "/run/secrets/key"
+MAY_READ = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": "*"}}'
 
 
 @pytest.mark.timeout(420)
@@ -27,9 +28,9 @@ def test_the_walk_through_files(sampled_region: LiveRegion, tmp_path: Path) -> N
 
 def tmpfs_of(region: LiveRegion, task: str) -> list[str]:
     """Mounts that hold something of the task in memory, with their kind."""
-    name = f"/{task.rpartition('/')[2]}.memory"
-    lines = [line.split(" ") for line in Path("/proc/mounts").read_text().splitlines()]
-    return [kind for _, target, kind, *_ in lines if target.startswith(str(region.paths.data)) and target.endswith(name)]
+    name = f"{task.rpartition('/')[2]}.memory"
+    mounts = [line.split(" ") for line in Path("/proc/mounts").read_text().splitlines()]
+    return [kind for _, target, kind, *_ in mounts if target == str(region.paths.disks / "mnt" / name)]
 
 
 def said(region: LiveRegion, task: str, *words: str) -> str:
@@ -38,12 +39,10 @@ def said(region: LiveRegion, task: str, *words: str) -> str:
 
 @pytest.mark.timeout(420)
 def test_a_secrets_file_outlives_the_agent_but_not_the_task(region: LiveRegion) -> None:
-    """In a container whose image is not asked who its user is: a name of the image's own."""
+    """It lies in a tmpfs of the container, which the container's definition asks for."""
     region.client("ssm").put_parameter(Name="/files/key", Type="SecureString", Value=PLANTED)
-    policy = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": "*"}}'
-    iam = region.client("iam")
     region.task_role("filesExecution")
-    iam.put_role_policy(RoleName="filesExecution", PolicyName="files", PolicyDocument=policy)
+    region.client("iam").put_role_policy(RoleName="filesExecution", PolicyName="files", PolicyDocument=MAY_READ)
     container = {
         "command": ["sleep", "100000"],
         "stopTimeout": 2,

@@ -169,7 +169,7 @@ class TaskContext:
     def limits(self) -> TaskLimits:
         """Of the task's cgroup. What the agent holds in memory for the task is counted to the task."""
         held_mib = secret_files_mib(self.launch, self.parts.knobs.secret_file_max_bytes)
-        return TaskLimits(cpu_units=self.launch.cpu_units, memory_mib=max(1, self.launch.memory_mib - held_mib))
+        return TaskLimits(cpu_units=self.launch.cpu_units, memory_mib=max(0, self.launch.memory_mib - held_mib))
 
     @property
     def is_interrupted(self) -> bool:
