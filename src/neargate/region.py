@@ -45,6 +45,7 @@ from .frontend.record.recorder import CallRecorder
 from .frontend.regional import account_settings as account_settings_part
 from .frontend.regional import network as network_part
 from .frontend.regional import task_definitions as definitions_part
+from .frontend.regional.looking import SecondLook
 from .frontend.secrets import registry as secrets_part
 from .frontend.services import Services
 from .interfaces.roles import CapacityManager
@@ -183,6 +184,7 @@ async def open_region(
         images=parts.images,
         exec_sessions=exec_sessions,
         extensions=plan.extensions,
+        second_look=_second_look(world, parts, knobs) if plan.servers > 1 else None,
     )
     principals = Principals(credentials, identity, sessions)
     recorder = CallRecorder(world, trail, models, knobs, plan.region)
@@ -193,7 +195,7 @@ async def open_region(
     keeping = Keeping(world=world, knobs=knobs, region=plan.region, calls_of=calls.of_task)
     return Region(
         frontend=frontend,
-        door=_door(world, plan, parts.images, limits, principals, recorder),
+        door=_door(world, plan, services, parts.images, limits, principals, recorder),
         data_channels=DataChannelDoor(world, knobs, exec_sessions, keeping),
         calls=calls,
         cell=cell,
@@ -272,6 +274,17 @@ async def _open_regional(
     return opened
 
 
+def _second_look(world: World, parts: _Regional, knobs: Knobs) -> SecondLook:
+    by_service = {
+        "kms": (parts.keys,),
+        "secretsmanager": (parts.secrets, parts.keys),
+        "ssm": (parts.parameters, parts.secrets, parts.keys),
+        "ecr": (parts.images.registry,),
+        "iam": (parts.identity,),
+    }
+    return SecondLook(world, by_service, knobs.regional_look_s)
+
+
 def _front_end(
     world: World,
     plan: RegionPlan,
@@ -297,7 +310,13 @@ def _front_end(
 
 
 def _door(
-    world: World, plan: RegionPlan, images: Images, limits: Limits, principals: Principals, recorder: CallRecorder
+    world: World,
+    plan: RegionPlan,
+    services: Services,
+    images: Images,
+    limits: Limits,
+    principals: Principals,
+    recorder: CallRecorder,
 ) -> ImageDoor:
     return ImageDoor(
         world=world,
@@ -307,6 +326,7 @@ def _door(
         limits=limits,
         recorder=recorder,
         tls_proxy=plan.tls_proxy,
+        second_look=services.second_look,
     )
 
 

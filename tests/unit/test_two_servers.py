@@ -1,13 +1,22 @@
 """Two server processes over one region's databases: what the operator or a caller changes at one holds at the other."""
 
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
 from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.identity import users
+from neargate.frontend.regional.looking import SecondLook
+from neargate.interfaces.store import Overloaded
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import Knobs
 from neargate.model.quotas import IAM_QUOTAS
 from neargate.region import Region, RegionPlan, open_region
 from neargate.store.sqlite import MemoryDisk, MemoryStores
+from neargate.testing.front_door import REGION, ROOT, FrontDoor, Said
 from neargate.testing.virtual_time import VirtualWorld, run_virtual
 from neargate.wire.shapes import Models
 
@@ -21,10 +30,10 @@ async def server(world: VirtualWorld, disk: MemoryDisk) -> Region:
         world,
         MemoryStores(world, KNOBS, disk),
         RegionPlan(
-            region="us-east-1", account=ACCOUNT, zones=zones, public_pool="198.18.0.0/24", one_machine=True, servers=2
+            region=REGION, account=ACCOUNT, zones=zones, public_pool="198.18.0.0/24", one_machine=True, servers=2
         ),
         models=Models(),
-        credentials=Credentials(account=ACCOUNT, access_key_id="AKIA1", secret_access_key="secret"),
+        credentials=Credentials(account=ACCOUNT, access_key_id=ROOT.key, secret_access_key=ROOT.secret),
         envelope=Envelope(bytes(32), world),
         knobs=KNOBS,
     )
@@ -51,5 +60,90 @@ def test_identities_quotas_and_hosts_of_ones_own_are_followed() -> None:
         assert identity.book(ACCOUNT).limit("UsersPerAccount") == 1
         assert [host["pool"] for host in await second.capacities[ZONE].hosts()] == [ACCOUNT]
         assert not world.failures
+
+    run_virtual(told())
+
+
+@pytest.mark.parametrize(
+    ("service", "make", "use"),
+    [
+        ("ecr", ("CreateRepository", {"repositoryName": "web"}), ("ListImages", {"repositoryName": "web"})),
+        (
+            "secretsmanager",
+            ("CreateSecret", {"Name": "s", "SecretString": "x", "ClientRequestToken": "t" * 32}),
+            ("GetSecretValue", {"SecretId": "s"}),
+        ),
+        (
+            "ssm",
+            ("PutParameter", {"Name": "/p", "Value": "x", "Type": "SecureString"}),
+            ("GetParameter", {"Name": "/p"}),
+        ),
+        ("kms", ("CreateAlias", {"AliasName": "alias/a"}), ("DescribeKey", {"KeyId": "alias/a"})),
+        ("iam", ("CreateUser", {"UserName": "ann"}), ("GetUser", {"UserName": "ann"})),
+    ],
+)
+def test_what_one_server_made_the_other_finds_at_once(
+    service: str, make: tuple[str, dict[str, Any]], use: tuple[str, dict[str, Any]]
+) -> None:
+    async def told() -> None:
+        world, disk = VirtualWorld(), MemoryDisk()
+        first, second = [FrontDoor(world, await server(world, disk)) for _ in range(2)]  # type: ignore[arg-type]
+        params = dict(make[1])
+        if service == "kms":
+            params["TargetKeyId"] = (await first.call(ROOT, "kms", "CreateKey")).body["KeyMetadata"]["KeyId"]
+        assert (await second.call(ROOT, service, *use)).status != 200
+        assert (await first.call(ROOT, service, make[0], params)).status == 200
+        said = await second.call(ROOT, service, *use)
+        assert said.status == 200, said
+
+    run_virtual(told())
+
+
+def test_parameters_are_looked_for_again_when_some_are_missing() -> None:
+    async def told() -> None:
+        world, disk = VirtualWorld(), MemoryDisk()
+        first, second = [FrontDoor(world, await server(world, disk)) for _ in range(2)]  # type: ignore[arg-type]
+        await first.call(ROOT, "ssm", "PutParameter", Name="/p", Value="x", Type="String")
+        said = await second.call(ROOT, "ssm", "GetParameters", Names=["/p", "/q"])
+        assert [one["Value"] for one in said.body["Parameters"]] == ["x"] and said.body["InvalidParameters"] == ["/q"]
+
+    run_virtual(told())
+
+
+def test_a_flood_of_unknown_names_is_no_flood_of_looks() -> None:
+    async def told() -> None:
+        world, disk = VirtualWorld(), MemoryDisk()
+        door = FrontDoor(world, await server(world, disk))  # type: ignore[arg-type]
+        images = door.region.services.images
+        assert images is not None
+        looks: list[float] = []
+        catch_up = images.registry.catch_up
+
+        async def counted() -> None:
+            looks.append(world.monotonic())
+            await catch_up()
+
+        images.registry.catch_up = counted  # type: ignore[method-assign]
+
+        async def unknown(number: int) -> Said:
+            return await door.call(ROOT, "ecr", "ListImages", repositoryName=f"r{number}")
+
+        for _ in range(3):
+            said = await asyncio.gather(*map(unknown, range(20)))
+            assert {one.code for one in said} == {"RepositoryNotFoundException"}
+        assert 3 <= len(looks) <= 6
+        assert all(later - before > KNOBS.regional_look_s - 0.001 for before, later in pairwise(looks))
+
+    run_virtual(told())
+
+
+def test_a_database_that_has_too_much_to_do_is_not_asked_for_more() -> None:
+    class Busy:
+        async def catch_up(self) -> None:
+            raise Overloaded
+
+    async def told() -> None:
+        look = SecondLook(VirtualWorld(), {"ecr": (Busy(),)}, 0.2)
+        assert not await look.look("ecr") and not await look.look("ecs")
 
     run_virtual(told())

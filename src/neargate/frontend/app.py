@@ -236,7 +236,14 @@ class FrontEnd:
         )
 
     async def _run(self, operation: Operation, call: Call, params: Params) -> Answer:
-        answer = await operation(call, self._services, params)
+        try:
+            answer = await operation(call, self._services, params)
+        except AwsError as error:
+            # Refused, so nothing was done: what was not found here may have been made at another server.
+            look = self._services.second_look
+            if look is None or not look.is_worth(call.service, error) or not await look.look(call.service):
+                raise
+            answer = await operation(call, self._services, params)
         confirm_asked(call)
         return answer
 

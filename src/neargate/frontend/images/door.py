@@ -31,6 +31,7 @@ from ..errors import Fault
 from ..limits.admission import Admission
 from ..limits.limits import Limits
 from ..record.seen import Recorder, SeenCall
+from ..regional.looking import SecondLook
 from . import handlers, wire
 from .asking import ask_for
 from .paths import Place, account_of_host, place_of
@@ -92,10 +93,12 @@ class ImageDoor:
         limits: Limits | None,
         recorder: Recorder,
         tls_proxy: bool = False,
+        second_look: SecondLook | None = None,
     ) -> None:
         self._world = world
         self._images = images
         self._holders = holders
+        self._second_look = second_look
         self._auth = auth
         self._hosts = LOCAL_HOSTS | known_hosts
         self._limits = limits
@@ -160,6 +163,8 @@ class ImageDoor:
             self._limits.enter(principal.account, "ecr", row.operation, seen.source_ip)
             self._limits.leave(principal.account, seen.source_ip)  # bytes may take an hour: these have places apart
         call = self._call(row.operation, principal, seen, now)
+        if self._second_look is not None and self._images.registry.find(place.account, place.name) is None:
+            await self._second_look.look("ecr")
         ask_for(call, self._images.registry, self._images.policies, row.operation, place.account, place.name)
         confirm_asked(call)
         exchange.call = call

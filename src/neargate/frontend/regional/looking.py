@@ -1,0 +1,72 @@
+"""A second look for what a call did not find: with several servers another one may just have made it.
+
+Owns how often the database is looked into for that. Must not know what is kept there. Invariant: however many calls
+find nothing, each service's records are looked through at most once in a period, and each call waits for a look that
+began after it had asked.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from ...interfaces.store import Overloaded
+from ...model.errors import AwsError
+from ...world import World
+
+# What says that something is not there, or cannot be used since its key is not. Other services have such codes, too,
+# for what every server reads where it is kept.
+_MISSING = frozenset(
+    {
+        *("NotFoundException", "ResourceNotFoundException", "EncryptionFailure", "DecryptionFailure"),
+        "InvalidCiphertextException",
+        *("ParameterNotFound", "ParameterVersionNotFound", "InvalidResourceId", "InvalidKeyId"),
+        *("RepositoryNotFoundException", "ImageNotFoundException", "NoSuchEntity"),
+    }
+)
+
+
+class Followed(Protocol):
+    async def catch_up(self) -> None:
+        """Afterwards memory holds what the database held when it began. May raise Overloaded."""
+
+
+class _Looks(Struct, kw_only=True, eq=False):
+    begun: int = 0
+    begun_at: float = float("-inf")
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class SecondLook:
+    """`parts`: of each service, by its name in a call."""
+
+    def __init__(self, world: World, parts: Mapping[str, Sequence[Followed]], period_s: float) -> None:
+        self._world = world
+        self._parts = parts
+        self._period_s = period_s
+        self._looks = {service: _Looks() for service in parts}
+
+    def is_worth(self, service: str, error: AwsError) -> bool:
+        return service in self._parts and error.code in _MISSING
+
+    async def look(self, service: str) -> bool:
+        """Whether it is worth asking again: memory is as the database was at a moment after this was called."""
+        looks = self._looks.get(service)
+        if looks is None:
+            return False
+        asked = looks.begun
+        async with looks.lock:
+            if looks.begun > asked:
+                return True
+            pause_s = looks.begun_at + self._period_s - self._world.monotonic()
+            if pause_s > 0:
+                await self._world.sleep(pause_s)
+            looks.begun += 1
+            looks.begun_at = self._world.monotonic()
+            try:
+                for part in self._parts[service]:
+                    await part.catch_up()
+            except Overloaded:
+                return False
+        return True
