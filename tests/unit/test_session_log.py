@@ -7,6 +7,7 @@ import pytest
 
 from neargate.frontend.executing.calls import CallRefused
 from neargate.frontend.executing.rules import SessionRules, log_group, session_rules
+from neargate.frontend.executing.session_log import SessionLog
 from neargate.frontend.executing.transcript import EVENT_MAX_BYTES, EVENTS_MAX, events
 from neargate.interfaces.roles import ExecutedTask, TaskIdentity
 from neargate.model.errors import ClientError
@@ -41,6 +42,7 @@ def test_events_are_bounded_and_nothing_is_lost(piece: bytes) -> None:
     last, nothing = events(rest, is_last=True)
     messages = kept + last
     assert nothing == b"" and len(messages) >= 3
+    assert events(output, is_last=True) == (messages, b"")
     assert all(len(message.encode()) <= 256 * 1024 - 26 for message in messages)
     assert sum(sorted(len(message.encode()) + 26 for message in messages)[-EVENTS_MAX:]) <= 1024 * 1024
     text = "\n".join(messages) if b"\n" in piece else "".join(messages)
@@ -195,6 +197,20 @@ def test_a_log_that_does_not_answer_is_given_up_after_a_while() -> None:
         assert rig.api.streams == {}
         rig.api.free.set()
         await asyncio.sleep(1.0)
+
+    story(body)
+
+
+def test_much_at_once_comes_in_calls_that_the_log_takes() -> None:
+    async def body(rig: ExecRig) -> None:
+        log = SessionLog(rig.world, rig.knobs, rig.api, group=GROUP, stream="s", note=rig.notes.append)
+        rig.world.spawn(log.run(), "log")
+        log.take(b"\xff" * 1_000_000)
+        await log.finish()
+        log.take(b"too late")
+        await asyncio.sleep(100.0)
+        assert "".join(rig.api.streams[GROUP, "s"]) == "\ufffd" * 1_000_000
+        assert rig.notes == []
 
     story(body)
 

@@ -133,6 +133,8 @@ class FakeApi:
             self.streams[place] = []
         else:
             assert operation == "PutLogEvents"
+            sizes = [len(event["message"].encode()) + 26 for event in params["logEvents"]]
+            assert max(sizes) <= 256 * 1024 and sum(sizes) <= 1024 * 1024, "CloudWatch Logs' own bounds"
             self.streams[place] += [event["message"] for event in params["logEvents"]]
         return {}
 
