@@ -330,7 +330,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (registry_login(""), BAD_LOGIN),
     (registry_login("name"), BAD_LOGIN),
     (registry_login(f"{SECRET_ARN}:key::"), BAD_LOGIN),
-    (logs(secret_options=[{"name": "a", "valueFrom": "b"}]), "Neargate does not support secretOptions yet."),
+    (
+        logs(secret_options=[{"name": "a", "valueFrom": "b"}]),
+        "Neargate does not support secretOptions of log driver awslogs yet.",
+    ),
     *(
         (request(container(systemControls=[{"namespace": name, "value": value}])), text)
         for name, value, text in (
@@ -525,7 +528,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         for option in ("fast", "bind", "remount", "mode=x", "uid=", "size=9999m", "nr_blocks=9")
     ],
     # logs
-    (logs("splunk"), "Neargate does not support log driver splunk yet."),
+    (logs("splunk"), "Log driver splunk disallows options: awslogs-group"),
     (logs("awsfirelens"), "Neargate does not support log driver awsfirelens yet."),
     *[
         (logs(driver), f"{PREFIX} log driver {driver}")
@@ -541,7 +544,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
                 }
             )
         ),
-        "Neargate does not support secretOptions yet.",
+        "Neargate does not support secretOptions of log driver awslogs yet.",
     ),
     (logs(awslogs_group=None), "Log driver awslogs requires options: awslogs-group"),
     (

@@ -45,10 +45,13 @@ from .host_tasks import HostTasks
 from .link_client import LinkClient, Transport
 from .local_state import Loaded, LocalState
 from .log_awslogs import AwsLogsDriver
+from .log_drivers import LogDrivers
 from .log_shipper import LogShipper
 from .machine import LinuxMachine, Machine
 from .metadata import Metadata
 from .points import Reached, nothing
+from .splunk.collector import Collector, TaskCollector
+from .splunk.driver import SplunkDriver
 from .standing_order import StandingOrder
 from .task_context import HostParts, start_gate
 from .task_tags import TaskTags
@@ -86,6 +89,7 @@ class Agent:
         machine: Machine | None = None,
         credential_files: CredentialFiles | None = None,
         exchange: Exchange | None = None,
+        collector: Collector | None = None,
         reached: Reached = nothing,
     ) -> None:
         self._world = world
@@ -103,7 +107,7 @@ class Agent:
         channel = transport or UnixTransport(socket_path, knobs)
         self._state = LocalState(world, state_dir / "agent.db")
         self._bulk = BulkClient(world, knobs, channel, facts.host_id, key)
-        self._logs = LogShipper(world, knobs, sandbox, AwsLogsDriver(knobs, self._bulk), state_dir / "logs", self._note)
+        self._logs = self._log_drivers(state_dir, collector or TaskCollector(world, network, knobs))
         self._plans = VpcPlans(world, knobs, network, self._state, lambda vpc: self._listeners.open(vpc), self._note)
         self._credentials = self._task_credentials(credential_files)
         self._tags = TaskTags(world, knobs, lambda task_id: self._link.ask_tags(task_id))
@@ -134,6 +138,23 @@ class Agent:
             sandbox=sandbox,
             records=self._tasks.records,
             note=self._note,
+        )
+
+    def _log_drivers(self, state_dir: Path, collector: Collector) -> LogDrivers:
+        splunk = SplunkDriver(
+            self._world,
+            self._knobs,
+            collector,
+            state_dir / "splunk",
+            options=lambda launch, container: self._execution.log_options(launch, container),
+            forget=lambda task_id: self._execution.forget(task_id),
+            note=self._note,
+        )
+        awslogs = AwsLogsDriver(self._knobs, self._bulk)
+        shared = (self._world, self._knobs, self._sandbox)
+        return LogDrivers(
+            awslogs=LogShipper(*shared, awslogs, state_dir / "logs", self._note),
+            splunk=LogShipper(*shared, splunk, state_dir / "splunk", self._note),
         )
 
     def _task_credentials(self, files: CredentialFiles | None) -> TaskCredentials:

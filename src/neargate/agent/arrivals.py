@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from ..definitions.awslogs import BUFFER_MAX_BYTES
 from ..definitions.reading import NAME, is_absolute_path
 from ..definitions.sizes import EPHEMERAL_MAX_GIB
+from ..definitions.splunk import VALUE_MAX_CHARS, is_splunk_option
 from ..definitions.volumes import TMPFS_OPTIONS, TMPFS_VALUES
 from ..link.messages import (
     EXECUTION_ROLE,
@@ -31,7 +32,7 @@ from ..link.messages import (
     ToAgent,
     VpcPush,
 )
-from ..model.launch import ContainerLaunch, TaskLaunch, Tmpfs
+from ..model.launch import ContainerLaunch, SplunkLogs, TaskLaunch, Tmpfs
 from ..model.network import ENI_MAC_GATEWAY, Eni, SecurityGroup, SecurityGroupRule, VpcPlan
 from .arrivals_extras import extras_problem
 
@@ -271,6 +272,8 @@ def _check_container(container: ContainerLaunch, launch: TaskLaunch) -> None:
     _need(extra is None, extra or "")
     if container.logs is not None:
         _between("max_buffer_bytes", container.logs.max_buffer_bytes, 1, BUFFER_MAX_BYTES)
+    if container.splunk is not None:
+        _check_splunk(container.splunk)
 
 
 def _check_secrets(container: ContainerLaunch) -> None:
@@ -279,6 +282,17 @@ def _check_secrets(container: ContainerLaunch) -> None:
     _need(all(item.name and "=" not in item.name for item in container.secrets), "a secret has no variable's name")
     for reference in (*(secret.value_from for secret in container.secrets), container.repository_credentials):
         _plain("a secret's reference", reference, _TEXT_MAX)
+
+
+def _check_splunk(given: SplunkLogs) -> None:
+    """Values become requests of this process: they are judged one by one where they are read."""
+    names = [*(name for name, _ in given.options), *(item.name for item in given.secret_options)]
+    _need(len(set(names)) == len(names), "a log option is given twice")
+    _need(all(is_splunk_option(name) for name in names), "a log option is none of the splunk driver")
+    _need(all(len(value) <= VALUE_MAX_CHARS for _, value in given.options), "a log option is too long")
+    for item in given.secret_options:
+        _plain("a secret's reference", item.value_from, _TEXT_MAX)
+    _between("max_buffer_bytes", given.max_buffer_bytes, 1, BUFFER_MAX_BYTES)
 
 
 def _check_privileges(container: ContainerLaunch) -> None:

@@ -38,7 +38,7 @@ async def _config(task: TaskContext, launch: ContainerLaunch) -> ContainerConfig
     assert resources.disk is not None and resources.network is not None, "earlier steps made them"
     runtime_id = task.container(launch.name).runtime_id
     log_path = None
-    if launch.logs is not None:
+    if launch.keeps_output:
         log_path = await task.parts.logs.file(task.launch, launch.name, runtime_id)
     around = Surroundings(
         disk_path=resources.disk.path,

@@ -10,7 +10,7 @@ from ..model.launch import ContainerLaunch, TaskLaunch
 from ..regex.linear import LinearRegex
 from ..regex.syntax import BadRegex
 from .bulk_client import BulkClient
-from .log_driver import Following, Pace
+from .log_driver import Following, Pace, Piece
 from .task_context import LaunchFailed
 
 # Asking again soon would not help; anything else is the server's trouble of the moment.
@@ -43,7 +43,7 @@ class AwsLogsDriver:
     async def connected(self) -> None:
         await self._bulk.connected()
 
-    def following(self, _launch: TaskLaunch, container: ContainerLaunch) -> Following | None:
+    def following(self, _launch: TaskLaunch, container: ContainerLaunch, _runtime_id: str) -> Following | None:
         logs = container.logs
         if logs is None:
             return None
@@ -62,6 +62,9 @@ class AwsLogsDriver:
                 f'pattern key "{expression}": {bad}: exit status 1'
             ) from None
 
+    def adopted(self, _task_id: str, _container: str) -> None:
+        return
+
     def ending(self, _task_id: str) -> None:
         return
 
@@ -71,20 +74,17 @@ class AwsLogsDriver:
     async def open(self, task_id: str, container: str) -> LogOpened | LogRefused:
         return await self._bulk.open(task_id, container)
 
-    async def append(
-        self,
-        opened: LogOpened,
-        task_id: str,
-        container: str,
-        *,
-        start: int,
-        end: int,
-        runs: tuple[tuple[int, int], ...],
-        lines: bytes,
-        sizes: tuple[int, ...] = (),
-    ) -> LogAck | LogRefused:
+    async def append(self, opened: LogOpened, task_id: str, container: str, piece: Piece) -> LogAck | LogRefused:
+        block = piece.block
         return await self._bulk.append(
-            opened, task_id, container, start=start, end=end, runs=runs, lines=lines, sizes=sizes
+            opened,
+            task_id,
+            container,
+            start=piece.start,
+            end=piece.end,
+            runs=((piece.read_at_ms, block.count),) if block.count else (),
+            lines=block.lines,
+            sizes=block.sizes,
         )
 
     def is_final(self, refused: LogRefused) -> bool:

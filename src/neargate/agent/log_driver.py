@@ -1,8 +1,8 @@
 """What one log driver knows that the shipper of files does not: how a file is followed, and where its bytes go.
 
-The seam between `log_shipper.py`, which owns files, offsets and slow receivers, and the drivers. A driver must not know
-files. Invariant: a driver says an offset only when what lies before it is kept by its receiver, and after a kill -9 it
-says it again.
+The seam between `log_shipper.py`, which owns files, offsets and slow receivers, and the drivers: `log_awslogs.py` and
+`splunk/driver.py`. A driver must not know what is read when. Invariant: a driver says an offset only when what lies
+before it is kept by its receiver, and after a kill -9 it says it again.
 """
 
 from typing import Protocol
@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ..link.messages import LogAck, LogOpened, LogRefused
 from ..model.launch import ContainerLaunch, TaskLaunch
+from .log_lines import Block
 from .task_context import LaunchFailed
 
 
@@ -33,6 +34,18 @@ class Pace(Struct, frozen=True, kw_only=True):
     pause_s: float = 0.0
 
 
+class Piece(Struct, frozen=True, kw_only=True):
+    """Events of the bytes up to `end`; those from `start` on that are in none were blank or are given up.
+
+    `read_at_ms`: epoch.
+    """
+
+    start: int
+    end: int
+    read_at_ms: int
+    block: Block
+
+
 class LogDriver(Protocol):
     """`connection`: number of the connection that stands, 0 when none does: a source is opened anew on each."""
 
@@ -45,11 +58,14 @@ class LogDriver(Protocol):
 
     async def connected(self) -> None: ...
 
-    def following(self, launch: TaskLaunch, container: ContainerLaunch) -> Following | None:
-        """None: not this driver's."""
+    def following(self, launch: TaskLaunch, container: ContainerLaunch, runtime_id: str) -> Following | None:
+        """The source is known from here on. None: the container names no such driver."""
 
     async def prepare(self, launch: TaskLaunch, container: ContainerLaunch) -> None:
         """Before a source is opened for the first time. Raises LaunchFailed in AWS's words."""
+
+    def adopted(self, task_id: str, container: str) -> None:
+        """The source may have been prepared by an earlier process, and may never be again."""
 
     def ending(self, task_id: str) -> None:
         """Nothing of this task is prepared any more."""
@@ -60,18 +76,7 @@ class LogDriver(Protocol):
     async def open(self, task_id: str, container: str) -> LogOpened | LogRefused:
         """Raises Closed when it is to be asked again."""
 
-    async def append(
-        self,
-        opened: LogOpened,
-        task_id: str,
-        container: str,
-        *,
-        start: int,
-        end: int,
-        runs: tuple[tuple[int, int], ...],
-        lines: bytes,
-        sizes: tuple[int, ...] = (),
-    ) -> LogAck | LogRefused:
+    async def append(self, opened: LogOpened, task_id: str, container: str, piece: Piece) -> LogAck | LogRefused:
         """Raises Closed when the outcome is unknown: the source is opened again."""
 
     def is_final(self, refused: LogRefused) -> bool:

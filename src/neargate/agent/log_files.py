@@ -14,7 +14,9 @@ from msgspec import Struct
 
 LANE = "agent-logs"
 _BLOCK = 4096
-_EVENT_STARTS = ".event-starts"  # no container's name
+_EVENT_STARTS = ".event-starts"  # no containers' names
+_OFFSETS = ".offsets"
+_BESIDE = (_EVENT_STARTS, _OFFSETS)
 _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
 
@@ -61,26 +63,47 @@ def open_log(path: Path) -> int:
 
 def keep_event_start(path: Path, expression: str) -> None:
     """Beside the log, for an agent that finds the log without its task. Only a whole file is ever seen."""
-    beside = path.parent / _EVENT_STARTS / path.name
-    beside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    written = beside.parent / _EVENT_STARTS
-    written.write_text(expression, "utf-8")
-    written.rename(beside)
+    _keep(path, _EVENT_STARTS, expression)
 
 
 def kept_event_start(path: Path) -> str | None:
     """After a power cut it may be cut short anywhere."""
+    return _kept(path, _EVENT_STARTS)
+
+
+def keep_offset(path: Path, offset: int) -> None:
+    """What lies before it was received by one who keeps no offset. It outlives this process, not a power cut."""
+    _keep(path, _OFFSETS, str(offset))
+
+
+def kept_offset(path: Path) -> int:
+    text = _kept(path, _OFFSETS) or ""
+    return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+def _keep(path: Path, folder: str, text: str) -> None:
+    beside = path.parent / folder / path.name
+    beside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    written = beside.parent / folder
+    written.write_text(text, "utf-8")
+    written.rename(beside)
+
+
+def _kept(path: Path, folder: str) -> str | None:
     try:
-        return (path.parent / _EVENT_STARTS / path.name).read_text("utf-8", "replace")
+        return (path.parent / folder / path.name).read_text("utf-8", "replace")
     except FileNotFoundError:
         return None
 
 
 def remove_log(path: Path) -> None:
+    """The log goes last: what is found without it belongs to nobody."""
+    folders = [path.parent / folder for folder in _BESIDE]
+    for folder in folders:
+        for name in (path.name, folder.name):  # the latter was never wholly written
+            (folder / name).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
-    beside = path.parent / _EVENT_STARTS / path.name
-    beside.unlink(missing_ok=True)
-    for folder in (beside.parent, path.parent):
+    for folder in (*folders, path.parent):
         try:
             folder.rmdir()
         except OSError as error:

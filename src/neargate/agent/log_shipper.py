@@ -23,7 +23,7 @@ from ..regex.linear import LinearRegex
 from ..regex.syntax import BadRegex
 from ..world import World
 from .link_client import Closed
-from .log_driver import LogDriver
+from .log_driver import LogDriver, Piece
 from .log_events import begins_event, cut_events
 from .log_files import (
     LANE,
@@ -105,8 +105,8 @@ class LogShipper:
 
     async def open(self, launch: TaskLaunch, container: str, runtime_id: str) -> str:
         """The same, its stream existing. Waits for the server; raises LaunchFailed, OSError."""
-        await self._driver.prepare(launch, _container(launch, container))
         tail = await self._follow(launch, container, runtime_id)
+        await self._driver.prepare(launch, _container(launch, container))
         while tail.opened is None or tail.connection != self._driver.connection:
             await self._driver.connected()
             refused = await self._open(tail)
@@ -126,6 +126,7 @@ class LogShipper:
         if not await self._world.offload(LANE, (self._root / launch.task_id / container).is_file):
             return
         tail = await self._follow(launch, container, runtime_id)
+        self._driver.adopted(launch.task_id, container)
         tail.paused = tail.blocking
 
     async def restore(self, alive: frozenset[str]) -> None:
@@ -295,25 +296,17 @@ class LogShipper:
         tail.due_at = inf
         tail.in_flight = True
         end = tail.offset + block.consumed
-        runs = ((int(self._world.now() * 1000), block.count),) if block.count else ()
-        self._world.spawn(self._append(tail, tail.offset, end, runs, block), f"log-{tail.task_id}")
+        now_ms = int(self._world.now() * 1000)
+        piece = Piece(start=tail.stored, end=end, read_at_ms=now_ms, block=block)
+        self._world.spawn(self._append(tail, tail.offset, piece), f"log-{tail.task_id}")
 
-    async def _append(self, tail: _Tail, begin: int, end: int, runs: tuple[tuple[int, int], ...], block: Block) -> None:
-        """`begin` to `end` are the lines' bytes; what lies between the stored offset and `begin` was dropped."""
+    async def _append(self, tail: _Tail, begin: int, piece: Piece) -> None:
+        """The lines' bytes are from `begin` on; what lies between the stored offset and `begin` was dropped."""
         opened = tail.opened
         assert opened is not None, "only an open source is read"
-        gap = begin - tail.stored
+        gap = begin - piece.start
         try:
-            answer = await self._driver.append(
-                opened,
-                tail.task_id,
-                tail.container,
-                start=tail.stored,
-                end=end,
-                runs=runs,
-                lines=block.lines,
-                sizes=block.sizes,
-            )
+            answer = await self._driver.append(opened, tail.task_id, tail.container, piece)
         except Closed:
             # Unknown outcome: the next connection's LogOpened says what is stored.
             _reset(tail)
@@ -345,7 +338,7 @@ class LogShipper:
     async def _open_file(self, launch: TaskLaunch, container: str, runtime_id: str) -> None:
         """Answers those who wait for the file; an error is theirs."""
         key = (launch.task_id, container)
-        following = self._driver.following(launch, _container(launch, container))
+        following = self._driver.following(launch, _container(launch, container), runtime_id)
         expression = None if following is None else following.event_start
         # The container's name is the file's whole name: it may be as long as a file name can be.
         path = self._root / launch.task_id / container

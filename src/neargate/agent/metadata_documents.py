@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from ..definitions.splunk import TOKEN
 from ..interfaces.hostnet import DiskUsage
 from ..model.launch import ContainerLaunch, PortMapping, TaskLaunch
 from .container_config import shown_labels
@@ -149,6 +150,9 @@ def _container_additions(launch: ContainerLaunch, restart_count: int) -> dict[st
             "awslogs-stream": launch.logs.stream,
             **({"awslogs-create-group": "true"} if launch.logs.create_group else {}),
         }
+    if launch.splunk is not None:
+        added["LogDriver"] = "splunk"
+        added["LogOptions"] = {name: value for name, value in launch.splunk.options if name != TOKEN}
     return added
 
 

@@ -40,13 +40,16 @@ class Interrupted(Exception):
 
 
 class Logs(Protocol):
-    """What the hooks need of the log shipper."""
+    """What the hooks need of the log drivers."""
 
     async def file(self, launch: TaskLaunch, container: str, runtime_id: str) -> str:
         """Path of the file that receives the container's output; it exists and is followed. Raises OSError."""
 
     async def open(self, launch: TaskLaunch, container: str, runtime_id: str) -> str:
-        """The same, its stream existing at the server. Waits for it; raises LaunchFailed (missing group), OSError."""
+        """The same, its receiver being ready: a stream, a collector. Waits for it; raises LaunchFailed, OSError.
+
+        The task's interface must be up for a driver that sends from inside its network.
+        """
 
     def stopping(self, task_id: str) -> Awaitable[None]:
         """No writer is held back any more: a frozen process would not see its SIGTERM."""
@@ -85,6 +88,9 @@ class Execution(Protocol):
 
     async def environment(self, task: TaskLaunch) -> "Secrets":
         """The values of its secrets. Its interface must be up. Raises LaunchFailed in AWS's words."""
+
+    async def log_options(self, task: TaskLaunch, container: ContainerLaunch) -> dict[str, str]:
+        """All options of the container's log driver, the values of secretOptions among them. As `environment`."""
 
     async def login(
         self, task: TaskLaunch, container: ContainerLaunch, reachable: Callable[[], Awaitable[None]]

@@ -74,8 +74,14 @@ class OperatorDesk:
             "tokens": found.tokens,
             "containers": found.streams,
             "stopped": facts["task"]["lastStatus"] == "STOPPED",
-            "note": None if found.streams else "no container of this task has a logConfiguration with awslogs",
+            "note": None if found.streams else await self._why_no_lines(task_id),
         }
+
+    async def _why_no_lines(self, task_id: str) -> str:
+        ordered = await self._view.placement(task_id) or {"containers": ()}
+        if any((item["log"] or "").startswith("splunk") for item in ordered["containers"]):
+            return "this task's lines go to a collector of splunk's; none are kept here"
+        return "no container of this task has a logConfiguration with awslogs"
 
     async def stop_all(self, request: Answer) -> Answer:
         """StopTask for every task that is not stopping yet. Answers how many have not stopped: ask again until 0."""

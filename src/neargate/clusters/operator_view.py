@@ -11,7 +11,7 @@ from msgspec import Struct
 from ..interfaces.roles import LogTarget
 from ..interfaces.store import Store
 from ..link.messages import RunOrder, decode_to_agent
-from ..model.launch import TaskLaunch
+from ..model.launch import ContainerLaunch, TaskLaunch
 
 _LIVE = (
     "SELECT t.id, t.cluster, t.family, t.last_status, t.host, l.message FROM tasks t "
@@ -111,11 +111,18 @@ def _placement(launch: TaskLaunch) -> dict[str, Any]:
                 "name": item.name,
                 "image": item.image,
                 "essential": item.essential,
-                "log": None if item.logs is None else f"{item.logs.group} {item.logs.stream}",
+                "log": _log_of(item),
             }
             for item in launch.containers
         ],
     }
+
+
+def _log_of(container: ContainerLaunch) -> str | None:
+    """Where a container's lines go; not to which collector, which may be a secret."""
+    if container.splunk is not None:
+        return "splunk, at its collector"
+    return None if container.logs is None else f"{container.logs.group} {container.logs.stream}"
 
 
 def _live(task_id: str, cluster: str, family: str, status: str, host: str, message: bytes | None) -> LiveTask:

@@ -5,6 +5,7 @@ Owns nothing else of logging; where lines go is the logs package's. Invariant: a
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ..model.errors import ClientError
@@ -21,10 +22,15 @@ _PREFIX = re.compile(r"\A[^:*\x00-\x1f]{1,256}\Z")
 _SIZE = re.compile(r"\A(?P<number>\d{1,12})\s*(?P<unit>[kmg]?)i?b?\Z", re.IGNORECASE | re.ASCII)
 _FACTORS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
-_KNOWN = frozenset(
-    {"awslogs-group", "awslogs-region", "awslogs-stream-prefix", "awslogs-create-group", "mode", "max-buffer-size"}
-    | {PATTERN, DATETIME}
-)
+MODE_OPTIONS = frozenset({"mode", "max-buffer-size"})  # every driver's
+_KNOWN = MODE_OPTIONS | {
+    "awslogs-group",
+    "awslogs-region",
+    "awslogs-stream-prefix",
+    "awslogs-create-group",
+    PATTERN,
+    DATETIME,
+}
 _REQUIRED = ("awslogs-group", "awslogs-region", "awslogs-stream-prefix")
 
 
@@ -49,11 +55,23 @@ def check_awslogs(container: str, options: Mapping[str, str]) -> None:
     check_event_start(options)
 
 
+def check_mode(container: str, options: Mapping[str, str]) -> None:
+    """Raises ClientError."""
+    if options.get("mode", "blocking") not in ("blocking", "non-blocking"):
+        raise _invalid(container, options, "mode")
+    if "max-buffer-size" in options:
+        if options.get("mode") == "blocking":
+            raise ClientError("The log option 'max-buffer-size' is only supported with mode non-blocking.")
+        if parse_buffer_size(options["max-buffer-size"]) is None:
+            raise _invalid(container, options, "max-buffer-size")
+
+
+def _invalid(container: str, options: Mapping[str, str], name: str) -> ClientError:
+    return ClientError(f"The value '{options[name]}' of log option '{name}' is not valid (container '{container}').")
+
+
 def _check_values(container: str, options: Mapping[str, str]) -> None:
-    def refuse(name: str) -> ClientError:
-        return ClientError(
-            f"The value '{options[name]}' of log option '{name}' is not valid (container '{container}')."
-        )
+    refuse = partial(_invalid, container, options)
 
     if not _GROUP.match(options["awslogs-group"]):
         raise refuse("awslogs-group")
@@ -63,13 +81,7 @@ def _check_values(container: str, options: Mapping[str, str]) -> None:
         raise refuse("awslogs-stream-prefix")
     if options.get("awslogs-create-group", "true").lower() not in ("true", "false"):
         raise refuse("awslogs-create-group")
-    if options.get("mode", "blocking") not in ("blocking", "non-blocking"):
-        raise refuse("mode")
-    if "max-buffer-size" in options:
-        if options.get("mode") == "blocking":
-            raise ClientError("The log option 'max-buffer-size' is only supported with mode non-blocking.")
-        if parse_buffer_size(options["max-buffer-size"]) is None:
-            raise refuse("max-buffer-size")
+    check_mode(container, options)
 
 
 def awslogs_of(container: Mapping[str, Any], task_id: str, default_mode: str = NON_BLOCKING) -> AwsLogs | None:

@@ -9,6 +9,7 @@ from ..model.errors import ClientError
 from .awslogs import check_awslogs
 from .own_images import is_ecr_image
 from .reading import Document, check_between, invalid_setting, members, not_yet, structure, words
+from .splunk import check_splunk
 from .system_controls import check_system_controls
 from .volumes import check_tmpfs
 
@@ -151,12 +152,15 @@ def _check_logs(container: Document, task: Document) -> None:
     if not configuration:
         return
     driver = configuration["logDriver"]
-    if driver in ("splunk", "awsfirelens"):
+    if driver == "splunk":
+        check_splunk(container["name"], configuration, task)
+        return
+    if driver == "awsfirelens":
         raise not_yet(f"log driver {driver}")
     if driver != "awslogs":
         raise ClientError(f"Fargate compatible task definitions do not support log driver {driver}")
     if configuration.get("secretOptions"):
-        raise not_yet("secretOptions")
+        raise not_yet("secretOptions of log driver awslogs")
     check_awslogs(container["name"], configuration.get("options") or {})
     if not task.get("executionRoleArn"):
         raise ClientError("Fargate requires task definition to have execution role ARN to support log driver awslogs.")

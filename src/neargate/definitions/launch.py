@@ -28,6 +28,7 @@ from .awslogs import NON_BLOCKING, awslogs_of
 from .files import with_files
 from .secrets import injected_secrets
 from .sizes import EPHEMERAL_DEFAULT_GIB, parse_cpu, parse_memory
+from .splunk import splunk_of
 from .system_controls import split_controls
 
 STOP_TIMEOUT_DEFAULT_S = 30
@@ -199,6 +200,7 @@ def _container(
         stop_timeout_s=container.get("stopTimeout", STOP_TIMEOUT_DEFAULT_S),
         health_check=_health_check(container.get("healthCheck")),
         logs=awslogs_of(container, task_id, log_mode),
+        splunk=splunk_of(container, log_mode),
         secrets=injected_secrets(container.get("secrets", ())),
         repository_credentials=(container.get("repositoryCredentials") or {}).get("credentialsParameter", ""),
         image_pin=image_pin,

@@ -39,6 +39,9 @@ def _of_container(container: Document, has_execution_role: bool) -> list[str]:
     for secret in members(container, "secrets"):
         store = "asm" if ":secretsmanager:" in secret["valueFrom"] else "ssm"
         names.append(f"ecs.capability.secrets.{store}.environment-variables")
+    for secret in members(structure(container, "logConfiguration"), "secretOptions"):
+        store = "asm" if ":secretsmanager:" in secret["valueFrom"] else "ssm"
+        names.append(f"ecs.capability.secrets.{store}.bootstrap.log-driver")
     if container.get("repositoryCredentials"):
         names.append("ecs.capability.private-registry-authentication.secretsmanager")
     if container.get("healthCheck"):

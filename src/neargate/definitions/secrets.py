@@ -63,7 +63,7 @@ def check_secrets(container: Document, task: Document) -> None:
             raise invalid_setting(container["name"], "secrets")
         check_unshared(name, taken)
         taken.add(name)
-        _check_value_from(name, value_from)
+        check_value_from(name, value_from)
     if not task.get("executionRoleArn"):
         raise ClientError(
             "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'."
@@ -99,8 +99,8 @@ def injected_secrets(given: Sequence[Document]) -> tuple[InjectedSecret, ...]:
     return tuple(InjectedSecret(name=item["name"], value_from=item["valueFrom"]) for item in given)
 
 
-def _check_value_from(name: str, value_from: str) -> None:
-    """Whether a secret's ARN is well-formed AWS finds out when a task starts."""
+def check_value_from(name: str, value_from: str) -> None:
+    """Raises ClientException. Whether a secret's ARN is well-formed AWS finds out when a task starts."""
     if value_from.startswith("arn:aws:secretsmanager:") and len(value_from) <= VALUE_FROM_MAX_CHARS:
         return
     arn = Arn.parse(value_from)

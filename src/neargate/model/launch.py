@@ -2,6 +2,7 @@
 
 from msgspec import Struct, field
 
+from .concealed import Concealed
 from .network import Eni
 
 
@@ -74,6 +75,15 @@ class InjectedSecret(Struct, frozen=True, kw_only=True):
     file_paths: tuple[str, ...] = ()
 
 
+class SplunkLogs(Concealed, frozen=True, kw_only=True):
+    """The splunk driver's options as registered; their values may be tokens."""
+
+    options: tuple[tuple[str, str], ...]
+    secret_options: tuple[InjectedSecret, ...] = ()  # options whose values the agent looks up when the task starts
+    blocking: bool = False
+    max_buffer_bytes: int = 10 * 1024 * 1024
+
+
 class InlineFile(Struct, frozen=True, kw_only=True):
     """A file of the container whose text the definition says."""
 
@@ -120,6 +130,7 @@ class ContainerLaunch(Struct, frozen=True, kw_only=True):
     stop_timeout_s: int = 30
     health_check: HealthCheck | None = None
     logs: AwsLogs | None = None
+    splunk: SplunkLogs | None = None
     secrets: tuple[InjectedSecret, ...] = ()
     files: tuple[InlineFile, ...] = ()
     restart_policy: RestartPolicy | None = None
@@ -127,6 +138,11 @@ class ContainerLaunch(Struct, frozen=True, kw_only=True):
     network_controls: tuple[tuple[str, str], ...] = ()  # and of the task's network namespace
     repository_credentials: str = ""  # ARN of the secret that opens the image's registry
     image_pin: str = ""  # the digest that the image's tag had for the revision's first task, if it keeps that
+
+    @property
+    def keeps_output(self) -> bool:
+        """A log driver receives what it writes."""
+        return self.logs is not None or self.splunk is not None
 
 
 class TaskLaunch(Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from .fake_hostnet import FakeHost
 from .fake_link_server import FakeLinkServer
 from .fake_region_api import FakeRegionApi
 from .fake_sandbox import FakeSandbox
+from .fake_splunk import FakeCollector
 from .virtual_time import Fenced, VirtualWorld, run_virtual
 
 VPC = "vpc-0000000000000000a"
@@ -39,6 +40,7 @@ class AgentHost:
         self.sandbox = FakeSandbox(self.clock.now)
         self.sandbox.add_image(IMAGE, command=("/bin/web",))
         self.api = FakeRegionApi(self.clock.now)
+        self.collector = FakeCollector()
         self.world = VirtualWorld()
         self.worlds: list[VirtualWorld] = []
         self.boot_id = "boot-1"
@@ -84,6 +86,7 @@ class AgentHost:
             transport=_fenced(self.server, world),
             credential_files=CredentialFiles(self.credentials),
             exchange=_fenced(self.api, world),
+            collector=_fenced(self.collector, world),
             reached=reached,
         )
         world.spawn(agent.run(), "agent")
@@ -121,7 +124,7 @@ class AgentHost:
 
     def leftovers(self) -> list[str]:
         """What the host still holds of any task, log files included."""
-        logs = [str(path) for path in (self.root / "agent" / "logs").glob("*/*")]
+        logs = [str(path) for kind in ("logs", "splunk") for path in (self.root / "agent" / kind).glob("*/*")]
         credentials = [f"credentials {path.name}" for path in self.credentials.iterdir()]
         return [
             *self.host.leftovers(),

@@ -57,7 +57,7 @@ class EndpointExchange:
         except TimeoutError:
             raise Unreachable("canceled, context deadline exceeded") from None
         except (HostError, OSError) as error:
-            raise Unreachable(self._failed(f"dial tcp {self.host}: connect: {_reason(error)}")) from None
+            raise Unreachable(self._failed(f"dial tcp {self.host}: connect: {reason_of(error)}")) from None
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
             raise Unreachable(self._failed("EOF")) from None
 
@@ -78,7 +78,7 @@ class EndpointExchange:
             lines = b"".join(b"%b: %b\r\n" % header for header in given)
             writer.write(b"POST / HTTP/1.1\r\n%b\r\n%b" % (lines, body))
             await writer.drain()
-            status, fields = _head(await reader.readuntil(b"\r\n\r\n"))
+            status, fields = head_of(await reader.readuntil(b"\r\n\r\n"))
             length = int(fields.get("content-length", ""))
             if not 0 <= length <= limit:
                 raise ValueError("the answer is too long")
@@ -91,7 +91,7 @@ class EndpointExchange:
         return f'request send failed, Post "http://{self.host}/": {cause}'
 
 
-def _head(head: bytes) -> tuple[int, dict[str, str]]:
+def head_of(head: bytes) -> tuple[int, dict[str, str]]:
     """Raises ValueError."""
     first, *rest = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     words = first.split(" ", _STATUS_LINE_PARTS - 1)
@@ -101,7 +101,7 @@ def _head(head: bytes) -> tuple[int, dict[str, str]]:
     return int(words[1]), {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-def _reason(error: HostError | OSError) -> str:
+def reason_of(error: HostError | OSError) -> str:
     if isinstance(error, HostError):
         return error.reason
     # The event loop writes words of its own into `strerror`.

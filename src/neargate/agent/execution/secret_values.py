@@ -90,6 +90,14 @@ class SecretValues:
             }
         )
 
+    async def log_options(self, task: TaskLaunch, container: ContainerLaunch) -> dict[str, str]:
+        """All options of the container's log driver. As `environment`; without secretOptions nothing is asked for."""
+        given = container.splunk
+        if given is None:
+            return {}
+        found = await self._look_up(task, {item.value_from: _source(item.value_from) for item in given.secret_options})
+        return {**dict(given.options), **{item.name: found[item.value_from] for item in given.secret_options}}
+
     async def secret(self, task: TaskLaunch, source: SecretSource) -> SecretValue:
         """Raises LaunchFailed."""
         parameters = {"SecretId": source.arn}

@@ -31,6 +31,9 @@ class ExecutionWork:
     async def environment(self, task: TaskLaunch) -> Secrets:
         return await self._values.environment(task)
 
+    async def log_options(self, task: TaskLaunch, container: ContainerLaunch) -> dict[str, str]:
+        return await self._values.log_options(task, container)
+
     async def login(self, task: TaskLaunch, container: ContainerLaunch, reachable: Reachable) -> Login | None:
         return await self._logins.login(task, container, reachable)
 

@@ -1,4 +1,7 @@
-"""Opens the log stream of each container before any of them starts: a missing group fails the launch, as on AWS."""
+"""Opens the log driver of each container before any of them starts.
+
+A missing group, or a collector that cannot be reached, fails the launch, as on AWS.
+"""
 
 from ..points import Point
 from ..task_context import TaskContext
@@ -12,8 +15,10 @@ class LogsHook:
 
     async def up(self, task: TaskContext) -> None:
         for container in task.launch.containers:
-            if container.logs is None:
+            if not container.keeps_output:
                 continue
+            if container.splunk is not None:
+                await task.or_interrupted(task.interface_up())
             runtime_id = task.container(container.name).runtime_id
             await task.or_interrupted(task.parts.logs.open(task.launch, container.name, runtime_id))
 
