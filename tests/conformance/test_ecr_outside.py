@@ -157,6 +157,17 @@ def test_a_head_that_does_not_end_is_given_up(region: Region) -> None:
     nobody_is_connected(region)
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+@pytest.mark.parametrize("body", [b"Content-Length: 1000000", b"Transfer-Encoding: chunked"])
+def test_who_is_refused_keeps_no_connection_with_a_body(region: Region, method: str, body: bytes) -> None:
+    with connected(region) as secured:
+        secured.sendall(f"{method} /v2/x/manifests/1 HTTP/1.1\r\nHost: {HOST}\r\n".encode() + body + b"\r\n\r\n")
+        received = b""
+        while piece := secured.recv(4096):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 401 ") and b"connection: close" in received
+
+
 def test_connections_have_a_bound(region: Region) -> None:
     """Of one source, handshakes that were not begun included; what is over gives its place back."""
     nobody_is_connected(region)

@@ -81,6 +81,11 @@ def check_files(config: RegionConfig) -> None:
         raise Problem(f"--registry-cert, --registry-key: {error}") from None
 
 
+def check_listen(listen: str) -> None:
+    """Refuse early what the server could only die of. As root. Raises Problem."""
+    _bind(listen).close()
+
+
 def authority_certificate(paths: RegionPaths) -> str:
     """PEM, of the region's own authority. Raises Problem."""
     try:

@@ -145,6 +145,10 @@ def _restart_changed(paths: RegionPaths, config: RegionConfig, supervisor: Super
 def _check_ports(config: RegionConfig, supervisor: Supervisor) -> None:
     if any(child.program.name == "server" and child.running is None for child in supervisor.children):
         check_port(config.port)
+        if config.registry_listen:
+            from .registry_tls import check_listen  # few have any
+
+            check_listen(config.registry_listen)
 
 
 def _leave(paths: RegionPaths, supervisor: Supervisor, say: Callable[[str], None]) -> None:

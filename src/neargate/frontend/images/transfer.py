@@ -49,7 +49,8 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._has_begun = False
-        self._has_read = method in ("GET", "HEAD")
+        # Also of a GET: whoever is refused must not hold the connection with a body that never ends.
+        self._has_read = b"transfer-encoding" not in headers and headers.get(b"content-length", b"0") == b"0"
 
     @property
     def book(self) -> RepositoryBook:
