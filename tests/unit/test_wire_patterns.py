@@ -36,6 +36,7 @@ UNITS = (
 )
 BEGINNINGS = ("", "/", "a", "arn:aws:", "arn:aws:iam::123456789012:", "https://")
 LONG = 400  # characters: what grows exponentially does not end
+LONGER = 60_000
 
 
 def patterns() -> list[str]:
@@ -52,6 +53,30 @@ def test_no_text_keeps_a_pattern_busy() -> None:
         compiled = re.compile(text)
         for beginning, unit in itertools.product(BEGINNINGS, UNITS):
             compiled.search(beginning + unit * (LONG // len(unit)) + "\0")
+
+
+@pytest.mark.timeout(60)
+def test_no_pattern_takes_the_square_of_a_text() -> None:
+    """Which may be as long as a request: a pattern that does takes half a minute for one of these."""
+    for text in filter(None, map(python_pattern, patterns())):
+        compiled = re.compile(text)
+        for beginning, unit in itertools.product(("", "arn:aws:"), UNITS):
+            compiled.search(beginning + unit * (LONGER // len(unit)) + "\0")
+
+
+def test_an_arn_s_pattern_that_is_written_anew_has_the_same_language() -> None:
+    given = r"arn:aws(-[\w]+)*:*:.+:[0-9]{12}:.+"
+    assert given in patterns()
+    anew = python_pattern(given)
+    assert anew is not None and given not in anew
+    whole = 0
+    for length in range(8):
+        for pieces in itertools.product((":", "-a", "123456789012", "x"), repeat=length):
+            text = f"arn:aws{''.join(pieces)}"
+            is_one = re.fullmatch(given, text, re.ASCII) is not None
+            assert bool(re.search(anew, text)) == is_one, text
+            whole += is_one
+    assert whole > 100
 
 
 def test_a_pattern_that_is_written_anew_has_the_same_language() -> None:

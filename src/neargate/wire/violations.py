@@ -16,9 +16,10 @@ NOT_NULL = "Member must not be null"
 # Every pattern that uses them also allows the underscore that \w adds.
 _SPACES = " \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
 
-# Patterns that a backtracking matcher takes for ever to refuse, and the same language without that.
+# Patterns that a backtracking matcher takes for ever to refuse, or too long, and the same language without that.
 _AMBIGUOUS = {
     r"^[a-z0-9*](?:[._\-/a-z0-9*]?[a-z0-9*]+)*$": r"^[a-z0-9*](?:[._\-/]?[a-z0-9*])*$",
+    r"arn:aws(-[\w]+)*:*:.+:[0-9]{12}:.+": r"arn:aws(-[\w]+)*:.+:[0-9]{12}:.+",
 }
 
 # Members that a service checks by itself, before its generic validation, with words of its own.
