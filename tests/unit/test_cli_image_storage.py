@@ -49,15 +49,20 @@ def test_the_rest_of_the_keepers_settings_stays_ours(tmp_path: Path, paths: Regi
     assert before["storage"]["filesystem"] == {"rootdirectory": str(paths.images)}
     settle(paths, written(tmp_path, S3), None)
     found = yaml.safe_load(images_settings(paths, "0" * 64))
-    ours = {"delete": {"enabled": True}, "redirect": {"disable": True}}
-    assert found.pop("storage") == {"s3": yaml.safe_load(S3)["storage"]["s3"]} | ours
-    assert before.pop("storage") == {"filesystem": {"rootdirectory": str(paths.images)}} | ours
+
+    def ours(interval: str) -> dict[str, object]:
+        purging = {"enabled": True, "age": "24h", "interval": interval, "dryrun": False}
+        deleting = {"delete": {"enabled": True}, "redirect": {"disable": True}}
+        return deleting | {"maintenance": {"uploadpurging": purging}}
+
+    assert found.pop("storage") == {"s3": yaml.safe_load(S3)["storage"]["s3"]} | ours("24h")
+    assert before.pop("storage") == {"filesystem": {"rootdirectory": str(paths.images)}} | ours("1h")
     assert found == before
     assert found["http"]["net"] == "unix" and "auth" not in found
 
 
 def test_without_a_file_bytes_are_in_the_data_directory(paths: RegionPaths) -> None:
-    assert list(section(None, Path("/x"))) == ["filesystem", "delete", "redirect"]
+    assert list(section(None, Path("/x"))) == ["filesystem", "delete", "redirect", "maintenance"]
     assert local_directory(paths, RegionConfig()) == paths.images
 
 

@@ -19,12 +19,13 @@ from .paths import RegionPaths
 from .problems import Problem
 
 DRIVERS = ("filesystem", "s3", "swift", "azure", "gcs", "oss")  # a docker-registry of Debian has the first three
+UPLOADS_KEPT = "24h"  # since an upload began; as the region's own knob `image_upload_idle_s`
 FILE_MAX_BYTES = 64 * 1024
 MEMBERS_MAX = 500
 _OURS = {
     "delete": "images of deleted repositories are removed",
     "redirect": "bytes pass the door, which asks policies",
-    "maintenance": "what uploads leave behind is removed after a week",
+    "maintenance": "what uploads leave behind is removed after a day",
     "cache": "digests are remembered by the region",
     "tag": "tags are the region's",
 }
@@ -51,7 +52,15 @@ def section(storage: Storage | None, directory: Path) -> dict[str, Any]:
     name, parameters = "filesystem", {"rootdirectory": str(directory)}
     if storage is not None:
         name, parameters = storage.driver, storage.parameters
-    return {name: parameters, "delete": {"enabled": True}, "redirect": {"disable": True}}
+    # Looking for what uploads leave behind reads the names of all repositories: elsewhere that costs money.
+    interval = "1h" if name == "filesystem" else "24h"
+    purging = {"enabled": True, "age": UPLOADS_KEPT, "interval": interval, "dryrun": False}
+    return {
+        name: parameters,
+        "delete": {"enabled": True},
+        "redirect": {"disable": True},
+        "maintenance": {"uploadpurging": purging},
+    }
 
 
 def parse(text: bytes, source: str) -> Storage:
