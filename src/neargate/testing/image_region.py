@@ -81,6 +81,7 @@ async def image_region(
             auth=auth,
             images_domain=f"{domain}:{outside_port}" if domain else f"localhost:{port}",
             images_tls=bool(domain),
+            tls_proxy=bool(domain),  # which the TLS listener must not mind
             images_socket=path,
             images_storage=os.path.join(directory, "storage"),
         )
