@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from neargate.frontend.asgi import ClientGone
 from neargate.frontend.callers.authenticate import AuthMode
 from neargate.frontend.images.door import ImageDoor
+from neargate.frontend.images.errors import NoRoom
 from neargate.frontend.images.service import Images
 from neargate.frontend.images.transfer import Exchange
 from neargate.frontend.images.wire import Refusal
@@ -114,3 +116,35 @@ def test_a_database_that_has_too_much_to_do_is_no_bug() -> None:
         assert json.loads(sent[1]["body"])["errors"][0]["code"] == "TOOMANYREQUESTS"
 
     run_virtual(told())
+
+
+def test_many_bodies_at_once_leave_the_disk_its_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each looks again after every MiB: together they pass the floor by no more than that, and a chunk each."""
+    bodies, chunk, room, taken = 20, 65_536, 8 * 1024 * 1024, 0
+
+    def statvfs(_: str) -> SimpleNamespace:
+        return SimpleNamespace(f_frsize=1, f_bavail=max(room - taken, 0), f_blocks=0)
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+
+    async def told() -> None:
+        images = SimpleNamespace(world=VirtualWorld(), knobs=DEFAULT_KNOBS, storage="/x", unfinished=None)
+
+        async def sends() -> dict[str, Any]:
+            await asyncio.sleep(0)
+            return {"type": "http.request", "body": b"x" * chunk, "more_body": True}
+
+        async def send(_: Any) -> None:
+            raise AssertionError
+
+        async def one() -> None:
+            nonlocal taken
+            body = Exchange(images=cast(Images, images), method="PATCH", headers={}, receive=sends, send=send)
+            async for data in body.body():
+                taken += len(data)
+
+        ends = await asyncio.gather(*(one() for _ in range(bodies)), return_exceptions=True)
+        assert [type(end) for end in ends] == [NoRoom] * bodies
+
+    run_virtual(told())
+    assert room <= taken <= room + bodies * (DEFAULT_KNOBS.image_room_look_bytes + chunk)
