@@ -52,6 +52,29 @@ def test_a_full_disk_is_its_tasks_affair_alone(directory: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_memory_is_bounded_outlives_the_agent_and_goes_while_somebody_reads_it(directory: Path) -> None:
+    async def scenario() -> None:
+        memory = Path(await _disks(directory).hold_in_memory("task", 1))
+        assert _mounted_at(memory) == ["tmpfs"]
+        with pytest.raises(OSError, match="No space left"):
+            (memory / "big").write_bytes(b"x" * 2 * MIB)
+        (memory / "big").unlink()
+        (memory / "file").write_text("kept")
+        after = _disks(directory)
+        assert await after.hold_in_memory("task", 1) == str(memory) and (memory / "file").read_text() == "kept"
+        with (memory / "file").open() as reader:
+            await after.delete_disk("task")
+            assert reader.read() == "kept" and await after.list_disks() == [] and _mounted_at(memory) == []
+
+    asyncio.run(scenario())
+
+
+def _mounted_at(place: Path) -> list[str]:
+    """The kinds of file systems there."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line.split(" - ")[1].split(" ")[0] for line in lines if f" {place} " in line]
+
+
 def test_a_reservation_takes_room_on_the_disk_but_not_on_the_host(directory: Path) -> None:
     async def scenario() -> None:
         disks = _disks(directory)
