@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from neargate.testing import oci_image
 
+from .conftest import end_region, start_region
 from .region import LiveRegion
 
 ACCOUNT = "123456789012"
@@ -67,6 +68,22 @@ def test_what_is_cached_is_not_for_a_role_that_may_not(
     denied = role(region, name, *actions)
     task = region.run_to_end({"image": image, "command": ["echo", "theirs"]}, executionRoleArn=denied)
     assert task["stopCode"] == "TaskFailedToStart" and words in task["stoppedReason"], task["stoppedReason"]
+
+
+def test_an_open_region_takes_images_without_a_login_and_runs_them() -> None:
+    """For CI with dummy keys: `docker push` finds its way in, and the host with the execution role's too."""
+    open_region = start_region("--auth", "open")
+    try:
+        door = f"127.0.0.1:{open_region.port}"
+        open_region.client("ecr").create_repository(repositoryName=REPOSITORY)
+        built = oci_image.build_image([oci_image.busybox_layer()], config={"Env": ["PATH=/bin"]})
+        oci_image.push(door, f"{ACCOUNT}/{REPOSITORY}", "1", built)
+        open_region.push_images()
+        image = f"{ACCOUNT}.dkr.ecr.us-east-1.localhost:{open_region.port}/{REPOSITORY}:1"
+        assert open_region.output({"image": image, "command": ["echo", "pushed by nobody"]}) == ["pushed by nobody"]
+        assert "The sample works" in open_region.command("sample").stdout
+    finally:
+        end_region(open_region)
 
 
 def test_without_an_execution_role_nothing_is_registered(region: LiveRegion, image: str) -> None:

@@ -404,6 +404,7 @@ def test_open_mode_takes_any_key_and_no_browser() -> None:
         ("LOCALHOST:4566", 200),
         ("[::1]:4566", 200),
         ("neargate.internal:4566", 200),
+        ("169.254.170.10:4566", 200),
         ("evil.example", 403),
         ("localhost.evil.example", 403),
         ("127.0.0.1.evil.example:4566", 403),

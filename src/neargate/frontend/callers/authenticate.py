@@ -8,13 +8,15 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 
+from ...model.network import REGION_ENDPOINT_ADDRESS
 from ...wire.sigv4 import Problem, SignatureRefused, SignedRequest, Verifier
 from ..call import Principal
 from ..errors import Fault, RequestRefused
 from .credentials import administrator
 from .principals import NOBODY, KeyRing
 
-LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+# The last is the endpoint as tasks name it: no browser of this machine gets there, it is in the tasks' networks only.
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", REGION_ENDPOINT_ADDRESS})
 UNSIGNED = frozenset({("sts", "AssumeRoleWithWebIdentity")})  # proved by what they bring; a signature is not looked at
 _KEY = re.compile(r"Credential=([^\s,/]{1,128})/")
 _PRESIGNED_KEY = re.compile(rb"(?:^|&)X-Amz-Credential=([A-Za-z0-9_-]{1,128})(?:/|%2[Ff])")
