@@ -9,7 +9,9 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,6 +36,7 @@ from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.region import RegionPlan, open_region
 from neargate.store.sqlite import MemoryStores
 from neargate.testing.examples import minimal
+from neargate.testing.registry import RunningRegistry
 from neargate.testing.signing import JSON_TARGETS
 from neargate.wire import cbor
 from neargate.wire.shapes import Document, Models, ServiceModel
@@ -286,11 +289,30 @@ async def put_thing(call: Call, services: Services, params: Params) -> Answer:
     raise UnsupportedFeature("There are no things.")
 
 
-async def front_end() -> FrontEnd:
+@contextlib.contextmanager
+def keeper() -> Iterator[str]:
+    """The socket of a process that keeps images' bytes. Without it a 5xx would be right where a layer is begun."""
+    with tempfile.TemporaryDirectory(prefix="ng-") as directory:
+        path = os.path.join(directory, "images.sock")
+        running = RunningRegistry(directory, socket=path)
+        try:
+            yield path
+        finally:
+            running.stop()
+
+
+async def front_end(images_socket: str = "") -> FrontEnd:
     """A whole region, that also speaks rpc-v2-cbor with its JSON services, and rest-json with one of its own."""
     world = OsWorld()
     zones = (("us-east-1a", "use1-az1"),)
-    plan = RegionPlan(region=REGION, account=ACCOUNT, zones=zones, public_pool="198.18.0.0/24", one_machine=True)
+    plan = RegionPlan(
+        region=REGION,
+        account=ACCOUNT,
+        zones=zones,
+        public_pool="198.18.0.0/24",
+        one_machine=True,
+        images_socket=images_socket,
+    )
     region = await open_region(
         world,
         MemoryStores(world, KNOBS),
@@ -357,8 +379,8 @@ def check_response(response: Response) -> None:
 
 def fuzz_requests(profile: settings) -> None:
     """Requests handed to the front end."""
-    with asyncio.Runner() as runner:
-        front = runner.run(front_end())
+    with keeper() as images_socket, asyncio.Runner() as runner:
+        front = runner.run(front_end(images_socket))
 
         @profile
         @given(requests())

@@ -1,5 +1,6 @@
 """Content that the engine has already: it refuses the write in the middle, and a pull takes that for success."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,6 +42,25 @@ def test_what_is_there_already_is_no_failure(engine: Containerd) -> None:
         engine.write_content(
             ref=f"r{number}", digest="sha256:" + 64 * "0", size=16 * 65536, chunks=chunks, labels={}, lease="l"
         )
+
+
+def test_chunks_that_are_not_wanted_any_more_are_closed(engine: Containerd) -> None:
+    """They hold a connection to a registry, which nobody else would give back."""
+    closed = threading.Semaphore(0)
+
+    def chunks() -> Iterator[bytes]:
+        try:
+            for _ in range(16):
+                yield bytes(65536)
+        finally:
+            closed.release()
+
+    kept = [chunks() for _ in range(WRITES)]  # else they would be closed since nobody knows them any more
+    for number, each in enumerate(kept):
+        engine.write_content(
+            ref=f"r{number}", digest="sha256:" + 64 * "0", size=16 * 65536, chunks=each, labels={}, lease="l"
+        )
+        assert closed.acquire(timeout=10)
 
 
 def test_a_failure_of_the_chunks_is_told_as_it_is(engine: Containerd) -> None:

@@ -5,7 +5,8 @@ tasks, images' meaning or AWS. Calls block: they are made on a lane of the world
 Invariant: no grpc type leaves this file.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 import grpc
@@ -220,11 +221,11 @@ class Containerd:
         """Stream into the content store; it checks size and digest before anything becomes visible.
 
         An exception of `chunks` ends the write and is raised here unchanged. Content that is there already is success:
-        gRPC then lets go of the requests, which is no failure of theirs.
+        gRPC then lets go of the requests, which is no failure of theirs. `chunks` are closed however it ends.
         """
         failure: list[BaseException] = []
 
-        def requests() -> Iterator[pb.WriteContentRequest]:
+        def requests() -> Generator[pb.WriteContentRequest, None, None]:
             offset = 0
             try:
                 for chunk in chunks:
@@ -235,6 +236,9 @@ class Containerd:
             except Exception as error:  # re-raised below: gRPC would only say that iterating failed
                 failure.append(error)
                 raise
+            finally:
+                if isinstance(chunks, Generator):
+                    chunks.close()
             yield pb.WriteContentRequest(
                 action=pb.COMMIT, ref=ref, total=size, expected=digest, offset=offset, labels=labels
             )
@@ -244,8 +248,9 @@ class Containerd:
             request_serializer=_serialize,
             response_deserializer=pb.WriteContentResponse.FromString,
         )
+        asked = _Asked(requests())
         try:
-            for _ in call(requests(), timeout=_APPLY_DEADLINE_S, metadata=self._metadata(lease)):
+            for _ in call(asked, timeout=_APPLY_DEADLINE_S, metadata=self._metadata(lease)):
                 pass
         except grpc.RpcError as error:
             if failure:
@@ -253,6 +258,8 @@ class Containerd:
             translated = _translate(error)
             if not isinstance(translated, AlreadyExists):
                 raise translated from None
+        finally:
+            asked.end()
 
     def abort_write(self, ref: str) -> None:
         try:
@@ -447,6 +454,37 @@ class EventStream:
 
     def cancel(self) -> None:
         self._call.cancel()
+
+
+class _Asked:
+    """What gRPC's thread asks for the next request until the call is over: then it just stops, and closes nothing.
+
+    `end` does not wait for a request that is being made: whoever is last closes.
+    """
+
+    def __init__(self, requests: Generator[pb.WriteContentRequest, None, None]) -> None:
+        self._requests = requests
+        self._is_over = False
+        self._turn = threading.Lock()
+
+    def __iter__(self) -> Iterator[pb.WriteContentRequest]:
+        return self
+
+    def __next__(self) -> pb.WriteContentRequest:
+        try:
+            with self._turn:
+                return next(self._requests)
+        finally:
+            if self._is_over:
+                self.end()
+
+    def end(self) -> None:
+        self._is_over = True
+        if self._turn.acquire(blocking=False):
+            try:
+                self._requests.close()
+            finally:
+                self._turn.release()
 
 
 def _serialize(message: Message) -> bytes:

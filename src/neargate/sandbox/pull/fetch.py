@@ -4,7 +4,8 @@ Owns: one pull's names (lease, write references, snapshot keys), made unique by 
 one. Must not know retries, threads or authorisation.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from functools import cached_property
 
 from msgspec import Struct
@@ -70,12 +71,13 @@ class Fetch(Struct, frozen=True, kw_only=True, dict=True):  # dict: a property i
             report(blob.size)
             return
 
-        def counted() -> Iterator[bytes]:
-            for chunk in session.blob(blob):
-                if not unpack.directory_has_room(directory, self.free_fraction):
-                    raise unpack.UnpackFailed(f"{blob.digest}: no space left on device")
-                yield chunk
-                report(len(chunk))
+        def counted() -> Generator[bytes, None, None]:
+            with closing(session.blob(blob)) as chunks:
+                for chunk in chunks:
+                    if not unpack.directory_has_room(directory, self.free_fraction):
+                        raise unpack.UnpackFailed(f"{blob.digest}: no space left on device")
+                    yield chunk
+                    report(len(chunk))
 
         self._store(engine, blob, counted(), f"layer-{number}")
 
@@ -102,7 +104,7 @@ class Fetch(Struct, frozen=True, kw_only=True, dict=True):  # dict: a property i
         )
         return _image(self.reference, self.manifest.digest, labels, config)
 
-    def _store(self, engine: Containerd, blob: Blob, chunks: Iterator[bytes], kind: str) -> None:
+    def _store(self, engine: Containerd, blob: Blob, chunks: Generator[bytes, None, None], kind: str) -> None:
         ref = f"{self.token}-{kind}"
         # An earlier attempt may have left half a blob under this name.
         engine.abort_write(ref)

@@ -5,7 +5,7 @@ Blocking: runs on a lane of the world. Invariant: a manifest that leaves this fi
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from urllib.parse import urlencode, urlsplit
 
 from msgspec import Struct
@@ -84,7 +84,7 @@ class RegistrySession:
             media_type=media_type_of(body, answer.headers.get("Content-Type", "")), digest=digest, body=body
         )
 
-    def blob(self, blob: Blob) -> Iterator[bytes]:
+    def blob(self, blob: Blob) -> Generator[bytes, None, None]:
         """The blob in chunks, never more than its stated size. Whoever stores it compares the digest."""
         url = f"{self._base}/blobs/{blob.digest}"
         answer = self._request("GET", url, {"Accept": "application/octet-stream"})
