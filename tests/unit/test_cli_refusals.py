@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from neargate.cli import agent, commands, server
+from neargate.cli import agent, commands, server_start
 from neargate.cli import config as configs
 from neargate.cli.config import RegionConfig
 from neargate.cli.paths import RegionPaths, region_paths
@@ -52,19 +52,19 @@ def test_a_file_is_no_data_directory(tmp_path: Path, words: list[str], below: st
     assert file.read_text() == "precious"
 
 
-@pytest.mark.parametrize("half", [server, agent], ids=["server", "agent"])
+@pytest.mark.parametrize("half", [server_start.start, agent.main], ids=["server", "agent"])
 def test_the_halves_refuse_as_the_commands_do(half: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["--frob"], ["frob"], ["--data"]):
         with pytest.raises(SystemExit) as left:
-            half.main(words)
+            half(words)
         said = capsys.readouterr().err
         assert left.value.code == 2 and len(said.splitlines()) == 1 and said.startswith("neargate: ")
         assert said.endswith(" --help\n")
     with pytest.raises(Problem, match="no region under"):
-        half.main(["--data", str(tmp_path / "none")])
+        half(["--data", str(tmp_path / "none")])
     (tmp_path / "file").write_text("")
     with pytest.raises(Problem, match="is a file"):
-        half.main(["--data", str(tmp_path / "file")])
+        half(["--data", str(tmp_path / "file")])
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_a_damaged_region_is_said_to_be_damaged(paths: RegionPaths, members: dic
     for words in (["status"], ["env"], ["down"], ["down", "--force"], ["up", "--sandbox", "simulated"]):
         line = refusal(words, paths.data)
         assert line.startswith(f"{paths.config} is damaged (") and line.endswith("); restore it from a backup")
-    for half in (server, agent):
+    for half in (server_start.start, agent.main):
         with pytest.raises(Problem, match="is damaged"):
-            half.main(["--data", str(paths.data)])
+            half(["--data", str(paths.data)])
 
 
 def test_what_an_older_release_wrote_is_read(paths: RegionPaths) -> None:

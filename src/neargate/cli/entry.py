@@ -29,9 +29,12 @@ def main() -> None:
     try:
         if len(sys.argv) > 1 and sys.argv[1] == "server":
             gc.disable()  # modules are no garbage, and to look for some takes a tenth of their time; main enables it
-            from .server import main as server
+            from .server_start import start
 
-            server(sys.argv[2:])
+            started = start(sys.argv[2:])
+            from .server import main as server  # what it loads, its writing process is spared
+
+            server(started)
         elif len(sys.argv) > 1 and sys.argv[1] == "agent":
             gc.disable()
             from .agent import main as agent

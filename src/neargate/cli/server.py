@@ -1,4 +1,4 @@
-"""`neargate server`: the control plane. Started by `up` as root, it loads its code, steps down, then opens databases.
+"""`neargate server`: the control plane. Begun as root (`server_start.py`), it loads its code, steps down, then serves.
 
 Listens on loopback for the API, and on two UNIX sockets of its own directory for agents and for the operator.
 """
@@ -24,7 +24,6 @@ from ..frontend.callers.oidc.keys import LANE, LANE_THREADS
 from ..frontend.envelope import envelope_of
 from ..frontend.http_protocol import BoundedHttpProtocol, bounded_protocol
 from ..frontend.relayed import relayed, serve_relayed
-from ..log import write_to_stderr
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.quotas import QuotaMode
 from ..region import Region, RegionPlan, open_region
@@ -38,7 +37,6 @@ from . import (
     account_desk,
     admin,
     audit_desk,
-    database_process,
     exec_desk,
     hosts_desk,
     image_storage,
@@ -46,15 +44,12 @@ from . import (
     quota_desk,
     spot_desk,
 )
-from . import config as configs
-from .arguments import Parser
 from .config import RegionConfig
 from .operator import handlers
-from .paths import RegionPaths, region_paths
+from .paths import RegionPaths
 from .ports import check_port
-from .prepare import prepare
 from .privileges import step_down
-from .processes import claim
+from .server_start import Started
 from .supervisor import USER
 
 if TYPE_CHECKING:
@@ -64,27 +59,18 @@ BACKLOG = 1024
 GC_YOUNG_MAX = 20_000  # objects
 
 
-def main(arguments: list[str]) -> None:
+def main(started: Started) -> None:
     """Runs until SIGTERM or SIGINT. Tasks do not notice."""
     # Modules stay. Reference counts free what a request leaves; cycles were looked for once in each with 700 objects.
     gc.freeze()
     gc.set_threshold(GC_YOUNG_MAX)
     gc.enable()
-    parser = Parser(prog="neargate server")
-    parser.add_argument("--data")
-    write_to_stderr()
-    paths = region_paths(parser.parse_args(arguments).data)
-    config = configs.load(paths)
-    if not paths.server_run.exists():
-        prepare(paths, config)
-    claim(paths.pid_file("server"), "the server of this region")
     models = _preload()
-    outside = _outside(config)
+    outside = _outside(started.config)
     if os.geteuid() == 0:
         step_down(USER)
-    databases = database_process.start()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(paths, config, models, databases, outside))
+        runner.run(_serve(started.paths, started.config, models, started.databases, outside))
 
 
 def _preload() -> Models:
