@@ -4,6 +4,8 @@ The collector is the test's own, in the network of a task, so that lines travel 
 """
 
 import http.server
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from neargate.cli import processes
 from neargate.testing.fake_splunk import EventBook
 from neargate.testing.netlab import listener_in
 
@@ -76,17 +79,21 @@ def scene(region: LiveRegion) -> Iterator[Scene]:
         region.wait_status(host, "STOPPED")
 
 
-def test_lines_arrive_with_the_token_out_of_a_secret(scene: Scene) -> None:
-    definition = scene.definition(
-        "n=0; while [ $n -lt 3 ]; do n=$((n+1)); echo line $n; done; echo oops >&2; sleep 600"
-    )
+def test_lines_arrive_with_the_token_out_of_a_secret_whatever_becomes_of_the_agent(scene: Scene) -> None:
+    definition = scene.definition("echo oops >&2; n=0; while true; do n=$((n+1)); echo line $n; sleep 0.2; done")
     shown = scene.region.ecs.describe_task_definition(taskDefinition=definition)["taskDefinition"]
     secret_options = shown["containerDefinitions"][0]["logConfiguration"]["secretOptions"]
     assert secret_options == [{"name": "splunk-token", "valueFrom": scene.secret}]
     arn = scene.region.run(definition)
     task = scene.region.wait_status(arn, "RUNNING")
-    wanted = {"line 1", "line 2", "line 3", "oops"}
-    wait_for("the lines", lambda: wanted <= set(scene.book.lines()))
+    wait_for("the lines", lambda: {"line 1", "line 2", "oops"} <= set(scene.book.lines()))
+    before = _numbers(scene.book)[-1]
+    agent = processes.find(scene.region.paths.pid_file("agent"))
+    assert agent is not None
+    os.kill(agent.pid, signal.SIGKILL)
+    wait_for("lines after it", lambda: _numbers(scene.book)[-1] > before + 5)
+    numbers = list(dict.fromkeys(_numbers(scene.book)))
+    assert numbers == list(range(1, len(numbers) + 1)), "each at least once, in order"
     assert scene.sources == {_address(task)}
     event = scene.book.events[0]
     assert (event["sourcetype"], event["event"]["tag"]) == ("shop", "c0")
@@ -143,6 +150,10 @@ def _serve(netns: str, address: str, book: EventBook, sources: set[str]) -> http
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.05,)).start()
     return server
+
+
+def _numbers(book: EventBook) -> list[int]:
+    return [int(line.partition(" ")[2]) for line in book.lines() if line.startswith("line ")]
 
 
 def _address(task: dict[str, Any]) -> str:

@@ -1,18 +1,30 @@
 """The splunk driver on a host: tokens out of secrets, lines at least once, collectors that are away, busy or wrong."""
 
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from neargate.agent.arrivals import problem
+from neargate.agent.log_files import (
+    keep_event_start,
+    keep_offset,
+    kept_event_start,
+    kept_offset,
+    open_log,
+    remove_log,
+)
 from neargate.agent.splunk.collector import Answer
-from neargate.link.messages import EXECUTION_ROLE, CredentialsIssued
+from neargate.link.messages import EXECUTION_ROLE, CredentialsIssued, RunOrder
 from neargate.model.launch import InjectedSecret, SplunkLogs, TaskLaunch
 from neargate.testing.agent_host import (
     INCARNATION,
     TASK_ID,
+    VPC,
     AgentHost,
     container,
     launch,
@@ -359,6 +371,23 @@ def test_the_last_lines_have_their_time_and_are_counted_when_they_cannot_be_sent
     play(tmp_path, scenario)
 
 
+def test_an_end_without_a_token_leaves_nothing(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        await running(host)
+        host.kill()
+        host.api.secrets.clear()
+        write(host, b"never sent\n")
+        await host.started()
+        await host.clock.sleep(30)
+        host.server.stop(TASK_ID, INCARNATION)
+        stopped = await host.server.status(TASK_ID, "STOPPED")
+        assert stopped.containers[0].log_bytes_dropped == 11
+        await host.clock.sleep(5)
+        assert host.leftovers() == [] and host.collector.book.lines() == []
+
+    play(tmp_path, scenario)
+
+
 def test_last_lines_do_not_wait_out_a_long_pause(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
         await running(host)
@@ -412,3 +441,58 @@ def test_one_containers_collector_is_no_others(tmp_path: Path) -> None:
         assert host.sandbox.named("web").config.log_path == str(tmp_path / "agent" / "splunk" / TASK_ID / "web")
 
     play(tmp_path, scenario)
+
+
+def test_the_metadata_shows_no_token(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.kill()
+        agent = await host.started()
+        await running(host, with_options(("splunk-token", TOKEN), ("tag", "t"), secret_options=()))
+        runtime_id = host.sandbox.named("web").config.runtime_id
+        reply = await agent.metadata.answer(VPC, "10.0.1.5", f"/v4/{runtime_id}")
+        shown = msgspec.json.decode(reply.body)
+        assert (shown["LogDriver"], shown["LogOptions"]) == ("splunk", {"splunk-url": URL, "tag": "t"})
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"options": (("splunk-url", URL), ("splunk-url", URL))},
+        {"options": (*SPLUNK.options, ("splunk-token", TOKEN))},
+        {"options": (("splunk-capath", "/etc/shadow"),)},
+        {"options": (("tag", "x" * 5000),)},
+        {"secret_options": (InjectedSecret(name="mode", value_from=SECRET),)},
+        {"secret_options": (InjectedSecret(name="tag", value_from="a\nb"),)},
+        {"secret_options": (InjectedSecret(name="tag", value_from="x" * 5000),)},
+        {"max_buffer_bytes": 1 << 50},
+        {"max_buffer_bytes": 0},
+    ],
+    ids=str,
+)
+def test_an_order_that_an_honest_server_would_not_send(changes: dict[str, Any]) -> None:
+    assert problem(RunOrder(launch=shipping())) is None
+    assert problem(RunOrder(launch=shipping(**changes))) is not None
+
+
+def test_what_an_honest_order_says_wrongly_ends_the_launch_only(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        reason = await refused(host, shipping(options=(("splunk-url", "http://x/\x00"),)))
+        assert reason == f"{FAILED}splunk: expected format scheme://dns_name_or_ip:port for splunk-url"
+
+    play(tmp_path, scenario)
+
+
+def test_what_is_kept_beside_a_log_goes_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "task" / "web"
+    os.close(open_log(path))
+    assert kept_offset(path) == 0
+    keep_offset(path, 7)
+    keep_event_start(path, "^x")
+    assert (kept_offset(path), kept_event_start(path)) == (7, "^x")
+    (path.parent / ".offsets" / "web").write_text("7x")
+    assert kept_offset(path) == 0, "torn by a power cut"
+    (path.parent / ".offsets" / ".offsets").write_text("8")  # by a process that died while it wrote
+    remove_log(path)
+    assert list(tmp_path.iterdir()) == []

@@ -114,6 +114,6 @@ def test_gzip(level: int) -> None:
 
 def test_attributes_are_bounded_since_each_event_carries_them() -> None:
     options = parse_splunk({"splunk-url": "http://a", "splunk-token": "t", "env": "BIG"})
-    web = ContainerLaunch(name="web", image="a", arn="a", environment=(("BIG", "x" * 16_382),))
+    web = ContainerLaunch(name="web", image="a", arn="a", environment=(("BIG", "x" * 4094),))
     with pytest.raises(TooManyAttributes):
         event_form(options, web, ID, HOST)

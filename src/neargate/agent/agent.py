@@ -254,7 +254,7 @@ class Agent:
         await self._world.sleep(0)
         await self._adopt(loaded)
         await self._check_host()
-        self._world.spawn(self._logs.run(), "agent-logs")
+        self._logs.begin(self._world)
         self._world.spawn(self._bulk.run(), "agent-bulk")
         self._world.spawn(self._credentials.run(), "agent-credentials")
         self._world.spawn(self._relist(), "agent-relist")

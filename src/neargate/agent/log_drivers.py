@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from ..model.launch import ContainerLaunch, TaskLaunch
+from ..world import World
 from .log_shipper import LogShipper
 
 
@@ -46,9 +47,9 @@ class LogDrivers:
         for shipper in self._all():
             shipper.forget(task_id)
 
-    async def run(self) -> None:
-        """Never returns."""
-        await asyncio.gather(*(shipper.run() for shipper in self._all()))
+    def begin(self, world: World) -> None:
+        for shipper in self._all():
+            world.spawn(shipper.run(), "agent-logs")
 
     def _all(self) -> Sequence[LogShipper]:
         return self._awslogs, self._splunk

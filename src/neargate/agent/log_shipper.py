@@ -347,6 +347,7 @@ class LogShipper:
                 await self._world.offload(LANE, keep_event_start, path, expression)
             descriptor = await self._world.offload(LANE, open_log, path)
         except OSError as error:
+            self._driver.closed(*key)
             waiting = self._files_opening.pop(key)
             waiting.set_exception(error)
             waiting.exception()  # marks it as read: those who waited may have been interrupted
