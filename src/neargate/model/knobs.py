@@ -213,8 +213,8 @@ class Knobs(Struct, frozen=True, kw_only=True):
     splunk_batch_max_bytes: int = 128 * 1024  # of lines, read at once from one container
     splunk_batch_max_lines: int = 1000  # Docker's
     splunk_line_max_bytes: int = 16 * 1024  # Fargate's: a longer line comes in pieces
-    splunk_body_max_bytes: int = 900_000  # of one request, uncompressed; collectors take a megabyte
-    splunk_in_flight_max_bytes: int = 64 * 1024 * 1024  # of all containers: one that hears no answer holds a batch
+    splunk_body_max_bytes: int = 256 * 1024  # of one request, uncompressed; collectors take a megabyte
+    splunk_in_flight_max_bytes: int = 32 * 1024 * 1024  # of all containers: one that hears no answer holds a batch
     splunk_answer_max_bytes: int = 16 * 1024  # of a collector's head, and of its sentence
     splunk_call_timeout_s: float = 30.0  # Docker's
     splunk_pause_s: float = 1.0  # between two requests for one container, unless a batch is full
