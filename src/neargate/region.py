@@ -150,18 +150,16 @@ async def open_region(
     `upstream`: the way to other registries, whose images cache rules give names here.
     """
     parts = await _open_regional(world, stores, plan, envelope, knobs, upstream)
-    quotas, own_hosts, spot = parts.quotas, parts.own_hosts, parts.spot
-    network, identity = parts.network, parts.identity
-    limits = Limits(world, quotas, knobs, share=1 / plan.servers)
+    limits = Limits(world, parts.quotas, knobs, share=1 / plan.servers)
     sessions = Sessions(world, envelope, region=plan.region)
-    capacities = await _open_zones(world, stores, plan, knobs, own_hosts.pools, spot.share)
+    capacities = await _open_zones(world, stores, plan, knobs, parts.own_hosts.pools, parts.spot.share)
     cell = await open_cell(
-        world, stores, name="cell-0", region=plan.region, capacities=capacities, knobs=knobs, quotas=quotas
+        world, stores, name="cell-0", region=plan.region, capacities=capacities, knobs=knobs, quotas=parts.quotas
     )
     logs = await Logs.open(world, stores, knobs, plan.region)
     trail = await Trail.open(world, stores, knobs, plan.region)
-    roles = AssumedTaskRoles(world, identity, sessions)
-    gateway = Gateway(world, cell, capacities, network, logs, roles, knobs)
+    roles = AssumedTaskRoles(world, parts.identity, sessions)
+    gateway = Gateway(world, cell, capacities, parts.network, logs, roles, knobs)
     exec_sessions = ExecSessions(world, envelope, knobs, gateway.terminals, region=plan.region)
     services = Services(
         world=world,
@@ -169,10 +167,10 @@ async def open_region(
         zones=plan.zones,
         cells={"cell-0": cell},
         capacities=capacities,
-        identity=identity,
+        identity=parts.identity,
         sessions=sessions,
         provider_keys=ProviderKeys(world, Fetcher(monotonic=world.monotonic, named=plan.oidc_hosts).get),
-        network=network,
+        network=parts.network,
         task_definitions=parts.task_definitions,
         logs=logs,
         trail=trail,
@@ -186,17 +184,14 @@ async def open_region(
         extensions=plan.extensions,
         second_look=_second_look(world, parts, knobs) if plan.servers > 1 else None,
     )
-    principals = Principals(credentials, identity, sessions)
+    principals = Principals(credentials, parts.identity, sessions)
     recorder = CallRecorder(world, trail, models, knobs, plan.region)
     frontend = _front_end(world, plan, models, knobs, services, principals, recorder)
-    calls = InsideCalls(
-        world=world, knobs=knobs, region=plan.region, roles=roles, sessions=sessions, handle=frontend.handle
-    )
-    keeping = Keeping(world=world, knobs=knobs, region=plan.region, calls_of=calls.of_task)
+    calls = _inside_calls(world, plan, knobs, roles, sessions, frontend)
     return Region(
         frontend=frontend,
         door=_door(world, plan, services, parts.images, limits, principals, recorder),
-        data_channels=DataChannelDoor(world, knobs, exec_sessions, keeping),
+        data_channels=_data_channels(world, plan, knobs, exec_sessions, calls),
         calls=calls,
         cell=cell,
         capacities=capacities,
@@ -204,9 +199,9 @@ async def open_region(
         logs=logs,
         trail=trail,
         services=services,
-        quotas=quotas,
-        own_hosts=own_hosts,
-        spot_setting=spot,
+        quotas=parts.quotas,
+        own_hosts=parts.own_hosts,
+        spot_setting=parts.spot,
         recorder=recorder,
     )
 
@@ -283,6 +278,21 @@ def _second_look(world: World, parts: _Regional, knobs: Knobs) -> SecondLook:
         "iam": (parts.identity,),
     }
     return SecondLook(world, by_service, knobs.regional_look_s)
+
+
+def _inside_calls(
+    world: World, plan: RegionPlan, knobs: Knobs, roles: AssumedTaskRoles, sessions: Sessions, frontend: FrontEnd
+) -> InsideCalls:
+    return InsideCalls(
+        world=world, knobs=knobs, region=plan.region, roles=roles, sessions=sessions, handle=frontend.handle
+    )
+
+
+def _data_channels(
+    world: World, plan: RegionPlan, knobs: Knobs, exec_sessions: ExecSessions, calls: InsideCalls
+) -> DataChannelDoor:
+    keeping = Keeping(world=world, knobs=knobs, region=plan.region, calls_of=calls.of_task)
+    return DataChannelDoor(world, knobs, exec_sessions, keeping)
 
 
 def _front_end(
