@@ -31,7 +31,7 @@ from ..sandbox.pull import upstream
 from ..sandbox.pull.proxies import proxies_of
 from ..store.sqlite import SqliteStores
 from ..wire.data_channel import FRAME_MAX_BYTES
-from ..wire.shapes import SERVICES, Models
+from ..wire.shapes import Models
 from ..world import OsWorld, World
 from . import (
     account_desk,
@@ -65,20 +65,13 @@ def main(started: Started) -> None:
     gc.freeze()
     gc.set_threshold(GC_YOUNG_MAX)
     gc.enable()
-    models = _preload()
+    models = Models()
+    models.hold()  # while the package can be read
     outside = _outside(started.config)
     if os.geteuid() == 0:
         step_down(USER)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(started.paths, started.config, models, started.databases, outside))
-
-
-def _preload() -> Models:
-    """Everything that is read from the package, while it can be read."""
-    models = Models()
-    for name in SERVICES:
-        models.service(name)
-    return models
 
 
 def _outside(config: RegionConfig) -> "Outside | None":

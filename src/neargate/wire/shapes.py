@@ -216,6 +216,11 @@ class Models:
 
     def __init__(self, others: Mapping[str, ServiceModel] | None = None) -> None:
         self._services: dict[str, ServiceModel] = dict(others or {})
+        self._files: dict[str, bytes] = {}
+
+    def hold(self) -> None:
+        """All services' files, for whoever cannot read the package later: bytes until their first use."""
+        self._files = {name: _file(name) for name in SERVICES if name not in self._services}
 
     def service(self, name: str) -> ServiceModel:
         """Raises KeyError for a service that is not in the package."""
@@ -223,7 +228,7 @@ class Models:
         if model is None:
             if name not in SERVICES:
                 raise KeyError(name)
-            data = resources.files(__package__).joinpath("models", f"{name}.json").read_bytes()
+            data = self._files.pop(name, None) or _file(name)
             model = self._services[name] = ServiceModel(name, msgspec.json.decode(data, type=Document))
         return model
 
@@ -237,3 +242,7 @@ class Models:
                 if operation is not None and operation.http is not None:
                     entries.append((service, name, operation.http.method, operation.http.uri))
         return UriIndex(entries)
+
+
+def _file(name: str) -> bytes:
+    return resources.files(__package__).joinpath("models", f"{name}.json").read_bytes()
