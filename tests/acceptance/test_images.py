@@ -239,4 +239,4 @@ def test_an_image_name_that_leads_into_this_machine(region: LiveRegion, host: st
     """The region of these tests names 127.0.0.1 only."""
     reason = refused(region, f"{host.format(api=region.port)}/latest/meta-data")
     assert "dial tcp" in reason
-    assert "no such host" in reason or "and for registries that the operator named (--insecure-registries)" in reason
+    assert "no such host" in reason or "only for registries that the operator named (--insecure-registries)" in reason

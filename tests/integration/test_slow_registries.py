@@ -249,7 +249,7 @@ def test_an_image_name_leads_nowhere_into_this_machine(puller: Pullers) -> None:
             own, f"127.0.0.1:{port}/x"
         )
         moved = refusal(own, f"127.0.0.1:{port}/x")
-        assert "not tried: it is an address of this machine" in moved and "own registry (127.0.0.1:1 now)" in moved
+        assert "not tried: it is an address of this machine" in moved
         assert "refused" not in moved, "nobody was asked"
     assert "the operator named" in refusal(own, "169.254.169.254/latest/meta-data")
     assert "the operator named" in refusal(own, "169.254.170.2:80/v2")

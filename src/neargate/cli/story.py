@@ -225,7 +225,11 @@ def _after_stop(task: Facts, counted: Facts, short: str) -> str:
 _PULL_HINTS = (
     ("name resolution", "this machine cannot look the registry's name up: mend its DNS (getent hosts NAME)"),
     ("no such host", "no registry of this name is known to this machine: check the image's name"),
-    ("is an address of this machine", "name the registry with neargate up --insecure-registries (README, Images)"),
+    (
+        "is an address of this machine",
+        "an account's image is named ACCOUNT.dkr.ecr.REGION.localhost:PORT/NAME in definitions; another registry here: "
+        "neargate up --insecure-registries (README, Images)",
+    ),
     ("connection refused", "nothing listens at the registry's address and port: start it, or check the port"),
     ("i/o timeout", "the registry's address does not answer: check the network and firewalls on the way"),
     ("unknown authority", "let this machine trust the registry's certificate (README, Images)"),

@@ -26,8 +26,8 @@ _DRAIN_READS_MAX = 4
 _DRAIN_BYTES = 64 * 1024
 _USER_AGENT = "neargate"
 _NOT_ALLOWED = (
-    "connect: not tried: it is an address of this machine, and those are only for the region's own registry{own} and "
-    "for registries that the operator named (--insecure-registries)"
+    "connect: not tried: it is an address of this machine, and those are only for registries that the operator named "
+    "(--insecure-registries)"
 )
 
 
@@ -235,8 +235,7 @@ class Transport:
             )
         except NotAllowed:
             # Not "unreachable": what was granted under this name before does not hold for where it points now.
-            reason = _NOT_ALLOWED.format(own="".join(f" ({name} now)" for name in self._ways.dialler.named[:1]))
-            failed = f'failed to do request: {method.capitalize()} "{url}": dial tcp {where}: {reason}'
+            failed = f'failed to do request: {method.capitalize()} "{url}": dial tcp {where}: {_NOT_ALLOWED}'
             raise PullFailure(failed) from None
         except ProxyFailed as error:
             raise PullFailure(
