@@ -45,10 +45,7 @@ class Outside:
         files = None
         if config.registry_cert:
             files = OperatorFiles(Path(config.registry_cert), Path(config.registry_key))
-        listener = _bind(config.registry_listen)
-        # The process that writes the databases is forked from this one: the port must not be held by it.
-        os.register_at_fork(after_in_child=listener.close)
-        return cls(config, listener, files)
+        return cls(config, _bind(config.registry_listen), files)
 
     def start(
         self, world: World, knobs: Knobs, paths: RegionPaths, envelope: Envelope, door: Application
