@@ -168,7 +168,7 @@ class Counter:
         for path in Path("/proc").glob("[0-9]*"):
             try:
                 words = (path / "cmdline").read_bytes()
-                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+                parent = int((path / "stat").read_bytes().rpartition(b")")[2].split()[1])
             except OSError:
                 continue  # ended while we looked
             if words.startswith(b"sh\0-c\0") and words.rstrip(b"\0").endswith(f"# {self.token}".encode()):

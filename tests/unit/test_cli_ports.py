@@ -1,6 +1,7 @@
 """Who holds a port that a region wants: somebody else, another region, or the region's own server that hangs."""
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,22 @@ def port() -> Iterator[int]:
 def test_a_taken_port_is_named_with_its_holder(port: int) -> None:
     with pytest.raises(Problem, match=rf"port {port} \(the API\) is taken by .* \(pid {os.getpid()}\); stop that, or"):
         ports.check_port(port)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [(b"\xff\xfe", "\ufffd\ufffd"), (b"a) b\x1b[2J", "a) b?[2J"), (b"x)", "x)")], ids=repr
+)
+def test_whatever_a_process_calls_itself_it_is_found_and_named(port: int, name: bytes, shown: str) -> None:
+    ticks = processes.start_ticks(os.getpid())
+    own = Path("/proc/self/comm")
+    before = own.read_bytes()
+    own.write_bytes(name)
+    try:
+        assert processes.start_ticks(os.getpid()) == ticks is not None
+        with pytest.raises(Problem, match=rf"is taken by {re.escape(shown)} \(pid {os.getpid()}\); stop that, or"):
+            ports.check_port(port)
+    finally:
+        own.write_bytes(before)
 
 
 def test_another_region_is_named_with_its_data(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

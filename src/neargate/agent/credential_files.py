@@ -46,7 +46,8 @@ def credential_files(directory: Path) -> CredentialFiles | None:
     """None where the directory would be on a disk: then credentials end with the agent's process."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
-    return CredentialFiles(directory) if is_in_memory(directory, Path("/proc/self/mountinfo").read_text()) else None
+    mounts = Path("/proc/self/mountinfo").read_text(errors="replace")
+    return CredentialFiles(directory) if is_in_memory(directory, mounts) else None
 
 
 def is_in_memory(path: Path, mountinfo: str) -> bool:

@@ -84,7 +84,9 @@ def remove_remains(paths: RegionPaths) -> bool:
 
     False where processes or mounts are left: then a region was there and lost its region.json.
     """
-    mounted = any(f" {paths.run}/" in line for line in Path("/proc/self/mounts").read_text().splitlines())
+    mounted = any(
+        f" {paths.run}/" in line for line in Path("/proc/self/mounts").read_text(errors="replace").splitlines()
+    )
     if mounted or any(processes.find(paths.pid_file(name)) is not None for name in PROCESSES):
         return False
     shutil.rmtree(paths.run, ignore_errors=True)

@@ -75,7 +75,11 @@ def holder(port: int) -> Holder | None:
 def _holder(pid: int) -> Holder:
     process = Path("/proc") / str(pid)
     words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-    return Holder(pid=pid, name=(process / "comm").read_text().strip(), words=tuple(words))
+    name = (process / "comm").read_bytes().decode(errors="replace").strip()
+    shown = "".join(
+        letter if letter.isprintable() else "?" for letter in name
+    )  # it names itself, on somebody's terminal
+    return Holder(pid=pid, name=shown, words=tuple(words))
 
 
 def _open_files(process: Path) -> Iterator[str]:

@@ -47,11 +47,11 @@ class Program(Struct, frozen=True, kw_only=True):
 def start_ticks(pid: int) -> int | None:
     """When the process began, or None when there is none (a zombie counts as none)."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_bytes()  # a process may call itself by any bytes
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    fields = stat.rpartition(b")")[2].split()
+    return None if fields[0] in b"ZX" else int(fields[19])
 
 
 def find(pid_file: Path) -> Running | None:

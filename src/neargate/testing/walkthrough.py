@@ -145,8 +145,8 @@ def _end_group(shell: "subprocess.Popen[bytes]") -> None:
 def _runs_in(group: int, pid: str) -> bool:
     """The dead whose parent has not asked for them yet do not run."""
     try:
-        stat = Path("/proc", pid, "stat").read_text()
+        stat = Path("/proc", pid, "stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    state, _, its_group = stat.rpartition(")")[2].split()[:3]
-    return int(its_group) == group and state not in "ZX"
+    state, _, its_group = stat.rpartition(b")")[2].split()[:3]
+    return int(its_group) == group and state not in b"ZX"
