@@ -15,7 +15,7 @@ import uvicorn
 from neargate.agent.endpoint_proxy import EndpointProxy
 from neargate.agent.guests import Guests
 from neargate.cli.server import _Server
-from neargate.frontend.asgi import peer_of
+from neargate.frontend.asgi_types import peer_of
 from neargate.frontend.errors import Response
 from neargate.frontend.http_protocol import bounded_protocol
 from neargate.frontend.relayed import LINE_MAX_BYTES, told_source

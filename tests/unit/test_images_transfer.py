@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from neargate.frontend.asgi import ClientGone
+from neargate.frontend.asgi_types import ClientGone
 from neargate.frontend.callers.authenticate import AuthMode
 from neargate.frontend.images.door import ImageDoor
 from neargate.frontend.images.errors import NoRoom

@@ -8,7 +8,7 @@ import os
 import socket
 from pathlib import Path
 
-from ..frontend.asgi import Application
+from ..frontend.asgi_types import Application
 from ..frontend.envelope import Envelope
 from ..frontend.images.authority import Authority, AuthorityBroken, new_authority, open_authority, parse_kept
 from ..frontend.images.certificates import (

@@ -5,26 +5,14 @@ those of executed commands (executing/door.py): agents have a socket of their ow
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from ..model.ids import uuid4
 from ..model.knobs import Knobs
 from ..world import World
 from .app import FrontEnd, timed_out, too_busy, too_large
+from .asgi_types import Application, ClientGone, Receive, Scope, Send, is_of_images, peer_of
 from .errors import Response
 from .streaming import send_stream
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-IMAGES_PREFIX = b"/v2"
-
-
-class ClientGone(Exception):
-    """The caller hung up before its request was complete; nobody is left to answer."""
 
 
 class TooManyBodies(Exception):
@@ -48,7 +36,7 @@ class AsgiApp:
         images: Application | None = None,
         data_channels: Application | None = None,
     ) -> None:
-        """`images`: what answers below IMAGES_PREFIX, where bodies are streams of any length.
+        """`images`: what answers below `asgi_types.IMAGES_PREFIX`, where bodies are streams of any length.
 
         `data_channels`: what answers WebSockets; without it none is accepted.
         """
@@ -134,17 +122,6 @@ class AsgiApp:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def is_of_images(path: bytes) -> bool:
-    """Whether a request is a container tool's: no operation of the API has such a path."""
-    return path == IMAGES_PREFIX or path.startswith(IMAGES_PREFIX + b"/")
-
-
-def peer_of(scope: Scope) -> str:
-    """The address that the connection came from, empty when the server does not tell."""
-    client = scope.get("client")
-    return str(client[0]) if client else ""
 
 
 async def _answer(response: Response, send: Send, *, close: bool) -> None:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ..model.knobs import Knobs
-from .asgi import is_of_images
+from .asgi_types import is_of_images
 from .errors import Response
 from .streaming import Receive, Send, send_stream
 

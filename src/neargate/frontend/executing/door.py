@@ -16,7 +16,7 @@ from ...model.knobs import Knobs
 from ...wire import exec_session
 from ...wire.exec_payloads import OpenDataChannel
 from ...world import World
-from ..asgi import Receive, Scope, Send
+from ..asgi_types import Receive, Scope, Send
 from .keeping import Keeping
 from .relay import ClientGone, ClientRelay, ClientSocket
 from .sessions import PATH_PREFIX, ExecSession, ExecSessions

@@ -18,8 +18,8 @@ from ...model.knobs import Knobs
 from ...wire.exec_encryption import NeedsKey
 from ...wire.exec_session import OUTPUT_MAX_BYTES, Ended, ExecSession, Input, Resize, Send
 from ...world import World
-from ..asgi import Receive
-from ..asgi import Send as AsgiSend
+from ..asgi_types import Receive
+from ..asgi_types import Send as AsgiSend
 from .session_log import SessionLog
 
 _TICK_S = 0.25

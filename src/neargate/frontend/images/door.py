@@ -20,7 +20,7 @@ from ...model.errors import AwsError, Throttling
 from ...model.ids import uuid4
 from ...wire.sigv4 import SignatureRefused
 from ...world import World
-from ..asgi import ClientGone, Receive, Scope, Send
+from ..asgi_types import ClientGone, Receive, Scope, Send
 from ..authorize import confirm_asked
 from ..call import Call, Principal
 from ..callers.authenticate import LOCAL_HOSTS, AuthMode, web_page_refusal

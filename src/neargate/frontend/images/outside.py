@@ -19,7 +19,7 @@ from ...log import get_logger
 from ...model.bugs import told
 from ...model.knobs import Knobs
 from ...world import World
-from ..asgi import Application, Receive, Scope, Send, is_of_images
+from ..asgi_types import Application, Receive, Scope, Send, is_of_images
 from ..http_protocol import BoundedHttpProtocol, bounded_protocol
 from . import wire
 

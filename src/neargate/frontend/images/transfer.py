@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from ...interfaces.upstream import UpstreamManifest
 from ...model.knobs import Knobs
-from ..asgi import ClientGone, Receive, Send
+from ..asgi_types import ClientGone, Receive, Send
 from ..call import Call
 from .backend import Answered
 from .book import RepositoryBook
