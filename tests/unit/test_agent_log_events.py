@@ -316,3 +316,30 @@ def test_an_expression_that_takes_long_is_its_containers_own_loss(tmp_path: Path
         assert b"".join(stored(host)) == b"[1] a\n" + b"[2] b\n" * 30
 
     play(tmp_path, scenario)
+
+
+def test_a_writer_that_is_faster_than_its_expression_is_heard_in_part(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        offload = host.world.offload
+
+        async def slow(lane: str, function: Any, *args: Any) -> Any:
+            if lane == "log-cuts":
+                await host.clock.sleep(2)
+            return await offload(lane, function, *args)
+
+        host.world.offload = slow  # type: ignore[method-assign]
+        host.server.run(task(max_buffer_bytes=5000))
+        await host.server.status(TASK_ID, "RUNNING")
+        written = [b"[%06d]\n  %s\n" % (number, b"x" * 80) for number in range(3000)]
+        for first in range(0, 3000, 50):
+            write(host, b"".join(written[first : first + 50]))
+            await host.clock.sleep(0.5)
+        heard = [event for event in stored(host) if event in set(written)]
+        assert len(heard) > 300 and heard == sorted(heard) and len(heard) == len(set(heard))
+        await host.clock.sleep(20)
+        assert stored(host)[-1] == written[-1]
+        host.server.stop(TASK_ID, INCARNATION)
+        await host.server.status(TASK_ID, "STOPPED")
+        assert host.leftovers() == []
+
+    play(tmp_path, scenario)

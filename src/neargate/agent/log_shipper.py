@@ -256,23 +256,26 @@ class LogShipper:
     def _ship(self, tail: _Tail, ask: Ask, answer: Answer) -> None:
         final = ask.final and tail.offset + len(answer.data) >= answer.size
         if tail.event_start is not None:
+            now = self._world.monotonic()
+            is_due = now >= tail.due_at or (now >= tail.quiet_at and tail.stale_size == answer.size)
             tail.in_flight = True
-            self._world.spawn(self._cut(tail, ask, answer, tail.event_start, final), f"log-cut-{tail.task_id}")
+            cut = self._cut(tail, tail.offset, answer, tail.event_start, final, flush=is_due)
+            self._world.spawn(cut, f"log-cut-{tail.task_id}")
             return
         block = cut_lines(answer.data, self._pace.line_max_bytes, self._pace.chunk_max_lines, final=final)
-        self._send(tail, answer, block, is_due=False)
+        self._send(tail, tail.offset, answer, block, is_due=False)
 
-    async def _cut(self, tail: _Tail, ask: Ask, answer: Answer, event_start: LinearRegex, final: bool) -> None:
+    async def _cut(
+        self, tail: _Tail, at: int, answer: Answer, event_start: LinearRegex, final: bool, *, flush: bool
+    ) -> None:
         """Beside the round and on a thread of its own: nobody else's lines wait for this container's expression."""
         world, opened = self._world, tail.opened
-        is_due = world.monotonic() >= tail.due_at
-        is_due = is_due or (world.monotonic() >= tail.quiet_at and tail.stale_size == answer.size)
 
         def cut() -> tuple[Block, float]:
             begin = world.monotonic()
             begins = partial(begins_event, event_start)
             bounds = (self._pace.line_max_bytes, self._pace.chunk_max_lines)
-            block = cut_events(answer.data, begins, *bounds, final=final, flush=is_due)
+            block = cut_events(answer.data, begins, *bounds, final=final, flush=flush)
             return block, world.monotonic() - begin
 
         block, took_s = await world.offload(_CUT_LANE, cut)
@@ -280,14 +283,16 @@ class LogShipper:
         sharing = sum(1 for one in self._tails.values() if one.event_start is not None)
         tail.cut_at = world.monotonic() + took_s * self._knobs.log_cut_pause * sharing
         tail.in_flight = False
-        # Not when its connection was lost, or what was read was dropped meanwhile.
-        if tail.opened is opened and tail.offset == ask.read_at and not tail.given_up:
-            self._send(tail, answer, block, is_due=is_due)
+        # Not when its connection was lost. What was dropped meanwhile is sent all the same: it has been read, and a
+        # writer that is faster than its expression is told would else be heard never.
+        if tail.opened is opened and not tail.given_up:
+            self._send(tail, at, answer, block, is_due=flush)
         self._poke.set()
 
-    def _send(self, tail: _Tail, answer: Answer, block: Block, *, is_due: bool) -> None:
+    def _send(self, tail: _Tail, at: int, answer: Answer, block: Block, *, is_due: bool) -> None:
+        """`at`: where the block's bytes begin."""
         if block.consumed == 0:
-            tail.stale_size = answer.size
+            tail.stale_size = answer.size if tail.offset == at else -1
             now = self._world.monotonic()
             # What is left of a flush is a part of a line: it waits for more of it, and for no time.
             tail.quiet_at = inf if is_due else now + self._knobs.log_event_quiet_s
@@ -295,10 +300,10 @@ class LogShipper:
             return
         tail.due_at = inf
         tail.in_flight = True
-        end = tail.offset + block.consumed
+        end = at + block.consumed
         now_ms = int(self._world.now() * 1000)
         piece = Piece(start=tail.stored, end=end, read_at_ms=now_ms, block=block)
-        self._world.spawn(self._append(tail, tail.offset, piece), f"log-{tail.task_id}")
+        self._world.spawn(self._append(tail, at, piece), f"log-{tail.task_id}")
 
     async def _append(self, tail: _Tail, begin: int, piece: Piece) -> None:
         """The lines' bytes are from `begin` on; what lies between the stored offset and `begin` was dropped."""
