@@ -7,13 +7,13 @@ import pytest
 from neargate.frontend.callers.sessions import (
     ExpiredToken,
     InvalidToken,
-    SessionClaims,
     Sessions,
     access_key_id,
     account_of,
     packed_percent,
 )
 from neargate.frontend.envelope import Envelope, envelope_of
+from neargate.frontend.session_claims import SessionClaims
 from neargate.world import OsWorld
 
 OLD, NEW = bytes(32), bytes(range(32))

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from ..iam.policy import Grants
 from ..iam.request import Caller, Keys
 from ..model.arn import Arn
-from .callers.sessions import SessionClaims
+from .session_claims import SessionClaims
 from .streaming import EventStream
 
 NO_GRANTS = Grants()

@@ -19,8 +19,9 @@ from ..call import Principal, SessionFacts
 from ..identity.compiled import CompiledPolicies
 from ..identity.records import Role, User
 from ..identity.registry import IdentityRegistry
+from ..session_claims import SessionClaims
 from .credentials import Credentials, administrator
-from .sessions import ExpiredToken, InvalidToken, Session, SessionClaims, Sessions
+from .sessions import ExpiredToken, InvalidToken, Session, Sessions
 
 _INVALID = "The security token included in the request is invalid."
 _EXPIRED = "The security token included in the request is expired"

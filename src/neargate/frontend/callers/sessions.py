@@ -9,7 +9,6 @@ import base64
 import binascii
 import zlib
 from math import ceil
-from typing import Literal
 
 import msgspec
 
@@ -18,6 +17,7 @@ from ...model.ids import Bits
 from ...world import World
 from ..envelope import Envelope, SealBroken
 from ..identity.unique_ids import secret_access_key
+from ..session_claims import SessionClaims
 
 PACKED_MAX_BYTES = 2048  # of session policies, their ARNs and tags, compressed. AWS does not tell its own number
 _TOKEN_MAX = 16_384
@@ -30,30 +30,6 @@ class InvalidToken(Exception):
 
 class ExpiredToken(Exception):
     """Was good until its time was over."""
-
-
-class SessionClaims(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """Who a session is and how it is limited. Members are only ever added at the end: tokens outlive releases.
-
-    `issuer_id` is the unique id of the role or user: one recreated under the same name is another.
-    `policies` and `policy_arns` None: the session was made without session policies.
-    `context`: condition keys that hold for the whole session (the web identity's), by lower-case name.
-    """
-
-    kind: Literal["role", "user", "administrator", "federated"]
-    account: str
-    issuer_name: str  # of the role or user; empty for the administrator
-    issuer_id: str
-    session_name: str = ""
-    policies: tuple[str, ...] | None = None
-    policy_arns: tuple[str, ...] | None = None
-    tags: dict[str, str] = {}
-    transitive: frozenset[str] = frozenset()
-    source_identity: str | None = None
-    provider: str | None = None
-    subject: str | None = None
-    context: dict[str, tuple[str, ...]] = {}
-    chained: bool = False
 
 
 class Session(Concealed, frozen=True, kw_only=True, array_like=True):

@@ -14,8 +14,9 @@ from ...model.errors import RoleNotAssumable
 from ...world import World
 from ..identity.records import RoleRecord
 from ..identity.registry import IdentityRegistry
+from ..session_claims import SessionClaims
 from .principals import assumed_role_arn
-from .sessions import SessionClaims, Sessions
+from .sessions import Sessions
 
 ECS_TASKS = "ecs-tasks.amazonaws.com"
 

@@ -19,8 +19,9 @@ from ...wire.signing import signed
 from ...wire.sigv4 import SignedRequest
 from ...world import World
 from ..callers.credentials import administrator
-from ..callers.sessions import SessionClaims, Sessions
+from ..callers.sessions import Sessions
 from ..errors import Response
+from ..session_claims import SessionClaims
 
 USER_AGENT = b"neargate exec"
 NO_ROLE = "the task has no task role"

@@ -26,12 +26,12 @@ from ..call import Call, Principal
 from ..callers.authenticate import LOCAL_HOSTS, AuthMode, web_page_refusal
 from ..callers.credentials import administrator
 from ..callers.forwarded import seen_by_proxy
-from ..callers.sessions import SessionClaims
 from ..errors import Fault
 from ..limits.admission import Admission
 from ..limits.limits import Limits
 from ..record.seen import Recorder, SeenCall
 from ..regional.looking import SecondLook
+from ..session_claims import SessionClaims
 from . import handlers, wire
 from .asking import ask_for
 from .paths import Place, account_of_host, place_of

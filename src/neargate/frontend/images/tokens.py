@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from ...world import World
 from ..call import Principal
-from ..callers.sessions import SessionClaims
 from ..envelope import Envelope, SealBroken
+from ..session_claims import SessionClaims
 
 PASSWORD_LIFETIME_S = 12 * 3600.0
 LAYER_LIFETIME_S = 3600.0

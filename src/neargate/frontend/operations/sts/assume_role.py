@@ -4,9 +4,9 @@ from ....model.errors import AccessDenied
 from ...authorize import Values, request_tags
 from ...call import Answer, Call, Params, Principal
 from ...callers.principals import assumed_role_arn
-from ...callers.sessions import SessionClaims
 from ...identity.records import RoleRecord
 from ...services import Services
+from ...session_claims import SessionClaims
 from . import session_request as wanted
 from .errors import InvalidRequest
 from .trust import check_caller, find_role

@@ -5,8 +5,9 @@ from typing import Literal
 from ....model.errors import AccessDenied
 from ...authorize import authorize, needs_no_leave, request_tags
 from ...call import Answer, Call, Params
-from ...callers.sessions import SessionClaims, account_of
+from ...callers.sessions import account_of
 from ...services import Services
+from ...session_claims import SessionClaims
 from . import session_request as wanted
 from .errors import InvalidAuthorizationMessage, InvalidRequest
 

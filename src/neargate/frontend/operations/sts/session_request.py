@@ -10,9 +10,10 @@ import msgspec
 
 from ....iam.document import PolicyKind, compile_policy
 from ...call import Answer, Principal
-from ...callers.sessions import SessionClaims, SessionCredentials, packed_percent
+from ...callers.sessions import SessionCredentials, packed_percent
 from ...identity.book import AccountBook
 from ...identity.rules import is_attachable
+from ...session_claims import SessionClaims
 from .errors import InvalidParameterValue, InvalidRequest, PackedPolicyTooLarge
 
 POLICY_CHARACTERS_MAX = 2048  # inline and managed session policies together, as they are written

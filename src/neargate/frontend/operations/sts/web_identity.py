@@ -16,9 +16,9 @@ from ....model.errors import AccessDenied
 from ...call import Answer, Call, Params
 from ...callers.oidc.keys import Mistrusted, NoKeys
 from ...callers.oidc.tokens import NotAToken, Token, parse_token
-from ...callers.sessions import SessionClaims
 from ...identity.records import OidcProvider, RoleRecord
 from ...services import Services
+from ...session_claims import SessionClaims
 from . import session_request as wanted
 from .assume_role import actions, begin
 from .errors import ExpiredIdentityToken, IdpCommunicationError, IdpRejectedClaim, InvalidIdentityToken, InvalidRequest
