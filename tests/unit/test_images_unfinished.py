@@ -32,7 +32,8 @@ def repository(account: str = ACCOUNT) -> Repository:
 
 
 def sent(unfinished: Unfinished, upload_id: str, size: int, now: float, account: str = ACCOUNT) -> None:
-    part = unfinished.enter(repository(account), upload_id, received=0, now=now)
+    part = unfinished.enter(repository(account), upload_id, claimed=0, now=now)
+    unfinished.confirm(part, "/")
     unfinished.grow(part, size)
     unfinished.leave(part, now)
 
@@ -46,7 +47,7 @@ def test_a_layer_is_bounded_over_all_its_requests() -> None:
     sent(unfinished, "a", 60, 1.0)
     with pytest.raises(LimitExceeded):
         sent(unfinished, "a", 60, 2.0)
-    known = unfinished.enter(repository(), "b", received=90, now=1.0)  # begun before this process was
+    known = unfinished.enter(repository(), "b", claimed=90, now=1.0)  # begun before this process was
     with pytest.raises(LimitExceeded):
         unfinished.grow(known, 11)
 
@@ -73,8 +74,27 @@ def test_what_lies_longest_makes_place_and_what_is_written_never() -> None:
     assert names(unfinished, None, 20.0) == ["a"], "for the fourth"
     assert names(unfinished, 60, 20.0) == ["a", "b"], "until the rest fits"
     assert names(unfinished, None, 1011.5) == ["a", "b"], "given up"
-    unfinished.enter(repository(), "a", received=0, now=12.5)
+    unfinished.enter(repository(), "a", claimed=0, now=12.5)
     assert names(unfinished, 0, 20.0) == ["b", "c"]
+
+
+def test_what_a_caller_invents_costs_its_account_nothing() -> None:
+    unfinished = Unfinished(KNOBS)
+    sent(unfinished, "a", 50, 1.0)
+    invented = [unfinished.enter(repository(), name, claimed=10**18, now=2.0) for name in "bcdef"]
+    unfinished.check(ACCOUNT, 60)
+    assert names(unfinished, 60, 3.0) == []
+    for part in invented:
+        with pytest.raises(LimitExceeded):
+            unfinished.grow(part, 1)
+        unfinished.leave(part, 3.0)
+    assert [part.place[-1] for part in unfinished.parts(ACCOUNT)] == ["a"]
+    known = unfinished.enter(repository(), "b", claimed=40, now=4.0)
+    unfinished.grow(known, 10)
+    unfinished.check(ACCOUNT, 60)
+    unfinished.confirm(known, "/")
+    with pytest.raises(NoRoom):
+        unfinished.check(ACCOUNT, 99)
 
 
 def test_its_bytes_go(tmp_path: Path) -> None:

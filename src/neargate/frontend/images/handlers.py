@@ -159,7 +159,7 @@ async def start_upload(exchange: Exchange) -> None:
         upload_id = found.headers.get("docker-upload-uuid", "")
         if found.status == 202 and UPLOAD.fullmatch(upload_id):
             with _counted(exchange, upload_id, 0) as part:
-                part.location = _own_location(exchange, found)
+                exchange.images.unfinished.confirm(part, _own_location(exchange, found))
         await exchange.relay(found, (b"location", location))
 
 
@@ -218,14 +218,14 @@ async def _upload(exchange: Exchange, wanted: tuple[int, ...], *, with_body: boo
                 raise await _failed(exchange, found)
             located = ((b"location", _location(exchange, found)),) if "location" in found.headers else ()
             if found.status == 202:
-                part.location = _own_location(exchange, found)
+                exchange.images.unfinished.confirm(part, _own_location(exchange, found))
             await exchange.relay(found, *located)
 
 
 @contextmanager
-def _counted(exchange: Exchange, upload_id: str, received: int) -> Iterator[PartOfLayer]:
+def _counted(exchange: Exchange, upload_id: str, claimed: int) -> Iterator[PartOfLayer]:
     unfinished, now = exchange.images.unfinished, exchange.images.world.now
-    part = unfinished.enter(exchange.repository, upload_id, received=received, now=now())
+    part = unfinished.enter(exchange.repository, upload_id, claimed=claimed, now=now())
     try:
         yield part
     finally:

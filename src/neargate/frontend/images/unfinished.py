@@ -28,11 +28,16 @@ _STATE_MAC_BYTES = 32  # before the state that the backend signs
 
 
 class PartOfLayer(Struct, kw_only=True, eq=False):
-    """`place`: of its directory. `location`: the backend's path for what comes next. `requests`: that write it now."""
+    """`place`: of its directory. `location`: the backend's path for what comes next. `requests`: that write it now.
+
+    `is_real`: the backend knows it. `claimed`: bytes that came before this process was, as the caller says.
+    """
 
     account: str
     place: str
     location: str
+    is_real: bool = False
+    claimed: int = 0
     received: int = 0
     touched: float = 0.0
     requests: int = 0
@@ -45,27 +50,37 @@ class Unfinished:
         self._knobs = knobs
         self._of: dict[str, dict[str, PartOfLayer]] = {}  # account -> place
 
-    def enter(self, repository: Repository, upload_id: str, *, received: int, now: float) -> PartOfLayer:
-        """A request that is about it begins; then `leave` must follow. `received`: when it is not known here."""
+    def enter(self, repository: Repository, upload_id: str, *, claimed: int, now: float) -> PartOfLayer:
+        """A request that is about it begins; then `leave` must follow.
+
+        `claimed`: when it is not known here. It counts for the layer, and for the account when the backend agreed.
+        """
         place = f"{repository.backend_name}/_uploads/{upload_id}"
         known = self._of.setdefault(repository.account, {})
         part = known.get(place)
         if part is None:
             location = f"/v2/{repository.backend_name}/blobs/uploads/{upload_id}"
-            part = PartOfLayer(account=repository.account, place=place, location=location, received=received)
+            part = PartOfLayer(account=repository.account, place=place, location=location, claimed=claimed)
             known[place] = part
         part.requests += 1
         part.touched = now
         return part
 
+    def confirm(self, part: PartOfLayer, location: str) -> None:
+        """The backend took what came."""
+        part.location, part.is_real = location, True
+        part.received, part.claimed = part.received + part.claimed, 0
+
     def leave(self, part: PartOfLayer, now: float) -> None:
         part.requests -= 1
         part.touched = now
+        if not part.requests and not part.is_real:
+            self.drop(part)  # somebody's invention
 
     def grow(self, part: PartOfLayer, size: int) -> None:
         """Raises LimitExceeded for what is no layer any more."""
         part.received += size
-        if part.received > self._knobs.image_layer_max_bytes:
+        if part.claimed + part.received > self._knobs.image_layer_max_bytes:
             raise LimitExceeded(f"A layer has at most {self._knobs.image_layer_max_bytes} bytes.")
 
     def check(self, account: str, room: int | None) -> None:
@@ -76,7 +91,8 @@ class Unfinished:
     def drop(self, part: PartOfLayer) -> None:
         """It is whole, or gone."""
         known = self._of.get(part.account, {})
-        known.pop(part.place, None)
+        if known.get(part.place) is part:
+            del known[part.place]
         if not known:
             self._of.pop(part.account, None)
 
@@ -84,7 +100,7 @@ class Unfinished:
         """Those that nobody writes, longest silent first, so that another one has a place; all that are long gone."""
         known = self._of.get(account, {})
         silent = sorted((one for one in known.values() if not one.requests), key=lambda one: one.touched)
-        count, size, bound = len(known), self._bytes_of(account), self._bound(room)
+        count, size, bound = sum(1 for one in known.values() if one.is_real), self._bytes_of(account), self._bound(room)
         found = []
         for one in silent:
             is_old = one.touched < now - self._knobs.image_upload_idle_s

@@ -91,7 +91,8 @@ async def complete_layer_upload(call: Call, services: Services, params: Params) 
 
 @contextmanager
 def _counted(images: Images, repository: Repository, upload_id: str) -> Iterator[PartOfLayer]:
-    part = images.unfinished.enter(repository, upload_id, received=0, now=images.world.now())
+    part = images.unfinished.enter(repository, upload_id, claimed=0, now=images.world.now())
+    images.unfinished.confirm(part, part.location)  # its id is one of ours
     try:
         yield part
     finally:
