@@ -426,7 +426,8 @@ PLANTED = [
     Planted(credentials_not_renewed, QUIET, frozenset({"no-credentials"})),
     Planted(credentials_die_with_the_agent, ALONE_AND_KILLED, frozenset({"no-credentials"})),
     Planted(credentials_outlive_their_task, QUIET, frozenset({"unrest"})),
-    Planted(secrets_not_waited_for, QUIET, frozenset({"no-secret"})),
+    # The second: one that should be a file, whose step misses its value.
+    Planted(secrets_not_waited_for, QUIET, frozenset({"no-secret", "logged"})),
     Planted(secrets_looked_up_once_for_all, QUIET, frozenset({"foreign-secret"})),
 ]
 

@@ -1,17 +1,21 @@
 """The region's endpoint as calls for tasks reach it: the same front end, over a network with losses.
 
 Owns the agent's `Exchange`. Also the invariant of secrets: a container that starts has the value of its own family's
-secret, and one without has none; whatever is killed meanwhile. Must not know how an agent looks them up.
+secret, in its environment and in a file, and one without has none; whatever is killed meanwhile. Must not know how an
+agent looks them up.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ...agent.execution.exchange import Exchange, Header, Reply, Unreachable
+from ...interfaces.sandbox import ContainerConfig
 from .region import Caller, Server, Unanswered
 from .sim import Sim
 from .world import SimWorld
 
-VARIABLE = "SIM_SECRET"
+VARIABLE, OF_FILE = "SIM_SECRET", "SIM_SECRET_OF_FILE"
+SECRET_FILE, PLAIN_FILE = "/run/secrets/sim", "/etc/sim"
 FAMILIES = ("web", "large")  # whose first container has a secret
 Endpoints = Callable[[SimWorld], Exchange]
 
@@ -43,11 +47,20 @@ class Endpoint:
         return Reply(status=response.status, request_id=named.get("x-amzn-requestid", ""), body=bytes(response.body))
 
 
-def check_secret(sim: Sim, task_id: str, family: str, container: str, environment: Mapping[str, str]) -> None:
+def check_secret(sim: Sim, task_id: str, family: str, config: ContainerConfig) -> None:
     """A container was started."""
-    own = value_of(family) if family in FAMILIES and container == "web" else None
-    found = environment.get(VARIABLE)
-    if found != own:
-        sim.fail("foreign-secret" if found else "no-secret", f"{container} of {task_id} ({family}) has {found!r}")
-    elif own is not None:
+    environment = dict(config.environment)
+    files = {mount.target: mount.source for mount in config.mounts if mount.is_data}
+    own = value_of(family) if family in FAMILIES and config.name == "web" else None
+    in_file = _text(files.get(SECRET_FILE))
+    for found in (environment.get(VARIABLE), in_file):
+        if found != own:
+            sim.fail("foreign-secret" if found else "no-secret", f"{config.name} of {task_id} ({family}) has {found!r}")
+    if OF_FILE in environment or _text(files.get(PLAIN_FILE)) != (None if own is None else family):
+        sim.fail("files", f"{config.name} of {task_id} ({family}) has {sorted(environment)}, {sorted(files)}")
+    if own is not None:
         sim.count("secrets-given")
+
+
+def _text(path: str | None) -> str | None:
+    return Path(path).read_text() if path is not None and Path(path).exists() else None

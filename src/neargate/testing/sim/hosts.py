@@ -284,7 +284,7 @@ class RealMachine:
         environment = dict(container.config.environment)
         self._custody.started(task_id, _ASK_AT in environment)
         family = self._checkers.family_of(task_id)
-        check_secret(self._sim, task_id, family, container.config.name, environment)
+        check_secret(self._sim, task_id, family, container.config)
         self.look_at_credentials()
         if container.config.name == "job":
             self._sim.at(self._lives.choice(_JOB_LIVES_S), lambda: self._end_job(runtime_id))

@@ -19,6 +19,7 @@ from ...frontend.callers.credentials import Credentials
 from ...frontend.envelope import Envelope
 from ...frontend.errors import Response
 from ...interfaces.store import Overloaded, Store
+from ...model.extensions import EXTENSIONS
 from ...model.knobs import Knobs
 from ...store.sqlite import MemoryDisk, MemoryStores
 from ...wire.shapes import Models
@@ -43,7 +44,12 @@ _WRONG_CLOCK = (b"Signature expired", b"Signature not yet current")
 
 def plan(public_pool: str) -> production.RegionPlan:
     return production.RegionPlan(
-        region=REGION, account=ACCOUNT, zones=ZONES, public_pool=public_pool, one_machine=False
+        region=REGION,
+        account=ACCOUNT,
+        zones=ZONES,
+        public_pool=public_pool,
+        one_machine=False,
+        extensions=EXTENSIONS,
     )
 
 

@@ -6,8 +6,9 @@ Owns the clients' own choices and what they tell the checkers' book. Must not lo
 import asyncio
 from typing import Any
 
+from ...definitions import files
 from .checkers import Checkers
-from .endpoint import FAMILIES, VARIABLE, parameter_of, value_of
+from .endpoint import FAMILIES, OF_FILE, PLAIN_FILE, SECRET_FILE, VARIABLE, parameter_of, value_of
 from .region import ACCOUNT, REGION, Answered, Caller, Server, Unanswered
 from .sim import Program, Sim
 from .world import Process, SimWorld
@@ -259,7 +260,9 @@ def _registration(definition: dict[str, Any], *, real: bool) -> dict[str, Any]:
         for container in definition["containers"]
     ]
     if real and definition["family"] in FAMILIES:
-        containers[0]["secrets"] = [{"name": VARIABLE, "valueFrom": parameter_of(definition["family"])}]
+        family = definition["family"]
+        containers[0]["secrets"] = [{"name": name, "valueFrom": parameter_of(family)} for name in (VARIABLE, OF_FILE)]
+        containers[0]["dockerLabels"] = {files.SECRET_FILE + SECRET_FILE: OF_FILE, files.FILE + PLAIN_FILE: family}
     role = TASK_ROLES.get(definition["family"]) if real else None
     return {
         **({"taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/{role}"} if role is not None else {}),
