@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -69,7 +70,7 @@ def front_end(recorder: Recorder, mode: AuthMode = AuthMode.ENFORCE, **knobs: An
         region=REGION,
         knobs=Knobs(**knobs),
         models=MODELS,
-        services=cast(Services, None),
+        services=cast(Services, SimpleNamespace(second_look=None)),
         operations=recorder.table(),
         credentials=Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET),
         auth=mode,
