@@ -138,6 +138,17 @@ def test_inherited_mounts_are_handed_on() -> None:
     assert [(mount.target, mount.source, mount.read_only) for mount in found] == [("/a", "/v/0", True)]
 
 
+def test_a_source_of_volumes_that_is_named_again_and_again_costs_nothing() -> None:
+    """Ten containers, each of which names the one before it a hundred times: as paths that is 10^18. The last holds."""
+    point = MountPoint(source_volume="v", container_path="/v")
+    chain = [container("c0", mount_points=(point,))]
+    for number in range(1, 10):
+        source = VolumesFrom(source_container=f"c{number - 1}", read_only=True)
+        chain.append(container(f"c{number}", volumes_from=(source,) * 99 + (replace(source, read_only=False),)))
+    assert mounts(chain, chain[-1], {"v": "/host/v"}) == (BindMount(source="/host/v", target="/v"),)
+    assert [item.name for item in start_order(chain)] == [item.name for item in chain]
+
+
 def test_containers_start_after_those_whose_volumes_they_take() -> None:
     first = container("first")
     second = container("second", volumes_from=(VolumesFrom(source_container="first"),))

@@ -104,6 +104,17 @@ def test_mounts_that_others_have_in_their_hands() -> None:
     check_files(request({f"{SECRET}/run/x/key": "KEY"}, **tmpfs))
 
 
+def test_a_source_of_volumes_that_is_named_again_and_again_costs_nothing() -> None:
+    """Ten containers, each of which names the one before it a hundred times: as paths that is 10^18."""
+    far = {"name": "c0", "image": "a", "mountPoints": [{"sourceVolume": "data", "containerPath": "/shared"}]}
+    chain = [
+        {"name": f"c{number}", "image": "a", "volumesFrom": [{"sourceContainer": f"c{number - 1}"}] * 100}
+        for number in range(1, 9)
+    ]
+    last = {"volumesFrom": [{"sourceContainer": "c8"}] * 100}
+    assert "the mount point '/shared'" in problem({f"{TEXT}/shared/a": "x"}, far, *chain, **last)
+
+
 def test_their_number_is_bounded() -> None:
     many = {f"{TEXT}/etc/app/{number}": "x" for number in range(FILES_MAX)}
     check_files(request(many))

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ..interfaces.sandbox import BindMount, ContainerConfig, Image, PauseConfig
 from ..model.concealed import Concealed
-from ..model.launch import ContainerLaunch, TaskLaunch, Ulimit
+from ..model.launch import ContainerLaunch, TaskLaunch, Ulimit, VolumesFrom
 from ..model.network import TASK_METADATA_ADDRESS
 from .image_volumes import own_directories
 from .metadata_credentials import relative_uri
@@ -171,7 +171,12 @@ def _mounts_by_target(
     by_target = {
         path: BindMount(source=source, target=path) for path, source in own_directories(container.name, volumes).items()
     }
+    last: dict[str, VolumesFrom] = {}
     for inherited in container.volumes_from:
+        # Each source once: named sixty times over, in each of ten containers, it would never come to an end.
+        last.pop(inherited.source_container, None)
+        last[inherited.source_container] = inherited
+    for inherited in last.values():
         source = containers.get(inherited.source_container)
         if source is None:
             continue

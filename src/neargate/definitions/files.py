@@ -8,7 +8,7 @@ not leave a secret in the environment.
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -84,7 +84,7 @@ def _with_files(launch: ContainerLaunch, container: Document) -> ContainerLaunch
     )
 
 
-def _check_container(container: Document, containers: dict[str, Document]) -> None:
+def _check_container(container: Document, containers: Mapping[str, Document]) -> None:
     labels = structure(container, "dockerLabels")
     for label in labels:
         if label.startswith(PREFIX) and not label.startswith((FILE, SECRET_FILE)):
@@ -93,17 +93,18 @@ def _check_container(container: Document, containers: dict[str, Document]) -> No
     for path, name in _labelled(container, SECRET_FILE):
         if name not in names:
             raise _invalid(container, f"{SECRET_FILE}{path}", "its value is no name of the container's 'secrets'")
+    mounts = _mount_paths(container, containers)
     given = [(kind, path) for kind in (FILE, SECRET_FILE) for path, _ in _labelled(container, kind)]
     for number, (kind, path) in enumerate(given, start=1):
         # One after the other, so that the refusal names the one that is too much.
-        problem = paths_problem([other for _, other in given[:number]]) or _covered(path, container, containers)
+        problem = paths_problem([other for _, other in given[:number]]) or _covered(path, mounts, container)
         if problem is not None:
             raise _invalid(container, f"{kind}{path}", problem)
 
 
-def _covered(path: str, container: Document, containers: dict[str, Document]) -> str | None:
+def _covered(path: str, mounts: Collection[str], container: Document) -> str | None:
     """A volume may be others' too: they would find the file's mount point in it, and could take it away."""
-    for mount in sorted(set(_mount_paths(container, containers))):
+    for mount in mounts:
         if _overlaps(path, mount):
             return f"it lies at, above or below the mount point '{mount}'"
     for tmpfs in members(structure(container, "linuxParameters"), "tmpfs"):
@@ -113,12 +114,17 @@ def _covered(path: str, container: Document, containers: dict[str, Document]) ->
     return None
 
 
-def _mount_paths(container: Document, containers: dict[str, Document]) -> Iterator[str]:
-    """Also those that `volumesFrom` brings; the rules of definitions let it have no circle."""
-    for mount in members(container, "mountPoints"):
-        yield _normal(mount["containerPath"])
-    for source in members(container, "volumesFrom"):
-        yield from _mount_paths(containers.get(source.get("sourceContainer") or "", {}), containers)
+def _mount_paths(container: Document, containers: Mapping[str, Document]) -> list[str]:
+    """Also those that `volumesFrom` brings. Each container is looked at once, however often it is named."""
+    reached, waiting = set(), [container["name"]]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += [source["sourceContainer"] for source in members(containers[name], "volumesFrom")]
+    return sorted(
+        {_normal(mount["containerPath"]) for name in reached for mount in members(containers[name], "mountPoints")}
+    )
 
 
 def _labelled(container: Document, kind: str) -> Iterator[tuple[str, str]]:

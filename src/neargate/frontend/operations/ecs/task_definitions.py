@@ -3,8 +3,10 @@
 Owns nothing: rules are in `definitions`, state in the registry. Invariant: each operation asks leave before it acts.
 """
 
+import msgspec
+
 from ....definitions.files import check_files
-from ....definitions.rules import check_definition
+from ....definitions.rules import check_definition, check_size
 from ....definitions.tags import checked_tags, wire_tags
 from ....interfaces.roles import Failure
 from ....model.arn import task_definition_arn
@@ -34,11 +36,13 @@ async def register_task_definition(call: Call, services: Services, params: Param
         raise ClientError("Tags can not be empty.")
     tags = checked_tags(params.get("tags"))
     check_definition(params, account=call.account)
+    stored = {name: value for name, value in params.items() if name not in _NOT_STORED}
     if FILES in services.extensions:
+        check_size(msgspec.json.encode(stored))  # what cannot be kept is not compared with itself
         check_files(params)
     authorize_roles(call, services, roles_of(call, params))
     revision = await services.task_definitions.register(
-        {name: value for name, value in params.items() if name not in _NOT_STORED},
+        stored,
         account=call.account,
         region=call.region,
         registered_by=call.principal.arn,
