@@ -59,7 +59,6 @@ class _Parameter(Concealed, frozen=True, kw_only=True, rename="pascal"):
 
 class _Parameters(Concealed, frozen=True, kw_only=True, rename="pascal"):
     parameters: tuple[_Parameter, ...] = ()
-    invalid_parameters: tuple[str, ...] = ()
 
 
 class SecretValue(Concealed, frozen=True, kw_only=True, rename="pascal"):
