@@ -20,6 +20,7 @@ from neargate.model.launch import (
     MountPoint,
     PortMapping,
     RestartPolicy,
+    SplunkLogs,
     TaskLaunch,
     Tmpfs,
     Ulimit,
@@ -203,6 +204,19 @@ CONTAINER_FIELDS: dict[str, list[tuple[Any, str, Any]]] = {
             },
             "logs",
             AwsLogs(group="/g", region="us-east-1", stream=f"p/web/{TASK_ID}", blocking=True),
+        ),
+        (
+            {
+                "logDriver": "splunk",
+                "options": {"splunk-url": "https://10.0.0.9:8088", "mode": "blocking"},
+                "secretOptions": [{"name": "splunk-token", "valueFrom": "/hec/token"}],
+            },
+            "splunk",
+            SplunkLogs(
+                options=(("splunk-url", "https://10.0.0.9:8088"),),
+                secret_options=(InjectedSecret(name="splunk-token", value_from="/hec/token"),),
+                blocking=True,
+            ),
         ),
     ],
 }
