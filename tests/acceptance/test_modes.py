@@ -116,13 +116,17 @@ def test_sockets_databases_and_keys_are_their_owners_alone(region: LiveRegion) -
 
 
 def status_of(region: LiveRegion, name: str) -> dict[str, str]:
-    running = processes.find(region.paths.pid_file(name))
+    """`databases`: the process that writes them, which is the server's only child."""
+    running = processes.find(region.paths.pid_file("server" if name == "databases" else name))
     assert running is not None, f"{name} runs"
-    lines = Path(f"/proc/{running.pid}/status").read_text().splitlines()
+    pid = str(running.pid)
+    if name == "databases":
+        [pid] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
-@pytest.mark.parametrize("name", ["server", "images"])
+@pytest.mark.parametrize("name", ["server", "databases", "images"])
 def test_what_answers_callers_has_no_privileges_and_can_gain_none(region: LiveRegion, name: str) -> None:
     status = status_of(region, name)
     user = pwd.getpwnam("neargate")
@@ -131,6 +135,7 @@ def test_what_answers_callers_has_no_privileges_and_can_gain_none(region: LiveRe
     assert status["Groups"] == ""
     assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
     assert status["NoNewPrivs"] == "1"
+    assert status["Umask"] == "0077"
     assert user.pw_shell.endswith("nologin") and user.pw_uid < 1000
 
 
