@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,14 +34,20 @@ def document_for(name: str, region: LiveRegion) -> str:
     return text
 
 
-def walk(steps: list[Step], region: LiveRegion, home: Path, *, strict: bool) -> list[str]:
-    """What each step printed to somebody who has nothing of AWS's set, as if the data directory were the usual one."""
+def walk(
+    steps: list[Step], region: LiveRegion, home: Path, *, strict: bool, more: Mapping[str, str] | None = None
+) -> list[str]:
+    """What each step printed to somebody who has nothing of AWS's set, as if the data directory were the usual one.
+
+    `more`: what of the environment else is set.
+    """
     data = str(region.paths.data)
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(home),
         "LC_ALL": "C.UTF-8",
         "NEARGATE_DATA": data,
+        **(more or {}),
     }
     printed = run(steps, home, cwd=ROOT, environment=environment, timeout_s=WALK_S, strict=strict)
     return [text.replace(f" --data {data}", "").replace(data, "/var/lib/neargate") for text in printed]
