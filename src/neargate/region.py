@@ -316,6 +316,7 @@ def _front_end(
         limits=services.limits,
         recorder=recorder,
         tls_proxy=plan.tls_proxy,
+        second_look=services.second_look,
     )
 
 

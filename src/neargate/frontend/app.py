@@ -39,6 +39,7 @@ from .errors import (
 from .limits.limits import Limits, throttled
 from .protocols import OperationCodec, Protocols
 from .record.seen import NoRecord, Recorder, SeenCall
+from .regional.looking import SecondLook
 from .routing import TABLES, Route, Router, Tables, invalid_action
 from .services import Operation, Services
 
@@ -66,12 +67,14 @@ class FrontEnd:
         tables: Tables = TABLES,
         recorder: Recorder | None = None,
         tls_proxy: bool = False,
+        second_look: SecondLook | None = None,
     ) -> None:
         """`tls_proxy`: one on this machine ends TLS; what its headers say of a call is believed.
 
         Without `limits` nobody is throttled, without `recorder` nothing is recorded: for tests of other things.
         """
         self._tls_proxy = tls_proxy
+        self._second_look = second_look
         self._recorder = recorder or NoRecord()
         self._limits = limits
         self._world = world
@@ -240,7 +243,7 @@ class FrontEnd:
             answer = await operation(call, self._services, params)
         except AwsError as error:
             # Refused, so nothing was done: what was not found here may have been made at another server.
-            look = self._services.second_look
+            look = self._second_look
             if look is None or not look.is_worth(call.service, error) or not await look.look(call.service):
                 raise
             answer = await operation(call, self._services, params)
