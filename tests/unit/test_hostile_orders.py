@@ -34,6 +34,7 @@ from neargate.model.launch import (
     InjectedSecret,
     MountPoint,
     RestartPolicy,
+    SplunkLogs,
     TaskLaunch,
     Tmpfs,
     Ulimit,
@@ -230,6 +231,9 @@ OTHERS: dict[str, ToAgent] = {
     "a stop that never ends": _one(stop_timeout_s=1 << 40),
     "a stop before it began": _one(stop_timeout_s=-1),
     "a buffer of everything": _one(logs=AwsLogs(group="g", region="r", stream="s", max_buffer_bytes=1 << 50)),
+    "a log option that names a file of the host": _one(splunk=SplunkLogs(options=(("splunk-capath", "/etc/shadow"),))),
+    "a log option of a mebibyte": _one(splunk=SplunkLogs(options=(("tag", "a" * (1 << 20)),))),
+    "a buffer of everything for splunk": _one(splunk=SplunkLogs(options=(), max_buffer_bytes=1 << 50)),
     "a generation too high for the database": _plan(generation=INTEGER_MAX + 1),
     "a plan of the whole internet": _plan(cidrs=("0.0.0.0/0",)),
     "a plan of the metadata's network": _plan(cidrs=("169.254.0.0/16",)),
@@ -363,7 +367,7 @@ def test_the_types_still_have_only_the_fields_that_were_judged() -> None:
         *("init_process", "capabilities_add", "capabilities_drop", "ulimits", "tmpfs", "port_mappings"),
         *("mount_points", "volumes_from", "docker_labels", "depends_on", "start_timeout_s", "stop_timeout_s"),
         *("health_check", "logs", "secrets", "repository_credentials", "image_pin"),
-        *("ipc_controls", "network_controls", "restart_policy", "files"),
+        *("ipc_controls", "network_controls", "restart_policy", "files", "splunk"),
     }
 
 
