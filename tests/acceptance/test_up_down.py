@@ -112,6 +112,9 @@ def test_control_c_keeps_tasks_and_the_next_up_takes_over(fresh: LiveRegion, for
     again = fresh.command("up", check=False)
     assert again.returncode == 1 and "already up" in again.stderr
     assert "already up" in fresh.command("up", "--background").stdout
+    other = fresh.command("up", "--background", "--zones", "a,b", "--audit-days", "3", check=False)
+    assert other.returncode == 1
+    assert "keeps its options; for another --zones, --audit-days:" in other.stderr
     second.interrupt()
 
 

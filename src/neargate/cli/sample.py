@@ -63,6 +63,7 @@ def run(paths: RegionPaths, say: Callable[[str], None]) -> None:
     say(f"  curl http://{address}/")
     say(f"  neargate aws{data} ecs describe-tasks --tasks {identity}")
     say(f"  neargate logs {identity[:8]}{data} --follow")
+    say(f"  neargate exec {identity[:8]}{data}")
     say(f"  neargate why {identity[:8]}{data}")
     say(f"  neargate status{data}")
 
@@ -134,7 +135,7 @@ def _run_task(paths: RegionPaths, definition: str) -> str:
     answer = aws_json(
         paths,
         *("ecs", "run-task", "--launch-type", "FARGATE", "--task-definition", definition),
-        *("--network-configuration", network, "--started-by", FAMILY),
+        *("--network-configuration", network, "--started-by", FAMILY, "--enable-execute-command"),
     )
     if answer["failures"]:
         raise Problem(f"the sample was not placed: {answer['failures'][0]['reason']}")

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from ..model.knobs import DEFAULT_KNOBS
 from . import config as configs
 from . import footprint, image_storage, locks, processes
@@ -217,6 +215,11 @@ def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionCon
     return 0
 
 
+def _differs(name: str, wanted: RegionConfig, config: RegionConfig) -> bool:
+    """What a first start chooses by itself is nobody's wish."""
+    return name not in ("public_pool", "images_at") and getattr(wanted, name) != getattr(config, name)
+
+
 def _join(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> int:
     """Somebody else's `up` watches over it, and may only have begun."""
 
@@ -229,8 +232,9 @@ def _join(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) 
         still_there()
         time.sleep(0.02)
     config = configs.load(paths)
-    if wanted != replace(config, public_pool=wanted.public_pool):
-        say(f"  its options stay; for others: neargate down{paths.as_option}, then up with them")
+    if others := [name for name in RegionConfig.__struct_fields__ if _differs(name, wanted, config)]:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+        raise Problem(f"it keeps its options; for another {named}: neargate down{paths.as_option}, then up with it")
     wait_ready(paths, config, still_there, [])
     say(banner(paths, config, []))
     return 0

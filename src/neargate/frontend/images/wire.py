@@ -79,4 +79,5 @@ def expired() -> Refusal:
 
 
 def nowhere() -> Refusal:
-    return Refusal(404, "NAME_INVALID", "There is nothing here.")
+    """The usual reason is a name without its account, which only the host's name may say instead."""
+    return Refusal(404, "NAME_INVALID", "No repository has such a name here: by an address it is ACCOUNT/NAME.")
