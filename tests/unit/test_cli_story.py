@@ -157,6 +157,11 @@ def test_a_task_that_ended_says_when_why_and_how_its_containers_did() -> None:
         (stopped("TaskFailedToStart", "x: unable to retrieve secrets from ssm: y"), "the parameter's name"),
         (stopped("TaskFailedToStart", "x: unable to retrieve secret from asm: y"), "the secret's ARN"),
         (stopped("TaskFailedToStart", "x: unable to retrieve ecr registry auth: y"), "may pull from the registry"),
+        (
+            stopped("TaskFailedToStart", "x: unable to retrieve secret from asm: y: Access to KMS is not allowed"),
+            "KMS key that encrypts it",
+        ),
+        (stopped("TaskFailedToStart", "CannotPullContainerError: z: 403 Forbidden"), "neargate audit"),
         (stopped("TaskFailedToStart", "something"), "neargate doctor"),
         (stopped("SpotInterruption", "x"), "run it again, on FARGATE if it must not be interrupted"),
         ({**facts(lastStatus="PROVISIONING"), "waits_for": ["ab" * 16]}, "the room of Spot tasks (abababab)"),

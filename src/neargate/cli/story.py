@@ -236,7 +236,18 @@ _PULL_HINTS = (
     ("gave HTTP response to HTTPS", "name it with neargate up --insecure-registries if plain HTTP is meant"),
     ("pull access denied", "check the image's name and the registry's credentials (README, Images)"),
     ("failed to authorize", "check the registry's credentials (README, Images)"),
+    (
+        "403 Forbidden",
+        "an account's registry gives it only where the execution role's policies and the repository's let the role pull; "
+        "what was refused and why: neargate audit --since 1h",
+    ),
     ("not found", "no image of this name and tag is in the registry: check both, or push it"),
+)
+
+
+_KEY_HINT = (
+    "look at the KMS key that encrypts it: is it enabled, does its policy let the execution role kms:Decrypt "
+    "(aws kms describe-key, get-key-policy; docs/secrets.md)"
 )
 
 
@@ -249,6 +260,8 @@ def _after_failed_start(reason: str) -> str:
         ("CannotPullContainerError", "check the image's name and tag, and the registry's credentials (README, Images)"),
         ("CannotStartContainerError", "check command, entryPoint and user of the definition against the image"),
         ("CannotCreateContainerError", "check command, entryPoint and user of the definition against the image"),
+        ("Access to KMS", _KEY_HINT),
+        ("kms:Decrypt", _KEY_HINT),
         ("secrets from ssm", "check the parameter's name and that the execution role may read it (docs/secrets.md)"),
         ("secret from asm", "check the secret's ARN and that the execution role may read it (docs/secrets.md)"),
         ("ecr registry auth", "check that the execution role may pull from the registry"),
