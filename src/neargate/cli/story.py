@@ -238,7 +238,7 @@ _PULL_HINTS = (
     ("failed to authorize", "check the registry's credentials (README, Images)"),
     (
         "403 Forbidden",
-        "an account's registry gives it only where the execution role's policies and the repository's let the role pull; "
+        "an account's registry gives it where the execution role's policies and the repository's let the role pull; "
         "what was refused and why: neargate audit --since 1h",
     ),
     ("not found", "no image of this name and tag is in the registry: check both, or push it"),
