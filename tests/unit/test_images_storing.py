@@ -20,8 +20,8 @@ from neargate.frontend.images.manifest import OCI_MANIFEST, digest_of
 from neargate.frontend.images.records import Repository
 from neargate.frontend.images.registry import open_images
 from neargate.frontend.images.service import Images, require_room
-from neargate.frontend.images.storing import forget_manifests, settle, store_manifest
 from neargate.frontend.images.space import REPOSITORIES
+from neargate.frontend.images.storing import forget_manifests, settle, store_manifest
 from neargate.frontend.images.sweeping import remove_deleted
 from neargate.frontend.images.uploads import Uploads
 from neargate.model.errors import AwsError
