@@ -265,6 +265,30 @@ def test_few_lines_are_gathered_and_many_are_not_held_back(tmp_path: Path) -> No
     play(tmp_path, scenario)
 
 
+def test_what_a_collector_took_before_it_was_busy_is_not_sent_again(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        await running(host, shipping(max_buffer_bytes=10_000_000))
+        book = host.collector.book
+
+        def busy_from_now_on() -> None:
+            book.is_busy = True
+
+        host.collector.received = busy_from_now_on
+        lines = ['"' * 100 + f" {n:04d}" for n in range(1000)]
+        write(host, "".join(f"{line}\n" for line in lines).encode())
+        await host.clock.sleep(120)
+        assert 500 < len(book.lines()) < 1000, "they were more than one request"
+        assert host.collector.asks.count((TASK_ID, "POST")) > 2
+        host.collector.received = None
+        book.is_busy = False
+        write(host, b"last\n")
+        await arrived(host, [*lines, "last"])
+        assert book.lines() == [*lines, "last"]
+        await ended(host)
+
+    play(tmp_path, scenario)
+
+
 @pytest.mark.parametrize("moment", ["before", "received", "after"])
 def test_nothing_is_lost_when_the_agent_dies(tmp_path: Path, moment: str) -> None:
     async def scenario(host: AgentHost) -> None:

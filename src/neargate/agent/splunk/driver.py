@@ -45,6 +45,7 @@ class _Source(Struct):
     is_over: bool = False  # it will never be ready
     decided: asyncio.Event = field(default_factory=asyncio.Event)  # one of the three is true
     ends: asyncio.Event = field(default_factory=asyncio.Event)  # there is little time left
+    taken: tuple[int, int] = (0, 0)  # of the lines from this offset on, so many are not to be posted again
     failures: int = 0  # in a row
     retry_at: float = 0.0  # monotonic
 
@@ -150,13 +151,16 @@ class SplunkDriver:
         ready = source.ready
         assert ready is not None, "only an open source is read"
         lines = piece.block.lines.split(b"\n") if piece.block.count else []
-        done = 0
+        # Read again, the same bytes give the same lines but for the last one, after which nothing was refused.
+        begin, (known, taken) = piece.end - piece.block.consumed, source.taken
+        done = taken if known == begin else 0
         while done < len(lines):
             body, done = await self._world.offload(
                 LANE, _body, ready, lines, done, piece.read_at_ms, self._knobs.splunk_body_max_bytes
             )
             if body:
                 await self._post(source, ready, body)
+            source.taken = (begin, done)
         await self._world.offload(FILES, keep_offset, self._path(source), piece.end)
         return LogAck(request=0, stream_key=0, offset=piece.end)
 
