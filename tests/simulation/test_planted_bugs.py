@@ -10,6 +10,7 @@ import pytest
 from msgspec import structs
 
 from neargate.agent import adopt as adoption
+from neargate.agent import container_config
 from neargate.agent.credential_files import CredentialFiles
 from neargate.agent.credentials import TaskCredentials
 from neargate.agent.execution.secret_values import SecretValues
@@ -20,6 +21,7 @@ from neargate.agent.link_client import LinkClient
 from neargate.agent.local_state import LocalState
 from neargate.agent.log_shipper import LogShipper
 from neargate.agent.points import Point
+from neargate.agent.task_context import Secrets
 from neargate.capacity.ledger import Ledger
 from neargate.capacity.manager import Capacity
 from neargate.clusters import orders, recording, releases
@@ -343,9 +345,24 @@ def credentials_outlive_their_task() -> None:
 
 def secrets_not_waited_for() -> None:
     async def at_once(self: SecretsHook, task: Any) -> None:
-        return None
+        # Without any, the step that writes files would fail: that is no proof that anybody looks at values.
+        task.resources.secrets = Secrets(
+            by_container={
+                container.name: tuple((secret.name, "") for secret in container.secrets)
+                for container in task.launch.containers
+            }
+        )
 
     SecretsHook.up = at_once  # type: ignore[method-assign]
+
+
+def secrets_in_files_are_variables_too() -> None:
+    right = container_config.environment
+
+    def all_of_them(task: Any, container: Any, runtime_id: str, image: Any, around: Any) -> Any:
+        return *right(task, container, runtime_id, image, around), *around.looked_up
+
+    vars(container_config)["environment"] = all_of_them
 
 
 def secrets_looked_up_once_for_all() -> None:
@@ -426,8 +443,8 @@ PLANTED = [
     Planted(credentials_not_renewed, QUIET, frozenset({"no-credentials"})),
     Planted(credentials_die_with_the_agent, ALONE_AND_KILLED, frozenset({"no-credentials"})),
     Planted(credentials_outlive_their_task, QUIET, frozenset({"unrest"})),
-    # The second: one that should be a file, whose step misses its value.
-    Planted(secrets_not_waited_for, QUIET, frozenset({"no-secret", "logged"})),
+    Planted(secrets_not_waited_for, QUIET, frozenset({"no-secret"})),
+    Planted(secrets_in_files_are_variables_too, QUIET, frozenset({"files"})),
     Planted(secrets_looked_up_once_for_all, QUIET, frozenset({"foreign-secret"})),
 ]
 
