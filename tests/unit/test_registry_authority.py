@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from neargate.cli.config import RegionConfig
+from neargate.cli.problems import Problem
+from neargate.cli.registry_tls import operator_files
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.images.authority import (
     LIFE,
@@ -139,6 +142,30 @@ def test_the_operators_files_are_read_again_and_what_is_broken_changes_nothing(t
     second = found.context
     found.look()
     assert found.context is second
+
+
+def test_the_operators_files_are_read_before_the_server_steps_down(tmp_path: Path) -> None:
+    """A key that only root may read: later nobody here can, and what was read then is shown on."""
+    world = MovedWorld()
+    ours = authority(world)
+    issued = ours.issue(REGION, world)
+    config = RegionConfig(
+        registry_domain=DOMAIN,
+        registry_listen="127.0.0.1:443",
+        registry_cert=str(tmp_path / "c.pem"),
+        registry_key=str(tmp_path / "k.pem"),
+    )
+    with pytest.raises(Problem, match=r"c\.pem cannot be read"):
+        operator_files(config)
+    Path(config.registry_cert).write_bytes(issued.certificate)
+    Path(config.registry_key).write_bytes(issued.key)
+    files = operator_files(config)
+    Path(config.registry_key).unlink()
+    found = Certificates(world, DEFAULT_KNOBS, files)
+    shaken(found.context, pem_of(ours, world), DOMAIN)
+    first = found.context
+    found.look()
+    assert found.context is first
 
 
 def test_what_cannot_be_used_is_said_without_showing_it(tmp_path: Path) -> None:

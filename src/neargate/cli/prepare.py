@@ -11,6 +11,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from . import private_files
 from .config import RegionConfig
 from .paths import RegionPaths
 from .problems import Problem
@@ -159,7 +160,7 @@ def _administrator(paths: RegionPaths, config: RegionConfig, owner: pwd.struct_p
         "access_key_id": unique_ids.unique_id(unique_ids.KEY, _random_bits),
         "secret_access_key": unique_ids.secret_access_key(_random_bits),
     }
-    _secret_file(paths.administrator, json.dumps(keys) + "\n", owner)
+    private_files.write(paths.administrator, json.dumps(keys).encode() + b"\n", owner)
 
 
 def _random_bits(count: int) -> int:
@@ -169,21 +170,5 @@ def _random_bits(count: int) -> int:
 def _master_key(paths: RegionPaths, owner: pwd.struct_passwd | None) -> None:
     """The first key that seals secrets. Never replaced: what it sealed would be lost."""
     if not paths.master_keys.exists():
-        text = "# Seals the secrets in the databases: keep a copy apart from theirs. To rotate, append a key.\n"
-        _secret_file(paths.master_keys, f"{text}{base64.b64encode(os.urandom(32)).decode()}\n", owner)
-
-
-def _secret_file(path: Path, text: str, owner: pwd.struct_passwd | None) -> None:
-    """Whole and on the disk before it has its name: nothing may be sealed with a key that a power cut takes away."""
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    if owner is not None:
-        os.chown(fresh, owner.pw_uid, owner.pw_gid)
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
+        text = b"# Seals the secrets in the databases: keep a copy apart from theirs. To rotate, append a key.\n"
+        private_files.write(paths.master_keys, text + base64.b64encode(os.urandom(32)) + b"\n", owner)

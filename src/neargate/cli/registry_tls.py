@@ -4,7 +4,6 @@ What needs root happens in `Outside.open`, before the server steps down: ports b
 read. Invariant: the authority is on the disk, whole, before a certificate of it is shown.
 """
 
-import os
 import socket
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ..frontend.images.certificates import (
 from ..frontend.images.outside import OutsideListener
 from ..model.knobs import Knobs
 from ..world import World
+from . import private_files
 from .config import RegionConfig
 from .paths import RegionPaths
 from .ports import holder
@@ -44,7 +44,7 @@ class Outside:
             return None
         files = None
         if config.registry_cert:
-            files = OperatorFiles(Path(config.registry_cert), Path(config.registry_key))
+            files = operator_files(config)
         return cls(config, _bind(config.registry_listen), files)
 
     def start(
@@ -70,10 +70,18 @@ def check_files(config: RegionConfig) -> None:
     """Before anything is started: the operator's files can be used now. Raises Problem."""
     if not config.registry_cert:
         return
+    found = operator_files(config)()
+    assert found is not None, "the first look finds what is there"
     try:
-        found = OperatorFiles(Path(config.registry_cert), Path(config.registry_key))()
-        assert found is not None, "the first look finds what is there"
         context_of(found)
+    except CertificateUnusable as error:
+        raise Problem(f"--registry-cert, --registry-key: {error}") from None
+
+
+def operator_files(config: RegionConfig) -> OperatorFiles:
+    """Raises Problem."""
+    try:
+        return OperatorFiles(Path(config.registry_cert), Path(config.registry_key))
     except CertificateUnusable as error:
         raise Problem(f"--registry-cert, --registry-key: {error}") from None
 
@@ -128,18 +136,5 @@ def _authority(config: RegionConfig, paths: RegionPaths, envelope: Envelope, wor
         if found.is_good(domain, world.now()):
             return found
     made = new_authority(domain, config.region, world)
-    _write(path, made.kept(envelope))
+    private_files.write(path, made.kept(envelope))
     return made
-
-
-def _write(path: Path, content: bytes) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    os.fsync(folder)
-    os.close(folder)

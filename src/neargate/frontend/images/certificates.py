@@ -43,16 +43,22 @@ class OwnCertificates:
 class OperatorFiles:
     """The operator's own certificate (with those between it and its authority) and key, again when they change.
 
-    Read first as root, who may read them; later as whoever the process is by then.
+    Read at once, while the process may still be root's, who reads every key; later as whoever it is by then.
     """
 
     def __init__(self, certificate: Path, key: Path) -> None:
+        """Raises CertificateUnusable."""
         self._certificate = certificate
         self._key = key
         self._seen: tuple[object, ...] = ()
+        self._first = self._look()
 
     def __call__(self) -> Issued | None:
         """Raises CertificateUnusable."""
+        found, self._first = self._first, None
+        return found or self._look()
+
+    def _look(self) -> Issued | None:
         try:
             seen = self._versions()
             if seen == self._seen:
