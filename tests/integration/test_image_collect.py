@@ -75,7 +75,7 @@ def test_images_in_another_directory_are_collected_there(tmp_path: Path, monkeyp
             directory.mkdir(parents=True)
         file = tmp_path / "storage.yml"
         file.write_text(f"storage: {{filesystem: {{rootdirectory: {there}}}}}")
-        config, _ = settle(paths, RegionConfig(image_storage=str(file)), None)
+        config = settle(paths, RegionConfig(image_storage=str(file)), None, lambda: None)
         configs.save(paths, config)
         keeper = images_program(paths, None)
         with subprocess.Popen(keeper.argv, env=keeper.environment) as running:

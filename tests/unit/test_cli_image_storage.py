@@ -37,6 +37,10 @@ def paths(tmp_path: Path) -> RegionPaths:
     return found
 
 
+def nothing() -> None:
+    """No keeper runs."""
+
+
 def written(tmp_path: Path, text: str, mode: int = 0o600) -> RegionConfig:
     file = tmp_path / "storage.yml"
     file.write_text(text)
@@ -47,7 +51,7 @@ def written(tmp_path: Path, text: str, mode: int = 0o600) -> RegionConfig:
 def test_the_rest_of_the_keepers_settings_stays_ours(tmp_path: Path, paths: RegionPaths) -> None:
     before = yaml.safe_load(images_settings(paths, "0" * 64))
     assert before["storage"]["filesystem"] == {"rootdirectory": str(paths.images)}
-    settle(paths, written(tmp_path, S3), None)
+    settle(paths, written(tmp_path, S3), None, nothing)
     found = yaml.safe_load(images_settings(paths, "0" * 64))
 
     def ours(interval: str) -> dict[str, object]:
@@ -67,8 +71,8 @@ def test_without_a_file_bytes_are_in_the_data_directory(paths: RegionPaths) -> N
 
 
 def test_credentials_are_roots_and_the_keepers_alone(tmp_path: Path, paths: RegionPaths) -> None:
-    config, changed = settle(paths, written(tmp_path, S3), None)
-    assert changed and config.images_at == "s3:images"
+    config = settle(paths, written(tmp_path, S3), None, nothing)
+    assert config.images_at == "s3:images"
     assert local_directory(paths, config) is None
     assert stat.S_IMODE(paths.image_storage.stat().st_mode) == 0o600
     storage = kept(paths)
@@ -77,24 +81,39 @@ def test_credentials_are_roots_and_the_keepers_alone(tmp_path: Path, paths: Regi
 
 
 def test_a_copy_stays_for_the_way_down(tmp_path: Path, paths: RegionPaths) -> None:
-    config, _ = settle(paths, written(tmp_path, S3), None)
-    assert settle(paths, config, None) == (config, False), "nothing changed"
-    again = written(tmp_path, S3.replace("AKIDSAID", "AKIDELSE"))
-    assert settle(paths, again, None) == (config, True), "credentials alone, too"
+    config = settle(paths, written(tmp_path, S3), None, nothing)
     os.unlink(config.image_storage)
-    assert "AKIDELSE" in images_settings(paths, "")
+    assert "AKIDSAID" in images_settings(paths, "")
     with pytest.raises(Problem, match="No such file"):
-        settle(paths, config, None)
-    ended, changed = settle(paths, replace(config, image_storage=""), None)
-    assert (ended.images_at, changed, kept(paths)) == ("", True, None)
+        settle(paths, config, None, nothing)
+    assert settle(paths, replace(config, image_storage=""), None, nothing).images_at == ""
+    assert kept(paths) is None
     paths.image_storage.write_text("{")
     with pytest.raises(Problem, match="damaged"):
         kept(paths)
 
 
+def test_no_keeper_goes_on_with_what_was_said_before(tmp_path: Path, paths: RegionPaths) -> None:
+    """It is ended before the copy says something else: also when a kill or a refusal ends `up` right after."""
+    held: list[str] = []  # what the copy said when the keeper was ended
+
+    def end_keeper() -> None:
+        storage = kept(paths)
+        held.append("" if storage is None else storage.parameters["accesskey"])
+
+    config = settle(paths, written(tmp_path, S3), None, end_keeper)
+    assert settle(paths, config, None, end_keeper) == config
+    assert held == [""], "nothing changed the second time"
+    assert settle(paths, written(tmp_path, S3.replace("AKIDSAID", "AKIDELSE")), None, end_keeper) == config
+    assert held == ["", "AKIDSAID"], "credentials alone, too"
+    settle(paths, replace(config, image_storage=""), None, end_keeper)
+    settle(paths, replace(config, image_storage=""), None, end_keeper)
+    assert held == ["", "AKIDSAID", "AKIDELSE"]
+
+
 def test_a_file_with_credentials_that_others_read_is_refused(tmp_path: Path, paths: RegionPaths) -> None:
     with pytest.raises(Problem, match="chmod 600"):
-        settle(paths, written(tmp_path, S3, 0o640), None)
+        settle(paths, written(tmp_path, S3, 0o640), None, nothing)
     assert not paths.image_storage.exists()
 
 
@@ -103,14 +122,14 @@ def test_another_directory_must_be_there(tmp_path: Path, paths: RegionPaths) -> 
     there = tmp_path / "nas" / "images"
     config = written(tmp_path, json.dumps({"storage": {"filesystem": {"rootdirectory": str(there)}}}), 0o644)
     with pytest.raises(Problem, match="is it mounted"):
-        settle(paths, config, None)
+        settle(paths, config, None, nothing)
     assert not paths.image_storage.exists()
     there.mkdir(parents=True)
-    config, _ = settle(paths, config, None)
+    config = settle(paths, config, None, nothing)
     assert local_directory(paths, config) == there
     if os.geteuid() == 0:
         with pytest.raises(Problem, match="must be the user nobody's: chown nobody:"):
-            settle(paths, config, "nobody")
+            settle(paths, config, "nobody", nothing)
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ what may hold credentials is in files that only root and the keeper's user read,
 import json
 import os
 import pwd
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
 from ..model.concealed import Concealed
+from . import private_files
 from .config import RegionConfig
 from .paths import RegionPaths
 from .problems import Problem
@@ -124,22 +126,26 @@ def _unfit(parameters: dict[Any, Any]) -> str | None:
     return "(too many members)"
 
 
-def settle(paths: RegionPaths, config: RegionConfig, user: str | None) -> tuple[RegionConfig, bool]:
-    """At each `up`: take over what the file says now. The configuration with `images_at`; whether anything changed.
+def settle(paths: RegionPaths, config: RegionConfig, user: str | None, end_keeper: Callable[[], None]) -> RegionConfig:
+    """At each `up`: take over what the file says now. The configuration with `images_at`.
 
     `user`: the keeper's, None for who we are. A copy stays in the data directory, so that a region can be taken down
-    when the file is gone. Raises Problem.
+    when the file is gone. `end_keeper` is called before the copy changes: whatever comes between, no keeper goes on
+    with what was said before. Raises Problem.
     """
     before = paths.image_storage.read_bytes() if paths.image_storage.exists() else b""
     if not config.image_storage:
+        if before:
+            end_keeper()
         paths.image_storage.unlink(missing_ok=True)
-        return replace(config, images_at=""), bool(before)
+        return replace(config, images_at="")
     storage = _read(Path(config.image_storage))
     _check_directory(storage, user)
     content = json.dumps({"storage": {storage.driver: storage.parameters}}, sort_keys=True).encode()
     if content != before:
-        _write(paths.image_storage, content)
-    return replace(config, images_at=storage.where), content != before
+        end_keeper()
+        private_files.write(paths.image_storage, content)
+    return replace(config, images_at=storage.where)
 
 
 def kept(paths: RegionPaths) -> Storage | None:
@@ -181,8 +187,9 @@ def _check_directory(storage: Storage, user: str | None) -> None:
 
 def _read(path: Path) -> Storage:
     try:
-        facts = path.stat()
-        text = path.read_bytes()
+        with path.open("rb") as file:
+            facts = os.fstat(file.fileno())
+            text = file.read(FILE_MAX_BYTES + 1)
     except OSError as error:
         raise Problem(f"--image-storage {path}: {error.strerror}") from None
     storage = parse(text, str(path))
@@ -193,14 +200,3 @@ def _read(path: Path) -> Storage:
 
 def _shown(name: object) -> str:
     return str(name)[:40] if isinstance(name, str) and name.isprintable() else "a member"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """0600 from the first moment, whole or not at all."""
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(path)

@@ -25,6 +25,7 @@ from .supervisor import USER, Child, Supervisor, check_proxies, end_former, prog
 
 READY_S = 60.0
 LOOK_S = 0.3
+STOP_S = 10.0  # for one process that is asked to end
 
 
 def up(paths: RegionPaths, wanted: RegionConfig, say: Callable[[str], None]) -> int:
@@ -70,11 +71,11 @@ def _made_ready(
         check_foreign_containerd(config)
         check_proxies(config)
         _check_registry(config)
-        config, is_moved = _settled_storage(paths, config, say)
+        config = _settled_storage(paths, config, say)
         supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
         end_former(paths)
         supervisor.adopt()
-        _restart_changed(paths, config, supervisor, is_moved=is_moved)
+        _restart_changed(paths, config, supervisor)
         _check_ports(config, supervisor)
         configs.save(paths, config)
     return config, supervisor
@@ -111,22 +112,28 @@ def _not_going_down(paths: RegionPaths) -> None:
         )
 
 
-def _settled_storage(paths: RegionPaths, config: RegionConfig, say: Callable[[str], None]) -> tuple[RegionConfig, bool]:
+def _settled_storage(paths: RegionPaths, config: RegionConfig, say: Callable[[str], None]) -> RegionConfig:
     """Where images' bytes are, from the operator's file as it is now. Raises Problem."""
+
+    def end_keeper() -> None:
+        running = processes.find(paths.pid_file("images"))
+        if running is not None:
+            processes.stop(running, timeout_s=STOP_S)
+
     before = configs.load(paths).images_at if paths.config.exists() else config.images_at
-    found, is_moved = image_storage.settle(paths, config, USER if os.geteuid() == 0 else None)
+    found = image_storage.settle(paths, config, USER if os.geteuid() == 0 else None, end_keeper)
     if before != found.images_at:
         kept, at = before or paths.images, found.images_at or paths.images
         say(f"images are kept at {at} from now on; those that were kept at {kept} stay there: copy them yourself")
-    return found, is_moved
+    return found
 
 
-def _restart_changed(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor, *, is_moved: bool) -> None:
+def _restart_changed(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor) -> None:
     """What runs has the options of the last `up`; with others it is ended, to start with these. Tasks do not notice."""
     if not paths.config.exists():
         return
     before = configs.load(paths)
-    if before == config and not is_moved:
+    if before == config:
         return
     running = [name for name in ("server", "agent", "containerd") if processes.find(paths.pid_file(name)) is not None]
     if running and (before.containerd, before.sandbox) != (config.containerd, config.sandbox):
@@ -136,7 +143,7 @@ def _restart_changed(paths: RegionPaths, config: RegionConfig, supervisor: Super
         )
     for child in supervisor.children:
         if child.program.name != "containerd" and child.running is not None:
-            processes.stop(child.running, timeout_s=10.0)
+            processes.stop(child.running, timeout_s=STOP_S)
             child.running, child.adopted = None, False
 
 
@@ -155,7 +162,7 @@ def _leave(paths: RegionPaths, supervisor: Supervisor, say: Callable[[str], None
     for child in supervisor.children:
         name = child.program.name
         if name in ("server", "images") and child.running is not None:
-            processes.stop(child.running, timeout_s=10.0)
+            processes.stop(child.running, timeout_s=STOP_S)
         elif child.running is not None and child.running.alive:
             kept.append(f"{name} (pid {child.running.pid})")
     if locks.is_taken(paths.down_lock):
