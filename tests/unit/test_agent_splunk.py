@@ -289,6 +289,23 @@ def test_what_a_collector_took_before_it_was_busy_is_not_sent_again(tmp_path: Pa
     play(tmp_path, scenario)
 
 
+def test_an_offset_that_cannot_be_kept_ends_no_agent(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        await running(host)
+        in_its_way = tmp_path / "agent" / "splunk" / TASK_ID / ".offsets" / ".offsets"
+        in_its_way.mkdir(parents=True)
+        write(host, b"one\n")
+        await arrived(host, ["one"])
+        host.collector.cut(1)
+        write(host, b"two\n")
+        await arrived(host, ["one", "two"])
+        assert host.collector.book.lines() == ["one", "two"]
+        in_its_way.rmdir()
+        await ended(host)
+
+    play(tmp_path, scenario)
+
+
 @pytest.mark.parametrize("moment", ["before", "received", "after"])
 def test_nothing_is_lost_when_the_agent_dies(tmp_path: Path, moment: str) -> None:
     async def scenario(host: AgentHost) -> None:

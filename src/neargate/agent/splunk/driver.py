@@ -45,6 +45,7 @@ class _Source(Struct):
     is_over: bool = False  # it will never be ready
     decided: asyncio.Event = field(default_factory=asyncio.Event)  # one of the three is true
     ends: asyncio.Event = field(default_factory=asyncio.Event)  # there is little time left
+    received: int = 0  # the offset before which a collector has all
     taken: tuple[int, int] = (0, 0)  # of the lines from this offset on, so many are not to be posted again
     failures: int = 0  # in a row
     retry_at: float = 0.0  # monotonic
@@ -143,8 +144,8 @@ class SplunkDriver:
         await self._rest(source)
         if source.ready is None:
             await self._take_up(source)
-        offset = await self._world.offload(FILES, kept_offset, self._path(source))
-        return LogOpened(request=0, stream_key=0, offset=offset)
+        kept = await self._world.offload(FILES, kept_offset, self._path(source))
+        return LogOpened(request=0, stream_key=0, offset=max(kept, source.received))
 
     async def append(self, _opened: LogOpened, task_id: str, container: str, piece: Piece) -> LogAck | LogRefused:
         source = self._sources[task_id, container]
@@ -161,8 +162,16 @@ class SplunkDriver:
             if body:
                 await self._post(source, ready, body)
             source.taken = (begin, done)
-        await self._world.offload(FILES, keep_offset, self._path(source), piece.end)
+        await self._keep(source, piece.end)
         return LogAck(request=0, stream_key=0, offset=piece.end)
+
+    async def _keep(self, source: _Source, offset: int) -> None:
+        source.received = offset
+        try:
+            await self._world.offload(FILES, keep_offset, self._path(source), offset)
+        except OSError:
+            # The disk is full, and no agent is to end of that: what is not kept the next one would send once more.
+            return
 
     def is_final(self, _refused: LogRefused) -> bool:
         return True
