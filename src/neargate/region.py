@@ -45,7 +45,7 @@ from .frontend.record.recorder import CallRecorder
 from .frontend.regional import account_settings as account_settings_part
 from .frontend.regional import network as network_part
 from .frontend.regional import task_definitions as definitions_part
-from .frontend.regional.looking import SecondLook
+from .frontend.regional.looking import CALLERS, SecondLook
 from .frontend.secrets import registry as secrets_part
 from .frontend.services import Services
 from .interfaces.roles import CapacityManager
@@ -276,8 +276,9 @@ def _second_look(world: World, parts: _Regional, knobs: Knobs) -> SecondLook:
         "ssm": (parts.parameters, parts.secrets, parts.keys),
         "ecr": (parts.images.registry,),
         "iam": (parts.identity,),
+        CALLERS: (parts.identity,),
     }
-    return SecondLook(world, by_service, knobs.regional_look_s)
+    return SecondLook(world, by_service, knobs.regional_look_s, knobs.regional_looks_waiting_max)
 
 
 def _inside_calls(

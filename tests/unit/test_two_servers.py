@@ -9,14 +9,15 @@ import pytest
 from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.identity import users
-from neargate.frontend.regional.looking import SecondLook
+from neargate.frontend.record.seen import SeenCall
+from neargate.frontend.regional.looking import CALLERS, SecondLook
 from neargate.interfaces.store import Overloaded
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import Knobs
 from neargate.model.quotas import IAM_QUOTAS
 from neargate.region import Region, RegionPlan, open_region
 from neargate.store.sqlite import MemoryDisk, MemoryStores
-from neargate.testing.front_door import REGION, ROOT, FrontDoor, Said
+from neargate.testing.front_door import REGION, ROOT, FrontDoor, Keys, Said, allowing, trusting
 from neargate.testing.virtual_time import VirtualWorld, run_virtual
 from neargate.wire.shapes import Models
 
@@ -143,7 +144,85 @@ def test_a_database_that_has_too_much_to_do_is_not_asked_for_more() -> None:
             raise Overloaded
 
     async def told() -> None:
-        look = SecondLook(VirtualWorld(), {"ecr": (Busy(),)}, 0.2)
+        look = SecondLook(VirtualWorld(), {"ecr": (Busy(),)}, 0.2, 8)
         assert not await look.look("ecr") and not await look.look("ecs")
+        assert await asyncio.gather(*(look.look("ecr") for _ in range(4))) == [False] * 4
+
+    run_virtual(told())
+
+
+def test_of_a_flood_few_wait_and_the_others_are_answered_at_once() -> None:
+    class Free:
+        async def catch_up(self) -> None:
+            return
+
+    async def told() -> None:
+        world = VirtualWorld()
+        look = SecondLook(world, {"ecr": (Free(),), CALLERS: (Free(),)}, 0.2, 3)
+        assert await look.look("ecr")
+        began = world.monotonic()
+        flood = [asyncio.ensure_future(look.look("ecr")) for _ in range(20)]
+        done, _ = await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+        assert world.monotonic() == began and not any(one.result() for one in done) and len(done) == 17
+        assert await look.look(CALLERS), "each has its own"
+        assert sum(await asyncio.gather(*flood)) == 3
+        assert await look.look("ecr"), "nobody waits any more"
+
+    run_virtual(told())
+
+
+def test_who_one_server_made_the_other_lets_in_at_once() -> None:
+    async def told() -> None:
+        world, disk = VirtualWorld(), MemoryDisk()
+        first, second = [FrontDoor(world, await server(world, disk)) for _ in range(2)]  # type: ignore[arg-type]
+        began = world.monotonic()
+        ann = await first.user("ann", allowing("sts:AssumeRole"))
+        said = await second.call(ann, "sts", "GetCallerIdentity")
+        assert said.status == 200 and said.body["Arn"].endswith(":user/ann"), said
+        arn = await first.role("r", trusting({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "sts:AssumeRole"))
+        assumed = await first.call(ann, "sts", "AssumeRole", RoleArn=arn, RoleSessionName="session")
+        held = assumed.body["Credentials"]
+        session = Keys(key=held["AccessKeyId"], secret=held["SecretAccessKey"], token=held["SessionToken"])
+        said = await second.call(session, "sts", "GetCallerIdentity")
+        assert said.status == 200 and ":assumed-role/r/session" in said.body["Arn"], said
+        assert world.monotonic() - began < KNOBS.regional_reread_s
+
+    run_virtual(told())
+
+
+def test_a_flood_of_unknown_keys_is_no_flood_of_looks() -> None:
+    async def told() -> None:
+        world, disk = VirtualWorld(), MemoryDisk()
+        door = FrontDoor(world, await server(world, disk))  # type: ignore[arg-type]
+        looks: list[float] = []
+        catch_up = door.identity.catch_up
+
+        async def counted() -> None:
+            looks.append(world.monotonic())
+            await catch_up()
+
+        door.identity.catch_up = counted
+        keys = [Keys(key=f"AKIA{number:016d}", secret="x") for number in range(20)]
+        for _ in range(3):
+            said = await asyncio.gather(*(door.call(key, "sts", "GetCallerIdentity") for key in keys))
+            assert {(one.status, one.code) for one in said} == {(403, "InvalidClientTokenId")}
+        assert 3 <= len(looks) <= 6
+        assert all(later - before > KNOBS.regional_look_s - 0.001 for before, later in pairwise(looks))
+        wrong = Keys(key=ROOT.key, secret="x")
+        assert (await door.call(wrong, "sts", "GetCallerIdentity")).code == "SignatureDoesNotMatch"
+        assert len(looks) <= 6, "only who is not known is looked for"
+
+    run_virtual(told())
+
+
+def test_leave_is_asked_for_again_at_the_second_look_and_recorded_once() -> None:
+    async def told() -> None:
+        world, disk = VirtualWorld(), MemoryDisk()
+        first, second = [FrontDoor(world, await server(world, disk)) for _ in range(2)]  # type: ignore[arg-type]
+        seen: list[SeenCall] = []
+        second.region.recorder.record = seen.append  # type: ignore[method-assign, assignment]
+        await first.call(ROOT, "ecr", "CreateRepository", repositoryName="web")
+        assert (await second.call(ROOT, "ecr", "ListImages", repositoryName="web")).status == 200
+        assert [len(call.asked) for call in seen] == [1]
 
     run_virtual(told())

@@ -16,7 +16,7 @@ from ..model.ids import uuid4
 from ..model.knobs import Knobs
 from ..wire.content import InflatedTooLarge, inflated
 from ..wire.shapes import Models
-from ..wire.sigv4 import SignatureRefused, SignedRequest, Verifier
+from ..wire.sigv4 import Problem, SignatureRefused, SignedRequest, Verifier
 from ..world import World
 from .authorize import confirm_asked
 from .call import Answer, Call, Params, Principal
@@ -39,7 +39,7 @@ from .errors import (
 from .limits.limits import Limits, throttled
 from .protocols import OperationCodec, Protocols
 from .record.seen import NoRecord, Recorder, SeenCall
-from .regional.looking import SecondLook
+from .regional.looking import CALLERS, SecondLook
 from .routing import TABLES, Route, Router, Tables, invalid_action
 from .services import Operation, Services
 
@@ -140,7 +140,7 @@ class FrontEnd:
         try:
             now = self._world.now()
             service = self._protocols.signing_name(route.service)
-            principal = self._authenticator.authenticate(request, service, now, route.operation)
+            principal = await self._caller(request, service, now, route.operation)
             seen.principal = principal
             if self._limits is not None:
                 self._limits.enter(principal.account, route.service, route.operation, seen.source_ip)
@@ -238,6 +238,17 @@ class FrontEnd:
             web_identity=seen.web_identity,
         )
 
+    async def _caller(self, request: SignedRequest, service: str, now: float, operation: str) -> Principal:
+        """Raises SignatureRefused."""
+        try:
+            return self._authenticator.authenticate(request, service, now, operation)
+        except SignatureRefused as refused:
+            # The key, or the role whose session it is, may have been made at another server.
+            look = self._second_look
+            if look is None or refused.problem is not Problem.UNKNOWN_KEY or not await look.look(CALLERS):
+                raise
+            return self._authenticator.authenticate(request, service, now, operation)
+
     async def _run(self, operation: Operation, call: Call, params: Params) -> Answer:
         try:
             answer = await operation(call, self._services, params)
@@ -246,6 +257,8 @@ class FrontEnd:
             look = self._second_look
             if look is None or not look.is_worth(call.service, error) or not await look.look(call.service):
                 raise
+            call.authorised_actions.clear()  # leave is asked for again, and what is confirmed and recorded is that
+            call.authorised_resources.clear()
             answer = await operation(call, self._services, params)
         confirm_asked(call)
         return answer

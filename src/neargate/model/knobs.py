@@ -59,6 +59,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     connections_max: int = 2048  # of the API; more are answered 503
     calls_max: int = 512  # under way and past their signature, of all accounts together
     regional_look_s: float = 0.2  # between two looks for what calls did not find, of each service
+    regional_looks_waiting_max: int = 256  # calls that wait for one, of each service; others are answered at once
     regional_reread_s: float = 5.0  # with several servers: quotas, identities, hosts of one's own
     buckets_max: int = 65_536  # levels remembered; one is two numbers
     clock_skew_max_s: float = 300.0
