@@ -1,13 +1,14 @@
 """A server's end of its writing process: what it makes of frames, however they arrive. No process, no socket."""
 
 import asyncio
+import sqlite3
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
 from neargate.store.writing_link import WritingLink, WritingLost
-from neargate.store.writing_messages import frame_of_lost, frame_of_outcomes
+from neargate.store.writing_messages import HEAD_BYTES, Lost, frame_of_lost, frame_of_outcomes, outcomes_of
 
 
 class Wire(asyncio.Transport):
@@ -61,6 +62,22 @@ def test_why_a_database_was_lost_is_told_also_when_it_comes_with_the_outcomes_be
             await rig.link.apply([b""])
 
     run(main())
+
+
+def test_why_a_database_was_lost_quotes_nothing_that_was_written() -> None:
+    try:
+        "the \ud800 secret".encode()
+    except UnicodeEncodeError as error:
+        quoting = error
+    try:
+        sqlite3.connect(":memory:").execute("SELECT * FROM nowhere")
+    except sqlite3.OperationalError as error:
+        of_sqlite = error
+    told = [outcomes_of(frame_of_lost(error)[HEAD_BYTES:]) for error in (quoting, of_sqlite)]
+    reasons = [one.reason for one in told if isinstance(one, Lost)]
+    assert "UnicodeEncodeError" in reasons[0] and "test_store_writing_link.py" in reasons[0]
+    assert "secret" in repr(quoting) and "secret" not in reasons[0]
+    assert "no such table: nowhere" in reasons[1]
 
 
 def test_who_waits_when_the_process_goes_is_told_that_nobody_knows() -> None:

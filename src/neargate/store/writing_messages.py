@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ..interfaces.store import Overloaded, Refused, Row, Statement, StoreFull
+from ..model.bugs import told
 from .writer import WriteResult
 
 HEAD_BYTES = 4  # the length of what follows
@@ -88,7 +89,9 @@ def frame_of_outcomes(outcomes: Sequence[WriteResult | Exception]) -> bytes:
 
 
 def frame_of_lost(error: Exception) -> bytes:
-    return framed(_encode([Lost(repr(error))]))
+    """In SQLite's or the system's own words, which quote no value of anybody's; other errors say where they were."""
+    is_theirs = isinstance(error, OSError) or hasattr(error, "sqlite_errorcode")
+    return framed(_encode([Lost(repr(error) if is_theirs else told(error))]))
 
 
 def outcomes_of(body: bytes) -> list[WriteResult | Exception] | Lost:
