@@ -43,9 +43,11 @@ class Begun(Struct, frozen=True, kw_only=True):
     log: SessionLog | None
 
     async def close(self) -> None:
-        await self.terminal.close()
-        if self.log is not None:
-            await self.log.finish()
+        try:
+            await self.terminal.close()
+        finally:
+            if self.log is not None:
+                await self.log.finish()
 
 
 class Beginning(Protocol):
