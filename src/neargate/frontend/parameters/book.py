@@ -18,7 +18,7 @@ def size_of(parameter: Parameter) -> int:
 
 
 class ParameterBook:
-    """`generation` 0: the account never had a parameter."""
+    """`generation` 0: the account never had a parameter. `size`: in bytes, of all records."""
 
     def __init__(self, account: str, generation: int = 0, parameters: Iterable[Parameter] = ()) -> None:
         self.account = account
@@ -26,7 +26,7 @@ class ParameterBook:
         self._by_key = {one.key: one for one in parameters}
         self._order = sorted(self._by_key)
         self._tiers = Counter(one.current.tier for one in self._by_key.values())
-        self._size = sum(size_of(one) for one in self._by_key.values())
+        self.size = sum(size_of(one) for one in self._by_key.values())
 
     def find(self, name: str) -> Parameter | None:
         return self._by_key.get(rooted(name))
@@ -36,7 +36,7 @@ class ParameterBook:
 
     def size_with(self, put: Iterable[Parameter], drop: Iterable[Parameter] = ()) -> int:
         """Bytes of all records here, were these changes made."""
-        size = self._size - sum(size_of(one) for one in drop)
+        size = self.size - sum(size_of(one) for one in drop)
         for one in put:
             previous = self._by_key.get(one.key)
             size += size_of(one) - (0 if previous is None else size_of(previous))
@@ -59,7 +59,7 @@ class ParameterBook:
 
     def apply(self, put: Iterable[Parameter], drop: Iterable[Parameter]) -> None:
         put, drop = tuple(put), tuple(drop)
-        self._size = self.size_with(put, drop)
+        self.size = self.size_with(put, drop)
         for one in drop:
             self._tiers[self._by_key.pop(one.key).current.tier] -= 1
             del self._order[bisect_left(self._order, one.key)]

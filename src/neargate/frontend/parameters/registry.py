@@ -16,7 +16,7 @@ from ...world import World
 from ..identity.registry import Sealer
 from ..regional.turn import Turn, keep_up
 from . import schema
-from .book import ParameterBook, size_of
+from .book import ParameterBook
 from .errors import ParameterLimitExceeded
 from .public import PublicParameters
 from .records import Parameter, StoredVersion, rooted
@@ -112,9 +112,7 @@ def check_bytes(book: ParameterBook, put: Parameter) -> None:
 
     Raises ParameterLimitExceeded.
     """
-    previous = book.find(put.name)
-    grown = size_of(put) - (0 if previous is None else size_of(previous))
-    if grown > 0 and book.size_with((put,)) > DEFAULT_KNOBS.parameters_max_bytes:
+    if book.size_with((put,)) > max(book.size, DEFAULT_KNOBS.parameters_max_bytes):
         raise ParameterLimitExceeded(
             f"The descriptions, tags and labels of the parameters of this account have more than "
             f"{DEFAULT_KNOBS.parameters_max_bytes} bytes. Delete one or more parameters and try again."
