@@ -41,9 +41,8 @@ class _Source(Struct):
     container: ContainerLaunch
     runtime_id: str
     ready: _Ready | None = None
-    is_adopted: bool = False
     is_over: bool = False  # it will never be ready
-    decided: asyncio.Event = field(default_factory=asyncio.Event)  # one of the three is true
+    decided: asyncio.Event = field(default_factory=asyncio.Event)  # ready, over, or to be taken up
     ends: asyncio.Event = field(default_factory=asyncio.Event)  # there is little time left
     received: int = 0  # the offset before which a collector has all
     taken: tuple[int, int] = (0, 0)  # of the lines from this offset on, so many are not to be posted again
@@ -117,7 +116,6 @@ class SplunkDriver:
     def adopted(self, task_id: str, container: str) -> None:
         source = self._sources.get((task_id, container))
         if source is not None:
-            source.is_adopted = True
             source.decided.set()
 
     def ending(self, task_id: str) -> None:
