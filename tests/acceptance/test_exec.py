@@ -112,6 +112,16 @@ def test_neargate_exec_passes_the_exit_status_on(region: LiveRegion, task: str) 
     assert much.stdout.split() == [b"%d" % number for number in range(20000)]
 
 
+def test_input_that_has_ended_stays_ended(region: LiveRegion, task: str) -> None:
+    """As a pipe's does: a terminal takes its first end for that of the line, or loses it."""
+    half = neargate_exec(region, task, "cat", typed=b"half a line")
+    assert half.returncode == 0 and half.stdout.count(b"half a line") == 2
+    deaf = neargate_exec(region, task, "sh", "-c", "stty raw -echo; sleep 1; stty cooked; cat", typed=b"")
+    assert deaf.returncode == 0
+    shell = neargate_exec(region, task, typed=b"echo $((6 * 7))\n")
+    assert shell.returncode == 0 and b"42\r\n" in shell.stdout
+
+
 def test_what_neargate_exec_cannot(region: LiveRegion, task: str) -> None:
     missing = neargate_exec(region, task, "no-such-program")
     assert missing.returncode == 1 and b"no-such-program" in missing.stderr

@@ -200,6 +200,7 @@ def test_errors_have_awss_codes_and_texts(client: Any) -> None:
         ("create_log_group", {"logGroupName": "/class", "logGroupClass": "INFREQUENT_ACCESS"}),
         ("create_log_group", {"logGroupName": "/kept", "deletionProtectionEnabled": True}),
         ("create_log_group", {"logGroupName": "/tags", "tags": {"aws:x": "y"}}),
+        ("create_log_group", {"logGroupName": "aws/ecs"}),
     ],
 )
 def test_what_is_wrong_or_not_built_is_refused(client: Any, operation: str, params: dict[str, Any]) -> None:

@@ -32,8 +32,9 @@ from neargate.model.errors import InvalidParameter
         ("?ERROR ?WARN", "WARN", True),
         ("?ERROR ?WARN", "INFO", False),
         ("?ERROR main", "main", True),
-        ("a-b", "a-b", True),
-        ("*", "2 * 3", True),
+        ('"a-b"', "a-b", True),
+        ('"*"', "2 * 3", True),
+        ("größe_1", "größe_1=2", True),
         ("%4[0-9]{2}%", "GET 404", True),
         ("%4[0-9]{2}%", "GET 200", False),
         ("ERROR %time(out)?%", "ERROR time", None),
@@ -56,6 +57,13 @@ def test_terms(pattern: str, message: str, expected: bool | None) -> None:
 def test_what_is_no_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(InvalidParameter, match="Invalid filter pattern"):
         parse_pattern(pattern)
+
+
+@pytest.mark.parametrize("term", ["/pay", "a.b:c", "hel*", "a@b", "-a-b", "?x?", "*"])
+def test_what_is_more_than_a_word_wants_quotes(term: str) -> None:
+    with pytest.raises(InvalidParameter) as caught:
+        parse_pattern(f"ERROR {term}")
+    assert caught.value.message == f"Invalid filter pattern: Invalid character(s) in term '{term}'"
 
 
 def test_a_body_without_a_term_is_skipped() -> None:

@@ -32,6 +32,7 @@ VERSION = "neargate"
 _SHELL = ("/bin/sh",)
 _STDIN, _STDOUT = 0, 1
 _END_OF_INPUT = b"\x04"  # as a terminal has it
+_END_AGAIN_S = 0.5
 _TICK_S = 0.25
 _OPEN_S = 10.0
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -147,13 +148,18 @@ class _Attendance:
             await self._resized.wait()
 
     async def _type(self) -> None:
+        """Until the session is over.
+
+        A pipe that has ended stays ended, but a terminal forgets: its first end only hands over a line that was not
+        finished, and one that meets a shell between two ways of reading is lost. So it is said again.
+        """
         await self._opened.wait()
         while True:
             await self._room()
             data = await _read_input()
             await self._send(self._client.input(data or _END_OF_INPUT, self._world.now()).data)
             if not data:
-                return
+                await self._world.sleep(_END_AGAIN_S)
 
     async def _room(self) -> None:
         while self._client.room <= 0:

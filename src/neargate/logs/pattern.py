@@ -18,6 +18,7 @@ from .pattern_json import JsonPattern, read_json
 from .pattern_values import BadPattern, Expressions
 
 _TERM = re.compile(r'\s*([-?]?)(?:"((?:[^"\\]|\\.)*)"|%([^%]*)%|((?!%)[^\s"]+))(?=\s|\Z)')
+_NO_WORD = re.compile(r"\W")  # what only a term in double quotes may have
 TEXT_MAX = 1024
 
 
@@ -93,6 +94,8 @@ def _read_terms(text: str) -> Pattern:
                 raise BadPattern
             found_expressions.append(expressions.read(found[3]))
             continue
+        if found[4] is not None and _NO_WORD.search(found[4]):
+            raise BadPattern(f": Invalid character(s) in term '{found[1]}{found[4]}'")
         term = re.sub(r"\\(.)", r"\1", found[2]) if found[2] is not None else found[4]
         if term:
             terms[found[1]].append(term)

@@ -15,6 +15,8 @@ PAGE_MAX = 50
 async def create_log_group(call: Call, services: Services, params: Params) -> Answer:
     name, tags = params["logGroupName"], params.get("tags") or {}
     ask_for_new_group(call, name, tags)
+    if name.lower().startswith("aws/"):
+        raise InvalidParameter("Log groups starting with AWS/ are reserved for AWS.")
     _refuse_what_is_not_built(params)
     refuse_reserved(tags)
     await services.logs.create_group(call.account, name, tags)
