@@ -1,9 +1,15 @@
 """The region's authority: for whom it can vouch, how it rests, and when certificates are renewed."""
 
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from neargate.cli.config import RegionConfig
 from neargate.cli.problems import Problem
@@ -40,6 +46,10 @@ def shaken(server: ssl.SSLContext, trusted: str, name: str) -> dict[str, object]
     """A handshake in memory; the certificate that the client saw. Raises SSLError."""
     client = ssl.create_default_context(cadata=trusted)
     client.verify_flags |= ssl.VERIFY_X509_STRICT
+    return shaken_by(client, server, name)
+
+
+def shaken_by(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> dict[str, object]:
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     left = client.wrap_bio(to_client, to_server, server_hostname=name)
     right = server.wrap_bio(to_server, to_client, server_side=True)
@@ -74,6 +84,30 @@ def test_its_key_is_good_for_no_other_name(name: str) -> None:
     context = Certificates(world, DEFAULT_KNOBS, OwnCertificates(stolen, REGION, world)).context
     with pytest.raises(ssl.SSLCertVerificationError):
         shaken(context, pem_of(found, world), name)
+
+
+def test_its_key_is_good_for_servers_only(tmp_path: Path) -> None:
+    """Nor is anybody let in, or his mail believed, by what the thief signs."""
+    world = MovedWorld()
+    found = authority(world)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody")])
+    now = datetime.fromtimestamp(int(world.now()), UTC)
+    signed = (
+        x509.CertificateBuilder(found._certificate.subject, name, key.public_key(), 1, now, now + LIFE)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(found._key, SHA256())
+    )
+    file = tmp_path / "both.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(signed.public_bytes(Encoding.PEM) + private)
+    server = Certificates(world, DEFAULT_KNOBS, OwnCertificates(found, REGION, world)).context
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.load_verify_locations(cadata=pem_of(found, world))
+    client = ssl.create_default_context(cadata=pem_of(found, world))
+    client.load_cert_chain(file)
+    with pytest.raises(ssl.SSLCertVerificationError, match="purpose"):
+        shaken_by(client, server, DOMAIN)
 
 
 def test_it_rests_sealed() -> None:

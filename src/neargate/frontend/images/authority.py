@@ -33,6 +33,7 @@ _CURVE = ec.SECP256R1()
 _KEY_BITS = 320  # well above the curve's 256: no remainder is likelier than another
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of the curve
 _CONTEXT = b"registry authority\0"
+_SERVERS = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 
 
 class AuthorityBroken(Exception):
@@ -88,7 +89,7 @@ class Authority:
             .issuer_name(self._certificate.subject)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(_SERVERS, critical=False)
             .add_extension(_usage(digital_signature=True), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, SHA256())
@@ -110,7 +111,9 @@ def new_authority(domain: str, region: str, world: World) -> Authority:
         .issuer_name(name)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
-        # People put it among those whom their machine trusts for everything: it must be good for this alone.
+        # People put it among those whom their machine trusts for everything: it must be good for this alone. The
+        # constraints are about names of hosts; that nobody else's mail or program has its signature, the usage says.
+        .add_extension(_SERVERS, critical=False)
         .add_extension(
             x509.NameConstraints(permitted_subtrees=[x509.DNSName(domain)], excluded_subtrees=everywhere),
             critical=True,
