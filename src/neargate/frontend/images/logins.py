@@ -6,9 +6,9 @@ Read for a rule, not for whoever pulls: as on AWS a caller needs no leave for th
 import re
 
 import msgspec
-from msgspec import Struct
 
 from ...interfaces.upstream import Login
+from ...model.concealed import Concealed
 from ..secrets.errors import DecryptionFailed
 from ..secrets.records import CURRENT
 from ..secrets.registry import SecretRegistry
@@ -18,7 +18,7 @@ PREFIX = "ecr-pullthroughcache/"
 _PLAIN = re.compile(r"[\x21-\x7e]{1,8192}", re.ASCII)
 
 
-class _Written(Struct, frozen=True, kw_only=True):
+class _Written(Concealed, frozen=True, kw_only=True):
     """What ECR wants the secret to be."""
 
     username: str
