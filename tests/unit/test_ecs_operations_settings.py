@@ -208,6 +208,17 @@ def test_a_cluster_is_updated_and_shows_it() -> None:
             "The kmsKeyId can have at most 2048 characters.",
         ),
         (
+            {
+                "configuration": {
+                    "executeCommandConfiguration": {
+                        "logging": "OVERRIDE",
+                        "logConfiguration": {"cloudWatchLogGroupName": "g" * 513},
+                    }
+                }
+            },
+            "The cloudWatchLogGroupName can have at most 512 characters.",
+        ),
+        (
             {"configuration": {"managedStorageConfiguration": {"kmsKeyId": "k"}}},
             "Neargate does not support managedStorageConfiguration of a cluster yet.",
         ),

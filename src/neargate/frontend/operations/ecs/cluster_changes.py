@@ -17,7 +17,8 @@ from .names import cluster_name
 
 INSIGHTS = "Neargate does not support containerInsights yet: its value must be disabled."
 _LOG_TARGETS = ("cloudWatchLogGroupName", "s3BucketName")
-_KEY_ID_MAX_CHARS = 2048  # KMS's
+# KMS's and CloudWatch Logs' own: sessions carry them to clients, to each call of their log and into our own.
+_KEY_ID_MAX_CHARS, _GROUP_MAX_CHARS = 2048, 512
 
 
 async def update_cluster(call: Call, services: Services, params: Params) -> Answer:
@@ -66,6 +67,8 @@ def _check_configuration(configuration: Mapping[str, Any]) -> None:
     if len(execute.get("kmsKeyId") or "") > _KEY_ID_MAX_CHARS:
         raise InvalidParameter(f"The kmsKeyId can have at most {_KEY_ID_MAX_CHARS} characters.")
     logs = execute.get("logConfiguration")
+    if len((logs or {}).get("cloudWatchLogGroupName") or "") > _GROUP_MAX_CHARS:
+        raise InvalidParameter(f"The cloudWatchLogGroupName can have at most {_GROUP_MAX_CHARS} characters.")
     if logs and execute.get("logging") != "OVERRIDE":
         raise InvalidParameter("You must set logging to 'OVERRIDE' when you supply a log configuration")
     if execute.get("logging") == "OVERRIDE" and not any((logs or {}).get(target) for target in _LOG_TARGETS):
