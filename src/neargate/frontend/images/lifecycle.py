@@ -60,16 +60,11 @@ def parse(text: str) -> tuple[Rule, ...]:
 def expired(rules: Iterable[Rule], images: Iterable[Image], now: float) -> list[Expired]:
     """Oldest first within a rule."""
     known, rules = newest_first(images), tuple(rules)
-    return expired_of(rules, [select(rule, known) for rule in rules], now, children_of(known))
+    return expired_of(rules, known, [select(rule, known) for rule in rules], now)
 
 
 def newest_first(images: Iterable[Image]) -> list[Image]:
     return sorted(images, key=lambda image: (-image.pushed_at, image.digest))
-
-
-def children_of(images: Iterable[Image]) -> frozenset[str]:
-    """Digests."""
-    return frozenset(child for image in images for child in image.children)
 
 
 def select(rule: Rule, images: Iterable[Image]) -> list[Image]:
@@ -82,10 +77,10 @@ def effort(rule: Rule, image: Image) -> int:
 
 
 def expired_of(
-    rules: Sequence[Rule], chosen: Sequence[Sequence[Image]], now: float, children: frozenset[str]
+    rules: Sequence[Rule], images: Iterable[Image], chosen: Sequence[Sequence[Image]], now: float
 ) -> list[Expired]:
-    """`chosen`: what each rule selects, newest first. `children`: named by lists of manifests."""
-    spared: set[str] = set(children)
+    """`chosen`: what each rule selects of the images, newest first."""
+    spared: set[str] = {child for image in images for child in image.children}
     found: list[Expired] = []
     for rule, selected in zip(rules, chosen, strict=True):
         late = selected[rule.count :] if rule.count_type == COUNT else _older(selected, now - rule.count * _DAY_S)
