@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from neargate.frontend.images.errors import LimitExceeded, NoRoom
 from neargate.frontend.images.records import Repository
+from neargate.frontend.images.service import make_place
 from neargate.frontend.images.space import REPOSITORIES
-from neargate.frontend.images.unfinished import Unfinished, make_place, offset_of
+from neargate.frontend.images.unfinished import Unfinished, offset_of
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.testing.virtual_time import VirtualWorld, run_virtual
 
@@ -110,6 +111,49 @@ def test_its_bytes_go(tmp_path: Path) -> None:
         await make_place(cast(Any, images), ACCOUNT)
         assert sorted(path.name for path in uploads.iterdir()) == ["b", "c"]
         assert names(images.unfinished, 50, images.world.now()) == ["b"]
+
+    run_virtual(story())
+
+
+def test_whoever_goes_on_with_an_upload_takes_no_place_from_another(tmp_path: Path) -> None:
+    """As many as there may be, all under way, none of them in a request at this moment but this one."""
+
+    async def story() -> None:
+        images = SimpleNamespace(
+            world=VirtualWorld(), knobs=KNOBS, storage=str(tmp_path), unfinished=Unfinished(KNOBS), backend=None
+        )
+        for at, name in enumerate("abc"):
+            sent(images.unfinished, name, 50, images.world.now() + at)
+        with images.unfinished.request(repository(), "a", images.world.now) as part:
+            await make_place(cast(Any, images), ACCOUNT, more=0)
+            assert len(images.unfinished.parts(ACCOUNT)) == 3
+            part.received = 250
+            await make_place(cast(Any, images), ACCOUNT, more=0)
+            assert images.unfinished.parts(ACCOUNT) == [part], "the bytes of the others make room, not its own"
+
+    run_virtual(story())
+
+
+def test_what_is_gone_on_with_meanwhile_is_not_given_up(tmp_path: Path) -> None:
+    """The first one's bytes take a moment to go."""
+
+    class Slow(VirtualWorld):
+        async def offload(self, lane: str, work: Any, *args: Any) -> Any:
+            await self.sleep(1.0)
+
+    async def story() -> None:
+        knobs = replace(KNOBS, image_uploads_max=2)
+        images = SimpleNamespace(
+            world=Slow(), knobs=knobs, storage=str(tmp_path), unfinished=Unfinished(knobs), backend=None
+        )
+        for at, name in enumerate("abc"):
+            sent(images.unfinished, name, 50, images.world.now() + at)
+        assert names(images.unfinished, None, images.world.now()) == ["a", "b"]
+        images.world.spawn(make_place(cast(Any, images), ACCOUNT), "another one's")
+        await images.world.sleep(0.5)
+        with images.unfinished.request(repository(), "b", images.world.now):
+            await images.world.sleep(1.0)
+            assert [part.place[-1] for part in images.unfinished.parts(ACCOUNT)] == ["b", "c"]
 
     run_virtual(story())
 

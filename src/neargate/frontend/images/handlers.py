@@ -5,8 +5,6 @@ only. Invariant: a location of the backend is never shown, only the caller's own
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -22,10 +20,10 @@ from .errors import BackendAway, ImageNotFound
 from .manifest import MANIFEST_MAX_BYTES, InvalidManifest
 from .paths import DIGEST, NAME, UPLOAD, Place
 from .records import Image
-from .service import require_room
+from .service import make_place, require_room
 from .storing import Objection, forget_manifests, objection, read_manifest, store_manifest
 from .transfer import Exchange
-from .unfinished import PartOfLayer, make_place, offset_of
+from .unfinished import offset_of
 from .wire import Answer, Refusal
 
 _TAGS_PAGE_MAX = 1000
@@ -150,16 +148,17 @@ async def head_blob(exchange: Exchange) -> None:
 async def start_upload(exchange: Exchange) -> None:
     """Begun at the backend; with `mount`, what the caller may read in another repository is linked instead of sent."""
     query = _mount(exchange)
-    require_room(exchange.images)
-    await make_place(exchange.images, exchange.repository.account)
-    async with exchange.images.backend.exchange("POST", exchange.target("blobs/uploads/", query)) as found:
+    images, repository = exchange.images, exchange.repository
+    require_room(images)
+    await make_place(images, repository.account)
+    async with images.backend.exchange("POST", exchange.target("blobs/uploads/", query)) as found:
         if found.status not in (201, 202):
             raise await _failed(exchange, found)
         location = _location(exchange, found)
         upload_id = found.headers.get("docker-upload-uuid", "")
         if found.status == 202 and UPLOAD.fullmatch(upload_id):
-            with _counted(exchange, upload_id, 0) as part:
-                exchange.images.unfinished.confirm(part, _own_location(exchange, found))
+            with images.unfinished.request(repository, upload_id, images.world.now) as part:
+                images.unfinished.confirm(part, _own_location(exchange, found))
         await exchange.relay(found, (b"location", location))
 
 
@@ -207,29 +206,20 @@ async def _upload(exchange: Exchange, wanted: tuple[int, ...], *, with_body: boo
         if name.encode() in exchange.headers
     ]
     length = exchange.length if with_body else None
-    if with_body:
-        await make_place(exchange.images, exchange.repository.account)
-    with _counted(exchange, exchange.place.reference, offset_of(state)) as part:
+    images, repository, upload_id = exchange.images, exchange.repository, exchange.place.reference
+    with images.unfinished.request(repository, upload_id, images.world.now, claimed=offset_of(state)) as part:
+        if with_body:
+            await make_place(images, repository.account, more=0)
         body = exchange.body(part) if with_body else b""
-        async with exchange.images.backend.exchange(exchange.method, target, headers, body, length) as found:
+        async with images.backend.exchange(exchange.method, target, headers, body, length) as found:
             if found.status in (201, 404) or (found.status == 204 and exchange.method == "DELETE"):
-                exchange.images.unfinished.drop(part)
+                images.unfinished.drop(part)
             if found.status not in wanted:
                 raise await _failed(exchange, found)
             located = ((b"location", _location(exchange, found)),) if "location" in found.headers else ()
             if found.status == 202:
-                exchange.images.unfinished.confirm(part, _own_location(exchange, found))
+                images.unfinished.confirm(part, _own_location(exchange, found))
             await exchange.relay(found, *located)
-
-
-@contextmanager
-def _counted(exchange: Exchange, upload_id: str, claimed: int) -> Iterator[PartOfLayer]:
-    unfinished, now = exchange.images.unfinished, exchange.images.world.now
-    part = unfinished.enter(exchange.repository, upload_id, claimed=claimed, now=now())
-    try:
-        yield part
-    finally:
-        unfinished.leave(part, now())
 
 
 def _location(exchange: Exchange, found: Answered) -> str:

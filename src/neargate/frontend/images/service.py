@@ -1,12 +1,16 @@
 """What the door and ECR's operations share: records, tokens, the bytes' keeper, and the registry's name."""
 
 import asyncio
+import shutil
+from contextlib import suppress
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
-from ...interfaces.store import Store
+from ...interfaces.store import Overloaded, Store
 from ...interfaces.upstream import Upstream
+from ...model.errors import AwsError
 from ...model.knobs import Knobs
 from ...world import World
 from ..envelope import Envelope
@@ -16,10 +20,12 @@ from .backend import Backend
 from .errors import NoRoom
 from .lifecycle import Expired
 from .registry import ImageRegistry, open_images
-from .space import room_bytes
+from .space import REPOSITORIES, room_bytes
 from .tokens import ImageTokens
-from .unfinished import Unfinished
+from .unfinished import PartOfLayer, Unfinished
 from .uploads import Uploads
+
+LANE = "images"
 
 
 class Images(Struct, frozen=True, kw_only=True):
@@ -57,6 +63,33 @@ def require_room(images: Images) -> None:
     """For bytes that come, by the door or the API. Raises NoRoom."""
     if room_bytes(images.storage, images.knobs) == 0:
         raise NoRoom
+
+
+async def make_place(images: Images, account: str, *, more: int = 1) -> None:
+    """For so many more uploads of the account and their bytes, at the cost of those that it left lying. Raises NoRoom.
+
+    `more` is 0 in a request of an upload under way, which has its place.
+    """
+    unfinished, room = images.unfinished, room_bytes(images.storage, images.knobs)
+    for part in unfinished.surplus(account, room, images.world.now(), more=more):
+        if part.requests:
+            continue  # somebody went on with it while another one was given up
+        unfinished.drop(part)
+        await _cancel(images, part)
+    unfinished.check(account, room)
+
+
+async def _cancel(images: Images, part: PartOfLayer) -> None:
+    """What stays when this fails, the backend forgets within a day.
+
+    By its directory where that is here: after a request that broke off the backend takes no order about an upload.
+    """
+    with suppress(AwsError, OSError, Overloaded):
+        if images.storage:
+            await images.world.offload(LANE, shutil.rmtree, Path(images.storage, REPOSITORIES, part.place))
+            return
+        async with images.backend.exchange("DELETE", part.location):
+            pass
 
 
 async def open_images_service(

@@ -19,7 +19,6 @@ from .lifecycle import (
     Expired,
     InvalidLifecyclePolicy,
     Rule,
-    children_of,
     effort,
     expired_of,
     newest_first,
@@ -28,11 +27,10 @@ from .lifecycle import (
 )
 from .records import Image
 from .registry import Change
-from .service import Images
+from .service import LANE, Images
 from .space import REPOSITORIES
 from .storing import forget_manifests, settle
 
-LANE = "images"
 _log = get_logger(__name__)
 
 
@@ -66,14 +64,15 @@ async def expiring(images: Images, policy: str, book: RepositoryBook) -> list[Ex
 
     Raises InvalidLifecyclePolicy.
     """
-    rules, known, now = parse(policy), newest_first(book.images()), images.world.now()
+    rules, now = parse(policy), images.world.now()
+    known = await images.world.offload(LANE, newest_first, book.images())
     chosen: list[list[Image]] = []
     for rule in rules:
         selected: list[Image] = []
         for some in slices(rule, known, images.knobs.image_lifecycle_slice):
             selected += await images.world.offload(LANE, select, rule, some)
         chosen.append(selected)
-    return await images.world.offload(LANE, expired_of, rules, chosen, now, children_of(known))
+    return await images.world.offload(LANE, expired_of, rules, known, chosen, now)
 
 
 def slices(rule: Rule, images: Sequence[Image], most: int) -> Iterator[Sequence[Image]]:

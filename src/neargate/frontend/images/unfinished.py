@@ -6,24 +6,16 @@ backend forgets within a day. Invariant: what an account has unfinished is never
 
 import base64
 import binascii
-import shutil
-from contextlib import suppress
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 from msgspec import Struct
 
-from ...interfaces.store import Overloaded
-from ...model.errors import AwsError
 from ...model.knobs import Knobs
-from ...world import World
-from .backend import Backend
 from .errors import LimitExceeded, NoRoom
 from .records import Repository
-from .space import REPOSITORIES, room_bytes
 
-LANE = "images"
 _STATE_MAC_BYTES = 32  # before the state that the backend signs
 
 
@@ -49,6 +41,17 @@ class Unfinished:
     def __init__(self, knobs: Knobs) -> None:
         self._knobs = knobs
         self._of: dict[str, dict[str, PartOfLayer]] = {}  # account -> place
+
+    @contextmanager
+    def request(
+        self, repository: Repository, upload_id: str, now: Callable[[], float], *, claimed: int = 0
+    ) -> Iterator[PartOfLayer]:
+        """One that is about it; nobody gives it up meanwhile."""
+        part = self.enter(repository, upload_id, claimed=claimed, now=now())
+        try:
+            yield part
+        finally:
+            self.leave(part, now())
 
     def enter(self, repository: Repository, upload_id: str, *, claimed: int, now: float) -> PartOfLayer:
         """A request that is about it begins; then `leave` must follow.
@@ -96,15 +99,15 @@ class Unfinished:
         if not known:
             self._of.pop(part.account, None)
 
-    def surplus(self, account: str, room: int | None, now: float) -> list[PartOfLayer]:
-        """Those that nobody writes, longest silent first, so that another one has a place; all that are long gone."""
+    def surplus(self, account: str, room: int | None, now: float, *, more: int = 1) -> list[PartOfLayer]:
+        """Those that nobody writes, longest silent first, so that `more` have a place; all that are long gone."""
         known = self._of.get(account, {})
         silent = sorted((one for one in known.values() if not one.requests), key=lambda one: one.touched)
         count, size, bound = sum(1 for one in known.values() if one.is_real), self._bytes_of(account), self._bound(room)
         found = []
         for one in silent:
             is_old = one.touched < now - self._knobs.image_upload_idle_s
-            if not is_old and count < self._knobs.image_uploads_max and size <= bound:
+            if not is_old and count + more <= self._knobs.image_uploads_max and size <= bound:
                 break
             found.append(one)
             count, size = count - 1, size - one.received
@@ -119,47 +122,6 @@ class Unfinished:
     def _bound(self, room: int | None) -> int:
         most = self._knobs.image_unfinished_max_bytes
         return most if room is None else min(most, room)
-
-
-class _Service(Protocol):
-    """What is needed of `Images`."""
-
-    @property
-    def world(self) -> World: ...
-
-    @property
-    def knobs(self) -> Knobs: ...
-
-    @property
-    def backend(self) -> Backend: ...
-
-    @property
-    def storage(self) -> str: ...
-
-    @property
-    def unfinished(self) -> Unfinished: ...
-
-
-async def make_place(images: _Service, account: str) -> None:
-    """For one more upload of the account, at the cost of those that it left lying. Raises NoRoom, LimitExceeded."""
-    unfinished, room = images.unfinished, room_bytes(images.storage, images.knobs)
-    for part in unfinished.surplus(account, room, images.world.now()):
-        unfinished.drop(part)
-        await _cancel(images, part)
-    unfinished.check(account, room)
-
-
-async def _cancel(images: _Service, part: PartOfLayer) -> None:
-    """What stays when this fails, the backend forgets within a day.
-
-    By its directory where that is here: after a request that broke off the backend takes no order about an upload.
-    """
-    with suppress(AwsError, OSError, Overloaded):
-        if images.storage:
-            await images.world.offload(LANE, shutil.rmtree, Path(images.storage, REPOSITORIES, part.place))
-            return
-        async with images.backend.exchange("DELETE", part.location):
-            pass
 
 
 def offset_of(state: str) -> int:

@@ -1,16 +1,12 @@
 """BatchCheckLayerAvailability, GetDownloadUrlForLayer, and layers that come in parts."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from ....model.errors import InvalidParameter
 from ...call import Answer, Call, Params
 from ...images.errors import LayersNotFound
 from ...images.paths import DIGEST
-from ...images.records import Repository
-from ...images.service import Images, require_room
-from ...images.unfinished import PartOfLayer, make_place
+from ...images.service import make_place, require_room
 from ...images.uploads import PART_BYTES, layer_size
 from ...services import Services
 from .asking import asked_book, named
@@ -53,50 +49,45 @@ async def get_download_url_for_layer(call: Call, services: Services, params: Par
 
 async def initiate_layer_upload(call: Call, services: Services, params: Params) -> Answer:
     images, book = asked_book(call, services, params)
+    repository = book.repository
     require_room(images)
-    await make_place(images, book.repository.account)
-    upload_id = await images.uploads.begin(images.backend, book.repository)
-    with _counted(images, book.repository, upload_id):
-        return {"uploadId": upload_id, "partSize": PART_BYTES}
+    await make_place(images, repository.account)
+    upload_id = await images.uploads.begin(images.backend, repository)
+    with images.unfinished.request(repository, upload_id, images.world.now) as begun:
+        images.unfinished.confirm(begun, images.uploads.find(repository, upload_id).location)
+    return {"uploadId": upload_id, "partSize": PART_BYTES}
 
 
 async def upload_layer_part(call: Call, services: Services, params: Params) -> Answer:
     images, book = asked_book(call, services, params)
+    repository, upload_id = book.repository, params["uploadId"]
     first, last, part = params["partFirstByte"], params["partLastByte"], params["layerPartBlob"]
     if last - first + 1 != len(part):
         raise InvalidParameter(
             "Invalid parameter at 'partLastByte' failed to satisfy constraint: 'must be the last byte of the part'"
         )
     require_room(images)
-    await make_place(images, book.repository.account)
-    images.uploads.find(book.repository, params["uploadId"])
-    with _counted(images, book.repository, params["uploadId"]) as counted:
-        received = await images.uploads.part(images.backend, book.repository, params["uploadId"], first, part)
-        counted.received = received
-    return named(book.repository) | {"uploadId": params["uploadId"], "lastByteReceived": received - 1}
+    upload = images.uploads.find(repository, upload_id)
+    with images.unfinished.request(repository, upload_id, images.world.now) as counted:
+        await make_place(images, repository.account, more=0)
+        counted.received = await images.uploads.part(images.backend, repository, upload_id, first, part)
+        images.unfinished.confirm(counted, upload.location)
+    return named(repository) | {"uploadId": upload_id, "lastByteReceived": counted.received - 1}
 
 
 async def complete_layer_upload(call: Call, services: Services, params: Params) -> Answer:
     images, book = asked_book(call, services, params)
+    repository, upload_id = book.repository, params["uploadId"]
     digests = params["layerDigests"]
     if len(digests) != 1 or DIGEST.fullmatch(digests[0]) is None:
         raise InvalidParameter(
             "Invalid parameter at 'layerDigests' failed to satisfy constraint: 'must have exactly one SHA-256 digest'"
         )
-    await images.uploads.complete(images.backend, book.repository, params["uploadId"], digests[0])
-    with _counted(images, book.repository, params["uploadId"]) as counted:
+    images.uploads.find(repository, upload_id)
+    with images.unfinished.request(repository, upload_id, images.world.now) as counted:
+        await images.uploads.complete(images.backend, repository, upload_id, digests[0])
         images.unfinished.drop(counted)
-    return named(book.repository) | {"uploadId": params["uploadId"], "layerDigest": digests[0]}
-
-
-@contextmanager
-def _counted(images: Images, repository: Repository, upload_id: str) -> Iterator[PartOfLayer]:
-    part = images.unfinished.enter(repository, upload_id, claimed=0, now=images.world.now())
-    images.unfinished.confirm(part, part.location)  # its id is one of ours
-    try:
-        yield part
-    finally:
-        images.unfinished.leave(part, images.world.now())
+    return named(repository) | {"uploadId": upload_id, "layerDigest": digests[0]}
 
 
 def _failure(digest: str, code: str, reason: str) -> dict[str, Any]:
