@@ -182,15 +182,15 @@ async def open_region(
         images=parts.images,
         exec_sessions=exec_sessions,
         extensions=plan.extensions,
-        second_look=_second_look(world, parts, knobs) if plan.servers > 1 else None,
     )
+    second_look = _second_look(world, parts, knobs) if plan.servers > 1 else None
     principals = Principals(credentials, parts.identity, sessions)
     recorder = CallRecorder(world, trail, models, knobs, plan.region)
-    frontend = _front_end(world, plan, models, knobs, services, principals, recorder)
+    frontend = _front_end(world, plan, models, knobs, services, principals, recorder, second_look)
     calls = _inside_calls(world, plan, knobs, roles, sessions, frontend)
     return Region(
         frontend=frontend,
-        door=_door(world, plan, services, parts.images, limits, principals, recorder),
+        door=_door(world, plan, parts.images, limits, principals, recorder, second_look),
         data_channels=_data_channels(world, plan, knobs, exec_sessions, calls),
         calls=calls,
         cell=cell,
@@ -304,6 +304,7 @@ def _front_end(
     services: Services,
     principals: Principals,
     recorder: CallRecorder,
+    second_look: SecondLook | None,
 ) -> FrontEnd:
     return FrontEnd(
         world=world,
@@ -317,18 +318,18 @@ def _front_end(
         limits=services.limits,
         recorder=recorder,
         tls_proxy=plan.tls_proxy,
-        second_look=services.second_look,
+        second_look=second_look,
     )
 
 
 def _door(
     world: World,
     plan: RegionPlan,
-    services: Services,
     images: Images,
     limits: Limits,
     principals: Principals,
     recorder: CallRecorder,
+    second_look: SecondLook | None,
 ) -> ImageDoor:
     return ImageDoor(
         world=world,
@@ -338,7 +339,7 @@ def _door(
         limits=limits,
         recorder=recorder,
         tls_proxy=plan.tls_proxy,
-        second_look=services.second_look,
+        second_look=second_look,
     )
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -70,7 +69,7 @@ def front_end(recorder: Recorder, mode: AuthMode = AuthMode.ENFORCE, **knobs: An
         region=REGION,
         knobs=Knobs(**knobs),
         models=MODELS,
-        services=cast(Services, SimpleNamespace(second_look=None)),
+        services=cast(Services, None),
         operations=recorder.table(),
         credentials=Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET),
         auth=mode,

@@ -111,6 +111,41 @@ def test_parameters_are_looked_for_again_when_some_are_missing() -> None:
     run_virtual(told())
 
 
+def test_secrets_are_looked_for_again_when_some_are_missing() -> None:
+    async def told() -> None:
+        world, disk = VirtualWorld(), MemoryDisk()
+        first, second = [FrontDoor(world, await server(world, disk)) for _ in range(2)]  # type: ignore[arg-type]
+        await first.call(
+            ROOT, "secretsmanager", "CreateSecret", Name="s", SecretString="x", ClientRequestToken="t" * 32
+        )
+        said = await second.call(ROOT, "secretsmanager", "BatchGetSecretValue", SecretIdList=["s", "q"])
+        assert [one["SecretString"] for one in said.body["SecretValues"]] == ["x"]
+        assert [one["SecretId"] for one in said.body["Errors"]] == ["q"]
+
+    run_virtual(told())
+
+
+def test_images_are_looked_for_again_when_some_are_missing() -> None:
+    async def told() -> None:
+        world, disk = VirtualWorld(), MemoryDisk()
+        door = FrontDoor(world, await server(world, disk))  # type: ignore[arg-type]
+        await door.call(ROOT, "ecr", "CreateRepository", repositoryName="web")
+        images = door.region.services.images
+        assert images is not None
+        looks: list[float] = []
+        catch_up = images.registry.catch_up
+
+        async def counted() -> None:
+            looks.append(world.monotonic())
+            await catch_up()
+
+        images.registry.catch_up = counted  # type: ignore[method-assign]
+        said = await door.call(ROOT, "ecr", "BatchGetImage", repositoryName="web", imageIds=[{"imageTag": "t"}])
+        assert said.status == 200 and len(said.body["failures"]) == 1 and len(looks) == 1
+
+    run_virtual(told())
+
+
 def test_a_flood_of_unknown_names_is_no_flood_of_looks() -> None:
     async def told() -> None:
         world, disk = VirtualWorld(), MemoryDisk()

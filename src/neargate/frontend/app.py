@@ -250,18 +250,26 @@ class FrontEnd:
             return self._authenticator.authenticate(request, service, now, operation)
 
     async def _run(self, operation: Operation, call: Call, params: Params) -> Answer:
-        try:
-            answer = await operation(call, self._services, params)
-        except AwsError as error:
-            # Refused, so nothing was done: what was not found here may have been made at another server.
-            look = self._second_look
-            if look is None or not look.is_worth(call.service, error) or not await look.look(call.service):
-                raise
+        answer = await self._first_answer(operation, call, params)
+        if answer is None:
             call.authorised_actions.clear()  # leave is asked for again, and what is confirmed and recorded is that
             call.authorised_resources.clear()
             answer = await operation(call, self._services, params)
         confirm_asked(call)
         return answer
+
+    async def _first_answer(self, operation: Operation, call: Call, params: Params) -> Answer | None:
+        """None: something was not found, which another server had made. Nothing was done, so it is done again."""
+        look = self._second_look
+        try:
+            answer = await operation(call, self._services, params)
+        except AwsError as error:
+            if look is None or not look.is_worth(call.service, error) or not await look.look(call.service):
+                raise
+            return None
+        if look is None or not look.is_partial(call.service, call.operation, answer):
+            return answer
+        return None if await look.look(call.service) else answer
 
 
 def too_large(knobs: Knobs, request_id: str) -> Response:

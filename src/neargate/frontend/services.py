@@ -18,7 +18,6 @@ from .limits.limits import Limits
 from .parameters.registry import ParameterRegistry
 from .record.seen import NoTrail
 from .regional.account_settings import AccountSettings
-from .regional.looking import SecondLook
 from .regional.network import NetworkRegistry
 from .regional.task_definitions import TaskDefinitionRegistry
 from .secrets.registry import SecretRegistry
@@ -46,7 +45,6 @@ class Services(Struct, frozen=True, kw_only=True):
     parameter_registry: ParameterRegistry | None = None  # None: for tests of other things
     secret_registry: SecretRegistry | None = None  # None: for tests of other things
 
-    second_look: SecondLook | None = None  # None: no other server changes anything
     exec_sessions: ExecSessions | None = None  # None: for tests of other things
     extensions: tuple[str, ...] = ()  # of model/extensions.py
 

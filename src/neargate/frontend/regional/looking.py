@@ -7,7 +7,7 @@ for a look that began after it had asked.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct, field
 
@@ -27,6 +27,12 @@ _MISSING = frozenset(
         *("RepositoryNotFoundException", "ImageNotFoundException", "NoSuchEntity"),
     }
 )
+# Of operations that answer what is there and list what is not, and change nothing: the list.
+_LISTS = {
+    ("ecr", "BatchGetImage"): "failures",
+    ("secretsmanager", "BatchGetSecretValue"): "Errors",
+    ("ssm", "GetParameters"): "InvalidParameters",
+}
 
 
 class Followed(Protocol):
@@ -58,6 +64,10 @@ class SecondLook:
 
     def is_worth(self, service: str, error: AwsError) -> bool:
         return service in self._parts and error.code in _MISSING
+
+    def is_partial(self, service: str, operation: str, answer: Mapping[str, Any] | bytes) -> bool:
+        member = _LISTS.get((service, operation))
+        return member is not None and isinstance(answer, Mapping) and bool(answer.get(member))
 
     async def look(self, service: str) -> bool:
         """Whether it is worth asking again: memory is as the database was at a moment after this was called."""

@@ -1,6 +1,5 @@
 """GetParameter, GetParameters, GetParametersByPath, GetParameterHistory."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from ...authorize import Resource, authorize
@@ -30,16 +29,6 @@ async def get_parameters(call: Call, services: Services, params: Params) -> Answ
     """Names that nothing has are listed; a key that the caller may not use refuses all."""
     asked = references(params["Names"])
     ask(call, services, asked)
-    found, invalid = await _get_all(call, services, params, asked)
-    if invalid and services.second_look is not None and await services.second_look.look(call.service):
-        found, invalid = await _get_all(call, services, params, asked)
-    return {"Parameters": found, "InvalidParameters": invalid}
-
-
-async def _get_all(
-    call: Call, services: Services, params: Params, asked: Sequence[Reference]
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Those that are there, and the names of those that are not."""
     found: list[dict[str, Any]] = []
     invalid: list[str] = []
     for named in asked:
@@ -47,7 +36,7 @@ async def _get_all(
             found.append(await _get(call, services, params, named))
         except (ParameterNotFound, ParameterVersionNotFound):
             invalid.append(named.given)
-    return found, invalid
+    return {"Parameters": found, "InvalidParameters": invalid}
 
 
 async def _get(call: Call, services: Services, params: Params, named: Reference) -> dict[str, Any]:
