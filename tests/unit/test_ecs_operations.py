@@ -1,6 +1,7 @@
 """ECS operations called as functions, over the real cell, capacity, network and registry in memory."""
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from neargate.frontend.call import Call, Principal
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.identity import registry as identity_registry
 from neargate.frontend.operations.ecs.table import OPERATIONS
+from neargate.frontend.pages import token_of
 from neargate.frontend.regional import account_settings
 from neargate.frontend.regional import network as regional_network
 from neargate.frontend.regional import task_definitions as regional_definitions
@@ -180,6 +182,8 @@ def test_clusters_come_in_pages() -> None:
         assert await region.refused("ListTaskDefinitions", **token) == ("InvalidParameterException", "Invalid token.")
         assert await region.refused("ListClusters", nextToken="%%%") == ("InvalidParameterException", "Invalid token.")
         assert await region.refused("ListClusters", nextToken="e30=") == ("InvalidParameterException", "Invalid token.")
+        no_text = token_of("ListClusters", [base64.b64encode(b"\x92\xa1\xff\x01").decode()])
+        assert await region.refused("ListClusters", nextToken=no_text) == ("InvalidParameterException", "Invalid token")
         assert (await region.refused("ListClusters", maxResults=0))[0] == "InvalidParameterException"
         assert (await region.refused("ListClusters", maxResults=101))[0] == "InvalidParameterException"
 

@@ -439,5 +439,9 @@ def test_credentials_are_read_from_the_operators_file(tmp_path: Path) -> None:
         path.write_text(broken)
         with pytest.raises(CredentialsUnreadable, match="administrator"):
             Credentials.load(path)
+    path.write_bytes(b'{"account":"%b","access_key_id":"k","secret_access_key":"hunter2\xff"}' % ACCOUNT.encode())
+    with pytest.raises(CredentialsUnreadable, match="UnicodeDecodeError") as refused:
+        Credentials.load(path)
+    assert "hunter2" not in repr(refused.value)
     with pytest.raises(CredentialsUnreadable):
         Credentials.load(tmp_path / "absent.json")

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neargate.frontend.call import Principal
@@ -210,6 +210,7 @@ def test_policies_that_are_none_are_refused(document: str) -> None:
         parse(document)
 
 
+@example(b'{"schemaVersion":2,"a":"\xff"}')
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
 def test_any_bytes_are_a_manifest_or_are_refused(content: bytes | str) -> None:
     given_bytes = content if isinstance(content, bytes) else content.encode()

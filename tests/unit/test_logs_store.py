@@ -1,6 +1,7 @@
 """CloudWatch Logs' store: exactly once from agents, order of events, paging, limits, deletion."""
 
 import asyncio
+import base64
 import json
 import random
 from collections.abc import Awaitable, Callable
@@ -485,7 +486,11 @@ def test_streams_are_listed_in_either_order_in_pages(by_last_event: bool, descen
     with_logs(body)
 
 
-@pytest.mark.parametrize("token", ["%%%", "é", "WzFd", "W10=", "eyJhIjoxfQ==", "WzEsMl0="])
+@pytest.mark.parametrize(
+    "token",
+    ["%%%", "é", "WzFd", "W10=", "eyJhIjoxfQ==", "WzEsMl0=", base64.b64encode(b"[" * 100_002).decode(), "WyL/Il0="],
+    ids=range(8),
+)
 def test_an_invented_list_token_is_refused(token: str) -> None:
     async def body(logs: Logs) -> None:
         with pytest.raises(InvalidParameter, match=r"The specified nextToken is invalid\."):

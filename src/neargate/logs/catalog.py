@@ -5,7 +5,6 @@ Every lookup is by account: one account's names do not exist for another.
 """
 
 import base64
-import binascii
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -283,10 +282,11 @@ def _show_token(key: list[Value]) -> str:
 def _read_token(token: str, types: tuple[type, ...]) -> list[Value]:
     """The key after which a list goes on; whatever a client invents is refused. Raises InvalidParameter."""
     try:
-        key = msgspec.json.decode(base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error):  # msgspec's and Unicode's errors are ValueErrors
-        key = None
-    fits = isinstance(key, list) and tuple(type(part) for part in key) == types
+        plain = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
+        key = msgspec.json.decode(plain, type=list[str | int])
+    except ValueError:  # base64's errors are, and msgspec's and Unicode's
+        key = []
+    fits = tuple(type(part) for part in key) == types
     if not fits or any(isinstance(part, int) and abs(part) >= 1 << 62 for part in key):
         raise InvalidParameter("The specified nextToken is invalid.")
     return list(key)

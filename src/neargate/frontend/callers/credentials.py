@@ -42,8 +42,9 @@ class Credentials:
         try:
             document = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
             account, key, secret = (document[name] for name in ("account", "access_key_id", "secret_access_key"))
-        except (OSError, msgspec.MsgspecError, KeyError) as error:
-            raise CredentialsUnreadable(f"{path}: cannot read the administrator's key: {error!r}") from error
+        except (OSError, UnicodeError, msgspec.MsgspecError, KeyError) as error:
+            why = f"{type(error).__name__}: {error}"  # a UnicodeError's repr would show the key
+            raise CredentialsUnreadable(f"{path}: cannot read the administrator's key: {why}") from error
         if not ACCOUNT_PATTERN.match(account) or not key or not secret:
             raise CredentialsUnreadable(f"{path}: account must be 12 digits, the keys not empty")
         return Credentials(account=account, access_key_id=key, secret_access_key=secret)

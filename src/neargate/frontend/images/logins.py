@@ -40,7 +40,7 @@ def login_of(secrets: SecretRegistry | None, account: str, arn: str) -> Login:
         written = msgspec.json.decode(secrets.opened(secret, version).secret, type=_Written)
     except DecryptionFailed:
         raise UnableToDecryptSecretValue from None
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeError):
         raise UnableToAccessSecret from None
     if not _PLAIN.fullmatch(written.username) or not _PLAIN.fullmatch(written.accessToken):
         raise UnableToAccessSecret

@@ -48,7 +48,7 @@ def describe(content: bytes, media_type: str = "") -> Described:
         raise InvalidManifest(f"The manifest is larger than {MANIFEST_MAX_BYTES} bytes")
     try:
         document = msgspec.json.decode(content)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise InvalidManifest("The manifest is not JSON") from None
     if not isinstance(document, dict) or document.get("schemaVersion") != 2:
         raise InvalidManifest("The manifest's schema version is not 2")
