@@ -200,6 +200,29 @@ def test_what_a_kill_left_between_the_bytes_and_the_record_goes() -> None:
     asyncio.run(story())
 
 
+def test_however_many_are_left_they_go_in_one_turn_and_what_stays_ends_it() -> None:
+    """Each push that the keeper refuses leaves a note: they must not come faster than they go."""
+
+    class Refusing(Keeper):
+        @asynccontextmanager
+        async def exchange(self, method: str, target: str, *_: Any) -> AsyncIterator[Any]:
+            async with super().exchange(method, target) as found:
+                found.status = 405 if target.endswith("3") else found.status
+                yield found
+
+    async def story() -> None:
+        images = await opened(Refusing())
+        repository = images.registry.book(ACCOUNT, "web").repository
+        for number in range(20):
+            await images.registry.note(repository, f"sha256:{number:064x}", 0.0)
+        cast(Any, images).knobs = replace(DEFAULT_KNOBS, image_unsettled_s=-1.0, image_unsettled_page=3)
+        await settle(images)
+        left = [digest for _, _, digest in await images.registry.unsettled(math.inf, 30)]
+        assert left == [f"sha256:{number:064x}" for number in (3, 19)]
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_what_a_kill_left_between_the_record_and_the_bytes_goes(whole: bool) -> None:
     async def story() -> None:

@@ -134,32 +134,39 @@ async def forget_manifests(images: Images, repository: Repository, digests: tupl
 
 async def settle(images: Images) -> None:
     """Takes away what was noted long ago and came into no record, or left the records: a kill came between."""
-    before = images.world.now() - images.knobs.image_unsettled_s
-    left = await images.registry.unsettled(before, images.knobs.image_unsettled_page)
-    if left:
-        await _forget_all(images, left)
-        _log.info("manifests that no record names are taken away", count=len(left))
+    before, count, gone = images.world.now() - images.knobs.image_unsettled_s, 0, 1
+    while gone:  # pushes that are refused are noted too: as many as come in a turn have to go in one
+        left = await images.registry.unsettled(before, images.knobs.image_unsettled_page)
+        gone = await _forget_all(images, left)
+        count += gone
+    if count:
+        _log.info("manifests that no record names are taken away", count=count)
 
 
-async def _forget_all(images: Images, named: Sequence[tuple[str, str, str]]) -> None:
-    """`named`: (repository's uid, account, digest)."""
+async def _forget_all(images: Images, named: Sequence[tuple[str, str, str]]) -> int:
+    """`named`: (repository's uid, account, digest). How many are gone."""
+    gone = 0
     for first in range(0, len(named), _AT_ONCE):
-        await asyncio.gather(*(_forget(images, *one) for one in named[first : first + _AT_ONCE]))
+        gone += sum(await asyncio.gather(*(_forget(images, *one) for one in named[first : first + _AT_ONCE])))
+    return gone
 
 
-async def _forget(images: Images, uid: str, account: str, digest: str) -> None:
+async def _forget(images: Images, uid: str, account: str, digest: str) -> bool:
+    """Whether it is gone."""
     try:
         async with images.turns.setdefault((uid, digest), asyncio.Lock()):
             claimed = await images.registry.claim(uid, digest, _stale(images))
             if claimed is None:
-                return
+                return False
             async with images.backend.exchange("DELETE", f"/v2/{account}/{uid}/manifests/{digest}") as answered:
                 if answered.status not in (202, 404):
                     _log.warning("a manifest stays in the storage", digest=digest, status=answered.status)
-                    return
+                    return False
             await images.registry.forget_claimed(uid, digest, claimed)
+            return True
     except (AwsError, Overloaded) as error:
         _log.warning("a manifest stays in the storage", digest=digest, reason=str(error))
+        return False
 
 
 def _stale(images: Images) -> float:
