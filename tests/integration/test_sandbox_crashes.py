@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,7 +180,7 @@ def test_a_new_agent_adopts(rig: ContainerRig, reference: str) -> None:
     rig.run(second)
 
 
-@pytest.mark.parametrize("after_s", [0.0, 0.02, 0.04, 0.06, 0.2])
+@pytest.mark.parametrize("after_s", [0.0, 0.02, 0.04, 0.06, 0.1, 0.2])
 def test_an_agent_is_killed_while_creating(rig: ContainerRig, reference: str, after_s: float) -> None:
     """Wherever it hits: one attempt more gets the container to run, deleting takes everything away."""
 
@@ -201,10 +202,48 @@ def test_an_agent_is_killed_while_creating(rig: ContainerRig, reference: str, af
         client = rig.client()
         assert [(task.id, task.pid) for task in client.list_tasks()] == [(repeated.runtime_id, pid)]
         client.close()
+        for _ in range(LOOKS):
+            if rig.log(repeated):
+                break
+            await asyncio.sleep(0.05)
+        assert rig.log(repeated).splitlines()[0].endswith("started"), "it really ran"
+        state = await engine.get_container(repeated.runtime_id)
+        assert state is not None and (state.status, state.pid) == ("running", pid), "and is not taken back"
         await engine.delete_container(repeated.runtime_id)
         assert await engine.list_containers() == []
 
     rig.run(second)
+
+
+def test_a_container_whose_creator_never_heard_of_it_is_made_anew(rig: ContainerRig, reference: str) -> None:
+    """containerd is about to take it back, which it does by SIGKILL: it must not pass for one that ran."""
+    client = rig.client()
+
+    async def story(engine: ContainerdSandbox) -> None:
+        config = rig.config(await rig.pull(engine, reference), "sh", "-c", "echo ran; exit 5")
+        make = engine._containers._engine.create_task
+
+        def unheard(request: Any) -> None:
+            make(request)
+            raise EngineUnavailable("killed here")
+
+        engine._containers._engine.create_task = unheard  # type: ignore[method-assign]
+        with pytest.raises(EngineUnavailable):
+            await engine.create_container(config)
+        engine._containers._engine.create_task = make  # type: ignore[method-assign]
+        client.kill_task(config.runtime_id, signal.SIGKILL, all_processes=False)
+        await engine.create_container(config)
+        await engine.start_container(config.runtime_id)
+        for _ in range(LOOKS):
+            state = await engine.get_container(config.runtime_id)
+            if state is not None and state.status == "stopped":
+                break
+            await asyncio.sleep(0.05)
+        assert state is not None and state.exit_code == 5
+        await engine.delete_container(config.runtime_id)
+
+    rig.run(story)
+    client.close()
 
 
 def test_an_agent_killed_at_any_call_of_a_create(rig: ContainerRig, reference: str) -> None:

@@ -33,6 +33,7 @@ _CANNOT_EXECUTE = (
     "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process:"
 )
 _STATUS = {1: "created", 2: "running", 3: "stopped", 4: "running", 5: "running"}
+_MADE = "neargate-made"
 _PAUSED = (4, 5)  # paused, pausing: the processes are there
 
 
@@ -94,7 +95,7 @@ class Containers:
     def create_pause(self, config: PauseConfig, shim: ShimChoice) -> None:
         if self._host.pause_program is None:
             raise _cannot_start("pidMode task needs a static busybox on the host (package busybox-static)")
-        if self._engine.get_task(config.runtime_id) is not None:
+        if self._is_made(config.runtime_id):
             return
         if self._has_bundle(config.runtime_id):
             raise StillCleaning(config.runtime_id)
@@ -110,12 +111,30 @@ class Containers:
         try:
             os.mkdir(layer.work, 0o700)
         except FileExistsError:
-            if self._engine.get_task(runtime_id) is not None:
+            if self._is_made(runtime_id):
                 return False
             if self._has_bundle(runtime_id):
                 raise StillCleaning(runtime_id) from None
             self._engine.delete_container(runtime_id)
         return True
+
+    def _is_made(self, runtime_id: str) -> bool:
+        """Whether it has a task that lasts. Takes back one whose creator was killed before it had the answer.
+
+        containerd may be about to do so itself: such a task would end by its SIGKILL, as if it had run.
+        """
+        task = self._engine.get_task(runtime_id)
+        if task is None:
+            return False
+        if _STATUS.get(task.status) == "running" or os.path.exists(self._mark(runtime_id)):
+            return True
+        self.kill(runtime_id, signals.SIGKILL)
+        self._delete_ended(runtime_id)
+        return False
+
+    def _mark(self, runtime_id: str) -> str:
+        """A file that tells that create's answer came. It goes with the bundle."""
+        return os.path.join(self._bundles, runtime_id, _MADE)
 
     def _has_bundle(self, runtime_id: str) -> bool:
         """A bundle without a task: a create's caller went away and containerd is undoing it, shim and mount too."""
@@ -161,12 +180,19 @@ class Containers:
 
     def _create_task(self, request: pb.CreateTaskRequest, *, program: str) -> None:
         try:
-            self._engine.create_task(request)
-        except AlreadyExists:
-            pass  # the attempt whose answer was lost
+            self._make_task(request)
         except EngineError as error:
             self._engine.delete_container(request.container_id)
             raise _cannot_start(as_runc(error.detail, program)) from None
+
+    def _make_task(self, request: pb.CreateTaskRequest) -> None:
+        """Raises EngineError, StillCleaning."""
+        try:
+            self._engine.create_task(request)
+            os.close(os.open(self._mark(request.container_id), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        except (AlreadyExists, FileNotFoundError):
+            # Of an attempt whose answer was lost; or taken back already, by whoever deletes the task meanwhile.
+            raise StillCleaning(request.container_id) from None
 
     def _open_stdin(self, config: ContainerConfig) -> str:
         """An interactive container's input stays open for ever: a fifo that nobody opens for writing."""
@@ -200,10 +226,10 @@ class Containers:
         if container is None or kept is None:
             raise _cannot_start("the container is gone")
         task = self._engine.get_task(runtime_id)
-        if task is not None:
-            if _STATUS.get(task.status) != "stopped":
-                return  # by the attempt of a killed agent
+        if task is not None and _STATUS.get(task.status) == "stopped":
             self._delete_ended(runtime_id)
+        elif self._is_made(runtime_id):
+            return  # by the attempt of a killed agent
         if self._has_bundle(runtime_id):
             raise StillCleaning(runtime_id)
         again = msgspec.json.decode(kept, type=_Restart)
@@ -218,9 +244,7 @@ class Containers:
             options=self._options,
         )
         try:
-            self._engine.create_task(request)
-        except AlreadyExists:
-            pass  # the attempt whose answer was lost
+            self._make_task(request)
         except EngineError as error:
             raise _cannot_start(as_runc(error.detail)) from None
 
