@@ -1,11 +1,15 @@
-"""An HTTP server on loopback that does what a test wants, request by request."""
+"""HTTP servers that do what a test wants, request by request: one on loopback, and what serves a socket anywhere."""
 
+import asyncio
 import http.server
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 Handle = Callable[[http.server.BaseHTTPRequestHandler], None]
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
 @contextmanager
@@ -43,3 +47,19 @@ def answer(handler: http.server.BaseHTTPRequestHandler, status: int, body: bytes
     handler.end_headers()
     if handler.command == "GET":
         handler.wfile.write(body)
+
+
+def scripted(said: bytes, seen: list[tuple[str, bytes]], *, hold: bool = False) -> Serve:
+    """One request, noted with its source address, and these bytes for it. `hold`: the client is to hang up."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: ([0-9]+)\r\n", head)
+        body = await reader.readexactly(int(length[1]) if length else 0)
+        seen.append((writer.get_extra_info("peername")[0], head + body))
+        writer.write(said)
+        if hold:
+            await reader.read()
+        writer.close()
+
+    return serve

@@ -1,10 +1,9 @@
 """From inside a real task's network to the region's endpoint: the execution role's calls, and the region's registry."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -19,6 +18,8 @@ from neargate.testing.netlab import NetLab, eni, plan
 from neargate.testing.oci_image import Entry, build_image, build_layer, push
 from neargate.testing.registry import RunningRegistry
 
+from .scripted_http import Serve, scripted
+
 pytestmark = pytest.mark.root
 
 PORT = 4566
@@ -26,7 +27,6 @@ SHUT = SecurityGroup(group_id="sg-0shut", ingress=(), egress=())
 KNOBS = Knobs(execution_call_timeout_s=60.0, execution_answer_max_bytes=1000)  # a slow machine is no silent server
 IMPATIENT = replace(KNOBS, execution_call_timeout_s=0.5)
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nx-amzn-RequestId: r-1\r\n\r\n{}"
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
@@ -60,19 +60,6 @@ def asked(directory: Path, serve: Serve | None, task_id: str = "a", knobs: Knobs
                 return str(error)
 
     return asyncio.run(whole())
-
-
-def scripted(answer: bytes, seen: list[tuple[str, bytes]], *, hold: bool = False) -> Serve:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        body = await reader.readexactly(13)
-        seen.append((writer.get_extra_info("peername")[0], head + body))
-        writer.write(answer)
-        if hold:
-            await reader.read()
-        writer.close()
-
-    return serve
 
 
 def test_a_call_comes_from_the_task(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from neargate.model.knobs import Knobs
 from neargate.model.network import SecurityGroup
 from neargate.testing.netlab import NetLab, eni, listener_in, plan, rule
 
+from .scripted_http import Serve, scripted
 from .test_pull_https import Authority
 
 pytestmark = pytest.mark.root
@@ -29,7 +30,6 @@ HEC = SecurityGroup(group_id="sg-0hec", ingress=(rule("tcp", PORT, PORT, peer="0
 KNOBS = Knobs(splunk_call_timeout_s=60.0, splunk_answer_max_bytes=1000)  # a slow machine is no silent collector
 IMPATIENT = replace(KNOBS, splunk_call_timeout_s=0.5)
 GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n{"text":"Success","code":0}'
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
@@ -75,18 +75,6 @@ def asked(
                 return str(error)
 
     return asyncio.run(whole())
-
-
-def scripted(answer: bytes, seen: list[tuple[str, bytes]], *, hold: bool = False) -> Serve:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        seen.append((writer.get_extra_info("peername")[0], head + await reader.readexactly(2)))
-        writer.write(answer)
-        if hold:
-            await reader.read()
-        writer.close()
-
-    return serve
 
 
 def test_a_request_comes_from_the_task(tmp_path: Path) -> None:
