@@ -114,6 +114,19 @@ def test_symlinks_of_the_image_end_inside_the_container(rig: ContainerRig) -> No
     assert os.listdir(outside) == []
 
 
+def test_symlinks_that_climb_one_after_the_other_are_followed(rig: ContainerRig) -> None:
+    """As in images of distributions, where a directory's old name leads to one that moved itself."""
+    reference = image(
+        rig,
+        "climbing",
+        Entry(path="run/app"),
+        Entry(path="var/run", target="../run"),
+        Entry(path="etc/one", target="../var/two"),
+        Entry(path="var/two", target="../var/run/app/../app"),
+    )
+    assert inside(rig, reference, "cat /run/app/key", given(rig, "/etc/one/key")) == TEXT
+
+
 @pytest.mark.parametrize("target", ["/etc/self/status", "/etc/null", "/var/sys/x", "/etc/two/uptime"])
 def test_nothing_is_put_into_a_file_system_of_the_kernels(rig: ContainerRig, target: str) -> None:
     reference = image(

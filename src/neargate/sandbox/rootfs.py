@@ -30,6 +30,9 @@ from .users import ResolvedUser, resolve_user
 
 _ACCOUNTS_MAX_BYTES = 1024 * 1024
 _MNT_DETACH = 2
+_SYS_OPEN_TREE = 428  # the same number on every architecture
+_OPEN_TREE_CLONE = 1
+_AT_FDCWD = -100
 _OPTIONS_MAX = 4000  # the kernel takes a page of mount options
 _NAME_MAX = 200
 _TMPFS_MODE = 0o1777
@@ -154,15 +157,33 @@ def open_image(lowers: tuple[str, ...], mount_point: str) -> int:
 
 
 def _mounted(mount_point: str, options: str) -> int:
-    """Mount an overlay, open its root, detach it: it lives as long as the descriptor."""
+    """Mount an overlay, copy the mount to where only a descriptor leads, detach it: the copy lives as long as that.
+
+    Not the detached one itself: whoever lets go of anything in it changes the table of all mounts, so that of `..`
+    behind a symlink the kernel says for ever that something came between (openat2: EAGAIN).
+    """
     target = os.fsencode(mount_point)
     if _libc.mount(b"overlay", target, b"overlay", ctypes.c_ulong(0), options.encode()) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), mount_point)
     try:
-        return os.open(mount_point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return _copied(target)
     finally:
         _libc.umount2(target, _MNT_DETACH)
+
+
+def _copied(mount_point: bytes) -> int:
+    """open_tree(2)."""
+    handle = _libc.syscall(
+        ctypes.c_long(_SYS_OPEN_TREE),
+        ctypes.c_int(_AT_FDCWD),
+        ctypes.c_char_p(mount_point),
+        ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC),
+    )
+    if handle < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), os.fsdecode(mount_point))
+    return int(handle)
 
 
 def _open_merged(lowers: tuple[str, ...], layer: Layer) -> int:
