@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from neargate.frontend.executing.calls import CallRefused
+from neargate.frontend.executing.relay import Begun
 from neargate.frontend.executing.rules import SessionRules, log_group, session_rules
 from neargate.frontend.executing.session_log import SessionLog
 from neargate.frontend.executing.transcript import EVENT_MAX_BYTES, EVENTS_MAX, events
@@ -211,6 +212,23 @@ def test_much_at_once_comes_in_calls_that_the_log_takes() -> None:
         await asyncio.sleep(100.0)
         assert "".join(rig.api.streams[GROUP, "s"]) == "\ufffd" * 1_000_000
         assert rig.notes == []
+
+    story(body)
+
+
+def test_a_terminal_that_fails_to_close_leaves_no_log_waiting() -> None:
+    class Broken:
+        async def close(self) -> None:
+            raise OSError
+
+    async def body(rig: ExecRig) -> None:
+        log = SessionLog(rig.world, rig.knobs, rig.api, group=GROUP, stream="s", note=rig.notes.append)
+        running = rig.world.spawn(log.run(), "log")
+        log.take(b"said")
+        with pytest.raises(OSError):  # noqa: PT011  whatever it was
+            await Begun(terminal=Broken(), log=log).close()  # type: ignore[arg-type]  # nothing else is asked of it
+        assert rig.api.streams == {(GROUP, "s"): ["said"]}
+        await running
 
     story(body)
 
