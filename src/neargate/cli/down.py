@@ -84,7 +84,7 @@ def _take_down(paths: RegionPaths, config: RegionConfig, say: Callable[[str], No
         prepare(paths, config)
         supervisor.children = [Child(program) for program in programs(paths, config)]
         supervisor.adopt()
-    runs = is_up(paths) or any(child.running for child in supervisor.children) or _holds_tasks(paths)
+    runs = is_up(paths) or any(child.running for child in supervisor.children) or force.held_tasks(paths) > 0
     if runs and by_force:
         _stop_by_force(paths, config, supervisor, say)
     elif runs:
@@ -102,11 +102,6 @@ def _take_down(paths: RegionPaths, config: RegionConfig, say: Callable[[str], No
         if child.running is not None and not processes.stop(child.running, timeout_s=15.0):
             say(f"{child.program.name} did not end by itself and was killed")
     _remove_all(paths, with_agents_code=config.sandbox == "container")
-
-
-def _holds_tasks(paths: RegionPaths) -> bool:
-    """Containers outlive every process of ours. Each task's interface is on record before anything of it is made."""
-    return any(path.is_file() for path in (paths.run / "net" / "enis").glob("*"))
 
 
 def _stop_by_force(

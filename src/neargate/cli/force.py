@@ -50,6 +50,11 @@ def stop_tasks(paths: RegionPaths, config: RegionConfig, supervisor: Supervisor,
         kill_tasks(paths, say)
 
 
+def held_tasks(paths: RegionPaths) -> int:
+    """Containers outlive every process of ours. Each task's interface is on record before anything of it is made."""
+    return sum(path.is_file() for path in (paths.run / "net" / "enis").glob("*"))
+
+
 class Progress:
     """Tells a person who waits for tasks to stop why it takes long and that it goes on."""
 
@@ -86,6 +91,7 @@ def _by_the_agent(paths: RegionPaths, keeper: Supervisor, say: Callable[[str], N
     heard = time.monotonic()
     restarted = False
     progress = Progress(say, how=" without the API")
+    progress.tell(held_tasks(paths), time.monotonic())  # an agent that starts may have stopped them before it answers
     while True:
         _keep_alive(keeper)
         answer = _tell(paths)
