@@ -61,6 +61,15 @@ def test_what_is_loaded_is_there_and_may_be_loaded_again(region: Region, tmp_pat
     assert region.ask("GET", f"tool/blobs/{sha256(layer)}").body == layer
 
 
+def test_a_name_by_the_registrys_address_is_the_repositorys(region: Region, tmp_path: Path) -> None:
+    by_address = f"127.0.0.1:{region.port}/{ACCOUNT}/by/address:1"
+    image_load.load(RegionPaths(tmp_path), saved(tmp_path / "a.tar", b"x", by_address), "", lambda line: None)
+    archive = saved(tmp_path / "b.tar", b"y", "other:2")
+    image_load.load(RegionPaths(tmp_path), archive, by_address.replace(":1", ":3"), lambda line: None)
+    found = region.ecr.list_images(repositoryName="by/address")["imageIds"]
+    assert sorted(image["imageTag"] for image in found) == ["1", "3"]
+
+
 def test_what_the_registry_refuses_is_said_in_its_words(region: Region, tmp_path: Path) -> None:
     archive = saved(tmp_path / "a.tar", bytes(BOUND + 1), "large:1")
     said: list[str] = []

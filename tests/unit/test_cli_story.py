@@ -162,6 +162,8 @@ def test_a_task_that_ended_says_when_why_and_how_its_containers_did() -> None:
             "KMS key that encrypts it",
         ),
         (stopped("TaskFailedToStart", "CannotPullContainerError: z: 403 Forbidden"), "neargate audit"),
+        (stopped("TaskFailedToStart", "CannotStartContainerError: error preparing rootfs: /bin"), "what the image has"),
+        (stopped("TaskFailedToStart", "x: failed to initialize logging driver: y"), "reach the collector"),
         (stopped("TaskFailedToStart", "something"), "neargate doctor"),
         (stopped("SpotInterruption", "x"), "run it again, on FARGATE if it must not be interrupted"),
         ({**facts(lastStatus="PROVISIONING"), "waits_for": ["ab" * 16]}, "the room of Spot tasks (abababab)"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from neargate.cli import agent, commands, doctor, entry, server
+from neargate.cli import agent, commands, doctor, entry, leftovers, server
 from neargate.cli import config as configs
 from neargate.cli.config import RegionConfig
 from neargate.cli.paths import RegionPaths
@@ -47,6 +47,23 @@ def test_up_says_first_that_it_needs_root(tmp_path: Path, more: list[str]) -> No
     with pytest.raises(Problem, match="running containers needs root"):
         commands.run(["up", "--data", str(data), *more])
     assert not data.parent.exists()
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A directory that the user may not even search. To be made before `user`."""
+    path = tmp_path / "closed"
+    path.mkdir(0o700 if os.geteuid() == 0 else 0)
+    yield path
+    path.chmod(0o700)
+
+
+def test_what_lies_where_the_user_may_not_look_is_not_the_users(
+    closed: Path, user: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root's runtime state, once there is any: a region that this user started keeps nothing there."""
+    monkeypatch.setattr(leftovers, "RUNTIME_STATE", closed)
+    leftovers.remove(RegionPaths(tmp_path / "none"))
 
 
 @pytest.mark.usefixtures("user")

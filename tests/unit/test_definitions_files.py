@@ -128,6 +128,13 @@ def test_each_container_is_judged_and_other_labels_are_labels() -> None:
     check_files(request({"team": "neargate.file:/a", "com.neargate.x": "y", "Neargate.x": "y"}))
 
 
+def test_what_the_platform_writes_is_said() -> None:
+    for path in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf"):
+        assert problem({TEXT + path: "x"}).endswith(
+            f"'{TEXT}{path}': the platform itself writes this file into every container."
+        )
+
+
 def test_a_long_label_is_not_said_whole() -> None:
     assert len(problem({TEXT + "a" * 1000: "x"})) < 700
 

@@ -35,7 +35,7 @@ def load(paths: RegionPaths, file: str, repository: str, say: Callable[[str], No
     archive = Archive(Path(file))
     try:
         images = archive.images()
-        places = [_places(image, repository, several=len(images) > 1) for image in images]
+        places = [_places(image, repository, config.account, several=len(images) > 1) for image in images]
         for image, named in zip(images, places, strict=True):
             for name, tag in named:
                 uri = registry.need(name)
@@ -45,11 +45,11 @@ def load(paths: RegionPaths, file: str, repository: str, say: Callable[[str], No
         archive.close()
 
 
-def _places(image: Loaded, wanted: str, *, several: bool) -> list[tuple[str, str]]:
+def _places(image: Loaded, wanted: str, account: str, *, several: bool) -> list[tuple[str, str]]:
     """(repository, tag) pairs. Raises Problem."""
-    names = [_split(name) for name in image.names]
+    names = [_split(name, account) for name in image.names]
     if wanted:
-        name, tag = _split(wanted)
+        name, tag = _split(wanted, account)
         if several and tag:
             raise Problem("the archive has several images; write --repository without a tag, or none")
         tags = [tag] if tag else [own for _, own in names if own] or ["latest"]
@@ -64,14 +64,17 @@ def _places(image: Loaded, wanted: str, *, several: bool) -> list[tuple[str, str
     return found
 
 
-def _split(name: str) -> tuple[str, str]:
-    """Repository and tag, without another registry's host. A name that is a tag alone has no repository."""
+def _split(name: str, account: str) -> tuple[str, str]:
+    """Repository and tag, without a registry's host. A name that is a tag alone has no repository.
+
+    By the registry's address it is ACCOUNT/NAME, as it was pushed or was to be.
+    """
     path, colon, tag = name.rpartition(":")
     if not colon or "/" in tag:
         path, tag = name, ""
     first, slash, rest = path.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
-        path = rest
+        path = rest.removeprefix(f"{account}/")
     return path.removeprefix("library/"), tag
 
 

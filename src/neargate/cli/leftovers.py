@@ -94,6 +94,8 @@ def remove(paths: RegionPaths) -> None:
 
 def _remove_path(path: Path) -> None:
     try:
+        if os.geteuid() != 0 and not os.access(path.parent, os.X_OK, effective_ids=True):
+            return  # nothing of a region that this user started lies where it may not even look
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

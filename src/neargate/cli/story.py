@@ -258,6 +258,11 @@ def _after_failed_start(reason: str) -> str:
         ("InsufficientFreeAddresses", "use another subnet, or stop tasks that hold addresses of this one"),
         ("ResourceNotFoundException", "create the log group, or set awslogs-create-group to true in the definition"),
         ("CannotPullContainerError", "check the image's name and tag, and the registry's credentials (README, Images)"),
+        ("error preparing rootfs", "check the paths that the definition names against what the image has there"),
+        (
+            "failed to initialize logging driver",
+            "the task must reach the collector: an address in its VPC, for the present, and no name (docs/logs.md)",
+        ),
         ("CannotStartContainerError", "check command, entryPoint and user of the definition against the image"),
         ("CannotCreateContainerError", "check command, entryPoint and user of the definition against the image"),
         ("Access to KMS", _KEY_HINT),

@@ -46,6 +46,8 @@ def paths_problem(paths: Sequence[str]) -> str | None:
     if len(paths) > FILES_MAX:
         return f"there are more than {FILES_MAX} files"
     for number, path in enumerate(paths):
+        if path in _PLATFORMS:
+            return "the platform itself writes this file into every container"
         if not is_file_path(path):
             return (
                 "a path must be absolute and normalised, without control characters, and not below /proc, /sys or /dev"

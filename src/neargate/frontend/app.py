@@ -217,7 +217,9 @@ class FrontEnd:
             return operation
         # Known to AWS and not built: the operation's own refusal where it has one, else it is unknown here.
         if UnsupportedFeature.code in codec.model.errors:
-            raise UnsupportedFeature(f"The operation {route.operation} is not supported.")
+            raise UnsupportedFeature(
+                f"Neargate does not support {route.operation} yet; docs/coverage.md lists what it does."
+            )
         version = self._protocols.api_version(route.service)
         raise RequestRefused(invalid_action(route.operation, route.protocol, version), route.protocol, route.service)
 

@@ -187,6 +187,6 @@ def _turn(images: Images, repository: Repository, digest: str) -> asyncio.Lock:
 async def objection(answered: Answered) -> Objection:
     try:
         listed = msgspec.json.decode(await answered.body(_ERROR_MAX_BYTES), type=_Objections).errors
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         listed = []
     return listed[0] if listed else Objection(code="BLOB_UNKNOWN" if answered.status == 404 else "UNKNOWN")
