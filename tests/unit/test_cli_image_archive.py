@@ -16,6 +16,7 @@ from neargate.cli.image_load import _places
 from neargate.cli.problems import Problem
 from neargate.testing.oci_image import BuiltImage, Entry, build_image, build_index, build_layer
 
+ACCOUNT = "123456789012"
 LAYER = build_layer([Entry(path="a", content=b"x" * 5000)], compress=False).blob
 CONFIG = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
 
@@ -77,7 +78,7 @@ def test_docker_save_becomes_a_manifest_of_its_layers(tmp_path: Path) -> None:
         {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": sha256(LAYER), "size": len(LAYER)}
     ]
     assert [blob.digest for blob in image.blobs] == [sha256(CONFIG), sha256(LAYER)]
-    assert _places(image, "", several=False) == [("web", "1")]
+    assert _places(image, "", ACCOUNT, several=False) == [("web", "1")]
 
 
 def test_equal_layers_are_links_in_old_archives(tmp_path: Path) -> None:
@@ -121,6 +122,8 @@ def test_a_layout_keeps_its_digests_and_its_lists(tmp_path: Path) -> None:
     [
         (("docker.io/library/nginx:1.25",), "", [("nginx", "1.25")]),
         (("localhost:5000/team/web:2", "team/web"), "", [("team/web", "2"), ("team/web", "latest")]),
+        (("127.0.0.1:4566/123456789012/team/web:2",), "", [("team/web", "2")]),
+        (("123456789012/team/web:2",), "", [("123456789012/team/web", "2")]),
         (("latest",), "web", [("web", "latest")]),
         ((":v2",), "web", [("web", "v2")]),
         (("web:1", "web:2"), "other", [("other", "1"), ("other", "2")]),
@@ -130,7 +133,7 @@ def test_a_layout_keeps_its_digests_and_its_lists(tmp_path: Path) -> None:
 )
 def test_names_lose_the_other_registrys_host(names: tuple[str, ...], wanted: str, places: list[Any]) -> None:
     image = Loaded(manifest=b"", media_type="m", blobs=(), names=names)
-    assert _places(image, wanted, several=False) == places
+    assert _places(image, wanted, ACCOUNT, several=False) == places
 
 
 @pytest.mark.parametrize(
@@ -138,7 +141,7 @@ def test_names_lose_the_other_registrys_host(names: tuple[str, ...], wanted: str
 )
 def test_names_that_are_none_are_refused(names: tuple[str, ...]) -> None:
     with pytest.raises(Problem):
-        _places(Loaded(manifest=b"", media_type="m", blobs=(), names=names), "", several=False)
+        _places(Loaded(manifest=b"", media_type="m", blobs=(), names=names), "", ACCOUNT, several=False)
 
 
 HOSTILE: dict[str, dict[str, bytes]] = {
