@@ -246,6 +246,21 @@ def test_a_container_whose_creator_never_heard_of_it_is_made_anew(rig: Container
     client.close()
 
 
+def test_a_containerd_whose_state_is_elsewhere_runs_containers(rig: ContainerRig, reference: str) -> None:
+    """One that is not ours need not have its socket where its bundles are, as docker's has not."""
+
+    async def story(engine: ContainerdSandbox) -> None:
+        engine._containers._bundles = "/nowhere/bundles"
+        config = rig.config(await rig.pull(engine, reference), "sleep", "100")
+        for _ in range(2):
+            await engine.create_container(config)
+        pid = await engine.start_container(config.runtime_id)
+        assert is_running(pid)
+        await engine.delete_container(config.runtime_id)
+
+    rig.run(story)
+
+
 def test_an_agent_killed_at_any_call_of_a_create(rig: ContainerRig, reference: str) -> None:
     """After every prefix of the calls of create and start, a new attempt gets the container to run, once."""
     client = rig.client()

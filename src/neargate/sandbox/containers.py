@@ -128,6 +128,8 @@ class Containers:
             return False
         if _STATUS.get(task.status) == "running" or os.path.exists(self._mark(runtime_id)):
             return True
+        if not os.path.isdir(self._bundles):
+            return True  # a containerd that is not ours, with its state elsewhere: nobody can tell
         self.kill(runtime_id, signals.SIGKILL)
         self._delete_ended(runtime_id)
         return False
@@ -190,9 +192,11 @@ class Containers:
         try:
             self._engine.create_task(request)
             os.close(os.open(self._mark(request.container_id), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        except (AlreadyExists, FileNotFoundError):
-            # Of an attempt whose answer was lost; or taken back already, by whoever deletes the task meanwhile.
+        except AlreadyExists:  # of an attempt whose answer was lost
             raise StillCleaning(request.container_id) from None
+        except FileNotFoundError:
+            if os.path.isdir(self._bundles):  # else there is nothing to mark (see `_is_made`)
+                raise StillCleaning(request.container_id) from None  # deleted meanwhile
 
     def _open_stdin(self, config: ContainerConfig) -> str:
         """An interactive container's input stays open for ever: a fifo that nobody opens for writing."""
