@@ -5,6 +5,7 @@ gone. Tests share the region; each makes its own families and security groups.
 """
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -30,9 +31,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def start_region(*options: str) -> LiveRegion:
-    """`neargate up --background` in a fresh data directory that the unprivileged user can enter."""
+    """`neargate up --background` in a fresh data directory that the unprivileged user can enter.
+
+    With a login shell's limit of open files, whatever this process has.
+    """
     region = LiveRegion(paths=RegionPaths(data_directory()), port=free_port())
-    region.up(*options)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    try:
+        region.up(*options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return region
 
 

@@ -139,6 +139,17 @@ def test_what_answers_callers_has_no_privileges_and_can_gain_none(region: LiveRe
     assert user.pw_shell.endswith("nologin") and user.pw_uid < 1000
 
 
+@pytest.mark.parametrize("name", ["server", "agent"])
+def test_open_files_are_as_many_as_root_lets_there_be(region: LiveRegion, name: str) -> None:
+    """Not as many as the shell had that typed `neargate up`: 1024, where a task may open that many connections."""
+    running = processes.find(region.paths.pid_file(name))
+    assert running is not None
+    limits = Path(f"/proc/{running.pid}/limits").read_text()
+    [line] = [line for line in limits.splitlines() if line.startswith("Max open files")]
+    soft, hard = line.split()[3:5]
+    assert int(soft) == int(hard) > 1024
+
+
 def test_everything_listens_on_loopback(region: LiveRegion) -> None:
     """The region's own processes; tasks listen in their own namespaces."""
     own = set()

@@ -37,6 +37,7 @@ from .config import RegionConfig
 from .kill_points import kill_points
 from .paths import RegionPaths, region_paths
 from .prepare import prepare
+from .privileges import allow_open_files
 from .problems import Problem
 from .process_logs import bound_all
 from .processes import claim, find_program, spawn
@@ -60,6 +61,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--kill-all", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     write_to_stderr()
+    allow_open_files()
     paths = region_paths(given.data)
     # What is left of a region can be removed also where its data is gone.
     config = RegionConfig() if given.remove_all and not paths.config.exists() else configs.load(paths)

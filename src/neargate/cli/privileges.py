@@ -7,6 +7,7 @@ unprivileged starts as root, loads its code, and steps down before it opens a so
 import ctypes
 import os
 import pwd
+import resource
 
 PR_SET_NO_NEW_PRIVS = 38
 
@@ -19,6 +20,12 @@ def step_down(user: str) -> None:
     os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
     forbid_new_privileges()
     os.umask(0o077)
+
+
+def allow_open_files() -> None:
+    """As many as root lets us have: a login shell's usual 1024 are fewer than our own bounds on connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def forbid_new_privileges() -> None:

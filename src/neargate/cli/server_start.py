@@ -16,6 +16,7 @@ from .arguments import Parser
 from .config import RegionConfig
 from .paths import RegionPaths, region_paths
 from .prepare import prepare
+from .privileges import allow_open_files
 from .processes import claim
 from .supervisor import USER
 
@@ -33,6 +34,7 @@ def start(arguments: list[str]) -> Started:
     parser = Parser(prog="neargate server")
     parser.add_argument("--data")
     write_to_stderr()
+    allow_open_files()
     paths = region_paths(parser.parse_args(arguments).data)
     config = configs.load(paths)
     if not paths.server_run.exists():
