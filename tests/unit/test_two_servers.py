@@ -125,21 +125,27 @@ def test_secrets_are_looked_for_again_when_some_are_missing() -> None:
     run_virtual(told())
 
 
+def counted_looks(door: FrontDoor, world: VirtualWorld) -> list[float]:
+    """When ECR's registry looks into the database from now on."""
+    images = door.region.services.images
+    assert images is not None
+    looks: list[float] = []
+    catch_up = images.registry.catch_up
+
+    async def counted() -> None:
+        looks.append(world.monotonic())
+        await catch_up()
+
+    images.registry.catch_up = counted  # type: ignore[method-assign]
+    return looks
+
+
 def test_images_are_looked_for_again_when_some_are_missing() -> None:
     async def told() -> None:
         world, disk = VirtualWorld(), MemoryDisk()
         door = FrontDoor(world, await server(world, disk))  # type: ignore[arg-type]
         await door.call(ROOT, "ecr", "CreateRepository", repositoryName="web")
-        images = door.region.services.images
-        assert images is not None
-        looks: list[float] = []
-        catch_up = images.registry.catch_up
-
-        async def counted() -> None:
-            looks.append(world.monotonic())
-            await catch_up()
-
-        images.registry.catch_up = counted  # type: ignore[method-assign]
+        looks = counted_looks(door, world)
         said = await door.call(ROOT, "ecr", "BatchGetImage", repositoryName="web", imageIds=[{"imageTag": "t"}])
         assert said.status == 200 and len(said.body["failures"]) == 1 and len(looks) == 1
 
@@ -150,16 +156,7 @@ def test_a_flood_of_unknown_names_is_no_flood_of_looks() -> None:
     async def told() -> None:
         world, disk = VirtualWorld(), MemoryDisk()
         door = FrontDoor(world, await server(world, disk))  # type: ignore[arg-type]
-        images = door.region.services.images
-        assert images is not None
-        looks: list[float] = []
-        catch_up = images.registry.catch_up
-
-        async def counted() -> None:
-            looks.append(world.monotonic())
-            await catch_up()
-
-        images.registry.catch_up = counted  # type: ignore[method-assign]
+        looks = counted_looks(door, world)
 
         async def unknown(number: int) -> Said:
             return await door.call(ROOT, "ecr", "ListImages", repositoryName=f"r{number}")

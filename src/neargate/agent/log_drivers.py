@@ -7,7 +7,7 @@ so that no file is left to nobody, whatever a launch that was rebuilt from label
 import asyncio
 from collections.abc import Sequence
 
-from ..model.launch import ContainerLaunch, TaskLaunch
+from ..model.launch import TaskLaunch
 from ..world import World
 from .log_shipper import LogShipper
 
@@ -55,5 +55,4 @@ class LogDrivers:
         return self._awslogs, self._splunk
 
     def _of(self, launch: TaskLaunch, name: str) -> LogShipper:
-        container: ContainerLaunch = next(item for item in launch.containers if item.name == name)
-        return self._awslogs if container.splunk is None else self._splunk
+        return self._awslogs if launch.container(name).splunk is None else self._splunk

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
 from ..link.messages import LogOpened, LogRefused
 from ..model.knobs import Knobs
-from ..model.launch import ContainerLaunch, TaskLaunch
+from ..model.launch import TaskLaunch
 from ..regex.linear import LinearRegex
 from ..regex.syntax import BadRegex
 from ..world import World
@@ -106,7 +106,7 @@ class LogShipper:
     async def open(self, launch: TaskLaunch, container: str, runtime_id: str) -> str:
         """The same, its stream existing. Waits for the server; raises LaunchFailed, OSError."""
         tail = await self._follow(launch, container, runtime_id)
-        await self._driver.prepare(launch, _container(launch, container))
+        await self._driver.prepare(launch, launch.container(container))
         while tail.opened is None or tail.connection != self._driver.connection:
             await self._driver.connected()
             refused = await self._open(tail)
@@ -343,7 +343,7 @@ class LogShipper:
     async def _open_file(self, launch: TaskLaunch, container: str, runtime_id: str) -> None:
         """Answers those who wait for the file; an error is theirs."""
         key = (launch.task_id, container)
-        following = self._driver.following(launch, _container(launch, container), runtime_id)
+        following = self._driver.following(launch, launch.container(container), runtime_id)
         expression = None if following is None else following.event_start
         # The container's name is the file's whole name: it may be as long as a file name can be.
         path = self._root / launch.task_id / container
@@ -458,10 +458,6 @@ class LogShipper:
 
     def _of(self, task_id: str) -> list[_Tail]:
         return [tail for tail in self._tails.values() if tail.task_id == task_id]
-
-
-def _container(launch: TaskLaunch, name: str) -> ContainerLaunch:
-    return next(item for item in launch.containers if item.name == name)
 
 
 def _event_start(expression: str | None) -> LinearRegex | None:

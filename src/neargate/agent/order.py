@@ -123,7 +123,7 @@ def _deadline(record: TaskRecord, dependency: Dependency, default_timeout_s: flo
     needed = record.container(dependency.container_name)
     if needed.started_at is None:
         return None
-    launch = next(item for item in record.launch.containers if item.name == dependency.container_name)
+    launch = record.launch.container(dependency.container_name)
     return needed.started_at + (launch.start_timeout_s or default_timeout_s)
 
 

@@ -36,12 +36,13 @@ def _of_container(container: Document, has_execution_role: bool) -> list[str]:
         names.append(f"{_PREFIX}ecr-auth")
         if has_execution_role:
             names.append("ecs.capability.execution-role-ecr-pull")
-    for secret in members(container, "secrets"):
-        store = "asm" if ":secretsmanager:" in secret["valueFrom"] else "ssm"
-        names.append(f"ecs.capability.secrets.{store}.environment-variables")
-    for secret in members(structure(container, "logConfiguration"), "secretOptions"):
-        store = "asm" if ":secretsmanager:" in secret["valueFrom"] else "ssm"
-        names.append(f"ecs.capability.secrets.{store}.bootstrap.log-driver")
+    names += (
+        f"ecs.capability.secrets.{_store_of(secret)}.environment-variables" for secret in members(container, "secrets")
+    )
+    names += (
+        f"ecs.capability.secrets.{_store_of(secret)}.bootstrap.log-driver"
+        for secret in members(structure(container, "logConfiguration"), "secretOptions")
+    )
     if container.get("repositoryCredentials"):
         names.append("ecs.capability.private-registry-authentication.secretsmanager")
     if container.get("healthCheck"):
@@ -55,3 +56,7 @@ def _of_container(container: Document, has_execution_role: bool) -> list[str]:
     if container.get("privileged"):
         names.append(f"{_PREFIX}privileged-container")
     return names
+
+
+def _store_of(secret: Document) -> str:
+    return "asm" if ":secretsmanager:" in secret["valueFrom"] else "ssm"

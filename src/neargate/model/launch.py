@@ -178,6 +178,10 @@ class TaskLaunch(Struct, frozen=True, kw_only=True):
     service_name: str | None = None
     executes_commands: bool = False  # enableExecuteCommand: else no terminal is ever opened in it
 
+    def container(self, name: str) -> ContainerLaunch:
+        """The order's own container of this name, which exists."""
+        return next(container for container in self.containers if container.name == name)
+
 
 class MemoryAtKill(Struct, frozen=True, kw_only=True):
     """What the kernel had counted of a container when it had killed processes of it for want of memory.

@@ -113,7 +113,7 @@ class ContainersHook:
 
 async def _set_controls(task: TaskContext, name: str) -> None:
     """In the namespace that all of the task share: the last to be started wins, as on AWS. Raises SandboxError."""
-    controls = next(item.network_controls for item in task.launch.containers if item.name == name)
+    controls = task.launch.container(name).network_controls
     if not controls:
         return
     try:
