@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from . import services
 from .description import NetworkInterface
 from .filters import Peer, network_acl, security_groups
-from .flows import ICMP, NAT_PORTS, TCP, UDP, IpAddress, Kind, Packet, Step, Stopped
+from .flows import ICMP, NAT_PORTS, TCP, UDP, IpAddress, Kind, NotModelled, Packet, Step, Stopped
 from .region import Region, Spot, addresses_of
 from .routes import LOCAL, Choice, choose, passable
 
+NAT64 = ip_network("64:ff9b::/96")
 # What an internet gateway carries to nobody: RFC 1918, shared, link-local, multicast, unique local addresses.
 PRIVATE = tuple(
     ip_network(cidr)
@@ -155,6 +156,8 @@ class Forward:
             self._acl(there, packet, egress=False)
         if choice.target in passed:
             raise Stopped(Kind.NAT_GATEWAY, (choice.target,), "a loop of routes")
+        if packet.to in NAT64:
+            raise NotModelled("NAT64")
         if isinstance(packet.to, IPv6Address) or packet.protocol not in (TCP, UDP, ICMP):
             raise Stopped(Kind.NAT_GATEWAY, (choice.target,), "carries TCP, UDP and ICMP over IPv4 only")
         self._pass(Kind.NAT_GATEWAY, choice.target)
