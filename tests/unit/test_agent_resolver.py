@@ -11,6 +11,7 @@ import pytest
 
 from neargate.agent.resolver import Resolver, names_of
 from neargate.agent.resolver_upstream import HostServers, Upstream
+from neargate.dns.forwarding import Effect
 from neargate.dns.message import A, is_cut, outcome_of
 from neargate.model.knobs import Knobs
 from neargate.model.network import VpcDns, VpcPlan
@@ -86,7 +87,7 @@ class Place:
         self.resolv_conf = root / "resolv.conf"
         self.resolv_conf.write_text(servers)
         world = OsWorld()
-        self.upstream = Upstream(world, KNOBS, resolv_conf=self.resolv_conf, port=port)
+        self.upstream = Upstream(world, KNOBS, self.notes.append, resolv_conf=self.resolv_conf, port=port)
         self.resolver = Resolver(world, KNOBS, "vpc-0a", self._current, self.upstream, self.notes.append)
         self._bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._bound.bind(("127.0.0.1", 0))
@@ -270,6 +271,22 @@ def test_what_goes_wrong_ends_one_lookup(tmp_path: Path) -> None:
         place.resolver._plan = right
         assert outcome_of(await place.ask(private)) == 0
         assert len(place.notes) == 1 and "a bug" in place.notes[0], "said now and then, not each time"
+
+    play(tmp_path, one, scenario)
+
+
+def test_an_answer_that_cannot_be_taken_ends_its_lookup_alone(tmp_path: Path) -> None:
+    async def scenario(place: Place, server: HostServer) -> None:
+        right = place.upstream._forwarder.heard
+
+        def wrong(slot: int, data: bytes, now: float) -> list[Effect]:
+            raise RuntimeError("a bug")
+
+        place.upstream._forwarder.heard = wrong
+        assert outcome_of(await place.ask(libresolv.query("a.example.com", A))) == SERVER_FAILURE
+        place.upstream._forwarder.heard = right
+        assert outcome_of(await place.ask(libresolv.query("b.example.com", A))) == 0
+        assert len(place.notes) == 1 and "a bug" in place.notes[0]
 
     play(tmp_path, one, scenario)
 

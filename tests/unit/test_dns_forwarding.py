@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from neargate.agent.guests import Guests
 from neargate.dns.answering import Forward, answer
 from neargate.dns.forwarding import FORGED_MAX, Client, Close, Effect, Forwarder, Patience, Reply, Send
-from neargate.dns.message import A, is_cut, outcome_of
-from neargate.dns.names import vpc_names
+from neargate.dns.message import CNAME, A, is_cut, name, outcome_of
+from neargate.dns.names import vpc_names, zone
 from neargate.dns.servers import servers_of
 from neargate.testing import libresolv
 
@@ -114,6 +114,7 @@ def test_loss_is_met_by_asking_the_next_and_ends() -> None:
     assert rig.wait(1.4) == []
     (second,) = rig.wait(0.1)
     (third,) = rig.wait(1.5)
+    assert set(rig.open) == {second.slot, third.slot}, "what one lookup holds is bounded"
     assert [each.server for each in (first, second, third)] == [ONE, TWO, ONE]
     assert len({each.data[:2] for each in (first, second, third)}) == 3
     assert rig.wait(1.5) == [] and rig.outcomes() == [SERVER_FAILURE] and rig.is_idle()
@@ -224,6 +225,21 @@ def test_a_flood_of_one_leaves_room_for_others_and_ends() -> None:
         rig.wait(1.5)
     assert rig.is_idle() and set(rig.outcomes()) == {SERVER_FAILURE} and len(rig.replies) == 56
     assert len(rig.ask(source="10.0.0.66")) == 1
+
+
+@given(st.binary(max_size=300), st.binary(max_size=8), st.sampled_from(["example.com", "out.prod.local"]))
+def test_whatever_a_server_answers_its_client_gets_a_message(rest: bytes, counts: bytes, what: str) -> None:
+    """Of bytes that pass for an answer: made whole, or passed on as they are."""
+    alias = zone("prod.local", [("out.prod.local", CNAME, name("db.example.org"))])
+    rig = Rig()
+    forward = answer(libresolv.query(what, A), vpc_names("ec2.internal", [], zones=[alias]))
+    assert isinstance(forward, Forward)
+    (sent,) = rig.take(rig.forwarder.ask(Client("10.0.0.5", 1), forward, (ONE,), 0.0))
+    rig.hear(sent, sent.data[:2] + b"\x81\x80\x00\x01" + counts[:6].ljust(6, b"\x00") + sent.data[12:] + rest)
+    if not rig.replies:
+        rig.hear(sent, told(sent))
+    ((_, data),) = rig.replies
+    assert 12 <= len(data) <= 512 and data[4:6] == b"\x00\x01" and rig.is_idle()
 
 
 EVENTS = st.lists(

@@ -129,7 +129,7 @@ class Agent:
             credentials=self._credentials,
             tags=self._tags,
         )
-        self._upstream = Upstream(world, knobs)
+        self._upstream = Upstream(world, knobs, self._note)
         self._listeners = VpcListeners(knobs, network, self._metadata, api_socket, api_port, self._resolver_of)
         self._link = self._link_client(channel, key)
         self._terminals = HostTerminals(

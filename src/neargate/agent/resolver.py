@@ -19,10 +19,10 @@ from ..world import World
 from . import no_resolver
 from .guests import Guests, farewell, source_of
 from .resolver_upstream import Asker, Upstream
+from .seldom import SeldomNote
 
 PORT = 53
 _LENGTH = struct.Struct(">H")
-_NOTES_APART_S = 60.0
 
 
 def names_of(plan: VpcPlan | None) -> Names | None:
@@ -46,7 +46,6 @@ class Resolver:
         upstream: Upstream,
         note: Callable[[str], None],
     ) -> None:
-        self._world = world
         self._vpc_id = vpc_id
         self._plan = plan
         self._upstream = upstream
@@ -57,7 +56,7 @@ class Resolver:
         self._known: VpcPlan | None = None
         self._names: Names | None = None
         self._turn = 0
-        self._quiet_until = 0.0
+        self._mishap = SeldomNote(world, note)
 
     @property
     def streams_open(self) -> int:
@@ -143,8 +142,4 @@ class Resolver:
         return self._names
 
     def _failed(self, error: Exception) -> None:
-        """Said now and then: whoever found a way to it would else fill the log."""
-        now = self._world.monotonic()
-        if now >= self._quiet_until:
-            self._quiet_until = now + _NOTES_APART_S
-            self._note(f"a lookup in {self._vpc_id} was given up: {error!r}")
+        self._mishap(f"a lookup in {self._vpc_id} was given up: {error!r}")

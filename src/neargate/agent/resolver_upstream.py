@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -23,6 +23,7 @@ from ..model.knobs import Knobs
 from ..model.network import RESOLVER_ADDRESS
 from ..world import World
 from .guests import Guests
+from .seldom import SeldomNote
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 PORT = 53
@@ -73,11 +74,13 @@ class Upstream:
         self,
         world: World,
         knobs: Knobs,
+        note: Callable[[str], None],
         *,
         resolv_conf: Path = RESOLV_CONF,
         port: int = PORT,
     ) -> None:
         self._world = world
+        self._mishap = SeldomNote(world, note)
         self._try_s = knobs.resolver_try_s
         self._port = port
         self._host = HostServers(world, knobs.resolver_servers_look_s, resolv_conf)
@@ -128,7 +131,10 @@ class Upstream:
         try:
             while (due := self._forwarder.next_due) is not None:
                 await self._world.sleep(max(0.0, due - self._world.monotonic()))
-                self._do(self._forwarder.due(self._world.monotonic()))
+                try:
+                    self._do(self._forwarder.due(self._world.monotonic()))
+                except Exception as error:
+                    self._mishap(f"a lookup was given up: {error!r}")
         finally:
             self._watching = False
 
@@ -162,6 +168,13 @@ class Upstream:
         return True
 
     def _hear(self, slot: int) -> None:
+        try:
+            self._take(slot)
+        except Exception as error:
+            self._close(slot)
+            self._mishap(f"an answer was given up: {error!r}")
+
+    def _take(self, slot: int) -> None:
         now = self._world.monotonic()
         try:
             data = self._sockets[slot].recv(STREAM_MAX_BYTES)

@@ -134,7 +134,7 @@ class Forwarder:
         return [] if tried is None else self._unhelpful(slot, tried, now)
 
     def due(self, now: float) -> list[Effect]:
-        """Tries that waited long enough; they still listen until their lookup ends."""
+        """Tries that waited long enough."""
         effects: list[Effect] = []
         while self._waiting:
             slot, due = next(iter(self._waiting.items()))
@@ -174,10 +174,15 @@ class Forwarder:
         self._slots_used += 1
         slot, number = self._slots_used, self._draw(16)
         data = lookup.forward.question(number)
-        lookup.slots.append(slot)
+        effects: list[Effect] = [Send(slot, server, data)]
+        # The try before goes on listening: a slow answer is one, too.
+        for old in lookup.slots[:-1]:
+            del self._tries[old]
+            effects.append(Close(old))
+        lookup.slots = [*lookup.slots[-1:], slot]
         self._tries[slot] = _Try(lookup, server, number, lookup.forward.asked)
         self._waiting[slot] = now + self._patience.try_s
-        return [Send(slot, server, data)]
+        return effects
 
     def _end(self, lookup: _Lookup, answer: bytes) -> list[Effect]:
         del self._lookups[lookup.key]
