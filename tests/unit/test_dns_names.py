@@ -257,3 +257,8 @@ def test_any_name_of_any_type_is_answered_or_asked_elsewhere(labels: list[bytes]
         told = answer(data, names)
         if isinstance(told, bytes):
             assert len(told) <= 512 and libresolv.read(told).number == 7
+
+
+def test_a_vpc_of_too_many_networks_has_no_names() -> None:
+    with pytest.raises(Malformed):
+        vpc_names("ec2.internal", [f"10.0.{n}.0/24" for n in range(65)])

@@ -29,8 +29,8 @@ OFFERED_BYTES = 1232  # and the most to who does: no network on the way has to c
 QUERY_MAX_BYTES = 4096
 STREAM_MAX_BYTES = 65_535
 _SIGNED_ANSWERS = 0x8000  # EDNS: "DNSSEC answer OK"
-_OTHERS_MAX = 16  # records that a query may carry beside its question; clients send one or two
-_ANSWERS_MAX = 512  # records that are read of a foreign answer
+_OTHERS_MAX = 4  # records that a query may carry beside its question; clients send one or two
+_ANSWERS_MAX = 256  # records that are read of a foreign answer
 _CHAIN_MAX = 128  # pointers of one name: it has no more labels
 
 

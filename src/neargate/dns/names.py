@@ -2,7 +2,7 @@
 balancers, Cloud Map). What is found here is answered here, and so is "there is no such name": it is asked nowhere else.
 
 Names that follow from addresses need no records and no news: `ip-10-0-1-5.ec2.internal` is an address of the VPC or
-nothing, and the name of an address is known before anybody has it, as AWS's resolver answers.
+nothing, and the name of an address is known before anybody has it.
 Invariant: a `Names` never changes; who has new facts makes a new one.
 """
 
@@ -20,6 +20,7 @@ NEGATIVE_TTL_S = 60
 CHAIN_MAX = 8  # names that lead to one another before the last one
 ZONES_MAX = 4096
 RECORDS_MAX = 100_000  # of all zones together
+NETWORKS_MAX = 64  # of a VPC, and of a region's public addresses: they are looked through for each query
 
 _SOA_NUMBERS = struct.Struct(">IIIII")
 _IP_LABEL = re.compile(rb"(?:ip|ec2)-(\d{1,3})-(\d{1,3})-(\d{1,3})-(\d{1,3})")
@@ -110,6 +111,8 @@ def vpc_names(
     """
     networks = [ip_network(cidr) for cidr in cidrs]
     by_apex = {each.apex: each for each in zones}
+    if max(len(cidrs), len(pools)) > NETWORKS_MAX:
+        raise Malformed("more networks than a VPC has")
     if len(by_apex) > ZONES_MAX or sum(len(each.records) for each in by_apex.values()) > RECORDS_MAX:
         raise Malformed("more names than a VPC has")
     return Names(
