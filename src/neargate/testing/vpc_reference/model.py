@@ -10,7 +10,11 @@ from .reply import Reply
 
 
 def ask(description: Description, flow: Flow) -> Answer:
-    region = Region(description)
+    return answer(Region(description), flow)
+
+
+def answer(region: Region, flow: Flow) -> Answer:
+    """For who asks a region often."""
     forward = Forward(region)
     try:
         arrival = _send(region, forward, flow)
