@@ -140,7 +140,7 @@ def play(root: Path, script: Script, scenario: Callable[[Place, HostServer], Awa
         place = Place(root, server.address[1])
         try:
             await scenario(place, server)
-            assert place.upstream.open_sockets == 0
+            assert place.upstream.under_way == 0
         finally:
             place.close()
             server.close()
@@ -172,6 +172,27 @@ def test_other_names_are_the_hosts_servers_by_both_ways(tmp_path: Path) -> None:
         (whole,) = await place.ask_by_stream(queries[0])
         assert whole[:2] == queries[0][:2] and len(libresolv.read(whole).records["answer"]) == 60
         assert len(server.by_stream) == 1
+
+    play(tmp_path, one, scenario)
+
+
+def test_what_one_task_asks_is_bounded_and_another_goes_on(tmp_path: Path) -> None:
+    async def scenario(place: Place, server: HostServer) -> None:
+        room = place.upstream._room
+        held = 0
+        while room.admit("vpc-0a 127.0.0.1"):
+            held += 1
+        assert held == KNOBS.resolver_forwarded_per_task
+        query = libresolv.query("a.example.com", A)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(place.ask(query), 0.1)
+        assert [outcome_of(each) for each in await place.ask_by_stream(query)] == [SERVER_FAILURE]
+        assert outcome_of(await place.ask(libresolv.query("ip-10-0-1-5.ec2.internal", A))) == 0, "own names: always"
+        assert server.asked == [] and room.admit("vpc-0b 127.0.0.1"), "the same address in another VPC"
+        room.leave("vpc-0b 127.0.0.1")
+        for _ in range(held):
+            room.leave("vpc-0a 127.0.0.1")
+        assert outcome_of(await place.ask(query)) == 0
 
     play(tmp_path, one, scenario)
 
@@ -228,6 +249,25 @@ def test_a_lookup_that_nobody_answers_fails_in_the_end(tmp_path: Path) -> None:
         assert outcome_of(by_stream) == SERVER_FAILURE
 
     play(tmp_path, lambda data, source: [], scenario)
+
+
+def test_endpoints_have_names_with_their_plan(tmp_path: Path) -> None:
+    endpoints = (
+        ("ecs.us-east-1.amazonaws.com", "169.254.170.10"),
+        ("logs.us-east-1.amazonaws.com", "10.0.1.7"),
+        ("logs.us-east-1.amazonaws.com", "10.0.2.7"),
+    )
+
+    async def scenario(place: Place, server: HostServer) -> None:
+        place.plan = plan(VpcDns(domain="ec2.internal", endpoints=endpoints))
+        for name, address in endpoints:
+            seen = libresolv.read(await place.ask(libresolv.query(name, A)))
+            assert address in {record.split(" ")[-1] for record in seen.records["answer"]}
+        assert server.asked == []
+        assert outcome_of(await place.ask(libresolv.query("s3.us-east-1.amazonaws.com", A))) == 0
+        assert len(server.asked) == 1
+
+    play(tmp_path, one, scenario)
 
 
 def test_an_attribute_of_the_vpc_holds_with_its_plan(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ..dns.answering import answer
 from ..dns.message import QUERY_MAX_BYTES, Malformed
-from ..dns.names import Names, vpc_names
+from ..dns.names import Names, address_data, vpc_names, zone
 from ..model.knobs import Knobs
 from ..model.network import VpcPlan
 from ..world import World
@@ -31,7 +31,11 @@ def names_of(plan: VpcPlan | None) -> Names | None:
         return None
     dns = plan.dns
     public_domain = dns.public_domain if dns.hostnames and dns.public_domain else None
-    return vpc_names(dns.domain, plan.cidrs, public_domain=public_domain, pools=dns.pools)
+    endpoints: dict[str, list[tuple[str, int, bytes]]] = {}
+    for name, address in dns.endpoints:
+        endpoints.setdefault(name, []).append((name, *address_data(address)))
+    zones = [zone(name, records) for name, records in endpoints.items()]
+    return vpc_names(dns.domain, plan.cidrs, public_domain=public_domain, pools=dns.pools, zones=zones)
 
 
 class Resolver:
@@ -84,8 +88,7 @@ class Resolver:
             self._turn += 1
             found = answer(query, names, turn=self._turn)
             if not isinstance(found, bytes | None):
-                # Private addresses of two VPCs may be the same: they are two askers.
-                self._upstream.ask(f"{self._vpc_id} {source[0]}", Asker(bound, source), found)
+                self._upstream.ask(self._asker(source[0]), Asker(bound, source), found)
                 return
             told = found
         if told is not None:
@@ -99,7 +102,7 @@ class Resolver:
             return
         try:
             async with asyncio.timeout(self._patience_s):
-                while await self._answer_one(reader, writer):
+                while await self._answer_one(reader, writer, source):
                     pass
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             # It left, or does not speak: it learns nothing and holds nothing.
@@ -111,25 +114,31 @@ class Resolver:
             await farewell(writer, self._patience_s)
             self._guests.leave(source)
 
-    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str) -> bool:
         """False ends the connection."""
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         if length > QUERY_MAX_BYTES:
             return False
-        told = await self._answer(await reader.readexactly(length))
+        told = await self._answer(await reader.readexactly(length), source)
         if told is None:
             return False
         writer.write(_LENGTH.pack(len(told)) + told)
         await writer.drain()
         return True
 
-    async def _answer(self, query: bytes) -> bytes | None:
+    async def _answer(self, query: bytes, source: str) -> bytes | None:
         names = self._current_names()
         if names is None:
             return no_resolver.failure(query, stream=True)
         self._turn += 1
         found = answer(query, names, stream=True, turn=self._turn)
-        return found if isinstance(found, bytes | None) else await self._upstream.ask_by_stream(found)
+        if isinstance(found, bytes | None):
+            return found
+        return await self._upstream.ask_by_stream(self._asker(source), found)
+
+    def _asker(self, address: str) -> str:
+        """Private addresses of two VPCs may be the same: they are two."""
+        return f"{self._vpc_id} {address}"
 
     def _current_names(self) -> Names | None:
         plan = self._plan()

@@ -84,15 +84,15 @@ class Upstream:
         self._try_s = knobs.resolver_try_s
         self._port = port
         self._host = HostServers(world, knobs.resolver_servers_look_s, resolv_conf)
-        room = Guests(each_max=knobs.resolver_forwarded_per_task, all_max=knobs.resolver_forwarded_max)
+        self._room = Guests(each_max=knobs.resolver_forwarded_per_task, all_max=knobs.resolver_forwarded_max)
         patience = Patience(knobs.resolver_try_s, knobs.resolver_tries_max)
-        self._forwarder = Forwarder(patience, room, world.random.getrandbits)
+        self._forwarder = Forwarder(patience, self._room, world.random.getrandbits)
         self._sockets: dict[int, socket.socket] = {}
         self._watching = False
 
     @property
-    def open_sockets(self) -> int:
-        return len(self._sockets)
+    def under_way(self) -> int:
+        return self._room.count + len(self._sockets)
 
     def ask(self, source: str, asker: Asker, forward: Forward) -> None:
         """The answer goes to `asker` later; `source` counts what it has under way."""
@@ -102,8 +102,16 @@ class Upstream:
             self._watching = True
             self._world.spawn(self._watch(), "resolver-tries")
 
-    async def ask_by_stream(self, forward: Forward) -> bytes:
+    async def ask_by_stream(self, source: str, forward: Forward) -> bytes:
         """The client's answer, whatever happens."""
+        if not self._room.admit(source):
+            return forward.failed()
+        try:
+            return await self._ask_each(forward)
+        finally:
+            self._room.leave(source)
+
+    async def _ask_each(self, forward: Forward) -> bytes:
         for server in self._host.current():
             try:
                 async with asyncio.timeout(self._try_s):

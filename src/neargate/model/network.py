@@ -57,6 +57,7 @@ class VpcDns(Struct, frozen=True, kw_only=True):
     hostnames: bool = False
     public_domain: str = ""  # of names of public addresses, in a VPC with host names
     pools: tuple[str, ...] = ()  # the region's public addresses
+    endpoints: tuple[tuple[str, str], ...] = ()  # (name, address): the name, and all below it, is the VPC's own
 
 
 class VpcPlan(Struct, frozen=True, kw_only=True):
