@@ -146,7 +146,7 @@ def _permissions(draw: Draw, n: str, groups: list[str]) -> Json:
     cidrs = st.sampled_from(
         [EVERYWHERE, EVERYWHERE, f"10.{n}.0.0/16", f"10.{n}.1.0/24", "198.18.0.0/15", f"{OUTSIDE}/32"]
     )
-    peers = draw(
+    peers: dict[str, Any] = draw(
         st.one_of(
             st.fixed_dictionaries({"cidr": cidrs}),
             st.fixed_dictionaries({"cidr6": st.sampled_from([EVERYWHERE6, f"2001:db8:{n}::/56"])}),
@@ -164,7 +164,7 @@ def _permissions(draw: Draw, n: str, groups: list[str]) -> Json:
 def _acls(draw: Draw, n: int) -> list[Json]:
     """The default one, and one of an own for the first subnet or for none."""
     numbers = draw(st.lists(st.integers(1, 300), unique=True, max_size=6))
-    own = {
+    own: Json = {
         "NetworkAclId": f"acl-{n}own",
         "VpcId": f"vpc-{n}",
         "IsDefault": False,
