@@ -296,6 +296,9 @@ def test_a_nat_gateways_reply_needs_every_port_that_it_may_take() -> None:
     few = entry(200, "allow", "6", (32768, 65535))
     answer = tcp(listed(private_tasks(), "subnet-public", inner, outer, back, few), "eni-task1", OUTSIDE, 443)
     assert answer.delivered and reply_stop(answer) == (Kind.NETWORK_ACL, "acl-own", "inbound 32767")
+    last = [entry(150, "deny", "6", (65535, 65535)), entry(200, "allow", "6", (1024, 65535))]
+    answer = tcp(listed(private_tasks(), "subnet-public", inner, outer, back, *last), "eni-task1", OUTSIDE, 443)
+    assert reply_stop(answer) == (Kind.NETWORK_ACL, "acl-own", "inbound 150")
     hole = [entry(150, "deny", "6", (3389, 3389)), entry(200, "allow", "6", (1024, 65535))]
     answer = tcp(listed(private_tasks(), "subnet-public", inner, outer, back, *hole), "eni-task1", OUTSIDE, 443)
     assert reply_stop(answer) == (Kind.NETWORK_ACL, "acl-own", "inbound 150")

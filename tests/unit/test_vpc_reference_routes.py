@@ -146,6 +146,14 @@ def test_a_deleted_nat_gateway_and_a_detached_internet_gateway_are_blackholes() 
     assert stop(tcp(detached, OUTSIDE, "198.18.0.5")) == (Kind.OUTSIDE, ("vpc-1",))
 
 
+def test_a_route_that_is_described_as_a_blackhole_is_one_and_so_is_a_detaching_gateways() -> None:
+    described_so = routed(private_tasks(), "rtb-public", {**route(EVERYWHERE, "igw-1"), "State": "blackhole"})
+    assert stop(tcp(described_so, "eni-alb", OUTSIDE)) == (Kind.ROUTE_TABLE, ("rtb-public",))
+    detaching = private_tasks()
+    detaching["InternetGateways"][0]["Attachments"][0]["State"] = "detaching"
+    assert stop(tcp(detaching, "eni-alb", OUTSIDE)) == (Kind.ROUTE_TABLE, ("rtb-public",))
+
+
 def test_nothing_comes_in_without_a_route_to_the_internet_gateway() -> None:
     answer = tcp(routed(private_tasks(), "rtb-public"), OUTSIDE, "198.18.0.5")
     assert stop(answer) == (Kind.ROUTE_TABLE, ("rtb-public",))
@@ -164,6 +172,15 @@ def test_an_internet_gateway_drops_what_a_private_nat_gateway_sends() -> None:
     region["NatGateways"] = [nat_gateway("nat-1", "subnet-public", "10.0.0.9")]
     answer = tcp(region, "eni-task1", OUTSIDE)
     assert answer.stop and answer.stop.rule == "10.0.0.9 has no public address"
+
+
+def test_of_several_addresses_a_nat_gateway_shows_the_primary_one() -> None:
+    region = private_tasks()
+    more = {"PrivateIp": "10.0.0.10", "PublicIp": "198.18.0.10", "IsPrimary": False}
+    region["NatGateways"][0]["NatGatewayAddresses"].append(more)
+    assert tcp(region, "eni-task1", OUTSIDE).source == "198.18.0.9"
+    region["NatGateways"][0]["NatGatewayAddresses"].reverse()
+    assert tcp(region, "eni-task1", OUTSIDE).source == "198.18.0.9"
 
 
 def test_a_nat_gateway_that_routes_to_itself_is_a_loop() -> None:
@@ -216,6 +233,11 @@ def test_an_egress_only_gateway_lets_out_and_answers_in_but_nothing_else_in() ->
     assert (answer.source, answer.reply) == ("2001:db8:1::5", True)
     refused = tcp(egress_only(), OUTSIDE6, "2001:db8:1::5")
     assert refused.stop and refused.stop.rule == "::/0 -> eigw-1: the answer would not go back"
+
+
+def test_an_egress_only_gateway_carries_no_ipv4() -> None:
+    region = routed(egress_only(), "rtb-main", route(EVERYWHERE, "eigw-1"))
+    assert stop(tcp(region, "eni-task1", OUTSIDE)) == (Kind.EGRESS_ONLY, ("eigw-1",))
 
 
 def test_ipv4_and_ipv6_routes_are_independent() -> None:
@@ -279,6 +301,24 @@ def test_peered_vpcs_reach_each_other_by_private_addresses_and_groups_may_name_e
     assert (answer.source, answer.reply) == ("10.1.0.5", True)
 
 
+def test_a_group_is_named_over_the_peering_that_the_packet_took_only() -> None:
+    """vpc-3 has the addresses of vpc-1, and is peered with vpc-2 as well: its members are not those of vpc-1."""
+    region = peered()
+    region["Vpcs"][2] = vpc("vpc-3", "10.1.0.0/16")
+    region["Subnets"][2] = subnet("subnet-3", "10.1.0.0/24", "vpc-3")
+    region["NetworkInterfaces"][2] = interface("eni-3", "subnet-3", "10.1.0.5", "sg-3", vpc="vpc-3")
+    assert tcp(region, "eni-1", "10.2.0.5").delivered
+    region = grouped_for(region, "sg-2", permission("tcp", 80, group="sg-3"))
+    assert stop(tcp(region, "eni-1", "10.2.0.5")) == (Kind.SECURITY_GROUP, ("sg-2",))
+    answer = tcp(region, "eni-3", "10.2.0.5")
+    assert answer.delivered and answer.reply is False, "vpc-2 sends the answer to vpc-1"
+
+
+def grouped_for(region: Json, group_id: str, inbound: Json) -> Json:
+    others = [each for each in region["SecurityGroups"] if each["GroupId"] != group_id]
+    return {**region, "SecurityGroups": [*others, group(group_id, inbound, vpc=f"vpc-{group_id[-1]}")]}
+
+
 def test_without_a_route_there_nothing_arrives_and_without_one_back_nothing_is_answered() -> None:
     assert stop(tcp(peered(there=False), "eni-1", "10.2.0.5")) == (Kind.ROUTE_TABLE, ("rtb-1",))
     answer = tcp(peered(back=False), "eni-1", "10.2.0.5")
@@ -323,6 +363,14 @@ def test_a_gateway_endpoint_needs_no_gateway_to_the_internet_and_serves_its_list
     assert (answer.source, answer.reply) == ("10.0.1.5", True)
     assert answer.receiver and answer.receiver.object_ids == ("vpce-s3",)
     assert stop(tcp(with_gateway_endpoint(), "eni-task1", OUTSIDE, 443)) == (Kind.ROUTE_TABLE, ("rtb-private",))
+
+
+def test_a_gateway_endpoint_that_is_deleted_is_a_blackhole_and_one_of_an_appliance_not_modelled() -> None:
+    region = with_gateway_endpoint()
+    region["VpcEndpoints"][0]["State"] = "deleted"
+    assert stop(tcp(region, "eni-task1", "203.0.113.7", 443)) == (Kind.ROUTE_TABLE, ("rtb-private",))
+    region["VpcEndpoints"][0] |= {"State": "available", "VpcEndpointType": "GatewayLoadBalancer"}
+    assert stop(tcp(region, "eni-task1", "203.0.113.7", 443)) == (Kind.ENDPOINT, ("vpce-s3",))
 
 
 def test_groups_filter_what_goes_to_a_gateway_endpoint_by_its_list() -> None:

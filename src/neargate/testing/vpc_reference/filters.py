@@ -33,7 +33,7 @@ def security_groups(region: Region, interface: NetworkInterface, packet: Packet,
         for permission in (group.ip_permissions_egress if egress else group.ip_permissions) if group else ():
             if not _covers(permission, packet):
                 continue
-            for target in _peers(region, interface.vpc_id, permission, peer):
+            for target in _peers(region, permission, peer):
                 return Step(
                     kind=Kind.SECURITY_GROUP,
                     object_ids=(group_id,),
@@ -59,22 +59,21 @@ def _covers(permission: IpPermission, packet: Packet) -> bool:
     return permission.from_port <= packet.ports[0] and packet.ports[1] <= permission.to_port
 
 
-def _peers(region: Region, vpc_id: str, permission: IpPermission, peer: Peer) -> Iterator[str]:
+def _peers(region: Region, permission: IpPermission, peer: Peer) -> Iterator[str]:
     """Those of a permission's CIDRs, lists and groups that the peer is in."""
     cidrs = (*(each.cidr_ip for each in permission.ip_ranges), *(each.cidr_ipv6 for each in permission.ipv6_ranges))
     yield from (cidr for cidr in cidrs if peer.address in ip_network(cidr))
     lists = (each.prefix_list_id for each in permission.prefix_list_ids)
     yield from (each for each in lists if any(peer.address in n for n in region.prefix_lists.get(each, ())))
     groups = (each.group_id for each in permission.user_id_group_pairs)
-    yield from (each for each in groups if _is_member(region, vpc_id, each, peer))
+    yield from (each for each in groups if _is_member(region, each, peer))
 
 
-def _is_member(region: Region, vpc_id: str, group_id: str, peer: Peer) -> bool:
+def _is_member(region: Region, group_id: str, peer: Peer) -> bool:
     """User guide, Security group rules: a reference lets through "the private IP addresses" of the group's members;
-    both groups "must belong to the same VPC or to peered VPCs"; not through an appliance.
+    both groups "must belong to the same VPC or to peered VPCs", which a peer whose VPC is known always does; not
+    through an appliance.
     """
-    if not peer.vpc_id or not (peer.vpc_id == vpc_id or region.are_peers(vpc_id, peer.vpc_id)):
-        return False
     spot = region.at(peer.vpc_id, peer.address)
     member = region.interfaces.get(spot.interface_id) if spot else None
     return member is not None and any(group.group_id == group_id for group in member.groups)

@@ -131,9 +131,6 @@ class Region:
         one, other = _sides(peering)
         return other if vpc_id == one else one
 
-    def are_peers(self, one: str, other: str) -> bool:
-        return any(self.other_side(peering_id, one) == other for peering_id in self.peerings)
-
     def resolver_of(self, vpc: Vpc) -> IPv4Address:
         """User guide, DNS attributes for your VPC: "the primary private IPV4 CIDR range … plus two"."""
         return IPv4Address(int(IPv4Network(vpc.cidr_block).network_address) + 2)
