@@ -299,6 +299,9 @@ def test_a_nat_gateways_reply_needs_every_port_that_it_may_take() -> None:
     last = [entry(150, "deny", "6", (65535, 65535)), entry(200, "allow", "6", (1024, 65535))]
     answer = tcp(listed(private_tasks(), "subnet-public", inner, outer, back, *last), "eni-task1", OUTSIDE, 443)
     assert reply_stop(answer) == (Kind.NETWORK_ACL, "acl-own", "inbound 150")
+    most = entry(200, "allow", "6", (1024, 50000))
+    answer = tcp(listed(private_tasks(), "subnet-public", inner, outer, back, most), "eni-task1", OUTSIDE, 443)
+    assert reply_stop(answer) == (Kind.NETWORK_ACL, "acl-own", "inbound 32767")
     hole = [entry(150, "deny", "6", (3389, 3389)), entry(200, "allow", "6", (1024, 65535))]
     answer = tcp(listed(private_tasks(), "subnet-public", inner, outer, back, *hole), "eni-task1", OUTSIDE, 443)
     assert reply_stop(answer) == (Kind.NETWORK_ACL, "acl-own", "inbound 150")
@@ -313,6 +316,14 @@ def test_a_ping_needs_echo_there_and_echo_reply_back() -> None:
     assert ask(described(both_ways), flow).reply is True
     unreachable = Flow(sender="eni-task1", to=OUTSIDE, protocol=ICMP, icmp_type=3, icmp_code=4)
     assert not ask(described(both_ways), unreachable).delivered
+
+
+def test_a_ping_over_ipv6_needs_echo_there_and_echo_reply_back() -> None:
+    echo = entry(100, "allow", "58", egress=True, icmp=(128, -1), cidr=EVERYWHERE6)
+    flow = Flow(sender="eni-task1", to=OUTSIDE6, protocol=ICMPV6, icmp_type=128)
+    for kind, passes in ((128, False), (129, True)):
+        back = entry(100, "allow", "58", icmp=(kind, -1), cidr=EVERYWHERE6)
+        assert ask(described(listed(public_tasks(), "subnet-1", echo, back)), flow).reply is passes
 
 
 def test_acl_protocols_are_numbers() -> None:

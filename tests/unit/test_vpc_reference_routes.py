@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from neargate.testing.vpc_reference.description import described
-from neargate.testing.vpc_reference.flows import ICMP, Answer, Flow, Kind, NotModelled
+from neargate.testing.vpc_reference.flows import ICMP, UDP, Answer, Flow, Kind, NotModelled
 from neargate.testing.vpc_reference.model import ask
 from neargate.testing.vpc_reference.setups import (
     EVERYWHERE,
@@ -121,6 +121,11 @@ def test_inside_one_subnet_nothing_is_routed() -> None:
     assert answer.delivered and answer.reply and used(answer) == [] and answer.source == "10.0.1.5"
 
 
+def test_inside_one_subnet_ipv6_is_not_routed_either() -> None:
+    answer = tcp(public_tasks(), "eni-task1", "2001:db8:1::6")
+    assert answer.reply and used(answer) == []
+
+
 def test_a_cidr_wins_over_a_prefix_list_of_the_same_length_and_loses_to_a_longer_one() -> None:
     region = private_tasks()
     region["ManagedPrefixLists"] = [{"PrefixListId": "pl-1", "Entries": [{"Cidr": "192.0.2.0/24"}]}]
@@ -140,6 +145,7 @@ def test_a_deleted_nat_gateway_and_a_detached_internet_gateway_are_blackholes() 
     deleted = private_tasks()
     deleted["NatGateways"][0]["State"] = "deleted"
     assert stop(tcp(deleted, "eni-task1", OUTSIDE)) == (Kind.ROUTE_TABLE, ("rtb-private",))
+    assert stop(tcp(deleted, OUTSIDE, "198.18.0.9")) == (Kind.NOWHERE, ())
     detached = private_tasks()
     detached["InternetGateways"] = [internet_gateway("igw-1", None)]
     assert stop(tcp(detached, "eni-task1", OUTSIDE)) == (Kind.ROUTE_TABLE, ("rtb-public",))
@@ -210,6 +216,13 @@ def test_a_second_private_address_has_a_public_one_of_its_own() -> None:
     flow = Flow(sender="eni-task1", to=OUTSIDE, port=443, sender_address="10.0.0.50")
     assert ask(described(region), flow).source == "198.18.0.50"
     assert tcp(region, OUTSIDE, "198.18.0.50").delivered
+
+    region["Addresses"] = [
+        {"PublicIp": "198.18.0.60", "NetworkInterfaceId": "eni-task2", "PrivateIpAddress": "10.0.0.60"}
+    ]
+    region["NetworkInterfaces"][1]["PrivateIpAddresses"].append({"PrivateIpAddress": "10.0.0.60"})
+    flow = Flow(sender="eni-task2", to=OUTSIDE, port=443, sender_address="10.0.0.60")
+    assert ask(described(region), flow).source == "198.18.0.60"
 
 
 def test_another_ones_address_is_not_sent_from_an_interface() -> None:
@@ -314,6 +327,14 @@ def test_a_group_is_named_over_the_peering_that_the_packet_took_only() -> None:
     assert answer.delivered and answer.reply is False, "vpc-2 sends the answer to vpc-1"
 
 
+def test_the_senders_rules_may_name_a_group_of_the_peer() -> None:
+    region = peered()
+    region["SecurityGroups"][0] = group("sg-1", outbound=[permission("tcp", 80, group="sg-2")])
+    assert tcp(region, "eni-1", "10.2.0.5").delivered
+    region["SecurityGroups"][0] = group("sg-1", outbound=[permission("tcp", 80, group="sg-3")])
+    assert stop(tcp(region, "eni-1", "10.2.0.5")) == (Kind.SECURITY_GROUP, ("sg-1",))
+
+
 def grouped_for(region: Json, group_id: str, inbound: Json) -> Json:
     others = [each for each in region["SecurityGroups"] if each["GroupId"] != group_id]
     return {**region, "SecurityGroups": [*others, group(group_id, inbound, vpc=f"vpc-{group_id[-1]}")]}
@@ -408,6 +429,11 @@ def test_no_filter_and_no_route_touches_resolver_and_metadata(to: str) -> None:
     region["NetworkAcls"] = [{**default_acl("vpc-1", "acl-default"), "Entries": []}]
     answer = tcp(region, "eni-task1", to, 53 if to in ("10.0.0.2", "169.254.169.253") else 80)
     assert answer.delivered and answer.reply
+
+
+def test_the_time_is_served_over_udp() -> None:
+    flow = Flow(sender="eni-task1", to="169.254.169.123", protocol=UDP, port=123)
+    assert ask(described(private_tasks()), flow).reply
 
 
 def test_a_vpc_without_dns_support_has_no_resolver() -> None:

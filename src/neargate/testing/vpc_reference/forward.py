@@ -55,7 +55,6 @@ class Forward:
         self.region = region
         self.steps: list[Step] = []
         self.legs: list[Leg] = []
-        self.answers_always = False  # a service of the VPC itself: nothing filters its reply either
 
     def from_interface(self, interface: NetworkInterface, packet: Packet) -> Arrival:
         own = addresses_of(interface)
@@ -69,8 +68,7 @@ class Forward:
             raise Stopped(Kind.INTERFACE, (interface.network_interface_id,), "source/destination check")
         self._pass(Kind.INTERFACE, interface.network_interface_id)
         if service := services.answer(self.region, interface.vpc_id, packet):
-            self.answers_always = True
-            self.steps.append(service)
+            self.steps.append(service)  # without a leg: nothing filters its reply either
             return Arrival(receiver=service, packet=packet)
         peer = Peer(address=packet.to, vpc_id=self._owner(spot, packet.to))
         self.steps.append(security_groups(self.region, interface, packet, peer, egress=True))

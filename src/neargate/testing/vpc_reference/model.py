@@ -49,8 +49,6 @@ def _source(interface: NetworkInterface, flow: Flow) -> IpAddress:
 def _reply(region: Region, forward: Forward, arrival: Arrival) -> tuple[bool | None, tuple[Step, ...]]:
     if arrival.packet.answered() is None:
         return None, ()
-    if forward.answers_always:
-        return True, ()
     reply = Reply(region)
     try:
         reply.walk(forward.legs)
