@@ -2,6 +2,7 @@
 scripted server in the place of the host's. Real packets."""
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import struct
@@ -72,6 +73,17 @@ class Names:
         self.plan = self._plan(1, VpcDns(domain="ec2.internal"))
         self.notes: list[str] = []
         self.server = ScriptedServer()
+        self.upstream: Upstream | None = None
+        self._closing = contextlib.ExitStack()
+
+    async def idle(self) -> None:
+        """No lookup is under way any more, and none holds a socket."""
+        async with asyncio.timeout(10):
+            while self.upstream is not None and self.upstream.under_way:  # noqa: ASYNC110  # no event for a test alone
+                await asyncio.sleep(0.05)
+
+    def close(self) -> None:
+        self._closing.close()
 
     def _plan(self, generation: int, dns: VpcDns | None) -> VpcPlan:
         return VpcPlan(vpc_id="vpc-0a", generation=generation, cidrs=("172.31.0.0/16",), groups=(SHUT,), dns=dns)
@@ -80,10 +92,13 @@ class Names:
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(lambda: self.server, local_addr=("127.0.0.1", 0))
         port = transport.get_extra_info("sockname")[1]
-        await asyncio.start_server(self.server.stream, "127.0.0.1", port)
+        self._closing.callback(transport.close)
+        streams = await asyncio.start_server(self.server.stream, "127.0.0.1", port)
+        self._closing.callback(streams.close)
         resolv_conf = self.root / "host-resolv.conf"
         resolv_conf.write_text("nameserver 127.0.0.1\n")
         upstream = Upstream(self.lab.world, KNOBS, self.notes.append, resolv_conf=resolv_conf, port=port)
+        self.upstream = upstream
         metadata: Any = None  # nobody asks for any here
 
         def resolver_of(vpc_id: str) -> Resolver:
@@ -93,6 +108,11 @@ class Names:
         listeners = VpcListeners(KNOBS, self.lab.network, metadata, "", 4566, resolver_of)
         await listeners.open("vpc-0a")
         await listeners.open("vpc-0a")
+        for server in listeners._servers.values():
+            self._closing.callback(server.close)
+        for bound in listeners._datagrams.values():
+            self._closing.callback(bound.close)
+            self._closing.callback(loop.remove_reader, bound.fileno())
 
     def without_support(self) -> None:
         self.plan = self._plan(2, VpcDns(domain="ec2.internal", support=False))
@@ -122,13 +142,15 @@ Scenario = Callable[[Names, TaskNetwork, TaskNetwork], Coroutine[Any, Any, None]
 def play(root: Path, scenario: Scenario) -> None:
     async def whole() -> None:
         lab = await NetLab.open(root / "run")
+        names = Names(lab, root)
         try:
-            names = Names(lab, root)
             await names.open()
             tasks = [await lab.attach(f"t{number}", eni(number, "sg-0shut")) for number in (1, 2)]
             await scenario(names, *tasks)
+            await names.idle()
             assert names.notes == []
         finally:
+            names.close()
             await lab.close()
 
     asyncio.run(whole())

@@ -14,8 +14,9 @@ from neargate.agent.resolver_upstream import HostServers, Upstream
 from neargate.dns.forwarding import Effect
 from neargate.dns.message import A, is_cut, outcome_of
 from neargate.model.knobs import Knobs
-from neargate.model.network import VpcDns, VpcPlan
+from neargate.model.network import RESOLVER_ADDRESS, VpcDns, VpcPlan
 from neargate.testing import libresolv
+from neargate.testing.agent_host import VPC, AgentHost
 from neargate.testing.virtual_time import VirtualWorld, run_virtual
 from neargate.world import OsWorld
 
@@ -329,6 +330,39 @@ def test_an_answer_that_cannot_be_taken_ends_its_lookup_alone(tmp_path: Path) ->
         assert len(place.notes) == 1 and "a bug" in place.notes[0]
 
     play(tmp_path, one, scenario)
+
+
+def test_an_agent_answers_what_its_newest_plan_says(tmp_path: Path) -> None:
+    query = libresolv.query("ip-10-0-1-5.ec2.internal", A)
+
+    async def asked(host: AgentHost) -> int:
+        """The outcome, by the agent's listener in the VPC's router."""
+        name = host.host.network.listeners[VPC, RESOLVER_ADDRESS, 53].getsockname()
+        reader, writer = await asyncio.open_unix_connection(name)
+        writer.write(len(query).to_bytes(2, "big") + query)
+        answer = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+        writer.close()
+        return outcome_of(answer)
+
+    async def whole() -> None:
+        async with AgentHost(tmp_path) as host:
+            agent = await host.started()
+            await agent._plans.ready(VPC)
+            assert await asked(host) == SERVER_FAILURE, "its plan says nothing of names"
+            for generation, dns, outcome in (
+                (2, DNS, 0),
+                (3, VpcDns(domain="ec2.internal", support=False), 2),
+                (4, DNS, 0),
+            ):
+                host.server.push(VpcPlan(vpc_id=VPC, generation=generation, cidrs=("10.0.0.0/16",), groups=(), dns=dns))
+                await host.clock.sleep(1)
+                assert await asked(host) == outcome
+            host.kill()
+            host.start()
+            await host.clock.sleep(5)
+            assert await asked(host) == 0, "as before a restart, from what was stored"
+
+    run_virtual(whole())
 
 
 def test_names_of_plans() -> None:
