@@ -164,3 +164,27 @@ def test_no_filter_or_route_keeps_the_resolver_and_metadata_from_an_interface(re
     senders = [each["NetworkInterfaceId"] for each in region["NetworkInterfaces"]]
     asked = [Flow(sender=sender, to=to, port=port) for sender in senders for to, port in SERVICES]
     assert all(found.delivered and found.reply for _, found in answers(region, asked))
+
+
+@given(regions(vpcs=3))
+@FEW
+def test_the_random_regions_are_of_what_ec2_accepts(region: Json) -> None:
+    owners = {each["GroupId"]: each["VpcId"] for each in region["SecurityGroups"]}
+    peers = {frozenset(("vpc-1", "vpc-2"))}
+    for each in region["SecurityGroups"]:
+        for permissions in (each["IpPermissions"], each["IpPermissionsEgress"]):
+            assert len({json.dumps(one) for one in permissions}) == len(permissions), "InvalidPermission.Duplicate"
+            named = {pair["GroupId"] for one in permissions for pair in one.get("UserIdGroupPairs", ())}
+            assert all(len(pair := {owners[one], each["VpcId"]}) == 1 or pair in peers for one in named)
+    for acl in region["NetworkAcls"]:
+        rules = [(one["RuleNumber"], one["Egress"]) for one in acl["Entries"]]
+        assert len(rules) == len(set(rules)), "NetworkAclEntryAlreadyExists"
+    for each in region["RouteTables"]:
+        destinations = [str(next(iter(one.values()))) for one in each["Routes"]]
+        assert len(destinations) == len(set(destinations)), "RouteAlreadyExists"
+    private = [each["PrivateIpAddress"] for each in region["NetworkInterfaces"]]
+    public = [each["Association"]["PublicIp"] for each in region["NetworkInterfaces"] if "Association" in each]
+    for nat in region["NatGateways"]:
+        private += [each["PrivateIp"] for each in nat["NatGatewayAddresses"]]
+        public += [each["PublicIp"] for each in nat["NatGatewayAddresses"] if "PublicIp" in each]
+    assert len(private) == len(set(private)) and len(public) == len(set(public))

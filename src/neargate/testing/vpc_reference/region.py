@@ -140,7 +140,11 @@ class Region:
         destined for the MAC address of another network interface in the subnet" is not routed.
         """
         subnet = self.subnets[subnet_id]
-        six = (each.ipv6_cidr_block for each in subnet.ipv6_cidr_block_association_set)
+        six = (
+            each.ipv6_cidr_block
+            for each in subnet.ipv6_cidr_block_association_set
+            if _associated(each.ipv6_cidr_block_state.state)
+        )
         return any(address in ip_network(cidr) for cidr in (subnet.cidr_block, *six))
 
     def dead_endpoint_at(self, spot: Spot) -> str | None:

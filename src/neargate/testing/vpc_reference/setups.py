@@ -52,10 +52,14 @@ def entry(number: int, action: str, protocol: str = "-1", ports: tuple[int, int]
 
 def default_acl(vpc: str, acl_id: str) -> Json:
     """As AWS makes it: all may pass, both ways."""
+    entries = [*everything(100, "allow"), *everything(32767, "deny")]
+    return {"NetworkAclId": acl_id, "VpcId": vpc, "IsDefault": True, "Associations": [], "Entries": entries}
+
+
+def everything(number: int, action: str) -> list[Json]:
+    """Both ways, both families; IPv6 has the next number. The rule "*" is 32767."""
     both = [(egress, cidr) for egress in (False, True) for cidr in (EVERYWHERE, EVERYWHERE6)]
-    allow = [entry(101 if ":" in cidr else 100, "allow", egress=egress, cidr=cidr) for egress, cidr in both]
-    deny = [entry(32768 if ":" in cidr else 32767, "deny", egress=egress, cidr=cidr) for egress, cidr in both]
-    return {"NetworkAclId": acl_id, "VpcId": vpc, "IsDefault": True, "Associations": [], "Entries": allow + deny}
+    return [entry(number + (":" in cidr), action, egress=egress, cidr=cidr) for egress, cidr in both]
 
 
 def table(table_id: str, vpc: str, *routes: Json, main: bool = False, subnets: tuple[str, ...] = ()) -> Json:

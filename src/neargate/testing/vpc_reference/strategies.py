@@ -1,8 +1,9 @@
 """Random regions, small enough to read when one fails, and flows that have something to do with them.
 
-Every region is one that EC2 would let somebody make (but for objects that are gone, whose routes stay behind), and has
-nothing for which AWS tosses a coin: no two prefix lists overlap. `regions` gives JSON-like data, so that a test can
-build it in a data plane as well; `flows` are drawn for one region.
+Every region is one that EC2 would let somebody make, but that an internet gateway may be detached, and a NAT gateway
+deleted, while addresses are mapped: routes to what is gone are wanted. Nothing is in it for which AWS tosses a coin: no
+two prefix lists overlap. `regions` gives JSON-like data, so that a test can build it in a data plane as well; `flows`
+are drawn for one region.
 """
 
 from typing import Any
@@ -19,6 +20,7 @@ from .setups import (
     default_acl,
     egress_only_gateway,
     entry,
+    everything,
     group,
     interface,
     internet_gateway,
@@ -132,12 +134,14 @@ def _nat_gateways(draw: Draw, n: int) -> Json:
 
 @st.composite
 def _groups(draw: Draw, group_id: str, groups: list[str]) -> Json:
-    """In one VPC; a group of the other one may be named, as over peering."""
+    """In one VPC; a group of its peer may be named."""
     n = group_id[3]
-    outbound = draw(st.none() | st.lists(_permissions(n, groups), max_size=2))
-    inbound = draw(st.lists(_permissions(n, groups), max_size=3))
+    near = [each for each in groups if each[3] == n or (each[3] in "12" and n in "12")]
+    outbound = draw(st.none() | st.lists(_permissions(n, near), max_size=2, unique_by=str))
+    inbound = draw(st.lists(_permissions(n, near), max_size=3, unique_by=str))
     if draw(st.booleans()):
-        inbound.append(permission(cidr=EVERYWHERE, cidr6=EVERYWHERE6))
+        every = permission(cidr=EVERYWHERE, cidr6=EVERYWHERE6)
+        inbound = [*(each for each in inbound if each["IpProtocol"] != "-1"), every]
     return group(group_id, *inbound, vpc=f"vpc-{n}", outbound=outbound)
 
 
@@ -172,8 +176,8 @@ def _acls(draw: Draw, n: int) -> list[Json]:
         "Entries": [draw(_entries(number, n)) for number in numbers],
     }
     if draw(st.booleans()):
-        both = [(egress, cidr) for egress in (False, True) for cidr in (EVERYWHERE, EVERYWHERE6)]
-        own["Entries"] += [entry(1000 + (":" in cidr), "allow", egress=egress, cidr=cidr) for egress, cidr in both]
+        own["Entries"] += everything(1000, "allow")
+    own["Entries"] += everything(32767, "deny")
     return [default_acl(f"vpc-{n}", f"acl-{n}"), own]
 
 
