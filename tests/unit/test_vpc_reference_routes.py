@@ -233,6 +233,16 @@ def test_another_ones_address_is_not_sent_from_an_interface() -> None:
     assert ask(described(region), flow).delivered
 
 
+def test_a_chain_of_nat_gateways_shows_the_last_one() -> None:
+    region = private_tasks()
+    region["Subnets"].append(subnet("subnet-middle", "10.0.2.0/24"))
+    region["NatGateways"].append(nat_gateway("nat-middle", "subnet-middle", "10.0.2.9"))
+    region["RouteTables"].append(table("rtb-middle", "vpc-1", route(EVERYWHERE, "nat-1"), subnets=("subnet-middle",)))
+    region = routed(region, "rtb-private", route(EVERYWHERE, "nat-middle"))
+    answer = tcp(region, "eni-task1", OUTSIDE)
+    assert (answer.source, answer.reply) == ("198.18.0.9", True)
+
+
 # Egress-only internet gateways
 
 
@@ -350,6 +360,15 @@ def test_without_a_route_there_nothing_arrives_and_without_one_back_nothing_is_a
 @pytest.mark.parametrize("code", ["pending-acceptance", "deleted", "rejected", "expired"])
 def test_a_peering_connection_that_is_not_active_is_a_blackhole(code: str) -> None:
     assert stop(tcp(peered(code), "eni-1", "10.2.0.5")) == (Kind.ROUTE_TABLE, ("rtb-1",))
+
+
+def test_over_peering_a_nat_gateway_shows_its_private_address() -> None:
+    region = peered()
+    region["Subnets"].append(subnet("subnet-4", "10.2.4.0/24", "vpc-2"))
+    region["NetworkInterfaces"].append(interface("eni-4", "subnet-4", "10.2.4.5", "sg-2", vpc="vpc-2"))
+    region["RouteTables"].append(table("rtb-4", "vpc-2", route("10.3.0.0/16", "nat-2"), subnets=("subnet-4",)))
+    answer = tcp(region, "eni-4", "10.3.0.5")
+    assert (answer.source, answer.reply) == ("10.2.0.9", True)
 
 
 def test_peering_is_not_transitive() -> None:

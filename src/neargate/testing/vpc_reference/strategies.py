@@ -88,7 +88,9 @@ def flows(draw: Draw, region: Json) -> list[Flow]:
         if sender not in OUTSIDERS or ((":" in to) == (":" in sender) and to not in OUTSIDERS)
     ]
     offset = draw(st.integers(0, STRIDE - 1))
-    kinds = st.tuples(st.sampled_from((TCP, TCP, UDP, ICMP, 47)), st.sampled_from(PORTS), st.sampled_from(CLIENT_PORTS))
+    kinds = st.tuples(
+        st.sampled_from((TCP, TCP, TCP, TCP, UDP, ICMP, 47)), st.sampled_from(PORTS), st.sampled_from(CLIENT_PORTS)
+    )
     chosen = draw(st.lists(kinds, min_size=3, max_size=3))
     return [_flow(pair, *chosen[i % 3]) for i, pair in enumerate(pairs[offset::STRIDE])]
 
@@ -109,7 +111,7 @@ def _flow(pair: tuple[str, str], protocol: int, port: int, source_port: int) -> 
 
 
 def destinations(region: Json) -> list[str]:
-    """Every address of anybody, the services', an outsider's, and one of nobody in each VPC."""
+    """Every address of anybody, the services', outsiders' (more than once), and one of nobody in each VPC."""
     found = [each["PrivateIpAddress"] for each in region["NetworkInterfaces"]]
     found += [six["Ipv6Address"] for each in region["NetworkInterfaces"] for six in each.get("Ipv6Addresses", ())]
     found += [each["Association"]["PublicIp"] for each in region["NetworkInterfaces"] if "Association" in each]
@@ -117,7 +119,7 @@ def destinations(region: Json) -> list[str]:
         found += [own[key] for own in nat["NatGatewayAddresses"] for key in ("PrivateIp", "PublicIp") if key in own]
     found += [each["CidrBlock"].replace(".0.0/16", ".1.200") for each in region["Vpcs"]]
     found += [each["CidrBlock"].replace(".0.0/16", ".0.2") for each in region["Vpcs"]]
-    return [*found, *OUTSIDERS, "169.254.169.253", "169.254.170.2", "172.16.0.1"]
+    return [*found, *OUTSIDERS * 4, "169.254.169.253", "169.254.170.2", "172.16.0.1"]
 
 
 def _mostly(often: Any, seldom: Any) -> st.SearchStrategy[Any]:
@@ -127,7 +129,7 @@ def _mostly(often: Any, seldom: Any) -> st.SearchStrategy[Any]:
 @st.composite
 def _nat_gateways(draw: Draw, n: int) -> Json:
     public = draw(_mostly(f"198.18.{n}.9", ""))
-    made = nat_gateway(f"nat-{n}", f"subnet-{n}{draw(st.integers(0, 1))}", "", public, f"vpc-{n}")
+    made = nat_gateway(f"nat-{n}", f"subnet-{n}{draw(_mostly(0, 1))}", "", public, f"vpc-{n}")
     made["NatGatewayAddresses"][0]["PrivateIp"] = f"10.{n}.{made['SubnetId'][-1]}.9"
     return {**made, "State": draw(_mostly("available", "deleted"))}
 
@@ -137,9 +139,9 @@ def _groups(draw: Draw, group_id: str, groups: list[str]) -> Json:
     """In one VPC; a group of its peer may be named."""
     n = group_id[3]
     near = [each for each in groups if each[3] == n or (each[3] in "12" and n in "12")]
-    outbound = draw(st.none() | st.lists(_permissions(n, near), max_size=2, unique_by=str))
+    outbound = draw(st.lists(_permissions(n, near), max_size=2, unique_by=str)) if draw(_mostly(False, True)) else None
     inbound = draw(st.lists(_permissions(n, near), max_size=3, unique_by=str))
-    if draw(st.booleans()):
+    if draw(_mostly(True, False)):
         every = permission(cidr=EVERYWHERE, cidr6=EVERYWHERE6)
         inbound = [*(each for each in inbound if each["IpProtocol"] != "-1"), every]
     return group(group_id, *inbound, vpc=f"vpc-{n}", outbound=outbound)
@@ -172,10 +174,10 @@ def _acls(draw: Draw, n: int) -> list[Json]:
         "NetworkAclId": f"acl-{n}own",
         "VpcId": f"vpc-{n}",
         "IsDefault": False,
-        "Associations": [{"SubnetId": f"subnet-{n}0"}] if draw(st.booleans()) else [],
+        "Associations": [{"SubnetId": f"subnet-{n}0"}] if draw(_mostly(True, False)) else [],
         "Entries": [draw(_entries(number, n)) for number in numbers],
     }
-    if draw(st.booleans()):
+    if draw(_mostly(True, False)):
         own["Entries"] += everything(1000, "allow")
     own["Entries"] += everything(32767, "deny")
     return [default_acl(f"vpc-{n}", f"acl-{n}"), own]
@@ -194,22 +196,25 @@ def _entries(draw: Draw, number: int, n: int) -> Json:
 
 @st.composite
 def _tables(draw: Draw, n: int, vpcs: int) -> list[Json]:
-    """The main one, and one for each of two subnets, with routes that CreateRoute accepts."""
+    """The main one, one for a subnet that is mostly public, and one for a subnet that mostly has the NAT gateway."""
     vpc_id = f"vpc-{n}"
     associated: list[tuple[str, ...]] = [(), (f"subnet-{n}0",), (f"subnet-{n}1",)]
     return [
-        table(f"rtb-{n}{i}", vpc_id, *draw(_routes(n, vpcs)), main=i == 0, subnets=subnets)
+        table(f"rtb-{n}{i}", vpc_id, *draw(_routes(n, vpcs, i)), main=i == 0, subnets=subnets)
         for i, subnets in enumerate(associated)
     ]
 
 
 @st.composite
-def _routes(draw: Draw, n: int, vpcs: int) -> list[Json]:
-    """At most one route for a destination. Inside the VPC only a whole subnet, to a NAT gateway or an interface."""
-    ways = [f"igw-{n}", f"igw-{n}", f"nat-{n}", f"nat-{n}", "nat-gone", None]
+def _routes(draw: Draw, n: int, vpcs: int, which: int) -> list[Json]:
+    """What CreateRoute accepts: one route for a destination; inside the VPC only for a whole subnet, and only to a NAT
+    gateway or an interface.
+    """
+    usual = (None, f"igw-{n}", f"nat-{n}")[which]
+    ways = [*[usual] * 5, f"igw-{n}", f"nat-{n}", "nat-gone", None]
     targets: dict[str, list[str | None]] = {
         EVERYWHERE: ways,
-        "192.0.2.0/24": [*ways, None, None],
+        "192.0.2.0/24": [*ways, *[None] * 9],
         EVERYWHERE6: [f"igw-{n}", f"eigw-{n}", None],
         "pl-1": [f"vpce-{n}", f"igw-{n}", None, None],
         f"10.{n}.1.0/24": [f"nat-{n}", f"eni-{n}00", *([None] * 8)],
