@@ -90,11 +90,12 @@ class Names:
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: self.server, local_addr=("127.0.0.1", 0))
-        port = transport.get_extra_info("sockname")[1]
-        self._closing.callback(transport.close)
-        streams = await asyncio.start_server(self.server.stream, "127.0.0.1", port)
+        # The port by TCP first: of those, many rest from connections that are over.
+        streams = await asyncio.start_server(self.server.stream, "127.0.0.1", 0)
         self._closing.callback(streams.close)
+        port = streams.sockets[0].getsockname()[1]
+        transport, _ = await loop.create_datagram_endpoint(lambda: self.server, local_addr=("127.0.0.1", port))
+        self._closing.callback(transport.close)
         resolv_conf = self.root / "host-resolv.conf"
         resolv_conf.write_text("nameserver 127.0.0.1\n")
         upstream = Upstream(self.lab.world, KNOBS, self.notes.append, resolv_conf=resolv_conf, port=port)

@@ -46,6 +46,7 @@ class HostServer:
         self.script = script
         self.asked: list[tuple[bytes, tuple[str, int]]] = []
         self.by_stream: list[bytes] = []
+        self.stream_number: bytes | None = None
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((address, port))
         self.socket.setblocking(False)
@@ -53,8 +54,18 @@ class HostServer:
         asyncio.get_running_loop().add_reader(self.socket, self._answer)
         self._server: asyncio.Server | None = None
 
-    async def listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, *self.address)
+    @classmethod
+    async def start(cls, script: Script) -> "HostServer":
+        """The port by TCP first: of those, many rest from connections that are over."""
+        made: list[HostServer] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await made[0]._serve(reader, writer)
+
+        listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+        made.append(cls(script, port=listening.sockets[0].getsockname()[1]))
+        made[0]._server = listening
+        return made[0]
 
     def _answer(self) -> None:
         data, source = self.socket.recvfrom(4096)
@@ -67,6 +78,7 @@ class HostServer:
         data = await reader.readexactly(length)
         self.by_stream.append(data)
         answer = told(data, records=60)
+        answer = (self.stream_number or answer[:2]) + answer[2:]
         writer.write(len(answer).to_bytes(2, "big") + answer)
         await writer.drain()
         writer.close()
@@ -136,8 +148,7 @@ class Place:
 
 def play(root: Path, script: Script, scenario: Callable[[Place, HostServer], Awaitable[None]]) -> None:
     async def whole() -> None:
-        server = HostServer(script)
-        await server.listen()
+        server = await HostServer.start(script)
         place = Place(root, server.address[1])
         try:
             await scenario(place, server)
@@ -173,6 +184,16 @@ def test_other_names_are_the_hosts_servers_by_both_ways(tmp_path: Path) -> None:
         (whole,) = await place.ask_by_stream(queries[0])
         assert whole[:2] == queries[0][:2] and len(libresolv.read(whole).records["answer"]) == 60
         assert len(server.by_stream) == 1
+
+    play(tmp_path, one, scenario)
+
+
+def test_an_answer_by_tcp_must_be_one(tmp_path: Path) -> None:
+    async def scenario(place: Place, server: HostServer) -> None:
+        query = libresolv.query("a.example.com", A)
+        assert [outcome_of(each) for each in await place.ask_by_stream(query)] == [0]
+        server.stream_number = bytes([server.by_stream[0][0] ^ 0x80, 7])
+        assert [outcome_of(each) for each in await place.ask_by_stream(query)] == [SERVER_FAILURE]
 
     play(tmp_path, one, scenario)
 

@@ -4,7 +4,7 @@ import random
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neargate.agent.guests import Guests
@@ -167,6 +167,25 @@ def test_a_server_that_fell_silent_is_not_asked_first_again() -> None:
     assert [rig.ask(number=3)[0].server, second.server] == [TWO, TWO]
 
 
+def test_a_helpful_server_that_falls_silent_loses_its_place_at_once() -> None:
+    rig = Rig(ONE, TWO)
+    (first,) = rig.ask(number=1)
+    (second,) = rig.hear(first, told(first, outcome=REFUSED, record=b""))
+    rig.hear(second, told(second))
+    assert rig.ask(number=2)[0].server == TWO
+    (other,) = rig.wait(1.5)
+    assert (other.server, rig.ask(number=3)[0].server) == (ONE, ONE)
+
+
+def test_a_late_refusal_hastens_nothing() -> None:
+    rig = Rig(ONE, TWO)
+    (first,) = rig.ask()
+    (second,) = rig.wait(1.5)
+    assert rig.hear(first, told(first, outcome=SERVER_FAILURE, record=b"")) == [] and rig.replies == []
+    rig.hear(second, told(second))
+    assert rig.outcomes() == [0] and rig.is_idle()
+
+
 def test_no_such_name_and_a_cut_answer_are_answers() -> None:
     rig = Rig()
     (sent,) = rig.ask(number=1)
@@ -227,6 +246,7 @@ def test_a_flood_of_one_leaves_room_for_others_and_ends() -> None:
     assert len(rig.ask(source="10.0.0.66")) == 1
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.binary(max_size=8), st.sampled_from(["example.com", "out.prod.local"]))
 def test_whatever_a_server_answers_its_client_gets_a_message(rest: bytes, counts: bytes, what: str) -> None:
     """Of bytes that pass for an answer: made whole, or passed on as they are."""
@@ -247,6 +267,7 @@ EVENTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(EVENTS, st.integers(0, 3))
 def test_every_lookup_ends_once_and_holds_nothing_after(events: list[tuple[str, int]], servers: int) -> None:
     """Loss, reordering, refusals, forgery and repetition in any order."""

@@ -4,7 +4,7 @@ import struct
 from ipaddress import IPv4Address, IPv4Network, ip_address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neargate.dns.answering import Forward, answer
@@ -93,6 +93,7 @@ def test_names_are_those_that_tasks_are_given(region: str) -> None:
     assert records(names, given) == ["A 10.0.1.5"] and records(names, "5.1.0.10.in-addr.arpa", PTR) == [f"PTR {given}."]
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=4))
 def test_an_address_has_a_name_that_leads_back_or_is_asked_elsewhere(address: IPv4Address) -> None:
     inside = address in IPv4Network("10.0.0.0/16") or address in IPv4Network("100.64.0.0/20")
@@ -245,6 +246,7 @@ def test_zones_that_are_none(wrong: list[tuple[str, int, bytes]]) -> None:
         zone("example.org", wrong)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.binary(min_size=1, max_size=20), max_size=12),
     st.integers(0, 65535),

@@ -343,19 +343,8 @@ def _options(outcome_rest: int, edns: Edns) -> bytes:
 
 
 def _written(query: Query, record: Record) -> bytes:
-    """The owner as a pointer into the question where it is a part of that."""
-    whole = query.name
-    at = len(whole) - len(record.owner)
-    if at >= 0 and whole.endswith(record.owner) and _is_label_start(whole, at):
-        owner = (0xC000 | HEADER.size + at).to_bytes(2, "big")
-    else:
-        owner = record.owner
+    """The owner as a pointer into the question where that ends with the same bytes."""
+    at = len(query.name) - len(record.owner)
+    is_end = query.name.endswith(record.owner)
+    owner = (0xC000 | HEADER.size + at).to_bytes(2, "big") if is_end else record.owner
     return owner + _FIXED.pack(record.type, INTERNET, record.ttl_s, len(record.data)) + record.data
-
-
-def _is_label_start(wire: bytes, wanted: int) -> bool:
-    """What ends alike may begin within a label."""
-    at = 0
-    while at < wanted:
-        at += 1 + wire[at]
-    return at == wanted
