@@ -94,14 +94,15 @@ class HostServer:
 class Place:
     """A resolver between a task and the host's servers, all on the loopback."""
 
-    def __init__(self, root: Path, port: int, servers: str = "nameserver 127.0.0.1\n") -> None:
+    def __init__(self, root: Path, port: int, other_knobs: Knobs | None = None) -> None:
+        knobs = other_knobs or KNOBS
         self.plan: VpcPlan | None = plan()
         self.notes: list[str] = []
         self.resolv_conf = root / "resolv.conf"
-        self.resolv_conf.write_text(servers)
+        self.resolv_conf.write_text("nameserver 127.0.0.1\n")
         world = OsWorld()
-        self.upstream = Upstream(world, KNOBS, self.notes.append, resolv_conf=self.resolv_conf, port=port)
-        self.resolver = Resolver(world, KNOBS, "vpc-0a", self._current, self.upstream, self.notes.append)
+        self.upstream = Upstream(world, knobs, self.notes.append, resolv_conf=self.resolv_conf, port=port)
+        self.resolver = Resolver(world, knobs, "vpc-0a", self._current, self.upstream, self.notes.append)
         self._bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._bound.bind(("127.0.0.1", 0))
         self._bound.setblocking(False)
@@ -257,6 +258,10 @@ def test_the_next_server_is_asked_when_one_is_silent_or_not_there(tmp_path: Path
         assert outcome_of(await place.ask(libresolv.query("b.example.com", A))) == 0
         (whole,) = await place.ask_by_stream(libresolv.query("b.example.com", A))
         assert outcome_of(whole) == 0
+        patient = Place(tmp_path, server.address[1], other_knobs=Knobs(resolver_try_s=60.0))
+        patient.resolv_conf.write_text("nameserver 127.0.0.4\nnameserver 127.0.0.1\n")
+        assert outcome_of(await patient.ask(libresolv.query("c.example.com", A))) == 0, "refused, so not waited for"
+        patient.close()
 
     play(tmp_path, one, scenario)
 
