@@ -1,13 +1,16 @@
 """What holds of the reference model for every region: less allowed never lets more through, answers are true to it."""
 
+import ast
 import copy
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from neargate.testing import vpc_reference
 from neargate.testing.vpc_reference.description import described
 from neargate.testing.vpc_reference.flows import Answer, Flow, Kind
 from neargate.testing.vpc_reference.model import answer
@@ -188,3 +191,10 @@ def test_the_random_regions_are_of_what_ec2_accepts(region: Json) -> None:
         private += [each["PrivateIp"] for each in nat["NatGatewayAddresses"]]
         public += [each["PublicIp"] for each in nat["NatGatewayAddresses"] if "PublicIp" in each]
     assert len(private) == len(set(private)) and len(public) == len(set(public))
+
+
+def test_the_model_knows_nothing_of_what_it_is_to_judge() -> None:
+    """Of the project it imports only itself: what it had from the planner or data plane, it could not find wrong."""
+    for file in Path(vpc_reference.__path__[0]).glob("*.py"):
+        imports = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
+        assert not [node.module for node in imports if node.level > 1], file.name

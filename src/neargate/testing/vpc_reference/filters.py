@@ -45,7 +45,7 @@ def security_groups(region: Region, interface: NetworkInterface, packet: Packet,
 
 def _covers(permission: IpPermission, packet: Packet) -> bool:
     """AuthorizeSecurityGroupIngress in the API reference: -1 is all protocols; ports count for TCP and UDP, type and
-    code for ICMP; of any other protocol all is allowed "regardless of any ports you specify".
+    code for ICMP; of any other protocol all is allowed, "regardless of any ports that you specify".
     """
     if permission.ip_protocol == ALL:
         return True

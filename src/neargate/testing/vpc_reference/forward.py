@@ -166,8 +166,8 @@ class Forward:
         return self._route(there, sent, (*passed, choice.target))
 
     def _endpoint(self, spot: Spot, packet: Packet, endpoint_id: str) -> Arrival:
-        """AWS PrivateLink guide, Gateway endpoints: by a route with the service's prefix list; the service sees the
-        private address.
+        """AWS PrivateLink guide, Gateway endpoints: by a route with the service's prefix list; source addresses "change
+        from public IPv4 addresses to private IPv4 addresses".
         """
         if self.region.endpoints[endpoint_id].vpc_endpoint_type != "Gateway":
             raise Stopped(Kind.ENDPOINT, (endpoint_id,), "an appliance: what it does with the packet is not modelled")
@@ -215,7 +215,7 @@ class Forward:
 
     def _inbound(self, gateway_id: str, spot: Spot, packet: Packet) -> Arrival:
         """Only into a public subnet, which is one with a route to the internet gateway (User guide, Internet gateways;
-        Egress-only ones "prevent the internet from initiating an IPv6 connection").
+        of egress-only ones: that "prevents the internet from initiating an IPv6 connection").
         """
         self._pass(Kind.INTERNET_GATEWAY, gateway_id)
         choice = passable(choose(self.region, spot.subnet_id, packet.source))

@@ -50,8 +50,8 @@ def choose(region: Region, subnet_id: str, to: IpAddress) -> Choice:
 
 
 def passable(choice: Choice) -> Choice:
-    """NAT gateways: "If you delete a NAT gateway, the NAT gateway routes remain in a blackhole status"; CreateRoute in
-    the API reference: "blackhole indicates that the route's target isn't available". What it matches is dropped.
+    """NAT gateways: "If you delete a NAT gateway, the NAT gateway routes remain in a `blackhole` status". Route in the
+    EC2 API reference: the state "indicates that the route's target isn't available". What it matches is dropped.
     """
     if choice.is_blackhole:
         raise Stopped(Kind.ROUTE_TABLE, (choice.table_id,), f"{choice.rule} is a blackhole")
