@@ -1,4 +1,8 @@
-"""Security groups, stateful and at the interface; network ACLs, stateless and at the subnet's edge."""
+"""Security groups, stateful and at the interface; network ACLs, stateless and at the subnet's edge.
+
+Each is one function that returns the step by which a packet passes, or raises `Stopped`. They must not know which way
+a packet takes: who asks says whether there is an edge to cross, and whose address the other end's is.
+"""
 
 from collections.abc import Iterator
 from ipaddress import ip_network

@@ -1,4 +1,8 @@
-"""The one question: may this flow pass, by which objects, and does the answer come back?"""
+"""The one question: may this flow pass, by which objects, and does the answer come back?
+
+`ask` raises `NotModelled` where it would have to guess, and never changes what it is given. A way there that ends is an
+answer as well: its last step says where, and by what.
+"""
 
 from ipaddress import ip_address
 

@@ -1,4 +1,8 @@
-"""A description as one looks things up in it: whose address is this, which table, which ACL, which gateway is alive."""
+"""A description as one looks things up in it: whose address is this, which table, which ACL, which gateway is alive.
+
+Decides nothing about a packet. Invariant: private addresses are looked up within one VPC, since two VPCs may have the
+same ranges; public ones and IPv6 ones in all.
+"""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
