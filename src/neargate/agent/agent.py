@@ -50,6 +50,8 @@ from .log_shipper import LogShipper
 from .machine import LinuxMachine, Machine
 from .metadata import Metadata
 from .points import Reached, nothing
+from .resolver import Resolver
+from .resolver_upstream import Upstream
 from .splunk.collector import Collector, TaskCollector
 from .splunk.driver import SplunkDriver
 from .standing_order import StandingOrder
@@ -127,7 +129,8 @@ class Agent:
             credentials=self._credentials,
             tags=self._tags,
         )
-        self._listeners = VpcListeners(knobs, network, self._metadata, api_socket, api_port)
+        self._upstream = Upstream(world, knobs, self._note)
+        self._listeners = VpcListeners(knobs, network, self._metadata, api_socket, api_port, self._resolver_of)
         self._link = self._link_client(channel, key)
         self._terminals = HostTerminals(
             world,
@@ -175,6 +178,9 @@ class Agent:
             ask=lambda task_id: self._link.ask_credentials(task_id, EXECUTION_ROLE),
             registry_domain=registry_domain,
         )
+
+    def _resolver_of(self, vpc_id: str) -> Resolver:
+        return Resolver(self._world, self._knobs, vpc_id, lambda: self._plans.plan(vpc_id), self._upstream, self._note)
 
     def _watch_of_disks(self) -> DiskWatch:
         return DiskWatch(

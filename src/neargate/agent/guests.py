@@ -21,6 +21,10 @@ class Guests:
         self._open: dict[str, int] = {}
         self._count = 0
 
+    @property
+    def count(self) -> int:
+        return self._count
+
     def admit(self, source: str) -> bool:
         """True counts one more; then `leave` must follow."""
         each_max = self._each_max if self._count < self._for_all_max else self._few_max

@@ -1,4 +1,4 @@
-"""What the agent serves inside each VPC's router: task metadata, the region's endpoint and the resolver's place.
+"""What the agent serves inside each VPC's router: task metadata, the region's endpoint and the resolver of names.
 
 Invariant: one listener of a kind per VPC and process; after a restart of the agent they are opened again.
 """
@@ -10,24 +10,38 @@ from collections.abc import Awaitable, Callable
 from ..interfaces.hostnet import HostNetwork
 from ..model.knobs import Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS
-from . import no_resolver
+from . import resolver
 from .endpoint_proxy import EndpointProxy
 from .guests import Guests
 from .metadata import Metadata, MetadataServer
+from .resolver import Resolver
 
 METADATA_PORT = 80
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class VpcListeners:
-    """`api_socket`: where the region's API takes what is handed on; tasks reach it at `api_port`."""
+    """`api_socket`: where the region's API takes what is handed on; tasks reach it at `api_port`.
 
-    def __init__(self, knobs: Knobs, network: HostNetwork, metadata: Metadata, api_socket: str, api_port: int) -> None:
+    `resolver_of`: makes a VPC's own.
+    """
+
+    def __init__(
+        self,
+        knobs: Knobs,
+        network: HostNetwork,
+        metadata: Metadata,
+        api_socket: str,
+        api_port: int,
+        resolver_of: Callable[[str], Resolver],
+    ) -> None:
         self._knobs = knobs
         self._network = network
         self._metadata = metadata
         self._api_socket = api_socket
         self._api_port = api_port
+        self._resolver_of = resolver_of
+        self._resolvers: dict[str, Resolver] = {}
         self._proxied = Guests(each_max=knobs.proxy_connections_per_task, all_max=knobs.proxy_connections_max)
         self._servers: dict[tuple[str, str], asyncio.Server] = {}
         self._datagrams: dict[str, socket.socket] = {}
@@ -36,10 +50,11 @@ class VpcListeners:
         """Repeatable. Raises HostError, OSError."""
         await self._listen(vpc_id, TASK_METADATA_ADDRESS, METADATA_PORT)
         await self._listen(vpc_id, REGION_ENDPOINT_ADDRESS, self._api_port)
-        await self._listen(vpc_id, RESOLVER_ADDRESS, no_resolver.PORT)
+        await self._listen(vpc_id, RESOLVER_ADDRESS, resolver.PORT)
         if vpc_id not in self._datagrams:
-            bound = await self._network.listen(vpc_id, RESOLVER_ADDRESS, no_resolver.PORT, datagrams=True)
-            asyncio.get_running_loop().add_reader(bound.fileno(), no_resolver.answer_datagram, bound)
+            bound = await self._network.listen(vpc_id, RESOLVER_ADDRESS, resolver.PORT, datagrams=True)
+            answer = self._resolver(vpc_id).answer_datagrams
+            asyncio.get_running_loop().add_reader(bound.fileno(), answer, bound)
             self._datagrams[vpc_id] = bound
 
     async def _listen(self, vpc_id: str, address: str, port: int) -> None:
@@ -54,5 +69,10 @@ class VpcListeners:
         if address == TASK_METADATA_ADDRESS:
             return MetadataServer(self._knobs, self._metadata, vpc_id).serve
         if address == RESOLVER_ADDRESS:
-            return no_resolver.Streams(self._knobs).serve
+            return self._resolver(vpc_id).serve
         return EndpointProxy(self._knobs, vpc_id, self._proxied, self._api_socket).serve
+
+    def _resolver(self, vpc_id: str) -> Resolver:
+        if vpc_id not in self._resolvers:
+            self._resolvers[vpc_id] = self._resolver_of(vpc_id)
+        return self._resolvers[vpc_id]

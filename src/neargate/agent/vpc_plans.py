@@ -53,6 +53,10 @@ class VpcPlans:
         async with self._news:
             await self._news.wait_for(lambda: self._is_applied(vpc_id))
 
+    def plan(self, vpc_id: str) -> VpcPlan | None:
+        """The newest that was pushed."""
+        return self._wanted.get(vpc_id)
+
     def resolver(self, vpc_id: str) -> str | None:
         plan = self._wanted.get(vpc_id)
         return plan.resolver if plan is not None else None

@@ -229,6 +229,13 @@ class Knobs(Struct, frozen=True, kw_only=True):
     metadata_request_timeout_s: float = 5.0
     resolver_connections_per_task: int = 16
     resolver_connections_max: int = 256  # of one VPC's tasks on this host together
+    resolver_stream_timeout_s: float = 10.0  # of one connection, with all that is asked by it
+    resolver_datagrams_at_once: int = 32  # before the agent's other work has its turn
+    resolver_try_s: float = 1.5  # for one server of the host's; together less than the 5 s that clients wait
+    resolver_tries_max: int = 3
+    resolver_forwarded_per_task: int = 64  # lookups under way at the host's servers, each one socket or two
+    resolver_forwarded_max: int = 256  # of all tasks on this host together
+    resolver_servers_look_s: float = 1.0  # whether the host's /etc/resolv.conf changed
     proxy_connections_per_task: int = 64
     proxy_connections_max: int = 1024  # of all tasks on this host: half of connections_max is for callers from outside
     proxy_idle_s: float = 900.0

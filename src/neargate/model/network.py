@@ -49,6 +49,17 @@ class SecurityGroup(Struct, frozen=True, kw_only=True):
     remote_members: tuple[str, ...] = ()
 
 
+class VpcDns(Struct, frozen=True, kw_only=True):
+    """What the VPC's resolver knows. `support`, `hostnames`: enableDnsSupport and enableDnsHostnames."""
+
+    domain: str  # of private names: ec2.internal, REGION.compute.internal
+    support: bool = True
+    hostnames: bool = False
+    public_domain: str = ""  # of names of public addresses, in a VPC with host names
+    pools: tuple[str, ...] = ()  # the region's public addresses
+    endpoints: tuple[tuple[str, str], ...] = ()  # (name, address): the name, and all below it, is the VPC's own
+
+
 class VpcPlan(Struct, frozen=True, kw_only=True):
     """All that a host must know of a VPC it has tasks in. A host refuses a lower generation."""
 
@@ -56,6 +67,7 @@ class VpcPlan(Struct, frozen=True, kw_only=True):
     generation: int
     cidrs: tuple[str, ...]
     groups: tuple[SecurityGroup, ...]
+    dns: VpcDns | None = None  # None: of a server that says nothing of names; no resolver answers then
 
     @property
     def resolver(self) -> str | None:

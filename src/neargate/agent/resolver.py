@@ -1,0 +1,154 @@
+"""One VPC's resolver on this host, behind base+2 and 169.254.169.253: its own names here, others by the host's servers.
+
+What it knows follows from the newest plan, looked at for each query, so that a changed attribute holds at once. In a
+VPC without DNS support every lookup fails as `no_resolver` says. Invariant: what goes wrong with a query ends that
+query, and never the agent.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+
+from ..dns.answering import answer
+from ..dns.message import QUERY_MAX_BYTES, Malformed
+from ..dns.names import Names, address_data, vpc_names, zone
+from ..model.knobs import Knobs
+from ..model.network import VpcPlan
+from ..world import World
+from . import no_resolver
+from .guests import Guests, farewell, source_of
+from .resolver_upstream import Asker, Upstream
+from .seldom import SeldomNote
+
+PORT = 53
+_LENGTH = struct.Struct(">H")
+
+
+def names_of(plan: VpcPlan | None) -> Names | None:
+    """None where nothing is to be looked up. Raises Malformed, ValueError for a plan whose names are none."""
+    if plan is None or plan.dns is None or not plan.dns.support:
+        return None
+    dns = plan.dns
+    public_domain = dns.public_domain if dns.hostnames and dns.public_domain else None
+    endpoints: dict[str, list[tuple[str, int, bytes]]] = {}
+    for name, address in dns.endpoints:
+        endpoints.setdefault(name, []).append((name, *address_data(address)))
+    zones = [zone(name, records) for name, records in endpoints.items()]
+    return vpc_names(dns.domain, plan.cidrs, public_domain=public_domain, pools=dns.pools, zones=zones)
+
+
+class Resolver:
+    """`plan`: the VPC's newest."""
+
+    def __init__(
+        self,
+        world: World,
+        knobs: Knobs,
+        vpc_id: str,
+        plan: Callable[[], VpcPlan | None],
+        upstream: Upstream,
+        note: Callable[[str], None],
+    ) -> None:
+        self._vpc_id = vpc_id
+        self._plan = plan
+        self._upstream = upstream
+        self._note = note
+        self._patience_s = knobs.resolver_stream_timeout_s
+        self._at_once = knobs.resolver_datagrams_at_once
+        self._guests = Guests(each_max=knobs.resolver_connections_per_task, all_max=knobs.resolver_connections_max)
+        self._known: VpcPlan | None = None
+        self._names: Names | None = None
+        self._turn = 0
+        self._mishap = SeldomNote(world, note)
+
+    @property
+    def streams_open(self) -> int:
+        return self._guests.count
+
+    def answer_datagrams(self, bound: socket.socket) -> None:
+        """Some that wait on the non-blocking socket. The router's rule says how often a task may ask."""
+        for _ in range(self._at_once):
+            try:
+                query, source = bound.recvfrom(QUERY_MAX_BYTES)
+            except OSError:
+                return  # nothing waits
+            try:
+                self._answer_datagram(bound, query, source)
+            except OSError:
+                continue  # the answer cannot leave now: it is not kept, its client asks again
+            except Exception as error:
+                self._failed(error)
+
+    def _answer_datagram(self, bound: socket.socket, query: bytes, source: tuple[str, int]) -> None:
+        names = self._current_names()
+        if names is None:
+            told = no_resolver.failure(query, stream=False)
+        else:
+            self._turn += 1
+            found = answer(query, names, turn=self._turn)
+            if not isinstance(found, bytes | None):
+                self._upstream.ask(self._asker(source[0]), Asker(bound, source), found)
+                return
+            told = found
+        if told is not None:
+            bound.sendto(told, source)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One query after the other, everything bounded."""
+        source = source_of(writer)
+        if not self._guests.admit(source):
+            writer.transport.abort()
+            return
+        try:
+            async with asyncio.timeout(self._patience_s):
+                while await self._answer_one(reader, writer, source):
+                    pass
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            # It left, or does not speak: it learns nothing and holds nothing.
+            writer.transport.abort()
+        except Exception as error:
+            self._failed(error)
+            writer.transport.abort()
+        finally:
+            await farewell(writer, self._patience_s)
+            self._guests.leave(source)
+
+    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str) -> bool:
+        """False ends the connection."""
+        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+        if length > QUERY_MAX_BYTES:
+            return False
+        told = await self._answer(await reader.readexactly(length), source)
+        if told is None:
+            return False
+        writer.write(_LENGTH.pack(len(told)) + told)
+        await writer.drain()
+        return True
+
+    async def _answer(self, query: bytes, source: str) -> bytes | None:
+        names = self._current_names()
+        if names is None:
+            return no_resolver.failure(query, stream=True)
+        self._turn += 1
+        found = answer(query, names, stream=True, turn=self._turn)
+        if isinstance(found, bytes | None):
+            return found
+        return await self._upstream.ask_by_stream(self._asker(source), found)
+
+    def _asker(self, address: str) -> str:
+        """Private addresses of two VPCs may be the same: they are two."""
+        return f"{self._vpc_id} {address}"
+
+    def _current_names(self) -> Names | None:
+        plan = self._plan()
+        if plan is not self._known:
+            self._known, self._names = plan, None
+            try:
+                self._names = names_of(plan)
+            except (Malformed, ValueError) as error:
+                self._note(f"{self._vpc_id} has no resolver: {error}")
+        return self._names
+
+    def _failed(self, error: Exception) -> None:
+        self._mishap(f"a lookup in {self._vpc_id} was given up: {error!r}")
