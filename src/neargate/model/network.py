@@ -49,6 +49,72 @@ class SecurityGroup(Struct, frozen=True, kw_only=True):
     remote_members: tuple[str, ...] = ()
 
 
+LOCAL = "local"  # the target of a route inside the VPC
+BLACKHOLE = "blackhole"  # ... whose gateway is gone or not attached: packets for it are dropped
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """`destination`: one network of either family; prefix lists are resolved before.
+
+    `target`: LOCAL, BLACKHOLE, or the id of what takes the packet on: igw-, eigw-, nat-, pcx-. Of two routes to the
+    same network the one that wins is the only one here.
+    """
+
+    destination: str
+    target: str
+
+
+class RouteTable(Struct, frozen=True, kw_only=True):
+    table_id: str
+    routes: tuple[Route, ...]
+
+
+class AclRule(Struct, frozen=True, kw_only=True):
+    """One numbered line of a network ACL. Protocol and ports are a security group rule's: None and -1 mean all."""
+
+    number: int
+    is_egress: bool
+    allow: bool
+    protocol: str
+    cidr: str
+    from_port: int | None = None
+    to_port: int | None = None
+
+
+class NetworkAcl(Struct, frozen=True, kw_only=True):
+    """Stateless. In order of numbers, the first that matches decides; none: denied."""
+
+    acl_id: str
+    rules: tuple[AclRule, ...]
+
+
+class PlannedSubnet(Struct, frozen=True, kw_only=True):
+    """`route_table` and `acl`: which of the plan's are in force, the VPC's main ones included."""
+
+    subnet_id: str
+    cidr: str
+    route_table: str
+    acl: str
+    ipv6_cidr: str | None = None
+
+
+class PlannedNat(Struct, frozen=True, kw_only=True):
+    """A NAT gateway that is available. `public_ipv4` None: a private one. `host_id`: where it is placed."""
+
+    nat_id: str
+    subnet_id: str
+    private_ipv4: str
+    public_ipv4: str | None = None
+    host_id: str = ""
+
+
+class PlannedPeering(Struct, frozen=True, kw_only=True):
+    """An active peering, as seen from this VPC."""
+
+    peering_id: str
+    peer_vpc: str
+
+
 class VpcDns(Struct, frozen=True, kw_only=True):
     """What the VPC's resolver knows. `support`, `hostnames`: enableDnsSupport and enableDnsHostnames."""
 
@@ -68,6 +134,11 @@ class VpcPlan(Struct, frozen=True, kw_only=True):
     cidrs: tuple[str, ...]
     groups: tuple[SecurityGroup, ...]
     dns: VpcDns | None = None  # None: of a server that says nothing of names; no resolver answers then
+    subnets: tuple[PlannedSubnet, ...] = ()  # an interface of a subnet that is not here gets no packet through
+    tables: tuple[RouteTable, ...] = ()
+    acls: tuple[NetworkAcl, ...] = ()
+    nats: tuple[PlannedNat, ...] = ()
+    peerings: tuple[PlannedPeering, ...] = ()
 
     @property
     def resolver(self) -> str | None:
