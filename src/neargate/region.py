@@ -38,12 +38,12 @@ from .frontend.keys import registry as keys_part
 from .frontend.limits import registry as quotas_part
 from .frontend.limits.limits import Limits
 from .frontend.limits.registry import QuotaRegistry
+from .frontend.network import registry as network_part
 from .frontend.operations.table import OPERATIONS
 from .frontend.parameters import registry as parameters_part
 from .frontend.parameters.public import PublicParameters
 from .frontend.record.recorder import CallRecorder
 from .frontend.regional import account_settings as account_settings_part
-from .frontend.regional import network as network_part
 from .frontend.regional import task_definitions as definitions_part
 from .frontend.regional.looking import CALLERS, SecondLook
 from .frontend.secrets import registry as secrets_part
@@ -73,6 +73,7 @@ REGIONAL_MIGRATIONS = (
     spot_part.MIGRATIONS[0],
     secrets_part.MIGRATIONS[0],
     images_part.MIGRATIONS[1],
+    network_part.MIGRATIONS[1],
 )
 
 
@@ -240,7 +241,13 @@ async def _open_regional(
         own_hosts=await open_own_hosts(world, store),
         spot=await open_spot_share(world, store),
         network=await network_part.open_network(
-            world, store, region=plan.region, account=plan.account, zones=plan.zones, quotas=quotas
+            world,
+            store,
+            region=plan.region,
+            account=plan.account,
+            zones=plan.zones,
+            quotas=quotas,
+            public_pool=plan.public_pool,
         ),
         task_definitions=await definitions_part.open_task_definitions(world, store, quotas),
         identity=await identity_part.open_identity(world, store, envelope, knobs, quotas),
@@ -253,6 +260,7 @@ async def _open_regional(
     if plan.servers > 1:
         for part in (
             quotas,
+            opened.network,
             opened.own_hosts,
             opened.spot,
             opened.identity,
@@ -265,7 +273,7 @@ async def _open_regional(
             world.spawn(part.follow(knobs.regional_reread_s), "what other servers change")
     await opened.identity.ensure_account(plan.account, "main")
     for account in opened.identity.accounts():
-        await opened.network.ensure_defaults(account.number, plan.zones)  # also what a crash left of a new account
+        await opened.network.ensure_defaults(account.number)  # also what a crash left of a new account
     return opened
 
 

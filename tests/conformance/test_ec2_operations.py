@@ -16,8 +16,8 @@ from neargate.capacity.manager import Capacity, open_capacity
 from neargate.frontend.app import FrontEnd
 from neargate.frontend.call import Call, Params
 from neargate.frontend.callers.credentials import Credentials
+from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
 from neargate.frontend.operations.ec2.table import OPERATIONS
-from neargate.frontend.regional.network import MIGRATIONS, NetworkRegistry, open_network
 from neargate.frontend.services import Operation, Services
 from neargate.model.capacity import HostCapacity, HostFacts, Reservation, ReservationRequest
 from neargate.model.knobs import Knobs

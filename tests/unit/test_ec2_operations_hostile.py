@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from neargate.capacity.manager import open_capacity
 from neargate.frontend.call import Call, Principal
+from neargate.frontend.network.registry import MIGRATIONS, open_network
 from neargate.frontend.operations.ec2.filters import select
 from neargate.frontend.operations.ec2.table import OPERATIONS
-from neargate.frontend.regional.network import MIGRATIONS, open_network
 from neargate.frontend.services import Services
 from neargate.iam.policy import Grants
 from neargate.model.errors import AccessDenied, AwsError

@@ -14,11 +14,12 @@ from neargate.clusters.cell import open_cell
 from neargate.frontend.call import Call, Principal
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.identity import registry as identity_registry
+from neargate.frontend.network import registry as regional_network
 from neargate.frontend.operations.ecs.table import OPERATIONS
 from neargate.frontend.pages import token_of
 from neargate.frontend.regional import account_settings
-from neargate.frontend.regional import network as regional_network
 from neargate.frontend.regional import task_definitions as regional_definitions
+from neargate.frontend.regional.shelves import Change
 from neargate.frontend.services import Services
 from neargate.iam.policy import Grants
 from neargate.interfaces.roles import LogStore
@@ -550,9 +551,9 @@ def test_a_task_that_cannot_be_run(changes: Any, code: str, text: str) -> None:
 def test_a_group_of_another_vpc_is_refused() -> None:
     async def body(region: Region) -> None:
         await region.ready()
-        group = await region.network.create_group(ACCOUNT, region.network.subnets(ACCOUNT)[0].view.vpc_id, "x", "x")
-        # There is one VPC until its issue: the read model is told of another.
-        region.network._groups[group.group_id] = replace(group, vpc_id="vpc-elsewhere")
+        group = await region.network.create_group(ACCOUNT, region.network.subnets(ACCOUNT)[0].vpc_id, "x", "x")
+        moved = replace(group, vpc_id="vpc-elsewhere")
+        await region.network.change(ACCOUNT, lambda _: Change(result=None, put=(moved,)))
         given = region.run(**network(region, securityGroups=[group.group_id]))
         assert await region.refused("RunTask", **given) == (
             INVALID,
@@ -566,8 +567,8 @@ def test_subnets_of_two_vpcs_are_refused() -> None:
     async def body(region: Region) -> None:
         await region.ready()
         record = region.network.subnets(ACCOUNT)[1]
-        moved = replace(record, view=replace(record.view, vpc_id="vpc-elsewhere"))
-        region.network._subnets[record.view.subnet_id] = moved
+        moved = replace(record, vpc_id="vpc-elsewhere")
+        await region.network.change(ACCOUNT, lambda _: Change(result=None, put=(moved,)))
         assert await region.refused("RunTask", **region.run()) == (
             INVALID,
             "The subnets provided do not all belong to the same VPC.",

@@ -13,10 +13,10 @@ from neargate.frontend.call import Call, Principal
 from neargate.frontend.envelope import Envelope
 from neargate.frontend.errors import RequestRefused
 from neargate.frontend.identity import registry as identity_registry
+from neargate.frontend.network import registry as regional_network
 from neargate.frontend.operations.ecs.table import OPERATIONS
 from neargate.frontend.protocols import Protocols
 from neargate.frontend.regional import account_settings
-from neargate.frontend.regional import network as regional_network
 from neargate.frontend.regional import task_definitions as regional_definitions
 from neargate.frontend.services import Services
 from neargate.interfaces.roles import LogStore

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from msgspec.structs import replace
 
-from neargate.frontend.regional.ec2_errors import (
+from neargate.frontend.network.errors import (
     CannotDelete,
     DependencyViolation,
     GroupDuplicate,
@@ -17,8 +17,8 @@ from neargate.frontend.regional.ec2_errors import (
     SecurityGroupRuleNotFound,
     VpcNotFound,
 )
-from neargate.frontend.regional.network import MIGRATIONS, NetworkRegistry, open_network
-from neargate.frontend.regional.security_groups import RuleSpec, revoked_by_meaning
+from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
+from neargate.frontend.network.security_groups import RuleSpec, revoked_by_meaning
 from neargate.model.errors import AwsError
 from neargate.model.knobs import Knobs
 from neargate.model.network import SecurityGroupRule
@@ -237,7 +237,7 @@ def test_a_change_by_another_process_is_met_by_its_guard() -> None:
         disk = MemoryDisk()
         network, other = await network_on(disk), await network_on(disk)
         group = await network.create_group(ACCOUNT, only_vpc(network), "web", "x")
-        await other.reload()
+        await other.catch_up()
         await other.authorize(ACCOUNT, group.group_id, [SSH])
         with pytest.raises(PermissionDuplicate):
             await network.authorize(ACCOUNT, group.group_id, [SSH])

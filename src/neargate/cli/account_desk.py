@@ -44,7 +44,7 @@ class AccountDesk:
             raise Refused(f"account {number} is there ({known.name}); a new key: neargate account keys {number}")
         number = number or self._free_number()
         await self._identity.ensure_account(number, name)
-        await self._services.network.ensure_defaults(number, self._services.zones)
+        await self._services.network.ensure_defaults(number)
         return await self._new_key(number, replace=False)
 
     async def listed(self, _: Answer) -> Answer:
@@ -55,7 +55,7 @@ class AccountDesk:
         number = str(request.get("id", ""))
         if self._identity.account(number) is None:
             raise Refused(f"there is no account {number!r}; those that are: neargate account list")
-        await self._services.network.ensure_defaults(number, self._services.zones)
+        await self._services.network.ensure_defaults(number)
         return await self._new_key(number, replace=bool(request.get("replace")))
 
     async def _new_key(self, number: str, *, replace: bool) -> Answer:

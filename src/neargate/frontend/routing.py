@@ -28,6 +28,7 @@ TARGETS: Mapping[str, str] = {
     "secretsmanager": "secretsmanager",
     "AmazonSSM": "ssm",
     "ServiceQuotasV20190624": "service-quotas",
+    "Route53AutoNaming_v20170314": "servicediscovery",
     "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
     "CloudTrail_20131101": "cloudtrail",  # what SDKs made from the Smithy models send (Go, JavaScript, Rust, Kotlin)
 }
@@ -75,6 +76,7 @@ TABLES = Tables(
     targets=TARGETS,
     versions=VERSIONS,
     json=frozenset(TARGETS.values()),
+    cbor=frozenset({"servicediscovery"}),
     by_name={pair[0]: pair for pair in VERSIONS.values()},
 )
 

@@ -15,10 +15,10 @@ from .identity.registry import IdentityRegistry
 from .images.service import Images
 from .keys.registry import KeyRegistry
 from .limits.limits import Limits
+from .network.registry import NetworkRegistry
 from .parameters.registry import ParameterRegistry
 from .record.seen import NoTrail
 from .regional.account_settings import AccountSettings
-from .regional.network import NetworkRegistry
 from .regional.task_definitions import TaskDefinitionRegistry
 from .secrets.registry import SecretRegistry
 

@@ -17,10 +17,11 @@ from ..frontend.images.service import open_images_service
 from ..frontend.keys import registry as keys_part
 from ..frontend.limits import registry
 from ..frontend.limits.limits import Limits
+from ..frontend.network.registry import MIGRATIONS as NETWORK_MIGRATIONS
+from ..frontend.network.registry import NetworkRegistry, open_network
 from ..frontend.parameters import registry as parameters_part
 from ..frontend.parameters.public import PublicParameters
-from ..frontend.regional import account_settings, network_schema, task_definitions
-from ..frontend.regional.network import NetworkRegistry, open_network
+from ..frontend.regional import account_settings, task_definitions
 from ..frontend.regional.task_definitions import TaskDefinitionRegistry, open_task_definitions
 from ..frontend.secrets import registry as secrets_part
 from ..frontend.services import Services
@@ -84,7 +85,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     effects = Effects()
     disk = MemoryDisk()
     stores = MemoryStores(world, DEFAULT_KNOBS, disk)
-    network_store = await stores.open("network", network_schema.MIGRATIONS)
+    network_store = await stores.open("network", NETWORK_MIGRATIONS)
     definition_store = await stores.open("definitions", task_definitions.MIGRATIONS)
     identity_store = await stores.open("identity", identity_part.MIGRATIONS)
     envelope = Envelope(bytes(32), world)

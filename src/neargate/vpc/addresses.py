@@ -74,13 +74,19 @@ def mac_address(bits: Callable[[int], int]) -> str:
     return ":".join(("0a", digits[0:2], digits[2:4], digits[4:6], digits[6:8], digits[8:10]))
 
 
+def private_domain(region: str) -> str:
+    return "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
+
+
+def public_domain(region: str) -> str:
+    return f"{'compute-1' if region == 'us-east-1' else f'{region}.compute'}.amazonaws.com"
+
+
 def private_dns_name(address: str, region: str) -> str:
     """`ip-172-31-0-5.ec2.internal` in us-east-1, `ip-172-31-0-5.REGION.compute.internal` elsewhere."""
-    domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
-    return f"ip-{address.replace('.', '-')}.{domain}"
+    return f"ip-{address.replace('.', '-')}.{private_domain(region)}"
 
 
 def public_dns_name(address: str, region: str) -> str:
     """`ec2-198-18-0-5.compute-1.amazonaws.com` in us-east-1, `ec2-....REGION.compute.amazonaws.com` elsewhere."""
-    domain = "compute-1" if region == "us-east-1" else f"{region}.compute"
-    return f"ec2-{address.replace('.', '-')}.{domain}.amazonaws.com"
+    return f"ec2-{address.replace('.', '-')}.{public_domain(region)}"

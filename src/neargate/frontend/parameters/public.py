@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from .book import ParameterBook
 from .records import STANDARD, STRING, Parameter, Version
 
-_SERVICES = frozenset({"cloudtrail", "ec2", "ecr", "ecs", "iam", "kms", "secretsmanager", "ssm", "sts"})
+_SERVICES = frozenset(
+    {"cloudtrail", "ec2", "ecr", "ecs", "iam", "kms", "secretsmanager", "servicediscovery", "ssm", "sts"}
+)
 _ROOT = "/aws/service/global-infrastructure"
 OWNER = ""  # the account in their ARNs
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from ....interfaces.roles import CapacityManager
 from ...call import Call, Params
-from ...regional.ec2_errors import GroupIdMalformed, GroupNotFound, MissingParameter, VpcNotFound
-from ...regional.security_groups import SecurityGroupView
+from ...network.errors import GroupIdMalformed, GroupNotFound, MissingParameter, VpcNotFound
+from ...network.security_groups import SecurityGroupView
 from ...services import Services
 from .request import check_id
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...call import Answer, Call, Params
-from ...regional.ec2_errors import NetworkInterfaceIdMalformed, NetworkInterfaceNotFound
+from ...network.errors import NetworkInterfaceIdMalformed, NetworkInterfaceNotFound
 from ...services import Services
 from .asking import authorize_describing
 from .filters import Field, select

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from ...regional.ec2_errors import (
+from ...network.errors import (
     GroupNotFound,
     InvalidParameterCombination,
     InvalidParameterValue,
@@ -16,7 +16,7 @@ from ...regional.ec2_errors import (
     PermissionMalformed,
     PrefixListNotFound,
 )
-from ...regional.security_groups import RuleSpec, SecurityGroupView, StoredRule
+from ...network.security_groups import RuleSpec, SecurityGroupView, StoredRule
 from .request import tag_list
 
 PERMISSIONS_MAX = 1000

@@ -7,7 +7,7 @@ from typing import TypeVar
 from ....model.errors import AwsError
 from ... import pages
 from ...call import Call, Params
-from ...regional.ec2_errors import (
+from ...network.errors import (
     DryRunOperation,
     InvalidNextToken,
     InvalidParameterCombination,

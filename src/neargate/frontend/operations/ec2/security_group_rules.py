@@ -7,13 +7,13 @@ from msgspec import Struct
 
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...regional.ec2_errors import (
+from ...network.errors import (
     InvalidParameterCombination,
     MissingParameter,
     SecurityGroupRuleIdMalformed,
     SecurityGroupRuleNotFound,
 )
-from ...regional.security_groups import Revocation, RuleSpec, SecurityGroupView, StoredRule
+from ...network.security_groups import Revocation, RuleSpec, SecurityGroupView, StoredRule
 from ...services import Services
 from .asking import authorize_describing, authorize_tagging, group_resource, region_key, tag_keys
 from .filters import Field, select

@@ -5,7 +5,7 @@ from typing import Any
 
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...regional.ec2_errors import (
+from ...network.errors import (
     GroupIdMalformed,
     GroupNotFound,
     GroupReserved,
@@ -13,7 +13,7 @@ from ...regional.ec2_errors import (
     MissingParameter,
     VpcIdMalformed,
 )
-from ...regional.security_groups import SecurityGroupView
+from ...network.security_groups import SecurityGroupView
 from ...services import Services
 from .asking import authorize_describing, authorize_tagging, group_resource, region_key, tag_keys, vpc_resource
 from .filters import Field, select

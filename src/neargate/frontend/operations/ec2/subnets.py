@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from ....vpc.addresses import subnet_range
 from ...call import Answer, Call, Params
-from ...regional.ec2_errors import SubnetIdMalformed, SubnetNotFound
-from ...regional.network_views import SubnetRecord
+from ...network.errors import SubnetIdMalformed, SubnetNotFound
+from ...network.objects import Subnet
 from ...services import Services
 from .asking import authorize_describing
 from .filters import Field, select
@@ -16,20 +16,20 @@ from .request import named, page, resource_arn, stop_if_dry_run, with_token
 
 
 class _Shown(Struct, frozen=True, kw_only=True):
-    record: SubnetRecord
+    record: Subnet
     free: int
     arn: str
 
 
 _FIELDS: dict[str, Field[_Shown]] = {
-    "availability-zone": lambda one: (one.record.view.zone,),
-    "availabilityZone": lambda one: (one.record.view.zone,),
-    "availability-zone-id": lambda one: (one.record.view.zone_id,),
-    "availabilityZoneId": lambda one: (one.record.view.zone_id,),
+    "availability-zone": lambda one: (one.record.zone,),
+    "availabilityZone": lambda one: (one.record.zone,),
+    "availability-zone-id": lambda one: (one.record.zone_id,),
+    "availabilityZoneId": lambda one: (one.record.zone_id,),
     "available-ip-address-count": lambda one: (str(one.free),),
-    "cidr": lambda one: (one.record.view.cidr,),
-    "cidrBlock": lambda one: (one.record.view.cidr,),
-    "cidr-block": lambda one: (one.record.view.cidr,),
+    "cidr": lambda one: (one.record.cidr,),
+    "cidrBlock": lambda one: (one.record.cidr,),
+    "cidr-block": lambda one: (one.record.cidr,),
     "default-for-az": lambda one: (str(one.record.default_for_zone).lower(),),
     "defaultForAz": lambda one: (str(one.record.default_for_zone).lower(),),
     "ipv6-cidr-block-association.association-id": lambda _: (),
@@ -41,8 +41,8 @@ _FIELDS: dict[str, Field[_Shown]] = {
     "owner-id": lambda one: (one.record.account,),
     "state": lambda _: ("available",),
     "subnet-arn": lambda one: (one.arn,),
-    "subnet-id": lambda one: (one.record.view.subnet_id,),
-    "vpc-id": lambda one: (one.record.view.vpc_id,),
+    "subnet-id": lambda one: (one.record.name,),
+    "vpc-id": lambda one: (one.record.vpc_id,),
 }
 
 
@@ -52,7 +52,7 @@ async def describe_subnets(call: Call, services: Services, params: Params) -> An
     records = named(
         services.network.subnets(call.account),
         params.get("SubnetIds"),
-        lambda record: record.view.subnet_id,
+        lambda record: record.name,
         prefix="subnet",
         malformed=SubnetIdMalformed,
         missing=SubnetNotFound,
@@ -61,20 +61,20 @@ async def describe_subnets(call: Call, services: Services, params: Params) -> An
     shown = [
         _Shown(
             record=record,
-            free=max(0, subnet_range(record.view.cidr).size - used.get(record.view.subnet_id, 0)),
-            arn=resource_arn(call, "subnet", record.view.subnet_id),
+            free=max(0, subnet_range(record.cidr).size - used.get(record.name, 0)),
+            arn=resource_arn(call, "subnet", record.name),
         )
         for record in records
     ]
     found = select(shown, params.get("Filters"), _FIELDS, lambda _: ())
-    found, token = page(found, params, lambda one: one.record.view.subnet_id, "SubnetIds")
+    found, token = page(found, params, lambda one: one.record.name, "SubnetIds")
     return with_token({"Subnets": [_members(one) for one in found]}, token)
 
 
-async def _usage(services: Services, records: Sequence[SubnetRecord]) -> dict[str, int]:
+async def _usage(services: Services, records: Sequence[Subnet]) -> dict[str, int]:
     by_zone: dict[str, list[str]] = {}
     for record in records:
-        by_zone.setdefault(record.view.zone, []).append(record.view.subnet_id)
+        by_zone.setdefault(record.zone, []).append(record.name)
     used: dict[str, int] = {}
     for zone, subnet_ids in by_zone.items():
         capacity = services.capacities.get(zone)
@@ -84,7 +84,7 @@ async def _usage(services: Services, records: Sequence[SubnetRecord]) -> dict[st
 
 
 def _members(one: _Shown) -> dict[str, Any]:
-    subnet = one.record.view
+    subnet = one.record
     return {
         "AvailabilityZone": subnet.zone,
         "AvailabilityZoneId": subnet.zone_id,
@@ -94,7 +94,7 @@ def _members(one: _Shown) -> dict[str, Any]:
         "MapPublicIpOnLaunch": one.record.map_public_ip,
         "MapCustomerOwnedIpOnLaunch": False,
         "State": "available",
-        "SubnetId": subnet.subnet_id,
+        "SubnetId": subnet.name,
         "VpcId": subnet.vpc_id,
         "OwnerId": one.record.account,
         "AssignIpv6AddressOnCreation": False,

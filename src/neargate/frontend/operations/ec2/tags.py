@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....model.errors import AwsError
-from ...regional.ec2_errors import InvalidParameterValue
-from ...regional.security_groups import Tags
+from ...network.errors import InvalidParameterValue
+from ...network.objects import Tags
 
 TAGS_MAX = 50
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from ...call import Answer, Call, Params
-from ...regional.ec2_errors import VpcIdMalformed, VpcNotFound
-from ...regional.network_views import VpcView
+from ...network.errors import VpcIdMalformed, VpcNotFound
+from ...network.objects import Vpc
 from ...services import Services
 from .asking import authorize_describing
 from .filters import Field, select
@@ -13,11 +13,11 @@ from .request import named, page, stop_if_dry_run, with_token
 _ASSOCIATED = "associated"
 
 
-def _association_id(vpc: VpcView) -> str:
+def _association_id(vpc: Vpc) -> str:
     return vpc.vpc_id.replace("vpc-", "vpc-cidr-assoc-", 1)
 
 
-_FIELDS: dict[str, Field[VpcView]] = {
+_FIELDS: dict[str, Field[Vpc]] = {
     "cidr": lambda vpc: (vpc.cidr,),
     "cidrBlock": lambda vpc: (vpc.cidr,),
     "cidr-block": lambda vpc: (vpc.cidr,),
@@ -53,7 +53,7 @@ async def describe_vpcs(call: Call, services: Services, params: Params) -> Answe
     return with_token({"Vpcs": [_shown(vpc) for vpc in found]}, token)
 
 
-def _shown(vpc: VpcView) -> dict[str, Any]:
+def _shown(vpc: Vpc) -> dict[str, Any]:
     association = {
         "AssociationId": _association_id(vpc),
         "CidrBlock": vpc.cidr,

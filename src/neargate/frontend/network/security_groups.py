@@ -7,9 +7,9 @@ a group never has more rules than AWS lets it.
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from ...model.network import SecurityGroup, SecurityGroupRule
-from .ec2_errors import (
+from .errors import (
     CannotDelete,
     DependencyViolation,
     PermissionDuplicate,
@@ -17,8 +17,7 @@ from .ec2_errors import (
     RulesLimitExceeded,
     SecurityGroupRuleNotFound,
 )
-
-Tags = tuple[tuple[str, str], ...]
+from .objects import Owned, Tags
 
 
 class RuleSpec(Struct, frozen=True, kw_only=True):
@@ -31,6 +30,7 @@ class RuleSpec(Struct, frozen=True, kw_only=True):
     cidr_ipv4: str | None = None
     cidr_ipv6: str | None = None
     peer_group: str | None = None
+    prefix_list: str | None = None
     description: str | None = None
 
     @property
@@ -40,7 +40,7 @@ class RuleSpec(Struct, frozen=True, kw_only=True):
 
     @property
     def peer(self) -> str:
-        return self.cidr_ipv4 or self.cidr_ipv6 or self.peer_group or ""
+        return self.cidr_ipv4 or self.cidr_ipv6 or self.peer_group or self.prefix_list or ""
 
 
 class StoredRule(Struct, frozen=True, kw_only=True):
@@ -49,17 +49,18 @@ class StoredRule(Struct, frozen=True, kw_only=True):
     tags: Tags = ()
 
 
-class SecurityGroupView(Struct, frozen=True, kw_only=True):
+class SecurityGroupView(Owned, frozen=True, kw_only=True):
     """A security group with its rules, in the order in which they were added."""
 
-    group_id: str
-    account: str
+    kind = "security-group"
     vpc_id: str
     group_name: str
     description: str
     rules: tuple[StoredRule, ...] = ()
-    tags: Tags = ()
-    rev: int = 1
+
+    @property
+    def group_id(self) -> str:
+        return self.name
 
 
 class Revocation(Struct, frozen=True, kw_only=True):
@@ -90,16 +91,7 @@ def added_rules(
 
 
 def replace_rules(group: SecurityGroupView, rules: tuple[StoredRule, ...]) -> SecurityGroupView:
-    return SecurityGroupView(
-        group_id=group.group_id,
-        account=group.account,
-        vpc_id=group.vpc_id,
-        group_name=group.group_name,
-        description=group.description,
-        rules=rules,
-        tags=group.tags,
-        rev=group.rev + 1,
-    )
+    return replace(group, rules=rules)
 
 
 def _counts(rules: Iterable[StoredRule], is_egress: bool) -> tuple[int, int]:
@@ -139,27 +131,6 @@ def check_deletable(group: SecurityGroupView, others: Iterable[SecurityGroupView
     )
     if in_use or referred:
         raise DependencyViolation(group.group_id)
-
-
-def plan_group(group: SecurityGroupView) -> SecurityGroup:
-    """As hosts need it: all ports are None, not -1."""
-    rules = [(rule.spec.is_egress, plan_rule(rule.spec)) for rule in group.rules]
-    return SecurityGroup(
-        group_id=group.group_id,
-        ingress=tuple(rule for is_egress, rule in rules if not is_egress),
-        egress=tuple(rule for is_egress, rule in rules if is_egress),
-    )
-
-
-def plan_rule(spec: RuleSpec) -> SecurityGroupRule:
-    return SecurityGroupRule(
-        protocol=spec.protocol,
-        from_port=None if spec.from_port == -1 else spec.from_port,
-        to_port=None if spec.to_port == -1 else spec.to_port,
-        cidr_ipv4=spec.cidr_ipv4,
-        cidr_ipv6=spec.cidr_ipv6,
-        peer_group=spec.peer_group,
-    )
 
 
 def _sentence(spec: RuleSpec) -> str:

@@ -1,0 +1,87 @@
+"""What a call makes of an account's security groups: shelf in, change out. Pure; `bits` is the randomness for new ids.
+
+Invariant: names are unique in a VPC, and a group that anything uses stays.
+"""
+
+from collections.abc import Callable, Sequence
+
+from ...model import ids
+from ..regional.shelves import Change, Shelf
+from .defaults import allow_all_egress
+from .errors import GroupDuplicate, GroupLimitExceeded, GroupNotFound, PrefixListNotFound, VpcNotFound
+from .objects import PrefixList, Tags, Vpc
+from .security_groups import (
+    Revocation,
+    RuleSpec,
+    SecurityGroupView,
+    StoredRule,
+    added_rules,
+    check_deletable,
+    replace_rules,
+)
+
+Bits = Callable[[int], int]
+
+
+def required_group(shelf: Shelf, group_id: str) -> SecurityGroupView:
+    """Raises GroupNotFound."""
+    group = shelf.find(SecurityGroupView, group_id)
+    if group is None:
+        raise GroupNotFound.of_id(group_id)
+    return group
+
+
+def named_group(shelf: Shelf, vpc_id: str, name: str) -> SecurityGroupView | None:
+    groups = shelf.all(SecurityGroupView)
+    return next((group for group in groups if group.vpc_id == vpc_id and group.group_name == name), None)
+
+
+def create_group(
+    shelf: Shelf, vpc_id: str, name: str, description: str, tags: Tags, groups_max: float, bits: Bits
+) -> Change[SecurityGroupView]:
+    """Raises VpcNotFound, GroupDuplicate, GroupLimitExceeded."""
+    if shelf.find(Vpc, vpc_id) is None:
+        raise VpcNotFound([vpc_id])
+    if named_group(shelf, vpc_id, name) is not None:
+        raise GroupDuplicate(f"The security group '{name}' already exists for VPC '{vpc_id}'")
+    if shelf.count(SecurityGroupView) >= groups_max:
+        raise GroupLimitExceeded("The maximum number of security groups for this VPC has been reached.")
+    group = SecurityGroupView(
+        account=shelf.account,
+        name=ids.ec2_id("sg", bits),
+        vpc_id=vpc_id,
+        group_name=name,
+        description=description,
+        rules=(allow_all_egress(bits),),
+        tags=tags,
+    )
+    return Change(result=group, put=(group,))
+
+
+def delete_group(shelf: Shelf, group_id: str, *, in_use: bool) -> Change[None]:
+    """`in_use`: an interface carries it. Raises GroupNotFound, CannotDelete, DependencyViolation."""
+    group = required_group(shelf, group_id)
+    check_deletable(group, shelf.all(SecurityGroupView), in_use=in_use)
+    return Change(result=None, drop=(group,))
+
+
+def authorize(
+    shelf: Shelf, group_id: str, specs: Sequence[RuleSpec], tags: Tags, rules_max: float, bits: Bits
+) -> Change[tuple[StoredRule, ...]]:
+    """The rules added. Raises GroupNotFound, PrefixListNotFound, PermissionDuplicate, RulesLimitExceeded."""
+    group = required_group(shelf, group_id)
+    for spec in specs:
+        if spec.peer_group is not None and required_group(shelf, spec.peer_group).vpc_id != group.vpc_id:
+            raise GroupNotFound("You have specified two resources that belong to different networks.")
+        if spec.prefix_list is not None and shelf.find(PrefixList, spec.prefix_list) is None:
+            raise PrefixListNotFound(f"The prefix list ID '{spec.prefix_list}' does not exist")
+    changed = added_rules(group, specs, [ids.ec2_id("sgr", bits) for _ in specs], tags, rules_max)
+    return Change(result=changed.rules[len(group.rules) :], put=(changed,))
+
+
+def revoke(shelf: Shelf, group_id: str, choose: Callable[[SecurityGroupView], Revocation]) -> Change[Revocation]:
+    """Raises GroupNotFound and what `choose` raises."""
+    group = required_group(shelf, group_id)
+    revocation = choose(group)
+    kept = tuple(rule for rule in group.rules if rule not in revocation.removed)
+    return Change(result=revocation, put=(replace_rules(group, kept),) if revocation.removed else ())
