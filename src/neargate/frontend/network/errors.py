@@ -42,8 +42,8 @@ class FilterLimitExceeded(AwsError):
         super().__init__(f"The maximum number of filter values specified on a single call is {limit}")
 
 
-class _NotFound(AwsError):
-    """`kind` as EC2's sentence names it."""
+class NotFound(AwsError):
+    """`kind` as EC2's sentence names it. The errors of a family of operations are beside its decisions."""
 
     kind = ""
 
@@ -53,22 +53,22 @@ class _NotFound(AwsError):
         super().__init__(f"The {self.kind} ID{'' if one else 's'} '{names}' do{'es' if one else ''} not exist")
 
 
-class VpcNotFound(_NotFound):
+class VpcNotFound(NotFound):
     code = "InvalidVpcID.NotFound"
     kind = "vpc"
 
 
-class SubnetNotFound(_NotFound):
+class SubnetNotFound(NotFound):
     code = "InvalidSubnetID.NotFound"
     kind = "subnet"
 
 
-class NetworkInterfaceNotFound(_NotFound):
+class NetworkInterfaceNotFound(NotFound):
     code = "InvalidNetworkInterfaceID.NotFound"
     kind = "networkInterface"
 
 
-class SecurityGroupRuleNotFound(_NotFound):
+class SecurityGroupRuleNotFound(NotFound):
     code = "InvalidSecurityGroupRuleId.NotFound"
     kind = "security group rule"
 
@@ -134,34 +134,34 @@ class DependencyViolation(AwsError):
         super().__init__(f"resource {resource_id} has a dependent object")
 
 
-class _Malformed(AwsError):
+class Malformed(AwsError):
     prefix = ""
 
     def __init__(self, given: str) -> None:
         super().__init__(f'Invalid id: "{given}" (expecting "{self.prefix}-...")')
 
 
-class VpcIdMalformed(_Malformed):
+class VpcIdMalformed(Malformed):
     code = "InvalidVpcID.Malformed"
     prefix = "vpc"
 
 
-class SubnetIdMalformed(_Malformed):
+class SubnetIdMalformed(Malformed):
     code = "InvalidSubnetID.Malformed"
     prefix = "subnet"
 
 
-class GroupIdMalformed(_Malformed):
+class GroupIdMalformed(Malformed):
     code = "InvalidGroupId.Malformed"
     prefix = "sg"
 
 
-class NetworkInterfaceIdMalformed(_Malformed):
+class NetworkInterfaceIdMalformed(Malformed):
     code = "InvalidNetworkInterfaceId.Malformed"
     prefix = "eni"
 
 
-class SecurityGroupRuleIdMalformed(_Malformed):
+class SecurityGroupRuleIdMalformed(Malformed):
     code = "InvalidSecurityGroupRuleId.Malformed"
     prefix = "sgr"
 
