@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from neargate.agent.agent import Agent
-from neargate.agent.arrivals import INTEGER_MAX, OFFSET_MAX, problem
+from neargate.agent.arrivals import OFFSET_MAX, problem
+from neargate.agent.judging import INTEGER_MAX
 from neargate.hostnet.attachments import safe_id, safe_name
 from neargate.interfaces.hostnet import HostError
 from neargate.interfaces.sandbox import Image, PullRequest
@@ -40,7 +41,19 @@ from neargate.model.launch import (
     Ulimit,
     VolumesFrom,
 )
-from neargate.model.network import SecurityGroup, SecurityGroupRule, VpcPlan
+from neargate.model.network import (
+    AclRule,
+    NetworkAcl,
+    PlannedNat,
+    PlannedPeering,
+    PlannedSubnet,
+    Route,
+    RouteTable,
+    SecurityGroup,
+    SecurityGroupRule,
+    VpcDns,
+    VpcPlan,
+)
 from neargate.testing.agent_host import INCARNATION, TASK_ID, VPC, AgentHost, container, launch
 from neargate.testing.virtual_time import run_virtual
 from neargate.vpc.ruleset import local_eni, render
@@ -108,11 +121,35 @@ def _group(**changes: Any) -> VpcPush:
     return _plan(groups=(replace(SecurityGroup(group_id="sg-1"), **changes),))
 
 
+LOCAL_ROUTE = Route(destination="10.0.0.0/16", target="local")
+SUBNET = PlannedSubnet(subnet_id="subnet-1", cidr="10.0.0.0/24", route_table="rtb-1", acl="acl-1")
+ACL_RULE = AclRule(number=100, is_egress=False, allow=True, protocol="6", cidr="0.0.0.0/0", from_port=80, to_port=80)
+NAT = PlannedNat(nat_id="nat-1", subnet_id="subnet-1", private_ipv4="10.0.0.9", public_ipv4="198.18.0.200")
+
+
+def _subnet(**changes: Any) -> PlannedSubnet:
+    return replace(SUBNET, **changes)
+
+
+def _table(destination: str, target: str) -> RouteTable:
+    return RouteTable(table_id="rtb-1", routes=(Route(destination=destination, target=target),))
+
+
+def _acl(**changes: Any) -> NetworkAcl:
+    return NetworkAcl(acl_id="acl-1", rules=(replace(ACL_RULE, **changes),))
+
+
 def _rule(**changes: Any) -> VpcPush:
     return _group(ingress=(SecurityGroupRule(**({"protocol": "tcp"} | changes)),))
 
 
 IDS: dict[str, Callable[[str], ToAgent]] = {
+    "a subnet": lambda text: _plan(subnets=(_subnet(subnet_id=text),)),
+    "a table": lambda text: _plan(tables=(RouteTable(table_id=text, routes=()),)),
+    "an acl": lambda text: _plan(acls=(NetworkAcl(acl_id=text, rules=()),)),
+    "a nat": lambda text: _plan(nats=(replace(NAT, nat_id=text),)),
+    "a nat's subnet": lambda text: _plan(nats=(replace(NAT, subnet_id=text),)),
+    "a peering": lambda text: _plan(peerings=(PlannedPeering(peering_id=text, peer_vpc="vpc-1"),)),
     "task": lambda text: _task(task_id=text),
     "incarnation": lambda text: _task(incarnation=text),
     "capacity": lambda text: _task(capacity_id=text),
@@ -238,6 +275,27 @@ OTHERS: dict[str, ToAgent] = {
     "a plan of the whole internet": _plan(cidrs=("0.0.0.0/0",)),
     "a plan of the metadata's network": _plan(cidrs=("169.254.0.0/16",)),
     "a plan of nothing": _plan(cidrs=("x",)),
+    "a subnet that is a line of rules": _plan(subnets=(_subnet(cidr="10.0.0.0/24 }"),)),
+    "a subnet's table with a path": _plan(subnets=(_subnet(route_table="../rtb"),)),
+    "a subnet's acl with syntax": _plan(subnets=(_subnet(acl="acl\naccept"),)),
+    "a subnet of the other family": _plan(subnets=(_subnet(ipv6_cidr="10.0.0.0/24"),)),
+    "a route to nowhere": _plan(tables=(_table("10.0.0.0/8", "up0"),)),
+    "a route with syntax": _plan(tables=(_table("10.0.0.0/8", "igw-0123456789abcdef0 }"),)),
+    "a route of no network": _plan(tables=(_table("10.0.0.1/8", "local"),)),
+    "routes without number": _plan(tables=(RouteTable(table_id="rtb-1", routes=(LOCAL_ROUTE,) * 65_537),)),
+    "an acl's protocol with syntax": _plan(acls=(_acl(protocol="6 }"),)),
+    "an acl's network that is none": _plan(acls=(_acl(cidr="anywhere"),)),
+    "an acl's number beyond the last": _plan(acls=(_acl(number=40_000),)),
+    "an acl's port too high": _plan(acls=(_acl(from_port=70_000),)),
+    "a gateway of the metadata's address": _plan(
+        nats=(PlannedNat(nat_id="nat-1", subnet_id="subnet-1", private_ipv4="169.254.170.2"),)
+    ),
+    "a gateway whose address is a rule": _plan(
+        nats=(PlannedNat(nat_id="nat-1", subnet_id="subnet-1", private_ipv4="10.0.0.9", public_ipv4="1.2.3.4 }"),)
+    ),
+    "a peering with a path": _plan(peerings=(PlannedPeering(peering_id="pcx-1", peer_vpc="../vpc"),)),
+    "a name that is none": _plan(dns=VpcDns(domain="ec2.internal\nx")),
+    "an endpoint without an address": _plan(dns=VpcDns(domain="ec2.internal", endpoints=(("a.b", "c"),))),
     "a member that is none": _group(remote_members=("1.2.3.4 }",)),
     "a protocol with syntax": _rule(protocol="tcp\naccept", cidr_ipv4="1.2.3.4/32"),
     "a port too high": _rule(from_port=70_000, cidr_ipv4="1.2.3.4/32"),
@@ -353,6 +411,20 @@ def test_every_number_that_passes_fits_the_agents_database() -> None:
     database.close()
 
 
+def test_an_honest_plan_passes() -> None:
+    plan = _plan(
+        dns=VpcDns(
+            domain="ec2.internal", pools=("198.18.0.0/24",), endpoints=(("neargate.internal", "169.254.170.10"),)
+        ),
+        subnets=(SUBNET, _subnet(subnet_id="subnet-2", ipv6_cidr="fd00:0:0:1::/64", route_table="", acl="")),
+        tables=(_table("0.0.0.0/0", "igw-0123456789abcdef0"), _table("::/0", "blackhole")),
+        acls=(_acl(), _acl(protocol="-1", from_port=None, to_port=None)),
+        nats=(NAT,),
+        peerings=(PlannedPeering(peering_id="pcx-1", peer_vpc="vpc-2"),),
+    )
+    assert problem(plan) is None
+
+
 def test_the_types_still_have_only_the_fields_that_were_judged() -> None:
     """A new field of an order must be looked at here before it is believed."""
     assert set(TaskLaunch.__struct_fields__) == {
@@ -368,6 +440,9 @@ def test_the_types_still_have_only_the_fields_that_were_judged() -> None:
         *("mount_points", "volumes_from", "docker_labels", "depends_on", "start_timeout_s", "stop_timeout_s"),
         *("health_check", "logs", "secrets", "repository_credentials", "image_pin"),
         *("ipc_controls", "network_controls", "restart_policy", "files", "splunk"),
+    }
+    assert set(VpcPlan.__struct_fields__) == {
+        *("vpc_id", "generation", "cidrs", "groups", "dns", "subnets", "tables", "acls", "nats", "peerings"),
     }
 
 
