@@ -51,6 +51,7 @@ class DefaultQuotas:
 
 
 SERVICE_NAMES: Mapping[str, str] = {
+    "AWSCloudMap": "AWS Cloud Map",
     "ecs": "Amazon Elastic Container Service (Amazon ECS)",
     "fargate": "AWS Fargate",
     "iam": "AWS Identity and Access Management (IAM)",
@@ -111,6 +112,86 @@ SECURITY_GROUPS_PER_REGION = Quota(
     description="The maximum number of VPC security groups per Region.",
 )
 
+NAMESPACES_PER_REGION = Quota(
+    service="AWSCloudMap",
+    code="L-0FE3F50E",
+    name="Namespaces per Region",
+    value=50,
+    description="The maximum number of namespaces that you can create per Region.",
+)
+INSTANCES_PER_NAMESPACE = Quota(
+    service="AWSCloudMap",
+    code="L-D95E8A57",
+    name="Instances per namespace",
+    value=2000,
+    description="The maximum number of service instances that you can register using the same namespace.",
+)
+INSTANCES_PER_SERVICE = Quota(
+    service="AWSCloudMap",
+    code="L-2DA90E5C",
+    name="Instances per service",
+    value=1000,
+    adjustable=False,
+    description="The maximum number of instances that you can register in a Region using the same service.",
+)
+ATTRIBUTES_PER_INSTANCE = Quota(
+    service="AWSCloudMap",
+    code="L-D589BB26",
+    name="Custom attributes per instance",
+    value=30,
+    adjustable=False,
+    description="The maximum number of custom attributes that you can specify when you register an instance.",
+)
+ROUTE_TABLES_PER_VPC = Quota(
+    service="vpc",
+    code="L-589F43AA",
+    name="Route tables per VPC",
+    value=200,
+    description="The maximum number of route tables per VPC. The main route table counts.",
+)
+ROUTES_PER_TABLE = Quota(
+    service="vpc",
+    code="L-93826ACB",
+    name="Routes per route table",
+    value=50,
+    description="The maximum number of routes of a table, counted apart for IPv4 and IPv6.",
+)
+INTERNET_GATEWAYS_PER_REGION = Quota(
+    service="vpc",
+    code="L-A4707A72",
+    name="Internet gateways per Region",
+    value=5,
+    description="The maximum number of internet gateways per Region.",
+)
+EGRESS_ONLY_GATEWAYS_PER_REGION = Quota(
+    service="vpc",
+    code="L-45FE3B85",
+    name="Egress-only internet gateways per Region",
+    value=5,
+    description="The maximum number of egress-only internet gateways per Region.",
+)
+PEERINGS_PER_VPC = Quota(
+    service="vpc",
+    code="L-7E9ECCDB",
+    name="Active VPC peering connections per VPC",
+    value=50,
+    description="The maximum number of active VPC peering connections per VPC.",
+)
+PEERINGS_OUTSTANDING = Quota(
+    service="vpc",
+    code="L-DC9F7029",
+    name="Outstanding VPC peering connection requests",
+    value=25,
+    description="The maximum number of requests for VPC peering connections that nobody has answered.",
+)
+GATEWAY_ENDPOINTS_PER_REGION = Quota(
+    service="vpc",
+    code="L-1B52E74A",
+    name="Gateway VPC endpoints per Region",
+    value=20,
+    description="The maximum number of gateway VPC endpoints per Region.",
+)
+
 # Enforced by the parts that count them. What stands below is data until its part exists.
 ENFORCED = (
     FARGATE_ON_DEMAND_VCPU,
@@ -120,6 +201,17 @@ ENFORCED = (
     SECURITY_GROUPS_PER_INTERFACE,
     RULES_PER_SECURITY_GROUP,
     SECURITY_GROUPS_PER_REGION,
+    NAMESPACES_PER_REGION,
+    INSTANCES_PER_NAMESPACE,
+    INSTANCES_PER_SERVICE,
+    ATTRIBUTES_PER_INSTANCE,
+    ROUTE_TABLES_PER_VPC,
+    ROUTES_PER_TABLE,
+    INTERNET_GATEWAYS_PER_REGION,
+    EGRESS_ONLY_GATEWAYS_PER_REGION,
+    PEERINGS_PER_VPC,
+    PEERINGS_OUTSTANDING,
+    GATEWAY_ENDPOINTS_PER_REGION,
 )
 _LATER = (
     ("ecs", "L-9EF96962", "Services per cluster", 5000, True),
@@ -134,9 +226,7 @@ _LATER = (
     ("vpc", "L-F678F1CE", "VPCs per Region", 5, True),
     ("vpc", "L-407747CB", "Subnets per VPC", 200, True),
     ("vpc", "L-DF5E4CA3", "Network interfaces per Region", 5000, True),
-    ("vpc", "L-A4707A72", "Internet gateways per Region", 5, True),
     ("vpc", "L-FE5A380F", "NAT gateways per Availability Zone", 5, True),
-    ("vpc", "L-93826ACB", "Routes per route table", 50, True),
     ("vpc", "L-2AEEBF1A", "Rules per network ACL", 20, True),
 )
 # Of IAM: the name in its refusal ("Cannot exceed quota for RolesPerAccount: 1000"), code, name, value, adjustable.

@@ -105,6 +105,7 @@ class RouteTable(Owned, frozen=True, kw_only=True):
     vpc_id: str
     routes: tuple[StoredRoute, ...] = ()
     associations: tuple[TableAssociation, ...] = ()
+    client_token: str | None = None
 
     @property
     def is_main(self) -> bool:
@@ -127,6 +128,7 @@ class InternetGateway(Owned, frozen=True, kw_only=True):
 class EgressOnlyGateway(Owned, frozen=True, kw_only=True):
     kind = "egress-only-internet-gateway"
     vpc_id: str
+    client_token: str | None = None
 
 
 class NatGateway(Owned, frozen=True, kw_only=True):
@@ -221,7 +223,10 @@ class DhcpOptions(Owned, frozen=True, kw_only=True):
 
 
 class Peering(Owned, frozen=True, kw_only=True):
-    """Between two VPCs of the account. `status`: pending-acceptance, active, deleted, rejected, expired."""
+    """Between two VPCs of the account. `status`: pending-acceptance, active, failed, deleted, rejected.
+
+    That a request expired follows from its age. A failed one may name a VPC that does not exist.
+    """
 
     kind = "vpc-peering-connection"
     requester_vpc: str

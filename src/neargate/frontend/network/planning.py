@@ -35,6 +35,7 @@ from .objects import (
     RouteTable,
     Subnet,
     Vpc,
+    VpcEndpoint,
     local_routes,
 )
 from .security_groups import RuleSpec, SecurityGroupView
@@ -109,7 +110,10 @@ def _subnets(shelf: Shelf, vpc: Vpc, tables: list[RouteTable], acls: list[Networ
 
 
 def _table(shelf: Shelf, vpc: Vpc, table: RouteTable, lists: Mapping[str, tuple[str, ...]]) -> PlannedTable:
-    """Local routes first, then those to networks, then those to prefix lists: of two to one network the first wins."""
+    """Local routes first, then those to networks, then those to prefix lists: of two to one network the first wins.
+
+    Routes to gateway endpoints are not here: the lists that AWS manages stand for no network (aws_prefix_lists.py).
+    """
     targets: dict[str, str] = {route.destination: LOCAL for route in local_routes(vpc)}
     for route in sorted(table.routes, key=lambda route: route.destination.startswith("pl-")):
         target = route.target if is_reachable(shelf, vpc.vpc_id, route.target) else BLACKHOLE
@@ -135,7 +139,11 @@ def is_reachable(shelf: Shelf, vpc_id: str, target: str) -> bool:
             return nat is not None and nat.vpc_id == vpc_id and nat.state == AVAILABLE
         case "pcx":
             peering = shelf.find(Peering, target)
-            return peering is not None and peering.status == ACTIVE
+            ends = () if peering is None else (peering.requester_vpc, peering.accepter_vpc)
+            return peering is not None and peering.status == ACTIVE and vpc_id in ends
+        case "vpce":
+            endpoint = shelf.find(VpcEndpoint, target)
+            return endpoint is not None and endpoint.vpc_id == vpc_id and endpoint.state == AVAILABLE
         case _:
             return False
 
