@@ -7,7 +7,7 @@ original's and the reply's; what differs between them is what is translated.
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .packets import ICMP, ICMPV6, TCP, Packet
+from .packets import ICMP, ICMPV6, TCP, UDP, Packet
 from .values import STATUSES
 
 # Messages that may begin a connection, and those that answer them (nf_conntrack_proto_icmp, _icmpv6).
@@ -84,13 +84,18 @@ class Conntrack:
         may_begin = kind in _ICMP_PAIRS if kind is not None else not (packet.protocol == TCP and packet.is_answer)
         return ("new", Entry(tuple_of(packet)), False) if may_begin else ("invalid", None, False)
 
-    def confirm(self, entry: Entry | None) -> None:
-        """The packet has left the router, or reached a socket of it: from now on others belong to its connection."""
+    def confirm(self, entry: Entry | None) -> bool:
+        """The packet leaves the router, or reaches a socket of it: from now on others belong to its connection. False:
+        another connection has the tuple, and the packet is dropped.
+        """
         if entry is not None and not entry.is_confirmed:
+            if entry.original in self._held or entry.reply in self._held:
+                return False
             entry.is_confirmed = True
             entry.status |= STATUSES["confirmed"]
             self._held[entry.original] = (entry, False)
             self._held[entry.reply] = (entry, True)
+        return True
 
     def set_up(self, entry: Entry, way: str, address: int | None, ports: tuple[int, int] | None) -> None:
         """Decide `dnat` or `snat` of a new connection; no address and no ports: it stays as it is, but for a source
@@ -114,8 +119,8 @@ class Conntrack:
     def _unique(self, wanted: Tuple, entry: Entry, ports: tuple[int, int] | None) -> Tuple:
         first, last = ports or (FIRST_FREE_PORT, LAST_PORT)
         fits = ports is None or first <= wanted.source_part <= last
-        if fits and self._is_free(wanted, entry):
-            return wanted
+        if wanted.protocol not in (TCP, UDP, ICMP, ICMPV6) or (fits and self._is_free(wanted, entry)):
+            return wanted  # of other protocols there is nothing to tell two connections by
         tuples = (replace(wanted, source_part=port) for port in range(first, last + 1))
         return next(each for each in tuples if self._is_free(each, entry))
 

@@ -110,7 +110,7 @@ def selector(words: list[str]) -> tuple[tuple[str, Getter], int] | None:
     """The one that the words begin with, and how many words it is; None where they begin with none."""
     if words[:1] == ["meta"] and words[1:2] in (["iifname"], ["oifname"]):
         return SELECTORS[words[1],], 2
-    for length in range(_LONGEST, 0, -1):
+    for length in range(min(_LONGEST, len(words)), 0, -1):
         if found := SELECTORS.get(tuple(words[:length])):
             return found, length
     return None

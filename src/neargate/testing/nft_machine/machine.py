@@ -56,7 +56,7 @@ class Machine:
                 return Ended(where="route")
             if found == LOCAL:
                 self._hook(context, "input", "snat")
-                self.conntrack.confirm(context.entry)
+                self._confirm(context)
                 return Reached(packet=context.packet)
             context.oif = found
             self._hook(context, "forward", "")
@@ -82,8 +82,12 @@ class Machine:
 
     def _leave(self, context: Context) -> Outcome:
         self._hook(context, "postrouting", "snat")
-        self.conntrack.confirm(context.entry)
+        self._confirm(context)
         return Left(packet=context.packet, link=context.oif)
+
+    def _confirm(self, context: Context) -> None:
+        if not self.conntrack.confirm(context.entry):
+            raise _Dropped("conntrack: a connection with these addresses is there")
 
     def _hook(self, context: Context, hook: str, way: str) -> None:
         """The hook's chains by priority, with conntrack (where packets come in) and translation at their places."""

@@ -16,7 +16,7 @@ class NftError(Exception):
 
 
 class Packet(Struct, frozen=True, kw_only=True):
-    """The first packet of a flow, or (`is_answer`) the first of its answers: for TCP a SYN and a SYN-ACK."""
+    """Of TCP a SYN, or (`is_answer`) a SYN-ACK."""
 
     version: int
     source: int
@@ -50,7 +50,7 @@ class Packet(Struct, frozen=True, kw_only=True):
             icmp_type=ECHO_REPLY.get((self.protocol, self.icmp_type), self.icmp_type),
             icmp_code=self.icmp_code,
             icmp_id=self.icmp_id,
-            is_answer=True,
+            is_answer=self.protocol == TCP,
         )
 
 

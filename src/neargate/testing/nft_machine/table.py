@@ -288,7 +288,7 @@ def _declaration(what: str, name: str, lines: list[list[str]]) -> Declaration:
 
 
 def _types(words: list[str], *, by_name: bool) -> tuple[str, ...]:
-    if not by_name:
+    if not by_name and words != ["verdict"]:
         found = expression(words)
         if found is None or found[1] != len(words):
             raise NftError(f"{' '.join(words)}: not understood")
