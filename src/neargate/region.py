@@ -23,6 +23,7 @@ from .frontend.callers.oidc.keys import ProviderKeys
 from .frontend.callers.principals import Principals
 from .frontend.callers.sessions import Sessions
 from .frontend.callers.task_roles import AssumedTaskRoles
+from .frontend.cloudmap import registry as cloud_map_part
 from .frontend.envelope import Envelope
 from .frontend.executing.calls import InsideCalls
 from .frontend.executing.door import DataChannelDoor
@@ -74,6 +75,7 @@ REGIONAL_MIGRATIONS = (
     secrets_part.MIGRATIONS[0],
     images_part.MIGRATIONS[1],
     network_part.MIGRATIONS[1],
+    cloud_map_part.MIGRATIONS[0],
 )
 
 
@@ -131,6 +133,7 @@ class Region(Struct, frozen=True, kw_only=True):
         world.spawn(self.trail.run(), "trail")
         world.spawn(self.trail.run_sweeps(), "trail-sweeps")
         world.spawn(self.services.identity.run(), "identity-uses")
+        world.spawn(self.services.cloud_map.run(), "cloud-map-health")
         if self.services.images is not None:
             world.spawn(run_lifecycles(self.services.images), "image-lifecycles")
 
@@ -146,10 +149,7 @@ async def open_region(
     knobs: Knobs,
     upstream: Upstream | None = None,
 ) -> Region:
-    """Open every shard and wire the roles together. Raises what the stores raise.
-
-    `upstream`: the way to other registries, whose images cache rules give names here.
-    """
+    """Open every shard, wire the roles together. `upstream`: the way to other registries. Raises what the stores do."""
     parts = await _open_regional(world, stores, plan, envelope, knobs, upstream)
     limits = Limits(world, parts.quotas, knobs, share=1 / plan.servers)
     sessions = Sessions(world, envelope, region=plan.region)
@@ -180,6 +180,7 @@ async def open_region(
         key_registry=parts.keys,
         parameter_registry=parts.parameters,
         secret_registry=parts.secrets,
+        cloud_map_registry=parts.cloud_map,
         images=parts.images,
         exec_sessions=exec_sessions,
         extensions=plan.extensions,
@@ -220,6 +221,7 @@ class _Regional(Struct, frozen=True, kw_only=True):
     account_settings: account_settings_part.AccountSettings
     parameters: parameters_part.ParameterRegistry
     secrets: secrets_part.SecretRegistry
+    cloud_map: cloud_map_part.CloudMapRegistry
     images: Images
 
 
@@ -255,6 +257,7 @@ async def _open_regional(
         account_settings=await account_settings_part.open_account_settings(world, store),
         secrets=secrets,
         parameters=await parameters_part.open_parameters(world, store, envelope, public),
+        cloud_map=await cloud_map_part.open_cloud_map(world, store, region=plan.region, knobs=knobs, quotas=quotas),
         images=await _open_images(world, store, plan, envelope, knobs, upstream, secrets),
     )
     if plan.servers > 1:
@@ -268,6 +271,7 @@ async def _open_regional(
             opened.account_settings,
             opened.parameters,
             opened.secrets,
+            opened.cloud_map,
             opened.images.registry,
         ):
             world.spawn(part.follow(knobs.regional_reread_s), "what other servers change")
@@ -283,6 +287,7 @@ def _second_look(world: World, parts: _Regional, knobs: Knobs) -> SecondLook:
         "secretsmanager": (parts.secrets, parts.keys),
         "ssm": (parts.parameters, parts.secrets, parts.keys),
         "ecr": (parts.images.registry,),
+        "servicediscovery": (parts.cloud_map,),
         "iam": (parts.identity,),
         CALLERS: (parts.identity,),
     }

@@ -40,7 +40,9 @@ UNSIGNED = {("sts", "AssumeRoleWithWebIdentity")}
 
 REPOSITORY = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/a1"
 LOG_GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:a"
+CLOUD_MAP = f"arn:aws:servicediscovery:{REGION}:{ACCOUNT}"
 TAGS = [{"key": "team", "value": "a"}]
+CAPITAL_TAGS = [{"Key": "team", "Value": "a"}]
 REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("ecs", "CreateCluster"): {"clusterName": "a", "tags": TAGS},
     ("ecs", "RegisterTaskDefinition"): {
@@ -84,6 +86,13 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("logs", "StartLiveTail"): {"logGroupIdentifiers": [LOG_GROUP]},
     ("logs", "TagResource"): {"resourceArn": LOG_GROUP, "tags": {"team": "a"}},
     ("logs", "UntagResource"): {"resourceArn": LOG_GROUP, "tagKeys": ["team"]},
+    ("servicediscovery", "CreateHttpNamespace"): {"Name": "a", "Tags": CAPITAL_TAGS},
+    ("servicediscovery", "CreatePrivateDnsNamespace"): {"Name": "a", "Tags": CAPITAL_TAGS},
+    ("servicediscovery", "CreatePublicDnsNamespace"): {"Name": "a.example", "Tags": CAPITAL_TAGS},
+    ("servicediscovery", "CreateService"): {"Name": "a", "NamespaceId": "ns-a", "Tags": CAPITAL_TAGS},
+    ("servicediscovery", "ListTagsForResource"): {"ResourceARN": f"{CLOUD_MAP}:service/srv-a"},
+    ("servicediscovery", "TagResource"): {"ResourceARN": f"{CLOUD_MAP}:namespace/ns-a", "Tags": CAPITAL_TAGS},
+    ("servicediscovery", "UntagResource"): {"ResourceARN": f"{CLOUD_MAP}:namespace/ns-a", "TagKeys": ["team"]},
     ("ssm", "PutParameter"): {"Name": "/a", "Type": "String", "Tags": [{"Key": "team", "Value": "a"}]},
     ("sts", "AssumeRole"): {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole"},
     ("ec2", "CreateSecurityGroup"): {

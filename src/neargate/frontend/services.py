@@ -10,6 +10,7 @@ from ..world import World
 from .call import Answer, Call, Params
 from .callers.oidc.keys import ProviderKeys
 from .callers.sessions import Sessions
+from .cloudmap.registry import CloudMapRegistry
 from .executing.sessions import ExecSessions
 from .identity.registry import IdentityRegistry
 from .images.service import Images
@@ -44,6 +45,7 @@ class Services(Struct, frozen=True, kw_only=True):
     key_registry: KeyRegistry | None = None  # None: for tests of other things
     parameter_registry: ParameterRegistry | None = None  # None: for tests of other things
     secret_registry: SecretRegistry | None = None  # None: for tests of other things
+    cloud_map_registry: CloudMapRegistry | None = None  # None: for tests of other things
 
     exec_sessions: ExecSessions | None = None  # None: for tests of other things
     extensions: tuple[str, ...] = ()  # of model/extensions.py
@@ -67,6 +69,11 @@ class Services(Struct, frozen=True, kw_only=True):
     def secrets(self) -> SecretRegistry:
         assert self.secret_registry is not None
         return self.secret_registry
+
+    @property
+    def cloud_map(self) -> CloudMapRegistry:
+        assert self.cloud_map_registry is not None
+        return self.cloud_map_registry
 
     def cell_of(self, account: str, cluster: str) -> ClusterManager:
         """The cell that owns a cluster. With one cell there is one answer; the map joins with the second cell."""

@@ -70,6 +70,11 @@ class Knobs(Struct, frozen=True, kw_only=True):
     secrets_max_bytes: int = 64 * 1024 * 1024  # of an account's values: all are held in memory, sealed
     parameters_max_bytes: int = 64 * 1024 * 1024  # of an account's records without values: all are held in memory
     secrets_accessed_max: int = 10_000  # days of last access remembered
+    cloud_map_services_max: int = 5_000  # of an account
+    cloud_map_operations_max: int = 1_000  # of an account, that are remembered
+    cloud_map_vpc_instances_max: int = 5_000  # of all private namespaces of a VPC: its hosts hold all their names
+    cloud_map_health_settle_s: float = 30.0  # AWS's: so long a custom health status is not believed
+    cloud_map_retry_s: float = 2.0  # while the database has too much to do
     images_per_repository_max: int = 20_000
     image_repositories_max: int = 10_000  # of an account
     registry_connections_max: int = 1024  # of other machines to the image registry
@@ -248,6 +253,9 @@ class Knobs(Struct, frozen=True, kw_only=True):
     disk_recovery_s: float = 30.0  # the room of a stopped task is waited for so long before another is stopped
     eni_mtu: int = 1500
     link_linger_s: float = 5.0
+    uplink_look_s: float = 1.0  # whether somebody removed what the uplink stands on
+    uplink_soon_s: float = 0.1  # while it does not work yet
+    uplink_ready_s: float = 5.0  # an agent's start waits so long for it
     disk_size_max_gib: int = 200
     process_log_max_bytes: int = 8 * 1024 * 1024  # of each process's own log, and as much again of the one before
     process_log_look_s: float = 1.0

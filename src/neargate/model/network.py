@@ -115,6 +115,27 @@ class PlannedPeering(Struct, frozen=True, kw_only=True):
     peer_vpc: str
 
 
+class DnsRecords(Struct, frozen=True, kw_only=True):
+    """All records of one name and type. An answer has `most` of them, each time others.
+
+    `values`: as zone files have them: an address, a name, for SRV `PRIORITY WEIGHT PORT NAME`.
+    """
+
+    name: str
+    type: str  # A, AAAA, CNAME, SRV
+    ttl_s: int
+    values: tuple[str, ...]
+    most: int
+
+
+class DnsZone(Struct, frozen=True, kw_only=True):
+    """A private zone of the VPC: `name`, and all below it. `ttl_s`: how long "there is none" holds."""
+
+    name: str
+    records: tuple[DnsRecords, ...]
+    ttl_s: int
+
+
 class VpcDns(Struct, frozen=True, kw_only=True):
     """What the VPC's resolver knows. `support`, `hostnames`: enableDnsSupport and enableDnsHostnames."""
 
@@ -124,6 +145,7 @@ class VpcDns(Struct, frozen=True, kw_only=True):
     public_domain: str = ""  # of names of public addresses, in a VPC with host names
     pools: tuple[str, ...] = ()  # the region's public addresses
     endpoints: tuple[tuple[str, str], ...] = ()  # (name, address): the name, and all below it, is the VPC's own
+    zones: tuple[DnsZone, ...] = ()  # looked at in a VPC with host names only, as on AWS
 
 
 class VpcPlan(Struct, frozen=True, kw_only=True):

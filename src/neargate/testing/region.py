@@ -8,6 +8,7 @@ from typing import Any, cast
 from msgspec import Struct, field
 
 from ..frontend.callers.sessions import Sessions
+from ..frontend.cloudmap import registry as cloud_map_part
 from ..frontend.envelope import Envelope
 from ..frontend.identity import registry as identity_part
 from ..frontend.identity.registry import IdentityRegistry, open_identity
@@ -35,6 +36,16 @@ from ..world import World
 from .stored import digest
 
 ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", "use1-az3"))
+
+
+_WEB = {
+    "family": "web",
+    "networkMode": "awsvpc",
+    "requiresCompatibilities": ["FARGATE"],
+    "cpu": "256",
+    "memory": "512",
+    "containerDefinitions": [{"name": "web", "image": "web:1"}],
+}
 
 
 class Effects(Struct, kw_only=True):
@@ -95,15 +106,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     quotas = await registry.open_quotas(world, quota_store, QuotaMode.MACHINE)
     network = await open_network(world, network_store, region=region, account=account, zones=ZONES)
     definitions = await open_task_definitions(world, definition_store)
-    request = {
-        "family": "web",
-        "networkMode": "awsvpc",
-        "requiresCompatibilities": ["FARGATE"],
-        "cpu": "256",
-        "memory": "512",
-        "containerDefinitions": [{"name": "web", "image": "web:1"}],
-    }
-    await definitions.register(request, account=account, region=region, registered_by="arn:aws:iam::1:root", tags=())
+    await definitions.register(dict(_WEB), account=account, region=region, registered_by="arn:aws:iam::1:root", tags=())
     settings_store = await stores.open("settings", account_settings.MIGRATIONS)
     settings = await account_settings.open_account_settings(world, settings_store)
     _watch(effects, settings_store, "settings")
@@ -112,6 +115,9 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     secret_store = await stores.open("secrets", secrets_part.MIGRATIONS)
     secrets = await secrets_part.open_secrets(world, secret_store, keys, region=region)
     _watch(effects, secret_store, "secrets")
+    cloud_map_store = await stores.open("cloud-map", cloud_map_part.MIGRATIONS)
+    cloud_map = await cloud_map_part.open_cloud_map(world, cloud_map_store, region=region)
+    _watch(effects, cloud_map_store, "cloud-map")
     parameter_store = await stores.open("parameters", parameters_part.MIGRATIONS)
     public = PublicParameters(region, ZONES, (), world.now())
     parameters = await parameters_part.open_parameters(world, parameter_store, envelope, public)
@@ -145,6 +151,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         key_registry=keys,
         parameter_registry=parameters,
         secret_registry=secrets,
+        cloud_map_registry=cloud_map,
         trail=cast(TrailStore, CatchingRole(effects, "trail")),
     )
     return Region(

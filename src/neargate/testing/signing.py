@@ -14,6 +14,7 @@ JSON_TARGETS = {
     "logs": "Logs_20140328",
     "secretsmanager": "secretsmanager",
     "service-quotas": "ServiceQuotasV20190624",
+    "servicediscovery": "Route53AutoNaming_v20170314",
     "ssm": "AmazonSSM",
 }
 

@@ -52,11 +52,15 @@ class IllegalArgument(AwsError):
     code: ClassVar[str] = "IllegalArgumentException"
 
 
+class InvalidInput(AwsError):
+    code: ClassVar[str] = "InvalidInput"
+
+
 class InvalidMaxResults(AwsError):
     code: ClassVar[str] = "InvalidMaxResultsException"
 
 
-_CONSTRAINT_ERRORS: tuple[type[AwsError], ...] = (InvalidParameter, ValidationException, IllegalArgument)
+_CONSTRAINT_ERRORS: tuple[type[AwsError], ...] = (InvalidParameter, ValidationException, IllegalArgument, InvalidInput)
 # Members whose bounds a service checks by itself, before its generic validation, with an error and words of its own.
 _OWN_BOUNDS: dict[tuple[str, str], tuple[type[AwsError], str]] = {
     ("cloudtrail", "maxResults"): (

@@ -15,7 +15,10 @@ from .uri import UriIndex
 
 _TYPES = {"character": "string"}  # old models' word
 
-SERVICES = ("cloudtrail", "ec2", "ecr", "ecs", "iam", "kms", "logs", "secretsmanager", "service-quotas", "ssm", "sts")
+SERVICES = (
+    *("cloudtrail", "ec2", "ecr", "ecs", "iam", "kms", "logs", "secretsmanager", "service-quotas", "servicediscovery"),
+    *("ssm", "sts"),
+)
 
 
 class Member(Struct, frozen=True, kw_only=True):

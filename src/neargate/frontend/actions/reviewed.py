@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from . import cloudtrail, ec2, ecr, ecs, iam, kms, logs, secretsmanager, servicequotas, ssm, sts
+from . import cloudtrail, ec2, ecr, ecs, iam, kms, logs, secretsmanager, servicediscovery, servicequotas, ssm, sts
 from .rules import Actions
 
 REVIEWED: Mapping[str, Actions] = {
@@ -14,6 +14,7 @@ REVIEWED: Mapping[str, Actions] = {
     "kms": kms.ACTIONS,
     "logs": logs.ACTIONS,
     "secretsmanager": secretsmanager.ACTIONS,
+    "servicediscovery": servicediscovery.ACTIONS,
     "servicequotas": servicequotas.ACTIONS,
     "ssm": ssm.ACTIONS,
     "sts": sts.ACTIONS,

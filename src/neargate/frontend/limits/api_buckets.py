@@ -356,6 +356,23 @@ _SECRETS_MANAGER = (
     ),
 )
 
+_CLOUD_MAP = (
+    Bucket(key="servicediscovery/discover", rate=Rate(2000, 1000), operations="DiscoverInstances"),
+    Bucket(key="servicediscovery/revision", rate=Rate(3000, 3000), operations="DiscoverInstancesRevision"),
+    Bucket(
+        key="servicediscovery/calls",
+        rate=UNPUBLISHED,
+        operations="""
+        CreateHttpNamespace CreatePrivateDnsNamespace CreatePublicDnsNamespace CreateService DeleteNamespace
+        DeleteService DeleteServiceAttributes DeregisterInstance GetInstance GetInstancesHealthStatus GetNamespace
+        GetOperation GetService GetServiceAttributes ListInstances ListNamespaces ListOperations ListServices
+        ListTagsForResource RegisterInstance TagResource UntagResource UpdateHttpNamespace
+        UpdateInstanceCustomHealthStatus UpdatePrivateDnsNamespace UpdatePublicDnsNamespace UpdateService
+        UpdateServiceAttributes
+        """,
+    ),
+)
+
 BUCKETS: Mapping[str, tuple[Bucket, ...]] = {
     "cloudtrail": _CLOUDTRAIL,
     "ec2": _EC2,
@@ -366,6 +383,7 @@ BUCKETS: Mapping[str, tuple[Bucket, ...]] = {
     "logs": _LOGS,
     "secretsmanager": _SECRETS_MANAGER,
     "service-quotas": _SERVICE_QUOTAS,
+    "servicediscovery": _CLOUD_MAP,
     "ssm": _SSM,
     "sts": _STS,
 }

@@ -11,6 +11,7 @@ from .iam import table as iam
 from .kms import table as kms
 from .logs import table as logs
 from .secretsmanager import table as secretsmanager
+from .servicediscovery import table as servicediscovery
 from .servicequotas import table as service_quotas
 from .ssm import table as ssm
 from .sts import table as sts
@@ -25,6 +26,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "logs": logs.OPERATIONS,
     "secretsmanager": secretsmanager.OPERATIONS,
     "service-quotas": service_quotas.OPERATIONS,
+    "servicediscovery": servicediscovery.OPERATIONS,
     "ssm": ssm.OPERATIONS,
     "sts": sts.OPERATIONS,
 }

@@ -46,7 +46,8 @@ _RUN = re.compile(r"[^\W_]{3,}")
 # A token has every short word somewhere in it: below this length only what stands alone in a value is taken for it.
 _PART_MIN_CHARS = 8
 _CLAIMED = re.compile(rb"Credential=([^\s,/]{1,128})/")
-_CAPITAL = frozenset({"kms", "secretsmanager", "ssm"})  # JSON services whose own members have a capital first letter
+# JSON services whose own members have a capital first letter.
+_CAPITAL = frozenset({"kms", "secretsmanager", "servicediscovery", "ssm"})
 _CALLERS_MAP = "EncryptionContext"  # whose names are the caller's own
 _ENCODER = msgspec.json.Encoder(enc_hook=encode_mark)
 

@@ -28,6 +28,8 @@ _TYPES = {
     ("kms", "key"): "AWS::KMS::Key",
     ("logs", "log-group"): "AWS::Logs::LogGroup",
     ("secretsmanager", "secret"): "AWS::SecretsManager::Secret",
+    ("servicediscovery", "namespace"): "AWS::ServiceDiscovery::Namespace",
+    ("servicediscovery", "service"): "AWS::ServiceDiscovery::Service",
     ("ssm", "parameter"): "AWS::SSM::Parameter",
     ("sts", "assumed-role"): "AWS::STS::AssumedRole",
 }

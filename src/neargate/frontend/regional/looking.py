@@ -25,6 +25,7 @@ _MISSING = frozenset(
         "InvalidCiphertextException",
         *("ParameterNotFound", "ParameterVersionNotFound", "InvalidResourceId", "InvalidKeyId"),
         *("RepositoryNotFoundException", "ImageNotFoundException", "NoSuchEntity"),
+        *("NamespaceNotFound", "ServiceNotFound", "InstanceNotFound", "OperationNotFound"),
     }
 )
 # Of operations that answer what is there and list what is not, and change nothing: the list.
