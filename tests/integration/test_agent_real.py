@@ -27,6 +27,7 @@ from neargate.testing.container_rig import ContainerRig
 from neargate.testing.fake_link_server import FakeLinkServer
 from neargate.testing.netlab import free_public_pool
 from neargate.testing.oci_image import build_image, busybox_layer
+from neargate.testing.plans import with_public_subnet
 from neargate.world import OsWorld
 
 pytestmark = pytest.mark.root
@@ -74,7 +75,8 @@ class Machine:
     async def started(self, kill_at: str | None = None) -> "subprocess.Popen[bytes]":
         process = self.start(kill_at)
         await self.server.connected(WITHIN_S)
-        self.server.push(VpcPlan(vpc_id=VPC, generation=1, cidrs=("10.0.0.0/16",), groups=(GROUP,)))
+        plan = VpcPlan(vpc_id=VPC, generation=1, cidrs=("10.0.0.0/16",), groups=(GROUP,))
+        self.server.push(with_public_subnet(plan, "subnet-1", "10.0.1.0/24"))
         return process
 
     async def ended(self, process: "subprocess.Popen[bytes]") -> int:

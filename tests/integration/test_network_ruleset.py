@@ -62,7 +62,7 @@ def test_a_refused_transaction_changes_nothing_and_says_why(nft: Nftables) -> No
     nft.run(transaction(None, render(plan(1), [], endpoint_port=4566)))
     before = _table(nft)
     with pytest.raises(NftablesError, match="No such file"):
-        nft.run("add element inet neargate pub_private { 10.0.0.1 }\nflush chain inet neargate nowhere\n")
+        nft.run("add element inet neargate pub_own { 10.0.0.1 }\nflush chain inet neargate nowhere\n")
     assert _table(nft) == before
 
 

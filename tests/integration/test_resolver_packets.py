@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.agent.resolver import Resolver
 from neargate.agent.resolver_upstream import Upstream
@@ -20,7 +21,7 @@ from neargate.interfaces.hostnet import TaskNetwork
 from neargate.model.knobs import Knobs
 from neargate.model.network import AWS_RESOLVER_ADDRESS, SecurityGroup, VpcDns, VpcPlan
 from neargate.testing import libresolv
-from neargate.testing.netlab import NetLab, eni, socket_in
+from neargate.testing.netlab import NetLab, eni, plan, socket_in
 
 pytestmark = pytest.mark.root
 SHUT = SecurityGroup(group_id="sg-0shut", ingress=(), egress=())
@@ -86,7 +87,7 @@ class Names:
         self._closing.close()
 
     def _plan(self, generation: int, dns: VpcDns | None) -> VpcPlan:
-        return VpcPlan(vpc_id="vpc-0a", generation=generation, cidrs=("172.31.0.0/16",), groups=(SHUT,), dns=dns)
+        return replace(plan(generation, SHUT), dns=dns)
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()

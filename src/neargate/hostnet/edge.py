@@ -11,7 +11,7 @@ from ipaddress import ip_network
 from msgspec import Struct
 
 from ..interfaces.hostnet import HostError
-from ..vpc.ruleset import UPLINK
+from ..vpc.table import UPLINK
 from . import netlink
 from .namespaces import Namespaces, write_sysctl
 from .netlink import Netlink, NetlinkError
@@ -23,7 +23,8 @@ EDGE_HOP = "169.254.254.1"
 ROUTER_HOP = "169.254.254.2"
 _HOST_MAC, _EDGE_HOST_MAC = "0e:ee:ee:ee:01:01", "0e:ee:ee:ee:01:02"
 _EDGE_ROUTER_MAC, _ROUTER_MAC = "0e:ee:ee:ee:02:01", "0e:ee:ee:ee:02:02"
-# The edge forwards between the host and routers and between routers, and answers nobody itself.
+# The edge forwards between the host and routers and between routers, and answers nobody itself. `out0` is there with
+# `--uplink user` only.
 _RULES = """
 add table inet neargate
 delete table inet neargate
@@ -33,6 +34,8 @@ table inet neargate {
     iifname "host0" oifname "v*" accept
     iifname "v*" oifname "host0" accept
     iifname "v*" oifname "v*" accept
+    iifname "v*" oifname "out0" accept
+    iifname "out0" oifname "v*" ct state established,related accept
   }
   chain c_input { type filter hook input priority 0; policy drop;
   }

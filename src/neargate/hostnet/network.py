@@ -17,7 +17,8 @@ from ..interfaces.hostnet import HostError, InterfaceStats, TaskNetwork
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
-from ..vpc.ruleset import local_eni, unusable_rules
+from ..vpc.groups import unusable_rules
+from ..vpc.ruleset import local_eni
 from ..world import World
 from . import edge as edges
 from . import netlink

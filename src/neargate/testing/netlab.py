@@ -22,6 +22,7 @@ from ..hostnet.pool import candidate_pools, choose_public_pool
 from ..interfaces.hostnet import TaskNetwork
 from ..model.network import Eni, SecurityGroup, SecurityGroupRule, VpcPlan
 from ..world import OsWorld, World
+from .plans import with_public_subnet
 
 REFUSED_AFTER_S = 0.5
 REACHED_WITHIN_S = 10.0
@@ -63,7 +64,9 @@ def rule(protocol: str, first: int | None = None, last: int | None = None, *, pe
 
 
 def plan(generation: int, *groups: SecurityGroup, vpc: str = "vpc-0a") -> VpcPlan:
-    return VpcPlan(vpc_id=vpc, generation=generation, cidrs=("172.31.0.0/16",), groups=groups)
+    """172.31.0.0/16 and 2001:db8::/56 with one public subnet."""
+    made = VpcPlan(vpc_id=vpc, generation=generation, cidrs=("172.31.0.0/16", "2001:db8::/56"), groups=groups)
+    return with_public_subnet(made, "subnet-0a", "172.31.0.0/20", "2001:db8::/64")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from ...interfaces.hostnet import DiskFull, HostCgroups, HostDisks, HostError, HostNetwork, TaskLimits
 from ...model.network import Eni, SecurityGroup, VpcPlan
+from ..plans import with_public_subnet
 
 TASK = "0123456789abcdef0123456789abcdef"
 OTHER = "fedcba9876543210fedcba9876543210"
@@ -37,7 +38,8 @@ def suite_eni(number: int) -> Eni:
 
 def suite_plan(generation: int) -> VpcPlan:
     groups = (SecurityGroup(group_id="sg-00000000000000001"),)
-    return VpcPlan(vpc_id=VPC, generation=generation, cidrs=("10.9.0.0/16",), groups=groups)
+    plan = VpcPlan(vpc_id=VPC, generation=generation, cidrs=("10.9.0.0/16",), groups=groups)
+    return with_public_subnet(plan, "subnet-1", "10.9.0.0/24")
 
 
 class NetworkSuite(ABC):

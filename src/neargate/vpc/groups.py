@@ -1,0 +1,105 @@
+"""Security groups as chains: one pair for each combination of groups that an ENI has, shared by all ENIs with it.
+
+Owns what the rules of a combination become, and who is a member of a group that a rule refers to. An allowed packet
+`return`s; whatever reaches a chain's end is dropped, so an unknown group and an unreadable rule both mean: no.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
+
+from ..model.network import SecurityGroup, SecurityGroupRule, VpcPlan
+from .marks import LOCAL_MARK
+from .matches import protocol_match
+from .table import object_name
+
+
+def combination_chains(groups: tuple[str, ...]) -> tuple[str, str]:
+    """Names of the egress and the ingress chain that all ENIs with exactly these groups share."""
+    digest = hashlib.sha256("\n".join(groups).encode()).hexdigest()[:16]
+    return f"g_{digest}_out", f"g_{digest}_in"
+
+
+def combination_rules(groups: Iterable[SecurityGroup]) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
+    """(lines of the egress chain, of the ingress chain, groups that the rules refer to)."""
+    known = list(groups)
+    egress = [rule for group in known for rule in group.egress]
+    ingress = [rule for group in known for rule in group.ingress]
+    peers = (rule.peer_group for rule in (*egress, *ingress))
+    return _chain(egress, "daddr"), _chain(ingress, "saddr"), frozenset(peer for peer in peers if peer is not None)
+
+
+def member_sets(group_id: str, members: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The sets of a referenced group's addresses, by family. A group that nobody knows has none."""
+    found: dict[str, dict[str, str]] = {_set_name(4, group_id): {}, _set_name(6, group_id): {}}
+    for text in members:
+        address = ip_address(text)
+        found[_set_name(address.version, group_id)][str(address)] = ""
+    return found
+
+
+def unusable_rules(plan: VpcPlan) -> list[str]:
+    """One sentence per rule that cannot be expressed; such a rule allows nothing."""
+    sentences = []
+    for group in plan.groups:
+        for direction, rules in (("ingress", group.ingress), ("egress", group.egress)):
+            for rule in rules:
+                try:
+                    _matches(rule, "saddr")
+                except ValueError as error:
+                    sentences.append(f"{group.group_id}: {direction} rule is ignored: {error}")
+    return sentences
+
+
+def _chain(rules: Iterable[SecurityGroupRule], peer_side: str) -> tuple[str, ...]:
+    """The rules of a combination, merged: one line per protocol and port range, its networks in one set."""
+    networks: dict[tuple[int, str], list[IPv4Network | IPv6Network]] = {}
+    lines: set[str] = set()
+    for rule in rules:
+        try:
+            matches = _matches(rule, peer_side)
+        except ValueError:
+            # A rule that cannot be read allows nothing; `unusable_rules` names it to the operator.
+            continue
+        for version, network, line in matches:
+            if network is None:
+                lines.add(line)
+            else:
+                networks.setdefault((version, line), []).append(network)
+    for (version, line), found in networks.items():
+        lines.add(_network_match(version, found, peer_side, line))
+    # The last line is what makes the chain safe: its end would otherwise return, which means allowed.
+    return (*sorted(lines), "drop")
+
+
+def _network_match(version: int, networks: list[IPv4Network | IPv6Network], side: str, line: str) -> str:
+    merged = list(collapse_addresses(networks))  # type: ignore[type-var]  # all of one family, by the caller's key
+    if any(network.prefixlen == 0 for network in merged):
+        return f"meta nfproto ipv{version} {line}"
+    family = "ip" if version == 4 else "ip6"
+    addresses = ", ".join(str(network) for network in merged)
+    return f"{family} {side} {{ {addresses} }} {line}"
+
+
+def _matches(rule: SecurityGroupRule, side: str) -> list[tuple[int, IPv4Network | IPv6Network | None, str]]:
+    """(family, network or None where the line is complete, line) for each family the rule speaks of."""
+    if rule.peer_group is not None:
+        # A member's address is a member only where the packet goes straight to it, not through a NAT gateway.
+        way = f"meta mark {LOCAL_MARK:#x} " if side == "daddr" else ""
+        return [
+            (version, None, f"{way}{family} {side} @{_set_name(version, rule.peer_group)} {match}return")
+            for version, family in ((4, "ip"), (6, "ip6"))
+            if (match := protocol_match(rule.protocol, rule.from_port, rule.to_port, version)) is not None
+        ]
+    text = rule.cidr_ipv4 if rule.cidr_ipv4 is not None else rule.cidr_ipv6
+    if text is None:
+        raise ValueError("it has no peer")
+    network = ip_network(text, strict=False)
+    if network.version != (4 if rule.cidr_ipv4 is not None else 6):
+        raise ValueError(f"{text} is of the other address family")
+    match = protocol_match(rule.protocol, rule.from_port, rule.to_port, network.version)
+    return [] if match is None else [(network.version, network, f"{match}return")]
+
+
+def _set_name(version: int, group_id: str) -> str:
+    return object_name(f"m{version}", group_id)
