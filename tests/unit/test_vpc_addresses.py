@@ -10,6 +10,7 @@ from neargate.vpc.addresses import (
     AddressRange,
     address_number,
     address_text,
+    elastic_ranges,
     mac_address,
     next_address,
     pool_range,
@@ -27,10 +28,35 @@ def test_ec2_keeps_five_addresses_of_a_subnet() -> None:
     assert subnet_range("10.0.0.0/28").size == 11
 
 
-def test_the_pool_gives_all_but_its_ends() -> None:
-    within = pool_range("198.18.0.0/24")
-    assert (address_text(within.first), address_text(within.last)) == ("198.18.0.1", "198.18.0.254")
-    assert pool_range("198.18.0.7/32").size == 1
+@pytest.mark.parametrize(
+    ("cidr", "tasks", "elastic"),
+    [
+        ("198.18.0.0/24", ("198.18.0.1", "198.18.0.191"), [("198.18.0.192", "198.18.0.254")]),
+        ("198.18.0.0/28", ("198.18.0.1", "198.18.0.11"), [("198.18.0.12", "198.18.0.14")]),
+        ("198.18.0.0/29", ("198.18.0.1", "198.18.0.5"), [("198.18.0.6", "198.18.0.6")]),
+        ("198.18.0.0/30", ("198.18.0.1", "198.18.0.2"), []),
+        ("198.18.0.6/31", ("198.18.0.6", "198.18.0.7"), []),
+        ("198.18.0.7/32", ("198.18.0.7", "198.18.0.7"), []),
+    ],
+)
+def test_the_last_quarter_of_the_pool_is_elastic(
+    cidr: str, tasks: tuple[str, str], elastic: list[tuple[str, str]]
+) -> None:
+    assert _ends(pool_range(cidr)) == tasks
+    assert [_ends(one) for one in elastic_ranges(cidr)] == elastic
+
+
+def test_each_share_of_the_pool_has_elastic_addresses_of_its_own() -> None:
+    assert [_ends(one) for one in elastic_ranges("198.18.0.0/24", 3)] == [
+        ("198.18.0.48", "198.18.0.62"),
+        ("198.18.0.112", "198.18.0.126"),
+        ("198.18.0.176", "198.18.0.190"),
+    ]
+    assert elastic_ranges("198.18.0.0/28", 3) == ()
+
+
+def _ends(within: AddressRange) -> tuple[str, str]:
+    return address_text(within.first), address_text(within.last)
 
 
 def test_shards_get_parts_of_the_pool_that_do_not_overlap() -> None:

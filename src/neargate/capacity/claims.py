@@ -17,7 +17,8 @@ Key = tuple[str, str]
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses are whole numbers. Without an interface (`eni_id` None) `eni_error` says why; room is held anyway.
 
-    `waits_for`: whose room it was promised; known to the process that promised it only.
+    `waits_for`: whose room it was promised; known to the process that promised it only. `is_placed`: it is no task's
+    but a thing's of the network, which its registry gives back; it holds an address and makes no host anybody's.
     """
 
     key: Key
@@ -32,6 +33,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     eni_error: str | None
     created_at: float
     is_spot: bool = False
+    is_placed: bool = False
     waits_for: tuple[Key, ...] = ()
 
     def wanted(self) -> Wanted:
@@ -74,12 +76,14 @@ def claim_of_record(recorded: RecordedReservation) -> Claim:
         eni_error=None,
         created_at=recorded.created_at,
         is_spot=recorded.is_spot,
+        is_placed=recorded.is_placed,
     )
 
 
 def claim_of_row(row: tuple[Any, ...]) -> Claim:
     """From the columns of schema.LIVE_CLAIMS."""
-    task_id, zone, capacity_id, account, host, cpu, memory, disk, subnet, private, public, eni, error, at, spot = row
+    task_id, zone, capacity_id, account, host, cpu, memory, disk, subnet, private, public, eni, error, at, *kind = row
+    is_spot, is_placed = kind
     return Claim(
         key=(task_id, zone),
         capacity_id=capacity_id,
@@ -92,5 +96,6 @@ def claim_of_row(row: tuple[Any, ...]) -> Claim:
         eni_id=eni,
         eni_error=error,
         created_at=at,
-        is_spot=bool(spot),
+        is_spot=bool(is_spot),
+        is_placed=bool(is_placed),
     )

@@ -1,9 +1,28 @@
-"""A task's interface as EC2 shows it: the members of DescribeNetworkInterfaces, by their wire names. Pure."""
+"""A task's or a gateway's interface as EC2 shows it: DescribeNetworkInterfaces' members by their wire names. Pure."""
 
 from typing import Any
 
+import msgspec
+
 from ..model.network import Eni
 from ..vpc.addresses import public_dns_name
+
+_TYPES = {"nat": "nat_gateway"}  # by the first word of the id of what has the interface; tasks' ids have no words
+_decode_eni = msgspec.json.Decoder(Eni).decode
+
+
+def interface_of_row(row: tuple[Any, ...], *, account: str, region: str) -> dict[str, Any]:
+    """From the columns of schema.ENIS."""
+    holder, zone, owner, created_at, doc = row
+    eni = _decode_eni(doc)
+    shown = network_interface(eni, account=account, region=region, zone=zone, owner=owner, created_at=created_at)
+    kind = _TYPES.get(holder.partition("-")[0])
+    return shown if kind is None else _placed(shown, eni, kind)
+
+
+def _placed(shown: dict[str, Any], eni: Eni, kind: str) -> dict[str, Any]:
+    attachment = shown["Attachment"] | {"AttachmentId": eni.attachment_id}
+    return shown | {"Attachment": attachment, "InterfaceType": kind, "SourceDestCheck": False}
 
 
 def network_interface(

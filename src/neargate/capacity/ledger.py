@@ -23,11 +23,17 @@ SHARED_KERNEL = frozenset({"container"})
 
 
 class Addresses(Struct, kw_only=True):
-    """What is taken of one range, and where the search goes on."""
+    """What is taken of one range, and where the search goes on.
+
+    Of the public pool nothing beyond the range is counted: before there were elastic addresses tasks had those, too.
+    """
 
     within: AddressRange
     taken: set[int] = field(default_factory=set)
     cursor: int = 0
+
+    def has(self, address: int) -> bool:
+        return self.within.first <= address <= self.within.last
 
     def take_next(self) -> int | None:
         if len(self.taken) >= self.within.size:
@@ -97,7 +103,7 @@ class Ledger:
             # Restored claims hold it, and its own row was lost with theirs.
             self._strangers.discard(facts.host_id)
             for claim in self.claims.values():
-                if claim.host_id == facts.host_id:
+                if claim.host_id == facts.host_id and not claim.is_placed:
                     self._hold(self.hosts[facts.host_id], claim)
 
     def set_view(self, host: Host, view: HostView) -> None:
@@ -164,11 +170,14 @@ class Ledger:
             self._spot[claim.key] = claim
         if claim.waits_for:
             self._ahead[claim.key] = claim
-        self.unsettled[claim.key] = claim.created_at
+        if not claim.is_placed:
+            self.unsettled[claim.key] = claim.created_at
         if claim.private_ip is not None:
             self.addresses(claim.subnet_id).taken.add(claim.private_ip)
-        if claim.public_ip is not None:
+        if claim.public_ip is not None and self.public.has(claim.public_ip):
             self.public.taken.add(claim.public_ip)
+        if claim.is_placed:
+            return
         host = self.hosts.get(claim.host_id)
         if host is not None:
             self._hold(host, claim)
@@ -205,7 +214,7 @@ class Ledger:
         if claim.public_ip is not None:
             self.public.taken.discard(claim.public_ip)
         host = self.hosts.get(claim.host_id)
-        if host is not None:
+        if host is not None and not held.is_placed:
             host.reserved = host.reserved.minus(claim.room)
             host.tasks -= 1
             if held.is_spot:

@@ -16,7 +16,15 @@ from msgspec import structs
 from ..interfaces.store import Refused, Store, StoreFactory
 from ..log import get_logger
 from ..model import ids
-from ..model.capacity import HostFacts, NoCapacity, RecordedReservation, Reservation, ReservationRequest
+from ..model.capacity import (
+    HostFacts,
+    NoAddress,
+    NoCapacity,
+    PlacedRequest,
+    RecordedReservation,
+    Reservation,
+    ReservationRequest,
+)
 from ..model.errors import ClientError
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import Eni
@@ -29,9 +37,10 @@ from ..vpc.addresses import address_text, mac_address, pool_range, private_dns_n
 from ..world import World
 from . import schema
 from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row
-from .eni_view import network_interface
+from .eni_view import interface_of_row
 from .ledger import SHARED_KERNEL, Host, Ledger
-from .own_hosts import HostPools
+from .own_hosts import NOBODYS, HostPools
+from .placed import choose_host, placed_claim, placed_interface, take_address
 from .spot_share import SpotShare
 
 T = TypeVar("T")
@@ -347,7 +356,7 @@ class Capacity:
                 if other.public_ip is not None:
                     public.add(other.public_ip)
             self._ledger.addresses(claim.subnet_id).taken = taken
-            self._ledger.public.taken = public
+            self._ledger.public.taken = {address for address in public if self._ledger.public.has(address)}
             return
         for host_id, cpu, memory, disk, doc, pool in await self._store.read(schema.HOSTS):
             known = self._ledger.hosts.get(host_id)
@@ -358,6 +367,45 @@ class Capacity:
         for row in await self._store.read(schema.LIVE_CLAIMS):
             if (row[0], row[1]) not in self._ledger.claims:
                 self._ledger.add(claim_of_row(row))
+
+    async def place(self, request: PlacedRequest) -> Reservation | NoCapacity | NoAddress:
+        key = (request.object_id, request.zone)
+        return await self._in_turn(key, lambda: self._place(key, request))
+
+    async def _place(self, key: Key, request: PlacedRequest) -> Reservation | NoCapacity | NoAddress:
+        if key in self._ledger.claims:
+            return await self._existing(key)
+        for _ in range(self._knobs.reserve_attempts):
+            new = self._propose_placed(request)
+            if not isinstance(new, NewClaim):
+                return new
+            try:
+                await self._store.write(schema.place(new))
+            except Refused as refused:
+                self._ledger.remove(new.claim)
+                if refused.name == schema.CLAIM:
+                    return await self._existing(key)
+                await self._relearn(new.claim, refused.name)
+            except Exception:
+                self._ledger.remove(new.claim)
+                raise
+            else:
+                return _reservation(new.claim, new.eni)
+        return NoCapacity(reason=CAPACITY_UNAVAILABLE)
+
+    def _propose_placed(self, request: PlacedRequest) -> NewClaim | NoCapacity | NoAddress:
+        pools = (NOBODYS, self._pools.wanted_by(request.account, ""))
+        host_id = choose_host(self._ledger.views(), request.zone, pools) if request.zone in self._zones else None
+        if host_id is None:
+            return NoCapacity(reason=CAPACITY_UNAVAILABLE)
+        address = take_address(request, self._ledger.addresses(request.subnet.subnet_id))
+        if isinstance(address, NoAddress):
+            return address
+        bits = self._world.random.getrandbits
+        claim = placed_claim(request, host_id, address, self._world.now(), bits)
+        self._ledger.add(claim)
+        eni = placed_interface(request, claim, self._region, bits)
+        return NewClaim(claim=claim, eni=eni, owner=request.description, doc=_encode(eni), tenant=None)
 
     async def release(self, task_id: str, zone: str) -> None:
         """See CapacityManager. Afterwards a tombstone is durable, whether there was a claim or not."""
@@ -414,7 +462,7 @@ class Capacity:
         tenant = claim.account if host is not None and host.shares_kernel else None
         new = NewClaim(claim=claim, eni=lost.eni, owner=lost.owner, doc=_encode(lost.eni), tenant=tenant)
         try:
-            await self._store.write(schema.restore(new))
+            await self._store.write(schema.place(new) if claim.is_placed else schema.restore(new))
         except Refused as refused:
             self._ledger.remove(claim)
             await self._relearn(claim, refused.name)
@@ -483,12 +531,10 @@ class Capacity:
             rows = await self._store.read(schema.ENIS, (account,))
         else:
             rows = [row for eni_id in eni_ids for row in await self._store.read(schema.ENI_NAMED, (account, eni_id))]
-        return [
-            network_interface(
-                _decode_eni(doc), account=account, region=self._region, zone=zone, owner=owner, created_at=created_at
-            )
-            for zone, owner, created_at, doc in rows
-        ]
+        return [interface_of_row(row, account=account, region=self._region) for row in rows]
+
+    async def public_addresses(self) -> list[str]:
+        return [address_text(number) for (number,) in await self._store.read(schema.TAKEN_PUBLIC)]
 
     async def _in_turn(self, key: Key, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """One flight per claim at a time: what a flight reads of its claim stays true until it ends."""

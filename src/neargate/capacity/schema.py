@@ -70,6 +70,7 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     "ALTER TABLE hosts ADD COLUMN pool TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE reservations ADD COLUMN spot INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE reservations ADD COLUMN placed INTEGER NOT NULL DEFAULT 0",
 )
 
 # Names of the guards; the manager reads them in a refusal.
@@ -89,7 +90,7 @@ _INSERT_ENI = """INSERT INTO enis
     VALUES {rows} ON CONFLICT DO NOTHING"""
 _INSERT_CLAIM = """INSERT INTO reservations
     (task_id, zone, state, capacity_id, account, host, cpu, memory, disk, subnet, private_ip, public_ip, eni, eni_error,
-     created_at, spot)
+     created_at, spot, placed)
     VALUES {rows} ON CONFLICT DO NOTHING"""
 _VOID_CLAIM = """UPDATE reservations SET state = 'void', voided_at = ?
     WHERE task_id = ? AND zone = ? AND state = 'reserved' AND capacity_id = ?"""
@@ -97,8 +98,8 @@ _GIVE_ROOM = """UPDATE hosts SET free_cpu = free_cpu + ?, free_memory = free_mem
     tenant = CASE WHEN tasks <= 1 THEN NULL ELSE tenant END, tasks = tasks - 1, rev = rev + 1 WHERE id = ?"""
 _INSERT_TOMBSTONE = """INSERT INTO reservations (task_id, zone, state, voided_at) VALUES (?, ?, 'void', ?)
     ON CONFLICT DO NOTHING"""
-_HELD = "FROM reservations WHERE host = new.id AND state = 'reserved'"
-_LIVE = "FROM reservations WHERE host = excluded.id AND state = 'reserved'"
+_HELD = "FROM reservations WHERE host = new.id AND state = 'reserved' AND placed = 0"
+_LIVE = "FROM reservations WHERE host = excluded.id AND state = 'reserved' AND placed = 0"
 # A host without a row may hold reservations all the same: those restored after a crash that cost the row.
 _REGISTER = f"""INSERT INTO hosts
     (id, boot_id, cpu, memory, disk, free_cpu, free_memory, free_disk, tasks, tenant, accepts, connected, rev, doc,
@@ -190,7 +191,13 @@ def _claim_row(claim: Claim) -> tuple[Value, ...]:
         claim.eni_error,
         claim.created_at,
         int(claim.is_spot),
+        int(claim.is_placed),
     )
+
+
+def place(new: NewClaim) -> list[Statement]:
+    """An address and an interface. The host is not touched: it gives no room and becomes nobody's."""
+    return _rows([new])
 
 
 def restore(new: NewClaim) -> list[Statement]:
@@ -203,11 +210,10 @@ def restore(new: NewClaim) -> list[Statement]:
 def release(claim: Claim, now: float) -> list[Statement]:
     """Give back what `reserve` took; the reservation's row stays as tombstone."""
     room = claim.room
-    statements = [
-        Statement(_VOID_CLAIM, (now, *claim.key, claim.capacity_id), 1, CLAIM),
+    statements = [Statement(_VOID_CLAIM, (now, *claim.key, claim.capacity_id), 1, CLAIM)]
+    if not claim.is_placed:
         # No count is expected: an operator may have removed the host meanwhile.
-        Statement(_GIVE_ROOM, (room.cpu_units, room.memory_mib, room.disk_gib, claim.host_id)),
-    ]
+        statements.append(Statement(_GIVE_ROOM, (room.cpu_units, room.memory_mib, room.disk_gib, claim.host_id)))
     if claim.eni_id is not None:
         statements.append(Statement("DELETE FROM enis WHERE id = ?", (claim.eni_id,), 1, ADDRESS))
     return statements
@@ -242,7 +248,7 @@ def assign(host_id: str, pool: str) -> Statement:
 DISCONNECT_ALL = Statement("UPDATE hosts SET connected = 0 WHERE connected = 1")
 
 _CLAIM_COLUMNS = """task_id, zone, capacity_id, account, host, cpu, memory, disk, subnet, private_ip, public_ip, eni,
-    eni_error, created_at, spot"""
+    eni_error, created_at, spot, placed"""
 LIVE_CLAIMS = f"SELECT {_CLAIM_COLUMNS} FROM reservations WHERE state = 'reserved' ORDER BY n"  # noqa: S608
 ONE_CLAIM = f"SELECT state, {_CLAIM_COLUMNS} FROM reservations WHERE task_id = ? AND zone = ?"  # noqa: S608
 LAST_ADDRESSES = """SELECT subnet, private_ip FROM reservations
@@ -252,5 +258,5 @@ HOSTS = "SELECT id, cpu, memory, disk, doc, pool FROM hosts ORDER BY n"
 TAKEN = "SELECT private_ip FROM enis WHERE subnet = ? ORDER BY private_ip"
 TAKEN_PUBLIC = "SELECT public_ip FROM enis WHERE public_ip IS NOT NULL ORDER BY public_ip"
 ENI_OF = "SELECT doc FROM enis WHERE id = ?"
-ENIS = "SELECT zone, owner, created_at, doc FROM enis WHERE account = ? ORDER BY n"
-ENI_NAMED = "SELECT zone, owner, created_at, doc FROM enis WHERE account = ? AND id = ?"
+ENIS = "SELECT task_id, zone, owner, created_at, doc FROM enis WHERE account = ? ORDER BY n"
+ENI_NAMED = "SELECT task_id, zone, owner, created_at, doc FROM enis WHERE account = ? AND id = ?"

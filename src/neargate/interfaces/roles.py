@@ -11,7 +11,9 @@ from msgspec import Struct
 
 from ..model.capacity import (
     HostFacts,
+    NoAddress,
     NoCapacity,
+    PlacedRequest,
     RecordedReservation,
     Reservation,
     ReservationRequest,
@@ -132,6 +134,13 @@ class CapacityManager(Protocol):
 
     async def release(self, task_id: str, zone: str) -> None:
         """Give everything back. Repeatable; a later `reserve` of the same (task, zone) is refused."""
+
+    async def place(self, request: PlacedRequest) -> Reservation | NoCapacity | NoAddress:
+        """A host, an address and an interface for a thing that needs no room. It is named and given back as a task's
+        reservation is, and no sweeper asks whose it is. Repeating it gives the same answer."""
+
+    async def public_addresses(self) -> list[str]:
+        """Those that interfaces have."""
 
     async def missing(self, claims: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those (task id, zone) of which this zone has no reservation: a crash of the machine may lose the last."""

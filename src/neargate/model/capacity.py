@@ -61,6 +61,20 @@ class ReservationRequest(msgspec.Struct, frozen=True, kw_only=True):
     may_reclaim: bool = False
 
 
+class PlacedRequest(Struct, frozen=True, kw_only=True):
+    """A thing of the network that has a place: a NAT gateway. Safe to repeat: (object_id, zone) names it.
+
+    `private_ipv4`: the address it must have; any without. `description`: as DescribeNetworkInterfaces shows it.
+    """
+
+    object_id: str
+    account: str
+    zone: str
+    subnet: SubnetView
+    description: str
+    private_ipv4: str | None = None
+
+
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     """Room on a host, an address and an interface, taken together. `eni` is None when the subnet is exhausted.
 
@@ -91,6 +105,13 @@ class RecordedReservation(Struct, frozen=True, kw_only=True):
     owner: str
     created_at: float
     is_spot: bool = False
+    is_placed: bool = False
+
+
+class NoAddress(Struct, frozen=True, kw_only=True):
+    """Why a thing was not placed: the subnet has no address left, or the one it must have is another's."""
+
+    is_taken: bool = False
 
 
 class NoCapacity(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 RESERVED_FIRST = 4
 RESERVED_LAST = 1
+ELASTIC_PART = 4  # the last of so many parts of a pool are elastic addresses
 
 
 class AddressRange(Struct, frozen=True):
@@ -32,10 +33,28 @@ def subnet_range(cidr: str) -> AddressRange:
 
 
 def pool_range(cidr: str) -> AddressRange:
-    """The public pool without its network and broadcast address; a /32 or /31 has neither."""
+    """The addresses of a public pool, or of a share of it, that tasks get: not its first, not its last quarter.
+
+    A /32 or /31 is theirs wholly.
+    """
     network = IPv4Network(cidr)
-    edge = 1 if network.prefixlen < 31 else 0
-    return AddressRange(int(network.network_address) + edge, int(network.broadcast_address) - edge)
+    edge = _edge(network)
+    kept = max(edge, network.num_addresses // ELASTIC_PART)
+    return AddressRange(int(network.network_address) + edge, int(network.broadcast_address) - kept)
+
+
+def elastic_ranges(cidr: str, shares: int = 1) -> tuple[AddressRange, ...]:
+    """The rest: the last quarter of each share but its last address. The pool's last address is the host's own."""
+    found = []
+    for index in range(shares):
+        network = IPv4Network(pool_share(cidr, index, shares))
+        last = int(network.broadcast_address)
+        found.append(AddressRange(last - network.num_addresses // ELASTIC_PART + 1, last - _edge(network)))
+    return tuple(one for one in found if one.size)
+
+
+def _edge(network: IPv4Network) -> int:
+    return 1 if network.prefixlen < 31 else 0
 
 
 def pool_share(cidr: str, index: int, count: int) -> str:

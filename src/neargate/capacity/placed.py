@@ -1,0 +1,74 @@
+"""Claims of things that have a place and are no tasks: NAT gateways. They hold an address and an interface, no room.
+
+Pure. Owns which host such a thing gets and what its claim and its interface are. Invariant: an address is taken in the
+subnet's book before a claim names it.
+"""
+
+from collections.abc import Callable, Iterable
+
+from ..model import ids
+from ..model.capacity import NoAddress, PlacedRequest
+from ..model.network import Eni
+from ..placement.feasible import HostView
+from ..placement.reserve import Room
+from ..vpc.addresses import address_number, address_text, mac_address, private_dns_name, subnet_range
+from .claims import Claim
+from .ledger import Addresses
+
+Bits = Callable[[int], int]
+
+
+def choose_host(hosts: Iterable[HostView], zone: str, pools: Iterable[str]) -> str | None:
+    """A connected host of the zone: one of the account's own or nobody's first, then one that others keep.
+
+    It runs nothing of the account's: whose tasks the host runs, and whether it takes more of them, does not matter.
+    """
+    own = frozenset(pools)
+    there = [host for host in hosts if host.connected and host.zone in (None, zone)]
+    best = min(there, key=lambda host: (host.pool not in own, not host.accepts_tasks, host.host_id), default=None)
+    return None if best is None else best.host_id
+
+
+def take_address(request: PlacedRequest, book: Addresses) -> int | NoAddress:
+    if book.within.size == 0:
+        book.within = subnet_range(request.subnet.cidr)
+    if request.private_ipv4 is None:
+        free = book.take_next()
+        return NoAddress() if free is None else free
+    wanted = address_number(request.private_ipv4)
+    if wanted in book.taken or not book.has(wanted):
+        return NoAddress(is_taken=True)
+    book.taken.add(wanted)
+    return wanted
+
+
+def placed_claim(request: PlacedRequest, host_id: str, address: int, now: float, bits: Bits) -> Claim:
+    return Claim(
+        key=(request.object_id, request.zone),
+        capacity_id=ids.capacity_id(now, bits),
+        account=request.account,
+        host_id=host_id,
+        room=Room(),
+        subnet_id=request.subnet.subnet_id,
+        private_ip=address,
+        public_ip=None,
+        eni_id=ids.ec2_id("eni", bits),
+        eni_error=None,
+        created_at=now,
+        is_placed=True,
+    )
+
+
+def placed_interface(request: PlacedRequest, claim: Claim, region: str, bits: Bits) -> Eni:
+    assert claim.eni_id is not None and claim.private_ip is not None
+    private = address_text(claim.private_ip)
+    return Eni(
+        eni_id=claim.eni_id,
+        attachment_id=ids.ec2_id("ela-attach", bits),
+        mac=mac_address(bits),
+        vpc_id=request.subnet.vpc_id,
+        subnet_id=request.subnet.subnet_id,
+        subnet_cidr=request.subnet.cidr,
+        private_ipv4=private,
+        private_dns_name=private_dns_name(private, region),
+    )
