@@ -192,6 +192,35 @@ GATEWAY_ENDPOINTS_PER_REGION = Quota(
     description="The maximum number of gateway VPC endpoints per Region.",
 )
 
+VPCS_PER_REGION = Quota(
+    service="vpc",
+    code="L-F678F1CE",
+    name="VPCs per Region",
+    value=5,
+    description="The maximum number of VPCs per Region. The default VPC counts.",
+)
+SUBNETS_PER_VPC = Quota(
+    service="vpc",
+    code="L-407747CB",
+    name="Subnets per VPC",
+    value=200,
+    description="The maximum number of subnets per VPC.",
+)
+IPV4_BLOCKS_PER_VPC = Quota(
+    service="vpc",
+    code="L-83CA0A9D",
+    name="IPv4 CIDR blocks per VPC",
+    value=5,
+    description="The maximum number of IPv4 networks of a VPC. The primary one counts.",
+)
+IPV6_BLOCKS_PER_VPC = Quota(
+    service="vpc",
+    code="L-085A6257",
+    name="IPv6 CIDR blocks per VPC",
+    value=5,
+    description="The maximum number of IPv6 networks of a VPC.",
+)
+
 # Enforced by the parts that count them. What stands below is data until its part exists.
 ENFORCED = (
     FARGATE_ON_DEMAND_VCPU,
@@ -212,6 +241,10 @@ ENFORCED = (
     PEERINGS_PER_VPC,
     PEERINGS_OUTSTANDING,
     GATEWAY_ENDPOINTS_PER_REGION,
+    VPCS_PER_REGION,
+    SUBNETS_PER_VPC,
+    IPV4_BLOCKS_PER_VPC,
+    IPV6_BLOCKS_PER_VPC,
 )
 _LATER = (
     ("ecs", "L-9EF96962", "Services per cluster", 5000, True),
@@ -223,8 +256,6 @@ _LATER = (
     ("ecs", "L-2D029656", "Services per namespace", 100, True),
     ("ecs", "L-B7718569", "Tasks in PROVISIONING state per cluster", 500, False),
     ("logs", "L-C7B9AAAB", "Log groups", 1_000_000, True),
-    ("vpc", "L-F678F1CE", "VPCs per Region", 5, True),
-    ("vpc", "L-407747CB", "Subnets per VPC", 200, True),
     ("vpc", "L-DF5E4CA3", "Network interfaces per Region", 5000, True),
     ("vpc", "L-FE5A380F", "NAT gateways per Availability Zone", 5, True),
     ("vpc", "L-2AEEBF1A", "Rules per network ACL", 20, True),

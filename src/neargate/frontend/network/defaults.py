@@ -55,7 +55,14 @@ def default_dhcp_options(account: str, region: str, dhcp_options_id: str) -> Dhc
         account=account,
         name=dhcp_options_id,
         configurations=(("domain-name", (private_domain(region),)), ("domain-name-servers", ("AmazonProvidedDNS",))),
+        is_default=True,
     )
+
+
+def default_options(shelf: Shelf, region: str, bits: Bits) -> DhcpOptions:
+    """Those that a new VPC gets: the account's, made when it has none (any more)."""
+    found = next((options for options in shelf.all(DhcpOptions) if options.is_default), None)
+    return found or default_dhcp_options(shelf.account, region, ids.ec2_id("dopt", bits))
 
 
 def parts_of_vpc(vpc: Vpc, bits: Bits) -> tuple[Kept, ...]:
@@ -107,6 +114,7 @@ def default_group(vpc: Vpc, bits: Bits) -> SecurityGroupView:
     rules = (
         StoredRule(rule_id=ids.ec2_id("sgr", bits), spec=RuleSpec(is_egress=False, protocol="-1", peer_group=group_id)),
         allow_all_egress(bits),
+        *((allow_all_egress_ipv6(bits),) if vpc.ipv6 else ()),
     )
     return SecurityGroupView(
         account=vpc.account,
@@ -123,11 +131,15 @@ def allow_all_egress(bits: Bits) -> StoredRule:
     return StoredRule(rule_id=ids.ec2_id("sgr", bits), spec=RuleSpec(is_egress=True, protocol="-1", cidr_ipv4=ANYWHERE))
 
 
+def allow_all_egress_ipv6(bits: Bits) -> StoredRule:
+    """... and in a VPC with an IPv6 network this one too."""
+    spec = RuleSpec(is_egress=True, protocol="-1", cidr_ipv6=ANYWHERE_IPV6)
+    return StoredRule(rule_id=ids.ec2_id("sgr", bits), spec=spec)
+
+
 def new_default_vpc(shelf: Shelf, region: str, zones: Sequence[tuple[str, str]], bits: Bits) -> tuple[Kept, ...]:
     """A default VPC with all that AWS makes with it: subnets, gateway, a route to it."""
-    options = next(iter(shelf.all(DhcpOptions)), None) or default_dhcp_options(
-        shelf.account, region, ids.ec2_id("dopt", bits)
-    )
+    options = default_options(shelf, region, bits)
     vpc = replace(default_vpc(shelf.account, options.name, bits), served=tuple(zone for zone, _ in zones))
     subnets = missing_default_subnets(replace(vpc, served=()), (), zones, bits)
     gateway = InternetGateway(account=vpc.account, name=ids.ec2_id("igw", bits), vpc_id=vpc.vpc_id)

@@ -216,10 +216,11 @@ class PrefixList(Owned, frozen=True, kw_only=True):
 
 
 class DhcpOptions(Owned, frozen=True, kw_only=True):
-    """`configurations`: (key, values) as they were given."""
+    """`configurations`: (key, values) as they were given. `is_default`: the region's own, which new VPCs get."""
 
     kind = "dhcp-options"
     configurations: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    is_default: bool = False
 
 
 class Peering(Owned, frozen=True, kw_only=True):
