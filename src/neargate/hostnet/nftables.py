@@ -7,6 +7,10 @@ all of its text takes effect at one instant or none of it.
 
 import ctypes
 import ctypes.util
+import json
+from typing import Any
+
+_OUTPUT_JSON = 1 << 4
 
 
 class NftablesError(Exception):
@@ -37,6 +41,15 @@ class Nftables:
             raise NftablesError(errors.decode(errors="replace").strip()[:2000] or "nftables refused a transaction")
         return output.decode(errors="replace")
 
+    def ruleset(self) -> list[dict[str, Any]]:
+        """All tables of the namespace, everybody's, as the objects of `nft -j list ruleset`."""
+        self._library.nft_ctx_output_set_flags(self._context, _OUTPUT_JSON)
+        try:
+            listed: list[dict[str, Any]] = json.loads(self.run("list ruleset\n"))["nftables"]
+        finally:
+            self._library.nft_ctx_output_set_flags(self._context, 0)
+        return listed
+
     def close(self) -> None:
         if self._context:
             self._library.nft_ctx_free(self._context)
@@ -55,5 +68,7 @@ def _load() -> ctypes.CDLL:
         getattr(library, name).argtypes = [pointer]
     for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
         getattr(library, name).argtypes, getattr(library, name).restype = [pointer], text
+    library.nft_ctx_output_set_flags.argtypes = [pointer, ctypes.c_uint]
+    library.nft_ctx_output_set_flags.restype = None
     library.nft_run_cmd_from_buffer.argtypes = [pointer, text]
     return library

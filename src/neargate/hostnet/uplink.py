@@ -1,0 +1,167 @@
+"""The host's uplink as its mode says, kept as it is to be: made at the start, looked after, undone by `remove`.
+
+Owns the order of things between modes. All work runs on the one thread of the `uplink` lane, in the host's network
+namespace, apart from the lane that starts tasks. Invariants: a mode that is not this one's has left nothing when this
+one begins; an uplink that cannot be made harms no task, and says why.
+"""
+
+import asyncio
+from pathlib import Path
+
+from ..interfaces.hostnet import HostError
+from ..log import get_logger
+from ..model.knobs import DEFAULT_KNOBS, Knobs
+from ..vpc.uplink import settled_mode
+from ..world import World
+from .attachments import safe_id
+from .namespaces import Namespaces
+from .netlink import Netlink
+from .network import LinuxNetwork
+from .nftables import NftablesError, NftablesMissing
+from .uplink_edge import EdgeSide
+from .uplink_facts import address_changes
+from .uplink_nat import NatUplink
+from .uplink_pasta import PastaProcess, program
+from .uplink_record import UplinkFiles, UplinkState
+from .uplink_user import UserUplink
+
+_LANE = "uplink"
+_TAP = "tap"  # in the run directory: pasta's mark
+_FAILURES = (HostError, NftablesError, NftablesMissing, OSError, ValueError)
+log = get_logger(__name__)
+
+
+class Uplink:
+    """`asked`: auto, nat, user or none. `log_file`: what pasta says."""
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        asked: str,
+        instance: str,
+        run_dir: Path,
+        public_pool: str,
+        log_file: Path,
+        knobs: Knobs = DEFAULT_KNOBS,
+    ) -> None:
+        self._world = world
+        self._asked = asked
+        self._knobs = knobs
+        self._mode = "none"
+        self._files = UplinkFiles(run_dir)
+        self._edge = EdgeSide(Namespaces(run_dir / "netns", world.die), public_pool, knobs.eni_mtu)
+        self._nat = NatUplink(self._files, self._edge, safe_id(instance), public_pool)
+        process = PastaProcess(run_dir / _TAP, log_file)
+        self._user = UserUplink(self._files, self._edge, process, monotonic=world.monotonic, die=world.die)
+        self._told: UplinkState | None = None
+        self._keeper: asyncio.Task[object] | None = None
+
+    async def start(self) -> None:
+        """After the edge is there. Returns when the uplink works, or after a while without: it is tried on."""
+        state = await self._world.offload(_LANE, self._begin)
+        until = self._world.monotonic() + self._knobs.uplink_ready_s
+        while not state.works and self._world.monotonic() < until:
+            await self._world.sleep(self._knobs.uplink_soon_s)
+            state = await self._world.offload(_LANE, self._look)
+        if self._mode != "none":
+            self._keeper = self._world.spawn(self._keep(), "uplink")
+
+    def leave(self) -> None:
+        """Look after it no longer; everything stays for the next agent."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            self._keeper = None
+
+    async def remove(self) -> None:
+        """Undo everything that any mode may have made. Repeatable. Raises HostError."""
+        self.leave()
+        await self._world.offload(_LANE, self._remove)
+
+    async def _keep(self) -> None:
+        """Look again and again, at once when the host's addresses change: a task must not reach a new one either."""
+        loop = asyncio.get_running_loop()
+        with await self._world.offload(_LANE, address_changes) as changes:
+            while True:
+                state = await self._world.offload(_LANE, self._look)
+                period = self._knobs.uplink_look_s if state.works else self._knobs.uplink_soon_s
+                try:
+                    await asyncio.wait_for(loop.sock_recv(changes, 1 << 16), period)
+                except TimeoutError:
+                    continue
+                except OSError as error:
+                    log.info("changes of addresses were missed; looking at all", why=str(error))
+
+    def _begin(self) -> UplinkState:
+        self._mode = settled_mode(self._asked, has_pasta=program() is not None)
+        try:
+            if self._mode != "nat":
+                self._nat.remove()
+            if self._mode != "user":
+                self._user.remove()
+            if self._mode == "none":
+                self._edge.close()
+            record = self._files.record()
+            if record is not None and record.mode != self._mode:
+                self._files.forget()
+        except _FAILURES as error:
+            return self._tell(UplinkState(asked=self._asked, mode=self._mode, why=f"what was before stays: {error}"))
+        return self._look()
+
+    def _look(self) -> UplinkState:
+        state = UplinkState(asked=self._asked, mode=self._mode, works=True)
+        if self._mode == "none":
+            return self._tell(state)
+        try:
+            if not self._edge.exists:
+                raise HostError("the host's network is not started")
+            with Netlink() as host:
+                if self._mode == "nat":
+                    return self._tell(
+                        UplinkState(asked=self._asked, mode="nat", works=True, notes=self._nat.look(host))
+                    )
+                pasta = self._user.look(host)
+                return self._tell(UplinkState(asked=self._asked, mode="user", works=True, pid=pasta.pid))
+        except _FAILURES as error:
+            return self._tell(UplinkState(asked=self._asked, mode=self._mode, why=str(error)))
+
+    def _tell(self, state: UplinkState) -> UplinkState:
+        if state != self._told:
+            say = log.info if state.works else log.warning
+            say("uplink", mode=state.mode, works=state.works, why=state.why, notes=list(state.notes))
+            try:
+                self._files.tell(state)
+            except OSError as error:
+                log.warning("the uplink's state cannot be written", why=str(error))
+            self._told = state
+        return state
+
+    def _remove(self) -> None:
+        try:
+            self._edge.close()
+            self._user.remove()
+            self._nat.remove()
+            self._files.forget()
+        except (NftablesError, NftablesMissing, OSError, ValueError) as error:
+            raise HostError(f"cannot remove the uplink: {error}") from error
+
+
+class UplinkedNetwork(LinuxNetwork):
+    """The host's network with its uplink: started, left and removed together."""
+
+    uplink: Uplink | None = None
+
+    async def start(self) -> None:
+        await super().start()
+        if self.uplink is not None:
+            await self.uplink.start()
+
+    async def close(self) -> None:
+        if self.uplink is not None:
+            self.uplink.leave()
+        await super().close()
+
+    async def remove_all(self) -> None:
+        if self.uplink is not None:
+            await self.uplink.remove()
+        await super().remove_all()

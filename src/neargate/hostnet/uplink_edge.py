@@ -1,0 +1,114 @@
+"""The edge's side of the uplink: what tasks may not reach, and the default route, which is the last thing to be made.
+
+Owns in the edge namespace one table, the default route and the link to pasta's namespace. Blocking; for the one thread
+of the uplink's lane. Invariant: there is a default route only while the table stands that keeps tasks off the host.
+"""
+
+import errno
+
+from ..interfaces.hostnet import HostError
+from ..vpc import uplink as texts
+from . import netlink
+from .edge import NAMESPACE, host_address
+from .namespaces import Namespaces, write_sysctl
+from .netlink import Netlink, NetlinkError
+from .nftables import Nftables
+
+_DEFAULT = "0.0.0.0/0"
+
+
+class EdgeSide:
+    def __init__(self, namespaces: Namespaces, public_pool: str, mtu: int) -> None:
+        self._namespaces = namespaces
+        self._pool = public_pool
+        self._mtu = mtu
+        self._kept_off: frozenset[str] | None = None
+
+    @property
+    def exists(self) -> bool:
+        return self._namespaces.exists(NAMESPACE)
+
+    def keep_off(self, own: frozenset[str]) -> None:
+        """No task opens a connection to these. Nothing is done where they are the same as before."""
+        if own == self._kept_off:
+            return
+        self._kept_off = None
+        with self._namespaces.inside(NAMESPACE):
+            _load(texts.edge_table(own))
+        self._kept_off = own
+
+    def lead_to_host(self) -> None:
+        with self._namespaces.inside(NAMESPACE):
+            links = Netlink()
+        with links:
+            self._lead(links, links.existing("host0").index, host_address(self._pool))
+
+    def lead_to_tap(self, tap: Namespaces, name: str) -> None:
+        """`name` in `tap` is the namespace of pasta's tap. Raises HostError while the tap is not there."""
+        with self._namespaces.inside(NAMESPACE):
+            links = Netlink()
+        with tap.inside(name):
+            there = Netlink()
+        with links, there:
+            if there.link(texts.TAP) is None or _DEFAULT not in there.routes():
+                raise HostError("pasta has not made its interface yet")
+            if there.link(texts.TAP_END) is None:
+                self._join(links, tap, name)
+            here, far = links.existing(texts.EDGE_END).index, there.existing(texts.TAP_END).index
+            links.run(_hop(here, texts.TAP_END_HOP, texts.TAP_END_MAC))
+            back = netlink.route(self._pool, far, via=texts.EDGE_END_HOP)
+            there.run([*_hop(far, texts.EDGE_END_HOP, texts.EDGE_END_MAC), back])
+            self._lead(links, here, texts.TAP_END_HOP)
+            links.settle(texts.EDGE_END)
+            there.settle(texts.TAP_END)
+
+    def close(self) -> None:
+        """No way out of the edge; the table goes last. Repeatable."""
+        self._kept_off = None
+        if not self.exists:
+            return
+        with self._namespaces.inside(NAMESPACE):
+            with Netlink() as links:
+                links.run([netlink.route_gone(_DEFAULT), netlink.link_gone(texts.EDGE_END)])
+            _load(texts.edge_table_gone())
+
+    def _join(self, links: Netlink, tap: Namespaces, name: str) -> None:
+        """The rules of the tap's namespace come before the link that packets could arrive on."""
+        with tap.inside(name):
+            write_sysctl("ipv4/ip_forward", "1")
+            for scope in ("all", "default"):
+                write_sysctl(f"ipv4/conf/{scope}/rp_filter", "0")
+                write_sysctl(f"ipv4/conf/{scope}/send_redirects", "0")
+                write_sysctl(f"ipv6/conf/{scope}/disable_ipv6", "1")
+            _load(texts.tap_table())
+        # What is left of a pasta that died may still be on its way out.
+        links.run([netlink.link_gone(texts.EDGE_END)])
+        with tap.opened(name) as target:
+            pair = netlink.veth(
+                texts.EDGE_END,
+                texts.EDGE_END_MAC,
+                peer=texts.TAP_END,
+                peer_mac=texts.TAP_END_MAC,
+                peer_namespace=target,
+                mtu=self._mtu,
+            )
+            links.run([pair])
+
+    def _lead(self, links: Netlink, index: int, via: str) -> None:
+        if self._kept_off is None:
+            raise NetlinkError(errno.EPERM, "lead out of the edge before the host is kept apart")
+        if links.links_to(_DEFAULT) != [index]:
+            links.run([netlink.route(_DEFAULT, index, via=via)])
+
+
+def _hop(index: int, address: str, mac: str) -> list[netlink.Message]:
+    return [netlink.no_autoconf(index), netlink.link_up(index, arp=False), netlink.neighbour(index, address, mac)]
+
+
+def _load(text: str) -> None:
+    """In the calling thread's namespace."""
+    rules = Nftables()
+    try:
+        rules.run(text)
+    finally:
+        rules.close()

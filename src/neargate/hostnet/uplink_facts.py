@@ -1,0 +1,77 @@
+"""What the uplink asks the kernel of the calling thread's namespace: own addresses, links, forwarding, and whether the
+firewall changed. All of it is cheap: it is asked again and again.
+"""
+
+import errno
+import socket
+import struct
+from pathlib import Path
+
+from .namespaces import read_sysctl, write_sysctl
+from .netlink import NETLINK_NETFILTER, RTM_GETROUTE, Netlink, NetlinkError, attributes
+
+_ROUTE_UNICAST, _ROUTE_LOCAL = 1, 2
+_NFT_MSG_GETGEN = 10 << 8 | 16
+_GEN_ID = 1
+RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10
+
+
+def own_networks(host: Netlink) -> frozenset[str]:
+    """What the host takes for itself, as CIDRs: its addresses, loopback, and whatever else its tables call local."""
+    return frozenset(destination for kind, destination, _ in _routes(host) if kind == _ROUTE_LOCAL)
+
+
+def routed_links(host: Netlink) -> frozenset[int]:
+    """Indexes of links that some route leads to, whatever its table."""
+    return frozenset(index for kind, _, index in _routes(host) if kind == _ROUTE_UNICAST and index)
+
+
+def _routes(host: Netlink) -> list[tuple[int, str, int]]:
+    """(type, destination, link) of IPv4."""
+    body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+    found = []
+    for answer in host.ask(RTM_GETROUTE, body, dump=True, what="list routes"):
+        family, length, kind = answer[0], answer[1], answer[7]
+        if family == socket.AF_INET:
+            facts = dict(attributes(answer[12:]))
+            destination = f"{socket.inet_ntoa(facts.get(1, bytes(4)))}/{length}"
+            found.append((kind, destination, struct.unpack("=I", facts.get(4, bytes(4)))[0]))
+    return found
+
+
+def ruleset_generation() -> int | None:
+    """A number that every change of the nftables rules changes; None where the kernel has none."""
+    try:
+        with Netlink(NETLINK_NETFILTER) as netfilter:
+            answers = netfilter.ask(_NFT_MSG_GETGEN, struct.pack("=BBH", 0, 0, 0), dump=False, what="ask for changes")
+    except NetlinkError as error:
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT):
+            return None
+        raise
+    return int.from_bytes(dict(attributes(answers[0][4:]))[_GEN_ID], "big") if answers else None
+
+
+def address_changes() -> socket.socket:
+    """Becomes readable when an address or link of the namespace changes."""
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, 0)
+    made.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
+    return made
+
+
+def forwards(link: str) -> bool | None:
+    """Whether packets that come in by the link are forwarded; None for a link that is gone. `all`: the whole host."""
+    value = read_sysctl(f"ipv4/conf/{link}/forwarding")
+    return None if value is None else value != "0"
+
+
+def set_forwarding(link: str, wanted: bool) -> None:
+    if forwards(link) not in (None, wanted):
+        write_sysctl(f"ipv4/conf/{link}/forwarding", str(int(wanted)))
+
+
+def has_legacy_filter() -> bool:
+    """Whether the older iptables has rules of its own in this namespace, which nftables does not show."""
+    try:
+        return "filter" in Path("/proc/thread-self/net/ip_tables_names").read_text().split()
+    except OSError:
+        return False

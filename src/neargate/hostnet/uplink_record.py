@@ -1,0 +1,71 @@
+"""What the uplink changed on the host, written down before it is changed, and how it does, for the operator.
+
+Both files lie in the run directory, which a reboot empties together with what they speak of. Invariant: what is not in
+the record was not made; what is in it may have been.
+"""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+_RECORD, _STATE = "uplink.json", "uplink-state.json"
+
+
+class UplinkRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """`mode`: nat or user. `opened`: links whose forwarding was off before us. `passed`: rules of ours may be in chains
+    of others."""
+
+    mode: str
+    opened: tuple[str, ...] = ()
+    passed: bool = False
+
+
+class UplinkState(msgspec.Struct, frozen=True, kw_only=True):
+    """`mode`: nat, user or none. `works` is false with the reason in `why`; `notes` say what else was done or seen."""
+
+    asked: str
+    mode: str
+    works: bool = False
+    why: str = ""
+    notes: tuple[str, ...] = ()
+    pid: int = 0
+
+
+class UplinkFiles:
+    def __init__(self, run_directory: Path) -> None:
+        self._record = run_directory / _RECORD
+        self._state = run_directory / _STATE
+
+    def record(self) -> UplinkRecord | None:
+        try:
+            return msgspec.json.decode(self._record.read_bytes(), type=UplinkRecord)
+        except FileNotFoundError:
+            return None
+
+    def write(self, record: UplinkRecord) -> None:
+        _write(self._record, record)
+
+    def forget(self) -> None:
+        self._record.unlink(missing_ok=True)
+        self._state.unlink(missing_ok=True)
+
+    def tell(self, state: UplinkState) -> None:
+        _write(self._state, state)
+
+    def state(self) -> UplinkState | None:
+        """None where no agent has said anything yet. Raises PermissionError for whoever may not look."""
+        try:
+            return msgspec.json.decode(self._state.read_bytes(), type=UplinkState)
+        except FileNotFoundError:
+            return None
+
+
+def _write(path: Path, value: UplinkRecord | UplinkState) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f"~{path.name}")
+    with temporary.open("wb") as file:
+        file.write(msgspec.json.encode(value))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,164 @@
+"""How tasks with public addresses get beyond their machine: the modes of `--uplink`, and the rule texts of each.
+
+Pure: texts and decisions. Knows neither namespaces nor processes. Invariant: whatever the mode, a task opens no
+connection to an address of the machine itself, nor to what only a machine may ask (loopback, link-local: a cloud's
+metadata service). These tables stand beside others': a drop in any of them holds, an accept in one holds in it alone.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network, collapse_addresses, ip_network
+
+MODES = ("auto", "nat", "user", "none")
+PASTA = "pasta"  # the program of Debian's package `passt`
+
+# Between the edge and the namespace where pasta's tap is. The edge's name for its end must not begin with a router's v.
+EDGE_END, TAP_END, TAP = "out0", "edge0", "tap0"
+EDGE_END_MAC, TAP_END_MAC = "0e:ee:ee:ee:03:01", "0e:ee:ee:ee:03:02"
+EDGE_END_HOP, TAP_END_HOP = "169.254.254.5", "169.254.254.6"
+TAP_ADDRESS, TAP_GATEWAY, TAP_PREFIX = "169.254.253.2", "169.254.253.1", 30
+
+_TABLE = "inet neargate_uplink"  # in the edge and in the tap's namespace; the host's has the instance's name
+_NEVER = "{ 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4, 240.0.0.0/4 }"
+# Those of pasta's sockets are the host's: from the range that any program may be given, and in no order.
+_PORTS = "32768-60999"
+_INSTANCE = re.compile(r"[0-9a-z]{1,16}")
+_LINK = re.compile(r"[A-Za-z0-9_.:@-]{1,15}")
+
+
+def settled_mode(asked: str, *, has_pasta: bool) -> str:
+    """nat, user or none."""
+    if asked != "auto":
+        return asked
+    return "user" if has_pasta else "none"
+
+
+def host_table_name(instance: str) -> str:
+    """With its family, as nft writes it. Raises ValueError for an instance that is none."""
+    if not _INSTANCE.fullmatch(instance):
+        raise ValueError(f"{instance!r} is no instance")
+    return f"inet {mark(instance)}"
+
+
+def mark(instance: str) -> str:
+    """The comment on rules of ours in chains of others, and our table's name."""
+    return f"neargate_{instance}"
+
+
+def host_table(instance: str, link: str, pool: str, opened: Sequence[str], *, shut: bool) -> str:
+    """The table that `nat` adds to the host, whole, in one transaction.
+
+    `opened` are links on which we switched forwarding on: the host goes on to forward nothing from there but answers to
+    tasks. `shut`: chains of others were told to let our link pass, so nothing new comes in by it. What the operator
+    himself sends to a task (DNAT) still does.
+    """
+    table, network = host_table_name(instance), ip_network(pool)
+    names = [name for name in opened if _LINK.fullmatch(name)]
+    if not _LINK.fullmatch(link):
+        raise ValueError(f"{link!r} is no network interface")
+    guards = ""
+    if names:
+        listed = ", ".join(f'"{name}"' for name in names)
+        guards += f'    iifname {{ {listed} }} oifname "{link}" ct status != dnat drop\n'
+        guards += f'    iifname {{ {listed} }} oifname != "ng*" drop\n'
+    if shut:
+        guards += f'    oifname "{link}" ct status != dnat drop\n'
+    return f"""add table {table}
+delete table {table}
+table {table} {{
+  chain c_input {{
+    type filter hook input priority -10; policy accept;
+    iifname "{link}" ct state {{ established, related }} accept
+    iifname "{link}" drop
+  }}
+  chain c_fwd {{
+    type filter hook forward priority -10; policy accept;
+    iifname "{link}" ip saddr != {network} drop
+    iifname "{link}" meta nfproto ipv6 drop
+    iifname "{link}" ct state {{ established, related }} accept
+    iifname "{link}" ct status dnat drop
+    iifname "{link}" oifname "{link}" drop
+    iifname "{link}" ip daddr {_NEVER} drop
+    iifname "{link}" accept
+    oifname "{link}" ct state {{ established, related }} accept
+{guards}  }}
+  chain c_nat {{
+    type nat hook postrouting priority 100; policy accept;
+    ip saddr {network} oifname != "{link}" masquerade
+  }}
+}}
+"""
+
+
+def host_table_gone(instance: str) -> str:
+    table = host_table_name(instance)
+    return f"add table {table}\ndelete table {table}\n"
+
+
+def edge_table(own: Iterable[str]) -> str:
+    """Of the edge: `own` are the host's addresses and whatever else it takes for itself, as CIDRs of IPv4."""
+    networks = collapse_addresses(IPv4Network(text) for text in own)
+    listed = ", ".join(str(network) for network in networks)
+    elements = f" elements = {{ {listed} }};" if listed else ""
+    return f"""add table {_TABLE}
+delete table {_TABLE}
+table {_TABLE} {{
+  set own {{ type ipv4_addr; flags interval;{elements} }}
+  chain c_fwd {{
+    type filter hook forward priority -10; policy accept;
+    ct state {{ established, related }} accept
+    iifname "v*" ip daddr @own drop
+    iifname "v*" ip daddr {_NEVER} drop
+    iifname "{EDGE_END}" drop
+  }}
+}}
+"""
+
+
+def tap_table() -> str:
+    """Of the namespace with pasta's tap, which knows one address. Pasta itself may do anything in there."""
+    return f"""add table {_TABLE}
+delete table {_TABLE}
+table {_TABLE} {{
+  chain c_input {{ type filter hook input priority 0; policy drop;
+  }}
+  chain c_fwd {{
+    type filter hook forward priority 0; policy drop;
+    iifname "{TAP_END}" oifname "{TAP}" accept
+    iifname "{TAP}" oifname "{TAP_END}" ct state {{ established, related }} accept
+  }}
+  chain c_nat {{
+    type nat hook postrouting priority 100; policy accept;
+    oifname "{TAP}" meta l4proto {{ tcp, udp }} masquerade to :{_PORTS} fully-random
+    oifname "{TAP}" masquerade
+  }}
+}}
+"""
+
+
+def edge_table_gone() -> str:
+    return f"add table {_TABLE}\ndelete table {_TABLE}\n"
+
+
+def pasta_command(program: str, marked: str, tun: str | None) -> list[str]:
+    """Root's command that becomes pasta of the user nobody, in a user and network namespace of its own.
+
+    No port is forwarded either way, and no address leads to the host's loopback. It runs one program in there whose
+    namespace the tap is in, and which dies with it. `marked` is a word by which the process is found again. `tun` is a
+    directory for a device node of our own, where /dev/net/tun is root's alone: seen by this process only.
+    """
+    ports = [word for option in "tuTU" for word in (f"-{option}", "none")]
+    silent = ["--no-dhcp", "--no-ndp", "--no-ra", "--no-dhcpv6", "-D", "none", "-S", "none"]
+    net = ["-4", "--config-net", "-I", TAP, "-a", TAP_ADDRESS, "-n", str(TAP_PREFIX), "-g", TAP_GATEWAY, "-m", "1500"]
+    held = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", "exec sleep infinity", marked]
+    pasta = [program, "-f", "-e", "-q", *net, "--no-map-gw", *ports, *silent, "--", *held]
+    nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--no-new-privs", *pasta]
+    if tun is None:
+        return nobody
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", _OWN_TUN, tun, *nobody]
+
+
+_OWN_TUN = (
+    'mount -t tmpfs -o size=4k,mode=755 tmpfs "$0" && mknod -m 666 "$0/tun" c 10 200 '
+    '&& mount --bind "$0/tun" /dev/net/tun && exec "$@"'
+)
