@@ -21,6 +21,7 @@ from ..model.network import (
     VpcDns,
     VpcPlan,
 )
+from .arrivals_zones import check_zones
 from .judging import (
     INTEGER_MAX,
     LIST_MAX,
@@ -106,6 +107,7 @@ def _check_dns(dns: VpcDns) -> None:
     check_count("pools", dns.pools, LIST_MAX)
     for pool in dns.pools:
         read_network("pools", pool)
+    check_zones(dns.zones)
 
 
 def _check_subnet(subnet: PlannedSubnet) -> None:

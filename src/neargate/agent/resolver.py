@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 from ..dns.answering import answer
 from ..dns.message import QUERY_MAX_BYTES, Malformed
-from ..dns.names import Names, address_data, vpc_names, zone
+from ..dns.names import Names, Zone, address_data, vpc_names, zone
+from ..dns.private_zones import private_zone
 from ..model.knobs import Knobs
-from ..model.network import VpcPlan
+from ..model.network import VpcDns, VpcPlan
 from ..world import World
 from . import no_resolver
 from .guests import Guests, farewell, source_of
@@ -25,8 +26,11 @@ PORT = 53
 _LENGTH = struct.Struct(">H")
 
 
-def names_of(plan: VpcPlan | None) -> Names | None:
-    """None where nothing is to be looked up. Raises Malformed, ValueError for a plan whose names are none."""
+def names_of(plan: VpcPlan | None, note: Callable[[str], None] = lambda _: None) -> Names | None:
+    """None where nothing is to be looked up. Raises Malformed, ValueError for a plan whose names are none.
+
+    A private zone that is none costs its own names only. As on AWS they need both attributes of the VPC.
+    """
     if plan is None or plan.dns is None or not plan.dns.support:
         return None
     dns = plan.dns
@@ -34,8 +38,19 @@ def names_of(plan: VpcPlan | None) -> Names | None:
     endpoints: dict[str, list[tuple[str, int, bytes]]] = {}
     for name, address in dns.endpoints:
         endpoints.setdefault(name, []).append((name, *address_data(address)))
-    zones = [zone(name, records) for name, records in endpoints.items()]
+    zones = _private_zones(dns, note) if dns.hostnames else []
+    zones += [zone(name, records) for name, records in endpoints.items()]  # these come before private ones
     return vpc_names(dns.domain, plan.cidrs, public_domain=public_domain, pools=dns.pools, zones=zones)
+
+
+def _private_zones(dns: VpcDns, note: Callable[[str], None]) -> list[Zone]:
+    found = []
+    for given in dns.zones:
+        try:
+            found.append(private_zone(given))
+        except (Malformed, ValueError) as error:
+            note(f"the private zone {given.name} is left out: {error}")
+    return found
 
 
 class Resolver:
@@ -59,7 +74,7 @@ class Resolver:
         self._guests = Guests(each_max=knobs.resolver_connections_per_task, all_max=knobs.resolver_connections_max)
         self._known: VpcPlan | None = None
         self._names: Names | None = None
-        self._turn = 0
+        self._draw = world.random.getrandbits  # counted turns would give a client that asks in pairs the same always
         self._mishap = SeldomNote(world, note)
 
     @property
@@ -85,8 +100,7 @@ class Resolver:
         if names is None:
             told = no_resolver.failure(query, stream=False)
         else:
-            self._turn += 1
-            found = answer(query, names, turn=self._turn)
+            found = answer(query, names, turn=self._draw(32))
             if not isinstance(found, bytes | None):
                 self._upstream.ask(self._asker(source[0]), Asker(bound, source), found)
                 return
@@ -130,8 +144,7 @@ class Resolver:
         names = self._current_names()
         if names is None:
             return no_resolver.failure(query, stream=True)
-        self._turn += 1
-        found = answer(query, names, stream=True, turn=self._turn)
+        found = answer(query, names, stream=True, turn=self._draw(32))
         if isinstance(found, bytes | None):
             return found
         return await self._upstream.ask_by_stream(self._asker(source), found)
@@ -145,7 +158,7 @@ class Resolver:
         if plan is not self._known:
             self._known, self._names = plan, None
             try:
-                self._names = names_of(plan)
+                self._names = names_of(plan, self._note)
             except (Malformed, ValueError) as error:
                 self._note(f"{self._vpc_id} has no resolver: {error}")
         return self._names

@@ -72,7 +72,7 @@ def answer(data: bytes, names: Names, *, stream: bool = False, turn: int = 0) ->
         return None
     except Refusal as refused:
         return refusal(data, refused.outcome)
-    found = find(names, query.name, query.type)
+    found = find(names, query.name, query.type, turn)
     if found is None:
         return Forward(query)
     if found.onward is not None:

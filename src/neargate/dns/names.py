@@ -31,13 +31,25 @@ _LOCAL = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"))
 _PRIVATE = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"))
 
 
+class Share(Struct, frozen=True):
+    """Of the records of one name and type an answer has `most`: which, is another thing each time."""
+
+    ttl_s: int
+    most: int
+
+
 class Zone(Struct, frozen=True):
-    """`records`: data by type, by owner; `inner`: names that only lead to names below them. Made by `zone`."""
+    """`records`: data by type, by owner; `inner`: names that only lead to names below them. Made by `zone`.
+
+    `shares`: by owner and type, where not all have `ttl_s` and are shown. `authority`: who says that there is none.
+    """
 
     apex: bytes
     records: Mapping[bytes, Mapping[int, tuple[bytes, ...]]]
     inner: frozenset[bytes]
     ttl_s: int = TTL_S
+    shares: Mapping[tuple[bytes, int], Share] = {}
+    authority: Record | None = None
 
 
 class Found(Struct, frozen=True):
@@ -65,8 +77,11 @@ class Names(Struct, frozen=True):
     zones: Mapping[bytes, Zone]
 
 
-def zone(apex: str, records: Iterable[tuple[str, int, bytes]], *, ttl_s: int = TTL_S) -> Zone:
-    """`records`: (owner, type, data). Raises Malformed for owners outside, or a name with an alias and more."""
+def zone(apex: str, records: Iterable[tuple[str, int, bytes]], *, ttl_s: int = TTL_S, shares: bool = False) -> Zone:
+    """`records`: (owner, type, data). `shares`: a name may have several aliases, of which one is shown.
+
+    Raises Malformed for owners outside, or a name with an alias and more.
+    """
     top = name(apex)
     found: dict[bytes, dict[int, tuple[bytes, ...]]] = {top: {}}
     inner: set[bytes] = set()
@@ -76,7 +91,7 @@ def zone(apex: str, records: Iterable[tuple[str, int, bytes]], *, ttl_s: int = T
         if top not in path:
             raise Malformed(f"{owner} is not below {apex}")
         types = found.setdefault(wire, {})
-        if types and (kind == CNAME or CNAME in types):
+        if types and (kind == CNAME or CNAME in types) and not (shares and kind in types):
             raise Malformed(f"{owner} is another's alias and more than that")
         types[kind] = (*types.get(kind, ()), data)
         inner.update(path[1 : path.index(top)])
@@ -127,11 +142,14 @@ def vpc_names(
     )
 
 
-def find(names: Names, asked: bytes, kind: int) -> Found | None:
-    """What answers a question; None for a name of somebody else. `asked`: wire form, lower case."""
+def find(names: Names, asked: bytes, kind: int, turn: int = 0) -> Found | None:
+    """What answers a question; None for a name of somebody else. `asked`: wire form, lower case.
+
+    `turn`: any number; it says which records of a share are shown.
+    """
     records: list[Record] = []
     for _ in range(CHAIN_MAX):
-        found = _find_one(names, asked, kind)
+        found = _find_one(names, asked, kind, turn)
         if found is None:
             return Found(tuple(records), onward=asked) if records else None
         records += found.records
@@ -142,11 +160,11 @@ def find(names: Names, asked: bytes, kind: int) -> Found | None:
     return Found(tuple(records))  # a circle of aliases leads nowhere, and says so
 
 
-def _find_one(names: Names, asked: bytes, kind: int) -> Found | None:
+def _find_one(names: Names, asked: bytes, kind: int, turn: int) -> Found | None:
     path = _path(asked)
     for apex in path:
         if apex in names.zones:
-            return _in_zone(names.zones[apex], asked, kind)
+            return _in_zone(names.zones[apex], asked, kind, turn)
         if apex == names.domain:
             return _by_address(asked, path.index(apex), names.domain, names.networks, kind)
         if apex == names.public_domain:
@@ -186,17 +204,22 @@ def _shown(asked: bytes, kind: int, data: Mapping[int, bytes], apex: bytes) -> F
     return Found(records, authority=None if records else _authority(apex))
 
 
-def _in_zone(zone: Zone, asked: bytes, kind: int) -> Found:
+def _in_zone(zone: Zone, asked: bytes, kind: int, turn: int) -> Found:
+    authority = zone.authority or _authority(zone.apex)
     types = zone.records.get(asked)
     if types is None:
-        return Found(exists=asked in zone.inner, authority=_authority(zone.apex))
+        return Found(exists=asked in zone.inner, authority=authority)
     if kind == SOA and asked == zone.apex:
-        return Found((_authority(zone.apex),))
+        return Found((authority,))
     shown = kind
     if kind not in types:
         shown = CNAME if CNAME in types else next(iter(types), kind) if kind == ANY else kind
-    records = tuple(Record(asked, shown, zone.ttl_s, data) for data in types.get(shown, ()))
-    return Found(records, authority=None if records else _authority(zone.apex))
+    data = types.get(shown, ())
+    share = zone.shares.get((asked, shown), Share(zone.ttl_s, len(data)))
+    at = (turn >> 3) % len(data) if share.most < len(data) else 0  # which of these is the first, its end says
+    chosen = (*data[at:], *data[:at])[: share.most]
+    records = tuple(Record(asked, shown, share.ttl_s, one) for one in chosen)
+    return Found(records, authority=None if records else authority)
 
 
 def _address_in(label: bytes, prefix: bytes) -> IPv4Address | None:

@@ -18,6 +18,7 @@ _RESERVED = "AWS_"
 _KNOWN = frozenset({IPV4, IPV6, PORT, CNAME, INIT_HEALTH})
 _ALIAS, _EC2_INSTANCE = "AWS_ALIAS_DNS_NAME", "AWS_EC2_INSTANCE_ID"
 PORT_MAX = 65_535
+APEX = "."  # the name of a service whose records are at its namespace's own name
 
 
 def is_dns_name(text: str) -> bool:
@@ -48,14 +49,16 @@ def check_dns(dns: Dns | None, namespace: Namespace) -> None:
 
 
 def check_service_name(name: str, namespace: Namespace, dns: Dns | None) -> None:
+    if dns is not None and name == APEX and "CNAME" in dns.types:
+        raise InvalidInput("The name of a namespace can't be an alias.")
     if dns is not None and not is_dns_name(owner_name(name, namespace)):
         raise InvalidInput(f"The name {name} makes no valid DNS name in the namespace {namespace.called}.")
 
 
 def owner_name(service: str, namespace: Namespace) -> str:
-    """Of the service's records. A service that is called `.` has the name of its namespace."""
+    """Of the service's records."""
     apex = namespace.called.removesuffix(".").lower()
-    return apex if service == "." else f"{service.lower()}.{apex}"
+    return apex if service == APEX else f"{service.lower()}.{apex}"
 
 
 def check_attributes(service: Service, attributes: Mapping[str, str], custom_max: float) -> None:
