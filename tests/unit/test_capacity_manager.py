@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from neargate.capacity.ledger import CLOSED_MAX, Ledger
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE, Capacity, open_capacity
 from neargate.interfaces.store import Row, Statement
 from neargate.model.capacity import (
@@ -20,6 +21,7 @@ from neargate.model.capacity import (
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryDisk, MemoryStores
 from neargate.vpc.addresses import pool_share
+from neargate.vpc.addresses import AddressRange
 from neargate.world import OsWorld
 
 KNOBS = Knobs(cpu_overcommit=4.0, disk_overcommit=8.0)
@@ -512,5 +514,50 @@ def test_three_zone_shards_share_a_pool_without_meeting() -> None:
         public = [answer.eni.public_ipv4 for answer in made if answer.eni]
         assert public == ["198.18.0.1", "198.18.0.65", "198.18.0.129"]
         assert [answer.host_id for answer in made] == ["host-0", "host-1", "host-2"]
+
+    run(main)
+
+
+def test_a_subnet_that_is_being_deleted_gets_no_interface_until_it_is_open_again() -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        await capacity.register_host(host())
+        first = granted(await capacity.reserve(request("t1")))
+        assert not capacity.close_subnet(SUBNET.subnet_id)
+        assert granted(await capacity.reserve(request("t2"))).eni is not None
+        await capacity.release("t1", ZONES[0])
+        assert not capacity.close_subnet(SUBNET.subnet_id)
+        await capacity.release("t2", ZONES[0])
+        assert capacity.close_subnet(SUBNET.subnet_id)
+        late = granted(await capacity.reserve(request("t3", assign_public_ip=True)))
+        assert late.eni is None and late.eni_error == (
+            "Unexpected EC2 error while attempting to Create Network Interface with public IP assignment enabled "
+            f"in subnet '{SUBNET.subnet_id}': InvalidSubnetID.NotFound"
+        )
+        assert await capacity.subnet_usage([SUBNET.subnet_id]) == {SUBNET.subnet_id: 0}
+        capacity.open_subnet(SUBNET.subnet_id)
+        again = granted(await capacity.reserve(request("t4")))
+        assert again.eni is not None and first.eni is not None
+        assert again.eni.private_ipv4 not in (first.eni.private_ipv4, "172.31.0.5")  # the cursor went on
+
+    run(main)
+
+
+def test_of_the_subnets_that_were_closed_only_the_last_are_remembered() -> None:
+    ledger = Ledger(AddressRange(1, 2))
+    for number in range(CLOSED_MAX + 2):
+        assert ledger.close_subnet(f"subnet-{number}")
+    assert not ledger.is_closed("subnet-1") and ledger.is_closed("subnet-2")
+    assert ledger.is_closed(f"subnet-{CLOSED_MAX + 1}")
+
+
+def test_a_launch_while_its_subnet_is_closed_leaves_no_address_behind() -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        await capacity.register_host(host())
+        flying = asyncio.ensure_future(capacity.reserve(request("t1")))
+        await asyncio.sleep(0)  # it has taken its address and waits for the write
+        assert not capacity.close_subnet(SUBNET.subnet_id)
+        assert granted(await flying).eni is not None
 
     run(main)

@@ -20,6 +20,7 @@ from .claims import Claim, Key
 
 # Sandboxes in which all tasks of a host share one kernel: there, accounts never share a host.
 SHARED_KERNEL = frozenset({"container"})
+CLOSED_MAX = 10_000
 
 
 class Addresses(Struct, kw_only=True):
@@ -68,6 +69,7 @@ class Ledger:
         self._ahead: dict[Key, Claim] = {}  # claims of room that Spot tasks still hold
         self.unsettled: dict[Key, float] = {}
         self.subnets: dict[str, Addresses] = {}
+        self._closed: dict[str, None] = {}  # subnets that are deleted, or about to be
         self.public = Addresses(within=public_pool)
         self.lost: dict[str, float] = {}  # host without a session -> since when (monotonic)
         self._views: dict[str, HostView] = {}
@@ -128,6 +130,25 @@ class Ledger:
         if book is None:
             book = self.subnets[subnet_id] = Addresses(within=AddressRange(1, 0))
         return book
+
+    def close_subnet(self, subnet_id: str) -> bool:
+        """No new interface in it; False while one is there. The last that were closed are remembered: a launch that
+        still knows a subnet which is gone by now is seconds old."""
+        book = self.subnets.get(subnet_id)
+        if book is not None and book.taken:
+            return False
+        self._closed[subnet_id] = None
+        if len(self._closed) > CLOSED_MAX:
+            oldest = next(iter(self._closed))
+            del self._closed[oldest]
+            self.subnets.pop(oldest, None)
+        return True
+
+    def open_subnet(self, subnet_id: str) -> None:
+        self._closed.pop(subnet_id, None)
+
+    def is_closed(self, subnet_id: str) -> bool:
+        return subnet_id in self._closed
 
     @property
     def holds_spot(self) -> bool:

@@ -33,9 +33,10 @@ from ..placement.rank import choose, explain
 from ..placement.reserve import Room, offered
 from ..placement.spot import is_spare, reclaim
 from ..store.gathering import GatheredWrites
-from ..vpc.addresses import address_text, mac_address, pool_range, private_dns_name, subnet_range
+from ..vpc.addresses import address_text, mac_address, pool_range, private_dns_name
 from ..world import World
 from . import schema
+from .addressing import take_addresses
 from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row
 from .eni_view import interface_of_row
 from .ledger import SHARED_KERNEL, Host, Ledger
@@ -226,7 +227,7 @@ class Capacity:
 
     def _take(self, request: ReservationRequest, host_id: str, waits_for: tuple[Key, ...] = ()) -> Claim:
         bits = self._world.random.getrandbits
-        private, public, error = self._take_addresses(request)
+        private, public, error = take_addresses(self._ledger, request)
         now = self._world.now()
         claim = Claim(
             key=(request.task_id, request.zone),
@@ -261,27 +262,6 @@ class Capacity:
         """No connected host has room. One whose agent is being restarted will be back before anybody notices."""
         lately = self._ledger.lost_since(self._world.monotonic() - self._knobs.host_grace_s)
         return choose(self._ledger.views(), self._wanted(request), lately) if lately else None
-
-    def _take_addresses(self, request: ReservationRequest) -> tuple[int | None, int | None, str | None]:
-        """Private and public address, or the sentence that says why there is no interface."""
-        subnet = self._ledger.addresses(request.subnet.subnet_id)
-        if subnet.within.size == 0:
-            subnet.within = subnet_range(request.subnet.cidr)
-        with_public = " with public IP assignment enabled" if request.assign_public_ip else ""
-        sentence = (
-            f"Unexpected EC2 error while attempting to Create Network Interface{with_public} "
-            f"in subnet '{request.subnet.subnet_id}': "
-        )
-        private = subnet.take_next()
-        if private is None:
-            return None, None, sentence + "InsufficientFreeAddressesInSubnet"
-        if not request.assign_public_ip:
-            return private, None, None
-        public = self._ledger.public.take_next()
-        if public is None:
-            subnet.taken.discard(private)
-            return None, None, sentence + "InsufficientAddressCapacity"
-        return private, public, None
 
     async def _write_claim(self, request: ReservationRequest, claim: Claim) -> Reservation:
         """Make the claim durable. Whatever goes wrong, the ledger forgets it again."""
@@ -521,6 +501,12 @@ class Capacity:
 
     def holds_spot(self) -> bool:
         return self._ledger.holds_spot
+
+    def close_subnet(self, subnet_id: str) -> bool:
+        return self._ledger.close_subnet(subnet_id)
+
+    def open_subnet(self, subnet_id: str) -> None:
+        self._ledger.open_subnet(subnet_id)
 
     async def subnet_usage(self, subnet_ids: Sequence[str]) -> dict[str, int]:
         books = self._ledger.subnets

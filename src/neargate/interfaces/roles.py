@@ -174,6 +174,15 @@ class CapacityManager(Protocol):
     async def subnet_usage(self, subnet_ids: Sequence[str]) -> dict[str, int]:
         """Addresses taken in each subnet."""
 
+    def close_subnet(self, subnet_id: str) -> bool:
+        """Before it is deleted: from now on no interface is made in it. False, and nothing changed, while it has one.
+
+        From memory: no launch that could still name the subnet outlives the process.
+        """
+
+    def open_subnet(self, subnet_id: str) -> None:
+        """It is not deleted after all."""
+
 
 class VpcPlans(Protocol):
     """The regional read model of VPC objects, as hosts need it."""

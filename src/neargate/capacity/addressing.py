@@ -1,0 +1,32 @@
+"""The addresses of a new interface, out of the ledger's books: a private one, a public one where it is asked for.
+
+Owns ECS's sentence for an interface that cannot be made. Invariant: all that is asked for is taken, or nothing.
+"""
+
+from ..model.capacity import ReservationRequest
+from ..vpc.addresses import subnet_range
+from .ledger import Ledger
+
+
+def take_addresses(ledger: Ledger, request: ReservationRequest) -> tuple[int | None, int | None, str | None]:
+    """Private and public address, or the sentence that says why there is no interface."""
+    subnet_id = request.subnet.subnet_id
+    with_public = " with public IP assignment enabled" if request.assign_public_ip else ""
+    sentence = (
+        f"Unexpected EC2 error while attempting to Create Network Interface{with_public} in subnet '{subnet_id}': "
+    )
+    if ledger.is_closed(subnet_id):
+        return None, None, sentence + "InvalidSubnetID.NotFound"
+    subnet = ledger.addresses(subnet_id)
+    if subnet.within.size == 0:
+        subnet.within = subnet_range(request.subnet.cidr)
+    private = subnet.take_next()
+    if private is None:
+        return None, None, sentence + "InsufficientFreeAddressesInSubnet"
+    if not request.assign_public_ip:
+        return private, None, None
+    public = ledger.public.take_next()
+    if public is None:
+        subnet.taken.discard(private)
+        return None, None, sentence + "InsufficientAddressCapacity"
+    return private, public, None
