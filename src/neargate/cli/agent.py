@@ -17,8 +17,8 @@ from ..agent.credential_files import CredentialFiles, credential_files
 from ..agent.simulated import SimulatedFleet
 from ..hostnet.cgroups import LinuxCgroups
 from ..hostnet.disks import LinuxDisks
-from ..hostnet.network import LinuxNetwork
 from ..hostnet.secret_mount import mount_secret, unmount_secret
+from ..hostnet.uplink import Uplink, UplinkedNetwork
 from ..log import get_logger, write_to_stderr
 from ..model.capacity import HostCapacity, HostFacts
 from ..model.ids import ec2_id
@@ -165,8 +165,8 @@ def _sandbox(
     )
 
 
-def _network(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> LinuxNetwork:
-    return LinuxNetwork(
+def _network(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> UplinkedNetwork:
+    made = UplinkedNetwork(
         world,
         instance=paths.instance,
         run_dir=paths.run / "net",
@@ -174,6 +174,15 @@ def _network(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> LinuxN
         endpoint_port=config.port,
         knobs=DEFAULT_KNOBS,
     )
+    made.uplink = Uplink(
+        world,
+        asked=config.uplink,
+        instance=paths.instance,
+        run_dir=paths.run / "net",
+        public_pool=config.public_pool or FIRST_POOL,
+        log_file=paths.log_file("uplink"),
+    )
+    return made
 
 
 def _containerd_address(paths: RegionPaths, config: RegionConfig) -> str:

@@ -153,6 +153,11 @@ def _up_options(up: argparse.ArgumentParser) -> None:
         help="none, or local: a proxy on this machine ends TLS; its X-Forwarded-Proto and -For are believed",
     )
     up.add_argument(
+        "--uplink",
+        help="how tasks with public addresses reach out: user (through pasta), nat (this host forwards; up says what "
+        "that adds), none, or auto: user where passt is installed, else none (docs/networking.md)",
+    )
+    up.add_argument(
         "--extensions",
         metavar="NAME,...",
         help="what the region does beyond AWS: files (docs/files.md); '' for none, as at first",

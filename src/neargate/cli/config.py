@@ -34,6 +34,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     quotas: str = "machine"
     oidc_hosts: tuple[str, ...] = ()  # host or host:port
     tls_proxy: str = "none"
+    uplink: str = "auto"  # uplink.py
     registry_domain: str = ""  # these four: registry_options.py
     registry_listen: str = ""
     registry_cert: str = ""
@@ -93,6 +94,7 @@ def check(config: RegionConfig) -> None:
         ("sandbox", config.sandbox, ("container", "simulated")),
         ("quotas", config.quotas, ("aws", "machine")),
         ("tls-proxy", config.tls_proxy, ("none", "local")),
+        ("uplink", config.uplink, ("auto", "nat", "user", "none")),
     ):
         if value not in allowed:
             raise Problem(f"--{name} {value!r}: choose {' or '.join(allowed)}")

@@ -12,7 +12,7 @@ from msgspec import Struct
 from ..sandbox.pause import PROGRAMS as PAUSE_PROGRAMS
 from ..sandbox.pause import is_static
 from . import config as configs
-from . import leftovers
+from . import leftovers, uplink
 from .paths import RegionPaths
 from .ports import holder
 from .prepare import PROGRAMS
@@ -44,9 +44,9 @@ def report(paths: RegionPaths) -> tuple[list[str], bool]:
         _devices(),
         _limits(),
         _kvm(),
-        _firewall(),
         _names(),
         _disk(paths),
+        *_uplink(paths),
         *_region(paths),
         *_leftovers(),
     ]
@@ -150,17 +150,6 @@ def _kvm() -> Finding:
     return Finding("note", "no /dev/kvm: tasks run as containers only")
 
 
-def _firewall() -> Finding:
-    """Of the two that Debian and Ubuntu users have. Their rules are root's to read, these files are everybody's."""
-    ufw = Path("/etc/ufw/ufw.conf")
-    active = "ENABLED=yes" in ufw.read_text() if ufw.exists() else False
-    names = [name for name, there in (("ufw", active), ("Docker", Path("/sys/class/net/docker0").exists())) if there]
-    if names:
-        text = f"{' and '.join(names)} filter what is forwarded; if a public address does not answer, look there"
-        return Finding("note", text)
-    return Finding("ok", "no firewall of Docker or ufw in the way")
-
-
 def _libraries() -> list[Finding]:
     import ctypes
     import ssl
@@ -213,6 +202,14 @@ def _region(paths: RegionPaths) -> list[Finding]:
     else:
         found += _not_answering(paths, config.port)
     return found
+
+
+def _uplink(paths: RegionPaths) -> list[Finding]:
+    try:
+        config = configs.load(paths)
+    except Problem:
+        config = None  # _region says so
+    return [Finding(level, text) for level, text in uplink.findings(paths, config)]
 
 
 def _former(paths: RegionPaths) -> list[Finding]:

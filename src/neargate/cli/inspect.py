@@ -11,6 +11,7 @@ from .paths import RegionPaths
 from .problems import NoServer
 from .spot import spot_line
 from .story import story
+from .uplink import status_line
 
 FOLLOW_S = 0.5
 AWAY_S = 120.0  # how long a server may be gone before whoever follows is sent away
@@ -47,6 +48,8 @@ def status(paths: RegionPaths) -> str:
     lines += ["", room(facts["hosts"])]
     if "spot" in facts:  # a server of the release before says nothing of it
         lines.append(spot_line(facts["spot"]))
+    if line := status_line(paths, config):
+        lines.append(line)
     lines.append("")
     tasks = facts["tasks"]
     rows2: list[tuple[str, ...]] = [("TASK", "CLUSTER", "DEFINITION", "STATUS", "ADDRESS", "PUBLIC ADDRESS")]

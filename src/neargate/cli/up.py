@@ -70,6 +70,7 @@ def _made_ready(
         prepare(paths, config)
         check_foreign_containerd(config)
         check_proxies(config)
+        _check_uplink(config)
         _check_registry(config)
         config = _settled_storage(paths, config, say)
         supervisor = Supervisor([Child(program) for program in programs(paths, config)], say)
@@ -78,7 +79,23 @@ def _made_ready(
         _restart_changed(paths, config, supervisor)
         _check_ports(config, supervisor)
         configs.save(paths, config)
+        _say_uplink(paths, config, say)
     return config, supervisor
+
+
+def _check_uplink(config: RegionConfig) -> None:
+    if config.uplink == "user":
+        from .uplink import check_uplink  # few ask for it by name
+
+        check_uplink(config)
+
+
+def _say_uplink(paths: RegionPaths, config: RegionConfig, say: Callable[[str], None]) -> None:
+    if config.uplink == "nat":
+        from .uplink import beforehand  # it changes the host, so few ask for it
+
+        for line in beforehand(paths, config):
+            say(line)
 
 
 def _check_registry(config: RegionConfig) -> None:

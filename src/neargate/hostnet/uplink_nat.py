@@ -15,7 +15,7 @@ from .edge import host_link_name
 from .netlink import Netlink
 from .nftables import Nftables, NftablesError
 from .uplink_edge import EdgeSide
-from .uplink_facts import forwards, has_legacy_filter, own_networks, routed_links, ruleset_generation, set_forwarding
+from .uplink_facts import forwards, own_networks, routed_links, ruleset_generation, set_forwarding
 from .uplink_record import UplinkFiles, UplinkRecord
 
 
@@ -100,7 +100,7 @@ class NatUplink:
                 self._files.write(record)
         finally:
             rules.close()
-        return (*(f"{stop}: a rule of ours lets {match} pass" for stop, match in passage.needed), *_legacy())
+        return tuple(f"{stop}: a rule of ours lets {match} pass" for stop, match in passage.needed)
 
     def _passage(self, rules: Nftables, names: list[str]) -> Passage:
         if not names:
@@ -121,9 +121,3 @@ class NatUplink:
             return rules.run(f"list table {texts.host_table_name(self._instance)}\n")
         except NftablesError:
             return ""  # somebody removed it
-
-
-def _legacy() -> tuple[str, ...]:
-    if not has_legacy_filter():
-        return ()
-    return ("iptables-legacy has rules here, which are left alone: see iptables-legacy -S FORWARD",)
