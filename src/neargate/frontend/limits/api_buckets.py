@@ -125,8 +125,10 @@ _EC2 = (
         rate=Rate(100, 20),
         apart=True,
         operations="""
-        DescribeAvailabilityZones DescribeNetworkInterfaces DescribeRegions DescribeSecurityGroupRules
-        DescribeSecurityGroups DescribeSubnets DescribeVpcs
+        DescribeAvailabilityZones DescribeManagedPrefixLists DescribeNetworkAcls DescribeNetworkInterfaces
+        DescribeRegions DescribeSecurityGroupReferences DescribeSecurityGroupRules DescribeSecurityGroups
+        DescribeStaleSecurityGroups DescribeSubnets DescribeTags DescribeVpcs GetManagedPrefixListAssociations
+        GetManagedPrefixListEntries GetSecurityGroupsForVpc
         """,
     ),
     Bucket(
@@ -134,8 +136,11 @@ _EC2 = (
         rate=Rate(50, 5),
         apart=True,
         operations="""
-        AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress CreateSecurityGroup DeleteSecurityGroup
-        RevokeSecurityGroupEgress RevokeSecurityGroupIngress
+        AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress CreateManagedPrefixList CreateNetworkAcl
+        CreateNetworkAclEntry CreateSecurityGroup CreateTags DeleteManagedPrefixList DeleteNetworkAcl
+        DeleteNetworkAclEntry DeleteSecurityGroup DeleteTags ModifyManagedPrefixList ModifySecurityGroupRules
+        ReplaceNetworkAclAssociation ReplaceNetworkAclEntry RestoreManagedPrefixListVersion RevokeSecurityGroupEgress
+        RevokeSecurityGroupIngress UpdateSecurityGroupRuleDescriptionsEgress UpdateSecurityGroupRuleDescriptionsIngress
         """,
     ),
 )

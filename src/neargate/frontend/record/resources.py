@@ -6,6 +6,8 @@ from typing import Any
 RESOURCES_MAX = 100
 
 _TYPES = {
+    ("ec2", "network-acl"): "AWS::EC2::NetworkAcl",
+    ("ec2", "prefix-list"): "AWS::EC2::PrefixList",
     ("ec2", "network-interface"): "AWS::EC2::NetworkInterface",
     ("ec2", "security-group"): "AWS::EC2::SecurityGroup",
     ("ec2", "security-group-rule"): "AWS::EC2::SecurityGroupRule",

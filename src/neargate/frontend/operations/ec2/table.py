@@ -12,6 +12,7 @@ from .security_group_rules import (
 )
 from .security_groups import create_security_group, delete_security_group, describe_security_groups
 from .subnets import describe_subnets
+from .tagging import OPERATIONS as TAGGING
 from .vpcs import describe_vpcs
 
 OPERATIONS: dict[str, Operation] = {
@@ -27,4 +28,5 @@ OPERATIONS: dict[str, Operation] = {
     "DescribeVpcs": describe_vpcs,
     "RevokeSecurityGroupEgress": revoke_security_group_egress,
     "RevokeSecurityGroupIngress": revoke_security_group_ingress,
+    **TAGGING,
 }

@@ -3,15 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ....model.errors import AwsError
 from ...network.errors import InvalidParameterValue
 from ...network.objects import Tags
-
-TAGS_MAX = 50
-
-
-class TagLimitExceeded(AwsError):
-    code = "TagLimitExceeded"
+from ...network.tagging import TAGS_MAX, TagLimitExceeded, check_tag
 
 
 def tags_from(params: Mapping[str, Any], resource_type: str) -> Tags:
@@ -23,19 +17,12 @@ def tags_from(params: Mapping[str, Any], resource_type: str) -> Tags:
             raise InvalidParameterValue(f"'{given}' is not a valid taggable resource type for this operation.")
         for tag in specification.get("Tags") or ():
             key, value = tag.get("Key") or "", tag.get("Value") or ""
-            _check(key, value)
+            check_tag(key, value)
+            if key.lower().startswith("aws:"):
+                raise InvalidParameterValue("Tag keys starting with 'aws:' are reserved for internal use")
             if key in tags:
                 raise InvalidParameterValue(f"Duplicate tag key '{key}' specified.")
             tags[key] = value
     if len(tags) > TAGS_MAX:
         raise TagLimitExceeded(f"More than {TAGS_MAX} tags specified")
     return tuple(tags.items())
-
-
-def _check(key: str, value: str) -> None:
-    if not key or len(key) > 127:
-        raise InvalidParameterValue("Tag keys must be between 1 and 127 characters in length.")
-    if key.lower().startswith("aws:"):
-        raise InvalidParameterValue("Tag keys starting with 'aws:' are reserved for internal use")
-    if len(value) > 255:
-        raise InvalidParameterValue("Tag values must be at most 255 characters in length.")

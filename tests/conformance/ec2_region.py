@@ -1,0 +1,158 @@
+"""A region without tasks before botocore's own EC2 client: what the tests of EC2's families of operations share.
+
+Owns the fixture and small helpers, no tests. Invariant: every answer is held against the service model.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import botocore.session
+import pytest
+from botocore.exceptions import ClientError
+
+from neargate.capacity.manager import Capacity, open_capacity
+from neargate.frontend.app import FrontEnd
+from neargate.frontend.call import Call, Params
+from neargate.frontend.callers.credentials import Credentials
+from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
+from neargate.frontend.operations.ec2.table import OPERATIONS
+from neargate.frontend.services import Operation, Services
+from neargate.model.capacity import HostCapacity, HostFacts, Reservation, ReservationRequest
+from neargate.model.knobs import Knobs
+from neargate.store.sqlite import MemoryStores
+from neargate.testing.front_door import Keys
+from neargate.wire.shapes import Models
+from neargate.world import OsWorld
+
+from .door_clients import boto, sender
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"))
+ABSENT = "0123456789abcdef0"
+MODELS = Models()
+SESSION = botocore.session.Session()
+
+
+class Region:
+    """A region without tasks: one capacity shard for both zones, one big simulated host."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._runner = runner
+        self.capacity: Capacity
+        self.network: NetworkRegistry
+        runner.run(self._open())
+        self.ec2 = self._client()
+
+    async def _open(self) -> None:
+        world, knobs = OsWorld(), Knobs()
+        stores = MemoryStores(world, knobs)
+        names = tuple(name for name, _ in ZONES)
+        self.capacity = await open_capacity(
+            world, stores, shard="zone-a", region=REGION, zones=names, public_pool="198.18.0.0/24", knobs=knobs
+        )
+        room = HostCapacity(cpu_units=65536, memory_mib=65536, disk_gib=1000)
+        await self.capacity.register_host(
+            HostFacts(host_id="host-1", boot_id="boot-1", capacity=room, sandbox="simulated")
+        )
+        store = await stores.open("region", MIGRATIONS)
+        self.network = await open_network(world, store, region=REGION, account=ACCOUNT, zones=ZONES)
+        services = Services(
+            world=world,
+            region=REGION,
+            zones=ZONES,
+            cells={},
+            capacities=dict.fromkeys(names, self.capacity),
+            identity=cast(Any, None),
+            sessions=cast(Any, None),
+            network=self.network,
+            task_definitions=cast(Any, None),
+            logs=cast(Any, None),
+        )
+        self._front = FrontEnd(
+            world=world,
+            region=REGION,
+            knobs=knobs,
+            models=MODELS,
+            services=services,
+            operations={"ec2": {name: _modelled(name, operation) for name, operation in OPERATIONS.items()}},
+            credentials=Credentials(account=ACCOUNT, access_key_id="AKIATEST", secret_access_key="secret"),
+        )
+
+    def _client(self) -> Any:
+        keys = Keys(key="AKIATEST", secret="secret")
+        # Hostile values are ours to refuse, not the client's.
+        return boto("ec2", keys, sender(self._runner.run, self._front), parameter_validation=False)
+
+    def reserve(self, task: str, zone: int = 0, *, public: bool = True, groups: tuple[str, ...] = ()) -> Reservation:
+        subnet = self.network.subnets(ACCOUNT)[zone].view
+        request = ReservationRequest(
+            task_id=task,
+            account=ACCOUNT,
+            zone=subnet.zone,
+            subnet=subnet,
+            security_groups=groups or (self.network.default_security_group(ACCOUNT, subnet.vpc_id),),
+            assign_public_ip=public,
+            cpu_units=256,
+            memory_mib=512,
+            disk_gib=20,
+            owner=f"arn:aws:ecs:{REGION}:{ACCOUNT}:attachment/{task}",
+            attachment_id=task,
+        )
+        made = self._runner.run(self.capacity.reserve(request))
+        assert isinstance(made, Reservation)
+        return made
+
+    def release(self, task: str, zone: int = 0) -> None:
+        self._runner.run(self.capacity.release(task, ZONES[zone][0]))
+
+
+def _modelled(name: str, operation: Operation) -> Operation:
+    """The operation, with its answer held against the service model."""
+    output = SESSION.get_service_model("ec2").operation_model(name).output_shape
+
+    async def checked(call: Call, services: Services, params: Params) -> Any:
+        answer = await operation(call, services, params)
+        if output is None:
+            assert answer == {}, f"{name}: EC2 answers nothing"
+        else:
+            _check_members(answer, output, name)
+        return answer
+
+    return checked
+
+
+def _check_members(value: Any, shape: Any, where: str) -> None:
+    if shape.type_name == "structure":
+        unknown = set(value) - set(shape.members)
+        assert not unknown, f"{where}: EC2 has no {sorted(unknown)}"
+        for name, one in value.items():
+            _check_members(one, shape.members[name], f"{where}.{name}")
+    elif shape.type_name == "list":
+        for one in value:
+            _check_members(one, shape.member, where)
+    else:
+        kinds = {"string": str, "boolean": bool, "integer": int, "long": int, "timestamp": float}
+        assert isinstance(value, kinds[shape.type_name]), f"{where}: {value!r} is no {shape.type_name}"
+
+
+@pytest.fixture(name="region")
+def ec2_region() -> Iterator[Region]:
+    with asyncio.Runner() as runner:
+        yield Region(runner)
+
+
+def refused(call: Callable[[], object]) -> tuple[str, str, int]:
+    """Code, message and HTTP status of the error that the call must raise."""
+    with pytest.raises(ClientError) as caught:
+        call()
+    error = caught.value.response
+    return error["Error"]["Code"], error["Error"]["Message"], error["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def by(name: str, *values: str) -> list[dict[str, Any]]:
+    return [{"Name": name, "Values": list(values)}]
+
+
+def vpc_id(region: Region) -> str:
+    return str(region.ec2.describe_vpcs()["Vpcs"][0]["VpcId"])
