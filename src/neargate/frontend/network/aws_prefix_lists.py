@@ -1,7 +1,7 @@
 """The prefix lists that AWS manages, one of each service that has a gateway endpoint. Pure; the same in all accounts.
 
 There is no S3 and no DynamoDB here, so these lists stand for no network: a route or a rule that names one is accepted
-and meets no packet, as AWS's meet none that goes elsewhere. Invariant: an id never changes, since configurations hold it.
+and meets no packet, as AWS's meet none that goes elsewhere. Invariant: an id never changes: configurations hold it.
 """
 
 import hashlib

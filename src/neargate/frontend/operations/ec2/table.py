@@ -2,7 +2,10 @@
 
 from ...services import Operation
 from .availability_zones import describe_availability_zones
+from .internet_gateways import OPERATIONS as INTERNET_GATEWAYS
 from .network_interfaces import describe_network_interfaces
+from .route_tables import OPERATIONS as ROUTE_TABLES
+from .routes import OPERATIONS as ROUTES
 from .security_group_rules import (
     authorize_security_group_egress,
     authorize_security_group_ingress,
@@ -29,4 +32,7 @@ OPERATIONS: dict[str, Operation] = {
     "RevokeSecurityGroupEgress": revoke_security_group_egress,
     "RevokeSecurityGroupIngress": revoke_security_group_ingress,
     **TAGGING,
+    **INTERNET_GATEWAYS,
+    **ROUTE_TABLES,
+    **ROUTES,
 }
