@@ -55,7 +55,7 @@ class CloudMapRegistry:
         self._by_name: dict[tuple[str, str], str] = {}  # service, by namespace and name
         self._settling: dict[tuple[str, str], float] = {}  # by account and instance: when
         self._some_settle = asyncio.Event()
-        self._listeners: list[Callable[[str], None]] = []
+        self._listeners: list[Callable[[str, str], None]] = []
         self._feeds: list[_Feed] = []
         self._shelves = Shelves(world, store, "cloud_map", _KINDS, self._changed)
 
@@ -126,8 +126,8 @@ class CloudMapRegistry:
         """It grows with every change of the account's, also with those that no name shows."""
         return self.shelf(account).generation
 
-    def listen(self, listener: Callable[[str], None]) -> None:
-        """It is told the id of each VPC whose zones became others, when they are durable."""
+    def listen(self, listener: Callable[[str, str], None]) -> None:
+        """It is told (account, VPC) where zones became others, when they are durable."""
         self._listeners.append(listener)
 
     def changes(self) -> AsyncIterator[str]:
@@ -172,7 +172,7 @@ class CloudMapRegistry:
             self._some_settle.set()
         for vpc_id in sorted(told | self._vpcs_of(shelf.account, put)):
             for listener in self._listeners:
-                listener(vpc_id)
+                listener(shelf.account, vpc_id)
             for feed in self._feeds:
                 feed.tell(vpc_id)
 
