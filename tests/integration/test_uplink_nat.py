@@ -1,12 +1,69 @@
 """Real packets from a task to "the internet" through `--uplink nat`, and what is left of it on the host."""
 
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from .uplink_lab import HOST_ADDRESS, UplinkLab, run
+from neargate.hostnet import uplink_nat
+from neargate.hostnet.namespaces import write_sysctl
+from neargate.hostnet.netlink import Netlink
+from neargate.hostnet.uplink_edge import EdgeSide
+from neargate.hostnet.uplink_nat import NatUplink
+from neargate.hostnet.uplink_record import UplinkFiles
+from neargate.testing.netlab import connect, entered, listener_in, reaches
+
+from .uplink_lab import HOST_ADDRESS, SERVER, TASK, UplinkLab, address_in, run
 
 pytestmark = pytest.mark.root
+
+# As they are found on machines: Docker's, made by iptables of the nftables kind; ufw's; a hand-written one; firewalld's.
+FIREWALLS = {
+    "docker": """
+        iptables-nft -P FORWARD DROP
+        iptables-nft -N DOCKER-USER
+        iptables-nft -A DOCKER-USER -j RETURN
+        iptables-nft -A FORWARD -j DOCKER-USER
+        iptables-nft -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+        iptables-nft -A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+    """,
+    "ufw": """
+        iptables-nft -P FORWARD DROP
+        iptables-nft -N ufw-reject-forward
+        iptables-nft -A ufw-reject-forward -j REJECT
+        iptables-nft -A FORWARD -j ufw-reject-forward
+    """,
+    "rules": """
+        iptables-nft -A FORWARD -i lan0 -j ACCEPT
+        iptables-nft -A FORWARD -j DROP
+    """,
+    "nftables": """
+        nft add table inet filter
+        nft add chain inet filter forward { type filter hook forward priority 0; policy drop; }
+        nft add rule inet filter forward ct state vmap { invalid : drop }
+    """,
+    "firewalld": """
+        nft add table inet firewalld
+        nft add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; policy accept; }
+        nft add rule inet firewalld filter_FORWARD ct state { established, related } accept
+        nft add rule inet firewalld filter_FORWARD iifname lo accept
+        nft add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited
+    """,
+}
+
+
+def _on_host(lab: UplinkLab, commands: str) -> None:
+    for line in filter(None, map(str.strip, commands.splitlines())):
+        with entered(lab.host):
+            done = subprocess.run(line.split(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+def _iptables_reads(lab: UplinkLab) -> bool:
+    with entered(lab.host):
+        return subprocess.run(["iptables-nft", "-S"], capture_output=True, check=False).returncode == 0
 
 
 def test_plain(tmp_path: Path) -> None:
@@ -15,7 +72,9 @@ def test_plain(tmp_path: Path) -> None:
         await lab.start()
         assert lab.state().works, lab.state()
         assert await lab.gets_out() == HOST_ADDRESS
-        assert lab.footprint() != before
+        after = lab.footprint()
+        assert (after[1], after[2]) == before[1:], "with forwarding on, a table is all"
+        assert after[0].startswith(before[0])
         await lab.network.remove_all()
         assert lab.footprint() == before
 
@@ -30,3 +89,195 @@ def test_none_leads_nowhere(tmp_path: Path) -> None:
         assert await lab.gets_out() == ""
 
     run(tmp_path, "none", scenario)
+
+
+def test_a_host_that_forwards_nothing_forwards_for_tasks_alone(tmp_path: Path) -> None:
+    async def scenario(lab: UplinkLab) -> None:
+        lab.second_network("lan0", "192.0.2.1", "192.0.2.7")
+        before = lab.footprint()
+        await lab.start()
+        assert await lab.gets_out() == HOST_ADDRESS
+        with entered(lab.host):
+            assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == "0\n"
+        # Another machine that takes this one for its router: not with forwarding off, and not now.
+        lab.takes_host_for_its_router("192.0.2.0/24")
+        lab.takes_host_for_its_router("198.18.7.0/24")
+        with listener_in(lab.second, "192.0.2.7", 80), listener_in(lab.task, "0.0.0.0", 80):
+            assert await reaches(lab.host, "192.0.2.7", 80)
+            assert await connect(lab.internet, "192.0.2.7", 80, 0.5) is None
+            assert await reaches(lab.host, TASK, 80)
+            assert await connect(lab.internet, TASK, 80, 0.5) is None
+        await lab.network.remove_all()
+        assert lab.footprint() == before
+
+    run(tmp_path, "nat", scenario, forwards=False)
+
+
+@pytest.mark.parametrize("firewall", FIREWALLS)
+def test_behind_a_firewall_that_drops(tmp_path: Path, firewall: str) -> None:
+    async def scenario(lab: UplinkLab) -> None:
+        _on_host(lab, FIREWALLS[firewall])
+        before = lab.footprint()
+        await lab.start()
+        assert await lab.gets_out() == HOST_ADDRESS
+        assert lab.state().notes, "what was added is told"
+        assert _iptables_reads(lab)
+        # What was closed from outside is closed as before.
+        lab.takes_host_for_its_router("198.18.7.0/24")
+        with listener_in(lab.task, "0.0.0.0", 80):
+            assert await reaches(lab.host, TASK, 80)
+            assert await connect(lab.internet, TASK, 80, 0.5) is None
+        await lab.restart()
+        assert await lab.gets_out() == HOST_ADDRESS
+        assert lab.ruleset().count(f'comment "neargate_{lab.instance}"') == len(lab.state().notes)
+        await lab.network.remove_all()
+        assert lab.footprint() == before
+
+    run(tmp_path, "nat", scenario)
+
+
+def test_what_the_operator_forbids_stays_forbidden(tmp_path: Path) -> None:
+    async def scenario(lab: UplinkLab) -> None:
+        _on_host(lab, FIREWALLS["docker"])
+        _on_host(lab, f"iptables-nft -I DOCKER-USER -d {SERVER} -p tcp --dport 80 -j DROP")
+        await lab.start()
+        assert await lab.gets_out() == ""
+        _on_host(lab, f"iptables-nft -D DOCKER-USER -d {SERVER} -p tcp --dport 80 -j DROP")
+        assert await lab.gets_out() == HOST_ADDRESS
+
+    run(tmp_path, "nat", scenario)
+
+
+@pytest.mark.parametrize("firewall", ["", "docker"])
+def test_repaired_after_somebody_flushed_all_rules(tmp_path: Path, firewall: str) -> None:
+    async def scenario(lab: UplinkLab) -> None:
+        _on_host(lab, FIREWALLS.get(firewall, ""))
+        before = lab.footprint()
+        await lab.start()
+        whole = lab.ruleset()
+        _on_host(lab, "nft flush ruleset")
+        _on_host(lab, FIREWALLS.get(firewall, ""))
+
+        async def is_as_before() -> bool:
+            return lab.ruleset() == whole
+
+        await lab.until(is_as_before, "the rules did not come back")
+        assert await lab.gets_out() == HOST_ADDRESS
+        await lab.network.remove_all()
+        assert lab.footprint() == before
+
+    run(tmp_path, "nat", scenario)
+
+
+def test_a_firewall_that_comes_later_is_passed_and_left_when_it_goes(tmp_path: Path) -> None:
+    async def scenario(lab: UplinkLab) -> None:
+        await lab.start()
+        before = lab.footprint()
+        _on_host(lab, FIREWALLS["docker"])
+
+        async def gets_out() -> bool:
+            return await lab.gets_out() == HOST_ADDRESS
+
+        await lab.until(gets_out, "the new firewall drops it")
+        _on_host(lab, "iptables-nft -P FORWARD ACCEPT")
+
+        async def ours_are_gone() -> bool:
+            return f'comment "neargate_{lab.instance}"' not in lab.ruleset()
+
+        await lab.until(ours_are_gone, "rules stay that nothing needs")
+        _on_host(lab, "iptables-nft -F\niptables-nft -X\nnft delete table ip filter")
+
+        async def is_as_before() -> bool:
+            return lab.footprint() == before
+
+        await lab.until(is_as_before, "something stays")
+
+    run(tmp_path, "nat", scenario)
+
+
+def test_forwarding_that_somebody_else_switched_on_is_theirs(tmp_path: Path) -> None:
+    async def scenario(lab: UplinkLab) -> None:
+        lab.second_network("lan0", "192.0.2.1", "192.0.2.7")
+        lab.takes_host_for_its_router("192.0.2.0/24")
+        await lab.start()
+        with listener_in(lab.second, "192.0.2.7", 80):
+            assert await connect(lab.internet, "192.0.2.7", 80, 0.5) is None
+            with entered(lab.host):
+                write_sysctl("ipv4/ip_forward", "1")
+
+            async def routes_for_others() -> bool:
+                return await reaches(lab.internet, "192.0.2.7", 80)
+
+            await lab.until(routes_for_others, "our guard stays")
+        await lab.network.remove_all()
+        with entered(lab.host):
+            assert Path("/proc/sys/net/ipv4/conf/eth0/forwarding").read_text() == "1\n"
+
+    run(tmp_path, "nat", scenario, forwards=False)
+
+
+@pytest.mark.parametrize("killed_at", ["write", "_load_own", "before set_forwarding", "set_forwarding", "lead_to_host"])
+def test_killed_between_two_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: str) -> None:
+    """Whatever was made so far is removed by the next one, which knows nothing but what lies on the host."""
+
+    async def scenario(lab: UplinkLab) -> None:
+        _on_host(lab, FIREWALLS["docker"])
+        before = lab.footprint()
+        lab.knobs = replace(lab.knobs, uplink_ready_s=0.0)
+        lab.network = lab.another_agent()
+        with monkeypatch.context() as patch:
+            _killed_at(patch, killed_at)
+            await lab.start()
+            assert lab.state().why == "killed"
+            await lab.network.close()
+        assert UplinkFiles(lab.directory).record() is not None
+        lab.network = lab.another_agent()
+        await lab.network.remove_all()
+        assert lab.footprint() == before
+
+    run(tmp_path, "nat", scenario, forwards=False)
+
+
+def _killed_at(patch: pytest.MonkeyPatch, step: str) -> None:
+    """From the end of that step on nothing is done any more."""
+    name = step.removeprefix("before ")
+    owner: Any = {"write": UplinkFiles, "_load_own": NatUplink, "lead_to_host": EdgeSide}.get(name, uplink_nat)
+    done, look, dead = getattr(owner, name), NatUplink.look, []
+
+    def and_then_killed(*arguments: object) -> None:
+        if name == step:
+            done(*arguments)
+        dead.append(True)
+        raise OSError("killed")
+
+    def looked(self: NatUplink, host: Netlink) -> tuple[str, ...]:
+        if dead:
+            raise OSError("killed")
+        return look(self, host)
+
+    patch.setattr(owner, name, and_then_killed)
+    patch.setattr(NatUplink, "look", looked)
+
+
+def test_another_mode_takes_it_back(tmp_path: Path) -> None:
+    async def scenario(lab: UplinkLab) -> None:
+        before = lab.footprint()
+        await lab.start()
+        assert lab.footprint() != before
+        await lab.again("none")
+        assert lab.footprint() == before
+        assert await lab.gets_out() == ""
+        await lab.again("nat")
+        assert await lab.gets_out() == HOST_ADDRESS
+
+    run(tmp_path, "nat", scenario, forwards=False)
+
+
+def test_a_new_address_of_the_host_is_kept_from_tasks_at_once(tmp_path: Path) -> None:
+    async def scenario(lab: UplinkLab) -> None:
+        await lab.start()
+        address_in(lab.host, "eth0", "203.0.113.77")
+        with listener_in(lab.host, "0.0.0.0", 8080):
+            assert await connect(lab.task, "203.0.113.77", 8080, 0.5) is None
+
+    run(tmp_path, "nat", scenario)

@@ -5,6 +5,7 @@ Nothing of the real machine is touched: the lanes' threads are put into the play
 
 import asyncio
 import os
+import re
 import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -38,6 +39,7 @@ class UplinkLab(NetLab):
     """`network` as an agent has it, on the played host; one task with a public address."""
 
     asked = "none"
+    knobs = KNOBS
     played: Path
     task: str = ""
 
@@ -63,9 +65,33 @@ class UplinkLab(NetLab):
     def link(self) -> str:
         return host_link_name(self.instance)
 
+    @property
+    def second(self) -> str:
+        return str(self.played / "second")
+
+    def second_network(self, link: str, here: str, there: str) -> None:
+        """One more interface of the host, with a machine behind it."""
+        played = Namespaces(self.played, self.world.die)
+        played.ensure("second")
+        with entered(self.host), Netlink() as host, entered(self.second), Netlink() as other:
+            with played.opened("second") as target:
+                macs = ("0a:00:00:00:fe:01", "0a:00:00:00:fe:02")
+                host.run([netlink.veth(link, macs[0], peer="eth0", peer_mac=macs[1], peer_namespace=target, mtu=1500)])
+            mine, theirs = host.existing(link).index, other.existing("eth0").index
+            host.run([netlink.link_up(mine), netlink.address(mine, here), netlink.route(f"{there}/32", mine)])
+            other.run([netlink.link_up(theirs), netlink.address(theirs, there)])
+            other.run([netlink.route(f"{here}/32", theirs), netlink.route("0.0.0.0/0", theirs, via=here)])
+            host.settle(link)
+            other.settle("eth0")
+
+    def takes_host_for_its_router(self, destination: str) -> None:
+        """The internet's machine sends this to the played host."""
+        with entered(self.internet), Netlink() as links:
+            links.run([netlink.route(destination, links.existing("net0").index, via=HOST_ADDRESS)])
+
     def another_agent(self) -> UplinkedNetwork:
         made = UplinkedNetwork(
-            self.world, instance=self.instance, run_dir=self.directory, public_pool=POOL, knobs=KNOBS
+            self.world, instance=self.instance, run_dir=self.directory, public_pool=POOL, knobs=self.knobs
         )
         made.uplink = Uplink(
             self.world,
@@ -74,7 +100,7 @@ class UplinkLab(NetLab):
             run_dir=self.directory,
             public_pool=POOL,
             log_file=self.directory / "uplink.log",
-            knobs=KNOBS,
+            knobs=self.knobs,
         )
         return made
 
@@ -102,6 +128,10 @@ class UplinkLab(NetLab):
         finally:
             context.close()
 
+    def ruleset(self) -> str:
+        """Without counters: they count what nobody changed."""
+        return re.sub(r"packets \d+ bytes \d+", "", self.rules("list ruleset"))
+
     def footprint(self) -> tuple[str, dict[str, str], list[str]]:
         """All that an uplink may change of the host: rules, switches, routes."""
         with entered(self.host), Netlink() as links:
@@ -111,8 +141,7 @@ class UplinkLab(NetLab):
                 if os.access(path, os.R_OK) and f"/{self.link}/" not in str(path)
             }
             switches["ip_forward"] = Path("/proc/sys/net/ipv4/ip_forward").read_text()
-            # Counters count also what nobody changed.
-            return self.rules("list ruleset"), switches, sorted(set(links.routes()) - {POOL})
+            return self.ruleset(), switches, sorted(set(links.routes()) - {POOL})
 
     async def gets_out(self) -> str:
         """The address that a server on the internet sees; empty when nothing arrives."""

@@ -6,6 +6,7 @@ one begins; an uplink that cannot be made harms no task, and says why.
 """
 
 import asyncio
+import socket
 from pathlib import Path
 
 from ..interfaces.hostnet import HostError
@@ -23,7 +24,7 @@ from .uplink_facts import address_changes
 from .uplink_nat import NatUplink
 from .uplink_pasta import PastaProcess, program
 from .uplink_record import UplinkFiles, UplinkState
-from .uplink_user import UserUplink
+from .uplink_user import PastaStarts, UserUplink
 
 _LANE = "uplink"
 _TAP = "tap"  # in the run directory: pasta's mark
@@ -55,6 +56,7 @@ class Uplink:
         process = PastaProcess(run_dir / _TAP, log_file)
         self._user = UserUplink(self._files, self._edge, process, monotonic=world.monotonic, die=world.die)
         self._told: UplinkState | None = None
+        self._changes: socket.socket | None = None
         self._keeper: asyncio.Task[object] | None = None
 
     async def start(self) -> None:
@@ -65,32 +67,36 @@ class Uplink:
             await self._world.sleep(self._knobs.uplink_soon_s)
             state = await self._world.offload(_LANE, self._look)
         if self._mode != "none":
-            self._keeper = self._world.spawn(self._keep(), "uplink")
+            self._changes = await self._world.offload(_LANE, address_changes)
+            self._keeper = self._world.spawn(self._keep(self._changes), "uplink")
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """Look after it no longer; everything stays for the next agent."""
         if self._keeper is not None:
             self._keeper.cancel()
+            await asyncio.wait([self._keeper])
             self._keeper = None
+        if self._changes is not None:
+            self._changes.close()
+            self._changes = None
 
     async def remove(self) -> None:
         """Undo everything that any mode may have made. Repeatable. Raises HostError."""
-        self.leave()
+        await self.leave()
         await self._world.offload(_LANE, self._remove)
 
-    async def _keep(self) -> None:
+    async def _keep(self, changes: socket.socket) -> None:
         """Look again and again, at once when the host's addresses change: a task must not reach a new one either."""
         loop = asyncio.get_running_loop()
-        with await self._world.offload(_LANE, address_changes) as changes:
-            while True:
-                state = await self._world.offload(_LANE, self._look)
-                period = self._knobs.uplink_look_s if state.works else self._knobs.uplink_soon_s
-                try:
-                    await asyncio.wait_for(loop.sock_recv(changes, 1 << 16), period)
-                except TimeoutError:
-                    continue
-                except OSError as error:
-                    log.info("changes of addresses were missed; looking at all", why=str(error))
+        while True:
+            state = await self._world.offload(_LANE, self._look)
+            period = self._knobs.uplink_look_s if state.works else self._knobs.uplink_soon_s
+            try:
+                await asyncio.wait_for(loop.sock_recv(changes, 1 << 16), period)
+            except TimeoutError:
+                continue
+            except OSError as error:
+                log.info("changes of addresses were missed; all are looked at", why=str(error))
 
     def _begin(self) -> UplinkState:
         self._mode = settled_mode(self._asked, has_pasta=program() is not None)
@@ -123,11 +129,12 @@ class Uplink:
                 pasta = self._user.look(host)
                 return self._tell(UplinkState(asked=self._asked, mode="user", works=True, pid=pasta.pid))
         except _FAILURES as error:
-            return self._tell(UplinkState(asked=self._asked, mode=self._mode, why=str(error)))
+            starts = isinstance(error, PastaStarts)
+            return self._tell(UplinkState(asked=self._asked, mode=self._mode, why=str(error)), wrong=not starts)
 
-    def _tell(self, state: UplinkState) -> UplinkState:
+    def _tell(self, state: UplinkState, *, wrong: bool = True) -> UplinkState:
         if state != self._told:
-            say = log.info if state.works else log.warning
+            say = log.warning if wrong and not state.works else log.info
             say("uplink", mode=state.mode, works=state.works, why=state.why, notes=list(state.notes))
             try:
                 self._files.tell(state)
@@ -158,7 +165,7 @@ class UplinkedNetwork(LinuxNetwork):
 
     async def close(self) -> None:
         if self.uplink is not None:
-            self.uplink.leave()
+            await self.uplink.leave()
         await super().close()
 
     async def remove_all(self) -> None:

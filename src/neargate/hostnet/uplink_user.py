@@ -21,6 +21,10 @@ FREE_RESTARTS = 2
 RESTART_MIN_S, RESTART_MAX_S = 0.5, 30.0
 
 
+class PastaStarts(HostError):
+    """Nothing is wrong: it is on its way."""
+
+
 class UserUplink:
     def __init__(
         self,
@@ -64,11 +68,11 @@ class UserUplink:
                 return found
         now = self._monotonic()
         if self._process.is_starting and now - self._started_at < READY_S:
-            raise HostError("pasta starts")
+            raise PastaStarts("pasta starts")
         if self._started_at:
             self._died(now)
         self._start(now)
-        raise HostError("pasta starts")
+        raise PastaStarts("pasta starts")
 
     def _died(self, now: float) -> None:
         """Raises HostError while it is not to be started again yet."""
