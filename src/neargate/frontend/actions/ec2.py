@@ -1,6 +1,6 @@
 """What each EC2 operation asks leave for. Source: Service Authorization Reference, "Amazon EC2"."""
 
-from . import ec2_filters, ec2_routing
+from . import ec2_filters, ec2_routing, ec2_vpcs
 from .rules import REQUEST_TAGS, Actions, Level, Rule, rule
 
 _REGION = ("ec2:Region",)
@@ -27,8 +27,9 @@ def _permitting(name: str) -> tuple[Rule, ...]:
 
 
 ACTIONS: Actions = {
-    **ec2_routing.ACTIONS,
     **ec2_filters.ACTIONS,
+    **ec2_routing.ACTIONS,
+    **ec2_vpcs.ACTIONS,
     "AuthorizeSecurityGroupEgress": _permitting("AuthorizeSecurityGroupEgress"),
     "AuthorizeSecurityGroupIngress": _permitting("AuthorizeSecurityGroupIngress"),
     "CreateSecurityGroup": (
@@ -46,8 +47,6 @@ ACTIONS: Actions = {
     "DescribeNetworkInterfaces": _describe("DescribeNetworkInterfaces"),
     "DescribeSecurityGroupRules": _describe("DescribeSecurityGroupRules"),
     "DescribeSecurityGroups": _describe("DescribeSecurityGroups"),
-    "DescribeSubnets": _describe("DescribeSubnets"),
-    "DescribeVpcs": _describe("DescribeVpcs"),
     "RevokeSecurityGroupEgress": (rule("ec2:RevokeSecurityGroupEgress", Level.WRITE, _GROUP, keys=_GROUP_KEYS),),
     "RevokeSecurityGroupIngress": (rule("ec2:RevokeSecurityGroupIngress", Level.WRITE, _GROUP, keys=_GROUP_KEYS),),
 }

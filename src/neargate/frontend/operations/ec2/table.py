@@ -1,8 +1,12 @@
 """EC2's operations that Neargate has. Literal; the rest answers InvalidAction."""
 
 from ...services import Operation
+from .account import OPERATIONS as ACCOUNT
 from .availability_zones import describe_availability_zones
+from .dhcp_options import OPERATIONS as DHCP_OPTIONS
 from .internet_gateways import OPERATIONS as INTERNET_GATEWAYS
+from .network_acl_entries import OPERATIONS as NETWORK_ACL_ENTRIES
+from .network_acls import OPERATIONS as NETWORK_ACLS
 from .network_interfaces import describe_network_interfaces
 from .route_tables import OPERATIONS as ROUTE_TABLES
 from .routes import OPERATIONS as ROUTES
@@ -14,9 +18,14 @@ from .security_group_rules import (
     revoke_security_group_ingress,
 )
 from .security_groups import create_security_group, delete_security_group, describe_security_groups
-from .subnets import describe_subnets
+from .subnet_attributes import OPERATIONS as SUBNET_ATTRIBUTES
+from .subnets import OPERATIONS as SUBNETS
 from .tagging import OPERATIONS as TAGGING
-from .vpcs import describe_vpcs
+from .vpc_attributes import OPERATIONS as VPC_ATTRIBUTES
+from .vpc_endpoint_services import OPERATIONS as VPC_ENDPOINT_SERVICES
+from .vpc_endpoints import OPERATIONS as VPC_ENDPOINTS
+from .vpc_peering import OPERATIONS as VPC_PEERING
+from .vpcs import OPERATIONS as VPCS
 
 OPERATIONS: dict[str, Operation] = {
     "AuthorizeSecurityGroupEgress": authorize_security_group_egress,
@@ -27,12 +36,21 @@ OPERATIONS: dict[str, Operation] = {
     "DescribeNetworkInterfaces": describe_network_interfaces,
     "DescribeSecurityGroupRules": describe_security_group_rules,
     "DescribeSecurityGroups": describe_security_groups,
-    "DescribeSubnets": describe_subnets,
-    "DescribeVpcs": describe_vpcs,
     "RevokeSecurityGroupEgress": revoke_security_group_egress,
     "RevokeSecurityGroupIngress": revoke_security_group_ingress,
     **TAGGING,
+    **NETWORK_ACL_ENTRIES,
+    **NETWORK_ACLS,
     **INTERNET_GATEWAYS,
     **ROUTE_TABLES,
     **ROUTES,
+    **VPCS,
+    **VPC_ATTRIBUTES,
+    **SUBNETS,
+    **SUBNET_ATTRIBUTES,
+    **DHCP_OPTIONS,
+    **ACCOUNT,
+    **VPC_ENDPOINTS,
+    **VPC_PEERING,
+    **VPC_ENDPOINT_SERVICES,
 }
