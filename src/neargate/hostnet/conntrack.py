@@ -7,14 +7,22 @@ get a dump and exact deletes.
 import errno
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from ..vpc.flows import Flow
 from .netlink import NETLINK_NETFILTER, Message, Netlink, NetlinkError, attribute, attributes
 
 _CT_GET, _CT_DELETE = 0x101, 0x102
-_TUPLE_ORIG, _TUPLE_REPLY, _FILTER = 1, 2, 25
+_TUPLE_ORIG, _TUPLE_REPLY, _MARK, _FILTER = 1, 2, 8, 25
+_BATCH = 500  # messages in one datagram
 _NESTED = 0x8000
+
+
+class KernelFlow(Flow, frozen=True, kw_only=True):
+    """`original`: its first packet's addresses and ports, as the kernel wrote them."""
+
+    original: bytes
 
 
 class Conntrack:
@@ -41,6 +49,20 @@ class Conntrack:
         value = ip_address(text)
         self._netlink.run([_exact(value.version, original) for original in self._flows_of(value)])
 
+    def flows(self) -> list["KernelFlow"]:
+        """All of them. A dump: for what happens seldom."""
+        return [
+            flow
+            for version in (4, 6)
+            for answer in self._netlink.ask(_CT_GET, _header(version), dump=True, what="list flows")
+            if (flow := _parsed(answer, version)) is not None
+        ]
+
+    def cut_flows(self, flows: Iterable["KernelFlow"]) -> None:
+        messages = [_exact(flow.source.version, flow.original) for flow in flows]
+        for start in range(0, len(messages), _BATCH):
+            self._netlink.run(messages[start : start + _BATCH])
+
     def count(self) -> int:
         found = 0
         for version in (4, 6):
@@ -56,6 +78,21 @@ class Conntrack:
                 addresses += [payload for _, payload in attributes(ip_part)]
             if value.packed in addresses:
                 yield tuples[_TUPLE_ORIG]
+
+
+def _parsed(answer: bytes, version: int) -> KernelFlow | None:
+    facts = dict(attributes(answer[4:]))
+    original = facts.get(_TUPLE_ORIG, b"")
+    addresses = dict(attributes(dict(attributes(original)).get(1, b"")))
+    first = 1 if version == 4 else 3
+    if first not in addresses or first + 1 not in addresses:
+        return None
+    return KernelFlow(
+        source=ip_address(addresses[first]),
+        destination=ip_address(addresses[first + 1]),
+        mark=int.from_bytes(facts.get(_MARK, b""), "big"),
+        original=original,
+    )
 
 
 def _header(version: int) -> bytes:

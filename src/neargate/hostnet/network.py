@@ -17,6 +17,7 @@ from ..interfaces.hostnet import HostError, InterfaceStats, TaskNetwork
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
+from ..vpc.acls import unusable_lines
 from ..vpc.groups import unusable_rules
 from ..vpc.ruleset import local_eni
 from ..world import World
@@ -60,6 +61,7 @@ class LinuxNetwork:
         self._edge: Edge | None = None
         self._routers: dict[str, Router] = {}
         self._enis: dict[str, Eni] = {}
+        self._gateway_publics: dict[str, str] = {}  # public addresses of NAT gateways -> their VPC
         # Links that go with their namespaces: (VPC, link) -> when that began.
         self._leaving: dict[tuple[str, str], float] = {}
 
@@ -174,12 +176,14 @@ class LinuxNetwork:
                 steps = self._detach_steps(task_id)
             for step in steps:
                 step()
+        for router in self._routers.values():
+            self._publish_gateways(router.plan)
         self._remove_strays()
 
     def _remove_strays(self) -> None:
         """Public routes and links without an ENI, and namespaces that no record speaks of."""
         edge = self._opened_edge()
-        wanted = {eni.public_ipv4 for eni in self._enis.values()}
+        wanted = {eni.public_ipv4 for eni in self._enis.values()} | set(self._gateway_publics)
         own = edges.host_address(str(self._public_pool))
         for public in edge.public_routes():
             if public != own and public not in wanted:
@@ -200,14 +204,34 @@ class LinuxNetwork:
         router = self._routers.get(plan.vpc_id)
         if router is not None and plan.generation < router.plan.generation:
             return
-        for sentence in unusable_rules(plan):
-            log.warning("security group rule ignored", vpc_id=plan.vpc_id, reason=sentence)
+        for sentence in (*unusable_rules(plan), *unusable_lines(plan)):
+            log.warning("rule cannot be used", vpc_id=plan.vpc_id, reason=sentence)
         edge = self._opened_edge()
         self._records.write_plan(plan)
         if router is None:
             self._routers[plan.vpc_id] = Router.ensure(self._namespaces, edge, plan, {}, self._endpoint_port)
         elif plan != router.plan:
             router.apply(plan)
+        self._publish_gateways(plan)
+
+    def _publish_gateways(self, plan: VpcPlan) -> None:
+        """Public addresses of the VPC's NAT gateways lead to its router, and those it no longer has do not."""
+        edge = self._opened_edge()
+        wanted = {nat.public_ipv4: nat.nat_id for nat in plan.nats if nat.public_ipv4 is not None}
+        for public in [held for held, vpc_id in self._gateway_publics.items() if vpc_id == plan.vpc_id]:
+            if public not in wanted:
+                del self._gateway_publics[public]
+                edge.remove_public(public)
+        holders = {eni.public_ipv4 for eni in self._enis.values()}
+        for public, nat_id in wanted.items():
+            if public in holders or not self._is_for_tasks(public):
+                log.warning("public address cannot be used", vpc_id=plan.vpc_id, nat_id=nat_id, address=public)
+                continue
+            self._gateway_publics[public] = plan.vpc_id
+            edge.add_public(plan.vpc_id, public)
+
+    def _is_for_tasks(self, public: str) -> bool:
+        return ip_address(public) in self._public_pool and public != edges.host_address(str(self._public_pool))
 
     def _check(self, task_id: str, eni: Eni) -> None:
         """Refuses what would take another task's address. Raises HostError."""
@@ -225,9 +249,10 @@ class LinuxNetwork:
             if eni.public_ipv4 is not None and other.public_ipv4 == eni.public_ipv4:
                 raise HostError(f"{eni.public_ipv4} still belongs to task {other_id}")
         if eni.public_ipv4 is not None:
-            public = ip_address(eni.public_ipv4)
-            if public not in self._public_pool or str(public) == edges.host_address(str(self._public_pool)):
+            if not self._is_for_tasks(eni.public_ipv4):
                 raise HostError(f"{eni.public_ipv4} is no address for tasks in the pool {self._public_pool}")
+            if eni.public_ipv4 in self._gateway_publics:
+                raise HostError(f"{eni.public_ipv4} still belongs to a NAT gateway")
         held = self._enis.get(task_id)
         if held is not None and (held.eni_id, held.vpc_id) != (eni.eni_id, eni.vpc_id):
             raise HostError(f"task {task_id} already has {held.eni_id}")
@@ -323,7 +348,7 @@ class LinuxNetwork:
             router.close()
         if self._edge is not None:
             self._edge.close()
-        self._routers, self._enis, self._edge, self._leaving = {}, {}, None, {}
+        self._routers, self._enis, self._edge, self._leaving, self._gateway_publics = {}, {}, None, {}, {}
 
     def _describe(self, task_id: str, eni: Eni) -> TaskNetwork:
         path = str(self._namespaces.path(_task_namespace(task_id)))

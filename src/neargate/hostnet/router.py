@@ -17,6 +17,7 @@ from ..model.network import (
     Eni,
     VpcPlan,
 )
+from ..vpc.flows import misled
 from ..vpc.ruleset import LocalEni, RouterRules, local_eni, render, transaction
 from . import netlink
 from .conntrack import Conntrack
@@ -67,11 +68,11 @@ class Router:
                 netlink.address(loopback, RESOLVER_ADDRESS),
             ]
         )
+        router._links.run([netlink.blackhole(cidr) for cidr in plan.cidrs])
         # The rules come before the link that packets could arrive on.
         router._enis = {task_id: local_eni(interface_name(eni.eni_id), eni) for task_id, eni in enis.items()}
         router._load()
         edge.join_router(plan.vpc_id, router.name, router._links, fresh=fresh)
-        router._route_cidrs(())
         return router
 
     def close(self) -> None:
@@ -80,9 +81,21 @@ class Router:
         self._nft.close()
 
     def apply(self, plan: VpcPlan) -> None:
-        before, self.plan = self.plan, plan
-        self._load()
-        self._route_cidrs(before.cidrs)
+        before = self.plan
+        # New networks are closed before rules lead into them, old ones after.
+        self._links.run([netlink.blackhole(cidr) for cidr in plan.cidrs])
+        self._load(plan)
+        self._links.run([netlink.route_gone(cidr) for cidr in before.cidrs if cidr not in plan.cidrs])
+        for address, _ in _translations(before) - _translations(plan):
+            self._flows.cut(address)
+        if (before.subnets, before.tables, before.nats, before.peerings) != (
+            plan.subnets,
+            plan.tables,
+            plan.nats,
+            plan.peerings,
+        ):
+            subnet_of = {address: eni.subnet_id for eni in self._enis.values() for address in eni.addresses}
+            self._flows.cut_flows(misled(plan, subnet_of, self._flows.flows()))
 
     def connect(self, eni: Eni, task_namespace: str, *, mtu: int) -> None:
         """The link to the task and the way to its addresses. No packet passes before `allow`."""
@@ -160,8 +173,10 @@ class Router:
             raise
         return listener
 
-    def _load(self) -> None:
-        wanted = render(self.plan, self._enis.values(), endpoint_port=self._endpoint_port, previous=self._loaded)
+    def _load(self, plan: VpcPlan | None = None) -> None:
+        """The rules of the plan in force, or of a new one, which is in force when the kernel has taken them."""
+        plan = plan or self.plan
+        wanted = render(plan, self._enis.values(), endpoint_port=self._endpoint_port, previous=self._loaded)
         text = transaction(self._loaded, wanted)
         try:
             if text:
@@ -170,12 +185,7 @@ class Router:
             # The kernel does not hold what we believe (someone flushed the table): replace all of it, at one instant.
             self._loaded = None
             self._nft.run(transaction(None, wanted))
-        self._loaded = wanted
-
-    def _route_cidrs(self, before: tuple[str, ...]) -> None:
-        """Addresses of the VPC that nobody has must not leave through the uplink."""
-        gone = [netlink.route_gone(cidr) for cidr in before if cidr not in self.plan.cidrs]
-        self._links.run(gone + [netlink.blackhole(cidr) for cidr in self.plan.cidrs])
+        self._loaded, self.plan = wanted, plan
 
 
 def configure_task(links: Netlink, eni: Eni, gateway: str) -> None:
@@ -197,6 +207,12 @@ def configure_task(links: Netlink, eni: Eni, gateway: str) -> None:
         ]
     links.run(messages)
     links.settle("eth0")
+
+
+def _translations(plan: VpcPlan) -> set[tuple[str, str]]:
+    """(address that NAT gateways put in a sender's place, which gateway)."""
+    pairs = ((address, nat.nat_id) for nat in plan.nats for address in (nat.public_ipv4, nat.private_ipv4))
+    return {(address, nat_id) for address, nat_id in pairs if address is not None}
 
 
 def _addresses(eni: Eni) -> list[str]:

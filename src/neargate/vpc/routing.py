@@ -47,6 +47,12 @@ class Routing:
             self._known[key] = merged(self._resolved(self._targets(table_id, version), version, ()))
         return self._known[key]
 
+    def all_ways(self) -> set[Way]:
+        """Those that any subnet's packets may take, and the ways over every peering."""
+        tables = {subnet.route_table for subnet in self._subnets.values()}
+        found = {way for table in tables for version in (4, 6) for _, _, way in self.ways(table, version)}
+        return found | {Way(peering_id) for peering_id in self._peerings}
+
     def _targets(self, table_id: str, version: int) -> Ranges[str]:
         table = self._tables.get(table_id)
         if table is None:

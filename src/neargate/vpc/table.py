@@ -167,6 +167,11 @@ _DECLARATIONS = {
 _PLAIN_ID = re.compile(r"[a-z]{1,8}-[0-9a-z]{1,24}")
 
 
+def peering_link(peering_id: str) -> str:
+    """The link to the other VPC's router, the same name in both. Must not begin with `e`: those are ENIs'."""
+    return "p" + hashlib.sha256(peering_id.encode()).hexdigest()[:14]
+
+
 def object_name(prefix: str, object_id: str) -> str:
     """Readable where the id is of AWS's form; anything else is hashed, so that it cannot carry syntax or collide."""
     safe = object_id if _PLAIN_ID.fullmatch(object_id) else f"x_{hashlib.sha256(object_id.encode()).hexdigest()[:24]}"
