@@ -1,0 +1,90 @@
+"""DescribeVpcEndpointServices: what endpoints can be made for. DescribePrefixLists: the lists of these services."""
+
+import hashlib
+
+from ...call import Answer, Call, Params
+from ...network.aws_prefix_lists import AwsPrefixList, aws_prefix_lists
+from ...network.endpoints import GATEWAY
+from ...network.errors import PrefixListNotFound
+from ...network.routing_errors import PrefixListIdMalformed, ServiceNameInvalid
+from ...services import Operation, Services
+from .asking import authorize_describing
+from .filters import Field, select
+from .request import named, page, stop_if_dry_run, with_token
+from .shown import Shown, at, tags_of
+
+_FIELDS: dict[str, Field[Shown]] = {
+    "owner": at("Owner"),
+    "service-name": at("ServiceName"),
+    "service-region": at("ServiceRegion"),
+    "service-type": at("ServiceType", "ServiceType"),
+    "supported-ip-address-types": at("SupportedIpAddressTypes"),
+}
+
+
+async def describe_vpc_endpoint_services(call: Call, services: Services, params: Params) -> Answer:
+    authorize_describing(call)
+    stop_if_dry_run(params)
+    everything = [_service_shown(services, one) for one in aws_prefix_lists(services.region)]
+    known = {one["ServiceName"]: one for one in everything}
+    names = params.get("ServiceNames") or list(known)
+    for one in names:
+        if one not in known:
+            raise ServiceNameInvalid(str(one)[:255])
+    regions = params.get("ServiceRegions") or [services.region]
+    found = [known[one] for one in dict.fromkeys(names) if services.region in regions]
+    found = select(found, params.get("Filters"), _FIELDS, tags_of)
+    found, token = page(found, params, lambda one: str(one["ServiceName"]), "ServiceNames")
+    answer: Shown = {"ServiceNames": [one["ServiceName"] for one in found], "ServiceDetails": found}
+    return with_token(answer, token)
+
+
+def _service_shown(services: Services, one: AwsPrefixList) -> Shown:
+    word = one.list_name.rpartition(".")[2]
+    return {
+        "ServiceName": one.list_name,
+        "ServiceId": f"vpce-svc-0{hashlib.sha256(one.list_name.encode()).hexdigest()[:16]}",
+        "ServiceType": [{"ServiceType": GATEWAY}],
+        "ServiceRegion": services.region,
+        "AvailabilityZoneIds": [zone_id for _, zone_id in services.zones],
+        "AvailabilityZones": [zone for zone, _ in services.zones],
+        "Owner": "amazon",
+        "BaseEndpointDnsNames": [f"{word}.{services.region}.amazonaws.com"],
+        "VpcEndpointPolicySupported": True,
+        "AcceptanceRequired": False,
+        "ManagesVpcEndpoints": False,
+        "Tags": [],
+        "SupportedIpAddressTypes": ["ipv4"],
+    }
+
+
+_LIST_FIELDS: dict[str, Field[Shown]] = {
+    "prefix-list-id": at("PrefixListId"),
+    "prefix-list-name": at("PrefixListName"),
+}
+
+
+async def describe_prefix_lists(call: Call, services: Services, params: Params) -> Answer:
+    """AWS's own lists only; those of customers are DescribeManagedPrefixLists'."""
+    authorize_describing(call)
+    stop_if_dry_run(params)
+    found = named(
+        [
+            {"Cidrs": list(one.cidrs), "PrefixListId": one.list_id, "PrefixListName": one.list_name}
+            for one in aws_prefix_lists(services.region)
+        ],
+        params.get("PrefixListIds"),
+        lambda one: str(one["PrefixListId"]),
+        prefix="pl",
+        malformed=PrefixListIdMalformed,
+        missing=lambda missing: PrefixListNotFound(f"The prefix list ID '{missing[0]}' does not exist"),
+    )
+    found = select(found, params.get("Filters"), _LIST_FIELDS)
+    found, token = page(found, params, lambda one: str(one["PrefixListId"]), "PrefixListIds")
+    return with_token({"PrefixLists": found}, token)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "DescribePrefixLists": describe_prefix_lists,
+    "DescribeVpcEndpointServices": describe_vpc_endpoint_services,
+}
