@@ -220,6 +220,20 @@ IPV6_BLOCKS_PER_VPC = Quota(
     value=5,
     description="The maximum number of IPv6 networks of a VPC.",
 )
+RULES_PER_NETWORK_ACL = Quota(
+    service="vpc",
+    code="L-2AEEBF1A",
+    name="Rules per network ACL",
+    value=20,
+    description="The maximum number of rules of one direction, counted apart for IPv4 and IPv6, the last one included.",
+)
+NETWORK_ACLS_PER_VPC = Quota(
+    service="vpc",
+    code="L-B4A6D682",
+    name="Network ACLs per VPC",
+    value=200,
+    description="The maximum number of network ACLs per VPC. The default one counts.",
+)
 
 # Enforced by the parts that count them. What stands below is data until its part exists.
 ENFORCED = (
@@ -245,6 +259,8 @@ ENFORCED = (
     SUBNETS_PER_VPC,
     IPV4_BLOCKS_PER_VPC,
     IPV6_BLOCKS_PER_VPC,
+    RULES_PER_NETWORK_ACL,
+    NETWORK_ACLS_PER_VPC,
 )
 _LATER = (
     ("ecs", "L-9EF96962", "Services per cluster", 5000, True),
@@ -258,7 +274,6 @@ _LATER = (
     ("logs", "L-C7B9AAAB", "Log groups", 1_000_000, True),
     ("vpc", "L-DF5E4CA3", "Network interfaces per Region", 5000, True),
     ("vpc", "L-FE5A380F", "NAT gateways per Availability Zone", 5, True),
-    ("vpc", "L-2AEEBF1A", "Rules per network ACL", 20, True),
 )
 # Of IAM: the name in its refusal ("Cannot exceed quota for RolesPerAccount: 1000"), code, name, value, adjustable.
 # Sizes are in characters without white space. What Service Quotas of AWS does not list has that name as code.

@@ -70,3 +70,10 @@ class AclInUse(AwsError):
 class DifferentNetworks(InvalidParameterValue):
     def __init__(self, acl_id: str, subnet_id: str) -> None:
         super().__init__(f"network ACL {acl_id} and subnet {subnet_id} belong to different networks")
+
+
+class NetworkMissing(AwsError):
+    code = "MissingParameter"
+
+    def __init__(self) -> None:
+        super().__init__("Either 'cidrBlock' or 'ipv6CidrBlock' should be provided.")

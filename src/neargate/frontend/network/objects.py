@@ -194,6 +194,7 @@ class NetworkAcl(Owned, frozen=True, kw_only=True):
     is_default: bool = False
     entries: tuple[AclEntry, ...] = ()
     associations: tuple[AclAssociation, ...] = ()
+    client_token: str | None = None
 
 
 class PrefixListEntry(Struct, frozen=True, kw_only=True):
@@ -202,17 +203,29 @@ class PrefixListEntry(Struct, frozen=True, kw_only=True):
 
 
 class PrefixList(Owned, frozen=True, kw_only=True):
-    """A customer's. `versions`: the entries of each version, the first one first; the last is in force."""
+    """A customer's. `versions`: the entries of each version that is kept, the last is in force.
+
+    `first_version`: the number of the oldest one kept. `state`: create-complete, modify-complete, restore-complete, or
+    what failed, with a message.
+    """
 
     kind = "prefix-list"
     list_name: str
     family: str  # IPv4, IPv6
     entries_max: int
     versions: tuple[tuple[PrefixListEntry, ...], ...] = ((),)
+    first_version: int = 1
+    state: str = "create-complete"
+    state_message: str | None = None
+    client_token: str | None = None
 
     @property
     def entries(self) -> tuple[PrefixListEntry, ...]:
         return self.versions[-1]
+
+    @property
+    def version(self) -> int:
+        return self.first_version + len(self.versions) - 1
 
 
 class DhcpOptions(Owned, frozen=True, kw_only=True):

@@ -80,9 +80,12 @@ def _expand(permission: Mapping[str, Any], is_egress: bool, account: str, find_g
     if permission.get("PrefixListIds"):
         given = permission["PrefixListIds"][0].get("PrefixListId")
         raise PrefixListNotFound(f"The prefix list ID '{given}' does not exist")
-    specs = [spec(one, cidr_ipv4=_cidr(one.get("CidrIp"), IPv4Network)) for one in permission.get("IpRanges") or ()]
+    specs = [
+        spec(one, cidr_ipv4=network_from(one.get("CidrIp"), IPv4Network)) for one in permission.get("IpRanges") or ()
+    ]
     specs += [
-        spec(one, cidr_ipv6=_cidr(one.get("CidrIpv6"), IPv6Network)) for one in permission.get("Ipv6Ranges") or ()
+        spec(one, cidr_ipv6=network_from(one.get("CidrIpv6"), IPv6Network))
+        for one in permission.get("Ipv6Ranges") or ()
     ]
     for pair in permission.get("UserIdGroupPairs") or ():
         owner = pair.get("UserId")
@@ -125,8 +128,8 @@ def _ports(protocol: str, first: int | None, last: int | None) -> tuple[int, int
     return -1, -1
 
 
-def _cidr(given: str | None, family: type[IPv4Network] | type[IPv6Network]) -> str:
-    """Canonical: EC2 clears the host bits."""
+def network_from(given: str | None, family: type[IPv4Network] | type[IPv6Network]) -> str:
+    """Canonical: EC2 clears the host bits. Raises InvalidParameterValue."""
     try:
         if given is not None and "/" in given:
             return str(family(given, strict=False))
