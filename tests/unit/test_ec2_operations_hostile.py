@@ -35,7 +35,8 @@ WORDS = [
 def _values(shape: Any, depth: int = 0) -> st.SearchStrategy[Any]:
     if shape.type_name == "structure":
         members = {name: _values(member, depth + 1) for name, member in shape.members.items()}
-        return st.fixed_dictionaries({}, optional=members)
+        required = {name: members.pop(name) for name in shape.required_members}
+        return st.fixed_dictionaries(required, optional=members)
     if shape.type_name == "list":
         return st.lists(_values(shape.member, depth + 1), max_size=3)
     if shape.type_name == "boolean":
@@ -43,6 +44,15 @@ def _values(shape: Any, depth: int = 0) -> st.SearchStrategy[Any]:
     if shape.type_name == "integer":
         return st.one_of(st.sampled_from([-1, 0, 1, 5, 22, 80, 255, 65535, 65536]), st.integers(-(2**31), 2**31 - 1))
     return st.one_of(st.sampled_from(WORDS), st.text(max_size=8))
+
+
+def _smallest(shape: Any) -> Any:
+    """Of a structure, what must be there."""
+    if shape.type_name == "structure":
+        return {name: _smallest(shape.members[name]) for name in shape.required_members}
+    if shape.type_name == "list":
+        return [_smallest(shape.member)]
+    return {"boolean": False, "integer": 1, "long": 1}.get(shape.type_name, "x")
 
 
 async def _code_of(running: Awaitable[Any]) -> str | None:
@@ -118,7 +128,8 @@ def test_nothing_is_told_or_done_without_leave(name: str) -> None:
     async def main() -> None:
         services = await _services()
         group = services.network.security_groups(ACCOUNT)[0]
-        params: dict[str, Any] = {"GroupId": group.group_id, "IpProtocol": "-1", "CidrIp": "10.0.0.0/8"}
+        params: dict[str, Any] = _smallest(EC2.operation_model(name).input_shape)
+        params |= {"GroupId": group.group_id, "IpProtocol": "-1", "CidrIp": "10.0.0.0/8"}
         params |= {"GroupName": "web", "Description": "x"} if name == "CreateSecurityGroup" else {}
         with pytest.raises(AccessDenied, match=f"not authorized to perform: ec2:{name} on resource"):
             await OPERATIONS[name](_call(name, administrator=False), services, params)

@@ -49,7 +49,7 @@ def _field(
         if name.startswith("tag:"):
             wanted = name[len("tag:") :]
             return lambda item: (value for key, value in tags(item) if key == wanted)
-    raise InvalidParameterValue(f"The filter '{name}' is invalid")
+    raise InvalidParameterValue(f"The filter '{name[:255]}' is invalid")
 
 
 _ANY_RUN, _ANY_ONE = object(), object()
