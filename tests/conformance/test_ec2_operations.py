@@ -427,5 +427,5 @@ def test_a_task_interface_is_described(region: Region) -> None:
 
 
 def test_operations_that_are_not_built_say_so(region: Region) -> None:
-    code, _, status = refused(lambda: region.ec2.create_vpc(CidrBlock="10.0.0.0/16"))
+    code, _, status = refused(lambda: region.ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1))
     assert (code, status) == ("InvalidAction", 400)

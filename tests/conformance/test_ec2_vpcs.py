@@ -222,8 +222,8 @@ def test_further_networks_come_and_go(region: Region) -> None:
     [primary] = shown(region, vpc)["CidrBlockAssociationSet"]
     assert refused(lambda: ec2.disassociate_vpc_cidr_block(AssociationId=primary["AssociationId"])) == (
         "OperationNotPermitted",
-        f"The vpc CIDR block with association ID {primary['AssociationId']} may not be disassociated. It is the primary "
-        "IPv4 CIDR block of the VPC",
+        f"The vpc CIDR block with association ID {primary['AssociationId']} may not be disassociated. It is the "
+        "primary IPv4 CIDR block of the VPC",
         400,
     )
 
