@@ -22,6 +22,7 @@ from neargate.frontend.operations.table import OPERATIONS
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.errors import AwsError
 from neargate.model.knobs import DEFAULT_KNOBS
+from neargate.model.quotas import NAMESPACES_PER_REGION
 from neargate.testing.examples import minimal
 from neargate.testing.front_door import ACCOUNT, MODELS, OTHER, REGION, ROOT, FrontDoor, open_front_door
 from neargate.wire.shapes import Member, ServiceModel
@@ -61,6 +62,7 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
 _RANDOM = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     r"|(?<=-)[A-Za-z0-9]{6}(?='[,}])"
+    r"|[0-9a-z]{32}-[0-9a-z]{8}|(?:ns|srv)-[0-9a-z]{16}"
     r"|[0-9a-f]{17,32}|[A-Z0-9]{16,21}|[A-Za-z0-9+/]{40,}=*|PackedPolicySize': [0-9]+|[0-9]{10,}(?:\.[0-9]+)?"
 )
 
@@ -133,6 +135,23 @@ class Sweep:
             await call(ROOT, "logs", "CreateLogGroup", logGroupName="zebra"),
             await call(ROOT, "logs", "CreateLogStream", logGroupName="zebra", logStreamName="zebra"),
             await call(ROOT, "secretsmanager", "CreateSecret", Name="zebra", SecretString="zebra"),
+            made := await call(ROOT, "servicediscovery", "CreateHttpNamespace", Name="zebra"),
+            operation := await call(ROOT, "servicediscovery", "GetOperation", made.body),
+            service := await call(
+                ROOT,
+                "servicediscovery",
+                "CreateService",
+                Name="zebra",
+                NamespaceId=operation.body["Operation"]["Targets"]["NAMESPACE"],
+            ),
+            await call(
+                ROOT,
+                "servicediscovery",
+                "RegisterInstance",
+                ServiceId=service.body["Service"]["Id"],
+                InstanceId="zebra",
+                Attributes={"zebra": "zebra"},
+            ),
             key := await call(ROOT, "kms", "CreateKey"),
             await call(
                 ROOT,
@@ -162,6 +181,8 @@ class Sweep:
         ids = set(re.findall(r"\b(?:vpc|subnet|sg|sgr|eni|dopt)-0[0-9a-f]{16}\b", text))
         ids |= set(re.findall(r"\bA(?:IDA|ROA|GPA|NPA|IPA|KIA)[A-Z0-9]{16,17}\b", text))
         ids |= set(re.findall(r"key/([0-9a-f-]{36})", text))
+        ids |= set(re.findall(r"\b(?:ns|srv)-[0-9a-z]{16}\b", text))
+        ids |= set(re.findall(r"\b[0-9a-z]{32}-[0-9a-z]{8}\b", text))
         ids |= set(re.findall(rf"arn:aws:kms:{REGION}:{ACCOUNT}:[a-z0-9/-]+", text))
         ids |= set(re.findall(rf"arn:aws:[a-z]+:[a-z0-9-]*:{ACCOUNT}:[A-Za-z0-9/:._*-]*zebra[A-Za-z0-9/:._-]*", text))
         tasks = set(re.findall(r"task/zebra/([0-9a-f]{32})", text))
@@ -192,6 +213,9 @@ class Sweep:
             ("logs", "DescribeLogGroups", {}),
             ("logs", "DescribeLogStreams", {"logGroupName": "zebra"}),
             ("secretsmanager", "ListSecrets", {}),
+            ("servicediscovery", "ListNamespaces", {}),
+            ("servicediscovery", "ListOperations", {}),
+            ("servicediscovery", "ListServices", {}),
         ]
         seen = []
         for service, operation, params in asked:
@@ -313,6 +337,7 @@ def test_what_is_anothers_is_as_if_it_were_not(tmp_path: Path) -> None:
 
         await eventually(connected)
         await AccountDesk(door.region).create({"name": "second", "id": OTHER})
+        await door.region.quotas.set_value(OTHER, NAMESPACES_PER_REGION.key, 10_000)  # it makes one of each name
         work = Sweep(door)
         await work.furnish()
         before = await work.first_sees()

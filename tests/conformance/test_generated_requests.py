@@ -63,7 +63,7 @@ WRONG_TEXT = ["", "\x00", "-1", "2147483648", "x" * 65_536, "ü", "true", "../..
 @functools.cache
 def serializer(service: str) -> tuple[Any, Any]:
     model = botocore.session.get_session().get_service_model(service)
-    return model, botocore.serialize.create_serializer(model.metadata["protocol"], include_validation=False)
+    return model, botocore.serialize.create_serializer(model.resolved_protocol, include_validation=False)
 
 
 def bodies(service: str, operation: str) -> Iterator[bytes]:

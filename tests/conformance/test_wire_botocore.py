@@ -35,14 +35,14 @@ def botocore_model(service: str) -> Any:
 def sent(service: str, operation: str, params: dict[str, Any]) -> bytes:
     """The body that botocore would send."""
     model = botocore_model(service)
-    serializer = botocore.serialize.create_serializer(model.metadata["protocol"], include_validation=False)
+    serializer = botocore.serialize.create_serializer(model.resolved_protocol, include_validation=False)
     body = serializer.serialize_to_request(params, model.operation_model(operation))["body"]
     return urlencode(body, doseq=True).encode() if isinstance(body, dict) else body
 
 
 def received(service: str, operation: str, status: int, headers: dict[str, str], body: bytes) -> dict[str, Any]:
     model = botocore_model(service)
-    parser = botocore.parsers.create_parser(model.metadata["protocol"])
+    parser = botocore.parsers.create_parser(model.resolved_protocol)
     response = {"headers": headers, "status_code": status, "body": body, "context": {"operation_name": operation}}
     parsed: dict[str, Any] = parser.parse(response, model.operation_model(operation).output_shape)
     return parsed

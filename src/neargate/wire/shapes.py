@@ -93,7 +93,7 @@ class OperationModel(Struct, frozen=True, kw_only=True):
 class Metadata(Struct, frozen=True, kw_only=True):
     """What routing and answers need to know of a service."""
 
-    protocol: str  # as botocore calls them: json, query, ec2, rest-json, smithy-rpc-v2-cbor
+    protocol: str  # as botocore calls them: json, query, ec2, rest-json, smithy-rpc-v2-cbor; what it takes of several
     protocols: tuple[str, ...]  # all that the service is spoken to in
     signing_name: str
     api_version: str
@@ -117,10 +117,11 @@ class ServiceModel:
 
     def __init__(self, name: str, document: "Document") -> None:
         metadata = document.metadata
+        protocols = tuple(metadata.get("protocols", (metadata["protocol"],)))
         self.name = name
         self.metadata = Metadata(
-            protocol=metadata["protocol"],
-            protocols=tuple(metadata.get("protocols", (metadata["protocol"],))),
+            protocol="json" if "json" in protocols else metadata["protocol"],
+            protocols=protocols,
             signing_name=metadata.get("signingName", metadata.get("endpointPrefix", name)),
             api_version=metadata["apiVersion"],
             json_version=metadata.get("jsonVersion", "1.1"),
