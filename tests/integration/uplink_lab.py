@@ -15,7 +15,7 @@ import msgspec
 
 from neargate.hostnet import libc, netlink
 from neargate.hostnet.edge import host_link_name
-from neargate.hostnet.namespaces import Namespaces, write_sysctl
+from neargate.hostnet.namespaces import Namespaces, read_sysctl, write_sysctl
 from neargate.hostnet.netlink import Netlink
 from neargate.hostnet.nftables import Nftables
 from neargate.hostnet.uplink import Uplink, UplinkedNetwork
@@ -132,6 +132,10 @@ class UplinkLab(NetLab):
         """Without counters: they count what nobody changed."""
         return re.sub(r"packets \d+ bytes \d+", "", self.rules("list ruleset"))
 
+    def switch(self, name: str) -> str:
+        with entered(self.host):
+            return str(read_sysctl(f"ipv4/{name}"))
+
     def footprint(self) -> tuple[str, dict[str, str], list[str]]:
         """All that an uplink may change of the host: rules, switches, routes."""
         with entered(self.host), Netlink() as links:
@@ -163,9 +167,22 @@ class UplinkLab(NetLab):
             assert self.world.monotonic() < until, f"{what}; {self.state()}"
             await self.world.sleep(0.05)
 
+    def processes(self) -> list[str]:
+        """Command lines that name this instance's pasta, and what it started."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = path.read_bytes()
+            except OSError:
+                continue
+            if str(self.directory / "tap").encode() in words:
+                found.append(words.replace(b"\0", b" ").decode())
+        return found
+
     async def close(self) -> None:
         try:
             await super().close()
+            assert self.processes() == []
         finally:
             played = Namespaces(self.played, self.world.die)
             for name in played.names():

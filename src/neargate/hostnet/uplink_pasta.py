@@ -41,7 +41,7 @@ class PastaProcess:
     def __init__(self, mark: Path, log_file: Path) -> None:
         self._mark = mark
         self._log_file = log_file
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: int | None = None  # started by this process and not collected yet
         self._size = 0
 
     def find(self) -> Pasta | None:
@@ -73,7 +73,7 @@ class PastaProcess:
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as log:
             self._size = log.tell()
-            self._child = subprocess.Popen(
+            started = subprocess.Popen(
                 pasta_command(binary, str(self._mark), tun),
                 env={"PATH": _PATH},
                 stdin=subprocess.DEVNULL,
@@ -82,15 +82,20 @@ class PastaProcess:
                 cwd="/",
                 start_new_session=True,
             )
+        self._child = started.pid
+        started.returncode = 0  # it outlives this object on purpose; `_reap` collects it
 
     def end(self) -> None:
         """All of it, by SIGKILL: it has nothing to lose. Repeatable."""
-        for pid in self._marked():
+        self._reap()
+        own = [] if self._child is None else [self._child]
+        for pid in {*self._marked(), *own}:
             for inside in (*_children(pid), pid):
                 with suppress(ProcessLookupError):
                     os.kill(inside, signal.SIGKILL)
         if self._child is not None:
-            self._child.wait()
+            with suppress(ChildProcessError):
+                os.waitpid(self._child, 0)
             self._child = None
         with suppress(OSError):
             self._mark.rmdir()
@@ -105,8 +110,12 @@ class PastaProcess:
         return ""
 
     def _reap(self) -> None:
-        if self._child is not None and self._child.poll() is not None:
-            self._child = None
+        if self._child is not None:
+            try:
+                ended = os.waitpid(self._child, os.WNOHANG)[0] != 0
+            except ChildProcessError:
+                ended = True
+            self._child = None if ended else self._child
 
     def _marked(self) -> list[int]:
         """Of root's or nobody's, in this process namespace: anybody may write any word."""
