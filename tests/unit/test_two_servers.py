@@ -80,6 +80,11 @@ def test_identities_quotas_and_hosts_of_ones_own_are_followed() -> None:
             ("GetParameter", {"Name": "/p"}),
         ),
         ("kms", ("CreateAlias", {"AliasName": "alias/a"}), ("DescribeKey", {"KeyId": "alias/a"})),
+        (
+            "servicediscovery",
+            ("CreateService", {"Name": "web"}),
+            ("DiscoverInstances", {"NamespaceName": "apps", "ServiceName": "web"}),
+        ),
         ("iam", ("CreateUser", {"UserName": "ann"}), ("GetUser", {"UserName": "ann"})),
     ],
 )
@@ -92,6 +97,10 @@ def test_what_one_server_made_the_other_finds_at_once(
         params = dict(make[1])
         if service == "kms":
             params["TargetKeyId"] = (await first.call(ROOT, "kms", "CreateKey")).body["KeyMetadata"]["KeyId"]
+        if service == "servicediscovery":
+            made = await first.call(ROOT, service, "CreateHttpNamespace", Name="apps")
+            found = await first.call(ROOT, service, "GetOperation", OperationId=made.body["OperationId"])
+            params["NamespaceId"] = found.body["Operation"]["Targets"]["NAMESPACE"]
         assert (await second.call(ROOT, service, *use)).status != 200
         assert (await first.call(ROOT, service, make[0], params)).status == 200
         said = await second.call(ROOT, service, *use)

@@ -28,6 +28,8 @@ SHOWN = frozenset(
     ThumbprintList TransitiveTagKeys Url UserId UserName VersionId VpcId VpcIds ZoneIds ZoneNames
     CidrIp CidrIpv4 CidrIpv6 IpProtocol PrefixListId ReferencedGroupId
     AwsRegion CaseId ContextId Unit
+    CreatorRequestId HostedZoneId HttpName InstanceId NamespaceId NamespaceName OperationId OwnerAccount ResourceOwner
+    ServiceId UpdaterRequestId
     ecrRepositoryPrefix imageTag layerDigest layerDigests lifecyclePolicyText policyText registryId registryIds
     repositoryName repositoryNames uploadId
     AliasName DestinationKeyId KeyId KmsKeyId SourceKeyId TargetKeyId
@@ -63,6 +65,10 @@ SHOWN_WITHIN = frozenset(
     Tag.TagKey Tag.TagValue CreateSecretRequest.Name CreateSecretResponse.Name DeleteSecretResponse.Name
     PutSecretValueResponse.Name RestoreSecretResponse.Name UpdateSecretResponse.Name
     UpdateSecretVersionStageResponse.Name
+    CreateHttpNamespaceRequest.Name CreatePrivateDnsNamespaceRequest.Name CreatePrivateDnsNamespaceRequest.Vpc
+    CreatePublicDnsNamespaceRequest.Name CreateServiceRequest.Name Service.Id Service.Name DeleteNamespaceRequest.Id
+    DeleteServiceRequest.Id UpdateHttpNamespaceRequest.Id UpdatePrivateDnsNamespaceRequest.Id
+    UpdatePublicDnsNamespaceRequest.Id UpdateServiceRequest.Id
     """.split()  # noqa: SIM905 (a list of names, to be read)
 )
 SHOWN_MAPS = frozenset(
