@@ -57,6 +57,10 @@ EC2_CODES = re.compile(
 )
 # What the model does not list and the service answers all the same.
 UNLISTED = {
+    ("ec2", "CreateDefaultSubnet"): {"DefaultSubnetAlreadyExistsInAvailabilityZone", "UnsupportedOperation"},
+    ("ec2", "CreateDefaultVpc"): {"DefaultVpcAlreadyExists"},
+    ("ec2", "DescribeVpcClassicLink"): {"UnsupportedOperation"},
+    ("ec2", "DescribeVpcClassicLinkDnsSupport"): {"UnsupportedOperation"},
     ("logs", "ListTagsLogGroup"): {"InvalidParameterException"},  # how the service refuses any wrong shape
     ("logs", "UntagLogGroup"): {"InvalidParameterException"},
     ("iam", "GetAccessKeyLastUsed"): {"NoSuchEntity"},  # no error is listed; a key that nobody has is none
