@@ -18,6 +18,7 @@ from neargate.model.network import (
     AclRule,
     NetworkAcl,
     PlannedNat,
+    PlannedPeering,
     PlannedSubnet,
     SecurityGroup,
     VpcPlan,
@@ -107,16 +108,34 @@ class Vpc:
         self.plan = replace(self.plan, generation=self.plan.generation + 1, tables=tables, **changes)
         await self.lab.net.network.apply_vpc(self.plan)
 
-    async def task(self, subnet: str, number: int, *, public: str | None = None, ipv6: bool = False) -> TaskNetwork:
-        """With the subnet's address NUMBER."""
-        network = CIDRS[subnet].rsplit(".", 1)[0]
-        six = f"2001:db8:0:{list(CIDRS).index(subnet)}::{number:x}" if ipv6 else None
+    def move(self, cidr: str, ipv6_cidr: str) -> None:
+        """To other networks, for VPCs that are to be peered. Before the first plan."""
+        old, new = "172.31.", f"{cidr.rsplit('.', 2)[0]}."
+        six = ipv6_cidr.split("::", maxsplit=1)[0]
+        subnets = tuple(
+            replace(subnet, cidr=subnet.cidr.replace(old, new), ipv6_cidr=f"{six}:{number}::/64")
+            for number, subnet in enumerate(self.plan.subnets)
+        )
+        self.plan = replace(self.plan, cidrs=(cidr, ipv6_cidr), subnets=subnets)
+
+    async def task(
+        self,
+        name: str,
+        number: int,
+        *,
+        public: str | None = None,
+        ipv6: bool = False,
+        of: tuple[PlannedSubnet, ...] | None = None,
+    ) -> TaskNetwork:
+        """With the subnet's address NUMBER. `of`: subnets, where the plan has not all of them."""
+        subnet = next(each for each in of or self.plan.subnets if each.subnet_id == name)
+        six = f"{str(subnet.ipv6_cidr).removesuffix('/64')}{number:x}" if ipv6 else None
         made = replace(
             eni(number, "sg-0open", vpc=self.vpc_id, public=public),
-            eni_id=f"eni-{self.vpc_id}{subnet}{number}",
-            subnet_id=subnet,
-            subnet_cidr=CIDRS[subnet],
-            private_ipv4=f"{network}.{number}",
+            eni_id=f"eni-{self.vpc_id}{name}{number}",
+            subnet_id=name,
+            subnet_cidr=subnet.cidr,
+            private_ipv4=f"{subnet.cidr.rsplit('.', 1)[0]}.{number}",
             ipv6=six,
         )
         return await self.lab.attach(made)
@@ -239,9 +258,9 @@ def test_an_interface_of_an_unknown_subnet_gets_no_packet_through(run: Run) -> N
     async def scenario(lab: Lab) -> None:
         vpc = lab.new_vpc()
         await vpc.apply({A: (TO_INTERNET,)})
-        known, unknown = vpc.plan.subnets, vpc.plan.subnets[:1]
-        await vpc.apply(subnets=unknown)
-        a, b = await vpc.task(A, 11), await vpc.task(B, 11)
+        known = vpc.plan.subnets
+        await vpc.apply(subnets=known[:1])
+        a, b = await vpc.task(A, 11), await vpc.task(B, 11, of=known)
         with listener_in(a.netns_path, "0.0.0.0", 80), listener_in(b.netns_path, "0.0.0.0", 80):
             assert await is_cut_off(b.netns_path, "172.31.0.11", 80)
             assert await is_cut_off(a.netns_path, "172.31.16.11", 80)
@@ -498,6 +517,68 @@ def test_ipv6_goes_by_routes_as_ipv4_does(run: Run) -> None:
             assert await reaches(a.netns_path, "172.31.16.11", 80)
 
     run(scenario)
+
+
+def test_peers_reach_each_other_and_nobody_beyond(run: Run) -> None:
+    """Two peers of one VPC have the same networks: the route says which of them is meant."""
+
+    async def scenario(lab: Lab) -> None:
+        left, middle, right = (lab.new_vpc() for _ in range(3))
+        middle.move("10.5.0.0/16", "2001:db8:500::/56")
+        to_left, to_right = f"pcx-{middle.vpc_id[4:]}a", f"pcx-{middle.vpc_id[4:]}b"
+        back = {A: (("10.5.0.0/16", to_left), ("2001:db8:500::/56", to_left))}
+        await left.apply(back, peerings=(_peering(to_left, middle),))
+        await right.apply({A: (("10.5.0.0/16", to_right),)}, peerings=(_peering(to_right, middle),))
+        await middle.apply()
+        one, other = await left.task(A, 11, ipv6=True), await right.task(A, 11)
+        a, b = await middle.task(A, 11, ipv6=True), await middle.task(B, 11)
+        with (
+            listener_in(one.netns_path, "::", 80) as on_left,
+            listener_in(other.netns_path, "0.0.0.0", 80) as on_right,
+            listener_in(a.netns_path, "::", 80) as in_middle,
+        ):
+            assert await is_cut_off(one.netns_path, "10.5.0.11", 80), "the other VPC knows nothing of it"
+            routes = {A: (("172.31.0.0/16", to_left), ("2001:db8::/56", to_left)), B: (("172.31.0.0/16", to_right),)}
+            both = (_peering(to_left, left), _peering(to_right, right))
+            await middle.apply(routes, peerings=both)
+            assert await seen_source(a.netns_path, "172.31.0.11", 80, on_left) == "::ffff:10.5.0.11"
+            assert await seen_source(b.netns_path, "172.31.0.11", 80, on_right) == "10.5.16.11"
+            assert await seen_source(one.netns_path, "10.5.0.11", 80, in_middle) == "::ffff:172.31.0.11"
+            assert await seen_source(a.netns_path, "2001:db8::b", 80, on_left) == "2001:db8:500::b"
+            # What comes over one peering is not answered over the other; nothing goes through to a third.
+            assert await is_cut_off(other.netns_path, "10.5.0.11", 80)
+            await left.apply({A: (*back[A], ("10.6.0.0/16", to_left))})
+            assert await is_cut_off(one.netns_path, "10.6.0.11", 80)
+            # Also after a new agent; and not after the peering, which one side alone may end.
+            await lab.net.restart()
+            assert await reaches(a.netns_path, "172.31.0.11", 80)
+            assert await reaches(b.netns_path, "172.31.0.11", 80)
+            await left.apply(peerings=())
+            assert await is_cut_off(a.netns_path, "172.31.0.11", 80)
+            assert await reaches(b.netns_path, "172.31.0.11", 80)
+
+    run(scenario)
+
+
+def test_a_nat_gateway_over_peering_is_seen_by_its_private_address(run: Run) -> None:
+    async def scenario(lab: Lab) -> None:
+        here, there = lab.new_vpc(), lab.new_vpc()
+        there.move("10.5.0.0/16", "2001:db8:500::/56")
+        peering_id = f"pcx-{here.vpc_id[4:]}"
+        nat = PlannedNat(nat_id="nat-1", subnet_id=A, private_ipv4=NAT_PRIVATE)
+        routes = {A: (("10.5.0.0/16", peering_id),), B: ((EVERYWHERE, "nat-1"),)}
+        await here.apply(routes, nats=(nat,), peerings=(_peering(peering_id, there),))
+        await there.apply({A: ((CIDRS[A], peering_id),)}, peerings=(_peering(peering_id, here),))
+        task, server = await here.task(B, 11), await there.task(A, 11)
+        with listener_in(server.netns_path, "0.0.0.0", 80) as web:
+            assert await seen_source(task.netns_path, "10.5.0.11", 80, web) == NAT_PRIVATE
+            assert await is_cut_off(server.netns_path, NAT_PRIVATE, 80)
+
+    run(scenario)
+
+
+def _peering(peering_id: str, other: Vpc) -> PlannedPeering:
+    return PlannedPeering(peering_id=peering_id, peer_vpc=other.vpc_id)
 
 
 async def _from(netns_path: str, source: str, address: str, port: int) -> bool:

@@ -21,6 +21,7 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR = 20
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
+RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 IFF_UP, IFF_NOARP = 0x1, 0x80
@@ -30,6 +31,8 @@ _HEADER = struct.Struct("=IHHII")
 _NEIGHBOUR_PERMANENT = 0x80
 _ROUTE_UNICAST, _ROUTE_BLACKHOLE = 1, 6
 _SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
+_MAIN_TABLE, _LARGE_TABLE = 254, 252  # the latter in headers, for numbers that need an attribute
+_RULE = struct.Struct("=BBBBBBBBI")
 
 
 class NetlinkError(OSError):
@@ -54,6 +57,15 @@ class Link(Struct, frozen=True, kw_only=True):
     index: int
     name: str
     stats: tuple[int, ...]
+
+
+class MarkRule(Struct, frozen=True, kw_only=True):
+    """Packets of this family with exactly this mark are routed by this table."""
+
+    version: int
+    mark: int
+    table: int
+    preference: int
 
 
 class Netlink:
@@ -149,6 +161,17 @@ class Netlink:
         """Indexes of the links of the routes with exactly this destination; 0 for one that has several links."""
         return [index for found, index in self._routes() if found == destination]
 
+    def mark_rules(self, version: int, preference: int) -> set[MarkRule]:
+        found = set()
+        body = _RULE.pack(_family(version), 0, 0, 0, 0, 0, 0, 0, 0)
+        for answer in self.ask(RTM_GETRULE, body, dump=True, what="list routing rules"):
+            facts = {kind: payload for kind, payload in attributes(answer[_RULE.size :]) if len(payload) == 4}
+            numbers = {kind: int(struct.unpack("=I", payload)[0]) for kind, payload in facts.items()}
+            if answer[0] == _family(version) and numbers.get(6) == preference:
+                made = MarkRule(version=version, mark=numbers.get(10, 0), table=numbers[15], preference=preference)
+                found.add(made)
+        return found
+
     def _routes(self) -> Iterator[tuple[str, int]]:
         body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
         for answer in self.ask(RTM_GETROUTE, body, dump=True, what="list routes"):
@@ -207,11 +230,17 @@ def address(index: int, text: str) -> Message:
 
 
 def route(
-    destination: str, index: int, *, via: str | None = None, source: str | None = None, replace: bool = True
+    destination: str,
+    index: int,
+    *,
+    via: str | None = None,
+    source: str | None = None,
+    replace: bool = True,
+    table: int = _MAIN_TABLE,
 ) -> Message:
     """`via` is taken as on link; it needs a permanent neighbour. Without `replace` it is EEXIST where there is one."""
     scope = _SCOPE_LINK if via is None else _SCOPE_UNIVERSE
-    body = _route_body(destination, _ROUTE_UNICAST, scope, onlink=via is not None) + attribute(
+    body = _route_body(destination, _ROUTE_UNICAST, scope, onlink=via is not None, table=table) + attribute(
         4, struct.pack("=I", index)
     )
     if via is not None:
@@ -234,6 +263,17 @@ def route_gone(destination: str) -> Message:
     body = _route_body(destination, 0, 255)  # 255: any scope
     gone = frozenset({errno.ESRCH})
     return Message(what=f"delete route {destination}", kind=RTM_DELROUTE, flags=0, body=body, tolerate=gone)
+
+
+def mark_rule(rule: MarkRule) -> Message:
+    there = frozenset({errno.EEXIST})
+    flags = NLM_F_CREATE | NLM_F_EXCL
+    return Message(what="add routing rule", kind=RTM_NEWRULE, flags=flags, body=_rule_body(rule), tolerate=there)
+
+
+def mark_rule_gone(rule: MarkRule) -> Message:
+    gone = frozenset({errno.ENOENT})
+    return Message(what="delete routing rule", kind=RTM_DELRULE, flags=0, body=_rule_body(rule), tolerate=gone)
 
 
 def neighbour(index: int, text: str, mac: str) -> Message:
@@ -270,13 +310,24 @@ def _link_body(index: int = 0, *, flags: int = 0, change: int = 0) -> bytes:
     return struct.pack("=BxHiII", 0, 0, index, flags, change)
 
 
-def _route_body(destination: str, kind: int, scope: int, *, onlink: bool = False) -> bytes:
+def _route_body(destination: str, kind: int, scope: int, *, onlink: bool = False, table: int = _MAIN_TABLE) -> bytes:
     network = ip_network(destination)
-    family = socket.AF_INET if network.version == 4 else socket.AF_INET6
-    main_table, protocol_static = 254, 4
-    flags = 4 if onlink else 0
-    packed = struct.pack("=BBBBBBBBI", family, network.prefixlen, 0, 0, main_table, protocol_static, scope, kind, flags)
+    short, protocol_static = table if table < 256 else _LARGE_TABLE, 4
+    header = (_family(network.version), network.prefixlen, 0, 0, short, protocol_static, scope, kind)
+    packed = struct.pack("=BBBBBBBBI", *header, 4 if onlink else 0)
+    packed += attribute(15, struct.pack("=I", table)) if short == _LARGE_TABLE else b""
     return packed + (attribute(1, network.network_address.packed) if network.prefixlen else b"")
+
+
+def _rule_body(rule: MarkRule) -> bytes:
+    to_table = 1
+    body = _RULE.pack(_family(rule.version), 0, 0, 0, _LARGE_TABLE, 0, 0, to_table, 0)
+    numbers = ((6, rule.preference), (10, rule.mark), (16, 0xFFFF_FFFF), (15, rule.table))
+    return body + b"".join(attribute(kind, struct.pack("=I", number)) for kind, number in numbers)
+
+
+def _family(version: int) -> int:
+    return socket.AF_INET if version == 4 else socket.AF_INET6
 
 
 def _name(name: str) -> bytes:

@@ -7,7 +7,7 @@ Each step of attach and detach may be repeated: a killed agent either attaches a
 
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -178,6 +178,7 @@ class LinuxNetwork:
                 step()
         for router in self._routers.values():
             self._publish_gateways(router.plan)
+        self._join_peers(self._routers)
         self._remove_strays()
 
     def _remove_strays(self) -> None:
@@ -207,12 +208,27 @@ class LinuxNetwork:
         for sentence in (*unusable_rules(plan), *unusable_lines(plan)):
             log.warning("rule cannot be used", vpc_id=plan.vpc_id, reason=sentence)
         edge = self._opened_edge()
+        former = [peering.peer_vpc for peering in router.plan.peerings] if router is not None else []
         self._records.write_plan(plan)
         if router is None:
             self._routers[plan.vpc_id] = Router.ensure(self._namespaces, edge, plan, {}, self._endpoint_port)
         elif plan != router.plan:
             router.apply(plan)
         self._publish_gateways(plan)
+        self._join_peers([plan.vpc_id, *former, *(peering.peer_vpc for peering in plan.peerings)])
+
+    def _join_peers(self, vpc_ids: Iterable[str]) -> None:
+        """Peerings that both VPCs' plans know have a link. To be called with all whose peerings may have changed."""
+        routers = [self._routers[vpc_id] for vpc_id in dict.fromkeys(vpc_ids) if vpc_id in self._routers]
+        for router in routers:
+            for peering in router.plan.peerings:
+                other = self._routers.get(peering.peer_vpc)
+                if other is not None and other is not router:
+                    back = {each.peering_id: each.peer_vpc for each in other.plan.peerings}
+                    if back.get(peering.peering_id) == router.plan.vpc_id:
+                        router.join(other, peering.peering_id, mtu=self._knobs.eni_mtu)
+        for router in routers:
+            router.settle_peerings()
 
     def _publish_gateways(self, plan: VpcPlan) -> None:
         """Public addresses of the VPC's NAT gateways lead to its router, and those it no longer has do not."""

@@ -19,7 +19,7 @@ from ..model.network import (
 )
 from ..vpc.flows import misled
 from ..vpc.ruleset import LocalEni, RouterRules, local_eni, render, transaction
-from . import netlink
+from . import netlink, peerings
 from .conntrack import Conntrack
 from .edge import Edge
 from .namespaces import Namespaces, read_sysctl, write_sysctl
@@ -96,6 +96,16 @@ class Router:
         ):
             subnet_of = {address: eni.subnet_id for eni in self._enis.values() for address in eni.addresses}
             self._flows.cut_flows(misled(plan, subnet_of, self._flows.flows()))
+
+    def join(self, other: "Router", peering_id: str, *, mtu: int) -> None:
+        ends = {self.name: self._links, other.name: other._links}
+        peerings.ensure_link(self._namespaces, peering_id, ends, mtu)
+
+    def settle_peerings(self) -> None:
+        """Links of peerings that ended are gone, and the kernel leads packets over those that are there."""
+        peerings.remove_others(self._links, [peering.peering_id for peering in self.plan.peerings])
+        if self._loaded is not None:
+            peerings.lead(self._links, self._loaded.steering.lookups)
 
     def connect(self, eni: Eni, task_namespace: str, *, mtu: int) -> None:
         """The link to the task and the way to its addresses. No packet passes before `allow`."""
