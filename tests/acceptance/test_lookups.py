@@ -1,6 +1,7 @@
-"""A name lookup in a task fails at once and as a temporary failure: there is no resolver yet, and none is waited for.
+"""A task looks names up at its VPC's resolver: its own, the region's, what is none; and nothing without DNS support.
 
-With the machine's own C library in the container, as most images have it, and with busybox's client.
+With the machine's own C library in the container, as most images have it, and with busybox's client. What the world
+answers is not asked here (`tests/integration/test_resolver_packets.py` has servers of its own for that).
 """
 
 import shutil
@@ -16,10 +17,23 @@ from .region import LiveRegion
 
 GETENT = "/usr/bin/getent"
 PATIENCE_S = 4  # the C library itself waits 5 s before it asks a second time
+LOOK = f"timeout -s KILL {PATIENCE_S} {GETENT}"
+OWN = """
+own=$(ip -4 -o addr show eth0 | awk '{print $4}' | cut -d/ -f1); name=ip-$(echo $own | tr . -).ec2.internal
+"""
 # Each line is what a lookup ended with; 124 and 137 or 143 are those of a client that had to be stopped.
-STORY = f"""
-for name in example.com neargate.invalid localhost; do
-  timeout -s KILL {PATIENCE_S} {GETENT} ahosts $name > /dev/null; echo "$name $?"
+STORY = f"""{OWN}
+[ "$({LOOK} ahostsv4 $name | awk '{{print $1}}' | sort -u)" = $own ]; echo "own $?"
+[ "$({LOOK} hosts $own | awk '{{print $2}}')" = $name ]; echo "reverse $?"
+{LOOK} ahostsv4 neargate.internal | awk '{{print $1}}' | sort -u
+for name in nobody.ec2.internal neargate.invalid localhost; do
+  {LOOK} ahosts $name > /dev/null; echo "$name $?"
+done
+nslookup -type=a nobody.ec2.internal 2>&1 | grep -o NXDOMAIN
+"""
+WITHOUT = f"""{OWN}
+for name in $name example.com localhost; do
+  {LOOK} ahosts $name > /dev/null; echo "${{name%%-*}} $?"
 done
 timeout -s KILL {PATIENCE_S} nslookup example.com 2>&1 | grep -q "no servers could be reached"; echo "silence $?"
 """
@@ -31,8 +45,10 @@ def libraries(program: str) -> list[str]:
     return [word for word in shown.split() if word.startswith("/")]
 
 
-@pytest.mark.skipif(shutil.which("getent") is None, reason="needs getent of the C library")
-def test_a_lookup_fails_at_once_and_is_no_refusal_of_the_name(region: LiveRegion) -> None:
+@pytest.fixture
+def image(region: LiveRegion) -> str:
+    if shutil.which("getent") is None:
+        pytest.skip("needs getent of the C library")
     files = [GETENT, *libraries(GETENT)]
     folders = sorted({str(parent) for path in files for parent in Path(path).parents if parent != Path("/")})
     layer = oci_image.build_layer(
@@ -41,8 +57,25 @@ def test_a_lookup_fails_at_once_and_is_no_refusal_of_the_name(region: LiveRegion
             *(Entry(path=path.lstrip("/"), content=Path(path).read_bytes()) for path in files),
         ]
     )
-    image = oci_image.build_image([oci_image.busybox_layer(), layer], config={"Env": ["PATH=/bin:/usr/bin"]})
-    oci_image.push(region.registry, "getent", "1", image)
-    lines = region.output({"image": f"{region.registry}/getent:1", "command": ["sh", "-c", STORY]})
+    built = oci_image.build_image([oci_image.busybox_layer(), layer], config={"Env": ["PATH=/bin:/usr/bin"]})
+    oci_image.push(region.registry, "getent", "1", built)
+    return f"{region.registry}/getent:1"
+
+
+def test_a_task_knows_its_own_name_and_learns_at_once_what_is_none(region: LiveRegion, image: str) -> None:
+    lines = region.output({"image": image, "command": ["sh", "-c", STORY]})
     # 2: "one or more supplied keys could not be found", said by a client that had its answer.
-    assert lines == ["example.com 2", "neargate.invalid 2", "localhost 0", "silence 1"]
+    assert lines == [
+        *("own 0", "reverse 0", "169.254.170.10"),
+        *("nobody.ec2.internal 2", "neargate.invalid 2", "localhost 0", "NXDOMAIN"),
+    ]
+
+
+def test_without_dns_support_a_lookup_fails_at_once(region: LiveRegion, image: str) -> None:
+    [vpc] = region.ec2.describe_vpcs()["Vpcs"]
+    region.ec2.modify_vpc_attribute(VpcId=vpc["VpcId"], EnableDnsSupport={"Value": False})
+    try:
+        lines = region.output({"image": image, "command": ["sh", "-c", WITHOUT]})
+    finally:
+        region.ec2.modify_vpc_attribute(VpcId=vpc["VpcId"], EnableDnsSupport={"Value": True})
+    assert lines == ["ip 2", "example.com 2", "localhost 0", "silence 1"]
