@@ -129,6 +129,8 @@ _EC2 = (
         DescribeRegions DescribeSecurityGroupReferences DescribeSecurityGroupRules DescribeSecurityGroups
         DescribeStaleSecurityGroups DescribeSubnets DescribeTags DescribeVpcs GetManagedPrefixListAssociations
         GetManagedPrefixListEntries GetSecurityGroupsForVpc
+        DescribeEgressOnlyInternetGateways DescribeInternetGateways DescribePrefixLists DescribeRouteTables
+        DescribeVpcEndpointServices DescribeVpcEndpoints DescribeVpcPeeringConnections
         """,
     ),
     Bucket(
@@ -141,6 +143,11 @@ _EC2 = (
         DeleteNetworkAclEntry DeleteSecurityGroup DeleteTags ModifyManagedPrefixList ModifySecurityGroupRules
         ReplaceNetworkAclAssociation ReplaceNetworkAclEntry RestoreManagedPrefixListVersion RevokeSecurityGroupEgress
         RevokeSecurityGroupIngress UpdateSecurityGroupRuleDescriptionsEgress UpdateSecurityGroupRuleDescriptionsIngress
+        AcceptVpcPeeringConnection AssociateRouteTable AttachInternetGateway CreateEgressOnlyInternetGateway
+        CreateInternetGateway CreateRoute CreateRouteTable CreateVpcEndpoint CreateVpcPeeringConnection
+        DeleteEgressOnlyInternetGateway DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteVpcEndpoints
+        DeleteVpcPeeringConnection DetachInternetGateway DisassociateRouteTable ModifyVpcEndpoint
+        ModifyVpcPeeringConnectionOptions RejectVpcPeeringConnection ReplaceRoute ReplaceRouteTableAssociation
         """,
     ),
 )

@@ -26,6 +26,10 @@ SHOWN = frozenset(
     SecurityGroupRuleId SecurityGroupRuleIds SerialNumber ServiceCode ServiceName ServiceNamespace ServiceNamespaces
     SourceIdentity SourceSecurityGroupName SourceSecurityGroupOwnerId SubjectFromWebIdentityToken SubnetIds TagKeys
     ThumbprintList TransitiveTagKeys Url UserId UserName VersionId VpcId VpcIds ZoneIds ZoneNames
+    AddRouteTableIds AssociationId DestinationCidrBlock DestinationIpv6CidrBlock DestinationPrefixListId
+    EgressOnlyInternetGatewayId EgressOnlyInternetGatewayIds GatewayId InternetGatewayId InternetGatewayIds NatGatewayId
+    NewAssociationId PeerOwnerId PeerRegion PeerVpcId PrefixListIds RemoveRouteTableIds RouteTableId RouteTableIds
+    VpcEndpointId VpcEndpointIds VpcPeeringConnectionId VpcPeeringConnectionIds
     CidrIp CidrIpv4 CidrIpv6 IpProtocol PrefixListId ReferencedGroupId
     AwsRegion CaseId ContextId Unit
     CreatorRequestId HostedZoneId HttpName InstanceId NamespaceId NamespaceName OperationId OwnerAccount ResourceOwner

@@ -13,6 +13,8 @@ _TYPES = {
     ("ec2", "security-group-rule"): "AWS::EC2::SecurityGroupRule",
     ("ec2", "subnet"): "AWS::EC2::Subnet",
     ("ec2", "vpc"): "AWS::EC2::VPC",
+    ("ec2", "vpc-endpoint"): "AWS::EC2::VPCEndpoint",
+    ("ec2", "vpc-peering-connection"): "AWS::EC2::VPCPeeringConnection",
     ("ecr", "repository"): "AWS::ECR::Repository",
     ("ecs", "capacity-provider"): "AWS::ECS::CapacityProvider",
     ("ecs", "cluster"): "AWS::ECS::Cluster",
