@@ -5,6 +5,7 @@ Invariant: a set never changes once it is made, and one that a VPC has stays.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_address
 
 from msgspec.structs import replace
 
@@ -20,7 +21,7 @@ AMAZON = "AmazonProvidedDNS"
 TEXT_MAX = 255
 SETS_MAX = 100
 
-_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F:.]{2,45}", re.ASCII)
+_ADDRESS = re.compile(r"[0-9a-fA-F:.]{2,45}", re.ASCII)
 _NODE_TYPES = ("1", "2", "4", "8")
 # Key -> how many values it may have.
 _KEYS: Mapping[str, int] = {
@@ -61,9 +62,16 @@ def _is_value(key: str, value: str) -> bool:
         case "domain-name":
             return 0 < len(value) <= TEXT_MAX and value.isprintable()
         case "domain-name-servers":
-            return value == AMAZON or _ADDRESS.fullmatch(value) is not None
+            return value == AMAZON or _is_address(value)
         case _:
-            return _ADDRESS.fullmatch(value) is not None
+            return _is_address(value)
+
+
+def _is_address(value: str) -> bool:
+    try:
+        return _ADDRESS.fullmatch(value) is not None and bool(ip_address(value))
+    except ValueError:
+        return False
 
 
 def create(

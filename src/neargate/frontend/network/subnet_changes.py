@@ -5,13 +5,12 @@ its network ACLs. Whose interfaces are in a subnet is said by the caller: zones 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from ipaddress import ip_network
 
 from msgspec.structs import replace
 
 from ...model import ids
 from ..regional.shelves import Change, Kept, Shelf
-from .cidrs import check_subnet_network, ipv4, ipv6, overlap
+from .cidrs import check_subnet_network, ipv4, ipv6
 from .defaults import DEFAULT_SUBNET_PREFIX, acl_association, free_default_blocks, new_default_subnet
 from .errors import InvalidParameterCombination, SubnetNotFound
 from .objects import CidrBlock, FlowLog, NatGateway, NetworkAcl, RouteTable, Subnet, Tags, Vpc, VpcEndpoint
@@ -24,7 +23,6 @@ from .vpc_errors import (
     NoFreeBlock,
     SubnetAssociationNotFound,
     SubnetLimitExceeded,
-    SubnetRange,
 )
 
 Bits = Callable[[int], int]
@@ -151,16 +149,6 @@ def associate_ipv6(shelf: Shelf, subnet_id: str, cidr: str, bits: Bits) -> Chang
         raise CidrLimitExceeded(subnet_id, IPV6_BLOCKS_MAX)
     block = _ipv6_block(shelf, required_vpc(shelf, subnet.vpc_id), cidr, bits)
     return Change(result=block, put=(replace(subnet, ipv6=(*subnet.ipv6, block)),))
-
-
-def next_ipv6_network(shelf: Shelf, subnet: Subnet) -> str:
-    """The first free /64 of the VPC's IPv6 networks. Raises SubnetRange where there is none."""
-    used = [ip_network(block.cidr) for one in of_vpc(shelf, subnet.vpc_id) for block in one.ipv6]
-    for block in required_vpc(shelf, subnet.vpc_id).ipv6:
-        for network in ip_network(block.cidr).subnets(new_prefix=64):
-            if not any(overlap(network, one) for one in used):
-                return str(network)
-    raise SubnetRange("")
 
 
 def disassociate_ipv6(shelf: Shelf, association_id: str, *, in_use: bool) -> Change[CidrBlock]:
