@@ -24,6 +24,7 @@ from .frontend.callers.principals import Principals
 from .frontend.callers.sessions import Sessions
 from .frontend.callers.task_roles import AssumedTaskRoles
 from .frontend.cloudmap import registry as cloud_map_part
+from .frontend.cloudmap.plans import NamedPlans
 from .frontend.envelope import Envelope
 from .frontend.executing.calls import InsideCalls
 from .frontend.executing.door import DataChannelDoor
@@ -160,7 +161,8 @@ async def open_region(
     logs = await Logs.open(world, stores, knobs, plan.region)
     trail = await Trail.open(world, stores, knobs, plan.region)
     roles = AssumedTaskRoles(world, parts.identity, sessions)
-    gateway = Gateway(world, cell, capacities, parts.network, logs, roles, knobs)
+    plans = NamedPlans(world, parts.network, parts.cloud_map)
+    gateway = Gateway(world, cell, capacities, plans, logs, roles, knobs)
     exec_sessions = ExecSessions(world, envelope, knobs, gateway.terminals, region=plan.region)
     services = Services(
         world=world,

@@ -5,8 +5,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+import pytest
+
 from neargate.frontend.cloudmap import instances, namespaces, services
+from neargate.frontend.cloudmap.feeds import Feed
 from neargate.frontend.cloudmap.instances import Most
+from neargate.frontend.cloudmap.plans import NamedPlans
 from neargate.frontend.cloudmap.records import (
     HTTP,
     MULTIVALUE,
@@ -23,6 +27,7 @@ from neargate.frontend.cloudmap.registry import MIGRATIONS, CloudMapRegistry, op
 from neargate.frontend.regional.shelves import Change, Shelf
 from neargate.interfaces.store import Overloaded, Store
 from neargate.model.knobs import DEFAULT_KNOBS
+from neargate.model.network import VpcDns, VpcPlan
 from neargate.store.sqlite import MemoryDisk, MemoryStores
 from neargate.testing.virtual_time import VirtualWorld, run_virtual
 
@@ -132,7 +137,7 @@ def test_what_was_answered_is_there_after_a_restart() -> None:
         assert [one.id for one in again.map.instances(service)] == ["i-1", "i-2"]
         assert again.map.named(ACCOUNT, "ns-1.internal", "web") == (again.map.namespace(ACCOUNT, "ns-1"), service)
         assert again.addresses() == [("10.0.0.1", "10.0.0.2")]
-        assert again.map.generation(ACCOUNT) == first.map.generation(ACCOUNT)
+        assert again.map.generation == first.map.generation
         world.spawn(again.map.run(), "health")
         await world.sleep(SETTLE_S + 1)
         assert again.addresses() == [("10.0.0.1",)]
@@ -206,14 +211,14 @@ def test_only_vpcs_whose_names_may_be_others_are_told() -> None:
 def test_the_generation_grows_with_every_change() -> None:
     async def story(world: VirtualWorld) -> None:
         rig = await Rig(world).open()
-        seen = [rig.map.generation(ACCOUNT)]
+        seen = [rig.map.generation]
         await rig.whole()
-        seen.append(rig.map.generation(ACCOUNT))
+        seen.append(rig.map.generation)
         await rig.health("i-1", "srv-1", is_healthy=False)
-        seen.append(rig.map.generation(ACCOUNT))
+        seen.append(rig.map.generation)
         await rig.map.change(ACCOUNT, partial(instances.settled, now=world.now() + SETTLE_S))
-        seen.append(rig.map.generation(ACCOUNT))
-        assert seen == sorted(set(seen)) and rig.map.generation(OTHER) == 0
+        seen.append(rig.map.generation)
+        assert seen == sorted(set(seen))
 
     told(story)
 
@@ -230,7 +235,7 @@ def test_a_feed_tells_each_vpc_once_and_waits() -> None:
         assert not waiting.done()
         await rig.instance("i-9", "srv-1", "10.0.0.9")
         assert await waiting == VPC
-        await feed.aclose()  # type: ignore[attr-defined]
+        await feed.aclose()
 
     told(story)
 
@@ -262,5 +267,83 @@ def test_accounts_know_nothing_of_each_other() -> None:
         assert [one.name for one in rig.map.namespaces(OTHER)] == ["ns-9"]
         found = await rig.map.change(ACCOUNT, lambda shelf: Change(result=shelf.find(Namespace, "ns-9")))
         assert found is None and isinstance(rig.map.shelf(OTHER), Shelf)
+
+    told(story)
+
+
+# -- plans with names
+
+
+class Network:
+    """Plans as a network's registry has them."""
+
+    def __init__(self) -> None:
+        self.generation = 7
+        self.feeds: list[Feed] = []
+
+    def plan(self, vpc_id: str) -> VpcPlan:
+        if not vpc_id.startswith("vpc-0"):
+            raise KeyError(vpc_id)
+        dns = None if vpc_id == "vpc-0silent" else VpcDns(domain="ec2.internal")
+        return VpcPlan(vpc_id=vpc_id, generation=self.generation, cidrs=("10.0.0.0/16",), groups=(), dns=dns)
+
+    def changes(self) -> Feed:
+        return Feed(self.feeds)
+
+
+def zone_names(plan: VpcPlan) -> list[str]:
+    assert plan.dns is not None
+    return [zone.name for zone in plan.dns.zones]
+
+
+def test_plans_have_the_zones_of_their_vpc_and_a_generation_of_both() -> None:
+    async def story(world: VirtualWorld) -> None:
+        rig, network = await Rig(world).open(), Network()
+        plans = NamedPlans(world, network, rig.map)
+        seen = [plans.plan(VPC)]
+        await rig.whole()
+        seen.append(plans.plan(VPC))
+        await rig.namespace("http-3", None)
+        assert plans.plan(VPC) == seen[-1]  # nothing that its hosts would see
+        network.generation += 1
+        seen.append(plans.plan(VPC))
+        await rig.instance("i-3", "srv-1", "10.0.0.3")
+        seen.append(plans.plan(VPC))
+        assert [zone_names(plan) for plan in seen] == [[], *[["ns-1.internal"]] * 3]
+        assert [plan.generation for plan in seen] == sorted({plan.generation for plan in seen})
+        assert plans.plan("vpc-0silent").dns is None
+        with pytest.raises(KeyError):
+            plans.plan("vpc-gone")
+
+    told(story)
+
+
+def test_generations_do_not_fall_when_names_go_or_the_server_starts_again() -> None:
+    async def story(world: VirtualWorld) -> None:
+        first, network = await Rig(world).open(), Network()
+        plans = NamedPlans(world, network, first.map)
+        await first.namespace("ns-1")
+        told_last = [plans.plan(VPC).generation, plans.plan("vpc-0b").generation]
+        gone = partial(namespaces.deleted, name="ns-1", outcome=first.outcome("DELETE_NAMESPACE"))
+        await first.map.change(ACCOUNT, gone)
+        after = plans.plan(VPC)
+        assert zone_names(after) == [] and after.generation > told_last[0]
+        again = NamedPlans(world, network, (await Rig(world, first.disk).open()).map)
+        assert again.plan(VPC).generation >= after.generation
+        assert again.plan("vpc-0b").generation >= told_last[1]
+
+    told(story)
+
+
+def test_changes_of_the_network_and_of_names_are_told_as_one() -> None:
+    async def story(world: VirtualWorld) -> None:
+        rig, network = await Rig(world).open(), Network()
+        plans = NamedPlans(world, network, rig.map)
+        feed = plans.changes()
+        await rig.namespace("ns-1")
+        assert await anext(feed) == VPC and zone_names(plans.plan(VPC)) == ["ns-1.internal"]
+        for one in network.feeds:
+            one.tell("vpc-0b")
+        assert await anext(feed) == "vpc-0b"
 
     told(story)

@@ -5,7 +5,7 @@ listens hears of every VPC whose zones became others; `generation` is another nu
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from ...interfaces.store import Overloaded, Store
@@ -16,6 +16,7 @@ from ...model.network import DnsZone
 from ...model.quotas import DefaultQuotas, QuotaValues
 from ...world import World
 from ..regional.shelves import Change, Kept, Shelf, Shelves, T, migration
+from .feeds import Feed
 from .instances import settled
 from .records import Instance, Namespace, Outcome, Service, outcome_named
 from .zones import zone
@@ -56,7 +57,7 @@ class CloudMapRegistry:
         self._settling: dict[tuple[str, str], float] = {}  # by account and instance: when
         self._some_settle = asyncio.Event()
         self._listeners: list[Callable[[str, str], None]] = []
-        self._feeds: list[_Feed] = []
+        self._feeds: list[Feed] = []
         self._shelves = Shelves(world, store, "cloud_map", _KINDS, self._changed)
 
     async def load(self) -> None:
@@ -122,19 +123,18 @@ class CloudMapRegistry:
                 found.append(zone(namespace, [(one, self.instances(one)) for one in services]))
         return tuple(found)
 
-    def generation(self, account: str) -> int:
-        """It grows with every change of the account's, also with those that no name shows."""
-        return self.shelf(account).generation
+    @property
+    def generation(self) -> int:
+        """It grows with every change, also with those that no name shows, and never falls."""
+        return sum(self.shelf(account).generation for account in self._shelves.accounts())
 
     def listen(self, listener: Callable[[str, str], None]) -> None:
         """It is told (account, VPC) where zones became others, when they are durable."""
         self._listeners.append(listener)
 
-    def changes(self) -> AsyncIterator[str]:
+    def changes(self) -> Feed:
         """Ids of VPCs whose zones became others after this call; several changes may be told as one."""
-        feed = _Feed(self._feeds)
-        self._feeds.append(feed)
-        return feed
+        return Feed(self._feeds)
 
     # -- changes
 
@@ -217,28 +217,3 @@ class CloudMapRegistry:
             if namespace is not None and namespace.vpc is not None:
                 found.add(namespace.vpc)
         return found
-
-
-class _Feed(AsyncIterator[str]):
-    """One listener's unread VPC ids, each at most once. Ends with `aclose`."""
-
-    def __init__(self, feeds: "list[_Feed]") -> None:
-        self._feeds = feeds
-        self._unread: dict[str, None] = {}
-        self._some = asyncio.Event()
-
-    def tell(self, vpc_id: str) -> None:
-        self._unread[vpc_id] = None
-        self._some.set()
-
-    async def __anext__(self) -> str:
-        while not self._unread:
-            self._some.clear()
-            await self._some.wait()
-        vpc_id = next(iter(self._unread))
-        del self._unread[vpc_id]
-        return vpc_id
-
-    async def aclose(self) -> None:
-        if self in self._feeds:
-            self._feeds.remove(self)
