@@ -228,7 +228,7 @@ def test_a_gateway_endpoint_leads_a_list_into_its_tables(region: Region) -> None
         "InvalidParameterValue"
     )
     assert refused(lambda: create_route(RouteTableId=two, DestinationCidrBlock="0.0.0.0/0", GatewayId=vpce))[0] == (
-        "InvalidParameterValue"
+        "RouteNotSupported"
     )
     modify = region.ec2.modify_vpc_endpoint
     assert modify(VpcEndpointId=vpce, AddRouteTableIds=[two], RemoveRouteTableIds=[one])["Return"] is True
@@ -343,6 +343,11 @@ def test_services_and_their_lists_are_described(region: Region) -> None:
     assert refused(lambda: describe(ServiceNames=["com.amazonaws.us-east-1.none"])) == (
         "InvalidServiceName",
         "The Vpc Endpoint Service 'com.amazonaws.us-east-1.none' does not exist",
+        400,
+    )
+    assert refused(lambda: describe(Filters=by("vpc-id", "x"))) == (
+        "InvalidFilter",
+        "The filter 'vpc-id' is invalid",
         400,
     )
     lists = region.ec2.describe_prefix_lists()["PrefixLists"]

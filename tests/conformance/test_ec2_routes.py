@@ -373,7 +373,31 @@ def test_inside_the_vpc_only_a_whole_subnet_is_led_to_a_nat_gateway(region: Regi
             "UnsupportedOperation",
             "Neargate has no routes to transit gateways.",
         ),
-        ({"DestinationCidrBlock": "0.0.0.0/0", "NetworkInterfaceId": "eni-1"}, "UnsupportedOperation", None),
+        (
+            {"DestinationCidrBlock": "0.0.0.0/0", "NetworkInterfaceId": "eni-1"},
+            "InvalidNetworkInterfaceId.Malformed",
+            None,
+        ),
+        (
+            {"DestinationCidrBlock": "0.0.0.0/0", "NetworkInterfaceId": f"eni-{ABSENT}"},
+            "InvalidNetworkInterfaceID.NotFound",
+            None,
+        ),
+        ({"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "vgw-1"}, "UnsupportedOperation", None),
+        # An id of another kind than the parameter's names nothing.
+        ({"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "IGW"}, "InvalidNatGatewayID.NotFound", None),
+        (
+            {"DestinationCidrBlock": "0.0.0.0/0", "VpcPeeringConnectionId": "IGW"},
+            "InvalidVpcPeeringConnectionID.NotFound",
+            None,
+        ),
+        ({"DestinationIpv6CidrBlock": "::/0", "EgressOnlyInternetGatewayId": "IGW"}, "InvalidGatewayID.NotFound", None),
+        ({"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "local"}, "InvalidGatewayID.NotFound", None),
+        (
+            {"DestinationCidrBlock": "0.0.0.0/0", "VpcEndpointId": f"vpce-{ABSENT}"},
+            "InvalidVpcEndpointId.NotFound",
+            None,
+        ),
     ],
 )
 def test_routes_that_are_refused(region: Region, params: dict[str, str], code: str, text: str | None) -> None:
@@ -524,7 +548,18 @@ def test_an_egress_only_gateway_lives(region: Region) -> None:
         f"The eigw ID '{gateway_id}' does not exist",
         400,
     )
+    assert describe(EgressOnlyInternetGatewayIds=[gateway_id])["EgressOnlyInternetGateways"] == []
     assert refused(lambda: create(VpcId=f"vpc-{ABSENT}"))[0] == "InvalidVpcID.NotFound"
+
+
+def test_a_route_to_a_tasks_interface_is_refused(region: Region) -> None:
+    eni = region.reserve("task").eni.eni_id
+    to = {"RouteTableId": new_table(region), "DestinationCidrBlock": "0.0.0.0/0"}
+    assert refused(lambda: region.ec2.create_route(**to, NetworkInterfaceId=eni)) == (
+        "UnsupportedOperation",
+        "Neargate has no routes to network interfaces.",
+        400,
+    )
 
 
 @pytest.mark.parametrize(

@@ -64,12 +64,10 @@ def attach(shelf: Shelf, gateway_id: str, vpc_id: str) -> Change[None]:
 
 
 def detach(shelf: Shelf, gateway_id: str, vpc_id: str, *, has_public: bool) -> Change[None]:
-    """`has_public`: an interface in the VPC has a public address. Raises InternetGatewayNotFound, VpcNotFound,
-    GatewayNotAttached, MappedAddresses.
+    """`has_public`: an interface in the VPC has a public address. Raises InternetGatewayNotFound, GatewayNotAttached,
+    MappedAddresses.
     """
     gateway = required_gateway(shelf, gateway_id)
-    if shelf.find(Vpc, vpc_id) is None:
-        raise VpcNotFound([vpc_id])
     if gateway.vpc_id != vpc_id:
         raise GatewayNotAttached(gateway_id, vpc_id)
     translating = any(

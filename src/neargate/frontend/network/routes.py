@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from ...model.network import LOCAL
 from ..regional.shelves import Change, Shelf
 from .aws_prefix_lists import find_aws_prefix_list
+from .endpoints import required_endpoint
 from .errors import InvalidParameterValue, PrefixListNotFound
 from .objects import (
     EgressOnlyGateway,
@@ -38,6 +39,7 @@ from .routing_errors import (
     RouteAlreadyExists,
     RouteLimitExceeded,
     RouteNotFound,
+    RouteNotSupported,
     Unsupported,
 )
 
@@ -199,11 +201,9 @@ def _target(shelf: Shelf, vpc_id: str, target: str) -> tuple[str, str | None]:
             if peering is None or peering.status not in _LIVE_PEERING:
                 raise PeeringNotFound([target])
             return "vpc peering connection", vpc_id if vpc_id in _ends(peering) else None
-        case "vpce" if shelf.find(VpcEndpoint, target) is not None:
-            raise InvalidParameterValue(
-                f"Route table contains unsupported route target: {target}. "
-                "VPC Endpoints of this type cannot be used as route targets."
-            )
+        case "vpce":
+            required_endpoint(shelf, target)
+            raise RouteNotSupported(target)
     raise GatewayNotFound([target])
 
 

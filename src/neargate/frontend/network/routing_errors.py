@@ -135,6 +135,16 @@ class GatewayNotFound(NotFound):
     kind = "gateway"
 
 
+class RouteNotSupported(AwsError):
+    code = "RouteNotSupported"
+
+    def __init__(self, target: str) -> None:
+        super().__init__(
+            f"Route table contains unsupported route target: {target}. "
+            "VPC Endpoints of this type cannot be used as route targets."
+        )
+
+
 class NatGatewayNotFound(NotFound):
     code = "InvalidNatGatewayID.NotFound"
     kind = "natGateway"
@@ -215,6 +225,12 @@ class EndpointLimitExceeded(AwsError):
 
     def __init__(self) -> None:
         super().__init__("The maximum number of VPC endpoints has been reached.")
+
+
+class FilterInvalid(AwsError):
+    """How endpoints' operations call a filter that they have not."""
+
+    code = "InvalidFilter"
 
 
 class PolicyInvalid(AwsError):

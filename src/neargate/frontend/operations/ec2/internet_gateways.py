@@ -8,7 +8,6 @@ from ...network.errors import VpcIdMalformed
 from ...network.objects import EgressOnlyGateway, InternetGateway
 from ...network.routing_errors import (
     EgressOnlyGatewayIdMalformed,
-    EgressOnlyGatewayNotFound,
     InternetGatewayIdMalformed,
     InternetGatewayNotFound,
 )
@@ -16,7 +15,7 @@ from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select
 from .groups import all_enis
-from .request import named, page, resource_arn, stop_if_dry_run, tag_list, with_token
+from .request import check_id, named, page, resource_arn, stop_if_dry_run, tag_list, with_token
 from .routing import egress_only_resource, gateway_resource, named_vpc, new, required_id
 from .shown import Shown, at, tags_of
 from .tags import tags_from
@@ -139,17 +138,14 @@ async def delete_egress_only_internet_gateway(call: Call, services: Services, pa
 
 
 async def describe_egress_only_internet_gateways(call: Call, services: Services, params: Params) -> Answer:
-    """It has no filters but those of tags."""
+    """It has no filters but those of tags, and leaves out ids that are not there: clients look for an empty list."""
     authorize_describing(call)
     stop_if_dry_run(params)
-    found = named(
-        services.network.shelf(call.account).all(EgressOnlyGateway),
-        params.get("EgressOnlyInternetGatewayIds"),
-        lambda gateway: gateway.name,
-        prefix="eigw",
-        malformed=EgressOnlyGatewayIdMalformed,
-        missing=EgressOnlyGatewayNotFound,
-    )
+    wanted = params.get("EgressOnlyInternetGatewayIds") or ()
+    for one in wanted:
+        check_id(one, "eigw", EgressOnlyGatewayIdMalformed)
+    everything = services.network.shelf(call.account).all(EgressOnlyGateway)
+    found = [gateway for gateway in everything if not wanted or gateway.name in wanted]
     shown = select(map(_egress_only_shown, found), params.get("Filters"), {}, tags_of)
     ids_of = "EgressOnlyInternetGatewayIds"
     shown, token = page(shown, params, lambda one: str(one["EgressOnlyInternetGatewayId"]), ids_of)

@@ -5,16 +5,39 @@ from ....model.quotas import ROUTES_PER_TABLE
 from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...network import routes
-from ...network.errors import InvalidParameterCombination, MissingParameter
+from ...network.errors import (
+    InvalidParameterCombination,
+    MissingParameter,
+    NetworkInterfaceIdMalformed,
+    NetworkInterfaceNotFound,
+    NotFound,
+)
 from ...network.routes import IPV4, IPV6, LIST, Destination
-from ...network.routing_errors import PrefixListIdMalformed, RouteTableIdMalformed, Unsupported
+from ...network.routing_errors import (
+    EgressOnlyGatewayNotFound,
+    EndpointNotFound,
+    GatewayNotFound,
+    NatGatewayNotFound,
+    PeeringNotFound,
+    PrefixListIdMalformed,
+    RouteTableIdMalformed,
+    Unsupported,
+)
 from ...services import Operation, Services
 from .asking import region_key
+from .groups import all_enis
 from .request import check_id, stop_if_dry_run
 from .routing import required_id, table_resource
 
 _DESTINATIONS = {"DestinationCidrBlock": IPV4, "DestinationIpv6CidrBlock": IPV6, "DestinationPrefixListId": LIST}
-_TARGETS = ("GatewayId", "NatGatewayId", "EgressOnlyInternetGatewayId", "VpcPeeringConnectionId", "VpcEndpointId")
+# Whose ids each takes, and what is said of another. AWS takes NAT gateways for gateways.
+_TARGETS: dict[str, tuple[tuple[str, ...], type[NotFound]]] = {
+    "GatewayId": (("igw", "nat", "vpce"), GatewayNotFound),
+    "NatGatewayId": (("nat",), NatGatewayNotFound),
+    "EgressOnlyInternetGatewayId": (("eigw",), EgressOnlyGatewayNotFound),
+    "VpcPeeringConnectionId": (("pcx",), PeeringNotFound),
+    "VpcEndpointId": (("vpce",), EndpointNotFound),
+}
 # What EC2 has and Neargate has not, as its refusal calls it.
 _ABSENT = {
     "CarrierGatewayId": "carrier gateways",
@@ -45,19 +68,27 @@ def _destination(params: Params) -> Destination:
     return routes.destination(params[name], _DESTINATIONS[name])
 
 
-def _target(params: Params, *, replacing: bool) -> str:
-    """An id, or LOCAL. Raises Unsupported."""
+async def _target(call: Call, services: Services, params: Params, *, replacing: bool) -> str:
+    """An id, or LOCAL. Raises Unsupported, and what says that the target is not there."""
     if replacing and params.get("LocalTarget"):
         if any(params.get(name) for name in (*_TARGETS, *_ABSENT)):
             raise InvalidParameterCombination("The parameter localTarget cannot be used with another target")
         return LOCAL
     name = _one_of(params, (*_TARGETS, *_ABSENT))
+    if name == "NetworkInterfaceId":
+        check_id(params[name], "eni", NetworkInterfaceIdMalformed)
+        if not await all_enis(services, call.account, [params[name]]):
+            raise NetworkInterfaceNotFound([params[name]])
     if name in _ABSENT:
         raise Unsupported(f"Neargate has no routes to {_ABSENT[name]}.")
-    given = str(params[name])
-    if given == LOCAL and replacing:
+    given, (prefixes, missing) = str(params[name])[:255], _TARGETS[name]
+    if given == LOCAL and replacing and name == "GatewayId":
         return LOCAL
-    return given[:255]
+    if given.startswith("vgw-"):
+        raise Unsupported("Neargate has no routes to virtual private gateways.")
+    if given.split("-", 1)[0] not in prefixes:
+        raise missing([given])
+    return given
 
 
 def _table(call: Call, services: Services, params: Params) -> str:
@@ -69,7 +100,8 @@ def _table(call: Call, services: Services, params: Params) -> str:
 
 async def create_route(call: Call, services: Services, params: Params) -> Answer:
     table_id = _table(call, services, params)
-    to, target = _destination(params), _target(params, replacing=False)
+    to = _destination(params)
+    target = await _target(call, services, params, replacing=False)
     stop_if_dry_run(params)
     network = services.network
     routes_max = network.quota(call.account, ROUTES_PER_TABLE)
@@ -82,7 +114,8 @@ async def create_route(call: Call, services: Services, params: Params) -> Answer
 
 async def replace_route(call: Call, services: Services, params: Params) -> Answer:
     table_id = _table(call, services, params)
-    to, target = _destination(params), _target(params, replacing=True)
+    to = _destination(params)
+    target = await _target(call, services, params, replacing=True)
     stop_if_dry_run(params)
     await services.network.change(
         call.account, lambda shelf: routes.replace_route(shelf, table_id, to, target, services.region)

@@ -11,7 +11,8 @@ from ...services import Operation, Services
 from .asking import authorize_describing
 from .filters import Field, select
 from .request import named, page, stop_if_dry_run, with_token
-from .shown import Shown, at, tags_of
+from .shown import Shown, at
+from .vpc_endpoints import chosen
 
 _FIELDS: dict[str, Field[Shown]] = {
     "owner": at("Owner"),
@@ -33,7 +34,7 @@ async def describe_vpc_endpoint_services(call: Call, services: Services, params:
             raise ServiceNameInvalid(str(one)[:255])
     regions = params.get("ServiceRegions") or [services.region]
     found = [known[one] for one in dict.fromkeys(names) if services.region in regions]
-    found = select(found, params.get("Filters"), _FIELDS, tags_of)
+    found = chosen(found, params, _FIELDS)
     found, token = page(found, params, lambda one: str(one["ServiceName"]), "ServiceNames")
     answer: Shown = {"ServiceNames": [one["ServiceName"] for one in found], "ServiceDetails": found}
     return with_token(answer, token)

@@ -13,6 +13,7 @@ from ...network.objects import VpcEndpoint
 from ...network.routing_errors import (
     EndpointIdMalformed,
     EndpointNotFound,
+    FilterInvalid,
     InvalidParameter,
     RouteTableIdMalformed,
     Unsupported,
@@ -168,9 +169,18 @@ async def describe_vpc_endpoints(call: Call, services: Services, params: Params)
         missing=EndpointNotFound,
     )
     shown = [_shown(endpoint, services.region) for endpoint in found]
-    shown = select(shown, params.get("Filters"), _FIELDS, tags_of)
+    shown = chosen(shown, params, _FIELDS)
     shown, token = page(shown, params, lambda one: str(one["VpcEndpointId"]), "VpcEndpointIds")
     return with_token({"VpcEndpoints": shown}, token)
+
+
+def chosen(shown: list[Shown], params: Params, fields: Mapping[str, Field[Shown]]) -> list[Shown]:
+    """What passes the filters. Raises FilterInvalid, as this family calls it."""
+    for one in params.get("Filters") or ():
+        name = str(one.get("Name"))
+        if name not in fields and name != "tag-key" and not name.startswith("tag:"):
+            raise FilterInvalid(f"The filter '{name[:255]}' is invalid")
+    return select(shown, params.get("Filters"), fields, tags_of)
 
 
 def _shown(endpoint: VpcEndpoint, region: str) -> Shown:
