@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 
 from ...model import ids
 from ..regional.shelves import Change, Shelf
+from .aws_prefix_lists import find_aws_prefix_list
 from .defaults import allow_all_egress
-from .errors import GroupDuplicate, GroupLimitExceeded, GroupNotFound, PrefixListNotFound, VpcNotFound
-from .objects import PrefixList, Tags, Vpc
+from .errors import GroupDuplicate, GroupLimitExceeded, GroupNotFound, VpcNotFound
+from .objects import Tags, Vpc
+from .prefix_lists import required_list, weights
 from .security_groups import (
     Revocation,
     RuleSpec,
@@ -66,17 +68,30 @@ def delete_group(shelf: Shelf, group_id: str, *, in_use: bool) -> Change[None]:
 
 
 def authorize(
-    shelf: Shelf, group_id: str, specs: Sequence[RuleSpec], tags: Tags, rules_max: float, bits: Bits
+    shelf: Shelf,
+    group_id: str,
+    specs: Sequence[RuleSpec],
+    tags: Tags,
+    rules_max: float,
+    bits: Bits,
+    region: str,
 ) -> Change[tuple[StoredRule, ...]]:
     """The rules added. Raises GroupNotFound, PrefixListNotFound, PermissionDuplicate, RulesLimitExceeded."""
     group = required_group(shelf, group_id)
     for spec in specs:
-        if spec.peer_group is not None and required_group(shelf, spec.peer_group).vpc_id != group.vpc_id:
-            raise GroupNotFound("You have specified two resources that belong to different networks.")
-        if spec.prefix_list is not None and shelf.find(PrefixList, spec.prefix_list) is None:
-            raise PrefixListNotFound(f"The prefix list ID '{spec.prefix_list}' does not exist")
-    changed = added_rules(group, specs, [ids.ec2_id("sgr", bits) for _ in specs], tags, rules_max)
+        check_peer(shelf, group, spec, region)
+    rule_ids = [ids.ec2_id("sgr", bits) for _ in specs]
+    changed = added_rules(group, specs, rule_ids, tags, rules_max, weights(shelf, region))
     return Change(result=changed.rules[len(group.rules) :], put=(changed,))
+
+
+def check_peer(shelf: Shelf, group: SecurityGroupView, spec: RuleSpec, region: str) -> None:
+    """That what a rule refers to is there, and in the group's VPC. Raises GroupNotFound, PrefixListNotFound."""
+    if spec.peer_group is not None and required_group(shelf, spec.peer_group).vpc_id != group.vpc_id:
+        # Groups of a peered VPC can be referred to on AWS; hosts know the members of a VPC's own groups only.
+        raise GroupNotFound("You have specified two resources that belong to different networks.")
+    if spec.prefix_list is not None and find_aws_prefix_list(region, spec.prefix_list) is None:
+        required_list(shelf, spec.prefix_list)
 
 
 def revoke(shelf: Shelf, group_id: str, choose: Callable[[SecurityGroupView], Revocation]) -> Change[Revocation]:

@@ -219,7 +219,8 @@ class NetworkRegistry:
         """The rules added. Raises GroupNotFound, PermissionDuplicate, RulesLimitExceeded."""
         rules_max = self.quota(account, RULES_PER_SECURITY_GROUP)
         return await self.change(
-            account, lambda shelf: group_changes.authorize(shelf, group_id, specs, tags, rules_max, self.bits)
+            account,
+            lambda shelf: group_changes.authorize(shelf, group_id, specs, tags, rules_max, self.bits, self.region),
         )
 
     async def revoke(self, account: str, group_id: str, specs: Sequence[RuleSpec]) -> Revocation:

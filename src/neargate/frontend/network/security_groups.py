@@ -4,7 +4,7 @@ Knows nothing of databases or the wire. Invariants: a rule has exactly one peer;
 a group never has more rules than AWS lets it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,6 +18,11 @@ from .errors import (
     SecurityGroupRuleNotFound,
 )
 from .objects import Owned, Tags
+
+# How many IPv4 and IPv6 rules one of a prefix list counts as, by the list's id.
+Weight = tuple[int, int]
+Weights = Mapping[str, Weight]
+NO_WEIGHTS: Weights = {}
 
 
 class RuleSpec(Struct, frozen=True, kw_only=True):
@@ -69,7 +74,12 @@ class Revocation(Struct, frozen=True, kw_only=True):
 
 
 def added_rules(
-    group: SecurityGroupView, specs: Sequence[RuleSpec], rule_ids: Sequence[str], tags: Tags, rules_max: float = 60
+    group: SecurityGroupView,
+    specs: Sequence[RuleSpec],
+    rule_ids: Sequence[str],
+    tags: Tags,
+    rules_max: float = 60,
+    weights: Weights = NO_WEIGHTS,
 ) -> SecurityGroupView:
     """The group with the rules added. Raises PermissionDuplicate, RulesLimitExceeded.
 
@@ -84,20 +94,31 @@ def added_rules(
         StoredRule(rule_id=rule_id, spec=spec, tags=tags) for rule_id, spec in zip(rule_ids, specs, strict=True)
     )
     changed = replace_rules(group, group.rules + added)
-    for is_egress in {spec.is_egress for spec in specs}:
-        if max(_counts(changed.rules, is_egress)) > rules_max:
-            raise RulesLimitExceeded
+    check_counts(changed, {spec.is_egress for spec in specs}, rules_max, weights)
     return changed
+
+
+def check_counts(group: SecurityGroupView, ways: Iterable[bool], rules_max: float, weights: Weights) -> None:
+    """`ways`: egress or not. Raises RulesLimitExceeded."""
+    for is_egress in ways:
+        if max(direction_counts(group.rules, is_egress, weights)) > rules_max:
+            raise RulesLimitExceeded
 
 
 def replace_rules(group: SecurityGroupView, rules: tuple[StoredRule, ...]) -> SecurityGroupView:
     return replace(group, rules=rules)
 
 
-def _counts(rules: Iterable[StoredRule], is_egress: bool) -> tuple[int, int]:
+def direction_counts(rules: Iterable[StoredRule], is_egress: bool, weights: Weights) -> Weight:
     """IPv4 and IPv6 rules of a direction; a rule with a group as peer counts in both."""
-    specs = [rule.spec for rule in rules if rule.spec.is_egress == is_egress]
-    return sum(spec.cidr_ipv6 is None for spec in specs), sum(spec.cidr_ipv4 is None for spec in specs)
+    counted = [_weight(rule.spec, weights) for rule in rules if rule.spec.is_egress == is_egress]
+    return sum(ipv4 for ipv4, _ in counted), sum(ipv6 for _, ipv6 in counted)
+
+
+def _weight(spec: RuleSpec, weights: Weights) -> Weight:
+    if spec.prefix_list is not None:
+        return weights.get(spec.prefix_list, (1, 1))
+    return (0 if spec.cidr_ipv6 is not None else 1, 0 if spec.cidr_ipv4 is not None else 1)
 
 
 def revoked_by_meaning(group: SecurityGroupView, specs: Sequence[RuleSpec], *, in_default_vpc: bool) -> Revocation:

@@ -77,9 +77,6 @@ def _expand(permission: Mapping[str, Any], is_egress: bool, account: str, find_g
             **set_peer,
         )
 
-    if permission.get("PrefixListIds"):
-        given = permission["PrefixListIds"][0].get("PrefixListId")
-        raise PrefixListNotFound(f"The prefix list ID '{given}' does not exist")
     specs = [
         spec(one, cidr_ipv4=network_from(one.get("CidrIp"), IPv4Network)) for one in permission.get("IpRanges") or ()
     ]
@@ -93,9 +90,17 @@ def _expand(permission: Mapping[str, Any], is_egress: bool, account: str, find_g
             # Groups of other accounts need a peering connection; there are none.
             raise GroupNotFound.of_id(str(pair.get("GroupId") or pair.get("GroupName")))
         specs.append(spec(pair, peer_group=find_group(pair.get("GroupId"), pair.get("GroupName"))))
+    specs += [spec(one, prefix_list=_list_id(one.get("PrefixListId"))) for one in permission.get("PrefixListIds") or ()]
     if not specs:
         raise PermissionMalformed("A rule must have a CIDR block, a prefix list or a security group")
     return specs
+
+
+def _list_id(given: str | None) -> str:
+    """Whether there is such a list is found out when the rule is made."""
+    if given is None or not re.fullmatch(r"pl-[0-9a-f]{8,17}", given):
+        raise PrefixListNotFound(f"The prefix list ID '{(given or '')[:255]}' does not exist")
+    return given
 
 
 def _protocol(given: str | None) -> str:
@@ -175,6 +180,8 @@ def _peer_shown(spec: RuleSpec, account: str) -> tuple[str, dict[str, str]]:
         return "IpRanges", {**described, "CidrIp": spec.cidr_ipv4}
     if spec.cidr_ipv6 is not None:
         return "Ipv6Ranges", {**described, "CidrIpv6": spec.cidr_ipv6}
+    if spec.prefix_list is not None:
+        return "PrefixListIds", {**described, "PrefixListId": spec.prefix_list}
     return "UserIdGroupPairs", {**described, "UserId": account, "GroupId": spec.peer_group or ""}
 
 
@@ -196,6 +203,8 @@ def rule_shown(rule: StoredRule, group: SecurityGroupView, arn: str) -> dict[str
         shown["CidrIpv4"] = spec.cidr_ipv4
     if spec.cidr_ipv6 is not None:
         shown["CidrIpv6"] = spec.cidr_ipv6
+    if spec.prefix_list is not None:
+        shown["PrefixListId"] = spec.prefix_list
     if spec.peer_group is not None:
         shown["ReferencedGroupInfo"] = {
             "GroupId": spec.peer_group,
@@ -214,6 +223,7 @@ def revoked_shown(rule: StoredRule, group_id: str) -> dict[str, Any]:
         "CidrIpv4": spec.cidr_ipv4,
         "CidrIpv6": spec.cidr_ipv6,
         "ReferencedGroupId": spec.peer_group,
+        "PrefixListId": spec.prefix_list,
         "Description": spec.description,
     }
     return {

@@ -94,7 +94,7 @@ def _permission_fields(prefix: str, *, is_egress: bool) -> dict[str, Field[Secur
         f"{prefix}.protocol": of(lambda _, spec: spec.protocol),
         f"{prefix}.group-id": of(lambda _, spec: spec.peer_group),
         f"{prefix}.user-id": of(lambda group, spec: group.account if spec.peer_group else None),
-        f"{prefix}.prefix-list-id": of(lambda _, __: None),
+        f"{prefix}.prefix-list-id": of(lambda _, spec: spec.prefix_list),
     }
 
 

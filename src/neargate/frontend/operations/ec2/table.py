@@ -8,6 +8,8 @@ from .internet_gateways import OPERATIONS as INTERNET_GATEWAYS
 from .network_acl_entries import OPERATIONS as NETWORK_ACL_ENTRIES
 from .network_acls import OPERATIONS as NETWORK_ACLS
 from .network_interfaces import describe_network_interfaces
+from .prefix_list_entries import OPERATIONS as PREFIX_LIST_ENTRIES
+from .prefix_lists import OPERATIONS as PREFIX_LISTS
 from .route_tables import OPERATIONS as ROUTE_TABLES
 from .routes import OPERATIONS as ROUTES
 from .security_group_rules import (
@@ -39,6 +41,8 @@ OPERATIONS: dict[str, Operation] = {
     "RevokeSecurityGroupEgress": revoke_security_group_egress,
     "RevokeSecurityGroupIngress": revoke_security_group_ingress,
     **TAGGING,
+    **PREFIX_LISTS,
+    **PREFIX_LIST_ENTRIES,
     **NETWORK_ACL_ENTRIES,
     **NETWORK_ACLS,
     **INTERNET_GATEWAYS,
