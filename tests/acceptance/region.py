@@ -91,7 +91,7 @@ class LiveRegion:
                 endpoint_url=f"http://127.0.0.1:{self.port}",
                 aws_access_key_id=keys["access_key_id"],
                 aws_secret_access_key=keys["secret_access_key"],
-                config=Config(retries={"max_attempts": 8}),
+                config=Config(retries={"max_attempts": 8}, inject_host_prefix=False),  # no name begins with `data-`
             )
         return self._clients[service]
 
