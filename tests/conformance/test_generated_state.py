@@ -150,7 +150,7 @@ def headers_of(service: str, operation: str) -> Headers:
 def can_be_written(fault: generated.Fault) -> bool:
     """A form has texts only: an empty list or structure is the same as none, and any text may stand for a text."""
     if fault.kind == "missing":
-        return True
+        return len(fault.path) == 1 or bool(generated.holder(fault.params, fault.path))
     value = generated.holder(fault.params, fault.path)[fault.path[-1]]
     return not isinstance(value, list | dict) or (fault.kind == "limit" and bool(value))
 
