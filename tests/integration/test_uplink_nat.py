@@ -13,9 +13,9 @@ from neargate.hostnet.netlink import Netlink
 from neargate.hostnet.uplink_edge import EdgeSide
 from neargate.hostnet.uplink_nat import NatUplink
 from neargate.hostnet.uplink_record import UplinkFiles
-from neargate.testing.netlab import connect, entered, listener_in, reaches
+from neargate.testing.netlab import NetLab, connect, eni, entered, listener_in, plan, reaches
 
-from .uplink_lab import HOST_ADDRESS, SERVER, TASK, UplinkLab, run
+from .uplink_lab import HOST_ADDRESS, OPEN, SERVER, TASK, UplinkLab, run
 
 pytestmark = pytest.mark.root
 
@@ -272,3 +272,42 @@ def test_another_mode_takes_it_back(tmp_path: Path) -> None:
         assert await lab.gets_out() == HOST_ADDRESS
 
     run(tmp_path, "nat", scenario, forwards=False)
+
+
+@pytest.mark.parametrize("firewall", ["", "docker"])
+def test_what_the_operator_leads_to_a_task_arrives(tmp_path: Path, firewall: str) -> None:
+    async def scenario(lab: UplinkLab) -> None:
+        _on_host(lab, FIREWALLS.get(firewall, ""))
+        lab.rules(
+            "table ip published { chain c_dnat { type nat hook prerouting priority -100;"
+            f" ip daddr {HOST_ADDRESS} tcp dport 9000 dnat to {TASK}:80\n}}\n}}"
+        )
+        await lab.start()
+        with listener_in(lab.task, "0.0.0.0", 80):
+            assert await reaches(lab.internet, HOST_ADDRESS, 9000)
+        assert await lab.gets_out() == HOST_ADDRESS
+
+    run(tmp_path, "nat", scenario, forwards=firewall == "docker")
+
+
+def test_of_another_region_only_its_public_tasks_are_reached(tmp_path: Path) -> None:
+    async def scenario(lab: UplinkLab) -> None:
+        other = NetLab(lab.world, tmp_path / "other", f"{int(lab.instance, 16) ^ 1:06x}", "198.18.8.0/24")
+        try:
+            await lab.start()
+            await other.network.start()
+            await other.network.apply_vpc(plan(1, OPEN))
+            public = (await other.attach("b", eni(2, "sg-0open", public=other.public(5)))).netns_path
+            private = (await other.attach("c", eni(3, "sg-0open"))).netns_path
+            with (
+                listener_in(public, "0.0.0.0", 80),
+                listener_in(private, "0.0.0.0", 80),
+                listener_in(lab.host, "0.0.0.0", 80),
+            ):
+                assert await reaches(lab.task, other.public(5), 80)
+                for address in ("172.31.1.3", other.public(6), other.pool_host_address()):
+                    assert await connect(lab.task, address, 80, 0.5) is None
+        finally:
+            await other.close()
+
+    run(tmp_path, "nat", scenario)

@@ -59,10 +59,10 @@ def host_table(instance: str, link: str, pool: str, opened: Sequence[str], *, sh
     guards = ""
     if names:
         listed = ", ".join(f'"{name}"' for name in names)
-        guards += f'    iifname {{ {listed} }} oifname "{link}" ct status != dnat drop\n'
+        guards += f'    iifname {{ {listed} }} oifname "{link}" drop\n'
         guards += f'    iifname {{ {listed} }} oifname != "ng*" drop\n'
     if shut:
-        guards += f'    oifname "{link}" ct status != dnat drop\n'
+        guards += f'    oifname "{link}" drop\n'
     return f"""add table {table}
 delete table {table}
 table {table} {{
@@ -81,6 +81,7 @@ table {table} {{
     iifname "{link}" ip daddr {_NEVER} drop
     iifname "{link}" accept
     oifname "{link}" ct state {{ established, related }} accept
+    oifname "{link}" ct status dnat accept
 {guards}  }}
   chain c_nat {{
     type nat hook postrouting priority 100; policy accept;
