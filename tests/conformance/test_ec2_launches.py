@@ -100,3 +100,22 @@ def test_a_deleted_subnet_is_none_for_the_next_launch(region: Region) -> None:
     assert code(region.ecs.run_task, taskDefinition="web:1", launchType="FARGATE", networkConfiguration=gone) == (
         "InvalidParameterException"
     )
+
+
+def test_a_task_in_a_dual_stack_subnet_has_an_ipv6_address(region: Region) -> None:
+    ec2 = region.ec2
+    vpc, subnet = new_subnet(region, AmazonProvidedIpv6CidrBlock=True)
+    [block] = ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["Ipv6CidrBlockAssociationSet"]
+    cidr = block["Ipv6CidrBlock"].replace("/56", "/64")
+    made = ec2.associate_subnet_cidr_block(SubnetId=subnet, Ipv6CidrBlock=cidr)["Ipv6CidrBlockAssociation"]
+    region.run(subnets=[subnet])
+    ec2.modify_subnet_attribute(SubnetId=subnet, AssignIpv6AddressOnCreation={"Value": True})
+    region.run(subnets=[subnet])
+    enis = ec2.describe_network_interfaces(Filters=[{"Name": "subnet-id", "Values": [subnet]}])["NetworkInterfaces"]
+    shown = sorted((eni["PrivateIpAddress"], [one["Ipv6Address"] for one in eni["Ipv6Addresses"]]) for eni in enis)
+    address = cidr.replace("::/64", "::a00:105")
+    assert shown == [("10.0.1.4", []), ("10.0.1.5", [address])]
+    by_address = [{"Name": "ipv6-addresses.ipv6-address", "Values": [address]}]
+    assert len(ec2.describe_network_interfaces(Filters=by_address)["NetworkInterfaces"]) == 1
+    assert code(ec2.disassociate_subnet_cidr_block, AssociationId=made["AssociationId"]) == "DependencyViolation"
+    assert code(ec2.disassociate_vpc_cidr_block, AssociationId=block["AssociationId"]) == "InvalidCidrBlock.InUse"

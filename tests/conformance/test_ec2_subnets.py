@@ -159,7 +159,7 @@ def test_a_launch_that_still_knows_a_deleted_subnet_gets_no_interface(region: Re
     """It found the subnet just before DeleteSubnet and reserves just after."""
     known = region.network.subnets(ACCOUNT)
     region.ec2.delete_subnet(SubnetId=known[0].name)
-    region.network.subnets = lambda _: known  # type: ignore[method-assign]
+    region.network.subnets = lambda _: known
     late: Reservation = region.reserve("a" * 32)
     assert late.eni is None
     assert late.eni_error is not None and late.eni_error.endswith(

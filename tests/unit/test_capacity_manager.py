@@ -20,8 +20,7 @@ from neargate.model.capacity import (
 )
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryDisk, MemoryStores
-from neargate.vpc.addresses import pool_share
-from neargate.vpc.addresses import AddressRange
+from neargate.vpc.addresses import AddressRange, pool_share
 from neargate.world import OsWorld
 
 KNOBS = Knobs(cpu_overcommit=4.0, disk_overcommit=8.0)
@@ -559,5 +558,28 @@ def test_a_launch_while_its_subnet_is_closed_leaves_no_address_behind() -> None:
         await asyncio.sleep(0)  # it has taken its address and waits for the write
         assert not capacity.close_subnet(SUBNET.subnet_id)
         assert granted(await flying).eni is not None
+
+    run(main)
+
+
+def test_an_interface_in_a_dual_stack_subnet_has_an_address_of_each_kind() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        dual = replace(SUBNET, ipv6_cidr="fd12:3456:789a:bc00::/64")
+        first = granted(await capacity.reserve(replace(request("t1"), subnet=dual)))
+        second = granted(await capacity.reserve(replace(request("t2"), subnet=dual)))
+        assert first.eni is not None and second.eni is not None
+        assert (first.eni.private_ipv4, first.eni.ipv6) == ("172.31.0.4", "fd12:3456:789a:bc00::ac1f:4")
+        assert (second.eni.private_ipv4, second.eni.ipv6) == ("172.31.0.5", "fd12:3456:789a:bc00::ac1f:5")
+        reopened = await capacity_on(disk)
+        assert await reopened.reserve(replace(request("t1"), subnet=dual)) == first
+        shown = {
+            eni["NetworkInterfaceId"]: eni["Ipv6Addresses"] for eni in await reopened.describe_enis("123456789012")
+        }
+        assert shown[first.eni.eni_id] == [{"Ipv6Address": "fd12:3456:789a:bc00::ac1f:4", "IsPrimaryIpv6": False}]
+        single = granted(await reopened.reserve(request("t3")))
+        assert single.eni is not None and single.eni.ipv6 is None
 
     run(main)

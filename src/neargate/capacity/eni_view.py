@@ -48,7 +48,7 @@ def network_interface(
         "Description": owner,
         "Groups": [{"GroupId": group} for group in eni.security_groups],
         "InterfaceType": "interface",
-        "Ipv6Addresses": [],
+        "Ipv6Addresses": [] if eni.ipv6 is None else [{"Ipv6Address": eni.ipv6, "IsPrimaryIpv6": False}],
         "MacAddress": eni.mac,
         "NetworkInterfaceId": eni.eni_id,
         "OwnerId": account,

@@ -33,7 +33,7 @@ from ..placement.rank import choose, explain
 from ..placement.reserve import Room, offered
 from ..placement.spot import is_spare, reclaim
 from ..store.gathering import GatheredWrites
-from ..vpc.addresses import address_text, mac_address, pool_range, private_dns_name
+from ..vpc.addresses import address_text, ipv6_beside, mac_address, pool_range, private_dns_name
 from ..world import World
 from . import schema
 from .addressing import take_addresses
@@ -297,6 +297,7 @@ class Capacity:
             subnet_id=request.subnet.subnet_id,
             subnet_cidr=request.subnet.cidr,
             private_ipv4=private,
+            ipv6=ipv6_beside(request.subnet.ipv6_cidr, claim.private_ip),
             public_ipv4=address_text(claim.public_ip) if claim.public_ip is not None else None,
             security_groups=request.security_groups,
             private_dns_name=private_dns_name(private, self._region),

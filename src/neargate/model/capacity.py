@@ -29,13 +29,14 @@ class HostFacts(Struct, frozen=True, kw_only=True):
 
 
 class SubnetView(Struct, frozen=True, kw_only=True):
-    """A subnet as resolved by the front end for a launch."""
+    """A subnet as resolved by the front end for a launch. `ipv6_cidr`: where interfaces in it get an address of it."""
 
     subnet_id: str
     vpc_id: str
     zone: str
     zone_id: str
     cidr: str
+    ipv6_cidr: str | None = None
 
 
 class ReservationRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ reserves (a subnet's first four and its last).
 """
 
 from collections.abc import Callable, Container
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from msgspec import Struct
 
@@ -81,6 +81,14 @@ def next_address(within: AddressRange, taken: Container[int], cursor: int) -> in
 def address_text(number: int) -> str:
     """Dotted quad of a whole number; four shifts, since this runs for each launch."""
     return f"{number >> 24 & 255}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
+def ipv6_beside(cidr: str | None, private: int) -> str | None:
+    """In a subnet's IPv6 network the address of who has the private one: as free, as taken and as durable as that is.
+
+    Its last four bytes are the private address; the first four and the last of a network are never met so.
+    """
+    return None if cidr is None else str(IPv6Network(cidr).network_address + private)
 
 
 def address_number(text: str) -> int:

@@ -80,7 +80,14 @@ class Subnet(Owned, frozen=True, kw_only=True):
     @property
     def view(self) -> SubnetView:
         """As a launch needs it."""
-        return SubnetView(subnet_id=self.name, vpc_id=self.vpc_id, zone=self.zone, zone_id=self.zone_id, cidr=self.cidr)
+        return SubnetView(
+            subnet_id=self.name,
+            vpc_id=self.vpc_id,
+            zone=self.zone,
+            zone_id=self.zone_id,
+            cidr=self.cidr,
+            ipv6_cidr=self.ipv6[0].cidr if self.ipv6 and self.assign_ipv6 else None,
+        )
 
 
 class StoredRoute(Struct, frozen=True, kw_only=True):
@@ -151,6 +158,10 @@ class NatGateway(Owned, frozen=True, kw_only=True):
     private_ip: str | None = None
     wanted_private_ip: str | None = None
     eni_id: str | None = None
+    mac: str | None = None
+    attachment_id: str | None = None
+    private_dns_name: str | None = None
+    capacity_id: str | None = None
     host_id: str | None = None
     deleted_at: float | None = None
     failure_code: str | None = None
@@ -164,6 +175,7 @@ class ElasticAddress(Owned, frozen=True, kw_only=True):
     kind = "elastic-ip"
     public_ip: str
     border_group: str = ""
+    domain_name: str | None = None  # what its PTR record says
 
 
 class AclEntry(Struct, frozen=True, kw_only=True):
