@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from neargate.sandbox.pull.dialling import Address, connect_first
+from neargate.sandbox.pull.dialling import Address, Dialler, connect_first
 
 NO_FAMILY = cast(socket.AddressFamily, 4095)  # as IPv6 where a kernel is built without it
 
@@ -25,3 +25,16 @@ def test_addresses_that_cannot_be_reached_are_passed_over() -> None:
             connect_first(tried[:2], lambda: 10.0)
         with pytest.raises(TimeoutError):
             connect_first(tried, lambda: 0.0)
+
+
+def test_what_tasks_are_not_led_to_is_dialled_from_the_host() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        dialler = Dialler(monotonic=lambda: 0.0, timeout_s=10.0, named=(host,))
+        with pytest.raises(FileNotFoundError):
+            dialler.dial("/no/namespace", host, port)
+        from_host = Dialler(monotonic=lambda: 0.0, timeout_s=10.0, named=(host,), carried=lambda _: False)
+        with from_host.dial("/no/namespace", host, port) as connection:
+            assert connection.getpeername() == (host, port)
+        with pytest.raises(FileNotFoundError):
+            from_host.dial_trusted("/no/namespace", host, port)  # the region's own endpoint is in the task's network

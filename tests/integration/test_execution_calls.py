@@ -129,7 +129,7 @@ def test_the_regions_registry_is_asked_at_the_endpoint_with_the_tasks_own_token(
                 waited.append(True)
                 return network.netns_path
 
-            endpoint = RegistryEndpoint(address=REGION_ENDPOINT_ADDRESS, port=PORT, netns_path=netns_path)
+            endpoint = RegistryEndpoint(address=REGION_ENDPOINT_ADDRESS, port=PORT)
 
             async def pull(target: str, account: str, password: str) -> Image | str:
                 request = PullRequest(
@@ -138,6 +138,7 @@ def test_the_regions_registry_is_asked_at_the_endpoint_with_the_tasks_own_token(
                     username="AWS",
                     password=password,
                     endpoint=endpoint,
+                    netns_path=netns_path,
                 )
                 try:
                     return await engine.pull_image(request, lambda *_: None)

@@ -159,7 +159,11 @@ def server_with(rig: ContainerRig, certificate: tuple[str, str] | None) -> Itera
 
 def pull(rig: ContainerRig, reference: str, *, proxies: Proxies | None = None) -> Image:
     """From inside the rig's namespace, or from the host through the proxies."""
-    netns_path = rig.netns_path if proxies is None else None
+
+    async def inside() -> str:
+        return rig.netns_path
+
+    netns_path = inside if proxies is None else None
 
     async def story(engine: ContainerdSandbox) -> Image:
         request = PullRequest(reference=reference, account="123456789012", netns_path=netns_path)

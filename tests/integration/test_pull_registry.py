@@ -256,7 +256,11 @@ def test_sentences(rig: ContainerRig) -> None:
 def test_the_sockets_are_in_the_given_namespace(rig: ContainerRig) -> None:
     # The registry listens on the host's loopback; the namespace's own loopback is another (and down).
     reference = rig.push("elsewhere", small_image("elsewhere"))
-    reason = refusal(rig, reference, netns_path=rig.netns_path)
+
+    async def inside() -> str:
+        return rig.netns_path
+
+    reason = refusal(rig, reference, netns_path=inside)
     assert "connect: network is unreachable" in reason or "connection refused" in reason
     assert pull(rig, reference).digest
 

@@ -69,7 +69,8 @@ DEFAULT_API_PORT = 80
 class Agent:
     """`endpoint`: URL of the region's API. `api_socket`: its own for calls of tasks, empty where they reach no API.
 
-    `state_dir`: the agent's own, kept over restarts.
+    `state_dir`: the agent's own, kept over restarts. `pulls_by_task`: of images whose registry is asked in the task's
+    network; the others' is asked by the host.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Agent:
         exchange: Exchange | None = None,
         collector: Collector | None = None,
         reached: Reached = nothing,
+        pulls_by_task: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._world = world
         self._knobs = knobs
@@ -101,6 +103,7 @@ class Agent:
         self._network = network
         self._disks = disks
         self._cgroups = cgroups
+        self._pulls_by_task = pulls_by_task
         self._standing = StandingOrder(state_dir)
         self.is_adopted = False  # whether `tasks` holds all that was found on the host
         self._removing: set[str] = set()  # task ids of which something is being removed
@@ -221,6 +224,7 @@ class Agent:
             execution=self._execution,
             start_gate=start_gate(self._knobs),
             endpoint_url=endpoint_url,
+            pulls_by_task=self._pulls_by_task,
             publish=lambda report: self._link.report(report),
             reached=reached,
             note=self._note,

@@ -138,6 +138,7 @@ class HostParts(Struct, frozen=True, kw_only=True):
     execution: Execution
     start_gate: asyncio.Semaphore
     endpoint_url: str  # as a task sees the region
+    pulls_by_task: Callable[[str], bool]  # whether this image's registry is asked in the task's network
     publish: Callable[[TaskReport], None]
     reached: Reached
     note: Callable[[str], None]  # one line for the agent's own log

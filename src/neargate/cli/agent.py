@@ -41,6 +41,7 @@ from .privileges import allow_open_files
 from .problems import Problem
 from .process_logs import bound_all
 from .processes import claim, find_program, spawn
+from .pull_ways import is_carried, pulls_by_task
 from .supervisor import containerd_instance, containerd_program
 
 SOFTWARE = "0.1.0"
@@ -109,6 +110,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         knobs=DEFAULT_KNOBS,
         credential_files=_credential_files(paths),
         reached=kill_points(paths),
+        pulls_by_task=pulls_by_task(config, proxies_of(os.environ)),
     )
     await admin.serve(paths.agent_socket, agent_desk.handlers(agent))
     gc.freeze()
@@ -161,6 +163,7 @@ def _sandbox(
         registry_auth=AuthFile(str(paths.registry_auth), get_logger(__name__).warning),
         insecure_registries=config.insecure_registries,
         proxies=proxies_of(os.environ),
+        carried=is_carried,
         knobs=DEFAULT_KNOBS,
     )
 

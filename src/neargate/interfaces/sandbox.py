@@ -45,22 +45,22 @@ class Image(Struct, frozen=True, kw_only=True):
 
 
 class RegistryEndpoint(Struct, frozen=True, kw_only=True):
-    """Where the region's own registry is asked, whatever its name means to others: plain HTTP, in a task's network.
-
-    `netns_path` is awaited before the first request: what needs none waits for no network.
-    """
+    """Where the region's own registry is asked, whatever its name means to others: plain HTTP, in a task's network."""
 
     address: str
     port: int
-    netns_path: Callable[[], Awaitable[str]]
 
 
 class PullRequest(Concealed, frozen=True, kw_only=True):
-    """`netns_path` None means the host's network. The authorisation is per account, repository and digest."""
+    """The authorisation is per account, repository and digest.
+
+    `netns_path`: the network that the registry is asked in, awaited before the first request: what needs none waits
+    for no network. None: the host's.
+    """
 
     reference: str
     account: str
-    netns_path: str | None = None
+    netns_path: Callable[[], Awaitable[str]] | None = None
     architecture: str = "amd64"
     username: str | None = None
     password: str | None = None

@@ -71,6 +71,7 @@ class ContainerdSandbox:
         registry_auth: CredentialSource | None = None,
         insecure_registries: tuple[str, ...] = (),
         proxies: Proxies = DIRECT,
+        carried: Callable[[str], bool] = lambda _: True,
         knobs: Knobs = DEFAULT_KNOBS,
     ) -> None:
         self._world = world
@@ -87,6 +88,7 @@ class ContainerdSandbox:
             insecure_registries=insecure_registries,
             knobs=knobs,
             proxies=proxies,
+            carried=carried,
         )
         self._collector = ImageCollector(world, self._engine, self._puller, knobs)
         self._fork_lock = ForkLock(world)

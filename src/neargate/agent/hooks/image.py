@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 from ...interfaces.sandbox import Image, PullRequest, RegistryEndpoint, SandboxError
@@ -62,12 +63,14 @@ class ImageHook:
         return await self._pulled(task, container, await execution.login(task.launch, container, task.interface_up))
 
     async def _pulled(self, task: TaskContext, container: ContainerLaunch, login: Login | None) -> Image:
+        is_regional = login is not None and login.is_regional
         request = PullRequest(
             reference=_reference(container),
             account=task.launch.account,
             username=None if login is None else login.username,
             password=None if login is None else login.password,
-            endpoint=_endpoint(task) if login is not None and login.is_regional else None,
+            endpoint=_endpoint(task) if is_regional else None,
+            netns_path=partial(_network, task) if is_regional or task.parts.pulls_by_task(container.image) else None,
         )
         return await task.engine(lambda: task.parts.sandbox.pull_image(request, _unseen))
 
@@ -93,13 +96,13 @@ def _reference(container: ContainerLaunch) -> str:
 def _endpoint(task: TaskContext) -> RegistryEndpoint:
     endpoint = urlsplit(task.parts.endpoint_url)
     assert endpoint.hostname is not None and endpoint.port is not None, "it is an address and a port"
+    return RegistryEndpoint(address=endpoint.hostname, port=endpoint.port)
 
-    async def netns_path() -> str:
-        await task.interface_up()
-        assert task.resources.network is not None, "its interface is in it"
-        return task.resources.network.netns_path
 
-    return RegistryEndpoint(address=endpoint.hostname, port=endpoint.port, netns_path=netns_path)
+async def _network(task: TaskContext) -> str:
+    await task.interface_up()
+    assert task.resources.network is not None, "its interface is in it"
+    return task.resources.network.netns_path
 
 
 def _unseen(_done_bytes: int, _total_bytes: int) -> None:

@@ -70,20 +70,22 @@ def host_and_port(url: str) -> tuple[str, int]:
 class Dialler(Struct, frozen=True, kw_only=True):
     """`named`: registries that may be on this machine, the region's own first.
 
-    `timeout_s` is for all addresses of a name together.
+    `timeout_s` is for all addresses of a name together. `carried`: addresses that a task's network leads to at all;
+    a registry that has no other is asked from the host's, as one in the operator's own network.
     """
 
     monotonic: Callable[[], float]
     timeout_s: float
     named: tuple[str, ...]
+    carried: Callable[[str], bool] = lambda _: True
 
     def dial(self, netns_path: str | None, host: str, port: int) -> socket.socket:
         """Raises NotAllowed, OSError, UnicodeError (no name that can be asked for)."""
-        return self._dial(netns_path, host, port, is_named(host, port, self.named))
+        return self._dial(netns_path, host, port, is_named(host, port, self.named), self.carried)
 
     def dial_trusted(self, netns_path: str | None, host: str, port: int) -> socket.socket:
         """To what the operator named and no image can: it may be on this machine. Raises OSError, UnicodeError."""
-        return self._dial(netns_path, host, port, True)
+        return self._dial(netns_path, host, port, True, lambda _: True)
 
     def refuse_own(self, host: str, port: int) -> None:
         """Raises NotAllowed for a name that leads to this machine from here; one that nobody here knows passes."""
@@ -96,23 +98,28 @@ class Dialler(Struct, frozen=True, kw_only=True):
         if all(is_local(str(entry[4][0])) for entry in found):
             raise NotAllowed
 
-    def _dial(self, netns_path: str | None, host: str, port: int, may_be_local: bool) -> socket.socket:
+    def _dial(
+        self, netns_path: str | None, host: str, port: int, may_be_local: bool, carried: Callable[[str], bool]
+    ) -> socket.socket:
         until = self.monotonic() + self.timeout_s
 
         def left() -> float:
             return until - self.monotonic()
 
-        if netns_path is None:
-            return _connect(host, port, left, may_be_local)
-        return _in_namespace(netns_path, lambda: _connect(host, port, left, may_be_local))
+        # By the host's servers, in its network: a task's may reach none of them.
+        addresses = _allowed(host, port, may_be_local)
+        within = [address for address in addresses if carried(str(address[4][0]))]
+        if netns_path is None or not within:
+            return connect_first(addresses, left)
+        return _in_namespace(netns_path, lambda: connect_first(within, left))
 
 
-def _connect(host: str, port: int, left: Callable[[], float], may_be_local: bool) -> socket.socket:
+def _allowed(host: str, port: int, may_be_local: bool) -> list[Address]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    allowed = [entry for entry in found if may_be_local or not is_local(str(entry[4][0]))]
+    allowed: list[Address] = [entry for entry in found if may_be_local or not is_local(str(entry[4][0]))]
     if not allowed:
         raise NotAllowed
-    return connect_first(allowed, left)
+    return allowed
 
 
 def connect_first(addresses: Sequence[Address], left: Callable[[], float]) -> socket.socket:

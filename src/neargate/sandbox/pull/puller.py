@@ -58,7 +58,7 @@ class _GrantKey(Struct, frozen=True, kw_only=True):
 class Puller:
     """All pulls of one host, on two lanes of the world: `pull` for the content store, `pull-net` for registries.
 
-    `insecure_registries`: asked over plain HTTP, and allowed on this machine's own addresses.
+    `insecure_registries`: asked over plain HTTP, and allowed on this machine's own addresses. `carried`: see Dialler.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Puller:
         insecure_registries: tuple[str, ...],
         knobs: Knobs,
         proxies: Proxies = DIRECT,
+        carried: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._world = world
         self._engine = engine
@@ -79,7 +80,10 @@ class Puller:
         self._transport = Transport(
             ways=Ways(
                 dialler=Dialler(
-                    monotonic=world.monotonic, timeout_s=knobs.pull_connect_timeout_s, named=insecure_registries
+                    monotonic=world.monotonic,
+                    timeout_s=knobs.pull_connect_timeout_s,
+                    named=insecure_registries,
+                    carried=carried,
                 ),
                 proxies=proxies,
             ),
@@ -117,7 +121,7 @@ class Puller:
             reference,
             credentials,
             plain_http=request.endpoint is not None or is_plain_http(reference.registry, self._insecure),
-            netns_path=request.netns_path,
+            network=request.netns_path,
             endpoint=request.endpoint,
         )
         digest = await self._authorised_digest(request, reference, credentials, session)
@@ -365,8 +369,8 @@ class Puller:
 
     async def _asking(self, session: RegistrySession, function: Callable[..., T], *arguments: object) -> T:
         """A step that waits for the registry, as one of the few that its registry may have at a time."""
-        if session.endpoint is not None and session.netns_path is None:
-            session.netns_path = await session.endpoint.netns_path()
+        if session.network is not None and session.netns_path is None:
+            session.netns_path = await session.network()
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._world.spawn(self._ask(session.registry, answer, function, arguments), "pull-ask")
         return await answer

@@ -5,7 +5,7 @@ Blocking: runs on a lane of the world. Invariant: a manifest that leaves this fi
 """
 
 import json
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from urllib.parse import urlencode, urlsplit
 
 from msgspec import Struct
@@ -39,13 +39,14 @@ class RegistrySession:
         credentials: Credentials | None,
         *,
         plain_http: bool,
-        netns_path: str | None,
+        network: Callable[[], Awaitable[str]] | None = None,
         endpoint: RegistryEndpoint | None = None,
     ) -> None:
         self._transport = transport
         self._reference = reference
         self._credentials = credentials
-        self.netns_path = netns_path
+        self.network = network
+        self.netns_path: str | None = None  # of `network`, once that was awaited
         self.endpoint = endpoint
         self.registry = reference.registry
         self.authorization: str | None = None

@@ -68,7 +68,6 @@ class HttpUpstream:
             Reference(registry=host, repository=repository, tag=None, digest=None),
             None if login is None else Credentials(username=login.username, password=login.password),
             plain_http=bool(named) and is_plain_http(host, named),
-            netns_path=None,
         )
         return HttpUpstreamSession(self._world, transport, session)
 
