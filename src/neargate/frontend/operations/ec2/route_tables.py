@@ -20,7 +20,7 @@ from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select
 from .request import named, page, resource_arn, stop_if_dry_run, tag_list, with_token
-from .routing import named_vpc, new, required_id, subnet_resource, table_resource
+from .routing import named_vpc, new, required_id, subnet_resource, table_resource, unnamed
 from .shown import Shown, at, tags_of
 from .tags import tags_from
 
@@ -78,7 +78,7 @@ def _associated(call: Call, services: Services, association_id: object) -> list[
     resources = [table_resource(call, services, table.name)]
     if association.subnet_id is not None:
         resources.append(subnet_resource(call, services, association.subnet_id))
-    return resources
+    return [unnamed(call, one) for one in resources]
 
 
 async def disassociate_route_table(call: Call, services: Services, params: Params) -> Answer:

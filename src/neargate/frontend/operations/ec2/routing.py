@@ -4,11 +4,13 @@ Reads only. Invariant: leave is asked for the object that a request names, also 
 object's own ARN with its tags and its VPC.
 """
 
+from msgspec.structs import replace
+
 from ....model.errors import AwsError
 from ...authorize import Resource, Values
 from ...call import Call, Params
 from ...network.errors import MissingParameter
-from ...network.objects import EgressOnlyGateway, InternetGateway, Owned, Peering, RouteTable, Subnet, Vpc, VpcEndpoint
+from ...network.objects import EgressOnlyGateway, InternetGateway, Owned, Peering, RouteTable, Subnet, VpcEndpoint
 from ...services import Services
 from .asking import vpc_resource
 from .request import check_id, resource_arn
@@ -43,6 +45,12 @@ def new(call: Call, kind: str, keys: dict[str, Values]) -> Resource:
 def named_vpc(call: Call, services: Services, vpc_id: object) -> Resource:
     """Of a required VpcId; nothing named asks for any VPC, never for the default one."""
     return vpc_resource(call, services, str(vpc_id) if vpc_id else "*")
+
+
+def unnamed(call: Call, resource: Resource) -> Resource:
+    """Of what the request names only through another object: who is refused does not learn its id."""
+    kind = resource.arn.rpartition(":")[2].partition("/")[0]
+    return replace(resource, shown=resource_arn(call, kind, "*"))
 
 
 def _named(call: Call, kind: str, given: object, found: Owned | None, keys: dict[str, Values]) -> Resource:
@@ -99,7 +107,3 @@ def endpoint_resource(call: Call, services: Services, endpoint_id: object) -> Re
     found = services.network.shelf(call.account).find(VpcEndpoint, str(endpoint_id or ""))
     keys = {} if found is None else {"ec2:VpceServiceName": found.service_name, "ec2:VpceServiceOwner": "amazon"}
     return _named(call, "vpc-endpoint", endpoint_id, found, dict(keys))
-
-
-def vpc_cidrs(services: Services, account: str, vpc_id: str) -> Vpc | None:
-    return services.network.shelf(account).find(Vpc, vpc_id)

@@ -16,7 +16,7 @@ from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select
 from .request import named, page, resource_arn, stop_if_dry_run, tag_list, with_token
-from .routing import named_vpc, new, peering_resource, required_id, vpc_arn
+from .routing import named_vpc, new, peering_resource, required_id, unnamed, vpc_arn
 from .shown import Shown, at, tags_of
 from .tags import tags_from
 
@@ -65,7 +65,7 @@ def _asked(call: Call, services: Services, params: Params, *others: Resource) ->
 
 async def accept_vpc_peering_connection(call: Call, services: Services, params: Params) -> Answer:
     known = services.network.shelf(call.account).find(Peering, str(params.get("VpcPeeringConnectionId") or ""))
-    accepter = named_vpc(call, services, known.accepter_vpc if known is not None else None)
+    accepter = unnamed(call, named_vpc(call, services, known.accepter_vpc if known is not None else None))
     peering_id = _asked(call, services, params, accepter)
     stop_if_dry_run(params)
     network = services.network
