@@ -264,7 +264,7 @@ def traces(paths: RegionPaths) -> list[str]:
             words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue  # ended while we looked
-        if data in words or f"neargate-{name}" in words:
+        if data in words or f"neargate-{name}" in words or f"/run/neargate/{name}/" in words:
             found.append(f"process {process.name}: {words[:120]}")
     mounts = Path("/proc/mounts").read_text().splitlines()
     found += [f"mount {line}" for line in mounts if data in line or f"/neargate/{name}" in line]
