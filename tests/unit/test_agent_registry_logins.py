@@ -128,7 +128,21 @@ def test_the_regions_own_registry_is_asked_at_its_endpoint_with_a_token(tmp_path
         assert (request.username, request.password) == ("AWS", "token-1")
         assert request.endpoint is not None
         assert (request.endpoint.address, request.endpoint.port) == ("169.254.170.10", 4566)
-        assert await request.endpoint.netns_path() == f"/fake/netns/{TASK_ID}"
+        assert request.netns_path is not None
+        assert await request.netns_path() == f"/fake/netns/{TASK_ID}"
+
+    play(tmp_path, scenario)
+
+
+def test_another_registry_is_asked_in_the_tasks_network_where_that_leads_there(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        for image in ("near.example/web:1", "far.example/web:1"):
+            host.sandbox.add_image(image, command=("/bin/web",))
+        assert (await pulled(host, task(container(image="near.example/web:1")))).netns_path is None
+        far = task(container(image="far.example/web:1"), number=1)
+        request = await pulled(host, far)
+        assert request.endpoint is None and request.netns_path is not None
+        assert await request.netns_path() == f"/fake/netns/{far.task_id}"
 
     play(tmp_path, scenario)
 

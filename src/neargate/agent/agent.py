@@ -120,18 +120,7 @@ class Agent:
         self._execution = self._execution_work(exchange or EndpointExchange(network, knobs, api_port), registry_domain)
         self._tasks = HostTasks(self._host_parts(reached, f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}"))
         self._disk_watch = self._watch_of_disks()
-        self._metadata = Metadata(
-            world,
-            knobs,
-            records=self._tasks.records,
-            plans=self._plans,
-            network=network,
-            disks=disks,
-            cgroups=cgroups,
-            machine=machine or LinuxMachine(),
-            credentials=self._credentials,
-            tags=self._tags,
-        )
+        self._metadata = self._task_metadata(machine or LinuxMachine())
         self._upstream = Upstream(world, knobs, self._note)
         self._listeners = VpcListeners(knobs, network, self._metadata, api_socket, api_port, self._resolver_of)
         self._link = self._link_client(channel, key)
@@ -144,6 +133,20 @@ class Agent:
             sandbox=sandbox,
             records=self._tasks.records,
             note=self._note,
+        )
+
+    def _task_metadata(self, machine: Machine) -> Metadata:
+        return Metadata(
+            self._world,
+            self._knobs,
+            records=self._tasks.records,
+            plans=self._plans,
+            network=self._network,
+            disks=self._disks,
+            cgroups=self._cgroups,
+            machine=machine,
+            credentials=self._credentials,
+            tags=self._tags,
         )
 
     def _log_drivers(self, state_dir: Path, collector: Collector) -> LogDrivers:

@@ -88,6 +88,7 @@ class AgentHost:
             exchange=_fenced(self.api, world),
             collector=_fenced(self.collector, world),
             reached=reached,
+            pulls_by_task=lambda image: image.startswith("far.example/"),
         )
         world.spawn(agent.run(), "agent")
         return agent
