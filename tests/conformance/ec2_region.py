@@ -4,7 +4,7 @@ Owns the fixture and small helpers, no tests. Invariant: every answer is held ag
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, cast
 
 import botocore.session
@@ -102,6 +102,10 @@ class Region:
         made = self._runner.run(self.capacity.reserve(request))
         assert isinstance(made, Reservation)
         return made
+
+    def run(self, awaited: Coroutine[Any, Any, Any]) -> Any:
+        """Of what no request can bring about."""
+        return self._runner.run(awaited)
 
     def release(self, task: str, zone: int = 0) -> None:
         self._runner.run(self.capacity.release(task, ZONES[zone][0]))

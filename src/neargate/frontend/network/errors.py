@@ -112,6 +112,15 @@ class PermissionMalformed(AwsError):
     code = "InvalidPermission.Malformed"
 
 
+class PeerMissing(AwsError):
+    code = "MissingParameter"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The request must contain exactly one of: cidrIp, cidrIpv6, prefixListId, or referencedGroupId"
+        )
+
+
 class RulesLimitExceeded(AwsError):
     code = "RulesPerSecurityGroupLimitExceeded"
 

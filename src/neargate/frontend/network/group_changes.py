@@ -10,7 +10,7 @@ from ..regional.shelves import Change, Shelf
 from .aws_prefix_lists import find_aws_prefix_list
 from .defaults import allow_all_egress
 from .errors import GroupDuplicate, GroupLimitExceeded, GroupNotFound, VpcNotFound
-from .objects import Tags, Vpc
+from .objects import Tags, Vpc, VpcEndpoint
 from .prefix_lists import required_list, weights
 from .security_groups import (
     Revocation,
@@ -63,7 +63,8 @@ def create_group(
 def delete_group(shelf: Shelf, group_id: str, *, in_use: bool) -> Change[None]:
     """`in_use`: an interface carries it. Raises GroupNotFound, CannotDelete, DependencyViolation."""
     group = required_group(shelf, group_id)
-    check_deletable(group, shelf.all(SecurityGroupView), in_use=in_use)
+    named = any(group_id in endpoint.groups for endpoint in shelf.all(VpcEndpoint))
+    check_deletable(group, shelf.all(SecurityGroupView), in_use=in_use or named)
     return Change(result=None, drop=(group,))
 
 

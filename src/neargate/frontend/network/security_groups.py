@@ -44,6 +44,15 @@ class RuleSpec(Struct, frozen=True, kw_only=True):
         return (self.is_egress, self.protocol, self.from_port, self.to_port, self.peer)
 
     @property
+    def peer_kind(self) -> str:
+        """As EC2 calls it."""
+        if self.cidr_ipv4 is not None:
+            return "IPv4 CIDR"
+        if self.cidr_ipv6 is not None:
+            return "IPv6 CIDR"
+        return "prefix list" if self.prefix_list is not None else "referenced group id"
+
+    @property
     def peer(self) -> str:
         return self.cidr_ipv4 or self.cidr_ipv6 or self.peer_group or self.prefix_list or ""
 
@@ -88,7 +97,7 @@ def added_rules(
     seen = {rule.spec.meaning for rule in group.rules}
     for spec in specs:
         if spec.meaning in seen:
-            raise PermissionDuplicate(f'the specified rule "{_sentence(spec)}" already exists')
+            raise already_there(spec)
         seen.add(spec.meaning)
     added = tuple(
         StoredRule(rule_id=rule_id, spec=spec, tags=tags) for rule_id, spec in zip(rule_ids, specs, strict=True)
@@ -152,6 +161,10 @@ def check_deletable(group: SecurityGroupView, others: Iterable[SecurityGroupView
     )
     if in_use or referred:
         raise DependencyViolation(group.group_id)
+
+
+def already_there(spec: RuleSpec) -> PermissionDuplicate:
+    return PermissionDuplicate(f'the specified rule "{_sentence(spec)}" already exists')
 
 
 def _sentence(spec: RuleSpec) -> str:

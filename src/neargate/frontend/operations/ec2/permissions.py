@@ -13,9 +13,11 @@ from ...network.errors import (
     InvalidParameterCombination,
     InvalidParameterValue,
     MissingParameter,
+    PeerMissing,
     PermissionMalformed,
     PrefixListNotFound,
 )
+from ...network.routing_errors import Unsupported
 from ...network.security_groups import RuleSpec, SecurityGroupView, StoredRule
 from .request import tag_list
 
@@ -73,7 +75,7 @@ def _expand(permission: Mapping[str, Any], is_egress: bool, account: str, find_g
             protocol=protocol,
             from_port=first,
             to_port=last,
-            description=_description(peer.get("Description")),
+            description=description_from(peer.get("Description")),
             **set_peer,
         )
 
@@ -88,12 +90,50 @@ def _expand(permission: Mapping[str, Any], is_egress: bool, account: str, find_g
         owner = pair.get("UserId")
         if owner not in (None, "", account):
             # Groups of other accounts need a peering connection; there are none.
-            raise GroupNotFound.of_id(str(pair.get("GroupId") or pair.get("GroupName")))
+            raise GroupNotFound.of_id(str(pair.get("GroupId") or pair.get("GroupName"))[:255])
+        if pair.get("VpcPeeringConnectionId"):
+            raise Unsupported("References to security groups of a peered VPC are not supported.")
         specs.append(spec(pair, peer_group=find_group(pair.get("GroupId"), pair.get("GroupName"))))
     specs += [spec(one, prefix_list=_list_id(one.get("PrefixListId"))) for one in permission.get("PrefixListIds") or ()]
     if not specs:
         raise PermissionMalformed("A rule must have a CIDR block, a prefix list or a security group")
     return specs
+
+
+def spec_of_rule(given: Mapping[str, Any]) -> RuleSpec:
+    """A SecurityGroupRuleRequest, as of an ingress rule. Raises what EC2 says of one that is not whole."""
+    peers = {
+        "cidr_ipv4": given.get("CidrIpv4"),
+        "cidr_ipv6": given.get("CidrIpv6"),
+        "prefix_list": given.get("PrefixListId"),
+        "peer_group": given.get("ReferencedGroupId"),
+    }
+    named = {name: value for name, value in peers.items() if value is not None}
+    if len(named) > 1:
+        raise InvalidParameterCombination(
+            "Only one of cidrIp, cidrIpv6, prefixListId, or referencedGroupId can be specified"
+        )
+    if not named:
+        raise PeerMissing
+    if given.get("IpProtocol") is None:
+        raise InvalidParameterValue(
+            "Invalid value 'null' for protocol. VPC security group rules must specify protocols explicitly."
+        )
+    protocol = _protocol(given["IpProtocol"])
+    first, last = _ports(protocol, given.get("FromPort"), given.get("ToPort"))
+    [(kind, peer)] = named.items()
+    if kind in ("cidr_ipv4", "cidr_ipv6"):
+        peer = network_from(peer, IPv4Network if kind == "cidr_ipv4" else IPv6Network)
+    elif kind == "prefix_list":
+        peer = _list_id(peer)
+    return RuleSpec(
+        is_egress=False,
+        protocol=protocol,
+        from_port=first,
+        to_port=last,
+        description=description_from(given.get("Description")),
+        **{kind: peer},
+    )
 
 
 def _list_id(given: str | None) -> str:
@@ -143,7 +183,7 @@ def network_from(given: str | None, family: type[IPv4Network] | type[IPv6Network
     raise InvalidParameterValue(f"CIDR block {(given or '')[:64]} is malformed")
 
 
-def _description(given: str | None) -> str | None:
+def description_from(given: str | None) -> str | None:
     if given and not _DESCRIPTION.fullmatch(given):
         raise InvalidParameterValue(
             "Invalid rule description. Valid descriptions are strings less than 256 characters from the following "

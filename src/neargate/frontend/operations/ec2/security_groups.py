@@ -1,6 +1,7 @@
 """CreateSecurityGroup, DeleteSecurityGroup, DescribeSecurityGroups."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ...authorize import Resource, authorize
@@ -76,8 +77,11 @@ async def delete_security_group(call: Call, services: Services, params: Params) 
     return {"Return": True, "GroupId": group.group_id}
 
 
-def _permission_fields(prefix: str, *, is_egress: bool) -> dict[str, Field[SecurityGroupView]]:
-    """`ip-permission.*` and `egress.ip-permission.*`."""
+Names = Callable[[str | None], str | None]
+
+
+def _permission_fields(prefix: str, name_of: Names, *, is_egress: bool) -> dict[str, Field[SecurityGroupView]]:
+    """`ip-permission.*` and `egress.ip-permission.*`. `name_of`: a group's name by its id."""
 
     def of(choose: Any) -> Field[SecurityGroupView]:
         return lambda group: (
@@ -93,20 +97,22 @@ def _permission_fields(prefix: str, *, is_egress: bool) -> dict[str, Field[Secur
         f"{prefix}.to-port": of(lambda _, spec: str(spec.to_port)),
         f"{prefix}.protocol": of(lambda _, spec: spec.protocol),
         f"{prefix}.group-id": of(lambda _, spec: spec.peer_group),
+        f"{prefix}.group-name": of(lambda _, spec: name_of(spec.peer_group)),
         f"{prefix}.user-id": of(lambda group, spec: group.account if spec.peer_group else None),
         f"{prefix}.prefix-list-id": of(lambda _, spec: spec.prefix_list),
     }
 
 
-_FIELDS: dict[str, Field[SecurityGroupView]] = {
-    "description": lambda group: (group.description,),
-    "group-id": lambda group: (group.group_id,),
-    "group-name": lambda group: (group.group_name,),
-    "owner-id": lambda group: (group.account,),
-    "vpc-id": lambda group: (group.vpc_id,),
-    **_permission_fields("ip-permission", is_egress=False),
-    **_permission_fields("egress.ip-permission", is_egress=True),
-}
+def _fields(name_of: Names) -> dict[str, Field[SecurityGroupView]]:
+    return {
+        "description": lambda group: (group.description,),
+        "group-id": lambda group: (group.group_id,),
+        "group-name": lambda group: (group.group_name,),
+        "owner-id": lambda group: (group.account,),
+        "vpc-id": lambda group: (group.vpc_id,),
+        **_permission_fields("ip-permission", name_of, is_egress=False),
+        **_permission_fields("egress.ip-permission", name_of, is_egress=True),
+    }
 
 
 async def describe_security_groups(call: Call, services: Services, params: Params) -> Answer:
@@ -123,7 +129,9 @@ async def describe_security_groups(call: Call, services: Services, params: Param
         malformed=GroupIdMalformed,
         missing=lambda missing: GroupNotFound.of_id(missing[0]),
     )
-    found = select(found, params.get("Filters"), _FIELDS, lambda group: group.tags)
+    names = {group.group_id: group.group_name for group in services.network.security_groups(call.account)}
+    fields = _fields(lambda group_id: names.get(group_id or ""))
+    found = select(found, params.get("Filters"), fields, lambda group: group.tags)
     found, token = page(found, params, lambda group: group.group_id, "GroupIds")
     return with_token({"SecurityGroups": [_shown(call, group) for group in found]}, token)
 

@@ -12,6 +12,7 @@ from .prefix_list_entries import OPERATIONS as PREFIX_LIST_ENTRIES
 from .prefix_lists import OPERATIONS as PREFIX_LISTS
 from .route_tables import OPERATIONS as ROUTE_TABLES
 from .routes import OPERATIONS as ROUTES
+from .security_group_changes import OPERATIONS as GROUP_CHANGES
 from .security_group_rules import (
     authorize_security_group_egress,
     authorize_security_group_ingress,
@@ -19,6 +20,7 @@ from .security_group_rules import (
     revoke_security_group_egress,
     revoke_security_group_ingress,
 )
+from .security_group_uses import OPERATIONS as GROUP_USES
 from .security_groups import create_security_group, delete_security_group, describe_security_groups
 from .subnet_attributes import OPERATIONS as SUBNET_ATTRIBUTES
 from .subnets import OPERATIONS as SUBNETS
@@ -41,6 +43,8 @@ OPERATIONS: dict[str, Operation] = {
     "RevokeSecurityGroupEgress": revoke_security_group_egress,
     "RevokeSecurityGroupIngress": revoke_security_group_ingress,
     **TAGGING,
+    **GROUP_CHANGES,
+    **GROUP_USES,
     **PREFIX_LISTS,
     **PREFIX_LIST_ENTRIES,
     **NETWORK_ACL_ENTRIES,
