@@ -412,7 +412,8 @@ def planted(service: str, operation: str) -> Iterator[tuple[SeenCall, Planter]]:
         for name in (described.input, described.output):
             shape = None if name is None else planter.model.shape(name)
             values.append(None if shape is None else planter.plant(shape, whole(planter.model, shape, rng)))
-            asked = asked or list(planter.words)
+            if len(values) == 1:
+                asked = list(planter.words)  # a refusal quotes what was asked, never an answer
         params, answer = values
         known: dict[str, Any] = {"service": service, "operation": operation, "principal": who, "params": params}
         yield SeenCall(request_id="r", answer=answer, **known), planter

@@ -131,6 +131,8 @@ _EC2 = (
         GetManagedPrefixListEntries GetSecurityGroupsForVpc
         DescribeEgressOnlyInternetGateways DescribeInternetGateways DescribePrefixLists DescribeRouteTables
         DescribeVpcEndpointServices DescribeVpcEndpoints DescribeVpcPeeringConnections
+        DescribeAccountAttributes DescribeDhcpOptions DescribeVpcAttribute DescribeVpcClassicLink
+        DescribeVpcClassicLinkDnsSupport
         """,
     ),
     Bucket(
@@ -148,6 +150,9 @@ _EC2 = (
         DeleteEgressOnlyInternetGateway DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteVpcEndpoints
         DeleteVpcPeeringConnection DetachInternetGateway DisassociateRouteTable ModifyVpcEndpoint
         ModifyVpcPeeringConnectionOptions RejectVpcPeeringConnection ReplaceRoute ReplaceRouteTableAssociation
+        AssociateDhcpOptions AssociateSubnetCidrBlock AssociateVpcCidrBlock CreateDefaultSubnet CreateDefaultVpc
+        CreateDhcpOptions CreateSubnet CreateVpc DeleteDhcpOptions DeleteSubnet DeleteVpc DisassociateSubnetCidrBlock
+        DisassociateVpcCidrBlock ModifySubnetAttribute ModifyVpcAttribute ModifyVpcTenancy
         """,
     ),
 )

@@ -6,6 +6,7 @@ from typing import Any
 RESOURCES_MAX = 100
 
 _TYPES = {
+    ("ec2", "dhcp-options"): "AWS::EC2::DHCPOptions",
     ("ec2", "network-acl"): "AWS::EC2::NetworkAcl",
     ("ec2", "prefix-list"): "AWS::EC2::PrefixList",
     ("ec2", "network-interface"): "AWS::EC2::NetworkInterface",
