@@ -101,7 +101,7 @@ def _page(
     return pages.page(
         items,
         place,
-        size=min(params.get("MaxResults") or size_max, size_max),
+        size=max(1, min(params.get("MaxResults") or size_max, size_max)),
         token=params.get("NextToken"),
         bound_to=bound_to,
         refused=InvalidNextToken,
