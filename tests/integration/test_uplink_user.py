@@ -32,6 +32,9 @@ def test_plain(tmp_path: Path) -> None:
         status = _status(lab.state().pid)
         assert "\nUid:\t65534\t65534\t65534\t65534\n" in status
         assert "\nNoNewPrivs:\t1\n" in status
+        assert "\nSeccomp:\t2\n" in status
+        # What it may, it may in a namespace of its own.
+        assert os.readlink(f"/proc/{lab.state().pid}/ns/user") != os.readlink("/proc/self/ns/user")
         await lab.network.remove_all()
         assert lab.footprint() == before
         assert lab.processes() == []

@@ -213,3 +213,22 @@ def test_names_are_quoted_where_nft_would_read_words() -> None:
     assert gone(marked_rules([own_rule(9, "iifname", chain="a;b")], "neargate_0a")[0]) == (
         'delete rule inet fw "a;b" handle 9\n'
     )
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        {"match": {}},
+        {"match": {"op": "==", "left": [], "right": {}}},
+        match(ip("saddr"), {"prefix": {"addr": "x", "len": 99}}),
+        match(ip("saddr"), {"range": []}),
+        {"vmap": {}},
+        {"vmap": {"key": STATE, "data": {"set": [["new"]]}}},
+        {"jump": None},
+        {"jump": {"target": []}},
+        {"xt": 7},
+        {},
+    ],
+)
+def test_words_of_a_later_nftables_decide_nothing(expression: Json) -> None:
+    assert stopped(base("drop"), rule(7, expression, DROP), rule(8, ACCEPT)) == []

@@ -64,7 +64,7 @@ def test_the_edges_table_names_what_is_the_hosts_own() -> None:
 def test_pasta_forwards_no_port_and_leads_to_no_loopback() -> None:
     command = uplink.pasta_command("/usr/bin/pasta", "/run/x/tap", None)
     options = " ".join(command)
-    for words in ("-t none", "-u none", "-T none", "-U none", "--no-map-gw", "--reuid nobody", "--no-new-privs"):
+    for words in ("-t none", "-u none", "-T none", "-U none", "--no-map-gw", "--reuid nobody", "--clear-groups"):
         assert f" {words} " in options
     assert command[-1] == "/run/x/tap"
     assert command[0] == "setpriv"

@@ -180,6 +180,13 @@ def _rule(known: Chains, home: Chain, rule: Rule, packet: Packet, budget: list[i
     budget[0] -= 1
     if budget[0] < 0:
         return "accept"  # beyond what we read: not ours to mend
+    try:
+        return _judged(known, home, rule, packet, budget, jumps)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return ""  # words of a later nftables: not understood
+
+
+def _judged(known: Chains, home: Chain, rule: Rule, packet: Packet, budget: list[int], jumps: int) -> str:
     for expression in rule.expr:
         (word, value), *_ = expression.items()
         if word == "match":

@@ -151,9 +151,12 @@ def pasta_command(program: str, marked: str, tun: str | None) -> list[str]:
     ports = [word for option in "tuTU" for word in (f"-{option}", "none")]
     silent = ["--no-dhcp", "--no-ndp", "--no-ra", "--no-dhcpv6", "-D", "none", "-S", "none"]
     net = ["-4", "--config-net", "-I", TAP, "-a", TAP_ADDRESS, "-n", str(TAP_PREFIX), "-g", TAP_GATEWAY, "-m", "1500"]
-    held = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", "exec sleep infinity", marked]
+    held = ["/usr/bin/setpriv", "--pdeathsig", "KILL", "sh", "-c", "exec sleep infinity", marked]
     pasta = [program, "-f", "-e", "-q", *net, "--no-map-gw", *ports, *silent, "--", *held]
-    nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--no-new-privs", *pasta]
+    # The right to make its namespaces also where users have none (Ubuntu's AppArmor); it is gone within them. That it
+    # gets no new privileges is its own doing: told before, AppArmor would refuse it the program inside.
+    right = ["--inh-caps", "+sys_admin", "--ambient-caps", "+sys_admin"]
+    nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", *right, *pasta]
     if tun is None:
         return nobody
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", _OWN_TUN, tun, *nobody]
