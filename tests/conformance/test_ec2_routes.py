@@ -117,7 +117,9 @@ def test_a_table_is_made_associated_and_deleted(region: Region) -> None:
     again = region.ec2.create_route_table(VpcId=vpc_id(region), ClientToken="once")
     assert again["RouteTable"]["RouteTableId"] == table_id
     assert refused(lambda: new_table(region, other_vpc(region), ClientToken="once"))[0] == "IdempotentParameterMismatch"
-    one, two = subnets(region)
+    for wrong in ("x" * 65, "a b", "ü"):
+        assert refused(lambda w=wrong: new_table(region, ClientToken=w))[0] == "InvalidParameterValue"  # type: ignore[misc]
+    one = subnets(region)[0]
     association = region.ec2.associate_route_table(RouteTableId=table_id, SubnetId=one)["AssociationId"]
     assert region.ec2.associate_route_table(RouteTableId=table_id, SubnetId=one)["AssociationId"] == association
     [found] = region.ec2.describe_route_tables(Filters=by("association.subnet-id", one))["RouteTables"]
@@ -157,7 +159,6 @@ def test_a_table_is_made_associated_and_deleted(region: Region) -> None:
         f"The routeTable ID '{table_id}' does not exist",
         400,
     )
-    del two
 
 
 def test_the_main_table_is_another_when_its_association_moves(region: Region) -> None:

@@ -15,7 +15,7 @@ from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select
 from .groups import all_enis
-from .request import check_id, named, page, resource_arn, stop_if_dry_run, tag_list, with_token
+from .request import check_id, client_token, named, page, resource_arn, stop_if_dry_run, tag_list, with_token
 from .routing import egress_only_resource, gateway_resource, named_vpc, new, required_id
 from .shown import Shown, at, tags_of
 from .tags import tags_from
@@ -117,8 +117,9 @@ async def create_egress_only_internet_gateway(call: Call, services: Services, pa
     authorize_tagging(call, params, resource_arn(call, _EGRESS_ONLY, "*"))
     vpc_id = required_id(params, "VpcId", "vpc", VpcIdMalformed)
     tags = tags_from(params, _EGRESS_ONLY)
+    token = client_token(params)
     stop_if_dry_run(params)
-    network, token = services.network, params.get("ClientToken")
+    network = services.network
     gateways_max = network.quota(call.account, EGRESS_ONLY_GATEWAYS_PER_REGION)
     gateway = await network.change(
         call.account,

@@ -51,6 +51,18 @@ def check_id(given: str, prefix: str, malformed: Callable[[str], AwsError]) -> N
         raise malformed(given[:255])
 
 
+def client_token(params: Params) -> str | None:
+    """What makes a creation idempotent. It is kept with what was made, so its length is bounded."""
+    given = params.get("ClientToken")
+    if not given:
+        return None
+    if not re.fullmatch(r"[\x21-\x7e]{1,64}", given):
+        raise InvalidParameterValue(
+            f"Value ({given[:64]}) for parameter clientToken is invalid. A token has at most 64 ASCII characters."
+        )
+    return str(given)
+
+
 def page(
     items: Sequence[T], params: Params, id_of: Callable[[T], str], ids_parameter: str
 ) -> tuple[list[T], str | None]:

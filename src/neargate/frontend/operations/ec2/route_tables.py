@@ -19,7 +19,7 @@ from ...regional.shelves import Shelf
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select
-from .request import named, page, resource_arn, stop_if_dry_run, tag_list, with_token
+from .request import client_token, named, page, resource_arn, stop_if_dry_run, tag_list, with_token
 from .routing import named_vpc, new, required_id, subnet_resource, table_resource, unnamed
 from .shown import Shown, at, tags_of
 from .tags import tags_from
@@ -32,8 +32,9 @@ async def create_route_table(call: Call, services: Services, params: Params) -> 
     authorize_tagging(call, params, made)
     vpc_id = required_id(params, "VpcId", "vpc", VpcIdMalformed)
     tags = tags_from(params, "route-table")
+    token = client_token(params)
     stop_if_dry_run(params)
-    network, token = services.network, params.get("ClientToken")
+    network = services.network
     tables_max = network.quota(call.account, ROUTE_TABLES_PER_VPC)
     table = await network.change(
         call.account,

@@ -21,7 +21,7 @@ from ...network.routing_errors import (
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select
-from .request import check_id, named, page, resource_arn, stop_if_dry_run, tag_list, with_token
+from .request import check_id, client_token, named, page, resource_arn, stop_if_dry_run, tag_list, with_token
 from .routing import endpoint_resource, named_vpc, new, required, required_id, table_resource
 from .shown import Shown, at, tags_of
 from .tags import tags_from
@@ -82,7 +82,7 @@ def _wanted(region: str, params: Params) -> WantedEndpoint:
         policy=endpoints.check_policy(params["PolicyDocument"]) if params.get("PolicyDocument") else FULL_ACCESS,
         route_tables=_tables(params, "RouteTableIds"),
         tags=tags_from(params, _KIND),
-        client_token=params.get("ClientToken"),
+        client_token=client_token(params),
     )
 
 
