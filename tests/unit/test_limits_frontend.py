@@ -57,6 +57,7 @@ class Rig:
                 "ec2": {"DescribeVpcs": self._operation, "DescribeSubnets": self._operation},
                 "sts": dict.fromkeys(("GetCallerIdentity", "AssumeRoleWithWebIdentity"), self._operation),
                 "service-quotas": {"ListServices": self._operation},
+                "servicediscovery": {"ListNamespaces": self._operation},
             },
             credentials=OneKeyEach(GREEDY, SECRET),
             limits=self.limits,
@@ -120,7 +121,7 @@ def error(response: Response) -> tuple[int, str, str]:
 
 def test_over_its_bucket_a_call_is_refused_in_its_services_words() -> None:
     async def body(rig: Rig) -> None:
-        for key in ("ecs/cluster-read", "ec2/read", "sts/calls", "service-quotas/calls"):
+        for key in ("ecs/cluster-read", "ec2/read", "sts/calls", "service-quotas/calls", "servicediscovery/calls"):
             await rig.quotas.set_rate(ALL_ACCOUNTS, key, Rate(1, 0.1))
         calls: list[tuple[dict[str, str], tuple[int, str, str]]] = [
             ({"service": "ecs", "operation": "ListClusters"}, (400, "ThrottlingException", "Rate exceeded")),
@@ -135,6 +136,10 @@ def test_over_its_bucket_a_call_is_refused_in_its_services_words() -> None:
             (
                 {"service": "service-quotas", "operation": "ListServices"},
                 (400, "TooManyRequestsException", "Rate exceeded"),
+            ),
+            (
+                {"service": "servicediscovery", "operation": "ListNamespaces"},
+                (429, "RequestLimitExceeded", "Rate exceeded"),
             ),
         ]
         for call, refusal in calls:

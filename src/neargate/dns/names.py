@@ -83,7 +83,7 @@ def zone(apex: str, records: Iterable[tuple[str, int, bytes]], *, ttl_s: int = T
     Raises Malformed for owners outside, or a name with an alias and more.
     """
     top = name(apex)
-    found: dict[bytes, dict[int, tuple[bytes, ...]]] = {top: {}}
+    found: dict[bytes, dict[int, list[bytes]]] = {top: {}}
     inner: set[bytes] = set()
     for owner, kind, data in records:
         wire = name(owner)
@@ -93,9 +93,10 @@ def zone(apex: str, records: Iterable[tuple[str, int, bytes]], *, ttl_s: int = T
         types = found.setdefault(wire, {})
         if types and (kind == CNAME or CNAME in types) and not (shares and kind in types):
             raise Malformed(f"{owner} is another's alias and more than that")
-        types[kind] = (*types.get(kind, ()), data)
+        types.setdefault(kind, []).append(data)
         inner.update(path[1 : path.index(top)])
-    return Zone(top, found, frozenset(inner), ttl_s)
+    whole = {owner: {kind: tuple(data) for kind, data in types.items()} for owner, types in found.items()}
+    return Zone(top, whole, frozenset(inner), ttl_s)
 
 
 def address_data(text: str) -> tuple[int, bytes]:

@@ -125,6 +125,16 @@ class TooManyRequests(AwsError):
         super().__init__(message)
 
 
+class RequestLimitExceeded(AwsError):
+    """Cloud Map's own word for throttling."""
+
+    code = "RequestLimitExceeded"
+    status = 429
+
+    def __init__(self, message: str = "Rate exceeded") -> None:
+        super().__init__(message)
+
+
 class IllegalArgument(AwsError):
     code = "IllegalArgumentException"
 

@@ -4,7 +4,7 @@ Owns the buckets' levels and the calls under way. Must not know protocols but fo
 a refusal changes nothing but a count, and comes before anything of the request was parsed.
 """
 
-from ...model.errors import AwsError, Throttling, TooManyRequests
+from ...model.errors import AwsError, RequestLimitExceeded, Throttling, TooManyRequests
 from ...model.knobs import Knobs
 from ...world import World
 from .admission import Admission
@@ -32,7 +32,7 @@ class Limits:
         self._levels_unsigned: dict[Key, Level] = {}
 
     def enter(self, account: str, service: str, operation: str, peer: str = "") -> None:
-        """Before a request is parsed; `leave` must follow. Raises Throttling or TooManyRequests.
+        """Before a request is parsed; `leave` must follow. Raises Throttling, TooManyRequests, RequestLimitExceeded.
 
         `peer`: the caller's address, by which those without a signature (`account` empty) are told apart.
         """
@@ -96,4 +96,6 @@ def throttled(service: str) -> AwsError:
     """In the service's own words; also for a call that met a full queue behind the front end."""
     if service == "service-quotas":
         return TooManyRequests()
+    if service == "servicediscovery":
+        return RequestLimitExceeded()
     return Throttling("Request limit exceeded." if service == "ec2" else "Rate exceeded")
