@@ -125,13 +125,14 @@ class Vpc:
         *,
         public: str | None = None,
         ipv6: bool = False,
+        group: str = OPEN.group_id,
         of: tuple[PlannedSubnet, ...] | None = None,
     ) -> TaskNetwork:
         """With the subnet's address NUMBER. `of`: subnets, where the plan has not all of them."""
         subnet = next(each for each in of or self.plan.subnets if each.subnet_id == name)
         six = f"{str(subnet.ipv6_cidr).removesuffix('/64')}{number:x}" if ipv6 else None
         made = replace(
-            eni(number, "sg-0open", vpc=self.vpc_id, public=public),
+            eni(number, group, vpc=self.vpc_id, public=public),
             eni_id=f"eni-{self.vpc_id}{name}{number}",
             subnet_id=name,
             subnet_cidr=subnet.cidr,
@@ -573,6 +574,40 @@ def test_a_nat_gateway_over_peering_is_seen_by_its_private_address(run: Run) -> 
         with listener_in(server.netns_path, "0.0.0.0", 80) as web:
             assert await seen_source(task.netns_path, "10.5.0.11", 80, web) == NAT_PRIVATE
             assert await is_cut_off(server.netns_path, NAT_PRIVATE, 80)
+
+    run(scenario)
+
+
+def test_a_rule_may_name_a_group_of_a_peer(run: Run) -> None:
+    async def scenario(lab: Lab) -> None:
+        here, there, twin = (lab.new_vpc() for _ in range(3))
+        here.move("10.5.0.0/16", "2001:db8:500::/56")
+        one, other = f"pcx-{here.vpc_id[4:]}a", f"pcx-{here.vpc_id[4:]}b"
+        named, named_there = f"sg-{here.vpc_id[4:]}a", f"sg-{here.vpc_id[4:]}b"
+        guarded = SecurityGroup(group_id=named, ingress=(rule("tcp", 80, 80, peer=named_there),), egress=())
+        picky = SecurityGroup(group_id=named_there, egress=(rule("tcp", 80, 80, peer=named),))
+        for vpc, peering_id, groups in ((there, one, (OPEN, picky)), (twin, other, (OPEN,))):
+            route = (("10.5.0.0/16", peering_id),)
+            await vpc.apply({A: route}, peerings=(_peering(peering_id, here),), groups=groups)
+        routes = {A: ((CIDRS[A], one),), B: ((CIDRS[A], other),)}
+        both = (_peering(one, there), _peering(other, twin))
+        await here.apply(routes, peerings=both, groups=(OPEN, guarded))
+        server, beside = await here.task(A, 11, group=named), await here.task(A, 12)
+        with listener_in(server.netns_path, "0.0.0.0", 80), listener_in(beside.netns_path, "0.0.0.0", 80):
+            # Members that come after the rule, and one who is none.
+            client, stranger = await there.task(A, 11, group=named_there), await there.task(A, 12)
+            assert await reaches(client.netns_path, "10.5.0.11", 80)
+            assert await is_cut_off(client.netns_path, "10.5.0.12", 80), "the target is in no group it may go to"
+            assert await is_cut_off(stranger.netns_path, "10.5.0.11", 80)
+            # The same address in another peer is no member's.
+            await here.apply({A: routes[B]})
+            lookalike = await twin.task(A, 11)
+            assert await is_cut_off(lookalike.netns_path, "10.5.0.11", 80)
+            assert await reaches(lookalike.netns_path, "10.5.0.12", 80)
+            await here.apply(routes)
+            assert await reaches(client.netns_path, "10.5.0.11", 80)
+            await there.apply(groups=(OPEN,))
+            assert await is_cut_off(client.netns_path, "10.5.0.11", 80)
 
     run(scenario)
 

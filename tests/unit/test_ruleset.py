@@ -3,11 +3,13 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from neargate.model.network import Eni, SecurityGroup, SecurityGroupRule, VpcPlan
+from neargate.model.network import Eni, PlannedPeering, SecurityGroup, SecurityGroupRule, VpcPlan
 from neargate.testing.plans import with_public_subnet
 from neargate.vpc.groups import unusable_rules
-from neargate.vpc.ruleset import LocalEni, RouterRules, local_eni, render, transaction
+from neargate.vpc.marks import arrival_mark
+from neargate.vpc.ruleset import LocalEni, PeerVpc, RouterRules, local_eni, render, transaction
 
 ANY = "0.0.0.0/0"
 
@@ -167,6 +169,26 @@ def test_every_chain_ends_in_drop_and_every_eni_has_its_chains(members: list[tup
     assert all(lines[-1] == "drop" and lines.count("drop") == 1 for lines in chains.values())
     targets = {verdict.removeprefix("goto ") for name in ("out4", "in4") for verdict in rendered.sets[name].values()}
     assert targets == set(chains)
+
+
+def test_a_peers_group_is_its_members_by_the_way_to_them() -> None:
+    rule = SecurityGroupRule(protocol="tcp", from_port=1, to_port=2, peer_group="sg-there")
+    plan = replace(
+        _plan(SecurityGroup(group_id="sg-1", ingress=(rule,), egress=(rule,))),
+        peerings=(PlannedPeering(peering_id="pcx-1", peer_vpc="vpc-2"),),
+    )
+    theirs = SecurityGroup(group_id="sg-there", remote_members=("10.9.0.9",))
+    member, other = local_eni("e8", _eni(8, "sg-there")), local_eni("e9", _eni(9, "sg-1"))
+    peer = PeerVpc(peering_id="pcx-1", groups=(theirs,), members=(member, other))
+    alone = _rules(plan, _eni(4, "sg-1"))
+    known = render(plan, [local_eni("eeni-4", _eni(4, "sg-1"))], endpoint_port=4566, peers=[peer], previous=alone)
+    assert alone.sets["m4_sg-there"] == {}
+    assert set(known.sets["m4_sg-there"]) == {"10.0.0.8", "10.9.0.9"}
+    mark = known.steering.peerings["pcx-1"]
+    inwards = next(lines for name, lines in known.chains.items() if name.startswith("g_") and name.endswith("_in"))
+    outwards = next(lines for name, lines in known.chains.items() if name.startswith("g_") and name.endswith("_out"))
+    assert f"meta mark {arrival_mark(mark):#x} ip saddr @m4_sg-there tcp dport 1-2 return" in inwards
+    assert f"meta mark {mark:#x} ip daddr @m4_sg-there tcp dport 1-2 return" in outwards
 
 
 def _group_chains(rules: RouterRules) -> dict[str, tuple[str, ...]]:

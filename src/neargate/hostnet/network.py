@@ -7,7 +7,7 @@ Each step of attach and detach may be repeated: a killed agent either attaches a
 
 import shutil
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
 from ..vpc.acls import unusable_lines
 from ..vpc.groups import unusable_rules
-from ..vpc.ruleset import local_eni
+from ..vpc.ruleset import PeerVpc, local_eni
 from ..world import World
 from . import edge as edges
 from . import netlink
@@ -168,7 +168,7 @@ class LinuxNetwork:
         self._enis = {task: eni for task, eni in recorded.items() if self._namespaces.exists(_task_namespace(task))}
         for plan in self._records.plans().values():
             enis = {task: eni for task, eni in self._enis.items() if eni.vpc_id == plan.vpc_id}
-            self._routers[plan.vpc_id] = Router.ensure(self._namespaces, self._edge, plan, enis, self._endpoint_port)
+            self._routers[plan.vpc_id] = self._made_router(plan, enis)
         for task_id, eni in recorded.items():
             if task_id in self._enis and eni.vpc_id in self._routers:
                 steps = self._attach_steps(task_id, eni)
@@ -207,28 +207,45 @@ class LinuxNetwork:
             return
         for sentence in (*unusable_rules(plan), *unusable_lines(plan)):
             log.warning("rule cannot be used", vpc_id=plan.vpc_id, reason=sentence)
-        edge = self._opened_edge()
+        self._opened_edge()
         former = [peering.peer_vpc for peering in router.plan.peerings] if router is not None else []
         self._records.write_plan(plan)
         if router is None:
-            self._routers[plan.vpc_id] = Router.ensure(self._namespaces, edge, plan, {}, self._endpoint_port)
+            self._routers[plan.vpc_id] = self._made_router(plan, {})
         elif plan != router.plan:
             router.apply(plan)
         self._publish_gateways(plan)
         self._join_peers([plan.vpc_id, *former, *(peering.peer_vpc for peering in plan.peerings)])
 
+    def _made_router(self, plan: VpcPlan, enis: Mapping[str, Eni]) -> Router:
+        edge, port = self._opened_edge(), self._endpoint_port
+        return Router.ensure(self._namespaces, edge, plan, enis, port, self._peers_of)
+
+    def _peers_of(self, plan: VpcPlan) -> list[PeerVpc]:
+        return [other.as_peer(peering_id) for peering_id, other in self._peered(plan)]
+
+    def _peered(self, plan: VpcPlan) -> Iterator[tuple[str, Router]]:
+        """Peerings with VPCs of this host whose plans know of them too."""
+        for peering in plan.peerings:
+            other = self._routers.get(peering.peer_vpc)
+            back = other.plan.peerings if other is not None else ()
+            if other is not None and (peering.peering_id, plan.vpc_id) in {(p.peering_id, p.peer_vpc) for p in back}:
+                yield peering.peering_id, other
+
     def _join_peers(self, vpc_ids: Iterable[str]) -> None:
-        """Peerings that both VPCs' plans know have a link. To be called with all whose peerings may have changed."""
+        """To be called with all whose peerings may have changed."""
         routers = [self._routers[vpc_id] for vpc_id in dict.fromkeys(vpc_ids) if vpc_id in self._routers]
         for router in routers:
-            for peering in router.plan.peerings:
-                other = self._routers.get(peering.peer_vpc)
-                if other is not None and other is not router:
-                    back = {each.peering_id: each.peer_vpc for each in other.plan.peerings}
-                    if back.get(peering.peering_id) == router.plan.vpc_id:
-                        router.join(other, peering.peering_id, mtu=self._knobs.eni_mtu)
+            for peering_id, other in self._peered(router.plan):
+                router.join(other, peering_id, mtu=self._knobs.eni_mtu)
         for router in routers:
+            router.reload()
             router.settle_peerings()
+
+    def _tell_peers(self, router: Router) -> None:
+        """Of members that a group has won or lost."""
+        for _, other in self._peered(router.plan):
+            other.reload()
 
     def _publish_gateways(self, plan: VpcPlan) -> None:
         """Public addresses of the VPC's NAT gateways lead to its router, and those it no longer has do not."""
@@ -305,6 +322,10 @@ class LinuxNetwork:
             with links:
                 configure_task(links, eni, _gateway(eni))
 
+        def allow() -> None:
+            router.allow(task_id, eni)
+            self._tell_peers(router)
+
         def publish() -> None:
             if eni.public_ipv4 is not None:
                 self._opened_edge().add_public(eni.vpc_id, eni.public_ipv4)
@@ -313,7 +334,7 @@ class LinuxNetwork:
             *self._namespace_steps(task_id, eni),
             connect,
             configure,
-            lambda: router.allow(task_id, eni),
+            allow,
             publish,
         ]
 
@@ -326,7 +347,7 @@ class LinuxNetwork:
             if public is not None:
                 steps.append(lambda: self._opened_edge().remove_public(public))
             if router is not None:
-                steps.append(lambda: router.forbid(task_id))
+                steps.append(lambda: self._forbid(router, task_id))
                 steps.append(lambda: router.disconnect(eni))
                 self._leaving[eni.vpc_id, interface_name(eni.eni_id)] = self._world.monotonic()
         steps.append(lambda: self._namespaces.delete(_task_namespace(task_id)))
@@ -336,6 +357,10 @@ class LinuxNetwork:
             self._enis.pop(task_id, None)
 
         return [*steps, forget, self._remove_lingering_links]
+
+    def _forbid(self, router: Router, task_id: str) -> None:
+        router.forbid(task_id)
+        self._tell_peers(router)
 
     def _remove_lingering_links(self) -> None:
         """A namespace that something still holds keeps its link: remove that by hand after a while."""

@@ -6,7 +6,7 @@ Owns the sockets into that namespace and the rule set that the kernel holds. Wha
 
 import hashlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ..interfaces.hostnet import InterfaceStats
 from ..model.network import (
@@ -18,7 +18,7 @@ from ..model.network import (
     VpcPlan,
 )
 from ..vpc.flows import misled
-from ..vpc.ruleset import LocalEni, RouterRules, local_eni, render, transaction
+from ..vpc.ruleset import LocalEni, PeerVpc, RouterRules, local_eni, render, transaction
 from . import netlink, peerings
 from .conntrack import Conntrack
 from .edge import Edge
@@ -27,6 +27,7 @@ from .netlink import Netlink
 from .nftables import Nftables, NftablesError
 
 GATEWAY_IPV6 = "fe80::1"
+Peers = Callable[[VpcPlan], Sequence[PeerVpc]]  # those of a plan's peers that this host has, and that peer back
 
 
 def namespace_name(vpc_id: str) -> str:
@@ -41,11 +42,12 @@ def interface_name(eni_id: str) -> str:
 class Router:
     """Open with `Router.ensure`."""
 
-    def __init__(self, namespaces: Namespaces, plan: VpcPlan, endpoint_port: int) -> None:
+    def __init__(self, namespaces: Namespaces, plan: VpcPlan, endpoint_port: int, peers: Peers) -> None:
         self.name = namespace_name(plan.vpc_id)
         self.plan = plan
         self._namespaces = namespaces
         self._endpoint_port = endpoint_port
+        self._peers = peers
         self._enis: dict[str, LocalEni] = {}
         self._loaded: RouterRules | None = None
         with namespaces.inside(self.name):
@@ -55,10 +57,12 @@ class Router:
             self._nft = Nftables()
 
     @classmethod
-    def ensure(cls, namespaces: Namespaces, edge: Edge, plan: VpcPlan, enis: Mapping[str, Eni], port: int) -> "Router":
+    def ensure(
+        cls, namespaces: Namespaces, edge: Edge, plan: VpcPlan, enis: Mapping[str, Eni], port: int, peers: Peers
+    ) -> "Router":
         """Make or adopt. The rules of `enis` (by task id) stand before this returns; their flows go on meanwhile."""
         fresh = namespaces.ensure(namespace_name(plan.vpc_id))
-        router = cls(namespaces, plan, port)
+        router = cls(namespaces, plan, port, peers)
         loopback = router._links.existing("lo").index
         router._links.run(
             [
@@ -100,6 +104,13 @@ class Router:
     def join(self, other: "Router", peering_id: str, *, mtu: int) -> None:
         ends = {self.name: self._links, other.name: other._links}
         peerings.ensure_link(self._namespaces, peering_id, ends, mtu)
+
+    def as_peer(self, peering_id: str) -> PeerVpc:
+        return PeerVpc(peering_id=peering_id, groups=self.plan.groups, members=tuple(self._enis.values()))
+
+    def reload(self) -> None:
+        """What a peer has changed is known here too: the members of its groups."""
+        self._load()
 
     def settle_peerings(self) -> None:
         """Links of peerings that ended are gone, and the kernel leads packets over those that are there."""
@@ -186,7 +197,13 @@ class Router:
     def _load(self, plan: VpcPlan | None = None) -> None:
         """The rules of the plan in force, or of a new one, which is in force when the kernel has taken them."""
         plan = plan or self.plan
-        wanted = render(plan, self._enis.values(), endpoint_port=self._endpoint_port, previous=self._loaded)
+        wanted = render(
+            plan,
+            self._enis.values(),
+            endpoint_port=self._endpoint_port,
+            peers=self._peers(plan),
+            previous=self._loaded,
+        )
         text = transaction(self._loaded, wanted)
         try:
             if text:

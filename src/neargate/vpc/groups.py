@@ -5,11 +5,11 @@ Owns what the rules of a combination become, and who is a member of a group that
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 
 from ..model.network import SecurityGroup, SecurityGroupRule, VpcPlan
-from .marks import LOCAL_MARK
+from .marks import LOCAL_MARK, arrival_mark
 from .matches import protocol_match
 from .table import object_name
 
@@ -20,13 +20,19 @@ def combination_chains(groups: tuple[str, ...]) -> tuple[str, str]:
     return f"g_{digest}_out", f"g_{digest}_in"
 
 
-def combination_rules(groups: Iterable[SecurityGroup]) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
-    """(lines of the egress chain, of the ingress chain, groups that the rules refer to)."""
+def combination_rules(
+    groups: Iterable[SecurityGroup], foreign: Mapping[str, int]
+) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
+    """(lines of the egress chain, of the ingress chain, groups that the rules refer to).
+
+    `foreign`: groups of peered VPCs -> the mark of the way there.
+    """
     known = list(groups)
     egress = [rule for group in known for rule in group.egress]
     ingress = [rule for group in known for rule in group.ingress]
     peers = (rule.peer_group for rule in (*egress, *ingress))
-    return _chain(egress, "daddr"), _chain(ingress, "saddr"), frozenset(peer for peer in peers if peer is not None)
+    referenced = frozenset(peer for peer in peers if peer is not None)
+    return _chain(egress, "daddr", foreign), _chain(ingress, "saddr", foreign), referenced
 
 
 def member_sets(group_id: str, members: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -45,19 +51,19 @@ def unusable_rules(plan: VpcPlan) -> list[str]:
         for direction, rules in (("ingress", group.ingress), ("egress", group.egress)):
             for rule in rules:
                 try:
-                    _matches(rule, "saddr")
+                    _matches(rule, "saddr", {})
                 except ValueError as error:
                     sentences.append(f"{group.group_id}: {direction} rule is ignored: {error}")
     return sentences
 
 
-def _chain(rules: Iterable[SecurityGroupRule], peer_side: str) -> tuple[str, ...]:
+def _chain(rules: Iterable[SecurityGroupRule], peer_side: str, foreign: Mapping[str, int]) -> tuple[str, ...]:
     """The rules of a combination, merged: one line per protocol and port range, its networks in one set."""
     networks: dict[tuple[int, str], list[IPv4Network | IPv6Network]] = {}
     lines: set[str] = set()
     for rule in rules:
         try:
-            matches = _matches(rule, peer_side)
+            matches = _matches(rule, peer_side, foreign)
         except ValueError:
             # A rule that cannot be read allows nothing; `unusable_rules` names it to the operator.
             continue
@@ -81,11 +87,13 @@ def _network_match(version: int, networks: list[IPv4Network | IPv6Network], side
     return f"{family} {side} {{ {addresses} }} {line}"
 
 
-def _matches(rule: SecurityGroupRule, side: str) -> list[tuple[int, IPv4Network | IPv6Network | None, str]]:
+def _matches(
+    rule: SecurityGroupRule, side: str, foreign: Mapping[str, int]
+) -> list[tuple[int, IPv4Network | IPv6Network | None, str]]:
     """(family, network or None where the line is complete, line) for each family the rule speaks of."""
     if rule.peer_group is not None:
-        # A member's address is a member only where the packet goes straight to it, not through a NAT gateway.
-        way = f"meta mark {LOCAL_MARK:#x} " if side == "daddr" else ""
+        # Its address makes a member only of who is reached straight, not through a NAT gateway, and by the way to it.
+        way = _way(foreign.get(rule.peer_group), side)
         return [
             (version, None, f"{way}{family} {side} @{_set_name(version, rule.peer_group)} {match}return")
             for version, family in ((4, "ip"), (6, "ip6"))
@@ -99,6 +107,12 @@ def _matches(rule: SecurityGroupRule, side: str) -> list[tuple[int, IPv4Network 
         raise ValueError(f"{text} is of the other address family")
     match = protocol_match(rule.protocol, rule.from_port, rule.to_port, network.version)
     return [] if match is None else [(network.version, network, f"{match}return")]
+
+
+def _way(foreign_mark: int | None, side: str) -> str:
+    if side == "daddr":
+        return f"meta mark {foreign_mark or LOCAL_MARK:#x} "
+    return "" if foreign_mark is None else f"meta mark {arrival_mark(foreign_mark):#x} "
 
 
 def _set_name(version: int, group_id: str) -> str:

@@ -6,12 +6,12 @@ subnet, an unknown interface and an unreadable rule all mean: no. Everything tha
 ports) or matched against a pattern (ids) first: a plan cannot smuggle nftables syntax.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
 from msgspec import Struct
 
-from ..model.network import Eni, VpcPlan
+from ..model.network import Eni, SecurityGroup, VpcPlan
 from .groups import combination_chains, combination_rules, member_sets
 from .steering import Steering, steer, subnet_chain
 from .table import FIXED_SETS, TABLE, declaration, whole_table
@@ -26,6 +26,14 @@ class LocalEni(Struct, frozen=True, kw_only=True):
     elements: tuple[tuple[str, str, str], ...]
 
 
+class PeerVpc(Struct, frozen=True, kw_only=True):
+    """The other side of a peering, as far as rules may refer to it: its groups, and who is in them on this host."""
+
+    peering_id: str
+    groups: tuple[SecurityGroup, ...]
+    members: tuple[LocalEni, ...]
+
+
 class RouterRules(Struct, frozen=True, kw_only=True):
     """The rule set of one router. Never changed after it was made: `transaction` compares two of them."""
 
@@ -35,6 +43,7 @@ class RouterRules(Struct, frozen=True, kw_only=True):
     sets: Mapping[str, Mapping[str, str]]
     chains: Mapping[str, tuple[str, ...]]
     referenced: Mapping[tuple[str, ...], frozenset[str]]
+    foreign: Mapping[str, int]  # groups of peered VPCs -> the mark of the way there
 
 
 def local_eni(interface: str, eni: Eni) -> LocalEni:
@@ -64,7 +73,12 @@ def local_eni(interface: str, eni: Eni) -> LocalEni:
 
 
 def render(
-    plan: VpcPlan, enis: Iterable[LocalEni], *, endpoint_port: int, previous: RouterRules | None = None
+    plan: VpcPlan,
+    enis: Iterable[LocalEni],
+    *,
+    endpoint_port: int,
+    peers: Sequence[PeerVpc] = (),
+    previous: RouterRules | None = None,
 ) -> RouterRules:
     """The rule set of a plan and this host's ENIs. `previous` only saves work: chains of the same plan are reused."""
     reusable = previous if previous is not None and previous.plan is plan else None
@@ -78,22 +92,28 @@ def render(
             fixed[name][key] = value
     sets |= fixed
     groups = {group.group_id: group for group in plan.groups}
+    foreign = _foreign(plan, steering, peers)
     chains = dict(steering.chains)
     referenced: dict[tuple[str, ...], frozenset[str]] = {}
     for combination in {eni.groups for eni in members}:
         outwards, inwards = combination_chains(combination)
-        if reusable is not None and combination in reusable.referenced:
+        if reusable is not None and reusable.foreign == foreign and combination in reusable.referenced:
             chains[outwards], chains[inwards] = reusable.chains[outwards], reusable.chains[inwards]
             referenced[combination] = reusable.referenced[combination]
             continue
         known = [groups[group_id] for group_id in combination if group_id in groups]
-        chains[outwards], chains[inwards], referenced[combination] = combination_rules(known)
+        chains[outwards], chains[inwards], referenced[combination] = combination_rules(known, foreign)
+    own = PeerVpc(peering_id="", groups=plan.groups, members=tuple(members))
     for group_id in frozenset().union(*referenced.values()):
-        here = [address for eni in members if group_id in eni.groups for address in eni.addresses]
-        elsewhere = groups[group_id].remote_members if group_id in groups else ()
-        sets |= member_sets(group_id, (*here, *elsewhere))
+        sets |= member_sets(group_id, _members(group_id, peers if group_id in foreign else (own,)))
     return RouterRules(
-        plan=plan, endpoint_port=endpoint_port, steering=steering, sets=sets, chains=chains, referenced=referenced
+        plan=plan,
+        endpoint_port=endpoint_port,
+        steering=steering,
+        sets=sets,
+        chains=chains,
+        referenced=referenced,
+        foreign=foreign,
     )
 
 
@@ -120,6 +140,25 @@ def transaction(old: RouterRules | None, new: RouterRules) -> str:
     lines += [f"delete chain {TABLE} {name}" for name in gone]
     lines += [f"delete {_kind(name)} {TABLE} {name}" for name in old_sets if name not in new.sets]
     return "\n".join(lines) + "\n" if lines else ""
+
+
+def _foreign(plan: VpcPlan, steering: Steering, peers: Sequence[PeerVpc]) -> dict[str, int]:
+    own = {group.group_id for group in plan.groups}
+    return {
+        group.group_id: steering.peerings[peer.peering_id]
+        for peer in peers
+        if peer.peering_id in steering.peerings
+        for group in peer.groups
+        if group.group_id not in own
+    }
+
+
+def _members(group_id: str, vpcs: Sequence[PeerVpc]) -> Iterator[str]:
+    for vpc in vpcs:
+        for group in vpc.groups:
+            if group.group_id == group_id:
+                yield from group.remote_members
+                yield from (address for eni in vpc.members if group_id in eni.groups for address in eni.addresses)
 
 
 def _added(name: str) -> str:

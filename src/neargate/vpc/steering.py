@@ -38,6 +38,7 @@ class Steering(Struct, frozen=True, kw_only=True):
     sets: Mapping[str, Mapping[str, str]]
     chains: Mapping[str, tuple[str, ...]]
     lookups: Mapping[int, str]
+    peerings: Mapping[str, int]  # id -> the mark of what goes over it
 
 
 def subnet_chain(subnet_id: str) -> str:
@@ -70,7 +71,8 @@ class _Compiler:
         parts.chains |= self.borders.chains
         peerings = {peering.peering_id for peering in self.plan.peerings}
         lookups = {mark: way.exit for way, mark in self.marks.items() if way.exit in peerings}
-        return Steering(sets=parts.sets, chains=parts.chains, lookups=lookups)
+        direct = {peering_id: self.marks[Way(peering_id)] for peering_id in peerings}
+        return Steering(sets=parts.sets, chains=parts.chains, lookups=lookups, peerings=direct)
 
     def _senders(self, subnet: PlannedSubnet) -> None:
         """What leaves an interface of the subnet. Inside of it nothing is routed or asked."""
