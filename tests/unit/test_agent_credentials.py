@@ -61,7 +61,7 @@ class _NoPlans:
     async def ready(self, vpc_id: str) -> None:
         """Every plan is in force."""
 
-    def resolver(self, vpc_id: str) -> str | None:
+    def plan(self, vpc_id: str) -> None:
         return None
 
 

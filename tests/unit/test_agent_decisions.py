@@ -174,13 +174,15 @@ def test_the_newest_plan_is_in_force_before_an_order_goes_on(tmp_path: Path) -> 
         plans = VpcPlans(world, DEFAULT_KNOBS, network, state, listeners, lambda _: None)
         waiting = asyncio.ensure_future(plans.ready(VPC))
         await world.sleep(1)
-        assert not waiting.done() and plans.resolver(VPC) is None
+        assert not waiting.done() and plans.plan(VPC) is None
         network.faults.fail("apply_vpc", HostError("not yet"), times=2)
         await plans.push(plan(5))
         await plans.push(plan(4))
         assert not waiting.done()
         await waiting
-        assert network.plans[VPC].generation == 5 and opened and plans.resolver(VPC) == "10.0.0.2"
+        assert network.plans[VPC].generation == 5 and opened
+        newest = plans.plan(VPC)
+        assert newest is not None and newest.name_servers == ("10.0.0.2",)
         assert [kept.generation for kept in (await state.load()).plans] == [5], "an older one changes nothing"
         await plans.push(plan(6))
         await plans.ready(VPC)

@@ -14,6 +14,7 @@ from neargate.agent.metadata_documents import ClockDrift, timestamp
 from neargate.agent.rate_limit import take
 from neargate.agent.task_record import TaskRecord
 from neargate.model.launch import AwsLogs, HealthCheck, PortMapping
+from neargate.model.network import VpcPlan
 from neargate.testing.agent_host import TASK_ID, VPC, AgentHost, container, launch
 from neargate.testing.virtual_time import run_virtual
 
@@ -74,8 +75,8 @@ class _Resolver:
     async def ready(self, vpc_id: str) -> None:
         """Every plan is in force."""
 
-    def resolver(self, vpc_id: str) -> str | None:
-        return "10.0.0.2"
+    def plan(self, vpc_id: str) -> VpcPlan:
+        return VpcPlan(vpc_id=vpc_id, generation=1, cidrs=("10.0.0.0/16",), groups=())
 
 
 def body(reply: Reply) -> Any:

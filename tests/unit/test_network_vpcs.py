@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from neargate.agent.arrivals_network import check_plan
+from neargate.agent.hooks.etc_files import etc_files
+from neargate.agent.judging import Refused
 from neargate.frontend.network import cidrs, dhcp_changes, subnet_changes, vpc_changes, vpc_networks
 from neargate.frontend.network.defaults import default_dhcp_options
 from neargate.frontend.network.errors import InvalidParameterCombination, SubnetNotFound, VpcNotFound
@@ -29,6 +32,7 @@ from neargate.frontend.network.objects import (
     Vpc,
     VpcEndpoint,
 )
+from neargate.frontend.network.planning import vpc_plan
 from neargate.frontend.network.security_groups import SecurityGroupView
 from neargate.frontend.network.vpc_errors import (
     CidrInvalid,
@@ -42,6 +46,7 @@ from neargate.frontend.network.vpc_errors import (
     VpcRange,
 )
 from neargate.frontend.regional.shelves import Change, Shelf
+from neargate.model.network import VpcDns, VpcPlan
 from neargate.vpc.addresses import private_domain
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
@@ -479,3 +484,59 @@ def test_options_that_are_some(configuration: tuple[str, tuple[str, ...]]) -> No
 def test_options_that_are_none(configuration: tuple[str, tuple[str, ...]]) -> None:
     with pytest.raises(ValueInvalid):
         dhcp_changes.check_configurations([configuration])
+
+
+def told(options: DhcpOptions | None, options_id: str = "dopt-1") -> VpcDns:
+    account = Account() if options is None else Account(options)
+    vpc = replace(account.vpc(), dhcp_options_id=options_id)
+    dns = vpc_plan(account.shelf, vpc, generation=1, dns=VpcDns(domain=private_domain(REGION))).dns
+    assert dns is not None
+    return dns
+
+
+def test_tasks_are_told_what_their_vpcs_options_say() -> None:
+    own = DhcpOptions(
+        account=ACCOUNT,
+        name="dopt-1",
+        configurations=(
+            ("domain-name", ("Corp.example lab.example. no_host $(x)",)),
+            ("domain-name-servers", ("10.9.0.53", "AmazonProvidedDNS")),
+        ),
+    )
+    dns = told(own)
+    assert dns.servers == ("10.9.0.53", "10.0.0.2") and dns.search == ("corp.example", "lab.example")
+    only_time = DhcpOptions(account=ACCOUNT, name="dopt-1", configurations=(("ntp-servers", ("10.0.0.9",)),))
+    assert (told(only_time).servers, told(only_time).search) == ((), ())
+    regions = default_dhcp_options(ACCOUNT, REGION, "dopt-1")
+    assert (told(regions).servers, told(regions).search) == (None, None)
+    assert (told(None, "default").servers, told(None, "default").search) == ((), ())
+    assert told(None).servers is None  # a set that is not there: as before there were any
+
+
+def test_the_task_asks_whom_the_plan_names() -> None:
+    plan = VpcPlan(vpc_id="vpc-1", generation=1, cidrs=("10.0.0.0/16",), groups=(), dns=VpcDns(domain="ec2.internal"))
+    host = "ip-10-0-0-4.ec2.internal"
+    assert etc_files(host, "10.0.0.4", plan)["resolv.conf"] == "search ec2.internal\nnameserver 10.0.0.2\n"
+    assert etc_files(host, "10.0.0.4", None)["resolv.conf"] == "search ec2.internal\n"
+    others = VpcDns(domain="ec2.internal", servers=("10.9.0.53", "10.9.0.54"), search=("a.example", "b.example"))
+    assert etc_files(host, "10.0.0.4", replace(plan, dns=others))["resolv.conf"] == (
+        "search a.example b.example\nnameserver 10.9.0.53\nnameserver 10.9.0.54\n"
+    )
+    nothing = VpcDns(domain="ec2.internal", servers=(), search=())
+    assert etc_files(host, "10.0.0.4", replace(plan, dns=nothing))["resolv.conf"] == ""
+
+
+@pytest.mark.parametrize(
+    "dns",
+    [
+        VpcDns(domain="", servers=("10.0.0.2\noptions x",)),
+        VpcDns(domain="", servers=("ns.example",)),
+        VpcDns(domain="", search=("a b",)),
+        VpcDns(domain="", search=("a\nnameserver 10.0.0.9",)),
+        VpcDns(domain="", servers=("10.0.0.2",) * 17),
+    ],
+)
+def test_an_agent_takes_no_lines_for_names(dns: VpcDns) -> None:
+    check_plan(VpcPlan(vpc_id="vpc-1", generation=1, cidrs=("10.0.0.0/16",), groups=(), dns=VpcDns(domain="")))
+    with pytest.raises(Refused):
+        check_plan(VpcPlan(vpc_id="vpc-1", generation=1, cidrs=("10.0.0.0/16",), groups=(), dns=dns))

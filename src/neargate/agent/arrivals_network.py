@@ -43,6 +43,7 @@ _PROTOCOL = re.compile(r"-1|[0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5]")
 _CIDRS_MAX = 64
 _ROUTES_MAX = 65_536  # prefix lists are resolved to their networks
 _ACL_RULES_MAX = 1000
+_SERVERS_MAX = 16
 
 
 def check_eni(eni: Eni) -> None:
@@ -108,6 +109,12 @@ def _check_dns(dns: VpcDns) -> None:
     for pool in dns.pools:
         read_network("pools", pool)
     check_zones(dns.zones)
+    check_count("servers", dns.servers or (), _SERVERS_MAX)
+    for server in dns.servers or ():
+        read_address("servers", server)
+    check_count("search", dns.search or (), _SERVERS_MAX)
+    for domain in dns.search or ():
+        need(_HOST_NAME.fullmatch(domain) is not None, "search has a name that is none")
 
 
 def _check_subnet(subnet: PlannedSubnet) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ..interfaces.sandbox import BindMount, ContainerConfig, Image, PauseConfig
 from ..model.concealed import Concealed
 from ..model.launch import ContainerLaunch, TaskLaunch, Ulimit, VolumesFrom
-from ..model.network import TASK_METADATA_ADDRESS
+from ..model.network import TASK_METADATA_ADDRESS, VpcPlan
 from .image_volumes import own_directories
 from .metadata_credentials import relative_uri
 
@@ -216,6 +216,13 @@ def shown_labels(task: TaskLaunch, container: ContainerLaunch) -> dict[str, str]
 def hostname_of(task: TaskLaunch) -> str:
     """As EC2 names the interface: ip-172-31-0-5.ec2.internal."""
     return task.eni.private_dns_name or "ip-" + task.eni.private_ipv4.replace(".", "-")
+
+
+def search_list(plan: VpcPlan | None, domain: str) -> tuple[str, ...]:
+    """Where a task looks for short names: what its VPC's DHCP options say, else the domain of its own name."""
+    if plan is not None and plan.dns is not None and plan.dns.search is not None:
+        return plan.dns.search
+    return (domain,) if domain else ()
 
 
 def image_runtime_ids(task_id: str, numbers: Sequence[int]) -> tuple[str, ...]:

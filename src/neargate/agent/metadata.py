@@ -134,7 +134,7 @@ class Metadata:
     async def _measure(self, record: TaskRecord) -> Measured:
         now = self._world.now()
         return Measured(
-            resolver=self._plans.resolver(record.launch.eni.vpc_id),
+            plan=self._plans.plan(record.launch.eni.vpc_id),
             disk=await self._disk(record.task_id),
             clock=await self._world.offload(LANE, self._machine.clock_drift, now),
         )

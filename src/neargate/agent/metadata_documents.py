@@ -12,7 +12,8 @@ from msgspec import Struct
 from ..definitions.splunk import TOKEN
 from ..interfaces.hostnet import DiskUsage
 from ..model.launch import ContainerLaunch, PortMapping, TaskLaunch
-from .container_config import shown_labels
+from ..model.network import VpcPlan
+from .container_config import search_list, shown_labels
 from .task_record import ContainerRecord, Phase, TaskRecord
 
 MIB = 1024 * 1024
@@ -29,7 +30,7 @@ class ClockDrift(Struct, frozen=True, kw_only=True):
 class Measured(Struct, frozen=True, kw_only=True):
     """What was looked up for one request. None: it could not be measured just now."""
 
-    resolver: str | None = None
+    plan: VpcPlan | None = None  # of its VPC
     disk: DiskUsage | None = None
     clock: ClockDrift | None = None
 
@@ -182,11 +183,13 @@ def _network(launch: TaskLaunch, measured: Measured, version: int) -> dict[str, 
         subnet = ipaddress.ip_network(eni.subnet_cidr, strict=False)
         network["IPv4SubnetCIDRBlock"] = str(subnet)
         network["SubnetGatewayIpv4Address"] = f"{subnet.network_address + 1}/{subnet.prefixlen}"
-    if measured.resolver is not None:
-        network["DomainNameServers"] = [measured.resolver]
+    if measured.plan is not None and measured.plan.name_servers:
+        network["DomainNameServers"] = list(measured.plan.name_servers)
+    search = search_list(measured.plan, eni.private_dns_name.partition(".")[2])
+    if search:
+        network["DomainNameSearchList"] = list(search)
     if eni.private_dns_name:
         network["PrivateDNSName"] = eni.private_dns_name
-        network["DomainNameSearchList"] = [eni.private_dns_name.partition(".")[2]]
     return network
 
 

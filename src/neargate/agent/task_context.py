@@ -17,6 +17,7 @@ from ..interfaces.sandbox import BindMount, EngineUnavailable, Image, Sandbox
 from ..model.concealed import Concealed
 from ..model.knobs import Knobs
 from ..model.launch import ContainerLaunch, TaskLaunch, TaskReport
+from ..model.network import VpcPlan
 from ..world import World
 from .given_files import secret_files_mib
 from .local_state import LocalState
@@ -70,8 +71,8 @@ class Plans(Protocol):
     async def ready(self, vpc_id: str) -> None:
         """Returns once the plan the server pushed for this VPC is applied and its listeners are open."""
 
-    def resolver(self, vpc_id: str) -> str | None:
-        """Address of the VPC's resolver (the second of its first block)."""
+    def plan(self, vpc_id: str) -> VpcPlan | None:
+        """The newest that was pushed."""
 
 
 class Credentials(Protocol):

@@ -57,10 +57,6 @@ class VpcPlans:
         """The newest that was pushed."""
         return self._wanted.get(vpc_id)
 
-    def resolver(self, vpc_id: str) -> str | None:
-        plan = self._wanted.get(vpc_id)
-        return plan.resolver if plan is not None else None
-
     def _is_applied(self, vpc_id: str) -> bool:
         wanted = self._wanted.get(vpc_id)
         return wanted is not None and self._applied.get(vpc_id, -1) >= wanted.generation

@@ -146,6 +146,9 @@ class VpcDns(Struct, frozen=True, kw_only=True):
     pools: tuple[str, ...] = ()  # the region's public addresses
     endpoints: tuple[tuple[str, str], ...] = ()  # (name, address): the name, and all below it, is the VPC's own
     zones: tuple[DnsZone, ...] = ()  # looked at in a VPC with host names only, as on AWS
+    # What the VPC's DHCP options tell its tasks: whom to ask, where to look. None: the VPC's resolver, `domain`.
+    servers: tuple[str, ...] | None = None
+    search: tuple[str, ...] | None = None
 
 
 class VpcPlan(Struct, frozen=True, kw_only=True):
@@ -167,3 +170,10 @@ class VpcPlan(Struct, frozen=True, kw_only=True):
         """Of names: the second address of the first network, as on AWS."""
         network = ip_network(self.cidrs[0]) if self.cidrs else None
         return str(network.network_address + 2) if network is not None and network.version == 4 else None
+
+    @property
+    def name_servers(self) -> tuple[str, ...]:
+        """That tasks ask."""
+        if self.dns is not None and self.dns.servers is not None:
+            return self.dns.servers
+        return () if self.resolver is None else (self.resolver,)

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from ...interfaces.sandbox import BindMount
-from ..container_config import hostname_of
+from ...model.network import VpcPlan
+from ..container_config import hostname_of, search_list
 from ..points import Point
 from ..task_context import TaskContext
 
@@ -21,8 +22,8 @@ class EtcFilesHook:
         disk = task.resources.disk
         assert disk is not None, "the disk's step comes before"
         root = Path(disk.path) / "etc"
-        resolver = task.parts.plans.resolver(task.launch.eni.vpc_id)
-        files = etc_files(hostname_of(task.launch), task.launch.eni.private_ipv4, resolver)
+        plan = task.parts.plans.plan(task.launch.eni.vpc_id)
+        files = etc_files(hostname_of(task.launch), task.launch.eni.private_ipv4, plan)
         await task.parts.world.offload(LANE, _write_all, root, files)
         task.resources.etc = tuple(BindMount(source=str(root / name), target=f"/etc/{name}") for name in files)
 
@@ -31,11 +32,14 @@ class EtcFilesHook:
         task.resources.etc = ()
 
 
-def etc_files(hostname: str, address: str, resolver: str | None) -> dict[str, str]:
-    """Contents by file name."""
+def etc_files(hostname: str, address: str, plan: VpcPlan | None) -> dict[str, str]:
+    """Contents by file name. `plan`: of the task's VPC, whose DHCP options say whom to ask for names."""
     short, _, domain = hostname.partition(".")
     names = f"{hostname} {short}" if domain else hostname
-    resolv = (f"search {domain}\n" if domain else "") + (f"nameserver {resolver}\n" if resolver else "")
+    search = search_list(plan, domain)
+    servers = plan.name_servers if plan is not None else ()
+    resolv = f"search {' '.join(search)}\n" if search else ""
+    resolv += "".join(f"nameserver {server}\n" for server in servers)
     return {
         "hosts": f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n{address} {names}\n",
         "resolv.conf": resolv,

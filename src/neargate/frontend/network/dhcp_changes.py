@@ -5,11 +5,12 @@ Invariant: a set never changes once it is made, and one that a VPC has stays.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from msgspec.structs import replace
 
 from ...model import ids
+from ...model.network import VpcDns
 from ..regional.shelves import Change, Shelf
 from .objects import DhcpOptions, Tags, Vpc
 from .vpc_changes import required_vpc
@@ -22,6 +23,7 @@ TEXT_MAX = 255
 SETS_MAX = 100
 
 _ADDRESS = re.compile(r"[0-9a-fA-F:.]{2,45}", re.ASCII)
+_DOMAIN = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,9}\.?", re.ASCII)
 _NODE_TYPES = ("1", "2", "4", "8")
 # Key -> how many values it may have.
 _KEYS: Mapping[str, int] = {
@@ -101,3 +103,30 @@ def associate(shelf: Shelf, options_id: str, vpc_id: str) -> Change[None]:
         required_options(shelf, options_id)
     vpc = required_vpc(shelf, vpc_id)
     return Change(result=None, put=(replace(vpc, dhcp_options_id=options_id),))
+
+
+def with_options(dns: VpcDns, shelf: Shelf, vpc: Vpc) -> VpcDns:
+    """What the VPC's tasks are told of names by its options. Without any they are told nothing; of a set that says
+    nothing of search domains, none."""
+    if vpc.dhcp_options_id == NONE:
+        return replace(dns, servers=(), search=())
+    options = shelf.find(DhcpOptions, vpc.dhcp_options_id)
+    if options is None or options.is_default:
+        return dns
+    said = dict(options.configurations)
+    own = resolver_of(vpc.cidr)
+    return replace(
+        dns,
+        servers=tuple(own if server == AMAZON else server for server in said.get("domain-name-servers", ())),
+        search=tuple(
+            name.lower().removesuffix(".")
+            for value in said.get("domain-name", ())
+            for name in value.split()
+            if _DOMAIN.fullmatch(name)
+        ),
+    )
+
+
+def resolver_of(cidr: str) -> str:
+    """The second address of the VPC's first network."""
+    return str(ip_network(cidr).network_address + 2)

@@ -25,6 +25,7 @@ from ...model.network import (
     RouteTable as PlannedTable,
 )
 from ..regional.shelves import Shelf
+from .dhcp_changes import with_options
 from .objects import (
     EgressOnlyGateway,
     InternetGateway,
@@ -69,15 +70,16 @@ def vpc_plan(
     shelf: Shelf, vpc: Vpc, *, generation: int, dns: VpcDns | None = None, groups: PlannedGroups | None = None
 ) -> VpcPlan:
     groups = groups or PlannedGroups()
+    cidrs = tuple(block.cidr for block in (*vpc.blocks, *vpc.ipv6))
     lists = {one.name: tuple(entry.cidr for entry in one.entries) for one in shelf.all(PrefixList)}
     tables = [table for table in shelf.all(RouteTable) if table.vpc_id == vpc.vpc_id]
     acls = [acl for acl in shelf.all(NetworkAcl) if acl.vpc_id == vpc.vpc_id]
     return VpcPlan(
         vpc_id=vpc.vpc_id,
         generation=generation,
-        cidrs=tuple(block.cidr for block in (*vpc.blocks, *vpc.ipv6)),
+        cidrs=cidrs,
         groups=tuple(groups.plan(group, lists) for group in shelf.all(SecurityGroupView) if group.vpc_id == vpc.vpc_id),
-        dns=dns,
+        dns=dns and with_options(dns, shelf, vpc),
         subnets=tuple(_subnets(shelf, vpc, tables, acls)),
         tables=tuple(_table(shelf, vpc, table, lists) for table in tables),
         acls=tuple(_acl(acl) for acl in acls),
