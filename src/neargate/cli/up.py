@@ -235,7 +235,9 @@ def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionCon
         still_there()
         time.sleep(0.02)
     wait_ready(paths, config, still_there, [])
-    say(banner(paths, configs.load(paths), []))
+    settled_config = configs.load(paths)
+    _say_uplink(paths, settled_config, say)
+    say(banner(paths, settled_config, []))
     return 0
 
 

@@ -51,13 +51,17 @@ def beforehand(paths: RegionPaths, config: RegionConfig) -> list[str]:
 
 def status_line(paths: RegionPaths, config: RegionConfig) -> str:
     """Empty where nothing is known."""
+    state = _state(paths, config)
+    return _told(state) if state is not None else ""
+
+
+def _state(paths: RegionPaths, config: RegionConfig | None) -> UplinkState | None:
+    if config is None or config.sandbox != "container":
+        return None
     try:
-        state = UplinkFiles(paths.run / "net").state()
+        return UplinkFiles(paths.run / "net").state()
     except (OSError, ValueError):
-        return ""
-    if config.sandbox != "container" or state is None:
-        return ""
-    return _told(state)
+        return None
 
 
 def _told(state: UplinkState) -> str:
@@ -76,9 +80,10 @@ def findings(paths: RegionPaths, config: RegionConfig | None) -> Iterator[Line]:
     """For doctor. Without a region: what its defaults would find."""
     asked = (config or RegionConfig()).uplink
     mode = settled_mode(asked, has_pasta=program() is not None)
-    said = status_line(paths, config) if config is not None else ""
-    if said:
-        yield ("note" if "does not work" in said else "ok"), said
+    state = _state(paths, config)
+    if state is not None:
+        yield ("ok" if state.works else "note"), _told(state)
+        yield from (("ok", note) for note in state.notes)
     if mode == "user":
         yield from _in_pastas_way()
     elif mode == "none":
