@@ -235,7 +235,7 @@ def test_which_further_networks_a_vpc_may_not_have(region: Region) -> None:
         "The CIDR '192.168.0.0/16' is restricted. Use a CIDR from the same private address range as the current VPC "
         "CIDR, or use a publicly-routable CIDR."
     )
-    assert refused(lambda: ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="10.0.128.0/17"))[0] == "InvalidVpc.Range"
+    assert refused(lambda: ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="10.0.0.0/16"))[0] == "InvalidVpc.Range"
     assert refused(lambda: ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="10.0.0.0/29"))[0] == "InvalidVpc.Range"
     for cidr in ("100.64.0.0/16", "10.2.0.0/16", "203.0.112.0/22", "10.3.0.0/28"):
         ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock=cidr)

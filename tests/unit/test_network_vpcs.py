@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from neargate.agent.arrivals_network import check_plan
 from neargate.agent.hooks.etc_files import etc_files
 from neargate.agent.judging import Refused
-from neargate.frontend.network import cidrs, dhcp_changes, subnet_changes, vpc_changes, vpc_networks
+from neargate.frontend.network import cidrs, dhcp_changes, group_changes, subnet_changes, vpc_changes, vpc_networks
 from neargate.frontend.network.defaults import default_dhcp_options
 from neargate.frontend.network.errors import InvalidParameterCombination, SubnetNotFound, VpcNotFound
 from neargate.frontend.network.objects import (
@@ -131,7 +131,10 @@ def test_any_text_is_a_network_or_refused(text: str) -> None:
     ("primary", "allowed", "refused"),
     [
         ("10.0.0.0/16", ["10.200.0.0/16", "100.64.0.0/16", "203.0.112.0/20"], ["172.16.0.0/16", "192.168.0.0/24"]),
-        ("172.16.0.0/16", ["172.31.0.0/16", "100.64.0.0/16", "8.8.8.0/24"], ["10.0.0.0/16", "192.168.0.0/24"]),
+        ("172.16.0.0/16", ["172.30.0.0/16", "100.64.0.0/16", "8.8.8.0/24"], ["10.0.0.0/16", "192.168.0.0/24"]),
+        ("172.16.0.0/16", [], ["172.31.0.0/16", "172.31.7.0/24"]),
+        ("10.1.0.0/16", ["10.1.0.0/24", "10.2.0.0/16"], ["10.0.0.0/16", "10.0.255.0/24"]),
+        ("10.9.0.0/16", ["10.0.0.0/16"], []),
         ("192.168.0.0/24", ["192.168.4.0/24", "100.127.0.0/16"], ["10.0.0.0/16", "172.16.0.0/28", "198.19.0.0/16"]),
         ("100.64.0.0/16", ["100.65.0.0/16", "8.8.8.0/24"], ["10.0.0.0/16", "198.19.0.0/24"]),
         ("198.19.0.0/16", ["100.64.0.0/16", "8.8.8.0/24"], ["10.0.0.0/16", "192.168.0.0/16"]),
@@ -257,7 +260,7 @@ def test_names_need_a_resolver() -> None:
 
 def test_a_further_network_meets_no_other() -> None:
     account = Account()
-    vpc, peer, stranger = account.vpc(), account.vpc("10.5.0.0/16"), account.vpc("10.6.0.0/16")
+    vpc, peer, stranger = account.vpc("10.9.0.0/16"), account.vpc("10.5.0.0/16"), account.vpc("10.6.0.0/16")
     account.shelf.apply(
         (
             Peering(
@@ -287,12 +290,12 @@ def test_a_further_network_meets_no_other() -> None:
         StoredRoute(destination="::/0", target="eigw-1"),
     )
     account.shelf.apply((replace(table, routes=routes),), ())
-    for cidr in ("10.0.64.0/20", "10.5.1.0/24", "10.7.0.0/16", "10.7.1.0/24"):
+    for cidr in ("10.9.64.0/20", "10.5.1.0/24", "10.7.0.0/16", "10.7.1.0/24"):
         with pytest.raises(VpcRange, match="conflicts with"):
             account.further(vpc, cidr)
     account.further(vpc, "10.7.1.0/25")  # smaller than the route's: the local one wins
     account.further(vpc, "10.6.0.0/16")  # nobody peers with it any more
-    assert [block.cidr for block in account.now(vpc).blocks] == ["10.0.0.0/16", "10.7.1.0/25", "10.6.0.0/16"]
+    assert [block.cidr for block in account.now(vpc).blocks] == ["10.9.0.0/16", "10.7.1.0/25", "10.6.0.0/16"]
 
 
 def test_the_first_ipv6_network_opens_what_nobody_changed() -> None:
@@ -306,6 +309,20 @@ def test_the_first_ipv6_network_opens_what_nobody_changed() -> None:
     account.ipv6(vpc)
     assert (account.acl(vpc), account.group(vpc)) == before and len(account.now(vpc).ipv6) == 2
     assert account.vpc(with_ipv6=True).ipv6[0].cidr not in [block.cidr for block in account.now(vpc).ipv6]
+
+
+def test_the_first_ipv6_network_opens_other_groups_too_where_what_goes_out_is_as_at_first() -> None:
+    account = Account()
+    vpc, other = account.vpc(), account.vpc()
+    for at in (vpc, other):
+        account.do(group_changes.create_group(account.shelf, at.name, "web", "x", (), MANY, account.bits))
+    account.ipv6(vpc)
+    opened = [
+        (group.vpc_id, group.group_name)
+        for group in account.shelf.all(SecurityGroupView)
+        if any(rule.spec.cidr_ipv6 == "::/0" for rule in group.rules)
+    ]
+    assert sorted(opened) == [(vpc.name, "default"), (vpc.name, "web")]
 
 
 def test_the_first_ipv6_network_leaves_alone_what_somebody_changed() -> None:

@@ -26,6 +26,9 @@ _NEVER = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "
 # A second network may not be of another family than the first (VPC User Guide, "VPC CIDR blocks").
 _PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 _BENCHMARKS = IPv4Network("198.19.0.0/16")
+_DEFAULT_VPCS = IPv4Network("172.31.0.0/16")  # never a further one
+# A VPC with one of the first may not have a further one of the second.
+_FIRST_TENS = (IPv4Network("10.0.0.0/15"), IPv4Network("10.0.0.0/16"))
 
 
 def ipv4(text: str, parameter: str = "cidrBlock") -> IPv4Network:
@@ -54,11 +57,16 @@ def check_vpc_network(network: IPv4Network) -> None:
         raise VpcRange.of_size(str(network))
 
 
-def check_further_network(network: IPv4Network, primary: str) -> None:
+def check_further_network(network: IPv4Network, primary: str, *others: str) -> None:
     """A further network of a VPC whose first one is `primary`. Raises VpcRange."""
     check_vpc_network(network)
-    first, other = _family(IPv4Network(primary)), _family(network)
-    if other is not None and first != other:
+    first, family = _family(IPv4Network(primary)), _family(network)
+    taken, barred = _FIRST_TENS
+    if (
+        (family is not None and first != family)
+        or network.subnet_of(_DEFAULT_VPCS)
+        or (network.subnet_of(barred) and any(IPv4Network(one).subnet_of(taken) for one in (primary, *others)))
+    ):
         raise VpcRange.restricted(str(network))
 
 

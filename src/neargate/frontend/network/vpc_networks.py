@@ -36,7 +36,7 @@ def associate_ipv4(shelf: Shelf, vpc_id: str, cidr: str, blocks_max: float, bits
     """Raises VpcNotFound, CidrInvalid, VpcRange, CidrLimitExceeded."""
     vpc = required_vpc(shelf, vpc_id)
     network = ipv4(cidr)
-    check_further_network(network, vpc.cidr)
+    check_further_network(network, *(block.cidr for block in vpc.blocks))
     _check_free(shelf, vpc, network)
     if len(vpc.blocks) >= blocks_max:
         raise CidrLimitExceeded(vpc_id, blocks_max)
@@ -73,8 +73,8 @@ def _peers(shelf: Shelf, vpc_id: str) -> Iterator[Vpc]:
 
 
 def associate_ipv6(shelf: Shelf, vpc_id: str, region: str, blocks_max: float, bits: Bits) -> Change[Association]:
-    """A network of the region's. With the first one come the rules that let IPv6 through where nobody changed the
-    default ACL's and the default group's. Raises VpcNotFound, CidrLimitExceeded.
+    """A network of the region's. With the first one come the rules that let IPv6 through where nobody changed those of
+    the default ACL, or those of a group for what goes out. Raises VpcNotFound, CidrLimitExceeded.
     """
     vpc = required_vpc(shelf, vpc_id)
     if len(vpc.ipv6) >= blocks_max:
@@ -92,10 +92,8 @@ def _opened(shelf: Shelf, vpc_id: str, bits: Bits) -> Iterator[Kept]:
             if entries != acl.entries:
                 yield replace(acl, entries=entries)
     for group in shelf.all(SecurityGroupView):
-        if group.vpc_id == vpc_id and group.group_name == "default" and _is_untouched(group, bits):
-            rule = allow_all_egress_ipv6(bits)
-            if all(one.spec.meaning != rule.spec.meaning for one in group.rules):
-                yield replace(group, rules=(*group.rules, rule))
+        if group.vpc_id == vpc_id and _is_untouched(group, bits):
+            yield replace(group, rules=(*group.rules, allow_all_egress_ipv6(bits)))
 
 
 def _opened_entries(acl: NetworkAcl, *, is_egress: bool) -> tuple[AclEntry, ...]:
