@@ -74,7 +74,7 @@ def test_a_rule_is_changed_and_keeps_its_id(region: Region) -> None:
             "You may not specify a prefix list for an existing IPv4 CIDR rule.",
         ),
         ({"IpProtocol": None}, "InvalidParameterValue", "VPC security group rules must specify protocols explicitly."),
-        ({"FromPort": None}, "InvalidParameterValue", "Must specify both from and to ports with TCP/UDP."),
+        ({"FromPort": None}, "InvalidParameterValue", "Invalid value for portRange. Must specify both from and to"),
         ({"CidrIpv4": "10.0.0.0"}, "InvalidParameterValue", "CIDR block 10.0.0.0 is malformed"),
         (
             {"FromPort": 7, "ToPort": 7, "CidrIpv4": "10.0.0.0/8"},
@@ -162,13 +162,33 @@ def test_a_rule_may_refer_to_another_group_or_list(region: Region) -> None:
     assert rule(region, rule_id)["ReferencedGroupInfo"]["GroupId"] == second
     region.ec2.delete_security_group(GroupId=first)
     assert refused(lambda: region.ec2.delete_security_group(GroupId=second))[0] == "DependencyViolation"
-    [found] = region.ec2.describe_security_groups(Filters=by("ip-permission.group-name", "second"))["SecurityGroups"]
+    assert region.ec2.describe_security_groups(Filters=by("ip-permission.group-name", "second"))["SecurityGroups"] == []
+    [found] = region.ec2.describe_security_groups(Filters=by("ip-permission.group-id", second))["SecurityGroups"]
     assert found["GroupId"] == group_id
     absent = update(rule_id, CidrIpv4=None, ReferencedGroupId=f"sg-{ABSENT}")
     assert (
         refused(lambda: region.ec2.modify_security_group_rules(GroupId=group_id, SecurityGroupRules=[absent]))[0]
         == "InvalidGroup.NotFound"
     )
+
+
+def test_ids_in_the_filter_of_rules_are_looked_at(region: Region) -> None:
+    describe = region.ec2.describe_security_group_rules
+    assert refused(lambda: describe(Filters=by("group-id", "web"))) == (
+        "InvalidGroupId.Malformed",
+        "The security group ID 'web' is malformed",
+        400,
+    )
+    assert describe(Filters=by("group-id", f"sg-{ABSENT}"))["SecurityGroupRules"] == []
+    assert len(describe(Filters=by("group-id", "sg-*"))["SecurityGroupRules"]) == 2
+
+
+def test_a_group_in_a_network_with_ipv6_lets_everything_out(region: Region) -> None:
+    vpc = region.ec2.create_vpc(CidrBlock="10.9.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]["VpcId"]
+    group_id = new_group(region, VpcId=vpc)
+    [group] = region.ec2.describe_security_groups(GroupIds=[group_id])["SecurityGroups"]
+    [out] = group["IpPermissionsEgress"]
+    assert (out["IpRanges"], out["Ipv6Ranges"]) == ([{"CidrIp": "0.0.0.0/0"}], [{"CidrIpv6": "::/0"}])
 
 
 def test_groups_of_another_network_are_refused(region: Region) -> None:

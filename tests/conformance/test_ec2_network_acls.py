@@ -233,7 +233,7 @@ def test_a_subnet_gets_another_acl(region: Region) -> None:
     assert again["NewAssociationId"] == made
     assert refused(lambda: region.ec2.delete_network_acl(NetworkAclId=acl_id)) == (
         "DependencyViolation",
-        f"The networkAcl '{acl_id}' has dependencies and cannot be deleted.",
+        f"The network ACL '{acl_id}' has dependencies and cannot be deleted.",
         400,
     )
     old = association["NetworkAclAssociationId"]

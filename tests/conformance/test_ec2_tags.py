@@ -149,3 +149,42 @@ def test_dry_runs_of_tags_change_nothing(region: Region) -> None:
     assert refused(lambda: region.ec2.delete_tags(Resources=[vpc], DryRun=True))[0] == "DryRunOperation"
     assert refused(lambda: region.ec2.describe_tags(DryRun=True))[0] == "DryRunOperation"
     assert len(rows(region)) == 1
+
+
+@pytest.mark.parametrize(
+    ("specification", "code", "text"),
+    [
+        (
+            {"Tags": [{"Key": "a", "Value": ""}]},
+            "InvalidParameter",
+            "Tag specification resource type must have a value",
+        ),
+        ({"ResourceType": "network-acl"}, "InvalidParameter", "Tag specification must have at least one tag"),
+        (
+            {"ResourceType": "vpc", "Tags": [{"Key": "a", "Value": ""}]},
+            "InvalidParameterValue",
+            "'vpc' is not a valid taggable resource type for this operation.",
+        ),
+        (
+            {"ResourceType": "network-acl", "Tags": [{"Key": "aws:a", "Value": ""}]},
+            "InvalidParameterValue",
+            "Tag keys starting with 'aws:' are reserved for internal use",
+        ),
+        (
+            {"ResourceType": "network-acl", "Tags": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]},
+            "InvalidParameterValue",
+            "Duplicate tag key 'a' specified.",
+        ),
+    ],
+)
+def test_tags_of_what_is_made(region: Region, specification: dict[str, Any], code: str, text: str) -> None:
+    made = refused(lambda: region.ec2.create_network_acl(VpcId=vpc_id(region), TagSpecifications=[specification]))
+    assert made == (code, text, 400)
+
+
+def test_values_of_tags_are_filtered_by(region: Region) -> None:
+    group_id, _ = group_and_rule(region)
+    region.ec2.create_tags(Resources=[group_id], Tags=[{"Key": "stage", "Value": "test"}])
+    [found] = region.ec2.describe_security_groups(Filters=by("tag-value", "t?st"))["SecurityGroups"]
+    assert found["GroupId"] == group_id
+    assert region.ec2.describe_security_groups(Filters=by("tag-value", "stage"))["SecurityGroups"] == []

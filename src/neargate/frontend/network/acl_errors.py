@@ -64,7 +64,7 @@ class AclInUse(AwsError):
     code = "DependencyViolation"
 
     def __init__(self, acl_id: str) -> None:
-        super().__init__(f"The networkAcl '{acl_id}' has dependencies and cannot be deleted.")
+        super().__init__(f"The network ACL '{acl_id}' has dependencies and cannot be deleted.")
 
 
 class DifferentNetworks(InvalidParameterValue):

@@ -165,6 +165,15 @@ class GroupIdMalformed(Malformed):
     prefix = "sg"
 
 
+class FilteredIdMalformed(AwsError):
+    """Of a group's id in a filter; the words are other than of a parameter."""
+
+    code = "InvalidGroupId.Malformed"
+
+    def __init__(self, given: str) -> None:
+        super().__init__(f"The security group ID '{given[:255]}' is malformed")
+
+
 class NetworkInterfaceIdMalformed(Malformed):
     code = "InvalidNetworkInterfaceId.Malformed"
     prefix = "eni"

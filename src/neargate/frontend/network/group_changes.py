@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from ...model import ids
 from ..regional.shelves import Change, Shelf
 from .aws_prefix_lists import find_aws_prefix_list
-from .defaults import allow_all_egress
+from .defaults import allow_all_egress, allow_all_egress_ipv6
 from .errors import GroupDuplicate, GroupLimitExceeded, GroupNotFound, VpcNotFound
 from .objects import Tags, Vpc, VpcEndpoint
 from .prefix_lists import required_list, weights
@@ -42,7 +42,8 @@ def create_group(
     shelf: Shelf, vpc_id: str, name: str, description: str, tags: Tags, groups_max: float, bits: Bits
 ) -> Change[SecurityGroupView]:
     """Raises VpcNotFound, GroupDuplicate, GroupLimitExceeded."""
-    if shelf.find(Vpc, vpc_id) is None:
+    vpc = shelf.find(Vpc, vpc_id)
+    if vpc is None:
         raise VpcNotFound([vpc_id])
     if named_group(shelf, vpc_id, name) is not None:
         raise GroupDuplicate(f"The security group '{name}' already exists for VPC '{vpc_id}'")
@@ -54,7 +55,7 @@ def create_group(
         vpc_id=vpc_id,
         group_name=name,
         description=description,
-        rules=(allow_all_egress(bits),),
+        rules=(allow_all_egress(bits), *((allow_all_egress_ipv6(bits),) if vpc.ipv6 else ())),
         tags=tags,
     )
     return Change(result=group, put=(group,))

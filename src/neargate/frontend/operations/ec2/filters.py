@@ -46,6 +46,8 @@ def _field(
     if tags is not None:
         if name == "tag-key":
             return lambda item: (key for key, _ in tags(item))
+        if name == "tag-value":  # not documented any more
+            return lambda item: (value for _, value in tags(item))
         if name.startswith("tag:"):
             wanted = name[len("tag:") :]
             return lambda item: (value for key, value in tags(item) if key == wanted)

@@ -120,6 +120,8 @@ def spec_of_rule(given: Mapping[str, Any]) -> RuleSpec:
             "Invalid value 'null' for protocol. VPC security group rules must specify protocols explicitly."
         )
     protocol = _protocol(given["IpProtocol"])
+    if protocol in ("tcp", "udp") and (given.get("FromPort") is None or given.get("ToPort") is None):
+        raise InvalidParameterValue("Invalid value for portRange. Must specify both from and to ports with TCP/UDP.")
     first, last = _ports(protocol, given.get("FromPort"), given.get("ToPort"))
     [(kind, peer)] = named.items()
     if kind in ("cidr_ipv4", "cidr_ipv6"):
@@ -246,11 +248,7 @@ def rule_shown(rule: StoredRule, group: SecurityGroupView, arn: str) -> dict[str
     if spec.prefix_list is not None:
         shown["PrefixListId"] = spec.prefix_list
     if spec.peer_group is not None:
-        shown["ReferencedGroupInfo"] = {
-            "GroupId": spec.peer_group,
-            "UserId": group.account,
-            "VpcId": group.vpc_id,
-        }
+        shown["ReferencedGroupInfo"] = {"GroupId": spec.peer_group, "UserId": group.account}
     if spec.description is not None:
         shown["Description"] = spec.description
     return shown

@@ -1,13 +1,16 @@
 """Authorize and revoke permissions, DescribeSecurityGroupRules."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from msgspec import Struct
 
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
 from ...network.errors import (
+    FilteredIdMalformed,
     InvalidParameterCombination,
     MissingParameter,
     SecurityGroupRuleIdMalformed,
@@ -124,10 +127,19 @@ async def describe_security_group_rules(call: Call, services: Services, params: 
         malformed=SecurityGroupRuleIdMalformed,
         missing=SecurityGroupRuleNotFound,
     )
+    _check_group_ids(params.get("Filters") or ())
     found = select(found, params.get("Filters"), _FIELDS, lambda one: one.rule.tags)
     found, token = page(found, params, _id, "SecurityGroupRuleIds")
     shown = [rule_shown(one.rule, one.group, _arn(call, one.rule)) for one in found]
     return with_token({"SecurityGroupRules": shown}, token)
+
+
+def _check_group_ids(filters: Sequence[Mapping[str, Any]]) -> None:
+    """EC2 looks at the ids in this one filter."""
+    for one in filters:
+        for given in one.get("Values") or () if one.get("Name") == "group-id" else ():
+            if not re.fullmatch(r"sg-[0-9a-f]{8,17}|.*[*?].*", given, re.DOTALL):
+                raise FilteredIdMalformed(given)
 
 
 def _arn(call: Call, rule: StoredRule) -> str:

@@ -1,7 +1,6 @@
 """CreateSecurityGroup, DeleteSecurityGroup, DescribeSecurityGroups."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from ...authorize import Resource, authorize
@@ -77,11 +76,8 @@ async def delete_security_group(call: Call, services: Services, params: Params) 
     return {"Return": True, "GroupId": group.group_id}
 
 
-Names = Callable[[str | None], str | None]
-
-
-def _permission_fields(prefix: str, name_of: Names, *, is_egress: bool) -> dict[str, Field[SecurityGroupView]]:
-    """`ip-permission.*` and `egress.ip-permission.*`. `name_of`: a group's name by its id."""
+def _permission_fields(prefix: str, *, is_egress: bool) -> dict[str, Field[SecurityGroupView]]:
+    """`ip-permission.*` and `egress.ip-permission.*`."""
 
     def of(choose: Any) -> Field[SecurityGroupView]:
         return lambda group: (
@@ -97,22 +93,21 @@ def _permission_fields(prefix: str, name_of: Names, *, is_egress: bool) -> dict[
         f"{prefix}.to-port": of(lambda _, spec: str(spec.to_port)),
         f"{prefix}.protocol": of(lambda _, spec: spec.protocol),
         f"{prefix}.group-id": of(lambda _, spec: spec.peer_group),
-        f"{prefix}.group-name": of(lambda _, spec: name_of(spec.peer_group)),
+        f"{prefix}.group-name": of(lambda _, __: None),  # rules of a VPC are by id, and EC2 finds none by name
         f"{prefix}.user-id": of(lambda group, spec: group.account if spec.peer_group else None),
         f"{prefix}.prefix-list-id": of(lambda _, spec: spec.prefix_list),
     }
 
 
-def _fields(name_of: Names) -> dict[str, Field[SecurityGroupView]]:
-    return {
-        "description": lambda group: (group.description,),
-        "group-id": lambda group: (group.group_id,),
-        "group-name": lambda group: (group.group_name,),
-        "owner-id": lambda group: (group.account,),
-        "vpc-id": lambda group: (group.vpc_id,),
-        **_permission_fields("ip-permission", name_of, is_egress=False),
-        **_permission_fields("egress.ip-permission", name_of, is_egress=True),
-    }
+_FIELDS: dict[str, Field[SecurityGroupView]] = {
+    "description": lambda group: (group.description,),
+    "group-id": lambda group: (group.group_id,),
+    "group-name": lambda group: (group.group_name,),
+    "owner-id": lambda group: (group.account,),
+    "vpc-id": lambda group: (group.vpc_id,),
+    **_permission_fields("ip-permission", is_egress=False),
+    **_permission_fields("egress.ip-permission", is_egress=True),
+}
 
 
 async def describe_security_groups(call: Call, services: Services, params: Params) -> Answer:
@@ -129,9 +124,7 @@ async def describe_security_groups(call: Call, services: Services, params: Param
         malformed=GroupIdMalformed,
         missing=lambda missing: GroupNotFound.of_id(missing[0]),
     )
-    names = {group.group_id: group.group_name for group in services.network.security_groups(call.account)}
-    fields = _fields(lambda group_id: names.get(group_id or ""))
-    found = select(found, params.get("Filters"), fields, lambda group: group.tags)
+    found = select(found, params.get("Filters"), _FIELDS, lambda group: group.tags)
     found, token = page(found, params, lambda group: group.group_id, "GroupIds")
     return with_token({"SecurityGroups": [_shown(call, group) for group in found]}, token)
 

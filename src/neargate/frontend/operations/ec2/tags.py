@@ -5,16 +5,21 @@ from typing import Any
 
 from ...network.errors import InvalidParameterValue
 from ...network.objects import Tags
+from ...network.routing_errors import InvalidParameter
 from ...network.tagging import TAGS_MAX, TagLimitExceeded, check_tag
 
 
 def tags_from(params: Mapping[str, Any], resource_type: str) -> Tags:
-    """The tags for the one type this request makes. Raises InvalidParameterValue, TagLimitExceeded."""
+    """The tags for the one type this request makes. Raises what EC2 says of wrong ones."""
     tags: dict[str, str] = {}
     for specification in params.get("TagSpecifications") or ():
         given = specification.get("ResourceType")
+        if not given:
+            raise InvalidParameter("Tag specification resource type must have a value")
         if given != resource_type:
             raise InvalidParameterValue(f"'{given}' is not a valid taggable resource type for this operation.")
+        if not specification.get("Tags"):
+            raise InvalidParameter("Tag specification must have at least one tag")
         for tag in specification.get("Tags") or ():
             key, value = tag.get("Key") or "", tag.get("Value") or ""
             check_tag(key, value)
