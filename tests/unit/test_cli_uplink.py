@@ -58,7 +58,7 @@ def test_only_nat_says_what_it_adds(paths: RegionPaths) -> None:
 @pytest.mark.parametrize(
     ("state", "line"),
     [
-        (UplinkState(asked="auto", mode="user", works=True, pid=7), "uplink user [(]auto[)]: .* through pasta [(]pid 7[)]"),
+        (UplinkState(asked="auto", mode="user", works=True, pid=7), "uplink user [(]auto[)]: .* pasta [(]pid 7[)]"),
         (UplinkState(asked="nat", mode="nat", works=True), "uplink nat: .* translated to this host's address"),
         (UplinkState(asked="none", mode="none", works=True), "uplink none: tasks reach nothing beyond this machine"),
         (UplinkState(asked="user", mode="user", why="pasta ended: x"), "uplink user does not work: pasta ended: x"),

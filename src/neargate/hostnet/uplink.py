@@ -7,7 +7,10 @@ one begins; an uplink that cannot be made harms no task, and says why.
 
 import asyncio
 import socket
+from contextlib import suppress
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from ..interfaces.hostnet import HostError
 from ..log import get_logger
@@ -24,7 +27,7 @@ from .uplink_facts import address_changes
 from .uplink_nat import NatUplink
 from .uplink_pasta import PastaProcess, program
 from .uplink_record import UplinkFiles, UplinkState
-from .uplink_user import PastaStarts, UserUplink
+from .uplink_user import STARTS, UserUplink
 
 _LANE = "uplink"
 _TAP = "tap"  # in the run directory: pasta's mark
@@ -55,18 +58,21 @@ class Uplink:
         self._nat = NatUplink(self._files, self._edge, safe_id(instance), public_pool)
         process = PastaProcess(run_dir / _TAP, log_file)
         self._user = UserUplink(self._files, self._edge, process, monotonic=world.monotonic, die=world.die)
+        self._settled = False
         self._told: UplinkState | None = None
         self._changes: socket.socket | None = None
         self._keeper: asyncio.Task[object] | None = None
 
     async def start(self) -> None:
-        """After the edge is there. Returns when the uplink works, or after a while without: it is tried on."""
-        state = await self._world.offload(_LANE, self._begin)
+        """After the edge is there. Returns when the uplink works, or cannot now, or after a while: it is tried on."""
+        await self.leave()
+        self._settled = False
+        state = await self._world.offload(_LANE, self._look)
         until = self._world.monotonic() + self._knobs.uplink_ready_s
-        while not state.works and self._world.monotonic() < until:
+        while state.why == STARTS and self._world.monotonic() < until:
             await self._world.sleep(self._knobs.uplink_soon_s)
             state = await self._world.offload(_LANE, self._look)
-        if self._mode != "none":
+        if self._mode != "none" or not self._settled:
             self._changes = await self._world.offload(_LANE, address_changes)
             self._keeper = self._world.spawn(self._keep(self._changes), "uplink")
 
@@ -93,48 +99,47 @@ class Uplink:
             period = self._knobs.uplink_look_s if state.works else self._knobs.uplink_soon_s
             try:
                 await asyncio.wait_for(loop.sock_recv(changes, 1 << 16), period)
+                _drain(changes)
             except TimeoutError:
                 continue
             except OSError as error:
                 log.info("changes of addresses were missed; all are looked at", why=str(error))
 
-    def _begin(self) -> UplinkState:
-        self._mode = settled_mode(self._asked, has_pasta=program() is not None)
-        try:
-            if self._mode != "nat":
-                self._nat.remove()
-            if self._mode != "user":
-                self._user.remove()
-            if self._mode == "none":
-                self._edge.close()
-            record = self._files.record()
-            if record is not None and record.mode != self._mode:
-                self._files.forget()
-        except _FAILURES as error:
-            return self._tell(UplinkState(asked=self._asked, mode=self._mode, why=f"what was before stays: {error}"))
-        return self._look()
-
     def _look(self) -> UplinkState:
         state = UplinkState(asked=self._asked, mode=self._mode, works=True)
-        if self._mode == "none":
-            return self._tell(state)
         try:
+            if not self._settled:
+                self._settle()
+                state = replace(state, mode=self._mode)
+            if self._mode == "none":
+                return self._tell(state)
             if not self._edge.exists:
                 raise HostError("the host's network is not started")
             with Netlink() as host:
                 if self._mode == "nat":
-                    return self._tell(
-                        UplinkState(asked=self._asked, mode="nat", works=True, notes=self._nat.look(host))
-                    )
-                pasta = self._user.look(host)
-                return self._tell(UplinkState(asked=self._asked, mode="user", works=True, pid=pasta.pid))
+                    return self._tell(replace(state, notes=self._nat.look(host)))
+                return self._tell(replace(state, pid=self._user.look(host).pid))
         except _FAILURES as error:
-            starts = isinstance(error, PastaStarts)
-            return self._tell(UplinkState(asked=self._asked, mode=self._mode, why=str(error)), wrong=not starts)
+            return self._tell(replace(state, mode=self._mode, works=False, why=str(error)))
 
-    def _tell(self, state: UplinkState, *, wrong: bool = True) -> UplinkState:
+    def _settle(self) -> None:
+        """Undo what another mode has made, before anything is recorded of this one."""
+        self._mode = settled_mode(self._asked, has_pasta=program() is not None)
+        self._edge.forget()
+        record = self._files.record()
+        if self._mode != "user":
+            self._user.remove()
+        if self._mode == "none":
+            self._edge.close()
+        if record is not None and record.mode != self._mode:
+            if record.mode == "nat":
+                self._nat.remove()
+            self._files.forget()
+        self._settled = True
+
+    def _tell(self, state: UplinkState) -> UplinkState:
         if state != self._told:
-            say = log.warning if wrong and not state.works else log.info
+            say = log.info if state.works or state.why == STARTS else log.warning
             say("uplink", mode=state.mode, works=state.works, why=state.why, notes=list(state.notes))
             try:
                 self._files.tell(state)
@@ -151,6 +156,12 @@ class Uplink:
             self._files.forget()
         except (NftablesError, NftablesMissing, OSError, ValueError) as error:
             raise HostError(f"cannot remove the uplink: {error}") from error
+
+
+def _drain(changes: socket.socket) -> None:
+    with suppress(BlockingIOError):
+        while changes.recv(1 << 16):
+            continue
 
 
 class UplinkedNetwork(LinuxNetwork):

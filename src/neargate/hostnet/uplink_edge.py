@@ -37,6 +37,10 @@ class EdgeSide:
             _load(texts.edge_table(own))
         self._kept_off = own
 
+    def forget(self) -> None:
+        """The edge may be another one now."""
+        self._kept_off = None
+
     def lead_to_host(self) -> None:
         with self._namespaces.inside(NAMESPACE):
             links = Netlink()

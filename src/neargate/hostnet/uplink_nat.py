@@ -49,9 +49,8 @@ class NatUplink:
     def remove(self) -> None:
         """Repeatable, and whole also where the record or this process knows nothing."""
         record = self._files.record()
-        if record is not None and record.mode == "nat" and not forwards("all"):
-            for name in record.opened:
-                set_forwarding(name, False)
+        for name in (self._link, *(record.opened if record is not None else ())):
+            set_forwarding(name, bool(forwards("all")))
         rules = Nftables()
         try:
             listing = rules.ruleset()
@@ -86,7 +85,10 @@ class NatUplink:
     def _load(self, record: UplinkRecord, names: list[str]) -> tuple[str, ...]:
         rules = Nftables()
         try:
-            passage = self._passage(rules, names)
+            if not names:
+                self._load_own(rules, record)
+                return ()  # no way out of the host: others' chains are asked again when there is one
+            passage = self._passage(rules, names[0])
             if passage.needed and not record.passed:
                 record = replace(record, passed=True)
                 self._files.write(record)
@@ -102,11 +104,8 @@ class NatUplink:
             rules.close()
         return tuple(f"{stop}: a rule of ours lets {match} pass" for stop, match in passage.needed)
 
-    def _passage(self, rules: Nftables, names: list[str]) -> Passage:
-        if not names:
-            return Passage(needed=(), text="")  # no way out: asked again when there is one
-        listing = rules.ruleset()
-        return firewalls.passage(listing, link=self._link, pool=self._pool, outer=names[0], mark=self._mark)
+    def _passage(self, rules: Nftables, outer: str) -> Passage:
+        return firewalls.passage(rules.ruleset(), link=self._link, pool=self._pool, outer=outer, mark=self._mark)
 
     def _load_own(self, rules: Nftables, record: UplinkRecord) -> None:
         text = self._text(record)

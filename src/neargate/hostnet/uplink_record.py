@@ -40,8 +40,8 @@ class UplinkFiles:
     def record(self) -> UplinkRecord | None:
         try:
             return msgspec.json.decode(self._record.read_bytes(), type=UplinkRecord)
-        except FileNotFoundError:
-            return None
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None  # not one that we wrote: our rules are found without it
 
     def write(self, record: UplinkRecord) -> None:
         _write(self._record, record)

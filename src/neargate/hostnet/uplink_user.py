@@ -15,14 +15,11 @@ from .uplink_facts import own_networks
 from .uplink_pasta import Pasta, PastaProcess, program
 from .uplink_record import UplinkFiles, UplinkRecord
 
+STARTS = "pasta starts"  # nothing is wrong: it is on its way
 STABLE_S = 10.0  # what lived so long died of something new
 READY_S = 10.0  # what takes longer is ended and started again
 FREE_RESTARTS = 2
 RESTART_MIN_S, RESTART_MAX_S = 0.5, 30.0
-
-
-class PastaStarts(HostError):
-    """Nothing is wrong: it is on its way."""
 
 
 class UserUplink:
@@ -68,11 +65,11 @@ class UserUplink:
                 return found
         now = self._monotonic()
         if self._process.is_starting and now - self._started_at < READY_S:
-            raise PastaStarts("pasta starts")
+            raise HostError(STARTS)
         if self._started_at:
             self._died(now)
         self._start(now)
-        raise PastaStarts("pasta starts")
+        raise HostError(STARTS)
 
     def _died(self, now: float) -> None:
         """Raises HostError while it is not to be started again yet."""
