@@ -242,6 +242,7 @@ def test_health_of_what_nobody_checks(sd: Any) -> None:
     told = refused(sd.update_instance_custom_health_status, ServiceId=made, InstanceId="i-1", Status="HEALTHY")
     assert told[0] == "CustomHealthNotFound"
     assert sd.get_instances_health_status(ServiceId=made)["Status"] == {"i-1": "UNKNOWN"}
+    assert ids(sd.discover_instances(NamespaceName="apps", ServiceName="web", HealthStatus="UNHEALTHY")) == ["i-1"]
 
 
 def test_services_and_namespaces_are_updated(sd: Any, vpc: str) -> None:
@@ -344,6 +345,8 @@ def test_tags(sd: Any) -> None:
     assert sd.list_tags_for_resource(ResourceARN=namespace)["Tags"] == [{"Key": "team", "Value": "y"}]
     assert refused(sd.list_tags_for_resource, ResourceARN=f"{MAP}:service/srv-x")[0] == "ResourceNotFoundException"
     assert refused(sd.list_tags_for_resource, ResourceARN="x")[0] == "InvalidInput"
+    elsewhere = namespace.replace(REGION, "eu-west-1")
+    assert refused(sd.list_tags_for_resource, ResourceARN=elsewhere)[0] == "ResourceNotFoundException"
     reserved = [{"Key": "aws:x", "Value": ""}]
     assert refused(sd.tag_resource, ResourceARN=namespace, Tags=reserved)[0] == "InvalidInput"
     many = [{"Key": f"k{number}", "Value": ""} for number in range(50)]

@@ -300,8 +300,13 @@ def test_a_registration_that_comes_again(book: Book) -> None:
         book.instance(request="r", AWS_INSTANCE_IPV4="10.0.0.2")
     with pytest.raises(DuplicateRequest):
         book.instance("i-2", request="r")
+    book.service("srv-2", "other", dns=SRV)
+    ports = {"AWS_INSTANCE_IPV4": "10.0.0.1", "AWS_INSTANCE_PORT": "80"}
+    assert book.instance("i-1", "srv-2", request="r", **ports) != first  # each service has its own
     book.do(instances.deregistered(book.shelf, "srv-1", "i-1", book.outcome("DEREGISTER_INSTANCE")))
     assert book.instance(request="r") != first and book.found().instances == 1
+    assert book.instance("i..2", "srv-2", request="q", **ports).status == "FAIL"
+    assert book.instance("i-2", "srv-2", request="q", **ports).status == "SUCCESS"  # what failed is asked again
 
 
 def test_instances_are_counted_in_service_namespace_and_vpc(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -305,6 +305,9 @@ def test_plans_have_the_zones_of_their_vpc_and_a_generation_of_both() -> None:
         seen.append(plans.plan(VPC))
         await rig.namespace("http-3", None)
         assert plans.plan(VPC) == seen[-1]  # nothing that its hosts would see
+        rig.heard.clear()
+        await rig.health("i-1", "srv-1", is_healthy=False)
+        assert rig.heard == [(ACCOUNT, VPC)] and plans.plan(VPC) == seen[-1]
         network.generation += 1
         seen.append(plans.plan(VPC))
         await rig.instance("i-3", "srv-1", "10.0.0.3")
