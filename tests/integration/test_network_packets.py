@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.hostnet import netlink
 from neargate.hostnet.conntrack import Conntrack
@@ -134,6 +135,37 @@ def test_an_established_flow_survives_a_revoke_and_a_new_one_is_denied(run: Run)
                 # A plan that comes late is not obeyed.
                 await lab.network.apply_vpc(plan(1, WEB))
                 assert await is_cut_off(a.netns_path, "172.31.1.2", 8080)
+
+    run(scenario)
+
+
+def test_a_flow_that_was_open_to_everybody_both_ways_ends_with_its_rule(run: Run) -> None:
+    async def scenario(lab: NetLab) -> None:
+        everybody = SecurityGroup(group_id="sg-0web", ingress=(rule("tcp", 8080, 8080, peer=EVERYWHERE),), egress=OUT)
+        back = SecurityGroup(group_id="sg-0shut", ingress=(rule("tcp", peer=EVERYWHERE),), egress=OUT)
+        await lab.network.apply_vpc(plan(1, everybody, back))
+        a = await lab.attach("a", eni(1, "sg-0shut"))
+        b = await lab.attach("b", eni(2, "sg-0web", "sg-0shut", public=lab.public(7)))
+        with listener_in(b.netns_path, "0.0.0.0", 8080) as listener:
+            ends = []
+            for where, address in ((a.netns_path, "172.31.1.2"), (None, lab.public(7))):
+                client = await connect(where, address, 8080)
+                assert client is not None
+                accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
+                ends += [(client, accepted), (accepted, client)]
+            # Others' rules are others' business.
+            await lab.network.apply_vpc(plan(2, everybody, back, SecurityGroup(group_id="sg-0other")))
+            for one, other in ends:
+                assert await echo(one, other, b"open") == b"open"
+            narrow = rule("tcp", 8080, 8080, peer="172.31.1.1/32")
+            await lab.network.apply_vpc(plan(3, replace(everybody, ingress=(narrow,)), replace(back, ingress=())))
+            for one, other in ends[:2]:
+                assert await echo(one, other, b"a rule still says so") == b"a rule still says so"
+            for one, other in ends[2:]:
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(echo(one, other, b"whoever speaks first"), 0.4)
+            for one, _ in ends:
+                one.close()
 
     run(scenario)
 

@@ -129,7 +129,8 @@ def test_elements_are_for_sets_that_are_there() -> None:
 
 
 def _flow(source: str, to: str, mark: int) -> Flow:
-    return Flow(source=ip_address(source), destination=ip_address(to), mark=mark)
+    sender, receiver = ip_address(source), ip_address(to)
+    return Flow(source=sender, destination=receiver, receiver=receiver, seen_source=sender, mark=mark)
 
 
 def test_flows_are_misled_where_another_way_is_the_one_now() -> None:

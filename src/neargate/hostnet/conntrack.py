@@ -82,17 +82,30 @@ class Conntrack:
 
 def _parsed(answer: bytes, version: int) -> KernelFlow | None:
     facts = dict(attributes(answer[4:]))
-    original = facts.get(_TUPLE_ORIG, b"")
-    addresses = dict(attributes(dict(attributes(original)).get(1, b"")))
-    first = 1 if version == 4 else 3
-    if first not in addresses or first + 1 not in addresses:
+    original, reply = facts.get(_TUPLE_ORIG, b""), facts.get(_TUPLE_REPLY, b"")
+    sent, answered = _addresses(original, version), _addresses(reply, version)
+    if sent is None or answered is None:
         return None
+    protocol = dict(attributes(dict(attributes(original)).get(2, b"")))  # number, source port, destination port
     return KernelFlow(
-        source=ip_address(addresses[first]),
-        destination=ip_address(addresses[first + 1]),
+        source=sent[0],
+        destination=sent[1],
+        receiver=answered[0],
+        seen_source=answered[1],
         mark=int.from_bytes(facts.get(_MARK, b""), "big"),
+        protocol=int.from_bytes(protocol.get(1, b""), "big"),
+        port=int.from_bytes(protocol.get(3, b""), "big"),
         original=original,
     )
+
+
+def _addresses(side: bytes, version: int) -> tuple[IPv4Address | IPv6Address, IPv4Address | IPv6Address] | None:
+    """(source, destination) of one direction's tuple."""
+    found = dict(attributes(dict(attributes(side)).get(1, b"")))
+    first = 1 if version == 4 else 3
+    if first not in found or first + 1 not in found:
+        return None
+    return ip_address(found[first]), ip_address(found[first + 1])
 
 
 def _header(version: int) -> bytes:

@@ -19,8 +19,9 @@ from ..model.network import (
 )
 from ..vpc.flows import misled
 from ..vpc.ruleset import LocalEni, PeerVpc, RouterRules, local_eni, render, transaction
+from ..vpc.tracking import ended, lost_open_rules
 from . import netlink, peerings
-from .conntrack import Conntrack
+from .conntrack import Conntrack, KernelFlow
 from .edge import Edge
 from .namespaces import Namespaces, read_sysctl, write_sysctl
 from .netlink import Netlink
@@ -76,8 +77,15 @@ class Router:
         # The rules come before the link that packets could arrive on.
         router._enis = {task_id: local_eni(interface_name(eni.eni_id), eni) for task_id, eni in enis.items()}
         router._load()
+        router._forget_for_good()
         edge.join_router(plan.vpc_id, router.name, router._links, fresh=fresh)
         return router
+
+    def _forget_for_good(self) -> None:
+        """A connection that was cut is not taken up again in its middle, whoever sends next. The setting is there once
+        rules asked for flows."""
+        with self._namespaces.inside(self.name):
+            write_sysctl("netfilter/nf_conntrack_tcp_loose", "0")
 
     def close(self) -> None:
         self._links.close()
@@ -92,14 +100,24 @@ class Router:
         self._links.run([netlink.route_gone(cidr) for cidr in before.cidrs if cidr not in plan.cidrs])
         for address, _ in _translations(before) - _translations(plan):
             self._flows.cut(address)
-        if (before.subnets, before.tables, before.nats, before.peerings) != (
-            plan.subnets,
-            plan.tables,
-            plan.nats,
-            plan.peerings,
-        ):
-            subnet_of = {address: eni.subnet_id for eni in self._enis.values() for address in eni.addresses}
-            self._flows.cut_flows(misled(plan, subnet_of, self._flows.flows()))
+        self._forget_flows(before)
+
+    def _forget_flows(self, before: VpcPlan) -> None:
+        """What changed routes mislead, and what AWS would not have tracked. The flows are read only for cause."""
+        plan, loaded = self.plan, self._loaded
+        rerouted = _routes(before) != _routes(plan)
+        closed = lost_open_rules(before, plan)
+        if loaded is None or not (rerouted or closed):
+            return
+        flows = self._flows.flows()
+        here = [(address, eni) for eni in self._enis.values() for address in eni.addresses]
+        gone: list[KernelFlow] = []
+        if rerouted:
+            gone += misled(plan, {address: eni.subnet_id for address, eni in here}, flows)
+        if closed:
+            groups_of = {address: eni.groups for address, eni in here}
+            gone += ended(before, plan, groups_of, loaded.members, flows, loaded.steering.always_tracked)
+        self._flows.cut_flows(gone)
 
     def join(self, other: "Router", peering_id: str, *, mtu: int) -> None:
         ends = {self.name: self._links, other.name: other._links}
@@ -234,6 +252,10 @@ def configure_task(links: Netlink, eni: Eni, gateway: str) -> None:
         ]
     links.run(messages)
     links.settle("eth0")
+
+
+def _routes(plan: VpcPlan) -> tuple[object, ...]:
+    return plan.subnets, plan.tables, plan.nats, plan.peerings
 
 
 def _translations(plan: VpcPlan) -> set[tuple[str, str]]:

@@ -21,11 +21,16 @@ F = TypeVar("F", bound="Flow")
 
 
 class Flow(Struct, frozen=True, kw_only=True):
-    """A connection as its first packet was, before translation; `mark` is what it remembers."""
+    """A connection: `source`, `destination`, `protocol` and `port` as its first packet was sent, `receiver` and
+    `seen_source` as it was received, after translation; `mark` is what it remembers."""
 
     source: Address
     destination: Address
+    receiver: Address
+    seen_source: Address
     mark: int
+    protocol: int = 0
+    port: int = 0  # of the receiver; 0 where the protocol has none
 
 
 def misled(plan: VpcPlan, subnet_of: Mapping[str, str], flows: Iterable[F]) -> Iterator[F]:

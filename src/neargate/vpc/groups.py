@@ -37,10 +37,10 @@ def combination_rules(
 
 def member_sets(group_id: str, members: Iterable[str]) -> dict[str, dict[str, str]]:
     """The sets of a referenced group's addresses, by family. A group that nobody knows has none."""
-    found: dict[str, dict[str, str]] = {_set_name(4, group_id): {}, _set_name(6, group_id): {}}
+    found: dict[str, dict[str, str]] = {member_set_name(4, group_id): {}, member_set_name(6, group_id): {}}
     for text in members:
         address = ip_address(text)
-        found[_set_name(address.version, group_id)][str(address)] = ""
+        found[member_set_name(address.version, group_id)][str(address)] = ""
     return found
 
 
@@ -95,7 +95,7 @@ def _matches(
         # Its address makes a member only of who is reached straight, not through a NAT gateway, and by the way to it.
         way = _way(foreign.get(rule.peer_group), side)
         return [
-            (version, None, f"{way}{family} {side} @{_set_name(version, rule.peer_group)} {match}return")
+            (version, None, f"{way}{family} {side} @{member_set_name(version, rule.peer_group)} {match}return")
             for version, family in ((4, "ip"), (6, "ip6"))
             if (match := protocol_match(rule.protocol, rule.from_port, rule.to_port, version)) is not None
         ]
@@ -115,5 +115,5 @@ def _way(foreign_mark: int | None, side: str) -> str:
     return "" if foreign_mark is None else f"meta mark {arrival_mark(foreign_mark):#x} "
 
 
-def _set_name(version: int, group_id: str) -> str:
+def member_set_name(version: int, group_id: str) -> str:
     return object_name(f"m{version}", group_id)

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from msgspec import Struct
 
 from ..model.network import Eni, SecurityGroup, VpcPlan
-from .groups import combination_chains, combination_rules, member_sets
+from .groups import combination_chains, combination_rules, member_set_name, member_sets
 from .steering import Steering, steer, subnet_chain
 from .table import FIXED_SETS, TABLE, declaration, whole_table
 
@@ -44,6 +44,10 @@ class RouterRules(Struct, frozen=True, kw_only=True):
     chains: Mapping[str, tuple[str, ...]]
     referenced: Mapping[tuple[str, ...], frozenset[str]]
     foreign: Mapping[str, int]  # groups of peered VPCs -> the mark of the way there
+
+    def members(self, group_id: str, version: int) -> Iterable[str]:
+        """Addresses of a group that rules refer to."""
+        return self.sets.get(member_set_name(version, group_id), {})
 
 
 def local_eni(interface: str, eni: Eni) -> LocalEni:

@@ -21,7 +21,7 @@ from ..model.network import (
 from .acls import Borders
 from .marks import LOCAL_MARK, SERVICE_MARK, arrival_mark, marks
 from .parts import Parts, range_text
-from .routing import INTERNET, Network, Ranges, Routing, Way, overlaid
+from .routing import EGRESS_ONLY, INTERNET, Network, Ranges, Routing, Way, overlaid
 from .table import object_name, peering_link
 from .translation import translate
 
@@ -39,6 +39,7 @@ class Steering(Struct, frozen=True, kw_only=True):
     chains: Mapping[str, tuple[str, ...]]
     lookups: Mapping[int, str]
     peerings: Mapping[str, int]  # id -> the mark of what goes over it
+    always_tracked: frozenset[int]  # marks of flows that a security group's change never ends
 
 
 def subnet_chain(subnet_id: str) -> str:
@@ -72,7 +73,8 @@ class _Compiler:
         peerings = {peering.peering_id for peering in self.plan.peerings}
         lookups = {mark: way.exit for way, mark in self.marks.items() if way.exit in peerings}
         direct = {peering_id: self.marks[Way(peering_id)] for peering_id in peerings}
-        return Steering(sets=parts.sets, chains=parts.chains, lookups=lookups, peerings=direct)
+        tracked = frozenset(mark for way, mark in self.marks.items() if way.nats or way.exit == EGRESS_ONLY)
+        return Steering(sets=parts.sets, chains=parts.chains, lookups=lookups, peerings=direct, always_tracked=tracked)
 
     def _senders(self, subnet: PlannedSubnet) -> None:
         """What leaves an interface of the subnet. Inside of it nothing is routed or asked."""
