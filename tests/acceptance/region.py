@@ -161,7 +161,8 @@ class LiveRegion:
         return str(answer["taskDefinition"]["taskDefinitionArn"])
 
     def network(self, *, public: bool = False, groups: tuple[str, ...] = ()) -> dict[str, Any]:
-        subnets = sorted(subnet["SubnetId"] for subnet in self.ec2.describe_subnets()["Subnets"])
+        default = self.ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])
+        subnets = sorted(subnet["SubnetId"] for subnet in default["Subnets"])
         config: dict[str, Any] = {"subnets": subnets, "assignPublicIp": "ENABLED" if public else "DISABLED"}
         if groups:
             config["securityGroups"] = list(groups)

@@ -127,7 +127,10 @@ def execution_role(paths: RegionPaths) -> str:
 
 
 def _run_task(paths: RegionPaths, definition: str) -> str:
-    subnets = aws_json(paths, "ec2", "describe-subnets")["Subnets"]
+    default = ["--filters", "Name=default-for-az,Values=true"]
+    subnets = aws_json(paths, "ec2", "describe-subnets", *default)["Subnets"]
+    if not subnets:
+        raise Problem("the account has no default VPC, which the sample runs in: aws ec2 create-default-vpc makes one")
     vpc = str(subnets[0]["VpcId"])
     names = ",".join(sorted(str(subnet["SubnetId"]) for subnet in subnets))
     group = _web_group(paths, vpc)
