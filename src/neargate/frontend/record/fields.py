@@ -30,6 +30,7 @@ SHOWN = frozenset(
     EgressOnlyInternetGatewayId EgressOnlyInternetGatewayIds GatewayId InternetGatewayId InternetGatewayIds NatGatewayId
     NewAssociationId PeerOwnerId PeerRegion PeerVpcId PrefixListIds RemoveRouteTableIds RouteTableId RouteTableIds
     VpcEndpointId VpcEndpointIds VpcPeeringConnectionId VpcPeeringConnectionIds
+    AddressFamily NetworkAclId NetworkAclIds PrefixListName
     AvailabilityZone AvailabilityZoneId CidrBlock DhcpOptionsId DhcpOptionsIds Ipv6CidrBlock SubnetId
     CidrIp CidrIpv4 CidrIpv6 IpProtocol PrefixListId ReferencedGroupId
     AwsRegion CaseId ContextId Unit
@@ -55,6 +56,8 @@ SHOWN = frozenset(
 # Members whose name alone says too little: by the structure that they are in.
 SHOWN_WITHIN = frozenset(
     """
+    CreateTagsRequest.Resources DeleteTagsRequest.Resources AddPrefixListEntry.Cidr RemovePrefixListEntry.Cidr
+    CreateNetworkAclEntryRequest.Protocol ReplaceNetworkAclEntryRequest.Protocol
     Tag.key Tag.value Tag.Key Tag.Value KeyValuePair.name Secret.name ContainerDefinition.name ContainerOverride.name
     Container.name Volume.name ClusterSetting.value CapacityProvider.name Setting.value ManagedAgent.name
     StopTaskRequest.reason Attachment.id Attachment.type Attachment.status ServiceNamespace.name
