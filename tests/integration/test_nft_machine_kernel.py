@@ -224,7 +224,7 @@ table inet neargate {{
   }}
   chain n_out {{
     type nat hook postrouting priority 100; policy accept;
-    {_translation(stream, 'oifname "up0"', "snat ip to ip saddr map @pub_out", "snat ip to meta mark map @by_mark")}
+    {_translation(stream, 'oifname "up0"', *_SOURCES)}
   }}
 }}
 add element inet neargate members {{ {", ".join(members)} }}
@@ -243,7 +243,15 @@ def _places(stream: random.Random) -> list[tuple[Any, ...]]:
 
 def _translation(stream: random.Random, condition: str, *statements: str) -> str:
     chosen = stream.sample(statements, stream.randrange(1, len(statements) + 1))
-    return "\n".join(f"{stream.choice((condition, condition, 'meta l4proto udp'))} {each}" for each in chosen)
+    others = (condition, condition, "meta l4proto udp")
+    return "\n".join(f"{condition if 'l4proto' in each else stream.choice(others)} {each}" for each in chosen)
+
+
+_SOURCES = (
+    "snat ip to ip saddr map @pub_out",
+    "snat ip to meta mark map @by_mark",
+    "meta l4proto { tcp, udp } snat ip to 198.18.0.3:1024-65535",
+)
 
 
 def _rules(stream: random.Random, first: int, *, base: bool = True) -> str:

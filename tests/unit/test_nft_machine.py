@@ -138,7 +138,8 @@ NAT = """
   map in { type ipv4_addr : ipv4_addr; elements = { 198.18.0.1 : 10.0.0.1 } }
   map out { type ipv4_addr : ipv4_addr; elements = { 10.0.0.1 : 198.18.0.1 } }
   chain c_dnat { type nat hook prerouting priority -100; iifname "up0" dnat ip to ip daddr map @in; }
-  chain c_snat { type nat hook postrouting priority 100; oifname "up0" snat ip to ip saddr map @out; }
+  chain c_snat { type nat hook postrouting priority 100; oifname "up0" jump c_own; }
+  chain c_own { snat ip to ip saddr map @out; }
 """
 
 
@@ -183,6 +184,16 @@ def test_two_behind_one_address_have_ports_of_their_own() -> None:
     for n, sent in ((1, one), (2, two)):
         back = router.receive(sent.packet.answered(), "up0")
         assert isinstance(back, Left) and (back.link, back.packet.port) == (f"e{n}", 40000)
+
+
+def test_translation_keeps_a_port_that_is_within_bounds() -> None:
+    shared = "chain c { type nat hook postrouting priority srcnat; meta l4proto udp snat ip to 198.18.0.9:1024-2047; }"
+    ports = []
+    for port in (1030, 80, 3000):
+        left = machine(shared).receive(packet("10.0.0.1", "192.0.2.1", UDP, 53, port), "e1")
+        assert isinstance(left, Left)
+        ports.append(left.packet.source_port)
+    assert ports[0] == 1030 and all(1024 <= port <= 2047 for port in ports)
 
 
 def test_a_mark_chooses_the_table() -> None:
@@ -230,6 +241,13 @@ def refused() -> Iterator[str]:
     yield "chain c { type nat hook prerouting priority -100; snat ip to 10.0.0.1; }"
     yield "chain c { type nat hook forward priority 0; }"
     yield "chain dnat { }"
+    yield "chain c { type nat hook postrouting priority 100; udp dport 1 snat ip to 10.0.0.1:9-7; }"
+    yield "chain c { type nat hook postrouting priority 100; snat ip to 10.0.0.1:7-9; }"
+    yield "chain s { snat ip to 10.0.0.1; }\n" + rule("jump s")
+    yield "chain s { jump s; }\n" + rule("jump s")
+    yield "chain s { drop; }\n" + rule(
+        "ip saddr vmap @m", "map m { type ipv4_addr : verdict; elements = { 10.0.0.1 : jump f } }"
+    )
     yield "flowtable f { hook ingress priority 0; }"
 
 

@@ -48,7 +48,8 @@ class RuleReader:
     """`Rule` from words: `RuleReader(words, sets).read()`. The sets give types; a rule looks them up when it runs."""
 
     def __init__(self, words: list[str], sets: Sets) -> None:
-        self._words = words
+        self._words = list(words)
+        self._text = " ".join(words)
         self._sets = sets
         self._at = 0
         self._named: set[str] = set()
@@ -61,7 +62,7 @@ class RuleReader:
             if step := self._statement():
                 steps.append(step)
         return Rule(
-            text=" ".join(self._words),
+            text=self._text,
             steps=tuple(steps),
             sets=frozenset(self._named),
             chains=frozenset(self._chains),
@@ -239,12 +240,10 @@ class RuleReader:
         if not family:
             raise NftError(f"{way} in a table of both families says which")
         version, kind = (4, "ipv4_addr") if family == "ip" else (6, "ipv6_addr")
+        ports = self._ports() if family == "ip" else None
         get = self._value((kind,))
-        ports: tuple[int, int] | None = None
-        if self._peek() == ":":
-            self._take()
-            low, _, high = self._take().partition("-")
-            ports = int(low), int(high or low)
+        while self._peek() in ("random", "fully-random", "persistent"):
+            self._take()  # which of the ports it may take: here always the first that is free
         self._ways.add(way)
 
         def step(context: Context, sets: Sets) -> Outcome:
@@ -252,6 +251,19 @@ class RuleReader:
             return Goes.ELSEWHERE if value is None else Translation(way, int(value[0]), ports)
 
         return step
+
+    def _ports(self) -> tuple[int, int] | None:
+        """Of `ADDRESS:LOW-HIGH`; the address is left as the next word."""
+        address, colon, ports = self._peek().partition(":")
+        if not colon:
+            return None
+        if not {"l4proto", "tcp", "udp", "th"} & set(self._words[: self._at]):
+            raise NftError(f"{self._text}: ports are translated after a match of the protocol only")
+        low, _, high = ports.partition("-")
+        if not (low.isdigit() and (high or low).isdigit() and int(low) <= int(high or low) <= 65535):
+            raise self._unknown()
+        self._words[self._at] = address
+        return int(low), int(high or low)
 
     def _dynamic(self) -> Step:
         """An element of the packet's, with a limit of its own that is never reached here."""
@@ -335,4 +347,4 @@ class RuleReader:
         return word
 
     def _unknown(self) -> NftError:
-        return NftError(f"not understood: {' '.join(self._words)}, at {' '.join(self._words[self._at :]) or 'its end'}")
+        return NftError(f"not understood: {self._text}, at {' '.join(self._words[self._at :]) or 'its end'}")

@@ -76,6 +76,22 @@ class _Commands:
                 self._block(line)
             else:
                 self._command(line)
+        for name, chain in self._table.chains.items():
+            if chain.base is not None:
+                way = _NAT_HOOKS[chain.base.hook] if chain.base.kind == "nat" else ""
+                self._check_reached(name, way, ())
+
+    def _check_reached(self, name: str, way: str, passed: tuple[str, ...]) -> None:
+        """What a base chain leads to translates only in that chain's way, and does not lead back."""
+        if name in passed:
+            raise NftError(f"chain {name} leads to itself")
+        rules = self._table.chains[name].rules
+        if wrong := [rule.text for rule in rules if rule.ways - {way}]:
+            raise NftError(f"{wrong[0]}: not in chains that {(*passed, name)[0]} leads to")
+        after = {chain for rule in rules for chain in rule.chains}
+        after |= {chain for rule in rules for each in rule.sets for chain in self._table.sets[each].chains()}
+        for chain in after:
+            self._check_reached(chain, way, (*passed, name))
 
     def _skip(self) -> bool:
         """Over the ends of commands; False at the end of the text."""
@@ -228,8 +244,6 @@ class _Commands:
         rule = RuleReader(words, self._table.sets).read()
         if missing := rule.chains - {n for n, each in self._table.chains.items() if each.base is None}:
             raise NftError(f"{rule.text}: there are no chains {missing}")
-        if rule.ways and (chain.base is None or chain.base.kind != "nat" or {_NAT_HOOKS[chain.base.hook]} != rule.ways):
-            raise NftError(f"{rule.text}: not in chain {name}")
         self._table.chains[name] = replace(chain, rules=(*chain.rules, rule))
 
     def _set_base(self, name: str, words: list[str]) -> None:
