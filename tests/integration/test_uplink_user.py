@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from neargate.hostnet import netlink
 from neargate.hostnet.netlink import Netlink
+from neargate.hostnet.uplink_nat import NatUplink
 from neargate.hostnet.uplink_pasta import program
 from neargate.testing.netlab import connect, entered, listener_in
 
@@ -151,3 +152,32 @@ def test_nothing_comes_in(tmp_path: Path) -> None:
                 assert said == b"server"
 
     run(tmp_path, "user", scenario)
+
+
+def test_what_nat_made_is_undone_before_also_at_a_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(lab: UplinkLab) -> None:
+        before = lab.footprint()
+        await lab.start()
+        remove, tries = NatUplink.remove, []
+
+        def fails_at_first(self: NatUplink) -> None:
+            tries.append(self)
+            if len(tries) == 1:
+                raise OSError("busy")
+            remove(self)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(NatUplink, "remove", fails_at_first)
+            await lab.again("user")
+
+            async def works() -> bool:
+                return lab.state().works
+
+            await lab.until(works, "it was not tried again")
+        assert lab.footprint() == before
+        assert await lab.gets_out() == HOST_ADDRESS
+        await lab.again("nat")
+        assert lab.processes() == []
+        assert await lab.gets_out() == HOST_ADDRESS
+
+    run(tmp_path, "nat", scenario, forwards=False)

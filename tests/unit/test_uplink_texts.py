@@ -95,5 +95,8 @@ def test_the_record_is_what_was_written_last_or_nothing(tmp_path: Path) -> None:
     assert again.record() == record
     assert again.state() == UplinkState(asked="auto", mode="user", works=True, pid=7)
     again.forget()
+    assert files.record() is None
+    assert files.state() is not None
+    again.clear()
     assert (files.record(), files.state()) == (None, None)
-    again.forget()
+    again.clear()

@@ -153,7 +153,7 @@ class Uplink:
             self._edge.close()
             self._user.remove()
             self._nat.remove()
-            self._files.forget()
+            self._files.clear()
         except (NftablesError, NftablesMissing, OSError, ValueError) as error:
             raise HostError(f"cannot remove the uplink: {error}") from error
 

@@ -47,7 +47,11 @@ class UplinkFiles:
         _write(self._record, record)
 
     def forget(self) -> None:
+        """Nothing is made any more."""
         self._record.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        self.forget()
         self._state.unlink(missing_ok=True)
 
     def tell(self, state: UplinkState) -> None:
