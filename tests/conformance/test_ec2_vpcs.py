@@ -241,7 +241,7 @@ def test_which_further_networks_a_vpc_may_not_have(region: Region) -> None:
         ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock=cidr)
     assert refused(lambda: ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="10.4.0.0/16")) == (
         "CidrLimitExceeded",
-        f"This network '{vpc}' has met its maximum number of allowed CIDRs: 5",
+        f"This network {vpc} has met its maximum number of allowed CIDRs: 5",
         400,
     )
     assert refused(lambda: ec2.associate_vpc_cidr_block(VpcId=vpc))[0] == "MissingParameter"

@@ -58,7 +58,7 @@ class CidrLimitExceeded(AwsError):
     code = "CidrLimitExceeded"
 
     def __init__(self, network_id: str, limit: float) -> None:
-        super().__init__(f"This network '{network_id}' has met its maximum number of allowed CIDRs: {limit:.0f}")
+        super().__init__(f"This network {network_id} has met its maximum number of allowed CIDRs: {limit:.0f}")
 
 
 class DhcpLimitExceeded(AwsError):

@@ -11,6 +11,7 @@ from ...network.vpc_errors import NotOffered, SubnetAssociationNotFound, ValueIn
 from ...services import Operation, Services
 from .asking import region_key
 from .groups import all_enis
+from .routing import unnamed
 from .vpc_objects import ASSOCIATING, DISASSOCIATING, subnet_asked, subnet_id_of, subnet_ipv6_shown
 from .vpcs import check_pools
 
@@ -93,7 +94,8 @@ async def disassociate_subnet_cidr_block(call: Call, services: Services, params:
         if not given:
             raise MissingParameter("associationId") from None
         raise
-    authorize(call, "ec2:DisassociateSubnetCidrBlock", [subnet_asked(call, services, subnet.name)], region_key(call))
+    asked = unnamed(call, subnet_asked(call, services, subnet.name))
+    authorize(call, "ec2:DisassociateSubnetCidrBlock", [asked], region_key(call))
     in_use = await _has_addresses(services, call.account, subnet.name, block.cidr)
     gone = await services.network.change(
         call.account, lambda shelf: subnet_changes.disassociate_ipv6(shelf, given, in_use=in_use)

@@ -13,6 +13,7 @@ from ...network.vpc_networks import Association
 from ...services import Operation, Services
 from .asking import region_key
 from .request import stop_if_dry_run
+from .routing import unnamed
 from .vpc_objects import ASSOCIATING, DISASSOCIATING, ipv4_shown, ipv6_shown, vpc_asked, vpc_id_of
 from .vpcs import check_pools
 
@@ -108,7 +109,9 @@ async def disassociate_vpc_cidr_block(call: Call, services: Services, params: Pa
         vpc_id: str | None = vpc.vpc_id
     except VpcAssociationNotFound:
         vpc_id = None
-    authorize(call, "ec2:DisassociateVpcCidrBlock", [vpc_asked(call, services, vpc_id)], region_key(call))
+    authorize(
+        call, "ec2:DisassociateVpcCidrBlock", [unnamed(call, vpc_asked(call, services, vpc_id))], region_key(call)
+    )
     if not given:
         raise MissingParameter("associationId")
     gone = await services.network.change(call.account, lambda shelf: vpc_networks.disassociate(shelf, given[:255]))
