@@ -616,6 +616,36 @@ def _peering(peering_id: str, other: Vpc) -> PlannedPeering:
     return PlannedPeering(peering_id=peering_id, peer_vpc=other.vpc_id)
 
 
+def test_ipv6_leaves_by_gateways_and_an_egress_only_one_lets_nobody_in(run: Run) -> None:
+    async def scenario(lab: Lab) -> None:
+        here, there = lab.new_vpc(), lab.new_vpc()
+        here.move("10.5.0.0/16", "2001:db8:500::/56")
+        both = (("::/0", "igw-1"),)
+        await here.apply({A: (("::/0", "eigw-1"),), B: both})
+        await there.apply({A: both})
+        private, public = await here.task(A, 11, ipv6=True), await here.task(B, 11, ipv6=True)
+        server = await there.task(A, 11, ipv6=True)
+        with (
+            listener_in(private.netns_path, "::", 80),
+            listener_in(public.netns_path, "::", 80),
+            listener_in(server.netns_path, "::", 80) as web,
+        ):
+            assert await seen_source(private.netns_path, "2001:db8::b", 80, web) == "2001:db8:500::b"
+            assert await seen_source(public.netns_path, "2001:db8::b", 80, web) == "2001:db8:500:1::b"
+            assert await reaches(server.netns_path, "2001:db8:500:1::b", 80)
+            assert await is_cut_off(server.netns_path, "2001:db8:500::b", 80)
+            await there.apply({A: (("2001:db8:500:1::/64", "igw-1"),)})
+            assert await is_cut_off(private.netns_path, "2001:db8::b", 80), "its answer has no way"
+            await here.apply({B: ()})
+            assert await is_cut_off(server.netns_path, "2001:db8:500:1::b", 80)
+        twin = lab.new_vpc()
+        await twin.apply()
+        with pytest.raises(HostError, match="still belongs to task"):
+            await twin.task(A, 11, ipv6=True)
+
+    run(scenario)
+
+
 async def _from(netns_path: str, source: str, address: str, port: int) -> bool:
     """Whether a connection from this address of the namespace comes about."""
     client = socket_in(netns_path)

@@ -1,8 +1,9 @@
 """What this host was told to build, written down before it is built: attached ENIs and applied VPC plans.
 
 The files lie in the run directory, which a reboot empties together with the namespaces they speak of. A file is
-replaced at one instant; it is written before the first step of its making and removed after the last step of its
-undoing, so a killed agent finds in it everything that may exist.
+replaced at one instant. An interface's is written before the first step of its making and removed after the last step
+of its undoing, so a killed agent finds in it everything that may exist; a plan's when the kernel has taken it, so that
+no agent starts with one that the kernel refuses.
 """
 
 import os

@@ -13,7 +13,7 @@ from msgspec import Struct
 from ..interfaces.hostnet import HostError
 from ..vpc.table import UPLINK
 from . import netlink
-from .namespaces import Namespaces, write_sysctl
+from .namespaces import Namespaces, read_sysctl, write_sysctl
 from .netlink import Netlink, NetlinkError
 from .nftables import Nftables
 
@@ -21,6 +21,7 @@ NAMESPACE = "edge"
 # Link-local addresses of the hops, the same on every link: with permanent neighbours they never leave it.
 EDGE_HOP = "169.254.254.1"
 ROUTER_HOP = "169.254.254.2"
+EDGE_HOP_IPV6, ROUTER_HOP_IPV6 = "fe80::3", "fe80::4"
 _HOST_MAC, _EDGE_HOST_MAC = "0e:ee:ee:ee:01:01", "0e:ee:ee:ee:01:02"
 _EDGE_ROUTER_MAC, _ROUTER_MAC = "0e:ee:ee:ee:02:01", "0e:ee:ee:ee:02:02"
 # The edge forwards between the host and routers and between routers, and answers nobody itself. `out0` is there with
@@ -111,11 +112,14 @@ class Edge:
                 )
                 self._links.run([pair])
         here, there = _index(self._links, port.edge_end), _index(router, port.name)
+        with self._namespaces.inside(NAMESPACE):
+            write_sysctl(f"ipv6/conf/{port.edge_end}/disable_ipv6", "0")
         self._links.run(
             [
                 netlink.no_autoconf(here),
                 netlink.link_up(here, arp=False),
                 netlink.neighbour(here, ROUTER_HOP, _ROUTER_MAC),
+                netlink.neighbour(here, ROUTER_HOP_IPV6, _ROUTER_MAC),
             ]
         )
         router.run(
@@ -123,7 +127,9 @@ class Edge:
                 netlink.no_autoconf(there),
                 netlink.link_up(there, arp=False),
                 netlink.neighbour(there, EDGE_HOP, _EDGE_ROUTER_MAC),
+                netlink.neighbour(there, EDGE_HOP_IPV6, _EDGE_ROUTER_MAC),
                 netlink.route("0.0.0.0/0", there, via=EDGE_HOP),
+                netlink.route("::/0", there, via=EDGE_HOP_IPV6),
             ]
         )
         self._links.settle(port.edge_end)
@@ -132,14 +138,16 @@ class Edge:
 
     def add_public(self, vpc_id: str, public: str) -> None:
         index = _index(self._links, router_port(vpc_id).edge_end)
-        self._links.run([netlink.route(f"{public}/32", index, via=ROUTER_HOP)])
+        hop = ROUTER_HOP_IPV6 if ":" in public else ROUTER_HOP
+        self._links.run([netlink.route(_host_route(public), index, via=hop)])
 
     def remove_public(self, public: str) -> None:
-        self._links.run([netlink.route_gone(f"{public}/32")])
+        self._links.run([netlink.route_gone(_host_route(public))])
 
     def public_routes(self) -> list[str]:
         """Public addresses that lead to a router now."""
-        return [route.removesuffix("/32") for route in self._links.routes() if route.endswith("/32")]
+        found = [*self._links.routes(), *self._links.routes(6)]
+        return [route.rpartition("/")[0] for route in found if route.endswith(("/32", "/128"))]
 
     def _join_host(self, host: Netlink, name: str, public_pool: str, *, fresh: bool) -> None:
         own = host_address(public_pool)
@@ -183,10 +191,14 @@ def _configure() -> None:
         write_sysctl(f"ipv4/conf/{scope}/send_redirects", "0")
         write_sysctl(f"ipv4/conf/{scope}/accept_redirects", "0")
         write_sysctl(f"ipv4/conf/{scope}/accept_source_route", "0")
-        write_sysctl(f"ipv6/conf/{scope}/disable_ipv6", "1")
     write_sysctl("ipv4/conf/all/rp_filter", "1")
     write_sysctl("ipv4/conf/default/rp_filter", "1")
     write_sysctl("ipv4/ip_forward", "1")
+    # IPv6 is between routers only: their links are allowed it one by one.
+    write_sysctl("ipv6/conf/default/disable_ipv6", "1")
+    if read_sysctl("ipv6/conf/all/forwarding") == "0":
+        write_sysctl("ipv6/conf/all/forwarding", "1")
+        write_sysctl("ipv6/conf/default/forwarding", "0")
     rules = Nftables()
     rules.run(_RULES)
     rules.close()
@@ -202,6 +214,10 @@ def _lead_here(host: Netlink, public_pool: str, link: int, own: str) -> None:
         if any(index != link for index in host.links_to(public_pool)):
             what = f"{public_pool} leads to somebody else's network interface; which: ip route show {public_pool}"
             raise HostError(what) from None
+
+
+def _host_route(public: str) -> str:
+    return f"{public}/{128 if ':' in public else 32}"
 
 
 def _index(links: Netlink, name: str) -> int:

@@ -153,9 +153,9 @@ class Netlink:
     def links(self) -> list[Link]:
         return [_parse_link(body) for body in self.ask(RTM_GETLINK, _link_body(), dump=True, what="list links")]
 
-    def routes(self) -> list[str]:
-        """IPv4 destinations of the main table, as CIDRs; a default route is 0.0.0.0/0."""
-        return [destination for destination, _ in self._routes()]
+    def routes(self, version: int = 4) -> list[str]:
+        """Destinations of the main table, as CIDRs; a default route is 0.0.0.0/0, or ::/0."""
+        return [destination for destination, _ in self._routes(version)]
 
     def links_to(self, destination: str) -> list[int]:
         """Indexes of the links of the routes with exactly this destination; 0 for one that has several links."""
@@ -172,13 +172,14 @@ class Netlink:
                 found.add(made)
         return found
 
-    def _routes(self) -> Iterator[tuple[str, int]]:
-        body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+    def _routes(self, version: int = 4) -> Iterator[tuple[str, int]]:
+        body = struct.pack("=BBBBBBBBI", _family(version), 0, 0, 0, 0, 0, 0, 0, 0)
         for answer in self.ask(RTM_GETROUTE, body, dump=True, what="list routes"):
             family, length, table, route_type = answer[0], answer[1], answer[4], answer[7]
-            if family == socket.AF_INET and table == 254 and route_type == _ROUTE_UNICAST:
+            if family == _family(version) and table == _MAIN_TABLE and route_type == _ROUTE_UNICAST:
                 facts = dict(attributes(answer[12:]))
-                yield f"{ip_address(facts.get(1, bytes(4)))}/{length}", struct.unpack("=I", facts.get(4, bytes(4)))[0]
+                network = facts.get(1, bytes(4 if version == 4 else 16))
+                yield f"{ip_address(network)}/{length}", struct.unpack("=I", facts.get(4, bytes(4)))[0]
 
     def _receive(self) -> Iterator[tuple[int, int, bytes]]:
         data = self._socket.recv(1 << 17)

@@ -184,7 +184,7 @@ class LinuxNetwork:
     def _remove_strays(self) -> None:
         """Public routes and links without an ENI, and namespaces that no record speaks of."""
         edge = self._opened_edge()
-        wanted = {eni.public_ipv4 for eni in self._enis.values()} | set(self._gateway_publics)
+        wanted = {public for eni in self._enis.values() for public in _publics(eni)} | set(self._gateway_publics)
         own = edges.host_address(str(self._public_pool))
         for public in edge.public_routes():
             if public != own and public not in wanted:
@@ -209,11 +209,12 @@ class LinuxNetwork:
             log.warning("rule cannot be used", vpc_id=plan.vpc_id, reason=sentence)
         self._opened_edge()
         former = [peering.peer_vpc for peering in router.plan.peerings] if router is not None else []
-        self._records.write_plan(plan)
         if router is None:
             self._routers[plan.vpc_id] = self._made_router(plan, {})
         elif plan != router.plan:
             router.apply(plan)
+        # A plan that the kernel refused would be refused to the next agent too, which could then not start.
+        self._records.write_plan(plan)
         self._publish_gateways(plan)
         self._join_peers([plan.vpc_id, *former, *(peering.peer_vpc for peering in plan.peerings)])
 
@@ -279,8 +280,8 @@ class LinuxNetwork:
                 continue
             if other.vpc_id == eni.vpc_id and other.private_ipv4 == eni.private_ipv4:
                 raise HostError(f"{eni.private_ipv4} still belongs to task {other_id}")
-            if eni.public_ipv4 is not None and other.public_ipv4 == eni.public_ipv4:
-                raise HostError(f"{eni.public_ipv4} still belongs to task {other_id}")
+            for public in set(_publics(eni)) & set(_publics(other)):
+                raise HostError(f"{public} still belongs to task {other_id}")
         if eni.public_ipv4 is not None:
             if not self._is_for_tasks(eni.public_ipv4):
                 raise HostError(f"{eni.public_ipv4} is no address for tasks in the pool {self._public_pool}")
@@ -298,8 +299,9 @@ class LinuxNetwork:
             before = self._enis.get(task_id)
             self._records.write_eni(task_id, eni)
             self._enis[task_id] = eni
-            if before is not None and before.public_ipv4 not in (None, eni.public_ipv4):
-                self._opened_edge().remove_public(str(before.public_ipv4))
+            for public in _publics(before) if before is not None else ():
+                if public not in _publics(eni):
+                    self._opened_edge().remove_public(public)
 
         def ensure() -> None:
             if self._namespaces.ensure(_task_namespace(task_id)):
@@ -327,8 +329,8 @@ class LinuxNetwork:
             self._tell_peers(router)
 
         def publish() -> None:
-            if eni.public_ipv4 is not None:
-                self._opened_edge().add_public(eni.vpc_id, eni.public_ipv4)
+            for public in _publics(eni):
+                self._opened_edge().add_public(eni.vpc_id, public)
 
         return [
             *self._namespace_steps(task_id, eni),
@@ -343,9 +345,9 @@ class LinuxNetwork:
         eni = self._enis.get(task_id) or self._records.enis().get(task_id)
         steps: list[Step] = []
         if eni is not None:
-            public, router = eni.public_ipv4, self._routers.get(eni.vpc_id)
-            if public is not None:
-                steps.append(lambda: self._opened_edge().remove_public(public))
+            router = self._routers.get(eni.vpc_id)
+            if _publics(eni):
+                steps.append(lambda: self._unpublish(eni))
             if router is not None:
                 steps.append(lambda: self._forbid(router, task_id))
                 steps.append(lambda: router.disconnect(eni))
@@ -357,6 +359,10 @@ class LinuxNetwork:
             self._enis.pop(task_id, None)
 
         return [*steps, forget, self._remove_lingering_links]
+
+    def _unpublish(self, eni: Eni) -> None:
+        for public in _publics(eni):
+            self._opened_edge().remove_public(public)
 
     def _forbid(self, router: Router, task_id: str) -> None:
         router.forbid(task_id)
@@ -405,6 +411,11 @@ class LinuxNetwork:
         if self._edge is None:
             raise HostError("the host's network is not started")
         return self._edge
+
+
+def _publics(eni: Eni) -> tuple[str, ...]:
+    """Addresses that the edge leads to its router: an IPv6 address is public by nature."""
+    return tuple(address for address in (eni.public_ipv4, eni.ipv6) if address is not None)
 
 
 def _task_namespace(task_id: str) -> str:
