@@ -6,6 +6,8 @@ until the error that it takes for "gone". Terraform itself does not run here.
 
 from typing import Any
 
+from neargate.agent.arrivals_network import check_plan
+
 from .ec2_region import REGION, Region, by, ec2_region, refused
 
 __all__ = ["ec2_region"]
@@ -130,6 +132,7 @@ def test_a_vpc_is_applied_changed_and_destroyed(region: Region) -> None:
     assert [one["RouteTableId"] for one in ec2.describe_route_tables(Filters=filters)["RouteTables"]] == [out]
     planned = {one.subnet_id: one.route_table for one in region.network.plan(vpc).subnets}
     assert planned == {public: out, private: out}
+    check_plan(region.network.plan(vpc))  # as every host judges it
 
     for one in (out, inside):
         ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, RemoveRouteTableIds=[one])
@@ -169,6 +172,8 @@ def test_a_peering_is_applied_and_destroyed(region: Region) -> None:
     ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=pcx)
     assert status() == "active"
     aws_route(ec2, its_main, DestinationCidrBlock="10.1.0.0/16", VpcPeeringConnectionId=pcx)
+    for vpc in (one, two):
+        check_plan(region.network.plan(vpc))
     assert refused(lambda: ec2.delete_vpc(VpcId=two))[0] == "DependencyViolation"
     ec2.delete_route(RouteTableId=its_main, DestinationCidrBlock="10.1.0.0/16")
     ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=pcx)
