@@ -1,4 +1,4 @@
-"""What this host was told to build, written down before it is built: attached ENIs and applied VPC plans.
+"""What this host was told to build: attached ENIs and applied VPC plans.
 
 The files lie in the run directory, which a reboot empties together with the namespaces they speak of. A file is
 replaced at one instant. An interface's is written before the first step of its making and removed after the last step
