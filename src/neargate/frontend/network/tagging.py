@@ -33,6 +33,7 @@ from .routing_errors import (
     RouteTableNotFound,
 )
 from .security_groups import SecurityGroupView, StoredRule
+from .vpc_errors import DhcpOptionsNotFound
 
 TAGS_MAX = 50
 RESOURCES_MAX = 1000
@@ -56,11 +57,6 @@ class InvalidId(AwsError):
 class AddressNotFound(NotFound):
     code = "InvalidAllocationID.NotFound"
     kind = "allocation"
-
-
-class DhcpOptionsNotFound(NotFound):
-    code = "InvalidDhcpOptionID.NotFound"
-    kind = "dhcpOption"
 
 
 class FlowLogNotFound(NotFound):
