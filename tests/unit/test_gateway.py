@@ -483,3 +483,26 @@ def test_a_fault_is_logged_without_what_the_host_said(door: str, caplog: pytest.
     lines = [record.getMessage() for record in caplog.records if "failed by a fault" in record.getMessage()]
     assert len(lines) == 1 and "KeyError at" in lines[0] and "receive" in lines[0]
     assert "s3cret" not in lines[0] and len(lines[0]) < 2000
+
+
+def test_a_vpc_that_is_deleted_while_its_change_is_told_stops_no_other() -> None:
+    async def body(rig: CellRig) -> None:
+        door = Door(rig)
+        rig.world.spawn(door.gateway.watch_plans(), "plans")
+        pipe = door.link()
+        pipe.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=()))
+        assert isinstance(await pipe.hear(), Welcome)
+        await rig.run(**ONE_ZONE)
+        assert isinstance(await pipe.hear(), VpcPush)
+        door.plans.deleted.add("vpc-0main")
+        door.plans.changed.put_nowait("vpc-0main")
+        while not door.plans.changed.empty():
+            await pipe.hear()
+        door.plans.deleted.clear()
+        door.plans.generation = 2
+        door.plans.changed.put_nowait("vpc-0main")
+        while not isinstance(message := await pipe.hear(), VpcPush):
+            assert isinstance(message, RunOrder), "the order is repeated until it is reported"
+        assert message.plan.generation == 2
+
+    in_cell(body, knobs=KNOBS)

@@ -134,7 +134,11 @@ class HostConnection:
         if vpc_id not in self._session.vpcs:
             return
         try:
-            self._send(self._session.push_plan(self._plans.plan(vpc_id)))
+            plan = self._plans.plan(vpc_id)
+        except KeyError:
+            return  # deleted since then: nothing runs in it any more
+        try:
+            self._send(self._session.push_plan(plan))
         except ChannelClosed:
             # The writer's loop meets the same end; the host gets the plan again with its next session's first order.
             _log.warning("a host does not read its plans", host=self.host_id)

@@ -102,8 +102,11 @@ class VpcPlans:
     def __init__(self) -> None:
         self.generation = 1
         self.changed: asyncio.Queue[str] = asyncio.Queue()
+        self.deleted: set[str] = set()
 
     def plan(self, vpc_id: str) -> VpcPlan:
+        if vpc_id in self.deleted:
+            raise KeyError(vpc_id)
         return VpcPlan(vpc_id=vpc_id, generation=self.generation, cidrs=("10.0.0.0/8",), groups=())
 
     async def changes(self) -> AsyncIterator[str]:
