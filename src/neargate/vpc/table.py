@@ -28,7 +28,8 @@ NOT_ON_THE_INTERNET = (
     "192.168.0.0/16",
     "224.0.0.0/3",
 )
-NOT_ON_THE_INTERNET6 = ("fc00::/7", "fe80::/10", "ff00::/8")
+# Unique local addresses a region gives its VPCs in place of global ones; where they lead is the edge's to know.
+NOT_ON_THE_INTERNET6 = ("fe80::/10", "ff00::/8")
 
 # Sets and maps that exist in every router. The names of an ENI's elements refer to these.
 FIXED_SETS: dict[str, str] = {

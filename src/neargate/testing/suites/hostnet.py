@@ -14,8 +14,17 @@ import pytest
 from msgspec.structs import replace
 
 from ...interfaces.hostnet import DiskFull, HostCgroups, HostDisks, HostError, HostNetwork, TaskLimits
-from ...model.network import Eni, SecurityGroup, VpcPlan
-from ..plans import with_public_subnet
+from ...model.network import (
+    AclRule,
+    Eni,
+    NetworkAcl,
+    PlannedNat,
+    PlannedPeering,
+    PlannedSubnet,
+    SecurityGroup,
+    VpcPlan,
+)
+from ..plans import table, with_public_subnet
 
 TASK = "0123456789abcdef0123456789abcdef"
 OTHER = "fedcba9876543210fedcba9876543210"
@@ -40,6 +49,20 @@ def suite_plan(generation: int) -> VpcPlan:
     groups = (SecurityGroup(group_id="sg-00000000000000001"),)
     plan = VpcPlan(vpc_id=VPC, generation=generation, cidrs=("10.9.0.0/16",), groups=groups)
     return with_public_subnet(plan, "subnet-1", "10.9.0.0/24")
+
+
+def _crowded(plan: VpcPlan) -> VpcPlan:
+    """With a second subnet behind a NAT gateway, an ACL, and a peering with a VPC that this host may not have."""
+    narrow = AclRule(number=100, is_egress=False, allow=True, protocol="6", cidr="0.0.0.0/0", from_port=1024)
+    behind = PlannedSubnet(subnet_id="subnet-2", cidr="10.9.1.0/24", route_table="rtb-0nat", acl="acl-0narrow")
+    return replace(
+        plan,
+        subnets=(*plan.subnets, behind),
+        tables=(*plan.tables, table("rtb-0nat", ("0.0.0.0/0", "nat-01"), ("10.10.0.0/16", "pcx-01"))),
+        acls=(*plan.acls, NetworkAcl(acl_id="acl-0narrow", rules=(narrow,))),
+        nats=(PlannedNat(nat_id="nat-01", subnet_id="subnet-1", private_ipv4="10.9.0.9"),),
+        peerings=(PlannedPeering(peering_id="pcx-01", peer_vpc="vpc-00000000000000002"),),
+    )
 
 
 class NetworkSuite(ABC):
@@ -145,6 +168,25 @@ class NetworkSuite(ABC):
             await after.apply_vpc(suite_plan(1))
             assert (await after.interface_stats(TASK)).rx_bytes >= 0
             await after.detach_eni(TASK)
+            assert await after.list_tasks() == []
+
+        self.play(story)
+
+    def test_a_plan_may_gain_and_lose_everything_around_a_task(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            await network.apply_vpc(suite_plan(1))
+            attached = await network.attach_eni(TASK, suite_eni(10))
+            await network.apply_vpc(_crowded(suite_plan(2)))
+            # Of a subnet that the plan does not have: it is there, and no packet of it passes.
+            stray = replace(suite_eni(11), subnet_id="subnet-404", private_ipv4="10.9.7.11", subnet_cidr="10.9.7.0/24")
+            unknown = await network.attach_eni(OTHER, stray)
+            after = await self.restarted(network)
+            assert sorted(item.task_id for item in await after.list_tasks()) == sorted([TASK, OTHER])
+            await after.apply_vpc(replace(suite_plan(3), subnets=(), tables=(), acls=()))
+            assert {item.task_id: item for item in await after.list_tasks()} == {TASK: attached, OTHER: unknown}
+            await after.apply_vpc(_crowded(suite_plan(4)))
+            await after.detach_eni(TASK)
+            await after.detach_eni(OTHER)
             assert await after.list_tasks() == []
 
         self.play(story)
