@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.json import encode
 from msgspec.structs import replace
 
-from neargate.frontend.cloudmap import instances, namespaces, services
+from neargate.frontend.cloudmap import instances, namespaces, room, services
 from neargate.frontend.cloudmap.errors import (
     DuplicateRequest,
     InstanceNotFound,
@@ -22,7 +23,6 @@ from neargate.frontend.cloudmap.errors import (
     ServiceNotFound,
     TooManyAttributes,
 )
-from neargate.frontend.cloudmap.instances import Most
 from neargate.frontend.cloudmap.records import (
     HTTP,
     MULTIVALUE,
@@ -37,6 +37,7 @@ from neargate.frontend.cloudmap.records import (
     outcome_name,
     outcome_named,
 )
+from neargate.frontend.cloudmap.room import Most, names_bytes
 from neargate.frontend.cloudmap.zones import zone
 from neargate.frontend.regional.shelves import Change, Shelf
 from neargate.model.knobs import DEFAULT_KNOBS
@@ -323,7 +324,7 @@ def test_instances_are_counted_in_service_namespace_and_vpc(book: Book, monkeypa
         book.instance("i-2", "srv-2")
     book.namespace("ns-2", "other")
     book.service("srv-3", "s3", "ns-2", dns=A)
-    monkeypatch.setattr(instances, "DEFAULT_KNOBS", replace(DEFAULT_KNOBS, cloud_map_vpc_instances_max=4))
+    monkeypatch.setattr(room, "DEFAULT_KNOBS", replace(DEFAULT_KNOBS, cloud_map_vpc_instances_max=4))
     with pytest.raises(ResourceLimit, match="VPC"):
         book.instance("i-1", "srv-3")
 
@@ -446,3 +447,47 @@ def test_services_without_records_and_without_instances_have_no_names(book: Book
     book.instance("i-1", "srv-1")
     book.instance("i-1", "srv-3")
     assert list(book.zone()) == [("internal", "A")]
+
+
+LONG = ".".join(["x" * 60] * 2)
+
+
+@pytest.mark.parametrize(
+    ("dns", "attributes"),
+    [
+        (
+            SRV,
+            {
+                "AWS_INSTANCE_PORT": "65535",
+                "AWS_INSTANCE_IPV4": "100.100.100.100",
+                "AWS_INSTANCE_IPV6": "ffff:" * 7 + "ffff",
+            },
+        ),
+        (Dns(policy=MULTIVALUE, records=(("A", 2**31 - 1), ("AAAA", 2**31 - 1))), {}),
+        (Dns(policy=WEIGHTED, records=(("CNAME", 2**31 - 1),)), {"AWS_INSTANCE_CNAME": "y." * 120 + "y"}),
+    ],
+)
+def test_names_are_never_longer_than_was_reckoned(book: Book, dns: Dns, attributes: dict[str, str]) -> None:
+    """In a host's plan; the longest there can be."""
+    addresses = {"AWS_INSTANCE_IPV4": "100.100.100.100", "AWS_INSTANCE_IPV6": "ffff:" * 7 + "ffff"}
+    book.namespace(called=LONG)
+    book.service(called="w" * 60, dns=dns)
+    for number in range(3):
+        book.instance(f"{number}" + "i" * 62, **(attributes or addresses))
+    namespace, service = namespaces.required(book.shelf, "ns-1"), book.found()
+    made = zone(namespace, [(service, list(book.shelf.all(Instance)))])
+    size = len(encode(made))
+    assert size <= names_bytes(service, namespace, 3) + len(LONG) + 40, size
+
+
+def test_names_of_a_vpc_are_bounded_together(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    book.namespace()
+    book.service(dns=SRV)
+    ports = {"AWS_INSTANCE_IPV4": "10.0.0.1", "AWS_INSTANCE_PORT": "80"}
+    book.instance("i-1", **ports)
+    monkeypatch.setattr(room, "DEFAULT_KNOBS", replace(DEFAULT_KNOBS, cloud_map_vpc_names_max_bytes=800))
+    with pytest.raises(ResourceLimit, match="too long"):
+        book.instance("i-2", **ports)
+    book.namespace("ns-2", "other", vpc="vpc-0b")
+    book.service("srv-2", namespace="ns-2", dns=SRV)
+    book.instance("i-1", "srv-2", **ports)

@@ -9,7 +9,6 @@ import pytest
 
 from neargate.frontend.cloudmap import instances, namespaces, services
 from neargate.frontend.cloudmap.feeds import Feed
-from neargate.frontend.cloudmap.instances import Most
 from neargate.frontend.cloudmap.plans import NamedPlans
 from neargate.frontend.cloudmap.records import (
     HTTP,
@@ -24,6 +23,7 @@ from neargate.frontend.cloudmap.records import (
     outcome_name,
 )
 from neargate.frontend.cloudmap.registry import MIGRATIONS, CloudMapRegistry, open_cloud_map
+from neargate.frontend.cloudmap.room import Most
 from neargate.frontend.regional.shelves import Change, Shelf
 from neargate.interfaces.store import Overloaded, Store
 from neargate.model.knobs import DEFAULT_KNOBS

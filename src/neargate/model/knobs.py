@@ -73,6 +73,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     cloud_map_services_max: int = 5_000  # of an account
     cloud_map_operations_max: int = 1_000  # of an account, that are remembered
     cloud_map_vpc_instances_max: int = 5_000  # of all private namespaces of a VPC: its hosts hold all their names
+    cloud_map_vpc_names_max_bytes: int = 2 * 1024 * 1024  # of these, which are half of a message to a host
     cloud_map_health_settle_s: float = 30.0  # AWS's: so long a custom health status is not believed
     cloud_map_retry_s: float = 2.0  # while the database has too much to do
     images_per_repository_max: int = 20_000
@@ -108,6 +109,9 @@ class Knobs(Struct, frozen=True, kw_only=True):
     image_unsettled_page: int = 1000  # of these, looked at in one turn
     image_uploads_max: int = 256  # begun through the API and not completed, of one account
     last_used_flush_s: float = 900.0  # AWS, too, shows the last use of a key some minutes late
+    placing_period_s: float = 5.0  # between two looks for gateways that wait or are due to be forgotten
+    nat_gateway_shown_s: float = 3600.0  # AWS's: a deleted or failed one is described for an hour
+    elastic_unowned_s: float = 3600.0  # after which an address that no account has is not on its way to one
     reservation_sweep_period_s: float = 10.0
     reservation_sweep_age_s: float = 30.0
     stopped_task_keep_s: float = 24 * 3600.0

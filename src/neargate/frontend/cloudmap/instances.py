@@ -4,25 +4,16 @@ Invariant: a service's count and revision change with its instances, in the same
 changes neither.
 """
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from ...model.knobs import DEFAULT_KNOBS
 from ..regional.shelves import Change, Shelf
 from .checks import check_attributes, is_dns_name, owner_name
-from .errors import DuplicateRequest, InstanceNotFound, NoCustomHealth, ResourceLimit
+from .errors import DuplicateRequest, InstanceNotFound, NoCustomHealth
 from .namespaces import required as required_namespace
 from .outcomes import earlier, leaving, repeated
-from .records import INIT_HEALTH, Instance, Namespace, Outcome, Service, Settling, instance_name
+from .records import INIT_HEALTH, Instance, Outcome, Settling, instance_name
+from .room import Most, check_room
 from .services import required as required_service
-
-
-class Most(Struct, frozen=True, kw_only=True):
-    """The account's quotas."""
-
-    of_service: float
-    of_namespace: float
-    attributes: float
 
 
 def registered(shelf: Shelf, new: Instance, outcome: Outcome, most: Most) -> Change[Outcome]:
@@ -35,7 +26,7 @@ def registered(shelf: Shelf, new: Instance, outcome: Outcome, most: Most) -> Cha
         return Change(result=before)
     namespace = required_namespace(shelf, service.namespace)
     if found is None:
-        _check_room(shelf, service, namespace, most)
+        check_room(shelf, service, namespace, most)
     if service.dns is not None and "SRV" in service.dns.types:
         target = f"{new.id}.{owner_name(service.called, namespace)}"
         if not is_dns_name(target):
@@ -57,24 +48,6 @@ def _before(shelf: Shelf, new: Instance, outcome: Outcome, found: Instance | Non
         if found is not None and found.request == new.request:
             return repeated(outcome, one)
     return None
-
-
-def _check_room(shelf: Shelf, service: Service, namespace: Namespace, most: Most) -> None:
-    if service.instances >= most.of_service:
-        raise ResourceLimit(f"The service {service.name} has {service.instances} instances: no more are allowed.")
-    count = sum(one.instances for one in shelf.all(Service) if one.namespace == namespace.name)
-    if count >= most.of_namespace:
-        raise ResourceLimit(f"The namespace {namespace.name} has {count} instances: no more are allowed.")
-    if namespace.vpc is not None:
-        _check_room_of_vpc(shelf, namespace.vpc)
-
-
-def _check_room_of_vpc(shelf: Shelf, vpc: str) -> None:
-    """All names of a VPC go to each of its hosts in one message."""
-    beside = {one.name for one in shelf.all(Namespace) if one.vpc == vpc}
-    count = sum(one.instances for one in shelf.all(Service) if one.namespace in beside)
-    if count >= DEFAULT_KNOBS.cloud_map_vpc_instances_max:
-        raise ResourceLimit(f"The VPC {vpc} has {count} instances in private namespaces: no more are allowed.")
 
 
 def deregistered(shelf: Shelf, service_id: str, instance_id: str, outcome: Outcome) -> Change[Outcome]:

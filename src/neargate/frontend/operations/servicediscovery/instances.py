@@ -6,8 +6,8 @@ from ....model.quotas import ATTRIBUTES_PER_INSTANCE, INSTANCES_PER_NAMESPACE, I
 from ...call import Answer, Call, Params
 from ...cloudmap import instances as decisions
 from ...cloudmap.errors import InstanceNotFound
-from ...cloudmap.instances import Most
 from ...cloudmap.records import Instance, Service, instance_name
+from ...cloudmap.room import Most
 from ...services import Services
 from .asking import service_meant
 from .outcomes import begun
