@@ -250,7 +250,7 @@ def _translation(stream: random.Random, condition: str, *statements: str) -> str
 _SOURCES = (
     "snat ip to ip saddr map @pub_out",
     "snat ip to meta mark map @by_mark",
-    "meta l4proto { tcp, udp } snat ip to 198.18.0.3:1024-65535",
+    "meta l4proto { tcp, udp } snat ip to 198.18.0.3:1-65535",
 )
 
 

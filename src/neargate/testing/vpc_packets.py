@@ -1,0 +1,224 @@
+"""A region's packets without a kernel: its routers' real rule sets, interpreted, with a link between them.
+
+From a description to the account's records, the real planner's plans, the real rule sets; a flow is then sent through
+them, and its answer back. Owns what is outside of the routers: interfaces, the edge with its public addresses, the
+world. It must never ask the reference model: tests compare the two.
+"""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from msgspec import Struct
+
+from ..frontend.network.objects import Vpc
+from ..frontend.network.planning import vpc_plan
+from ..hostnet.peerings import PREFERENCE
+from ..hostnet.router import interface_name
+from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
+from ..vpc.ruleset import PeerVpc, RouterRules, local_eni, render, transaction
+from ..vpc.table import UPLINK, peering_link
+from .nft_machine.machine import Ended, Left, Machine
+from .nft_machine.packets import Packet, packet
+from .nft_machine.routing import DEFAULT_RULES, MAIN, Route, RouteRule, Routing
+from .nft_machine.table import Table
+from .vpc_packets_records import shelf_of
+from .vpc_reference.description import Description, NetworkInterface
+from .vpc_reference.flows import Flow
+
+ENDPOINT_PORT = 4566
+OUTSIDE, SERVICE = "outside", "service"
+_HOPS = 8
+_EVERYWHERE = ("0.0.0.0/0", "::/0")
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """`receiver`: an interface's id, OUTSIDE or SERVICE; empty where the flow was lost, `lost` says at what."""
+
+    receiver: str = ""
+    source: str = ""  # the address that the receiver sees
+    to: str = ""  # by which of its own it was reached
+    lost: str = ""
+    answered: bool = False  # the sender got the answer, from the address that it had asked
+    answer_lost: str = ""
+
+
+class _At(Struct, frozen=True, kw_only=True):
+    """Where a packet is, or comes from: a link of a router, a router's own sockets (no link), or outside (neither)."""
+
+    packet: Packet
+    vpc_id: str = ""
+    link: str = ""
+
+
+class _Lost(Exception):
+    pass
+
+
+class PacketRegion:
+    def __init__(self, description: Description) -> None:
+        shelf = shelf_of(description)
+        self._description = description
+        self._interfaces = {each.network_interface_id: each for each in description.network_interfaces}
+        self._links = {interface_name(each): each for each in self._interfaces}
+        self._plans = {vpc.vpc_id: vpc_plan(shelf, vpc, generation=1) for vpc in shelf.all(Vpc)}
+        self._enis = {vpc_id: tuple(self._enis_of(vpc_id)) for vpc_id in self._plans}
+        self._members = {
+            vpc_id: tuple(local_eni(interface_name(each.eni_id), each) for each in enis)
+            for vpc_id, enis in self._enis.items()
+        }
+        self._peers = {
+            (vpc_id, peering_link(peering.peering_id)): peering.peer_vpc
+            for vpc_id, plan in self._plans.items()
+            for peering in plan.peerings
+        }
+        self._machines = {vpc_id: self._machine(plan) for vpc_id, plan in self._plans.items()}
+        self._public = dict(self._public_addresses())
+
+    def ask(self, flow: Flow) -> Delivery:
+        """Each flow is the first of its region: no other's connection is known."""
+        for machine in self._machines.values():
+            machine.conntrack.flush()
+        asked = self._packet(flow)
+        try:
+            arrived = self._carry(self._start(flow, asked))
+        except _Lost as lost:
+            return Delivery(lost=str(lost))
+        got = arrived.packet
+        receiver = self._links[arrived.link] if arrived.link else SERVICE if arrived.vpc_id else OUTSIDE
+        lost_at = self._answer(arrived, asked, flow)
+        return Delivery(
+            receiver=receiver,
+            source=_text(got.version, got.source),
+            to=_text(got.version, got.to),
+            answered=not lost_at,
+            answer_lost=lost_at,
+        )
+
+    def _answer(self, arrived: _At, asked: Packet, flow: Flow) -> str:
+        """Where the answer was lost; empty where it came to who asked, as the answer to what was asked."""
+        answer = _At(packet=arrived.packet.answered(), vpc_id=arrived.vpc_id, link=arrived.link)
+        try:
+            back = self._carry(answer)
+        except _Lost as lost:
+            return str(lost)
+        start = self._start(flow, asked)
+        if (back.vpc_id, back.link, back.packet) != (start.vpc_id, start.link, asked.answered()):
+            return f"came as {back}"
+        return ""
+
+    def _packet(self, flow: Flow) -> Packet:
+        source = flow.sender
+        if flow.sender in self._interfaces:
+            source = flow.sender_address or _own(self._interfaces[flow.sender], ip_address(flow.to).version)
+        return packet(source, flow.to, flow.protocol, flow.port, flow.source_port, flow.icmp_type)
+
+    def _start(self, flow: Flow, asked: Packet) -> _At:
+        if flow.sender not in self._interfaces:
+            return _At(packet=asked)
+        return _At(packet=asked, vpc_id=self._interfaces[flow.sender].vpc_id, link=interface_name(flow.sender))
+
+    def _carry(self, at: _At) -> _At:
+        """From where it is to where it stays: an interface, a router's socket, outside."""
+        if not at.vpc_id:
+            at = self._from_outside(at.packet)
+        for hop in range(_HOPS):
+            machine = self._machines[at.vpc_id]
+            outcome = machine.receive(at.packet, at.link) if at.link or hop else machine.send(at.packet)
+            if isinstance(outcome, Ended):
+                raise _Lost(f"{at.vpc_id}: {outcome.where}")
+            if not isinstance(outcome, Left):
+                return _At(packet=outcome.packet, vpc_id=at.vpc_id)
+            if outcome.link in self._links:
+                return _At(packet=outcome.packet, vpc_id=at.vpc_id, link=outcome.link)
+            found = self._over(at.vpc_id, outcome)
+            if not found.vpc_id:
+                return found
+            at = found
+        raise _Lost("packets go round")
+
+    def _over(self, vpc_id: str, left: Left) -> _At:
+        """Out of a router by a link that is no interface's."""
+        peer = self._peers.get((vpc_id, left.link))
+        if peer is not None:
+            return _At(packet=left.packet, vpc_id=peer, link=left.link)
+        assert left.link == UPLINK, "there are no other links"
+        if left.packet.version == 4 and self._public.get(left.packet.source) != vpc_id:
+            raise _Lost("edge: not a public address of this router")
+        if left.packet.to in self._public:
+            return _At(packet=left.packet, vpc_id=self._public[left.packet.to], link=UPLINK)
+        return _At(packet=left.packet)
+
+    def _from_outside(self, came: Packet) -> _At:
+        if came.to not in self._public:
+            raise _Lost("edge: nobody has that address")
+        return _At(packet=came, vpc_id=self._public[came.to], link=UPLINK)
+
+    def _machine(self, plan: VpcPlan) -> Machine:
+        peers = [
+            PeerVpc(
+                peering_id=each.peering_id,
+                groups=self._plans[each.peer_vpc].groups,
+                members=self._members[each.peer_vpc],
+            )
+            for each in plan.peerings
+        ]
+        rules = render(plan, self._members[plan.vpc_id], endpoint_port=ENDPOINT_PORT, peers=peers)
+        table = Table()
+        table.run(transaction(None, rules))
+        return Machine(table, self._routing(rules))
+
+    def _routing(self, rules: RouterRules) -> Routing:
+        """The kernel's, as the router's adapter makes it: to interfaces, over peerings by mark, else to the edge."""
+        plan = rules.plan
+        routes = [
+            Route(destination=f"{address}/{128 if ':' in address else 32}", link=interface_name(each.eni_id))
+            for each in self._enis[plan.vpc_id]
+            for address in (each.private_ipv4, each.ipv6)
+            if address is not None
+        ]
+        routes += [Route(destination=cidr) for cidr in plan.cidrs]
+        routes += [Route(destination=cidr, link=UPLINK) for cidr in _EVERYWHERE]
+        tables = {MAIN: tuple(routes)}
+        by_mark = list(DEFAULT_RULES)
+        for number, (mark, peering_id) in enumerate(rules.steering.lookups.items()):
+            tables[number] = tuple(Route(destination=cidr, link=peering_link(peering_id)) for cidr in _EVERYWHERE)
+            by_mark.append(RouteRule(priority=PREFERENCE, table=number, mark=mark))
+        own = (TASK_METADATA_ADDRESS, REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS)
+        return Routing(tables, rules=tuple(by_mark), own=own)
+
+    def _enis_of(self, vpc_id: str) -> Iterator[Eni]:
+        return (_eni(each) for each in self._interfaces.values() if each.vpc_id == vpc_id)
+
+    def _public_addresses(self) -> Iterator[tuple[int, str]]:
+        """Which router the edge leads each to."""
+        for each in self._interfaces.values():
+            if each.association is not None:
+                yield int(ip_address(each.association.public_ip)), each.vpc_id
+            yield from ((int(ip_address(six.ipv6_address)), each.vpc_id) for six in each.ipv6_addresses)
+        for plan in self._plans.values():
+            yield from ((int(ip_address(nat.public_ipv4)), plan.vpc_id) for nat in plan.nats if nat.public_ipv4)
+
+
+def _eni(interface: NetworkInterface) -> Eni:
+    return Eni(
+        eni_id=interface.network_interface_id,
+        attachment_id="",
+        mac="0a:00:00:00:00:01",
+        vpc_id=interface.vpc_id,
+        subnet_id=interface.subnet_id,
+        subnet_cidr="",
+        private_ipv4=interface.private_ip_address,
+        ipv6=interface.ipv6_addresses[0].ipv6_address if interface.ipv6_addresses else None,
+        public_ipv4=interface.association.public_ip if interface.association else None,
+        security_groups=tuple(group.group_id for group in interface.groups),
+    )
+
+
+def _own(interface: NetworkInterface, version: int) -> str:
+    if version == 6 and interface.ipv6_addresses:
+        return interface.ipv6_addresses[0].ipv6_address
+    return interface.private_ip_address
+
+
+def _text(version: int, address: int) -> str:
+    return str(IPv4Address(address) if version == 4 else IPv6Address(address))
