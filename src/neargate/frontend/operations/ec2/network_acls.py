@@ -15,7 +15,7 @@ from ...network.objects import AclEntry, NetworkAcl, Subnet, Vpc
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys, vpc_resource
 from .filters import Field, select
-from .request import check_id, named, page, resource_arn, stop_if_dry_run, tag_list, with_token
+from .request import check_id, client_token, named, page, resource_arn, stop_if_dry_run, tag_list, with_token
 from .tags import tags_from
 
 PROTOCOL_NAMES = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6"}
@@ -46,19 +46,19 @@ async def create(call: Call, services: Services, params: Params) -> Answer:
     authorize(call, "ec2:CreateNetworkAcl", resources, region_key(call))
     authorize_tagging(call, params, made)
     check_id(params["VpcId"], "vpc", VpcIdMalformed)
-    tags = tags_from(params, "network-acl")
+    tags, token = tags_from(params, "network-acl"), client_token(params)
     stop_if_dry_run(params)
     decide = partial(
         create_acl,
         vpc_id=params["VpcId"],
         tags=tags,
-        client_token=params.get("ClientToken"),
+        client_token=token,
         acls_max=services.network.quota(call.account, NETWORK_ACLS_PER_VPC),
         bits=services.network.bits,
     )
     acl = await services.network.change(call.account, decide)
     answer = {"NetworkAcl": members(shown(services, acl))}
-    return answer | ({"ClientToken": params["ClientToken"]} if params.get("ClientToken") else {})
+    return answer | ({"ClientToken": token} if token else {})
 
 
 async def delete(call: Call, services: Services, params: Params) -> Answer:

@@ -26,7 +26,7 @@ from ...network.routing_errors import NotPermitted, PrefixListIdMalformed, Unsup
 from ...services import Operation, Services
 from .asking import authorize_tagging, region_key, tag_keys
 from .permissions import network_from
-from .request import check_id, resource_arn, stop_if_dry_run, tag_list
+from .request import check_id, client_token, resource_arn, stop_if_dry_run, tag_list
 from .tags import tags_from
 
 NAME_MAX = DESCRIPTION_MAX = 255
@@ -50,7 +50,7 @@ async def create(call: Call, services: Services, params: Params) -> Answer:
         entries_max=_size(params["MaxEntries"]),
         entries=_entries(params.get("Entries") or (), family),
         tags=tags_from(params, "prefix-list"),
-        client_token=params.get("ClientToken"),
+        client_token=client_token(params),
         bits=services.network.bits,
     )
     stop_if_dry_run(params)
