@@ -491,3 +491,27 @@ def test_names_of_a_vpc_are_bounded_together(book: Book, monkeypatch: pytest.Mon
     book.namespace("ns-2", "other", vpc="vpc-0b")
     book.service("srv-2", namespace="ns-2", dns=SRV)
     book.instance("i-1", "srv-2", **ports)
+
+
+def test_an_accounts_texts_are_bounded_and_leave_with_what_they_are_of(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "DEFAULT_KNOBS", replace(DEFAULT_KNOBS, cloud_map_max_chars=100))
+    book.namespace(vpc=None)
+    book.service(tags=(("t", "x" * 9),))
+    book.do(services.with_attributes(book.shelf, "srv-1", {"a": "x" * 9}))
+    book.instance("i-1", k="x" * 39)
+    book.instance("i-1", k="x" * 29)
+    assert book.found().held == 30
+    book.instance("i-2", k="x" * 49)
+    for full in (
+        lambda: book.instance("i-3", k=""),
+        lambda: book.instance("i-1", k="x" * 30),
+        lambda: book.service("srv-2", "other", tags=(("t", ""),)),
+        lambda: services.with_attributes(book.shelf, "srv-1", {"b": ""}),
+    ):
+        with pytest.raises(ResourceLimit, match="characters"):
+            full()
+    book.do(instances.deregistered(book.shelf, "srv-1", "i-2", book.outcome("DEREGISTER_INSTANCE")))
+    assert book.found().held == 30
+    book.instance("i-3", k="x" * 49)

@@ -71,6 +71,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     parameters_max_bytes: int = 64 * 1024 * 1024  # of an account's records without values: all are held in memory
     secrets_accessed_max: int = 10_000  # days of last access remembered
     cloud_map_services_max: int = 5_000  # of an account
+    cloud_map_max_chars: int = 64 * 1024 * 1024  # of an account's attributes and tags: all are held in memory
     cloud_map_operations_max: int = 1_000  # of an account, that are remembered
     cloud_map_vpc_instances_max: int = 5_000  # of all private namespaces of a VPC: its hosts hold all their names
     cloud_map_vpc_names_max_bytes: int = 2 * 1024 * 1024  # of these, which are half of a message to a host

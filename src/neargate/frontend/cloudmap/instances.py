@@ -11,8 +11,8 @@ from .checks import check_attributes, is_dns_name, owner_name
 from .errors import DuplicateRequest, InstanceNotFound, NoCustomHealth
 from .namespaces import required as required_namespace
 from .outcomes import earlier, leaving, repeated
-from .records import INIT_HEALTH, Instance, Outcome, Settling, instance_name
-from .room import Most, check_room
+from .records import INIT_HEALTH, Instance, Outcome, Settling, characters, instance_name
+from .room import Most, check_account, check_room
 from .services import required as required_service
 
 
@@ -34,7 +34,13 @@ def registered(shelf: Shelf, new: Instance, outcome: Outcome, most: Most) -> Cha
             failed = replace(outcome, error_code="INVALID_CHANGE_BATCH", error_message=why)
             return Change(result=failed, put=(failed,), drop=leaving(shelf))
     kept = replace(new, is_healthy=new.attribute(INIT_HEALTH) != "UNHEALTHY")
-    counted = replace(service, revision=service.revision + 1, instances=service.instances + (1 if found is None else 0))
+    counted = replace(
+        service,
+        revision=service.revision + 1,
+        instances=service.instances + (1 if found is None else 0),
+        held=service.held + characters(kept.attributes) - (0 if found is None else characters(found.attributes)),
+    )
+    check_account(shelf, counted, service)
     return Change(result=outcome, put=(kept, counted, outcome), drop=leaving(shelf))
 
 
@@ -54,7 +60,12 @@ def deregistered(shelf: Shelf, service_id: str, instance_id: str, outcome: Outco
     """Raises ServiceNotFound, InstanceNotFound."""
     service = required_service(shelf, service_id)
     found = required(shelf, service_id, instance_id)
-    counted = replace(service, revision=service.revision + 1, instances=service.instances - 1)
+    counted = replace(
+        service,
+        revision=service.revision + 1,
+        instances=service.instances - 1,
+        held=service.held - characters(found.attributes),
+    )
     return Change(result=outcome, put=(counted, outcome), drop=(found, *leaving(shelf)))
 
 

@@ -1,7 +1,7 @@
 """What is kept of Cloud Map: namespaces, services, instances, and the operations that made them so.
 
 Frozen records, stored as JSON documents; times are epoch seconds. `name` is what a record is found by on its shelf,
-`called` what its owner named it. Invariant: a service's `instances` counts its records of instances.
+`called` what its owner named it. Invariant: a service's `instances` and `held` count its records of instances.
 """
 
 import hashlib
@@ -59,7 +59,10 @@ class Dns(Struct, frozen=True, kw_only=True):
 
 
 class Service(Kept, frozen=True, kw_only=True):
-    """`name`: its id. `revision` grows with every instance that comes, changes or goes."""
+    """`name`: its id. `revision` grows with every instance that comes, changes or goes.
+
+    `held`: characters of its instances' attributes.
+    """
 
     kind = "service"
     called: str
@@ -74,6 +77,7 @@ class Service(Kept, frozen=True, kw_only=True):
     attributes: Pairs = ()
     revision: int = 0
     instances: int = 0
+    held: int = 0
 
     @property
     def arn(self) -> str:
@@ -82,6 +86,10 @@ class Service(Kept, frozen=True, kw_only=True):
     @property
     def type(self) -> str:
         return HTTP if self.dns is None else DNS_HTTP
+
+
+def characters(*texts: Pairs) -> int:
+    return sum(len(key) + len(value) for pairs in texts for key, value in pairs)
 
 
 class Settling(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from ...model.knobs import DEFAULT_KNOBS
 from ..regional.shelves import Shelf
 from .checks import owner_name
 from .errors import ResourceLimit
-from .records import Namespace, Service
+from .records import Namespace, Service, characters
 
 _RECORD_BYTES = 90  # around a name and its values
 _ADDRESS_BYTES, _NAME_BYTES, _ID_BYTES = 50, 260, 70
@@ -33,6 +33,19 @@ def check_room(shelf: Shelf, service: Service, namespace: Namespace, most: Most)
         raise ResourceLimit(f"The namespace {namespace.name} has {count} instances: no more are allowed.")
     if namespace.vpc is not None:
         _check_vpc(shelf, service, namespace.vpc)
+
+
+def check_account(shelf: Shelf, after: Service, before: Service | None = None) -> None:
+    """All is held in memory, and one account may not fill it. Raises ResourceLimit."""
+    grown = _size(after) - (0 if before is None else _size(before))
+    if grown > 0 and sum(map(_size, shelf.all(Service))) + grown > DEFAULT_KNOBS.cloud_map_max_chars:
+        raise ResourceLimit(
+            f"The account's attributes and tags have more than {DEFAULT_KNOBS.cloud_map_max_chars} characters."
+        )
+
+
+def _size(service: Service) -> int:
+    return service.held + characters(service.attributes, service.tags)
 
 
 def _check_vpc(shelf: Shelf, service: Service, vpc: str) -> None:

@@ -14,6 +14,7 @@ from .errors import InvalidInput, ResourceLimit, ServiceExists, ServiceInUse, Se
 from .namespaces import required as required_namespace
 from .outcomes import leaving
 from .records import Dns, Namespace, Outcome, Service
+from .room import check_account
 
 ATTRIBUTES_MAX = 30
 
@@ -33,6 +34,7 @@ def created(shelf: Shelf, new: Service) -> Change[Service]:
         raise ServiceExists(new.called, service=taken.name, arn=taken.arn, request=taken.request)
     if shelf.count(Service) >= DEFAULT_KNOBS.cloud_map_services_max:
         raise ResourceLimit(f"The account has {shelf.count(Service)} services: no more are allowed.")
+    check_account(shelf, new)
     return Change(result=new, put=(new,))
 
 
@@ -80,12 +82,14 @@ def deleted(shelf: Shelf, name: str) -> Change[None]:
 
 
 def with_attributes(shelf: Shelf, name: str, given: Mapping[str, str]) -> Change[None]:
-    """Raises ServiceNotFound, TooManyAttributes."""
+    """Raises ServiceNotFound, TooManyAttributes, ResourceLimit."""
     found = required(shelf, name)
     merged = {**dict(found.attributes), **given}
     if len(merged) > ATTRIBUTES_MAX:
         raise TooManyAttributes(f"A service has at most {ATTRIBUTES_MAX} attributes.")
-    return Change(result=None, put=(replace(found, attributes=tuple(merged.items())),))
+    after = replace(found, attributes=tuple(merged.items()))
+    check_account(shelf, after, found)
+    return Change(result=None, put=(after,))
 
 
 def without_attributes(shelf: Shelf, name: str, keys: Sequence[str]) -> Change[None]:

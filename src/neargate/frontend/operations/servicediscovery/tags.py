@@ -9,6 +9,7 @@ from ...authorize import Resource, Values, authorize, request_tags
 from ...call import Answer, Call, Params
 from ...cloudmap.errors import InvalidInput, TagsOfNothing, TooManyTags
 from ...cloudmap.records import Namespace, Pairs, Service
+from ...cloudmap.room import check_account
 from ...regional.shelves import Change, Shelf
 from ...services import Services
 from .shapes import TAGS_MAX, given_tags, named_tags
@@ -60,6 +61,8 @@ async def _change(services: Services, found: Namespace | Service, changed: Calla
         if now is None:
             raise TagsOfNothing(found.arn)
         after = replace(now, tags=changed(now.tags))
+        if isinstance(now, Service) and isinstance(after, Service):
+            check_account(shelf, after, now)
         return Change(result=None, put=(after,) if after != now else ())
 
     await services.cloud_map.change(found.account, decide)
