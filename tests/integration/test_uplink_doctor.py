@@ -47,3 +47,17 @@ def test_forwarding_that_is_off_is_said(tmp_path: Path) -> None:
         assert any("forwarding is off (net.ipv4.ip_forward)" in text for _, text in _told(lab, paths, "none"))
 
     run(tmp_path / "lab", "none", scenario, forwards=False)
+
+
+def test_of_the_older_iptables_too(tmp_path: Path) -> None:
+    paths = RegionPaths(tmp_path / "data")
+
+    async def scenario(lab: UplinkLab) -> None:
+        lab.command("iptables-legacy -P FORWARD DROP")
+        found = [text for level, text in _told(lab, paths, "nat") if level == "note" and "the rule that helps" in text]
+        assert len(found) == 2, "one for each direction"
+        for text in found:
+            lab.command("iptables-legacy " + text.partition(": iptables-legacy ")[2])
+        assert ("ok", "no firewall is in the way of what is forwarded") in _told(lab, paths, "nat")
+
+    run(tmp_path / "lab", "none", scenario)

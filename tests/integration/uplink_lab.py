@@ -7,6 +7,7 @@ import asyncio
 import os
 import re
 import socket
+import subprocess
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from neargate.hostnet.namespaces import Namespaces, read_sysctl, write_sysctl
 from neargate.hostnet.netlink import Netlink
 from neargate.hostnet.nftables import Nftables
 from neargate.hostnet.uplink import Uplink, UplinkedNetwork
+from neargate.hostnet.uplink_legacy import LegacyRules
 from neargate.hostnet.uplink_record import UplinkFiles, UplinkState
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.model.network import SecurityGroup
@@ -128,9 +130,17 @@ class UplinkLab(NetLab):
         finally:
             context.close()
 
+    def command(self, line: str) -> None:
+        """A program on the played host."""
+        with entered(self.host):
+            done = subprocess.run(line.split(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+
     def ruleset(self) -> str:
-        """Without counters: they count what nobody changed."""
-        return re.sub(r"packets \d+ bytes \d+", "", self.rules("list ruleset"))
+        """Those of both kinds. Without counters: they count what nobody changed."""
+        with entered(self.host):
+            legacy = LegacyRules(self.link, POOL, "").read()
+        return legacy + re.sub(r"packets \d+ bytes \d+", "", self.rules("list ruleset"))
 
     def switch(self, name: str) -> str:
         with entered(self.host):

@@ -5,17 +5,18 @@ root is told what anybody may know.
 """
 
 import os
-import shutil
-import subprocess
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..hostnet.edge import host_link_name
 from ..hostnet.netlink import Netlink
 from ..hostnet.nftables import Nftables, NftablesError, NftablesMissing
-from ..hostnet.uplink_facts import forwards, has_legacy_filter
+from ..hostnet.uplink_facts import forwards
+from ..hostnet.uplink_legacy import LegacyRules
 from ..hostnet.uplink_pasta import program
 from ..hostnet.uplink_record import UplinkFiles, UplinkState
+from ..interfaces.hostnet import HostError
 from ..vpc.firewalls import let_pass, passage
 from ..vpc.uplink import host_table_name, mark, settled_mode
 from .config import RegionConfig
@@ -132,23 +133,26 @@ def _in_the_way(paths: RegionPaths, config: RegionConfig | None, mode: str) -> I
     how = "nat adds it by itself" if mode == "nat" else f"--uplink {mode} does not need it, nat would add it"
     for sentence, rule in stops:
         yield level, f"what is forwarded from {link} to {outer}: {sentence}; the rule that helps ({how}): nft '{rule}'"
-    if _legacy_drops():
-        rules = " and ".join(f"iptables-legacy -I FORWARD {way} {link} -j ACCEPT" for way in ("-i", "-o"))
-        yield level, f"iptables-legacy drops what is forwarded; the rules that help, which nobody else adds: {rules}"
-    elif not stops:
+    older = _asked_legacy(paths, config, link, outer)
+    for sentence, rule in older:
+        yield level, f"what is forwarded from {link} to {outer}: {sentence}; the rule that helps ({how}): {rule}"
+    if not stops and not older:
         yield "ok", "no firewall is in the way of what is forwarded"
 
 
-def _legacy_drops() -> bool:
-    """The older iptables, which nftables does not show: its policy, or a rule without a condition."""
-    binary = shutil.which("iptables-legacy", path="/usr/sbin:/sbin:/usr/bin:/bin")
-    if binary is None or not has_legacy_filter():
-        return False
-    done = subprocess.run([binary, "-w", "-S", "FORWARD"], capture_output=True, text=True, check=False)
-    lines = done.stdout.splitlines()
-    return any(line in lines for line in ("-P FORWARD DROP", "-A FORWARD -j DROP")) or any(
-        line.startswith("-A FORWARD -j REJECT") for line in lines
-    )
+def _asked_legacy(paths: RegionPaths, config: RegionConfig | None, link: str, outer: str) -> list[Line]:
+    """The same of the older iptables, which nftables does not show."""
+    rules = LegacyRules(link, _pool(config), mark(paths.instance))
+    try:
+        found, commands = rules.needed(rules.read(), outer)
+    except HostError:
+        return []
+    added = [shlex.join(["iptables-legacy", *words]) for words in commands if words[0] != "-D"]
+    return [(str(stop), rule) for (stop, _), rule in zip(found.needed, added, strict=False)]
+
+
+def _pool(config: RegionConfig | None) -> str:
+    return (config.public_pool if config is not None else "") or _EXAMPLE_POOL
 
 
 def _asked(paths: RegionPaths, config: RegionConfig | None, link: str) -> tuple[list[Line], str]:
@@ -163,9 +167,8 @@ def _asked(paths: RegionPaths, config: RegionConfig | None, link: str) -> tuple[
         listing = rules.ruleset()
     finally:
         rules.close()
-    pool = (config.public_pool if config is not None else "") or _EXAMPLE_POOL
     name = mark(paths.instance)
-    found = passage(listing, link=link, pool=pool, outer=outer, mark=name)
+    found = passage(listing, link=link, pool=_pool(config), outer=outer, mark=name)
     if not found.text:
         return [], outer  # nothing stops it, or rules of ours help already
     return [(str(stop), let_pass(stop, match, name).strip()) for stop, match in found.needed], outer

@@ -16,7 +16,10 @@ from .netlink import Netlink
 from .nftables import Nftables, NftablesError
 from .uplink_edge import EdgeSide
 from .uplink_facts import forwards, own_networks, routed_links, ruleset_generation, set_forwarding
+from .uplink_legacy import LegacyRules
 from .uplink_record import UplinkFiles, UplinkRecord
+
+LEGACY_LOOKS = 5  # every so many looks those of the older iptables are read
 
 
 class NatUplink:
@@ -29,7 +32,11 @@ class NatUplink:
         self._mark = texts.mark(instance)
         self._loaded = ""
         self._listed = ""
-        self._generation: int | None = None
+        self._legacy = LegacyRules(self._link, public_pool, self._mark)
+        self._legacy_seen = ""
+        self._looks = 0
+        # Generation of the rules, the older ones, the link that leads out, our table: as they were when all was well.
+        self._seen: tuple[int | None, str, str, str] | None = None
         self._notes: tuple[str, ...] = ()
 
     def look(self, host: Netlink) -> tuple[str, ...]:
@@ -37,10 +44,13 @@ class NatUplink:
         self._edge.keep_off(own_networks(host))
         names = self._outer_links(host)
         record = self._opened(self._files.record() or UplinkRecord(mode="nat"), names)
-        generation = ruleset_generation()
-        if generation is None or generation != self._generation or self._text(record) != self._loaded:
-            self._notes = self._load(record, names)
-            self._generation = ruleset_generation()
+        outer = names[0] if names else ""
+        legacy = self._read_legacy()
+        found = (ruleset_generation(), legacy, outer, self._text(record))
+        if found[0] is None or found != self._seen:
+            self._notes = self._load(record, outer, legacy)
+            # Looked at once more unless nobody changed anything meanwhile, not even we.
+            self._seen = found if (ruleset_generation(), self._legacy.read()) == found[:2] else None
         for name in (*record.opened, self._link):
             set_forwarding(name, True)
         self._edge.lead_to_host()
@@ -51,6 +61,7 @@ class NatUplink:
         record = self._files.record()
         for name in (self._link, *(record.opened if record is not None else ())):
             set_forwarding(name, bool(forwards("all")))
+        self._legacy.remove()
         rules = Nftables()
         try:
             listing = rules.ruleset()
@@ -61,7 +72,7 @@ class NatUplink:
                 rules.run("".join(lines))
         finally:
             rules.close()
-        self._loaded, self._listed, self._generation = "", "", None
+        self._loaded, self._listed, self._seen = "", "", None
 
     def _outer_links(self, host: Netlink) -> list[str]:
         """Links that packets may leave by; the one of the default route first."""
@@ -82,27 +93,37 @@ class NatUplink:
     def _text(self, record: UplinkRecord) -> str:
         return texts.host_table(self._instance, self._link, self._pool, record.opened, shut=record.passed)
 
-    def _load(self, record: UplinkRecord, names: list[str]) -> tuple[str, ...]:
+    def _read_legacy(self) -> str:
+        """Nothing tells of its changes, and asking costs a process: now and then."""
+        self._looks += 1
+        if self._seen is None or self._looks % LEGACY_LOOKS == 0:
+            self._legacy_seen = self._legacy.read()
+        return self._legacy_seen
+
+    def _load(self, record: UplinkRecord, outer: str, legacy: str) -> tuple[str, ...]:
         rules = Nftables()
         try:
-            if not names:
+            if not outer:
                 self._load_own(rules, record)
-                return ()  # no way out of the host: others' chains are asked again when there is one
-            passage = self._passage(rules, names[0])
-            if passage.needed and not record.passed:
+                return ()  # no way out of the host: others' chains are asked when there is one
+            passage = self._passage(rules, outer)
+            older, commands = self._legacy.needed(legacy, outer)
+            needed = (*passage.needed, *older.needed)
+            if needed and not record.passed:
                 record = replace(record, passed=True)
                 self._files.write(record)
             # Ours shuts what theirs are told to let pass: it comes before, and goes after.
             self._load_own(rules, record)
             if passage.text:
                 rules.run(passage.text)
-            if record.passed and not passage.needed:
+            self._legacy.change(commands)
+            if record.passed and not needed:
                 record = replace(record, passed=False)
                 self._load_own(rules, record)
                 self._files.write(record)
         finally:
             rules.close()
-        return tuple(f"{stop}: a rule of ours lets {match} pass" for stop, match in passage.needed)
+        return tuple(f"{stop}: a rule of ours lets {match} pass" for stop, match in needed)
 
     def _passage(self, rules: Nftables, outer: str) -> Passage:
         return firewalls.passage(rules.ruleset(), link=self._link, pool=self._pool, outer=outer, mark=self._mark)
