@@ -7,7 +7,7 @@ Each step of attach and detach may be repeated: a killed agent either attaches a
 
 import shutil
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
 from ..vpc.acls import unusable_lines
 from ..vpc.groups import unusable_rules
-from ..vpc.ruleset import PeerVpc, local_eni
+from ..vpc.ruleset import local_eni
 from ..world import World
 from . import edge as edges
 from . import netlink
@@ -29,6 +29,7 @@ from .namespaces import Namespaces, set_control
 from .netlink import Netlink, NetlinkError
 from .nftables import NftablesError, NftablesMissing
 from .router import Router, configure_task, interface_name, namespace_name
+from .vpcs import Vpcs
 
 T = TypeVar("T")
 Step = Callable[[], None]
@@ -59,9 +60,14 @@ class LinuxNetwork:
         self._namespaces = Namespaces(run_dir / "netns", world.die)
         self._records = Records(run_dir)
         self._edge: Edge | None = None
-        self._routers: dict[str, Router] = {}
+        self._vpcs = Vpcs(
+            self._namespaces,
+            self._opened_edge,
+            endpoint_port=endpoint_port,
+            mtu=knobs.eni_mtu,
+            is_for_tasks=self._is_for_tasks,
+        )
         self._enis: dict[str, Eni] = {}
-        self._gateway_publics: dict[str, str] = {}  # public addresses of NAT gateways -> their VPC
         # Links that go with their namespaces: (VPC, link) -> when that began.
         self._leaving: dict[tuple[str, str], float] = {}
 
@@ -168,101 +174,50 @@ class LinuxNetwork:
         self._enis = {task: eni for task, eni in recorded.items() if self._namespaces.exists(_task_namespace(task))}
         for plan in self._records.plans().values():
             enis = {task: eni for task, eni in self._enis.items() if eni.vpc_id == plan.vpc_id}
-            self._routers[plan.vpc_id] = self._made_router(plan, enis)
+            self._vpcs.adopt(plan, enis)
         for task_id, eni in recorded.items():
-            if task_id in self._enis and eni.vpc_id in self._routers:
+            if task_id in self._enis and eni.vpc_id in self._vpcs.routers:
                 steps = self._attach_steps(task_id, eni)
             else:
                 steps = self._detach_steps(task_id)
             for step in steps:
                 step()
-        for router in self._routers.values():
-            self._publish_gateways(router.plan)
-        self._join_peers(self._routers)
+        self._vpcs.settle(self._taken())
         self._remove_strays()
 
     def _remove_strays(self) -> None:
         """Public routes and links without an ENI, and namespaces that no record speaks of."""
         edge = self._opened_edge()
-        wanted = {public for eni in self._enis.values() for public in _publics(eni)} | set(self._gateway_publics)
+        wanted = {public for eni in self._enis.values() for public in _publics(eni)} | set(self._vpcs.gateway_publics)
         own = edges.host_address(str(self._public_pool))
         for public in edge.public_routes():
             if public != own and public not in wanted:
                 edge.remove_public(public)
         known = {edges.NAMESPACE} | {_task_namespace(task_id) for task_id in self._enis}
-        known |= {namespace_name(vpc_id) for vpc_id in self._routers}
+        known |= {namespace_name(vpc_id) for vpc_id in self._vpcs.routers}
         for name in self._namespaces.names():
             if name not in known:
                 self._namespaces.delete(name)
         links = {interface_name(eni.eni_id) for eni in self._enis.values()}
-        for router in self._routers.values():
+        for router in self._vpcs.routers.values():
             for link in router.task_links():
                 if link not in links:
                     router.remove_link(link)
 
     def _apply(self, plan: VpcPlan) -> None:
         safe_id(plan.vpc_id)
-        router = self._routers.get(plan.vpc_id)
+        router = self._vpcs.routers.get(plan.vpc_id)
         if router is not None and plan.generation < router.plan.generation:
             return
         for sentence in (*unusable_rules(plan), *unusable_lines(plan)):
             log.warning("rule cannot be used", vpc_id=plan.vpc_id, reason=sentence)
-        self._opened_edge()
-        former = [peering.peer_vpc for peering in router.plan.peerings] if router is not None else []
-        if router is None:
-            self._routers[plan.vpc_id] = self._made_router(plan, {})
-        elif plan != router.plan:
-            router.apply(plan)
+        self._vpcs.apply(plan, self._taken())
         # A plan that the kernel refused would be refused to the next agent too, which could then not start.
         self._records.write_plan(plan)
-        self._publish_gateways(plan)
-        self._join_peers([plan.vpc_id, *former, *(peering.peer_vpc for peering in plan.peerings)])
 
-    def _made_router(self, plan: VpcPlan, enis: Mapping[str, Eni]) -> Router:
-        edge, port = self._opened_edge(), self._endpoint_port
-        return Router.ensure(self._namespaces, edge, plan, enis, port, self._peers_of)
-
-    def _peers_of(self, plan: VpcPlan) -> list[PeerVpc]:
-        return [other.as_peer(peering_id) for peering_id, other in self._peered(plan)]
-
-    def _peered(self, plan: VpcPlan) -> Iterator[tuple[str, Router]]:
-        """Peerings with VPCs of this host whose plans know of them too."""
-        for peering in plan.peerings:
-            other = self._routers.get(peering.peer_vpc)
-            back = other.plan.peerings if other is not None else ()
-            if other is not None and (peering.peering_id, plan.vpc_id) in {(p.peering_id, p.peer_vpc) for p in back}:
-                yield peering.peering_id, other
-
-    def _join_peers(self, vpc_ids: Iterable[str]) -> None:
-        """To be called with all whose peerings may have changed."""
-        routers = [self._routers[vpc_id] for vpc_id in dict.fromkeys(vpc_ids) if vpc_id in self._routers]
-        for router in routers:
-            for peering_id, other in self._peered(router.plan):
-                router.join(other, peering_id, mtu=self._knobs.eni_mtu)
-        for router in routers:
-            router.reload()
-            router.settle_peerings()
-
-    def _tell_peers(self, router: Router) -> None:
-        """Of members that a group has won or lost."""
-        for _, other in self._peered(router.plan):
-            other.reload()
-
-    def _publish_gateways(self, plan: VpcPlan) -> None:
-        """Public addresses of the VPC's NAT gateways lead to its router, and those it no longer has do not."""
-        edge = self._opened_edge()
-        wanted = {nat.public_ipv4: nat.nat_id for nat in plan.nats if nat.public_ipv4 is not None}
-        for public in [held for held, vpc_id in self._gateway_publics.items() if vpc_id == plan.vpc_id]:
-            if public not in wanted:
-                del self._gateway_publics[public]
-                edge.remove_public(public)
-        holders = {eni.public_ipv4 for eni in self._enis.values()}
-        for public, nat_id in wanted.items():
-            if public in holders or not self._is_for_tasks(public):
-                log.warning("public address cannot be used", vpc_id=plan.vpc_id, nat_id=nat_id, address=public)
-                continue
-            self._gateway_publics[public] = plan.vpc_id
-            edge.add_public(plan.vpc_id, public)
+    def _taken(self) -> set[str]:
+        """Public addresses of tasks."""
+        return {eni.public_ipv4 for eni in self._enis.values() if eni.public_ipv4 is not None}
 
     def _is_for_tasks(self, public: str) -> bool:
         return ip_address(public) in self._public_pool and public != edges.host_address(str(self._public_pool))
@@ -285,7 +240,7 @@ class LinuxNetwork:
         if eni.public_ipv4 is not None:
             if not self._is_for_tasks(eni.public_ipv4):
                 raise HostError(f"{eni.public_ipv4} is no address for tasks in the pool {self._public_pool}")
-            if eni.public_ipv4 in self._gateway_publics:
+            if eni.public_ipv4 in self._vpcs.gateway_publics:
                 raise HostError(f"{eni.public_ipv4} still belongs to a NAT gateway")
         held = self._enis.get(task_id)
         if held is not None and (held.eni_id, held.vpc_id) != (eni.eni_id, eni.vpc_id):
@@ -326,7 +281,7 @@ class LinuxNetwork:
 
         def allow() -> None:
             router.allow(task_id, eni)
-            self._tell_peers(router)
+            self._vpcs.tell_peers(router)
 
         def publish() -> None:
             for public in _publics(eni):
@@ -345,7 +300,7 @@ class LinuxNetwork:
         eni = self._enis.get(task_id) or self._records.enis().get(task_id)
         steps: list[Step] = []
         if eni is not None:
-            router = self._routers.get(eni.vpc_id)
+            router = self._vpcs.routers.get(eni.vpc_id)
             if _publics(eni):
                 steps.append(lambda: self._unpublish(eni))
             if router is not None:
@@ -366,7 +321,7 @@ class LinuxNetwork:
 
     def _forbid(self, router: Router, task_id: str) -> None:
         router.forbid(task_id)
-        self._tell_peers(router)
+        self._vpcs.tell_peers(router)
 
     def _remove_lingering_links(self) -> None:
         """A namespace that something still holds keeps its link: remove that by hand after a while."""
@@ -375,7 +330,7 @@ class LinuxNetwork:
         for leaving, since in list(self._leaving.items()):
             if since <= limit:
                 del self._leaving[leaving]
-                router = self._routers.get(leaving[0])
+                router = self._vpcs.routers.get(leaving[0])
                 if router is not None and leaving not in used:
                     router.remove_link(leaving[1])
 
@@ -391,18 +346,17 @@ class LinuxNetwork:
         self._records.clear()
 
     def _close(self) -> None:
-        for router in self._routers.values():
-            router.close()
+        self._vpcs.close()
         if self._edge is not None:
             self._edge.close()
-        self._routers, self._enis, self._edge, self._leaving, self._gateway_publics = {}, {}, None, {}, {}
+        self._enis, self._edge, self._leaving = {}, None, {}
 
     def _describe(self, task_id: str, eni: Eni) -> TaskNetwork:
         path = str(self._namespaces.path(_task_namespace(task_id)))
         return TaskNetwork(task_id=task_id, eni_id=eni.eni_id, vpc_id=eni.vpc_id, netns_path=path)
 
     def _router(self, vpc_id: str) -> Router:
-        router = self._routers.get(vpc_id)
+        router = self._vpcs.routers.get(vpc_id)
         if router is None:
             raise HostError(f"this host has no plan of {vpc_id} yet")
         return router

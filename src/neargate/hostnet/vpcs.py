@@ -1,0 +1,110 @@
+"""The VPCs of this host: their routers, the links between peers, and where NAT gateways' public addresses lead.
+
+Owns what one VPC's plan means for others: a peer's groups and members, an elastic address that moves. Which task has
+which interface is `network`'s. Every method may be repeated.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+from ..log import get_logger
+from ..model.network import Eni, VpcPlan
+from ..vpc.ruleset import PeerVpc
+from .edge import Edge
+from .namespaces import Namespaces
+from .router import Router
+
+log = get_logger(__name__)
+
+
+class Vpcs:
+    """`edge` may be asked for once the host's network is started. `is_for_tasks`: whether a public address is."""
+
+    def __init__(
+        self,
+        namespaces: Namespaces,
+        edge: Callable[[], Edge],
+        *,
+        endpoint_port: int,
+        mtu: int,
+        is_for_tasks: Callable[[str], bool],
+    ) -> None:
+        self.routers: dict[str, Router] = {}
+        self._namespaces = namespaces
+        self._edge = edge
+        self._endpoint_port = endpoint_port
+        self._mtu = mtu
+        self._is_for_tasks = is_for_tasks
+        self._gateways: dict[str, str] = {}  # public address -> VPC
+
+    @property
+    def gateway_publics(self) -> Collection[str]:
+        return self._gateways.keys()
+
+    def adopt(self, plan: VpcPlan, enis: Mapping[str, Eni]) -> None:
+        """The router of a VPC, made or found. `settle` is to follow when all are there."""
+        self.routers[plan.vpc_id] = Router.ensure(
+            self._namespaces, self._edge(), plan, enis, self._endpoint_port, self._peers_of
+        )
+
+    def settle(self, taken: Collection[str]) -> None:
+        for router in self.routers.values():
+            self._publish(router.plan, taken)
+        self._join(self.routers)
+
+    def apply(self, plan: VpcPlan, taken: Collection[str]) -> None:
+        """`taken`: public addresses of tasks."""
+        router = self.routers.get(plan.vpc_id)
+        former = [peering.peer_vpc for peering in router.plan.peerings] if router is not None else []
+        if router is None:
+            self.adopt(plan, {})
+        elif plan != router.plan:
+            router.apply(plan)
+        self._publish(plan, taken)
+        if former or plan.peerings:
+            self._join([plan.vpc_id, *former, *(peering.peer_vpc for peering in plan.peerings)])
+
+    def tell_peers(self, router: Router) -> None:
+        """Of members that a group has won or lost."""
+        for _, other in self._peered(router.plan):
+            other.reload()
+
+    def close(self) -> None:
+        for router in self.routers.values():
+            router.close()
+        self.routers.clear()
+        self._gateways.clear()
+
+    def _peers_of(self, plan: VpcPlan) -> list[PeerVpc]:
+        return [other.as_peer(peering_id) for peering_id, other in self._peered(plan)]
+
+    def _peered(self, plan: VpcPlan) -> Iterator[tuple[str, Router]]:
+        """Peerings with VPCs of this host whose plans know of them too."""
+        for peering in plan.peerings:
+            other = self.routers.get(peering.peer_vpc)
+            back = other.plan.peerings if other is not None else ()
+            if other is not None and (peering.peering_id, plan.vpc_id) in {(p.peering_id, p.peer_vpc) for p in back}:
+                yield peering.peering_id, other
+
+    def _join(self, vpc_ids: Iterable[str]) -> None:
+        """To be called with all whose peerings may have changed."""
+        routers = [self.routers[vpc_id] for vpc_id in dict.fromkeys(vpc_ids) if vpc_id in self.routers]
+        for router in routers:
+            for peering_id, other in self._peered(router.plan):
+                router.join(other, peering_id, mtu=self._mtu)
+        for router in routers:
+            router.reload()
+            router.settle_peerings()
+
+    def _publish(self, plan: VpcPlan, taken: Collection[str]) -> None:
+        """Public addresses of the VPC's NAT gateways lead to its router, and those it no longer has do not."""
+        wanted = {nat.public_ipv4: nat.nat_id for nat in plan.nats if nat.public_ipv4 is not None}
+        for public in [held for held, vpc_id in self._gateways.items() if vpc_id == plan.vpc_id]:
+            if public not in wanted:
+                del self._gateways[public]
+                self._edge().remove_public(public)
+        for public, nat_id in wanted.items():
+            if public in taken or not self._is_for_tasks(public):
+                log.warning("public address cannot be used", vpc_id=plan.vpc_id, nat_id=nat_id, address=public)
+                continue
+            self._gateways[public] = plan.vpc_id
+            self._edge().add_public(plan.vpc_id, public)
