@@ -391,6 +391,32 @@ def test_who_may(door: Door, sd: Any) -> None:
     assert sorted(one["Name"] for one in sd.list_namespaces()["Namespaces"]) == ["apps", "other"]
 
 
+def test_who_may_by_arns(door: Door, sd: Any) -> None:
+    namespace = http(sd)
+    made, other = service(sd, namespace), service(sd, namespace, "more")
+    space, of_web = f"{MAP}:namespace/{namespace}", f"{MAP}:service/{made}"
+    bo = client(
+        door,
+        door.user(
+            "bo",
+            allow("servicediscovery:DiscoverInstances", resource=[space, of_web]),
+            allow("servicediscovery:CreateService", resource=space),
+            allow("servicediscovery:RegisterInstance", "servicediscovery:GetOperation", resource=[space, of_web]),
+        ),
+    )
+    register(bo, made, x="y")
+    assert ids(bo.discover_instances(NamespaceName="apps", ServiceName="web")) == ["i-1"]
+    for name in ("more", "nothing"):  # whether it is there, nobody learns by being refused
+        code, words = refused(bo.discover_instances, NamespaceName="apps", ServiceName=name)
+        assert code == "AccessDeniedException" and f"on resource: {name} because" in words and other not in words
+    assert refused(bo.create_service, Name="x", NamespaceId=namespace)[0] == "AccessDeniedException"
+    operation = sd.update_service_attributes(ServiceId=other, Attributes={"a": "b"})
+    assert "OperationId" not in operation
+    theirs = sd.register_instance(ServiceId=other, InstanceId="i", Attributes={"a": "b"})["OperationId"]
+    assert refused(bo.get_operation, OperationId=theirs)[0] == "AccessDeniedException"
+    assert refused(bo.get_operation, OperationId="x-1")[0] == "AccessDeniedException"
+
+
 def test_quotas_are_the_operators_to_set(door: Door, sd: Any) -> None:
     quotas = door.door.region.quotas
     http(sd)

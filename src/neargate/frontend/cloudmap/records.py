@@ -124,6 +124,7 @@ class Outcome(Kept, frozen=True, kw_only=True):
     type: str
     at: float
     targets: Pairs
+    namespace: str = ""
     request: str = ""
     digest: str = ""
     error_code: str | None = None

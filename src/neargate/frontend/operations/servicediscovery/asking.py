@@ -3,9 +3,6 @@
 What is not there is asked for, too, under the ARN that it would have: nobody learns without leave what there is.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from ....model.arn import Arn
 from ...authorize import Resource, Values, authorize, request_tags
 from ...call import Call
@@ -14,6 +11,7 @@ from ...cloudmap.records import Namespace, Pairs, Service, namespace_arn, servic
 from ...services import Services
 
 _SERVICE = "servicediscovery"
+_READING = ("Get", "List")
 
 
 def namespace_meant(call: Call, services: Services, named: str) -> Namespace:
@@ -38,8 +36,10 @@ def service_meant(call: Call, services: Services, named: str) -> Service:
     account, name = _meant(call, services, named, "service")
     found = services.cloud_map.service(call.account, name) if account == call.account else None
     arn = service_arn(services.region, account, name)
-    keys: dict[str, Values] = {"servicediscovery:ServiceArn": arn}
-    if found is not None:
+    keys: dict[str, Values] = {}
+    if "Instance" in call.operation:
+        keys["servicediscovery:ServiceArn"] = arn
+    if found is not None and not call.operation.startswith(_READING):
         keys["servicediscovery:ServiceCreatedByAccount"] = found.account
     resource = Resource(arn=arn, tags={} if found is None else dict(found.tags), keys=keys)
     authorize(call, f"{_SERVICE}:{call.operation}", [resource])
@@ -67,11 +67,17 @@ def ask_for_namespace(call: Call, tags: Pairs) -> None:
         authorize(call, f"{_SERVICE}:TagResource", ["*"], given)
 
 
-def ask_for_service(call: Call, resource: Resource, tags: Pairs) -> None:
-    """For one that is to be made in a namespace."""
-    given: Mapping[str, Any] = request_tags(dict(tags)) if tags else {}
-    keys: dict[str, Values] = {"servicediscovery:NamespaceArn": resource.arn}
-    asked = Resource(arn=resource.arn, tags=resource.tags, keys=keys)
-    authorize(call, f"{_SERVICE}:CreateService", [asked], given)
+def ask_for_service(call: Call, namespace: Resource, arn: str, tags: Pairs) -> None:
+    """For one that is to be made in a namespace, and will have this ARN."""
+    given: dict[str, Values] = request_tags(dict(tags)) if tags else {}
+    resources = [namespace, Resource(arn=arn)]
+    authorize(call, f"{_SERVICE}:CreateService", resources, given | {"servicediscovery:NamespaceArn": namespace.arn})
     if tags:
         authorize(call, f"{_SERVICE}:TagResource", ["*"], given)
+
+
+def found_by_name(record: Namespace | Service | None, name: str) -> Resource:
+    """What its caller knows no id of, nor learns one by being refused."""
+    if record is None:
+        return Resource(arn="*", shown=name)
+    return Resource(arn=record.arn, tags=dict(record.tags), shown=name)

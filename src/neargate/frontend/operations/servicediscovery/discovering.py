@@ -8,6 +8,7 @@ from ...call import Answer, Call, Params
 from ...cloudmap.errors import NamespaceNotFound, ServiceNotFound
 from ...cloudmap.records import Instance, Namespace, Service
 from ...services import Services
+from .asking import found_by_name
 from .shapes import health
 
 _DEFAULT_MAX = 100
@@ -40,9 +41,10 @@ async def discover_instances_revision(call: Call, services: Services, params: Pa
 def _found(call: Call, services: Services, params: Params) -> tuple[Namespace, Service]:
     names = params["NamespaceName"], params["ServiceName"]
     keys = {"servicediscovery:NamespaceName": names[0], "servicediscovery:ServiceName": names[1]}
-    authorize(call, f"servicediscovery:{call.operation}", ["*"], keys)
     is_own = params.get("OwnerAccount", call.account) == call.account
     namespace, service = services.cloud_map.named(call.account, *names) if is_own else (None, None)
+    resources = [found_by_name(namespace, names[0]), found_by_name(service, names[1])]
+    authorize(call, f"servicediscovery:{call.operation}", resources, keys)
     if namespace is None:
         raise NamespaceNotFound
     if service is None:

@@ -26,7 +26,9 @@ async def register_instance(call: Call, services: Services, params: Params) -> A
         attributes=tuple(params["Attributes"].items()),
         request=params.get("CreatorRequestId") or "",
     )
-    outcome = begun(call, services, "REGISTER_INSTANCE", params, _targets(service, instance_id))
+    outcome = begun(
+        call, services, "REGISTER_INSTANCE", params, _targets(service, instance_id), namespace=service.namespace
+    )
     made = await services.cloud_map.change(
         call.account, partial(decisions.registered, new=new, outcome=outcome, most=_most(call, services))
     )
@@ -49,7 +51,9 @@ def _most(call: Call, services: Services) -> Most:
 async def deregister_instance(call: Call, services: Services, params: Params) -> Answer:
     service = service_meant(call, services, params["ServiceId"])
     instance_id: str = params["InstanceId"]
-    outcome = begun(call, services, "DEREGISTER_INSTANCE", params, _targets(service, instance_id))
+    outcome = begun(
+        call, services, "DEREGISTER_INSTANCE", params, _targets(service, instance_id), namespace=service.namespace
+    )
     made = await services.cloud_map.change(
         call.account,
         partial(decisions.deregistered, service_id=service.name, instance_id=instance_id, outcome=outcome),

@@ -57,7 +57,7 @@ async def _create(call: Call, services: Services, params: Params, kind: str) -> 
         soa_ttl_s=soa.get("TTL", SOA_TTL_S),
         tags=tags,
     )
-    outcome = begun(call, services, "CREATE_NAMESPACE", params, (("NAMESPACE", new.name),))
+    outcome = begun(call, services, "CREATE_NAMESPACE", params, (("NAMESPACE", new.name),), namespace=new.name)
 
     def has_vpc(vpc_id: str) -> bool:
         return any(vpc.vpc_id == vpc_id for vpc in services.network.vpcs(call.account))
@@ -106,7 +106,7 @@ async def _update(call: Call, services: Services, params: Params, kind: str) -> 
     found = namespace_meant(call, services, params["Id"])
     change: dict[str, Any] = params["Namespace"]
     soa = (change.get("Properties") or {}).get("DnsProperties", {}).get("SOA", {})
-    outcome = begun(call, services, "UPDATE_NAMESPACE", params, (("NAMESPACE", found.name),))
+    outcome = begun(call, services, "UPDATE_NAMESPACE", params, (("NAMESPACE", found.name),), namespace=found.name)
     made = await services.cloud_map.change(
         call.account,
         partial(
@@ -123,7 +123,7 @@ async def _update(call: Call, services: Services, params: Params, kind: str) -> 
 
 async def delete_namespace(call: Call, services: Services, params: Params) -> Answer:
     found = namespace_meant(call, services, params["Id"])
-    outcome = begun(call, services, "DELETE_NAMESPACE", params, (("NAMESPACE", found.name),))
+    outcome = begun(call, services, "DELETE_NAMESPACE", params, (("NAMESPACE", found.name),), namespace=found.name)
 
     def decide(shelf: Shelf) -> Change[Any]:
         return namespaces.deleted(shelf, found.name, outcome)

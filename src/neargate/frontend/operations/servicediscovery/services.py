@@ -7,7 +7,7 @@ from ...authorize import authorize
 from ...call import Answer, Call, Params
 from ...cloudmap import services as decisions
 from ...cloudmap.errors import InvalidInput, NamespaceNotFound
-from ...cloudmap.records import HTTP, MULTIVALUE, Dns, Service, service_id
+from ...cloudmap.records import HTTP, MULTIVALUE, Dns, Service, service_arn, service_id
 from ...services import Services
 from .asking import ask_for_service, namespace_named, service_meant
 from .filters import matching_services
@@ -19,13 +19,14 @@ from .shapes import given_tags, service_summary, whole_service
 async def create_service(call: Call, services: Services, params: Params) -> Answer:
     tags = given_tags(params)
     namespace, resource = namespace_named(call, services, _namespace_id(params))
-    ask_for_service(call, resource, tags)
+    new_id = service_id(services.world.random.getrandbits)
+    ask_for_service(call, resource, service_arn(services.region, call.account, new_id), tags)
     if namespace is None:
         raise NamespaceNotFound
     _check_health(params, is_private=namespace.vpc is not None)
     new = Service(
         account=call.account,
-        name=service_id(services.world.random.getrandbits),
+        name=new_id,
         called=params["Name"],
         namespace=namespace.name,
         region=services.region,
@@ -92,7 +93,7 @@ async def update_service(call: Call, services: Services, params: Params) -> Answ
     if change.get("HealthCheckConfig") is not None:
         raise InvalidInput("Neargate has no Route 53 health checks.")
     given = change.get("DnsConfig")
-    outcome = begun(call, services, "UPDATE_SERVICE", params, (("SERVICE", found.name),))
+    outcome = begun(call, services, "UPDATE_SERVICE", params, (("SERVICE", found.name),), namespace=found.namespace)
     made = await services.cloud_map.change(
         call.account,
         partial(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from ....model.arn import Arn
-from ...authorize import Resource, Values, authorize, request_tags
+from ...authorize import Values, authorize, request_tags
 from ...call import Answer, Call, Params
 from ...cloudmap.errors import InvalidInput, TagsOfNothing, TooManyTags
 from ...cloudmap.records import Namespace, Pairs, Service
@@ -42,14 +42,13 @@ async def untag_resource(call: Call, services: Services, params: Params) -> Answ
 
 def _meant(call: Call, services: Services, named: str, context: dict[str, Values] | None = None) -> Namespace | Service:
     """After leave for it. Raises AccessDenied, TagsOfNothing, InvalidInput."""
+    authorize(call, f"servicediscovery:{call.operation}", ["*"], context)
     arn = Arn.parse(named)
     kind, _, name = ("", "", "") if arn is None else arn.resource.partition("/")
     if arn is None or arn.service != "servicediscovery" or kind not in _KINDS or not name:
         raise InvalidInput(f"{named} is not the ARN of a namespace or a service.")
     is_here = arn.account == call.account and arn.region == services.region
     found = services.cloud_map.shelf(call.account).find(_KINDS[kind], name) if is_here else None
-    resource = Resource(arn=named, tags={} if found is None else dict(found.tags))
-    authorize(call, f"servicediscovery:{call.operation}", [resource], context)
     if found is None:
         raise TagsOfNothing(named)
     return found
