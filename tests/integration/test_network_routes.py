@@ -307,6 +307,8 @@ def test_a_nat_gateway_takes_private_tasks_out_and_nobody_in(run: Run) -> None:
                 is_cut_off(task.netns_path, NAT_PRIVATE, 80),
             )
             assert all(results)
+            await lab.net.restart()
+            assert await seen_source(task.netns_path, OUTSIDE, 80, server) == elastic, "a new agent keeps it"
             # The gateway's own subnet has no way out.
             await vpc.apply({A: ()})
             assert await is_cut_off(task.netns_path, OUTSIDE, 80)
@@ -643,6 +645,42 @@ def test_ipv6_leaves_by_gateways_and_an_egress_only_one_lets_nobody_in(run: Run)
         await twin.apply()
         with pytest.raises(HostError, match="still belongs to task"):
             await twin.task(A, 11, ipv6=True)
+
+    run(scenario)
+
+
+def test_no_packet_meets_half_a_plan(run: Run) -> None:
+    """Of plans that all let a flow pass, one takes another's place while it is under way: nothing is lost."""
+
+    async def scenario(lab: Lab) -> None:
+        vpc = lab.new_vpc()
+        await vpc.apply({A: (TO_INTERNET,)})
+        sender, receiver = await vpc.task(A, 11), await vpc.task(B, 11)
+        loop, changed, sent = asyncio.get_running_loop(), asyncio.Event(), 0
+        with (
+            socket_in(sender.netns_path, kind=socket.SOCK_DGRAM) as client,
+            socket_in(receiver.netns_path, kind=socket.SOCK_DGRAM) as server,
+        ):
+            server.bind(("0.0.0.0", 5000))
+            client.connect(("172.31.16.11", 5000))
+
+            async def change() -> None:
+                plain = vpc.plan
+                filtered = vpc.with_acl(B, _line(100, "17", 5000, 5000), ALL_OUT)
+                for round_ in range(5):
+                    await vpc.apply({A: (("10.0.0.0/8", "blackhole"),)}, **filtered)
+                    more = (("172.31.16.0/24", "local"), (f"10.{round_}.0.0/16", "igw-1"))
+                    await vpc.apply({A: (TO_INTERNET, *more)}, acls=plain.acls, subnets=plain.subnets)
+                changed.set()
+
+            changing = asyncio.create_task(change())
+            while not changed.is_set() and not changing.done():
+                client.send(sent.to_bytes(4, "big"))
+                # One at a time, so that none is lost for want of room.
+                assert int.from_bytes(await asyncio.wait_for(loop.sock_recv(server, 4), 10), "big") == sent
+                sent += 1
+            await changing
+            assert sent > 20, "or hardly any was under way meanwhile"
 
     run(scenario)
 
