@@ -87,6 +87,10 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("words", nargs="*", metavar="COMMAND", help="a command; its status is passed on")
     why = add("why", _why, "explain a task: what happened when, why it stopped, where its start time went")
     why.add_argument("task", metavar="TASK", help=TASK_HELP)
+    trace = add("trace-path", _trace_path, "which rule or route lets a packet of a task pass, or stops it")
+    trace.add_argument("--from", dest="task", required=True, metavar="TASK", help=TASK_HELP)
+    trace.add_argument("--to", required=True, metavar="ADDRESS:PORT", help="where the packet is for")
+    trace.add_argument("--protocol", choices=("tcp", "udp", "icmp"), default="tcp", help="without it: tcp")
     _account_options(add("account", _account_list, "accounts of the region: make one, list them, make keys"))
     _quota_options(add("quota", _quota_list, "limits of accounts: list them, set one, or reset it"))
     _hosts_options(add("hosts", _hosts_list, "hosts: list them, keep one for an account or a cluster, share it again"))
@@ -494,6 +498,13 @@ def _hosts_share(given: Given, paths: RegionPaths) -> int:
     from .hosts import share
 
     _say(share(paths, given.host))
+    return 0
+
+
+def _trace_path(given: Given, paths: RegionPaths) -> int:
+    from .trace_path import run
+
+    _say(run(paths, given.task, given.to, given.protocol))
     return 0
 
 

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 import uvloop
@@ -120,7 +120,7 @@ async def _serve(
     world.spawn(region.gateway.serve(str(paths.link_socket)), "gateway")
     region.start_loops(world)
     elsewhere = outside.start(world, knobs, paths, envelope, region.door) if outside is not None else None
-    operator = await admin.serve(paths.admin_socket, _operator_handlers(region, world))
+    operator = await admin.serve(paths.admin_socket, _operator_handlers(region, world, config.port))
     gc.freeze()  # what was opened stays
     api = AsgiApp(
         frontend=region.frontend,
@@ -155,8 +155,14 @@ async def _serve(
     operator.close()
 
 
-def _operator_handlers(region: Region, world: World) -> dict[str, admin.Handler]:
+def _operator_handlers(region: Region, world: World, port: int) -> dict[str, admin.Handler]:
+    async def trace_path(request: dict[str, Any]) -> dict[str, Any]:
+        from .path_desk import PathDesk  # seldom asked, and a server has to be up soon
+
+        return await PathDesk(region, port).trace(request)
+
     return {
+        "trace-path": trace_path,
         **handlers(region),
         **account_desk.handlers(region),
         **quota_desk.handlers(region),

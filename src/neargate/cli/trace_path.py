@@ -1,0 +1,43 @@
+"""`neargate trace-path --from TASK --to ADDRESS:PORT`: which rule or route lets a task's packet pass, or stops it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .admin import ask
+from .paths import RegionPaths
+from .problems import Problem
+
+
+def run(paths: RegionPaths, task: str, to: str, protocol: str) -> str:
+    """One line for each object on the way there and back. Raises Problem."""
+    address, port = _target(to)
+    found = ask(paths, "trace-path", task=task, address=address, port=port, protocol=protocol)
+    lines = [_line(step) for step in found["path"]]
+    if not found["delivered"]:
+        return "\n".join([*lines, f"{to} is not reached: see the line with ✗"])
+    lines.append(f"{to} is reached, and sees {found['source']}" if found["source"] else f"{to} is reached")
+    if found["reply"] is None:
+        return "\n".join(lines)
+    lines += ["the answer:", *(_line(step) for step in found["reply_path"])]
+    lines.append("the answer comes back" if found["reply"] else "the answer does not come back: see the line with ✗")
+    return "\n".join(lines)
+
+
+def _target(to: str) -> tuple[str, int]:
+    """10.0.0.1:80, [fd00::1]:80, or an address alone (ICMP has no ports)."""
+    if to.startswith("["):
+        address, _, rest = to[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif to.count(":") == 1:
+        address, _, port = to.partition(":")
+    else:
+        address, port = to, ""
+    if port and not (port.isascii() and port.isdecimal() and len(port) <= 5):
+        raise Problem(f"{port!r} is no port; write --to ADDRESS:PORT")
+    return address, int(port or 0)
+
+
+def _line(step: Mapping[str, Any]) -> str:
+    mark = " " if step["passed"] else "✗"
+    what = " ".join([str(step["kind"]).replace("-", " "), *step["ids"]])
+    return f"{mark} {what}" + (f": {step['rule']}" if step["rule"] else "")
