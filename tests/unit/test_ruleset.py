@@ -154,6 +154,22 @@ def test_a_changed_group_flushes_only_its_chains() -> None:
     assert [line.split()[:2] for line in lines] == [["flush", "chain"], ["add", "rule"], ["add", "rule"]]
 
 
+def test_what_a_new_plan_leaves_as_it_was_is_not_made_anew() -> None:
+    one, two = SecurityGroup(group_id="sg-1"), SecurityGroup(group_id="sg-2")
+    opened = SecurityGroup(group_id="sg-1", ingress=(SecurityGroupRule(protocol="-1", cidr_ipv4=ANY),))
+    enis = (_eni(4, "sg-1"), _eni(5, "sg-2"), _eni(6, "sg-1", "sg-2"))
+    before = _rules(_plan(one, two), *enis)
+    after = _rules(replace(_plan(opened, two), generation=2), *enis, previous=before)
+    assert after.steering is before.steering
+    kept = {name for name, lines in after.chains.items() if lines is before.chains[name] and name.startswith("g_")}
+    assert len(kept) == 2, "those of sg-2 alone"
+    assert transaction(after, _rules(_plan(opened, two), *enis)) == ""
+    gone = _rules(_plan(two), *enis, previous=after)
+    assert transaction(gone, _rules(_plan(two), *enis)) == ""
+    moved = replace(_plan(opened, two), tables=())
+    assert _rules(moved, *enis, previous=after).steering is not after.steering
+
+
 def test_the_same_value_needs_no_transaction() -> None:
     plan = _plan(SecurityGroup(group_id="sg-1"))
     assert transaction(_rules(plan, _eni(4, "sg-1")), _rules(plan, _eni(4, "sg-1"))) == ""

@@ -16,6 +16,8 @@ from .groups import combination_chains, combination_rules, member_set_name, memb
 from .steering import Steering, steer, subnet_chain
 from .table import FIXED_SETS, TABLE, declaration, whole_table
 
+_ROUTED_BY = ("cidrs", "subnets", "tables", "acls", "nats", "peerings")  # a plan's fields that `steer` reads
+
 
 class LocalEni(Struct, frozen=True, kw_only=True):
     """An ENI of this host with what it adds to the fixed sets: (set, key, value); value is empty in plain sets."""
@@ -84,9 +86,8 @@ def render(
     peers: Sequence[PeerVpc] = (),
     previous: RouterRules | None = None,
 ) -> RouterRules:
-    """The rule set of a plan and this host's ENIs. `previous` only saves work: chains of the same plan are reused."""
-    reusable = previous if previous is not None and previous.plan is plan else None
-    steering = steer(plan) if reusable is None else reusable.steering
+    """The rule set of a plan and this host's ENIs. `previous` only saves work: what it has of the same is reused."""
+    steering = previous.steering if previous is not None and _routed_alike(previous.plan, plan) else steer(plan)
     known_subnets = {subnet.subnet_id for subnet in plan.subnets}
     members = [eni for eni in enis if eni.subnet_id in known_subnets]
     sets: dict[str, Mapping[str, str]] = dict(steering.sets)
@@ -97,13 +98,14 @@ def render(
     sets |= fixed
     groups = {group.group_id: group for group in plan.groups}
     foreign = _foreign(plan, steering, peers)
+    changed = _changed_groups(previous, plan, foreign)
     chains = dict(steering.chains)
     referenced: dict[tuple[str, ...], frozenset[str]] = {}
     for combination in {eni.groups for eni in members}:
         outwards, inwards = combination_chains(combination)
-        if reusable is not None and reusable.foreign == foreign and combination in reusable.referenced:
-            chains[outwards], chains[inwards] = reusable.chains[outwards], reusable.chains[inwards]
-            referenced[combination] = reusable.referenced[combination]
+        if previous is not None and combination in previous.referenced and not changed & {*combination, ""}:
+            chains[outwards], chains[inwards] = previous.chains[outwards], previous.chains[inwards]
+            referenced[combination] = previous.referenced[combination]
             continue
         known = [groups[group_id] for group_id in combination if group_id in groups]
         chains[outwards], chains[inwards], referenced[combination] = combination_rules(known, foreign)
@@ -144,6 +146,20 @@ def transaction(old: RouterRules | None, new: RouterRules) -> str:
     lines += [f"delete chain {TABLE} {name}" for name in gone]
     lines += [f"delete {_kind(name)} {TABLE} {name}" for name in old_sets if name not in new.sets]
     return "\n".join(lines) + "\n" if lines else ""
+
+
+def _routed_alike(one: VpcPlan, other: VpcPlan) -> bool:
+    return one is other or all(getattr(one, name) == getattr(other, name) for name in _ROUTED_BY)
+
+
+def _changed_groups(previous: RouterRules | None, plan: VpcPlan, foreign: Mapping[str, int]) -> frozenset[str]:
+    """Whose chains are to be made anew; with "" in it all are."""
+    if previous is None or previous.foreign != foreign:
+        return frozenset({""})
+    if previous.plan is plan:
+        return frozenset()
+    before, now = ({group.group_id: group for group in each.groups} for each in (previous.plan, plan))
+    return frozenset(group_id for group_id in before.keys() | now.keys() if before.get(group_id) != now.get(group_id))
 
 
 def _foreign(plan: VpcPlan, steering: Steering, peers: Sequence[PeerVpc]) -> dict[str, int]:
