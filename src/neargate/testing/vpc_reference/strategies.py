@@ -38,7 +38,8 @@ LISTS = {"pl-1": ("203.0.113.0/24",), "pl-2": ("192.0.2.0/28", "198.51.100.0/24"
 PORTS = (22, 53, 80, 443, 8080)
 PORT_RANGES = ((80, 80), (443, 443), (0, 1023), (1024, 65535), (32768, 65535), (0, 65535))
 CLIENT_PORTS = (1024, 20000, 40000, 65535)
-STRIDE = 7
+# How many flows of each relation: near is in the sender's VPC, far in another; other: services, gateways, nobody.
+SHARES = {"near": 20, "far": 10, "outwards": 16, "inwards": 9, "by public address": 6, "other": 9}
 SUBNETS = 3  # per VPC, of which the last has no association of its own
 
 Draw = st.DrawFn
@@ -80,19 +81,45 @@ def regions(draw: Draw, vpcs: int = 2) -> Json:
 
 @st.composite
 def flows(draw: Draw, region: Json) -> list[Flow]:
-    """Some seventy, from every interface and from outside, to everything that has an address; which, is drawn."""
-    pairs = [
-        (sender, to)
-        for sender in (*(each["NetworkInterfaceId"] for each in region["NetworkInterfaces"]), *OUTSIDERS)
-        for to in destinations(region)
-        if sender not in OUTSIDERS or ((":" in to) == (":" in sender) and to not in OUTSIDERS)
-    ]
-    offset = draw(st.integers(0, STRIDE - 1))
+    """Some seventy, of each relation between two ends as many as `SHARES` says; which ones, is drawn."""
+    offset = draw(st.integers(0, 100))
     kinds = st.tuples(
         st.sampled_from((TCP, TCP, TCP, TCP, UDP, ICMP, 47)), st.sampled_from(PORTS), st.sampled_from(CLIENT_PORTS)
     )
     chosen = draw(st.lists(kinds, min_size=3, max_size=3))
-    return [_flow(pair, *chosen[i % 3]) for i, pair in enumerate(pairs[offset::STRIDE])]
+    pairs = [pair for name, alike in _related(region).items() for pair in _some(alike, SHARES[name], offset)]
+    return [_flow(pair, *chosen[i % 3]) for i, pair in enumerate(pairs)]
+
+
+def _related(region: Json) -> dict[str, list[tuple[str, str]]]:
+    """Every (sender, destination), by what they are to each other."""
+    vpcs = {each["NetworkInterfaceId"]: each["VpcId"] for each in region["NetworkInterfaces"]}
+    private = {each["PrivateIpAddress"]: each["VpcId"] for each in region["NetworkInterfaces"]}
+    for each in region["NetworkInterfaces"]:
+        private |= {six["Ipv6Address"]: each["VpcId"] for six in each.get("Ipv6Addresses", ())}
+    public = {each["Association"]["PublicIp"] for each in region["NetworkInterfaces"] if "Association" in each}
+    found: dict[str, list[tuple[str, str]]] = {name: [] for name in SHARES}
+    for sender in (*vpcs, *OUTSIDERS):
+        for to in destinations(region):
+            name = "other"
+            if sender in OUTSIDERS:
+                if (":" in to) != (":" in sender) or to in OUTSIDERS:
+                    continue
+                name = "inwards" if to in public or ":" in to else "other"
+            elif to in private:
+                name = "near" if private[to] == vpcs[sender] else "far"
+            elif to in OUTSIDERS:
+                name = "outwards"
+            elif to in public:
+                name = "by public address"
+            found[name].append((sender, to))
+    return found
+
+
+def _some(pairs: list[tuple[str, str]], count: int, offset: int) -> list[tuple[str, str]]:
+    """Spread over all of them."""
+    turned = pairs[offset % len(pairs) :] + pairs[: offset % len(pairs)] if pairs else []
+    return turned[:: max(1, len(pairs) // count)][:count]
 
 
 def _flow(pair: tuple[str, str], protocol: int, port: int, source_port: int) -> Flow:
@@ -122,8 +149,8 @@ def destinations(region: Json) -> list[str]:
     return [*found, *OUTSIDERS * 4, "169.254.169.253", "169.254.170.2", "172.16.0.1"]
 
 
-def _mostly(often: Any, seldom: Any) -> st.SearchStrategy[Any]:
-    return st.sampled_from([often, often, often, seldom])
+def _mostly(often: Any, seldom: Any, times: int = 6) -> st.SearchStrategy[Any]:
+    return st.sampled_from([often] * times + [seldom])
 
 
 @st.composite
@@ -141,7 +168,7 @@ def _groups(draw: Draw, group_id: str, groups: list[str]) -> Json:
     near = [each for each in groups if each[3] == n or (each[3] in "12" and n in "12")]
     outbound = draw(st.lists(_permissions(n, near), max_size=2, unique_by=str)) if draw(_mostly(False, True)) else None
     inbound = draw(st.lists(_permissions(n, near), max_size=3, unique_by=str))
-    if draw(_mostly(True, False)):
+    if draw(st.integers(0, 2)):
         every = permission(cidr=EVERYWHERE, cidr6=EVERYWHERE6)
         inbound = [*(each for each in inbound if each["IpProtocol"] != "-1"), every]
     return group(group_id, *inbound, vpc=f"vpc-{n}", outbound=outbound)
@@ -157,6 +184,7 @@ def _permissions(draw: Draw, n: str, groups: list[str]) -> Json:
             st.fixed_dictionaries({"cidr": cidrs}),
             st.fixed_dictionaries({"cidr6": st.sampled_from([EVERYWHERE6, f"2001:db8:{n}::/56"])}),
             st.fixed_dictionaries({"group": st.sampled_from(groups)}),
+            st.fixed_dictionaries({"group": st.sampled_from(groups)}),
             st.fixed_dictionaries({"prefix_list": st.sampled_from(sorted(LISTS))}),
         )
     )
@@ -169,7 +197,7 @@ def _permissions(draw: Draw, n: str, groups: list[str]) -> Json:
 @st.composite
 def _acls(draw: Draw, n: int) -> list[Json]:
     """The default one, and one of an own for the first subnet or for none."""
-    numbers = draw(st.lists(st.integers(1, 300), unique=True, max_size=6))
+    numbers = draw(st.lists(st.integers(1, 300), unique=True, max_size=5))
     own: Json = {
         "NetworkAclId": f"acl-{n}own",
         "VpcId": f"vpc-{n}",
@@ -177,7 +205,7 @@ def _acls(draw: Draw, n: int) -> list[Json]:
         "Associations": [{"SubnetId": f"subnet-{n}0"}] if draw(_mostly(True, False)) else [],
         "Entries": [draw(_entries(number, n)) for number in numbers],
     }
-    if draw(_mostly(True, False)):
+    if draw(_mostly(True, False, 2)):
         own["Entries"] += everything(1000, "allow")
     own["Entries"] += everything(32767, "deny")
     return [default_acl(f"vpc-{n}", f"acl-{n}"), own]
@@ -210,8 +238,8 @@ def _routes(draw: Draw, n: int, vpcs: int, which: int) -> list[Json]:
     """What CreateRoute accepts: one route for a destination; inside the VPC only for a whole subnet, and only to a NAT
     gateway or an interface.
     """
-    usual = (None, f"igw-{n}", f"nat-{n}")[which]
-    ways = [*[usual] * 5, f"igw-{n}", f"nat-{n}", "nat-gone", None]
+    usual = (f"nat-{n}", f"igw-{n}", f"nat-{n}")[which]
+    ways = [*[usual] * 9, f"igw-{n}", f"nat-{n}", "nat-gone", None]
     targets: dict[str, list[str | None]] = {
         EVERYWHERE: ways,
         "192.0.2.0/24": [*ways, *[None] * 9],
