@@ -52,6 +52,7 @@ class DefaultQuotas:
 
 SERVICE_NAMES: Mapping[str, str] = {
     "AWSCloudMap": "AWS Cloud Map",
+    "ec2": "Amazon Elastic Compute Cloud (Amazon EC2)",
     "ecs": "Amazon Elastic Container Service (Amazon ECS)",
     "fargate": "AWS Fargate",
     "iam": "AWS Identity and Access Management (IAM)",
@@ -110,6 +111,20 @@ SECURITY_GROUPS_PER_REGION = Quota(
     name="VPC security groups per Region",
     value=2500,
     description="The maximum number of VPC security groups per Region.",
+)
+ELASTIC_ADDRESSES_PER_REGION = Quota(
+    service="ec2",
+    code="L-0263D0A3",
+    name="EC2-VPC Elastic IPs",
+    value=5,
+    description="The maximum number of Elastic IP addresses that you can allocate for EC2-VPC in this Region.",
+)
+NAT_GATEWAYS_PER_ZONE = Quota(
+    service="vpc",
+    code="L-FE5A380F",
+    name="NAT gateways per Availability Zone",
+    value=5,
+    description="The maximum number of NAT gateways per Availability Zone, those being made or deleted included.",
 )
 
 NAMESPACES_PER_REGION = Quota(
@@ -259,6 +274,8 @@ ENFORCED = (
     SUBNETS_PER_VPC,
     IPV4_BLOCKS_PER_VPC,
     IPV6_BLOCKS_PER_VPC,
+    ELASTIC_ADDRESSES_PER_REGION,
+    NAT_GATEWAYS_PER_ZONE,
     RULES_PER_NETWORK_ACL,
     NETWORK_ACLS_PER_VPC,
 )
@@ -273,7 +290,6 @@ _LATER = (
     ("ecs", "L-B7718569", "Tasks in PROVISIONING state per cluster", 500, False),
     ("logs", "L-C7B9AAAB", "Log groups", 1_000_000, True),
     ("vpc", "L-DF5E4CA3", "Network interfaces per Region", 5000, True),
-    ("vpc", "L-FE5A380F", "NAT gateways per Availability Zone", 5, True),
 )
 # Of IAM: the name in its refusal ("Cannot exceed quota for RolesPerAccount: 1000"), code, name, value, adjustable.
 # Sizes are in characters without white space. What Service Quotas of AWS does not list has that name as code.

@@ -5,7 +5,7 @@ files beside this one decide). Invariant: a VPC's plan of a generation never dif
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from ipaddress import ip_network
 
@@ -15,10 +15,10 @@ from ...interfaces.store import Store
 from ...model.capacity import SubnetView
 from ...model.network import REGION_ENDPOINT_ADDRESS, VpcDns, VpcPlan
 from ...model.quotas import RULES_PER_SECURITY_GROUP, SECURITY_GROUPS_PER_REGION, DefaultQuotas, Quota, QuotaValues
-from ...vpc.addresses import private_domain, public_domain
+from ...vpc.addresses import elastic_ranges, private_domain, public_domain
 from ...world import World
 from ..regional.shelves import Change, Decide, Kept, Shelf, Shelves, T
-from . import group_changes, objects, schema
+from . import group_changes, objects, public_pool, schema
 from .defaults import missing_parts
 from .errors import VpcNotFound
 from .objects import Subnet, Tags, Vpc
@@ -48,6 +48,8 @@ KINDS: tuple[type[Kept], ...] = (
     objects.Peering,
     objects.VpcEndpoint,
     objects.FlowLog,
+    public_pool.GivenAddress,
+    public_pool.PoolCursor,
 )
 
 
@@ -60,9 +62,15 @@ async def open_network(
     zones: Sequence[tuple[str, str]],
     quotas: QuotaValues | None = None,
     public_pool: str = "",
+    pool_shares: int = 1,
 ) -> "NetworkRegistry":
-    """The registry over the region's shard. `zones` are (name, id); the account gets its default VPC on first start."""
-    registry = NetworkRegistry(world, store, region=region, zones=zones, quotas=quotas, public_pool=public_pool)
+    """The registry over the region's shard. `zones` are (name, id); the account gets its default VPC on first start.
+
+    `pool_shares`: how many zones' shards share the public pool.
+    """
+    registry = NetworkRegistry(
+        world, store, region=region, zones=zones, quotas=quotas, public_pool=public_pool, pool_shares=pool_shares
+    )
     await registry.load()
     await registry.ensure_defaults(account)
     return registry
@@ -80,16 +88,19 @@ class NetworkRegistry:
         zones: Sequence[tuple[str, str]],
         quotas: QuotaValues | None = None,
         public_pool: str = "",
+        pool_shares: int = 1,
     ) -> None:
         self.region = region
         self.zones = tuple(zones)
         self.public_pool = public_pool
+        self.elastic_ranges = elastic_ranges(public_pool, pool_shares) if public_pool else ()
         self.bits = world.random.getrandbits
         self._quotas: QuotaValues = quotas or DefaultQuotas()
         self._planned_groups = PlannedGroups()
         self._default_groups: dict[tuple[str, str], str] = {}  # (account, VPC) -> group; filled when asked
         self._plans: dict[str, VpcPlan] = {}
         self._feeds: list[_Feed] = []
+        self._listeners: list[Callable[[], None]] = []
         self._shelves = Shelves(world, store, schema.TABLE, KINDS, self._changed)
 
     async def load(self) -> None:
@@ -120,7 +131,11 @@ class NetworkRegistry:
         return self._shelves.shelf(account)
 
     def accounts(self) -> list[str]:
-        return self._shelves.accounts()
+        return [account for account in self._shelves.accounts() if account != public_pool.POOL]
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Called after each change of any account, when it is durable."""
+        self._listeners.append(listener)
 
     def quota(self, account: str, quota: Quota) -> float:
         return self._quotas.value(account, quota) or 0
@@ -196,6 +211,8 @@ class NetworkRegistry:
                 self._plans[vpc.vpc_id] = made
                 for feed in self._feeds:
                     feed.tell(vpc.vpc_id)
+        for listener in self._listeners:
+            listener()
 
     # -- security groups
 

@@ -1,0 +1,85 @@
+"""What calls make of an account's elastic addresses: shelf in, change out. Pure.
+
+Invariant: an address that a NAT gateway uses stays the account's, and stays with that gateway.
+"""
+
+from msgspec.structs import replace
+
+from ..regional.shelves import Change, Shelf
+from .address_errors import (
+    AddressInUse,
+    AddressLimitExceeded,
+    AlreadyAssociated,
+    AssociationNotFound,
+    ManagedByAService,
+)
+from .objects import ElasticAddress, NatGateway, Tags
+from .tagging import AddressNotFound
+
+# A gateway's states in which its address is with it.
+HOLDING = ("pending", "available", "deleting")
+
+
+def required_address(shelf: Shelf, allocation_id: str) -> ElasticAddress:
+    """Raises AddressNotFound: EC2 has no other word for an id that cannot be one."""
+    found = shelf.find(ElasticAddress, allocation_id)
+    if found is None:
+        raise AddressNotFound([allocation_id[:255]])
+    return found
+
+
+def user_of(shelf: Shelf, allocation_id: str) -> NatGateway | None:
+    """The gateway that has the address."""
+    return next((nat for nat in shelf.all(NatGateway) if holds(nat) and nat.allocation_id == allocation_id), None)
+
+
+def holds(nat: NatGateway) -> bool:
+    return nat.association_id is not None and nat.state in HOLDING
+
+
+def check_room(shelf: Shelf, addresses_max: float) -> None:
+    """Raises AddressLimitExceeded."""
+    if shelf.count(ElasticAddress) >= addresses_max:
+        raise AddressLimitExceeded
+
+
+def allocate(
+    shelf: Shelf, allocation_id: str, public_ip: str, border_group: str, tags: Tags, addresses_max: float
+) -> Change[ElasticAddress]:
+    """Of an address that the pool has given. Raises AddressLimitExceeded."""
+    check_room(shelf, addresses_max)
+    made = ElasticAddress(
+        account=shelf.account, name=allocation_id, public_ip=public_ip, border_group=border_group, tags=tags
+    )
+    return Change(result=made, put=(made,))
+
+
+def release(shelf: Shelf, allocation_id: str) -> Change[ElasticAddress]:
+    """Raises AddressNotFound, AddressInUse."""
+    found = required_address(shelf, allocation_id)
+    if user_of(shelf, allocation_id) is not None:
+        raise AddressInUse(found.public_ip)
+    return Change(result=found, drop=(found,))
+
+
+def name_address(shelf: Shelf, allocation_id: str, domain_name: str | None) -> Change[ElasticAddress]:
+    """Its PTR record. Raises AddressNotFound."""
+    changed = replace(required_address(shelf, allocation_id), domain_name=domain_name)
+    return Change(result=changed, put=(changed,))
+
+
+def check_associable(shelf: Shelf, allocation_id: str, *, again: bool) -> None:
+    """Raises AddressNotFound, AlreadyAssociated; with `again` what has it would have to give it away: refused too."""
+    required_address(shelf, allocation_id)
+    user = user_of(shelf, allocation_id)
+    if user is not None and not again:
+        raise AlreadyAssociated(allocation_id, user.association_id or "")
+    if user is not None:
+        raise ManagedByAService
+
+
+def check_dissociable(shelf: Shelf, association_id: str) -> None:
+    """Always raises: there is none (AssociationNotFound), or it is a gateway's (ManagedByAService)."""
+    if any(holds(nat) and nat.association_id == association_id for nat in shelf.all(NatGateway)):
+        raise ManagedByAService
+    raise AssociationNotFound([association_id[:255]])

@@ -1,0 +1,203 @@
+"""Brings NAT gateways to their places and takes them away again: what should be, against what the zones hold.
+
+A plan is made of an account's records alone; doing is a short loop over it. The record is durable before the zone is
+asked, and says `available` or `deleted` only after the zone has answered, so that whatever kills the process the next
+look goes on where this one ended: a zone's answers can be asked for again. Must not know requests.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+
+from ...interfaces.roles import CapacityManager
+from ...interfaces.store import Overloaded
+from ...log import get_logger
+from ...model.capacity import NoAddress, NoCapacity, RecordedReservation
+from ...model.errors import AwsError
+from ...model.knobs import Knobs
+from ...model.network import Eni
+from ...world import World
+from ..regional.shelves import Shelf
+from . import nat_gateways, public_pool
+from .nat_gateways import Failure
+from .objects import NatGateway, Subnet
+from .public_pool import POOL, GivenAddress
+from .registry import NetworkRegistry
+
+_log = get_logger(__name__)
+
+
+class PlacingPlan(Struct, frozen=True, kw_only=True):
+    """Of one account. `fail`: what its own records say against it; nobody needs to be asked."""
+
+    place: tuple[NatGateway, ...] = ()
+    fail: tuple[tuple[NatGateway, Failure], ...] = ()
+    release: tuple[NatGateway, ...] = ()
+    forget: tuple[NatGateway, ...] = ()
+
+
+def plan_placing(shelf: Shelf, now: float, keep_s: float) -> PlacingPlan:
+    """`keep_s`: for so long deleted and failed gateways are shown."""
+    place: list[NatGateway] = []
+    fail: list[tuple[NatGateway, Failure]] = []
+    release: list[NatGateway] = []
+    forget: list[NatGateway] = []
+    for nat in shelf.all(NatGateway):
+        if nat.state == "pending":
+            why = nat_gateways.failure_now(shelf, nat)
+            if why is None:
+                place.append(nat)
+            else:
+                fail.append((nat, why))
+        elif nat.state == "deleting":
+            release.append(nat)
+        elif nat.state in ("deleted", "failed") and nat.deleted_at is not None and nat.deleted_at + keep_s <= now:
+            forget.append(nat)
+    return PlacingPlan(place=tuple(place), fail=tuple(fail), release=tuple(release), forget=tuple(forget))
+
+
+class Placing:
+    def __init__(
+        self, world: World, network: NetworkRegistry, capacities: Mapping[str, CapacityManager], knobs: Knobs
+    ) -> None:
+        self._world = world
+        self._network = network
+        self._capacities = capacities
+        self._knobs = knobs
+        self._due = asyncio.Event()
+        self._due.set()
+        network.on_change(self._due.set)
+
+    async def run(self) -> None:
+        """At each change, and each period for what did not succeed or is due by the clock. Never returns."""
+        self._world.spawn(self._tick(), "placing periods")
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            await self.look()
+
+    async def _tick(self) -> None:
+        while True:
+            await self._world.sleep(self._knobs.placing_period_s)
+            self._due.set()
+
+    async def look(self) -> None:
+        """Everything that is to be done now, once; what fails is left to the next look."""
+        for account in self._network.accounts():
+            plan = plan_placing(self._network.shelf(account), self._world.now(), self._knobs.nat_gateway_shown_s)
+            for nat in plan.release:
+                await self._try(nat, self._release)
+            for nat, why in plan.fail:
+                await self._try(nat, partial(self._fail, why=why))
+            for nat in plan.place:
+                await self._try(nat, self._place)
+            for nat in plan.forget:
+                await self._try(nat, self._forget)
+        await self._take_back_unowned()
+
+    async def _try(self, nat: NatGateway, work: Callable[[NatGateway], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await work(nat)
+        except (AwsError, Overloaded) as error:
+            _log.warning("a NAT gateway waits", gateway=nat.name, state=nat.state, why=str(error))
+
+    async def _place(self, nat: NatGateway) -> None:
+        request = nat_gateways.placed_request(self._network.shelf(nat.account), nat)
+        manager = self._capacities.get(nat.zone)
+        if request is None or manager is None:
+            return  # a look that follows the change says so; a zone that was taken away may come again
+        given = await manager.place(request)
+        if isinstance(given, NoAddress):
+            await self._fail(nat, nat_gateways.no_address(nat, is_taken=given.is_taken))
+        elif isinstance(given, NoCapacity):
+            _log.warning("a NAT gateway waits", gateway=nat.name, state=nat.state, why="the zone has no host for it")
+        else:
+            await self._network.change(nat.account, lambda shelf: nat_gateways.placed(shelf, nat.name, given))
+
+    async def _fail(self, nat: NatGateway, why: Failure) -> None:
+        """An earlier process may have placed it and not said so."""
+        await self._give_back(nat)
+        now = self._world.now()
+        await self._network.change(nat.account, lambda shelf: nat_gateways.failed(shelf, nat.name, why, now))
+
+    async def _release(self, nat: NatGateway) -> None:
+        await self._give_back(nat)
+        now = self._world.now()
+        await self._network.change(nat.account, lambda shelf: nat_gateways.deleted(shelf, nat.name, now))
+
+    async def _give_back(self, nat: NatGateway) -> None:
+        """A zone that was taken out of the configuration took its addresses with it."""
+        manager = self._capacities.get(nat.zone)
+        if manager is not None:
+            await manager.release(nat.name, nat.zone)
+
+    async def _forget(self, nat: NatGateway) -> None:
+        await self._network.change(nat.account, lambda shelf: nat_gateways.forgotten(shelf, nat.name))
+
+    async def _take_back_unowned(self) -> None:
+        """Elastic addresses that a crash left between the pool and an account, or between an account and the pool."""
+        owned = {one for account in self._network.accounts() for one in self._allocations(account)}
+        before = self._world.now() - self._knobs.elastic_unowned_s
+        for given in public_pool.unowned(self._network.shelf(POOL), owned, before):
+            await self._take_back(given)
+
+    def _allocations(self, account: str) -> set[str]:
+        return public_pool.allocations(self._network.shelf(account))
+
+    async def _take_back(self, given: GivenAddress) -> None:
+        try:
+            await self._network.change(POOL, lambda pool: public_pool.take_back(pool, given.name, given.allocation_id))
+        except (AwsError, Overloaded) as error:
+            _log.warning("an address is not in the pool again yet", address=given.name, why=str(error))
+
+    async def restore(self) -> None:
+        """Before the first launch: a zone may have lost its last claims with the machine; gateways keep what they had.
+
+        What cannot be written now the zone's memory has all the same.
+        """
+        for account in self._network.accounts():
+            shelf = self._network.shelf(account)
+            for nat in shelf.all(NatGateway):
+                manager = self._capacities.get(nat.zone)
+                recorded = _recorded(shelf, nat)
+                if manager is None or recorded is None or not await manager.missing([(nat.name, nat.zone)]):
+                    continue
+                try:
+                    await manager.restore([recorded])
+                except Overloaded as busy:
+                    _log.error("a NAT gateway's claim is not written yet", gateway=nat.name, why=str(busy))
+                else:
+                    _log.warning("a NAT gateway's claim that a crash had cost was restored", gateway=nat.name)
+
+
+def _recorded(shelf: Shelf, nat: NatGateway) -> RecordedReservation | None:
+    """None of one that holds nothing."""
+    subnet = shelf.find(Subnet, nat.subnet_id)
+    if nat.state != "available" or subnet is None or nat.eni_id is None or nat.private_ip is None:
+        return None
+    return RecordedReservation(
+        capacity_id=nat.capacity_id or "",
+        task_id=nat.name,
+        zone=nat.zone,
+        account=nat.account,
+        host_id=nat.host_id or "",
+        cpu_units=0,
+        memory_mib=0,
+        disk_gib=0,
+        eni=Eni(
+            eni_id=nat.eni_id,
+            attachment_id=nat.attachment_id or "",
+            mac=nat.mac or "",
+            vpc_id=nat.vpc_id,
+            subnet_id=nat.subnet_id,
+            subnet_cidr=subnet.cidr,
+            private_ipv4=nat.private_ip,
+            private_dns_name=nat.private_dns_name or "",
+        ),
+        owner=nat_gateways.description(nat),
+        created_at=nat.created_at,
+        is_placed=True,
+    )
