@@ -54,6 +54,17 @@ def test_tags_that_are_there_decide_and_one_refusal_is_for_all(region: Region) -
     assert refused(ec2.create_tags, Resources=["nonsense"], Tags=tags) == unauthorized("ec2:CreateTags", "*")
 
 
+def test_tags_of_a_rule_decide_about_the_rule(region: Region) -> None:
+    found = region.ec2.describe_security_group_rules()["SecurityGroupRules"]
+    mine, other = (rule["SecurityGroupRuleId"] for rule in found)
+    region.ec2.create_tags(Resources=[mine], Tags=[{"Key": "team", "Value": "a"}])
+    ec2 = region.al(allow("ec2:DeleteTags", StringEquals={"aws:ResourceTag/team": "a"}), service="ec2")
+    told = unauthorized("ec2:DeleteTags", f"{EC2}:security-group-rule/{other}")
+    assert refused(ec2.delete_tags, Resources=[other]) == told
+    ec2.delete_tags(Resources=[mine])
+    assert tagged(region) == set()
+
+
 def test_tags_that_are_asked_for_decide(region: Region) -> None:
     vpc = region.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     only = {"StringEquals": {"aws:RequestTag/team": "a"}, "ForAllValues:StringEquals": {"aws:TagKeys": ["team"]}}

@@ -229,3 +229,9 @@ def test_pages_of_lists_and_entries(region: Region) -> None:
         ]
         == "InvalidNextToken"
     )
+    # The token is of these entries, not of another list's.
+    other = new_list(region, "10.4.0.0/16")["PrefixListId"]
+    elsewhere = refused(
+        lambda: region.ec2.get_managed_prefix_list_entries(PrefixListId=other, NextToken=first["NextToken"])
+    )
+    assert elsewhere[0] == "InvalidNextToken"
