@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from neargate.hostnet import netlink
 from neargate.hostnet.netlink import Netlink
+from neargate.hostnet.uplink_edge import TAP_QUEUE
 from neargate.hostnet.uplink_nat import NatUplink
 from neargate.hostnet.uplink_pasta import program
 from neargate.testing.netlab import connect, entered, listener_in
@@ -17,6 +19,13 @@ from neargate.testing.netlab import connect, entered, listener_in
 from .uplink_lab import GATEWAY, HOST_ADDRESS, KNOBS, SERVER, WITHIN_S, UplinkLab, run, udp_in
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(program() is None, reason="passt is not installed")]
+
+
+def _tap(pid: int) -> str:
+    """pasta's interface, as ip shows it."""
+    held = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+    with entered(f"/proc/{held}/ns/net"):
+        return subprocess.run(["ip", "link", "show", "tap0"], capture_output=True, text=True, check=True).stdout
 
 
 def _status(pid: int) -> str:
@@ -36,6 +45,7 @@ def test_plain(tmp_path: Path) -> None:
         assert "\nSeccomp:\t2\n" in status
         # What it may, it may in a namespace of its own.
         assert os.readlink(f"/proc/{lab.state().pid}/ns/user") != os.readlink("/proc/self/ns/user")
+        assert f"qlen {TAP_QUEUE}" in _tap(lab.state().pid)
         await lab.network.remove_all()
         assert lab.footprint() == before
         assert lab.processes() == []

@@ -5,6 +5,7 @@ of the uplink's lane. Invariant: there is a default route only while the table s
 """
 
 import errno
+import struct
 
 from ..interfaces.hostnet import HostError
 from ..vpc import uplink as texts
@@ -15,6 +16,8 @@ from .netlink import Netlink, NetlinkError
 from .nftables import Nftables
 
 _DEFAULT = "0.0.0.0/0"
+_IFLA_TXQLEN = 13
+TAP_QUEUE = 20_000  # packets of 1500 bytes; the kernel's 500 or 1000 held one connection to a hundredth of its speed
 
 
 class EdgeSide:
@@ -85,6 +88,8 @@ class EdgeSide:
                 write_sysctl(f"ipv4/conf/{scope}/send_redirects", "0")
                 write_sysctl(f"ipv6/conf/{scope}/disable_ipv6", "1")
             _load(texts.tap_table())
+        with tap.inside(name), Netlink() as there:
+            there.run([_queue(there.existing(texts.TAP).index)])
         # What is left of a pasta that died may still be on its way out.
         links.run([netlink.link_gone(texts.EDGE_END)])
         with tap.opened(name) as target:
@@ -107,6 +112,12 @@ class EdgeSide:
 
 def _hop(index: int, address: str, mac: str) -> list[netlink.Message]:
     return [netlink.no_autoconf(index), netlink.link_up(index, arp=False), netlink.neighbour(index, address, mac)]
+
+
+def _queue(index: int) -> netlink.Message:
+    """Room for whole windows of packets: one that is lost here stops its connection until the sender's time is over."""
+    body = struct.pack("=BxHiII", 0, 0, index, 0, 0) + netlink.attribute(_IFLA_TXQLEN, struct.pack("=I", TAP_QUEUE))
+    return netlink.Message(what="lengthen the tap's queue", kind=netlink.RTM_NEWLINK, flags=0, body=body)
 
 
 def _load(text: str) -> None:
