@@ -73,7 +73,7 @@ def questions(draw: st.DrawFn) -> tuple[Json, list[Flow]]:
     return region, draw(flows(region))
 
 
-@pytest.mark.timeout(600)  # of a machine with other work to do
+@pytest.mark.timeout(2 * EXAMPLES)  # of a machine with other work to do
 @given(questions())
 @settings(deadline=None, max_examples=EXAMPLES)
 def test_the_rule_sets_decide_as_the_reference_model(question: tuple[Json, list[Flow]]) -> None:
