@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 
 ENDPOINT = "http://127.0.0.1:4566"
+LACKING = {"DnsConfig": {"DnsRecords"}, "SOA": {"TTL"}}  # what AWS leaves out against its model: of HTTP namespaces
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
@@ -108,7 +109,8 @@ def check_answer(model: ServiceModel, operation: str, body: bytes) -> None:
 def _check(model: ServiceModel, shape: Shape, value: Any) -> None:
     if shape.type == "structure":
         assert value.keys() <= shape.members.keys(), f"{shape.name} has no {value.keys() - shape.members.keys()}"
-        assert value.keys() >= shape.required, f"{shape.name} lacks {shape.required - value.keys()}"
+        lacking = shape.required - value.keys() - LACKING.get(shape.name, set())
+        assert not lacking, f"{shape.name} lacks {lacking}"
         for name, item in value.items():
             _check(model, model.shape(shape.members[name].shape), item)
     elif shape.type == "list" and shape.element is not None:

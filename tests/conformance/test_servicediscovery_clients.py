@@ -198,7 +198,8 @@ def test_an_http_service_has_no_dns(sd: Any, vpc: str) -> None:
     namespace = private(sd, vpc)
     assert refused(sd.create_service, Name="x", NamespaceId=namespace, DnsConfig=A, Type="HTTP")[1] == words
     made = sd.create_service(Name="x", NamespaceId=namespace, Type="HTTP")["Service"]
-    assert made["Type"] == "HTTP" and "DnsConfig" not in made
+    assert (made["Type"], made["DnsConfig"]) == ("HTTP", {})
+    assert sd.get_namespace(Id=http(sd, "other"))["Namespace"]["Properties"]["DnsProperties"] == {"SOA": {}}
     assert refused(sd.create_service, Name="y")[0] == "InvalidInput"
     older = {**A, "NamespaceId": namespace}
     assert sd.create_service(Name="y", DnsConfig=older)["Service"]["NamespaceId"] == namespace

@@ -26,7 +26,7 @@ def named_tags(tags: Pairs) -> list[dict[str, str]]:
 
 
 def namespace_summary(namespace: Namespace, service_count: int) -> dict[str, Any]:
-    dns: dict[str, Any] = {}
+    dns: dict[str, Any] = {"SOA": {}}  # AWS's own answer where there is no zone, although its model wants more
     if namespace.hosted_zone is not None:
         dns = {"HostedZoneId": namespace.hosted_zone, "SOA": {"TTL": namespace.soa_ttl_s}}
     return _known(
@@ -67,9 +67,9 @@ def whole_service(service: Service) -> dict[str, Any]:
     return service_summary(service) | more
 
 
-def _dns(service: Service) -> dict[str, Any] | None:
+def _dns(service: Service) -> dict[str, Any]:
     if service.dns is None:
-        return None
+        return {}  # AWS's own answer
     return {
         "NamespaceId": service.namespace,
         "RoutingPolicy": service.dns.policy,
