@@ -13,7 +13,7 @@ from neargate.hostnet.netlink import Netlink
 from neargate.hostnet.uplink_edge import EdgeSide
 from neargate.hostnet.uplink_nat import NatUplink
 from neargate.hostnet.uplink_record import UplinkFiles
-from neargate.testing.netlab import NetLab, connect, eni, entered, listener_in, plan, reaches
+from neargate.testing.netlab import NetLab, connect, eni, entered, listener_in, pings, plan, reaches
 
 from .uplink_lab import HOST_ADDRESS, OPEN, SERVER, TASK, UplinkLab, run
 
@@ -80,6 +80,7 @@ def test_plain(tmp_path: Path) -> None:
         await lab.start()
         assert lab.state().works, lab.state()
         assert await lab.gets_out() == HOST_ADDRESS
+        assert await pings(lab.task, SERVER)
         after = lab.footprint()
         assert (after[1], after[2]) == before[1:], "with forwarding on, a table is all"
         assert after[0].startswith(before[0])
