@@ -56,11 +56,10 @@ class _Lost(Exception):
 
 class PacketRegion:
     def __init__(self, description: Description) -> None:
-        shelf = shelf_of(description)
         self._description = description
         self._interfaces = {each.network_interface_id: each for each in description.network_interfaces}
         self._links = {interface_name(each): each for each in self._interfaces}
-        self._plans = {vpc.vpc_id: vpc_plan(shelf, vpc, generation=1) for vpc in shelf.all(Vpc)}
+        self._plans = plans_of(description)
         self._enis = {vpc_id: tuple(self._enis_of(vpc_id)) for vpc_id in self._plans}
         self._members = {
             vpc_id: tuple(local_eni(interface_name(each.eni_id), each) for each in enis)
@@ -186,7 +185,7 @@ class PacketRegion:
         return Routing(tables, rules=tuple(by_mark), own=own)
 
     def _enis_of(self, vpc_id: str) -> Iterator[Eni]:
-        return (_eni(each) for each in self._interfaces.values() if each.vpc_id == vpc_id)
+        return (eni_of(self._description, each) for each in self._interfaces.values() if each.vpc_id == vpc_id)
 
     def _public_addresses(self) -> Iterator[tuple[int, str]]:
         """Which router the edge leads each to."""
@@ -198,14 +197,21 @@ class PacketRegion:
             yield from ((int(ip_address(nat.public_ipv4)), plan.vpc_id) for nat in plan.nats if nat.public_ipv4)
 
 
-def _eni(interface: NetworkInterface) -> Eni:
+def plans_of(description: Description) -> dict[str, VpcPlan]:
+    """By VPC, of the real planner."""
+    shelf = shelf_of(description)
+    return {vpc.vpc_id: vpc_plan(shelf, vpc, generation=1) for vpc in shelf.all(Vpc)}
+
+
+def eni_of(description: Description, interface: NetworkInterface) -> Eni:
+    """Its MAC is made of its address."""
     return Eni(
         eni_id=interface.network_interface_id,
         attachment_id="",
-        mac="0a:00:00:00:00:01",
+        mac=f"0a:00:{IPv4Address(interface.private_ip_address).packed.hex(':')}",
         vpc_id=interface.vpc_id,
         subnet_id=interface.subnet_id,
-        subnet_cidr="",
+        subnet_cidr=next(s.cidr_block for s in description.subnets if s.subnet_id == interface.subnet_id),
         private_ipv4=interface.private_ip_address,
         ipv6=interface.ipv6_addresses[0].ipv6_address if interface.ipv6_addresses else None,
         public_ipv4=interface.association.public_ip if interface.association else None,
