@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from ..model.network import LOCAL, AclRule, NetworkAcl, PlannedSubnet, Route, RouteTable, VpcPlan
 
 EVERYWHERE, EVERYWHERE6 = "0.0.0.0/0", "::/0"
+INTERNET_GATEWAY = "igw-00000001"
 OPEN_ACL = NetworkAcl(
     acl_id="acl-0open",
     rules=tuple(
@@ -23,7 +24,7 @@ def table(table_id: str, *routes: tuple[str, str], local: tuple[str, ...] = ()) 
 
 def with_public_subnet(plan: VpcPlan, subnet_id: str, cidr: str, ipv6_cidr: str | None = None) -> VpcPlan:
     """The plan with this subnet, whose route table leads everywhere else through an internet gateway."""
-    main = table("rtb-0main", (EVERYWHERE, "igw-0default"), (EVERYWHERE6, "igw-0default"), local=plan.cidrs)
+    main = table("rtb-0main", (EVERYWHERE, INTERNET_GATEWAY), (EVERYWHERE6, INTERNET_GATEWAY), local=plan.cidrs)
     subnet = PlannedSubnet(
         subnet_id=subnet_id, cidr=cidr, ipv6_cidr=ipv6_cidr, route_table=main.table_id, acl=OPEN_ACL.acl_id
     )
