@@ -55,7 +55,10 @@ class _Lost(Exception):
 
 
 class PacketRegion:
-    def __init__(self, description: Description) -> None:
+    def __init__(self, description: Description, before: "PacketRegion | None" = None) -> None:
+        """`before`: the region that this one was until now; its rule sets are changed, not made anew."""
+        self._rules: dict[str, RouterRules] = {}
+        self._before = before._rules if before is not None else {}
         self._description = description
         self._interfaces = {each.network_interface_id: each for each in description.network_interfaces}
         self._links = {interface_name(each): each for each in self._interfaces}
@@ -160,9 +163,13 @@ class PacketRegion:
             )
             for each in plan.peerings
         ]
-        rules = render(plan, self._members[plan.vpc_id], endpoint_port=ENDPOINT_PORT, peers=peers)
-        table = Table()
-        table.run(transaction(None, rules))
+        before, table = self._before.get(plan.vpc_id), Table()
+        if before is not None:
+            table.run(transaction(None, before))
+        members = self._members[plan.vpc_id]
+        rules = render(plan, members, endpoint_port=ENDPOINT_PORT, peers=peers, previous=before)
+        table.run(transaction(before, rules))
+        self._rules[plan.vpc_id] = rules
         return Machine(table, self._routing(rules))
 
     def _routing(self, rules: RouterRules) -> Routing:
