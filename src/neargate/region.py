@@ -41,6 +41,7 @@ from .frontend.limits import registry as quotas_part
 from .frontend.limits.limits import Limits
 from .frontend.limits.registry import QuotaRegistry
 from .frontend.network import registry as network_part
+from .frontend.network.placing import Placing, open_placing
 from .frontend.operations.table import OPERATIONS
 from .frontend.parameters import registry as parameters_part
 from .frontend.parameters.public import PublicParameters
@@ -126,6 +127,7 @@ class Region(Struct, frozen=True, kw_only=True):
     own_hosts: OwnHosts
     spot_setting: SpotSetting
     recorder: CallRecorder
+    placing: Placing
 
     def start_loops(self, world: World) -> None:
         """What works in the background by itself: the sweepers of the cell and of the logs, the record's writer."""
@@ -135,6 +137,7 @@ class Region(Struct, frozen=True, kw_only=True):
         world.spawn(self.trail.run_sweeps(), "trail-sweeps")
         world.spawn(self.services.identity.run(), "identity-uses")
         world.spawn(self.services.cloud_map.run(), "cloud-map-health")
+        world.spawn(self.placing.run(), "placing")
         if self.services.images is not None:
             world.spawn(run_lifecycles(self.services.images), "image-lifecycles")
 
@@ -207,6 +210,7 @@ async def open_region(
         own_hosts=parts.own_hosts,
         spot_setting=parts.spot,
         recorder=recorder,
+        placing=await open_placing(world, parts.network, capacities, knobs),
     )
 
 
@@ -252,6 +256,7 @@ async def _open_regional(
             zones=plan.zones,
             quotas=quotas,
             public_pool=plan.public_pool,
+            pool_shares=1 if plan.one_machine else len(plan.zones),
         ),
         task_definitions=await definitions_part.open_task_definitions(world, store, quotas),
         identity=await identity_part.open_identity(world, store, envelope, knobs, quotas),

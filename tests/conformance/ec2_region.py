@@ -56,7 +56,9 @@ class Region:
             HostFacts(host_id="host-1", boot_id="boot-1", capacity=room, sandbox="simulated")
         )
         store = await stores.open("region", MIGRATIONS)
-        self.network = await open_network(world, store, region=REGION, account=ACCOUNT, zones=ZONES)
+        self.network = await open_network(
+            world, store, region=REGION, account=ACCOUNT, zones=ZONES, public_pool="198.18.0.0/24"
+        )
         services = Services(
             world=world,
             region=REGION,

@@ -1,6 +1,6 @@
 """What each EC2 operation asks leave for. Source: Service Authorization Reference, "Amazon EC2"."""
 
-from . import ec2_filters, ec2_routing, ec2_vpcs
+from . import ec2_addresses, ec2_filters, ec2_routing, ec2_vpcs
 from .rules import REQUEST_TAGS, Actions, Level, Rule, rule
 
 _REGION = ("ec2:Region",)
@@ -27,6 +27,7 @@ def _permitting(name: str) -> tuple[Rule, ...]:
 
 
 ACTIONS: Actions = {
+    **ec2_addresses.ACTIONS,
     **ec2_filters.ACTIONS,
     **ec2_routing.ACTIONS,
     **ec2_vpcs.ACTIONS,

@@ -133,6 +133,7 @@ _EC2 = (
         DescribeVpcEndpointServices DescribeVpcEndpoints DescribeVpcPeeringConnections
         DescribeAccountAttributes DescribeDhcpOptions DescribeVpcAttribute DescribeVpcClassicLink
         DescribeVpcClassicLinkDnsSupport
+        DescribeAddresses DescribeAddressesAttribute DescribeNatGateways DescribeNetworkInterfaceAttribute
         """,
     ),
     Bucket(
@@ -153,6 +154,9 @@ _EC2 = (
         AssociateDhcpOptions AssociateSubnetCidrBlock AssociateVpcCidrBlock CreateDefaultSubnet CreateDefaultVpc
         CreateDhcpOptions CreateSubnet CreateVpc DeleteDhcpOptions DeleteSubnet DeleteVpc DisassociateSubnetCidrBlock
         DisassociateVpcCidrBlock ModifySubnetAttribute ModifyVpcAttribute ModifyVpcTenancy
+        AllocateAddress AssociateAddress CreateNatGateway DeleteNatGateway DeleteNetworkInterface
+        DetachNetworkInterface DisassociateAddress ModifyAddressAttribute ModifyNetworkInterfaceAttribute
+        ReleaseAddress ResetAddressAttribute ResetNetworkInterfaceAttribute
         """,
     ),
 )

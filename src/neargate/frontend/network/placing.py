@@ -59,6 +59,15 @@ def plan_placing(shelf: Shelf, now: float, keep_s: float) -> PlacingPlan:
     return PlacingPlan(place=tuple(place), fail=tuple(fail), release=tuple(release), forget=tuple(forget))
 
 
+async def open_placing(
+    world: World, network: NetworkRegistry, capacities: Mapping[str, CapacityManager], knobs: Knobs
+) -> "Placing":
+    """Before the first launch: the zones have again what available gateways hold. `run` it for the rest."""
+    placing = Placing(world, network, capacities, knobs)
+    await placing.restore()
+    return placing
+
+
 class Placing:
     def __init__(
         self, world: World, network: NetworkRegistry, capacities: Mapping[str, CapacityManager], knobs: Knobs

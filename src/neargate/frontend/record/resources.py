@@ -7,6 +7,8 @@ RESOURCES_MAX = 100
 
 _TYPES = {
     ("ec2", "dhcp-options"): "AWS::EC2::DHCPOptions",
+    ("ec2", "elastic-ip"): "AWS::EC2::EIP",
+    ("ec2", "natgateway"): "AWS::EC2::NatGateway",
     ("ec2", "network-acl"): "AWS::EC2::NetworkAcl",
     ("ec2", "prefix-list"): "AWS::EC2::PrefixList",
     ("ec2", "network-interface"): "AWS::EC2::NetworkInterface",

@@ -3,9 +3,13 @@
 from typing import Any
 
 from ....interfaces.roles import CapacityManager
+from ....vpc.addresses import public_dns_name
 from ...call import Call, Params
+from ...network.addresses import holds
 from ...network.errors import GroupIdMalformed, GroupNotFound, MissingParameter, VpcNotFound
+from ...network.objects import NatGateway
 from ...network.security_groups import SecurityGroupView
+from ...regional.shelves import Shelf
 from ...services import Services
 from .request import check_id
 
@@ -52,4 +56,31 @@ def capacity_managers(services: Services) -> list[CapacityManager]:
 
 
 async def all_enis(services: Services, account: str, eni_ids: list[str] | None = None) -> list[dict[str, Any]]:
-    return [eni for manager in capacity_managers(services) for eni in await manager.describe_enis(account, eni_ids)]
+    """With the elastic addresses that gateways have: a zone does not know them."""
+    found = [eni for manager in capacity_managers(services) for eni in await manager.describe_enis(account, eni_ids)]
+    elastic = elastic_associations(services.network.shelf(account), services.region)
+    return [_associated(eni, elastic[eni["NetworkInterfaceId"]]) if _has(eni, elastic) else eni for eni in found]
+
+
+def elastic_associations(shelf: Shelf, region: str) -> dict[str, dict[str, Any]]:
+    """Interface -> its Association."""
+    return {
+        nat.eni_id: {
+            "AllocationId": nat.allocation_id,
+            "AssociationId": nat.association_id,
+            "IpOwnerId": shelf.account,
+            "PublicDnsName": public_dns_name(nat.public_ip, region),
+            "PublicIp": nat.public_ip,
+        }
+        for nat in shelf.all(NatGateway)
+        if holds(nat) and nat.eni_id is not None and nat.public_ip is not None
+    }
+
+
+def _has(eni: dict[str, Any], elastic: dict[str, dict[str, Any]]) -> bool:
+    return eni["NetworkInterfaceId"] in elastic
+
+
+def _associated(eni: dict[str, Any], association: dict[str, Any]) -> dict[str, Any]:
+    addresses = [address | {"Association": association} for address in eni["PrivateIpAddresses"]]
+    return eni | {"Association": association, "PrivateIpAddresses": addresses}

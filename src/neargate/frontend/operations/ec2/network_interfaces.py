@@ -1,4 +1,4 @@
-"""DescribeNetworkInterfaces: the interfaces of tasks, asked of every zone."""
+"""DescribeNetworkInterfaces: the interfaces of tasks and of NAT gateways, asked of every zone."""
 
 from typing import Any
 
@@ -77,7 +77,7 @@ async def describe_network_interfaces(call: Call, services: Services, params: Pa
         check_id(one, "eni", NetworkInterfaceIdMalformed)
     enis = await all_enis(services, call.account, wanted)
     found = named(
-        [_completed(call, services, eni) for eni in enis],
+        [completed(call, services, eni) for eni in enis],
         wanted,
         _id,
         prefix="eni",
@@ -93,7 +93,7 @@ def _id(eni: Shown) -> str:
     return str(eni["NetworkInterfaceId"])
 
 
-def _completed(call: Call, services: Services, eni: Shown) -> Shown:
+def completed(call: Call, services: Services, eni: Shown) -> Shown:
     """What a zone does not know: names of groups, the zone's id."""
     groups = [
         {"GroupId": one["GroupId"], "GroupName": group.group_name if group is not None else ""}

@@ -4,9 +4,12 @@ from ...services import Operation
 from .account import OPERATIONS as ACCOUNT
 from .availability_zones import describe_availability_zones
 from .dhcp_options import OPERATIONS as DHCP_OPTIONS
+from .elastic_addresses import OPERATIONS as ELASTIC_ADDRESSES
 from .internet_gateways import OPERATIONS as INTERNET_GATEWAYS
+from .nat_gateways import OPERATIONS as NAT_GATEWAYS
 from .network_acl_entries import OPERATIONS as NETWORK_ACL_ENTRIES
 from .network_acls import OPERATIONS as NETWORK_ACLS
+from .network_interface_changes import OPERATIONS as NETWORK_INTERFACE_CHANGES
 from .network_interfaces import describe_network_interfaces
 from .prefix_list_entries import OPERATIONS as PREFIX_LIST_ENTRIES
 from .prefix_lists import OPERATIONS as PREFIX_LISTS
@@ -43,6 +46,9 @@ OPERATIONS: dict[str, Operation] = {
     "RevokeSecurityGroupEgress": revoke_security_group_egress,
     "RevokeSecurityGroupIngress": revoke_security_group_ingress,
     **TAGGING,
+    **ELASTIC_ADDRESSES,
+    **NAT_GATEWAYS,
+    **NETWORK_INTERFACE_CHANGES,
     **GROUP_CHANGES,
     **GROUP_USES,
     **PREFIX_LISTS,
