@@ -1,0 +1,220 @@
+"""NAT gateways come to their places and leave them, whatever ends the process in between."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import replace
+
+from neargate.capacity.manager import Capacity, open_capacity
+from neargate.frontend.network import nat_gateways, public_pool
+from neargate.frontend.network.address_errors import PoolExhausted
+from neargate.frontend.network.nat_gateways import WantedGateway
+from neargate.frontend.network.objects import NatGateway, Subnet
+from neargate.frontend.network.placing import Placing, open_placing, plan_placing
+from neargate.frontend.network.public_pool import POOL, GivenAddress
+from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
+from neargate.frontend.regional.shelves import Shelf
+from neargate.model.capacity import HostCapacity, HostFacts, PlacedRequest, Reservation
+from neargate.model.knobs import Knobs
+from neargate.store.sqlite import MemoryDisk, MemoryStores
+from neargate.vpc.addresses import AddressRange, elastic_ranges
+from neargate.world import OsWorld
+
+ACCOUNT, REGION, ZONE = "123456789012", "us-east-1", "us-east-1a"
+HOST = HostFacts(
+    host_id="host-1",
+    boot_id="boot-1",
+    capacity=HostCapacity(cpu_units=1024, memory_mib=1024, disk_gib=100),
+    sandbox="simulated",
+)
+
+
+class Process(Struct, frozen=True, kw_only=True):
+    """All that one process of a server has; what is durable is on the disks."""
+
+    capacity: Capacity
+    network: NetworkRegistry
+    placing: Placing
+
+    def nat(self) -> NatGateway:
+        [found] = self.network.shelf(ACCOUNT).all(NatGateway)
+        return found
+
+
+async def start(region_disk: MemoryDisk, zone_disk: MemoryDisk, *, knobs: Knobs | None = None) -> Process:
+    world, knobs = OsWorld(), knobs or Knobs()
+    capacity = await open_capacity(
+        world,
+        MemoryStores(world, knobs, zone_disk),
+        shard="zone-a",
+        region=REGION,
+        zones=(ZONE,),
+        public_pool="198.18.0.0/28",
+        knobs=knobs,
+    )
+    store = await MemoryStores(world, knobs, region_disk).open("region", MIGRATIONS)
+    network = await open_network(
+        world, store, region=REGION, account=ACCOUNT, zones=((ZONE, "use1-az1"),), public_pool="198.18.0.0/28"
+    )
+    placing = await open_placing(world, network, {ZONE: capacity}, knobs)
+    return Process(capacity=capacity, network=network, placing=placing)
+
+
+async def create(process: Process) -> str:
+    subnet = next(process.network.shelf(ACCOUNT).all(Subnet))
+    wanted = WantedGateway(subnet_id=subnet.name, allocation_id=None, private_ip=None, client_token=None, tags=())
+    made = await process.network.change(
+        ACCOUNT, lambda shelf: nat_gateways.create(shelf, wanted, 5, 1.0, process.network.bits)
+    )
+    return made.name
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(main(), 60)
+
+    asyncio.run(bounded())
+
+
+def request(process: Process) -> PlacedRequest:
+    found = nat_gateways.placed_request(process.network.shelf(ACCOUNT), process.nat())
+    assert found is not None
+    return found
+
+
+def test_it_waits_for_a_host() -> None:
+    async def main() -> None:
+        process = await start(MemoryDisk(), MemoryDisk())
+        await create(process)
+        await process.placing.look()
+        assert process.nat().state == "pending"
+        await process.capacity.register_host(HOST)
+        await process.placing.look()
+        assert process.nat().state == "available" and process.nat().host_id == "host-1"
+
+    run(main)
+
+
+def test_a_process_that_ends_after_the_claim_and_before_the_record() -> None:
+    async def main() -> None:
+        region, zone = MemoryDisk(), MemoryDisk()
+        first = await start(region, zone)
+        await first.capacity.register_host(HOST)
+        await create(first)
+        claimed = await first.capacity.place(request(first))
+        assert isinstance(claimed, Reservation) and claimed.eni is not None
+        second = await start(region, zone)
+        await second.placing.look()
+        assert second.nat().eni_id == claimed.eni.eni_id and second.nat().state == "available"
+        assert len(await second.capacity.describe_enis(ACCOUNT)) == 1
+
+    run(main)
+
+
+def test_what_is_deleted_while_it_is_placed_leaves_nothing() -> None:
+    async def main() -> None:
+        region, zone = MemoryDisk(), MemoryDisk()
+        first = await start(region, zone)
+        await first.capacity.register_host(HOST)
+        nat_id = await create(first)
+        claimed = await first.capacity.place(request(first))
+        await first.network.change(ACCOUNT, lambda shelf: nat_gateways.delete(shelf, nat_id))
+        assert isinstance(claimed, Reservation)
+        await first.network.change(ACCOUNT, lambda shelf: nat_gateways.placed(shelf, nat_id, claimed))
+        assert first.nat().state == "deleting"
+        second = await start(region, zone)
+        await second.placing.look()
+        assert second.nat().state == "deleted"
+        assert await second.capacity.describe_enis(ACCOUNT) == []
+
+    run(main)
+
+
+def test_a_process_that_ends_after_the_release_and_before_the_record() -> None:
+    async def main() -> None:
+        region, zone = MemoryDisk(), MemoryDisk()
+        first = await start(region, zone)
+        await first.capacity.register_host(HOST)
+        nat_id = await create(first)
+        await first.placing.look()
+        await first.network.change(ACCOUNT, lambda shelf: nat_gateways.delete(shelf, nat_id))
+        await first.capacity.release(nat_id, ZONE)
+        second = await start(region, zone)
+        await second.placing.look()
+        assert second.nat().state == "deleted"
+
+    run(main)
+
+
+def test_a_zone_that_lost_its_claims_has_them_again_before_anything_is_launched() -> None:
+    async def main() -> None:
+        region = MemoryDisk()
+        first = await start(region, MemoryDisk())
+        await first.capacity.register_host(HOST)
+        await create(first)
+        await first.placing.look()
+        [before] = await first.capacity.describe_enis(ACCOUNT)
+        second = await start(region, MemoryDisk())
+        [after] = await second.capacity.describe_enis(ACCOUNT)
+        for member in ("NetworkInterfaceId", "PrivateIpAddress", "MacAddress", "Description", "PrivateDnsName"):
+            assert after[member] == before[member]
+
+    run(main)
+
+
+def test_an_address_that_a_crash_left_between_pool_and_account_is_taken_back() -> None:
+    async def main() -> None:
+        region = MemoryDisk()
+        process = await start(region, MemoryDisk())
+        await process.network.change(
+            POOL, lambda pool: public_pool.give(pool, process.network.elastic_ranges, (), ACCOUNT, "eipalloc-0", 0.0)
+        )
+        assert process.network.shelf(POOL).count(GivenAddress) == 1
+        again = await start(region, MemoryDisk())
+        assert again.network.accounts() == [ACCOUNT]
+        await again.placing.look()
+        assert again.network.shelf(POOL).count(GivenAddress) == 0
+
+    run(main)
+
+
+def test_the_pool_gives_each_address_once_skips_what_tasks_have_and_ends() -> None:
+    pool, ranges = Shelf(POOL), elastic_ranges("198.18.0.0/28")
+    given = []
+    for n in range(2):
+        change = public_pool.give(pool, ranges, {"198.18.0.13"}, ACCOUNT, f"eipalloc-{n}", 0.0)
+        pool.apply(change.put, change.drop)
+        given.append(change.result)
+    assert given == ["198.18.0.12", "198.18.0.14"]
+    with pytest.raises(PoolExhausted):
+        public_pool.give(pool, ranges, {"198.18.0.13"}, ACCOUNT, "eipalloc-9", 0.0)
+    back = public_pool.take_back(pool, "198.18.0.12", "eipalloc-0")
+    pool.apply(back.put, back.drop)
+    assert public_pool.take_back(pool, "198.18.0.14", "eipalloc-0").drop == ()
+    assert public_pool.give(pool, ranges, (), ACCOUNT, "eipalloc-9", 0.0).result == "198.18.0.12"
+    two = (AddressRange(1, 2), AddressRange(9, 9))
+    assert public_pool.give(Shelf(POOL), two, {"0.0.0.1", "0.0.0.2"}, ACCOUNT, "e", 0.0).result == "0.0.0.9"
+
+
+@pytest.mark.parametrize(
+    ("state", "ended", "expected"),
+    [
+        ("pending", None, "fail"),
+        ("available", None, None),
+        ("deleting", None, "release"),
+        ("deleted", 99.0, None),
+        ("deleted", 0.0, "forget"),
+        ("failed", 0.0, "forget"),
+    ],
+)
+def test_what_a_state_asks_for(state: str, ended: float | None, expected: str | None) -> None:
+    shelf = Shelf(ACCOUNT)
+    nat = NatGateway(
+        account=ACCOUNT, name="nat-0", vpc_id="vpc-0", subnet_id="gone", zone=ZONE, state=state, created_at=0.0
+    )
+    shelf.apply((replace(nat, deleted_at=ended),), ())
+    plan = plan_placing(shelf, now=100.0, keep_s=50.0)
+    done = {name for name in ("place", "fail", "release", "forget") if getattr(plan, name)}
+    assert done == ({expected} if expected else set())
