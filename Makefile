@@ -19,7 +19,8 @@ coverage-table: ## write docs/coverage.md: every operation, built or refused, an
 	@.venv/bin/python scripts/coverage-table --write
 protos:  ## rebuild the containerd messages from the .proto file
 	@scripts/build-protos
-soak:    ## endless seeds, fuzzed requests and all pairs of real kills; Ctrl-C ends it
+soak:    ## endless seeds, fuzzed requests, random VPCs and all pairs of real kills; Ctrl-C ends it
 	@scripts/setup test; trap : INT; .venv/bin/python -m tests.soak & seeds=$$!; \
 	.venv/bin/python -m tests.conformance.fuzz & requests=$$!; \
-	.venv/bin/python -m tests.soak_kills; kill $$seeds $$requests
+	NEARGATE_VPC_EXAMPLES=20000 .venv/bin/pytest -q tests/unit/test_vpc_properties.py & vpcs=$$!; \
+	.venv/bin/python -m tests.soak_kills; kill $$seeds $$requests $$vpcs

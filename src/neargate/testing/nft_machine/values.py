@@ -3,6 +3,7 @@
 A field is an interval of whole numbers, or the name of an interface (`e*`: all that begin so). Knows nothing of rules.
 """
 
+from functools import cache
 from ipaddress import ip_address, ip_network
 
 from .packets import NftError
@@ -105,6 +106,7 @@ def _number(kind: str, text: str) -> int:
     return number
 
 
+@cache
 def _addresses(version: int, text: str) -> tuple[int, int]:
     try:
         if "-" in text:
