@@ -183,6 +183,20 @@ def test_ids_in_the_filter_of_rules_are_looked_at(region: Region) -> None:
     assert len(describe(Filters=by("group-id", "sg-*"))["SecurityGroupRules"]) == 2
 
 
+def test_rules_of_a_group_are_listed_egress_first_and_by_their_meaning(region: Region) -> None:
+    group_id = new_group(region)
+    for first in ("3.0.0.0/8", "1.0.0.0/8", "2.0.0.0/8"):
+        ranges = [{"IpProtocol": "tcp", "FromPort": 1, "ToPort": 2, "IpRanges": [{"CidrIp": first}]}]
+        region.ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=ranges)
+    rules = region.ec2.describe_security_group_rules(Filters=by("group-id", group_id))["SecurityGroupRules"]
+    assert [(rule["IsEgress"], rule["CidrIpv4"]) for rule in rules] == [
+        (True, "0.0.0.0/0"),
+        (False, "1.0.0.0/8"),
+        (False, "2.0.0.0/8"),
+        (False, "3.0.0.0/8"),
+    ]
+
+
 def test_a_group_in_a_network_with_ipv6_lets_everything_out(region: Region) -> None:
     vpc = region.ec2.create_vpc(CidrBlock="10.9.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]["VpcId"]
     group_id = new_group(region, VpcId=vpc)

@@ -130,7 +130,31 @@ def test_what_a_subnet_needs(region: Region) -> None:
     assert refused(lambda: ec2.create_subnet(CidrBlock="10.0.0.0/24"))[0] == "MissingParameter"
     assert refused(lambda: made(region, f"vpc-{ABSENT}"))[0] == "InvalidVpcID.NotFound"
     assert refused(lambda: made(region, vpc, OutpostArn="arn:aws:outposts:x"))[0] == "UnsupportedOperation"
-    assert refused(lambda: made(region, vpc, Ipv6Native=True))[0] == "UnsupportedOperation"
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "text"),
+    [
+        (
+            {"CidrBlock": "10.0.0.0/24"},
+            "MissingParameter",
+            "Either 'ipv6CidrBlock' or 'ipv6IpamPoolId' should be provided.",
+        ),
+        (
+            {"CidrBlock": "10.0.0.0/24", "Ipv6CidrBlock": "2001:db8::/64"},
+            "InvalidParameterCombination",
+            "When specifying ipv4 parameters, cidrBlock or ipv4IpamPoolId, you cannot set ipv6Native to true.",
+        ),
+        (
+            {"Ipv6CidrBlock": "2001:db8::/64"},
+            "UnsupportedOperation",
+            "The functionality you requested is not available in this region. Subnets without IPv4 are not there.",
+        ),
+    ],
+)
+def test_subnets_without_ipv4(region: Region, given: dict[str, str], code: str, text: str) -> None:
+    vpc = new_vpc(region)
+    assert refused(lambda: region.ec2.create_subnet(VpcId=vpc, Ipv6Native=True, **given)) == (code, text, 400)
 
 
 def test_a_subnet_with_an_interface_stays(region: Region) -> None:

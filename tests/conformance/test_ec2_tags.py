@@ -141,6 +141,12 @@ def test_what_has_no_tags_here_says_so(region: Region) -> None:
     )
 
 
+def test_tags_of_nothing(region: Region) -> None:
+    text = "The request must contain the parameter resourceIdSet"
+    assert refused(lambda: region.ec2.create_tags(Resources=[], Tags=[{"Key": "a"}]))[:2] == ("MissingParameter", text)
+    assert refused(lambda: region.ec2.delete_tags(Resources=[], Tags=[{"Key": "a"}]))[:2] == ("MissingParameter", text)
+
+
 def test_dry_runs_of_tags_change_nothing(region: Region) -> None:
     vpc, tags = vpc_id(region), [{"Key": "a", "Value": "1"}]
     assert refused(lambda: region.ec2.create_tags(Resources=[vpc], Tags=tags, DryRun=True))[0] == "DryRunOperation"
@@ -162,7 +168,7 @@ def test_dry_runs_of_tags_change_nothing(region: Region) -> None:
         ({"ResourceType": "network-acl"}, "InvalidParameter", "Tag specification must have at least one tag"),
         (
             {"ResourceType": "vpc", "Tags": [{"Key": "a", "Value": ""}]},
-            "InvalidParameterValue",
+            "InvalidParameter",
             "'vpc' is not a valid taggable resource type for this operation.",
         ),
         (

@@ -17,6 +17,8 @@ from .xml import XmlSerialiser
 _COMMON = frozenset(
     {"Action", "Version", "AWSAccessKeyId", "Signature", "SignatureMethod", "SignatureVersion", "Timestamp"}
 )
+# What EC2 calls a list that is missing, where that is not the parameter's own name.
+_EC2_SETS = {"ResourceId": "resourceIdSet"}
 
 
 class QueryCodec:
@@ -178,7 +180,7 @@ class _Reader:
 
     def _missing(self, name: str, path: str) -> None:
         if self._ec2:
-            raise MissingParameter(f"The request must contain the parameter {name}")
+            raise MissingParameter(f"The request must contain the parameter {_EC2_SETS.get(name, name)}")
         self._found.append(Violation(path, "null", NOT_NULL))
 
     def _wrong(self, name: str, text: str) -> InvalidParameterValue | MalformedInput:

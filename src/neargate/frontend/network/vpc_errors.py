@@ -188,3 +188,12 @@ class DhcpOptionsNotFound(NotFound):
 class DhcpOptionsIdMalformed(Malformed):
     code = "InvalidDhcpOptionsId.Malformed"
     prefix = "dopt"
+
+
+class MissingBlock(AwsError):
+    """A subnet without IPv4 has a network of IPv6."""
+
+    code = "MissingParameter"
+
+    def __init__(self) -> None:
+        super().__init__("Either 'ipv6CidrBlock' or 'ipv6IpamPoolId' should be provided.")

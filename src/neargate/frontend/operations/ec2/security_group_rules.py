@@ -111,6 +111,15 @@ def _id(one: _RuleOfGroup) -> str:
     return one.rule.rule_id
 
 
+def _place(one: _RuleOfGroup) -> str:
+    """A group's rules are beside one another, egress first as it is made with the group, and then by their meaning."""
+    spec = one.rule.spec
+    direction = "egress" if spec.is_egress else "ingress"
+    return (
+        f"{one.group.group_id} {direction} {spec.protocol} {spec.from_port:06} {spec.to_port:06} {spec.peer} {_id(one)}"
+    )
+
+
 async def describe_security_group_rules(call: Call, services: Services, params: Params) -> Answer:
     authorize_describing(call)
     stop_if_dry_run(params)
@@ -129,7 +138,7 @@ async def describe_security_group_rules(call: Call, services: Services, params: 
     )
     _check_group_ids(params.get("Filters") or ())
     found = select(found, params.get("Filters"), _FIELDS, lambda one: one.rule.tags)
-    found, token = page(found, params, _id, "SecurityGroupRuleIds")
+    found, token = page(found, params, _place, "SecurityGroupRuleIds")
     shown = [rule_shown(one.rule, one.group, _arn(call, one.rule)) for one in found]
     return with_token({"SecurityGroupRules": shown}, token)
 

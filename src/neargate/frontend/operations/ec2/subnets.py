@@ -1,6 +1,7 @@
 """CreateSubnet, CreateDefaultSubnet, DeleteSubnet, DescribeSubnets. What addresses are left is asked of each zone."""
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 from msgspec import Struct
 
@@ -11,7 +12,7 @@ from ...call import Answer, Call, Params
 from ...network import subnet_changes, vpc_changes
 from ...network.errors import InvalidParameterCombination, MissingParameter, SubnetIdMalformed, SubnetNotFound
 from ...network.objects import Subnet
-from ...network.vpc_errors import HasDependents, NotOffered, ZoneInvalid
+from ...network.vpc_errors import HasDependents, MissingBlock, NotOffered, ZoneInvalid
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select
@@ -34,7 +35,7 @@ async def create_subnet(call: Call, services: Services, params: Params) -> Answe
     if params.get("OutpostArn"):
         raise NotOffered("Outposts are not there.")
     if params.get("Ipv6Native"):
-        raise NotOffered("Subnets without IPv4 are not there.")
+        _refuse_native(params)
     cidr = params.get("CidrBlock")
     if not cidr:
         raise MissingParameter("cidrBlock")
@@ -56,6 +57,17 @@ async def create_subnet(call: Call, services: Services, params: Params) -> Answe
         ),
     )
     return {"Subnet": subnet_shown(call, subnet, subnet_range(subnet.cidr).size)}
+
+
+def _refuse_native(params: Params) -> NoReturn:
+    """What is wrong on AWS too is said as there. Raises MissingBlock, InvalidParameterCombination, NotOffered."""
+    if not params.get("Ipv6CidrBlock"):
+        raise MissingBlock
+    if params.get("CidrBlock"):
+        raise InvalidParameterCombination(
+            "When specifying ipv4 parameters, cidrBlock or ipv4IpamPoolId, you cannot set ipv6Native to true."
+        )
+    raise NotOffered("Subnets without IPv4 are not there.")
 
 
 def _zones(services: Services, params: Params) -> Sequence[Zone]:

@@ -17,7 +17,7 @@ def tags_from(params: Mapping[str, Any], resource_type: str) -> Tags:
         if not given:
             raise InvalidParameter("Tag specification resource type must have a value")
         if given != resource_type:
-            raise InvalidParameterValue(f"'{given}' is not a valid taggable resource type for this operation.")
+            raise InvalidParameter(f"'{given}' is not a valid taggable resource type for this operation.")
         if not specification.get("Tags"):
             raise InvalidParameter("Tag specification must have at least one tag")
         for tag in specification.get("Tags") or ():
