@@ -18,33 +18,78 @@ from xml.etree import ElementTree
 
 VERSION = "5.2.5"
 ROOT = Path(__file__).parents[2]
-TRIAGE = Path(__file__).with_name("moto_triage.toml")
 PORT = 5000  # some of moto's tests name it
 SUITE_MAX_S = 400
 
 
 @dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A directory of moto's tests, or some modules of it; what each of them does is in `triage_file`, beside this."""
+
+    directory: str
+    triage_file: str
+    modules: tuple[str, ...] = ()
+
+    def paths(self) -> list[str]:
+        directory = f"tests/{self.directory}"
+        return [f"{directory}/{module}.py" for module in self.modules] or [directory]
+
+
+ECS = Suite(directory="test_ecs", triage_file="moto_triage.toml")
+VPC = Suite(
+    directory="test_ec2",
+    triage_file="moto_triage_vpc.toml",
+    modules=(
+        "test_account_attributes",
+        "test_availability_zones_and_regions",
+        "test_dhcp_options",
+        "test_egress_only_igw",
+        "test_elastic_ip_addresses",
+        "test_elastic_network_interfaces",
+        "test_flow_logs",
+        "test_internet_gateways",
+        "test_nat_gateway",
+        "test_network_acls",
+        "test_prefix_lists",
+        "test_regions",
+        "test_route_tables",
+        "test_security_groups",
+        "test_subnets",
+        "test_tags",
+        "test_vpc_endpoint_services_integration",
+        "test_vpc_peering",
+        "test_vpcs",
+    ),
+)
+SUITES = (ECS, VPC)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Triage:
     must_pass: frozenset[str]
-    reasons: dict[str, str]  # of every other test
+    reasons: dict[str, str]  # of every test that does not pass
+    either_way: dict[str, str]  # of every test that passes on some days
 
 
-def triage() -> Triage:
-    listed = tomllib.loads(TRIAGE.read_text())
-    others = [
-        (test, f"{verdict}: {group['why']}")
-        for verdict in ("contradicts_aws", "out_of_scope")
-        for group in listed[verdict]
-        for test in group["tests"]
-    ]
-    names = [*listed["must_pass"], *(test for test, _ in others)]
+def triage(suite: Suite) -> Triage:
+    listed = tomllib.loads(Path(__file__).with_name(suite.triage_file).read_text())
+    others, either_way = (
+        [
+            (test, f"{verdict}: {group['why']}")
+            for verdict in verdicts
+            for group in listed.get(verdict, ())
+            for test in group["tests"]
+        ]
+        for verdicts in (("contradicts_aws", "out_of_scope"), ("either_way",))
+    )
+    names = [*listed["must_pass"], *(test for test, _ in (*others, *either_way))]
     assert len(names) == len(set(names)), "a test is listed twice"
-    return Triage(must_pass=frozenset(listed["must_pass"]), reasons=dict(others))
+    return Triage(must_pass=frozenset(listed["must_pass"]), reasons=dict(others), either_way=dict(either_way))
 
 
 def judged(found: dict[str, str], verdicts: Triage) -> list[str]:
     """What is wrong with a run. `found`: test -> passed, failed or skipped."""
-    known = verdicts.must_pass | set(verdicts.reasons)
+    known = verdicts.must_pass | set(verdicts.reasons) | set(verdicts.either_way)
     wrong = [
         f"{name}: must pass, and {found[name]}"
         for name in sorted(verdicts.must_pass & set(found))
@@ -60,9 +105,9 @@ def judged(found: dict[str, str], verdicts: Triage) -> list[str]:
     return wrong
 
 
-def suite(cache_directory: Path) -> Path:
-    """moto's source tree, as far as its tests. Raises RuntimeError with pip's own words."""
-    target = cache_directory / f"moto-{VERSION}"
+def source(cache_directory: Path) -> Path:
+    """moto's source tree, as far as the suites' tests. Raises RuntimeError with pip's own words."""
+    target = cache_directory / f"moto-{VERSION}-{'-'.join(suite.directory for suite in SUITES)}"
     if target.exists():
         return target
     cache_directory.mkdir(parents=True, exist_ok=True)
@@ -91,8 +136,9 @@ def suite(cache_directory: Path) -> Path:
 
 
 def _is_wanted(parts: list[str]) -> bool:
-    """The tests of ECS, and the modules beside the tests' directories."""
-    return parts[1:2] == ["tests"] and (parts[2:3] == ["test_ecs"] or (len(parts) == 3 and parts[2].endswith(".py")))
+    """The suites' directories, and the modules beside them."""
+    wanted = {suite.directory for suite in SUITES}
+    return parts[1:2] == ["tests"] and (parts[2] in wanted if len(parts) > 3 else parts[-1].endswith(".py"))
 
 
 @contextlib.contextmanager
@@ -119,7 +165,7 @@ def target() -> Iterator[int]:
             process.terminate()
 
 
-def run(source: Path, port: int, results: Path) -> dict[str, str]:
+def run(suite: Suite, tree: Path, port: int, results: Path) -> dict[str, str]:
     """Test -> passed, failed or skipped. Raises RuntimeError when the suite itself does not run."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_", "MOTO_"))},
@@ -132,8 +178,8 @@ def run(source: Path, port: int, results: Path) -> dict[str, str]:
     }
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout", "60", "--tb=short", "-c", "setup.cfg"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, f"--junitxml={results}", "tests/test_ecs"],
-        cwd=source,
+        [sys.executable, "-m", "pytest", *options, f"--junitxml={results}", *suite.paths()],
+        cwd=tree,
         env=environment,
         capture_output=True,
         text=True,
@@ -142,11 +188,11 @@ def run(source: Path, port: int, results: Path) -> dict[str, str]:
     )
     if done.returncode not in (0, 1):
         raise RuntimeError(f"moto's suite does not run: {done.stdout[-2000:]} {done.stderr[-2000:]}")
-    return dict(_outcome(case) for case in ElementTree.parse(results).iter("testcase"))
+    return dict(_outcome(suite, case) for case in ElementTree.parse(results).iter("testcase"))
 
 
-def _outcome(case: ElementTree.Element) -> tuple[str, str]:
-    module = case.get("classname", "").rpartition("test_ecs.")[2]
+def _outcome(suite: Suite, case: ElementTree.Element) -> tuple[str, str]:
+    module = case.get("classname", "").rpartition(f"{suite.directory}.")[2]
     tags = {child.tag for child in case}
     found = "failed" if tags & {"failure", "error"} else "skipped" if "skipped" in tags else "passed"
     return f"{module}::{case.get('name')}", found

@@ -1,0 +1,45 @@
+"""moto's tests of ECS and of VPCs against Neargate: each does what its suite's triage file says that it does."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from . import moto_suite
+from .moto_suite import ECS, SUITES, VPC, Suite, Triage
+
+
+@pytest.mark.timeout(moto_suite.SUITE_MAX_S + 60)
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.directory)
+def test_each_of_motos_tests_does_what_the_triage_says(
+    suite: Suite, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    assert importlib.util.find_spec("moto") is not None, "moto is not installed: scripts/setup test does it"
+    cache = request.config.cache
+    tree = moto_suite.source(tmp_path_factory.mktemp("moto") if cache is None else Path(cache.mkdir("moto")))
+    with moto_suite.target() as port:
+        found = moto_suite.run(suite, tree, port, tmp_path / "results.xml")
+    assert len(found) > 100
+    assert moto_suite.judged(found, moto_suite.triage(suite)) == []
+
+
+@pytest.mark.parametrize(("suite", "least"), [(ECS, 33), (VPC, 173)])
+def test_enough_must_pass_and_every_other_has_a_reason(suite: Suite, least: int) -> None:
+    verdicts = moto_suite.triage(suite)
+    assert len(verdicts.must_pass) >= least
+    assert all(len(why) > 30 for why in (*verdicts.reasons.values(), *verdicts.either_way.values()))
+
+
+def test_the_gate_says_no() -> None:
+    verdicts = Triage(
+        must_pass=frozenset({"a", "lost"}),
+        reasons={"b": "out_of_scope: it is", "c": "out_of_scope: too"},
+        either_way={"d": "either_way: chance", "e": "either_way: chance"},
+    )
+    found = {"a": "failed", "b": "passed", "c": "skipped", "d": "failed", "e": "passed", "new": "passed"}
+    assert moto_suite.judged(found, verdicts) == [
+        "a: must pass, and failed",
+        "b: passes, though it is listed as out_of_scope: it is",
+        "new: is not listed",
+        "lost: is listed, and not in the suite",
+    ]
