@@ -38,6 +38,7 @@ SWEPT = [(service, name) for service in sorted(OPERATIONS) for name in sorted(OP
 # Of EC2 what is described as a whole; not what names a VPC that has to be there, or what AWS has given up.
 NOT_AS_A_WHOLE = {"DescribeVpcAttribute", "DescribeVpcClassicLink", "DescribeVpcClassicLinkDnsSupport"} | {
     *("DescribeSecurityGroupReferences", "DescribeStaleSecurityGroups"),
+    "DescribeNetworkInterfaceAttribute",
 }
 DESCRIBED = {pair for pair in SWEPT if pair[0] == "ec2" and pair[1].startswith("Describe")}
 ANSWERED = {pair for pair in DESCRIBED if pair[1] not in NOT_AS_A_WHOLE} | {

@@ -54,6 +54,7 @@ COMMON = {
 # EC2's model has no errors. These are codes of its documentation's list that a bad request can have.
 EC2_CODES = re.compile(
     r"(Missing|Invalid|Malformed|Unknown)[A-Z]\w+(\.Malformed|\.NotFound)?|DryRunOperation|RequestEntityTooLarge"
+    r"|NatGatewayMalformed|NatGatewayNotFound|UnsupportedOperation"
 )
 # What the model does not list and the service answers all the same.
 UNLISTED = {
