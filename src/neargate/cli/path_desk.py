@@ -97,7 +97,7 @@ class PathDesk:
 
 async def describe(ask: _Asker, endpoint_port: int) -> Description:
     """All that decides where the account's packets go."""
-    answers: dict[str, Any] = {member: (await ask(name)).get(member, []) for name, member in _LISTS.items() if name in OPERATIONS}
+    answers: dict[str, Any] = {member: (await ask(name)).get(member, []) for name, member in _LISTS.items()}
     answers["Vpcs"] = [vpc | {"EnableDnsSupport": await _has_dns(ask, vpc["VpcId"])} for vpc in answers["Vpcs"]]
     answers["ManagedPrefixLists"] = [
         one | {"Entries": (await ask("GetManagedPrefixListEntries", PrefixListId=one["PrefixListId"]))["Entries"]}
