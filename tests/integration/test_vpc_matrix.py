@@ -21,11 +21,7 @@ from neargate.interfaces.hostnet import TaskNetwork
 from neargate.testing.internet import Internet
 from neargate.testing.netlab import NetLab, socket_in
 from neargate.testing.vpc_packets import eni_of, plans_of
-from neargate.testing.vpc_reference.description import Description, described
-from neargate.testing.vpc_reference.flows import UDP, Answer, Flow, Kind
-from neargate.testing.vpc_reference.model import answer
-from neargate.testing.vpc_reference.region import Region, addresses_of
-from neargate.testing.vpc_reference.setups import (
+from neargate.testing.vpc_regions.setups import (
     EVERYWHERE,
     EVERYWHERE6,
     OUTSIDE,
@@ -44,6 +40,10 @@ from neargate.testing.vpc_reference.setups import (
     table,
     vpc,
 )
+from neargate.tracing.description import Description, described
+from neargate.tracing.flows import UDP, Answer, Flow, Kind
+from neargate.tracing.model import answer
+from neargate.tracing.region import Region, addresses_of
 
 pytestmark = pytest.mark.root
 ALLOWED, DENIED, REFERRED = 8080, 81, 5432

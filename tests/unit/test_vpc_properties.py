@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from neargate.model.network import REGION_ENDPOINT_ADDRESS
 from neargate.testing.vpc_packets import ENDPOINT_PORT, OUTSIDE, SERVICE, Delivery, PacketRegion
-from neargate.testing.vpc_reference.description import NetworkInterface, described
-from neargate.testing.vpc_reference.flows import ICMP, ICMPV6, TCP, UDP, Answer, Flow, Kind
-from neargate.testing.vpc_reference.model import answer
-from neargate.testing.vpc_reference.region import Region
-from neargate.testing.vpc_reference.setups import public_tasks
-from neargate.testing.vpc_reference.strategies import flows, regions
+from neargate.testing.vpc_regions.setups import public_tasks
+from neargate.testing.vpc_regions.strategies import flows, regions
+from neargate.tracing.description import NetworkInterface, described
+from neargate.tracing.flows import ICMP, ICMPV6, TCP, UDP, Answer, Flow, Kind
+from neargate.tracing.model import answer
+from neargate.tracing.region import Region
 
 Json = dict[str, Any]
 EXAMPLES = int(os.environ.get("NEARGATE_VPC_EXAMPLES", "300"))  # soak tries more

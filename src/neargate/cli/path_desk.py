@@ -1,6 +1,6 @@
 """What the operator's socket answers to `neargate trace-path`: by which objects a task's packet goes, or where it ends.
 
-Asks EC2's own Describe* operations in the account's name, and then the model of AWS's rules (testing/vpc_reference),
+Asks EC2's own Describe* operations in the account's name, and then the model of AWS's rules (tracing),
 which knows nothing of the rule sets on hosts: its word is what AWS documents, and tests hold the packets against it.
 """
 
@@ -19,10 +19,10 @@ from ..model.arn import Arn
 from ..model.ids import uuid4
 from ..model.network import REGION_ENDPOINT_ADDRESS
 from ..region import Region
-from ..testing.vpc_reference.description import Description, described
-from ..testing.vpc_reference.flows import Answer as Found
-from ..testing.vpc_reference.flows import Flow, NotModelled, Step
-from ..testing.vpc_reference.model import ask as ask_model
+from ..tracing.description import Description, described
+from ..tracing.flows import Answer as Found
+from ..tracing.flows import Flow, NotModelled, Step
+from ..tracing.model import ask as ask_model
 from .operator import OperatorDesk
 
 Answer = dict[str, Any]

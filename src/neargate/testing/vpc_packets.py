@@ -15,6 +15,8 @@ from ..frontend.network.planning import vpc_plan
 from ..hostnet.peerings import PREFERENCE
 from ..hostnet.router import interface_name
 from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
+from ..tracing.description import Description, NetworkInterface
+from ..tracing.flows import Flow
 from ..vpc.ruleset import PeerVpc, RouterRules, local_eni, render, transaction
 from ..vpc.table import UPLINK, peering_link
 from .nft_machine.machine import Ended, Left, Machine
@@ -22,8 +24,6 @@ from .nft_machine.packets import Packet, packet
 from .nft_machine.routing import DEFAULT_RULES, MAIN, Route, RouteRule, Routing
 from .nft_machine.table import Table
 from .vpc_packets_records import shelf_of
-from .vpc_reference.description import Description, NetworkInterface
-from .vpc_reference.flows import Flow
 
 ENDPOINT_PORT = 4566
 OUTSIDE, SERVICE = "outside", "service"

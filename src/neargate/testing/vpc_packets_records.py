@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ..frontend.network import objects as kept
 from ..frontend.network.security_groups import RuleSpec, SecurityGroupView, StoredRule
 from ..frontend.regional.shelves import Kept, Shelf
-from .vpc_reference import description as aws
+from ..tracing import description as aws
 
 ACCOUNT = "000000000000"
 

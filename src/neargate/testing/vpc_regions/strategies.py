@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from .flows import ICMP, ICMPV6, TCP, UDP, Flow
+from ...tracing.flows import ICMP, ICMPV6, TCP, UDP, Flow
 from .setups import (
     EVERYWHERE,
     EVERYWHERE6,

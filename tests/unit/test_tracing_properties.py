@@ -10,13 +10,13 @@ from typing import Any
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from neargate.testing import vpc_reference
-from neargate.testing.vpc_reference.description import described
-from neargate.testing.vpc_reference.flows import Answer, Flow, Kind
-from neargate.testing.vpc_reference.model import answer
-from neargate.testing.vpc_reference.region import Region
-from neargate.testing.vpc_reference.setups import EVERYWHERE, EVERYWHERE6, entry
-from neargate.testing.vpc_reference.strategies import OUTSIDERS, flows, regions
+from neargate import tracing
+from neargate.testing.vpc_regions.setups import EVERYWHERE, EVERYWHERE6, entry
+from neargate.testing.vpc_regions.strategies import OUTSIDERS, flows, regions
+from neargate.tracing.description import described
+from neargate.tracing.flows import Answer, Flow, Kind
+from neargate.tracing.model import answer
+from neargate.tracing.region import Region
 
 Json = dict[str, Any]
 SERVICES = (("169.254.169.253", 53), ("169.254.170.2", 80))
@@ -195,6 +195,6 @@ def test_the_random_regions_are_of_what_ec2_accepts(region: Json) -> None:
 
 def test_the_model_knows_nothing_of_what_it_is_to_judge() -> None:
     """Of the project it imports only itself: what it had from the planner or data plane, it could not find wrong."""
-    for file in Path(vpc_reference.__path__[0]).glob("*.py"):
+    for file in Path(tracing.__path__[0]).glob("*.py"):
         imports = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
         assert not [node.module for node in imports if node.level > 1], file.name

@@ -4,10 +4,7 @@ from typing import Any
 
 import pytest
 
-from neargate.testing.vpc_reference.description import described
-from neargate.testing.vpc_reference.flows import ICMP, UDP, Answer, Flow, Kind, NotModelled
-from neargate.testing.vpc_reference.model import ask
-from neargate.testing.vpc_reference.setups import (
+from neargate.testing.vpc_regions.setups import (
     EVERYWHERE,
     EVERYWHERE6,
     OUTSIDE,
@@ -27,6 +24,9 @@ from neargate.testing.vpc_reference.setups import (
     table,
     vpc,
 )
+from neargate.tracing.description import described
+from neargate.tracing.flows import ICMP, UDP, Answer, Flow, Kind, NotModelled
+from neargate.tracing.model import ask
 
 Json = dict[str, Any]
 OPEN = permission(cidr=EVERYWHERE, cidr6=EVERYWHERE6)

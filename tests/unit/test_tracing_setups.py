@@ -2,10 +2,10 @@
 
 import pytest
 
-from neargate.testing.vpc_reference.description import described
-from neargate.testing.vpc_reference.flows import ICMP, UDP, Answer, Flow, Kind
-from neargate.testing.vpc_reference.model import ask
-from neargate.testing.vpc_reference.setups import OUTSIDE, OUTSIDE6, private_tasks, public_tasks
+from neargate.testing.vpc_regions.setups import OUTSIDE, OUTSIDE6, private_tasks, public_tasks
+from neargate.tracing.description import described
+from neargate.tracing.flows import ICMP, UDP, Answer, Flow, Kind
+from neargate.tracing.model import ask
 
 PRIVATE = described(private_tasks())
 PUBLIC = described(public_tasks())
