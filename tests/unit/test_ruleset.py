@@ -76,6 +76,7 @@ def test_one_rule_becomes_one_match(rule: SecurityGroupRule, line: str) -> None:
         SecurityGroupRule(protocol="tcp", cidr_ipv4="10.0.0.0/8 accept; accept"),
         SecurityGroupRule(protocol="tcp", cidr_ipv4="::/0"),
         SecurityGroupRule(protocol="tcp", cidr_ipv6=ANY),
+        SecurityGroupRule(protocol="tcp", cidr_ipv6="2001:db8::%x } return ; #/64"),
         SecurityGroupRule(protocol="tcp", from_port=90, to_port=80, cidr_ipv4=ANY),
         SecurityGroupRule(protocol="tcp", from_port=0, to_port=70000, cidr_ipv4=ANY),
         SecurityGroupRule(protocol="256", cidr_ipv4=ANY),
@@ -131,6 +132,15 @@ def test_an_id_that_is_none_cannot_become_syntax() -> None:
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="address"):
         local_eni("e1", Eni(**{**_fields(_eni(4)), "private_ipv4": address}))
+
+
+def test_what_names_a_link_cannot_become_syntax() -> None:
+    hostile = "2001:db8::1%} ; flush ruleset ; #"
+    with pytest.raises(ValueError, match="address"):
+        local_eni("e1", _eni(4, ipv6=hostile))
+    everybody = SecurityGroupRule(protocol="-1", peer_group="sg-1")
+    with pytest.raises(ValueError, match="address"):
+        _rules(_plan(SecurityGroup(group_id="sg-1", ingress=(everybody,), remote_members=(hostile,))), _eni(4, "sg-1"))
 
 
 def test_one_more_eni_is_a_transaction_of_its_elements_alone() -> None:

@@ -5,7 +5,7 @@ rule set, so that here only what could hurt is refused.
 """
 
 import re
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Address
 
 from ..model.network import (
     BLACKHOLE,
@@ -59,7 +59,8 @@ def check_eni(eni: Eni) -> None:
         read_ipv4("public_ipv4", eni.public_ipv4)
     if eni.ipv6 is not None:
         address = read_address("ipv6", eni.ipv6)
-        need(address.version == 6 and not is_special(address), "ipv6 is no address for a task")
+        is_own = isinstance(address, IPv6Address) and address.ipv4_mapped is None and not is_special(address)
+        need(is_own, "ipv6 is no address for a task")
     check_count("security_groups", eni.security_groups, 64)
     for group_id in eni.security_groups:
         check_id("security_groups", group_id)

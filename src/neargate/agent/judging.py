@@ -56,6 +56,7 @@ def check_words(name: str, words: Sequence[str]) -> None:
 
 
 def read_address(name: str, text: str) -> IPv4Address | IPv6Address:
+    need("%" not in text, f"{name} is an address of one link")  # what follows the sign would pass as it is
     try:
         return ip_address(text)
     except ValueError:
@@ -70,6 +71,7 @@ def read_ipv4(name: str, text: str) -> IPv4Address:
 
 
 def read_network(name: str, text: str) -> IPv4Network | IPv6Network:
+    need("%" not in text, f"{name} is a network of one link")
     try:
         return ip_network(text)
     except ValueError:

@@ -8,7 +8,7 @@ speaks of. A subnet whose ACL is not in the plan is shut; a line that cannot be 
 from ipaddress import ip_address, ip_network
 
 from ..model.network import AclRule, NetworkAcl, VpcPlan
-from .matches import protocol_match
+from .matches import plain, protocol_match
 from .table import content_name
 
 _FAMILIES = {4: "ip", 6: "ip6"}
@@ -82,7 +82,7 @@ def _ordered(acl: NetworkAcl, *, egress: bool) -> list[AclRule]:
 
 def _line(rule: AclRule, peer: str | None) -> str | None:
     """None for a line that matches nothing: of ICMP of the other family, or of others than the peer."""
-    network = ip_network(rule.cidr)
+    network = ip_network(plain(rule.cidr))
     match = protocol_match(rule.protocol, rule.from_port, rule.to_port, network.version)
     if match is None or (peer is not None and ip_address(peer) not in network):
         return None

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, 
 
 from ..model.network import SecurityGroup, SecurityGroupRule, VpcPlan
 from .marks import LOCAL_MARK, arrival_mark
-from .matches import protocol_match
+from .matches import plain, protocol_match
 from .table import object_name
 
 
@@ -39,7 +39,7 @@ def member_sets(group_id: str, members: Iterable[str]) -> dict[str, dict[str, st
     """The sets of a referenced group's addresses, by family. A group that nobody knows has none."""
     found: dict[str, dict[str, str]] = {member_set_name(4, group_id): {}, member_set_name(6, group_id): {}}
     for text in members:
-        address = ip_address(text)
+        address = ip_address(plain(text))
         found[member_set_name(address.version, group_id)][str(address)] = ""
     return found
 
@@ -102,7 +102,7 @@ def _matches(
     text = rule.cidr_ipv4 if rule.cidr_ipv4 is not None else rule.cidr_ipv6
     if text is None:
         raise ValueError("it has no peer")
-    network = ip_network(text, strict=False)
+    network = ip_network(plain(text), strict=False)
     if network.version != (4 if rule.cidr_ipv4 is not None else 6):
         raise ValueError(f"{text} is of the other address family")
     match = protocol_match(rule.protocol, rule.from_port, rule.to_port, network.version)

@@ -7,6 +7,13 @@ carry syntax; what cannot be read raises ValueError, and the caller decides what
 _NUMBERED = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6"}
 
 
+def plain(text: str) -> str:
+    """The text of an address or a network, to be parsed. An IPv6 address may name a link, in any words: not here."""
+    if "%" in text:
+        raise ValueError(f"{text[:80]!r} is an address of one link")
+    return text
+
+
 def protocol_match(protocol: str, first: int | None, last: int | None, version: int) -> str | None:
     """The match with a trailing space, empty for all protocols; None where the protocol is not of this family."""
     known = _NUMBERED.get(protocol, protocol)

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from ..model.network import Eni, SecurityGroup, VpcPlan
 from .groups import combination_chains, combination_rules, member_set_name, member_sets
+from .matches import plain
 from .steering import Steering, steer, subnet_chain
 from .table import FIXED_SETS, TABLE, declaration, whole_table
 
@@ -205,7 +206,7 @@ def _element_changes(name: str, old: Mapping[str, str], new: Mapping[str, str]) 
 
 
 def _address(text: str, version: int) -> str:
-    address = ip_address(text)
+    address = ip_address(plain(text))
     if address.version != version:
         raise ValueError(f"{text} is no IPv{version} address")
     return str(address)

@@ -20,6 +20,7 @@ from ..model.network import (
 )
 from .acls import Borders
 from .marks import LOCAL_MARK, SERVICE_MARK, arrival_mark, marks
+from .matches import plain
 from .parts import Parts, range_text
 from .routing import EGRESS_ONLY, INTERNET, Network, Ranges, Routing, Way, overlaid
 from .table import object_name, peering_link
@@ -179,7 +180,7 @@ class _Compiler:
 
 
 def _networks(subnet: PlannedSubnet) -> list[Network]:
-    return [ip_network(cidr) for cidr in (subnet.cidr, subnet.ipv6_cidr) if cidr is not None]
+    return [ip_network(plain(cidr)) for cidr in (subnet.cidr, subnet.ipv6_cidr) if cidr is not None]
 
 
 def _with_services(ranges: Ranges[int], version: int, resolver: str | None) -> Ranges[int]:
