@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 VERSION = "5.2.5"
 ROOT = Path(__file__).parents[2]
 PORT = 5000  # some of moto's tests name it
-SUITE_MAX_S = 400
+SUITE_MAX_S = 600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,19 @@ VPC = Suite(
         "test_vpcs",
     ),
 )
-SUITES = (ECS, VPC)
+CLOUD_MAP = Suite(
+    directory="test_servicediscovery",
+    triage_file="moto_triage_cloud_map.toml",
+    modules=(  # all but test_server, which asks moto's own application
+        "test_servicediscovery_httpnamespaces",
+        "test_servicediscovery_instance",
+        "test_servicediscovery_operations",
+        "test_servicediscovery_service",
+        "test_servicediscovery_service_attributes",
+        "test_servicediscovery_tags",
+    ),
+)
+SUITES = (ECS, VPC, CLOUD_MAP)
 
 
 @dataclass(frozen=True, kw_only=True)
