@@ -1,4 +1,4 @@
-"""moto's tests of ECS, VPCs and Cloud Map against Neargate: each does what its suite's triage file says that it does."""
+"""moto's tests of ECS, VPCs and Cloud Map against Neargate: each does what its suite's triage file says of it."""
 
 import importlib.util
 from pathlib import Path
