@@ -110,7 +110,7 @@ COPIES = with_faults(
     SMALL, *(Fault(at=6 + n, kind="second-agent", target=f"host-{n:02d}", duration_s=20) for n in range(12))
 )
 FULL_ZONES = with_faults(
-    structs.replace(SMALL, hosts=2, cpu_units=1024, calls=120),
+    structs.replace(SMALL, hosts=2, cpu_units=1024, calls=120, twice=0.7),
     Fault(at=3, kind="slow-disk", target="server", duration_s=120, strength=0.2),
 )
 SLOW_LINKS = with_faults(

@@ -37,7 +37,7 @@ class Setting(Struct, frozen=True, kw_only=True):
     """How large a run is. `real`: machines with the real agent over fakes instead of light ones.
 
     `cpu_units` and `memory_mib` of a host; None: drawn, so that in some runs the zones fill up. `spot`: how many of the
-    launches are on Spot.
+    launches are on Spot. `twice`: how many of those with a token are called for by two at once.
     """
 
     hosts: int = 12
@@ -47,6 +47,7 @@ class Setting(Struct, frozen=True, kw_only=True):
     cpu_units: int | None = None
     memory_mib: int = 8192
     spot: float = 0.0
+    twice: float = 0.1
 
 
 SMALL = Setting()
@@ -129,6 +130,7 @@ class Run:
             period_s=setting.period_s,
             real=setting.real > 0,
             spot=setting.spot,
+            twice=setting.twice,
         )
 
     def arm(self, faults: Sequence[Fault]) -> None:

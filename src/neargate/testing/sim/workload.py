@@ -17,7 +17,6 @@ CLUSTER = "default"
 LOG_GROUP = "/sim"
 _ATTEMPTS = 4
 _RETRY_S = 0.5
-_TWICE = 0.1
 _STOPPED_AT_ONCE = 0.15
 DEFINITIONS: tuple[dict[str, Any], ...] = (
     {"family": "web", "containers": [{"name": "web"}], "cpu": "256", "memory": "512"},
@@ -36,7 +35,7 @@ TASK_ROLES = {"web": "webTaskRole", "large": "largeTaskRole"}  # family -> its r
 
 class Workload:
     """`calls`: how many; `period_s`: mean seconds between two. `real`: tasks have logs and roles. `spot`: so many of
-    the calls, from 0 to 1, run on Spot.
+    the calls, from 0 to 1, run on Spot; `twice`: so many of those with a token are made by two at the same time.
 
     `is_over` once each call was answered or given up.
     """
@@ -53,6 +52,7 @@ class Workload:
         period_s: float,
         real: bool = False,
         spot: float = 0.0,
+        twice: float = 0.1,
     ) -> None:
         self.is_over = False
         self.tasks: list[str] = []
@@ -64,6 +64,7 @@ class Workload:
         self._period_s = period_s
         self._real = real
         self._spot = spot
+        self._twice = twice
         self._caller: Caller
         self._subnets: list[str] = []
 
@@ -165,7 +166,7 @@ class Workload:
             params["clientToken"] = token
         self._checkers.book.asked[marker] = count
         calls = [self._one_run(marker, token, params)]
-        if token is not None and not sure and self._rng.random() < _TWICE:
+        if token is not None and not sure and self._rng.random() < self._twice:
             calls.append(self._one_run(marker, token, params))  # two of one token at the same time
             self._sim.count("tokens-at-once")
         answers = [answer for answer in await asyncio.gather(*calls) if answer is not None]
