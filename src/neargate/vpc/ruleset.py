@@ -61,6 +61,7 @@ def local_eni(interface: str, eni: Eni) -> LocalEni:
     private = _address(eni.private_ipv4, 4)
     elements = [
         ("eni4", f'"{interface}" . {private}', routed),
+        ("own4", f'"{interface}" . {private}', ""),
         ("out4", f'"{interface}" . {private}', outwards),
         ("in4", private, inwards),
     ]
@@ -70,6 +71,7 @@ def local_eni(interface: str, eni: Eni) -> LocalEni:
         addresses.append(ipv6)
         elements += [
             ("eni6", f'"{interface}" . {ipv6}', routed),
+            ("own6", f'"{interface}" . {ipv6}', ""),
             ("out6", f'"{interface}" . {ipv6}', outwards),
             ("in6", ipv6, inwards),
         ]

@@ -3,9 +3,10 @@
 The way of a packet through it. `c_raw`: an interface's packets have its own address (else they are dropped), and the
 map that says so leads to the chain of its subnet, `s_`, where the route table gives the packet its mark. `c_fwd`: a
 packet of a known flow goes on if its mark is one that the flow may have (`ways`), a new flow is asked for by the
-sender's groups and by what its way demands. `c_post`: the mark says which kind of link it may leave by, after all
-translation; there the receiver's ACL and groups see what the receiver will get. Every base chain drops what nothing
-accepted.
+sender's groups and by what its way demands; an error about a flow is taken from an interface only if it is an end of
+that flow (`parties`), since what it says may be forged. `c_post`: the mark says which kind of link it may leave by,
+after all translation; there the receiver's ACL and groups see what the receiver will get. Every base chain drops what
+nothing accepted.
 """
 
 import hashlib
@@ -35,6 +36,8 @@ NOT_ON_THE_INTERNET6 = ("fe80::/10", "ff00::/8")
 FIXED_SETS: dict[str, str] = {
     "eni4": "map eni4 { type ifname . ipv4_addr : verdict; }",
     "eni6": "map eni6 { type ifname . ipv6_addr : verdict; }",
+    "own4": "set own4 { type ifname . ipv4_addr; }",
+    "own6": "set own6 { type ifname . ipv6_addr; }",
     "out4": "map out4 { type ifname . ipv4_addr : verdict; }",
     "out6": "map out6 { type ifname . ipv6_addr : verdict; }",
     "in4": "map in4 { type ipv4_addr : verdict; }",
@@ -95,6 +98,18 @@ _CHAINS = """
     ct direction . meta mark . ct mark vmap @ways
     drop
   }
+  chain related {
+    jump parties
+    goto known
+  }
+  chain parties {
+    iifname != "e*" return
+    ct direction original iifname . ct original ip saddr @own4 return
+    ct direction original iifname . ct original ip6 saddr @own6 return
+    ct direction reply iifname . ct reply ip saddr @own4 return
+    ct direction reply iifname . ct reply ip6 saddr @own6 return
+    drop
+  }
   chain fresh {
     ct mark set meta mark map @flow_mark
     iifname "e*" jump egress
@@ -103,7 +118,7 @@ _CHAINS = """
   }
   chain c_fwd {
     type filter hook forward priority 0; policy drop;
-    ct state vmap { established : goto known, related : goto known, new : goto fresh }
+    ct state vmap { established : goto known, related : goto related, new : goto fresh }
   }
   chain c_input {
     type filter hook input priority 0; policy drop;
@@ -112,7 +127,9 @@ _CHAINS = """
     iifname "e*" ip daddr METADATA tcp dport 80 accept
     iifname "e*" ip daddr ENDPOINT tcp dport PORT accept
     iifname "e*" ip daddr RESOLVER meta l4proto { tcp, udp } th dport 53 accept
-    ct state established,related accept
+    ct state established accept
+    ct state related jump parties
+    ct state related accept
   }
   chain c_dnat {
     type nat hook prerouting priority -100; policy accept;

@@ -87,6 +87,8 @@ def _selectors() -> dict[tuple[str, ...], tuple[str, Getter]]:
         found[family, "daddr"] = (kind, _when(of_family, lambda p: p.to))
         found["ct", "original", family, "saddr"] = (kind, _original(version, lambda entry: entry.original.source))
         found["ct", "original", family, "daddr"] = (kind, _original(version, lambda entry: entry.original.to))
+        found["ct", "reply", family, "saddr"] = (kind, _original(version, lambda entry: entry.reply.source))
+        found["ct", "reply", family, "daddr"] = (kind, _original(version, lambda entry: entry.reply.to))
     for name, number in (("tcp", TCP), ("udp", UDP)):
         of_protocol = _of(protocol=number)
         found[name, "sport"] = ("inet_service", _when(of_protocol, lambda p: p.source_port))
