@@ -1,4 +1,4 @@
-"""Packets that a task makes by hand, with the raw sockets that every task may have: none gets further than an honest one.
+"""Packets that a task makes by hand, with the raw sockets that every task has: none gets further than an honest one.
 
 One network for all tests; in it one VPC, with the same addresses as every lab's.
 """
@@ -8,7 +8,6 @@ import socket
 import struct
 from collections.abc import Callable, Coroutine, Iterator
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,8 +80,8 @@ def test_an_error_about_others_flow_is_not_delivered(run: Run, a: str, b: str, c
         with (
             socket_in(lab.path("b"), family, socket.SOCK_RAW, protocol) as hears,
             socket_in(lab.path("b"), family, socket.SOCK_DGRAM) as client,
+            socket_in(lab.path("c"), family, socket.SOCK_DGRAM) as server,
         ):
-            server = socket_in(lab.path("c"), family, socket.SOCK_DGRAM)
             server.bind((c, PORT))
             client.connect((c, PORT))
             client.send(b"x")
@@ -104,6 +103,38 @@ def test_an_error_about_others_flow_is_not_delivered(run: Run, a: str, b: str, c
     run(scenario)
 
 
+@pytest.mark.parametrize(("b", "c"), [(B, C), (B6, C6)], ids=["IPv4", "IPv6"])
+def test_a_fragment_of_somebody_else_is_not_put_into_a_senders_datagram(run: Run, b: str, c: str) -> None:
+    """A router puts datagrams together before any rule sees them, by addresses and a number of 16 bits alone."""
+
+    async def scenario(lab: Lab) -> None:
+        family = socket.AF_INET if ip_address(b).version == 4 else socket.AF_INET6
+        with socket_in(lab.path("c"), family, socket.SOCK_DGRAM) as server:
+            server.bind((c, PORT))
+            datagram = udp(40_000, PORT, b"honest--" * 2)
+            check = checksum(pseudo_header(b, c, UDP, datagram) + datagram)
+            datagram = datagram[:6] + struct.pack("!H", check) + datagram[8:]
+            first, second = fragments(b, c, datagram)
+            # The checksum is the same: of the same words in another order.
+            _, forged = fragments(b, c, datagram[:16] + b"st--hone")
+            lab.send("a", forged)
+            lab.send("b", first)
+            lab.send("b", second)
+            assert await _received(server) == b"honest--" * 2
+
+    run(scenario)
+
+
+def fragments(source: str, to: str, datagram: bytes, number: int = 77) -> tuple[bytes, bytes]:
+    """Cut after 16 bytes."""
+    if ":" not in to:
+        first = ip(source, to, UDP, datagram[:16], number=number, fragment=MORE_FRAGMENTS)
+        return first, ip(source, to, UDP, datagram[16:], number=number, fragment=2)
+    heads = (struct.pack("!BBHI", UDP, 0, part, number) for part in (1, 2 << 3))
+    one, other = (head + data for head, data in zip(heads, (datagram[:16], datagram[16:]), strict=True))
+    return ip(source, to, FRAGMENT, one), ip(source, to, FRAGMENT, other)
+
+
 def ip(source: str, to: str, protocol: int, payload: bytes, *, number: int = 1, fragment: int = 0) -> bytes:
     """`fragment`: IPv4's field of that name. An IPv6 packet has no extension headers."""
     one, other = ip_address(source).packed, ip_address(to).packed
@@ -120,10 +151,13 @@ def udp(source_port: int, port: int, data: bytes) -> bytes:
 
 def icmp(source: str, to: str, kind: int, code: int, rest: bytes) -> bytes:
     message = struct.pack("!BBH", kind, code, 0) + rest
-    pseudo = b""
-    if ":" in to:
-        pseudo = ip_address(source).packed + ip_address(to).packed + struct.pack("!II", len(message), ICMPV6)
+    pseudo = pseudo_header(source, to, ICMPV6, message) if ":" in to else b""
     return struct.pack("!BBH", kind, code, checksum(pseudo + message)) + rest
+
+
+def pseudo_header(source: str, to: str, protocol: int, message: bytes) -> bytes:
+    """As IPv6 has it; for IPv4 the sum is the same."""
+    return ip_address(source).packed + ip_address(to).packed + struct.pack("!II", len(message), protocol)
 
 
 def checksum(data: bytes) -> int:

@@ -1,6 +1,7 @@
 """The skeleton of a VPC router's table: what is there whatever the plan says, and how everything else is named.
 
-The way of a packet through it. `c_raw`: an interface's packets have its own address (else they are dropped), and the
+The way of a packet through it. `c_fragments`: the kernel joins datagrams (at -400) by addresses and a number alone, so
+a forged part must not come so far. `c_raw`: an interface's packets have its own address (else they are dropped), and the
 map that says so leads to the chain of its subnet, `s_`, where the route table gives the packet its mark. `c_fwd`: a
 packet of a known flow goes on if its mark is one that the flow may have (`ways`), a new flow is asked for by the
 sender's groups and by what its way demands; an error about a flow is taken from an interface only if it is an end of
@@ -74,6 +75,11 @@ _CHAINS = """
   }
   chain gateway_in {
     ip daddr vmap @nat_in
+  }
+  chain c_fragments {
+    type filter hook prerouting priority -450; policy accept;
+    ip frag-off & 0x3fff != 0 iifname "e*" iifname . ip saddr != @own4 drop
+    exthdr frag exists iifname "e*" iifname . ip6 saddr != @own6 drop
   }
   chain c_raw {
     type filter hook prerouting priority -300; policy drop;

@@ -79,6 +79,9 @@ def _selectors() -> dict[tuple[str, ...], tuple[str, Getter]]:
         ("ct", "direction"): ("ct_dir", lambda c: int(c.is_reply) if c.entry is not None else None),
         ("th", "sport"): ("inet_service", _transport_port(lambda packet: packet.source_port)),
         ("th", "dport"): ("inet_service", _transport_port(lambda packet: packet.port)),
+        # Packets here are whole.
+        ("ip", "frag-off"): ("frag_off", _when(lambda p: p.version == 4, lambda p: 0)),
+        ("exthdr", "frag"): ("boolean", _when(lambda p: p.version == 6, lambda p: 0)),
         ("ip", "protocol"): ("inet_proto", _when(lambda p: p.version == 4, lambda p: p.protocol)),
     }
     for family, version, kind in (("ip", 4, "ipv4_addr"), ("ip6", 6, "ipv6_addr")):
@@ -102,6 +105,17 @@ def _selectors() -> dict[tuple[str, ...], tuple[str, Getter]]:
 
 def _original(version: int, get: Callable[[Entry], int]) -> Getter:
     return _entry(lambda entry: get(entry) if entry.original.version == version else None)
+
+
+def masked(asked: Expression, mask: int) -> Expression:
+    """`asked & mask`, of one field."""
+    (getter,) = asked.getters
+
+    def get(context: Context) -> Value | None:
+        value = getter(context)
+        return None if value is None else int(value) & mask
+
+    return Expression(asked.types, (get,))
 
 
 SELECTORS = _selectors()

@@ -8,7 +8,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from .expressions import Context, Expression, expression
+from .expressions import Context, Expression, expression, masked
 from .packets import NftError
 from .sets import Data, Declaration, ElementSet, Verdict, fill, key_of, verdict_of
 from .values import BITS, NUMBERS, Value, covers, single
@@ -111,6 +111,9 @@ class RuleReader:
         return step
 
     def _match(self, asked: Expression) -> Step:
+        if self._peek() == "&":
+            self._take()
+            asked = masked(asked, int(self._take(), 0))
         is_equal = self._operator()
         word = self._peek()
         if word == "{" or word.startswith("@"):

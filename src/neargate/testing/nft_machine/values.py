@@ -37,6 +37,8 @@ NUMBERS: dict[str, tuple[int, dict[str, int]]] = {
     "nf_proto": (255, {"ipv4": 2, "ipv6": 10}),
     "ct_state": (127, STATES),
     "ct_status": (2**16, STATUSES),
+    "frag_off": (65535, {}),
+    "boolean": (1, {"missing": 0, "exists": 1}),
     "ct_dir": (1, {"original": 0, "reply": 1}),
 }
 ADDRESSES = {"ipv4_addr": 4, "ipv6_addr": 6}
