@@ -1,13 +1,13 @@
 """The skeleton of a VPC router's table: what is there whatever the plan says, and how everything else is named.
 
 The way of a packet through it. `c_fragments`: the kernel joins datagrams (at -400) by addresses and a number alone, so
-a forged part must not come so far. `c_raw`: an interface's packets have its own address (else they are dropped), and the
-map that says so leads to the chain of its subnet, `s_`, where the route table gives the packet its mark. `c_fwd`: a
+a forged part must not come so far. `c_raw`: an interface's packets have its own address (else they are dropped), and
+the map that says so leads to the chain of its subnet, `s_`, where the route table gives the packet its mark. `c_fwd`: a
 packet of a known flow goes on if its mark is one that the flow may have (`ways`), a new flow is asked for by the
 sender's groups and by what its way demands; an error about a flow is taken from an interface only if it is an end of
 that flow (`parties`), since what it says may be forged. `c_post`: the mark says which kind of link it may leave by,
-after all translation; there the receiver's ACL and groups see what the receiver will get. Every base chain drops what
-nothing accepted.
+after all translation; there the receiver's ACL and groups see what the receiver will get. Every base chain but the
+first drops what nothing accepted.
 """
 
 import hashlib

@@ -80,8 +80,8 @@ def _selectors() -> dict[tuple[str, ...], tuple[str, Getter]]:
         ("th", "sport"): ("inet_service", _transport_port(lambda packet: packet.source_port)),
         ("th", "dport"): ("inet_service", _transport_port(lambda packet: packet.port)),
         # Packets here are whole.
-        ("ip", "frag-off"): ("frag_off", _when(lambda p: p.version == 4, lambda p: 0)),
-        ("exthdr", "frag"): ("boolean", _when(lambda p: p.version == 6, lambda p: 0)),
+        ("ip", "frag-off"): ("frag_off", _when(lambda p: p.version == 4, lambda _: 0)),
+        ("exthdr", "frag"): ("boolean", _when(lambda p: p.version == 6, lambda _: 0)),
         ("ip", "protocol"): ("inet_proto", _when(lambda p: p.version == 4, lambda p: p.protocol)),
     }
     for family, version, kind in (("ip", 4, "ipv4_addr"), ("ip6", 6, "ipv6_addr")):
