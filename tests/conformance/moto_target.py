@@ -104,6 +104,7 @@ class WipeableRegions:
             knobs=knobs,
         )
         self._lives.push_async_callback(world.end)
+        region.start_loops(world)
         path = str(self._directory / f"{self._count}.sock")
         await self._lives.enter_async_context(region.gateway.listening(path))
         hosts = [_host(zone) for zone, _ in zones]
