@@ -90,6 +90,7 @@ class HostConnection:
         self._runs_asked = True
         self._stops_asked = True
         self._begun_asked = True
+        self._vpcs_asked = True
         self._fresh: list[RunTaskOrder] = []
 
     @property
@@ -268,6 +269,9 @@ class HostConnection:
             self._bell.clear()
             if self.host_id is None or not self._welcomed:
                 continue
+            if self._vpcs_asked:
+                self._vpcs_asked = False
+                await self._push_known_plans(self.host_id)
             self._order_fresh()
             if self._stops_asked:
                 self._stops_asked = False
@@ -277,6 +281,15 @@ class HostConnection:
                 await self._order_runs(self.host_id)
             # What is rung meanwhile shares a frame: a flood of launches must not become a flood of small writes.
             await self._world.sleep(max(self._knobs.orders_rest_min_s, self._cell.calls.rest_s()))
+
+    async def _push_known_plans(self, host_id: str) -> None:
+        """What changed while the host was away is in force for the tasks that it has, not only for its next one's."""
+        for vpc_id in await self._cell.orders.vpcs(host_id):
+            try:
+                plan = self._plans.plan(vpc_id)
+            except KeyError:
+                continue  # the tasks' ends are not told yet, and their VPC is gone
+            self._send(self._session.push_plan(plan))
 
     def _order_fresh(self) -> None:
         """What was handed over, as far as there is room; the rest is read from the table when there is."""

@@ -1,8 +1,8 @@
 """What a host must be told, derived from the tasks table each time it is asked: level-triggered, rebuilt by itself.
 
-Owns the two queries (to run, to stop) and the bell that wakes a host's session. Must not know sockets. Invariant: an
-order exists exactly while the row asks for it, so nothing in memory can be lost. The order of a task that was just
-recorded is handed over with the bell, so that a launch needs no read.
+Owns the queries (to run, to stop, in which VPCs) and the bell that wakes a host's session. Must not know sockets.
+Invariant: an order exists exactly while the row asks for it, so nothing in memory can be lost. The order of a task that
+was just recorded is handed over with the bell, so that a launch needs no read.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ _TO_STOP = (
     "AND last_status <> 'STOPPED' AND (? OR last_status IN ('PROVISIONING', 'PENDING', 'ACTIVATING', 'RUNNING')) "
     "AND ordered = 1 AND n > ? ORDER BY n LIMIT ?"
 )
+_VPCS = "SELECT DISTINCT vpc FROM tasks WHERE host = ? AND last_status <> 'STOPPED' ORDER BY vpc"
 
 
 class RunTaskOrder(Struct, frozen=True, kw_only=True):
@@ -64,6 +65,10 @@ class Orders:
         bell = self._bells.get(host_id)
         if bell is not None:
             bell(order)
+
+    async def vpcs(self, host_id: str) -> list[str]:
+        """Those in which the host has tasks that are not over."""
+        return [vpc for (vpc,) in await self._store.read(_VPCS, (host_id,))]
 
     async def to_run(self, host_id: str, after: int, limit: int) -> list[RunTaskOrder]:
         """Tasks this host has not reported yet, in the order of their recording, after row `after`."""

@@ -119,4 +119,6 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (definition, container)
     ) WITHOUT ROWID;
     """,
+    # In which VPCs a host has tasks: asked at each of its sessions.
+    "CREATE INDEX tasks_on_host ON tasks (host, vpc) WHERE last_status <> 'STOPPED';",
 )
