@@ -68,7 +68,7 @@ class UplinkFiles:
 def _write(path: Path, value: UplinkRecord | UplinkState) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f"~{path.name}")
-    with temporary.open("wb") as file:
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(msgspec.json.encode(value))
         file.flush()
         os.fsync(file.fileno())
