@@ -157,6 +157,10 @@ class Netlink:
         """Destinations of the main table, as CIDRs; a default route is 0.0.0.0/0, or ::/0."""
         return [destination for destination, _ in self._routes(version)]
 
+    def blackholes(self) -> list[str]:
+        """Destinations of both families, as CIDRs, that the main table drops."""
+        return [found for version in (4, 6) for found, _ in self._routes(version, _ROUTE_BLACKHOLE)]
+
     def links_to(self, destination: str) -> list[int]:
         """Indexes of the links of the routes with exactly this destination; 0 for one that has several links."""
         return [index for found, index in self._routes() if found == destination]
@@ -172,11 +176,11 @@ class Netlink:
                 found.add(made)
         return found
 
-    def _routes(self, version: int = 4) -> Iterator[tuple[str, int]]:
+    def _routes(self, version: int = 4, kind: int = _ROUTE_UNICAST) -> Iterator[tuple[str, int]]:
         body = struct.pack("=BBBBBBBBI", _family(version), 0, 0, 0, 0, 0, 0, 0, 0)
         for answer in self.ask(RTM_GETROUTE, body, dump=True, what="list routes"):
             family, length, table, route_type = answer[0], answer[1], answer[4], answer[7]
-            if family == _family(version) and table == _MAIN_TABLE and route_type == _ROUTE_UNICAST:
+            if family == _family(version) and table == _MAIN_TABLE and route_type == kind:
                 facts = dict(attributes(answer[12:]))
                 network = facts.get(1, bytes(4 if version == 4 else 16))
                 yield f"{ip_address(network)}/{length}", struct.unpack("=I", facts.get(4, bytes(4)))[0]

@@ -233,6 +233,8 @@ class LinuxNetwork:
         for other_id, other in self._enis.items():
             if other_id == task_id:
                 continue
+            if other.eni_id == eni.eni_id:
+                raise HostError(f"{eni.eni_id} still belongs to task {other_id}")
             if other.vpc_id == eni.vpc_id and other.private_ipv4 == eni.private_ipv4:
                 raise HostError(f"{eni.private_ipv4} still belongs to task {other_id}")
             for public in set(_publics(eni)) & set(_publics(other)):

@@ -7,6 +7,7 @@ Owns the sockets into that namespace and the rule set that the kernel holds. Wha
 import hashlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_network
 
 from ..interfaces.hostnet import InterfaceStats
 from ..model.network import (
@@ -74,6 +75,7 @@ class Router:
             ]
         )
         router._links.run([netlink.blackhole(cidr) for cidr in plan.cidrs])
+        router._open_other_networks()
         # The rules come before the link that packets could arrive on.
         router._enis = {task_id: local_eni(interface_name(eni.eni_id), eni) for task_id, eni in enis.items()}
         router._load()
@@ -94,13 +96,20 @@ class Router:
 
     def apply(self, plan: VpcPlan) -> None:
         before = self.plan
-        # New networks are closed before rules lead into them, old ones after.
+        # New networks are closed before rules lead into them, old ones after; what was refused closes none.
         self._links.run([netlink.blackhole(cidr) for cidr in plan.cidrs])
-        self._load(plan)
-        self._links.run([netlink.route_gone(cidr) for cidr in before.cidrs if cidr not in plan.cidrs])
+        try:
+            self._load(plan)
+        finally:
+            self._open_other_networks()
         for address, _ in _translations(before) - _translations(plan):
             self._flows.cut(address)
         self._forget_flows(before)
+
+    def _open_other_networks(self) -> None:
+        """Those that are not of the plan in force, whoever closed them."""
+        own = {str(ip_network(cidr)) for cidr in self.plan.cidrs}
+        self._links.run([netlink.route_gone(cidr) for cidr in self._links.blackholes() if cidr not in own])
 
     def _forget_flows(self, before: VpcPlan) -> None:
         """What changed routes mislead, and what AWS would not have tracked. The flows are read only for cause."""
@@ -156,12 +165,20 @@ class Router:
     def allow(self, task_id: str, eni: Eni) -> None:
         """Anti-spoofing, security groups and translation of the ENI, in one transaction."""
         self._links.settle(interface_name(eni.eni_id))
-        self._enis[task_id] = local_eni(interface_name(eni.eni_id), eni)
-        self._load()
+        self._change({**self._enis, task_id: local_eni(interface_name(eni.eni_id), eni)})
 
     def forbid(self, task_id: str) -> None:
-        if self._enis.pop(task_id, None) is not None:
+        if task_id in self._enis:
+            self._change({other: eni for other, eni in self._enis.items() if other != task_id})
+
+    def _change(self, enis: dict[str, LocalEni]) -> None:
+        """What is refused is not carried out by a later change either; and a repeated call is not taken for done."""
+        before, self._enis = self._enis, enis
+        try:
             self._load()
+        except NftablesError:
+            self._enis = before
+            raise
 
     def disconnect(self, eni: Eni) -> None:
         """No route leads to the addresses any more and their flows are forgotten.
