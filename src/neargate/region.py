@@ -158,9 +158,11 @@ async def open_region(
     limits = Limits(world, parts.quotas, knobs, share=1 / plan.servers)
     sessions = Sessions(world, envelope, region=plan.region)
     capacities = await _open_zones(world, stores, plan, knobs, parts.own_hosts.pools, parts.spot.share)
+    placing = await open_placing(world, parts.network, capacities, knobs)
     cell = await open_cell(
         world, stores, name="cell-0", region=plan.region, capacities=capacities, knobs=knobs, quotas=parts.quotas
     )
+    await placing.restore(lambda: cell.sweepers.settle_reservations(world.now()))
     logs = await Logs.open(world, stores, knobs, plan.region)
     trail = await Trail.open(world, stores, knobs, plan.region)
     roles = AssumedTaskRoles(world, parts.identity, sessions)
@@ -210,7 +212,7 @@ async def open_region(
         own_hosts=parts.own_hosts,
         spot_setting=parts.spot,
         recorder=recorder,
-        placing=await open_placing(world, parts.network, capacities, knobs),
+        placing=placing,
     )
 
 

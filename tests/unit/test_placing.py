@@ -15,10 +15,11 @@ from neargate.frontend.network.objects import NatGateway, Subnet
 from neargate.frontend.network.placing import Placing, open_placing, plan_placing
 from neargate.frontend.network.public_pool import POOL, GivenAddress
 from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
-from neargate.frontend.regional.shelves import Shelf
+from neargate.frontend.regional.shelves import Change, Shelf
 from neargate.model.capacity import HostCapacity, HostFacts, PlacedRequest, Reservation
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryDisk, MemoryStores
+from neargate.testing.sim.disks import ZoneHistory
 from neargate.vpc.addresses import AddressRange, elastic_ranges
 from neargate.world import OsWorld
 
@@ -43,6 +44,10 @@ class Process(Struct, frozen=True, kw_only=True):
         return found
 
 
+async def nothing_to_settle() -> None:
+    """There are no tasks."""
+
+
 async def start(region_disk: MemoryDisk, zone_disk: MemoryDisk, *, knobs: Knobs | None = None) -> Process:
     world, knobs = OsWorld(), knobs or Knobs()
     capacity = await open_capacity(
@@ -59,6 +64,7 @@ async def start(region_disk: MemoryDisk, zone_disk: MemoryDisk, *, knobs: Knobs 
         world, store, region=REGION, account=ACCOUNT, zones=((ZONE, "use1-az1"),), public_pool="198.18.0.0/28"
     )
     placing = await open_placing(world, network, {ZONE: capacity}, knobs)
+    await placing.restore(nothing_to_settle)
     return Process(capacity=capacity, network=network, placing=placing)
 
 
@@ -160,6 +166,51 @@ def test_a_zone_that_lost_its_claims_has_them_again_before_anything_is_launched(
         [after] = await second.capacity.describe_enis(ACCOUNT)
         for member in ("NetworkInterfaceId", "PrivateIpAddress", "MacAddress", "Description", "PrivateDnsName"):
             assert after[member] == before[member]
+
+    run(main)
+
+
+def test_a_claim_that_a_zone_has_again_of_a_gateway_that_is_over_is_given_back_at_the_start() -> None:
+    """The zone lost the release with its machine; the gateway's address may be a task's by then."""
+
+    async def main() -> None:
+        region, zone = MemoryDisk(), MemoryDisk()
+        first = await start(region, zone)
+        await first.capacity.register_host(HOST)
+        nat_id = await create(first)
+        await first.placing.look()
+        history = ZoneHistory()
+        history.is_kept = True
+        history.committed("zone-a", zone.databases["zone-a"])
+        await first.network.change(ACCOUNT, lambda shelf: nat_gateways.delete(shelf, nat_id))
+        await first.placing.look()
+        assert first.nat().state == "deleted" and await first.capacity.describe_enis(ACCOUNT) == []
+        history.committed("zone-a", zone.databases["zone-a"])
+        assert history.lose("zone-a", 1, zone.databases["zone-a"]) == 1
+        second = await start(region, zone)
+        assert await second.capacity.describe_enis(ACCOUNT) == []
+
+    run(main)
+
+
+def test_one_that_fails_is_said_to_before_its_place_is_given_back() -> None:
+    """What was given back is never placed again: pending, it would wait for ever once the reason is gone."""
+
+    async def main() -> None:
+        region, zone = MemoryDisk(), MemoryDisk()
+        first = await start(region, zone)
+        await first.capacity.register_host(HOST)
+        await create(first)
+        assert isinstance(await first.capacity.place(request(first)), Reservation)
+        subnet = first.network.shelf(ACCOUNT).find(Subnet, first.nat().subnet_id)
+        assert subnet is not None
+        await first.network.change(ACCOUNT, lambda shelf: Change(result=None, drop=(subnet,)))
+        zone.is_full = True
+        await first.placing.look()
+        assert first.nat().state == "failed" and len(await first.capacity.describe_enis(ACCOUNT)) == 1
+        zone.is_full = False
+        await first.placing.look()
+        assert await first.capacity.describe_enis(ACCOUNT) == []
 
     run(main)
 

@@ -66,6 +66,7 @@ class Ledger:
         self.cpu_units_of: dict[tuple[str, bool], int] = {}  # account, on Spot or not -> held by its claims
         self._spot: dict[Key, Claim] = {}
         self._spot_rooms: dict[str, tuple[Room, Room]] = {}  # pool -> what `spot_room` says, until hosts change
+        self.placed: dict[Key, None] = {}  # claims of things that are no tasks
         self._ahead: dict[Key, Claim] = {}  # claims of room that Spot tasks still hold
         self.unsettled: dict[Key, float] = {}
         self.subnets: dict[str, Addresses] = {}
@@ -191,7 +192,9 @@ class Ledger:
             self._spot[claim.key] = claim
         if claim.waits_for:
             self._ahead[claim.key] = claim
-        if not claim.is_placed:
+        if claim.is_placed:
+            self.placed[claim.key] = None
+        else:
             self.unsettled[claim.key] = claim.created_at
         if claim.private_ip is not None:
             self.addresses(claim.subnet_id).taken.add(claim.private_ip)
@@ -229,6 +232,7 @@ class Ledger:
         self._count_cpu(held, -held.room.cpu_units)
         self._spot.pop(claim.key, None)
         self._ahead.pop(claim.key, None)
+        self.placed.pop(claim.key, None)
         self.unsettled.pop(claim.key, None)
         if claim.private_ip is not None:
             self.addresses(claim.subnet_id).taken.discard(claim.private_ip)

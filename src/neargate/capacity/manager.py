@@ -353,6 +353,9 @@ class Capacity:
         key = (request.object_id, request.zone)
         return await self._in_turn(key, lambda: self._place(key, request))
 
+    async def placed(self) -> list[tuple[str, str]]:
+        return [key for key in self._ledger.placed if key not in self._flights]
+
     async def _place(self, key: Key, request: PlacedRequest) -> Reservation | NoCapacity | NoAddress:
         if key in self._ledger.claims:
             return await self._existing(key)

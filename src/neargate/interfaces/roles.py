@@ -139,6 +139,9 @@ class CapacityManager(Protocol):
         """A host, an address and an interface for a thing that needs no room. It is named and given back as a task's
         reservation is, and no sweeper asks whose it is. Repeating it gives the same answer."""
 
+    async def placed(self) -> list[tuple[str, str]]:
+        """(object id, zone) of what `place` placed and nobody gave back; from memory, without what is under way."""
+
     async def public_addresses(self) -> list[str]:
         """Those that interfaces have."""
 

@@ -6,7 +6,7 @@ look goes on where this one ended: a zone's answers can be asked for again. Must
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,10 @@ from .public_pool import POOL, GivenAddress
 from .registry import NetworkRegistry
 
 _log = get_logger(__name__)
+
+_HELD = ("pending", "available", "deleting")
+# One that was being deleted may have been given back, and its address be a task's since then.
+_HELD_AT_START = ("pending", "available")
 
 
 class PlacingPlan(Struct, frozen=True, kw_only=True):
@@ -62,9 +66,12 @@ def plan_placing(shelf: Shelf, now: float, keep_s: float) -> PlacingPlan:
 async def open_placing(
     world: World, network: NetworkRegistry, capacities: Mapping[str, CapacityManager], knobs: Knobs
 ) -> "Placing":
-    """Before the first launch: the zones have again what available gateways hold. `run` it for the rest."""
+    """Before the cell is opened, which restores what its tasks hold: the zones hold no more for gateways that are over.
+
+    `restore` what the others hold before the first launch, and `run` it for the rest.
+    """
     placing = Placing(world, network, capacities, knobs)
-    await placing.restore()
+    await placing.take_back_claims(_HELD_AT_START)
     return placing
 
 
@@ -105,6 +112,7 @@ class Placing:
                 await self._try(nat, self._place)
             for nat in plan.forget:
                 await self._try(nat, self._forget)
+        await self.take_back_claims(_HELD)
         await self._take_back_unowned()
 
     async def _try(self, nat: NatGateway, work: Callable[[NatGateway], Coroutine[Any, Any, None]]) -> None:
@@ -127,10 +135,13 @@ class Placing:
             await self._network.change(nat.account, lambda shelf: nat_gateways.placed(shelf, nat.name, given))
 
     async def _fail(self, nat: NatGateway, why: Failure) -> None:
-        """An earlier process may have placed it and not said so."""
-        await self._give_back(nat)
+        """First it is said: what is given back cannot be placed again, should the reason be gone by then.
+
+        An earlier process may have placed it and not said so; what is not given back now is so by a later look.
+        """
         now = self._world.now()
         await self._network.change(nat.account, lambda shelf: nat_gateways.failed(shelf, nat.name, why, now))
+        await self._give_back(nat)
 
     async def _release(self, nat: NatGateway) -> None:
         await self._give_back(nat)
@@ -145,6 +156,29 @@ class Placing:
 
     async def _forget(self, nat: NatGateway) -> None:
         await self._network.change(nat.account, lambda shelf: nat_gateways.forgotten(shelf, nat.name))
+
+    async def take_back_claims(self, states: Collection[str]) -> None:
+        """What the zones hold for gateways in none of these states: a crash may cost a zone that it was given back.
+
+        The record is durable before its claim is made, so who has caught up since it saw the claim knows the gateway.
+        """
+        managers = dict.fromkeys(self._capacities.values())
+        held = [(manager, key) for manager in managers for key in await manager.placed()]
+        if all(name in self._in(states) for _, (name, _) in held):
+            return
+        await self._network.catch_up()
+        known = self._in(states)
+        for manager, (name, zone) in held:
+            if name in known:
+                continue
+            try:
+                await manager.release(name, zone)
+            except Overloaded as busy:
+                _log.warning("an address of a gateway that is over is not free yet", gateway=name, why=str(busy))
+
+    def _in(self, states: Collection[str]) -> set[str]:
+        shelves = map(self._network.shelf, self._network.accounts())
+        return {nat.name for shelf in shelves for nat in shelf.all(NatGateway) if nat.state in states}
 
     async def _take_back_unowned(self) -> None:
         """Elastic addresses that a crash left between the pool and an account, or between an account and the pool."""
@@ -162,11 +196,13 @@ class Placing:
         except (AwsError, Overloaded) as error:
             _log.warning("an address is not in the pool again yet", address=given.name, why=str(error))
 
-    async def restore(self) -> None:
+    async def restore(self, settle: Callable[[], Awaitable[object]]) -> None:
         """Before the first launch: a zone may have lost its last claims with the machine; gateways keep what they had.
 
-        What cannot be written now the zone's memory has all the same.
+        What cannot be written now the zone's memory has all the same. `settle`: gives back what the zones lost the
+        release of; their older state may have a task where a gateway is now.
         """
+        is_settled = False
         for account in self._network.accounts():
             shelf = self._network.shelf(account)
             for nat in shelf.all(NatGateway):
@@ -174,6 +210,9 @@ class Placing:
                 recorded = _recorded(shelf, nat)
                 if manager is None or recorded is None or not await manager.missing([(nat.name, nat.zone)]):
                     continue
+                if not is_settled:
+                    await settle()
+                    is_settled = True
                 try:
                     await manager.restore([recorded])
                 except Overloaded as busy:
