@@ -1,5 +1,6 @@
 """The gateway and simulated hosts over channels without sockets: orders, reports, restarts, supersession, logs."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -125,6 +126,35 @@ def test_a_task_that_ends_by_itself_says_with_which_exit_code() -> None:
         assert stopped["stopCode"] == "EssentialContainerExited"
         assert stopped["stoppedReason"] == "Essential container in task exited"
         assert stopped["containers"][0]["exitCode"] == 3 and stopped["desiredStatus"] == "STOPPED"
+
+    in_cell(body, knobs=KNOBS)
+
+
+def test_a_host_that_comes_back_hears_what_its_tasks_vpcs_became_meanwhile() -> None:
+    """A rule that was revoked while it was away must not stay in force until the next task starts there."""
+
+    async def body(rig: CellRig) -> None:
+        door = Door(rig)
+        rig.world.spawn(door.gateway.watch_plans(), "plans")
+        host = door.host()
+        pipe = door.connect(host)
+        [task] = await rig.run(**ONE_ZONE)
+        await door.wait_for(task, "RUNNING")
+        host.kill()
+        await pipe.close("the agent was killed")
+        await door.connected(ZONES[0], False)
+        door.plans.generation = 2
+        again = door.link()
+        again.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=()))
+        assert isinstance(await again.hear(), Welcome)
+        async with asyncio.timeout(30):
+            push = await again.hear()
+        assert isinstance(push, VpcPush) and push.plan.generation == 2
+        door.plans.generation = 3
+        door.plans.changed.put_nowait("vpc-0main")
+        async with asyncio.timeout(30):
+            push = await again.hear()
+        assert isinstance(push, VpcPush) and push.plan.generation == 3
 
     in_cell(body, knobs=KNOBS)
 
