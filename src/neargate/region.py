@@ -169,29 +169,7 @@ async def open_region(
     plans = NamedPlans(world, parts.network, parts.cloud_map)
     gateway = Gateway(world, cell, capacities, plans, logs, roles, knobs)
     exec_sessions = ExecSessions(world, envelope, knobs, gateway.terminals, region=plan.region)
-    services = Services(
-        world=world,
-        region=plan.region,
-        zones=plan.zones,
-        cells={"cell-0": cell},
-        capacities=capacities,
-        identity=parts.identity,
-        sessions=sessions,
-        provider_keys=ProviderKeys(world, Fetcher(monotonic=world.monotonic, named=plan.oidc_hosts).get),
-        network=parts.network,
-        task_definitions=parts.task_definitions,
-        logs=logs,
-        trail=trail,
-        limits=limits,
-        account_settings=parts.account_settings,
-        key_registry=parts.keys,
-        parameter_registry=parts.parameters,
-        secret_registry=parts.secrets,
-        cloud_map_registry=parts.cloud_map,
-        images=parts.images,
-        exec_sessions=exec_sessions,
-        extensions=plan.extensions,
-    )
+    services = _services(world, plan, parts, cell, capacities, sessions, logs, trail, limits, exec_sessions)
     second_look = _second_look(world, parts, knobs) if plan.servers > 1 else None
     principals = Principals(credentials, parts.identity, sessions)
     recorder = CallRecorder(world, trail, models, knobs, plan.region)
@@ -213,6 +191,44 @@ async def open_region(
         spot_setting=parts.spot,
         recorder=recorder,
         placing=placing,
+    )
+
+
+def _services(
+    world: World,
+    plan: RegionPlan,
+    parts: "_Regional",
+    cell: Cell,
+    capacities: dict[str, CapacityManager],
+    sessions: Sessions,
+    logs: Logs,
+    trail: Trail,
+    limits: Limits,
+    exec_sessions: ExecSessions,
+) -> Services:
+    """What operations may ask."""
+    return Services(
+        world=world,
+        region=plan.region,
+        zones=plan.zones,
+        cells={"cell-0": cell},
+        capacities=capacities,
+        identity=parts.identity,
+        sessions=sessions,
+        provider_keys=ProviderKeys(world, Fetcher(monotonic=world.monotonic, named=plan.oidc_hosts).get),
+        network=parts.network,
+        task_definitions=parts.task_definitions,
+        logs=logs,
+        trail=trail,
+        limits=limits,
+        account_settings=parts.account_settings,
+        key_registry=parts.keys,
+        parameter_registry=parts.parameters,
+        secret_registry=parts.secrets,
+        cloud_map_registry=parts.cloud_map,
+        images=parts.images,
+        exec_sessions=exec_sessions,
+        extensions=plan.extensions,
     )
 
 
