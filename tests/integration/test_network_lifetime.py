@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.definitions.system_controls import NETWORK_CONTROLS
 from neargate.hostnet.conntrack import Conntrack
-from neargate.hostnet.edge import host_link_name
+from neargate.hostnet.edge import host_link_name, router_port
 from neargate.hostnet.netlink import Netlink
 from neargate.hostnet.network import LinuxNetwork, Step
 from neargate.hostnet.nftables import Nftables
 from neargate.hostnet.router import interface_name
 from neargate.interfaces.hostnet import HostError
-from neargate.model.network import Eni, SecurityGroup
+from neargate.model.network import Eni, PlannedNat, SecurityGroup
 from neargate.testing.netlab import (
     NetLab,
     connect,
@@ -100,6 +101,31 @@ def test_remove_all_leaves_the_machine_as_it_was(tmp_path: Path) -> None:
     _run(NetLab, tmp_path / "run", scenario)
 
 
+def test_a_vpc_without_tasks_is_forgotten_by_the_next_agent(tmp_path: Path) -> None:
+    """It may be deleted by now, and its gateways' addresses others'. Who needs it again is told its plan again."""
+
+    async def scenario(lab: NetLab) -> None:
+        nat = PlannedNat(nat_id="nat-1", subnet_id="subnet-0a", private_ipv4="172.31.0.9", public_ipv4=lab.public(9))
+        await lab.network.apply_vpc(replace(plan(1, OPEN), nats=(nat,)))
+        await lab.network.apply_vpc(plan(1, OPEN, vpc="vpc-0b"))
+        await lab.attach("a", eni(1, "sg-0open", vpc="vpc-0b"))
+        namespaces = lab.directory / "netns"
+        await lab.restart()
+        assert sorted(path.name for path in namespaces.iterdir()) == ["edge", "task-a", "vpc-vpc-0b"]
+        assert [path.name for path in (lab.directory / "vpcs").iterdir()] == ["vpc-0b"]
+        with entered(str(namespaces / "edge")):
+            edge = Netlink()
+        with edge as links:
+            assert f"{lab.public(9)}/32" not in links.routes()
+            await _until(lab, lambda: links.link(router_port("vpc-0a").edge_end) is None)
+        await lab.network.apply_vpc(plan(1, OPEN))
+        b, c = await lab.attach("b", eni(1, "sg-0open")), await lab.attach("c", eni(2, "sg-0open"))
+        with listener_in(c.netns_path, "0.0.0.0", 80):
+            assert await reaches(b.netns_path, "172.31.1.2", 80)
+
+    _run(NetLab, tmp_path / "run", scenario)
+
+
 def test_a_route_of_another_instance_is_not_taken_over(tmp_path: Path) -> None:
     async def scenario(lab: NetLab) -> None:
         other = NetLab(lab.world, tmp_path / "other", f"{int(lab.instance, 16) ^ 1:06x}", lab.pool)
@@ -154,6 +180,7 @@ def test_an_agent_killed_while_attaching(tmp_path: Path, done: int, then: str) -
 def test_an_agent_killed_while_detaching(tmp_path: Path, done: int) -> None:
     async def scenario(lab: KilledLab) -> None:
         await lab.network.apply_vpc(plan(1, OPEN))
+        kept = await lab.attach("kept", eni(2, "sg-0open"))
         links_before = _router_links(lab)
         await lab.attach("a", eni(1, "sg-0open", public=lab.public(5)))
         assert isinstance(lab.network, KilledAgent)
@@ -161,8 +188,12 @@ def test_an_agent_killed_while_detaching(tmp_path: Path, done: int) -> None:
         await lab.network.detach_eni("a")
         await lab.restart()
         await lab.network.detach_eni("a")
-        assert await lab.network.list_tasks() == []
-        assert sorted(path.name for path in (lab.directory / "netns").iterdir()) == ["edge", "vpc-vpc-0a"]
+        assert await lab.network.list_tasks() == [kept]
+        assert sorted(path.name for path in (lab.directory / "netns").iterdir()) == [
+            "edge",
+            "task-kept",
+            "vpc-vpc-0a",
+        ]
         await _until(lab, lambda: _router_links(lab) == links_before)
         with entered(str(lab.directory / "netns" / "edge")), Netlink() as links:
             assert f"{lab.public(5)}/32" not in links.routes()

@@ -51,7 +51,7 @@ def locked_table(lab: NetLab) -> Iterator[None]:
 def test_an_interface_that_was_refused_is_not_let_in_by_the_next_one(run: Run) -> None:
     async def scenario(lab: NetLab) -> None:
         await lab.network.apply_vpc(plan(1, OPEN))
-        with locked_table(lab), pytest.raises(HostError, match="cannot attach eni-.*Operation not permitted"):
+        with locked_table(lab), pytest.raises(HostError, match=r"cannot attach eni-.*Operation not permitted"):
             await lab.attach("refused", eni(1, "sg-0open"))
         b = await lab.attach("b", eni(2, "sg-0open"))
         namespace = str(lab.directory / "netns" / "task-refused")

@@ -332,7 +332,7 @@ class Agent:
         if seen.stop_reason is not None:
             self._standing.fulfilled()
         await self._remove(plan)
-        self._plans.restore(loaded.plans)
+        await self._plans.restore(loaded.plans, {record.launch.eni.vpc_id for record in plan.resume})
         for record in plan.resume:
             # In every phase: a launch that is stopped before its logs are opened again leaves its files to nobody else.
             for container in record.containers:

@@ -96,6 +96,9 @@ class LocalState:
         row = (plan.vpc_id, plan.generation, _encode(plan))
         await self._do(lambda db: db.execute("INSERT OR REPLACE INTO plans VALUES (?, ?, ?)", row))
 
+    async def forget_plan(self, vpc_id: str) -> None:
+        await self._do(lambda db: db.execute("DELETE FROM plans WHERE vpc_id = ?", (vpc_id,)))
+
     async def set_boot_id(self, boot_id: str) -> None:
         await self._do(lambda db: db.execute("INSERT OR REPLACE INTO meta VALUES ('boot_id', ?)", (boot_id,)))
 

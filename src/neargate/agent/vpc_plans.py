@@ -5,7 +5,7 @@ attached to rules older than its order. A lower generation is ignored.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 
 from ..interfaces.hostnet import HostError, HostNetwork
 from ..model.knobs import Knobs
@@ -37,10 +37,14 @@ class VpcPlans:
         self._news = asyncio.Condition()
         self._working: set[str] = set()
 
-    def restore(self, plans: Sequence[VpcPlan]) -> None:
-        """The plans of before a restart: in force until the server pushes newer ones."""
+    async def restore(self, plans: Sequence[VpcPlan], inhabited: Container[str]) -> None:
+        """The plans of before a restart: in force until the server pushes newer ones. Those of VPCs without a task are
+        forgotten: they may be deleted, and the next task there comes with the plan."""
         for plan in plans:
-            self._want(plan)
+            if plan.vpc_id in inhabited:
+                self._want(plan)
+            else:
+                await self._state.forget_plan(plan.vpc_id)
 
     async def push(self, plan: VpcPlan) -> None:
         known = self._wanted.get(plan.vpc_id)

@@ -62,6 +62,9 @@ class Records:
     def forget_eni(self, task_id: str) -> None:
         (self._enis / task_id).unlink(missing_ok=True)
 
+    def forget_plan(self, vpc_id: str) -> None:
+        (self._plans / vpc_id).unlink(missing_ok=True)
+
     def clear(self) -> None:
         for directory in (self._enis, self._plans):
             shutil.rmtree(directory, ignore_errors=True)

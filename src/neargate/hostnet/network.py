@@ -172,7 +172,12 @@ class LinuxNetwork:
         recorded = self._records.enis()
         # An ENI whose namespace is gone has no task: it is what a kill before the namespace, or a reboot, left behind.
         self._enis = {task: eni for task, eni in recorded.items() if self._namespaces.exists(_task_namespace(task))}
+        inhabited = {eni.vpc_id for eni in recorded.values()}
         for plan in self._records.plans().values():
+            if plan.vpc_id not in inhabited:
+                # It may have been deleted meanwhile. Its router goes as a stray; its next task comes with its plan.
+                self._records.forget_plan(plan.vpc_id)
+                continue
             enis = {task: eni for task, eni in self._enis.items() if eni.vpc_id == plan.vpc_id}
             self._vpcs.adopt(plan, enis)
         for task_id, eni in recorded.items():
