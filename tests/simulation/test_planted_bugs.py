@@ -40,8 +40,10 @@ from neargate.store.sqlite import SqliteStore
 from neargate.testing.sim.batch import Work, in_children
 from neargate.testing.sim.faults import Fault
 from neargate.testing.sim.points import Kill, NamedKill, Small, real, small
-from neargate.testing.sim.run import REAL, SMALL, SeedResult, Setting, run_seed
+from neargate.testing.sim.run import NETWORK, REAL, SMALL, SeedResult, Setting, run_seed
 from neargate.wire.shapes import Models
+
+from . import planted_in_networks as in_networks
 
 Works = Callable[[Models], Iterable[Work]]
 
@@ -123,6 +125,19 @@ ALONE_AND_KILLED = with_faults(
     *(Fault(at=14 + n, kind="kill-step", target=f"host-{n:02d}", count=1, duration_s=0.5) for n in range(3)),
 )
 STALLS = with_faults(SMALL, *(Fault(at=at, kind="stall", target="server", duration_s=15) for at in (8, 26)))
+
+CLIENTS_OF_VPCS = with_faults(NETWORK)
+VPCS_AND_POWER_CUTS = with_faults(
+    NETWORK, *(Fault(at=at, kind="power-cut", target="server", duration_s=0.3, strength=0.9) for at in (10, 20, 30, 40))
+)
+VPCS_AND_CUTS = with_faults(
+    NETWORK, *(Fault(at=5 * n + m, kind="cut", target=f"host-{m:02d}") for n in range(1, 9) for m in range(6))
+)
+VPCS_AND_KILLS = with_faults(
+    NETWORK,
+    *(Fault(at=2 * n, kind="kill-step", target="server", count=1, duration_s=0.2) for n in range(2, 21)),
+    Fault(at=3, kind="slow-disk", target="server", duration_s=40, strength=0.1),
+)
 
 
 # -- the bugs
@@ -446,6 +461,15 @@ PLANTED = [
     Planted(secrets_not_waited_for, QUIET, frozenset({"no-secret"})),
     Planted(secrets_in_files_are_variables_too, QUIET, frozenset({"files"})),
     Planted(secrets_looked_up_once_for_all, QUIET, frozenset({"foreign-secret"})),
+    Planted(in_networks.gateway_in_memory_before_it_is_durable, VPCS_AND_KILLS, frozenset({"network"})),
+    Planted(in_networks.address_given_at_once, CLIENTS_OF_VPCS, frozenset({"network"})),
+    Planted(in_networks.lost_claims_not_restored, VPCS_AND_POWER_CUTS, frozenset({"unrest"})),
+    Planted(in_networks.claims_that_came_back_kept, VPCS_AND_POWER_CUTS, frozenset({"unrest", "logged"})),
+    Planted(in_networks.generation_of_another_plan, CLIENTS_OF_VPCS, frozenset({"plan", "unrest"})),
+    Planted(in_networks.plans_not_told_again, VPCS_AND_CUTS, frozenset({"unrest"})),
+    Planted(in_networks.subnet_deleted_under_its_interfaces, CLIENTS_OF_VPCS, frozenset({"network"})),
+    Planted(in_networks.address_with_two_gateways, CLIENTS_OF_VPCS, frozenset({"network"})),
+    Planted(in_networks.address_lost_between_pool_and_account, VPCS_AND_KILLS, frozenset({"unrest"})),
 ]
 
 

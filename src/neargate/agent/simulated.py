@@ -23,6 +23,7 @@ from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.launch import ContainerReport, TaskLaunch, TaskReport
 from ..model.lifecycle import LastStatus, StopCode, is_later
+from ..model.network import VpcPlan
 from ..world import World
 from .link_client import Closed, Connection
 from .transport import UnixTransport
@@ -116,15 +117,17 @@ class SimulatedHost:
         times: SimulatedTimes | None = None,
         began: Callable[[TaskLaunch], None] = _unwatched,
         ended: Callable[[str], None] = _unwatched,
+        applied: Callable[[VpcPlan], None] = _unwatched,
         seed: bytes = NO_SEED,
     ) -> None:
-        """`began` and `ended` (task id) tell a watcher what this host holds.
+        """`began` and `ended` (task id) tell a watcher what this host holds, `applied` which plan is in force.
 
         `seed`: the host's key is made of it and of the host's id.
         """
         self.facts = facts
         self._began = began
         self._ended = ended
+        self._applied = applied
         self.memory = memory if memory is not None else HostMemory()
         self._world = world
         self._timers = timers
@@ -190,6 +193,8 @@ class SimulatedHost:
                 case ApplyVpc():
                     known = self.memory.plans.get(action.plan.vpc_id, -1)
                     self.memory.plans[action.plan.vpc_id] = max(known, action.plan.generation)
+                    if known <= action.plan.generation:
+                        self._applied(action.plan)
                 case Acknowledged():
                     self._acknowledged(action)
                 case _:

@@ -1,4 +1,4 @@
-"""`python -m neargate.testing.sim SEED [--real|--spot] [--faults FILE] [--trace]`: replay a seed; 1 when it fails."""
+"""`python -m neargate.testing.sim SEED [--real|--spot|--network] [--faults FILE] [--trace]`: 1 when the seed fails."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from .corpus import load
-from .run import REAL, SMALL, SPOT, run_seed
+from .run import NETWORK, REAL, SMALL, SPOT, run_seed
 
 
 def main() -> None:
@@ -16,12 +16,13 @@ def main() -> None:
     parser.add_argument("--faults", type=Path, help="a file of tests/simulation/seeds instead of the seed's own faults")
     parser.add_argument("--real", action="store_true", help="real agents over fakes")
     parser.add_argument("--spot", action="store_true", help="few small hosts, and most launches on Spot")
+    parser.add_argument("--network", action="store_true", help="clients change VPCs, addresses and NAT gateways")
     parser.add_argument("--trace", action="store_true", help="a line for each thing that happens")
     given = parser.parse_args()
     faults = None if given.faults is None else load(given.faults).faults
     if given.trace:
         logging.getLogger("neargate").setLevel(logging.INFO)
-    setting = REAL if given.real else SPOT if given.spot else SMALL
+    setting = REAL if given.real else SPOT if given.spot else NETWORK if given.network else SMALL
     result = run_seed(given.seed, faults, setting=setting, log=_write if given.trace else None)
     _write(f"seed {result.seed}: {result.error or 'clean'}; digest {result.digest:08x}, {result.steps} steps")
     if not given.trace:

@@ -17,6 +17,7 @@ from ...model.lifecycle import DesiredStatus, LastStatus, walk
 from ...model.network import Eni
 from . import documents
 from .sim import Sim
+from .vpc_checkers import VpcChecks
 
 _CELL_TRIGGERS = """
 CREATE TEMP TRIGGER sim_task_changed AFTER UPDATE ON main.tasks BEGIN
@@ -56,6 +57,7 @@ class Checkers:
 
     def __init__(self, sim: Sim, databases: Mapping[str, sqlite3.Connection]) -> None:
         self.book = Book()
+        self.network = VpcChecks(sim, databases)
         self._sim = sim
         self._databases = databases
         self._watched: set[str] = set()
@@ -72,6 +74,7 @@ class Checkers:
             return
         self._watched.add(shard)
         connection = self._databases[shard]
+        self.network.watch(shard, connection)
         if shard.startswith("cell"):
             connection.create_function("sim_task_changed", 11, self._task_changed)
             connection.create_function("sim_released", 3, self._released)
@@ -263,7 +266,8 @@ class Checkers:
                 continue
             database = self._databases[shard]
             held = database.execute("SELECT task_id, zone FROM reservations WHERE state = 'reserved'").fetchall()
-            reserved.update(held)
+            placed = set(database.execute("SELECT task_id, zone FROM reservations WHERE placed = 1").fetchall())
+            reserved.update(set(held) - placed)
             found += [
                 f"{shard}: interface of {task_id} without a reservation"
                 for task_id, zone in database.execute("SELECT task_id, zone FROM enis ORDER BY n")
@@ -272,7 +276,8 @@ class Checkers:
             sums = database.execute(
                 "SELECT h.id, h.tasks - count(r.n), h.cpu - h.free_cpu - coalesce(sum(r.cpu), 0), "
                 "h.memory - h.free_memory - coalesce(sum(r.memory), 0), h.disk - h.free_disk - coalesce(sum(r.disk), 0)"
-                " FROM hosts h LEFT JOIN reservations r ON r.host = h.id AND r.state = 'reserved' GROUP BY h.id"
+                " FROM hosts h LEFT JOIN reservations r ON r.host = h.id AND r.state = 'reserved' AND r.placed = 0"
+                " GROUP BY h.id"
             ).fetchall()
             found += [f"{shard}: {row[0]} is off by {row[1:]}" for row in sorted(sums) if any(row[1:])]
         found += [f"{task_id} lives without capacity in {zone}" for task_id, zone in sorted(live - reserved)]

@@ -15,6 +15,7 @@ class FailedSeed(Struct, frozen=True, kw_only=True):
     found: str
     real: bool = False
     spot: bool = False
+    network: bool = False
     faults: tuple[Fault, ...] = ()
 
 

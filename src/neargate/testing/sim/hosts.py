@@ -202,6 +202,7 @@ class RealMachine:
         self._cut_down |= {task_id for task_id, found in statuses.items() if found == {"running"}}
         for task_id in list(self.host.network.tasks):
             self._checkers.ended(self.facts.host_id, task_id)
+        self._checkers.network.forgotten(self.facts.host_id)
         self.sandbox.reboot()
         self.host.reboot()
         shutil.rmtree(self._credentials)
@@ -211,6 +212,10 @@ class RealMachine:
 
     def program(self) -> Supervised:
         return Supervised(name=self.facts.host_id, begin=self._begin, died=self._net.died)
+
+    def vpcs(self) -> frozenset[str]:
+        """Those of the interfaces that are here."""
+        return frozenset(eni.vpc_id for eni in self.host.network.enis.values())
 
     def problems(self, live: frozenset[str]) -> list[str]:
         name = self.facts.host_id
@@ -267,6 +272,8 @@ class RealMachine:
         if call == "attach_eni":
             task_id, eni = args
             self._checkers.attached(host_id, task_id, eni)
+        elif call == "apply_vpc":
+            self._checkers.network.applied(host_id, args[0])
         elif call == "detach_eni":
             self._checkers.ended(host_id, args[0])
         elif call == "start_container":

@@ -15,6 +15,7 @@ from ...model.capacity import HostFacts
 from ...model.knobs import Knobs
 from ...model.launch import TaskLaunch
 from ...model.lifecycle import StopCode
+from ...model.network import VpcPlan
 from .checkers import Checkers
 from .net import End, Gone, Net
 from .sim import Program as Supervised
@@ -54,7 +55,7 @@ class LightMachine:
         memory = deepcopy(self.memory)
 
         def begin(world: SimWorld) -> None:
-            self._run(world, memory, lambda launch: self._checkers.began(name, launch), lambda _: None)
+            self._run(world, memory, lambda launch: self._checkers.began(name, launch), lambda _: None, lambda _: None)
 
         return Supervised(name=name, begin=begin, died=self._net.died)
 
@@ -62,6 +63,7 @@ class LightMachine:
         """What ran is over, and the next agent finds it so. Records of the last `lost_s` seconds are gone."""
         self.facts = replace(self.facts, boot_id=boot_id)
         self.memory.plans.clear()
+        self._checkers.network.forgotten(self.facts.host_id)
         for task_id, task in list(self.memory.tasks.items()):
             if task.status == "STOPPED":
                 continue
@@ -83,6 +85,13 @@ class LightMachine:
                 stopped_at=now,
             )
 
+    def vpcs(self) -> frozenset[str]:
+        """Those of its tasks that are not over."""
+        tasks = self.memory.tasks.values()
+        return frozenset(
+            task.launch.eni.vpc_id for task in tasks if task.launch is not None and task.status != "STOPPED"
+        )
+
     def problems(self, live: frozenset[str]) -> list[str]:
         """What is wrong with this host once everything should have come to rest; `live`: task ids the cell has here."""
         running = {task_id for task_id, task in self.memory.tasks.items() if task.status != "STOPPED"}
@@ -99,7 +108,13 @@ class LightMachine:
 
     def _begin(self, world: SimWorld) -> None:
         host_id = self.facts.host_id
-        self._run(world, self.memory, self._began, lambda task_id: self._checkers.ended(host_id, task_id))
+        self._run(
+            world,
+            self.memory,
+            self._began,
+            lambda task_id: self._checkers.ended(host_id, task_id),
+            lambda plan: self._checkers.network.applied(host_id, plan),
+        )
 
     def _run(
         self,
@@ -107,6 +122,7 @@ class LightMachine:
         memory: HostMemory,
         began: Callable[[TaskLaunch], None],
         ended: Callable[[str], None],
+        applied: Callable[[VpcPlan], None],
     ) -> None:
         host = SimulatedHost(
             world,
@@ -117,6 +133,7 @@ class LightMachine:
             times=SimulatedTimes(run_s=2.0),
             began=began,
             ended=ended,
+            applied=applied,
         )
         _LightLink(world, self._net, host, self._knobs).dial()
 

@@ -7,6 +7,7 @@ the gateway's seam) and the calls to its front end. Must not know faults.
 import asyncio
 import random
 import sqlite3
+import urllib.parse
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ from ...store.sqlite import MemoryDisk, MemoryStores
 from ...wire.shapes import Models
 from ...wire.sigv4 import SignedRequest
 from ..execution_role import let_read_parameters, make_execution_role, make_task_role
-from ..signing import json_headers, signed
+from ..signing import form_headers, json_headers, signed
 from .checkers import Checkers
 from .net import End, Gone, Net
 from .sim import Program, Sim
@@ -39,7 +40,8 @@ KEY = "AKIASIMULATED0000000"
 SECRET = "not-a-secret-but-a-simulation"  # noqa: S105 both sides are made here
 MASTER_KEY = bytes(32)
 SERVER = "server"
-_WRONG_CLOCK = (b"Signature expired", b"Signature not yet current")
+EC2_VERSION = "2016-11-15"
+_WRONG_CLOCK = (b"RequestExpired", b"Signature expired", b"Signature not yet current")
 
 
 def plan(public_pool: str) -> production.RegionPlan:
@@ -200,14 +202,24 @@ class Caller:
     async def call(self, operation: str, params: Mapping[str, Any], timeout_s: float = 10.0) -> Answered:
         """One attempt. Raises Unanswered."""
         body = msgspec.json.encode(params)
-        response = await self.send(self._headers(operation, body), body, timeout_s)
-        if response.status == 400 and any(word in response.body for word in _WRONG_CLOCK):
+        response = self._judged(operation, await self.send(self._headers(operation, body), body, timeout_s))
+        return Answered(status=response.status, document=msgspec.json.decode(response.body or b"{}"))
+
+    async def query(self, operation: str, params: Mapping[str, str], timeout_s: float = 10.0) -> tuple[int, bytes]:
+        """One attempt of a call to EC2: status and body. Raises Unanswered."""
+        body = urllib.parse.urlencode({"Action": operation, "Version": EC2_VERSION, **params}).encode()
+        headers = self._signed("ec2", form_headers(), body)
+        response = self._judged(operation, await self.send(headers, body, timeout_s))
+        return response.status, bytes(response.body)
+
+    def _judged(self, operation: str, response: Response) -> Response:
+        if response.status in (400, 403) and any(word in response.body for word in _WRONG_CLOCK):
             self._sim.count("clocks-corrected")
             self._ahead_s = 0.0 if self._server.world is None else self._server.world.now() - EPOCH - self._sim.now
             raise Unanswered
         if response.status == 500:
             self._sim.fail("500", f"{operation}: {response.body!r}")
-        return Answered(status=response.status, document=msgspec.json.decode(response.body or b"{}"))
+        return response
 
     async def send(self, headers: list[tuple[bytes, bytes]], body: bytes, timeout_s: float = 10.0) -> Response:
         """A request as it is. Raises Unanswered."""
@@ -226,7 +238,9 @@ class Caller:
     def _headers(self, operation: str, body: bytes) -> list[tuple[bytes, bytes]]:
         service = "logs" if operation.endswith(("LogGroup", "LogEvents")) else "ecs"
         service = "ssm" if operation.endswith("Parameter") else service
-        headers = json_headers(service, operation)
+        return self._signed(service, json_headers(service, operation), body)
+
+    def _signed(self, service: str, headers: list[tuple[bytes, bytes]], body: bytes) -> list[tuple[bytes, bytes]]:
         request = SignedRequest(method="POST", path=b"/", query=b"", headers=headers, body=body)
         now = EPOCH + self._sim.now + self._ahead_s
         return signed(request, key=KEY, secret=SECRET, region=REGION, service=service, now=now)

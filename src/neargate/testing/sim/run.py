@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ...model.capacity import HostCapacity, HostFacts
 from ...model.knobs import Knobs
@@ -22,14 +23,18 @@ from .hosts import Machine, RealMachine
 from .knobs import draw_knobs
 from .light import LightMachine
 from .net import Net
-from .region import SERVER, ZONES, Server
+from .region import ACCOUNT, SERVER, ZONES, Server
 from .scratch import scratch
 from .sim import Sim
+from .vpc_clients import VpcClients
 from .workload import TASK_ROLES, Workload
 
 REST_S = 240.0  # virtual: after the last fault, by then everything must have come to rest
 _LOOK_S = 2.0
 _CREDENTIALS_LOOK_S = 0.25
+_UNOWNED_S = 60.0  # longer than the longest stall of a disk
+_PLACING_S = 2.0
+_NETWORK_POOL = "198.18.0.0/27"  # few elastic addresses, so that clients wait for each other's
 _NOTICED_S = 8.0  # beyond the time-out: ticks, delays and the way to the server
 
 
@@ -37,7 +42,8 @@ class Setting(Struct, frozen=True, kw_only=True):
     """How large a run is. `real`: machines with the real agent over fakes instead of light ones.
 
     `cpu_units` and `memory_mib` of a host; None: drawn, so that in some runs the zones fill up. `spot`: how many of the
-    launches are on Spot. `twice`: how many of those with a token are called for by two at once.
+    launches are on Spot. `twice`: how many of those with a token are called for by two at once. `network`: clients
+    make, change and delete VPCs, elastic addresses and NAT gateways, and run tasks in them.
     """
 
     hosts: int = 12
@@ -48,11 +54,13 @@ class Setting(Struct, frozen=True, kw_only=True):
     memory_mib: int = 8192
     spot: float = 0.0
     twice: float = 0.1
+    network: bool = False
 
 
 SMALL = Setting()
 SPOT = Setting(hosts=3, calls=40, period_s=2.0, cpu_units=1024, memory_mib=2048, spot=0.6)
 REAL = Setting(hosts=3, calls=10, period_s=2.0, real=3)
+NETWORK = Setting(hosts=6, calls=70, period_s=0.6, network=True)
 
 
 class SeedResult(Struct, frozen=True, kw_only=True):
@@ -82,7 +90,7 @@ class Run:
         root: Path | None = None,
         models: Models | None = None,
         log: Callable[[str], None] | None = None,
-        workload: type[Workload] = Workload,
+        workload: type[Workload] | None = None,
     ) -> None:
         rng = Sim(seed).stream("setting")
         self.sim = Sim(seed, any_order=rng.random() < 1 / 3, log=log)
@@ -95,7 +103,13 @@ class Run:
         self.injector = Injector(self.sim, self.net, self.disk, machines)
         self.sim.weather = self.injector
         self.checkers = Checkers(self.sim, self.disk.databases)
-        self.knobs = knobs = knobs or draw_knobs(self.sim.stream("knobs"))
+        knobs = knobs or draw_knobs(self.sim.stream("knobs"))
+        if setting.network:
+            knobs = replace(knobs, elastic_unowned_s=_UNOWNED_S, placing_period_s=_PLACING_S)
+        self.knobs = knobs
+        pool = rng.choice(("198.18.0.0/24", "198.18.0.0/28"))
+        pool = _NETWORK_POOL if setting.network else pool
+        self.checkers.network.pool_is(pool, len(ZONES))
         self.server = Server(
             self.sim,
             self.net,
@@ -103,7 +117,7 @@ class Run:
             self.checkers,
             models=models or Models(),
             knobs=knobs,
-            public_pool=rng.choice(("198.18.0.0/24", "198.18.0.0/28")),
+            public_pool=pool,
             task_roles=tuple(TASK_ROLES.values()) if setting.real else (),
         )
         cpu_units = setting.cpu_units or rng.choice((1024, 4096))
@@ -122,7 +136,8 @@ class Run:
             else:
                 self.machines.append(LightMachine(self.sim, self.net, self.checkers, facts, knobs))
             machines[facts.host_id] = self.machines[-1]
-        self.workload = workload(
+        kind: type[Workload] = VpcClients if setting.network else Workload
+        self.workload = (workload or kind)(
             self.sim,
             self.server,
             self.checkers,
@@ -172,6 +187,7 @@ class Run:
         dead = self.injector.dead
         found = self.checkers.problems(dead) + self.checkers.document_problems()
         found += self.checkers.memory_problems(self.server.room())
+        found += self._network_problems()
         found += [f"{host_id} is dead and counts as connected" for host_id in sorted(dead & self.server.connected())]
         found += [f"the server holds a connection that {name} does not have" for name in self.net.abandoned()]
         for machine in self.machines:
@@ -190,12 +206,37 @@ class Run:
             problems = self.problems()
             if not problems:
                 self._check_logs()
+                self._check_addresses()
                 return
             if self.sim.now >= deadline:
                 more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
                 self.sim.fail("unrest", f"{problems[0]}{more}")
                 return
             self.sim.run(self.sim.now + _LOOK_S)
+
+    def _network_problems(self) -> list[str]:
+        assert self.server.region is not None, "nobody serves"
+        registry, checks = self.server.region.services.network, self.checkers.network
+        plans = {vpc.name: registry.plan(vpc.name) for vpc in registry.vpcs(ACCOUNT)}
+        found = checks.problems()
+        for machine in self.machines:
+            if machine.facts.host_id not in self.injector.dead:
+                found += checks.host_problems(machine.facts.host_id, machine.vpcs(), plans)
+        return found
+
+    def _check_addresses(self) -> None:
+        """What DescribeSubnets says is left is what the tables leave."""
+        if isinstance(self.workload, VpcClients):
+            clients = self.sim.living["clients"]
+            asking = clients.process.run(clients.spawn, self._compare_addresses(self.workload), "count-addresses")
+            self.sim.run(self.sim.now + REST_S, asking.done)
+
+    async def _compare_addresses(self, clients: VpcClients) -> None:
+        for subnet_id, (cidr, shown) in (await clients.available_addresses() or {}).items():
+            free = self.checkers.network.free_of(subnet_id, cidr)
+            if shown != free:
+                self.sim.fail("addresses", f"{subnet_id} is said to have {shown} addresses left and has {free}")
+        self.sim.count("subnets-compared")
 
     def _check_logs(self) -> None:
         """What containers wrote is stored once and whole."""
