@@ -7,14 +7,16 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
+from neargate.hostnet.edge import EDGE_HOP, EDGE_HOP_IPV6, ROUTER_HOP, ROUTER_HOP_IPV6
 from neargate.interfaces.hostnet import TaskNetwork
 from neargate.model.network import ENI_MAC_GATEWAY, SecurityGroup
-from neargate.testing.netlab import NetLab, eni, plan, rule, socket_in
+from neargate.testing.netlab import NetLab, eni, entered, plan, rule, socket_in
 
 pytestmark = pytest.mark.root
 OUT = (rule("-1", peer="0.0.0.0/0"), rule("-1", peer="::/0"))
@@ -22,16 +24,29 @@ OPEN = SecurityGroup(group_id="sg-0open", ingress=OUT, egress=OUT)
 SHUT = SecurityGroup(group_id="sg-0shut", ingress=(), egress=OUT)
 MUTE = SecurityGroup(group_id="sg-0mute", ingress=(), egress=())
 A, B, C = "172.31.1.1", "172.31.1.2", "172.31.1.3"
-A6, B6, C6 = "2001:db8::1", "2001:db8::2", "2001:db8::3"
+D = "172.31.1.4"
+A6, B6, C6, D6 = "2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4"
+HERE = "169.254.170.2"  # of every router
+# The machine's and routers' own, what is nobody's, what no gateway carries.
+NOT_ITS_OWN = (
+    *("127.0.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1", "169.254.169.254", HERE, "169.254.170.10"),
+    *("169.254.170.11", EDGE_HOP, ROUTER_HOP, "169.254.251.1", "169.254.254.5"),
+    *("172.31.0.1", "172.31.9.9", "172.31.255.255", "10.0.0.1", "192.168.1.1"),
+)
+NOT_ITS_OWN6 = (
+    *("::1", "fe80::1", "fe80::2", EDGE_HOP_IPV6, ROUTER_HOP_IPV6, "ff02::1", "ff02::2", "ff05::1"),
+    *("fd00:ec2::254", "2001:db8::99"),
+)
 ICMP, ICMPV6, UDP, FRAGMENT = 1, 58, 17, 44
 PORT_UNREACHABLE = {4: (3, 3), 6: (1, 4)}
 PORT = 9000
 REACHED_WITHIN_S = 10.0
 MORE_FRAGMENTS = 0x2000
+PACKET_OUTGOING = 4
 
 
 class Lab:
-    """A may send nothing, B receives nothing, C everything."""
+    """A may send nothing, B receives nothing, C and D everything; C has a public address. A task in another VPC too."""
 
     def __init__(self, net: NetLab) -> None:
         self.net = net
@@ -39,20 +54,26 @@ class Lab:
 
     async def open(self) -> None:
         await self.net.network.apply_vpc(plan(1, OPEN, SHUT, MUTE))
-        for name, number, group in (("a", 1, MUTE), ("b", 2, SHUT), ("c", 3, OPEN)):
-            self.tasks[name] = await self.net.attach(name, eni(number, group.group_id, ipv6=True))
+        await self.net.network.apply_vpc(plan(1, OPEN, vpc="vpc-0b"))
+        for name, number, group in (("a", 1, MUTE), ("b", 2, SHUT), ("c", 3, OPEN), ("d", 4, OPEN)):
+            public = self.net.public(7) if name == "c" else None
+            self.tasks[name] = await self.net.attach(name, eni(number, group.group_id, ipv6=True, public=public))
+        self.tasks["other"] = await self.net.attach(
+            "other", eni(9, "sg-0open", vpc="vpc-0b", public=self.net.public(8))
+        )
 
     def path(self, name: str) -> str:
         return self.tasks[name].netns_path
 
     def send(self, name: str, packet: bytes) -> None:
         """A whole IP packet, as a frame to the router."""
-        ethernet_type = 0x0800 if packet[0] >> 4 == 4 else 0x86DD
-        own = f"0a0000000{'abc'.index(name):01x}"
+        self.send_frame(name, 0x0800 if packet[0] >> 4 == 4 else 0x86DD, packet)
+
+    def send_frame(self, name: str, ethernet_type: int, payload: bytes) -> None:
         with socket_in(self.path(name), socket.AF_PACKET, socket.SOCK_RAW) as raw:
             raw.bind(("eth0", 0))
             gateway = bytes.fromhex(ENI_MAC_GATEWAY.replace(":", ""))
-            raw.send(gateway + bytes.fromhex(own.ljust(12, "0")) + struct.pack("!H", ethernet_type) + packet)
+            raw.send(gateway + bytes.fromhex("0a0000000099") + struct.pack("!H", ethernet_type) + payload)
 
 
 Run = Callable[[Callable[[Lab], Coroutine[Any, Any, None]]], None]
@@ -123,6 +144,98 @@ def test_a_fragment_of_somebody_else_is_not_put_into_a_senders_datagram(run: Run
             assert await _received(server) == b"honest--" * 2
 
     run(scenario)
+
+
+def test_of_all_that_a_task_can_make_nothing_is_seen_anywhere(run: Run) -> None:
+    """To everything that is not its own to reach, from everybody else, by ways that routers used to take orders by."""
+
+    async def scenario(lab: Lab) -> None:
+        namespaces = lab.net.directory / "netns"
+        places = [str(namespaces / "edge"), lab.net.router("vpc-0b"), lab.path("other"), lab.path("a"), lab.path("b")]
+        with ExitStack() as stack:
+            sniffers = {path: stack.enter_context(_sniffer(path)) for path in places}
+            arrives = stack.enter_context(_sniffer(lab.path("d")))
+            for ethernet_type, payload in hostile_frames(lab.net):
+                lab.send_frame("c", ethernet_type, payload)
+            for to in (D, lab.net.pool_host_address()):
+                lab.send("c", ip(C, to, UDP, udp(5555, PORT, b"honest")))
+            assert b"honest" in await _arrived(arrives), "the first that d sees"
+            edge = sniffers.pop(places[0])
+            assert b"honest" in await _arrived(edge), "the first that the edge sees"
+            for path, sniffer in sniffers.items():
+                assert _seen(sniffer) is None, path
+
+    run(scenario)
+
+
+def hostile_frames(net: NetLab) -> Iterator[tuple[int, bytes]]:
+    """(Ethernet type, payload), from C, which may send everything and has a public address."""
+    datagram = udp(5555, PORT, b"hostile")
+    host, other = net.pool_host_address(), net.public(8)
+    for to in NOT_ITS_OWN:
+        for source in (C, A, "127.0.0.1", "0.0.0.0", host, other, net.public(7)):
+            if (source, to) != (C, C):
+                yield 0x0800, ip(source, to, UDP, datagram)
+        yield 0x0800, ip(C, to, ICMP, icmp(C, to, 8, 0, bytes(4)))
+        # An envelope with another packet in it.
+        yield from ((0x0800, ip(C, to, protocol, ip(A, D, UDP, datagram))) for protocol in (4, 41, 47, 94))
+    for to in NOT_ITS_OWN6:
+        yield 0x86DD, ip(C6, to, UDP, datagram)
+        hop_by_hop = bytes((UDP, 0, 5, 2, 0, 0, 1, 0)) + datagram  # with a router alert
+        yield 0x86DD, ip(C6, to, 0, hop_by_hop)
+        for kind in (0, 4):  # the old routing header and that of segments
+            yield 0x86DD, ip(C6, to, 43, bytes((UDP, 2, kind, 1, 0, 0, 0, 0)) + ip_address(D6).packed + datagram)
+    for source in (A6, D6, "fe80::bad", "fe80::1", "::1", "::", f"::ffff:{A}"):
+        yield 0x86DD, ip(source, D6, UDP, datagram)
+        for kind in (133, 134, 135, 136, 137):  # neighbour discovery, announcements of routers, redirects
+            yield 0x86DD, ip(source, "ff02::1", ICMPV6, icmp(source, "ff02::1", kind, 0, bytes(36)))
+    spoofed = ip(A, D, UDP, datagram)
+    for tag in (0x8100, 0x88A8):
+        yield tag, struct.pack("!HH", 0, 0x0800) + spoofed
+        yield tag, struct.pack("!HH", 5, 0x0800) + ip(C, D, UDP, datagram)
+    yield 0x8847, b"\0\0\1\x40" + ip(C, D, UDP, datagram)
+    yield 0x0800, ip(C6, D6, UDP, datagram)  # one family under the other's name
+    for option in (131, 137):  # source routes, loose and strict
+        for via, to in ((D, host), (HERE, D), (HERE, other)):
+            yield 0x0800, with_option(C, via, bytes((option, 7, 4)) + ip_address(to).packed, datagram)
+
+
+def with_option(source: str, to: str, option: bytes, payload: bytes) -> bytes:
+    options = option + bytes(-len(option) % 4)
+    words = 5 + len(options) // 4
+    head = struct.pack("!BBHHHBBH", 0x40 | words, 0, 4 * words + len(payload), 1, 0, 64, UDP, 0)
+    head += ip_address(source).packed + ip_address(to).packed + options
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
+
+
+@contextmanager
+def _sniffer(netns_path: str) -> Iterator[socket.socket]:
+    """Of all IPv4 and IPv6 frames of a namespace."""
+    every_protocol = 3
+    with entered(netns_path):
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(every_protocol))
+    made.setblocking(False)
+    with made:
+        yield made
+
+
+def _seen(sniffer: socket.socket) -> bytes | None:
+    """The next frame that came in, if there is one; what the namespace itself sends is not asked for."""
+    try:
+        while True:
+            data, (_, _, kind, *_) = sniffer.recvfrom(2048)
+            if kind != PACKET_OUTGOING:
+                return data
+    except BlockingIOError:
+        return None
+
+
+async def _arrived(sniffer: socket.socket) -> bytes:
+    async with asyncio.timeout(REACHED_WITHIN_S):
+        while True:
+            data, (_, _, kind, *_) = await asyncio.get_running_loop().sock_recvfrom(sniffer, 2048)
+            if kind != PACKET_OUTGOING:
+                return data
 
 
 def fragments(source: str, to: str, datagram: bytes, number: int = 77) -> tuple[bytes, bytes]:
