@@ -83,6 +83,8 @@ def test_ids_and_times_are_compared_by_their_form(written: str, printed: str) ->
         ("AROAK2NI4LICEJBJSPB6T", "AIDAK2NI4LICEJBJSPB6T"),
         ("AROAK2NI4LICEJBJSPB6T", "AROAK2NI4LICEJBJSPB6"),
         ("sg-07b04aefb505006db", "vpc-07b04aefb505006db"),
+        ("sg-07b04aefb505006db", "sgr-07b04aefb505006db"),
+        ("rtb-07b04aefb505006db: local", "rtb-07b04aefb505006d: local"),
         ("AKIAM5DVJGP7CMWHHIJA", "M5DVJGP7CMWHHIJAAKIA"),
         ("subnet-00e18af026840c0b2", "subnet-00e18af026840c0b2a"),
         ("at 2026-11-22T05:27:56Z", "at 1795325276"),
@@ -98,3 +100,8 @@ def test_an_id_is_the_same_one_in_later_blocks() -> None:
     written, printed = Names(), Names()
     assert written.plain(TASK) == printed.plain(OTHER)
     assert written.plain(TASK) != printed.plain(TASK)
+
+@pytest.mark.parametrize("kind", ["vpc", "subnet", "sg", "sgr", "eni", "rtb", "acl", "igw", "nat", "eipalloc"])
+def test_an_id_of_the_network_is_compared_by_its_form(kind: str) -> None:
+    written, printed = f"{kind}-07b04aefb505006db: 0.0.0.0/0", f"{kind}-0e86f0cbe9ce688a5: 0.0.0.0/0"
+    assert Names().plain(written) == Names().plain(printed) == f"<{kind} 1>: 0.0.0.0/0"

@@ -19,13 +19,14 @@ from msgspec.structs import replace
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = "\x1e"  # stands in no document and is printed by no program of them
 _HEX = "[0-9a-f]"
+_OF_EC2 = ("vpc", "subnet", "sg", "sgr", "eni", "rtb", "acl", "igw", "nat", "eipalloc")
 # What differs from run to run: name -> its exact form.
 _FORMS = {
     "request": f"{_HEX}{{8}}-{_HEX}{{4}}-4{_HEX}{{3}}-[89ab]{_HEX}{{3}}-{_HEX}{{12}}",
     "task": f"{_HEX}{{32}}",
     **{key: f"{key}[A-Z2-7]{{16}}" for key in ("AKIA", "ASIA")},
     **{identity: f"{identity}[A-Z2-7]{{17}}" for identity in ("AIDA", "AROA")},
-    **{resource: f"{resource}-{_HEX}{{17}}" for resource in ("vpc", "subnet", "sg", "eni")},
+    **{resource: f"{resource}-{_HEX}{{17}}" for resource in _OF_EC2},
     "time": r"20\d\d-[01]\d-[0-3]\dT[012]\d:[0-5]\d:[0-5]\dZ",
     "times": r"[1-9]\d? times",
 }
