@@ -101,6 +101,7 @@ def test_an_id_is_the_same_one_in_later_blocks() -> None:
     assert written.plain(TASK) == printed.plain(OTHER)
     assert written.plain(TASK) != printed.plain(TASK)
 
+
 @pytest.mark.parametrize("kind", ["vpc", "subnet", "sg", "sgr", "eni", "rtb", "acl", "igw", "nat", "eipalloc"])
 def test_an_id_of_the_network_is_compared_by_its_form(kind: str) -> None:
     written, printed = f"{kind}-07b04aefb505006db: 0.0.0.0/0", f"{kind}-0e86f0cbe9ce688a5: 0.0.0.0/0"
