@@ -16,7 +16,15 @@ def digest_line(seed: str, hash_seed: str, *flags: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("seed", "flags"), [("10001", ()), ("10002", ()), ("10003", ()), ("20001", ("--real",)), ("20002", ("--real",))]
+    ("seed", "flags"),
+    [
+        ("10001", ()),
+        ("10002", ()),
+        ("10003", ()),
+        ("20001", ("--real",)),
+        ("20002", ("--real",)),
+        ("40001", ("--network",)),
+    ],
 )
 def test_same_digest_in_another_process(seed: str, flags: tuple[str, ...]) -> None:
     lines = [digest_line(seed, hash_seed, *flags) for hash_seed in ("0", "4242")]

@@ -57,7 +57,7 @@ def test_spot_on_few_hosts(models: Models) -> None:
 
 @pytest.mark.timeout(600)
 def test_vpcs_and_what_has_a_place_in_them(models: Models) -> None:
-    results = batch(40_000, 40, NETWORK, models)
+    results = batch(40_000, 20, NETWORK, models)
     assert not told(results, " --network"), told(results, " --network")
     for what in ("kills", "gateway-available", "gateway-failed", "gateway-deleted", "addresses-given", "plans-applied"):
         assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
