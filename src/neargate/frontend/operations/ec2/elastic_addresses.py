@@ -5,6 +5,7 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
 from ....model import ids
+from ....model.errors import AwsError
 from ....model.quotas import ELASTIC_ADDRESSES_PER_REGION
 from ...authorize import Resource, Values, authorize
 from ...call import Answer, Call, Params
@@ -74,7 +75,9 @@ async def allocate_address(call: Call, services: Services, params: Params) -> An
             account,
             lambda shelf: addresses.allocate(shelf, allocation_id, public_ip, call.region, tags, addresses_max),
         )
-    except BaseException:
+    except AwsError:
+        # Refused, so the account has it not. Whatever else ends this call (its caller goes away) may leave the write
+        # under way: an address that nobody has after all is taken back by the placing loop.
         await network.change(POOL, lambda pool: public_pool.take_back(pool, public_ip, allocation_id))
         raise
     return {
