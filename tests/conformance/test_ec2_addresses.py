@@ -185,6 +185,8 @@ def test_its_interface_is_shown_and_is_nobodys_to_change(region: Region) -> None
     )
     changes = {"NetworkInterfaceId": eni_id, "Description": {"Value": "mine"}}
     assert refused(lambda: ec2.modify_network_interface_attribute(**changes)) == FORBIDDEN
+    back = {"NetworkInterfaceId": eni_id, "SourceDestCheck": "true"}
+    assert refused(lambda: ec2.reset_network_interface_attribute(**back)) == FORBIDDEN
     other = ec2.allocate_address()["AllocationId"]
     assert refused(lambda: ec2.associate_address(AllocationId=other, NetworkInterfaceId=eni_id)) == FORBIDDEN
     shown = ec2.describe_network_interface_attribute(NetworkInterfaceId=eni_id, Attribute="sourceDestCheck")
