@@ -92,6 +92,27 @@ def lab(region: LiveRegion) -> Iterator[Lab]:
     finally:
         for task in (server, client):
             region.stop(task)
+        _delete(region, vpc)
+
+
+def _delete(region: LiveRegion, vpc: str) -> None:
+    """Other tests have this region, too, and take its first VPC for the default one."""
+    ec2, mine = region.client("ec2"), [{"Name": "vpc-id", "Values": [vpc]}]
+    wait_for("their interfaces to go", lambda: not ec2.describe_network_interfaces(Filters=mine)["NetworkInterfaces"])
+    for subnet in ec2.describe_subnets(Filters=mine)["Subnets"]:
+        ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    for table in ec2.describe_route_tables(Filters=mine)["RouteTables"]:
+        if not any(one["Main"] for one in table["Associations"]):
+            ec2.delete_route_table(RouteTableId=table["RouteTableId"])
+    for acl in ec2.describe_network_acls(Filters=mine)["NetworkAcls"]:
+        if not acl["IsDefault"]:
+            ec2.delete_network_acl(NetworkAclId=acl["NetworkAclId"])
+    groups = ec2.describe_security_groups(Filters=mine)["SecurityGroups"]
+    for group in sorted(groups, key=lambda group: group["GroupName"], reverse=True):  # the server's names the client's
+        if group["GroupName"] != "default":
+            ec2.delete_security_group(GroupId=group["GroupId"])
+    ec2.delete_vpc(VpcId=vpc)
+    assert [one["IsDefault"] for one in ec2.describe_vpcs()["Vpcs"]] == [True]
 
 
 def _run(region: LiveRegion, container: dict[str, Any], subnet: str, group: str, **members: Any) -> str:

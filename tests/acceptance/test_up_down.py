@@ -254,7 +254,7 @@ def test_two_regions_side_by_side_do_not_meet(region: LiveRegion) -> None:
         other.push_images()
         tasks = []
         for home in (region, other):
-            vpc = home.ec2.describe_vpcs()["Vpcs"][0]
+            [vpc] = home.ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
             assert vpc["CidrBlock"] == "172.31.0.0/16"
             group = home.ec2.create_security_group(GroupName="apart", Description="apart", VpcId=vpc["VpcId"])
             everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
