@@ -213,7 +213,7 @@ def test_a_group_is_made_found_and_deleted(region: Region) -> None:
         ({"GroupName": "web", "Description": "x", "DryRun": True}, "DryRunOperation"),
         (
             {"GroupName": "web", "Description": "x", "TagSpecifications": [{"ResourceType": "vpc", "Tags": []}]},
-            "InvalidParameterValue",
+            "InvalidParameter",
         ),
     ],
 )
