@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from neargate.cli import processes
-from neargate.hostnet.uplink_pasta import program
+from neargate.hostnet.uplink.pasta import program
 
 from .conftest import end_region, start_region
 from .region import LiveRegion, wait_for

@@ -9,9 +9,9 @@ import pytest
 
 from neargate.hostnet.edge import EDGE_HOP, ROUTER_HOP
 from neargate.hostnet.nftables import Nftables
-from neargate.hostnet.uplink_pasta import program
+from neargate.hostnet.uplink.pasta import program
 from neargate.testing.netlab import connect, entered, listener_in, pings, reaches, socket_in
-from neargate.vpc.uplink import EDGE_END_HOP, TAP_ADDRESS, TAP_END_HOP, TAP_GATEWAY
+from neargate.uplink.texts import EDGE_END_HOP, TAP_ADDRESS, TAP_END_HOP, TAP_GATEWAY
 
 from .uplink_lab import GATEWAY, HOST_ADDRESS, SERVER, TASK, UplinkLab, address_in, run, udp_in
 

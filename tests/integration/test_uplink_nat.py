@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from neargate.hostnet import uplink_nat
 from neargate.hostnet.namespaces import write_sysctl
 from neargate.hostnet.netlink import Netlink
-from neargate.hostnet.uplink_edge import EdgeSide
-from neargate.hostnet.uplink_nat import NatUplink
-from neargate.hostnet.uplink_record import UplinkFiles
+from neargate.hostnet.uplink import nat as uplink_nat
+from neargate.hostnet.uplink.edge import EdgeSide
+from neargate.hostnet.uplink.nat import NatUplink
+from neargate.hostnet.uplink.record import UplinkFiles
 from neargate.testing.netlab import NetLab, connect, eni, entered, listener_in, pings, plan, reaches
 
 from .uplink_lab import HOST_ADDRESS, OPEN, SERVER, TASK, UplinkLab, run

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from neargate.hostnet import netlink
 from neargate.hostnet.netlink import Netlink
-from neargate.hostnet.uplink_edge import TAP_QUEUE
-from neargate.hostnet.uplink_nat import NatUplink
-from neargate.hostnet.uplink_pasta import program
+from neargate.hostnet.uplink.edge import TAP_QUEUE
+from neargate.hostnet.uplink.nat import NatUplink
+from neargate.hostnet.uplink.pasta import program
 from neargate.testing.netlab import connect, entered, listener_in
 
 from .uplink_lab import GATEWAY, HOST_ADDRESS, KNOBS, SERVER, WITHIN_S, UplinkLab, run, udp_in

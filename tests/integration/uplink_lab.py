@@ -19,9 +19,9 @@ from neargate.hostnet.edge import host_link_name
 from neargate.hostnet.namespaces import Namespaces, read_sysctl, write_sysctl
 from neargate.hostnet.netlink import Netlink
 from neargate.hostnet.nftables import Nftables
-from neargate.hostnet.uplink import Uplink, UplinkedNetwork
-from neargate.hostnet.uplink_legacy import LegacyRules
-from neargate.hostnet.uplink_record import UplinkFiles, UplinkState
+from neargate.hostnet.uplink.legacy import LegacyRules
+from neargate.hostnet.uplink.record import UplinkFiles, UplinkState
+from neargate.hostnet.uplink.uplink import Uplink, UplinkedNetwork
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.model.network import SecurityGroup
 from neargate.testing.netlab import NetLab, connect, eni, entered, listener_in, plan, rule

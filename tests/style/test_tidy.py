@@ -65,8 +65,8 @@ ALLOWED = {
     ("testing/virtual_time.py", "asyncio.sleep"),  # a World of its own
     ("testing/fake_", "asyncio.sleep"),  # a turn of the loop, or a programmed hang
     ("hostnet/", "threading.Thread"),  # one dedicated thread per network namespace (a namespace is a thread's)
-    ("hostnet/uplink_legacy.py", "subprocess.run"),  # iptables-legacy, where it has rules that drop ours
-    ("hostnet/uplink_pasta.py", "subprocess.Popen"),  # pasta: of the uplink, never of a task's start
+    ("hostnet/uplink/legacy.py", "subprocess.run"),  # iptables-legacy, where it has rules that drop ours
+    ("hostnet/uplink/pasta.py", "subprocess.Popen"),  # pasta: of the uplink, never of a task's start
     ("hostnet/disks", "subprocess.run"),  # mkfs.ext4, once per size, for the template
     ("store/writing_process.py", "threading.Thread"),  # a process of its own, without a World: one thread per database
     ("sandbox/", "threading.Thread"),  # a pull inside a task's network namespace

@@ -11,8 +11,8 @@ from neargate.cli import uplink
 from neargate.cli.config import RegionConfig
 from neargate.cli.paths import RegionPaths
 from neargate.cli.problems import Problem
-from neargate.hostnet.uplink_record import UplinkFiles, UplinkState
-from neargate.vpc.uplink import MODES
+from neargate.hostnet.uplink.record import UplinkFiles, UplinkState
+from neargate.uplink.texts import MODES
 
 
 class Paths(RegionPaths):

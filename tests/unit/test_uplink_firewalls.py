@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from neargate.vpc.firewalls import Packet, Stop, chains, gone, let_pass, marked_rules, passage, stops
+from neargate.uplink.firewalls import Packet, Stop, chains, gone, let_pass, marked_rules, passage, stops
 
 Json = dict[str, Any]
 PACKET = Packet(iifname="ng0a", oifname="eth0", saddr="198.18.7.1", daddr="1.1.1.1", state="new")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from neargate.vpc.legacy_rules import needed, removal
+from neargate.uplink.legacy_rules import needed, removal
 
 MARK, LINK = "neargate_0a", "ng0a"
 OWN = f"-m comment --comment {MARK} -j ACCEPT"

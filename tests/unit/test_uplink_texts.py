@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from neargate.hostnet.uplink_record import UplinkFiles, UplinkRecord, UplinkState
-from neargate.hostnet.uplink_user import RESTART_MAX_S, restart_delay_s
-from neargate.vpc import uplink
+from neargate.hostnet.uplink.record import UplinkFiles, UplinkRecord, UplinkState
+from neargate.hostnet.uplink.user import RESTART_MAX_S, restart_delay_s
+from neargate.uplink import texts as uplink
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from ..agent.simulated import SimulatedFleet
 from ..hostnet.cgroups import LinuxCgroups
 from ..hostnet.disks import LinuxDisks
 from ..hostnet.secret_mount import mount_secret, unmount_secret
-from ..hostnet.uplink import Uplink, UplinkedNetwork
+from ..hostnet.uplink.uplink import Uplink, UplinkedNetwork
 from ..log import get_logger, write_to_stderr
 from ..model.capacity import HostCapacity, HostFacts
 from ..model.ids import ec2_id

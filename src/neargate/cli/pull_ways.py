@@ -8,12 +8,12 @@ the task's: what its subnet's routes and its groups do not let out is not pulled
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from ..hostnet.uplink_pasta import program
+from ..hostnet.uplink.pasta import program
 from ..interfaces.sandbox import SandboxError
 from ..sandbox.pull.dialling import host_and_port, is_named
 from ..sandbox.pull.proxies import Proxies
 from ..sandbox.pull.reference import parse_reference
-from ..vpc.uplink import settled_mode
+from ..uplink.texts import settled_mode
 from .config import RegionConfig
 
 

@@ -1,6 +1,6 @@
 """`--uplink` for the operator: what `up` refuses and says beforehand, how it does now, what here is in its way.
 
-Reads only; the agent makes and undoes (hostnet/uplink.py). Rules of the firewall are root's to read: whoever is not
+Reads only; the agent makes and undoes (hostnet/uplink/). Rules of the firewall are root's to read: whoever is not
 root is told what anybody may know.
 """
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from ..hostnet.edge import host_link_name
 from ..hostnet.netlink import Netlink
 from ..hostnet.nftables import Nftables, NftablesError, NftablesMissing
-from ..hostnet.uplink_facts import forwards
-from ..hostnet.uplink_legacy import LegacyRules
-from ..hostnet.uplink_pasta import program
-from ..hostnet.uplink_record import UplinkFiles, UplinkState
+from ..hostnet.uplink.facts import forwards
+from ..hostnet.uplink.legacy import LegacyRules
+from ..hostnet.uplink.pasta import program
+from ..hostnet.uplink.record import UplinkFiles, UplinkState
 from ..interfaces.hostnet import HostError
-from ..vpc.firewalls import let_pass, passage
-from ..vpc.uplink import host_table_name, mark, settled_mode
+from ..uplink.firewalls import let_pass, passage
+from ..uplink.texts import host_table_name, mark, settled_mode
 from .config import RegionConfig
 from .paths import RegionPaths
 from .problems import Problem

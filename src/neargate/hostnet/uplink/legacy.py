@@ -6,10 +6,10 @@ Blocking; in the host's namespace. Used only where that iptables has rules at al
 import shutil
 import subprocess
 
-from ..interfaces.hostnet import HostError
-from ..vpc import legacy_rules
-from ..vpc.firewalls import Passage
-from .uplink_facts import has_legacy_filter
+from ...interfaces.hostnet import HostError
+from ...uplink import legacy_rules
+from ...uplink.firewalls import Passage
+from .facts import has_legacy_filter
 
 _PROGRAM = "iptables-legacy"
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"

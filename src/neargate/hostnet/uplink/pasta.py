@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ..vpc.uplink import PASTA, pasta_command
+from ...uplink.texts import PASTA, pasta_command
 
 _TUN = Path("/dev/net/tun")
 _NOBODY = 65534

@@ -7,8 +7,8 @@ import socket
 import struct
 from pathlib import Path
 
-from .namespaces import read_sysctl, write_sysctl
-from .netlink import NETLINK_NETFILTER, RTM_GETROUTE, Netlink, NetlinkError, attributes
+from ..namespaces import read_sysctl, write_sysctl
+from ..netlink import NETLINK_NETFILTER, RTM_GETROUTE, Netlink, NetlinkError, attributes
 
 _ROUTE_UNICAST, _ROUTE_LOCAL = 1, 2
 _NFT_MSG_GETGEN = 10 << 8 | 16

@@ -12,22 +12,22 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..interfaces.hostnet import HostError
-from ..log import get_logger
-from ..model.knobs import DEFAULT_KNOBS, Knobs
-from ..vpc.uplink import settled_mode
-from ..world import World
-from .attachments import safe_id
-from .namespaces import Namespaces
-from .netlink import Netlink
-from .network import LinuxNetwork
-from .nftables import NftablesError, NftablesMissing
-from .uplink_edge import EdgeSide
-from .uplink_facts import address_changes
-from .uplink_nat import NatUplink
-from .uplink_pasta import PastaProcess, program
-from .uplink_record import UplinkFiles, UplinkState
-from .uplink_user import STARTS, UserUplink
+from ...interfaces.hostnet import HostError
+from ...log import get_logger
+from ...model.knobs import DEFAULT_KNOBS, Knobs
+from ...uplink.texts import settled_mode
+from ...world import World
+from ..attachments import safe_id
+from ..namespaces import Namespaces
+from ..netlink import Netlink
+from ..network import LinuxNetwork
+from ..nftables import NftablesError, NftablesMissing
+from .edge import EdgeSide
+from .facts import address_changes
+from .nat import NatUplink
+from .pasta import PastaProcess, program
+from .record import UplinkFiles, UplinkState
+from .user import STARTS, UserUplink
 
 _LANE = "uplink"
 _TAP = "tap"  # in the run directory: pasta's mark

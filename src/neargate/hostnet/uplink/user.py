@@ -7,13 +7,13 @@ the one thread of the uplink's lane, in the host's namespace, which pasta's sock
 from collections.abc import Callable
 from pathlib import Path
 
-from ..interfaces.hostnet import HostError
-from .namespaces import Namespaces
-from .netlink import Netlink
-from .uplink_edge import EdgeSide
-from .uplink_facts import own_networks
-from .uplink_pasta import Pasta, PastaProcess, program
-from .uplink_record import UplinkFiles, UplinkRecord
+from ...interfaces.hostnet import HostError
+from ..namespaces import Namespaces
+from ..netlink import Netlink
+from .edge import EdgeSide
+from .facts import own_networks
+from .pasta import Pasta, PastaProcess, program
+from .record import UplinkFiles, UplinkRecord
 
 STARTS = "pasta starts"  # nothing is wrong: it is on its way
 STABLE_S = 10.0  # what lived so long died of something new

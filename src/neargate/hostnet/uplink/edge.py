@@ -7,13 +7,13 @@ of the uplink's lane. Invariant: there is a default route only while the table s
 import errno
 import struct
 
-from ..interfaces.hostnet import HostError
-from ..vpc import uplink as texts
-from . import netlink
-from .edge import NAMESPACE, host_address
-from .namespaces import Namespaces, write_sysctl
-from .netlink import Netlink, NetlinkError
-from .nftables import Nftables
+from ...interfaces.hostnet import HostError
+from ...uplink import texts
+from .. import netlink
+from ..edge import NAMESPACE, host_address
+from ..namespaces import Namespaces, write_sysctl
+from ..netlink import Netlink, NetlinkError
+from ..nftables import Nftables
 
 _DEFAULT = "0.0.0.0/0"
 _IFLA_TXQLEN = 13

@@ -8,16 +8,15 @@ made again when somebody removed it, and none of it outlives `remove`.
 
 from msgspec.structs import replace
 
-from ..vpc import firewalls
-from ..vpc import uplink as texts
-from ..vpc.firewalls import Passage
-from .edge import host_link_name
-from .netlink import Netlink
-from .nftables import Nftables, NftablesError
-from .uplink_edge import EdgeSide
-from .uplink_facts import forwards, own_networks, routed_links, ruleset_generation, set_forwarding
-from .uplink_legacy import LegacyRules
-from .uplink_record import UplinkFiles, UplinkRecord
+from ...uplink import firewalls, texts
+from ...uplink.firewalls import Passage
+from ..edge import host_link_name
+from ..netlink import Netlink
+from ..nftables import Nftables, NftablesError
+from .edge import EdgeSide
+from .facts import forwards, own_networks, routed_links, ruleset_generation, set_forwarding
+from .legacy import LegacyRules
+from .record import UplinkFiles, UplinkRecord
 
 LEGACY_LOOKS = 5  # every so many looks those of the older iptables are read
 
