@@ -36,6 +36,7 @@ class VpcPlans:
         self._applied: dict[str, int] = {}
         self._news = asyncio.Condition()
         self._working: set[str] = set()
+        self._refused: dict[str, tuple[float, str]] = {}  # VPC -> since when, and the host's last word
 
     async def restore(self, plans: Sequence[VpcPlan], inhabited: Container[str]) -> None:
         """The plans of before a restart: in force until the server pushes newer ones. Those of VPCs without a task are
@@ -54,8 +55,11 @@ class VpcPlans:
         self._want(plan)
 
     async def ready(self, vpc_id: str) -> None:
+        """Raises HostError when the host has refused the plan for `plan_patience_s`. It is tried on all the same."""
         async with self._news:
-            await self._news.wait_for(lambda: self._is_applied(vpc_id))
+            await self._news.wait_for(lambda: self._is_applied(vpc_id) or self._is_refused(vpc_id))
+        if not self._is_applied(vpc_id):
+            raise HostError(f"the rules of {vpc_id} cannot be put in force: {self._refused[vpc_id][1]}")
 
     def plan(self, vpc_id: str) -> VpcPlan | None:
         """The newest that was pushed."""
@@ -64,6 +68,10 @@ class VpcPlans:
     def _is_applied(self, vpc_id: str) -> bool:
         wanted = self._wanted.get(vpc_id)
         return wanted is not None and self._applied.get(vpc_id, -1) >= wanted.generation
+
+    def _is_refused(self, vpc_id: str) -> bool:
+        since, _ = self._refused.get(vpc_id, (float("inf"), ""))
+        return self._world.monotonic() - since >= self._knobs.plan_patience_s
 
     def _want(self, plan: VpcPlan) -> None:
         self._wanted[plan.vpc_id] = plan
@@ -79,10 +87,18 @@ class VpcPlans:
                 await self._network.apply_vpc(plan)
                 await self._listeners(vpc_id)
             except (HostError, OSError) as error:
+                since, _ = self._refused.get(vpc_id, (self._world.monotonic(), ""))
+                self._refused[vpc_id] = (since, str(error))
                 self._note(f"plan {plan.generation} of {vpc_id} is tried again: {error}")
+                if self._is_refused(vpc_id):
+                    await self._tell()
                 await self._world.sleep(self._knobs.engine_retry_s)
                 continue
             self._applied[vpc_id] = plan.generation
-            async with self._news:
-                self._news.notify_all()
+            self._refused.pop(vpc_id, None)
+            await self._tell()
         self._working.discard(vpc_id)
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()

@@ -1,0 +1,42 @@
+"""A host that refuses a VPC's rules: launches wait behind them for a while, then end with its word; later ones go on."""
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from neargate.interfaces.hostnet import HostError
+from neargate.model.network import VpcPlan
+from neargate.testing.agent_host import VPC, AgentHost, container, launch
+from neargate.testing.virtual_time import run_virtual
+
+WHY = "the kernel takes no more sets"
+
+
+def test_a_launch_behind_rules_that_are_refused_ends_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with AgentHost(tmp_path) as host:
+            await host.started()
+            apply = host.host.network.apply_vpc
+
+            async def refuse(_: VpcPlan) -> None:
+                raise HostError(WHY)
+
+            monkeypatch.setattr(host.host.network, "apply_vpc", refuse)
+            host.server.push(VpcPlan(vpc_id=VPC, generation=2, cidrs=("10.0.0.0/16",), groups=()))
+            begun, first = host.clock.now(), launch(container())
+            host.server.run(first)
+            report = await host.server.status(first.task_id, "STOPPED")
+            assert host.clock.now() - begun >= host.knobs.plan_patience_s
+            reason = f"ResourceInitializationError: the rules of {VPC} cannot be put in force: {WHY}"
+            assert report.stopped_reason == reason
+            monkeypatch.setattr(host.host.network, "apply_vpc", apply)
+            second = replace(
+                first, task_id="1".zfill(32), eni=replace(first.eni, private_ipv4="10.0.1.6", eni_id="eni-1")
+            )
+            host.server.run(second)
+            await host.server.status(second.task_id, "RUNNING")
+
+    run_virtual(main())
