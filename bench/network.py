@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
+from neargate.hostnet.netlink import Netlink
 from neargate.hostnet.nftables import Nftables
 from neargate.model.network import SecurityGroup
 from neargate.testing.netlab import NetLab, eni, entered, plan, rule
@@ -29,6 +30,7 @@ CHUNK = bytes(1 << 18)
 FEW, MANY = 10, 10_000
 ATTACHED = 40
 CROWD, CROWD_RULES = 200, 5000
+SETTLED_WITHIN_S = 10.0
 EVERYTHING = rule("-1", peer="0.0.0.0/0")
 ONLY_TRACKED = """
 table inet bench {
@@ -161,17 +163,33 @@ async def _attachments(lab: NetLab) -> dict[str, list[float]]:
     await lab.network.apply_vpc(plan(1, *groups, vpc="vpc-1a"))
     for number in range(10, 10 + CROWD):
         await lab.attach(f"crowd-{number}", eni(number, groups[number % len(groups)].group_id, vpc="vpc-1a"))
+    empty, full = lab.router("vpc-0f"), lab.router("vpc-1a")
     for number in range(ATTACHED):
         with _timed(found["neargate"]):
             await lab.attach("timed", eni(10, "sg-0bench", vpc="vpc-0f"))
         await lab.network.detach_eni("timed")
+        await asyncio.to_thread(_settle, empty, 0)
         with _timed(found["ip commands"]):
-            await asyncio.to_thread(_by_commands, f"{lab.instance}-{number}", lab.router("vpc-0f"))
+            await asyncio.to_thread(_by_commands, f"{lab.instance}-{number}", empty)
         await asyncio.to_thread(_run, "ip", "netns", "delete", f"{lab.instance}-{number}")
+        await asyncio.to_thread(_settle, empty, 0)
         with _timed(found["in a crowd"]):
             await lab.attach("timed", eni(230, groups[number].group_id, vpc="vpc-1a"))
         await lab.network.detach_eni("timed")
+        await asyncio.to_thread(_settle, full, CROWD)
     return found
+
+
+def _settle(router: str, links: int) -> None:
+    """Until the kernel has removed what was detached: meanwhile it holds the lock that the next one needs."""
+    with entered(router):
+        kernel = Netlink()
+    end = time.monotonic() + SETTLED_WITHIN_S
+    with kernel:
+        while sum(link.name.startswith("e") for link in kernel.links()) > links:
+            if time.monotonic() > end:
+                raise TimeoutError("a detached interface's link does not go")
+            time.sleep(0.01)
 
 
 @contextmanager
