@@ -1,4 +1,4 @@
-"""A host that refuses a VPC's rules: launches wait behind them for a while, then end with its word; later ones go on."""
+"""A host that refuses a VPC's rules: launches wait for a while, then end with its word; later ones go on."""
 
 from pathlib import Path
 
@@ -33,6 +33,7 @@ def test_a_launch_behind_rules_that_are_refused_ends_with_the_reason(
             reason = f"ResourceInitializationError: the rules of {VPC} cannot be put in force: {WHY}"
             assert report.stopped_reason == reason
             monkeypatch.setattr(host.host.network, "apply_vpc", apply)
+            await host.clock.sleep(2 * host.knobs.engine_retry_s)
             second = replace(
                 first, task_id="1".zfill(32), eni=replace(first.eni, private_ipv4="10.0.1.6", eni_id="eni-1")
             )
