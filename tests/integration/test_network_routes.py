@@ -213,6 +213,36 @@ def test_an_internet_gateway_is_for_who_has_a_public_address_and_a_route(run: Ru
     run(scenario)
 
 
+def test_its_own_groups_are_asked_of_what_a_task_sends_to_its_own_public_address(run: Run) -> None:
+    """Also where both ends have the same port, so that what comes in again is the answer to itself."""
+    only = SecurityGroup(group_id="sg-0one", ingress=(rule("udp", 5000, 5000, peer=EVERYWHERE),), egress=OUT)
+
+    async def scenario(lab: Lab) -> None:
+        vpc = lab.new_vpc()
+        await vpc.apply({A: (TO_INTERNET,)}, groups=(only,))
+        address = lab.public()
+        task = await vpc.task(A, 11, public=address, group=only.group_id)
+        loop = asyncio.get_running_loop()
+        with (
+            socket_in(task.netns_path, kind=socket.SOCK_DGRAM) as client,
+            socket_in(task.netns_path, kind=socket.SOCK_DGRAM) as shut,
+            socket_in(task.netns_path, kind=socket.SOCK_DGRAM) as opened,
+        ):
+            shut.bind(("0.0.0.0", 5001))
+            opened.bind(("0.0.0.0", 5000))
+            for sender, port in ((shut, 5001), (client, 5001), (opened, 5000), (client, 5000)):
+                sender.sendto(b"%d" % port, (address, port))
+            came = [await asyncio.wait_for(loop.sock_recvfrom(opened, 100), 10) for _ in range(2)]
+            assert came == [(b"5000", (address, 5000)), (b"5000", (address, client.getsockname()[1]))]
+            # Sent before those, by the same way.
+            with pytest.raises(BlockingIOError):
+                shut.recv(100)
+            opened.sendto(b"answer", came[1][1])
+            assert await asyncio.wait_for(loop.sock_recvfrom(client, 100), 10) == (b"answer", (address, 5000))
+
+    run(scenario)
+
+
 def test_the_longest_prefix_decides_in_both_directions(run: Run) -> None:
     async def scenario(lab: Lab) -> None:
         vpc = lab.new_vpc()

@@ -148,10 +148,10 @@ def test_one_more_eni_is_a_transaction_of_its_elements_alone() -> None:
     before = _rules(plan, _eni(4, "sg-1"))
     after = _rules(plan, _eni(4, "sg-1"), _eni(5, "sg-1", public="198.18.0.5"), previous=before)
     lines = transaction(before, after).splitlines()
-    assert len(lines) == 8
+    assert len(lines) == 9
     assert all(line.startswith("add element inet neargate ") for line in lines)
     assert all("10.0.0.5" in line or "198.18.0.5" in line for line in lines)
-    assert [line.split()[0] for line in transaction(after, before).splitlines()] == ["delete"] * 8
+    assert [line.split()[0] for line in transaction(after, before).splitlines()] == ["delete"] * 9
 
 
 def test_a_changed_group_flushes_only_its_chains() -> None:

@@ -56,7 +56,8 @@ class RouterRules(Struct, frozen=True, kw_only=True):
 def local_eni(interface: str, eni: Eni) -> LocalEni:
     """Raises ValueError for an address that is none."""
     groups = tuple(sorted(set(eni.security_groups)))
-    outwards, inwards = (f"goto {name}" for name in combination_chains(groups))
+    egress, ingress = combination_chains(groups)
+    outwards, inwards = f"goto {egress}", f"goto {ingress}"
     routed = f"goto {subnet_chain(eni.subnet_id)}"
     private = _address(eni.private_ipv4, 4)
     elements = [
@@ -78,6 +79,7 @@ def local_eni(interface: str, eni: Eni) -> LocalEni:
     if eni.public_ipv4 is not None:
         public = _address(eni.public_ipv4, 4)
         elements += [("pub_in", public, private), ("pub_out", private, public), ("pub_own", public, "")]
+        elements.append(("pub_self", f"{public} . {public}", f"jump {ingress}"))
     return LocalEni(subnet_id=eni.subnet_id, groups=groups, addresses=tuple(addresses), elements=tuple(elements))
 
 
