@@ -210,7 +210,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     execution_call_timeout_s: float = 5.0  # of one attempt, the connection included
     execution_answer_max_bytes: int = 1024 * 1024  # ten parameters, or a secret
     engine_retry_s: float = 0.5  # between attempts while the engine or the host does not answer
-    plan_patience_s: float = 60.0  # for a host that refuses a VPC's rules, before launches behind them end with its word
+    plan_patience_s: float = 60.0  # for a host that refuses a VPC's rules: then launches behind them end with its word
     relist_period_s: float = 5.0  # exits are events; a list now and then finds what an event stream lost
     host_check_period_s: float = 5.0
     stop_tombstone_keep_s: float = 3600.0  # after the acknowledgement: a delayed order must still meet it
