@@ -4,6 +4,8 @@ from ipaddress import ip_network
 
 from msgspec import Struct
 
+from .flow_logs import PlannedFlowLog
+
 ENI_MAC_GATEWAY = "0e:ee:ee:ee:ee:ee"
 TASK_METADATA_ADDRESS = "169.254.170.2"
 REGION_ENDPOINT_ADDRESS = "169.254.170.10"  # in every VPC router; only the region's API port is behind it
@@ -164,6 +166,7 @@ class VpcPlan(Struct, frozen=True, kw_only=True):
     acls: tuple[NetworkAcl, ...] = ()
     nats: tuple[PlannedNat, ...] = ()
     peerings: tuple[PlannedPeering, ...] = ()
+    flow_logs: tuple[PlannedFlowLog, ...] = ()
 
     @property
     def resolver(self) -> str | None:
