@@ -117,6 +117,21 @@ class PlannedPeering(Struct, frozen=True, kw_only=True):
     peer_vpc: str
 
 
+class PlannedEndpoint(Struct, frozen=True, kw_only=True):
+    """An interface of a VPC endpoint for one of the region's own services. Every host of the VPC serves it itself.
+
+    `service`: the end of its name (`ecs`, `ecr.api`). Names that lead to it are in `VpcDns.endpoints`.
+    """
+
+    endpoint_id: str
+    service: str
+    eni_id: str
+    mac: str
+    subnet_id: str
+    private_ipv4: str
+    security_groups: tuple[str, ...] = ()
+
+
 class DnsRecords(Struct, frozen=True, kw_only=True):
     """All records of one name and type. An answer has `most` of them, each time others.
 
@@ -146,7 +161,8 @@ class VpcDns(Struct, frozen=True, kw_only=True):
     hostnames: bool = False
     public_domain: str = ""  # of names of public addresses, in a VPC with host names
     pools: tuple[str, ...] = ()  # the region's public addresses
-    endpoints: tuple[tuple[str, str], ...] = ()  # (name, address): the name, and all below it, is the VPC's own
+    # (name, address): the name, and all below it, is the VPC's own. `*.NAME`: whatever is below the name.
+    endpoints: tuple[tuple[str, str], ...] = ()
     zones: tuple[DnsZone, ...] = ()  # looked at in a VPC with host names only, as on AWS
     # What the VPC's DHCP options tell its tasks: whom to ask, where to look. None: the VPC's resolver, `domain`.
     servers: tuple[str, ...] | None = None
@@ -167,6 +183,7 @@ class VpcPlan(Struct, frozen=True, kw_only=True):
     nats: tuple[PlannedNat, ...] = ()
     peerings: tuple[PlannedPeering, ...] = ()
     flow_logs: tuple[PlannedFlowLog, ...] = ()
+    endpoints: tuple[PlannedEndpoint, ...] = ()
 
     @property
     def resolver(self) -> str | None:

@@ -263,8 +263,31 @@ class Peering(Owned, frozen=True, kw_only=True):
     options: tuple[tuple[str, bool], ...] = ()
 
 
+class EndpointInterface(Struct, frozen=True, kw_only=True):
+    """Of an interface endpoint in one of its subnets: a placed object, which its zone knows by the name `place`.
+
+    `state`: pending, available, deleting. What the zone gives is known when it is available.
+    """
+
+    place: str
+    subnet_id: str
+    zone: str
+    state: str = "pending"
+    wanted_private_ip: str | None = None
+    private_ip: str | None = None
+    eni_id: str | None = None
+    mac: str | None = None
+    attachment_id: str | None = None
+    private_dns_name: str | None = None
+    capacity_id: str | None = None
+    host_id: str | None = None
+
+
 class VpcEndpoint(Owned, frozen=True, kw_only=True):
-    """`endpoint_type`: Gateway, with `route_tables`; Interface, with `subnets` and `groups`. `policy`: JSON text."""
+    """`endpoint_type`: Gateway, with `route_tables`; Interface, with `subnets` and `groups`. `policy`: JSON text.
+
+    `state`: pending, available, deleting, failed. `interfaces`: of its subnets, and of those that it is leaving.
+    """
 
     kind = "vpc-endpoint"
     vpc_id: str
@@ -279,6 +302,10 @@ class VpcEndpoint(Owned, frozen=True, kw_only=True):
     private_dns: bool = False
     ip_address_type: str = "ipv4"
     client_token: str | None = None
+    interfaces: tuple[EndpointInterface, ...] = ()
+    dns_suffix: str = ""  # what its own names have beside its id
+    error_code: str | None = None  # of the last interface that could not be made
+    error_message: str | None = None
 
 
 class FlowLog(Owned, frozen=True, kw_only=True):
