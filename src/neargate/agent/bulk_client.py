@@ -13,6 +13,8 @@ from ..link.messages import (
     PROTOCOL,
     BulkHello,
     Challenge,
+    FlowsAck,
+    FlowsAppend,
     LogAck,
     LogAppend,
     LogOpen,
@@ -24,12 +26,13 @@ from ..link.messages import (
     decode_to_agent,
     encode,
 )
+from ..model.flow_logs import FlowLogBatch
 from ..model.knobs import Knobs
 from ..world import World
 from .arrivals import problem
 from .link_client import Closed, Connection, Transport
 
-Answer = LogOpened | LogRefused | LogAck
+Answer = LogOpened | LogRefused | LogAck | FlowsAck
 
 
 class BulkClient:
@@ -91,7 +94,7 @@ class BulkClient:
 
     async def open(self, task_id: str, container: str) -> LogOpened | LogRefused:
         answer = await self._ask(LogOpen(request=self._next(), task_id=task_id, container=container))
-        if isinstance(answer, LogAck):
+        if not isinstance(answer, LogOpened | LogRefused):
             raise await self._nonsense("an open was acknowledged as an append")
         return answer
 
@@ -119,8 +122,14 @@ class BulkClient:
             sizes=sizes,
         )
         answer = await self._ask(message)
-        if isinstance(answer, LogOpened):
-            raise await self._nonsense("an append was answered as an open")
+        if not isinstance(answer, LogAck | LogRefused):
+            raise await self._nonsense("an append was answered as something else")
+        return answer
+
+    async def send_flows(self, counter: str, batch: FlowLogBatch) -> FlowsAck | LogRefused:
+        answer = await self._ask(FlowsAppend(request=self._next(), counter=counter, batch=batch))
+        if not isinstance(answer, FlowsAck | LogRefused):
+            raise await self._nonsense("flow records were answered as something else")
         return answer
 
     async def _nonsense(self, what: str) -> Closed:
@@ -133,7 +142,7 @@ class BulkClient:
         self._requests += 1
         return self._requests
 
-    async def _ask(self, message: LogOpen | LogAppend) -> Answer:
+    async def _ask(self, message: LogOpen | LogAppend | FlowsAppend) -> Answer:
         socket = self._socket
         if socket is None:
             raise Closed("the bulk channel is down")
@@ -161,7 +170,7 @@ class BulkClient:
                 heard = True
                 if problem(message) is not None:
                     return heard
-                if isinstance(message, LogOpened | LogRefused | LogAck):
+                if isinstance(message, Answer):
                     answer = self._waiting.get(message.request)
                     if answer is not None and not answer.done():
                         answer.set_result(message)

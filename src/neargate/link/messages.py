@@ -11,6 +11,7 @@ import msgspec
 
 from ..model.capacity import HostFacts
 from ..model.concealed import Concealed
+from ..model.flow_logs import FlowLogBatch
 from ..model.launch import TaskLaunch, TaskReport
 from ..model.network import VpcPlan
 
@@ -189,7 +190,36 @@ class LogAck(msgspec.Struct, frozen=True, kw_only=True, tag="log-ack"):
     offset: int
 
 
-ToServer = Hello | Proof | Report | HostUpdate | CredentialsAsk | TagsAsk | Ping | BulkHello | LogOpen | LogAppend
+class FlowsAppend(msgspec.Struct, frozen=True, kw_only=True, tag="flows"):
+    """Said only for a flow log that a plan has named: a server that plans them knows this message.
+
+    `counter`: drawn at each start of the agent, which counts its batches from the beginning then.
+    """
+
+    request: int
+    counter: str
+    batch: FlowLogBatch
+
+
+class FlowsAck(msgspec.Struct, frozen=True, kw_only=True, tag="flows-ack"):
+    """The batch is durable."""
+
+    request: int
+
+
+ToServer = (
+    Hello
+    | Proof
+    | Report
+    | HostUpdate
+    | CredentialsAsk
+    | TagsAsk
+    | Ping
+    | BulkHello
+    | LogOpen
+    | LogAppend
+    | FlowsAppend
+)
 ToAgent = (
     Challenge
     | Welcome
@@ -205,6 +235,7 @@ ToAgent = (
     | LogOpened
     | LogRefused
     | LogAck
+    | FlowsAck
 )
 
 encode = msgspec.msgpack.Encoder().encode

@@ -222,6 +222,9 @@ class Knobs(Struct, frozen=True, kw_only=True):
     log_punch_bytes: int = 1024 * 1024  # shipped bytes are given back in steps of this size
     log_drain_s: float = 5.0  # a stopping task waits this long for its last lines; the rest follows in the background
     log_resend_s: float = 30.0
+    flow_batch_max_events: int = 4096  # of one interface and one flow log
+    flow_batch_max_bytes: int = 512 * 1024  # of its lines
+    flow_retry_s: float = 1.0  # until a batch that the server could not take is said again
     splunk_batch_max_bytes: int = 128 * 1024  # of lines, read at once from one container
     splunk_batch_max_lines: int = 1000  # Docker's
     splunk_line_max_bytes: int = 16 * 1024  # Fargate's: a longer line comes in pieces

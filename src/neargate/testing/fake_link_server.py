@@ -19,6 +19,8 @@ from ..link.messages import (
     CredentialsAsk,
     CredentialsIssued,
     CredentialsRefused,
+    FlowsAck,
+    FlowsAppend,
     Hello,
     HostUpdate,
     LogAck,
@@ -43,6 +45,7 @@ from ..link.messages import (
     encode,
 )
 from ..model.capacity import HostFacts
+from ..model.flow_logs import FlowLogBatch
 from ..model.launch import TaskLaunch, TaskReport
 from ..model.network import VpcPlan
 from .fake_faults import a_moment
@@ -76,6 +79,8 @@ class FakeLinkServer:
         self.execution_asks: list[str] = []
         self.tags: dict[str, tuple[tuple[str, str], ...]] = {}  # of tasks about which is answered
         self.tag_asks: list[str] = []
+        self.flows: list[tuple[str, FlowLogBatch]] = []  # (counter, batch) as they came, also those refused
+        self.flow_answers: list[tuple[str, str] | None] = []  # to the next batches: a refusal, or None for silence
         self.is_down = False
         self._link: _Pipe | None = None
         self._bulk: _Pipe | None = None
@@ -174,6 +179,8 @@ class FakeLinkServer:
                 self._open(pipe, message)
             case LogAppend():
                 self._append(pipe, message)
+            case FlowsAppend():
+                self._flows(pipe, message)
         self._changed.set()
 
     def _proved(self, pipe: "_Pipe", proof: Proof) -> None:
@@ -226,6 +233,15 @@ class FakeLinkServer:
             stored.offset = message.end
         if self.acknowledge_logs:
             pipe.say(LogAck(request=message.request, stream_key=message.stream_key, offset=stored.offset))
+
+    def _flows(self, pipe: "_Pipe", message: FlowsAppend) -> None:
+        self.flows.append((message.counter, message.batch))
+        if not self.flow_answers:
+            pipe.say(FlowsAck(request=message.request))
+            return
+        refusal = self.flow_answers.pop(0)
+        if refusal is not None:
+            pipe.say(LogRefused(request=message.request, code=refusal[0], message=refusal[1]))
 
     def _say(self, message: ToAgent) -> None:
         assert self._link is not None, "no agent is connected"
