@@ -1,28 +1,18 @@
 """What each EC2 operation asks leave for. Source: Service Authorization Reference, "Amazon EC2"."""
 
 from . import ec2_addresses, ec2_filters, ec2_routing, ec2_vpcs
+from .ec2_rows import COMMON, describe, tagging
 from .rules import REQUEST_TAGS, Actions, Level, Rule, rule
 
-_REGION = ("ec2:Region",)
-_TAGS = ("aws:ResourceTag/", "ec2:ResourceTag/")
 _GROUP, _RULE, _VPC = "security-group/{group}", "security-group-rule/{rule}", "vpc/{vpc}"
-_GROUP_KEYS = (*_REGION, *_TAGS, "ec2:SecurityGroupID", "ec2:Vpc")
-
-
-def _describe(name: str) -> tuple[Rule, ...]:
-    return (rule(f"ec2:{name}", Level.LIST, "*", keys=_REGION),)
-
-
-def _tagging(form: str) -> Rule:
-    keys = (*_REGION, *REQUEST_TAGS, "ec2:CreateAction")
-    return rule("ec2:CreateTags", Level.TAGGING, form, keys=keys, when="the request has tags")
+_GROUP_KEYS = (*COMMON, "ec2:SecurityGroupID", "ec2:Vpc")
 
 
 def _permitting(name: str) -> tuple[Rule, ...]:
     """A rule that is made has no ARN before; it is asked for by its tags only."""
     return (
         rule(f"ec2:{name}", Level.WRITE, _GROUP, _RULE, keys=(*_GROUP_KEYS, *REQUEST_TAGS)),
-        _tagging(_RULE),
+        tagging(_RULE),
     )
 
 
@@ -39,15 +29,15 @@ ACTIONS: Actions = {
             Level.WRITE,
             _VPC,
             _GROUP,
-            keys=(*_REGION, *_TAGS, *REQUEST_TAGS, "ec2:VpcID"),
+            keys=(*COMMON, *REQUEST_TAGS, "ec2:VpcID"),
         ),
-        _tagging(_GROUP),
+        tagging(_GROUP),
     ),
     "DeleteSecurityGroup": (rule("ec2:DeleteSecurityGroup", Level.WRITE, _GROUP, "*", keys=_GROUP_KEYS),),
-    "DescribeAvailabilityZones": _describe("DescribeAvailabilityZones"),
-    "DescribeNetworkInterfaces": _describe("DescribeNetworkInterfaces"),
-    "DescribeSecurityGroupRules": _describe("DescribeSecurityGroupRules"),
-    "DescribeSecurityGroups": _describe("DescribeSecurityGroups"),
+    "DescribeAvailabilityZones": describe("DescribeAvailabilityZones"),
+    "DescribeNetworkInterfaces": describe("DescribeNetworkInterfaces"),
+    "DescribeSecurityGroupRules": describe("DescribeSecurityGroupRules"),
+    "DescribeSecurityGroups": describe("DescribeSecurityGroups"),
     "RevokeSecurityGroupEgress": (rule("ec2:RevokeSecurityGroupEgress", Level.WRITE, _GROUP, keys=_GROUP_KEYS),),
     "RevokeSecurityGroupIngress": (rule("ec2:RevokeSecurityGroupIngress", Level.WRITE, _GROUP, keys=_GROUP_KEYS),),
 }

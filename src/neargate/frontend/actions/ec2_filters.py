@@ -3,11 +3,10 @@
 Source: Service Authorization Reference, "Amazon EC2".
 """
 
+from .ec2_rows import COMMON, describe, tagging
 from .rules import REQUEST_TAGS, Actions, Level, Rule, rule
 
-_REGION = ("ec2:Region",)
-_TAGS = ("aws:ResourceTag/", "ec2:ResourceTag/")
-_KEYS = (*_REGION, *_TAGS, "ec2:Vpc")
+_KEYS = (*COMMON, "ec2:Vpc")
 _ACL, _LIST, _SUBNET, _VPC = "network-acl/{acl}", "prefix-list/{list}", "subnet/{subnet}", "vpc/{vpc}"
 _GROUP, _RULE = "security-group/{group}", "security-group-rule/{rule}"
 # What CreateTags and DeleteTags are asked for: all kinds that have tags, and anything for ids of no such kind.
@@ -18,22 +17,13 @@ _TAGGED = (
 )
 
 
-def _describe(name: str) -> tuple[Rule, ...]:
-    return (rule(f"ec2:{name}", Level.LIST, "*", keys=_REGION),)
-
-
 def _of_tags(name: str) -> tuple[Rule, ...]:
     return (rule(f"ec2:{name}", Level.TAGGING, *_TAGGED, keys=(*_KEYS, *REQUEST_TAGS)),)
 
 
-def _tagging(form: str) -> Rule:
-    keys = (*_REGION, *REQUEST_TAGS, "ec2:CreateAction")
-    return rule("ec2:CreateTags", Level.TAGGING, form, keys=keys, when="the request has tags")
-
-
 def _creating(name: str, *forms: str, made: str) -> tuple[Rule, ...]:
     keys = (*_KEYS, *REQUEST_TAGS, "ec2:VpcID")
-    return (rule(f"ec2:{name}", Level.WRITE, *forms, made, keys=keys), _tagging(made))
+    return (rule(f"ec2:{name}", Level.WRITE, *forms, made, keys=keys), tagging(made))
 
 
 def _write(name: str, *forms: str, keys: tuple[str, ...] = ()) -> tuple[Rule, ...]:
@@ -53,11 +43,11 @@ ACTIONS: Actions = {
     "DeleteNetworkAcl": _write("DeleteNetworkAcl", _ACL),
     "DeleteNetworkAclEntry": _write("DeleteNetworkAclEntry", _ACL),
     "DeleteTags": _of_tags("DeleteTags"),
-    "DescribeManagedPrefixLists": _describe("DescribeManagedPrefixLists"),
-    "DescribeNetworkAcls": _describe("DescribeNetworkAcls"),
-    "DescribeSecurityGroupReferences": _describe("DescribeSecurityGroupReferences"),
-    "DescribeStaleSecurityGroups": _describe("DescribeStaleSecurityGroups"),
-    "DescribeTags": _describe("DescribeTags"),
+    "DescribeManagedPrefixLists": describe("DescribeManagedPrefixLists"),
+    "DescribeNetworkAcls": describe("DescribeNetworkAcls"),
+    "DescribeSecurityGroupReferences": describe("DescribeSecurityGroupReferences"),
+    "DescribeStaleSecurityGroups": describe("DescribeStaleSecurityGroups"),
+    "DescribeTags": describe("DescribeTags"),
     "GetManagedPrefixListAssociations": (rule("ec2:GetManagedPrefixListAssociations", Level.READ, _LIST, keys=_KEYS),),
     "GetManagedPrefixListEntries": (rule("ec2:GetManagedPrefixListEntries", Level.READ, _LIST, keys=_KEYS),),
     "GetSecurityGroupsForVpc": (rule("ec2:GetSecurityGroupsForVpc", Level.LIST, _VPC, keys=(*_KEYS, "ec2:VpcID")),),
