@@ -1,7 +1,5 @@
 """DescribeNetworkInterfaces: the interfaces of tasks and of NAT gateways, asked of every zone."""
 
-from typing import Any
-
 from ...call import Answer, Call, Params
 from ...network.errors import NetworkInterfaceIdMalformed, NetworkInterfaceNotFound
 from ...services import Services
@@ -9,63 +7,44 @@ from .asking import authorize_describing
 from .filters import Field, select
 from .groups import all_enis
 from .request import check_id, named, page, stop_if_dry_run, with_token
-
-Shown = dict[str, Any]
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _at(*path: str) -> Field[Shown]:
-    """The values at a path of members; lists on the way are walked, what is absent offers nothing."""
-
-    def values(item: Shown) -> list[str]:
-        found: list[Any] = [item]
-        for name in path:
-            found = [one[name] for one in found if name in one]
-            found = [inner for one in found for inner in (one if isinstance(one, list) else [one])]
-        return [_text(one) for one in found]
-
-    return values
-
+from .shown import Shown, at
 
 _FIELDS: dict[str, Field[Shown]] = {
-    "addresses.association.ip-owner-id": _at("PrivateIpAddresses", "Association", "IpOwnerId"),
-    "addresses.association.owner-id": _at("PrivateIpAddresses", "Association", "IpOwnerId"),
-    "addresses.association.public-ip": _at("PrivateIpAddresses", "Association", "PublicIp"),
-    "addresses.primary": _at("PrivateIpAddresses", "Primary"),
-    "addresses.private-ip-address": _at("PrivateIpAddresses", "PrivateIpAddress"),
-    "association.allocation-id": _at("Association", "AllocationId"),
-    "association.association-id": _at("Association", "AssociationId"),
-    "association.ip-owner-id": _at("Association", "IpOwnerId"),
-    "association.public-dns-name": _at("Association", "PublicDnsName"),
-    "association.public-ip": _at("Association", "PublicIp"),
-    "attachment.attach-time": _at("Attachment", "AttachTime"),
-    "attachment.attachment-id": _at("Attachment", "AttachmentId"),
-    "attachment.delete-on-termination": _at("Attachment", "DeleteOnTermination"),
-    "attachment.device-index": _at("Attachment", "DeviceIndex"),
-    "attachment.instance-id": _at("Attachment", "InstanceId"),
-    "attachment.instance-owner-id": _at("Attachment", "InstanceOwnerId"),
-    "attachment.status": _at("Attachment", "Status"),
-    "availability-zone": _at("AvailabilityZone"),
-    "availability-zone-id": _at("AvailabilityZoneId"),
-    "description": _at("Description"),
-    "group-id": _at("Groups", "GroupId"),
-    "group-name": _at("Groups", "GroupName"),
-    "interface-type": _at("InterfaceType"),
-    "ipv6-addresses.ipv6-address": _at("Ipv6Addresses", "Ipv6Address"),
-    "mac-address": _at("MacAddress"),
-    "network-interface-id": _at("NetworkInterfaceId"),
-    "owner-id": _at("OwnerId"),
-    "private-dns-name": _at("PrivateDnsName"),
-    "private-ip-address": _at("PrivateIpAddress"),
-    "requester-id": _at("RequesterId"),
-    "requester-managed": _at("RequesterManaged"),
-    "source-dest-check": _at("SourceDestCheck"),
-    "status": _at("Status"),
-    "subnet-id": _at("SubnetId"),
-    "vpc-id": _at("VpcId"),
+    "addresses.association.ip-owner-id": at("PrivateIpAddresses", "Association", "IpOwnerId"),
+    "addresses.association.owner-id": at("PrivateIpAddresses", "Association", "IpOwnerId"),
+    "addresses.association.public-ip": at("PrivateIpAddresses", "Association", "PublicIp"),
+    "addresses.primary": at("PrivateIpAddresses", "Primary"),
+    "addresses.private-ip-address": at("PrivateIpAddresses", "PrivateIpAddress"),
+    "association.allocation-id": at("Association", "AllocationId"),
+    "association.association-id": at("Association", "AssociationId"),
+    "association.ip-owner-id": at("Association", "IpOwnerId"),
+    "association.public-dns-name": at("Association", "PublicDnsName"),
+    "association.public-ip": at("Association", "PublicIp"),
+    "attachment.attach-time": at("Attachment", "AttachTime"),
+    "attachment.attachment-id": at("Attachment", "AttachmentId"),
+    "attachment.delete-on-termination": at("Attachment", "DeleteOnTermination"),
+    "attachment.device-index": at("Attachment", "DeviceIndex"),
+    "attachment.instance-id": at("Attachment", "InstanceId"),
+    "attachment.instance-owner-id": at("Attachment", "InstanceOwnerId"),
+    "attachment.status": at("Attachment", "Status"),
+    "availability-zone": at("AvailabilityZone"),
+    "availability-zone-id": at("AvailabilityZoneId"),
+    "description": at("Description"),
+    "group-id": at("Groups", "GroupId"),
+    "group-name": at("Groups", "GroupName"),
+    "interface-type": at("InterfaceType"),
+    "ipv6-addresses.ipv6-address": at("Ipv6Addresses", "Ipv6Address"),
+    "mac-address": at("MacAddress"),
+    "network-interface-id": at("NetworkInterfaceId"),
+    "owner-id": at("OwnerId"),
+    "private-dns-name": at("PrivateDnsName"),
+    "private-ip-address": at("PrivateIpAddress"),
+    "requester-id": at("RequesterId"),
+    "requester-managed": at("RequesterManaged"),
+    "source-dest-check": at("SourceDestCheck"),
+    "status": at("Status"),
+    "subnet-id": at("SubnetId"),
+    "vpc-id": at("VpcId"),
 }
 
 
