@@ -15,7 +15,7 @@ from ...model.knobs import DEFAULT_KNOBS, Knobs
 from ...model.network import DnsZone
 from ...model.quotas import DefaultQuotas, QuotaValues
 from ...world import World
-from ..regional.shelves import Change, Kept, Shelf, Shelves, T, migration
+from ..regional.shelves import Kept, OnShelves, Shelf, Shelves, migration
 from .feeds import Feed
 from .instances import settled
 from .records import Instance, Namespace, Outcome, Service, outcome_named
@@ -35,7 +35,7 @@ async def open_cloud_map(
     return registry
 
 
-class CloudMapRegistry:
+class CloudMapRegistry(OnShelves):
     """Reads are from memory and never wait; what a change returned is durable."""
 
     def __init__(
@@ -58,22 +58,9 @@ class CloudMapRegistry:
         self._some_settle = asyncio.Event()
         self._listeners: list[Callable[[str, str], None]] = []
         self._feeds: list[Feed] = []
-        self._shelves = Shelves(world, store, "cloud_map", _KINDS, self._changed)
-
-    async def load(self) -> None:
-        await self._shelves.load()
-
-    async def follow(self, period_s: float) -> None:
-        """With several servers: what another one changed. Never returns."""
-        await self._shelves.follow(period_s)
-
-    async def catch_up(self) -> None:
-        await self._shelves.catch_up()
+        super().__init__(Shelves(world, store, "cloud_map", _KINDS, self._changed))
 
     # -- finding
-
-    def shelf(self, account: str) -> Shelf:
-        return self._shelves.shelf(account)
 
     def namespace(self, account: str, name: str) -> Namespace | None:
         return self.shelf(account).find(Namespace, name)
@@ -137,10 +124,6 @@ class CloudMapRegistry:
         return Feed(self._feeds)
 
     # -- changes
-
-    async def change(self, account: str, decide: Callable[[Shelf], Change[T]]) -> T:
-        """Durable when it returns. `decide` is pure; see `regional/shelves.py`."""
-        return await self._shelves.change(account, decide)
 
     async def run(self) -> None:
         """Has told health statuses hold when their time has come. Never returns."""

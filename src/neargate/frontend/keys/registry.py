@@ -17,7 +17,7 @@ from ...model.ids import uuid4
 from ...world import World
 from ..identity.compiled import CompiledPolicies
 from ..identity.registry import Sealer
-from ..regional.shelves import Change, Kept, Shelf, Shelves, T, migration
+from ..regional.shelves import Change, Kept, OnShelves, Shelf, Shelves, migration
 from . import ciphertext
 from .errors import InvalidArn, InvalidCiphertext, InvalidState, KeyDisabled, NotFound
 from .key_policies import service_policy
@@ -34,7 +34,7 @@ async def open_keys(world: World, store: Store, sealer: Sealer, *, region: str) 
     return registry
 
 
-class KeyRegistry:
+class KeyRegistry(OnShelves):
     """For other services: `sealing_key` → (leave) → `seal`, and `opening_key` → (leave) → `open`.
 
     Reads are from memory and never wait; what a change returned is durable.
@@ -48,17 +48,7 @@ class KeyRegistry:
         self._accounts: dict[str, str] = {}  # key id -> account
         self._aliased: dict[tuple[str, str], str] = {}  # account, alias -> key id
         self._names: dict[str, set[str]] = {}  # key id -> its aliases
-        self._shelves = Shelves(world, store, "kms", (KmsKey, KeyAlias), self._changed)
-
-    async def load(self) -> None:
-        await self._shelves.load()
-
-    async def follow(self, period_s: float) -> None:
-        """With several servers: what another one changed. Never returns."""
-        await self._shelves.follow(period_s)
-
-    async def catch_up(self) -> None:
-        await self._shelves.catch_up()
+        super().__init__(Shelves(world, store, "kms", (KmsKey, KeyAlias), self._changed))
 
     # -- values under keys, for other services
 
@@ -137,9 +127,6 @@ class KeyRegistry:
         key = None if account is None else self._shelves.shelf(account).find(KmsKey, key_id)
         return None if key is None or key.is_due(self._world.now()) else key
 
-    def shelf(self, account: str) -> Shelf:
-        return self._shelves.shelf(account)
-
     def aliases(self, key: KmsKey) -> list[str]:
         """Their names, in order."""
         return sorted(self._names.get(key.name, ()))
@@ -155,10 +142,6 @@ class KeyRegistry:
             raise InvalidState(f"{key.arn} is pending deletion.")
 
     # -- changes
-
-    async def change(self, account: str, decide: Callable[[Shelf], Change[T]]) -> T:
-        """Durable when it returns. `decide` is pure; see `regional/shelves.py`."""
-        return await self._shelves.change(account, decide)
 
     async def change_key(self, key: KmsKey, changed: Callable[[KmsKey], KmsKey]) -> KmsKey:
         """`changed` is pure and sees the key as it is now. Raises what it raises, NotFound when the key is gone."""

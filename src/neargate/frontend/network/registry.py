@@ -17,7 +17,7 @@ from ...model.network import REGION_ENDPOINT_ADDRESS, VpcDns, VpcPlan
 from ...model.quotas import RULES_PER_SECURITY_GROUP, SECURITY_GROUPS_PER_REGION, DefaultQuotas, Quota, QuotaValues
 from ...vpc.addresses import elastic_ranges, private_domain, public_domain
 from ...world import World
-from ..regional.shelves import Change, Decide, Kept, Shelf, Shelves, T
+from ..regional.shelves import Change, Kept, OnShelves, Shelf, Shelves
 from . import group_changes, objects, public_pool, schema
 from .defaults import missing_parts
 from .errors import VpcNotFound
@@ -76,7 +76,7 @@ async def open_network(
     return registry
 
 
-class NetworkRegistry:
+class NetworkRegistry(OnShelves):
     """Implements interfaces.roles.VpcPlans; reads are from memory and never wait."""
 
     def __init__(
@@ -101,17 +101,7 @@ class NetworkRegistry:
         self._plans: dict[str, VpcPlan] = {}
         self._feeds: list[_Feed] = []
         self._listeners: list[Callable[[], None]] = []
-        self._shelves = Shelves(world, store, schema.TABLE, KINDS, self._changed)
-
-    async def load(self) -> None:
-        await self._shelves.load()
-
-    async def follow(self, period_s: float) -> None:
-        """With several servers: what another one changed. Never returns."""
-        await self._shelves.follow(period_s)
-
-    async def catch_up(self) -> None:
-        await self._shelves.catch_up()
+        super().__init__(Shelves(world, store, schema.TABLE, KINDS, self._changed))
 
     async def ensure_defaults(self, account: str) -> None:
         """The default VPC on an account's first day, and what an earlier release did not make; else nothing."""
@@ -121,14 +111,7 @@ class NetworkRegistry:
 
         await self.change(account, decide)
 
-    async def change(self, account: str, decide: Decide[T]) -> T:
-        """`decide` is pure and may be asked more than once. What it raises, the caller gets."""
-        return await self._shelves.change(account, decide)
-
     # -- reads
-
-    def shelf(self, account: str) -> Shelf:
-        return self._shelves.shelf(account)
 
     def accounts(self) -> list[str]:
         return [account for account in self._shelves.accounts() if account != public_pool.POOL]
@@ -180,7 +163,7 @@ class NetworkRegistry:
         return self._plans[vpc_id]
 
     def changes(self) -> AsyncIterator[str]:
-        """VPC ids whose plan got a new generation after this call; several changes may be told as one."""
+        """VPC ids whose plan got a new generation after this call, or ended; several changes may be told as one."""
         feed = _Feed(self._feeds)
         self._feeds.append(feed)
         return feed
@@ -203,6 +186,8 @@ class NetworkRegistry:
             if isinstance(record, Vpc):
                 self._plans.pop(record.name, None)
                 self._default_groups.clear()
+                for feed in self._feeds:
+                    feed.tell(record.name)
         for vpc in shelf.all(Vpc):
             before = self._plans.get(vpc.vpc_id)
             made = vpc_plan(shelf, vpc, generation=shelf.generation, dns=self._dns(vpc), groups=self._planned_groups)

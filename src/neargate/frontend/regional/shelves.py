@@ -212,3 +212,28 @@ class Shelves:
         self._shelves[account] = shelf
         if self._changed is not None:
             self._changed(shelf, records, gone)
+
+
+class OnShelves:
+    """A registry whose records are on shelves: what all of them do alike."""
+
+    def __init__(self, shelves: Shelves) -> None:
+        self._shelves = shelves
+
+    async def load(self) -> None:
+        """Once, before anything is served."""
+        await self._shelves.load()
+
+    async def follow(self, period_s: float) -> None:
+        """With several servers: what another one changed. Never returns."""
+        await self._shelves.follow(period_s)
+
+    async def catch_up(self) -> None:
+        await self._shelves.catch_up()
+
+    def shelf(self, account: str) -> Shelf:
+        return self._shelves.shelf(account)
+
+    async def change(self, account: str, decide: Decide[T]) -> T:
+        """Durable when it returns. `decide` is pure and may be asked more than once. The caller gets what it raises."""
+        return await self._shelves.change(account, decide)

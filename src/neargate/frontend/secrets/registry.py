@@ -17,7 +17,7 @@ from ..identity.compiled import CompiledPolicies
 from ..keys.errors import InvalidCiphertext, InvalidState, KeyDisabled
 from ..keys.records import KmsKey
 from ..keys.registry import KeyRegistry
-from ..regional.shelves import Change, Kept, Shelf, Shelves, T, migration
+from ..regional.shelves import Change, Kept, OnShelves, Shelf, Shelves, migration
 from .errors import DecryptionFailed, EncryptionFailed, MarkedDeleted, SecretLimit, SecretNotFound
 from .records import SUFFIX_LENGTH, Opened, Secret, SecretValue, Version, context_of, value_name
 
@@ -32,7 +32,7 @@ async def open_secrets(world: World, store: Store, keys: KeyRegistry, *, region:
     return registry
 
 
-class SecretRegistry:
+class SecretRegistry(OnShelves):
     """Reads are from memory and never wait; what a change returned is durable."""
 
     def __init__(self, world: World, store: Store, keys: KeyRegistry, *, region: str) -> None:
@@ -41,17 +41,7 @@ class SecretRegistry:
         self._policies = CompiledPolicies()
         self.region = region
         self._accessed: dict[str, float] = {}  # by ARN; not kept: the record of calls has every access
-        self._shelves = Shelves(world, store, "secrets", (Secret, SecretValue))
-
-    async def load(self) -> None:
-        await self._shelves.load()
-
-    async def follow(self, period_s: float) -> None:
-        """With several servers: what another one changed. Never returns."""
-        await self._shelves.follow(period_s)
-
-    async def catch_up(self) -> None:
-        await self._shelves.catch_up()
+        super().__init__(Shelves(world, store, "secrets", (Secret, SecretValue)))
 
     # -- finding
 
@@ -131,10 +121,6 @@ class SecretRegistry:
         return self._accessed.get(secret.arn)
 
     # -- changes
-
-    async def change(self, account: str, decide: Callable[[Shelf], Change[T]]) -> T:
-        """Durable when it returns. `decide` is pure; see `regional/shelves.py`."""
-        return await self._shelves.change(account, decide)
 
     async def change_secret(
         self,
