@@ -216,7 +216,7 @@ def test_groups_of_another_network_are_refused(region: Region) -> None:
     )
     peered = pair | {"VpcPeeringConnectionId": f"pcx-{ABSENT}"}
     code, text, _ = refused(lambda: allowed(region, group_id, IpRanges=[], UserIdGroupPairs=[peered]))
-    assert code == "UnsupportedOperation" and "peered VPC" in text
+    assert code == "InvalidVpcPeeringConnectionID.NotFound" and ABSENT in text
     for_vpc = region.ec2.get_security_groups_for_vpc(VpcId=vpc)["SecurityGroupForVpcs"]
     assert {one["GroupName"] for one in for_vpc} == {"default", "elsewhere"}
     [one] = region.ec2.get_security_groups_for_vpc(VpcId=vpc, Filters=by("group-name", "else*"))["SecurityGroupForVpcs"]

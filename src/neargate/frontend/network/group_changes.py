@@ -11,6 +11,7 @@ from .aws_prefix_lists import find_aws_prefix_list
 from .defaults import allow_all_egress, allow_all_egress_ipv6
 from .errors import GroupDuplicate, GroupLimitExceeded, GroupNotFound, VpcNotFound
 from .objects import Tags, Vpc, VpcEndpoint
+from .peer_groups import with_peer
 from .prefix_lists import required_list, weights
 from .security_groups import (
     Revocation,
@@ -80,20 +81,20 @@ def authorize(
 ) -> Change[tuple[StoredRule, ...]]:
     """The rules added. Raises GroupNotFound, PrefixListNotFound, PermissionDuplicate, RulesLimitExceeded."""
     group = required_group(shelf, group_id)
-    for spec in specs:
-        check_peer(shelf, group, spec, region)
+    specs = [with_peer_checked(shelf, group, spec, region) for spec in specs]
     rule_ids = [ids.ec2_id("sgr", bits) for _ in specs]
     changed = added_rules(group, specs, rule_ids, tags, rules_max, weights(shelf, region))
     return Change(result=changed.rules[len(group.rules) :], put=(changed,))
 
 
-def check_peer(shelf: Shelf, group: SecurityGroupView, spec: RuleSpec, region: str) -> None:
-    """That what a rule refers to is there, and in the group's VPC. Raises GroupNotFound, PrefixListNotFound."""
-    if spec.peer_group is not None and required_group(shelf, spec.peer_group).vpc_id != group.vpc_id:
-        # Groups of a peered VPC can be referred to on AWS; hosts know the members of a VPC's own groups only.
-        raise GroupNotFound("You have specified two resources that belong to different networks.")
+def with_peer_checked(shelf: Shelf, group: SecurityGroupView, spec: RuleSpec, region: str) -> RuleSpec:
+    """The rule as it is kept. What it refers to is there, a group in the VPC or in one that is peered with it.
+
+    Raises GroupNotFound, PeeringNotFound, InvalidParameterValue, PrefixListNotFound.
+    """
     if spec.prefix_list is not None and find_aws_prefix_list(region, spec.prefix_list) is None:
         required_list(shelf, spec.prefix_list)
+    return with_peer(shelf, group, spec)
 
 
 def revoke(shelf: Shelf, group_id: str, choose: Callable[[SecurityGroupView], Revocation]) -> Change[Revocation]:

@@ -39,6 +39,7 @@ from .objects import (
     VpcEndpoint,
     local_routes,
 )
+from .peer_groups import is_stale
 from .security_groups import RuleSpec, SecurityGroupView
 
 AVAILABLE = "available"
@@ -51,13 +52,13 @@ class PlannedGroups:
     def __init__(self) -> None:
         self._known: dict[str, tuple[SecurityGroupView, SecurityGroup]] = {}
 
-    def plan(self, group: SecurityGroupView, lists: Mapping[str, tuple[str, ...]]) -> SecurityGroup:
+    def plan(self, shelf: Shelf, group: SecurityGroupView, lists: Mapping[str, tuple[str, ...]]) -> SecurityGroup:
         known = self._known.get(group.name)
         if known is not None and known[0] is group:
             return known[1]
-        planned = plan_group(group, lists)
-        if any(rule.spec.prefix_list is not None for rule in group.rules):
-            self._known.pop(group.name, None)  # the list may change and the group not
+        planned = plan_group(shelf, group, lists)
+        if any(rule.spec.prefix_list is not None or rule.spec.peering is not None for rule in group.rules):
+            self._known.pop(group.name, None)  # the list or the peering may change and the group not
         else:
             self._known[group.name] = (group, planned)
         return planned
@@ -78,7 +79,9 @@ def vpc_plan(
         vpc_id=vpc.vpc_id,
         generation=generation,
         cidrs=cidrs,
-        groups=tuple(groups.plan(group, lists) for group in shelf.all(SecurityGroupView) if group.vpc_id == vpc.vpc_id),
+        groups=tuple(
+            groups.plan(shelf, group, lists) for group in shelf.all(SecurityGroupView) if group.vpc_id == vpc.vpc_id
+        ),
         dns=dns and with_options(dns, shelf, vpc),
         subnets=tuple(_subnets(shelf, vpc, tables, acls)),
         tables=tuple(_table(shelf, vpc, table, lists) for table in tables),
@@ -185,9 +188,14 @@ def _peerings(shelf: Shelf, vpc: Vpc) -> Iterator[PlannedPeering]:
             yield PlannedPeering(peering_id=peering.name, peer_vpc=other)
 
 
-def plan_group(group: SecurityGroupView, lists: Mapping[str, tuple[str, ...]]) -> SecurityGroup:
-    """As hosts need it: all ports are None, not -1; a prefix list is its networks."""
-    rules = [(rule.spec.is_egress, planned) for rule in group.rules for planned in plan_rules(rule.spec, lists)]
+def plan_group(shelf: Shelf, group: SecurityGroupView, lists: Mapping[str, tuple[str, ...]]) -> SecurityGroup:
+    """As hosts need it: all ports are None, not -1; a prefix list is its networks; stale rules are left out."""
+    rules = [
+        (rule.spec.is_egress, planned)
+        for rule in group.rules
+        if not is_stale(shelf, rule.spec)
+        for planned in plan_rules(rule.spec, lists)
+    ]
     return SecurityGroup(
         group_id=group.group_id,
         ingress=tuple(rule for is_egress, rule in rules if not is_egress),

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ..regional.shelves import Change, Shelf
 from .errors import InvalidParameterValue, PermissionNotFound, SecurityGroupRuleNotFound
-from .group_changes import check_peer, required_group
+from .group_changes import required_group, with_peer_checked
 from .prefix_lists import weights
 from .security_groups import RuleSpec, SecurityGroupView, StoredRule, already_there, check_counts, replace_rules
 
@@ -33,7 +33,7 @@ def modify_rules(
     specs = {rule_id: replace(spec, is_egress=by_id[rule_id].spec.is_egress) for rule_id, spec in wanted.items()}
     for rule_id, spec in specs.items():
         _check_kind(rule_id, by_id[rule_id].spec, spec)
-        check_peer(shelf, group, spec, region)
+        specs[rule_id] = with_peer_checked(shelf, group, spec, region)
     changed = replace_rules(
         group, tuple(replace(rule, spec=specs.get(rule.rule_id, rule.spec)) for rule in group.rules)
     )

@@ -37,6 +37,8 @@ class RuleSpec(Struct, frozen=True, kw_only=True):
     peer_group: str | None = None
     prefix_list: str | None = None
     description: str | None = None
+    peer_vpc: str | None = None  # with `peering`: the group is of a peered VPC, and by which connection (peer_groups)
+    peering: str | None = None
 
     @property
     def meaning(self) -> tuple[bool, str, int, int, str]:
@@ -150,13 +152,15 @@ def revoked_by_id(group: SecurityGroupView, rule_ids: Sequence[str], *, is_egres
 
 
 def check_deletable(group: SecurityGroupView, others: Iterable[SecurityGroupView], *, in_use: bool) -> None:
-    """Raises CannotDelete for a default group, DependencyViolation while an interface or another group uses it."""
+    """Raises CannotDelete for a default group, DependencyViolation while an interface or another group of its VPC uses
+    it. Rules of peered VPCs do not hold it: they become stale.
+    """
     if group.group_name == "default":
         raise CannotDelete(f'the specified group: "{group.group_id}" name: "default" cannot be deleted by a user')
     referred = any(
         rule.spec.peer_group == group.group_id
         for other in others
-        if other.group_id != group.group_id
+        if other.group_id != group.group_id and other.vpc_id == group.vpc_id
         for rule in other.rules
     )
     if in_use or referred:

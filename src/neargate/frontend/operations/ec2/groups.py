@@ -38,6 +38,13 @@ def find_group(call: Call, services: Services, group_id: str | None, name: str |
     return group.group_id
 
 
+def find_peer(call: Call, services: Services, group: SecurityGroupView, group_id: str | None, name: str | None) -> str:
+    """What rules of `group` refer to: a group that is gone stays named by the rules that it has made stale."""
+    if group_id and any(rule.spec.peer_group == group_id for rule in group.rules):
+        return group_id
+    return find_group(call, services, group_id, name)
+
+
 def required_group(call: Call, services: Services, params: Params) -> SecurityGroupView:
     """The group of `GroupId` or `GroupName`."""
     group_id = find_group(call, services, params.get("GroupId"), params.get("GroupName"))

@@ -17,7 +17,7 @@ from ...network.errors import (
     PermissionMalformed,
     PrefixListNotFound,
 )
-from ...network.routing_errors import Unsupported
+from ...network.peer_groups import Status
 from ...network.security_groups import RuleSpec, SecurityGroupView, StoredRule
 from .request import tag_list
 
@@ -89,11 +89,11 @@ def _expand(permission: Mapping[str, Any], is_egress: bool, account: str, find_g
     for pair in permission.get("UserIdGroupPairs") or ():
         owner = pair.get("UserId")
         if owner not in (None, "", account):
-            # Groups of other accounts need a peering connection; there are none.
+            # Groups of other accounts need a peering connection with them; there are none.
             raise GroupNotFound.of_id(str(pair.get("GroupId") or pair.get("GroupName"))[:255])
-        if pair.get("VpcPeeringConnectionId"):
-            raise Unsupported("References to security groups of a peered VPC are not supported.")
-        specs.append(spec(pair, peer_group=find_group(pair.get("GroupId"), pair.get("GroupName"))))
+        asked = {"peer_vpc": pair.get("VpcId"), "peering": pair.get("VpcPeeringConnectionId")}
+        given = {name: value for name, value in asked.items() if value}
+        specs.append(spec(pair, peer_group=find_group(pair.get("GroupId"), pair.get("GroupName")), **given))
     specs += [spec(one, prefix_list=_list_id(one.get("PrefixListId"))) for one in permission.get("PrefixListIds") or ()]
     if not specs:
         raise PermissionMalformed("A rule must have a CIDR block, a prefix list or a security group")
@@ -194,13 +194,13 @@ def description_from(given: str | None) -> str | None:
     return given or None
 
 
-def permissions_shown(group: SecurityGroupView, *, is_egress: bool) -> list[dict[str, Any]]:
+def permissions_shown(group: SecurityGroupView, status: Status, *, is_egress: bool) -> list[dict[str, Any]]:
     """`IpPermissions` of DescribeSecurityGroups: rules of one protocol and port range under one entry."""
     specs = [rule.spec for rule in group.rules if rule.spec.is_egress == is_egress]
-    return specs_shown(specs, group.account)
+    return specs_shown(specs, group.account, status)
 
 
-def specs_shown(specs: Sequence[RuleSpec], account: str) -> list[dict[str, Any]]:
+def specs_shown(specs: Sequence[RuleSpec], account: str, status: Status) -> list[dict[str, Any]]:
     entries: dict[tuple[str, int, int], dict[str, Any]] = {}
     for spec in specs:
         key = (spec.protocol, spec.from_port, spec.to_port)
@@ -211,12 +211,12 @@ def specs_shown(specs: Sequence[RuleSpec], account: str) -> list[dict[str, Any]]
                 entry |= {"FromPort": spec.from_port, "ToPort": spec.to_port}
             entry |= {"UserIdGroupPairs": [], "IpRanges": [], "Ipv6Ranges": [], "PrefixListIds": []}
             entries[key] = entry
-        member, peer = _peer_shown(spec, account)
+        member, peer = _peer_shown(spec, account, status)
         entry[member].append(peer)
     return list(entries.values())
 
 
-def _peer_shown(spec: RuleSpec, account: str) -> tuple[str, dict[str, str]]:
+def _peer_shown(spec: RuleSpec, account: str, status: Status) -> tuple[str, dict[str, str]]:
     described = {"Description": spec.description} if spec.description else {}
     if spec.cidr_ipv4 is not None:
         return "IpRanges", {**described, "CidrIp": spec.cidr_ipv4}
@@ -224,10 +224,22 @@ def _peer_shown(spec: RuleSpec, account: str) -> tuple[str, dict[str, str]]:
         return "Ipv6Ranges", {**described, "CidrIpv6": spec.cidr_ipv6}
     if spec.prefix_list is not None:
         return "PrefixListIds", {**described, "PrefixListId": spec.prefix_list}
-    return "UserIdGroupPairs", {**described, "UserId": account, "GroupId": spec.peer_group or ""}
+    pair = {"UserId": account, "GroupId": spec.peer_group or ""}
+    return "UserIdGroupPairs", {**described, **pair, **_way_shown(spec, status)}
 
 
-def rule_shown(rule: StoredRule, group: SecurityGroupView, arn: str) -> dict[str, Any]:
+def _way_shown(spec: RuleSpec, status: Status) -> dict[str, str]:
+    """Where a group of a peered VPC is."""
+    if spec.peering is None or spec.peer_vpc is None:
+        return {}
+    return {
+        "VpcId": spec.peer_vpc,
+        "VpcPeeringConnectionId": spec.peering,
+        "PeeringStatus": status(spec.peering),
+    }
+
+
+def rule_shown(rule: StoredRule, group: SecurityGroupView, arn: str, status: Status) -> dict[str, Any]:
     """A SecurityGroupRule. `FromPort` and `ToPort` are -1 for all."""
     spec = rule.spec
     shown: dict[str, Any] = {
@@ -248,7 +260,8 @@ def rule_shown(rule: StoredRule, group: SecurityGroupView, arn: str) -> dict[str
     if spec.prefix_list is not None:
         shown["PrefixListId"] = spec.prefix_list
     if spec.peer_group is not None:
-        shown["ReferencedGroupInfo"] = {"GroupId": spec.peer_group, "UserId": group.account}
+        way = _way_shown(spec, status)
+        shown["ReferencedGroupInfo"] = {"GroupId": spec.peer_group, "UserId": group.account, **way}
     if spec.description is not None:
         shown["Description"] = spec.description
     return shown

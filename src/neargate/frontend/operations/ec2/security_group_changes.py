@@ -18,7 +18,7 @@ from ...network.security_groups import StoredRule
 from ...network.tagging import find_tagged
 from ...services import Operation, Services
 from .asking import group_resource, region_key
-from .groups import find_group, required_group
+from .groups import find_group, find_peer, required_group
 from .permissions import description_from, spec_of_rule, specs_from
 from .prefix_lists import list_resource
 from .request import check_id, resource_arn, stop_if_dry_run
@@ -79,7 +79,8 @@ async def describe_egress(call: Call, services: Services, params: Params) -> Ans
 
 async def _describe(call: Call, services: Services, params: Params, *, is_egress: bool) -> Answer:
     authorize(call, f"ec2:{call.operation}", [group_resource(call, services, params)], region_key(call))
-    group_id = required_group(call, services, params).group_id
+    group = required_group(call, services, params)
+    group_id = group.group_id
     by_id: list[dict[str, Any]] = params.get("SecurityGroupRuleDescriptions") or []
     if by_id and params.get("IpPermissions"):
         raise InvalidParameterCombination(
@@ -92,7 +93,7 @@ async def _describe(call: Call, services: Services, params: Params, *, is_egress
         descriptions = {_rule_id(one): description_from(one.get("Description")) for one in by_id}
         decide = partial(describe_by_id, group_id=group_id, descriptions=descriptions, is_egress=is_egress)
     else:
-        finder = partial(find_group, call, services)
+        finder = partial(find_peer, call, services, group)
         specs = specs_from(params, is_egress=is_egress, account=call.account, find_group=finder)
         decide = partial(describe_by_meaning, group_id=group_id, specs=specs)
     stop_if_dry_run(params)

@@ -16,11 +16,12 @@ from ...network.errors import (
     SecurityGroupRuleIdMalformed,
     SecurityGroupRuleNotFound,
 )
+from ...network.peer_groups import statuses
 from ...network.security_groups import Revocation, RuleSpec, SecurityGroupView, StoredRule
 from ...services import Services
 from .asking import authorize_describing, authorize_tagging, group_resource, region_key, tag_keys
 from .filters import Field, select
-from .groups import find_group, required_group
+from .groups import find_peer, required_group
 from .permissions import revoked_shown, rule_shown, specs_from, specs_shown
 from .request import check_id, named, page, resource_arn, stop_if_dry_run, with_token
 from .tags import tags_from
@@ -53,18 +54,21 @@ def _allowed_group(call: Call, services: Services, params: Params, action: str) 
     return required_group(call, services, params)
 
 
-def _specs(call: Call, services: Services, params: Params, *, is_egress: bool) -> list[RuleSpec]:
-    finder = partial(find_group, call, services)
+def _specs(
+    call: Call, services: Services, params: Params, group: SecurityGroupView, *, is_egress: bool
+) -> list[RuleSpec]:
+    finder = partial(find_peer, call, services, group)
     return specs_from(params, is_egress=is_egress, account=call.account, find_group=finder)
 
 
 async def _authorize(call: Call, services: Services, params: Params, action: str, *, is_egress: bool) -> Answer:
     group = _allowed_group(call, services, params, action)
-    specs = _specs(call, services, params, is_egress=is_egress)
+    specs = _specs(call, services, params, group, is_egress=is_egress)
     tags = tags_from(params, "security-group-rule")
     stop_if_dry_run(params)
     added = await services.network.authorize(call.account, group.group_id, specs, tags)
-    return {"Return": True, "SecurityGroupRules": [rule_shown(rule, group, _arn(call, rule)) for rule in added]}
+    status = statuses(services.network.shelf(call.account), call.now)
+    return {"Return": True, "SecurityGroupRules": [rule_shown(rule, group, _arn(call, rule), status) for rule in added]}
 
 
 async def _revoke(call: Call, services: Services, params: Params, action: str, *, is_egress: bool) -> Answer:
@@ -84,7 +88,7 @@ async def _revoke(call: Call, services: Services, params: Params, action: str, *
         stop_if_dry_run(params)
         revocation = await services.network.revoke_by_id(call.account, group.group_id, rule_ids, is_egress=is_egress)
     else:
-        specs = _specs(call, services, params, is_egress=is_egress)
+        specs = _specs(call, services, params, group, is_egress=is_egress)
         stop_if_dry_run(params)
         revocation = await services.network.revoke(call.account, group.group_id, specs)
     answer = {
@@ -92,7 +96,8 @@ async def _revoke(call: Call, services: Services, params: Params, action: str, *
         "RevokedSecurityGroupRules": [revoked_shown(rule, group.group_id) for rule in revocation.removed],
     }
     if revocation.unknown:
-        answer["UnknownIpPermissions"] = specs_shown(revocation.unknown, call.account)
+        status = statuses(services.network.shelf(call.account), call.now)
+        answer["UnknownIpPermissions"] = specs_shown(revocation.unknown, call.account, status)
     return answer
 
 
@@ -139,7 +144,8 @@ async def describe_security_group_rules(call: Call, services: Services, params: 
     _check_group_ids(params.get("Filters") or ())
     found = select(found, params.get("Filters"), _FIELDS, lambda one: one.rule.tags)
     found, token = page(found, params, _place, "SecurityGroupRuleIds")
-    shown = [rule_shown(one.rule, one.group, _arn(call, one.rule)) for one in found]
+    status = statuses(services.network.shelf(call.account), call.now)
+    shown = [rule_shown(one.rule, one.group, _arn(call, one.rule), status) for one in found]
     return with_token({"SecurityGroupRules": shown}, token)
 
 

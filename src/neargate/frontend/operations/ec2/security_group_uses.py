@@ -1,38 +1,64 @@
-"""DescribeSecurityGroupReferences, DescribeStaleSecurityGroups, GetSecurityGroupsForVpc.
-
-Rules refer to groups of their own VPC only, and a group that a rule refers to stays: so no other VPC refers to a group,
-and no rule is stale.
-"""
+"""DescribeSecurityGroupReferences, DescribeStaleSecurityGroups, GetSecurityGroupsForVpc. Reads only."""
 
 from typing import Any
 
 from ...authorize import authorize
 from ...call import Answer, Call, Params
+from ...network import peer_groups
 from ...network.errors import GroupIdMalformed, VpcIdMalformed, VpcNotFound
 from ...network.group_changes import required_group
 from ...network.objects import Vpc
-from ...network.security_groups import SecurityGroupView
+from ...network.security_groups import RuleSpec, SecurityGroupView
 from ...services import Operation, Services
 from .asking import authorize_describing, region_key, vpc_resource
 from .filters import Field, select
+from .permissions import specs_shown
 from .request import check_id, page, stop_if_dry_run, tag_list, with_token
 
 
 async def describe_references(call: Call, services: Services, params: Params) -> Answer:
     authorize_describing(call)
+    shelf = services.network.shelf(call.account)
     for group_id in params["GroupId"]:
         check_id(group_id, "sg", GroupIdMalformed)
-        required_group(services.network.shelf(call.account), group_id)
+        required_group(shelf, group_id)
     stop_if_dry_run(params)
-    return {"SecurityGroupReferenceSet": []}
+    shown = [
+        {"GroupId": one.group_id, "ReferencingVpcId": one.vpc_id, "VpcPeeringConnectionId": one.peering_id}
+        for one in peer_groups.references(shelf, params["GroupId"])
+    ]
+    return {"SecurityGroupReferenceSet": shown}
 
 
 async def describe_stale(call: Call, services: Services, params: Params) -> Answer:
     authorize_describing(call)
     _check_vpc(call, services, params["VpcId"])
     stop_if_dry_run(params)
-    found, token = page(list[SecurityGroupView](), params, _id, "StaleGroups")
-    return with_token({"StaleSecurityGroupSet": found}, token)
+    shelf = services.network.shelf(call.account)
+    stale = list(peer_groups.stale_groups(shelf, params["VpcId"]))
+    found, token = page(stale, params, lambda one: one[0].name, "StaleGroups")
+    status = peer_groups.statuses(shelf, call.now)
+    return with_token({"StaleSecurityGroupSet": [_stale_shown(*one, status) for one in found]}, token)
+
+
+def _stale_shown(group: SecurityGroupView, stale: list[RuleSpec], status: peer_groups.Status) -> dict[str, Any]:
+    inwards, outwards = (
+        [_stale_permission(one) for one in specs_shown(specs, group.account, status)]
+        for specs in ([one for one in stale if not one.is_egress], [one for one in stale if one.is_egress])
+    )
+    return {
+        "Description": group.description,
+        "GroupId": group.group_id,
+        "GroupName": group.group_name,
+        "StaleIpPermissions": inwards,
+        "StaleIpPermissionsEgress": outwards,
+        "VpcId": group.vpc_id,
+    }
+
+
+def _stale_permission(shown: dict[str, Any]) -> dict[str, Any]:
+    """Here networks and lists are mere texts; a stale rule has none."""
+    return {name: value for name, value in shown.items() if name != "Ipv6Ranges"}
 
 
 def _check_vpc(call: Call, services: Services, vpc_id: str) -> None:

@@ -13,6 +13,7 @@ from ...network.errors import (
     MissingParameter,
     VpcIdMalformed,
 )
+from ...network.peer_groups import Status, statuses
 from ...network.security_groups import SecurityGroupView
 from ...services import Services
 from .asking import authorize_describing, authorize_tagging, group_resource, region_key, tag_keys, vpc_resource
@@ -126,18 +127,19 @@ async def describe_security_groups(call: Call, services: Services, params: Param
     )
     found = select(found, params.get("Filters"), _FIELDS, lambda group: group.tags)
     found, token = page(found, params, lambda group: group.group_id, "GroupIds")
-    return with_token({"SecurityGroups": [_shown(call, group) for group in found]}, token)
+    status = statuses(services.network.shelf(call.account), call.now)
+    return with_token({"SecurityGroups": [_shown(call, group, status) for group in found]}, token)
 
 
-def _shown(call: Call, group: SecurityGroupView) -> dict[str, Any]:
+def _shown(call: Call, group: SecurityGroupView, status: Status) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "GroupId": group.group_id,
-        "IpPermissionsEgress": permissions_shown(group, is_egress=True),
+        "IpPermissionsEgress": permissions_shown(group, status, is_egress=True),
         "VpcId": group.vpc_id,
         "SecurityGroupArn": resource_arn(call, "security-group", group.group_id),
         "OwnerId": group.account,
         "GroupName": group.group_name,
         "Description": group.description,
-        "IpPermissions": permissions_shown(group, is_egress=False),
+        "IpPermissions": permissions_shown(group, status, is_egress=False),
     }
     return shown | ({"Tags": tag_list(group.tags)} if group.tags else {})
