@@ -4,10 +4,11 @@ from typing import Any
 
 from ...authorize import authorize
 from ...call import Answer, Call, Params
+from ...next_token import page
+from ...secrets.errors import InvalidNextToken
 from ...secrets.records import Secret
 from ...services import Services
 from .filters import matching
-from .paging import page
 from .shapes import described, stages_by_version
 
 PAGE_DEFAULT = 100
@@ -24,7 +25,16 @@ async def list_secrets(call: Call, services: Services, params: Params) -> Answer
     if not params.get("IncludePlannedDeletion"):
         found = [secret for secret in found if secret.deletion is None]
     found.sort(key=place, reverse=descending)
-    chosen, more = page(call, params, found, place, default=PAGE_DEFAULT, descending=descending, kind=tuple[float, str])
+    chosen, more = page(
+        call,
+        params,
+        found,
+        place,
+        default=PAGE_DEFAULT,
+        refused=InvalidNextToken,
+        descending=descending,
+        kind=tuple[float, str],
+    )
     return {"SecretList": [_entry(services, secret) for secret in chosen], **more}
 
 

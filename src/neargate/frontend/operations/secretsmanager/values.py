@@ -8,13 +8,13 @@ from ....model.errors import AwsError
 from ....model.ids import uuid4
 from ...authorize import Values, authorize
 from ...call import Answer, Call, Params
-from ...secrets.errors import InvalidRequest, SecretInvalid, SecretNotFound
+from ...next_token import page
+from ...secrets.errors import InvalidNextToken, InvalidRequest, SecretInvalid, SecretNotFound
 from ...secrets.records import CURRENT, Secret, Version
 from ...secrets.stages import with_label_moved, with_new_version
 from ...services import Services
 from .asking import ask_to_open, key_to_seal, secret_meant
 from .filters import matching
-from .paging import page
 from .secrets import is_repeated
 from .shapes import given_value
 
@@ -35,7 +35,7 @@ async def batch_get_secret_value(call: Call, services: Services, params: Params)
     if not named:
         authorize(call, "secretsmanager:ListSecrets", ["*"])
         found = [one for one in matching(services.secrets.secrets(call.account), filters or []) if not one.deletion]
-        chosen, more = page(call, params, found, lambda one: one.name, default=_BATCH_DEFAULT)
+        chosen, more = page(call, params, found, lambda one: one.name, default=_BATCH_DEFAULT, refused=InvalidNextToken)
         named = [one.arn for one in chosen]
     elif params.get("MaxResults"):
         raise SecretInvalid("'Filters' must be provided when 'MaxResults' is.")
@@ -80,7 +80,7 @@ async def list_secret_version_ids(call: Call, services: Services, params: Params
     secret = secret_meant(call, services, params["SecretId"], also_deleted=True)
     shown = [one for one in secret.versions if one.stages or params.get("IncludeDeprecated")]
     shown.sort(key=lambda one: one.id)
-    chosen, more = page(call, params, shown, lambda one: one.id, default=_LIST_DEFAULT)
+    chosen, more = page(call, params, shown, lambda one: one.id, default=_LIST_DEFAULT, refused=InvalidNextToken)
     versions = [_listed(services, one) for one in chosen]
     return {"ARN": secret.arn, "Name": secret.name, "Versions": versions, **more}
 
