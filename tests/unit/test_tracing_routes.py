@@ -337,6 +337,19 @@ def test_a_group_is_named_over_the_peering_that_the_packet_took_only() -> None:
     assert answer.delivered and answer.reply is False, "vpc-2 sends the answer to vpc-1"
 
 
+@pytest.mark.parametrize(
+    ("way", "status", "passes"),
+    [("pcx-12", "active", True), ("pcx-old", "deleted", False), ("pcx-old", "active", False)],
+)
+def test_a_stale_rule_lets_nobody_in_though_another_connection_leads_there(way: str, status: str, passes: bool) -> None:
+    region = peered()
+    named = permission("tcp", 80, group="sg-1")
+    named["UserIdGroupPairs"][0] |= {"VpcId": "vpc-1", "VpcPeeringConnectionId": way, "PeeringStatus": status}
+    region["SecurityGroups"][1] = group("sg-2", named, vpc="vpc-2")
+    answer = tcp(region, "eni-1", "10.2.0.5")
+    assert answer.delivered if passes else stop(answer) == (Kind.SECURITY_GROUP, ("sg-2",))
+
+
 def test_the_senders_rules_may_name_a_group_of_the_peer() -> None:
     region = peered()
     region["SecurityGroups"][0] = group("sg-1", outbound=[permission("tcp", 80, group="sg-2")])

@@ -166,7 +166,9 @@ def _group(group: aws.SecurityGroup) -> Kept:
 def _specs(permission: aws.IpPermission, *, is_egress: bool) -> Iterator[RuleSpec]:
     peers = [{"cidr_ipv4": each.cidr_ip} for each in permission.ip_ranges]
     peers += [{"cidr_ipv6": each.cidr_ipv6} for each in permission.ipv6_ranges]
-    peers += [{"peer_group": each.group_id} for each in permission.user_id_group_pairs]
+    for each in permission.user_id_group_pairs:
+        way = {"peer_vpc": each.vpc_id, "peering": each.vpc_peering_connection_id}
+        peers.append({"peer_group": each.group_id, **{name: value for name, value in way.items() if value}})
     peers += [{"prefix_list": each.prefix_list_id} for each in permission.prefix_list_ids]
     for peer in peers:
         yield RuleSpec(

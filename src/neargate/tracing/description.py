@@ -108,6 +108,9 @@ class Address(Shape, frozen=True, kw_only=True):
 
 class GroupPair(Shape, frozen=True, kw_only=True):
     group_id: str
+    vpc_id: str = ""  # of a peered VPC's group, with the two below
+    vpc_peering_connection_id: str = ""
+    peering_status: str = ""
 
 
 class IpRange(Shape, frozen=True, kw_only=True):

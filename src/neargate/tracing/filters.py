@@ -9,7 +9,7 @@ from ipaddress import ip_network
 
 from msgspec import Struct
 
-from .description import IpPermission, NetworkAclEntry, NetworkInterface
+from .description import GroupPair, IpPermission, NetworkAclEntry, NetworkInterface
 from .flows import ICMP, ICMPV6, TCP, UDP, IpAddress, Kind, Packet, Step, Stopped
 from .region import Region
 
@@ -69,8 +69,18 @@ def _peers(region: Region, permission: IpPermission, peer: Peer) -> Iterator[str
     yield from (cidr for cidr in cidrs if peer.address in ip_network(cidr))
     lists = (each.prefix_list_id for each in permission.prefix_list_ids)
     yield from (each for each in lists if any(peer.address in n for n in region.prefix_lists.get(each, ())))
-    groups = (each.group_id for each in permission.user_id_group_pairs)
-    yield from (each for each in groups if _is_member(region, each, peer))
+    pairs = (each for each in permission.user_id_group_pairs if _is_in_force(region, each))
+    yield from (each.group_id for each in pairs if _is_member(region, each.group_id, peer))
+
+
+def _is_in_force(region: Region, pair: GroupPair) -> bool:
+    """Peering guide, Work with stale security group rules: a rule is stale when the peering connection, or the group in
+    the peer VPC, was deleted. It names a connection; another one between the two VPCs is not that.
+    """
+    if pair.peering_status not in ("", "active"):
+        return False
+    found = region.peerings.get(pair.vpc_peering_connection_id)
+    return not pair.vpc_peering_connection_id or (found is not None and found.status.code == "active")
 
 
 def _is_member(region: Region, group_id: str, peer: Peer) -> bool:

@@ -76,7 +76,20 @@ def regions(draw: Draw, vpcs: int = 2) -> Json:
     if vpcs > 1:
         code = draw(_mostly("active", "deleted"))
         region["VpcPeeringConnections"] = [peering("pcx-12", "vpc-1", "vpc-2", code)]
+        for each in region["SecurityGroups"]:
+            _name_ways(draw, each, code)
     return region
+
+
+def _name_ways(draw: Draw, group: Json, code: str) -> None:
+    """Over which connection a peer's group is referred to: the one that there is, or one that there was before it."""
+    for permission in (*group["IpPermissions"], *group["IpPermissionsEgress"]):
+        for pair in permission.get("UserIdGroupPairs", ()):
+            vpc_id = f"vpc-{pair['GroupId'][3]}"
+            if vpc_id != group["VpcId"]:
+                way = draw(_mostly("pcx-12", "pcx-old"))
+                status = code if way == "pcx-12" else "deleted"
+                pair |= {"VpcId": vpc_id, "VpcPeeringConnectionId": way, "PeeringStatus": status}
 
 
 @st.composite
