@@ -5,21 +5,26 @@ rule set, so that here only what could hurt is refused.
 """
 
 import re
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Address
 
 from ..model.network import (
     BLACKHOLE,
     ENI_MAC_GATEWAY,
     LOCAL,
+    POOL_WAYS,
     AclRule,
     Eni,
+    PlannedEndpoint,
     PlannedNat,
     PlannedSubnet,
+    PublicPool,
     RouteTable,
     SecurityGroup,
     SecurityGroupRule,
     VpcDns,
     VpcPlan,
+    endpoint_eni,
 )
 from .arrivals_zones import check_zones
 from .judging import (
@@ -40,10 +45,12 @@ _MAC = re.compile(r"[0-9a-f][02468ace](?::[0-9a-f]{2}){5}")
 _HOST_NAME = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,9}")
 _TARGET = re.compile(r"(?:igw|eigw|nat|pcx|vpce)-[0-9a-f]{8,17}")
 _PROTOCOL = re.compile(r"-1|[0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5]")
+_SERVICE = re.compile(r"[a-z0-9.-]{1,63}")
 _CIDRS_MAX = 64
 _ROUTES_MAX = 65_536  # prefix lists are resolved to their networks
 _ACL_RULES_MAX = 1000
 _SERVERS_MAX = 16
+_POOL_PREFIX_MIN = 16
 
 
 def check_eni(eni: Eni) -> None:
@@ -98,10 +105,17 @@ def check_plan(plan: VpcPlan) -> None:
     for peering in plan.peerings:
         check_id("peering_id", peering.peering_id)
         check_id("peer_vpc", peering.peer_vpc)
+    check_count("pools", plan.pools, LIST_MAX)
+    for pool in plan.pools:
+        _check_pool(pool)
+    check_count("endpoints", plan.endpoints, LIST_MAX)
+    networks = {subnet.subnet_id: subnet.cidr for subnet in plan.subnets}
+    for endpoint in plan.endpoints:
+        _check_endpoint(endpoint, plan.vpc_id, networks)
 
 
 def _check_dns(dns: VpcDns) -> None:
-    for domain in (dns.domain, dns.public_domain, *(name for name, _ in dns.endpoints)):
+    for domain in (dns.domain, dns.public_domain, *(name.removeprefix("*.") for name, _ in dns.endpoints)):
         need(domain == "" or _HOST_NAME.fullmatch(domain) is not None, "dns has a name that is none")
     check_count("endpoints", dns.endpoints, LIST_MAX)
     for _, address in dns.endpoints:
@@ -116,6 +130,14 @@ def _check_dns(dns: VpcDns) -> None:
     check_count("search", dns.search or (), _SERVERS_MAX)
     for domain in dns.search or ():
         need(_HOST_NAME.fullmatch(domain) is not None, "search has a name that is none")
+
+
+def _check_pool(pool: PublicPool) -> None:
+    """The host gets a route to it, and answers for its addresses."""
+    network = read_network("pools", pool.cidr)
+    fits = isinstance(network, IPv4Network) and network.prefixlen >= _POOL_PREFIX_MIN
+    need(fits and not is_special(network.network_address), "pools holds no block of public addresses")
+    need(pool.way in POOL_WAYS, "pools has one that is found in no known way")
 
 
 def _check_subnet(subnet: PlannedSubnet) -> None:
@@ -154,6 +176,14 @@ def _check_nat(nat: PlannedNat) -> None:
         read_ipv4("public_ipv4", nat.public_ipv4)
     if nat.host_id:
         check_id("host_id", nat.host_id)
+
+
+def _check_endpoint(endpoint: PlannedEndpoint, vpc_id: str, networks: Mapping[str, str]) -> None:
+    """Its interface is one as tasks have them."""
+    check_id("endpoint_id", endpoint.endpoint_id)
+    need(_SERVICE.fullmatch(endpoint.service) is not None, "an endpoint has no service")
+    need(endpoint.subnet_id in networks, "an endpoint is in no subnet of the plan")
+    check_eni(endpoint_eni(endpoint, vpc_id, networks[endpoint.subnet_id]))
 
 
 def _check_cidrs(plan: VpcPlan) -> None:

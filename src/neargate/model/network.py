@@ -132,6 +132,20 @@ class PlannedEndpoint(Struct, frozen=True, kw_only=True):
     security_groups: tuple[str, ...] = ()
 
 
+def endpoint_eni(endpoint: PlannedEndpoint, vpc_id: str, subnet_cidr: str) -> Eni:
+    """Its interface, in the form of a task's."""
+    return Eni(
+        eni_id=endpoint.eni_id,
+        attachment_id=endpoint.endpoint_id,
+        mac=endpoint.mac,
+        vpc_id=vpc_id,
+        subnet_id=endpoint.subnet_id,
+        subnet_cidr=subnet_cidr,
+        private_ipv4=endpoint.private_ipv4,
+        security_groups=endpoint.security_groups,
+    )
+
+
 class DnsRecords(Struct, frozen=True, kw_only=True):
     """All records of one name and type. An answer has `most` of them, each time others.
 
@@ -169,6 +183,19 @@ class VpcDns(Struct, frozen=True, kw_only=True):
     search: tuple[str, ...] | None = None
 
 
+# How a pool's addresses are found from beyond the machine: not at all, by routers that know the way to it, or by the
+# neighbours on its uplink, whom it answers.
+POOL_LOCAL, POOL_ROUTED, POOL_ANNOUNCED = "local", "routed", "announced"
+POOL_WAYS = (POOL_LOCAL, POOL_ROUTED, POOL_ANNOUNCED)
+
+
+class PublicPool(Struct, frozen=True, kw_only=True):
+    """A block of public IPv4 addresses that the operator has given the region. `way` is one of POOL_WAYS."""
+
+    cidr: str
+    way: str = POOL_LOCAL
+
+
 class VpcPlan(Struct, frozen=True, kw_only=True):
     """All that a host must know of a VPC it has tasks in. A host refuses a lower generation."""
 
@@ -183,7 +210,15 @@ class VpcPlan(Struct, frozen=True, kw_only=True):
     nats: tuple[PlannedNat, ...] = ()
     peerings: tuple[PlannedPeering, ...] = ()
     flow_logs: tuple[PlannedFlowLog, ...] = ()
+    pools: tuple[PublicPool, ...] = ()  # the region's, beside the block that its machine chose
     endpoints: tuple[PlannedEndpoint, ...] = ()
+
+    @property
+    def endpoint_enis(self) -> tuple[Eni, ...]:
+        """The interfaces of its endpoints. Where their subnet is not of the plan there are none."""
+        networks = {subnet.subnet_id: subnet.cidr for subnet in self.subnets} if self.endpoints else {}
+        known = (each for each in self.endpoints if each.subnet_id in networks)
+        return tuple(endpoint_eni(each, self.vpc_id, networks[each.subnet_id]) for each in known)
 
     @property
     def resolver(self) -> str | None:

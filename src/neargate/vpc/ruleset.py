@@ -17,7 +17,7 @@ from .matches import plain
 from .steering import Steering, steer, subnet_chain
 from .table import FIXED_SETS, TABLE, declaration, whole_table
 
-_ROUTED_BY = ("cidrs", "subnets", "tables", "acls", "nats", "peerings")  # a plan's fields that `steer` reads
+_ROUTED_BY = ("cidrs", "subnets", "tables", "acls", "nats", "peerings", "pools")  # a plan's fields that `steer` reads
 
 
 class LocalEni(Struct, frozen=True, kw_only=True):

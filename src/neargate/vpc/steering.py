@@ -6,7 +6,7 @@ network ACLs let everything pass there is no trace of them.
 """
 
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, ip_address, ip_network
 
 from msgspec import Struct
 
@@ -16,6 +16,7 @@ from ..model.network import (
     RESOLVER_ADDRESS,
     TASK_METADATA_ADDRESS,
     PlannedSubnet,
+    PublicPool,
     VpcPlan,
 )
 from .acls import Borders
@@ -64,6 +65,7 @@ class _Compiler:
         parts = self.parts
         if self.plan.resolver is not None:
             parts.sets["resolver"] = {self.plan.resolver: "", AWS_RESOLVER_ADDRESS: ""}
+        parts.sets["pools4"] = dict.fromkeys(map(_whole, self.plan.pools), "")
         translate(parts, self.plan, self.routing, self.borders, self.marks)
         for peering in self.plan.peerings:
             self._peering(peering.peering_id)
@@ -177,6 +179,11 @@ class _Compiler:
             for direction in ("original", "reply")
             for packet in (mark, arrived)
         }
+
+
+def _whole(pool: PublicPool) -> str:
+    network = IPv4Network(pool.cidr)
+    return range_text(int(network.network_address), int(network.broadcast_address), 4)
 
 
 def _networks(subnet: PlannedSubnet) -> list[Network]:

@@ -46,6 +46,7 @@ FIXED_SETS: dict[str, str] = {
     "pub_in": "map pub_in { type ipv4_addr : ipv4_addr; }",
     "pub_out": "map pub_out { type ipv4_addr : ipv4_addr; }",
     "pub_own": "set pub_own { type ipv4_addr; }",
+    "pools4": "set pools4 { type ipv4_addr; flags interval; }",
     "pub_self": "map pub_self { type ipv4_addr . ipv4_addr : verdict; }",
     "resolver": "set resolver { type ipv4_addr; }",
     "asked": "set asked { type ipv4_addr; size 65536; flags dynamic,timeout; timeout 60s; }",
@@ -62,7 +63,8 @@ FIXED_SETS: dict[str, str] = {
 # Dnat only on the uplink, so that a task calling a public address goes out through the edge and comes back (hairpin)
 # and the target sees the sender's public address, as on AWS. A new flow to the sender's own public address is asked for
 # by its ingress groups as it leaves: where both ends look alike, what comes in again is the answer to itself, of a flow
-# that is known. Chains that are empty here are the plan's.
+# that is known. What the operator calls public (`pools4`) is so for tasks, and answers whoever called: the network that
+# finds it is mostly a private one. Chains that are empty here are the plan's.
 _CHAINS = """
   chain inbound {
   }
@@ -70,11 +72,16 @@ _CHAINS = """
   }
   chain w_up {
     oifname != "up0" drop
-    ip daddr { NOWHERE4 } drop
+    ip daddr { NOWHERE4 } jump w_private
     ip6 daddr { NOWHERE6 } drop
     ct state new ip saddr . ip daddr vmap @pub_self
     ip saddr @pub_own accept
     meta nfproto ipv6 accept
+    drop
+  }
+  chain w_private {
+    ip daddr @pools4 return
+    ct direction reply ip saddr @pools4 return
     drop
   }
   chain gateway_in {
