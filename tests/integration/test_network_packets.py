@@ -3,9 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -33,30 +31,14 @@ from neargate.testing.netlab import (
     socket_in,
 )
 
+from .own_network import Run
+
 pytestmark = pytest.mark.root
 EVERYWHERE = "0.0.0.0/0"
 OUT = (rule("-1", peer=EVERYWHERE), rule("-1", peer="::/0"))
 WEB = SecurityGroup(group_id="sg-0web", ingress=(rule("tcp", 8080, 8090, peer="172.31.0.0/16"),), egress=OUT)
 DB = SecurityGroup(group_id="sg-0db", ingress=(rule("tcp", 5432, 5432, peer="sg-0web"),), egress=())
 SHUT = SecurityGroup(group_id="sg-0shut", ingress=(), egress=OUT)
-Run = Callable[[Callable[[NetLab], Coroutine[Any, Any, None]]], None]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs a scenario in a network of its own, taken down also when it fails."""
-
-    def runner(scenario: Callable[[NetLab], Coroutine[Any, Any, None]]) -> None:
-        async def whole() -> None:
-            lab = await NetLab.open(tmp_path / "run")
-            try:
-                await scenario(lab)
-            finally:
-                await lab.close()
-
-        asyncio.run(whole())
-
-    return runner
 
 
 def test_ingress_by_cidr_and_port_range(run: Run) -> None:

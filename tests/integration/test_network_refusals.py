@@ -1,10 +1,7 @@
 """A host that refuses a step: what was asked for says why, nothing of it is left, and the next one works."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -15,25 +12,11 @@ from neargate.interfaces.hostnet import HostError
 from neargate.model.network import SecurityGroup, VpcPlan
 from neargate.testing.netlab import NetLab, eni, entered, is_cut_off, listener_in, plan, reaches, rule
 
+from .own_network import Run
+
 pytestmark = pytest.mark.root
 OUT = (rule("-1", peer="0.0.0.0/0"),)
 OPEN = SecurityGroup(group_id="sg-0open", ingress=OUT, egress=OUT)
-Run = Callable[[Callable[[NetLab], Coroutine[Any, Any, None]]], None]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    def runner(scenario: Callable[[NetLab], Coroutine[Any, Any, None]]) -> None:
-        async def whole() -> None:
-            lab = await NetLab.open(tmp_path / "run")
-            try:
-                await scenario(lab)
-            finally:
-                await lab.close()
-
-        asyncio.run(whole())
-
-    return runner
 
 
 @contextmanager
