@@ -77,6 +77,13 @@ async def create(process: Process) -> str:
     return made.name
 
 
+async def started_with_gateway(region_disk: MemoryDisk, zone_disk: MemoryDisk) -> tuple[Process, str]:
+    """A process with a host, and the id of a NAT gateway that nobody has looked at yet."""
+    process = await start(region_disk, zone_disk)
+    await process.capacity.register_host(HOST)
+    return process, await create(process)
+
+
 def run(main: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
         await asyncio.wait_for(main(), 60)
@@ -106,9 +113,7 @@ def test_it_waits_for_a_host() -> None:
 def test_a_process_that_ends_after_the_claim_and_before_the_record() -> None:
     async def main() -> None:
         region, zone = MemoryDisk(), MemoryDisk()
-        first = await start(region, zone)
-        await first.capacity.register_host(HOST)
-        await create(first)
+        first, _ = await started_with_gateway(region, zone)
         claimed = await first.capacity.place(request(first))
         assert isinstance(claimed, Reservation) and claimed.eni is not None
         second = await start(region, zone)
@@ -122,9 +127,7 @@ def test_a_process_that_ends_after_the_claim_and_before_the_record() -> None:
 def test_what_is_deleted_while_it_is_placed_leaves_nothing() -> None:
     async def main() -> None:
         region, zone = MemoryDisk(), MemoryDisk()
-        first = await start(region, zone)
-        await first.capacity.register_host(HOST)
-        nat_id = await create(first)
+        first, nat_id = await started_with_gateway(region, zone)
         claimed = await first.capacity.place(request(first))
         await first.network.change(ACCOUNT, lambda shelf: nat_gateways.delete(shelf, nat_id))
         assert isinstance(claimed, Reservation)
@@ -141,9 +144,7 @@ def test_what_is_deleted_while_it_is_placed_leaves_nothing() -> None:
 def test_a_process_that_ends_after_the_release_and_before_the_record() -> None:
     async def main() -> None:
         region, zone = MemoryDisk(), MemoryDisk()
-        first = await start(region, zone)
-        await first.capacity.register_host(HOST)
-        nat_id = await create(first)
+        first, nat_id = await started_with_gateway(region, zone)
         await first.placing.look()
         await first.network.change(ACCOUNT, lambda shelf: nat_gateways.delete(shelf, nat_id))
         await first.capacity.release(nat_id, ZONE)
@@ -157,9 +158,7 @@ def test_a_process_that_ends_after_the_release_and_before_the_record() -> None:
 def test_a_zone_that_lost_its_claims_has_them_again_before_anything_is_launched() -> None:
     async def main() -> None:
         region = MemoryDisk()
-        first = await start(region, MemoryDisk())
-        await first.capacity.register_host(HOST)
-        await create(first)
+        first, _ = await started_with_gateway(region, MemoryDisk())
         await first.placing.look()
         [before] = await first.capacity.describe_enis(ACCOUNT)
         second = await start(region, MemoryDisk())
@@ -175,9 +174,7 @@ def test_a_claim_that_a_zone_has_again_of_a_gateway_that_is_over_is_given_back_a
 
     async def main() -> None:
         region, zone = MemoryDisk(), MemoryDisk()
-        first = await start(region, zone)
-        await first.capacity.register_host(HOST)
-        nat_id = await create(first)
+        first, nat_id = await started_with_gateway(region, zone)
         await first.placing.look()
         history = ZoneHistory()
         history.is_kept = True
@@ -198,9 +195,7 @@ def test_one_that_fails_is_said_to_before_its_place_is_given_back() -> None:
 
     async def main() -> None:
         region, zone = MemoryDisk(), MemoryDisk()
-        first = await start(region, zone)
-        await first.capacity.register_host(HOST)
-        await create(first)
+        first, _ = await started_with_gateway(region, zone)
         assert isinstance(await first.capacity.place(request(first)), Reservation)
         subnet = first.network.shelf(ACCOUNT).find(Subnet, first.nat().subnet_id)
         assert subnet is not None
