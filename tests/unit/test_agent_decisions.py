@@ -168,8 +168,8 @@ def test_the_newest_plan_is_in_force_before_an_order_goes_on(tmp_path: Path) -> 
         opened: list[str] = []
         state = LocalState(world, tmp_path / "agent.db")
 
-        async def listeners(vpc_id: str) -> None:
-            opened.append(vpc_id)
+        async def listeners(plan: VpcPlan) -> None:
+            opened.append(plan.vpc_id)
 
         plans = VpcPlans(world, DEFAULT_KNOBS, network, state, listeners, lambda _: None)
         waiting = asyncio.ensure_future(plans.ready(VPC))

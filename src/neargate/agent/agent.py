@@ -30,7 +30,7 @@ from ..log import get_logger
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.lifecycle import StopCode
-from ..model.network import REGION_ENDPOINT_ADDRESS
+from ..model.network import REGION_ENDPOINT_ADDRESS, VpcPlan
 from ..world import World
 from . import host_key
 from .adopt import AdoptionPlan, Observed, adopt
@@ -113,7 +113,7 @@ class Agent:
         self._state = LocalState(world, state_dir / "agent.db")
         self._bulk = BulkClient(world, knobs, channel, facts.host_id, key)
         self._logs = self._log_drivers(state_dir, collector or TaskCollector(world, network, knobs))
-        self._plans = VpcPlans(world, knobs, network, self._state, lambda vpc: self._listeners.open(vpc), self._note)
+        self._plans = VpcPlans(world, knobs, network, self._state, self._serve_vpc, self._note)
         self._credentials = self._task_credentials(credential_files)
         self._tags = TaskTags(world, knobs, lambda task_id: self._link.ask_tags(task_id))
         api_port = urlsplit(endpoint).port or DEFAULT_API_PORT
@@ -184,6 +184,9 @@ class Agent:
             ask=lambda task_id: self._link.ask_credentials(task_id, EXECUTION_ROLE),
             registry_domain=registry_domain,
         )
+
+    async def _serve_vpc(self, plan: VpcPlan) -> None:
+        await self._listeners.open(plan.vpc_id, plan.endpoints)
 
     def _resolver_of(self, vpc_id: str) -> Resolver:
         return Resolver(self._world, self._knobs, vpc_id, lambda: self._plans.plan(vpc_id), self._upstream, self._note)

@@ -1,7 +1,8 @@
 """The region's endpoint inside a VPC's router: each connection is spliced to the region's API on this host.
 
-The API is told first which address the task has, over a socket that only this agent may open: what a task sends comes
-after that line, so it cannot say that it is another. Only the API is behind it; nothing of the host's network is.
+The API is told first which address the task has, and which VPC endpoint it came through, over a socket that only this
+agent may open: what a task sends comes after that, so it cannot say that it is another. Only the API is behind it;
+nothing of the host's network is.
 Bounded per task (by VPC and source address), and for all tasks of the host together, so that the API has connections
 left for callers from outside.
 """
@@ -9,25 +10,37 @@ left for callers from outside.
 import asyncio
 
 from ..model.knobs import Knobs
+from ..wire.proxy_protocol import HandedOn, header
 from .guests import Guests, farewell, source_of
 
 _BLOCK = 64 * 1024
 
 
 class EndpointProxy:
-    """One per VPC. `api_socket`: the API's, for what is handed on. `guests` is the host's, shared by all of them."""
+    """One per VPC and address. `api_socket`: the API's, for what is handed on. `guests` is the host's, shared by all.
 
-    def __init__(self, knobs: Knobs, vpc_id: str, guests: Guests, api_socket: str) -> None:
+    `endpoint_id`: of the VPC endpoint whose address it is; empty at the region's own address.
+    """
+
+    def __init__(self, knobs: Knobs, vpc_id: str, guests: Guests, api_socket: str, endpoint_id: str = "") -> None:
         self._knobs = knobs
         self._api_socket = api_socket
         self._vpc_id = vpc_id
         self._guests = guests
+        self._endpoint_id = endpoint_id
+        self._open: set[asyncio.StreamWriter] = set()
+
+    def end(self) -> None:
+        """Its address is no longer there: nothing more comes or goes."""
+        for writer in self._open:
+            writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         source = f"{self._vpc_id} {source_of(writer)}"  # VPCs may have the same addresses
         if not self._guests.admit(source):
             writer.transport.abort()
             return
+        self._open.add(writer)
         try:
             await self._splice(reader, writer)
         except OSError:
@@ -36,11 +49,12 @@ class EndpointProxy:
         finally:
             # It counts for its task until it is gone, so a slow reader may take its time.
             await farewell(writer, self._knobs.proxy_idle_s)
+            self._open.discard(writer)
             self._guests.leave(source)
 
     async def _splice(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         to_api, from_api = await self._connect()
-        from_api.write(whose_it_is(writer))
+        from_api.write(whose_it_is(writer, self._endpoint_id))
         try:
             await asyncio.gather(self._copy(reader, from_api), self._copy(to_api, writer))
         finally:
@@ -67,9 +81,14 @@ class EndpointProxy:
             target.write_eof()
 
 
-def whose_it_is(writer: asyncio.StreamWriter) -> bytes:
-    """The line that says where a connection came from: version 1 of the PROXY protocol. Raises OSError."""
+def whose_it_is(writer: asyncio.StreamWriter, endpoint_id: str = "") -> bytes:
+    """What says where a connection came from: the PROXY protocol, of version 1 where nothing else is to be said.
+
+    Raises OSError.
+    """
     peer, own = writer.get_extra_info("peername"), writer.get_extra_info("sockname")
     if not peer or not own:
         raise ConnectionResetError("the task's end is gone")
+    if endpoint_id:
+        return header(HandedOn(source=peer[:2], to=own[:2], endpoint_id=endpoint_id))
     return f"PROXY TCP4 {peer[0]} {own[0]} {peer[1]} {own[1]}\r\n".encode()

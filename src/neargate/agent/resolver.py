@@ -37,7 +37,7 @@ def names_of(plan: VpcPlan | None, note: Callable[[str], None] = lambda _: None)
     public_domain = dns.public_domain if dns.hostnames and dns.public_domain else None
     endpoints: dict[str, list[tuple[str, int, bytes]]] = {}
     for name, address in dns.endpoints:
-        endpoints.setdefault(name, []).append((name, *address_data(address)))
+        endpoints.setdefault(name.removeprefix("*."), []).append((name, *address_data(address)))
     zones = _private_zones(dns, note) if dns.hostnames else []
     zones += [zone(name, records) for name, records in endpoints.items()]  # these come before private ones
     return vpc_names(dns.domain, plan.cidrs, public_domain=public_domain, pools=dns.pools, zones=zones)

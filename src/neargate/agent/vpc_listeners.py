@@ -1,15 +1,18 @@
 """What the agent serves inside each VPC's router: task metadata, the region's endpoint and the resolver of names.
 
-Invariant: one listener of a kind per VPC and process; after a restart of the agent they are opened again.
+And the region's API at the addresses of its interface endpoints. Invariant: one listener of an address per VPC and
+process; after a restart of the agent they are opened again.
 """
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec.structs import replace
 
 from ..interfaces.hostnet import HostNetwork
 from ..model.knobs import Knobs
-from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS
+from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, PlannedEndpoint
 from . import resolver
 from .endpoint_proxy import EndpointProxy
 from .guests import Guests
@@ -45,9 +48,10 @@ class VpcListeners:
         self._proxied = Guests(each_max=knobs.proxy_connections_per_task, all_max=knobs.proxy_connections_max)
         self._servers: dict[tuple[str, str], asyncio.Server] = {}
         self._datagrams: dict[str, socket.socket] = {}
+        self._endpoints: dict[str, dict[PlannedEndpoint, tuple[asyncio.Server, EndpointProxy]]] = {}
 
-    async def open(self, vpc_id: str) -> None:
-        """Repeatable. Raises HostError, OSError."""
+    async def open(self, vpc_id: str, endpoints: Sequence[PlannedEndpoint] = ()) -> None:
+        """Repeatable; endpoints that are not among these are served no longer. Raises HostError, OSError."""
         await self._listen(vpc_id, TASK_METADATA_ADDRESS, METADATA_PORT)
         await self._listen(vpc_id, REGION_ENDPOINT_ADDRESS, self._api_port)
         await self._listen(vpc_id, RESOLVER_ADDRESS, resolver.PORT)
@@ -56,6 +60,23 @@ class VpcListeners:
             answer = self._resolver(vpc_id).answer_datagrams
             asyncio.get_running_loop().add_reader(bound.fileno(), answer, bound)
             self._datagrams[vpc_id] = bound
+
+        await self._serve_endpoints(vpc_id, endpoints)
+
+    async def _serve_endpoints(self, vpc_id: str, endpoints: Sequence[PlannedEndpoint]) -> None:
+        """By interface: the groups of an endpoint are the rule set's to look at."""
+        served = self._endpoints.setdefault(vpc_id, {})
+        wanted = {replace(one, security_groups=()) for one in endpoints}
+        for gone in [one for one in served if one not in wanted]:
+            server, proxy = served.pop(gone)
+            server.close()
+            proxy.end()
+        for one in wanted:
+            if one not in served:
+                listener = await self._network.listen(vpc_id, one.private_ipv4, self._api_port)
+                proxy = EndpointProxy(self._knobs, vpc_id, self._proxied, self._api_socket, one.endpoint_id)
+                limit = self._knobs.metadata_request_max_bytes
+                served[one] = await asyncio.start_server(proxy.serve, sock=listener, limit=limit), proxy
 
     async def _listen(self, vpc_id: str, address: str, port: int) -> None:
         if (vpc_id, address) in self._servers:

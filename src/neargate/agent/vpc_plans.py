@@ -15,7 +15,7 @@ from .local_state import LocalState
 
 
 class VpcPlans:
-    """`listeners(vpc_id)` opens what the agent serves inside the VPC's router, once per VPC."""
+    """`listeners(plan)` opens what the agent serves inside the VPC's router, after each plan that was applied."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class VpcPlans:
         knobs: Knobs,
         network: HostNetwork,
         state: LocalState,
-        listeners: Callable[[str], Awaitable[None]],
+        listeners: Callable[[VpcPlan], Awaitable[None]],
         note: Callable[[str], None],
     ) -> None:
         self._world = world
@@ -85,7 +85,7 @@ class VpcPlans:
             plan = self._wanted[vpc_id]
             try:
                 await self._network.apply_vpc(plan)
-                await self._listeners(vpc_id)
+                await self._listeners(plan)
             except (HostError, OSError) as error:
                 since, _ = self._refused.get(vpc_id, (self._world.monotonic(), ""))
                 self._refused[vpc_id] = (since, str(error))

@@ -25,6 +25,7 @@ NETWORKS_MAX = 64  # of a VPC, and of a region's public addresses: they are look
 _SOA_NUMBERS = struct.Struct(">IIIII")
 _IP_LABEL = re.compile(rb"(?:ip|ec2)-(\d{1,3})-(\d{1,3})-(\d{1,3})-(\d{1,3})")
 _REVERSE4, _REVERSE6, _LOCALHOST, _INVALID = name("in-addr.arpa"), name("ip6.arpa"), name("localhost"), name("invalid")
+_ANY_LABEL = b"\x01*"
 _LOOPBACK4, _LOOPBACK6 = IPv4Network("127.0.0.1/32"), IPv6Network("::1/128")
 # Reverse names that stay here; the private ones where the VPC gives out host names: AWS's own rules, after RFC 6303.
 _LOCAL = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"))
@@ -208,6 +209,8 @@ def _shown(asked: bytes, kind: int, data: Mapping[int, bytes], apex: bytes) -> F
 def _in_zone(zone: Zone, asked: bytes, kind: int, turn: int) -> Found:
     authority = zone.authority or _authority(zone.apex)
     types = zone.records.get(asked)
+    if types is None and asked not in zone.inner:
+        types = _wildcard(zone, asked)
     if types is None:
         return Found(exists=asked in zone.inner, authority=authority)
     if kind == SOA and asked == zone.apex:
@@ -221,6 +224,15 @@ def _in_zone(zone: Zone, asked: bytes, kind: int, turn: int) -> Found:
     chosen = (*data[at:], *data[:at])[: share.most]
     records = tuple(Record(asked, shown, share.ttl_s, one) for one in chosen)
     return Found(records, authority=None if records else authority)
+
+
+def _wildcard(zone: Zone, asked: bytes) -> Mapping[int, tuple[bytes, ...]] | None:
+    """RFC 4592: of the names above it the nearest that there is decides, and none further up."""
+    for parent in _path(asked)[1:]:
+        found = zone.records.get(_ANY_LABEL + parent)
+        if found is not None or parent == zone.apex or parent in zone.records or parent in zone.inner:
+            return found
+    return None
 
 
 def _address_in(label: bytes, prefix: bytes) -> IPv4Address | None:

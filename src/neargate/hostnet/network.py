@@ -25,10 +25,11 @@ from . import edge as edges
 from . import netlink
 from .attachments import Records, safe_id
 from .edge import Edge
+from .endpoints import namespace_of
 from .namespaces import Namespaces, set_control
 from .netlink import Netlink, NetlinkError
 from .nftables import NftablesError, NftablesMissing
-from .router import Router, configure_task, interface_name, namespace_name
+from .router import Router, configure_task, gateway_of, interface_name, namespace_name
 from .vpcs import Vpcs
 
 T = TypeVar("T")
@@ -77,6 +78,9 @@ class LinuxNetwork:
     async def apply_vpc(self, plan: VpcPlan) -> None:
         await self._do(f"apply the rules of {plan.vpc_id}", lambda: self._apply(plan))
 
+    async def remove_vpc(self, vpc_id: str, generation: int) -> None:
+        await self._do(f"remove the router of {vpc_id}", lambda: self._remove_vpc(safe_id(vpc_id), generation))
+
     async def make_namespace(self, task_id: str, eni: Eni) -> TaskNetwork:
         return await self._attach(f"make the namespace of {eni.eni_id}", task_id, eni, self._namespace_steps)
 
@@ -106,13 +110,20 @@ class LinuxNetwork:
         return await self._do("list attached tasks", collect)
 
     async def listen(self, vpc_id: str, address: str, port: int, *, datagrams: bool = False) -> socket.socket:
-        """Only what the routers' input rules open: metadata at port 80, the region's endpoint, the resolver."""
+        """Only what the routers' input rules open: metadata at port 80, the region's endpoint, the resolver.
+
+        And the region's API at the addresses of the VPC's interface endpoints.
+        """
         opened = {(TASK_METADATA_ADDRESS, 80), (REGION_ENDPOINT_ADDRESS, self._endpoint_port), (RESOLVER_ADDRESS, 53)}
-        if (address, port) not in opened or (datagrams and address != RESOLVER_ADDRESS):
-            raise HostError(f"{address}:{port} is not open to tasks")
 
         def listen() -> socket.socket:
-            return self._router(vpc_id).listen(address, port, datagrams=datagrams)
+            router = self._router(vpc_id)
+            endpoint = next((eni for eni in router.plan.endpoint_enis if eni.private_ipv4 == address), None)
+            if endpoint is not None and port == self._endpoint_port and not datagrams:
+                return router.listen(address, port, datagrams=False, namespace=namespace_of(endpoint.eni_id))
+            if (address, port) not in opened or (datagrams and address != RESOLVER_ADDRESS):
+                raise HostError(f"{address}:{port} is not open to tasks")
+            return router.listen(address, port, datagrams=datagrams)
 
         return await self._do(f"listen on {address}:{port}", listen)
 
@@ -199,11 +210,11 @@ class LinuxNetwork:
             if public != own and public not in wanted:
                 edge.remove_public(public)
         known = {edges.NAMESPACE} | {_task_namespace(task_id) for task_id in self._enis}
-        known |= {namespace_name(vpc_id) for vpc_id in self._vpcs.routers}
+        known |= {namespace_name(vpc_id) for vpc_id in self._vpcs.routers} | self._vpcs.endpoints.namespaces()
         for name in self._namespaces.names():
             if name not in known:
                 self._namespaces.delete(name)
-        links = {interface_name(eni.eni_id) for eni in self._enis.values()}
+        links = {interface_name(eni.eni_id) for eni in self._enis.values()} | self._vpcs.endpoints.links()
         for router in self._vpcs.routers.values():
             for link in router.task_links():
                 if link not in links:
@@ -220,6 +231,17 @@ class LinuxNetwork:
         # A plan that the kernel refused would be refused to the next agent too, which could then not start.
         self._records.write_plan(plan)
 
+    def _remove_vpc(self, vpc_id: str, generation: int) -> None:
+        """The record goes first: a start without it takes the rest for strays."""
+        router = self._vpcs.routers.get(vpc_id)
+        if router is not None and router.plan.generation > generation:
+            return
+        if any(eni.vpc_id == vpc_id for eni in (*self._enis.values(), *self._records.enis().values())):
+            raise HostError(f"tasks of this host are in {vpc_id}")
+        self._records.forget_plan(vpc_id)
+        self._leaving = {leaving: since for leaving, since in self._leaving.items() if leaving[0] != vpc_id}
+        self._vpcs.remove(vpc_id)
+
     def _taken(self) -> set[str]:
         """Public addresses of tasks."""
         return {eni.public_ipv4 for eni in self._enis.values() if eni.public_ipv4 is not None}
@@ -229,10 +251,10 @@ class LinuxNetwork:
 
     def _check(self, task_id: str, eni: Eni) -> None:
         """Refuses what would take another task's address. Raises HostError."""
-        self._router(eni.vpc_id)
+        endpoints = self._router(eni.vpc_id).plan.endpoints
         try:
             local_eni("e", eni)
-            _gateway(eni)
+            gateway_of(eni)
         except ValueError as error:
             raise HostError(f"{eni.eni_id} cannot be attached: {error}") from error
         for other_id, other in self._enis.items():
@@ -244,6 +266,9 @@ class LinuxNetwork:
                 raise HostError(f"{eni.private_ipv4} still belongs to task {other_id}")
             for public in set(_publics(eni)) & set(_publics(other)):
                 raise HostError(f"{public} still belongs to task {other_id}")
+        for endpoint in endpoints:
+            if endpoint.private_ipv4 == eni.private_ipv4:
+                raise HostError(f"{eni.private_ipv4} still belongs to {endpoint.endpoint_id}")
         if eni.public_ipv4 is not None:
             if not self._is_for_tasks(eni.public_ipv4):
                 raise HostError(f"{eni.public_ipv4} is no address for tasks in the pool {self._public_pool}")
@@ -284,7 +309,7 @@ class LinuxNetwork:
             with self._namespaces.inside(namespace):
                 links = Netlink()
             with links:
-                configure_task(links, eni, _gateway(eni))
+                configure_task(links, eni, gateway_of(eni))
 
         def allow() -> None:
             router.allow(task_id, eni)
@@ -381,11 +406,6 @@ def _publics(eni: Eni) -> tuple[str, ...]:
 
 def _task_namespace(task_id: str) -> str:
     return f"task-{task_id}"
-
-
-def _gateway(eni: Eni) -> str:
-    """The subnet's first address, as on AWS."""
-    return str(ip_network(eni.subnet_cidr)[1])
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from .netlink import Netlink
 from .nftables import Nftables, NftablesError
 
 GATEWAY_IPV6 = "fe80::1"
+_OWED_MAX = 8  # while the kernel forgets no flows, further plans wait
 Peers = Callable[[VpcPlan], Sequence[PeerVpc]]  # those of a plan's peers that this host has, and that peer back
 
 
@@ -51,7 +52,9 @@ class Router:
         self._endpoint_port = endpoint_port
         self._peers = peers
         self._enis: dict[str, LocalEni] = {}
+        self._endpoints: tuple[LocalEni, ...] = _endpoints_of(plan)
         self._loaded: RouterRules | None = None
+        self._owed: list[VpcPlan] = []  # plans that were in force, with flows that are still to be forgotten
         with namespaces.inside(self.name):
             _configure()
             self._links = Netlink()
@@ -95,16 +98,28 @@ class Router:
         self._nft.close()
 
     def apply(self, plan: VpcPlan) -> None:
-        before = self.plan
+        if len(self._owed) == _OWED_MAX:
+            self._settle_flows()
+        if plan != self.plan:
+            self._owed.append(self.plan)
+            self._take(plan)
+        self._settle_flows()
+
+    def _take(self, plan: VpcPlan) -> None:
         # New networks are closed before rules lead into them, old ones after; what was refused closes none.
         self._links.run([netlink.blackhole(cidr) for cidr in plan.cidrs])
         try:
             self._load(plan)
         finally:
             self._open_other_networks()
-        for address, _ in _translations(before) - _translations(plan):
-            self._flows.cut(address)
-        self._forget_flows(before)
+
+    def _settle_flows(self) -> None:
+        """What fails is done when the plan is applied again: rules are in force first, whatever becomes of flows."""
+        while self._owed:
+            for address, _ in _translations(self._owed[0]) - _translations(self.plan):
+                self._flows.cut(address)
+            self._forget_flows(self._owed[0])
+            del self._owed[0]
 
     def _open_other_networks(self) -> None:
         """Those that are not of the plan in force, whoever closed them."""
@@ -119,7 +134,7 @@ class Router:
         if loaded is None or not (rerouted or closed):
             return
         flows = self._flows.flows()
-        here = [(address, eni) for eni in self._enis.values() for address in eni.addresses]
+        here = [(address, eni) for eni in self._members() for address in eni.addresses]
         gone: list[KernelFlow] = []
         if rerouted:
             gone += misled(plan, {address: eni.subnet_id for address, eni in here}, flows)
@@ -132,8 +147,23 @@ class Router:
         ends = {self.name: self._links, other.name: other._links}
         peerings.ensure_link(self._namespaces, peering_id, ends, mtu)
 
+    def leave(self) -> None:
+        """No peer has a link to here any more."""
+        peerings.remove_others(self._links, ())
+
+    def cut_peers(self, peering_id: str, addresses: Iterable[str]) -> None:
+        """Flows with the addresses over this peering: those of another peer may be the same."""
+        if self._loaded is not None:
+            marks = [mark for mark, way in self._loaded.steering.lookups.items() if way == peering_id]
+            for address in addresses:
+                self._flows.cut_marked(address, marks)
+
     def as_peer(self, peering_id: str) -> PeerVpc:
-        return PeerVpc(peering_id=peering_id, groups=self.plan.groups, members=tuple(self._enis.values()))
+        return PeerVpc(peering_id=peering_id, groups=self.plan.groups, members=self._members())
+
+    def _members(self) -> tuple[LocalEni, ...]:
+        """Interfaces of tasks and of endpoints."""
+        return (*self._enis.values(), *self._endpoints)
 
     def reload(self) -> None:
         """What a peer has changed is known here too: the members of its groups."""
@@ -164,8 +194,11 @@ class Router:
 
     def allow(self, task_id: str, eni: Eni) -> None:
         """Anti-spoofing, security groups and translation of the ENI, in one transaction."""
-        self._links.settle(interface_name(eni.eni_id))
+        self.settle_link(eni)
         self._change({**self._enis, task_id: local_eni(interface_name(eni.eni_id), eni)})
+
+    def settle_link(self, eni: Eni) -> None:
+        self._links.settle(interface_name(eni.eni_id))
 
     def forbid(self, task_id: str) -> None:
         if task_id in self._enis:
@@ -213,9 +246,10 @@ class Router:
             tx_dropped=rx_dropped,
         )
 
-    def listen(self, address: str, port: int, *, datagrams: bool) -> socket.socket:
+    def listen(self, address: str, port: int, *, datagrams: bool, namespace: str = "") -> socket.socket:
+        """`namespace`: of an endpoint; empty for the router's own."""
         kind = socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM
-        with self._namespaces.inside(self.name):
+        with self._namespaces.inside(namespace or self.name):
             listener = socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             if datagrams:
@@ -232,9 +266,10 @@ class Router:
     def _load(self, plan: VpcPlan | None = None) -> None:
         """The rules of the plan in force, or of a new one, which is in force when the kernel has taken them."""
         plan = plan or self.plan
+        endpoints = self._endpoints if plan is self.plan else _endpoints_of(plan)
         wanted = render(
             plan,
-            self._enis.values(),
+            (*self._enis.values(), *endpoints),
             endpoint_port=self._endpoint_port,
             peers=self._peers(plan),
             previous=self._loaded,
@@ -247,7 +282,7 @@ class Router:
             # The kernel does not hold what we believe (someone flushed the table): replace all of it, at one instant.
             self._loaded = None
             self._nft.run(transaction(None, wanted))
-        self._loaded, self.plan = wanted, plan
+        self._loaded, self.plan, self._endpoints = wanted, plan, endpoints
 
 
 def configure_task(links: Netlink, eni: Eni, gateway: str) -> None:
@@ -269,6 +304,15 @@ def configure_task(links: Netlink, eni: Eni, gateway: str) -> None:
         ]
     links.run(messages)
     links.settle("eth0")
+
+
+def gateway_of(eni: Eni) -> str:
+    """The subnet's first address, as on AWS."""
+    return str(ip_network(eni.subnet_cidr)[1])
+
+
+def _endpoints_of(plan: VpcPlan) -> tuple[LocalEni, ...]:
+    return tuple(local_eni(interface_name(eni.eni_id), eni) for eni in plan.endpoint_enis)
 
 
 def _routes(plan: VpcPlan) -> tuple[object, ...]:

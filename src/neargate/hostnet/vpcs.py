@@ -4,14 +4,15 @@ Owns what one VPC's plan means for others: a peer's groups and members, an elast
 which interface is `network`'s. Every method may be repeated.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from ..log import get_logger
 from ..model.network import Eni, VpcPlan
 from ..vpc.ruleset import PeerVpc
 from .edge import Edge
+from .endpoints import Endpoints
 from .namespaces import Namespaces
-from .router import Router
+from .router import Router, namespace_name
 
 log = get_logger(__name__)
 
@@ -29,12 +30,15 @@ class Vpcs:
         is_for_tasks: Callable[[str], bool],
     ) -> None:
         self.routers: dict[str, Router] = {}
+        self.endpoints = Endpoints(namespaces, mtu=mtu)
         self._namespaces = namespaces
         self._edge = edge
         self._endpoint_port = endpoint_port
         self._mtu = mtu
         self._is_for_tasks = is_for_tasks
         self._gateways: dict[str, str] = {}  # public address -> VPC
+        # VPCs whose peerings may have changed: they stay here until that is carried out, however often it fails.
+        self._to_join: dict[str, None] = {}
 
     @property
     def gateway_publics(self) -> Collection[str]:
@@ -49,19 +53,37 @@ class Vpcs:
     def settle(self, taken: Collection[str]) -> None:
         for router in self.routers.values():
             self._publish(router.plan, taken)
-        self._join(self.routers)
+            self.endpoints.settle(router)
+        self._to_join |= dict.fromkeys(self.routers)
+        self._join()
 
     def apply(self, plan: VpcPlan, taken: Collection[str]) -> None:
         """`taken`: public addresses of tasks."""
         router = self.routers.get(plan.vpc_id)
-        former = [peering.peer_vpc for peering in router.plan.peerings] if router is not None else []
+        for peering in (*(router.plan.peerings if router is not None else ()), *plan.peerings):
+            self._to_join |= {plan.vpc_id: None, peering.peer_vpc: None}
         if router is None:
             self.adopt(plan, {})
-        elif plan != router.plan:
+        else:
             router.apply(plan)
         self._publish(plan, taken)
-        if former or plan.peerings:
-            self._join([plan.vpc_id, *former, *(peering.peer_vpc for peering in plan.peerings)])
+        self.endpoints.settle(self.routers[plan.vpc_id])
+        self._join()
+
+    def remove(self, vpc_id: str) -> None:
+        """A VPC without tasks here. Its links are gone when this returns; the kernel frees the rest later."""
+        router = self.routers.get(vpc_id)
+        if router is not None:
+            for peering in router.plan.peerings:
+                self._to_join[peering.peer_vpc] = None
+            self._unpublish(vpc_id, ())
+            self.endpoints.remove(router)
+            router.leave()
+            self._edge().leave_router(vpc_id)
+            router.close()
+            del self.routers[vpc_id]
+        self._namespaces.delete(namespace_name(vpc_id))
+        self._join()
 
     def tell_peers(self, router: Router) -> None:
         """Of members that a group has won or lost."""
@@ -72,7 +94,9 @@ class Vpcs:
         for router in self.routers.values():
             router.close()
         self.routers.clear()
+        self.endpoints.forget()
         self._gateways.clear()
+        self._to_join.clear()
 
     def _peers_of(self, plan: VpcPlan) -> list[PeerVpc]:
         return [other.as_peer(peering_id) for peering_id, other in self._peered(plan)]
@@ -85,26 +109,28 @@ class Vpcs:
             if other is not None and (peering.peering_id, plan.vpc_id) in {(p.peering_id, p.peer_vpc) for p in back}:
                 yield peering.peering_id, other
 
-    def _join(self, vpc_ids: Iterable[str]) -> None:
-        """To be called with all whose peerings may have changed."""
-        routers = [self.routers[vpc_id] for vpc_id in dict.fromkeys(vpc_ids) if vpc_id in self.routers]
+    def _join(self) -> None:
+        routers = [self.routers[vpc_id] for vpc_id in self._to_join if vpc_id in self.routers]
         for router in routers:
             for peering_id, other in self._peered(router.plan):
                 router.join(other, peering_id, mtu=self._mtu)
         for router in routers:
             router.reload()
             router.settle_peerings()
+        self._to_join.clear()
 
     def _publish(self, plan: VpcPlan, taken: Collection[str]) -> None:
         """Public addresses of the VPC's NAT gateways lead to its router, and those it no longer has do not."""
         wanted = {nat.public_ipv4: nat.nat_id for nat in plan.nats if nat.public_ipv4 is not None}
-        for public in [held for held, vpc_id in self._gateways.items() if vpc_id == plan.vpc_id]:
-            if public not in wanted:
-                del self._gateways[public]
-                self._edge().remove_public(public)
+        self._unpublish(plan.vpc_id, wanted)
         for public, nat_id in wanted.items():
             if public in taken or not self._is_for_tasks(public):
                 log.warning("public address cannot be used", vpc_id=plan.vpc_id, nat_id=nat_id, address=public)
                 continue
             self._gateways[public] = plan.vpc_id
             self._edge().add_public(plan.vpc_id, public)
+
+    def _unpublish(self, vpc_id: str, kept: Collection[str]) -> None:
+        for public in [held for held, owner in self._gateways.items() if owner == vpc_id and held not in kept]:
+            self._edge().remove_public(public)
+            del self._gateways[public]

@@ -26,6 +26,7 @@ from ...model.network import (
 )
 from ..regional.shelves import Shelf
 from .dhcp_changes import with_options
+from .endpoint_plans import planned_endpoints, with_names
 from .objects import (
     EgressOnlyGateway,
     InternetGateway,
@@ -82,12 +83,13 @@ def vpc_plan(
         groups=tuple(
             groups.plan(shelf, group, lists) for group in shelf.all(SecurityGroupView) if group.vpc_id == vpc.vpc_id
         ),
-        dns=dns and with_options(dns, shelf, vpc),
+        dns=dns and with_names(with_options(dns, shelf, vpc), shelf, vpc),
         subnets=tuple(_subnets(shelf, vpc, tables, acls)),
         tables=tuple(_table(shelf, vpc, table, lists) for table in tables),
         acls=tuple(_acl(acl) for acl in acls),
         nats=tuple(_nats(shelf, vpc)),
         peerings=tuple(_peerings(shelf, vpc)),
+        endpoints=tuple(planned_endpoints(shelf, vpc.vpc_id)),
     )
 
 
