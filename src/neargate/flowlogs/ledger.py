@@ -1,0 +1,186 @@
+"""One VPC's traffic on one host, from what the kernel counts to windows of flow logs.
+
+Owns what of each flow was counted before, so that a long flow has a record in each window with what came since.
+Invariant: a flow's packets are counted once, whether it is seen in a dump, at its end or in both; one that began before
+anybody counted is counted from when it was first seen.
+"""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+
+from msgspec.structs import replace
+
+from ..model.flow_logs import ACCEPT, REJECT, PlannedFlowLog
+from ..model.network import AWS_RESOLVER_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS
+from .interfaces import Interface, Interfaces
+from .messages import EGRESS, EGRESS_OVER, INGRESS_KNOWN, INGRESS_OVER, Counts, Ends, Flow, Rejection
+from .windows import Event, Share, Window
+
+# Names, metadata and the time: what AWS leaves out.
+_UNLOGGED = frozenset(
+    ip_address(text).packed
+    for text in (
+        AWS_RESOLVER_ADDRESS,
+        RESOLVER_ADDRESS,
+        TASK_METADATA_ADDRESS,
+        "169.254.169.254",
+        "169.254.169.123",
+        "fd00:ec2::253",
+        "fd00:ec2::254",
+        "fd00:ec2::123",
+    )
+)
+_NOTHING = Counts(0, 0, 0, 0)
+_UDP, _DHCP = 17, frozenset({67, 68, 546, 547})
+
+
+class Ledger:
+    """`since`: when counting began here, epoch seconds. `local_mark`: of packets within the VPC."""
+
+    def __init__(self, since: float, *, local_mark: int, records_max: int, interface_max: int, flows_max: int) -> None:
+        self.interfaces = Interfaces()
+        self.paths: Mapping[int, int] = {}  # a flow's mark -> what AWS calls its traffic path
+        self._since = since
+        self._local_mark = local_mark
+        self._bounds = {"records_max": records_max, "interface_max": interface_max}
+        self._flows_max = flows_max
+        self._windows: dict[str, Window] = {}
+        self._ends: dict[str, float] = {}
+        self._counted: dict[bytes, tuple[Counts, int]] = {}  # by flow; and in which dump it was seen last
+        self._dump = 0
+
+    def keep(self, logs: Iterable[PlannedFlowLog], now: float, interval_max_s: float) -> None:
+        """Windows for exactly these; one that is new begins now. They end together, at full intervals of the clock."""
+        wanted = {log.flow_log_id: log for log in logs}
+        for gone in self._windows.keys() - wanted.keys():
+            del self._windows[gone], self._ends[gone]
+        for log_id, log in wanted.items():
+            if log_id not in self._windows:
+                self._begin(log, now, interval_max_s)
+
+    def is_due(self, now: float) -> bool:
+        return any(end <= now for end in self._ends.values())
+
+    def flow(self, flow: Flow, now: float, *, ended: bool) -> None:
+        """What it counted since it was seen last, for the interfaces at its ends."""
+        before = self._before(flow, ended=ended)
+        if before is None:
+            return
+        counts, started = flow.counts, flow.started_ns / 1e9
+        there = (counts.packets - before.packets, counts.bytes - before.bytes)
+        back = (counts.packets_back - before.packets_back, counts.bytes_back - before.bytes_back)
+        if flow.received.destination in _UNLOGGED or flow.sent.destination in _UNLOGGED:
+            return
+        end = min(now, flow.stopped_ns / 1e9) if flow.stopped_ns else now
+        for ends, begins_here in ((flow.sent, True), (flow.received, False)):
+            interface = self.interfaces.find(ends.source if begins_here else ends.destination, started)
+            if interface is None or _is_unlogged(flow.protocol, ends, interface):
+                continue
+            turned = Ends(ends.destination, ends.source, ends.destination_port, ends.source_port)
+            for is_egress, shown, (packets, size) in ((begins_here, ends, there), (not begins_here, turned, back)):
+                if packets > 0:
+                    share = Share(
+                        is_egress=is_egress,
+                        action=ACCEPT,
+                        protocol=flow.protocol,
+                        ends=shown,
+                        packets=packets,
+                        size=size,
+                        begin=started,
+                        end=end,
+                        path=self.paths.get(flow.mark),
+                    )
+                    self._add(interface, share)
+
+    def rejected(self, rejection: Rejection, now: float) -> None:
+        is_egress = rejection.prefix in (EGRESS, EGRESS_OVER)
+        ends, interface = self._rejecting(rejection, now, is_egress=is_egress)
+        if interface is None or _is_unlogged(rejection.protocol, ends, interface):
+            return
+        if rejection.prefix in (EGRESS_OVER, INGRESS_OVER):
+            self.skip(interface.eni_id)
+            return
+        share = Share(
+            is_egress=is_egress,
+            action=REJECT,
+            protocol=rejection.protocol,
+            ends=ends,
+            packets=1,
+            size=rejection.size,
+            begin=now,
+            end=now,
+            flags=rejection.flags if rejection.protocol == 6 else None,
+            path=self.paths.get(rejection.mark),
+            reverts=rejection.prefix == INGRESS_KNOWN,
+        )
+        self._add(interface, share)
+        if is_egress or share.reverts or rejection.mark != self._local_mark:
+            return
+        # The kernel forgets a flow whose first packet is dropped, but its sender was allowed to send it.
+        sender = self.interfaces.find(ends.source, now)
+        if sender is not None:
+            self._add(sender, replace(share, is_egress=True, action=ACCEPT))
+
+    def skip(self, eni_id: str) -> None:
+        for window in self._windows.values():
+            window.skip(eni_id)
+
+    def skip_all(self) -> None:
+        """Something was lost, and nobody knows of whom."""
+        for interface in self.interfaces.all:
+            self.skip(interface.eni_id)
+
+    def dumped(self) -> None:
+        """All flows were seen; those that were not, nor the time before, are gone and their end was not told."""
+        self._dump += 1
+        for key in [key for key, (_, seen) in self._counted.items() if seen < self._dump - 1]:
+            del self._counted[key]
+
+    def close(self, now: float, interval_max_s: float) -> list[tuple[str, str, list[Event]]]:
+        """(flow log, interface, events) of the windows that are over; the next ones begin."""
+        closed = []
+        for log_id in [log_id for log_id, end in self._ends.items() if end <= now]:
+            window = self._windows[log_id]
+            for eni_id, events in window.events(self.interfaces.all, now).items():
+                closed.append((log_id, eni_id, events))
+            self._begin(window.log, now, interval_max_s)
+        return closed
+
+    def _begin(self, log: PlannedFlowLog, now: float, interval_max_s: float) -> None:
+        interval_s = min(float(log.interval_s), interval_max_s)
+        self._windows[log.flow_log_id] = Window(log, now, **self._bounds)
+        self._ends[log.flow_log_id] = (now // interval_s + 1) * interval_s
+
+    def _before(self, flow: Flow, *, ended: bool) -> Counts | None:
+        """What was counted of it already; None where that is not known."""
+        known = self._counted.pop(flow.key, None) if ended else self._counted.get(flow.key)
+        if known is None and not ended and len(self._counted) >= self._flows_max:
+            # Remembered not at all it would be counted twice.
+            self.skip_all()
+            return None
+        if not ended:
+            self._counted[flow.key] = (flow.counts, self._dump)
+        if known is not None:
+            return known[0]
+        return _NOTHING if flow.started_ns / 1e9 >= self._since else None
+
+    def _rejecting(self, rejection: Rejection, now: float, *, is_egress: bool) -> tuple[Ends, Interface | None]:
+        """The packet's ends as a line shows them: an interface by its private address."""
+        ends = rejection.ends
+        if is_egress:
+            return ends, self.interfaces.find(ends.source, now)
+        found = self.interfaces.find(ends.destination, now)
+        if found is None and (found := self.interfaces.find_public(ends.destination, now)) is not None:
+            ends = Ends(ends.source, found.addresses[0], ends.source_port, ends.destination_port)
+        return ends, found
+
+    def _add(self, interface: Interface, share: Share) -> None:
+        for window in self._windows.values():
+            if window.takes(interface):
+                window.add(interface, replace(share, begin=max(window.begun, share.begin)))
+
+
+def _is_unlogged(protocol: int, ends: Ends, interface: Interface) -> bool:
+    if _UNLOGGED & {ends.source, ends.destination} or interface.router in (ends.source, ends.destination):
+        return True
+    return protocol == _UDP and bool(_DHCP & {ends.source_port}) and bool(_DHCP & {ends.destination_port})
