@@ -7,17 +7,15 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, cast
 
-import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
 from neargate.capacity.manager import Capacity, open_capacity
 from neargate.frontend.app import FrontEnd
-from neargate.frontend.call import Call, Params
 from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
 from neargate.frontend.operations.ec2.table import OPERATIONS
-from neargate.frontend.services import Operation, Services
+from neargate.frontend.services import Services
 from neargate.model.capacity import HostCapacity, HostFacts, Reservation, ReservationRequest
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryStores
@@ -26,12 +24,12 @@ from neargate.wire.shapes import Models
 from neargate.world import OsWorld
 
 from .door_clients import boto, sender
+from .modelled import modelled
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"))
 ABSENT = "0123456789abcdef0"
 MODELS = Models()
-SESSION = botocore.session.Session()
 
 
 class Region:
@@ -77,7 +75,7 @@ class Region:
             knobs=knobs,
             models=MODELS,
             services=services,
-            operations={"ec2": {name: _modelled(name, operation) for name, operation in OPERATIONS.items()}},
+            operations={"ec2": modelled("ec2", OPERATIONS, moments=float)},
             credentials=Credentials(account=ACCOUNT, access_key_id="AKIATEST", secret_access_key="secret"),
         )
 
@@ -111,35 +109,6 @@ class Region:
 
     def release(self, task: str, zone: int = 0) -> None:
         self._runner.run(self.capacity.release(task, ZONES[zone][0]))
-
-
-def _modelled(name: str, operation: Operation) -> Operation:
-    """The operation, with its answer held against the service model."""
-    output = SESSION.get_service_model("ec2").operation_model(name).output_shape
-
-    async def checked(call: Call, services: Services, params: Params) -> Any:
-        answer = await operation(call, services, params)
-        if output is None:
-            assert answer == {}, f"{name}: EC2 answers nothing"
-        else:
-            _check_members(answer, output, name)
-        return answer
-
-    return checked
-
-
-def _check_members(value: Any, shape: Any, where: str) -> None:
-    if shape.type_name == "structure":
-        unknown = set(value) - set(shape.members)
-        assert not unknown, f"{where}: EC2 has no {sorted(unknown)}"
-        for name, one in value.items():
-            _check_members(one, shape.members[name], f"{where}.{name}")
-    elif shape.type_name == "list":
-        for one in value:
-            _check_members(one, shape.member, where)
-    else:
-        kinds = {"string": str, "boolean": bool, "integer": int, "long": int, "timestamp": float}
-        assert isinstance(value, kinds[shape.type_name]), f"{where}: {value!r} is no {shape.type_name}"
 
 
 @pytest.fixture(name="region")

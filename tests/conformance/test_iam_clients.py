@@ -9,15 +9,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
 from neargate.frontend.app import FrontEnd
-from neargate.frontend.call import Call, Params
 from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.operations.table import OPERATIONS
-from neargate.frontend.services import Operation, Services
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.testing.front_door import Keys
 from neargate.testing.region import open_region
@@ -25,10 +22,10 @@ from neargate.wire.shapes import Models
 from neargate.world import OsWorld
 
 from .door_clients import boto, sender
+from .modelled import modelled
 
 ACCOUNT, OTHER, REGION = "123456789012", "210987654321", "us-east-1"
 MODELS = Models()
-SESSION = botocore.session.Session()
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 ECS_EXECUTION = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
 
@@ -58,43 +55,11 @@ class Region:
             knobs=DEFAULT_KNOBS,
             models=MODELS,
             services=self.region.services,
-            operations={"iam": {name: modelled(name, operation) for name, operation in OPERATIONS["iam"].items()}},
+            operations={"iam": modelled("iam", OPERATIONS["iam"], moments=int)},
             credentials=Credentials(account=account, access_key_id="AKIATEST", secret_access_key="secret"),
         )
         keys = Keys(key="AKIATEST", secret="secret")
         return boto("iam", keys, sender(self._runner.run, front), parameter_validation=False)
-
-
-def modelled(name: str, operation: Operation) -> Operation:
-    """The operation, with its answer held against the service model."""
-    output = SESSION.get_service_model("iam").operation_model(name).output_shape
-
-    async def checked(call: Call, services: Services, params: Params) -> Any:
-        answer = await operation(call, services, params)
-        if output is None:
-            assert answer == {}, f"{name} answers nothing"
-        else:
-            check_members(answer, output, name)
-        return answer
-
-    return checked
-
-
-def check_members(value: Any, shape: Any, where: str) -> None:
-    if shape.type_name == "structure":
-        unknown, missing = set(value) - set(shape.members), set(shape.required_members) - set(value)
-        assert not unknown and not missing, f"{where}: unknown {sorted(unknown)}, missing {sorted(missing)}"
-        for name, one in value.items():
-            check_members(one, shape.members[name], f"{where}.{name}")
-    elif shape.type_name == "list":
-        for one in value:
-            check_members(one, shape.member, where)
-    elif shape.type_name == "map":
-        for one in value.values():
-            check_members(one, shape.value, where)
-    else:
-        kinds = {"string": str, "boolean": bool, "integer": int, "timestamp": int}
-        assert isinstance(value, kinds[shape.type_name]), f"{where}: {value!r} is no {shape.type_name}"
 
 
 @pytest.fixture
