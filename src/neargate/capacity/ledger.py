@@ -4,10 +4,10 @@ It proposes and never decides: what it hands out is taken here at once (so that 
 and guarded again by the database. Invariant: whatever the database holds is also taken here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ..model.capacity import HostFacts
@@ -15,35 +15,13 @@ from ..placement.feasible import HostView
 from ..placement.rank import software_order
 from ..placement.reserve import Room, give_back, take
 from ..placement.spot import SpotTask
-from ..vpc.addresses import AddressRange, next_address
+from ..vpc.addresses import AddressRange, address_text, operator_range, pool_share, whole_range
+from .books import Addresses, PublicAddresses
 from .claims import Claim, Key
 
 # Sandboxes in which all tasks of a host share one kernel: there, accounts never share a host.
 SHARED_KERNEL = frozenset({"container"})
 CLOSED_MAX = 10_000
-
-
-class Addresses(Struct, kw_only=True):
-    """What is taken of one range, and where the search goes on.
-
-    Of the public pool nothing beyond the range is counted: before there were elastic addresses tasks had those, too.
-    """
-
-    within: AddressRange
-    taken: set[int] = field(default_factory=set)
-    cursor: int = 0
-
-    def has(self, address: int) -> bool:
-        return self.within.first <= address <= self.within.last
-
-    def take_next(self) -> int | None:
-        if len(self.taken) >= self.within.size:
-            return None
-        found = next_address(self.within, self.taken, self.cursor)
-        if found is not None:
-            self.taken.add(found)
-            self.cursor = found
-        return found
 
 
 class Host(Struct, kw_only=True):
@@ -60,7 +38,9 @@ class Host(Struct, kw_only=True):
 
 
 class Ledger:
-    def __init__(self, public_pool: AddressRange) -> None:
+    def __init__(self, public_pool: AddressRange, share: tuple[int, int] = (0, 1)) -> None:
+        """`share`: which part, of how many, of the operator's pools is given out here."""
+        self._share = share
         self.hosts: dict[str, Host] = {}
         self.claims: dict[Key, Claim] = {}
         self.cpu_units_of: dict[tuple[str, bool], int] = {}  # account, on Spot or not -> held by its claims
@@ -71,7 +51,7 @@ class Ledger:
         self.unsettled: dict[Key, float] = {}
         self.subnets: dict[str, Addresses] = {}
         self._closed: dict[str, None] = {}  # subnets that are deleted, or about to be
-        self.public = Addresses(within=public_pool)
+        self.public = PublicAddresses(public_pool)
         self.lost: dict[str, float] = {}  # host without a session -> since when (monotonic)
         self._views: dict[str, HostView] = {}
         self._strangers: set[str] = set()  # hosts that claims name and that have not registered
@@ -198,8 +178,8 @@ class Ledger:
             self.unsettled[claim.key] = claim.created_at
         if claim.private_ip is not None:
             self.addresses(claim.subnet_id).taken.add(claim.private_ip)
-        if claim.public_ip is not None and self.public.has(claim.public_ip):
-            self.public.taken.add(claim.public_ip)
+        if claim.public_ip is not None:
+            self.public.add(claim.public_ip)
         if claim.is_placed:
             return
         host = self.hosts.get(claim.host_id)
@@ -207,6 +187,17 @@ class Ledger:
             self._hold(host, claim)
         else:
             self._strangers.add(claim.host_id)
+
+    def use_pools(self, cidrs: Sequence[str]) -> None:
+        """Of the operator, which new public addresses come from; none: from the region's own block."""
+        held = (claim.public_ip for claim in self.claims.values() if claim.public_ip is not None)
+        self.public.become([operator_range(pool_share(cidr, *self._share)) for cidr in cidrs], held)
+
+    def public_holders(self, cidr: str) -> dict[str, str]:
+        """Address -> task, of the network's addresses."""
+        within = whole_range(cidr)
+        held = ((claim.public_ip, claim.key[0]) for claim in self.claims.values() if claim.public_ip is not None)
+        return {address_text(address): task_id for address, task_id in held if within.has(address)}
 
     def _count_cpu(self, claim: Claim, more: int) -> None:
         whose = (claim.account, claim.is_spot)
@@ -237,7 +228,7 @@ class Ledger:
         if claim.private_ip is not None:
             self.addresses(claim.subnet_id).taken.discard(claim.private_ip)
         if claim.public_ip is not None:
-            self.public.taken.discard(claim.public_ip)
+            self.public.discard(claim.public_ip)
         host = self.hosts.get(claim.host_id)
         if host is not None and not held.is_placed:
             host.reserved = host.reserved.minus(claim.room)

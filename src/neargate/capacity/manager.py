@@ -70,9 +70,11 @@ async def open_capacity(
     knobs: Knobs = DEFAULT_KNOBS,
     pools: HostPools | None = None,
     spot: SpotShare | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> "Capacity":
     """The capacity manager of a shard (`zone-a`), its ledger read from the database. `zones` are those it serves.
 
+    `share`: which part of how many of the operator's public pools is its own. `public_pool` is its own wholly.
     `pools`: which hosts somebody has to himself; none without it. `spot`: how much of the fleet Spot tasks may hold.
 
     Two shards must be given pools that do not overlap (vpc.addresses.pool_share).
@@ -89,6 +91,7 @@ async def open_capacity(
         knobs=knobs,
         pools=pools,
         spot=spot or SpotShare(),
+        share=share,
     )
     await capacity.load()
     pools.on_change(capacity.assign_host)
@@ -109,6 +112,7 @@ class Capacity:
         knobs: Knobs,
         pools: HostPools,
         spot: SpotShare,
+        share: tuple[int, int],
     ) -> None:
         self._world = world
         self._store = store
@@ -117,7 +121,7 @@ class Capacity:
         self._knobs = knobs
         self._pools = pools
         self._spot = spot
-        self._ledger = Ledger(pool_range(public_pool))
+        self._ledger = Ledger(pool_range(public_pool), share)
         self._writes = GatheredWrites(world, store, name="claims", statements=schema.reserve)
         self._flights: dict[Key, asyncio.Future[Any]] = {}
         self._releases = 0
@@ -138,7 +142,7 @@ class Capacity:
         for subnet_id, address in await self._store.read(schema.LAST_ADDRESSES):
             self._ledger.addresses(subnet_id).cursor = address
         for (address,) in await self._store.read(schema.LAST_PUBLIC):
-            self._ledger.public.cursor = address
+            self._ledger.public.set_cursor(address)
 
     # -- reservations
 
@@ -337,7 +341,7 @@ class Capacity:
                 if other.public_ip is not None:
                     public.add(other.public_ip)
             self._ledger.addresses(claim.subnet_id).taken = taken
-            self._ledger.public.taken = {address for address in public if self._ledger.public.has(address)}
+            self._ledger.public.replace(public)
             return
         for host_id, cpu, memory, disk, doc, pool in await self._store.read(schema.HOSTS):
             known = self._ledger.hosts.get(host_id)
@@ -525,6 +529,12 @@ class Capacity:
 
     async def public_addresses(self) -> list[str]:
         return [address_text(number) for (number,) in await self._store.read(schema.TAKEN_PUBLIC)]
+
+    def use_public_pools(self, cidrs: Sequence[str]) -> None:
+        self._ledger.use_pools(cidrs)
+
+    def public_holders(self, cidr: str) -> dict[str, str]:
+        return self._ledger.public_holders(cidr)
 
     async def _in_turn(self, key: Key, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """One flight per claim at a time: what a flight reads of its claim stays true until it ends."""

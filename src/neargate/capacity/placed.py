@@ -12,8 +12,8 @@ from ..model.network import Eni
 from ..placement.feasible import HostView
 from ..placement.reserve import Room
 from ..vpc.addresses import address_number, address_text, mac_address, private_dns_name, subnet_range
+from .books import Addresses
 from .claims import Claim
-from .ledger import Addresses
 
 Bits = Callable[[int], int]
 

@@ -145,6 +145,13 @@ class CapacityManager(Protocol):
     async def public_addresses(self) -> list[str]:
         """Those that interfaces have."""
 
+    def use_public_pools(self, cidrs: Sequence[str]) -> None:
+        """From now on new public addresses come from these pools of the operator, in their order; with none of them,
+        from the region's own block. From memory, like `public_holders`."""
+
+    def public_holders(self, cidr: str) -> dict[str, str]:
+        """Address -> task id, of this network; those whose launch is still under way too."""
+
     async def missing(self, claims: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those (task id, zone) of which this zone has no reservation: a crash of the machine may lose the last."""
 
@@ -193,7 +200,7 @@ class VpcPlans(Protocol):
     def plan(self, vpc_id: str) -> VpcPlan: ...
 
     def changes(self) -> AsyncIterator[str]:
-        """VPC ids whose plan got a new generation."""
+        """VPC ids whose plan got a new generation, or that were deleted."""
 
 
 class LogTarget(Struct, frozen=True, kw_only=True):

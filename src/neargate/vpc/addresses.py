@@ -25,6 +25,14 @@ class AddressRange(Struct, frozen=True):
     def size(self) -> int:
         return max(0, self.last - self.first + 1)
 
+    def has(self, address: int) -> bool:
+        return self.first <= address <= self.last
+
+
+def whole_range(cidr: str) -> AddressRange:
+    network = IPv4Network(cidr)
+    return AddressRange(int(network.network_address), int(network.broadcast_address))
+
 
 def subnet_range(cidr: str) -> AddressRange:
     """What EC2 leaves of a subnet: not the first four (network, router, DNS, future use), not the last."""
@@ -51,6 +59,24 @@ def elastic_ranges(cidr: str, shares: int = 1) -> tuple[AddressRange, ...]:
         last = int(network.broadcast_address)
         found.append(AddressRange(last - network.num_addresses // ELASTIC_PART + 1, last - _edge(network)))
     return tuple(one for one in found if one.size)
+
+
+def operator_range(cidr: str) -> AddressRange:
+    """What tasks get of a pool of the operator, or of a share of it: all but the last quarter. Nothing broadcasts in
+    there, so its first and last addresses are addresses. Of two one is theirs, a single one is."""
+    network = IPv4Network(cidr)
+    return AddressRange(int(network.network_address), int(network.broadcast_address) - _elastic_count(network))
+
+
+def operator_elastic(cidr: str, shares: int = 1) -> tuple[AddressRange, ...]:
+    """The rest of each share."""
+    networks = [IPv4Network(pool_share(cidr, index, shares)) for index in range(shares)]
+    lasts = [(int(network.broadcast_address), _elastic_count(network)) for network in networks]
+    return tuple(AddressRange(last - count + 1, last) for last, count in lasts if count)
+
+
+def _elastic_count(network: IPv4Network) -> int:
+    return max(network.num_addresses // ELASTIC_PART, min(network.num_addresses - 1, 1))
 
 
 def _edge(network: IPv4Network) -> int:

@@ -6,7 +6,7 @@ network ACLs let everything pass there is no trace of them.
 """
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ from ..model.network import (
     VpcPlan,
 )
 from .acls import Borders
+from .addresses import whole_range
 from .marks import LOCAL_MARK, SERVICE_MARK, arrival_mark, marks
 from .matches import plain
 from .parts import Parts, range_text
@@ -182,8 +183,8 @@ class _Compiler:
 
 
 def _whole(pool: PublicPool) -> str:
-    network = IPv4Network(pool.cidr)
-    return range_text(int(network.network_address), int(network.broadcast_address), 4)
+    whole = whole_range(pool.cidr)
+    return range_text(whole.first, whole.last, 4)
 
 
 def _networks(subnet: PlannedSubnet) -> list[Network]:
