@@ -309,7 +309,11 @@ class VpcEndpoint(Owned, frozen=True, kw_only=True):
 
 
 class FlowLog(Owned, frozen=True, kw_only=True):
-    """`resource_id`: a VPC, a subnet or an interface. `traffic`: ACCEPT, REJECT, ALL."""
+    """`resource_id`: a VPC, a subnet or an interface (of `vpc_id`). `traffic`: ACCEPT, REJECT, ALL.
+
+    `log_destination`: the group's ARN where it was named by that. `error`: AWS's word for why what came last was not
+    delivered.
+    """
 
     kind = "vpc-flow-log"
     resource_id: str
@@ -320,3 +324,6 @@ class FlowLog(Owned, frozen=True, kw_only=True):
     log_format: str
     aggregation_s: int = 600
     client_token: str | None = None
+    log_destination: str = ""
+    vpc_id: str = ""
+    error: str = ""
