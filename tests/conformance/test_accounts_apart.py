@@ -38,6 +38,29 @@ TRUST = json.dumps(
     }
 )
 RUN = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ecs:*", "Resource": "*"}]})
+DEFINITION: dict[str, Any] = {
+    "family": "zebra",
+    "networkMode": "awsvpc",
+    "requiresCompatibilities": ["FARGATE"],
+    "cpu": "256",
+    "memory": "512",
+    "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/zebra",
+    "containerDefinitions": [
+        {
+            "name": "zebra",
+            "image": "zebra",
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {"awslogs-group": "zebra", "awslogs-region": REGION, "awslogs-stream-prefix": "zebra"},
+            },
+        }
+    ],
+}
+# Of EC2's identifiers.
+KINDS = (
+    *("vpc", "subnet", "sg", "sgr", "eni", "dopt", "rtb", "rtbassoc", "acl", "aclassoc", "igw", "eigw", "nat"),
+    *("eipalloc", "pcx", "pl", "vpce", "vpc-cidr-assoc"),
+)
 
 # What is told about other accounts on AWS, too.
 EXCEPT = {
@@ -86,99 +109,88 @@ class Sweep:
     def __init__(self, door: FrontDoor) -> None:
         self.door = door
         self.owned: list[str] = []
+        self.told: list[Any] = []  # to the first account, when its things were made
         self.found: list[str] = []
         self.asked = 0
 
     async def furnish(self) -> None:
         """One of each thing for the first account."""
-        call = self.door.call
-        subnet = (await call(ROOT, "ec2", "DescribeSubnets")).body["subnetSet"][0]
-        container = {
-            "name": "zebra",
-            "image": "zebra",
-            "logConfiguration": {
-                "logDriver": "awslogs",
-                "options": {"awslogs-group": "zebra", "awslogs-region": REGION, "awslogs-stream-prefix": "zebra"},
-            },
-        }
-        definition = {
-            "family": "zebra",
-            "networkMode": "awsvpc",
-            "requiresCompatibilities": ["FARGATE"],
-            "cpu": "256",
-            "memory": "512",
-            "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/zebra",
-            "containerDefinitions": [container],
-        }
-        run = {
-            "cluster": "zebra",
-            "taskDefinition": "zebra",
-            "launchType": "FARGATE",
-            "networkConfiguration": {"awsvpcConfiguration": {"subnets": [subnet["subnetId"]]}},
-        }
-        answers = [
-            await call(ROOT, "iam", "CreateRole", RoleName="zebra", AssumeRolePolicyDocument=TRUST),
-            await call(ROOT, "iam", "CreateUser", UserName="zebra"),
-            await call(ROOT, "iam", "CreateGroup", GroupName="zebra"),
-            await call(ROOT, "iam", "CreateAccessKey", UserName="zebra"),
-            await call(ROOT, "iam", "CreatePolicy", PolicyName="zebra", PolicyDocument=RUN),
-            await call(ROOT, "iam", "CreateInstanceProfile", InstanceProfileName="zebra"),
-            await call(ROOT, "iam", "CreateAccountAlias", AccountAlias="zebra"),
-            await call(
-                ROOT,
-                "iam",
-                "CreateOpenIDConnectProvider",
-                {"Url": "https://zebra.example", "ThumbprintList.member.1": "0" * 40},
-            ),
-            await call(ROOT, "ec2", "CreateSecurityGroup", GroupName="zebra", GroupDescription="zebra"),
-            await call(ROOT, "ecs", "CreateCluster", clusterName="zebra"),
-            await call(ROOT, "logs", "CreateLogGroup", logGroupName="zebra"),
-            await call(ROOT, "logs", "CreateLogStream", logGroupName="zebra", logStreamName="zebra"),
-            await call(ROOT, "secretsmanager", "CreateSecret", Name="zebra", SecretString="zebra"),
-            made := await call(ROOT, "servicediscovery", "CreateHttpNamespace", Name="zebra"),
-            operation := await call(ROOT, "servicediscovery", "GetOperation", made.body),
-            service := await call(
-                ROOT,
-                "servicediscovery",
-                "CreateService",
-                Name="zebra",
-                NamespaceId=operation.body["Operation"]["Targets"]["NAMESPACE"],
-            ),
-            await call(
-                ROOT,
-                "servicediscovery",
-                "RegisterInstance",
-                ServiceId=service.body["Service"]["Id"],
-                InstanceId="zebra",
-                Attributes={"zebra": "zebra"},
-            ),
-            key := await call(ROOT, "kms", "CreateKey"),
-            await call(
-                ROOT,
-                "kms",
-                "CreateAlias",
-                AliasName="alias/zebra",
-                TargetKeyId=key.body["KeyMetadata"]["KeyId"],
-            ),
-            await call(ROOT, "ecs", "RegisterTaskDefinition", definition),
-            await call(ROOT, "ecs", "RunTask", run),
+        await self._identities()
+        await self._network()
+        await self._keys_and_secrets()
+        await self._names()
+        await self._task()
+        self._collect(await self.first_sees())
+
+    async def _made(self, service: str, operation: str, params: dict[str, Any] | None = None, **more: Any) -> Any:
+        """What the first account's request was answered."""
+        answer = await self.door.call(ROOT, service, operation, (params or {}) | more)
+        assert answer.status == 200, (operation, answer)
+        self.told.append(answer.body)
+        return answer.body
+
+    async def _identities(self) -> None:
+        await self._made("iam", "CreateRole", RoleName="zebra", AssumeRolePolicyDocument=TRUST)
+        await self._made("iam", "CreateUser", UserName="zebra")
+        await self._made("iam", "CreateGroup", GroupName="zebra")
+        await self._made("iam", "CreateAccessKey", UserName="zebra")
+        await self._made("iam", "CreatePolicy", PolicyName="zebra", PolicyDocument=RUN)
+        await self._made("iam", "CreateInstanceProfile", InstanceProfileName="zebra")
+        await self._made("iam", "CreateAccountAlias", AccountAlias="zebra")
+        provider = {"Url": "https://zebra.example", "ThumbprintList.member.1": "0" * 40}
+        await self._made("iam", "CreateOpenIDConnectProvider", provider)
+
+    async def _network(self) -> None:
+        await self._made("ec2", "CreateSecurityGroup", GroupName="zebra", GroupDescription="zebra")
+        vpc = (await self._made("ec2", "CreateVpc", CidrBlock="10.0.0.0/16"))["vpc"]["vpcId"]
+        default = (await self._made("ec2", "DescribeSubnets"))["subnetSet"][0]
+        await self._made("ec2", "CreateInternetGateway")
+        await self._made("ec2", "CreateEgressOnlyInternetGateway", VpcId=vpc)
+        await self._made("ec2", "CreateVpcPeeringConnection", VpcId=vpc, PeerVpcId=default["vpcId"])
+        await self._made("ec2", "CreateManagedPrefixList", PrefixListName="zebra", MaxEntries="1", AddressFamily="IPv4")
+        await self._made("ec2", "CreateVpcEndpoint", VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.s3")
+        await self._made("ec2", "AllocateAddress")
+        await self._made("ec2", "CreateNatGateway", SubnetId=default["subnetId"], ConnectivityType="private")
+
+    async def _keys_and_secrets(self) -> None:
+        await self._made("secretsmanager", "CreateSecret", Name="zebra", SecretString="zebra")
+        key = (await self._made("kms", "CreateKey"))["KeyMetadata"]["KeyId"]
+        await self._made("kms", "CreateAlias", AliasName="alias/zebra", TargetKeyId=key)
+
+    async def _names(self) -> None:
+        made = await self._made("servicediscovery", "CreateHttpNamespace", Name="zebra")
+        operation = (await self._made("servicediscovery", "GetOperation", made))["Operation"]
+        namespace = operation["Targets"]["NAMESPACE"]
+        service = (await self._made("servicediscovery", "CreateService", Name="zebra", NamespaceId=namespace))[
+            "Service"
         ]
-        for answer in answers:
-            assert answer.status == 200, answer
-        assert not answers[-1].body["failures"], answers[-1].body
-        task = answers[-1].body["tasks"][0]["taskArn"]
+        instance = {"ServiceId": service["Id"], "InstanceId": "zebra", "Attributes": {"zebra": "zebra"}}
+        await self._made("servicediscovery", "RegisterInstance", instance)
+
+    async def _task(self) -> None:
+        """Returns when it runs."""
+        await self._made("logs", "CreateLogGroup", logGroupName="zebra")
+        await self._made("logs", "CreateLogStream", logGroupName="zebra", logStreamName="zebra")
+        await self._made("ecs", "CreateCluster", clusterName="zebra")
+        await self._made("ecs", "RegisterTaskDefinition", DEFINITION)
+        subnet = (await self._made("ec2", "DescribeSubnets"))["subnetSet"][0]["subnetId"]
+        network = {"awsvpcConfiguration": {"subnets": [subnet]}}
+        run = {"cluster": "zebra", "taskDefinition": "zebra", "launchType": "FARGATE", "networkConfiguration": network}
+        ran = await self._made("ecs", "RunTask", run)
+        assert not ran["failures"], ran
+        task = ran["tasks"][0]["taskArn"]
 
         async def runs() -> bool:
-            said = await call(ROOT, "ecs", "DescribeTasks", cluster="zebra", tasks=[task])
+            said = await self.door.call(ROOT, "ecs", "DescribeTasks", cluster="zebra", tasks=[task])
             return bool(said.body["tasks"][0]["lastStatus"] == "RUNNING")
 
         await eventually(runs)
-        await self._collect([answer.body for answer in answers])
 
-    async def _collect(self, answers: list[Any]) -> None:
+    def _collect(self, seen: str) -> None:
         """Every identifier in what the first account sees of itself."""
-        text = json.dumps(answers) + await self.first_sees()
-        ids = set(re.findall(r"\b(?:vpc|subnet|sg|sgr|eni|dopt)-0[0-9a-f]{16}\b", text))
+        text = json.dumps(self.told) + seen
+        ids = set(re.findall(rf"\b(?:{'|'.join(KINDS)})-0[0-9a-f]{{16}}\b", text))
+        assert {one.rpartition("-0")[0] for one in ids} == set(KINDS)
         ids |= set(re.findall(r"\bA(?:IDA|ROA|GPA|NPA|IPA|KIA)[A-Z0-9]{16,17}\b", text))
         ids |= set(re.findall(r"key/([0-9a-f-]{36})", text))
         ids |= set(re.findall(r"\b(?:ns|srv)-[0-9a-z]{16}\b", text))
@@ -199,6 +211,16 @@ class Sweep:
             ("ec2", "DescribeSecurityGroups", {}),
             ("ec2", "DescribeSecurityGroupRules", {}),
             ("ec2", "DescribeNetworkInterfaces", {}),
+            ("ec2", "DescribeRouteTables", {}),
+            ("ec2", "DescribeNetworkAcls", {}),
+            ("ec2", "DescribeInternetGateways", {}),
+            ("ec2", "DescribeEgressOnlyInternetGateways", {}),
+            ("ec2", "DescribeNatGateways", {}),
+            ("ec2", "DescribeAddresses", {}),
+            ("ec2", "DescribeVpcPeeringConnections", {}),
+            ("ec2", "DescribeVpcEndpoints", {}),
+            ("ec2", "DescribeManagedPrefixLists", {}),
+            ("ec2", "DescribeDhcpOptions", {}),
             ("iam", "GetAccountAuthorizationDetails", {}),
             ("iam", "ListAccountAliases", {}),
             ("iam", "ListOpenIDConnectProviders", {}),
