@@ -158,6 +158,8 @@ async def open_region(
     limits = Limits(world, parts.quotas, knobs, share=1 / plan.servers)
     sessions = Sessions(world, envelope, region=plan.region)
     capacities = await _open_zones(world, stores, plan, knobs, parts.own_hosts.pools, parts.spot.share)
+    for manager in capacities.values():
+        parts.network.on_pools(manager.use_public_pools)
     placing = await open_placing(world, parts.network, capacities, knobs)
     cell = await open_cell(
         world, stores, name="cell-0", region=plan.region, capacities=capacities, knobs=knobs, quotas=parts.quotas
@@ -431,6 +433,7 @@ async def _open_zones(
             region=plan.region,
             zones=(name,),
             public_pool=pool_share(plan.public_pool, n, len(names)),
+            share=(n, len(names)),
             knobs=knobs,
             pools=pools,
             spot=spot,

@@ -215,7 +215,7 @@ def test_an_address_that_a_crash_left_between_pool_and_account_is_taken_back() -
         region = MemoryDisk()
         process = await start(region, MemoryDisk())
         await process.network.change(
-            POOL, lambda pool: public_pool.give(pool, process.network.elastic_ranges, (), ACCOUNT, "eipalloc-0", 0.0)
+            POOL, lambda pool: public_pool.give(pool, process.network.elastic_ranges(), (), ACCOUNT, "eipalloc-0", 0.0)
         )
         assert process.network.shelf(POOL).count(GivenAddress) == 1
         again = await start(region, MemoryDisk())

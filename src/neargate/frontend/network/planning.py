@@ -14,6 +14,7 @@ from ...model.network import (
     PlannedNat,
     PlannedPeering,
     PlannedSubnet,
+    PublicPool,
     Route,
     SecurityGroup,
     SecurityGroupRule,
@@ -69,7 +70,13 @@ class PlannedGroups:
 
 
 def vpc_plan(
-    shelf: Shelf, vpc: Vpc, *, generation: int, dns: VpcDns | None = None, groups: PlannedGroups | None = None
+    shelf: Shelf,
+    vpc: Vpc,
+    *,
+    generation: int,
+    dns: VpcDns | None = None,
+    groups: PlannedGroups | None = None,
+    pools: tuple[PublicPool, ...] = (),
 ) -> VpcPlan:
     groups = groups or PlannedGroups()
     cidrs = tuple(block.cidr for block in (*vpc.blocks, *vpc.ipv6))
@@ -89,6 +96,7 @@ def vpc_plan(
         acls=tuple(_acl(acl) for acl in acls),
         nats=tuple(_nats(shelf, vpc)),
         peerings=tuple(_peerings(shelf, vpc)),
+        pools=pools,
         endpoints=tuple(planned_endpoints(shelf, vpc.vpc_id)),
     )
 

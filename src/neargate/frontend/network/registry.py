@@ -13,12 +13,12 @@ from msgspec.structs import replace
 
 from ...interfaces.store import Store
 from ...model.capacity import SubnetView
-from ...model.network import REGION_ENDPOINT_ADDRESS, VpcDns, VpcPlan
+from ...model.network import REGION_ENDPOINT_ADDRESS, PublicPool, VpcDns, VpcPlan
 from ...model.quotas import RULES_PER_SECURITY_GROUP, SECURITY_GROUPS_PER_REGION, DefaultQuotas, Quota, QuotaValues
-from ...vpc.addresses import elastic_ranges, private_domain, public_domain
+from ...vpc.addresses import AddressRange, private_domain, public_domain
 from ...world import World
 from ..regional.shelves import Change, Kept, OnShelves, Shelf, Shelves
-from . import group_changes, objects, public_pool, schema
+from . import group_changes, objects, operator_pools, public_pool, schema
 from .defaults import missing_parts
 from .errors import VpcNotFound
 from .objects import Subnet, Tags, Vpc
@@ -50,6 +50,7 @@ KINDS: tuple[type[Kept], ...] = (
     objects.FlowLog,
     public_pool.GivenAddress,
     public_pool.PoolCursor,
+    operator_pools.OperatorPool,
 )
 
 
@@ -93,7 +94,7 @@ class NetworkRegistry(OnShelves):
         self.region = region
         self.zones = tuple(zones)
         self.public_pool = public_pool
-        self.elastic_ranges = elastic_ranges(public_pool, pool_shares) if public_pool else ()
+        self.pool_shares = pool_shares
         self.bits = world.random.getrandbits
         self._quotas: QuotaValues = quotas or DefaultQuotas()
         self._planned_groups = PlannedGroups()
@@ -101,7 +102,15 @@ class NetworkRegistry(OnShelves):
         self._plans: dict[str, VpcPlan] = {}
         self._feeds: list[_Feed] = []
         self._listeners: list[Callable[[], None]] = []
+        self._pool_listeners: list[Callable[[Sequence[str]], None]] = []
         super().__init__(Shelves(world, store, schema.TABLE, KINDS, self._changed))
+
+    async def load(self) -> None:
+        await super().load()
+        # What was planned on the way here did not know how often the pools had changed, and hosts did.
+        self._plans.clear()
+        for account in self.accounts():
+            self._replan(self.shelf(account))
 
     async def ensure_defaults(self, account: str) -> None:
         """The default VPC on an account's first day, and what an earlier release did not make; else nothing."""
@@ -119,6 +128,16 @@ class NetworkRegistry(OnShelves):
     def on_change(self, listener: Callable[[], None]) -> None:
         """Called after each change of any account, when it is durable."""
         self._listeners.append(listener)
+
+    def on_pools(self, listener: Callable[[Sequence[str]], None]) -> None:
+        """Called now and whenever it changes with the operator's pools that new public addresses come from."""
+        self._pool_listeners.append(listener)
+        listener(operator_pools.giving(self.shelf(public_pool.POOL)))
+
+    def elastic_ranges(self, pool: Shelf | None = None) -> tuple[AddressRange, ...]:
+        """Where elastic addresses come from; of the shelf as a decision sees it, or as it is."""
+        shelf = self.shelf(public_pool.POOL) if pool is None else pool
+        return operator_pools.elastic(shelf, self.public_pool, self.pool_shares)
 
     def quota(self, account: str, quota: Quota) -> float:
         return self._quotas.value(account, quota) or 0
@@ -174,13 +193,12 @@ class NetworkRegistry(OnShelves):
             support=vpc.dns_support,
             hostnames=vpc.dns_hostnames,
             public_domain=public_domain(self.region),
-            pools=(self.public_pool,) if self.public_pool else (),
+            pools=tuple(filter(None, (self.public_pool, *(pool.cidr for pool in self._pools())))),
             endpoints=(("neargate.internal", REGION_ENDPOINT_ADDRESS),),
         )
 
     def _changed(self, shelf: Shelf, put: Sequence[Kept], drop: Sequence[Kept]) -> None:
         """Called with each change before anybody reads it: those plans that became others are told."""
-        del put
         for record in drop:
             self._planned_groups.forget(record.name)
             if isinstance(record, Vpc):
@@ -188,16 +206,30 @@ class NetworkRegistry(OnShelves):
                 self._default_groups.clear()
                 for feed in self._feeds:
                     feed.tell(record.name)
+        self._replan(shelf)
+        if operator_pools.changes_pools((put, drop)):
+            for account in self.accounts():
+                self._replan(self.shelf(account))
+            for tell in self._pool_listeners:
+                tell(operator_pools.giving(shelf))
+        for listener in self._listeners:
+            listener()
+
+    def _pools(self) -> tuple[PublicPool, ...]:
+        return operator_pools.planned(self.shelf(public_pool.POOL))
+
+    def _replan(self, shelf: Shelf) -> None:
+        """Of the account, and of all accounts together, a plan says something: both generations only grow."""
+        generation, pools = shelf.generation + self.shelf(public_pool.POOL).generation, self._pools()
         for vpc in shelf.all(Vpc):
             before = self._plans.get(vpc.vpc_id)
-            made = vpc_plan(shelf, vpc, generation=shelf.generation, dns=self._dns(vpc), groups=self._planned_groups)
+            dns, groups = self._dns(vpc), self._planned_groups
+            made = vpc_plan(shelf, vpc, generation=generation, dns=dns, groups=groups, pools=pools)
             # One that says the same keeps its generation.
             if before is None or replace(made, generation=before.generation) != before:
                 self._plans[vpc.vpc_id] = made
                 for feed in self._feeds:
                     feed.tell(vpc.vpc_id)
-        for listener in self._listeners:
-            listener()
 
     # -- security groups
 

@@ -66,9 +66,10 @@ async def allocate_address(call: Call, services: Services, params: Params) -> An
     stop_if_dry_run(params)
     taken = {one for manager in capacity_managers(services) for one in await manager.public_addresses()}
     allocation_id = ids.ec2_id("eipalloc", network.bits)
-    now, ranges = services.world.now(), network.elastic_ranges
+    now = services.world.now()
     public_ip = await network.change(
-        POOL, lambda pool: public_pool.give(pool, ranges, taken, account, allocation_id, now)
+        POOL,
+        lambda pool: public_pool.give(pool, network.elastic_ranges(pool), taken, account, allocation_id, now),
     )
     try:
         made = await network.change(
