@@ -7,7 +7,8 @@ import msgspec
 from ..model.network import Eni
 from ..vpc.addresses import public_dns_name
 
-_TYPES = {"nat": "nat_gateway"}  # by the first word of the id of what has the interface; tasks' ids have no words
+# By the first word of the id of what has the interface; tasks' ids have no words.
+_TYPES = {"nat": "nat_gateway", "vpce": "vpc_endpoint"}
 _decode_eni = msgspec.json.Decoder(Eni).decode
 
 

@@ -207,6 +207,14 @@ GATEWAY_ENDPOINTS_PER_REGION = Quota(
     description="The maximum number of gateway VPC endpoints per Region.",
 )
 
+INTERFACE_ENDPOINTS_PER_VPC = Quota(
+    service="vpc",
+    code="L-29B6F2EB",
+    name="Interface VPC endpoints per VPC",
+    value=50,
+    description="The maximum number of interface VPC endpoints per VPC.",
+)
+
 VPCS_PER_REGION = Quota(
     service="vpc",
     code="L-F678F1CE",
@@ -270,6 +278,7 @@ ENFORCED = (
     PEERINGS_PER_VPC,
     PEERINGS_OUTSTANDING,
     GATEWAY_ENDPOINTS_PER_REGION,
+    INTERFACE_ENDPOINTS_PER_VPC,
     VPCS_PER_REGION,
     SUBNETS_PER_VPC,
     IPV4_BLOCKS_PER_VPC,

@@ -6,6 +6,8 @@ from .rules import Actions
 _VPC, _TABLE, _SUBNET = "vpc/{vpc}", "route-table/{table}", "subnet/{subnet}"
 _IGW, _EIGW = "internet-gateway/{gateway}", "egress-only-internet-gateway/{gateway}"
 _PEERING, _ENDPOINT = "vpc-peering-connection/{peering}", "vpc-endpoint/{endpoint}"
+_GROUP = "security-group/{group}"
+_GROUP_KEYS = ("ec2:SecurityGroupID", "ec2:Vpc")
 _VPC_KEYS = ("ec2:VpcID", "ec2:Tenancy")
 _TABLE_KEYS = ("ec2:RouteTableID", "ec2:Vpc")
 _PEERING_KEYS = ("ec2:VpcPeeringConnectionID", "ec2:RequesterVpc", "ec2:AccepterVpc")
@@ -22,7 +24,13 @@ ACTIONS: Actions = {
     "CreateRoute": write("CreateRoute", _TABLE, keys=_TABLE_KEYS),
     "CreateRouteTable": create("CreateRouteTable", _TABLE, _VPC, keys=_VPC_KEYS),
     "CreateVpcEndpoint": create(
-        "CreateVpcEndpoint", _ENDPOINT, _VPC, _TABLE, keys=(*_ENDPOINT_KEYS, *_VPC_KEYS, *_TABLE_KEYS)
+        "CreateVpcEndpoint",
+        _ENDPOINT,
+        _VPC,
+        _TABLE,
+        _SUBNET,
+        _GROUP,
+        keys=(*_ENDPOINT_KEYS, *_VPC_KEYS, *_TABLE_KEYS, *SUBNET_KEYS, *_GROUP_KEYS),
     ),
     "CreateVpcPeeringConnection": create(
         "CreateVpcPeeringConnection", _PEERING, _VPC, keys=(*_PEERING_KEYS, *_VPC_KEYS)
@@ -42,7 +50,14 @@ ACTIONS: Actions = {
     "DescribeVpcPeeringConnections": describe("DescribeVpcPeeringConnections"),
     "DetachInternetGateway": write("DetachInternetGateway", _IGW, _VPC, keys=("ec2:InternetGatewayID", *_VPC_KEYS)),
     "DisassociateRouteTable": write("DisassociateRouteTable", _TABLE, _SUBNET, keys=(*_TABLE_KEYS, *SUBNET_KEYS)),
-    "ModifyVpcEndpoint": write("ModifyVpcEndpoint", _ENDPOINT, _TABLE, keys=(*_ENDPOINT_KEYS, *_TABLE_KEYS)),
+    "ModifyVpcEndpoint": write(
+        "ModifyVpcEndpoint",
+        _ENDPOINT,
+        _TABLE,
+        _SUBNET,
+        _GROUP,
+        keys=(*_ENDPOINT_KEYS, *_TABLE_KEYS, *SUBNET_KEYS, *_GROUP_KEYS),
+    ),
     "ModifyVpcPeeringConnectionOptions": write("ModifyVpcPeeringConnectionOptions", _PEERING, keys=_PEERING_KEYS),
     "RejectVpcPeeringConnection": write("RejectVpcPeeringConnection", _PEERING, keys=_PEERING_KEYS),
     "ReplaceRoute": write("ReplaceRoute", _TABLE, keys=_TABLE_KEYS),

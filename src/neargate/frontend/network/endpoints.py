@@ -1,7 +1,8 @@
-"""What a call makes of VPC endpoints: shelf in, change out. Pure.
+"""What a call makes of gateway endpoints, and what holds for endpoints of each type: shelf in, change out. Pure.
 
-Only gateway endpoints are made. Their routes are not stored: they follow from which tables an endpoint names.
-Invariants: a table leads to one endpoint of a service at most, and to endpoints of its own VPC; policies are valid.
+Interface endpoints are `interface_endpoints.py`'s. A gateway endpoint's routes are not stored: they follow from which
+tables it names. Invariants: a table leads to one endpoint of a service at most, and to endpoints of its own VPC;
+policies are valid.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,10 @@ from ...iam.policy import PolicyKind
 from ...model import ids
 from ..regional.shelves import Change, Shelf
 from .aws_prefix_lists import list_of_service
+from .endpoint_plans import INTERFACE
+from .endpoint_services import service_of
 from .errors import VpcNotFound
+from .interface_endpoints import deleting
 from .objects import RouteTable, Tags, Vpc, VpcEndpoint
 from .routing_errors import (
     EndpointLimitExceeded,
@@ -32,22 +36,6 @@ Bits = Callable[[int], int]
 GATEWAY, AVAILABLE = "Gateway", "available"
 POLICY_MAX = 20_480  # characters, white space included
 FULL_ACCESS = '{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}'
-# Of those that Neargate serves itself. Their interface endpoints are not built: the region's address is in every VPC.
-INTERFACE_SERVICES = (
-    "ec2",
-    "ecr.api",
-    "ecr.dkr",
-    "ecs",
-    "ecs-agent",
-    "ecs-telemetry",
-    "kms",
-    "logs",
-    "secretsmanager",
-    "servicediscovery",
-    "ssm",
-    "ssmmessages",
-    "sts",
-)
 
 
 class WantedEndpoint(Struct, frozen=True, kw_only=True):
@@ -61,18 +49,17 @@ class WantedEndpoint(Struct, frozen=True, kw_only=True):
 
 def check_service(region: str, name: str, endpoint_type: str) -> None:
     """Whether endpoints of this type are made for it. Raises ServiceNameInvalid, Unsupported, InvalidParameter."""
-    prefix = f"com.amazonaws.{region}."
     is_gateway = list_of_service(region, name) is not None
-    if not is_gateway and not (name.startswith(prefix) and name[len(prefix) :] in INTERFACE_SERVICES):
+    is_interface = name.startswith(f"com.amazonaws.{region}.") and service_of(name) is not None
+    if not is_gateway and not is_interface:
         raise ServiceNameInvalid(name[:255])
+    if endpoint_type not in (GATEWAY, INTERFACE):
+        raise Unsupported(f"Neargate has no VPC endpoints of type {endpoint_type}.")
+    if is_gateway and endpoint_type == INTERFACE:
+        raise Unsupported(f"Neargate does not serve {name}: of it there are gateway endpoints alone.")
     if endpoint_type == GATEWAY and not is_gateway:
         raise InvalidParameter(
             f"Endpoint type (Gateway) does not match available service types ([Interface]) for {name}."
-        )
-    if endpoint_type != GATEWAY:
-        raise Unsupported(
-            f"Neargate has no VPC endpoints of type {endpoint_type}. "
-            "Its own services are reached at the region's address from every VPC, without an endpoint."
         )
 
 
@@ -109,7 +96,7 @@ def create_endpoint(
         return Change(result=made)
     if shelf.find(Vpc, wanted.vpc_id) is None:
         raise VpcNotFound([wanted.vpc_id])
-    if shelf.count(VpcEndpoint) >= endpoints_max:
+    if sum(one.endpoint_type == GATEWAY for one in shelf.all(VpcEndpoint)) >= endpoints_max:
         raise EndpointLimitExceeded
     tables = tuple(dict.fromkeys(wanted.route_tables))
     _check_tables(shelf, wanted.vpc_id, wanted.service_name, tables, region)
@@ -145,11 +132,13 @@ def modify_endpoint(
 
 
 def delete_endpoints(shelf: Shelf, endpoint_ids: Sequence[str]) -> Change[tuple[str, ...]]:
-    """Those that are there go; the others are the result."""
+    """Those that are there go, once their addresses are given back; the others are the result."""
     found = {one: shelf.find(VpcEndpoint, one) for one in dict.fromkeys(endpoint_ids)}
+    after = [(endpoint, deleting(endpoint)) for endpoint in found.values() if endpoint is not None]
     return Change(
         result=tuple(one for one, endpoint in found.items() if endpoint is None),
-        drop=tuple(endpoint for endpoint in found.values() if endpoint is not None),
+        put=tuple(changed for endpoint, changed in after if changed is not None and changed != endpoint),
+        drop=tuple(endpoint for endpoint, changed in after if changed is None),
     )
 
 

@@ -1,4 +1,6 @@
-"""Brings NAT gateways to their places and takes them away again: what should be, against what the zones hold.
+"""Brings what has a place to it and takes it away again: what should be, against what the zones hold.
+
+Here NAT gateways, and what they share with the interfaces of VPC endpoints (`placing_endpoints.py`).
 
 A plan is made of an account's records alone; doing is a short loop over it. The record is durable before the zone is
 asked, and says `available` or `deleted` only after the zone has answered, so that whatever kills the process the next
@@ -6,7 +8,7 @@ look goes on where this one ended: a zone's answers can be asked for again. Must
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -24,6 +26,8 @@ from ..regional.shelves import Shelf
 from . import nat_gateways, public_pool
 from .nat_gateways import Failure
 from .objects import NatGateway, Subnet
+from .placing_endpoints import EndpointPlacing, places_in
+from .placing_endpoints import recorded as recorded_endpoints
 from .public_pool import POOL, GivenAddress
 from .registry import NetworkRegistry
 
@@ -83,6 +87,7 @@ class Placing:
         self._network = network
         self._capacities = capacities
         self._knobs = knobs
+        self._endpoints = EndpointPlacing(network, capacities)
         self._due = asyncio.Event()
         self._due.set()
         network.on_change(self._due.set)
@@ -112,6 +117,7 @@ class Placing:
                 await self._try(nat, self._place)
             for nat in plan.forget:
                 await self._try(nat, self._forget)
+            await self._endpoints.look(account)
         await self.take_back_claims(_HELD)
         await self._take_back_unowned()
 
@@ -158,9 +164,9 @@ class Placing:
         await self._network.change(nat.account, lambda shelf: nat_gateways.forgotten(shelf, nat.name))
 
     async def take_back_claims(self, states: Collection[str]) -> None:
-        """What the zones hold for gateways in none of these states: a crash may cost a zone that it was given back.
+        """What the zones hold for what is in none of these states: a crash may cost a zone that it was given back.
 
-        The record is durable before its claim is made, so who has caught up since it saw the claim knows the gateway.
+        The record is durable before its claim is made, so who has caught up since it saw the claim knows the thing.
         """
         managers = dict.fromkeys(self._capacities.values())
         held = [(manager, key) for manager in managers for key in await manager.placed()]
@@ -174,11 +180,12 @@ class Placing:
             try:
                 await manager.release(name, zone)
             except Overloaded as busy:
-                _log.warning("an address of a gateway that is over is not free yet", gateway=name, why=str(busy))
+                _log.warning("an address of what is over is not free yet", name=name, why=str(busy))
 
     def _in(self, states: Collection[str]) -> set[str]:
-        shelves = map(self._network.shelf, self._network.accounts())
-        return {nat.name for shelf in shelves for nat in shelf.all(NatGateway) if nat.state in states}
+        shelves = [self._network.shelf(account) for account in self._network.accounts()]
+        places = {place for shelf in shelves for place in places_in(shelf, states)}
+        return places | {nat.name for shelf in shelves for nat in shelf.all(NatGateway) if nat.state in states}
 
     async def _take_back_unowned(self) -> None:
         """Elastic addresses that a crash left between the pool and an account, or between an account and the pool."""
@@ -197,18 +204,17 @@ class Placing:
             _log.warning("an address is not in the pool again yet", address=given.name, why=str(error))
 
     async def restore(self, settle: Callable[[], Awaitable[object]]) -> None:
-        """Before the first launch: a zone may have lost its last claims with the machine; gateways keep what they had.
+        """Before the first launch: a zone may have lost its last claims with the machine; things keep what they had.
 
         What cannot be written now the zone's memory has all the same. `settle`: gives back what the zones lost the
         release of; their older state may have a task where a gateway is now.
         """
         is_settled = False
         for account in self._network.accounts():
-            shelf = self._network.shelf(account)
-            for nat in shelf.all(NatGateway):
-                manager = self._capacities.get(nat.zone)
-                recorded = _recorded(shelf, nat)
-                if manager is None or recorded is None or not await manager.missing([(nat.name, nat.zone)]):
+            for recorded in _all_recorded(self._network.shelf(account)):
+                name = recorded.task_id
+                manager = self._capacities.get(recorded.zone)
+                if manager is None or not await manager.missing([(name, recorded.zone)]):
                     continue
                 if not is_settled:
                     await settle()
@@ -216,9 +222,15 @@ class Placing:
                 try:
                     await manager.restore([recorded])
                 except Overloaded as busy:
-                    _log.error("a NAT gateway's claim is not written yet", gateway=nat.name, why=str(busy))
+                    _log.error("the claim of what has a place is not written yet", name=name, why=str(busy))
                 else:
-                    _log.warning("a NAT gateway's claim that a crash had cost was restored", gateway=nat.name)
+                    _log.warning("the claim of what has a place, which a crash had cost, was restored", name=name)
+
+
+def _all_recorded(shelf: Shelf) -> Iterator[RecordedReservation]:
+    gateways = (_recorded(shelf, nat) for nat in shelf.all(NatGateway))
+    yield from (recorded for recorded in gateways if recorded is not None)
+    yield from recorded_endpoints(shelf)
 
 
 def _recorded(shelf: Shelf, nat: NatGateway) -> RecordedReservation | None:

@@ -96,7 +96,8 @@ def delete_vpc(shelf: Shelf, vpc_id: str) -> Change[None]:
     if next(dependents_of_vpc(shelf, vpc_id), None) is not None:
         raise HasDependents("vpc", vpc_id)
     parts = (*_of(shelf, RouteTable, vpc_id), *_of(shelf, NetworkAcl, vpc_id), *_of(shelf, SecurityGroupView, vpc_id))
-    shown = [nat for nat in _of(shelf, NatGateway, vpc_id) if nat.state in GONE]
+    shown: list[Kept] = [nat for nat in _of(shelf, NatGateway, vpc_id) if nat.state in GONE]
+    shown += [one for one in _of(shelf, VpcEndpoint, vpc_id) if one.state in GONE]
     logs = [log for log in shelf.all(FlowLog) if log.resource_id == vpc_id]
     return Change(result=None, drop=(vpc, *parts, *shown, *logs))
 

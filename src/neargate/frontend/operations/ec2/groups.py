@@ -1,5 +1,6 @@
 """Finding what an EC2 request names: groups by id or name, the default VPC, interfaces of all zones."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ....interfaces.roles import CapacityManager
@@ -7,7 +8,7 @@ from ....vpc.addresses import public_dns_name
 from ...call import Call, Params
 from ...network.addresses import holds
 from ...network.errors import GroupIdMalformed, GroupNotFound, MissingParameter, VpcNotFound
-from ...network.objects import NatGateway
+from ...network.objects import NatGateway, VpcEndpoint
 from ...network.security_groups import SecurityGroupView
 from ...regional.shelves import Shelf
 from ...services import Services
@@ -63,10 +64,17 @@ def capacity_managers(services: Services) -> list[CapacityManager]:
 
 
 async def all_enis(services: Services, account: str, eni_ids: list[str] | None = None) -> list[dict[str, Any]]:
-    """With the elastic addresses that gateways have: a zone does not know them."""
+    """With the elastic addresses that gateways have, and the groups of endpoints: a zone does not know them."""
     found = [eni for manager in capacity_managers(services) for eni in await manager.describe_enis(account, eni_ids)]
-    elastic = elastic_associations(services.network.shelf(account), services.region)
-    return [_associated(eni, elastic[eni["NetworkInterfaceId"]]) if _has(eni, elastic) else eni for eni in found]
+    shelf = services.network.shelf(account)
+    elastic = elastic_associations(shelf, services.region)
+    grouped = {place.eni_id: one.groups for one in shelf.all(VpcEndpoint) for place in one.interfaces}
+    known = [_associated(eni, elastic[eni["NetworkInterfaceId"]]) if _has(eni, elastic) else eni for eni in found]
+    return [_grouped(eni, grouped) if eni["NetworkInterfaceId"] in grouped else eni for eni in known]
+
+
+def _grouped(eni: dict[str, Any], grouped: Mapping[str | None, Sequence[str]]) -> dict[str, Any]:
+    return eni | {"Groups": [{"GroupId": group} for group in grouped[eni["NetworkInterfaceId"]]]}
 
 
 def elastic_associations(shelf: Shelf, region: str) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,8 @@ import hashlib
 
 from ...call import Answer, Call, Params
 from ...network.aws_prefix_lists import AwsPrefixList, aws_prefix_lists
+from ...network.endpoint_plans import INTERFACE
+from ...network.endpoint_services import SERVICES, base_name, private_names, service_name
 from ...network.endpoints import GATEWAY
 from ...network.errors import PrefixListNotFound
 from ...network.routing_errors import PrefixListIdMalformed, ServiceNameInvalid
@@ -26,8 +28,9 @@ _FIELDS: dict[str, Field[Shown]] = {
 async def describe_vpc_endpoint_services(call: Call, services: Services, params: Params) -> Answer:
     authorize_describing(call)
     stop_if_dry_run(params)
-    everything = [_service_shown(services, one) for one in aws_prefix_lists(services.region)]
-    known = {one["ServiceName"]: one for one in everything}
+    everything = [_gateway_shown(services, one) for one in aws_prefix_lists(services.region)]
+    everything += [_interface_shown(services, service_name(services.region, one)) for one in SERVICES]
+    known = {one["ServiceName"]: one for one in sorted(everything, key=lambda one: str(one["ServiceName"]))}
     names = params.get("ServiceNames") or list(known)
     for one in names:
         if one not in known:
@@ -40,17 +43,31 @@ async def describe_vpc_endpoint_services(call: Call, services: Services, params:
     return with_token(answer, token)
 
 
-def _service_shown(services: Services, one: AwsPrefixList) -> Shown:
+def _gateway_shown(services: Services, one: AwsPrefixList) -> Shown:
     word = one.list_name.rpartition(".")[2]
+    return _shown(services, one.list_name, GATEWAY, f"{word}.{services.region}.amazonaws.com")
+
+
+def _interface_shown(services: Services, name: str) -> Shown:
+    """Its private name is the one below which all are, where there are several."""
+    private = private_names(name)[-1]
+    return _shown(services, name, INTERFACE, base_name(name)) | {
+        "PrivateDnsName": private,
+        "PrivateDnsNames": [{"PrivateDnsName": private}],
+        "PrivateDnsNameVerificationState": "verified",
+    }
+
+
+def _shown(services: Services, name: str, kind: str, base: str) -> Shown:
     return {
-        "ServiceName": one.list_name,
-        "ServiceId": f"vpce-svc-0{hashlib.sha256(one.list_name.encode()).hexdigest()[:16]}",
-        "ServiceType": [{"ServiceType": GATEWAY}],
+        "ServiceName": name,
+        "ServiceId": f"vpce-svc-0{hashlib.sha256(name.encode()).hexdigest()[:16]}",
+        "ServiceType": [{"ServiceType": kind}],
         "ServiceRegion": services.region,
         "AvailabilityZoneIds": [zone_id for _, zone_id in services.zones],
         "AvailabilityZones": [zone for zone, _ in services.zones],
         "Owner": "amazon",
-        "BaseEndpointDnsNames": [f"{word}.{services.region}.amazonaws.com"],
+        "BaseEndpointDnsNames": [base],
         "VpcEndpointPolicySupported": True,
         "AcceptanceRequired": False,
         "ManagesVpcEndpoints": False,
