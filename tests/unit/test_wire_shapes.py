@@ -1,5 +1,7 @@
 """The services' models, read when they are asked for, also by a process that can no longer read the package."""
 
+from typing import IO
+
 import pytest
 
 from neargate.wire import shapes
@@ -11,7 +13,7 @@ def test_what_is_held_is_there_when_the_package_is_not(monkeypatch: pytest.Monke
     held = Models()
     held.hold()
 
-    def gone(name: str) -> bytes:
+    def gone(name: str) -> IO[bytes]:
         raise PermissionError(name)
 
     monkeypatch.setattr(shapes, "_file", gone)

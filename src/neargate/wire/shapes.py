@@ -6,7 +6,7 @@ A `Models` object belongs to whoever made it; there is no state in the module. K
 
 from collections.abc import Iterable, Mapping
 from importlib import resources
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 from msgspec import Struct
@@ -220,10 +220,10 @@ class Models:
 
     def __init__(self, others: Mapping[str, ServiceModel] | None = None) -> None:
         self._services: dict[str, ServiceModel] = dict(others or {})
-        self._files: dict[str, bytes] = {}
+        self._files: dict[str, IO[bytes]] = {}
 
     def hold(self) -> None:
-        """All services' files, for whoever cannot read the package later: bytes until their first use."""
+        """All services' files, for whoever cannot open the package later: they stay open until their first use."""
         self._files = {name: _file(name) for name in SERVICES if name not in self._services}
 
     def service(self, name: str) -> ServiceModel:
@@ -232,8 +232,9 @@ class Models:
         if model is None:
             if name not in SERVICES:
                 raise KeyError(name)
-            data = self._files.pop(name, None) or _file(name)
-            model = self._services[name] = ServiceModel(name, msgspec.json.decode(data, type=Document))
+            with self._files.pop(name, None) or _file(name) as file:
+                document = msgspec.json.decode(file.read(), type=Document)
+            model = self._services[name] = ServiceModel(name, document)
         return model
 
     def uri_index(self, services: Iterable[str]) -> UriIndex:
@@ -248,5 +249,5 @@ class Models:
         return UriIndex(entries)
 
 
-def _file(name: str) -> bytes:
-    return resources.files(__package__).joinpath("models", f"{name}.json").read_bytes()
+def _file(name: str) -> IO[bytes]:
+    return resources.files(__package__).joinpath("models", f"{name}.json").open("rb")
