@@ -16,7 +16,7 @@ from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
 from neargate.frontend.operations.ec2.table import OPERATIONS
 from neargate.frontend.services import Services
-from neargate.model.capacity import HostCapacity, HostFacts, Reservation, ReservationRequest
+from neargate.model.capacity import HostCapacity, HostFacts, Reservation, ReservationRequest, SubnetView
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryStores
 from neargate.testing.front_door import Keys
@@ -85,7 +85,17 @@ class Region:
         return boto("ec2", keys, sender(self._runner.run, self._front), parameter_validation=False)
 
     def reserve(self, task: str, zone: int = 0, *, public: bool = True, groups: tuple[str, ...] = ()) -> Reservation:
-        subnet = self.network.subnets(ACCOUNT)[zone].view
+        return self.launch(task, self.network.subnets(ACCOUNT)[zone].view, public=public, groups=groups)
+
+    def view(self, subnet_id: str) -> SubnetView:
+        """As a launch would be given it now."""
+        subnet = self.network.subnet(ACCOUNT, subnet_id)
+        assert subnet is not None
+        return subnet
+
+    def launch(
+        self, task: str, subnet: SubnetView, *, public: bool = False, groups: tuple[str, ...] = ()
+    ) -> Reservation:
         request = ReservationRequest(
             task_id=task,
             account=ACCOUNT,

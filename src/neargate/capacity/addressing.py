@@ -20,6 +20,7 @@ def take_addresses(ledger: Ledger, request: ReservationRequest) -> tuple[int | N
     subnet = ledger.addresses(subnet_id)
     if subnet.within.size == 0:
         subnet.within = subnet_range(request.subnet.cidr)
+    subnet.keep(request.subnet.kept)
     private = subnet.take_next()
     if private is None:
         return None, None, sentence + "InsufficientFreeAddressesInSubnet"

@@ -5,10 +5,11 @@ nothing any more; while the operator has pools, nothing comes from the region's 
 """
 
 from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network
 
 from msgspec import Struct, field
 
-from ..vpc.addresses import AddressRange, next_address
+from ..vpc.addresses import AddressRange, next_address, parts_without
 
 
 class Addresses(Struct, kw_only=True):
@@ -17,6 +18,12 @@ class Addresses(Struct, kw_only=True):
     within: AddressRange
     taken: set[int] = field(default_factory=set)
     cursor: int = 0
+    kept: tuple[str, ...] = ()  # networks of which only those are given that are asked for
+    _parts: tuple[AddressRange, ...] = ()  # what they leave
+
+    def keep(self, networks: tuple[str, ...]) -> None:
+        if networks != self.kept:
+            self.kept, self._parts = networks, parts_without(self.within, networks)
 
     def has(self, address: int) -> bool:
         return self.within.has(address)
@@ -24,11 +31,28 @@ class Addresses(Struct, kw_only=True):
     def take_next(self) -> int | None:
         if len(self.taken) >= self.within.size:
             return None
-        found = next_address(self.within, self.taken, self.cursor)
+        found = self._next_beside_kept() if self.kept else next_address(self.within, self.taken, self.cursor)
         if found is not None:
             self.taken.add(found)
             self.cursor = found
         return found
+
+    def _next_beside_kept(self) -> int | None:
+        """After the cursor first, then from the beginning."""
+        after = (AddressRange(max(part.first, self.cursor + 1), part.last) for part in self._parts)
+        for part in (*after, *self._parts):
+            found = next_address(part, self.taken, part.first - 1)
+            if found is not None:
+                return found
+        return None
+
+    def taken_beside(self, networks: Iterable[str]) -> int:
+        """How many are taken that are in none of these networks."""
+        kept = [IPv4Network(one) for one in networks]
+        if not kept:
+            return len(self.taken)
+        ranges = [(int(one.network_address), int(one.broadcast_address)) for one in kept]
+        return sum(not any(first <= one <= last for first, last in ranges) for one in self.taken)
 
 
 class PublicAddresses:

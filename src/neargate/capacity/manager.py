@@ -6,7 +6,7 @@ and given back in one write. A flight goes on without its caller, so that one wh
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from ..interfaces.store import Refused, Store, StoreFactory
 from ..log import get_logger
 from ..model import ids
 from ..model.capacity import (
+    NOTHING_KEPT,
     HostFacts,
     NoAddress,
     NoCapacity,
@@ -516,9 +517,11 @@ class Capacity:
     def open_subnet(self, subnet_id: str) -> None:
         self._ledger.open_subnet(subnet_id)
 
-    async def subnet_usage(self, subnet_ids: Sequence[str]) -> dict[str, int]:
+    async def subnet_usage(
+        self, subnet_ids: Sequence[str], kept: Mapping[str, Sequence[str]] = NOTHING_KEPT
+    ) -> dict[str, int]:
         books = self._ledger.subnets
-        return {subnet_id: len(books[subnet_id].taken) for subnet_id in subnet_ids if subnet_id in books}
+        return {one: books[one].taken_beside(kept.get(one, ())) for one in subnet_ids if one in books}
 
     async def describe_enis(self, account: str, eni_ids: Sequence[str] | None = None) -> list[dict[str, Any]]:
         if eni_ids is None:

@@ -32,6 +32,7 @@ def choose_host(hosts: Iterable[HostView], zone: str, pools: Iterable[str]) -> s
 def take_address(request: PlacedRequest, book: Addresses) -> int | NoAddress:
     if book.within.size == 0:
         book.within = subnet_range(request.subnet.cidr)
+    book.keep(request.subnet.kept)
     if request.private_ipv4 is None:
         free = book.take_next()
         return NoAddress() if free is None else free

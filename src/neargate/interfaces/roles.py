@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from ..model.capacity import (
+    NOTHING_KEPT,
     HostFacts,
     NoAddress,
     NoCapacity,
@@ -181,8 +182,10 @@ class CapacityManager(Protocol):
     def holds_spot(self) -> bool:
         """Whether any Spot task has room here; from memory."""
 
-    async def subnet_usage(self, subnet_ids: Sequence[str]) -> dict[str, int]:
-        """Addresses taken in each subnet."""
+    async def subnet_usage(
+        self, subnet_ids: Sequence[str], kept: Mapping[str, Sequence[str]] = NOTHING_KEPT
+    ) -> dict[str, int]:
+        """Addresses taken in each subnet, without those in its networks of `kept`."""
 
     def close_subnet(self, subnet_id: str) -> bool:
         """Before it is deleted: from now on no interface is made in it. False, and nothing changed, while it has one.

@@ -1,5 +1,7 @@
 """Hosts and reservations as a zone's capacity manager sees them."""
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 from msgspec import Struct
 
@@ -29,7 +31,10 @@ class HostFacts(Struct, frozen=True, kw_only=True):
 
 
 class SubnetView(Struct, frozen=True, kw_only=True):
-    """A subnet as resolved by the front end for a launch. `ipv6_cidr`: where interfaces in it get an address of it."""
+    """A subnet as resolved by the front end for a launch. `ipv6_cidr`: where interfaces in it get an address of it.
+
+    `kept`: its networks of which addresses are given only to who names them (subnet CIDR reservations).
+    """
 
     subnet_id: str
     vpc_id: str
@@ -37,6 +42,11 @@ class SubnetView(Struct, frozen=True, kw_only=True):
     zone_id: str
     cidr: str
     ipv6_cidr: str | None = None
+    kept: tuple[str, ...] = ()
+
+
+# Of each subnet, what is counted apart (SubnetView.kept).
+NOTHING_KEPT: Mapping[str, Sequence[str]] = {}
 
 
 class ReservationRequest(msgspec.Struct, frozen=True, kw_only=True):

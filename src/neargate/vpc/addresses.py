@@ -5,7 +5,7 @@ DNS caches and connection tables elsewhere still know its last owner. Invariant:
 reserves (a subnet's first four and its last).
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from msgspec import Struct
@@ -38,6 +38,16 @@ def subnet_range(cidr: str) -> AddressRange:
     """What EC2 leaves of a subnet: not the first four (network, router, DNS, future use), not the last."""
     network = IPv4Network(cidr)
     return AddressRange(int(network.network_address) + RESERVED_FIRST, int(network.broadcast_address) - RESERVED_LAST)
+
+
+def parts_without(within: AddressRange, kept: Iterable[str]) -> tuple[AddressRange, ...]:
+    """What is left of a range without these networks, which do not overlap, in order."""
+    parts, first = [], within.first
+    for network in sorted(map(IPv4Network, kept)):
+        parts.append(AddressRange(first, min(int(network.network_address) - 1, within.last)))
+        first = max(first, int(network.broadcast_address) + 1)
+    parts.append(AddressRange(first, within.last))
+    return tuple(part for part in parts if part.size)
 
 
 def pool_range(cidr: str) -> AddressRange:

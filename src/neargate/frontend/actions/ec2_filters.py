@@ -13,7 +13,8 @@ _GROUP, _RULE = "security-group/{group}", "security-group-rule/{rule}"
 _TAGGED = (
     *(_VPC, _SUBNET, _GROUP, _RULE, _ACL, _LIST, "route-table/{table}", "natgateway/{nat}", "elastic-ip/{address}"),
     *("internet-gateway/{igw}", "egress-only-internet-gateway/{eigw}", "dhcp-options/{options}"),
-    *("vpc-peering-connection/{peering}", "vpc-endpoint/{endpoint}", "vpc-flow-log/{log}", "*"),
+    *("vpc-peering-connection/{peering}", "vpc-endpoint/{endpoint}", "vpc-flow-log/{log}"),
+    *("subnet-cidr-reservation/{reservation}", "network-interface/{interface}", "*"),
 )
 
 

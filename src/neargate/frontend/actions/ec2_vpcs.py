@@ -4,6 +4,7 @@ from .ec2_rows import COMMON, REGION, describe, tagging
 from .rules import REQUEST_TAGS, Actions, Level, Rule, rule
 
 _VPC, _SUBNET, _DHCP = "vpc/{vpc}", "subnet/{subnet}", "dhcp-options/{options}"
+_RESERVATION = "subnet-cidr-reservation/{reservation}"
 _VPC_KEYS = (*COMMON, "ec2:VpcID", "ec2:Tenancy")
 _SUBNET_KEYS = (*COMMON, "ec2:AvailabilityZone", "ec2:SubnetID", "ec2:Vpc")
 _DHCP_KEYS = (*COMMON, "ec2:DhcpOptionsID")
@@ -27,12 +28,17 @@ ACTIONS: Actions = {
         *_write("CreateSubnet", _VPC, _SUBNET, keys=(*_VPC_KEYS, *_SUBNET_KEYS, *REQUEST_TAGS)),
         tagging(_SUBNET),
     ),
+    "CreateSubnetCidrReservation": (
+        *_write("CreateSubnetCidrReservation", _SUBNET, keys=(*_SUBNET_KEYS, *REQUEST_TAGS)),
+        tagging(_RESERVATION),
+    ),
     "CreateVpc": (
         *_write("CreateVpc", _VPC, keys=(*REGION, *REQUEST_TAGS)),
         tagging(_VPC),
     ),
     "DeleteDhcpOptions": _write("DeleteDhcpOptions", _DHCP, keys=_DHCP_KEYS),
     "DeleteSubnet": _write("DeleteSubnet", _SUBNET, keys=_SUBNET_KEYS),
+    "DeleteSubnetCidrReservation": _write("DeleteSubnetCidrReservation", "*", keys=REGION),
     "DeleteVpc": _write("DeleteVpc", _VPC, keys=_VPC_KEYS),
     "DescribeAccountAttributes": describe("DescribeAccountAttributes"),
     "DescribeDhcpOptions": describe("DescribeDhcpOptions"),
@@ -44,6 +50,7 @@ ACTIONS: Actions = {
     "DescribeVpcs": describe("DescribeVpcs"),
     "DisassociateSubnetCidrBlock": _write("DisassociateSubnetCidrBlock", _SUBNET, keys=_SUBNET_KEYS),
     "DisassociateVpcCidrBlock": _write("DisassociateVpcCidrBlock", _VPC, keys=_VPC_KEYS),
+    "GetSubnetCidrReservations": (rule("ec2:GetSubnetCidrReservations", Level.READ, "*", keys=REGION),),
     "ModifySubnetAttribute": _write("ModifySubnetAttribute", _SUBNET, keys=_SUBNET_KEYS),
     "ModifyVpcAttribute": _write("ModifyVpcAttribute", _VPC, keys=_VPC_KEYS),
     "ModifyVpcTenancy": _write("ModifyVpcTenancy", _VPC, keys=_VPC_KEYS),

@@ -134,6 +134,7 @@ _EC2 = (
         DescribeAccountAttributes DescribeDhcpOptions DescribeVpcAttribute DescribeVpcClassicLink
         DescribeVpcClassicLinkDnsSupport
         DescribeAddresses DescribeAddressesAttribute DescribeNatGateways DescribeNetworkInterfaceAttribute
+        GetSubnetCidrReservations
         """,
     ),
     Bucket(
@@ -157,6 +158,7 @@ _EC2 = (
         AllocateAddress AssociateAddress CreateNatGateway DeleteNatGateway DeleteNetworkInterface
         DetachNetworkInterface DisassociateAddress ModifyAddressAttribute ModifyNetworkInterfaceAttribute
         ReleaseAddress ResetAddressAttribute ResetNetworkInterfaceAttribute
+        CreateSubnetCidrReservation DeleteSubnetCidrReservation
         """,
     ),
 )

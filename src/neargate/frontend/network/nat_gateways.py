@@ -22,6 +22,7 @@ from .address_errors import (
     TokenMismatch,
 )
 from .addresses import HOLDING, user_of
+from .cidr_reservations import subnet_view
 from .defaults import Bits
 from .errors import InvalidParameterValue
 from .objects import ElasticAddress, InternetGateway, NatGateway, Subnet, Tags
@@ -163,7 +164,7 @@ def placed_request(shelf: Shelf, nat: NatGateway) -> PlacedRequest | None:
         object_id=nat.name,
         account=nat.account,
         zone=nat.zone,
-        subnet=subnet.view,
+        subnet=subnet_view(shelf, subnet),
         description=description(nat),
         private_ipv4=nat.wanted_private_ip,
     )

@@ -90,6 +90,16 @@ class Subnet(Owned, frozen=True, kw_only=True):
         )
 
 
+class CidrReservation(Owned, frozen=True, kw_only=True):
+    """A part of a subnet's networks of which addresses are given only to who names them. `type`: prefix, explicit."""
+
+    kind = "subnet-cidr-reservation"
+    subnet_id: str
+    cidr: str
+    type: str
+    description: str | None = None
+
+
 class StoredRoute(Struct, frozen=True, kw_only=True):
     """`destination`: a canonical network of either family, or a prefix list's id. `target`: the id of what takes it."""
 

@@ -19,6 +19,7 @@ from ...vpc.addresses import AddressRange, private_domain, public_domain
 from ...world import World
 from ..regional.shelves import Change, Kept, OnShelves, Shelf, Shelves
 from . import group_changes, objects, operator_pools, public_pool, schema
+from .cidr_reservations import subnet_view
 from .defaults import missing_parts
 from .errors import VpcNotFound
 from .objects import Subnet, Tags, Vpc
@@ -36,6 +37,7 @@ MIGRATIONS = schema.MIGRATIONS
 KINDS: tuple[type[Kept], ...] = (
     objects.Vpc,
     objects.Subnet,
+    objects.CidrReservation,
     SecurityGroupView,
     objects.RouteTable,
     objects.InternetGateway,
@@ -153,8 +155,9 @@ class NetworkRegistry(OnShelves):
         return sorted(self.shelf(account).all(Subnet), key=lambda one: (one.zone, ip_network(one.cidr)))
 
     def subnet(self, account: str, subnet_id: str) -> SubnetView | None:
-        found = self.shelf(account).find(Subnet, subnet_id)
-        return found.view if found is not None else None
+        shelf = self.shelf(account)
+        found = shelf.find(Subnet, subnet_id)
+        return subnet_view(shelf, found) if found is not None else None
 
     def security_groups(self, account: str) -> list[SecurityGroupView]:
         return list(self.shelf(account).all(SecurityGroupView))

@@ -13,7 +13,18 @@ from ..regional.shelves import Change, Kept, Shelf
 from .cidrs import check_subnet_network, ipv4, ipv6
 from .defaults import DEFAULT_SUBNET_PREFIX, acl_association, free_default_blocks, new_default_subnet
 from .errors import InvalidParameterCombination, SubnetNotFound
-from .objects import CidrBlock, FlowLog, NatGateway, NetworkAcl, RouteTable, Subnet, Tags, Vpc, VpcEndpoint
+from .objects import (
+    CidrBlock,
+    CidrReservation,
+    FlowLog,
+    NatGateway,
+    NetworkAcl,
+    RouteTable,
+    Subnet,
+    Tags,
+    Vpc,
+    VpcEndpoint,
+)
 from .vpc_changes import GONE, required_vpc
 from .vpc_errors import (
     CidrLimitExceeded,
@@ -112,7 +123,10 @@ def create_default_subnet(shelf: Shelf, zone: str, zone_id: str, subnets_max: fl
 
 
 def delete_subnet(shelf: Shelf, subnet_id: str, *, in_use: bool) -> Change[None]:
-    """Its associations and flow logs go with it. `in_use`: it has interfaces. Raises SubnetNotFound, HasDependents."""
+    """Its associations, reservations and flow logs go with it. `in_use`: it has interfaces.
+
+    Raises SubnetNotFound, HasDependents.
+    """
     subnet = required_subnet(shelf, subnet_id)
     nats = (nat for nat in shelf.all(NatGateway) if nat.subnet_id == subnet_id and nat.state not in GONE)
     endpoints = (one for one in shelf.all(VpcEndpoint) if subnet_id in one.subnets and one.state not in GONE)
@@ -128,7 +142,8 @@ def delete_subnet(shelf: Shelf, subnet_id: str, *, in_use: bool) -> Change[None]
         if kept != acl.associations:
             changed.append(replace(acl, associations=kept))
     logs = [log for log in shelf.all(FlowLog) if log.resource_id == subnet_id]
-    return Change(result=None, put=tuple(changed), drop=(subnet, *logs))
+    kept = [one for one in shelf.all(CidrReservation) if one.subnet_id == subnet_id]
+    return Change(result=None, put=tuple(changed), drop=(subnet, *logs, *kept))
 
 
 def modify_subnet(shelf: Shelf, subnet_id: str, **changes: bool | str) -> Change[Subnet]:

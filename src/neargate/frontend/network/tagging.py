@@ -33,7 +33,7 @@ from .routing_errors import (
     RouteTableNotFound,
 )
 from .security_groups import SecurityGroupView, StoredRule
-from .vpc_errors import DhcpOptionsNotFound
+from .vpc_errors import CidrReservationNotFound, DhcpOptionsNotFound
 
 TAGS_MAX = 50
 RESOURCES_MAX = 1000
@@ -89,6 +89,7 @@ KINDS: Mapping[str, Tagged] = {
     "dopt": Tagged(record=objects.DhcpOptions, missing=DhcpOptionsNotFound),
     "pcx": Tagged(record=objects.Peering, missing=PeeringNotFound),
     "vpce": Tagged(record=objects.VpcEndpoint, missing=EndpointNotFound),
+    "scr": Tagged(record=objects.CidrReservation, missing=lambda ids: CidrReservationNotFound(ids[0])),
     "fl": Tagged(record=objects.FlowLog, missing=FlowLogNotFound),
 }
 

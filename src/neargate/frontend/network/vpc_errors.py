@@ -190,6 +190,22 @@ class DhcpOptionsIdMalformed(Malformed):
     prefix = "dopt"
 
 
+class CidrReservationNotFound(AwsError):
+    """Of any id: EC2 has no other word for one that cannot be."""
+
+    code = "InvalidSubnetCidrReservationID.NotFound"
+
+    def __init__(self, reservation_id: str) -> None:
+        super().__init__(f"The subnet-cidr-reservation ID '{reservation_id[:_TEXT_MAX]}' does not exist")
+
+
+class TooManyReservations(AwsError):
+    code = "ResourceCountExceeded"
+
+    def __init__(self, subnet_id: str, limit: int) -> None:
+        super().__init__(f"The subnet '{subnet_id}' has {limit} CIDR reservations, as many as it can have.")
+
+
 class MissingBlock(AwsError):
     """A subnet without IPv4 has a network of IPv6."""
 

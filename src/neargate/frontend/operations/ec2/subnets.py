@@ -1,6 +1,6 @@
 """CreateSubnet, CreateDefaultSubnet, DeleteSubnet, DescribeSubnets. What addresses are left is asked of each zone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from msgspec import Struct
@@ -10,6 +10,7 @@ from ....vpc.addresses import subnet_range
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
 from ...network import subnet_changes, vpc_changes
+from ...network.cidr_reservations import kept_count, kept_networks
 from ...network.errors import InvalidParameterCombination, MissingParameter, SubnetIdMalformed, SubnetNotFound
 from ...network.objects import Subnet
 from ...network.vpc_errors import HasDependents, MissingBlock, NotOffered, ZoneInvalid
@@ -185,11 +186,13 @@ async def describe_subnets(call: Call, services: Services, params: Params) -> An
         malformed=SubnetIdMalformed,
         missing=SubnetNotFound,
     )
-    used = await _usage(services, records)
+    shelf = services.network.shelf(call.account)
+    kept = {record.name: kept_networks(shelf, record.name) for record in records}
+    used = await _usage(services, records, kept)
     everything = [
         _Found(
             record=record,
-            free=max(0, subnet_range(record.cidr).size - used.get(record.name, 0)),
+            free=_free(record, used.get(record.name, 0), kept[record.name]),
             arn=resource_arn(call, "subnet", record.name),
         )
         for record in records
@@ -199,7 +202,12 @@ async def describe_subnets(call: Call, services: Services, params: Params) -> An
     return with_token({"Subnets": [subnet_shown(call, one.record, one.free) for one in found]}, token)
 
 
-async def _usage(services: Services, records: Sequence[Subnet]) -> dict[str, int]:
+def _free(subnet: Subnet, used: int, kept: tuple[str, ...]) -> int:
+    """What is reserved is not available, whether anybody has it or not."""
+    return max(0, subnet_range(subnet.cidr).size - used - kept_count(subnet, kept))
+
+
+async def _usage(services: Services, records: Sequence[Subnet], kept: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
     by_zone: dict[str, list[str]] = {}
     for record in records:
         by_zone.setdefault(record.zone, []).append(record.name)
@@ -207,7 +215,7 @@ async def _usage(services: Services, records: Sequence[Subnet]) -> dict[str, int
     for zone, subnet_ids in by_zone.items():
         capacity = services.capacities.get(zone)
         if capacity is not None:
-            used.update(await capacity.subnet_usage(subnet_ids))
+            used.update(await capacity.subnet_usage(subnet_ids, kept))
     return used
 
 

@@ -26,6 +26,7 @@ from .security_group_rules import (
 from .security_group_uses import OPERATIONS as GROUP_USES
 from .security_groups import create_security_group, delete_security_group, describe_security_groups
 from .subnet_attributes import OPERATIONS as SUBNET_ATTRIBUTES
+from .subnet_cidr_reservations import OPERATIONS as SUBNET_CIDR_RESERVATIONS
 from .subnets import OPERATIONS as SUBNETS
 from .tagging import OPERATIONS as TAGGING
 from .vpc_attributes import OPERATIONS as VPC_ATTRIBUTES
@@ -62,6 +63,7 @@ OPERATIONS: dict[str, Operation] = {
     **VPC_ATTRIBUTES,
     **SUBNETS,
     **SUBNET_ATTRIBUTES,
+    **SUBNET_CIDR_RESERVATIONS,
     **DHCP_OPTIONS,
     **ACCOUNT,
     **VPC_ENDPOINTS,
