@@ -1,6 +1,6 @@
 """What each EC2 operation asks leave for. Source: Service Authorization Reference, "Amazon EC2"."""
 
-from . import ec2_addresses, ec2_filters, ec2_routing, ec2_vpcs
+from . import ec2_addresses, ec2_filters, ec2_flow_logs, ec2_routing, ec2_vpcs
 from .ec2_rows import COMMON, describe, tagging
 from .rules import REQUEST_TAGS, Actions, Level, Rule, rule
 
@@ -19,6 +19,7 @@ def _permitting(name: str) -> tuple[Rule, ...]:
 ACTIONS: Actions = {
     **ec2_addresses.ACTIONS,
     **ec2_filters.ACTIONS,
+    **ec2_flow_logs.ACTIONS,
     **ec2_routing.ACTIONS,
     **ec2_vpcs.ACTIONS,
     "AuthorizeSecurityGroupEgress": _permitting("AuthorizeSecurityGroupEgress"),

@@ -1,4 +1,6 @@
-"""Tasks' roles: who assumes them is ECS, for one task at a time, if the role trusts ecs-tasks.amazonaws.com.
+"""Roles that a service assumes: of tasks ECS, for one task at a time, if the role trusts ecs-tasks.amazonaws.com.
+
+For one flow log at a time it is vpc-flow-logs.amazonaws.com; what is said of a task here is said of the flow log then.
 
 Implements TaskRoles over the region's identities. Must not know hosts or links: whether a task may ask at all is the
 cell's to say. Invariant: the role is looked up at each call; what was true of it a moment ago decides nothing.
@@ -19,16 +21,18 @@ from .principals import assumed_role_arn
 from .sessions import Sessions
 
 ECS_TASKS = "ecs-tasks.amazonaws.com"
+FLOW_LOGS = "vpc-flow-logs.amazonaws.com"
 
 
 class AssumedTaskRoles:
-    def __init__(self, world: World, identity: IdentityRegistry, sessions: Sessions) -> None:
+    def __init__(self, world: World, identity: IdentityRegistry, sessions: Sessions, service: str = ECS_TASKS) -> None:
         self._world = world
         self._identity = identity
         self._sessions = sessions
+        self._service = service
 
     def credentials(self, account: str, role_arn: str, task_arn: str, lifetime_s: float) -> RoleCredentials:
-        role = assumable_role(self._identity, account, role_arn, task_arn)
+        role = assumable_role(self._identity, account, role_arn, task_arn, self._service)
         issued_at = float(int(self._world.now()))
         sealed = self._sessions.seal(
             SessionClaims(
@@ -50,7 +54,7 @@ class AssumedTaskRoles:
         )
 
     def refusal(self, account: str, role_arn: str, task_arn: str, action: str, resource: str) -> str | None:
-        role = assumable_role(self._identity, account, role_arn, task_arn)
+        role = assumable_role(self._identity, account, role_arn, task_arn, self._service)
         name = _session_name(task_arn)
         caller = Caller(
             account=account,
@@ -63,18 +67,20 @@ class AssumedTaskRoles:
         return None if decision.allowed else denial(caller.arn, action, resource, decision)
 
 
-def assumable_role(identity: IdentityRegistry, account: str, role_arn: str, source_arn: str) -> RoleRecord:
-    """The role that ECS assumes for a task. `source_arn`: the task's, or `.../*` before it has one.
+def assumable_role(
+    identity: IdentityRegistry, account: str, role_arn: str, source_arn: str, service: str = ECS_TASKS
+) -> RoleRecord:
+    """The role that the service assumes for a task. `source_arn`: the task's, or `.../*` before it has one.
 
     Raises RoleNotAssumable.
     """
     role = identity.role(account, role_arn.rpartition("/")[2])
     if role is None or role.arn != role_arn:
         raise RoleNotAssumable(role_arn)
-    ecs = Caller(account=account, arn=ECS_TASKS, user_id=ECS_TASKS, service=ECS_TASKS)
+    caller = Caller(account=account, arn=service, user_id=service, service=service)
     keys: Keys = {"aws:sourceaccount": (account,), "aws:sourcearn": (source_arn,)}
     request = Request(action="sts:AssumeRole", resource=role.arn, keys=keys)
-    if not decide(request, ecs, None, role.trust).allowed:
+    if not decide(request, caller, None, role.trust).allowed:
         raise RoleNotAssumable(role_arn)
     return role
 

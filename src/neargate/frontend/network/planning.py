@@ -28,6 +28,7 @@ from ...model.network import (
 from ..regional.shelves import Shelf
 from .dhcp_changes import with_options
 from .endpoint_plans import planned_endpoints, with_names
+from .flow_logs import planned_flow_logs
 from .objects import (
     EgressOnlyGateway,
     InternetGateway,
@@ -98,6 +99,7 @@ def vpc_plan(
         peerings=tuple(_peerings(shelf, vpc)),
         pools=pools,
         endpoints=tuple(planned_endpoints(shelf, vpc.vpc_id)),
+        flow_logs=tuple(planned_flow_logs(shelf, vpc.vpc_id)),
     )
 
 
