@@ -5,7 +5,7 @@ use in it stay with who has them. That none of it is given by itself is the zone
 """
 
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, ip_network
 
 from msgspec.structs import replace
 
@@ -76,13 +76,13 @@ def reserve(
 
 def _check_ipv6(subnet: Subnet, network: Network) -> None:
     """An interface's IPv6 address follows from its IPv4 one, so these cannot be kept from who names none."""
-    if network.version == 4:
+    if isinstance(network, IPv4Network):
         return
     within = subnet_range(subnet.cidr)
     for block in subnet.ipv6:
         first, last = (ipv6_beside(block.cidr, one) for one in (within.first, within.last))
         assert first is not None and last is not None, "the subnet has an IPv6 network"
-        if ip_address(first) <= network.broadcast_address and network.network_address <= ip_address(last):
+        if IPv6Address(first) <= network.broadcast_address and network.network_address <= IPv6Address(last):
             raise NotOffered(
                 f"Interfaces in this subnet have the IPv6 addresses {first} to {last}, beside their IPv4 addresses "
                 f"from {address_text(within.first)}: these cannot be reserved."

@@ -142,8 +142,8 @@ def delete_subnet(shelf: Shelf, subnet_id: str, *, in_use: bool) -> Change[None]
         if kept != acl.associations:
             changed.append(replace(acl, associations=kept))
     logs = [log for log in shelf.all(FlowLog) if log.resource_id == subnet_id]
-    kept = [one for one in shelf.all(CidrReservation) if one.subnet_id == subnet_id]
-    return Change(result=None, put=tuple(changed), drop=(subnet, *logs, *kept))
+    reservations = [one for one in shelf.all(CidrReservation) if one.subnet_id == subnet_id]
+    return Change(result=None, put=tuple(changed), drop=(subnet, *logs, *reservations))
 
 
 def modify_subnet(shelf: Shelf, subnet_id: str, **changes: bool | str) -> Change[Subnet]:
