@@ -1,4 +1,4 @@
-"""Flow logs as boto3 sees them: made, listed, tagged and deleted; who may; records of a host on their way to its reader."""
+"""Flow logs as boto3 sees them: made, listed, tagged, deleted; who may; records of a host on their way to a reader."""
 
 import asyncio
 import json
@@ -274,7 +274,8 @@ def test_a_resource_has_so_many_flow_logs_and_no_more(network: Network) -> None:
         (
             {"DeliverCrossAccountRole": f"arn:aws:iam::{ACCOUNT}:role/x"},
             "UnsupportedOperation",
-            "DeliverCrossAccountRole is not supported. Flow logs are delivered to log groups of their own account only.",
+            "DeliverCrossAccountRole is not supported. "
+            "Flow logs are delivered to log groups of their own account only.",
         ),
         (
             {"LogGroupName": "no group"},

@@ -132,7 +132,7 @@ _EC2 = (
         DescribeEgressOnlyInternetGateways DescribeInternetGateways DescribePrefixLists DescribeRouteTables
         DescribeVpcEndpointServices DescribeVpcEndpoints DescribeVpcPeeringConnections
         DescribeAccountAttributes DescribeDhcpOptions DescribeVpcAttribute DescribeVpcClassicLink
-        DescribeVpcClassicLinkDnsSupport
+        DescribeVpcClassicLinkDnsSupport DescribeFlowLogs
         DescribeAddresses DescribeAddressesAttribute DescribeNatGateways DescribeNetworkInterfaceAttribute
         GetSubnetCidrReservations
         """,
@@ -157,7 +157,7 @@ _EC2 = (
         DisassociateVpcCidrBlock ModifySubnetAttribute ModifyVpcAttribute ModifyVpcTenancy
         AllocateAddress AssociateAddress CreateNatGateway DeleteNatGateway DeleteNetworkInterface
         DetachNetworkInterface DisassociateAddress ModifyAddressAttribute ModifyNetworkInterfaceAttribute
-        ReleaseAddress ResetAddressAttribute ResetNetworkInterfaceAttribute
+        ReleaseAddress ResetAddressAttribute ResetNetworkInterfaceAttribute CreateFlowLogs DeleteFlowLogs
         CreateSubnetCidrReservation DeleteSubnetCidrReservation
         """,
     ),

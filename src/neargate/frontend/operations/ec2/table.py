@@ -5,6 +5,7 @@ from .account import OPERATIONS as ACCOUNT
 from .availability_zones import describe_availability_zones
 from .dhcp_options import OPERATIONS as DHCP_OPTIONS
 from .elastic_addresses import OPERATIONS as ELASTIC_ADDRESSES
+from .flow_logs import OPERATIONS as FLOW_LOGS
 from .internet_gateways import OPERATIONS as INTERNET_GATEWAYS
 from .nat_gateways import OPERATIONS as NAT_GATEWAYS
 from .network_acl_entries import OPERATIONS as NETWORK_ACL_ENTRIES
@@ -69,4 +70,5 @@ OPERATIONS: dict[str, Operation] = {
     **VPC_ENDPOINTS,
     **VPC_PEERING,
     **VPC_ENDPOINT_SERVICES,
+    **FLOW_LOGS,
 }
