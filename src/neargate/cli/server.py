@@ -40,6 +40,7 @@ from . import (
     exec_desk,
     hosts_desk,
     image_storage,
+    ip_pool_desk,
     master_keys,
     quota_desk,
     spot_desk,
@@ -169,6 +170,7 @@ def _operator_handlers(region: Region, world: World, port: int) -> dict[str, adm
         **audit_desk.handlers(region),
         **hosts_desk.handlers(region),
         **spot_desk.handlers(region),
+        **ip_pool_desk.handlers(region),
         **exec_desk.handlers(region, world),
     }
 

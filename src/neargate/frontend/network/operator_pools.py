@@ -62,10 +62,11 @@ def elastic(shelf: Shelf, built_in: str, shares: int) -> tuple[AddressRange, ...
 
 def read_cidr(text: str) -> str:
     """The network as it is written everywhere else. Raises PoolRefused."""
+    text = text[:64]
     try:
-        network = ip_network(text if "/" in text else f"{text}/32")
+        network = ip_network(text)
     except ValueError as error:
-        raise PoolRefused(f"{text[:64]!r} is no network: {error}") from None
+        raise PoolRefused(f"{text!r} is no network: {error}") from None
     if not isinstance(network, IPv4Network):
         raise PoolRefused(f"{network} is an IPv6 network; tasks' IPv6 addresses are their VPC's and stay in the region")
     return str(network)

@@ -7,6 +7,7 @@ import socket
 import struct
 from pathlib import Path
 
+from ...uplink.pools import HostRoute
 from ..namespaces import read_sysctl, write_sysctl
 from ..netlink import NETLINK_NETFILTER, RTM_GETROUTE, Netlink, NetlinkError, attributes
 
@@ -18,16 +19,26 @@ RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10
 
 def own_networks(host: Netlink) -> frozenset[str]:
     """What the host takes for itself, as CIDRs: its addresses, loopback, and whatever else its tables call local."""
-    return frozenset(destination for kind, destination, _ in _routes(host) if kind == _ROUTE_LOCAL)
+    return frozenset(destination for kind, destination, _, _ in _routes(host) if kind == _ROUTE_LOCAL)
 
 
 def routed_links(host: Netlink) -> frozenset[int]:
     """Indexes of links that some route leads to, whatever its table."""
-    return frozenset(index for kind, _, index in _routes(host) if kind == _ROUTE_UNICAST and index)
+    return frozenset(index for kind, _, index, _ in _routes(host) if kind == _ROUTE_UNICAST and index)
 
 
-def _routes(host: Netlink) -> list[tuple[int, str, int]]:
-    """(type, destination, link) of IPv4."""
+def host_routes(host: Netlink) -> list[HostRoute]:
+    """Of all tables, where packets are sent on by a link."""
+    names = {link.index: link.name for link in host.links()}
+    return [
+        HostRoute(destination=destination, link=names[index], gateway=gateway)
+        for kind, destination, index, gateway in _routes(host)
+        if kind == _ROUTE_UNICAST and index in names
+    ]
+
+
+def _routes(host: Netlink) -> list[tuple[int, str, int, str]]:
+    """(type, destination, link, gateway) of IPv4."""
     body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
     found = []
     for answer in host.ask(RTM_GETROUTE, body, dump=True, what="list routes"):
@@ -35,7 +46,8 @@ def _routes(host: Netlink) -> list[tuple[int, str, int]]:
         if family == socket.AF_INET:
             facts = dict(attributes(answer[12:]))
             destination = f"{socket.inet_ntoa(facts.get(1, bytes(4)))}/{length}"
-            found.append((kind, destination, struct.unpack("=I", facts.get(4, bytes(4)))[0]))
+            gateway = socket.inet_ntoa(facts[5]) if len(facts.get(5, b"")) == 4 else ""
+            found.append((kind, destination, struct.unpack("=I", facts.get(4, bytes(4)))[0], gateway))
     return found
 
 
