@@ -263,9 +263,10 @@ def blackhole(destination: str) -> Message:
     return Message(what=f"add blackhole {destination}", kind=RTM_NEWROUTE, flags=flags, body=body)
 
 
-def route_gone(destination: str) -> Message:
-    """Whatever kind of route it is."""
+def route_gone(destination: str, index: int = 0) -> Message:
+    """Whatever kind of route it is; with `index` only one over that link."""
     body = _route_body(destination, 0, 255)  # 255: any scope
+    body += attribute(4, struct.pack("=I", index)) if index else b""
     gone = frozenset({errno.ESRCH})
     return Message(what=f"delete route {destination}", kind=RTM_DELROUTE, flags=0, body=body, tolerate=gone)
 

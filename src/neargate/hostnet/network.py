@@ -9,7 +9,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from ..interfaces.hostnet import HostError, InterfaceStats, TaskNetwork
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
+from ..uplink.pools import Outside
 from ..vpc.acls import unusable_lines
 from ..vpc.groups import unusable_rules
 from ..vpc.ruleset import local_eni
@@ -29,6 +30,7 @@ from .endpoints import namespace_of
 from .namespaces import Namespaces, set_control
 from .netlink import Netlink, NetlinkError
 from .nftables import NftablesError, NftablesMissing
+from .public_pools import PublicPools
 from .router import Router, configure_task, gateway_of, interface_name, namespace_name
 from .vpcs import Vpcs
 
@@ -57,6 +59,7 @@ class LinuxNetwork:
         self._instance = safe_id(instance)
         self._run_dir = run_dir
         self._public_pool = ip_network(public_pool)
+        self._pools = PublicPools(self._instance, public_pool)
         self._endpoint_port = endpoint_port
         self._namespaces = Namespaces(run_dir / "netns", world.die)
         self._records = Records(run_dir)
@@ -90,6 +93,7 @@ class LinuxNetwork:
     async def _attach(self, what: str, task_id: str, eni: Eni, steps: Callable[[str, Eni], list[Step]]) -> TaskNetwork:
         def attach() -> TaskNetwork:
             self._check(safe_id(task_id), eni)
+            self._pools.lead({*self._publics_in_use(), *filter(None, (eni.public_ipv4,))})
             for step in steps(task_id, eni):
                 step()
             return self._describe(task_id, eni)
@@ -100,6 +104,7 @@ class LinuxNetwork:
         def detach() -> None:
             for step in self._detach_steps(safe_id(task_id)):
                 step()
+            self._pools.lead(self._publics_in_use())
 
         await self._do(f"detach the interface of {task_id}", detach)
 
@@ -155,6 +160,11 @@ class LinuxNetwork:
 
         return await self._do(f"read the counters of {task_id}", read)
 
+    @property
+    def outside(self) -> Outside:
+        """The operator's pools and who here has addresses of them: what the uplink must know."""
+        return self._pools.outside
+
     async def close(self) -> None:
         """Let go of the host without changing it: everything stays for the next agent."""
         await self._do("close the host's network", self._close)
@@ -191,6 +201,7 @@ class LinuxNetwork:
                 continue
             enis = {task: eni for task, eni in self._enis.items() if eni.vpc_id == plan.vpc_id}
             self._vpcs.adopt(plan, enis)
+        self._pools.become(pool for router in self._vpcs.routers.values() for pool in router.plan.pools)
         for task_id, eni in recorded.items():
             if task_id in self._enis and eni.vpc_id in self._vpcs.routers:
                 steps = self._attach_steps(task_id, eni)
@@ -200,6 +211,7 @@ class LinuxNetwork:
                 step()
         self._vpcs.settle(self._taken())
         self._remove_strays()
+        self._pools.lead(self._publics_in_use())
 
     def _remove_strays(self) -> None:
         """Public routes and links without an ENI, and namespaces that no record speaks of."""
@@ -227,7 +239,9 @@ class LinuxNetwork:
             return
         for sentence in (*unusable_rules(plan), *unusable_lines(plan)):
             log.warning("rule cannot be used", vpc_id=plan.vpc_id, reason=sentence)
+        self._pools.become(plan.pools)
         self._vpcs.apply(plan, self._taken())
+        self._pools.lead(self._publics_in_use())
         # A plan that the kernel refused would be refused to the next agent too, which could then not start.
         self._records.write_plan(plan)
 
@@ -247,7 +261,10 @@ class LinuxNetwork:
         return {eni.public_ipv4 for eni in self._enis.values() if eni.public_ipv4 is not None}
 
     def _is_for_tasks(self, public: str) -> bool:
-        return ip_address(public) in self._public_pool and public != edges.host_address(str(self._public_pool))
+        return self._pools.has(public)
+
+    def _publics_in_use(self) -> set[str]:
+        return {*self._taken(), *self._vpcs.gateway_publics}
 
     def _check(self, task_id: str, eni: Eni) -> None:
         """Refuses what would take another task's address. Raises HostError."""
@@ -271,7 +288,7 @@ class LinuxNetwork:
                 raise HostError(f"{eni.private_ipv4} still belongs to {endpoint.endpoint_id}")
         if eni.public_ipv4 is not None:
             if not self._is_for_tasks(eni.public_ipv4):
-                raise HostError(f"{eni.public_ipv4} is no address for tasks in the pool {self._public_pool}")
+                raise HostError(f"{eni.public_ipv4} is no address for tasks in the pool {self._pools}")
             if eni.public_ipv4 in self._vpcs.gateway_publics:
                 raise HostError(f"{eni.public_ipv4} still belongs to a NAT gateway")
         held = self._enis.get(task_id)
@@ -381,6 +398,7 @@ class LinuxNetwork:
         self._vpcs.close()
         if self._edge is not None:
             self._edge.close()
+        self._pools.forget()
         self._enis, self._edge, self._leaving = {}, None, {}
 
     def _describe(self, task_id: str, eni: Eni) -> TaskNetwork:
