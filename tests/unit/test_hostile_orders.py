@@ -27,6 +27,7 @@ from neargate.link.messages import (
     decode_to_agent,
     encode,
 )
+from neargate.model.flow_logs import DEFAULT_FIELDS, PlannedFlowLog
 from neargate.model.launch import (
     AwsLogs,
     ContainerLaunch,
@@ -126,6 +127,15 @@ SUBNET = PlannedSubnet(subnet_id="subnet-1", cidr="10.0.0.0/24", route_table="rt
 ACL_RULE = AclRule(number=100, is_egress=False, allow=True, protocol="6", cidr="0.0.0.0/0", from_port=80, to_port=80)
 NAT = PlannedNat(nat_id="nat-1", subnet_id="subnet-1", private_ipv4="10.0.0.9", public_ipv4="198.18.0.200")
 
+FLOW_LOG = PlannedFlowLog(
+    flow_log_id="fl-0123456789abcdef0",
+    account="000000000000",
+    resource_id="vpc-1",
+    traffic="ALL",
+    fields=DEFAULT_FIELDS,
+    interval_s=60,
+)
+
 
 def _subnet(**changes: Any) -> PlannedSubnet:
     return replace(SUBNET, **changes)
@@ -150,6 +160,9 @@ IDS: dict[str, Callable[[str], ToAgent]] = {
     "a nat": lambda text: _plan(nats=(replace(NAT, nat_id=text),)),
     "a nat's subnet": lambda text: _plan(nats=(replace(NAT, subnet_id=text),)),
     "a peering": lambda text: _plan(peerings=(PlannedPeering(peering_id=text, peer_vpc="vpc-1"),)),
+    "a flow log": lambda text: _plan(flow_logs=(replace(FLOW_LOG, flow_log_id=text),)),
+    "what a flow log is of": lambda text: _plan(flow_logs=(replace(FLOW_LOG, resource_id=text),)),
+    "a flow log's account": lambda text: _plan(flow_logs=(replace(FLOW_LOG, account=text),)),
     "task": lambda text: _task(task_id=text),
     "incarnation": lambda text: _task(incarnation=text),
     "capacity": lambda text: _task(capacity_id=text),
@@ -293,6 +306,10 @@ OTHERS: dict[str, ToAgent] = {
     "a gateway whose address is a rule": _plan(
         nats=(PlannedNat(nat_id="nat-1", subnet_id="subnet-1", private_ipv4="10.0.0.9", public_ipv4="1.2.3.4 }"),)
     ),
+    "a flow log of other traffic": _plan(flow_logs=(replace(FLOW_LOG, traffic="SOME"),)),
+    "a flow log with two fields in one": _plan(flow_logs=(replace(FLOW_LOG, fields=("start end",)),)),
+    "a flow log without fields": _plan(flow_logs=(replace(FLOW_LOG, fields=()),)),
+    "a flow log without time": _plan(flow_logs=(replace(FLOW_LOG, interval_s=0),)),
     "a peering with a path": _plan(peerings=(PlannedPeering(peering_id="pcx-1", peer_vpc="../vpc"),)),
     "a name that is none": _plan(dns=VpcDns(domain="ec2.internal\nx")),
     "an endpoint without an address": _plan(dns=VpcDns(domain="ec2.internal", endpoints=(("a.b", "c"),))),
@@ -426,6 +443,7 @@ def test_an_honest_plan_passes() -> None:
         acls=(_acl(), _acl(protocol="-1", from_port=None, to_port=None)),
         nats=(NAT,),
         peerings=(PlannedPeering(peering_id="pcx-1", peer_vpc="vpc-2"),),
+        flow_logs=(FLOW_LOG,),
     )
     assert problem(plan) is None
 
@@ -448,6 +466,7 @@ def test_the_types_still_have_only_the_fields_that_were_judged() -> None:
     }
     assert set(VpcPlan.__struct_fields__) == {
         *("vpc_id", "generation", "cidrs", "groups", "dns", "subnets", "tables", "acls", "nats", "peerings"),
+        "flow_logs",
     }
 
 

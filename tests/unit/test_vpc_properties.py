@@ -13,11 +13,12 @@ from neargate.testing.vpc_packets import ENDPOINT_PORT, OUTSIDE, SERVICE, Delive
 from neargate.testing.vpc_regions.setups import public_tasks
 from neargate.testing.vpc_regions.strategies import flows, regions
 from neargate.tracing.description import NetworkInterface, described
-from neargate.tracing.flows import ICMP, ICMPV6, UDP, Answer, Flow, Kind
+from neargate.tracing.flows import ICMP, ICMPV6, UDP, Answer, Flow, Kind, Step
 from neargate.tracing.model import answer
 from neargate.tracing.region import Region
 
 Json = dict[str, Any]
+REFUSING = (Kind.SECURITY_GROUP, Kind.NETWORK_ACL)
 EXAMPLES = int(os.environ.get("NEARGATE_VPC_EXAMPLES", "300"))  # soak tries more
 
 
@@ -43,6 +44,15 @@ def difference(flow: Flow, got: Delivery, wanted: Answer) -> str:
     return ""
 
 
+def must_be_told(stop: Step, got: Delivery, wanted: Answer) -> bool:
+    """Of what a group or an ACL of an interface refused; subnets of NAT gateways and of endpoints have ACLs too."""
+    ways = [step.rule for step in (*wanted.path, *wanted.reply_path) if step.kind is Kind.ROUTE_TABLE]
+    if stop.kind not in REFUSING or any(f"-> {gateway}-" in way for way in ways for gateway in ("nat", "vpce")):
+        return False
+    # Here groups are asked after the routes, so what has neither is lost earlier.
+    return stop.kind is Kind.NETWORK_ACL or not ("c_raw" in got.lost or "c_fwd" in got.lost)
+
+
 def is_for_some_port(wanted: Answer) -> bool:
     """The reference lets an answer through a NAT gateway only where ACLs do for every port that it may have taken."""
     stop = wanted.reply_stop
@@ -50,10 +60,10 @@ def is_for_some_port(wanted: Answer) -> bool:
 
 
 def compared(
-    region: Json, asked: list[Flow], before: PacketRegion | None = None
+    region: Json, asked: list[Flow], before: PacketRegion | None = None, *, is_logged: bool = False
 ) -> Iterator[tuple[Flow, Delivery, Answer]]:
     description = described(region | {"RegionEndpoint": {"Address": REGION_ENDPOINT_ADDRESS, "Port": ENDPOINT_PORT}})
-    packets, reference = PacketRegion(description, before), Region(description)
+    packets, reference = PacketRegion(description, before, is_logged=is_logged), Region(description)
     own = {each.network_interface_id: addresses(each) for each in description.network_interfaces}
     for flow in asked:
         wanted = answer(reference, flow)
@@ -80,6 +90,25 @@ def test_the_rule_sets_decide_as_the_reference_model(question: tuple[Json, list[
     for flow, got, wanted in compared(*question):
         event(f"delivered={wanted.delivered} reply={wanted.reply}")
         found.append(difference(flow, got, wanted))
+    assert not any(found), "\n".join(filter(None, found))
+
+
+@pytest.mark.timeout(2 * EXAMPLES)
+@given(questions())
+@settings(deadline=None, max_examples=EXAMPLES // 3)
+def test_with_flow_logs_they_decide_alike_and_tell_of_what_groups_and_acls_refused(
+    question: tuple[Json, list[Flow]],
+) -> None:
+    found = []
+    for flow, got, wanted in compared(*question, is_logged=True):
+        found.append(difference(flow, got, wanted))
+        stop = wanted.stop if not wanted.delivered else wanted.reply_stop
+        told = got.told + got.told_of_answer
+        event(f"stopped at {stop.kind if stop is not None else ''}, told {told}")
+        if len(told) > 1 or (told and stop is None):
+            found.append(f"{flow}: told {told}; reference: {wanted.path}, {wanted.reply_path}")
+        if not told and stop is not None and must_be_told(stop, got, wanted):
+            found.append(f"{flow}: not told; reference: {wanted.path}, {wanted.reply_path}")
     assert not any(found), "\n".join(filter(None, found))
 
 

@@ -5,12 +5,23 @@ from ipaddress import ip_address
 import pytest
 from msgspec.structs import replace
 
-from neargate.model.network import AclRule, NetworkAcl, PlannedNat, PlannedPeering, PlannedSubnet, VpcPlan
+from neargate.model.flow_logs import ACCEPT, ALL, DEFAULT_FIELDS, REJECT, PlannedFlowLog
+from neargate.model.network import (
+    AclRule,
+    Eni,
+    NetworkAcl,
+    PlannedNat,
+    PlannedPeering,
+    PlannedSubnet,
+    SecurityGroup,
+    VpcPlan,
+)
+from neargate.testing.nft_machine.table import Table
 from neargate.testing.plans import OPEN_ACL, table
 from neargate.vpc.flows import Flow, misled
 from neargate.vpc.marks import EGRESS_ONLY_MARK, INTERNET_MARK, LOCAL_MARK, SERVICE_MARK, arrival_mark, marks
 from neargate.vpc.routing import INTERNET, Routing, Way
-from neargate.vpc.ruleset import render, transaction
+from neargate.vpc.ruleset import local_eni, render, transaction
 from neargate.vpc.steering import steer
 from neargate.vpc.table import FIXED_SETS, peering_link
 
@@ -152,3 +163,50 @@ def test_flows_are_misled_where_another_way_is_the_one_now() -> None:
         _flow("10.0.0.5", "10.0.1.5", by_nat),
     ]
     assert list(misled(PLAN, senders, [*kept, *lost])) == lost
+
+
+def _log(traffic: str) -> PlannedFlowLog:
+    return PlannedFlowLog(
+        flow_log_id="fl-1",
+        account="000000000000",
+        resource_id="vpc-1",
+        traffic=traffic,
+        fields=DEFAULT_FIELDS,
+        interval_s=60,
+    )
+
+
+def test_what_is_refused_is_told_only_while_a_flow_log_asks_for_it() -> None:
+    shut = replace(PLAN, acls=(NetworkAcl(acl_id=OPEN_ACL.acl_id, rules=()),))
+    plain, told = steer(shut), steer(replace(shut, flow_logs=(_log(ALL),)))
+    assert steer(replace(shut, flow_logs=(_log(ACCEPT),))).chains == plain.chains
+    assert {name for name in told.chains if name.startswith("r_")} == {"r_out", "r_out_x", "r_in", "r_in_x"}
+    assert {name for name in told.sets if name.startswith("q")} == told.sets.keys() - plain.sets.keys()
+    ends = {lines[-1] for name, lines in told.chains.items() if name.startswith("a_")}
+    assert ends == {"goto r_out", "goto r_in", "drop"}, "and drop where a NAT gateway's subnet is asked"
+
+
+def test_a_flow_log_that_comes_or_goes_changes_groups_too() -> None:
+    group = SecurityGroup(group_id="sg-1")
+    eni = Eni(
+        eni_id="eni-4",
+        attachment_id="a",
+        mac="0a:00:00:00:00:01",
+        vpc_id="vpc-1",
+        subnet_id="subnet-a",
+        subnet_cidr="10.0.0.0/24",
+        private_ipv4="10.0.0.4",
+        security_groups=("sg-1",),
+    )
+    plan = replace(PLAN, groups=(group,))
+    plain = render(plan, [local_eni("e4", eni)], endpoint_port=4566)
+    logged_plan = replace(plan, flow_logs=(_log(REJECT),))
+    logged = render(logged_plan, [local_eni("e4", eni)], endpoint_port=4566, previous=plain)
+    ends = {name[-3:]: lines[-1] for name, lines in logged.chains.items() if name.startswith("g_")}
+    assert ends == {"out": "goto r_out", "_in": "goto r_in"}
+    again = render(plan, [local_eni("e4", eni)], endpoint_port=4566, previous=logged)
+    assert again.chains == plain.chains and again.sets == plain.sets
+    table = Table()
+    for before, after in ((None, plain), (plain, logged), (logged, again)):
+        table.run(transaction(before, after))
+    assert not [name for name in (*table.chains, *table.sets) if name.startswith(("r_", "q"))]

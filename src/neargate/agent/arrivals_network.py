@@ -26,6 +26,7 @@ from ..model.network import (
     VpcPlan,
     endpoint_eni,
 )
+from .arrivals_flows import check_flow_logs
 from .arrivals_zones import check_zones
 from .judging import (
     INTEGER_MAX,
@@ -105,6 +106,7 @@ def check_plan(plan: VpcPlan) -> None:
     for peering in plan.peerings:
         check_id("peering_id", peering.peering_id)
         check_id("peer_vpc", peering.peer_vpc)
+    check_flow_logs(plan.flow_logs)
     check_count("pools", plan.pools, LIST_MAX)
     for pool in plan.pools:
         _check_pool(pool)

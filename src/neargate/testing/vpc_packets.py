@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..frontend.network.objects import Vpc
 from ..frontend.network.planning import vpc_plan
 from ..hostnet.peerings import PREFERENCE
 from ..hostnet.router import interface_name
+from ..model.flow_logs import ALL, DEFAULT_FIELDS, PlannedFlowLog
 from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
 from ..tracing.description import Description, NetworkInterface
 from ..tracing.flows import Flow
@@ -40,6 +42,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
     lost: str = ""
     answered: bool = False  # the sender got the answer, from the address that it had asked
     answer_lost: str = ""
+    told: tuple[str, ...] = ()  # to flow logs, on the way there: prefixes of rejected packets
+    told_of_answer: tuple[str, ...] = ()
 
 
 class _At(Struct, frozen=True, kw_only=True):
@@ -55,14 +59,23 @@ class _Lost(Exception):
 
 
 class PacketRegion:
-    def __init__(self, description: Description, before: "PacketRegion | None" = None) -> None:
-        """`before`: the region that this one was until now; its rule sets are changed, not made anew."""
+    def __init__(
+        self, description: Description, before: "PacketRegion | None" = None, *, is_logged: bool = False
+    ) -> None:
+        """`before`: the region that this one was until now; its rule sets are changed, not made anew.
+
+        `is_logged`: each VPC has a flow log.
+        """
         self._rules: dict[str, RouterRules] = {}
         self._before = before._rules if before is not None else {}
         self._description = description
         self._interfaces = {each.network_interface_id: each for each in description.network_interfaces}
         self._links = {interface_name(each): each for each in self._interfaces}
         self._plans = plans_of(description)
+        if is_logged:
+            self._plans = {
+                vpc_id: replace(plan, flow_logs=(_flow_log(vpc_id),)) for vpc_id, plan in self._plans.items()
+            }
         self._enis = {vpc_id: tuple(self._enis_of(vpc_id)) for vpc_id in self._plans}
         self._members = {
             vpc_id: tuple(local_eni(interface_name(each.eni_id), each) for each in enis)
@@ -80,12 +93,13 @@ class PacketRegion:
         """Each flow is the first of its region: no other's connection is known."""
         for machine in self._machines.values():
             machine.conntrack.flush()
+        self._told()
         asked = self._packet(flow)
         try:
             arrived = self._carry(self._start(flow, asked))
         except _Lost as lost:
-            return Delivery(lost=str(lost))
-        got = arrived.packet
+            return Delivery(lost=str(lost), told=self._told())
+        told, got = self._told(), arrived.packet
         receiver = self._links[arrived.link] if arrived.link else SERVICE if arrived.vpc_id else OUTSIDE
         lost_at = self._answer(arrived, asked, flow)
         return Delivery(
@@ -94,7 +108,16 @@ class PacketRegion:
             to=_text(got.version, got.to),
             answered=not lost_at,
             answer_lost=lost_at,
+            told=told,
+            told_of_answer=self._told(),
         )
+
+    def _told(self) -> tuple[str, ...]:
+        """Since the last time."""
+        found = tuple(prefix for machine in self._machines.values() for prefix in machine.told)
+        for machine in self._machines.values():
+            machine.told.clear()
+        return found
 
     def _answer(self, arrived: _At, asked: Packet, flow: Flow) -> str:
         """Where the answer was lost; empty where it came to who asked, as the answer to what was asked."""
@@ -208,6 +231,17 @@ def plans_of(description: Description) -> dict[str, VpcPlan]:
     """By VPC, of the real planner."""
     shelf = shelf_of(description)
     return {vpc.vpc_id: vpc_plan(shelf, vpc, generation=1) for vpc in shelf.all(Vpc)}
+
+
+def _flow_log(vpc_id: str) -> PlannedFlowLog:
+    return PlannedFlowLog(
+        flow_log_id=f"fl-{vpc_id}",
+        account="000000000000",
+        resource_id=vpc_id,
+        traffic=ALL,
+        fields=DEFAULT_FIELDS,
+        interval_s=60,
+    )
 
 
 def eni_of(description: Description, interface: NetworkInterface) -> Eni:

@@ -26,15 +26,16 @@ class Borders:
         both = (False, True)
         self.are_open = all(self.chain(subnet_id, egress=egress) is None for subnet_id in self._of for egress in both)
 
-    def chain(self, subnet_id: str, *, egress: bool, peer: str | None = None) -> str | None:
+    def chain(self, subnet_id: str, *, egress: bool, peer: str | None = None, refusal: str = "drop") -> str | None:
         """To jump to with a packet that crosses the border, or None where everything may.
 
         `peer`: the address at the other end where the packet, as the rules have it, does not show it yet or any more.
+        `refusal`: what happens to a packet that may not.
         """
         acl = self._of.get(subnet_id)
         if acl is not None and is_open(acl, egress=egress, versions=self._versions):
             return None
-        lines = acl_lines(acl, egress=egress, peer=peer)
+        lines = acl_lines(acl, egress=egress, peer=peer, refusal=refusal)
         name = content_name("a", lines)
         self.chains[name] = lines
         return name
@@ -52,16 +53,18 @@ def is_open(acl: NetworkAcl, *, egress: bool, versions: tuple[int, ...]) -> bool
     return not undecided
 
 
-def acl_lines(acl: NetworkAcl | None, *, egress: bool, peer: str | None = None) -> tuple[str, ...]:
+def acl_lines(
+    acl: NetworkAcl | None, *, egress: bool, peer: str | None = None, refusal: str = "drop"
+) -> tuple[str, ...]:
     lines: list[str] = []
     for rule in _ordered(acl, egress=egress) if acl is not None else ():
         try:
-            line = _line(rule, peer)
+            line = _line(rule, peer, refusal)
         except ValueError:
             break
         if line is not None:
             lines.append(line)
-    return (*lines, "drop")
+    return (*lines, refusal)
 
 
 def unusable_lines(plan: VpcPlan) -> list[str]:
@@ -70,7 +73,7 @@ def unusable_lines(plan: VpcPlan) -> list[str]:
     for acl in plan.acls:
         for rule in acl.rules:
             try:
-                _line(rule, None)
+                _line(rule, None, "drop")
             except ValueError as error:
                 sentences.append(f"{acl.acl_id}: rule {rule.number} and those after it deny: {error}")
     return sentences
@@ -80,7 +83,7 @@ def _ordered(acl: NetworkAcl, *, egress: bool) -> list[AclRule]:
     return sorted((rule for rule in acl.rules if rule.is_egress == egress), key=lambda rule: rule.number)
 
 
-def _line(rule: AclRule, peer: str | None) -> str | None:
+def _line(rule: AclRule, peer: str | None, refusal: str) -> str | None:
     """None for a line that matches nothing: of ICMP of the other family, or of others than the peer."""
     network = ip_network(plain(rule.cidr))
     match = protocol_match(rule.protocol, rule.from_port, rule.to_port, network.version)
@@ -91,4 +94,4 @@ def _line(rule: AclRule, peer: str | None) -> str | None:
         whom = f"meta nfproto ipv{network.version} "
     else:
         whom = f"{family} {'daddr' if rule.is_egress else 'saddr'} {network} "
-    return f"{whom}{match}{'return' if rule.allow else 'drop'}"
+    return f"{whom}{match}{'return' if rule.allow else refusal}"

@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, 
 from ..model.network import SecurityGroup, SecurityGroupRule, VpcPlan
 from .marks import LOCAL_MARK, arrival_mark
 from .matches import plain, protocol_match
+from .rejections import Refusals
 from .table import object_name
 
 
@@ -21,18 +22,20 @@ def combination_chains(groups: tuple[str, ...]) -> tuple[str, str]:
 
 
 def combination_rules(
-    groups: Iterable[SecurityGroup], foreign: Mapping[str, int]
+    groups: Iterable[SecurityGroup], foreign: Mapping[str, int], refused: Refusals
 ) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
     """(lines of the egress chain, of the ingress chain, groups that the rules refer to).
 
-    `foreign`: groups of peered VPCs -> the mark of the way there.
+    `foreign`: groups of peered VPCs -> the mark of the way there. The last line is what makes a chain safe: its end
+    would otherwise return, which means allowed.
     """
     known = list(groups)
     egress = [rule for group in known for rule in group.egress]
     ingress = [rule for group in known for rule in group.ingress]
     peers = (rule.peer_group for rule in (*egress, *ingress))
     referenced = frozenset(peer for peer in peers if peer is not None)
-    return _chain(egress, "daddr", foreign), _chain(ingress, "saddr", foreign), referenced
+    outwards = (*_chain(egress, "daddr", foreign), refused.egress)
+    return outwards, (*_chain(ingress, "saddr", foreign), refused.ingress), referenced
 
 
 def member_sets(group_id: str, members: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -74,8 +77,7 @@ def _chain(rules: Iterable[SecurityGroupRule], peer_side: str, foreign: Mapping[
                 networks.setdefault((version, line), []).append(network)
     for (version, line), found in networks.items():
         lines.add(_network_match(version, found, peer_side, line))
-    # The last line is what makes the chain safe: its end would otherwise return, which means allowed.
-    return (*sorted(lines), "drop")
+    return tuple(sorted(lines))
 
 
 def _network_match(version: int, networks: list[IPv4Network | IPv6Network], side: str, line: str) -> str:

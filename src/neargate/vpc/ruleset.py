@@ -14,6 +14,7 @@ from msgspec import Struct
 from ..model.network import Eni, SecurityGroup, VpcPlan
 from .groups import combination_chains, combination_rules, member_set_name, member_sets
 from .matches import plain
+from .rejections import are_logged, refusals
 from .steering import Steering, steer, subnet_chain
 from .table import FIXED_SETS, TABLE, declaration, whole_table
 
@@ -106,6 +107,7 @@ def render(
     changed = _changed_groups(previous, plan, foreign)
     chains = dict(steering.chains)
     referenced: dict[tuple[str, ...], frozenset[str]] = {}
+    refused = refusals(plan)
     for combination in {eni.groups for eni in members}:
         outwards, inwards = combination_chains(combination)
         if previous is not None and combination in previous.referenced and not changed & {*combination, ""}:
@@ -113,7 +115,7 @@ def render(
             referenced[combination] = previous.referenced[combination]
             continue
         known = [groups[group_id] for group_id in combination if group_id in groups]
-        chains[outwards], chains[inwards], referenced[combination] = combination_rules(known, foreign)
+        chains[outwards], chains[inwards], referenced[combination] = combination_rules(known, foreign, refused)
     own = PeerVpc(peering_id="", groups=plan.groups, members=tuple(members))
     for group_id in frozenset().union(*referenced.values()):
         sets |= member_sets(group_id, _members(group_id, peers if group_id in foreign else (own,)))
@@ -154,12 +156,16 @@ def transaction(old: RouterRules | None, new: RouterRules) -> str:
 
 
 def _routed_alike(one: VpcPlan, other: VpcPlan) -> bool:
-    return one is other or all(getattr(one, name) == getattr(other, name) for name in _ROUTED_BY)
+    if one is other:
+        return True
+    return are_logged(one) == are_logged(other) and all(
+        getattr(one, name) == getattr(other, name) for name in _ROUTED_BY
+    )
 
 
 def _changed_groups(previous: RouterRules | None, plan: VpcPlan, foreign: Mapping[str, int]) -> frozenset[str]:
     """Whose chains are to be made anew; with "" in it all are."""
-    if previous is None or previous.foreign != foreign:
+    if previous is None or previous.foreign != foreign or are_logged(previous.plan) != are_logged(plan):
         return frozenset({""})
     if previous.plan is plan:
         return frozenset()

@@ -24,6 +24,7 @@ from .addresses import whole_range
 from .marks import LOCAL_MARK, SERVICE_MARK, arrival_mark, marks
 from .matches import plain
 from .parts import Parts, range_text
+from .rejections import are_logged, refusals, rejection_chains, rejection_sets
 from .routing import EGRESS_ONLY, INTERNET, Network, Ranges, Routing, Way, overlaid
 from .table import object_name, peering_link
 from .translation import translate
@@ -61,6 +62,7 @@ class _Compiler:
         self.borders = Borders(plan)
         self.parts = Parts()
         self.marks = marks(self.routing.all_ways())
+        self.refused = refusals(plan)
 
     def compiled(self) -> Steering:
         parts = self.parts
@@ -74,6 +76,9 @@ class _Compiler:
             self._senders(subnet)
         self._receivers()
         parts.chains |= self.borders.chains
+        if are_logged(self.plan):
+            parts.sets |= rejection_sets()
+            parts.chains |= rejection_chains()
         peerings = {peering.peering_id for peering in self.plan.peerings}
         lookups = {mark: way.exit for way, mark in self.marks.items() if way.exit in peerings}
         direct = {peering_id: self.marks[Way(peering_id)] for peering_id in peerings}
@@ -97,7 +102,7 @@ class _Compiler:
         """The subnet's ACL, and that of the NAT gateway's subnet which an answer goes to."""
         exempt = ", ".join(f"{mark:#x}" for mark in (SERVICE_MARK, *self._marks_by_gateways_in(subnet)))
         lines = [f"meta mark {{ {exempt} }} accept"]
-        border = self.borders.chain(subnet.subnet_id, egress=True)
+        border = self.borders.chain(subnet.subnet_id, egress=True, refusal=self.refused.egress)
         if border is not None:
             lines.append(f"jump {border}")
         name = object_name("l", subnet.subnet_id)
@@ -146,7 +151,7 @@ class _Compiler:
         """The ACLs of receivers' subnets."""
         guarded: dict[int, list[str]] = {4: [], 6: []}
         for subnet in self.plan.subnets:
-            border = self.borders.chain(subnet.subnet_id, egress=False)
+            border = self.borders.chain(subnet.subnet_id, egress=False, refusal=self.refused.ingress)
             if border is None:
                 continue
             name, networks = object_name("d", subnet.subnet_id), _networks(subnet)

@@ -194,6 +194,8 @@ FIXED_ELEMENTS: dict[str, dict[str, str]] = {
 _DECLARATIONS = {
     "m4": "set {} {{ type ipv4_addr; }}",
     "m6": "set {} {{ type ipv6_addr; }}",
+    "q4": "set {} {{ type ipv4_addr; size 65536; flags dynamic,timeout; timeout 60s; }}",
+    "q6": "set {} {{ type ipv6_addr; size 65536; flags dynamic,timeout; timeout 60s; }}",
     "i4": "set {} {{ type ipv4_addr; flags interval; }}",
     "i6": "set {} {{ type ipv6_addr; flags interval; }}",
     "r4": "map {} {{ type ipv4_addr : mark; flags interval; }}",

@@ -14,9 +14,12 @@ from .values import STATES, Value
 
 
 class Context:
-    """A packet on its way through one router. `entry` is None before conntrack has seen it, or where it is invalid."""
+    """A packet on its way through one router. `entry` is None before conntrack has seen it, or where it is invalid.
 
-    __slots__ = ("entry", "iif", "is_reply", "mark", "oif", "packet", "state")
+    `told`: prefixes of the log statements it met.
+    """
+
+    __slots__ = ("entry", "iif", "is_reply", "mark", "oif", "packet", "state", "told")
 
     def __init__(self, packet: Packet, iif: str) -> None:
         self.packet = packet
@@ -26,6 +29,7 @@ class Context:
         self.entry: Entry | None = None
         self.is_reply = False
         self.state = "invalid"
+        self.told: list[str] = []
 
 
 Getter = Callable[[Context], Value | None]

@@ -45,6 +45,7 @@ class Machine:
         self.table = table
         self.routing = routing
         self.conntrack = Conntrack()
+        self.told: list[str] = []  # by log statements, of all packets
 
     def receive(self, packet: Packet, link: str) -> Outcome:
         """A packet that comes in by a link."""
@@ -108,6 +109,8 @@ class Machine:
 
     def _run_base(self, name: str, base: Base, context: Context) -> Translation | None:
         verdict = self._run(name, context, 0)
+        self.told += context.told
+        context.told.clear()
         if isinstance(verdict, Translation):
             return verdict
         decided = base.policy if verdict.kind in ("return", "continue") else verdict.kind

@@ -83,8 +83,7 @@ class RuleReader:
             self._take()
             return self._limit()
         if word in ("counter", "log", "comment"):
-            self._note()
-            return None
+            return self._note()
         found = expression(self._words[self._at :])
         if found is None:
             raise self._unknown()
@@ -307,8 +306,8 @@ class RuleReader:
         outcome = Goes.ELSEWHERE if is_over else Goes.ON
         return lambda _context, _sets: outcome
 
-    def _note(self) -> None:
-        """What changes nothing: `counter`, `log ...`, `comment "..."`."""
+    def _note(self) -> Step | None:
+        """What changes nothing: `counter`, `log ...`, `comment "..."`; of a log is known that it was met."""
         word = self._take()
         arguments = {
             "counter": ("packets", "bytes"),
@@ -317,8 +316,19 @@ class RuleReader:
         }[word]
         if word == "comment":
             self._take()
+        prefix = ""
         while self._peek() in arguments:
+            if self._peek() == "prefix":
+                prefix = self._peek(1).strip('"')
             self._at += 2
+        if word != "log":
+            return None
+
+        def step(context: Context, _sets: Sets) -> Outcome:
+            context.told.append(prefix)
+            return Goes.ON
+
+        return step
 
     def _operator(self) -> bool:
         if self._peek() in ("==", "!="):

@@ -1,0 +1,24 @@
+"""By which way a flow left its interface, as flow logs number it, told by the mark that the flow remembers."""
+
+from collections.abc import Mapping
+
+from ..model.network import VpcPlan
+from .marks import marks
+from .routing import EGRESS_ONLY, INTERNET, Routing
+
+_WITHIN_VPC, _PEERING, _INTERNET_GATEWAY = 1, 4, 8  # AWS's numbers; 8 as interfaces of its newer machines have it
+_SERVICES = 0  # the router's own, which answer as an endpoint in the VPC would
+
+
+def traffic_paths(plan: VpcPlan) -> Mapping[int, int]:
+    """A flow's mark -> AWS's number."""
+    found = {_SERVICES: _WITHIN_VPC}
+    peerings = {peering.peering_id for peering in plan.peerings}
+    for way, mark in marks(Routing(plan).all_ways()).items():
+        if way.nats:
+            found[mark] = _WITHIN_VPC  # to the gateway
+        elif way.exit in (INTERNET, EGRESS_ONLY):
+            found[mark] = _INTERNET_GATEWAY
+        else:
+            found[mark] = _PEERING if way.exit in peerings else _WITHIN_VPC
+    return found
