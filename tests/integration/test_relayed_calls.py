@@ -5,7 +5,7 @@ import json
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,21 @@ import uvicorn
 from neargate.agent.endpoint_proxy import EndpointProxy
 from neargate.agent.guests import Guests
 from neargate.cli.server import _Server
-from neargate.frontend.asgi_types import peer_of
+from neargate.frontend.asgi_types import endpoint_of, peer_of
 from neargate.frontend.errors import Response
 from neargate.frontend.http_protocol import bounded_protocol
 from neargate.frontend.relayed import LINE_MAX_BYTES, told_source
 from neargate.model.knobs import DEFAULT_KNOBS
+from neargate.wire.proxy_protocol import HandedOn, header
 
 NOBODY = 65534
 REQUEST = (
     b"POST / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 9.9.9.9\r\nForwarded: for=9.9.9.9\r\nContent-Length: 2\r\n\r\n{}"
 )
+ENDPOINT = "vpce-0123456789abcdef0"
+HEADER = header(HandedOn(source=("172.31.0.5", 40000), to=("172.31.0.9", 4566), endpoint_id=ENDPOINT))
+# Neither small nor whole: it goes through the application.
+LONG = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" + b" " * 200_000
 LINE = b"PROXY TCP4 172.31.0.5 169.254.170.3 40000 4566\r\n"
 
 
@@ -58,13 +63,13 @@ async def _said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *pie
 
 def play(path: Path, story: Callable[[Doors], Awaitable[None]]) -> None:
     async def handle(*request: Any) -> Response:
-        return Response(status=200, headers=(), body=json.dumps({"from": request[5]}).encode())
+        return Response(status=200, headers=(), body=json.dumps({"from": request[5], "via": request[6]}).encode())
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         """For what does not come whole."""
         while (await receive()).get("more_body"):
             pass
-        body = json.dumps({"from": peer_of(scope)}).encode()
+        body = json.dumps({"from": peer_of(scope), "via": endpoint_of(scope)}).encode()
         length = (b"content-length", str(len(body)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": body})
@@ -90,9 +95,15 @@ def play(path: Path, story: Callable[[Doors], Awaitable[None]]) -> None:
 
 
 def seen(answer: bytes) -> str:
+    return told(answer)[0]
+
+
+def told(answer: bytes) -> tuple[str, str]:
+    """(address, VPC endpoint)."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 "), answer
-    return str(json.loads(body)["from"])
+    found = json.loads(body)
+    return found["from"], found["via"]
 
 
 def test_the_agents_line_is_believed_and_no_callers(tmp_path: Path) -> None:
@@ -130,6 +141,41 @@ def test_without_its_line_a_connection_ends_unanswered(tmp_path: Path, line: byt
 
     play(tmp_path / "tasks.sock", story)
     assert told_source(line.partition(b"\r\n")[0]) is None
+
+
+def test_the_agent_says_which_endpoint_a_call_came_through(tmp_path: Path) -> None:
+    async def story(doors: Doors) -> None:
+        assert told(await doors.relayed(HEADER + REQUEST)) == ("172.31.0.5", ENDPOINT)
+        assert told(await doors.relayed(*(bytes([byte]) for byte in HEADER + REQUEST))) == ("172.31.0.5", ENDPOINT)
+        assert told(await doors.relayed(HEADER + LONG)) == ("172.31.0.5", ENDPOINT)
+        assert told(await doors.relayed(LINE + REQUEST)) == ("172.31.0.5", "")
+        assert told(await doors.over_tcp(REQUEST)) == ("127.0.0.1", "")
+        assert (await doors.over_tcp(HEADER + REQUEST)).startswith(b"HTTP/1.1 400 ")
+        twice = await doors.relayed(HEADER + HEADER.replace(b"cdef0", b"cdef1") + REQUEST)
+        assert twice.startswith(b"HTTP/1.1 400 ")
+        for wrong in (HEADER[:13] + b"\x21" + HEADER[14:], HEADER.replace(b"vpce-", b"vpcx-"), HEADER[:-1]):
+            assert await doors.relayed(wrong + REQUEST) == b""
+
+    play(tmp_path / "tasks.sock", story)
+
+
+def test_the_proxy_of_an_endpoint_says_so_and_ends_with_it(tmp_path: Path) -> None:
+    async def story(doors: Doors) -> None:
+        proxy = EndpointProxy(DEFAULT_KNOBS, "vpc-1", Guests(each_max=8, all_max=8), str(doors.path), ENDPOINT)
+        router = await asyncio.start_server(proxy.serve, "127.0.0.9", 0)
+        at = router.sockets[0].getsockname()
+        reader, writer = await asyncio.open_connection(*at, local_addr=("127.0.0.77", 0))
+        assert told(await _said(reader, writer, REQUEST)) == ("127.0.0.77", ENDPOINT)
+        reader, writer = await asyncio.open_connection(*at, local_addr=("127.0.0.77", 0))
+        writer.write(REQUEST)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        proxy.end()
+        with suppress(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        router.close()
+
+    play(tmp_path / "tasks.sock", story)
 
 
 def test_a_task_is_told_of_by_the_address_its_router_saw(tmp_path: Path) -> None:

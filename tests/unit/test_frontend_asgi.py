@@ -59,7 +59,7 @@ def chunk(body: bytes, more: bool = False) -> dict[str, Any]:
 
 def test_the_path_is_handed_on_as_it_was_sent() -> None:
     echo, sent = run(http(path="/a/b", raw_path=b"/a%2Fb", query_string=b"x=%2f"), [chunk(b"one", True), chunk(b"two")])
-    assert echo.handed == [("POST", b"/a%2Fb", b"x=%2f", [], b"onetwo", "")]
+    assert echo.handed == [("POST", b"/a%2Fb", b"x=%2f", [], b"onetwo", "", "")]
     assert sent[0]["status"] == 200
     assert (b"content-length", b"2") in sent[0]["headers"]
     assert sent[1]["body"] == b"ok"

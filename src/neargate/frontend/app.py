@@ -37,6 +37,7 @@ from .errors import (
     signature_fault,
 )
 from .limits.limits import Limits, throttled
+from .network.entrances import Entrances, Via
 from .protocols import OperationCodec, Protocols
 from .record.seen import NoRecord, Recorder, SeenCall
 from .regional.looking import CALLERS, SecondLook
@@ -81,6 +82,7 @@ class FrontEnd:
         self._region = region
         self._knobs = knobs
         self._services = services
+        self._entrances = Entrances(services.network)
         self._operations = operations
         self._protocols = Protocols(models)
         self._router = Router(tables, lambda: models.uri_index(tables.rest))
@@ -101,8 +103,12 @@ class FrontEnd:
         headers: list[tuple[bytes, bytes]],
         body: bytes,
         peer: str = "",
+        endpoint: str = "",
     ) -> Response:
-        """`raw_path` and `query` as they came, undecoded. Header names in any case. `peer`: the caller's address."""
+        """`raw_path` and `query` as they came, undecoded. Header names in any case. `peer`: the caller's address.
+
+        `endpoint`: the id of the VPC endpoint that it came through.
+        """
         if raw_path == HEALTH_PATH and method == "GET":
             return Response(status=200, headers=((b"content-type", b"application/json"),), body=self._health)
         request_id = uuid4(self._world.random.getrandbits)
@@ -118,6 +124,7 @@ class FrontEnd:
             peer, secure = seen_by_proxy(dict(request.headers), peer)
         seen = SeenCall(request_id=request_id, source_ip=peer, secure=secure)
         try:
+            seen.via = self.via(endpoint)
             response = await self._serve(request, seen)
         except RequestRefused as refused:
             seen.fault = refused.fault
@@ -132,9 +139,11 @@ class FrontEnd:
         seen.user_agent = by_name.get(b"user-agent", b"").decode("latin-1")
         seen.host = by_name.get(b"host", b"").decode("latin-1")
         seen.authorization = by_name.get(b"authorization", b"")
-        self._authenticator.guard_browser(by_name)
+        if seen.via is None:  # behind an endpoint there are tasks, and no browser of this machine
+            self._authenticator.guard_browser(by_name)
         route = self._route(request, by_name)
         seen.service = route.service
+        self._check_entrance(route, seen)
         codec = self._codec(route)
         seen.operation = route.operation
         try:
@@ -183,6 +192,22 @@ class FrontEnd:
             error = RequestEntityTooLarge(f"The request is larger than {bound} bytes.")
             raise RequestRefused(fault_of(error, route.protocol), route.protocol, route.service)
         return route
+
+    def via(self, endpoint: str) -> Via | None:
+        """None for no endpoint. Raises RequestRefused (403) for one that is not there any more."""
+        found = self._entrances.via(endpoint) if endpoint else None
+        if endpoint and found is None:
+            message = f"The VPC endpoint {endpoint} does not exist."
+            raise RequestRefused(Fault(code="AccessDeniedException", status=403, message=message))
+        return found
+
+    def _check_entrance(self, route: Route, seen: SeenCall) -> None:
+        """An endpoint leads to one service; another's requests are not signed for it."""
+        if seen.via is None or self._protocols.signing_name(route.service) in seen.via.service.signing:
+            return
+        own = (seen.via.service.signing or (seen.via.service.host,))[0]
+        refused = SignatureRefused(Problem.SCOPE, f"Credential should be scoped to correct service: '{own}'. ")
+        raise RequestRefused(signature_fault(refused, route.protocol), route.protocol, route.service)
 
     def _body_bound(self, route: Route) -> int:
         """Parsing runs in the event loop, so what may be sent is what can be parsed in a moment."""
@@ -236,6 +261,7 @@ class FrontEnd:
             user_agent=seen.user_agent,
             secure=seen.secure,
             host=seen.host,
+            via=seen.via,
             authorised_resources=seen.asked,
             web_identity=seen.web_identity,
         )

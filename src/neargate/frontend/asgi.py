@@ -10,8 +10,8 @@ from ..model.ids import uuid4
 from ..model.knobs import Knobs
 from ..world import World
 from .app import FrontEnd, timed_out, too_busy, too_large
-from .asgi_types import Application, ClientGone, Receive, Scope, Send, is_of_images, peer_of
-from .errors import Response
+from .asgi_types import VIA, Application, ClientGone, Receive, Scope, Send, endpoint_of, is_of_images, peer_of
+from .errors import RequestRefused, Response
 from .streaming import send_stream
 
 
@@ -52,20 +52,41 @@ class AsgiApp:
             await _lifespan(receive, send)
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
-        elif scope["type"] == "websocket" and self._data_channels is not None:
+        elif scope["type"] == "websocket" and self._data_channels is not None and self._takes_terminals(scope):
             await self._data_channels(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._images is not None and is_of_images(scope.get("raw_path") or scope["path"].encode()):
-            await self._images(scope, receive, send)
+            await self._images_by(scope, receive, send)
             return
         body = _Body()
         try:
             await self._serve(scope, body, receive, send)
         finally:
             self._held -= body.held
+
+    def _takes_terminals(self, scope: Scope) -> bool:
+        try:
+            via = self._frontend.via(endpoint_of(scope))
+        except RequestRefused:
+            return False
+        return via is None or via.service.takes_terminals
+
+    async def _images_by(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A VPC endpoint for them lets container tools' requests in, another does not."""
+        assert self._images is not None, "asked only where there are images"
+        try:
+            via = self._frontend.via(endpoint_of(scope))
+        except RequestRefused:
+            await _answer(_nowhere(), send, close=True)
+            return
+        if via is not None and not via.service.takes_images:
+            await _answer(_nowhere(), send, close=True)
+            return
+        scope[VIA] = via
+        await self._images(scope, receive, send)
 
     async def _serve(self, scope: Scope, holder: "_Body", receive: Receive, send: Send) -> None:
         headers: list[tuple[bytes, bytes]] = list(scope["headers"])
@@ -87,7 +108,13 @@ class AsgiApp:
         # uvicorn gives the path apart from its query; a server that does not is cut here.
         path: bytes = scope.get("raw_path") or scope["path"].encode()
         response = await self._frontend.handle(
-            scope["method"], path.partition(b"?")[0], scope["query_string"], headers, body, peer_of(scope)
+            scope["method"],
+            path.partition(b"?")[0],
+            scope["query_string"],
+            headers,
+            body,
+            peer_of(scope),
+            endpoint_of(scope),
         )
         if response.stream is not None:
             await send_stream(response.stream, response.status, response.headers, receive, send)
@@ -122,6 +149,10 @@ class AsgiApp:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _nowhere() -> Response:
+    return Response(status=404, headers=((b"content-type", b"text/plain"),), body=b"404 page not found\n")
 
 
 async def _answer(response: Response, send: Send, *, close: bool) -> None:

@@ -9,6 +9,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 IMAGES_PREFIX = b"/v2"
+ENDPOINT = "vpc_endpoint"  # in a connection's state
+VIA = "neargate.via"  # in a scope: the endpoint that it came through, for who is handed the request on
 
 
 class ClientGone(Exception):
@@ -18,6 +20,12 @@ class ClientGone(Exception):
 def is_of_images(path: bytes) -> bool:
     """Whether a request is a container tool's: no operation of the API has such a path."""
     return path == IMAGES_PREFIX or path.startswith(IMAGES_PREFIX + b"/")
+
+
+def endpoint_of(scope: Scope) -> str:
+    """The id of the VPC endpoint that the connection came through, as the agent said it; empty for none."""
+    state = scope.get("state") or {}
+    return str(state.get(ENDPOINT, ""))
 
 
 def peer_of(scope: Scope) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
-from ..iam.evaluate import decide
-from ..iam.policy import Attached, Grants, Policy
-from ..iam.request import Keys, Request
+from ..iam.evaluate import decide, passes
+from ..iam.policy import Attached, Policy
+from ..iam.request import Caller, Keys, Request
 from ..iam.words import denial
 from ..model.errors import AccessDenied
 from .actions.reviewed import REVIEWED
@@ -60,19 +60,17 @@ def authorize(
         raise Unreviewed(f"{action} was asked for on no resource")
     principal = call.principal
     # The administrator of the account is limited by resource policies only: without one nothing reads the keys.
-    read = principal.grants is not None or resource_policy is not None
+    read = principal.grants is not None or resource_policy is not None or call.via is not None
     common = {**global_keys(call), **given, **principal.keys} if read else {}
     call.authorised_actions.append(action)
     call.authorised_resources += [resource.arn for resource in asked]
     for resource in asked:
         keys = _with_resource(rule, common, resource, call.account) if read else common
         _check_form(rule, resource)
-        decision = decide(
-            Request(action=action, resource=resource.arn, keys=keys),
-            principal.caller,
-            principal.grants,
-            resource_policy,
-        )
+        request = Request(action=action, resource=resource.arn, keys=keys)
+        decision = decide(request, principal.caller, principal.grants, resource_policy)
+        if decision.allowed and call.via is not None:
+            decision = passes(request, principal.caller, principal.grants, call.via.policy)
         if not decision.allowed:
             raise AccessDenied(denial(principal.arn, action, resource.shown or resource.arn, decision))
 
@@ -81,7 +79,20 @@ def needs_no_leave(call: Call) -> None:
     """Instead of `authorize`, by the operations that AWS lets every signed caller call."""
     if _rules(call):
         raise Unreviewed(f"{call.service}:{call.operation} needs leave")
-    call.authorised_actions.append(f"{call.service}:{call.operation}")
+    action = f"{call.service}:{call.operation}"
+    call.authorised_actions.append(action)
+    if call.via is not None:
+        check_way(call, action, "*", {**global_keys(call), **call.principal.keys}, call.principal.caller)
+
+
+def check_way(call: Call, action: str, resource: str, keys: Keys, caller: Caller) -> None:
+    """By the policy of the VPC endpoint that the call came through; `authorize` asks it itself. Raises AccessDenied."""
+    if call.via is None:
+        return
+    request = Request(action=action, resource=resource, keys=keys)
+    decision = passes(request, caller, call.principal.grants, call.via.policy)
+    if not decision.allowed:
+        raise AccessDenied(denial(caller.arn, action, resource, decision))
 
 
 def confirm_asked(call: Call) -> None:
@@ -96,15 +107,13 @@ def confirm_asked(call: Call) -> None:
 
 
 def reads_resource_tags(call: Call) -> bool:
-    """Whether a policy of the caller asks for tags of resources: only then are they worth loading."""
-    grants = call.principal.grants
-    return grants is not None and any("resourcetag/" in key.lower() for key in _asked_keys(grants))
+    """Whether a policy that limits the call asks for tags of resources: only then are they worth loading."""
+    return any("resourcetag/" in key.lower() for key in _asked_keys(call))
 
 
 def reads_key(call: Call, name: str) -> bool:
-    """Whether a policy of the caller asks for this condition key: only then is it worth loading something for it."""
-    grants = call.principal.grants
-    return grants is not None and any(key.lower() == name for key in _asked_keys(grants))
+    """Whether a policy that limits the call asks for this condition key: only then is it worth loading it."""
+    return any(key.lower() == name for key in _asked_keys(call))
 
 
 def request_tags(tags: Mapping[str, str]) -> dict[str, Values]:
@@ -112,11 +121,13 @@ def request_tags(tags: Mapping[str, str]) -> dict[str, Values]:
     return {**{f"aws:RequestTag/{key}": value for key, value in tags.items()}, "aws:TagKeys": list(tags)}
 
 
-def _asked_keys(grants: Grants) -> list[str]:
-    attached: list[Attached] = [*grants.identity, *(grants.session or ())]
-    if grants.boundary is not None:
+def _asked_keys(call: Call) -> list[str]:
+    grants = call.principal.grants
+    attached: list[Attached] = [] if grants is None else [*grants.identity, *(grants.session or ())]
+    if grants is not None and grants.boundary is not None:
         attached.append(grants.boundary)
-    return [key for one in attached for key in one.policy.context_keys]
+    asked = [key for one in attached for key in one.policy.context_keys]
+    return asked if call.via is None else [*asked, *call.via.policy.context_keys]
 
 
 def _rules(call: Call) -> tuple[Rule, ...]:
@@ -167,7 +178,11 @@ def global_keys(call: Call) -> Keys:
         "aws:securetransport": ("true" if call.secure else "false",),
         "aws:viaawsservice": ("false",),
     }
-    if call.source_ip:
+    if call.via is not None:  # AWS tells no aws:SourceIp then: who has which private address depends on the VPC
+        keys["aws:sourcevpce"] = (call.via.endpoint_id,)
+        keys["aws:sourcevpc"] = (call.via.vpc_id,)
+        keys["aws:vpcsourceip"] = (call.source_ip,)
+    elif call.source_ip:
         keys["aws:sourceip"] = (call.source_ip,)
     if call.user_agent:
         keys["aws:useragent"] = (call.user_agent,)

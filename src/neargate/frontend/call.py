@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from ..iam.policy import Grants
 from ..iam.request import Caller, Keys
 from ..model.arn import Arn
+from .network.entrances import Via
 from .session_claims import SessionClaims
 from .streaming import EventStream
 
@@ -88,6 +89,7 @@ class Call(Struct, kw_only=True):
     user_agent: str = ""
     secure: bool = False  # by TLS
     host: str = ""  # where the caller found us, as its request says it
+    via: Via | None = None  # the VPC endpoint that it came through
     authorised_actions: list[str] = field(default_factory=list)
     authorised_resources: list[str] = field(default_factory=list)  # ARNs that leave was asked for, also in vain
     web_identity: dict[str, str] = field(default_factory=dict)  # whom a token proved, by the members of STS's answer

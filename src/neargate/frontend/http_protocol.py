@@ -14,11 +14,11 @@ from typing import Any, ClassVar, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ..model.knobs import Knobs
-from .asgi_types import is_of_images
+from .asgi_types import Scope, endpoint_of, is_of_images
 from .errors import Response
 from .streaming import Receive, Send, send_stream
 
-Handle = Callable[[str, bytes, bytes, list[tuple[bytes, bytes]], bytes, str], Awaitable[Response]]  # FrontEnd.handle
+Handle = Callable[[str, bytes, bytes, list[tuple[bytes, bytes]], bytes, str, str], Awaitable[Response]]  # FrontEnd's
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"  # no codec yet
@@ -145,6 +145,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 list(scope["headers"]),
                 bytes(cycle.body),
                 scope["client"][0] if scope["client"] else "",
+                endpoint_of(cast(Scope, scope)),
             )
             if self.flow.write_paused and not cycle.disconnected:
                 await self.flow.drain()

@@ -1,8 +1,9 @@
 """Calls that tasks make through their VPC, handed on by this machine's agent: each connection says first whose it is.
 
-Owns the socket for them and that first line (version 1 of the PROXY protocol). Must not know tasks. Invariant: the
-address of a caller is told by the kernel, or by a process that may open this socket: the agent, which knows a task by
-its interface. On the API's own port the same line is no HTTP, and no header says where a call comes from.
+Owns the socket for them and what is said first (the PROXY protocol; version 2 for connections through a VPC endpoint).
+Must not know tasks. Invariant: the address of a caller, and the endpoint that it came through, are told by the kernel,
+or by a process that may open this socket: the agent, which knows a task by its interface. On the API's own port the
+same words are no HTTP, and no header says where a call comes from.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from ..wire.proxy_protocol import Malformed, is_begun, read
+from .asgi_types import ENDPOINT
 from .http_protocol import BoundedHttpProtocol
 
 LINE_MAX_BYTES = 107  # the protocol's own
@@ -32,7 +35,28 @@ class RelayedHttpProtocol(BoundedHttpProtocol):
     def data_received(self, data: bytes) -> None:
         if self._line is None:
             super().data_received(data)
+        elif is_begun(self._line + data):
+            self._read_header(self._line + data)
+        else:
+            self._read_line(data)
+
+    def _read_header(self, data: bytes) -> None:
+        try:
+            found = read(data)
+        except Malformed:
+            self.transport.abort()
             return
+        if found is None:
+            self._line = data
+            return
+        said, rest = found
+        self._line, self.client = None, said.source
+        self.app_state = {**self.app_state, ENDPOINT: said.endpoint_id}
+        if rest:
+            super().data_received(rest)
+
+    def _read_line(self, data: bytes) -> None:
+        assert self._line is not None, "it was read"
         line, end, rest = (self._line + data).partition(b"\r\n")
         source = told_source(line) if end else None
         if len(line) > LINE_MAX_BYTES or (end and source is None):

@@ -45,6 +45,16 @@ def decide(request: Request, caller: Caller, grants: Grants | None, resource_pol
     return _limited(request, action, own) or allowed
 
 
+def passes(request: Request, caller: Caller, grants: Grants | None, policy: Policy) -> Decision:
+    """Whether the policy of the VPC endpoint that a request came through lets it pass: one more that only limits."""
+    action = request.action.lower()
+    for statement in policy.denying(action, request.resource, request.keys):
+        if _concerns(statement, caller, grants if grants is not None else _NOTHING):
+            return Decision(allowed=False, explicit=True, layer=Layer.ENDPOINT, statement=statement.sid)
+    reach, found = _granted(request, action, caller, policy)
+    return _nothing(Layer.ENDPOINT) if reach is Reach.NONE else _by(found, Layer.ENDPOINT)
+
+
 def _denied(
     request: Request, action: str, caller: Caller, grants: Grants, resource_policy: Policy | None
 ) -> Decision | None:

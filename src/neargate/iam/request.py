@@ -45,6 +45,7 @@ class Layer(Enum):
     BOUNDARY = "permissions boundary"
     SESSION = "session policy"
     TRUST = "role trust policy"
+    ENDPOINT = "VPC endpoint policy"
 
 
 class Decision(Struct, frozen=True, kw_only=True):

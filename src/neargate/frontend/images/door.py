@@ -20,7 +20,7 @@ from ...model.errors import AwsError, Throttling
 from ...model.ids import uuid4
 from ...wire.sigv4 import SignatureRefused
 from ...world import World
-from ..asgi_types import ClientGone, Receive, Scope, Send
+from ..asgi_types import VIA, ClientGone, Receive, Scope, Send
 from ..authorize import confirm_asked
 from ..call import Call, Principal
 from ..callers.authenticate import LOCAL_HOSTS, AuthMode, web_page_refusal
@@ -114,6 +114,7 @@ class ImageDoor:
         if self._tls_proxy and not secure:  # by our own TLS listener nobody speaks for others
             peer, secure = seen_by_proxy(headers, peer)
         seen = SeenCall(request_id=uuid4(self._world.random.getrandbits), source_ip=peer, secure=secure, service="ecr")
+        seen.via = scope.get(VIA)
         seen.user_agent = headers.get(b"user-agent", b"").decode("latin-1")
         exchange = Exchange(images=self._images, method=scope["method"], headers=headers, receive=receive, send=send)
         try:
@@ -252,6 +253,7 @@ class ImageDoor:
             source_ip=seen.source_ip,
             user_agent=seen.user_agent,
             secure=seen.secure,
+            via=seen.via,
             authorised_resources=seen.asked,
         )
 

@@ -124,6 +124,8 @@ class CallRecorder:
             "recipientAccountId": account or None,
             "eventCategory": "Data" if is_data else "Management",
         }
+        if seen.via is not None:
+            document |= {"vpcEndpointId": seen.via.endpoint_id, "vpcEndpointAccountId": seen.via.account}
         return TrailEntry(
             at_ms=int(now * 1000),
             event_id=event_id,

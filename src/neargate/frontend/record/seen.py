@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from ...interfaces.trail import Place, TrailEntry, TrailPage, TrailQuery
 from ..call import Answer, Params, Principal
 from ..errors import Fault
+from ..network.entrances import Via
 
 
 class SeenCall(Struct, kw_only=True):
@@ -21,6 +22,7 @@ class SeenCall(Struct, kw_only=True):
 
     request_id: str
     source_ip: str = ""
+    via: Via | None = None  # the VPC endpoint that it came through
     secure: bool = False  # the caller spoke TLS
     user_agent: str = ""
     host: str = ""  # the header's

@@ -12,7 +12,7 @@ from ....iam.principals import caller_keys
 from ....iam.request import Caller, Request
 from ....model.arn import Arn
 from ....model.errors import AccessDenied
-from ...authorize import Resource, Values, authorize, global_keys
+from ...authorize import Resource, Values, authorize, check_way, global_keys
 from ...call import Call
 from ...identity.records import RoleRecord
 from ...services import Services
@@ -61,3 +61,4 @@ def check_federated(
         decision = decide(Request(action=action, resource=role.arn, keys=told), caller, None, role.trust)
         if not decision.allowed:
             raise AccessDenied(f"Not authorized to perform {actions[0]}")
+        check_way(call, action, role.arn, told, caller)

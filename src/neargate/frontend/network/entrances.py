@@ -1,0 +1,57 @@
+"""VPC endpoints as a way in: which services are behind one, and what its policy lets through.
+
+A caller comes through an endpoint when the agent says so, which knows by whose address it was reached. Invariant: of an
+endpoint that is not there nothing is behind it, and one leads to its own service alone.
+"""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from ...iam.policy import Policy, PolicyKind
+from ..identity.compiled import CompiledPolicies
+from ..regional.shelves import Shelf
+from .endpoint_services import SERVICES, RegionService, service_of
+from .objects import VpcEndpoint
+
+
+class Via(Struct, frozen=True, kw_only=True):
+    """The endpoint that a call came through."""
+
+    endpoint_id: str
+    account: str
+    vpc_id: str
+    service: RegionService
+    policy: Policy
+
+
+class Shelves(Protocol):
+    """The registry's, as far as it is needed here."""
+
+    def accounts(self) -> list[str]: ...
+
+    def shelf(self, account: str) -> Shelf: ...
+
+
+class Entrances:
+    def __init__(self, network: Shelves) -> None:
+        self._network = network
+        self._policies = CompiledPolicies()
+
+    def via(self, endpoint_id: str) -> Via | None:
+        """None: there is none with that id, or it serves nothing."""
+        for account in self._network.accounts():
+            found = self._network.shelf(account).find(VpcEndpoint, endpoint_id)
+            if found is None:
+                continue
+            service = service_of(found.service_name)
+            if service is None:
+                return None
+            return Via(
+                endpoint_id=found.name,
+                account=account,
+                vpc_id=found.vpc_id,
+                service=SERVICES[service],
+                policy=self._policies.policy(found.policy, PolicyKind.RESOURCE),
+            )
+        return None
