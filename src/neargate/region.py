@@ -14,6 +14,7 @@ from .capacity.manager import open_capacity
 from .capacity.own_hosts import HostPools, OwnHosts, open_own_hosts
 from .capacity.spot_share import SpotSetting, SpotShare, open_spot_share
 from .clusters.cell import Cell, open_cell
+from .clusters.flow_logs import FlowLogWriter
 from .clusters.gateway import Gateway
 from .frontend.app import FrontEnd
 from .frontend.callers.authenticate import AuthMode
@@ -22,7 +23,7 @@ from .frontend.callers.oidc.fetch import Fetcher
 from .frontend.callers.oidc.keys import ProviderKeys
 from .frontend.callers.principals import Principals
 from .frontend.callers.sessions import Sessions
-from .frontend.callers.task_roles import AssumedTaskRoles
+from .frontend.callers.task_roles import FLOW_LOGS, AssumedTaskRoles
 from .frontend.cloudmap import registry as cloud_map_part
 from .frontend.cloudmap.plans import NamedPlans
 from .frontend.envelope import Envelope
@@ -41,6 +42,7 @@ from .frontend.limits import registry as quotas_part
 from .frontend.limits.limits import Limits
 from .frontend.limits.registry import QuotaRegistry
 from .frontend.network import registry as network_part
+from .frontend.network.flow_log_delivery import FlowLogDelivery
 from .frontend.network.placing import Placing, open_placing
 from .frontend.operations.table import OPERATIONS
 from .frontend.parameters import registry as parameters_part
@@ -169,7 +171,10 @@ async def open_region(
     trail = await Trail.open(world, stores, knobs, plan.region)
     roles = AssumedTaskRoles(world, parts.identity, sessions)
     plans = NamedPlans(world, parts.network, parts.cloud_map)
-    gateway = Gateway(world, cell, capacities, plans, logs, roles, knobs)
+    flow_roles = AssumedTaskRoles(world, parts.identity, sessions, FLOW_LOGS)
+    flow_logs = FlowLogDelivery(world, parts.network, knobs)
+    flows = FlowLogWriter(world, capacities, flow_logs, logs, flow_roles, knobs)
+    gateway = Gateway(world, cell, capacities, plans, logs, roles, knobs, flows)
     exec_sessions = ExecSessions(world, envelope, knobs, gateway.terminals, region=plan.region)
     services = _services(world, plan, parts, cell, capacities, sessions, logs, trail, limits, exec_sessions)
     second_look = _second_look(world, parts, knobs) if plan.servers > 1 else None

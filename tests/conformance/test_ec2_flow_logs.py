@@ -2,14 +2,20 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from neargate.clusters.flow_logs import NOT_ASSUMED, NOT_HERE
+from neargate.link.messages import PROTOCOL, BulkHello, FlowsAck, FlowsAppend, LogRefused
 from neargate.model.capacity import HostCapacity, HostFacts, Reservation, ReservationRequest
+from neargate.model.flow_logs import FlowLogBatch
 from neargate.testing.front_door import ACCOUNT, OTHER, REGION, ROOT, Keys
+from neargate.testing.gateway_rig import AgentEnd
+from neargate.testing.host_proofs import key_of
 
 from .door_clients import Door, allow, boto, document, sender
 
@@ -413,3 +419,109 @@ def test_the_template_for_athena_is_refused(network: Network) -> None:
     wanted = {"FlowLogId": f"fl-{ABSENT}", "ConfigDeliveryS3DestinationArn": "arn:aws:s3:::b", "IntegrateServices": {}}
     code, _ = refused(lambda: network.ec2.get_flow_logs_integration_template(**wanted))
     assert code == "InvalidAction"
+
+
+# -- records
+
+
+class Host:
+    """A host's bulk connection, as its agent has it."""
+
+    def __init__(self, network: Network, host_id: str = "host-1") -> None:
+        self._network = network
+        self._pipe = AgentEnd()
+        self._requests = 0
+        network.run(self._begin(host_id))
+
+    async def _begin(self, host_id: str) -> None:
+        region = self._network.region
+        await region.cell.host_keys.admit(host_id, key_of(host_id).public)
+        self._serving = asyncio.ensure_future(region.gateway.accept_bulk(self._pipe))
+        self._pipe.say(BulkHello(protocol=PROTOCOL, host_id=host_id))
+
+    def send(self, batch: FlowLogBatch, counter: str = "process-1") -> FlowsAck | LogRefused:
+        self._requests += 1
+        self._pipe.say(FlowsAppend(request=self._requests, counter=counter, batch=batch))
+        answer: FlowsAck | LogRefused = self._network.run(self._pipe.hear())
+        assert answer.request == self._requests
+        return answer
+
+
+def batch(
+    flow_log_id: str, eni: str, number: int = 1, *, account: str = ACCOUNT, at: float | None = None
+) -> FlowLogBatch:
+    second = int(at if at is not None else time.time())
+    line = f"2 {account} {eni} 10.0.0.1 10.0.0.2 1000 80 6 {number} 60 {second} {second} ACCEPT OK"
+    return FlowLogBatch(flow_log_id=flow_log_id, eni_id=eni, number=number, events=((second * 1000, line),))
+
+
+def test_records_of_a_host_are_read_in_the_group_by_the_name_of_the_interface(network: Network) -> None:
+    eni, flow_log_id, host = network.interface(), network.create(), Host(network)
+    first, second = batch(flow_log_id, eni), batch(flow_log_id, eni, 2)
+    assert isinstance(host.send(first), FlowsAck)
+    assert isinstance(host.send(first), FlowsAck), "said again: it was stored"
+    assert isinstance(host.send(second), FlowsAck)
+    [stream] = network.logs.describe_log_streams(logGroupName="/flows")["logStreams"]
+    assert stream["logStreamName"] == f"{eni}-all"
+    events = network.logs.get_log_events(logGroupName="/flows", logStreamName=f"{eni}-all", startFromHead=True)[
+        "events"
+    ]
+    assert [event["message"] for event in events] == [first.events[0][1], second.events[0][1]]
+    assert events[0]["timestamp"] == first.events[0][0]
+    assert network.described(flow_log_id)["DeliverLogsStatus"] == "SUCCESS"
+
+
+def test_a_role_that_may_not_write_fails_the_delivery_until_it_may(network: Network) -> None:
+    weak = network.new_role("weak", allow("logs:PutLogEvents", "logs:CreateLogStream"))
+    eni, host = network.interface(), Host(network)
+    flow_log_id = network.create(DeliverLogsPermissionArn=weak)
+    answer = host.send(batch(flow_log_id, eni))
+    assert isinstance(answer, LogRefused) and answer.code == "AccessDeniedException"
+    assert (
+        "perform: logs:CreateLogGroup on resource: arn:aws:logs:us-east-1:123456789012:log-group:/flows"
+        in answer.message
+    )
+    shown = network.described(flow_log_id)
+    assert (shown["DeliverLogsStatus"], shown["DeliverLogsErrorMessage"]) == ("FAILED", "Access error")
+    failed = [{"Name": "deliver-log-status", "Values": ["FAILED"]}]
+    assert len(network.ec2.describe_flow_logs(Filters=failed)["FlowLogs"]) == 1
+    assert network.logs.describe_log_groups()["logGroups"] == []
+    network.logs.create_log_group(logGroupName="/flows")
+    assert isinstance(host.send(batch(flow_log_id, eni, 2)), FlowsAck)
+    assert network.described(flow_log_id)["DeliverLogsStatus"] == "SUCCESS"
+    network.iam.update_assume_role_policy(
+        RoleName="weak", PolicyDocument=json.dumps(TRUST).replace("vpc-flow-logs", "ecs-tasks")
+    )
+    refusal = host.send(batch(flow_log_id, eni, 3))
+    assert isinstance(refusal, LogRefused) and refusal.message == NOT_ASSUMED
+
+
+def test_records_of_what_the_host_has_not_are_refused(network: Network) -> None:
+    eni, flow_log_id = network.interface(), network.create()
+    network.run(network.region.services.identity.ensure_account(OTHER, "other"))
+    stranger, host = Host(network, "host-2"), Host(network)
+    vpc = str(network.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"])
+    elsewhere = network.create(ResourceIds=[vpc])
+
+    def said(who: Host, sent: FlowLogBatch) -> str:
+        answer = who.send(sent)
+        assert isinstance(answer, LogRefused)
+        return answer.message
+
+    assert said(stranger, batch(flow_log_id, eni)) == NOT_HERE, "another host's interface"
+    assert said(host, batch(flow_log_id, f"eni-{ABSENT}")) == NOT_HERE
+    assert said(host, batch(f"fl-{ABSENT}", eni)) == NOT_HERE
+    assert said(host, batch(elsewhere, eni)) == NOT_HERE, "a flow log that does not cover the interface"
+    assert said(host, batch(flow_log_id, eni, account=OTHER)) == "A record is of another account."
+    network.ec2.delete_flow_logs(FlowLogIds=[flow_log_id])
+    assert said(host, batch(flow_log_id, eni)) == NOT_HERE, "deleted"
+    assert network.logs.describe_log_groups()["logGroups"] == []
+
+
+def test_the_last_records_of_a_task_come_when_its_interface_is_given_back(network: Network) -> None:
+    eni, flow_log_id, host = network.interface(), network.create(TrafficType="REJECT"), Host(network)
+    zone = network.region.services.network.subnets(ACCOUNT)[0].zone
+    network.run(network.capacity.release("task-1", zone))
+    assert isinstance(host.send(batch(flow_log_id, eni)), FlowsAck)
+    [stream] = network.logs.describe_log_streams(logGroupName="/flows")["logStreams"]
+    assert stream["logStreamName"] == f"{eni}-reject"

@@ -19,6 +19,7 @@ from ..model import ids
 from ..model.capacity import (
     NOTHING_KEPT,
     HostFacts,
+    InterfacePlace,
     NoAddress,
     NoCapacity,
     PlacedRequest,
@@ -529,6 +530,11 @@ class Capacity:
         else:
             rows = [row for eni_id in eni_ids for row in await self._store.read(schema.ENI_NAMED, (account, eni_id))]
         return [interface_of_row(row, account=account, region=self._region) for row in rows]
+
+    async def interface_place(self, eni_id: str) -> InterfacePlace | None:
+        for account, host_id, subnet_id in await self._store.read(schema.PLACE_OF_ENI, (eni_id,)):
+            return InterfacePlace(eni_id=eni_id, account=account, host_id=host_id, subnet_id=subnet_id)
+        return None
 
     async def public_addresses(self) -> list[str]:
         return [address_text(number) for (number,) in await self._store.read(schema.TAKEN_PUBLIC)]

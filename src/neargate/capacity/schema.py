@@ -71,6 +71,7 @@ MIGRATIONS: tuple[str, ...] = (
     "ALTER TABLE hosts ADD COLUMN pool TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE reservations ADD COLUMN spot INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE reservations ADD COLUMN placed INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX reservations_of_interface ON reservations (eni) WHERE eni IS NOT NULL",
 )
 
 # Names of the guards; the manager reads them in a refusal.
@@ -258,5 +259,9 @@ HOSTS = "SELECT id, cpu, memory, disk, doc, pool FROM hosts ORDER BY n"
 TAKEN = "SELECT private_ip FROM enis WHERE subnet = ? ORDER BY private_ip"
 TAKEN_PUBLIC = "SELECT public_ip FROM enis WHERE public_ip IS NOT NULL ORDER BY public_ip"
 ENI_OF = "SELECT doc FROM enis WHERE id = ?"
-ENIS = "SELECT task_id, zone, owner, created_at, doc FROM enis WHERE account = ? ORDER BY n"
-ENI_NAMED = "SELECT task_id, zone, owner, created_at, doc FROM enis WHERE account = ? AND id = ?"
+# Addresses that are only held are no interfaces of the zone's; who holds them is known to the front end.
+_SHOWN = "task_id, zone, owner, created_at, doc FROM enis WHERE account = ? AND task_id NOT LIKE 'eni-%'"
+ENIS = f"SELECT {_SHOWN} ORDER BY n"
+ENI_NAMED = f"SELECT {_SHOWN} AND id = ?"
+# Also of an interface that was given back, for as long as its reservation's tombstone is kept.
+PLACE_OF_ENI = "SELECT account, host, subnet FROM reservations WHERE eni = ?"

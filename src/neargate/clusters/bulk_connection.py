@@ -1,8 +1,8 @@
-"""One agent's bulk connection: containers' output on its way to the log store.
+"""One agent's bulk connection: containers' output, and records of flow logs, on their way to the log store.
 
 Owns which streams this connection has opened. Invariants: an agent writes only for tasks placed on its host, into the
-stream that the cell knows (it cannot choose one); bytes are acknowledged only after the store kept them; the chunks of
-one source are stored in the order in which they came.
+stream that the cell knows (it cannot choose one), and for its interfaces (flow_logs.py); bytes are acknowledged only
+after the store kept them; the chunks of one source are stored in the order in which they came.
 """
 
 import asyncio
@@ -20,6 +20,8 @@ from ..link.messages import (
     PROTOCOL,
     BulkHello,
     Challenge,
+    FlowsAck,
+    FlowsAppend,
     LogAck,
     LogAppend,
     LogOpen,
@@ -31,16 +33,20 @@ from ..link.messages import (
 )
 from ..log import get_logger
 from ..model.bugs import told
-from ..model.errors import AccessDenied, AwsError, ResourceNotFound, ServiceUnavailable
+from ..model.errors import AccessDenied, AwsError, InvalidParameter, ResourceNotFound, ServiceUnavailable
 from ..model.knobs import Knobs
 from ..world import World
 from .arrivals import source_problem
 from .cell import Cell
 from .channel import Channel, ChannelClosed, Outgoing, new_nonce
+from .flow_arrivals import names_problem
+from .flow_logs import NOT_HERE, FlowLogWriter
 from .log_rights import CREATE_GROUP, CREATE_STREAM, PUT_EVENTS, denial
 
 _log = get_logger(__name__)
-Source = tuple[str, str]  # task id, container name
+Source = tuple[str, str]  # task id, container name; flow log, interface
+Request = LogOpen | LogAppend | FlowsAppend
+Answer = LogOpened | LogAck | LogRefused | FlowsAck
 
 
 class BulkPlaces:
@@ -76,7 +82,9 @@ class BulkConnection:
         *,
         channel: Channel,
         places: BulkPlaces,
+        flows: FlowLogWriter | None = None,
     ) -> None:
+        """Without `flows` nobody's flow logs are here."""
         self._world = world
         self._roles = roles
         self._cell = cell
@@ -87,6 +95,7 @@ class BulkConnection:
         self._sources_max = knobs.log_sources_max
         self._silence_s = knobs.link_silence_s
         self._places = places
+        self._flows = flows
         self._streams: dict[Source, tuple[int, LogTarget]] = {}
         self._turns: dict[Source, asyncio.Lock] = {}
         self._host_id = ""
@@ -140,16 +149,23 @@ class BulkConnection:
     async def _serve_all(self, loops: asyncio.TaskGroup) -> None:
         while True:
             message = _decode(await self._channel.receive())
-            if not isinstance(message, LogOpen | LogAppend):
+            if not isinstance(message, Request):
                 raise ChannelClosed(f"{type(message).__name__} does not belong on the bulk channel")
-            wrong = source_problem(message)
-            if wrong is not None:
-                raise ChannelClosed(f"refused: {wrong}")
+            if isinstance(message, FlowsAppend):
+                unnamed = names_problem(message)
+                if unnamed is not None:
+                    # Containers' lines, which share the connection, do not suffer for it.
+                    self._outgoing.put(encode(_refused(message.request, InvalidParameter(unnamed))))
+                    continue
+            else:
+                wrong = source_problem(message)
+                if wrong is not None:
+                    raise ChannelClosed(f"refused: {wrong}")
             await self._working.acquire()
             loops.create_task(self._serve(message))
 
-    async def _serve(self, message: LogOpen | LogAppend) -> None:
-        source = (message.task_id, message.container)
+    async def _serve(self, message: Request) -> None:
+        source = _source_of(message)
         if len(self._turns) >= self._sources_max and source not in self._turns:
             raise ChannelClosed("too many log sources on one connection")
         try:
@@ -163,7 +179,9 @@ class BulkConnection:
             self._working.release()
         self._outgoing.put(encode(answer))
 
-    async def _answer(self, message: LogOpen | LogAppend, source: Source) -> LogOpened | LogAck | LogRefused:
+    async def _answer(self, message: Request, source: Source) -> Answer:
+        if isinstance(message, FlowsAppend):
+            return await self._store_flows(message)
         name = f"{message.task_id}/{message.container}"
         if isinstance(message, LogOpen):
             target = await self._cell.log_target(self._host_id, message.task_id, message.container)
@@ -189,6 +207,12 @@ class BulkConnection:
         )
         return LogAck(request=message.request, stream_key=message.stream_key, offset=offset)
 
+    async def _store_flows(self, message: FlowsAppend) -> FlowsAck:
+        if self._flows is None:
+            raise AccessDenied(NOT_HERE)
+        await self._flows.store(self._host_id, message.counter, message.batch)
+        return FlowsAck(request=message.request)
+
     async def _open(self, message: LogOpen, source: Source, target: LogTarget) -> LogOpened | LogRefused:
         """As the log driver does it: the stream, and only when its group is missing and may be made, the group."""
         refused = None if target.is_begun else self._denied(message.request, target, CREATE_STREAM)
@@ -213,6 +237,13 @@ class BulkConnection:
         if found is None:
             return None
         return LogRefused(request=request, code=AccessDenied.code, message=found.message, operation=found.operation)
+
+
+def _source_of(message: Request) -> Source:
+    """No id of a task begins as those of flow logs do."""
+    if isinstance(message, FlowsAppend):
+        return message.batch.flow_log_id, message.batch.eni_id
+    return message.task_id, message.container
 
 
 def _decode(data: bytes) -> object:

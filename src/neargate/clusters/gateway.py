@@ -30,6 +30,7 @@ from .bulk_connection import BulkConnection, BulkPlaces
 from .cell import Cell
 from .channel import Channel, ChannelClosed
 from .credentials import HostCredentials
+from .flow_logs import FlowLogWriter
 from .host_connection import HostConnection
 from .terminals import Terminals
 
@@ -49,9 +50,11 @@ class Gateway:
         log_sink: LogSink,
         roles: TaskRoles,
         knobs: Knobs,
+        flows: FlowLogWriter | None = None,
     ) -> None:
         self._world = world
         self._cell = cell
+        self._flows = flows
         self._capacities = capacities
         self._plans = vpc_plans
         self._sink = log_sink
@@ -123,6 +126,7 @@ class Gateway:
             self._knobs,
             channel=channel,
             places=self._bulk_places,
+            flows=self._flows,
         )
         self._bulks.append((connection, channel))
         reason = await connection.run()

@@ -12,6 +12,7 @@ from msgspec import Struct
 from ..model.capacity import (
     NOTHING_KEPT,
     HostFacts,
+    InterfacePlace,
     NoAddress,
     NoCapacity,
     PlacedRequest,
@@ -170,6 +171,9 @@ class CapacityManager(Protocol):
     async def describe_enis(self, account: str, eni_ids: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """EC2-shaped NetworkInterface members (wire names) of the account in this zone; all of them, or those named."""
 
+    async def interface_place(self, eni_id: str) -> InterfacePlace | None:
+        """Also of one that was given back, while its reservation's tombstone is kept: its last records come later."""
+
     async def unclaimed(self, older_than: float) -> list[tuple[str, str]]:
         """(task id, zone) of reservations made before then, for the sweeper: those it has not called settled."""
 
@@ -207,7 +211,11 @@ class VpcPlans(Protocol):
 
 
 class LogTarget(Struct, frozen=True, kw_only=True):
-    """`is_begun`: the task's containers were started, so the stream was made for them then."""
+    """`is_begun`: the task's containers were started, so the stream was made for them then.
+
+    Of a flow log `task_arn` is its own, and the role that delivers its `execution_role_arn`. `create_stream`: where it
+    is missing; without it neither is made.
+    """
 
     account: str
     region: str
@@ -217,6 +225,25 @@ class LogTarget(Struct, frozen=True, kw_only=True):
     task_arn: str = ""
     execution_role_arn: str | None = None
     is_begun: bool = False
+    create_stream: bool = True
+
+
+class FlowLogTarget(Struct, frozen=True, kw_only=True):
+    """Where records of an interface go. `fields`: of a line, in its order."""
+
+    flow_log_id: str
+    log: LogTarget
+    fields: tuple[str, ...]
+
+
+class FlowLogBook(Protocol):
+    """The region's flow logs, as those who store their records need them."""
+
+    def target(self, flow_log_id: str, place: InterfacePlace) -> FlowLogTarget | None:
+        """None unless the interface's account has this flow log and it covers the interface. From memory."""
+
+    async def told(self, target: FlowLogTarget, error: str) -> None:
+        """What came of a delivery, empty for success; shown by DescribeFlowLogs. Never raises."""
 
 
 class TaskIdentity(Struct, frozen=True, kw_only=True):
@@ -245,7 +272,7 @@ class TaskRoles(Protocol):
     """
 
     def credentials(self, account: str, role_arn: str, task_arn: str, lifetime_s: float) -> RoleCredentials:
-        """Raises RoleNotAssumable: no such role here, or it does not trust ecs-tasks.amazonaws.com."""
+        """Raises RoleNotAssumable: no such role here, or it does not trust the service that assumes it."""
 
     def refusal(self, account: str, role_arn: str, task_arn: str, action: str, resource: str) -> str | None:
         """AWS's sentence when the role's session may not; None when it may. Raises RoleNotAssumable."""

@@ -154,9 +154,17 @@ class Catalog:
             raise ResourceNotFound(NO_STREAM) from None
 
     async def open_source(
-        self, account: str, group: str, stream: str, source: str, create_group: bool, now_ms: int
+        self,
+        account: str,
+        group: str,
+        stream: str,
+        source: str,
+        now_ms: int,
+        *,
+        create_group: bool,
+        create_stream: bool = True,
     ) -> tuple[int, int]:
-        """(stream's key, bytes of the source stored so far); makes what is missing."""
+        """(stream's key, bytes of the source stored so far); makes what is missing, or raises ResourceNotFound."""
         for _ in range(8):  # each refusal means that somebody else made or deleted it in between
             rows = await self._database.read(
                 "SELECT g.n, s.n, x.stored FROM log_groups g LEFT JOIN log_streams s ON s.grp = g.n AND s.name = ? "
@@ -168,6 +176,8 @@ class Catalog:
             group_key, stream_key, stored = rows[0] if rows else (None, None, None)
             if stored is not None:
                 return int(stream_key), int(stored)
+            if stream_key is None and not create_stream:
+                raise ResourceNotFound(NO_STREAM)
             try:
                 await self._make_missing(account, group, stream, source, group_key, stream_key, now_ms)
             except Refused:

@@ -111,13 +111,19 @@ class Logs:
     # Writing events
 
     async def open_source(self, target: LogTarget, source: str) -> LogSourceOpened:
-        """Raises ResourceNotFound when the group is missing and not to be made."""
+        """Raises ResourceNotFound when the group or the stream is missing and not to be made."""
         if target.region != self._region:
             raise InvalidParameter(f"Logs of region {target.region} cannot be written in region {self._region}.")
         if not 0 < len(source) <= _SOURCE_NAME_MAX:
             raise InvalidParameter("The name of a log source is empty or too long.")
         stream, stored = await self._catalog.open_source(
-            target.account, target.group, target.stream, source, target.create_group, self._now_ms()
+            target.account,
+            target.group,
+            target.stream,
+            source,
+            self._now_ms(),
+            create_group=target.create_group,
+            create_stream=target.create_stream,
         )
         return LogSourceOpened(stream_key=stream, offset=stored)
 

@@ -119,6 +119,15 @@ class RecordedReservation(Struct, frozen=True, kw_only=True):
     is_placed: bool = False
 
 
+class InterfacePlace(Struct, frozen=True, kw_only=True):
+    """Where an interface is, or was when it was given back. `account`: whose it is."""
+
+    eni_id: str
+    account: str
+    host_id: str
+    subnet_id: str
+
+
 class NoAddress(Struct, frozen=True, kw_only=True):
     """Why a thing was not placed: the subnet has no address left, or the one it must have is another's."""
 

@@ -224,7 +224,17 @@ class Knobs(Struct, frozen=True, kw_only=True):
     log_resend_s: float = 30.0
     flow_batch_max_events: int = 4096  # of one interface and one flow log
     flow_batch_max_bytes: int = 512 * 1024  # of its lines
+    flow_status_period_s: float = 60.0  # in which a flow log changes what it says of its deliveries so often:
+    flow_status_changes: int = 4
     flow_retry_s: float = 1.0  # until a batch that the server could not take is said again
+    flow_look_s: float = 0.5  # between two readings of what the kernel tells of a VPC with a flow log
+    flow_interval_max_s: float = 600.0  # AWS's longest
+    flow_messages_at_once: int = 2000  # of the kernel, of each kind
+    flow_reads_at_once: int = 50  # of so many messages, before another VPC's turn
+    flow_records_max: int = 100_000  # of one flow log and interval on this host; then records are skipped
+    flow_interface_records_max: int = 20_000  # of these, of one interface
+    flow_flows_max: int = 200_000  # of a VPC, whose counters are remembered
+    flow_spool_max_bytes: int = 32 * 1024 * 1024  # of lines that wait for the server
     splunk_batch_max_bytes: int = 128 * 1024  # of lines, read at once from one container
     splunk_batch_max_lines: int = 1000  # Docker's
     splunk_line_max_bytes: int = 16 * 1024  # Fargate's: a longer line comes in pieces
