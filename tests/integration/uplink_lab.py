@@ -19,6 +19,7 @@ from neargate.hostnet.edge import host_link_name
 from neargate.hostnet.namespaces import Namespaces, read_sysctl, write_sysctl
 from neargate.hostnet.netlink import Netlink
 from neargate.hostnet.nftables import Nftables
+from neargate.hostnet.underlay import Underlay
 from neargate.hostnet.uplink.legacy import LegacyRules
 from neargate.hostnet.uplink.record import UplinkFiles, UplinkState
 from neargate.hostnet.uplink.uplink import Uplink, UplinkedNetwork
@@ -34,7 +35,7 @@ LANES = ("network", "uplink")
 WITHIN_S = 15.0
 EVERYTHING = (rule("-1", peer="0.0.0.0/0"),)
 OPEN = SecurityGroup(group_id="sg-0open", ingress=EVERYTHING, egress=EVERYTHING)
-KNOBS = msgspec.structs.replace(DEFAULT_KNOBS, uplink_look_s=0.1, uplink_ready_s=WITHIN_S)
+KNOBS = msgspec.structs.replace(DEFAULT_KNOBS, uplink_look_s=0.1, uplink_ready_s=WITHIN_S, underlay_write_s=0.1)
 
 
 class UplinkLab(NetLab):
@@ -104,7 +105,19 @@ class UplinkLab(NetLab):
             log_file=self.directory / "uplink.log",
             knobs=self.knobs,
         )
+        made.underlay = Underlay(
+            self.world,
+            instance=self.instance,
+            run_dir=self.directory,
+            log_file=self.flow_log,
+            has_host_table=self.asked == "nat",
+            knobs=self.knobs,
+        )
         return made
+
+    @property
+    def flow_log(self) -> Path:
+        return self.played / "underlay.log"
 
     async def start(self) -> None:
         await self.network.start()

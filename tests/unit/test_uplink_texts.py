@@ -8,6 +8,8 @@ from neargate.hostnet.uplink.record import UplinkFiles, UplinkRecord, UplinkStat
 from neargate.hostnet.uplink.user import RESTART_MAX_S, restart_delay_s
 from neargate.uplink import texts as uplink
 
+POOL = "198.18.7.0/24"
+
 
 @pytest.mark.parametrize(
     ("asked", "has_pasta", "mode"),
@@ -49,16 +51,21 @@ def test_no_word_of_nft_comes_in_by_a_link(name: str) -> None:
 def test_no_word_of_nft_comes_in_by_an_address() -> None:
     for text in ("1.1.1.1 }; flush ruleset", "::1", ""):
         with pytest.raises(ValueError, match=r"Expected 4 octets|is not permitted|Only decimal|cannot be empty"):
-            uplink.edge_table([text])
+            uplink.edge_table([text], POOL, to_host=True)
     with pytest.raises(ValueError, match="does not appear to be"):
         uplink.host_table("0a", "ng0a", "198.18.7.0/24 accept", [], shut=False)
 
 
 def test_the_edges_table_names_what_is_the_hosts_own() -> None:
-    assert "elements = { 10.0.0.0/31, 127.0.0.0/8 };" in uplink.edge_table(
-        ["10.0.0.1/32", "10.0.0.0/32", "127.0.0.0/8"]
-    )
-    assert "elements" not in uplink.edge_table([])
+    own = ["10.0.0.1/32", "10.0.0.0/32", "127.0.0.0/8"]
+    assert "elements = { 10.0.0.0/31, 127.0.0.0/8 };" in uplink.edge_table(own, POOL, to_host=True)
+    assert "elements" not in uplink.edge_table([], POOL, to_host=True)
+
+
+def test_where_nothing_goes_out_through_the_host_nothing_of_a_task_goes_there() -> None:
+    shut = 'iifname "v*" oifname "host0" goto strays'
+    assert shut in uplink.edge_table([], POOL, to_host=False)
+    assert shut not in uplink.edge_table([], POOL, to_host=True)
 
 
 def test_pasta_forwards_no_port_and_leads_to_no_loopback() -> None:

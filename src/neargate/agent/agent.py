@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from ..interfaces.hostnet import HostCgroups, HostDisks, HostError, HostNetwork
+from ..interfaces.hostnet import HostCgroups, HostDisks, HostError, HostNetwork, Strays
 from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
 from ..link.host_identity import HostKey
 from ..link.messages import EXECUTION_ROLE, TASK_ROLE, RunOrder, ToAgent
@@ -70,7 +70,7 @@ class Agent:
     """`endpoint`: URL of the region's API. `api_socket`: its own for calls of tasks, empty where they reach no API.
 
     `state_dir`: the agent's own, kept over restarts. `pulls_by_task`: of images whose registry is asked in the task's
-    network; the others' is asked by the host.
+    network; the others' is asked by the host. `strays`: those of the underlay, asked at each look at the host.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class Agent:
         collector: Collector | None = None,
         reached: Reached = nothing,
         pulls_by_task: Callable[[str], bool] = lambda _: False,
+        strays: Callable[[], Strays] = Strays,
     ) -> None:
         self._world = world
         self._knobs = knobs
@@ -104,6 +105,7 @@ class Agent:
         self._disks = disks
         self._cgroups = cgroups
         self._pulls_by_task = pulls_by_task
+        self._strays = strays
         self._standing = StandingOrder(state_dir)
         self.is_adopted = False  # whether `tasks` holds all that was found on the host
         self._removing: set[str] = set()  # task ids of which something is being removed
@@ -413,9 +415,16 @@ class Agent:
 
     async def _check_host(self) -> None:
         reason = await self._until_ready(self._disk_watch.look, "the host's disks")
-        accepts = reason is None
-        if (accepts, reason) != (self._facts.accepts_tasks, self._facts.reason):
-            self._facts = replace(self._facts, accepts_tasks=accepts, reason=reason)
+        strays = self._strays()
+        told = replace(
+            self._facts,
+            accepts_tasks=reason is None,
+            reason=reason,
+            strays=strays.packets,
+            last_stray=strays.last,
+        )
+        if told != self._facts:
+            self._facts = told
             self._link.host_changed()
 
     def _note(self, text: str) -> None:

@@ -592,6 +592,8 @@ def _shown(host: Host) -> dict[str, Any]:
         "connected": view.connected,
         "accepts_tasks": facts.accepts_tasks,
         "reason": facts.reason,
+        "strays": facts.strays,
+        "last_stray": facts.last_stray,
         "pool": view.pool,
         "tasks": host.tasks,
         "capacity": structs.asdict(facts.capacity),

@@ -18,6 +18,7 @@ from ..agent.simulated import SimulatedFleet
 from ..hostnet.cgroups import LinuxCgroups
 from ..hostnet.disks import LinuxDisks
 from ..hostnet.secret_mount import mount_secret, unmount_secret
+from ..hostnet.underlay import Underlay
 from ..hostnet.uplink.uplink import Uplink, UplinkedNetwork
 from ..log import get_logger, write_to_stderr
 from ..model.capacity import HostCapacity, HostFacts
@@ -95,12 +96,13 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
     if config.sandbox == "simulated":
         await _until_signal(_fleet(world, paths, config).run())
         return
+    network = _network(world, paths, config)
     agent = Agent(
         world,
         facts=_facts(paths),
         socket_path=str(paths.link_socket),
         sandbox=_sandbox(world, paths, config, own=None if config.foreign_containerd else containerd_instance(paths)),
-        network=_network(world, paths, config),
+        network=network,
         disks=LinuxDisks(world, directory=paths.disks, knobs=DEFAULT_KNOBS),
         cgroups=LinuxCgroups(world, instance=paths.instance),
         state_dir=paths.agent,
@@ -111,6 +113,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         credential_files=_credential_files(paths),
         reached=kill_points(paths),
         pulls_by_task=pulls_by_task(config, proxies_of(os.environ)),
+        strays=lambda: network.strays,
     )
     await admin.serve(paths.agent_socket, agent_desk.handlers(agent))
     gc.freeze()
@@ -184,6 +187,13 @@ def _network(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> Uplink
         run_dir=paths.run / "net",
         public_pool=config.public_pool or FIRST_POOL,
         log_file=paths.log_file("uplink"),
+    )
+    made.underlay = Underlay(
+        world,
+        instance=paths.instance,
+        run_dir=paths.run / "net",
+        log_file=paths.log_file("underlay"),
+        has_host_table=config.uplink == "nat",
     )
     return made
 

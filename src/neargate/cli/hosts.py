@@ -1,5 +1,7 @@
 """`neargate hosts list|keep|share`: hosts of somebody's own, asked and changed at the operator's socket."""
 
+from typing import Any
+
 from . import config as configs
 from .admin import ask
 from .inspect import table
@@ -9,10 +11,23 @@ from .problems import Problem
 
 def listed(paths: RegionPaths) -> str:
     rows: list[tuple[str, ...]] = [("HOST", "ZONE", "STATE", "TASKS", "KEPT FOR")]
-    for host in ask(paths, "hosts-list")["hosts"]:
+    hosts = ask(paths, "hosts-list")["hosts"]
+    for host in hosts:
         state = "connected" if host["connected"] else "away"
         rows.append((host["host_id"], host["zone"] or "any", state, str(host["tasks"]), host["pool"] or "-"))
-    return "\n".join(table(rows)) if len(rows) > 1 else "no host has joined this region"
+    if len(rows) == 1:
+        return "no host has joined this region"
+    return "\n".join([*table(rows), *_strays(hosts)])
+
+
+def _strays(hosts: list[dict[str, Any]]) -> list[str]:
+    """A server of the release before says nothing of them."""
+    return [
+        f"{host['host_id']}: its underlay dropped {host['strays']} packets of tasks that were neither overlay nor "
+        f"link; the last that was seen: {host['last_stray'] or 'none'} (its agent's log/underlay.log has their flows)"
+        for host in hosts
+        if host.get("strays")
+    ]
 
 
 def keep(paths: RegionPaths, host: str, account: str, cluster: str) -> str:

@@ -12,12 +12,14 @@ from pathlib import Path
 from ..hostnet.edge import host_link_name
 from ..hostnet.netlink import Netlink
 from ..hostnet.nftables import Nftables, NftablesError, NftablesMissing
+from ..hostnet.underlay import read_state
 from ..hostnet.uplink.facts import forwards
 from ..hostnet.uplink.legacy import LegacyRules
 from ..hostnet.uplink.pasta import program
 from ..hostnet.uplink.record import UplinkFiles, UplinkState
 from ..interfaces.hostnet import HostError
 from ..uplink.firewalls import let_pass, passage
+from ..uplink.strays import clock
 from ..uplink.texts import host_table_name, mark, settled_mode
 from .config import RegionConfig
 from .paths import RegionPaths
@@ -85,11 +87,31 @@ def findings(paths: RegionPaths, config: RegionConfig | None) -> Iterator[Line]:
     if state is not None:
         yield ("ok" if state.works else "note"), _told(state)
         yield from (("ok", note) for note in state.notes)
+        yield from _strays(paths)
     if mode == "user":
         yield from _in_pastas_way()
     elif mode == "none":
         yield _without(asked)
     yield from _in_the_way(paths, config, mode)
+
+
+def _strays(paths: RegionPaths) -> Iterator[Line]:
+    """What tasks sent to where nothing of theirs may be. Of an attack it may be the one trace."""
+    try:
+        state = read_state(paths.run / "net")
+    except OSError:
+        return
+    if state.deaf:
+        yield "note", state.deaf
+    if state.packets:
+        yield (
+            "note",
+            f"the underlay dropped {state.packets} packets ({state.bytes} bytes) of tasks that were neither overlay "
+            f"nor link, the last that was seen at {clock(state.last_at)}, {state.last or 'of nobody'}; "
+            f"their flows: {paths.log_file('underlay')}",
+        )
+    else:
+        yield "ok", "the underlay: no packet of a task was where it may not be"
 
 
 def _without(asked: str) -> Line:

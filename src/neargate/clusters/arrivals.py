@@ -57,9 +57,11 @@ def facts_problem(facts: HostFacts) -> str | None:
     if not facts.host_id or _ID.fullmatch(facts.host_id) is None:
         return "a host's id has 1 to 64 letters, digits, hyphens and underscores"
     texts = (facts.boot_id, facts.software, facts.sandbox, facts.architecture, facts.zone or "", facts.reason or "")
-    if not _are_short(*texts):
+    if not _are_short(*texts, facts.last_stray):
         return "a host's texts have at most 255 characters"
     sizes = (facts.capacity.cpu_units, facts.capacity.memory_mib, facts.capacity.disk_gib)
+    if not 0 <= facts.strays <= INTEGER_MAX:
+        return "a host's count of strays is out of range"
     return None if all(0 <= size <= _SIZE_MAX for size in sizes) else "a host's capacity is out of range"
 
 

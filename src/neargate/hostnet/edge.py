@@ -11,7 +11,8 @@ from ipaddress import ip_network
 from msgspec import Struct
 
 from ..interfaces.hostnet import HostError
-from ..vpc.table import UPLINK
+from ..uplink.strays import EDGE_GROUP, strays_chain
+from ..vpc.table import NOT_ON_THE_INTERNET, UPLINK
 from . import netlink
 from .namespaces import Namespaces, read_sysctl, write_sysctl
 from .netlink import Netlink, NetlinkError
@@ -25,11 +26,19 @@ EDGE_HOP_IPV6, ROUTER_HOP_IPV6 = "fe80::3", "fe80::4"
 _HOST_MAC, _EDGE_HOST_MAC = "0e:ee:ee:ee:01:01", "0e:ee:ee:ee:01:02"
 _EDGE_ROUTER_MAC, _ROUTER_MAC = "0e:ee:ee:ee:02:01", "0e:ee:ee:ee:02:02"
 # The edge forwards between the host and routers and between routers, and answers nobody itself. `out0` is there with
-# `--uplink user` only.
+# `--uplink user` only. What a router sends from an address that no task may have, or to the edge itself, is a stray.
+# What comes late from an address that has just been taken back is none.
 _RULES = """
 add table inet neargate
-delete table inet neargate
+flush table inet neargate
 table inet neargate {
+STRAYS
+  chain c_raw {
+    type filter hook prerouting priority -300; policy accept;
+    iifname "v*" ip saddr OWN goto strays
+    iifname "v*" ip saddr { PRIVATE } fib saddr . iif oif missing goto strays
+    iifname "v*" ip6 saddr { ::, ::1, fe80::/10, ff00::/8 } goto strays
+  }
   chain c_fwd {
     type filter hook forward priority 0; policy drop;
     iifname "host0" oifname "v*" accept
@@ -37,8 +46,11 @@ table inet neargate {
     iifname "v*" oifname "v*" accept
     iifname "v*" oifname "out0" accept
     iifname "out0" oifname "v*" ct state established,related accept
+    iifname "v*" goto strays
   }
-  chain c_input { type filter hook input priority 0; policy drop;
+  chain c_input {
+    type filter hook input priority 0; policy drop;
+    iifname "v*" goto strays
   }
 }
 """
@@ -83,7 +95,7 @@ class Edge:
         fresh = namespaces.ensure(NAMESPACE)
         with namespaces.inside(NAMESPACE):
             links = Netlink()
-            _configure()
+            _configure(public_pool)
         edge = cls(namespaces, links, mtu)
         try:
             edge._join_host(host, host_link_name(instance), public_pool, fresh=fresh)
@@ -136,6 +148,10 @@ class Edge:
         router.settle(port.name)
         return there
 
+    def leave_router(self, vpc_id: str) -> None:
+        """The link is gone when this returns, and the public addresses that led over it."""
+        self._links.run([netlink.link_gone(router_port(vpc_id).edge_end)])
+
     def add_public(self, vpc_id: str, public: str) -> None:
         index = _index(self._links, router_port(vpc_id).edge_end)
         hop = ROUTER_HOP_IPV6 if ":" in public else ROUTER_HOP
@@ -185,7 +201,7 @@ class Edge:
         self._links.settle("host0")
 
 
-def _configure() -> None:
+def _configure(public_pool: str) -> None:
     """Of the edge's own namespace. Strict reverse path: a router sends only from public addresses routed to it."""
     for scope in ("all", "default"):
         write_sysctl(f"ipv4/conf/{scope}/send_redirects", "0")
@@ -200,8 +216,14 @@ def _configure() -> None:
         write_sysctl("ipv6/conf/all/forwarding", "1")
         write_sysctl("ipv6/conf/default/forwarding", "0")
     rules = Nftables()
-    rules.run(_RULES)
+    rules.run(_rules(public_pool))
     rules.close()
+
+
+def _rules(public_pool: str) -> str:
+    """What they have counted stays: the table is emptied, not made anew."""
+    text = _RULES.replace("STRAYS", strays_chain(EDGE_GROUP)).replace("OWN", host_address(public_pool))
+    return text.replace("PRIVATE", ", ".join(NOT_ON_THE_INTERNET))
 
 
 def _lead_here(host: Netlink, public_pool: str, link: int, own: str) -> None:

@@ -10,7 +10,7 @@ import ctypes.util
 import json
 from typing import Any
 
-_OUTPUT_JSON = 1 << 4
+_OUTPUT_STATELESS, _OUTPUT_JSON = 1 << 1, 1 << 4
 
 
 class NftablesError(Exception):
@@ -43,12 +43,23 @@ class Nftables:
 
     def ruleset(self) -> list[dict[str, Any]]:
         """All tables of the namespace, everybody's, as the objects of `nft -j list ruleset`."""
-        self._library.nft_ctx_output_set_flags(self._context, _OUTPUT_JSON)
+        return self.objects("ruleset")
+
+    def objects(self, what: str) -> list[dict[str, Any]]:
+        """As of `nft -j list WHAT`."""
+        listed: list[dict[str, Any]] = json.loads(self._list(what, _OUTPUT_JSON))["nftables"]
+        return listed
+
+    def listed(self, what: str) -> str:
+        """As of `nft -s list WHAT`: without what has been counted."""
+        return self._list(what, _OUTPUT_STATELESS)
+
+    def _list(self, what: str, flags: int) -> str:
+        self._library.nft_ctx_output_set_flags(self._context, flags)
         try:
-            listed: list[dict[str, Any]] = json.loads(self.run("list ruleset\n"))["nftables"]
+            return self.run(f"list {what}\n")
         finally:
             self._library.nft_ctx_output_set_flags(self._context, 0)
-        return listed
 
     def close(self) -> None:
         if self._context:

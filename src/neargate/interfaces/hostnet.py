@@ -91,6 +91,14 @@ class InterfaceStats(Struct, frozen=True, kw_only=True):
     tx_dropped: int
 
 
+class Strays(Struct, frozen=True, kw_only=True):
+    """Packets on the underlay that were neither overlay nor link: how many were dropped, and when, whose and to whom
+    the last was that was seen."""
+
+    packets: int = 0
+    last: str = ""
+
+
 class HostNetwork(Protocol):
     """One router namespace per VPC, one edge namespace per host, a routed /32 per ENI, security groups in nftables."""
 

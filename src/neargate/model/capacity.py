@@ -28,6 +28,8 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     zone: str | None = None  # None: the machine's one capacity shard, the zone is a label
     accepts_tasks: bool = True  # False below the disk floor
     reason: str | None = None
+    strays: int = 0  # packets dropped on its underlay: tasks' that were neither overlay nor link
+    last_stray: str = ""  # when, from whom to whom
 
 
 class SubnetView(Struct, frozen=True, kw_only=True):

@@ -275,6 +275,9 @@ class Knobs(Struct, frozen=True, kw_only=True):
     uplink_look_s: float = 1.0  # whether somebody removed what the uplink stands on
     uplink_soon_s: float = 0.1  # while it does not work yet
     uplink_ready_s: float = 5.0  # an agent's start waits so long for it
+    underlay_write_s: float = 10.0  # of strays on the underlay: a line is what came with the same ends in this time
+    underlay_event_s: float = 60.0  # between two warnings of them; also how often their counters are read
+    underlay_flows_max: int = 256  # in one such time and namespace; the rest is one line
     disk_size_max_gib: int = 200
     process_log_max_bytes: int = 8 * 1024 * 1024  # of each process's own log, and as much again of the one before
     process_log_look_s: float = 1.0

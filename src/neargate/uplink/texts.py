@@ -9,6 +9,9 @@ import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, collapse_addresses, ip_network
 
+from .pools import NOTHING_OUTSIDE, Outside
+from .strays import EDGE_GROUP, host_group, strays_chain
+
 MODES = ("auto", "nat", "user", "none")
 PASTA = "pasta"  # the program of Debian's package `passt`
 
@@ -45,14 +48,19 @@ def mark(instance: str) -> str:
     return f"neargate_{instance}"
 
 
-def host_table(instance: str, link: str, pool: str, opened: Sequence[str], *, shut: bool) -> str:
-    """The table that `nat` adds to the host, whole, in one transaction.
+def host_table(
+    instance: str, link: str, pool: str, opened: Sequence[str], *, shut: bool, outside: Outside = NOTHING_OUTSIDE
+) -> str:
+    """The table that `nat` adds to the host, whole, in one transaction. What a task sends and may not is a stray.
 
     `opened` are links on which we switched forwarding on: the host goes on to forward nothing from there but answers to
     tasks. `shut`: chains of others were told to let our link pass, so nothing new comes in by it. What the operator
-    himself sends to a task (DNAT) still does.
+    himself sends to a task (DNAT) still does, and what comes for those of the operator's pools that others find: nothing
+    of theirs is translated.
     """
-    table, network = host_table_name(instance), ip_network(pool)
+    table = host_table_name(instance)
+    found = _listed(outside.open_cidrs)
+    known, hidden = _listed((pool, *outside.cidrs)), _listed({pool, *outside.cidrs} - {*outside.open_cidrs})
     names = [name for name in opened if _LINK.fullmatch(name)]
     if not _LINK.fullmatch(link):
         raise ValueError(f"{link!r} is no network interface")
@@ -61,34 +69,41 @@ def host_table(instance: str, link: str, pool: str, opened: Sequence[str], *, sh
         listed = ", ".join(f'"{name}"' for name in names)
         guards += f'    iifname {{ {listed} }} oifname "{link}" drop\n'
         guards += f'    iifname {{ {listed} }} oifname != "ng*" drop\n'
+    welcome = f'    oifname "{link}" ip daddr {found} accept\n' if outside.open_cidrs else ""
     if shut:
         guards += f'    oifname "{link}" drop\n'
     return f"""add table {table}
 delete table {table}
 table {table} {{
+{strays_chain(host_group(instance))}
   chain c_input {{
     type filter hook input priority -10; policy accept;
     iifname "{link}" ct state {{ established, related }} accept
-    iifname "{link}" drop
+    iifname "{link}" goto strays
   }}
   chain c_fwd {{
     type filter hook forward priority -10; policy accept;
-    iifname "{link}" ip saddr != {network} drop
-    iifname "{link}" meta nfproto ipv6 drop
+    iifname "{link}" ip saddr != {known} goto strays
+    iifname "{link}" meta nfproto ipv6 goto strays
     iifname "{link}" ct state {{ established, related }} accept
-    iifname "{link}" ct status dnat drop
+    iifname "{link}" ct status dnat goto strays
     iifname "{link}" oifname "{link}" drop
-    iifname "{link}" ip daddr {_NEVER} drop
+    iifname "{link}" ip daddr {_NEVER} goto strays
     iifname "{link}" accept
     oifname "{link}" ct state {{ established, related }} accept
     oifname "{link}" ct status dnat accept
-{guards}  }}
+{welcome}{guards}  }}
   chain c_nat {{
     type nat hook postrouting priority 100; policy accept;
-    ip saddr {network} oifname != "{link}" masquerade
+    ip saddr {hidden} oifname != "{link}" masquerade
   }}
 }}
 """
+
+
+def _listed(cidrs: Iterable[str]) -> str:
+    networks = [network for network in map(ip_network, cidrs) if isinstance(network, IPv4Network)]
+    return f"{{ {', '.join(map(str, collapse_addresses(networks)))} }}"
 
 
 def host_table_gone(instance: str) -> str:
@@ -96,20 +111,29 @@ def host_table_gone(instance: str) -> str:
     return f"add table {table}\ndelete table {table}\n"
 
 
-def edge_table(own: Iterable[str]) -> str:
-    """Of the edge: `own` are the host's addresses and whatever else it takes for itself, as CIDRs of IPv4."""
+def edge_table(own: Iterable[str], pool: str, *, to_host: bool) -> str:
+    """Of the edge: `own` are the host's addresses and whatever else it takes for itself, as CIDRs of IPv4.
+
+    `to_host`: whether what tasks send beyond their machine passes through the host. An address of the pool that nobody
+    has is no stray: its task may just have ended.
+    """
     networks = collapse_addresses(IPv4Network(text) for text in own)
     listed = ", ".join(str(network) for network in networks)
     elements = f" elements = {{ {listed} }};" if listed else ""
+    host = "" if to_host else '\n    iifname "v*" oifname "host0" goto strays'
     return f"""add table {_TABLE}
-delete table {_TABLE}
+add set {_TABLE} own {{ type ipv4_addr; flags interval; }}
+flush set {_TABLE} own
+flush table {_TABLE}
 table {_TABLE} {{
   set own {{ type ipv4_addr; flags interval;{elements} }}
+{strays_chain(EDGE_GROUP)}
   chain c_fwd {{
     type filter hook forward priority -10; policy accept;
     ct state {{ established, related }} accept
-    iifname "v*" ip daddr @own drop
-    iifname "v*" ip daddr {_NEVER} drop
+    iifname "v*" ip daddr @own goto strays
+    iifname "v*" oifname != "v*" ip daddr {ip_network(pool)} drop
+    iifname "v*" ip daddr {_NEVER} goto strays{host}
     iifname "{EDGE_END}" drop
   }}
 }}

@@ -26,19 +26,27 @@ class EdgeSide:
         self._pool = public_pool
         self._mtu = mtu
         self._kept_off: frozenset[str] | None = None
+        self._others: tuple[str, ...] = ()
 
     @property
     def exists(self) -> bool:
         return self._namespaces.exists(NAMESPACE)
 
-    def keep_off(self, own: frozenset[str]) -> None:
-        """No task opens a connection to these. Nothing is done where they are the same as before."""
+    def keep_off(self, own: frozenset[str], *, to_host: bool = False) -> None:
+        """No task opens a connection to these. Nothing is done where they are the same as before.
+
+        `to_host`: whether what tasks send beyond their machine passes through the host.
+        """
         if own == self._kept_off:
             return
         self._kept_off = None
         with self._namespaces.inside(NAMESPACE):
-            _load(texts.edge_table(own))
+            _load(texts.edge_table(own, self._pool, to_host=to_host))
         self._kept_off = own
+
+    def know(self, others: tuple[str, ...]) -> None:
+        """Pools that tasks here have addresses of, beside the host's own block."""
+        self._others = others
 
     def forget(self) -> None:
         """The edge may be another one now."""
@@ -63,21 +71,24 @@ class EdgeSide:
                 self._join(links, tap, name)
             here, far = links.existing(texts.EDGE_END).index, there.existing(texts.TAP_END).index
             links.run(_hop(here, texts.TAP_END_HOP, texts.TAP_END_MAC))
-            back = netlink.route(self._pool, far, via=texts.EDGE_END_HOP)
-            there.run([*_hop(far, texts.EDGE_END_HOP, texts.EDGE_END_MAC), back])
+            back = [netlink.route(pool, far, via=texts.EDGE_END_HOP) for pool in (self._pool, *self._others)]
+            there.run([*_hop(far, texts.EDGE_END_HOP, texts.EDGE_END_MAC), *back])
             self._lead(links, here, texts.TAP_END_HOP)
             links.settle(texts.EDGE_END)
             there.settle(texts.TAP_END)
 
+    def lead_nowhere(self) -> None:
+        """No way out of the edge; what keeps tasks off the host stays. Repeatable."""
+        with self._namespaces.inside(NAMESPACE), Netlink() as links:
+            links.run([netlink.route_gone(_DEFAULT), netlink.link_gone(texts.EDGE_END)])
+
     def close(self) -> None:
-        """No way out of the edge; the table goes last. Repeatable."""
+        """The same, and the table goes last. Repeatable."""
         self._kept_off = None
-        if not self.exists:
-            return
-        with self._namespaces.inside(NAMESPACE):
-            with Netlink() as links:
-                links.run([netlink.route_gone(_DEFAULT), netlink.link_gone(texts.EDGE_END)])
-            _load(texts.edge_table_gone())
+        if self.exists:
+            self.lead_nowhere()
+            with self._namespaces.inside(NAMESPACE):
+                _load(texts.edge_table_gone())
 
     def _join(self, links: Netlink, tap: Namespaces, name: str) -> None:
         """The rules of the tap's namespace come before the link that packets could arrive on."""

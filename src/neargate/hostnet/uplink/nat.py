@@ -10,9 +10,11 @@ from msgspec.structs import replace
 
 from ...uplink import firewalls, texts
 from ...uplink.firewalls import Passage
+from ...uplink.pools import NOTHING_OUTSIDE, Outside
 from ..edge import host_link_name
 from ..netlink import Netlink
 from ..nftables import Nftables, NftablesError
+from .announcing import Announcing
 from .edge import EdgeSide
 from .facts import forwards, own_networks, routed_links, ruleset_generation, set_forwarding
 from .legacy import LegacyRules
@@ -37,10 +39,13 @@ class NatUplink:
         # Generation of the rules, the older ones, the link that leads out, our table: as they were when all was well.
         self._seen: tuple[int | None, str, str, str] | None = None
         self._notes: tuple[str, ...] = ()
+        self._announcing = Announcing(files)
+        self._outside: Outside = NOTHING_OUTSIDE
 
-    def look(self, host: Netlink) -> tuple[str, ...]:
+    def look(self, host: Netlink, outside: Outside = NOTHING_OUTSIDE) -> tuple[str, ...]:
         """Make whatever is not there; sentences on what else was done or is in the way."""
-        self._edge.keep_off(own_networks(host))
+        self._outside = outside
+        self._edge.keep_off(own_networks(host), to_host=True)
         names = self._outer_links(host)
         record = self._opened(self._files.record() or UplinkRecord(mode="nat"), names)
         outer = names[0] if names else ""
@@ -53,11 +58,15 @@ class NatUplink:
         for name in (*record.opened, self._link):
             set_forwarding(name, True)
         self._edge.lead_to_host()
-        return self._notes
+        written = self._files.record() or record
+        return (*self._notes, *self._announcing.look(host, written, outside, outer))
 
     def remove(self) -> None:
         """Repeatable, and whole also where the record or this process knows nothing."""
         record = self._files.record()
+        if record is not None:
+            with Netlink() as host:
+                self._announcing.remove(host, record)
         for name in (self._link, *(record.opened if record is not None else ())):
             set_forwarding(name, bool(forwards("all")))
         self._legacy.remove()
@@ -90,7 +99,9 @@ class NatUplink:
         return settled
 
     def _text(self, record: UplinkRecord) -> str:
-        return texts.host_table(self._instance, self._link, self._pool, record.opened, shut=record.passed)
+        return texts.host_table(
+            self._instance, self._link, self._pool, record.opened, shut=record.passed, outside=self._outside
+        )
 
     def _read_legacy(self) -> str:
         """Nothing tells of its changes, and asking costs a process: now and then."""
@@ -106,7 +117,7 @@ class NatUplink:
                 self._load_own(rules, record)
                 return ()  # no way out of the host: others' chains are asked when there is one
             passage = self._passage(rules, outer)
-            older, commands = self._legacy.needed(legacy, outer)
+            older, commands = self._legacy.needed(legacy, outer, self._found)
             needed = (*passage.needed, *older.needed)
             if needed and not record.passed:
                 record = replace(record, passed=True)
@@ -125,7 +136,12 @@ class NatUplink:
         return tuple(f"{stop}: a rule of ours lets {match} pass" for stop, match in needed)
 
     def _passage(self, rules: Nftables, outer: str) -> Passage:
-        return firewalls.passage(rules.ruleset(), link=self._link, pool=self._pool, outer=outer, mark=self._mark)
+        listing, pool, mark = rules.ruleset(), self._pool, self._mark
+        return firewalls.passage(listing, link=self._link, pool=pool, outer=outer, mark=mark, found=self._found)
+
+    @property
+    def _found(self) -> str:
+        return next(iter(self._outside.open_cidrs), "")
 
     def _load_own(self, rules: Nftables, record: UplinkRecord) -> None:
         text = self._text(record)
@@ -137,6 +153,6 @@ class NatUplink:
 
     def _own_table(self, rules: Nftables) -> str:
         try:
-            return rules.run(f"list table {texts.host_table_name(self._instance)}\n")
+            return rules.listed(f"table {texts.host_table_name(self._instance)}")
         except NftablesError:
             return ""  # somebody removed it

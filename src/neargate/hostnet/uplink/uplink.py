@@ -12,9 +12,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ...interfaces.hostnet import HostError
+from ...interfaces.hostnet import HostError, Strays, TaskNetwork
 from ...log import get_logger
 from ...model.knobs import DEFAULT_KNOBS, Knobs
+from ...model.network import Eni, VpcPlan
+from ...uplink.pools import NOTHING_OUTSIDE, Outside
 from ...uplink.texts import settled_mode
 from ...world import World
 from ..attachments import safe_id
@@ -22,8 +24,9 @@ from ..namespaces import Namespaces
 from ..netlink import Netlink
 from ..network import LinuxNetwork
 from ..nftables import NftablesError, NftablesMissing
+from ..underlay import Underlay
 from .edge import EdgeSide
-from .facts import address_changes
+from .facts import address_changes, own_networks
 from .nat import NatUplink
 from .pasta import PastaProcess, program
 from .record import UplinkFiles, UplinkState
@@ -62,6 +65,8 @@ class Uplink:
         self._told: UplinkState | None = None
         self._changes: socket.socket | None = None
         self._keeper: asyncio.Task[object] | None = None
+        self._outside: Outside = NOTHING_OUTSIDE
+        self._looks_soon = False
 
     async def start(self) -> None:
         """After the edge is there. Returns when the uplink works, or cannot now, or after a while: it is tried on."""
@@ -72,9 +77,23 @@ class Uplink:
         while state.why == STARTS and self._world.monotonic() < until:
             await self._world.sleep(self._knobs.uplink_soon_s)
             state = await self._world.offload(_LANE, self._look)
-        if self._mode != "none" or not self._settled:
+        if self._edge.exists or not self._settled:
             self._changes = await self._world.offload(_LANE, address_changes)
             self._keeper = self._world.spawn(self._keep(self._changes), "uplink")
+
+    def know(self, outside: Outside) -> None:
+        """The operator's pools, and who has addresses of them, as the host has them now."""
+        if outside == self._outside:
+            return
+        self._outside = outside
+        if self._keeper is not None and not self._looks_soon:
+            self._looks_soon = True
+            self._world.spawn(self._look_soon(), "uplink")
+
+    async def _look_soon(self) -> None:
+        self._looks_soon = False
+        if self._keeper is not None:
+            await self._world.offload(_LANE, self._look)
 
     async def leave(self) -> None:
         """Look after it no longer; everything stays for the next agent."""
@@ -111,14 +130,16 @@ class Uplink:
             if not self._settled:
                 self._settle()
                 state = replace(state, mode=self._mode)
-            if self._mode == "none":
-                return self._tell(state)
             if not self._edge.exists:
                 raise HostError("the host's network is not started")
             with Netlink() as host:
+                if self._mode == "none":
+                    self._edge.keep_off(own_networks(host))
+                    return self._tell(state)
                 if self._mode == "nat":
-                    return self._tell(replace(state, notes=self._nat.look(host)))
-                return self._tell(replace(state, pid=self._user.look(host).pid))
+                    return self._tell(replace(state, notes=self._nat.look(host, self._outside)))
+                self._edge.know(self._outside.cidrs)
+                return self._tell(replace(state, pid=self._user.look(host).pid, notes=_hidden(self._outside)))
         except _FAILURES as error:
             return self._tell(replace(state, mode=self._mode, works=False, why=str(error)))
 
@@ -129,8 +150,8 @@ class Uplink:
         record = self._files.record()
         if self._mode != "user":
             self._user.remove()
-        if self._mode == "none":
-            self._edge.close()
+        if self._mode == "none" and self._edge.exists:
+            self._edge.lead_nowhere()
         if record is not None and record.mode != self._mode:
             if record.mode == "nat":
                 self._nat.remove()
@@ -158,6 +179,10 @@ class Uplink:
             raise HostError(f"cannot remove the uplink: {error}") from error
 
 
+def _hidden(outside: Outside) -> tuple[str, ...]:
+    return tuple(f"{cidr} is found by nobody beyond this machine: that takes --uplink nat" for cidr in outside.open_cidrs)
+
+
 def _drain(changes: socket.socket) -> None:
     with suppress(BlockingIOError):
         while changes.recv(1 << 16):
@@ -165,21 +190,48 @@ def _drain(changes: socket.socket) -> None:
 
 
 class UplinkedNetwork(LinuxNetwork):
-    """The host's network with its uplink: started, left and removed together."""
+    """The host's network with its uplink and its underlay's log: started, left and removed together."""
 
     uplink: Uplink | None = None
+    underlay: Underlay | None = None
+
+    @property
+    def strays(self) -> Strays:
+        return self.underlay.strays if self.underlay is not None else Strays()
 
     async def start(self) -> None:
         await super().start()
+        if self.underlay is not None:
+            await self.underlay.start()
         if self.uplink is not None:
+            self.uplink.know(self.outside)
             await self.uplink.start()
 
-    async def close(self) -> None:
+    async def apply_vpc(self, plan: VpcPlan) -> None:
+        await super().apply_vpc(plan)
+        self._tell_uplink()
+
+    async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
+        attached = await super().attach_eni(task_id, eni)
+        self._tell_uplink()
+        return attached
+
+    async def detach_eni(self, task_id: str) -> None:
+        await super().detach_eni(task_id)
+        self._tell_uplink()
+
+    def _tell_uplink(self) -> None:
         if self.uplink is not None:
-            await self.uplink.leave()
+            self.uplink.know(self.outside)
+
+    async def close(self) -> None:
+        for part in (self.uplink, self.underlay):
+            if part is not None:
+                await part.leave()
         await super().close()
 
     async def remove_all(self) -> None:
-        if self.uplink is not None:
-            await self.uplink.remove()
+        for part in (self.uplink, self.underlay):
+            if part is not None:
+                await part.remove()
         await super().remove_all()
