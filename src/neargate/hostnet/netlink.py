@@ -20,7 +20,7 @@ NETLINK_NETFILTER = 12
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR = 20
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
-RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
@@ -28,7 +28,7 @@ IFF_UP, IFF_NOARP = 0x1, 0x80
 RECEIVE_TIMEOUT_S = 10.0
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _HEADER = struct.Struct("=IHHII")
-_NEIGHBOUR_PERMANENT = 0x80
+_NEIGHBOUR_PERMANENT, _NEIGHBOUR_PROXY = 0x80, 0x08
 _ROUTE_UNICAST, _ROUTE_BLACKHOLE = 1, 6
 _SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
 _MAIN_TABLE, _LARGE_TABLE = 254, 252  # the latter in headers, for numbers that need an attribute
@@ -290,6 +290,35 @@ def neighbour(index: int, text: str, mac: str) -> Message:
     body += attribute(1, value.packed) + attribute(2, _mac(mac))
     flags = NLM_F_CREATE | NLM_F_REPLACE
     return Message(what=f"add neighbour {text}", kind=RTM_NEWNEIGH, flags=flags, body=body)
+
+
+def proxy(index: int, text: str) -> Message:
+    """Who asks on the link for this address is answered with the link's own hardware address."""
+    body = _proxy_body(index, text)
+    return Message(what=f"answer for {text}", kind=RTM_NEWNEIGH, flags=NLM_F_CREATE, body=body)
+
+
+def proxy_gone(index: int, text: str) -> Message:
+    gone = frozenset({errno.ENOENT, errno.ENODEV})
+    body = _proxy_body(index, text)
+    return Message(what=f"answer no more for {text}", kind=RTM_DELNEIGH, flags=0, body=body, tolerate=gone)
+
+
+def proxied(links: Netlink) -> list[tuple[int, str]]:
+    """(link, IPv4 address) that is answered for there."""
+    body = struct.pack("=BxHiHBB", socket.AF_INET, 0, 0, 0, _NEIGHBOUR_PROXY, 0)
+    found = []
+    for answer in links.ask(RTM_GETNEIGH, body, dump=True, what="list what is answered for"):
+        there, flags = struct.unpack_from("=iHB", answer, 4)[::2]
+        facts = dict(attributes(answer[12:]))
+        if flags & _NEIGHBOUR_PROXY and len(facts.get(1, b"")) == 4:
+            found.append((there, socket.inet_ntoa(facts[1])))
+    return found
+
+
+def _proxy_body(index: int, text: str) -> bytes:
+    packed = ip_address(text).packed
+    return struct.pack("=BxHiHBB", socket.AF_INET, 0, index, 0, _NEIGHBOUR_PROXY, 0) + attribute(1, packed)
 
 
 def attribute(kind: int, payload: bytes) -> bytes:

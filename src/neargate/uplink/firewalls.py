@@ -111,8 +111,11 @@ def stops(known: Chains, packet: Packet) -> list[Stop]:
     return found
 
 
-def passage(listing: Sequence[Json], *, link: str, pool: str, outer: str, mark: str) -> Passage:
-    """For packets of tasks from `link` to `outer`, and for the answers. `mark`: our table's and rules' name."""
+def passage(listing: Sequence[Json], *, link: str, pool: str, outer: str, mark: str, found: str = "") -> Passage:
+    """For packets of tasks from `link` to `outer`, and for the answers. `mark`: our table's and rules' name.
+
+    `found`: a network of theirs that others find, so that new connections come too.
+    """
     known, own = chains(listing), marked_rules(listing, mark)
     handles = {(rule.family, rule.table, rule.handle) for rule in own}
     without = {
@@ -120,11 +123,16 @@ def passage(listing: Sequence[Json], *, link: str, pool: str, outer: str, mark: 
         for key, chain in known.items()
     }
     inner = str(ip_network(pool)[1])
-    probes = (
+    probes = [
         (f'iifname "{link}"', Packet(iifname=link, oifname=outer, saddr=inner, daddr=SOMEWHERE, state="new")),
         (f'oifname "{link}"', Packet(iifname=outer, oifname=link, saddr=SOMEWHERE, daddr=inner, state="established")),
-    )
-    needed = [(s, match) for match, packet in probes for s in stops(without, packet) if s.table != mark]
+    ]
+    if found:
+        there = str(ip_network(found)[0])
+        new = Packet(iifname=outer, oifname=link, saddr=SOMEWHERE, daddr=there, state="new")
+        probes.append((f'oifname "{link}"', new))
+    met = [(s, match) for match, packet in probes for s in stops(without, packet) if s.table != mark]
+    needed = list(dict.fromkeys(met))
     stopped = any(s.table != mark for _, packet in probes for s in stops(known, packet))
     text = ""
     if stopped or len(own) != len(needed):

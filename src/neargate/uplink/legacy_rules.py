@@ -35,20 +35,22 @@ def listing(text: str) -> list[Json]:
     return found
 
 
-def needed(text: str, *, link: str, pool: str, outer: str, mark: str) -> tuple[Passage, list[list[str]]]:
+def needed(
+    text: str, *, link: str, pool: str, outer: str, mark: str, found: str = ""
+) -> tuple[Passage, list[list[str]]]:
     """What would stop us, and the commands, without the program's name, that make our rules those that are needed."""
-    found = passage(listing(text), link=link, pool=pool, outer=outer, mark=mark)
-    if not found.text:
-        return found, []
+    passed = passage(listing(text), link=link, pool=pool, outer=outer, mark=mark, found=found)
+    if not passed.text:
+        return passed, []
     commands = removal(text, mark)
     # Whatever comes first is put in last, so that places count as they were read.
-    for stop, match in sorted(found.needed, key=lambda item: -(item[0].before or 1 << 30)):
+    for stop, match in sorted(passed.needed, key=lambda item: -(item[0].before or 1 << 30)):
         way = "-i" if match.startswith("iifname") else "-o"
         rule = [way, link, "-m", "comment", "--comment", mark, "-j", "ACCEPT"]
         ours = sum(_is_ours(line, mark, stop.chain) for line in _before(text, stop.chain, stop.before))
         where = ["-A", stop.chain] if stop.before is None else ["-I", stop.chain, str(stop.before - ours)]
         commands.append([*where, *rule])
-    return found, commands
+    return passed, commands
 
 
 def removal(text: str, mark: str) -> list[list[str]]:

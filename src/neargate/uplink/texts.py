@@ -55,8 +55,8 @@ def host_table(
 
     `opened` are links on which we switched forwarding on: the host goes on to forward nothing from there but answers to
     tasks. `shut`: chains of others were told to let our link pass, so nothing new comes in by it. What the operator
-    himself sends to a task (DNAT) still does, and what comes for those of the operator's pools that others find: nothing
-    of theirs is translated.
+    himself sends to a task (DNAT) still does, and what comes for the pools of his that others find; these are not
+    translated.
     """
     table = host_table_name(instance)
     found = _listed(outside.open_cidrs)

@@ -32,11 +32,11 @@ class LegacyRules:
             return ""
         return _run([binary, "-w", _WAIT_S, "-S"])
 
-    def needed(self, text: str, outer: str) -> tuple[Passage, list[list[str]]]:
+    def needed(self, text: str, outer: str, found: str = "") -> tuple[Passage, list[list[str]]]:
         """Of what was read: where rules of ours are needed, and the commands for `change`."""
         if not text:
             return _NOTHING, []
-        return legacy_rules.needed(text, link=self._link, pool=self._pool, outer=outer, mark=self._mark)
+        return legacy_rules.needed(text, link=self._link, pool=self._pool, outer=outer, mark=self._mark, found=found)
 
     def change(self, commands: list[list[str]]) -> None:
         for words in commands:

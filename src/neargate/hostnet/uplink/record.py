@@ -14,11 +14,14 @@ _RECORD, _STATE = "uplink.json", "uplink-state.json"
 
 class UplinkRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`mode`: nat or user. `opened`: links whose forwarding was off before us. `passed`: rules of ours may be in chains
-    of others."""
+    of others. `answered`: (link, address) that is answered for there by our doing; `delays`: (link, how long the kernel
+    waited before it did, before us)."""
 
     mode: str
     opened: tuple[str, ...] = ()
     passed: bool = False
+    answered: tuple[tuple[str, str], ...] = ()
+    delays: tuple[tuple[str, str], ...] = ()
 
 
 class UplinkState(msgspec.Struct, frozen=True, kw_only=True):

@@ -180,7 +180,8 @@ class Uplink:
 
 
 def _hidden(outside: Outside) -> tuple[str, ...]:
-    return tuple(f"{cidr} is found by nobody beyond this machine: that takes --uplink nat" for cidr in outside.open_cidrs)
+    sentence = "is found by nobody beyond this machine: that takes --uplink nat"
+    return tuple(f"{cidr} {sentence}" for cidr in outside.open_cidrs)
 
 
 def _drain(changes: socket.socket) -> None:
