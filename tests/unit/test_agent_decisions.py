@@ -171,7 +171,12 @@ def test_the_newest_plan_is_in_force_before_an_order_goes_on(tmp_path: Path) -> 
         async def listeners(plan: VpcPlan) -> None:
             opened.append(plan.vpc_id)
 
-        plans = VpcPlans(world, DEFAULT_KNOBS, network, state, listeners, lambda _: None)
+        async def shut(vpc_id: str) -> None:
+            opened.remove(vpc_id)
+
+        plans = VpcPlans(
+            world, DEFAULT_KNOBS, network, state, listeners, lambda _: None, shut=shut, is_inhabited=lambda _: True
+        )
         waiting = asyncio.ensure_future(plans.ready(VPC))
         await world.sleep(1)
         assert not waiting.done() and plans.plan(VPC) is None

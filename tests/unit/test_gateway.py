@@ -25,6 +25,7 @@ from neargate.link.messages import (
     RunOrder,
     StopOrder,
     VpcPush,
+    VpcWithdraw,
     Welcome,
     encode,
 )
@@ -534,5 +535,73 @@ def test_a_vpc_that_is_deleted_while_its_change_is_told_stops_no_other() -> None
         while not isinstance(message := await pipe.hear(), VpcPush):
             assert isinstance(message, RunOrder), "the order is repeated until it is reported"
         assert message.plan.generation == 2
+
+    in_cell(body, knobs=KNOBS)
+
+
+def test_a_vpc_that_is_deleted_is_withdrawn_from_hosts_that_have_it() -> None:
+    async def body(rig: CellRig) -> None:
+        door = Door(rig)
+        rig.world.spawn(door.gateway.watch_plans(), "plans")
+        pipe = door.link()
+        pipe.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=(), plans=()))
+        assert isinstance(await pipe.hear(), Welcome)
+        await rig.run(**ONE_ZONE)
+        assert isinstance(await pipe.hear(), VpcPush)
+        for gone in ("vpc-other", "vpc-0main"):
+            door.plans.deleted.add(gone)
+            door.plans.changed.put_nowait(gone)
+        while not isinstance(message := await pipe.hear(), VpcWithdraw):
+            assert isinstance(message, RunOrder), "the order is repeated until it is reported"
+        assert message == VpcWithdraw(vpc_id="vpc-0main", generation=1)
+
+    in_cell(body, knobs=KNOBS)
+
+
+def test_what_a_host_holds_without_a_task_is_withdrawn_as_it_comes() -> None:
+    async def body(rig: CellRig) -> None:
+        door = Door(rig)
+        await rig.run(**ONE_ZONE)
+        pipe = door.link()
+        held = (("vpc-0main", 1), ("vpc-0old", 4))
+        pipe.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=(), plans=held))
+        assert isinstance(await pipe.hear(), Welcome)
+        assert await pipe.hear() == VpcWithdraw(vpc_id="vpc-0old", generation=4)
+        assert isinstance(message := await pipe.hear(), VpcPush) and message.plan.vpc_id == "vpc-0main"
+
+    in_cell(body, knobs=KNOBS)
+
+
+def test_a_vpc_without_tasks_is_withdrawn_after_a_while_and_comes_back_with_the_next() -> None:
+    knobs = replace(KNOBS, orders_lookaround_s=0.05, vpc_unused_s=0.2)
+
+    async def body(rig: CellRig) -> None:
+        door = Door(rig, knobs)
+        host = door.host()
+        door.connect(host)
+        for _ in range(2):
+            [task] = await rig.run(**ONE_ZONE)
+            await door.wait_for(task, "RUNNING")
+            await rig.world.sleep(1)
+            assert "vpc-0main" in host.memory.plans, "its task goes on"
+            await rig.cell.stop_task(ACCOUNT, "default", id_of(task), None)
+            await door.wait_for(task, "STOPPED")
+
+            async def gone() -> bool:
+                return not host.memory.plans
+
+            await rig.until(gone)
+        assert host.memory.violations == []
+
+    in_cell(body, knobs=knobs)
+
+
+def test_a_hello_names_no_more_vpcs_than_a_host_can_have() -> None:
+    async def body(rig: CellRig) -> None:
+        many = tuple((f"vpc-{n}", 1) for n in range(1025))
+        for held in (many, (("vpc 1", 1),), (("vpc-1", -1),), (("vpc-1", 2**63),)):
+            pipe = Door(rig).link()
+            pipe.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=(), plans=held))
+            assert await pipe.hear(Welcome) is None and "VPC" in (pipe.closed or "")
 
     in_cell(body, knobs=KNOBS)

@@ -22,6 +22,7 @@ from neargate.link.messages import (
     RunOrder,
     StopOrder,
     VpcPush,
+    VpcWithdraw,
     Welcome,
     decode_to_agent,
     decode_to_server,
@@ -39,6 +40,7 @@ from neargate.link.session import (
     RunTask,
     Send,
     StopTask,
+    WithdrawVpc,
 )
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import Knobs
@@ -379,3 +381,29 @@ def test_messages_share_frames_within_bounds_and_keep_their_order() -> None:
     large = encode(ReportAck(task_id="x" * 200_000, report_seq=1))
     assert list(frames([large, large, encode(sent[0])])) == [large, *frames([large, encode(sent[0])])]
     assert list(frames([])) == []
+
+
+def test_a_plan_is_withdrawn_from_who_has_it_and_sent_again_before_the_next_order() -> None:
+    server = ServerSession("s", KNOBS, NONCE)
+    agent = AgentSession(KNOBS, KEY)
+    hello = agent.connected(HOST, (), 0.0, {"vpc-old": 7})
+    server.received(said(hello)[0])
+    server.received(Proof(signature=KEY.sign(LINK, NONCE, HOST.host_id)))
+    assert server.held == {"vpc-old"} and server.vpcs == ()
+    server.push_plan(PLAN)
+    assert server.held == {"vpc-old", PLAN.vpc_id}
+    (old,), (gone,) = server.withdraw_plan("vpc-old"), server.withdraw_plan(PLAN.vpc_id)
+    assert decode_to_agent(old.data) == VpcWithdraw(vpc_id="vpc-old", generation=7)
+    assert decode_to_agent(gone.data) == VpcWithdraw(vpc_id=PLAN.vpc_id, generation=PLAN.generation)
+    assert not server.held and server.withdraw_plan(PLAN.vpc_id) == []
+    assert len(server.push_plan(PLAN)) == 1, "the next order needs it again"
+    agent.received(Welcome(protocol=PROTOCOL, session="s", ping_period_s=5), 1.0)
+    assert agent.received(decode_to_agent(gone.data), 1.0) == [WithdrawVpc(vpc_id=PLAN.vpc_id, generation=3)]
+
+
+def test_nothing_is_withdrawn_from_an_agent_that_does_not_know_how() -> None:
+    server = ServerSession("s", KNOBS, NONCE)
+    server.received(Hello(protocol=PROTOCOL, host=HOST, reports=(), public_key=KEY.public))
+    server.received(Proof(signature=KEY.sign(LINK, NONCE, HOST.host_id)))
+    server.push_plan(PLAN)
+    assert server.withdraw_plan(PLAN.vpc_id) == [] and server.vpcs == (PLAN.vpc_id,)

@@ -25,6 +25,7 @@ from ..link.session import (
     RunTask,
     StopTask,
     TagsAnswered,
+    WithdrawVpc,
 )
 from ..log import get_logger
 from ..model.capacity import HostFacts
@@ -115,7 +116,7 @@ class Agent:
         self._state = LocalState(world, state_dir / "agent.db")
         self._bulk = BulkClient(world, knobs, channel, facts.host_id, key)
         self._logs = self._log_drivers(state_dir, collector or TaskCollector(world, network, knobs))
-        self._plans = VpcPlans(world, knobs, network, self._state, self._serve_vpc, self._note)
+        self._plans = self._vpc_plans()
         self._credentials = self._task_credentials(credential_files)
         self._tags = TaskTags(world, knobs, lambda task_id: self._link.ask_tags(task_id))
         api_port = urlsplit(endpoint).port or DEFAULT_API_PORT
@@ -135,6 +136,18 @@ class Agent:
             sandbox=sandbox,
             records=self._tasks.records,
             note=self._note,
+        )
+
+    def _vpc_plans(self) -> VpcPlans:
+        return VpcPlans(
+            self._world,
+            self._knobs,
+            self._network,
+            self._state,
+            self._serve_vpc,
+            self._note,
+            shut=lambda vpc_id: self._listeners.close(vpc_id),
+            is_inhabited=lambda vpc_id: any(one.launch.eni.vpc_id == vpc_id for one in self._tasks.records()),
         )
 
     def _task_metadata(self, machine: Machine) -> Metadata:
@@ -214,6 +227,7 @@ class Agent:
             deliver=self._deliver,
             refused=self._refused,
             note=self._note,
+            plans=self._plans.held,
         )
 
     def _host_parts(self, reached: Reached, endpoint_url: str) -> HostParts:
@@ -284,6 +298,8 @@ class Agent:
         match action:
             case ApplyVpc():
                 await self._plans.push(action.plan)
+            case WithdrawVpc():
+                self._plans.withdraw(action.vpc_id, action.generation)
             case RunTask() if action.launch.task_id in self._removing:
                 # What is left of an earlier life of this task must go first; the order is repeated.
                 self._note(f"task {action.launch.task_id} waits for its remains to be removed")

@@ -30,6 +30,7 @@ from ..link.messages import (
     TagsTold,
     ToAgent,
     VpcPush,
+    VpcWithdraw,
 )
 from ..model.launch import ContainerLaunch, SplunkLogs, TaskLaunch, Tmpfs
 from .arrivals_extras import extras_problem
@@ -107,6 +108,11 @@ def _check_push(message: VpcPush) -> None:
     check_plan(message.plan)
 
 
+def _check_withdraw(message: VpcWithdraw) -> None:
+    check_id("vpc_id", message.vpc_id)
+    check_between("generation", message.generation, 0, INTEGER_MAX)
+
+
 def _check_stop(message: StopOrder) -> None:
     check_id("task_id", message.task_id)
     check_id("incarnation", message.incarnation)
@@ -168,6 +174,7 @@ def _check_exec(message: ExecOrder) -> None:
 _CHECKS_BY_KIND: Mapping[type, Callable[..., None]] = {
     RunOrder: _check_run,
     VpcPush: _check_push,
+    VpcWithdraw: _check_withdraw,
     StopOrder: _check_stop,
     ReportAck: _check_ack,
     LogOpened: _check_log,

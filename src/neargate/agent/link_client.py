@@ -6,7 +6,7 @@ what was begun because of an order is finished also when the connection that bro
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -61,7 +61,9 @@ class LinkClient:
         deliver: Callable[[AgentAction], Awaitable[None]],
         refused: Callable[[ToAgent, str], Awaitable[None]],
         note: Callable[[str], None],
+        plans: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
+        """`plans`: VPC -> generation, of those that this host holds."""
         self._world = world
         self._knobs = knobs
         self._transport = transport
@@ -70,6 +72,7 @@ class LinkClient:
         self._deliver = deliver
         self._refused = refused
         self._note = note
+        self._plans = plans
         self._session = AgentSession(knobs, key, f"{world.random.getrandbits(64):016x}")
         self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue(_OUTGOING_MAX)
         self._actions: asyncio.Queue[AgentAction] = asyncio.Queue(_ACTIONS_MAX)
@@ -116,7 +119,8 @@ class LinkClient:
         """Returns why the connection ended."""
         self._outgoing = asyncio.Queue(_OUTGOING_MAX)
         over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._enqueue(self._session.connected(self._facts(), self._reports(), self._world.monotonic()))
+        known, now = self._plans(), self._world.monotonic()
+        self._enqueue(self._session.connected(self._facts(), self._reports(), now, known))
         loops = [
             self._world.spawn(self._write(connection, self._outgoing, over), "link-write"),
             self._world.spawn(self._read(connection, over), "link-read"),

@@ -18,7 +18,17 @@ from msgspec.structs import replace
 
 from ..link.host_identity import KEY_BYTES, simulated_key
 from ..link.messages import StopOrder, frames, messages_to_agent
-from ..link.session import Acknowledged, AgentAction, AgentSession, ApplyVpc, Disconnect, RunTask, Send, StopTask
+from ..link.session import (
+    Acknowledged,
+    AgentAction,
+    AgentSession,
+    ApplyVpc,
+    Disconnect,
+    RunTask,
+    Send,
+    StopTask,
+    WithdrawVpc,
+)
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.launch import ContainerReport, TaskLaunch, TaskReport
@@ -118,9 +128,11 @@ class SimulatedHost:
         began: Callable[[TaskLaunch], None] = _unwatched,
         ended: Callable[[str], None] = _unwatched,
         applied: Callable[[VpcPlan], None] = _unwatched,
+        withdrawn: Callable[[str], None] = _unwatched,
         seed: bytes = NO_SEED,
     ) -> None:
-        """`began` and `ended` (task id) tell a watcher what this host holds, `applied` which plan is in force.
+        """`began` and `ended` (task id) tell a watcher what this host holds; `applied` and `withdrawn` (VPC id) tell
+        which plans are in force.
 
         `seed`: the host's key is made of it and of the host's id.
         """
@@ -128,6 +140,7 @@ class SimulatedHost:
         self._began = began
         self._ended = ended
         self._applied = applied
+        self._withdrawn = withdrawn
         self.memory = memory if memory is not None else HostMemory()
         self._world = world
         self._timers = timers
@@ -150,7 +163,7 @@ class SimulatedHost:
         """`send` queues a frame; `hang_up` ends the connection. Neither may call back into this host."""
         self._send, self._hang_up = send, hang_up
         reports = [task.report for task in self.memory.tasks.values()]
-        self._act(self._session.connected(self.facts, reports, self._world.monotonic()))
+        self._act(self._session.connected(self.facts, reports, self._world.monotonic(), self.memory.plans))
         self._connections += 1
         self._tick_later(self._connections)
 
@@ -195,10 +208,20 @@ class SimulatedHost:
                     self.memory.plans[action.plan.vpc_id] = max(known, action.plan.generation)
                     if known <= action.plan.generation:
                         self._applied(action.plan)
+                case WithdrawVpc():
+                    self._withdraw(action)
                 case Acknowledged():
                     self._acknowledged(action)
                 case _:
                     pass
+
+    def _withdraw(self, order: WithdrawVpc) -> None:
+        """While a task is in it the plan stays, until it is withdrawn again: the next Hello names it."""
+        tasks = (one for one in self.memory.tasks.values() if one.status is not LastStatus.STOPPED)
+        used = {task.launch.eni.vpc_id for task in tasks if task.launch is not None}
+        if order.vpc_id not in used and self.memory.plans.get(order.vpc_id, -1) <= order.generation:
+            self.memory.plans.pop(order.vpc_id, None)
+            self._withdrawn(order.vpc_id)
 
     def _run(self, launch: TaskLaunch) -> None:
         known = self.memory.tasks.get(launch.task_id)

@@ -1,7 +1,7 @@
 """What the agent serves inside each VPC's router: task metadata, the region's endpoint and the resolver of names.
 
 And the region's API at the addresses of its interface endpoints. Invariant: one listener of an address per VPC and
-process; after a restart of the agent they are opened again.
+process; after a restart of the agent they are opened again, and those of a VPC that is needed no longer are closed.
 """
 
 import asyncio
@@ -48,6 +48,7 @@ class VpcListeners:
         self._proxied = Guests(each_max=knobs.proxy_connections_per_task, all_max=knobs.proxy_connections_max)
         self._servers: dict[tuple[str, str], asyncio.Server] = {}
         self._datagrams: dict[str, socket.socket] = {}
+        self._connections: dict[str, set[asyncio.StreamWriter]] = {}  # by VPC, accepted and not yet ended
         self._endpoints: dict[str, dict[PlannedEndpoint, tuple[asyncio.Server, EndpointProxy]]] = {}
 
     async def open(self, vpc_id: str, endpoints: Sequence[PlannedEndpoint] = ()) -> None:
@@ -78,13 +79,42 @@ class VpcListeners:
                 limit = self._knobs.metadata_request_max_bytes
                 served[one] = await asyncio.start_server(proxy.serve, sock=listener, limit=limit), proxy
 
+    async def close(self, vpc_id: str) -> None:
+        """Of a VPC without tasks. What a task left connected ends with it: a socket keeps its router's namespace."""
+        await self._serve_endpoints(vpc_id, ())
+        del self._endpoints[vpc_id]
+        bound = self._datagrams.pop(vpc_id, None)
+        if bound is not None:
+            asyncio.get_running_loop().remove_reader(bound.fileno())
+            bound.close()
+        for key in [key for key in self._servers if key[0] == vpc_id]:
+            self._servers.pop(key).close()
+        for writer in list(self._connections.get(vpc_id, ())):
+            writer.transport.abort()
+        self._resolvers.pop(vpc_id, None)
+
     async def _listen(self, vpc_id: str, address: str, port: int) -> None:
         if (vpc_id, address) in self._servers:
             return
-        serve = self._server(vpc_id, address)
+        serve = self._known(vpc_id, self._server(vpc_id, address))
         listener = await self._network.listen(vpc_id, address, port)
         limit = self._knobs.metadata_request_max_bytes
         self._servers[vpc_id, address] = await asyncio.start_server(serve, sock=listener, limit=limit)
+
+    def _known(self, vpc_id: str, serve: Serve) -> Serve:
+        """The same, with each connection where `close` finds it."""
+
+        async def known(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            open_now = self._connections.setdefault(vpc_id, set())
+            open_now.add(writer)
+            try:
+                await serve(reader, writer)
+            finally:
+                open_now.discard(writer)
+                if not open_now and self._connections.get(vpc_id) is open_now:
+                    del self._connections[vpc_id]
+
+        return known
 
     def _server(self, vpc_id: str, address: str) -> Serve:
         if address == TASK_METADATA_ADDRESS:

@@ -11,7 +11,7 @@ import re
 import msgspec
 
 from ..link.host_identity import KEY_BYTES
-from ..link.messages import CredentialsAsk, Hello, HostUpdate, LogAppend, LogOpen, Report, TagsAsk
+from ..link.messages import HELLO_PLANS_MAX, CredentialsAsk, Hello, HostUpdate, LogAppend, LogOpen, Report, TagsAsk
 from ..model.capacity import HostFacts
 from ..model.launch import ContainerReport, MemoryAtKill, TaskReport
 
@@ -47,6 +47,10 @@ def report_problem(report: TaskReport) -> str | None:
 def hello_problem(hello: Hello, reports_max: int) -> str | None:
     if len(hello.reports) > reports_max:
         return "too many reports in one hello"
+    if len(hello.plans or ()) > HELLO_PLANS_MAX:
+        return "too many VPCs in one hello"
+    if not all(_ID.fullmatch(vpc_id) and 0 <= generation <= INTEGER_MAX for vpc_id, generation in hello.plans or ()):
+        return "a VPC's id or its plan's generation is none"
     if len(hello.public_key) != KEY_BYTES:
         return "the host has no key"
     return facts_problem(hello.host) if _are_short(hello.process) else "a process's name has at most 255 characters"

@@ -91,6 +91,8 @@ class HostConnection:
         self._stops_asked = True
         self._begun_asked = True
         self._vpcs_asked = True
+        self._unused_asked = False
+        self._unused: dict[str, float] = {}  # VPCs of the host without a task -> since when they are known to be
         self._fresh: list[RunTaskOrder] = []
 
     @property
@@ -131,15 +133,15 @@ class HostConnection:
         return True
 
     def push_plan(self, vpc_id: str) -> None:
-        """A VPC changed: the host hears of it if it has been given the VPC before."""
+        """A VPC changed or was deleted: the host hears of it if it has been given the VPC before."""
         if vpc_id not in self._session.vpcs:
             return
         try:
-            plan = self._plans.plan(vpc_id)
+            sends = self._session.push_plan(self._plans.plan(vpc_id))
         except KeyError:
-            return  # deleted since then: nothing runs in it any more
+            sends = self._session.withdraw_plan(vpc_id)  # deleted: nothing runs in it any more
         try:
-            self._send(self._session.push_plan(plan))
+            self._send(sends)
         except ChannelClosed:
             # The writer's loop meets the same end; the host gets the plan again with its next session's first order.
             _log.warning("a host does not read its plans", host=self.host_id)
@@ -272,6 +274,9 @@ class HostConnection:
             if self._vpcs_asked:
                 self._vpcs_asked = False
                 await self._push_known_plans(self.host_id)
+            if self._unused_asked:
+                self._unused_asked = False
+                await self._withdraw_unused(self.host_id)
             self._order_fresh()
             if self._stops_asked:
                 self._stops_asked = False
@@ -284,12 +289,24 @@ class HostConnection:
 
     async def _push_known_plans(self, host_id: str) -> None:
         """What changed while the host was away is in force for the tasks that it has, not only for its next one's."""
-        for vpc_id in await self._cell.orders.vpcs(host_id):
+        used = await self._cell.orders.vpcs(host_id)
+        for vpc_id in self._session.held.difference(used):
+            self._send(self._session.withdraw_plan(vpc_id))
+        for vpc_id in used:
             try:
                 plan = self._plans.plan(vpc_id)
             except KeyError:
                 continue  # the tasks' ends are not told yet, and their VPC is gone
             self._send(self._session.push_plan(plan))
+
+    async def _withdraw_unused(self, host_id: str) -> None:
+        """What is ordered after the tables were read is ordered after this, by the same loop, with its plan again."""
+        unused = self._session.held.difference(await self._cell.orders.vpcs(host_id))
+        now = self._world.monotonic()
+        self._unused = {vpc_id: self._unused.get(vpc_id, now) for vpc_id in unused}
+        for vpc_id, since in self._unused.items():
+            if now - since >= self._knobs.vpc_unused_s:
+                self._send(self._session.withdraw_plan(vpc_id))
 
     def _order_fresh(self) -> None:
         """What was handed over, as far as there is room; the rest is read from the table when there is."""
@@ -342,7 +359,7 @@ class HostConnection:
                 self._outgoing.put(action.data)
             if now - looked_at >= self._knobs.orders_lookaround_s:
                 looked_at, self._after = now, 0
-                self._runs_asked = True
+                self._runs_asked = self._unused_asked = True
                 self._ring(None)
 
     def _send(self, sends: Iterable[Send]) -> None:

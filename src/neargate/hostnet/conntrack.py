@@ -7,16 +7,17 @@ get a dump and exact deletes.
 import errno
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from ..vpc.flows import Flow
 from .netlink import NETLINK_NETFILTER, Message, Netlink, NetlinkError, attribute, attributes
 
 _CT_GET, _CT_DELETE = 0x101, 0x102
-_TUPLE_ORIG, _TUPLE_REPLY, _MARK, _FILTER = 1, 2, 8, 25
+_TUPLE_ORIG, _TUPLE_REPLY, _MARK, _MARK_MASK, _FILTER = 1, 2, 8, 21, 25
 _BATCH = 500  # messages in one datagram
 _NESTED = 0x8000
+_EVERY_BIT = attribute(_MARK_MASK, b"\xff\xff\xff\xff")
 
 
 class KernelFlow(Flow, frozen=True, kw_only=True):
@@ -36,18 +37,26 @@ class Conntrack:
 
     def cut(self, text: str) -> None:
         """Forget every flow in which the address is source or destination, before or after translation."""
+        self._cut(text, [None])
+
+    def cut_marked(self, text: str, marks: Iterable[int]) -> None:
+        """The same of flows with one of these marks."""
+        self._cut(text, list(marks))
+
+    def _cut(self, text: str, marks: Sequence[int | None]) -> None:
         value = ip_address(text)
+        ends = [(reply, source) for reply in (0, 1) for source in (0, 1)]
         try:
-            self._netlink.run([_filtered(value, reply=reply, source=source) for reply in (0, 1) for source in (0, 1)])
+            self._netlink.run([_filtered(value, mark, reply=r, source=s) for mark in marks for r, s in ends])
         except NetlinkError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
                 raise
-            self.cut_one_by_one(text)
+            self.cut_one_by_one(text, marks)
 
-    def cut_one_by_one(self, text: str) -> None:
+    def cut_one_by_one(self, text: str, marks: Sequence[int | None] = (None,)) -> None:
         """The same by a dump of the table: for kernels that know no filter."""
         value = ip_address(text)
-        self._netlink.run([_exact(value.version, original) for original in self._flows_of(value)])
+        self._netlink.run([_exact(value.version, original) for original in self._flows_of(value, marks)])
 
     def flows(self) -> list["KernelFlow"]:
         """All of them. A dump: for what happens seldom."""
@@ -69,14 +78,15 @@ class Conntrack:
             found += len(self._netlink.ask(_CT_GET, _header(version), dump=True, what="list flows"))
         return found
 
-    def _flows_of(self, value: IPv4Address | IPv6Address) -> Iterator[bytes]:
+    def _flows_of(self, value: IPv4Address | IPv6Address, marks: Sequence[int | None]) -> Iterator[bytes]:
         for answer in self._netlink.ask(_CT_GET, _header(value.version), dump=True, what="list flows"):
             tuples = dict(attributes(answer[4:]))
             addresses = []
             for side in (_TUPLE_ORIG, _TUPLE_REPLY):
                 ip_part = dict(attributes(tuples.get(side, b""))).get(1, b"")
                 addresses += [payload for _, payload in attributes(ip_part)]
-            if value.packed in addresses:
+            is_marked = None in marks or int.from_bytes(tuples.get(_MARK, b""), "big") in marks
+            if is_marked and value.packed in addresses:
                 yield tuples[_TUPLE_ORIG]
 
 
@@ -112,14 +122,15 @@ def _header(version: int) -> bytes:
     return struct.pack("=BBH", socket.AF_INET if version == 4 else socket.AF_INET6, 0, 0)
 
 
-def _filtered(value: IPv4Address | IPv6Address, *, reply: int, source: int) -> Message:
+def _filtered(value: IPv4Address | IPv6Address, mark: int | None, *, reply: int, source: int) -> Message:
     first = 1 if value.version == 4 else 3  # CTA_IP_V4_SRC or CTA_IP_V6_SRC; the destination is the next number
     address_part = attribute(first if source else first + 1, value.packed)
     tuple_part = attribute((_TUPLE_REPLY if reply else _TUPLE_ORIG) | _NESTED, attribute(1 | _NESTED, address_part))
     flags = [0, 0]
     flags[reply] = 1 if source else 2
     filter_part = b"".join(attribute(side + 1, struct.pack("=I", flags[side])) for side in (0, 1))
-    body = _header(value.version) + tuple_part + attribute(_FILTER | _NESTED, filter_part)
+    marked = b"" if mark is None else attribute(_MARK, struct.pack(">I", mark)) + _EVERY_BIT
+    body = _header(value.version) + tuple_part + marked + attribute(_FILTER | _NESTED, filter_part)
     return Message(
         what=f"cut flows of {value}", kind=_CT_DELETE, flags=0, body=body, tolerate=frozenset({errno.ENOENT})
     )

@@ -31,7 +31,7 @@ from .namespaces import Namespaces, set_control
 from .netlink import Netlink, NetlinkError
 from .nftables import NftablesError, NftablesMissing
 from .public_pools import PublicPools
-from .router import Router, configure_task, gateway_of, interface_name, namespace_name
+from .router import Router, configure_task, gateway_of, interface_name, namespace_name, private_addresses
 from .vpcs import Vpcs
 
 T = TypeVar("T")
@@ -355,6 +355,7 @@ class LinuxNetwork:
             if router is not None:
                 steps.append(lambda: self._forbid(router, task_id))
                 steps.append(lambda: router.disconnect(eni))
+                steps.append(lambda: self._vpcs.cut_at_peers(router, private_addresses(eni)))
                 self._leaving[eni.vpc_id, interface_name(eni.eni_id)] = self._world.monotonic()
         steps.append(lambda: self._namespaces.delete(_task_namespace(task_id)))
 

@@ -6,7 +6,7 @@ Owns the sockets into that namespace and the rule set that the kernel holds. Wha
 
 import hashlib
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_network
 
 from ..interfaces.hostnet import InterfaceStats
@@ -98,23 +98,20 @@ class Router:
         self._nft.close()
 
     def apply(self, plan: VpcPlan) -> None:
+        """Repeated after a failure it does what is left, also where the rules are those of the plan already."""
         if len(self._owed) == _OWED_MAX:
             self._settle_flows()
-        if plan != self.plan:
-            self._owed.append(self.plan)
-            self._take(plan)
-        self._settle_flows()
-
-    def _take(self, plan: VpcPlan) -> None:
         # New networks are closed before rules lead into them, old ones after; what was refused closes none.
         self._links.run([netlink.blackhole(cidr) for cidr in plan.cidrs])
         try:
-            self._load(plan)
+            if plan != self.plan:
+                self._load(plan)
         finally:
             self._open_other_networks()
+        self._settle_flows()
 
     def _settle_flows(self) -> None:
-        """What fails is done when the plan is applied again: rules are in force first, whatever becomes of flows."""
+        """Rules are in force first, whatever becomes of flows: what fails here is done at the next call."""
         while self._owed:
             for address, _ in _translations(self._owed[0]) - _translations(self.plan):
                 self._flows.cut(address)
@@ -151,8 +148,8 @@ class Router:
         """No peer has a link to here any more."""
         peerings.remove_others(self._links, ())
 
-    def cut_peers(self, peering_id: str, addresses: Iterable[str]) -> None:
-        """Flows with the addresses over this peering: those of another peer may be the same."""
+    def cut_over(self, peering_id: str, addresses: Iterable[str]) -> None:
+        """Flows with these addresses of that peer: another one may have the same."""
         if self._loaded is not None:
             marks = [mark for mark, way in self._loaded.steering.lookups.items() if way == peering_id]
             for address in addresses:
@@ -187,7 +184,7 @@ class Router:
                 self._links.run([pair])
             link = self._links.existing(name)
         messages = [netlink.no_autoconf(link.index), netlink.link_up(link.index, arp=False)]
-        for address in _addresses(eni):
+        for address in private_addresses(eni):
             messages.append(netlink.neighbour(link.index, address, eni.mac))
             messages.append(netlink.route(_host_route(address), link.index))
         self._links.run(messages)
@@ -219,8 +216,8 @@ class Router:
         The link itself ends with the task's namespace: removing it by hand takes some 30 ms of the kernel's
         network lock, which every start of another task would wait for.
         """
-        self._links.run([netlink.route_gone(_host_route(address)) for address in _addresses(eni)])
-        for address in _addresses(eni):
+        self._links.run([netlink.route_gone(_host_route(address)) for address in private_addresses(eni)])
+        for address in private_addresses(eni):
             self._flows.cut(address)
 
     def remove_link(self, name: str) -> None:
@@ -282,6 +279,8 @@ class Router:
             # The kernel does not hold what we believe (someone flushed the table): replace all of it, at one instant.
             self._loaded = None
             self._nft.run(transaction(None, wanted))
+        if plan != self.plan:
+            self._owed.append(self.plan)
         self._loaded, self.plan, self._endpoints = wanted, plan, endpoints
 
 
@@ -325,7 +324,7 @@ def _translations(plan: VpcPlan) -> set[tuple[str, str]]:
     return {(address, nat_id) for address, nat_id in pairs if address is not None}
 
 
-def _addresses(eni: Eni) -> list[str]:
+def private_addresses(eni: Eni) -> list[str]:
     return [address for address in (eni.private_ipv4, eni.ipv6) if address is not None]
 
 

@@ -85,6 +85,11 @@ class Vpcs:
         self._namespaces.delete(namespace_name(vpc_id))
         self._join()
 
+    def cut_at_peers(self, router: Router, addresses: Collection[str]) -> None:
+        """What peers' routers still know of addresses that are nobody's now."""
+        for peering_id, other in self._peered(router.plan):
+            other.cut_over(peering_id, addresses)
+
     def tell_peers(self, router: Router) -> None:
         """Of members that a group has won or lost."""
         for _, other in self._peered(router.plan):

@@ -108,6 +108,12 @@ class HostNetwork(Protocol):
     async def apply_vpc(self, plan: VpcPlan) -> None:
         """Make the VPC's router if need be and its rules equal to the plan. A lower generation is ignored."""
 
+    async def remove_vpc(self, vpc_id: str, generation: int) -> None:
+        """Undo `apply_vpc`, unless a plan of a higher generation is in force. Raises HostError while a task is in it.
+
+        Its listeners must be closed. May be repeated, also for a VPC that was never here.
+        """
+
     async def make_namespace(self, task_id: str, eni: Eni) -> TaskNetwork:
         """The task's namespace without its interface: enough to create containers in. `attach_eni` completes it."""
 

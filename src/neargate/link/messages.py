@@ -16,6 +16,7 @@ from ..model.launch import TaskLaunch, TaskReport
 from ..model.network import VpcPlan
 
 PROTOCOL = 2
+HELLO_PLANS_MAX = 1024  # VPCs that a Hello names; those beyond it are named by a later one
 TASK_ROLE = "task"  # what a task is: served to its containers
 EXECUTION_ROLE = "execution"  # what the platform does for it: never leaves the agent
 
@@ -28,6 +29,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     reports: tuple[TaskReport, ...]
     public_key: bytes = b""  # of the host (host_identity.py)
     process: str = ""  # drawn at each start of an agent: two at the same time are two agents of one host
+    # VPCs it holds, each with its plan's generation; None: an agent that knows of no withdrawal.
+    plans: tuple[tuple[str, int], ...] | None = None
 
 
 class Challenge(msgspec.Struct, frozen=True, kw_only=True, tag="challenge"):
@@ -54,6 +57,16 @@ class VpcPush(msgspec.Struct, frozen=True, kw_only=True, tag="vpc"):
     """Comes before the first order of a VPC and again at each change."""
 
     plan: VpcPlan
+
+
+class VpcWithdraw(msgspec.Struct, frozen=True, kw_only=True, tag="vpc-withdraw"):
+    """The plan of this generation, or of an earlier one, is needed no longer: its VPC is gone, or has no task there.
+
+    Waits for the host's last task of the VPC; a plan that is pushed after it makes it void.
+    """
+
+    vpc_id: str
+    generation: int
 
 
 class RunOrder(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
@@ -224,6 +237,7 @@ ToAgent = (
     Challenge
     | Welcome
     | VpcPush
+    | VpcWithdraw
     | RunOrder
     | StopOrder
     | ReportAck

@@ -8,7 +8,7 @@ Silence is counted in the gateway's own checks, not in clock time: a gateway tha
 when it resumes, so its own trouble never looks like the hosts'.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -33,6 +33,7 @@ from .messages import (
     TagsAsk,
     ToServer,
     VpcPush,
+    VpcWithdraw,
     Welcome,
     encode,
 )
@@ -91,6 +92,8 @@ class ServerSession:
         self._runs: dict[str, _Order] = {}
         self._stops: dict[str, _Order] = {}
         self._plans: dict[str, int] = {}  # VPC id -> generation sent in this session
+        self._held: Mapping[str, int] = {}  # the same as the agent's Hello had it
+        self._withdraws = False  # whether this agent knows what a withdrawal is
         self._heard = True
         self._silent_checks = 0
 
@@ -103,6 +106,11 @@ class ServerSession:
     def vpcs(self) -> tuple[str, ...]:
         """VPCs whose changes this host must hear of."""
         return tuple(self._plans)
+
+    @property
+    def held(self) -> frozenset[str]:
+        """VPCs that this host has, as far as this session knows."""
+        return frozenset((*self._held, *self._plans))
 
     def received(self, message: ToServer) -> list[ServerAction]:
         """What to do about one message. A message that does not fit the phase ends the connection."""
@@ -141,6 +149,15 @@ class ServerSession:
             return []
         self._plans[plan.vpc_id] = plan.generation
         return [Send(data=encode(VpcPush(plan=plan)))]
+
+    def withdraw_plan(self, vpc_id: str) -> list[Send]:
+        """For a VPC without orders of this host. It is sent again before the next one."""
+        generation = max(self._held.get(vpc_id, -1), self._plans.get(vpc_id, -1))
+        if not self._withdraws or generation < 0:
+            return []
+        self._held = {other: known for other, known in self._held.items() if other != vpc_id}
+        self._plans.pop(vpc_id, None)
+        return [Send(data=encode(VpcWithdraw(vpc_id=vpc_id, generation=generation)))]
 
     def run(self, task_id: str, order: bytes, now: float) -> list[Send]:
         """`order` is an encoded RunOrder. Nothing while it is in flight: the timer repeats it."""
@@ -192,6 +209,7 @@ class ServerSession:
         if not is_proved(hello.public_key, proof.signature, channel=LINK, nonce=self._nonce, host_id=host_id):
             return [Disconnect(reason=f"host {host_id} did not prove its key")]
         self.host_id = host_id
+        self._held, self._withdraws = dict(hello.plans or ()), hello.plans is not None
         return [Greeted(host=hello.host, public_key=hello.public_key, reports=hello.reports, process=hello.process)]
 
     def _answered(self, report: TaskReport) -> None:

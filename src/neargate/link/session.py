@@ -8,7 +8,7 @@ Driver: one `AgentSession` per agent process. On a new connection call `connecte
 decoded message, about once a second `tick`, on a lost connection `disconnected`; do the returned actions in order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ from ..model.launch import TaskLaunch, TaskReport
 from ..model.network import VpcPlan
 from .host_identity import LINK, NONCE_BYTES, HostKey
 from .messages import (
+    HELLO_PLANS_MAX,
     PROTOCOL,
     Challenge,
     CredentialsAsk,
@@ -38,6 +39,7 @@ from .messages import (
     TagsTold,
     ToAgent,
     VpcPush,
+    VpcWithdraw,
     Welcome,
     encode,
 )
@@ -65,6 +67,13 @@ class ApplyVpc(Struct, frozen=True, kw_only=True):
     """Must be in force before the `RunTask` actions that follow it."""
 
     plan: VpcPlan
+
+
+class WithdrawVpc(Struct, frozen=True, kw_only=True):
+    """The VPC goes, unless a plan of a later generation was applied or a task here is in it: then after that task."""
+
+    vpc_id: str
+    generation: int
 
 
 class RunTask(Struct, frozen=True, kw_only=True):
@@ -109,6 +118,7 @@ AgentAction = (
     | Disconnect
     | Established
     | ApplyVpc
+    | WithdrawVpc
     | RunTask
     | StopTask
     | Acknowledged
@@ -154,8 +164,13 @@ class AgentSession:
         """Tasks whose last report the server has not confirmed."""
         return len(self._unacknowledged)
 
-    def connected(self, host: HostFacts, reports: Sequence[TaskReport], now: float) -> list[AgentAction]:
-        """A fresh connection. `reports`: the full state of every task this host knows, acknowledged before or not."""
+    def connected(
+        self, host: HostFacts, reports: Sequence[TaskReport], now: float, plans: Mapping[str, int] | None = None
+    ) -> list[AgentAction]:
+        """A fresh connection. `reports`: the full state of every task this host knows, acknowledged before or not.
+
+        `plans`: VPC -> generation, of those that it holds.
+        """
         self._phase = _Phase.GREETING
         self._host_id = host.host_id
         self._heard_at = now
@@ -167,7 +182,14 @@ class AgentSession:
             entry.resend_at = now
         for report in first:
             self._unacknowledged[report.task_id].resend_at = now + self._knobs.report_resend_s
-        hello = Hello(protocol=PROTOCOL, host=host, reports=first, public_key=self._key.public, process=self._process)
+        hello = Hello(
+            protocol=PROTOCOL,
+            host=host,
+            reports=first,
+            public_key=self._key.public,
+            process=self._process,
+            plans=tuple((plans or {}).items())[:HELLO_PLANS_MAX],
+        )
         return [Send(data=encode(hello))]
 
     def disconnected(self) -> None:
@@ -189,6 +211,8 @@ class AgentSession:
                 return [StopTask(order=message)]
             case VpcPush():
                 return [ApplyVpc(plan=message.plan)]
+            case VpcWithdraw():
+                return [WithdrawVpc(vpc_id=message.vpc_id, generation=message.generation)]
             case ReportAck():
                 return self._acknowledged(message)
             case CredentialsIssued() | CredentialsRefused():

@@ -148,6 +148,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     reports_in_flight_max: int = 256  # of one host, not yet durable
     orders_rest_min_s: float = 0.005  # of one host, after what was rung was sent
     orders_lookaround_s: float = 60.0  # a session reads its orders from the start again, whatever it has sent
+    vpc_unused_s: float = 300.0  # after which a VPC without tasks is taken back from a host, within a look-around
     link_frames_max: int = 4096  # written to one connection and not yet taken by the socket
     bulk_connections_per_host: int = 4  # an agent has one; those that it lost may still be ending
     log_requests_in_flight_max: int = 64  # of one bulk connection

@@ -39,12 +39,26 @@ class FakeHostNetwork:
 
     async def start(self) -> None:
         await self.faults.before("network.start")
+        inhabited = {eni.vpc_id for eni in self.enis.values()}
+        self.plans = {vpc_id: plan for vpc_id, plan in self.plans.items() if vpc_id in inhabited}
 
     async def apply_vpc(self, plan: VpcPlan) -> None:
         await self.faults.before("apply_vpc")
         known = self.plans.get(plan.vpc_id)
         if known is None or known.generation <= plan.generation:
             self.plans[plan.vpc_id] = plan
+
+    async def remove_vpc(self, vpc_id: str, generation: int) -> None:
+        await self.faults.before("remove_vpc")
+        known = self.plans.get(vpc_id)
+        if known is not None and known.generation > generation:
+            return
+        if any(eni.vpc_id == vpc_id for eni in self.enis.values()):
+            raise HostError(f"tasks of this host are in {vpc_id}")
+        self.plans.pop(vpc_id, None)
+        for key in [key for key in self.listeners if key[0] == vpc_id]:
+            del self.listeners[key]
+        await self.faults.after("remove_vpc")
 
     async def make_namespace(self, task_id: str, eni: Eni) -> TaskNetwork:
         await self.faults.before("make_namespace")

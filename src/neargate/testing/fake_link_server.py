@@ -40,6 +40,7 @@ from ..link.messages import (
     ToAgent,
     ToServer,
     VpcPush,
+    VpcWithdraw,
     Welcome,
     decode_to_server,
     encode,
@@ -67,6 +68,7 @@ class FakeLinkServer:
         self.reports: dict[str, TaskReport] = {}
         self.history: list[TaskReport] = []
         self.hosts: list[HostFacts] = []
+        self.plans: dict[str, int] = {}  # that the host held at its last Hello
         self.logs: dict[tuple[str, str], StoredLog] = {}
         self.acknowledge = True
         self.acknowledge_logs = True
@@ -90,6 +92,9 @@ class FakeLinkServer:
 
     def push(self, plan: VpcPlan) -> None:
         self._say(VpcPush(plan=plan))
+
+    def withdraw(self, vpc_id: str, generation: int) -> None:
+        self._say(VpcWithdraw(vpc_id=vpc_id, generation=generation))
 
     def run(self, launch: TaskLaunch) -> None:
         self._say(RunOrder(launch=launch))
@@ -196,6 +201,7 @@ class FakeLinkServer:
         pipe.greeted = True
         if isinstance(hello, Hello):
             self.hosts.append(hello.host)
+            self.plans = dict(hello.plans or ())
             pipe.say(Welcome(protocol=PROTOCOL, session="s", ping_period_s=5.0))
             for report in hello.reports:
                 self._report(pipe, report)

@@ -274,6 +274,9 @@ class RealMachine:
             self._checkers.attached(host_id, task_id, eni)
         elif call == "apply_vpc":
             self._checkers.network.applied(host_id, args[0])
+        elif call == "remove_vpc":
+            if args[0] not in self.host.network.plans:
+                self._checkers.network.withdrawn(host_id, args[0])
         elif call == "detach_eni":
             self._checkers.ended(host_id, args[0])
         elif call == "start_container":

@@ -35,4 +35,5 @@ def draw_knobs(rng: random.Random) -> Knobs:
         task_credentials_look_s=pick((0.5, 2.0)),
         task_credentials_refused_retry_s=pick((1.0, 60.0)),
         execution_credentials_lifetime_s=pick((2.0, 3600.0)),
+        vpc_unused_s=pick((0.0, 5.0, 300.0)),
     )

@@ -6,6 +6,7 @@ for the youngest, which had not reached the disk. Must not know the server.
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -55,7 +56,8 @@ class LightMachine:
         memory = deepcopy(self.memory)
 
         def begin(world: SimWorld) -> None:
-            self._run(world, memory, lambda launch: self._checkers.began(name, launch), lambda _: None, lambda _: None)
+            began = partial(self._checkers.began, name)
+            self._run(world, memory, began, lambda _: None, lambda _: None, lambda _: None)
 
         return Supervised(name=name, begin=begin, died=self._net.died)
 
@@ -114,6 +116,7 @@ class LightMachine:
             self._began,
             lambda task_id: self._checkers.ended(host_id, task_id),
             lambda plan: self._checkers.network.applied(host_id, plan),
+            lambda vpc_id: self._checkers.network.withdrawn(host_id, vpc_id),
         )
 
     def _run(
@@ -123,6 +126,7 @@ class LightMachine:
         began: Callable[[TaskLaunch], None],
         ended: Callable[[str], None],
         applied: Callable[[VpcPlan], None],
+        withdrawn: Callable[[str], None],
     ) -> None:
         host = SimulatedHost(
             world,
@@ -134,6 +138,7 @@ class LightMachine:
             began=began,
             ended=ended,
             applied=applied,
+            withdrawn=withdrawn,
         )
         _LightLink(world, self._net, host, self._knobs).dial()
 

@@ -168,6 +168,10 @@ class SimLoop(asyncio.AbstractEventLoop):
     def add_reader(self, *_: Any) -> None:  # type: ignore[override]  # whatever the arguments, nothing is done
         """As above."""
 
+    def remove_reader(self, *_: Any) -> bool:
+        """As above."""
+        return False
+
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Nothing: a cancelled timer is dropped when its time comes."""
 

@@ -186,6 +186,11 @@ class VpcChecks:
         self._plans[host_id][plan.vpc_id] = plan
         self._sim.count("plans-applied")
 
+    def withdrawn(self, host_id: str, vpc_id: str) -> None:
+        """It is no longer there; what comes next may be the same plan."""
+        if self._plans.get(host_id, {}).pop(vpc_id, None) is not None:
+            self._sim.count("plans-withdrawn")
+
     def forgotten(self, host_id: str) -> None:
         """Its machine was restarted."""
         self._plans.pop(host_id, None)
