@@ -12,7 +12,7 @@ from ..link.messages import FlowsAppend
 from ..model.flow_logs import FlowLogBatch
 from ..model.knobs import Knobs
 
-NUMBER_MAX = 2**62
+NUMBER_MAX = 2**48
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LINE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 _TOO_OLD_MS, _TOO_NEW_MS = 14 * 24 * 3600 * 1000, 2 * 3600 * 1000

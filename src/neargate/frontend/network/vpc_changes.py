@@ -98,7 +98,7 @@ def delete_vpc(shelf: Shelf, vpc_id: str) -> Change[None]:
     parts = (*_of(shelf, RouteTable, vpc_id), *_of(shelf, NetworkAcl, vpc_id), *_of(shelf, SecurityGroupView, vpc_id))
     shown: list[Kept] = [nat for nat in _of(shelf, NatGateway, vpc_id) if nat.state in GONE]
     shown += [one for one in _of(shelf, VpcEndpoint, vpc_id) if one.state in GONE]
-    logs = [log for log in shelf.all(FlowLog) if log.resource_id == vpc_id]
+    logs = [log for log in shelf.all(FlowLog) if vpc_id in (log.resource_id, log.vpc_id)]
     return Change(result=None, drop=(vpc, *parts, *shown, *logs))
 
 
