@@ -25,7 +25,7 @@ from .nft_machine.machine import Ended, Left, Machine
 from .nft_machine.packets import Packet, packet
 from .nft_machine.routing import DEFAULT_RULES, MAIN, Route, RouteRule, Routing
 from .nft_machine.table import Table
-from .vpc_packets_records import shelf_of
+from .vpc_packets_records import mac_of, shelf_of
 
 ENDPOINT_PORT = 4566
 OUTSIDE, SERVICE = "outside", "service"
@@ -215,7 +215,13 @@ class PacketRegion:
         return Routing(tables, rules=tuple(by_mark), own=own)
 
     def _enis_of(self, vpc_id: str) -> Iterator[Eni]:
-        return (eni_of(self._description, each) for each in self._interfaces.values() if each.vpc_id == vpc_id)
+        """Of tasks as they are attached, of endpoints as the plan has them."""
+        own = (one for one in self._description.vpc_endpoints if one.vpc_id == vpc_id)
+        of_endpoints = {interface_id for one in own for interface_id in one.network_interface_ids}
+        for each in self._interfaces.values():
+            if each.vpc_id == vpc_id and each.network_interface_id not in of_endpoints:
+                yield eni_of(self._description, each)
+        yield from self._plans[vpc_id].endpoint_enis
 
     def _public_addresses(self) -> Iterator[tuple[int, str]]:
         """Which router the edge leads each to."""
@@ -245,11 +251,10 @@ def _flow_log(vpc_id: str) -> PlannedFlowLog:
 
 
 def eni_of(description: Description, interface: NetworkInterface) -> Eni:
-    """Its MAC is made of its address."""
     return Eni(
         eni_id=interface.network_interface_id,
         attachment_id="",
-        mac=f"0a:00:{IPv4Address(interface.private_ip_address).packed.hex(':')}",
+        mac=mac_of(interface),
         vpc_id=interface.vpc_id,
         subnet_id=interface.subnet_id,
         subnet_cidr=next(s.cidr_block for s in description.subnets if s.subnet_id == interface.subnet_id),

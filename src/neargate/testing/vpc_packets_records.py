@@ -5,6 +5,7 @@ the same, so that a plan can be compared with the description it is of.
 """
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
 from ..frontend.network import objects as kept
 from ..frontend.network.security_groups import RuleSpec, SecurityGroupView, StoredRule
@@ -42,23 +43,47 @@ def _records(region: aws.Description) -> Iterator[Kept]:
             status=peering.status.code,
             created_at=0.0,
         )
-    for endpoint in region.vpc_endpoints:
-        yield kept.VpcEndpoint(
-            account=ACCOUNT,
-            name=endpoint.vpc_endpoint_id,
-            vpc_id=endpoint.vpc_id,
-            endpoint_type=endpoint.vpc_endpoint_type,
-            service_name="com.amazonaws.us-east-1.s3",
-            state=endpoint.state,
-            created_at=0.0,
-            policy="{}",
-        )
+    yield from (_endpoint(region, each) for each in region.vpc_endpoints)
     for a_list in region.managed_prefix_lists:
         entries = tuple(kept.PrefixListEntry(cidr=each.cidr) for each in a_list.entries)
         name = a_list.prefix_list_id
         yield kept.PrefixList(
             account=ACCOUNT, name=name, list_name=name, family="IPv4", entries_max=100, versions=(entries,)
         )
+
+
+def _endpoint(region: aws.Description, endpoint: aws.VpcEndpoint) -> Kept:
+    own = [each for each in region.network_interfaces if each.network_interface_id in endpoint.network_interface_ids]
+    is_gateway = endpoint.vpc_endpoint_type == "Gateway"
+    return kept.VpcEndpoint(
+        account=ACCOUNT,
+        name=endpoint.vpc_endpoint_id,
+        vpc_id=endpoint.vpc_id,
+        endpoint_type=endpoint.vpc_endpoint_type,
+        service_name=f"com.amazonaws.us-east-1.{'s3' if is_gateway else 'ecs'}",
+        state=endpoint.state,
+        created_at=0.0,
+        policy="{}",
+        subnets=tuple(each.subnet_id for each in own),
+        groups=tuple(dict.fromkeys(group.group_id for each in own for group in each.groups)),
+        interfaces=tuple(
+            kept.EndpointInterface(
+                place=f"place-{each.network_interface_id}",
+                subnet_id=each.subnet_id,
+                zone="us-east-1a",
+                state="available" if endpoint.state == "available" else "deleting",
+                private_ip=each.private_ip_address,
+                eni_id=each.network_interface_id,
+                mac=mac_of(each),
+            )
+            for each in own
+        ),
+    )
+
+
+def mac_of(interface: aws.NetworkInterface) -> str:
+    """Made of its address."""
+    return f"0a:00:{IPv4Address(interface.private_ip_address).packed.hex(':')}"
 
 
 def _vpc(vpc: aws.Vpc) -> Kept:
