@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from neargate.cli import patience
 from neargate.cli.paths import RegionPaths
 from neargate.testing.registry import free_port
 
@@ -89,6 +90,12 @@ def own_region() -> Iterator[LiveRegion]:
         yield live
     finally:
         end_region(live)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands, and what `up` watches over, give up sooner on processes that never come up or never answer."""
+    monkeypatch.setenv(patience.VARIABLE, "0.4")
 
 
 @pytest.fixture(scope="session")

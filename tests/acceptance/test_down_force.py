@@ -15,6 +15,7 @@ from .conftest import end_region
 from .region import LiveRegion, traces
 from .test_up_down import WAIT, new_region, pids
 
+pytestmark = pytest.mark.usefixtures("impatient")
 REASON = "Stopped by the operator of the machine (neargate down --force)."
 
 

@@ -54,6 +54,7 @@ def test_up_says_by_whom_it_was_ended(simulated: LiveRegion, tmp_path: Path) -> 
         assert ("neargate down ended the API" in text) is ended_by_down
 
 
+@pytest.mark.usefixtures("impatient")
 def test_after_ctrl_c_and_with_a_hung_api_it_is_said_what_runs(simulated: LiveRegion) -> None:
     simulated.command(*UP, "-p", str(simulated.port))
     server = processes.find(simulated.paths.pid_file("server"))
@@ -72,6 +73,7 @@ def test_after_ctrl_c_and_with_a_hung_api_it_is_said_what_runs(simulated: LiveRe
         assert told.returncode == 1 and f"running: agent (pid {agent.pid})" in told.stderr
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_region_that_cannot_start_says_why_and_the_way_out(simulated: LiveRegion) -> None:
     simulated.command(*UP, "-p", str(simulated.port))
     simulated.command("down")

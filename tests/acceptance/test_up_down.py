@@ -144,6 +144,7 @@ def test_down_without_up_stops_tasks_by_the_normal_path(fresh: LiveRegion) -> No
     fresh.wait_status(fresh.run(definition), "RUNNING")
 
 
+@pytest.mark.usefixtures("impatient")
 def test_down_with_an_agent_that_hangs(fresh: LiveRegion) -> None:
     """It is started again: what it was about to do is durable, and its tasks did not notice."""
     fresh.up()

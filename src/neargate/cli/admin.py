@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from . import locks
+from . import locks, patience
 from .paths import RegionPaths
 from .problems import NoServer, Problem
 
@@ -80,7 +80,7 @@ def _way_back(paths: RegionPaths) -> str:
 def exchange(path: Path, request: dict[str, object], timeout_s: float) -> dict[str, Any]:
     """One request, one answer. Raises NotThere or Silent; Problem for a user who may not ask."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(timeout_s)
+        connection.settimeout(patience.of(timeout_s))
         try:
             connection.connect(str(path))
             connection.sendall(json.dumps(request).encode() + b"\n")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from . import config as configs
-from . import force, leftovers, locks, processes
+from . import force, leftovers, locks, patience, processes
 from .admin import ask
 from .config import RegionConfig
 from .footprint import remove_remains
@@ -164,7 +164,7 @@ class _Keeper:
         self._silent_since = self._silent_since or now
         name = "agent" if healthy(self._config.port) else "server"
         running = processes.find(self._paths.pid_file(name))
-        if now - self._silent_since < HANGS_S or running is None or name in self._ended:
+        if now - self._silent_since < patience.of(HANGS_S) or running is None or name in self._ended:
             return
         self._say(f"{name} (pid {running.pid}) does not answer and is started again")
         self._ended.add(name)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..agent.standing_order import StandingOrder
-from . import processes
+from . import patience, processes
 from .admin import NotThere, Silent, exchange
 from .config import RegionConfig
 from .last_resort import end_containers
@@ -101,7 +101,7 @@ def _by_the_agent(paths: RegionPaths, keeper: Supervisor, say: Callable[[str], N
             if answer.get("ready") and not left:
                 return
             progress.tell(left, time.monotonic())
-        if time.monotonic() - heard > 2 * HANGS_S:
+        if time.monotonic() - heard > patience.of(2 * HANGS_S):
             running = processes.find(paths.pid_file("agent"))
             if restarted or running is None:
                 raise _NoAgent(f"the agent does not come up (its log: {paths.log_file('agent')})")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from . import image_storage, processes
+from . import image_storage, patience, processes
 from .config import RegionConfig
 from .paths import RegionPaths
 from .problems import Problem
@@ -79,7 +79,7 @@ class Supervisor(Struct):
                 continue
             if child.running is not None:
                 child.early_deaths = child.early_deaths + 1 if now - child.started_at < STABLE_S else 0
-                child.not_before = now + restart_delay_s(child.early_deaths)
+                child.not_before = now + patience.of(restart_delay_s(child.early_deaths))
                 child.running = None
                 self.say(f"{child.program.name} ended; starting it again (its log: {child.program.log_file})")
                 if child.early_deaths >= EARLY_DEATHS_MAX:
