@@ -91,6 +91,7 @@ def test_an_agent_knows_the_secrets_of_its_own_tasks_only(with_role: LiveRegion)
     def run(planted: str) -> str:
         container = {
             "command": ["sleep", "600"],
+            "stopTimeout": 2,
             "environment": [{"name": "PLANTED", "value": planted}],
             "logConfiguration": region.log_config("/test/output"),
         }

@@ -74,7 +74,8 @@ def test_calls_are_accepted_while_the_agent_is_away(killing: Killing) -> None:
 def test_what_the_killed_server_acknowledged_exists_once(killing: Killing) -> None:
     """RunTask and StopTask go on while the server dies under them. The caller repeats with the same token."""
     region = killing.region
-    definition = region.register({"command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]})
+    obeys = "trap 'exit 0' TERM; while :; do sleep 0.1; done"  # once it has come so far
+    definition = region.register({"command": ["sh", "-c", obeys], "stopTimeout": 2})
     with ThreadPoolExecutor(4) as callers:
         calls = [callers.submit(region.run, definition, startedBy="kill-test") for _ in range(8)]
         wait_for("some answers", lambda: sum(call.done() for call in calls) >= 2)

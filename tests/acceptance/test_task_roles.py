@@ -168,7 +168,8 @@ def test_what_the_execution_role_may_not_stops_the_task_in_the_words_of_aws(role
 def test_another_tasks_credentials_are_not_given_out(roles: LiveRegion) -> None:
     """The victim shows its path in its log; who has it is told by the source address, not by what it knows."""
     log = {"logConfiguration": roles.log_config("/test/output")}
-    wait = {"command": ["sh", "-c", "echo $AWS_CONTAINER_CREDENTIALS_RELATIVE_URI; exec sleep 600"], **log}
+    shown = "echo $AWS_CONTAINER_CREDENTIALS_RELATIVE_URI; exec sleep 600"
+    wait = {"command": ["sh", "-c", shown], "stopTimeout": 2, **log}
     victim = roles.run(roles.register(wait, taskRoleArn=role("lister")))
     roles.wait_status(victim, "RUNNING")
     path = wait_for("the victim's path", lambda: next(iter(roles.output_of(victim)), None))
@@ -191,8 +192,8 @@ def test_credentials_outlive_the_agent_and_an_outage_of_the_server(roles: LiveRe
             "while :; do wget -qO- http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI 2> /dev/null "
             "> /key.new && mv /key.new /key; md5sum < /key; sleep 0.2; done"
         )
-        log = {"logConfiguration": own.log_config("/test/output")}
-        arn = own.run(own.register({"command": ["sh", "-c", ask], **log}, taskRoleArn=role("lister")))
+        container = {"command": ["sh", "-c", ask], "stopTimeout": 2, "logConfiguration": own.log_config("/test/output")}
+        arn = own.run(own.register(container, taskRoleArn=role("lister")))
         own.wait_status(arn, "RUNNING")
         wait_for("an answer", lambda: own.output_of(arn) or None)
         kept = own.paths.role_credentials / arn.rpartition("/")[2]

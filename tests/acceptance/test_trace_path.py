@@ -72,9 +72,10 @@ def lab(region: LiveRegion) -> Iterator[Lab]:
         if one["SubnetId"] == subnets[1]
     ]
     ec2.replace_network_acl_association(AssociationId=bound["NetworkAclAssociationId"], NetworkAclId=acl)
-    listening = {"command": ["sh", "-c", f"while :; do echo hello | nc -l -p {PORT}; done"]}
+    listening = {"command": ["sh", "-c", f"while :; do echo hello | nc -l -p {PORT}; done"], "stopTimeout": 2}
     server = _run(region, listening, subnets[1], server_group)
-    client = _run(region, {"command": ["sleep", "1000"]}, subnets[0], client_group, enableExecuteCommand=True)
+    waiting = {"command": ["sleep", "1000"], "stopTimeout": 2}
+    client = _run(region, waiting, subnets[0], client_group, enableExecuteCommand=True)
     address = region.wait_status(server, "RUNNING")["containers"][0]["networkInterfaces"][0]["privateIpv4Address"]
     region.wait_status(client, "RUNNING")
     try:
