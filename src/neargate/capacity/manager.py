@@ -43,7 +43,7 @@ from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row
 from .eni_view import interface_of_row
 from .ledger import SHARED_KERNEL, Host, Ledger
 from .own_hosts import NOBODYS, HostPools
-from .placed import choose_host, placed_claim, placed_interface, take_address
+from .placed import host_for, placed_claim, placed_interface, take_address
 from .spot_share import SpotShare
 
 T = TypeVar("T")
@@ -385,7 +385,7 @@ class Capacity:
 
     def _propose_placed(self, request: PlacedRequest) -> NewClaim | NoCapacity | NoAddress:
         pools = (NOBODYS, self._pools.wanted_by(request.account, ""))
-        host_id = choose_host(self._ledger.views(), request.zone, pools) if request.zone in self._zones else None
+        host_id = host_for(request, self._ledger.views(), pools) if request.zone in self._zones else None
         if host_id is None:
             return NoCapacity(reason=CAPACITY_UNAVAILABLE)
         address = take_address(request, self._ledger.addresses(request.subnet.subnet_id))

@@ -18,6 +18,11 @@ from .claims import Claim
 Bits = Callable[[int], int]
 
 
+def host_for(request: PlacedRequest, hosts: Iterable[HostView], pools: Iterable[str]) -> str | None:
+    """Empty for what has none; None: there is none for it."""
+    return choose_host(hosts, request.zone, pools) if request.has_host else ""
+
+
 def choose_host(hosts: Iterable[HostView], zone: str, pools: Iterable[str]) -> str | None:
     """A connected host of the zone: one of the account's own or nobody's first, then one that others keep.
 

@@ -78,6 +78,7 @@ class PlacedRequest(Struct, frozen=True, kw_only=True):
     """A thing of the network that has a place: a NAT gateway. Safe to repeat: (object_id, zone) names it.
 
     `private_ipv4`: the address it must have; any without. `description`: as DescribeNetworkInterfaces shows it.
+    `has_host`: without, it is an address that is held, and nothing anywhere is behind it.
     """
 
     object_id: str
@@ -86,6 +87,7 @@ class PlacedRequest(Struct, frozen=True, kw_only=True):
     subnet: SubnetView
     description: str
     private_ipv4: str | None = None
+    has_host: bool = True
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):

@@ -229,6 +229,13 @@ SUBNETS_PER_VPC = Quota(
     value=200,
     description="The maximum number of subnets per VPC.",
 )
+NETWORK_INTERFACES_PER_REGION = Quota(
+    service="vpc",
+    code="L-DF5E4CA3",
+    name="Network interfaces per Region",
+    value=5000,
+    description="The maximum number of network interfaces per Region. Here those that callers made count.",
+)
 IPV4_BLOCKS_PER_VPC = Quota(
     service="vpc",
     code="L-83CA0A9D",
@@ -281,6 +288,7 @@ ENFORCED = (
     INTERFACE_ENDPOINTS_PER_VPC,
     VPCS_PER_REGION,
     SUBNETS_PER_VPC,
+    NETWORK_INTERFACES_PER_REGION,
     IPV4_BLOCKS_PER_VPC,
     IPV6_BLOCKS_PER_VPC,
     ELASTIC_ADDRESSES_PER_REGION,

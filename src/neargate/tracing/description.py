@@ -211,6 +211,7 @@ class NetworkInterface(Shape, frozen=True, kw_only=True):
     association: PublicAssociation | None = None
     groups: tuple[GroupPair, ...] = ()
     source_dest_check: bool = True
+    status: str = "in-use"
     interface_type: str = "interface"
 
 

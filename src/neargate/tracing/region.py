@@ -159,6 +159,8 @@ class Region:
     def _private_addresses(self) -> dict[tuple[str, IpAddress], Spot]:
         owners: dict[tuple[str, IpAddress], Spot] = {}
         for each in self.interfaces.values():
+            if each.status == "available":
+                continue  # attached to nothing: nobody has its addresses
             for address in addresses_of(each):
                 owners[each.vpc_id, address] = self.spot(each)
         for nat in self.nat_gateways.values():  # also where their interfaces are described: these are not asked

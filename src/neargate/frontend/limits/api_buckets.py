@@ -158,7 +158,8 @@ _EC2 = (
         AllocateAddress AssociateAddress CreateNatGateway DeleteNatGateway DeleteNetworkInterface
         DetachNetworkInterface DisassociateAddress ModifyAddressAttribute ModifyNetworkInterfaceAttribute
         ReleaseAddress ResetAddressAttribute ResetNetworkInterfaceAttribute CreateFlowLogs DeleteFlowLogs
-        CreateSubnetCidrReservation DeleteSubnetCidrReservation
+        CreateSubnetCidrReservation DeleteSubnetCidrReservation AssignPrivateIpAddresses AttachNetworkInterface
+        CreateNetworkInterface UnassignPrivateIpAddresses
         """,
     ),
 )

@@ -10,7 +10,7 @@ from ..regional.shelves import Change, Shelf
 from .aws_prefix_lists import find_aws_prefix_list
 from .defaults import allow_all_egress, allow_all_egress_ipv6
 from .errors import GroupDuplicate, GroupLimitExceeded, GroupNotFound, VpcNotFound
-from .objects import Tags, Vpc, VpcEndpoint
+from .objects import NetworkInterface, Tags, Vpc, VpcEndpoint
 from .peer_groups import with_peer
 from .prefix_lists import required_list, weights
 from .security_groups import (
@@ -66,7 +66,8 @@ def delete_group(shelf: Shelf, group_id: str, *, in_use: bool) -> Change[None]:
     """`in_use`: an interface carries it. Raises GroupNotFound, CannotDelete, DependencyViolation."""
     group = required_group(shelf, group_id)
     named = any(group_id in endpoint.groups for endpoint in shelf.all(VpcEndpoint))
-    check_deletable(group, shelf.all(SecurityGroupView), in_use=in_use or named)
+    carried = any(group_id in interface.groups for interface in shelf.all(NetworkInterface))
+    check_deletable(group, shelf.all(SecurityGroupView), in_use=in_use or named or carried)
     return Change(result=None, drop=(group,))
 
 

@@ -65,7 +65,7 @@ def create(shelf: Shelf, wanted: WantedGateway, gateways_max: float, now: float,
     if subnet is None:
         raise SubnetUnknown(wanted.subnet_id)
     address = _address(shelf, wanted.allocation_id)
-    _check_private_ip(subnet, wanted.private_ip)
+    check_private_ip(subnet, wanted.private_ip)
     if sum(one.zone == subnet.zone and one.state in HOLDING for one in shelf.all(NatGateway)) >= gateways_max:
         raise NatGatewayLimitExceeded(gateways_max)
     is_free = address is not None and user_of(shelf, address.name) is None
@@ -109,7 +109,8 @@ def _address(shelf: Shelf, allocation_id: str | None) -> ElasticAddress | None:
     return found
 
 
-def _check_private_ip(subnet: Subnet, private_ip: str | None) -> None:
+def check_private_ip(subnet: Subnet, private_ip: str | None) -> None:
+    """That it can be had in the subnet. Raises InvalidParameterValue."""
     if private_ip is None:
         return
     if IPv4Address(private_ip) not in IPv4Network(subnet.cidr):

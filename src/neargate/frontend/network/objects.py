@@ -179,6 +179,50 @@ class NatGateway(Owned, frozen=True, kw_only=True):
     client_token: str | None = None
 
 
+class InterfaceAddress(Struct, frozen=True, kw_only=True):
+    """A private address of an interface that a caller made. `state`: pending, held, leaving.
+
+    `place`: what the zone knows it by. `wanted`: the address that it must be. The rest is the zone's answer.
+    """
+
+    place: str
+    state: str
+    asked_at: float
+    wanted: str | None = None
+    private_ip: str = ""
+    capacity_id: str = ""
+    hold_id: str = ""
+    mac: str = ""
+
+
+class NetworkInterface(Owned, frozen=True, kw_only=True):
+    """One that a caller made: it holds addresses of its subnet, and nothing is behind it.
+
+    The first address is the primary one: while that is pending there is no interface yet, and none any more when it
+    leaves.
+    """
+
+    kind = "network-interface"
+    vpc_id: str
+    subnet_id: str
+    zone: str
+    created_at: float
+    addresses: tuple[InterfaceAddress, ...]
+    groups: tuple[str, ...]
+    description: str = ""
+    source_dest_check: bool = True
+    requester: str = ""
+    client_token: str | None = None
+
+    @property
+    def is_there(self) -> bool:
+        return self.addresses[0].state == "held"
+
+    @property
+    def held(self) -> tuple[InterfaceAddress, ...]:
+        return tuple(one for one in self.addresses if one.state == "held")
+
+
 class ElasticAddress(Owned, frozen=True, kw_only=True):
     """Whose it is in use by is said by the NAT gateway that names it."""
 

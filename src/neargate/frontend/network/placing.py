@@ -28,6 +28,7 @@ from .nat_gateways import Failure
 from .objects import NatGateway, Subnet
 from .placing_endpoints import EndpointPlacing, places_in
 from .placing_endpoints import recorded as recorded_endpoints
+from .placing_interfaces import InterfacePlacing, places_of, recorded_addresses
 from .public_pool import POOL, GivenAddress
 from .registry import NetworkRegistry
 
@@ -88,6 +89,7 @@ class Placing:
         self._capacities = capacities
         self._knobs = knobs
         self._endpoints = EndpointPlacing(network, capacities)
+        self._interfaces = InterfacePlacing(network, capacities)
         self._due = asyncio.Event()
         self._due.set()
         network.on_change(self._due.set)
@@ -118,6 +120,7 @@ class Placing:
             for nat in plan.forget:
                 await self._try(nat, self._forget)
             await self._endpoints.look(account)
+            await self._interfaces.look(account, self._world.now(), self._knobs.interface_pending_s)
         await self.take_back_claims(_HELD)
         await self._take_back_unowned()
 
@@ -185,6 +188,7 @@ class Placing:
     def _in(self, states: Collection[str]) -> set[str]:
         shelves = [self._network.shelf(account) for account in self._network.accounts()]
         places = {place for shelf in shelves for place in places_in(shelf, states)}
+        places |= {place for shelf in shelves for place in places_of(shelf, at_start=states == _HELD_AT_START)}
         return places | {nat.name for shelf in shelves for nat in shelf.all(NatGateway) if nat.state in states}
 
     async def _take_back_unowned(self) -> None:
@@ -231,6 +235,7 @@ def _all_recorded(shelf: Shelf) -> Iterator[RecordedReservation]:
     gateways = (_recorded(shelf, nat) for nat in shelf.all(NatGateway))
     yield from (recorded for recorded in gateways if recorded is not None)
     yield from recorded_endpoints(shelf)
+    yield from recorded_addresses(shelf)
 
 
 def _recorded(shelf: Shelf, nat: NatGateway) -> RecordedReservation | None:

@@ -50,6 +50,7 @@ KINDS: tuple[type[Kept], ...] = (
     objects.Peering,
     objects.VpcEndpoint,
     objects.FlowLog,
+    objects.NetworkInterface,
     public_pool.GivenAddress,
     public_pool.PoolCursor,
     operator_pools.OperatorPool,

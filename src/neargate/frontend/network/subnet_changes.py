@@ -19,6 +19,7 @@ from .objects import (
     FlowLog,
     NatGateway,
     NetworkAcl,
+    NetworkInterface,
     RouteTable,
     Subnet,
     Tags,
@@ -130,7 +131,8 @@ def delete_subnet(shelf: Shelf, subnet_id: str, *, in_use: bool) -> Change[None]
     subnet = required_subnet(shelf, subnet_id)
     nats = (nat for nat in shelf.all(NatGateway) if nat.subnet_id == subnet_id and nat.state not in GONE)
     endpoints = (one for one in shelf.all(VpcEndpoint) if subnet_id in one.subnets and one.state not in GONE)
-    if in_use or next(nats, None) is not None or next(endpoints, None) is not None:
+    interfaces = (one for one in shelf.all(NetworkInterface) if one.subnet_id == subnet_id)
+    if in_use or any(next(one, None) is not None for one in (nats, endpoints, interfaces)):
         raise HasDependents("subnet", subnet_id)
     changed: list[Kept] = []
     for table in shelf.all(RouteTable):

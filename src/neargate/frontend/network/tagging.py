@@ -17,6 +17,7 @@ from .acl_errors import NetworkAclNotFound
 from .errors import (
     GroupNotFound,
     InvalidParameterValue,
+    NetworkInterfaceNotFound,
     NotFound,
     PrefixListNotFound,
     SecurityGroupRuleNotFound,
@@ -89,6 +90,7 @@ KINDS: Mapping[str, Tagged] = {
     "dopt": Tagged(record=objects.DhcpOptions, missing=DhcpOptionsNotFound),
     "pcx": Tagged(record=objects.Peering, missing=PeeringNotFound),
     "vpce": Tagged(record=objects.VpcEndpoint, missing=EndpointNotFound),
+    "eni": Tagged(record=objects.NetworkInterface, missing=NetworkInterfaceNotFound),
     "scr": Tagged(record=objects.CidrReservation, missing=lambda ids: CidrReservationNotFound(ids[0])),
     "fl": Tagged(record=objects.FlowLog, missing=FlowLogNotFound),
 }

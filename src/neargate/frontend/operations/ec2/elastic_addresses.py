@@ -25,7 +25,7 @@ from ...network.errors import (
     NetworkInterfaceIdMalformed,
     NetworkInterfaceNotFound,
 )
-from ...network.objects import ElasticAddress, NatGateway
+from ...network.objects import ElasticAddress, NatGateway, NetworkInterface
 from ...network.public_pool import POOL
 from ...network.tagging import AddressNotFound
 from ...regional.shelves import Shelf
@@ -231,7 +231,7 @@ def _attribute(address: ElasticAddress) -> dict[str, Any]:
 
 
 async def associate_address(call: Call, services: Services, params: Params) -> Answer:
-    """Always refused: there is no interface that is a caller's own."""
+    """Always refused: of interfaces that are callers' own none is attached to anything."""
     interface_id, instance_id = params.get("NetworkInterfaceId"), params.get("InstanceId")
     resources = [address_resource(call, services, params.get("AllocationId"))]
     if interface_id:
@@ -251,7 +251,10 @@ async def associate_address(call: Call, services: Services, params: Params) -> A
     check_id(str(interface_id), "eni", NetworkInterfaceIdMalformed)
     if not await all_enis(services, call.account, [str(interface_id)]):
         raise NetworkInterfaceNotFound([str(interface_id)])
-    addresses.check_associable(services.network.shelf(call.account), allocation_id, again=again)
+    shelf = services.network.shelf(call.account)
+    addresses.check_associable(shelf, allocation_id, again=again)
+    if shelf.find(NetworkInterface, str(interface_id)) is not None:
+        raise NotBuilt("An interface that a caller made is attached to nothing: an address would lead nowhere.")
     raise ManagedByAService
 
 

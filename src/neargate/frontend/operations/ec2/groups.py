@@ -12,6 +12,7 @@ from ...network.objects import NatGateway, VpcEndpoint
 from ...network.security_groups import SecurityGroupView
 from ...regional.shelves import Shelf
 from ...services import Services
+from .own_interfaces import own_interfaces
 from .request import check_id
 
 
@@ -67,6 +68,7 @@ async def all_enis(services: Services, account: str, eni_ids: list[str] | None =
     """With the elastic addresses that gateways have, and the groups of endpoints: a zone does not know them."""
     found = [eni for manager in capacity_managers(services) for eni in await manager.describe_enis(account, eni_ids)]
     shelf = services.network.shelf(account)
+    found += own_interfaces(shelf, services.region, eni_ids)
     elastic = elastic_associations(shelf, services.region)
     grouped = {place.eni_id: one.groups for one in shelf.all(VpcEndpoint) for place in one.interfaces}
     known = [_associated(eni, elastic[eni["NetworkInterfaceId"]]) if _has(eni, elastic) else eni for eni in found]

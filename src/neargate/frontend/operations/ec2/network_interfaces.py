@@ -1,4 +1,4 @@
-"""DescribeNetworkInterfaces: the interfaces of tasks and of NAT gateways, asked of every zone."""
+"""DescribeNetworkInterfaces: those of tasks, gateways and endpoints, asked of every zone, and those callers made."""
 
 from ...call import Answer, Call, Params
 from ...network.errors import NetworkInterfaceIdMalformed, NetworkInterfaceNotFound
@@ -63,9 +63,13 @@ async def describe_network_interfaces(call: Call, services: Services, params: Pa
         malformed=NetworkInterfaceIdMalformed,
         missing=NetworkInterfaceNotFound,
     )
-    found = select(found, params.get("Filters"), _FIELDS, lambda _: ())
+    found = select(found, params.get("Filters"), _FIELDS, _tags)
     found, token = page(found, params, _id, "NetworkInterfaceIds")
     return with_token({"NetworkInterfaces": found}, token)
+
+
+def _tags(eni: Shown) -> list[tuple[str, str]]:
+    return [(tag["Key"], tag["Value"]) for tag in eni["TagSet"]]
 
 
 def _id(eni: Shown) -> str:

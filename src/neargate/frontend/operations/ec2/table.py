@@ -11,6 +11,7 @@ from .nat_gateways import OPERATIONS as NAT_GATEWAYS
 from .network_acl_entries import OPERATIONS as NETWORK_ACL_ENTRIES
 from .network_acls import OPERATIONS as NETWORK_ACLS
 from .network_interface_changes import OPERATIONS as NETWORK_INTERFACE_CHANGES
+from .network_interface_creation import OPERATIONS as NETWORK_INTERFACE_CREATION
 from .network_interfaces import describe_network_interfaces
 from .prefix_list_entries import OPERATIONS as PREFIX_LIST_ENTRIES
 from .prefix_lists import OPERATIONS as PREFIX_LISTS
@@ -51,6 +52,7 @@ OPERATIONS: dict[str, Operation] = {
     **ELASTIC_ADDRESSES,
     **NAT_GATEWAYS,
     **NETWORK_INTERFACE_CHANGES,
+    **NETWORK_INTERFACE_CREATION,
     **GROUP_CHANGES,
     **GROUP_USES,
     **PREFIX_LISTS,

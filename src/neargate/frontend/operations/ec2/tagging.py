@@ -6,7 +6,7 @@ from ...authorize import Resource, authorize, request_tags
 from ...call import Answer, Call, Params
 from ...network.aws_prefix_lists import find_aws_prefix_list
 from ...network.errors import InvalidParameterValue, NetworkInterfaceNotFound
-from ...network.objects import Tags
+from ...network.objects import NetworkInterface, Tags
 from ...network.routing_errors import NotPermitted, Unsupported
 from ...network.security_groups import StoredRule
 from ...network.tagging import (
@@ -90,11 +90,12 @@ def _resource_ids(params: Params) -> list[str]:
 
 
 async def _check_others(call: Call, services: Services, resource_ids: Sequence[str]) -> None:
-    """What exists and has no tags here: AWS's prefix lists, and interfaces, which their zones keep."""
+    """What exists and has no tags here: AWS's prefix lists, and interfaces that are services' own."""
     for one in resource_ids:
         if find_aws_prefix_list(services.region, one) is not None:
             raise NotPermitted(f"The prefix list {one} is managed by AWS and cannot be tagged.")
-    enis = [one for one in resource_ids if one.startswith("eni-")]
+    shelf = services.network.shelf(call.account)
+    enis = [one for one in resource_ids if one.startswith("eni-") and shelf.find(NetworkInterface, one) is None]
     if enis:
         known = {eni["NetworkInterfaceId"] for eni in await all_enis(services, call.account, enis)}
         missing = [one for one in enis if one not in known]
