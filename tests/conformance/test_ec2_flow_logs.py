@@ -525,3 +525,16 @@ def test_the_last_records_of_a_task_come_when_its_interface_is_given_back(networ
     assert isinstance(host.send(batch(flow_log_id, eni)), FlowsAck)
     [stream] = network.logs.describe_log_streams(logGroupName="/flows")["logStreams"]
     assert stream["logStreamName"] == f"{eni}-reject"
+
+
+def test_a_nat_gateways_interface_is_logged_by_the_host_that_has_it(network: Network) -> None:
+    address = network.ec2.allocate_address()["AllocationId"]
+    made = network.ec2.create_nat_gateway(SubnetId=network.subnet, AllocationId=address)["NatGateway"]
+    network.run(network.region.placing.look())
+    [gateway] = network.ec2.describe_nat_gateways(NatGatewayIds=[made["NatGatewayId"]])["NatGateways"]
+    assert gateway["State"] == "available"
+    eni = gateway["NatGatewayAddresses"][0]["NetworkInterfaceId"]
+    flow_log_id = network.create(ResourceType="NetworkInterface", ResourceIds=[eni])
+    assert isinstance(Host(network).send(batch(flow_log_id, eni)), FlowsAck)
+    stranger = Host(network, "host-2").send(batch(flow_log_id, eni))
+    assert isinstance(stranger, LogRefused) and stranger.message == NOT_HERE

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from neargate.agent.bulk_client import BulkClient
+from neargate.agent.flow_sender import FlowSender
+from neargate.agent.link_client import Closed
 from neargate.clusters.flow_arrivals import NUMBER_MAX
 from neargate.clusters.flow_logs import NOT_ASSUMED, NOT_HERE, FlowLogWriter
 from neargate.clusters.gateway import Gateway
@@ -34,6 +37,7 @@ from neargate.model.knobs import Knobs
 from neargate.testing.cell_rig import ACCOUNT, REGION, ZONES, CellRig, host_of, id_of, in_cell
 from neargate.testing.fake_task_roles import FakeTaskRoles
 from neargate.testing.gateway_rig import LOGGING, AgentEnd, LogGroups, VpcPlans
+from neargate.testing.host_proofs import key_of
 
 KNOBS = Knobs(cpu_overcommit=1.0, disk_overcommit=1.0, flow_batch_max_events=8, flow_batch_max_bytes=1000)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/flows"
@@ -139,6 +143,67 @@ def test_a_batch_is_stored_once_however_often_and_by_whichever_connection_it_com
         assert await stage.stored() == [f"{stage.eni} {number}" for number in (1, 2, 5, 6)]
 
     staged(body)
+
+
+class _Wire:
+    """The agent's end of a connection to the real gateway; as `Transport` it makes one each time."""
+
+    def __init__(self, stage: Stage, wires: list[AgentEnd]) -> None:
+        self._stage = stage
+        self._wires = wires
+
+    async def connect(self, path: str) -> "_Wire":
+        assert path == "/bulk"
+        pipe = AgentEnd(proves=False)
+        self._wires.append(pipe)
+        self._stage.rig.world.spawn(self._stage.gateway.accept_bulk(pipe), "bulk")
+        return _Wire(self._stage, [pipe])
+
+    async def send(self, data: bytes) -> None:
+        if self._wires[-1].closed is not None:
+            raise Closed("cut")
+        self._wires[-1].to_server.put_nowait(data)
+
+    async def receive(self) -> bytes:
+        data = await self._wires[-1].to_agent.get()
+        if data is None:
+            raise Closed("cut")
+        return data
+
+    async def close(self) -> None:
+        await self._wires[-1].close("by the agent")
+
+
+def test_an_agents_batches_are_stored_once_over_connections_that_break() -> None:
+    async def body(stage: Stage) -> None:
+        world, wires, notes = stage.rig.world, list[AgentEnd](), list[str]()
+        knobs = Knobs(link_reconnect_min_s=0.001, link_reconnect_max_s=0.001, flow_retry_s=0.001)
+        bulk = BulkClient(world, knobs, _Wire(stage, wires), HOST, key_of(HOST))
+        running = world.spawn(bulk.run(), "bulk")
+        sender = FlowSender(world, knobs, bulk, notes.append)
+        append = stage.logs.append
+
+        async def cut(*given: Any) -> int:
+            stored = await append(*given)
+            await wires[-1].close("cut before the answer")
+            return stored
+
+        for number in range(1, 5):
+            stage.logs.append = cut if number % 2 else append  # type: ignore[method-assign,assignment]
+            batch = stage.batch(number)
+            async with asyncio.timeout(30):
+                await sender.append_flows(batch)
+        running.cancel()
+        assert await stage.stored() == [f"{stage.eni} {number}" for number in range(1, 5)]
+        assert len(wires) == 3 and notes == []
+
+    staged(body)
+
+
+def test_the_wire_carries_no_fields_that_the_checks_do_not_know() -> None:
+    """A new field of what an agent says must be looked at in clusters/flow_arrivals.py before it is believed."""
+    assert set(FlowLogBatch.__struct_fields__) == {"flow_log_id", "eni_id", "number", "events"}
+    assert set(FlowsAppend.__struct_fields__) == {"request", "counter", "batch"}
 
 
 def test_a_process_that_starts_counts_anew() -> None:
