@@ -26,7 +26,8 @@ class PublicPools:
         self._built_in = IPv4Network(built_in)
         self._own = host_address(built_in)
         self._known: tuple[PublicPool, ...] = ()
-        self._led: tuple[PublicPool, ...] | None = None  # None: it is not known what is there
+        self._asked: tuple[PublicPool, ...] | None = None  # None: it is not known what is there
+        self._led: tuple[PublicPool, ...] = ()
         self.outside: Outside = NOTHING_OUTSIDE
 
     def __str__(self) -> str:
@@ -38,7 +39,7 @@ class PublicPools:
 
     def forget(self) -> None:
         """The link may be another one now, without the routes."""
-        self._known, self._led, self.outside = (), None, NOTHING_OUTSIDE
+        self._known, self._asked, self._led, self.outside = (), None, (), NOTHING_OUTSIDE
 
     def has(self, public: str) -> bool:
         """Whether it may be a task's, or a NAT gateway's."""
@@ -49,27 +50,30 @@ class PublicPools:
         """Routes to all pools while somebody here has any public address, or is about to: hosts without tasks hear of
         no change. `addresses`: those in use."""
         wanted = self._known if addresses else ()
-        if wanted != self._led:
-            self._led = None
-            self._change(wanted)
-            self._led = wanted
-        self.outside = Outside(pools=wanted, addresses=frozenset(addresses)) if wanted else NOTHING_OUTSIDE
+        if wanted != self._asked:
+            self._asked = None
+            self._led = self._change(wanted)
+            self._asked = wanted
+        self.outside = Outside(pools=self._led, addresses=frozenset(addresses)) if self._led else NOTHING_OUTSIDE
 
     def _networks(self) -> list[IPv4Network]:
         return [self._built_in, *(IPv4Network(pool.cidr) for pool in self._known)]
 
-    def _change(self, wanted: Iterable[PublicPool]) -> None:
+    def _change(self, wanted: Iterable[PublicPool]) -> tuple[PublicPool, ...]:
+        """Those that lead to the edge now."""
         with Netlink() as host:
             routes, own = host_routes(host), own_networks(host)
             index = host.existing(self._link).index
             there = {route.destination for route in routes if route.link == self._link}
-            cidrs = {str(self._built_in)}
+            led: list[PublicPool] = []
             for pool in wanted:
                 against = objection(pool.cidr, pool.way, routes, own, self._link)
                 if against:
                     log.warning("a pool of public addresses is not led to tasks", pool=pool.cidr, why=against)
                     continue
-                cidrs.add(pool.cidr)
+                led.append(pool)
                 if pool.cidr not in there:
                     host.run([netlink.route(pool.cidr, index, via=EDGE_HOP, source=self._own, replace=False)])
-            host.run([netlink.route_gone(cidr, index) for cidr in sorted(there - cidrs)])
+            kept = {str(self._built_in), *(pool.cidr for pool in led)}
+            host.run([netlink.route_gone(cidr, index) for cidr in sorted(there - kept)])
+            return tuple(led)

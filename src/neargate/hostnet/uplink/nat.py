@@ -42,9 +42,12 @@ class NatUplink:
         self._announcing = Announcing(files)
         self._outside: Outside = NOTHING_OUTSIDE
 
-    def look(self, host: Netlink, outside: Outside = NOTHING_OUTSIDE) -> tuple[str, ...]:
-        """Make whatever is not there; sentences on what else was done or is in the way."""
+    def know(self, outside: Outside) -> None:
+        """What `look` is to make pass and be found."""
         self._outside = outside
+
+    def look(self, host: Netlink) -> tuple[str, ...]:
+        """Make whatever is not there; sentences on what else was done or is in the way."""
         self._edge.keep_off(own_networks(host), to_host=True)
         names = self._outer_links(host)
         record = self._opened(self._files.record() or UplinkRecord(mode="nat"), names)
@@ -59,7 +62,7 @@ class NatUplink:
             set_forwarding(name, True)
         self._edge.lead_to_host()
         written = self._files.record() or record
-        return (*self._notes, *self._announcing.look(host, written, outside, outer))
+        return (*self._notes, *self._announcing.look(host, written, self._outside, outer))
 
     def remove(self) -> None:
         """Repeatable, and whole also where the record or this process knows nothing."""

@@ -81,12 +81,15 @@ class Uplink:
             self._changes = await self._world.offload(_LANE, address_changes)
             self._keeper = self._world.spawn(self._keep(self._changes), "uplink")
 
-    def know(self, outside: Outside) -> None:
-        """The operator's pools, and who has addresses of them, as the host has them now."""
-        if outside == self._outside:
+    async def know(self, outside: Outside) -> None:
+        """The operator's pools, and who has addresses of them, as the host has them now. What tasks of a new pool send
+        passes when this returns; neighbours find a new address soon after."""
+        before, self._outside = self._outside, outside
+        if self._keeper is None or outside == before:
             return
-        self._outside = outside
-        if self._keeper is not None and not self._looks_soon:
+        if outside.pools != before.pools:
+            await self._world.offload(_LANE, self._look)
+        elif not self._looks_soon:
             self._looks_soon = True
             self._world.spawn(self._look_soon(), "uplink")
 
@@ -137,7 +140,8 @@ class Uplink:
                     self._edge.keep_off(own_networks(host))
                     return self._tell(state)
                 if self._mode == "nat":
-                    return self._tell(replace(state, notes=self._nat.look(host, self._outside)))
+                    self._nat.know(self._outside)
+                    return self._tell(replace(state, notes=self._nat.look(host)))
                 self._edge.know(self._outside.cidrs)
                 return self._tell(replace(state, pid=self._user.look(host).pid, notes=_hidden(self._outside)))
         except _FAILURES as error:
@@ -205,25 +209,25 @@ class UplinkedNetwork(LinuxNetwork):
         if self.underlay is not None:
             await self.underlay.start()
         if self.uplink is not None:
-            self.uplink.know(self.outside)
+            await self.uplink.know(self.outside)
             await self.uplink.start()
 
     async def apply_vpc(self, plan: VpcPlan) -> None:
         await super().apply_vpc(plan)
-        self._tell_uplink()
+        await self._tell_uplink()
 
     async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
         attached = await super().attach_eni(task_id, eni)
-        self._tell_uplink()
+        await self._tell_uplink()
         return attached
 
     async def detach_eni(self, task_id: str) -> None:
         await super().detach_eni(task_id)
-        self._tell_uplink()
+        await self._tell_uplink()
 
-    def _tell_uplink(self) -> None:
+    async def _tell_uplink(self) -> None:
         if self.uplink is not None:
-            self.uplink.know(self.outside)
+            await self.uplink.know(self.outside)
 
     async def close(self) -> None:
         for part in (self.uplink, self.underlay):
