@@ -33,6 +33,7 @@ from ..sandbox.pull.proxies import proxies_of
 from ..world import OsWorld
 from . import admin, agent_desk, locks
 from . import config as configs
+from .allocator import share_one_heap
 from .arguments import Parser
 from .config import RegionConfig
 from .kill_points import kill_points
@@ -64,6 +65,7 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     write_to_stderr()
     allow_open_files()
+    share_one_heap()
     paths = region_paths(given.data)
     # What is left of a region can be removed also where its data is gone.
     config = RegionConfig() if given.remove_all and not paths.config.exists() else configs.load(paths)

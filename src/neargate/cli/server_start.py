@@ -12,6 +12,7 @@ from msgspec import Struct
 from ..log import write_to_stderr
 from . import config as configs
 from . import database_process
+from .allocator import share_one_heap
 from .arguments import Parser
 from .config import RegionConfig
 from .paths import RegionPaths, region_paths
@@ -35,6 +36,7 @@ def start(arguments: list[str]) -> Started:
     parser.add_argument("--data")
     write_to_stderr()
     allow_open_files()
+    share_one_heap()
     paths = region_paths(parser.parse_args(arguments).data)
     config = configs.load(paths)
     if not paths.server_run.exists():
