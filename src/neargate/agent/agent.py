@@ -29,6 +29,7 @@ from ..link.session import (
 )
 from ..log import get_logger
 from ..model.capacity import HostFacts
+from ..model.flow_logs import FlowLogBatch
 from ..model.knobs import Knobs
 from ..model.lifecycle import StopCode
 from ..model.network import REGION_ENDPOINT_ADDRESS, VpcPlan
@@ -42,6 +43,8 @@ from .credentials import TaskCredentials
 from .disk_watch import DiskWatch
 from .execution.exchange import EndpointExchange, Exchange
 from .execution.work import ExecutionWork
+from .flow_logs import FlowLogs
+from .flow_sender import FlowSender
 from .host_tasks import HostTasks
 from .link_client import LinkClient, Transport
 from .local_state import Loaded, LocalState
@@ -123,6 +126,8 @@ class Agent:
         self._execution = self._execution_work(exchange or EndpointExchange(network, knobs, api_port), registry_domain)
         self._tasks = HostTasks(self._host_parts(reached, f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}"))
         self._disk_watch = self._watch_of_disks()
+        self._flow_sender: FlowSender | None = None
+        self._flows = self._flow_logs()
         self._metadata = self._task_metadata(machine or LinuxMachine())
         self._upstream = Upstream(world, knobs, self._note)
         self._listeners = VpcListeners(knobs, network, self._metadata, api_socket, api_port, self._resolver_of)
@@ -138,6 +143,22 @@ class Agent:
             note=self._note,
         )
 
+    def _flow_logs(self) -> FlowLogs:
+        return FlowLogs(
+            self._world,
+            self._knobs,
+            self._network,
+            plan=self._plans.plan,
+            records=self._tasks.records,
+            append=self._append_flows,
+            note=self._note,
+        )
+
+    async def _append_flows(self, batch: FlowLogBatch) -> None:
+        if self._flow_sender is None:  # made when it is needed: hosts without flow logs draw no name for it
+            self._flow_sender = FlowSender(self._world, self._knobs, self._bulk, self._note)
+        await self._flow_sender.append_flows(batch)
+
     def _vpc_plans(self) -> VpcPlans:
         return VpcPlans(
             self._world,
@@ -146,7 +167,7 @@ class Agent:
             self._state,
             self._serve_vpc,
             self._note,
-            shut=lambda vpc_id: self._listeners.close(vpc_id),
+            shut=self._leave_vpc,
             is_inhabited=lambda vpc_id: any(one.launch.eni.vpc_id == vpc_id for one in self._tasks.records()),
         )
 
@@ -202,6 +223,11 @@ class Agent:
 
     async def _serve_vpc(self, plan: VpcPlan) -> None:
         await self._listeners.open(plan.vpc_id, plan.endpoints)
+        self._flows.follow(plan)
+
+    async def _leave_vpc(self, vpc_id: str) -> None:
+        self._flows.leave(vpc_id)
+        await self._listeners.close(vpc_id)
 
     def _resolver_of(self, vpc_id: str) -> Resolver:
         return Resolver(self._world, self._knobs, vpc_id, lambda: self._plans.plan(vpc_id), self._upstream, self._note)

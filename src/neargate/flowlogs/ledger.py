@@ -95,10 +95,14 @@ class Ledger:
     def rejected(self, rejection: Rejection, now: float) -> None:
         is_egress = rejection.prefix in (EGRESS, EGRESS_OVER)
         ends, interface = self._rejecting(rejection, now, is_egress=is_egress)
-        if interface is None or _is_unlogged(rejection.protocol, ends, interface):
-            return
+        sender = None
+        if rejection.prefix not in (EGRESS, EGRESS_OVER, INGRESS_KNOWN) and rejection.mark == self._local_mark:
+            # The kernel forgets a flow whose first packet is dropped, but its sender was allowed to send it.
+            sender = self.interfaces.find(ends.source, now)
         if rejection.prefix in (EGRESS_OVER, INGRESS_OVER):
-            self.skip(interface.eni_id)
+            for each in (interface, sender):
+                if each is not None:
+                    self.skip(each.eni_id)
             return
         share = Share(
             is_egress=is_egress,
@@ -113,12 +117,9 @@ class Ledger:
             path=self.paths.get(rejection.mark),
             reverts=rejection.prefix == INGRESS_KNOWN,
         )
-        self._add(interface, share)
-        if is_egress or share.reverts or rejection.mark != self._local_mark:
-            return
-        # The kernel forgets a flow whose first packet is dropped, but its sender was allowed to send it.
-        sender = self.interfaces.find(ends.source, now)
-        if sender is not None:
+        if interface is not None and not _is_unlogged(rejection.protocol, ends, interface):
+            self._add(interface, share)
+        if sender is not None and not _is_unlogged(rejection.protocol, ends, sender):
             self._add(sender, replace(share, is_egress=True, action=ACCEPT))
 
     def skip(self, eni_id: str) -> None:
@@ -136,10 +137,12 @@ class Ledger:
         for key in [key for key, (_, seen) in self._counted.items() if seen < self._dump - 1]:
             del self._counted[key]
 
-    def close(self, now: float, interval_max_s: float) -> list[tuple[str, str, list[Event]]]:
+    def close(
+        self, now: float, interval_max_s: float, *, all_windows: bool = False
+    ) -> list[tuple[str, str, list[Event]]]:
         """(flow log, interface, events) of the windows that are over; the next ones begin."""
         closed = []
-        for log_id in [log_id for log_id, end in self._ends.items() if end <= now]:
+        for log_id in [log_id for log_id, end in self._ends.items() if all_windows or end <= now]:
             window = self._windows[log_id]
             for eni_id, events in window.events(self.interfaces.all, now).items():
                 closed.append((log_id, eni_id, events))

@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import TypeVar
 
-from ..interfaces.hostnet import HostError, InterfaceStats, TaskNetwork
+from ..interfaces.hostnet import FlowCapture, HostError, InterfaceStats, TaskNetwork
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
@@ -150,6 +150,9 @@ class LinuxNetwork:
                     set_control(name, value)
 
         await self._do(f"set kernel parameters of {task_id}", write)
+
+    async def capture_flows(self, vpc_id: str) -> FlowCapture:
+        return await self._do(f"hear of flows of {vpc_id}", lambda: self._router(vpc_id).capture_flows())
 
     async def interface_stats(self, task_id: str) -> InterfaceStats:
         def read() -> InterfaceStats:

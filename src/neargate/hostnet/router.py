@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_network
 
-from ..interfaces.hostnet import InterfaceStats
+from ..interfaces.hostnet import FlowCapture, InterfaceStats
 from ..model.network import (
     ENI_MAC_GATEWAY,
     REGION_ENDPOINT_ADDRESS,
@@ -24,6 +24,7 @@ from ..vpc.tracking import ended, lost_open_rules
 from . import netlink, peerings
 from .conntrack import Conntrack, KernelFlow
 from .edge import Edge
+from .flow_counting import FlowCounting
 from .namespaces import Namespaces, read_sysctl, write_sysctl
 from .netlink import Netlink
 from .nftables import Nftables, NftablesError
@@ -54,6 +55,7 @@ class Router:
         self._enis: dict[str, LocalEni] = {}
         self._endpoints: tuple[LocalEni, ...] = _endpoints_of(plan)
         self._loaded: RouterRules | None = None
+        self._counting = FlowCounting(namespaces, self.name)
         self._owed: list[VpcPlan] = []  # plans that were in force, with flows that are still to be forgotten
         with namespaces.inside(self.name):
             _configure()
@@ -243,6 +245,9 @@ class Router:
             tx_dropped=rx_dropped,
         )
 
+    def capture_flows(self) -> FlowCapture:
+        return self._counting.capture()
+
     def listen(self, address: str, port: int, *, datagrams: bool, namespace: str = "") -> socket.socket:
         """`namespace`: of an endpoint; empty for the router's own."""
         kind = socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM
@@ -282,6 +287,7 @@ class Router:
         if plan != self.plan:
             self._owed.append(self.plan)
         self._loaded, self.plan, self._endpoints = wanted, plan, endpoints
+        self._counting.follow(plan)
 
 
 def configure_task(links: Netlink, eni: Eni, gateway: str) -> None:

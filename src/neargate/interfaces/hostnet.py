@@ -1,7 +1,7 @@
 """The host seam: network interfaces, disks and cgroups of tasks. Netlink, nftables, loops. Calls may be repeated."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -99,6 +99,32 @@ class Strays(Struct, frozen=True, kw_only=True):
     last: str = ""
 
 
+class FlowNews(Struct, frozen=True, kw_only=True):
+    """Payloads of the kernel's messages, as `flowlogs.messages` reads them. `lost`: there were more."""
+
+    ended: tuple[bytes, ...] = ()
+    rejected: tuple[bytes, ...] = ()
+    lost: bool = False
+
+
+class FlowCapture(Protocol):
+    """What the kernel counts and drops of a VPC's packets. For one thread at a time; only `dump` blocks, for a bounded
+    time. Its methods raise OSError.
+
+    `is_adopted`: flows were counted before by somebody who did not tell.
+    """
+
+    is_adopted: bool
+
+    def read(self, most: int) -> FlowNews:
+        """What came since the last call, at most so many messages of each kind."""
+
+    def dump(self) -> Iterator[bytes]:
+        """All flows the kernel knows; the ends of those that are over are among the next news."""
+
+    def close(self) -> None: ...
+
+
 class HostNetwork(Protocol):
     """One router namespace per VPC, one edge namespace per host, a routed /32 per ENI, security groups in nftables."""
 
@@ -143,6 +169,9 @@ class HostNetwork(Protocol):
 
         Whoever calls has checked the names. Raises HostError for one that this kernel lacks or a value it refuses.
         """
+
+    async def capture_flows(self, vpc_id: str) -> FlowCapture:
+        """Of a VPC whose plan in force has a flow log. Who asked closes it. Raises HostError."""
 
     async def interface_stats(self, task_id: str) -> InterfaceStats: ...
 

@@ -21,6 +21,7 @@ from ..interfaces.hostnet import (
 )
 from ..model.network import Eni, VpcPlan
 from .fake_faults import Faults
+from .fake_flows import FakeFlowCapture
 
 GIB = 1024**3
 _BYTES_OF_AN_EMPTY_DISK = 65_536  # its file system's own
@@ -34,6 +35,7 @@ class FakeHostNetwork:
         self.enis: dict[str, Eni] = {}
         self.plans: dict[str, VpcPlan] = {}
         self.listeners: dict[tuple[str, str, int], socket.socket] = {}
+        self.flows: dict[str, FakeFlowCapture] = {}
         self._sockets: list[socket.socket] = []  # also those of agents that were killed
         self._loopback = loopback
 
@@ -126,6 +128,12 @@ class FakeHostNetwork:
                 raise HostError(f"open /proc/sys/{name.replace('.', '/')}: invalid argument")
             self.controls.setdefault(task_id, {})[name] = value
         await self.faults.after("set_controls")
+
+    async def capture_flows(self, vpc_id: str) -> FakeFlowCapture:
+        await self.faults.before("capture_flows")
+        if vpc_id not in self.plans:
+            raise HostError(f"{vpc_id} has no router on this host")
+        return self.flows.setdefault(vpc_id, FakeFlowCapture())
 
     async def interface_stats(self, task_id: str) -> InterfaceStats:
         await self.faults.before("interface_stats")

@@ -1,0 +1,53 @@
+"""Tasks' interfaces as flow logs know them: their addresses, whose they are, and since when.
+
+Pure. What a line says of a task is what its order and its metadata say. Invariant: every value is one word.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
+
+from msgspec.structs import replace
+
+from ..flowlogs.interfaces import Interface
+from ..flowlogs.lines import word
+from ..model.arn import task_definition_arn
+from .task_record import TaskRecord
+
+
+def interface_of(record: TaskRecord) -> Interface:
+    """Raises ValueError for addresses that are none."""
+    launch, eni = record.launch, record.launch.eni
+    definition = task_definition_arn(launch.region, launch.account, launch.family, launch.revision)
+    facts = {
+        "region": launch.region,
+        "az-id": launch.zone_id,
+        "ecs-cluster-arn": launch.cluster_arn,
+        "ecs-cluster-name": launch.cluster,
+        "ecs-task-arn": launch.task_arn,
+        "ecs-task-id": launch.task_id,
+        "ecs-task-definition-arn": definition if launch.family else "",
+        "ecs-service-name": launch.service_name or "",
+    }
+    for name, container in zip(("ecs-container-id", "ecs-second-container-id"), record.containers, strict=False):
+        facts[name] = container.runtime_id
+    private = (eni.private_ipv4,) if eni.ipv6 is None else (eni.private_ipv4, eni.ipv6)
+    return Interface(
+        eni_id=eni.eni_id,
+        subnet_id=eni.subnet_id,
+        vpc_id=eni.vpc_id,
+        addresses=tuple(ip_address(text).packed for text in private),
+        public=b"" if eni.public_ipv4 is None else ip_address(eni.public_ipv4).packed,
+        router=ip_network(eni.subnet_cidr)[1].packed,
+        since=record.accepted_at,
+        facts={name: word(text) for name, text in facts.items()},
+    )
+
+
+def met(known: dict[str, Interface], records: Iterable[TaskRecord], now: float, keep_s: float) -> dict[str, Interface]:
+    """Those of now, and those that left so lately that their traffic may still be told of."""
+    here = {interface.eni_id: interface for interface in map(interface_of, records)}
+    for eni_id, interface in known.items():
+        until = now if interface.until is None else interface.until
+        if eni_id not in here and until > now - keep_s:
+            here[eni_id] = replace(interface, until=until)
+    return here

@@ -1,0 +1,195 @@
+"""VPC flow logs on this host: what the kernel says of tasks' traffic becomes lines, at the end of each interval.
+
+Owns when the kernel is asked and until when an interface's lines are made. Runs only while a plan in force has a flow
+log. The work is done on a thread of its own, in bounded turns. Invariant: what could not be counted, kept or sent is
+said by a SKIPDATA line. After a restart of the agent flows go on from what they count then; what was not sent is lost.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from ..flowlogs.interfaces import Interface, Interfaces
+from ..flowlogs.ledger import Ledger
+from ..flowlogs.messages import flow, rejection
+from ..flowlogs.windows import Event
+from ..interfaces.hostnet import FlowCapture, HostError, HostNetwork
+from ..model.flow_logs import FlowLogBatch, PlannedFlowLog
+from ..model.knobs import Knobs
+from ..model.network import VpcPlan
+from ..vpc.marks import LOCAL_MARK
+from ..vpc.traffic_paths import traffic_paths
+from ..world import World
+from .flow_interfaces import met
+from .flow_spool import FlowSpool
+from .seldom import SeldomNote
+from .task_record import TaskRecord
+
+LANE = "flow-logs"
+Closed = list[tuple[str, str, list[Event]]]
+
+
+class FlowLogs:
+    """`plan`: a VPC's newest. `records`: the tasks of this host as they are now."""
+
+    def __init__(
+        self,
+        world: World,
+        knobs: Knobs,
+        network: HostNetwork,
+        *,
+        plan: Callable[[str], VpcPlan | None],
+        records: Callable[[], Iterable[TaskRecord]],
+        append: Callable[[FlowLogBatch], Awaitable[None]],
+        note: Callable[[str], None],
+    ) -> None:
+        self._world = world
+        self._knobs = knobs
+        self._network = network
+        self._plan = plan
+        self._records = records
+        self._spool = FlowSpool(world, knobs, append)
+        self._trouble = SeldomNote(world, note)
+        self._watched: dict[str, _Watched] = {}
+        self._followed: set[str] = set()
+        self._leaving: set[str] = set()
+        self._interfaces: dict[str, dict[str, Interface]] = {}
+        self.is_running = False
+
+    def follow(self, plan: VpcPlan) -> None:
+        """A plan that is in force now."""
+        if not plan.flow_logs:
+            return
+        self._followed.add(plan.vpc_id)
+        if not self.is_running:
+            self.is_running = True
+            self._world.spawn(self._run(), "flow-logs")
+
+    def leave(self, vpc_id: str) -> None:
+        """Its router goes: what it counted is told, and nothing holds it."""
+        if vpc_id in self._watched:
+            self._leaving.add(vpc_id)
+
+    async def _run(self) -> None:
+        while await self._turn():
+            await self._world.sleep(self._knobs.flow_look_s)
+        self.is_running = False
+
+    async def _turn(self) -> bool:
+        """False when nothing is left to do."""
+        now = self._world.now()
+        wanted = self._meet(now)
+        for vpc_id, logs in wanted.items():
+            if vpc_id not in self._watched:
+                await self._begin(vpc_id, logs, now)
+        for vpc_id, watched in list(self._watched.items()):
+            await self._look(vpc_id, watched, wanted.get(vpc_id, ()))
+        return bool(self._followed or self._watched)
+
+    def _meet(self, now: float) -> Mapping[str, tuple[PlannedFlowLog, ...]]:
+        """Flow logs by VPC, of those in which this host has tasks, or had them a while ago."""
+        by_vpc: dict[str, list[TaskRecord]] = {vpc_id: [] for vpc_id in self._followed}
+        for record in self._records():
+            if record.launch.eni.vpc_id in by_vpc:
+                by_vpc[record.launch.eni.vpc_id].append(record)
+        wanted = {}
+        for vpc_id, records in by_vpc.items():
+            plan = self._plan(vpc_id)
+            known = self._interfaces.pop(vpc_id, {})
+            if plan is None or not plan.flow_logs:
+                self._followed.discard(vpc_id)
+                continue
+            longest_s = min(max(log.interval_s for log in plan.flow_logs), self._knobs.flow_interval_max_s)
+            here = met(known, records, now, 2 * longest_s)
+            if here:
+                self._interfaces[vpc_id] = here
+                wanted[vpc_id] = plan.flow_logs
+        return wanted
+
+    async def _begin(self, vpc_id: str, logs: Iterable[PlannedFlowLog], now: float) -> None:
+        try:
+            capture = await self._network.capture_flows(vpc_id)
+        except HostError as error:
+            self._trouble(f"flows of {vpc_id} are not logged yet: {error}")
+            return
+        # Of a flow that began before anybody counted the kernel says nothing; others are counted from their beginning.
+        self._watched[vpc_id] = watched = _Watched(self._knobs, capture, now if capture.is_adopted else 0.0)
+        watched.show(self._interfaces[vpc_id], logs, self._plan(vpc_id), now)
+        if capture.is_adopted:
+            watched.ledger.skip_all()
+
+    async def _look(self, vpc_id: str, watched: "_Watched", logs: Iterable[PlannedFlowLog]) -> None:
+        is_last = not logs or vpc_id in self._leaving
+        if not is_last:
+            watched.show(self._interfaces[vpc_id], logs, self._plan(vpc_id), self._world.now())
+        try:
+            closed = await self._world.offload(LANE, watched.turn, self._world.now, is_last)
+        except OSError as error:
+            self._trouble(f"flows of {vpc_id} could not be read: {error}")
+            watched.ledger.skip_all()
+            return
+        for flow_log_id, eni_id, events in closed:
+            if not self._spool.put(flow_log_id, eni_id, events):
+                watched.ledger.skip(eni_id)
+        if is_last:
+            self._leaving.discard(vpc_id)
+            del self._watched[vpc_id]
+            watched.capture.close()
+
+
+class _Watched:
+    """One VPC. Used by the loop and by the lane's thread in turns, never at once."""
+
+    def __init__(self, knobs: Knobs, capture: FlowCapture, since: float) -> None:
+        self.capture = capture
+        self.ledger = Ledger(
+            since,
+            local_mark=LOCAL_MARK,
+            records_max=knobs.flow_records_max,
+            interface_max=knobs.flow_interface_records_max,
+            flows_max=knobs.flow_flows_max,
+        )
+        self._knobs = knobs
+        self._plan: VpcPlan | None = None
+
+    def show(
+        self, interfaces: Mapping[str, Interface], logs: Iterable[PlannedFlowLog], plan: VpcPlan | None, now: float
+    ) -> None:
+        self.ledger.interfaces = Interfaces(interfaces.values())
+        if plan is not None and plan is not self._plan:
+            self._plan = plan
+            is_asked = any("traffic-path" in log.fields for log in logs)
+            self.ledger.paths = traffic_paths(plan) if is_asked else {}
+        self.ledger.keep(logs, now, self._knobs.flow_interval_max_s)
+
+    def turn(self, clock: Callable[[], float], is_last: bool) -> Closed:
+        self._read(clock)
+        now = clock()
+        if not is_last and not self.ledger.is_due(now):
+            return []
+        self._dump(now)
+        # Ends that the dump brought about.
+        self._read(clock)
+        return self.ledger.close(now, self._knobs.flow_interval_max_s, all_windows=is_last)
+
+    def _dump(self, now: float) -> None:
+        for payload in self.capture.dump():
+            seen = flow(payload)
+            if seen is not None:
+                self.ledger.flow(seen, now, ended=False)
+        self.ledger.dumped()
+
+    def _read(self, clock: Callable[[], float]) -> None:
+        most = self._knobs.flow_messages_at_once
+        for _ in range(self._knobs.flow_reads_at_once):
+            news, now = self.capture.read(most), clock()
+            if news.lost:
+                self.ledger.skip_all()
+            for payload in news.rejected:
+                refused = rejection(payload)
+                if refused is not None:
+                    self.ledger.rejected(refused, now)
+            for payload in news.ended:
+                ended = flow(payload)
+                if ended is not None:
+                    self.ledger.flow(ended, now, ended=True)
+            if not (news.lost or len(news.rejected) >= most or len(news.ended) >= most):
+                return
