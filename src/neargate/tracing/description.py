@@ -234,6 +234,7 @@ class VpcEndpoint(Shape, frozen=True, kw_only=True):
     vpc_endpoint_id: str
     vpc_id: str
     vpc_endpoint_type: str
+    service_name: str = ""
     state: str = "available"
     network_interface_ids: tuple[str, ...] = ()
 

@@ -36,6 +36,10 @@ PRIVATE = tuple(
 )
 
 
+# An interface endpoint that gets further subnets is pending, and serves in those that it had.
+_SERVING = ("available", "pending")
+
+
 class Leg(Struct, frozen=True, kw_only=True):
     """`packet` as it is inside the VPC. An end that is None is behind a gateway."""
 
@@ -125,11 +129,15 @@ class Forward:
             self._acl(spot, packet, egress=False)
         if spot.nat_gateway_id:
             raise Stopped(Kind.NAT_GATEWAY, (spot.nat_gateway_id,), "nothing is sent to a NAT gateway itself")
-        if dead := self.region.dead_endpoint_at(spot):
-            raise Stopped(Kind.ENDPOINT, (dead,), "not available")
+        endpoint = self.region.endpoint_at(spot)
+        if endpoint is not None and endpoint.state not in _SERVING:
+            raise Stopped(Kind.ENDPOINT, (endpoint.vpc_endpoint_id,), "not available")
         self.legs.append(Leg(packet=packet, sender=sender, receiver=spot, back=back))
         # What a NAT gateway sends is nobody's in the sense of group references: it has no group.
         self._group_in(spot, packet, Peer(address=packet.source, vpc_id=sender.vpc_id))
+        if endpoint is not None:
+            name = endpoint.service_name
+            self.steps.append(Step(kind=Kind.ENDPOINT, object_ids=(endpoint.vpc_endpoint_id,), rule=name))
         return self._arrive(spot, packet)
 
     def _peering(self, spot: Spot, packet: Packet, peering_id: str) -> Arrival:

@@ -15,6 +15,7 @@ from .description import (
     NetworkInterface,
     RouteTable,
     Vpc,
+    VpcEndpoint,
     VpcPeeringConnection,
 )
 from .flows import IpAddress, NotModelled
@@ -151,10 +152,10 @@ class Region:
         )
         return any(address in ip_network(cidr) for cidr in (subnet.cidr_block, *six))
 
-    def dead_endpoint_at(self, spot: Spot) -> str | None:
-        """The interface endpoint whose interface this is, when it does not serve."""
+    def endpoint_at(self, spot: Spot) -> VpcEndpoint | None:
+        """The interface endpoint whose interface this is."""
         own = (each for each in self.endpoints.values() if spot.interface_id in each.network_interface_ids)
-        return next((each.vpc_endpoint_id for each in own if each.state != "available"), None)
+        return next(own, None)
 
     def _private_addresses(self) -> dict[tuple[str, IpAddress], Spot]:
         owners: dict[tuple[str, IpAddress], Spot] = {}
