@@ -6,11 +6,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from neargate.agent.arrivals_flows import check_flow_logs
+from neargate.agent.judging import LIST_MAX
 from neargate.flowlogs.lines import VERSIONS
 from neargate.frontend.network import flow_logs
 from neargate.frontend.network.errors import InvalidParameterValue
 from neargate.frontend.network.flow_log_errors import FlowLogAlreadyExists, FlowLogsNotFound, UnknownFields
-from neargate.frontend.network.flow_logs import DEFAULT_FORMAT, PER_RESOURCE_MAX, WantedLogs
+from neargate.frontend.network.flow_logs import (
+    DEFAULT_FORMAT,
+    FIELDS_MAX,
+    PER_ACCOUNT_MAX,
+    PER_RESOURCE_MAX,
+    WantedLogs,
+)
 from neargate.frontend.network.objects import FlowLog, Subnet, Vpc
 from neargate.frontend.network.routing_errors import IdempotentMismatch
 from neargate.frontend.regional.shelves import Change, Kept, Shelf
@@ -82,6 +90,18 @@ def test_every_field_of_aws_may_be_asked_for(name: str) -> None:
 def test_what_is_no_format_is_refused(given: str) -> None:
     with pytest.raises(InvalidParameterValue, match="at 'logFormat' has an invalid format"):
         flow_logs.check_format(given)
+
+
+def test_what_may_be_asked_for_is_taken_by_every_host() -> None:
+    longest = " ".join(["${end}"] * FIELDS_MAX)
+    flow_logs.check_format(longest)
+    with pytest.raises(InvalidParameterValue):
+        flow_logs.check_format(f"{longest} ${{end}}")
+    shelf = shelf_of()
+    for log_format in (longest, " ".join(f"${{{name}}}" for name in VERSIONS)):
+        one(shelf, log_format=log_format, log_group=f"/{len(log_format)}")
+    check_flow_logs(tuple(flow_logs.planned_flow_logs(shelf, VPC)))
+    assert PER_ACCOUNT_MAX <= LIST_MAX, "of one plan"
 
 
 def test_unknown_fields_are_named_once_each() -> None:

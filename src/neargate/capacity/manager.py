@@ -37,10 +37,9 @@ from ..placement.spot import is_spare, reclaim
 from ..store.gathering import GatheredWrites
 from ..vpc.addresses import address_text, ipv6_beside, mac_address, pool_range, private_dns_name
 from ..world import World
-from . import schema
+from . import interfaces, schema
 from .addressing import take_addresses
 from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row
-from .eni_view import interface_of_row
 from .ledger import SHARED_KERNEL, Host, Ledger
 from .own_hosts import NOBODYS, HostPools
 from .placed import host_for, placed_claim, placed_interface, take_address
@@ -525,16 +524,10 @@ class Capacity:
         return {one: books[one].taken_beside(kept.get(one, ())) for one in subnet_ids if one in books}
 
     async def describe_enis(self, account: str, eni_ids: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        if eni_ids is None:
-            rows = await self._store.read(schema.ENIS, (account,))
-        else:
-            rows = [row for eni_id in eni_ids for row in await self._store.read(schema.ENI_NAMED, (account, eni_id))]
-        return [interface_of_row(row, account=account, region=self._region) for row in rows]
+        return await interfaces.described(self._store, self._region, account, eni_ids)
 
     async def interface_place(self, eni_id: str) -> InterfacePlace | None:
-        for account, host_id, subnet_id in await self._store.read(schema.PLACE_OF_ENI, (eni_id,)):
-            return InterfacePlace(eni_id=eni_id, account=account, host_id=host_id, subnet_id=subnet_id)
-        return None
+        return await interfaces.place_of(self._store, eni_id)
 
     async def public_addresses(self) -> list[str]:
         return [address_text(number) for (number,) in await self._store.read(schema.TAKEN_PUBLIC)]

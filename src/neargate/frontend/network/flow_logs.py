@@ -36,9 +36,11 @@ from .flow_log_errors import (
 from .objects import FlowLog, Subnet, Tags, Vpc
 from .routing_errors import IdempotentMismatch
 
-# AWS publishes no quota any more (it was two). What a host adds up for one interface is bounded by this.
+# AWS publishes no quota any more (it was two). What a host adds up for one interface is bounded by this, and what it
+# takes of a plan by the others.
 PER_RESOURCE_MAX = 10
-PER_ACCOUNT_MAX = 5000
+PER_ACCOUNT_MAX = 1000
+FIELDS_MAX = 64
 DEFAULT_FORMAT = " ".join(f"${{{name}}}" for name in DEFAULT_FIELDS)
 _FORMAT = re.compile(r"\$\{[a-z0-9-]{1,64}\}(?: \$\{[a-z0-9-]{1,64}\})*")
 _FORMAT_MAX = 4096
@@ -91,7 +93,10 @@ def check_format(given: str) -> None:
     """Raises InvalidFormat, UnknownFields."""
     if len(given) > _FORMAT_MAX or _FORMAT.fullmatch(given) is None:
         raise InvalidFormat(given, "logFormat")
-    unknown = [name for name in dict.fromkeys(fields_of(given)) if name not in VERSIONS]
+    fields = fields_of(given)
+    if len(fields) > FIELDS_MAX:
+        raise InvalidFormat(given, "logFormat")
+    unknown = [name for name in dict.fromkeys(fields) if name not in VERSIONS]
     if unknown:
         raise UnknownFields(unknown)
 
