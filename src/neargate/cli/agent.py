@@ -1,6 +1,5 @@
 """`neargate agent`: this machine's half of a region. Root; started by `up`, or alone beside a server."""
 
-import argparse
 import asyncio
 import gc
 import os
@@ -14,7 +13,6 @@ import uvloop
 from ..agent import host_key
 from ..agent.agent import Agent
 from ..agent.credential_files import CredentialFiles, credential_files
-from ..agent.simulated import SimulatedFleet
 from ..hostnet.cgroups import LinuxCgroups
 from ..hostnet.disks import LinuxDisks
 from ..hostnet.secret_mount import mount_secret, unmount_secret
@@ -33,10 +31,10 @@ from ..sandbox.pull.proxies import proxies_of
 from ..world import OsWorld
 from . import admin, agent_desk, locks
 from . import config as configs
-from .allocator import share_one_heap
-from .arguments import Parser
+from .allocator import keep_little
 from .config import RegionConfig
 from .kill_points import kill_points
+from .own_words import own_words
 from .paths import RegionPaths, region_paths
 from .prepare import prepare
 from .privileges import allow_open_files
@@ -47,6 +45,7 @@ from .pull_ways import is_carried, pulls_by_task
 from .supervisor import containerd_instance, containerd_program
 
 SOFTWARE = "0.1.0"
+REMOVE_ALL, KILL_ALL = "--remove-all", "--kill-all"
 FIRST_POOL = "198.18.0.0/24"  # removal asks for none
 MEMORY_KEPT_MIB = 1024  # for the system, the agent and containerd
 
@@ -58,20 +57,16 @@ def main(arguments: list[str]) -> None:
     """
     gc.freeze()  # modules stay
     gc.enable()
-    parser = Parser(prog="neargate agent")
-    parser.add_argument("--data")
-    parser.add_argument("--remove-all", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--kill-all", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
+    given = own_words("neargate agent", arguments, (REMOVE_ALL, KILL_ALL))
     write_to_stderr()
     allow_open_files()
-    share_one_heap()
+    keep_little()
     paths = region_paths(given.data)
     # What is left of a region can be removed also where its data is gone.
-    config = RegionConfig() if given.remove_all and not paths.config.exists() else configs.load(paths)
-    if given.remove_all:
+    config = RegionConfig() if REMOVE_ALL in given.switches and not paths.config.exists() else configs.load(paths)
+    if REMOVE_ALL in given.switches:
         work = _remove_all(paths, config)
-    elif given.kill_all:
+    elif KILL_ALL in given.switches:
         work = _kill_all(paths, config)
     else:
         _settle_in(paths, config)
@@ -96,7 +91,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
     world = OsWorld(lanes={"sandbox": 2 * cores, "pull": 8, "pull-net": 64, "hostnet": 2})
     world.spawn(_bound_logs(world, paths), "process-logs")
     if config.sandbox == "simulated":
-        await _until_signal(_fleet(world, paths, config).run())
+        await _until_signal(_run_simulated(world, paths, config))
         return
     network = _network(world, paths, config)
     agent = Agent(
@@ -228,8 +223,10 @@ def _facts(paths: RegionPaths) -> HostFacts:
     )
 
 
-def _fleet(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> SimulatedFleet:
+async def _run_simulated(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> None:
     """`--hosts` simulated machines in each zone."""
+    from ..agent.simulated import SimulatedFleet  # a real machine's agent does without
+
     hosts = [
         HostFacts(
             host_id=f"h-simulated-{zone}-{n:05d}",
@@ -243,7 +240,7 @@ def _fleet(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> Simulate
         for n in range(config.hosts)
     ]
     seed = host_key.load_or_make(world, paths.agent)
-    return SimulatedFleet(world, hosts, socket_path=str(paths.link_socket), knobs=DEFAULT_KNOBS, seed=seed)
+    await SimulatedFleet(world, hosts, socket_path=str(paths.link_socket), knobs=DEFAULT_KNOBS, seed=seed).run()
 
 
 async def _remove_all(paths: RegionPaths, config: RegionConfig) -> None:

@@ -12,9 +12,9 @@ from msgspec import Struct
 from ..log import write_to_stderr
 from . import config as configs
 from . import database_process
-from .allocator import share_one_heap
-from .arguments import Parser
+from .allocator import keep_little
 from .config import RegionConfig
+from .own_words import own_words
 from .paths import RegionPaths, region_paths
 from .prepare import prepare
 from .privileges import allow_open_files
@@ -32,12 +32,10 @@ class Started(Struct, frozen=True, kw_only=True):
 
 def start(arguments: list[str]) -> Started:
     """Raises Problem, also when the region has a server."""
-    parser = Parser(prog="neargate server")
-    parser.add_argument("--data")
     write_to_stderr()
     allow_open_files()
-    share_one_heap()
-    paths = region_paths(parser.parse_args(arguments).data)
+    keep_little()
+    paths = region_paths(own_words("neargate server", arguments).data)
     config = configs.load(paths)
     if not paths.server_run.exists():
         prepare(paths, config)
