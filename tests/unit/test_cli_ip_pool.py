@@ -233,7 +233,7 @@ def test_pools_are_bounded_and_another_way_needs_a_removal() -> None:
         desk = IpPoolDesk(region)
         for number in range(POOLS_MAX):
             await desk.add({"cidr": f"203.0.{number}.1/32"})
-        with pytest.raises(PoolRefused, match="at most 64 pools"):
+        with pytest.raises(PoolRefused, match="at most 32 pools"):
             await desk.add({"cidr": "203.0.113.1/32"})
         with pytest.raises(PoolRefused, match="already, local; remove it first"):
             await desk.add({"cidr": "203.0.1.1/32", "way": "routed"})

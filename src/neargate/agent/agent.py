@@ -45,6 +45,7 @@ from .execution.exchange import EndpointExchange, Exchange
 from .execution.work import ExecutionWork
 from .flow_logs import FlowLogs
 from .flow_sender import FlowSender
+from .host_dns import HOST_DNS_FILE, HostDns
 from .host_tasks import HostTasks
 from .link_client import LinkClient, Transport
 from .local_state import Loaded, LocalState
@@ -129,7 +130,10 @@ class Agent:
         self._flow_sender: FlowSender | None = None
         self._flows = self._flow_logs()
         self._metadata = self._task_metadata(machine or LinuxMachine())
-        self._upstream = Upstream(world, knobs, self._note)
+        self.host_dns = HostDns(
+            world, knobs, state_dir / HOST_DNS_FILE, self._plans.plan, self._tasks.interfaces, self._note
+        )
+        self._upstream = Upstream(world, knobs, self._note, hidden=lambda: self.host_dns.hidden)
         self._listeners = VpcListeners(knobs, network, self._metadata, api_socket, api_port, self._resolver_of)
         self._link = self._link_client(channel, key)
         self._terminals = HostTerminals(
@@ -311,6 +315,7 @@ class Agent:
         self._world.spawn(self._follow_exits(), "agent-exits")
         await self._world.sleep(0)
         await self._adopt(loaded)
+        await self.host_dns.begin()
         await self._check_host()
         self._logs.begin(self._world)
         self._world.spawn(self._bulk.run(), "agent-bulk")

@@ -13,6 +13,7 @@ from ..interfaces.sandbox import ContainerState, Exit
 from ..link.messages import StopOrder
 from ..model.launch import TaskLaunch, TaskReport
 from ..model.lifecycle import LastStatus, StopCode
+from ..model.network import Eni
 from .container_config import image_runtime_ids
 from .local_state import Tombstone
 from .points import Point
@@ -136,6 +137,9 @@ class HostTasks:
 
     def records(self) -> Iterator[TaskRecord]:
         return (runner.record for runner in self._runners.values())
+
+    def interfaces(self) -> Iterator[Eni]:
+        return (record.launch.eni for record in self.records())
 
     def image_digests(self) -> frozenset[str]:
         """The images that tasks here run on, or will."""

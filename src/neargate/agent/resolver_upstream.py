@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from ..dns.answering import Forward
 from ..dns.forwarding import Client, Close, Effect, Forwarder, Patience, Reply, Send
+from ..dns.host_view import is_below, no_such_name
 from ..dns.message import REFUSED, SERVER_FAILURE, STREAM_MAX_BYTES, answers_question, outcome_of
 from ..dns.servers import servers_of
 from ..model.knobs import Knobs
@@ -35,6 +36,16 @@ class Asker(Struct, frozen=True):
 
     heard_by: socket.socket
     address: tuple[str, int]
+
+
+class HiddenNames(Struct, frozen=True):
+    """Names of the region that the host's own servers may know, in wire form, and the address where these ask for them.
+
+    They are one VPC's: to tasks of others there are none, as there were none before the host knew them.
+    """
+
+    domains: frozenset[bytes] = frozenset()
+    address: str = ""
 
 
 class HostServers:
@@ -78,8 +89,10 @@ class Upstream:
         *,
         resolv_conf: Path = RESOLV_CONF,
         port: int = PORT,
+        hidden: Callable[[], HiddenNames] = HiddenNames,
     ) -> None:
         self._world = world
+        self._hidden = hidden
         self._mishap = SeldomNote(world, note)
         self._try_s = knobs.resolver_try_s
         self._port = port
@@ -96,14 +109,19 @@ class Upstream:
 
     def ask(self, source: str, asker: Asker, forward: Forward) -> None:
         """The answer goes to `asker` later; `source` counts what it has under way."""
+        if self._is_hidden(forward):
+            _reply(Client(source, asker), no_such_name(forward.query))
+            return
         now = self._world.monotonic()
-        self._do(self._forwarder.ask(Client(source, asker), forward, self._host.current(), now))
+        self._do(self._forwarder.ask(Client(source, asker), forward, self._servers(), now))
         if not self._watching and self._forwarder.next_due is not None:
             self._watching = True
             self._world.spawn(self._watch(), "resolver-tries")
 
     async def ask_by_stream(self, source: str, forward: Forward) -> bytes:
         """The client's answer, whatever happens."""
+        if self._is_hidden(forward):
+            return no_such_name(forward.query)
         if not self._room.admit(source):
             return forward.failed()
         try:
@@ -111,8 +129,15 @@ class Upstream:
         finally:
             self._room.leave(source)
 
+    def _is_hidden(self, forward: Forward) -> bool:
+        return is_below(forward.asked[:-4].lower(), self._hidden().domains)
+
+    def _servers(self) -> tuple[str, ...]:
+        own = self._hidden().address
+        return tuple(server for server in self._host.current() if server != own)
+
     async def _ask_each(self, forward: Forward) -> bytes:
-        for server in self._host.current():
+        for server in self._servers():
             try:
                 async with asyncio.timeout(self._try_s):
                     answer = await self._exchange(server, forward)

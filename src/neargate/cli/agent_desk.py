@@ -28,7 +28,11 @@ def handlers(agent: Agent) -> dict[str, Handler]:
             await agent.obey_standing_order()
         return {"ready": agent.is_adopted, "left": sum(1 for _ in agent.tasks.records())}
 
-    return {"tasks": tasks, "stop-all": stop_all}
+    async def dns_look(_: Answer) -> Answer:
+        """Hear lookups of this machine as the file says now. Answers the address; empty where nobody is to be heard."""
+        return {"address": await agent.host_dns.look()}
+
+    return {"tasks": tasks, "stop-all": stop_all, "dns-look": dns_look}
 
 
 def _shown(record: TaskRecord) -> Answer:

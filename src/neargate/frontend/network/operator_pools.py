@@ -13,7 +13,7 @@ from ...vpc.addresses import AddressRange, address_number, elastic_ranges, opera
 from ..regional.shelves import Change, Kept, Shelf
 from .public_pool import POOL, GivenAddress
 
-POOLS_MAX = 64
+POOLS_MAX = 32
 PREFIX_MIN = 16  # a plan names every pool, and who looks for a free address may have to look at all
 HOLDERS_SHOWN = 8
 _NEVER = {

@@ -1,0 +1,210 @@
+"""The region's names for its machine: a listener on an address of the loopback, while `neargate dns install` holds.
+
+Owns that listener. What it is to answer lies in a file that the command writes; the names are those of the VPC's
+newest plan here, and addresses are tasks' public ones. Invariant: it forwards nothing, so that no lookup goes in a
+circle.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..dns.host_view import host_answer
+from ..dns.message import QUERY_MAX_BYTES, Malformed, name
+from ..dns.names import Names
+from ..model.knobs import Knobs
+from ..model.network import REGION_ENDPOINT_ADDRESS, Eni, VpcDns, VpcPlan
+from ..world import World
+from .guests import Guests, farewell
+from .resolver import PORT, names_of
+from .resolver_upstream import HiddenNames
+from .seldom import SeldomNote
+
+HOST_DNS_FILE = "host-dns.json"  # in the agent's directory
+_LENGTH = struct.Struct(">H")
+_LOOPBACK = "127.0.0.1"
+_DOMAINS_MAX = 4096
+
+
+class HostDnsSettings(Struct, frozen=True, kw_only=True):
+    """`address`: of the loopback, where is listened. `domains`: which names are answered. `endpoint`: the name that the
+    region's API has on this machine, and all below it."""
+
+    vpc_id: str
+    address: str
+    domains: tuple[str, ...]
+    endpoint: str = "neargate.internal"
+    port: int = PORT
+
+
+def read_settings(file: Path) -> HostDnsSettings | None:
+    """None where nothing is installed, or what is there is not ours to read."""
+    try:
+        found = msgspec.json.decode(file.read_bytes(), type=HostDnsSettings)
+        if not IPv4Address(found.address).is_loopback or len(found.domains) > _DOMAINS_MAX:
+            return None
+        for domain in found.domains:
+            name(domain)
+    except (FileNotFoundError, msgspec.DecodeError, Malformed, ValueError):
+        return None
+    return found
+
+
+class HostDns:
+    """`plan`: the newest of a VPC; `enis`: of the tasks on this host."""
+
+    def __init__(
+        self,
+        world: World,
+        knobs: Knobs,
+        file: Path,
+        plan: Callable[[str], VpcPlan | None],
+        enis: Callable[[], Iterable[Eni]],
+        note: Callable[[str], None],
+    ) -> None:
+        self._file = file
+        self._plan = plan
+        self._enis = enis
+        self._note = note
+        self._at_once = knobs.resolver_datagrams_at_once
+        self._patience_s = knobs.resolver_stream_timeout_s
+        self._guests = Guests(each_max=knobs.resolver_connections_max, all_max=knobs.resolver_connections_max)
+        self._draw = world.random.getrandbits
+        self._mishap = SeldomNote(world, note)
+        self._settings: HostDnsSettings | None = None
+        self._domains: frozenset[bytes] = frozenset()
+        self._bound: socket.socket | None = None
+        self._server: asyncio.Server | None = None
+        self._known: VpcPlan | None = None
+        self._names: Names | None = None
+
+    @property
+    def hidden(self) -> HiddenNames:
+        """What tasks of other VPCs must not learn by asking their host."""
+        return HiddenNames(self._domains, self._settings.address if self._settings is not None else "")
+
+    async def look(self) -> str:
+        """Listen as the file says now. The address, empty where nothing is installed. Raises OSError."""
+        settings = read_settings(self._file)
+        if settings is not None and settings == self._settings:
+            return settings.address
+        self.close()
+        if settings is None:
+            return ""
+        bound, listener = _sockets(settings)
+        self._settings, self._names = settings, None
+        self._domains = frozenset(name(domain) for domain in settings.domains)
+        self._server = await asyncio.start_server(self._serve, sock=listener)
+        self._bound = bound
+        asyncio.get_running_loop().add_reader(bound.fileno(), self._answer_datagrams, bound)
+        return settings.address
+
+    async def begin(self) -> None:
+        """At the agent's start. An address that somebody else has costs the names, not the agent."""
+        try:
+            await self.look()
+        except OSError as error:
+            self._note(f"this machine does not hear the region's names: {error}")
+
+    def close(self) -> None:
+        if self._bound is not None:
+            asyncio.get_running_loop().remove_reader(self._bound.fileno())
+            self._bound.close()
+        if self._server is not None:
+            self._server.close()
+        self._settings, self._bound, self._server, self._domains = None, None, None, frozenset()
+
+    def _answer_datagrams(self, bound: socket.socket) -> None:
+        for _ in range(self._at_once):
+            try:
+                query, source = bound.recvfrom(QUERY_MAX_BYTES)
+            except OSError:
+                return  # nothing waits
+            try:
+                told = self._answer(query, stream=False)
+                if told is not None:
+                    bound.sendto(told, source)
+            except OSError:
+                continue  # its client asks again
+            except Exception as error:
+                self._mishap(f"a lookup of this machine was given up: {error!r}")
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._guests.admit(_LOOPBACK):
+            writer.transport.abort()
+            return
+        try:
+            async with asyncio.timeout(self._patience_s):
+                while True:
+                    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+                    told = self._answer(await reader.readexactly(min(length, QUERY_MAX_BYTES)), stream=True)
+                    if length > QUERY_MAX_BYTES or told is None:
+                        return
+                    writer.write(_LENGTH.pack(len(told)) + told)
+                    await writer.drain()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            writer.transport.abort()
+        finally:
+            await farewell(writer, self._patience_s)
+            self._guests.leave(_LOOPBACK)
+
+    def _answer(self, query: bytes, *, stream: bool) -> bytes | None:
+        assert self._settings is not None, "it is heard while something is installed"
+        vpc_id = self._settings.vpc_id
+        publics = {
+            IPv4Address(eni.private_ipv4): IPv4Address(eni.public_ipv4)
+            for eni in self._enis()
+            if eni.vpc_id == vpc_id and eni.public_ipv4 is not None
+        }
+        names = self._current_names(self._settings)
+        return host_answer(query, names, self._domains, publics, stream=stream, turn=self._draw(32))
+
+    def _current_names(self, settings: HostDnsSettings) -> Names:
+        plan = self._plan(settings.vpc_id)
+        if self._names is None or plan is not self._known:
+            self._known = plan
+            try:
+                self._names = _host_names(plan, settings)
+            except (Malformed, ValueError) as error:
+                self._note(f"names of {settings.vpc_id} are left out: {error}")
+                self._names = _host_names(None, settings)
+        return self._names
+
+
+def _host_names(plan: VpcPlan | None, settings: HostDnsSettings) -> Names:
+    """The region's API is on this machine's own loopback. Without a task here there are no other names."""
+    endpoint = (settings.endpoint, _LOOPBACK)
+    if plan is None or plan.dns is None or not plan.dns.support:
+        nothing = VpcDns(domain="invalid", endpoints=(endpoint,))
+        plan = VpcPlan(vpc_id=settings.vpc_id, generation=0, cidrs=(), groups=(), dns=nothing)
+    else:
+        others = tuple(pair for pair in plan.dns.endpoints if pair[1] != REGION_ENDPOINT_ADDRESS)
+        plan = replace(plan, dns=replace(plan.dns, endpoints=(endpoint, *others)))
+    found = names_of(plan)
+    assert found is not None, "it has names"
+    return found
+
+
+def _sockets(settings: HostDnsSettings) -> tuple[socket.socket, socket.socket]:
+    where = (settings.address, settings.port)
+    bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        bound.bind(where)
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+        except OSError:
+            listener.close()
+            raise
+    except OSError:
+        bound.close()
+        raise
+    return bound, listener
