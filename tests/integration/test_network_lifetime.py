@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.root
 OPEN = SecurityGroup(
     group_id="sg-0open", ingress=(rule("-1", peer="0.0.0.0/0"),), egress=(rule("-1", peer="0.0.0.0/0"),)
 )
-ATTACH_STEPS, DETACH_STEPS = 6, 6
+ATTACH_STEPS, DETACH_STEPS = 6, 7
 REMOVED_WITHIN_S = 10.0
 _SETTINGS = ("rp_filter", "forwarding", "send_redirects", "accept_redirects", "accept_source_route", "proxy_arp")
 
@@ -58,7 +58,7 @@ class KilledAgent(LinuxNetwork):
 class FilteringConntrack(Conntrack):
     """Without the way for kernels that cannot filter, which would hide a filter that the kernel refuses."""
 
-    def cut_one_by_one(self, text: str) -> None:
+    def cut_one_by_one(self, text: str, marks: Sequence[int | None] = (None,)) -> None:
         raise AssertionError(f"the kernel refused to filter for {text}")
 
 

@@ -2,6 +2,7 @@
 
 from ipaddress import ip_address, ip_network
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from neargate.model.network import PlannedNat, PlannedPeering, PlannedSubnet, VpcPlan
 from neargate.testing.plans import table
 from neargate.vpc.marks import arrival_mark, marks
-from neargate.vpc.routing import EGRESS_ONLY, INTERNET, Network, Routing, Way, at, clipped, flattened, overlaid
+from neargate.vpc.routing import EGRESS_ONLY, INTERNET, Network, Ranges, Routing, Way, at, clipped, flattened, overlaid
 
 LOCAL = Way("local")
 PUBLIC, PRIVATE = "10.0.0.0/24", "10.0.1.0/24"
@@ -40,6 +41,61 @@ def test_the_longest_prefix_wins_everywhere(data: st.DataObject, version: int) -
     for before, after in pairwise(ranges):
         assert before[0] <= before[1] < after[0] <= after[1]
         assert before[2] != after[2] or before[1] + 1 < after[0], "neighbours that say the same are one"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from("ab")), max_size=9),
+    st.integers(0, 40),
+    st.integers(0, 12),
+)
+def test_what_is_cut_out_is_what_a_look_at_all_of_them_finds(
+    steps: list[tuple[int, int, str]], first: int, length: int
+) -> None:
+    ranges, position = [], 0
+    for gap, size, text in steps:
+        ranges.append((position + gap, position + gap + size, text))
+        position += gap + size + 1
+    last = first + length
+    expected = tuple((max(a, first), min(b, last), value) for a, b, value in ranges if a <= last and b >= first)
+    assert clipped(tuple(ranges), first, last) == expected
+
+
+class Counted(tuple[tuple[int, int, str], ...]):
+    """Ranges that count how many of them were looked at."""
+
+    looked_at = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        Counted.looked_at += len(found) if isinstance(index, slice) else 1
+        return found
+
+
+def test_of_many_ranges_few_are_looked_at() -> None:
+    many = Counted((10 * number, 10 * number + 5, "a") for number in range(100_000))
+    assert clipped(many, 500_003, 500_012) == ((500_003, 500_005, "a"), (500_010, 500_012, "a"))
+    assert at(many, 999_990) == "a" and at(many, 999_996) is None
+    assert Counted.looked_at < 250
+
+
+def test_routes_of_many_networks_through_nat_gateways_are_found_once_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Routes are the customer's: two tables of thousands must not be looked at for each other's lines."""
+    count = 300
+    looked: list[tuple[Any, ...]] = []
+    networks = [f"20.{number // 64}.{number % 64 * 4}.0/24" for number in range(count)]
+    public = [(each, ("igw-1", "blackhole")[place % 2]) for place, each in enumerate(networks)]
+    private = [(each, ("nat-1", "nat-2")[place % 2]) for place, each in enumerate(networks)]
+    plan = _plan(public, private, _nat(1), _nat(2))
+    of_table = Routing._targets
+
+    def counted(routing: Routing, table_id: str, version: int) -> Ranges[str]:
+        looked.append((table_id, version))
+        return of_table(routing, table_id, version)
+
+    monkeypatch.setattr(Routing, "_targets", counted)
+    ways = Routing(plan).ways("rtb-private", 4)
+    assert len(looked) == 3, "the table's own routes, and those beyond each gateway"
+    assert sum(way.exit == INTERNET for _, _, way in ways) == count // 2
 
 
 @given(

@@ -168,9 +168,9 @@ class Router:
         """What a peer has changed is known here too: the members of its groups."""
         self._load()
 
-    def settle_peerings(self) -> None:
-        """Links of peerings that ended are gone, and the kernel leads packets over those that are there."""
-        peerings.remove_others(self._links, [peering.peering_id for peering in self.plan.peerings])
+    def settle_peerings(self, joined: Iterable[str]) -> None:
+        """Links of other peerings are gone, and the kernel leads packets over those that are there."""
+        peerings.remove_others(self._links, joined)
         if self._loaded is not None:
             peerings.lead(self._links, self._loaded.steering.lookups)
 

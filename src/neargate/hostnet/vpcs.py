@@ -121,7 +121,7 @@ class Vpcs:
                 router.join(other, peering_id, mtu=self._mtu)
         for router in routers:
             router.reload()
-            router.settle_peerings()
+            router.settle_peerings([peering_id for peering_id, _ in self._peered(router.plan)])
         self._to_join.clear()
 
     def _publish(self, plan: VpcPlan, taken: Collection[str]) -> None:

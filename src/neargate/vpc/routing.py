@@ -5,7 +5,8 @@ ignorant of how any of it is carried out. What has no way (no route, a black hol
 gateway that routes lead back to) is in no range.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 
@@ -39,6 +40,7 @@ class Routing:
         self._nats = {nat.nat_id: nat for nat in plan.nats if nat.subnet_id in self._subnets}
         self._peerings = {peering.peering_id for peering in plan.peerings}
         self._known: dict[tuple[str, int], Ranges[Way]] = {}
+        self._beyond: dict[str, Ranges[str]] = {}  # NAT gateway -> where the routes of its subnet lead
 
     def ways(self, table_id: str, version: int) -> Ranges[Way]:
         """Of packets that leave a subnet with this route table. A table that is not in the plan leads nowhere."""
@@ -84,8 +86,10 @@ class Routing:
         """What a NAT gateway sends goes by the routes of its own subnet."""
         if len(passed) == NATS_IN_A_ROW:
             return
-        subnet = self._subnets[nat.subnet_id]
-        targets = clipped(_with_own_subnet(self._targets(subnet.route_table, 4), subnet), first, last)
+        if nat.nat_id not in self._beyond:
+            subnet = self._subnets[nat.subnet_id]
+            self._beyond[nat.nat_id] = _with_own_subnet(self._targets(subnet.route_table, 4), subnet)
+        targets = clipped(self._beyond[nat.nat_id], first, last)
         for start, end, way in self._resolved(targets, 4, (*passed, nat.nat_id)):
             if way == Way(INTERNET) and nat.public_ipv4 is None:
                 continue  # what a private NAT gateway sends there is dropped
@@ -125,8 +129,11 @@ def merged(ranges: Iterable[tuple[int, int, T]]) -> Ranges[T]:
     return tuple(found)
 
 
-def clipped(ranges: Iterable[tuple[int, int, T]], first: int, last: int) -> Ranges[T]:
-    return tuple((max(a, first), min(b, last), value) for a, b, value in ranges if a <= last and b >= first)
+def clipped(ranges: Ranges[T], first: int, last: int) -> Ranges[T]:
+    """Found by halves: routes may be many, and are asked about for each of another table's."""
+    start = bisect_left(ranges, first, key=_end)
+    stop = bisect_right(ranges, last, lo=start, key=_start)
+    return tuple((max(a, first), min(b, last), value) for a, b, value in ranges[start:stop])
 
 
 def overlaid(ranges: Ranges[T], first: int, last: int, value: T | None) -> Ranges[T]:
@@ -136,8 +143,16 @@ def overlaid(ranges: Ranges[T], first: int, last: int, value: T | None) -> Range
     return (*below, *(() if value is None else ((first, last, value),)), *above)
 
 
-def at(ranges: Sequence[tuple[int, int, T]], address: int) -> T | None:
-    return next((value for first, last, value in ranges if first <= address <= last), None)
+def at(ranges: Ranges[T], address: int) -> T | None:
+    return next((value for _, _, value in clipped(ranges, address, address)), None)
+
+
+def _start(of: tuple[int, int, object]) -> int:
+    return of[0]
+
+
+def _end(of: tuple[int, int, object]) -> int:
+    return of[1]
 
 
 def _with_own_subnet(targets: Ranges[str], subnet: PlannedSubnet) -> Ranges[str]:
