@@ -170,6 +170,25 @@ def test_it_goes_and_its_address_may_be_a_tasks(run: Run, tmp_path: Path) -> Non
     run(scenario)
 
 
+def test_a_new_agent_keeps_a_peer_without_tasks(run: Run, tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> None:
+        here, there = lab.new_vpc(), lab.new_vpc()
+        there.move("10.5.0.0/16", "2001:db8:5::/56")
+        pcx = f"pcx-{here.vpc_id[4:]}"
+        groups = (OPEN, replace(GUARD, ingress=OUT))
+        to_here, to_there = (PlannedPeering(peering_id=pcx, peer_vpc=one.vpc_id) for one in (here, there))
+        served = {"peerings": (to_there,), "endpoints": (endpoint(here),), "groups": groups}
+        await here.apply({A: (("10.5.0.0/16", pcx),)}, **served)
+        await there.apply({A: (("172.31.0.0/16", pcx),)}, peerings=(to_here,))
+        task = await there.task(A, 5)
+        await lab.net.restart()
+        async with Api(lab, tmp_path) as api:
+            await api.serve(here.vpc_id, *here.plan.endpoints)
+            assert await answered(task)
+
+    run(scenario)
+
+
 def test_a_new_agent_finds_it(run: Run, tmp_path: Path) -> None:
     """And what an agent that was killed had not taken away goes."""
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 
 from ..interfaces.hostnet import HostError, HostNetwork
 from ..model.knobs import Knobs
-from ..model.network import VpcPlan
+from ..model.network import VpcPlan, kept_plans
 from ..world import World
 from .local_state import LocalState
 
@@ -48,10 +48,11 @@ class VpcPlans:
         self._refused: dict[str, tuple[float, str]] = {}  # VPC -> since when, and the host's last word
 
     async def restore(self, plans: Sequence[VpcPlan], inhabited: Container[str]) -> None:
-        """The plans of before a restart: in force until the server pushes newer ones. Those of VPCs without a task are
-        forgotten: they may be deleted, and the next task there comes with the plan."""
+        """The plans of before a restart: in force until the server pushes newer ones. Those that no task needs are
+        forgotten: the VPC may be deleted, and the next task there comes with the plan."""
+        kept = kept_plans(plans, inhabited)
         for plan in plans:
-            if plan.vpc_id in inhabited:
+            if plan in kept:
                 self._want(plan)
             else:
                 await self._state.forget_plan(plan.vpc_id)

@@ -7,6 +7,7 @@ speaks for the host of its Hello and for no other.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -41,12 +42,14 @@ from ..model.errors import AwsError
 from ..model.knobs import Knobs
 from ..model.launch import TaskReport
 from ..model.lifecycle import StopCode
+from ..model.network import VpcPlan
 from ..world import World
 from .arrivals import problem, report_problem
 from .cell import Cell
 from .channel import Channel, ChannelClosed, Outgoing, new_nonce
 from .credentials import HostCredentials
 from .orders import RunTaskOrder
+from .peer_plans import is_served_to, served_peers
 from .reports import ReportOutcome
 
 _log = get_logger(__name__)
@@ -92,6 +95,7 @@ class HostConnection:
         self._begun_asked = True
         self._vpcs_asked = True
         self._unused_asked = False
+        self._lent: set[str] = set()  # VPCs that the host has for its tasks in others
         self._unused: dict[str, float] = {}  # VPCs of the host without a task -> since when they are known to be
         self._fresh: list[RunTaskOrder] = []
 
@@ -134,10 +138,14 @@ class HostConnection:
 
     def push_plan(self, vpc_id: str) -> None:
         """A VPC changed or was deleted: the host hears of it if it has been given the VPC before."""
-        if vpc_id not in self._session.vpcs:
-            return
         try:
-            sends = self._session.push_plan(self._plans.plan(vpc_id))
+            plan = self._plans.plan(vpc_id)
+            if vpc_id in self._session.vpcs:
+                sends = self._push(plan)
+            elif is_served_to(plan, self._inhabited()):
+                sends = self._lend(plan)
+            else:
+                return
         except KeyError:
             sends = self._session.withdraw_plan(vpc_id)  # deleted: nothing runs in it any more
         try:
@@ -145,6 +153,30 @@ class HostConnection:
         except ChannelClosed:
             # The writer's loop meets the same end; the host gets the plan again with its next session's first order.
             _log.warning("a host does not read its plans", host=self.host_id)
+
+    def _push(self, plan: VpcPlan) -> list[Send]:
+        """With those of its peers whose endpoints its tasks may reach, be there tasks in them or not."""
+        peers = served_peers(plan, self._plans) if plan.vpc_id not in self._lent else ()
+        found = [send for one in peers for send in self._lend(one)]
+        return [*found, *self._session.push_plan(plan)]
+
+    def _lend(self, plan: VpcPlan) -> list[Send]:
+        if plan.vpc_id not in self._session.vpcs:
+            self._lent.add(plan.vpc_id)
+        return self._session.push_plan(plan)
+
+    def _inhabited(self) -> set[str]:
+        """VPCs that the host was given for tasks of its own."""
+        return set(self._session.vpcs) - self._lent
+
+    async def _used(self, host_id: str) -> tuple[list[str], set[str]]:
+        """VPCs in which the host has tasks; and those with all that these need."""
+        inhabited = await self._cell.orders.vpcs(host_id)
+        needed = set(inhabited)
+        for vpc_id in inhabited:
+            with suppress(KeyError):  # the tasks' ends are not told yet, and their VPC is gone
+                needed |= {peer.vpc_id for peer in served_peers(self._plans.plan(vpc_id), self._plans)}
+        return inhabited, needed
 
     async def _read(self) -> None:
         while True:
@@ -289,19 +321,20 @@ class HostConnection:
 
     async def _push_known_plans(self, host_id: str) -> None:
         """What changed while the host was away is in force for the tasks that it has, not only for its next one's."""
-        used = await self._cell.orders.vpcs(host_id)
-        for vpc_id in self._session.held.difference(used):
+        inhabited, needed = await self._used(host_id)
+        for vpc_id in self._session.held.difference(needed):
             self._send(self._session.withdraw_plan(vpc_id))
-        for vpc_id in used:
+        for vpc_id in inhabited:
             try:
                 plan = self._plans.plan(vpc_id)
             except KeyError:
                 continue  # the tasks' ends are not told yet, and their VPC is gone
-            self._send(self._session.push_plan(plan))
+            self._send(self._push(plan))
 
     async def _withdraw_unused(self, host_id: str) -> None:
         """What is ordered after the tables were read is ordered after this, by the same loop, with its plan again."""
-        unused = self._session.held.difference(await self._cell.orders.vpcs(host_id))
+        _, needed = await self._used(host_id)
+        unused = self._session.held.difference(needed)
         now = self._world.monotonic()
         self._unused = {vpc_id: self._unused.get(vpc_id, now) for vpc_id in unused}
         for vpc_id, since in self._unused.items():
@@ -344,7 +377,8 @@ class HostConnection:
             # The row stays and is met again at the next look-around; without its VPC the host could not begin.
             _log.error("a task's VPC is unknown to this region", task=run.task_id, vpc=run.vpc_id)
             return
-        self._send(self._session.push_plan(plan))
+        self._lent.discard(run.vpc_id)
+        self._send(self._push(plan))
         self._send(self._session.run(run.task_id, run.message, self._world.monotonic()))
 
     async def _check(self) -> None:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from ..interfaces.hostnet import FlowCapture, HostError, InterfaceStats, TaskNetwork
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
-from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan
+from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan, kept_plans
 from ..uplink.pools import Outside
 from ..vpc.acls import unusable_lines
 from ..vpc.groups import unusable_rules
@@ -196,9 +196,10 @@ class LinuxNetwork:
         recorded = self._records.enis()
         # An ENI whose namespace is gone has no task: it is what a kill before the namespace, or a reboot, left behind.
         self._enis = {task: eni for task, eni in recorded.items() if self._namespaces.exists(_task_namespace(task))}
-        inhabited = {eni.vpc_id for eni in recorded.values()}
-        for plan in self._records.plans().values():
-            if plan.vpc_id not in inhabited:
+        plans = self._records.plans().values()
+        kept = kept_plans(plans, {eni.vpc_id for eni in recorded.values()})
+        for plan in plans:
+            if plan not in kept:
                 # It may have been deleted meanwhile. Its router goes as a stray; its next task comes with its plan.
                 self._records.forget_plan(plan.vpc_id)
                 continue

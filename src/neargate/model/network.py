@@ -1,5 +1,6 @@
 """Network objects as the data plane needs them: a task's interface, security group rules, a VPC's plan."""
 
+from collections.abc import Container, Iterable
 from ipaddress import ip_network
 
 from msgspec import Struct
@@ -232,3 +233,10 @@ class VpcPlan(Struct, frozen=True, kw_only=True):
         if self.dns is not None and self.dns.servers is not None:
             return self.dns.servers
         return () if self.resolver is None else (self.resolver,)
+
+
+def kept_plans(plans: Iterable[VpcPlan], inhabited: Container[str]) -> list[VpcPlan]:
+    """Those of VPCs where a host has tasks, and of these VPCs' peers that have endpoints: the tasks may reach them."""
+    known = list(plans)
+    peers = {one.peer_vpc for plan in known if plan.vpc_id in inhabited for one in plan.peerings}
+    return [plan for plan in known if plan.vpc_id in inhabited or (plan.endpoints and plan.vpc_id in peers)]
