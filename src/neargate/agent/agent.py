@@ -4,6 +4,7 @@ Read `run` for the order of things after a start. Must not know how any part doe
 before everything found on the host is either a runner's or was removed.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -309,8 +310,11 @@ class Agent:
     async def run(self) -> None:
         """Never returns; whatever cannot go on ends the process, which starts again from what is durable."""
         loaded = await self._state.load()
-        await self._until_ready(self._sandbox.start, "the engine")
-        await self._until_ready(self._network.start, "the host's network")
+        # An engine that starts with us takes a while, and so may the host's uplink.
+        await asyncio.gather(
+            self._until_ready(self._sandbox.start, "the engine"),
+            self._until_ready(self._network.start, "the host's network"),
+        )
         # Exits are not replayed: whoever lists before subscribing misses those in between.
         self._world.spawn(self._follow_exits(), "agent-exits")
         await self._world.sleep(0)
