@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from ...model.network import PlannedEndpoint, VpcDns
 from ..regional.shelves import Shelf
 from .endpoint_services import base_name, private_names, service_of
-from .objects import EndpointInterface, Vpc, VpcEndpoint
+from .objects import EndpointInterface, Peering, Vpc, VpcEndpoint
 
 INTERFACE = "Interface"
 
@@ -46,13 +46,24 @@ def own_names(endpoint: VpcEndpoint) -> Iterator[tuple[str, str | None]]:
 
 
 def with_names(dns: VpcDns, shelf: Shelf, vpc: Vpc) -> VpcDns:
-    """Private names need both attributes of the VPC, as on AWS."""
+    """Those of its endpoints and of its peers'. AWS's own names are public, but nobody else gets to the addresses.
+
+    Private names are for the VPC alone, and need both of its attributes.
+    """
     found: list[tuple[str, str]] = []
-    for endpoint in interface_endpoints(shelf, vpc.vpc_id):
-        addresses = [(one.zone, one.private_ip or "") for one in serving(endpoint)]
-        for name, zone in own_names(endpoint):
-            found += [(name, address) for at, address in addresses if zone in (None, at)]
-        if endpoint.private_dns and vpc.dns_support and vpc.dns_hostnames:
-            for name in private_names(endpoint.service_name):
-                found += [(name, address) for _, address in addresses]
+    for vpc_id in (vpc.vpc_id, *_peers(shelf, vpc.vpc_id)):
+        for endpoint in interface_endpoints(shelf, vpc_id):
+            addresses = [(one.zone, one.private_ip or "") for one in serving(endpoint)]
+            for name, zone in own_names(endpoint):
+                found += [(name, address) for at, address in addresses if zone in (None, at)]
+            if endpoint.private_dns and vpc_id == vpc.vpc_id and vpc.dns_support and vpc.dns_hostnames:
+                for name in private_names(endpoint.service_name):
+                    found += [(name, address) for _, address in addresses]
     return replace(dns, endpoints=(*dns.endpoints, *found)) if found else dns
+
+
+def _peers(shelf: Shelf, vpc_id: str) -> Iterator[str]:
+    for peering in shelf.all(Peering):
+        ends = (peering.requester_vpc, peering.accepter_vpc)
+        if peering.status == "active" and vpc_id in ends:
+            yield ends[0] if ends[1] == vpc_id else ends[1]
