@@ -161,8 +161,8 @@ def test_several_resources_get_one_each_and_what_is_not_there_is_told(network: N
         },
         {
             "Error": {
-                "Code": "InvalidSubnetID.Malformed",
-                "Message": 'Invalid id: "vpc-1" (expecting "subnet-...")',
+                "Code": "InvalidSubnetID.NotFound",
+                "Message": "The subnet ID 'vpc-1' does not exist",
             },
             "ResourceId": "vpc-1",
         },

@@ -236,7 +236,7 @@ def test_what_is_named_must_be_there(region: Region) -> None:
     for call, code in (
         (lambda: region.ec2.describe_stale_security_groups(VpcId=f"vpc-{ABSENT}"), "InvalidVpcID.NotFound"),
         (lambda: region.ec2.get_security_groups_for_vpc(VpcId=f"vpc-{ABSENT}"), "InvalidVpcID.NotFound"),
-        (lambda: region.ec2.get_security_groups_for_vpc(VpcId="x"), "InvalidVpcID.Malformed"),
+        (lambda: region.ec2.get_security_groups_for_vpc(VpcId="x"), "InvalidVpcID.NotFound"),
         (lambda: region.ec2.describe_security_group_references(GroupId=[f"sg-{ABSENT}"]), "InvalidGroup.NotFound"),
         (lambda: region.ec2.describe_security_group_references(GroupId=["x"]), "InvalidGroupId.Malformed"),
     ):

@@ -230,7 +230,7 @@ def test_an_endpoint_goes_on_without_a_subnet_that_is_full(region: Region) -> No
 @pytest.mark.parametrize(
     ("params", "code"),
     [
-        ({"SubnetIds": ["x"]}, "InvalidSubnetID.Malformed"),
+        ({"SubnetIds": ["x"]}, "InvalidSubnetID.NotFound"),
         ({"SubnetIds": [f"subnet-{ABSENT}"]}, "InvalidSubnetID.NotFound"),
         ({"SecurityGroupIds": ["x"]}, "InvalidGroupId.Malformed"),
         ({"SecurityGroupIds": [f"sg-{ABSENT}"]}, "InvalidGroup.NotFound"),

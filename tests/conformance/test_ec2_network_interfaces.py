@@ -198,7 +198,7 @@ def test_addresses_are_chosen_added_and_taken_away(region: Region) -> None:
     ("more", "code"),
     [
         ({"SubnetId": f"subnet-{ABSENT}"}, "InvalidSubnetID.NotFound"),
-        ({"SubnetId": "subnet-x"}, "InvalidSubnetID.Malformed"),
+        ({"SubnetId": "subnet-x"}, "InvalidSubnetID.NotFound"),
         ({"Groups": [f"sg-{ABSENT}"]}, "InvalidGroup.NotFound"),
         ({"PrivateIpAddress": "172.31.251.1"}, "InvalidParameterValue"),
         ({"PrivateIpAddress": "172.31.250.1"}, "InvalidParameterValue"),

@@ -79,8 +79,8 @@ def test_the_zones_are_described(region: Region) -> None:
             "describe_vpcs",
             "VpcIds",
             "nonsense",
-            "InvalidVpcID.Malformed",
-            'Invalid id: "nonsense" (expecting "vpc-...")',
+            "InvalidVpcID.NotFound",
+            "The vpc ID 'nonsense' does not exist",
         ),
         (
             "describe_subnets",
@@ -209,7 +209,7 @@ def test_a_group_is_made_found_and_deleted(region: Region) -> None:
         ({"GroupName": "w" * 256, "Description": "x"}, "InvalidParameterValue"),
         ({"GroupName": "web", "Description": ""}, "MissingParameter"),
         ({"GroupName": "web", "Description": "x", "VpcId": f"vpc-{ABSENT}"}, "InvalidVpcID.NotFound"),
-        ({"GroupName": "web", "Description": "x", "VpcId": "vpc-x"}, "InvalidVpcID.Malformed"),
+        ({"GroupName": "web", "Description": "x", "VpcId": "vpc-x"}, "InvalidVpcID.NotFound"),
         ({"GroupName": "web", "Description": "x", "DryRun": True}, "DryRunOperation"),
         (
             {"GroupName": "web", "Description": "x", "TagSpecifications": [{"ResourceType": "vpc", "Tags": []}]},

@@ -255,7 +255,7 @@ def test_attributes_are_switched_one_at_a_time(region: Region) -> None:
     assert refused(lambda: ec2.modify_subnet_attribute(SubnetId=f"subnet-{ABSENT}", **assign))[0] == (
         "InvalidSubnetID.NotFound"
     )
-    assert refused(lambda: ec2.modify_subnet_attribute(SubnetId="subnet-", **assign))[0] == "InvalidSubnetID.Malformed"
+    assert refused(lambda: ec2.modify_subnet_attribute(SubnetId="subnet-", **assign))[0] == "InvalidSubnetID.NotFound"
 
 
 def test_ipv6_networks_of_subnets_lie_in_the_vpcs(region: Region) -> None:

@@ -175,7 +175,7 @@ def test_names_and_metrics_are_switched_one_at_a_time(region: Region) -> None:
         "InvalidVpcID.NotFound"
     )
     assert refused(lambda: ec2.describe_vpc_attribute(VpcId="vpc-x", Attribute="enableDnsSupport"))[0] == (
-        "InvalidVpcID.Malformed"
+        "InvalidVpcID.NotFound"
     )
     assert ec2.describe_vpc_attribute(VpcId=default_vpc(region), Attribute="enableDnsHostnames") | {
         "ResponseMetadata": None

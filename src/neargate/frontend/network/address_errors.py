@@ -126,6 +126,13 @@ class ElasticIpMalformed(AwsError):
         super().__init__(f"The elastic-ip ID '{given[:255]}' is malformed")
 
 
+class SubnetMalformed(Malformed):
+    """As CreateNatGateway says it; other operations say InvalidSubnetID.NotFound."""
+
+    code = "InvalidSubnetID.Malformed"
+    prefix = "subnet"
+
+
 class SubnetUnknown(AwsError):
     """As CreateNatGateway says it."""
 

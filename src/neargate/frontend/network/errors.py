@@ -150,14 +150,18 @@ class Malformed(AwsError):
         super().__init__(f'Invalid id: "{given}" (expecting "{self.prefix}-...")')
 
 
-class VpcIdMalformed(Malformed):
-    code = "InvalidVpcID.Malformed"
-    prefix = "vpc"
+class VpcIdMalformed(VpcNotFound):
+    """EC2 looks for whatever is given: its list of codes has InvalidVpcID.Malformed, and its answers have not."""
+
+    def __init__(self, given: str) -> None:
+        super().__init__([given])
 
 
-class SubnetIdMalformed(Malformed):
-    code = "InvalidSubnetID.Malformed"
-    prefix = "subnet"
+class SubnetIdMalformed(SubnetNotFound):
+    """As VpcIdMalformed."""
+
+    def __init__(self, given: str) -> None:
+        super().__init__([given])
 
 
 class GroupIdMalformed(Malformed):

@@ -51,7 +51,7 @@ class Target(Struct, frozen=True, kw_only=True):
     """What CreateFlowLogs' ResourceType stands for."""
 
     prefix: str
-    malformed: type[Malformed]
+    malformed: type[Malformed | NotFound]
     missing: type[NotFound]
 
 

@@ -7,8 +7,14 @@ from ....model.quotas import NAT_GATEWAYS_PER_ZONE
 from ...authorize import Resource, Values, authorize
 from ...call import Answer, Call, Params
 from ...network import nat_gateways
-from ...network.address_errors import ElasticIpMalformed, NatGatewayGone, NatGatewayMalformed, NotBuilt
-from ...network.errors import InvalidParameterCombination, InvalidParameterValue, SubnetIdMalformed
+from ...network.address_errors import (
+    ElasticIpMalformed,
+    NatGatewayGone,
+    NatGatewayMalformed,
+    NotBuilt,
+    SubnetMalformed,
+)
+from ...network.errors import InvalidParameterCombination, InvalidParameterValue
 from ...network.nat_gateways import WantedGateway
 from ...network.objects import NatGateway
 from ...services import Operation, Services
@@ -54,7 +60,7 @@ def _wanted(params: Params) -> WantedGateway:
         raise NotBuilt("Regional NAT gateways are not supported. Create one in each Availability Zone.")
     is_public = params.get("ConnectivityType", "public") == "public"
     subnet_id = required(params, "SubnetId")
-    check_id(subnet_id, "subnet", SubnetIdMalformed)
+    check_id(subnet_id, "subnet", SubnetMalformed)
     allocation_id = params.get("AllocationId")
     if is_public:
         allocation_id = required(params, "AllocationId")
