@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from . import config as configs
 from .arguments import Parser, command_apart
 from .config import RegionConfig
-from .network_commands import ip_pool_list, ip_pool_options
+from .network_commands import dns_install, dns_options, ip_pool_list, ip_pool_options
 from .paths import DEFAULT_DATA, RegionPaths, region_paths
 from .problems import NoServer, Problem, no_room
 
@@ -96,7 +96,8 @@ def parser() -> argparse.ArgumentParser:
     _quota_options(add("quota", _quota_list, "limits of accounts: list them, set one, or reset it"))
     _hosts_options(add("hosts", _hosts_list, "hosts: list them, keep one for an account or a cluster, share it again"))
     pool = add("ip-pool", ip_pool_list, "public addresses: list the pools they come from, add one, remove one")
-    for verb in ip_pool_options(pool):
+    dns = add("dns", dns_install, "this machine's own lookups: find the region's names, or leave them alone again")
+    for verb in (*ip_pool_options(pool), *dns_options(dns)):
         _data_option(verb)
     _spot_options(add("spot", _spot_show, "Spot: how much room is spare, mark how much, interrupt tasks"))
     _image_options(

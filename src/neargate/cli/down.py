@@ -11,9 +11,10 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from . import config as configs
-from . import force, leftovers, locks, patience, processes
+from . import force, host_dns_ways, leftovers, locks, patience, processes
 from .admin import ask
 from .config import RegionConfig
 from .footprint import remove_remains
@@ -41,6 +42,8 @@ def down(paths: RegionPaths, say: Callable[[str], None], *, by_force: bool = Fal
     finally:
         os.close(lock)
     say("the region is down; its databases stay under " + str(paths.data))
+    if host_dns_ways.is_in(Path("/"), paths.instance):
+        say(f"its names are found here again when it is up; for good: neargate dns uninstall{paths.as_option}")
 
 
 def _no_region(paths: RegionPaths, say: Callable[[str], None], by_force: bool) -> None:

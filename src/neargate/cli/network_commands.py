@@ -30,6 +30,19 @@ def ip_pool_options(pool: argparse.ArgumentParser) -> list[argparse.ArgumentPars
     return [listed, add, remove]
 
 
+def dns_options(dns: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """The verbs, for what all commands have."""
+    verbs = dns.add_subparsers(metavar="install|uninstall", required=True, help="what to do", parser_class=Parser)
+    text = "make this machine find the region's names: of tasks with public addresses, private namespaces, the API"
+    install = verbs.add_parser("install", help=text, description=text)
+    install.set_defaults(command=dns_install)
+    install.add_argument("--vpc", default="", metavar="ID", help="whose names (without: the default VPC's)")
+    text = "leave this machine's lookups alone again"
+    uninstall = verbs.add_parser("uninstall", help=text, description=text)
+    uninstall.set_defaults(command=_dns_uninstall)
+    return [install, uninstall]
+
+
 def ip_pool_list(_: Given, paths: RegionPaths) -> int:
     from .ip_pool import listed
 
@@ -46,6 +59,18 @@ def _ip_pool_remove(given: Given, paths: RegionPaths) -> int:
     from .ip_pool import remove
 
     return _say(remove(paths, given.cidr, drain=given.drain))
+
+
+def dns_install(given: Given, paths: RegionPaths) -> int:
+    from .host_dns import install
+
+    return _say(install(paths, given.vpc))
+
+
+def _dns_uninstall(_: Given, paths: RegionPaths) -> int:
+    from .host_dns import uninstall
+
+    return _say(uninstall(paths))
 
 
 def _say(text: str) -> int:

@@ -37,6 +37,7 @@ from . import (
     account_desk,
     admin,
     audit_desk,
+    dns_desk,
     exec_desk,
     hosts_desk,
     image_storage,
@@ -171,6 +172,7 @@ def _operator_handlers(region: Region, world: World, port: int) -> dict[str, adm
         **hosts_desk.handlers(region),
         **spot_desk.handlers(region),
         **ip_pool_desk.handlers(region),
+        **dns_desk.handlers(region),
         **exec_desk.handlers(region, world),
     }
 
