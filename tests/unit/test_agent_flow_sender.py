@@ -13,9 +13,7 @@ from neargate.testing.virtual_time import VirtualWorld, run_virtual
 BATCH = FlowLogBatch(
     flow_log_id="fl-0123456789abcdef0", eni_id="eni-0123456789abcdef0", number=1, events=((1_750_000_000_000, "2 -"),)
 )
-NEXT = FlowLogBatch(
-    flow_log_id=BATCH.flow_log_id, eni_id=BATCH.eni_id, number=2, events=((1_750_000_060_000, "2 -"),)
-)
+NEXT = FlowLogBatch(flow_log_id=BATCH.flow_log_id, eni_id=BATCH.eni_id, number=2, events=((1_750_000_060_000, "2 -"),))
 
 
 def sent(scenario: Callable[[FakeLinkServer, FlowSender], Awaitable[None]]) -> tuple[FakeLinkServer, list[str]]:

@@ -5,7 +5,7 @@ same to the same log group; a flow log covers interfaces of its own account only
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,10 +17,8 @@ from ...model.flow_logs import DEFAULT_FIELDS, PlannedFlowLog
 from ..regional.shelves import Change, Shelf
 from .defaults import Bits
 from .errors import (
-    Malformed,
     NetworkInterfaceIdMalformed,
     NetworkInterfaceNotFound,
-    NotFound,
     SubnetIdMalformed,
     SubnetNotFound,
     VpcIdMalformed,
