@@ -10,7 +10,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from neargate.clusters.flow_logs import NOT_ASSUMED, NOT_HERE
-from neargate.frontend.network.errors import SubnetIdMalformed
 from neargate.link.messages import PROTOCOL, BulkHello, FlowsAck, FlowsAppend, LogRefused
 from neargate.model.capacity import HostCapacity, HostFacts, Reservation, ReservationRequest
 from neargate.model.flow_logs import FlowLogBatch

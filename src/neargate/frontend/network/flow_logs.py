@@ -49,8 +49,8 @@ class Target(Struct, frozen=True, kw_only=True):
     """What CreateFlowLogs' ResourceType stands for."""
 
     prefix: str
-    malformed: type[Malformed | NotFound]
-    missing: type[NotFound]
+    malformed: Callable[[str], AwsError]
+    missing: Callable[[list[str]], AwsError]
 
 
 TARGETS: Mapping[str, Target] = {
