@@ -337,6 +337,13 @@ def test_a_group_is_named_over_the_peering_that_the_packet_took_only() -> None:
     assert answer.delivered and answer.reply is False, "vpc-2 sends the answer to vpc-1"
 
 
+def test_nobody_has_the_addresses_of_an_interface_that_is_attached_to_nothing() -> None:
+    region = peered()
+    assert tcp(region, "eni-1", "10.2.0.5").delivered
+    region["NetworkInterfaces"][1]["Status"] = "available"
+    assert stop(tcp(region, "eni-1", "10.2.0.5")) == (Kind.NOWHERE, ())
+
+
 @pytest.mark.parametrize(
     ("way", "status", "passes"),
     [("pcx-12", "active", True), ("pcx-old", "deleted", False), ("pcx-old", "active", False)],
