@@ -228,7 +228,7 @@ class Agent:
 
     async def _serve_vpc(self, plan: VpcPlan) -> None:
         await self._listeners.open(plan.vpc_id, plan.endpoints)
-        self._flows.follow(plan)
+        await self._flows.follow(plan)
 
     async def _leave_vpc(self, vpc_id: str) -> None:
         self._flows.leave(vpc_id)

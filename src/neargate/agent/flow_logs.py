@@ -5,6 +5,7 @@ log. The work is done on a thread of its own, in bounded turns. Invariant: what 
 said by a SKIPDATA line. After a restart of the agent flows go on from what they count then; what was not sent is lost.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from ..flowlogs.interfaces import Interface, Interfaces
@@ -50,15 +51,17 @@ class FlowLogs:
         self._trouble = SeldomNote(world, note)
         self._watched: dict[str, _Watched] = {}
         self._followed: set[str] = set()
+        self._beginning = asyncio.Lock()
         self._leaving: set[str] = set()
         self._interfaces: dict[str, dict[str, Interface]] = {}
         self.is_running = False
 
-    def follow(self, plan: VpcPlan) -> None:
-        """A plan that is in force now."""
+    async def follow(self, plan: VpcPlan) -> None:
+        """A plan that is in force now. When this returns what rules tell is heard, unless the host cannot yet."""
         if not plan.flow_logs:
             return
         self._followed.add(plan.vpc_id)
+        await self._begin(plan.vpc_id)
         if not self.is_running:
             self.is_running = True
             self._world.spawn(self._run(), "flow-logs")
@@ -77,15 +80,14 @@ class FlowLogs:
         """False when nothing is left to do."""
         now = self._world.now()
         wanted = self._meet(now)
-        for vpc_id, logs in wanted.items():
-            if vpc_id not in self._watched:
-                await self._begin(vpc_id, logs, now)
+        for vpc_id in wanted:
+            await self._begin(vpc_id)
         for vpc_id, watched in list(self._watched.items()):
             await self._look(vpc_id, watched, wanted.get(vpc_id, ()))
         return bool(self._followed or self._watched)
 
     def _meet(self, now: float) -> Mapping[str, tuple[PlannedFlowLog, ...]]:
-        """Flow logs by VPC, of those in which this host has tasks, or had them a while ago."""
+        """Flow logs by VPC; beside it, who has an interface there, or had one a while ago."""
         by_vpc: dict[str, list[TaskRecord]] = {vpc_id: [] for vpc_id in self._followed}
         for record in self._records():
             if record.launch.eni.vpc_id in by_vpc:
@@ -98,23 +100,20 @@ class FlowLogs:
                 self._followed.discard(vpc_id)
                 continue
             longest_s = min(max(log.interval_s for log in plan.flow_logs), self._knobs.flow_interval_max_s)
-            here = met(known, records, now, 2 * longest_s)
-            if here:
-                self._interfaces[vpc_id] = here
-                wanted[vpc_id] = plan.flow_logs
+            self._interfaces[vpc_id] = met(known, records, now, 2 * longest_s)
+            wanted[vpc_id] = plan.flow_logs
         return wanted
 
-    async def _begin(self, vpc_id: str, logs: Iterable[PlannedFlowLog], now: float) -> None:
-        try:
-            capture = await self._network.capture_flows(vpc_id)
-        except HostError as error:
-            self._trouble(f"flows of {vpc_id} are not logged yet: {error}")
-            return
-        # Of a flow that began before anybody counted the kernel says nothing; others are counted from their beginning.
-        self._watched[vpc_id] = watched = _Watched(self._knobs, capture, now if capture.is_adopted else 0.0)
-        watched.show(self._interfaces[vpc_id], logs, self._plan(vpc_id), now)
-        if capture.is_adopted:
-            watched.ledger.skip_all()
+    async def _begin(self, vpc_id: str) -> None:
+        async with self._beginning:
+            if vpc_id in self._watched:
+                return
+            try:
+                capture = await self._network.capture_flows(vpc_id)
+            except HostError as error:
+                self._trouble(f"flows of {vpc_id} are not logged yet: {error}")
+                return
+            self._watched[vpc_id] = _Watched(self._knobs, capture, self._world.now())
 
     async def _look(self, vpc_id: str, watched: "_Watched", logs: Iterable[PlannedFlowLog]) -> None:
         is_last = not logs or vpc_id in self._leaving
@@ -138,10 +137,12 @@ class FlowLogs:
 class _Watched:
     """One VPC. Used by the loop and by the lane's thread in turns, never at once."""
 
-    def __init__(self, knobs: Knobs, capture: FlowCapture, since: float) -> None:
+    def __init__(self, knobs: Knobs, capture: FlowCapture, now: float) -> None:
         self.capture = capture
+        self._is_missing = capture.is_adopted  # what was counted since another agent told of it
+        # Of a flow that began before anybody counted the kernel says nothing; others are counted from their beginning.
         self.ledger = Ledger(
-            since,
+            now if capture.is_adopted else 0.0,
             local_mark=LOCAL_MARK,
             records_max=knobs.flow_records_max,
             interface_max=knobs.flow_interface_records_max,
@@ -159,6 +160,9 @@ class _Watched:
             is_asked = any("traffic-path" in log.fields for log in logs)
             self.ledger.paths = traffic_paths(plan) if is_asked else {}
         self.ledger.keep(logs, now, self._knobs.flow_interval_max_s)
+        if self._is_missing and interfaces:
+            self.ledger.skip_all()
+            self._is_missing = False
 
     def turn(self, clock: Callable[[], float], is_last: bool) -> Closed:
         self._read(clock)

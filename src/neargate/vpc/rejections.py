@@ -48,7 +48,7 @@ def rejection_chains() -> dict[str, tuple[str, ...]]:
         "r_out_x": (*_seldom("out", "saddr", EGRESS_OVER), "drop"),
         "r_in": (
             *_bounded("in", "daddr"),
-            f"ct state established,related {_told(INGRESS_KNOWN)} drop",
+            f"ct state established,related {_told(INGRESS_KNOWN, at_once=True)} drop",
             _told(INGRESS),
             "drop",
         ),
@@ -69,5 +69,7 @@ def _seldom(side: str, address: str, prefix: str) -> Iterator[str]:
         yield f"update @q{version}_{side}_x {{ {once} }} {_told(prefix)} drop"
 
 
-def _told(prefix: str) -> str:
-    return f'log prefix "{prefix}" group {LOG_GROUP} snaplen {HEADERS_BYTES} queue-threshold 64'
+def _told(prefix: str, *, at_once: bool = False) -> str:
+    """`at_once`: before the kernel's count of the same packet is read."""
+    threshold = 1 if at_once else 64
+    return f'log prefix "{prefix}" group {LOG_GROUP} snaplen {HEADERS_BYTES} queue-threshold {threshold}'
