@@ -59,7 +59,7 @@ DEFINITION: dict[str, Any] = {
 # Of EC2's identifiers.
 KINDS = (
     *("vpc", "subnet", "sg", "sgr", "eni", "dopt", "rtb", "rtbassoc", "acl", "aclassoc", "igw", "eigw", "nat"),
-    *("eipalloc", "pcx", "pl", "vpce", "vpc-cidr-assoc"),
+    *("eipalloc", "pcx", "pl", "vpce", "vpc-cidr-assoc", "fl"),
 )
 
 # What is told about other accounts on AWS, too.
@@ -151,6 +151,10 @@ class Sweep:
         await self._made("ec2", "CreateVpcEndpoint", VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.s3")
         await self._made("ec2", "AllocateAddress")
         await self._made("ec2", "CreateNatGateway", SubnetId=default["subnetId"], ConnectivityType="private")
+        trust = TRUST.replace("ecs-tasks", "vpc-flow-logs")
+        role = await self._made("iam", "CreateRole", RoleName="zebra-flows", AssumeRolePolicyDocument=trust)
+        logged = {"ResourceType": "VPC", "ResourceId.1": vpc, "TrafficType": "ALL", "LogGroupName": "zebra"}
+        await self._made("ec2", "CreateFlowLogs", logged, DeliverLogsPermissionArn=role["Role"]["Arn"])
 
     async def _keys_and_secrets(self) -> None:
         await self._made("secretsmanager", "CreateSecret", Name="zebra", SecretString="zebra")
@@ -221,6 +225,7 @@ class Sweep:
             ("ec2", "DescribeVpcEndpoints", {}),
             ("ec2", "DescribeManagedPrefixLists", {}),
             ("ec2", "DescribeDhcpOptions", {}),
+            ("ec2", "DescribeFlowLogs", {}),
             ("iam", "GetAccountAuthorizationDetails", {}),
             ("iam", "ListAccountAliases", {}),
             ("iam", "ListOpenIDConnectProviders", {}),
