@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from neargate.cli import trace_path
+from neargate.cli import path_model, trace_path
 from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import Problem
 
@@ -13,6 +13,7 @@ GROUP = {"kind": "security-group", "ids": ["sg-1"], "rule": "sgr-1", "passed": T
 ROUTE = {"kind": "route-table", "ids": ["rtb-1"], "rule": "0.0.0.0/0 -> igw-1", "passed": True}
 STOPPED = {"kind": "network-acl", "ids": ["acl-1"], "rule": "100", "passed": False}
 Asked = dict[str, Any]
+ACCOUNT = "123456789012"
 
 
 @pytest.fixture
@@ -25,9 +26,15 @@ def answered(monkeypatch: pytest.MonkeyPatch, **answer: Any) -> list[Asked]:
 
     def ask(_: RegionPaths, request: str, **arguments: Any) -> Asked:
         asked.append({"request": request, **arguments})
+        return {"account": ACCOUNT}
+
+    def traced(network: path_model.Ask, _: Asked, address: str, port: int, protocol: str) -> Asked:
+        network("DescribeVpcs", {})
+        asked.append({"address": address, "port": port, "protocol": protocol})
         return {"delivered": True, "path": [GROUP, ROUTE], "source": "", "reply": None, "reply_path": [], **answer}
 
     monkeypatch.setattr(trace_path, "ask", ask)
+    monkeypatch.setattr(trace_path, "traced", traced)
     return asked
 
 
@@ -42,7 +49,9 @@ def test_a_packet_that_arrives_and_is_answered(monkeypatch: pytest.MonkeyPatch, 
         "the answer comes back",
     ]
     assert asked == [
-        {"request": "trace-path", "task": "0a", "address": "1.2.3.4", "port": 80, "protocol": "tcp"},
+        {"request": "path-begin", "task": "0a"},
+        {"request": "path-network", "account": ACCOUNT, "operation": "DescribeVpcs", "params": {}},
+        {"address": "1.2.3.4", "port": 80, "protocol": "tcp"},
     ]
 
 
@@ -69,7 +78,7 @@ def test_a_packet_or_its_answer_that_is_stopped(monkeypatch: pytest.MonkeyPatch,
 def test_targets(monkeypatch: pytest.MonkeyPatch, paths: RegionPaths, to: str, address: str, port: int) -> None:
     asked = answered(monkeypatch)
     trace_path.run(paths, "0a", to, "udp")
-    assert (asked[0]["address"], asked[0]["port"]) == (address, port)
+    assert (asked[-1]["address"], asked[-1]["port"]) == (address, port)
 
 
 @pytest.mark.parametrize("to", ["1.2.3.4:http", "1.2.3.4:-1", "1.2.3.4:١", "1.2.3.4:1234567"])

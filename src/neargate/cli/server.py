@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
@@ -43,6 +43,7 @@ from . import (
     image_storage,
     ip_pool_desk,
     master_keys,
+    path_desk,
     quota_desk,
     spot_desk,
 )
@@ -158,13 +159,7 @@ async def _serve(
 
 
 def _operator_handlers(region: Region, world: World, port: int) -> dict[str, admin.Handler]:
-    async def trace_path(request: dict[str, Any]) -> dict[str, Any]:
-        from .path_desk import PathDesk  # seldom asked, and a server has to be up soon
-
-        return await PathDesk(region, port).trace(request)
-
     return {
-        "trace-path": trace_path,
         **handlers(region),
         **account_desk.handlers(region),
         **quota_desk.handlers(region),
@@ -174,6 +169,7 @@ def _operator_handlers(region: Region, world: World, port: int) -> dict[str, adm
         **ip_pool_desk.handlers(region),
         **dns_desk.handlers(region),
         **exec_desk.handlers(region, world),
+        **path_desk.handlers(region, port),
     }
 
 

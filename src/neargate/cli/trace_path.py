@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .admin import ask
+from .path_model import traced
 from .paths import RegionPaths
 from .problems import Problem
 
@@ -11,7 +12,12 @@ from .problems import Problem
 def run(paths: RegionPaths, task: str, to: str, protocol: str) -> str:
     """One line for each object on the way there and back. Raises Problem."""
     address, port = _target(to)
-    found = ask(paths, "trace-path", task=task, address=address, port=port, protocol=protocol)
+    begun = ask(paths, "path-begin", task=task)
+
+    def network(operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        return ask(paths, "path-network", account=begun["account"], operation=operation, params=params)
+
+    found = traced(network, begun, address, port, protocol)
     lines = [_line(step) for step in found["path"]]
     if not found["delivered"]:
         return "\n".join([*lines, f"{to} is not reached: see the line with ✗"])
