@@ -68,6 +68,22 @@ def test_where_nothing_goes_out_through_the_host_nothing_of_a_task_goes_there() 
     assert shut not in uplink.edge_table([], POOL, to_host=True)
 
 
+def test_ipv6_leaves_with_one_address_for_each_region_and_to_the_internet_alone() -> None:
+    one, other = uplink.edge_address6(POOL), uplink.edge_address6("198.18.8.0/24")
+    assert one != other and one.startswith("fd6e:6761:7465:1:")
+    edge = uplink.edge_table([], POOL, to_host=True, own6=["2001:db8::2/128", "2001:db8::3/128", "::1/128"])
+    assert "elements = { ::1/128, 2001:db8::2/127 };" in edge
+    assert f"snat ip6 to {one}" in edge
+    assert 'oifname != "v*" ip6 daddr != 2000::/3 drop' in edge
+    host = uplink.host_table("0a", "ng0a", POOL, ["eth0", "eth1"], shut=False, opened6=["eth0"])
+    assert f'iifname "ng0a" ip6 saddr != {one} goto strays' in host
+    assert 'oifname "ng0a" meta nfproto ipv6 drop' in host
+    assert 'iifname { "eth0" } oifname != "ng*" meta nfproto ipv6 drop' in host
+    assert 'iifname { "eth1" } meta nfproto ipv6 accept' in host, "whose IPv6 we did not switch on"
+    with pytest.raises(ValueError, match=r"does not appear|At least|Expected|Only hex"):
+        uplink.edge_table([], POOL, to_host=True, own6=["::1 }; flush ruleset"])
+
+
 def test_pasta_forwards_no_port_and_leads_to_no_loopback() -> None:
     command = uplink.pasta_command("/usr/bin/pasta", "/run/x/tap", None)
     options = " ".join(command)

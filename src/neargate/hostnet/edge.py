@@ -23,7 +23,7 @@ NAMESPACE = "edge"
 EDGE_HOP = "169.254.254.1"
 ROUTER_HOP = "169.254.254.2"
 EDGE_HOP_IPV6, ROUTER_HOP_IPV6 = "fe80::3", "fe80::4"
-_HOST_MAC, _EDGE_HOST_MAC = "0e:ee:ee:ee:01:01", "0e:ee:ee:ee:01:02"
+HOST_MAC, EDGE_HOST_MAC = "0e:ee:ee:ee:01:01", "0e:ee:ee:ee:01:02"
 _EDGE_ROUTER_MAC, _ROUTER_MAC = "0e:ee:ee:ee:02:01", "0e:ee:ee:ee:02:02"
 # The edge forwards between the host and routers and between routers, and answers nobody itself. `out0` is there with
 # `--uplink user` only. What a router sends from an address that no task may have, or to the edge itself, is a stray.
@@ -173,7 +173,7 @@ class Edge:
         if host.link(name) is None:
             with self._namespaces.opened(NAMESPACE) as target:
                 pair = netlink.veth(
-                    name, _HOST_MAC, peer="host0", peer_mac=_EDGE_HOST_MAC, peer_namespace=target, mtu=self._mtu
+                    name, HOST_MAC, peer="host0", peer_mac=EDGE_HOST_MAC, peer_namespace=target, mtu=self._mtu
                 )
                 host.run([pair])
         here, there = _index(host, name), _index(self._links, "host0")
@@ -181,7 +181,7 @@ class Edge:
             [
                 netlink.no_autoconf(there),
                 netlink.link_up(there, arp=False),
-                netlink.neighbour(there, own, _HOST_MAC),
+                netlink.neighbour(there, own, HOST_MAC),
                 netlink.route(f"{own}/32", there),
                 netlink.link_up(_index(self._links, "lo")),
                 # Errors (no such public address) need an address to come from.
@@ -193,7 +193,7 @@ class Edge:
                 netlink.no_autoconf(here),
                 netlink.link_up(here, arp=False),
                 netlink.address(here, own),
-                netlink.neighbour(here, EDGE_HOP, _EDGE_HOST_MAC),
+                netlink.neighbour(here, EDGE_HOP, EDGE_HOST_MAC),
             ]
         )
         _lead_here(host, public_pool, here, own)

@@ -161,9 +161,9 @@ class Netlink:
         """Destinations of both families, as CIDRs, that the main table drops."""
         return [found for version in (4, 6) for found, _ in self._routes(version, _ROUTE_BLACKHOLE)]
 
-    def links_to(self, destination: str) -> list[int]:
+    def links_to(self, destination: str, version: int = 4) -> list[int]:
         """Indexes of the links of the routes with exactly this destination; 0 for one that has several links."""
-        return [index for found, index in self._routes() if found == destination]
+        return [index for found, index in self._routes(version) if found == destination]
 
     def mark_rules(self, version: int, preference: int) -> set[MarkRule]:
         found = set()
@@ -319,6 +319,14 @@ def proxied(links: Netlink) -> list[tuple[int, str]]:
 def _proxy_body(index: int, text: str) -> bytes:
     packed = ip_address(text).packed
     return struct.pack("=BxHiHBB", socket.AF_INET, 0, index, 0, _NEIGHBOUR_PROXY, 0) + attribute(1, packed)
+
+
+def neighbour_gone(index: int, text: str) -> Message:
+    value = ip_address(text)
+    family = socket.AF_INET if value.version == 4 else socket.AF_INET6
+    body = struct.pack("=BxHiHBB", family, 0, index, 0, 0, 0) + attribute(1, value.packed)
+    gone = frozenset({errno.ENOENT, errno.ENODEV})
+    return Message(what=f"delete neighbour {text}", kind=RTM_DELNEIGH, flags=0, body=body, tolerate=gone)
 
 
 def attribute(kind: int, payload: bytes) -> bytes:

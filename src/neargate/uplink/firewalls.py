@@ -12,21 +12,27 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-SOMEWHERE = "1.1.1.1"  # nothing is sent there: rules are asked what they would do
-_FAMILIES = ("ip", "inet")
+from .texts import edge_address6
+
+SOMEWHERE, SOMEWHERE6 = "1.1.1.1", "2001:4860::1"  # nothing is sent there: rules are asked what they would do
+_FAMILIES = {"ipv4": ("ip", "inet"), "ipv6": ("ip6", "inet")}
 _STEPS_MAX = 10_000
 _JUMPS_MAX = 16  # nftables' own bound
 Json = Mapping[str, Any]
 
 
 class Packet(Struct, frozen=True, kw_only=True):
-    """Of IPv4, where the host forwards it: addresses as they are between the two translations."""
+    """Where the host forwards it: addresses as they are between the two translations."""
 
     iifname: str
     oifname: str
     saddr: str
     daddr: str
     state: str  # of its connection: new, established
+
+    @property
+    def family(self) -> str:
+        return "ipv6" if ":" in self.saddr else "ipv4"
 
 
 class Stop(Struct, frozen=True, kw_only=True):
@@ -104,17 +110,19 @@ def stops(known: Chains, packet: Packet) -> list[Stop]:
     """All base chains that stop it."""
     found = []
     for chain in known.values():
-        if chain.hook == "forward" and chain.family in _FAMILIES:
+        if chain.hook == "forward" and chain.family in _FAMILIES[packet.family]:
             stop = _walk(known, chain, packet)
             if stop is not None:
                 found.append(stop)
     return found
 
 
-def passage(listing: Sequence[Json], *, link: str, pool: str, outer: str, mark: str, found: str = "") -> Passage:
+def passage(
+    listing: Sequence[Json], *, link: str, pool: str, outer: str, mark: str, found: str = "", outer6: str = ""
+) -> Passage:
     """For packets of tasks from `link` to `outer`, and for the answers. `mark`: our table's and rules' name.
 
-    `found`: a network of theirs that others find, so that new connections come too.
+    `found`: a network of theirs that others find, so that new connections come too. `outer6`: where IPv6 leaves by.
     """
     known, own = chains(listing), marked_rules(listing, mark)
     handles = {(rule.family, rule.table, rule.handle) for rule in own}
@@ -131,6 +139,11 @@ def passage(listing: Sequence[Json], *, link: str, pool: str, outer: str, mark: 
         there = str(ip_network(found)[0])
         new = Packet(iifname=outer, oifname=link, saddr=SOMEWHERE, daddr=there, state="new")
         probes.append((f'oifname "{link}"', new))
+    if outer6:
+        inner6 = edge_address6(pool)
+        out = Packet(iifname=link, oifname=outer6, saddr=inner6, daddr=SOMEWHERE6, state="new")
+        back = Packet(iifname=outer6, oifname=link, saddr=SOMEWHERE6, daddr=inner6, state="established")
+        probes += [(f'iifname "{link}"', out), (f'oifname "{link}"', back)]
     met = [(s, match) for match, packet in probes for s in stops(without, packet) if s.table != mark]
     needed = list(dict.fromkeys(met))
     stopped = any(s.table != mark for _, packet in probes for s in stops(known, packet))
@@ -262,9 +275,9 @@ def _field(left: Any, packet: Packet) -> str | None:
     if key in ("oifname", "oif"):
         return packet.oifname
     if key == "nfproto":
-        return "ipv4"
+        return packet.family
     payload = left.get("payload") or {}
-    if payload.get("protocol") == "ip":
+    if payload.get("protocol") == ("ip6" if packet.family == "ipv6" else "ip"):
         return {"saddr": packet.saddr, "daddr": packet.daddr}.get(str(payload.get("field")))
     return packet.state if (left.get("ct") or {}).get("key") == "state" and "dir" not in left["ct"] else None
 

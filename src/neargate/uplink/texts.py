@@ -7,7 +7,7 @@ metadata service). These tables stand beside others': a drop in any of them hold
 
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Network, collapse_addresses, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from .pools import NOTHING_OUTSIDE, Outside
 from .strays import EDGE_GROUP, host_group, strays_chain
@@ -20,8 +20,14 @@ EDGE_END, TAP_END, TAP = "out0", "edge0", "tap0"
 EDGE_END_MAC, TAP_END_MAC = "0e:ee:ee:ee:03:01", "0e:ee:ee:ee:03:02"
 EDGE_END_HOP, TAP_END_HOP = "169.254.254.5", "169.254.254.6"
 TAP_ADDRESS, TAP_GATEWAY, TAP_PREFIX = "169.254.253.2", "169.254.253.1", 30
+# Of IPv6: the one address that all tasks' packets leave the edge with, pasta's, and hops. None is found elsewhere.
+_EDGE_NETWORK6, TAP_ADDRESS6, TAP_GATEWAY6 = "fd6e:6761:7465:1::/64", "fd6e:6761:7465::2", "fd6e:6761:7465::1"
+EDGE_END_HOP6, TAP_END_HOP6 = "fe80::5", "fe80::6"
+HOST_HOP6, EDGE_HOST_HOP6 = "fe80::7", "fe80::8"
+TAP_GATEWAY_MAC = "0e:ee:ee:ee:03:03"  # pasta takes a frame by what is in it
 
 _TABLE = "inet neargate_uplink"  # in the edge and in the tap's namespace; the host's has the instance's name
+_ON_THE_INTERNET6 = "2000::/3"
 _NEVER = "{ 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4, 240.0.0.0/4 }"
 # Those of pasta's sockets are the host's: from the range that any program may be given, and in no order.
 _PORTS = "32768-60999"
@@ -48,27 +54,42 @@ def mark(instance: str) -> str:
     return f"neargate_{instance}"
 
 
+def edge_address6(pool: str) -> str:
+    """The one address that a region's tasks leave its edge with by IPv6; regions of a machine have different pools."""
+    return str(ip_network(_EDGE_NETWORK6)[int(IPv4Network(pool)[-1])])
+
+
 def host_table(
-    instance: str, link: str, pool: str, opened: Sequence[str], *, shut: bool, outside: Outside = NOTHING_OUTSIDE
+    instance: str,
+    link: str,
+    pool: str,
+    opened: Sequence[str],
+    *,
+    shut: bool,
+    outside: Outside = NOTHING_OUTSIDE,
+    opened6: Sequence[str] = (),
 ) -> str:
     """The table that `nat` adds to the host, whole, in one transaction. What a task sends and may not is a stray.
 
-    `opened` are links on which we switched forwarding on: the host goes on to forward nothing from there but answers to
-    tasks. `shut`: chains of others were told to let our link pass, so nothing new comes in by it. What the operator
-    himself sends to a task (DNAT) still does, and what comes for the pools of his that others find; these are not
-    translated.
+    `opened` are links on which we switched forwarding on, `opened6` that of IPv6: the host goes on to forward nothing
+    from there but answers to tasks. By IPv6 nothing else ever goes to them. `shut`: chains of others were told to let
+    our link pass, so nothing new comes in by it. What the operator himself sends to a task (DNAT) still does, and what
+    comes for the pools of his that others find; these are not translated.
     """
     table = host_table_name(instance)
     found = _listed(outside.open_cidrs)
     known, hidden = _listed((pool, *outside.cidrs)), _listed({pool, *outside.cidrs} - {*outside.open_cidrs})
-    names = [name for name in opened if _LINK.fullmatch(name)]
+    edge6 = edge_address6(pool)
     if not _LINK.fullmatch(link):
         raise ValueError(f"{link!r} is no network interface")
     guards = ""
-    if names:
-        listed = ", ".join(f'"{name}"' for name in names)
-        guards += f'    iifname {{ {listed} }} oifname "{link}" drop\n'
-        guards += f'    iifname {{ {listed} }} oifname != "ng*" drop\n'
+    if names := _quoted(name for name in opened if name not in opened6):
+        guards += f"    iifname {{ {names} }} meta nfproto ipv6 accept\n"
+    if names := _quoted(opened):
+        guards += f'    iifname {{ {names} }} oifname "{link}" drop\n'
+        guards += f'    iifname {{ {names} }} oifname != "ng*" drop\n'
+    if names := _quoted(opened6):
+        guards += f'    iifname {{ {names} }} oifname != "ng*" meta nfproto ipv6 drop\n'
     welcome = f'    oifname "{link}" ip daddr {found} accept\n' if outside.open_cidrs else ""
     if shut:
         guards += f'    oifname "{link}" drop\n'
@@ -84,21 +105,28 @@ table {table} {{
   chain c_fwd {{
     type filter hook forward priority -10; policy accept;
     iifname "{link}" ip saddr != {known} goto strays
-    iifname "{link}" meta nfproto ipv6 goto strays
+    iifname "{link}" ip6 saddr != {edge6} goto strays
     iifname "{link}" ct state {{ established, related }} accept
     iifname "{link}" ct status dnat goto strays
     iifname "{link}" oifname "{link}" drop
     iifname "{link}" ip daddr {_NEVER} goto strays
+    iifname "{link}" ip6 daddr != {_ON_THE_INTERNET6} drop
     iifname "{link}" accept
     oifname "{link}" ct state {{ established, related }} accept
+    oifname "{link}" meta nfproto ipv6 drop
     oifname "{link}" ct status dnat accept
 {welcome}{guards}  }}
   chain c_nat {{
     type nat hook postrouting priority 100; policy accept;
     ip saddr {hidden} oifname != "{link}" masquerade
+    ip6 saddr {edge6} oifname != "{link}" masquerade
   }}
 }}
 """
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names if _LINK.fullmatch(name))
 
 
 def _listed(cidrs: Iterable[str]) -> str:
@@ -111,22 +139,25 @@ def host_table_gone(instance: str) -> str:
     return f"add table {table}\ndelete table {table}\n"
 
 
-def edge_table(own: Iterable[str], pool: str, *, to_host: bool) -> str:
-    """Of the edge: `own` are the host's addresses and whatever else it takes for itself, as CIDRs of IPv4.
+def edge_table(own: Iterable[str], pool: str, *, to_host: bool, own6: Iterable[str] = ()) -> str:
+    """Of the edge: `own` are the host's addresses and whatever else it takes for itself, as CIDRs of IPv4; `own6` of
+    IPv6. What tasks send by IPv6 leaves with one address that is not routed back, so nothing new comes in.
 
     `to_host`: whether what tasks send beyond their machine passes through the host. An address of the pool that nobody
     has is no stray: its task may just have ended.
     """
-    networks = collapse_addresses(IPv4Network(text) for text in own)
-    listed = ", ".join(str(network) for network in networks)
-    elements = f" elements = {{ {listed} }};" if listed else ""
+    elements = _elements(collapse_addresses(IPv4Network(text) for text in own))
+    elements6 = _elements(collapse_addresses(IPv6Network(text) for text in own6))
     host = "" if to_host else '\n    iifname "v*" oifname "host0" goto strays'
     return f"""add table {_TABLE}
 add set {_TABLE} own {{ type ipv4_addr; flags interval; }}
+add set {_TABLE} own6 {{ type ipv6_addr; flags interval; }}
 flush set {_TABLE} own
+flush set {_TABLE} own6
 flush table {_TABLE}
 table {_TABLE} {{
   set own {{ type ipv4_addr; flags interval;{elements} }}
+  set own6 {{ type ipv6_addr; flags interval;{elements6} }}
 {strays_chain(EDGE_GROUP)}
   chain c_fwd {{
     type filter hook forward priority -10; policy accept;
@@ -134,10 +165,21 @@ table {_TABLE} {{
     iifname "v*" ip daddr @own goto strays
     iifname "v*" oifname != "v*" ip daddr {ip_network(pool)} drop
     iifname "v*" ip daddr {_NEVER} goto strays{host}
+    iifname "v*" ip6 daddr @own6 goto strays
+    iifname "v*" oifname != "v*" ip6 daddr != {_ON_THE_INTERNET6} drop
     iifname "{EDGE_END}" drop
+  }}
+  chain c_nat {{
+    type nat hook postrouting priority 100; policy accept;
+    oifname {{ "host0", "{EDGE_END}" }} meta nfproto ipv6 snat ip6 to {edge_address6(pool)}
   }}
 }}
 """
+
+
+def _elements(networks: Iterable[IPv4Network | IPv6Network]) -> str:
+    listed = ", ".join(str(network) for network in networks)
+    return f" elements = {{ {listed} }};" if listed else ""
 
 
 def tap_table() -> str:
@@ -174,7 +216,8 @@ def pasta_command(program: str, marked: str, tun: str | None) -> list[str]:
     """
     ports = [word for option in "tuTU" for word in (f"-{option}", "none")]
     silent = ["--no-dhcp", "--no-ndp", "--no-ra", "--no-dhcpv6", "-D", "none", "-S", "none"]
-    net = ["-4", "--config-net", "-I", TAP, "-a", TAP_ADDRESS, "-n", str(TAP_PREFIX), "-g", TAP_GATEWAY, "-m", "1500"]
+    net = ["--config-net", "-I", TAP, "-a", TAP_ADDRESS, "-n", str(TAP_PREFIX), "-g", TAP_GATEWAY, "-m", "1500"]
+    net += ["-a", TAP_ADDRESS6, "-g", TAP_GATEWAY6]  # where the host has no way for IPv6, pasta leaves it out
     held = ["/usr/bin/setpriv", "--pdeathsig", "KILL", "sh", "-c", "exec sleep infinity", marked]
     pasta = [program, "-f", "-e", "-q", *net, "--no-map-gw", *ports, *silent, "--", *held]
     # The right to make its namespaces also where users have none (Ubuntu's AppArmor); it is gone within them. That it

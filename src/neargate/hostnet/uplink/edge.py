@@ -10,12 +10,12 @@ import struct
 from ...interfaces.hostnet import HostError
 from ...uplink import texts
 from .. import netlink
-from ..edge import NAMESPACE, host_address
-from ..namespaces import Namespaces, write_sysctl
+from ..edge import HOST_MAC, NAMESPACE, host_address
+from ..namespaces import Namespaces, read_sysctl, write_sysctl
 from ..netlink import Netlink, NetlinkError
 from ..nftables import Nftables
 
-_DEFAULT = "0.0.0.0/0"
+_DEFAULT, _DEFAULT6 = "0.0.0.0/0", "::/0"
 _IFLA_TXQLEN = 13
 TAP_QUEUE = 20_000  # packets of 1500 bytes; the kernel's 500 or 1000 held one connection to a hundredth of its speed
 
@@ -41,7 +41,8 @@ class EdgeSide:
             return
         self._kept_off = None
         with self._namespaces.inside(NAMESPACE):
-            _load(texts.edge_table(own, self._pool, to_host=to_host))
+            own4, own6 = ([text for text in own if (":" in text) is is_ipv6] for is_ipv6 in (False, True))
+            _load(texts.edge_table(own4, self._pool, to_host=to_host, own6=own6))
         self._kept_off = own
 
     def know(self, others: tuple[str, ...]) -> None:
@@ -58,8 +59,20 @@ class EdgeSide:
         with links:
             self._lead(links, links.existing("host0").index, host_address(self._pool))
 
-    def lead_to_tap(self, tap: Namespaces, name: str) -> None:
-        """`name` in `tap` is the namespace of pasta's tap. Raises HostError while the tap is not there."""
+    def lead_ipv6_to_host(self, wanted: bool) -> None:
+        with self._namespaces.inside(NAMESPACE):
+            links = Netlink()
+        with links:
+            if wanted:
+                self._lead_ipv6(links, "host0", texts.HOST_HOP6, HOST_MAC)
+            else:
+                links.run([netlink.route_gone(_DEFAULT6)])
+
+    def lead_to_tap(self, tap: Namespaces, name: str) -> bool:
+        """`name` in `tap` is the namespace of pasta's tap. Raises HostError while the tap is not there.
+
+        Whether IPv6 is led there too: pasta carries it if the host had a way for it when pasta began.
+        """
         with self._namespaces.inside(NAMESPACE):
             links = Netlink()
         with tap.inside(name):
@@ -74,13 +87,27 @@ class EdgeSide:
             back = [netlink.route(pool, far, via=texts.EDGE_END_HOP) for pool in (self._pool, *self._others)]
             there.run([*_hop(far, texts.EDGE_END_HOP, texts.EDGE_END_MAC), *back])
             self._lead(links, here, texts.TAP_END_HOP)
+            carries_ipv6 = _DEFAULT6 in there.routes(6)
+            if carries_ipv6:
+                with tap.inside(name):
+                    _allow_ipv6(texts.TAP_END)
+                    write_sysctl("ipv6/conf/all/forwarding", "1")
+                gateway = netlink.neighbour(there.existing(texts.TAP).index, texts.TAP_GATEWAY6, texts.TAP_GATEWAY_MAC)
+                hop = netlink.neighbour(far, texts.EDGE_END_HOP6, texts.EDGE_END_MAC)
+                one = f"{texts.edge_address6(self._pool)}/128"
+                there.run([gateway, hop, netlink.route(one, far, via=texts.EDGE_END_HOP6)])
+                self._lead_ipv6(links, texts.EDGE_END, texts.TAP_END_HOP6, texts.TAP_END_MAC)
+            else:
+                links.run([netlink.route_gone(_DEFAULT6)])
             links.settle(texts.EDGE_END)
             there.settle(texts.TAP_END)
+            return carries_ipv6
 
     def lead_nowhere(self) -> None:
         """No way out of the edge; what keeps tasks off the host stays. Repeatable."""
         with self._namespaces.inside(NAMESPACE), Netlink() as links:
-            links.run([netlink.route_gone(_DEFAULT), netlink.link_gone(texts.EDGE_END)])
+            gone = [netlink.route_gone(_DEFAULT), netlink.route_gone(_DEFAULT6)]
+            links.run([*gone, netlink.link_gone(texts.EDGE_END)])
 
     def close(self) -> None:
         """The same, and the table goes last. Repeatable."""
@@ -97,7 +124,8 @@ class EdgeSide:
             for scope in ("all", "default"):
                 write_sysctl(f"ipv4/conf/{scope}/rp_filter", "0")
                 write_sysctl(f"ipv4/conf/{scope}/send_redirects", "0")
-                write_sysctl(f"ipv6/conf/{scope}/disable_ipv6", "1")
+                write_sysctl(f"ipv6/conf/{scope}/accept_ra", "0")
+            write_sysctl("ipv6/conf/default/disable_ipv6", "1")
             _load(texts.tap_table())
         with tap.inside(name), Netlink() as there:
             there.run([_queue(there.existing(texts.TAP).index)])
@@ -119,6 +147,22 @@ class EdgeSide:
             raise NetlinkError(errno.EPERM, "lead out of the edge before the host is kept apart")
         if links.links_to(_DEFAULT) != [index]:
             links.run([netlink.route(_DEFAULT, index, via=via)])
+
+    def _lead_ipv6(self, links: Netlink, link: str, via: str, mac: str) -> None:
+        if self._kept_off is None:
+            raise NetlinkError(errno.EPERM, "lead out of the edge before the host is kept apart")
+        with self._namespaces.inside(NAMESPACE):
+            _allow_ipv6(link)
+        index = links.existing(link).index
+        links.run([netlink.neighbour(index, via, mac)])
+        if links.links_to(_DEFAULT6, 6) != [index]:
+            links.run([netlink.route(_DEFAULT6, index, via=via)])
+
+
+def _allow_ipv6(link: str) -> None:
+    """In the calling thread's namespace, where links are not allowed it by default."""
+    if read_sysctl(f"ipv6/conf/{link}/disable_ipv6") == "1":
+        write_sysctl(f"ipv6/conf/{link}/disable_ipv6", "0")
 
 
 def _hop(index: int, address: str, mac: str) -> list[netlink.Message]:

@@ -5,21 +5,28 @@ firewall changed. All of it is cheap: it is asked again and again.
 import errno
 import socket
 import struct
+from ipaddress import ip_address
 from pathlib import Path
 
 from ...uplink.pools import HostRoute
 from ..namespaces import read_sysctl, write_sysctl
 from ..netlink import NETLINK_NETFILTER, RTM_GETROUTE, Netlink, NetlinkError, attributes
 
-_ROUTE_UNICAST, _ROUTE_LOCAL = 1, 2
+_ROUTE_UNICAST, _ROUTE_LOCAL, _ROUTE_ANYCAST = 1, 2, 4
 _NFT_MSG_GETGEN = 10 << 8 | 16
 _GEN_ID = 1
-RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10
+RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
 
 
 def own_networks(host: Netlink) -> frozenset[str]:
     """What the host takes for itself, as CIDRs: its addresses, loopback, and whatever else its tables call local."""
     return frozenset(destination for kind, destination, _, _ in _routes(host) if kind == _ROUTE_LOCAL)
+
+
+def own_networks6(host: Netlink) -> frozenset[str]:
+    """The same of IPv6."""
+    own = (_ROUTE_LOCAL, _ROUTE_ANYCAST)
+    return frozenset(destination for kind, destination, _, _ in _routes(host, 6) if kind in own)
 
 
 def routed_links(host: Netlink) -> frozenset[int]:
@@ -37,16 +44,17 @@ def host_routes(host: Netlink) -> list[HostRoute]:
     ]
 
 
-def _routes(host: Netlink) -> list[tuple[int, str, int, str]]:
-    """(type, destination, link, gateway) of IPv4."""
-    body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+def _routes(host: Netlink, version: int = 4) -> list[tuple[int, str, int, str]]:
+    """(type, destination, link, gateway) of one family."""
+    wanted, size = (socket.AF_INET, 4) if version == 4 else (socket.AF_INET6, 16)
+    body = struct.pack("=BBBBBBBBI", wanted, 0, 0, 0, 0, 0, 0, 0, 0)
     found = []
     for answer in host.ask(RTM_GETROUTE, body, dump=True, what="list routes"):
         family, length, kind = answer[0], answer[1], answer[7]
-        if family == socket.AF_INET:
+        if family == wanted:
             facts = dict(attributes(answer[12:]))
-            destination = f"{socket.inet_ntoa(facts.get(1, bytes(4)))}/{length}"
-            gateway = socket.inet_ntoa(facts[5]) if len(facts.get(5, b"")) == 4 else ""
+            destination = f"{ip_address(facts.get(1, bytes(size)))}/{length}"
+            gateway = str(ip_address(facts[5])) if len(facts.get(5, b"")) == size else ""
             found.append((kind, destination, struct.unpack("=I", facts.get(4, bytes(4)))[0], gateway))
     return found
 
@@ -66,7 +74,7 @@ def ruleset_generation() -> int | None:
 def address_changes() -> socket.socket:
     """Becomes readable when an address or link of the namespace changes."""
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, 0)
-    made.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
+    made.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))
     return made
 
 

@@ -16,8 +16,9 @@ from ..netlink import Netlink
 from ..nftables import Nftables, NftablesError
 from .announcing import Announcing
 from .edge import EdgeSide
-from .facts import forwards, own_networks, routed_links, ruleset_generation, set_forwarding
+from .facts import forwards, own_networks, own_networks6, routed_links, ruleset_generation, set_forwarding
 from .legacy import LegacyRules
+from .nat6 import Nat6
 from .record import UplinkFiles, UplinkRecord
 
 LEGACY_LOOKS = 5  # every so many looks those of the older iptables are read
@@ -40,6 +41,8 @@ class NatUplink:
         self._seen: tuple[int | None, str, str, str] | None = None
         self._notes: tuple[str, ...] = ()
         self._announcing = Announcing(files)
+        self._ipv6 = Nat6(self._link, public_pool)
+        self._outer6 = ""  # where IPv6 leaves by, as far as it is led out
         self._outside: Outside = NOTHING_OUTSIDE
 
     def know(self, outside: Outside) -> None:
@@ -48,27 +51,36 @@ class NatUplink:
 
     def look(self, host: Netlink) -> tuple[str, ...]:
         """Make whatever is not there; sentences on what else was done or is in the way."""
-        self._edge.keep_off(own_networks(host), to_host=True)
+        self._edge.keep_off(own_networks(host) | own_networks6(host), to_host=True)
         names = self._outer_links(host)
-        record = self._opened(self._files.record() or UplinkRecord(mode="nat"), names)
+        outer6 = self._ipv6.outer_links(host)
+        unable = self._ipv6.note(outer6)
+        leads6 = bool(outer6) and not unable
+        self._outer6 = outer6[0] if leads6 else ""
+        record = self._opened(self._files.record() or UplinkRecord(mode="nat"), names, outer6 if leads6 else [])
         outer = names[0] if names else ""
         legacy = self._read_legacy()
-        found = (ruleset_generation(), legacy, outer, self._text(record))
+        found = (ruleset_generation(), legacy, f"{outer} {self._outer6}", self._text(record))
         if found[0] is None or found != self._seen:
             self._notes = self._load(record, outer, legacy)
             # Looked at once more unless nobody changed anything meanwhile, not even we.
             self._seen = found if (ruleset_generation(), self._legacy.read()) == found[:2] else None
         for name in (*record.opened, self._link):
             set_forwarding(name, True)
+        if leads6:
+            self._ipv6.lead(host, record)
+        self._edge.lead_ipv6_to_host(leads6)
         self._edge.lead_to_host()
         written = self._files.record() or record
-        return (*self._notes, *self._announcing.look(host, written, self._outside, outer))
+        said = (*self._notes, unable) if unable else self._notes
+        return (*said, *self._announcing.look(host, written, self._outside, outer))
 
     def remove(self) -> None:
         """Repeatable, and whole also where the record or this process knows nothing."""
         record = self._files.record()
-        if record is not None:
-            with Netlink() as host:
+        with Netlink() as host:
+            self._ipv6.remove(host, record)
+            if record is not None:
                 self._announcing.remove(host, record)
         for name in (self._link, *(record.opened if record is not None else ())):
             set_forwarding(name, bool(forwards("all")))
@@ -92,18 +104,24 @@ class NatUplink:
         names = [link.name for link in sorted(links, key=lambda link: link.index not in default)]
         return [name for name in names if name != "lo" and not name.startswith("ng")]
 
-    def _opened(self, record: UplinkRecord, names: list[str]) -> UplinkRecord:
+    def _opened(self, record: UplinkRecord, names: list[str], names6: list[str]) -> UplinkRecord:
         """Recorded: what it says will be switched on. Where somebody made the whole host forward, it is theirs now."""
         before = [] if forwards("all") else [name for name in record.opened if forwards(name) is not None]
         closed = [name for name in names if forwards(name) is False and name not in before]
-        settled = replace(record, opened=(*before, *closed))
+        settled = self._ipv6.opened(replace(record, opened=(*before, *closed)), names6)
         if settled != self._files.record():
             self._files.write(settled)
         return settled
 
     def _text(self, record: UplinkRecord) -> str:
         return texts.host_table(
-            self._instance, self._link, self._pool, record.opened, shut=record.passed, outside=self._outside
+            self._instance,
+            self._link,
+            self._pool,
+            record.opened,
+            shut=record.passed,
+            outside=self._outside,
+            opened6=record.opened6,
         )
 
     def _read_legacy(self) -> str:
@@ -140,7 +158,9 @@ class NatUplink:
 
     def _passage(self, rules: Nftables, outer: str) -> Passage:
         listing, pool, mark = rules.ruleset(), self._pool, self._mark
-        return firewalls.passage(listing, link=self._link, pool=pool, outer=outer, mark=mark, found=self._found)
+        return firewalls.passage(
+            listing, link=self._link, pool=pool, outer=outer, mark=mark, found=self._found, outer6=self._outer6
+        )
 
     @property
     def _found(self) -> str:

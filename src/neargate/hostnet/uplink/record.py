@@ -13,12 +13,13 @@ _RECORD, _STATE = "uplink.json", "uplink-state.json"
 
 
 class UplinkRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`mode`: nat or user. `opened`: links whose forwarding was off before us. `passed`: rules of ours may be in chains
-    of others. `answered`: (link, address) that is answered for there by our doing; `delays`: (link, how long the kernel
-    waited before it did, before us)."""
+    """`mode`: nat or user. `opened`: links whose forwarding was off before us, `opened6` that of IPv6. `passed`: rules
+    of ours may be in chains of others. `answered`: (link, address) that is answered for there by our doing; `delays`:
+    (link, how long the kernel waited before it did, before us)."""
 
     mode: str
     opened: tuple[str, ...] = ()
+    opened6: tuple[str, ...] = ()
     passed: bool = False
     answered: tuple[tuple[str, str], ...] = ()
     delays: tuple[tuple[str, str], ...] = ()

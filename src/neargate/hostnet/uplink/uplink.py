@@ -26,7 +26,7 @@ from ..network import LinuxNetwork
 from ..nftables import NftablesError, NftablesMissing
 from ..underlay import Underlay
 from .edge import EdgeSide
-from .facts import address_changes, own_networks
+from .facts import address_changes, own_networks, own_networks6
 from .nat import NatUplink
 from .pasta import PastaProcess, program
 from .record import UplinkFiles, UplinkState
@@ -137,13 +137,14 @@ class Uplink:
                 raise HostError("the host's network is not started")
             with Netlink() as host:
                 if self._mode == "none":
-                    self._edge.keep_off(own_networks(host))
+                    self._edge.keep_off(own_networks(host) | own_networks6(host))
                     return self._tell(state)
                 if self._mode == "nat":
                     self._nat.know(self._outside)
                     return self._tell(replace(state, notes=self._nat.look(host)))
                 self._edge.know(self._outside.cidrs)
-                return self._tell(replace(state, pid=self._user.look(host).pid, notes=_hidden(self._outside)))
+                pid = self._user.look(host).pid
+                return self._tell(replace(state, pid=pid, notes=(*_hidden(self._outside), *self._user.notes)))
         except _FAILURES as error:
             return self._tell(replace(state, mode=self._mode, works=False, why=str(error)))
 

@@ -11,7 +11,7 @@ from ...interfaces.hostnet import HostError
 from ..namespaces import Namespaces
 from ..netlink import Netlink
 from .edge import EdgeSide
-from .facts import own_networks
+from .facts import own_networks, own_networks6
 from .pasta import Pasta, PastaProcess, program
 from .record import UplinkFiles, UplinkRecord
 
@@ -19,6 +19,7 @@ STARTS = "pasta starts"  # nothing is wrong: it is on its way
 STABLE_S = 10.0  # what lived so long died of something new
 READY_S = 10.0  # what takes longer is ended and started again
 FREE_RESTARTS = 2
+_HALF = "IPv6 stays on this machine: it had no way for it when pasta began; it has one after neargate down and up"
 RESTART_MIN_S, RESTART_MAX_S = 0.5, 30.0
 
 
@@ -42,14 +43,16 @@ class UserUplink:
         self._early_deaths = 0
         self._counted = False  # the death of the one that was started last
         self._looked_around = False
+        self.notes: tuple[str, ...] = ()
 
     def look(self, host: Netlink) -> Pasta:
         """The one that tasks' packets pass through now. Raises HostError while there is none."""
-        self._edge.keep_off(own_networks(host))
+        self._edge.keep_off(own_networks(host) | own_networks6(host))
         if self._pasta is None or not self._process.is_alive(self._pasta):
             self._pasta = self._found()
         tap = Namespaces(Path(f"/proc/{self._pasta.held}/ns"), self._die)
-        self._edge.lead_to_tap(tap, "net")
+        carries_ipv6 = self._edge.lead_to_tap(tap, "net")
+        self.notes = (_HALF,) if not carries_ipv6 and host.links_to("::/0", 6) else ()
         return self._pasta
 
     def remove(self) -> None:
