@@ -164,3 +164,18 @@ def test_conditions_of_its_policy_know_tags_of_resources() -> None:
         assert (await through(door, ecs, ROOT, "ecs", "DeleteCluster", cluster="a")).status == 200
 
     play(story)
+
+
+def test_the_record_names_the_endpoint() -> None:
+    async def story(door: FrontDoor) -> None:
+        ecs = await endpoint(door, "ecs")
+        assert (await through(door, ecs, ROOT, "ecs", "CreateCluster", clusterName="a")).status == 200
+        assert (await door.call(ROOT, "ecs", "DeleteCluster", cluster="a")).status == 200
+        await door.region.trail.flush()
+        events = (await door.call(ROOT, "cloudtrail", "LookupEvents")).body["Events"]
+        told = {event["EventName"]: json.loads(event["CloudTrailEvent"]) for event in events}
+        made, deleted = told["CreateCluster"], told["DeleteCluster"]
+        assert (made["vpcEndpointId"], made["vpcEndpointAccountId"], made["sourceIPAddress"]) == (ecs, ACCOUNT, PEER)
+        assert "vpcEndpointId" not in deleted
+
+    play(story)
