@@ -68,6 +68,7 @@ class FakeFlowCapture:
         self.is_adopted = is_adopted
         self.flows: list[bytes] = []
         self.news: list[FlowNews] = []
+        self.over: list[bytes] = []  # flows that the next dump finds to be over: their ends are news then
         self.dumps = 0
         self.is_closed = False
         self.trouble: OSError | None = None  # of the next dump
@@ -83,6 +84,9 @@ class FakeFlowCapture:
             trouble, self.trouble = self.trouble, None
             raise trouble
         yield from list(self.flows)
+        if self.over:
+            self.news.append(FlowNews(ended=tuple(self.over)))
+            self.over = []
 
     def close(self) -> None:
         self.is_closed = True

@@ -1,0 +1,247 @@
+"""Flow logs on a host: who is listened to and when, what is sent, and what is said where something is missing."""
+
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+
+from msgspec.structs import replace
+
+from neargate.agent.flow_interfaces import interface_of
+from neargate.agent.flow_logs import FlowLogs
+from neargate.agent.flow_spool import FlowSpool
+from neargate.agent.task_record import ContainerRecord, TaskRecord
+from neargate.interfaces.hostnet import FlowNews, HostError
+from neargate.model.flow_logs import ALL, DEFAULT_FIELDS, FlowLogBatch, PlannedFlowLog
+from neargate.model.knobs import Knobs
+from neargate.model.network import VpcPlan
+from neargate.testing.agent_host import launch
+from neargate.testing.fake_flows import FakeFlowCapture, flow_message, ip_packet, rejected_message
+from neargate.testing.fake_hostnet import FakeHostNetwork
+from neargate.testing.virtual_time import EPOCH, VirtualWorld, run_virtual
+
+VPC, ADDRESS, ENI = launch().eni.vpc_id, launch().eni.private_ipv4, launch().eni.eni_id
+LOG = PlannedFlowLog(
+    flow_log_id="fl-1", account="123456789012", resource_id=VPC, traffic=ALL, fields=DEFAULT_FIELDS, interval_s=60
+)
+PLAN = VpcPlan(vpc_id=VPC, generation=1, cidrs=("10.0.0.0/16",), groups=(), flow_logs=(LOG,))
+KNOBS = Knobs()
+
+
+class Host:
+    def __init__(self, knobs: Knobs = KNOBS) -> None:
+        self.world = VirtualWorld()
+        self.network = FakeHostNetwork()
+        self.plan: VpcPlan | None = PLAN
+        self.records = [TaskRecord(launch=launch(), accepted_at=EPOCH)]
+        self.sent: list[FlowLogBatch] = []
+        self.notes: list[str] = []
+        self.flows = FlowLogs(
+            self.world,
+            knobs,
+            self.network,
+            plan=lambda vpc_id: self.plan if vpc_id == VPC else None,
+            records=lambda: self.records,
+            append=self._append,
+            note=self.notes.append,
+        )
+
+    async def _append(self, batch: FlowLogBatch) -> None:
+        self.sent.append(batch)
+
+    async def begin(self) -> FakeFlowCapture:
+        assert self.plan is not None
+        await self.network.apply_vpc(self.plan)
+        await self.flows.follow(self.plan)
+        return self.network.flows[VPC]
+
+    def lines(self) -> list[list[str]]:
+        return [line.split(" ") for batch in self.sent for _, line in batch.events]
+
+
+def played(scenario: Callable[[Host], Awaitable[None]], knobs: Knobs = KNOBS) -> Host:
+    async def main() -> Host:
+        host = Host(knobs)
+        await scenario(host)
+        host.plan = None
+        await host.world.sleep(2)
+        assert not host.flows.is_running and not host.world.failures
+        assert all(capture.is_closed for capture in host.network.flows.values())
+        return host
+
+    return run_virtual(main())
+
+
+def test_what_the_kernel_tells_is_sent_at_the_end_of_the_interval() -> None:
+    async def scenario(host: Host) -> None:
+        capture = await host.begin()
+        assert capture is host.network.flows[VPC], "listened to before the plan counts as applied"
+        capture.flows.append(flow_message(ADDRESS, "10.0.9.9", started=EPOCH + 1))
+        ended = flow_message(ADDRESS, "10.0.9.8", number=2, started=EPOCH + 1, stopped=EPOCH + 2)
+        refused = rejected_message("i", ip_packet("10.0.9.7", ADDRESS))
+        capture.news.append(FlowNews(ended=(ended,), rejected=(refused,)))
+        capture.over.append(flow_message(ADDRESS, "10.0.9.6", number=3, started=EPOCH + 1, counts=(1, 60, 0, 0)))
+        to_the_minute_s = 60 - EPOCH % 60
+        await host.world.sleep(to_the_minute_s - 1)
+        assert not host.sent and capture.dumps == 0
+        await host.world.sleep(2)
+        assert {(line[3], line[4], line[12]) for line in host.lines()} == {
+            (ADDRESS, "10.0.9.9", "ACCEPT"),
+            ("10.0.9.9", ADDRESS, "ACCEPT"),
+            (ADDRESS, "10.0.9.8", "ACCEPT"),
+            (ADDRESS, "10.0.9.6", "ACCEPT"),
+            ("10.0.9.8", ADDRESS, "ACCEPT"),
+            ("10.0.9.7", ADDRESS, "REJECT"),
+        }
+        assert {(batch.flow_log_id, batch.eni_id) for batch in host.sent} == {("fl-1", ENI)}
+        await host.world.sleep(60)
+        assert host.lines()[-1][-1] == "NODATA", "the flow that goes on counted nothing more"
+
+    numbers = [batch.number for batch in played(scenario).sent]
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_host_without_flow_logs_listens_to_nobody() -> None:
+    async def scenario(host: Host) -> None:
+        host.plan = replace(PLAN, flow_logs=())
+        await host.network.apply_vpc(host.plan)
+        await host.flows.follow(host.plan)
+        await host.world.sleep(120)
+        assert not host.flows.is_running and host.network.faults.calls.get("capture_flows") is None
+
+    assert played(scenario).sent == []
+
+
+def test_a_host_that_cannot_listen_yet_is_asked_again() -> None:
+    async def scenario(host: Host) -> None:
+        host.network.faults.fail("capture_flows", HostError("somebody listens"), times=3)
+        await host.network.apply_vpc(PLAN)
+        await host.flows.follow(PLAN)
+        await host.world.sleep(70)
+        assert host.lines()
+
+    assert "somebody listens" in played(scenario).notes[0]
+
+
+def test_what_the_kernel_lost_and_what_could_not_be_read_is_said() -> None:
+    async def scenario(host: Host) -> None:
+        capture = await host.begin()
+        await host.world.sleep(1)
+        capture.news.append(FlowNews(lost=True))
+        await host.world.sleep(70)
+        assert [line[-1] for line in host.lines()] == ["SKIPDATA"]
+        capture.trouble = OSError(5, "nothing")
+        await host.world.sleep(60)
+        assert [line[-1] for line in host.lines()] == ["SKIPDATA", "SKIPDATA"]
+        await host.world.sleep(60)
+        assert [line[-1] for line in host.lines()][-1] == "NODATA"
+
+    assert "could not be read" in played(scenario).notes[0]
+
+
+def test_after_another_agent_the_first_records_say_that_some_are_missing() -> None:
+    async def scenario(host: Host) -> None:
+        host.network.flows[VPC] = FakeFlowCapture(is_adopted=True)
+        capture = await host.begin()
+        capture.flows.append(flow_message(ADDRESS, "10.0.9.9", started=EPOCH - 100))
+        await host.world.sleep(70)
+        assert [line[-1] for line in host.lines()] == ["SKIPDATA"]
+
+    played(scenario)
+
+
+def test_a_task_that_left_is_told_of_to_the_end_of_its_interval() -> None:
+    async def scenario(host: Host) -> None:
+        capture = await host.begin()
+        await host.world.sleep(5)
+        host.records = []
+        await host.world.sleep(1)
+        capture.news.append(FlowNews(ended=(flow_message(ADDRESS, "10.0.9.9", started=EPOCH + 1),)))
+        await host.world.sleep(200)
+        assert [line[-1] for line in host.lines()] == ["OK", "OK"]
+        assert not capture.is_closed
+
+    played(scenario)
+
+
+def test_a_router_that_goes_is_let_go_of_and_what_it_counted_is_told() -> None:
+    async def scenario(host: Host) -> None:
+        capture = await host.begin()
+        await host.world.sleep(5)
+        capture.flows.append(flow_message(ADDRESS, "10.0.9.9", started=EPOCH + 1))
+        del host.network.flows[VPC]
+        host.flows.leave(VPC)
+        await host.world.sleep(1)
+        assert capture.is_closed and [line[-1] for line in host.lines()] == ["OK", "OK"]
+        assert not host.network.flows[VPC].is_closed, "it came again"
+
+    played(scenario)
+
+
+def test_what_finds_no_room_while_the_server_is_away_is_said_later() -> None:
+    async def scenario(host: Host) -> None:
+        away, kept = [True], host.flows._spool._append
+
+        async def append(batch: FlowLogBatch) -> None:
+            while away[0]:
+                await host.world.sleep(1)
+            await kept(batch)
+
+        host.flows._spool._append = append
+        capture = await host.begin()
+        for number in range(20):
+            message = flow_message(ADDRESS, "10.0.9.9", ports=(1000 + number, 80), number=number, started=EPOCH + 1)
+            capture.news.append(FlowNews(ended=(message,)))
+        await host.world.sleep(65)
+        away[0] = False
+        await host.world.sleep(60)
+        assert [line[-1] for line in host.lines()] == ["SKIPDATA"]
+
+    played(scenario, Knobs(flow_spool_max_bytes=2000))
+
+
+def test_batches_are_bounded_and_one_log_does_not_hold_up_another() -> None:
+    async def main() -> None:
+        world, said = VirtualWorld(), []
+
+        async def append(batch: FlowLogBatch) -> None:
+            if batch.flow_log_id == "fl-stuck":
+                await world.sleep(1000)
+            said.append(batch)
+
+        spool = FlowSpool(
+            world, Knobs(flow_batch_max_events=2, flow_batch_max_bytes=10, flow_spool_max_bytes=400), append
+        )
+        assert spool.put("fl-stuck", "eni-1", [(1, "x")])
+        assert spool.put("fl-2", "eni-1", [(1, "aaaa"), (2, "bbbb"), (3, "cccc"), (4, "d" * 20)])
+        assert not spool.put("fl-2", "eni-1", [(5, "e" * 400)])
+        await world.sleep(1)
+        assert [[line for _, line in batch.events] for batch in said] == [["aaaa", "bbbb"], ["cccc"], ["d" * 20]]
+        await world.sleep(1000)
+        assert spool.put("fl-2", "eni-1", [(5, "e" * 300)]), "the room of what was sent is there again"
+        await world.sleep(1)
+        assert [batch.number for batch in said if batch.flow_log_id == "fl-2"] == sorted(
+            batch.number for batch in said if batch.flow_log_id == "fl-2"
+        )
+
+    run_virtual(main())
+
+
+def test_an_interface_has_what_aws_says_of_a_task() -> None:
+    containers = (ContainerRecord(name="a", runtime_id="one"), ContainerRecord(name="b", runtime_id="two"))
+    order = replace(
+        launch(), service_name="two words", eni=replace(launch().eni, ipv6="2001:db8::7", public_ipv4="198.18.0.7")
+    )
+    made = interface_of(TaskRecord(launch=order, containers=containers, accepted_at=5.0))
+    assert made.addresses == (ip_address(ADDRESS).packed, ip_address("2001:db8::7").packed)
+    assert (made.public, made.router, made.since) == (ip_address("198.18.0.7").packed, bytes((10, 0, 1, 1)), 5.0)
+    assert made.facts == {
+        "region": "us-east-1",
+        "az-id": "use1-az1",
+        "ecs-cluster-arn": "arn:aws:ecs:us-east-1:123456789012:cluster/default",
+        "ecs-cluster-name": "default",
+        "ecs-task-arn": order.task_arn,
+        "ecs-task-id": order.task_id,
+        "ecs-task-definition-arn": "arn:aws:ecs:us-east-1:123456789012:task-definition/web:1",
+        "ecs-service-name": "-",
+        "ecs-container-id": "one",
+        "ecs-second-container-id": "two",
+    }
