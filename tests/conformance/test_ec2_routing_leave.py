@@ -109,6 +109,30 @@ def test_endpoints_are_made_for_the_services_that_a_policy_names(region: Region)
     assert refused(ec2.delete_vpc_endpoints, VpcEndpointIds=[made])[0] == "UnauthorizedOperation"
 
 
+def test_interface_endpoints_are_asked_for_by_their_subnets_and_groups(region: Region) -> None:
+    vpc = default_vpc(region)
+    one, two = (subnet["SubnetId"] for subnet in region.ec2.describe_subnets()["Subnets"][:2])
+    own = region.ec2.create_security_group(GroupName="own", Description="x", VpcId=vpc)["GroupId"]
+    other = region.ec2.create_security_group(GroupName="other", Description="x", VpcId=vpc)["GroupId"]
+    only = [deny("*", resource=f"{EC2}:subnet/{two}"), deny("*", resource=f"{EC2}:security-group/{other}")]
+    ec2 = region.al(allow("ec2:*"), *only, service="ec2")
+    asked = {"VpcId": vpc, "ServiceName": f"com.amazonaws.{REGION}.ecs", "VpcEndpointType": "Interface"}
+    asked["PrivateDnsEnabled"] = False
+    create, modify = ec2.create_vpc_endpoint, ec2.modify_vpc_endpoint
+    for wrong, named in (
+        ({"SubnetIds": [one, two]}, f"subnet/{two}"),
+        ({"SubnetConfigurations": [{"SubnetId": two, "Ipv4": "172.31.0.9"}]}, f"subnet/{two}"),
+        ({"SubnetIds": [one], "SecurityGroupIds": [own, other]}, f"security-group/{other}"),
+    ):
+        assert refused(create, **asked, **wrong) == told("ec2:CreateVpcEndpoint", named, DENIED)
+    made = create(**asked, SubnetIds=[one], SecurityGroupIds=[own])["VpcEndpoint"]["VpcEndpointId"]
+    for wrong, named in (
+        ({"AddSubnetIds": [two]}, f"subnet/{two}"),
+        ({"AddSecurityGroupIds": [other]}, f"security-group/{other}"),
+    ):
+        assert refused(modify, VpcEndpointId=made, **wrong) == told("ec2:ModifyVpcEndpoint", named, DENIED)
+
+
 def test_peerings_are_asked_for_by_both_vpcs(region: Region) -> None:
     vpc = default_vpc(region)
     peer = region.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
