@@ -75,3 +75,17 @@ def test_a_batch_waits_for_a_server_that_is_down() -> None:
 
     server, _ = sent(scenario)
     assert server.flows[-1][1] == BATCH
+
+
+def test_a_batch_that_ends_every_connection_is_given_up() -> None:
+    """As a server of an earlier release does, which does not know the message."""
+
+    async def scenario(server: FakeLinkServer, sender: FlowSender) -> None:
+        server.cuts_flows = True
+        await sender.append_flows(BATCH)
+        server.cuts_flows = False
+        await sender.append_flows(NEXT)
+
+    server, notes = sent(scenario)
+    assert [batch.number for _, batch in server.flows] == [1] * Knobs().flow_losses_max + [2]
+    assert notes == [f"records of {BATCH.flow_log_id} and {BATCH.eni_id} are given up: 20 connections were lost"]

@@ -23,21 +23,27 @@ class FlowSender:
         self._world = world
         self._bulk = bulk
         self._retry_s = knobs.flow_retry_s
+        self._losses_max = knobs.flow_losses_max
         self._counter = f"{world.random.getrandbits(128):032x}"
         self._note = SeldomNote(world, note)
 
     async def append_flows(self, batch: FlowLogBatch) -> None:
         """Returns when the batch is stored, or was refused for good; until then it waits for the server.
 
+        One over which connection after connection is lost is given up: a server that was set back to an earlier release
+        ends them for it, and containers' lines share them.
+
         Of one interface and one flow log the numbers must grow, from this object's first batch on, and the next batch
         must wait for the one before. A batch has at most `flow_batch_max_events` and `flow_batch_max_bytes` of lines.
         """
-        while True:
+        losses = 0
+        while losses < self._losses_max:
             await self._bulk.connected()
             try:
                 answer = await self._bulk.send_flows(self._counter, batch)
             except Closed:
                 answer = None
+                losses += 1
             if isinstance(answer, LogRefused):
                 self._note(
                     f"the server refused records of {batch.flow_log_id} and {batch.eni_id}: "
@@ -47,3 +53,4 @@ class FlowSender:
                 return
             # Also after a lost connection: until its reader gets a turn, sending on it fails without any pause.
             await self._world.sleep(self._retry_s)
+        self._note(f"records of {batch.flow_log_id} and {batch.eni_id} are given up: {losses} connections were lost")

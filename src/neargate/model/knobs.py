@@ -229,6 +229,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     flow_status_period_s: float = 60.0  # in which a flow log changes what it says of its deliveries so often:
     flow_status_changes: int = 4
     flow_retry_s: float = 1.0  # until a batch that the server could not take is said again
+    flow_losses_max: int = 20  # of connections over one batch
     flow_look_s: float = 0.5  # between two readings of what the kernel tells of a VPC with a flow log
     flow_interval_max_s: float = 600.0  # AWS's longest
     flow_messages_at_once: int = 2000  # of the kernel, of each kind

@@ -83,6 +83,7 @@ class FakeLinkServer:
         self.tag_asks: list[str] = []
         self.flows: list[tuple[str, FlowLogBatch]] = []  # (counter, batch) as they came, also those refused
         self.flow_answers: list[tuple[str, str] | None] = []  # to the next batches: a refusal, or None for silence
+        self.cuts_flows = False  # as a server that does not know of them
         self.is_down = False
         self._link: _Pipe | None = None
         self._bulk: _Pipe | None = None
@@ -242,6 +243,9 @@ class FakeLinkServer:
 
     def _flows(self, pipe: "_Pipe", message: FlowsAppend) -> None:
         self.flows.append((message.counter, message.batch))
+        if self.cuts_flows:
+            pipe.cut()
+            return
         if not self.flow_answers:
             pipe.say(FlowsAck(request=message.request))
             return
