@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from neargate.capacity.manager import Capacity, open_capacity
+from neargate.frontend.callers.credentials import administrator
 from neargate.frontend.network import interfaces
 from neargate.frontend.network.objects import NetworkInterface
 from neargate.frontend.network.placing import open_placing
@@ -91,7 +92,7 @@ def test_an_interface_is_made_seen_and_deleted(region: Region) -> None:
                 "PrivateIpAddress": "172.31.250.4",
             }
         ],
-        "RequesterId": ACCOUNT,
+        "RequesterId": administrator(ACCOUNT, "").user_id,
         "RequesterManaged": False,
         "SourceDestCheck": True,
         "Status": "available",
@@ -118,6 +119,27 @@ def test_an_interface_is_made_seen_and_deleted(region: Region) -> None:
             400,
         )
     assert region.run(region.capacity.placed()) == []
+
+
+def test_of_addresses_the_one_that_is_said_to_be_primary_is_else_the_first(region: Region) -> None:
+    own = subnet(region)
+    given = [{"PrivateIpAddress": "172.31.250.5"}, {"PrivateIpAddress": "172.31.250.6", "Primary": True}]
+    assert addresses(made(region, own, PrivateIpAddresses=given)) == ["172.31.250.6", "172.31.250.5"]
+    given = [{"PrivateIpAddress": "172.31.250.8"}, {"PrivateIpAddress": "172.31.250.9"}]
+    assert addresses(made(region, own, PrivateIpAddresses=given)) == ["172.31.250.8", "172.31.250.9"]
+    given = [{"PrivateIpAddress": "172.31.250.10"}]
+    found = made(region, own, PrivateIpAddress="172.31.250.11", PrivateIpAddresses=given)
+    assert addresses(found) == ["172.31.250.11", "172.31.250.10"]
+
+
+def test_it_has_a_name_where_its_vpc_has_host_names(region: Region) -> None:
+    vpc = other_vpc(region)
+    own = str(region.ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"])
+    found = made(region, own)
+    assert "PrivateDnsName" not in found
+    assert found["PrivateIpAddresses"] == [{"Primary": True, "PrivateIpAddress": "10.0.0.4"}]
+    region.ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+    assert seen(region, found["NetworkInterfaceId"])["PrivateDnsName"] == "ip-10-0-0-4.ec2.internal"
 
 
 def test_it_keeps_its_subnet_and_groups(region: Region) -> None:

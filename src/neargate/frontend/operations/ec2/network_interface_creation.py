@@ -69,7 +69,7 @@ async def create_network_interface(call: Call, services: Services, params: Param
         addresses=_addresses(params),
         groups=tuple(groups),
         description=description,
-        requester=call.account,
+        requester=call.principal.user_id or call.account,
         client_token=client_token(params),
         tags=tags_from(params, _KIND),
     )
@@ -105,6 +105,8 @@ def _addresses(params: Params) -> tuple[str | None, ...]:
                 "The parameter secondaryPrivateIpAddressCount cannot be used with the parameter privateIpAddresses"
             )
         others = _any(count)
+    elif others and not primaries and primary is None:
+        primary, *others = others  # none is said to be
     return (primaries[0] if primaries else primary, *others)
 
 

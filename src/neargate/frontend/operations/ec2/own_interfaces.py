@@ -6,7 +6,7 @@ from typing import Any
 from ....vpc.addresses import address_number, ipv6_beside, private_dns_name
 from ...authorize import Resource, Values
 from ...call import Call
-from ...network.objects import NetworkInterface, Subnet
+from ...network.objects import NetworkInterface, Subnet, Vpc
 from ...regional.shelves import Shelf
 from ...services import Services
 from .request import resource_arn, tag_list
@@ -40,15 +40,15 @@ def _shown(shelf: Shelf, region: str, found: NetworkInterface) -> Shown:
     subnet = shelf.find(Subnet, found.subnet_id)
     primary = found.addresses[0]
     six = ipv6_beside(subnet.view.ipv6_cidr if subnet is not None else None, address_number(primary.private_ip))
+    vpc = shelf.find(Vpc, found.vpc_id)
+    has_names = vpc is not None and vpc.dns_hostnames
     addresses = [
-        {
-            "Primary": one is primary,
-            "PrivateDnsName": private_dns_name(one.private_ip, region),
-            "PrivateIpAddress": one.private_ip,
-        }
+        {"Primary": one is primary, "PrivateIpAddress": one.private_ip}
+        | ({"PrivateDnsName": private_dns_name(one.private_ip, region)} if has_names else {})
         for one in found.held
     ]
-    return {
+    named = {"PrivateDnsName": addresses[0]["PrivateDnsName"]} if has_names else {}
+    return named | {
         "AvailabilityZone": found.zone,
         "Description": found.description,
         "Groups": [{"GroupId": group} for group in found.groups],
@@ -57,7 +57,6 @@ def _shown(shelf: Shelf, region: str, found: NetworkInterface) -> Shown:
         "MacAddress": primary.mac,
         "NetworkInterfaceId": found.name,
         "OwnerId": found.account,
-        "PrivateDnsName": addresses[0]["PrivateDnsName"],
         "PrivateIpAddress": primary.private_ip,
         "PrivateIpAddresses": addresses,
         "RequesterId": found.requester,
