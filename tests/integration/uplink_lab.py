@@ -43,6 +43,7 @@ class UplinkLab(NetLab):
 
     asked = "none"
     knobs = KNOBS
+    private_beyond: tuple[str, ...] = ()
     played: Path
     task: str = ""
 
@@ -94,7 +95,12 @@ class UplinkLab(NetLab):
 
     def another_agent(self) -> UplinkedNetwork:
         made = UplinkedNetwork(
-            self.world, instance=self.instance, run_dir=self.directory, public_pool=POOL, knobs=self.knobs
+            self.world,
+            instance=self.instance,
+            run_dir=self.directory,
+            public_pool=POOL,
+            knobs=self.knobs,
+            private_beyond=self.private_beyond,
         )
         made.uplink = Uplink(
             self.world,

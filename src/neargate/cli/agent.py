@@ -175,6 +175,7 @@ def _network(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> Uplink
         run_dir=paths.run / "net",
         public_pool=config.public_pool or FIRST_POOL,
         endpoint_port=config.port,
+        private_beyond=config.uplink_networks,
         knobs=DEFAULT_KNOBS,
     )
     made.uplink = Uplink(

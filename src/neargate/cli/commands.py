@@ -167,6 +167,12 @@ def _up_options(up: argparse.ArgumentParser) -> None:
         "that adds), none, or auto: user where passt is installed, else none (docs/networking.md)",
     )
     up.add_argument(
+        "--uplink-networks",
+        metavar="CIDR,...",
+        help="private networks beyond the gateways that tasks may reach too, for example 10.1.0.0/16; '' for none, as "
+        "at first",
+    )
+    up.add_argument(
         "--extensions",
         metavar="NAME,...",
         help="what the region does beyond AWS: files (docs/files.md); '' for none, as at first",

@@ -10,6 +10,7 @@ from msgspec.structs import asdict, replace
 
 from ..model.extensions import EXTENSIONS
 from ..model.ids import ACCOUNT_PATTERN, REGION_PATTERN
+from ..uplink.beyond import objection
 from .paths import RegionPaths
 from .problems import Problem
 from .registry_options import RegistryOptions
@@ -35,6 +36,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     oidc_hosts: tuple[str, ...] = ()  # host or host:port
     tls_proxy: str = "none"
     uplink: str = "auto"  # uplink.py
+    uplink_networks: tuple[str, ...] = ()  # private ones beyond the gateways that tasks may reach
     registry_domain: str = ""  # these four: registry_options.py
     registry_listen: str = ""
     registry_cert: str = ""
@@ -74,7 +76,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
 _DEFAULT = RegionConfig()
 REGISTRY_PATTERN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 FILES = ("registry_cert", "registry_key", "image_storage")  # options that name one
-LISTS = ("zones", "insecure_registries", "oidc_hosts", "extensions")
+LISTS = ("zones", "insecure_registries", "oidc_hosts", "extensions", "uplink_networks")
 FIXED = ("region", "account", "zones", "public_pool")
 SIMULATED_HOSTS_MAX = 10_000  # each is an object of the agent with a session of its own
 
@@ -98,6 +100,9 @@ def check(config: RegionConfig) -> None:
     ):
         if value not in allowed:
             raise Problem(f"--{name} {value!r}: choose {' or '.join(allowed)}")
+    for network in config.uplink_networks:
+        if text := objection(network):
+            raise Problem(f"--uplink-networks {network}: {text}")
     if unknown := [name for name in config.extensions if name not in EXTENSIONS]:
         raise Problem(f"--extensions {unknown[0]!r}: there is {', '.join(EXTENSIONS)}; '' for none")
     if any(not REGISTRY_PATTERN.fullmatch(name) for name in config.oidc_hosts):

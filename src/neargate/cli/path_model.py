@@ -41,7 +41,7 @@ LISTS = {
 def traced(ask: Ask, begun: Members, address: str, port: int, protocol: str) -> Members:
     """`begun`: of the task, as path_desk.py tells it. What was found, as trace_path.py shows it. Raises Problem."""
     flow = _flow(str(begun["interface"]), address, port, protocol)
-    description = describe(ask, int(begun["endpoint_port"]))
+    description = describe(ask, int(begun["endpoint_port"]), tuple(begun.get("private_beyond") or ()))
     if flow.sender not in {one.network_interface_id for one in description.network_interfaces}:
         raise Problem(f"the interface of task {begun['task']} is gone: a path begins at a task that runs")
     try:
@@ -50,8 +50,8 @@ def traced(ask: Ask, begun: Members, address: str, port: int, protocol: str) -> 
         raise Problem(f"what becomes of this packet is not known: {unknown}") from None
 
 
-def describe(ask: Ask, endpoint_port: int) -> Description:
-    """All that decides where the account's packets go."""
+def describe(ask: Ask, endpoint_port: int, private_beyond: tuple[str, ...] = ()) -> Description:
+    """All that decides where the account's packets go. `private_beyond`: networks that --uplink-networks names."""
     answers: Members = {member: _all(ask, operation, member, {}) for operation, member in LISTS.items()}
     answers["Vpcs"] = [vpc | {"EnableDnsSupport": _has_dns(ask, vpc["VpcId"])} for vpc in answers["Vpcs"]]
     answers["ManagedPrefixLists"] = [
@@ -59,6 +59,7 @@ def describe(ask: Ask, endpoint_port: int) -> Description:
         for one in answers.pop("PrefixLists")
     ]
     answers["RegionEndpoint"] = {"Address": REGION_ENDPOINT_ADDRESS, "Port": endpoint_port}
+    answers["PrivateBeyond"] = private_beyond
     return described(answers)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from . import config as configs
 from .admin import ask
 from .path_model import traced
 from .paths import RegionPaths
@@ -12,7 +13,7 @@ from .problems import Problem
 def run(paths: RegionPaths, task: str, to: str, protocol: str) -> str:
     """One line for each object on the way there and back. Raises Problem."""
     address, port = _target(to)
-    begun = ask(paths, "path-begin", task=task)
+    begun = ask(paths, "path-begin", task=task) | {"private_beyond": configs.load(paths).uplink_networks}
 
     def network(operation: str, params: dict[str, Any]) -> dict[str, Any]:
         return ask(paths, "path-network", account=begun["account"], operation=operation, params=params)

@@ -88,6 +88,9 @@ def findings(paths: RegionPaths, config: RegionConfig | None) -> Iterator[Line]:
         yield ("ok" if state.works else "note"), _told(state)
         yield from (("ok", note) for note in state.notes)
         yield from _strays(paths)
+    if config is not None and config.uplink_networks:
+        named = ", ".join(config.uplink_networks)
+        yield "ok", f"tasks reach these private networks beyond their gateways too (--uplink-networks): {named}"
     if mode == "user":
         yield from _in_pastas_way()
     elif mode == "none":

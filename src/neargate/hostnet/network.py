@@ -13,6 +13,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from ..interfaces.hostnet import FlowCapture, HostError, InterfaceStats, TaskNetwork
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
@@ -42,7 +44,10 @@ log = get_logger(__name__)
 
 
 class LinuxNetwork:
-    """HostNetwork on netlink and nftables. `instance` is the region's six hex digits on this machine."""
+    """HostNetwork on netlink and nftables. `instance` is the region's six hex digits on this machine.
+
+    `private_beyond`: private networks, as CIDRs of IPv4, that this machine's operator lets tasks reach.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,7 @@ class LinuxNetwork:
         public_pool: str,
         knobs: Knobs = DEFAULT_KNOBS,
         endpoint_port: int = 4566,
+        private_beyond: tuple[str, ...] = (),
     ) -> None:
         self._world = world
         self._knobs = knobs
@@ -61,6 +67,7 @@ class LinuxNetwork:
         self._public_pool = ip_network(public_pool)
         self._pools = PublicPools(self._instance, public_pool)
         self._endpoint_port = endpoint_port
+        self._private_beyond = private_beyond
         self._namespaces = Namespaces(run_dir / "netns", world.die)
         self._records = Records(run_dir)
         self._edge: Edge | None = None
@@ -204,7 +211,7 @@ class LinuxNetwork:
                 self._records.forget_plan(plan.vpc_id)
                 continue
             enis = {task: eni for task, eni in self._enis.items() if eni.vpc_id == plan.vpc_id}
-            self._vpcs.adopt(plan, enis)
+            self._vpcs.adopt(replace(plan, private_beyond=self._private_beyond), enis)
         self._pools.become(pool for router in self._vpcs.routers.values() for pool in router.plan.pools)
         for task_id, eni in recorded.items():
             if task_id in self._enis and eni.vpc_id in self._vpcs.routers:
@@ -241,6 +248,7 @@ class LinuxNetwork:
         router = self._vpcs.routers.get(plan.vpc_id)
         if router is not None and plan.generation < router.plan.generation:
             return
+        plan = replace(plan, private_beyond=self._private_beyond)
         for sentence in (*unusable_rules(plan), *unusable_lines(plan)):
             log.warning("rule cannot be used", vpc_id=plan.vpc_id, reason=sentence)
         self._pools.become(plan.pools)

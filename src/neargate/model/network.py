@@ -212,6 +212,7 @@ class VpcPlan(Struct, frozen=True, kw_only=True):
     peerings: tuple[PlannedPeering, ...] = ()
     flow_logs: tuple[PlannedFlowLog, ...] = ()
     pools: tuple[PublicPool, ...] = ()  # the region's, beside the block that its machine chose
+    private_beyond: tuple[str, ...] = ()  # networks that gateways carry to all the same: each host's own word
     endpoints: tuple[PlannedEndpoint, ...] = ()
 
     @property

@@ -272,6 +272,7 @@ class Description(Shape, frozen=True, kw_only=True):
     vpc_endpoints: tuple[VpcEndpoint, ...] = ()
     managed_prefix_lists: tuple[ManagedPrefixList, ...] = ()
     region_endpoint: RegionEndpoint | None = None
+    private_beyond: tuple[str, ...] = ()  # networks that gateways carry to though they are private: the operator's word
 
 
 def described(answers: Mapping[str, Any]) -> Description:

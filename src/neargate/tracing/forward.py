@@ -36,6 +36,10 @@ PRIVATE = tuple(
 )
 
 
+def _is_private(address: IpAddress) -> bool:
+    return any(address in network for network in PRIVATE)
+
+
 # An interface endpoint that gets further subnets is pending, and serves in those that it had.
 _SERVING = ("available", "pending")
 
@@ -206,7 +210,7 @@ class Forward:
 
     def _internet(self, packet: Packet) -> Arrival:
         """Outside of all VPCs. A packet to a public address of the region comes back in, also to who sent it."""
-        if any(packet.to in network for network in PRIVATE):
+        if _is_private(packet.to) and not any(packet.to in network for network in self.region.private_beyond):
             raise Stopped(Kind.OUTSIDE, (), f"{packet.to} is not routed on the internet")
         owner = self.region.at_public(packet.to)
         if owner is None:

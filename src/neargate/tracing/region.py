@@ -51,6 +51,7 @@ class Region:
             each.prefix_list_id: tuple(ip_network(cidr) for cidr in (*(e.cidr for e in each.entries), *each.cidrs))
             for each in description.managed_prefix_lists
         }
+        self.private_beyond = tuple(map(ip_network, description.private_beyond))
         self._private = self._private_addresses()
         self._public = self._public_addresses()
 

@@ -18,7 +18,16 @@ from .rejections import are_logged, refusals
 from .steering import Steering, steer, subnet_chain
 from .table import FIXED_SETS, TABLE, declaration, whole_table
 
-_ROUTED_BY = ("cidrs", "subnets", "tables", "acls", "nats", "peerings", "pools")  # a plan's fields that `steer` reads
+_ROUTED_BY = (
+    "cidrs",
+    "subnets",
+    "tables",
+    "acls",
+    "nats",
+    "peerings",
+    "pools",
+    "private_beyond",
+)  # a plan's fields that `steer` reads
 
 
 class LocalEni(Struct, frozen=True, kw_only=True):

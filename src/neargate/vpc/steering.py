@@ -6,7 +6,7 @@ network ACLs let everything pass there is no trace of them.
 """
 
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, collapse_addresses, ip_address, ip_network
 
 from msgspec import Struct
 
@@ -68,6 +68,8 @@ class _Compiler:
         parts = self.parts
         if self.plan.resolver is not None:
             parts.sets["resolver"] = {self.plan.resolver: "", AWS_RESOLVER_ADDRESS: ""}
+        beyond = collapse_addresses(IPv4Network(plain(cidr)) for cidr in self.plan.private_beyond)
+        parts.sets["beyond4"] = dict.fromkeys(map(str, beyond), "")
         parts.sets["pools4"] = dict.fromkeys(map(_whole, self.plan.pools), "")
         translate(parts, self.plan, self.routing, self.borders, self.marks)
         for peering in self.plan.peerings:

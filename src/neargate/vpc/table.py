@@ -47,6 +47,7 @@ FIXED_SETS: dict[str, str] = {
     "pub_out": "map pub_out { type ipv4_addr : ipv4_addr; }",
     "pub_own": "set pub_own { type ipv4_addr; }",
     "pools4": "set pools4 { type ipv4_addr; flags interval; }",
+    "beyond4": "set beyond4 { type ipv4_addr; flags interval; }",
     "pub_self": "map pub_self { type ipv4_addr . ipv4_addr : verdict; }",
     "resolver": "set resolver { type ipv4_addr; }",
     "asked": "set asked { type ipv4_addr; size 65536; flags dynamic,timeout; timeout 60s; }",
@@ -64,7 +65,8 @@ FIXED_SETS: dict[str, str] = {
 # and the target sees the sender's public address, as on AWS. A new flow to the sender's own public address is asked for
 # by its ingress groups as it leaves: where both ends look alike, what comes in again is the answer to itself, of a flow
 # that is known. What the operator calls public (`pools4`) is so for tasks, and answers whoever called: the network that
-# finds it is mostly a private one. Chains that are empty here are the plan's.
+# finds it is mostly a private one. `beyond4`: private networks that he lets tasks reach. Chains that are empty here are
+# the plan's.
 _CHAINS = """
   chain inbound {
   }
@@ -81,6 +83,7 @@ _CHAINS = """
   }
   chain w_private {
     ip daddr @pools4 return
+    ip daddr @beyond4 return
     ct direction reply ip saddr @pools4 return
     drop
   }
