@@ -135,9 +135,11 @@ class _Compiler:
             *([f"ip6 daddr vmap {{ {', '.join(inbound[6])} }}"] if inbound[6] else []),
             "drop",
         )
+        entering = tuple(self._entering())
+        self.parts.chains["w_local"] = (*entering, "accept")
         self.parts.chains["w_eni"] = (
             'oifname != "e*" drop',
-            *self._entering(),
+            *entering,
             "ct state established,related accept",
             "jump ingress",
             "accept",
