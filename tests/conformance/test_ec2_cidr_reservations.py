@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from neargate.frontend.network import interface_endpoints, nat_gateways
 from neargate.frontend.network.cidr_reservations import RESERVATIONS_MAX
+from neargate.frontend.network.nat_gateways import WantedGateway
+from neargate.frontend.network.objects import VpcEndpoint
 
 from .ec2_region import ABSENT, ACCOUNT, ZONES, Region, by, ec2_region, refused
 from .test_ec2_routes import tags
@@ -145,3 +148,27 @@ def test_a_reservation_leaves_who_is_there_and_goes_with_its_subnet(region: Regi
     delete = region.ec2.delete_subnet_cidr_reservation
     code, _, _ = refused(lambda: delete(SubnetCidrReservationId=reservation))
     assert code == "InvalidSubnetCidrReservationID.NotFound"
+
+
+def test_gateways_and_endpoints_are_given_what_is_not_reserved_either(region: Region) -> None:
+    shelf = region.network.shelf(ACCOUNT)
+    subnet = small_subnet(region)
+    reserved(region, "172.31.250.0/29", subnet)
+    wanted = WantedGateway(subnet_id=subnet, allocation_id=None, private_ip=None, client_token=None, tags=())
+    made = nat_gateways.create(shelf, wanted, 9, 0.0, region.network.bits).result
+    request = nat_gateways.placed_request(shelf, made)
+    assert request is not None
+    given = region.run(region.capacity.place(request))
+    assert given.eni.private_ipv4 == "172.31.250.8"
+    vpce = region.ec2.create_vpc_endpoint(
+        VpcId=region.view(subnet).vpc_id,
+        VpcEndpointType="Interface",
+        ServiceName="com.amazonaws.us-east-1.ecs",
+        SubnetIds=[subnet],
+        PrivateDnsEnabled=False,
+    )["VpcEndpoint"]["VpcEndpointId"]
+    endpoint = region.network.shelf(ACCOUNT).find(VpcEndpoint, vpce)
+    assert endpoint is not None
+    request = interface_endpoints.placed_request(region.network.shelf(ACCOUNT), endpoint, endpoint.interfaces[0])
+    assert request is not None
+    assert region.run(region.capacity.place(request)).eni.private_ipv4 == "172.31.250.9"

@@ -15,6 +15,7 @@ from ...model import ids
 from ...model.capacity import PlacedRequest, Reservation
 from ...vpc.addresses import address_number, subnet_range
 from ..regional.shelves import Change, Shelf
+from .cidr_reservations import subnet_view
 from .endpoint_errors import (
     DuplicateSubnetsInSameZone,
     InterfaceEndpointLimitExceeded,
@@ -230,7 +231,7 @@ def placed_request(shelf: Shelf, endpoint: VpcEndpoint, one: EndpointInterface) 
         object_id=one.place,
         account=endpoint.account,
         zone=one.zone,
-        subnet=subnet.view,
+        subnet=subnet_view(shelf, subnet),
         description=description(endpoint),
         private_ipv4=one.wanted_private_ip,
     )
