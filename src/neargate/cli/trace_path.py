@@ -13,7 +13,7 @@ from .problems import Problem
 def run(paths: RegionPaths, task: str, to: str, protocol: str) -> str:
     """One line for each object on the way there and back. Raises Problem."""
     address, port = _target(to)
-    begun = ask(paths, "path-begin", task=task) | {"private_beyond": configs.load(paths).uplink_networks}
+    begun = ask(paths, "path-begin", task=task) | {"private_beyond": _private_beyond(paths)}
 
     def network(operation: str, params: dict[str, Any]) -> dict[str, Any]:
         return ask(paths, "path-network", account=begun["account"], operation=operation, params=params)
@@ -28,6 +28,14 @@ def run(paths: RegionPaths, task: str, to: str, protocol: str) -> str:
     lines += ["the answer:", *(_line(step) for step in found["reply_path"])]
     lines.append("the answer comes back" if found["reply"] else "the answer does not come back: see the line with ✗")
     return "\n".join(lines)
+
+
+def _private_beyond(paths: RegionPaths) -> tuple[str, ...]:
+    """Whoever may ask the region and not read its options is told what AWS would do."""
+    try:
+        return configs.load(paths).uplink_networks
+    except Problem:
+        return ()
 
 
 def _target(to: str) -> tuple[str, int]:
