@@ -59,7 +59,7 @@ DEFINITION: dict[str, Any] = {
 # Of EC2's identifiers.
 KINDS = (
     *("vpc", "subnet", "sg", "sgr", "eni", "dopt", "rtb", "rtbassoc", "acl", "aclassoc", "igw", "eigw", "nat"),
-    *("eipalloc", "pcx", "pl", "vpce", "vpc-cidr-assoc", "fl"),
+    *("eipalloc", "pcx", "pl", "vpce", "vpc-cidr-assoc", "fl", "scr"),
 )
 
 # What is told about other accounts on AWS, too.
@@ -151,6 +151,9 @@ class Sweep:
         await self._made("ec2", "CreateVpcEndpoint", VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.s3")
         await self._made("ec2", "AllocateAddress")
         await self._made("ec2", "CreateNatGateway", SubnetId=default["subnetId"], ConnectivityType="private")
+        await self._made("ec2", "CreateNetworkInterface", SubnetId=default["subnetId"])
+        kept = {"Cidr": default["cidrBlock"].replace("/20", "/28"), "ReservationType": "explicit"}
+        await self._made("ec2", "CreateSubnetCidrReservation", kept, SubnetId=default["subnetId"])
         trust = TRUST.replace("ecs-tasks", "vpc-flow-logs")
         role = await self._made("iam", "CreateRole", RoleName="zebra-flows", AssumeRolePolicyDocument=trust)
         logged = {"ResourceType": "VPC", "ResourceId.1": vpc, "TrafficType": "ALL", "LogGroupName": "zebra"}
