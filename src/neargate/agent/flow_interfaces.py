@@ -3,9 +3,10 @@
 Pure. What a line says of a task is what its order and its metadata say. Invariant: every value is one word.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ..flowlogs.interfaces import Interface
@@ -43,11 +44,23 @@ def interface_of(record: TaskRecord) -> Interface:
     )
 
 
-def met(known: dict[str, Interface], records: Iterable[TaskRecord], now: float, keep_s: float) -> dict[str, Interface]:
-    """Those of now, and those that left so lately that their traffic may still be told of."""
-    here = {interface.eni_id: interface for interface in map(interface_of, records)}
-    for eni_id, interface in known.items():
-        until = now if interface.until is None else interface.until
+class Met(Struct, frozen=True, kw_only=True):
+    """`record`: what the interface was made of, None once it has left."""
+
+    interface: Interface
+    record: TaskRecord | None = None
+
+
+def met(known: Mapping[str, Met], records: Iterable[TaskRecord], now: float, keep_s: float) -> dict[str, Met]:
+    """Those of now, and those that left so lately that their traffic may still be told of. What is known is reused."""
+    here: dict[str, Met] = {}
+    for record in records:
+        before = known.get(record.launch.eni.eni_id)
+        if before is None or before.record is not record:
+            before = Met(interface=interface_of(record), record=record)
+        here[record.launch.eni.eni_id] = before
+    for eni_id, one in known.items():
+        until = now if one.interface.until is None else one.interface.until
         if eni_id not in here and until > now - keep_s:
-            here[eni_id] = replace(interface, until=until)
+            here[eni_id] = Met(interface=replace(one.interface, until=until)) if one.record is not None else one
     return here

@@ -8,7 +8,7 @@ said by a SKIPDATA line. After a restart of the agent flows go on from what they
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from ..flowlogs.interfaces import Interface, Interfaces
+from ..flowlogs.interfaces import Interfaces
 from ..flowlogs.ledger import Ledger
 from ..flowlogs.messages import flow, rejection
 from ..flowlogs.windows import Event
@@ -19,7 +19,7 @@ from ..model.network import VpcPlan
 from ..vpc.marks import LOCAL_MARK
 from ..vpc.traffic_paths import traffic_paths
 from ..world import World
-from .flow_interfaces import met
+from .flow_interfaces import Met, met
 from .flow_spool import FlowSpool
 from .seldom import SeldomNote
 from .task_record import TaskRecord
@@ -53,7 +53,7 @@ class FlowLogs:
         self._followed: set[str] = set()
         self._beginning = asyncio.Lock()
         self._leaving: set[str] = set()
-        self._interfaces: dict[str, dict[str, Interface]] = {}
+        self._interfaces: dict[str, dict[str, Met]] = {}
         self.is_running = False
 
     async def follow(self, plan: VpcPlan) -> None:
@@ -152,9 +152,9 @@ class _Watched:
         self._plan: VpcPlan | None = None
 
     def show(
-        self, interfaces: Mapping[str, Interface], logs: Iterable[PlannedFlowLog], plan: VpcPlan | None, now: float
+        self, interfaces: Mapping[str, Met], logs: Iterable[PlannedFlowLog], plan: VpcPlan | None, now: float
     ) -> None:
-        self.ledger.interfaces = Interfaces(interfaces.values())
+        self.ledger.interfaces = Interfaces(one.interface for one in interfaces.values())
         if plan is not None and plan is not self._plan:
             self._plan = plan
             is_asked = any("traffic-path" in log.fields for log in logs)

@@ -114,9 +114,10 @@ class Window:
         if self.log.traffic not in (ALL, share.action):
             return None
         ends = share.ends
+        source, destination = lines.address(ends.source), lines.address(ends.destination)
         values = {
-            "srcaddr": lines.address(ends.source),
-            "dstaddr": lines.address(ends.destination),
+            "srcaddr": source,
+            "dstaddr": destination,
             "srcport": str(ends.source_port),
             "dstport": str(ends.destination_port),
             "protocol": str(share.protocol),
@@ -125,8 +126,8 @@ class Window:
             "action": share.action,
             "type": "IPv4" if len(ends.source) == 4 else "IPv6",
             "flow-direction": "egress" if share.is_egress else "ingress",
-            "pkt-srcaddr": lines.address(share.packet_source or ends.source),
-            "pkt-dstaddr": lines.address(share.packet_destination or ends.destination),
+            "pkt-srcaddr": lines.address(share.packet_source) if share.packet_source else source,
+            "pkt-dstaddr": lines.address(share.packet_destination) if share.packet_destination else destination,
         }
         if total.flags is not None:
             values["tcp-flags"] = str(total.flags)
