@@ -54,6 +54,13 @@ def test_what_is_taken_stays_taken_whoever_gives() -> None:
     assert [public.take_next(), public.take_next(), public.take_next()] == [4, 1, None]
 
 
+def test_an_address_that_was_given_back_before_a_restart_is_not_given_at_once() -> None:
+    public = PublicAddresses(AddressRange(1, 4))
+    public.set_cursor(11)
+    public.become([AddressRange(10, 13)], ())
+    assert [public.take_next(), public.take_next(), public.take_next()] == [12, 13, 10]
+
+
 @pytest.mark.parametrize(
     ("cidr", "way", "sentence"),
     [

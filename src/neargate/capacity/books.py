@@ -65,6 +65,7 @@ class PublicAddresses:
     def __init__(self, built_in: AddressRange) -> None:
         self._built_in = Addresses(within=built_in)
         self._pools: list[Addresses] = []
+        self._last = 0
 
     @property
     def taken(self) -> set[int]:
@@ -94,16 +95,19 @@ class PublicAddresses:
             self.add(address)
 
     def set_cursor(self, last: int) -> None:
-        """The address that was given last."""
-        for book in self._books:
-            if book.has(last):
-                book.cursor = last
+        """The address that was given last, before a restart: pools are heard of later."""
+        self._last = last
+        self._built_in.cursor = last if self._built_in.has(last) else 0
 
     def become(self, pools: Sequence[AddressRange], taken: Iterable[int]) -> None:
         """The operator's pools, in the order in which they give, and all that claims have. Without any: the own
         block."""
         known = {(book.within.first, book.within.last): book for book in self._pools}
-        self._pools = [known.get((one.first, one.last)) or Addresses(within=one) for one in pools if one.size]
+        self._pools = [
+            known.get((one.first, one.last)) or Addresses(within=one, cursor=self._last if one.has(self._last) else 0)
+            for one in pools
+            if one.size
+        ]
         self.replace(taken)
 
     @property
