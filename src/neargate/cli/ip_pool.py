@@ -7,8 +7,8 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from ..hostnet.edge import host_link_name
+from ..hostnet.host_state import host_routes, own_networks
 from ..hostnet.netlink import Netlink
-from ..hostnet.uplink.facts import host_routes, own_networks
 from ..model.network import POOL_ANNOUNCED, POOL_LOCAL, POOL_ROUTED
 from ..uplink.pools import objection
 from . import config as configs

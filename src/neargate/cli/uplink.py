@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..hostnet.edge import host_link_name
+from ..hostnet.host_state import forwards
 from ..hostnet.netlink import Netlink
 from ..hostnet.nftables import Nftables, NftablesError, NftablesMissing
 from ..hostnet.underlay import read_state
-from ..hostnet.uplink.facts import forwards
 from ..hostnet.uplink.legacy import LegacyRules
 from ..hostnet.uplink.pasta import program
 from ..hostnet.uplink.record import UplinkFiles, UplinkState

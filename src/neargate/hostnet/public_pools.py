@@ -12,8 +12,8 @@ from ..model.network import PublicPool
 from ..uplink.pools import NOTHING_OUTSIDE, Outside, objection
 from . import netlink
 from .edge import EDGE_HOP, host_address, host_link_name
+from .host_state import host_routes, own_networks
 from .netlink import Netlink
-from .uplink.facts import host_routes, own_networks
 
 log = get_logger(__name__)
 

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from ...uplink.pools import Outside, announcing_link
 from .. import netlink
+from ..host_state import host_routes
 from ..namespaces import read_sysctl, write_sysctl
 from ..netlink import Netlink
-from .facts import host_routes
 from .record import UplinkFiles, UplinkRecord
 
 Entry = tuple[str, str]  # link, address

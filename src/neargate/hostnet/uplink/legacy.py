@@ -9,7 +9,7 @@ import subprocess
 from ...interfaces.hostnet import HostError
 from ...uplink import legacy_rules
 from ...uplink.firewalls import Passage
-from .facts import has_legacy_filter
+from ..host_state import has_legacy_filter
 
 _PROGRAM = "iptables-legacy"
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"

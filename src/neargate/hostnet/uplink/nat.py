@@ -12,11 +12,11 @@ from ...uplink import firewalls, texts
 from ...uplink.firewalls import Passage
 from ...uplink.pools import NOTHING_OUTSIDE, Outside
 from ..edge import host_link_name
+from ..host_state import forwards, own_networks, own_networks6, routed_links, ruleset_generation, set_forwarding
 from ..netlink import Netlink
 from ..nftables import Nftables, NftablesError
 from .announcing import Announcing
 from .edge import EdgeSide
-from .facts import forwards, own_networks, own_networks6, routed_links, ruleset_generation, set_forwarding
 from .legacy import LegacyRules
 from .nat6 import Nat6
 from .record import UplinkFiles, UplinkRecord

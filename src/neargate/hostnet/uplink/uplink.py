@@ -20,13 +20,13 @@ from ...uplink.pools import NOTHING_OUTSIDE, Outside
 from ...uplink.texts import settled_mode
 from ...world import World
 from ..attachments import safe_id
+from ..host_state import address_changes, own_networks, own_networks6
 from ..namespaces import Namespaces
 from ..netlink import Netlink
 from ..network import LinuxNetwork
 from ..nftables import NftablesError, NftablesMissing
 from ..underlay import Underlay
 from .edge import EdgeSide
-from .facts import address_changes, own_networks, own_networks6
 from .nat import NatUplink
 from .pasta import PastaProcess, program
 from .record import UplinkFiles, UplinkState

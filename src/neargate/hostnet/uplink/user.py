@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...interfaces.hostnet import HostError
+from ..host_state import own_networks, own_networks6
 from ..namespaces import Namespaces
 from ..netlink import Netlink
 from .edge import EdgeSide
-from .facts import own_networks, own_networks6
 from .pasta import Pasta, PastaProcess, program
 from .record import UplinkFiles, UplinkRecord
 

@@ -8,9 +8,9 @@ import struct
 from ipaddress import ip_address
 from pathlib import Path
 
-from ...uplink.pools import HostRoute
-from ..namespaces import read_sysctl, write_sysctl
-from ..netlink import NETLINK_NETFILTER, RTM_GETROUTE, Netlink, NetlinkError, attributes
+from ..uplink.pools import HostRoute
+from .namespaces import read_sysctl, write_sysctl
+from .netlink import NETLINK_NETFILTER, RTM_GETROUTE, Netlink, NetlinkError, attributes
 
 _ROUTE_UNICAST, _ROUTE_LOCAL, _ROUTE_ANYCAST = 1, 2, 4
 _NFT_MSG_GETGEN = 10 << 8 | 16
