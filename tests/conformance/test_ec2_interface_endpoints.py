@@ -65,7 +65,7 @@ def test_an_endpoint_is_made_gets_its_addresses_and_is_deleted(region: Region) -
     assert sorted(found["NetworkInterfaceIds"]) == sorted(one["NetworkInterfaceId"] for one in enis)
     assert {eni["SubnetId"] for eni in enis} == {one, two}
     for eni in enis:
-        assert eni["InterfaceType"] == "vpc_endpoint" and eni["RequesterManaged"] is True
+        assert eni["InterfaceType"] == "vpc_endpoint" and eni["RequesterManaged"] is eni["SourceDestCheck"] is True
         assert eni["Groups"] == [{"GroupId": mine, "GroupName": "endpoints"}] and eni["Status"] == "in-use"
     assert region.ec2.delete_vpc_endpoints(VpcEndpointIds=[vpce])["Unsuccessful"] == []
     assert seen(region, vpce)["State"] == "deleting"

@@ -23,7 +23,7 @@ def interface_of_row(row: tuple[Any, ...], *, account: str, region: str) -> dict
 
 def _placed(shown: dict[str, Any], eni: Eni, kind: str) -> dict[str, Any]:
     attachment = shown["Attachment"] | {"AttachmentId": eni.attachment_id}
-    return shown | {"Attachment": attachment, "InterfaceType": kind, "SourceDestCheck": False}
+    return shown | {"Attachment": attachment, "InterfaceType": kind, "SourceDestCheck": kind != "nat_gateway"}
 
 
 def network_interface(
