@@ -17,7 +17,7 @@ from neargate.hostnet.nftables import Nftables
 from neargate.interfaces.hostnet import TaskNetwork
 from neargate.model.flow_logs import ALL, DEFAULT_FIELDS, FlowLogBatch, PlannedFlowLog
 from neargate.model.knobs import Knobs
-from neargate.model.network import AclRule, Eni, NetworkAcl, SecurityGroup, VpcPlan
+from neargate.model.network import AclRule, Eni, NetworkAcl, PlannedNat, SecurityGroup, VpcPlan
 from neargate.testing.agent_host import launch
 from neargate.testing.netlab import (
     NetLab,
@@ -30,6 +30,7 @@ from neargate.testing.netlab import (
     rule,
     socket_in,
 )
+from neargate.testing.plans import table
 from neargate.world import OsWorld
 
 pytestmark = pytest.mark.root
@@ -74,6 +75,7 @@ class FlowLab:
         return FlowLogs(
             self._world,
             KNOBS,
+            "h-1",
             self.lab.network,
             plan=lambda vpc_id: self.plan if vpc_id == self.plan.vpc_id else None,
             records=lambda: self.records,
@@ -332,10 +334,11 @@ def test_names_and_metadata_are_left_out_and_an_interface_without_traffic_says_s
             assert {(x["log-status"], x["action"], x["srcaddr"], x["packets"]) for x in lab.lines} == {
                 ("NODATA", "-", "-", "-")
             }
-            # The region is what AWS's services are elsewhere: traffic to them is logged.
-            client = await connect(a.netns_path, "169.254.170.10", 4566)
-            assert client is not None
-            client.close()
+            # The region is what AWS's services are elsewhere: traffic to them is logged. And what the platform does in
+            # the task's name, like a pull, is the task's traffic.
+            with await lab.lab.network.task_socket("a") as pulling:
+                pulling.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(pulling, ("169.254.170.10", 4566))
             lines = await lab.heard(lambda lines: bool(of(lines, 1, "egress")))
             assert {x["dstaddr"] for x in of(lines, 1, "egress")} == {"169.254.170.10"}
 
@@ -439,5 +442,51 @@ def test_flows_that_the_kernel_has_not_forgotten_yet_are_forgotten_by_a_dump_and
                 told |= {end.sent.source_port for end in ends if end is not None}
                 await lab.lab.world.sleep(0.05)
         capture.close()
+
+    run(scenario)
+
+
+def test_a_gateways_own_interface_shows_what_it_translates(run: Run) -> None:
+    async def scenario(lab: FlowLab) -> None:
+        made, public = plan(1, WEB), lab.lab.public(9)
+        private = replace(
+            made.subnets[0], subnet_id="subnet-0b", cidr="172.31.16.0/20", route_table="rtb-b", ipv6_cidr=None
+        )
+        nat = PlannedNat(
+            nat_id="nat-1",
+            subnet_id="subnet-0a",
+            private_ipv4="172.31.0.9",
+            public_ipv4=public,
+            host_id="h-1",
+            eni_id=eni(9).eni_id,
+        )
+        by_nat = table("rtb-b", ("0.0.0.0/0", "nat-1"))
+        await lab.begin(WEB, subnets=(*made.subnets, private), tables=(*made.tables, by_nat), nats=(nat,))
+        await lab.attach("server", eni(1, "sg-0web", public=lab.lab.public(1)))
+        server = await lab.lab.network.list_tasks()
+        inside = replace(
+            eni(2, "sg-0web"), subnet_id="subnet-0b", subnet_cidr="172.31.16.0/20", private_ipv4="172.31.17.2"
+        )
+        a = await lab.attach("a", inside)
+        with listener_in(server[0].netns_path, "0.0.0.0", 80):
+            client = await connect(a.netns_path, lab.lab.public(1), 80)
+            assert client is not None
+            client.close()
+            lines = await lab.heard(lambda lines: len(of(lines, 9, "egress")) >= 2 and bool(of(lines, 1, "ingress")))
+        outside = lab.lab.public(1)
+        shown = {
+            (x["srcaddr"], x["dstaddr"], x["pkt-srcaddr"], x["pkt-dstaddr"])
+            for x in lines
+            if "9" in x["interface-id"][-1]
+        }
+        assert shown - {("-",) * 4} == {
+            ("172.31.17.2", "172.31.0.9", "172.31.17.2", outside),
+            ("172.31.0.9", outside, "172.31.0.9", outside),
+            (outside, "172.31.0.9", outside, "172.31.0.9"),
+            ("172.31.0.9", "172.31.17.2", outside, "172.31.17.2"),
+        }
+        # Who is reached sees the gateway, by its own private address; who asks sees whom it asked.
+        assert {(x["srcaddr"], x["dstaddr"]) for x in of(lines, 1, "ingress")} == {(public, "172.31.1.1")}
+        assert {(x["srcaddr"], x["dstaddr"]) for x in of(lines, 2, "egress")} == {("172.31.17.2", outside)}
 
     run(scenario)

@@ -37,6 +37,7 @@ class Host:
         self.flows = FlowLogs(
             self.world,
             knobs,
+            "h-1",
             self.network,
             plan=lambda vpc_id: self.plan if vpc_id == VPC else None,
             records=lambda: self.records,

@@ -364,3 +364,22 @@ def add(total: dict[tuple[str, str], int], found: dict[str, list[Record]]) -> No
         if record["log-status"] == "OK":
             ends = (record["srcaddr"], record["dstaddr"])
             total[ends] = total.get(ends, 0) + int(record["packets"])
+
+
+def test_a_nat_gateway_shows_what_came_to_it_and_what_it_passed_on() -> None:
+    every = replace(LOG, fields=(*DEFAULT_FIELDS, "pkt-srcaddr", "pkt-dstaddr", "flow-direction", "traffic-path"))
+    own, public = "10.0.0.9", "198.18.0.9"
+    gateway = interface(9, own, public=ip_address(public).packed)
+    made = ledger(every, interfaces=(interface(1, A), gateway))
+    made.gateways, made.paths = {77: gateway}, {77: 1}
+    message = flow_message(A, OUTSIDE, seen=(public, OUTSIDE), mark=77, started=NOW, counts=(5, 500, 4, 400))
+    seen(made, message, ended=True)
+    found = closed(made, log=every)
+    names = ("srcaddr", "dstaddr", "pkt-srcaddr", "pkt-dstaddr", "flow-direction", "traffic-path", "packets")
+    assert {tuple(record[name] for name in names) for record in found["eni-9"]} == {
+        (own, A, OUTSIDE, A, "egress", "1", "4"),
+        (own, OUTSIDE, own, OUTSIDE, "egress", "8", "5"),
+        (A, own, A, OUTSIDE, "ingress", "-", "5"),
+        (OUTSIDE, own, OUTSIDE, own, "ingress", "-", "4"),
+    }
+    assert {record["traffic-path"] for record in found["eni-1"]} == {"1", "-"}

@@ -158,6 +158,7 @@ IDS: dict[str, Callable[[str], ToAgent]] = {
     "a table": lambda text: _plan(tables=(RouteTable(table_id=text, routes=()),)),
     "an acl": lambda text: _plan(acls=(NetworkAcl(acl_id=text, rules=()),)),
     "a nat": lambda text: _plan(nats=(replace(NAT, nat_id=text),)),
+    "a nat's interface": lambda text: _plan(nats=(replace(NAT, eni_id=text or "/"),)),
     "a nat's subnet": lambda text: _plan(nats=(replace(NAT, subnet_id=text),)),
     "a peering": lambda text: _plan(peerings=(PlannedPeering(peering_id=text, peer_vpc="vpc-1"),)),
     "a flow log": lambda text: _plan(flow_logs=(replace(FLOW_LOG, flow_log_id=text),)),

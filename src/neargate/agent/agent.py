@@ -152,6 +152,7 @@ class Agent:
         return FlowLogs(
             self._world,
             self._knobs,
+            self._facts.host_id,
             self._network,
             plan=self._plans.plan,
             records=self._tasks.records,

@@ -176,8 +176,9 @@ def _check_nat(nat: PlannedNat) -> None:
     read_ipv4("private_ipv4", nat.private_ipv4)
     if nat.public_ipv4 is not None:
         read_ipv4("public_ipv4", nat.public_ipv4)
-    if nat.host_id:
-        check_id("host_id", nat.host_id)
+    for name, text in (("host_id", nat.host_id), ("eni_id", nat.eni_id)):
+        if text:
+            check_id(name, text)
 
 
 def _check_endpoint(endpoint: PlannedEndpoint, vpc_id: str, networks: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Tasks' interfaces as flow logs know them: their addresses, whose they are, and since when.
+"""Interfaces as flow logs know them, of tasks and of NAT gateways: their addresses, whose they are, and since when.
 
 Pure. What a line says of a task is what its order and its metadata say. Invariant: every value is one word.
 """
@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from ..flowlogs.interfaces import Interface
 from ..flowlogs.lines import word
 from ..model.arn import task_definition_arn
+from ..model.network import VpcPlan
+from ..vpc.traffic_paths import gateway_marks
 from .task_record import TaskRecord
 
 
@@ -42,6 +44,22 @@ def interface_of(record: TaskRecord) -> Interface:
         since=record.accepted_at,
         facts={name: word(text) for name, text in facts.items()},
     )
+
+
+def gateways_of(plan: VpcPlan, host_id: str, region: str) -> dict[int, Interface]:
+    """The mark of flows through it -> a NAT gateway that is placed here. Its zone is not known."""
+    return {
+        mark: Interface(
+            eni_id=nat.eni_id,
+            subnet_id=nat.subnet_id,
+            vpc_id=plan.vpc_id,
+            addresses=(ip_address(nat.private_ipv4).packed,),
+            public=b"" if nat.public_ipv4 is None else ip_address(nat.public_ipv4).packed,
+            facts={"region": word(region)},
+        )
+        for mark, nat in gateway_marks(plan).items()
+        if nat.eni_id and nat.host_id == host_id
+    }
 
 
 class Met(Struct, frozen=True, kw_only=True):

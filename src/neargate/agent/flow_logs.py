@@ -19,7 +19,7 @@ from ..model.network import VpcPlan
 from ..vpc.marks import LOCAL_MARK
 from ..vpc.traffic_paths import traffic_paths
 from ..world import World
-from .flow_interfaces import Met, met
+from .flow_interfaces import Met, gateways_of, met
 from .flow_spool import FlowSpool
 from .seldom import SeldomNote
 from .task_record import TaskRecord
@@ -35,6 +35,7 @@ class FlowLogs:
         self,
         world: World,
         knobs: Knobs,
+        host_id: str,
         network: HostNetwork,
         *,
         plan: Callable[[str], VpcPlan | None],
@@ -44,6 +45,7 @@ class FlowLogs:
     ) -> None:
         self._world = world
         self._knobs = knobs
+        self._host_id = host_id
         self._network = network
         self._plan = plan
         self._records = records
@@ -113,7 +115,7 @@ class FlowLogs:
             except HostError as error:
                 self._trouble(f"flows of {vpc_id} are not logged yet: {error}")
                 return
-            self._watched[vpc_id] = _Watched(self._knobs, capture, self._world.now())
+            self._watched[vpc_id] = _Watched(self._knobs, self._host_id, capture, self._world.now())
 
     async def _look(self, vpc_id: str, watched: "_Watched", logs: Iterable[PlannedFlowLog]) -> None:
         is_last = not logs or vpc_id in self._leaving
@@ -137,7 +139,8 @@ class FlowLogs:
 class _Watched:
     """One VPC. Used by the loop and by the lane's thread in turns, never at once."""
 
-    def __init__(self, knobs: Knobs, capture: FlowCapture, now: float) -> None:
+    def __init__(self, knobs: Knobs, host_id: str, capture: FlowCapture, now: float) -> None:
+        self._host_id = host_id
         self.capture = capture
         self._is_missing = capture.is_adopted  # what was counted since another agent told of it
         # Of a flow that began before anybody counted the kernel says nothing; others are counted from their beginning.
@@ -154,11 +157,14 @@ class _Watched:
     def show(
         self, interfaces: Mapping[str, Met], logs: Iterable[PlannedFlowLog], plan: VpcPlan | None, now: float
     ) -> None:
-        self.ledger.interfaces = Interfaces(one.interface for one in interfaces.values())
-        if plan is not None and plan is not self._plan:
+        here = [one.interface for one in interfaces.values()]
+        if plan is not None and plan is not self._plan and here:
             self._plan = plan
-            is_asked = any("traffic-path" in log.fields for log in logs)
-            self.ledger.paths = traffic_paths(plan) if is_asked else {}
+            self.ledger.paths = traffic_paths(plan)
+            self.ledger.gateways = gateways_of(plan, self._host_id, here[0].facts.get("region", ""))
+        # A gateway that several ways lead through is one interface.
+        gateways = {gateway.eni_id: gateway for gateway in self.ledger.gateways.values()}
+        self.ledger.interfaces = Interfaces((*here, *gateways.values()))
         self.ledger.keep(logs, now, self._knobs.flow_interval_max_s)
         if self._is_missing and interfaces:
             self.ledger.skip_all()

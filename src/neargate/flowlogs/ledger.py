@@ -6,32 +6,16 @@ anybody counted is counted from when it was first seen.
 """
 
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
 
 from msgspec.structs import replace
 
 from ..model.flow_logs import ACCEPT, REJECT, PlannedFlowLog
-from ..model.network import AWS_RESOLVER_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS
 from .interfaces import Interface, Interfaces
 from .messages import EGRESS, EGRESS_OVER, INGRESS_KNOWN, INGRESS_OVER, Counts, Ends, Flow, Rejection
+from .sightings import is_unlogged, sightings
 from .windows import Event, Share, Window
 
-# Names, metadata and the time: what AWS leaves out.
-_UNLOGGED = frozenset(
-    ip_address(text).packed
-    for text in (
-        AWS_RESOLVER_ADDRESS,
-        RESOLVER_ADDRESS,
-        TASK_METADATA_ADDRESS,
-        "169.254.169.254",
-        "169.254.169.123",
-        "fd00:ec2::253",
-        "fd00:ec2::254",
-        "fd00:ec2::123",
-    )
-)
 _NOTHING = Counts(0, 0, 0, 0)
-_UDP, _DHCP = 17, frozenset({67, 68, 546, 547})
 
 
 class Ledger:
@@ -40,6 +24,7 @@ class Ledger:
     def __init__(self, since: float, *, local_mark: int, records_max: int, interface_max: int, flows_max: int) -> None:
         self.interfaces = Interfaces()
         self.paths: Mapping[int, int] = {}  # a flow's mark -> what AWS calls its traffic path
+        self.gateways: Mapping[int, Interface] = {}  # a flow's mark -> the NAT gateway that it passes
         self._since = since
         self._local_mark = local_mark
         self._bounds = {"records_max": records_max, "interface_max": interface_max}
@@ -66,31 +51,16 @@ class Ledger:
         before = self._before(flow, ended=ended)
         if before is None:
             return
-        counts, started = flow.counts, flow.started_ns / 1e9
-        there = (counts.packets - before.packets, counts.bytes - before.bytes)
-        back = (counts.packets_back - before.packets_back, counts.bytes_back - before.bytes_back)
-        if flow.received.destination in _UNLOGGED or flow.sent.destination in _UNLOGGED:
-            return
-        end = min(now, flow.stopped_ns / 1e9) if flow.stopped_ns else now
-        for ends, begins_here in ((flow.sent, True), (flow.received, False)):
-            interface = self.interfaces.find(ends.source if begins_here else ends.destination, started)
-            if interface is None or _is_unlogged(flow.protocol, ends, interface):
-                continue
-            turned = Ends(ends.destination, ends.source, ends.destination_port, ends.source_port)
-            for is_egress, shown, (packets, size) in ((begins_here, ends, there), (not begins_here, turned, back)):
-                if packets > 0:
-                    share = Share(
-                        is_egress=is_egress,
-                        action=ACCEPT,
-                        protocol=flow.protocol,
-                        ends=shown,
-                        packets=packets,
-                        size=size,
-                        begin=started,
-                        end=end,
-                        path=self.paths.get(flow.mark),
-                    )
-                    self._add(interface, share)
+        counts = flow.counts
+        since = Counts(
+            counts.packets - before.packets,
+            counts.bytes - before.bytes,
+            counts.packets_back - before.packets_back,
+            counts.bytes_back - before.bytes_back,
+        )
+        if since.packets > 0 or since.packets_back > 0:
+            for interface, share in sightings(flow, since, now, self.interfaces, self.gateways, self.paths):
+                self._add(interface, share)
 
     def rejected(self, rejection: Rejection, now: float) -> None:
         is_egress = rejection.prefix in (EGRESS, EGRESS_OVER)
@@ -117,9 +87,9 @@ class Ledger:
             path=self.paths.get(rejection.mark),
             reverts=rejection.prefix == INGRESS_KNOWN,
         )
-        if interface is not None and not _is_unlogged(rejection.protocol, ends, interface):
+        if interface is not None and not is_unlogged(rejection.protocol, ends, interface):
             self._add(interface, share)
-        if sender is not None and not _is_unlogged(rejection.protocol, ends, sender):
+        if sender is not None and not is_unlogged(rejection.protocol, ends, sender):
             self._add(sender, replace(share, is_egress=True, action=ACCEPT))
 
     def skip(self, eni_id: str) -> None:
@@ -181,9 +151,3 @@ class Ledger:
         for window in self._windows.values():
             if window.takes(interface):
                 window.add(interface, replace(share, begin=max(window.begun, share.begin)))
-
-
-def _is_unlogged(protocol: int, ends: Ends, interface: Interface) -> bool:
-    if _UNLOGGED & {ends.source, ends.destination} or interface.router in (ends.source, ends.destination):
-        return True
-    return protocol == _UDP and bool(_DHCP & {ends.source_port}) and bool(_DHCP & {ends.destination_port})

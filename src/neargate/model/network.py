@@ -109,6 +109,7 @@ class PlannedNat(Struct, frozen=True, kw_only=True):
     private_ipv4: str
     public_ipv4: str | None = None
     host_id: str = ""
+    eni_id: str = ""
 
 
 class PlannedPeering(Struct, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
-"""By which way a flow left its interface, as flow logs number it, told by the mark that the flow remembers."""
+"""By which way a flow left its interface, told by the mark that the flow remembers: for flow logs."""
 
 from collections.abc import Mapping
 
-from ..model.network import VpcPlan
+from ..model.network import PlannedNat, VpcPlan
 from .marks import marks
 from .routing import EGRESS_ONLY, INTERNET, Routing
 
@@ -22,3 +22,10 @@ def traffic_paths(plan: VpcPlan) -> Mapping[int, int]:
         else:
             found[mark] = _PEERING if way.exit in peerings else _WITHIN_VPC
     return found
+
+
+def gateway_marks(plan: VpcPlan) -> Mapping[int, PlannedNat]:
+    """The mark of flows through one NAT gateway alone -> that gateway."""
+    nats = {nat.nat_id: nat for nat in plan.nats}
+    found = {mark: way.nats for way, mark in marks(Routing(plan).all_ways()).items()}
+    return {mark: nats[passed[0]] for mark, passed in found.items() if len(passed) == 1 and passed[0] in nats}

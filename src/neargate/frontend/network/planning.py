@@ -190,6 +190,7 @@ def _nats(shelf: Shelf, vpc: Vpc) -> Iterator[PlannedNat]:
                 private_ipv4=nat.private_ip,
                 public_ipv4=nat.public_ip,
                 host_id=nat.host_id or "",
+                eni_id=nat.eni_id or "",
             )
 
 
