@@ -1,5 +1,7 @@
 """Pools of public addresses, each decision by itself: ranges, books, what a machine has against one, rules, judging."""
 
+import json
+
 import pytest
 from msgspec.structs import replace
 
@@ -8,6 +10,10 @@ from neargate.agent.judging import Refused
 from neargate.capacity.books import PublicAddresses
 from neargate.model.network import PublicPool
 from neargate.testing.netlab import plan
+from neargate.testing.vpc_regions.setups import public_tasks
+from neargate.tracing.description import described
+from neargate.tracing.flows import Flow
+from neargate.tracing.model import ask
 from neargate.uplink import firewalls, texts
 from neargate.uplink.pools import HostRoute, Outside, announcing_link, objection
 from neargate.vpc.addresses import AddressRange, operator_elastic, operator_range, pool_share, whole_range
@@ -148,3 +154,13 @@ def test_a_host_believes_no_pool_that_could_hurt_it(pool: PublicPool) -> None:
     check_plan(replace(plan(1), pools=(PublicPool(cidr="203.0.113.0/24", way="routed"),)))
     with pytest.raises(Refused):
         check_plan(replace(plan(1), pools=(pool,)))
+
+
+def test_trace_path_takes_a_pool_of_private_addresses_for_public_ones() -> None:
+    region = described(json.loads(json.dumps(public_tasks()).replace("198.18.0.", "192.168.77.")))
+    reached = ask(region, Flow(sender="eni-task1", to="192.168.77.6", port=80))
+    assert (reached.delivered, reached.source, reached.reply) == (True, "192.168.77.5", True)
+    called = ask(region, Flow(sender="192.168.77.50", to="192.168.77.6", port=80))
+    assert (called.delivered, called.source, called.reply) == (True, "192.168.77.50", True)
+    stopped = ask(region, Flow(sender="eni-task1", to="192.168.77.50", port=80)).stop
+    assert stopped is not None and stopped.rule == "192.168.77.50 is not routed on the internet"

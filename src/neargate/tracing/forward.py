@@ -210,9 +210,10 @@ class Forward:
 
     def _internet(self, packet: Packet) -> Arrival:
         """Outside of all VPCs. A packet to a public address of the region comes back in, also to who sent it."""
-        if _is_private(packet.to) and not any(packet.to in network for network in self.region.private_beyond):
+        owner = self.region.at_public(packet.to)  # also of a private network, where that is the operator's pool
+        is_beyond = any(packet.to in network for network in self.region.private_beyond)
+        if owner is None and _is_private(packet.to) and not is_beyond:
             raise Stopped(Kind.OUTSIDE, (), f"{packet.to} is not routed on the internet")
-        owner = self.region.at_public(packet.to)
         if owner is None:
             outside = Step(kind=Kind.OUTSIDE)
             self.steps.append(outside)
