@@ -17,7 +17,7 @@ from neargate.hostnet.nftables import Nftables
 from neargate.interfaces.hostnet import TaskNetwork
 from neargate.model.flow_logs import ALL, DEFAULT_FIELDS, FlowLogBatch, PlannedFlowLog
 from neargate.model.knobs import Knobs
-from neargate.model.network import AclRule, Eni, NetworkAcl, PlannedNat, SecurityGroup, VpcPlan
+from neargate.model.network import AclRule, Eni, NetworkAcl, PlannedEndpoint, PlannedNat, SecurityGroup, VpcPlan
 from neargate.testing.agent_host import launch
 from neargate.testing.netlab import (
     NetLab,
@@ -488,5 +488,46 @@ def test_a_gateways_own_interface_shows_what_it_translates(run: Run) -> None:
         # Who is reached sees the gateway, by its own private address; who asks sees whom it asked.
         assert {(x["srcaddr"], x["dstaddr"]) for x in of(lines, 1, "ingress")} == {(public, "172.31.1.1")}
         assert {(x["srcaddr"], x["dstaddr"]) for x in of(lines, 2, "egress")} == {("172.31.17.2", outside)}
+
+    run(scenario)
+
+
+def test_an_endpoints_interface_shows_who_came_and_who_was_refused(run: Run) -> None:
+    """On the host that it is placed on."""
+
+    async def scenario(lab: FlowLab) -> None:
+        address = "172.31.1.9"
+        endpoint = PlannedEndpoint(
+            endpoint_id="vpce-1",
+            service="ecs",
+            eni_id=eni(9).eni_id,
+            mac=eni(9).mac,
+            subnet_id="subnet-0a",
+            private_ipv4=address,
+            security_groups=("sg-0api",),
+            host_id="h-1",
+        )
+        elsewhere = replace(endpoint, eni_id=eni(8).eni_id, private_ipv4="172.31.1.8", host_id="h-2")
+        api = SecurityGroup(group_id="sg-0api", ingress=(rule("tcp", 4566, 4566, peer="172.31.1.1/32"),))
+        await lab.begin(WEB, api, endpoints=(endpoint, elsewhere))
+        a, b = await lab.attach("a", eni(1, "sg-0web")), await lab.attach("b", eni(2, "sg-0web"))
+        with (
+            await lab.lab.network.listen("vpc-0a", address, 4566),
+            await lab.lab.network.listen("vpc-0a", "172.31.1.8", 4566),
+        ):
+            for to in (address, "172.31.1.8"):
+                client = await connect(a.netns_path, to, 4566)
+                assert client is not None
+                client.close()
+            assert await is_cut_off(b.netns_path, address, 4566)
+            lines = await lab.heard(
+                lambda lines: (
+                    bool(of(lines, 9, "ingress") and of(lines, 9, "ingress", "REJECT"))
+                    and len({x["dstaddr"] for x in of(lines, 1, "egress")}) == 2
+                )
+            )
+        assert {x["srcaddr"] for x in of(lines, 9, "ingress")} == {"172.31.1.1"}
+        assert {(x["srcaddr"], x["dstport"]) for x in of(lines, 9, "ingress", "REJECT")} == {("172.31.1.2", "4566")}
+        assert not of(lines, 8, "ingress")
 
     run(scenario)

@@ -177,6 +177,7 @@ def test_an_endpoint_is_taken() -> None:
         ("private_ipv4", "10.2.0.5"),
         ("private_ipv4", "::1"),
         ("security_groups", ("sg 1",)),
+        ("host_id", "h 1"),
     ],
 )
 def test_an_endpoint_that_could_hurt_is_refused(member: str, value: object) -> None:

@@ -186,6 +186,8 @@ def _check_endpoint(endpoint: PlannedEndpoint, vpc_id: str, networks: Mapping[st
     check_id("endpoint_id", endpoint.endpoint_id)
     need(_SERVICE.fullmatch(endpoint.service) is not None, "an endpoint has no service")
     need(endpoint.subnet_id in networks, "an endpoint is in no subnet of the plan")
+    if endpoint.host_id:
+        check_id("host_id", endpoint.host_id)
     check_eni(endpoint_eni(endpoint, vpc_id, networks[endpoint.subnet_id]))
 
 

@@ -1,4 +1,4 @@
-"""Interfaces as flow logs know them, of tasks and of NAT gateways: their addresses, whose they are, and since when.
+"""Interfaces as flow logs know them, of tasks, NAT gateways and VPC endpoints: their addresses, and whose they are.
 
 Pure. What a line says of a task is what its order and its metadata say. Invariant: every value is one word.
 """
@@ -60,6 +60,23 @@ def gateways_of(plan: VpcPlan, host_id: str, region: str) -> dict[int, Interface
         for mark, nat in gateway_marks(plan).items()
         if nat.eni_id and nat.host_id == host_id
     }
+
+
+def endpoints_of(plan: VpcPlan, host_id: str, region: str) -> list[Interface]:
+    """The interfaces of VPC endpoints that are placed here. Their zone is not known."""
+    placed = {endpoint.eni_id for endpoint in plan.endpoints if endpoint.host_id == host_id}
+    return [
+        Interface(
+            eni_id=eni.eni_id,
+            subnet_id=eni.subnet_id,
+            vpc_id=plan.vpc_id,
+            addresses=(ip_address(eni.private_ipv4).packed,),
+            router=ip_network(eni.subnet_cidr)[1].packed,
+            facts={"region": word(region)},
+        )
+        for eni in plan.endpoint_enis
+        if eni.eni_id in placed
+    ]
 
 
 class Met(Struct, frozen=True, kw_only=True):

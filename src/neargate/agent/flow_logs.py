@@ -8,7 +8,7 @@ said by a SKIPDATA line. After a restart of the agent flows go on from what they
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from ..flowlogs.interfaces import Interfaces
+from ..flowlogs.interfaces import Interface, Interfaces
 from ..flowlogs.ledger import Ledger
 from ..flowlogs.messages import flow, rejection
 from ..flowlogs.windows import Event
@@ -19,7 +19,7 @@ from ..model.network import VpcPlan
 from ..vpc.marks import LOCAL_MARK
 from ..vpc.traffic_paths import traffic_paths
 from ..world import World
-from .flow_interfaces import Met, gateways_of, met
+from .flow_interfaces import Met, endpoints_of, gateways_of, met
 from .flow_spool import FlowSpool
 from .seldom import SeldomNote
 from .task_record import TaskRecord
@@ -153,6 +153,7 @@ class _Watched:
         )
         self._knobs = knobs
         self._plan: VpcPlan | None = None
+        self._endpoints: list[Interface] = []
 
     def show(
         self, interfaces: Mapping[str, Met], logs: Iterable[PlannedFlowLog], plan: VpcPlan | None, now: float
@@ -161,10 +162,12 @@ class _Watched:
         if plan is not None and plan is not self._plan and here:
             self._plan = plan
             self.ledger.paths = traffic_paths(plan)
-            self.ledger.gateways = gateways_of(plan, self._host_id, here[0].facts.get("region", ""))
+            region = here[0].facts.get("region", "")
+            self.ledger.gateways = gateways_of(plan, self._host_id, region)
+            self._endpoints = endpoints_of(plan, self._host_id, region)
         # A gateway that several ways lead through is one interface.
         gateways = {gateway.eni_id: gateway for gateway in self.ledger.gateways.values()}
-        self.ledger.interfaces = Interfaces((*here, *gateways.values()))
+        self.ledger.interfaces = Interfaces((*here, *gateways.values(), *self._endpoints))
         self.ledger.keep(logs, now, self._knobs.flow_interval_max_s)
         if self._is_missing and interfaces:
             self.ledger.skip_all()

@@ -122,7 +122,8 @@ class PlannedPeering(Struct, frozen=True, kw_only=True):
 class PlannedEndpoint(Struct, frozen=True, kw_only=True):
     """An interface of a VPC endpoint for one of the region's own services. Every host of the VPC serves it itself.
 
-    `service`: the end of its name (`ecs`, `ecr.api`). Names that lead to it are in `VpcDns.endpoints`.
+    `service`: the end of its name (`ecs`, `ecr.api`). Names that lead to it are in `VpcDns.endpoints`. `host_id`: which
+    host tells of its traffic.
     """
 
     endpoint_id: str
@@ -132,6 +133,7 @@ class PlannedEndpoint(Struct, frozen=True, kw_only=True):
     subnet_id: str
     private_ipv4: str
     security_groups: tuple[str, ...] = ()
+    host_id: str = ""
 
 
 def endpoint_eni(endpoint: PlannedEndpoint, vpc_id: str, subnet_cidr: str) -> Eni:

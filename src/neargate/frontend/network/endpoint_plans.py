@@ -35,6 +35,7 @@ def planned_endpoints(shelf: Shelf, vpc_id: str) -> Iterator[PlannedEndpoint]:
                 subnet_id=one.subnet_id,
                 private_ipv4=one.private_ip or "",
                 security_groups=endpoint.groups,
+                host_id=one.host_id or "",
             )
 
 
