@@ -73,6 +73,9 @@ def regions(draw: Draw, vpcs: int = 2) -> Json:
             {"PrefixListId": each, "Entries": [{"Cidr": cidr} for cidr in cidrs]} for each, cidrs in LISTS.items()
         ],
     }
+    for n in numbers:
+        if draw(st.booleans()):
+            _make_endpoint(region, n)
     if vpcs > 1:
         code = draw(_mostly("active", "deleted"))
         region["VpcPeeringConnections"] = [peering("pcx-12", "vpc-1", "vpc-2", code)]
@@ -90,6 +93,23 @@ def _name_ways(draw: Draw, group: Json, code: str) -> None:
                 way = draw(_mostly("pcx-12", "pcx-old"))
                 status = code if way == "pcx-12" else "deleted"
                 pair |= {"VpcId": vpc_id, "VpcPeeringConnectionId": way, "PeeringStatus": status}
+
+
+def _make_endpoint(region: Json, n: int) -> None:
+    """The last interface of a VPC is an interface endpoint's: it has an IPv4 address alone."""
+    own = next(each for each in region["NetworkInterfaces"] if each["NetworkInterfaceId"] == f"eni-{n}{SUBNETS - 1}0")
+    own["InterfaceType"] = "vpc_endpoint"
+    for member in ("Association", "Ipv6Addresses"):
+        own.pop(member, None)
+    region["VpcEndpoints"].append(
+        {
+            "VpcEndpointId": f"vpce-{n}i",
+            "VpcId": f"vpc-{n}",
+            "VpcEndpointType": "Interface",
+            "State": "available",
+            "NetworkInterfaceIds": [own["NetworkInterfaceId"]],
+        }
+    )
 
 
 @st.composite
