@@ -306,7 +306,6 @@ _LATER = (
     ("ecs", "L-2D029656", "Services per namespace", 100, True),
     ("ecs", "L-B7718569", "Tasks in PROVISIONING state per cluster", 500, False),
     ("logs", "L-C7B9AAAB", "Log groups", 1_000_000, True),
-    ("vpc", "L-DF5E4CA3", "Network interfaces per Region", 5000, True),
 )
 # Of IAM: the name in its refusal ("Cannot exceed quota for RolesPerAccount: 1000"), code, name, value, adjustable.
 # Sizes are in characters without white space. What Service Quotas of AWS does not list has that name as code.
