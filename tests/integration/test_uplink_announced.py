@@ -246,6 +246,7 @@ def test_the_next_agent_goes_on_and_withdraws(tmp_path: Path) -> None:
         await lab.again("none")
         await lan.is_announced()
         assert await is_cut_off(lan.neighbour, PUBLIC, 80)
+        assert lab.state().notes == (f"{POOL} is found by nobody beyond this machine: that takes --uplink nat",)
         await lab.again("nat")
         await lan.is_announced(PUBLIC)
 

@@ -138,7 +138,7 @@ class Uplink:
             with Netlink() as host:
                 if self._mode == "none":
                     self._edge.keep_off(own_networks(host) | own_networks6(host))
-                    return self._tell(state)
+                    return self._tell(replace(state, notes=_hidden(self._outside)))
                 if self._mode == "nat":
                     self._nat.know(self._outside)
                     return self._tell(replace(state, notes=self._nat.look(host)))
