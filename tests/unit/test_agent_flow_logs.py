@@ -39,7 +39,7 @@ class Host:
             knobs,
             "h-1",
             self.network,
-            plan=lambda vpc_id: self.plan if vpc_id == VPC else None,
+            plan=lambda vpc_id: self.plan if self.plan is None or vpc_id == VPC else replace(self.plan, vpc_id=vpc_id),
             records=lambda: self.records,
             append=self._append,
             note=self.notes.append,
@@ -173,6 +173,31 @@ def test_a_router_that_goes_is_let_go_of_and_what_it_counted_is_told() -> None:
         await host.world.sleep(1)
         assert capture.is_closed and [line[-1] for line in host.lines()] == ["OK", "OK"]
         assert not host.network.flows[VPC].is_closed, "it came again"
+
+    played(scenario)
+
+
+def test_a_vpc_that_comes_while_others_are_begun_is_listened_to_from_then_on() -> None:
+    async def scenario(host: Host) -> None:
+        other, third = (replace(PLAN, vpc_id=vpc_id) for vpc_id in ("vpc-2", "vpc-3"))
+        for plan in (PLAN, other, third):
+            await host.network.apply_vpc(plan)
+        host.network.faults.fail("capture_flows", HostError("not yet"), times=2)
+        opened = host.network.capture_flows
+
+        async def late(vpc_id: str) -> FakeFlowCapture:
+            await host.world.sleep(1)
+            return await opened(vpc_id)
+
+        host.network.capture_flows = late  # type: ignore[method-assign]
+        for plan in (PLAN, third):
+            host.world.spawn(host.flows.follow(plan), "follow")
+        await host.world.sleep(2.7)  # both were refused, and the loop asks again for one after the other
+        await host.flows.follow(other)
+        assert not host.network.flows["vpc-2"].is_closed
+        await host.world.sleep(5)
+        assert not host.network.flows["vpc-2"].is_closed
+        assert host.network.faults.calls["capture_flows"] == 5
 
     played(scenario)
 

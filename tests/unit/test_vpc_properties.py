@@ -51,8 +51,8 @@ def must_be_told(stop: Step, got: Delivery, wanted: Answer) -> bool:
     ways = [step.rule for step in (*wanted.path, *wanted.reply_path) if step.kind is Kind.ROUTE_TABLE]
     if stop.kind not in REFUSING or not all(way.rpartition("-> ")[2].startswith(STRAIGHT) for way in ways):
         return False
-    # Here groups are asked after the routes, so what has neither is lost earlier.
-    return stop.kind is Kind.NETWORK_ACL or not ("c_raw" in got.lost or "c_fwd" in got.lost)
+    # Here groups are asked after the routes, so what has neither, or is for nobody, is lost earlier.
+    return stop.kind is Kind.NETWORK_ACL or not any(place in got.lost for place in ("c_raw", "c_fwd", "route"))
 
 
 def is_for_some_port(wanted: Answer) -> bool:

@@ -85,6 +85,8 @@ class FlowLogs:
         for vpc_id in wanted:
             await self._begin(vpc_id)
         for vpc_id, watched in list(self._watched.items()):
+            if vpc_id in self._followed and vpc_id not in wanted:
+                continue  # it came a moment ago
             await self._look(vpc_id, watched, wanted.get(vpc_id, ()))
         return bool(self._followed or self._watched)
 
