@@ -1,7 +1,7 @@
 """Which public addresses are this host's tasks': those of its own block, and of the operator's pools, led to the edge.
 
 Owns the pools' routes in the host, which go with the link that they lead over. Blocking; for the network's lane.
-Invariant: a pool that would take from the host what it has otherwise gets no route. Routes of others are left alone.
+Invariant: a pool that would take from the host what it has otherwise gets no route. Routes over other links are left alone.
 """
 
 from collections.abc import Collection, Iterable
@@ -13,7 +13,7 @@ from ..uplink.pools import NOTHING_OUTSIDE, Outside, objection
 from . import netlink
 from .edge import EDGE_HOP, host_address, host_link_name
 from .host_state import host_routes, own_networks
-from .netlink import Netlink
+from .netlink import Netlink, NetlinkError
 
 log = get_logger(__name__)
 
@@ -68,12 +68,15 @@ class PublicPools:
             led: list[PublicPool] = []
             for pool in wanted:
                 against = objection(pool.cidr, pool.way, routes, own, self._link)
+                try:
+                    if not against and pool.cidr not in there:
+                        host.run([netlink.route(pool.cidr, index, via=EDGE_HOP, source=self._own, replace=False)])
+                except NetlinkError as error:
+                    against = str(error)  # it costs those who call, not the task
                 if against:
                     log.warning("a pool of public addresses is not led to tasks", pool=pool.cidr, why=against)
-                    continue
-                led.append(pool)
-                if pool.cidr not in there:
-                    host.run([netlink.route(pool.cidr, index, via=EDGE_HOP, source=self._own, replace=False)])
+                else:
+                    led.append(pool)
             kept = {str(self._built_in), *(pool.cidr for pool in led)}
             host.run([netlink.route_gone(cidr, index) for cidr in sorted(there - kept)])
             return tuple(led)
