@@ -1,7 +1,8 @@
 """Which public addresses are this host's tasks': those of its own block, and of the operator's pools, led to the edge.
 
 Owns the pools' routes in the host, which go with the link that they lead over. Blocking; for the network's lane.
-Invariant: a pool that would take from the host what it has otherwise gets no route. Routes over other links are left alone.
+Invariant: a pool that would take from the host what it has otherwise gets no route. Routes over other links are left
+alone.
 """
 
 from collections.abc import Collection, Iterable
