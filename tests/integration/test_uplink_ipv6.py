@@ -10,7 +10,17 @@ from neargate.hostnet import netlink
 from neargate.hostnet.netlink import Netlink
 from neargate.hostnet.uplink.pasta import program
 from neargate.model.network import Route, SecurityGroup
-from neargate.testing.netlab import connect, eni, entered, listener_in, plan, reaches, rule
+from neargate.testing.netlab import (
+    REACHED_WITHIN_S,
+    REFUSED_AFTER_S,
+    connect,
+    eni,
+    entered,
+    listener_in,
+    plan,
+    reaches,
+    rule,
+)
 
 from .uplink_lab import HOST_ADDRESS, OPEN, SERVER, WITHIN_S, UplinkLab, address_in, run
 
@@ -47,11 +57,11 @@ def give_ipv6(lab: UplinkLab) -> None:
         internet.run([netlink.route(f"{address}/128", there) for address in (HOST6, LATER6)])
 
 
-async def gets_out(lab: UplinkLab, task: str, server: str = SERVER6) -> str:
-    """The address that the server sees; empty when nothing arrives."""
+async def gets_out(lab: UplinkLab, task: str, within_s: float = REACHED_WITHIN_S) -> str:
+    """The address that a server on the internet sees; empty when nothing arrives."""
     loop = asyncio.get_running_loop()
-    with listener_in(lab.internet, server, 80) as listener:
-        client = await connect(task, server, 80, 1.0)
+    with listener_in(lab.internet, SERVER6, 80) as listener:
+        client = await connect(task, SERVER6, 80, within_s)
         if client is None:
             return ""
         with client:
@@ -125,7 +135,7 @@ def test_a_route_is_still_what_decides(tmp_path: Path, mode: str) -> None:
 
     async def scenario(lab: UplinkLab) -> None:
         task = await start_with_ipv6(lab, gateway="blackhole")
-        assert await gets_out(lab, task) == ""
+        assert await gets_out(lab, task, REFUSED_AFTER_S) == ""
         with listener_in(lab.internet, SERVER, 80):
             assert await connect(task, SERVER, 80, 0.5) is None, "it has no public IPv4 address"
 

@@ -10,7 +10,7 @@ from neargate.hostnet import netlink
 from neargate.hostnet.namespaces import read_sysctl, write_sysctl
 from neargate.hostnet.netlink import Netlink
 from neargate.hostnet.uplink import nat6
-from neargate.testing.netlab import entered, listener_in, reaches, socket_in
+from neargate.testing.netlab import REFUSED_AFTER_S, entered, listener_in, reaches, socket_in
 
 from .test_uplink_ipv6 import GATEWAY6, HOST6, gets_out, give_ipv6, start_with_ipv6
 from .uplink_lab import HOST_ADDRESS, WITHIN_S, UplinkLab, run
@@ -83,7 +83,7 @@ def test_another_mode_undoes_it(tmp_path: Path) -> None:
             assert any(route.startswith("fd6e:6761:7465:1:") for route in links.routes(6))
         assert await gets_out(lab, task) == HOST6
         await lab.again("none")
-        assert await gets_out(lab, task) == ""
+        assert await gets_out(lab, task, REFUSED_AFTER_S) == ""
         with entered(lab.host), Netlink() as links:
             assert not any(route.startswith("fd6e:") for route in links.routes(6))
             assert read_sysctl("ipv6/conf/eth0/force_forwarding") == "0"
@@ -116,7 +116,7 @@ def test_an_older_kernel_says_why_not_and_ipv4_works(tmp_path: Path, monkeypatch
     async def scenario(lab: UplinkLab) -> None:
         task = await start_with_ipv6(lab)
         assert await lab.gets_out() == HOST_ADDRESS
-        assert await gets_out(lab, task) == ""
+        assert await gets_out(lab, task, REFUSED_AFTER_S) == ""
         assert nat6.CANNOT in lab.state().notes
         with entered(lab.host):
             assert read_sysctl("ipv6/conf/all/forwarding") == "0"

@@ -139,6 +139,7 @@ class Underlay:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
             self._keeper = None
+            await self._world.offload(_LANE, self._write, self._taken())
         await self._world.offload(_LANE, self._close)
 
     async def remove(self) -> None:
@@ -151,16 +152,16 @@ class Underlay:
         arrived = asyncio.Event()
         sockets = [place.packets.socket for place in self._places if place.packets is not None]
         for made in sockets:
-            loop.add_reader(made, arrived.set)
+            loop.add_reader(made, self._read, arrived)
         try:
             while True:
-                await self._world.offload(_LANE, self._write)
-                await self._gather(arrived)
+                await self._world.offload(_LANE, self._write, self._taken())
+                await self._pause(arrived)
         finally:
             for made in sockets:
                 loop.remove_reader(made)
 
-    async def _gather(self, arrived: asyncio.Event) -> None:
+    async def _pause(self, arrived: asyncio.Event) -> None:
         """Until there is something to write: the first at once, what follows after a while; counters now and then."""
         since = self._world.monotonic()
         with suppress(TimeoutError):
@@ -169,15 +170,22 @@ class Underlay:
         if left > 0:
             await self._world.sleep(left)
         arrived.clear()
-        self._read()
 
-    def _read(self) -> None:
+    def _read(self, arrived: asyncio.Event) -> None:
+        """At once: what waits in a socket would call again and again."""
         now = self._world.now()
         for place in self._places:
             if place.packets is not None:
                 flows = self._flows.setdefault(place.name, StrayFlows(self._knobs.underlay_flows_max))
                 for packet in place.packets.read():
                     flows.add(packet, now)
+        if any(self._flows.values()):
+            arrived.set()
+
+    def _taken(self) -> list[tuple[_Place, StrayFlow]]:
+        """What was gathered since the last time. On the loop's thread, as `_read` is."""
+        gathered = [(place, self._flows.get(place.name)) for place in self._places]
+        return [(place, flow) for place, flows in gathered if flows is not None for flow in flows.taken()]
 
     def _open(self) -> None:
         self._state = read_state(self._run_dir)
@@ -196,9 +204,8 @@ class Underlay:
             place.close()
         self._places, self._flows = [], {}
 
-    def _write(self) -> None:
+    def _write(self, flows: list[tuple[_Place, StrayFlow]]) -> None:
         """What was gathered, and what the counters say since they were read last. A full disk costs lines."""
-        flows = [(place, flow) for place in self._places for flow in self._taken(place)]
         try:
             self._add_lines(flows)
         except OSError as error:
@@ -213,10 +220,6 @@ class Underlay:
             self._saved = self._state
         except OSError as error:
             log.warning("what the underlay counted cannot be written", why=str(error))
-
-    def _taken(self, place: _Place) -> tuple[StrayFlow, ...]:
-        gathered = self._flows.get(place.name)
-        return gathered.taken() if gathered is not None else ()
 
     def _add_lines(self, flows: list[tuple[_Place, StrayFlow]]) -> None:
         if not flows:
