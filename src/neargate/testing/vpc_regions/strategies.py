@@ -86,8 +86,8 @@ def regions(draw: Draw, vpcs: int = 2) -> Json:
 
 def _name_ways(draw: Draw, group: Json, code: str) -> None:
     """Over which connection a peer's group is referred to: the one that there is, or one that there was before it."""
-    for permission in (*group["IpPermissions"], *group["IpPermissionsEgress"]):
-        for pair in permission.get("UserIdGroupPairs", ()):
+    for each in (*group["IpPermissions"], *group["IpPermissionsEgress"]):
+        for pair in each.get("UserIdGroupPairs", ()):
             vpc_id = f"vpc-{pair['GroupId'][3]}"
             if vpc_id != group["VpcId"]:
                 way = draw(_mostly("pcx-12", "pcx-old"))
