@@ -234,9 +234,9 @@ class Knobs(Struct, frozen=True, kw_only=True):
     flow_interval_max_s: float = 600.0  # AWS's longest
     flow_messages_at_once: int = 2000  # of the kernel, of each kind
     flow_reads_at_once: int = 50  # of so many messages, before another VPC's turn
-    flow_records_max: int = 100_000  # of one flow log and interval on this host; then records are skipped
-    flow_interface_records_max: int = 20_000  # of these, of one interface
-    flow_flows_max: int = 200_000  # of a VPC, whose counters are remembered
+    flow_records_max: int = 50_000  # of one flow log and interval on this host; then records are skipped
+    flow_interface_records_max: int = 10_000  # of these, of one interface
+    flow_flows_max: int = 100_000  # of a VPC, whose counters are remembered
     flow_spool_max_bytes: int = 32 * 1024 * 1024  # of lines that wait for the server
     splunk_batch_max_bytes: int = 128 * 1024  # of lines, read at once from one container
     splunk_batch_max_lines: int = 1000  # Docker's
