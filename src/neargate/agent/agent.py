@@ -327,6 +327,7 @@ class Agent:
         self._world.spawn(self._credentials.run(), "agent-credentials")
         self._world.spawn(self._relist(), "agent-relist")
         self._world.spawn(self._watch_host(), "agent-host")
+        self._world.spawn(self._watch_flows(), "agent-flows")
         self._world.spawn(self._collect_images(), "agent-images")
         await self._link.run()
 
@@ -464,6 +465,14 @@ class Agent:
         while True:
             await self._world.sleep(self._disk_watch.next_look_s)
             await self._check_host()
+
+    async def _watch_flows(self) -> None:
+        while True:
+            await self._world.sleep(self._knobs.flows_look_s)
+            try:
+                await self._network.relieve_flows()
+            except HostError as error:
+                self._note(f"how full tables of flows are is not known: {error}")
 
     async def _check_host(self) -> None:
         reason = await self._until_ready(self._disk_watch.look, "the host's disks")

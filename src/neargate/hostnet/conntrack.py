@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from ..vpc.flows import Flow
 from .netlink import NETLINK_NETFILTER, Message, Netlink, NetlinkError, attribute, attributes
 
-_CT_GET, _CT_DELETE = 0x101, 0x102
+_CT_GET, _CT_DELETE, _CT_GET_STATS = 0x101, 0x102, 0x105
 _TUPLE_ORIG, _TUPLE_REPLY, _MARK, _MARK_MASK, _FILTER = 1, 2, 8, 21, 25
 _BATCH = 500  # messages in one datagram
 _NESTED = 0x8000
@@ -72,6 +72,20 @@ class Conntrack:
         for start in range(0, len(messages), _BATCH):
             self._netlink.run(messages[start : start + _BATCH])
 
+    def fill(self) -> tuple[int, int]:
+        """(flows there are, flows there may be; 0 for no bound)."""
+        (answer,) = self._netlink.ask(_CT_GET_STATS, _header(0), dump=False, what="count flows")
+        facts = dict(attributes(answer[4:]))
+        return int.from_bytes(facts.get(1, b""), "big"), int.from_bytes(facts.get(2, b""), "big")
+
+    def sample(self, flows_max: int) -> list["KernelFlow"]:
+        """Some of them, of no order that anybody could choose: the kernel keeps them by a secret hash.
+
+        For a socket of its own, which is closed then: the kernel would go on with the rest.
+        """
+        answers = self._netlink.first(_CT_GET, _header(0), flows_max, what="list some flows")
+        return [flow for answer in answers if (flow := _parsed(answer, _version(answer))) is not None]
+
     def count(self) -> int:
         found = 0
         for version in (4, 6):
@@ -119,7 +133,12 @@ def _addresses(side: bytes, version: int) -> tuple[IPv4Address | IPv6Address, IP
 
 
 def _header(version: int) -> bytes:
-    return struct.pack("=BBH", socket.AF_INET if version == 4 else socket.AF_INET6, 0, 0)
+    """0: of both families."""
+    return struct.pack("=BBH", {0: 0, 4: socket.AF_INET, 6: socket.AF_INET6}[version], 0, 0)
+
+
+def _version(answer: bytes) -> int:
+    return 6 if answer[0] == socket.AF_INET6 else 4
 
 
 def _filtered(value: IPv4Address | IPv6Address, mark: int | None, *, reply: int, source: int) -> Message:

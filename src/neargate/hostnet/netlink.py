@@ -129,6 +129,20 @@ class Netlink:
                     return found
                 found.append(payload)
 
+    def first(self, kind: int, body: bytes, count_max: int, *, what: str) -> list[bytes]:
+        """The first answers of a dump; the socket is of no use afterwards. Raises NetlinkError."""
+        self._sequence += 1
+        self._socket.send(_packed(kind, NLM_F_REQUEST | NLM_F_DUMP, self._sequence, body))
+        found: list[bytes] = []
+        while len(found) < count_max:
+            for answer, _, payload in self._receive():
+                if answer == _NLMSG_DONE:
+                    return found
+                if answer == _NLMSG_ERROR:
+                    raise NetlinkError(-int(struct.unpack_from("=i", payload)[0]), what)
+                found.append(payload)
+        return found
+
     def link(self, name: str) -> Link | None:
         try:
             answers = self.ask(RTM_GETLINK, _link_body() + _name(name), dump=False, what=f"look up link {name}")

@@ -91,6 +91,14 @@ class LinuxNetwork:
     async def remove_vpc(self, vpc_id: str, generation: int) -> None:
         await self._do(f"remove the router of {vpc_id}", lambda: self._remove_vpc(safe_id(vpc_id), generation))
 
+    async def relieve_flows(self) -> None:
+        def relieve() -> None:
+            for vpc_id, router in self._vpcs.routers.items():
+                for address in router.relieve():
+                    log.warning("an interface has too many flows and begins no more", vpc_id=vpc_id, address=address)
+
+        await self._do("make room for flows", relieve)
+
     async def make_namespace(self, task_id: str, eni: Eni) -> TaskNetwork:
         return await self._attach(f"make the namespace of {eni.eni_id}", task_id, eni, self._namespace_steps)
 

@@ -18,8 +18,9 @@ from ..model.network import (
     Eni,
     VpcPlan,
 )
+from ..vpc.crowding import crowding, held_by, is_filling
 from ..vpc.flows import misled
-from ..vpc.ruleset import LocalEni, PeerVpc, RouterRules, local_eni, render, transaction
+from ..vpc.ruleset import LocalEni, PeerVpc, RouterRules, crowd_transaction, local_eni, render, transaction
 from ..vpc.tracking import ended, lost_open_rules
 from . import netlink, peerings
 from .conntrack import Conntrack, KernelFlow
@@ -30,6 +31,7 @@ from .netlink import Netlink
 from .nftables import Nftables, NftablesError
 
 GATEWAY_IPV6 = "fe80::1"
+_SAMPLED = 2048  # flows of a full table: enough to know shares by, some tens of ms to read
 _OWED_MAX = 8  # while the kernel forgets no flows, further plans wait
 Peers = Callable[[VpcPlan], Sequence[PeerVpc]]  # those of a plan's peers that this host has, and that peer back
 
@@ -56,6 +58,7 @@ class Router:
         self._endpoints: tuple[LocalEni, ...] = _endpoints_of(plan)
         self._loaded: RouterRules | None = None
         self._counting = FlowCounting(namespaces, self.name)
+        self._crowd: frozenset[str] = frozenset()
         self._owed: list[VpcPlan] = []  # plans that were in force, with flows that are still to be forgotten
         with namespaces.inside(self.name):
             _configure()
@@ -89,10 +92,12 @@ class Router:
         return router
 
     def _forget_for_good(self) -> None:
-        """A connection that was cut is not taken up again in its middle, whoever sends next. The setting is there once
-        rules asked for flows."""
+        """A connection that was cut is not taken up again in its middle, whoever sends next. One that is over on both
+        sides is forgotten soon, or who makes many would fill the table. The settings are there once rules asked for
+        flows."""
         with self._namespaces.inside(self.name):
             write_sysctl("netfilter/nf_conntrack_tcp_loose", "0")
+            write_sysctl("netfilter/nf_conntrack_tcp_timeout_time_wait", "10")
 
     def close(self) -> None:
         self._links.close()
@@ -145,6 +150,24 @@ class Router:
     def join(self, other: "Router", peering_id: str, *, mtu: int) -> None:
         ends = {self.name: self._links, other.name: other._links}
         peerings.ensure_link(self._namespaces, peering_id, ends, mtu)
+
+    def relieve(self) -> frozenset[str]:
+        """Interfaces that from now on begin no flows, since the table fills. Until it does this is one question."""
+        crowd: frozenset[str] = frozenset()
+        if is_filling(*self._flows.fill()):
+            with self._namespaces.inside(self.name):
+                some = Conntrack()
+            try:
+                flows = some.sample(_SAMPLED)
+            finally:
+                some.close()
+            here = [address for eni in self._members() for address in eni.addresses]
+            crowd = crowding(held_by(flows, here), len(flows))
+        before = self._crowd
+        if crowd != before:
+            self._nft.run(crowd_transaction(crowd))
+            self._crowd = crowd
+        return crowd - before
 
     def leave(self) -> None:
         """No peer has a link to here any more."""
@@ -282,7 +305,7 @@ class Router:
                 self._nft.run(text)
         except NftablesError:
             # The kernel does not hold what we believe (someone flushed the table): replace all of it, at one instant.
-            self._loaded = None
+            self._loaded, self._crowd = None, frozenset()
             self._nft.run(transaction(None, wanted))
         if plan != self.plan:
             self._owed.append(self.plan)

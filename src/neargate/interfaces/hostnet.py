@@ -140,6 +140,9 @@ class HostNetwork(Protocol):
         Its listeners must be closed. May be repeated, also for a VPC that was never here.
         """
 
+    async def relieve_flows(self) -> None:
+        """To be called about every second: whoever fills a table of flows that others need too begins no more."""
+
     async def make_namespace(self, task_id: str, eni: Eni) -> TaskNetwork:
         """The task's namespace without its interface: enough to create containers in. `attach_eni` completes it."""
 

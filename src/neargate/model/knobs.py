@@ -275,6 +275,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     disk_recovery_s: float = 30.0  # the room of a stopped task is waited for so long before another is stopped
     eni_mtu: int = 1500
     link_linger_s: float = 5.0
+    flows_look_s: float = 1.0  # between two looks at how full routers' tables of flows are
     uplink_look_s: float = 1.0  # whether somebody removed what the uplink stands on
     uplink_soon_s: float = 0.1  # while it does not work yet
     uplink_ready_s: float = 5.0  # an agent's start waits so long for it

@@ -62,6 +62,9 @@ class FakeHostNetwork:
             del self.listeners[key]
         await self.faults.after("remove_vpc")
 
+    async def relieve_flows(self) -> None:
+        await self.faults.before("relieve_flows")
+
     async def make_namespace(self, task_id: str, eni: Eni) -> TaskNetwork:
         await self.faults.before("make_namespace")
         network = self._record(task_id, eni)

@@ -164,6 +164,17 @@ def transaction(old: RouterRules | None, new: RouterRules) -> str:
     return "\n".join(lines) + "\n" if lines else ""
 
 
+def crowd_transaction(crowd: Iterable[str]) -> str:
+    """nft text by which exactly these addresses begin no flows."""
+    found: dict[int, list[str]] = {4: [], 6: []}
+    for text in sorted(crowd):
+        address = ip_address(plain(text))
+        found[address.version].append(str(address))
+    lines = [f"flush set {TABLE} crowd{version}" for version in found]
+    lines += [f"add element {TABLE} crowd{version} {{ {', '.join(of)} }}" for version, of in found.items() if of]
+    return "\n".join(lines) + "\n"
+
+
 def _routed_alike(one: VpcPlan, other: VpcPlan) -> bool:
     if one is other:
         return True

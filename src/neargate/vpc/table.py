@@ -7,8 +7,9 @@ packet of a known flow goes on if its mark is one that the flow may have (`ways`
 sender's groups and by what its way demands; an error about a flow is taken from an interface only if it is an end of
 that flow (`parties`), since what it says may be forged. `c_post`: the mark says which kind of link it may leave by,
 after all translation; there the receiver's ACL and groups see what the receiver will get. Every base chain but the
-first drops what nothing accepted. Most packets are of flows inside a VPC: for these alone the first lines of `c_fwd` and
-`c_post` say without a look-up what the maps would say.
+first drops what nothing accepted. Most packets are of flows inside a VPC: for these alone the first lines of `c_fwd`
+and `c_post` say without a look-up what the maps would say. Who is among the `crowd` (crowding.py) begins no flows; how
+many flows an interface may begin in a second (`begun`) is bounded for all, so that it cannot fill the table in one.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from .marks import EGRESS_ONLY_MARK, INTERNET_MARK, LOCAL_MARK, UPLINK_MARK
 
 TABLE = "inet neargate"
 UPLINK = "up0"
+FLOWS_PER_S = 20_000  # that one interface may begin, or others with it
 LOOKUPS_PER_S = 1024  # packets that one interface may send to the resolver: AWS's bound
 # What an internet gateway carries to nobody.
 NOT_ON_THE_INTERNET = (
@@ -51,6 +53,10 @@ FIXED_SETS: dict[str, str] = {
     "beyond4": "set beyond4 { type ipv4_addr; flags interval; }",
     "pub_self": "map pub_self { type ipv4_addr . ipv4_addr : verdict; }",
     "resolver": "set resolver { type ipv4_addr; }",
+    "crowd4": "set crowd4 { type ipv4_addr; }",
+    "crowd6": "set crowd6 { type ipv6_addr; }",
+    "begun4": "set begun4 { type ipv4_addr; size 65536; flags dynamic,timeout; timeout 10s; }",
+    "begun6": "set begun6 { type ipv6_addr; size 65536; flags dynamic,timeout; timeout 10s; }",
     "asked": "set asked { type ipv4_addr; size 65536; flags dynamic,timeout; timeout 60s; }",
     # By mark: what a new flow remembers, where it is looked at, and where each packet may leave.
     "flow_mark": "map flow_mark { type mark : mark; }",
@@ -133,7 +139,19 @@ _CHAINS = """
     ct direction reply iifname . ct reply ip6 saddr @own6 return
     drop
   }
+  chain crowded {
+    iifname "e*" ip saddr @crowd4 drop
+    iifname "e*" ip6 saddr @crowd6 drop
+    iifname "e*" update @begun4 { ip saddr limit rate over FLOWS/second burst FLOWS packets } drop
+    iifname "e*" update @begun6 { ip6 saddr limit rate over FLOWS/second burst FLOWS packets } drop
+    iifname "e*" return
+    ip daddr @crowd4 drop
+    ip6 daddr @crowd6 drop
+    update @begun4 { ip daddr limit rate over FLOWS/second burst FLOWS packets } drop
+    update @begun6 { ip6 daddr limit rate over FLOWS/second burst FLOWS packets } drop
+  }
   chain fresh {
+    jump crowded
     ct mark set meta mark map @flow_mark
     iifname "e*" jump egress
     meta mark vmap @onwards
@@ -147,6 +165,7 @@ _CHAINS = """
   chain c_input {
     type filter hook input priority 0; policy drop;
     iifname "lo" accept
+    ct state new jump crowded
     ip daddr RESOLVER update @asked { ip saddr limit rate over LOOKUPS/second burst LOOKUPS packets } drop
     iifname "e*" ip daddr METADATA tcp dport 80 accept
     iifname "e*" ip daddr ENDPOINT tcp dport PORT accept
@@ -238,6 +257,7 @@ def whole_table(endpoint_port: int) -> str:
         _CHAINS.replace("METADATA", TASK_METADATA_ADDRESS)
         .replace("ENDPOINT", REGION_ENDPOINT_ADDRESS)
         .replace("RESOLVER", RESOLVER_ADDRESS)
+        .replace("FLOWS", str(FLOWS_PER_S))
         .replace("LOOKUPS", str(LOOKUPS_PER_S))
         .replace("WITHIN", f"{LOCAL_MARK:#x}")
         .replace("FROMUPLINK", f"{UPLINK_MARK:#x}")
