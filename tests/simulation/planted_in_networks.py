@@ -73,4 +73,4 @@ def address_with_two_gateways() -> None:
 
 
 def address_lost_between_pool_and_account() -> None:
-    vars(public_pool)["unowned"] = lambda pool, owned, before: ()
+    vars(public_pool)["unowned"] = lambda pool, owned: ()

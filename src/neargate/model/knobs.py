@@ -113,7 +113,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     placing_period_s: float = 5.0  # between two looks for gateways that wait or are due to be forgotten
     nat_gateway_shown_s: float = 3600.0  # AWS's: a deleted or failed one is described for an hour
     interface_pending_s: float = 60.0  # after which an address that CreateNetworkInterface asked for is not answered
-    elastic_unowned_s: float = 3600.0  # after which an address that no account has is not on its way to one
+    elastic_unowned_s: float = 600.0  # after which a call on its way to an address is not waited for any longer
     reservation_sweep_period_s: float = 10.0
     reservation_sweep_age_s: float = 30.0
     stopped_task_keep_s: float = 24 * 3600.0

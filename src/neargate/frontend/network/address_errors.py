@@ -20,6 +20,16 @@ class PoolExhausted(AwsError):
         super().__init__("This Region's pool of public addresses has no free address for an Elastic IP.")
 
 
+class AllocationTooLate(AwsError):
+    """It was given up for lost meanwhile. SDKs repeat the call, which then gets another address."""
+
+    code = "Unavailable"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("The server is overloaded and can't handle the request.")
+
+
 class PublicPoolNotFound(NotFound):
     code = "InvalidPublicIpv4PoolID.NotFound"
     kind = "publicIpv4Pool"

@@ -9,11 +9,13 @@ from ..regional.shelves import Change, Shelf
 from .address_errors import (
     AddressInUse,
     AddressLimitExceeded,
+    AllocationTooLate,
     AlreadyAssociated,
     AssociationNotFound,
     ManagedByAService,
 )
 from .objects import ElasticAddress, NatGateway, Tags
+from .public_pool import Renounced
 from .tagging import AddressNotFound
 
 # A gateway's states in which its address is with it.
@@ -46,8 +48,10 @@ def check_room(shelf: Shelf, addresses_max: float) -> None:
 def allocate(
     shelf: Shelf, allocation_id: str, public_ip: str, border_group: str, tags: Tags, addresses_max: float
 ) -> Change[ElasticAddress]:
-    """Of an address that the pool has given. Raises AddressLimitExceeded."""
+    """Of an address that the pool has given. Raises AddressLimitExceeded, AllocationTooLate."""
     check_room(shelf, addresses_max)
+    if shelf.find(Renounced, allocation_id) is not None:
+        raise AllocationTooLate
     made = ElasticAddress(
         account=shelf.account, name=allocation_id, public_ip=public_ip, border_group=border_group, tags=tags
     )

@@ -90,6 +90,7 @@ class Placing:
         self._knobs = knobs
         self._endpoints = EndpointPlacing(network, capacities)
         self._interfaces = InterfacePlacing(network, capacities)
+        self._unowned: dict[str, float] | None = None  # allocation that no account has -> since when
         self._due = asyncio.Event()
         self._due.set()
         network.on_change(self._due.set)
@@ -192,18 +193,28 @@ class Placing:
         return places | {nat.name for shelf in shelves for nat in shelf.all(NatGateway) if nat.state in states}
 
     async def _take_back_unowned(self) -> None:
-        """Elastic addresses that a crash left between the pool and an account, or between an account and the pool."""
+        """Elastic addresses that a crash left between the pool and an account, or between an account and the pool.
+
+        What is seen when this process begins was left by another; most of what is seen later is on its way, and waited
+        for by our own clock. Whose it is no clock decides, but its account.
+        """
         owned = {one for account in self._network.accounts() for one in self._allocations(account)}
-        before = self._world.now() - self._knobs.elastic_unowned_s
-        for given in public_pool.unowned(self._network.shelf(POOL), owned, before):
-            await self._take_back(given)
+        unowned, now = public_pool.unowned(self._network.shelf(POOL), owned), self._world.monotonic()
+        known, patience_s = self._unowned, self._knobs.elastic_unowned_s
+        begun = now - patience_s if known is None else now
+        self._unowned = {one.allocation_id: (known or {}).get(one.allocation_id, begun) for one in unowned}
+        for given in unowned:
+            if now - self._unowned[given.allocation_id] >= patience_s:
+                await self._take_back(given)
 
     def _allocations(self, account: str) -> set[str]:
         return public_pool.allocations(self._network.shelf(account))
 
     async def _take_back(self, given: GivenAddress) -> None:
+        allocation = given.allocation_id
         try:
-            await self._network.change(POOL, lambda pool: public_pool.take_back(pool, given.name, given.allocation_id))
+            if await self._network.change(given.owner, lambda own: public_pool.renounce(own, allocation)):
+                await self._network.change(POOL, lambda pool: public_pool.take_back(pool, given.name, allocation))
         except (AwsError, Overloaded) as error:
             _log.warning("an address is not in the pool again yet", address=given.name, why=str(error))
 

@@ -2,7 +2,7 @@
 
 An account's shelf says what it has; this one, of no account, says of all accounts together that no address is given
 twice. Invariant: an address is on this shelf before it is on an account's and leaves it after. What a crash left here
-without an owner is `unowned` after a while.
+without an owner is `unowned`: first its account says that it will never have it (`renounce`), then the pool takes it.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,6 +12,7 @@ from ..regional.shelves import Change, Kept, Shelf
 from .address_errors import PoolExhausted
 from .objects import ElasticAddress
 
+RENOUNCED_MAX = 256  # of an account, the newest: a call does not live for as long as so many crashes
 POOL = "public-pool"  # the shelf's name; accounts are twelve digits
 
 
@@ -22,6 +23,13 @@ class GivenAddress(Kept, frozen=True, kw_only=True):
     owner: str
     allocation_id: str
     given_at: float
+
+
+class Renounced(Kept, frozen=True, kw_only=True):
+    """`name`: an allocation that its account did not get recorded, and never will. On the account's shelf."""
+
+    kind = "renounced-allocation"
+    number: int
 
 
 class PoolCursor(Kept, frozen=True, kw_only=True):
@@ -58,9 +66,24 @@ def take_back(pool: Shelf, address: str, allocation_id: str) -> Change[None]:
     return Change(result=None, drop=(given,))
 
 
-def unowned(pool: Shelf, owned: Collection[str], before: float) -> tuple[GivenAddress, ...]:
-    """Those given before then whose account has no such allocation. `owned`: allocation ids of all accounts."""
-    return tuple(one for one in pool.all(GivenAddress) if one.given_at < before and one.allocation_id not in owned)
+def unowned(pool: Shelf, owned: Collection[str]) -> tuple[GivenAddress, ...]:
+    """Those whose account has no such allocation, or not yet. `owned`: allocation ids of all accounts."""
+    return tuple(one for one in pool.all(GivenAddress) if one.allocation_id not in owned)
+
+
+def renounce(shelf: Shelf, allocation_id: str) -> Change[bool]:
+    """On the account's own shelf, so that it cannot be recorded there afterwards, however late its call comes.
+
+    False: the account has it.
+    """
+    if shelf.find(ElasticAddress, allocation_id) is not None:
+        return Change(result=False)
+    known = sorted(shelf.all(Renounced), key=lambda one: one.number)
+    if any(one.name == allocation_id for one in known):
+        return Change(result=True)
+    number = known[-1].number + 1 if known else 1
+    made = Renounced(account=shelf.account, name=allocation_id, number=number)
+    return Change(result=True, put=(made,), drop=tuple(known[: max(0, len(known) + 1 - RENOUNCED_MAX)]))
 
 
 def allocations(shelf: Shelf) -> set[str]:

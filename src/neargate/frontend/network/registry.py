@@ -52,6 +52,7 @@ KINDS: tuple[type[Kept], ...] = (
     objects.FlowLog,
     objects.NetworkInterface,
     public_pool.GivenAddress,
+    public_pool.Renounced,
     public_pool.PoolCursor,
     operator_pools.OperatorPool,
 )

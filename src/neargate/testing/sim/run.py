@@ -32,7 +32,7 @@ from .workload import TASK_ROLES, Workload
 REST_S = 240.0  # virtual: after the last fault, by then everything must have come to rest
 _LOOK_S = 2.0
 _CREDENTIALS_LOOK_S = 0.25
-_UNOWNED_S = 60.0  # longer than the longest stall of a disk
+_UNOWNED_S = 5.0  # shorter than many a stall of a disk: an account's word decides, and no time
 _PLACING_S = 2.0
 _NETWORK_POOL = "198.18.0.0/27"  # few elastic addresses, so that clients wait for each other's
 _NOTICED_S = 8.0  # beyond the time-out: ticks, delays and the way to the server
