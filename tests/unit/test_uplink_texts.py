@@ -84,6 +84,12 @@ def test_ipv6_leaves_with_one_address_for_each_region_and_to_the_internet_alone(
         uplink.edge_table([], POOL, to_host=True, own6=["::1 }; flush ruleset"])
 
 
+def test_pasta_hears_of_one_address_only() -> None:
+    text = uplink.tap_table()
+    assert text.index("ct state invalid drop") < text.index("accept\n")
+    assert 'type filter hook output priority 0; policy accept;\n    oifname "tap0" drop' in text
+
+
 def test_pasta_forwards_no_port_and_leads_to_no_loopback() -> None:
     command = uplink.pasta_command("/usr/bin/pasta", "/run/x/tap", None)
     options = " ".join(command)

@@ -167,6 +167,7 @@ table {_TABLE} {{
     iifname "v*" ip daddr {_NEVER} goto strays{host}
     iifname "v*" ip6 daddr @own6 goto strays
     iifname "v*" oifname != "v*" ip6 daddr != {_ON_THE_INTERNET6} drop
+    iifname "v*" oifname != "v*" meta nfproto ipv6 ct state invalid drop
     iifname "{EDGE_END}" drop
   }}
   chain c_nat {{
@@ -183,7 +184,11 @@ def _elements(networks: Iterable[IPv4Network | IPv6Network]) -> str:
 
 
 def tap_table() -> str:
-    """Of the namespace with pasta's tap, which knows one address. Pasta itself may do anything in there."""
+    """Of the namespace with pasta's tap, which knows one address. Pasta itself may do anything in there.
+
+    Pasta sends what comes in to the address that it was last sent from. So nothing goes to it from another: neither
+    what is not translated, being of no connection, nor what the kernel says of itself (duplicate detection, from `::`).
+    """
     return f"""add table {_TABLE}
 delete table {_TABLE}
 table {_TABLE} {{
@@ -191,8 +196,13 @@ table {_TABLE} {{
   }}
   chain c_fwd {{
     type filter hook forward priority 0; policy drop;
+    ct state invalid drop
     iifname "{TAP_END}" oifname "{TAP}" accept
     iifname "{TAP}" oifname "{TAP_END}" ct state {{ established, related }} accept
+  }}
+  chain c_output {{
+    type filter hook output priority 0; policy accept;
+    oifname "{TAP}" drop
   }}
   chain c_nat {{
     type nat hook postrouting priority 100; policy accept;

@@ -91,7 +91,8 @@ class EdgeSide:
             if carries_ipv6:
                 with tap.inside(name):
                     _allow_ipv6(texts.TAP_END)
-                    write_sysctl("ipv6/conf/all/forwarding", "1")
+                    if read_sysctl("ipv6/conf/all/forwarding") == "0":
+                        write_sysctl("ipv6/conf/all/forwarding", "1")
                 gateway = netlink.neighbour(there.existing(texts.TAP).index, texts.TAP_GATEWAY6, texts.TAP_GATEWAY_MAC)
                 hop = netlink.neighbour(far, texts.EDGE_END_HOP6, texts.EDGE_END_MAC)
                 one = f"{texts.edge_address6(self._pool)}/128"
