@@ -47,8 +47,9 @@ def beforehand(paths: RegionPaths, config: RegionConfig) -> list[str]:
     return [
         f"--uplink nat adds to this host: the nftables table {host_table_name(paths.instance)} (what tasks with public "
         f"addresses send is translated from {config.public_pool or 'the public pool'} to the host's address),",
-        f"  forwarding on the links that lead out where it is off, and where a firewall drops what is forwarded a rule "
-        f"for {link}, marked {mark(paths.instance)}. neargate down{paths.as_option} takes all of it back.",
+        f"  forwarding on the links that lead out where it is off (of IPv6 where this kernel can by link), and where a "
+        f"firewall drops what is forwarded a rule for {link}, marked {mark(paths.instance)}. "
+        f"neargate down{paths.as_option} takes all of it back.",
     ]
 
 
