@@ -45,9 +45,11 @@ from neargate.model.launch import (
 from neargate.model.network import (
     AclRule,
     NetworkAcl,
+    PlannedEndpoint,
     PlannedNat,
     PlannedPeering,
     PlannedSubnet,
+    PublicPool,
     Route,
     RouteTable,
     SecurityGroup,
@@ -126,6 +128,21 @@ LOCAL_ROUTE = Route(destination="10.0.0.0/16", target="local")
 SUBNET = PlannedSubnet(subnet_id="subnet-1", cidr="10.0.0.0/24", route_table="rtb-1", acl="acl-1")
 ACL_RULE = AclRule(number=100, is_egress=False, allow=True, protocol="6", cidr="0.0.0.0/0", from_port=80, to_port=80)
 NAT = PlannedNat(nat_id="nat-1", subnet_id="subnet-1", private_ipv4="10.0.0.9", public_ipv4="198.18.0.200")
+
+ENDPOINT = PlannedEndpoint(
+    endpoint_id="vpce-1",
+    service="ecs",
+    eni_id="eni-1",
+    mac="0e:00:00:00:00:09",
+    subnet_id=SUBNET.subnet_id,
+    private_ipv4="10.0.0.9",
+    security_groups=("sg-1",),
+)
+
+
+def _endpoint(**changes: Any) -> VpcPush:
+    return _plan(subnets=(SUBNET,), endpoints=(replace(ENDPOINT, **changes),))
+
 
 FLOW_LOG = PlannedFlowLog(
     flow_log_id="fl-0123456789abcdef0",
@@ -311,6 +328,17 @@ OTHERS: dict[str, ToAgent] = {
     "a flow log with two fields in one": _plan(flow_logs=(replace(FLOW_LOG, fields=("start end",)),)),
     "a flow log without fields": _plan(flow_logs=(replace(FLOW_LOG, fields=()),)),
     "a flow log without time": _plan(flow_logs=(replace(FLOW_LOG, interval_s=0),)),
+    "an endpoint in no subnet": _plan(endpoints=(ENDPOINT,)),
+    "an endpoint without a service": _endpoint(service="../x"),
+    "an endpoint with an interface's path": _endpoint(eni_id="../x"),
+    "an endpoint of the metadata's address": _endpoint(private_ipv4="169.254.170.2"),
+    "an endpoint whose address is a rule": _endpoint(private_ipv4="10.0.0.9 }"),
+    "an endpoint with a group's line": _endpoint(security_groups=("sg-1\n",)),
+    "a pool of the machine's loopback": _plan(pools=(PublicPool(cidr="127.0.0.0/24"),)),
+    "a pool of everything": _plan(pools=(PublicPool(cidr="0.0.0.0/0"),)),
+    "a pool that is a rule": _plan(pools=(PublicPool(cidr="198.51.100.0/24 }"),)),
+    "a pool found by no known way": _plan(pools=(PublicPool(cidr="198.51.100.0/24", way="x"),)),
+    "networks beyond gateways": _plan(private_beyond=("10.1.0.0/16",)),
     "a peering with a path": _plan(peerings=(PlannedPeering(peering_id="pcx-1", peer_vpc="../vpc"),)),
     "a name that is none": _plan(dns=VpcDns(domain="ec2.internal\nx")),
     "an endpoint without an address": _plan(dns=VpcDns(domain="ec2.internal", endpoints=(("a.b", "c"),))),
@@ -445,6 +473,8 @@ def test_an_honest_plan_passes() -> None:
         nats=(NAT,),
         peerings=(PlannedPeering(peering_id="pcx-1", peer_vpc="vpc-2"),),
         flow_logs=(FLOW_LOG,),
+        endpoints=(ENDPOINT,),
+        pools=(PublicPool(cidr="198.51.100.0/24"),),
     )
     assert problem(plan) is None
 
@@ -467,7 +497,7 @@ def test_the_types_still_have_only_the_fields_that_were_judged() -> None:
     }
     assert set(VpcPlan.__struct_fields__) == {
         *("vpc_id", "generation", "cidrs", "groups", "dns", "subnets", "tables", "acls", "nats", "peerings"),
-        "flow_logs",
+        *("flow_logs", "endpoints", "pools", "private_beyond"),
     }
 
 

@@ -107,6 +107,7 @@ def check_plan(plan: VpcPlan) -> None:
         check_id("peering_id", peering.peering_id)
         check_id("peer_vpc", peering.peer_vpc)
     check_flow_logs(plan.flow_logs)
+    need(not plan.private_beyond, "private_beyond is this machine's own word")
     check_count("pools", plan.pools, LIST_MAX)
     for pool in plan.pools:
         _check_pool(pool)

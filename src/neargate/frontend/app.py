@@ -82,7 +82,7 @@ class FrontEnd:
         self._region = region
         self._knobs = knobs
         self._services = services
-        self._entrances = Entrances(services.network)
+        self._entrances = Entrances(lambda: services.network)
         self._operations = operations
         self._protocols = Protocols(models)
         self._router = Router(tables, lambda: models.uri_index(tables.rest))

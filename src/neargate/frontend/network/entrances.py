@@ -4,6 +4,7 @@ A caller comes through an endpoint when the agent says so, which knows by whose 
 endpoint that is not there nothing is behind it, and one leads to its own service alone.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -34,14 +35,16 @@ class Shelves(Protocol):
 
 
 class Entrances:
-    def __init__(self, network: Shelves) -> None:
+    def __init__(self, network: Callable[[], Shelves]) -> None:
+        """`network`: the region's, asked for when a call comes through an endpoint."""
         self._network = network
         self._policies = CompiledPolicies()
 
     def via(self, endpoint_id: str) -> Via | None:
         """None: there is none with that id, or it serves nothing."""
-        for account in self._network.accounts():
-            found = self._network.shelf(account).find(VpcEndpoint, endpoint_id)
+        network = self._network()
+        for account in network.accounts():
+            found = network.shelf(account).find(VpcEndpoint, endpoint_id)
             if found is None:
                 continue
             service = service_of(found.service_name)
