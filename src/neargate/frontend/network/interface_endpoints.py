@@ -15,7 +15,7 @@ from ...model import ids
 from ...model.capacity import PlacedRequest, Reservation
 from ...vpc.addresses import address_number, subnet_range
 from ..regional.shelves import Change, Shelf
-from .cidr_reservations import subnet_view
+from . import places
 from .endpoint_errors import (
     DuplicateSubnetsInSameZone,
     InterfaceEndpointLimitExceeded,
@@ -27,6 +27,7 @@ from .endpoint_services import private_names
 from .errors import GroupNotFound, InvalidParameterValue
 from .group_changes import named_group
 from .objects import EndpointInterface, Subnet, Tags, Vpc, VpcEndpoint
+from .places import answer_kept
 from .routing_errors import IdempotentMismatch, InvalidParameter
 from .security_groups import SecurityGroupView
 from .subnet_changes import required_subnet
@@ -224,16 +225,8 @@ def _suffix(bits: Bits) -> str:
 
 def placed_request(shelf: Shelf, endpoint: VpcEndpoint, one: EndpointInterface) -> PlacedRequest | None:
     """None: its subnet is gone."""
-    subnet = shelf.find(Subnet, one.subnet_id)
-    if subnet is None:
-        return None
-    return PlacedRequest(
-        object_id=one.place,
-        account=endpoint.account,
-        zone=one.zone,
-        subnet=subnet_view(shelf, subnet),
-        description=description(endpoint),
-        private_ipv4=one.wanted_private_ip,
+    return places.placed_request(
+        shelf, one.subnet_id, place=one.place, description=description(endpoint), private_ip=one.wanted_private_ip
     )
 
 
@@ -247,17 +240,7 @@ def placed(shelf: Shelf, endpoint_id: str, place: str, given: Reservation) -> Ch
     endpoint, one = _found(shelf, endpoint_id, place)
     if endpoint is None or one is None or one.state != PENDING or given.eni is None:
         return Change(result=None)
-    made = replace(
-        one,
-        state=AVAILABLE,
-        private_ip=given.eni.private_ipv4,
-        eni_id=given.eni.eni_id,
-        mac=given.eni.mac,
-        attachment_id=given.eni.attachment_id,
-        private_dns_name=given.eni.private_dns_name,
-        capacity_id=given.capacity_id,
-        host_id=given.host_id,
-    )
+    made = replace(one, state=AVAILABLE, **answer_kept(given, given.eni))
     return Change(result=None, put=(_settled(_with(endpoint, made)),))
 
 

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from ...model import ids
 from ...model.capacity import PlacedRequest, Reservation
 from ..regional.shelves import Change, Shelf
+from . import places
 from .address_errors import TokenMismatch
-from .cidr_reservations import subnet_view
 from .errors import GroupNotFound, InvalidParameterValue, NetworkInterfaceNotFound, SubnetNotFound
 from .group_changes import named_group
 from .interface_errors import (
@@ -203,16 +203,12 @@ def _with_state(found: NetworkInterface, places: Collection[str], state: str) ->
 
 def placed_request(shelf: Shelf, found: NetworkInterface, address: InterfaceAddress) -> PlacedRequest | None:
     """None: its subnet is gone."""
-    subnet = shelf.find(Subnet, found.subnet_id)
-    if subnet is None:
-        return None
-    return PlacedRequest(
-        object_id=address.place,
-        account=found.account,
-        zone=found.zone,
-        subnet=subnet_view(shelf, subnet),
+    return places.placed_request(
+        shelf,
+        found.subnet_id,
+        place=address.place,
         description=found.name,
-        private_ipv4=address.wanted,
+        private_ip=address.wanted,
         has_host=False,
     )
 

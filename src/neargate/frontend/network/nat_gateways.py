@@ -14,6 +14,7 @@ from ...model import ids
 from ...model.capacity import PlacedRequest, Reservation
 from ...vpc.addresses import address_number, subnet_range
 from ..regional.shelves import Change, Shelf
+from . import places
 from .address_errors import (
     ElasticIpNotFound,
     NatGatewayGone,
@@ -22,10 +23,10 @@ from .address_errors import (
     TokenMismatch,
 )
 from .addresses import HOLDING, user_of
-from .cidr_reservations import subnet_view
 from .defaults import Bits
 from .errors import InvalidParameterValue
 from .objects import ElasticAddress, InternetGateway, NatGateway, Subnet, Tags
+from .places import answer_kept
 
 
 class WantedGateway(Struct, frozen=True, kw_only=True):
@@ -158,16 +159,8 @@ def no_address(nat: NatGateway, *, is_taken: bool) -> Failure:
 
 def placed_request(shelf: Shelf, nat: NatGateway) -> PlacedRequest | None:
     """None: its subnet is gone."""
-    subnet = shelf.find(Subnet, nat.subnet_id)
-    if subnet is None:
-        return None
-    return PlacedRequest(
-        object_id=nat.name,
-        account=nat.account,
-        zone=nat.zone,
-        subnet=subnet_view(shelf, subnet),
-        description=description(nat),
-        private_ipv4=nat.wanted_private_ip,
+    return places.placed_request(
+        shelf, nat.subnet_id, place=nat.name, description=description(nat), private_ip=nat.wanted_private_ip
     )
 
 
@@ -181,18 +174,7 @@ def placed(shelf: Shelf, nat_id: str, given: Reservation) -> Change[None]:
     nat = shelf.find(NatGateway, nat_id)
     if nat is None or nat.state != "pending" or given.eni is None:
         return Change(result=None)
-    changed = replace(
-        nat,
-        state="available",
-        private_ip=given.eni.private_ipv4,
-        eni_id=given.eni.eni_id,
-        mac=given.eni.mac,
-        attachment_id=given.eni.attachment_id,
-        private_dns_name=given.eni.private_dns_name,
-        capacity_id=given.capacity_id,
-        host_id=given.host_id,
-    )
-    return Change(result=None, put=(changed,))
+    return Change(result=None, put=(replace(nat, state="available", **answer_kept(given, given.eni)),))
 
 
 def failed(shelf: Shelf, nat_id: str, why: Failure, now: float) -> Change[None]:

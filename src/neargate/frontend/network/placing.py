@@ -20,12 +20,12 @@ from ...log import get_logger
 from ...model.capacity import NoAddress, NoCapacity, RecordedReservation
 from ...model.errors import AwsError
 from ...model.knobs import Knobs
-from ...model.network import Eni
 from ...world import World
 from ..regional.shelves import Shelf
 from . import nat_gateways, public_pool
 from .nat_gateways import Failure
 from .objects import NatGateway, Subnet
+from .places import interface_of, must_hold
 from .placing_endpoints import EndpointPlacing, places_in
 from .placing_endpoints import recorded as recorded_endpoints
 from .placing_interfaces import InterfacePlacing, places_of, recorded_addresses
@@ -254,26 +254,12 @@ def _recorded(shelf: Shelf, nat: NatGateway) -> RecordedReservation | None:
     subnet = shelf.find(Subnet, nat.subnet_id)
     if nat.state != "available" or subnet is None or nat.eni_id is None or nat.private_ip is None:
         return None
-    return RecordedReservation(
+    return must_hold(
+        subnet,
+        interface_of(nat, subnet),
+        place=nat.name,
         capacity_id=nat.capacity_id or "",
-        task_id=nat.name,
-        zone=nat.zone,
-        account=nat.account,
-        host_id=nat.host_id or "",
-        cpu_units=0,
-        memory_mib=0,
-        disk_gib=0,
-        eni=Eni(
-            eni_id=nat.eni_id,
-            attachment_id=nat.attachment_id or "",
-            mac=nat.mac or "",
-            vpc_id=nat.vpc_id,
-            subnet_id=nat.subnet_id,
-            subnet_cidr=subnet.cidr,
-            private_ipv4=nat.private_ip,
-            private_dns_name=nat.private_dns_name or "",
-        ),
         owner=nat_gateways.description(nat),
         created_at=nat.created_at,
-        is_placed=True,
+        host_id=nat.host_id or "",
     )

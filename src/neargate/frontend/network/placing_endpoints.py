@@ -11,10 +11,10 @@ from ...interfaces.store import Overloaded
 from ...log import get_logger
 from ...model.capacity import NoAddress, NoCapacity, RecordedReservation
 from ...model.errors import AwsError
-from ...model.network import Eni
 from ..regional.shelves import Shelf
 from . import interface_endpoints
 from .objects import EndpointInterface, Subnet, VpcEndpoint
+from .places import interface_of, must_hold
 from .registry import NetworkRegistry
 
 _log = get_logger(__name__)
@@ -31,7 +31,15 @@ def recorded(shelf: Shelf) -> Iterator[RecordedReservation]:
         for one in endpoint.interfaces:
             subnet = shelf.find(Subnet, one.subnet_id)
             if one.state == interface_endpoints.AVAILABLE and subnet is not None:
-                yield _recorded(endpoint, one, subnet.cidr)
+                yield must_hold(
+                    subnet,
+                    interface_of(one, subnet),
+                    place=one.place,
+                    capacity_id=one.capacity_id or "",
+                    owner=interface_endpoints.description(endpoint),
+                    created_at=endpoint.created_at,
+                    host_id=one.host_id or "",
+                )
 
 
 class EndpointPlacing:
@@ -78,29 +86,3 @@ class EndpointPlacing:
         await self._network.change(
             endpoint.account, lambda shelf: interface_endpoints.released(shelf, endpoint.name, one.place)
         )
-
-
-def _recorded(endpoint: VpcEndpoint, one: EndpointInterface, subnet_cidr: str) -> RecordedReservation:
-    return RecordedReservation(
-        capacity_id=one.capacity_id or "",
-        task_id=one.place,
-        zone=one.zone,
-        account=endpoint.account,
-        host_id=one.host_id or "",
-        cpu_units=0,
-        memory_mib=0,
-        disk_gib=0,
-        eni=Eni(
-            eni_id=one.eni_id or "",
-            attachment_id=one.attachment_id or "",
-            mac=one.mac or "",
-            vpc_id=endpoint.vpc_id,
-            subnet_id=one.subnet_id,
-            subnet_cidr=subnet_cidr,
-            private_ipv4=one.private_ip or "",
-            private_dns_name=one.private_dns_name or "",
-        ),
-        owner=interface_endpoints.description(endpoint),
-        created_at=endpoint.created_at,
-        is_placed=True,
-    )

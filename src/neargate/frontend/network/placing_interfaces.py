@@ -17,6 +17,7 @@ from ..regional.shelves import Shelf
 from . import interfaces
 from .interface_errors import InterfaceAddressInUse, NoFreeAddresses
 from .objects import InterfaceAddress, NetworkInterface, Subnet
+from .places import must_hold
 from .registry import NetworkRegistry
 
 _log = get_logger(__name__)
@@ -38,27 +39,22 @@ def recorded_addresses(shelf: Shelf) -> Iterator[RecordedReservation]:
 
 
 def _recorded(found: NetworkInterface, address: InterfaceAddress, subnet: Subnet) -> RecordedReservation:
-    return RecordedReservation(
+    eni = Eni(
+        eni_id=address.hold_id,
+        attachment_id="",
+        mac=address.mac,
+        vpc_id=found.vpc_id,
+        subnet_id=found.subnet_id,
+        subnet_cidr=subnet.cidr,
+        private_ipv4=address.private_ip,
+    )
+    return must_hold(
+        subnet,
+        eni,
+        place=address.place,
         capacity_id=address.capacity_id,
-        task_id=address.place,
-        zone=found.zone,
-        account=found.account,
-        host_id="",
-        cpu_units=0,
-        memory_mib=0,
-        disk_gib=0,
-        eni=Eni(
-            eni_id=address.hold_id,
-            attachment_id="",
-            mac=address.mac,
-            vpc_id=found.vpc_id,
-            subnet_id=found.subnet_id,
-            subnet_cidr=subnet.cidr,
-            private_ipv4=address.private_ip,
-        ),
         owner=found.name,
         created_at=found.created_at,
-        is_placed=True,
     )
 
 
