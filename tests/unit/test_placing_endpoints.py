@@ -1,12 +1,18 @@
 """Interfaces of VPC endpoints come to their places and leave them, whatever ends the process in between."""
 
+from collections.abc import Awaitable, Callable
+from typing import cast
+
 from msgspec.structs import replace
 
+from neargate.capacity.manager import Capacity
 from neargate.frontend.network import endpoints, interface_endpoints
 from neargate.frontend.network.endpoints import FULL_ACCESS
 from neargate.frontend.network.interface_endpoints import WantedChange, WantedInterface
 from neargate.frontend.network.objects import Subnet, VpcEndpoint
-from neargate.model.capacity import Reservation
+from neargate.frontend.network.placing_endpoints import EndpointPlacing
+from neargate.interfaces.roles import CapacityManager
+from neargate.model.capacity import NoAddress, NoCapacity, PlacedRequest, Reservation
 from neargate.store.sqlite import MemoryDisk
 
 from .test_placing import ACCOUNT, HOST, ZONE, Process, nothing_to_settle, run, start
@@ -60,6 +66,35 @@ async def claim(process: Process) -> Reservation:
     claimed = await process.capacity.place(request)
     assert isinstance(claimed, Reservation) and claimed.eni is not None
     return claimed
+
+
+class Meanwhile:
+    """A zone that somebody is asked by while it is asked itself."""
+
+    def __init__(self, zone: Capacity, work: Callable[[], Awaitable[object]]) -> None:
+        self._zone = zone
+        self._work = work
+
+    async def place(self, request: PlacedRequest) -> Reservation | NoCapacity | NoAddress:
+        await self._work()
+        return await self._zone.place(request)
+
+
+def test_others_that_are_deleted_while_one_is_placed_are_passed_over() -> None:
+    async def main() -> None:
+        process = await begun(MemoryDisk(), MemoryDisk())
+        waits, others = found(process), set[str]()
+        while not any(name > waits.name for name in others):  # the loop takes them in order of names
+            others.add((await create(process, subnets=())).name)
+        gone = sorted(others)
+        zone = Meanwhile(
+            process.capacity,
+            lambda: process.network.change(ACCOUNT, lambda shelf: endpoints.delete_endpoints(shelf, gone)),
+        )
+        await EndpointPlacing(process.network, {ZONE: cast(CapacityManager, zone)}).look(ACCOUNT)
+        assert found(process).state == "available"
+
+    run(main)
 
 
 def test_it_waits_for_a_host() -> None:

@@ -226,7 +226,7 @@ class Placing:
         """
         is_settled = False
         for account in self._network.accounts():
-            for recorded in _all_recorded(self._network.shelf(account)):
+            for recorded in list(_all_recorded(self._network.shelf(account))):
                 name = recorded.task_id
                 manager = self._capacities.get(recorded.zone)
                 if manager is None or not await manager.missing([(name, recorded.zone)]):

@@ -49,7 +49,7 @@ class EndpointPlacing:
 
     async def look(self, account: str) -> None:
         """All that is to be done now, once; what fails is left to the next look."""
-        for endpoint in self._network.shelf(account).all(VpcEndpoint):
+        for endpoint in list(self._network.shelf(account).all(VpcEndpoint)):  # others may go between two of them
             for one in endpoint.interfaces:
                 try:
                     if one.state == interface_endpoints.PENDING:
