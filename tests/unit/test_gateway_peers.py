@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from neargate.link.messages import PROTOCOL, Hello, RunOrder, VpcPush, VpcWithdraw, Welcome
 from neargate.model.network import PlannedEndpoint, PlannedPeering, VpcPlan, kept_plans
-from neargate.testing.cell_rig import ZONES, CellRig, in_cell
+from neargate.testing.cell_rig import ZONES, CellRig, in_cell, subnet
 from neargate.testing.gateway_rig import AgentEnd, VpcPlans, facts_of
 
 from .test_gateway import KNOBS, ONE_ZONE, Door
@@ -102,6 +102,25 @@ def test_what_a_host_holds_of_it_stays_when_it_comes_back() -> None:
         pipe = await greeted(door, (MAIN, 1), (SHARED, 1), ("vpc-0old", 1))
         assert await pipe.hear() == VpcWithdraw(vpc_id="vpc-0old", generation=1)
         assert [await pushed(pipe), await pushed(pipe)] == [SHARED, MAIN]
+
+    in_cell(body, knobs=KNOBS)
+
+
+def test_a_host_that_comes_back_with_tasks_in_both_has_the_peers_of_each() -> None:
+    async def body(rig: CellRig) -> None:
+        shared = plan(SHARED, MAIN, BEYOND, endpoints=(ENDPOINT,))
+        beyond = plan(BEYOND, SHARED, endpoints=(ENDPOINT,))
+        door, plans = before(rig, plan(MAIN, SHARED), shared, beyond)
+        rig.world.spawn(door.gateway.watch_plans(), "plans")
+        other = replace(subnet(ZONES[0]), subnet_id="subnet-0shared", vpc_id=SHARED)
+        for where in (subnet(ZONES[0]), other):
+            [task] = await rig.run(subnets=(where,))
+            await rig.report(task, "RUNNING", 1)
+        pipe = await greeted(door, (MAIN, 1), (SHARED, 1), (BEYOND, 1))
+        assert {await pushed(pipe) for _ in range(3)} == {MAIN, SHARED, BEYOND}
+        plans.known[BEYOND] = replace(beyond, generation=2)
+        plans.changed.put_nowait(BEYOND)
+        assert await pushed(pipe) == BEYOND
 
     in_cell(body, knobs=KNOBS)
 

@@ -329,6 +329,7 @@ class HostConnection:
                 plan = self._plans.plan(vpc_id)
             except KeyError:
                 continue  # the tasks' ends are not told yet, and their VPC is gone
+            self._lent.discard(vpc_id)  # one before it may be its peer
             self._send(self._push(plan))
 
     async def _withdraw_unused(self, host_id: str) -> None:
