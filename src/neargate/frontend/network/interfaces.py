@@ -89,10 +89,12 @@ def create(
 
 
 def _made_before(shelf: Shelf, wanted: WantedInterface) -> NetworkInterface | None:
+    """Also one that is asked for just now: who asks again gets it with the first."""
     if wanted.client_token is None:
         return None
-    found = next((one for one in shelf.all(NetworkInterface) if one.client_token == wanted.client_token), None)
-    if found is None or not found.is_there:
+    made = (one for one in shelf.all(NetworkInterface) if one.client_token == wanted.client_token)
+    found = next((one for one in made if one.addresses[0].state != LEAVING), None)
+    if found is None:
         return None
     if (found.subnet_id, found.description) != (wanted.subnet_id, wanted.description):
         raise TokenMismatch
@@ -214,18 +216,19 @@ def placed_request(shelf: Shelf, found: NetworkInterface, address: InterfaceAddr
 
 
 def given(shelf: Shelf, interface_id: str, answers: Mapping[str, Reservation]) -> Change[NetworkInterface | None]:
-    """By place, what the zone gave. None: the loop has given it up meanwhile, and takes it all back."""
+    """By place, what the zone gave. None: some of it was given up or deleted meanwhile; the loop takes back the rest.
+
+    What another call with the same token has recorded is the same answer.
+    """
     found = shelf.find(NetworkInterface, interface_id)
-    if found is None or not all(one.state == PENDING for one in found.addresses if one.place in answers):
-        return Change(result=None)
-    if not answers.keys() <= {one.place for one in found.addresses}:
+    if found is None or not answers.keys() <= {one.place for one in found.addresses if one.state != LEAVING}:
         return Change(result=None)
     changed = replace(found, addresses=tuple(_held(one, answers.get(one.place)) for one in found.addresses))
-    return Change(result=changed, put=(changed,))
+    return Change(result=changed, put=(changed,) if changed != found else ())
 
 
 def _held(address: InterfaceAddress, answer: Reservation | None) -> InterfaceAddress:
-    if answer is None or answer.eni is None:
+    if answer is None or answer.eni is None or address.state != PENDING:
         return address
     return replace(
         address,

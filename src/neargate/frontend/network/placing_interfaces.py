@@ -63,10 +63,13 @@ class InterfacePlacing:
         self._network = network
         self._capacities = capacities
 
-    async def hold(self, found: NetworkInterface) -> NetworkInterface:
-        """All its pending addresses, or none of them. Raises InterfaceAddressInUse, NoFreeAddresses."""
+    async def hold(self, found: NetworkInterface, places: Collection[str]) -> NetworkInterface:
+        """All its addresses of these places, which are pending, or none of them; other calls ask for the others.
+
+        Raises InterfaceAddressInUse, NoFreeAddresses.
+        """
         answers: dict[str, Reservation] = {}
-        pending = [one for one in found.addresses if one.state == interfaces.PENDING]
+        pending = [one for one in found.addresses if one.place in places]
         for one in pending:
             answer = await self._ask(found, one)
             if isinstance(answer, Reservation):

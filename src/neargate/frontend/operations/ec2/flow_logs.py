@@ -212,8 +212,8 @@ async def describe_flow_logs(call: Call, services: Services, params: Params) -> 
     """AWS leaves out what is not there instead of refusing."""
     authorize_describing(call)
     stop_if_dry_run(params)
-    wanted = params.get("FlowLogIds") or ()
-    flow_logs.check_ids(wanted)
+    wanted = frozenset(params.get("FlowLogIds") or ())
+    flow_logs.check_ids(sorted(wanted))
     found = services.network.shelf(call.account).all(FlowLog)
     shown = [_shown(log) for log in found if not wanted or log.name in wanted]
     shown = select(shown, params.get("Filter"), _FIELDS, tags_of)

@@ -26,11 +26,12 @@ from ...network.interface_errors import InstanceIdMalformed, InstanceIdMissing
 from ...network.interfaces import WantedInterface
 from ...network.objects import NetworkInterface
 from ...network.placing_interfaces import InterfacePlacing
+from ...regional.shelves import Change, Shelf
 from ...services import Operation, Services
 from .asking import authorize_tagging, group_resource, region_key, tag_keys
 from .groups import all_enis
 from .network_interfaces import completed
-from .own_interfaces import interface_asked, own_interfaces
+from .own_interfaces import interface_asked, own_interface
 from .request import check_id, client_token, resource_arn, stop_if_dry_run
 from .routing import new, required_id, subnet_resource
 from .tags import tags_from
@@ -80,13 +81,15 @@ async def create_network_interface(call: Call, services: Services, params: Param
     stop_if_dry_run(params)
     made = await network.change(call.account, decide)
     if not made.is_there:
-        made = await InterfacePlacing(network, services.capacities).hold(made)
+        places = [one.place for one in made.addresses]
+        made = await InterfacePlacing(network, services.capacities).hold(made, places)
     answer: dict[str, Any] = {"NetworkInterface": _shown(call, services, made) | {"Status": "pending"}}
     return answer | ({"ClientToken": wanted.client_token} if wanted.client_token is not None else {})
 
 
 def _shown(call: Call, services: Services, made: NetworkInterface) -> dict[str, Any]:
-    [shown] = own_interfaces(services.network.shelf(call.account), services.region, [made.name])
+    """As it was made: another call may have deleted it by now."""
+    shown = own_interface(services.network.shelf(call.account), services.region, made)
     return completed(call, services, shown)
 
 
@@ -174,12 +177,17 @@ async def assign_private_ip_addresses(call: Call, services: Services, params: Pa
         raise MissingParameter("privateIpAddresses or secondaryPrivateIpAddressCount")
     wanted = [_address(one) for one in given] if given else _any(count or 0)
     network, now = services.network, services.world.now()
-    decide = partial(interfaces.add_addresses, interface_id=interface_id, wanted=wanted, now=now, bits=network.bits)
-    before = {one.place for one in interfaces.required_interface(network.shelf(call.account), interface_id).held}
-    changed = await network.change(call.account, decide)
-    if len(changed.held) < len(changed.addresses):
-        changed = await InterfacePlacing(network, services.capacities).hold(changed)
-    new = [one.private_ip for one in changed.held if one.place not in before]
+
+    def decide(shelf: Shelf) -> Change[tuple[NetworkInterface, set[str]]]:
+        """With the places of this call's addresses."""
+        before = {one.place for one in interfaces.required_interface(shelf, interface_id).addresses}
+        change = interfaces.add_addresses(shelf, interface_id, wanted, now, network.bits)
+        return Change(result=(change.result, {one.place for one in change.result.addresses} - before), put=change.put)
+
+    changed, places = await network.change(call.account, decide)
+    if places:
+        changed = await InterfacePlacing(network, services.capacities).hold(changed, places)
+    new = [one.private_ip for one in changed.held if one.place in places]
     return {
         "NetworkInterfaceId": interface_id,
         "AssignedPrivateIpAddresses": [{"PrivateIpAddress": one} for one in new],

@@ -32,11 +32,12 @@ def interface_asked(call: Call, services: Services, interface_id: object) -> Res
 
 def own_interfaces(shelf: Shelf, region: str, interface_ids: Collection[str] | None = None) -> list[Shown]:
     """All of the account's, or those that are named."""
+    wanted = None if interface_ids is None else frozenset(interface_ids)
     found = (one for one in shelf.all(NetworkInterface) if one.is_there)
-    return [_shown(shelf, region, one) for one in found if interface_ids is None or one.name in interface_ids]
+    return [own_interface(shelf, region, one) for one in found if wanted is None or one.name in wanted]
 
 
-def _shown(shelf: Shelf, region: str, found: NetworkInterface) -> Shown:
+def own_interface(shelf: Shelf, region: str, found: NetworkInterface) -> Shown:
     subnet = shelf.find(Subnet, found.subnet_id)
     primary = found.addresses[0]
     six = ipv6_beside(subnet.view.ipv6_cidr if subnet is not None else None, address_number(primary.private_ip))
