@@ -1,10 +1,12 @@
 """Flow logs on a host: who is listened to and when, what is sent, and what is said where something is missing."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from ipaddress import ip_address
 
+import pytest
 from msgspec.structs import replace
 
+from neargate.agent import flow_logs
 from neargate.agent.flow_interfaces import interface_of
 from neargate.agent.flow_logs import FlowLogs
 from neargate.agent.flow_spool import FlowSpool
@@ -173,6 +175,81 @@ def test_a_router_that_goes_is_let_go_of_and_what_it_counted_is_told() -> None:
         await host.world.sleep(1)
         assert capture.is_closed and [line[-1] for line in host.lines()] == ["OK", "OK"]
         assert not host.network.flows[VPC].is_closed, "it came again"
+
+    played(scenario)
+
+
+def test_what_was_begun_while_a_router_went_is_let_go_of_when_the_vpc_is_back() -> None:
+    async def scenario(host: Host) -> None:
+        await host.network.apply_vpc(PLAN)
+        host.network.faults.fail("capture_flows", HostError("not yet"))
+        await host.flows.follow(PLAN)
+        opened = host.network.capture_flows
+
+        async def late(vpc_id: str) -> FakeFlowCapture:
+            made = await opened(vpc_id)
+            await host.world.sleep(1)
+            return made
+
+        host.network.capture_flows = late  # type: ignore[method-assign]
+        await host.world.sleep(0.7)  # the loop asks again, of the router that goes now
+        host.flows.leave(VPC)
+        old = host.network.flows.pop(VPC)
+        await host.flows.follow(PLAN)  # of the same VPC, pushed again
+        new = host.network.flows[VPC]
+        await host.world.sleep(2)
+        assert new is not old and old.is_closed and not new.is_closed
+        new.flows.append(flow_message(ADDRESS, "10.0.9.9", started=EPOCH + 3))
+        await host.world.sleep(60)
+        assert "OK" in {line[-1] for line in host.lines()}
+
+    played(scenario)
+
+
+def test_a_router_that_goes_is_let_go_of_though_its_flows_cannot_be_read() -> None:
+    async def scenario(host: Host) -> None:
+        capture = await host.begin()
+        await host.world.sleep(5)
+
+        def refused() -> Iterator[bytes]:
+            raise OSError(5, "nothing")
+
+        capture.dump = refused  # type: ignore[method-assign]
+        host.plan = None
+        await host.world.sleep(5)
+        assert capture.is_closed and [line[-1] for line in host.lines()] == ["SKIPDATA"]
+
+    played(scenario)
+
+
+def test_ways_of_a_plan_are_found_on_the_lanes_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a large one take seconds, in which the agent would hear nobody."""
+    found_on: list[bool] = []
+    is_in_lane = [False]
+
+    def found(plan: VpcPlan) -> dict[int, int]:
+        found_on.append(is_in_lane[0])
+        return {}
+
+    monkeypatch.setattr(flow_logs, "traffic_paths", found)
+
+    async def scenario(host: Host) -> None:
+        offload = host.world.offload
+
+        async def counted(lane: str, work: Callable[..., object], *args: object) -> object:
+            def marked() -> object:
+                is_in_lane[0] = True
+                try:
+                    return work(*args)
+                finally:
+                    is_in_lane[0] = False
+
+            return await offload(lane, marked)
+
+        host.world.offload = counted  # type: ignore[method-assign, assignment]
+        await host.begin()
+        await host.world.sleep(5)
+        assert found_on == [True]
 
     played(scenario)
 

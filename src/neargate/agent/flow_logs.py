@@ -8,6 +8,8 @@ said by a SKIPDATA line. After a restart of the agent flows go on from what they
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+from msgspec import Struct
+
 from ..flowlogs.interfaces import Interface, Interfaces
 from ..flowlogs.ledger import Ledger
 from ..flowlogs.messages import flow, rejection
@@ -54,7 +56,8 @@ class FlowLogs:
         self._watched: dict[str, _Watched] = {}
         self._followed: set[str] = set()
         self._beginning = asyncio.Lock()
-        self._leaving: set[str] = set()
+        self._left: set[str] = set()  # VPCs whose router went, until one is followed again
+        self._ending: list[tuple[str, _Watched]] = []  # to be read once more and let go of
         self._interfaces: dict[str, dict[str, Met]] = {}
         self.is_running = False
 
@@ -63,15 +66,21 @@ class FlowLogs:
         if not plan.flow_logs:
             return
         self._followed.add(plan.vpc_id)
-        await self._begin(plan.vpc_id)
+        await self._begin(plan.vpc_id, is_new_router=True)
         if not self.is_running:
             self.is_running = True
             self._world.spawn(self._run(), "flow-logs")
 
     def leave(self, vpc_id: str) -> None:
         """Its router goes: what it counted is told, and nothing holds it."""
-        if vpc_id in self._watched:
-            self._leaving.add(vpc_id)
+        if vpc_id in self._followed:
+            self._left.add(vpc_id)
+        self._end(vpc_id)
+
+    def _end(self, vpc_id: str) -> None:
+        watched = self._watched.pop(vpc_id, None)
+        if watched is not None:
+            self._ending.append((vpc_id, watched))
 
     async def _run(self) -> None:
         while await self._turn():
@@ -80,6 +89,8 @@ class FlowLogs:
 
     async def _turn(self) -> bool:
         """False when nothing is left to do."""
+        while self._ending:
+            await self._look(*self._ending.pop(0), ())
         now = self._world.now()
         wanted = self._meet(now)
         for vpc_id in wanted:
@@ -88,7 +99,7 @@ class FlowLogs:
             if vpc_id in self._followed and vpc_id not in wanted:
                 continue  # it came a moment ago
             await self._look(vpc_id, watched, wanted.get(vpc_id, ()))
-        return bool(self._followed or self._watched)
+        return bool(self._followed or self._watched or self._ending)
 
     def _meet(self, now: float) -> Mapping[str, tuple[PlannedFlowLog, ...]]:
         """Flow logs by VPC; beside it, who has an interface there, or had one a while ago."""
@@ -102,14 +113,19 @@ class FlowLogs:
             known = self._interfaces.pop(vpc_id, {})
             if plan is None or not plan.flow_logs:
                 self._followed.discard(vpc_id)
+                self._left.discard(vpc_id)
                 continue
             longest_s = min(max(log.interval_s for log in plan.flow_logs), self._knobs.flow_interval_max_s)
             self._interfaces[vpc_id] = met(known, records, now, 2 * longest_s)
             wanted[vpc_id] = plan.flow_logs
         return wanted
 
-    async def _begin(self, vpc_id: str) -> None:
+    async def _begin(self, vpc_id: str, *, is_new_router: bool = False) -> None:
         async with self._beginning:
+            if is_new_router and vpc_id in self._left:
+                # What was begun while the old one went hears that one alone, and would hold it.
+                self._left.discard(vpc_id)
+                self._end(vpc_id)
             if vpc_id in self._watched:
                 return
             try:
@@ -120,22 +136,33 @@ class FlowLogs:
             self._watched[vpc_id] = _Watched(self._knobs, self._host_id, capture, self._world.now())
 
     async def _look(self, vpc_id: str, watched: "_Watched", logs: Iterable[PlannedFlowLog]) -> None:
-        is_last = not logs or vpc_id in self._leaving
-        if not is_last:
-            watched.show(self._interfaces[vpc_id], logs, self._plan(vpc_id), self._world.now())
+        """Without flow logs it is the last time."""
+        is_last = not logs
+        shown = None if is_last else _Shown(self._interfaces[vpc_id], logs, self._plan(vpc_id))
         try:
-            closed = await self._world.offload(LANE, watched.turn, self._world.now, is_last)
+            closed = await self._world.offload(LANE, watched.turn, self._world.now, shown)
         except OSError as error:
             self._trouble(f"flows of {vpc_id} could not be read: {error}")
             watched.ledger.skip_all()
-            return
+            if not is_last:
+                return
+            closed = watched.closed(self._world.now(), is_last=True)
         for flow_log_id, eni_id, events in closed:
             if not self._spool.put(flow_log_id, eni_id, events):
                 watched.ledger.skip(eni_id)
         if is_last:
-            self._leaving.discard(vpc_id)
-            del self._watched[vpc_id]
+            if self._watched.get(vpc_id) is watched:
+                del self._watched[vpc_id]
+            self._ending = [ending for ending in self._ending if ending[1] is not watched]
             watched.capture.close()
+
+
+class _Shown(Struct, frozen=True):
+    """What a VPC is, at one look."""
+
+    interfaces: Mapping[str, Met]
+    logs: Iterable[PlannedFlowLog]
+    plan: VpcPlan | None
 
 
 class _Watched:
@@ -157,10 +184,24 @@ class _Watched:
         self._plan: VpcPlan | None = None
         self._endpoints: list[Interface] = []
 
-    def show(
-        self, interfaces: Mapping[str, Met], logs: Iterable[PlannedFlowLog], plan: VpcPlan | None, now: float
-    ) -> None:
-        here = [one.interface for one in interfaces.values()]
+    def turn(self, clock: Callable[[], float], shown: _Shown | None) -> Closed:
+        """On the lane's thread: what a large plan's ways are takes seconds. `shown`: None for the last turn."""
+        if shown is not None:
+            self._show(shown, clock())
+        self._read(clock)
+        now = clock()
+        if shown is not None and not self.ledger.is_due(now):
+            return []
+        self._dump(now)
+        # Ends that the dump brought about.
+        self._read(clock)
+        return self.closed(now, is_last=shown is None)
+
+    def closed(self, now: float, *, is_last: bool) -> Closed:
+        return self.ledger.close(now, self._knobs.flow_interval_max_s, all_windows=is_last)
+
+    def _show(self, shown: _Shown, now: float) -> None:
+        plan, here = shown.plan, [one.interface for one in shown.interfaces.values()]
         if plan is not None and plan is not self._plan and here:
             self._plan = plan
             self.ledger.paths = traffic_paths(plan)
@@ -170,20 +211,10 @@ class _Watched:
         # A gateway that several ways lead through is one interface.
         gateways = {gateway.eni_id: gateway for gateway in self.ledger.gateways.values()}
         self.ledger.interfaces = Interfaces((*here, *gateways.values(), *self._endpoints))
-        self.ledger.keep(logs, now, self._knobs.flow_interval_max_s)
-        if self._is_missing and interfaces:
+        self.ledger.keep(shown.logs, now, self._knobs.flow_interval_max_s)
+        if self._is_missing and shown.interfaces:
             self.ledger.skip_all()
             self._is_missing = False
-
-    def turn(self, clock: Callable[[], float], is_last: bool) -> Closed:
-        self._read(clock)
-        now = clock()
-        if not is_last and not self.ledger.is_due(now):
-            return []
-        self._dump(now)
-        # Ends that the dump brought about.
-        self._read(clock)
-        return self.ledger.close(now, self._knobs.flow_interval_max_s, all_windows=is_last)
 
     def _dump(self, now: float) -> None:
         for payload in self.capture.dump():
