@@ -204,6 +204,26 @@ def test_more_flows_than_are_remembered_are_said_to_be_missing_and_never_counted
     assert "SKIPDATA" in {r["log-status"] for r in records}
 
 
+def test_a_flood_of_flows_beyond_those_costs_no_more_for_each_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ledger(flows_max=1)
+    skipped: list[str] = []
+    skip = made.skip
+
+    def counted(eni_id: str) -> None:
+        skipped.append(eni_id)
+        skip(eni_id)
+
+    monkeypatch.setattr(made, "skip", counted)
+    for at in (NOW + 60, NOW + 120):
+        for number in range(100):
+            seen(made, flow_message(A, OUTSIDE, ports=(1000 + number, 80), number=number, started=NOW))
+        made.dumped()
+        assert "SKIPDATA" in {r["log-status"] for r in closed(made, at)["eni-2"]}
+    assert len(skipped) <= 8, "of two interfaces and two dumps"
+    made.dumped()
+    assert {r["log-status"] for r in closed(made, NOW + 180)["eni-2"]} == {"NODATA"}
+
+
 def test_a_limit_that_was_reached_is_said_of_both_ends() -> None:
     made = ledger()
     told(made, INGRESS_OVER, ip_packet(A, B))

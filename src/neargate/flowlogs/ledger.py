@@ -33,6 +33,7 @@ class Ledger:
         self._ends: dict[str, float] = {}
         self._counted: dict[bytes, tuple[Counts, int]] = {}  # by flow; and in which dump it was seen last
         self._dump = 0
+        self._is_full = False  # in this dump there were more flows than are remembered
 
     def keep(self, logs: Iterable[PlannedFlowLog], now: float, interval_max_s: float) -> None:
         """Windows for exactly these; one that is new begins now. They end together, at full intervals of the clock."""
@@ -104,6 +105,9 @@ class Ledger:
     def dumped(self) -> None:
         """All flows were seen; those that were not, nor the time before, are gone and their end was not told."""
         self._dump += 1
+        if self._is_full:
+            self._is_full = False
+            self.skip_all()
         for key in [key for key, (_, seen) in self._counted.items() if seen < self._dump - 1]:
             del self._counted[key]
 
@@ -128,8 +132,10 @@ class Ledger:
         """What was counted of it already; None where that is not known."""
         known = self._counted.pop(flow.key, None) if ended else self._counted.get(flow.key)
         if known is None and not ended and len(self._counted) >= self._flows_max:
-            # Remembered not at all it would be counted twice.
-            self.skip_all()
+            # Remembered not at all it would be counted twice. Said once of a dump: it may be so of all its flows.
+            if not self._is_full:
+                self._is_full = True
+                self.skip_all()
             return None
         if not ended:
             self._counted[flow.key] = (flow.counts, self._dump)
