@@ -206,6 +206,65 @@ def test_an_install_that_fails_leaves_nothing(here: Machine, fault: str) -> None
     assert everything(here.root) == before
 
 
+HOSTILE = ["x\nserver=/x", "x/\ndhcp-script=/tmp/x", "x y", "", ".", "-x\x1b[2J", "é.local", "a" * 64, "a." * 127 + "a"]
+
+
+@pytest.mark.parametrize("there", [RESOLVED, NETWORK_MANAGER, DNSMASQ, PLAIN_FILE])
+def test_names_that_would_be_more_than_names_in_a_file_of_roots_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: Any
+) -> None:
+    """What the server says comes from a process that is not root's."""
+    whole, clean = (Machine(tmp_path / name, monkeypatch) for name in ("whole", "clean"))
+    for here, more in ((clean, []), (whole, HOSTILE)):
+        (here.root / "run/systemd/resolve").rmdir()
+        machine(here.root, *there)
+        answer = {"vpc_id": "vpc-0a", "domains": [*DOMAINS[:1], *more, *DOMAINS[1:], "_tcp.Prod-1.local"]}
+        monkeypatch.setattr(host_dns, "ask", lambda *_, answer=answer, **__: answer)
+        here.install()
+    mark = [ways.mark(one.paths.instance).encode() for one in (whole, clean)]
+    listens = [ways.address(one.paths.instance).encode() for one in (whole, clean)]
+    written = [
+        {path.name.replace(one.paths.instance, ""): path.read_bytes() for path in one.root.rglob("*") if path.is_file()}
+        for one in (whole, clean)
+    ]
+    assert written[0] == {
+        name: text.replace(mark[1], mark[0]).replace(listens[1], listens[0]) for name, text in written[1].items()
+    }
+    settings = read_settings(whole.paths.agent / HOST_DNS_FILE)
+    assert settings is not None and settings.domains == (*DOMAINS, "_tcp.Prod-1.local")
+
+
+def test_a_vpc_that_has_no_id_is_none(here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = everything(here.root)
+    for answer in ({"vpc_id": "vpc-0a\x1b[2J", "domains": list(DOMAINS)}, {"vpc_id": "vpc-0a", "domains": [".."]}):
+        monkeypatch.setattr(host_dns, "ask", lambda *_, answer=answer, **__: answer)
+        with pytest.raises(Problem, match=r"no VPC|no names"):
+            here.install()
+    assert everything(here.root) == before and here.told == []
+
+
+@pytest.mark.parametrize("moment", ["written", "cut"])
+def test_a_file_is_whole_whenever_its_writer_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """It is written in place, so a shorter text leaves the end of the longer one for a moment."""
+    root = machine(tmp_path, *PLAIN_FILE)
+    ways.put(root, ways.find_way(root, INSTANCE), INSTANCE, LISTENS, DOMAINS)
+
+    class Killed(Exception):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(ways.os, "ftruncate" if moment == "written" else "fsync", killed)  # type: ignore[attr-defined]
+    with pytest.raises(Killed):
+        ways.take_out(root, INSTANCE)
+    assert (root / "etc/resolv.conf").read_text().rstrip("\n") == PLAIN.rstrip("\n")
+    monkeypatch.undo()
+    assert ways.take_out(root, INSTANCE) == []
+
+
 def test_uninstalled_where_the_agent_and_the_data_are_gone(here: Machine) -> None:
     before = everything(here.root)
     here.install()

@@ -5,10 +5,12 @@ ask there is of host_dns_ways.py. Invariant: a machine whose region is down or g
 """
 
 import os
+import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,6 +24,7 @@ from .problems import Problem
 ROOT = Path("/")
 ASK_S = 10.0
 COMMAND_S = 60.0
+_VPC_ID = re.compile(r"vpc-[0-9a-z]{1,24}")
 Run = Callable[[Sequence[str]], bool]
 
 
@@ -34,7 +37,7 @@ def install(paths: RegionPaths, vpc: str, *, root: Path = ROOT, run: Run | None 
     facts = ask(paths, "dns-facts", vpc=vpc, account=config.account)
     listens = ways.address(paths.instance)
     way = ways.find_way(root, paths.instance)
-    settings = HostDnsSettings(vpc_id=facts["vpc_id"], address=listens, domains=tuple(facts["domains"]))
+    settings = _settings(facts, listens)
     _write(paths.agent / HOST_DNS_FILE, settings)
     try:
         _tell_agent(paths)
@@ -48,6 +51,16 @@ def install(paths: RegionPaths, vpc: str, *, root: Path = ROOT, run: Run | None 
             _withdraw(paths, root, run or _run)
         raise
     return "\n".join(_told(way, settings, paths))
+
+
+def _settings(facts: Mapping[str, Any], listens: str) -> HostDnsSettings:
+    """The server is not root, and files of root's are made of what it says. Raises Problem."""
+    vpc_id, domains = str(facts["vpc_id"]), tuple(filter(ways.is_plain, facts["domains"]))
+    if _VPC_ID.fullmatch(vpc_id) is None:
+        raise Problem("the server names no VPC; its log says more")
+    if not domains:
+        raise Problem(f"there are no names of {vpc_id} that a machine could look up")
+    return HostDnsSettings(vpc_id=vpc_id, address=listens, domains=domains)
 
 
 def uninstall(paths: RegionPaths, *, root: Path = ROOT, run: Run | None = None) -> str:
