@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -199,6 +200,40 @@ def test_it_listens_while_the_file_is_there(tmp_path: Path) -> None:
         assert host.dns.hidden.domains == frozenset()
         with pytest.raises(ConnectionRefusedError):
             await host.ask_by_stream("neargate.internal")
+
+    story(tmp_path, body, installed=False)
+
+
+def test_who_is_connected_is_let_go_of_with_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def body(host: Host) -> None:
+        reader, writer = await asyncio.open_connection(ADDRESS, host.settings.port)
+        asked = query("neargate.internal")
+        writer.write(len(asked).to_bytes(2, "big") + asked)
+        assert await asyncio.wait_for(reader.read(2), 10)
+        host.file.unlink()
+        assert await host.dns.look() == ""
+        writer.write(len(asked).to_bytes(2, "big") + asked)
+        with suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+
+    story(tmp_path, body)
+    assert not [record for record in caplog.records if record.name == "asyncio"], "nothing was asked of no listener"
+
+
+def test_a_listener_that_could_not_begin_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(host: Host) -> None:
+        host.write()
+
+        async def refused(*_: object, **__: object) -> None:
+            raise OSError(98, "in use")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncio, "start_server", refused)
+            with pytest.raises(OSError, match="in use"):
+                await host.dns.look()
+        assert await host.dns.look() == ADDRESS
+        assert (await host.ask("neargate.internal")).outcome == NO_ERROR
 
     story(tmp_path, body, installed=False)
 

@@ -82,6 +82,7 @@ class HostDns:
         self._domains: frozenset[bytes] = frozenset()
         self._bound: socket.socket | None = None
         self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
         self._known: VpcPlan | None = None
         self._names: Names | None = None
 
@@ -99,10 +100,14 @@ class HostDns:
         if settings is None:
             return ""
         bound, listener = _sockets(settings)
-        self._settings, self._names = settings, None
+        try:
+            self._server = await asyncio.start_server(self._serve, sock=listener)
+        except OSError:
+            listener.close()
+            bound.close()
+            raise
+        self._settings, self._names, self._bound = settings, None, bound
         self._domains = frozenset(name(domain) for domain in settings.domains)
-        self._server = await asyncio.start_server(self._serve, sock=listener)
-        self._bound = bound
         asyncio.get_running_loop().add_reader(bound.fileno(), self._answer_datagrams, bound)
         return settings.address
 
@@ -119,6 +124,8 @@ class HostDns:
             self._bound.close()
         if self._server is not None:
             self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
         self._settings, self._bound, self._server, self._domains = None, None, None, frozenset()
 
     def _answer_datagrams(self, bound: socket.socket) -> None:
@@ -140,6 +147,7 @@ class HostDns:
         if not self._guests.admit(_LOOPBACK):
             writer.transport.abort()
             return
+        self._open.add(writer)
         try:
             async with asyncio.timeout(self._patience_s):
                 while True:
@@ -153,10 +161,12 @@ class HostDns:
             writer.transport.abort()
         finally:
             await farewell(writer, self._patience_s)
+            self._open.discard(writer)
             self._guests.leave(_LOOPBACK)
 
     def _answer(self, query: bytes, *, stream: bool) -> bytes | None:
-        assert self._settings is not None, "it is heard while something is installed"
+        if self._settings is None:
+            return None  # it came while the listener went
         vpc_id = self._settings.vpc_id
         publics = {
             IPv4Address(eni.private_ipv4): IPv4Address(eni.public_ipv4)
