@@ -108,6 +108,12 @@ def test_of_ipv6_only_what_interfaces_are_not_given_beside_their_ipv4_address(re
     found = region.ec2.get_subnet_cidr_reservations(SubnetId=made)
     assert [one["Cidr"] for one in found["SubnetIpv6CidrReservations"]] == [str(second[0])]
     assert free_count(region, made) == 251
+    reserved(region, "10.9.0.64/28", made)
+    [own] = region.ec2.describe_subnets(SubnetIds=[made])["Subnets"][0]["Ipv6CidrBlockAssociationSet"]
+    region.ec2.disassociate_subnet_cidr_block(AssociationId=own["AssociationId"])
+    found = region.ec2.get_subnet_cidr_reservations(SubnetId=made)
+    assert found["SubnetIpv6CidrReservations"] == [], "it goes with its network"
+    assert [one["Cidr"] for one in found["SubnetIpv4CidrReservations"]] == ["10.9.0.64/28"]
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["reserved first", "taken first"])

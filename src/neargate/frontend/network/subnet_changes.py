@@ -5,12 +5,13 @@ its network ACLs. Whose interfaces are in a subnet is said by the caller: zones 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_network
 
 from msgspec.structs import replace
 
 from ...model import ids
 from ..regional.shelves import Change, Kept, Shelf
-from .cidrs import check_subnet_network, ipv4, ipv6
+from .cidrs import check_subnet_network, ipv4, ipv6, is_within
 from .defaults import DEFAULT_SUBNET_PREFIX, acl_association, free_default_blocks, new_default_subnet
 from .errors import InvalidParameterCombination, SubnetNotFound
 from .objects import (
@@ -169,12 +170,18 @@ def associate_ipv6(shelf: Shelf, subnet_id: str, cidr: str, bits: Bits) -> Chang
 
 
 def disassociate_ipv6(shelf: Shelf, association_id: str, *, in_use: bool) -> Change[CidrBlock]:
-    """`in_use`: interfaces have addresses of it. Raises SubnetAssociationNotFound, HasDependents."""
+    """Reservations in it go with it. `in_use`: interfaces have addresses of it.
+
+    Raises SubnetAssociationNotFound, HasDependents.
+    """
     subnet, block = required_ipv6(shelf, association_id)
     if in_use:
         raise HasDependents("subnet CIDR block", block.cidr)
     left = tuple(one for one in subnet.ipv6 if one != block)
-    return Change(result=block, put=(replace(subnet, ipv6=left, assign_ipv6=subnet.assign_ipv6 and bool(left)),))
+    changed = replace(subnet, ipv6=left, assign_ipv6=subnet.assign_ipv6 and bool(left))
+    own = (one for one in shelf.all(CidrReservation) if one.subnet_id == subnet.name)
+    gone = tuple(one for one in own if is_within(ip_network(one.cidr), ip_network(block.cidr)))
+    return Change(result=block, put=(changed,), drop=gone)
 
 
 def required_ipv6(shelf: Shelf, association_id: str) -> tuple[Subnet, CidrBlock]:
