@@ -10,7 +10,10 @@ from neargate.frontend.asgi import AsgiApp
 from neargate.frontend.asgi_types import ENDPOINT, VIA
 from neargate.frontend.errors import Fault, RequestRefused, Response
 from neargate.frontend.network.endpoint_services import SERVICES, base_name, private_names, service_of
-from neargate.frontend.network.entrances import Via
+from neargate.frontend.network.endpoints import POLICY_MAX
+from neargate.frontend.network.entrances import REMEMBERED_CHARACTERS, Entrances, Via
+from neargate.frontend.network.objects import VpcEndpoint
+from neargate.frontend.regional.shelves import Shelf
 from neargate.iam.document import compile_policy
 from neargate.iam.policy import PolicyKind
 from neargate.model.knobs import Knobs
@@ -114,3 +117,42 @@ def test_names_of_services(service: str, private: tuple[str, ...], base: str) ->
 )
 def test_what_is_no_service_of_the_regions(name: str) -> None:
     assert service_of(name) is None
+
+
+class Endpoints:
+    """One account with one endpoint, whose policy somebody changes."""
+
+    def __init__(self) -> None:
+        self._shelf = Shelf("1")
+
+    def accounts(self) -> list[str]:
+        return ["1"]
+
+    def shelf(self, account: str) -> Shelf:
+        assert account == "1"
+        return self._shelf
+
+    def put(self, policy: str) -> None:
+        endpoint = VpcEndpoint(
+            account="1",
+            name="vpce-0123456789abcdef0",
+            vpc_id="vpc-1",
+            endpoint_type="Interface",
+            service_name="com.amazonaws.us-east-1.ecs",
+            state="available",
+            created_at=1.0,
+            policy=policy,
+        )
+        self._shelf.apply([endpoint], [])
+
+
+def test_policies_that_are_remembered_are_bounded_by_their_length() -> None:
+    endpoints = Endpoints()
+    entrances = Entrances(lambda: endpoints)
+    for number in range(REMEMBERED_CHARACTERS // POLICY_MAX + 20):
+        endpoints.put(FULL + " " * (POLICY_MAX - len(FULL) - number))
+        via = entrances.via("vpce-0123456789abcdef0")
+        assert via is not None
+        again = entrances.via("vpce-0123456789abcdef0")
+        assert again is not None and again.policy is via.policy
+    assert REMEMBERED_CHARACTERS - POLICY_MAX <= entrances.policies.characters <= REMEMBERED_CHARACTERS

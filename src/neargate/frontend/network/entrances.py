@@ -15,6 +15,9 @@ from ..regional.shelves import Shelf
 from .endpoint_services import SERVICES, RegionService, service_of
 from .objects import VpcEndpoint
 
+# A policy may be as long as twenty ordinary ones, and change with each call.
+REMEMBERED_CHARACTERS = 2 * 1024 * 1024
+
 
 class Via(Struct, frozen=True, kw_only=True):
     """The endpoint that a call came through."""
@@ -38,7 +41,7 @@ class Entrances:
     def __init__(self, network: Callable[[], Shelves]) -> None:
         """`network`: the region's, asked for when a call comes through an endpoint."""
         self._network = network
-        self._policies = CompiledPolicies()
+        self.policies = CompiledPolicies(REMEMBERED_CHARACTERS)
 
     def via(self, endpoint_id: str) -> Via | None:
         """None: there is none with that id, or it serves nothing."""
@@ -55,6 +58,6 @@ class Entrances:
                 account=account,
                 vpc_id=found.vpc_id,
                 service=SERVICES[service],
-                policy=self._policies.policy(found.policy, PolicyKind.RESOURCE),
+                policy=self.policies.policy(found.policy, PolicyKind.RESOURCE),
             )
         return None
