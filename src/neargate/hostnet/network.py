@@ -92,12 +92,7 @@ class LinuxNetwork:
         await self._do(f"remove the router of {vpc_id}", lambda: self._remove_vpc(safe_id(vpc_id), generation))
 
     async def relieve_flows(self) -> None:
-        def relieve() -> None:
-            for vpc_id, router in self._vpcs.routers.items():
-                for address in router.relieve():
-                    log.warning("an interface has too many flows and begins no more", vpc_id=vpc_id, address=address)
-
-        await self._do("make room for flows", relieve)
+        await self._do("make room for flows", self._relieve_flows)
 
     async def make_namespace(self, task_id: str, eni: Eni) -> TaskNetwork:
         return await self._attach(f"make the namespace of {eni.eni_id}", task_id, eni, self._namespace_steps)
@@ -275,6 +270,19 @@ class LinuxNetwork:
         self._records.forget_plan(vpc_id)
         self._leaving = {leaving: since for leaving, since in self._leaving.items() if leaving[0] != vpc_id}
         self._vpcs.remove(vpc_id)
+        self._pools.lead(self._publics_in_use())  # it may have had NAT gateways
+
+    def _relieve_flows(self) -> None:
+        """Each VPC, whatever becomes of another."""
+        troubles: list[str] = []
+        for vpc_id, router in self._vpcs.routers.items():
+            try:
+                for address in router.relieve():
+                    log.warning("an interface has too many flows and begins no more", vpc_id=vpc_id, address=address)
+            except (NftablesError, OSError) as error:
+                troubles.append(f"{vpc_id}: {error}")
+        if troubles:
+            raise HostError(f"cannot make room for flows: {'; '.join(troubles)[:2000]}")
 
     def _taken(self) -> set[str]:
         """Public addresses of tasks."""

@@ -217,6 +217,10 @@ class UplinkedNetwork(LinuxNetwork):
         await super().apply_vpc(plan)
         await self._tell_uplink()
 
+    async def remove_vpc(self, vpc_id: str, generation: int) -> None:
+        await super().remove_vpc(vpc_id, generation)
+        await self._tell_uplink()
+
     async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
         attached = await super().attach_eni(task_id, eni)
         await self._tell_uplink()
