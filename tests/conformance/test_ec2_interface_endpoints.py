@@ -241,6 +241,10 @@ def test_an_endpoint_goes_on_without_a_subnet_that_is_full(region: Region) -> No
         ({"DnsOptions": {"PrivateDnsOnlyForInboundResolverEndpoint": True}}, "UnsupportedOperation"),
         ({"SubnetConfigurations": [{"SubnetId": f"subnet-{ABSENT}", "Ipv6": "::1"}]}, "UnsupportedOperation"),
         ({"SubnetConfigurations": [{"Ipv4": "172.31.0.9"}]}, "MissingParameter"),
+        (
+            {"SubnetConfigurations": [{"SubnetId": f"subnet-{ABSENT}", "Ipv4": f"172.31.0.{n}"} for n in (9, 10)]},
+            "InvalidParameter",
+        ),
         ({"VpcEndpointType": "GatewayLoadBalancer"}, "UnsupportedOperation"),
         ({"PolicyDocument": "{"}, "InvalidPolicyDocument"),
         ({"ServiceName": f"com.amazonaws.{REGION}.s3"}, "UnsupportedOperation"),

@@ -151,7 +151,7 @@ def _has_dns_options(params: Params) -> bool:
 
 
 def _addresses(params: Params) -> tuple[tuple[str, str], ...]:
-    found = []
+    found: dict[str, str] = {}
     for one in params.get("SubnetConfigurations") or ():
         if one.get("Ipv6"):
             raise Unsupported("Neargate's interface endpoints are of IPv4 alone.")
@@ -159,11 +159,13 @@ def _addresses(params: Params) -> tuple[tuple[str, str], ...]:
             raise MissingParameter("subnetId")
         subnet_id = str(one["SubnetId"])
         check_id(subnet_id, "subnet", SubnetIdMalformed)
+        if subnet_id in found:
+            raise InvalidParameter(f"There is more than one subnet configuration of {subnet_id}.")
         if one.get("Ipv4"):
-            found.append((subnet_id, _address(str(one["Ipv4"]))))
+            found[subnet_id] = _address(str(one["Ipv4"]))
         elif subnet_id not in (params.get("SubnetIds") or ()):
             raise InvalidParameter(f"The subnet configuration of {subnet_id} has no address.")
-    return tuple(found)
+    return tuple(found.items())
 
 
 def _address(text: str) -> str:
