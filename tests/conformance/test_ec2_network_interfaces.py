@@ -329,6 +329,19 @@ def test_what_a_crash_left_is_taken_back(region: Region) -> None:
     assert free_count(region, own) == before and network.shelf(ACCOUNT).find(NetworkInterface, kept) is None
 
 
+def test_one_that_is_being_deleted_has_no_tags(region: Region) -> None:
+    interface_id = made(region, subnet(region), TagSpecifications=tags("network-interface", a="b"))[
+        "NetworkInterfaceId"
+    ]
+    record = region.network.shelf(ACCOUNT).find(NetworkInterface, interface_id)
+    assert record is not None
+    keep(region, replace(record, addresses=tuple(replace(one, state=interfaces.LEAVING) for one in record.addresses)))
+    assert region.ec2.describe_tags()["Tags"] == []
+    for change in (region.ec2.create_tags, region.ec2.delete_tags):
+        given = {"Resources": [interface_id], "Tags": [{"Key": "a", "Value": "c"}]}
+        assert refused(lambda change=change, given=given: change(**given))[0] == "InvalidNetworkInterfaceID.NotFound"
+
+
 def test_an_address_that_a_zone_lost_with_the_machine_is_restored(region: Region) -> None:
     own = subnet(region)
     interface_id = made(region, own, SecondaryPrivateIpAddressCount=1)["NetworkInterfaceId"]

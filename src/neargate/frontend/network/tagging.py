@@ -200,10 +200,15 @@ def _found(shelf: Shelf, prefix: str, ids: Sequence[str]) -> list[Owned]:
     if prefix not in KINDS:
         raise InvalidId(ids[0])
     tagged = KINDS[prefix]
-    found = {one: record for one in ids if (record := shelf.find(tagged.record, one)) is not None}
+    found = {one: record for one in ids if (record := shelf.find(tagged.record, one)) and _is_there(record)}
     if len(found) < len(ids):
         raise tagged.missing([one for one in ids if one not in found])
     return list(found.values())
+
+
+def _is_there(record: Owned) -> bool:
+    """An interface's record is kept until the zone has its addresses back."""
+    return not isinstance(record, objects.NetworkInterface) or record.is_there
 
 
 def _groups_of_rules(shelf: Shelf, rule_ids: Sequence[str]) -> list[SecurityGroupView]:
@@ -220,7 +225,7 @@ def _groups_of_rules(shelf: Shelf, rule_ids: Sequence[str]) -> list[SecurityGrou
 def all_tags(shelf: Shelf) -> Iterator[Tag]:
     """Of every object, in no order."""
     for tagged in KINDS.values():
-        for record in shelf.all(tagged.record):
+        for record in filter(_is_there, shelf.all(tagged.record)):
             yield from _rows(record.name, record.kind, record.tags)
     for group in shelf.all(SecurityGroupView):
         for rule in group.rules:
