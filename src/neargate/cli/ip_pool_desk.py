@@ -74,6 +74,9 @@ class IpPoolDesk:
         """`drain`: it gives nothing more while somebody has an address of it, and the answer says who; without, it
         stays as it was. Raises PoolRefused, naming who has addresses."""
         cidr, drain = str(request.get("cidr") or ""), bool(request.get("drain"))
+        if not drain:  # what is refused anyway is not closed for that: the process may end before it is open again
+            known = operator_pools.find(self._network.shelf(POOL), cidr)
+            operator_pools.check_unheld(self._network.shelf(POOL), cidr, self._holders(known.name))
         # Closed first: whoever was faster has his address by now, and nobody gets one while it is looked who has any.
         before = await self._network.change(POOL, lambda shelf: operator_pools.close(shelf, cidr))
         holders = self._holders(before.name)

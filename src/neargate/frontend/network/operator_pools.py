@@ -118,10 +118,16 @@ def take_away(shelf: Shelf, text: str, holders: Mapping[str, str]) -> Change[Non
     pool = find(shelf, text)
     if not pool.is_closed:
         raise PoolRefused(f"{pool.name} gives addresses again; somebody has added it meanwhile")
+    check_unheld(shelf, text, holders)
+    return Change(result=None, drop=(pool,))
+
+
+def check_unheld(shelf: Shelf, text: str, holders: Mapping[str, str]) -> None:
+    """Raises what `take_away` does for a pool that somebody has addresses of."""
+    pool = find(shelf, text)
     held = {**holders, **elastic_holders(shelf, pool.name)}
     if held:
         raise PoolRefused(f"{pool.name} is in use: {told(held)}")
-    return Change(result=None, drop=(pool,))
 
 
 def find(shelf: Shelf, text: str) -> OperatorPool:
