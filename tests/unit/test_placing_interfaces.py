@@ -1,14 +1,18 @@
-"""Calls of callers' interfaces that come at once: of one token one interface, and to each call its own addresses."""
+"""Callers' interfaces: calls that come at once have what is theirs, and many addresses are no more work than few."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from neargate.frontend.network import interfaces
 from neargate.frontend.network.interfaces import WantedInterface
 from neargate.frontend.network.objects import NetworkInterface, Subnet
+from neargate.frontend.network.placing import Placing
 from neargate.frontend.network.placing_interfaces import InterfacePlacing
+from neargate.frontend.network.registry import NetworkRegistry
 from neargate.frontend.regional.shelves import Change, Shelf
+from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryDisk
+from neargate.world import OsWorld
 
 from .test_placing import ACCOUNT, ZONE, Process, run, start
 
@@ -67,5 +71,38 @@ def test_two_calls_that_add_addresses_at_once_have_one_each() -> None:
         assert one != other
         found = process.network.shelf(ACCOUNT).find(NetworkInterface, name)
         assert found is not None and len(found.held) == len(found.addresses) == 3
+
+    run(main)
+
+
+class Counted:
+    """A region's network that counts how often somebody goes through all of its accounts."""
+
+    def __init__(self, network: NetworkRegistry) -> None:
+        self._network = network
+        self.passes = 0
+
+    def accounts(self) -> list[str]:
+        self.passes += 1
+        return self._network.accounts()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._network, name)
+
+
+def test_how_often_all_records_are_read_is_not_a_matter_of_how_many_addresses_are_held() -> None:
+    async def passes(process: Process) -> int:
+        counted = Counted(process.network)
+        await Placing(OsWorld(), cast(NetworkRegistry, counted), {ZONE: process.capacity}, Knobs()).look()
+        return counted.passes
+
+    async def main() -> None:
+        process = await start(MemoryDisk(), MemoryDisk())
+        await made(process)
+        few = await passes(process)
+        for _ in range(5):
+            await made(process)
+        assert len(await process.capacity.placed()) == 6
+        assert await passes(process) == few
 
     run(main)

@@ -174,7 +174,8 @@ class Placing:
         """
         managers = dict.fromkeys(self._capacities.values())
         held = [(manager, key) for manager in managers for key in await manager.placed()]
-        if all(name in self._in(states) for _, (name, _) in held):
+        known = self._in(states)  # once: a caller may hold addresses by the thousand
+        if all(name in known for _, (name, _) in held):
             return
         await self._network.catch_up()
         known = self._in(states)
