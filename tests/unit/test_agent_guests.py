@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from pathlib import Path
+from typing import cast
 
 from neargate.agent.endpoint_proxy import EndpointProxy
 from neargate.agent.guests import Guests, farewell, source_of
@@ -67,6 +68,40 @@ def test_the_tasks_of_all_vpcs_leave_half_of_the_api_to_callers_from_outside(tmp
         return served
 
     assert asyncio.run(main()) == [8, 1]
+
+
+def test_who_is_gone_before_it_was_known_leaves_no_connection_to_the_api(tmp_path: Path) -> None:
+    """Its place is given back, so what it left would be counted for nobody."""
+    guests = Guests(each_max=1, all_max=1)
+    opened: list[asyncio.StreamReader] = []
+
+    class Gone:
+        """What a connection that was reset at once is."""
+
+        transport = None
+
+        def get_extra_info(self, name: str) -> None:
+            return None
+
+        def close(self) -> None:
+            return
+
+        async def wait_closed(self) -> None:
+            return
+
+    async def main() -> None:
+        at = str(tmp_path / "api.sock")
+        server = await asyncio.start_unix_server(lambda reader, _: opened.append(reader), at)
+        proxy = EndpointProxy(DEFAULT_KNOBS, "vpc-1", guests, at)
+        await proxy.serve(asyncio.StreamReader(), cast("asyncio.StreamWriter", Gone()))
+        assert guests.count == 0
+        for _ in range(5):
+            await asyncio.sleep(0)
+        for reader in opened:
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        server.close()
+
+    asyncio.run(main())
 
 
 def test_a_place_comes_back_when_its_connection_is_gone() -> None:

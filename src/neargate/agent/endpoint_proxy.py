@@ -53,8 +53,9 @@ class EndpointProxy:
             self._guests.leave(source)
 
     async def _splice(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        whose = whose_it_is(writer, self._endpoint_id)  # first: who is gone already costs the API nothing
         to_api, from_api = await self._connect()
-        from_api.write(whose_it_is(writer, self._endpoint_id))
+        from_api.write(whose)
         try:
             await asyncio.gather(self._copy(reader, from_api), self._copy(to_api, writer))
         finally:
