@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from neargate.hostnet.nftables import NftablesError
+from neargate.hostnet.router import Router as LinuxRouter
 from neargate.hostnet.uplink.uplink import UplinkedNetwork
 from neargate.interfaces.hostnet import HostError
+from neargate.testing.netlab import plan
 from neargate.testing.virtual_time import VirtualWorld, run_virtual
 from neargate.uplink.pools import NOTHING_OUTSIDE, Outside
 
@@ -87,3 +90,36 @@ def test_a_router_that_cannot_be_relieved_leaves_the_others_their_turn(tmp_path:
         await network.relieve_flows()
 
     run_virtual(scenario())
+
+
+def test_counting_that_could_not_begin_is_begun_when_the_plan_is_said_again() -> None:
+    class Links:
+        def run(self, messages: object) -> None:
+            return
+
+        def blackholes(self) -> list[str]:
+            return []
+
+    class Counting:
+        def __init__(self) -> None:
+            self.followed: list[object] = []
+
+        def follow(self, plan: object) -> None:
+            self.followed.append(plan)
+            if len(self.followed) == 1:
+                raise OSError(30, "read-only")
+
+    counting = Counting()
+    wanted = replace(plan(1), generation=2)
+    router: Any = LinuxRouter.__new__(LinuxRouter)
+    router.plan, router._owed, router._links, router._counting = plan(1), [], Links(), counting
+
+    def load(given: Any) -> None:
+        router.plan = given
+        counting.follow(given)
+
+    router._load = load
+    with pytest.raises(OSError, match="read-only"):
+        router.apply(wanted)
+    router.apply(wanted)
+    assert counting.followed == [wanted, wanted]

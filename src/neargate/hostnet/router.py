@@ -113,6 +113,7 @@ class Router:
         try:
             if plan != self.plan:
                 self._load(plan)
+            self._counting.follow(plan)  # which may have failed when the rules were loaded
         finally:
             self._open_other_networks()
         self._settle_flows()
