@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,3 +124,34 @@ def test_counting_that_could_not_begin_is_begun_when_the_plan_is_said_again() ->
         router.apply(wanted)
     router.apply(wanted)
     assert counting.followed == [wanted, wanted]
+
+
+def test_a_router_whose_rules_are_refused_holds_nothing() -> None:
+    """It is tried again each moment, and the library's own socket is nobody's but ours to close."""
+    closed: list[str] = []
+
+    class Refused(LinuxRouter):
+        def __init__(self, *_: object) -> None:
+            self.plan, self._links = plan(1), _Links()  # type: ignore[assignment]
+
+        def close(self) -> None:
+            closed.append("router")
+
+        def _load(self, plan: object = None) -> None:
+            raise NftablesError("no")
+
+    class _Links:
+        def existing(self, name: str) -> Any:
+            return SimpleNamespace(index=1)
+
+        def run(self, messages: object) -> None:
+            return
+
+        def blackholes(self) -> list[str]:
+            return []
+
+    namespaces: Any = SimpleNamespace(ensure=lambda name: True)
+    edge: Any = None
+    with pytest.raises(NftablesError):
+        Refused.ensure(namespaces, edge, plan(1), {}, 4566, lambda _: [])
+    assert closed == ["router"]

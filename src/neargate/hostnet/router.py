@@ -73,8 +73,17 @@ class Router:
         """Make or adopt. The rules of `enis` (by task id) stand before this returns; their flows go on meanwhile."""
         fresh = namespaces.ensure(namespace_name(plan.vpc_id))
         router = cls(namespaces, plan, port, peers)
-        loopback = router._links.existing("lo").index
-        router._links.run(
+        try:
+            router._settle_in(enis)
+            edge.join_router(plan.vpc_id, router.name, router._links, fresh=fresh)
+        except BaseException:
+            router.close()  # it is tried again and again, and libraries of C close nothing by themselves
+            raise
+        return router
+
+    def _settle_in(self, enis: Mapping[str, Eni]) -> None:
+        loopback = self._links.existing("lo").index
+        self._links.run(
             [
                 netlink.link_up(loopback),
                 netlink.address(loopback, TASK_METADATA_ADDRESS),
@@ -82,14 +91,12 @@ class Router:
                 netlink.address(loopback, RESOLVER_ADDRESS),
             ]
         )
-        router._links.run([netlink.blackhole(cidr) for cidr in plan.cidrs])
-        router._open_other_networks()
+        self._links.run([netlink.blackhole(cidr) for cidr in self.plan.cidrs])
+        self._open_other_networks()
         # The rules come before the link that packets could arrive on.
-        router._enis = {task_id: local_eni(interface_name(eni.eni_id), eni) for task_id, eni in enis.items()}
-        router._load()
-        router._forget_for_good()
-        edge.join_router(plan.vpc_id, router.name, router._links, fresh=fresh)
-        return router
+        self._enis = {task_id: local_eni(interface_name(eni.eni_id), eni) for task_id, eni in enis.items()}
+        self._load()
+        self._forget_for_good()
 
     def _forget_for_good(self) -> None:
         """A connection that was cut is not taken up again in its middle, whoever sends next. One that is over on both
