@@ -216,8 +216,10 @@ def _configure(public_pool: str) -> None:
         write_sysctl("ipv6/conf/all/forwarding", "1")
         write_sysctl("ipv6/conf/default/forwarding", "0")
     rules = Nftables()
-    rules.run(_rules(public_pool))
-    rules.close()
+    try:
+        rules.run(_rules(public_pool))
+    finally:
+        rules.close()
 
 
 def _rules(public_pool: str) -> str:

@@ -39,6 +39,7 @@ class Endpoints:
         for name in list(made):
             self._remove(router, name, made[name])
             del made[name]
+        self._made.pop(router.plan.vpc_id, None)
 
     def namespaces(self) -> set[str]:
         return {name for made in self._made.values() for name in made}
