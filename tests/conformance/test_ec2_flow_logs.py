@@ -325,6 +325,12 @@ def test_who_makes_one_may_pass_the_role_and_touch_the_resource(network: Network
     ec2 = network.user("elsewhere", passing, allow("ec2:CreateFlowLogs", resource=f"{arn}:vpc-flow-log/*"))
     code, said = refused(lambda: ec2.create_flow_logs(**network.wanted()))
     assert code == "UnauthorizedOperation" and f"ec2:CreateFlowLogs on resource: {arn}:vpc/{network.vpc}" in said
+    tags = [{"ResourceType": "network-interface", "Tags": [{"Key": "kept", "Value": "yes"}]}]
+    kept = network.ec2.create_network_interface(SubnetId=network.subnet, TagSpecifications=tags)["NetworkInterface"]
+    denied = allow("ec2:CreateFlowLogs", StringEquals={"aws:ResourceTag/kept": "yes"}) | {"Effect": "Deny"}
+    ec2 = network.user("others", passing, allow("ec2:CreateFlowLogs"), denied)
+    one = network.wanted(ResourceType="NetworkInterface", ResourceIds=[kept["NetworkInterfaceId"]])
+    assert refused(lambda: ec2.create_flow_logs(**one))[0] == "UnauthorizedOperation"
     ec2 = network.user("whole", passing, allow("ec2:CreateFlowLogs"))
     assert refused(lambda: ec2.create_flow_logs(**network.wanted(DryRun=True)))[0] == "DryRunOperation"
     spec = [{"ResourceType": "vpc-flow-log", "Tags": [{"Key": "team", "Value": "a"}]}]

@@ -4,6 +4,7 @@ from .ec2_rows import SUBNET_KEYS, create, describe, write
 from .rules import Actions, Level, rule
 
 _LOG, _VPC, _SUBNET, _INTERFACE = "vpc-flow-log/{log}", "vpc/{vpc}", "subnet/{subnet}", "network-interface/{interface}"
+_KEYS = (*SUBNET_KEYS, "ec2:VpcID", "ec2:Tenancy", "ec2:NetworkInterfaceID", "ec2:Subnet")
 _PASSING = rule(
     "iam:PassRole",
     Level.PERMISSIONS,
@@ -15,7 +16,7 @@ _PASSING = rule(
 
 ACTIONS: Actions = {
     "CreateFlowLogs": (
-        *create("CreateFlowLogs", _LOG, _VPC, _SUBNET, _INTERFACE, keys=(*SUBNET_KEYS, "ec2:VpcID", "ec2:Tenancy")),
+        *create("CreateFlowLogs", _LOG, _VPC, _SUBNET, _INTERFACE, keys=_KEYS),
         _PASSING,
     ),
     "DeleteFlowLogs": write("DeleteFlowLogs", _LOG),

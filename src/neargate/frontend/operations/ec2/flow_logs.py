@@ -30,6 +30,7 @@ from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select
 from .groups import all_enis
+from .own_interfaces import interface_asked
 from .request import client_token, page, resource_arn, stop_if_dry_run, tag_list, with_token
 from .routing import named_vpc, new, subnet_resource
 from .shown import Shown, at, tags_of
@@ -72,7 +73,7 @@ def _resources(call: Call, services: Services, params: Params) -> list[Resource]
         case "Subnet":
             return [subnet_resource(call, services, one) for one in ids]
         case "NetworkInterface":
-            return [Resource(arn=resource_arn(call, "network-interface", one or "*")) for one in ids]
+            return [interface_asked(call, services, one) for one in ids]
         case _:
             return []
 
