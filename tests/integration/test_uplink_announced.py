@@ -12,7 +12,15 @@ from neargate.hostnet.namespaces import read_sysctl, write_sysctl
 from neargate.hostnet.netlink import Netlink
 from neargate.hostnet.uplink.announcing import Announcing
 from neargate.hostnet.uplink.record import UplinkFiles
-from neargate.model.network import POOL_ANNOUNCED, POOL_LOCAL, POOL_ROUTED, PublicPool, SecurityGroup, VpcPlan
+from neargate.model.network import (
+    POOL_ANNOUNCED,
+    POOL_LOCAL,
+    POOL_ROUTED,
+    PlannedNat,
+    PublicPool,
+    SecurityGroup,
+    VpcPlan,
+)
 from neargate.testing.netlab import connect, eni, entered, is_cut_off, listener_in, plan, reaches, rule, seen_source
 
 from .test_uplink_nat import FIREWALLS
@@ -294,6 +302,31 @@ def test_by_pasta_tasks_of_a_pool_get_out_too(tmp_path: Path) -> None:
         await lab.until(gets_out, "nothing gets out")
 
     run(tmp_path, "user", scenario)
+
+
+def test_the_address_of_a_gateway_is_nobodys_when_its_vpc_leaves(tmp_path: Path) -> None:
+    """Another host may have the gateway by then, and its neighbours are to find it there."""
+
+    async def scenario(lab: UplinkLab) -> None:
+        lan = Lan(lab)
+        await lab.network.start()
+        before = lan.trace()
+        whole = plan(1, OPEN, CLOSED)
+        gateway = PlannedNat(
+            nat_id="nat-0a",
+            subnet_id=whole.subnets[0].subnet_id,
+            private_ipv4="172.31.1.200",
+            public_ipv4=PUBLIC,
+        )
+        await lab.network.apply_vpc(pooled(1, POOL, POOL_ANNOUNCED, base=replace(whole, nats=(gateway,))))
+        await lan.is_announced(PUBLIC)
+        await lab.network.remove_vpc(whole.vpc_id, 1)
+        await lan.is_announced()
+        assert lan.trace()[1:] == before[1:]
+        with entered(lab.host), Netlink() as host:
+            assert POOL not in host.routes(), "nor is the pool led to tasks"
+
+    run(tmp_path, "nat", scenario)
 
 
 def test_a_pool_that_would_take_from_the_host_is_not_led_to_tasks(tmp_path: Path) -> None:
