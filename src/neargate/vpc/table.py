@@ -9,7 +9,8 @@ that flow (`parties`), since what it says may be forged. `c_post`: the mark says
 after all translation; there the receiver's ACL and groups see what the receiver will get. Every base chain but the
 first drops what nothing accepted. Most packets are of flows inside a VPC: for these alone the first lines of `c_fwd`
 and `c_post` say without a look-up what the maps would say. Who is among the `crowd` (crowding.py) begins no flows; how
-many flows an interface may begin in a second (`begun`) is bounded for all, so that it cannot fill the table in one.
+many flows an interface may begin in a second (`begun`) is bounded for all, so that it cannot fill the table in one; the
+later packets of a flow that nobody answers are new to conntrack as well, but they begin nothing.
 """
 
 import hashlib
@@ -140,6 +141,7 @@ _CHAINS = """
     drop
   }
   chain crowded {
+    ct status confirmed return
     iifname "e*" ip saddr @crowd4 drop
     iifname "e*" ip6 saddr @crowd6 drop
     iifname "e*" update @begun4 { ip saddr limit rate over FLOWS/second burst FLOWS packets } drop
