@@ -15,16 +15,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from neargate.hostnet.netlink import Netlink
+from neargate.hostnet.netlink import Netlink, veth
 from neargate.hostnet.nftables import Nftables
+from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.model.network import SecurityGroup
 from neargate.testing.netlab import NetLab, eni, entered, plan, rule
 
 from .figures import Figure, Load, foreign_load, quantile, spread
 
 COMMAND = "python -m bench network"
-ROUNDS = 9
-STREAM_S = 0.7
+ROUNDS = 25
+STREAM_S = 0.4
 PORT = 5201
 CHUNK = bytes(1 << 18)
 FEW, MANY = 10, 10_000
@@ -92,12 +93,15 @@ def _only(router: str, rules: str) -> None:
 
 @contextmanager
 def _bare_veth(directory: Path) -> Iterator[tuple[str, str, str]]:
-    """Two namespaces with a link between them and nothing else, made by `ip`."""
+    """Two namespaces with a link between them as tasks have it, and nothing else."""
     names = [f"{directory.name}-{side}" for side in "ab"]
     try:
         for name in names:
             _run("ip", "netns", "add", name)
-        _run("ip", "link", "add", "eth0", "netns", names[0], "type", "veth", "peer", "eth0", "netns", names[1])
+        macs = ("0a:00:00:00:00:01", "0a:00:00:00:00:02")
+        with entered(f"/run/netns/{names[0]}"), Netlink() as links, open(f"/run/netns/{names[1]}") as other:
+            target, mtu = other.fileno(), DEFAULT_KNOBS.eni_mtu
+            links.run([veth("eth0", macs[0], peer="eth0", peer_mac=macs[1], peer_namespace=target, mtu=mtu)])
         for number, name in enumerate(names, 1):
             _run("ip", "-n", name, "address", "add", f"10.0.0.{number}/24", "dev", "eth0")
             _run("ip", "-n", name, "link", "set", "eth0", "up")
@@ -223,6 +227,7 @@ def _streams(series: dict[str, list[float]], busy: float, others: float) -> list
     notes += [f"{name:15} {spread(rates)} Gbit/s" for name, rates in series.items()]
 
     def figure(name: str, ours: str, theirs: str, goal: str) -> Figure:
+        pairs = [one / other for one, other in zip(series[ours], series[theirs], strict=True)]
         return Figure(
             name=f"network: {name}",
             value=median(series[ours]) / median(series[theirs]),
@@ -230,7 +235,7 @@ def _streams(series: dict[str, list[float]], busy: float, others: float) -> list
             goal=goal,
             against=f"one TCP stream, task to task, {theirs}; {ROUNDS} turns of {STREAM_S} s each",
             samples=series,
-            notes=notes,
+            notes=[*notes, f"of a turn's two streams {median(pairs):.2f} ({min(pairs):.2f} .. {max(pairs):.2f})"],
             load=busy,
             command=COMMAND,
         )

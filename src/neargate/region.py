@@ -16,6 +16,8 @@ from .capacity.spot_share import SpotSetting, SpotShare, open_spot_share
 from .clusters.cell import Cell, open_cell
 from .clusters.flow_logs import FlowLogWriter
 from .clusters.gateway import Gateway
+from .clusters.services.manager import ServicesWay
+from .clusters.services.starting import LaunchRate
 from .frontend.app import FrontEnd
 from .frontend.callers.authenticate import AuthMode
 from .frontend.callers.credentials import Credentials
@@ -43,6 +45,7 @@ from .frontend.limits.limits import Limits
 from .frontend.limits.registry import QuotaRegistry
 from .frontend.network import registry as network_part
 from .frontend.network.flow_log_delivery import FlowLogDelivery
+from .frontend.network.for_services import TaskNetworks
 from .frontend.network.placing import Placing, open_placing
 from .frontend.operations.table import OPERATIONS
 from .frontend.parameters import registry as parameters_part
@@ -133,6 +136,7 @@ class Region(Struct, frozen=True, kw_only=True):
 
     def start_loops(self, world: World) -> None:
         """What works in the background by itself: the sweepers of the cell and of the logs, the record's writer."""
+        self.cell.start_services()
         self.cell.start_sweepers(self.services.task_definitions.is_retired)
         world.spawn(self.logs.run(), "logs")
         world.spawn(self.trail.run(), "trail")
@@ -164,7 +168,14 @@ async def open_region(
         parts.network.on_pools(manager.use_public_pools)
     placing = await open_placing(world, parts.network, capacities, knobs)
     cell = await open_cell(
-        world, stores, name="cell-0", region=plan.region, capacities=capacities, knobs=knobs, quotas=parts.quotas
+        world,
+        stores,
+        name="cell-0",
+        region=plan.region,
+        capacities=capacities,
+        knobs=knobs,
+        quotas=parts.quotas,
+        services_way=ServicesWay(networks=TaskNetworks(parts.network), rate=_launch_rate(limits)),
     )
     await placing.restore(lambda: cell.sweepers.settle_reservations(world.now()))
     logs = await Logs.open(world, stores, knobs, plan.region)
@@ -201,6 +212,15 @@ async def open_region(
     )
 
 
+def _launch_rate(limits: Limits) -> LaunchRate:
+    """Fargate's, of an account: it counts services' tasks as it counts RunTask's."""
+
+    def launch(account: str, is_spot: bool, count: int) -> None:
+        limits.launch(account, is_spot=is_spot, count=count)
+
+    return launch
+
+
 def _services(
     world: World,
     plan: RegionPlan,
@@ -219,6 +239,7 @@ def _services(
         region=plan.region,
         zones=plan.zones,
         cells={"cell-0": cell},
+        service_managers={"cell-0": cell.services},
         capacities=capacities,
         identity=parts.identity,
         sessions=sessions,

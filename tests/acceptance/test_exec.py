@@ -25,7 +25,7 @@ from .walking import document_for, walk
 
 PLUGIN = Path(__file__).with_name("session_manager_plugin.py")
 BIN = Path(sys.executable).parent
-GROUP, ROLE = "/exec", "kept"
+GROUP, ROLE = "/exec", "exec-kept"
 KEEP = {"command": ["sleep", "100000"], "stopTimeout": 2, "readonlyRootFilesystem": True, "user": "1000"}
 
 

@@ -16,6 +16,7 @@ from neargate.testing import libresolv
 from .region import LiveRegion, wait_for
 
 POOL, FIRST = "100.127.77.0/29", "100.127.77.0"
+POOL6 = "2001:db8:77::/48"
 SERVE = {"command": ["sh", "-c", "echo hello > /index.html; httpd -f -p 80 -h /"]}
 
 
@@ -118,3 +119,61 @@ def test_names_on_the_machine(own_region: LiveRegion, tmp_path: Path) -> None:
     except OSError:
         return
     raise AssertionError("it listens on")
+
+
+def test_what_the_machine_does_not_allow_stays_away_from_tasks(own_region: LiveRegion) -> None:
+    region = own_region
+    family = region.register({**SERVE, "image": region.busybox})
+    region.command("ip-pool", "add", POOL)
+    assert POOL in region.command("doctor", check=False).stdout
+    assert "no longer lets its region have" in region.command("ip-pool", "forbid", POOL).stdout
+    refused = region.wait_status(region.run(family, public=True), "STOPPED")
+    allowed_by = f"{POOL} (local) is not allowed on this host; as root of it: neargate ip-pool allow {POOL}"
+    assert f"{FIRST} cannot be given: {allowed_by}" in refused["stoppedReason"]
+    assert f"a pool of public addresses is refused: {allowed_by}" in region.command("doctor", check=False).stdout
+    wait_for("hosts says so", lambda: f"refuses pools of public addresses: {POOL}" in region.command("hosts").stdout)
+    region.command("ip-pool", "allow", POOL)
+    group = region.ec2.create_security_group(GroupName="web", Description="HTTP")["GroupId"]
+    region.ec2.authorize_security_group_ingress(
+        GroupId=group, IpProtocol="tcp", FromPort=80, ToPort=80, CidrIp="0.0.0.0/0"
+    )
+    task = region.run(family, public=True, groups=(group,))
+    assert fetched(public_of(region, task)[1]) == "hello"
+    region.stop(task)
+    region.wait_status(task, "STOPPED")
+    wait_for("its room", lambda: region.command("ip-pool", "remove", POOL, check=False).returncode == 0)
+    assert "is not allowed here; what is: nothing" in region.command("ip-pool", "forbid", POOL, check=False).stderr
+
+
+def test_a_vpc_with_a_network_of_a_pool_of_ipv6(own_region: LiveRegion) -> None:
+    region, ec2 = own_region, own_region.ec2
+    assert "its id is ipv6pool-ec2-" in region.command("ip-pool", "add", POOL6).stdout
+    [pool] = ec2.describe_ipv6_pools()["Ipv6Pools"]
+    [vpc] = ec2.describe_vpcs()["Vpcs"]
+    made = ec2.associate_vpc_cidr_block(VpcId=vpc["VpcId"], Ipv6Pool=pool["PoolId"])["Ipv6CidrBlockAssociation"]
+    [table] = ec2.describe_route_tables()["RouteTables"]
+    [gateway] = ec2.describe_internet_gateways()["InternetGateways"]
+    ec2.create_route(
+        RouteTableId=table["RouteTableId"],
+        DestinationIpv6CidrBlock="::/0",
+        GatewayId=gateway["InternetGatewayId"],
+    )
+    [subnet] = region.network(public=True)["awsvpcConfiguration"]["subnets"][:1]
+    six = made["Ipv6CidrBlock"].replace("/56", "/64")
+    ec2.associate_subnet_cidr_block(SubnetId=subnet, Ipv6CidrBlock=six)
+    ec2.modify_subnet_attribute(SubnetId=subnet, AssignIpv6AddressOnCreation={"Value": True})
+    group = ec2.create_security_group(GroupName="web6", Description="HTTP")["GroupId"]
+    everybody = [{"CidrIpv6": "::/0"}]
+    permission = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "Ipv6Ranges": everybody}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
+    only = {"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": [group], "assignPublicIp": "ENABLED"}}
+    family = region.register({**SERVE, "image": region.busybox})
+    task = region.run(family, networkConfiguration=only)
+    details = region.wait_status(task, "RUNNING")["attachments"][0]["details"]
+    [eni] = [one["value"] for one in details if one["name"] == "networkInterfaceId"]
+    [found] = ec2.describe_network_interfaces(NetworkInterfaceIds=[eni])["NetworkInterfaces"]
+    [address] = [one["Ipv6Address"] for one in found["Ipv6Addresses"]]
+    assert address.startswith(six.split("::")[0])
+    assert fetched(f"[{address}]") == "hello"
+    refused = region.command("ip-pool", "remove", POOL6, check=False)
+    assert refused.returncode == 1 and f"{made['Ipv6CidrBlock']} (of {vpc['VpcId']}" in refused.stderr

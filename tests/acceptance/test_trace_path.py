@@ -201,7 +201,7 @@ def test_what_cannot_be_traced(lab: Lab) -> None:
     task = lab.client.rpartition("/")[2]
     for to, sentence in (
         ("somewhere:80", "'somewhere' is no address; write --to ADDRESS:PORT, with numbers"),
-        ("1.1.1.1", "write the port too: --to ADDRESS:PORT"),
+        ("1.1.1.1", "write the port too, 1 to 65535: --to ADDRESS:PORT"),
     ):
         refused = lab.region.command("trace-path", "--from", task, "--to", to, check=False)
         assert refused.returncode == 1 and refused.stderr == f"neargate: {sentence}\n"

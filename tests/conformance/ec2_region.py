@@ -94,7 +94,13 @@ class Region:
         return subnet
 
     def launch(
-        self, task: str, subnet: SubnetView, *, public: bool = False, groups: tuple[str, ...] = ()
+        self,
+        task: str,
+        subnet: SubnetView,
+        *,
+        public: bool = False,
+        groups: tuple[str, ...] = (),
+        address: str | None = None,
     ) -> Reservation:
         request = ReservationRequest(
             task_id=task,
@@ -108,6 +114,7 @@ class Region:
             disk_gib=20,
             owner=f"arn:aws:ecs:{REGION}:{ACCOUNT}:attachment/{task}",
             attachment_id=task,
+            public_address=address,
         )
         made = self._runner.run(self.capacity.reserve(request))
         assert isinstance(made, Reservation)

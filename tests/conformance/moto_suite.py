@@ -67,6 +67,7 @@ VPC = Suite(
     modules=(
         "test_account_attributes",
         "test_availability_zones_and_regions",
+        "test_customer_gateways",
         "test_dhcp_options",
         "test_egress_only_igw",
         "test_elastic_ip_addresses",
@@ -81,9 +82,12 @@ VPC = Suite(
         "test_security_groups",
         "test_subnets",
         "test_tags",
+        "test_virtual_private_gateways",
         "test_vpc_endpoint_services_integration",
         "test_vpc_peering",
+        "test_vpc_service_configuration_integration",
         "test_vpcs",
+        "test_vpn_connections",
     ),
 )
 CLOUD_MAP = Suite(
@@ -121,7 +125,36 @@ VPC_MENDED = Suite(
         ),
     ),
 )
-SUITES = (ECS, VPC, VPC_MENDED, CLOUD_MAP)
+# Their subject is the network of services and tasks; their set-up registers a machine, and a definition for it.
+_MACHINE = """    test_instance = ec2.create_instances(
+        ImageId=EXAMPLE_AMI_ID, MinCount=1, MaxCount=1
+    )[0]
+    instance_id_document = json.dumps(
+        ec2_utils.generate_instance_identity_document(test_instance)
+    )
+    client.register_container_instance(
+        cluster=test_cluster_name, instanceIdentityDocument=instance_id_document
+    )
+    client.register_task_definition(
+        family="test_ecs_task",
+        networkMode="awsvpc",
+"""
+_FOR_FARGATE = """    client.register_task_definition(
+        family="test_ecs_task",
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="2048",
+        memory="4096",
+"""
+ECS_MENDED = Suite(
+    directory="test_ecs",
+    triage_file="moto_triage_mended.toml",
+    mends=(
+        Mend(module="test_ecs", given=_MACHINE, taken=_FOR_FARGATE, times=1),
+        Mend(module="test_ecs", given='platformVersion="2"', taken='launchType="FARGATE"', times=5),
+    ),
+)
+SUITES = (ECS, ECS_MENDED, VPC, VPC_MENDED, CLOUD_MAP)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,16 +27,18 @@ BOUND_S = 30.0  # on waiting; not a measurement
 T = TypeVar("T")
 
 
-async def region_in_memory(world: OsWorld, zones: tuple[tuple[str, str], ...], *, one_machine: bool = False) -> Region:
+async def region_in_memory(
+    world: OsWorld, zones: tuple[tuple[str, str], ...], *, one_machine: bool = False, knobs: Knobs = DEFAULT_KNOBS
+) -> Region:
     """A whole control plane whose administrator has KEY and SECRET. `zones`: names and ids."""
     return await open_region(
         world,
-        MemoryStores(world, DEFAULT_KNOBS),
+        MemoryStores(world, knobs),
         RegionPlan(region=REGION, account=ACCOUNT, zones=zones, public_pool="198.18.0.0/24", one_machine=one_machine),
         models=Models(),
         credentials=Credentials(account=ACCOUNT, access_key_id=KEY, secret_access_key=SECRET),
         envelope=Envelope(bytes(32), world),
-        knobs=DEFAULT_KNOBS,
+        knobs=knobs,
     )
 
 

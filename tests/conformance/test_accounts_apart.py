@@ -59,7 +59,7 @@ DEFINITION: dict[str, Any] = {
 # Of EC2's identifiers.
 KINDS = (
     *("vpc", "subnet", "sg", "sgr", "eni", "dopt", "rtb", "rtbassoc", "acl", "aclassoc", "igw", "eigw", "nat"),
-    *("eipalloc", "pcx", "pl", "vpce", "vpc-cidr-assoc", "fl", "scr"),
+    *("eipalloc", "pcx", "pl", "vpce", "vpc-cidr-assoc", "fl", "scr", "vgw", "cgw"),
 )
 
 # What is told about other accounts on AWS, too.
@@ -86,7 +86,7 @@ _RANDOM = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     r"|(?<=-)[A-Za-z0-9]{6}(?='[,}])"
     r"|[0-9a-z]{32}-[0-9a-z]{8}|(?:ns|srv)-[0-9a-z]{16}"
-    r"|[0-9a-f]{17,32}|[A-Z0-9]{16,21}|[A-Za-z0-9+/]{40,}=*|PackedPolicySize': [0-9]+|[0-9]{10,}(?:\.[0-9]+)?"
+    r"|[A-Za-z0-9+/]{40,}=*|[0-9a-f]{17,32}|[A-Z0-9]{16,21}|PackedPolicySize': [0-9]+|[0-9]{10,}(?:\.[0-9]+)?"
 )
 
 
@@ -146,6 +146,9 @@ class Sweep:
         default = (await self._made("ec2", "DescribeSubnets"))["subnetSet"][0]
         await self._made("ec2", "CreateInternetGateway")
         await self._made("ec2", "CreateEgressOnlyInternetGateway", VpcId=vpc)
+        vgw = (await self._made("ec2", "CreateVpnGateway", Type="ipsec.1"))["vpnGateway"]["vpnGatewayId"]
+        await self._made("ec2", "AttachVpnGateway", VpcId=vpc, VpnGatewayId=vgw)
+        await self._made("ec2", "CreateCustomerGateway", Type="ipsec.1", IpAddress="192.0.2.9")
         await self._made("ec2", "CreateVpcPeeringConnection", VpcId=vpc, PeerVpcId=default["vpcId"])
         await self._made("ec2", "CreateManagedPrefixList", PrefixListName="zebra", MaxEntries="1", AddressFamily="IPv4")
         await self._made("ec2", "CreateVpcEndpoint", VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.s3")
@@ -183,6 +186,7 @@ class Sweep:
         subnet = (await self._made("ec2", "DescribeSubnets"))["subnetSet"][0]["subnetId"]
         network = {"awsvpcConfiguration": {"subnets": [subnet]}}
         run = {"cluster": "zebra", "taskDefinition": "zebra", "launchType": "FARGATE", "networkConfiguration": network}
+        await self._made("ecs", "CreateService", run | {"serviceName": "zebra", "desiredCount": 0})
         ran = await self._made("ecs", "RunTask", run)
         assert not ran["failures"], ran
         task = ran["tasks"][0]["taskArn"]
@@ -222,6 +226,8 @@ class Sweep:
             ("ec2", "DescribeNetworkAcls", {}),
             ("ec2", "DescribeInternetGateways", {}),
             ("ec2", "DescribeEgressOnlyInternetGateways", {}),
+            ("ec2", "DescribeVpnGateways", {}),
+            ("ec2", "DescribeCustomerGateways", {}),
             ("ec2", "DescribeNatGateways", {}),
             ("ec2", "DescribeAddresses", {}),
             ("ec2", "DescribeVpcPeeringConnections", {}),
@@ -246,6 +252,7 @@ class Sweep:
             ("servicediscovery", "ListNamespaces", {}),
             ("servicediscovery", "ListOperations", {}),
             ("servicediscovery", "ListServices", {}),
+            ("ecs", "DescribeServices", {"cluster": "zebra", "services": ["zebra"]}),
         ]
         seen = []
         for service, operation, params in asked:

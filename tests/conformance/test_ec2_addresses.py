@@ -303,3 +303,41 @@ def test_gateways_by_pages_and_filters(region: Region) -> None:
     assert region.ec2.describe_nat_gateways(Filter=by("state", "available"))["NatGateways"] == []
     assert refused(lambda: region.ec2.describe_nat_gateways(NatGatewayIds=["x"]))[0] == "NatGatewayMalformed"
     assert refused(lambda: region.ec2.delete_nat_gateway(NatGatewayId=f"nat-{ABSENT}"))[0] == "NatGatewayNotFound"
+
+
+# -- addresses that tasks of services have
+
+
+def test_a_gateway_does_not_get_an_address_that_a_task_has(region: Region) -> None:
+    made = region.ec2.allocate_address()
+    view = region.network.subnets(ACCOUNT)[0].view
+    given = region.launch("one", view, public=True, address=made["PublicIp"]).eni
+    assert given is not None and given.public_ipv4 == made["PublicIp"]
+    nat_id = gateway(region, AllocationId=made["AllocationId"])
+    look(region)
+    shown = described(region, nat_id)
+    assert (shown["State"], shown["FailureCode"]) == ("failed", "Resource.AlreadyAssociated")
+    assert refused(lambda: region.ec2.release_address(AllocationId=made["AllocationId"]))[0] == "InvalidIPAddress.InUse"
+    region.run(region.capacity.release("one", view.zone))
+    nat_id = gateway(region, AllocationId=made["AllocationId"])
+    look(region)
+    assert described(region, nat_id)["State"] == "available"
+
+
+def test_an_address_that_a_task_gets_while_it_is_released_stays(
+    region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = region.ec2.allocate_address(TagSpecifications=SPEC)
+    answers = iter([[], [made["PublicIp"]]])
+
+    async def asked() -> list[str]:
+        return next(answers)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(region.capacity, "public_addresses", asked)
+        in_use = ("InvalidIPAddress.InUse", f"Address {made['PublicIp']} is in use.", 400)
+        assert refused(lambda: region.ec2.release_address(AllocationId=made["AllocationId"])) == in_use
+    [shown] = region.ec2.describe_addresses()["Addresses"]
+    assert shown["AllocationId"] == made["AllocationId"] and shown["Tags"] == SPEC[0]["Tags"]
+    region.ec2.release_address(AllocationId=made["AllocationId"])
+    assert region.ec2.describe_addresses()["Addresses"] == []

@@ -384,7 +384,7 @@ def test_inside_the_vpc_only_a_whole_subnet_is_led_to_a_nat_gateway(region: Regi
             "InvalidNetworkInterfaceID.NotFound",
             None,
         ),
-        ({"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "vgw-1"}, "UnsupportedOperation", None),
+        ({"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "vgw-1"}, "InvalidGatewayID.NotFound", None),
         # An id of another kind than the parameter's names nothing.
         ({"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "IGW"}, "InvalidNatGatewayID.NotFound", None),
         (

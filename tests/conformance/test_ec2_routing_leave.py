@@ -91,6 +91,40 @@ def test_a_gateway_and_its_vpc_are_both_asked_for(region: Region) -> None:
     ec2.detach_internet_gateway(**given)
 
 
+def test_a_virtual_private_gateway_its_vpc_and_its_tables_are_asked_for(region: Region) -> None:
+    vpc, made = default_vpc(region), new_table(region, "a")
+    mine, theirs = (
+        region.ec2.create_vpn_gateway(Type="ipsec.1", TagSpecifications=tagged("vpn-gateway", team))["VpnGateway"]
+        for team in ("a", "b")
+    )
+    own = allow("ec2:*", resource=f"{EC2}:vpn-gateway/*", StringEquals={"aws:ResourceTag/team": "a"})
+    ec2 = region.al(own, service="ec2")
+    attach, vgw = ec2.attach_vpn_gateway, mine["VpnGatewayId"]
+    assert refused(attach, VpnGatewayId=vgw, VpcId=vpc) == told("ec2:AttachVpnGateway", f"vpc/{vpc}")
+    more = allow("ec2:AttachVpnGateway", resource=f"{EC2}:vpc/*", StringEquals={"ec2:VpcID": vpc})
+    region.iam.put_user_policy(UserName="al", PolicyName="own", PolicyDocument=policy(own, more))
+    other = theirs["VpnGatewayId"]
+    assert refused(attach, VpnGatewayId=other, VpcId=vpc) == told("ec2:AttachVpnGateway", f"vpn-gateway/{other}")
+    assert refused(ec2.delete_vpn_gateway, VpnGatewayId=other) == told("ec2:DeleteVpnGateway", f"vpn-gateway/{other}")
+    attach(VpnGatewayId=vgw, VpcId=vpc)
+    enable = ec2.enable_vgw_route_propagation
+    expected = told("ec2:EnableVgwRoutePropagation", f"route-table/{made}")
+    assert refused(enable, GatewayId=vgw, RouteTableId=made) == expected
+    assert refused(ec2.describe_vpn_gateways)[0] == "UnauthorizedOperation"
+
+
+def test_customer_gateways_are_made_with_tags_that_are_asked_for(region: Region) -> None:
+    wanted: dict[str, Any] = {"Type": "ipsec.1", "IpAddress": "192.0.2.1"}
+    kind = f"{EC2}:customer-gateway/*"
+    ec2 = region.al(allow("ec2:*CustomerGateway", resource=kind), service="ec2")
+    with_tags = wanted | {"TagSpecifications": tagged("customer-gateway", "a")}
+    assert refused(ec2.create_customer_gateway, **with_tags) == told("ec2:CreateTags", "customer-gateway/*")
+    made = ec2.create_customer_gateway(**wanted)["CustomerGateway"]["CustomerGatewayId"]
+    connection = {"Type": "ipsec.1", "CustomerGatewayId": made}
+    assert refused(ec2.create_vpn_connection, **connection) == told("ec2:CreateVpnConnection", "vpn-connection/*")
+    ec2.delete_customer_gateway(CustomerGatewayId=made)
+
+
 def test_endpoints_are_made_for_the_services_that_a_policy_names(region: Region) -> None:
     vpc = default_vpc(region)
     s3, dynamodb = f"com.amazonaws.{REGION}.s3", f"com.amazonaws.{REGION}.dynamodb"

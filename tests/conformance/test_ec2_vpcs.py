@@ -277,7 +277,7 @@ def test_ipv6_networks_are_the_regions_own(region: Region) -> None:
     both = {"CidrBlock": "10.9.0.0/16", "AmazonProvidedIpv6CidrBlock": True}
     assert refused(lambda: ec2.associate_vpc_cidr_block(VpcId=other, **both))[0] == "InvalidParameterCombination"
     assert refused(lambda: ec2.associate_vpc_cidr_block(VpcId=other, Ipv6Pool="ipv6pool-ec2-0"))[0] == (
-        "UnsupportedOperation"
+        "InvalidIpv6PoolID.NotFound"
     )
 
 

@@ -12,6 +12,7 @@ from neargate.hostnet.namespaces import read_sysctl, write_sysctl
 from neargate.hostnet.netlink import Netlink
 from neargate.hostnet.uplink.announcing import Announcing
 from neargate.hostnet.uplink.record import UplinkFiles
+from neargate.interfaces.hostnet import HostError
 from neargate.model.network import (
     POOL_ANNOUNCED,
     POOL_LOCAL,
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.root
 # A private network, as most are: what finds tasks there is not what an internet gateway leads to.
 LAN, HERE, NEIGHBOUR = "192.168.77.0/24", "192.168.77.1", "192.168.77.50"
 POOL, PUBLIC, OTHER, UNUSED = "192.168.77.192/28", "192.168.77.195", "192.168.77.196", "192.168.77.197"
+ALLOWED = ((LAN, POOL_ANNOUNCED), ("100.99.7.0/24", POOL_ROUTED))
 CLOSED = SecurityGroup(group_id="sg-0shut", egress=(rule("-1", peer="0.0.0.0/0"),))
 Trace = tuple[Any, list[str], str | None]
 
@@ -40,6 +42,7 @@ class Lan:
 
     def __init__(self, lab: UplinkLab) -> None:
         self.lab = lab
+        lab.allowed_pools = tuple(PublicPool(cidr=cidr, way=way) for cidr, way in ALLOWED)
         lab.second_network("lan0", HERE, NEIGHBOUR)
         with entered(lab.host), Netlink() as host:
             host.run([netlink.route(LAN, host.existing("lan0").index)])
@@ -337,5 +340,82 @@ def test_a_pool_that_would_take_from_the_host_is_not_led_to_tasks(tmp_path: Path
         with listener_in(lan.neighbour, NEIGHBOUR, 80):
             assert await reaches(lab.host, NEIGHBOUR, 80)
         assert (lan.trace()[0][2], lan.trace()[1]) == (before[0][2], [])
+
+    run(tmp_path, "nat", scenario)
+
+
+def test_the_host_decides_what_it_gives_away(tmp_path: Path) -> None:
+    """A server names a part of the network and a block as pools: this host's operator has allowed neither, then one."""
+
+    async def scenario(lab: UplinkLab) -> None:
+        lan = Lan(lab)
+        before = lan.trace()
+        lab.allowed_pools = ()
+        await lab.network.start()
+        await lab.network.apply_vpc(pooled(1, POOL, "100.99.7.0/28", POOL_ANNOUNCED))
+        with pytest.raises(HostError, match=rf"{PUBLIC} cannot be given: .*neargate ip-pool allow {POOL} --announce"):
+            await lab.attach("a", eni(1, "sg-0open", public=PUBLIC))
+        lab.task = (await lab.attach("b", eni(2, "sg-0open", public="198.18.7.9"))).netns_path
+        with listener_in(lan.neighbour, NEIGHBOUR, 80):
+            assert await is_cut_off(lab.task, NEIGHBOUR, 80), "the network is none of tasks', whatever its name"
+
+        async def told() -> bool:
+            return len(lab.state().refused) == 2
+
+        await lab.until(told, "nothing is said")
+        assert "100.99.7.0/28 (announced) is not allowed on this host" in lab.network.refused_pools
+        assert (lan.trace()[0][2], lan.trace()[1:]) == (before[0][2], before[1:])
+
+        lab.allowed_pools = (PublicPool(cidr=POOL, way=POOL_ANNOUNCED),)
+        await lab.network.consider_pools()
+        task = (await lab.attach("a", eni(1, "sg-0open", public=PUBLIC))).netns_path
+        await lan.is_announced(PUBLIC)
+        with listener_in(task, "0.0.0.0", 80):
+            assert await reaches(lan.neighbour, PUBLIC, 80)
+        lab.allowed_pools = ()
+        await lab.network.consider_pools()
+        await lan.is_announced()
+        with entered(lab.host), Netlink() as host:
+            assert POOL not in host.routes()
+        assert await is_cut_off(lan.neighbour, PUBLIC, 80)
+
+    run(tmp_path, "nat", scenario)
+
+
+def test_a_pool_that_is_forbidden_is_led_nowhere_also_where_a_vpc_takes_no_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise OSError("the kernel takes no rules")
+
+    async def scenario(lab: UplinkLab) -> None:
+        lan = Lan(lab)
+        await lan.begin()
+        await lan.is_announced(PUBLIC)
+        lab.allowed_pools = ()
+        monkeypatch.setattr(lab.network._vpcs, "apply", refuses)
+        with pytest.raises(HostError, match="takes no rules"):
+            await lab.network.consider_pools()
+        await lan.is_announced()
+        with entered(lab.host), Netlink() as host:
+            assert POOL not in host.routes()
+
+    run(tmp_path, "nat", scenario)
+
+
+def test_an_address_that_becomes_the_hosts_or_its_gateways_is_announced_no_more(tmp_path: Path) -> None:
+    async def scenario(lab: UplinkLab) -> None:
+        lan = Lan(lab)
+        await lan.begin()
+        await lab.attach("b", eni(2, "sg-0open", public=OTHER))
+        await lan.is_announced(PUBLIC, OTHER)
+        lab.command(f"ip address add {PUBLIC}/32 dev lan0")
+        lab.command(f"ip route add 203.0.114.0/24 via {OTHER} dev lan0 onlink")
+        await lan.is_announced()
+        assert f"{PUBLIC} is this machine's own or its gateway's, and not announced" in lab.state().notes
+        lab.command("ip route del 203.0.114.0/24")
+        await lan.is_announced(OTHER)
+        await lab.network.apply_vpc(pooled(2, POOL, POOL_ANNOUNCED))
+        assert f"{POOL} holds {PUBLIC}, which is this machine's own" in lab.network.refused_pools
 
     run(tmp_path, "nat", scenario)

@@ -24,7 +24,7 @@ from neargate.hostnet.uplink.legacy import LegacyRules
 from neargate.hostnet.uplink.record import UplinkFiles, UplinkState
 from neargate.hostnet.uplink.uplink import Uplink, UplinkedNetwork
 from neargate.model.knobs import DEFAULT_KNOBS
-from neargate.model.network import SecurityGroup
+from neargate.model.network import PublicPool, SecurityGroup
 from neargate.testing.netlab import NetLab, connect, eni, entered, listener_in, plan, rule
 from neargate.world import OsWorld
 
@@ -44,6 +44,7 @@ class UplinkLab(NetLab):
     asked = "none"
     knobs = KNOBS
     private_beyond: tuple[str, ...] = ()
+    allowed_pools: tuple[PublicPool, ...] = ()  # what the played host's operator says
     played: Path
     task: str = ""
 
@@ -101,6 +102,7 @@ class UplinkLab(NetLab):
             public_pool=POOL,
             knobs=self.knobs,
             private_beyond=self.private_beyond,
+            allowed_pools=lambda: self.allowed_pools,
         )
         made.uplink = Uplink(
             self.world,

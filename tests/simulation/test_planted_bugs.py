@@ -40,10 +40,11 @@ from neargate.store.sqlite import SqliteStore
 from neargate.testing.sim.batch import Work, in_children
 from neargate.testing.sim.faults import Fault
 from neargate.testing.sim.points import Kill, NamedKill, Small, real, small
-from neargate.testing.sim.run import NETWORK, REAL, SMALL, SeedResult, Setting, run_seed
+from neargate.testing.sim.run import NETWORK, REAL, SERVICES, SMALL, SeedResult, Setting, run_seed
 from neargate.wire.shapes import Models
 
 from . import planted_in_networks as in_networks
+from . import planted_in_services as in_services
 
 Works = Callable[[Models], Iterable[Work]]
 
@@ -137,6 +138,11 @@ VPCS_AND_KILLS = with_faults(
     NETWORK,
     *(Fault(at=2 * n, kind="kill-step", target="server", count=1, duration_s=0.2) for n in range(2, 21)),
     Fault(at=3, kind="slow-disk", target="server", duration_s=40, strength=0.1),
+)
+
+CLIENTS_OF_SERVICES = with_faults(SERVICES)
+SERVICES_AND_KILLS = with_faults(
+    SERVICES, *(Fault(at=2 * n, kind="kill-step", target="server", count=1, duration_s=0.2) for n in range(2, 26))
 )
 
 
@@ -470,6 +476,10 @@ PLANTED = [
     Planted(in_networks.subnet_deleted_under_its_interfaces, CLIENTS_OF_VPCS, frozenset({"network"})),
     Planted(in_networks.address_with_two_gateways, CLIENTS_OF_VPCS, frozenset({"network"})),
     Planted(in_networks.address_lost_between_pool_and_account, VPCS_AND_KILLS, frozenset({"unrest"})),
+    Planted(in_services.ends_never_counted, CLIENTS_OF_SERVICES, frozenset({"unrest"})),
+    Planted(in_services.ends_wake_nobody, CLIENTS_OF_SERVICES, frozenset({"unrest"})),
+    Planted(in_services.services_forgotten_by_a_new_process, SERVICES_AND_KILLS, frozenset({"unrest"})),
+    Planted(in_services.one_more_than_planned, CLIENTS_OF_SERVICES, frozenset({"maximum"})),
 ]
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from neargate.testing.sim.batch import forked, in_children
 from neargate.testing.sim.corpus import load
-from neargate.testing.sim.run import NETWORK, REAL, SMALL, SPOT, SeedResult, Setting, run_seed
+from neargate.testing.sim.run import NETWORK, REAL, SERVICES, SMALL, SPOT, SeedResult, Setting, run_seed
 from neargate.wire.shapes import Models
 
 CORPUS = sorted((Path(__file__).parent / "seeds").glob("*.json"))
@@ -65,9 +65,20 @@ def test_vpcs_and_what_has_a_place_in_them(models: Models) -> None:
         assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
 
 
+@pytest.mark.timeout(600)
+def test_services_converge(models: Models) -> None:
+    results = batch(50_000, 20, SERVICES, models)
+    assert not told(results, " --services"), told(results, " --services")
+    for what in ("kills", "pause", "services-settled", "services-rolled", "services-scaled", "services-deleted"):
+        assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
+    for what in ("services-stopped", "services-protected", "service-tasks", "reboot", "power-cut"):
+        assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
+
+
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 def test_seeds_that_failed_once(path: Path, models: Models) -> None:
     failed = load(path)
-    setting = REAL if failed.real else SPOT if failed.spot else NETWORK if failed.network else SMALL
+    setting = SERVICES if failed.services else NETWORK if failed.network else SPOT if failed.spot else SMALL
+    setting = REAL if failed.real else setting
     result = forked(lambda: run_seed(failed.seed, failed.faults, setting=setting, models=models))
     assert result.error is None, f"again: {failed.found}"

@@ -43,7 +43,16 @@ LOG_GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:a"
 CLOUD_MAP = f"arn:aws:servicediscovery:{REGION}:{ACCOUNT}"
 TAGS = [{"key": "team", "value": "a"}]
 CAPITAL_TAGS = [{"Key": "team", "Value": "a"}]
+ECS = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
+SERVICE_DEPLOYMENT = f"{ECS}:service-deployment/a/b/c"
 REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
+    ("ecs", "ContinueServiceDeployment"): {"serviceDeploymentArn": SERVICE_DEPLOYMENT},
+    ("ecs", "CreateService"): {"serviceName": "a", "taskDefinition": "web:1", "launchType": "FARGATE", "tags": TAGS},
+    ("ecs", "CreateTaskSet"): {"taskDefinition": "web:1", "tags": TAGS},
+    ("ecs", "DescribeServiceDeployments"): {"serviceDeploymentArns": [SERVICE_DEPLOYMENT]},
+    ("ecs", "DescribeServiceRevisions"): {"serviceRevisionArns": [f"{ECS}:service-revision/a/b/1"]},
+    ("ecs", "StopServiceDeployment"): {"serviceDeploymentArn": SERVICE_DEPLOYMENT},
+    ("ecs", "UpdateTaskProtection"): {"cluster": "a", "tasks": ["0" * 32], "protectionEnabled": True},
     ("ecs", "CreateCluster"): {"clusterName": "a", "tags": TAGS},
     ("ecs", "RegisterTaskDefinition"): {
         "family": "api",

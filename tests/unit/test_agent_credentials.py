@@ -54,6 +54,7 @@ def metadata_of(host: AgentHost, agent: Agent) -> Metadata:
         machine=LinuxMachine(),
         credentials=agent.credentials,
         tags=agent.tags,
+        protection=agent.metadata.protection,
     )
 
 

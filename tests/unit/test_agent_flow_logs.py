@@ -134,7 +134,9 @@ def test_what_the_kernel_lost_and_what_could_not_be_read_is_said() -> None:
         capture.trouble = OSError(5, "nothing")
         await host.world.sleep(60)
         assert [line[-1] for line in host.lines()] == ["SKIPDATA", "SKIPDATA"]
+        assert host.flows.skips == 2
         await host.world.sleep(60)
+        assert host.flows.skips == 2
         assert [line[-1] for line in host.lines()][-1] == "NODATA"
 
     assert "could not be read" in played(scenario).notes[0]

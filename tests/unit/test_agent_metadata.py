@@ -65,6 +65,7 @@ def play(root: Path, scenario: Scenario) -> None:
                 machine=SteadyMachine(),
                 credentials=agent.credentials,
                 tags=agent.tags,
+                protection=agent.metadata.protection,
             )
             await scenario(host, metadata, host.sandbox.named("web").config.runtime_id)
 
@@ -155,6 +156,52 @@ def test_tags_are_those_of_now_while_there_is_somebody_to_ask(tmp_path: Path) ->
     play(tmp_path, scenario)
 
 
+def test_a_task_asks_for_its_protection(tmp_path: Path) -> None:
+    """The server's answers as AWS's agent gives them, and what is refused before anybody is asked."""
+    arn = launch(container("web")).task_arn
+
+    async def scenario(host: AgentHost, metadata: Metadata, token: str) -> None:
+        path = f"/api/{token}/task-protection/v1/state"
+
+        async def asked(given: bytes | None = None) -> tuple[int, Any]:
+            reply = await metadata.answer(VPC, ADDRESS, path, given)
+            return reply.status, msgspec.json.decode(reply.body)
+
+        def told(status: int, code: str, message: str) -> tuple[int, Any]:
+            return status, {"error": {"Arn": arn, "Code": code, "Message": message}}
+
+        assert await asked() == told(504, "RequestCanceled", "Timed out calling ECS Task Protection API")
+        host.server.protections = [
+            {"enabled": True, "expires_at": 1700000000.0},
+            {},
+            {"reason": "TASK_NOT_VALID"},
+            {"code": "AccessDeniedException", "message": "no"},
+            {"code": "ServerException", "message": "oh"},
+        ]
+        protected = {"ExpirationDate": "2023-11-14T22:13:20Z", "ProtectionEnabled": True, "TaskArn": arn}
+        unprotected = {"ExpirationDate": None, "ProtectionEnabled": False, "TaskArn": arn}
+        assert await asked(b'{"ProtectionEnabled":true,"ExpiresInMinutes":7}') == (200, {"protection": protected})
+        assert await asked(b'{"ProtectionEnabled":false}') == (200, {"protection": unprotected})
+        failure = {"Arn": arn, "Detail": None, "Reason": "TASK_NOT_VALID"}
+        assert await asked() == (200, {"failure": failure})
+        assert await asked() == told(400, "AccessDeniedException", "no")
+        assert await asked() == told(500, "ServerException", "oh")
+        asks = [(ask.task_id, ask.enabled, ask.expires_in_minutes) for ask in host.server.protection_asks]
+        assert asks[1:4] == [(TASK_ID, True, 7), (TASK_ID, False, 120), (TASK_ID, None, 0)]
+        undecoded = told(400, "InvalidParameterException", "UpdateTaskProtection: failed to decode request")
+        for wrong in (b"", b"[]", b'{"ProtectionEnabled":1}', b'{"ProtectionEnabled":true,"x":1}', b"\xff"):
+            assert await asked(wrong) == undecoded
+        assert await asked(b'{"ExpiresInMinutes":5}') == told(
+            400, "InvalidParameterException", "Invalid request: does not contain 'ProtectionEnabled' field"
+        )
+        assert len(host.server.protection_asks) == len(asks), "nobody was asked"
+        other = f"/api/{'0' * 32}-0123456789/task-protection/v1/state"
+        assert (await metadata.answer(VPC, ADDRESS, other, b"{}")).status == 404
+        assert (await metadata.answer(VPC, ADDRESS, f"/v4/{token}/task", b"{}")).status == 405
+
+    play(tmp_path, scenario)
+
+
 def test_a_task_sees_only_itself(tmp_path: Path) -> None:
     async def scenario(host: AgentHost, metadata: Metadata, token: str) -> None:
         for vpc, address, path in (
@@ -164,7 +211,9 @@ def test_a_task_sees_only_itself(tmp_path: Path) -> None:
             (VPC, ADDRESS, "/v4/"),
             (VPC, ADDRESS, f"/v4/{token}/../task"),
             (VPC, ADDRESS, f"/v3/{token}/taskWithTags"),
-            (VPC, ADDRESS, f"/api/{token}/task-protection/v1/state"),
+            (VPC, ADDRESS, f"/api/{'f' * 32}-0000000001/task-protection/v1/state"),
+            (VPC, ADDRESS, f"/api/{token}/task-protection/v2/state"),
+            (VPC, "10.0.1.6", f"/api/{token}/task-protection/v1/state"),
         ):
             assert (await metadata.answer(vpc, address, path)).status == 404, path
         assert (await metadata.answer(VPC, ADDRESS, f"/v4/{token}/?x=1")).status == 200

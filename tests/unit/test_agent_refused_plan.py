@@ -29,6 +29,8 @@ def test_a_launch_behind_rules_that_are_refused_ends_with_the_reason(
             begun, first = host.clock.now(), launch(container())
             host.server.run(first)
             report = await host.server.status(first.task_id, "STOPPED")
+            await host.clock.sleep(host.knobs.host_check_period_s + 1)
+            assert host.server.hosts[-1].refused_plans >= host.knobs.plan_patience_s // host.knobs.engine_retry_s
             assert host.clock.now() - begun >= host.knobs.plan_patience_s
             reason = f"ResourceInitializationError: the rules of {VPC} cannot be put in force: {WHY}"
             assert report.stopped_reason == reason
@@ -39,5 +41,18 @@ def test_a_launch_behind_rules_that_are_refused_ends_with_the_reason(
             )
             host.server.run(second)
             await host.server.status(second.task_id, "RUNNING")
+
+    run_virtual(main())
+
+
+def test_plans_that_are_no_plans_are_counted(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with AgentHost(tmp_path) as host:
+            await host.started()
+            for vpc_id in ("vpc-../x", "", "v" * 1000):
+                host.server.push(VpcPlan(vpc_id=vpc_id, generation=1, cidrs=("10.0.0.0/16",), groups=()))
+            await host.clock.sleep(host.knobs.host_check_period_s + 1)
+            assert host.server.hosts[-1].refused_plans == 3
+            assert list(host.host.network.plans) == [VPC]
 
     run_virtual(main())

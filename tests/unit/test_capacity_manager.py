@@ -583,3 +583,67 @@ def test_an_interface_in_a_dual_stack_subnet_has_an_address_of_each_kind() -> No
         assert single.eni is not None and single.eni.ipv6 is None
 
     run(main)
+
+
+def test_what_only_counts_up_with_its_agent_is_shown_and_is_no_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        await capacity.register_host(host())
+        writes: list[Sequence[Statement]] = []
+        write = capacity._store.write
+
+        async def noted(statements: Sequence[Statement]) -> list[list[Row]]:
+            writes.append(statements)
+            return await write(statements)
+
+        monkeypatch.setattr(capacity._store, "write", noted)
+        await capacity.register_host(host(refused_plans=3, flow_log_skips=4))
+        [shown] = await capacity.hosts()
+        assert (shown["refused_plans"], shown["flow_log_skips"], writes) == (3, 4, [])
+        await capacity.register_host(host(refused_plans=3, flow_log_skips=4, strays=1))
+        assert (await capacity.hosts())[0]["strays"] == 1 and len(writes) == 1
+        await capacity.host_seen("host-1", False)
+        await capacity.register_host(host(refused_plans=9, flow_log_skips=4, strays=1))
+        assert (await capacity.hosts())[0]["connected"], "who comes back is written down"
+
+    run(main)
+
+
+def test_an_address_that_is_asked_for_is_given_to_one_at_a_time() -> None:
+    wanted = {"assign_public_ip": True, "public_address": "198.18.0.200"}
+
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        first = granted(await capacity.reserve(request("t1", **wanted)))
+        assert first.eni is not None and first.eni.public_ipv4 == "198.18.0.200"
+        second = granted(await capacity.reserve(request("t2", zone=ZONES[1], **wanted)))
+        assert second.eni is not None and second.eni.public_ipv4 == "198.18.0.1", "an ordinary one"
+        assert await capacity.public_addresses() == ["198.18.0.1", "198.18.0.200"]
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        assert await capacity.reserve(request("t1", **wanted)) == first
+        third = granted(await capacity.reserve(request("t3", **wanted)))
+        assert third.eni is not None and third.eni.public_ipv4 == "198.18.0.2"
+        await capacity.release("t1", ZONES[0])
+        again = granted(await capacity.reserve(request("t4", **wanted)))
+        assert again.eni is not None and again.eni.public_ipv4 == "198.18.0.200"
+
+    run(main)
+
+
+def test_an_address_that_another_process_has_given_is_not_given() -> None:
+    wanted = {"assign_public_ip": True, "public_address": "198.18.0.200"}
+
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity, other = await capacity_on(disk), await capacity_on(disk)
+        for one in (capacity, other):
+            await one.register_host(host())
+        first = granted(await capacity.reserve(request("t1", **wanted)))
+        assert first.eni is not None and first.eni.public_ipv4 == "198.18.0.200"
+        second = granted(await other.reserve(request("t2", **wanted)))
+        assert second.eni is not None and second.eni.public_ipv4 not in (None, "198.18.0.200")
+
+    run(main)

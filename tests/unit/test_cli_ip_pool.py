@@ -205,7 +205,7 @@ def test_a_launch_beside_a_removal_has_its_address_or_another() -> None:
         ("", "is no network"),
         ("203.0.113.1/24", "has host bits set"),
         ("203.0.113.0/33", "is no network"),
-        ("::1/128", "is an IPv6 network"),
+        ("::1/128", "has other addresses than global ones"),
         ("0.0.0.0/8", "addresses of this network"),
         ("127.0.0.0/24", "loopback addresses"),
         ("169.254.0.0/24", "link-local addresses"),
@@ -272,7 +272,7 @@ def machine(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[RegionPaths
     config = RegionConfig(uplink="nat", public_pool="198.18.0.0/24")
     monkeypatch.setattr(ip_pool, "ask", answer)
     monkeypatch.setattr(configs, "load", lambda _: config)
-    monkeypatch.setattr(ip_pool, "host_routes", lambda _: list(LAN))
+    monkeypatch.setattr(ip_pool, "host_routes", lambda *_: list(LAN))
     monkeypatch.setattr(ip_pool, "own_networks", lambda _: frozenset({"127.0.0.0/8", "192.0.2.10/32"}))
     monkeypatch.setattr(ip_pool, "of_others", lambda _: ("198.18.1.0/24",))
     return paths, asked

@@ -66,6 +66,17 @@ def test_a_packet_or_its_answer_that_is_stopped(monkeypatch: pytest.MonkeyPatch,
     assert last == "the answer does not come back: see the line with ✗"
 
 
+def test_a_machines_own_address_is_not_outside(monkeypatch: pytest.MonkeyPatch, paths: RegionPaths) -> None:
+    """The model knows AWS's rules, and no machine: what tasks send to theirs is dropped there."""
+    outside = {"kind": "outside", "ids": [], "rule": "", "passed": True}
+    answered(monkeypatch, path=[ROUTE, outside], source="198.18.0.9", reply=True)
+    assert trace_path.run(paths, "0a", "127.0.0.1:80", "tcp").splitlines()[1:] == [
+        "✗ outside: this machine's own address: what tasks send to the machine itself is dropped",
+        "127.0.0.1:80 is not reached: see the line with ✗",
+    ]
+    assert "203.0.113.7:80 is reached, and sees 198.18.0.9" in trace_path.run(paths, "0a", "203.0.113.7:80", "tcp")
+
+
 @pytest.mark.parametrize(
     ("to", "address", "port"),
     [

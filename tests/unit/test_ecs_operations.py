@@ -124,12 +124,14 @@ async def open_region() -> Region:
     )
     await capacity.host_seen("h1", True)
     capacities = dict.fromkeys(names, capacity)
+    cell = await open_cell(world, stores, region=REGION, capacities=capacities, knobs=knobs)
     return Region(
         Services(
             world=world,
             region=REGION,
             zones=ZONES,
-            cells={"cell-0": await open_cell(world, stores, region=REGION, capacities=capacities, knobs=knobs)},
+            cells={"cell-0": cell},
+            service_managers={"cell-0": cell.services},
             capacities=capacities,
             identity=identity,
             sessions=cast(Any, None),
@@ -645,8 +647,15 @@ def test_nobody_acts_without_leave(operation: str) -> None:
 
     async def body(region: Region) -> None:
         await region.ready()
+        deployment = {"serviceDeploymentArn": f"{ARN}:service-deployment/default/web/d1"}
         params: dict[str, dict[str, Any]] = {
+            "ContinueServiceDeployment": deployment,
             "CreateCluster": {"clusterName": "new"},
+            "CreateService": region.run(serviceName="web", desiredCount=1),
+            "DescribeServiceDeployments": {"serviceDeploymentArns": [*deployment.values()]},
+            "DescribeServiceRevisions": {"serviceRevisionArns": [f"{ARN}:service-revision/default/web/1"]},
+            "StopServiceDeployment": deployment,
+            "UpdateTaskProtection": {"tasks": [TASK_ID]},
             "DeleteCluster": {"cluster": "default"},
             "PutClusterCapacityProviders": {
                 "cluster": "default",

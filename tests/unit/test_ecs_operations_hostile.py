@@ -107,6 +107,40 @@ def runnable(subnet: str) -> dict[str, dict[str, Any]]:
             },
             "tags": [{"key": "a", "value": "b"}],
         },
+        "CreateService": {
+            "serviceName": "odd",
+            "taskDefinition": "web",
+            "desiredCount": 0,
+            "launchType": "FARGATE",
+            "networkConfiguration": {"awsvpcConfiguration": {"subnets": [subnet], "assignPublicIp": "ENABLED"}},
+            "deploymentConfiguration": {
+                "maximumPercent": 200,
+                "minimumHealthyPercent": 50,
+                "strategy": "ROLLING",
+                "deploymentCircuitBreaker": {
+                    "enable": True,
+                    "rollback": True,
+                    "resetOnHealthyTask": True,
+                    "thresholdConfiguration": {"type": "COUNT", "value": 3},
+                },
+            },
+            "healthCheckGracePeriodSeconds": 1,
+            "clientToken": "t",
+            "propagateTags": "SERVICE",
+            "tags": [{"key": "a", "value": "b"}],
+        },
+        "UpdateService": {
+            "service": "web",
+            "desiredCount": 1,
+            "taskDefinition": "web:1",
+            "forceNewDeployment": True,
+            "networkConfiguration": {"awsvpcConfiguration": {"subnets": [subnet]}},
+            "deploymentConfiguration": {"maximumPercent": 150},
+            "enableExecuteCommand": True,
+        },
+        "DescribeServices": {"services": ["web"], "include": ["TAGS"]},
+        "ListServiceDeployments": {"service": "web", "status": ["SUCCESSFUL"], "createdAt": {"after": 1.0}},
+        "DeleteService": {"service": "web", "force": True},
     }
 
 
@@ -122,11 +156,13 @@ async def open_services() -> Services:
     capacity = await open_capacity(
         world, stores, shard="zone-a", region=REGION, zones=(ZONE[0],), public_pool="198.18.0.0/24", knobs=knobs
     )
+    cell = await open_cell(world, stores, region=REGION, capacities={ZONE[0]: capacity}, knobs=knobs)
     return Services(
         world=world,
         region=REGION,
         zones=(ZONE,),
-        cells={"cell-0": await open_cell(world, stores, region=REGION, capacities={ZONE[0]: capacity}, knobs=knobs)},
+        cells={"cell-0": cell},
+        service_managers={"cell-0": cell.services},
         capacities={ZONE[0]: capacity},
         identity=identity,
         sessions=cast(Any, None),
@@ -172,6 +208,8 @@ def test_odd_values_are_answered_or_refused(operation: str) -> None:
         registered = right["RegisterTaskDefinition"] | {"family": "web"}
         assert await served(services, "CreateCluster", {}) == "answered"
         assert await served(services, "RegisterTaskDefinition", registered) == "answered"
+        made = right["CreateService"] | {"serviceName": "web", "clientToken": ""}
+        assert await served(services, "CreateService", made) == "answered"
         if operation in right:
             assert await served(services, operation, right[operation]) == "answered"
         described = MODEL.operation(operation)

@@ -27,6 +27,8 @@ from neargate.link.messages import (
     Ping,
     Pong,
     Proof,
+    ProtectionAsk,
+    ProtectionTold,
     Report,
     TagsAsk,
     TagsTold,
@@ -114,6 +116,38 @@ def append(task: dict[str, Any], stream_key: int, lines: bytes = b"x") -> LogApp
     )
 
 
+def test_a_task_is_protected_as_its_role_may() -> None:
+    """Asked for by its own host; one that is of no service cannot be, and that is ECS's to say."""
+
+    async def body(region: Region) -> None:
+        task = await region.task(MINE)
+        link = await region.proved(MINE)
+        assert isinstance(await link.hear(), Welcome)
+        number = 0
+
+        async def told(enabled: bool | None = None, minutes: int = 0) -> ProtectionTold:
+            nonlocal number
+            number += 1
+            link.say(ProtectionAsk(number=number, task_id=id_of(task), enabled=enabled, expires_in_minutes=minutes))
+            answer = await link.hear(ProtectionTold)
+            assert answer.number == number
+            return answer
+
+        assert (await told()).reason == "TASK_NOT_VALID"
+        assert (await told(True, 5)).reason == "TASK_NOT_VALID"
+        beyond = await told(True, 2881)
+        assert (beyond.code, beyond.message) == (
+            "InvalidParameterException",
+            "expiresInMinutes must be between 1 and 2880.",
+        )
+        region.roles.denied = {"ecs:UpdateTaskProtection"}
+        refused = await told(True, 5)
+        assert refused.code == "AccessDeniedException" and "ecs:UpdateTaskProtection" in refused.message
+        assert (await told()).reason == "TASK_NOT_VALID"
+
+    play(body)
+
+
 def test_an_agent_that_was_taken_over_gets_nowhere_with_another_hosts_task() -> None:
     """It has its own key and the victim's task id, and says everything that an agent can say."""
 
@@ -131,6 +165,9 @@ def test_an_agent_that_was_taken_over_gets_nowhere_with_another_hosts_task() -> 
         link.say(TagsAsk(task_id=id_of(victim)))
         link.say(TagsAsk(task_id=id_of(own)))
         assert (await link.hear(TagsTold)).task_id == id_of(own), "nothing of another's"
+        link.say(ProtectionAsk(number=1, task_id=id_of(victim), enabled=True, expires_in_minutes=9))
+        told = await link.hear(ProtectionTold)
+        assert (told.number, told.message) == (1, "This host runs no such task.")
         bulk.say(LogOpen(request=1, task_id=id_of(victim), container="web"))
         assert (await bulk.hear()).code == "AccessDeniedException"
         bulk.say(LogOpen(request=2, task_id=id_of(own), container="web"))
@@ -188,7 +225,13 @@ def test_a_proof_is_good_for_one_connection_and_one_channel() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [Ping(n=1), CredentialsAsk(task_id="t"), TagsAsk(task_id="t"), LogOpen(request=1, task_id="t", container="c")],
+    [
+        Ping(n=1),
+        CredentialsAsk(task_id="t"),
+        TagsAsk(task_id="t"),
+        ProtectionAsk(number=1, task_id="t"),
+        LogOpen(request=1, task_id="t", container="c"),
+    ],
 )
 @pytest.mark.parametrize("channel", [LINK, BULK])
 def test_before_the_proof_nothing_is_heard(channel: str, message: Any) -> None:

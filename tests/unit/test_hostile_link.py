@@ -274,7 +274,10 @@ HOSTILE_NEXT: dict[str, ToServer] = {
     "a second hello of another host": Hello(protocol=PROTOCOL, host=facts_of(THEIRS), reports=()),
     "own facts of a mebibyte": HostUpdate(host=replace(facts_of(MINE), reason="a" * (1 << 20))),
     "a stray of a mebibyte": HostUpdate(host=replace(facts_of(MINE), last_stray="a" * (1 << 20))),
+    "a pool refused with a terminal's command": HostUpdate(host=replace(facts_of(MINE), refused_pools="\x9b2J")),
     "strays without end": HostUpdate(host=replace(facts_of(MINE), strays=2**64 - 1)),
+    "refused plans without end": HostUpdate(host=replace(facts_of(MINE), refused_plans=2**64 - 1)),
+    "skips below zero": HostUpdate(host=replace(facts_of(MINE), flow_log_skips=-1)),
     "a bulk message": LogOpen(request=1, task_id="t", container="c"),
 }
 
@@ -400,6 +403,6 @@ def test_the_wire_carries_no_types_that_the_checks_do_not_know() -> None:
     }
     assert set(HostFacts.__struct_fields__) == {
         *("host_id", "boot_id", "capacity", "architecture", "software", "sandbox", "zone", "accepts_tasks", "reason"),
-        *("strays", "last_stray"),
+        *("strays", "last_stray", "refused_pools", "refused_plans", "flow_log_skips"),
     }
     assert msgspec.msgpack.decode(encode(Ping(n=2**64 - 1)), type=ToServer) == Ping(n=2**64 - 1)

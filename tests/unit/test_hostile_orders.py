@@ -59,6 +59,7 @@ from neargate.model.network import (
 )
 from neargate.testing.agent_host import INCARNATION, TASK_ID, VPC, AgentHost, container, launch
 from neargate.testing.virtual_time import run_virtual
+from neargate.uplink.consent import ALLOWED_MAX
 from neargate.vpc.ruleset import local_eni, render
 
 # What an id must not become: a step upwards, a path, an option of a mount, a line of nftables, an argument, nothing.
@@ -241,6 +242,7 @@ OTHERS: dict[str, ToAgent] = {
     "no public address": _eni(public_ipv4="1.2.3.4/0"),
     "IPv6 of the link": _eni(ipv6="fe80::1"),
     "IPv6 with a zone": _eni(ipv6="fe80::1%eth0"),
+    "IPv6 of the machine's end": _eni(ipv6="fd6e:6761:7465:3::1"),
     "a name of two lines": _eni(private_dns_name="a\n1.2.3.4 registry.example"),
     "sixty-five groups": _eni(security_groups=tuple(f"sg-{n}" for n in range(65))),
     "no processor": _task(cpu_units=0),
@@ -337,6 +339,9 @@ OTHERS: dict[str, ToAgent] = {
     "a pool of the machine's loopback": _plan(pools=(PublicPool(cidr="127.0.0.0/24"),)),
     "a pool of everything": _plan(pools=(PublicPool(cidr="0.0.0.0/0"),)),
     "a pool that is a rule": _plan(pools=(PublicPool(cidr="198.51.100.0/24 }"),)),
+    "more pools than a machine can allow": _plan(
+        pools=tuple(PublicPool(cidr=f"198.51.{n}.0/24") for n in range(ALLOWED_MAX + 1))
+    ),
     "a pool found by no known way": _plan(pools=(PublicPool(cidr="198.51.100.0/24", way="x"),)),
     "networks beyond gateways": _plan(private_beyond=("10.1.0.0/16",)),
     "a peering with a path": _plan(peerings=(PlannedPeering(peering_id="pcx-1", peer_vpc="../vpc"),)),

@@ -49,6 +49,12 @@ def test_ends_ports_and_length() -> None:
     )
 
 
+def test_a_segment_that_is_longer_than_its_header_can_say_is_as_long_as_that_at_least() -> None:
+    whole = ipv4(TCP, tcp(1234, 80, 16))
+    read = read_packet(whole[:2] + bytes(2) + whole[4:])
+    assert (read.length, read.destination_port) == (65536, 80)
+
+
 @pytest.mark.parametrize(
     ("packet", "protocol", "ports"),
     [

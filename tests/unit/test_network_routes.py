@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from neargate.frontend.network import endpoints, gateways, peerings, route_tables, routes
+from neargate.frontend.network import endpoints, gateways, peerings, route_tables, routes, vpn_gateways
 from neargate.frontend.network.aws_prefix_lists import aws_prefix_lists, find_aws_prefix_list, list_of_service
 from neargate.frontend.network.endpoints import WantedEndpoint
 from neargate.frontend.network.errors import InvalidParameterValue
@@ -309,6 +309,22 @@ def test_the_plan_follows_routes_and_gateways() -> None:
         assert vpc.routes() == {"10.0.0.0/16": LOCAL, "::/0": eigw}
         await vpc.becomes_another(lambda shelf: gateways.delete_egress_only(shelf, eigw))
         assert vpc.routes()["::/0"] == BLACKHOLE
+
+    run(story)
+
+
+def test_what_is_routed_to_a_virtual_private_gateway_is_dropped_and_not_led_elsewhere() -> None:
+    async def story(vpc: Planned) -> None:
+        await vpc.stays(lambda shelf: vpn_gateways.create_gateway(shelf, 64512, None, (), 0.0, bits))
+        [vgw] = [one.name for one in vpc.network.shelf(ACCOUNT).all(vpn_gateways.VpnGateway)]
+        await vpc.stays(lambda shelf: vpn_gateways.attach(shelf, vgw, VPC, 0.0))
+        office = routes.destination("192.168.0.0/16", IPV4)
+        await vpc.becomes_another(lambda shelf: routes.create_route(shelf, MAIN, ANYWHERE, NAT, MANY, REGION))
+        await vpc.becomes_another(lambda shelf: routes.create_route(shelf, MAIN, office, vgw, MANY, REGION))
+        assert vpc.routes() == {"10.0.0.0/16": LOCAL, "0.0.0.0/0": NAT, "192.168.0.0/16": BLACKHOLE}
+        await vpc.stays(lambda shelf: vpn_gateways.propagate(shelf, vgw, MAIN, 0.0))
+        await vpc.stays(lambda shelf: vpn_gateways.detach(shelf, vgw, VPC, 0.0))
+        await vpc.stays(lambda shelf: vpn_gateways.delete_gateway(shelf, vgw, 0.0))
 
     run(story)
 

@@ -1,6 +1,8 @@
 """Pools of public addresses, each decision by itself: ranges, books, what a machine has against one, rules, judging."""
 
+import errno
 import json
+from collections.abc import Sequence
 
 import pytest
 from msgspec.structs import replace
@@ -8,6 +10,8 @@ from msgspec.structs import replace
 from neargate.agent.arrivals_network import check_plan
 from neargate.agent.judging import Refused
 from neargate.capacity.books import PublicAddresses
+from neargate.hostnet import netlink, public_pools
+from neargate.hostnet.public_pools import PublicPools
 from neargate.model.network import PublicPool
 from neargate.testing.netlab import plan
 from neargate.testing.vpc_regions.setups import public_tasks
@@ -38,6 +42,39 @@ def test_a_pool_is_divided_wholly(cidr: str, tasks: int, elastic: int) -> None:
     assert (own.size, sum(one.size for one in rest)) == (tasks, elastic)
     whole = {number for one in (own, *rest) for number in range(one.first, one.last + 1)}
     assert whole == set(range(whole_range(cidr).first, whole_range(cidr).last + 1))
+
+
+class _HostWithoutIpv6:
+    """A kernel that was begun without it; of the rest it does what it is told."""
+
+    def __enter__(self) -> "_HostWithoutIpv6":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def existing(self, name: str) -> netlink.Link:
+        return netlink.Link(index=7, name=name, stats=())
+
+    def run(self, messages: Sequence[netlink.Message]) -> None:
+        for message in messages:
+            if ":" in message.what:
+                raise netlink.NetlinkError(errno.EOPNOTSUPP, message.what)
+
+
+def test_a_host_without_ipv6_has_its_other_pools_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(public_pools, "Netlink", _HostWithoutIpv6)
+    monkeypatch.setattr(public_pools, "host_routes", lambda *_: [])
+    for own in ("own_networks", "own_networks6"):
+        monkeypatch.setattr(public_pools, own, lambda _: frozenset[str]())
+    four, six = PublicPool(cidr="203.0.113.0/28"), PublicPool(cidr="2001:db8:1::/48")
+    pools = PublicPools("0a0a0a", "198.18.7.0/24", lambda: (four, six))
+    pools.become([six, four])
+    pools.lead({"203.0.113.5"})
+    assert pools.outside.pools == (four,)
+    assert pools.refused[0].startswith("2001:db8:1::/48 is not led to tasks: ")
+    pools.lead(())
+    assert pools.outside.pools == ()
 
 
 def test_zones_shares_meet_nowhere() -> None:
@@ -143,7 +180,7 @@ def test_a_pool_that_comes_is_two_elements_of_a_routers_table() -> None:
         PublicPool(cidr="127.0.0.0/24"),
         PublicPool(cidr="169.254.0.0/16"),
         PublicPool(cidr="224.0.0.0/24"),
-        PublicPool(cidr="2001:db8::/64"),
+        PublicPool(cidr="2001:db8::/31"),
         PublicPool(cidr="203.0.113.1/24"),
         PublicPool(cidr="here"),
         PublicPool(cidr="203.0.113.0/24", way="by-pigeon"),

@@ -488,6 +488,10 @@ def test_reserved_addresses_without_a_service_are_not_forwarded() -> None:
 def test_what_would_be_a_guess_is_refused() -> None:
     with pytest.raises(NotModelled, match="transit"):
         tcp(routed(private_tasks(), "rtb-private", route(EVERYWHERE, "tgw-1")), "eni-task1", OUTSIDE)
+    assert stop(tcp(routed(private_tasks(), "rtb-private", route(EVERYWHERE, "vgw-1")), "eni-task1", OUTSIDE)) == (
+        Kind.ROUTE_TABLE,
+        ("rtb-private",),
+    )
     region = private_tasks()
     region["RouteTables"][0]["Associations"].append({"Main": False, "GatewayId": "igw-1"})
     with pytest.raises(NotModelled, match="gateway route tables"):

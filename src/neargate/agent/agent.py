@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from ..interfaces.hostnet import HostCgroups, HostDisks, HostError, HostNetwork, Strays
 from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
 from ..link.host_identity import HostKey
-from ..link.messages import EXECUTION_ROLE, TASK_ROLE, RunOrder, ToAgent
+from ..link.messages import EXECUTION_ROLE, TASK_ROLE, RunOrder, ToAgent, VpcPush
 from ..link.session import (
     Acknowledged,
     AgentAction,
@@ -23,6 +23,7 @@ from ..link.session import (
     CredentialsAnswered,
     Established,
     OpenTerminal,
+    ProtectionAnswered,
     RunTask,
     StopTask,
     TagsAnswered,
@@ -62,6 +63,7 @@ from .splunk.collector import Collector, TaskCollector
 from .splunk.driver import SplunkDriver
 from .standing_order import StandingOrder
 from .task_context import HostParts, start_gate
+from .task_protection import TaskProtection
 from .task_tags import TaskTags
 from .terminals import HostTerminals
 from .transport import UnixTransport
@@ -76,7 +78,8 @@ class Agent:
     """`endpoint`: URL of the region's API. `api_socket`: its own for calls of tasks, empty where they reach no API.
 
     `state_dir`: the agent's own, kept over restarts. `pulls_by_task`: of images whose registry is asked in the task's
-    network; the others' is asked by the host. `strays`: those of the underlay, asked at each look at the host.
+    network; the others' is asked by the host. `strays`: those of the underlay, and `refused_pools`: what the host has
+    against pools of public addresses: both asked at each look at the host.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Agent:
         reached: Reached = nothing,
         pulls_by_task: Callable[[str], bool] = lambda _: False,
         strays: Callable[[], Strays] = Strays,
+        refused_pools: Callable[[], str] = str,
     ) -> None:
         self._world = world
         self._knobs = knobs
@@ -112,6 +116,7 @@ class Agent:
         self._cgroups = cgroups
         self._pulls_by_task = pulls_by_task
         self._strays = strays
+        self._refused_pools = refused_pools
         self._standing = StandingOrder(state_dir)
         self.is_adopted = False  # whether `tasks` holds all that was found on the host
         self._removing: set[str] = set()  # task ids of which something is being removed
@@ -189,6 +194,7 @@ class Agent:
             machine=machine,
             credentials=self._credentials,
             tags=self._tags,
+            protection=TaskProtection(self._world, self._knobs, lambda ask: self._link.ask_protection(ask)),
         )
 
     def _log_drivers(self, state_dir: Path, collector: Collector) -> LogDrivers:
@@ -359,12 +365,15 @@ class Agent:
                 await self._credentials.answered(action.answer)
             case TagsAnswered():
                 self._tags.answered(action.answer)
+            case ProtectionAnswered():
+                self._metadata.protection.answered(action.answer)
             case OpenTerminal():
                 self._terminals.begin(action.order)
 
     async def _refused(self, message: ToAgent, why: str) -> None:
         """The cell hears of a task that will never begin here; anything else is only for this host's operator."""
         self._note(f"refused what the server sent: {why}")
+        self._plans.refusals += isinstance(message, VpcPush)
         if isinstance(message, RunOrder) and is_task(message.launch.task_id, message.launch.incarnation):
             await self._tasks.refuse(message.launch.task_id, message.launch.incarnation, why)
 
@@ -483,6 +492,9 @@ class Agent:
             reason=reason,
             strays=strays.packets,
             last_stray=strays.last,
+            refused_plans=self._plans.refusals,
+            flow_log_skips=self._flows.skips,
+            refused_pools=self._refused_pools(),
         )
         if told != self._facts:
             self._facts = told

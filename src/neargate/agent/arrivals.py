@@ -24,6 +24,7 @@ from ..link.messages import (
     LogOpened,
     LogRefused,
     Pong,
+    ProtectionTold,
     ReportAck,
     RunOrder,
     StopOrder,
@@ -158,6 +159,14 @@ def _check_tags(message: TagsTold) -> None:
     need(all(len(key) <= _TEXT_MAX and len(value) <= _TEXT_MAX for key, value in message.tags), "a tag is too long")
 
 
+def _check_protection(message: ProtectionTold) -> None:
+    """Shown to the task that asked."""
+    for name in ("reason", "code"):
+        check_plain(name, getattr(message, name), _TEXT_MAX)
+    need(len(message.message) <= WORD_MAX, "the message is too long")
+    need(message.expires_at is None or 0 <= message.expires_at <= _TIME_MAX, "protection has no time")
+
+
 def _check_pong(message: Pong) -> None:
     check_between("n", message.n, 0, INTEGER_MAX)
 
@@ -183,6 +192,7 @@ _CHECKS_BY_KIND: Mapping[type, Callable[..., None]] = {
     CredentialsIssued: _check_credentials,
     CredentialsRefused: _check_credentials,
     TagsTold: _check_tags,
+    ProtectionTold: _check_protection,
     ExecOrder: _check_exec,
     Pong: _check_pong,
 }

@@ -6,12 +6,13 @@ rule set, so that here only what could hurt is refused.
 
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
 from ..model.network import (
     BLACKHOLE,
     ENI_MAC_GATEWAY,
     LOCAL,
+    MACHINE_NETWORK6,
     POOL_WAYS,
     AclRule,
     Eni,
@@ -51,7 +52,9 @@ _CIDRS_MAX = 64
 _ROUTES_MAX = 65_536  # prefix lists are resolved to their networks
 _ACL_RULES_MAX = 1000
 _SERVERS_MAX = 16
-_POOL_PREFIX_MIN = 16
+_POOLS_MAX = 64  # each is held to the host's routes, and may become one
+_MACHINES6 = IPv6Network(MACHINE_NETWORK6)
+_POOL_PREFIX_MIN, _POOL6_PREFIX_MIN = 16, 32
 
 
 def check_eni(eni: Eni) -> None:
@@ -68,6 +71,7 @@ def check_eni(eni: Eni) -> None:
     if eni.ipv6 is not None:
         address = read_address("ipv6", eni.ipv6)
         is_own = isinstance(address, IPv6Address) and address.ipv4_mapped is None and not is_special(address)
+        is_own = is_own and address not in _MACHINES6
         need(is_own, "ipv6 is no address for a task")
     check_count("security_groups", eni.security_groups, 64)
     for group_id in eni.security_groups:
@@ -108,7 +112,7 @@ def check_plan(plan: VpcPlan) -> None:
         check_id("peer_vpc", peering.peer_vpc)
     check_flow_logs(plan.flow_logs)
     need(not plan.private_beyond, "private_beyond is this machine's own word")
-    check_count("pools", plan.pools, LIST_MAX)
+    check_count("pools", plan.pools, _POOLS_MAX)
     for pool in plan.pools:
         _check_pool(pool)
     check_count("endpoints", plan.endpoints, LIST_MAX)
@@ -138,7 +142,7 @@ def _check_dns(dns: VpcDns) -> None:
 def _check_pool(pool: PublicPool) -> None:
     """The host gets a route to it, and answers for its addresses."""
     network = read_network("pools", pool.cidr)
-    fits = isinstance(network, IPv4Network) and network.prefixlen >= _POOL_PREFIX_MIN
+    fits = network.prefixlen >= (_POOL_PREFIX_MIN if network.version == 4 else _POOL6_PREFIX_MIN)
     need(fits and not is_special(network.network_address), "pools holds no block of public addresses")
     need(pool.way in POOL_WAYS, "pools has one that is found in no known way")
 

@@ -59,6 +59,7 @@ class FlowLogs:
         self._left: set[str] = set()  # VPCs whose router went, until one is followed again
         self._ending: list[tuple[str, _Watched]] = []  # to be read once more and let go of
         self._interfaces: dict[str, dict[str, Met]] = {}
+        self.skips = 0  # SKIPDATA records that were written
         self.is_running = False
 
     async def follow(self, plan: VpcPlan) -> None:
@@ -147,6 +148,7 @@ class FlowLogs:
             if not is_last:
                 return
             closed = watched.closed(self._world.now(), is_last=True)
+        self.skips += watched.ledger.taken_skips()
         for flow_log_id, eni_id, events in closed:
             if not self._spool.put(flow_log_id, eni_id, events):
                 watched.ledger.skip(eni_id)

@@ -7,8 +7,8 @@ circle.
 
 import asyncio
 import socket
-import struct
 from collections.abc import Callable, Iterable
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -17,18 +17,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..dns.host_view import host_answer
-from ..dns.message import QUERY_MAX_BYTES, Malformed, name
+from ..dns.message import Malformed, name
 from ..dns.names import Names
 from ..model.knobs import Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS, Eni, VpcDns, VpcPlan
 from ..world import World
-from .guests import Guests, farewell
+from .dns_door import DnsDoor
 from .resolver import PORT, names_of
 from .resolver_upstream import HiddenNames
 from .seldom import SeldomNote
 
 HOST_DNS_FILE = "host-dns.json"  # in the agent's directory
-_LENGTH = struct.Struct(">H")
 _LOOPBACK = "127.0.0.1"
 _DOMAINS_MAX = 4096
 
@@ -73,16 +72,13 @@ class HostDns:
         self._plan = plan
         self._enis = enis
         self._note = note
-        self._at_once = knobs.resolver_datagrams_at_once
-        self._patience_s = knobs.resolver_stream_timeout_s
-        self._guests = Guests(each_max=knobs.resolver_connections_max, all_max=knobs.resolver_connections_max)
+        self._door = DnsDoor(knobs, connections_each=knobs.resolver_connections_max, failed=self._failed)
         self._draw = world.random.getrandbits
         self._mishap = SeldomNote(world, note)
         self._settings: HostDnsSettings | None = None
         self._domains: frozenset[bytes] = frozenset()
         self._bound: socket.socket | None = None
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
         self._known: VpcPlan | None = None
         self._names: Names | None = None
 
@@ -108,7 +104,8 @@ class HostDns:
             raise
         self._settings, self._names, self._bound = settings, None, bound
         self._domains = frozenset(name(domain) for domain in settings.domains)
-        asyncio.get_running_loop().add_reader(bound.fileno(), self._answer_datagrams, bound)
+        answer = partial(self._door.answer_datagrams, bound, lambda query, _: self._answer(query, stream=False))
+        asyncio.get_running_loop().add_reader(bound.fileno(), answer)
         return settings.address
 
     async def begin(self) -> None:
@@ -124,45 +121,17 @@ class HostDns:
             self._bound.close()
         if self._server is not None:
             self._server.close()
-        for writer in self._open:
-            writer.transport.abort()
+        self._door.cut_streams()
         self._settings, self._bound, self._server, self._domains = None, None, None, frozenset()
 
-    def _answer_datagrams(self, bound: socket.socket) -> None:
-        for _ in range(self._at_once):
-            try:
-                query, source = bound.recvfrom(QUERY_MAX_BYTES)
-            except OSError:
-                return  # nothing waits
-            try:
-                told = self._answer(query, stream=False)
-                if told is not None:
-                    bound.sendto(told, source)
-            except OSError:
-                continue  # its client asks again
-            except Exception as error:
-                self._mishap(f"a lookup of this machine was given up: {error!r}")
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._guests.admit(_LOOPBACK):
-            writer.transport.abort()
-            return
-        self._open.add(writer)
-        try:
-            async with asyncio.timeout(self._patience_s):
-                while True:
-                    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-                    told = self._answer(await reader.readexactly(min(length, QUERY_MAX_BYTES)), stream=True)
-                    if length > QUERY_MAX_BYTES or told is None:
-                        return
-                    writer.write(_LENGTH.pack(len(told)) + told)
-                    await writer.drain()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            writer.transport.abort()
-        finally:
-            await farewell(writer, self._patience_s)
-            self._open.discard(writer)
-            self._guests.leave(_LOOPBACK)
+        await self._door.serve(reader, writer, _LOOPBACK, self._answer_stream)
+
+    async def _answer_stream(self, query: bytes) -> bytes | None:
+        return self._answer(query, stream=True)
+
+    def _failed(self, error: Exception) -> None:
+        self._mishap(f"a lookup of this machine was given up: {error!r}")
 
     def _answer(self, query: bytes, *, stream: bool) -> bytes | None:
         if self._settings is None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ..link.host_identity import HostKey
-from ..link.messages import ToAgent, messages_to_agent
+from ..link.messages import ProtectionAsk, ToAgent, messages_to_agent
 from ..link.session import AgentAction, AgentSession, Disconnect, Send
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
@@ -94,6 +94,11 @@ class LinkClient:
     def ask_tags(self, task_id: str) -> bool:
         """False while there is no server to answer."""
         self._enqueue(self._session.ask_tags(task_id))
+        return self.is_open
+
+    def ask_protection(self, ask: ProtectionAsk) -> bool:
+        """False while there is no server to answer."""
+        self._enqueue(self._session.ask_protection(ask))
         return self.is_open
 
     async def run(self) -> None:

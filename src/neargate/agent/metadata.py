@@ -15,7 +15,7 @@ from msgspec import Struct
 from ..interfaces.hostnet import DiskUsage, HostCgroups, HostDisks, HostError, HostNetwork, InterfaceStats
 from ..model.knobs import Knobs
 from ..world import World
-from . import metadata_credentials
+from . import metadata_credentials, task_protection
 from .credentials import TaskCredentials
 from .docker_stats import Sample, docker_stats
 from .guests import Guests, farewell, source_of
@@ -23,6 +23,7 @@ from .machine import Machine
 from .metadata_documents import MIB, Measured, container_document, task_document
 from .rate_limit import Bucket, take
 from .task_context import Plans
+from .task_protection import TaskProtection
 from .task_record import TaskRecord
 from .task_tags import TaskTags
 
@@ -56,6 +57,7 @@ class Metadata:
         machine: Machine,
         credentials: TaskCredentials,
         tags: TaskTags,
+        protection: TaskProtection,
     ) -> None:
         self._world = world
         self._knobs = knobs
@@ -67,16 +69,24 @@ class Metadata:
         self._machine = machine
         self._credentials = credentials
         self._tags = tags
+        self.protection = protection
         self._buckets: dict[str, Bucket] = {}
         self._samples: dict[str, Sample] = {}
 
-    async def answer(self, vpc_id: str, source: str, path: str) -> Reply:
-        """One GET from a task of this VPC with this address."""
+    async def answer(self, vpc_id: str, source: str, path: str, body: bytes | None = None) -> Reply:
+        """One GET from a task of this VPC with this address, or with a body a PUT."""
         record = self._task_at(vpc_id, source)
         if record is None:
             return _error(404, "no task of this host has this address")
         if not self._may_ask(record.task_id):
             return _error(429, "Too Many Requests")
+        wanted = task_protection.PATH.match(path.partition("?")[0])
+        if wanted is not None:
+            if not any(item.runtime_id == wanted[1] for item in record.containers):
+                return _error(404, "not found")
+            return _refusal(*await self.protection.answer(record, body))
+        if body is not None:
+            return _error(405, "Method Not Allowed")
         secret = metadata_credentials.PATH.match(path.partition("?")[0])
         if secret is not None:
             return self._role_credentials(record, secret[1] or "")
@@ -227,7 +237,7 @@ def _error(status: int, text: str) -> Reply:
 
 
 class MetadataServer:
-    """A minimal HTTP server on one VPC's listener: GET, one request per connection, everything bounded."""
+    """A minimal HTTP server on one VPC's listener: GET and PUT, one request per connection, everything bounded."""
 
     def __init__(self, knobs: Knobs, metadata: Metadata, vpc_id: str) -> None:
         self._knobs = knobs
@@ -255,6 +265,8 @@ class MetadataServer:
         parts = head.split(b"\r\n", 1)[0].split(b" ")
         if len(parts) != 3 or not parts[2].startswith(b"HTTP/1.") or not parts[1].isascii():
             reply = _error(400, "Bad Request")
+        elif parts[0] == b"PUT":
+            reply = await self._put(reader, source_of(writer), parts[1].decode(), head)
         elif parts[0] not in (b"GET", b"HEAD"):
             reply = _error(405, "Method Not Allowed")
         else:
@@ -263,14 +275,27 @@ class MetadataServer:
         writer.write(_head(reply) + body)
         await writer.drain()
 
+    async def _put(self, reader: asyncio.StreamReader, source: str, path: str, head: bytes) -> Reply:
+        length = _LENGTH.search(head)
+        if length is None:
+            return _error(411, "Length Required")
+        if int(length[1]) > self._knobs.metadata_request_max_bytes:
+            return _error(413, "Payload Too Large")
+        return await self._metadata.answer(self._vpc_id, source, path, await reader.readexactly(int(length[1])))
 
+
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
 _PHRASES = {
     200: "OK",
     400: "Bad Request",
     404: "Not Found",
     405: "Method Not Allowed",
+    411: "Length Required",
+    413: "Payload Too Large",
     429: "Too Many Requests",
+    500: "Internal Server Error",
     503: "Service Unavailable",
+    504: "Gateway Timeout",
 }
 
 

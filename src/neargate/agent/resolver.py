@@ -1,29 +1,27 @@
 """One VPC's resolver on this host, behind base+2 and 169.254.169.253: its own names here, others by the host's servers.
 
 What it knows follows from the newest plan, looked at for each query, so that a changed attribute holds at once. In a
-VPC without DNS support every lookup fails as `no_resolver` says. Invariant: what goes wrong with a query ends that
-query, and never the agent.
+VPC without DNS support every lookup fails as `no_resolver` says. How they come in: `dns_door.py`.
 """
 
 import asyncio
 import socket
-import struct
 from collections.abc import Callable
 
 from ..dns.answering import answer
-from ..dns.message import QUERY_MAX_BYTES, Malformed
+from ..dns.message import Malformed
 from ..dns.names import Names, Zone, address_data, vpc_names, zone
 from ..dns.private_zones import private_zone
 from ..model.knobs import Knobs
 from ..model.network import VpcDns, VpcPlan
 from ..world import World
 from . import no_resolver
-from .guests import Guests, farewell, source_of
+from .dns_door import DnsDoor
+from .guests import source_of
 from .resolver_upstream import Asker, Upstream
 from .seldom import SeldomNote
 
 PORT = 53
-_LENGTH = struct.Struct(">H")
 
 
 def names_of(plan: VpcPlan | None, note: Callable[[str], None] = lambda _: None) -> Names | None:
@@ -69,9 +67,7 @@ class Resolver:
         self._plan = plan
         self._upstream = upstream
         self._note = note
-        self._patience_s = knobs.resolver_stream_timeout_s
-        self._at_once = knobs.resolver_datagrams_at_once
-        self._guests = Guests(each_max=knobs.resolver_connections_per_task, all_max=knobs.resolver_connections_max)
+        self._door = DnsDoor(knobs, connections_each=knobs.resolver_connections_per_task, failed=self._failed)
         self._known: VpcPlan | None = None
         self._names: Names | None = None
         self._draw = world.random.getrandbits  # counted turns would give a client that asks in pairs the same always
@@ -79,66 +75,26 @@ class Resolver:
 
     @property
     def streams_open(self) -> int:
-        return self._guests.count
+        return self._door.streams_open
 
     def answer_datagrams(self, bound: socket.socket) -> None:
         """Some that wait on the non-blocking socket. The router's rule says how often a task may ask."""
-        for _ in range(self._at_once):
-            try:
-                query, source = bound.recvfrom(QUERY_MAX_BYTES)
-            except OSError:
-                return  # nothing waits
-            try:
-                self._answer_datagram(bound, query, source)
-            except OSError:
-                continue  # the answer cannot leave now: it is not kept, its client asks again
-            except Exception as error:
-                self._failed(error)
+        self._door.answer_datagrams(bound, lambda query, source: self._answer_datagram(bound, query, source))
 
-    def _answer_datagram(self, bound: socket.socket, query: bytes, source: tuple[str, int]) -> None:
+    def _answer_datagram(self, bound: socket.socket, query: bytes, source: tuple[str, int]) -> bytes | None:
         names = self._current_names()
         if names is None:
-            told = no_resolver.failure(query, stream=False)
-        else:
-            found = answer(query, names, turn=self._draw(32))
-            if not isinstance(found, bytes | None):
-                self._upstream.ask(self._asker(source[0]), Asker(bound, source), found)
-                return
-            told = found
-        if told is not None:
-            bound.sendto(told, source)
+            return no_resolver.failure(query, stream=False)
+        found = answer(query, names, turn=self._draw(32))
+        if isinstance(found, bytes | None):
+            return found
+        self._upstream.ask(self._asker(source[0]), Asker(bound, source), found)
+        return None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One query after the other, everything bounded."""
         source = source_of(writer)
-        if not self._guests.admit(source):
-            writer.transport.abort()
-            return
-        try:
-            async with asyncio.timeout(self._patience_s):
-                while await self._answer_one(reader, writer, source):
-                    pass
-        except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            # It left, or does not speak: it learns nothing and holds nothing.
-            writer.transport.abort()
-        except Exception as error:
-            self._failed(error)
-            writer.transport.abort()
-        finally:
-            await farewell(writer, self._patience_s)
-            self._guests.leave(source)
-
-    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str) -> bool:
-        """False ends the connection."""
-        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-        if length > QUERY_MAX_BYTES:
-            return False
-        told = await self._answer(await reader.readexactly(length), source)
-        if told is None:
-            return False
-        writer.write(_LENGTH.pack(len(told)) + told)
-        await writer.drain()
-        return True
+        await self._door.serve(reader, writer, source, lambda query: self._answer(query, source))
 
     async def _answer(self, query: bytes, source: str) -> bytes | None:
         names = self._current_names()

@@ -46,6 +46,7 @@ class VpcPlans:
         self._news = asyncio.Condition()
         self._working: set[str] = set()
         self._refused: dict[str, tuple[float, str]] = {}  # VPC -> since when, and the host's last word
+        self.refusals = 0  # times that a plan was not taken, or not put in force
 
     async def restore(self, plans: Sequence[VpcPlan], inhabited: Container[str]) -> None:
         """The plans of before a restart: in force until the server pushes newer ones. Those that no task needs are
@@ -146,6 +147,7 @@ class VpcPlans:
             except (HostError, OSError) as error:
                 since, _ = self._refused.get(vpc_id, (self._world.monotonic(), ""))
                 self._refused[vpc_id] = (since, str(error))
+                self.refusals += 1
                 self._note(f"plan {plan.generation} of {vpc_id} is tried again: {error}")
                 if self._is_refused(vpc_id):
                     await self._tell()

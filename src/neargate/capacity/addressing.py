@@ -4,7 +4,7 @@ Owns ECS's sentence for an interface that cannot be made. Invariant: all that is
 """
 
 from ..model.capacity import ReservationRequest
-from ..vpc.addresses import subnet_range
+from ..vpc.addresses import address_number, subnet_range
 from .ledger import Ledger
 
 
@@ -26,8 +26,18 @@ def take_addresses(ledger: Ledger, request: ReservationRequest) -> tuple[int | N
         return None, None, sentence + "InsufficientFreeAddressesInSubnet"
     if not request.assign_public_ip:
         return private, None, None
-    public = ledger.public.take_next()
+    public = _named_free(ledger, request.public_address)
+    if public is None:
+        public = ledger.public.take_next()
     if public is None:
         subnet.taken.discard(private)
         return None, None, sentence + "InsufficientAddressCapacity"
     return private, public, None
+
+
+def _named_free(ledger: Ledger, address: str | None) -> int | None:
+    """The address that is asked for, if no claim has it. Elastic ones are in no book, so the claims are asked."""
+    if address is None:
+        return None
+    wanted = address_number(address)
+    return None if any(claim.public_ip == wanted for claim in ledger.claims.values()) else wanted

@@ -40,7 +40,8 @@ from ..world import World
 from . import interfaces, schema
 from .addressing import take_addresses
 from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row
-from .ledger import SHARED_KERNEL, Host, Ledger
+from .host_facts import is_known, shown
+from .ledger import SHARED_KERNEL, Ledger
 from .own_hosts import NOBODYS, HostPools
 from .placed import host_for, placed_claim, placed_interface, take_address
 from .spot_share import SpotShare
@@ -187,6 +188,9 @@ class Capacity:
                 if refused.name == schema.CLAIM:
                     return await self._existing(key)
                 await self._relearn(claim, refused.name)
+                # Claims that another process made are not read again: should it be the address that was asked for
+                # that somebody has, any will do.
+                request = structs.replace(request, public_address=None)
         if request.may_reclaim and (ahead := await self._reserve_ahead(request)) is not None:
             return ahead
         self._say_why(request)
@@ -464,7 +468,8 @@ class Capacity:
         known = self._ledger.hosts.get(facts.host_id)
         if known is None and len(self._ledger.hosts) >= self._knobs.hosts_max:
             raise ClientError(f"This zone has {self._knobs.hosts_max} hosts, as many as it takes.")
-        if known is not None and known.facts == facts and known.view.connected:
+        if known is not None and known.view.connected and is_known(known.facts, facts):
+            known.facts = facts
             return
         room = offered(
             facts.capacity,
@@ -501,7 +506,7 @@ class Capacity:
         await self._store.write([schema.connection(host_id, seen)])
 
     async def hosts(self) -> list[dict[str, Any]]:
-        return [_shown(host) for host in self._ledger.hosts.values()]
+        return [shown(host) for host in self._ledger.hosts.values()]
 
     # -- addresses
 
@@ -570,27 +575,3 @@ def _reservation(claim: Claim, eni: Eni | None) -> Reservation:
         eni_error=claim.eni_error,
         waits_for=tuple(task_id for task_id, _ in claim.waits_for),
     )
-
-
-def _shown(host: Host) -> dict[str, Any]:
-    """For `neargate status`. CPU in units with overcommit, memory in MiB, disk in GiB with overcommit."""
-    facts, view = host.facts, host.view
-    return {
-        "host_id": facts.host_id,
-        "boot_id": facts.boot_id,
-        "zone": facts.zone,
-        "architecture": facts.architecture,
-        "software": facts.software,
-        "sandbox": facts.sandbox,
-        "connected": view.connected,
-        "accepts_tasks": facts.accepts_tasks,
-        "reason": facts.reason,
-        "strays": facts.strays,
-        "last_stray": facts.last_stray,
-        "pool": view.pool,
-        "tasks": host.tasks,
-        "capacity": structs.asdict(facts.capacity),
-        "offered": structs.asdict(host.offered),
-        "reserved": structs.asdict(host.reserved),
-        "spot": structs.asdict(host.spot),
-    }

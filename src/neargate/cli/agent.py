@@ -15,6 +15,7 @@ from ..agent.agent import Agent
 from ..agent.credential_files import CredentialFiles, credential_files
 from ..hostnet.cgroups import LinuxCgroups
 from ..hostnet.disks import LinuxDisks
+from ..hostnet.pool_consent import CONSENT_FILE, read_consent
 from ..hostnet.secret_mount import mount_secret, unmount_secret
 from ..hostnet.underlay import Underlay
 from ..hostnet.uplink.uplink import Uplink, UplinkedNetwork
@@ -111,8 +112,9 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         reached=kill_points(paths),
         pulls_by_task=pulls_by_task(config, proxies_of(os.environ)),
         strays=lambda: network.strays,
+        refused_pools=lambda: network.refused_pools,
     )
-    await admin.serve(paths.agent_socket, agent_desk.handlers(agent))
+    await admin.serve(paths.agent_socket, agent_desk.handlers(agent, network.consider_pools))
     gc.freeze()
     await _until_signal(agent.run())
 
@@ -176,6 +178,7 @@ def _network(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> Uplink
         public_pool=config.public_pool or FIRST_POOL,
         endpoint_port=config.port,
         private_beyond=config.uplink_networks,
+        allowed_pools=lambda: read_consent(paths.agent / CONSENT_FILE),
         knobs=DEFAULT_KNOBS,
     )
     made.uplink = Uplink(

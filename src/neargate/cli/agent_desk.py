@@ -4,6 +4,7 @@ Only root can open it. Invariant: it stops tasks only by the standing order that
 a dying process could lose, stops nothing.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..agent.agent import Agent
@@ -14,7 +15,7 @@ TASKS_SHOWN = 50
 Answer = dict[str, Any]
 
 
-def handlers(agent: Agent) -> dict[str, Handler]:
+def handlers(agent: Agent, consider_pools: Callable[[], Awaitable[None]]) -> dict[str, Handler]:
     """Request name -> handler. `ready` is false while the agent still looks for what it held before."""
 
     async def tasks(request: Answer) -> Answer:
@@ -32,7 +33,12 @@ def handlers(agent: Agent) -> dict[str, Handler]:
         """Hear lookups of this machine as the file says now. Answers the address; empty where nobody is to be heard."""
         return {"address": await agent.host_dns.look()}
 
-    return {"tasks": tasks, "stop-all": stop_all, "dns-look": dns_look}
+    async def pools_look(_: Answer) -> Answer:
+        """Let the region have the pools that the file allows now."""
+        await consider_pools()
+        return {}
+
+    return {"tasks": tasks, "stop-all": stop_all, "dns-look": dns_look, "pools-look": pools_look}
 
 
 def _shown(record: TaskRecord) -> Answer:

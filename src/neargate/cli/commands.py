@@ -16,9 +16,9 @@ from .config import RegionConfig
 from .network_commands import dns_install, dns_options, ip_pool_list, ip_pool_options
 from .paths import DEFAULT_DATA, RegionPaths, region_paths
 from .problems import NoServer, Problem, no_room
+from .version import VERSION
 
 Given = argparse.Namespace
-VERSION = "0.1.0"
 LINES_MAX = 10_000  # what the operator's socket answers at once
 AWS_HELP = (
     "The endpoint, the region and the administrator's keys are passed to it, whatever its version. What follows aws "
@@ -86,8 +86,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--container", "-c", default="", metavar="NAME", help="of a task that has several")
     run.add_argument("task", metavar="TASK", help=f"{TASK_HELP}; started with enableExecuteCommand")
     run.add_argument("words", nargs="*", metavar="COMMAND", help="a command; its status is passed on")
-    why = add("why", _why, "explain a task: what happened when, why it stopped, where its start time went")
-    why.add_argument("task", metavar="TASK", help=TASK_HELP)
+    why = add("why", _why, "explain a task, or a service by its name: what happened, why it stopped, what it waits for")
+    why.add_argument("task", metavar="TASK|SERVICE", help=f"{TASK_HELP}; or a service, as NAME or CLUSTER/NAME")
     trace = add("trace-path", _trace_path, "which rule or route lets a packet of a task pass, or stops it")
     trace.add_argument("--from", dest="task", required=True, metavar="TASK", help=TASK_HELP)
     trace.add_argument("--to", required=True, metavar="ADDRESS:PORT", help="where the packet is for")
@@ -107,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
     audit.add_argument("--since", default="", metavar="WHEN", help="24h, 7d, or a time like 2026-11-22T10:00:00Z")
     audit.add_argument("--until", default="", metavar="WHEN", help="the same; without it: now")
     audit.add_argument("--account", default="", metavar="ID", help="of this account alone")
+    add("metrics", _metrics, "print the region's metrics in Prometheus's text format")
     add("doctor", _doctor, "check this machine: one line for each thing, with the command that helps")
     add("sample", _sample, "build, push and run the sample task, and show that it works")
     # These two are started by entry.py, which comes here for them only when their name is not the first word.
@@ -181,6 +182,11 @@ def _up_options(up: argparse.ArgumentParser) -> None:
         "--master-key-command",
         metavar="COMMAND",
         help="program (no shell) that prints the keys which seal secrets in the databases, instead of a file of ours",
+    )
+    up.add_argument(
+        "--metrics-listen",
+        metavar="ADDRESS:PORT",
+        help="serve metrics for Prometheus there, on loopback only (docs/operating.md); '' for nowhere, as at first",
     )
     default_mib = default.audit_mib
     up.add_argument("--audit-days", type=int, metavar="N", help=f"how long calls stay recorded ({default.audit_days})")
@@ -559,6 +565,13 @@ def _audit(given: Given, paths: RegionPaths) -> int:
     from .audit import export
 
     export(paths, since=given.since, until=given.until, account=given.account, say=_say)
+    return 0
+
+
+def _metrics(_: Given, paths: RegionPaths) -> int:
+    from .metrics import told
+
+    _say(told(paths).rstrip())
     return 0
 
 

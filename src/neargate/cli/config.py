@@ -11,6 +11,7 @@ from msgspec.structs import asdict, replace
 from ..model.extensions import EXTENSIONS
 from ..model.ids import ACCOUNT_PATTERN, REGION_PATTERN
 from ..uplink.beyond import objection
+from .metrics_options import check as check_metrics
 from .paths import RegionPaths
 from .problems import Problem
 from .registry_options import RegistryOptions
@@ -46,6 +47,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     extensions: tuple[str, ...] = ()  # of model/extensions.py
     audit_days: int = 90  # AWS's
     audit_mib: int = 2048
+    metrics_listen: str = ""  # ADDRESS:PORT on loopback; empty: nowhere
     master_key_command: str = ""  # prints the master keys; empty: the file of paths.py has them
 
     @property
@@ -121,6 +123,7 @@ def check(config: RegionConfig) -> None:
             raise Problem("--master-key-command must begin with a program's whole path, for example /usr/bin/vault")
     if not 0 < config.port < 65536:
         raise Problem(f"--port {config.port}: choose 1 to 65535")
+    check_metrics(config.metrics_listen, config.port)
     if not 1 <= config.audit_days <= 36_500 or config.audit_mib < 16:
         raise Problem("--audit-days must be 1 to 36500, --audit-mib at least 16")
     if config.hosts > SIMULATED_HOSTS_MAX:

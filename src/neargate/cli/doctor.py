@@ -197,6 +197,8 @@ def _region(paths: RegionPaths) -> list[Finding]:
             f"the image registry listens at {config.registry_listen} for other machines, for {config.registry_domain}"
         )
         found.append(Finding("ok", text))
+    if config.metrics_listen:
+        found.append(Finding("ok", f"metrics are served at http://{config.metrics_listen}/metrics"))
     if healthy(config.port):
         found.append(Finding("ok", f"the API answers at {config.endpoint}"))
     else:

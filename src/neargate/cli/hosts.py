@@ -17,7 +17,7 @@ def listed(paths: RegionPaths) -> str:
         rows.append((host["host_id"], host["zone"] or "any", state, str(host["tasks"]), host["pool"] or "-"))
     if len(rows) == 1:
         return "no host has joined this region"
-    return "\n".join([*table(rows), *_strays(hosts)])
+    return "\n".join([*table(rows), *_strays(hosts), *_refused(hosts)])
 
 
 def _strays(hosts: list[dict[str, Any]]) -> list[str]:
@@ -28,6 +28,11 @@ def _strays(hosts: list[dict[str, Any]]) -> list[str]:
         for host in hosts
         if host.get("strays")
     ]
+
+
+def _refused(hosts: list[dict[str, Any]]) -> list[str]:
+    told = [(host["host_id"], host["refused_pools"]) for host in hosts if host.get("refused_pools")]
+    return [f"{host_id} refuses pools of public addresses: {why}" for host_id, why in told]
 
 
 def keep(paths: RegionPaths, host: str, account: str, cluster: str) -> str:

@@ -9,6 +9,7 @@ from . import config as configs
 from .admin import ask
 from .paths import RegionPaths
 from .problems import NoServer
+from .service_story import service_story
 from .spot import spot_line
 from .story import story
 from .uplink import status_line
@@ -130,9 +131,11 @@ def _ask_on(paths: RegionPaths, task: str, tokens: dict[str, str], note: Callabl
 
 
 def why(paths: RegionPaths, task: str) -> str:
-    """The account of a task."""
+    """The account of a task, or of a service."""
     configs.load(paths)
-    return "\n".join(story(ask(paths, "why", task=task), time.time(), paths.as_option))
+    facts = ask(paths, "why", task=task)
+    now = time.time()
+    return "\n".join(service_story(facts, now) if "service" in facts else story(facts, now, paths.as_option))
 
 
 def _clock(at: float) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..frontend.network import operator_pools
+from ..frontend.network.ipv6_pools import pool_id
 from ..frontend.network.operator_pools import OperatorPool, PoolRefused
 from ..frontend.network.public_pool import POOL
 from ..interfaces.roles import CapacityManager
@@ -52,7 +53,7 @@ class IpPoolDesk:
             block.cidr: f"a network of {vpc.vpc_id} of account {account}"
             for account in self._network.accounts()
             for vpc in self._network.vpcs(account)
-            for block in vpc.blocks
+            for block in (*vpc.blocks, *vpc.ipv6)
         }
         cidr, way = str(request.get("cidr") or ""), str(request.get("way") or POOL_LOCAL)
         now = self._world.now()
@@ -73,6 +74,10 @@ class IpPoolDesk:
     async def remove(self, request: Answer) -> Answer:
         """`drain`: it gives nothing more while somebody has an address of it, and the answer says who; without, it
         stays as it was. Raises PoolRefused, naming who has addresses."""
+        async with self._network.ipv6_turn:
+            return await self._remove(request)
+
+    async def _remove(self, request: Answer) -> Answer:
         cidr, drain = str(request.get("cidr") or ""), bool(request.get("drain"))
         if not drain:  # what is refused anyway is not closed for that: the process may end before it is open again
             known = operator_pools.find(self._network.shelf(POOL), cidr)
@@ -91,6 +96,14 @@ class IpPoolDesk:
         return {"cidr": before.name, "kept": ""}
 
     def _holders(self, cidr: str) -> dict[str, str]:
+        if ":" in cidr:
+            return {
+                block.cidr: f"of {vpc.vpc_id} of account {account}"
+                for account in self._network.accounts()
+                for vpc in self._network.vpcs(account)
+                for block in vpc.ipv6
+                if block.pool == pool_id(cidr)
+            }
         return {
             address: f"task {task_id}"
             for manager in self._managers
@@ -98,6 +111,9 @@ class IpPoolDesk:
         }
 
     def _shown(self, pool: OperatorPool) -> Answer:
+        if pool.is_ipv6:
+            used = {"vpcs": len(self._holders(pool.name)), "id": pool_id(pool.name)}
+            return {"cidr": pool.name, "way": pool.way, "gives": not pool.is_closed, **used}
         shares = self._network.pool_shares
         ranges = [operator_range(pool_share(pool.name, index, shares)) for index in range(shares)]
         return {

@@ -10,7 +10,7 @@ Given = argparse.Namespace
 
 def ip_pool_options(pool: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     """`ip-pool` alone lists. The verbs, for what all commands have."""
-    verbs = pool.add_subparsers(metavar="list|add|remove", help="without one: list", parser_class=Parser)
+    verbs = pool.add_subparsers(metavar="list|add|remove|allow|forbid", help="without one: list", parser_class=Parser)
     listed = verbs.add_parser("list", help="pools, how many of their addresses are given out, who finds them")
     listed.set_defaults(command=ip_pool_list)
     text = "give the region public addresses: from now on tasks' and elastic ones come from there"
@@ -27,7 +27,18 @@ def ip_pool_options(pool: argparse.ArgumentParser) -> list[argparse.ArgumentPars
     remove.set_defaults(command=_ip_pool_remove)
     remove.add_argument("cidr", metavar="CIDR", help="as ip-pool list shows it")
     remove.add_argument("--drain", action="store_true", help="while somebody has: give out no more of it")
-    return [listed, add, remove]
+    text = "let the region have a pool on this machine; ip-pool add does it where it is typed"
+    allow = verbs.add_parser("allow", help=text, description=text)
+    allow.set_defaults(command=_ip_pool_allow)
+    allow.add_argument("cidr", metavar="CIDR", help="the pool, or a network that it is a part of")
+    ways = allow.add_mutually_exclusive_group()
+    ways.add_argument("--announce", action="store_true", help="and answer the neighbours for its addresses")
+    ways.add_argument("--routed", action="store_true", help="and forward what comes for it")
+    text = "no longer let the region have it: nothing of it is led to tasks of this machine"
+    forbid = verbs.add_parser("forbid", help=text, description=text)
+    forbid.set_defaults(command=_ip_pool_forbid)
+    forbid.add_argument("cidr", metavar="CIDR", help="as doctor shows it")
+    return [listed, add, remove, allow, forbid]
 
 
 def dns_options(dns: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
@@ -59,6 +70,18 @@ def _ip_pool_remove(given: Given, paths: RegionPaths) -> int:
     from .ip_pool import remove
 
     return _say(remove(paths, given.cidr, drain=given.drain))
+
+
+def _ip_pool_allow(given: Given, paths: RegionPaths) -> int:
+    from .ip_pool import allow
+
+    return _say(allow(paths, given.cidr, announce=given.announce, routed=given.routed))
+
+
+def _ip_pool_forbid(given: Given, paths: RegionPaths) -> int:
+    from .ip_pool import forbid
+
+    return _say(forbid(paths, given.cidr))
 
 
 def dns_install(given: Given, paths: RegionPaths) -> int:

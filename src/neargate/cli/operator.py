@@ -7,7 +7,8 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from ..interfaces.roles import CapacityManager, EventRange, LogTarget
-from ..model.errors import ResourceNotFound
+from ..model.arn import Arn
+from ..model.errors import InvalidParameter, ResourceNotFound, ServiceNotFound
 from ..region import Region
 from .admin import Handler
 from .audit_desk import task_calls
@@ -55,13 +56,33 @@ class OperatorDesk:
         }
 
     async def why(self, request: Answer) -> Answer:
-        task_id = await self.task_id(request)
+        """Of a service that has exactly this name, else of a task."""
+        try:
+            return await self._service(str(request.get("task", "")))
+        except ServiceNotFound:
+            task_id = await self._task_or_none_of_both(request)
+        except InvalidParameter as several:
+            raise TaskNotNamed(several.message) from None
         facts = await self._region.cell.explain_task(task_id)
         facts["placement"] = await self._view.placement(task_id)
         facts["calls"] = await task_calls(self._region.trail, facts["task"]["taskArn"])
         found = await self._tails(task_id, LAST_LINES, {})
         facts["last_lines"] = [line["message"] for line in found.lines[-LAST_LINES:]]
         return facts
+
+    async def _task_or_none_of_both(self, request: Answer) -> str:
+        try:
+            return await self.task_id(request)
+        except TaskNotNamed as unnamed:
+            raise TaskNotNamed(f"{unnamed}; and no service has that name") from None
+
+    async def _service(self, text: str) -> Answer:
+        """By its name, CLUSTER/NAME, or ARN. Raises ServiceNotFound, InvalidParameter (there are several)."""
+        arn = Arn.parse(text)
+        *cluster, name = (text if arn is None else arn.resource.removeprefix("service/")).split("/")
+        return await self._region.cell.services.explain_service(
+            name, cluster=cluster[-1] if cluster else None, account=None if arn is None else arn.account
+        )
 
     async def logs(self, request: Answer) -> Answer:
         """The last `lines` of each stream at first, then what came after `tokens`."""

@@ -88,7 +88,7 @@ def _flow(sender: str, address: str, port: int, protocol: str) -> Flow:
     if protocol not in PROTOCOLS:
         raise Problem(f"{protocol!r} is none of {', '.join(PROTOCOLS)}")
     if protocol != "icmp" and not 0 < port < 65536:
-        raise Problem("write the port too: --to ADDRESS:PORT")
+        raise Problem("write the port too, 1 to 65535: --to ADDRESS:PORT")
     number = PROTOCOLS[protocol]
     if protocol == "icmp" and parsed.version == 6:
         return Flow(sender=sender, to=str(parsed), protocol=58, icmp_type=128)

@@ -1,6 +1,6 @@
 """Who listens on a TCP port of this machine, in words that its user can act on.
 
-Reads /proc as far as this user may. Must not connect to anything.
+Reads /proc as far as this user may; tells of addresses, too. Must not connect to anything.
 """
 
 import os
@@ -33,6 +33,29 @@ def check_port(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise Problem(f"port {port} (the API) is taken{_by(holder(port))}, or choose another with --port") from None
+
+
+def is_own_address(address: str) -> bool:
+    """Whether this machine has the address: only then can something be bound to it."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def bind_tcp(option: str, given: str, address: str, port: int) -> socket.socket:
+    """Bound, not yet listening. `option` and `given`: what the user wrote. Raises Problem."""
+    listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address, port))
+    except OSError as error:
+        listener.close()
+        who = holder(port)
+        raise Problem(f"{option} {given}: {error.strerror}{f' ({who} listens there)' if who else ''}") from None
+    return listener
 
 
 def _by(who: Holder | None) -> str:

@@ -64,16 +64,24 @@ def check_domain(text: str) -> None:
 
 def parse_listen(text: str) -> tuple[str, int]:
     """Address and port. Raises Problem."""
-    found = _LISTEN.fullmatch(text)
-    try:
-        if found is None or not _is_port(found[3]):
-            raise ValueError
-        return str(ip_address(found[1] or found[2])), int(found[3])
-    except ValueError:
+    found = address_and_port(text)
+    if found is None:
         raise Problem(
             f"--registry-listen {text[:100]!r}: write ADDRESS:PORT, for example 0.0.0.0:443, 192.168.1.5:5443 or "
             "[::]:443"
-        ) from None
+        )
+    return found
+
+
+def address_and_port(text: str) -> tuple[str, int] | None:
+    """Of `127.0.0.1:80`, `[::1]:80`; None for anything else."""
+    found = _LISTEN.fullmatch(text)
+    try:
+        if found is None or not _is_port(found[3]):
+            return None
+        return str(ip_address(found[1] or found[2])), int(found[3])
+    except ValueError:
+        return None
 
 
 def name_of(domain: str) -> str:

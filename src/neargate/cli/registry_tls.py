@@ -24,7 +24,7 @@ from ..world import World
 from . import private_files
 from .config import RegionConfig
 from .paths import RegionPaths
-from .ports import holder
+from .ports import bind_tcp
 from .problems import Problem
 from .registry_options import name_of, parse_listen
 
@@ -107,19 +107,7 @@ def authority_certificate(paths: RegionPaths) -> str:
 
 
 def _bind(listen: str) -> socket.socket:
-    address, port = parse_listen(listen)
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((address, port))
-    except OSError as error:
-        listener.close()
-        who = holder(port)
-        raise Problem(
-            f"--registry-listen {listen}: {error.strerror}{f' ({who} listens there)' if who else ''}"
-        ) from None
-    return listener
+    return bind_tcp("--registry-listen", listen, *parse_listen(listen))
 
 
 def _authority(config: RegionConfig, paths: RegionPaths, envelope: Envelope, world: World) -> Authority:

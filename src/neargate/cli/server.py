@@ -48,6 +48,7 @@ from . import (
     spot_desk,
 )
 from .config import RegionConfig
+from .metrics_desk import MetricsDesk
 from .operator import handlers
 from .paths import RegionPaths
 from .ports import check_port
@@ -56,6 +57,7 @@ from .server_start import Started
 from .supervisor import USER
 
 if TYPE_CHECKING:
+    from .metrics_listener import MetricsListener
     from .registry_tls import Outside
 
 BACKLOG = 1024
@@ -70,11 +72,11 @@ def main(started: Started) -> None:
     gc.enable()
     models = Models()
     models.hold()  # while the package can be read
-    outside = _outside(started.config)
+    outside, metrics = _outside(started.config), _metrics(started.config)
     if os.geteuid() == 0:
         step_down(USER)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(started.paths, started.config, models, started.databases, outside))
+        runner.run(_serve(started.paths, started.config, models, started.databases, outside, metrics))
 
 
 def _outside(config: RegionConfig) -> "Outside | None":
@@ -86,34 +88,32 @@ def _outside(config: RegionConfig) -> "Outside | None":
     return Outside.open(config)
 
 
+def _metrics(config: RegionConfig) -> "MetricsListener | None":
+    """As with the registry for other machines: what only some regions load."""
+    if not config.metrics_listen:
+        return None
+    from .metrics_listener import MetricsListener
+
+    return MetricsListener.open(config)
+
+
 async def _serve(
-    paths: RegionPaths, config: RegionConfig, models: Models, databases: socket.socket, outside: "Outside | None"
+    paths: RegionPaths,
+    config: RegionConfig,
+    models: Models,
+    databases: socket.socket,
+    outside: "Outside | None",
+    metrics: "MetricsListener | None",
 ) -> None:
     knobs = _knobs(config)
     world = OsWorld({LANE: LANE_THREADS, upstream.LANE: upstream.lane_threads(knobs)})
     listener = _listen(config.port)
     stores = SqliteStores(world, paths.databases, knobs, databases)
-    plan = RegionPlan(
-        region=config.region,
-        account=config.account,
-        zones=config.zone_names,
-        public_pool=config.public_pool,
-        one_machine=True,  # a region of `up`: its agent is on this machine, simulated hosts are too
-        auth=AuthMode(config.auth),
-        oidc_hosts=config.oidc_hosts,
-        tls_proxy=config.tls_proxy == "local",
-        quotas=QuotaMode(config.quotas),
-        extensions=config.extensions,
-        images_domain=config.registry_domain or f"localhost:{config.port}",
-        images_tls=bool(config.registry_domain),
-        images_socket=str(paths.images_socket),
-        images_storage=str(image_storage.local_directory(paths, config) or ""),
-    )
     envelope = envelope_of(master_keys.load(paths, config), world)
     region = await open_region(
         world,
         stores,
-        plan,
+        _plan(paths, config),
         models=models,
         credentials=Credentials.load(paths.administrator),
         envelope=envelope,
@@ -123,7 +123,12 @@ async def _serve(
     world.spawn(region.gateway.serve(str(paths.link_socket)), "gateway")
     region.start_loops(world)
     elsewhere = outside.start(world, knobs, paths, envelope, region.door) if outside is not None else None
-    operator = await admin.serve(paths.admin_socket, _operator_handlers(region, world, config.port))
+    desk = MetricsDesk(region, stores.waiting, knobs.metrics_hosts_max)
+    operator = await admin.serve(
+        paths.admin_socket, {**_operator_handlers(region, world, config.port), **desk.handlers()}
+    )
+    if metrics is not None:
+        await metrics.start(world, knobs, desk.readings)
     gc.freeze()  # what was opened stays
     api = AsgiApp(
         frontend=region.frontend,
@@ -153,9 +158,30 @@ async def _serve(
     await _Server(settings, protocol, paths.tasks_socket).serve(sockets=[listener])
     if elsewhere is not None:
         await elsewhere.close()
+    if metrics is not None:
+        metrics.close()
     # Requests under way were answered. The rest ends as after a kill: what is durable decides, also at the next start.
     await region.trail.flush()
     operator.close()
+
+
+def _plan(paths: RegionPaths, config: RegionConfig) -> RegionPlan:
+    return RegionPlan(
+        region=config.region,
+        account=config.account,
+        zones=config.zone_names,
+        public_pool=config.public_pool,
+        one_machine=True,  # a region of `up`: its agent is on this machine, simulated hosts are too
+        auth=AuthMode(config.auth),
+        oidc_hosts=config.oidc_hosts,
+        tls_proxy=config.tls_proxy == "local",
+        quotas=QuotaMode(config.quotas),
+        extensions=config.extensions,
+        images_domain=config.registry_domain or f"localhost:{config.port}",
+        images_tls=bool(config.registry_domain),
+        images_socket=str(paths.images_socket),
+        images_storage=str(image_storage.local_directory(paths, config) or ""),
+    )
 
 
 def _operator_handlers(region: Region, world: World, port: int) -> dict[str, admin.Handler]:

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..tracing.flows import Kind
 from . import config as configs
 from .admin import ask
 from .path_model import traced
 from .paths import RegionPaths
+from .ports import is_own_address
 from .problems import Problem
+
+DROPPED_HERE = "this machine's own address: what tasks send to the machine itself is dropped"
 
 
 def run(paths: RegionPaths, task: str, to: str, protocol: str) -> str:
@@ -19,6 +23,9 @@ def run(paths: RegionPaths, task: str, to: str, protocol: str) -> str:
         return ask(paths, "path-network", account=begun["account"], operation=operation, params=params)
 
     found = traced(network, begun, address, port, protocol)
+    if found["delivered"] and found["path"][-1]["kind"] == Kind.OUTSIDE and is_own_address(address):
+        stopped = {**found["path"][-1], "rule": DROPPED_HERE, "passed": False}
+        found = found | {"delivered": False, "path": [*found["path"][:-1], stopped]}
     lines = [_line(step) for step in found["path"]]
     if not found["delivered"]:
         return "\n".join([*lines, f"{to} is not reached: see the line with ✗"])

@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ..model.knobs import DEFAULT_KNOBS
@@ -98,6 +99,16 @@ def _say_uplink(paths: RegionPaths, config: RegionConfig, say: Callable[[str], N
             say(line)
 
 
+def _say_pools(paths: RegionPaths, config: RegionConfig, say: Callable[[str], None]) -> None:
+    """Tasks that run are not found there any more: nobody should have to look for why."""
+    if config.sandbox == "container":
+        from .ip_pool import refused_here  # not for the process that stays
+
+        with suppress(Problem):  # the region is up all the same; `ip-pool list` and `doctor` tell it, too
+            for line in refused_here(paths):
+                say(line)
+
+
 def _check_registry(config: RegionConfig) -> None:
     """What the server could only die of. Raises Problem."""
     if config.registry_cert:
@@ -171,6 +182,10 @@ def _check_ports(config: RegionConfig, supervisor: Supervisor) -> None:
             from .registry_tls import check_listen  # few have any
 
             check_listen(config.registry_listen)
+        if config.metrics_listen:
+            from .metrics_listener import check_listen as check_metrics  # it serves, and few ask for it
+
+            check_metrics(config.metrics_listen)
 
 
 def _leave(paths: RegionPaths, supervisor: Supervisor, say: Callable[[str], None]) -> None:
@@ -238,6 +253,7 @@ def up_in_background(paths: RegionPaths, arguments: list[str], config: RegionCon
     settled_config = configs.load(paths)
     _say_uplink(paths, settled_config, say)
     say(banner(paths, settled_config, []))
+    _say_pools(paths, settled_config, say)
     return 0
 
 
@@ -349,6 +365,8 @@ def banner(paths: RegionPaths, config: RegionConfig, adopted: list[str]) -> str:
         lines.insert(1, f"  taken over, still running: {', '.join(adopted)}")
     if config.registry_domain:
         lines.append(f"  images:        https://{config.account}.dkr.ecr.{config.region}.{config.registry_domain}")
+    if config.metrics_listen:
+        lines.append(f"  metrics:       http://{config.metrics_listen}/metrics")
     if config.auth == "open":
         lines.append("  WARNING: --auth open: every key is the administrator. For tests on this machine only.")
     return "\n".join(lines)

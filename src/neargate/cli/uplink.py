@@ -13,6 +13,7 @@ from ..hostnet.edge import host_link_name
 from ..hostnet.host_state import forwards
 from ..hostnet.netlink import Netlink
 from ..hostnet.nftables import Nftables, NftablesError, NftablesMissing
+from ..hostnet.pool_consent import CONSENT_FILE, read_consent
 from ..hostnet.underlay import read_state
 from ..hostnet.uplink.legacy import LegacyRules
 from ..hostnet.uplink.pasta import program
@@ -88,6 +89,8 @@ def findings(paths: RegionPaths, config: RegionConfig | None) -> Iterator[Line]:
     if state is not None:
         yield ("ok" if state.works else "note"), _told(state)
         yield from (("ok", note) for note in state.notes)
+        yield from (("note", f"a pool of public addresses is refused: {why}") for why in state.refused)
+        yield from _allowed(paths)
         yield from _strays(paths)
     if config is not None and config.uplink_networks:
         named = ", ".join(config.uplink_networks)
@@ -97,6 +100,13 @@ def findings(paths: RegionPaths, config: RegionConfig | None) -> Iterator[Line]:
     elif mode == "none":
         yield _without(asked)
     yield from _in_the_way(paths, config, mode)
+
+
+def _allowed(paths: RegionPaths) -> Iterator[Line]:
+    """The file is root's to read."""
+    if allowed := read_consent(paths.agent / CONSENT_FILE):
+        named = ", ".join(f"{pool.cidr} ({pool.way})" for pool in allowed)
+        yield "ok", f"this host lets the region have these public addresses (ip-pool allow): {named}"
 
 
 def _strays(paths: RegionPaths) -> Iterator[Line]:

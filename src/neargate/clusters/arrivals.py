@@ -11,13 +11,23 @@ import re
 import msgspec
 
 from ..link.host_identity import KEY_BYTES
-from ..link.messages import HELLO_PLANS_MAX, CredentialsAsk, Hello, HostUpdate, LogAppend, LogOpen, Report, TagsAsk
+from ..link.messages import (
+    HELLO_PLANS_MAX,
+    CredentialsAsk,
+    Hello,
+    HostUpdate,
+    LogAppend,
+    LogOpen,
+    ProtectionAsk,
+    Report,
+    TagsAsk,
+)
 from ..model.capacity import HostFacts
 from ..model.launch import ContainerReport, MemoryAtKill, TaskReport
 
 INTEGER_MAX = 2**63 - 1  # SQLite's
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_SHORT = re.compile(r"[^\x00-\x1f\x7f]{0,255}")
+_SHORT = re.compile(r"[^\x00-\x1f\x7f-\x9f]{0,255}")
 _TEXT_MAX = 8192
 _CONTAINERS_MAX = 32
 _STAGES_MAX = 128
@@ -61,11 +71,12 @@ def facts_problem(facts: HostFacts) -> str | None:
     if not facts.host_id or _ID.fullmatch(facts.host_id) is None:
         return "a host's id has 1 to 64 letters, digits, hyphens and underscores"
     texts = (facts.boot_id, facts.software, facts.sandbox, facts.architecture, facts.zone or "", facts.reason or "")
-    if not _are_short(*texts, facts.last_stray):
+    if not _are_short(*texts, facts.last_stray, facts.refused_pools):
         return "a host's texts have at most 255 characters"
     sizes = (facts.capacity.cpu_units, facts.capacity.memory_mib, facts.capacity.disk_gib)
-    if not 0 <= facts.strays <= INTEGER_MAX:
-        return "a host's count of strays is out of range"
+    counts = (facts.strays, facts.refused_plans, facts.flow_log_skips)
+    if not all(0 <= count <= INTEGER_MAX for count in counts):
+        return "a host's count of strays, of refused plans or of skips is out of range"
     return None if all(0 <= size <= _SIZE_MAX for size in sizes) else "a host's capacity is out of range"
 
 
@@ -90,6 +101,10 @@ def problem(message: object, reports_max: int) -> str | None:
         case CredentialsAsk():
             wrong = _ID.fullmatch(message.task_id) is None or not _are_short(message.kind)
             return "an ask for credentials names no task" if wrong else None
+        case ProtectionAsk():
+            wrong = _ID.fullmatch(message.task_id) is None
+            wrong |= not 0 <= message.number <= INTEGER_MAX or not 0 <= message.expires_in_minutes <= INTEGER_MAX
+            return "an ask for protection names no task" if wrong else None
         case TagsAsk():
             return "an ask for tags names no task" if _ID.fullmatch(message.task_id) is None else None
         case _:

@@ -32,14 +32,17 @@ from .live_spread import LiveSpread
 from .operator_view import OperatorView
 from .orders import Orders
 from .reading import Reading
+from .recording import Recorded
 from .releases import Releases
 from .reports import ReportOutcome, Reports
 from .restoring import Restoring
 from .schema import MIGRATIONS
+from .services.manager import CellServices, NoNetworks, ServicesWay
 from .spot import Spot
 from .stopping import Stopping
 from .sweepers import Sweepers
 from .tagging import TagChange, Tagging
+from .task_counts import TaskCounts
 from .task_table import TaskRow
 
 
@@ -57,6 +60,7 @@ class Cell:
         capacities: Mapping[str, CapacityManager],
         knobs: Knobs,
         quotas: QuotaValues,
+        services_way: ServicesWay,
     ) -> None:
         self.name = name
         self.incarnation = incarnation
@@ -69,9 +73,10 @@ class Cell:
         self._tagging = Tagging(store, self._clusters)
         self._releases = Releases(world, store, capacities, knobs)
         self.calls = CallsFirst(knobs)
+        self.counts = TaskCounts()
         self._pins = ImagePins()
-        self._reports = Reports(world, store, knobs, self.calls, self._pins, self._task_stopped)
-        self._stopping = Stopping(world, store, knobs, asked=self.orders.ring_stop, stopped=self._task_stopped)
+        self._reports = Reports(world, store, knobs, self.calls, self._pins, self._task_stopped, self._served)
+        self._stopping = Stopping(world, store, knobs, self.orders.ring_stop, self._task_stopped, self._served)
         self.spot = Spot(
             world,
             store,
@@ -92,10 +97,23 @@ class Cell:
             pins=self._pins,
         )
         self.host_keys = HostKeys(world, store)
-        self.boots = HostBoots(world, store, self.orders.ring_stop)
+        self.boots = HostBoots(world, store, self.orders.ring_stop, self._served)
+        self.services = CellServices(
+            world,
+            store,
+            knobs,
+            region=region,
+            clusters=self._clusters,
+            quotas=quotas,
+            pins=self._pins,
+            launching=self._launching,
+            way=services_way,
+            launched=self._tell,
+            asked=self._asked_to_stop,
+        )
         self.sweepers = Sweepers(world, store, capacities, knobs, self._pins)
         self._restoring = Restoring(world, store, capacities, self.sweepers)
-        self.operator = OperatorView(store, self.stop_task)
+        self.operator = OperatorView(store, self.stop_task, self.services.rest)
 
     async def load(self) -> None:
         """Rebuild what is kept in memory from the database, and in the zones what they have lost."""
@@ -105,6 +123,7 @@ class Cell:
         await self.boots.load()
         await self.host_keys.load()
         await self._restoring.run()
+        await self.services.load()
 
     def start(self) -> None:
         """Begin the loops that carry tasks on. Each ends with the process only."""
@@ -112,6 +131,11 @@ class Cell:
         self._world.spawn(self._releases.run(), f"{self.name}-releases")
         self._world.spawn(self._stopping.run(), f"{self.name}-stopping")
         self._world.spawn(self.spot.run(), f"{self.name}-spot")
+
+    def start_services(self) -> None:
+        """Apart from `start`: it launches tasks by itself, and that is not before everything that takes room and
+        addresses in the zones has what is its own."""
+        self._world.spawn(self.services.run(), f"{self.name}-services")
 
     def start_sweepers(self, is_retired: Callable[[str], bool]) -> None:
         """Apart from `start`, so that tests and the simulator may sweep when they choose.
@@ -158,14 +182,20 @@ class Cell:
     async def run_task(self, request: RunTaskRequest) -> Documents:
         with self.calls.waiting():
             answer, recorded = await self._launching.run(request)
+        self.counts.answered(answer, is_repeated=recorded is None and bool(answer.documents))
         if recorded is not None:
-            for host_id, order in recorded.orders:
-                self.orders.ring_run(host_id, order)
-            if len(recorded.orders) < len(recorded.documents):
-                self._stopping.wake()
-            if recorded.waits:
-                self.spot.wake()
+            self._tell(recorded)
         return answer
+
+    def _tell(self, recorded: Recorded) -> None:
+        """Those who carry on what was recorded."""
+        self.counts.launched += len(recorded.documents)
+        for host_id, order in recorded.orders:
+            self.orders.ring_run(host_id, order)
+        if len(recorded.orders) < len(recorded.documents):
+            self._stopping.wake()
+        if recorded.waits:
+            self.spot.wake()
 
     async def stop_task(self, account: str, cluster: str, task_id: str, reason: str | None) -> bytes:
         self._clusters.named(account, cluster)
@@ -199,9 +229,24 @@ class Cell:
         """`answer` is called, in the loop, when the outcome is known; it must not raise."""
         self._reports.submit(host_id, report, answer)
 
+    @property
+    def reports_waiting(self) -> int:
+        return self._reports.waiting
+
+    def _served(self, tasks: Sequence[TaskRow]) -> None:
+        self.services.tasks_changed(tasks)
+
+    def _asked_to_stop(self, tasks: Sequence[TaskRow]) -> None:
+        for host_id in dict.fromkeys(task.host for task in tasks):
+            self.orders.ring_stop(host_id)
+        if tasks:
+            self._stopping.wake()
+
     def _task_stopped(self, tasks: Sequence[TaskRow]) -> None:
+        self.counts.ended(tasks)
         for task in tasks:
-            self._spread.remove((task.account, task.cluster, task.family), task.zone)
+            if task.service is None:
+                self._spread.remove((task.account, task.cluster, task.family), task.zone)
         self._releases.wake()
         self.spot.task_stopped()
 
@@ -215,10 +260,12 @@ async def open_cell(
     capacities: Mapping[str, CapacityManager],
     knobs: Knobs = DEFAULT_KNOBS,
     quotas: QuotaValues | None = None,
+    services_way: ServicesWay | None = None,
 ) -> Cell:
     """Open (or make) the cell's database and start its loops, but for the sweepers (`start_sweepers`).
 
-    `capacities`: zone name -> its capacity manager; zones may share one.
+    `capacities`: zone name -> its capacity manager; zones may share one. `services_way`: without it, services find no
+    subnets.
     """
     store = await stores.open(name, MIGRATIONS)
     incarnation = await _incarnation(world, store)
@@ -231,6 +278,7 @@ async def open_cell(
         capacities=capacities,
         knobs=knobs,
         quotas=quotas or DefaultQuotas(),
+        services_way=services_way or ServicesWay(networks=NoNetworks()),
     )
     await cell.load()
     cell.start()

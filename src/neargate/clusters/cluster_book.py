@@ -15,7 +15,14 @@ from msgspec.structs import replace
 from ..interfaces.roles import Documents, Failure
 from ..interfaces.store import Refused, Statement, Store
 from ..model.arn import cluster_arn
-from ..model.errors import ClientError, ClusterContainsTasks, ClusterNotFound, InvalidParameter, ServiceUnavailable
+from ..model.errors import (
+    ClientError,
+    ClusterContainsServices,
+    ClusterContainsTasks,
+    ClusterNotFound,
+    InvalidParameter,
+    ServiceUnavailable,
+)
 from ..model.quotas import CLUSTERS_PER_ACCOUNT, DefaultQuotas, QuotaValues
 from ..store.events import NewEvent, append_events
 from ..world import World
@@ -32,10 +39,14 @@ _LIVE_COUNTS = (
     "SELECT last_status, count(*) FROM tasks WHERE account = ? AND cluster = ? AND last_status <> 'STOPPED' "
     "GROUP BY last_status ORDER BY last_status"
 )
+_SERVICES = (
+    "SELECT status, count(*) FROM services WHERE account = ? AND cluster = ? AND status <> 'INACTIVE' "
+    "GROUP BY status ORDER BY status"
+)
 _PENDING = ("PROVISIONING", "PENDING", "ACTIVATING")
 _STATISTICS = (
     *("runningEC2TasksCount", "pendingEC2TasksCount", "runningExternalTasksCount", "pendingExternalTasksCount"),
-    *("activeEC2ServiceCount", "drainingEC2ServiceCount", "activeFargateServiceCount", "drainingFargateServiceCount"),
+    *("activeEC2ServiceCount", "drainingEC2ServiceCount"),
     *("activeExternalServiceCount", "drainingExternalServiceCount"),
 )
 _DEFAULT_SETTINGS = MappingProxyType({"containerInsights": "disabled"})
@@ -161,8 +172,13 @@ class ClusterBook:
             return await self._shown(cluster, frozenset({"SETTINGS", "CONFIGURATIONS"}))
         deleted = replace(cluster, status=INACTIVE, rev=cluster.rev + 1, tags=b"[]")
         try:
-            await write(self._store, [_no_live_task(cluster), _retire(deleted, cluster.rev), *self._told(deleted)])
+            await write(
+                self._store,
+                [_no_service(cluster), _no_live_task(cluster), _retire(deleted, cluster.rev), *self._told(deleted)],
+            )
         except Refused as refused:
+            if refused.name == "services":
+                raise ClusterContainsServices from None
             if refused.name == "tasks":
                 raise ClusterContainsTasks from None
             await self.load()
@@ -184,6 +200,8 @@ class ClusterBook:
     async def _shown(self, cluster: Cluster, include: frozenset[str]) -> bytes:
         rows = await self._store.read(_LIVE_COUNTS, (cluster.account, cluster.name))
         counts = {str(status): int(count) for status, count in rows}
+        rows = await self._store.read(_SERVICES, (cluster.account, cluster.name))
+        services = {str(status): int(count) for status, count in rows}
         running = counts.get("RUNNING", 0)
         pending = sum(counts.get(status, 0) for status in _PENDING)
         document: dict[str, Any] = {
@@ -192,8 +210,8 @@ class ClusterBook:
             "registeredContainerInstancesCount": 0,
             "runningTasksCount": running,
             "pendingTasksCount": pending,
-            "activeServicesCount": 0,
-            "statistics": _statistics(running, pending) if "STATISTICS" in include else [],
+            "activeServicesCount": services.get("ACTIVE", 0),
+            "statistics": _statistics(running, pending, services) if "STATISTICS" in include else [],
         }
         if "SETTINGS" not in include:
             document["settings"] = []
@@ -247,9 +265,14 @@ def changed_cluster(cluster: Cluster, changes: Mapping[str, Any]) -> Cluster:
 _INSIGHTS = frozenset({"enabled", "disabled", "enhanced"})
 
 
-def _statistics(running: int, pending: int) -> list[dict[str, str]]:
-    values = {"runningFargateTasksCount": running, "pendingFargateTasksCount": pending}
-    named = {**values, **dict.fromkeys(_STATISTICS, 0)}
+def _statistics(running: int, pending: int, services: Mapping[str, int]) -> list[dict[str, str]]:
+    named = {
+        "runningFargateTasksCount": running,
+        "pendingFargateTasksCount": pending,
+        "activeFargateServiceCount": services.get("ACTIVE", 0),
+        "drainingFargateServiceCount": services.get("DRAINING", 0),
+        **dict.fromkeys(_STATISTICS, 0),
+    }
     return [{"name": name, "value": str(value)} for name, value in named.items()]
 
 
@@ -282,6 +305,15 @@ def _retire(cluster: Cluster, rev: int) -> Statement:
         (cluster.status, cluster.tags, cluster.account, cluster.name, rev),
         1,
         "rev",
+    )
+
+
+def _no_service(cluster: Cluster) -> Statement:
+    return Statement(
+        "SELECT 1 FROM services WHERE account = ? AND cluster = ? AND status <> 'INACTIVE' LIMIT 1",
+        (cluster.account, cluster.name),
+        0,
+        "services",
     )
 
 

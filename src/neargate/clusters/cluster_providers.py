@@ -1,7 +1,7 @@
-"""Which capacity providers a cluster has. A provider is taken from a cluster only when no task of it lives there.
+"""Which capacity providers a cluster has. A provider is taken from a cluster only when no task or service there has it.
 
-Asks the tasks table, changes through the cluster book. A launch under way may be recorded with a provider that is just
-being taken away; it runs all the same, as one that was recorded a moment before.
+Asks the tables of tasks and services, changes through the cluster book. A launch under way may be recorded with a
+provider that is just being taken away; it runs all the same, as one that was recorded a moment before.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,11 @@ from .cluster_book import ClusterBook, changed_cluster
 
 _USED = (
     "SELECT DISTINCT json_extract(CAST(doc AS TEXT), '$.capacityProviderName') FROM tasks "
-    "WHERE account = ? AND cluster = ? AND last_status <> 'STOPPED'"
+    "WHERE account = ? AND cluster = ? AND last_status <> 'STOPPED' "
+    "UNION SELECT json_extract(item.value, '$.provider') FROM services v "
+    "JOIN deployments d ON d.service = v.n AND d.live JOIN service_revisions r ON r.arn = d.revision, "
+    "json_each(CAST(r.doc AS TEXT), '$.strategy') item "
+    "WHERE v.account = ? AND v.cluster = ? AND v.status <> 'INACTIVE'"
 )
 
 
@@ -25,6 +29,6 @@ async def put_providers(
     Raises ClusterNotFound, ClientError (inactive), ResourceInUse.
     """
     taken = set(clusters.active(account, name).providers) - set(changes["capacityProviders"])
-    if taken and taken & {row[0] for row in await store.read(_USED, (account, name))}:
+    if taken and taken & {row[0] for row in await store.read(_USED, (account, name, account, name))}:
         raise ResourceInUse("The specified capacity provider is in use and cannot be removed.")
     return await clusters.change(account, name, lambda cluster: changed_cluster(cluster, changes))

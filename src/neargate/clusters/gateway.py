@@ -32,6 +32,7 @@ from .channel import Channel, ChannelClosed
 from .credentials import HostCredentials
 from .flow_logs import FlowLogWriter
 from .host_connection import HostConnection
+from .protecting import HostProtection
 from .terminals import Terminals
 
 _log = get_logger(__name__)
@@ -60,6 +61,7 @@ class Gateway:
         self._sink = log_sink
         self._roles = roles
         self._credentials = HostCredentials(cell, roles, knobs)
+        self._protection = HostProtection(cell, roles)
         self._knobs = knobs
         self._connections: dict[str, HostConnection] = {}
         self._bulks: list[tuple[BulkConnection, Channel]] = []
@@ -107,6 +109,7 @@ class Gateway:
             channel=channel,
             register=self._register,
             credentials=self._credentials,
+            protection=self._protection,
         )
         reason = await connection.run()
         await channel.close(reason)

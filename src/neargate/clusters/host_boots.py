@@ -6,13 +6,13 @@ not know sessions. Invariant: a boot is remembered only after the stops of what 
 caller lets the host in only then.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..interfaces.store import Refused, Statement, Store
 from ..model.lifecycle import StopCode
 from ..scheduling.task_document import ask_to_stop
 from ..world import World
-from .task_table import changed_task, rows_by_id, write_updates
+from .task_table import TaskRow, changed_task, rows_by_id, write_updates
 
 RESTARTED = "The machine that ran this task was restarted"
 _BATCH_MAX = 64
@@ -26,11 +26,18 @@ _BEGUN = (
 
 
 class HostBoots:
-    def __init__(self, world: World, store: Store, asked: Callable[[str], None]) -> None:
-        """`asked` is told the host of tasks that are to stop."""
+    def __init__(
+        self,
+        world: World,
+        store: Store,
+        asked: Callable[[str], None],
+        served: Callable[[Sequence[TaskRow]], None],
+    ) -> None:
+        """`asked` is told the host of tasks that are to stop; `served` those of them that are of services."""
         self._world = world
         self._store = store
         self._asked = asked
+        self._served = served
         self._boots: dict[str, str] = {}
         self._met: set[str] = set()  # by this process: it may have sent them anything that is recorded
         self._recorded = 0  # the last task that an earlier process may have sent
@@ -68,4 +75,6 @@ class HostBoots:
                 await self._store.write(write_updates([update]))
             except Refused:
                 continue  # a report or a StopTask came in between: decide again on what is there now
+            if row.service is not None:
+                self._served([row])
             return

@@ -18,6 +18,7 @@ from ..link.messages import (
     CredentialsAsk,
     CredentialsRefused,
     ExecOrder,
+    ProtectionAsk,
     Report,
     StopOrder,
     TagsTold,
@@ -29,6 +30,7 @@ from ..link.server_session import (
     CredentialsAsked,
     Greeted,
     HostChanged,
+    ProtectionAsked,
     Reported,
     ServerAction,
     ServerSession,
@@ -50,6 +52,7 @@ from .channel import Channel, ChannelClosed, Outgoing, new_nonce
 from .credentials import HostCredentials
 from .orders import RunTaskOrder
 from .peer_plans import is_served_to, served_peers
+from .protecting import HostProtection
 from .reports import ReportOutcome
 
 _log = get_logger(__name__)
@@ -73,6 +76,7 @@ class HostConnection:
         channel: Channel,
         register: Register,
         credentials: HostCredentials,
+        protection: HostProtection,
     ) -> None:
         self._world = world
         self._cell = cell
@@ -81,6 +85,7 @@ class HostConnection:
         self._channel = channel
         self._register = register
         self._credentials = credentials
+        self._protection = protection
         self.process = ""  # the agent's, from its Hello
         self._session = ServerSession(session_id, knobs, new_nonce(world))
         self._outgoing = Outgoing(knobs.link_frames_max, joined=True)
@@ -222,6 +227,8 @@ class HostConnection:
                 await self._give_credentials(action.ask)
             case TagsAsked():
                 await self._tell_tags(action.task_id)
+            case ProtectionAsked():
+                await self._tell_protection(action.ask)
 
     async def _give_credentials(self, ask: CredentialsAsk) -> None:
         """While a database is busy nothing is refused for good; the agent asks again."""
@@ -241,6 +248,15 @@ class HostConnection:
             return
         if tags is not None:
             self._outgoing.put(encode(TagsTold(task_id=task_id, tags=tags)))
+
+    async def _tell_protection(self, ask: ProtectionAsk) -> None:
+        """Who is not answered is told of a time-out by its agent, and asks again."""
+        assert self.host_id is not None, "asks follow a hello"
+        try:
+            answer = await self._protection.answer(self.host_id, ask)
+        except Overloaded:
+            return
+        self._outgoing.put(encode(answer))
 
     async def _take_in(self, host: HostFacts, public_key: bytes) -> None:
         try:

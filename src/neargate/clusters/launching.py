@@ -27,7 +27,7 @@ from ..world import World
 from .cluster_book import Cluster, ClusterBook
 from .image_pins import ImagePins
 from .live_spread import LiveSpread
-from .recording import ON_SPOT, Launch, Placed, Recorded, Recorder
+from .recording import ON_SPOT, OWNER_GUARD, Launch, Owner, Placed, Recorded, Recorder
 from .task_table import encode_json
 from .writing import write
 
@@ -38,6 +38,10 @@ _DIGESTS_MAX = 10_000
 CPU_UNITS_PER_VCPU = 1024
 CPU_LIMIT = "The requested CPU configuration is above your limit."
 VCPU_LIMIT = "You've reached the limit on the number of vCPUs you can run concurrently"
+
+
+class Superseded(Exception):
+    """Whose tasks these were to be has changed meanwhile: nothing was launched."""
 
 
 class Launching:
@@ -86,24 +90,35 @@ class Launching:
             del self._tokens[key]
             over.set_result(None)
 
-    async def _run(self, request: RunTaskRequest) -> tuple[Documents, Recorded | None]:
-        launch = await self._prepared(request)
+    async def run_owned(self, request: RunTaskRequest, owner: Owner) -> tuple[Documents, Recorded | None]:
+        """The same for who keeps tasks running. Raises Superseded when a guard of the owner's statements refuses."""
+        return await self._run(request, owner)
+
+    async def _run(self, request: RunTaskRequest, owner: Owner | None = None) -> tuple[Documents, Recorded | None]:
+        launch = await self._prepared(request, owner)
         places = await self._place_all(launch)
         placed = [place for place in places if isinstance(place, Placed)]
         failures = tuple(Failure(arn=None, reason=place.reason) for place in places if isinstance(place, NoCapacity))
         if not placed:
             return await self._recorder.recorded(request) or Documents(failures=failures), None
         try:
+            if owner is not None and owner.check is not None:
+                await owner.check(placed)
             recorded = await self._recorder.record(launch, placed, failures)
+        except Superseded:
+            await self._give_back(launch, placed)
+            raise
         except Refused as refused:
             await self._give_back(launch, placed)
+            if refused.name == OWNER_GUARD:
+                raise Superseded from None
             return await self._refused(request, refused), None
         except ServiceUnavailable:
             await self._give_back(launch, placed)
             raise
         return Documents(documents=recorded.documents, failures=failures), recorded
 
-    async def _prepared(self, request: RunTaskRequest) -> Launch:
+    async def _prepared(self, request: RunTaskRequest, owner: Owner | None) -> Launch:
         cluster = self._clusters.active(request.account, request.cluster)
         _check_where_to_run(request, cluster)
         definition = request.definition
@@ -112,10 +127,12 @@ class Launching:
             launch_type="FARGATE",
             resources=task_resources(definition, request.overrides),
             group=request.group or f"family:{definition['family']}",
-            tags=_task_tags(request),
+            tags=_task_tags(request, owner),
             created_at=self._world.now(),
             digest=await self._digest(definition),
             pins=self._pins.of(definition["taskDefinitionArn"]),
+            spread=self._spread if owner is None else owner.spread,
+            owner=owner,
         )
 
     async def _digest(self, definition: dict[str, Any]) -> str:
@@ -137,9 +154,9 @@ class Launching:
 
     async def _place_all(self, launch: Launch) -> list["Placed | NoCapacity"]:
         if launch.request.count == 1:
-            return [await self._place(launch, launch.provider_of(0))]
+            return [await self._place(launch, 0)]
         outcomes = await asyncio.gather(
-            *(self._place(launch, launch.provider_of(n)) for n in range(launch.request.count)), return_exceptions=True
+            *(self._place(launch, n) for n in range(launch.request.count)), return_exceptions=True
         )
         places = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
         errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -148,16 +165,18 @@ class Launching:
             raise errors[0]
         return places
 
-    async def _place(self, launch: Launch, provider: str | None) -> "Placed | NoCapacity":
+    async def _place(self, launch: Launch, number: int) -> "Placed | NoCapacity":
         """Zone after zone until one has room. When none has, room of Spot tasks is taken for who is not on Spot.
 
         Raises ServiceUnavailable when no zone could even be asked.
         """
+        provider = launch.provider_of(number)
         place = _Place(
             task_id=ids.task_id(self._world.random.getrandbits),
             attachment_id=ids.uuid4(self._world.random.getrandbits),
             turn=self._world.random.getrandbits(16),
             provider=provider,
+            public_address=launch.owner.public_address_of(number) if launch.owner is not None else None,
         )
         outcome = await self._ask_zones(launch, place, may_reclaim=False)
         if not isinstance(outcome, Placed) and provider != ON_SPOT and any(m.holds_spot() for m in self._managers):
@@ -171,7 +190,7 @@ class Launching:
         refusal: NoCapacity | None = None
         untried = {subnet.zone for subnet in request.subnets}
         while untried:
-            order = zones_in_order(request.subnets, self._spread.of(launch.spread_key), turn)
+            order = zones_in_order(request.subnets, launch.spread.of(launch.spread_key), turn)
             zone = next(zone for zone in order if zone in untried)
             untried.discard(zone)
             subnet = subnet_in_zone(request.subnets, zone, turn)
@@ -183,6 +202,7 @@ class Launching:
                     subnet=subnet,
                     reservation=outcome,
                     provider=place.provider,
+                    public_address=place.public_address,
                 )
             refusal = outcome or refusal
         return refusal
@@ -193,7 +213,7 @@ class Launching:
         refusal = self._over_vcpus(launch, is_spot=claim.is_spot)
         if refusal is not None:
             return NoCapacity(reason=refusal)
-        self._spread.add(launch.spread_key, claim.zone)
+        launch.spread.add(launch.spread_key, claim.zone)
         outcome: Reservation | NoCapacity | None = None
         try:
             outcome = await self._capacities[claim.zone].reserve(claim)
@@ -201,7 +221,7 @@ class Launching:
             _log.warning("a zone could not be asked", zone=claim.zone, task=claim.task_id, why=str(busy))
         finally:
             if not isinstance(outcome, Reservation):
-                self._spread.remove(launch.spread_key, claim.zone)
+                launch.spread.remove(launch.spread_key, claim.zone)
         return outcome
 
     def _over_vcpus(self, launch: Launch, *, is_spot: bool) -> str | None:
@@ -236,13 +256,21 @@ class Launching:
             attachment_id=place.attachment_id,
             is_spot=place.provider == ON_SPOT,
             may_reclaim=may_reclaim,
+            public_address=place.public_address,
         )
+
+    async def release(self, task_id: str, zone: str) -> None:
+        """What a task that is durably STOPPED had, for who cannot wait until its turn comes. Repeatable. Raises
+        ServiceUnavailable, Overloaded."""
+        manager = self._capacities.get(zone)
+        if manager is not None:
+            await manager.release(task_id, zone)
 
     async def _give_back(self, launch: Launch, placed: Sequence[Placed]) -> None:
         """Nothing of these was recorded, and that is known: a guard refused, or the write was never queued."""
         for place in placed:
             zone = place.subnet.zone
-            self._spread.remove(launch.spread_key, zone)
+            launch.spread.remove(launch.spread_key, zone)
             try:
                 await self._capacities[zone].release(place.task_id, zone)
             except (AwsError, Overloaded) as busy:
@@ -267,6 +295,7 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
     attachment_id: str
     turn: int
     provider: str | None
+    public_address: str | None
 
 
 def _check_where_to_run(request: RunTaskRequest, cluster: Cluster) -> None:
@@ -282,7 +311,7 @@ def _check_where_to_run(request: RunTaskRequest, cluster: Cluster) -> None:
         raise InvalidParameter("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
 
 
-def _task_tags(request: RunTaskRequest) -> tuple[tuple[str, str], ...]:
+def _task_tags(request: RunTaskRequest, owner: Owner | None) -> tuple[tuple[str, str], ...]:
     """The definition's when they are propagated, the request's over them, the managed ones on top.
 
     Raises InvalidParameter when together they are too many.
@@ -293,5 +322,7 @@ def _task_tags(request: RunTaskRequest) -> tuple[tuple[str, str], ...]:
     merged.update(request.tags)
     if request.managed_tags:
         merged["aws:ecs:clusterName"] = request.cluster
+        if owner is not None:
+            merged["aws:ecs:serviceName"] = owner.service
     check_count(tuple(merged))
     return tuple(merged.items())

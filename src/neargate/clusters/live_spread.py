@@ -1,6 +1,7 @@
 """How many live tasks each family has in each zone: counted in memory, rebuilt from the tasks table at start.
 
-The numbers steer placement and nothing else; they include tasks that are being placed right now, which no table shows.
+Without tasks of services: those are spread by their service, which counts them itself. The numbers steer placement and
+nothing else; they include tasks that are being placed right now, which no table shows.
 """
 
 from collections.abc import Mapping
@@ -20,11 +21,15 @@ class LiveSpread:
     async def load(self, store: Store) -> None:
         rows = await store.read(
             "SELECT account, cluster, family, zone, count(*) FROM tasks WHERE last_status <> 'STOPPED' "
-            "GROUP BY account, cluster, family, zone ORDER BY account, cluster, family, zone"
+            "AND service IS NULL GROUP BY account, cluster, family, zone ORDER BY account, cluster, family, zone"
         )
         self._counts = {}
         for account, cluster, family, zone, count in rows:
             self._counts.setdefault((account, cluster, family), {})[zone] = count
+
+    def begin(self, key: Key, counts: Mapping[str, int]) -> None:
+        """As counted by somebody else."""
+        self._counts[key] = dict(counts)
 
     def of(self, key: Key) -> Mapping[str, int]:
         return self._counts.get(key, _EMPTY)

@@ -23,6 +23,15 @@ _TO_STOP = (
     "ORDER BY n LIMIT 1000"
 )
 _PREFIX_MATCHES_MAX = 20
+_BY_STATUS = "SELECT zone, last_status, count(*) FROM tasks WHERE last_status <> 'STOPPED' GROUP BY zone, last_status"
+# What the tables ask for and hosts or zones have not done yet. The order is that of an index that has these rows alone;
+# by another one each live task would be looked up.
+_OUTBOX_MAX = 100_000
+_OUTBOX = {
+    "orders-run": "SELECT 1 FROM tasks WHERE report_seq = 0 AND last_status <> 'STOPPED' ORDER BY host, n",
+    "orders-stop": "SELECT 1 FROM tasks WHERE desired_status = 'STOPPED' AND last_status <> 'STOPPED' ORDER BY host, n",
+    "releases": "SELECT 1 FROM tasks WHERE released = 0 AND last_status = 'STOPPED' ORDER BY n",
+}
 
 StopTask = Callable[[str, str, str, str | None], Awaitable[bytes]]
 
@@ -38,8 +47,11 @@ class LiveTask(Struct, frozen=True, kw_only=True):
 
 
 class OperatorView:
-    def __init__(self, store: Store, stop_task: StopTask) -> None:
+    """`rest`: those who start tasks by themselves start none for a while."""
+
+    def __init__(self, store: Store, stop_task: StopTask, rest: Callable[[], None]) -> None:
         self._store = store
+        self._rest = rest
         self._stop_task = stop_task
 
     async def live_tasks(self, limit: int) -> tuple[list[LiveTask], int]:
@@ -47,6 +59,15 @@ class OperatorView:
         rows = await self._store.read(_LIVE, (limit,))
         count = (await self._store.read("SELECT count(*) FROM tasks WHERE last_status <> 'STOPPED'"))[0][0]
         return [_live(*row) for row in rows], int(count)
+
+    async def counted(self) -> list[tuple[str, str, int]]:
+        """(zone, status, how many) of the tasks that have not stopped."""
+        return [(str(zone), str(status), int(n)) for zone, status, n in await self._store.read(_BY_STATUS)]
+
+    async def outbox(self) -> dict[str, int]:
+        """What waits to be done for tasks, by kind."""
+        counts = {name: f"SELECT count(*) FROM ({rows} LIMIT {_OUTBOX_MAX})" for name, rows in _OUTBOX.items()}  # noqa: S608 - constant text
+        return {name: int((await self._store.read(sql))[0][0]) for name, sql in counts.items()}
 
     async def tasks_that_begin_with(self, digits: str) -> list[str]:
         """Full ids, newest first; a handful at most: it answers who typed the first digits."""
@@ -83,7 +104,8 @@ class OperatorView:
         return None if order is None else _placement(order.launch)
 
     async def stop_all(self, reason: str) -> int:
-        """StopTask for every task that is to run; returns how many have not stopped yet."""
+        """StopTask for every task that is to run; returns how many have not stopped yet. No service replaces them."""
+        self._rest()
         for account, cluster, task_id in await self._store.read(_TO_STOP):
             await self._stop_task(account, cluster, task_id, reason)
         return int((await self._store.read("SELECT count(*) FROM tasks WHERE last_status <> 'STOPPED'"))[0][0])

@@ -20,6 +20,7 @@ from .told import what_was_told
 
 _decode_json = msgspec.json.Decoder().decode
 _EVENTS_MAX = 200
+_SERVICE = "SELECT 1 FROM services WHERE account = ? AND cluster = ? AND name = ? LIMIT 1"
 _BEFORE_START = ("PROVISIONING", "PENDING")
 
 
@@ -50,7 +51,9 @@ class Reading:
         _check_filter(wanted)
         self._clusters.named(account, cluster)
         start = 0 if after is None else decode_token(after, "tasks", account, cluster, wanted)
-        if wanted.service_name is not None:
+        if wanted.service_name is not None and not await self._store.read(
+            _SERVICE, (account, cluster, wanted.service_name)
+        ):
             raise ServiceNotFound
         # Nothing ever has the desired status PENDING, and there are no container instances to be on.
         if wanted.desired_status == "PENDING" or wanted.container_instance is not None:
@@ -60,6 +63,7 @@ class Reading:
         for column, value in (
             ("family", wanted.family),
             ("started_by", wanted.started_by),
+            ("service", wanted.service_name),
             ("launch_type", wanted.launch_type),
         ):
             if value is not None:

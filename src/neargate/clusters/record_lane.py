@@ -21,7 +21,7 @@ Values = tuple[Value, ...]
 _CLUSTER_GUARD = "SELECT 1 FROM clusters WHERE account = ? AND name = ? AND status = 'ACTIVE'"
 TASK_COLUMNS = (
     "id, account, cluster, family, started_by, grp, launch_type, host, zone, vpc, capacity_id, incarnation, "
-    "created_at, ordered, stop_reason, definition, facts, doc, tags"
+    "created_at, ordered, stop_reason, definition, facts, doc, tags, service"
 )
 _INSERT_TASKS = (
     f"INSERT INTO tasks ({TASK_COLUMNS}, last_status, desired_status, rev, version, report_seq, released) "  # noqa: S608 - constant text
@@ -41,7 +41,8 @@ _REMEMBER_CALLS = "INSERT INTO client_tokens (account, cluster, token, fingerpri
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One call's rows. `tasks` in the order of TASK_COLUMNS; `launches`: (task id, encoded RunOrder).
 
-    `spot`: ids of those on Spot; `waits`: (task id, id of a Spot task that must be gone first).
+    `spot`: ids of those on Spot; `waits`: (task id, id of a Spot task that must be gone first). `besides`: statements
+    of whom the tasks belong to.
     """
 
     cluster: tuple[str, str]  # account, name
@@ -51,6 +52,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[NewEvent, ...]
     spot: tuple[Values, ...] = ()
     waits: tuple[Values, ...] = ()
+    besides: tuple[Statement, ...] = ()
 
 
 class RecordLane:
@@ -71,6 +73,8 @@ def _statements(records: Sequence[Record]) -> list[Statement]:
         *guards,
         *many(_INSERT_TASKS, [row for record in records for row in record.tasks], "task"),
         *many(_INSERT_LAUNCHES, [row for record in records for row in record.launches], "launch"),
+        # After the tasks of the whole group: what is guarded by the tasks that there are must see those beside it.
+        *(statement for record in records for statement in record.besides),
         *many(_INSERT_SPOT, [row for record in records for row in record.spot], "spot"),
         *many(_INSERT_WAITS, [row for record in records for row in record.waits], "waits"),
         *many(_REMEMBER_CALLS, [row for record in records for row in record.tokens], "token"),

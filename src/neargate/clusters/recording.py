@@ -3,13 +3,14 @@
 Owns how rows are made of a launch; decides nothing. Invariant: what is answered is what was written.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from ..definitions.launch import TaskResources, task_launch
 from ..interfaces.roles import Documents, Failure, RunTaskRequest
-from ..interfaces.store import Store, Value
+from ..interfaces.store import Statement, Store, Value
 from ..link.messages import RunOrder
 from ..link.messages import encode as encode_message
 from ..model import ids
@@ -20,12 +21,14 @@ from ..model.lifecycle import LastStatus
 from ..scheduling.task_document import Change, NewTask, hidden_facts, new_document
 from ..store.events import NewEvent
 from ..world import World
+from .live_spread import LiveSpread
 from .orders import RunTaskOrder
 from .record_lane import Record, RecordLane
 from .task_events import task_events
 from .task_table import HELD, encode_json, rows_by_id, with_tags
 
 ON_SPOT = "FARGATE_SPOT"
+OWNER_GUARD = "owner"  # the name of the guards in an owner's statements
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -36,6 +39,24 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose tasks are launched when nobody called RunTask. `spread`: its own counts, by `spread_key`.
+
+    `besides`: what is written with these tasks, or nothing is. `public_addresses`: of its own, for its first tasks.
+    `check`: asked when all have their places, before anything is written; raises Superseded or AwsError.
+    """
+
+    service: str  # its name
+    spread: LiveSpread
+    spread_key: tuple[str, str, str]
+    besides: Callable[[Sequence["Placed"]], tuple[Statement, ...]]
+    public_addresses: tuple[str, ...] = ()
+    check: Callable[[Sequence["Placed"]], Awaitable[None]] | None = None
+
+    def public_address_of(self, number: int) -> str | None:
+        return self.public_addresses[number] if number < len(self.public_addresses) else None
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,10 +70,14 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     digest: str
     pins: Mapping[str, str]  # container -> digest that its image keeps
+    spread: LiveSpread
+    owner: Owner | None = None
 
     @property
     def spread_key(self) -> tuple[str, str, str]:
         """Whose tasks are spread evenly over the zones."""
+        if self.owner is not None:
+            return self.owner.spread_key
         return (self.request.account, self.request.cluster, self.request.definition["family"])
 
     def provider_of(self, number: int) -> str | None:
@@ -61,13 +86,19 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """A task that has a reservation and is not recorded yet."""
+    """A task that has a reservation and is not recorded yet. `public_address`: which one it was to have."""
 
     task_id: str
     attachment_id: str
     subnet: SubnetView
     reservation: Reservation
     provider: str | None = None
+    public_address: str | None = None
+
+    @property
+    def has_own_address(self) -> bool:
+        eni = self.reservation.eni
+        return self.public_address is not None and eni is not None and eni.public_ipv4 == self.public_address
 
     @property
     def waits_for(self) -> tuple[str, ...]:
@@ -120,6 +151,7 @@ class Recorder:
             events=tuple(event for task in tasks for event in task.events),
             spot=tuple((place.task_id,) for place in placed if place.provider == ON_SPOT),
             waits=tuple((place.task_id, victim) for place in placed for victim in place.waits_for),
+            besides=launch.owner.besides(placed) if launch.owner is not None else (),
         )
         await self._lane.write(record)
         return Recorded(
@@ -184,6 +216,7 @@ class Recorder:
             facts,
             doc,
             tags,
+            launch.owner.service if launch.owner is not None else None,
         )
         change = Change(document=document, passed=(LastStatus.PROVISIONING,), visible=True)
         return _Task(
@@ -218,6 +251,8 @@ class Recorder:
             pins=launch.pins,
             gives_files=request.gives_files,
         )
+        if launch.owner is not None:
+            order = replace(order, service_name=launch.owner.service)
         message = encode_message(RunOrder(launch=order))
         return RunTaskOrder(n=0, task_id=place.task_id, vpc_id=place.subnet.vpc_id, message=message)
 

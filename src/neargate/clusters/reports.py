@@ -8,6 +8,7 @@ can change nothing but the tasks of its own host; a task that the cell does not 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from typing import Any
 
 from msgspec import Struct
 
@@ -50,10 +51,12 @@ class _Decided(Struct, frozen=True):
     outcome: ReportOutcome
     update: TaskUpdate | None = None
     stopped: bool = False
+    serves: bool = False  # what its service's scheduler decides on has changed
 
 
 class Reports:
-    """`stopped` is told of each task whose STOPPED has become durable."""
+    """`stopped` is told of each task whose STOPPED has become durable; `served` of tasks of services whose scheduler
+    has something to look at."""
 
     def __init__(
         self,
@@ -63,12 +66,14 @@ class Reports:
         calls: CallsFirst,
         pins: ImagePins,
         stopped: Callable[[Sequence[TaskRow]], None],
+        served: Callable[[Sequence[TaskRow]], None],
     ) -> None:
         self._world = world
         self._calls = calls
         self._store = store
         self._knobs = knobs
         self._stopped = stopped
+        self._served = served
         self._pins = pins
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(knobs.reports_queue_max)
 
@@ -78,6 +83,10 @@ class Reports:
             self._queue.put_nowait(_Waiting(host_id, report, answer))
         except asyncio.QueueFull:
             answer(ReportOutcome.LATER)
+
+    @property
+    def waiting(self) -> int:
+        return self._queue.qsize()
 
     async def run(self) -> None:
         """The only writer of reported facts. What arrives while a batch is written makes the next batch.
@@ -139,9 +148,16 @@ class Reports:
             lessons = self._lessons(group, rows, decisions) if self._pins.is_waiting else []
             await self._store.write([*write_updates(updates), *self._pins.statements(lessons)])
             self._pins.learned(lessons)
-        stopped = [rows[task_id] for (_, task_id), decided in decisions.items() if decided.stopped]
+        stopped = [
+            rows[task_id]._replace(stop_code=decided.update.stop_code)
+            for (_, task_id), decided in decisions.items()
+            if decided.stopped and decided.update is not None
+        ]
         if stopped:
             self._stopped(stopped)
+        served = [rows[task_id] for (_, task_id), decided in decisions.items() if decided.serves]
+        if served:
+            self._served(served)
         return {key: decided.outcome for key, decided in decisions.items()}
 
     def _lessons(
@@ -208,4 +224,13 @@ def _decide(row: TaskRow, waiting: _Waiting, now: float) -> _Decided:
         stages=told(report, row.stages),
         now=now,
     )
-    return _Decided(ReportOutcome.DURABLE, update, stopped=ends)
+    return _Decided(ReportOutcome.DURABLE, update, stopped=ends, serves=_serves(row, change.document))
+
+
+def _serves(row: TaskRow, document: Mapping[str, Any]) -> bool:
+    """Of the statuses on the way nothing is decided."""
+    if row.service is None:
+        return False
+    status = document["lastStatus"]
+    passed = status != row.last_status and status in (LastStatus.RUNNING, LastStatus.STOPPED)
+    return passed or document["desiredStatus"] != row.desired_status or document["healthStatus"] != row.health

@@ -121,4 +121,79 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     # In which VPCs a host has tasks: asked at each of its sessions.
     "CREATE INDEX tasks_on_host ON tasks (host, vpc) WHERE last_status <> 'STOPPED';",
+    # Services. `deployments` are what the scheduler decides on, `service_deployments` the records of the newer API.
+    # A row of `service_tasks` is made with its task, and goes when the task's end was counted.
+    """
+    CREATE TABLE services (
+        n INTEGER PRIMARY KEY,
+        account TEXT NOT NULL,
+        cluster TEXT NOT NULL,
+        name TEXT NOT NULL,
+        status TEXT NOT NULL,
+        rev INTEGER NOT NULL,
+        created_at REAL NOT NULL,
+        ended_at REAL,
+        desired INTEGER NOT NULL,
+        launch_type TEXT NOT NULL,
+        scheduling TEXT NOT NULL,
+        token TEXT,
+        fingerprint TEXT NOT NULL,
+        doc BLOB NOT NULL,
+        tags BLOB NOT NULL,
+        state BLOB NOT NULL
+    );
+    CREATE UNIQUE INDEX services_named ON services (account, cluster, name) WHERE status <> 'INACTIVE';
+    CREATE INDEX services_listed ON services (account, cluster, name, n);
+    CREATE INDEX services_ended ON services (ended_at) WHERE status = 'INACTIVE';
+
+    CREATE TABLE deployments (
+        n INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        service INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        revision TEXT NOT NULL,
+        live INTEGER NOT NULL,
+        updated_at REAL NOT NULL,
+        state BLOB NOT NULL
+    );
+    CREATE INDEX deployments_of ON deployments (service, n);
+
+    CREATE TABLE service_deployments (
+        n INTEGER PRIMARY KEY,
+        arn TEXT NOT NULL UNIQUE,
+        service INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        doc BLOB NOT NULL
+    );
+    CREATE INDEX service_deployments_of ON service_deployments (service, n);
+
+    CREATE TABLE service_revisions (
+        n INTEGER PRIMARY KEY,
+        arn TEXT NOT NULL UNIQUE,
+        service INTEGER NOT NULL,
+        created_at REAL NOT NULL,
+        doc BLOB NOT NULL
+    );
+    CREATE INDEX service_revisions_of ON service_revisions (service, n);
+
+    CREATE TABLE service_events (
+        n INTEGER PRIMARY KEY, service INTEGER NOT NULL, id TEXT NOT NULL, at REAL NOT NULL, message TEXT NOT NULL
+    );
+    CREATE INDEX service_events_of ON service_events (service, n);
+
+    CREATE TABLE service_tasks (
+        task TEXT PRIMARY KEY, service INTEGER NOT NULL, deployment TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX service_tasks_of ON service_tasks (service);
+
+    CREATE TABLE protections (task TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+
+    ALTER TABLE tasks ADD COLUMN started_at REAL;
+    ALTER TABLE tasks ADD COLUMN health TEXT;
+    """,
+    # What a deployment's tasks had that ran; tasks of no service are not in it.
+    "CREATE INDEX tasks_that_ran ON tasks (started_by, n) WHERE service IS NOT NULL AND started_at IS NOT NULL;",
+    # Which task has a service's own elastic address, or had it last: no two live ones have the same.
+    "CREATE TABLE service_addresses (address TEXT PRIMARY KEY, task TEXT NOT NULL) WITHOUT ROWID;",
 )

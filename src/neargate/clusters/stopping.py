@@ -29,22 +29,24 @@ _UNLAUNCHED = (
 
 
 class Stopping:
-    """`asked` is told the host of a task that is to stop; `stopped` the tasks that were stopped here."""
+    """`asked` is told the host of a task that is to stop; `stopped` the tasks that were stopped here; `served` tasks of
+    services that are to stop, or have."""
 
     def __init__(
         self,
         world: World,
         store: Store,
         knobs: Knobs,
-        *,
         asked: Callable[[str], None],
         stopped: Callable[[Sequence[TaskRow]], None],
+        served: Callable[[Sequence[TaskRow]], None],
     ) -> None:
         self._world = world
         self._store = store
         self._knobs = knobs
         self._asked = asked
         self._stopped = stopped
+        self._served = served
         self._unlaunched = asyncio.Event()
         self._unlaunched.set()  # a new process begins by asking the table
 
@@ -109,11 +111,13 @@ class Stopping:
         except Refused:
             self._unlaunched.set()  # StopTask came in between; the row is looked at again
             return False
-        self._stopped([row])
+        self._stopped([row._replace(stop_code=change.document.get("stopCode"))])
         return True
 
     async def _store_change(self, row: TaskRow, change: Change) -> bytes:
         now = self._world.now()
         update = changed_task(row, change, report_seq=row.report_seq, stages=row.stages, now=now)
         await write(self._store, write_updates([update]))
+        if row.service is not None:
+            self._served([row])
         return with_tags(update.doc, row.tags)

@@ -14,6 +14,7 @@ from ..model.knobs import Knobs
 from ..store.events import trim_events
 from ..world import World
 from .image_pins import ImagePins
+from .services.forgetting import forget_services
 
 _log = get_logger(__name__)
 
@@ -22,6 +23,11 @@ _VOID = (
     "WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE id = ? AND zone = ?) ON CONFLICT (task, zone) DO NOTHING"
 )
 _CLAIMED = "SELECT id, zone, last_status, released FROM tasks WHERE id IN ({marks})"
+_SERVED = (
+    "SELECT DISTINCT json_extract(CAST(r.doc AS TEXT), '$.definition.taskDefinitionArn') AS arn "
+    "FROM service_revisions r JOIN services s ON s.n = r.service WHERE s.status <> 'INACTIVE' "
+    "AND json_extract(CAST(r.doc AS TEXT), '$.definition.taskDefinitionArn') IN ({marks})"
+)
 _CHUNK = 200
 # Oldest first: those past retention, and of those past AWS's hour as many as there are rows too many.
 _EXPIRED = "SELECT n FROM tasks WHERE released = 1 AND stopped_at < ? ORDER BY stopped_at, n LIMIT ?"
@@ -106,7 +112,7 @@ class Sweepers:
         if excess > len(rows):
             params = (now - knobs.stopped_task_keep_min_s, min(excess, knobs.purge_batch_max))
             rows = await self._store.read(_EXPIRED, params)
-        statements = _forget_spot([n for (n,) in rows])
+        statements = _forget_beside([n for (n,) in rows])
         for (n,) in rows:
             statements.append(Statement("DELETE FROM launches WHERE task = ?", (n,)))
             statements.append(Statement("DELETE FROM tasks WHERE n = ? AND last_status = 'STOPPED'", (n,)))
@@ -114,6 +120,7 @@ class Sweepers:
             Statement("DELETE FROM client_tokens WHERE created_at < ?", (now - knobs.client_token_keep_s,))
         )
         statements.append(Statement("DELETE FROM tombstones WHERE created_at < ?", (now - knobs.voided_keep_s,)))
+        statements += await forget_services(self._store, knobs, now)
         statements += trim_events(keep=knobs.events_keep, hard_max=knobs.events_hard_max)
         await self._store.write(statements)
         return f"forgot {len(rows)} stopped tasks" if rows else None
@@ -124,15 +131,21 @@ class Sweepers:
         retired = [arn for arn in self._pins.next_definitions(self._knobs.image_pins_looked_at) if is_retired(arn)]
         if not retired:
             return None
+        # Services go on with a revision that nobody else may run any more.
+        marks = ", ".join("?" * len(retired))
+        served = {arn for (arn,) in await self._store.read(_SERVED.format(marks=marks), tuple(retired))}
+        retired = [arn for arn in retired if arn not in served]
+        if not retired:
+            return None
         await self._store.write(self._pins.forgetting(retired))
         self._pins.forget(retired)
         return f"forgot the images of {len(retired)} revisions that can be run no more"
 
 
-def _forget_spot(tasks: Sequence[int]) -> list[Statement]:
+def _forget_beside(tasks: Sequence[int]) -> list[Statement]:
     """What is kept beside the rows of these tasks."""
     ids = f"(SELECT id FROM tasks WHERE n IN ({', '.join('?' * len(tasks))}))"  # noqa: S608 - only question marks
-    tables = ("spot", "waits") if tasks else ()
+    tables = ("spot", "waits", "service_tasks", "protections") if tasks else ()
     return [Statement(f"DELETE FROM {table} WHERE task IN {ids}", tuple(tasks)) for table in tables]  # noqa: S608
 
 

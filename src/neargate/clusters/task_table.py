@@ -18,14 +18,16 @@ from .task_events import task_events
 
 _COLUMNS = (
     "n, id, account, cluster, family, last_status, desired_status, host, zone, incarnation, rev, report_seq, "
-    "ordered, stop_code, facts, doc, tags, stages"
+    "ordered, stop_code, facts, doc, tags, stages, service, health"
 )
 _UPDATE = (
     "UPDATE tasks SET last_status = new.last_status, desired_status = new.desired_status, rev = tasks.rev + 1, "
     "version = new.version, stopped_at = new.stopped_at, report_seq = new.report_seq, stop_code = new.stop_code, "
-    "stop_reason = new.stop_reason, doc = new.doc, stages = new.stages "
+    "stop_reason = new.stop_reason, doc = new.doc, stages = new.stages, started_at = new.started_at, "
+    "health = new.health "
     "FROM (WITH new (last_status, desired_status, version, stopped_at, report_seq, stop_code, stop_reason, doc, "
-    "stages, n, rev) AS (VALUES {rows}) SELECT * FROM new) AS new WHERE tasks.n = new.n AND tasks.rev = new.rev"
+    "stages, started_at, health, n, rev) AS (VALUES {rows}) SELECT * FROM new) AS new "
+    "WHERE tasks.n = new.n AND tasks.rev = new.rev"
 )
 
 # `ordered` of a task: 0 it never goes to its host; 1 it does; HELD: it will when the Spot tasks it waits for are gone.
@@ -57,6 +59,8 @@ class TaskRow(NamedTuple):
     doc: bytes
     tags: bytes
     stages: bytes | None
+    service: str | None  # its name
+    health: str | None  # None: as it was recorded
 
     @property
     def is_stopped(self) -> bool:
@@ -82,6 +86,7 @@ class TaskUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """What one task's row becomes, and the events of it."""
 
     doc: bytes
+    stop_code: str | None
     values: tuple[Value, ...]
     events: tuple[NewEvent, ...]
 
@@ -99,10 +104,13 @@ def changed_task(row: TaskRow, change: Change, *, report_seq: int, stages: bytes
         document.get("stoppedReason"),
         doc,
         stages,
+        document.get("startedAt"),
+        document["healthStatus"],
         row.n,
         row.rev,
     )
-    return TaskUpdate(doc=doc, values=values, events=tuple(task_events(row.id, change, now)))
+    events = tuple(task_events(row.id, change, now))
+    return TaskUpdate(doc=doc, stop_code=document.get("stopCode"), values=values, events=events)
 
 
 def write_updates(updates: Sequence[TaskUpdate]) -> list[Statement]:

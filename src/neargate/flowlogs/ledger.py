@@ -34,6 +34,7 @@ class Ledger:
         self._counted: dict[bytes, tuple[Counts, int]] = {}  # by flow; and in which dump it was seen last
         self._dump = 0
         self._is_full = False  # in this dump there were more flows than are remembered
+        self._skips = 0
 
     def keep(self, logs: Iterable[PlannedFlowLog], now: float, interval_max_s: float) -> None:
         """Windows for exactly these; one that is new begins now. They end together, at full intervals of the clock."""
@@ -120,8 +121,14 @@ class Ledger:
             window = self._windows[log_id]
             for eni_id, events in window.events(self.interfaces.all, now).items():
                 closed.append((log_id, eni_id, events))
+            self._skips += window.skips
             self._begin(window.log, now, interval_max_s)
         return closed
+
+    def taken_skips(self) -> int:
+        """SKIPDATA records of the windows that were closed since this was asked last."""
+        taken, self._skips = self._skips, 0
+        return taken
 
     def _begin(self, log: PlannedFlowLog, now: float, interval_max_s: float) -> None:
         interval_s = min(float(log.interval_s), interval_max_s)

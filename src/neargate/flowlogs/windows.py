@@ -71,6 +71,7 @@ class Window:
         self._records = 0
         self._sums: dict[str, dict[_Key, _Sum]] = {}
         self._skipped: set[str] = set()
+        self.skips = 0  # records that say so
 
     def takes(self, interface: Interface) -> bool:
         return self.log.resource_id in (interface.eni_id, interface.subnet_id, interface.vpc_id)
@@ -107,6 +108,7 @@ class Window:
         events = [event for event in shown if event is not None]
         if interface.eni_id in self._skipped:
             events.append(self._status(interface, now, lines.SKIPDATA))
+            self.skips += 1
         return events or [self._status(interface, now, lines.NODATA)]
 
     def _event(self, interface: Interface, total: _Sum, packets: int, size: int) -> Event | None:

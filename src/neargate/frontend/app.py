@@ -39,6 +39,7 @@ from .errors import (
 from .limits.limits import Limits, throttled
 from .network.entrances import Entrances, Via
 from .protocols import OperationCodec, Protocols
+from .record.counts import RequestCounts
 from .record.seen import NoRecord, Recorder, SeenCall
 from .regional.looking import CALLERS, SecondLook
 from .routing import TABLES, Route, Router, Tables, invalid_action
@@ -77,6 +78,7 @@ class FrontEnd:
         self._tls_proxy = tls_proxy
         self._second_look = second_look
         self._recorder = recorder or NoRecord()
+        self.requests = RequestCounts(operations)
         self._limits = limits
         self._world = world
         self._region = region
@@ -129,6 +131,7 @@ class FrontEnd:
         except RequestRefused as refused:
             seen.fault = refused.fault
             response = self._protocols.refused(refused, request_id)
+        self.requests.add(seen.service, seen.operation, response.status)
         seen.answer_size = len(response.body)
         self._recorder.record(seen)
         return response

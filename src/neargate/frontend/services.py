@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from msgspec import Struct, field
 
 from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
+from ..interfaces.services import ServiceManager
 from ..interfaces.trail import TrailStore
 from ..world import World
 from .call import Answer, Call, Params
@@ -31,6 +32,7 @@ class Services(Struct, frozen=True, kw_only=True):
     region: str
     zones: tuple[tuple[str, str], ...]  # (us-east-1a, use1-az1), in order
     cells: Mapping[str, ClusterManager]
+    service_managers: Mapping[str, ServiceManager] = field(default_factory=dict)  # by cell name
     capacities: Mapping[str, CapacityManager]
     identity: IdentityRegistry
     sessions: Sessions
@@ -79,6 +81,11 @@ class Services(Struct, frozen=True, kw_only=True):
         """The cell that owns a cluster. With one cell there is one answer; the map joins with the second cell."""
         del account, cluster
         return self.cells["cell-0"]
+
+    def services_of(self, account: str, cluster: str) -> ServiceManager:
+        """The services of the cell that owns a cluster."""
+        del account, cluster
+        return self.service_managers["cell-0"]
 
 
 Operation = Callable[[Call, Services, Params], Awaitable[Answer]]

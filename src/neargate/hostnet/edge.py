@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from ..interfaces.hostnet import HostError
 from ..uplink.strays import EDGE_GROUP, strays_chain
+from ..uplink.texts import POOL_HOST_HOP6
 from ..vpc.table import NOT_ON_THE_INTERNET, UPLINK
 from . import netlink
 from .namespaces import Namespaces, read_sysctl, write_sysctl
@@ -159,6 +160,15 @@ class Edge:
 
     def remove_public(self, public: str) -> None:
         self._links.run([netlink.route_gone(_host_route(public))])
+
+    def lead_ipv6_to_host(self, host: str) -> None:
+        """To this one address of the host's, from pools of IPv6."""
+        with self._namespaces.inside(NAMESPACE):
+            if read_sysctl("ipv6/conf/host0/disable_ipv6") == "1":
+                write_sysctl("ipv6/conf/host0/disable_ipv6", "0")
+        index = _index(self._links, "host0")
+        hop = netlink.neighbour(index, POOL_HOST_HOP6, HOST_MAC)
+        self._links.run([hop, netlink.route(f"{host}/128", index, via=POOL_HOST_HOP6)])
 
     def public_routes(self) -> list[str]:
         """Public addresses that lead to a router now."""

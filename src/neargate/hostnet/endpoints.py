@@ -8,7 +8,7 @@ Nothing is recorded: what should be here follows from the plan in force. Every m
 from ..model.network import Eni
 from .namespaces import Namespaces, write_sysctl
 from .netlink import Netlink
-from .router import Router, configure_task, gateway_of, interface_name
+from .router import Router, configure_task, interface_name
 
 
 def namespace_of(eni_id: str) -> str:
@@ -16,9 +16,10 @@ def namespace_of(eni_id: str) -> str:
 
 
 class Endpoints:
-    def __init__(self, namespaces: Namespaces, *, mtu: int) -> None:
+    def __init__(self, namespaces: Namespaces, *, mtu: int, beyond_mtu: int) -> None:
         self._namespaces = namespaces
         self._mtu = mtu
+        self._beyond_mtu = beyond_mtu
         self._made: dict[str, dict[str, Eni]] = {}  # VPC -> namespace -> its interface
 
     def settle(self, router: Router) -> None:
@@ -60,7 +61,7 @@ class Endpoints:
             write_sysctl("ipv4/icmp_echo_ignore_all", "1")  # AWS's answer no ping
             links = Netlink()
         with links:
-            configure_task(links, eni, gateway_of(eni))
+            configure_task(links, eni, router.plan.cidrs, mtu=self._mtu, beyond_mtu=self._beyond_mtu)
         router.settle_link(eni)
 
     def _remove(self, router: Router, name: str, eni: Eni) -> None:

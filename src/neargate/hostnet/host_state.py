@@ -34,12 +34,12 @@ def routed_links(host: Netlink) -> frozenset[int]:
     return frozenset(index for kind, _, index, _ in _routes(host) if kind == _ROUTE_UNICAST and index)
 
 
-def host_routes(host: Netlink) -> list[HostRoute]:
+def host_routes(host: Netlink, version: int = 4) -> list[HostRoute]:
     """Of all tables, where packets are sent on by a link."""
     names = {link.index: link.name for link in host.links()}
     return [
         HostRoute(destination=destination, link=names[index], gateway=gateway)
-        for kind, destination, index, gateway in _routes(host)
+        for kind, destination, index, gateway in _routes(host, version)
         if kind == _ROUTE_UNICAST and index in names
     ]
 

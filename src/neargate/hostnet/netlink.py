@@ -18,7 +18,7 @@ from msgspec import Struct
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-RTM_NEWADDR = 20
+RTM_NEWADDR, RTM_DELADDR = 20, 21
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
@@ -31,8 +31,13 @@ _HEADER = struct.Struct("=IHHII")
 _NEIGHBOUR_PERMANENT, _NEIGHBOUR_PROXY = 0x80, 0x08
 _ROUTE_UNICAST, _ROUTE_BLACKHOLE = 1, 6
 _SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
+_GSO_MAX_SEGS, _GSO_IPV4_MAX_SIZE = 40, 63
+_RTA_METRICS, _RTAX_MTU = 8, 2
 _MAIN_TABLE, _LARGE_TABLE = 254, 252  # the latter in headers, for numbers that need an attribute
 _RULE = struct.Struct("=BBBBBBBBI")
+# What TCP may hand on as one packet over links inside the machine: fewer packets are asked by fewer rules. A link that
+# leads out has its own, smaller limit, by which the kernel cuts what comes to it.
+SEGMENT_BYTES = 192 * 1024
 
 
 class NetlinkError(OSError):
@@ -210,11 +215,28 @@ class Netlink:
             offset += (length + 3) & ~3
 
 
-def veth(name: str, mac: str, *, peer: str, peer_mac: str, peer_namespace: int, mtu: int) -> Message:
-    """A pair with one end here and the other, `peer`, in the namespace of the descriptor. Fails if either exists."""
-    other = attribute(28, struct.pack("=I", peer_namespace)) + _name(peer) + _hardware(peer_mac) + _mtu(mtu)
+def veth(
+    name: str,
+    mac: str,
+    *,
+    peer: str,
+    peer_mac: str,
+    peer_namespace: int,
+    mtu: int,
+    segment_bytes: int = SEGMENT_BYTES,
+    peer_packets: int | None = None,
+) -> Message:
+    """A pair with one end here and the other, `peer`, in the namespace of the descriptor. Fails if either exists.
+
+    `segment_bytes`: of TCP over IPv4, both ends; kernels before 6.3 do not know it and stay at 64 KiB. `peer_packets`:
+    of how many packets of a link outside what the peer sends as one may be.
+    """
+    both = _mtu(mtu) + attribute(_GSO_IPV4_MAX_SIZE, struct.pack("=I", segment_bytes))
+    other = attribute(28, struct.pack("=I", peer_namespace)) + _name(peer) + _hardware(peer_mac) + both
+    if peer_packets is not None:
+        other += attribute(_GSO_MAX_SEGS, struct.pack("=I", peer_packets))
     data = attribute(2, attribute(1, _link_body() + other))
-    body = _link_body() + _name(name) + _hardware(mac) + _mtu(mtu) + attribute(18, attribute(1, b"veth\0") + data)
+    body = _link_body() + _name(name) + _hardware(mac) + both + attribute(18, attribute(1, b"veth\0") + data)
     return Message(what=f"create link {name}", kind=RTM_NEWLINK, flags=NLM_F_CREATE | NLM_F_EXCL, body=body)
 
 
@@ -231,6 +253,11 @@ def link_up(index: int, *, arp: bool = True) -> Message:
     return Message(
         what="set link up", kind=RTM_NEWLINK, flags=0, body=_link_body(index, flags=flags, change=IFF_UP | IFF_NOARP)
     )
+
+
+def link_mtu(index: int, mtu: int) -> Message:
+    """Of IPv6's routes by the link, those with its MTU get the new one, too: before such routes are made."""
+    return Message(what="set MTU", kind=RTM_NEWLINK, flags=0, body=_link_body(index) + _mtu(mtu))
 
 
 def link_gone(name: str) -> Message:
@@ -256,8 +283,10 @@ def route(
     source: str | None = None,
     replace: bool = True,
     table: int = _MAIN_TABLE,
+    mtu: int | None = None,
 ) -> Message:
-    """`via` is taken as on link; it needs a permanent neighbour. Without `replace` it is EEXIST where there is one."""
+    """`via` is taken as on link; it needs a permanent neighbour. Without `replace` it is EEXIST where there is one.
+    `mtu`: smaller than the link's."""
     scope = _SCOPE_LINK if via is None else _SCOPE_UNIVERSE
     body = _route_body(destination, _ROUTE_UNICAST, scope, onlink=via is not None, table=table) + attribute(
         4, struct.pack("=I", index)
@@ -266,6 +295,8 @@ def route(
         body += attribute(5, ip_address(via).packed)
     if source is not None:
         body += attribute(7, ip_address(source).packed)
+    if mtu is not None:
+        body += attribute(_RTA_METRICS, attribute(_RTAX_MTU, struct.pack("=I", mtu)))
     flags = NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL)
     return Message(what=f"add route {destination}", kind=RTM_NEWROUTE, flags=flags, body=body)
 
@@ -319,20 +350,29 @@ def proxy_gone(index: int, text: str) -> Message:
 
 
 def proxied(links: Netlink) -> list[tuple[int, str]]:
-    """(link, IPv4 address) that is answered for there."""
-    body = struct.pack("=BxHiHBB", socket.AF_INET, 0, 0, 0, _NEIGHBOUR_PROXY, 0)
+    """(link, address of either family) that is answered for there."""
     found = []
-    for answer in links.ask(RTM_GETNEIGH, body, dump=True, what="list what is answered for"):
-        there, flags = struct.unpack_from("=iHB", answer, 4)[::2]
-        facts = dict(attributes(answer[12:]))
-        if flags & _NEIGHBOUR_PROXY and len(facts.get(1, b"")) == 4:
-            found.append((there, socket.inet_ntoa(facts[1])))
+    for family, size in ((socket.AF_INET, 4), (socket.AF_INET6, 16)):
+        body = struct.pack("=BxHiHBB", family, 0, 0, 0, _NEIGHBOUR_PROXY, 0)
+        for answer in links.ask(RTM_GETNEIGH, body, dump=True, what="list what is answered for"):
+            there, flags = struct.unpack_from("=iHB", answer, 4)[::2]
+            facts = dict(attributes(answer[12:]))
+            if answer[0] == family and flags & _NEIGHBOUR_PROXY and len(facts.get(1, b"")) == size:
+                found.append((there, str(ip_address(facts[1]))))
     return found
 
 
 def _proxy_body(index: int, text: str) -> bytes:
-    packed = ip_address(text).packed
-    return struct.pack("=BxHiHBB", socket.AF_INET, 0, index, 0, _NEIGHBOUR_PROXY, 0) + attribute(1, packed)
+    value = ip_address(text)
+    header = struct.pack("=BxHiHBB", _family(value.version), 0, index, 0, _NEIGHBOUR_PROXY, 0)
+    return header + attribute(1, value.packed)
+
+
+def address_gone(index: int, text: str) -> Message:
+    value = ip_address(text)
+    body = struct.pack("=BBBBI", _family(value.version), value.max_prefixlen, 0, 0, index) + attribute(2, value.packed)
+    gone = frozenset({errno.EADDRNOTAVAIL, errno.ENODEV})
+    return Message(what=f"delete address {text}", kind=RTM_DELADDR, flags=0, body=body, tolerate=gone)
 
 
 def neighbour_gone(index: int, text: str) -> Message:

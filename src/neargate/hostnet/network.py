@@ -7,7 +7,7 @@ Each step of attach and detach may be repeated: a killed agent either attaches a
 
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,7 +18,15 @@ from msgspec.structs import replace
 from ..interfaces.hostnet import FlowCapture, HostError, InterfaceStats, TaskNetwork
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
-from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, Eni, VpcPlan, kept_plans
+from ..model.network import (
+    REGION_ENDPOINT_ADDRESS,
+    RESOLVER_ADDRESS,
+    TASK_METADATA_ADDRESS,
+    Eni,
+    PublicPool,
+    VpcPlan,
+    kept_plans,
+)
 from ..uplink.pools import Outside
 from ..vpc.acls import unusable_lines
 from ..vpc.groups import unusable_rules
@@ -47,6 +55,7 @@ class LinuxNetwork:
     """HostNetwork on netlink and nftables. `instance` is the region's six hex digits on this machine.
 
     `private_beyond`: private networks, as CIDRs of IPv4, that this machine's operator lets tasks reach.
+    `allowed_pools`: pools of public addresses that he lets the region have beside `public_pool`, as of now; may block.
     """
 
     def __init__(
@@ -59,13 +68,14 @@ class LinuxNetwork:
         knobs: Knobs = DEFAULT_KNOBS,
         endpoint_port: int = 4566,
         private_beyond: tuple[str, ...] = (),
+        allowed_pools: Callable[[], Iterable[PublicPool]] = tuple,
     ) -> None:
         self._world = world
         self._knobs = knobs
         self._instance = safe_id(instance)
         self._run_dir = run_dir
         self._public_pool = ip_network(public_pool)
-        self._pools = PublicPools(self._instance, public_pool)
+        self._pools = PublicPools(self._instance, public_pool, allowed_pools, self._opened_edge)
         self._endpoint_port = endpoint_port
         self._private_beyond = private_beyond
         self._namespaces = Namespaces(run_dir / "netns", world.die)
@@ -76,6 +86,7 @@ class LinuxNetwork:
             self._opened_edge,
             endpoint_port=endpoint_port,
             mtu=knobs.eni_mtu,
+            beyond_mtu=knobs.uplink_mtu,
             is_for_tasks=self._is_for_tasks,
         )
         self._enis: dict[str, Eni] = {}
@@ -94,6 +105,10 @@ class LinuxNetwork:
     async def relieve_flows(self) -> None:
         await self._do("make room for flows", self._relieve_flows)
 
+    async def consider_pools(self) -> None:
+        """What this host's operator allows may be something else now."""
+        await self._do("look which pools are allowed", self._consider_pools)
+
     async def make_namespace(self, task_id: str, eni: Eni) -> TaskNetwork:
         return await self._attach(f"make the namespace of {eni.eni_id}", task_id, eni, self._namespace_steps)
 
@@ -103,7 +118,7 @@ class LinuxNetwork:
     async def _attach(self, what: str, task_id: str, eni: Eni, steps: Callable[[str, Eni], list[Step]]) -> TaskNetwork:
         def attach() -> TaskNetwork:
             self._check(safe_id(task_id), eni)
-            self._pools.lead({*self._publics_in_use(), *filter(None, (eni.public_ipv4,))})
+            self._pools.lead({*self._publics_in_use(), *filter(None, (eni.public_ipv4,)), *self._found_ipv6([eni])})
             for step in steps(task_id, eni):
                 step()
             return self._describe(task_id, eni)
@@ -201,21 +216,21 @@ class LinuxNetwork:
                 host,
                 instance=self._instance,
                 public_pool=str(self._public_pool),
-                mtu=self._knobs.eni_mtu,
+                mtu=self._knobs.uplink_mtu,
             )
         recorded = self._records.enis()
         # An ENI whose namespace is gone has no task: it is what a kill before the namespace, or a reboot, left behind.
         self._enis = {task: eni for task, eni in recorded.items() if self._namespaces.exists(_task_namespace(task))}
         plans = self._records.plans().values()
         kept = kept_plans(plans, {eni.vpc_id for eni in recorded.values()})
+        self._pools.become(pool for plan in kept for pool in plan.pools)
         for plan in plans:
             if plan not in kept:
                 # It may have been deleted meanwhile. Its router goes as a stray; its next task comes with its plan.
                 self._records.forget_plan(plan.vpc_id)
                 continue
             enis = {task: eni for task, eni in self._enis.items() if eni.vpc_id == plan.vpc_id}
-            self._vpcs.adopt(replace(plan, private_beyond=self._private_beyond), enis)
-        self._pools.become(pool for router in self._vpcs.routers.values() for pool in router.plan.pools)
+            self._vpcs.adopt(self._as_said_here(plan), enis)
         for task_id, eni in recorded.items():
             if task_id in self._enis and eni.vpc_id in self._vpcs.routers:
                 steps = self._attach_steps(task_id, eni)
@@ -251,14 +266,28 @@ class LinuxNetwork:
         router = self._vpcs.routers.get(plan.vpc_id)
         if router is not None and plan.generation < router.plan.generation:
             return
-        plan = replace(plan, private_beyond=self._private_beyond)
+        said = plan
+        self._pools.become(said.pools)
+        plan = self._as_said_here(said)
         for sentence in (*unusable_rules(plan), *unusable_lines(plan)):
             log.warning("rule cannot be used", vpc_id=plan.vpc_id, reason=sentence)
-        self._pools.become(plan.pools)
         self._vpcs.apply(plan, self._taken())
         self._pools.lead(self._publics_in_use())
         # A plan that the kernel refused would be refused to the next agent too, which could then not start.
-        self._records.write_plan(plan)
+        self._records.write_plan(said)
+
+    def _as_said_here(self, plan: VpcPlan) -> VpcPlan:
+        """What is this host's to say: a gateway carries to no private network because the server calls it a pool."""
+        allowed = tuple(pool for pool in plan.pools if pool in self._pools.known)
+        return replace(plan, private_beyond=self._private_beyond, pools=allowed)
+
+    def _consider_pools(self) -> None:
+        self._pools.reconsider()
+        try:
+            for router in list(self._vpcs.routers.values()):
+                self._vpcs.apply(replace(router.plan, pools=self._pools.known), self._taken())
+        finally:  # what was forbidden is led nowhere, whatever becomes of a VPC's rules
+            self._pools.lead(self._publics_in_use())
 
     def _remove_vpc(self, vpc_id: str, generation: int) -> None:
         """The record goes first: a start without it takes the rest for strays."""
@@ -292,7 +321,11 @@ class LinuxNetwork:
         return self._pools.has(public)
 
     def _publics_in_use(self) -> set[str]:
-        return {*self._taken(), *self._vpcs.gateway_publics}
+        return {*self._taken(), *self._vpcs.gateway_publics, *self._found_ipv6(self._enis.values())}
+
+    def _found_ipv6(self, enis: Iterable[Eni]) -> set[str]:
+        """Of the operator's pools: all others lead nowhere from the host."""
+        return {eni.ipv6 for eni in enis if eni.ipv6 is not None and self._pools.holds_ipv6(eni.ipv6)}
 
     def _check(self, task_id: str, eni: Eni) -> None:
         """Refuses what would take another task's address. Raises HostError."""
@@ -316,7 +349,7 @@ class LinuxNetwork:
                 raise HostError(f"{eni.private_ipv4} still belongs to {endpoint.endpoint_id}")
         if eni.public_ipv4 is not None:
             if not self._is_for_tasks(eni.public_ipv4):
-                raise HostError(f"{eni.public_ipv4} is no address for tasks in the pool {self._pools}")
+                raise HostError(f"{eni.public_ipv4} cannot be given: {self._pools.why_not(eni.public_ipv4)}")
             if eni.public_ipv4 in self._vpcs.gateway_publics:
                 raise HostError(f"{eni.public_ipv4} still belongs to a NAT gateway")
         held = self._enis.get(task_id)
@@ -354,7 +387,8 @@ class LinuxNetwork:
             with self._namespaces.inside(namespace):
                 links = Netlink()
             with links:
-                configure_task(links, eni, gateway_of(eni))
+                mtu, beyond_mtu = self._knobs.eni_mtu, self._knobs.uplink_mtu
+                configure_task(links, eni, router.plan.cidrs, mtu=mtu, beyond_mtu=beyond_mtu)
 
         def allow() -> None:
             router.allow(task_id, eni)

@@ -31,6 +31,9 @@ from .netlink import Netlink
 from .nftables import Nftables, NftablesError
 
 GATEWAY_IPV6 = "fe80::1"
+# Of 1460 bytes each, together less than 64 KiB: more at once than a network card can cut the kernel cuts, at half the
+# speed. To addresses of the VPC packets are longer, and so is what is sent as one.
+_PACKETS_AT_ONCE = 44
 _SAMPLED = 2048  # flows of a full table: enough to know shares by, some tens of ms to read
 _OWED_MAX = 8  # while the kernel forgets no flows, further plans wait
 Peers = Callable[[VpcPlan], Sequence[PeerVpc]]  # those of a plan's peers that this host has, and that peer back
@@ -212,11 +215,23 @@ class Router:
         if link is None:
             with self._namespaces.opened(task_namespace) as target:
                 pair = netlink.veth(
-                    name, ENI_MAC_GATEWAY, peer="eth0", peer_mac=eni.mac, peer_namespace=target, mtu=mtu
+                    name,
+                    ENI_MAC_GATEWAY,
+                    peer="eth0",
+                    peer_mac=eni.mac,
+                    peer_namespace=target,
+                    mtu=mtu,
+                    peer_packets=_PACKETS_AT_ONCE,
                 )
                 self._links.run([pair])
             link = self._links.existing(name)
-        messages = [netlink.no_autoconf(link.index), netlink.link_up(link.index, arp=False)]
+        # One that is there may be of a release with shorter packets: IPv6 would not tell senders of longer ones, since
+        # the router has no address to say it from.
+        messages = [
+            netlink.link_mtu(link.index, mtu),
+            netlink.no_autoconf(link.index),
+            netlink.link_up(link.index, arp=False),
+        ]
         for address in private_addresses(eni):
             messages.append(netlink.neighbour(link.index, address, eni.mac))
             messages.append(netlink.route(_host_route(address), link.index))
@@ -321,23 +336,30 @@ class Router:
         self._counting.follow(plan)
 
 
-def configure_task(links: Netlink, eni: Eni, gateway: str) -> None:
-    """Inside the task's namespace: eth0 with the ENI's addresses, everything by way of the gateway."""
-    interface = links.existing("eth0").index
+def configure_task(links: Netlink, eni: Eni, networks: Iterable[str], *, mtu: int, beyond_mtu: int) -> None:
+    """Inside the task's namespace: eth0 with the ENI's addresses, everything by way of the gateway. `networks`: of the
+    VPC, to which packets may have `mtu`; to all else `beyond_mtu`."""
+    interface, gateway = links.existing("eth0").index, gateway_of(eni)
     messages = [
         netlink.link_up(links.existing("lo").index),
+        netlink.link_mtu(interface, mtu),
         netlink.no_autoconf(interface),
         netlink.link_up(interface),
         netlink.address(interface, eni.private_ipv4),
         netlink.neighbour(interface, gateway, ENI_MAC_GATEWAY),
-        netlink.route("0.0.0.0/0", interface, via=gateway, source=eni.private_ipv4),
+        netlink.route("0.0.0.0/0", interface, via=gateway, source=eni.private_ipv4, mtu=beyond_mtu),
     ]
     if eni.ipv6 is not None:
         messages += [
             netlink.address(interface, eni.ipv6),
             netlink.neighbour(interface, GATEWAY_IPV6, ENI_MAC_GATEWAY),
-            netlink.route("::/0", interface, via=GATEWAY_IPV6),
+            netlink.route("::/0", interface, via=GATEWAY_IPV6, mtu=beyond_mtu),
         ]
+    for network in networks:
+        if ":" not in network:
+            messages.append(netlink.route(network, interface, via=gateway, source=eni.private_ipv4))
+        elif eni.ipv6 is not None:
+            messages.append(netlink.route(network, interface, via=GATEWAY_IPV6))
     links.run(messages)
     links.settle("eth0")
 

@@ -27,10 +27,11 @@ class Vpcs:
         *,
         endpoint_port: int,
         mtu: int,
+        beyond_mtu: int,
         is_for_tasks: Callable[[str], bool],
     ) -> None:
         self.routers: dict[str, Router] = {}
-        self.endpoints = Endpoints(namespaces, mtu=mtu)
+        self.endpoints = Endpoints(namespaces, mtu=mtu, beyond_mtu=beyond_mtu)
         self._namespaces = namespaces
         self._edge = edge
         self._endpoint_port = endpoint_port
@@ -127,7 +128,7 @@ class Vpcs:
     def _publish(self, plan: VpcPlan, taken: Collection[str]) -> None:
         """Public addresses of the VPC's NAT gateways lead to its router, and those it no longer has do not."""
         wanted = {nat.public_ipv4: nat.nat_id for nat in plan.nats if nat.public_ipv4 is not None}
-        self._unpublish(plan.vpc_id, wanted)
+        self._unpublish(plan.vpc_id, {public for public in wanted if self._is_for_tasks(public)})
         for public, nat_id in wanted.items():
             if public in taken or not self._is_for_tasks(public):
                 log.warning("public address cannot be used", vpc_id=plan.vpc_id, nat_id=nat_id, address=public)

@@ -137,6 +137,29 @@ class TagsTold(msgspec.Struct, frozen=True, kw_only=True, tag="tags"):
     tags: tuple[tuple[str, str], ...]
 
 
+class ProtectionAsk(msgspec.Struct, frozen=True, kw_only=True, tag="protection-ask"):
+    """Agent to server: a task asks whether it is protected (`enabled` None), or to be, or no more.
+
+    Answered at most once, with the same `number`.
+    """
+
+    number: int
+    task_id: str
+    enabled: bool | None = None
+    expires_in_minutes: int = 0
+
+
+class ProtectionTold(msgspec.Struct, frozen=True, kw_only=True, tag="protection"):
+    """With `code` and `message` it is ECS's error, with `reason` a failure; else what holds now."""
+
+    number: int
+    enabled: bool = False
+    expires_at: float | None = None
+    reason: str = ""
+    code: str = ""
+    message: str = ""
+
+
 class ExecOrder(Concealed, frozen=True, kw_only=True, tag="exec"):
     """Server to agent, once: start this command and bring its terminal on a connection of its own (terminal.py).
 
@@ -227,6 +250,7 @@ ToServer = (
     | HostUpdate
     | CredentialsAsk
     | TagsAsk
+    | ProtectionAsk
     | Ping
     | BulkHello
     | LogOpen
@@ -244,6 +268,7 @@ ToAgent = (
     | CredentialsIssued
     | CredentialsRefused
     | TagsTold
+    | ProtectionTold
     | ExecOrder
     | Pong
     | LogOpened

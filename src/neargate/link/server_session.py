@@ -27,6 +27,7 @@ from .messages import (
     Ping,
     Pong,
     Proof,
+    ProtectionAsk,
     Report,
     ReportAck,
     StopOrder,
@@ -71,7 +72,13 @@ class TagsAsked(Struct, frozen=True, kw_only=True):
     task_id: str
 
 
-ServerAction = Send | Disconnect | Greeted | Reported | HostChanged | CredentialsAsked | TagsAsked
+class ProtectionAsked(Struct, frozen=True, kw_only=True):
+    """Answer it only for a task that is placed on this session's host."""
+
+    ask: ProtectionAsk
+
+
+ServerAction = Send | Disconnect | Greeted | Reported | HostChanged | CredentialsAsked | TagsAsked | ProtectionAsked
 
 
 class _Order(Struct):
@@ -133,6 +140,8 @@ class ServerSession:
                 return [CredentialsAsked(ask=message)]
             case TagsAsk():
                 return [TagsAsked(task_id=message.task_id)]
+            case ProtectionAsk():
+                return [ProtectionAsked(ask=message)]
             case _:
                 return [Disconnect(reason=f"{type(message).__name__} does not belong here")]
 

@@ -31,6 +31,8 @@ from .messages import (
     Ping,
     Pong,
     Proof,
+    ProtectionAsk,
+    ProtectionTold,
     Report,
     ReportAck,
     RunOrder,
@@ -113,6 +115,10 @@ class TagsAnswered(Struct, frozen=True, kw_only=True):
     answer: TagsTold
 
 
+class ProtectionAnswered(Struct, frozen=True, kw_only=True):
+    answer: ProtectionTold
+
+
 AgentAction = (
     Send
     | Disconnect
@@ -124,6 +130,7 @@ AgentAction = (
     | Acknowledged
     | CredentialsAnswered
     | TagsAnswered
+    | ProtectionAnswered
     | OpenTerminal
 )
 
@@ -219,6 +226,8 @@ class AgentSession:
                 return [CredentialsAnswered(answer=message)]
             case TagsTold():
                 return [TagsAnswered(answer=message)]
+            case ProtectionTold():
+                return [ProtectionAnswered(answer=message)]
             case ExecOrder():
                 return [OpenTerminal(order=message)]
             case Pong():
@@ -244,6 +253,10 @@ class AgentSession:
     def ask_tags(self, task_id: str) -> list[AgentAction]:
         """Whoever wants them waits for the answer as long as it likes: nothing of it is kept here."""
         return [Send(data=encode(TagsAsk(task_id=task_id)))] if self.is_open else []
+
+    def ask_protection(self, ask: ProtectionAsk) -> list[AgentAction]:
+        """As with tags."""
+        return [Send(data=encode(ask))] if self.is_open else []
 
     def tick(self, now: float) -> list[AgentAction]:
         """Timers: silence, ping, reports to repeat. To be called about once a second while connected."""

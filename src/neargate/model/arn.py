@@ -42,3 +42,15 @@ def attachment_arn(region: str, account: str, attachment_id: str) -> str:
 
 def task_definition_arn(region: str, account: str, family: str, revision: int) -> str:
     return f"arn:aws:ecs:{region}:{account}:task-definition/{family}:{revision}"
+
+
+def service_arn(region: str, account: str, cluster: str, name: str) -> str:
+    return f"arn:aws:ecs:{region}:{account}:service/{cluster}/{name}"
+
+
+def service_deployment_arn(region: str, account: str, cluster: str, name: str, ident: str) -> str:
+    return f"arn:aws:ecs:{region}:{account}:service-deployment/{cluster}/{name}/{ident}"
+
+
+def service_revision_arn(region: str, account: str, cluster: str, name: str, ident: str) -> str:
+    return f"arn:aws:ecs:{region}:{account}:service-revision/{cluster}/{name}/{ident}"

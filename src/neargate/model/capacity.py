@@ -30,6 +30,9 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     strays: int = 0  # packets dropped on its underlay: tasks' that were neither overlay nor link
     last_stray: str = ""  # when, from whom to whom
+    refused_plans: int = 0  # times that a VPC's plan was not taken or not put in force, since the agent began
+    flow_log_skips: int = 0  # SKIPDATA records that it wrote, since the agent began
+    refused_pools: str = ""  # which pools of public addresses it does not let the region have, and why
 
 
 class SubnetView(Struct, frozen=True, kw_only=True):
@@ -54,7 +57,8 @@ NOTHING_KEPT: Mapping[str, Sequence[str]] = {}
 class ReservationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One task's claim. Safe to repeat: (task_id, zone) names it.
 
-    `may_reclaim`: the zone may promise the room of Spot tasks that are yet to end.
+    `may_reclaim`: the zone may promise the room of Spot tasks that are yet to end. `public_address`: which one is given
+    with `assign_public_ip`, unless an interface of the zone has it: then any.
     """
 
     task_id: str
@@ -72,6 +76,7 @@ class ReservationRequest(msgspec.Struct, frozen=True, kw_only=True):
     attachment_id: str = ""
     is_spot: bool = False
     may_reclaim: bool = False
+    public_address: str | None = None
 
 
 class PlacedRequest(Struct, frozen=True, kw_only=True):

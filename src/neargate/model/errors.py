@@ -42,10 +42,40 @@ class ServiceNotFound(AwsError):
         super().__init__(message)
 
 
+class ServiceNotActive(AwsError):
+    code = "ServiceNotActiveException"
+
+    def __init__(self, message: str = "Service was not ACTIVE.") -> None:
+        super().__init__(message)
+
+
+class ServiceDeploymentNotFound(AwsError):
+    code = "ServiceDeploymentNotFoundException"
+
+    def __init__(self, message: str = "Service deployment not found.") -> None:
+        super().__init__(message)
+
+
+class NamespaceNotFound(AwsError):
+    """ECS's word for a namespace of Cloud Map."""
+
+    code = "NamespaceNotFoundException"
+
+    def __init__(self, message: str = "The specified namespace wasn't found.") -> None:
+        super().__init__(message)
+
+
 class ClusterContainsTasks(AwsError):
     code = "ClusterContainsTasksException"
 
     def __init__(self, message: str = "The Cluster cannot be deleted while Tasks are active.") -> None:
+        super().__init__(message)
+
+
+class ClusterContainsServices(AwsError):
+    code = "ClusterContainsServicesException"
+
+    def __init__(self, message: str = "The Cluster cannot be deleted while Services are active.") -> None:
         super().__init__(message)
 
 

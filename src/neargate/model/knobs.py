@@ -132,6 +132,29 @@ class Knobs(Struct, frozen=True, kw_only=True):
     hosts_max: int = 10_000  # per zone
     host_grace_s: float = 20.0  # a host lost so lately (its agent restarts, or this server did) still gets tasks
     tombstone_keep_s: float = 24 * 3600.0  # a duplicate of a reserve cannot be later than this
+    # service scheduler
+    service_healthy_after_s: float = 40.0  # AWS's: a task without any check counts so long after it was RUNNING
+    service_back_off_first_s: float = 5.0  # after tasks that could not start; doubled with each round
+    service_back_off_max_s: float = 900.0  # AWS's of old; never given up
+    service_impaired_after: int = 3  # such rounds in a row, until the service is said to be unable to start tasks
+    service_failed_shown_s: float = 30.0  # a failed deployment can be seen so long, by who looks each 15 s
+    service_event_repeat_s: float = 6 * 3600.0  # AWS's: so long the same trouble is not told again
+    service_told_max: int = 32  # different ones that are remembered
+    service_stops_max: int = 50  # of one plan: they are one write
+    service_counted_max: int = 200  # stopped tasks in one plan
+    service_turns_at_once: int = 8  # services that are looked at side by side; each is looked at by one
+    service_gather_s: float = 0.1  # after a change of one of its tasks: others come with it
+    service_address_wait_s: float = 150.0  # for an address of its own: a task may take 120 s to stop, a sweep 40 s
+    service_retry_s: float = 1.0  # after a store or a zone that was too busy
+    service_fault_retry_s: float = 60.0  # after a fault of ours; the other services go on
+    service_launch_batch_max: int = 10  # tasks recorded in one write
+    service_launches_per_minute: int = 500  # AWS's, of one service
+    service_place_retry_min_s: float = 5.0  # after a task that found no place; doubled each time
+    service_place_retry_max_s: float = 60.0
+    service_rest_s: float = 60.0  # after the operator asked all tasks to stop nothing is started; each ask renews it
+    service_inactive_keep_s: float = 24 * 3600.0  # a deleted service is described
+    service_inactive_max: int = 10_000  # of all accounts; above it the oldest are forgotten sooner
+    service_deployments_keep: int = 100  # of a service, with their revisions
     # link
     link_ping_period_s: float = 5.0
     link_silence_s: float = 20.0
@@ -252,6 +275,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     metadata_connections_max: int = 1024  # of one VPC's tasks on this host together
     metadata_connections_per_task: int = 64
     metadata_request_max_bytes: int = 8192
+    metadata_protection_wait_s: float = 4.0  # for the server's answer; then AWS's agent says that it timed out
     metadata_tags_wait_s: float = 1.0  # for the server's answer; then what it said last holds
     metadata_request_timeout_s: float = 5.0
     resolver_connections_per_task: int = 16
@@ -273,7 +297,8 @@ class Knobs(Struct, frozen=True, kw_only=True):
     disk_blame_window_s: float = 10.0  # who wrote fastest; covers two of the kernel's write-backs
     disk_blame_min_bytes: int = 1024 * 1024  # less than this within the window is nobody's fault
     disk_recovery_s: float = 30.0  # the room of a stopped task is waited for so long before another is stopped
-    eni_mtu: int = 1500
+    eni_mtu: int = 9001  # as on AWS; to the VPC's own addresses
+    uplink_mtu: int = 1500  # to all others
     link_linger_s: float = 5.0
     flows_look_s: float = 1.0  # between two looks at how full routers' tables of flows are
     uplink_look_s: float = 1.0  # whether somebody removed what the uplink stands on
@@ -285,6 +310,12 @@ class Knobs(Struct, frozen=True, kw_only=True):
     disk_size_max_gib: int = 200
     process_log_max_bytes: int = 8 * 1024 * 1024  # of each process's own log, and as much again of the one before
     process_log_look_s: float = 1.0
+    metrics_fresh_s: float = 1.0  # who asks sooner is answered the same again
+    metrics_hosts_max: int = 1000  # shown one by one
+    metrics_connections_max: int = 16
+    metrics_head_max_bytes: int = 8 * 1024
+    metrics_read_timeout_s: float = 10.0
+    metrics_unread_timeout_s: float = 30.0
     image_volumes_max: int = 64  # that one image may declare for itself
     unmount_attempts: int = 40
     unmount_retry_s: float = 0.05

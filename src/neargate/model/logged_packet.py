@@ -14,10 +14,12 @@ _FRAGMENT = 44
 _EXTENSIONS = frozenset({0, 43, _FRAGMENT, 60})  # IPv6's headers before the one that says what it carries
 _EXTENSIONS_MAX = 8
 HEADER_BYTES = 128  # enough of a packet to read them
+_LENGTH_UNSAID = 1 << 16  # the least that it can be
 
 
 class LoggedPacket(Struct, frozen=True, kw_only=True):
-    """`in_link`, `out_link`: indexes, 0 for none. `length`: bytes of the whole packet, as its header says.
+    """`in_link`, `out_link`: indexes, 0 for none. `length`: bytes of the whole packet, as its header says;
+    65536 where it is longer than that can be.
 
     Ports are 0 for protocols without any, and for a fragment that is not the first.
     """
@@ -41,7 +43,8 @@ def read_packet(data: bytes, *, prefix: str = "", mark: int = 0, in_link: int = 
     ends, length, protocol, carried = (b"", b""), len(data), 0, b""
     if version == 4 and len(data) >= 20:
         ends, protocol = (data[12:16], data[16:20]), data[9]
-        length = int.from_bytes(data[2:4], "big")
+        # Of what the kernel passes on whole and the field cannot say, it says nothing.
+        length = int.from_bytes(data[2:4], "big") or _LENGTH_UNSAID
         is_later = int.from_bytes(data[6:8], "big") & 0x1FFF != 0
         carried = b"" if is_later else data[max((data[0] & 15) * 4, 20) :]
     elif version == 6 and len(data) >= 40:

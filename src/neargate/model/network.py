@@ -13,6 +13,8 @@ REGION_ENDPOINT_ADDRESS = "169.254.170.10"  # in every VPC router; only the regi
 RESOLVER_ADDRESS = "169.254.170.11"  # where the router takes what tasks send to their VPC's resolver
 AWS_RESOLVER_ADDRESS = "169.254.169.253"  # the resolver's other address, the same in every VPC
 
+MACHINE_NETWORK6 = "fd6e:6761:7465::/48"  # hops and ends between a machine and its edge: no task's
+
 
 class Eni(Struct, frozen=True, kw_only=True):
     """A task's elastic network interface, as reserved in its zone."""

@@ -83,6 +83,20 @@ CLUSTERS_PER_ACCOUNT = Quota(
     value=10_000,
     description="Number of clusters per account",
 )
+SERVICES_PER_CLUSTER = Quota(
+    service="ecs",
+    code="L-9EF96962",
+    name="Services per cluster",
+    value=5000,
+    description="Services per cluster",
+)
+TASKS_PER_SERVICE = Quota(
+    service="ecs",
+    code="L-92E49DE3",
+    name="Tasks per service",
+    value=5000,
+    description="Tasks per service",
+)
 REVISIONS_PER_FAMILY = Quota(
     service="ecs",
     code="L-B9151B48",
@@ -270,6 +284,8 @@ ENFORCED = (
     FARGATE_ON_DEMAND_VCPU,
     FARGATE_SPOT_VCPU,
     CLUSTERS_PER_ACCOUNT,
+    SERVICES_PER_CLUSTER,
+    TASKS_PER_SERVICE,
     REVISIONS_PER_FAMILY,
     SECURITY_GROUPS_PER_INTERFACE,
     RULES_PER_SECURITY_GROUP,
@@ -297,8 +313,6 @@ ENFORCED = (
     NETWORK_ACLS_PER_VPC,
 )
 _LATER = (
-    ("ecs", "L-9EF96962", "Services per cluster", 5000, True),
-    ("ecs", "L-92E49DE3", "Tasks per service", 5000, True),
     ("ecs", "L-86C34207", "Container instances per cluster", 5000, False),
     ("ecs", "L-A24B7D58", "Capacity providers per cluster", 20, False),
     ("ecs", "L-A04A77EF", "Target groups per service", 5, False),

@@ -320,8 +320,9 @@ class Containers:
             return
         try:
             self._engine.resume_task(runtime_id)
-        except EngineError:
-            if self._paused(runtime_id):  # otherwise it ended at the same moment
+        except EngineError as error:
+            # It ended at the same moment; or the runtime had thawed it itself for a SIGKILL and does not say so yet.
+            if "not paused" not in error.detail and self._paused(runtime_id):
                 raise
 
     def _paused(self, runtime_id: str) -> bool | None:

@@ -4,7 +4,8 @@ Pure; must not know clusters or room. Invariants: every task gets a provider tha
 part of what the base leaves is less than one task away from its exact share.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from msgspec import Struct
@@ -31,3 +32,17 @@ def split(strategy: Sequence[StrategyItem], count: int, turn: float) -> tuple[st
     points = [(n + turn) * bounds[-1] / left for n in range(left)]
     shares = [next((n for n, bound in enumerate(bounds) if point < bound), len(bounds) - 1) for point in points]
     return (*base, *(weighted[n].provider for n in shares))
+
+
+def split_beside(
+    strategy: Sequence[StrategyItem], running: Mapping[str, int], count: int, turn: float
+) -> tuple[str, ...]:
+    """The provider of each of `count` more tasks, beside those that run: together they come to the strategy's parts.
+
+    `running`: provider -> tasks. What a provider has too many of is not taken away; the new ones go to the others.
+    """
+    total = count + sum(running.values())
+    wanted = Counter(split(strategy, total, turn))
+    wanted.subtract(running)
+    missing = [item.provider for item in strategy for _ in range(max(wanted[item.provider], 0))]
+    return tuple(missing[:count])

@@ -62,6 +62,11 @@ class BatchLane(Generic[C, R]):
             self._world.spawn(self._drain(), self._lane)
         return await future
 
+    @property
+    def waiting(self) -> int:
+        """Commands that no batch has taken yet."""
+        return len(self._queue)
+
     async def close(self) -> None:
         """Take nothing more and wait until what is queued was applied."""
         self._closed = True

@@ -49,7 +49,7 @@ class SqliteStore:
         self, world: World, shard: str, *, writer: Writer, reading: sqlite3.Connection, read_lane: str, knobs: Knobs
     ) -> None:
         self._world = world
-        self._shard = shard
+        self.shard = shard
         self._writer = writer
         self._callbacks: list[Callable[[], None]] = []
         self._writes: BatchLane[Any, WriteResult] = BatchLane(
@@ -82,6 +82,11 @@ class SqliteStore:
     def on_commit(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """(writes, reads) in its queues."""
+        return self._writes.waiting, self._reads.waiting
+
     async def close(self) -> None:
         await self._writes.close()
         await self._reads.close()
@@ -92,7 +97,7 @@ class SqliteStore:
             callback()
 
     def _lost(self, error: Exception) -> None:
-        _end(self._world, self._shard, error)
+        _end(self._world, self.shard, error)
 
 
 def _end(world: World, shard: str, error: Exception) -> None:
@@ -163,6 +168,10 @@ class SqliteStores:
         )
         self._opened.append(store)
         return store
+
+    def waiting(self) -> dict[str, tuple[int, int]]:
+        """Shard -> (writes, reads) in its queues."""
+        return {store.shard: store.waiting for store in self._opened}
 
     async def close(self) -> None:
         """Close every store and let another process have the directory."""

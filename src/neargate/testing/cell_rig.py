@@ -14,6 +14,8 @@ import msgspec
 from ..capacity.manager import Capacity, open_capacity
 from ..clusters.cell import Cell, open_cell
 from ..clusters.reports import ReportOutcome
+from ..clusters.services.manager import ServicesWay
+from ..clusters.services.starting import LaunchRate
 from ..interfaces.roles import Documents, RunTaskRequest
 from ..interfaces.store import Row, Statement, Store, Value
 from ..model.capacity import HostCapacity, HostFacts, SubnetView
@@ -142,6 +144,34 @@ def host_of(zone: str) -> str:
     return f"host-{zone[-1]}"
 
 
+class RigNetworks:
+    """One subnet in each zone, but for those in `gone`. `own`: elastic addresses of services, by service."""
+
+    def __init__(self) -> None:
+        self.gone: set[str] = set()
+        self.own: dict[str, tuple[str, ...]] = {}
+
+    def subnets(self, account: str, subnet_ids: Sequence[str]) -> tuple[SubnetView, ...]:
+        del account
+        found = {view.subnet_id: view for view in (subnet(zone) for zone in ZONES)}
+        return tuple(found[i] for i in subnet_ids if i in found and i not in self.gone)
+
+    def missing_groups(self, account: str, group_ids: Sequence[str]) -> tuple[str, ...]:
+        del account
+        return tuple(group for group in group_ids if group in self.gone)
+
+    def default_groups(self, account: str, vpc_id: str) -> tuple[str, ...]:
+        del account, vpc_id
+        return ("sg-0main",)
+
+    def addresses(self, account: str, cluster: str, service: str) -> tuple[str, ...]:
+        del account, cluster
+        return self.own.get(service, ())
+
+    async def addresses_now(self, account: str, cluster: str, service: str) -> tuple[str, ...]:
+        return self.addresses(account, cluster, service)
+
+
 class CellRig:
     """`kill` and `reopen` are a process's end and its next start over the same disk."""
 
@@ -149,6 +179,8 @@ class CellRig:
         self.knobs = knobs
         self.disk = MemoryDisk()
         self.world = MovedWorld()
+        self.networks = RigNetworks()
+        self.launch_rate: LaunchRate | None = None
         self._host = host
         self.stores: FaultyStores
         self.cell: Cell
@@ -170,8 +202,14 @@ class CellRig:
                 HostFacts(host_id=host_of(zone), boot_id="1", capacity=self._host, sandbox="simulated", zone=zone)
             )
         self.cell = await open_cell(
-            self.world, self.stores, region=REGION, capacities=self.capacities, knobs=self.knobs
+            self.world,
+            self.stores,
+            region=REGION,
+            capacities=self.capacities,
+            knobs=self.knobs,
+            services_way=ServicesWay(networks=self.networks, rate=self.launch_rate),
         )
+        self.cell.start_services()
         for zone in ZONES:
             await self.cell.host_keys.admit(host_of(zone), key_of(host_of(zone)).public)
 

@@ -60,7 +60,14 @@ def whole(model: ServiceModel, shape: Shape, rng: random.Random, depth: int = 0)
     names = [name for name in shape.members if depth < DEPTH_MAX or name in shape.required or shape.union]
     if shape.union:
         names = [rng.choice(names)]
-    return {name: _whole(model, shape.members[name], rng, depth) for name in names}
+    made = {name: _whole(model, shape.members[name], rng, depth) for name in names}
+    kept = (*shape.required, *(names if shape.union else ()))
+    return {name: value for name, value in made.items() if name in kept or not _is_hollow(value)}
+
+
+def _is_hollow(value: Any) -> bool:
+    """A list of structures beyond DEPTH_MAX: forms cannot say that an element is there and has no member."""
+    return isinstance(value, list) and all(element == {} for element in value)
 
 
 def _whole(model: ServiceModel, member: Member, rng: random.Random, depth: int) -> Any:

@@ -6,6 +6,7 @@ restart of the server does; the next connect finds it again unless `is_down`.
 
 import asyncio
 from itertools import accumulate
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -31,6 +32,8 @@ from ..link.messages import (
     Ping,
     Pong,
     Proof,
+    ProtectionAsk,
+    ProtectionTold,
     Report,
     ReportAck,
     RunOrder,
@@ -81,6 +84,8 @@ class FakeLinkServer:
         self.execution_asks: list[str] = []
         self.tags: dict[str, tuple[tuple[str, str], ...]] = {}  # of tasks about which is answered
         self.tag_asks: list[str] = []
+        self.protection_asks: list[ProtectionAsk] = []
+        self.protections: list[dict[str, Any]] = []  # what asks are answered with, each once
         self.flows: list[tuple[str, FlowLogBatch]] = []  # (counter, batch) as they came, also those refused
         self.flow_answers: list[tuple[str, str] | None] = []  # to the next batches: a refusal, or None for silence
         self.cuts_flows = False  # as a server that does not know of them
@@ -176,6 +181,10 @@ class FakeLinkServer:
                 self.tag_asks.append(message.task_id)
                 if message.task_id in self.tags:
                     pipe.say(TagsTold(task_id=message.task_id, tags=self.tags[message.task_id]))
+            case ProtectionAsk():
+                self.protection_asks.append(message)
+                if self.protections:
+                    pipe.say(ProtectionTold(number=message.number, **self.protections.pop(0)))
             case Ping():
                 pipe.say(Pong(n=message.n))
             case BulkHello():

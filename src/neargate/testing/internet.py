@@ -26,7 +26,16 @@ class Internet:
         namespaces.ensure("internet")
         made = cls(namespaces, str(namespaces.path("internet")))
         with namespaces.opened("internet") as target, entered(str(lab.directory / "netns" / "edge")), Netlink() as edge:
-            edge.run([netlink.veth(_EDGE_END, _EDGE_MAC, peer="eth0", peer_mac=_MAC, peer_namespace=target, mtu=1500)])
+            pair = netlink.veth(
+                _EDGE_END,
+                _EDGE_MAC,
+                peer="eth0",
+                peer_mac=_MAC,
+                peer_namespace=target,
+                mtu=1500,
+                segment_bytes=65536,  # as a link out of the machine
+            )
+            edge.run([pair])
             _join(edge, _EDGE_END, _HOP, _MAC)
         with namespaces.inside("internet"), Netlink() as links:
             _join(links, "eth0", _EDGE_HOP, _EDGE_MAC)

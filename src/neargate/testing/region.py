@@ -27,6 +27,7 @@ from ..frontend.regional.task_definitions import TaskDefinitionRegistry, open_ta
 from ..frontend.secrets import registry as secrets_part
 from ..frontend.services import Services
 from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
+from ..interfaces.services import ServiceManager
 from ..interfaces.trail import TrailStore
 from ..model.errors import ClusterNotFound
 from ..model.knobs import DEFAULT_KNOBS
@@ -139,6 +140,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         region=region,
         zones=ZONES,
         cells={"cell-0": cell},
+        service_managers={"cell-0": cast(ServiceManager, CatchingRole(effects, "services"))},
         capacities={name: cast(CapacityManager, CatchingRole(effects, "capacity")) for name, _ in ZONES},
         identity=identity,
         sessions=Sessions(world, envelope, region=region),

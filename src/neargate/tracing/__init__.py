@@ -14,5 +14,6 @@ from `vpc` or `hostnet`. Pure: a description of what EC2's Describe* calls retur
 - The port that a NAT gateway takes is not known: a reply passes when it does for every port that it may take.
 - What a network interface does with packets for others (an appliance) is not known: the model stops there and says so.
 - The region's own endpoint (Neargate's, not AWS's) is like a link-local service: no route, no filter, one port.
-- What is refused as `NotModelled`: gateway route tables, NAT64, transit and virtual private gateways.
+- There are no VPN connections: what a route leads to a virtual private gateway ends there.
+- What is refused as `NotModelled`: gateway route tables, NAT64, transit gateways.
 """

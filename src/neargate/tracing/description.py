@@ -48,7 +48,7 @@ class Route(Shape, frozen=True, kw_only=True):
     destination_cidr_block: str = ""
     destination_ipv6_cidr_block: str = ""
     destination_prefix_list_id: str = ""
-    gateway_id: str = ""  # local, igw-, vpce-
+    gateway_id: str = ""  # local, igw-, vgw-, vpce-
     nat_gateway_id: str = ""
     egress_only_internet_gateway_id: str = ""
     vpc_peering_connection_id: str = ""

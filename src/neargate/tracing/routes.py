@@ -12,6 +12,7 @@ from .flows import IpAddress, Kind, NotModelled, Stopped
 from .region import Network, Region
 
 LOCAL = "local"
+_VPN = "vgw-"
 
 
 class Choice(Struct, frozen=True, kw_only=True):
@@ -55,6 +56,8 @@ def passable(choice: Choice) -> Choice:
     """
     if choice.is_blackhole:
         raise Stopped(Kind.ROUTE_TABLE, (choice.table_id,), f"{choice.rule} is a blackhole")
+    if choice.target.startswith(_VPN):
+        raise Stopped(Kind.ROUTE_TABLE, (choice.table_id,), f"{choice.rule} has no VPN connection")
     return choice
 
 
@@ -85,8 +88,8 @@ def _priority(route: Route) -> int:
 
 
 def _target(route: Route) -> str:
-    if route.transit_gateway_id or route.gateway_id.startswith("vgw-"):
-        raise NotModelled("transit and virtual private gateways")
+    if route.transit_gateway_id:
+        raise NotModelled("transit gateways")
     return (
         route.gateway_id
         or route.nat_gateway_id
@@ -98,7 +101,7 @@ def _target(route: Route) -> str:
 
 def _is_alive(region: Region, vpc_id: str, target: str) -> bool:
     """A target that is gone, detached, or another VPC's, takes nothing."""
-    if target == LOCAL:
+    if target == LOCAL or target.startswith(_VPN):  # of a detached one, the route's state tells
         return True
     if target in region.peerings:
         return region.other_side(target, vpc_id) is not None

@@ -77,6 +77,11 @@ class Trail:
         loss.until = self._world.now()
         self._wake.set()
 
+    @property
+    def waiting(self) -> int:
+        """Calls that are not durable yet."""
+        return len(self._queue) + self._packed_entries
+
     async def run(self) -> None:
         """Write for ever; spawned once by the composition root."""
         while True:

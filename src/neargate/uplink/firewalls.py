@@ -118,11 +118,20 @@ def stops(known: Chains, packet: Packet) -> list[Stop]:
 
 
 def passage(
-    listing: Sequence[Json], *, link: str, pool: str, outer: str, mark: str, found: str = "", outer6: str = ""
+    listing: Sequence[Json],
+    *,
+    link: str,
+    pool: str,
+    outer: str,
+    mark: str,
+    found: str = "",
+    outer6: str = "",
+    found6: str = "",
 ) -> Passage:
     """For packets of tasks from `link` to `outer`, and for the answers. `mark`: our table's and rules' name.
 
-    `found`: a network of theirs that others find, so that new connections come too. `outer6`: where IPv6 leaves by.
+    `found`: a network of theirs that others find, so that new connections come too. `outer6`: where IPv6 leaves by;
+    `found6`: as `found`.
     """
     known, own = chains(listing), marked_rules(listing, mark)
     handles = {(rule.family, rule.table, rule.handle) for rule in own}
@@ -144,6 +153,9 @@ def passage(
         out = Packet(iifname=link, oifname=outer6, saddr=inner6, daddr=SOMEWHERE6, state="new")
         back = Packet(iifname=outer6, oifname=link, saddr=SOMEWHERE6, daddr=inner6, state="established")
         probes += [(f'iifname "{link}"', out), (f'oifname "{link}"', back)]
+        if found6:
+            new = replace(back, daddr=str(ip_network(found6)[1]), state="new")
+            probes.append((f'oifname "{link}"', new))
     met = [(s, match) for match, packet in probes for s in stops(without, packet) if s.table != mark]
     needed = list(dict.fromkeys(met))
     stopped = any(s.table != mark for _, packet in probes for s in stops(known, packet))

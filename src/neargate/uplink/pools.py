@@ -5,15 +5,17 @@ a network that it has otherwise away from it is never led to tasks.
 """
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from msgspec import Struct
 
 from ..model.network import POOL_ANNOUNCED, POOL_LOCAL, PublicPool
 
+Network = IPv4Network | IPv6Network
+
 
 class HostRoute(Struct, frozen=True, kw_only=True):
-    """Of IPv4. `gateway` is empty for a network that is on the link itself."""
+    """Of either family. `gateway` is empty for a network that is on the link itself."""
 
     destination: str
     link: str
@@ -21,10 +23,14 @@ class HostRoute(Struct, frozen=True, kw_only=True):
 
 
 class Outside(Struct, frozen=True, kw_only=True):
-    """What the uplink must know of the operator's pools, and of the addresses that somebody here has of them."""
+    """What the uplink must know of the operator's pools, and of the addresses that somebody here has of them.
+
+    `refused`: sentences on pools that this host does not let the region have.
+    """
 
     pools: tuple[PublicPool, ...] = ()
     addresses: frozenset[str] = frozenset()
+    refused: tuple[str, ...] = ()
 
     @property
     def cidrs(self) -> tuple[str, ...]:
@@ -36,9 +42,14 @@ class Outside(Struct, frozen=True, kw_only=True):
         return tuple(pool.cidr for pool in self.pools if pool.way != POOL_LOCAL)
 
     @property
+    def open_cidrs6(self) -> tuple[str, ...]:
+        """Those of them that are of IPv6."""
+        return tuple(cidr for cidr in self.open_cidrs if ":" in cidr)
+
+    @property
     def announced(self) -> frozenset[str]:
-        networks = [IPv4Network(pool.cidr) for pool in self.pools if pool.way == POOL_ANNOUNCED]
-        return frozenset(one for one in self.addresses if any(IPv4Address(one) in network for network in networks))
+        networks = [ip_network(pool.cidr) for pool in self.pools if pool.way == POOL_ANNOUNCED]
+        return frozenset(one for one in self.addresses if any(ip_address(one) in network for network in networks))
 
 
 NOTHING_OUTSIDE = Outside()
@@ -49,17 +60,17 @@ def objection(cidr: str, way: str, routes: Iterable[HostRoute], own: Iterable[st
 
     `own`: what it takes for itself, as CIDRs. `link`: ours, to which the route may be there already.
     """
-    network = IPv4Network(cidr)
-    for mine in map(IPv4Network, own):
-        if network.overlaps(mine):
+    network = ip_network(cidr)
+    for mine in map(ip_network, own):
+        if _overlap(network, mine):
             return f"{cidr} holds {_plain(mine)}, which is this machine's own"
     for route in routes:
-        if route.gateway and IPv4Address(route.gateway) in network:
+        if route.gateway and ip_address(route.gateway) in network:
             return f"{cidr} holds {route.gateway}, this machine's gateway to {route.destination} ({route.link})"
-        there = IPv4Network(route.destination)
-        if there.prefixlen == 0 or not network.overlaps(there) or (route.link == link and there == network):
+        there = ip_network(route.destination)
+        if there.prefixlen == 0 or not _overlap(network, there) or (route.link == link and there == network):
             continue
-        is_part = not route.gateway and there.supernet_of(network) and there != network
+        is_part = not route.gateway and there.prefixlen < network.prefixlen
         if not is_part:
             return f"{cidr} overlaps {there}, to which this machine has a route ({route.link})"
         if way != POOL_ANNOUNCED:
@@ -69,14 +80,18 @@ def objection(cidr: str, way: str, routes: Iterable[HostRoute], own: Iterable[st
 
 def announcing_link(address: str, routes: Sequence[HostRoute], default: str) -> str:
     """The link whose network the address is of, else the one that the default route leads to; empty without either."""
-    value = IPv4Address(address)
+    value = ip_address(address)
     found = [
-        (IPv4Network(route.destination).prefixlen, route.link)
+        (ip_network(route.destination).prefixlen, route.link)
         for route in routes
-        if not route.gateway and not route.link.startswith("ng") and value in IPv4Network(route.destination)
+        if not route.gateway and not route.link.startswith("ng") and value in ip_network(route.destination)
     ]
     return max(found)[1] if found and max(found)[0] > 0 else default
 
 
-def _plain(network: IPv4Network) -> str:
-    return str(network.network_address) if network.prefixlen == 32 else str(network)
+def _overlap(one: Network, other: Network) -> bool:
+    return one.version == other.version and one.overlaps(other)
+
+
+def _plain(network: Network) -> str:
+    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)

@@ -21,9 +21,11 @@ EDGE_END_MAC, TAP_END_MAC = "0e:ee:ee:ee:03:01", "0e:ee:ee:ee:03:02"
 EDGE_END_HOP, TAP_END_HOP = "169.254.254.5", "169.254.254.6"
 TAP_ADDRESS, TAP_GATEWAY, TAP_PREFIX = "169.254.253.2", "169.254.253.1", 30
 # Of IPv6: the one address that all tasks' packets leave the edge with, pasta's, and hops. None is found elsewhere.
+_HOST_NETWORK6 = "fd6e:6761:7465:3::/64"
 _EDGE_NETWORK6, TAP_ADDRESS6, TAP_GATEWAY6 = "fd6e:6761:7465:1::/64", "fd6e:6761:7465::2", "fd6e:6761:7465::1"
 EDGE_END_HOP6, TAP_END_HOP6 = "fe80::5", "fe80::6"
 HOST_HOP6, EDGE_HOST_HOP6 = "fe80::7", "fe80::8"
+POOL_HOST_HOP6, POOL_EDGE_HOP6 = "fe80::9", "fe80::a"  # of pools of IPv6: there without an uplink, too
 TAP_GATEWAY_MAC = "0e:ee:ee:ee:03:03"  # pasta takes a frame by what is in it
 
 _TABLE = "inet neargate_uplink"  # in the edge and in the tap's namespace; the host's has the instance's name
@@ -59,6 +61,11 @@ def edge_address6(pool: str) -> str:
     return str(ip_network(_EDGE_NETWORK6)[int(IPv4Network(pool)[-1])])
 
 
+def host_address6(pool: str) -> str:
+    """What the machine calls tasks of IPv6 pools with: its own addresses, if it has any, may be on links alone."""
+    return str(ip_network(_HOST_NETWORK6)[int(IPv4Network(pool)[-1])])
+
+
 def host_table(
     instance: str,
     link: str,
@@ -77,9 +84,11 @@ def host_table(
     comes for the pools of his that others find; these are not translated.
     """
     table = host_table_name(instance)
-    found = _listed(outside.open_cidrs)
+    open4 = [cidr for cidr in outside.open_cidrs if ":" not in cidr]
+    found = _listed(open4)
     known, hidden = _listed((pool, *outside.cidrs)), _listed({pool, *outside.cidrs} - {*outside.open_cidrs})
-    edge6 = edge_address6(pool)
+    edge6, found6 = edge_address6(pool), _listed6(outside.open_cidrs6)
+    known6 = f"{{ {', '.join((edge6, *_collapsed6(outside.open_cidrs6)))} }}" if outside.open_cidrs6 else edge6
     if not _LINK.fullmatch(link):
         raise ValueError(f"{link!r} is no network interface")
     guards = ""
@@ -90,7 +99,8 @@ def host_table(
         guards += f'    iifname {{ {names} }} oifname != "ng*" drop\n'
     if names := _quoted(opened6):
         guards += f'    iifname {{ {names} }} oifname != "ng*" meta nfproto ipv6 drop\n'
-    welcome = f'    oifname "{link}" ip daddr {found} accept\n' if outside.open_cidrs else ""
+    welcome = f'    oifname "{link}" ip daddr {found} accept\n' if open4 else ""
+    welcome6 = f'    oifname "{link}" ip6 daddr {found6} accept\n' if outside.open_cidrs6 else ""
     if shut:
         guards += f'    oifname "{link}" drop\n'
     return f"""add table {table}
@@ -105,7 +115,7 @@ table {table} {{
   chain c_fwd {{
     type filter hook forward priority -10; policy accept;
     iifname "{link}" ip saddr != {known} goto strays
-    iifname "{link}" ip6 saddr != {edge6} goto strays
+    iifname "{link}" ip6 saddr != {known6} goto strays
     iifname "{link}" ct state {{ established, related }} accept
     iifname "{link}" ct status dnat goto strays
     iifname "{link}" oifname "{link}" drop
@@ -113,7 +123,7 @@ table {table} {{
     iifname "{link}" ip6 daddr != {_ON_THE_INTERNET6} drop
     iifname "{link}" accept
     oifname "{link}" ct state {{ established, related }} accept
-    oifname "{link}" meta nfproto ipv6 drop
+{welcome6}    oifname "{link}" meta nfproto ipv6 drop
     oifname "{link}" ct status dnat accept
 {welcome}{guards}  }}
   chain c_nat {{
@@ -134,20 +144,32 @@ def _listed(cidrs: Iterable[str]) -> str:
     return f"{{ {', '.join(map(str, collapse_addresses(networks)))} }}"
 
 
+def _listed6(cidrs: Iterable[str]) -> str:
+    return f"{{ {', '.join(_collapsed6(cidrs))} }}"
+
+
+def _collapsed6(cidrs: Iterable[str]) -> list[str]:
+    return [str(network) for network in collapse_addresses(IPv6Network(cidr) for cidr in cidrs)]
+
+
 def host_table_gone(instance: str) -> str:
     table = host_table_name(instance)
     return f"add table {table}\ndelete table {table}\n"
 
 
-def edge_table(own: Iterable[str], pool: str, *, to_host: bool, own6: Iterable[str] = ()) -> str:
+def edge_table(
+    own: Iterable[str], pool: str, *, to_host: bool, own6: Iterable[str] = (), found6: Sequence[str] = ()
+) -> str:
     """Of the edge: `own` are the host's addresses and whatever else it takes for itself, as CIDRs of IPv4; `own6` of
-    IPv6. What tasks send by IPv6 leaves with one address that is not routed back, so nothing new comes in.
+    IPv6. What tasks send by IPv6 leaves with one address that is not routed back, so nothing new comes in; but that
+    of the pools `found6`, which others find, as it is.
 
     `to_host`: whether what tasks send beyond their machine passes through the host. An address of the pool that nobody
     has is no stray: its task may just have ended.
     """
     elements = _elements(collapse_addresses(IPv4Network(text) for text in own))
     elements6 = _elements(collapse_addresses(IPv6Network(text) for text in own6))
+    plain = f'\n    oifname "host0" ip6 saddr {_listed6(found6)} accept' if found6 else ""
     host = "" if to_host else '\n    iifname "v*" oifname "host0" goto strays'
     return f"""add table {_TABLE}
 add set {_TABLE} own {{ type ipv4_addr; flags interval; }}
@@ -171,7 +193,7 @@ table {_TABLE} {{
     iifname "{EDGE_END}" drop
   }}
   chain c_nat {{
-    type nat hook postrouting priority 100; policy accept;
+    type nat hook postrouting priority 100; policy accept;{plain}
     oifname {{ "host0", "{EDGE_END}" }} meta nfproto ipv6 snat ip6 to {edge_address6(pool)}
   }}
 }}

@@ -70,7 +70,7 @@ class _Compiler:
             parts.sets["resolver"] = {self.plan.resolver: "", AWS_RESOLVER_ADDRESS: ""}
         beyond = collapse_addresses(IPv4Network(plain(cidr)) for cidr in self.plan.private_beyond)
         parts.sets["beyond4"] = dict.fromkeys(map(str, beyond), "")
-        parts.sets["pools4"] = dict.fromkeys(map(_whole, self.plan.pools), "")
+        parts.sets["pools4"] = dict.fromkeys((_whole(pool) for pool in self.plan.pools if ":" not in pool.cidr), "")
         translate(parts, self.plan, self.routing, self.borders, self.marks)
         for peering in self.plan.peerings:
             self._peering(peering.peering_id)

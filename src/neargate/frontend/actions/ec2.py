@@ -1,6 +1,6 @@
 """What each EC2 operation asks leave for. Source: Service Authorization Reference, "Amazon EC2"."""
 
-from . import ec2_addresses, ec2_filters, ec2_flow_logs, ec2_routing, ec2_vpcs
+from . import ec2_addresses, ec2_filters, ec2_flow_logs, ec2_routing, ec2_vpcs, ec2_vpn
 from .ec2_rows import COMMON, describe, tagging
 from .rules import REQUEST_TAGS, Actions, Level, Rule, rule
 
@@ -22,6 +22,7 @@ ACTIONS: Actions = {
     **ec2_flow_logs.ACTIONS,
     **ec2_routing.ACTIONS,
     **ec2_vpcs.ACTIONS,
+    **ec2_vpn.ACTIONS,
     "AuthorizeSecurityGroupEgress": _permitting("AuthorizeSecurityGroupEgress"),
     "AuthorizeSecurityGroupIngress": _permitting("AuthorizeSecurityGroupIngress"),
     "CreateSecurityGroup": (

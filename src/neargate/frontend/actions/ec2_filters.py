@@ -14,7 +14,8 @@ _TAGGED = (
     *(_VPC, _SUBNET, _GROUP, _RULE, _ACL, _LIST, "route-table/{table}", "natgateway/{nat}", "elastic-ip/{address}"),
     *("internet-gateway/{igw}", "egress-only-internet-gateway/{eigw}", "dhcp-options/{options}"),
     *("vpc-peering-connection/{peering}", "vpc-endpoint/{endpoint}", "vpc-flow-log/{log}"),
-    *("subnet-cidr-reservation/{reservation}", "network-interface/{interface}", "*"),
+    *("subnet-cidr-reservation/{reservation}", "network-interface/{interface}"),
+    *("vpn-gateway/{vgw}", "customer-gateway/{cgw}", "*"),
 )
 
 

@@ -134,7 +134,8 @@ _EC2 = (
         DescribeAccountAttributes DescribeDhcpOptions DescribeVpcAttribute DescribeVpcClassicLink
         DescribeVpcClassicLinkDnsSupport DescribeFlowLogs
         DescribeAddresses DescribeAddressesAttribute DescribeNatGateways DescribeNetworkInterfaceAttribute
-        GetSubnetCidrReservations
+        GetSubnetCidrReservations DescribeVpnGateways DescribeCustomerGateways DescribeVpnConnections
+        DescribeIpv6Pools GetAssociatedIpv6PoolCidrs
         """,
     ),
     Bucket(
@@ -159,7 +160,9 @@ _EC2 = (
         DetachNetworkInterface DisassociateAddress ModifyAddressAttribute ModifyNetworkInterfaceAttribute
         ReleaseAddress ResetAddressAttribute ResetNetworkInterfaceAttribute CreateFlowLogs DeleteFlowLogs
         CreateSubnetCidrReservation DeleteSubnetCidrReservation AssignPrivateIpAddresses AttachNetworkInterface
-        CreateNetworkInterface UnassignPrivateIpAddresses
+        CreateNetworkInterface UnassignPrivateIpAddresses CreateVpnGateway AttachVpnGateway DetachVpnGateway
+        DeleteVpnGateway EnableVgwRoutePropagation DisableVgwRoutePropagation CreateCustomerGateway
+        DeleteCustomerGateway CreateVpnConnection DeleteVpnConnection
         """,
     ),
 )

@@ -1,7 +1,10 @@
 """What calls make of an account's elastic addresses: shelf in, change out. Pure.
 
-Invariant: an address that a NAT gateway uses stays the account's, and stays with that gateway.
+Invariant: an address that a NAT gateway uses stays the account's, and stays with that gateway. Whether a task of a
+service has one the zones know, and who decides on it asks them after it is said here (`for_services.py`).
 """
+
+from collections.abc import Collection
 
 from msgspec.structs import replace
 
@@ -20,6 +23,7 @@ from .tagging import AddressNotFound
 
 # A gateway's states in which its address is with it.
 HOLDING = ("pending", "available", "deleting")
+SERVICE_TAG = "neargate:service"  # CLUSTER/SERVICE: the address stays with tasks of this service
 
 
 def required_address(shelf: Shelf, allocation_id: str) -> ElasticAddress:
@@ -66,6 +70,19 @@ def release(shelf: Shelf, allocation_id: str) -> Change[ElasticAddress]:
     return Change(result=found, drop=(found,))
 
 
+def take_again(shelf: Shelf, released: ElasticAddress) -> Change[None]:
+    """What was released while a task was getting it."""
+    is_there = shelf.find(ElasticAddress, released.name) is not None
+    return Change(result=None, put=() if is_there else (released,))
+
+
+def of_service(shelf: Shelf, cluster: str, service: str) -> tuple[str, ...]:
+    """Those tagged so that no gateway has."""
+    tag = (SERVICE_TAG, f"{cluster}/{service}")
+    tagged = (one for one in shelf.all(ElasticAddress) if tag in one.tags)
+    return tuple(sorted(one.public_ip for one in tagged if user_of(shelf, one.name) is None))
+
+
 def name_address(shelf: Shelf, allocation_id: str, domain_name: str | None) -> Change[ElasticAddress]:
     """Its PTR record. Raises AddressNotFound."""
     changed = replace(required_address(shelf, allocation_id), domain_name=domain_name)
@@ -82,8 +99,10 @@ def check_associable(shelf: Shelf, allocation_id: str, *, again: bool) -> None:
         raise ManagedByAService
 
 
-def check_dissociable(shelf: Shelf, association_id: str) -> None:
-    """Always raises: there is none (AssociationNotFound), or it is a gateway's (ManagedByAService)."""
-    if any(holds(nat) and nat.association_id == association_id for nat in shelf.all(NatGateway)):
+def check_dissociable(shelf: Shelf, association_id: str, of_tasks: Collection[str]) -> None:
+    """Always raises: there is none (AssociationNotFound), or it is a gateway's or a service's (ManagedByAService)."""
+    if association_id in of_tasks or any(
+        holds(nat) and nat.association_id == association_id for nat in shelf.all(NatGateway)
+    ):
         raise ManagedByAService
     raise AssociationNotFound([association_id[:255]])

@@ -141,8 +141,7 @@ def failure_now(shelf: Shelf, nat: NatGateway) -> Failure | None:
     if not nat.is_public:
         return None
     if nat.association_id is None:
-        sentence = f"Elastic IP address {nat.allocation_id} is already associated"
-        return Failure(code="Resource.AlreadyAssociated", message=sentence)
+        return already_associated(nat)
     if not any(gateway.vpc_id == nat.vpc_id for gateway in shelf.all(InternetGateway)):
         return Failure(code="Gateway.NotAttached", message=f"Network {nat.vpc_id} has no Internet gateway attached")
     return None
@@ -155,6 +154,12 @@ def no_address(nat: NatGateway, *, is_taken: bool) -> Failure:
         code="InsufficientFreeAddressesInSubnet",
         message="Subnet has insufficient free addresses to create this NAT gateway",
     )
+
+
+def already_associated(nat: NatGateway) -> Failure:
+    """With another gateway, or a task of a service has it."""
+    sentence = f"Elastic IP address {nat.allocation_id} is already associated"
+    return Failure(code="Resource.AlreadyAssociated", message=sentence)
 
 
 def placed_request(shelf: Shelf, nat: NatGateway) -> PlacedRequest | None:

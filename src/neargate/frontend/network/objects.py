@@ -27,10 +27,12 @@ class Owned(Kept, frozen=True, kw_only=True):
 
 
 class CidrBlock(Struct, frozen=True, kw_only=True):
-    """A network that belongs to a VPC or a subnet, with the id of its association."""
+    """A network that belongs to a VPC or a subnet, with the id of its association. `pool`: of an IPv6 pool of the
+    operator's, its id."""
 
     association_id: str
     cidr: str
+    pool: str = ""
 
 
 class Vpc(Owned, frozen=True, kw_only=True):
@@ -123,6 +125,7 @@ class RouteTable(Owned, frozen=True, kw_only=True):
     routes: tuple[StoredRoute, ...] = ()
     associations: tuple[TableAssociation, ...] = ()
     client_token: str | None = None
+    propagating: tuple[str, ...] = ()  # virtual private gateways whose routes it takes over
 
     @property
     def is_main(self) -> bool:
@@ -146,6 +149,26 @@ class EgressOnlyGateway(Owned, frozen=True, kw_only=True):
     kind = "egress-only-internet-gateway"
     vpc_id: str
     client_token: str | None = None
+
+
+class VpnGateway(Owned, frozen=True, kw_only=True):
+    """A virtual private gateway. `vpc_id` None: attached to none. `deleted_at`: since when it is only shown."""
+
+    kind = "vpn-gateway"
+    asn: int
+    vpc_id: str | None = None
+    zone: str | None = None
+    deleted_at: float | None = None
+
+
+class CustomerGateway(Owned, frozen=True, kw_only=True):
+    """What stands at the other end of VPN connections. `deleted_at`: as a virtual private gateway's."""
+
+    kind = "customer-gateway"
+    address: str
+    asn: int
+    device_name: str | None = None
+    deleted_at: float | None = None
 
 
 class NatGateway(Owned, frozen=True, kw_only=True):
@@ -224,7 +247,7 @@ class NetworkInterface(Owned, frozen=True, kw_only=True):
 
 
 class ElasticAddress(Owned, frozen=True, kw_only=True):
-    """Whose it is in use by is said by the NAT gateway that names it."""
+    """Who uses it is said by the NAT gateway that names it, or by the zone of a service's task that has it."""
 
     kind = "elastic-ip"
     public_ip: str

@@ -6,7 +6,7 @@ of a VPC or one that has a meaning of its own; a pool is only taken away after i
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from ...model.network import POOL_LOCAL, POOL_WAYS, PublicPool
 from ...vpc.addresses import AddressRange, address_number, elastic_ranges, operator_elastic, whole_range
@@ -15,7 +15,9 @@ from .public_pool import POOL, GivenAddress
 
 POOLS_MAX = 32
 PREFIX_MIN = 16  # a plan names every pool, and who looks for a free address may have to look at all
+PREFIX6_MIN, PREFIX6_MAX = 32, 60
 HOLDERS_SHOWN = 8
+_GLOBAL6 = IPv6Network("2000::/3")
 _NEVER = {
     "0.0.0.0/8": "addresses of this network",
     "127.0.0.0/8": "loopback addresses",
@@ -37,6 +39,10 @@ class OperatorPool(Kept, frozen=True, kw_only=True):
     added_at: float
     is_closed: bool = False
 
+    @property
+    def is_ipv6(self) -> bool:
+        return ":" in self.name
+
 
 def pools(shelf: Shelf) -> list[OperatorPool]:
     """In the order in which they were added."""
@@ -44,12 +50,17 @@ def pools(shelf: Shelf) -> list[OperatorPool]:
 
 
 def giving(shelf: Shelf) -> list[str]:
-    """Networks that new addresses come from; none: from the region's own block."""
-    return [pool.name for pool in pools(shelf) if not pool.is_closed]
+    """Networks that new addresses come from; none: from the region's own block. Those of IPv6 are VPCs'."""
+    return [pool.name for pool in pools(shelf) if not pool.is_closed and not pool.is_ipv6]
 
 
 def planned(shelf: Shelf) -> tuple[PublicPool, ...]:
     return tuple(PublicPool(cidr=pool.name, way=pool.way) for pool in pools(shelf))
+
+
+def public_cidrs(known: Iterable[PublicPool]) -> list[str]:
+    """Those whose addresses have names: of IPv4."""
+    return [pool.cidr for pool in known if ":" not in pool.cidr]
 
 
 def elastic(shelf: Shelf, built_in: str, shares: int) -> tuple[AddressRange, ...]:
@@ -67,8 +78,6 @@ def read_cidr(text: str) -> str:
         network = ip_network(text)
     except ValueError as error:
         raise PoolRefused(f"{text!r} is no network: {error}") from None
-    if not isinstance(network, IPv4Network):
-        raise PoolRefused(f"{network} is an IPv6 network; tasks' IPv6 addresses are their VPC's and stay in the region")
     return str(network)
 
 
@@ -94,7 +103,7 @@ def add(
             raise PoolRefused(f"{cidr} is a pool of this region already, {known.way}; remove it first")
         opened = OperatorPool(account=POOL, name=cidr, way=way, added_at=known.added_at)
         return Change(result=opened, put=(opened,))
-    _check_block(IPv4Network(cidr), shares)
+    _check_block(ip_network(cidr), shares)
     if shelf.count(OperatorPool) >= POOLS_MAX:
         raise PoolRefused(f"a region has at most {POOLS_MAX} pools")
     others = {pool.name: "a pool of this region" for pool in pools(shelf)}
@@ -140,13 +149,15 @@ def find(shelf: Shelf, text: str) -> OperatorPool:
 
 
 def elastic_holders(shelf: Shelf, cidr: str) -> dict[str, str]:
+    if ":" in cidr:
+        return {}  # there are none
     within = whole_range(cidr)
     given = (one for one in shelf.all(GivenAddress) if within.has(address_number(one.name)))
     return {one.name: f"elastic address {one.allocation_id} of account {one.owner}" for one in given}
 
 
 def told(holders: Mapping[str, str]) -> str:
-    listed = sorted(holders.items(), key=lambda item: address_number(item[0]))
+    listed = sorted(holders.items(), key=lambda item: int(ip_network(item[0]).network_address))
     shown = [f"{address} ({holder})" for address, holder in listed[:HOLDERS_SHOWN]]
     more = len(listed) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
@@ -156,7 +167,10 @@ def changes_pools(records: Iterable[Sequence[Kept]]) -> bool:
     return any(isinstance(record, OperatorPool) for some in records for record in some)
 
 
-def _check_block(network: IPv4Network, shares: int) -> None:
+def _check_block(network: IPv4Network | IPv6Network, shares: int) -> None:
+    if isinstance(network, IPv6Network):
+        _check_block6(network)
+        return
     for block, what in _NEVER.items():
         if network.overlaps(IPv4Network(block)):
             raise PoolRefused(f"{network} overlaps {block}: {what} are nobody's public ones")
@@ -166,5 +180,15 @@ def _check_block(network: IPv4Network, shares: int) -> None:
         raise PoolRefused(f"{network} is too small: each of the {shares} zones gets a part of it")
 
 
+def _check_block6(network: IPv6Network) -> None:
+    if not network.subnet_of(_GLOBAL6):
+        raise PoolRefused(f"{network} has other addresses than global ones ({_GLOBAL6})")
+    if network.prefixlen < PREFIX6_MIN:
+        raise PoolRefused(f"{network} is too large: a pool is a /{PREFIX6_MIN} or smaller; add several")
+    if network.prefixlen > PREFIX6_MAX:
+        raise PoolRefused(f"{network} is too small: a VPC takes a /{PREFIX6_MAX} or more of a pool")
+
+
 def _overlap(one: str, other: str) -> bool:
-    return IPv4Network(one).overlaps(IPv4Network(other))
+    first, second = ip_network(one), ip_network(other)
+    return first.version == second.version and first.overlaps(second)

@@ -136,6 +136,9 @@ class Placing:
         manager = self._capacities.get(nat.zone)
         if request is None or manager is None:
             return  # a look that follows the change says so; a zone that was taken away may come again
+        if nat.public_ip is not None and await self._has_task(nat.public_ip):
+            await self._fail(nat, nat_gateways.already_associated(nat))
+            return
         given = await manager.place(request)
         if isinstance(given, NoAddress):
             await self._fail(nat, nat_gateways.no_address(nat, is_taken=given.is_taken))
@@ -143,6 +146,11 @@ class Placing:
             _log.warning("a NAT gateway waits", gateway=nat.name, state=nat.state, why="the zone has no host for it")
         else:
             await self._network.change(nat.account, lambda shelf: nat_gateways.placed(shelf, nat.name, given))
+
+    async def _has_task(self, public_ip: str) -> bool:
+        """A service's; zones know no address of a gateway. Asked after the record says that the gateway has it."""
+        managers = dict.fromkeys(self._capacities.values())
+        return any([public_ip in await manager.public_addresses() for manager in managers])
 
     async def _fail(self, nat: NatGateway, why: Failure) -> None:
         """First it is said: what is given back cannot be placed again, should the reason be gone by then.

@@ -40,6 +40,7 @@ from .objects import (
     Subnet,
     Vpc,
     VpcEndpoint,
+    VpnGateway,
     local_routes,
 )
 from .peer_groups import is_stale
@@ -130,10 +131,12 @@ def _table(shelf: Shelf, vpc: Vpc, table: RouteTable, lists: Mapping[str, tuple[
     """Local routes first, then those to networks, then those to prefix lists: of two to one network the first wins.
 
     Routes to gateway endpoints are not here: the lists that AWS manages stand for no network (aws_prefix_lists.py).
+    A virtual private gateway drops what comes to it, as one without VPN connections does on AWS: there are none here.
     """
     targets: dict[str, str] = {route.destination: LOCAL for route in local_routes(vpc)}
     for route in sorted(table.routes, key=lambda route: route.destination.startswith("pl-")):
-        target = route.target if is_reachable(shelf, vpc.vpc_id, route.target) else BLACKHOLE
+        leads_on = is_reachable(shelf, vpc.vpc_id, route.target) and not route.target.startswith("vgw-")
+        target = route.target if leads_on else BLACKHOLE
         for cidr in lists.get(route.destination, ()) if route.destination.startswith("pl-") else (route.destination,):
             targets.setdefault(cidr, target)
     routes = tuple(Route(destination=cidr, target=target) for cidr, target in targets.items())
@@ -151,6 +154,9 @@ def is_reachable(shelf: Shelf, vpc_id: str, target: str) -> bool:
         case "eigw":
             eigw = shelf.find(EgressOnlyGateway, target)
             return eigw is not None and eigw.vpc_id == vpc_id
+        case "vgw":
+            vgw = shelf.find(VpnGateway, target)
+            return vgw is not None and vgw.vpc_id == vpc_id
         case "nat":
             nat = shelf.find(NatGateway, target)
             return nat is not None and nat.vpc_id == vpc_id and nat.state == AVAILABLE

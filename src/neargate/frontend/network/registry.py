@@ -42,6 +42,8 @@ KINDS: tuple[type[Kept], ...] = (
     objects.RouteTable,
     objects.InternetGateway,
     objects.EgressOnlyGateway,
+    objects.VpnGateway,
+    objects.CustomerGateway,
     objects.NatGateway,
     objects.ElasticAddress,
     objects.NetworkAcl,
@@ -100,6 +102,7 @@ class NetworkRegistry(OnShelves):
         self.public_pool = public_pool
         self.pool_shares = pool_shares
         self.bits = world.random.getrandbits
+        self.ipv6_turn = asyncio.Lock()  # ipv6_pools.py
         self._quotas: QuotaValues = quotas or DefaultQuotas()
         self._planned_groups = PlannedGroups()
         self._default_groups: dict[tuple[str, str], str] = {}  # (account, VPC) -> group; filled when asked
@@ -198,7 +201,7 @@ class NetworkRegistry(OnShelves):
             support=vpc.dns_support,
             hostnames=vpc.dns_hostnames,
             public_domain=public_domain(self.region),
-            pools=tuple(filter(None, (self.public_pool, *(pool.cidr for pool in self._pools())))),
+            pools=tuple(filter(None, (self.public_pool, *operator_pools.public_cidrs(self._pools())))),
             endpoints=(("neargate.internal", REGION_ENDPOINT_ADDRESS),),
         )
 

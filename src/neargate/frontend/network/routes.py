@@ -27,6 +27,7 @@ from .objects import (
     Subnet,
     Vpc,
     VpcEndpoint,
+    VpnGateway,
     local_routes,
 )
 from .route_tables import required_table
@@ -186,6 +187,10 @@ def _target(shelf: Shelf, vpc_id: str, target: str) -> tuple[str, str | None]:
             igw = shelf.find(InternetGateway, target)
             if igw is not None:
                 return "network gateway", igw.vpc_id
+        case "vgw":
+            vgw = shelf.find(VpnGateway, target)
+            if vgw is not None and vgw.deleted_at is None:
+                return "network gateway", vgw.vpc_id
         case "eigw":
             eigw = shelf.find(EgressOnlyGateway, target)
             if eigw is None:

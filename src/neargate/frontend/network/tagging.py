@@ -35,6 +35,7 @@ from .routing_errors import (
 )
 from .security_groups import SecurityGroupView, StoredRule
 from .vpc_errors import CidrReservationNotFound, DhcpOptionsNotFound
+from .vpn_errors import CustomerGatewayNotFound, VpnGatewayNotFound
 
 TAGS_MAX = 50
 RESOURCES_MAX = 1000
@@ -80,6 +81,8 @@ KINDS: Mapping[str, Tagged] = {
     "rtb": Tagged(record=objects.RouteTable, missing=RouteTableNotFound),
     "igw": Tagged(record=objects.InternetGateway, missing=InternetGatewayNotFound),
     "eigw": Tagged(record=objects.EgressOnlyGateway, missing=EgressOnlyGatewayNotFound),
+    "vgw": Tagged(record=objects.VpnGateway, missing=VpnGatewayNotFound),
+    "cgw": Tagged(record=objects.CustomerGateway, missing=CustomerGatewayNotFound),
     "nat": Tagged(record=objects.NatGateway, missing=NatGatewayNotFound),
     "eipalloc": Tagged(record=objects.ElasticAddress, missing=AddressNotFound),
     "acl": Tagged(record=objects.NetworkAcl, missing=NetworkAclNotFound),

@@ -28,6 +28,7 @@ from .objects import (
     Tags,
     Vpc,
     VpcEndpoint,
+    VpnGateway,
 )
 from .security_groups import SecurityGroupView
 from .vpc_errors import DefaultVpcExists, HasDependents, VpcLimitExceeded
@@ -46,9 +47,17 @@ def required_vpc(shelf: Shelf, vpc_id: str) -> Vpc:
 
 
 def create_vpc(
-    shelf: Shelf, cidr: str, tags: Tags, *, with_ipv6: bool, region: str, vpcs_max: float, bits: Bits
+    shelf: Shelf,
+    cidr: str,
+    tags: Tags,
+    *,
+    with_ipv6: bool,
+    region: str,
+    vpcs_max: float,
+    bits: Bits,
+    ipv6: CidrBlock | None = None,
 ) -> Change[Vpc]:
-    """Raises CidrInvalid, VpcRange, VpcLimitExceeded."""
+    """`ipv6`: of a pool. Raises CidrInvalid, VpcRange, VpcLimitExceeded."""
     network = ipv4(cidr)
     check_vpc_network(network)
     _check_room(shelf, vpcs_max)
@@ -60,7 +69,7 @@ def create_vpc(
         cidr=str(network),
         association_id=ids.ec2_id("vpc-cidr-assoc", bits),
         dhcp_options_id=options.name,
-        ipv6=(ipv6_association(shelf, region, bits),) if with_ipv6 else (),
+        ipv6=(ipv6,) if ipv6 is not None else (ipv6_association(shelf, region, bits),) if with_ipv6 else (),
     )
     made = () if shelf.find(DhcpOptions, options.name) is not None else (options,)
     return Change(result=vpc, put=(vpc, *made, *parts_of_vpc(vpc, bits)))
@@ -107,6 +116,7 @@ def dependents_of_vpc(shelf: Shelf, vpc_id: str) -> Iterator[Kept]:
     yield from _of(shelf, Subnet, vpc_id)
     yield from (one for one in shelf.all(InternetGateway) if one.vpc_id == vpc_id)
     yield from _of(shelf, EgressOnlyGateway, vpc_id)
+    yield from (one for one in shelf.all(VpnGateway) if one.vpc_id == vpc_id)
     yield from (one for one in _of(shelf, NatGateway, vpc_id) if one.state not in GONE)
     yield from (one for one in _of(shelf, VpcEndpoint, vpc_id) if one.state not in GONE)
     yield from (one for one in _of(shelf, RouteTable, vpc_id) if not one.is_main)

@@ -72,14 +72,16 @@ def _peers(shelf: Shelf, vpc_id: str) -> Iterator[Vpc]:
                 yield peer
 
 
-def associate_ipv6(shelf: Shelf, vpc_id: str, region: str, blocks_max: float, bits: Bits) -> Change[Association]:
-    """A network of the region's. With the first one come the rules that let IPv6 through where nobody changed those of
-    the default ACL, or those of a group for what goes out. Raises VpcNotFound, CidrLimitExceeded.
+def associate_ipv6(
+    shelf: Shelf, vpc_id: str, region: str, blocks_max: float, bits: Bits, of_pool: CidrBlock | None = None
+) -> Change[Association]:
+    """A network of the region's, or `of_pool`. With the first one come the rules that let IPv6 through where nobody
+    changed those of the default ACL, or those of a group for what goes out. Raises VpcNotFound, CidrLimitExceeded.
     """
     vpc = required_vpc(shelf, vpc_id)
     if len(vpc.ipv6) >= blocks_max:
         raise CidrLimitExceeded(vpc_id, blocks_max)
-    block = ipv6_association(shelf, region, bits)
+    block = of_pool or ipv6_association(shelf, region, bits)
     changed = replace(vpc, ipv6=(*vpc.ipv6, block))
     opened = () if vpc.ipv6 else tuple(_opened(shelf, vpc_id, bits))
     return Change(result=Association(vpc_id=vpc_id, block=block), put=(changed, *opened))

@@ -30,6 +30,7 @@ SHOWN = frozenset(
     EgressOnlyInternetGatewayId EgressOnlyInternetGatewayIds GatewayId InternetGatewayId InternetGatewayIds NatGatewayId
     NewAssociationId PeerOwnerId PeerRegion PeerVpcId PrefixListIds RemoveRouteTableIds RouteTableId RouteTableIds
     VpcEndpointId VpcEndpointIds VpcPeeringConnectionId VpcPeeringConnectionIds
+    CustomerGatewayId CustomerGatewayIds TransitGatewayId VpnConnectionId VpnConnectionIds VpnGatewayId VpnGatewayIds
     AddressFamily NetworkAclId NetworkAclIds PrefixListName
     AvailabilityZone AvailabilityZoneId CidrBlock DhcpOptionsId DhcpOptionsIds Ipv6CidrBlock SubnetId
     CidrIp CidrIpv4 CidrIpv6 IpProtocol PrefixListId ReferencedGroupId

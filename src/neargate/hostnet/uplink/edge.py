@@ -25,29 +25,30 @@ class EdgeSide:
         self._namespaces = namespaces
         self._pool = public_pool
         self._mtu = mtu
-        self._kept_off: frozenset[str] | None = None
+        self._kept_off: tuple[frozenset[str], tuple[str, ...]] | None = None
         self._others: tuple[str, ...] = ()
 
     @property
     def exists(self) -> bool:
         return self._namespaces.exists(NAMESPACE)
 
-    def keep_off(self, own: frozenset[str], *, to_host: bool = False) -> None:
+    def keep_off(self, own: frozenset[str], *, to_host: bool = False, found6: tuple[str, ...] = ()) -> None:
         """No task opens a connection to these. Nothing is done where they are the same as before.
 
-        `to_host`: whether what tasks send beyond their machine passes through the host.
+        `to_host`: whether what tasks send beyond their machine passes through the host, and with it untranslated what
+        is from the networks `found6`.
         """
-        if own == self._kept_off:
+        if (own, found6) == self._kept_off:
             return
         self._kept_off = None
         with self._namespaces.inside(NAMESPACE):
             own4, own6 = ([text for text in own if (":" in text) is is_ipv6] for is_ipv6 in (False, True))
-            _load(texts.edge_table(own4, self._pool, to_host=to_host, own6=own6))
-        self._kept_off = own
+            _load(texts.edge_table(own4, self._pool, to_host=to_host, own6=own6, found6=found6))
+        self._kept_off = (own, found6)
 
     def know(self, others: tuple[str, ...]) -> None:
-        """Pools that tasks here have addresses of, beside the host's own block."""
-        self._others = others
+        """Pools that tasks here have addresses of, beside the host's own block. IPv6 leaves with an address of ours."""
+        self._others = tuple(cidr for cidr in others if ":" not in cidr)
 
     def forget(self) -> None:
         """The edge may be another one now."""

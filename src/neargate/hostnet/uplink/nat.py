@@ -51,9 +51,11 @@ class NatUplink:
 
     def look(self, host: Netlink) -> tuple[str, ...]:
         """Make whatever is not there; sentences on what else was done or is in the way."""
-        self._edge.keep_off(own_networks(host) | own_networks6(host), to_host=True)
+        found6 = self._outside.open_cidrs6
+        own = own_networks(host) | own_networks6(host)
+        self._edge.keep_off(own, to_host=True, found6=found6)
         names = self._outer_links(host)
-        outer6 = self._ipv6.outer_links(host)
+        outer6 = self._ipv6.outer_links(host, is_found=bool(found6))
         unable = self._ipv6.note(outer6)
         leads6 = bool(outer6) and not unable
         self._outer6 = outer6[0] if leads6 else ""
@@ -73,7 +75,7 @@ class NatUplink:
         self._edge.lead_to_host()
         written = self._files.record() or record
         said = (*self._notes, unable) if unable else self._notes
-        return (*said, *self._announcing.look(host, written, self._outside, outer))
+        return (*said, *self._announcing.look(host, written, self._outside, {4: outer, 6: self._outer6}, own))
 
     def remove(self) -> None:
         """Repeatable, and whole also where the record or this process knows nothing."""
@@ -159,12 +161,19 @@ class NatUplink:
     def _passage(self, rules: Nftables, outer: str) -> Passage:
         listing, pool, mark = rules.ruleset(), self._pool, self._mark
         return firewalls.passage(
-            listing, link=self._link, pool=pool, outer=outer, mark=mark, found=self._found, outer6=self._outer6
+            listing,
+            link=self._link,
+            pool=pool,
+            outer=outer,
+            mark=mark,
+            found=self._found,
+            outer6=self._outer6,
+            found6=next(iter(self._outside.open_cidrs6), ""),
         )
 
     @property
     def _found(self) -> str:
-        return next(iter(self._outside.open_cidrs), "")
+        return next((cidr for cidr in self._outside.open_cidrs if ":" not in cidr), "")
 
     def _load_own(self, rules: Nftables, record: UplinkRecord) -> None:
         text = self._text(record)

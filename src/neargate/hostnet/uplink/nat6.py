@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from ...uplink import texts
 from .. import netlink
 from ..edge import EDGE_HOST_MAC
+from ..host_state import host_routes
 from ..namespaces import read_sysctl, write_sysctl
 from ..netlink import Netlink
 from .record import UplinkRecord
@@ -29,10 +30,14 @@ class Nat6:
         self._link = link
         self._back = f"{texts.edge_address6(pool)}/128"
 
-    def outer_links(self, host: Netlink) -> list[str]:
-        """Links of the default route; none where the host has no way for IPv6."""
+    def outer_links(self, host: Netlink, *, is_found: bool = False) -> list[str]:
+        """Links of the default route; none where the host has no way for IPv6. `is_found`: neighbours on others, too,
+        may find addresses of tasks: then these follow."""
         default = host.links_to(_DEFAULT6, 6)
         names = [link.name for link in host.links() if link.index in default]
+        if is_found:
+            others = (route for route in host_routes(host, 6) if not route.destination.startswith(("fe80:", "ff")))
+            names += sorted({route.link for route in others} - set(names))
         return [name for name in names if name != "lo" and not name.startswith("ng")]
 
     def note(self, outer: list[str]) -> str:

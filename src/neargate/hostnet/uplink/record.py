@@ -15,7 +15,8 @@ _RECORD, _STATE = "uplink.json", "uplink-state.json"
 class UplinkRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`mode`: nat or user. `opened`: links whose forwarding was off before us, `opened6` that of IPv6. `passed`: rules
     of ours may be in chains of others. `answered`: (link, address) that is answered for there by our doing; `delays`:
-    (link, how long the kernel waited before it did, before us)."""
+    (link, how long the kernel waited before it did, before us), of the release before; `switched`: (sysctl, what it was
+    before us)."""
 
     mode: str
     opened: tuple[str, ...] = ()
@@ -23,16 +24,19 @@ class UplinkRecord(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool = False
     answered: tuple[tuple[str, str], ...] = ()
     delays: tuple[tuple[str, str], ...] = ()
+    switched: tuple[tuple[str, str], ...] = ()
 
 
 class UplinkState(msgspec.Struct, frozen=True, kw_only=True):
-    """`mode`: nat, user or none. `works` is false with the reason in `why`; `notes` say what else was done or seen."""
+    """`mode`: nat, user or none. `works` is false with the reason in `why`; `notes` say what else was done or seen,
+    `refused` which pools of the region's this host does not let it have."""
 
     asked: str
     mode: str
     works: bool = False
     why: str = ""
     notes: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     pid: int = 0
 
 

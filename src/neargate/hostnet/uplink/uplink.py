@@ -33,6 +33,7 @@ from .record import UplinkFiles, UplinkState
 from .user import STARTS, UserUplink
 
 _LANE = "uplink"
+_REFUSED_MAX = 250
 _TAP = "tap"  # in the run directory: pasta's mark
 _FAILURES = (HostError, NftablesError, NftablesMissing, OSError, ValueError)
 log = get_logger(__name__)
@@ -57,7 +58,7 @@ class Uplink:
         self._knobs = knobs
         self._mode = "none"
         self._files = UplinkFiles(run_dir)
-        self._edge = EdgeSide(Namespaces(run_dir / "netns", world.die), public_pool, knobs.eni_mtu)
+        self._edge = EdgeSide(Namespaces(run_dir / "netns", world.die), public_pool, knobs.uplink_mtu)
         self._nat = NatUplink(self._files, self._edge, safe_id(instance), public_pool)
         process = PastaProcess(run_dir / _TAP, log_file)
         self._user = UserUplink(self._files, self._edge, process, monotonic=world.monotonic, die=world.die)
@@ -128,7 +129,7 @@ class Uplink:
                 log.info("changes of addresses were missed; all are looked at", why=str(error))
 
     def _look(self) -> UplinkState:
-        state = UplinkState(asked=self._asked, mode=self._mode, works=True)
+        state = UplinkState(asked=self._asked, mode=self._mode, works=True, refused=self._outside.refused)
         try:
             if not self._settled:
                 self._settle()
@@ -166,7 +167,8 @@ class Uplink:
     def _tell(self, state: UplinkState) -> UplinkState:
         if state != self._told:
             say = log.info if state.works or state.why == STARTS else log.warning
-            say("uplink", mode=state.mode, works=state.works, why=state.why, notes=list(state.notes))
+            said = [*state.notes, *state.refused]
+            say("uplink", mode=state.mode, works=state.works, why=state.why, notes=said)
             try:
                 self._files.tell(state)
             except OSError as error:
@@ -205,6 +207,11 @@ class UplinkedNetwork(LinuxNetwork):
     def strays(self) -> Strays:
         return self.underlay.strays if self.underlay is not None else Strays()
 
+    @property
+    def refused_pools(self) -> str:
+        """What this host has against pools of the region's, cut to what is told of a host."""
+        return "; ".join(self.outside.refused)[:_REFUSED_MAX]
+
     async def start(self) -> None:
         await super().start()
         if self.underlay is not None:
@@ -220,6 +227,12 @@ class UplinkedNetwork(LinuxNetwork):
     async def remove_vpc(self, vpc_id: str, generation: int) -> None:
         await super().remove_vpc(vpc_id, generation)
         await self._tell_uplink()
+
+    async def consider_pools(self) -> None:
+        try:
+            await super().consider_pools()
+        finally:
+            await self._tell_uplink()
 
     async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
         attached = await super().attach_eni(task_id, eni)

@@ -1,4 +1,7 @@
-"""`python -m neargate.testing.sim SEED [--real|--spot|--network] [--faults FILE] [--trace]`: 1 when the seed fails."""
+"""`python -m neargate.testing.sim SEED [--real|--spot|--network|--services] [--faults FILE] [--trace]`
+
+Ends with 1 when the seed fails.
+"""
 
 import argparse
 import logging
@@ -7,7 +10,7 @@ import sys
 from pathlib import Path
 
 from .corpus import load
-from .run import NETWORK, REAL, SMALL, SPOT, run_seed
+from .run import NETWORK, REAL, SERVICES, SMALL, SPOT, run_seed
 
 
 def main() -> None:
@@ -17,12 +20,14 @@ def main() -> None:
     parser.add_argument("--real", action="store_true", help="real agents over fakes")
     parser.add_argument("--spot", action="store_true", help="few small hosts, and most launches on Spot")
     parser.add_argument("--network", action="store_true", help="clients change VPCs, addresses and NAT gateways")
+    parser.add_argument("--services", action="store_true", help="clients make, roll, scale and delete services")
     parser.add_argument("--trace", action="store_true", help="a line for each thing that happens")
     given = parser.parse_args()
     faults = None if given.faults is None else load(given.faults).faults
     if given.trace:
         logging.getLogger("neargate").setLevel(logging.INFO)
-    setting = REAL if given.real else SPOT if given.spot else NETWORK if given.network else SMALL
+    setting = SERVICES if given.services else NETWORK if given.network else SPOT if given.spot else SMALL
+    setting = REAL if given.real else setting
     result = run_seed(given.seed, faults, setting=setting, log=_write if given.trace else None)
     _write(f"seed {result.seed}: {result.error or 'clean'}; digest {result.digest:08x}, {result.steps} steps")
     if not given.trace:

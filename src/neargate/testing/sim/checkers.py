@@ -16,6 +16,7 @@ from ...model.launch import TaskLaunch
 from ...model.lifecycle import DesiredStatus, LastStatus, walk
 from ...model.network import Eni
 from . import documents
+from .service_checkers import ServiceChecks
 from .sim import Sim
 from .vpc_checkers import VpcChecks
 
@@ -58,6 +59,7 @@ class Checkers:
     def __init__(self, sim: Sim, databases: Mapping[str, sqlite3.Connection]) -> None:
         self.book = Book()
         self.network = VpcChecks(sim, databases)
+        self.services = ServiceChecks(sim, databases)
         self._sim = sim
         self._databases = databases
         self._watched: set[str] = set()
@@ -81,6 +83,7 @@ class Checkers:
             connection.create_function("sim_document", 3, self._document_changed)
             connection.create_function("sim_recorded", 2, self._look_later)
             connection.executescript(_CELL_TRIGGERS)
+            self.services.watch(connection)
         elif shard.startswith("zone"):
             connection.create_function("sim_room", 11, self._room)
             connection.create_function("sim_recorded", 2, self._look_later)
@@ -229,6 +232,7 @@ class Checkers:
         ]
         live = {(task_id, zone) for task_id, zone, _, last, *_ in rows if last != LastStatus.STOPPED}
         found += self._zone_problems(live)
+        found += self.services.problems(dead)
         found += self._promise_problems({row[0] for row in rows}, [str(row[7]) for row in rows])
         return found
 

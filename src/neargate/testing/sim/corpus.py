@@ -16,6 +16,7 @@ class FailedSeed(Struct, frozen=True, kw_only=True):
     real: bool = False
     spot: bool = False
     network: bool = False
+    services: bool = False
     faults: tuple[Fault, ...] = ()
 
 

@@ -25,6 +25,7 @@ from .light import LightMachine
 from .net import Net
 from .region import ACCOUNT, SERVER, ZONES, Server
 from .scratch import scratch
+from .service_clients import ServiceClients
 from .sim import Sim
 from .vpc_clients import VpcClients
 from .workload import TASK_ROLES, Workload
@@ -43,7 +44,7 @@ class Setting(Struct, frozen=True, kw_only=True):
 
     `cpu_units` and `memory_mib` of a host; None: drawn, so that in some runs the zones fill up. `spot`: how many of the
     launches are on Spot. `twice`: how many of those with a token are called for by two at once. `network`: clients
-    make, change and delete VPCs, elastic addresses and NAT gateways, and run tasks in them.
+    make, change and delete VPCs, elastic addresses and NAT gateways, and run tasks in them; `services`: services.
     """
 
     hosts: int = 12
@@ -55,12 +56,14 @@ class Setting(Struct, frozen=True, kw_only=True):
     spot: float = 0.0
     twice: float = 0.1
     network: bool = False
+    services: bool = False
 
 
 SMALL = Setting()
 SPOT = Setting(hosts=3, calls=40, period_s=2.0, cpu_units=1024, memory_mib=2048, spot=0.6)
 REAL = Setting(hosts=3, calls=10, period_s=2.0, real=3)
 NETWORK = Setting(hosts=6, calls=70, period_s=0.6, network=True)
+SERVICES = Setting(hosts=6, calls=50, period_s=1.0, cpu_units=8192, memory_mib=16384, services=True)
 
 
 class SeedResult(Struct, frozen=True, kw_only=True):
@@ -136,7 +139,7 @@ class Run:
             else:
                 self.machines.append(LightMachine(self.sim, self.net, self.checkers, facts, knobs))
             machines[facts.host_id] = self.machines[-1]
-        kind: type[Workload] = VpcClients if setting.network else Workload
+        kind: type[Workload] = VpcClients if setting.network else ServiceClients if setting.services else Workload
         self.workload = (workload or kind)(
             self.sim,
             self.server,

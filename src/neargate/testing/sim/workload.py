@@ -110,9 +110,9 @@ class Workload:
             except Unanswered:
                 await self.world.sleep(_RETRY_S)
                 continue
-            if answer.status == 200 or _code(answer) in accepted:
+            if answer.status == 200 or code_of(answer) in accepted:
                 return answer.document
-            if answer.status not in (429, 503) and _code(answer) != "ThrottlingException":
+            if answer.status not in (429, 503) and code_of(answer) != "ThrottlingException":
                 self._sim.fail("refused", f"{operation}: {answer.document}")
                 return answer.document
             await self.world.sleep(_RETRY_S)
@@ -239,7 +239,7 @@ class Workload:
             except Unanswered:
                 self._sim.count("unanswered")
                 continue
-            if answer.status == 503 or _code(answer) == "ThrottlingException":
+            if answer.status == 503 or code_of(answer) == "ThrottlingException":
                 self._sim.count("throttled")
                 continue
             if answer.status != 200:
@@ -248,7 +248,7 @@ class Workload:
         return None
 
 
-def _code(answer: Answered) -> str:
+def code_of(answer: Answered) -> str:
     return str(answer.document.get("__type", "")).rpartition("#")[2]
 
 

@@ -11,6 +11,7 @@ from ...authorize import Resource, Values, authorize
 from ...call import Answer, Call, Params
 from ...network import addresses, public_pool
 from ...network.address_errors import (
+    AddressInUse,
     AddressMalformed,
     AddressUnknown,
     InstanceNotFound,
@@ -32,7 +33,7 @@ from ...regional.shelves import Shelf
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select
-from .groups import all_enis, capacity_managers
+from .groups import all_enis, public_addresses
 from .request import check_id, page, resource_arn, stop_if_dry_run, tag_list, with_token
 from .routing import new, required
 from .shown import Shown, at, tags_of
@@ -64,7 +65,7 @@ async def allocate_address(call: Call, services: Services, params: Params) -> An
     addresses_max = network.quota(account, ELASTIC_ADDRESSES_PER_REGION)
     addresses.check_room(network.shelf(account), addresses_max)
     stop_if_dry_run(params)
-    taken = {one for manager in capacity_managers(services) for one in await manager.public_addresses()}
+    taken = await public_addresses(services)
     allocation_id = ids.ec2_id("eipalloc", network.bits)
     now = services.world.now()
     public_ip = await network.change(
@@ -118,9 +119,25 @@ async def release_address(call: Call, services: Services, params: Params) -> Ans
     _check_border_group(call, params)
     addresses.required_address(services.network.shelf(call.account), allocation_id)
     stop_if_dry_run(params)
-    gone = await services.network.change(call.account, lambda shelf: addresses.release(shelf, allocation_id))
-    await services.network.change(POOL, lambda pool: public_pool.take_back(pool, gone.public_ip, allocation_id))
+    await _release_unused(call, services, allocation_id)
     return {}
+
+
+async def _release_unused(call: Call, services: Services, allocation_id: str) -> None:
+    """First it is no more, then the zones are asked again: a task that gets it looks in the other order.
+
+    Killed in between, it is released, and in the pool for others when the task is gone: what tasks have is not given.
+    Raises AddressNotFound, AddressInUse.
+    """
+    network, account = services.network, call.account
+    found = addresses.required_address(network.shelf(account), allocation_id)
+    if found.public_ip in await public_addresses(services):
+        raise AddressInUse(found.public_ip)
+    gone = await network.change(account, lambda shelf: addresses.release(shelf, allocation_id))
+    if gone.public_ip in await public_addresses(services):
+        await network.change(account, lambda shelf: addresses.take_again(shelf, gone))
+        raise AddressInUse(gone.public_ip)
+    await services.network.change(POOL, lambda pool: public_pool.take_back(pool, gone.public_ip, allocation_id))
 
 
 _FIELDS: dict[str, Field[Shown]] = {
@@ -141,7 +158,9 @@ async def describe_addresses(call: Call, services: Services, params: Params) -> 
     authorize_describing(call)
     stop_if_dry_run(params)
     shelf = services.network.shelf(call.account)
-    shown = [_shown(shelf, one) for one in _named(shelf, params)]
+    named = _named(shelf, params)
+    tasks = await _tasks_with(call, services, named)
+    shown = [_shown(shelf, one, tasks.get(one.public_ip)) for one in named]
     return {"Addresses": select(shown, params.get("Filters"), _FIELDS, tags_of)}
 
 
@@ -166,7 +185,17 @@ def _named(shelf: Shelf, params: Params) -> list[ElasticAddress]:
     return [one for one in found if one.name in wanted or one.public_ip in public]
 
 
-def _shown(shelf: Shelf, address: ElasticAddress) -> Shown:
+async def _tasks_with(call: Call, services: Services, named: list[ElasticAddress]) -> dict[str, Shown]:
+    """Address -> interface of the task of a service that has it."""
+    wanted = {one.public_ip for one in named}
+    if wanted.isdisjoint(await public_addresses(services)):
+        return {}
+    enis = await all_enis(services, call.account)
+    with_public = ((eni["Association"].get("PublicIp"), eni) for eni in enis if "Association" in eni)
+    return {public_ip: eni for public_ip, eni in with_public if public_ip in wanted}
+
+
+def _shown(shelf: Shelf, address: ElasticAddress, eni: Shown | None) -> Shown:
     shown: Shown = {
         "AllocationId": address.name,
         "Domain": "vpc",
@@ -175,7 +204,15 @@ def _shown(shelf: Shelf, address: ElasticAddress) -> Shown:
         "PublicIp": address.public_ip,
     }
     user = addresses.user_of(shelf, address.name)
-    shown |= {} if user is None else _use(user)
+    if user is not None:
+        shown |= _use(user)
+    elif eni is not None:
+        shown |= {
+            "AssociationId": eni["Association"]["AssociationId"],
+            "NetworkInterfaceId": eni["NetworkInterfaceId"],
+            "NetworkInterfaceOwnerId": eni["OwnerId"],
+            "PrivateIpAddress": eni["PrivateIpAddress"],
+        }
     return shown | ({"Tags": tag_list(address.tags)} if address.tags else {})
 
 
@@ -253,13 +290,16 @@ async def associate_address(call: Call, services: Services, params: Params) -> A
         raise NetworkInterfaceNotFound([str(interface_id)])
     shelf = services.network.shelf(call.account)
     addresses.check_associable(shelf, allocation_id, again=again)
+    address = addresses.required_address(shelf, allocation_id)
+    if address.public_ip in await public_addresses(services):
+        raise AddressInUse(address.public_ip)
     if shelf.find(NetworkInterface, str(interface_id)) is not None:
         raise NotBuilt("An interface that a caller made is attached to nothing: an address would lead nowhere.")
     raise ManagedByAService
 
 
 async def disassociate_address(call: Call, services: Services, params: Params) -> Answer:
-    """Always refused: a gateway has it until it is deleted."""
+    """Always refused: a gateway has it until it is deleted, a service's task until it stops."""
     association_id = params.get("AssociationId") or ""
     shelf = services.network.shelf(call.account)
     user = next((one for one in shelf.all(NatGateway) if one.association_id == association_id and association_id), None)
@@ -267,8 +307,13 @@ async def disassociate_address(call: Call, services: Services, params: Params) -
     authorize(call, "ec2:DisassociateAddress", [resource], region_key(call))
     if params.get("PublicIp") and not association_id:
         raise InvalidParameterValue("You must specify an association id when unmapping an address from a VPC instance")
-    addresses.check_dissociable(shelf, required(params, "AssociationId"))
+    addresses.check_dissociable(shelf, required(params, "AssociationId"), await _of_tasks(call, services))
     return {}
+
+
+async def _of_tasks(call: Call, services: Services) -> set[str]:
+    tasks = await _tasks_with(call, services, list(services.network.shelf(call.account).all(ElasticAddress)))
+    return {str(eni["Association"]["AssociationId"]) for eni in tasks.values()}
 
 
 OPERATIONS: dict[str, Operation] = {

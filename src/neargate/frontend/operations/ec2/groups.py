@@ -8,7 +8,7 @@ from ....vpc.addresses import public_dns_name
 from ...call import Call, Params
 from ...network.addresses import holds
 from ...network.errors import GroupIdMalformed, GroupNotFound, MissingParameter, VpcNotFound
-from ...network.objects import NatGateway, VpcEndpoint
+from ...network.objects import ElasticAddress, NatGateway, VpcEndpoint
 from ...network.security_groups import SecurityGroupView
 from ...regional.shelves import Shelf
 from ...services import Services
@@ -64,13 +64,19 @@ def capacity_managers(services: Services) -> list[CapacityManager]:
     return managers
 
 
+async def public_addresses(services: Services) -> set[str]:
+    """Those that tasks have, of all accounts."""
+    return {one for manager in capacity_managers(services) for one in await manager.public_addresses()}
+
+
 async def all_enis(services: Services, account: str, eni_ids: list[str] | None = None) -> list[dict[str, Any]]:
-    """With the elastic addresses that gateways have, and the groups of endpoints: a zone does not know them."""
+    """With the elastic addresses that gateways and tasks have, and groups of endpoints: a zone does not know them."""
     found = [eni for manager in capacity_managers(services) for eni in await manager.describe_enis(account, eni_ids)]
     shelf = services.network.shelf(account)
     found += own_interfaces(shelf, services.region, eni_ids)
     elastic = elastic_associations(shelf, services.region)
     grouped = {place.eni_id: one.groups for one in shelf.all(VpcEndpoint) for place in one.interfaces}
+    elastic |= task_associations(shelf, found)
     known = [_associated(eni, elastic[eni["NetworkInterfaceId"]]) if _has(eni, elastic) else eni for eni in found]
     return [_grouped(eni, grouped) if eni["NetworkInterfaceId"] in grouped else eni for eni in known]
 
@@ -91,6 +97,21 @@ def elastic_associations(shelf: Shelf, region: str) -> dict[str, dict[str, Any]]
         }
         for nat in shelf.all(NatGateway)
         if holds(nat) and nat.eni_id is not None and nat.public_ip is not None
+    }
+
+
+def task_associations(shelf: Shelf, enis: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Interface -> its Association, of tasks that have elastic addresses of their services."""
+    by_address = {one.public_ip: one for one in shelf.all(ElasticAddress)}
+    return {
+        eni["NetworkInterfaceId"]: eni["Association"]
+        | {
+            "AllocationId": by_address[eni["Association"]["PublicIp"]].name,
+            "AssociationId": eni["NetworkInterfaceId"].replace("eni-", "eipassoc-", 1),
+            "IpOwnerId": shelf.account,
+        }
+        for eni in enis
+        if eni.get("Association", {}).get("PublicIp") in by_address
     }
 
 

@@ -159,7 +159,7 @@ def table_shown(shelf: Shelf, table: RouteTable, region: str) -> Shown:
     ]
     return {
         "Associations": associations,
-        "PropagatingVgws": [],
+        "PropagatingVgws": [{"GatewayId": one} for one in table.propagating],
         "RouteTableId": table.name,
         "Routes": [_route_shown(shelf, table.vpc_id, route) for route in routes],
         "Tags": tag_list(table.tags),

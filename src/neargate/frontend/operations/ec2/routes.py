@@ -32,7 +32,7 @@ from .routing import required_id, table_resource
 _DESTINATIONS = {"DestinationCidrBlock": IPV4, "DestinationIpv6CidrBlock": IPV6, "DestinationPrefixListId": LIST}
 # Whose ids each takes, and what is said of another. AWS takes NAT gateways for gateways.
 _TARGETS: dict[str, tuple[tuple[str, ...], type[NotFound]]] = {
-    "GatewayId": (("igw", "nat", "vpce"), GatewayNotFound),
+    "GatewayId": (("igw", "vgw", "nat", "vpce"), GatewayNotFound),
     "NatGatewayId": (("nat",), NatGatewayNotFound),
     "EgressOnlyInternetGatewayId": (("eigw",), EgressOnlyGatewayNotFound),
     "VpcPeeringConnectionId": (("pcx",), PeeringNotFound),
@@ -84,8 +84,6 @@ async def _target(call: Call, services: Services, params: Params, *, replacing: 
     given, (prefixes, missing) = str(params[name])[:255], _TARGETS[name]
     if given == LOCAL and replacing and name == "GatewayId":
         return LOCAL
-    if given.startswith("vgw-"):
-        raise Unsupported("Neargate has no routes to virtual private gateways.")
     if given.split("-", 1)[0] not in prefixes:
         raise missing([given])
     return given

@@ -10,7 +10,17 @@ from ....model.errors import AwsError
 from ...authorize import Resource, Values
 from ...call import Call, Params
 from ...network.errors import MissingParameter
-from ...network.objects import EgressOnlyGateway, InternetGateway, Owned, Peering, RouteTable, Subnet, VpcEndpoint
+from ...network.objects import (
+    CustomerGateway,
+    EgressOnlyGateway,
+    InternetGateway,
+    Owned,
+    Peering,
+    RouteTable,
+    Subnet,
+    VpcEndpoint,
+    VpnGateway,
+)
 from ...services import Services
 from .asking import vpc_resource
 from .request import check_id, resource_arn
@@ -87,6 +97,16 @@ def gateway_resource(call: Call, services: Services, gateway_id: object) -> Reso
 def egress_only_resource(call: Call, services: Services, gateway_id: object) -> Resource:
     found = services.network.shelf(call.account).find(EgressOnlyGateway, str(gateway_id or ""))
     return _named(call, "egress-only-internet-gateway", gateway_id, found, {})
+
+
+def vpn_gateway_resource(call: Call, services: Services, gateway_id: object) -> Resource:
+    found = services.network.shelf(call.account).find(VpnGateway, str(gateway_id or ""))
+    return _named(call, "vpn-gateway", gateway_id, found, {})
+
+
+def customer_gateway_resource(call: Call, services: Services, gateway_id: object) -> Resource:
+    found = services.network.shelf(call.account).find(CustomerGateway, str(gateway_id or ""))
+    return _named(call, "customer-gateway", gateway_id, found, {})
 
 
 def peering_resource(call: Call, services: Services, peering_id: object) -> Resource:

@@ -3,10 +3,12 @@
 from ...services import Operation
 from .account import OPERATIONS as ACCOUNT
 from .availability_zones import describe_availability_zones
+from .customer_gateways import OPERATIONS as CUSTOMER_GATEWAYS
 from .dhcp_options import OPERATIONS as DHCP_OPTIONS
 from .elastic_addresses import OPERATIONS as ELASTIC_ADDRESSES
 from .flow_logs import OPERATIONS as FLOW_LOGS
 from .internet_gateways import OPERATIONS as INTERNET_GATEWAYS
+from .ipv6_pools import OPERATIONS as IPV6_POOLS
 from .nat_gateways import OPERATIONS as NAT_GATEWAYS
 from .network_acl_entries import OPERATIONS as NETWORK_ACL_ENTRIES
 from .network_acls import OPERATIONS as NETWORK_ACLS
@@ -36,6 +38,8 @@ from .vpc_endpoint_services import OPERATIONS as VPC_ENDPOINT_SERVICES
 from .vpc_endpoints import OPERATIONS as VPC_ENDPOINTS
 from .vpc_peering import OPERATIONS as VPC_PEERING
 from .vpcs import OPERATIONS as VPCS
+from .vpn_connections import OPERATIONS as VPN_CONNECTIONS
+from .vpn_gateways import OPERATIONS as VPN_GATEWAYS
 
 OPERATIONS: dict[str, Operation] = {
     "AuthorizeSecurityGroupEgress": authorize_security_group_egress,
@@ -64,6 +68,7 @@ OPERATIONS: dict[str, Operation] = {
     **ROUTES,
     **VPCS,
     **VPC_ATTRIBUTES,
+    **IPV6_POOLS,
     **SUBNETS,
     **SUBNET_ATTRIBUTES,
     **SUBNET_CIDR_RESERVATIONS,
@@ -73,4 +78,7 @@ OPERATIONS: dict[str, Operation] = {
     **VPC_PEERING,
     **VPC_ENDPOINT_SERVICES,
     **FLOW_LOGS,
+    **VPN_GATEWAYS,
+    **CUSTOMER_GATEWAYS,
+    **VPN_CONNECTIONS,
 }

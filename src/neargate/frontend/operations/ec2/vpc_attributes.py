@@ -8,10 +8,11 @@ from ...call import Answer, Call, Params
 from ...network import vpc_changes, vpc_networks
 from ...network.errors import InvalidParameterCombination, MissingParameter
 from ...network.objects import Vpc
-from ...network.vpc_errors import NotOffered, ValueInvalid, VpcAssociationNotFound
+from ...network.vpc_errors import ValueInvalid, VpcAssociationNotFound
 from ...network.vpc_networks import Association
 from ...services import Operation, Services
 from .asking import region_key
+from .ipv6_pools import change_with_block, pool_of
 from .request import stop_if_dry_run
 from .routing import unnamed
 from .vpc_objects import ASSOCIATING, DISASSOCIATING, ipv4_shown, ipv6_shown, vpc_asked, vpc_id_of
@@ -68,25 +69,25 @@ async def associate_vpc_cidr_block(call: Call, services: Services, params: Param
     authorize(call, "ec2:AssociateVpcCidrBlock", [vpc_asked(call, services, params.get("VpcId"))], region_key(call))
     vpc_id = vpc_id_of(params)
     check_pools(params)
-    cidr, with_ipv6 = params.get("CidrBlock"), bool(params.get("AmazonProvidedIpv6CidrBlock"))
-    if params.get("Ipv6CidrBlock"):
-        raise NotOffered("IPv6 networks come from the region's own pool: ask for AmazonProvidedIpv6CidrBlock.")
+    cidr = params.get("CidrBlock")
+    with_ipv6 = bool(params.get("AmazonProvidedIpv6CidrBlock")) or pool_of(params) is not None
     if not cidr and not with_ipv6:
         raise MissingParameter("cidrBlock")
     if cidr and with_ipv6:
-        raise InvalidParameterCombination(
-            "The parameter cidrBlock cannot be used with the parameter amazonProvidedIpv6CidrBlock"
-        )
+        other = "ipv6Pool" if pool_of(params) else "amazonProvidedIpv6CidrBlock"
+        raise InvalidParameterCombination(f"The parameter cidrBlock cannot be used with the parameter {other}")
     network = services.network
-    made = await network.change(
+    made = await change_with_block(
+        network,
         call.account,
-        lambda shelf: (
+        params,
+        lambda shelf, block: (
             vpc_networks.associate_ipv4(
                 shelf, vpc_id, cidr, network.quota(call.account, IPV4_BLOCKS_PER_VPC), network.bits
             )
             if cidr
             else vpc_networks.associate_ipv6(
-                shelf, vpc_id, network.region, network.quota(call.account, IPV6_BLOCKS_PER_VPC), network.bits
+                shelf, vpc_id, network.region, network.quota(call.account, IPV6_BLOCKS_PER_VPC), network.bits, block
             )
         ),
     )

@@ -105,7 +105,7 @@ def ipv4_shown(block: CidrBlock, state: str = ASSOCIATED) -> dict[str, Any]:
 
 def ipv6_shown(call: Call, block: CidrBlock, state: str = ASSOCIATED) -> dict[str, Any]:
     """A VPC's."""
-    return subnet_ipv6_shown(block, state) | {"NetworkBorderGroup": call.region, "Ipv6Pool": AMAZON}
+    return subnet_ipv6_shown(block, state) | {"NetworkBorderGroup": call.region, "Ipv6Pool": block.pool or AMAZON}
 
 
 def subnet_ipv6_shown(block: CidrBlock, state: str = ASSOCIATED) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def subnet_ipv6_shown(block: CidrBlock, state: str = ASSOCIATED) -> dict[str, An
         "Ipv6CidrBlock": block.cidr,
         "Ipv6CidrBlockState": {"State": state},
         "Ipv6AddressAttribute": "public",
-        "IpSource": "amazon",
+        "IpSource": "amazon" if block.cidr.startswith("fd") else "byoip",
     }
 
 

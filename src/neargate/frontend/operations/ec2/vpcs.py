@@ -11,6 +11,7 @@ from ...network.vpc_errors import IpamPoolNotFound, NotOffered, UnsupportedTenan
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select
+from .ipv6_pools import change_with_block, pool_of
 from .request import named, page, resource_arn, stop_if_dry_run, with_token
 from .tags import tags_from
 from .vpc_objects import AMAZON, ASSOCIATED, tags_of, vpc_asked, vpc_id_of, vpc_shown
@@ -21,6 +22,7 @@ async def create_vpc(call: Call, services: Services, params: Params) -> Answer:
     authorize(call, "ec2:CreateVpc", [Resource(arn=made, keys=tag_keys(params))], region_key(call))
     authorize_tagging(call, params, made)
     check_pools(params)
+    pool_of(params)
     cidr = params.get("CidrBlock")
     if not cidr:
         raise MissingParameter("cidrBlock")
@@ -30,9 +32,11 @@ async def create_vpc(call: Call, services: Services, params: Params) -> Answer:
     tags = tags_from(params, "vpc")
     stop_if_dry_run(params)
     network = services.network
-    vpc = await network.change(
+    vpc = await change_with_block(
+        network,
         call.account,
-        lambda shelf: vpc_changes.create_vpc(
+        params,
+        lambda shelf, block: vpc_changes.create_vpc(
             shelf,
             cidr,
             tags,
@@ -40,20 +44,19 @@ async def create_vpc(call: Call, services: Services, params: Params) -> Answer:
             region=network.region,
             vpcs_max=network.quota(call.account, VPCS_PER_REGION),
             bits=network.bits,
+            ipv6=block,
         ),
     )
     return {"Vpc": vpc_shown(call, vpc, state="pending")}
 
 
 def check_pools(params: Params) -> None:
-    """Networks are given as they are, or chosen here; nobody has pools of others. Raises what says so."""
+    """Networks are given as they are, or chosen here; nobody has pools of IPAM. Raises what says so."""
     for pool in ("Ipv4IpamPoolId", "Ipv6IpamPoolId"):
         if params.get(pool):
             raise IpamPoolNotFound(params[pool])
     if params.get("Ipv4NetmaskLength") is not None or params.get("Ipv6NetmaskLength") is not None:
         raise InvalidParameterCombination("A netmask length goes with the ID of an IPAM pool.")
-    if params.get("Ipv6Pool") not in (None, "", AMAZON):
-        raise NotOffered("IPv6 address pools of one's own are not there.")
 
 
 def _check_tenancy(tenancy: str | None) -> None:
@@ -110,7 +113,7 @@ _FIELDS: dict[str, Field[Vpc]] = {
     "dhcpOptionsId": lambda vpc: (vpc.dhcp_options_id,),
     "ipv6-cidr-block-association.association-id": lambda vpc: (block.association_id for block in vpc.ipv6),
     "ipv6-cidr-block-association.ipv6-cidr-block": lambda vpc: (block.cidr for block in vpc.ipv6),
-    "ipv6-cidr-block-association.ipv6-pool": lambda vpc: (AMAZON for _ in vpc.ipv6),
+    "ipv6-cidr-block-association.ipv6-pool": lambda vpc: (block.pool or AMAZON for block in vpc.ipv6),
     "ipv6-cidr-block-association.state": lambda vpc: (ASSOCIATED for _ in vpc.ipv6),
     "is-default": lambda vpc: (str(vpc.is_default).lower(),),
     "isDefault": lambda vpc: (str(vpc.is_default).lower(),),

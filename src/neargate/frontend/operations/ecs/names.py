@@ -39,14 +39,7 @@ def new_cluster_name(text: str | None) -> str:
 
 def task_id(call: Call, cluster: str, text: str) -> str:
     """The task's id from its id or its short or long ARN. A long ARN must name the same cluster."""
-    identifier = text
-    if text.startswith("arn:"):
-        resource = own_resource(call, text, kind="task")
-        of_cluster, separator, identifier = resource.rpartition("/")
-        if separator and of_cluster != cluster:
-            raise InvalidParameter(
-                f"Invalid identifier: Identifier is for cluster {of_cluster}. Your cluster is {cluster}"
-            )
+    identifier = _named_in(call, cluster, text, kind="task")
     if not _TASK_ID.match(identifier):
         raise InvalidParameter("Task Identifier is invalid")
     if len(identifier) not in (32, 36):
@@ -54,9 +47,30 @@ def task_id(call: Call, cluster: str, text: str) -> str:
     return identifier
 
 
-def service_name(text: str | None) -> str | None:
-    """The service's name from its name or ARN; whether there is such a service is the cell's to say."""
-    return text.rpartition("/")[2] if text else None
+def _named_in(call: Call, cluster: str, text: str, *, kind: str) -> str:
+    """What the text names, or the last part of its ARN."""
+    if not text.startswith("arn:"):
+        return text
+    of_cluster, separator, name = own_resource(call, text, kind=kind).rpartition("/")
+    if separator and of_cluster != cluster:
+        raise InvalidParameter(f"Invalid identifier: Identifier is for cluster {of_cluster}. Your cluster is {cluster}")
+    return name
+
+
+def new_service_name(text: str) -> str:
+    if not _NAME.match(text):
+        raise InvalidParameter(
+            "Service names have up to 255 letters (uppercase and lowercase), numbers, underscores, and hyphens."
+        )
+    return text
+
+
+def service_identifier(call: Call, cluster: str, text: str) -> str:
+    """The service's name from its name or its short or long ARN. A long ARN must name the same cluster."""
+    name = _named_in(call, cluster, text, kind="service")
+    if not _NAME.match(name):
+        raise InvalidParameter("Service Identifier is invalid")
+    return name
 
 
 def definition_reference(call: Call, text: str) -> tuple[str, int | None]:

@@ -5,7 +5,6 @@ Owns the order of the checks. Invariant: nothing is changed before every check h
 
 import hashlib
 import re
-from typing import Any
 
 import msgspec
 
@@ -13,7 +12,7 @@ from ....definitions.files import check_files
 from ....definitions.overrides import checked_overrides
 from ....definitions.tags import checked_tags
 from ....interfaces.roles import RunTaskRequest
-from ....model.errors import ClientError, ClusterNotFound, InvalidParameter, UnsupportedFeature
+from ....model.errors import ClientError, InvalidParameter, UnsupportedFeature
 from ....model.extensions import FILES
 from ....scheduling.strategy import split
 from ...authorize import authorize
@@ -22,6 +21,7 @@ from ...regional.account_settings import LOG_MODE
 from ...regional.task_definitions import ACTIVE, Revision
 from ...services import Services
 from .account_settings import own_principal
+from .active_cluster import cluster_document
 from .answers import described
 from .asking import authorize_tagging, definition_resource, running_keys
 from .capacity_providers import (
@@ -149,7 +149,7 @@ async def _capacity(call: Call, services: Services, cluster: str, params: Params
     check_exclusive(launch_type, strategy)
     check_strategy(strategy)
     # With a launch type the cluster's providers do not matter, and the cell finds out by itself whether it exists.
-    document = {} if launch_type == FARGATE else await _cluster(call, services, cluster)
+    document = {} if launch_type == FARGATE else await cluster_document(call, services, cluster)
     assigns = ((params.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}).get("assignPublicIp")
     if launch_type in ("EC2", "EXTERNAL") and assigns == "ENABLED":
         raise InvalidParameter("Assign public IP is not supported for this launch type.")
@@ -159,13 +159,3 @@ async def _capacity(call: Call, services: Services, cluster: str, params: Params
     if params.get("placementStrategy"):
         raise InvalidParameter("Placement strategies are not supported with FARGATE launch type.")
     return capacity
-
-
-async def _cluster(call: Call, services: Services, cluster: str) -> dict[str, Any]:
-    found = await services.cell_of(call.account, cluster).describe_clusters(call.account, [cluster], frozenset())
-    if not found.documents:
-        raise ClusterNotFound
-    document: dict[str, Any] = msgspec.json.decode(found.documents[0])
-    if document.get("status") == "INACTIVE":
-        raise ClientError("The referenced cluster was inactive.")
-    return document

@@ -1,29 +1,30 @@
-"""TagResource, UntagResource, ListTagsForResource: of clusters, running tasks and task definitions.
+"""TagResource, UntagResource, ListTagsForResource: of clusters, services, running tasks and task definitions.
 
 Owns how an ARN leads to what has the tags; the limits are `definitions.tags`', the tags the cell's and the registry's.
 Invariant: leave is asked for what the ARN names before the caller learns whether it is there.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
 from ....definitions.tags import Tags, checked_tags, merged_tags, wire_tags, without_tags
 from ....model.arn import Arn
-from ....model.errors import ClientError, InvalidParameter
+from ....model.errors import ClientError, InvalidParameter, ServiceNotActive, ServiceNotFound
 from ...authorize import Resource, Values, authorize
 from ...call import Answer, Call, Params
 from ...regional.task_definitions import Revision
 from ...services import Services
 from .asking import cluster_resources, definition_resource, tag_keys, task_resources
-from .names import check_own, cluster_name, definition_reference, task_id
+from .asking_services import service_resources
+from .names import check_own, cluster_name, definition_reference, service_identifier, task_id
 
 TagChange = Callable[[Tags], Tags]
 
 # Of these AWS has tags too; nothing makes one here.
 ABSENT = {
     "container-instance": "container instance",
-    "service": "service",
     "task-set": "task set",
     "daemon": "daemon",
     "daemon-task-definition": "daemon task definition",
@@ -33,7 +34,8 @@ _LONG = ("container-instance", "service", "task")  # their ARNs once had no clus
 
 
 class Named(Struct, frozen=True, kw_only=True):
-    """What an ARN names: `cluster` and `identifier` of a task, `cluster` alone, or a task definition's revision."""
+    """What an ARN names: `cluster` and `identifier` (a task's id, a service's name), `cluster` alone, or a task
+    definition's revision."""
 
     kind: str
     arn: str
@@ -79,6 +81,9 @@ def _named(call: Call, text: str) -> Named:
     if kind == "task":
         cluster = cluster_name(call, rest.partition("/")[0])
         return Named(kind=kind, arn=text, cluster=cluster, identifier=task_id(call, cluster, text))
+    if kind == "service":
+        cluster = cluster_name(call, rest.partition("/")[0])
+        return Named(kind=kind, arn=text, cluster=cluster, identifier=service_identifier(call, cluster, text))
     if kind == "task-definition":
         family, number = definition_reference(call, text)
         if number is None:
@@ -99,6 +104,8 @@ async def _resource(call: Call, services: Services, named: Named) -> Resource:
         return (await cluster_resources(call, services, [named.cluster]))[0]
     if named.kind == "task":
         return (await task_resources(call, services, named.cluster, [named.identifier]))[0]
+    if named.kind == "service":
+        return (await service_resources(call, services, named.cluster, [named.identifier]))[0]
     if named.kind == "task-definition":
         return definition_resource(call, named.family, named.number, _revision(call, services, named))
     return Resource(arn=named.arn)
@@ -110,6 +117,11 @@ async def _tags(call: Call, services: Services, named: Named) -> Tags:
         return await cell.cluster_tags(call.account, named.cluster)
     if named.kind == "task":
         return await cell.task_tags(call.account, named.cluster, named.identifier)
+    if named.kind == "service":
+        with _service_is_there():
+            return await services.services_of(call.account, named.cluster).service_tags(
+                call.account, named.cluster, named.identifier
+            )
     if named.kind == "task-definition":
         return _there(_revision(call, services, named)).tags
     raise _absent(named)
@@ -121,6 +133,11 @@ async def _change(call: Call, services: Services, named: Named, change: TagChang
         await cell.change_cluster_tags(call.account, named.cluster, change)
     elif named.kind == "task":
         await cell.change_task_tags(call.account, named.cluster, named.identifier, change)
+    elif named.kind == "service":
+        with _service_is_there():
+            await services.services_of(call.account, named.cluster).change_service_tags(
+                call.account, named.cluster, named.identifier, change
+            )
     elif named.kind == "task-definition":
         await services.task_definitions.change_tags(_there(_revision(call, services, named)), change)
     else:
@@ -137,6 +154,20 @@ def _there(revision: Revision | None) -> Revision:
     return revision
 
 
+@contextlib.contextmanager
+def _service_is_there() -> Iterator[None]:
+    """These operations have no error of their own for a service that is not there."""
+    try:
+        yield
+    except ServiceNotFound:
+        raise _not_there("service") from None
+    except ServiceNotActive:
+        raise InvalidParameter("The specified service is inactive. Specify an active service and try again.") from None
+
+
 def _absent(named: Named) -> InvalidParameter:
-    what = ABSENT[named.kind]
+    return _not_there(ABSENT[named.kind])
+
+
+def _not_there(what: str) -> InvalidParameter:
     return InvalidParameter(f"The specified {what} does not exist. Specify a valid {what} and try again.")

@@ -11,7 +11,7 @@ from ...call import Answer, Call, Params
 from ...services import Services
 from .answers import described, single
 from .asking import cluster_key, task_resources
-from .names import cluster_name, service_name, task_id
+from .names import cluster_name, service_identifier, task_id
 from .paging import next_token, page_limit, page_start
 
 DESCRIBE_MAX = 100
@@ -54,10 +54,11 @@ async def list_tasks(call: Call, services: Services, params: Params) -> Answer:
     if params.get("daemonName"):
         raise InvalidParameter("Daemons are not supported.")
     start = page_start(call, params, str)
+    named = service_identifier(call, cluster, params["serviceName"]) if params.get("serviceName") else None
     wanted = TaskFilter(
         family=params.get("family") or None,
         started_by=params.get("startedBy") or None,
-        service_name=service_name(params.get("serviceName")),
+        service_name=named,
         desired_status=params.get("desiredStatus") or "RUNNING",
         launch_type=params.get("launchType"),
         container_instance=params.get("containerInstance") or None,

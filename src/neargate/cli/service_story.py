@@ -1,0 +1,75 @@
+"""`neargate why SERVICE`: what the scheduler sees of a service and what it waits for, in one paragraph.
+
+Pure: from what the cell explains to lines.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+Facts = Mapping[str, Any]
+
+
+def service_story(facts: Facts, now: float) -> list[str]:
+    """`facts`: as ServiceManager.explain_service gives them. `now`: epoch seconds."""
+    service = facts["service"]
+    cluster = service["clusterArn"].rpartition("/")[2]
+    counts = f"wants {service['desiredCount']}, runs {service['runningCount']}, {service['pendingCount']} on their way"
+    lines = [f"service {service['serviceName']} of cluster {cluster}: {service['status']}, {counts}."]
+    lines += [_deployment(one) for one in service["deployments"]]
+    lines += ["", " ".join(_waits(facts, now))]
+    if service["events"]:
+        lines += ["", f"last event: {service['events'][0]['message']}"]
+    return lines
+
+
+def _deployment(one: Facts) -> str:
+    failed = f", {one['failedTasks']} failed" if one["failedTasks"] else ""
+    return (
+        f"  {one['status']} {one['id']}, {one['taskDefinition'].rpartition('/')[2]}: {one['rolloutState']}, "
+        f"{one['runningCount']} of {one['desiredCount']} run{failed}"
+    )
+
+
+def _waits(facts: Facts, now: float) -> list[str]:
+    """Sentences; at least one."""
+    service = facts["service"]
+    if service["status"] == "INACTIVE":
+        return ["It was deleted and is over."]
+    if service["status"] == "DRAINING":
+        return [f"It was deleted, and waits for the end of its last {service['runningCount']} tasks."]
+    if facts["is_steady"]:
+        return ["It is steady: it waits for nothing."]
+    if service["deployments"] and service["deployments"][0]["rolloutState"] == "FAILED":
+        return [_failed(service["deployments"][0])]
+    found = []
+    if facts["place_failures"]:
+        soon = _in_s(facts["place_retry_at"], now)
+        found.append(f"No place was found for a task, {facts['place_failures']} times in a row; {soon}.")
+    for ident, failures in facts["start_failures"].items():
+        soon = _in_s(failures["retry_at"], now)
+        found.append(f"Tasks of deployment {ident} could not start, {failures['rounds']} times in a row; {soon}.")
+    if service["pendingCount"]:
+        found.append(f"{service['pendingCount']} tasks are on their way to run.")
+    if len(service["deployments"]) > 1:
+        old = sum(one["runningCount"] for one in service["deployments"][1:])
+        found.append(f"{old} tasks of earlier deployments run until the newest one has what it needs.")
+    if facts["rebalancing"]:
+        found.append("Its tasks are being spread over its zones anew.")
+    if not found:
+        found.append("It waits until its running tasks count as healthy.")
+    if facts["looked_at_in_s"] is not None:
+        found.append(f"The scheduler looks again in {facts['looked_at_in_s']:.0f} s, or when something happens.")
+    return found
+
+
+def _failed(newest: Facts) -> str:
+    reason = newest.get("rolloutStateReason") or "it failed."
+    return (
+        f"Its newest deployment is over: {reason} It starts no more tasks, and nothing was completed before that it "
+        "could roll back to. Update the service: to another task definition, or with --force-new-deployment."
+    )
+
+
+def _in_s(moment: float | None, now: float) -> str:
+    left_s = 0.0 if moment is None else max(moment - now, 0.0)
+    return f"the next attempt is in {left_s:.0f} s"

@@ -1,0 +1,17 @@
+"""How many tasks a deployment has to keep healthy, and how many there may be at most: AWS's rounding.
+
+Owns the two limits of a rolling update. Invariant: `floor` <= desired count <= `ceiling`, whatever the percentages, so
+that a service without a deployment under way can always have its desired count.
+"""
+
+from .state import Service
+
+
+def floor(service: Service) -> int:
+    """Healthy RUNNING tasks below which the scheduler stops none: rounded up."""
+    return min(service.desired_count, -(-service.desired_count * service.minimum_healthy_percent // 100))
+
+
+def ceiling(service: Service) -> int:
+    """Tasks that run or are on their way, above which the scheduler starts none: rounded down."""
+    return max(service.desired_count, service.desired_count * service.maximum_percent // 100)

@@ -1,0 +1,67 @@
+"""`neargate why SERVICE`: what a service waits for, as its reader sees it, from what a cell explains."""
+
+from typing import Any
+
+from neargate.cli.service_story import service_story
+from neargate.model.capacity import HostCapacity
+from neargate.testing.cell_rig import CellRig, in_cell
+from neargate.testing.service_rig import QUICK, ServiceRig
+
+ROOM_FOR_ONE = HostCapacity(cpu_units=256, memory_mib=512, disk_gib=100)
+
+
+async def told(rig: CellRig) -> str:
+    facts: dict[str, Any] = await rig.cell.services.explain_service("web")
+    return "\n".join(service_story(facts, rig.world.now()))
+
+
+def test_a_service_says_in_each_of_its_states_what_it_waits_for() -> None:
+    async def body(rig: CellRig) -> None:
+        services = ServiceRig(rig)
+        await services.create(desired_count=2)
+        await services.until_count(2)
+        text = await told(rig)
+        assert text.startswith(
+            "service web of cluster default: ACTIVE, wants 2, runs 0, 2 on their way.\n  PRIMARY ecs-svc/"
+        )
+        assert "web:1: IN_PROGRESS, 0 of 2 run" in text
+        assert "2 tasks are on their way to run." in text
+        await services.until_steady()
+        assert "It is steady: it waits for nothing." in await told(rig)
+        await services.roll()
+        await services.until_count(3)
+        assert "2 tasks of earlier deployments run until the newest one has what it needs." in await told(rig)
+        await services.delete()
+        assert "It was deleted, and waits for the end of its last 2 tasks." in await told(rig)
+        await services.until_status("INACTIVE")
+        assert "It was deleted and is over." in await told(rig)
+
+    in_cell(body, knobs=QUICK, host=ROOM_FOR_ONE)
+
+
+def test_a_service_without_room_says_so() -> None:
+    async def body(rig: CellRig) -> None:
+        services = ServiceRig(rig)
+        await services.create(desired_count=4)
+
+        async def failed() -> bool:
+            return "No place was found for a task, " in await told(rig)
+
+        await rig.until(failed)
+        assert "last event: (service web) was unable to place a task." in await told(rig)
+
+    in_cell(body, knobs=QUICK, host=ROOM_FOR_ONE)
+
+
+def test_a_deployment_that_failed_for_good_is_not_waited_for() -> None:
+    async def body(rig: CellRig) -> None:
+        services = ServiceRig(rig)
+        await services.create(desired_count=1)
+        facts: dict[str, Any] = await rig.cell.services.explain_service("web")
+        reason = "ECS deployment circuit breaker: tasks failed to start."
+        facts["service"]["deployments"][0] |= {"rolloutState": "FAILED", "rolloutStateReason": reason}
+        text = "\n".join(service_story(facts, rig.world.now()))
+        assert f"Its newest deployment is over: {reason} It starts no more tasks" in text
+        assert "next attempt" not in text and "on their way to run" not in text
+
+    in_cell(body, knobs=QUICK)
