@@ -1,0 +1,159 @@
+"""Load balancers, target groups, listeners and rules as the registry keeps them, on the shelf of their VPC's account.
+
+Owns their shapes only. They lie beside subnets and groups, so that one decision sees all that it must not break.
+A record's name is its ARN. What one says of another is said once: a listener names its load balancer, a rule its
+listener, an action its target groups; who uses a group is looked up.
+"""
+
+from msgspec import Struct
+
+from ...model.balancing import Condition, HealthCheck
+from ..network.objects import Tags
+from ..regional.shelves import Kept
+
+PROVISIONING, ACTIVE, ACTIVE_IMPAIRED, FAILED, DELETING = (
+    "provisioning",
+    "active",
+    "active_impaired",
+    "failed",
+    "deleting",
+)
+Attributes = tuple[tuple[str, str], ...]  # only those that differ from AWS's defaults, sorted
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """A load balancer's place in one enabled zone, with what the zone gave it. `state`: pending, available, deleting.
+
+    `allocation_id`: the elastic address that was asked for (network load balancers). `attached_at`: when the zone
+    gave it its interface.
+    """
+
+    place: str
+    subnet_id: str
+    zone: str
+    state: str = "pending"
+    wanted_private_ip: str | None = None
+    allocation_id: str | None = None
+    eni_id: str | None = None
+    mac: str | None = None
+    private_ip: str | None = None
+    public_ip: str | None = None
+    ipv6: str | None = None
+    host_id: str | None = None
+    capacity_id: str | None = None
+    attached_at: float | None = None
+
+
+class LoadBalancer(Kept, frozen=True, kw_only=True):
+    """`label`: its name. `number`: the end of its ARN and of its DNS name. `kind`: application, network."""
+
+    kind = "load-balancer"
+    label: str
+    number: str
+    lb_type: str
+    scheme: str  # internet-facing, internal
+    vpc_id: str
+    created_at: float
+    dns_name: str
+    state: str = PROVISIONING
+    nodes: tuple[Node, ...] = ()
+    groups: tuple[str, ...] = ()  # security groups
+    address_type: str = "ipv4"  # ipv4, dualstack
+    attributes: Attributes = ()
+    tags: Tags = ()
+
+    @property
+    def arn(self) -> str:
+        return self.name
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """`zone`: its subnet's, or `all`. `draining_since`: when it was deregistered; it is forgotten when its delay is
+    over, or no node has a connection to it left."""
+
+    ip: str
+    port: int
+    zone: str
+    registered_at: float
+    draining_since: float | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.ip}:{self.port}"
+
+
+class TargetGroup(Kept, frozen=True, kw_only=True):
+    """`matcher`: as it was given (`200-299,301`), of HTTP and HTTPS checks."""
+
+    kind = "target-group"
+    label: str
+    protocol: str
+    port: int
+    vpc_id: str
+    created_at: float
+    version: str = "HTTP1"
+    address_type: str = "ipv4"
+    check: HealthCheck = HealthCheck()
+    matcher: str | None = "200"
+    targets: tuple[Target, ...] = ()
+    attributes: Attributes = ()
+    tags: Tags = ()
+
+    @property
+    def arn(self) -> str:
+        return self.name
+
+
+class GroupWeight(Struct, frozen=True, kw_only=True):
+    arn: str
+    weight: int = 1
+
+
+class Action(Struct, frozen=True, kw_only=True):
+    """As AWS's document says it; of each kind its own members. `order` as given."""
+
+    kind: str  # forward, redirect, fixed-response
+    order: int | None = None
+    groups: tuple[GroupWeight, ...] = ()
+    sticky: bool = False
+    sticky_s: int | None = None
+    redirect: tuple[tuple[str, str], ...] = ()  # RedirectConfig by its wire names
+    fixed: tuple[tuple[str, str], ...] = ()  # FixedResponseConfig by its wire names
+
+
+class Listener(Kept, frozen=True, kw_only=True):
+    kind = "listener"
+    load_balancer: str
+    port: int
+    protocol: str
+    created_at: float
+    default: tuple[Action, ...]
+    certificates: tuple[str, ...] = ()  # ARNs, the default one first
+    ssl_policy: str | None = None
+    alpn: str | None = None
+    attributes: Attributes = ()
+    tags: Tags = ()
+
+    @property
+    def arn(self) -> str:
+        return self.name
+
+
+class Rule(Kept, frozen=True, kw_only=True):
+    """The default rule is the listener's own and no record. `shown`: conditions as they were given, wire JSON."""
+
+    kind = "listener-rule"
+    listener: str
+    priority: int
+    conditions: tuple[Condition, ...]
+    shown: bytes
+    actions: tuple[Action, ...]
+    created_at: float
+    tags: Tags = ()
+
+    @property
+    def arn(self) -> str:
+        return self.name
+
+
+KINDS: tuple[type[Kept], ...] = (LoadBalancer, TargetGroup, Listener, Rule)
