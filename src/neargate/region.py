@@ -19,6 +19,7 @@ from .clusters.gateway import Gateway
 from .clusters.services.manager import ServicesWay
 from .clusters.services.starting import LaunchRate
 from .frontend.app import FrontEnd
+from .frontend.balancing import objects as balancing_objects
 from .frontend.callers.authenticate import AuthMode
 from .frontend.callers.credentials import Credentials
 from .frontend.callers.oidc.fetch import Fetcher
@@ -303,6 +304,7 @@ async def _open_regional(
             quotas=quotas,
             public_pool=plan.public_pool,
             pool_shares=1 if plan.one_machine else len(plan.zones),
+            kinds=balancing_objects.KINDS,
         ),
         task_definitions=await definitions_part.open_task_definitions(world, store, quotas),
         identity=await identity_part.open_identity(world, store, envelope, knobs, quotas),
@@ -341,6 +343,7 @@ def _second_look(world: World, parts: _Regional, knobs: Knobs) -> SecondLook:
         "ssm": (parts.parameters, parts.secrets, parts.keys),
         "ecr": (parts.images.registry,),
         "servicediscovery": (parts.cloud_map,),
+        "elasticloadbalancing": (parts.network,),
         "iam": (parts.identity,),
         CALLERS: (parts.identity,),
     }

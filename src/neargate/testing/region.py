@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from msgspec import Struct, field
 
+from ..frontend.balancing import objects as balancing_objects
 from ..frontend.callers.sessions import Sessions
 from ..frontend.cloudmap import registry as cloud_map_part
 from ..frontend.envelope import Envelope
@@ -105,7 +106,9 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     await identity.ensure_account(account, "main")
     quota_store = await stores.open("quotas", registry.MIGRATIONS)
     quotas = await registry.open_quotas(world, quota_store, QuotaMode.MACHINE)
-    network = await open_network(world, network_store, region=region, account=account, zones=ZONES)
+    network = await open_network(
+        world, network_store, region=region, account=account, zones=ZONES, kinds=balancing_objects.KINDS
+    )
     definitions = await open_task_definitions(world, definition_store)
     await definitions.register(dict(_WEB), account=account, region=region, registered_by="arn:aws:iam::1:root", tags=())
     settings_store = await stores.open("settings", account_settings.MIGRATIONS)
