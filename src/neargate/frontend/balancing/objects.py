@@ -24,8 +24,8 @@ Attributes = tuple[tuple[str, str], ...]  # only those that differ from AWS's de
 class Node(Struct, frozen=True, kw_only=True):
     """A load balancer's place in one enabled zone, with what the zone gave it. `state`: pending, available, deleting.
 
-    `allocation_id`: the elastic address that was asked for (network load balancers). `attached_at`: when the zone
-    gave it its interface.
+    `allocation_id`: the elastic address that was asked for (network load balancers), whose address is `public_ip` from
+    the beginning. `attached_at`: when the zone gave it its interface. `is_listed`: names lead to it.
     """
 
     place: str
@@ -40,12 +40,23 @@ class Node(Struct, frozen=True, kw_only=True):
     public_ip: str | None = None
     ipv6: str | None = None
     host_id: str | None = None
+    attachment_id: str | None = None
+    private_dns_name: str | None = None
     capacity_id: str | None = None
     attached_at: float | None = None
+    is_listed: bool = False
+
+    @property
+    def association_id(self) -> str:
+        """Of its elastic address."""
+        return "eipassoc-" + self.place.partition("-")[2]
 
 
 class LoadBalancer(Kept, frozen=True, kw_only=True):
-    """`label`: its name. `number`: the end of its ARN and of its DNS name. `kind`: application, network."""
+    """`label`: its name. `number`: the end of its ARN and of its DNS name. `lb_type`: application, network.
+
+    `reason`: why it is in a state that needs one.
+    """
 
     kind = "load-balancer"
     label: str
@@ -56,6 +67,7 @@ class LoadBalancer(Kept, frozen=True, kw_only=True):
     created_at: float
     dns_name: str
     state: str = PROVISIONING
+    reason: str = ""
     nodes: tuple[Node, ...] = ()
     groups: tuple[str, ...] = ()  # security groups
     address_type: str = "ipv4"  # ipv4, dualstack
