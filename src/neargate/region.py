@@ -27,6 +27,7 @@ from .frontend.callers.oidc.keys import ProviderKeys
 from .frontend.callers.principals import Principals
 from .frontend.callers.sessions import Sessions
 from .frontend.callers.task_roles import FLOW_LOGS, AssumedTaskRoles
+from .frontend.certificates import registry as certificates_part
 from .frontend.cloudmap import registry as cloud_map_part
 from .frontend.cloudmap.plans import NamedPlans
 from .frontend.envelope import Envelope
@@ -84,6 +85,7 @@ REGIONAL_MIGRATIONS = (
     images_part.MIGRATIONS[1],
     network_part.MIGRATIONS[1],
     cloud_map_part.MIGRATIONS[0],
+    certificates_part.MIGRATIONS[0],
 )
 
 
@@ -144,6 +146,7 @@ class Region(Struct, frozen=True, kw_only=True):
         world.spawn(self.trail.run_sweeps(), "trail-sweeps")
         world.spawn(self.services.identity.run(), "identity-uses")
         world.spawn(self.services.cloud_map.run(), "cloud-map-health")
+        world.spawn(self.services.certificates.run(), "certificates")
         world.spawn(self.placing.run(), "placing")
         if self.services.images is not None:
             world.spawn(run_lifecycles(self.services.images), "image-lifecycles")
@@ -255,6 +258,7 @@ def _services(
         parameter_registry=parts.parameters,
         secret_registry=parts.secrets,
         cloud_map_registry=parts.cloud_map,
+        certificate_registry=parts.certificates,
         images=parts.images,
         exec_sessions=exec_sessions,
         extensions=plan.extensions,
@@ -275,6 +279,7 @@ class _Regional(Struct, frozen=True, kw_only=True):
     parameters: parameters_part.ParameterRegistry
     secrets: secrets_part.SecretRegistry
     cloud_map: cloud_map_part.CloudMapRegistry
+    certificates: certificates_part.CertificateRegistry
     images: Images
 
 
@@ -313,6 +318,9 @@ async def _open_regional(
         secrets=secrets,
         parameters=await parameters_part.open_parameters(world, store, envelope, public),
         cloud_map=await cloud_map_part.open_cloud_map(world, store, region=plan.region, knobs=knobs, quotas=quotas),
+        certificates=await certificates_part.open_certificates(
+            world, store, envelope, region=plan.region, knobs=knobs
+        ),
         images=await _open_images(world, store, plan, envelope, knobs, upstream, secrets),
     )
     if plan.servers > 1:
@@ -327,6 +335,7 @@ async def _open_regional(
             opened.parameters,
             opened.secrets,
             opened.cloud_map,
+            opened.certificates,
             opened.images.registry,
         ):
             world.spawn(part.follow(knobs.regional_reread_s), "what other servers change")
@@ -343,7 +352,8 @@ def _second_look(world: World, parts: _Regional, knobs: Knobs) -> SecondLook:
         "ssm": (parts.parameters, parts.secrets, parts.keys),
         "ecr": (parts.images.registry,),
         "servicediscovery": (parts.cloud_map,),
-        "elasticloadbalancing": (parts.network,),
+        "acm": (parts.certificates, parts.network),
+        "elasticloadbalancing": (parts.network, parts.certificates),
         "iam": (parts.identity,),
         CALLERS: (parts.identity,),
     }

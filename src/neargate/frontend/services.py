@@ -11,6 +11,7 @@ from ..world import World
 from .call import Answer, Call, Params
 from .callers.oidc.keys import ProviderKeys
 from .callers.sessions import Sessions
+from .certificates.registry import CertificateRegistry
 from .cloudmap.registry import CloudMapRegistry
 from .executing.sessions import ExecSessions
 from .identity.registry import IdentityRegistry
@@ -48,6 +49,7 @@ class Services(Struct, frozen=True, kw_only=True):
     parameter_registry: ParameterRegistry | None = None  # None: for tests of other things
     secret_registry: SecretRegistry | None = None  # None: for tests of other things
     cloud_map_registry: CloudMapRegistry | None = None  # None: for tests of other things
+    certificate_registry: CertificateRegistry | None = None  # None: for tests of other things
 
     exec_sessions: ExecSessions | None = None  # None: for tests of other things
     extensions: tuple[str, ...] = ()  # of model/extensions.py
@@ -76,6 +78,11 @@ class Services(Struct, frozen=True, kw_only=True):
     def cloud_map(self) -> CloudMapRegistry:
         assert self.cloud_map_registry is not None
         return self.cloud_map_registry
+
+    @property
+    def certificates(self) -> CertificateRegistry:
+        assert self.certificate_registry is not None
+        return self.certificate_registry
 
     def cell_of(self, account: str, cluster: str) -> ClusterManager:
         """The cell that owns a cluster. With one cell there is one answer; the map joins with the second cell."""

@@ -5,6 +5,8 @@ Pure shapes. Times are seconds. A group's and a listener's key is its ARN; a tar
 
 from msgspec import Struct
 
+from .concealed import Concealed
+
 APPLICATION, NETWORK_LB = "application", "network"
 INITIAL, HEALTHY, UNHEALTHY, UNUSED, DRAINING = "initial", "healthy", "unhealthy", "unused", "draining"
 REGISTRATION_IN_PROGRESS, INITIAL_CHECKS = "Elb.RegistrationInProgress", "Elb.InitialHealthChecking"
@@ -118,7 +120,7 @@ class PlannedRule(Struct, frozen=True, kw_only=True):
     action: PlannedAction
 
 
-class PlannedCertificate(Struct, frozen=True, kw_only=True):
+class PlannedCertificate(Concealed, frozen=True, kw_only=True):
     """`pem`: certificate, chain and private key. Never logged, never in a repr of ours."""
 
     arn: str

@@ -77,6 +77,8 @@ class Knobs(Struct, frozen=True, kw_only=True):
     cloud_map_vpc_names_max_bytes: int = 2 * 1024 * 1024  # of these, which are half of a message to a host
     cloud_map_health_settle_s: float = 30.0  # AWS's: so long a custom health status is not believed
     cloud_map_retry_s: float = 2.0  # while the database has too much to do
+    certificates_max: int = 2_500  # of an account: ACM's
+    certificates_looked_at_s: float = 12 * 3600.0  # whether one that was issued here ends soon
     images_per_repository_max: int = 20_000
     image_repositories_max: int = 10_000  # of an account
     registry_connections_max: int = 1024  # of other machines to the image registry
