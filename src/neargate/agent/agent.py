@@ -180,6 +180,7 @@ class Agent:
             self._note,
             shut=self._leave_vpc,
             is_inhabited=lambda vpc_id: any(one.launch.eni.vpc_id == vpc_id for one in self._tasks.records()),
+            host_id=self._facts.host_id,
         )
 
     def _task_metadata(self, machine: Machine) -> Metadata:

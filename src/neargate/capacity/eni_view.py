@@ -1,4 +1,7 @@
-"""A task's interface, a gateway's or a load balancer's node's as EC2 shows it: DescribeNetworkInterfaces' members by their wire names. Pure."""
+"""A task's interface, a gateway's or a load balancer's node's as EC2 shows it. Pure.
+
+DescribeNetworkInterfaces' members by their wire names.
+"""
 
 from typing import Any
 

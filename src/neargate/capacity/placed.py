@@ -1,5 +1,6 @@
-"""Claims of things that have a place and are no tasks: NAT gateways, nodes of load balancers. They hold addresses and an
-interface, no room.
+"""Claims of things that have a place and are no tasks: NAT gateways, nodes of load balancers.
+
+They hold addresses and an interface, no room.
 
 Pure. Owns which host such a thing gets and what its claim and its interface are. Invariant: an address is taken in the
 subnet's book before a claim names it.
@@ -35,9 +36,7 @@ def choose_host(hosts: Iterable[HostView], zone: str, pools: Iterable[str]) -> s
     return None if best is None else best.host_id
 
 
-def take_placed(
-    request: PlacedRequest, book: Addresses, public: PublicAddresses
-) -> tuple[int, int | None] | NoAddress:
+def take_placed(request: PlacedRequest, book: Addresses, public: PublicAddresses) -> tuple[int, int | None] | NoAddress:
     """A private one, and a public one where it is asked for; both or none."""
     private = take_address(request, book)
     if isinstance(private, NoAddress) or not request.assign_public_ip:

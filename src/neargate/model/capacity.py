@@ -83,8 +83,8 @@ class PlacedRequest(Struct, frozen=True, kw_only=True):
     """A thing of the network that has a place: a NAT gateway. Safe to repeat: (object_id, zone) names it.
 
     `private_ipv4`: the address it must have; any without. `description`: as DescribeNetworkInterfaces shows it.
-    `has_host`: without, it is an address that is held, and nothing anywhere is behind it. `assign_public_ip`: one of the
-    zone's goes with the interface.
+    `has_host`: without, it is an address that is held, and nothing anywhere is behind it. `assign_public_ip`: one of
+    the zone's goes with the interface.
     """
 
     object_id: str

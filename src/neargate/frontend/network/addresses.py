@@ -1,7 +1,7 @@
 """What calls make of an account's elastic addresses: shelf in, change out. Pure.
 
-Invariant: an address that a NAT gateway or a load balancer's node uses stays the account's, and stays with it. Whether a task of a
-service has one the zones know, and who decides on it asks them after it is said here (`for_services.py`).
+Invariant: an address that a NAT gateway or a load balancer's node uses stays the account's, and stays with it. Whether
+a task of a service has one the zones know, and who decides on it asks them after it is said here (`for_services.py`).
 """
 
 from collections.abc import Collection, Iterator

@@ -25,6 +25,7 @@ from ...model.network import NetworkAcl as PlannedAcl
 from ...model.network import (
     RouteTable as PlannedTable,
 )
+from ..balancing.node_plans import open_groups, planned_nodes
 from ..regional.shelves import Shelf
 from .dhcp_changes import with_options
 from .endpoint_plans import planned_endpoints, with_names
@@ -89,8 +90,9 @@ def vpc_plan(
         vpc_id=vpc.vpc_id,
         generation=generation,
         cidrs=cidrs,
-        groups=tuple(
-            groups.plan(shelf, group, lists) for group in shelf.all(SecurityGroupView) if group.vpc_id == vpc.vpc_id
+        groups=(
+            *(groups.plan(shelf, one, lists) for one in shelf.all(SecurityGroupView) if one.vpc_id == vpc.vpc_id),
+            *open_groups(shelf, vpc.vpc_id),
         ),
         dns=dns and with_names(with_options(dns, shelf, vpc), shelf, vpc),
         subnets=tuple(_subnets(shelf, vpc, tables, acls)),
@@ -100,6 +102,7 @@ def vpc_plan(
         peerings=tuple(_peerings(shelf, vpc)),
         pools=pools,
         endpoints=tuple(planned_endpoints(shelf, vpc.vpc_id)),
+        nodes=tuple(planned_nodes(shelf, vpc.vpc_id)),
         flow_logs=tuple(planned_flow_logs(shelf, vpc.vpc_id)),
     )
 
