@@ -260,7 +260,7 @@ class SimulatedHost:
             now = self._world.now()
             self._change(
                 order.task_id,
-                known_status=LastStatus.DEACTIVATING,
+                known_status=LastStatus.STOPPING,
                 stop_code=order.stop_code,
                 stopped_reason=order.reason,
                 stopping_at=now,

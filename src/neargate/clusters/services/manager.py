@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from ...interfaces.balancing import TargetGroupView, TargetRef, Targets, TargetState
 from ...interfaces.roles import Documents, TagChange, TagPairs
 from ...interfaces.services import (
     DeploymentFilter,
@@ -16,6 +17,7 @@ from ...interfaces.services import (
 )
 from ...interfaces.store import Store
 from ...model.arn import service_arn
+from ...model.balancing import NOT_REGISTERED, UNUSED
 from ...model.capacity import SubnetView
 from ...model.errors import InvalidParameter, ServiceNotFound
 from ...model.knobs import Knobs
@@ -34,6 +36,8 @@ from .snapshot import Snapshots, Templates
 from .starting import LaunchRate, Starting
 from .stopping_deployments import StoppingDeployments
 from .tables import Key, services_named
+from .target_rows import tasks_with_targets
+from .targets import TargetLane, waiting
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -61,15 +65,40 @@ class NoNetworks:
         return self.addresses(account, cluster, service)
 
 
+class NoTargets:
+    """Of a cell that was opened without a region: there is no target group."""
+
+    def group(self, account: str, arn: str) -> TargetGroupView | None:
+        del account, arn
+        return None
+
+    async def register(self, account: str, targets: Sequence[TargetRef]) -> tuple[TargetRef, ...]:
+        del account
+        return tuple(targets)
+
+    async def deregister(self, account: str, targets: Sequence[TargetRef]) -> None:
+        del account, targets
+
+    def state(self, account: str, target: TargetRef) -> TargetState:
+        del account, target
+        return TargetState(state=UNUSED, reason=NOT_REGISTERED, is_gone=True)
+
+    def on_change(self, listener: Callable[[str, Sequence[str]], None]) -> None:
+        del listener
+
+
 class ServicesWay(Struct, frozen=True, kw_only=True):
-    """What services need of the region: its networks, and the account's launch rate (None: there is none)."""
+    """What services need of the region: its networks, its target groups, and the account's launch rate (None: there is
+    none)."""
 
     networks: ServiceNetworks
+    targets: Targets = NoTargets()
     rate: LaunchRate | None = None
 
 
 class CellServices:
-    """`launched` is told of tasks that were recorded, `asked` of tasks that are to stop."""
+    """`launched` is told of tasks that were recorded, `asked` of tasks that are to stop; `ring` of hosts with tasks to
+    stop, `freed` when tasks that stopped may give back what they had."""
 
     def __init__(
         self,
@@ -85,8 +114,12 @@ class CellServices:
         way: ServicesWay,
         launched: Callable[[Recorded], None],
         asked: Callable[[Sequence[TaskRow]], None],
+        ring: Callable[[str], None],
+        freed: Callable[[], None],
     ) -> None:
         self._store = store
+        self._world = world
+        self._asked = asked
         self._region = region
         templates = Templates(store)
         starting = Starting(
@@ -104,7 +137,16 @@ class CellServices:
             knobs,
             snapshots=Snapshots(world, store, knobs, way.networks, templates),
             starting=starting,
-            asked=asked,
+            asked=self._asked_to_stop,
+        )
+        self._lane = TargetLane(
+            world,
+            store,
+            knobs,
+            targets=way.targets,
+            served=self._loop.task_changed,
+            ring=ring,
+            freed=freed,
         )
         self._changes = Changes(
             world,
@@ -122,9 +164,11 @@ class CellServices:
 
     async def load(self) -> None:
         await self._loop.load()
+        await self._lane.load()
 
     async def run(self) -> None:
         """Never returns."""
+        self._world.spawn(self._lane.run(), "service-targets")
         await self._loop.run()
 
     async def turn(self, account: str, cluster: str, name: str) -> float | None:
@@ -135,8 +179,17 @@ class CellServices:
         """All tasks are to stop; see ServiceLoop.rest."""
         self._loop.rest()
 
+    async def stop_at_once(self) -> None:
+        """Tasks that are to stop wait for no load balancer."""
+        await self._lane.hold_nobody()
+
     def tasks_changed(self, rows: Sequence[TaskRow]) -> None:
         self._loop.tasks_changed(rows)
+        self._lane.tasks_changed(rows)
+
+    def _asked_to_stop(self, rows: Sequence[TaskRow]) -> None:
+        self._lane.tasks_changed(rows)
+        self._asked(rows)
 
     # -- ServiceManager
 
@@ -213,6 +266,7 @@ class CellServices:
                 for one in await self._reading.deployments(row)
                 if one.row.decided.start_failures
             },
+            "targets": waiting(await tasks_with_targets(self._store, row.key)),
             "looked_at_in_s": self._loop.due.wakes_in_s(row.key),
         }
 
