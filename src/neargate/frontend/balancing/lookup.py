@@ -98,6 +98,11 @@ def users(shelf: Shelf) -> dict[str, tuple[str, ...]]:
     return {group: tuple(sorted(by)) for group, by in found.items()}
 
 
+def certificate_users(shelf: Shelf, certificate: str) -> tuple[str, ...]:
+    """ARNs of the load balancers whose listeners show it."""
+    return tuple(sorted({one.load_balancer for one in shelf.all(Listener) if certificate in one.certificates}))
+
+
 def carries_group(shelf: Shelf, group_id: str) -> bool:
     """Whether a load balancer has a security group, its nodes given back or not."""
     return any(group_id in one.groups for one in shelf.all(LoadBalancer))

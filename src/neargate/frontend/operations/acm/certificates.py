@@ -4,7 +4,7 @@ from functools import partial
 
 from ... import pages
 from ...authorize import authorize
-from ...balancing.listener_lookups import certificate_users
+from ...balancing.lookup import certificate_users
 from ...call import Answer, Call, Params
 from ...certificates import changes
 from ...certificates.errors import InvalidArguments
@@ -69,7 +69,7 @@ def _is_listed(one: Certificate, params: Params, now: float) -> bool:
     )
 
 
-def _users(call: Call, services: Services, arn: str) -> list[str]:
+def _users(call: Call, services: Services, arn: str) -> tuple[str, ...]:
     return certificate_users(services.network.shelf(call.account), arn)
 
 
