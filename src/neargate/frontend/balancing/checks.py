@@ -9,10 +9,31 @@ from .limits import TAGS_MAX
 
 NAME_MAX_CHARS = 32
 _NAME = re.compile(r"[A-Za-z0-9-]+", re.ASCII)
+_HYPHENS = re.compile(r"--|^-|-$")
 _TAG = re.compile(r"[\w .:/=+@-]*")
 
 
-def check_name(kind: str, name: str) -> None:
+def check_group_name(name: str) -> None:
+    """Raises ValidationError."""
+    check_characters("Target group", name)
+    if _HYPHENS.search(name) is not None:
+        raise ValidationError(
+            f"1 validation error detected: Value '{name}' at 'targetGroup.targetGroupArn.targetGroupName' failed to "
+            "satisfy constraint: Member must satisfy regular expression pattern: "
+            "(?!.*--)(?!^-)(?!.*-$)^[A-Za-z0-9-]+$"
+        )
+
+
+def check_balancer_name(name: str) -> None:
+    """Raises ValidationError."""
+    check_characters("Load balancer", name)
+    if name[0] == "-" or name[-1] == "-":
+        raise ValidationError(f"Load balancer name '{name}' cannot begin or end with a hyphen(-)")
+    if name.startswith("internal-"):
+        raise ValidationError(f"Load balancer name '{name}' cannot begin with 'internal-'")
+
+
+def check_characters(kind: str, name: str) -> None:
     """`kind`: as sentences begin. Raises ValidationError."""
     shown = f"{kind} name '{name[:255]}'"
     if not name:
@@ -21,8 +42,6 @@ def check_name(kind: str, name: str) -> None:
         raise ValidationError(f"{shown} cannot be longer than '{NAME_MAX_CHARS}' characters")
     if _NAME.fullmatch(name) is None:
         raise ValidationError(f"{shown} can only contain characters that are alphanumeric characters or hyphens(-)")
-    if name[0] == "-" or name[-1] == "-":
-        raise ValidationError(f"{shown} cannot begin or end with a hyphen(-)")
 
 
 def tags_given(given: Sequence[Mapping[str, str]]) -> Tags:

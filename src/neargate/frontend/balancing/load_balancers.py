@@ -15,7 +15,7 @@ from ..network.objects import Subnet, Tags
 from ..network.security_groups import SecurityGroupView
 from ..regional.shelves import Change, Kept, Shelf
 from . import arns, attributes, nodes
-from .checks import check_name
+from .checks import check_balancer_name
 from .errors import (
     DuplicateLoadBalancerName,
     InvalidConfigurationRequest,
@@ -50,9 +50,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 def check(wanted: Wanted) -> None:
     """What is wrong whatever there is. Raises ValidationError, InvalidConfigurationRequest."""
-    check_name("Load balancer", wanted.label)
-    if wanted.label.startswith("internal-"):
-        raise ValidationError(f"Load balancer name '{wanted.label}' cannot begin with 'internal-'")
+    check_balancer_name(wanted.label)
     if wanted.lb_type not in arns.SHORT:
         raise InvalidConfigurationRequest(f"Neargate does not support load balancers of type '{wanted.lb_type}'")
 
