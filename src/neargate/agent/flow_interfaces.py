@@ -64,7 +64,8 @@ def gateways_of(plan: VpcPlan, host_id: str, region: str) -> dict[int, Interface
 
 def endpoints_of(plan: VpcPlan, host_id: str, region: str) -> list[Interface]:
     """The interfaces of VPC endpoints and of load balancers that are placed here. Their zone is not known."""
-    placed = {one.eni_id for one in (*plan.endpoints, *plan.nodes) if one.host_id == host_id}
+    placed = {endpoint.eni_id for endpoint in plan.endpoints if endpoint.host_id == host_id}
+    placed |= {node.eni_id for node in plan.nodes if node.host_id == host_id}
     return [
         Interface(
             eni_id=eni.eni_id,
