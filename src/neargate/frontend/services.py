@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct, field
 
+from ..interfaces.balancing import Targets
 from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..interfaces.services import ServiceManager
 from ..interfaces.trail import TrailStore
@@ -49,6 +50,7 @@ class Services(Struct, frozen=True, kw_only=True):
     parameter_registry: ParameterRegistry | None = None  # None: for tests of other things
     secret_registry: SecretRegistry | None = None  # None: for tests of other things
     cloud_map_registry: CloudMapRegistry | None = None  # None: for tests of other things
+    targets: Targets | None = None  # None: there is no target group, for tests of other things
     certificate_registry: CertificateRegistry | None = None  # None: for tests of other things
 
     exec_sessions: ExecSessions | None = None  # None: for tests of other things

@@ -23,6 +23,7 @@ from ..model.knobs import Knobs
 from ..model.launch import ContainerReport, TaskReport
 from ..store.sqlite import MemoryDisk, MemoryStores
 from ..world import OsWorld
+from .fake_targets import FakeTargets
 from .host_proofs import key_of
 
 REGION = "us-east-1"
@@ -181,12 +182,14 @@ class CellRig:
         self.world = MovedWorld()
         self.networks = RigNetworks()
         self.launch_rate: LaunchRate | None = None
+        self.targets = FakeTargets()
         self._host = host
         self.stores: FaultyStores
         self.cell: Cell
         self.capacities: dict[str, Capacity] = {}
 
     async def open(self) -> None:
+        self.targets.restarted()
         self.stores = FaultyStores(self.world, self.knobs, self.disk)
         for n, zone in enumerate(ZONES):
             self.capacities[zone] = await open_capacity(
@@ -207,7 +210,7 @@ class CellRig:
             region=REGION,
             capacities=self.capacities,
             knobs=self.knobs,
-            services_way=ServicesWay(networks=self.networks, rate=self.launch_rate),
+            services_way=ServicesWay(networks=self.networks, targets=self.targets, rate=self.launch_rate),
         )
         self.cell.start_services()
         for zone in ZONES:

@@ -18,6 +18,7 @@ from .asking import definition_resource
 from .asking_services import service_document, service_resources, updating_keys
 from .names import cluster_name, definition_reference, service_identifier
 from .passing import authorize_roles, roles_of
+from .service_load_balancers import check_containers, checked_load_balancers
 from .service_settings import DAEMON, changed_settings
 from .service_template import (
     AWSVPC,
@@ -75,7 +76,7 @@ def _change(
     version = checked_platform(wanted, launch_type) if wanted else ""
     if wanted and wanted != service.get("platformVersion"):
         deployed["platform_version"], settings["platformVersion"] = version, wanted
-    is_named = revision is not None or bool(params.get("networkConfiguration"))
+    is_named = revision is not None or bool(params.get("networkConfiguration")) or _names_targets(params)
     force = bool(params.get("forceNewDeployment"))
     if force or deployed or is_named:
         deployed |= _changed_template(call, services, params, service, launch_type, revision)
@@ -118,11 +119,30 @@ def _changed_template(
     present = (service.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}
     if params.get("networkConfiguration"):
         network = checked_network(call, services, params, definition, launch_type)
-        return changes | ({} if network == present else {"network": network})
+        changes |= {} if network == present else {"network": network}
+        return changes | _changed_targets(call, services, params, service, definition, network)
     check_compatible(definition, launch_type)
     if definition.get("networkMode") == AWSVPC and not present:
         raise InvalidParameter(NO_NETWORK)
-    return changes
+    return changes | _changed_targets(call, services, params, service, definition, present)
+
+
+def _names_targets(params: Params) -> bool:
+    """An empty list names them, too: it takes all away."""
+    return params.get("loadBalancers") is not None
+
+
+def _changed_targets(
+    call: Call, services: Services, params: Params, service: Document, definition: Document, network: Document
+) -> Document:
+    present = service.get("loadBalancers") or []
+    if not _names_targets(params):
+        check_containers(present, definition)
+        return {}
+    wanted = checked_load_balancers(call, services, params, definition, network)
+    if wanted == present:
+        return {}
+    return {"shown": {"loadBalancers": wanted, "serviceRegistries": service.get("serviceRegistries") or []}}
 
 
 def _present_revision(call: Call, services: Services, service: Document) -> Revision | None:
