@@ -60,11 +60,15 @@ def same_request(shelf: Shelf, token: str, names: Sequence[str], now: float) -> 
     )
 
 
-def imported_again(shelf: Shelf, arn: str, made: Renewal, now: float) -> Change[Certificate]:
+def imported_again(
+    shelf: Shelf, arn: str, made: Renewal, users: Callable[[str], Sequence[str]], now: float
+) -> Change[Certificate]:
     """Raises CertificateNotFound, Invalid."""
     found = required(shelf, arn)
     if found.origin != IMPORTED:
         raise Invalid(f"The certificate {arn} was not imported: it cannot be imported anew.")
+    if not made.facts.is_servable and users(arn):
+        raise Invalid("A certificate in use cannot be replaced by one that no listener can show.")
     after = _renewed(found, made, imported_at=now)
     return Change(result=after, put=(after,))
 

@@ -36,6 +36,11 @@ class Facts(Struct, frozen=True, kw_only=True):
     usages: tuple[str, ...] = ()
     extended: Pairs = ()
 
+    @property
+    def is_servable(self) -> bool:
+        """Whether a proxy can show it: one that it refuses would keep it from beginning at all."""
+        return self.key_algorithm != "RSA_1024" and not self.signature_algorithm.startswith("SHA1")
+
 
 class Certificate(Kept, frozen=True, kw_only=True):
     """`name`: its ARN. `origin`: its type. `issued_at`: also of the last renewal. `asked`: of a requested one, the

@@ -2,6 +2,7 @@
 
 from ....model.arn import Arn
 from ...authorize import Resource, Values, authorize, request_tags
+from ...balancing.lookup import certificate_users
 from ...call import Call
 from ...certificates.changes import required
 from ...certificates.errors import Invalid, InvalidArn
@@ -20,6 +21,11 @@ def certificate_meant(
     tags = {} if found is None else dict(found.tags)
     authorize(call, f"acm:{call.operation}", [Resource(arn=arn, tags=tags)], context)
     return required(services.certificates.shelf(call.account), arn)
+
+
+def users_of(call: Call, services: Services, arn: str) -> tuple[str, ...]:
+    """ARNs of the load balancers that show it."""
+    return certificate_users(services.network.shelf(call.account), arn)
 
 
 def ask_for_tags(call: Call, tags: Pairs) -> None:

@@ -4,13 +4,12 @@ from functools import partial
 
 from ... import pages
 from ...authorize import authorize
-from ...balancing.lookup import certificate_users
 from ...call import Answer, Call, Params
 from ...certificates import changes
 from ...certificates.errors import InvalidArguments
 from ...certificates.records import Certificate
 from ...services import Services
-from .asking import certificate_meant
+from .asking import certificate_meant, users_of
 from .shapes import summary, whole
 
 _PAGE_MAX = 1000
@@ -20,7 +19,7 @@ _KEYS_LISTED = ("RSA_1024", "RSA_2048")
 
 async def describe_certificate(call: Call, services: Services, params: Params) -> Answer:
     found = certificate_meant(call, services, params["CertificateArn"])
-    return {"Certificate": whole(found, _users(call, services, found.arn), call.now)}
+    return {"Certificate": whole(found, users_of(call, services, found.arn), call.now)}
 
 
 async def get_certificate(call: Call, services: Services, params: Params) -> Answer:
@@ -46,7 +45,7 @@ async def list_certificates(call: Call, services: Services, params: Params) -> A
         descending=is_descending,
         kind=tuple[float, str],
     )
-    listed = [summary(one, bool(_users(call, services, one.arn)), call.now) for one in chosen]
+    listed = [summary(one, bool(users_of(call, services, one.arn)), call.now) for one in chosen]
     return {"CertificateSummaryList": listed} | ({} if token is None else {"NextToken": token})
 
 
@@ -69,13 +68,9 @@ def _is_listed(one: Certificate, params: Params, now: float) -> bool:
     )
 
 
-def _users(call: Call, services: Services, arn: str) -> tuple[str, ...]:
-    return certificate_users(services.network.shelf(call.account), arn)
-
-
 async def delete_certificate(call: Call, services: Services, params: Params) -> Answer:
     arn = certificate_meant(call, services, params["CertificateArn"]).arn
-    users = partial(_users, call, services)
+    users = partial(users_of, call, services)
     async with services.certificates.in_use:
         await services.certificates.change(call.account, partial(changes.deleted, arn=arn, users=users))
     return {}

@@ -9,7 +9,7 @@ from ...certificates.errors import Invalid
 from ...certificates.reading import read_material
 from ...certificates.records import IMPORTED, Certificate, certificate_arn
 from ...services import Services
-from .asking import ask_for_tags, certificate_meant, given_tags
+from .asking import ask_for_tags, certificate_meant, given_tags, users_of
 
 
 async def import_certificate(call: Call, services: Services, params: Params) -> Answer:
@@ -33,7 +33,9 @@ async def import_certificate(call: Call, services: Services, params: Params) -> 
         made = changes.Renewal(
             facts=facts, pem=material.pem, chain=material.chain, sealed_key=registry.sealed_key(arn, material.key)
         )
-        await registry.change(call.account, partial(changes.imported_again, arn=arn, made=made, now=now))
+        again = partial(changes.imported_again, arn=arn, made=made, users=partial(users_of, call, services), now=now)
+        async with registry.in_use:
+            await registry.change(call.account, again)
         return {"CertificateArn": arn}
     arn = certificate_arn(services.region, call.account, services.world.random.getrandbits)
     new = Certificate(
