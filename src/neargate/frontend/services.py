@@ -9,6 +9,7 @@ from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..interfaces.services import ServiceManager
 from ..interfaces.trail import TrailStore
 from ..world import World
+from .balancing.health import Verdicts
 from .call import Answer, Call, Params
 from .callers.oidc.keys import ProviderKeys
 from .callers.sessions import Sessions
@@ -53,6 +54,7 @@ class Services(Struct, frozen=True, kw_only=True):
     targets: Targets | None = None  # None: there is no target group, for tests of other things
     certificate_registry: CertificateRegistry | None = None  # None: for tests of other things
 
+    verdicts: Verdicts = field(default_factory=Verdicts)  # what load balancers' nodes say of targets
     exec_sessions: ExecSessions | None = None  # None: for tests of other things
     extensions: tuple[str, ...] = ()  # of model/extensions.py
 
