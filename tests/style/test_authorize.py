@@ -41,6 +41,9 @@ UNSIGNED = {("sts", "AssumeRoleWithWebIdentity")}
 REPOSITORY = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/a1"
 LOG_GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:a"
 CLOUD_MAP = f"arn:aws:servicediscovery:{REGION}:{ACCOUNT}"
+ELB = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}"
+BALANCER, TARGET_GROUP = f"{ELB}:loadbalancer/app/a/{'0' * 16}", f"{ELB}:targetgroup/a/{'0' * 16}"
+ON_BALANCER, ON_GROUP = {"LoadBalancerArn": BALANCER}, {"TargetGroupArn": TARGET_GROUP}
 TAGS = [{"key": "team", "value": "a"}]
 CAPITAL_TAGS = [{"Key": "team", "Value": "a"}]
 ECS = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
@@ -79,6 +82,20 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("ecs", "ListTagsForResource"): {"resourceArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/a"},
     ("ecs", "TagResource"): {"resourceArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/web:1", "tags": TAGS},
     ("ecs", "UntagResource"): {"resourceArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/a/{'0' * 32}", "tagKeys": ["a"]},
+    ("elbv2", "AddTags"): {"ResourceArns": [BALANCER, TARGET_GROUP], "Tags": CAPITAL_TAGS},
+    ("elbv2", "CreateLoadBalancer"): {"Name": "a", "Tags": CAPITAL_TAGS},
+    ("elbv2", "CreateTargetGroup"): {"Name": "a", "Tags": CAPITAL_TAGS},
+    ("elbv2", "DeleteLoadBalancer"): ON_BALANCER,
+    ("elbv2", "DeleteTargetGroup"): ON_GROUP,
+    ("elbv2", "DeregisterTargets"): ON_GROUP,
+    ("elbv2", "ModifyLoadBalancerAttributes"): ON_BALANCER,
+    ("elbv2", "ModifyTargetGroup"): ON_GROUP,
+    ("elbv2", "ModifyTargetGroupAttributes"): ON_GROUP,
+    ("elbv2", "RegisterTargets"): ON_GROUP,
+    ("elbv2", "RemoveTags"): {"ResourceArns": [BALANCER, TARGET_GROUP]},
+    ("elbv2", "SetIpAddressType"): ON_BALANCER,
+    ("elbv2", "SetSecurityGroups"): ON_BALANCER,
+    ("elbv2", "SetSubnets"): ON_BALANCER,
     ("kms", "CreateAlias"): {"AliasName": "alias/a"},
     ("kms", "CreateKey"): {"Tags": [{"TagKey": "team", "TagValue": "a"}]},
     ("kms", "DeleteAlias"): {"AliasName": "alias/a"},
