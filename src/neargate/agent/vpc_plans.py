@@ -89,8 +89,8 @@ class VpcPlans:
     async def ready(self, vpc_id: str) -> None:
         """Raises HostError when the host has refused the plan for `plan_patience_s`. It is tried on all the same."""
         async with self._news:
-            await self._news.wait_for(lambda: self._is_applied(vpc_id) or self._is_refused(vpc_id))
-        if not self._is_applied(vpc_id):
+            await self._news.wait_for(lambda: self.is_applied(vpc_id) or self._is_refused(vpc_id))
+        if not self.is_applied(vpc_id):
             raise HostError(f"the rules of {vpc_id} cannot be put in force: {self._refused[vpc_id][1]}")
 
     def plan(self, vpc_id: str) -> VpcPlan | None:
@@ -101,7 +101,8 @@ class VpcPlans:
         """Load balancers' nodes of other hosts are not made here."""
         return replace(plan, nodes=tuple(node for node in plan.nodes if node.host_id == self._host_id))
 
-    def _is_applied(self, vpc_id: str) -> bool:
+    def is_applied(self, vpc_id: str) -> bool:
+        """Whether the newest is in force."""
         wanted = self._wanted.get(vpc_id)
         return wanted is not None and self._applied.get(vpc_id, -1) >= wanted.generation
 
@@ -120,7 +121,7 @@ class VpcPlans:
 
     async def _work(self, vpc_id: str) -> None:
         """One at a time for a VPC, until what was said of it last is carried out."""
-        while vpc_id in self._withdrawn or (vpc_id in self._wanted and not self._is_applied(vpc_id)):
+        while vpc_id in self._withdrawn or (vpc_id in self._wanted and not self.is_applied(vpc_id)):
             if vpc_id not in self._withdrawn:
                 await self._apply(vpc_id)
             elif self._is_inhabited(vpc_id):
@@ -148,7 +149,7 @@ class VpcPlans:
 
     async def _apply(self, vpc_id: str) -> None:
         """Until the newest is applied; a host that refuses is asked again, since the order behind it waits."""
-        while not self._is_applied(vpc_id) and vpc_id not in self._withdrawn:
+        while not self.is_applied(vpc_id) and vpc_id not in self._withdrawn:
             plan = self._wanted[vpc_id]
             try:
                 await self._network.apply_vpc(self._for_network(plan))

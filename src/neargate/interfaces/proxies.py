@@ -12,7 +12,8 @@ class BalancerRunner(Protocol):
     async def apply(self, plans: Sequence[BalancerPlan]) -> None:
         """All plans of this host; of each only the nodes that are here. What is in none of them ends.
 
-        Repeatable. Returns when it is under way: what becomes of it the reports say.
+        Repeatable. Returns when it is under way: what becomes of it the reports say. A node's namespace may come a
+        moment later; then the node is tried again until it is there.
         """
 
     def reports(self) -> Sequence[NodeReport]:

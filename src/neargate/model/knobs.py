@@ -239,6 +239,9 @@ class Knobs(Struct, frozen=True, kw_only=True):
     execution_retry_base_s: float = 0.5
     execution_call_timeout_s: float = 5.0  # of one attempt, the connection included
     execution_answer_max_bytes: int = 1024 * 1024  # ten parameters, or a secret
+    balancer_news_rest_s: float = 0.05  # what nodes of load balancers say within it is said together
+    balancer_report_period_s: float = 10.0  # of all that they say, changed or not
+    balancer_reports_max: int = 64  # in one message
     engine_retry_s: float = 0.5  # between attempts while the engine or the host does not answer
     plan_patience_s: float = 60.0  # for a host that refuses a VPC's rules: then launches behind them end with its word
     relist_period_s: float = 5.0  # exits are events; a list now and then finds what an event stream lost
