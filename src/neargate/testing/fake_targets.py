@@ -1,7 +1,7 @@
 """A region's target groups in memory: implements `interfaces/balancing.Targets`, with verdicts that a test says.
 
 For the tests of a cell's services. Owns what is registered where; nothing checks or drains by itself. Invariant: what
-was registered outlives `restarted`, what load balancers had said of it does not.
+was registered outlives `restarted`, what load balancers had said of it need not.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -111,8 +111,9 @@ class FakeTargets:
         self._tell(target.group for target in over)
 
     def restarted(self) -> None:
-        """Another process of the region: load balancers have said nothing to it yet."""
-        self._said.clear()
+        """Another process of the region: load balancers have said nothing to it yet, but for eager ones."""
+        if not self.is_eager:
+            self._said.clear()
         self._listeners.clear()
 
     @property
