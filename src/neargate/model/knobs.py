@@ -242,6 +242,8 @@ class Knobs(Struct, frozen=True, kw_only=True):
     balancer_news_rest_s: float = 0.05  # what nodes of load balancers say within it is said together
     balancer_report_period_s: float = 10.0  # of all that they say, changed or not
     balancer_reports_max: int = 64  # in one message
+    balancer_look_period_s: float = 1.0  # between two looks at what drains
+    balancer_look_rest_s: float = 0.05  # after a look: a flood of reports is looked at together
     engine_retry_s: float = 0.5  # between attempts while the engine or the host does not answer
     plan_patience_s: float = 60.0  # for a host that refuses a VPC's rules: then launches behind them end with its word
     relist_period_s: float = 5.0  # exits are events; a list now and then finds what an event stream lost
