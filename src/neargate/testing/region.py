@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from ..frontend.balancing import objects as balancing_objects
 from ..frontend.callers.sessions import Sessions
+from ..frontend.certificates import registry as certificates_part
 from ..frontend.cloudmap import registry as cloud_map_part
 from ..frontend.envelope import Envelope
 from ..frontend.identity import registry as identity_part
@@ -122,6 +123,9 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     cloud_map_store = await stores.open("cloud-map", cloud_map_part.MIGRATIONS)
     cloud_map = await cloud_map_part.open_cloud_map(world, cloud_map_store, region=region)
     _watch(effects, cloud_map_store, "cloud-map")
+    certificate_store = await stores.open("certificates", certificates_part.MIGRATIONS)
+    certificates = await certificates_part.open_certificates(world, certificate_store, envelope, region=region)
+    _watch(effects, certificate_store, "certificates")
     parameter_store = await stores.open("parameters", parameters_part.MIGRATIONS)
     public = PublicParameters(region, ZONES, (), world.now())
     parameters = await parameters_part.open_parameters(world, parameter_store, envelope, public)
@@ -157,6 +161,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         parameter_registry=parameters,
         secret_registry=secrets,
         cloud_map_registry=cloud_map,
+        certificate_registry=certificates,
         trail=cast(TrailStore, CatchingRole(effects, "trail")),
     )
     return Region(
