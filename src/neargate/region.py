@@ -6,7 +6,7 @@ decides anything but which object stands behind which Protocol.
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from .capacity import own_hosts as own_hosts_part
 from .capacity import spot_share as spot_part
@@ -20,6 +20,11 @@ from .clusters.services.manager import ServicesWay
 from .clusters.services.starting import LaunchRate
 from .frontend.app import FrontEnd
 from .frontend.balancing import objects as balancing_objects
+from .frontend.balancing.book import BalancerBook
+from .frontend.balancing.health import Verdicts
+from .frontend.balancing.planner import KeyedPlanner
+from .frontend.balancing.targets import GroupTargets
+from .frontend.balancing.watching import BalancerWatch
 from .frontend.callers.authenticate import AuthMode
 from .frontend.callers.credentials import Credentials
 from .frontend.callers.oidc.fetch import Fetcher
@@ -136,6 +141,7 @@ class Region(Struct, frozen=True, kw_only=True):
     spot_setting: SpotSetting
     recorder: CallRecorder
     placing: Placing
+    balancer_watch: BalancerWatch
 
     def start_loops(self, world: World) -> None:
         """What works in the background by itself: the sweepers of the cell and of the logs, the record's writer."""
@@ -148,6 +154,7 @@ class Region(Struct, frozen=True, kw_only=True):
         world.spawn(self.services.cloud_map.run(), "cloud-map-health")
         world.spawn(self.services.certificates.run(), "certificates")
         world.spawn(self.placing.run(), "placing")
+        world.spawn(self.balancer_watch.run(), "balancers")
         if self.services.images is not None:
             world.spawn(run_lifecycles(self.services.images), "image-lifecycles")
 
@@ -171,6 +178,8 @@ async def open_region(
     for manager in capacities.values():
         parts.network.on_pools(manager.use_public_pools)
     placing = await open_placing(world, parts.network, capacities, knobs)
+    verdicts = Verdicts()
+    targets = GroupTargets(parts.network, verdicts, world.now)
     cell = await open_cell(
         world,
         stores,
@@ -179,7 +188,7 @@ async def open_region(
         capacities=capacities,
         knobs=knobs,
         quotas=parts.quotas,
-        services_way=ServicesWay(networks=TaskNetworks(parts.network), rate=_launch_rate(limits)),
+        services_way=ServicesWay(networks=TaskNetworks(parts.network), targets=targets, rate=_launch_rate(limits)),
     )
     await placing.restore(lambda: cell.sweepers.settle_reservations(world.now()))
     logs = await Logs.open(world, stores, knobs, plan.region)
@@ -189,9 +198,14 @@ async def open_region(
     flow_roles = AssumedTaskRoles(world, parts.identity, sessions, FLOW_LOGS)
     flow_logs = FlowLogDelivery(world, parts.network, knobs)
     flows = FlowLogWriter(world, capacities, flow_logs, logs, flow_roles, knobs)
-    gateway = Gateway(world, cell, capacities, plans, logs, roles, knobs, flows)
+    book = _balancer_book(parts, verdicts)
+    gateway = Gateway(world, cell, capacities, plans, logs, roles, knobs, flows, book)
     exec_sessions = ExecSessions(world, envelope, knobs, gateway.terminals, region=plan.region)
-    services = _services(world, plan, parts, cell, capacities, sessions, logs, trail, limits, exec_sessions)
+    services = structs.replace(
+        _services(world, plan, parts, cell, capacities, sessions, logs, trail, limits, exec_sessions),
+        targets=targets,
+        verdicts=verdicts,
+    )
     second_look = _second_look(world, parts, knobs) if plan.servers > 1 else None
     principals = Principals(credentials, parts.identity, sessions)
     recorder = CallRecorder(world, trail, models, knobs, plan.region)
@@ -213,7 +227,16 @@ async def open_region(
         spot_setting=parts.spot,
         recorder=recorder,
         placing=placing,
+        balancer_watch=BalancerWatch(world, parts.network, book, verdicts, knobs),
     )
+
+
+def _balancer_book(parts: "_Regional", verdicts: Verdicts) -> BalancerBook:
+    """Hosts hear of changes of both: of the network's records, and of certificates."""
+    planner = KeyedPlanner(parts.certificates)
+    book = BalancerBook(parts.network, verdicts, planner, planner.beside)
+    parts.certificates.on_change(lambda _account, _arns: book.changed())
+    return book
 
 
 def _launch_rate(limits: Limits) -> LaunchRate:
@@ -318,9 +341,7 @@ async def _open_regional(
         secrets=secrets,
         parameters=await parameters_part.open_parameters(world, store, envelope, public),
         cloud_map=await cloud_map_part.open_cloud_map(world, store, region=plan.region, knobs=knobs, quotas=quotas),
-        certificates=await certificates_part.open_certificates(
-            world, store, envelope, region=plan.region, knobs=knobs
-        ),
+        certificates=await certificates_part.open_certificates(world, store, envelope, region=plan.region, knobs=knobs),
         images=await _open_images(world, store, plan, envelope, knobs, upstream, secrets),
     )
     if plan.servers > 1:

@@ -25,6 +25,7 @@ from ...model.network import NetworkAcl as PlannedAcl
 from ...model.network import (
     RouteTable as PlannedTable,
 )
+from ..balancing.names import with_balancers
 from ..balancing.node_plans import open_groups, planned_nodes
 from ..regional.shelves import Shelf
 from .dhcp_changes import with_options
@@ -94,7 +95,7 @@ def vpc_plan(
             *(groups.plan(shelf, one, lists) for one in shelf.all(SecurityGroupView) if one.vpc_id == vpc.vpc_id),
             *open_groups(shelf, vpc.vpc_id),
         ),
-        dns=dns and with_names(with_options(dns, shelf, vpc), shelf, vpc),
+        dns=dns and with_balancers(with_names(with_options(dns, shelf, vpc), shelf, vpc), shelf),
         subnets=tuple(_subnets(shelf, vpc, tables, acls)),
         tables=tuple(_table(shelf, vpc, table, lists) for table in tables),
         acls=tuple(_acl(acl) for acl in acls),
