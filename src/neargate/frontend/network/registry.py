@@ -260,9 +260,9 @@ class NetworkRegistry(OnShelves):
             lambda shelf: group_changes.create_group(shelf, vpc_id, name, description, tags, groups_max, self.bits),
         )
 
-    async def delete_group(self, account: str, group_id: str, *, in_use: bool) -> None:
-        """`in_use`: an interface carries it. Raises GroupNotFound, CannotDelete, DependencyViolation."""
-        await self.change(account, lambda shelf: group_changes.delete_group(shelf, group_id, in_use=in_use))
+    async def delete_group(self, account: str, group_id: str, *, in_use: Callable[[Shelf], bool]) -> None:
+        """`in_use`: something else has it. Raises GroupNotFound, CannotDelete, DependencyViolation."""
+        await self.change(account, lambda shelf: group_changes.delete_group(shelf, group_id, in_use=in_use(shelf)))
 
     async def authorize(
         self, account: str, group_id: str, specs: Sequence[RuleSpec], tags: Tags = ()

@@ -78,8 +78,9 @@ def _meant(call: Call, services: Services, params: Params) -> list[TargetGroup]:
         led_to = set(groups_of(shelf, balancer))
         return [one for one in shelf.all(TargetGroup) if one.name in led_to]
     if asked:
-        found = [one for one in shelf.all(TargetGroup) if one.name in {arns.checked(arn, arns.GROUP) for arn in asked}]
-        missing = set(asked) - {one.name for one in found}
+        wanted = {arns.checked(arn, arns.GROUP) for arn in asked}
+        found = [one for one in shelf.all(TargetGroup) if one.name in wanted]
+        missing = wanted - {one.name for one in found}
     elif names:
         found = [one for one in shelf.all(TargetGroup) if one.label in names]
         missing = set(names) - {one.label for one in found}
