@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from msgspec import Struct, field
 
-from ..frontend.balancing import objects as balancing_objects
+from ..frontend.balancing.objects import KINDS
 from ..frontend.callers.sessions import Sessions
 from ..frontend.certificates import registry as certificates_part
 from ..frontend.cloudmap import registry as cloud_map_part
@@ -107,9 +107,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     await identity.ensure_account(account, "main")
     quota_store = await stores.open("quotas", registry.MIGRATIONS)
     quotas = await registry.open_quotas(world, quota_store, QuotaMode.MACHINE)
-    network = await open_network(
-        world, network_store, region=region, account=account, zones=ZONES, kinds=balancing_objects.KINDS
-    )
+    network = await open_network(world, network_store, region=region, account=account, zones=ZONES, kinds=KINDS)
     definitions = await open_task_definitions(world, definition_store)
     await definitions.register(dict(_WEB), account=account, region=region, registered_by="arn:aws:iam::1:root", tags=())
     settings_store = await stores.open("settings", account_settings.MIGRATIONS)
