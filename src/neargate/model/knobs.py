@@ -243,6 +243,13 @@ class Knobs(Struct, frozen=True, kw_only=True):
     balancer_report_period_s: float = 10.0  # of all that they say, changed or not
     balancer_reports_max: int = 64  # in one message
     balancer_look_period_s: float = 1.0  # between two looks at what drains
+    balancer_poll_s: float = 1.0  # between two looks at what a node's proxy says
+    balancer_poll_fresh_s: float = 0.2  # while a target waits for its first pass
+    balancer_answer_s: float = 3.0  # a proxy that is asked
+    balancer_answer_max_bytes: int = 16 * 1024 * 1024
+    balancer_start_s: float = 5.0  # until a proxy that was started or replaced serves
+    balancer_restart_rest_s: float = 0.5  # after some that ended soon one after the other; then doubled up to 32 times
+    balancer_stable_s: float = 10.0  # one that lived for so long ended of something new
     balancer_look_rest_s: float = 0.05  # after a look: a flood of reports is looked at together
     engine_retry_s: float = 0.5  # between attempts while the engine or the host does not answer
     plan_patience_s: float = 60.0  # for a host that refuses a VPC's rules: then launches behind them end with its word

@@ -40,9 +40,23 @@ class _Group(Struct, frozen=True, kw_only=True):
 def commands(plan: BalancerPlan, node: PlannedNode, has: Seen, known: Mapping[str, Known]) -> list[list[str]]:
     """Each a few that belong together, in order. `known`: by server's name; who is not in it is fresh."""
     found: list[list[str]] = []
+    for one in _groups(plan, node, has, known):
+        for server in one.wanted:
+            found += _joining(one, server)
+        found += _leaving(one)
+        found += _probing(one)
+    return [batch for batch in found if batch]
+
+
+def farewells(plan: BalancerPlan, node: PlannedNode, has: Seen) -> list[list[str]]:
+    """For a process that was replaced and still has clients: they too find nobody who left."""
+    return [batch for one in _groups(plan, node, has, {}) for batch in _leaving(one) if batch]
+
+
+def _groups(plan: BalancerPlan, node: PlannedNode, has: Seen, known: Mapping[str, Known]) -> Iterator[_Group]:
     for group in plan.groups:
         live = names.live(plan, node, group)
-        one = _Group(
+        yield _Group(
             plan=plan,
             group=group,
             wanted={names.server(group, target): target for target in live},
@@ -51,11 +65,6 @@ def commands(plan: BalancerPlan, node: PlannedNode, has: Seen, known: Mapping[st
             seen=has,
             known=known,
         )
-        for server in one.wanted:
-            found += _joining(one, server)
-        found += _leaving(one)
-        found += _probing(one)
-    return [batch for batch in found if batch]
 
 
 def _joining(one: _Group, server: str) -> Iterator[list[str]]:

@@ -76,6 +76,28 @@ def _row(words: list[str], columns: Mapping[str, int]) -> Row:
     )
 
 
+def info(told: str) -> tuple[str, int]:
+    """Of an answer to `show info`: the shape that the process runs, and its pid."""
+    pairs = dict(line.partition(": ")[::2] for line in told.splitlines())
+    return pairs.get("description", "").removeprefix("shape-").strip(), int(pairs.get("Pid", "0"))
+
+
+def replaced(told: str) -> list[int]:
+    """Of an answer to `show proc`: the workers that end with their connections."""
+    lines = iter(told.splitlines())
+    found = []
+    for line in lines:
+        if line.startswith("# old workers"):
+            break
+    for line in lines:
+        words = line.split()
+        if line.startswith("#"):
+            break
+        if len(words) > 1 and words[1] == "worker" and words[0].isdecimal():
+            found.append(int(words[0]))
+    return found
+
+
 class Known(Struct, frozen=True, kw_only=True):
     """What was said last. `since`: when the target came, on the host's clock that never goes back."""
 
