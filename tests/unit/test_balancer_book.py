@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from neargate.frontend.balancing import nodes, registration
+from neargate.frontend.balancing import registration
 from neargate.frontend.balancing.book import BalancerBook
 from neargate.frontend.balancing.health import Verdicts
-from neargate.frontend.balancing.names import names
 from neargate.frontend.balancing.objects import Action, GroupWeight, Listener, LoadBalancer, TargetGroup
 from neargate.frontend.balancing.plans import balancer_plan
 from neargate.frontend.balancing.registration import WantedTarget
 from neargate.frontend.balancing.targets import GroupTargets
 from neargate.frontend.balancing.watching import BalancerWatch, drained
+from neargate.frontend.network import balancer_nodes as nodes
+from neargate.frontend.network.balancer_names import names
 from neargate.frontend.network.objects import Subnet
 from neargate.frontend.regional.shelves import Change, Kept
 from neargate.interfaces.balancing import TargetRef

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from ...log import get_logger
 from ...model.balancing import BalancerPlan, NodeReport
 from ...model.bugs import told
+from ..network import balancer_nodes as nodes
+from ..network.balancers import balancers
 from ..network.registry import NetworkRegistry
 from ..regional.shelves import Shelf
-from . import nodes
 from .health import Verdicts
-from .lookup import balancers
 from .objects import LoadBalancer
 
 _log = get_logger(__name__)

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ..network import balancer_nodes as nodes
+from ..network.balancers import balancers
 from ..network.group_changes import named_group
 from ..network.objects import Subnet, Tags
 from ..network.security_groups import SecurityGroupView
 from ..regional.shelves import Change, Kept, Shelf
-from . import arns, attributes, nodes
+from . import arns, attributes
 from .checks import check_balancer_name
 from .errors import (
     DuplicateLoadBalancerName,
@@ -25,7 +27,7 @@ from .errors import (
     ValidationError,
 )
 from .limits import GROUPS_MAX
-from .lookup import balancers, find_balancer, parts_of, required_balancer
+from .lookup import find_balancer, parts_of, required_balancer
 from .objects import LoadBalancer
 from .zones import Mapped, Standing, check_address_type, kept_and_new, subnets_of
 

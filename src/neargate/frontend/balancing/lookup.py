@@ -11,10 +11,6 @@ from .errors import ListenerNotFound, LoadBalancerNotFound, RuleNotFound, Target
 from .objects import DELETING, Action, Listener, LoadBalancer, Rule, TargetGroup
 
 
-def balancers(shelf: Shelf) -> Iterator[LoadBalancer]:
-    return (one for one in shelf.all(LoadBalancer) if one.state != DELETING)
-
-
 def find_balancer(shelf: Shelf, arn: str) -> LoadBalancer | None:
     found = shelf.find(LoadBalancer, arn)
     return None if found is None or found.state == DELETING else found

@@ -8,75 +8,36 @@ listener, an action its target groups; who uses a group is looked up.
 from msgspec import Struct
 
 from ...model.balancing import Condition, HealthCheck
+from ..network.balancers import (
+    ACTIVE,
+    ACTIVE_IMPAIRED,
+    DELETING,
+    FAILED,
+    PROVISIONING,
+    Attributes,
+    LoadBalancer,
+    Node,
+)
 from ..network.objects import Tags
 from ..regional.shelves import Kept
 
-PROVISIONING, ACTIVE, ACTIVE_IMPAIRED, FAILED, DELETING = (
-    "provisioning",
-    "active",
-    "active_impaired",
-    "failed",
-    "deleting",
+__all__ = (
+    "ACTIVE",
+    "ACTIVE_IMPAIRED",
+    "DELETING",
+    "FAILED",
+    "KINDS",
+    "PROVISIONING",
+    "Action",
+    "Attributes",
+    "GroupWeight",
+    "Listener",
+    "LoadBalancer",
+    "Node",
+    "Rule",
+    "Target",
+    "TargetGroup",
 )
-Attributes = tuple[tuple[str, str], ...]  # only those that differ from AWS's defaults, sorted
-
-
-class Node(Struct, frozen=True, kw_only=True):
-    """A load balancer's place in one enabled zone, with what the zone gave it. `state`: pending, available, deleting.
-
-    `allocation_id`: the elastic address that was asked for (network load balancers), whose address is `public_ip` from
-    the beginning. `attached_at`: when the zone gave it its interface. `is_listed`: names lead to it.
-    """
-
-    place: str
-    subnet_id: str
-    zone: str
-    state: str = "pending"
-    wanted_private_ip: str | None = None
-    allocation_id: str | None = None
-    eni_id: str | None = None
-    mac: str | None = None
-    private_ip: str | None = None
-    public_ip: str | None = None
-    ipv6: str | None = None
-    host_id: str | None = None
-    attachment_id: str | None = None
-    private_dns_name: str | None = None
-    capacity_id: str | None = None
-    attached_at: float | None = None
-    is_listed: bool = False
-
-    @property
-    def association_id(self) -> str:
-        """Of its elastic address."""
-        return "eipassoc-" + self.place.partition("-")[2]
-
-
-class LoadBalancer(Kept, frozen=True, kw_only=True):
-    """`label`: its name. `number`: the end of its ARN and of its DNS name. `lb_type`: application, network.
-
-    `reason`: why it is in a state that needs one.
-    """
-
-    kind = "load-balancer"
-    label: str
-    number: str
-    lb_type: str
-    scheme: str  # internet-facing, internal
-    vpc_id: str
-    created_at: float
-    dns_name: str
-    state: str = PROVISIONING
-    reason: str = ""
-    nodes: tuple[Node, ...] = ()
-    groups: tuple[str, ...] = ()  # security groups
-    address_type: str = "ipv4"  # ipv4, dualstack
-    attributes: Attributes = ()
-    tags: Tags = ()
-
-    @property
-    def arn(self) -> str:
-        return self.name
 
 
 class Target(Struct, frozen=True, kw_only=True):

@@ -21,8 +21,9 @@ from ...model.balancing import (
     Stickiness,
     WeightedGroup,
 )
+from ..network import balancer_nodes as nodes
 from ..regional.shelves import Shelf
-from . import lookup, nodes
+from . import lookup
 from .actions import FIXED, FORWARD
 from .attributes import of_balancer, of_group
 from .listener_attributes import IDLE_TIMEOUT, of_listener

@@ -24,8 +24,9 @@ from ...model.balancing import (
     UNUSED,
     TargetVerdict,
 )
+from ..network import balancer_nodes as nodes
 from ..regional.shelves import Shelf
-from . import attributes, nodes
+from . import attributes
 from .health import Verdicts
 from .lookup import find_balancer, users_of
 from .objects import LoadBalancer, Target, TargetGroup

@@ -13,12 +13,14 @@ from ...model.balancing import DRAINING, HEALTHY
 from ...model.errors import AwsError
 from ...model.knobs import Knobs
 from ...world import World
+from ..network import balancer_nodes as nodes
+from ..network.balancers import balancers
 from ..network.registry import NetworkRegistry
 from ..regional.shelves import Change, Shelf
-from . import nodes, registration
+from . import registration
 from .book import BalancerBook
 from .health import Verdicts
-from .lookup import balancers, users
+from .lookup import users
 from .objects import LoadBalancer, TargetGroup
 
 _log = get_logger(__name__)

@@ -6,10 +6,10 @@ from ipaddress import AddressValueError, IPv4Address
 from msgspec import Struct
 
 from ...vpc.addresses import subnet_range
+from ..network import balancer_nodes as nodes
 from ..network.addresses import user_of
 from ..network.objects import ElasticAddress, InternetGateway, Subnet
 from ..regional.shelves import Shelf
-from . import nodes
 from .errors import (
     AllocationIdNotFound,
     InvalidConfigurationRequest,

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator
 
 from msgspec.structs import replace
 
-from ..balancing.objects import LoadBalancer, Node
 from ..regional.shelves import Change, Shelf
 from .address_errors import (
     AddressInUse,
@@ -18,6 +17,7 @@ from .address_errors import (
     AssociationNotFound,
     ManagedByAService,
 )
+from .balancers import LoadBalancer, Node
 from .objects import ElasticAddress, NatGateway, Tags
 from .public_pool import Renounced
 from .tagging import AddressNotFound

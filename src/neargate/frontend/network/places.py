@@ -6,8 +6,8 @@ Pure.
 
 from ...model.capacity import PlacedRequest, RecordedReservation, Reservation
 from ...model.network import Eni
-from ..balancing.objects import Node
 from ..regional.shelves import Shelf
+from .balancers import Node
 from .cidr_reservations import subnet_view
 from .objects import EndpointInterface, NatGateway, Subnet
 

@@ -1,7 +1,7 @@
 """Brings what has a place to it and takes it away again: what should be, against what the zones hold.
 
 Here NAT gateways, and what they share with the interfaces of VPC endpoints (`placing_endpoints.py`) and the nodes of
-load balancers (`balancing/placing.py`).
+load balancers (`placing_balancers.py`).
 
 A plan is made of an account's records alone; doing is a short loop over it. The record is durable before the zone is
 asked, and says `available` or `deleted` only after the zone has answered, so that whatever kills the process the next
@@ -22,9 +22,9 @@ from ...model.capacity import NoAddress, NoCapacity, RecordedReservation
 from ...model.errors import AwsError
 from ...model.knobs import Knobs
 from ...world import World
-from ..balancing import placing as balancing
 from ..regional.shelves import Shelf
 from . import nat_gateways, public_pool
+from . import placing_balancers as balancing
 from .nat_gateways import Failure
 from .objects import NatGateway, Subnet
 from .places import interface_of, must_hold

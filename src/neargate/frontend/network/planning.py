@@ -25,9 +25,9 @@ from ...model.network import NetworkAcl as PlannedAcl
 from ...model.network import (
     RouteTable as PlannedTable,
 )
-from ..balancing.names import with_balancers
-from ..balancing.node_plans import open_groups, planned_nodes
 from ..regional.shelves import Shelf
+from .balancer_names import with_balancers
+from .balancer_plans import open_groups, planned_nodes
 from .dhcp_changes import with_options
 from .endpoint_plans import planned_endpoints, with_names
 from .flow_logs import planned_flow_logs

@@ -10,8 +10,8 @@ from ipaddress import ip_network
 from msgspec.structs import replace
 
 from ...model import ids
-from ..balancing.objects import LoadBalancer
 from ..regional.shelves import Change, Kept, Shelf
+from .balancers import LoadBalancer
 from .cidrs import check_subnet_network, ipv4, ipv6, is_within
 from .defaults import DEFAULT_SUBNET_PREFIX, acl_association, free_default_blocks, new_default_subnet
 from .errors import InvalidParameterCombination, SubnetNotFound

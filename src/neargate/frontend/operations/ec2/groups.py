@@ -71,8 +71,8 @@ async def public_addresses(services: Services) -> set[str]:
 
 
 async def all_enis(services: Services, account: str, eni_ids: list[str] | None = None) -> list[dict[str, Any]]:
-    """With the elastic addresses that gateways, nodes and tasks have, and groups of endpoints and load balancers: a zone
-    does not know them."""
+    """With the elastic addresses that gateways, nodes and tasks have, and groups of endpoints and load balancers: a
+    zone does not know them."""
     found = [eni for manager in capacity_managers(services) for eni in await manager.describe_enis(account, eni_ids)]
     shelf = services.network.shelf(account)
     found += own_interfaces(shelf, services.region, eni_ids)

@@ -8,10 +8,11 @@ from ...balancing import arns, attributes
 from ...balancing import load_balancers as decisions
 from ...balancing.checks import tags_given
 from ...balancing.errors import InvalidConfigurationRequest, LoadBalancerNotFound, ValidationError
-from ...balancing.lookup import balancers, find_balancer, required_balancer
+from ...balancing.lookup import find_balancer, required_balancer
 from ...balancing.objects import LoadBalancer
 from ...balancing.zones import Mapped
 from ...call import Answer, Call, Params
+from ...network.balancers import balancers
 from ...services import Services
 from .asking import ask_for, ask_to_describe, ask_to_make
 from .paging import page

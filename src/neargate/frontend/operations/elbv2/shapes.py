@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...balancing import nodes
 from ...balancing.health_checks import HTTP_PROTOCOLS, TRAFFIC_PORT
 from ...balancing.objects import LoadBalancer, Node, TargetGroup
+from ...network import balancer_nodes as nodes
 from ...network.objects import Tags
 
 # Of Route 53, which is not here: as AWS tells it of us-east-1, so that configurations that hand it on go on.

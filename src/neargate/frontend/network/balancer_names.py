@@ -12,9 +12,8 @@ from msgspec.structs import replace
 from ...model.balancing import NETWORK_LB
 from ...model.network import VpcDns
 from ..regional.shelves import Shelf
-from . import nodes
-from .lookup import balancers
-from .objects import LoadBalancer, Node
+from . import balancer_nodes as nodes
+from .balancers import LoadBalancer, Node, balancers
 
 
 def with_balancers(dns: VpcDns, shelf: Shelf) -> VpcDns:

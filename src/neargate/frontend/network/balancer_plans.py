@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from ...model.balancing import NETWORK_LB
 from ...model.network import PlannedBalancerNode, SecurityGroup, SecurityGroupRule
 from ..regional.shelves import Shelf
-from . import nodes
-from .objects import LoadBalancer
+from . import balancer_nodes as nodes
+from .balancers import LoadBalancer
 
 # Of network load balancers that were made without groups: as on AWS, these let everything pass.
 OPEN_GROUP = "sg-00000000000000000"

@@ -14,14 +14,14 @@ from ...interfaces.store import Overloaded
 from ...log import get_logger
 from ...model.capacity import NoAddress, NoCapacity, RecordedReservation
 from ...model.errors import AwsError
-from ..network.objects import Subnet
-from ..network.places import interface_of, must_hold
 from ..regional.shelves import Shelf
-from . import nodes
-from .objects import LoadBalancer, Node
+from . import balancer_nodes as nodes
+from .balancers import LoadBalancer, Node
+from .objects import Subnet
+from .places import interface_of, must_hold
 
 if TYPE_CHECKING:
-    from ..network.registry import NetworkRegistry
+    from .registry import NetworkRegistry
 
 _log = get_logger(__name__)
 

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from ...model import ids
 from ...model.capacity import NoAddress, PlacedRequest, Reservation
-from ..network import places
-from ..network.objects import ElasticAddress, Subnet
-from ..network.places import answer_kept
 from ..regional.shelves import Change, Shelf
-from .objects import ACTIVE, ACTIVE_IMPAIRED, DELETING, FAILED, PROVISIONING, LoadBalancer, Node
+from . import places
+from .balancers import ACTIVE, ACTIVE_IMPAIRED, DELETING, FAILED, PROVISIONING, LoadBalancer, Node
+from .objects import ElasticAddress, Subnet
+from .places import answer_kept
 
 PENDING, AVAILABLE, LEAVING = "pending", "available", "deleting"
 _NOT_SERVING = "The load balancer does not serve in {zones}."
