@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from neargate.model.balancing import HEALTHY, INITIAL, UNHEALTHY, UNUSED
 from neargate.model.errors import ServiceUnavailable
-from neargate.testing.cell_rig import ACCOUNT, CellRig, id_of, in_cell
+from neargate.testing.cell_rig import ACCOUNT, CellRig, id_of, in_cell, subnet
 from neargate.testing.fake_targets import FakeTargets
 from neargate.testing.service_rig import CLUSTER, QUICK, ServiceRig, behind, configured, definition
 
@@ -375,8 +375,18 @@ def test_a_stop_does_not_wait_for_ever_for_a_region_that_takes_no_target_back() 
 
         await rig.until(is_told)
         await services.report(task, "STOPPED")
-        assert await rig.reserved_tasks() >= 1  # its address may yet be a target: nobody else gets it
+        [other] = await rig.run(subnets=(subnet(task["availabilityZone"]),))
+        await rig.cell.stop_task(ACCOUNT, CLUSTER, id_of(other), None)
+        await rig.report(other, "STOPPED", 1)
+
+        async def is_released(of: dict[str, Any]) -> bool:
+            sql = "SELECT released FROM tasks WHERE id = ?"
+            return bool((await rig.stores.cell_store.read(sql, (id_of(of),)))[0][0])
+
+        await rig.until(lambda: is_released(other))
+        assert not await is_released(task)  # its address may yet be a target: nobody else gets it
         targets.fails = None
+        await rig.until(lambda: is_released(task))
         await services.until_steady()
         assert services.target(task, group) not in targets.registered
 
