@@ -1,4 +1,4 @@
-"""A load balancer's node with real packets and no region: namespaces on one switch, and a runner of proxies. Needs root.
+"""A load balancer's node with real packets and no region: namespaces on one switch, a runner of proxies. Needs root.
 
 Owns the namespaces and their links; all are gone after `close`. Sockets are made in a namespace and used from the
 test's own event loop: they stay where they were made.
