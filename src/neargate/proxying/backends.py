@@ -27,7 +27,9 @@ def sections(plan: BalancerPlan, group: PlannedGroup, targets: Sequence[PlannedT
     name = names.backend(group.arn)
     common = _http(plan, group, at) if is_http(plan) else _tcp(group)
     ids = names.server_ids(group, targets)
-    found = [f"backend {name}", *common, *_check(group)]
+    # Also where there is no target yet: who changes these words changes every server.
+    words = f"# {checked(group)} / {probed(group)}" if group.check.enabled else f"# {unchecked(group)}"
+    found = [f"backend {name}", words, *common, *_check(group)]
     found += [f"server {_named(group, one, ids)} {checked(group)}" for one in targets]
     found += [f"backend {name}{names.OPEN}", *common]
     if is_http(plan):
