@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ...interfaces.balancing import TargetGroupView, TargetRef, TargetState
 from ...log import get_logger
-from ...model.errors import AwsError
+from ...model.errors import AwsError, ServiceUnavailable
 from ..network.registry import NetworkRegistry
 from ..regional.shelves import Shelf
 from . import registration
@@ -68,6 +68,8 @@ class GroupTargets:
                 await self._register(account, arn, refs)
             except TargetGroupNotFound:
                 lost += refs
+            except ServiceUnavailable:
+                raise  # too much to do: it is asked for again
             except AwsError as error:
                 if len(refs) > 1:
                     lost += await self._one_by_one(account, refs)
