@@ -29,9 +29,9 @@ PLACES = (f"{REGION}a", f"{REGION}b")
 
 
 @asynccontextmanager
-async def keeping(directory: Path, opened: list[Region]) -> AsyncIterator[int]:
+async def keeping(directory: Path, opened: list[Region], knobs: Knobs = KNOBS) -> AsyncIterator[int]:
     """A region that places what has a place."""
-    async with serving(directory, opened, KNOBS) as port:
+    async with serving(directory, opened, knobs) as port:
         region = opened[0]
         loops = [asyncio.ensure_future(region.placing.run()), asyncio.ensure_future(region.balancer_watch.run())]
         yield port
