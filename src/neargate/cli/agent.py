@@ -33,7 +33,7 @@ from ..world import OsWorld
 from . import admin, agent_desk, locks
 from . import config as configs
 from .allocator import keep_little
-from .balancers import end_proxies, proxy_runner
+from .balancers import balancer_runner, end_proxies
 from .config import RegionConfig
 from .kill_points import kill_points
 from .own_words import own_words
@@ -115,7 +115,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         pulls_by_task=pulls_by_task(config, proxies_of(os.environ)),
         strays=lambda: network.strays,
         refused_pools=lambda: network.refused_pools,
-        balancers=proxy_runner(world, paths, facts.host_id),
+        balancers=balancer_runner(world, paths, facts.host_id),
     )
     await admin.serve(paths.agent_socket, agent_desk.handlers(agent, network.consider_pools))
     gc.freeze()

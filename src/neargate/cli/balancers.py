@@ -4,10 +4,12 @@ import grp
 import pwd
 import resource
 
+from ..agent.balancers.loopback import LoopbackDoors, WithDoors
 from ..agent.balancers.runner import ProxyRunner
 from ..hostnet.namespaces import Namespaces
 from ..hostnet.proxy_process import LinuxProxies, ProxyUser
 from ..hostnet.secret_mount import mount_secret, unmount_secret
+from ..interfaces.proxies import BalancerRunner
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS
 from ..world import OsWorld, World
@@ -16,6 +18,12 @@ from .paths import RegionPaths
 USERS = ("haproxy", "nobody")  # Debian's package makes the first, which owns nothing
 _CONNECTIONS_MAX = 20_000
 _FILES_KEPT = 200
+
+
+def balancer_runner(world: World, paths: RegionPaths, host_id: str) -> BalancerRunner:
+    """Those that face the internet are at this machine's loopback too."""
+    note = get_logger(__name__).bind(host=host_id).warning
+    return WithDoors(proxy_runner(world, paths, host_id), LoopbackDoors(DEFAULT_KNOBS, host_id, note))
 
 
 def proxy_runner(world: World, paths: RegionPaths, host_id: str) -> ProxyRunner:

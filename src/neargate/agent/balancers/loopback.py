@@ -59,8 +59,8 @@ class LoopbackDoors:
         self._refused &= self._doors.keys()
 
     async def _open(self, port: int) -> None:
-        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> object:
-            return self._serve(port, reader, writer)
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._serve(port, reader, writer)
 
         try:
             self._servers[port] = await asyncio.start_server(serve, self._host, port)
