@@ -1,6 +1,7 @@
 """The capacity manager over a store in memory: what is taken, given back, refused, and what survives a restart."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -376,6 +377,18 @@ def test_a_release_waits_for_the_reserve_before_it() -> None:
         assert (await capacity.hosts())[0]["tasks"] == 0
 
     run(main)
+
+
+def test_a_process_that_ends_leaves_no_work_that_was_never_begun(recwarn: pytest.WarningsRecorder) -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        releasing = asyncio.ensure_future(capacity.release("t1", ZONES[0]))
+        await asyncio.sleep(0)  # its flight is spawned, and has not had a step yet
+        assert not releasing.done()
+
+    run(main)
+    gc.collect()
+    assert [str(one.message) for one in recwarn if "never awaited" in str(one.message)] == []
 
 
 def test_the_sweeper_hears_of_old_claims_until_it_calls_them_settled() -> None:
