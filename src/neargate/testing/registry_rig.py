@@ -24,7 +24,7 @@ from ..frontend.cloudmap.records import (
 )
 from ..frontend.cloudmap.registry import MIGRATIONS, CloudMapRegistry, open_cloud_map
 from ..frontend.cloudmap.room import most_of
-from ..frontend.regional.shelves import Change
+from ..frontend.regional.shelves import Change, Kept
 from ..interfaces.discovery import TaskRegistries
 from .cell_rig import ACCOUNT, REGION, CellRig
 from .service_rig import template
@@ -49,7 +49,7 @@ class RegistryRig:
         store = await self._rig.stores.open("region", MIGRATIONS)
         self.map = await open_cloud_map(self._rig.world, store, region=REGION)
         if self.map.namespace(ACCOUNT, NAMESPACE) is None:
-            await self.map.change(ACCOUNT, lambda _: Change(result=None, put=(_namespace(), *_services())))
+            await self.map.change(ACCOUNT, lambda _: Change(result=None, put=records()))
         return CloudMapTasks(self._rig.world, self.map)
 
     def ids(self, service: str = A) -> list[str]:
@@ -92,6 +92,11 @@ def registering(*entries: Mapping[str, Any], **changes: Any) -> Any:
     return replace(template(**changes), shown=shown(*(entries or (entry(),))))
 
 
+def records() -> tuple[Kept, ...]:
+    """A namespace with two services."""
+    return (_namespace(), service_record(A, "web", "A"), service_record(SRV, "_api._tcp", "SRV"))
+
+
 def _namespace() -> Namespace:
     return Namespace(
         account=ACCOUNT,
@@ -105,17 +110,15 @@ def _namespace() -> Namespace:
     )
 
 
-def _services() -> tuple[Service, ...]:
-    return tuple(
-        Service(
-            account=ACCOUNT,
-            name=name,
-            called=called,
-            namespace=NAMESPACE,
-            region=REGION,
-            created=1.0,
-            dns=Dns(policy=MULTIVALUE, records=((kind, 10),)),
-            has_custom_health=True,
-        )
-        for name, called, kind in ((A, "web", "A"), (SRV, "_api._tcp", "SRV"))
+def service_record(name: str, called: str, *kinds: str) -> Service:
+    """Without any kind of record: for DiscoverInstances only."""
+    return Service(
+        account=ACCOUNT,
+        name=name,
+        called=called,
+        namespace=NAMESPACE,
+        region=REGION,
+        created=1.0,
+        dns=Dns(policy=MULTIVALUE, records=tuple((kind, 10) for kind in kinds)) if kinds else None,
+        has_custom_health=True,
     )
