@@ -1,4 +1,4 @@
-"""A service whose tasks have a name: another task resolves it, and the answer follows the tasks' health and their end."""
+"""A service whose tasks have a name: another task resolves it, and sees their health, and their end."""
 
 from collections.abc import Iterator
 from functools import partial

@@ -1,4 +1,4 @@
-"""Services with a service registry, as boto3 sees them: made, discovered, moved and deleted, beside Cloud Map's records.
+"""Services with a service registry, as boto3 sees them: made, discovered, moved and deleted.
 
 Simulated hosts behind a real socket; every answer of ECS is held against botocore's model.
 """
