@@ -42,6 +42,9 @@ class CloudMapTasks:
     async def register(self, owner: Owner, new: Registration) -> None:
         service = registry_named(self._map, owner.account, new.registry)
         if service is None:
+            await self._map.catch_up()  # another server may have made it
+            service = registry_named(self._map, owner.account, new.registry)
+        if service is None:
             raise ServiceNotFound
         instance = Instance(
             account=owner.account,
