@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from neargate.clusters.orders import Orders
 from neargate.interfaces.discovery import Owner, Registered, Registration
 from neargate.interfaces.store import Overloaded, Statement
 from neargate.model.errors import InvalidParameter
@@ -238,6 +239,25 @@ def test_a_task_is_stopped_in_the_end_although_cloud_map_is_not_to_be_had() -> N
         assert registries.ids() == [task]
 
     told(body, replace(QUICK, service_leaving_wait_s=0.05))
+
+
+def test_orders_that_wait_hold_up_no_others() -> None:
+    async def body(services: ServiceRig, registries: RegistryRig) -> None:
+        del registries
+        await services.create(desired_count=9)
+        await services.until_steady()
+        first, second, third = [id_of(one) for one in await services.live() if one["availabilityZone"].endswith("a")]
+        for task in (first, second, third):
+            await services.rig.cell.stop_task(ACCOUNT, CLUSTER, task, None)
+        held = {first, third}
+        orders = Orders(services.rig.stores.cell_store, held.__contains__)
+        [order] = await orders.to_stop("host-a", 0, 1)
+        assert order.order.task_id == second
+        assert await orders.to_stop("host-a", order.n, 1) == []
+        held.clear()
+        assert [one.order.task_id for one in await orders.to_stop("host-a", 0, 3)] == [first, second, third]
+
+    told(body)
 
 
 def test_instances_of_others_are_never_touched() -> None:
