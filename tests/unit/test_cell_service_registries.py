@@ -371,6 +371,20 @@ def test_what_tasks_left_while_no_process_ran_is_taken_away_by_the_next() -> Non
     told(body)
 
 
+def test_tasks_that_no_process_had_registered_yet_are_registered_by_the_next() -> None:
+    async def body(services: ServiceRig, registries: RegistryRig) -> None:
+        dead = services.rig.kill_at("before", lambda _: True, of_region=True)
+        await services.create(desired_count=2, template=registering())
+        await services.until_steady()
+        await dead.wait()
+        assert registries.ids() == []
+        await services.rig.reopen()
+        await until(services, lambda: len(registries.ids()) == 2)
+        assert registries.ids() == await running_ids(services)
+
+    told(body)
+
+
 class Nth:
     """The nth write to Cloud Map, or of the cell's services."""
 
