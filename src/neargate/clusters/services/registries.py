@@ -32,7 +32,7 @@ _TASKS = (
     "WHERE v.account = ? AND v.cluster = ? AND v.name = ? AND v.status <> 'INACTIVE' AND t.last_status <> 'STOPPED' "
     "ORDER BY t.n"
 )
-_HELD_MAX = 10_000  # remembered waits; without one a task waits anew
+_TOLD_MAX = 10_000  # troubles that are remembered as told
 
 
 class NoRegistries:
@@ -100,8 +100,6 @@ class RegistryLane:
             self._held.pop(task_id, None)
             return False
         now = self._world.monotonic()
-        if len(self._held) >= _HELD_MAX:
-            self._held.clear()
         return now - self._held.setdefault(task_id, now) < self._knobs.service_leaving_wait_s
 
     async def load(self) -> None:
@@ -144,16 +142,21 @@ class RegistryLane:
         owner = Owner(*key)
         tasks = [SeenTask(*row) for row in await self._store.read(_TASKS, key)]
         entries = await self._entries(tasks)
+        change = difference(tasks, entries, self._registries.registered(owner))
         try:
-            return await self._carry_out(owner, difference(tasks, entries, self._registries.registered(owner)))
+            return await self._carry_out(owner, change)
         finally:
-            self._let_go(tasks)
+            self._let_go(tasks, change)
 
-    def _let_go(self, tasks: Sequence[SeenTask]) -> None:
-        """Of tasks that are to stop and whose orders wait no more, or have waited long enough."""
-        for task in tasks:
-            if task.is_leaving and task.task_id in self._held and not self.holds_back(task.task_id):
-                self._free(task.host)
+    def _let_go(self, tasks: Sequence[SeenTask], change: Difference) -> None:
+        """Of tasks whose orders wait no more, or have waited long enough. Of one that has ended meanwhile nobody has to
+        be told."""
+        hosts = {task.task_id: task.host for task in tasks}
+        looked_at = {one.task_id for one in change.to_deregister} | {task.task_id for task, _ in change.to_register}
+        looked_at |= {task.task_id for task in tasks if task.is_leaving}
+        for task_id in sorted(looked_at & self._held.keys()):
+            if not self.holds_back(task_id) and task_id in hosts:
+                self._free(hosts[task_id])
 
     async def _entries(self, tasks: Sequence[SeenTask]) -> dict[str, Mapping[str, Any]]:
         templates = await self._templates.of([task.revision for task in tasks])
@@ -199,7 +202,7 @@ class RegistryLane:
             f"(service {owner.service}) was unable to register tasks in (service-registry {registry}) "
             f"due to (reason {why})"
         )
-        if (owner, message) in self._told or len(self._told) >= _HELD_MAX:
+        if (owner, message) in self._told or len(self._told) >= _TOLD_MAX:
             return
         for (number,) in await self._store.read(_NUMBER, owner):
             await self._store.write(insert_events(int(number), [message], now, self._world.random.getrandbits))
