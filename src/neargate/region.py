@@ -27,6 +27,7 @@ from .frontend.callers.principals import Principals
 from .frontend.callers.sessions import Sessions
 from .frontend.callers.task_roles import FLOW_LOGS, AssumedTaskRoles
 from .frontend.cloudmap import registry as cloud_map_part
+from .frontend.cloudmap.for_services import CloudMapTasks
 from .frontend.cloudmap.plans import NamedPlans
 from .frontend.envelope import Envelope
 from .frontend.executing.calls import InsideCalls
@@ -175,7 +176,11 @@ async def open_region(
         capacities=capacities,
         knobs=knobs,
         quotas=parts.quotas,
-        services_way=ServicesWay(networks=TaskNetworks(parts.network), rate=_launch_rate(limits)),
+        services_way=ServicesWay(
+            networks=TaskNetworks(parts.network),
+            registries=CloudMapTasks(world, parts.cloud_map),
+            rate=_launch_rate(limits),
+        ),
     )
     await placing.restore(lambda: cell.sweepers.settle_reservations(world.now()))
     logs = await Logs.open(world, stores, knobs, plan.region)

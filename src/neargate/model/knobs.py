@@ -151,6 +151,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     service_launches_per_minute: int = 500  # AWS's, of one service
     service_place_retry_min_s: float = 5.0  # after a task that found no place; doubled each time
     service_place_retry_max_s: float = 60.0
+    service_leaving_wait_s: float = 30.0  # a task is stopped although its names could not be taken away for so long
     service_rest_s: float = 60.0  # after the operator asked all tasks to stop nothing is started; each ask renews it
     service_inactive_keep_s: float = 24 * 3600.0  # a deleted service is described
     service_inactive_max: int = 10_000  # of all accounts; above it the oldest are forgotten sooner

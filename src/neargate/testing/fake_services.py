@@ -4,7 +4,7 @@ For tests of the front end. Owns what is kept and shown, as `interfaces/services
 a test says. Invariant: what was answered is what is described.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -77,6 +77,8 @@ class FakeServices:
             document["taskDefinition"] = change.definition["taskDefinitionArn"]
         if isinstance(change.network, dict):
             document["networkConfiguration"] = {"awsvpcConfiguration": change.network}
+        if isinstance(change.shown, Mapping):
+            document.update(change.shown)
         if isinstance(change.launch_type, str | None):
             document.pop("launchType", None)
             document |= {} if change.launch_type is None else {"launchType": change.launch_type}

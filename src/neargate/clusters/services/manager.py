@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from ...interfaces.discovery import TaskRegistries
 from ...interfaces.roles import Documents, TagChange, TagPairs
 from ...interfaces.services import (
     DeploymentFilter,
@@ -30,6 +31,7 @@ from .changes import Changes
 from .loop import ServiceLoop
 from .protection import Protection
 from .reading import ServiceReading
+from .registries import NoRegistries, RegistryLane
 from .snapshot import Snapshots, Templates
 from .starting import LaunchRate, Starting
 from .stopping_deployments import StoppingDeployments
@@ -62,14 +64,16 @@ class NoNetworks:
 
 
 class ServicesWay(Struct, frozen=True, kw_only=True):
-    """What services need of the region: its networks, and the account's launch rate (None: there is none)."""
+    """What services need of the region: networks, Cloud Map, and the account's launch rate (None: there is none)."""
 
     networks: ServiceNetworks
+    registries: TaskRegistries = NoRegistries()
     rate: LaunchRate | None = None
 
 
 class CellServices:
-    """`launched` is told of tasks that were recorded, `asked` of tasks that are to stop."""
+    """`launched` is told of tasks that were recorded, `asked` of tasks that are to stop, `free` of a host where one is
+    to stop now that had to leave Cloud Map first."""
 
     def __init__(
         self,
@@ -85,6 +89,7 @@ class CellServices:
         way: ServicesWay,
         launched: Callable[[Recorded], None],
         asked: Callable[[Sequence[TaskRow]], None],
+        free: Callable[[str], None],
     ) -> None:
         self._store = store
         self._region = region
@@ -98,13 +103,17 @@ class CellServices:
             launched=launched,
             rate=way.rate,
         )
+        self.registries = RegistryLane(
+            world, store, knobs, region=region, registries=way.registries, templates=templates, free=free
+        )
+        self._asked = asked
         self._loop = ServiceLoop(
             world,
             store,
             knobs,
             snapshots=Snapshots(world, store, knobs, way.networks, templates),
             starting=starting,
-            asked=asked,
+            asked=self._asked_to_stop,
         )
         self._changes = Changes(
             world,
@@ -114,7 +123,7 @@ class CellServices:
             clusters=clusters,
             quotas=quotas,
             templates=templates,
-            changed=self._loop.due.wake,
+            changed=self._changed,
         )
         self._reading = ServiceReading(store, region=region, clusters=clusters, templates=templates, pins=pins)
         self._protection = Protection(world, store, region=region, clusters=clusters, changed=self._loop.task_changed)
@@ -122,6 +131,7 @@ class CellServices:
 
     async def load(self) -> None:
         await self._loop.load()
+        await self.registries.load()
 
     async def run(self) -> None:
         """Never returns."""
@@ -137,6 +147,20 @@ class CellServices:
 
     def tasks_changed(self, rows: Sequence[TaskRow]) -> None:
         self._loop.tasks_changed(rows)
+        for row in rows:
+            if row.service is not None:
+                self.registries.task_changed((row.account, row.cluster, row.service))
+
+    def _asked_to_stop(self, rows: Sequence[TaskRow]) -> None:
+        """Their orders to stop wait already where they must; the sooner they leave Cloud Map, the sooner they go."""
+        self._asked(rows)
+        for row in rows:
+            if row.service is not None:
+                self.registries.wake((row.account, row.cluster, row.service))
+
+    def _changed(self, key: Key) -> None:
+        self._loop.due.wake(key)
+        self.registries.wake(key)
 
     # -- ServiceManager
 

@@ -26,6 +26,7 @@ from .capacity_providers import (
     chosen_capacity,
     platform_version,
 )
+from .service_registries import checked_registries
 from .service_settings import DAEMON
 from .task_network import resolve_network
 
@@ -50,7 +51,10 @@ def new_template(
         strategy=capacity.strategy,
         platform_version=checked_platform(params.get("platformVersion"), capacity.launch_type),
         network=checked_network(call, services, params, definition, capacity.launch_type),
-        shown={"loadBalancers": [], "serviceRegistries": []},
+        shown={
+            "loadBalancers": [],
+            "serviceRegistries": checked_registries(call, services, params.get("serviceRegistries") or (), definition),
+        },
         log_mode=log_mode(call, services),
         gives_files=gives_files(services, definition, capacity.launch_type),
     )

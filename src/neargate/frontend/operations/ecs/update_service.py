@@ -18,6 +18,7 @@ from .asking import definition_resource
 from .asking_services import service_document, service_resources, updating_keys
 from .names import cluster_name, definition_reference, service_identifier
 from .passing import authorize_roles, roles_of
+from .service_registries import checked_registries
 from .service_settings import DAEMON, changed_settings
 from .service_template import (
     AWSVPC,
@@ -75,7 +76,9 @@ def _change(
     version = checked_platform(wanted, launch_type) if wanted else ""
     if wanted and wanted != service.get("platformVersion"):
         deployed["platform_version"], settings["platformVersion"] = version, wanted
-    is_named = revision is not None or bool(params.get("networkConfiguration"))
+    is_named = (
+        revision is not None or bool(params.get("networkConfiguration")) or params.get("serviceRegistries") is not None
+    )
     force = bool(params.get("forceNewDeployment"))
     if force or deployed or is_named:
         deployed |= _changed_template(call, services, params, service, launch_type, revision)
@@ -115,6 +118,7 @@ def _changed_template(
             "log_mode": log_mode(call, services),
             "gives_files": gives_files(services, definition, launch_type),
         }
+    changes |= _changed_registries(call, services, params, service, definition)
     present = (service.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}
     if params.get("networkConfiguration"):
         network = checked_network(call, services, params, definition, launch_type)
@@ -123,6 +127,20 @@ def _changed_template(
     if definition.get("networkMode") == AWSVPC and not present:
         raise InvalidParameter(NO_NETWORK)
     return changes
+
+
+def _changed_registries(
+    call: Call, services: Services, params: Params, service: Document, definition: Document
+) -> Document:
+    """Those that stay are to fit another definition, too; an empty list takes them away."""
+    present: list[Document] = service.get("serviceRegistries") or []
+    given = params.get("serviceRegistries")
+    if given is None and definition["taskDefinitionArn"] == service["taskDefinition"]:
+        return {}
+    wanted = checked_registries(call, services, present if given is None else given, definition)
+    if wanted == present:
+        return {}
+    return {"shown": {"loadBalancers": service.get("loadBalancers") or [], "serviceRegistries": wanted}}
 
 
 def _present_revision(call: Call, services: Services, service: Document) -> Revision | None:
