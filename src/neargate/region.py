@@ -34,6 +34,7 @@ from .frontend.callers.sessions import Sessions
 from .frontend.callers.task_roles import FLOW_LOGS, AssumedTaskRoles
 from .frontend.certificates import registry as certificates_part
 from .frontend.cloudmap import registry as cloud_map_part
+from .frontend.cloudmap.for_services import CloudMapTasks
 from .frontend.cloudmap.plans import NamedPlans
 from .frontend.envelope import Envelope
 from .frontend.executing.calls import InsideCalls
@@ -188,7 +189,12 @@ async def open_region(
         capacities=capacities,
         knobs=knobs,
         quotas=parts.quotas,
-        services_way=ServicesWay(networks=TaskNetworks(parts.network), targets=targets, rate=_launch_rate(limits)),
+        services_way=ServicesWay(
+            networks=TaskNetworks(parts.network),
+            targets=targets,
+            registries=CloudMapTasks(world, parts.cloud_map),
+            rate=_launch_rate(limits),
+        ),
     )
     await placing.restore(lambda: cell.sweepers.settle_reservations(world.now()))
     logs = await Logs.open(world, stores, knobs, plan.region)

@@ -1,4 +1,4 @@
-"""docs/cloudmap.md is true: a namespace, a task with a name, discovery and health, typed as they stand there."""
+"""docs/cloudmap.md is true: a namespace, tasks with names, a service, discovery, health: typed as they stand there."""
 
 from pathlib import Path
 
@@ -15,4 +15,4 @@ def test_the_walk_through_cloud_map(sampled_region: LiveRegion, tmp_path: Path) 
     blocks = steps(document_for("docs/cloudmap.md", sampled_region))
     printed = walk(blocks, sampled_region, tmp_path, strict=False)
     assert_true(blocks, printed)
-    assert len([block for block in blocks if block.printed]) == 4
+    assert len([block for block in blocks if block.printed]) == 5

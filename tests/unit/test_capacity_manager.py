@@ -1,6 +1,7 @@
 """The capacity manager over a store in memory: what is taken, given back, refused, and what survives a restart."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -376,6 +377,19 @@ def test_a_release_waits_for_the_reserve_before_it() -> None:
         assert (await capacity.hosts())[0]["tasks"] == 0
 
     run(main)
+
+
+def test_a_process_that_ends_leaves_no_work_that_was_never_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        releasing.append(asyncio.ensure_future(capacity.release("t1", ZONES[0])))
+
+    releasing: list[asyncio.Future[None]] = []
+    complaints: list[str] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda what: complaints.append(str(what.exc_value)))
+    asyncio.run(main())  # ends when the flight is spawned, before it has its first step
+    gc.collect()
+    assert complaints == []
 
 
 def test_the_sweeper_hears_of_old_claims_until_it_calls_them_settled() -> None:

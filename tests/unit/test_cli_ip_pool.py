@@ -242,8 +242,10 @@ def test_pools_are_bounded_and_another_way_needs_a_removal() -> None:
             await desk.add({"cidr": "203.0.1.1/32", "way": "routed"})
         with pytest.raises(PoolRefused, match="is no way to a pool"):
             await desk.add({"cidr": "203.0.1.1/32", "way": "by-pigeon"})
-        with pytest.raises(PoolRefused, match=r"198\.18\.0\.0/24 is no pool of this region"):
+        with pytest.raises(PoolRefused, match=r"198\.18\.0\.0/24 is the region's own and stays"):
             await desk.remove({"cidr": "198.18.0.0/24"})
+        with pytest.raises(PoolRefused, match=r"198\.51\.100\.0/24 is no pool of this region"):
+            await desk.remove({"cidr": "198.51.100.0/24"})
 
     story(body)
 

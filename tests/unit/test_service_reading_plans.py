@@ -4,15 +4,26 @@ import re
 import sqlite3
 
 from neargate.clusters.schema import MIGRATIONS
-from neargate.clusters.services import reading
+from neargate.clusters.services import reading, registries
 
 
-def test_which_images_a_revision_had_is_found_without_reading_every_task_of_the_cluster() -> None:
+def planned(asked: str) -> str:
     database = sqlite3.connect(":memory:")
     for migration in MIGRATIONS:
         database.executescript(migration)
-    asked = f"EXPLAIN QUERY PLAN {reading._RAN}"
-    plan = " ".join(str(row[3]) for row in database.execute(asked, ("x",) * asked.count("?")))
+    plan = database.execute(f"EXPLAIN QUERY PLAN {asked}", ("x",) * asked.count("?"))
+    told = " ".join(str(row[3]) for row in plan)
     database.close()
+    return told
+
+
+def test_which_images_a_revision_had_is_found_without_reading_every_task_of_the_cluster() -> None:
+    plan = planned(reading._RAN)
     assert "SCAN" not in plan
     assert set(re.findall(r"INDEX (\w+)", plan)) == {"deployments_of", "tasks_that_ran"}
+
+
+def test_which_tasks_are_to_be_instances_is_found_without_reading_those_of_other_services() -> None:
+    plan = planned(registries._TASKS)
+    assert "SCAN" not in plan
+    assert {"services_named", "service_tasks_of"} <= set(re.findall(r"INDEX (\w+)", plan))

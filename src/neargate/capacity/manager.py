@@ -549,13 +549,13 @@ class Capacity:
             await asyncio.wait([before])
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._flights[key] = outcome
-        self._world.spawn(self._fly(key, work(), outcome), f"claim {key[0]}")
+        self._world.spawn(self._fly(key, work, outcome), f"claim {key[0]}")
         return await asyncio.shield(outcome)
 
-    async def _fly(self, key: Key, work: Coroutine[Any, Any, T], outcome: "asyncio.Future[T]") -> None:
+    async def _fly(self, key: Key, work: Callable[[], Coroutine[Any, Any, T]], outcome: "asyncio.Future[T]") -> None:
         """What the work raises goes to whoever waits, and to nobody when the caller is gone."""
         try:
-            result = await work
+            result = await work()
         except Exception as error:
             del self._flights[key]
             outcome.set_exception(error)

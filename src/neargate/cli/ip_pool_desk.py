@@ -79,6 +79,8 @@ class IpPoolDesk:
 
     async def _remove(self, request: Answer) -> Answer:
         cidr, drain = str(request.get("cidr") or ""), bool(request.get("drain"))
+        if cidr and cidr == self._network.public_pool:
+            raise PoolRefused(f"{cidr} is the region's own and stays; it gives no address while a pool of yours does")
         if not drain:  # what is refused anyway is not closed for that: the process may end before it is open again
             known = operator_pools.find(self._network.shelf(POOL), cidr)
             operator_pools.check_unheld(self._network.shelf(POOL), cidr, self._holders(known.name))

@@ -64,7 +64,7 @@ class Cell:
     ) -> None:
         self.name = name
         self.incarnation = incarnation
-        self.orders = Orders(store)
+        self.orders = Orders(store, self._holds_back)
         self._world = world
         self._store = store
         self._spread = LiveSpread()
@@ -138,6 +138,7 @@ class Cell:
         """Apart from `start`: it launches tasks by itself, and that is not before everything that takes room and
         addresses in the zones has what is its own."""
         self._world.spawn(self.services.run(), f"{self.name}-services")
+        self._world.spawn(self.services.registries.run(), f"{self.name}-registries")
 
     def start_sweepers(self, is_retired: Callable[[str], bool]) -> None:
         """Apart from `start`, so that tests and the simulator may sweep when they choose.
@@ -237,6 +238,9 @@ class Cell:
 
     def _served(self, tasks: Sequence[TaskRow]) -> None:
         self.services.tasks_changed(tasks)
+
+    def _holds_back(self, task_id: str) -> bool:
+        return self.services.registries.holds_back(task_id)
 
     def _asked_to_stop(self, tasks: Sequence[TaskRow]) -> None:
         for host_id in dict.fromkeys(task.host for task in tasks):

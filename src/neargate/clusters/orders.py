@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from ..interfaces.store import Store
+from ..interfaces.store import Row, Store
 from ..link.messages import StopOrder
 
 # What is a target of a load balancer is told to stop when it is none any more (clusters/services/targets.py).
@@ -44,8 +44,11 @@ Bell = Callable[[RunTaskOrder | None], None]  # the order of a fresh task; None:
 
 
 class Orders:
-    def __init__(self, store: Store) -> None:
+    """`holds_back`: whether the order to stop a task waits; who says so rings when it does no more."""
+
+    def __init__(self, store: Store, holds_back: Callable[[str], bool]) -> None:
         self._store = store
+        self._holds_back = holds_back
         self._bells: dict[str, Bell] = {}
 
     def listen(self, host_id: str, bell: Bell) -> None:
@@ -82,13 +85,15 @@ class Orders:
 
         `begun`: also those it has; a host that lost their records with a crash answers with their end.
         """
-        rows = await self._store.read(_TO_STOP, (host_id, begun, after, limit))
-        return [
-            StopTaskOrder(
-                n=n,
-                order=StopOrder(
-                    task_id=task_id, incarnation=incarnation, stop_code=code or "UserInitiated", reason=reason or ""
-                ),
-            )
-            for n, task_id, incarnation, code, reason in rows
-        ]
+        while rows := await self._store.read(_TO_STOP, (host_id, begun, after, limit)):
+            after = int(rows[-1][0])
+            found = [_stop_order(row) for row in rows if not self._holds_back(str(row[1]))]
+            if found or len(rows) < limit:
+                return found
+        return []
+
+
+def _stop_order(row: Row) -> StopTaskOrder:
+    n, task_id, incarnation, code, reason = row
+    order = StopOrder(task_id=task_id, incarnation=incarnation, stop_code=code or "UserInitiated", reason=reason or "")
+    return StopTaskOrder(n=n, order=order)

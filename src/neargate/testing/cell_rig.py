@@ -15,7 +15,9 @@ from ..capacity.manager import Capacity, open_capacity
 from ..clusters.cell import Cell, open_cell
 from ..clusters.reports import ReportOutcome
 from ..clusters.services.manager import ServicesWay
+from ..clusters.services.registries import NoRegistries
 from ..clusters.services.starting import LaunchRate
+from ..interfaces.discovery import TaskRegistries
 from ..interfaces.roles import Documents, RunTaskRequest
 from ..interfaces.store import Row, Statement, Store, Value
 from ..model.capacity import HostCapacity, HostFacts, SubnetView
@@ -91,12 +93,16 @@ class FaultyStore:
 
 
 class FaultyStores(MemoryStores):
-    """Wraps the cell's store; the last one opened is `cell_store`."""
+    """Wraps the cell's store and the region's; the last ones opened are `cell_store` and `region_store`."""
 
     cell_store: FaultyStore
+    region_store: FaultyStore
 
     async def open(self, shard: str, migrations: Sequence[str], *, rebuildable: bool = False) -> Store:
         store = await super().open(shard, migrations, rebuildable=rebuildable)
+        if shard == "region":
+            self.region_store = FaultyStore(store)
+            return self.region_store
         if not shard.startswith("cell"):
             return store
         self.cell_store = FaultyStore(store)
@@ -183,6 +189,7 @@ class CellRig:
         self.networks = RigNetworks()
         self.launch_rate: LaunchRate | None = None
         self.targets = FakeTargets()
+        self.open_registries: Callable[[], Awaitable[TaskRegistries]] = _no_registries
         self._host = host
         self.stores: FaultyStores
         self.cell: Cell
@@ -210,7 +217,12 @@ class CellRig:
             region=REGION,
             capacities=self.capacities,
             knobs=self.knobs,
-            services_way=ServicesWay(networks=self.networks, targets=self.targets, rate=self.launch_rate),
+            services_way=ServicesWay(
+                networks=self.networks,
+                targets=self.targets,
+                registries=await self.open_registries(),
+                rate=self.launch_rate,
+            ),
         )
         self.cell.start_services()
         for zone in ZONES:
@@ -233,12 +245,15 @@ class CellRig:
             await self.world.offload(f"store-{shard}", _nothing)
         self.disk.crash()
 
-    def kill_at(self, when: str, moment: Callable[[Sequence[Statement]], bool]) -> asyncio.Event:
-        """`when`: before or after the cell's first such write takes effect; who writes then gets no further.
+    def kill_at(
+        self, when: str, moment: Callable[[Sequence[Statement]], bool], *, of_region: bool = False
+    ) -> asyncio.Event:
+        """`when`: before or after the cell's (or the region's) first such write takes effect; who writes then gets no
+        further.
 
         The event: the process is as good as dead.
         """
-        store = self.stores.cell_store
+        store = self.stores.region_store if of_region else self.stores.cell_store
         setattr(store, f"kill_{when}", moment)
         store.dead = asyncio.Event()
         return store.dead
@@ -285,6 +300,10 @@ class CellRig:
         """Wait on state; the test's own bound ends a wait that is in vain."""
         while not await holds():
             await self.world.sleep(0.002)
+
+
+async def _no_registries() -> TaskRegistries:
+    return NoRegistries()
 
 
 def _nothing() -> None:

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from ...interfaces.balancing import TargetGroupView, TargetRef, Targets, TargetState
+from ...interfaces.discovery import TaskRegistries
 from ...interfaces.roles import Documents, TagChange, TagPairs
 from ...interfaces.services import (
     DeploymentFilter,
@@ -32,6 +33,7 @@ from .changes import Changes
 from .loop import ServiceLoop
 from .protection import Protection
 from .reading import ServiceReading
+from .registries import NoRegistries, RegistryLane
 from .snapshot import Snapshots, Templates
 from .starting import LaunchRate, Starting
 from .stopping_deployments import StoppingDeployments
@@ -88,17 +90,17 @@ class NoTargets:
 
 
 class ServicesWay(Struct, frozen=True, kw_only=True):
-    """What services need of the region: its networks, its target groups, and the account's launch rate (None: there is
-    none)."""
+    """What services need of the region; `rate`: the account's of launches (None: there is none)."""
 
     networks: ServiceNetworks
     targets: Targets = NoTargets()
+    registries: TaskRegistries = NoRegistries()
     rate: LaunchRate | None = None
 
 
 class CellServices:
     """`launched` is told of tasks that were recorded, `asked` of tasks that are to stop; `ring` of hosts with tasks to
-    stop, `freed` when tasks that stopped may give back what they had."""
+    stop (now that they left Cloud Map and load balancers), `freed` when what stopped may give back what it had."""
 
     def __init__(
         self,
@@ -131,6 +133,10 @@ class CellServices:
             launched=launched,
             rate=way.rate,
         )
+        self.registries = RegistryLane(
+            world, store, knobs, region=region, registries=way.registries, templates=templates, free=ring
+        )
+        self._asked = asked
         self._loop = ServiceLoop(
             world,
             store,
@@ -156,7 +162,7 @@ class CellServices:
             clusters=clusters,
             quotas=quotas,
             templates=templates,
-            changed=self._loop.due.wake,
+            changed=self._changed,
         )
         self._reading = ServiceReading(store, region=region, clusters=clusters, templates=templates, pins=pins)
         self._protection = Protection(world, store, region=region, clusters=clusters, changed=self._loop.task_changed)
@@ -165,6 +171,7 @@ class CellServices:
     async def load(self) -> None:
         await self._loop.load()
         await self._lane.load()
+        await self.registries.load()
 
     async def run(self) -> None:
         """Never returns."""
@@ -186,10 +193,22 @@ class CellServices:
     def tasks_changed(self, rows: Sequence[TaskRow]) -> None:
         self._loop.tasks_changed(rows)
         self._lane.tasks_changed(rows)
+        for row in rows:
+            if row.service is not None:
+                self.registries.task_changed((row.account, row.cluster, row.service))
 
     def _asked_to_stop(self, rows: Sequence[TaskRow]) -> None:
+        """Their orders to stop wait already where they must; the sooner they are no targets and have no names, the
+        sooner they go."""
         self._lane.tasks_changed(rows)
         self._asked(rows)
+        for row in rows:
+            if row.service is not None:
+                self.registries.wake((row.account, row.cluster, row.service))
+
+    def _changed(self, key: Key) -> None:
+        self._loop.due.wake(key)
+        self.registries.wake(key)
 
     # -- ServiceManager
 

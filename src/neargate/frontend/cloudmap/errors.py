@@ -31,6 +31,16 @@ class InstanceNotFound(AwsError):
         super().__init__(message)
 
 
+class InstanceTaken(AwsError):
+    """A task's id is that of an instance which is not its own."""
+
+    code = "ResourceInUse"
+    status = 409
+
+    def __init__(self, instance: str) -> None:
+        super().__init__(f"The instance {instance} is there, and not of this service of ECS.")
+
+
 class OperationNotFound(AwsError):
     code = "OperationNotFound"
     status = 404

@@ -33,7 +33,8 @@ def registered(shelf: Shelf, new: Instance, outcome: Outcome, most: Most) -> Cha
             why = f"[Invalid Resource Record: '{target}' is not a domain name] (Error Code: InvalidChangeBatch)"
             failed = replace(outcome, error_code="INVALID_CHANGE_BATCH", error_message=why)
             return Change(result=failed, put=(failed,), drop=leaving(shelf))
-    kept = replace(new, is_healthy=new.attribute(INIT_HEALTH) != "UNHEALTHY")
+    owner = new.owner or ("" if found is None else found.owner)  # a task's instance goes with it, whoever changed it
+    kept = replace(new, owner=owner, is_healthy=new.attribute(INIT_HEALTH) != "UNHEALTHY")
     counted = replace(
         service,
         revision=service.revision + 1,

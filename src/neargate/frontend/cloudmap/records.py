@@ -100,7 +100,10 @@ class Settling(Struct, frozen=True, kw_only=True):
 
 
 class Instance(Kept, frozen=True, kw_only=True):
-    """`name`: `instance_name` of its service and id. Health means something where the service has a custom check."""
+    """`name`: `instance_name` of its service and id. Health means something where the service has a custom check.
+
+    `owner`: the service of ECS whose task it is, as `CLUSTER/NAME`; ECS takes it away with the task, and no other one.
+    """
 
     kind = "instance"
     service: str
@@ -109,6 +112,7 @@ class Instance(Kept, frozen=True, kw_only=True):
     request: str = ""
     is_healthy: bool = True
     settling: Settling | None = None
+    owner: str = ""
 
     def attribute(self, key: str) -> str | None:
         return next((value for name, value in self.attributes if name == key), None)

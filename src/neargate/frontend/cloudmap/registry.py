@@ -18,6 +18,7 @@ from ...world import World
 from ..regional.shelves import Kept, OnShelves, Shelf, Shelves, migration
 from .feeds import Feed
 from .instances import settled
+from .owned import OwnedInstances
 from .records import Instance, Namespace, Outcome, Service, outcome_named
 from .zones import zone
 
@@ -54,6 +55,7 @@ class CloudMapRegistry(OnShelves):
         self._of_service: dict[str, dict[str, Instance]] = {}  # by service, by id
         self._in_vpc: dict[str, dict[str, str]] = {}  # accounts of private namespaces, by VPC, by namespace
         self._by_name: dict[tuple[str, str], str] = {}  # service, by namespace and name
+        self.owned = OwnedInstances()
         self._settling: dict[tuple[str, str], float] = {}  # by account and instance: when
         self._some_settle = asyncio.Event()
         self._listeners: list[Callable[[str, str], None]] = []
@@ -162,6 +164,7 @@ class CloudMapRegistry(OnShelves):
     def _forget(self, record: Kept) -> None:
         if isinstance(record, Instance):
             self._of_service.get(record.service, {}).pop(record.id, None)
+            self.owned.forget(record)
             self._settling.pop((record.account, record.name), None)
         elif isinstance(record, Service):
             self._of_service.pop(record.name, None)
@@ -175,6 +178,7 @@ class CloudMapRegistry(OnShelves):
     def _note(self, record: Kept) -> None:
         if isinstance(record, Instance):
             self._of_service.setdefault(record.service, {})[record.id] = record
+            self.owned.note(record)
             if record.settling is None:
                 self._settling.pop((record.account, record.name), None)
             else:

@@ -7,6 +7,7 @@ are: each host of the VPC gets them all in one message, whose size is bounded.
 from msgspec import Struct
 
 from ...model.knobs import DEFAULT_KNOBS
+from ...model.quotas import ATTRIBUTES_PER_INSTANCE, INSTANCES_PER_NAMESPACE, INSTANCES_PER_SERVICE, QuotaValues
 from ..regional.shelves import Shelf
 from .checks import owner_name
 from .errors import ResourceLimit
@@ -22,6 +23,14 @@ class Most(Struct, frozen=True, kw_only=True):
     of_service: float
     of_namespace: float
     attributes: float
+
+
+def most_of(quotas: QuotaValues, account: str) -> Most:
+    return Most(
+        of_service=quotas.value(account, INSTANCES_PER_SERVICE) or 0,
+        of_namespace=quotas.value(account, INSTANCES_PER_NAMESPACE) or 0,
+        attributes=quotas.value(account, ATTRIBUTES_PER_INSTANCE) or 0,
+    )
 
 
 def check_room(shelf: Shelf, service: Service, namespace: Namespace, most: Most) -> None:

@@ -132,10 +132,14 @@ class VpcClients(Workload):
         if not subnets:
             return
         subnet = self._rng.choice(subnets)
-        allocation = await self._address(shelf)
-        if allocation is None:
-            return
-        asked: dict[str, str] = {"SubnetId": subnet.name, "AllocationId": allocation, "ClientToken": marker}
+        asked: dict[str, str] = {"SubnetId": subnet.name, "ClientToken": marker}
+        if self._rng.random() < 0.3:
+            asked["ConnectivityType"] = "private"  # its zone is asked at once, and not first who has its address
+        else:
+            allocation = await self._address(shelf)
+            if allocation is None:
+                return
+            asked["AllocationId"] = allocation
         if self._rng.random() < 0.2:
             first = subnet.cidr.rpartition(".")[0]
             asked["PrivateIpAddress"] = f"{first}.{int(subnet.cidr.rpartition('.')[2].partition('/')[0]) + 5}"

@@ -24,7 +24,6 @@ _DEFAULTS = {
 _BREAKER = {"enable": False, "rollback": False}
 # Members that name what nothing here does. An empty one asks for nothing.
 _UNBUILT = {
-    "serviceRegistries": "Service discovery of a service's tasks (serviceRegistries) is",
     "volumeConfigurations": "Volumes of services (volumeConfigurations) are",
     "vpcLatticeConfigurations": "VPC Lattice (vpcLatticeConfigurations) is",
     "gatewayConnectors": "Gateways (gatewayConnectors) are",

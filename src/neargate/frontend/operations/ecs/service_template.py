@@ -27,6 +27,7 @@ from .capacity_providers import (
     platform_version,
 )
 from .service_load_balancers import checked_load_balancers
+from .service_registries import checked_registries
 from .service_settings import DAEMON
 from .task_network import resolve_network
 
@@ -53,7 +54,10 @@ def new_template(
         strategy=capacity.strategy,
         platform_version=checked_platform(params.get("platformVersion"), capacity.launch_type),
         network=network,
-        shown={"loadBalancers": load_balancers, "serviceRegistries": []},
+        shown={
+            "loadBalancers": load_balancers,
+            "serviceRegistries": checked_registries(call, services, params.get("serviceRegistries") or (), definition),
+        },
         log_mode=log_mode(call, services),
         gives_files=gives_files(services, definition, capacity.launch_type),
     )

@@ -19,6 +19,7 @@ from .asking_services import service_document, service_resources, updating_keys
 from .names import cluster_name, definition_reference, service_identifier
 from .passing import authorize_roles, roles_of
 from .service_load_balancers import check_containers, checked_load_balancers
+from .service_registries import checked_registries
 from .service_settings import DAEMON, changed_settings
 from .service_template import (
     AWSVPC,
@@ -76,7 +77,12 @@ def _change(
     version = checked_platform(wanted, launch_type) if wanted else ""
     if wanted and wanted != service.get("platformVersion"):
         deployed["platform_version"], settings["platformVersion"] = version, wanted
-    is_named = revision is not None or bool(params.get("networkConfiguration")) or _names_targets(params)
+    is_named = (
+        revision is not None
+        or bool(params.get("networkConfiguration"))
+        or params.get("serviceRegistries") is not None
+        or _names_targets(params)
+    )
     force = bool(params.get("forceNewDeployment"))
     if force or deployed or is_named:
         deployed |= _changed_template(call, services, params, service, launch_type, revision)
@@ -116,15 +122,21 @@ def _changed_template(
             "log_mode": log_mode(call, services),
             "gives_files": gives_files(services, definition, launch_type),
         }
-    present = (service.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}
+    network = present = (service.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}
     if params.get("networkConfiguration"):
         network = checked_network(call, services, params, definition, launch_type)
         changes |= {} if network == present else {"network": network}
-        return changes | _changed_targets(call, services, params, service, definition, network)
-    check_compatible(definition, launch_type)
-    if definition.get("networkMode") == AWSVPC and not present:
-        raise InvalidParameter(NO_NETWORK)
-    return changes | _changed_targets(call, services, params, service, definition, present)
+    else:
+        check_compatible(definition, launch_type)
+        if definition.get("networkMode") == AWSVPC and not present:
+            raise InvalidParameter(NO_NETWORK)
+    shown = {
+        "loadBalancers": _targets(call, services, params, service, definition, network),
+        "serviceRegistries": _registries(call, services, params, service, definition),
+    }
+    if any(shown[key] != (service.get(key) or []) for key in shown):
+        changes["shown"] = shown
+    return changes
 
 
 def _names_targets(params: Params) -> bool:
@@ -132,17 +144,25 @@ def _names_targets(params: Params) -> bool:
     return params.get("loadBalancers") is not None
 
 
-def _changed_targets(
+def _targets(
     call: Call, services: Services, params: Params, service: Document, definition: Document, network: Document
-) -> Document:
-    present = service.get("loadBalancers") or []
+) -> list[Document]:
+    present: list[Document] = service.get("loadBalancers") or []
     if not _names_targets(params):
         check_containers(present, definition)
-        return {}
-    wanted = checked_load_balancers(call, services, params, definition, network)
-    if wanted == present:
-        return {}
-    return {"shown": {"loadBalancers": wanted, "serviceRegistries": service.get("serviceRegistries") or []}}
+        return present
+    return checked_load_balancers(call, services, params, definition, network)
+
+
+def _registries(
+    call: Call, services: Services, params: Params, service: Document, definition: Document
+) -> list[Document]:
+    """Those that stay are to fit another definition, too; an empty list takes them away."""
+    present: list[Document] = service.get("serviceRegistries") or []
+    given = params.get("serviceRegistries")
+    if given is None and definition["taskDefinitionArn"] == service["taskDefinition"]:
+        return present
+    return checked_registries(call, services, present if given is None else given, definition)
 
 
 def _present_revision(call: Call, services: Services, service: Document) -> Revision | None:

@@ -2,12 +2,11 @@
 
 from functools import partial
 
-from ....model.quotas import ATTRIBUTES_PER_INSTANCE, INSTANCES_PER_NAMESPACE, INSTANCES_PER_SERVICE
 from ...call import Answer, Call, Params
 from ...cloudmap import instances as decisions
 from ...cloudmap.errors import InstanceNotFound
 from ...cloudmap.records import Instance, Service, instance_name
-from ...cloudmap.room import Most
+from ...cloudmap.room import most_of
 from ...services import Services
 from .asking import service_meant
 from .outcomes import begun
@@ -30,22 +29,14 @@ async def register_instance(call: Call, services: Services, params: Params) -> A
         call, services, "REGISTER_INSTANCE", params, _targets(service, instance_id), namespace=service.namespace
     )
     made = await services.cloud_map.change(
-        call.account, partial(decisions.registered, new=new, outcome=outcome, most=_most(call, services))
+        call.account,
+        partial(decisions.registered, new=new, outcome=outcome, most=most_of(services.cloud_map.quotas, call.account)),
     )
     return {"OperationId": made.id}
 
 
 def _targets(service: Service, instance_id: str) -> tuple[tuple[str, str], ...]:
     return ("INSTANCE", instance_id), ("SERVICE", service.name)
-
-
-def _most(call: Call, services: Services) -> Most:
-    value = services.cloud_map.quotas.value
-    return Most(
-        of_service=value(call.account, INSTANCES_PER_SERVICE) or 0,
-        of_namespace=value(call.account, INSTANCES_PER_NAMESPACE) or 0,
-        attributes=value(call.account, ATTRIBUTES_PER_INSTANCE) or 0,
-    )
 
 
 async def deregister_instance(call: Call, services: Services, params: Params) -> Answer:
