@@ -203,5 +203,5 @@ def test_tasks_in_a_zone_that_the_load_balancer_lacks_fail_and_say_why(both: Bot
     )
     until(lambda: both.shown("elsewhere")["deployments"][0]["rolloutState"] == "FAILED")
     why = "Target is in an Availability Zone that is not enabled for the load balancer"
-    assert any(one.endswith(f"due to (reason {why})") for one in both.messages("elsewhere"))
+    assert any(one.endswith(f"due to (reason {why}).") for one in both.messages("elsewhere"))
     both.end("elsewhere")

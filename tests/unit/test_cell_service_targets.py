@@ -205,7 +205,7 @@ def test_a_target_that_fails_its_checks_is_replaced_and_the_reason_is_told() -> 
         task = await until_status(services, task, "DEACTIVATING")
         assert task["stoppedReason"] == f"Task failed ELB health checks in (target-group {group})"
         said = (
-            f"(service web) (task {id_of(task)}) (port 80) is unhealthy in (target-group {group}) due to (reason {why})"
+            f"(service web) (task {id_of(task)}) (port 80) is unhealthy in (target-group {group}) due to (reason {why})."
         )
         assert said in await services.messages()
 
@@ -227,7 +227,7 @@ def test_a_target_in_a_zone_that_the_load_balancer_lacks_is_unhealthy_and_the_de
             return bool((await services.shown())["deployments"][0]["rolloutState"] == "FAILED")
 
         await rig.until(has_failed)
-        assert await until_said(services, f"due to (reason {OTHER_ZONE})")
+        assert await until_said(services, f"due to (reason {OTHER_ZONE}).")
 
     in_cell(body, knobs=QUICK)
 
@@ -328,7 +328,7 @@ def test_targets_that_nothing_uses_are_waited_for_and_the_service_says_so_once()
         await services.until_steady()
         targets.use_group(group, is_used=False)
         await until_health(services, "UNUSED", 2)
-        end = "due to (reason Target group is not configured to receive traffic from the load balancer)"
+        end = "due to (reason Target group is not configured to receive traffic from the load balancer)."
         await until_said(services, end)
         assert sum(message.endswith(end) for message in await services.messages()) == 1
         assert len(await services.all_tasks()) == 2  # none of them is replaced for it

@@ -58,11 +58,6 @@ def balancer_plan(shelf: Shelf, balancer: LoadBalancer, certificates: Certificat
     )
 
 
-def certificates_in(shelf: Shelf, balancer: str) -> frozenset[str]:
-    """ARNs of those that a load balancer's plan holds."""
-    return frozenset(arn for one in lookup.listeners_of(shelf, balancer) for arn in one.certificates)
-
-
 def _node(one: Node) -> PlannedNode:
     return PlannedNode(
         place=one.place,

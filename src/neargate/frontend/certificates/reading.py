@@ -24,6 +24,7 @@ from .errors import Invalid
 from .records import Facts, Material
 
 CHAIN_MAX = 10  # certificates
+PART_MAX_BYTES = 16 * 1024  # of a certificate, and of a chain: a load balancer's plan is one message, with all of its
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _CURVES = {"secp256r1": "EC_prime256v1", "secp384r1": "EC_secp384r1", "secp521r1": "EC_secp521r1"}
 _RSA = (1024, 2048, 3072, 4096)
@@ -64,6 +65,8 @@ def read_material(certificate: bytes, chain: bytes | None, key: bytes, now: floa
     _check_chain(leaf, above)
     for one in (leaf, *above):
         _check_time(one, now)
+    if len(certificate) > PART_MAX_BYTES or len(chain or b"") > PART_MAX_BYTES:
+        raise Invalid(f"A certificate or its chain cannot be larger than {PART_MAX_BYTES} bytes.")
     written = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     return Material(pem=_pem(leaf), chain="".join(map(_pem, above)), key=written), _facts(leaf)
 

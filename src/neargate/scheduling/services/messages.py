@@ -78,7 +78,7 @@ def unused_targets(name: str, port: int, group: str | None, reason: str) -> str:
 
 
 def _unhealthy(port: int, group: str | None, reason: str) -> str:
-    return f"(port {port}) is unhealthy in (target-group {group}) due to (reason {reason})"
+    return f"(port {port}) is unhealthy in (target-group {group}) due to (reason {reason})."
 
 
 def registered(name: str, group: str, count: int) -> str:
