@@ -55,8 +55,8 @@ def test_the_same_listener_again_is_the_one_that_is_there(on: Balancing) -> None
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"Protocol": "TCP"}, "Listener protocol 'TCP' must be one of 'HTTPS, HTTP'"),
-        ({"Protocol": "UDP"}, "Listener protocol 'UDP' must be one of 'HTTPS, HTTP'"),
+        ({"Protocol": "TCP"}, "Listener protocol 'TCP' must be one of 'HTTP, HTTPS'"),
+        ({"Protocol": "UDP"}, "Listener protocol 'UDP' must be one of 'HTTP, HTTPS'"),
         ({"Protocol": "HTTPS"}, "A certificate must be specified for HTTPS listeners"),
     ],
 )

@@ -30,7 +30,7 @@ from .listener_errors import (
 )
 from .objects import Action, Listener, LoadBalancer
 
-PROTOCOLS = {"application": ("HTTPS", "HTTP"), "network": ("TCP", "TLS")}
+PROTOCOLS = {"application": ("HTTP", "HTTPS"), "network": ("TCP", "TLS")}
 ENDS_TLS = ("HTTPS", "TLS")
 ALPN_POLICIES = ("HTTP1Only", "HTTP2Only", "HTTP2Optional", "HTTP2Preferred", "None")
 Known = Callable[[str], Certificate | None]
