@@ -8,6 +8,7 @@ from neargate.testing.virtual_time import run_virtual
 
 class FakeHands:
     account = ACCOUNT
+    ips = ("10.0.0.7", "10.0.0.8")
 
     def __init__(self, targets: FakeTargets) -> None:
         self.targets = targets

@@ -9,12 +9,12 @@ from typing import Protocol
 from ...interfaces.balancing import TargetRef, Targets
 from ...model.balancing import DRAINING, HEALTHY, INITIAL, NOT_IN_USE, NOT_REGISTERED, UNHEALTHY, UNUSED
 
-ONE, TWO = "10.0.0.7", "10.0.0.8"
 GHOST = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/ghost/0123456789abcdef"
 
 
 class Hands(Protocol):
     account: str
+    ips: tuple[str, str]  # of the groups' VPC
 
     async def make_group(self, name: str, *, is_used: bool) -> str:
         """Its ARN; `is_used`: a load balancer's listener forwards to it."""
@@ -51,7 +51,7 @@ class TargetsSuite:
     def test_what_is_registered_is_not_healthy_before_it_is_said(self) -> None:
         async def story(targets: Targets, hands: Hands) -> None:
             group = await hands.make_group("web", is_used=True)
-            target = TargetRef(group=group, ip=ONE, port=80)
+            target = TargetRef(group=group, ip=hands.ips[0], port=80)
             before = targets.state(hands.account, target)
             assert (before.state, before.reason, before.is_gone) == (UNUSED, NOT_REGISTERED, True)
             for _ in range(2):
@@ -71,7 +71,10 @@ class TargetsSuite:
         async def story(targets: Targets, hands: Hands) -> None:
             group, lost = await hands.make_group("web", is_used=True), await hands.make_group("lost", is_used=True)
             await hands.delete_group(lost)
-            good, bad = TargetRef(group=group, ip=ONE, port=80), TargetRef(group=lost, ip=ONE, port=80)
+            good, bad = (
+                TargetRef(group=group, ip=hands.ips[0], port=80),
+                TargetRef(group=lost, ip=hands.ips[0], port=80),
+            )
             assert await targets.register(hands.account, [bad, good]) == (bad,)
             assert not targets.state(hands.account, good).is_gone
             assert targets.state(hands.account, bad).is_gone
@@ -82,7 +85,7 @@ class TargetsSuite:
     def test_what_is_deregistered_drains_and_then_is_gone(self) -> None:
         async def story(targets: Targets, hands: Hands) -> None:
             group = await hands.make_group("web", is_used=True)
-            one, two = (TargetRef(group=group, ip=ip, port=80) for ip in (ONE, TWO))
+            one, two = (TargetRef(group=group, ip=ip, port=80) for ip in hands.ips)
             await targets.deregister(hands.account, [one])  # what is no target is none already
             await targets.register(hands.account, [one, two])
             await hands.say(one, HEALTHY, "", "")
@@ -101,7 +104,7 @@ class TargetsSuite:
     def test_what_nothing_uses_is_unused_and_gone_as_soon_as_it_is_deregistered(self) -> None:
         async def story(targets: Targets, hands: Hands) -> None:
             group = await hands.make_group("idle", is_used=False)
-            target = TargetRef(group=group, ip=ONE, port=80)
+            target = TargetRef(group=group, ip=hands.ips[0], port=80)
             await targets.register(hands.account, [target])
             state = targets.state(hands.account, target)
             assert (state.state, state.reason, state.is_gone) == (UNUSED, NOT_IN_USE, False)
@@ -115,7 +118,7 @@ class TargetsSuite:
             heard: list[tuple[str, str]] = []
             group = await hands.make_group("web", is_used=True)
             targets.on_change(lambda account, arns: heard.extend((account, arn) for arn in arns))
-            target = TargetRef(group=group, ip=ONE, port=80)
+            target = TargetRef(group=group, ip=hands.ips[0], port=80)
 
             def hears() -> bool:
                 is_heard = (hands.account, group) in heard
