@@ -91,7 +91,7 @@ def test_a_network_load_balancer_forwards_tcp_and_tls(on: Balancing) -> None:
     assert (secure["AlpnPolicy"], secure["SslPolicy"]) == (["HTTP2Optional"], "ELBSecurityPolicy-2016-08")
     assert refused(lambda: on.listen(net, forward(tcp), Port=81)) == (
         "ValidationError",
-        "Listener protocol 'HTTP' must be one of 'TCP, TLS'",
+        "Listener protocol 'HTTP' must be one of 'UDP, TCP, TLS, TCP_UDP'",
     )
     assert refused(lambda: on.listen(net, forward(web), Port=81, Protocol="TCP"))[0] == "IncompatibleProtocols"
     assert refused(lambda: on.listen(net, forward(tls), Port=81, Protocol="TCP"))[0] == "IncompatibleProtocols"
