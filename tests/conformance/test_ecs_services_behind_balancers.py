@@ -125,6 +125,7 @@ def test_a_service_s_tasks_are_targets_while_they_run(both: Both) -> None:
         "serviceRevisions"
     ]
     assert revision["loadBalancers"] == wanted
+    assert revision["resolvedConfiguration"] == {"loadBalancers": [{"targetGroupArn": both.group}]}
     before = both.addresses("lives")
     register(both.clients, "lives")
     both.ecs.update_service(cluster="lives", service="web", taskDefinition="lives")

@@ -55,8 +55,8 @@ def test_the_same_listener_again_is_the_one_that_is_there(on: Balancing) -> None
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"Protocol": "TCP"}, "Listener protocol 'TCP' must be one of 'HTTPS, HTTP'"),
-        ({"Protocol": "UDP"}, "Listener protocol 'UDP' must be one of 'HTTPS, HTTP'"),
+        ({"Protocol": "TCP"}, "Listener protocol 'TCP' must be one of 'HTTP, HTTPS'"),
+        ({"Protocol": "UDP"}, "Listener protocol 'UDP' must be one of 'HTTP, HTTPS'"),
         ({"Protocol": "HTTPS"}, "A certificate must be specified for HTTPS listeners"),
     ],
 )
@@ -91,7 +91,7 @@ def test_a_network_load_balancer_forwards_tcp_and_tls(on: Balancing) -> None:
     assert (secure["AlpnPolicy"], secure["SslPolicy"]) == (["HTTP2Optional"], "ELBSecurityPolicy-2016-08")
     assert refused(lambda: on.listen(net, forward(tcp), Port=81)) == (
         "ValidationError",
-        "Listener protocol 'HTTP' must be one of 'TCP, TLS'",
+        "Listener protocol 'HTTP' must be one of 'UDP, TCP, TLS, TCP_UDP'",
     )
     assert refused(lambda: on.listen(net, forward(web), Port=81, Protocol="TCP"))[0] == "IncompatibleProtocols"
     assert refused(lambda: on.listen(net, forward(tls), Port=81, Protocol="TCP"))[0] == "IncompatibleProtocols"

@@ -38,6 +38,7 @@ def test_an_application_load_balancer_is_shown_as_aws_shows_it(parts: Parts) -> 
         ],
         "SecurityGroups": [parts.group],
         "IpAddressType": "ipv4",
+        "EnablePrefixForIpv6SourceNat": "off",
     }
     assert parts.elb.describe_load_balancers(Names=["web"])["LoadBalancers"] == [made]
     assert parts.elb.describe_load_balancers(LoadBalancerArns=[made["LoadBalancerArn"]])["LoadBalancers"] == [made]

@@ -39,12 +39,11 @@ def test_a_group_is_shown_with_aws_s_defaults(parts: Parts) -> None:
         "UnhealthyThresholdCount": 2,
         "HealthCheckPath": "/",
         "Matcher": {"HttpCode": "200"},
-        "LoadBalancerArns": [],
         "TargetType": "ip",
         "IpAddressType": "ipv4",
     }
     for by in ({}, {"Names": ["tg"]}, {"TargetGroupArns": [made["TargetGroupArn"]]}):
-        assert parts.elb.describe_target_groups(**by)["TargetGroups"] == [made]
+        assert parts.elb.describe_target_groups(**by)["TargetGroups"] == [made | {"LoadBalancerArns": []}]
 
 
 @pytest.mark.parametrize(
@@ -179,9 +178,16 @@ def test_a_group_is_modified_and_keeps_what_is_not_said(parts: Parts) -> None:
     )
     assert refused(lambda: parts.elb.modify_target_group(TargetGroupArn=NOTHING)) == (
         "TargetGroupNotFound",
-        f"Target group '{NOTHING}' not found",
+        f"Target groups '{NOTHING}' not found",
         400,
     )
+
+
+def test_groups_are_listed_by_name(parts: Parts) -> None:
+    for name in ("c", "a", "b"):
+        parts.target_group(name)
+    pages = parts.elb.get_paginator("describe_target_groups").paginate(PaginationConfig={"PageSize": 2})
+    assert [one["TargetGroupName"] for page in pages for one in page["TargetGroups"]] == ["a", "b", "c"]
 
 
 def test_checks_of_a_tcp_group_become_http_and_tcp_again(parts: Parts) -> None:
@@ -463,7 +469,7 @@ def test_tags_are_changed_of_all_or_of_none(parts: Parts) -> None:
         given = [{"Key": key, "Value": value} for key, value in tags.items()]
         return refused(lambda: parts.elb.add_tags(ResourceArns=list(named), Tags=given))[:2]
 
-    assert add(arn, NOTHING, a="1")[0] == "TargetGroupNotFound"
+    assert add(arn, NOTHING, a="1") == ("TargetGroupNotFound", "One or more target groups not found")
     assert add(arn, **{f"k{n}": "" for n in range(51)})[0] == "TooManyTags"
     assert add(arn, "x", a="1") == ("ValidationError", "'x' is not a valid ELB resource ARN")
     listener = arn.replace(":loadbalancer/", ":listener/") + "/" + NO_ID

@@ -13,6 +13,7 @@ from neargate.frontend.balancing.objects import Listener
 from neargate.frontend.regional.shelves import Change
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryDisk
+from neargate.world import OsWorld
 
 from .test_balancer_book import listener as http_listener
 from .test_placing import ACCOUNT, HOST, run, start
@@ -107,7 +108,7 @@ def on_stage(story: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:
         await process.placing.look()
         node = Node()
         server = await asyncio.start_server(node.serve, "127.0.0.7", 0)
-        stage = Stage(LocalDoor(api, process.network, Knobs()), node, process)
+        stage = Stage(LocalDoor(OsWorld(), api, process.network, Knobs()), node, process)
         one = found(process)
         await stage.become(nodes=(replace(one.nodes[0], public_ip="127.0.0.7"),))
         await stage.listen(replace(http_listener(), port=server.sockets[0].getsockname()[1]))

@@ -149,13 +149,16 @@ class Agent:
         self._balancers = self._balancer_orders(balancers)
         self._listeners = VpcListeners(knobs, network, self._metadata, api_socket, api_port, self._resolver_of)
         self._link = self._link_client(channel, key)
-        self._terminals = HostTerminals(
-            world,
-            knobs,
+        self._terminals = self._host_terminals(channel, key)
+
+    def _host_terminals(self, channel: Transport, key: HostKey) -> HostTerminals:
+        return HostTerminals(
+            self._world,
+            self._knobs,
             channel,
-            facts.host_id,
+            self._facts.host_id,
             key,
-            sandbox=sandbox,
+            sandbox=self._sandbox,
             records=self._tasks.records,
             note=self._note,
         )

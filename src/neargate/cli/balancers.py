@@ -51,7 +51,7 @@ def end_proxies(paths: RegionPaths) -> None:
 
 
 def _proxies(world: World, paths: RegionPaths) -> LinuxProxies:
-    return LinuxProxies(paths.run / "balancers", Namespaces(paths.run / "netns", world.die), _user())
+    return LinuxProxies(paths.run / "balancers", Namespaces(paths.run / "net" / "netns", world.die), _user())
 
 
 def _user() -> ProxyUser:

@@ -141,7 +141,7 @@ async def _serve(
     )
     protocol = bounded_protocol(knobs, region.frontend.handle)
     settings = uvicorn.Config(
-        LocalDoor(api, region.services.network, knobs),
+        LocalDoor(world, api, region.services.network, knobs),
         http=protocol,
         limit_concurrency=knobs.connections_max,
         loop="none",

@@ -52,7 +52,7 @@ class LinuxProxies:
         self._namespaces = namespaces
         self._user = user
         self._namespace = namespace
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._children: set[int] = set()  # started by this process and not collected yet
 
     def directory(self, eni_id: str) -> str:
         if not _ENI.fullmatch(eni_id):
@@ -139,7 +139,8 @@ class LinuxProxies:
                 start_new_session=True,
                 umask=0o077,
             )
-        self._children[child.pid] = child
+        child.returncode = 0  # it outlives this object on purpose; `_reap` collects it
+        self._children.add(child.pid)
         return Proxy(pid=child.pid, start_ticks=_status(child.pid)[1])
 
     def find(self, eni_id: str) -> Proxy | None:
@@ -157,9 +158,7 @@ class LinuxProxies:
         return None
 
     def is_alive(self, proxy: Proxy) -> bool:
-        child = self._children.get(proxy.pid)
-        if child is not None and child.poll() is not None:
-            del self._children[proxy.pid]
+        self._reap()
         return bool(proxy.start_ticks) and _status(proxy.pid)[1] == proxy.start_ticks
 
     def opened(self, proxy: Proxy) -> int:
@@ -178,9 +177,17 @@ class LinuxProxies:
         for pid in marked:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            child = self._children.pop(pid, None)
-            if child is not None:
-                child.wait()
+        self._reap(marked)
+
+    def _reap(self, marked: Sequence[int] = ()) -> None:
+        """Those that were killed are waited for."""
+        for pid in list(self._children):
+            try:
+                ended = os.waitpid(pid, 0 if pid in marked else os.WNOHANG)[0] != 0
+            except ChildProcessError:
+                ended = True
+            if ended:
+                self._children.discard(pid)
 
     def _marked(self, eni_id: str) -> list[int]:
         """Of this node, masters and workers. Anybody may write any word: they must also be of the proxies' user."""

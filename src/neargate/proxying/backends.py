@@ -37,7 +37,7 @@ def sections(plan: BalancerPlan, group: PlannedGroup, targets: Sequence[PlannedT
         found.insert(
             found.index(f"backend {name}{names.OPEN}") + 1,
             f"http-request return status 503 content-type text/html file {page} hdr Server {pages.SERVER}"
-            " if { nbsrv() eq 0 }",
+            " if { nbsrv() eq 0 } !{ stopping }",
         )
     found += [f"server {_named(group, one, ids)} {unchecked(group)}" for one in targets]
     return [*found, f"backend {name}{names.PROBE}", *common[:1], "balance roundrobin", *_check(group)]

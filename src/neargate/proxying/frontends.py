@@ -163,7 +163,7 @@ def _chosen(listener: PlannedListener, groups: set[str]) -> list[str]:
         acts = [*acts, listener.default]
     meant = sorted({one.arn for act in acts if isinstance(act, Forward) for one in act.groups} & groups)
     found = [
-        f"use_backend {name}{names.OPEN} if {{ var(txn.to) -m str {name} }} {{ nbsrv({name}) eq 0 }}"
+        f"use_backend {name}{names.OPEN} if {{ var(txn.to) -m str {name} }} {_none_of(name)}"
         for name in map(names.backend, meant)
     ]
     if meant or acts:
@@ -175,7 +175,12 @@ def _default(arn: str | None, groups: set[str]) -> list[str]:
     if arn is None or arn not in groups:
         return [f"default_backend {names.NOWHERE}"]
     name = names.backend(arn)
-    return [f"use_backend {name}{names.OPEN} if {{ nbsrv({name}) eq 0 }}", f"default_backend {name}"]
+    return [f"use_backend {name}{names.OPEN} if {_none_of(name)}", f"default_backend {name}"]
+
+
+def _none_of(name: str) -> str:
+    """A process that was replaced counts no target any more, though it can ask them for whom it still has."""
+    return f"{{ nbsrv({name}) eq 0 }} !{{ stopping }}"
 
 
 def _tcp(listener: PlannedListener, groups: set[str]) -> list[str]:

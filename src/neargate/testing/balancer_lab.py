@@ -4,6 +4,7 @@ Owns the namespaces and their links; all are gone after `close`. Sockets are mad
 test's own event loop: they stay where they were made.
 """
 
+import asyncio
 import os
 import shutil
 import socket
@@ -12,12 +13,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..agent.balancers.control import Control
 from ..agent.balancers.runner import ProxyRunner
 from ..hostnet.balancers import namespace_of
 from ..hostnet.namespaces import Namespaces, write_sysctl
 from ..hostnet.proxy_process import LinuxProxies, ProxyUser
 from ..model.balancing import BalancerPlan, NodeReport, PlannedNode
 from ..model.knobs import DEFAULT_KNOBS, Knobs
+from ..proxying.configuration import API, MASTER
 from ..world import OsWorld
 
 ENI = "eni-0ba1a0ce400000001"
@@ -27,13 +30,23 @@ CLIENT, NODE, FIRST_TARGET = 2, 3, 10
 _SWITCH = "switch"
 
 
+class _World(OsWorld):
+    """One whose background tasks can be taken away."""
+
+    async def cancel(self) -> None:
+        running = list(self._tasks)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
 class BalancerLab:
     """`targets`: how many namespaces for them there are."""
 
     def __init__(self, targets: int = 2, knobs: Knobs = DEFAULT_KNOBS) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="neargate-test-lb-", dir="/run"))
         self.directory.chmod(0o755)
-        self.world = OsWorld()
+        self.world = _World()
         self.knobs = knobs
         self.namespaces = Namespaces(self.directory / "netns", self.world.die)
         self.proxies = self.fresh_proxies()
@@ -83,6 +96,17 @@ class BalancerLab:
         ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=timeout)
         return ran.stdout
 
+    def run_all(self, namespace: str, *words: str, timeout: float = 30) -> str:
+        """Both of its outputs, whatever it ends with."""
+        command = ["nsenter", f"--net={self.namespaces.path(namespace)}", *words]
+        ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout)
+        return ran.stdout + ran.stderr
+
+    async def ask(self, line: str) -> str:
+        """The proxy that serves now."""
+        home = self.proxies.directory(ENI)
+        return await Control(self.knobs, f"{home}/{API}", f"{home}/{MASTER}").ask(line)
+
     def listening(self, target: int, port: int) -> socket.socket:
         with self.namespaces.inside(f"target{target}"):
             return socket.create_server((address(FIRST_TARGET + target), port), backlog=1024)
@@ -95,6 +119,10 @@ class BalancerLab:
 
     async def apply(self, *plans: BalancerPlan) -> None:
         await self.runner.apply(plans)
+
+    async def abandon(self) -> None:
+        """The runner is gone as by a kill of its process; what it started is not."""
+        await self.world.cancel()
 
     def masters(self) -> Sequence[int]:
         found = self.proxies.find(ENI)

@@ -47,6 +47,7 @@ class BalancerOrders:
         self._due = asyncio.Event()
         self._news: dict[str, NodeReport] = {}  # by place, not said yet
         self._some_news = asyncio.Event()
+        self._whys: dict[str, str] = {}  # place -> why it does not serve, as it was noted
         runner.on_report(self._heard)
 
     def restore(self, plans: Sequence[BalancerPlan]) -> None:
@@ -105,6 +106,8 @@ class BalancerOrders:
             self._world.spawn(self._later(), "balancers-again")
             return
         self._given = plans
+        places = {node.place for plan in plans.values() for node in plan.nodes}
+        self._whys = {place: why for place, why in self._whys.items() if place in places}
 
     def _is_ready(self, plan: BalancerPlan) -> bool:
         if self._vpcs.is_applied(plan.vpc_id):
@@ -129,6 +132,9 @@ class BalancerOrders:
     # -- reports
 
     def _heard(self, report: NodeReport) -> None:
+        if report.why != self._whys.get(report.place, ""):
+            self._whys[report.place] = report.why
+            self._note(f"{report.arn} in {report.place}: {report.why or 'it serves'}")
         self._news[report.place] = report
         self._some_news.set()
 

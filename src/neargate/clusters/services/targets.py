@@ -36,6 +36,7 @@ from .target_rows import (
 )
 
 _log = get_logger(__name__)
+_WRITTEN_MAX = 64  # tasks of one write
 Tasks = Sequence[TargetTask]
 
 
@@ -129,10 +130,11 @@ class TargetLane:
             by_step[next_step(task.last_status, task.desired_status, task.stop_code, is_over=is_over)].append(task)
         await self._leave(key, by_step[Step.LEAVE])
         await self._signal(by_step[Step.SIGNAL])
-        await self._register(key, by_step[Step.REGISTER])
-        await self._drain(key, by_step[Step.DRAIN])
-        await self._tell(key, [task for task in by_step[Step.NONE] if task.last_status == LastStatus.RUNNING])
-        if by_step[Step.REGISTER] or by_step[Step.DRAIN]:
+        await self._register(key, by_step[Step.REGISTER][:_WRITTEN_MAX])
+        await self._drain(key, by_step[Step.DRAIN][:_WRITTEN_MAX])
+        running = [task for task in by_step[Step.NONE] if task.last_status == LastStatus.RUNNING]
+        is_more = await self._tell(key, running)
+        if is_more or by_step[Step.REGISTER] or by_step[Step.DRAIN]:
             return 0.0  # what they are now is looked at at once
         return self._knobs.service_drain_check_s if by_step[Step.WAIT] else None
 
@@ -156,15 +158,17 @@ class TargetLane:
 
     # -- how they stand
 
-    async def _tell(self, key: Key, tasks: Tasks) -> None:
+    async def _tell(self, key: Key, tasks: Tasks) -> bool:
+        """Whether there is more to be told."""
         told = []
         for task in tasks:
             verdict = worst([self._verdict(key[0], target) for target in task.targets], task.verdict)
             if verdict != task.verdict:
                 told.append(told_of(task.task_id, verdict))
         if told:
-            await self._store.write(told)
+            await self._store.write(told[:_WRITTEN_MAX])
             self._served(key)
+        return len(told) > _WRITTEN_MAX
 
     def _verdict(self, account: str, target: TargetRef) -> TaskVerdict:
         state = self._targets.state(account, target)

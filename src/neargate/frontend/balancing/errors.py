@@ -53,6 +53,14 @@ class TargetGroupNotFound(NotThere):
     code = "TargetGroupNotFound"
     word = "target group"
 
+    @classmethod
+    def of_tags(cls) -> "TargetGroupNotFound":
+        return cls()
+
+    @classmethod
+    def of_one(cls, arn: str) -> "TargetGroupNotFound":
+        return cls(f"Target groups '{arn}' not found")
+
 
 class ListenerNotFound(NotThere):
     code = "ListenerNotFound"

@@ -27,10 +27,12 @@ from .listener_errors import (
     TooManyCertificates,
     TooManyListeners,
     UnsupportedCertificate,
+    UnsupportedProtocol,
 )
 from .objects import Action, Listener, LoadBalancer
 
-PROTOCOLS = {"application": ("HTTPS", "HTTP"), "network": ("TCP", "TLS")}
+PROTOCOLS = {"application": ("HTTP", "HTTPS"), "network": ("UDP", "TCP", "TLS", "TCP_UDP")}  # AWS's
+NOT_BUILT = ("TCP_UDP", "UDP")
 ENDS_TLS = ("HTTPS", "TLS")
 ALPN_POLICIES = ("HTTP1Only", "HTTP2Only", "HTTP2Optional", "HTTP2Preferred", "None")
 Known = Callable[[str], Certificate | None]
@@ -124,6 +126,8 @@ def _settled(listener: Listener, wanted: WantedListener, balancer: LoadBalancer,
     allowed = PROTOCOLS[balancer.lb_type]
     if listener.protocol not in allowed:
         raise ValidationError(f"Listener protocol '{listener.protocol}' must be one of '{', '.join(allowed)}'")
+    if listener.protocol in NOT_BUILT:
+        raise UnsupportedProtocol(f"Neargate does not support {listener.protocol} listeners")
     if listener.protocol in ENDS_TLS:
         settled = replace(
             listener,

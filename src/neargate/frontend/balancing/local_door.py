@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from ...model.knobs import Knobs
+from ...world import World
 from ..asgi_types import Application, Receive, Scope, Send, endpoint_of, peer_of
 from ..network import balancer_nodes as nodes
 from ..network.balancers import LoadBalancer, balancers
@@ -45,7 +46,8 @@ class _Broken(Exception):
 class LocalDoor:
     """`api`: answers all else."""
 
-    def __init__(self, api: Application, network: NetworkRegistry, knobs: Knobs) -> None:
+    def __init__(self, world: World, api: Application, network: NetworkRegistry, knobs: Knobs) -> None:
+        self._world = world
         self._api = api
         self._network = network
         self._knobs = knobs
@@ -66,7 +68,7 @@ class LocalDoor:
         except (OSError, TimeoutError):
             await _say(502, f"{way.address}:{way.port}, a node of the load balancer, does not answer.", send)
             return
-        sending = asyncio.ensure_future(_send_request(scope, receive, writer))
+        sending = self._world.spawn(_send_request(scope, receive, writer), "balancer request")
         try:
             await _answer(scope["method"], reader, send)
         finally:

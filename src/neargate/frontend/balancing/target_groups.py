@@ -102,9 +102,9 @@ def _made(shelf: Shelf, wanted: Wanted, arn: str, now: float) -> TargetGroup:
     protocol, version = wanted.protocol or "", _version(wanted)
     if shelf.find(Vpc, wanted.vpc_id or "") is None:
         raise ValidationError(f"The VPC ID '{(wanted.vpc_id or '')[:255]}' is not found")
+    checked = new_check(protocol, version, wanted.check)
     if protocol not in PROTOCOLS:
         raise InvalidConfigurationRequest(f"Neargate does not support target groups with the {protocol} protocol")
-    checked = new_check(protocol, version, wanted.check)
     if wanted.target_type != "ip":
         raise _not_built(wanted.target_type)
     if wanted.address_type != "ipv4":

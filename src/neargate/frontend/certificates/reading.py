@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -105,7 +105,7 @@ def _key(text: bytes) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
 
 
 def _check_chain(leaf: x509.Certificate, chain: Sequence[x509.Certificate]) -> None:
-    if not chain and leaf.issuer != leaf.subject:
+    if not chain and not _is_issued_by(leaf, leaf):
         raise Invalid(
             "Provided certificate is not a valid self signed. Please provide either a valid self-signed certificate "
             "or certificate chain."
@@ -122,11 +122,25 @@ def _check_chain(leaf: x509.Certificate, chain: Sequence[x509.Certificate]) -> N
 
 
 def _is_issued_by(below: x509.Certificate, above: x509.Certificate) -> bool:
+    """By name, however that is encoded, and by signature."""
+    if _known_as(below.issuer) != _known_as(above.subject):
+        return False
+    key, signed, made_by = above.public_key(), below.tbs_certificate_bytes, below.signature_algorithm_parameters
     try:
-        below.verify_directly_issued_by(above)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        if isinstance(key, rsa.RSAPublicKey) and isinstance(made_by, padding.PKCS1v15 | padding.PSS):
+            assert below.signature_hash_algorithm is not None, "RSA signs a hash"
+            key.verify(below.signature, signed, made_by, below.signature_hash_algorithm)
+        elif isinstance(key, ec.EllipticCurvePublicKey) and isinstance(made_by, ec.ECDSA):
+            key.verify(below.signature, signed, made_by)
+        else:
+            return False
+    except (ValueError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
+
+
+def _known_as(name: x509.Name) -> list[tuple[str, str]]:
+    return [(one.oid.dotted_string, " ".join(str(one.value).casefold().split())) for one in name]
 
 
 def _check_time(certificate: x509.Certificate, now: float) -> None:

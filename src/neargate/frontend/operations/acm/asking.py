@@ -43,4 +43,5 @@ def given_tags(given: list[dict[str, str]] | None) -> Pairs:
 
 
 def named_tags(tags: Pairs) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags]
+    """A key that was given alone is shown alone."""
+    return [{"Key": key, "Value": value} if value else {"Key": key} for key, value in tags]

@@ -49,6 +49,7 @@ def summary(one: Certificate, is_used: bool, now: float) -> dict[str, Any]:
         "KeyUsages": list(facts.usages),
         "ExtendedKeyUsages": [name for name, _ in facts.extended],
         "ExportOption": "DISABLED",
+        "Exported": False,
         "InUse": is_used,
         "RenewalEligibility": _renewal(one, is_used),
         "NotBefore": facts.not_before,

@@ -98,12 +98,16 @@ def _group_keys(groups: tuple[str, ...]) -> dict[str, Values]:
 
 async def describe_load_balancers(call: Call, services: Services, params: Params) -> Answer:
     ask_to_describe(call)
-    chosen, more = page(call, params, _meant(call, services, params), lambda one: one.arn)
+    chosen, more = page(call, params, sorted(_meant(call, services, params), key=_label), _label)
     return {"LoadBalancers": [balancer_shown(one) for one in chosen], **more}
 
 
+def _label(balancer: LoadBalancer) -> str:
+    return balancer.label
+
+
 def _meant(call: Call, services: Services, params: Params) -> list[LoadBalancer]:
-    """In order of ARNs. Raises LoadBalancerNotFound, ValidationError."""
+    """Raises LoadBalancerNotFound, ValidationError."""
     shelf = services.network.shelf(call.account)
     asked, names = params.get("LoadBalancerArns"), params.get("Names")
     if asked and names:
@@ -112,7 +116,7 @@ def _meant(call: Call, services: Services, params: Params) -> list[LoadBalancer]
         found = [find_balancer(shelf, arns.checked(arn, arns.BALANCER)) for arn in dict.fromkeys(asked)]
         if None in found:
             raise LoadBalancerNotFound
-        return sorted((one for one in found if one is not None), key=lambda one: one.arn)
+        return [one for one in found if one is not None]
     if names:
         missing = [name for name in names if name not in {one.label for one in balancers(shelf)}]
         if missing:

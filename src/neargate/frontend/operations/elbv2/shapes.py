@@ -26,13 +26,12 @@ def balancer_shown(balancer: LoadBalancer) -> dict[str, Any]:
         "Type": balancer.lb_type,
         "AvailabilityZones": zones_shown(balancer),
         "IpAddressType": balancer.address_type,
+        "EnablePrefixForIpv6SourceNat": "off",
     }
     if balancer.groups:
         shown["SecurityGroups"] = list(balancer.groups)
         if balancer.lb_type == "network":
             shown["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"] = "on"
-    if balancer.lb_type == "network":
-        shown["EnablePrefixForIpv6SourceNat"] = "off"
     return shown
 
 
@@ -56,8 +55,8 @@ def _addresses(balancer: LoadBalancer, node: Node) -> list[dict[str, Any]]:
     return []
 
 
-def group_shown(group: TargetGroup, balancers: Sequence[str]) -> dict[str, Any]:
-    """`balancers`: ARNs of those that lead to it."""
+def group_shown(group: TargetGroup, balancers: Sequence[str] | None) -> dict[str, Any]:
+    """`balancers`: ARNs of those that lead to it, None where AWS does not tell them."""
     check = group.check
     shown: dict[str, Any] = {
         "TargetGroupArn": group.arn,
@@ -72,10 +71,11 @@ def group_shown(group: TargetGroup, balancers: Sequence[str]) -> dict[str, Any]:
         "HealthCheckTimeoutSeconds": int(check.timeout_s),
         "HealthyThresholdCount": check.healthy,
         "UnhealthyThresholdCount": check.unhealthy,
-        "LoadBalancerArns": list(balancers),
         "TargetType": "ip",
         "IpAddressType": group.address_type,
     }
+    if balancers is not None:
+        shown["LoadBalancerArns"] = list(balancers)
     if check.protocol in HTTP_PROTOCOLS:
         shown["HealthCheckPath"] = check.path
         shown["Matcher"] = {"GrpcCode" if group.version == "GRPC" else "HttpCode": group.matcher}

@@ -39,7 +39,8 @@ async def create_target_group(call: Call, services: Services, params: Params) ->
     found = await network.change(
         call.account, lambda shelf: decisions.create(shelf, wanted, services.region, number, call.now, groups_max)
     )
-    return {"TargetGroups": [group_shown(found, users_of(network.shelf(call.account), found.name))]}
+    led_to = users_of(network.shelf(call.account), found.name)  # of one that was there
+    return {"TargetGroups": [group_shown(found, led_to or None)]}
 
 
 def _wanted_check(params: Params) -> WantedCheck:
@@ -60,13 +61,17 @@ def _wanted_check(params: Params) -> WantedCheck:
 
 async def describe_target_groups(call: Call, services: Services, params: Params) -> Answer:
     ask_to_describe(call)
-    chosen, more = page(call, params, _meant(call, services, params), lambda one: one.arn)
+    chosen, more = page(call, params, sorted(_meant(call, services, params), key=_label), _label)
     by_group = users(services.network.shelf(call.account))
     return {"TargetGroups": [group_shown(one, by_group.get(one.name, ())) for one in chosen], **more}
 
 
+def _label(group: TargetGroup) -> str:
+    return group.label
+
+
 def _meant(call: Call, services: Services, params: Params) -> list[TargetGroup]:
-    """In order of ARNs. Raises TargetGroupNotFound, LoadBalancerNotFound, ValidationError."""
+    """Raises TargetGroupNotFound, LoadBalancerNotFound, ValidationError."""
     shelf = services.network.shelf(call.account)
     balancer, asked, names = params.get("LoadBalancerArn"), params.get("TargetGroupArns"), params.get("Names")
     if sum(map(bool, (balancer, asked, names))) > 1:
