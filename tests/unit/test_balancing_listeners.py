@@ -219,6 +219,22 @@ def test_actions_are_shown_as_they_were_given() -> None:
         assert shown_action(given_actions([given])[0]) == given
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200", "MessageBody": "a\0b"}},
+        *(
+            {"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301", name: f"/{text}"}}
+            for name in ("Path", "Query")
+            for text in ("a b", "a\r\nb", "é", "\x7f")
+        ),
+    ],
+)
+def test_what_cannot_stand_in_an_answer_is_in_no_action(config: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        given_actions([config])
+
+
 @pytest.mark.parametrize("value", ["/a b", "/a\r\n", "/a\x00", "/é", '/a"\n', "/%2e", "/a{b}", "/a;b", "/a\\b"])
 def test_what_cannot_stand_in_a_path_is_no_pattern(value: str) -> None:
     with pytest.raises(ValidationError):
