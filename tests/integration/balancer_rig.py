@@ -5,7 +5,7 @@ import base64
 import hashlib
 import json
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from neargate.model.balancing import (
@@ -169,12 +169,13 @@ class Rig:
 
     async def connect(self, port: int = 80, context: ssl.SSLContext | None = None, name: str = "") -> "Client":
         made = self.lab.client()
-        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address(NODE), port)), 5)
+        try:
+            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address(NODE), port)), 5)
+        except (OSError, TimeoutError):
+            made.close()
+            raise
         more: dict[str, Any] = {} if context is None else {"ssl": context, "server_hostname": name}
         return Client(*await asyncio.open_connection(sock=made, **more))
-
-    async def once(self, *of: Callable[[], Awaitable[Any]]) -> list[Any]:
-        return list(await asyncio.gather(*(one() for one in of)))
 
 
 class Client:
