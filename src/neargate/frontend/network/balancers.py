@@ -25,8 +25,8 @@ class Node(Struct, frozen=True, kw_only=True):
     """A load balancer's place in one enabled zone, with what the zone gave it. `state`: pending, available, deleting.
 
     `allocation_id`: the elastic address that was asked for (network load balancers), whose address is `public_ip` from
-    the beginning. `attached_at`: when the zone gave it its interface. `serves`: as it said last. `is_listed`: and it has
-    a healthy target, so names lead to it.
+    the beginning. `attached_at`: when the zone gave it its interface. `serves`: as it said last. `is_listed`: and it
+    has a healthy target, so names lead to it.
     """
 
     place: str
