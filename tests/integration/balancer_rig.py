@@ -37,6 +37,7 @@ class Target:
         self.served = 0
         self.checked: list[str] = []
         self.open: set[asyncio.StreamWriter] = set()
+        self.asked_by: set[asyncio.StreamWriter] = set()  # of requests that were not of checks
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open.add(writer)
@@ -61,6 +62,7 @@ class Target:
             self.checked.append(head)
         else:
             self.served += 1
+            self.asked_by.add(writer)
         if path == "/slow":
             self.slow += 1
             await self.release.wait()
