@@ -189,12 +189,7 @@ async def open_region(
         capacities=capacities,
         knobs=knobs,
         quotas=parts.quotas,
-        services_way=ServicesWay(
-            networks=TaskNetworks(parts.network),
-            targets=targets,
-            registries=CloudMapTasks(world, parts.cloud_map),
-            rate=_launch_rate(limits),
-        ),
+        services_way=_services_way(world, parts, targets, limits),
     )
     await placing.restore(lambda: cell.sweepers.settle_reservations(world.now()))
     logs = await Logs.open(world, stores, knobs, plan.region)
@@ -234,6 +229,16 @@ async def open_region(
         recorder=recorder,
         placing=placing,
         balancer_watch=BalancerWatch(world, parts.network, book, verdicts, knobs),
+    )
+
+
+def _services_way(world: World, parts: "_Regional", targets: GroupTargets, limits: Limits) -> ServicesWay:
+    """What services of ECS need of the rest of the region."""
+    return ServicesWay(
+        networks=TaskNetworks(parts.network),
+        targets=targets,
+        registries=CloudMapTasks(world, parts.cloud_map),
+        rate=_launch_rate(limits),
     )
 
 

@@ -26,6 +26,7 @@ SERVES = (
     "trap 'sleep 1; exit 0' TERM; while :; do sleep 0.2; done"
 )
 SERVICE, RATE, TIMES = "web", 200, 600.0
+CLIENT = Path(__file__).with_name("http_load.py")
 QUICK = [{"Key": "deregistration_delay.timeout_seconds", "Value": "10"}]
 
 
@@ -121,7 +122,7 @@ class Balanced:
         """200 GETs a second meanwhile; afterwards `log` has what failed and the counts."""
         run = self.region.paths.run
         netns = run / "net" / "netns" / f"task-{self.client.rpartition('/')[2]}"
-        program = ["nsenter", f"--net={netns}", sys.executable, "-m", "neargate.testing.http_load", self.name]
+        program = ["nsenter", f"--net={netns}", sys.executable, str(CLIENT), self.name]
         with log.open("wb") as written:
             sender = subprocess.Popen([*program, "--rate", str(RATE)], stdout=written)
             try:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from .moto_mends_elb import ELB_MENDS
+
 VERSION = "5.2.5"
 ROOT = Path(__file__).parents[2]
 PORT = 5000  # some of moto's tests name it
@@ -152,6 +154,13 @@ VPC_MENDED = Suite(
         ),
     ),
 )
+ELB_MENDED = Suite(
+    directory="test_elbv2",
+    triage_file="moto_triage_elb_mended.toml",
+    mends=tuple(
+        Mend(module=module, given=given, taken=taken, times=times) for module, given, taken, times in ELB_MENDS
+    ),
+)
 # Their subject is the network of services and tasks; their set-up registers a machine, and a definition for it.
 _MACHINE = """    test_instance = ec2.create_instances(
         ImageId=EXAMPLE_AMI_ID, MinCount=1, MaxCount=1
@@ -181,7 +190,7 @@ ECS_MENDED = Suite(
         Mend(module="test_ecs", given='platformVersion="2"', taken='launchType="FARGATE"', times=5),
     ),
 )
-SUITES = (ECS, ECS_MENDED, VPC, VPC_MENDED, CLOUD_MAP, ACM, ACM_MENDED)
+SUITES = (ECS, ECS_MENDED, VPC, VPC_MENDED, CLOUD_MAP, ACM, ACM_MENDED, ELB, ELB_MENDED)
 
 
 _IMPORTED = {"test_elbv2"}  # by ACM's tests

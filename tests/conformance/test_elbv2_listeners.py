@@ -254,9 +254,10 @@ def test_certificates_of_the_list_come_and_go(on: Balancing) -> None:
         found = on.elb.describe_listener_certificates(ListenerArn=listener)["Certificates"]
         return [(one["CertificateArn"], one["IsDefault"]) for one in found]
 
+    changes = {"add": on.elb.add_listener_certificates, "remove": on.elb.remove_listener_certificates}
+
     def change(verb: str, *arns: str) -> Any:
-        given = [{"CertificateArn": arn} for arn in arns]
-        return getattr(on.elb, f"{verb}_listener_certificates")(ListenerArn=listener, Certificates=given)
+        return changes[verb](ListenerArn=listener, Certificates=[{"CertificateArn": arn} for arn in arns])
 
     assert listed() == [(default, True)]
     change("add", other)

@@ -5,7 +5,7 @@ import base64
 import hashlib
 import json
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from neargate.model.balancing import (
@@ -37,6 +37,7 @@ class Target:
         self.served = 0
         self.checked: list[str] = []
         self.open: set[asyncio.StreamWriter] = set()
+        self.asked_by: set[asyncio.StreamWriter] = set()  # of requests that were not of checks
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open.add(writer)
@@ -61,6 +62,7 @@ class Target:
             self.checked.append(head)
         else:
             self.served += 1
+            self.asked_by.add(writer)
         if path == "/slow":
             self.slow += 1
             await self.release.wait()
@@ -169,12 +171,13 @@ class Rig:
 
     async def connect(self, port: int = 80, context: ssl.SSLContext | None = None, name: str = "") -> "Client":
         made = self.lab.client()
-        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address(NODE), port)), 5)
+        try:
+            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address(NODE), port)), 5)
+        except (OSError, TimeoutError):
+            made.close()
+            raise
         more: dict[str, Any] = {} if context is None else {"ssl": context, "server_hostname": name}
         return Client(*await asyncio.open_connection(sock=made, **more))
-
-    async def once(self, *of: Callable[[], Awaitable[Any]]) -> list[Any]:
-        return list(await asyncio.gather(*(one() for one in of)))
 
 
 class Client:

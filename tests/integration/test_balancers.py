@@ -236,6 +236,19 @@ def test_targets_come_and_go_under_load_and_no_request_fails_or_is_sent_twice(
     run(scenario)
 
 
+def test_targets_that_joined_are_asked_by_connections_that_stay(run: Callable[[Scenario], None]) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.apply(groups=(rig.group(targets=()),))
+        await rig.apply(groups=(rig.group(targets=rig.planned(0)),))
+        for _ in range(5):
+            client = await rig.connect()
+            assert [(await client.ask("/"))[0] for _ in range(4)] == [200] * 4
+            client.close()
+        assert rig.targets[0].served == 20 and len(rig.targets[0].asked_by) <= 5
+
+    run(scenario)
+
+
 def test_a_request_in_flight_at_a_draining_target_ends_by_itself(run: Callable[[Scenario], None]) -> None:
     async def scenario(rig: Rig) -> None:
         one = rig.group(targets=rig.planned(0))

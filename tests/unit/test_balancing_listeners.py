@@ -30,7 +30,8 @@ FIXED: dict[str, Any] = {"Type": "fixed-response", "FixedResponseConfig": {"Stat
 PATH = [{"Field": "path-pattern", "Values": ["/x"]}]
 
 
-def certificate(name: str, algorithm: str = "RSA_2048", signature: str = "SHA256WITHRSA") -> Certificate:
+def certificate(name: str) -> Certificate:
+    """One whose name begins with `weak` can be shown by no proxy."""
     facts = Facts(
         domain=name,
         names=(name,),
@@ -39,8 +40,9 @@ def certificate(name: str, algorithm: str = "RSA_2048", signature: str = "SHA256
         issuer="",
         not_before=0.0,
         not_after=0.0,
-        key_algorithm=algorithm,
-        signature_algorithm=signature,
+        key_algorithm="RSA_2048",
+        signature_algorithm="SHA256WITHRSA",
+        is_servable=not name.startswith("weak"),
     )
     return Certificate(
         account=ACCOUNT, name=name, origin="IMPORTED", facts=facts, pem="", chain="", sealed_key=b"", created_at=0.0
@@ -100,10 +102,6 @@ class Book:
         return made
 
     def known(self, arn: str) -> Certificate | None:
-        if arn.startswith("weak"):
-            return certificate(arn, "RSA_1024")
-        if arn.startswith("old"):
-            return certificate(arn, signature="SHA1WITHRSA")
         return certificate(arn)
 
 
@@ -142,13 +140,12 @@ def test_certificates_are_counted_over_all_listeners_without_default_ones() -> N
 def test_what_no_proxy_can_show_is_no_certificate_of_a_listener() -> None:
     book = Book()
     made = book.listen(443, **https())
-    for arn in ("weak", "old"):
-        with pytest.raises(UnsupportedCertificate):
-            book.listen(444, **https(certificates=(arn,)))
-        with pytest.raises(UnsupportedCertificate):
-            book.add(made, [arn])
-        with pytest.raises(UnsupportedCertificate):
-            book.modify(made, certificates=(arn,))
+    with pytest.raises(UnsupportedCertificate):
+        book.listen(444, **https(certificates=("weak",)))
+    with pytest.raises(UnsupportedCertificate):
+        book.add(made, ["weak"])
+    with pytest.raises(UnsupportedCertificate):
+        book.modify(made, certificates=("weak",))
 
 
 def test_a_listener_that_no_longer_ends_tls_has_nothing_of_it() -> None:
@@ -220,6 +217,22 @@ def test_actions_are_shown_as_they_were_given() -> None:
         },
     ):
         assert shown_action(given_actions([given])[0]) == given
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200", "MessageBody": "a\0b"}},
+        *(
+            {"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301", name: f"/{text}"}}
+            for name in ("Path", "Query")
+            for text in ("a b", "a\r\nb", "é", "\x7f")
+        ),
+    ],
+)
+def test_what_cannot_stand_in_an_answer_is_in_no_action(config: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        given_actions([config])
 
 
 @pytest.mark.parametrize("value", ["/a b", "/a\r\n", "/a\x00", "/é", '/a"\n', "/%2e", "/a{b}", "/a;b", "/a\\b"])

@@ -233,3 +233,9 @@ def test_certificates_are_told_once_the_default_one_first() -> None:
     assert (told.ssl_policy, told.alpn) == ("ELBSecurityPolicy-2016-08", "")
     tls = replace(made, protocol="TLS", alpn="HTTP2Only")
     assert planned(balancer(), tls, certificates=known).listeners[0].alpn == "HTTP2Only"
+
+
+def test_a_listener_whose_certificates_have_gone_does_not_keep_the_others_from_beginning() -> None:
+    made = listener(protocol="HTTPS", certificates=("gone",))
+    plain = listener(name=f"{LISTENER}-2", port=81)
+    assert [one.port for one in planned(balancer(), made, plain).listeners] == [81]

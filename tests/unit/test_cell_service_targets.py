@@ -204,9 +204,8 @@ def test_a_target_that_fails_its_checks_is_replaced_and_the_reason_is_told() -> 
         targets.say(services.target(new, group), HEALTHY)
         task = await until_status(services, task, "DEACTIVATING")
         assert task["stoppedReason"] == f"Task failed ELB health checks in (target-group {group})"
-        said = (
-            f"(service web) (task {id_of(task)}) (port 80) is unhealthy in (target-group {group}) due to (reason {why})."
-        )
+        where = f"(service web) (task {id_of(task)}) (port 80) is unhealthy in (target-group {group})"
+        said = f"{where} due to (reason {why})."
         assert said in await services.messages()
 
     in_cell(body, knobs=QUICK)
@@ -408,3 +407,21 @@ def test_what_drains_for_longer_than_any_delay_is_signalled_all_the_same() -> No
         await rig.until(is_told)
 
     in_cell(body, knobs=replace(QUICK, service_drain_max_s=0.05))
+
+
+def test_a_task_that_is_stopped_before_it_was_a_target_never_was_running() -> None:
+    async def body(rig: CellRig) -> None:
+        services, targets = ServiceRig(rig), slow(rig)
+        targets.fails = ServiceUnavailable()
+        await services.create(desired_count=1, template=behind(targets.make_group()))
+        [task] = await services.until_count(1)
+        ahead = rig.world.now() + 9.0  # by the clock of its host
+        await services.report(task, "RUNNING", started_at=ahead, pull_started_at=ahead, pull_stopped_at=ahead)
+        await rig.cell.stop_task(ACCOUNT, CLUSTER, id_of(task), None)
+        targets.fails = None
+        await until_status(services, task, "DEACTIVATING")
+        await services.report(task, "STOPPED", started_at=ahead)
+        over = await rig.described(id_of(task))
+        assert (over["lastStatus"], "startedAt" in over) == ("STOPPED", False)
+
+    in_cell(body, knobs=QUICK)

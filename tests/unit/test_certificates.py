@@ -2,19 +2,23 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA224, SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec.structs import replace
 
 from neargate.cli.certificates_desk import CertificatesDesk
 from neargate.frontend.certificates import changes
 from neargate.frontend.certificates.authority import LIFE, RENEWED_BEFORE, new_authority, open_authority
 from neargate.frontend.certificates.errors import CertificateInUse, CertificateLimit, CertificateNotFound, Invalid
-from neargate.frontend.certificates.reading import facts_of
+from neargate.frontend.certificates.reading import facts_of, read_material
 from neargate.frontend.certificates.records import (
     AUTHORITY,
     IMPORTED,
@@ -106,6 +110,21 @@ def test_certificates_and_their_authority_outlive_the_server() -> None:
         await second.request("b.example")
         assert second.registry.authority_pem() == first.registry.authority_pem()
         assert "BEGIN CERTIFICATE" in (await CertificatesDesk(second.registry).authority({}))["certificate"]
+
+    told(story)
+
+
+def test_a_plan_says_only_names_that_a_host_can_have() -> None:
+    async def story(world: VirtualWorld) -> None:
+        rig = await Rig(world).open()
+        arn = await rig.request("a.example")
+        kept = rig.registry.certificate(ACCOUNT, arn)
+        assert kept is not None
+        hostile = replace(kept.facts, names=("b.example", "*.c.example", "d e", "f\n", "[g]", "h" * 254, "é", ""))
+        made = changes.Renewal(facts=hostile, pem=kept.pem, chain="", sealed_key=kept.sealed_key)
+        await rig.registry.change(ACCOUNT, partial(changes.renewed, arn=arn, made=made, now=0.0))
+        planned = rig.registry.planned(ACCOUNT, arn)
+        assert planned is not None and planned.names == ("b.example", "*.c.example")
 
     told(story)
 
@@ -233,8 +252,38 @@ def test_what_is_in_use_neither_goes_nor_becomes_what_no_proxy_shows() -> None:
     assert len(changes.deleted(shelf, "a", lambda _: []).drop) == 1
     with pytest.raises(CertificateNotFound):
         changes.deleted(shelf, "b", lambda _: [])
-    for weak in (facts(key_algorithm="RSA_1024"), facts(signature_algorithm="SHA1WITHRSA")):
-        made = changes.Renewal(facts=weak, pem="", chain="", sealed_key=b"")
-        with pytest.raises(Invalid):
-            changes.imported_again(shelf, "a", made, lambda _: ["balancer"], 1.0)
-        assert len(changes.imported_again(shelf, "a", made, lambda _: [], 1.0).put) == 1
+    made = changes.Renewal(facts=facts(is_servable=False), pem="", chain="", sealed_key=b"")
+    with pytest.raises(Invalid):
+        changes.imported_again(shelf, "a", made, lambda _: ["balancer"], 1.0)
+    assert len(changes.imported_again(shelf, "a", made, lambda _: [], 1.0).put) == 1
+
+
+def signed(subject: str, issuer: tuple[str, rsa.RSAPrivateKey] | None, *, bits: int = 2048, weak: bool = False) -> Any:
+    """(PEM, key PEM, (name, key)). `weak`: with a hash that is not among those of TLS 1.3."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    by, by_key = issuer or (subject, key)
+    name, from_name = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in (subject, by))
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(from_name).public_key(key.public_key())
+    builder = builder.serial_number(7).not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
+    made = builder.not_valid_after(datetime(2027, 1, 1, tzinfo=UTC)).sign(by_key, SHA224() if weak else SHA256())
+    key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return made.public_bytes(Encoding.PEM), key_pem, (subject, key)
+
+
+def test_what_openssl_would_not_load_is_known_when_it_comes() -> None:
+    now = datetime(2026, 6, 1, tzinfo=UTC).timestamp()
+    root, _, authority = signed("root", None)
+    small, _, small_authority = signed("small", None, bits=1024)
+    old_root, _, old_authority = signed("old root", None, weak=True)
+
+    def is_servable(made: Any, chain: bytes | None = None) -> bool:
+        return read_material(made[0], chain, made[1], now)[1].is_servable
+
+    assert is_servable(signed("own", None))
+    assert is_servable(signed("leaf", authority), root)
+    assert is_servable(signed("leaf", old_authority), old_root)
+    assert not is_servable(signed("leaf", None, bits=1024))
+    assert not is_servable(signed("leaf", authority, weak=True), root)
+    assert not is_servable(signed("leaf", small_authority), small)
+    between, _, between_authority = signed("between", authority, weak=True)
+    assert not is_servable(signed("leaf", between_authority), between + root)

@@ -293,6 +293,22 @@ def test_a_node_that_serves_no_longer_impairs_it_and_silence_does_not() -> None:
     run(main)
 
 
+def test_one_of_which_two_servers_hear_one_node_each_is_active() -> None:
+    async def main() -> None:
+        process = await start(MemoryDisk(), MemoryDisk())
+        await process.capacity.register_host(HOST)
+        subnet = next(process.network.shelf(ACCOUNT).all(Subnet))
+        await create(process, nodes=tuple(nodes.new_node(subnet, process.network.bits) for _ in range(2)))
+        await process.placing.look()
+        one, other = (each.place for each in found(process).nodes)
+        await seen(process, serving={one}, silent={other})
+        assert found(process).state == "provisioning"
+        await seen(process, serving={other}, silent={one})
+        assert found(process).state == "active"
+
+    run(main)
+
+
 def test_names_lead_to_nodes_with_a_healthy_target_or_to_all() -> None:
     async def main() -> None:
         process = await start(MemoryDisk(), MemoryDisk())
@@ -307,5 +323,7 @@ def test_names_lead_to_nodes_with_a_healthy_target_or_to_all() -> None:
         assert {each.place for each in nodes.led_to(found(process))} == both
         await seen(process, serving=both, good={other.place})
         assert [each.place for each in nodes.led_to(found(process))] == [other.place]
+        await seen(process, serving={one.place})
+        assert [each.place for each in nodes.led_to(found(process))] == [one.place], "the other serves nobody"
 
     run(main)

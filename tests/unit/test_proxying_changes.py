@@ -66,7 +66,7 @@ def test_a_target_that_comes_needs_no_other_process() -> None:
     found = commands(after, settled(S1))
     assert [word for word in found if S1 in word] == []
     assert found[0].startswith(
-        f"add server {MAIN}/{S2} 10.0.2.2:80 pool-purge-delay 10s check inter 10000 rise 3 fall 2"
+        f"add server {MAIN}/{S2} 10.0.2.2:80 pool-purge-delay 10s pool-max-conn -1 check inter 10000 rise 3 fall 2"
     )
     # In this order alone it is asked only after its first pass.
     start = [f"enable server {MAIN}/{S2}", f"set server {MAIN}/{S2} health down", f"enable health {MAIN}/{S2}"]

@@ -82,7 +82,8 @@ def _checking(group: PlannedGroup, every_ms: int, rise: int, fall: int) -> str:
 
 
 def unchecked(group: PlannedGroup) -> str:
-    found = f"pool-purge-delay {PURGE_S}s"
+    # A server that is added by a command keeps no connection for the next request unless it is told both.
+    found = f"pool-purge-delay {PURGE_S}s pool-max-conn -1"
     if is_tls(group):
         found += " ssl verify none" + (" alpn h2" if _is_h2(group) else "")
     elif _is_h2(group):

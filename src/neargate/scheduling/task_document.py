@@ -162,15 +162,14 @@ def apply_report(document: Document, facts: HiddenFacts, report: TaskReport, now
     present = LastStatus(document["lastStatus"])
     if is_later(present, target):
         return Change(document=document, passed=(), visible=False)
-    is_held = facts.has_targets and target is LastStatus.RUNNING and is_later(target, present)
-    if is_held:
+    if facts.has_targets and target is LastStatus.RUNNING and is_later(target, present):
         target = LastStatus.ACTIVATING
     passed = _WALKS[present, target]
     changed = {**document, "containers": [dict(container) for container in document["containers"]]}
     _put_containers(changed, facts, report, target, now)
     for field, member in _TIMES:
         moment = getattr(report, field)
-        if moment is not None and not (is_held and field == "started_at"):
+        if moment is not None and not (facts.has_targets and field == "started_at"):
             _put_time(changed, member, _sane(moment, now))
     if report.connectivity_at is not None:
         changed["connectivity"] = "CONNECTED"

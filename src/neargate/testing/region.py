@@ -96,8 +96,7 @@ class Region(Struct, frozen=True, kw_only=True):
 
 async def open_region(world: World, *, region: str, account: str) -> Region:
     """The account has its default VPC and one ACTIVE revision `web:1`."""
-    effects = Effects()
-    disk = MemoryDisk()
+    effects, disk = Effects(), MemoryDisk()
     stores = MemoryStores(world, DEFAULT_KNOBS, disk)
     network_store = await stores.open("network", NETWORK_MIGRATIONS)
     definition_store = await stores.open("definitions", task_definitions.MIGRATIONS)

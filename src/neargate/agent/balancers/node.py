@@ -48,7 +48,7 @@ class NodeRunner:
         home = host.directory(eni_id)
         self._place = Place(directory=home, connections_max=connections_max)
         self._control = Control(knobs, f"{home}/{configuration.API}", f"{home}/{configuration.MASTER}")
-        self._wanted: tuple[BalancerPlan, PlannedNode] | None = None
+        self._wanted: tuple[BalancerPlan, PlannedNode, Files] | None = None
         self._due = asyncio.Event()
         self._proxy: Proxy | None = None
         self._watched: int | None = None
@@ -60,6 +60,7 @@ class NodeRunner:
         self._refused: tuple[str, str] | None = None  # a shape, and what the proxy has against it
         self._known: dict[str, stats.Known] = {}
         self._seen: Seen = {}
+        self._may_have_old = True
         self._old: list[Seen] = []  # of processes that were replaced and still have connections
         self._pid = 0
         self._before: reports.Counts = {}  # of workers that were replaced
@@ -67,8 +68,8 @@ class NodeRunner:
         self._last: NodeReport | None = None
 
     def give(self, plan: BalancerPlan, node: PlannedNode) -> None:
-        if self._wanted != (plan, node):
-            self._wanted = (plan, node)
+        if self._wanted is None or self._wanted[:2] != (plan, node):
+            self._wanted = (plan, node, configuration.files(plan, node, self._place))
             self._due.set()
 
     def report(self) -> NodeReport | None:
@@ -86,9 +87,9 @@ class NodeRunner:
             self._due.clear()
             if self._is_ended or self._wanted is None:
                 continue
-            plan, node = self._wanted
-            why = await self._turn(plan, node)
-            self._tell(plan, node, why)
+            plan, node, files = self._wanted
+            why = await self._turn(plan, node, files)
+            self._tell(plan, node, files.shape, why)
             rest_s = self._rest_s(why)
         self._unwatch()
         await self._world.offload(LANE, self._host.end, self._eni_id)
@@ -103,9 +104,8 @@ class NodeRunner:
 
     # -- a turn
 
-    async def _turn(self, plan: BalancerPlan, node: PlannedNode) -> str:
+    async def _turn(self, plan: BalancerPlan, node: PlannedNode, files: Files) -> str:
         """Why the node does not serve; empty when it does."""
-        files = configuration.files(plan, node, self._place)
         try:
             why = await self._running(plan, node, files)
             if why:
@@ -208,6 +208,7 @@ class NodeRunner:
             self._refused = (files.shape, f"The proxy refuses its configuration: {faults}")
             self._note(f"the proxy of {self._eni_id} keeps what it has: {faults}")
             return
+        self._may_have_old = True
         await self._world.offload(LANE, self._host.replace, self._proxy)
         if not await self._serves(files.shape):
             raise Unanswered("it was not replaced in time")
@@ -224,16 +225,25 @@ class NodeRunner:
             await self._look(plan, node)
 
     async def _settle_old(self, plan: BalancerPlan, node: PlannedNode) -> None:
+        """Processes that were replaced and still have clients."""
+        if not self._may_have_old:
+            return
         found = []
         for pid in stats.replaced(await self._control.ask_master("show proc")):
             try:
-                seen = changes.seen(stats.rows(await self._control.ask_worker(pid, "show stat")))
-                for line in changes.in_lines(changes.farewells(plan, node, seen)):
+                seen = await self._seen_by(pid)
+                lines = changes.in_lines(changes.farewells(plan, node, seen))
+                for line in lines:
                     await self._control.ask_worker(pid, line)
+                # What came until it was told counts.
+                found.append(await self._seen_by(pid) if lines else seen)
             except (Unanswered, ValueError):
                 continue  # it ended meanwhile
-            found.append(seen)
         self._old = found
+        self._may_have_old = bool(found)
+
+    async def _seen_by(self, pid: int) -> Seen:
+        return changes.seen(stats.rows(await self._control.ask_worker(pid, "show stat")))
 
     async def _silent(self, error: str) -> str:
         """One that runs and does not answer is ended after a while: another can."""
@@ -248,17 +258,14 @@ class NodeRunner:
 
     # -- what is said
 
-    def _tell(self, plan: BalancerPlan, node: PlannedNode, why: str) -> None:
+    def _tell(self, plan: BalancerPlan, node: PlannedNode, shape: str, why: str) -> None:
         total = reports.summed(self._before, self._now)
         found = reports.report(plan, node, self._known, [self._seen, *self._old], total, why)
-        if not why and self._refused is not None and self._refused[0] == self._shape_of(plan, node):
+        if not why and self._refused is not None and self._refused[0] == shape:
             found = replace(found, why=self._refused[1])  # it serves, by what it had before
         known, self._last = self._last, found
         if known is None or replace(known, requests=()) != replace(found, requests=()):
             self._say(found)
-
-    def _shape_of(self, plan: BalancerPlan, node: PlannedNode) -> str:
-        return configuration.files(plan, node, self._place).shape
 
     # -- its end is heard of at once
 

@@ -31,7 +31,7 @@ _NOT_BUILT = {
 _PLACEHOLDER = re.compile(r"#\{([^}]*)\}")
 _MAY_HOLD = {"Host": {"host"}, "Path": {"path", "host", "port"}, "Query": {"query", "path", "host", "port", "protocol"}}
 _HOST = re.compile(r"[A-Za-z0-9.*?#{}_-]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_VISIBLE = re.compile(r"[\x21-\x7e]*")  # what a Location header can hold
 
 
 def given_actions(given: Sequence[Mapping[str, Any]]) -> tuple[Action, ...]:
@@ -104,7 +104,7 @@ def _check_port(port: str) -> None:
 def _check_placeholders(said: Mapping[str, str]) -> None:
     for name, known in _MAY_HOLD.items():
         found = _PLACEHOLDER.findall(said[name])
-        if not known.issuperset(found) or len(set(found)) != len(found) or _CONTROL.search(said[name]):
+        if not known.issuperset(found) or len(set(found)) != len(found) or not _VISIBLE.fullmatch(said[name]):
             raise ValidationError(f"The {name} parameter has a character or a placeholder that it cannot have.")
     if not _HOST.fullmatch(said["Host"]):
         raise ValidationError("The Host parameter must be a valid host name, and may contain '#{host}'.")
@@ -118,6 +118,8 @@ def _fixed(given: Mapping[str, Any]) -> Action:
     if content_type and content_type not in _CONTENT_TYPES:
         listed = ", ".join(f"'{one}'" for one in _CONTENT_TYPES)
         raise InvalidAction(f"The ContentType must be one of:{listed}")
+    if "\0" in (config.get("MessageBody") or ""):
+        raise ValidationError("The MessageBody has a character that it cannot have")
     said = {name: config[name] for name in ("MessageBody", "StatusCode", "ContentType") if config.get(name)}
     return Action(kind=FIXED, order=given.get("Order"), fixed=tuple(said.items()))
 

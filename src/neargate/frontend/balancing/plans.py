@@ -27,6 +27,7 @@ from . import lookup
 from .actions import FIXED, FORWARD
 from .attributes import of_balancer, of_group
 from .listener_attributes import IDLE_TIMEOUT, of_listener
+from .listeners import ENDS_TLS
 from .objects import Action, Listener, LoadBalancer, Node, Target, TargetGroup
 
 Certificates = Callable[[str], PlannedCertificate | None]
@@ -42,6 +43,7 @@ def balancer_plan(shelf: Shelf, balancer: LoadBalancer, certificates: Certificat
     said = of_balancer(balancer)
     cross_zone = said[_CROSS_ZONE] == _TRUE
     groups = (shelf.find(TargetGroup, arn) for arn in lookup.groups_of(shelf, balancer.arn))
+    listeners = (_listener(shelf, one, certificates) for one in lookup.listeners_of(shelf, balancer.arn))
     return BalancerPlan(
         arn=balancer.arn,
         vpc_id=balancer.vpc_id,
@@ -49,7 +51,7 @@ def balancer_plan(shelf: Shelf, balancer: LoadBalancer, certificates: Certificat
         kind=balancer.lb_type,
         generation=generation,
         nodes=tuple(_node(one) for one in nodes.there(balancer)),
-        listeners=tuple(_listener(shelf, one, certificates) for one in lookup.listeners_of(shelf, balancer.arn)),
+        listeners=tuple(filter(_can_listen, listeners)),
         groups=tuple(_group(one, cross_zone) for one in groups if one is not None),
         attributes=tuple(
             (key, value) for key, value in sorted(said.items()) if key in _TOLD or key.startswith(_TOLD_BEFORE)
@@ -67,6 +69,11 @@ def _node(one: Node) -> PlannedNode:
         public_ipv4=one.public_ip,
         host_id=one.host_id or "",
     )
+
+
+def _can_listen(one: PlannedListener) -> bool:
+    """One that ends TLS and whose certificates have all gone would keep the others from beginning."""
+    return bool(one.certificates) or one.protocol not in ENDS_TLS
 
 
 def _listener(shelf: Shelf, one: Listener, certificates: Certificates) -> PlannedListener:

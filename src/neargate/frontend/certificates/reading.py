@@ -19,11 +19,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec.structs import replace
 
 from .errors import Invalid
 from .records import Facts, Material
 
 CHAIN_MAX = 10  # certificates
+NAMES_MAX, NAME_MAX_CHARS = 100, 253
 PART_MAX_BYTES = 16 * 1024  # of a certificate, and of a chain: a load balancer's plan is one message, with all of its
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _CURVES = {"secp256r1": "EC_prime256v1", "secp384r1": "EC_secp384r1", "secp521r1": "EC_secp521r1"}
@@ -46,7 +48,8 @@ _EXTENDED = {
     ExtendedKeyUsageOID.OCSP_SIGNING: "OCSP_SIGNING",
     ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "ANY",
 }
-_SIGNATURES = {"sha1": "SHA1", "sha256": "SHA256", "sha384": "SHA384", "sha512": "SHA512"}
+_SIGNATURES = {"sha256": "SHA256", "sha384": "SHA384", "sha512": "SHA512"}
+_RSA_MIN_BITS = 2048
 
 
 def read_material(certificate: bytes, chain: bytes | None, key: bytes, now: float) -> tuple[Material, Facts]:
@@ -68,7 +71,11 @@ def read_material(certificate: bytes, chain: bytes | None, key: bytes, now: floa
     if len(certificate) > PART_MAX_BYTES or len(chain or b"") > PART_MAX_BYTES:
         raise Invalid(f"A certificate or its chain cannot be larger than {PART_MAX_BYTES} bytes.")
     written = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    return Material(pem=_pem(leaf), chain="".join(map(_pem, above)), key=written), _facts(leaf)
+    said = _facts(leaf)
+    if len(said.names) > NAMES_MAX or any(len(name) > NAME_MAX_CHARS for name in said.names):
+        raise Invalid(f"A certificate can have {NAMES_MAX} names of {NAME_MAX_CHARS} characters.")
+    facts = replace(said, is_servable=all(map(_is_strong, (leaf, *above))))
+    return Material(pem=_pem(leaf), chain="".join(map(_pem, above)), key=written), facts
 
 
 def facts_of(pem: str) -> Facts:
@@ -143,6 +150,14 @@ def _known_as(name: x509.Name) -> list[tuple[str, str]]:
     return [(one.oid.dotted_string, " ".join(str(one.value).casefold().split())) for one in name]
 
 
+def _is_strong(certificate: x509.Certificate) -> bool:
+    """As OpenSSL asks it of what a server shows, also of its chain. A root's own signature proves nothing."""
+    key, hashed = certificate.public_key(), certificate.signature_hash_algorithm
+    is_large = key.key_size >= _RSA_MIN_BITS if isinstance(key, rsa.RSAPublicKey) else bool(_algorithm(key))
+    is_root = _known_as(certificate.issuer) == _known_as(certificate.subject)
+    return is_large and (is_root or (hashed is not None and hashed.name in _SIGNATURES))
+
+
 def _check_time(certificate: x509.Certificate, now: float) -> None:
     moment = datetime.fromtimestamp(now, UTC)
     since, until = certificate.not_valid_before_utc, certificate.not_valid_after_utc
@@ -169,7 +184,7 @@ def _facts(certificate: x509.Certificate) -> Facts:
         not_before=certificate.not_valid_before_utc.timestamp(),
         not_after=certificate.not_valid_after_utc.timestamp(),
         key_algorithm=_algorithm(key),
-        signature_algorithm=f"{_SIGNATURES.get(signature.name if signature else '', 'SHA256')}WITH{signer}",
+        signature_algorithm=f"{signature.name.upper() if signature else ''}WITH{signer}",
         usages=_usages(certificate),
         extended=_extended(certificate),
     )

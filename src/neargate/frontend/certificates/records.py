@@ -22,7 +22,10 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What a certificate says. `names`: its subject alternative names. `usages`, `extended`: ACM's words, with OIDs."""
+    """What a certificate says. `names`: its subject alternative names. `usages`, `extended`: ACM's words, with OIDs.
+
+    `is_servable`: a proxy can show it, with its chain; one that it refuses would keep it from beginning at all.
+    """
 
     domain: str
     names: tuple[str, ...]
@@ -35,11 +38,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     signature_algorithm: str
     usages: tuple[str, ...] = ()
     extended: Pairs = ()
-
-    @property
-    def is_servable(self) -> bool:
-        """Whether a proxy can show it: one that it refuses would keep it from beginning at all."""
-        return self.key_algorithm != "RSA_1024" and not self.signature_algorithm.startswith("SHA1")
+    is_servable: bool = True
 
 
 class Certificate(Kept, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ sealed and leaves here in a Material or a plan's certificate alone; the authorit
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -23,6 +24,7 @@ from .records import AUTHORITY, REGION, Certificate, KeptAuthority, Material, ke
 
 MIGRATIONS = (migration("certificates"),)
 LANE = "certificates"  # of World.offload: RSA keys take a while
+_HOST = re.compile(r"[A-Za-z0-9.*-]{1,253}")  # strangers' certificates have any text
 _log = get_logger(__name__)
 
 
@@ -65,7 +67,7 @@ class CertificateRegistry(OnShelves):
         if found is None:
             return None
         key = self._envelope.open(found.sealed_key, context=key_context(arn)).decode()
-        names = found.facts.names or (found.facts.domain,)
+        names = tuple(name for name in found.facts.names or (found.facts.domain,) if _HOST.fullmatch(name))
         return PlannedCertificate(arn=arn, names=names, pem=f"{found.pem}{found.chain}{key}")
 
     def on_change(self, listener: Callable[[str, Sequence[str]], None]) -> None:

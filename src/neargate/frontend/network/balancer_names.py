@@ -1,7 +1,7 @@
 """Names of load balancers in the resolvers of their account's VPCs: which addresses each leads to. Pure.
 
 As on AWS a name says public addresses of one that faces the internet, whoever asks, and private ones of an internal
-one. It lists the nodes that serve and have a healthy target, and all of them where none has one. Network load balancers
+one. It lists the nodes that serve and have a healthy target, and all that serve where none has. Network load balancers
 have a name for each zone beside it, which says that zone's node whatever becomes of the others.
 """
 

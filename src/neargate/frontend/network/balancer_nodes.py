@@ -69,9 +69,9 @@ def there(balancer: LoadBalancer) -> tuple[Node, ...]:
 
 
 def led_to(balancer: LoadBalancer) -> tuple[Node, ...]:
-    """Nodes that its names list: those that serve and have a healthy target, or all where none has."""
+    """Nodes that its names list: those that serve and have a healthy target; where none has, those that serve."""
     found = there(balancer)
-    return tuple(one for one in found if one.is_listed) or found
+    return tuple(one for one in found if one.is_listed) or tuple(one for one in found if one.serves) or found
 
 
 def users_of(shelf: Shelf, allocation_id: str) -> Iterator[Node]:
@@ -81,7 +81,7 @@ def users_of(shelf: Shelf, allocation_id: str) -> Iterator[Node]:
 
 
 def _leaving(node: Node) -> Node:
-    return replace(node, state=LEAVING, is_listed=False)
+    return replace(node, state=LEAVING, serves=False, is_listed=False)
 
 
 # -- the placing loop's
@@ -154,8 +154,8 @@ def seen(shelf: Shelf, arn: str, serving: Container[str], silent: Container[str]
         return Change(result=None)
     changed = replace(balancer, nodes=tuple(_listed(one, serving, silent, good) for one in balancer.nodes))
     nodes = wanted(changed)
-    ill = [one for one in nodes if one.state == AVAILABLE and one.place not in serving and one.place not in silent]
-    if all(one.state == AVAILABLE and one.place in serving for one in nodes):
+    ill = [one for one in nodes if one.state == AVAILABLE and not one.serves and one.place not in silent]
+    if all(one.state == AVAILABLE and one.serves for one in nodes):
         changed = replace(changed, state=ACTIVE, reason="")
     elif balancer.state != PROVISIONING and ill:
         sentence = _NOT_SERVING.format(zones=", ".join(sorted(one.zone for one in ill)))
@@ -164,11 +164,11 @@ def seen(shelf: Shelf, arn: str, serving: Container[str], silent: Container[str]
 
 
 def _listed(node: Node, serving: Container[str], silent: Container[str], good: Container[str]) -> Node:
-    """Who has not said anything to this server yet is as it was."""
+    """Who has not said anything to this server is as it was: there may be another, which hears it."""
     if node.state != AVAILABLE or node.place in silent:
         return node
-    is_listed = node.place in serving and node.place in good
-    return node if is_listed == node.is_listed else replace(node, is_listed=is_listed)
+    serves = node.place in serving
+    return replace(node, serves=serves, is_listed=serves and node.place in good)
 
 
 def _found(shelf: Shelf, arn: str, place: str) -> tuple[LoadBalancer | None, Node | None]:

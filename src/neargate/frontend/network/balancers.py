@@ -25,7 +25,8 @@ class Node(Struct, frozen=True, kw_only=True):
     """A load balancer's place in one enabled zone, with what the zone gave it. `state`: pending, available, deleting.
 
     `allocation_id`: the elastic address that was asked for (network load balancers), whose address is `public_ip` from
-    the beginning. `attached_at`: when the zone gave it its interface. `is_listed`: names lead to it.
+    the beginning. `attached_at`: when the zone gave it its interface. `serves`: as it said last. `is_listed`: and it
+    has a healthy target, so names lead to it.
     """
 
     place: str
@@ -44,6 +45,7 @@ class Node(Struct, frozen=True, kw_only=True):
     private_dns_name: str | None = None
     capacity_id: str | None = None
     attached_at: float | None = None
+    serves: bool = False
     is_listed: bool = False
 
     @property

@@ -1,6 +1,6 @@
 """A steady stream of GETs by name, as a client that honours DNS sends them: what arrived, and what failed.
 
-Runs as a program of its own (`python -m neargate.testing.http_load`), so that a test can have it in a task's network
+A program of its own, of the standard library alone, so that a test can have it in a task's network
 namespace. Each request asks for the name again (its TTL is not longer than a second's worth of requests would notice),
 goes by a connection of its own, and is never sent twice: a failure that somebody else hid is not this program's.
 Prints a JSON line a failure as it happens, and one with the counts when it is told to end by SIGTERM.
