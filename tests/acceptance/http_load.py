@@ -62,11 +62,7 @@ def _after_name(answer: bytes, at: int) -> int:
 class _Resolver(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
-        self._transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self.transport: asyncio.DatagramTransport | None = None
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         waiting = self._waiting.get(int.from_bytes(data[:2], "big"))
@@ -75,12 +71,12 @@ class _Resolver(asyncio.DatagramProtocol):
 
     async def ask(self, name: str, within_s: float) -> list[str]:
         """As a stub resolver does: a second question when the first is not answered."""
-        assert self._transport is not None
+        assert self.transport is not None
         for _ in range(2):
             number = random.randrange(1, 65536)
             self._waiting[number] = asyncio.get_running_loop().create_future()
             try:
-                self._transport.sendto(query(number, name))
+                self.transport.sendto(query(number, name))
                 found = addresses(await asyncio.wait_for(self._waiting[number], within_s))
             except TimeoutError:
                 continue
@@ -118,7 +114,8 @@ async def get(address: str, port: int, host: str, path: str) -> int:
 
 async def stream(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
-    _, resolver = await loop.create_datagram_endpoint(_Resolver, remote_addr=(options.resolver, 53))
+    transport, resolver = await loop.create_datagram_endpoint(_Resolver, remote_addr=(options.resolver, 53))
+    resolver.transport = transport
     counts: Counter[str] = Counter()
     ends = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ends.set)
