@@ -62,6 +62,7 @@ def _after_name(answer: bytes, at: int) -> int:
 class _Resolver(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self._number = 0
         self.transport: asyncio.DatagramTransport | None = None
 
     def datagram_received(self, data: bytes, addr: object) -> None:
@@ -73,7 +74,7 @@ class _Resolver(asyncio.DatagramProtocol):
         """As a stub resolver does: a second question when the first is not answered."""
         assert self.transport is not None
         for _ in range(2):
-            number = random.randrange(1, 65536)
+            number = self._number = self._number % 65535 + 1
             self._waiting[number] = asyncio.get_running_loop().create_future()
             try:
                 self.transport.sendto(query(number, name))
