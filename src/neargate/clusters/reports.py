@@ -26,6 +26,7 @@ from .told import told
 
 _log = get_logger(__name__)
 _ATTEMPTS_MAX = 5
+_DECIDED_ON = (LastStatus.RUNNING, LastStatus.STOPPED)
 
 
 class ReportOutcome(Enum):
@@ -232,8 +233,5 @@ def _serves(row: TaskRow, document: Mapping[str, Any]) -> bool:
     if row.service is None:
         return False
     status = document["lastStatus"]
-    if status != row.last_status and status in (LastStatus.RUNNING, LastStatus.STOPPED):
-        return True
-    if status != row.last_status and row.hidden_facts().has_targets:
-        return True
-    return document["desiredStatus"] != row.desired_status or document["healthStatus"] != row.health
+    passed = status != row.last_status and (status in _DECIDED_ON or row.hidden_facts().has_targets)
+    return passed or document["desiredStatus"] != row.desired_status or document["healthStatus"] != row.health
