@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -53,7 +54,7 @@ def shelf_of(*more: Kept) -> Shelf:
     return shelf
 
 
-def done(shelf: Shelf, change: Change[object]) -> None:
+def done(shelf: Shelf, change: Change[Any]) -> None:
     shelf.apply(change.put, change.drop)
 
 
@@ -195,8 +196,8 @@ def test_an_attribute_is_said_once() -> None:
 
 @given(st.text(max_size=20), st.sampled_from(["HTTP", "TCP"]), st.sampled_from(["", "HTTP1", "GRPC"]))
 def test_no_matcher_is_kept_that_is_no_list_of_codes(text: str, protocol: str, version: str) -> None:
-    given_codes = {"grpc_codes": text} if version == "GRPC" else {"http_codes": text}
-    check = health_checks.WantedCheck(protocol="HTTP", **given_codes)
+    of_grpc, of_http = (text, None) if version == "GRPC" else (None, text)
+    check = health_checks.WantedCheck(protocol="HTTP", grpc_codes=of_grpc, http_codes=of_http)
     try:
         found = health_checks.new_check(protocol, version, check)
     except (ValidationError, InvalidConfigurationRequest):
