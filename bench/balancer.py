@@ -1,5 +1,7 @@
 """A load balancer's node against HAProxy by a configuration written by hand, in the same namespaces, taking turns.
 
+By hand is what replaces such a load balancer: forwarded headers, redispatch, retries of what is safe.
+
 The node's targets joined while it ran, as those of a service do. Targets are HAProxy too, answering from memory; wrk
 asks by keep-alive connections from a namespace of its own.
 """
@@ -64,6 +66,10 @@ frontend all
 backend targets
   balance roundrobin
   option httpchk GET /
+  retries 2
+  option redispatch 1
+  retry-on conn-failure empty-response
+  http-request disable-l7-retry if !METH_GET
   server one {one}:8080 check inter 5s
   server two {two}:8080 check inter 5s
 """

@@ -111,6 +111,7 @@ def test_health_checks_have_the_defaults_of_their_protocol(
         ({"Matcher": {"HttpCode": "500"}}, "ValidationError", "between '200' and '499'"),
         ({"Matcher": {"HttpCode": "299-200"}}, "ValidationError", "between '200' and '499'"),
         ({"Matcher": {"GrpcCode": "0"}}, "ValidationError", "an HTTP code"),
+        ({"ProtocolVersion": "GRPC", "Matcher": {"GrpcCode": "100"}}, "ValidationError", "between '0' and '99'"),
         (
             {"Protocol": "TCP", "Matcher": {"HttpCode": "200"}},
             "InvalidConfigurationRequest",

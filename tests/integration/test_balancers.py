@@ -7,6 +7,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +17,13 @@ from neargate.model.balancing import (
     Forward,
     HealthCheck,
     PlannedCertificate,
+    PlannedGroup,
     PlannedRule,
     Redirect,
     Stickiness,
     WeightedGroup,
 )
-from neargate.proxying import stats
+from neargate.proxying import names, stats
 from neargate.testing.balancer_lab import ENI, NODE, BalancerLab, address
 
 from .balancer_rig import PORT, Rig, head_of, target_of
@@ -234,6 +236,45 @@ def test_targets_come_and_go_under_load_and_no_request_fails_or_is_sent_twice(
         assert rig.lab.workers() == before, "targets come and go without another process"
 
     run(scenario)
+
+
+def test_targets_of_every_kind_join_a_proxy_that_runs(run: Callable[[Scenario], None]) -> None:
+    async def scenario(rig: Rig) -> None:
+        kinds = [
+            {"protocol": protocol, "version": version, "check": HealthCheck(protocol=check), "proxy_protocol_v2": named}
+            for protocol in ("HTTP", "HTTPS")
+            for version in ("HTTP1", "HTTP2", "GRPC")
+            for check in ("HTTP", "HTTPS")
+            for named in (False, True)
+        ]
+        await every_kind(rig, "application", kinds)
+        streams = [
+            {"protocol": protocol, "check": HealthCheck(protocol=check), "proxy_protocol_v2": named}
+            for protocol in ("TCP", "TLS")
+            for check in ("TCP", "HTTP", "HTTPS")
+            for named in (False, True)
+        ]
+        await every_kind(rig, "network", streams)
+
+    run(scenario)
+
+
+async def every_kind(rig: Rig, kind: str, kinds: list[dict[str, Any]]) -> None:
+    def groups(*targets: int) -> tuple[PlannedGroup, ...]:
+        return tuple(
+            rig.group(f"group {number}", targets=rig.planned(*targets), slow_start_s=30, **one)
+            for number, one in enumerate(kinds)
+        )
+
+    await rig.apply(kind=kind, listeners=(), groups=groups())
+    before = rig.lab.workers()
+    plan = rig.plan(kind=kind, listeners=(), groups=groups(0, 1))
+    await rig.lab.apply(plan)
+    await rig.until(lambda: rig.lab.told["place-1"].generation == plan.generation)
+    rows = stats.rows(await rig.lab.ask("show stat"))
+    there = Counter(row.backend for row in rows if row.server != "BACKEND")
+    missing = [one.arn for one in plan.groups if there[names.backend(one.arn)] != 2]
+    assert not missing and rig.lab.workers() == before
 
 
 def test_targets_that_joined_are_asked_by_connections_that_stay(run: Callable[[Scenario], None]) -> None:

@@ -97,6 +97,9 @@ class Clock(OsWorld):
     def now(self) -> float:
         return self._now[0]
 
+    def monotonic(self) -> float:
+        return self._now[0]
+
 
 async def staged() -> Stage:
     process = await start(MemoryDisk(), MemoryDisk())
@@ -353,5 +356,44 @@ def test_what_nodes_of_the_past_said_is_forgotten() -> None:
         await stage.watch.look()
         assert stage.verdicts.report(place) is None
         assert [said for said, _ in stage.verdicts.of_target(GROUP, f"{stage.ip}:80")] == [one.nodes[1].place]
+
+    on_stage(story)
+
+
+def test_a_node_whose_host_is_silent_is_not_asked_and_names_lead_to_it_no_longer() -> None:
+    async def story(stage: Stage) -> None:
+        first, second = stage.places
+        stage.say(HEALTHY)
+        await stage.watch.look()
+        await stage.targets.register(ACCOUNT, [replace(stage.ref, port=81)])
+        new = replace(stage.ref, port=81)
+        for _ in range(5):
+            stage.now[0] += 10
+            stage.say(HEALTHY, first)
+            await stage.watch.look()
+        one = found(stage.process)
+        assert one.state == "active_impaired" and [node.is_listed for node in one.nodes] == [True, False]
+        assert stage.targets.state(ACCOUNT, new).state == "initial"
+        told = (TargetVerdict(key=f"{stage.ip}:81", state=HEALTHY), TargetVerdict(key=f"{stage.ip}:80", state=HEALTHY))
+        groups = (GroupVerdicts(group=GROUP, targets=told),)
+        report = NodeReport(arn=ARN, place=first, generation=stage.plan().generation, is_serving=True, groups=groups)
+        stage.book.heard("host-1", [report])
+        assert stage.targets.state(ACCOUNT, new).state == HEALTHY, "by the word of who is there"
+        stage.say(HEALTHY, second)
+        await stage.watch.look()
+        assert found(stage.process).state == "active"
+
+    on_stage(story)
+
+
+def test_a_server_that_stood_still_takes_no_node_for_silent() -> None:
+    async def story(stage: Stage) -> None:
+        stage.say(HEALTHY)
+        await stage.watch.look()
+        stage.now[0] += 3600
+        await stage.watch.look()
+        stage.now[0] += 1
+        await stage.watch.look()
+        assert found(stage.process).state == "active"
 
     on_stage(story)

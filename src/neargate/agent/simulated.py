@@ -157,6 +157,7 @@ class SimulatedHost:
         self._hang_up: Callable[[str], None] | None = None
         self._connections = 0
         self._alive = True
+        self._nodes_told_at = float("-inf")
         for task_id in list(self.memory.tasks):
             self._resume(task_id)
 
@@ -197,7 +198,10 @@ class SimulatedHost:
     def _tick(self, connection: int) -> None:
         """Each connection has its own chain of ticks, which ends with it."""
         if self._alive and self._send is not None and connection == self._connections:
-            self._act(self._session.tick(self._world.monotonic()))
+            now = self._world.monotonic()
+            self._act(self._session.tick(now))
+            if self.memory.balancers and now - self._nodes_told_at >= self._knobs.balancer_report_period_s:
+                self._report_nodes(self.memory.balancers.values())
             self._tick_later(connection)
 
     def _act(self, actions: Sequence[AgentAction]) -> None:
@@ -251,6 +255,7 @@ class SimulatedHost:
             del self.memory.balancers[order.arn]
 
     def _report_nodes(self, plans: Iterable[BalancerPlan]) -> None:
+        self._nodes_told_at = self._world.monotonic()
         for plan in plans:
             self._act(self._session.node_reports(all_healthy(plan, self.facts.host_id)))
 

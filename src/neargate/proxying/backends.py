@@ -72,11 +72,9 @@ def _checking(group: PlannedGroup, every_ms: int, rise: int, fall: int) -> str:
         found += f" port {group.check.port}"
     if group.check.protocol == "HTTPS":
         found += " check-ssl" + ("" if is_tls(group) else " verify none")
-    elif is_tls(group):
-        found += " no-check-ssl"
     if group.proxy_protocol_v2:
         found += " check-send-proxy"
-    if _is_h2(group) and group.check.protocol == "HTTP":
+    if _is_h2(group) and group.check.protocol == "HTTP" and not _is_checked_plain(group):
         found += " check-proto h2"
     return found + (" check-alpn h2" if _is_h2(group) and group.check.protocol == "HTTPS" else "")
 
@@ -93,6 +91,11 @@ def unchecked(group: PlannedGroup) -> str:
 
 def is_tls(group: PlannedGroup) -> bool:
     return group.protocol in ("HTTPS", "TLS")
+
+
+def _is_checked_plain(group: PlannedGroup) -> bool:
+    """By another way than its requests go. Servers that are added by commands cannot say so, their backend can."""
+    return is_tls(group) and group.check.protocol != "HTTPS"
 
 
 def _speaks_http(group: PlannedGroup) -> bool:
@@ -112,8 +115,13 @@ def _check(group: PlannedGroup) -> list[str]:
     if not check.enabled:
         return []
     found = [f"timeout check {_ms(check.timeout_s)}"]
+    way = "connect default"
+    if _is_checked_plain(group):
+        way = "connect" + (" send-proxy" if group.proxy_protocol_v2 else "")
     if check.protocol == "TCP":
-        return found
+        return [*found, "option tcp-check", f"tcp-check {way}"]
+    if _is_checked_plain(group) and _is_h2(group):
+        way += " proto h2"
     is_grpc = group.version == "GRPC"
     method, version = ("POST", "HTTP/2") if is_grpc else ("GET", "HTTP/2" if _is_h2(group) else "HTTP/1.1")
     path = check.path if check.path.startswith("/") else "/" + check.path
@@ -123,7 +131,7 @@ def _check(group: PlannedGroup) -> list[str]:
     return [
         *found,
         "option httpchk",
-        "http-check connect default",
+        f"http-check {way}",
         f"http-check send meth {method} uri {quoted(url_part(path))} ver {version} {headers}",
         f"http-check expect {_expected(check, is_grpc)}",
     ]

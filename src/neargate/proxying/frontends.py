@@ -104,17 +104,20 @@ def _headers(plan: BalancerPlan, listener: PlannedListener) -> list[str]:
     if mode == "remove":
         found.append("http-request del-header X-Forwarded-For")
     elif mode == "append":
-        found += [
-            "acl came_by_one req.fhdr_cnt(x-forwarded-for) eq 1",
-            f"http-request set-header X-Forwarded-For '%[req.fhdr(x-forwarded-for)], {source}' if came_by_one",
-            f"http-request add-header X-Forwarded-For '{source}' if !came_by_one",
-        ]
+        # Who has one gets it longer; the header is looked for once on most requests' way.
+        found.append(f"http-request replace-header X-Forwarded-For '(.*)' '\\1, {source}'")
+        if with_port:
+            found.append(
+                f"http-request set-header X-Forwarded-For '{source}' if !{{ req.fhdr(x-forwarded-for) -m found }}"
+            )
+        else:
+            found.append("option forwardfor if-none")
     scheme = "https" if is_tls(listener) else "http"
     found += [
         f"http-request set-header X-Forwarded-Proto {scheme}",
         f"http-request set-header X-Forwarded-Port {int(listener.port)}",
         "http-request set-header X-Amzn-Trace-Id"
-        " 'Root=1-%[date,bytes(4,4),hex,lower]-%[uuid(4),field(5,-)]%[uuid(4),field(5,-)]'"
+        f" 'Root=1-{_hex('date')}-{_hex('rand') * 3}'"
         " if !{ req.fhdr(x-amzn-trace-id) -m found }",
     ]
     if _attribute(plan, "routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false") == "true":
@@ -123,6 +126,11 @@ def _headers(plan: BalancerPlan, listener: PlannedListener) -> list[str]:
             "http-request set-header X-Amzn-Tls-Cipher-Suite '%[ssl_fc_cipher]' if { ssl_fc }",
         ]
     return found
+
+
+def _hex(fetch: str) -> str:
+    """Eight digits."""
+    return f"%[{fetch},bytes(4,4),hex,lower]"
 
 
 def _rules(listener: PlannedListener, groups: set[str], at: str) -> list[str]:

@@ -5,7 +5,11 @@ Must not know records. Invariant: of a node only its newest report counts, and n
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from ...model.balancing import NodeReport, TargetVerdict
+
+_SILENT = "Its host is silent."
 
 
 class Verdicts:
@@ -15,6 +19,7 @@ class Verdicts:
         self._reports: dict[str, NodeReport] = {}  # place -> its newest
         self._verdicts: dict[str, dict[str, dict[str, TargetVerdict]]] = {}  # group -> place -> target
         self._listeners: list[Callable[[Sequence[str]], None]] = []
+        self._fresh: set[str] = set()  # places that said something since somebody looked
 
     def listen(self, listener: Callable[[Sequence[str]], None]) -> None:
         self._listeners.append(listener)
@@ -24,6 +29,24 @@ class Verdicts:
         before = self._reports.get(report.place)
         if before is not None and before.generation > report.generation:
             return
+        self._fresh.add(report.place)
+        self._take(report, before)
+
+    def fresh(self) -> frozenset[str]:
+        """Places of nodes that said something since this was asked last."""
+        found, self._fresh = frozenset(self._fresh), set()
+        return found
+
+    def places(self) -> list[str]:
+        return list(self._reports)
+
+    def lapse(self, place: str) -> None:
+        """Its host has been silent for so long that the node counts as one that does not serve, and says nothing."""
+        before = self._reports[place]
+        if before.is_serving or before.groups:
+            self._take(replace(before, is_serving=False, groups=(), why=_SILENT), before)
+
+    def _take(self, report: NodeReport, before: NodeReport | None) -> None:
         self._reports[report.place] = report
         said = {one.group: {each.key: each for each in one.targets} for one in report.groups}
         known = {group for group, places in self._verdicts.items() if report.place in places}

@@ -73,6 +73,8 @@ class BalancerWatch:
         self._book = book
         self._verdicts = verdicts
         self._knobs = knobs
+        self._heard_at: dict[str, float] = {}  # by place, on our own clock
+        self._looked_at = world.monotonic()
         self._due = asyncio.Event()
         network.on_change(self._due.set)
         verdicts.listen(lambda _: self._due.set())
@@ -94,10 +96,22 @@ class BalancerWatch:
     async def look(self) -> None:
         """Everything that is to be done now, once; what fails is left to the next look."""
         self._verdicts.forget_others(self._book.places().keys())
+        self._lapse_silent()
         for account in self._network.accounts():
             shelf = self._network.shelf(account)
             if shelf.count(LoadBalancer) or shelf.count(TargetGroup):
                 await self._look_at(account)
+
+    def _lapse_silent(self) -> None:
+        """Nodes say all of it each period. A server that stood still itself hears them before it judges."""
+        now, fresh = self._world.monotonic(), self._verdicts.fresh()
+        known = {place: now if place in fresh else self._heard_at.get(place, now) for place in self._verdicts.places()}
+        if now - self._looked_at > self._knobs.balancer_silence_s / 2:
+            known = dict.fromkeys(known, now)
+        self._heard_at, self._looked_at = known, now
+        for place, at in known.items():
+            if now - at > self._knobs.balancer_silence_s:
+                self._verdicts.lapse(place)
 
     async def _look_at(self, account: str) -> None:
         for balancer in list(balancers(self._network.shelf(account))):
