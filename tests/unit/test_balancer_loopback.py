@@ -68,6 +68,7 @@ def hello(name: str | None) -> bytes:
         (hello(None), ""),
         (b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", ""),
     ],
+    ids=range(11),  # a hello is another one each time
 )  # fmt: skip
 def test_the_name_that_first_bytes_ask_for(data: bytes, name: str | None) -> None:
     assert asked_name(data) == name
