@@ -7,6 +7,7 @@ asks by keep-alive connections from a namespace of its own.
 """
 
 import asyncio
+import os
 import re
 import signal
 import subprocess
@@ -89,12 +90,16 @@ def measure() -> list[Figure]:
         first_s = asyncio.run(_node(lab))
         rates: dict[str, list[float]] = {"neargate": [], "by hand": []}
         slowest: dict[str, list[float]] = {"neargate": [], "by hand": []}
+        costs: dict[str, list[float]] = {"neargate": [], "by hand": []}
         with Load() as load:
             for turn in range(TURNS + 1):
                 order = [("neargate", OURS), ("by hand", THEIRS)]
                 for name, port in order if turn % 2 else reversed(order):
+                    pid = lab.workers()[0] if port == OURS else running[-1].pid
+                    before = _processor_s(pid)
                     rate, p99_ms = _asked(lab, port)
                     if turn:
+                        costs[name].append((_processor_s(pid) - before) * 1e6 / (rate * TURN_S))
                         rates[name].append(rate)
                         slowest[name].append(p99_ms)
     finally:
@@ -102,7 +107,12 @@ def measure() -> list[Figure]:
             process.send_signal(signal.SIGTERM)
             process.wait()
         lab.close()
-    return _figures(rates, slowest, first_s, load.busy, others)
+    return _figures(rates, slowest, costs, first_s, load.busy, others)
+
+
+def _processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _haproxy(lab: BalancerLab, namespace: str, text: str) -> "subprocess.Popen[bytes]":
@@ -178,7 +188,12 @@ def _asked(lab: BalancerLab, port: int) -> tuple[float, float]:
 
 
 def _figures(
-    rates: dict[str, list[float]], slowest: dict[str, list[float]], first_s: float, busy: float, others: float
+    rates: dict[str, list[float]],
+    slowest: dict[str, list[float]],
+    costs: dict[str, list[float]],
+    first_s: float,
+    busy: float,
+    others: float,
 ) -> list[Figure]:
     notes = [f"others used {others:.0%} of the processors before"]
     notes += [f"{name:9} {spread(values)} requests/s" for name, values in rates.items()]
@@ -201,6 +216,16 @@ def _figures(
             goal="<= 1.05",
             samples=slowest,
             **common,  # type: ignore[arg-type]
+        ),
+        Figure(
+            name="balancer: processor time of a request in a node",
+            value=median(costs["neargate"]) / median(costs["by hand"]),
+            unit="x",
+            samples=costs,
+            against=against,
+            notes=[f"{name:9} {spread(values)} microseconds" for name, values in costs.items()],
+            load=busy,
+            command=COMMAND,
         ),
         Figure(
             name="balancer: from a target's registration to its first request",

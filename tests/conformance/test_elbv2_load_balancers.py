@@ -180,6 +180,22 @@ def test_groups_of_a_load_balancer_change_and_cannot_be_deleted(parts: Parts) ->
     assert wrong[0] == "InvalidSecurityGroup"
 
 
+def test_subnets_and_the_vpc_of_a_load_balancer_stay(parts: Parts) -> None:
+    parts.balancer()
+    for call in (
+        lambda: parts.ec2.delete_subnet(SubnetId=parts.one),
+        lambda: parts.ec2.delete_vpc(VpcId=parts.vpc),
+    ):
+        assert refused(call)[0] == "DependencyViolation"
+    assert len(parts.ec2.describe_subnets(SubnetIds=[parts.one, parts.two])["Subnets"]) == 2
+
+
+def test_an_interface_endpoint_leads_to_the_service(parts: Parts) -> None:
+    name = f"com.amazonaws.{REGION}.elasticloadbalancing"
+    [found] = parts.ec2.describe_vpc_endpoint_services(ServiceNames=[name])["ServiceDetails"]
+    assert [one["ServiceType"] for one in found["ServiceType"]] == ["Interface"]
+
+
 def test_a_network_load_balancer_gets_groups_at_its_making_or_never(parts: Parts) -> None:
     bare, held = parts.network_balancer(), parts.network_balancer("held", SecurityGroups=[parts.group])
     assert held["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"] == "on"

@@ -80,6 +80,7 @@ def _http(plan: BalancerPlan, listener: PlannedListener, groups: set[str], at: s
         "option idle-close-on-response",
         actions.CHOSEN,
         "tcp-request session set-var(sess.born) date",
+        f"tcp-request session set-var-fmt(sess.trace) '{_hex('rand') * 2}'",  # not drawn again for each request
         f"http-after-response set-header Connection close if {{ date,sub(sess.born) gt {life} }}",
         "http-request set-var(txn.host) req.hdr(host),host_only,lower" if _asks_host(listener) else "",
         *_headers(plan, listener),
@@ -117,7 +118,7 @@ def _headers(plan: BalancerPlan, listener: PlannedListener) -> list[str]:
         f"http-request set-header X-Forwarded-Proto {scheme}",
         f"http-request set-header X-Forwarded-Port {int(listener.port)}",
         "http-request set-header X-Amzn-Trace-Id"
-        f" 'Root=1-{_hex('date')}-{_hex('rand') * 3}'"
+        f" 'Root=1-{_hex('date')}-%[var(sess.trace)]{_hex('rand')}'"
         " if !{ req.fhdr(x-amzn-trace-id) -m found }",
     ]
     if _attribute(plan, "routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false") == "true":
