@@ -69,6 +69,11 @@ class _PooledSystemRandom(random.SystemRandom):
         return int.from_bytes(drawn, "big") >> (size * 8 - k)
 
 
+# Not a world's own: asyncio holds tasks weakly, and the loops of a world that nobody holds any more would be collected
+# before they are cancelled, which ends them with an error, and with them the process.
+_SPAWNED: set[asyncio.Task[Any]] = set()
+
+
 class OsWorld:
     """The real world. `lanes` gives the threads of lanes that have more than one."""
 
@@ -76,7 +81,6 @@ class OsWorld:
         self.random: random.Random = _PooledSystemRandom()
         self._widths = dict(lanes or {})
         self._executors: dict[str, ThreadPoolExecutor] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     def now(self) -> float:
         return time.time()
@@ -89,12 +93,12 @@ class OsWorld:
 
     def spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> "asyncio.Task[Any]":
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
-        self._tasks.add(task)
+        _SPAWNED.add(task)
         task.add_done_callback(self._finished)
         return task
 
     def _finished(self, task: "asyncio.Task[Any]") -> None:
-        self._tasks.discard(task)
+        _SPAWNED.discard(task)
         if task.cancelled():
             return
         error = task.exception()
