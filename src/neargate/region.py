@@ -6,7 +6,7 @@ decides anything but which object stands behind which Protocol.
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from .capacity import own_hosts as own_hosts_part
 from .capacity import spot_share as spot_part
@@ -19,6 +19,12 @@ from .clusters.gateway import Gateway
 from .clusters.services.manager import ServicesWay
 from .clusters.services.starting import LaunchRate
 from .frontend.app import FrontEnd
+from .frontend.balancing import objects as balancing_objects
+from .frontend.balancing.book import BalancerBook
+from .frontend.balancing.health import Verdicts
+from .frontend.balancing.planner import KeyedPlanner
+from .frontend.balancing.targets import GroupTargets
+from .frontend.balancing.watching import BalancerWatch
 from .frontend.callers.authenticate import AuthMode
 from .frontend.callers.credentials import Credentials
 from .frontend.callers.oidc.fetch import Fetcher
@@ -26,6 +32,7 @@ from .frontend.callers.oidc.keys import ProviderKeys
 from .frontend.callers.principals import Principals
 from .frontend.callers.sessions import Sessions
 from .frontend.callers.task_roles import FLOW_LOGS, AssumedTaskRoles
+from .frontend.certificates import registry as certificates_part
 from .frontend.cloudmap import registry as cloud_map_part
 from .frontend.cloudmap.for_services import CloudMapTasks
 from .frontend.cloudmap.plans import NamedPlans
@@ -84,6 +91,7 @@ REGIONAL_MIGRATIONS = (
     images_part.MIGRATIONS[1],
     network_part.MIGRATIONS[1],
     cloud_map_part.MIGRATIONS[0],
+    certificates_part.MIGRATIONS[0],
 )
 
 
@@ -134,6 +142,7 @@ class Region(Struct, frozen=True, kw_only=True):
     spot_setting: SpotSetting
     recorder: CallRecorder
     placing: Placing
+    balancer_watch: BalancerWatch
 
     def start_loops(self, world: World) -> None:
         """What works in the background by itself: the sweepers of the cell and of the logs, the record's writer."""
@@ -144,7 +153,9 @@ class Region(Struct, frozen=True, kw_only=True):
         world.spawn(self.trail.run_sweeps(), "trail-sweeps")
         world.spawn(self.services.identity.run(), "identity-uses")
         world.spawn(self.services.cloud_map.run(), "cloud-map-health")
+        world.spawn(self.services.certificates.run(), "certificates")
         world.spawn(self.placing.run(), "placing")
+        world.spawn(self.balancer_watch.run(), "balancers")
         if self.services.images is not None:
             world.spawn(run_lifecycles(self.services.images), "image-lifecycles")
 
@@ -168,6 +179,8 @@ async def open_region(
     for manager in capacities.values():
         parts.network.on_pools(manager.use_public_pools)
     placing = await open_placing(world, parts.network, capacities, knobs)
+    verdicts = Verdicts()
+    targets = GroupTargets(parts.network, verdicts, world.now)
     cell = await open_cell(
         world,
         stores,
@@ -176,11 +189,7 @@ async def open_region(
         capacities=capacities,
         knobs=knobs,
         quotas=parts.quotas,
-        services_way=ServicesWay(
-            networks=TaskNetworks(parts.network),
-            registries=CloudMapTasks(world, parts.cloud_map),
-            rate=_launch_rate(limits),
-        ),
+        services_way=_services_way(world, parts, targets, limits),
     )
     await placing.restore(lambda: cell.sweepers.settle_reservations(world.now()))
     logs = await Logs.open(world, stores, knobs, plan.region)
@@ -190,9 +199,14 @@ async def open_region(
     flow_roles = AssumedTaskRoles(world, parts.identity, sessions, FLOW_LOGS)
     flow_logs = FlowLogDelivery(world, parts.network, knobs)
     flows = FlowLogWriter(world, capacities, flow_logs, logs, flow_roles, knobs)
-    gateway = Gateway(world, cell, capacities, plans, logs, roles, knobs, flows)
+    book = _balancer_book(parts, verdicts)
+    gateway = Gateway(world, cell, capacities, plans, logs, roles, knobs, flows, book)
     exec_sessions = ExecSessions(world, envelope, knobs, gateway.terminals, region=plan.region)
-    services = _services(world, plan, parts, cell, capacities, sessions, logs, trail, limits, exec_sessions)
+    services = structs.replace(
+        _services(world, plan, parts, cell, capacities, sessions, logs, trail, limits, exec_sessions),
+        targets=targets,
+        verdicts=verdicts,
+    )
     second_look = _second_look(world, parts, knobs) if plan.servers > 1 else None
     principals = Principals(credentials, parts.identity, sessions)
     recorder = CallRecorder(world, trail, models, knobs, plan.region)
@@ -214,7 +228,26 @@ async def open_region(
         spot_setting=parts.spot,
         recorder=recorder,
         placing=placing,
+        balancer_watch=BalancerWatch(world, parts.network, book, verdicts, knobs),
     )
+
+
+def _services_way(world: World, parts: "_Regional", targets: GroupTargets, limits: Limits) -> ServicesWay:
+    """What services of ECS need of the rest of the region."""
+    return ServicesWay(
+        networks=TaskNetworks(parts.network),
+        targets=targets,
+        registries=CloudMapTasks(world, parts.cloud_map),
+        rate=_launch_rate(limits),
+    )
+
+
+def _balancer_book(parts: "_Regional", verdicts: Verdicts) -> BalancerBook:
+    """Hosts hear of changes of both: of the network's records, and of certificates."""
+    planner = KeyedPlanner(parts.certificates)
+    book = BalancerBook(parts.network, verdicts, planner, planner.beside)
+    parts.certificates.on_change(lambda _account, _arns: book.changed())
+    return book
 
 
 def _launch_rate(limits: Limits) -> LaunchRate:
@@ -259,6 +292,7 @@ def _services(
         parameter_registry=parts.parameters,
         secret_registry=parts.secrets,
         cloud_map_registry=parts.cloud_map,
+        certificate_registry=parts.certificates,
         images=parts.images,
         exec_sessions=exec_sessions,
         extensions=plan.extensions,
@@ -279,6 +313,7 @@ class _Regional(Struct, frozen=True, kw_only=True):
     parameters: parameters_part.ParameterRegistry
     secrets: secrets_part.SecretRegistry
     cloud_map: cloud_map_part.CloudMapRegistry
+    certificates: certificates_part.CertificateRegistry
     images: Images
 
 
@@ -308,6 +343,7 @@ async def _open_regional(
             quotas=quotas,
             public_pool=plan.public_pool,
             pool_shares=1 if plan.one_machine else len(plan.zones),
+            kinds=balancing_objects.KINDS,
         ),
         task_definitions=await definitions_part.open_task_definitions(world, store, quotas),
         identity=await identity_part.open_identity(world, store, envelope, knobs, quotas),
@@ -316,6 +352,7 @@ async def _open_regional(
         secrets=secrets,
         parameters=await parameters_part.open_parameters(world, store, envelope, public),
         cloud_map=await cloud_map_part.open_cloud_map(world, store, region=plan.region, knobs=knobs, quotas=quotas),
+        certificates=await certificates_part.open_certificates(world, store, envelope, region=plan.region, knobs=knobs),
         images=await _open_images(world, store, plan, envelope, knobs, upstream, secrets),
     )
     if plan.servers > 1:
@@ -330,6 +367,7 @@ async def _open_regional(
             opened.parameters,
             opened.secrets,
             opened.cloud_map,
+            opened.certificates,
             opened.images.registry,
         ):
             world.spawn(part.follow(knobs.regional_reread_s), "what other servers change")
@@ -346,6 +384,8 @@ def _second_look(world: World, parts: _Regional, knobs: Knobs) -> SecondLook:
         "ssm": (parts.parameters, parts.secrets, parts.keys),
         "ecr": (parts.images.registry,),
         "servicediscovery": (parts.cloud_map,),
+        "acm": (parts.certificates, parts.network),
+        "elasticloadbalancing": (parts.network, parts.certificates),
         "iam": (parts.identity,),
         CALLERS: (parts.identity,),
     }

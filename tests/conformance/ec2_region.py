@@ -12,9 +12,13 @@ from botocore.exceptions import ClientError
 
 from neargate.capacity.manager import Capacity, open_capacity
 from neargate.frontend.app import FrontEnd
+from neargate.frontend.balancing import objects as balancing_objects
 from neargate.frontend.callers.credentials import Credentials
+from neargate.frontend.certificates import registry as certificates_part
+from neargate.frontend.envelope import Envelope
 from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
 from neargate.frontend.operations.ec2.table import OPERATIONS
+from neargate.frontend.operations.elbv2.table import OPERATIONS as ELB_OPERATIONS
 from neargate.frontend.services import Services
 from neargate.model.capacity import HostCapacity, HostFacts, Reservation, ReservationRequest, SubnetView
 from neargate.model.knobs import Knobs
@@ -40,7 +44,8 @@ class Region:
         self.capacity: Capacity
         self.network: NetworkRegistry
         runner.run(self._open())
-        self.ec2 = self._client()
+        self.ec2 = self._client("ec2")
+        self.elbv2 = self._client("elbv2")
 
     async def _open(self) -> None:
         world, knobs = OsWorld(), Knobs()
@@ -55,9 +60,19 @@ class Region:
         )
         store = await stores.open("region", MIGRATIONS)
         self.network = await open_network(
-            world, store, region=REGION, account=ACCOUNT, zones=ZONES, public_pool="198.18.0.0/24"
+            world,
+            store,
+            region=REGION,
+            account=ACCOUNT,
+            zones=ZONES,
+            public_pool="198.18.0.0/24",
+            kinds=balancing_objects.KINDS,
         )
-        services = Services(
+        certificate_store = await stores.open("certificates", certificates_part.MIGRATIONS)
+        certificates = await certificates_part.open_certificates(
+            world, certificate_store, Envelope(bytes(32), world), region=REGION
+        )
+        self.services = Services(
             world=world,
             region=REGION,
             zones=ZONES,
@@ -66,6 +81,7 @@ class Region:
             identity=cast(Any, None),
             sessions=cast(Any, None),
             network=self.network,
+            certificate_registry=certificates,
             task_definitions=cast(Any, None),
             logs=cast(Any, None),
         )
@@ -74,15 +90,18 @@ class Region:
             region=REGION,
             knobs=knobs,
             models=MODELS,
-            services=services,
-            operations={"ec2": modelled("ec2", OPERATIONS, moments=float)},
+            services=self.services,
+            operations={
+                "ec2": modelled("ec2", OPERATIONS, moments=float),
+                "elbv2": modelled("elbv2", ELB_OPERATIONS, moments=float),
+            },
             credentials=Credentials(account=ACCOUNT, access_key_id="AKIATEST", secret_access_key="secret"),
         )
 
-    def _client(self) -> Any:
+    def _client(self, service: str) -> Any:
         keys = Keys(key="AKIATEST", secret="secret")
         # Hostile values are ours to refuse, not the client's.
-        return boto("ec2", keys, sender(self._runner.run, self._front), parameter_validation=False)
+        return boto(service, keys, sender(self._runner.run, self._front), parameter_validation=False)
 
     def reserve(self, task: str, zone: int = 0, *, public: bool = True, groups: tuple[str, ...] = ()) -> Reservation:
         return self.launch(task, self.network.subnets(ACCOUNT)[zone].view, public=public, groups=groups)

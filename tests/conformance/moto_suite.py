@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from .moto_mends_elb import ELB_MENDS
+
 VERSION = "5.2.5"
 ROOT = Path(__file__).parents[2]
 PORT = 5000  # some of moto's tests name it
@@ -102,6 +104,33 @@ CLOUD_MAP = Suite(
         "test_servicediscovery_tags",
     ),
 )
+_ELB_MODULES = (
+    "test_elbv2",
+    "test_elbv2_listener_attributes",
+    "test_elbv2_listener_rule_tags",
+    "test_elbv2_listener_rules",
+    "test_elbv2_listener_tags",
+    "test_elbv2_set_subnets",
+    "test_elbv2_target_groups",
+    "test_elbv2_target_health",
+)
+ELB = Suite(  # all but what asks moto's own application, CloudFormation, or EC2's instances alone
+    directory="test_elbv2", triage_file="moto_triage_elb.toml", modules=_ELB_MODULES
+)
+ACM = Suite(directory="test_acm", triage_file="moto_triage_acm.toml", modules=("test_acm",))
+# The subjects are certificates; behind the one that signed them, their chain has another that did not.
+ACM_MENDED = Suite(
+    directory="test_acm",
+    triage_file="moto_triage_acm_mended.toml",
+    mends=(
+        Mend(
+            module="test_acm",
+            given='CA_CRT = get_resource("ca.pem")\n',
+            taken='CA_CRT = get_resource("ca.pem").partition(b"\\n-----END")[0] + b"\\n-----END CERTIFICATE-----\\n"\n',
+            times=1,
+        ),
+    ),
+)
 _INTERFACES, _SUBNETS, _LISTS = "test_elastic_network_interfaces", "test_subnets", "test_prefix_lists"
 # Their subjects are interfaces, reservations and lists; their set-ups give AWS what it does not take.
 VPC_MENDED = Suite(
@@ -123,6 +152,13 @@ VPC_MENDED = Suite(
             Mend(module=_LISTS, given=f'"10.0.0.{n}"', taken=f'"10.0.0.{n}/32"', times=times)
             for n, times in ((1, 6), (2, 9), (3, 7), (4, 1))
         ),
+    ),
+)
+ELB_MENDED = Suite(
+    directory="test_elbv2",
+    triage_file="moto_triage_elb_mended.toml",
+    mends=tuple(
+        Mend(module=module, given=given, taken=taken, times=times) for module, given, taken, times in ELB_MENDS
     ),
 )
 # Their subject is the network of services and tasks; their set-up registers a machine, and a definition for it.
@@ -154,7 +190,10 @@ ECS_MENDED = Suite(
         Mend(module="test_ecs", given='platformVersion="2"', taken='launchType="FARGATE"', times=5),
     ),
 )
-SUITES = (ECS, ECS_MENDED, VPC, VPC_MENDED, CLOUD_MAP)
+SUITES = (ECS, ECS_MENDED, VPC, VPC_MENDED, CLOUD_MAP, ACM, ACM_MENDED, ELB, ELB_MENDED)
+
+
+_IMPORTED = {"test_elbv2"}  # by ACM's tests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +269,7 @@ def source(cache_directory: Path) -> Path:
 
 def _is_wanted(parts: list[str]) -> bool:
     """The suites' directories, and the modules beside them."""
-    wanted = {suite.directory for suite in SUITES}
+    wanted = {suite.directory for suite in SUITES} | _IMPORTED
     return parts[1:2] == ["tests"] and (parts[2] in wanted if len(parts) > 3 else parts[-1].endswith(".py"))
 
 

@@ -119,6 +119,7 @@ class Sweep:
         await self._network()
         await self._keys_and_secrets()
         await self._names()
+        await self._load_balancer()
         await self._task()
         self._collect(await self.first_sees())
 
@@ -176,6 +177,19 @@ class Sweep:
         ]
         instance = {"ServiceId": service["Id"], "InstanceId": "zebra", "Attributes": {"zebra": "zebra"}}
         await self._made("servicediscovery", "RegisterInstance", instance)
+
+    async def _load_balancer(self) -> None:
+        subnets = (await self._made("ec2", "DescribeSubnets"))["subnetSet"]
+        named = {f"Subnets.member.{n}": one["subnetId"] for n, one in enumerate(subnets[:2], 1)}
+        balancer = (await self._made("elbv2", "CreateLoadBalancer", named, Name="zebra"))["LoadBalancers"][0]
+        group = {"TargetType": "ip", "Protocol": "HTTP", "Port": "80", "VpcId": subnets[0]["vpcId"]}
+        made = (await self._made("elbv2", "CreateTargetGroup", group, Name="zebra"))["TargetGroups"][0]
+        forward = {
+            "DefaultActions.member.1.Type": "forward",
+            "DefaultActions.member.1.TargetGroupArn": made["TargetGroupArn"],
+        }
+        listener = {"LoadBalancerArn": balancer["LoadBalancerArn"], "Protocol": "HTTP", "Port": "80"}
+        await self._made("elbv2", "CreateListener", listener | forward)
 
     async def _task(self) -> None:
         """Returns when it runs."""
@@ -235,6 +249,8 @@ class Sweep:
             ("ec2", "DescribeManagedPrefixLists", {}),
             ("ec2", "DescribeDhcpOptions", {}),
             ("ec2", "DescribeFlowLogs", {}),
+            ("elbv2", "DescribeLoadBalancers", {}),
+            ("elbv2", "DescribeTargetGroups", {}),
             ("iam", "GetAccountAuthorizationDetails", {}),
             ("iam", "ListAccountAliases", {}),
             ("iam", "ListOpenIDConnectProviders", {}),

@@ -113,7 +113,7 @@ def test_the_sdks_own_retries_back_off_and_succeed(
 def test_service_quotas_say_what_holds(server: tuple[Server, int]) -> None:
     region, quotas = server[0].region, client(server[1], "service-quotas")
     services = {item["ServiceCode"] for item in quotas.list_services()["Services"]}
-    assert services == {"AWSCloudMap", "ec2", "ecs", "fargate", "iam", "logs", "vpc"}
+    assert services == {"AWSCloudMap", "ec2", "ecs", "elasticloadbalancing", "fargate", "iam", "logs", "vpc"}
 
     clusters = {"ServiceCode": "ecs", "QuotaCode": "L-21C621EB"}
     found = quotas.get_service_quota(**clusters)["Quota"]

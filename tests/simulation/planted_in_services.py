@@ -7,6 +7,8 @@ from msgspec.structs import replace
 from neargate.clusters.services import applying
 from neargate.clusters.services.loop import ServiceLoop
 from neargate.clusters.services.starting import Starting
+from neargate.clusters.services.target_rows import forget_targets
+from neargate.clusters.services.targets import TargetLane
 
 
 def ends_never_counted() -> None:
@@ -22,6 +24,15 @@ def services_forgotten_by_a_new_process() -> None:
         """No service is looked at before something happens to it."""
 
     ServiceLoop.load = nothing  # type: ignore[method-assign]
+
+
+def targets_left_behind() -> None:
+    async def only_forget(self: TargetLane, key: Any, tasks: Any) -> None:
+        if tasks:
+            await self._store.write(forget_targets([task.task_id for task in tasks]))
+            self._gone(tasks)
+
+    TargetLane._leave = only_forget  # type: ignore[method-assign]
 
 
 def one_more_than_planned() -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from neargate.testing.sim.batch import forked, in_children
 from neargate.testing.sim.corpus import load
-from neargate.testing.sim.run import NETWORK, REAL, SERVICES, SMALL, SPOT, SeedResult, Setting, run_seed
+from neargate.testing.sim.run import BALANCED, NETWORK, REAL, SERVICES, SMALL, SPOT, SeedResult, Setting, run_seed
 from neargate.wire.shapes import Models
 
 CORPUS = sorted((Path(__file__).parent / "seeds").glob("*.json"))
@@ -72,6 +72,14 @@ def test_services_converge(models: Models) -> None:
     for what in ("kills", "pause", "services-settled", "services-rolled", "services-scaled", "services-deleted"):
         assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
     for what in ("services-stopped", "services-protected", "service-tasks", "reboot", "power-cut"):
+        assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
+
+
+@pytest.mark.timeout(600)
+def test_services_behind_a_load_balancer_converge(models: Models) -> None:
+    results = batch(60_000, 15, BALANCED, models)
+    assert not told(results, " --balanced"), told(results, " --balanced")
+    for what in ("kills", "pause", "services-moved", "services-rolled", "services-stopped", "power-cut"):
         assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
 
 

@@ -41,6 +41,15 @@ UNSIGNED = {("sts", "AssumeRoleWithWebIdentity")}
 REPOSITORY = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/a1"
 LOG_GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:a"
 CLOUD_MAP = f"arn:aws:servicediscovery:{REGION}:{ACCOUNT}"
+ELB = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}"
+BALANCER, TARGET_GROUP = f"{ELB}:loadbalancer/app/a/{'0' * 16}", f"{ELB}:targetgroup/a/{'0' * 16}"
+LISTENER, RULE = (
+    f"{ELB}:listener/app/a/{'0' * 16}/{'1' * 16}",
+    f"{ELB}:listener-rule/app/a/{'0' * 16}/{'1' * 16}/{'2' * 16}",
+)
+ON_LISTENER, ON_RULE = {"ListenerArn": LISTENER}, {"RuleArn": RULE}
+CERTIFICATE = {"CertificateArn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/{'0' * 8}-0000-4000-8000-{'0' * 12}"}
+ON_BALANCER, ON_GROUP = {"LoadBalancerArn": BALANCER}, {"TargetGroupArn": TARGET_GROUP}
 TAGS = [{"key": "team", "value": "a"}]
 CAPITAL_TAGS = [{"Key": "team", "Value": "a"}]
 ECS = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
@@ -79,6 +88,38 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("ecs", "ListTagsForResource"): {"resourceArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/a"},
     ("ecs", "TagResource"): {"resourceArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/web:1", "tags": TAGS},
     ("ecs", "UntagResource"): {"resourceArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/a/{'0' * 32}", "tagKeys": ["a"]},
+    ("acm", "AddTagsToCertificate"): {**CERTIFICATE, "Tags": CAPITAL_TAGS},
+    ("acm", "DeleteCertificate"): CERTIFICATE,
+    ("acm", "DescribeCertificate"): CERTIFICATE,
+    ("acm", "GetCertificate"): CERTIFICATE,
+    ("acm", "ImportCertificate"): {"Tags": CAPITAL_TAGS},
+    ("acm", "ListTagsForCertificate"): CERTIFICATE,
+    ("acm", "RemoveTagsFromCertificate"): {**CERTIFICATE, "Tags": CAPITAL_TAGS},
+    ("acm", "RequestCertificate"): {"Tags": CAPITAL_TAGS},
+    ("elbv2", "AddListenerCertificates"): ON_LISTENER,
+    ("elbv2", "CreateListener"): {**ON_BALANCER, "Tags": CAPITAL_TAGS},
+    ("elbv2", "CreateRule"): {**ON_LISTENER, "Tags": CAPITAL_TAGS},
+    ("elbv2", "DeleteListener"): ON_LISTENER,
+    ("elbv2", "DeleteRule"): ON_RULE,
+    ("elbv2", "ModifyListener"): ON_LISTENER,
+    ("elbv2", "ModifyListenerAttributes"): ON_LISTENER,
+    ("elbv2", "ModifyRule"): ON_RULE,
+    ("elbv2", "RemoveListenerCertificates"): ON_LISTENER,
+    ("elbv2", "SetRulePriorities"): {"RulePriorities": [{**ON_RULE, "Priority": 1}]},
+    ("elbv2", "AddTags"): {"ResourceArns": [BALANCER, TARGET_GROUP], "Tags": CAPITAL_TAGS},
+    ("elbv2", "CreateLoadBalancer"): {"Name": "a", "Tags": CAPITAL_TAGS},
+    ("elbv2", "CreateTargetGroup"): {"Name": "a", "Tags": CAPITAL_TAGS},
+    ("elbv2", "DeleteLoadBalancer"): ON_BALANCER,
+    ("elbv2", "DeleteTargetGroup"): ON_GROUP,
+    ("elbv2", "DeregisterTargets"): ON_GROUP,
+    ("elbv2", "ModifyLoadBalancerAttributes"): ON_BALANCER,
+    ("elbv2", "ModifyTargetGroup"): ON_GROUP,
+    ("elbv2", "ModifyTargetGroupAttributes"): ON_GROUP,
+    ("elbv2", "RegisterTargets"): ON_GROUP,
+    ("elbv2", "RemoveTags"): {"ResourceArns": [BALANCER, TARGET_GROUP]},
+    ("elbv2", "SetIpAddressType"): ON_BALANCER,
+    ("elbv2", "SetSecurityGroups"): ON_BALANCER,
+    ("elbv2", "SetSubnets"): ON_BALANCER,
     ("kms", "CreateAlias"): {"AliasName": "alias/a"},
     ("kms", "CreateKey"): {"Tags": [{"TagKey": "team", "TagValue": "a"}]},
     ("kms", "DeleteAlias"): {"AliasName": "alias/a"},

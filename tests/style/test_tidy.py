@@ -67,6 +67,8 @@ ALLOWED = {
     ("hostnet/", "threading.Thread"),  # one dedicated thread per network namespace (a namespace is a thread's)
     ("hostnet/uplink/legacy.py", "subprocess.run"),  # iptables-legacy, where it has rules that drop ours
     ("hostnet/uplink/pasta.py", "subprocess.Popen"),  # pasta: of the uplink, never of a task's start
+    ("hostnet/proxy_process.py", "subprocess.Popen"),  # HAProxy: of a load balancer's node, never of a task's start
+    ("hostnet/proxy_process.py", "subprocess.run"),  # whether HAProxy takes its files
     ("hostnet/disks", "subprocess.run"),  # mkfs.ext4, once per size, for the template
     ("store/writing_process.py", "threading.Thread"),  # a process of its own, without a World: one thread per database
     ("sandbox/", "threading.Thread"),  # a pull inside a task's network namespace

@@ -61,7 +61,7 @@ def test_a_stop_that_has_begun_is_not_ordered_again() -> None:
     async def body(rig: CellRig) -> None:
         [task] = await rig.run(**ONE_ZONE)
         await rig.cell.stop_task(ACCOUNT, "default", id_of(task), None)
-        await rig.report(task, "DEACTIVATING", 1)
+        await rig.report(task, "STOPPING", 1)
         assert await rig.cell.orders.to_stop(HOST, 0, 10) == []
 
     in_cell(body)

@@ -16,6 +16,8 @@ from neargate.cli.config import RegionConfig
 from neargate.cli.dns_desk import DnsRefused, handlers
 from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import Problem
+from neargate.frontend.network.balancers import LoadBalancer
+from neargate.frontend.regional.shelves import Change
 from neargate.store.sqlite import MemoryDisk
 
 from .test_cli_hosts import ACCOUNT, opened
@@ -315,6 +317,20 @@ def test_whose_names_the_server_says() -> None:
         answer = {"vpc_id": vpc.vpc_id, "domains": ["neargate.internal", "ec2.internal"]}
         assert await facts({"account": ACCOUNT}) == answer
         assert await facts({"vpc": vpc.vpc_id}) == answer
+        balancer = LoadBalancer(
+            account=ACCOUNT,
+            name="arn:lb",
+            label="Web",
+            number="1",
+            lb_type="application",
+            scheme="internet-facing",
+            vpc_id=vpc.vpc_id,
+            created_at=1.0,
+            dns_name="Web-1.us-east-1.elb.amazonaws.com",
+        )
+        await desk._region.services.network.change(ACCOUNT, lambda _: Change(result=None, put=(balancer,)))
+        answer["domains"] = ["neargate.internal", "ec2.internal", "web-1.us-east-1.elb.amazonaws.com"]
+        assert await facts({"account": ACCOUNT}) == answer, "others below that domain are asked elsewhere"
         with pytest.raises(DnsRefused, match=f"there is no VPC 'vpc-0x'; those that are: {vpc.vpc_id}"):
             await facts({"vpc": "vpc-0x"})
         with pytest.raises(DnsRefused, match="has no default VPC"):

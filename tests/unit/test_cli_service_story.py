@@ -3,9 +3,10 @@
 from typing import Any
 
 from neargate.cli.service_story import service_story
+from neargate.model.balancing import HEALTHY
 from neargate.model.capacity import HostCapacity
 from neargate.testing.cell_rig import CellRig, in_cell
-from neargate.testing.service_rig import QUICK, ServiceRig
+from neargate.testing.service_rig import QUICK, ServiceRig, behind
 
 ROOM_FOR_ONE = HostCapacity(cpu_units=256, memory_mib=512, disk_gib=100)
 
@@ -63,5 +64,31 @@ def test_a_deployment_that_failed_for_good_is_not_waited_for() -> None:
         text = "\n".join(service_story(facts, rig.world.now()))
         assert f"Its newest deployment is over: {reason} It starts no more tasks" in text
         assert "next attempt" not in text and "on their way to run" not in text
+
+    in_cell(body, knobs=QUICK)
+
+
+def test_a_service_behind_load_balancers_says_which_targets_it_waits_for_and_why() -> None:
+    async def body(rig: CellRig) -> None:
+        services, targets = ServiceRig(rig), rig.targets
+        targets.is_eager = False
+        group = targets.make_group("shop")
+        await services.create(desired_count=2, template=behind(group))
+        tasks = await services.until_count(2)
+
+        async def says(sentence: str) -> None:
+            async def holds() -> bool:
+                return sentence in await told(rig)
+
+            await rig.until(holds)
+
+        for task in tasks:
+            await services.run(task)
+        await says("2 tasks wait for target group shop, where they are initial: Initial health checks in progress.")
+        for target in targets.registered:
+            targets.say(target, HEALTHY)
+        await says("It is steady: it waits for nothing.")
+        await services.delete()
+        await says("2 tasks are no targets of shop any more, and wait until nothing of their clients is under way.")
 
     in_cell(body, knobs=QUICK)

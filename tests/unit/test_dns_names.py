@@ -264,3 +264,12 @@ def test_any_name_of_any_type_is_answered_or_asked_elsewhere(labels: list[bytes]
 def test_a_vpc_of_too_many_networks_has_no_names() -> None:
     with pytest.raises(Malformed):
         vpc_names("ec2.internal", [f"10.0.{n}.0/24" for n in range(65)])
+
+
+def test_of_several_addresses_another_one_is_the_first_each_time() -> None:
+    """Clients take the first; a load balancer's nodes are all of them."""
+    three = [("lb.example.com", *address_data(f"10.0.0.{n}")) for n in range(3)]
+    names = vpc_names("ec2.internal", ["10.0.0.0/16"], zones=[zone("lb.example.com", three)])
+    shown = [find(names, name("lb.example.com"), A, turn << 3) for turn in range(4)]
+    data = [tuple(record.data[-1] for record in found.records) for found in shown if found is not None]
+    assert data == [(0, 1, 2), (1, 2, 0), (2, 0, 1), (0, 1, 2)]

@@ -260,7 +260,6 @@ def test_what_is_wrong_with_a_new_service_is_said(changes: dict[str, Any], code:
 
 
 UNBUILT: list[tuple[dict[str, Any], str]] = [
-    ({"loadBalancers": [{"targetGroupArn": "arn:x", "containerName": "web", "containerPort": 80}]}, INVALID),
     ({"serviceConnectConfiguration": {"enabled": True}}, UNSUPPORTED),
     ({"volumeConfigurations": [{"name": "v"}]}, UNSUPPORTED),
     ({"vpcLatticeConfigurations": [{"roleArn": "r", "targetGroupArn": "t", "portName": "p"}]}, UNSUPPORTED),

@@ -45,6 +45,7 @@ from neargate.model.launch import (
 from neargate.model.network import (
     AclRule,
     NetworkAcl,
+    PlannedBalancerNode,
     PlannedEndpoint,
     PlannedNat,
     PlannedPeering,
@@ -143,6 +144,23 @@ ENDPOINT = PlannedEndpoint(
 
 def _endpoint(**changes: Any) -> VpcPush:
     return _plan(subnets=(SUBNET,), endpoints=(replace(ENDPOINT, **changes),))
+
+
+NODE = PlannedBalancerNode(
+    place="elbnode-1",
+    balancer="arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/web/50dc6c495c0c9188",
+    eni_id="eni-1",
+    mac="0e:00:00:00:00:09",
+    subnet_id=SUBNET.subnet_id,
+    private_ipv4="10.0.0.9",
+    public_ipv4="198.18.0.9",
+    security_groups=("sg-1",),
+    host_id="host-1",
+)
+
+
+def _node(**changes: Any) -> VpcPush:
+    return _plan(subnets=(SUBNET,), nodes=(replace(NODE, **changes),))
 
 
 FLOW_LOG = PlannedFlowLog(
@@ -336,6 +354,14 @@ OTHERS: dict[str, ToAgent] = {
     "an endpoint of the metadata's address": _endpoint(private_ipv4="169.254.170.2"),
     "an endpoint whose address is a rule": _endpoint(private_ipv4="10.0.0.9 }"),
     "an endpoint with a group's line": _endpoint(security_groups=("sg-1\n",)),
+    "a load balancer's node in no subnet": _plan(nodes=(NODE,)),
+    "a node with an interface's path": _node(eni_id="../x"),
+    "a node with a place's path": _node(place="../x"),
+    "a node of the metadata's address": _node(private_ipv4="169.254.170.2"),
+    "a node whose public address is a rule": _node(public_ipv4="198.18.0.9 }"),
+    "a node with a group's line": _node(security_groups=("sg-1\n",)),
+    "a node of a load balancer of two lines": _node(balancer="arn\nx"),
+    "a node on a host that is a path": _node(host_id="../x"),
     "a pool of the machine's loopback": _plan(pools=(PublicPool(cidr="127.0.0.0/24"),)),
     "a pool of everything": _plan(pools=(PublicPool(cidr="0.0.0.0/0"),)),
     "a pool that is a rule": _plan(pools=(PublicPool(cidr="198.51.100.0/24 }"),)),
@@ -479,6 +505,7 @@ def test_an_honest_plan_passes() -> None:
         peerings=(PlannedPeering(peering_id="pcx-1", peer_vpc="vpc-2"),),
         flow_logs=(FLOW_LOG,),
         endpoints=(ENDPOINT,),
+        nodes=(NODE,),
         pools=(PublicPool(cidr="198.51.100.0/24"),),
     )
     assert problem(plan) is None
@@ -502,7 +529,7 @@ def test_the_types_still_have_only_the_fields_that_were_judged() -> None:
     }
     assert set(VpcPlan.__struct_fields__) == {
         *("vpc_id", "generation", "cidrs", "groups", "dns", "subnets", "tables", "acls", "nats", "peerings"),
-        *("flow_logs", "endpoints", "pools", "private_beyond"),
+        *("flow_logs", "endpoints", "pools", "private_beyond", "nodes"),
     }
 
 

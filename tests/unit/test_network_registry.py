@@ -100,10 +100,10 @@ def test_a_group_lives_and_dies_durably() -> None:
         with pytest.raises(GroupDuplicate, match=rf"'web' already exists for VPC '{vpc_id}'"):
             await network.create_group(ACCOUNT, vpc_id, "web", "again")
         with pytest.raises(DependencyViolation, match=f"resource {group.group_id} has a dependent object"):
-            await network.delete_group(ACCOUNT, group.group_id, in_use=True)
-        await network.delete_group(ACCOUNT, group.group_id, in_use=False)
+            await network.delete_group(ACCOUNT, group.group_id, in_use=lambda _: True)
+        await network.delete_group(ACCOUNT, group.group_id, in_use=lambda _: False)
         with pytest.raises(GroupNotFound):
-            await network.delete_group(ACCOUNT, group.group_id, in_use=False)
+            await network.delete_group(ACCOUNT, group.group_id, in_use=lambda _: False)
         assert (await network_on(disk)).security_group(ACCOUNT, group.group_id) is None
 
     run(main)
@@ -115,7 +115,7 @@ def test_what_cannot_be_made_or_deleted() -> None:
         vpc_id = only_vpc(network)
         default = network.default_security_group(ACCOUNT, vpc_id)
         with pytest.raises(CannotDelete, match=f'the specified group: "{default}" name: "default"'):
-            await network.delete_group(ACCOUNT, default, in_use=False)
+            await network.delete_group(ACCOUNT, default, in_use=lambda _: False)
         with pytest.raises(VpcNotFound, match="The vpc ID 'vpc-0none' does not exist"):
             await network.create_group(ACCOUNT, "vpc-0none", "x", "x")
         with pytest.raises(VpcNotFound):
@@ -125,9 +125,9 @@ def test_what_cannot_be_made_or_deleted() -> None:
         peer = RuleSpec(is_egress=False, protocol="tcp", from_port=1, to_port=2, peer_group=one.group_id)
         await network.authorize(ACCOUNT, two.group_id, [peer])
         with pytest.raises(DependencyViolation):
-            await network.delete_group(ACCOUNT, one.group_id, in_use=False)
-        await network.delete_group(ACCOUNT, two.group_id, in_use=False)
-        await network.delete_group(ACCOUNT, one.group_id, in_use=False)
+            await network.delete_group(ACCOUNT, one.group_id, in_use=lambda _: False)
+        await network.delete_group(ACCOUNT, two.group_id, in_use=lambda _: False)
+        await network.delete_group(ACCOUNT, one.group_id, in_use=lambda _: False)
 
     run(main)
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from neargate.capacity.manager import Capacity, open_capacity
+from neargate.frontend.balancing import objects as balancing_objects
 from neargate.frontend.network import nat_gateways, public_pool
 from neargate.frontend.network.address_errors import PoolExhausted
 from neargate.frontend.network.nat_gateways import WantedGateway
@@ -61,7 +62,13 @@ async def start(region_disk: MemoryDisk, zone_disk: MemoryDisk, *, knobs: Knobs 
     )
     store = await MemoryStores(world, knobs, region_disk).open("region", MIGRATIONS)
     network = await open_network(
-        world, store, region=REGION, account=ACCOUNT, zones=((ZONE, "use1-az1"),), public_pool="198.18.0.0/28"
+        world,
+        store,
+        region=REGION,
+        account=ACCOUNT,
+        zones=((ZONE, "use1-az1"),),
+        public_pool="198.18.0.0/28",
+        kinds=balancing_objects.KINDS,
     )
     placing = await open_placing(world, network, {ZONE: capacity}, knobs)
     await placing.restore(nothing_to_settle)

@@ -74,7 +74,7 @@ def test_with_a_container_check_only_that_counts() -> None:
         (ContainerHealth.HEALTHY, TargetHealth.HEALTHY, Standing.HEALTHY),
         (ContainerHealth.HEALTHY, TargetHealth.INITIAL, Standing.SETTLING),
         (ContainerHealth.UNKNOWN, TargetHealth.HEALTHY, Standing.SETTLING),
-        (ContainerHealth.NONE, TargetHealth.NONE, Standing.SETTLING),
+        (ContainerHealth.NONE, TargetHealth.NONE, Standing.HEALTHY),
         (ContainerHealth.NONE, TargetHealth.UNUSED, Standing.SETTLING),
         (ContainerHealth.HEALTHY, TargetHealth.UNHEALTHY, Standing.UNHEALTHY),
         (ContainerHealth.UNHEALTHY, TargetHealth.HEALTHY, Standing.UNHEALTHY),
@@ -82,7 +82,6 @@ def test_with_a_container_check_only_that_counts() -> None:
 )
 def test_with_target_groups_both_count(container: ContainerHealth, target: TargetHealth, standing: Standing) -> None:
     world = ServiceWorld(1)
-    world.change(has_target_groups=True)
     world.settle()
     task = world.service.tasks[0]
     world.run(task.task_id)
@@ -147,7 +146,6 @@ def test_without_room_unhealthy_tasks_are_stopped_one_by_one() -> None:
 def test_the_reason_of_a_failed_target_names_its_group() -> None:
     world = steady(1, maximum=100)
     task = world.service.tasks[0]
-    world.change(has_target_groups=True)
     world.update(task.task_id, target_health=TargetHealth.UNHEALTHY, target_group="arn:aws:x:targetgroup/web/1")
     (stop,) = world.decide().stops
     assert stop.why == "Task failed ELB health checks in (target-group arn:aws:x:targetgroup/web/1)"
@@ -420,7 +418,6 @@ def test_who_was_healthy_once_did_not_fail_its_deployment(
     ran_s: float, container: ContainerHealth, target: TargetHealth, is_counted: bool
 ) -> None:
     world = ServiceWorld(1)
-    world.change(has_target_groups=target is not TargetHealth.NONE)
     world.settle()
     task_id = world.service.tasks[0].task_id
     world.run(task_id)

@@ -19,6 +19,7 @@ from neargate.scheduling.services.state import (
     Service,
     ServiceStatus,
     ServiceTask,
+    TargetHealth,
     Threshold,
 )
 from neargate.testing.service_world import ServiceWorld
@@ -62,17 +63,26 @@ class AnyHistory(RuleBasedStateMachine):
         percents=LIMITS,
         breaker=BREAKERS,
         has_checks=st.booleans(),
+        has_targets=st.booleans(),
         rebalancing=st.booleans(),
         grace=st.sampled_from([0, 30]),
     )
     def begin(
-        self, desired: int, percents: tuple[int, int], breaker: Breaker, has_checks: bool, rebalancing: bool, grace: int
+        self,
+        desired: int,
+        percents: tuple[int, int],
+        breaker: Breaker,
+        has_checks: bool,
+        has_targets: bool,
+        rebalancing: bool,
+        grace: int,
     ) -> None:
         self.world = ServiceWorld(
             desired,
             *percents,
             breaker=breaker,
             has_checks=has_checks,
+            has_targets=has_targets,
             zone_rebalancing=rebalancing,
             grace_period_s=grace,
         )
@@ -105,6 +115,25 @@ class AnyHistory(RuleBasedStateMachine):
         if task_id and self.world.has_checks:
             self.world.update(task_id, container_health=health)
             self.decide()
+
+    @rule(data=st.data(), health=st.sampled_from([one for one in TargetHealth if one is not TargetHealth.NONE]))
+    def a_load_balancer_says(self, data: st.DataObject, health: TargetHealth) -> None:
+        task_id = self.task(data, Standing.SETTLING, Standing.HEALTHY, Standing.UNHEALTHY)
+        if task_id and self.world.task(task_id).target_health is not TargetHealth.NONE:
+            self.world.update(task_id, target_health=health, target_group="arn:web", target_port=80)
+            self.decide()
+
+    @rule(data=st.data())
+    def a_task_drains(self, data: st.DataObject) -> None:
+        if task_id := self.task(data, Standing.LEAVING):
+            self.world.update(task_id, last_status="DEACTIVATING", target_health=TargetHealth.DRAINING)
+            self.decide()
+
+    @rule()
+    def a_user_deploys_behind_other_groups_or_none(self) -> None:
+        self.world.has_targets = not self.world.has_targets
+        self.world.deploy()
+        self.decide()
 
     @rule(
         data=st.data(),

@@ -86,6 +86,11 @@ def test_identities_quotas_and_hosts_of_ones_own_are_followed() -> None:
             ("DiscoverInstances", {"NamespaceName": "apps", "ServiceName": "web"}),
         ),
         ("iam", ("CreateUser", {"UserName": "ann"}), ("GetUser", {"UserName": "ann"})),
+        (
+            "elbv2",
+            ("CreateTargetGroup", {"Name": "tg", "TargetType": "ip", "Protocol": "TCP", "Port": "80"}),
+            ("DescribeTargetGroups", {"Names.member.1": "tg"}),
+        ),
     ],
 )
 def test_what_one_server_made_the_other_finds_at_once(
@@ -101,6 +106,8 @@ def test_what_one_server_made_the_other_finds_at_once(
             made = await first.call(ROOT, service, "CreateHttpNamespace", Name="apps")
             found = await first.call(ROOT, service, "GetOperation", OperationId=made.body["OperationId"])
             params["NamespaceId"] = found.body["Operation"]["Targets"]["NAMESPACE"]
+        if service == "elbv2":
+            params["VpcId"] = (await first.call(ROOT, "ec2", "DescribeVpcs")).body["vpcSet"][0]["vpcId"]
         assert (await second.call(ROOT, service, *use)).status != 200
         assert (await first.call(ROOT, service, make[0], params)).status == 200
         said = await second.call(ROOT, service, *use)

@@ -13,12 +13,14 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from ..interfaces.hostnet import HostCgroups, HostDisks, HostError, HostNetwork, Strays
+from ..interfaces.proxies import BalancerRunner
 from ..interfaces.sandbox import EngineUnavailable, Sandbox, SandboxError
 from ..link.host_identity import HostKey
 from ..link.messages import EXECUTION_ROLE, TASK_ROLE, RunOrder, ToAgent, VpcPush
 from ..link.session import (
     Acknowledged,
     AgentAction,
+    ApplyBalancer,
     ApplyVpc,
     CredentialsAnswered,
     Established,
@@ -27,6 +29,7 @@ from ..link.session import (
     RunTask,
     StopTask,
     TagsAnswered,
+    WithdrawBalancer,
     WithdrawVpc,
 )
 from ..log import get_logger
@@ -39,6 +42,7 @@ from ..world import World
 from . import host_key
 from .adopt import AdoptionPlan, Observed, adopt
 from .arrivals import is_task
+from .balancers.orders import BalancerOrders
 from .bulk_client import BulkClient
 from .credential_files import CredentialFiles
 from .credentials import TaskCredentials
@@ -79,7 +83,8 @@ class Agent:
 
     `state_dir`: the agent's own, kept over restarts. `pulls_by_task`: of images whose registry is asked in the task's
     network; the others' is asked by the host. `strays`: those of the underlay, and `refused_pools`: what the host has
-    against pools of public addresses: both asked at each look at the host.
+    against pools of public addresses: both asked at each look at the host. `balancers`: runs nodes of load balancers;
+    None: this host has none, and the server is told so.
     """
 
     def __init__(
@@ -106,6 +111,7 @@ class Agent:
         pulls_by_task: Callable[[str], bool] = lambda _: False,
         strays: Callable[[], Strays] = Strays,
         refused_pools: Callable[[], str] = str,
+        balancers: BalancerRunner | None = None,
     ) -> None:
         self._world = world
         self._knobs = knobs
@@ -140,16 +146,33 @@ class Agent:
             world, knobs, state_dir / HOST_DNS_FILE, self._plans.plan, self._tasks.interfaces, self._note
         )
         self._upstream = Upstream(world, knobs, self._note, hidden=lambda: self.host_dns.hidden)
+        self._balancers = self._balancer_orders(balancers)
         self._listeners = VpcListeners(knobs, network, self._metadata, api_socket, api_port, self._resolver_of)
         self._link = self._link_client(channel, key)
-        self._terminals = HostTerminals(
-            world,
-            knobs,
+        self._terminals = self._host_terminals(channel, key)
+
+    def _host_terminals(self, channel: Transport, key: HostKey) -> HostTerminals:
+        return HostTerminals(
+            self._world,
+            self._knobs,
             channel,
-            facts.host_id,
+            self._facts.host_id,
             key,
-            sandbox=sandbox,
+            sandbox=self._sandbox,
             records=self._tasks.records,
+            note=self._note,
+        )
+
+    def _balancer_orders(self, runner: BalancerRunner | None) -> BalancerOrders | None:
+        if runner is None:
+            return None
+        return BalancerOrders(
+            self._world,
+            self._knobs,
+            runner,
+            self._state,
+            self._plans,
+            say=lambda reports: self._link.report_nodes(reports),
             note=self._note,
         )
 
@@ -180,6 +203,7 @@ class Agent:
             self._note,
             shut=self._leave_vpc,
             is_inhabited=lambda vpc_id: any(one.launch.eni.vpc_id == vpc_id for one in self._tasks.records()),
+            host_id=self._facts.host_id,
         )
 
     def _task_metadata(self, machine: Machine) -> Metadata:
@@ -266,6 +290,7 @@ class Agent:
             refused=self._refused,
             note=self._note,
             plans=self._plans.held,
+            balancers=lambda: None if self._balancers is None else self._balancers.held(),
         )
 
     def _host_parts(self, reached: Reached, endpoint_url: str) -> HostParts:
@@ -331,6 +356,9 @@ class Agent:
         self._logs.begin(self._world)
         self._world.spawn(self._bulk.run(), "agent-bulk")
         self._world.spawn(self._credentials.run(), "agent-credentials")
+        if self._balancers is not None:
+            self._balancers.restore(loaded.balancers)
+            self._world.spawn(self._balancers.run(), "agent-balancers")
         self._world.spawn(self._relist(), "agent-relist")
         self._world.spawn(self._watch_host(), "agent-host")
         self._world.spawn(self._watch_flows(), "agent-flows")
@@ -343,6 +371,10 @@ class Agent:
                 await self._plans.push(action.plan)
             case WithdrawVpc():
                 self._plans.withdraw(action.vpc_id, action.generation)
+            case ApplyBalancer() if self._balancers is not None:
+                await self._balancers.push(action.plan)
+            case WithdrawBalancer() if self._balancers is not None:
+                await self._balancers.withdraw(action.arn, action.generation)
             case RunTask() if action.launch.task_id in self._removing:
                 # What is left of an earlier life of this task must go first; the order is repeated.
                 self._note(f"task {action.launch.task_id} waits for its remains to be removed")
@@ -359,6 +391,8 @@ class Agent:
                 self._note(f"in session {action.session}")
                 self._credentials.connected()
                 self._execution.connected()
+                if self._balancers is not None:
+                    self._balancers.connected()
             case CredentialsAnswered() if action.answer.kind == EXECUTION_ROLE:
                 self._execution.answered(action.answer)
             case CredentialsAnswered():

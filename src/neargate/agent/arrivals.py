@@ -17,6 +17,8 @@ from ..definitions.volumes import TMPFS_OPTIONS, TMPFS_VALUES
 from ..link.messages import (
     EXECUTION_ROLE,
     TASK_ROLE,
+    BalancerPush,
+    BalancerWithdraw,
     CredentialsIssued,
     CredentialsRefused,
     ExecOrder,
@@ -34,6 +36,7 @@ from ..link.messages import (
     VpcWithdraw,
 )
 from ..model.launch import ContainerLaunch, SplunkLogs, TaskLaunch, Tmpfs
+from .arrivals_balancers import check_balancer
 from .arrivals_extras import extras_problem
 from .arrivals_network import check_eni, check_plan
 from .judging import (
@@ -114,6 +117,15 @@ def _check_withdraw(message: VpcWithdraw) -> None:
     check_between("generation", message.generation, 0, INTEGER_MAX)
 
 
+def _check_balancer(message: BalancerPush) -> None:
+    check_balancer(message.plan)
+
+
+def _check_balancer_withdraw(message: BalancerWithdraw) -> None:
+    check_plain("arn", message.arn, 512)
+    check_between("generation", message.generation, 0, INTEGER_MAX)
+
+
 def _check_stop(message: StopOrder) -> None:
     check_id("task_id", message.task_id)
     check_id("incarnation", message.incarnation)
@@ -184,6 +196,8 @@ _CHECKS_BY_KIND: Mapping[type, Callable[..., None]] = {
     RunOrder: _check_run,
     VpcPush: _check_push,
     VpcWithdraw: _check_withdraw,
+    BalancerPush: _check_balancer,
+    BalancerWithdraw: _check_balancer_withdraw,
     StopOrder: _check_stop,
     ReportAck: _check_ack,
     LogOpened: _check_log,

@@ -16,6 +16,7 @@ from ..model.network import (
     POOL_WAYS,
     AclRule,
     Eni,
+    PlannedBalancerNode,
     PlannedEndpoint,
     PlannedNat,
     PlannedSubnet,
@@ -26,6 +27,7 @@ from ..model.network import (
     VpcDns,
     VpcPlan,
     endpoint_eni,
+    node_eni,
 )
 from .arrivals_flows import check_flow_logs
 from .arrivals_zones import check_zones
@@ -119,6 +121,9 @@ def check_plan(plan: VpcPlan) -> None:
     networks = {subnet.subnet_id: subnet.cidr for subnet in plan.subnets}
     for endpoint in plan.endpoints:
         _check_endpoint(endpoint, plan.vpc_id, networks)
+    check_count("nodes", plan.nodes, LIST_MAX)
+    for node in plan.nodes:
+        _check_node(node, plan.vpc_id, networks)
 
 
 def _check_dns(dns: VpcDns) -> None:
@@ -194,6 +199,16 @@ def _check_endpoint(endpoint: PlannedEndpoint, vpc_id: str, networks: Mapping[st
     if endpoint.host_id:
         check_id("host_id", endpoint.host_id)
     check_eni(endpoint_eni(endpoint, vpc_id, networks[endpoint.subnet_id]))
+
+
+def _check_node(node: PlannedBalancerNode, vpc_id: str, networks: Mapping[str, str]) -> None:
+    """Its interface is one as tasks have them."""
+    check_id("place", node.place)
+    check_plain("balancer", node.balancer, 512)
+    need(node.subnet_id in networks, "a load balancer's node is in no subnet of the plan")
+    if node.host_id:
+        check_id("host_id", node.host_id)
+    check_eni(node_eni(node, vpc_id, networks[node.subnet_id]))
 
 
 def _check_cidrs(plan: VpcPlan) -> None:

@@ -63,18 +63,20 @@ def gateways_of(plan: VpcPlan, host_id: str, region: str) -> dict[int, Interface
 
 
 def endpoints_of(plan: VpcPlan, host_id: str, region: str) -> list[Interface]:
-    """The interfaces of VPC endpoints that are placed here. Their zone is not known."""
+    """The interfaces of VPC endpoints and of load balancers that are placed here. Their zone is not known."""
     placed = {endpoint.eni_id for endpoint in plan.endpoints if endpoint.host_id == host_id}
+    placed |= {node.eni_id for node in plan.nodes if node.host_id == host_id}
     return [
         Interface(
             eni_id=eni.eni_id,
             subnet_id=eni.subnet_id,
             vpc_id=plan.vpc_id,
             addresses=(ip_address(eni.private_ipv4).packed,),
+            public=b"" if eni.public_ipv4 is None else ip_address(eni.public_ipv4).packed,
             router=ip_network(eni.subnet_cidr)[1].packed,
             facts={"region": word(region)},
         )
-        for eni in plan.endpoint_enis
+        for eni in (*plan.endpoint_enis, *plan.node_enis)
         if eni.eni_id in placed
     ]
 

@@ -14,6 +14,7 @@ import msgspec
 from ..link.host_identity import HostKey
 from ..link.messages import ProtectionAsk, ToAgent, messages_to_agent
 from ..link.session import AgentAction, AgentSession, Disconnect, Send
+from ..model.balancing import NodeReport
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.launch import TaskReport
@@ -62,8 +63,9 @@ class LinkClient:
         refused: Callable[[ToAgent, str], Awaitable[None]],
         note: Callable[[str], None],
         plans: Callable[[], Mapping[str, int]] = dict,
+        balancers: Callable[[], Mapping[str, int] | None] = lambda: None,
     ) -> None:
-        """`plans`: VPC -> generation, of those that this host holds."""
+        """`plans`: VPC -> generation, of those that this host holds; `balancers`: ARN -> generation."""
         self._world = world
         self._knobs = knobs
         self._transport = transport
@@ -73,6 +75,7 @@ class LinkClient:
         self._refused = refused
         self._note = note
         self._plans = plans
+        self._balancers = balancers
         self._session = AgentSession(knobs, key, f"{world.random.getrandbits(64):016x}")
         self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue(_OUTGOING_MAX)
         self._actions: asyncio.Queue[AgentAction] = asyncio.Queue(_ACTIONS_MAX)
@@ -87,6 +90,10 @@ class LinkClient:
 
     def host_changed(self) -> None:
         self._enqueue(self._session.host_changed(self._facts()))
+
+    def report_nodes(self, reports: Sequence[NodeReport]) -> None:
+        """Lost while there is no server to hear them."""
+        self._enqueue(self._session.node_reports(reports))
 
     def ask_credentials(self, task_id: str, kind: str) -> None:
         self._enqueue(self._session.ask_credentials(task_id, kind))
@@ -124,8 +131,8 @@ class LinkClient:
         """Returns why the connection ended."""
         self._outgoing = asyncio.Queue(_OUTGOING_MAX)
         over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        known, now = self._plans(), self._world.monotonic()
-        self._enqueue(self._session.connected(self._facts(), self._reports(), now, known))
+        plans, balancers, now = self._plans(), self._balancers(), self._world.monotonic()
+        self._enqueue(self._session.connected(self._facts(), self._reports(), now, plans, balancers))
         loops = [
             self._world.spawn(self._write(connection, self._outgoing, over), "link-write"),
             self._world.spawn(self._read(connection, over), "link-read"),

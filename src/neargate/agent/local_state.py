@@ -1,4 +1,4 @@
-"""The agent's small SQLite file: task records, tombstones of stopped tasks, the VPC plans in force, the boot id.
+"""The agent's small SQLite file: task records, tombstones of stopped tasks, plans of VPCs and load balancers, boot id.
 
 Owns what must survive kill -9 of the agent. WAL without a sync per commit: a process that dies loses nothing; a machine
 that dies loses the last commits, and then the changed boot id says that no task is left anyway. Invariant: a task is in
@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from ..model.balancing import BalancerPlan
 from ..model.launch import TaskReport
 from ..model.network import VpcPlan
 from ..world import World
@@ -27,11 +28,13 @@ CREATE TABLE IF NOT EXISTS records (task_id TEXT PRIMARY KEY, doc BLOB NOT NULL)
 CREATE TABLE IF NOT EXISTS tombstones (
     task_id TEXT PRIMARY KEY, report_seq INTEGER NOT NULL, acknowledged_at REAL, doc BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS plans (vpc_id TEXT PRIMARY KEY, generation INTEGER NOT NULL, doc BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS balancers (arn TEXT PRIMARY KEY, generation INTEGER NOT NULL, doc BLOB NOT NULL);
 """
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_record = msgspec.msgpack.Decoder(TaskRecord).decode
 _decode_report = msgspec.msgpack.Decoder(TaskReport).decode
+_decode_balancer = msgspec.msgpack.Decoder(BalancerPlan).decode
 _decode_plan = msgspec.msgpack.Decoder(VpcPlan).decode
 
 
@@ -47,6 +50,7 @@ class Loaded(Struct, frozen=True, kw_only=True):
     records: tuple[TaskRecord, ...]
     tombstones: tuple[Tombstone, ...]
     plans: tuple[VpcPlan, ...]
+    balancers: tuple[BalancerPlan, ...] = ()
 
 
 class LocalState:
@@ -99,6 +103,13 @@ class LocalState:
     async def forget_plan(self, vpc_id: str) -> None:
         await self._do(lambda db: db.execute("DELETE FROM plans WHERE vpc_id = ?", (vpc_id,)))
 
+    async def save_balancer(self, plan: BalancerPlan) -> None:
+        row = (plan.arn, plan.generation, _encode(plan))
+        await self._do(lambda db: db.execute("INSERT OR REPLACE INTO balancers VALUES (?, ?, ?)", row))
+
+    async def forget_balancer(self, arn: str) -> None:
+        await self._do(lambda db: db.execute("DELETE FROM balancers WHERE arn = ?", (arn,)))
+
     async def set_boot_id(self, boot_id: str) -> None:
         await self._do(lambda db: db.execute("INSERT OR REPLACE INTO meta VALUES ('boot_id', ?)", (boot_id,)))
 
@@ -130,11 +141,13 @@ class LocalState:
         records = database.execute("SELECT doc FROM records ORDER BY task_id").fetchall()
         tombstones = database.execute("SELECT doc, acknowledged_at FROM tombstones ORDER BY task_id").fetchall()
         plans = database.execute("SELECT doc FROM plans ORDER BY vpc_id").fetchall()
+        balancers = database.execute("SELECT doc FROM balancers ORDER BY arn").fetchall()
         return Loaded(
             boot_id=boot[0] if boot else None,
             records=tuple(_decode_record(doc) for (doc,) in records),
             tombstones=tuple(Tombstone(report=_decode_report(doc), acknowledged_at=at) for doc, at in tombstones),
             plans=tuple(_decode_plan(doc) for (doc,) in plans),
+            balancers=tuple(_decode_balancer(doc) for (doc,) in balancers),
         )
 
     def _close(self) -> None:

@@ -9,7 +9,7 @@ A launch whose first container has the command `exit N` ends by itself with that
 
 import asyncio
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import msgspec
@@ -22,19 +22,24 @@ from ..link.session import (
     Acknowledged,
     AgentAction,
     AgentSession,
+    ApplyBalancer,
     ApplyVpc,
     Disconnect,
+    Established,
     RunTask,
     Send,
     StopTask,
+    WithdrawBalancer,
     WithdrawVpc,
 )
+from ..model.balancing import BalancerPlan
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.launch import ContainerReport, TaskLaunch, TaskReport
 from ..model.lifecycle import LastStatus, StopCode, is_later
 from ..model.network import VpcPlan
 from ..world import World
+from .balancers.all_healthy import all_healthy
 from .link_client import Closed, Connection
 from .transport import UnixTransport
 
@@ -71,6 +76,7 @@ class HostMemory(Struct):
 
     tasks: dict[str, SimulatedTask] = field(default_factory=dict)
     plans: dict[str, int] = field(default_factory=dict)  # VPC id -> generation
+    balancers: dict[str, BalancerPlan] = field(default_factory=dict)  # by ARN; their targets are healthy
     # What must never happen; a test reads it.
     violations: list[str] = field(default_factory=list)
 
@@ -151,6 +157,7 @@ class SimulatedHost:
         self._hang_up: Callable[[str], None] | None = None
         self._connections = 0
         self._alive = True
+        self._nodes_told_at = float("-inf")
         for task_id in list(self.memory.tasks):
             self._resume(task_id)
 
@@ -163,7 +170,9 @@ class SimulatedHost:
         """`send` queues a frame; `hang_up` ends the connection. Neither may call back into this host."""
         self._send, self._hang_up = send, hang_up
         reports = [task.report for task in self.memory.tasks.values()]
-        self._act(self._session.connected(self.facts, reports, self._world.monotonic(), self.memory.plans))
+        balancers = {arn: plan.generation for arn, plan in self.memory.balancers.items()}
+        now = self._world.monotonic()
+        self._act(self._session.connected(self.facts, reports, now, self.memory.plans, balancers))
         self._connections += 1
         self._tick_later(self._connections)
 
@@ -189,7 +198,10 @@ class SimulatedHost:
     def _tick(self, connection: int) -> None:
         """Each connection has its own chain of ticks, which ends with it."""
         if self._alive and self._send is not None and connection == self._connections:
-            self._act(self._session.tick(self._world.monotonic()))
+            now = self._world.monotonic()
+            self._act(self._session.tick(now))
+            if self.memory.balancers and now - self._nodes_told_at >= self._knobs.balancer_report_period_s:
+                self._report_nodes(self.memory.balancers.values())
             self._tick_later(connection)
 
     def _act(self, actions: Sequence[AgentAction]) -> None:
@@ -210,6 +222,12 @@ class SimulatedHost:
                         self._applied(action.plan)
                 case WithdrawVpc():
                     self._withdraw(action)
+                case ApplyBalancer():
+                    self._apply_balancer(action.plan)
+                case WithdrawBalancer():
+                    self._withdraw_balancer(action)
+                case Established():
+                    self._report_nodes(self.memory.balancers.values())
                 case Acknowledged():
                     self._acknowledged(action)
                 case _:
@@ -222,6 +240,24 @@ class SimulatedHost:
         if order.vpc_id not in used and self.memory.plans.get(order.vpc_id, -1) <= order.generation:
             self.memory.plans.pop(order.vpc_id, None)
             self._withdrawn(order.vpc_id)
+
+    def _apply_balancer(self, plan: BalancerPlan) -> None:
+        known = self.memory.balancers.get(plan.arn)
+        if plan.vpc_id not in self.memory.plans:
+            self.memory.violations.append(f"{plan.arn} was ordered before its VPC {plan.vpc_id}")
+        if known is None or known.generation < plan.generation:
+            self.memory.balancers[plan.arn] = plan
+            self._report_nodes([plan])
+
+    def _withdraw_balancer(self, order: WithdrawBalancer) -> None:
+        known = self.memory.balancers.get(order.arn)
+        if known is not None and known.generation <= order.generation:
+            del self.memory.balancers[order.arn]
+
+    def _report_nodes(self, plans: Iterable[BalancerPlan]) -> None:
+        self._nodes_told_at = self._world.monotonic()
+        for plan in plans:
+            self._act(self._session.node_reports(all_healthy(plan, self.facts.host_id)))
 
     def _run(self, launch: TaskLaunch) -> None:
         known = self.memory.tasks.get(launch.task_id)
@@ -260,7 +296,7 @@ class SimulatedHost:
             now = self._world.now()
             self._change(
                 order.task_id,
-                known_status=LastStatus.DEACTIVATING,
+                known_status=LastStatus.STOPPING,
                 stop_code=order.stop_code,
                 stopped_reason=order.reason,
                 stopping_at=now,

@@ -7,6 +7,8 @@ attached to rules older than its order. A lower generation is ignored. What is w
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from ..interfaces.hostnet import HostError, HostNetwork
 from ..model.knobs import Knobs
 from ..model.network import VpcPlan, kept_plans
@@ -17,7 +19,8 @@ from .local_state import LocalState
 class VpcPlans:
     """`listeners(vpc_id)` opens what the agent serves inside the VPC's router, once per VPC; `shut` closes it.
 
-    `is_inhabited(vpc_id)`: whether a task of this host is in it, from its order until nothing of it is left.
+    `is_inhabited(vpc_id)`: whether a task of this host is in it, from its order until nothing of it is left. `host_id`:
+    whose nodes of load balancers are made.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class VpcPlans:
         *,
         shut: Callable[[str], Awaitable[None]],
         is_inhabited: Callable[[str], bool],
+        host_id: str = "",
     ) -> None:
         self._world = world
         self._knobs = knobs
@@ -39,6 +43,7 @@ class VpcPlans:
         self._listeners = listeners
         self._shut = shut
         self._is_inhabited = is_inhabited
+        self._host_id = host_id
         self._note = note
         self._wanted: dict[str, VpcPlan] = {}
         self._withdrawn: dict[str, int] = {}  # VPC -> generation; no longer here when it was carried out
@@ -51,7 +56,7 @@ class VpcPlans:
     async def restore(self, plans: Sequence[VpcPlan], inhabited: Container[str]) -> None:
         """The plans of before a restart: in force until the server pushes newer ones. Those that no task needs are
         forgotten: the VPC may be deleted, and the next task there comes with the plan."""
-        kept = kept_plans(plans, inhabited)
+        kept = kept_plans(plans, inhabited, self._host_id)
         for plan in plans:
             if plan in kept:
                 self._want(plan)
@@ -84,15 +89,20 @@ class VpcPlans:
     async def ready(self, vpc_id: str) -> None:
         """Raises HostError when the host has refused the plan for `plan_patience_s`. It is tried on all the same."""
         async with self._news:
-            await self._news.wait_for(lambda: self._is_applied(vpc_id) or self._is_refused(vpc_id))
-        if not self._is_applied(vpc_id):
+            await self._news.wait_for(lambda: self.is_applied(vpc_id) or self._is_refused(vpc_id))
+        if not self.is_applied(vpc_id):
             raise HostError(f"the rules of {vpc_id} cannot be put in force: {self._refused[vpc_id][1]}")
 
     def plan(self, vpc_id: str) -> VpcPlan | None:
         """The newest that was pushed."""
         return self._wanted.get(vpc_id)
 
-    def _is_applied(self, vpc_id: str) -> bool:
+    def _for_network(self, plan: VpcPlan) -> VpcPlan:
+        """Load balancers' nodes of other hosts are not made here."""
+        return replace(plan, nodes=tuple(node for node in plan.nodes if node.host_id == self._host_id))
+
+    def is_applied(self, vpc_id: str) -> bool:
+        """Whether the newest is in force."""
         wanted = self._wanted.get(vpc_id)
         return wanted is not None and self._applied.get(vpc_id, -1) >= wanted.generation
 
@@ -111,7 +121,7 @@ class VpcPlans:
 
     async def _work(self, vpc_id: str) -> None:
         """One at a time for a VPC, until what was said of it last is carried out."""
-        while vpc_id in self._withdrawn or (vpc_id in self._wanted and not self._is_applied(vpc_id)):
+        while vpc_id in self._withdrawn or (vpc_id in self._wanted and not self.is_applied(vpc_id)):
             if vpc_id not in self._withdrawn:
                 await self._apply(vpc_id)
             elif self._is_inhabited(vpc_id):
@@ -139,10 +149,10 @@ class VpcPlans:
 
     async def _apply(self, vpc_id: str) -> None:
         """Until the newest is applied; a host that refuses is asked again, since the order behind it waits."""
-        while not self._is_applied(vpc_id) and vpc_id not in self._withdrawn:
+        while not self.is_applied(vpc_id) and vpc_id not in self._withdrawn:
             plan = self._wanted[vpc_id]
             try:
-                await self._network.apply_vpc(plan)
+                await self._network.apply_vpc(self._for_network(plan))
                 await self._listeners(plan)
             except (HostError, OSError) as error:
                 since, _ = self._refused.get(vpc_id, (self._world.monotonic(), ""))

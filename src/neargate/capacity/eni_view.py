@@ -1,4 +1,7 @@
-"""A task's or a gateway's interface as EC2 shows it: DescribeNetworkInterfaces' members by their wire names. Pure."""
+"""A task's interface, a gateway's or a load balancer's node's as EC2 shows it. Pure.
+
+DescribeNetworkInterfaces' members by their wire names.
+"""
 
 from typing import Any
 
@@ -9,6 +12,7 @@ from ..vpc.addresses import public_dns_name
 
 # By the first word of the id of what has the interface; tasks' ids have no words.
 _TYPES = {"nat": "nat_gateway", "vpce": "vpc_endpoint"}
+_BALANCING = "amazon-elb"
 _decode_eni = msgspec.json.Decoder(Eni).decode
 
 
@@ -17,8 +21,23 @@ def interface_of_row(row: tuple[Any, ...], *, account: str, region: str) -> dict
     holder, zone, owner, created_at, doc = row
     eni = _decode_eni(doc)
     shown = network_interface(eni, account=account, region=region, zone=zone, owner=owner, created_at=created_at)
-    kind = _TYPES.get(holder.partition("-")[0])
+    holds = holder.partition("-")[0]
+    if holds == "elbnode":
+        return _of_balancer(shown, eni, owner)
+    kind = _TYPES.get(holds)
     return shown if kind is None else _placed(shown, eni, kind)
+
+
+def _of_balancer(shown: dict[str, Any], eni: Eni, description: str) -> dict[str, Any]:
+    """As AWS's Elastic Load Balancing makes them; its applications' are ordinary ones."""
+    attachment = shown["Attachment"] | {"AttachmentId": eni.attachment_id, "InstanceOwnerId": _BALANCING}
+    kind = "network_load_balancer" if description.startswith("ELB net/") else "interface"
+    found = shown | {"Attachment": attachment, "InterfaceType": kind, "RequesterId": _BALANCING}
+    if "Association" in shown:
+        association = shown["Association"] | {"IpOwnerId": _BALANCING}
+        addresses = [one | {"Association": association} for one in shown["PrivateIpAddresses"]]
+        found |= {"Association": association, "PrivateIpAddresses": addresses}
+    return found
 
 
 def _placed(shown: dict[str, Any], eni: Eni, kind: str) -> dict[str, Any]:

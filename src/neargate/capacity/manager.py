@@ -43,7 +43,7 @@ from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row
 from .host_facts import is_known, shown
 from .ledger import SHARED_KERNEL, Ledger
 from .own_hosts import NOBODYS, HostPools
-from .placed import host_for, placed_claim, placed_interface, take_address
+from .placed import host_for, placed_claim, placed_interface, take_placed
 from .spot_share import SpotShare
 
 T = TypeVar("T")
@@ -391,11 +391,11 @@ class Capacity:
         host_id = host_for(request, self._ledger.views(), pools) if request.zone in self._zones else None
         if host_id is None:
             return NoCapacity(reason=CAPACITY_UNAVAILABLE)
-        address = take_address(request, self._ledger.addresses(request.subnet.subnet_id))
-        if isinstance(address, NoAddress):
-            return address
+        taken = take_placed(request, self._ledger.addresses(request.subnet.subnet_id), self._ledger.public)
+        if isinstance(taken, NoAddress):
+            return taken
         bits = self._world.random.getrandbits
-        claim = placed_claim(request, host_id, address, self._world.now(), bits)
+        claim = placed_claim(request, host_id, taken, self._world.now(), bits)
         self._ledger.add(claim)
         eni = placed_interface(request, claim, self._region, bits)
         return NewClaim(claim=claim, eni=eni, owner=request.description, doc=_encode(eni), tenant=None)

@@ -1,4 +1,6 @@
-"""Claims of things that have a place and are no tasks: NAT gateways. They hold an address and an interface, no room.
+"""Claims of things that have a place and are no tasks: NAT gateways, nodes of load balancers.
+
+They hold addresses and an interface, no room.
 
 Pure. Owns which host such a thing gets and what its claim and its interface are. Invariant: an address is taken in the
 subnet's book before a claim names it.
@@ -12,7 +14,7 @@ from ..model.network import Eni
 from ..placement.feasible import HostView
 from ..placement.reserve import Room
 from ..vpc.addresses import address_number, address_text, mac_address, private_dns_name, subnet_range
-from .books import Addresses
+from .books import Addresses, PublicAddresses
 from .claims import Claim
 
 Bits = Callable[[int], int]
@@ -34,6 +36,18 @@ def choose_host(hosts: Iterable[HostView], zone: str, pools: Iterable[str]) -> s
     return None if best is None else best.host_id
 
 
+def take_placed(request: PlacedRequest, book: Addresses, public: PublicAddresses) -> tuple[int, int | None] | NoAddress:
+    """A private one, and a public one where it is asked for; both or none."""
+    private = take_address(request, book)
+    if isinstance(private, NoAddress) or not request.assign_public_ip:
+        return private if isinstance(private, NoAddress) else (private, None)
+    given = public.take_next()
+    if given is None:
+        book.taken.discard(private)
+        return NoAddress(is_public=True)
+    return private, given
+
+
 def take_address(request: PlacedRequest, book: Addresses) -> int | NoAddress:
     if book.within.size == 0:
         book.within = subnet_range(request.subnet.cidr)
@@ -48,7 +62,10 @@ def take_address(request: PlacedRequest, book: Addresses) -> int | NoAddress:
     return wanted
 
 
-def placed_claim(request: PlacedRequest, host_id: str, address: int, now: float, bits: Bits) -> Claim:
+def placed_claim(
+    request: PlacedRequest, host_id: str, addresses: tuple[int, int | None], now: float, bits: Bits
+) -> Claim:
+    address, public = addresses
     return Claim(
         key=(request.object_id, request.zone),
         capacity_id=ids.capacity_id(now, bits),
@@ -57,7 +74,7 @@ def placed_claim(request: PlacedRequest, host_id: str, address: int, now: float,
         room=Room(),
         subnet_id=request.subnet.subnet_id,
         private_ip=address,
-        public_ip=None,
+        public_ip=public,
         eni_id=ids.ec2_id("eni", bits),
         eni_error=None,
         created_at=now,
@@ -76,5 +93,6 @@ def placed_interface(request: PlacedRequest, claim: Claim, region: str, bits: Bi
         subnet_id=request.subnet.subnet_id,
         subnet_cidr=request.subnet.cidr,
         private_ipv4=private,
+        public_ipv4=address_text(claim.public_ip) if claim.public_ip is not None else None,
         private_dns_name=private_dns_name(private, region),
     )

@@ -33,6 +33,7 @@ from ..world import OsWorld
 from . import admin, agent_desk, locks
 from . import config as configs
 from .allocator import keep_little
+from .balancers import balancer_runner, end_proxies
 from .config import RegionConfig
 from .kill_points import kill_points
 from .own_words import own_words
@@ -95,9 +96,10 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         await _until_signal(_run_simulated(world, paths, config))
         return
     network = _network(world, paths, config)
+    facts = _facts(paths)
     agent = Agent(
         world,
-        facts=_facts(paths),
+        facts=facts,
         socket_path=str(paths.link_socket),
         sandbox=_sandbox(world, paths, config, own=None if config.foreign_containerd else containerd_instance(paths)),
         network=network,
@@ -113,6 +115,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         pulls_by_task=pulls_by_task(config, proxies_of(os.environ)),
         strays=lambda: network.strays,
         refused_pools=lambda: network.refused_pools,
+        balancers=balancer_runner(world, paths, facts.host_id),
     )
     await admin.serve(paths.agent_socket, agent_desk.handlers(agent, network.consider_pools))
     gc.freeze()
@@ -256,6 +259,7 @@ async def _remove_all(paths: RegionPaths, config: RegionConfig) -> None:
     cgroups = LinuxCgroups(world, instance=paths.instance)
     for task_id in await cgroups.list_tasks():
         await cgroups.delete_task(task_id)
+    end_proxies(paths)
     await _network(world, paths, config).remove_all()
     unmount_secret(paths.role_credentials)
     await world.offload("shims", end_shims, str(paths.run / "sandbox"))

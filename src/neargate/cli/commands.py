@@ -76,7 +76,8 @@ def parser() -> argparse.ArgumentParser:
     text = "when the API cannot start: this machine's agent stops its tasks alone"
     down.add_argument("--force", action="store_true", help=text)
     add("env", _env, 'print shell lines for: eval "$(neargate env)"')
-    add("ca", _ca, "print the certificate of the region's authority, which --registry-listen makes (docs/images.md)")
+    ca = add("ca", _ca, "print the certificate of the region's authority that --registry-listen makes (docs/images.md)")
+    ca.add_argument("--certificates", action="store_true", help="of the one that issues certificates of ACM instead")
     aws = add("aws", _aws, "run the aws command against the region: neargate aws ecs list-clusters")
     aws.epilog = AWS_HELP
     aws.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="what follows aws")
@@ -387,7 +388,12 @@ def _env(_: Given, paths: RegionPaths) -> int:
     return 0
 
 
-def _ca(_: Given, paths: RegionPaths) -> int:
+def _ca(given: Given, paths: RegionPaths) -> int:
+    if given.certificates:
+        from .certificates_desk import issuing_certificate
+
+        _say(issuing_certificate(paths).rstrip())
+        return 0
     from .registry_tls import authority_certificate
 
     if configs.load(paths).registry_cert:

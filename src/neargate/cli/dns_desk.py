@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..frontend.network.balancers import balancers
 from ..frontend.network.objects import Vpc
 from ..region import Region
 from ..vpc.addresses import private_domain
@@ -18,12 +19,14 @@ class DnsRefused(Exception):
 def handlers(region: Region) -> dict[str, Handler]:
     async def facts(request: Answer) -> Answer:
         """`vpc`: its id; empty: the default VPC of `account`. Domains of a VPC are those that its resolver knows, of
-        names of addresses, of private namespaces, and of the region's endpoint. Raises DnsRefused."""
+        names of addresses, of private namespaces, of load balancers, and of the region's endpoint. Of the domain that
+        these have on AWS only the names themselves: others are asked elsewhere. Raises DnsRefused."""
         services = region.services
         vpc = _named(region, str(request.get("vpc") or ""), str(request.get("account") or ""))
         domains = [ENDPOINT]
         if vpc.dns_support:
             domains.append(private_domain(services.region))
+            domains += [one.dns_name.lower() for one in balancers(services.network.shelf(vpc.account))]
         if vpc.dns_support and vpc.dns_hostnames:
             domains += [zone.name for zone in services.cloud_map.zones_of(vpc.vpc_id)]
         return {"vpc_id": vpc.vpc_id, "domains": list(dict.fromkeys(domains))}

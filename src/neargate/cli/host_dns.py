@@ -94,7 +94,7 @@ def _told(way: ways.Way, settings: HostDnsSettings, paths: RegionPaths) -> list[
     if way.kind == ways.PLAIN:
         lines.append("A program that writes /etc/resolv.conf anew (a DHCP client) takes it out: then install it again.")
     else:
-        lines.append("Private namespaces that are made later are found after another neargate dns install.")
+        lines.append("Private namespaces and load balancers made later are found after another neargate dns install.")
     return lines
 
 

@@ -27,7 +27,7 @@ RUNS = Path("/run/neargate")
 SHIM_SOCKETS = Path("/run/containerd/s")  # of every shim of this machine, whichever containerd has started it
 RUNTIME_STATE = Path("/run/containerd/runc")  # of every OCI runtime that a shim starts, crun too
 _BUNDLES = "containerd/containerd/io.containerd.runtime.v2.task"
-_HELPERS = frozenset({"containerd", "docker-registry", "pasta"})
+_HELPERS = frozenset({"containerd", "docker-registry", "haproxy", "pasta"})
 
 
 class Leftover(Struct, frozen=True, kw_only=True):

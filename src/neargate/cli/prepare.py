@@ -23,6 +23,7 @@ PROGRAMS = {  # program -> Debian/Ubuntu package
     "docker-registry": "docker-registry",
     "mkfs.ext4": "e2fsprogs",
     "unpigz": "pigz",
+    "haproxy": "haproxy",
 }
 
 FOREIGN_ANSWER_S = 2.0

@@ -18,6 +18,7 @@ import uvloop
 from msgspec.structs import replace
 
 from ..frontend.asgi import AsgiApp
+from ..frontend.balancing.local_door import LocalDoor
 from ..frontend.callers.authenticate import AuthMode
 from ..frontend.callers.credentials import Credentials
 from ..frontend.callers.oidc.keys import LANE, LANE_THREADS
@@ -37,6 +38,7 @@ from . import (
     account_desk,
     admin,
     audit_desk,
+    certificates_desk,
     dns_desk,
     exec_desk,
     hosts_desk,
@@ -139,7 +141,7 @@ async def _serve(
     )
     protocol = bounded_protocol(knobs, region.frontend.handle)
     settings = uvicorn.Config(
-        api,
+        LocalDoor(world, api, region.services.network, knobs),
         http=protocol,
         limit_concurrency=knobs.connections_max,
         loop="none",
@@ -189,6 +191,7 @@ def _operator_handlers(region: Region, world: World, port: int) -> dict[str, adm
         **handlers(region),
         **account_desk.handlers(region),
         **quota_desk.handlers(region),
+        **certificates_desk.handlers(region),
         **audit_desk.handlers(region),
         **hosts_desk.handlers(region),
         **spot_desk.handlers(region),

@@ -3,6 +3,7 @@
 Pure: from what the cell explains to lines.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +37,10 @@ def _waits(facts: Facts, now: float) -> list[str]:
     if service["status"] == "INACTIVE":
         return ["It was deleted and is over."]
     if service["status"] == "DRAINING":
-        return [f"It was deleted, and waits for the end of its last {service['runningCount']} tasks."]
+        return [
+            f"It was deleted, and waits for the end of its last {service['runningCount']} tasks.",
+            *_targets(facts["targets"]),
+        ]
     if facts["is_steady"]:
         return ["It is steady: it waits for nothing."]
     if service["deployments"] and service["deployments"][0]["rolloutState"] == "FAILED":
@@ -53,12 +57,27 @@ def _waits(facts: Facts, now: float) -> list[str]:
     if len(service["deployments"]) > 1:
         old = sum(one["runningCount"] for one in service["deployments"][1:])
         found.append(f"{old} tasks of earlier deployments run until the newest one has what it needs.")
+    found += _targets(facts["targets"])
     if facts["rebalancing"]:
         found.append("Its tasks are being spread over its zones anew.")
     if not found:
         found.append("It waits until its running tasks count as healthy.")
     if facts["looked_at_in_s"] is not None:
         found.append(f"The scheduler looks again in {facts['looked_at_in_s']:.0f} s, or when something happens.")
+    return found
+
+
+def _targets(targets: list[Facts]) -> list[str]:
+    """One sentence for each group, state and reason."""
+    counts = Counter((one["group"].split("/")[-2], one["state"], one["reason"]) for one in targets)
+    found = []
+    for (group, state, reason), count in sorted(counts.items()):
+        if state == "DRAINING":
+            end = "are no targets of {} any more, and wait until nothing of their clients is under way."
+            found.append(f"{count} tasks {end.format(group)}")
+            continue
+        why = f": {reason}" if reason else ""
+        found.append(f"{count} tasks wait for target group {group}, where they are {state.lower()}{why}.")
     return found
 
 

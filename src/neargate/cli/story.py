@@ -193,8 +193,15 @@ def next_step(facts: Facts, option: str = "") -> str:
         return f"nothing: it runs; follow its output with: neargate logs {short} --follow"
     if status == "STOPPED":
         return _after_stop(task, facts.get("memory") or {}, short)
+    if status == "DEACTIVATING":
+        return (
+            "wait: it is no target of load balancers any more, and is signalled when nothing of their clients is under "
+            f"way; see again: neargate why {short}"
+        )
     if task["desiredStatus"] == "STOPPED" or status in _DOWN:
         return f"wait: it stops, for as long as its containers' stopTimeout allows; see again: neargate why {short}"
+    if status == "ACTIVATING":
+        return f"wait: its containers run, and it becomes a target of load balancers; see again: neargate why {short}"
     if facts.get("waits_for"):
         spot = ", ".join(victim[:8] for victim in facts["waits_for"])
         return (

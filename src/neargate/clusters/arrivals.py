@@ -12,16 +12,19 @@ import msgspec
 
 from ..link.host_identity import KEY_BYTES
 from ..link.messages import (
+    HELLO_BALANCERS_MAX,
     HELLO_PLANS_MAX,
     CredentialsAsk,
     Hello,
     HostUpdate,
     LogAppend,
     LogOpen,
+    NodeReports,
     ProtectionAsk,
     Report,
     TagsAsk,
 )
+from ..model.balancing import DRAINING, HEALTHY, INITIAL, UNHEALTHY, UNUSED, NodeReport
 from ..model.capacity import HostFacts
 from ..model.launch import ContainerReport, MemoryAtKill, TaskReport
 
@@ -30,6 +33,9 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SHORT = re.compile(r"[^\x00-\x1f\x7f-\x9f]{0,255}")
 _TEXT_MAX = 8192
 _CONTAINERS_MAX = 32
+NODES_MAX = 1024  # in one message
+_TARGETS_MAX = 50_000
+_STATES = frozenset({INITIAL, HEALTHY, UNHEALTHY, UNUSED, DRAINING})
 _STAGES_MAX = 128
 _SIZE_MAX = 2**40
 
@@ -61,6 +67,10 @@ def hello_problem(hello: Hello, reports_max: int) -> str | None:
         return "too many VPCs in one hello"
     if not all(_ID.fullmatch(vpc_id) and 0 <= generation <= INTEGER_MAX for vpc_id, generation in hello.plans or ()):
         return "a VPC's id or its plan's generation is none"
+    if len(hello.balancers or ()) > HELLO_BALANCERS_MAX:
+        return "too many load balancers in one hello"
+    if not all(_are_short(arn) and 0 <= generation <= INTEGER_MAX for arn, generation in hello.balancers or ()):
+        return "a load balancer's ARN or its plan's generation is none"
     if len(hello.public_key) != KEY_BYTES:
         return "the host has no key"
     return facts_problem(hello.host) if _are_short(hello.process) else "a process's name has at most 255 characters"
@@ -87,6 +97,27 @@ def source_problem(message: LogOpen | LogAppend) -> str | None:
     return None
 
 
+def nodes_problem(message: NodeReports) -> str | None:
+    """What nodes say of targets is shown to callers."""
+    if len(message.reports) > NODES_MAX or sum(map(_targets_in, message.reports)) > _TARGETS_MAX:
+        return "a report of nodes says too much"
+    return None if all(map(_is_node_report, message.reports)) else "a report of nodes has what is none"
+
+
+def _targets_in(report: NodeReport) -> int:
+    return len(report.groups) + len(report.requests) + sum(len(group.targets) for group in report.groups)
+
+
+def _is_node_report(report: NodeReport) -> bool:
+    named = _ID.fullmatch(report.place) is not None and 0 <= report.generation <= INTEGER_MAX
+    texts = [report.arn, report.why, *(group.group for group in report.groups), *(arn for arn, _ in report.requests)]
+    texts += [text for group in report.groups for one in group.targets for text in (one.key, one.reason, one.detail)]
+    counts = [count for _, each in report.requests for count in each]
+    counts += [one.in_flight for group in report.groups for one in group.targets]
+    states = {one.state for group in report.groups for one in group.targets}
+    return named and states <= _STATES and _are_short(*texts) and all(0 <= count <= INTEGER_MAX for count in counts)
+
+
 def problem(message: object, reports_max: int) -> str | None:
     """The same by kind of message; what is of no kind named here carries nothing that could hurt."""
     match message:
@@ -96,6 +127,8 @@ def problem(message: object, reports_max: int) -> str | None:
             return facts_problem(message.host)
         case Report():
             return report_problem(message.report)
+        case NodeReports():
+            return nodes_problem(message)
         case LogOpen() | LogAppend():
             return source_problem(message)
         case CredentialsAsk():

@@ -110,11 +110,12 @@ class Cell:
             way=services_way,
             launched=self._tell,
             asked=self._asked_to_stop,
-            free=self.orders.ring_stop,
+            ring=self.orders.ring_stop,
+            freed=self._releases.wake,
         )
         self.sweepers = Sweepers(world, store, capacities, knobs, self._pins)
         self._restoring = Restoring(world, store, capacities, self.sweepers)
-        self.operator = OperatorView(store, self.stop_task, self.services.rest)
+        self.operator = OperatorView(store, self.stop_task, self.services.rest, self.services.stop_at_once)
 
     async def load(self) -> None:
         """Rebuild what is kept in memory from the database, and in the zones what they have lost."""

@@ -18,7 +18,7 @@ from websockets.asyncio.server import ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.http11 import Request, Response
 
-from ..interfaces.roles import CapacityManager, LogSink, TaskRoles, VpcPlans
+from ..interfaces.roles import Balancers, CapacityManager, LogSink, NoBalancers, TaskRoles, VpcPlans
 from ..interfaces.store import Overloaded
 from ..link.messages import ExecOrder
 from ..log import get_logger
@@ -52,12 +52,14 @@ class Gateway:
         roles: TaskRoles,
         knobs: Knobs,
         flows: FlowLogWriter | None = None,
+        balancers: Balancers | None = None,
     ) -> None:
         self._world = world
         self._cell = cell
         self._flows = flows
         self._capacities = capacities
         self._plans = vpc_plans
+        self._balancers = balancers or NoBalancers()
         self._sink = log_sink
         self._roles = roles
         self._credentials = HostCredentials(cell, roles, knobs)
@@ -77,7 +79,10 @@ class Gateway:
     @contextlib.asynccontextmanager
     async def listening(self, path: str) -> AsyncIterator[None]:
         """The socket accepts connections inside the `with` block."""
-        watch = self._world.spawn(self.watch_plans(), "vpc-plans")
+        watches = [
+            self._world.spawn(self.watch_plans(), "vpc-plans"),
+            self._world.spawn(self.watch_balancers(), "balancer-plans"),
+        ]
         async with unix_serve(
             self._handle,
             sock=_bind(path),
@@ -90,13 +95,20 @@ class Gateway:
             try:
                 yield
             finally:
-                watch.cancel()
+                for watch in watches:
+                    watch.cancel()
 
     async def watch_plans(self) -> None:
         """Tell hosts of changed VPCs. The plan itself is read when it is sent, so several changes become one push."""
         async for vpc_id in self._plans.changes():
             for connection in list(self._connections.values()):
                 connection.push_plan(vpc_id)
+
+    async def watch_balancers(self) -> None:
+        """Tell hosts of load balancers that changed. What they are is read when it is sent."""
+        async for _ in self._balancers.changes():
+            for connection in list(self._connections.values()):
+                connection.push_balancers()
 
     async def accept_link(self, channel: Channel) -> None:
         """Serve one agent until its connection ends."""
@@ -110,6 +122,7 @@ class Gateway:
             register=self._register,
             credentials=self._credentials,
             protection=self._protection,
+            balancers=self._balancers,
         )
         reason = await connection.run()
         await channel.close(reason)

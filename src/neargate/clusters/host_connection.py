@@ -12,7 +12,7 @@ from functools import partial
 
 import msgspec
 
-from ..interfaces.roles import VpcPlans
+from ..interfaces.roles import Balancers, NoBalancers, VpcPlans
 from ..interfaces.store import Overloaded
 from ..link.messages import (
     CredentialsAsk,
@@ -30,6 +30,7 @@ from ..link.server_session import (
     CredentialsAsked,
     Greeted,
     HostChanged,
+    NodesReported,
     ProtectionAsked,
     Reported,
     ServerAction,
@@ -77,10 +78,12 @@ class HostConnection:
         register: Register,
         credentials: HostCredentials,
         protection: HostProtection,
+        balancers: Balancers | None = None,
     ) -> None:
         self._world = world
         self._cell = cell
         self._plans = plans
+        self._balancers = balancers or NoBalancers()
         self._knobs = knobs
         self._channel = channel
         self._register = register
@@ -145,7 +148,7 @@ class HostConnection:
         """A VPC changed or was deleted: the host hears of it if it has been given the VPC before."""
         try:
             plan = self._plans.plan(vpc_id)
-            if vpc_id in self._session.vpcs:
+            if vpc_id in self._session.vpcs or (self._welcomed and plan.has_node_on(self.host_id or "")):
                 sends = self._push(plan)
             elif is_served_to(plan, self._inhabited()):
                 sends = self._lend(plan)
@@ -158,6 +161,27 @@ class HostConnection:
         except ChannelClosed:
             # The writer's loop meets the same end; the host gets the plan again with its next session's first order.
             _log.warning("a host does not read its plans", host=self.host_id)
+
+    def push_balancers(self) -> None:
+        """Load balancers may have changed: those with nodes here are as they are now, and no others are here."""
+        if not self._welcomed:
+            return
+        try:
+            self._send_balancers(self.host_id or "")
+        except ChannelClosed:
+            # The writer's loop meets the same end; the host gets them with its next session.
+            _log.warning("a host does not read its load balancers", host=self.host_id)
+
+    def _send_balancers(self, host_id: str) -> None:
+        plans = self._balancers.of_host(host_id)
+        for arn in self._session.held_balancers.difference(plan.arn for plan in plans):
+            self._send(self._session.withdraw_balancer(arn))
+        for plan in plans:
+            with suppress(KeyError):  # its VPC is gone, and it will be
+                vpc = self._plans.plan(plan.vpc_id)
+                self._lent.discard(plan.vpc_id)
+                self._send(self._push(vpc))
+                self._send(self._session.push_balancer(plan))
 
     def _push(self, plan: VpcPlan) -> list[Send]:
         """With those of its peers whose endpoints its tasks may reach, be there tasks in them or not."""
@@ -175,8 +199,9 @@ class HostConnection:
         return set(self._session.vpcs) - self._lent
 
     async def _used(self, host_id: str) -> tuple[list[str], set[str]]:
-        """VPCs in which the host has tasks; and those with all that these need."""
+        """VPCs in which the host has tasks or nodes of load balancers; and those with all that these need."""
         inhabited = await self._cell.orders.vpcs(host_id)
+        inhabited += {plan.vpc_id for plan in self._balancers.of_host(host_id)}.difference(inhabited)
         needed = set(inhabited)
         for vpc_id in inhabited:
             with suppress(KeyError):  # the tasks' ends are not told yet, and their VPC is gone
@@ -223,6 +248,9 @@ class HostConnection:
                     self._bell.set()
             case HostChanged():
                 await self._call_register(action.host)
+            case NodesReported():
+                assert self.host_id is not None, "reports follow a hello"
+                self._balancers.heard(self.host_id, action.reports)
             case CredentialsAsked():
                 await self._give_credentials(action.ask)
             case TagsAsked():
@@ -347,6 +375,7 @@ class HostConnection:
                 continue  # the tasks' ends are not told yet, and their VPC is gone
             self._lent.discard(vpc_id)  # one before it may be its peer
             self._send(self._push(plan))
+        self._send_balancers(host_id)
 
     async def _withdraw_unused(self, host_id: str) -> None:
         """What is ordered after the tables were read is ordered after this, by the same loop, with its plan again."""

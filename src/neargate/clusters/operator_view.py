@@ -47,12 +47,16 @@ class LiveTask(Struct, frozen=True, kw_only=True):
 
 
 class OperatorView:
-    """`rest`: those who start tasks by themselves start none for a while."""
+    """`rest`: those who start tasks by themselves start none for a while. `at_once`: tasks that are to stop wait for
+    nobody."""
 
-    def __init__(self, store: Store, stop_task: StopTask, rest: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, stop_task: StopTask, rest: Callable[[], None], at_once: Callable[[], Awaitable[None]]
+    ) -> None:
         self._store = store
         self._rest = rest
         self._stop_task = stop_task
+        self._at_once = at_once
 
     async def live_tasks(self, limit: int) -> tuple[list[LiveTask], int]:
         """The newest tasks that have not stopped, and how many there are in all."""
@@ -108,6 +112,7 @@ class OperatorView:
         self._rest()
         for account, cluster, task_id in await self._store.read(_TO_STOP):
             await self._stop_task(account, cluster, task_id, reason)
+        await self._at_once()
         return int((await self._store.read("SELECT count(*) FROM tasks WHERE last_status <> 'STOPPED'"))[0][0])
 
     async def _order(self, task_id: str) -> RunOrder | None:

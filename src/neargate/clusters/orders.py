@@ -12,6 +12,7 @@ from msgspec import Struct
 from ..interfaces.store import Row, Store
 from ..link.messages import StopOrder
 
+# What is a target of a load balancer is told to stop when it is none any more (clusters/services/targets.py).
 # A host that was told needs no second query: it reports, and a report that is stored takes the row out of this list.
 _TO_RUN = (
     "SELECT t.n, t.id, t.vpc, l.message FROM tasks t JOIN launches l ON l.task = t.n "
@@ -20,8 +21,9 @@ _TO_RUN = (
 )
 _TO_STOP = (
     "SELECT n, id, incarnation, stop_code, stop_reason FROM tasks WHERE host = ? AND desired_status = 'STOPPED' "
-    "AND last_status <> 'STOPPED' AND (? OR last_status IN ('PROVISIONING', 'PENDING', 'ACTIVATING', 'RUNNING')) "
-    "AND ordered = 1 AND n > ? ORDER BY n LIMIT ?"
+    "AND last_status <> 'STOPPED' AND (? OR last_status IN "
+    "('PROVISIONING', 'PENDING', 'ACTIVATING', 'RUNNING', 'DEACTIVATING')) AND ordered = 1 AND n > ? "
+    "AND NOT EXISTS (SELECT 1 FROM task_targets WHERE task = tasks.id AND holds = 1) ORDER BY n LIMIT ?"
 )
 _VPCS = "SELECT DISTINCT vpc FROM tasks WHERE host = ? AND last_status <> 'STOPPED' ORDER BY vpc"
 

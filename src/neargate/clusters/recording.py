@@ -49,6 +49,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     service: str  # its name
+    has_targets: bool = False  # of load balancers
     spread: LiveSpread
     spread_key: tuple[str, str, str]
     besides: Callable[[Sequence["Placed"]], tuple[Statement, ...]]
@@ -193,7 +194,8 @@ class Recorder:
             )
         )
         doc = encode_json(document)
-        facts = encode_json(hidden_facts(request.definition, reservation.eni))
+        has_targets = launch.owner is not None and launch.owner.has_targets
+        facts = encode_json(replace(hidden_facts(request.definition, reservation.eni), has_targets=has_targets))
         # A task that will never be ordered carries its reason until the cell stops it.
         stops = None if reservation.eni is not None else (reservation.eni_error or _no_address(place, request))
         row = (

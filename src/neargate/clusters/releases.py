@@ -1,7 +1,8 @@
 """Gives a stopped task's room, address and interface back to its zone, exactly because the task is durably STOPPED.
 
-One loop and one function for both ways in: tasks that just stopped, and rows that a crash left unreleased. Invariant:
-`released` is set only after the zone's capacity manager answered; releasing twice is harmless.
+One loop and one function for both ways in: tasks that just stopped, and rows that a crash left unreleased. Invariants:
+`released` is set only after the zone's capacity manager answered; releasing twice is harmless; an address that may yet
+be a target of a load balancer is given to nobody else.
 """
 
 import asyncio
@@ -18,7 +19,8 @@ from ..world import World
 _log = get_logger(__name__)
 _BATCH_MAX = 64
 _UNRELEASED = (
-    "SELECT n, id, zone FROM tasks WHERE released = 0 AND last_status = 'STOPPED' AND n > ? ORDER BY n LIMIT ?"
+    "SELECT n, id, zone FROM tasks WHERE released = 0 AND last_status = 'STOPPED' AND n > ? "
+    "AND NOT EXISTS (SELECT 1 FROM task_targets WHERE task = tasks.id) ORDER BY n LIMIT ?"
 )
 
 

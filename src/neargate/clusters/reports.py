@@ -26,6 +26,7 @@ from .told import told
 
 _log = get_logger(__name__)
 _ATTEMPTS_MAX = 5
+_DECIDED_ON = (LastStatus.RUNNING, LastStatus.STOPPED)
 
 
 class ReportOutcome(Enum):
@@ -228,9 +229,9 @@ def _decide(row: TaskRow, waiting: _Waiting, now: float) -> _Decided:
 
 
 def _serves(row: TaskRow, document: Mapping[str, Any]) -> bool:
-    """Of the statuses on the way nothing is decided."""
+    """Of the statuses on the way nothing is decided, but where load balancers are told of the task."""
     if row.service is None:
         return False
     status = document["lastStatus"]
-    passed = status != row.last_status and status in (LastStatus.RUNNING, LastStatus.STOPPED)
+    passed = status != row.last_status and (status in _DECIDED_ON or row.hidden_facts().has_targets)
     return passed or document["desiredStatus"] != row.desired_status or document["healthStatus"] != row.health

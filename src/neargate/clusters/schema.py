@@ -196,4 +196,20 @@ MIGRATIONS: tuple[str, ...] = (
     "CREATE INDEX tasks_that_ran ON tasks (started_by, n) WHERE service IS NOT NULL AND started_at IS NOT NULL;",
     # Which task has a service's own elastic address, or had it last: no two live ones have the same.
     "CREATE TABLE service_addresses (address TEXT PRIMARY KEY, task TEXT NOT NULL) WITHOUT ROWID;",
+    # What a task is, or may be, a target of: made with the task, gone when it is none for certain. While a row `holds`,
+    # the task's host is not told to stop it. `target`: how it stands in them, the worst; null of tasks without.
+    """
+    CREATE TABLE task_targets (
+        task TEXT NOT NULL,
+        service INTEGER NOT NULL,
+        grp TEXT NOT NULL,
+        ip TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        holds INTEGER NOT NULL,
+        PRIMARY KEY (task, grp, port)
+    ) WITHOUT ROWID;
+    CREATE INDEX task_targets_service ON task_targets (service);
+    CREATE INDEX task_targets_group ON task_targets (grp);
+    ALTER TABLE service_tasks ADD COLUMN target BLOB;
+    """,
 )

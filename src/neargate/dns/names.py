@@ -147,7 +147,7 @@ def vpc_names(
 def find(names: Names, asked: bytes, kind: int, turn: int = 0) -> Found | None:
     """What answers a question; None for a name of somebody else. `asked`: wire form, lower case.
 
-    `turn`: any number; it says which records of a share are shown.
+    `turn`: any number; it says which of several records is the first, and which of a share are shown.
     """
     records: list[Record] = []
     for _ in range(CHAIN_MAX):
@@ -220,7 +220,7 @@ def _in_zone(zone: Zone, asked: bytes, kind: int, turn: int) -> Found:
         shown = CNAME if CNAME in types else next(iter(types), kind) if kind == ANY else kind
     data = types.get(shown, ())
     share = zone.shares.get((asked, shown), Share(zone.ttl_s, len(data)))
-    at = (turn >> 3) % len(data) if share.most < len(data) else 0  # which of these is the first, its end says
+    at = (turn >> 3) % len(data) if len(data) > 1 else 0  # which of these is the first, its end says
     chosen = (*data[at:], *data[:at])[: share.most]
     records = tuple(Record(asked, shown, share.ttl_s, one) for one in chosen)
     return Found(records, authority=None if records else authority)

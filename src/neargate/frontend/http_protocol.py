@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from ..model.knobs import Knobs
 from .asgi_types import Scope, endpoint_of, is_of_images
+from .balancing.local_door import asks_for_balancer
 from .errors import Response
 from .streaming import Receive, Send, send_stream
 
@@ -134,6 +135,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         scope = cycle.scope
         is_whole = not cycle.more_body and len(cycle.body) <= self.whole_body_max_bytes
         is_plain = scope["method"] == "POST" and not is_of_images(scope["raw_path"])
+        is_plain = is_plain and not asks_for_balancer(scope["headers"])
         if not is_whole or not is_plain or cycle.waiting_for_100_continue:
             await cycle.run_asgi(app)
             return

@@ -24,6 +24,7 @@ TARGETS: Mapping[str, str] = {
     "AmazonEC2ContainerServiceV20141113": "ecs",
     "AmazonEC2ContainerRegistry_V20150921": "ecr",
     "Logs_20140328": "logs",
+    "CertificateManager": "acm",
     "TrentService": "kms",
     "secretsmanager": "secretsmanager",
     "AmazonSSM": "ssm",
@@ -35,6 +36,7 @@ TARGETS: Mapping[str, str] = {
 VERSIONS: Mapping[str, tuple[str, str]] = {
     "2010-05-08": ("iam", QUERY),
     "2011-06-15": ("sts", QUERY),
+    "2015-12-01": ("elbv2", QUERY),
     "2016-11-15": ("ec2", EC2),
 }
 

@@ -4,13 +4,16 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct, field
 
+from ..interfaces.balancing import Targets
 from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..interfaces.services import ServiceManager
 from ..interfaces.trail import TrailStore
 from ..world import World
+from .balancing.health import Verdicts
 from .call import Answer, Call, Params
 from .callers.oidc.keys import ProviderKeys
 from .callers.sessions import Sessions
+from .certificates.registry import CertificateRegistry
 from .cloudmap.registry import CloudMapRegistry
 from .executing.sessions import ExecSessions
 from .identity.registry import IdentityRegistry
@@ -48,7 +51,10 @@ class Services(Struct, frozen=True, kw_only=True):
     parameter_registry: ParameterRegistry | None = None  # None: for tests of other things
     secret_registry: SecretRegistry | None = None  # None: for tests of other things
     cloud_map_registry: CloudMapRegistry | None = None  # None: for tests of other things
+    targets: Targets | None = None  # None: there is no target group, for tests of other things
+    certificate_registry: CertificateRegistry | None = None  # None: for tests of other things
 
+    verdicts: Verdicts = field(default_factory=Verdicts)  # what load balancers' nodes say of targets
     exec_sessions: ExecSessions | None = None  # None: for tests of other things
     extensions: tuple[str, ...] = ()  # of model/extensions.py
 
@@ -76,6 +82,11 @@ class Services(Struct, frozen=True, kw_only=True):
     def cloud_map(self) -> CloudMapRegistry:
         assert self.cloud_map_registry is not None
         return self.cloud_map_registry
+
+    @property
+    def certificates(self) -> CertificateRegistry:
+        assert self.certificate_registry is not None
+        return self.certificate_registry
 
     def cell_of(self, account: str, cluster: str) -> ClusterManager:
         """The cell that owns a cluster. With one cell there is one answer; the map joins with the second cell."""

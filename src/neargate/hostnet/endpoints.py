@@ -1,11 +1,14 @@
 """Interface endpoints of VPCs on this host: each is an interface like a task's, in a namespace where the agent listens.
 
-So what holds for tasks' interfaces holds for these: routes, network ACLs, security groups and peers' ways to them are
-the rule set's, which knows no difference. Each host has its own of the same address; nothing for it leaves the host.
-Nothing is recorded: what should be here follows from the plan in force. Every method may be repeated.
+The class is load balancers' nodes' too (`balancers.py`). So what holds for tasks' interfaces holds for these: routes,
+network ACLs, security groups and peers' ways to them are the rule set's, which knows no difference. Each host has its
+own endpoint of the same address; nothing for it leaves the host. Nothing is recorded: what should be here follows from
+the plan in force. Every method may be repeated.
 """
 
-from ..model.network import Eni
+from collections.abc import Iterable
+
+from ..model.network import Eni, VpcPlan
 from .namespaces import Namespaces, write_sysctl
 from .netlink import Netlink
 from .router import Router, configure_task, interface_name
@@ -25,7 +28,7 @@ class Endpoints:
     def settle(self, router: Router) -> None:
         """Those of the router's plan are there, and no others."""
         made = self._made.setdefault(router.plan.vpc_id, {})
-        wanted = {namespace_of(eni.eni_id): eni for eni in router.plan.endpoint_enis}
+        wanted = {self._namespace_of(eni.eni_id): eni for eni in self._planned(router.plan)}
         for name in [name for name in made if name not in wanted]:
             self._remove(router, name, made[name])
             del made[name]
@@ -53,12 +56,22 @@ class Endpoints:
         """What is here stays, for who comes next."""
         self._made.clear()
 
+    def _namespace_of(self, eni_id: str) -> str:
+        return namespace_of(eni_id)
+
+    def _planned(self, plan: VpcPlan) -> Iterable[Eni]:
+        return plan.endpoint_enis
+
+    def _prepare(self) -> None:
+        """Inside the namespace."""
+        write_sysctl("ipv4/icmp_echo_ignore_all", "1")  # AWS's answer no ping
+
     def _make(self, router: Router, name: str, eni: Eni) -> None:
         if self._namespaces.ensure(name):
             router.remove_link(interface_name(eni.eni_id))  # into a namespace that is gone
         router.connect(eni, name, mtu=self._mtu)
         with self._namespaces.inside(name):
-            write_sysctl("ipv4/icmp_echo_ignore_all", "1")  # AWS's answer no ping
+            self._prepare()
             links = Netlink()
         with links:
             configure_task(links, eni, router.plan.cidrs, mtu=self._mtu, beyond_mtu=self._beyond_mtu)

@@ -251,11 +251,11 @@ class LinuxNetwork:
             if public != own and public not in wanted:
                 edge.remove_public(public)
         known = {edges.NAMESPACE} | {_task_namespace(task_id) for task_id in self._enis}
-        known |= {namespace_name(vpc_id) for vpc_id in self._vpcs.routers} | self._vpcs.endpoints.namespaces()
+        known |= {namespace_name(vpc_id) for vpc_id in self._vpcs.routers} | self._vpcs.namespaces
         for name in self._namespaces.names():
             if name not in known:
                 self._namespaces.delete(name)
-        links = {interface_name(eni.eni_id) for eni in self._enis.values()} | self._vpcs.endpoints.links()
+        links = {interface_name(eni.eni_id) for eni in self._enis.values()} | self._vpcs.links
         for router in self._vpcs.routers.values():
             for link in router.task_links():
                 if link not in links:
@@ -277,9 +277,14 @@ class LinuxNetwork:
         self._records.write_plan(said)
 
     def _as_said_here(self, plan: VpcPlan) -> VpcPlan:
-        """What is this host's to say: a gateway carries to no private network because the server calls it a pool."""
+        """What is this host's to say: a gateway carries to no private network because the server calls it a pool, and
+        nobody gets a public address that is not for tasks."""
         allowed = tuple(pool for pool in plan.pools if pool in self._pools.known)
-        return replace(plan, private_beyond=self._private_beyond, pools=allowed)
+        nodes = tuple(one if self._may_have(one.public_ipv4) else replace(one, public_ipv4=None) for one in plan.nodes)
+        return replace(plan, private_beyond=self._private_beyond, pools=allowed, nodes=nodes)
+
+    def _may_have(self, public: str | None) -> bool:
+        return public is None or self._is_for_tasks(public)
 
     def _consider_pools(self) -> None:
         self._pools.reconsider()
@@ -329,7 +334,7 @@ class LinuxNetwork:
 
     def _check(self, task_id: str, eni: Eni) -> None:
         """Refuses what would take another task's address. Raises HostError."""
-        endpoints = self._router(eni.vpc_id).plan.endpoints
+        plan = self._router(eni.vpc_id).plan
         try:
             local_eni("e", eni)
             gateway_of(eni)
@@ -344,14 +349,16 @@ class LinuxNetwork:
                 raise HostError(f"{eni.private_ipv4} still belongs to task {other_id}")
             for public in set(_publics(eni)) & set(_publics(other)):
                 raise HostError(f"{public} still belongs to task {other_id}")
-        for endpoint in endpoints:
-            if endpoint.private_ipv4 == eni.private_ipv4:
-                raise HostError(f"{eni.private_ipv4} still belongs to {endpoint.endpoint_id}")
+        planned = [(one.private_ipv4, one.endpoint_id) for one in plan.endpoints]
+        planned += [(one.private_ipv4, one.balancer) for one in plan.nodes]
+        for address, holder in planned:
+            if address == eni.private_ipv4:
+                raise HostError(f"{eni.private_ipv4} still belongs to {holder}")
         if eni.public_ipv4 is not None:
             if not self._is_for_tasks(eni.public_ipv4):
                 raise HostError(f"{eni.public_ipv4} cannot be given: {self._pools.why_not(eni.public_ipv4)}")
             if eni.public_ipv4 in self._vpcs.gateway_publics:
-                raise HostError(f"{eni.public_ipv4} still belongs to a NAT gateway")
+                raise HostError(f"{eni.public_ipv4} still belongs to a NAT gateway or a load balancer")
         held = self._enis.get(task_id)
         if held is not None and (held.eni_id, held.vpc_id) != (eni.eni_id, eni.vpc_id):
             raise HostError(f"task {task_id} already has {held.eni_id}")

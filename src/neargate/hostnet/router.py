@@ -58,7 +58,7 @@ class Router:
         self._endpoint_port = endpoint_port
         self._peers = peers
         self._enis: dict[str, LocalEni] = {}
-        self._endpoints: tuple[LocalEni, ...] = _endpoints_of(plan)
+        self._planned: tuple[LocalEni, ...] = _planned_of(plan)
         self._loaded: RouterRules | None = None
         self._counting = FlowCounting(namespaces, self.name)
         self._crowd: frozenset[str] = frozenset()
@@ -195,8 +195,8 @@ class Router:
         return PeerVpc(peering_id=peering_id, groups=self.plan.groups, members=self._members())
 
     def _members(self) -> tuple[LocalEni, ...]:
-        """Interfaces of tasks and of endpoints."""
-        return (*self._enis.values(), *self._endpoints)
+        """Interfaces of tasks, of endpoints and of load balancers' nodes."""
+        return (*self._enis.values(), *self._planned)
 
     def reload(self) -> None:
         """What a peer has changed is known here too: the members of its groups."""
@@ -314,10 +314,10 @@ class Router:
     def _load(self, plan: VpcPlan | None = None) -> None:
         """The rules of the plan in force, or of a new one, which is in force when the kernel has taken them."""
         plan = plan or self.plan
-        endpoints = self._endpoints if plan is self.plan else _endpoints_of(plan)
+        planned = self._planned if plan is self.plan else _planned_of(plan)
         wanted = render(
             plan,
-            (*self._enis.values(), *endpoints),
+            (*self._enis.values(), *planned),
             endpoint_port=self._endpoint_port,
             peers=self._peers(plan),
             previous=self._loaded,
@@ -332,7 +332,7 @@ class Router:
             self._nft.run(transaction(None, wanted))
         if plan != self.plan:
             self._owed.append(self.plan)
-        self._loaded, self.plan, self._endpoints = wanted, plan, endpoints
+        self._loaded, self.plan, self._planned = wanted, plan, planned
         self._counting.follow(plan)
 
 
@@ -369,8 +369,9 @@ def gateway_of(eni: Eni) -> str:
     return str(ip_network(eni.subnet_cidr)[1])
 
 
-def _endpoints_of(plan: VpcPlan) -> tuple[LocalEni, ...]:
-    return tuple(local_eni(interface_name(eni.eni_id), eni) for eni in plan.endpoint_enis)
+def _planned_of(plan: VpcPlan) -> tuple[LocalEni, ...]:
+    """Interfaces that follow from the plan alone."""
+    return tuple(local_eni(interface_name(eni.eni_id), eni) for eni in (*plan.endpoint_enis, *plan.node_enis))
 
 
 def _routes(plan: VpcPlan) -> tuple[object, ...]:

@@ -1,4 +1,5 @@
-"""The VPCs of this host: their routers, the links between peers, and where NAT gateways' public addresses lead.
+"""The VPCs of this host: their routers, the links between peers, and where public addresses of NAT gateways and of load
+balancers' nodes lead.
 
 Owns what one VPC's plan means for others: a peer's groups and members, an elastic address that moves. Which task has
 which interface is `network`'s. Every method may be repeated.
@@ -9,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from ..log import get_logger
 from ..model.network import Eni, VpcPlan
 from ..vpc.ruleset import PeerVpc
+from .balancers import Balancers
 from .edge import Edge
 from .endpoints import Endpoints
 from .namespaces import Namespaces
@@ -32,6 +34,7 @@ class Vpcs:
     ) -> None:
         self.routers: dict[str, Router] = {}
         self.endpoints = Endpoints(namespaces, mtu=mtu, beyond_mtu=beyond_mtu)
+        self.balancers = Balancers(namespaces, mtu=mtu, beyond_mtu=beyond_mtu)
         self._namespaces = namespaces
         self._edge = edge
         self._endpoint_port = endpoint_port
@@ -54,7 +57,7 @@ class Vpcs:
     def settle(self, taken: Collection[str]) -> None:
         for router in self.routers.values():
             self._publish(router.plan, taken)
-            self.endpoints.settle(router)
+            self._settle_planned(router)
         self._to_join |= dict.fromkeys(self.routers)
         self._join()
 
@@ -68,7 +71,7 @@ class Vpcs:
         else:
             router.apply(plan)
         self._publish(plan, taken)
-        self.endpoints.settle(self.routers[plan.vpc_id])
+        self._settle_planned(self.routers[plan.vpc_id])
         self._join()
 
     def remove(self, vpc_id: str) -> None:
@@ -79,12 +82,27 @@ class Vpcs:
                 self._to_join[peering.peer_vpc] = None
             self._unpublish(vpc_id, ())
             self.endpoints.remove(router)
+            self.balancers.remove(router)
             router.leave()
             self._edge().leave_router(vpc_id)
             router.close()
             del self.routers[vpc_id]
         self._namespaces.delete(namespace_name(vpc_id))
         self._join()
+
+    @property
+    def namespaces(self) -> set[str]:
+        """Of endpoints and of nodes."""
+        return self.endpoints.namespaces() | self.balancers.namespaces()
+
+    @property
+    def links(self) -> set[str]:
+        """The routers' ends of these."""
+        return self.endpoints.links() | self.balancers.links()
+
+    def _settle_planned(self, router: Router) -> None:
+        self.endpoints.settle(router)
+        self.balancers.settle(router)
 
     def cut_at_peers(self, router: Router, addresses: Collection[str]) -> None:
         """What peers' routers still know of addresses that are nobody's now."""
@@ -101,6 +119,7 @@ class Vpcs:
             router.close()
         self.routers.clear()
         self.endpoints.forget()
+        self.balancers.forget()
         self._gateways.clear()
         self._to_join.clear()
 
@@ -126,12 +145,13 @@ class Vpcs:
         self._to_join.clear()
 
     def _publish(self, plan: VpcPlan, taken: Collection[str]) -> None:
-        """Public addresses of the VPC's NAT gateways lead to its router, and those it no longer has do not."""
+        """Public addresses of the VPC's gateways and nodes lead to its router, and those it no longer has do not."""
         wanted = {nat.public_ipv4: nat.nat_id for nat in plan.nats if nat.public_ipv4 is not None}
+        wanted |= {node.public_ipv4: node.place for node in plan.nodes if node.public_ipv4 is not None}
         self._unpublish(plan.vpc_id, {public for public in wanted if self._is_for_tasks(public)})
-        for public, nat_id in wanted.items():
+        for public, holder in wanted.items():
             if public in taken or not self._is_for_tasks(public):
-                log.warning("public address cannot be used", vpc_id=plan.vpc_id, nat_id=nat_id, address=public)
+                log.warning("public address cannot be used", vpc_id=plan.vpc_id, holder=holder, address=public)
                 continue
             self._gateways[public] = plan.vpc_id
             self._edge().add_public(plan.vpc_id, public)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
+from ..model.balancing import BalancerPlan, NodeReport
 from ..model.capacity import (
     NOTHING_KEPT,
     HostFacts,
@@ -208,6 +209,35 @@ class VpcPlans(Protocol):
 
     def changes(self) -> AsyncIterator[str]:
         """VPC ids whose plan got a new generation, or that were deleted."""
+
+
+class Balancers(Protocol):
+    """The region's load balancers, as hosts need them and tell of them."""
+
+    def of_host(self, host_id: str) -> Sequence[BalancerPlan]:
+        """Plans of those with a node there, as they are now. From memory."""
+
+    def changes(self) -> AsyncIterator[None]:
+        """Something of `of_host` may be another after this call; several changes may be told as one."""
+
+    def heard(self, host_id: str, reports: Sequence[NodeReport]) -> None:
+        """What a host says of nodes; of those that are not placed there nothing is believed."""
+
+
+class NoBalancers:
+    """Implements Balancers where there are none."""
+
+    def of_host(self, host_id: str) -> Sequence[BalancerPlan]:
+        del host_id
+        return ()
+
+    async def changes(self) -> AsyncIterator[None]:
+        nothing: tuple[None, ...] = ()
+        for one in nothing:
+            yield one
+
+    def heard(self, host_id: str, reports: Sequence[NodeReport]) -> None:
+        """Nobody listens."""
 
 
 class LogTarget(Struct, frozen=True, kw_only=True):

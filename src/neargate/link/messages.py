@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ..model.balancing import BalancerPlan, NodeReport
 from ..model.capacity import HostFacts
 from ..model.concealed import Concealed
 from ..model.flow_logs import FlowLogBatch
@@ -17,6 +18,7 @@ from ..model.network import VpcPlan
 
 PROTOCOL = 2
 HELLO_PLANS_MAX = 1024  # VPCs that a Hello names; those beyond it are named by a later one
+HELLO_BALANCERS_MAX = 1024
 TASK_ROLE = "task"  # what a task is: served to its containers
 EXECUTION_ROLE = "execution"  # what the platform does for it: never leaves the agent
 
@@ -31,6 +33,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     process: str = ""  # drawn at each start of an agent: two at the same time are two agents of one host
     # VPCs it holds, each with its plan's generation; None: an agent that knows of no withdrawal.
     plans: tuple[tuple[str, int], ...] | None = None
+    # Load balancers of which it runs nodes, by ARN, each with its plan's generation; None: an agent that can run none.
+    balancers: tuple[tuple[str, int], ...] | None = None
 
 
 class Challenge(msgspec.Struct, frozen=True, kw_only=True, tag="challenge"):
@@ -67,6 +71,25 @@ class VpcWithdraw(msgspec.Struct, frozen=True, kw_only=True, tag="vpc-withdraw")
 
     vpc_id: str
     generation: int
+
+
+class BalancerPush(Concealed, frozen=True, kw_only=True, tag="balancer"):
+    """Comes after the plan of its VPC, and again at each change. Private keys are in it."""
+
+    plan: BalancerPlan
+
+
+class BalancerWithdraw(msgspec.Struct, frozen=True, kw_only=True, tag="balancer-withdraw"):
+    """The plan of this generation, or of an earlier one, is needed no longer: no node of it is on this host."""
+
+    arn: str
+    generation: int
+
+
+class NodeReports(msgspec.Struct, frozen=True, kw_only=True, tag="nodes"):
+    """Agent to server, whenever something changes and each period: only a newer report of a node counts."""
+
+    reports: tuple[NodeReport, ...]
 
 
 class RunOrder(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
@@ -248,6 +271,7 @@ ToServer = (
     | Proof
     | Report
     | HostUpdate
+    | NodeReports
     | CredentialsAsk
     | TagsAsk
     | ProtectionAsk
@@ -262,6 +286,8 @@ ToAgent = (
     | Welcome
     | VpcPush
     | VpcWithdraw
+    | BalancerPush
+    | BalancerWithdraw
     | RunOrder
     | StopOrder
     | ReportAck

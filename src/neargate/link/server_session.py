@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from ..model.balancing import BalancerPlan, NodeReport
 from ..model.capacity import HostFacts
 from ..model.knobs import Knobs
 from ..model.launch import TaskReport
@@ -20,10 +21,13 @@ from ..model.network import VpcPlan
 from .host_identity import LINK, is_proved
 from .messages import (
     PROTOCOL,
+    BalancerPush,
+    BalancerWithdraw,
     Challenge,
     CredentialsAsk,
     Hello,
     HostUpdate,
+    NodeReports,
     Ping,
     Pong,
     Proof,
@@ -78,7 +82,23 @@ class ProtectionAsked(Struct, frozen=True, kw_only=True):
     ask: ProtectionAsk
 
 
-ServerAction = Send | Disconnect | Greeted | Reported | HostChanged | CredentialsAsked | TagsAsked | ProtectionAsked
+class NodesReported(Struct, frozen=True, kw_only=True):
+    """Believe it only of nodes that are placed on this session's host."""
+
+    reports: Sequence[NodeReport]
+
+
+ServerAction = (
+    Send
+    | Disconnect
+    | Greeted
+    | Reported
+    | HostChanged
+    | CredentialsAsked
+    | TagsAsked
+    | ProtectionAsked
+    | NodesReported
+)
 
 
 class _Order(Struct):
@@ -100,6 +120,9 @@ class ServerSession:
         self._stops: dict[str, _Order] = {}
         self._plans: dict[str, int] = {}  # VPC id -> generation sent in this session
         self._held: Mapping[str, int] = {}  # the same as the agent's Hello had it
+        self._balancers: dict[str, int] = {}  # ARN -> generation sent in this session
+        self._held_balancers: Mapping[str, int] = {}
+        self._runs_balancers = False
         self._withdraws = False  # whether this agent knows what a withdrawal is
         self._heard = True
         self._silent_checks = 0
@@ -119,6 +142,11 @@ class ServerSession:
         """VPCs that this host has, as far as this session knows."""
         return frozenset((*self._held, *self._plans))
 
+    @property
+    def held_balancers(self) -> frozenset[str]:
+        """ARNs of load balancers that this host has, as far as this session knows."""
+        return frozenset((*self._held_balancers, *self._balancers))
+
     def received(self, message: ToServer) -> list[ServerAction]:
         """What to do about one message. A message that does not fit the phase ends the connection."""
         self._heard = True
@@ -136,6 +164,8 @@ class ServerSession:
                 return [Reported(report=message.report)]
             case HostUpdate() if message.host.host_id == self.host_id:
                 return [HostChanged(host=message.host)]
+            case NodeReports():
+                return [NodesReported(reports=message.reports)]
             case CredentialsAsk():
                 return [CredentialsAsked(ask=message)]
             case TagsAsk():
@@ -167,6 +197,22 @@ class ServerSession:
         self._held = {other: known for other, known in self._held.items() if other != vpc_id}
         self._plans.pop(vpc_id, None)
         return [Send(data=encode(VpcWithdraw(vpc_id=vpc_id, generation=generation)))]
+
+    def push_balancer(self, plan: BalancerPlan) -> list[Send]:
+        """After the plan of its VPC. Nothing when the host has that generation, or knows of no load balancers."""
+        known = max(self._balancers.get(plan.arn, -1), self._held_balancers.get(plan.arn, -1))
+        if not self._runs_balancers or known >= plan.generation:
+            return []
+        self._balancers[plan.arn] = plan.generation
+        return [Send(data=encode(BalancerPush(plan=plan)))]
+
+    def withdraw_balancer(self, arn: str) -> list[Send]:
+        generation = max(self._held_balancers.get(arn, -1), self._balancers.get(arn, -1))
+        if not self._runs_balancers or generation < 0:
+            return []
+        self._held_balancers = {other: known for other, known in self._held_balancers.items() if other != arn}
+        self._balancers.pop(arn, None)
+        return [Send(data=encode(BalancerWithdraw(arn=arn, generation=generation)))]
 
     def run(self, task_id: str, order: bytes, now: float) -> list[Send]:
         """`order` is an encoded RunOrder. Nothing while it is in flight: the timer repeats it."""
@@ -219,6 +265,7 @@ class ServerSession:
             return [Disconnect(reason=f"host {host_id} did not prove its key")]
         self.host_id = host_id
         self._held, self._withdraws = dict(hello.plans or ()), hello.plans is not None
+        self._held_balancers, self._runs_balancers = dict(hello.balancers or ()), hello.balancers is not None
         return [Greeted(host=hello.host, public_key=hello.public_key, reports=hello.reports, process=hello.process)]
 
     def _answered(self, report: TaskReport) -> None:

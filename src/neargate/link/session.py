@@ -13,14 +13,19 @@ from enum import Enum
 
 from msgspec import Struct
 
+from ..model.balancing import BalancerPlan, NodeReport
 from ..model.capacity import HostFacts
+from ..model.concealed import Concealed
 from ..model.knobs import Knobs
 from ..model.launch import TaskLaunch, TaskReport
 from ..model.network import VpcPlan
 from .host_identity import LINK, NONCE_BYTES, HostKey
 from .messages import (
+    HELLO_BALANCERS_MAX,
     HELLO_PLANS_MAX,
     PROTOCOL,
+    BalancerPush,
+    BalancerWithdraw,
     Challenge,
     CredentialsAsk,
     CredentialsIssued,
@@ -28,6 +33,7 @@ from .messages import (
     ExecOrder,
     Hello,
     HostUpdate,
+    NodeReports,
     Ping,
     Pong,
     Proof,
@@ -78,6 +84,19 @@ class WithdrawVpc(Struct, frozen=True, kw_only=True):
     generation: int
 
 
+class ApplyBalancer(Concealed, frozen=True, kw_only=True):
+    """Its nodes on this host run, once the plan of its VPC is in force."""
+
+    plan: BalancerPlan
+
+
+class WithdrawBalancer(Struct, frozen=True, kw_only=True):
+    """Its nodes here end, unless a plan of a later generation was applied."""
+
+    arn: str
+    generation: int
+
+
 class RunTask(Struct, frozen=True, kw_only=True):
     """Repeated until the task is reported. A task that is known, or has a stop tombstone, is reported and not begun."""
 
@@ -125,6 +144,8 @@ AgentAction = (
     | Established
     | ApplyVpc
     | WithdrawVpc
+    | ApplyBalancer
+    | WithdrawBalancer
     | RunTask
     | StopTask
     | Acknowledged
@@ -172,11 +193,16 @@ class AgentSession:
         return len(self._unacknowledged)
 
     def connected(
-        self, host: HostFacts, reports: Sequence[TaskReport], now: float, plans: Mapping[str, int] | None = None
+        self,
+        host: HostFacts,
+        reports: Sequence[TaskReport],
+        now: float,
+        plans: Mapping[str, int] | None = None,
+        balancers: Mapping[str, int] | None = None,
     ) -> list[AgentAction]:
         """A fresh connection. `reports`: the full state of every task this host knows, acknowledged before or not.
 
-        `plans`: VPC -> generation, of those that it holds.
+        `plans`: VPC -> generation, of those that it holds. `balancers`: the same by ARN; None: it can run none.
         """
         self._phase = _Phase.GREETING
         self._host_id = host.host_id
@@ -196,6 +222,7 @@ class AgentSession:
             public_key=self._key.public,
             process=self._process,
             plans=tuple((plans or {}).items())[:HELLO_PLANS_MAX],
+            balancers=None if balancers is None else tuple(balancers.items())[:HELLO_BALANCERS_MAX],
         )
         return [Send(data=encode(hello))]
 
@@ -220,6 +247,10 @@ class AgentSession:
                 return [ApplyVpc(plan=message.plan)]
             case VpcWithdraw():
                 return [WithdrawVpc(vpc_id=message.vpc_id, generation=message.generation)]
+            case BalancerPush():
+                return [ApplyBalancer(plan=message.plan)]
+            case BalancerWithdraw():
+                return [WithdrawBalancer(arn=message.arn, generation=message.generation)]
             case ReportAck():
                 return self._acknowledged(message)
             case CredentialsIssued() | CredentialsRefused():
@@ -245,6 +276,10 @@ class AgentSession:
     def host_changed(self, host: HostFacts) -> list[AgentAction]:
         """The host's facts changed (disk floor reached, say). Between connections the next Hello carries them."""
         return [Send(data=encode(HostUpdate(host=host)))] if self.is_open else []
+
+    def node_reports(self, reports: Sequence[NodeReport]) -> list[AgentAction]:
+        """Between connections they are lost: who says them says them again when a session stands."""
+        return [Send(data=encode(NodeReports(reports=tuple(reports))))] if self.is_open else []
 
     def ask_credentials(self, task_id: str, kind: str) -> list[AgentAction]:
         """Whoever wants them asks again when no answer came: nothing of it is kept here."""

@@ -83,7 +83,8 @@ class PlacedRequest(Struct, frozen=True, kw_only=True):
     """A thing of the network that has a place: a NAT gateway. Safe to repeat: (object_id, zone) names it.
 
     `private_ipv4`: the address it must have; any without. `description`: as DescribeNetworkInterfaces shows it.
-    `has_host`: without, it is an address that is held, and nothing anywhere is behind it.
+    `has_host`: without, it is an address that is held, and nothing anywhere is behind it. `assign_public_ip`: one of
+    the zone's goes with the interface.
     """
 
     object_id: str
@@ -93,6 +94,7 @@ class PlacedRequest(Struct, frozen=True, kw_only=True):
     description: str
     private_ipv4: str | None = None
     has_host: bool = True
+    assign_public_ip: bool = False
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,9 +140,13 @@ class InterfacePlace(Struct, frozen=True, kw_only=True):
 
 
 class NoAddress(Struct, frozen=True, kw_only=True):
-    """Why a thing was not placed: the subnet has no address left, or the one it must have is another's."""
+    """Why a thing was not placed: the subnet has no address left, or the one it must have is another's.
+
+    `is_public`: the subnet has one, but no public address is left.
+    """
 
     is_taken: bool = False
+    is_public: bool = False
 
 
 class NoCapacity(msgspec.Struct, frozen=True, kw_only=True):

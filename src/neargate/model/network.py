@@ -152,6 +152,38 @@ def endpoint_eni(endpoint: PlannedEndpoint, vpc_id: str, subnet_cidr: str) -> En
     )
 
 
+class PlannedBalancerNode(Struct, frozen=True, kw_only=True):
+    """A load balancer's interface in one zone. Only its own host has it; to others it is like a remote task's.
+
+    `place`: as in the load balancer's own plan. `balancer`: of that, its ARN.
+    """
+
+    place: str
+    balancer: str
+    eni_id: str
+    mac: str
+    subnet_id: str
+    private_ipv4: str
+    public_ipv4: str | None = None
+    security_groups: tuple[str, ...] = ()
+    host_id: str = ""
+
+
+def node_eni(node: PlannedBalancerNode, vpc_id: str, subnet_cidr: str) -> Eni:
+    """Its interface, in the form of a task's."""
+    return Eni(
+        eni_id=node.eni_id,
+        attachment_id=node.place,
+        mac=node.mac,
+        vpc_id=vpc_id,
+        subnet_id=node.subnet_id,
+        subnet_cidr=subnet_cidr,
+        private_ipv4=node.private_ipv4,
+        public_ipv4=node.public_ipv4,
+        security_groups=node.security_groups,
+    )
+
+
 class DnsRecords(Struct, frozen=True, kw_only=True):
     """All records of one name and type. An answer has `most` of them, each time others.
 
@@ -219,6 +251,7 @@ class VpcPlan(Struct, frozen=True, kw_only=True):
     pools: tuple[PublicPool, ...] = ()  # the region's, beside the block that its machine chose
     private_beyond: tuple[str, ...] = ()  # networks that gateways carry to all the same: each host's own word
     endpoints: tuple[PlannedEndpoint, ...] = ()
+    nodes: tuple[PlannedBalancerNode, ...] = ()  # a host's network is given its own ones alone
 
     @property
     def endpoint_enis(self) -> tuple[Eni, ...]:
@@ -226,6 +259,16 @@ class VpcPlan(Struct, frozen=True, kw_only=True):
         networks = {subnet.subnet_id: subnet.cidr for subnet in self.subnets} if self.endpoints else {}
         known = (each for each in self.endpoints if each.subnet_id in networks)
         return tuple(endpoint_eni(each, self.vpc_id, networks[each.subnet_id]) for each in known)
+
+    @property
+    def node_enis(self) -> tuple[Eni, ...]:
+        """The interfaces of load balancers' nodes. Where their subnet is not of the plan there are none."""
+        networks = {subnet.subnet_id: subnet.cidr for subnet in self.subnets} if self.nodes else {}
+        known = (each for each in self.nodes if each.subnet_id in networks)
+        return tuple(node_eni(each, self.vpc_id, networks[each.subnet_id]) for each in known)
+
+    def has_node_on(self, host_id: str) -> bool:
+        return any(node.host_id == host_id for node in self.nodes)
 
     @property
     def resolver(self) -> str | None:
@@ -241,8 +284,14 @@ class VpcPlan(Struct, frozen=True, kw_only=True):
         return () if self.resolver is None else (self.resolver,)
 
 
-def kept_plans(plans: Iterable[VpcPlan], inhabited: Container[str]) -> list[VpcPlan]:
-    """Those of VPCs where a host has tasks, and of these VPCs' peers that have endpoints: the tasks may reach them."""
+def kept_plans(plans: Iterable[VpcPlan], inhabited: Container[str], host_id: str | None = None) -> list[VpcPlan]:
+    """Those of VPCs where a host has tasks or nodes of load balancers, and of these VPCs' peers that have endpoints:
+    who is in them may reach those. `host_id` None: all nodes of the plans are the host's own."""
     known = list(plans)
-    peers = {one.peer_vpc for plan in known if plan.vpc_id in inhabited for one in plan.peerings}
-    return [plan for plan in known if plan.vpc_id in inhabited or (plan.endpoints and plan.vpc_id in peers)]
+    used = {plan.vpc_id for plan in known if plan.vpc_id in inhabited or _has_node(plan, host_id)}
+    peers = {one.peer_vpc for plan in known if plan.vpc_id in used for one in plan.peerings}
+    return [plan for plan in known if plan.vpc_id in used or (plan.endpoints and plan.vpc_id in peers)]
+
+
+def _has_node(plan: VpcPlan, host_id: str | None) -> bool:
+    return bool(plan.nodes) if host_id is None else plan.has_node_on(host_id)

@@ -54,6 +54,7 @@ SERVICE_NAMES: Mapping[str, str] = {
     "AWSCloudMap": "AWS Cloud Map",
     "ec2": "Amazon Elastic Compute Cloud (Amazon EC2)",
     "ecs": "Amazon Elastic Container Service (Amazon ECS)",
+    "elasticloadbalancing": "Elastic Load Balancing (ELB)",
     "fargate": "AWS Fargate",
     "iam": "AWS Identity and Access Management (IAM)",
     "logs": "Amazon CloudWatch Logs",
@@ -280,7 +281,31 @@ NETWORK_ACLS_PER_VPC = Quota(
 )
 
 # Enforced by the parts that count them. What stands below is data until its part exists.
+APPLICATION_LOAD_BALANCERS = Quota(
+    service="elasticloadbalancing",
+    code="L-53DA6B97",
+    name="Application Load Balancers per Region",
+    value=50,
+    description="The maximum number of Application Load Balancers that can exist in a Region.",
+)
+NETWORK_LOAD_BALANCERS = Quota(
+    service="elasticloadbalancing",
+    code="L-69A177A2",
+    name="Network Load Balancers per Region",
+    value=50,
+    description="The maximum number of Network Load Balancers that can exist in a Region.",
+)
+TARGET_GROUPS = Quota(
+    service="elasticloadbalancing",
+    code="L-B22855CB",
+    name="Target Groups per Region",
+    value=3000,
+    description="The maximum number of Target Groups that can exist in a Region.",
+)
 ENFORCED = (
+    APPLICATION_LOAD_BALANCERS,
+    NETWORK_LOAD_BALANCERS,
+    TARGET_GROUPS,
     FARGATE_ON_DEMAND_VCPU,
     FARGATE_SPOT_VCPU,
     CLUSTERS_PER_ACCOUNT,

@@ -77,6 +77,7 @@ class HiddenFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     eni_details: tuple[tuple[str, str], ...] = ()  # of the attachment once attached
     checked: tuple[str, ...] = ()  # essential containers with a health check
+    has_targets: bool = False  # of load balancers: it is RUNNING when it is one, which no host says
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,12 +162,14 @@ def apply_report(document: Document, facts: HiddenFacts, report: TaskReport, now
     present = LastStatus(document["lastStatus"])
     if is_later(present, target):
         return Change(document=document, passed=(), visible=False)
+    if facts.has_targets and target is LastStatus.RUNNING and is_later(target, present):
+        target = LastStatus.ACTIVATING
     passed = _WALKS[present, target]
     changed = {**document, "containers": [dict(container) for container in document["containers"]]}
     _put_containers(changed, facts, report, target, now)
     for field, member in _TIMES:
         moment = getattr(report, field)
-        if moment is not None:
+        if moment is not None and not (facts.has_targets and field == "started_at"):
             _put_time(changed, member, _sane(moment, now))
     if report.connectivity_at is not None:
         changed["connectivity"] = "CONNECTED"
@@ -181,6 +184,15 @@ def stop_without_host(document: Document, facts: HiddenFacts, code: str, reason:
     changed = {**document, "containers": [dict(container) for container in document["containers"]]}
     _put_stop(changed, code, reason)
     return _finish(document, changed, facts, passed, now)
+
+
+def advanced(document: Document, facts: HiddenFacts, target: LastStatus, now: float) -> Change:
+    """A step that is the cell's own and no host's: what is a target of load balancers is RUNNING, what is to be one no
+    more is DEACTIVATING."""
+    changed = {**document, "containers": [dict(container) for container in document["containers"]]}
+    if target is LastStatus.RUNNING:
+        _put_time(changed, "startedAt", now)
+    return _finish(document, changed, facts, _WALKS[LastStatus(document["lastStatus"]), target], now)
 
 
 def ask_to_stop(document: Document, code: str, reason: str) -> Change:

@@ -25,6 +25,7 @@ from ..model.knobs import Knobs
 from ..model.launch import ContainerReport, TaskReport
 from ..store.sqlite import MemoryDisk, MemoryStores
 from ..world import OsWorld
+from .fake_targets import FakeTargets
 from .host_proofs import key_of
 
 REGION = "us-east-1"
@@ -187,6 +188,7 @@ class CellRig:
         self.world = MovedWorld()
         self.networks = RigNetworks()
         self.launch_rate: LaunchRate | None = None
+        self.targets = FakeTargets()
         self.open_registries: Callable[[], Awaitable[TaskRegistries]] = _no_registries
         self._host = host
         self.stores: FaultyStores
@@ -194,6 +196,7 @@ class CellRig:
         self.capacities: dict[str, Capacity] = {}
 
     async def open(self) -> None:
+        self.targets.restarted()
         self.stores = FaultyStores(self.world, self.knobs, self.disk)
         for n, zone in enumerate(ZONES):
             self.capacities[zone] = await open_capacity(
@@ -215,7 +218,10 @@ class CellRig:
             capacities=self.capacities,
             knobs=self.knobs,
             services_way=ServicesWay(
-                networks=self.networks, registries=await self.open_registries(), rate=self.launch_rate
+                networks=self.networks,
+                targets=self.targets,
+                registries=await self.open_registries(),
+                rate=self.launch_rate,
             ),
         )
         self.cell.start_services()

@@ -31,6 +31,18 @@ _FORMS = (
     "com.amazonaws.vpce.us-east-1.vpce-svc-0a1b2c3d",
     "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f",
     "arn:aws:secretsmanager:us-east-1:123456789012:secret:ecr-pullthroughcache/a",
+    "arn:aws:acm:us-east-1:123456789012:certificate/a",
+    "arn:aws:acm:us-east-1:123456789012:acme-endpoint/a",
+    "arn:aws:acm:us-east-1:123456789012:acme-endpoint/a/acme-domain-validation/a",
+    "arn:aws:acm:us-east-1:123456789012:acme-endpoint/a/acme-external-account-binding/a",
+    "arn:aws:acm-pca:us-east-1:123456789012:certificate-authority/a",
+    "arn:aws:iam::123456789012:role/a",
+    "Z0A1B2C3D4E5F6",
+    "0a:1b:2c",
+    "ipv4pool-coip-0a1b2c3d",
+    "ipam-pool-0a1b2c3d4e5f6a7b8",
+    "HTTPS",
+    "200",
 )
 
 

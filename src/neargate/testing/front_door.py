@@ -30,7 +30,7 @@ from .signing import form_headers, json_headers, signed
 ACCOUNT, OTHER, REGION = "123456789012", "210987654321", "us-east-1"
 ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"))
 VERSION_OF = {service: version for version, (service, _) in VERSIONS.items()}
-SIGNED_AS = MappingProxyType({"service-quotas": "servicequotas"})
+SIGNED_AS = MappingProxyType({"service-quotas": "servicequotas", "elbv2": "elasticloadbalancing"})
 MODELS = Models()
 
 

@@ -7,7 +7,9 @@ from typing import Any, cast
 
 from msgspec import Struct, field
 
+from ..frontend.balancing.objects import KINDS
 from ..frontend.callers.sessions import Sessions
+from ..frontend.certificates import registry as certificates_part
 from ..frontend.cloudmap import registry as cloud_map_part
 from ..frontend.envelope import Envelope
 from ..frontend.identity import registry as identity_part
@@ -94,8 +96,7 @@ class Region(Struct, frozen=True, kw_only=True):
 
 async def open_region(world: World, *, region: str, account: str) -> Region:
     """The account has its default VPC and one ACTIVE revision `web:1`."""
-    effects = Effects()
-    disk = MemoryDisk()
+    effects, disk = Effects(), MemoryDisk()
     stores = MemoryStores(world, DEFAULT_KNOBS, disk)
     network_store = await stores.open("network", NETWORK_MIGRATIONS)
     definition_store = await stores.open("definitions", task_definitions.MIGRATIONS)
@@ -105,7 +106,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     await identity.ensure_account(account, "main")
     quota_store = await stores.open("quotas", registry.MIGRATIONS)
     quotas = await registry.open_quotas(world, quota_store, QuotaMode.MACHINE)
-    network = await open_network(world, network_store, region=region, account=account, zones=ZONES)
+    network = await open_network(world, network_store, region=region, account=account, zones=ZONES, kinds=KINDS)
     definitions = await open_task_definitions(world, definition_store)
     await definitions.register(dict(_WEB), account=account, region=region, registered_by="arn:aws:iam::1:root", tags=())
     settings_store = await stores.open("settings", account_settings.MIGRATIONS)
@@ -119,6 +120,9 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
     cloud_map_store = await stores.open("cloud-map", cloud_map_part.MIGRATIONS)
     cloud_map = await cloud_map_part.open_cloud_map(world, cloud_map_store, region=region)
     _watch(effects, cloud_map_store, "cloud-map")
+    certificate_store = await stores.open("certificates", certificates_part.MIGRATIONS)
+    certificates = await certificates_part.open_certificates(world, certificate_store, envelope, region=region)
+    _watch(effects, certificate_store, "certificates")
     parameter_store = await stores.open("parameters", parameters_part.MIGRATIONS)
     public = PublicParameters(region, ZONES, (), world.now())
     parameters = await parameters_part.open_parameters(world, parameter_store, envelope, public)
@@ -154,6 +158,7 @@ async def open_region(world: World, *, region: str, account: str) -> Region:
         parameter_registry=parameters,
         secret_registry=secrets,
         cloud_map_registry=cloud_map,
+        certificate_registry=certificates,
         trail=cast(TrailStore, CatchingRole(effects, "trail")),
     )
     return Region(

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
+from ..interfaces.balancing import TargetRef
 from ..interfaces.services import NewService, RevisionTemplate, ServiceChange
 from ..model.knobs import Knobs
-from .cell_rig import ACCOUNT, DEFINITION, REGION, ZONES, CellRig, id_of, parsed, running, subnet
+from .cell_rig import ACCOUNT, DEFINITION, REGION, ZONES, CellRig, host_of, id_of, parsed, running, subnet
 
 # What an hour brings on a region comes within a test's seconds.
 QUICK = Knobs(
@@ -24,6 +25,8 @@ QUICK = Knobs(
     service_back_off_max_s=0.02,
     service_place_retry_min_s=0.01,
     service_place_retry_max_s=0.02,
+    service_drain_check_s=0.01,
+    service_deregister_wait_s=0.05,
 )
 CLUSTER = "default"
 WEB = "web"
@@ -130,6 +133,11 @@ class ServiceRig:
         rows = await self.rig.stores.cell_store.read("SELECT id FROM tasks WHERE service = ? ORDER BY n", (name,))
         return [await self.rig.described(task_id) for (task_id,) in rows]
 
+    def target(self, task: dict[str, Any], group: str, port: int = 80) -> TargetRef:
+        """As the task is one, once it has its interface."""
+        details = {one["name"]: one["value"] for one in task["attachments"][0]["details"]}
+        return TargetRef(group=group, ip=details["privateIPv4Address"], port=port)
+
     async def report(self, task: dict[str, Any], status: str, **changes: Any) -> None:
         self._seqs[id_of(task)] = self._seqs.get(id_of(task), 0) + 1
         await self.rig.report(task, status, self._seqs[id_of(task)], **changes)
@@ -147,12 +155,18 @@ class ServiceRig:
         moved = 0
         for task in await self.live(name):
             if task["desiredStatus"] == "STOPPED":
+                if not await self.is_told_to_stop(task):
+                    continue
                 await self.report(task, "STOPPED")
                 moved += 1
             elif task["lastStatus"] != "RUNNING":
                 await self.run(task)
                 moved += 1
         return moved
+
+    async def is_told_to_stop(self, task: dict[str, Any]) -> bool:
+        orders = await self.rig.cell.orders.to_stop(host_of(task["availabilityZone"]), 0, 1000, begun=True)
+        return id_of(task) in {order.order.task_id for order in orders}
 
     async def until_count(self, count: int, name: str = WEB) -> list[dict[str, Any]]:
         async def holds() -> bool:
@@ -183,6 +197,12 @@ class ServiceRig:
 
         await self.rig.until(holds)
         return await self.shown(name)
+
+
+def behind(*groups: str, port: int = 80, revision: int = 1) -> RevisionTemplate:
+    """Tasks whose container `web` is a target of these groups."""
+    balancers = [{"targetGroupArn": arn, "containerName": "web", "containerPort": port} for arn in groups]
+    return template(definition=definition(revision), shown={"loadBalancers": balancers, "serviceRegistries": []})
 
 
 def with_check(document: dict[str, Any]) -> dict[str, Any]:

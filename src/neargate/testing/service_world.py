@@ -21,11 +21,13 @@ from ..scheduling.services.state import (
     ServicePlan,
     ServiceStatus,
     ServiceTask,
+    TargetHealth,
 )
 
 _TURNS_MAX = 200
 _STEPS_MAX = 400
 _NO_BREAKER = Breaker()
+_UNDECIDED = (TargetHealth.INITIAL, TargetHealth.UNUSED, TargetHealth.DRAINING)
 
 
 class Broken(AssertionError):
@@ -42,12 +44,14 @@ class ServiceWorld:
         *,
         breaker: Breaker = _NO_BREAKER,
         has_checks: bool = False,
+        has_targets: bool = False,
         zone_rebalancing: bool = False,
         grace_period_s: int = 0,
         knobs: Knobs = DEFAULT_KNOBS,
     ) -> None:
         self.knobs = knobs
         self.has_checks = has_checks
+        self.has_targets = has_targets  # tasks that are launched from now on
         self.full_zones: set[str] = set()
         self.events: list[str] = []
         self.plans = 0
@@ -208,6 +212,8 @@ class ServiceWorld:
                 self.run(task.task_id)
             elif standing is Standing.SETTLING and task.container_health is ContainerHealth.UNKNOWN:
                 self.update(task.task_id, container_health=ContainerHealth.HEALTHY)
+            elif standing in (Standing.SETTLING, Standing.HEALTHY) and task.target_health in _UNDECIDED:
+                self.update(task.task_id, target_health=TargetHealth.HEALTHY)
             elif standing is Standing.LEAVING:
                 self.end(task.task_id)
             else:
@@ -229,6 +235,7 @@ class ServiceWorld:
             last_status="PROVISIONING",
             desired_status="RUNNING",
             created_at=self.service.now,
+            target_health=TargetHealth.INITIAL if self.has_targets else TargetHealth.NONE,
         )
         self.service = msgspec.structs.replace(self.service, tasks=(*self.service.tasks, task))
         return task.task_id
@@ -287,6 +294,7 @@ def _check_limits(service: Service, plan: ServicePlan, stops: list[ServiceTask],
     healthy_stops = sum(standings[task.task_id] is Standing.HEALTHY for task in stops)
     if healthy_stops and healthy - healthy_stops < limits.floor(service):
         raise Broken(f"{healthy} healthy tasks less {healthy_stops} are fewer than {limits.floor(service)}")
+    _check_serving(service, stops)
     wanted = sum(standing < Standing.LEAVING for standing in standings.values())
     after = wanted - len(stops) + sum(start.count for start in plan.starts)
     if plan.starts and after > limits.ceiling(service):
@@ -295,3 +303,20 @@ def _check_limits(service: Service, plan: ServicePlan, stops: list[ServiceTask],
         is_protected = task.protected_until is not None and service.now < task.protected_until
         if is_protected and standings[task.task_id] is not Standing.UNHEALTHY:
             raise Broken("a protected task is stopped")
+
+
+def _check_serving(service: Service, stops: list[ServiceTask]) -> None:
+    """The floor once more, in targets to which load balancers send requests."""
+    if any(task.target_health is TargetHealth.NONE for task in service.tasks if task.is_wanted):
+        return
+    serving = {
+        task.task_id
+        for task in service.tasks
+        if task.is_wanted
+        and task.last_status == "RUNNING"
+        and task.target_health is TargetHealth.HEALTHY
+        and task.container_health in (ContainerHealth.NONE, ContainerHealth.HEALTHY)
+    }
+    left = serving.difference(task.task_id for task in stops)
+    if left != serving and len(left) < limits.floor(service):
+        raise Broken(f"{len(left)} healthy targets are fewer than {limits.floor(service)}")

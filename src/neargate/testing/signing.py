@@ -7,6 +7,7 @@ from ..wire.signing import signed
 __all__ = ("JSON_TARGETS", "credential", "form_headers", "json_headers", "signed")
 
 JSON_TARGETS = {
+    "acm": "CertificateManager",
     "cloudtrail": "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101",
     "ecr": "AmazonEC2ContainerRegistry_V20150921",
     "ecs": "AmazonEC2ContainerServiceV20141113",

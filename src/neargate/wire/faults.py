@@ -61,6 +61,7 @@ class InvalidMaxResults(AwsError):
 
 
 _CONSTRAINT_ERRORS: tuple[type[AwsError], ...] = (InvalidParameter, ValidationException, IllegalArgument, InvalidInput)
+_VALIDATING = frozenset({"acm"})  # which has InvalidParameterException too, for what it finds out later
 # Members whose bounds a service checks by itself, before its generic validation, with an error and words of its own.
 _OWN_BOUNDS: dict[tuple[str, str], tuple[type[AwsError], str]] = {
     ("cloudtrail", "maxResults"): (
@@ -76,5 +77,7 @@ def broken_constraints(model: ServiceModel, found: list[Violation]) -> AwsError:
     if own is not None:
         kind, text = own
         return kind(text.format(found[0].shown.strip("'")))
+    if model.name in _VALIDATING:
+        return ValidationException(sentence(found, model.name))
     kinds = (kind for kind in _CONSTRAINT_ERRORS if model.has_shape(kind.code))
     return next(kinds, ValidationException)(sentence(found, model.name))

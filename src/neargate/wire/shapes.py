@@ -16,8 +16,8 @@ from .uri import UriIndex
 _TYPES = {"character": "string"}  # old models' word
 
 SERVICES = (
-    *("cloudtrail", "ec2", "ecr", "ecs", "iam", "kms", "logs", "secretsmanager", "service-quotas", "servicediscovery"),
-    *("ssm", "sts"),
+    *("acm", "cloudtrail", "ec2", "ecr", "ecs", "elbv2", "iam", "kms", "logs", "secretsmanager", "service-quotas"),
+    *("servicediscovery", "ssm", "sts"),
 )
 
 

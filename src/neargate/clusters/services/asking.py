@@ -60,6 +60,11 @@ class Asking:
     def wants_public(self) -> bool:
         return self._template.network.get("assignPublicIp") == "ENABLED"
 
+    @property
+    def load_balancers(self) -> Sequence[Mapping[str, Any]]:
+        """As the revision shows them."""
+        return self._template.shown.get("loadBalancers") or ()
+
     def request(self, count: int, turn: float) -> RunTaskRequest:
         """`turn` in [0, 1) is drawn for the call."""
         row, settings, template = self._snapshot.row, self._snapshot.settings, self._template

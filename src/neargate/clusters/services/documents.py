@@ -103,10 +103,17 @@ def revision_document(
         "serviceRegistries": [],
         **shown,
         **_network(template),
+        **_resolved(shown),
         "containerImages": images,
         "guardDutyEnabled": False,
         "createdAt": created_at,
     }
+
+
+def _resolved(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Which groups its tasks are in: those that it names."""
+    groups = [{"targetGroupArn": one["targetGroupArn"]} for one in shown.get("loadBalancers") or ()]
+    return {"resolvedConfiguration": {"loadBalancers": groups}} if groups else {}
 
 
 def record_document(record: Record, deployments: Sequence[Shown]) -> dict[str, Any]:

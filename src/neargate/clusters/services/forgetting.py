@@ -10,7 +10,8 @@ from .tables import ServiceRow
 _BATCH_MAX = 100
 _PARTS = ("deployments", "service_deployments", "service_revisions", "service_events", "service_tasks")
 _ENDED = (
-    "SELECT n FROM services WHERE status = 'INACTIVE' AND (ended_at < ? OR ended_at <= "
+    "SELECT n FROM services WHERE status = 'INACTIVE' "
+    "AND NOT EXISTS (SELECT 1 FROM task_targets WHERE service = services.n) AND (ended_at < ? OR ended_at <= "
     "(SELECT ended_at FROM services WHERE status = 'INACTIVE' ORDER BY ended_at DESC LIMIT 1 OFFSET ?)) "
     "ORDER BY ended_at LIMIT ?"
 )

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from ...interfaces.balancing import TargetGroupView, TargetRef, Targets, TargetState
 from ...interfaces.discovery import TaskRegistries
 from ...interfaces.roles import Documents, TagChange, TagPairs
 from ...interfaces.services import (
@@ -17,6 +18,7 @@ from ...interfaces.services import (
 )
 from ...interfaces.store import Store
 from ...model.arn import service_arn
+from ...model.balancing import NOT_REGISTERED, UNUSED
 from ...model.capacity import SubnetView
 from ...model.errors import InvalidParameter, ServiceNotFound
 from ...model.knobs import Knobs
@@ -36,6 +38,8 @@ from .snapshot import Snapshots, Templates
 from .starting import LaunchRate, Starting
 from .stopping_deployments import StoppingDeployments
 from .tables import Key, services_named
+from .target_rows import tasks_with_targets
+from .targets import TargetLane, waiting
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -63,17 +67,40 @@ class NoNetworks:
         return self.addresses(account, cluster, service)
 
 
+class NoTargets:
+    """Of a cell that was opened without a region: there is no target group."""
+
+    def group(self, account: str, arn: str) -> TargetGroupView | None:
+        del account, arn
+        return None
+
+    async def register(self, account: str, targets: Sequence[TargetRef]) -> tuple[TargetRef, ...]:
+        del account
+        return tuple(targets)
+
+    async def deregister(self, account: str, targets: Sequence[TargetRef]) -> None:
+        del account, targets
+
+    def state(self, account: str, target: TargetRef) -> TargetState:
+        del account, target
+        return TargetState(state=UNUSED, reason=NOT_REGISTERED, is_gone=True)
+
+    def on_change(self, listener: Callable[[str, Sequence[str]], None]) -> None:
+        del listener
+
+
 class ServicesWay(Struct, frozen=True, kw_only=True):
-    """What services need of the region: networks, Cloud Map, and the account's launch rate (None: there is none)."""
+    """What services need of the region; `rate`: the account's of launches (None: there is none)."""
 
     networks: ServiceNetworks
+    targets: Targets = NoTargets()
     registries: TaskRegistries = NoRegistries()
     rate: LaunchRate | None = None
 
 
 class CellServices:
-    """`launched` is told of tasks that were recorded, `asked` of tasks that are to stop, `free` of a host where one is
-    to stop now that had to leave Cloud Map first."""
+    """`launched` is told of tasks that were recorded, `asked` of tasks that are to stop; `ring` of hosts with tasks to
+    stop (now that they left Cloud Map and load balancers), `freed` when what stopped may give back what it had."""
 
     def __init__(
         self,
@@ -89,9 +116,12 @@ class CellServices:
         way: ServicesWay,
         launched: Callable[[Recorded], None],
         asked: Callable[[Sequence[TaskRow]], None],
-        free: Callable[[str], None],
+        ring: Callable[[str], None],
+        freed: Callable[[], None],
     ) -> None:
         self._store = store
+        self._world = world
+        self._asked = asked
         self._region = region
         templates = Templates(store)
         starting = Starting(
@@ -104,7 +134,7 @@ class CellServices:
             rate=way.rate,
         )
         self.registries = RegistryLane(
-            world, store, knobs, region=region, registries=way.registries, templates=templates, free=free
+            world, store, knobs, region=region, registries=way.registries, templates=templates, free=ring
         )
         self._asked = asked
         self._loop = ServiceLoop(
@@ -114,6 +144,15 @@ class CellServices:
             snapshots=Snapshots(world, store, knobs, way.networks, templates),
             starting=starting,
             asked=self._asked_to_stop,
+        )
+        self._lane = TargetLane(
+            world,
+            store,
+            knobs,
+            targets=way.targets,
+            served=self._loop.task_changed,
+            ring=ring,
+            freed=freed,
         )
         self._changes = Changes(
             world,
@@ -131,10 +170,12 @@ class CellServices:
 
     async def load(self) -> None:
         await self._loop.load()
+        await self._lane.load()
         await self.registries.load()
 
     async def run(self) -> None:
         """Never returns."""
+        self._world.spawn(self._lane.run(), "service-targets")
         await self._loop.run()
 
     async def turn(self, account: str, cluster: str, name: str) -> float | None:
@@ -145,14 +186,21 @@ class CellServices:
         """All tasks are to stop; see ServiceLoop.rest."""
         self._loop.rest()
 
+    async def stop_at_once(self) -> None:
+        """Tasks that are to stop wait for no load balancer."""
+        await self._lane.hold_nobody()
+
     def tasks_changed(self, rows: Sequence[TaskRow]) -> None:
         self._loop.tasks_changed(rows)
+        self._lane.tasks_changed(rows)
         for row in rows:
             if row.service is not None:
                 self.registries.task_changed((row.account, row.cluster, row.service))
 
     def _asked_to_stop(self, rows: Sequence[TaskRow]) -> None:
-        """Their orders to stop wait already where they must; the sooner they leave Cloud Map, the sooner they go."""
+        """Their orders to stop wait already where they must; the sooner they are no targets and have no names, the
+        sooner they go."""
+        self._lane.tasks_changed(rows)
         self._asked(rows)
         for row in rows:
             if row.service is not None:
@@ -237,6 +285,7 @@ class CellServices:
                 for one in await self._reading.deployments(row)
                 if one.row.decided.start_failures
             },
+            "targets": waiting(await tasks_with_targets(self._store, row.key)),
             "looked_at_in_s": self._loop.due.wakes_in_s(row.key),
         }
 

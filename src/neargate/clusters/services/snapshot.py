@@ -33,11 +33,12 @@ from .tables import (
     service_of,
     templates_of,
 )
+from .target_rows import verdict_of
 
 _TEMPLATES_MAX = 2_000
 _TASKS = (
     "SELECT s.task, s.deployment, t.zone, t.last_status, t.desired_status, t.created_at, t.started_at, t.health, "
-    "t.stop_code, t.stop_reason, t.stopped_at, p.until, EXISTS (SELECT 1 FROM spot WHERE task = s.task) "
+    "t.stop_code, t.stop_reason, t.stopped_at, p.until, s.target, EXISTS (SELECT 1 FROM spot WHERE task = s.task) "
     "FROM service_tasks s JOIN tasks t ON t.id = s.task LEFT JOIN protections p ON p.task = s.task "
     "WHERE s.service = ? ORDER BY t.n"
 )
@@ -183,7 +184,8 @@ def _or(value: int | None, default: int) -> int:
 
 
 def _task(row: Row, running_since: float | None, is_checked: bool) -> ServiceTask:
-    task, deployment, zone, last, desired, created, _, health, code, reason, stopped, until, _ = row
+    task, deployment, zone, last, desired, created, _, health, code, reason, stopped, until, target, _ = row
+    verdict = verdict_of(target)
     return ServiceTask(
         task_id=task,
         deployment_id=deployment,
@@ -194,6 +196,10 @@ def _task(row: Row, running_since: float | None, is_checked: bool) -> ServiceTas
         running_since=running_since,
         container_health=ContainerHealth(health or "UNKNOWN") if is_checked else ContainerHealth.NONE,
         protected_until=until,
+        target_health=verdict.health,
+        target_group=verdict.group,
+        target_port=verdict.port,
+        target_reason=verdict.reason,
         stop_code=code,
         stopped_reason=reason,
         stopped_at=stopped,

@@ -26,11 +26,12 @@ from .addresses import OwnAddresses, holding
 from .asking import NO_INSTANCES, Asking, NoPlace
 from .snapshot import Snapshot
 from .tables import ServiceState, guard_rev, insert_events
+from .target_rows import UNKNOWN, insert_targets
 
 LaunchRate = Callable[[str, bool, int], None]  # (account, is_spot, count); raises Throttling
 
 _MINUTE_S = 60.0
-_INSERT = "INSERT INTO service_tasks (task, service, deployment) VALUES {rows}"
+_INSERT = "INSERT INTO service_tasks (task, service, deployment, target) VALUES {rows}"
 _NOT_MET = (
     "no container instance met all of its requirements. Reason: {} "
     "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
@@ -128,6 +129,7 @@ class Starting:
             spread=asking.spread,
             spread_key=asking.spread_key,
             besides=lambda placed: self._besides(turn, asking, placed),
+            has_targets=bool(asking.load_balancers),
             public_addresses=own,
             check=(lambda placed: self._addresses.check(row, placed)) if own else None,
         )
@@ -148,9 +150,12 @@ class Starting:
         row, task_ids = turn.snapshot.row, [place.task_id for place in placed]
         replaced = min(len(task_ids), asking.replaces)
         message = messages.started(row.name, task_ids, replaced, asking.start.zone)
+        target = encode_json(UNKNOWN) if asking.load_balancers else None
+        tasks = [(task_id, row.n, asking.start.deployment_id, target) for task_id in task_ids]
         return (
             guard_rev(row, turn.rev, state=turn.state_when_placed, name=OWNER_GUARD),
-            *many(_INSERT, [(task_id, row.n, asking.start.deployment_id) for task_id in task_ids], "service task"),
+            *many(_INSERT, tasks, "service task"),
+            *insert_targets(row.n, placed, asking.load_balancers),
             *holding(placed),
             *insert_events(row.n, [message], self._world.now(), self._world.random.getrandbits),
         )

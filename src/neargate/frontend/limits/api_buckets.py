@@ -400,11 +400,59 @@ _CLOUD_MAP = (
     ),
 )
 
+_ACM = (
+    Bucket(
+        key="acm/calls",
+        rate=UNPUBLISHED,
+        operations="""
+        AddTagsToCertificate CreateAcmeDomainValidation CreateAcmeEndpoint CreateAcmeExternalAccountBinding
+        DeleteAcmeDomainValidation DeleteAcmeEndpoint DeleteAcmeExternalAccountBinding DeleteCertificate
+        DescribeAcmeAccount DescribeAcmeDomainValidation DescribeAcmeEndpoint DescribeAcmeExternalAccountBinding
+        DescribeCertificate ExportCertificate GetAccountConfiguration GetAcmeExternalAccountBindingCredentials
+        GetCertificate ImportCertificate ListAcmeAccounts ListAcmeDomainValidations ListAcmeEndpoints
+        ListAcmeExternalAccountBindings ListCertificateDomainValidations ListCertificates ListTagsForCertificate
+        ListTagsForResource PutAccountConfiguration RemoveTagsFromCertificate RenewCertificate RequestCertificate
+        ResendValidationEmail RevokeAcmeAccount RevokeAcmeExternalAccountBinding RevokeCertificate SearchCertificates
+        TagResource UntagResource UpdateAcmeDomainValidation UpdateAcmeEndpoint UpdateCertificateOptions
+        """,
+    ),
+)
+
+# Of ELB the bucket of what only describes is published.
+_ELB = (
+    Bucket(
+        key="elbv2/read",
+        rate=Rate(40, 10),
+        operations="""
+        DescribeAccountLimits DescribeCapacityReservation DescribeListenerAttributes DescribeListenerCertificates
+        DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeRules DescribeSSLPolicies
+        DescribeTags DescribeTargetGroupAttributes DescribeTargetGroups DescribeTargetHealth
+        DescribeTrustStoreAssociations DescribeTrustStoreRevocations DescribeTrustStores GetResourcePolicy
+        GetTrustStoreCaCertificatesBundle GetTrustStoreRevocationContent
+        """,
+    ),
+    Bucket(
+        key="elbv2/modify",
+        rate=UNPUBLISHED,
+        operations="""
+        AddListenerCertificates AddTags AddTrustStoreRevocations CreateListener CreateLoadBalancer CreateRule
+        CreateTargetGroup CreateTrustStore DeleteListener DeleteLoadBalancer DeleteRule
+        DeleteSharedTrustStoreAssociation DeleteTargetGroup DeleteTrustStore DeregisterTargets
+        ModifyCapacityReservation ModifyIpPools ModifyListener ModifyListenerAttributes ModifyLoadBalancerAttributes
+        ModifyRule ModifyTargetGroup ModifyTargetGroupAttributes ModifyTrustStore RegisterTargets
+        RemoveListenerCertificates RemoveTags RemoveTrustStoreRevocations SetIpAddressType SetRulePriorities
+        SetSecurityGroups SetSubnets
+        """,
+    ),
+)
+
 BUCKETS: Mapping[str, tuple[Bucket, ...]] = {
+    "acm": _ACM,
     "cloudtrail": _CLOUDTRAIL,
     "ec2": _EC2,
     "ecr": _ECR,
     "ecs": _ECS,
+    "elbv2": _ELB,
     "iam": _IAM,
     "kms": _KMS,
     "logs": _LOGS,

@@ -1,10 +1,10 @@
 """What calls make of an account's elastic addresses: shelf in, change out. Pure.
 
-Invariant: an address that a NAT gateway uses stays the account's, and stays with that gateway. Whether a task of a
-service has one the zones know, and who decides on it asks them after it is said here (`for_services.py`).
+Invariant: an address that a NAT gateway or a load balancer's node uses stays the account's, and stays with it. Whether
+a task of a service has one the zones know, and who decides on it asks them after it is said here (`for_services.py`).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from msgspec.structs import replace
 
@@ -17,6 +17,7 @@ from .address_errors import (
     AssociationNotFound,
     ManagedByAService,
 )
+from .balancers import LoadBalancer, Node
 from .objects import ElasticAddress, NatGateway, Tags
 from .public_pool import Renounced
 from .tagging import AddressNotFound
@@ -34,9 +35,16 @@ def required_address(shelf: Shelf, allocation_id: str) -> ElasticAddress:
     return found
 
 
-def user_of(shelf: Shelf, allocation_id: str) -> NatGateway | None:
-    """The gateway that has the address."""
-    return next((nat for nat in shelf.all(NatGateway) if holds(nat) and nat.allocation_id == allocation_id), None)
+def user_of(shelf: Shelf, allocation_id: str) -> NatGateway | Node | None:
+    """The gateway or the node that has the address."""
+    return next((one for one in elastic_users(shelf) if one.allocation_id == allocation_id), None)
+
+
+def elastic_users(shelf: Shelf) -> Iterator[NatGateway | Node]:
+    """Gateways and nodes that have elastic addresses."""
+    yield from (nat for nat in shelf.all(NatGateway) if holds(nat))
+    for balancer in shelf.all(LoadBalancer):
+        yield from (node for node in balancer.nodes if node.allocation_id is not None)
 
 
 def holds(nat: NatGateway) -> bool:
@@ -77,7 +85,7 @@ def take_again(shelf: Shelf, released: ElasticAddress) -> Change[None]:
 
 
 def of_service(shelf: Shelf, cluster: str, service: str) -> tuple[str, ...]:
-    """Those tagged so that no gateway has."""
+    """Those tagged so that nothing else has."""
     tag = (SERVICE_TAG, f"{cluster}/{service}")
     tagged = (one for one in shelf.all(ElasticAddress) if tag in one.tags)
     return tuple(sorted(one.public_ip for one in tagged if user_of(shelf, one.name) is None))
@@ -100,9 +108,7 @@ def check_associable(shelf: Shelf, allocation_id: str, *, again: bool) -> None:
 
 
 def check_dissociable(shelf: Shelf, association_id: str, of_tasks: Collection[str]) -> None:
-    """Always raises: there is none (AssociationNotFound), or it is a gateway's or a service's (ManagedByAService)."""
-    if association_id in of_tasks or any(
-        holds(nat) and nat.association_id == association_id for nat in shelf.all(NatGateway)
-    ):
+    """Always raises: there is none (AssociationNotFound), or it is a gateway's, a node's or a service's."""
+    if association_id in of_tasks or any(one.association_id == association_id for one in elastic_users(shelf)):
         raise ManagedByAService
     raise AssociationNotFound([association_id[:255]])

@@ -37,6 +37,7 @@ SERVICES: Mapping[str, RegionService] = {
     "ecs": _plain("ecs"),
     "ecs-agent": RegionService(host="ecs-a", signing=("ecs",), own="ecs-agent"),
     "ecs-telemetry": RegionService(host="ecs-t", signing=("ecs",), own="ecs-telemetry"),
+    "elasticloadbalancing": _plain("elasticloadbalancing"),
     "kms": _plain("kms"),
     "logs": _plain("logs"),
     "secretsmanager": _plain("secretsmanager"),

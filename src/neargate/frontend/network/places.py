@@ -1,21 +1,31 @@
 """What is asked of a zone for a thing that has a place, what is kept of the answer, and what the zone must hold.
 
-The same for NAT gateways, interfaces of VPC endpoints and addresses of callers' interfaces. Pure.
+The same for NAT gateways, interfaces of VPC endpoints, nodes of load balancers and addresses of callers' interfaces.
+Pure.
 """
 
 from ...model.capacity import PlacedRequest, RecordedReservation, Reservation
 from ...model.network import Eni
 from ..regional.shelves import Shelf
+from .balancers import Node
 from .cidr_reservations import subnet_view
 from .objects import EndpointInterface, NatGateway, Subnet
 
-Placed = NatGateway | EndpointInterface
+Placed = NatGateway | EndpointInterface | Node
 
 
 def placed_request(
-    shelf: Shelf, subnet_id: str, *, place: str, description: str, private_ip: str | None, has_host: bool = True
+    shelf: Shelf,
+    subnet_id: str,
+    *,
+    place: str,
+    description: str,
+    private_ip: str | None,
+    has_host: bool = True,
+    public_ip: bool = False,
 ) -> PlacedRequest | None:
-    """`private_ip`: the address that it must be; any without. None: the subnet is gone."""
+    """`private_ip`: the address that it must be; any without. `public_ip`: one of the zone's comes with it. None: the
+    subnet is gone."""
     subnet = shelf.find(Subnet, subnet_id)
     if subnet is None:
         return None
@@ -27,6 +37,7 @@ def placed_request(
         description=description,
         private_ipv4=private_ip,
         has_host=has_host,
+        assign_public_ip=public_ip,
     )
 
 

@@ -1,6 +1,7 @@
 """Brings what has a place to it and takes it away again: what should be, against what the zones hold.
 
-Here NAT gateways, and what they share with the interfaces of VPC endpoints (`placing_endpoints.py`).
+Here NAT gateways, and what they share with the interfaces of VPC endpoints (`placing_endpoints.py`) and the nodes of
+load balancers (`placing_balancers.py`).
 
 A plan is made of an account's records alone; doing is a short loop over it. The record is durable before the zone is
 asked, and says `available` or `deleted` only after the zone has answered, so that whatever kills the process the next
@@ -23,6 +24,7 @@ from ...model.knobs import Knobs
 from ...world import World
 from ..regional.shelves import Shelf
 from . import nat_gateways, public_pool
+from . import placing_balancers as balancing
 from .nat_gateways import Failure
 from .objects import NatGateway, Subnet
 from .places import interface_of, must_hold
@@ -90,6 +92,7 @@ class Placing:
         self._knobs = knobs
         self._endpoints = EndpointPlacing(network, capacities)
         self._interfaces = InterfacePlacing(network, capacities)
+        self._balancers = balancing.NodePlacing(network, capacities)
         self._unowned: dict[str, float] | None = None  # allocation that no account has -> since when
         self._due = asyncio.Event()
         self._due.set()
@@ -122,6 +125,7 @@ class Placing:
                 await self._try(nat, self._forget)
             await self._endpoints.look(account)
             await self._interfaces.look(account, self._world.now(), self._knobs.interface_pending_s)
+            await self._balancers.look(account, self._world.now())
         await self.take_back_claims(_HELD)
         await self._take_back_unowned()
 
@@ -198,6 +202,7 @@ class Placing:
     def _in(self, states: Collection[str]) -> set[str]:
         shelves = [self._network.shelf(account) for account in self._network.accounts()]
         places = {place for shelf in shelves for place in places_in(shelf, states)}
+        places |= {place for shelf in shelves for place in balancing.places_in(shelf, states)}
         places |= {place for shelf in shelves for place in places_of(shelf, at_start=states == _HELD_AT_START)}
         return places | {nat.name for shelf in shelves for nat in shelf.all(NatGateway) if nat.state in states}
 
@@ -256,6 +261,7 @@ def _all_recorded(shelf: Shelf) -> Iterator[RecordedReservation]:
     yield from (recorded for recorded in gateways if recorded is not None)
     yield from recorded_endpoints(shelf)
     yield from recorded_addresses(shelf)
+    yield from balancing.recorded(shelf)
 
 
 def _recorded(shelf: Shelf, nat: NatGateway) -> RecordedReservation | None:

@@ -26,6 +26,8 @@ from ...model.network import (
     RouteTable as PlannedTable,
 )
 from ..regional.shelves import Shelf
+from .balancer_names import with_balancers
+from .balancer_plans import open_groups, planned_nodes
 from .dhcp_changes import with_options
 from .endpoint_plans import planned_endpoints, with_names
 from .flow_logs import planned_flow_logs
@@ -89,10 +91,11 @@ def vpc_plan(
         vpc_id=vpc.vpc_id,
         generation=generation,
         cidrs=cidrs,
-        groups=tuple(
-            groups.plan(shelf, group, lists) for group in shelf.all(SecurityGroupView) if group.vpc_id == vpc.vpc_id
+        groups=(
+            *(groups.plan(shelf, one, lists) for one in shelf.all(SecurityGroupView) if one.vpc_id == vpc.vpc_id),
+            *open_groups(shelf, vpc.vpc_id),
         ),
-        dns=dns and with_names(with_options(dns, shelf, vpc), shelf, vpc),
+        dns=dns and with_balancers(with_names(with_options(dns, shelf, vpc), shelf, vpc), shelf),
         subnets=tuple(_subnets(shelf, vpc, tables, acls)),
         tables=tuple(_table(shelf, vpc, table, lists) for table in tables),
         acls=tuple(_acl(acl) for acl in acls),
@@ -100,6 +103,7 @@ def vpc_plan(
         peerings=tuple(_peerings(shelf, vpc)),
         pools=pools,
         endpoints=tuple(planned_endpoints(shelf, vpc.vpc_id)),
+        nodes=tuple(planned_nodes(shelf, vpc.vpc_id)),
         flow_logs=tuple(planned_flow_logs(shelf, vpc.vpc_id)),
     )
 

@@ -70,13 +70,21 @@ async def open_network(
     quotas: QuotaValues | None = None,
     public_pool: str = "",
     pool_shares: int = 1,
+    kinds: Sequence[type[Kept]] = (),
 ) -> "NetworkRegistry":
     """The registry over the region's shard. `zones` are (name, id); the account gets its default VPC on first start.
 
-    `pool_shares`: how many zones' shards share the public pool.
+    `pool_shares`: how many zones' shards share the public pool. `kinds`: further ones, of what stands in VPCs.
     """
     registry = NetworkRegistry(
-        world, store, region=region, zones=zones, quotas=quotas, public_pool=public_pool, pool_shares=pool_shares
+        world,
+        store,
+        region=region,
+        zones=zones,
+        quotas=quotas,
+        public_pool=public_pool,
+        pool_shares=pool_shares,
+        kinds=kinds,
     )
     await registry.load()
     await registry.ensure_defaults(account)
@@ -96,6 +104,7 @@ class NetworkRegistry(OnShelves):
         quotas: QuotaValues | None = None,
         public_pool: str = "",
         pool_shares: int = 1,
+        kinds: Sequence[type[Kept]] = (),
     ) -> None:
         self.region = region
         self.zones = tuple(zones)
@@ -110,7 +119,7 @@ class NetworkRegistry(OnShelves):
         self._feeds: list[_Feed] = []
         self._listeners: list[Callable[[], None]] = []
         self._pool_listeners: list[Callable[[Sequence[str]], None]] = []
-        super().__init__(Shelves(world, store, schema.TABLE, KINDS, self._changed))
+        super().__init__(Shelves(world, store, schema.TABLE, (*KINDS, *kinds), self._changed))
 
     async def load(self) -> None:
         await super().load()
@@ -251,9 +260,9 @@ class NetworkRegistry(OnShelves):
             lambda shelf: group_changes.create_group(shelf, vpc_id, name, description, tags, groups_max, self.bits),
         )
 
-    async def delete_group(self, account: str, group_id: str, *, in_use: bool) -> None:
-        """`in_use`: an interface carries it. Raises GroupNotFound, CannotDelete, DependencyViolation."""
-        await self.change(account, lambda shelf: group_changes.delete_group(shelf, group_id, in_use=in_use))
+    async def delete_group(self, account: str, group_id: str, *, in_use: Callable[[Shelf], bool]) -> None:
+        """`in_use`: something else has it. Raises GroupNotFound, CannotDelete, DependencyViolation."""
+        await self.change(account, lambda shelf: group_changes.delete_group(shelf, group_id, in_use=in_use(shelf)))
 
     async def authorize(
         self, account: str, group_id: str, specs: Sequence[RuleSpec], tags: Tags = ()

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ...model import ids
 from ..regional.shelves import Change, Kept, Shelf
+from .balancers import LoadBalancer
 from .cidrs import check_subnet_network, ipv4, ipv6, is_within
 from .defaults import DEFAULT_SUBNET_PREFIX, acl_association, free_default_blocks, new_default_subnet
 from .errors import InvalidParameterCombination, SubnetNotFound
@@ -133,7 +134,8 @@ def delete_subnet(shelf: Shelf, subnet_id: str, *, in_use: bool) -> Change[None]
     nats = (nat for nat in shelf.all(NatGateway) if nat.subnet_id == subnet_id and nat.state not in GONE)
     endpoints = (one for one in shelf.all(VpcEndpoint) if subnet_id in one.subnets and one.state not in GONE)
     interfaces = (one for one in shelf.all(NetworkInterface) if one.subnet_id == subnet_id)
-    if in_use or any(next(one, None) is not None for one in (nats, endpoints, interfaces)):
+    balancers = (one for one in shelf.all(LoadBalancer) if any(node.subnet_id == subnet_id for node in one.nodes))
+    if in_use or any(next(one, None) is not None for one in (nats, endpoints, interfaces, balancers)):
         raise HasDependents("subnet", subnet_id)
     changed: list[Kept] = []
     for table in shelf.all(RouteTable):

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from ..services import Operation
+from .acm import table as acm
 from .cloudtrail import table as cloudtrail
 from .ec2 import table as ec2
 from .ecr import table as ecr
 from .ecs import table as ecs
+from .elbv2 import table as elbv2
 from .iam import table as iam
 from .kms import table as kms
 from .logs import table as logs
@@ -17,10 +19,12 @@ from .ssm import table as ssm
 from .sts import table as sts
 
 OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
+    "acm": acm.OPERATIONS,
     "cloudtrail": cloudtrail.OPERATIONS,
     "ec2": ec2.OPERATIONS,
     "ecr": ecr.OPERATIONS,
     "ecs": ecs.OPERATIONS,
+    "elbv2": elbv2.OPERATIONS,
     "iam": iam.OPERATIONS,
     "kms": kms.OPERATIONS,
     "logs": logs.OPERATIONS,

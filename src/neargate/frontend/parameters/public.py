@@ -10,7 +10,7 @@ from .book import ParameterBook
 from .records import STANDARD, STRING, Parameter, Version
 
 _SERVICES = frozenset(
-    {"cloudtrail", "ec2", "ecr", "ecs", "iam", "kms", "secretsmanager", "servicediscovery", "ssm", "sts"}
+    {"acm", "cloudtrail", "ec2", "ecr", "ecs", "iam", "kms", "secretsmanager", "servicediscovery", "ssm", "sts"}
 )
 _ROOT = "/aws/service/global-infrastructure"
 OWNER = ""  # the account in their ARNs

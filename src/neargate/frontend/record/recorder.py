@@ -47,7 +47,7 @@ _RUN = re.compile(r"[^\W_]{3,}")
 _PART_MIN_CHARS = 8
 _CLAIMED = re.compile(rb"Credential=([^\s,/]{1,128})/")
 # JSON services whose own members have a capital first letter.
-_CAPITAL = frozenset({"kms", "secretsmanager", "servicediscovery", "ssm"})
+_CAPITAL = frozenset({"acm", "kms", "secretsmanager", "servicediscovery", "ssm"})
 _CALLERS_MAP = "EncryptionContext"  # whose names are the caller's own
 _ENCODER = msgspec.json.Encoder(enc_hook=encode_mark)
 

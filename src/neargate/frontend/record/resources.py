@@ -6,6 +6,7 @@ from typing import Any
 RESOURCES_MAX = 100
 
 _TYPES = {
+    ("acm", "certificate"): "AWS::CertificateManager::Certificate",
     ("ec2", "dhcp-options"): "AWS::EC2::DHCPOptions",
     ("ec2", "elastic-ip"): "AWS::EC2::EIP",
     ("ec2", "natgateway"): "AWS::EC2::NatGateway",
@@ -25,6 +26,10 @@ _TYPES = {
     ("ecs", "task"): "AWS::ECS::Task",
     ("ecs", "task-definition"): "AWS::ECS::TaskDefinition",
     ("ecs", "task-set"): "AWS::ECS::TaskSet",
+    ("elasticloadbalancing", "listener"): "AWS::ElasticLoadBalancingV2::Listener",
+    ("elasticloadbalancing", "listener-rule"): "AWS::ElasticLoadBalancingV2::ListenerRule",
+    ("elasticloadbalancing", "loadbalancer"): "AWS::ElasticLoadBalancingV2::LoadBalancer",
+    ("elasticloadbalancing", "targetgroup"): "AWS::ElasticLoadBalancingV2::TargetGroup",
     ("iam", "group"): "AWS::IAM::Group",
     ("iam", "instance-profile"): "AWS::IAM::InstanceProfile",
     ("iam", "oidc-provider"): "AWS::IAM::OIDCProvider",

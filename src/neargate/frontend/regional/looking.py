@@ -25,6 +25,7 @@ _MISSING = frozenset(
         "InvalidCiphertextException",
         *("ParameterNotFound", "ParameterVersionNotFound", "InvalidResourceId", "InvalidKeyId"),
         *("RepositoryNotFoundException", "ImageNotFoundException", "NoSuchEntity"),
+        *("LoadBalancerNotFound", "TargetGroupNotFound", "ListenerNotFound", "RuleNotFound"),
         *("NamespaceNotFound", "ServiceNotFound", "InstanceNotFound", "OperationNotFound"),
     }
 )

@@ -38,7 +38,7 @@ def count(
         if breaker.is_failure(task, service, knobs):
             failed.setdefault(task.deployment_id, []).append(task)
             if task.running_since is None and task.stopped_reason:
-                teller.complain(messages.not_placed(service.name, task.stopped_reason))
+                teller.complain(messages.not_started(service.name, task.stopped_reason))
     return [
         _counted(
             deployment,

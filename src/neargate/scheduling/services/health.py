@@ -34,9 +34,9 @@ def standing(task: ServiceTask, service: Service, knobs: Knobs) -> Standing:
         return Standing.COMING if task.last_status in _ON_THE_WAY else Standing.LEAVING
     if is_failing(task):
         return Standing.UNHEALTHY if service.now >= _grace_ends(task, service) else Standing.SETTLING
-    if _passes_checks(task, service):
+    if _passes_checks(task):
         return Standing.HEALTHY
-    if _has_check(task, service) or service.now < _proven_at(task, knobs):
+    if _has_check(task) or service.now < _proven_at(task, knobs):
         return Standing.SETTLING
     return Standing.HEALTHY
 
@@ -45,7 +45,7 @@ def settles_at(task: ServiceTask, service: Service, knobs: Knobs) -> float | Non
     """When a task that is SETTLING will be something else without anything happening to it; None: never by itself."""
     if is_failing(task):
         return _grace_ends(task, service)
-    return None if _has_check(task, service) else _proven_at(task, knobs)
+    return None if _has_check(task) else _proven_at(task, knobs)
 
 
 def is_failing(task: ServiceTask) -> bool:
@@ -57,7 +57,7 @@ def was_healthy(task: ServiceTask, service: Service, knobs: Knobs) -> bool:
     """Of a task that stopped: had it counted as healthy? By what is known of its end."""
     if task.running_since is None or is_failing(task):
         return False
-    if service.has_target_groups:  # one that was healthy has left its target groups by its end
+    if task.target_health is not TargetHealth.NONE:  # one that was healthy may have left them by its end
         return task.target_health in _REGISTERED and task.container_health in _NOT_AGAINST
     if task.container_health is not ContainerHealth.NONE:
         return task.container_health is ContainerHealth.HEALTHY
@@ -65,15 +65,15 @@ def was_healthy(task: ServiceTask, service: Service, knobs: Knobs) -> bool:
     return ended_at >= _proven_at(task, knobs)
 
 
-def _has_check(task: ServiceTask, service: Service) -> bool:
-    return service.has_target_groups or task.container_health is not ContainerHealth.NONE
+def _has_check(task: ServiceTask) -> bool:
+    return task.target_health is not TargetHealth.NONE or task.container_health is not ContainerHealth.NONE
 
 
-def _passes_checks(task: ServiceTask, service: Service) -> bool:
+def _passes_checks(task: ServiceTask) -> bool:
     """It has one check at least, and each that it has is passed."""
     if task.container_health not in _NOT_AGAINST:
         return False
-    if service.has_target_groups:
+    if task.target_health is not TargetHealth.NONE:
         return task.target_health is TargetHealth.HEALTHY
     return task.container_health is ContainerHealth.HEALTHY
 

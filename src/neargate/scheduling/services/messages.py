@@ -11,6 +11,7 @@ from ...model.knobs import Knobs
 TASK_FAILED_CONTAINER_CHECKS = "Task failed container health checks"
 BREAKER_TRIPPED = "ECS deployment circuit breaker: tasks failed to start."
 
+_NOT_REGISTERED = "failed to register targets in"
 _HEALTH_STOPS = ("Task failed container health checks", "Task failed ELB health checks")
 
 
@@ -65,6 +66,40 @@ def stopped_pending(name: str, count: int) -> str:
 
 def failed_container_checks(name: str, task_id: str) -> str:
     return f"(service {name}) (task {task_id}) failed container health checks."
+
+
+def failed_target_check(name: str, task_id: str, port: int, group: str | None, reason: str) -> str:
+    return f"(service {name}) (task {task_id}) {_unhealthy(port, group, reason)}"
+
+
+def unused_targets(name: str, port: int, group: str | None, reason: str) -> str:
+    """Of all of its tasks: nothing asks them whether they are healthy."""
+    return f"(service {name}) {_unhealthy(port, group, reason)}"
+
+
+def _unhealthy(port: int, group: str | None, reason: str) -> str:
+    return f"(port {port}) is unhealthy in (target-group {group}) due to (reason {reason})."
+
+
+def registered(name: str, group: str, count: int) -> str:
+    return f"(service {name}) registered {count} targets in (target-group {group})"
+
+
+def deregistered(name: str, group: str, count: int) -> str:
+    return f"(service {name}) deregistered {count} targets in (target-group {group})"
+
+
+def draining(name: str, deployment_id: str, count: int) -> str:
+    return f"(service {name}, taskSet {deployment_id}) has begun draining connections on {count} tasks."
+
+
+def not_registered(group: str) -> str:
+    """Why a task could not start; told of its service, it is an event."""
+    return f"{_NOT_REGISTERED} (target-group {group}) with (error One or more target groups not found)"
+
+
+def not_started(name: str, reason: str) -> str:
+    return f"(service {name}) {reason}" if reason.startswith(_NOT_REGISTERED) else not_placed(name, reason)
 
 
 def not_placed(name: str, reason: str) -> str:

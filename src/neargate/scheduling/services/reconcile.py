@@ -16,7 +16,7 @@ from . import balance, breaker, buckets, counting, health, limits, messages, rol
 from .buckets import Bucket, Buckets
 from .messages import Teller
 from .rollout import Moves, Stops
-from .state import Deployment, RolloutState, Service, ServicePlan, ServiceStatus, ServiceTask, Stop
+from .state import Deployment, RolloutState, Service, ServicePlan, ServiceStatus, ServiceTask, Stop, TargetHealth
 
 
 def reconcile(service: Service, knobs: Knobs) -> ServicePlan:
@@ -54,6 +54,7 @@ def _pursue(service: Service, knobs: Knobs) -> ServicePlan:
     deployments = [counting.told_if_impaired(deployment, teller, knobs) for deployment in deployments]
     filled = buckets.fill(deployments, sorted_tasks)
     moves, is_balancing = _moves(service, filled, teller, knobs)
+    _tell_unused(filled, teller)
     primary = _completed(service, filled, teller)
     is_steady = _is_steady(service, filled, moves)
     if is_steady:
@@ -128,6 +129,14 @@ def _moves(service: Service, filled: Buckets, teller: Teller, knobs: Knobs) -> t
     return moves, False
 
 
+def _tell_unused(filled: Buckets, teller: Teller) -> None:
+    """Targets that no load balancer sends anything to are neither healthy nor not: the service waits, and says so."""
+    for task in filled.primary.settling:
+        if task.target_health in (TargetHealth.UNUSED, TargetHealth.DRAINING):
+            checked = (task.target_port, task.target_group, task.target_reason)
+            teller.complain(messages.unused_targets(teller.name, *checked))
+
+
 def _tell_held(held: tuple[ServiceTask, ...], teller: Teller) -> None:
     """Protected tasks are all that is left to stop."""
     for deployment_id, count in Counter(task.deployment_id for task in held).items():
@@ -138,6 +147,9 @@ def _tell_stops(stops: Stops, teller: Teller) -> None:
     for task in stops.failing:
         if task.container_health == "UNHEALTHY":
             teller.say(messages.failed_container_checks(teller.name, task.task_id))
+        else:
+            checked = (task.target_port, task.target_group, task.target_reason)
+            teller.say(messages.failed_target_check(teller.name, task.task_id, *checked))
     running = [task.task_id for task in (*stops.failing, *stops.surplus) if task.last_status == "RUNNING"]
     if running:
         teller.say(messages.stopped(teller.name, running))

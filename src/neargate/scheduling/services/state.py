@@ -32,7 +32,7 @@ class ContainerHealth(StrEnum):
 
 
 class TargetHealth(StrEnum):
-    """Of a task in its service's target groups, the worst of them: NONE when the service has none."""
+    """Of a task in the target groups of its deployment, the worst of them: NONE when that has none."""
 
     NONE = "NONE"
     INITIAL = "INITIAL"
@@ -58,7 +58,10 @@ class ServiceTask(Struct, frozen=True, kw_only=True):
     stop_code: str | None = None  # a StopCode
     stopped_reason: str | None = None
     stopped_at: float | None = None
-    target_group: str | None = None  # ARN of the one in which `target_health` is the worst
+    # Where `target_health` is the worst: the group's ARN, the container's port, and why.
+    target_group: str | None = None
+    target_port: int = 0
+    target_reason: str = ""
 
     @property
     def is_live(self) -> bool:
@@ -126,7 +129,6 @@ class Service(Struct, frozen=True, kw_only=True):
     grace_period_s: int = 0
     zones: tuple[str, ...]
     zone_rebalancing: bool = False
-    has_target_groups: bool = False
     deployments: tuple[Deployment, ...]
     tasks: tuple[ServiceTask, ...]
     is_steady: bool = False

@@ -40,7 +40,7 @@ KEY = "AKIASIMULATED0000000"
 SECRET = "not-a-secret-but-a-simulation"  # noqa: S105 both sides are made here
 MASTER_KEY = bytes(32)
 SERVER = "server"
-EC2_VERSION = "2016-11-15"
+VERSIONS = {"ec2": "2016-11-15", "elasticloadbalancing": "2015-12-01"}
 _WRONG_CLOCK = (b"RequestExpired", b"Signature expired", b"Signature not yet current")
 
 
@@ -172,6 +172,7 @@ class Server:
             return
         region.start_loops(world)
         world.spawn(region.gateway.watch_plans(), "vpc-plans")
+        world.spawn(region.gateway.watch_balancers(), "balancer-plans")
         self._net.listen(world, lambda end, url: self._accept(world, region, end, url))
         self.region, self.world = region, world
 
@@ -205,10 +206,12 @@ class Caller:
         response = self._judged(operation, await self.send(self._headers(operation, body), body, timeout_s))
         return Answered(status=response.status, document=msgspec.json.decode(response.body or b"{}"))
 
-    async def query(self, operation: str, params: Mapping[str, str], timeout_s: float = 10.0) -> tuple[int, bytes]:
-        """One attempt of a call to EC2: status and body. Raises Unanswered."""
-        body = urllib.parse.urlencode({"Action": operation, "Version": EC2_VERSION, **params}).encode()
-        headers = self._signed("ec2", form_headers(), body)
+    async def query(
+        self, operation: str, params: Mapping[str, str], timeout_s: float = 10.0, *, service: str = "ec2"
+    ) -> tuple[int, bytes]:
+        """One attempt of a call to EC2, or to another service of forms: status and body. Raises Unanswered."""
+        body = urllib.parse.urlencode({"Action": operation, "Version": VERSIONS[service], **params}).encode()
+        headers = self._signed(service, form_headers(), body)
         response = self._judged(operation, await self.send(headers, body, timeout_s))
         return response.status, bytes(response.body)
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from ...frontend.balancing.objects import TargetGroup
 from ...model.capacity import HostCapacity, HostFacts
 from ...model.knobs import Knobs
 from ...store.sqlite import MemoryDisk
 from ...wire.shapes import Models
+from .balanced_clients import BalancedClients
 from .checkers import Checkers
 from .endpoint import Endpoint
 from .faults import Fault, Injector, draw_faults
@@ -44,7 +46,8 @@ class Setting(Struct, frozen=True, kw_only=True):
 
     `cpu_units` and `memory_mib` of a host; None: drawn, so that in some runs the zones fill up. `spot`: how many of the
     launches are on Spot. `twice`: how many of those with a token are called for by two at once. `network`: clients
-    make, change and delete VPCs, elastic addresses and NAT gateways, and run tasks in them; `services`: services.
+    make, change and delete VPCs, elastic addresses and NAT gateways, and run tasks in them; `services`: services, which
+    with `balanced` are behind a load balancer.
     """
 
     hosts: int = 12
@@ -57,6 +60,7 @@ class Setting(Struct, frozen=True, kw_only=True):
     twice: float = 0.1
     network: bool = False
     services: bool = False
+    balanced: bool = False
 
 
 SMALL = Setting()
@@ -64,6 +68,7 @@ SPOT = Setting(hosts=3, calls=40, period_s=2.0, cpu_units=1024, memory_mib=2048,
 REAL = Setting(hosts=3, calls=10, period_s=2.0, real=3)
 NETWORK = Setting(hosts=6, calls=70, period_s=0.6, network=True)
 SERVICES = Setting(hosts=6, calls=50, period_s=1.0, cpu_units=8192, memory_mib=16384, services=True)
+BALANCED = replace(SERVICES, balanced=True)
 
 
 class SeedResult(Struct, frozen=True, kw_only=True):
@@ -139,8 +144,7 @@ class Run:
             else:
                 self.machines.append(LightMachine(self.sim, self.net, self.checkers, facts, knobs))
             machines[facts.host_id] = self.machines[-1]
-        kind: type[Workload] = VpcClients if setting.network else ServiceClients if setting.services else Workload
-        self.workload = (workload or kind)(
+        self.workload = (workload or _clients(setting))(
             self.sim,
             self.server,
             self.checkers,
@@ -191,6 +195,7 @@ class Run:
         found = self.checkers.problems(dead) + self.checkers.document_problems()
         found += self.checkers.memory_problems(self.server.room())
         found += self._network_problems()
+        found += self._target_problems()
         found += [f"{host_id} is dead and counts as connected" for host_id in sorted(dead & self.server.connected())]
         found += [f"the server holds a connection that {name} does not have" for name in self.net.abandoned()]
         for machine in self.machines:
@@ -227,6 +232,15 @@ class Run:
                 found += checks.host_problems(machine.facts.host_id, machine.vpcs(), plans)
         return found
 
+    def _target_problems(self) -> list[str]:
+        """Who is a target of a load balancer's group is a task that lives, and all that should be are."""
+        assert self.server.region is not None, "nobody serves"
+        groups = self.server.region.services.network.shelf(ACCOUNT).all(TargetGroup)
+        registered = {(group.arn, target.ip, target.port) for group in groups for target in group.targets}
+        wanted = self.checkers.services.targets()
+        found = [f"{ip} is a target of nobody" for _, ip, _ in sorted(registered - wanted)]
+        return found + [f"{ip} should be a target" for _, ip, _ in sorted(wanted - registered)]
+
     def _check_addresses(self) -> None:
         """What DescribeSubnets says is left is what the tables leave."""
         if isinstance(self.workload, VpcClients):
@@ -260,6 +274,12 @@ class Run:
                     self.sim.fail("logs", f"{stream} holds {lines}, its container wrote {output!r}")
                     return
                 await self.sim.living["clients"].sleep(_LOOK_S)
+
+
+def _clients(setting: Setting) -> type[Workload]:
+    if setting.balanced:
+        return BalancedClients
+    return VpcClients if setting.network else ServiceClients if setting.services else Workload
 
 
 def run_seed(

@@ -11,13 +11,14 @@ import msgspec
 
 from .sim import Sim
 
+# On the row that comes after the guard of the same write: what is refused there was never started.
 _TRIGGERS = """
-CREATE TEMP TRIGGER sim_service_task AFTER INSERT ON main.tasks WHEN new.service IS NOT NULL BEGIN
-    SELECT sim_service_started(new.service, s.desired, s.doc, (SELECT count(*) FROM main.tasks t
-        WHERE t.service = new.service AND t.last_status <> 'STOPPED' AND t.desired_status = 'RUNNING'))
-        FROM main.services s WHERE s.name = new.service AND s.status = 'ACTIVE';
-    SELECT sim_service_missing(new.id) WHERE NOT EXISTS
-        (SELECT 1 FROM main.services s WHERE s.name = new.service AND s.status = 'ACTIVE');
+CREATE TEMP TRIGGER sim_service_task AFTER INSERT ON main.service_tasks BEGIN
+    SELECT sim_service_started(s.name, s.desired, s.doc, (SELECT count(*) FROM main.tasks t
+        WHERE t.service = s.name AND t.last_status <> 'STOPPED' AND t.desired_status = 'RUNNING'))
+        FROM main.services s WHERE s.n = new.service AND s.status = 'ACTIVE';
+    SELECT sim_service_missing(new.task) WHERE NOT EXISTS
+        (SELECT 1 FROM main.services s WHERE s.n = new.service AND s.status = 'ACTIVE');
 END;
 """
 _OWNERLESS = (
@@ -59,6 +60,10 @@ class ServiceChecks:
 
     def _missing(self, task_id: str) -> None:
         self._sim.fail("service", f"{task_id} was started for a service that is not there")
+
+    def targets(self) -> set[tuple[str, str, int]]:
+        """(group, address, port) of tasks that are, or may be, targets."""
+        return set(self._databases["cell-0"].execute("SELECT grp, ip, port FROM task_targets").fetchall())
 
     def problems(self, dead: Set[str]) -> list[str]:
         """`dead`: hosts whose machine is gone; what their tasks have not done yet is not waited for."""

@@ -11,7 +11,7 @@ from .workload import CLUSTER, Workload, code_of
 
 _ATTEMPTS = 3
 _RETRY_S = 0.5
-_NAMES = ("api", "shop", "mail")
+NAMES = ("api", "shop", "mail")
 _FAMILIES = ("web", "web", "large", "job")  # a job ends by itself: what is made of it never becomes steady
 _LIMITS = ((100, 200), (50, 200), (0, 100), (0, 150))  # minimum and maximum per cent; they leave a way for one task
 _DESIRED_MAX = 4
@@ -25,11 +25,11 @@ class ServiceClients(Workload):
 
     async def _script(self) -> None:
         await super()._script()
-        for name in _NAMES:
+        for name in NAMES:
             await self._settle(name)
 
     async def _act(self, marker: str) -> None:
-        name = self._rng.choice(_NAMES)
+        name = self._rng.choice(NAMES)
         choice = self._rng.random()
         if choice < 0.3:
             await self._create(marker, name)
@@ -63,8 +63,13 @@ class ServiceClients(Workload):
                 "maximumPercent": maximum,
                 "deploymentCircuitBreaker": {"enable": breaker, "rollback": breaker},
             },
+            **self._besides(),
         }
         await self._ask("CreateService", params, "created")
+
+    def _besides(self) -> dict[str, Any]:
+        """What else a service is made with."""
+        return {}
 
     async def _update(self, name: str, changes: dict[str, Any], what: str) -> bool:
         return await self._ask("UpdateService", {"cluster": CLUSTER, "service": name, **changes}, what) is not None

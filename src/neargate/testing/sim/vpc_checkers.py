@@ -154,7 +154,8 @@ class VpcChecks:
         for _, zone in self._zones():
             for name, where, eni, address in zone.execute(_CLAIMS):
                 claims.setdefault(name, []).append((where, eni, None if address is None else address_text(address)))
-        for name in claims:
+        nodes = {node["place"] for one in self._kept("load-balancer").values() for node in one["nodes"]}
+        for name in sorted(claims.keys() - nodes):
             state = gateways.get(name, {}).get("state", "nowhere")
             if state not in holding:
                 yield f"{name} is {state} and has a claim"

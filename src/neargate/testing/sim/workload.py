@@ -88,6 +88,7 @@ class Workload:
             await self.world.sleep(0.1)
         network = self._server.region.services.network
         self._subnets = [record.view.subnet_id for record in network.subnets(ACCOUNT)]
+        self._vpc_id = network.subnets(ACCOUNT)[0].view.vpc_id
         await self._sure("CreateCluster", {"clusterName": CLUSTER, "capacityProviders": ["FARGATE", "FARGATE_SPOT"]})
         if self._real:
             await self._sure(

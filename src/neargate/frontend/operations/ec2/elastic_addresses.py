@@ -8,6 +8,7 @@ from ....model import ids
 from ....model.errors import AwsError
 from ....model.quotas import ELASTIC_ADDRESSES_PER_REGION
 from ...authorize import Resource, Values, authorize
+from ...balancing.objects import Node
 from ...call import Answer, Call, Params
 from ...network import addresses, public_pool
 from ...network.address_errors import (
@@ -205,7 +206,7 @@ def _shown(shelf: Shelf, address: ElasticAddress, eni: Shown | None) -> Shown:
     }
     user = addresses.user_of(shelf, address.name)
     if user is not None:
-        shown |= _use(user)
+        shown |= _use(user, shelf.account)
     elif eni is not None:
         shown |= {
             "AssociationId": eni["Association"]["AssociationId"],
@@ -216,12 +217,12 @@ def _shown(shelf: Shelf, address: ElasticAddress, eni: Shown | None) -> Shown:
     return shown | ({"Tags": tag_list(address.tags)} if address.tags else {})
 
 
-def _use(nat: NatGateway) -> Shown:
-    """Interface and private address are known when the gateway has its place."""
-    placed = {"NetworkInterfaceId": nat.eni_id, "PrivateIpAddress": nat.private_ip}
+def _use(user: NatGateway | Node, account: str) -> Shown:
+    """Interface and private address are known when the gateway, or the node, has its place."""
+    placed = {"NetworkInterfaceId": user.eni_id, "PrivateIpAddress": user.private_ip}
     return {
-        "AssociationId": nat.association_id,
-        "NetworkInterfaceOwnerId": nat.account,
+        "AssociationId": user.association_id,
+        "NetworkInterfaceOwnerId": account,
         **{name: value for name, value in placed.items() if value is not None},
     }
 

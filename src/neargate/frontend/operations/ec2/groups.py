@@ -5,10 +5,11 @@ from typing import Any
 
 from ....interfaces.roles import CapacityManager
 from ....vpc.addresses import public_dns_name
+from ...balancing.objects import LoadBalancer
 from ...call import Call, Params
-from ...network.addresses import holds
+from ...network.addresses import elastic_users
 from ...network.errors import GroupIdMalformed, GroupNotFound, MissingParameter, VpcNotFound
-from ...network.objects import ElasticAddress, NatGateway, VpcEndpoint
+from ...network.objects import ElasticAddress, VpcEndpoint
 from ...network.security_groups import SecurityGroupView
 from ...regional.shelves import Shelf
 from ...services import Services
@@ -70,12 +71,14 @@ async def public_addresses(services: Services) -> set[str]:
 
 
 async def all_enis(services: Services, account: str, eni_ids: list[str] | None = None) -> list[dict[str, Any]]:
-    """With the elastic addresses that gateways and tasks have, and groups of endpoints: a zone does not know them."""
+    """With the elastic addresses that gateways, nodes and tasks have, and groups of endpoints and load balancers: a
+    zone does not know them."""
     found = [eni for manager in capacity_managers(services) for eni in await manager.describe_enis(account, eni_ids)]
     shelf = services.network.shelf(account)
     found += own_interfaces(shelf, services.region, eni_ids)
     elastic = elastic_associations(shelf, services.region)
     grouped = {place.eni_id: one.groups for one in shelf.all(VpcEndpoint) for place in one.interfaces}
+    grouped |= {node.eni_id: one.groups for one in shelf.all(LoadBalancer) for node in one.nodes}
     elastic |= task_associations(shelf, found)
     known = [_associated(eni, elastic[eni["NetworkInterfaceId"]]) if _has(eni, elastic) else eni for eni in found]
     return [_grouped(eni, grouped) if eni["NetworkInterfaceId"] in grouped else eni for eni in known]
@@ -86,17 +89,17 @@ def _grouped(eni: dict[str, Any], grouped: Mapping[str | None, Sequence[str]]) -
 
 
 def elastic_associations(shelf: Shelf, region: str) -> dict[str, dict[str, Any]]:
-    """Interface -> its Association."""
+    """Interface -> its Association, of gateways and of nodes."""
     return {
-        nat.eni_id: {
-            "AllocationId": nat.allocation_id,
-            "AssociationId": nat.association_id,
+        one.eni_id: {
+            "AllocationId": one.allocation_id,
+            "AssociationId": one.association_id,
             "IpOwnerId": shelf.account,
-            "PublicDnsName": public_dns_name(nat.public_ip, region),
-            "PublicIp": nat.public_ip,
+            "PublicDnsName": public_dns_name(one.public_ip, region),
+            "PublicIp": one.public_ip,
         }
-        for nat in shelf.all(NatGateway)
-        if holds(nat) and nat.eni_id is not None and nat.public_ip is not None
+        for one in elastic_users(shelf)
+        if one.eni_id is not None and one.public_ip is not None
     }
 
 

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from ...authorize import Resource, authorize
+from ...balancing.lookup import carries_group
 from ...call import Answer, Call, Params
 from ...network.errors import (
     GroupIdMalformed,
@@ -72,8 +73,10 @@ async def delete_security_group(call: Call, services: Services, params: Params) 
     group = required_group(call, services, params)
     stop_if_dry_run(params)
     enis = await all_enis(services, call.account)
-    in_use = any(one["GroupId"] == group.group_id for eni in enis for one in eni["Groups"])
-    await services.network.delete_group(call.account, group.group_id, in_use=in_use)
+    carried = any(one["GroupId"] == group.group_id for eni in enis for one in eni["Groups"])
+    await services.network.delete_group(
+        call.account, group.group_id, in_use=lambda shelf: carried or carries_group(shelf, group.group_id)
+    )
     return {"Return": True, "GroupId": group.group_id}
 
 

@@ -74,8 +74,6 @@ def check_unbuilt(params: Members) -> None:
     controller = (params.get("deploymentController") or {}).get("type") or "ECS"
     if controller != "ECS":
         raise UnsupportedFeature(f"The deployment controller {controller} is not supported. Use the ECS controller.")
-    if params.get("loadBalancers"):
-        raise InvalidParameter("loadBalancers: load balancers are not built yet. Create the service without them.")
     if (params.get("serviceConnectConfiguration") or {}).get("enabled"):
         raise UnsupportedFeature("Service Connect (serviceConnectConfiguration) is not supported yet.")
     for name, what in _UNBUILT.items():

@@ -26,6 +26,7 @@ from .capacity_providers import (
     chosen_capacity,
     platform_version,
 )
+from .service_load_balancers import checked_load_balancers
 from .service_registries import checked_registries
 from .service_settings import DAEMON
 from .task_network import resolve_network
@@ -44,15 +45,17 @@ def new_template(
     definition = services.task_definitions.definition(revision)
     capacity = _new_capacity(params, cluster)
     check_placement(params, capacity.launch_type)
+    network = checked_network(call, services, params, definition, capacity.launch_type)
+    load_balancers = checked_load_balancers(call, services, params, definition, network)
     return RevisionTemplate(
         definition=definition,
         definition_tags=revision.tags,
         launch_type=capacity.launch_type,
         strategy=capacity.strategy,
         platform_version=checked_platform(params.get("platformVersion"), capacity.launch_type),
-        network=checked_network(call, services, params, definition, capacity.launch_type),
+        network=network,
         shown={
-            "loadBalancers": [],
+            "loadBalancers": load_balancers,
             "serviceRegistries": checked_registries(call, services, params.get("serviceRegistries") or (), definition),
         },
         log_mode=log_mode(call, services),

@@ -18,6 +18,7 @@ from .asking import definition_resource
 from .asking_services import service_document, service_resources, updating_keys
 from .names import cluster_name, definition_reference, service_identifier
 from .passing import authorize_roles, roles_of
+from .service_load_balancers import check_containers, checked_load_balancers
 from .service_registries import checked_registries
 from .service_settings import DAEMON, changed_settings
 from .service_template import (
@@ -77,7 +78,10 @@ def _change(
     if wanted and wanted != service.get("platformVersion"):
         deployed["platform_version"], settings["platformVersion"] = version, wanted
     is_named = (
-        revision is not None or bool(params.get("networkConfiguration")) or params.get("serviceRegistries") is not None
+        revision is not None
+        or bool(params.get("networkConfiguration"))
+        or params.get("serviceRegistries") is not None
+        or _names_targets(params)
     )
     force = bool(params.get("forceNewDeployment"))
     if force or deployed or is_named:
@@ -118,29 +122,47 @@ def _changed_template(
             "log_mode": log_mode(call, services),
             "gives_files": gives_files(services, definition, launch_type),
         }
-    changes |= _changed_registries(call, services, params, service, definition)
-    present = (service.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}
+    network = present = (service.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}
     if params.get("networkConfiguration"):
         network = checked_network(call, services, params, definition, launch_type)
-        return changes | ({} if network == present else {"network": network})
-    check_compatible(definition, launch_type)
-    if definition.get("networkMode") == AWSVPC and not present:
-        raise InvalidParameter(NO_NETWORK)
+        changes |= {} if network == present else {"network": network}
+    else:
+        check_compatible(definition, launch_type)
+        if definition.get("networkMode") == AWSVPC and not present:
+            raise InvalidParameter(NO_NETWORK)
+    shown = {
+        "loadBalancers": _targets(call, services, params, service, definition, network),
+        "serviceRegistries": _registries(call, services, params, service, definition),
+    }
+    if any(shown[key] != (service.get(key) or []) for key in shown):
+        changes["shown"] = shown
     return changes
 
 
-def _changed_registries(
+def _names_targets(params: Params) -> bool:
+    """An empty list names them, too: it takes all away."""
+    return params.get("loadBalancers") is not None
+
+
+def _targets(
+    call: Call, services: Services, params: Params, service: Document, definition: Document, network: Document
+) -> list[Document]:
+    present: list[Document] = service.get("loadBalancers") or []
+    if not _names_targets(params):
+        check_containers(present, definition)
+        return present
+    return checked_load_balancers(call, services, params, definition, network)
+
+
+def _registries(
     call: Call, services: Services, params: Params, service: Document, definition: Document
-) -> Document:
+) -> list[Document]:
     """Those that stay are to fit another definition, too; an empty list takes them away."""
     present: list[Document] = service.get("serviceRegistries") or []
     given = params.get("serviceRegistries")
     if given is None and definition["taskDefinitionArn"] == service["taskDefinition"]:
-        return {}
-    wanted = checked_registries(call, services, present if given is None else given, definition)
-    if wanted == present:
-        return {}
-    return {"shown": {"loadBalancers": service.get("loadBalancers") or [], "serviceRegistries": wanted}}
+        return present
+    return checked_registries(call, services, present if given is None else given, definition)
 
 
 def _present_revision(call: Call, services: Services, service: Document) -> Revision | None:

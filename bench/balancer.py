@@ -1,0 +1,239 @@
+"""A load balancer's node against HAProxy by a configuration written by hand, in the same namespaces, taking turns.
+
+By hand is what replaces such a load balancer: forwarded headers, redispatch, retries of what is safe.
+
+The node's targets joined while it ran, as those of a service do. Targets are HAProxy too, answering from memory; wrk
+asks by keep-alive connections from a namespace of its own.
+"""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from statistics import median
+
+from neargate.hostnet.balancers import namespace_of
+from neargate.model.balancing import (
+    BalancerPlan,
+    Forward,
+    HealthCheck,
+    PlannedGroup,
+    PlannedListener,
+    PlannedTarget,
+    WeightedGroup,
+)
+from neargate.testing.balancer_lab import ENI, FIRST_TARGET, NODE, BalancerLab, address
+
+from .figures import Figure, Load, foreign_load, spread
+
+COMMAND = "python -m bench balancer"
+TURNS = 15
+TURN_S = 2
+CONNECTIONS = 32
+OURS, THEIRS = 80, 81
+TARGETS = 2
+WITHIN_S = 20.0
+_TARGET = """
+global
+  nbthread 1
+  maxconn 400
+defaults
+  mode http
+  timeout client 60s
+  timeout connect 5s
+  timeout server 60s
+frontend all
+  bind {address}:8080
+  http-request return status 200 content-type text/plain string "hello from a target"
+"""
+_BY_HAND = """
+global
+  nbthread 1
+  maxconn 400
+defaults
+  mode http
+  timeout client 60s
+  timeout connect 5s
+  timeout server 60s
+  option forwardfor
+frontend all
+  bind {address}:81
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Port 81
+  default_backend targets
+backend targets
+  balance roundrobin
+  option httpchk GET /
+  retries 2
+  option redispatch 1
+  retry-on conn-failure empty-response
+  http-request disable-l7-retry if !METH_GET
+  server one {one}:8080 check inter 5s
+  server two {two}:8080 check inter 5s
+"""
+
+
+def measure() -> list[Figure]:
+    others = foreign_load()
+    lab = BalancerLab(targets=TARGETS)
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        targets = [address(FIRST_TARGET + number) for number in range(TARGETS)]
+        for number, target in enumerate(targets):
+            running.append(_haproxy(lab, f"target{number}", _TARGET.format(address=target)))
+        one, two = targets
+        by_hand = _BY_HAND.format(address=address(NODE), one=one, two=two)
+        running.append(_haproxy(lab, namespace_of(ENI), by_hand))
+        first_s = asyncio.run(_node(lab))
+        rates: dict[str, list[float]] = {"neargate": [], "by hand": []}
+        slowest: dict[str, list[float]] = {"neargate": [], "by hand": []}
+        costs: dict[str, list[float]] = {"neargate": [], "by hand": []}
+        with Load() as load:
+            for turn in range(TURNS + 1):
+                order = [("neargate", OURS), ("by hand", THEIRS)]
+                for name, port in order if turn % 2 else reversed(order):
+                    pid = lab.workers()[0] if port == OURS else running[-1].pid
+                    before = _processor_s(pid)
+                    rate, p99_ms = _asked(lab, port)
+                    if turn:
+                        costs[name].append((_processor_s(pid) - before) * 1e6 / (rate * TURN_S))
+                        rates[name].append(rate)
+                        slowest[name].append(p99_ms)
+    finally:
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+        lab.close()
+    return _figures(rates, slowest, costs, first_s, load.busy, others)
+
+
+def _processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _haproxy(lab: BalancerLab, namespace: str, text: str) -> "subprocess.Popen[bytes]":
+    path = Path(lab.directory) / f"{namespace}.cfg"
+    path.write_text(text)
+    command = ["nsenter", f"--net={lab.namespaces.path(namespace)}", "haproxy", "-db", "-q", "-f", str(path)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+async def _node(lab: BalancerLab) -> float:
+    """Returns when all targets are healthy: the seconds until the first of them was asked."""
+    group = PlannedGroup(arn="group", protocol="HTTP", check=HealthCheck(interval_s=5))
+    forward = Forward(groups=(WeightedGroup(arn="group"),))
+    empty = BalancerPlan(
+        arn="lb",
+        vpc_id="vpc-0a",
+        name="bench",
+        kind="application",
+        generation=1,
+        nodes=(lab.node,),
+        listeners=(PlannedListener(arn="listener", port=OURS, protocol="HTTP", default=forward),),
+        groups=(group,),
+    )
+    await lab.apply(empty)
+    await _until(lab, 1, 0)
+    addresses = [address(FIRST_TARGET + number) for number in range(TARGETS)]
+    targets = tuple(PlannedTarget(ip=one, port=8080) for one in addresses)
+    begun = time.perf_counter()
+    full = PlannedGroup(arn="group", protocol="HTTP", check=HealthCheck(interval_s=5), targets=targets)
+    await lab.apply(
+        BalancerPlan(
+            arn="lb",
+            vpc_id="vpc-0a",
+            name="bench",
+            kind="application",
+            generation=2,
+            nodes=(lab.node,),
+            listeners=empty.listeners,
+            groups=(full,),
+        )
+    )
+    first_s = 0.0
+    while not first_s:
+        asked = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://{address(NODE)}/"]
+        if await asyncio.to_thread(lab.run_all, "client", *asked) == "200":
+            first_s = time.perf_counter() - begun
+    await _until(lab, 2, TARGETS)
+    await lab.abandon()
+    return first_s
+
+
+async def _until(lab: BalancerLab, generation: int, healthy: int) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            told = lab.told.get(lab.node.place)
+            if told is not None and told.generation == generation and told.is_serving:
+                states = [verdict.state for group in told.groups for verdict in group.targets]
+                if states == ["healthy"] * healthy:
+                    return
+            await asyncio.sleep(0.02)
+
+
+def _asked(lab: BalancerLab, port: int) -> tuple[float, float]:
+    """Requests a second, and the 99th percentile of their milliseconds."""
+    given = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{TURN_S}s", "--latency", f"http://{address(NODE)}:{port}/"]
+    told = lab.run("client", *given)
+    if "Non-2xx" in told or "Socket errors" in told:
+        raise RuntimeError(told)
+    rate = re.search(r"Requests/sec:\s+([0-9.]+)", told)
+    slow = re.search(r"99%\s+([0-9.]+)(us|ms|s)", told)
+    assert rate is not None and slow is not None, told
+    return float(rate[1]), float(slow[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[slow[2]]
+
+
+def _figures(
+    rates: dict[str, list[float]],
+    slowest: dict[str, list[float]],
+    costs: dict[str, list[float]],
+    first_s: float,
+    busy: float,
+    others: float,
+) -> list[Figure]:
+    notes = [f"others used {others:.0%} of the processors before"]
+    notes += [f"{name:9} {spread(values)} requests/s" for name, values in rates.items()]
+    notes += [f"{name:9} {spread(values)} ms, p99" for name, values in slowest.items()]
+    against = f"HAProxy by hand, same namespaces; {TURNS} turns of {TURN_S} s each, wrk, {CONNECTIONS} connections"
+    common = {"against": against, "notes": notes, "load": busy, "command": COMMAND}
+    return [
+        Figure(
+            name="balancer: requests/s through a node",
+            value=median(rates["neargate"]) / median(rates["by hand"]),
+            unit="x",
+            goal=">= 0.95",
+            samples=rates,
+            **common,  # type: ignore[arg-type]
+        ),
+        Figure(
+            name="balancer: p99 through a node",
+            value=median(slowest["neargate"]) / median(slowest["by hand"]),
+            unit="x",
+            goal="<= 1.05",
+            samples=slowest,
+            **common,  # type: ignore[arg-type]
+        ),
+        Figure(
+            name="balancer: processor time of a request in a node",
+            value=median(costs["neargate"]) / median(costs["by hand"]),
+            unit="x",
+            samples=costs,
+            against=against,
+            notes=[f"{name:9} {spread(values)} microseconds" for name, values in costs.items()],
+            load=busy,
+            command=COMMAND,
+        ),
+        Figure(
+            name="balancer: from a target's registration to its first request",
+            value=first_s,
+            unit="s",
+            goal="<= 1",
+            against="a target that passes its first check",
+            load=busy,
+            command=COMMAND,
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""Load balancers' nodes on one host: whose plans are here, and what runs them."""

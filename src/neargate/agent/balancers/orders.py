@@ -1,0 +1,155 @@
+"""Which load balancers this host is to run nodes of, and what their runner is told: all of them, each as said last.
+
+A plan is handed on when the plan of its VPC is in force here: then the node's interface is there. Those of before a
+restart are handed on at once, since what runs by them must not end meanwhile; after a reboot of the machine their
+interfaces come a moment later. Invariants: a plan of a lower generation changes nothing; absence is never an order:
+until the server says otherwise, what was ordered before a restart runs on. Must not know proxies.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from ...interfaces.hostnet import HostError
+from ...interfaces.proxies import BalancerRunner
+from ...model.balancing import BalancerPlan, NodeReport
+from ...model.knobs import Knobs
+from ...world import World
+from ..local_state import LocalState
+from ..vpc_plans import VpcPlans
+
+Say = Callable[[Sequence[NodeReport]], None]
+
+
+class BalancerOrders:
+    """`say`: to the server; what it does not hear is said again when it is there."""
+
+    def __init__(
+        self,
+        world: World,
+        knobs: Knobs,
+        runner: BalancerRunner,
+        state: LocalState,
+        vpcs: VpcPlans,
+        say: Say,
+        note: Callable[[str], None],
+    ) -> None:
+        self._world = world
+        self._knobs = knobs
+        self._runner = runner
+        self._state = state
+        self._vpcs = vpcs
+        self._say = say
+        self._note = note
+        self._wanted: dict[str, BalancerPlan] = {}
+        self._restored: dict[str, BalancerPlan] = {}
+        self._given: dict[str, BalancerPlan] = {}  # to the runner, as it has them
+        self._waiting: set[str] = set()  # VPCs whose plan is waited for
+        self._due = asyncio.Event()
+        self._news: dict[str, NodeReport] = {}  # by place, not said yet
+        self._some_news = asyncio.Event()
+        self._whys: dict[str, str] = {}  # place -> why it does not serve, as it was noted
+        runner.on_report(self._heard)
+
+    def restore(self, plans: Sequence[BalancerPlan]) -> None:
+        """Those of before a restart."""
+        self._wanted = {plan.arn: plan for plan in plans}
+        self._restored = dict(self._wanted)
+        self._due.set()
+
+    async def push(self, plan: BalancerPlan) -> None:
+        known = self._wanted.get(plan.arn)
+        if known is not None and known.generation >= plan.generation:
+            return
+        await self._state.save_balancer(plan)
+        self._wanted[plan.arn] = plan
+        self._due.set()
+
+    async def withdraw(self, arn: str, generation: int) -> None:
+        """A plan of a later generation stays."""
+        known = self._wanted.get(arn)
+        if known is None or known.generation > generation:
+            return
+        await self._state.forget_balancer(arn)
+        self._wanted.pop(arn, None)
+        self._due.set()
+
+    def held(self) -> Mapping[str, int]:
+        """ARN -> generation."""
+        return {arn: plan.generation for arn, plan in self._wanted.items()}
+
+    def connected(self) -> None:
+        """A session stands: the server hears all that nodes say now."""
+        for report in self._runner.reports():
+            self._heard(report)
+
+    async def run(self) -> None:
+        """Never returns."""
+        self._world.spawn(self._tell(), "balancer-news")
+        self._world.spawn(self._tell_again(), "balancer-reports")
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            await self._hand_on()
+
+    async def _hand_on(self) -> None:
+        """What waits for its VPC stays as it was handed on last."""
+        ready = {arn: plan for arn, plan in self._wanted.items() if self._is_ready(plan)}
+        before = self._restored | self._given
+        given = {arn: ready.get(arn) or before.get(arn) for arn in self._wanted}
+        plans = {arn: plan for arn, plan in given.items() if plan is not None}
+        if plans == self._given:
+            return
+        try:
+            await self._runner.apply(tuple(plans.values()))
+        except (HostError, OSError) as error:
+            self._note(f"load balancers are tried again: {error}")
+            self._world.spawn(self._later(), "balancers-again")
+            return
+        self._given = plans
+        places = {node.place for plan in plans.values() for node in plan.nodes}
+        self._whys = {place: why for place, why in self._whys.items() if place in places}
+
+    def _is_ready(self, plan: BalancerPlan) -> bool:
+        if self._vpcs.is_applied(plan.vpc_id):
+            return True
+        if plan.vpc_id not in self._waiting:
+            self._waiting.add(plan.vpc_id)
+            self._world.spawn(self._await_vpc(plan.vpc_id), f"balancers-{plan.vpc_id}")
+        return False
+
+    async def _await_vpc(self, vpc_id: str) -> None:
+        try:
+            await self._vpcs.ready(vpc_id)
+        except HostError:
+            await self._world.sleep(self._knobs.engine_retry_s)  # it is tried on, and looked at again
+        self._waiting.discard(vpc_id)
+        self._due.set()
+
+    async def _later(self) -> None:
+        await self._world.sleep(self._knobs.engine_retry_s)
+        self._due.set()
+
+    # -- reports
+
+    def _heard(self, report: NodeReport) -> None:
+        if report.why != self._whys.get(report.place, ""):
+            self._whys[report.place] = report.why
+            self._note(f"{report.arn} in {report.place}: {report.why or 'it serves'}")
+        self._news[report.place] = report
+        self._some_news.set()
+
+    async def _tell(self) -> None:
+        """What comes together is said together."""
+        while True:
+            await self._some_news.wait()
+            await self._world.sleep(self._knobs.balancer_news_rest_s)
+            self._some_news.clear()
+            news, self._news = list(self._news.values()), {}
+            most = self._knobs.balancer_reports_max
+            for at in range(0, len(news), most):
+                self._say(news[at : at + most])
+
+    async def _tell_again(self) -> None:
+        while True:
+            await self._world.sleep(self._knobs.balancer_report_period_s)
+            self.connected()

@@ -1,0 +1,64 @@
+"""The proxies of load balancers' nodes for one region's agent: where their files are, whom they run as."""
+
+import grp
+import pwd
+import resource
+
+from ..agent.balancers.loopback import LoopbackDoors, WithDoors
+from ..agent.balancers.runner import ProxyRunner
+from ..hostnet.namespaces import Namespaces
+from ..hostnet.proxy_process import LinuxProxies, ProxyUser
+from ..hostnet.secret_mount import mount_secret, unmount_secret
+from ..interfaces.proxies import BalancerRunner
+from ..log import get_logger
+from ..model.knobs import DEFAULT_KNOBS
+from ..world import OsWorld, World
+from .paths import RegionPaths
+
+USERS = ("haproxy", "nobody")  # Debian's package makes the first, which owns nothing
+_CONNECTIONS_MAX = 20_000
+_FILES_KEPT = 200
+
+
+def balancer_runner(world: World, paths: RegionPaths, host_id: str) -> BalancerRunner:
+    """Those that face the internet are at this machine's loopback too."""
+    note = get_logger(__name__).bind(host=host_id).warning
+    return WithDoors(proxy_runner(world, paths, host_id), LoopbackDoors(DEFAULT_KNOBS, host_id, note))
+
+
+def proxy_runner(world: World, paths: RegionPaths, host_id: str) -> ProxyRunner:
+    home = paths.run / "balancers"
+    home.mkdir(mode=0o711, exist_ok=True)
+    try:
+        mount_secret(home)  # private keys of certificates are in it
+    except OSError as error:
+        get_logger(__name__).warning("certificates of load balancers lie in the run directory", why=str(error))
+    # Each connection of a client has one of a target.
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    connections = _CONNECTIONS_MAX if files == resource.RLIM_INFINITY else (files - _FILES_KEPT) // 2
+    host = _proxies(world, paths)
+    return ProxyRunner(
+        world, DEFAULT_KNOBS, host, host_id, connections_max=max(100, min(connections, _CONNECTIONS_MAX))
+    )
+
+
+def end_proxies(paths: RegionPaths) -> None:
+    """All of the region's on this machine, and their files."""
+    host = _proxies(OsWorld(), paths)
+    for eni_id in host.nodes():
+        host.end(eni_id)
+    unmount_secret(paths.run / "balancers")
+
+
+def _proxies(world: World, paths: RegionPaths) -> LinuxProxies:
+    return LinuxProxies(paths.run / "balancers", Namespaces(paths.run / "net" / "netns", world.die), _user())
+
+
+def _user() -> ProxyUser:
+    for name in USERS:
+        try:
+            found = pwd.getpwnam(name)
+            return ProxyUser(uid=found.pw_uid, gid=grp.getgrgid(found.pw_gid).gr_gid)
+        except KeyError:
+            continue
+    return ProxyUser(uid=65534, gid=65534)

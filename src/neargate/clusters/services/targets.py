@@ -1,0 +1,324 @@
+"""Tasks of services as targets of load balancers: registered when containers run, gone before these are signalled.
+
+A lane beside the scheduler's loop: it carries out what scheduling/services/targets.py says of each task, and tells the
+scheduler how they stand. Must not decide who stops. Invariants: a task is RUNNING only after its targets are
+registered; its host is told to stop it, and its address is given to another, only when it is a target no more; what is
+to be done follows from the tables and the region, so a kill between any two steps leaves a state to go on from.
+"""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ...interfaces.balancing import TargetRef, Targets
+from ...interfaces.store import Overloaded, Refused, Statement, Store
+from ...log import get_logger
+from ...model.errors import AwsError
+from ...model.knobs import Knobs
+from ...model.lifecycle import LastStatus, StopCode
+from ...scheduling.services import messages
+from ...scheduling.services.targets import Step, TaskVerdict, health_of, next_step, worst
+from ...scheduling.task_document import Change, advanced, ask_to_stop
+from ...world import World
+from ..task_table import TaskRow, changed_task, rows_by_id, write_updates
+from .due import Due
+from .tables import Key, insert_events
+from .target_rows import (
+    TargetTask,
+    forget_targets,
+    hold_no_more,
+    hold_nobody,
+    hosts_held_back,
+    services_with_targets,
+    tasks_with_targets,
+    told_of,
+)
+
+_log = get_logger(__name__)
+_WRITTEN_MAX = 64  # tasks of one write
+Tasks = Sequence[TargetTask]
+
+
+class TargetLane:
+    """`served` is told of services whose scheduler has something to look at, `ring` of hosts with tasks to stop;
+    `freed`: tasks that stopped may give their addresses back."""
+
+    def __init__(
+        self,
+        world: World,
+        store: Store,
+        knobs: Knobs,
+        *,
+        targets: Targets,
+        served: Callable[[Key], None],
+        ring: Callable[[str], None],
+        freed: Callable[[], None],
+    ) -> None:
+        self.due = Due(world)
+        self._world = world
+        self._store = store
+        self._knobs = knobs
+        self._targets = targets
+        self._served = served
+        self._ring = ring
+        self._freed = freed
+        self._drains_since: dict[str, float] = {}  # task -> monotonic; a new process begins to count again
+        self._fails_since: dict[Key, float] = {}  # since when the region takes nothing back
+        self._groups: dict[str, set[str]] = defaultdict(set)  # account -> groups that have changed
+        self._changed = asyncio.Event()
+        targets.on_change(self._groups_changed)
+
+    def tasks_changed(self, rows: Iterable[TaskRow]) -> None:
+        """Their statuses have, durably."""
+        for row in rows:
+            if row.service is not None and row.hidden_facts().has_targets:
+                self.due.wake((row.account, row.cluster, row.service), self._knobs.service_gather_s)
+
+    def _groups_changed(self, account: str, groups: Sequence[str]) -> None:
+        self._groups[account].update(groups)
+        self._changed.set()
+
+    async def load(self) -> None:
+        """A new process looks at every service with targets once."""
+        for key in await services_with_targets(self._store):
+            self.due.wake(key)
+
+    async def run(self) -> None:
+        """Never returns."""
+        self._world.spawn(self._follow(), "target-changes")
+        places = asyncio.Semaphore(self._knobs.service_turns_at_once)
+        while True:
+            await places.acquire()
+            key = await self.due.next()
+            self._world.spawn(self._look(key, places), "targets-turn")
+
+    async def _follow(self) -> None:
+        """Which services' targets are in the groups that have changed."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            changed, self._groups = self._groups, defaultdict(set)
+            for account, groups in changed.items():
+                for key in await services_with_targets(self._store, account, sorted(groups)):
+                    self.due.wake(key)
+
+    async def _look(self, key: Key, places: asyncio.Semaphore) -> None:
+        try:
+            wake_in_s = await self.turn(key)
+            self._fails_since.pop(key, None)
+        except Refused:
+            wake_in_s = 0.0  # a report or a StopTask came in between: decide again on what is there now
+        except (Overloaded, AwsError) as busy:
+            _log.warning("targets of a service are looked at later", service=key[2], cluster=key[1], why=str(busy))
+            wake_in_s = await self._hold_in_vain(key)
+        except Exception:
+            # As of the scheduler's loop: one service's state must not stop the others.
+            _log.exception("targets of a service could not be looked at, by a fault", service=key[2], cluster=key[1])
+            wake_in_s = self._knobs.service_fault_retry_s
+        finally:
+            places.release()
+        self.due.done(key)
+        if wake_in_s is not None:
+            self.due.wake(key, wake_in_s)
+
+    async def turn(self, key: Key) -> float | None:
+        """Once; in how many seconds again, unless something happens before. Raises Refused, Overloaded, AwsError."""
+        by_step: dict[Step, list[TargetTask]] = defaultdict(list)
+        for task in await tasks_with_targets(self._store, key):
+            is_over = self._is_over(key[0], task)
+            by_step[next_step(task.last_status, task.desired_status, task.stop_code, is_over=is_over)].append(task)
+        await self._leave(key, by_step[Step.LEAVE])
+        await self._signal(by_step[Step.SIGNAL])
+        await self._register(key, by_step[Step.REGISTER][:_WRITTEN_MAX])
+        await self._drain(key, by_step[Step.DRAIN][:_WRITTEN_MAX])
+        running = [task for task in by_step[Step.NONE] if task.last_status == LastStatus.RUNNING]
+        is_more = await self._tell(key, running)
+        if is_more or by_step[Step.REGISTER] or by_step[Step.DRAIN]:
+            return 0.0  # what they are now is looked at at once
+        return self._knobs.service_drain_check_s if by_step[Step.WAIT] else None
+
+    # -- the way up
+
+    async def _register(self, key: Key, tasks: Tasks) -> None:
+        if not tasks:
+            return
+        lost = set(await self._targets.register(key[0], _refs(tasks)))
+        unplaced = {task.task_id: _first_lost(task, lost) for task in tasks if lost.intersection(task.targets)}
+        await self._advance([task for task in tasks if task.task_id not in unplaced], LastStatus.RUNNING, _registered)
+        rows = await rows_by_id(self._store, list(unplaced))
+        changes = [
+            (row, ask_to_stop(row.document(), StopCode.TASK_FAILED_TO_START, messages.not_registered(group)))
+            for task_id, group in unplaced.items()
+            if (row := rows.get(task_id)) is not None and row.desired_status == "RUNNING"
+        ]
+        if changes:
+            await self._store.write(self._updates(changes))
+        self._served(key)
+
+    # -- how they stand
+
+    async def _tell(self, key: Key, tasks: Tasks) -> bool:
+        """Whether there is more to be told."""
+        told = []
+        for task in tasks:
+            verdict = worst([self._verdict(key[0], target) for target in task.targets], task.verdict)
+            if verdict != task.verdict:
+                told.append(told_of(task.task_id, verdict))
+        if told:
+            await self._store.write(told[:_WRITTEN_MAX])
+            self._served(key)
+        return len(told) > _WRITTEN_MAX
+
+    def _verdict(self, account: str, target: TargetRef) -> TaskVerdict:
+        state = self._targets.state(account, target)
+        health = health_of(state.state, state.description)
+        return TaskVerdict(
+            health=health, group=target.group, port=target.port, reason=state.description or state.reason
+        )
+
+    # -- the way down
+
+    async def _drain(self, key: Key, tasks: Tasks) -> None:
+        if not tasks:
+            return
+        await self._targets.deregister(key[0], _refs(tasks))
+        await self._advance(tasks, LastStatus.DEACTIVATING, _deregistered)
+        for task in tasks:
+            self._drains_since[task.task_id] = self._world.monotonic()
+
+    def _is_over(self, account: str, task: TargetTask) -> bool:
+        if task.last_status != LastStatus.DEACTIVATING:
+            return False
+        now = self._world.monotonic()
+        since = self._drains_since.setdefault(task.task_id, now)
+        is_overdue = now >= since + self._knobs.service_drain_max_s
+        return is_overdue or all(self._targets.state(account, target).is_gone for target in task.targets)
+
+    async def _signal(self, tasks: Tasks) -> None:
+        if not tasks:
+            return
+        await self._store.write(forget_targets([task.task_id for task in tasks]))
+        self._gone(tasks)
+
+    async def _leave(self, key: Key, tasks: Tasks) -> None:
+        if not tasks:
+            return
+        await self._targets.deregister(key[0], _refs(tasks))
+        events = self._events([task for task in tasks if _was_running(task)], _left)
+        await self._store.write([*forget_targets([task.task_id for task in tasks]), *events])
+        self._gone(tasks)
+
+    def _gone(self, tasks: Tasks) -> None:
+        for task in tasks:
+            self._drains_since.pop(task.task_id, None)
+        for host in dict.fromkeys(task.host for task in tasks if task.last_status != LastStatus.STOPPED):
+            self._ring(host)
+        if any(task.last_status == LastStatus.STOPPED for task in tasks):
+            self._freed()
+
+    async def _hold_in_vain(self, key: Key) -> float:
+        """The region takes nothing back: a stop that was asked for does not wait for it for ever."""
+        now = self._world.monotonic()
+        if now >= self._fails_since.setdefault(key, now) + self._knobs.service_deregister_wait_s:
+            tasks = [task for task in await tasks_with_targets(self._store, key) if task.desired_status == "STOPPED"]
+            await self._let_go(hold_no_more([task.task_id for task in tasks]), [task.host for task in tasks])
+        return self._knobs.service_retry_s
+
+    async def hold_nobody(self) -> None:
+        """All tasks of the region are to stop, at once. Those that are registered are deregistered all the same."""
+        await self._let_go([hold_nobody()], await hosts_held_back(self._store))
+
+    async def _let_go(self, statements: Sequence[Statement], hosts: Sequence[str]) -> None:
+        try:
+            await self._store.write(statements)
+        except Overloaded:
+            return  # the next attempt does it
+        for host in dict.fromkeys(hosts):
+            self._ring(host)
+
+    # -- both
+
+    async def _advance(self, tasks: Tasks, status: LastStatus, said: "Callable[[str, Tasks], list[str]]") -> None:
+        """Raises Refused: one of them changed meanwhile."""
+        names = {task.task_id: task for task in tasks}
+        before = {task.task_id: task.last_status for task in tasks}
+        rows = await rows_by_id(self._store, list(names))
+        now = self._world.now()
+        moved = [row for row in rows.values() if row.last_status == before[row.id]]
+        changes = [(row, advanced(row.document(), row.hidden_facts(), status, now)) for row in moved]
+        events = self._events([names[row.id] for row in moved], said)
+        if changes:
+            await self._store.write([*self._updates(changes), *events])
+
+    def _updates(self, changes: Sequence[tuple[TaskRow, Change]]) -> list[Statement]:
+        now = self._world.now()
+        return write_updates(
+            [
+                changed_task(row, change, report_seq=row.report_seq, stages=row.stages, now=now)
+                for row, change in changes
+            ]
+        )
+
+    def _events(self, tasks: Tasks, said: "Callable[[str, Tasks], list[str]]") -> list[Statement]:
+        by_service: dict[int, list[TargetTask]] = defaultdict(list)
+        for task in tasks:
+            by_service[task.service].append(task)
+        now, bits = self._world.now(), self._world.random.getrandbits
+        return [
+            statement
+            for service, some in by_service.items()
+            for statement in insert_events(service, said(some[0].name, some), now, bits)
+        ]
+
+
+def _refs(tasks: Tasks) -> list[TargetRef]:
+    return [target for task in tasks for target in task.targets]
+
+
+def _first_lost(task: TargetTask, lost: set[TargetRef]) -> str:
+    return next(target.group for target in task.targets if target in lost)
+
+
+def _was_running(task: TargetTask) -> bool:
+    return task.started_at is not None
+
+
+def _by_group(tasks: Tasks) -> "Counter[str]":
+    return Counter(target.group for task in tasks for target in task.targets)
+
+
+def _registered(name: str, tasks: Tasks) -> list[str]:
+    return [messages.registered(name, group, count) for group, count in _by_group(tasks).items()]
+
+
+def _left(name: str, tasks: Tasks) -> list[str]:
+    return [messages.deregistered(name, group, count) for group, count in _by_group(tasks).items()]
+
+
+def _deregistered(name: str, tasks: Tasks) -> list[str]:
+    """One that never was RUNNING never was a target that anybody was told of."""
+    told = [task for task in tasks if _was_running(task)]
+    by_deployment = Counter(task.deployment_id for task in told)
+    return _left(name, told) + [messages.draining(name, ident, count) for ident, count in by_deployment.items()]
+
+
+def waiting(tasks: Tasks) -> list[dict[str, Any]]:
+    """For `neargate why`: targets that the scheduler waits for, and what keeps tasks from their end."""
+    shown = []
+    for task in tasks:
+        is_wanted = task.desired_status == "RUNNING"
+        state = task.verdict.health.value if is_wanted else "DRAINING"
+        if not is_wanted and task.last_status != LastStatus.DEACTIVATING:
+            continue
+        if is_wanted and (task.last_status != LastStatus.RUNNING or state == "HEALTHY"):
+            continue
+        shown.append(
+            {
+                "task": task.task_id,
+                "group": task.verdict.group or task.targets[0].group,
+                "state": state,
+                "reason": task.verdict.reason if is_wanted else "",
+            }
+        )
+    return shown

@@ -1,0 +1,136 @@
+"""The region's load balancers as hosts need them: which host runs nodes of which, by what plan, and what it says back.
+
+Implements interfaces.roles.Balancers. Reads are from memory and never wait. Invariants: a plan of a generation never
+differs from another of that generation: what it is made of only grows, over restarts too; a host is believed only about
+nodes that are placed on it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from ...log import get_logger
+from ...model.balancing import BalancerPlan, NodeReport
+from ...model.bugs import told
+from ..network import balancer_nodes as nodes
+from ..network.balancers import balancers
+from ..network.registry import NetworkRegistry
+from ..regional.shelves import Shelf
+from .health import Verdicts
+from .objects import LoadBalancer
+
+_log = get_logger(__name__)
+
+Planner = Callable[[Shelf, LoadBalancer, int], BalancerPlan]  # the last: its generation
+
+
+def _none_beside(account: str) -> int:
+    del account
+    return 0
+
+
+class BalancerBook:
+    """`beside`: how often of an account what is on no shelf of the network had changed, which plans are made of too."""
+
+    def __init__(
+        self,
+        network: NetworkRegistry,
+        verdicts: Verdicts,
+        planner: Planner,
+        beside: Callable[[str], int] = _none_beside,
+    ) -> None:
+        self._network = network
+        self._verdicts = verdicts
+        self._planner = planner
+        self._beside = beside
+        self._plans: dict[str, dict[str, BalancerPlan]] = {}  # by account, by ARN
+        self._seen: dict[str, int] = {}  # account -> generation of what its plans were made of
+        self._by_host: dict[str, list[BalancerPlan]] = {}
+        self._places: dict[str, tuple[str, str]] = {}  # place -> (host, ARN)
+        self._version = 0
+        self._feeds: list[asyncio.Event] = []
+        network.on_change(self.changed)
+
+    def changed(self) -> None:
+        """What plans are made of may be something else."""
+        for feed in self._feeds:
+            feed.set()
+
+    def of_host(self, host_id: str) -> Sequence[BalancerPlan]:
+        self._catch_up()
+        return tuple(self._by_host.get(host_id, ()))
+
+    def generation(self, arn: str) -> int | None:
+        """Of the newest plan. None: no host has to know of it."""
+        self._catch_up()
+        return next((plans[arn].generation for plans in self._plans.values() if arn in plans), None)
+
+    def places(self) -> Mapping[str, tuple[str, str]]:
+        """Of all nodes with an interface: (host, ARN of the load balancer)."""
+        self._catch_up()
+        return self._places
+
+    async def changes(self) -> AsyncIterator[None]:
+        feed = asyncio.Event()
+        self._feeds.append(feed)
+        self._catch_up()
+        known = self._version
+        try:
+            while True:
+                await feed.wait()
+                feed.clear()
+                self._catch_up()
+                if self._version != known:
+                    known = self._version
+                    yield None
+        finally:
+            self._feeds.remove(feed)
+
+    def heard(self, host_id: str, reports: Sequence[NodeReport]) -> None:
+        self._catch_up()
+        for report in reports:
+            if self._places.get(report.place) == (host_id, report.arn):
+                self._verdicts.heard(report)
+
+    def _catch_up(self) -> None:
+        is_other = False
+        for account in self._network.accounts():
+            shelf = self._network.shelf(account)
+            now = shelf.generation + self._beside(account)
+            if self._seen.get(account) != now:
+                self._seen[account] = now
+                is_other |= self._replan(shelf, now)
+        if is_other:
+            self._version += 1
+            self._index()
+
+    def _replan(self, shelf: Shelf, generation: int) -> bool:
+        """Whether a plan is another one. One that says the same keeps its generation."""
+        before, made = self._plans.get(shelf.account, {}), dict[str, BalancerPlan]()
+        for balancer in balancers(shelf):
+            if not nodes.there(balancer):
+                continue
+            known = before.get(balancer.arn)
+            plan = self._planned(shelf, balancer, generation) or known
+            if plan is not None:
+                same = known is not None and replace(plan, generation=known.generation) == known
+                made[balancer.arn] = known if same and known is not None else plan
+        self._plans[shelf.account] = made
+        return made != before
+
+    def _planned(self, shelf: Shelf, balancer: LoadBalancer, generation: int) -> BalancerPlan | None:
+        """One that cannot be planned (a key that cannot be opened) stays as it was: the others go on."""
+        try:
+            return self._planner(shelf, balancer, generation)
+        except Exception as error:
+            _log.error("a load balancer cannot be planned", balancer=balancer.arn, why=told(error))
+            return None
+
+    def _index(self) -> None:
+        self._by_host, self._places = {}, {}
+        for plan in (plan for plans in self._plans.values() for plan in plans.values()):
+            for host_id in dict.fromkeys(node.host_id for node in plan.nodes):
+                self._by_host.setdefault(host_id, []).append(plan)
+            for node in plan.nodes:
+                self._places[node.place] = (node.host_id, plan.arn)

@@ -1,0 +1,1 @@
+"""Certificates of the account, as AWS Certificate Manager keeps them for load balancers."""

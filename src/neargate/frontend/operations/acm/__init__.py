@@ -1,0 +1,1 @@
+"""AWS Certificate Manager: thin operations over `frontend/certificates/`."""

@@ -1,0 +1,92 @@
+"""Load balancers and target groups in the shapes of ELBv2's answers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...balancing.health_checks import HTTP_PROTOCOLS, TRAFFIC_PORT
+from ...balancing.objects import LoadBalancer, Node, TargetGroup
+from ...network import balancer_nodes as nodes
+from ...network.objects import Tags
+
+# Of Route 53, which is not here: as AWS tells it of us-east-1, so that configurations that hand it on go on.
+_HOSTED_ZONES = {"application": "Z35SXDOTRQ7X7K", "network": "Z26RNL4JYFTOTI"}
+
+
+def balancer_shown(balancer: LoadBalancer) -> dict[str, Any]:
+    state = {"Code": balancer.state, "Reason": balancer.reason or None}
+    shown: dict[str, Any] = {
+        "LoadBalancerArn": balancer.arn,
+        "DNSName": balancer.dns_name,
+        "CanonicalHostedZoneId": _HOSTED_ZONES[balancer.lb_type],
+        "CreatedTime": balancer.created_at,
+        "LoadBalancerName": balancer.label,
+        "Scheme": balancer.scheme,
+        "VpcId": balancer.vpc_id,
+        "State": {name: value for name, value in state.items() if value is not None},
+        "Type": balancer.lb_type,
+        "AvailabilityZones": zones_shown(balancer),
+        "IpAddressType": balancer.address_type,
+        "EnablePrefixForIpv6SourceNat": "off",
+    }
+    if balancer.groups:
+        shown["SecurityGroups"] = list(balancer.groups)
+        if balancer.lb_type == "network":
+            shown["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"] = "on"
+    return shown
+
+
+def zones_shown(balancer: LoadBalancer) -> list[dict[str, Any]]:
+    return [
+        {
+            "ZoneName": one.zone,
+            "SubnetId": one.subnet_id,
+            "LoadBalancerAddresses": _addresses(balancer, one) if balancer.lb_type == "network" else [],
+        }
+        for one in nodes.wanted(balancer)
+    ]
+
+
+def _addresses(balancer: LoadBalancer, node: Node) -> list[dict[str, Any]]:
+    """Those that the caller chose, as AWS tells them alone."""
+    if node.allocation_id is not None:
+        return [{"IpAddress": node.public_ip or "", "AllocationId": node.allocation_id}]
+    if balancer.scheme == "internal" and node.wanted_private_ip is not None:
+        return [{"PrivateIPv4Address": node.wanted_private_ip}]
+    return []
+
+
+def group_shown(group: TargetGroup, balancers: Sequence[str] | None) -> dict[str, Any]:
+    """`balancers`: ARNs of those that lead to it, None where AWS does not tell them."""
+    check = group.check
+    shown: dict[str, Any] = {
+        "TargetGroupArn": group.arn,
+        "TargetGroupName": group.label,
+        "Protocol": group.protocol,
+        "Port": group.port,
+        "VpcId": group.vpc_id,
+        "HealthCheckProtocol": check.protocol,
+        "HealthCheckPort": TRAFFIC_PORT if check.port is None else str(check.port),
+        "HealthCheckEnabled": True,
+        "HealthCheckIntervalSeconds": int(check.interval_s),
+        "HealthCheckTimeoutSeconds": int(check.timeout_s),
+        "HealthyThresholdCount": check.healthy,
+        "UnhealthyThresholdCount": check.unhealthy,
+        "TargetType": "ip",
+        "IpAddressType": group.address_type,
+    }
+    if balancers is not None:
+        shown["LoadBalancerArns"] = list(balancers)
+    if check.protocol in HTTP_PROTOCOLS:
+        shown["HealthCheckPath"] = check.path
+        shown["Matcher"] = {"GrpcCode" if group.version == "GRPC" else "HttpCode": group.matcher}
+    if group.version:
+        shown["ProtocolVersion"] = group.version
+    return shown
+
+
+def attributes_shown(attributes: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in sorted(attributes.items())]
+
+
+def tags_shown(tags: Tags) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags]

@@ -1,0 +1,213 @@
+"""A listener as one of HAProxy's frontends: where it listens, what it adds to requests, and which rule decides.
+
+Rules stand in the order of their priority, and the first whose conditions hold chooses; a listener that only forwards
+to one group has none of that on a request's way.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..model.balancing import BalancerPlan, Forward, PlannedAction, PlannedCertificate, PlannedListener, PlannedNode
+from ..model.tls_policies import DEFAULT_POLICY, TLS_POLICIES
+from . import actions, conditions, names, pages
+from .words import quoted
+
+_ALPN = {"HTTP1Only": "http/1.1", "HTTP2Only": "h2", "HTTP2Optional": "http/1.1,h2", "HTTP2Preferred": "h2,http/1.1"}
+_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+_IN_WORDS = {"TLSv1": "TLSv1.0"}
+_DRAIN_S = 30
+
+
+def is_tls(listener: PlannedListener) -> bool:
+    return listener.protocol in ("HTTPS", "TLS")
+
+
+def section(plan: BalancerPlan, node: PlannedNode, listener: PlannedListener, at: str) -> list[str]:
+    groups = {group.arn for group in plan.groups}
+    begin = [f"frontend {names.frontend(listener.arn)}", f"bind {node.private_ipv4}:{int(listener.port)}"]
+    begin[1] += _tls(plan, listener, at) if is_tls(listener) else ""
+    if listener.protocol in ("HTTP", "HTTPS"):
+        return [*begin, *_http(plan, listener, groups, at)]
+    return [*begin, *_tcp(listener, groups)]
+
+
+def certificates(listener: PlannedListener, at: str) -> str:
+    """The crt-list: the first is for who asks for no name that another is good for."""
+    lines = [f"{at}/certificates/{names.certificate(listener.certificates[0].arn)}"] if listener.certificates else []
+    for one in listener.certificates:
+        good = " ".join(name for name in one.names if _is_host(name))
+        if good:
+            lines.append(f"{at}/certificates/{names.certificate(one.arn)} {good}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def keys(listeners: Iterable[PlannedListener]) -> Mapping[str, PlannedCertificate]:
+    return {names.certificate(one.arn): one for listener in listeners for one in listener.certificates}
+
+
+def _is_host(name: str) -> bool:
+    return bool(name) and all(letter.isascii() and (letter.isalnum() or letter in "*.-") for letter in name)
+
+
+def _tls(plan: BalancerPlan, listener: PlannedListener, at: str) -> str:
+    policy = TLS_POLICIES.get(listener.ssl_policy) or TLS_POLICIES[DEFAULT_POLICY]
+    known = [version for version in _VERSIONS if version in policy.protocols]
+    old = [cipher for cipher in policy.ciphers if not cipher.startswith("TLS_")]
+    new = [cipher for cipher in policy.ciphers if cipher.startswith("TLS_")]
+    words = f" ssl crt-list {quoted(f'{at}/certificates/{names.frontend(listener.arn)}.list')}"
+    words += f" ssl-min-ver {_IN_WORDS.get(known[0], known[0])} ssl-max-ver {_IN_WORDS.get(known[-1], known[-1])}"
+    words += f" ciphers {quoted(':'.join(old))}" if old else ""
+    words += f" ciphersuites {quoted(':'.join(new))}" if new else ""
+    if listener.protocol == "HTTPS":
+        is_h2 = _attribute(plan, "routing.http2.enabled", "true") == "true"
+        return words + (" alpn h2,http/1.1" if is_h2 else " alpn http/1.1")
+    alpn = _ALPN.get(listener.alpn)
+    return words + (f" alpn {alpn}" if alpn else "")
+
+
+def _attribute(plan: BalancerPlan, key: str, default: str) -> str:
+    return dict(plan.attributes).get(key, default)
+
+
+def _http(plan: BalancerPlan, listener: PlannedListener, groups: set[str], at: str) -> list[str]:
+    idle = round(float(_attribute(plan, "idle_timeout.timeout_seconds", "60")) * 1000)
+    life = int(float(_attribute(plan, "client_keep_alive.seconds", "3600")))
+    return [
+        "mode http",
+        f"timeout client {idle}",
+        f"timeout http-request {idle}",
+        f"timeout http-keep-alive {idle}",
+        # A process that was replaced answers one more request of each connection before it closes it.
+        "option idle-close-on-response",
+        actions.CHOSEN,
+        "tcp-request session set-var(sess.born) date",
+        f"tcp-request session set-var-fmt(sess.trace) '{_hex('rand') * 2}'",  # not drawn again for each request
+        f"http-after-response set-header Connection close if {{ date,sub(sess.born) gt {life} }}",
+        "http-request set-var(txn.host) req.hdr(host),host_only,lower" if _asks_host(listener) else "",
+        *_headers(plan, listener),
+        *_rules(listener, groups, at),
+        *_chosen(listener, groups),
+    ]
+
+
+def _asks_host(listener: PlannedListener) -> bool:
+    acts = [listener.default, *(rule.action for rule in listener.rules)]
+    fields = {condition.field for rule in listener.rules for condition in rule.conditions}
+    return "host-header" in fields or not all(isinstance(act, Forward) for act in acts)
+
+
+def _headers(plan: BalancerPlan, listener: PlannedListener) -> list[str]:
+    found = []
+    if _attribute(plan, "routing.http.drop_invalid_header_fields.enabled", "false") == "true":
+        found.append("http-request del-header '[^A-Za-z0-9-]' -m reg")
+    mode = _attribute(plan, "routing.http.xff_header_processing.mode", "append")
+    with_port = _attribute(plan, "routing.http.xff_client_port.enabled", "false") == "true"
+    source = "%[src]:%[src_port]" if with_port else "%[src]"
+    if mode == "remove":
+        found.append("http-request del-header X-Forwarded-For")
+    elif mode == "append":
+        # Who has one gets it longer; the header is looked for once on most requests' way.
+        found.append(f"http-request replace-header X-Forwarded-For '(.*)' '\\1, {source}'")
+        if with_port:
+            found.append(
+                f"http-request set-header X-Forwarded-For '{source}' if !{{ req.fhdr(x-forwarded-for) -m found }}"
+            )
+        else:
+            found.append("option forwardfor if-none")
+    scheme = "https" if is_tls(listener) else "http"
+    found += [
+        f"http-request set-header X-Forwarded-Proto {scheme}",
+        f"http-request set-header X-Forwarded-Port {int(listener.port)}",
+        "http-request set-header X-Amzn-Trace-Id"
+        f" 'Root=1-{_hex('date')}-%[var(sess.trace)]{_hex('rand')}'"
+        " if !{ req.fhdr(x-amzn-trace-id) -m found }",
+    ]
+    if _attribute(plan, "routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false") == "true":
+        found += [
+            "http-request set-header X-Amzn-Tls-Version '%[ssl_fc_protocol]' if { ssl_fc }",
+            "http-request set-header X-Amzn-Tls-Cipher-Suite '%[ssl_fc_cipher]' if { ssl_fc }",
+        ]
+    return found
+
+
+def _hex(fetch: str) -> str:
+    """Eight digits."""
+    return f"%[{fetch},bytes(4,4),hex,lower]"
+
+
+def _rules(listener: PlannedListener, groups: set[str], at: str) -> list[str]:
+    scheme = "https" if is_tls(listener) else "http"
+    found: list[str] = []
+    for number, rule in enumerate(sorted(listener.rules, key=lambda rule: rule.priority)):
+        labels = [f"r{number}c{index}" for index in range(len(rule.conditions))]
+        for label, condition in zip(labels, rule.conditions, strict=True):
+            found += conditions.lines(label, condition)
+        found += actions.lines(rule.action, " ".join(labels), scheme, listener.port, groups, at)
+    if single(listener.default) is None:
+        found += actions.lines(listener.default, "", scheme, listener.port, groups, at)
+    if any(_is_kept(act) for act in (listener.default, *(rule.action for rule in listener.rules))):
+        found.append(
+            "http-response add-header Set-Cookie"
+            " 'AWSALBTG=%[var(txn.to)]; Expires=%[date,add(txn.sticky),http_date]; Path=/'"
+            " if { var(txn.sticky) -m found }"
+        )
+    return found
+
+
+def _is_kept(action: PlannedAction) -> bool:
+    return isinstance(action, Forward) and action.stickiness_s is not None
+
+
+def single(action: PlannedAction) -> str | None:
+    """The ARN of the one group that an action always means."""
+    if isinstance(action, Forward) and len(action.groups) == 1 and action.stickiness_s is None:
+        return action.groups[0].arn
+    return None
+
+
+def _chosen(listener: PlannedListener, groups: set[str]) -> list[str]:
+    """A group none of whose targets is healthy is asked for all of them."""
+    acts: Sequence[PlannedAction] = [rule.action for rule in listener.rules]
+    default = single(listener.default)
+    if default is None:
+        acts = [*acts, listener.default]
+    meant = sorted({one.arn for act in acts if isinstance(act, Forward) for one in act.groups} & groups)
+    found = [
+        f"use_backend {name}{names.OPEN} if {{ var(txn.to) -m str {name} }} {_none_of(name)}"
+        for name in map(names.backend, meant)
+    ]
+    if meant or acts:
+        found.append("use_backend %[var(txn.to)] if chosen")
+    return found + _default(default, groups)
+
+
+def _default(arn: str | None, groups: set[str]) -> list[str]:
+    if arn is None or arn not in groups:
+        return [f"default_backend {names.NOWHERE}"]
+    name = names.backend(arn)
+    return [f"use_backend {name}{names.OPEN} if {_none_of(name)}", f"default_backend {name}"]
+
+
+def _none_of(name: str) -> str:
+    """A process that was replaced counts no target any more, though it can ask them for whom it still has."""
+    return f"{{ nbsrv({name}) eq 0 }} !{{ stopping }}"
+
+
+def _tcp(listener: PlannedListener, groups: set[str]) -> list[str]:
+    idle = round(listener.idle_timeout_s * 1000)
+    found = ["mode tcp", f"timeout client {idle}", f"timeout client-fin {_DRAIN_S}s"]
+    if single(listener.default) is None and isinstance(listener.default, Forward):
+        found.append(actions.CHOSEN)
+        plain = Forward(groups=listener.default.groups)
+        found += [f"tcp-request content {line}" for line in actions.forward(plain, "", groups)]
+    return [*found, *_tcp_chosen(listener, groups)]
+
+
+def _tcp_chosen(listener: PlannedListener, groups: set[str]) -> list[str]:
+    if not isinstance(listener.default, Forward):
+        return [f"default_backend {names.NOWHERE}tcp"]
+    found = _chosen(listener, groups)
+    return [f"{line}tcp" if line == f"default_backend {names.NOWHERE}" else line for line in found]
+
+
+def errors(at: str) -> list[str]:
+    return [f"errorfile {code} {quoted(f'{at}/pages/{code}.http')}" for code in pages.codes()]

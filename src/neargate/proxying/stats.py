@@ -1,0 +1,146 @@
+"""What a proxy tells of its targets (`show stat`) as rows, and what its checks say as AWS's verdicts.
+
+A target is `initial` from when it came until a check passed, or until as many as make a target unhealthy had the time
+to fail. Invariant: a verdict never goes back to initial by itself.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from ..model.balancing import CODE_MISMATCH, FAILED_CHECKS, HEALTHY, INITIAL, TIMED_OUT, UNHEALTHY, HealthCheck
+
+_NO_CHECK_YET = ("", "INI", "UNK")
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """Of one server, or of a whole backend (then `server` is BACKEND). `since_s`: since its status changed."""
+
+    backend: str
+    server: str
+    status: str
+    current: int = 0
+    check: str = ""
+    code: str = ""
+    since_s: int = 0
+    answers: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)  # 2xx, 3xx, 4xx, 5xx, connection errors
+    retried: int = 0
+
+    @property
+    def is_up(self) -> bool:
+        return self.status.startswith("UP") or self.status == "no check"
+
+    @property
+    def is_out(self) -> bool:
+        """Gets nothing new, whatever its checks say."""
+        return self.status.startswith(("MAINT", "DRAIN"))
+
+    @property
+    def passes(self) -> bool | None:
+        """What the last check said; None before the first."""
+        word = self.check.removeprefix("* ")
+        if word in _NO_CHECK_YET:
+            return None
+        return word.endswith("OK") or word == "L7OKC"
+
+
+def rows(told: str) -> list[Row]:
+    """Of servers and backends. Raises ValueError for what is no answer of `show stat`."""
+    heading, *lines = told.lstrip().splitlines() or [""]
+    if not heading.startswith("# pxname,svname,"):
+        raise ValueError("no statistics")
+    columns = {name: at for at, name in enumerate(heading[2:].split(","))}
+    return [_row(line.split(","), columns) for line in lines if line and ",FRONTEND," not in line]
+
+
+def _row(words: list[str], columns: Mapping[str, int]) -> Row:
+    def number(name: str) -> int:
+        return int(words[columns[name]] or 0)
+
+    return Row(
+        backend=words[0],
+        server=words[1],
+        status=words[columns["status"]],
+        current=number("scur"),
+        check=words[columns["check_status"]],
+        code=words[columns["check_code"]],
+        since_s=number("lastchg"),
+        answers=(
+            number("hrsp_2xx"),
+            number("hrsp_3xx"),
+            number("hrsp_4xx"),
+            number("hrsp_5xx"),
+            number("econ"),
+        ),
+        retried=number("wretr") + number("wredis"),
+    )
+
+
+def info(told: str) -> tuple[str, int]:
+    """Of an answer to `show info`: the shape that the process runs, and its pid."""
+    pairs = dict(line.partition(": ")[::2] for line in told.splitlines())
+    return pairs.get("description", "").removeprefix("shape-").strip(), int(pairs.get("Pid", "0"))
+
+
+def replaced(told: str) -> list[int]:
+    """Of an answer to `show proc`: the workers that end with their connections."""
+    lines = iter(told.splitlines())
+    found = []
+    for line in lines:
+        if line.startswith("# old workers"):
+            break
+    for line in lines:
+        words = line.split()
+        if line.startswith("#"):
+            break
+        if len(words) > 1 and words[1] == "worker" and words[0].isdecimal():
+            found.append(int(words[0]))
+    return found
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What was said last. `since`: when the target came, on the host's clock that never goes back."""
+
+    state: str = INITIAL
+    since: float = 0.0
+    reason: str = ""
+    detail: str = ""
+
+
+def judged(known: Known | None, row: Row, probe: Row | None, check: HealthCheck, now: float) -> Known:
+    """`known` None: the target was here before whoever asks. `probe`: of the frequent tries of a fresh target."""
+    if row.is_up:
+        return Known(state=HEALTHY, since=now if known is None else known.since)
+    patience_s = check.unhealthy * check.interval_s
+    if known is None:
+        fresh = row.since_s < patience_s
+        known = Known(state=INITIAL if fresh else UNHEALTHY, since=now - row.since_s)
+    if known.state == INITIAL:
+        if probe is not None and probe.is_up and probe.passes:
+            return Known(state=HEALTHY, since=known.since)
+        told = probe if probe is not None and probe.passes is False else row
+        if told.passes is not False or now - known.since < patience_s:
+            return known
+        return _failed(told, known)
+    # While it is on its way up its checks pass; why it is not healthy is what was said before.
+    return _failed(row, known) if row.passes is False or not known.reason else known
+
+
+def _failed(row: Row, known: Known) -> Known:
+    reason, detail = reason_of(row)
+    return Known(state=UNHEALTHY, since=known.since, reason=reason, detail=detail)
+
+
+def reason_of(row: Row) -> tuple[str, str]:
+    """AWS's code and description."""
+    word = row.check.removeprefix("* ")
+    if word == "L7STS" and row.code not in ("", "0"):
+        return CODE_MISMATCH, f"Health checks failed with these codes: [{row.code}]"
+    if word.endswith("TOUT"):
+        return TIMED_OUT, "Request timed out"
+    return FAILED_CHECKS, "Health checks failed"
+
+
+def added(one: Iterable[int], other: Iterable[int]) -> tuple[int, int, int, int, int]:
+    first, second, third, fourth, fifth = (a + b for a, b in zip(one, other, strict=True))
+    return first, second, third, fourth, fifth

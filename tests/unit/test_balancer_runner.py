@@ -1,0 +1,278 @@
+"""The runner of nodes' proxies over a proxy that only answers: what it starts, refuses, replaces, ends and says."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from neargate.agent.balancers.runner import ProxyRunner
+from neargate.interfaces.proxies import Proxy
+from neargate.model.balancing import (
+    BalancerPlan,
+    Forward,
+    HealthCheck,
+    NodeReport,
+    PlannedGroup,
+    PlannedListener,
+    PlannedNode,
+    PlannedTarget,
+    WeightedGroup,
+)
+from neargate.model.knobs import Knobs
+from neargate.proxying import configuration
+from neargate.world import OsWorld
+
+ENI = "eni-1"
+NODE = PlannedNode(place="place", eni_id=ENI, zone="a", private_ipv4="10.0.0.4", host_id="host")
+TARGET = PlannedTarget(ip="10.0.1.1", port=80, zone="a")
+GROUP = PlannedGroup(arn="group", protocol="HTTP", targets=(TARGET,), check=HealthCheck(enabled=False))
+PLAN = BalancerPlan(
+    arn="lb",
+    vpc_id="v",
+    name="n",
+    kind="application",
+    generation=1,
+    nodes=(NODE,),
+    groups=(GROUP,),
+    listeners=(
+        PlannedListener(arn="l", port=80, protocol="HTTP", default=Forward(groups=(WeightedGroup(arn="group"),))),
+    ),
+)
+KNOBS = Knobs(balancer_poll_s=0.05, balancer_poll_fresh_s=0.01, balancer_start_s=0.5)
+_HEADING = "# pxname,svname,scur,status,lastchg,check_status,check_code,"
+_HEADING += "hrsp_2xx,hrsp_3xx,hrsp_4xx,hrsp_5xx,econ,wretr,wredis,"
+
+
+class AnsweringHost:
+    """Implements ProxyHost: a proxy is two sockets; it runs what was written when it was started or replaced."""
+
+    def __init__(self, directory: str) -> None:
+        self.home = directory
+        self.written: Mapping[str, str] = {}
+        self.fault = ""
+        self.began: list[str] = []
+        self.heard: list[str] = []
+        self.servers: dict[tuple[str, str], str] = {}
+        self.shape = ""
+        self.pid = 0
+        self.is_up = False
+        self.was_found = False
+        self.ends: list[str] = []
+        self._pipes: list[int] = []
+        self._sockets: list[asyncio.Server] = []
+
+    async def listen(self) -> None:
+        os.makedirs(f"{self.home}/sockets", exist_ok=True)
+        for name in (configuration.API, configuration.MASTER):
+            self._sockets.append(await asyncio.start_unix_server(self._serve, f"{self.home}/{name}"))
+
+    def close(self) -> None:
+        for server in self._sockets:
+            server.close()
+        for end in self._pipes:
+            with suppress(OSError):
+                os.close(end)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = (await reader.read()).decode().strip()
+        if self.is_up:
+            writer.write("\n".join(self._answer(command) for command in line.split("; ")).encode())
+            await writer.drain()
+        writer.transport.abort() if not self.is_up else writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    def _answer(self, command: str) -> str:
+        words = command.split()
+        if command == "show info":
+            return f"Pid: {self.pid}\ndescription: shape-{self.shape}\n"
+        if command == "show stat":
+            rows = [f"{px},{sv},0,{status},1,,,0,0,0,0,0,0,0," for (px, sv), status in self.servers.items()]
+            return "\n".join([_HEADING, *rows, ""])
+        if command == "show proc":
+            return "# workers\n"
+        self.heard.append(command)
+        name = words[-1] if words[0] in ("del", "enable") else words[2]
+        backend, _, server = name.partition("/")
+        if words[0] == "add":
+            self.servers[backend, server] = "MAINT"
+        elif words[0] == "del":
+            self.servers.pop((backend, server), None)
+        elif words[0] == "enable" or command.endswith("state ready"):
+            self.servers[backend, server] = "no check"
+        elif command.endswith("state maint"):
+            self.servers[backend, server] = "MAINT"
+        return ""
+
+    def directory(self, eni_id: str) -> str:
+        return self.home
+
+    def nodes(self) -> Sequence[str]:
+        return [ENI] if self.written else []
+
+    def write(self, eni_id: str, content: Mapping[str, str]) -> None:
+        self.written = dict(content)
+
+    def faults(self, eni_id: str) -> str:
+        return self.fault
+
+    def find(self, eni_id: str) -> Proxy | None:
+        return Proxy(pid=self.pid, start_ticks=1) if self.is_up else None
+
+    def start(self, eni_id: str) -> Proxy:
+        self.began.append("start")
+        self._take()
+        return Proxy(pid=self.pid, start_ticks=1)
+
+    def _take(self) -> None:
+        self.pid += 1
+        self.is_up = True
+        text = self.written[configuration.MAIN]
+        self.shape = text.partition("description shape-")[2].split()[0]
+        self.servers = {}
+        backend = ""
+        for line in text.splitlines():
+            words = line.split()
+            backend = words[1] if words[0] == "backend" else backend
+            if words[0] == "server":
+                self.servers[backend, words[1]] = "no check"
+
+    def is_alive(self, proxy: Proxy) -> bool:
+        return self.is_up and proxy.pid <= self.pid
+
+    def opened(self, proxy: Proxy) -> int:
+        there, here = os.pipe()
+        self._pipes.append(here)
+        return there
+
+    def kill(self) -> None:
+        self.is_up = False
+        while self._pipes:
+            os.close(self._pipes.pop())
+
+    def replace(self, proxy: Proxy) -> None:
+        self.began.append("replace")
+        self._take()
+
+    def end(self, eni_id: str) -> None:
+        self.ends.append(eni_id)
+        self.is_up = False
+        self.written = {}
+
+
+class Story:
+    def __init__(self, host: AnsweringHost) -> None:
+        self.host = host
+        self.said: list[NodeReport] = []
+        self.world = OsWorld()
+        self.runner = ProxyRunner(self.world, KNOBS, host, "host")
+        self.runner.on_report(self.said.append)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not holds():
+                await self.world.sleep(0.005)
+
+    async def serving(self, generation: int) -> None:
+        await self.until(
+            lambda: bool(self.said) and self.said[-1].generation == generation and self.said[-1].is_serving
+        )
+
+
+def told(story: Callable[[Story], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            host = AnsweringHost(directory)
+            await host.listen()
+            here = Story(host)
+            try:
+                await story(here)
+            finally:
+                await here.runner.apply(())
+                await here.until(lambda: ENI in host.ends)
+                host.close()
+
+    asyncio.run(whole())
+
+
+def test_a_plan_is_started_and_said_to_serve() -> None:
+    async def story(here: Story) -> None:
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+        assert here.host.began == ["start"]
+        assert [verdict.state for group in here.said[-1].groups for verdict in group.targets] == ["healthy"]
+        assert configuration.STATE in here.host.written
+
+    told(story)
+
+
+def test_what_runs_is_adopted_and_not_started() -> None:
+    async def story(here: Story) -> None:
+        files = configuration.files(PLAN, NODE, configuration.Place(directory=here.host.home))
+        here.host.write(ENI, files.content)
+        here.host.start(ENI)
+        here.host.began.clear()
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+        assert here.host.began == []
+
+    told(story)
+
+
+def test_targets_come_by_commands_and_listeners_by_another_process() -> None:
+    async def story(here: Story) -> None:
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+        more = replace(GROUP, targets=(TARGET, replace(TARGET, ip="10.0.1.2")))
+        await here.runner.apply((replace(PLAN, generation=2, groups=(more,)),))
+        await here.serving(2)
+        assert here.host.began == ["start"]
+        assert sum(command.startswith("add server") for command in here.host.heard) == 2
+        await here.runner.apply((replace(PLAN, generation=3, groups=(more,), listeners=()),))
+        await here.serving(3)
+        assert here.host.began == ["start", "replace"]
+
+    told(story)
+
+
+def test_files_that_the_proxy_refuses_reach_no_process_that_serves() -> None:
+    async def story(here: Story) -> None:
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+        here.host.fault = "[ALERT] no such thing"
+        await here.runner.apply((replace(PLAN, generation=2, listeners=()),))
+        await here.until(lambda: "no such thing" in here.said[-1].why)
+        assert here.host.began == ["start"] and here.said[-1].is_serving
+        here.host.fault = ""
+        await here.runner.apply((replace(PLAN, generation=3),))
+        await here.serving(3)
+        assert here.said[-1].why == ""
+
+    told(story)
+
+
+def test_a_proxy_that_ends_is_started_at_once_and_one_that_cannot_start_says_why() -> None:
+    async def story(here: Story) -> None:
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+        here.host.kill()
+        await here.until(lambda: here.host.began == ["start", "start"])
+        await here.serving(1)
+        here.host.fault = "[ALERT] it is broken"
+        here.host.kill()
+        await here.until(lambda: "it is broken" in here.said[-1].why and not here.said[-1].is_serving)
+
+    told(story)
+
+
+def test_a_node_of_another_host_is_not_ours() -> None:
+    async def story(here: Story) -> None:
+        await here.runner.apply((replace(PLAN, nodes=(replace(NODE, host_id="other"),)),))
+        assert here.runner.reports() == [] and here.host.began == []
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+
+    told(story)

@@ -1,0 +1,16 @@
+"""The proxies of a region's agent: where they look for what the host's network makes."""
+
+from pathlib import Path
+
+from neargate.cli.balancers import _proxies
+from neargate.cli.paths import RegionPaths
+from neargate.hostnet.balancers import namespace_of
+from neargate.hostnet.network import LinuxNetwork
+from neargate.world import OsWorld
+
+
+def test_they_run_in_the_namespaces_that_the_network_makes() -> None:
+    world, paths = OsWorld(), RegionPaths(Path("/var/lib/one"))
+    network = LinuxNetwork(world, instance=paths.instance, run_dir=paths.run / "net", public_pool="198.18.0.0/24")
+    name = namespace_of("eni-1")
+    assert _proxies(world, paths)._namespaces.path(name) == network._namespaces.path(name)
