@@ -10,8 +10,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..agent.balancers.control import Control
 from ..agent.balancers.runner import ProxyRunner
@@ -33,8 +34,16 @@ _SWITCH = "switch"
 class _World(OsWorld):
     """One whose background tasks can be taken away."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._mine: list[asyncio.Task[Any]] = []
+
+    def spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> "asyncio.Task[Any]":
+        self._mine.append(super().spawn(coroutine, name))
+        return self._mine[-1]
+
     async def cancel(self) -> None:
-        running = list(self._tasks)
+        running = [task for task in self._mine if not task.done()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
