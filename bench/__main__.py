@@ -10,7 +10,7 @@ import traceback
 from . import figures
 
 NAMES = (
-    *("startup", "launch", "pull", "memory", "logs", "network", "balancer"),
+    *("startup", "launch", "pull", "memory", "logs", "network", "balancer", "services"),
     *("run_task_rate", "iam_decision", "codec", "answers", "record_cost"),
 )
 
