@@ -69,7 +69,12 @@ ECS_MENDS: tuple[tuple[str, str, str, int], ...] = (
         f"{_NETWORK}{_HELPER}{_CLUSTER}\n{_DEFINITION}{_FOR_FARGATE}",
         1,
     ),
-    (_ECS, f'{_TWO_RUN}            startedBy="moto",\n', f'{_TWO_RUN}            startedBy="moto", {_ON_FARGATE},\n', 3),
+    (
+        _ECS,
+        f'{_TWO_RUN}            startedBy="moto",\n',
+        f'{_TWO_RUN}            startedBy="moto", {_ON_FARGATE},\n',
+        3,
+    ),
     (_ECS, f"{_GROUP})\n    assert len", f"{_GROUP}    {_ON_FARGATE},\n    )\n    assert len", 1),
     (_ECS, 'taskDefinition=family)["tasks"]', f'taskDefinition=family, {_ON_FARGATE})["tasks"]', 1),
     (_ECS, '        family="no_cpu_task",\n', f'        family="no_cpu_task",\n{_FOR_FARGATE}', 1),
