@@ -2,7 +2,9 @@
 
 AWS refuses: security groups of another VPC than the subnets', application load balancers in one zone, internet-facing
 ones without an internet gateway, listeners and rules without actions or conditions, two listeners on one port, HTTPS
-without a certificate. Not here: targets that are instances; tasks are targets by their addresses (`ip`).
+without a certificate, stickiness without a duration. Not here: targets that are instances; tasks are targets by their
+addresses (`ip`). AWS takes a forward to one group both ways, and shows it both ways: who looks for what he gave gives
+both.
 (module, given, taken, times); what else a test expects stays.
 """
 
@@ -42,6 +44,17 @@ _SECOND_LISTENER = """        Port=80,
         DefaultActions=[{"Type": "forward", "TargetGroupArn": arn_d}],
 """
 _ARN = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:listener/app/a/0123456789abcdef/0123456789abcdef"
+
+_BY_CONFIG = """        "Type": "forward",
+        "ForwardConfig": {
+            "TargetGroups": [{"TargetGroupArn": target_group_arn, "Weight": 1}],
+"""
+_BOTH_WAYS = """{{
+        {given}, "TargetGroupArn": {group}, "ForwardConfig": {{
+            "TargetGroups": [{{"TargetGroupArn": {group}, "Weight": 1}}],
+            "TargetGroupStickinessConfig": {{"Enabled": False}},
+        }},
+    }}"""
 
 ELB_MENDS: tuple[tuple[str, str, str, int], ...] = (
     (_LB, f"    {_GROUP}    {_VPC}", f"    {_VPC}    {_OF_VPC}", 8),
@@ -84,6 +97,21 @@ ELB_MENDS: tuple[tuple[str, str, str, int], ...] = (
         1,
     ),
     # Actions, conditions, ports, certificates.
+    (_LB, _BY_CONFIG, _BY_CONFIG.replace('"Type"', '"TargetGroupArn": target_group_arn, "Type"'), 2),
+    (_LB, 'Config": {"Enabled": True}', 'Config": {"Enabled": True, "DurationSeconds": 3600}', 1),
+    (
+        _RULES,
+        '"ForwardConfig": forward_config}',
+        '"TargetGroupArn": target_group_arn, "ForwardConfig": forward_config}',
+        1,
+    ),
+    *(
+        (module, f'{{{given}, "TargetGroupArn": {group}}}', _BOTH_WAYS.format(given=given, group=group), times)
+        for module, given, group, times in (
+            (_RULES, '"Order": 1, "Type": "forward"', "target_group_arn", 1),
+            (_GROUPS, '"Type": "forward"', "target_group_arn2", 3),
+        )
+    ),
     (_LB, "DefaultActions=[]", _ACTION, 3),
     (_TAGS, "DefaultActions=[]", _ACTION, 3),
     (_RULE_TAGS, "DefaultActions=[]", _ACTION, 3),

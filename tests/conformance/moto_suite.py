@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from .moto_mends_ecs import ECS_MENDS
 from .moto_mends_elb import ELB_MENDS
 
 VERSION = "5.2.5"
@@ -161,33 +162,11 @@ ELB_MENDED = Suite(
         Mend(module=module, given=given, taken=taken, times=times) for module, given, taken, times in ELB_MENDS
     ),
 )
-# Their subject is the network of services and tasks; their set-up registers a machine, and a definition for it.
-_MACHINE = """    test_instance = ec2.create_instances(
-        ImageId=EXAMPLE_AMI_ID, MinCount=1, MaxCount=1
-    )[0]
-    instance_id_document = json.dumps(
-        ec2_utils.generate_instance_identity_document(test_instance)
-    )
-    client.register_container_instance(
-        cluster=test_cluster_name, instanceIdentityDocument=instance_id_document
-    )
-    client.register_task_definition(
-        family="test_ecs_task",
-        networkMode="awsvpc",
-"""
-_FOR_FARGATE = """    client.register_task_definition(
-        family="test_ecs_task",
-        networkMode="awsvpc",
-        requiresCompatibilities=["FARGATE"],
-        cpu="2048",
-        memory="4096",
-"""
 ECS_MENDED = Suite(
     directory="test_ecs",
     triage_file="moto_triage_mended.toml",
-    mends=(
-        Mend(module="test_ecs", given=_MACHINE, taken=_FOR_FARGATE, times=1),
-        Mend(module="test_ecs", given='platformVersion="2"', taken='launchType="FARGATE"', times=5),
+    mends=tuple(
+        Mend(module=module, given=given, taken=taken, times=times) for module, given, taken, times in ECS_MENDS
     ),
 )
 SUITES = (ECS, ECS_MENDED, VPC, VPC_MENDED, CLOUD_MAP, ACM, ACM_MENDED, ELB, ELB_MENDED)
