@@ -125,7 +125,9 @@ async def _send_request(scope: Scope, receive: Receive, writer: asyncio.StreamWr
     lines = [b"%s %s%s HTTP/1.1" % (scope["method"].encode(), path, query), b"connection: close"]
     lines += [b"%s: %s" % (name, value) for name, value in headers if name not in _HOP_BY_HOP]
     lines += [b"transfer-encoding: chunked"] if is_chunked else []
-    with suppress(OSError):  # the answer says what became of it
+    # The answer says what became of it. What is written to a connection that broke is an error that is none of the
+    # system's with some loops; nothing of a request may end the process.
+    with suppress(OSError, RuntimeError):
         writer.write(b"\r\n".join([*lines, b"", b""]))
         while (message := await receive())["type"] == "http.request":
             chunk, more = message.get("body", b""), message.get("more_body", False)
