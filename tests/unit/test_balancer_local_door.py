@@ -31,7 +31,7 @@ class Node:
 
     def __init__(self) -> None:
         self.heard = b""
-        self.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n\r\nhi"
+        self.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ndate: x\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n\r\nhi"
         self.waits_for = b"\r\n\r\n"
         self.breaks_off = False
         self.is_left = asyncio.Event()

@@ -23,6 +23,7 @@ _DOMAIN = b".elb.localhost"
 _HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
 )
+_OWN = b"date"  # the server of the API's port says when, in each answer: a header that stands there once
 _BLOCK, _HEAD_MAX_BYTES = 65_536, 65_536
 Headers = list[tuple[bytes, bytes]]
 
@@ -146,7 +147,7 @@ async def _answer(method: str, reader: asyncio.StreamReader, send: Send) -> None
     except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
         await _say(502, "The load balancer's node gave no answer.", send)
         return
-    told = [(name, value) for name, value in headers if name not in _HOP_BY_HOP]
+    told = [(name, value) for name, value in headers if name not in _HOP_BY_HOP and name != _OWN]
     await send({"type": "http.response.start", "status": status, "headers": told})
     if method != "HEAD" and status not in (204, 304):
         try:
