@@ -1,10 +1,14 @@
 """A service behind a load balancer, in a cell: who is a target when, what is waited for, and what is said of it."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from neargate.clusters.task_table import rows_by_id
+from neargate.interfaces.store import Overloaded, Row, Value
 from neargate.model.balancing import HEALTHY, INITIAL, UNHEALTHY, UNUSED
 from neargate.model.errors import ServiceUnavailable
 from neargate.testing.cell_rig import ACCOUNT, CellRig, id_of, in_cell, subnet
@@ -388,6 +392,42 @@ def test_a_stop_does_not_wait_for_ever_for_a_region_that_takes_no_target_back() 
         await rig.until(lambda: is_released(task))
         await services.until_steady()
         assert services.target(task, group) not in targets.registered
+
+    in_cell(body, knobs=QUICK)
+
+
+def test_a_cell_that_has_too_much_to_do_looks_at_targets_later() -> None:
+    """What escapes from these loops would end the process."""
+
+    async def body(rig: CellRig) -> None:
+        services, targets = ServiceRig(rig), slow(rig)
+        group = targets.make_group()
+        await services.create(desired_count=1, template=behind(group))
+        [task] = await services.until_count(1)
+        await services.run(task)
+        task = await until_status(services, task, "RUNNING")
+        died: list[str] = []
+        rig.world.die = died.append  # type: ignore[method-assign]
+        store, asked = rig.stores.cell_store, Counter[str]()
+        read = store.read
+
+        async def refuse(sql: str, params: Sequence[Value] = ()) -> list[Row]:
+            if "task_targets x" not in sql:
+                return await read(sql, params)
+            asked["of a group" if "x.grp IN" in sql else "of a service"] += 1
+            raise Overloaded
+
+        async def in_vain() -> bool:
+            return bool(died) or (asked["of a group"] > 1 and asked["of a service"] > 20)
+
+        store.read = refuse  # type: ignore[method-assign]
+        targets.say(services.target(task, group), HEALTHY)
+        await services.report(task, "RUNNING")
+        rig.cell.services.tasks_changed([*(await rows_by_id(store, [id_of(task)])).values()])
+        await rig.until(in_vain)
+        store.read = read  # type: ignore[method-assign]
+        await services.until_steady()
+        assert died == []
 
     in_cell(body, knobs=QUICK)
 
