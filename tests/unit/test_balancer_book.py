@@ -221,6 +221,20 @@ def test_a_host_is_not_believed_about_nodes_that_are_elsewhere() -> None:
     on_stage(story)
 
 
+def test_a_host_is_not_believed_about_groups_that_its_node_does_not_lead_to() -> None:
+    async def story(stage: Stage) -> None:
+        [place, _], generation = stage.places, stage.plan().generation
+        told = (TargetVerdict(key=f"{stage.ip}:80", state=HEALTHY),)
+        groups = tuple(GroupVerdicts(group=name, targets=told) for name in ("", GROUP.replace("tg", "other"), GROUP))
+        report = NodeReport(arn=ARN, place=place, generation=generation, is_serving=True, groups=groups)
+        stage.book.heard("host-1", [report])
+        heard = stage.verdicts.report(place)
+        assert heard is not None and [one.group for one in heard.groups] == [GROUP]
+        stage.verdicts.lapse(place)  # what was said of no group at all would end the loop that looks
+
+    on_stage(story)
+
+
 def test_it_is_active_when_all_its_nodes_serve_and_names_lead_where_targets_are_healthy() -> None:
     async def story(stage: Stage) -> None:
         first, second = stage.places

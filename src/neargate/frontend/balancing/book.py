@@ -2,7 +2,7 @@
 
 Implements interfaces.roles.Balancers. Reads are from memory and never wait. Invariants: a plan of a generation never
 differs from another of that generation: what it is made of only grows, over restarts too; a host is believed only about
-nodes that are placed on it.
+nodes that are placed on it, and of these only about the groups that they lead to.
 """
 
 import asyncio
@@ -48,6 +48,7 @@ class BalancerBook:
         self._seen: dict[str, int] = {}  # account -> generation of what its plans were made of
         self._by_host: dict[str, list[BalancerPlan]] = {}
         self._places: dict[str, tuple[str, str]] = {}  # place -> (host, ARN)
+        self._groups: dict[str, frozenset[str]] = {}  # ARN -> of the groups that it leads to
         self._version = 0
         self._feeds: list[asyncio.Event] = []
         network.on_change(self.changed)
@@ -88,10 +89,12 @@ class BalancerBook:
             self._feeds.remove(feed)
 
     def heard(self, host_id: str, reports: Sequence[NodeReport]) -> None:
+        """Of a group that the node does not lead to nothing is believed, its name included."""
         self._catch_up()
         for report in reports:
             if self._places.get(report.place) == (host_id, report.arn):
-                self._verdicts.heard(report)
+                led = self._groups[report.arn]
+                self._verdicts.heard(replace(report, groups=tuple(one for one in report.groups if one.group in led)))
 
     def _catch_up(self) -> None:
         is_other = False
@@ -128,9 +131,10 @@ class BalancerBook:
             return None
 
     def _index(self) -> None:
-        self._by_host, self._places = {}, {}
+        self._by_host, self._places, self._groups = {}, {}, {}
         for plan in (plan for plans in self._plans.values() for plan in plans.values()):
             for host_id in dict.fromkeys(node.host_id for node in plan.nodes):
                 self._by_host.setdefault(host_id, []).append(plan)
+            self._groups[plan.arn] = frozenset(group.arn for group in plan.groups)
             for node in plan.nodes:
                 self._places[node.place] = (node.host_id, plan.arn)
