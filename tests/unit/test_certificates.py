@@ -287,3 +287,14 @@ def test_what_openssl_would_not_load_is_known_when_it_comes() -> None:
     assert not is_servable(signed("leaf", small_authority), small)
     between, _, between_authority = signed("between", authority, weak=True)
     assert not is_servable(signed("leaf", between_authority), between + root)
+
+
+@pytest.mark.parametrize("place", ["certificate", "chain"])
+def test_a_text_that_is_too_large_is_refused_before_it_is_read(place: str) -> None:
+    """Marks without an end, by the megabyte, would be searched for hours."""
+    world = OsWorld()
+    material = new_authority(HERE, world).issue(["web.example.com"], CURVE, world)
+    large = b"-----BEGIN CERTIFICATE-----" * 700
+    given = (large, b"") if place == "certificate" else (material.pem.encode(), large)
+    with pytest.raises(Invalid, match="cannot be larger than 16384 bytes"):
+        read_material(*given, material.key.encode(), world.now())

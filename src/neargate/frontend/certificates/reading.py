@@ -54,6 +54,8 @@ _RSA_MIN_BITS = 2048
 
 def read_material(certificate: bytes, chain: bytes | None, key: bytes, now: float) -> tuple[Material, Facts]:
     """Of ImportCertificate, written anew in one form. Raises Invalid."""
+    if len(certificate) > PART_MAX_BYTES or len(chain or b"") > PART_MAX_BYTES:
+        raise Invalid(f"A certificate or its chain cannot be larger than {PART_MAX_BYTES} bytes.")
     found = _certificates(certificate, "certificate")
     if len(found) != 1:
         raise Invalid(
@@ -68,8 +70,6 @@ def read_material(certificate: bytes, chain: bytes | None, key: bytes, now: floa
     _check_chain(leaf, above)
     for one in (leaf, *above):
         _check_time(one, now)
-    if len(certificate) > PART_MAX_BYTES or len(chain or b"") > PART_MAX_BYTES:
-        raise Invalid(f"A certificate or its chain cannot be larger than {PART_MAX_BYTES} bytes.")
     written = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     said = _facts(leaf)
     if len(said.names) > NAMES_MAX or any(len(name) > NAME_MAX_CHARS for name in said.names):
