@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
+import pytest
 from msgspec.structs import replace
 
 from neargate.agent.balancers.runner import ProxyRunner
@@ -53,6 +54,7 @@ class AnsweringHost:
         self.home = directory
         self.written: Mapping[str, str] = {}
         self.fault = ""
+        self.odd: Mapping[str, str] | None = None
         self.began: list[str] = []
         self.heard: list[str] = []
         self.servers: dict[tuple[str, str], str] = {}
@@ -87,6 +89,8 @@ class AnsweringHost:
 
     def _answer(self, command: str) -> str:
         words = command.split()
+        if self.odd is not None:
+            return self.odd.get(command, "")
         if command == "show info":
             return f"Pid: {self.pid}\ndescription: shape-{self.shape}\n"
         if command == "show stat":
@@ -274,5 +278,21 @@ def test_a_node_of_another_host_is_not_ours() -> None:
         assert here.runner.reports() == [] and here.host.began == []
         await here.runner.apply((PLAN,))
         await here.serving(1)
+
+    told(story)
+
+
+@pytest.mark.parametrize("info", ["", "Pid: many\ndescription: shape-x\n", "Pid: 1\n"])
+@pytest.mark.parametrize("stat", ["", f"{_HEADING}\ng1,t1,0,UP", f"{_HEADING}\ng1,t1,many,UP,,,,,,,,,,,"])
+def test_a_proxy_that_answers_half_is_as_good_as_silent_and_ends_nothing_but_itself(info: str, stat: str) -> None:
+    async def story(here: Story) -> None:
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+        whole = f"Pid: {here.host.pid}\ndescription: shape-{here.host.shape}\n"
+        for odd in ({"show info": info, "show stat": ""}, {"show info": whole, "show stat": stat}):
+            here.host.odd = odd
+            await here.until(lambda: "does not answer" in here.said[-1].why)
+            here.host.odd = None
+            await here.serving(1)
 
     told(story)

@@ -167,7 +167,7 @@ class NodeRunner:
         pause = 0.01
         while self._world.monotonic() < end:
             try:
-                if stats.info(await self._control.ask("show info"))[0] == shape:
+                if (await self._info())[0] == shape:
                     return True
             except Unanswered:
                 pass  # not there yet
@@ -179,7 +179,7 @@ class NodeRunner:
 
     async def _look(self, plan: BalancerPlan, node: PlannedNode) -> str:
         """What runs, as it says; what is known afterwards of its targets. Raises Unanswered."""
-        shape, pid = stats.info(await self._control.ask("show info"))
+        shape, pid = await self._info()
         rows = await self._rows()
         if pid != self._pid:
             self._before, self._pid = reports.summed(self._before, self._now), pid
@@ -190,6 +190,12 @@ class NodeRunner:
         )
         self._is_adopted = False
         return shape
+
+    async def _info(self) -> tuple[str, int]:
+        try:
+            return stats.info(await self._control.ask("show info"))
+        except ValueError as error:
+            raise Unanswered(str(error)) from None
 
     async def _rows(self) -> list[stats.Row]:
         try:
