@@ -160,3 +160,17 @@ def test_a_port_of_somebody_else_is_his_and_is_told_of_once() -> None:
         assert await stage.ask("web.eu-west-1.elb.localhost") == b"mine "
 
     staged(story)
+
+
+def test_a_port_of_the_regions_own_is_not_taken_though_nobody_listens_there_now() -> None:
+    async def story(stage: Stage) -> None:
+        stage.here = LoopbackDoors(Knobs(), HOST, stage.notes.append, kept=(stage.port,))
+        for _ in range(2):
+            await stage.here.follow([plan("web", stage.port)])
+        assert stage.notes == [
+            f"load balancers are not at 127.0.0.1:{stage.port} of this machine: the port is the region's own"
+        ]
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", stage.port)
+
+    staged(story)

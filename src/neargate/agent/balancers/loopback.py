@@ -8,7 +8,7 @@ his: that is told, and tried again at the next change. Must not know proxies.
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ...interfaces.proxies import BalancerRunner
 from ...model.balancing import BalancerPlan, NodeReport
@@ -37,11 +37,21 @@ def doors(plans: Sequence[BalancerPlan], host_id: str) -> Doors:
 
 
 class LoopbackDoors:
-    def __init__(self, knobs: Knobs, host_id: str, note: Callable[[str], None], host: str = HOST) -> None:
+    """`kept`: ports of the region's own, never taken: its server may be down, and has to come back to them."""
+
+    def __init__(
+        self,
+        knobs: Knobs,
+        host_id: str,
+        note: Callable[[str], None],
+        host: str = HOST,
+        kept: Collection[int] = (),
+    ) -> None:
         self._knobs = knobs
         self._host_id = host_id
         self._note = note
         self._host = host
+        self._kept = frozenset(kept)
         self._doors: Doors = {}
         self._servers: dict[int, asyncio.Server] = {}
         self._refused: set[int] = set()
@@ -62,14 +72,20 @@ class LoopbackDoors:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._serve(port, reader, writer)
 
+        if port in self._kept:
+            self._refuse(port, "the port is the region's own")
+            return
         try:
             self._servers[port] = await asyncio.start_server(serve, self._host, port)
         except OSError as error:
-            if port not in self._refused:
-                self._note(f"load balancers are not at {self._host}:{port} of this machine: {error.strerror}")
-            self._refused.add(port)
+            self._refuse(port, error.strerror)
             return
         self._refused.discard(port)
+
+    def _refuse(self, port: int, why: str | None) -> None:
+        if port not in self._refused:
+            self._note(f"load balancers are not at {self._host}:{port} of this machine: {why}")
+        self._refused.add(port)
 
     def close(self) -> None:
         for server in self._servers.values():
