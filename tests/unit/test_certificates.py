@@ -298,3 +298,20 @@ def test_a_text_that_is_too_large_is_refused_before_it_is_read(place: str) -> No
     given = (large, b"") if place == "certificate" else (material.pem.encode(), large)
     with pytest.raises(Invalid, match="cannot be larger than 16384 bytes"):
         read_material(*given, material.key.encode(), world.now())
+
+
+def test_of_a_key_that_acm_does_not_have_nothing_is_computed() -> None:
+    """These numbers do not belong together, which is found by a test that takes seconds for large keys."""
+    numbers = rsa.RSAPrivateNumbers(
+        p=2**3001 + 1,
+        q=2**2999 + 1,
+        d=3,
+        dmp1=3,
+        dmq1=3,
+        iqmp=3,
+        public_numbers=rsa.RSAPublicNumbers(e=65537, n=(2**3001 + 1) * (2**2999 + 1)),
+    )
+    large = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    key = large.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with pytest.raises(Invalid, match="The private key is not supported"):
+        read_material(signed("own", None)[0], None, key, datetime(2026, 6, 1, tzinfo=UTC).timestamp())

@@ -100,14 +100,16 @@ def _certificates(text: bytes, field: str) -> list[x509.Certificate]:
 
 
 def _key(text: bytes) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
+    """Whether an RSA key's numbers belong together takes seconds for large ones: not asked of sizes that ACM lacks."""
     try:
-        found = load_pem_private_key(text, None)
+        found = load_pem_private_key(text, None, unsafe_skip_rsa_key_validation=True)
+        if not isinstance(found, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) or not _algorithm(found.public_key()):
+            raise Invalid("The private key is not supported.")
+        load_pem_private_key(text, None)
     except TypeError:
         raise Invalid("The private key must not be encrypted with a password.") from None
     except (ValueError, UnsupportedAlgorithm):
         raise Invalid("The private key is not PEM-encoded or is not valid PEM.") from None
-    if not isinstance(found, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) or not _algorithm(found.public_key()):
-        raise Invalid("The private key is not supported.")
     return found
 
 
