@@ -48,6 +48,13 @@ _EXTENDED = {
     ExtendedKeyUsageOID.OCSP_SIGNING: "OCSP_SIGNING",
     ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "ANY",
 }
+_BROKEN = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _SIGNATURES = {"sha256": "SHA256", "sha384": "SHA384", "sha512": "SHA512"}
 _RSA_MIN_BITS = 2048
 
@@ -90,9 +97,11 @@ def _certificates(text: bytes, field: str) -> list[x509.Certificate]:
     try:
         found = [x509.load_pem_x509_certificate(block) for block in blocks]
         for one in found:
-            one.extensions  # noqa: B018  read when asked, so that what is broken is refused here
+            # Each is read when asked, so that what is broken is refused here.
+            one.extensions, one.subject, one.issuer, one.not_valid_before_utc, one.not_valid_after_utc  # noqa: B018
+            one.signature_algorithm_parameters, one.signature_hash_algorithm  # noqa: B018
             one.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except _BROKEN:
         found = []
     if not found:
         raise Invalid(f"The {field} is not PEM-encoded or is not valid PEM.")
