@@ -68,6 +68,11 @@ class LoopbackDoors:
                 await self._open(port)
         self._refused &= self._doors.keys()
 
+    @property
+    def open(self) -> int:
+        """Connections of clients."""
+        return self._guests.count
+
     async def _open(self, port: int) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._serve(port, reader, writer)
@@ -99,8 +104,10 @@ class LoopbackDoors:
             return
         try:
             await self._relay(port, reader, writer)
-        except (OSError, TimeoutError):
-            pass  # either end went away, or said nothing: the client sees a closed connection
+        except (OSError, TimeoutError, RuntimeError):
+            # Either end went away, or said nothing: the client sees a closed connection. Writing to one that broke is
+            # a RuntimeError with the agent's loop.
+            pass
         finally:
             await farewell(writer, self._knobs.proxy_idle_s)
             self._guests.leave(source)
@@ -113,9 +120,21 @@ class LoopbackDoors:
         to_client, from_client = await asyncio.open_connection(address, port)
         try:
             from_client.write(first)
-            await asyncio.gather(_copy(reader, from_client), _copy(to_client, writer))
+            sending = asyncio.ensure_future(_copy(reader, from_client))
+            try:
+                await asyncio.gather(sending, self._answer(to_client, writer, sending))
+            finally:
+                sending.cancel()
         finally:
             from_client.close()
+
+    async def _answer(
+        self, source: asyncio.StreamReader, client: asyncio.StreamWriter, sending: "asyncio.Future[None]"
+    ) -> None:
+        """A client that was told of the end and never ends itself (a pool of connections) keeps no place for ever."""
+        await _copy(source, client)
+        async with asyncio.timeout(self._knobs.proxy_idle_s):
+            await asyncio.wait((sending,))
 
     async def _chosen(self, port: int, reader: asyncio.StreamReader) -> tuple[bytes, tuple[str, ...]]:
         """The bytes that were read for it, and the addresses. One that is alone needs no name: in some protocols the
