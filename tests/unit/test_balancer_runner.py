@@ -54,6 +54,7 @@ class AnsweringHost:
         self.home = directory
         self.written: Mapping[str, str] = {}
         self.fault = ""
+        self.end_fault: OSError | None = None
         self.odd: Mapping[str, str] | None = None
         self.began: list[str] = []
         self.heard: list[str] = []
@@ -163,6 +164,8 @@ class AnsweringHost:
 
     def end(self, eni_id: str) -> None:
         self.ends.append(eni_id)
+        if self.end_fault is not None:
+            raise self.end_fault
         self.is_up = False
         self.written = {}
 
@@ -294,5 +297,18 @@ def test_a_proxy_that_answers_half_is_as_good_as_silent_and_ends_nothing_but_its
             await here.until(lambda: "does not answer" in here.said[-1].why)
             here.host.odd = None
             await here.serving(1)
+
+    told(story)
+
+
+def test_a_proxy_that_cannot_be_ended_ends_nobody_else() -> None:
+    async def story(here: Story) -> None:
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+        here.host.end_fault = OSError("too many open files")
+        here.host.odd = {}
+        await here.until(lambda: "cannot be ended: too many" in here.said[-1].why)
+        here.host.odd = here.host.end_fault = None
+        await here.serving(1)
 
     told(story)

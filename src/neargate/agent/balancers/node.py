@@ -92,7 +92,10 @@ class NodeRunner:
             self._tell(plan, node, files.shape, why)
             rest_s = self._rest_s(why)
         self._unwatch()
-        await self._world.offload(LANE, self._host.end, self._eni_id)
+        try:
+            await self._world.offload(LANE, self._host.end, self._eni_id)
+        except (HostError, OSError) as error:  # the next plans find what is left
+            self._note(f"the proxy of {self._eni_id} is not ended yet: {error}")
 
     def _rest_s(self, why: str) -> float:
         fresh = why == _STARTS or any(one.state == INITIAL for one in self._known.values())
@@ -258,7 +261,10 @@ class NodeRunner:
             self._silent_since = now
         elif self._proxy is not None and now - self._silent_since > self._knobs.balancer_start_s:
             self._note(f"the proxy of {self._eni_id} is ended, it answers nobody: {error}")
-            await self._world.offload(LANE, self._host.end, self._eni_id)
+            try:
+                await self._world.offload(LANE, self._host.end, self._eni_id)
+            except (HostError, OSError) as fault:
+                return f"The proxy does not answer, and cannot be ended: {fault}"
             self._silent_since = None
         return f"The proxy does not answer: {error}"
 
