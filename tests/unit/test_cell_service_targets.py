@@ -10,7 +10,9 @@ from msgspec.structs import replace
 from neargate.clusters.task_table import rows_by_id
 from neargate.interfaces.store import Overloaded, Row, Value
 from neargate.model.balancing import HEALTHY, INITIAL, UNHEALTHY, UNUSED
+from neargate.model.capacity import HostCapacity
 from neargate.model.errors import ServiceUnavailable
+from neargate.scheduling.strategy import StrategyItem
 from neargate.testing.cell_rig import ACCOUNT, CellRig, id_of, in_cell, subnet
 from neargate.testing.fake_targets import FakeTargets
 from neargate.testing.service_rig import CLUSTER, QUICK, ServiceRig, behind, configured, definition
@@ -187,6 +189,31 @@ def test_who_must_go_at_once_is_no_target_and_waits_for_nobody(code: str) -> Non
         await rig.until(is_no_target)
 
     in_cell(body, knobs=QUICK)
+
+
+def test_on_demand_that_takes_the_room_of_a_spot_task_does_not_wait_for_its_clients() -> None:
+    async def body(rig: CellRig) -> None:
+        services, targets = ServiceRig(rig), slow(rig)
+        providers = {"capacityProviders": ["FARGATE", "FARGATE_SPOT"], "defaultCapacityProviderStrategy": []}
+        await rig.cell.put_cluster_providers(ACCOUNT, CLUSTER, providers)
+        spot = (StrategyItem(provider="FARGATE_SPOT", base=0, weight=1),)
+        made = replace(behind(targets.make_group()), launch_type=None, strategy=spot)
+        await services.create(desired_count=1, template=made)
+        [task] = await services.until_count(1)
+        await services.run(task)
+        await until_status(services, task, "RUNNING")
+        await services.update(desired_count=0)
+        await until_status(services, task, "DEACTIVATING")
+        assert not await services.is_told_to_stop(task)
+        [mine] = await rig.run(subnets=(subnet(task["availabilityZone"]),))
+        assert (await rig.cell.explain_task(id_of(mine)))["waits_for"] == [id_of(task)]
+
+        async def is_told() -> bool:
+            return await services.is_told_to_stop(task)
+
+        await rig.until(is_told)
+
+    in_cell(body, knobs=QUICK, host=HostCapacity(cpu_units=256, memory_mib=512, disk_gib=100))
 
 
 def test_a_target_that_fails_its_checks_is_replaced_and_the_reason_is_told() -> None:

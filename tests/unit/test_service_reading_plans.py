@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from neargate.clusters import orders, releases
+from neargate.clusters import orders, releases, spot
 from neargate.clusters.schema import MIGRATIONS
 from neargate.clusters.services import reading, registries, target_rows
 
@@ -36,6 +36,11 @@ def test_whose_targets_are_in_a_group_is_found_without_reading_those_of_the_acco
     plan = planned(target_rows.services_in_groups(1))
     assert "SCAN" not in plan
     assert set(re.findall(r"INDEX (\w+)", plan)) == {"task_targets_group"}
+
+
+def test_whose_room_is_waited_for_is_found_by_those_who_wait() -> None:
+    plan = planned(spot._DRAINING)
+    assert plan.count("SCAN") == plan.count("SCAN h USING INDEX tasks_held") == 1
 
 
 @pytest.mark.parametrize("asked", [orders._TO_STOP, releases._UNRELEASED])
