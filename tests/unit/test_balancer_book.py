@@ -209,6 +209,22 @@ def test_one_that_cannot_be_planned_stays_as_it_was_and_keeps_no_other() -> None
     on_stage(story)
 
 
+def test_one_that_is_more_than_a_message_stays_as_it_was_and_no_host_is_cut_off_by_it() -> None:
+    async def story(stage: Stage) -> None:
+        before = stage.plan()
+        address = stage.ip.rpartition(".")[0]
+        many = tuple(
+            replace(stage.group.targets[0], ip=f"{address}.{number % 250 + 1}", port=number)
+            for number in range(1, 60_000)
+        )
+        await stage.put(replace(stage.group, targets=many))
+        assert stage.plan() == before
+        await stage.put(replace(stage.group, targets=many[:1000]))
+        assert len(stage.plan().groups[0].targets) == 1000
+
+    on_stage(story)
+
+
 def test_a_host_is_not_believed_about_nodes_that_are_elsewhere() -> None:
     def story(stage: Stage) -> None:
         report = NodeReport(arn=ARN, place=stage.places[0], generation=1, is_serving=True)

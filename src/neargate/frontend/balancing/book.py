@@ -8,11 +8,13 @@ nodes that are placed on it, and of these only about the groups that they lead t
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+import msgspec
 from msgspec.structs import replace
 
 from ...log import get_logger
 from ...model.balancing import BalancerPlan, NodeReport
 from ...model.bugs import told
+from ...model.knobs import Knobs
 from ..network import balancer_nodes as nodes
 from ..network.balancers import balancers
 from ..network.registry import NetworkRegistry
@@ -21,6 +23,9 @@ from .health import Verdicts
 from .objects import LoadBalancer
 
 _log = get_logger(__name__)
+_encode = msgspec.msgpack.Encoder().encode
+# A quarter of a message to a host: what its nodes say of all targets is longer, and fits one, too.
+PLAN_MAX_BYTES = Knobs().link_message_max_bytes // 4
 
 Planner = Callable[[Shelf, LoadBalancer, int], BalancerPlan]  # the last: its generation
 
@@ -123,9 +128,14 @@ class BalancerBook:
         return made != before
 
     def _planned(self, shelf: Shelf, balancer: LoadBalancer, generation: int) -> BalancerPlan | None:
-        """One that cannot be planned (a key that cannot be opened) stays as it was: the others go on."""
+        """One that cannot be planned (a key that cannot be opened, more than a host is told in one message) stays as it
+        was: the others go on, and so do the hosts."""
         try:
-            return self._planner(shelf, balancer, generation)
+            plan = self._planner(shelf, balancer, generation)
+            size = len(_encode(plan))
+            if size > PLAN_MAX_BYTES:
+                raise ValueError(f"its plan has {size} bytes, {PLAN_MAX_BYTES} is the most")
+            return plan
         except Exception as error:
             _log.error("a load balancer cannot be planned", balancer=balancer.arn, why=told(error))
             return None
