@@ -26,6 +26,7 @@ _log = get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 # A quarter of a message to a host: what its nodes say of all targets is longer, and fits one, too.
 PLAN_MAX_BYTES = Knobs().link_message_max_bytes // 4
+TARGETS_MAX = 10_000  # of all groups; a host ends the session of a server that tells it of twice as many
 
 Planner = Callable[[Shelf, LoadBalancer, int], BalancerPlan]  # the last: its generation
 
@@ -132,9 +133,7 @@ class BalancerBook:
         was: the others go on, and so do the hosts."""
         try:
             plan = self._planner(shelf, balancer, generation)
-            size = len(_encode(plan))
-            if size > PLAN_MAX_BYTES:
-                raise ValueError(f"its plan has {size} bytes, {PLAN_MAX_BYTES} is the most")
+            _check_size(plan)
             return plan
         except Exception as error:
             _log.error("a load balancer cannot be planned", balancer=balancer.arn, why=told(error))
@@ -148,3 +147,10 @@ class BalancerBook:
             self._groups[plan.arn] = frozenset(group.arn for group in plan.groups)
             for node in plan.nodes:
                 self._places[node.place] = (node.host_id, plan.arn)
+
+
+def _check_size(plan: BalancerPlan) -> None:
+    targets, size = sum(len(group.targets) for group in plan.groups), len(_encode(plan))
+    if targets > TARGETS_MAX or size > PLAN_MAX_BYTES:
+        most = f"{TARGETS_MAX} and {PLAN_MAX_BYTES} are the most"
+        raise ValueError(f"its plan has {targets} targets and {size} bytes, {most}")
