@@ -19,6 +19,7 @@ from neargate.frontend.network.balancer_names import names
 from neargate.frontend.network.objects import Subnet
 from neargate.frontend.regional.shelves import Change, Kept
 from neargate.interfaces.balancing import TargetRef
+from neargate.interfaces.store import Overloaded
 from neargate.model.balancing import (
     DRAINING,
     HEALTHY,
@@ -385,6 +386,26 @@ def test_what_nodes_of_the_past_said_is_forgotten() -> None:
         await stage.watch.look()
         assert stage.verdicts.report(place) is None
         assert [said for said, _ in stage.verdicts.of_target(GROUP, f"{stage.ip}:80")] == [one.nodes[1].place]
+
+    on_stage(story)
+
+
+def test_what_cannot_be_recorded_is_left_to_the_next_period() -> None:
+    async def story(stage: Stage) -> None:
+        asked: list[str] = []
+
+        async def busy(account: str, decide: object) -> None:
+            asked.append(account)
+            raise Overloaded("busy")
+
+        stage.say(HEALTHY)
+        stage.watch._due.clear()
+        change, stage.process.network.change = stage.process.network.change, busy  # type: ignore[method-assign]
+        await stage.watch.look()
+        assert asked == [ACCOUNT] and not stage.watch._due.is_set()
+        stage.process.network.change = change  # type: ignore[method-assign]
+        await stage.watch.look()
+        assert all(one.serves for one in found(stage.process).nodes)
 
     on_stage(story)
 
