@@ -120,21 +120,16 @@ class LoopbackDoors:
         to_client, from_client = await asyncio.open_connection(address, port)
         try:
             from_client.write(first)
-            sending = asyncio.ensure_future(_copy(reader, from_client))
-            try:
-                await asyncio.gather(sending, self._answer(to_client, writer, sending))
-            finally:
-                sending.cancel()
+            sent = asyncio.Event()
+            await asyncio.gather(_send(reader, from_client, sent), self._answer(to_client, writer, sent))
         finally:
             from_client.close()
 
-    async def _answer(
-        self, source: asyncio.StreamReader, client: asyncio.StreamWriter, sending: "asyncio.Future[None]"
-    ) -> None:
+    async def _answer(self, source: asyncio.StreamReader, client: asyncio.StreamWriter, sent: asyncio.Event) -> None:
         """A client that was told of the end and never ends itself (a pool of connections) keeps no place for ever."""
         await _copy(source, client)
         async with asyncio.timeout(self._knobs.proxy_idle_s):
-            await asyncio.wait((sending,))
+            await sent.wait()
 
     async def _chosen(self, port: int, reader: asyncio.StreamReader) -> tuple[bytes, tuple[str, ...]]:
         """The bytes that were read for it, and the addresses. One that is alone needs no name: in some protocols the
@@ -168,6 +163,11 @@ class WithDoors:
 
     def on_report(self, listener: Callable[[NodeReport], None]) -> None:
         self._runner.on_report(listener)
+
+
+async def _send(client: asyncio.StreamReader, target: asyncio.StreamWriter, sent: asyncio.Event) -> None:
+    await _copy(client, target)
+    sent.set()
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
