@@ -350,6 +350,25 @@ def test_a_group_that_is_gone_fails_the_tasks_that_it_was_for_and_is_told() -> N
     in_cell(body, knobs=QUICK)
 
 
+def test_tasks_that_cannot_be_registered_are_started_anew_after_waits_that_grow() -> None:
+    """A group that goes while the service stands: more tasks, or a deployment, find it gone."""
+
+    async def body(rig: CellRig) -> None:
+        services, targets = ServiceRig(rig), rig.targets
+        group = targets.make_group()
+        await services.create(desired_count=1, template=behind(group))
+        await services.until_steady()
+        targets.delete_group(group)
+        await services.update(desired_count=2)
+        deadline = rig.world.monotonic() + 1.0
+        while rig.world.monotonic() < deadline:
+            await services.obey()
+            await rig.world.sleep(0.002)
+        assert len(await services.all_tasks()) <= 4  # what there was, and a first, a second, perhaps a third attempt
+
+    in_cell(body, knobs=replace(QUICK, service_back_off_first_s=0.3, service_back_off_max_s=60.0))
+
+
 def test_targets_that_nothing_uses_are_waited_for_and_the_service_says_so_once() -> None:
     async def body(rig: CellRig) -> None:
         services, targets = ServiceRig(rig), rig.targets
