@@ -19,6 +19,7 @@ from neargate.frontend.network.balancer_names import names
 from neargate.frontend.network.objects import Subnet
 from neargate.frontend.regional.shelves import Change, Kept
 from neargate.interfaces.balancing import TargetRef
+from neargate.interfaces.store import Overloaded
 from neargate.model.balancing import (
     DRAINING,
     HEALTHY,
@@ -209,6 +210,21 @@ def test_one_that_cannot_be_planned_stays_as_it_was_and_keeps_no_other() -> None
     on_stage(story)
 
 
+def test_one_that_is_more_than_a_message_stays_as_it_was_and_no_host_is_cut_off_by_it() -> None:
+    async def story(stage: Stage) -> None:
+        before = stage.plan()
+        address = stage.ip.rpartition(".")[0]
+        first = stage.group.targets[0]
+        many = tuple(replace(first, ip=f"{address}.{one % 250 + 1}", port=one) for one in range(1, 60_000))
+        for told in (many, many[:10_001]):
+            await stage.put(replace(stage.group, targets=told))
+            assert stage.plan() == before
+        await stage.put(replace(stage.group, targets=many[:1000]))
+        assert len(stage.plan().groups[0].targets) == 1000
+
+    on_stage(story)
+
+
 def test_a_host_is_not_believed_about_nodes_that_are_elsewhere() -> None:
     def story(stage: Stage) -> None:
         report = NodeReport(arn=ARN, place=stage.places[0], generation=1, is_serving=True)
@@ -217,6 +233,20 @@ def test_a_host_is_not_believed_about_nodes_that_are_elsewhere() -> None:
         assert stage.verdicts.report(stage.places[0]) is None
         stage.book.heard("host-1", [report])
         assert stage.verdicts.report(stage.places[0]) == report
+
+    on_stage(story)
+
+
+def test_a_host_is_not_believed_about_groups_that_its_node_does_not_lead_to() -> None:
+    async def story(stage: Stage) -> None:
+        [place, _], generation = stage.places, stage.plan().generation
+        told = (TargetVerdict(key=f"{stage.ip}:80", state=HEALTHY),)
+        groups = tuple(GroupVerdicts(group=name, targets=told) for name in ("", GROUP.replace("tg", "other"), GROUP))
+        report = NodeReport(arn=ARN, place=place, generation=generation, is_serving=True, groups=groups)
+        stage.book.heard("host-1", [report])
+        heard = stage.verdicts.report(place)
+        assert heard is not None and [one.group for one in heard.groups] == [GROUP]
+        stage.verdicts.lapse(place)  # what was said of no group at all would end the loop that looks
 
     on_stage(story)
 
@@ -356,6 +386,26 @@ def test_what_nodes_of_the_past_said_is_forgotten() -> None:
         await stage.watch.look()
         assert stage.verdicts.report(place) is None
         assert [said for said, _ in stage.verdicts.of_target(GROUP, f"{stage.ip}:80")] == [one.nodes[1].place]
+
+    on_stage(story)
+
+
+def test_what_cannot_be_recorded_is_left_to_the_next_period() -> None:
+    async def story(stage: Stage) -> None:
+        asked: list[str] = []
+
+        async def busy(account: str, decide: object) -> None:
+            asked.append(account)
+            raise Overloaded("busy")
+
+        stage.say(HEALTHY)
+        stage.watch._due.clear()
+        change, stage.process.network.change = stage.process.network.change, busy  # type: ignore[method-assign]
+        await stage.watch.look()
+        assert asked == [ACCOUNT] and not stage.watch._due.is_set()
+        stage.process.network.change = change  # type: ignore[method-assign]
+        await stage.watch.look()
+        assert all(one.serves for one in found(stage.process).nodes)
 
     on_stage(story)
 

@@ -1,10 +1,14 @@
 """Load balancers at the API's port: what is theirs is relayed whole, what is not goes to the API."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable, Coroutine
-from typing import Any
+from contextlib import suppress
+from typing import Any, ClassVar
 
 import pytest
+import uvloop
 from msgspec.structs import replace
 
 from neargate.frontend.asgi_types import Message, Receive, Scope, Send
@@ -27,14 +31,20 @@ class Node:
 
     def __init__(self) -> None:
         self.heard = b""
-        self.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n\r\nhi"
+        self.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ndate: x\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n\r\nhi"
         self.waits_for = b"\r\n\r\n"
+        self.breaks_off = False
         self.is_left = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             self.heard += await reader.readuntil(self.waits_for)
             writer.write(self.answer)
+            if self.breaks_off:
+                reset = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+                writer.transport.abort()
+                return
             if self.answer:
                 writer.close()
             await reader.read()
@@ -100,7 +110,11 @@ async def api(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "api"})
 
 
-def on_stage(story: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:
+def on_stage(
+    story: Callable[[Stage], Coroutine[Any, Any, None]],
+    world: type[OsWorld] = OsWorld,
+    runs: Callable[[Callable[[], Coroutine[Any, Any, None]]], None] = run,
+) -> None:
     async def main() -> None:
         process = await start(MemoryDisk(), MemoryDisk())
         await process.capacity.register_host(HOST)
@@ -108,7 +122,7 @@ def on_stage(story: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:
         await process.placing.look()
         node = Node()
         server = await asyncio.start_server(node.serve, "127.0.0.7", 0)
-        stage = Stage(LocalDoor(OsWorld(), api, process.network, Knobs()), node, process)
+        stage = Stage(LocalDoor(world(), api, process.network, Knobs()), node, process)
         one = found(process)
         await stage.become(nodes=(replace(one.nodes[0], public_ip="127.0.0.7"),))
         await stage.listen(replace(http_listener(), port=server.sockets[0].getsockname()[1]))
@@ -117,7 +131,7 @@ def on_stage(story: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:
         finally:
             server.close()
 
-    run(main)
+    runs(main)
 
 
 def body(sent: list[Message]) -> bytes:
@@ -169,6 +183,57 @@ def test_a_client_that_leaves_takes_the_nodes_connection_along() -> None:
         await asyncio.wait_for(stage.node.is_left.wait(), 10)
 
     on_stage(story)
+
+
+class Watching(OsWorld):
+    """What is spawned ends nothing here: a test asks how it ended. In the server it would end the process."""
+
+    spawned: ClassVar[list["asyncio.Task[Any]"]] = []
+
+    def spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> "asyncio.Task[Any]":
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self.spawned.append(task)
+        return task
+
+
+def in_the_servers_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(main(), 60))
+
+
+def test_a_node_that_breaks_off_while_a_body_comes_ends_that_request_and_no_more() -> None:
+    async def story(stage: Stage) -> None:
+        stage.node.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
+        pieces: list[bytes] = []
+
+        async def receive() -> Message:
+            """The client sends a little, and more when it is known that the node broke off."""
+            if pieces:
+                await stage.node.is_left.wait()
+                for _ in range(1000):
+                    await asyncio.sleep(0)
+            pieces.append(b"x")
+            return {"type": "http.request", "body": b"x", "more_body": True}
+
+        async def send(message: Message) -> None:
+            """It reads its answer only when nobody takes its body any more."""
+            del message
+            await asyncio.wait(Watching.spawned)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/",
+            "query_string": b"",
+            "headers": [(b"host", NAME), (b"transfer-encoding", b"chunked")],
+            "client": ("127.0.0.1", 1),
+        }
+        stage.node.breaks_off = True
+        with suppress(Exception):  # its answer may have broken off too, and then it ends so
+            await asyncio.wait_for(stage.door(scope, receive, send), 20)
+        assert [task.exception() for task in Watching.spawned] == [None]
+
+    on_stage(story, Watching, in_the_servers_loop)
 
 
 def test_what_is_of_nobody_on_the_loopback_is_the_apis() -> None:

@@ -12,6 +12,7 @@ from neargate.agent.balancers.asked_name import HEAD_MAX_BYTES, asked_name
 from neargate.agent.balancers.loopback import LoopbackDoors, doors
 from neargate.model.balancing import BalancerPlan, FixedResponse, PlannedListener, PlannedNode
 from neargate.model.knobs import Knobs
+from neargate.world import OsWorld
 
 HOST = "host-1"
 
@@ -158,5 +159,34 @@ def test_a_port_of_somebody_else_is_his_and_is_told_of_once() -> None:
             await stage.here.follow([plan("web", stage.port)])
         assert len(stage.notes) == 1 and f"127.0.0.1:{stage.port}" in stage.notes[0]
         assert await stage.ask("web.eu-west-1.elb.localhost") == b"mine "
+
+    staged(story)
+
+
+def test_a_port_of_the_regions_own_is_not_taken_though_nobody_listens_there_now() -> None:
+    async def story(stage: Stage) -> None:
+        stage.here = LoopbackDoors(Knobs(), HOST, stage.notes.append, kept=(stage.port,))
+        for _ in range(2):
+            await stage.here.follow([plan("web", stage.port)])
+        assert stage.notes == [
+            f"load balancers are not at 127.0.0.1:{stage.port} of this machine: the port is the region's own"
+        ]
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", stage.port)
+
+    staged(story)
+
+
+def test_a_client_that_never_ends_what_the_load_balancer_ended_is_left() -> None:
+    async def story(stage: Stage) -> None:
+        stage.here = LoopbackDoors(Knobs(proxy_idle_s=0.05), HOST, stage.notes.append)
+        await stage.node("127.0.0.2", b"web ")
+        await stage.here.follow([plan("web", stage.port)])
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert (await reader.read()).startswith(b"web ")
+        while stage.here.open:
+            await OsWorld().sleep(0.01)
+        writer.close()
 
     staged(story)

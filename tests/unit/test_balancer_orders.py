@@ -7,16 +7,17 @@ import pytest
 from msgspec.structs import replace
 
 from neargate.agent.arrivals import problem
-from neargate.agent.balancers.orders import BalancerOrders
+from neargate.agent.balancers.orders import BalancerOrders, messages
 from neargate.agent.local_state import LocalState
 from neargate.agent.vpc_plans import VpcPlans
 from neargate.interfaces.hostnet import HostError
-from neargate.link.messages import BalancerPush, BalancerWithdraw, decode_to_agent, encode
+from neargate.link.messages import BalancerPush, BalancerWithdraw, NodeReports, decode_to_agent, encode
 from neargate.model.balancing import (
     BalancerPlan,
     Condition,
     FixedResponse,
     Forward,
+    GroupVerdicts,
     HealthCheck,
     NodeReport,
     PlannedCertificate,
@@ -26,6 +27,7 @@ from neargate.model.balancing import (
     PlannedRule,
     PlannedTarget,
     Redirect,
+    TargetVerdict,
     WeightedGroup,
 )
 from neargate.model.knobs import DEFAULT_KNOBS
@@ -241,6 +243,24 @@ LISTENER = PlannedListener(
     certificates=(PlannedCertificate(arn="arn:c", names=("*.example.com",), pem=SECRET),),
 )
 FULL = replace(PLAN, listeners=(LISTENER,), groups=(GROUP,))
+
+
+def test_what_is_said_together_fits_a_message_however_many_targets_there_are() -> None:
+    long = TargetVerdict(
+        key="100.100.100.100:65535",
+        state="unhealthy",
+        reason="Target.ResponseCodeMismatch",
+        detail="Health checks failed with these codes: [503]",
+    )
+    group = GroupVerdicts(group=ARN.replace("loadbalancer/app", "targetgroup"), targets=(long,) * 1000)
+    one = NodeReport(arn=ARN, place="elbnode-1", generation=5, is_serving=True, groups=(group,) * 5)
+    knobs = DEFAULT_KNOBS
+    sent = list(messages([one] * 64, knobs.balancer_reports_max, knobs.balancer_verdicts_max))
+    assert sum(map(len, sent)) == 64
+    assert all(len(encode(NodeReports(reports=tuple(each)))) < knobs.link_message_max_bytes for each in sent)
+    few = list(messages([replace(one, groups=())] * 100, 64, 10))
+    assert [len(each) for each in few] == [64, 36]
+    assert list(messages([one, one], 64, 10)) == [[one], [one]]
 
 
 def test_an_honest_plan_passes_and_shows_no_key() -> None:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
+import pytest
 from msgspec.structs import replace
 
 from neargate.agent.balancers.runner import ProxyRunner
@@ -53,6 +54,8 @@ class AnsweringHost:
         self.home = directory
         self.written: Mapping[str, str] = {}
         self.fault = ""
+        self.end_fault: OSError | None = None
+        self.odd: Mapping[str, str] | None = None
         self.began: list[str] = []
         self.heard: list[str] = []
         self.servers: dict[tuple[str, str], str] = {}
@@ -87,6 +90,8 @@ class AnsweringHost:
 
     def _answer(self, command: str) -> str:
         words = command.split()
+        if self.odd is not None:
+            return self.odd.get(command, "")
         if command == "show info":
             return f"Pid: {self.pid}\ndescription: shape-{self.shape}\n"
         if command == "show stat":
@@ -159,6 +164,8 @@ class AnsweringHost:
 
     def end(self, eni_id: str) -> None:
         self.ends.append(eni_id)
+        if self.end_fault is not None:
+            raise self.end_fault
         self.is_up = False
         self.written = {}
 
@@ -273,6 +280,35 @@ def test_a_node_of_another_host_is_not_ours() -> None:
         await here.runner.apply((replace(PLAN, nodes=(replace(NODE, host_id="other"),)),))
         assert here.runner.reports() == [] and here.host.began == []
         await here.runner.apply((PLAN,))
+        await here.serving(1)
+
+    told(story)
+
+
+@pytest.mark.parametrize("info", ["", "Pid: many\ndescription: shape-x\n", "Pid: 1\n"])
+@pytest.mark.parametrize("stat", ["", f"{_HEADING}\ng1,t1,0,UP", f"{_HEADING}\ng1,t1,many,UP,,,,,,,,,,,"])
+def test_a_proxy_that_answers_half_is_as_good_as_silent_and_ends_nothing_but_itself(info: str, stat: str) -> None:
+    async def story(here: Story) -> None:
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+        whole = f"Pid: {here.host.pid}\ndescription: shape-{here.host.shape}\n"
+        for odd in ({"show info": info, "show stat": ""}, {"show info": whole, "show stat": stat}):
+            here.host.odd = odd
+            await here.until(lambda: "does not answer" in here.said[-1].why)
+            here.host.odd = None
+            await here.serving(1)
+
+    told(story)
+
+
+def test_a_proxy_that_cannot_be_ended_ends_nobody_else() -> None:
+    async def story(here: Story) -> None:
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+        here.host.end_fault = OSError("too many open files")
+        here.host.odd = {}
+        await here.until(lambda: "cannot be ended: too many" in here.said[-1].why)
+        here.host.odd = here.host.end_fault = None
         await here.serving(1)
 
     told(story)

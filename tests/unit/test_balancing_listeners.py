@@ -247,6 +247,12 @@ def test_what_cannot_stand_in_a_host_is_no_pattern(value: str) -> None:
         given_conditions([{"Field": "host-header", "Values": [value]}])
 
 
+@pytest.mark.parametrize("value", ["fe80::%eth0/10", "fe80::%a\nglobal\n/10", "192.0.2.1", "192.0.2.1/24", ""])
+def test_what_is_no_block_of_addresses_is_no_source(value: str) -> None:
+    with pytest.raises(ValidationError):
+        given_conditions([{"Field": "source-ip", "SourceIpConfig": {"Values": [value]}}])
+
+
 def test_both_forms_of_a_condition_must_say_the_same() -> None:
     both = {"Field": "path-pattern", "Values": ["/a"], "PathPatternConfig": {"Values": ["/a"]}}
     assert given_conditions([both])[0].shown == both

@@ -266,6 +266,14 @@ def test_a_target_that_nothing_leads_to_goes_at_once() -> None:
     assert next(shelf.all(TargetGroup)).targets == ()
 
 
+def test_no_request_names_more_targets_than_a_group_can_have() -> None:
+    """One by one they are looked for in all subnets of the VPC."""
+    shelf = shelf_of()
+    many = [WantedTarget(ip="10.0.0.9")] * 1001
+    with pytest.raises(TooManyTargets):
+        registration.register(shelf, group_of(shelf).name, many, 1.0)
+
+
 def test_a_group_has_its_most_of_targets_and_not_one_more() -> None:
     shelf = shelf_of()
     arn = group_of(shelf).name

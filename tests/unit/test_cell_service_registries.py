@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from neargate.clusters.orders import Orders
 from neargate.interfaces.discovery import Owner, Registered, Registration
 from neargate.interfaces.store import Overloaded, Statement
-from neargate.model.errors import InvalidParameter
+from neargate.model.errors import InvalidParameter, ServiceUnavailable
 from neargate.model.knobs import Knobs
 from neargate.testing.cell_rig import ACCOUNT, DEFINITION, REGION, CellRig, id_of, in_cell
 from neargate.testing.registry_rig import SRV, A, RegistryRig, entry, registering, shown
-from neargate.testing.service_rig import CLUSTER, QUICK, WEB, ServiceRig, definition, with_check
+from neargate.testing.service_rig import CLUSTER, QUICK, WEB, ServiceRig, definition, template, with_check
 
 WRITES = 16
 OWNER = Owner(ACCOUNT, CLUSTER, WEB)
@@ -116,6 +116,26 @@ def test_names_follow_the_health_of_containers() -> None:
 
 def _settings() -> dict[str, Any]:
     return {"deploymentConfiguration": {"minimumHealthyPercent": 100, "maximumPercent": 200}}
+
+
+def test_a_task_that_is_a_target_of_a_load_balancer_is_an_instance_when_it_runs() -> None:
+    async def body(services: ServiceRig, registries: RegistryRig) -> None:
+        targets = services.rig.targets
+        members = {"containerName": "web", "containerPort": 80, "targetGroupArn": targets.make_group()}
+        both = {"loadBalancers": [members], "serviceRegistries": [entry()]}
+        targets.fails = ServiceUnavailable()  # the lane of the registries looks before the task is a target
+        await services.create(desired_count=1, template=template(definition=definition(1), shown=both))
+        [task] = await services.until_count(1)
+        await services.run(task)
+        await services.rig.cell.services.registries.turn(OWNER)
+        assert (await services.rig.described(id_of(task)))["lastStatus"] == "ACTIVATING"
+        assert registries.ids() == []
+        targets.fails = None
+        await until(services, lambda: registries.ids() == [id_of(task)])
+        await services.update(desired_count=0)
+        await until(services, lambda: registries.ids() == [])
+
+    told(body)
 
 
 @pytest.mark.parametrize("code", ["EssentialContainerExited", "InfrastructureHealth"])

@@ -1,12 +1,18 @@
 """A service behind a load balancer, in a cell: who is a target when, what is waited for, and what is said of it."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from neargate.clusters.task_table import rows_by_id
+from neargate.interfaces.store import Overloaded, Row, Value
 from neargate.model.balancing import HEALTHY, INITIAL, UNHEALTHY, UNUSED
+from neargate.model.capacity import HostCapacity
 from neargate.model.errors import ServiceUnavailable
+from neargate.scheduling.strategy import StrategyItem
 from neargate.testing.cell_rig import ACCOUNT, CellRig, id_of, in_cell, subnet
 from neargate.testing.fake_targets import FakeTargets
 from neargate.testing.service_rig import CLUSTER, QUICK, ServiceRig, behind, configured, definition
@@ -185,6 +191,31 @@ def test_who_must_go_at_once_is_no_target_and_waits_for_nobody(code: str) -> Non
     in_cell(body, knobs=QUICK)
 
 
+def test_on_demand_that_takes_the_room_of_a_spot_task_does_not_wait_for_its_clients() -> None:
+    async def body(rig: CellRig) -> None:
+        services, targets = ServiceRig(rig), slow(rig)
+        providers = {"capacityProviders": ["FARGATE", "FARGATE_SPOT"], "defaultCapacityProviderStrategy": []}
+        await rig.cell.put_cluster_providers(ACCOUNT, CLUSTER, providers)
+        spot = (StrategyItem(provider="FARGATE_SPOT", base=0, weight=1),)
+        made = replace(behind(targets.make_group()), launch_type=None, strategy=spot)
+        await services.create(desired_count=1, template=made)
+        [task] = await services.until_count(1)
+        await services.run(task)
+        await until_status(services, task, "RUNNING")
+        await services.update(desired_count=0)
+        await until_status(services, task, "DEACTIVATING")
+        assert not await services.is_told_to_stop(task)
+        [mine] = await rig.run(subnets=(subnet(task["availabilityZone"]),))
+        assert (await rig.cell.explain_task(id_of(mine)))["waits_for"] == [id_of(task)]
+
+        async def is_told() -> bool:
+            return await services.is_told_to_stop(task)
+
+        await rig.until(is_told)
+
+    in_cell(body, knobs=QUICK, host=HostCapacity(cpu_units=256, memory_mib=512, disk_gib=100))
+
+
 def test_a_target_that_fails_its_checks_is_replaced_and_the_reason_is_told() -> None:
     async def body(rig: CellRig) -> None:
         services, targets = ServiceRig(rig), slow(rig)
@@ -319,6 +350,25 @@ def test_a_group_that_is_gone_fails_the_tasks_that_it_was_for_and_is_told() -> N
     in_cell(body, knobs=QUICK)
 
 
+def test_tasks_that_cannot_be_registered_are_started_anew_after_waits_that_grow() -> None:
+    """A group that goes while the service stands: more tasks, or a deployment, find it gone."""
+
+    async def body(rig: CellRig) -> None:
+        services, targets = ServiceRig(rig), rig.targets
+        group = targets.make_group()
+        await services.create(desired_count=1, template=behind(group))
+        await services.until_steady()
+        targets.delete_group(group)
+        await services.update(desired_count=2)
+        deadline = rig.world.monotonic() + 1.0
+        while rig.world.monotonic() < deadline:
+            await services.obey()
+            await rig.world.sleep(0.002)
+        assert len(await services.all_tasks()) <= 4  # what there was, and a first, a second, perhaps a third attempt
+
+    in_cell(body, knobs=replace(QUICK, service_back_off_first_s=0.3, service_back_off_max_s=60.0))
+
+
 def test_targets_that_nothing_uses_are_waited_for_and_the_service_says_so_once() -> None:
     async def body(rig: CellRig) -> None:
         services, targets = ServiceRig(rig), rig.targets
@@ -388,6 +438,42 @@ def test_a_stop_does_not_wait_for_ever_for_a_region_that_takes_no_target_back() 
         await rig.until(lambda: is_released(task))
         await services.until_steady()
         assert services.target(task, group) not in targets.registered
+
+    in_cell(body, knobs=QUICK)
+
+
+def test_a_cell_that_has_too_much_to_do_looks_at_targets_later() -> None:
+    """What escapes from these loops would end the process."""
+
+    async def body(rig: CellRig) -> None:
+        services, targets = ServiceRig(rig), slow(rig)
+        group = targets.make_group()
+        await services.create(desired_count=1, template=behind(group))
+        [task] = await services.until_count(1)
+        await services.run(task)
+        task = await until_status(services, task, "RUNNING")
+        died: list[str] = []
+        rig.world.die = died.append  # type: ignore[method-assign]
+        store, asked = rig.stores.cell_store, Counter[str]()
+        read = store.read
+
+        async def refuse(sql: str, params: Sequence[Value] = ()) -> list[Row]:
+            if "task_targets x" not in sql:
+                return await read(sql, params)
+            asked["of a group" if "x.grp IN" in sql else "of a service"] += 1
+            raise Overloaded
+
+        async def in_vain() -> bool:
+            return bool(died) or (asked["of a group"] > 1 and asked["of a service"] > 20)
+
+        store.read = refuse  # type: ignore[method-assign]
+        targets.say(services.target(task, group), HEALTHY)
+        await services.report(task, "RUNNING")
+        rig.cell.services.tasks_changed([*(await rows_by_id(store, [id_of(task)])).values()])
+        await rig.until(in_vain)
+        store.read = read  # type: ignore[method-assign]
+        await services.until_steady()
+        assert died == []
 
     in_cell(body, knobs=QUICK)
 

@@ -1,6 +1,7 @@
 """The region's certificates: durable, their keys sealed, renewed in time, and the authority that issues them."""
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -265,6 +266,8 @@ def signed(subject: str, issuer: tuple[str, rsa.RSAPrivateKey] | None, *, bits: 
     name, from_name = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in (subject, by))
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(from_name).public_key(key.public_key())
     builder = builder.serial_number(7).not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
+    for oid in ("1.2.3.4", "1.2.3.5"):
+        builder = builder.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), b""), critical=False)
     made = builder.not_valid_after(datetime(2027, 1, 1, tzinfo=UTC)).sign(by_key, SHA224() if weak else SHA256())
     key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return made.public_bytes(Encoding.PEM), key_pem, (subject, key)
@@ -287,3 +290,49 @@ def test_what_openssl_would_not_load_is_known_when_it_comes() -> None:
     assert not is_servable(signed("leaf", small_authority), small)
     between, _, between_authority = signed("between", authority, weak=True)
     assert not is_servable(signed("leaf", between_authority), between + root)
+
+
+@pytest.mark.parametrize("place", ["certificate", "chain"])
+def test_a_text_that_is_too_large_is_refused_before_it_is_read(place: str) -> None:
+    """Marks without an end, by the megabyte, would be searched for hours."""
+    world = OsWorld()
+    material = new_authority(HERE, world).issue(["web.example.com"], CURVE, world)
+    large = b"-----BEGIN CERTIFICATE-----" * 700
+    given = (large, b"") if place == "certificate" else (material.pem.encode(), large)
+    with pytest.raises(Invalid, match="cannot be larger than 16384 bytes"):
+        read_material(*given, material.key.encode(), world.now())
+
+
+def test_of_a_key_that_acm_does_not_have_nothing_is_computed() -> None:
+    """These numbers do not belong together, which is found by a test that takes seconds for large keys."""
+    numbers = rsa.RSAPrivateNumbers(
+        p=2**3001 + 1,
+        q=2**2999 + 1,
+        d=3,
+        dmp1=3,
+        dmq1=3,
+        iqmp=3,
+        public_numbers=rsa.RSAPublicNumbers(e=65537, n=(2**3001 + 1) * (2**2999 + 1)),
+    )
+    large = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    key = large.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with pytest.raises(Invalid, match="The private key is not supported"):
+        read_material(signed("own", None)[0], None, key, datetime(2026, 6, 1, tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("found", "instead"),
+    [
+        ("a003020102", "a003020101"),  # a version that no certificate has
+        ("06032a0305", "06032a0304"),  # one extension twice
+        ("2a864886f70d01010b", "2a864886f70d01017f"),  # a signature of nobody's
+    ],
+)
+def test_a_certificate_that_is_broken_is_the_caller_s_fault(found: str, instead: str) -> None:
+    pem, key, _ = signed("own", None)
+    der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER).replace(*map(bytes.fromhex, (found, instead)))
+    assert bytes.fromhex(instead) in der
+    broken = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
+    for chain in (None, broken):
+        with pytest.raises(Invalid, match="is not valid PEM"):
+            read_material(broken if chain is None else pem, chain, key, datetime(2026, 6, 1, tzinfo=UTC).timestamp())

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from neargate.cli.balancers import _proxies
+from neargate.cli.balancers import _proxies, own_ports
+from neargate.cli.config import RegionConfig
 from neargate.cli.paths import RegionPaths
 from neargate.hostnet.balancers import namespace_of
 from neargate.hostnet.network import LinuxNetwork
@@ -14,3 +15,9 @@ def test_they_run_in_the_namespaces_that_the_network_makes() -> None:
     network = LinuxNetwork(world, instance=paths.instance, run_dir=paths.run / "net", public_pool="198.18.0.0/24")
     name = namespace_of("eni-1")
     assert _proxies(world, paths)._namespaces.path(name) == network._namespaces.path(name)
+
+
+def test_ports_that_the_regions_server_listens_at_are_its_own() -> None:
+    assert own_ports(RegionConfig()) == {4566}
+    config = RegionConfig(port=4600, metrics_listen="127.0.0.1:9464", registry_listen="0.0.0.0:5000")
+    assert own_ports(config) == {4600, 9464, 5000}

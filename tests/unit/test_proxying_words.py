@@ -53,6 +53,11 @@ def test_a_hostile_value_of_a_condition_stays_one_word(field: str) -> None:
         assert "global" not in line.split()
 
 
+def test_the_zone_of_an_address_is_no_way_into_the_configuration() -> None:
+    sources = Condition(field="source-ip", values=("fe80::%a\nglobal\nb/10", "fe80::%a/10", "2001:db8::/32"))
+    assert conditions.lines("r", sources) == ["acl r src -m ip -- 2001:db8::/32"]
+
+
 def test_what_cannot_be_asked_for_never_holds() -> None:
     header = Condition(field="http-header", name=HOSTILE, values=("a",))
     assert conditions.lines("r", header) == ["acl r always_false"]

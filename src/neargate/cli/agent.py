@@ -115,7 +115,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         pulls_by_task=pulls_by_task(config, proxies_of(os.environ)),
         strays=lambda: network.strays,
         refused_pools=lambda: network.refused_pools,
-        balancers=balancer_runner(world, paths, facts.host_id),
+        balancers=balancer_runner(world, paths, config, facts.host_id),
     )
     await admin.serve(paths.agent_socket, agent_desk.handlers(agent, network.consider_pools))
     gc.freeze()

@@ -13,17 +13,26 @@ from ..interfaces.proxies import BalancerRunner
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS
 from ..world import OsWorld, World
+from .config import RegionConfig
 from .paths import RegionPaths
+from .registry_options import address_and_port
 
 USERS = ("haproxy", "nobody")  # Debian's package makes the first, which owns nothing
 _CONNECTIONS_MAX = 20_000
 _FILES_KEPT = 200
 
 
-def balancer_runner(world: World, paths: RegionPaths, host_id: str) -> BalancerRunner:
-    """Those that face the internet are at this machine's loopback too."""
+def balancer_runner(world: World, paths: RegionPaths, config: RegionConfig, host_id: str) -> BalancerRunner:
+    """Those that face the internet are at this machine's loopback too, but for the ports that the region has there."""
     note = get_logger(__name__).bind(host=host_id).warning
-    return WithDoors(proxy_runner(world, paths, host_id), LoopbackDoors(DEFAULT_KNOBS, host_id, note))
+    local = LoopbackDoors(DEFAULT_KNOBS, host_id, note, kept=own_ports(config))
+    return WithDoors(proxy_runner(world, paths, host_id), local)
+
+
+def own_ports(config: RegionConfig) -> frozenset[int]:
+    """Of the region's server, whatever listens there now."""
+    listens = (address_and_port(text) for text in (config.metrics_listen, config.registry_listen) if text)
+    return frozenset((config.port, *(found[1] for found in listens if found is not None)))
 
 
 def proxy_runner(world: World, paths: RegionPaths, host_id: str) -> ProxyRunner:

@@ -84,6 +84,7 @@ class Cell:
             capacities=capacities,
             interrupt=self._stopping.interrupt,
             go=self.orders.ring_run,
+            ring=self.orders.ring_stop,
         )
         self._launching = Launching(
             world,

@@ -14,8 +14,10 @@ from ..interfaces.store import Overloaded, Refused, Row, Statement, Store
 from ..log import get_logger
 from ..model.errors import AwsError
 from ..model.knobs import Knobs
+from ..model.lifecycle import LastStatus
 from ..world import World
 from .orders import RunTaskOrder
+from .services.target_rows import hold_no_more
 
 _log = get_logger(__name__)
 _BATCH_MAX = 64
@@ -29,6 +31,12 @@ _READY = (
     "WHERE t.ordered = 2 AND t.last_status <> 'STOPPED' AND t.desired_status = 'RUNNING' AND NOT EXISTS "
     "(SELECT 1 FROM waits w LEFT JOIN tasks v ON v.id = w.victim WHERE w.task = t.id "
     "AND v.last_status IS NOT 'STOPPED') ORDER BY t.n LIMIT ?"
+)
+# They were asked to stop before, and their stop waits for load balancers: nobody waits for that whose room they have.
+_DRAINING = (
+    "SELECT DISTINCT v.id, v.host, v.last_status FROM tasks h CROSS JOIN waits w ON w.task = h.id "
+    "CROSS JOIN tasks v ON v.id = w.victim CROSS JOIN task_targets x ON x.task = v.id WHERE h.ordered = 2 "
+    "AND h.last_status <> 'STOPPED' AND v.desired_status = 'STOPPED' AND x.holds = 1 ORDER BY v.id LIMIT ?"
 )
 # Their room was promised between their own reservation and their record.
 _UNRECORDED = (
@@ -45,7 +53,8 @@ _NEWEST = (
 
 
 class Spot:
-    """`interrupt` makes a task's interruption durable; `go` carries an order to its host."""
+    """`interrupt` makes a task's interruption durable; `go` carries an order to its host; `ring` is told hosts with
+    tasks to stop."""
 
     def __init__(
         self,
@@ -56,6 +65,7 @@ class Spot:
         capacities: Mapping[str, CapacityManager],
         interrupt: Callable[[str], Awaitable[None]],
         go: Callable[[str, RunTaskOrder], None],
+        ring: Callable[[str], None],
     ) -> None:
         self._world = world
         self._store = store
@@ -63,6 +73,7 @@ class Spot:
         self._capacities = capacities
         self._interrupt = interrupt
         self._go = go
+        self._ring = ring
         self._due = asyncio.Event()
         self._due.set()  # a new process begins by asking the tables
         self._holds = False
@@ -97,11 +108,22 @@ class Spot:
         for (task_id,) in victims:
             _log.info("a Spot task is interrupted, an on-demand task needs its room", task=task_id)
             await self._interrupt(str(task_id))
+        is_drained = await self._drain_no_more()
         known = await self._forget_unrecorded()
         ready = await self._store.read(_READY, (_BATCH_MAX,))
         gone = [await self._let_go(row) for row in ready]
         self._holds = bool(await self._store.read(_HELD)) or self._due.is_set()
-        return known and all(gone) and len(victims) < _BATCH_MAX and len(ready) < _BATCH_MAX
+        return is_drained and known and all(gone) and len(victims) < _BATCH_MAX and len(ready) < _BATCH_MAX
+
+    async def _drain_no_more(self) -> bool:
+        """False: some are targets yet; they are looked at again when they are none."""
+        rows = await self._store.read(_DRAINING, (_BATCH_MAX,))
+        draining = {str(task_id): str(host) for task_id, host, status in rows if status == LastStatus.DEACTIVATING}
+        if draining:
+            await self._store.write(hold_no_more(list(draining)))
+        for host in dict.fromkeys(draining.values()):
+            self._ring(host)
+        return len(draining) == len(rows)
 
     async def _forget_unrecorded(self) -> bool:
         """Nobody waits for a task that has given its reservation back without a record: it never will have one.

@@ -25,6 +25,7 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _ENI = re.compile(r"eni-[0-9a-z-]{1,40}")
 _MAIN = "haproxy.cfg"
 _LAST_WORDS = 600
+_CHECK_S = 20  # all nodes of a host wait for one that reads
 _LOG_MAX_BYTES = 1024 * 1024
 
 
@@ -98,14 +99,18 @@ class LinuxProxies:
         fresh.replace(path)
 
     def faults(self, eni_id: str) -> str:
-        ran = subprocess.run(
-            [*self._unprivileged(), "-c", "-q", "-f", f"{self.directory(eni_id)}/{_MAIN}"],
-            env={"PATH": _PATH},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            cwd="/",
-            check=False,
-        )
+        try:
+            ran = subprocess.run(
+                [*self._unprivileged(), "-c", "-q", "-f", f"{self.directory(eni_id)}/{_MAIN}"],
+                env={"PATH": _PATH},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                cwd="/",
+                check=False,
+                timeout=_CHECK_S,
+            )
+        except subprocess.TimeoutExpired:
+            return f"it does not read its files within {_CHECK_S} seconds"
         if ran.returncode == 0:
             return ""
         said = ran.stderr.decode(errors="replace").splitlines()

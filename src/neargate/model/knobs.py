@@ -243,6 +243,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     balancer_news_rest_s: float = 0.05  # what nodes of load balancers say within it is said together
     balancer_report_period_s: float = 10.0  # of all that they say, changed or not
     balancer_reports_max: int = 64  # in one message
+    balancer_verdicts_max: int = 8000  # in one message of several reports: of targets, some 150 bytes each
     balancer_silence_s: float = 35.0  # of a node's host: then names lead to it no longer, and it has no say
     balancer_look_period_s: float = 1.0  # between two looks at what drains
     balancer_poll_s: float = 1.0  # between two looks at what a node's proxy says

@@ -1,5 +1,6 @@
 """Conditions of rules as HAProxy's ACLs: of one name, any of whose lines may hold."""
 
+from contextlib import suppress
 from ipaddress import ip_network
 
 from ..model.balancing import Condition
@@ -63,10 +64,11 @@ def _queries(condition: Condition) -> list[str]:
 def _sources(condition: Condition) -> list[str]:
     found = []
     for value in condition.values:
-        try:
-            found.append(f"src -m ip -- {ip_network(value, strict=False)}")
-        except ValueError:
-            continue  # the API lets none in
+        with suppress(ValueError):  # the API lets none in
+            network = ip_network(value, strict=False)
+            # The zone of an IPv6 address (`fe80::%zone`) may be any text, ends of lines included.
+            if "%" not in str(network):
+                found.append(f"src -m ip -- {network}")
     return found
 
 

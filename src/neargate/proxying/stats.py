@@ -45,12 +45,16 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 def rows(told: str) -> list[Row]:
-    """Of servers and backends. Raises ValueError for what is no answer of `show stat`."""
+    """Of servers and backends. Raises ValueError for what is no answer of `show stat`, or not all of one: a process may
+    be killed while it answers."""
     heading, *lines = told.lstrip().splitlines() or [""]
     if not heading.startswith("# pxname,svname,"):
         raise ValueError("no statistics")
     columns = {name: at for at, name in enumerate(heading[2:].split(","))}
-    return [_row(line.split(","), columns) for line in lines if line and ",FRONTEND," not in line]
+    try:
+        return [_row(line.split(","), columns) for line in lines if line and ",FRONTEND," not in line]
+    except LookupError:
+        raise ValueError("statistics that end in their middle") from None
 
 
 def _row(words: list[str], columns: Mapping[str, int]) -> Row:
@@ -77,9 +81,11 @@ def _row(words: list[str], columns: Mapping[str, int]) -> Row:
 
 
 def info(told: str) -> tuple[str, int]:
-    """Of an answer to `show info`: the shape that the process runs, and its pid."""
+    """Of an answer to `show info`: the shape that the process runs, and its pid. Raises ValueError for what is none."""
     pairs = dict(line.partition(": ")[::2] for line in told.splitlines())
-    return pairs.get("description", "").removeprefix("shape-").strip(), int(pairs.get("Pid", "0"))
+    if "description" not in pairs or "Pid" not in pairs:
+        raise ValueError("no information")
+    return pairs["description"].removeprefix("shape-").strip(), int(pairs["Pid"])
 
 
 def replaced(told: str) -> list[int]:

@@ -8,7 +8,7 @@ his: that is told, and tried again at the next change. Must not know proxies.
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ...interfaces.proxies import BalancerRunner
 from ...model.balancing import BalancerPlan, NodeReport
@@ -37,11 +37,21 @@ def doors(plans: Sequence[BalancerPlan], host_id: str) -> Doors:
 
 
 class LoopbackDoors:
-    def __init__(self, knobs: Knobs, host_id: str, note: Callable[[str], None], host: str = HOST) -> None:
+    """`kept`: ports of the region's own, never taken: its server may be down, and has to come back to them."""
+
+    def __init__(
+        self,
+        knobs: Knobs,
+        host_id: str,
+        note: Callable[[str], None],
+        host: str = HOST,
+        kept: Collection[int] = (),
+    ) -> None:
         self._knobs = knobs
         self._host_id = host_id
         self._note = note
         self._host = host
+        self._kept = frozenset(kept)
         self._doors: Doors = {}
         self._servers: dict[int, asyncio.Server] = {}
         self._refused: set[int] = set()
@@ -58,18 +68,29 @@ class LoopbackDoors:
                 await self._open(port)
         self._refused &= self._doors.keys()
 
+    @property
+    def open(self) -> int:
+        """Connections of clients."""
+        return self._guests.count
+
     async def _open(self, port: int) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._serve(port, reader, writer)
 
+        if port in self._kept:
+            self._refuse(port, "the port is the region's own")
+            return
         try:
             self._servers[port] = await asyncio.start_server(serve, self._host, port)
         except OSError as error:
-            if port not in self._refused:
-                self._note(f"load balancers are not at {self._host}:{port} of this machine: {error.strerror}")
-            self._refused.add(port)
+            self._refuse(port, error.strerror)
             return
         self._refused.discard(port)
+
+    def _refuse(self, port: int, why: str | None) -> None:
+        if port not in self._refused:
+            self._note(f"load balancers are not at {self._host}:{port} of this machine: {why}")
+        self._refused.add(port)
 
     def close(self) -> None:
         for server in self._servers.values():
@@ -83,8 +104,10 @@ class LoopbackDoors:
             return
         try:
             await self._relay(port, reader, writer)
-        except (OSError, TimeoutError):
-            pass  # either end went away, or said nothing: the client sees a closed connection
+        except (OSError, TimeoutError, RuntimeError):
+            # Either end went away, or said nothing: the client sees a closed connection. Writing to one that broke is
+            # a RuntimeError with the agent's loop.
+            pass
         finally:
             await farewell(writer, self._knobs.proxy_idle_s)
             self._guests.leave(source)
@@ -97,9 +120,16 @@ class LoopbackDoors:
         to_client, from_client = await asyncio.open_connection(address, port)
         try:
             from_client.write(first)
-            await asyncio.gather(_copy(reader, from_client), _copy(to_client, writer))
+            sent = asyncio.Event()
+            await asyncio.gather(_send(reader, from_client, sent), self._answer(to_client, writer, sent))
         finally:
             from_client.close()
+
+    async def _answer(self, source: asyncio.StreamReader, client: asyncio.StreamWriter, sent: asyncio.Event) -> None:
+        """A client that was told of the end and never ends itself (a pool of connections) keeps no place for ever."""
+        await _copy(source, client)
+        async with asyncio.timeout(self._knobs.proxy_idle_s):
+            await sent.wait()
 
     async def _chosen(self, port: int, reader: asyncio.StreamReader) -> tuple[bytes, tuple[str, ...]]:
         """The bytes that were read for it, and the addresses. One that is alone needs no name: in some protocols the
@@ -133,6 +163,11 @@ class WithDoors:
 
     def on_report(self, listener: Callable[[NodeReport], None]) -> None:
         self._runner.on_report(listener)
+
+
+async def _send(client: asyncio.StreamReader, target: asyncio.StreamWriter, sent: asyncio.Event) -> None:
+    await _copy(client, target)
+    sent.set()
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

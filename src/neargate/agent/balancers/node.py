@@ -92,7 +92,10 @@ class NodeRunner:
             self._tell(plan, node, files.shape, why)
             rest_s = self._rest_s(why)
         self._unwatch()
-        await self._world.offload(LANE, self._host.end, self._eni_id)
+        try:
+            await self._world.offload(LANE, self._host.end, self._eni_id)
+        except (HostError, OSError) as error:  # the next plans find what is left
+            self._note(f"the proxy of {self._eni_id} is not ended yet: {error}")
 
     def _rest_s(self, why: str) -> float:
         fresh = why == _STARTS or any(one.state == INITIAL for one in self._known.values())
@@ -167,7 +170,7 @@ class NodeRunner:
         pause = 0.01
         while self._world.monotonic() < end:
             try:
-                if stats.info(await self._control.ask("show info"))[0] == shape:
+                if (await self._info())[0] == shape:
                     return True
             except Unanswered:
                 pass  # not there yet
@@ -179,7 +182,7 @@ class NodeRunner:
 
     async def _look(self, plan: BalancerPlan, node: PlannedNode) -> str:
         """What runs, as it says; what is known afterwards of its targets. Raises Unanswered."""
-        shape, pid = stats.info(await self._control.ask("show info"))
+        shape, pid = await self._info()
         rows = await self._rows()
         if pid != self._pid:
             self._before, self._pid = reports.summed(self._before, self._now), pid
@@ -190,6 +193,12 @@ class NodeRunner:
         )
         self._is_adopted = False
         return shape
+
+    async def _info(self) -> tuple[str, int]:
+        try:
+            return stats.info(await self._control.ask("show info"))
+        except ValueError as error:
+            raise Unanswered(str(error)) from None
 
     async def _rows(self) -> list[stats.Row]:
         try:
@@ -252,7 +261,10 @@ class NodeRunner:
             self._silent_since = now
         elif self._proxy is not None and now - self._silent_since > self._knobs.balancer_start_s:
             self._note(f"the proxy of {self._eni_id} is ended, it answers nobody: {error}")
-            await self._world.offload(LANE, self._host.end, self._eni_id)
+            try:
+                await self._world.offload(LANE, self._host.end, self._eni_id)
+            except (HostError, OSError) as fault:
+                return f"The proxy does not answer, and cannot be ended: {fault}"
             self._silent_since = None
         return f"The proxy does not answer: {error}"
 

@@ -7,7 +7,7 @@ until the server says otherwise, what was ordered before a restart runs on. Must
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ...interfaces.hostnet import HostError
 from ...interfaces.proxies import BalancerRunner
@@ -145,11 +145,25 @@ class BalancerOrders:
             await self._world.sleep(self._knobs.balancer_news_rest_s)
             self._some_news.clear()
             news, self._news = list(self._news.values()), {}
-            most = self._knobs.balancer_reports_max
-            for at in range(0, len(news), most):
-                self._say(news[at : at + most])
+            for message in messages(news, self._knobs.balancer_reports_max, self._knobs.balancer_verdicts_max):
+                self._say(message)
 
     async def _tell_again(self) -> None:
         while True:
             await self._world.sleep(self._knobs.balancer_report_period_s)
             self.connected()
+
+
+def messages(news: Sequence[NodeReport], reports_max: int, verdicts_max: int) -> Iterator[list[NodeReport]]:
+    """Bounded in both. A report alone is whole, however much it says: its plan was one message."""
+    found: list[NodeReport] = []
+    count = 0
+    for one in news:
+        verdicts = sum(len(group.targets) for group in one.groups)
+        if found and (len(found) >= reports_max or count + verdicts > verdicts_max):
+            yield found
+            found, count = [], 0
+        found.append(one)
+        count += verdicts
+    if found:
+        yield found

@@ -136,7 +136,6 @@ class CellServices:
         self.registries = RegistryLane(
             world, store, knobs, region=region, registries=way.registries, templates=templates, free=ring
         )
-        self._asked = asked
         self._loop = ServiceLoop(
             world,
             store,
@@ -150,7 +149,7 @@ class CellServices:
             store,
             knobs,
             targets=way.targets,
-            served=self._loop.task_changed,
+            served=self._task_changed,
             ring=ring,
             freed=freed,
         )
@@ -196,6 +195,11 @@ class CellServices:
         for row in rows:
             if row.service is not None:
                 self.registries.task_changed((row.account, row.cluster, row.service))
+
+    def _task_changed(self, key: Key) -> None:
+        """By the lane of targets: a task that has become one is RUNNING, of which no host's report tells."""
+        self._loop.task_changed(key)
+        self.registries.task_changed(key)
 
     def _asked_to_stop(self, rows: Sequence[TaskRow]) -> None:
         """Their orders to stop wait already where they must; the sooner they are no targets and have no names, the

@@ -30,6 +30,7 @@ _OF_SERVICE = (
     "WHERE v.account = ? AND v.cluster = ? AND v.name = ? ORDER BY t.n, x.grp, x.port"
 )
 _SERVICES = "SELECT DISTINCT v.account, v.cluster, v.name FROM task_targets x JOIN services v ON v.n = x.service"
+_SERVICES_OF_TARGETS = _SERVICES.replace(" JOIN ", " CROSS JOIN ")
 _HOSTS = (
     "SELECT DISTINCT t.host FROM task_targets x JOIN tasks t ON t.id = x.task "
     "WHERE x.holds = 1 AND t.desired_status = 'STOPPED'"
@@ -99,9 +100,15 @@ async def services_with_targets(store: Store, account: str | None = None, groups
     if account is None:
         rows = await store.read(_SERVICES)
     else:
-        marks = ", ".join("?" * len(groups))
-        rows = await store.read(f"{_SERVICES} WHERE v.account = ? AND x.grp IN ({marks})", (account, *groups))
+        rows = await store.read(services_in_groups(len(groups)), (*groups, account))
     return [(str(owner), str(cluster), str(name)) for owner, cluster, name in rows]
+
+
+def services_in_groups(count: int) -> str:
+    """The query, of so many groups and an account. It is asked at each verdict that changes: by the groups' own rows,
+    and never by all those of the account (`CROSS JOIN`: in this order)."""
+    marks = ", ".join("?" * count)
+    return f"{_SERVICES_OF_TARGETS} WHERE x.grp IN ({marks}) AND v.account = ?"
 
 
 async def hosts_held_back(store: Store) -> list[str]:

@@ -100,7 +100,13 @@ class TargetLane:
             self._changed.clear()
             changed, self._groups = self._groups, defaultdict(set)
             for account, groups in changed.items():
-                for key in await services_with_targets(self._store, account, sorted(groups)):
+                try:
+                    keys = await services_with_targets(self._store, account, sorted(groups))
+                except Overloaded:
+                    self._groups_changed(account, sorted(groups))  # what has changed is asked for again
+                    await self._world.sleep(self._knobs.service_retry_s)
+                    continue
+                for key in keys:
                     self.due.wake(key)
 
     async def _look(self, key: Key, places: asyncio.Semaphore) -> None:
@@ -221,7 +227,11 @@ class TargetLane:
         """The region takes nothing back: a stop that was asked for does not wait for it for ever."""
         now = self._world.monotonic()
         if now >= self._fails_since.setdefault(key, now) + self._knobs.service_deregister_wait_s:
-            tasks = [task for task in await tasks_with_targets(self._store, key) if task.desired_status == "STOPPED"]
+            try:
+                there = await tasks_with_targets(self._store, key)
+            except Overloaded:
+                return self._knobs.service_retry_s  # the next attempt does it
+            tasks = [task for task in there if task.desired_status == "STOPPED"]
             await self._let_go(hold_no_more([task.task_id for task in tasks]), [task.host for task in tasks])
         return self._knobs.service_retry_s
 

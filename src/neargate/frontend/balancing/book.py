@@ -2,17 +2,19 @@
 
 Implements interfaces.roles.Balancers. Reads are from memory and never wait. Invariants: a plan of a generation never
 differs from another of that generation: what it is made of only grows, over restarts too; a host is believed only about
-nodes that are placed on it.
+nodes that are placed on it, and of these only about the groups that they lead to.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+import msgspec
 from msgspec.structs import replace
 
 from ...log import get_logger
 from ...model.balancing import BalancerPlan, NodeReport
 from ...model.bugs import told
+from ...model.knobs import Knobs
 from ..network import balancer_nodes as nodes
 from ..network.balancers import balancers
 from ..network.registry import NetworkRegistry
@@ -21,6 +23,10 @@ from .health import Verdicts
 from .objects import LoadBalancer
 
 _log = get_logger(__name__)
+_encode = msgspec.msgpack.Encoder().encode
+# A quarter of a message to a host: what its nodes say of all targets is longer, and fits one, too.
+PLAN_MAX_BYTES = Knobs().link_message_max_bytes // 4
+TARGETS_MAX = 10_000  # of all groups; a host ends the session of a server that tells it of twice as many
 
 Planner = Callable[[Shelf, LoadBalancer, int], BalancerPlan]  # the last: its generation
 
@@ -48,6 +54,7 @@ class BalancerBook:
         self._seen: dict[str, int] = {}  # account -> generation of what its plans were made of
         self._by_host: dict[str, list[BalancerPlan]] = {}
         self._places: dict[str, tuple[str, str]] = {}  # place -> (host, ARN)
+        self._groups: dict[str, frozenset[str]] = {}  # ARN -> of the groups that it leads to
         self._version = 0
         self._feeds: list[asyncio.Event] = []
         network.on_change(self.changed)
@@ -88,10 +95,12 @@ class BalancerBook:
             self._feeds.remove(feed)
 
     def heard(self, host_id: str, reports: Sequence[NodeReport]) -> None:
+        """Of a group that the node does not lead to nothing is believed, its name included."""
         self._catch_up()
         for report in reports:
             if self._places.get(report.place) == (host_id, report.arn):
-                self._verdicts.heard(report)
+                led = self._groups[report.arn]
+                self._verdicts.heard(replace(report, groups=tuple(one for one in report.groups if one.group in led)))
 
     def _catch_up(self) -> None:
         is_other = False
@@ -120,17 +129,28 @@ class BalancerBook:
         return made != before
 
     def _planned(self, shelf: Shelf, balancer: LoadBalancer, generation: int) -> BalancerPlan | None:
-        """One that cannot be planned (a key that cannot be opened) stays as it was: the others go on."""
+        """One that cannot be planned (a key that cannot be opened, more than a host is told in one message) stays as it
+        was: the others go on, and so do the hosts."""
         try:
-            return self._planner(shelf, balancer, generation)
+            plan = self._planner(shelf, balancer, generation)
+            _check_size(plan)
+            return plan
         except Exception as error:
             _log.error("a load balancer cannot be planned", balancer=balancer.arn, why=told(error))
             return None
 
     def _index(self) -> None:
-        self._by_host, self._places = {}, {}
+        self._by_host, self._places, self._groups = {}, {}, {}
         for plan in (plan for plans in self._plans.values() for plan in plans.values()):
             for host_id in dict.fromkeys(node.host_id for node in plan.nodes):
                 self._by_host.setdefault(host_id, []).append(plan)
+            self._groups[plan.arn] = frozenset(group.arn for group in plan.groups)
             for node in plan.nodes:
                 self._places[node.place] = (node.host_id, plan.arn)
+
+
+def _check_size(plan: BalancerPlan) -> None:
+    targets, size = sum(len(group.targets) for group in plan.groups), len(_encode(plan))
+    if targets > TARGETS_MAX or size > PLAN_MAX_BYTES:
+        most = f"{TARGETS_MAX} and {PLAN_MAX_BYTES} are the most"
+        raise ValueError(f"its plan has {targets} targets and {size} bytes, {most}")

@@ -150,7 +150,8 @@ def _source(given: Mapping[str, Any]) -> GivenCondition:
             network = ip_network(value)
         except ValueError:
             network = None
-        if network is None or "/" not in value:
+        # An IPv6 address may have a zone (`fe80::%zone`), which is any text: no block has one.
+        if network is None or "/" not in value or "%" in value:
             raise ValidationError(f"The '{SOURCE}' value '{value}' is not a valid CIDR block")
     shown = {"Field": SOURCE, "SourceIpConfig": {"Values": values}}
     return GivenCondition(condition=Condition(field=SOURCE, values=tuple(values)), shown=shown)

@@ -23,6 +23,7 @@ _DOMAIN = b".elb.localhost"
 _HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
 )
+_OWN = b"date"  # the server of the API's port says when, in each answer: a header that stands there once
 _BLOCK, _HEAD_MAX_BYTES = 65_536, 65_536
 Headers = list[tuple[bytes, bytes]]
 
@@ -125,7 +126,9 @@ async def _send_request(scope: Scope, receive: Receive, writer: asyncio.StreamWr
     lines = [b"%s %s%s HTTP/1.1" % (scope["method"].encode(), path, query), b"connection: close"]
     lines += [b"%s: %s" % (name, value) for name, value in headers if name not in _HOP_BY_HOP]
     lines += [b"transfer-encoding: chunked"] if is_chunked else []
-    with suppress(OSError):  # the answer says what became of it
+    # The answer says what became of it. What is written to a connection that broke is an error that is none of the
+    # system's with some loops; nothing of a request may end the process.
+    with suppress(OSError, RuntimeError):
         writer.write(b"\r\n".join([*lines, b"", b""]))
         while (message := await receive())["type"] == "http.request":
             chunk, more = message.get("body", b""), message.get("more_body", False)
@@ -144,7 +147,7 @@ async def _answer(method: str, reader: asyncio.StreamReader, send: Send) -> None
     except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
         await _say(502, "The load balancer's node gave no answer.", send)
         return
-    told = [(name, value) for name, value in headers if name not in _HOP_BY_HOP]
+    told = [(name, value) for name, value in headers if name not in _HOP_BY_HOP and name != _OWN]
     await send({"type": "http.response.start", "status": status, "headers": told})
     if method != "HEAD" and status not in (204, 304):
         try:

@@ -37,6 +37,8 @@ def register(shelf: Shelf, arn: str, given: Sequence[WantedTarget], now: float) 
     TooManyTargets, ValidationError.
     """
     group = required_group(shelf, arn)
+    if len(given) > TARGETS_PER_GROUP:
+        raise TooManyTargets(arn)
     targets = {one.key: one for one in group.targets}
     for wanted in given:
         new = _target(shelf, group, wanted, now)

@@ -144,8 +144,8 @@ class BalancerWatch:
         try:
             await self._network.change(account, decide)
         except (AwsError, Overloaded) as error:
+            # The next period tries again: a database that has no time gets none by being asked at once.
             _log.warning("what nodes say is not recorded yet", account=account, why=str(error))
-            self._due.set()
 
 
 def _forgetting(arn: str, keys: list[str]) -> Callable[[Shelf], Change[None]]:

@@ -48,12 +48,21 @@ _EXTENDED = {
     ExtendedKeyUsageOID.OCSP_SIGNING: "OCSP_SIGNING",
     ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "ANY",
 }
+_BROKEN = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _SIGNATURES = {"sha256": "SHA256", "sha384": "SHA384", "sha512": "SHA512"}
 _RSA_MIN_BITS = 2048
 
 
 def read_material(certificate: bytes, chain: bytes | None, key: bytes, now: float) -> tuple[Material, Facts]:
     """Of ImportCertificate, written anew in one form. Raises Invalid."""
+    if len(certificate) > PART_MAX_BYTES or len(chain or b"") > PART_MAX_BYTES:
+        raise Invalid(f"A certificate or its chain cannot be larger than {PART_MAX_BYTES} bytes.")
     found = _certificates(certificate, "certificate")
     if len(found) != 1:
         raise Invalid(
@@ -68,8 +77,6 @@ def read_material(certificate: bytes, chain: bytes | None, key: bytes, now: floa
     _check_chain(leaf, above)
     for one in (leaf, *above):
         _check_time(one, now)
-    if len(certificate) > PART_MAX_BYTES or len(chain or b"") > PART_MAX_BYTES:
-        raise Invalid(f"A certificate or its chain cannot be larger than {PART_MAX_BYTES} bytes.")
     written = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     said = _facts(leaf)
     if len(said.names) > NAMES_MAX or any(len(name) > NAME_MAX_CHARS for name in said.names):
@@ -90,9 +97,11 @@ def _certificates(text: bytes, field: str) -> list[x509.Certificate]:
     try:
         found = [x509.load_pem_x509_certificate(block) for block in blocks]
         for one in found:
-            one.extensions  # noqa: B018  read when asked, so that what is broken is refused here
+            # Each is read when asked, so that what is broken is refused here.
+            one.extensions, one.subject, one.issuer, one.not_valid_before_utc, one.not_valid_after_utc  # noqa: B018
+            one.signature_algorithm_parameters, one.signature_hash_algorithm  # noqa: B018
             one.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except _BROKEN:
         found = []
     if not found:
         raise Invalid(f"The {field} is not PEM-encoded or is not valid PEM.")
@@ -100,14 +109,16 @@ def _certificates(text: bytes, field: str) -> list[x509.Certificate]:
 
 
 def _key(text: bytes) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
+    """Whether an RSA key's numbers belong together takes seconds for large ones: not asked of sizes that ACM lacks."""
     try:
-        found = load_pem_private_key(text, None)
+        found = load_pem_private_key(text, None, unsafe_skip_rsa_key_validation=True)
+        if not isinstance(found, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) or not _algorithm(found.public_key()):
+            raise Invalid("The private key is not supported.")
+        load_pem_private_key(text, None)
     except TypeError:
         raise Invalid("The private key must not be encrypted with a password.") from None
     except (ValueError, UnsupportedAlgorithm):
         raise Invalid("The private key is not PEM-encoded or is not valid PEM.") from None
-    if not isinstance(found, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) or not _algorithm(found.public_key()):
-        raise Invalid("The private key is not supported.")
     return found
 
 

@@ -22,6 +22,12 @@ def waits(deployment: Deployment, now: float) -> bool:
     return deployment.retry_at is not None and now < deployment.retry_at
 
 
+def waits_for(leaving: Sequence[ServiceTask]) -> bool:
+    """One of them could not start, and it is not gone yet: when it is, it is counted, and only then it is known for how
+    long nothing starts. (It could not be registered as a target; what a host cannot start is gone at once.)"""
+    return any(task.stop_code == "TaskFailedToStart" and task.running_since is None for task in leaving)
+
+
 def after_running(deployment: Deployment, tasks: Sequence[ServiceTask], knobs: Knobs) -> Deployment:
     """A task of it was RUNNING since the last failure: the row is over."""
     if deployment.start_failures == 0 or deployment.retry_at is None:

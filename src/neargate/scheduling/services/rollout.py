@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from ...model.knobs import Knobs
 from . import zones
-from .back_off import waits
+from .back_off import waits, waits_for
 from .buckets import Bucket, Buckets
 from .limits import ceiling, floor
 from .state import RolloutState, Service, ServiceTask, Start
@@ -47,7 +47,7 @@ def move(service: Service, buckets: Buckets, knobs: Knobs) -> Moves:
         return Moves(stops=stops, starts=_hold_floor(service, buckets, stops, reserve=0))
     stops = _bounded(_give_up(service, buckets), knobs)
     missing = _missing(service, primary, stops)
-    is_waiting = waits(primary.deployment, service.now)
+    is_waiting = waits(primary.deployment, service.now) or waits_for(primary.leaving)
     if missing and not is_waiting and primary.is_settled and _room(service, buckets, stops) <= 0:
         stops = _with_one_unhealthy(stops, buckets)
     reserve = 1 if missing and not primary.wanted and not is_waiting else 0
