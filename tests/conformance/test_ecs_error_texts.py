@@ -133,11 +133,6 @@ def throttled(region: Region) -> None:
 
 
 HERE: list[tuple[str, str, Do]] = [
-    (
-        "has target type instance, which is incompatible with the awsvpc network ",
-        "unit/test_ecs_operations_load_balancers.py",
-    ),
-    ("does not have an associated load balancer.", "unit/test_ecs_operations_load_balancers.py"),
     (CLIENT, "No Fargate configuration exists for given values.", registering(cpu="4096", memory="4096")),
     (CLIENT, "Fargate requires that 'cpu' be defined at the task level.", registering(cpu=None)),
     (
@@ -261,6 +256,8 @@ HERE: list[tuple[str, str, Do]] = [
 
 # (sentence, test file that asserts it)
 ELSEWHERE = [
+    ("has target type instance, which is incompatible with ", "unit/test_ecs_operations_load_balancers.py"),
+    ("does not have an associated load balancer.", "unit/test_ecs_operations_load_balancers.py"),
     ("InsufficientFreeAddressesInSubnet", "unit/test_cell_launching.py"),
     ("ResourceInitializationError: unable to pull secrets or registry auth: ", "unit/test_agent_secrets.py"),
     ("ResourceInitializationError: failed to validate logger args: ", "unit/test_agent_logs.py"),
