@@ -36,9 +36,8 @@ def test_a_mode_is_kept_told_and_changed(none: LiveRegion) -> None:
     none.command("down")
     none.up("--uplink", "auto")
     pasta = wait_for("pasta", lambda: _pasta(none))
-    assert f"ok      uplink user (auto): tasks with public addresses reach out through pasta (pid {pasta})" in (
-        none.command("doctor", check=False).stdout
-    )
+    works = f"ok      uplink user (auto): tasks with public addresses reach out through pasta (pid {pasta})"
+    wait_for("pasta works", lambda: works in none.command("doctor", check=False).stdout or None)
     agent = processes.find(none.paths.pid_file("agent"))
     assert agent is not None
     processes.kill(agent)
