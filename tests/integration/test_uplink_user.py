@@ -91,7 +91,11 @@ def test_killed_while_pasta_starts(tmp_path: Path) -> None:
         lab.network = lab.another_agent()
         await lab.network.start()
         await lab.network.close()
-        assert lab.processes() != [], "it was started"
+
+        async def was_started() -> bool:
+            return lab.processes() != []
+
+        await lab.until(was_started, "nothing was started")
         lab.knobs = KNOBS
         await lab.again("user")
         assert lab.state().works

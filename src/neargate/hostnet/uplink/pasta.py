@@ -6,6 +6,7 @@ most one lives; whichever is found is adopted whole or ended with all that it st
 """
 
 import os
+import select
 import shutil
 import signal
 import stat
@@ -21,6 +22,7 @@ _TUN = Path("/dev/net/tun")
 _NOBODY = 65534
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _LAST_WORDS = 300
+_ENDS_WITHIN_MS = 5000
 
 
 class Pasta(Struct, frozen=True, kw_only=True):
@@ -91,8 +93,7 @@ class PastaProcess:
         own = [] if self._child is None else [self._child]
         for pid in {*self._marked(), *own}:
             for inside in (*_children(pid), pid):
-                with suppress(ProcessLookupError):
-                    os.kill(inside, signal.SIGKILL)
+                _kill(inside)
         if self._child is not None:
             with suppress(ChildProcessError):
                 os.waitpid(self._child, 0)
@@ -166,3 +167,19 @@ def _start_ticks(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] in b"ZX" else int(fields[19])
+
+
+def _kill(pid: int) -> None:
+    """And wait until it has ended, whoever's child it is: one that was adopted is no child of this process."""
+    try:
+        ending = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(ending, signal.SIGKILL)
+        ended = select.poll()
+        ended.register(ending, select.POLLIN)
+        ended.poll(_ENDS_WITHIN_MS)
+    finally:
+        os.close(ending)
