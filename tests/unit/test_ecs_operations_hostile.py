@@ -48,86 +48,95 @@ def mangled(value: Any, rng: random.Random) -> Any:
     return [mangled(item, rng) for item in value] if isinstance(value, list) else value
 
 
-def runnable(subnet: str) -> dict[str, dict[str, Any]]:
-    """For the two operations with the deepest requests: a right one, so that oddities get past the first check."""
-    container = {
-        "name": "web",
-        "image": "web:1",
-        "cpu": 64,
-        "memory": 128,
-        "memoryReservation": 64,
-        "essential": True,
-        "command": ["a"],
-        "environment": [{"name": "A", "value": "1"}],
-        "portMappings": [{"containerPort": 80, "hostPort": 80, "protocol": "tcp", "name": "web"}],
-        "mountPoints": [{"sourceVolume": "data", "containerPath": "/data", "readOnly": True}],
-        "volumesFrom": [],
-        "dependsOn": [],
-        "dockerLabels": {"a": "b"},
-        "ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": 2}],
-        "healthCheck": {"command": ["CMD", "a"], "interval": 5},
-        "linuxParameters": {
-            "initProcessEnabled": True,
-            "capabilities": {"add": ["SYS_PTRACE"], "drop": ["ALL"]},
-            "tmpfs": [{"containerPath": "/run", "size": 1, "mountOptions": ["ro"]}],
-        },
-        "logConfiguration": {
-            "logDriver": "awslogs",
-            "options": {"awslogs-group": "a", "awslogs-region": REGION, "awslogs-stream-prefix": "p"},
-        },
-    }
-    other = {"name": "b", "image": "b", "dependsOn": [{"containerName": "web", "condition": "HEALTHY"}]}
+CONTAINER: dict[str, Any] = {
+    "name": "web",
+    "image": "web:1",
+    "cpu": 64,
+    "memory": 128,
+    "memoryReservation": 64,
+    "essential": True,
+    "command": ["a"],
+    "environment": [{"name": "A", "value": "1"}],
+    "portMappings": [{"containerPort": 80, "hostPort": 80, "protocol": "tcp", "name": "web"}],
+    "mountPoints": [{"sourceVolume": "data", "containerPath": "/data", "readOnly": True}],
+    "volumesFrom": [],
+    "dependsOn": [],
+    "dockerLabels": {"a": "b"},
+    "ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": 2}],
+    "healthCheck": {"command": ["CMD", "a"], "interval": 5},
+    "linuxParameters": {
+        "initProcessEnabled": True,
+        "capabilities": {"add": ["SYS_PTRACE"], "drop": ["ALL"]},
+        "tmpfs": [{"containerPath": "/run", "size": 1, "mountOptions": ["ro"]}],
+    },
+    "logConfiguration": {
+        "logDriver": "awslogs",
+        "options": {"awslogs-group": "a", "awslogs-region": REGION, "awslogs-stream-prefix": "p"},
+    },
+}
+TAGS = [{"key": "a", "value": "b"}]
+DEFINITION: dict[str, Any] = {
+    "family": "odd",
+    "networkMode": "awsvpc",
+    "requiresCompatibilities": ["FARGATE"],
+    "cpu": "256",
+    "memory": "512",
+    "executionRoleArn": "ecsTaskExecutionRole",
+    "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole",
+    "ephemeralStorage": {"sizeInGiB": 21},
+    "runtimePlatform": {"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
+    "volumes": [{"name": "data", "host": {}}],
+    "containerDefinitions": [
+        CONTAINER,
+        {"name": "b", "image": "b", "dependsOn": [{"containerName": "web", "condition": "HEALTHY"}]},
+    ],
+    "tags": TAGS,
+}
+OVERRIDES: dict[str, Any] = {
+    "cpu": "512",
+    "memory": "1024",
+    "containerOverrides": [
+        {"name": "web", "command": ["a"], "environment": [{"name": "A", "value": "1"}], "memory": 100}
+    ],
+}
+DEPLOYMENT: dict[str, Any] = {
+    "maximumPercent": 200,
+    "minimumHealthyPercent": 50,
+    "strategy": "ROLLING",
+    "deploymentCircuitBreaker": {
+        "enable": True,
+        "rollback": True,
+        "resetOnHealthyTask": True,
+        "thresholdConfiguration": {"type": "COUNT", "value": 3},
+    },
+}
+
+
+def right_requests(subnet: str) -> dict[str, dict[str, Any]]:
+    """For the operations with the deepest requests: a right one, so that oddities get past the first check."""
+    network = {"awsvpcConfiguration": {"subnets": [subnet], "assignPublicIp": "ENABLED"}}
     return {
-        "RegisterTaskDefinition": {
-            "family": "odd",
-            "networkMode": "awsvpc",
-            "requiresCompatibilities": ["FARGATE"],
-            "cpu": "256",
-            "memory": "512",
-            "executionRoleArn": "ecsTaskExecutionRole",
-            "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole",
-            "ephemeralStorage": {"sizeInGiB": 21},
-            "runtimePlatform": {"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
-            "volumes": [{"name": "data", "host": {}}],
-            "containerDefinitions": [container, other],
-            "tags": [{"key": "a", "value": "b"}],
-        },
+        "RegisterTaskDefinition": DEFINITION,
         "RunTask": {
             "taskDefinition": "web",
             "launchType": "FARGATE",
             "count": 1,
             "startedBy": "me",
-            "networkConfiguration": {"awsvpcConfiguration": {"subnets": [subnet], "assignPublicIp": "ENABLED"}},
-            "overrides": {
-                "cpu": "512",
-                "memory": "1024",
-                "containerOverrides": [
-                    {"name": "web", "command": ["a"], "environment": [{"name": "A", "value": "1"}], "memory": 100}
-                ],
-            },
-            "tags": [{"key": "a", "value": "b"}],
+            "networkConfiguration": network,
+            "overrides": OVERRIDES,
+            "tags": TAGS,
         },
         "CreateService": {
             "serviceName": "odd",
             "taskDefinition": "web",
             "desiredCount": 0,
             "launchType": "FARGATE",
-            "networkConfiguration": {"awsvpcConfiguration": {"subnets": [subnet], "assignPublicIp": "ENABLED"}},
-            "deploymentConfiguration": {
-                "maximumPercent": 200,
-                "minimumHealthyPercent": 50,
-                "strategy": "ROLLING",
-                "deploymentCircuitBreaker": {
-                    "enable": True,
-                    "rollback": True,
-                    "resetOnHealthyTask": True,
-                    "thresholdConfiguration": {"type": "COUNT", "value": 3},
-                },
-            },
+            "networkConfiguration": network,
+            "deploymentConfiguration": DEPLOYMENT,
             "healthCheckGracePeriodSeconds": 1,
             "clientToken": "t",
             "propagateTags": "SERVICE",
-            "tags": [{"key": "a", "value": "b"}],
+            "tags": TAGS,
         },
         "UpdateService": {
             "service": "web",
@@ -204,7 +213,7 @@ def test_odd_values_are_answered_or_refused(operation: str) -> None:
     async def body() -> None:
         rng = random.Random(operation)
         services = await open_services()
-        right = runnable(services.network.subnets(ACCOUNT)[0].view.subnet_id)
+        right = right_requests(services.network.subnets(ACCOUNT)[0].view.subnet_id)
         registered = right["RegisterTaskDefinition"] | {"family": "web"}
         assert await served(services, "CreateCluster", {}) == "answered"
         assert await served(services, "RegisterTaskDefinition", registered) == "answered"

@@ -6,7 +6,7 @@ region to name themselves anything; so nothing here asks a machine to. Invariant
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -17,19 +17,17 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_der_private_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ...world import World
 from ..envelope import Envelope
+from ..x509_parts import SERVERS, PrivateKey, begun, common_name, moment, usage
 from .records import AUTHORITY, REGION, KeptAuthority, Material
 
 AUTHORITY_LIFE = timedelta(days=3650)
 LIFE = timedelta(days=395)  # ACM's
 RENEWED_BEFORE = timedelta(days=60)
-_EARLIER = timedelta(hours=24)  # clocks of clients that are behind
 _CONTEXT = b"acm authority\0"
 
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 # Those that RequestCertificate has; RSA keys are made by the library, from the system's randomness.
 RSA_BITS = {"RSA_2048": 2048, "RSA_3072": 3072, "RSA_4096": 4096}
 CURVES: dict[str, ec.EllipticCurve] = {"EC_prime256v1": ec.SECP256R1(), "EC_secp384r1": ec.SECP384R1()}
@@ -48,7 +46,7 @@ class Authority:
 
     def is_good(self, now: float) -> bool:
         """Whether it can sign for the whole life of a certificate."""
-        return _time(now) + LIFE < self._certificate.not_valid_after_utc
+        return moment(now) + LIFE < self._certificate.not_valid_after_utc
 
     def kept(self, envelope: Envelope) -> KeptAuthority:
         key = self._key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
@@ -58,15 +56,15 @@ class Authority:
 
     def issue(self, names: Sequence[str], algorithm: str, world: World) -> Material:
         """`names`: the first one is the subject's. Takes a while for RSA: not on the loop's thread."""
-        now, key = _time(world.now()), _new_key(algorithm)
+        now, key = moment(world.now()), _new_key(algorithm)
         certificate = (
-            _builder(world, now, LIFE, key)
-            .subject_name(_name(names[0]))
+            begun(world, now, LIFE, key)
+            .subject_name(common_name(names[0]))
             .issuer_name(self._certificate.subject)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(_usage(digital_signature=True, key_encipherment=algorithm in RSA_BITS), critical=True)
+            .add_extension(SERVERS, critical=False)
+            .add_extension(usage(digital_signature=True, key_encipherment=algorithm in RSA_BITS), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, SHA256())
         )
@@ -79,14 +77,14 @@ class Authority:
 
 def new_authority(region: str, world: World) -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name(f"Neargate {region} certificates")
+    name = common_name(f"Neargate {region} certificates")
     certificate = (
-        _builder(world, _time(world.now()), AUTHORITY_LIFE, key)
+        begun(world, moment(world.now()), AUTHORITY_LIFE, key)
         .subject_name(name)
         .issuer_name(name)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(SERVERS, critical=False)
         .sign(key, SHA256())
     )
     return Authority(certificate, key)
@@ -99,47 +97,8 @@ def open_authority(kept: KeptAuthority, envelope: Envelope) -> Authority:
     return Authority(x509.load_pem_x509_certificate(kept.pem.encode()), key)
 
 
-def _builder(world: World, now: datetime, life: timedelta, key: PrivateKey) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .serial_number(world.random.getrandbits(158) + 1)
-        .not_valid_before(now - _EARLIER)
-        .not_valid_after(now + life)
-        .public_key(key.public_key())
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
 def _new_key(algorithm: str) -> PrivateKey:
     bits = RSA_BITS.get(algorithm)
     if bits is not None:
         return rsa.generate_private_key(public_exponent=65537, key_size=bits)
     return ec.generate_private_key(CURVES[algorithm])
-
-
-def _usage(
-    *,
-    digital_signature: bool = False,
-    key_encipherment: bool = False,
-    key_cert_sign: bool = False,
-    crl_sign: bool = False,
-) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        content_commitment=False,
-        key_encipherment=key_encipherment,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _time(now: float) -> datetime:
-    return datetime.fromtimestamp(int(now), UTC)

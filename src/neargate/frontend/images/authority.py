@@ -6,7 +6,7 @@ that key is never written but sealed with the region's master key.
 """
 
 import ipaddress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 from cryptography import x509
@@ -18,22 +18,20 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_der_private_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
 from ...model.concealed import Concealed
 from ...world import World
 from ..envelope import Envelope, SealBroken
+from ..x509_parts import SERVERS, begun, common_name, moment, usage
 
 AUTHORITY_LIFE = timedelta(days=3650)
 LIFE = timedelta(days=90)
 RENEWED_BEFORE = timedelta(days=30)
-_EARLIER = timedelta(hours=24)  # clocks of clients that are behind
 _CURVE = ec.SECP256R1()
 _KEY_BITS = 320  # well above the curve's 256: no remainder is likelier than another
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of the curve
 _CONTEXT = b"registry authority\0"
-_SERVERS = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 
 
 class AuthorityBroken(Exception):
@@ -66,7 +64,7 @@ class Authority:
 
     def is_good(self, domain: str, now: float) -> bool:
         """Whether it can still sign for that domain, for the whole life of a certificate."""
-        return self.domain == domain and _time(now) + LIFE < self._certificate.not_valid_after_utc
+        return self.domain == domain and moment(now) + LIFE < self._certificate.not_valid_after_utc
 
     def kept(self, envelope: Envelope) -> bytes:
         """What `open_authority` opens again."""
@@ -81,16 +79,16 @@ class Authority:
 
     def issue(self, region: str, world: World) -> Issued:
         """For every account's registry of the region, and for the domain itself."""
-        now, key = _time(world.now()), _new_key(world)
+        now, key = moment(world.now()), _new_key(world)
         names = [f"*.dkr.ecr.{region}.{self.domain}", self.domain]
         certificate = (
-            _builder(world, now, LIFE, key)
-            .subject_name(_name("Neargate images"))
+            begun(world, now, LIFE, key)
+            .subject_name(common_name("Neargate images"))
             .issuer_name(self._certificate.subject)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-            .add_extension(_SERVERS, critical=False)
-            .add_extension(_usage(digital_signature=True), critical=True)
+            .add_extension(SERVERS, critical=False)
+            .add_extension(usage(digital_signature=True), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, SHA256())
         )
@@ -103,17 +101,17 @@ class Authority:
 
 def new_authority(domain: str, region: str, world: World) -> Authority:
     key = _new_key(world)
-    name = _name(f"Neargate {region} images")
+    name = common_name(f"Neargate {region} images")
     everywhere = [x509.IPAddress(ipaddress.ip_network(net)) for net in ("0.0.0.0/0", "::/0")]
     certificate = (
-        _builder(world, _time(world.now()), AUTHORITY_LIFE, key)
+        begun(world, moment(world.now()), AUTHORITY_LIFE, key)
         .subject_name(name)
         .issuer_name(name)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(usage(key_cert_sign=True, crl_sign=True), critical=True)
         # People put it among those whom their machine trusts for everything: it must be good for this alone. The
         # constraints are about names of hosts; that nobody else's mail or program has its signature, the usage says.
-        .add_extension(_SERVERS, critical=False)
+        .add_extension(SERVERS, critical=False)
         .add_extension(
             x509.NameConstraints(permitted_subtrees=[x509.DNSName(domain)], excluded_subtrees=everywhere),
             critical=True,
@@ -147,38 +145,5 @@ def parse_kept(kept: bytes) -> Kept:
         raise AuthorityBroken("it cannot be read") from None
 
 
-def _builder(world: World, now: datetime, life: timedelta, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .serial_number(world.random.getrandbits(158) + 1)
-        .not_valid_before(now - _EARLIER)
-        .not_valid_after(now + life)
-        .public_key(key.public_key())
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
-def _usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
 def _new_key(world: World) -> ec.EllipticCurvePrivateKey:
     return ec.derive_private_key(1 + world.random.getrandbits(_KEY_BITS) % (_ORDER - 1), _CURVE)
-
-
-def _time(now: float) -> datetime:
-    return datetime.fromtimestamp(int(now), UTC)
