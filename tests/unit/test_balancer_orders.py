@@ -100,7 +100,7 @@ class Rig:
 
     async def begin(self) -> None:
         loaded = await self.state.load()
-        self.orders.restore(loaded.balancers)
+        await self.orders.restore(loaded.balancers)
         self.world.spawn(self.orders.run(), "orders")
         await self.world.sleep(1)
 
