@@ -51,7 +51,7 @@ async def create_load_balancer(call: Call, services: Services, params: Params) -
             network.bits,
         ),
     )
-    return {"LoadBalancers": [balancer_shown(found)]}
+    return {"LoadBalancers": [balancer_shown(found, services.region)]}
 
 
 def new_number(services: Services) -> str:
@@ -99,7 +99,9 @@ def _group_keys(groups: tuple[str, ...]) -> dict[str, Values]:
 async def describe_load_balancers(call: Call, services: Services, params: Params) -> Answer:
     ask_to_describe(call)
     chosen, more = page(call, params, sorted(_meant(call, services, params), key=_label), _label)
-    return {"LoadBalancers": [balancer_shown(one) for one in chosen], **more}
+    unplanned = services.verdicts.unplanned
+    shown = [balancer_shown(one, services.region, unplanned.get(one.arn, "")) for one in chosen]
+    return {"LoadBalancers": shown, **more}
 
 
 def _label(balancer: LoadBalancer) -> str:
