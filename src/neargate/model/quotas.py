@@ -358,21 +358,21 @@ TARGETS_PER_APPLICATION_BALANCER = Quota(
     code="L-7E6692B2",
     name="Targets per Application Load Balancer",
     value=1000,
-    description="The maximum number of targets per Application Load Balancer; one of several target groups counts in each.",
+    description="The maximum number of targets per Application Load Balancer; one of two target groups counts twice.",
 )
 TARGETS_PER_NETWORK_BALANCER = Quota(
     service="elasticloadbalancing",
     code="L-EEF1AD04",
     name="Targets per Network Load Balancer",
     value=3000,
-    description="The maximum number of targets per Network Load Balancer; one of several target groups counts in each.",
+    description="The maximum number of targets per Network Load Balancer; one of two target groups counts twice.",
 )
 TARGETS_PER_ZONE_OF_NETWORK_BALANCER = Quota(
     service="elasticloadbalancing",
     code="L-B211E961",
     name="Targets per Availability Zone per Network Load Balancer",
     value=500,
-    description="The maximum number of targets per Availability Zone of a Network Load Balancer; of all zones if it crosses them.",
+    description="The maximum number of targets per zone of a Network Load Balancer; of all zones if it crosses them.",
 )
 TARGETS_PER_GROUP = Quota(
     service="elasticloadbalancing",
