@@ -197,6 +197,14 @@ def test_priorities_are_set_for_so_many_rules_at_a_time(on: Balancing) -> None:
     )
 
 
+def test_a_load_balancer_whose_nodes_cannot_be_told_of_its_changes_says_so(on: Balancing) -> None:
+    arn, other = on.balancer(), on.balancer("other")
+    on.door.door.region.services.verdicts.unplanned[arn] = "Its last changes have not reached its nodes."
+    one, two = (on.elb.describe_load_balancers(LoadBalancerArns=[each])["LoadBalancers"][0] for each in (arn, other))
+    assert one["State"]["Reason"] == "Its last changes have not reached its nodes."
+    assert "Reason" not in two["State"]
+
+
 def subnet(on: Balancing, cidr: str, zone: int) -> str:
     zones = sorted({one["AvailabilityZone"] for one in on.ec2.describe_subnets()["Subnets"]})
     made = on.ec2.create_subnet(VpcId=on.vpc, CidrBlock=cidr, AvailabilityZone=zones[zone])
