@@ -400,3 +400,17 @@ def test_options_that_are_none(region: Region, configurations: list[dict[str, An
         "InvalidParameterValue"
     )
     assert len(region.ec2.describe_dhcp_options()["DhcpOptions"]) == 1
+
+
+@pytest.mark.parametrize("cidr", ["198.18.0.0/16", "198.18.0.128/28", "198.18.0.0/24"])
+def test_no_vpc_has_the_region_s_public_addresses(region: Region, cidr: str) -> None:
+    """They lead out of every VPC: whoever had them inside would reach nobody's load balancer or task by them."""
+    refusal = (
+        "InvalidVpc.Range",
+        f"The CIDR '{cidr}' conflicts with the public IP addresses of this Region, '198.18.0.0/24'",
+        400,
+    )
+    assert refused(lambda: region.ec2.create_vpc(CidrBlock=cidr)) == refusal
+    vpc = made(region, "100.64.0.0/16")
+    assert refused(lambda: region.ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock=cidr)) == refusal
+    assert region.ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="198.18.1.0/24")["VpcId"] == vpc

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from neargate.hostnet.proxy_users import is_fresh
 from neargate.model.balancing import (
     Condition,
     FixedResponse,
@@ -485,11 +486,13 @@ def status_of(pid: int) -> dict[str, str]:
 def test_a_proxy_has_no_privilege(run: Callable[[Scenario], None]) -> None:
     async def scenario(rig: Rig) -> None:
         await rig.apply()
+        home = rig.lab.directory / "balancers" / ENI
+        whose = (home / "sockets").stat().st_uid
+        assert is_fresh(whose)
         for pid in (*rig.lab.masters(), *rig.lab.workers()):
             status = status_of(pid)
-            assert status["Uid"].split() == ["65534"] * 4 and status["NoNewPrivs"] == "1"
+            assert status["Uid"].split() == [str(whose)] * 4 and status["NoNewPrivs"] == "1"
             assert {int(status[name], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
-        home = rig.lab.directory / "balancers" / ENI
         assert oct((home / "haproxy.cfg").stat().st_mode)[-3:] == "640"
 
     run(scenario)

@@ -1,12 +1,15 @@
 """What an agent makes of the server's word on load balancers: handed on in time, kept over restarts, told back."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from neargate.agent.arrivals import problem
+from neargate.agent.balancers.keys import KeyFiles
 from neargate.agent.balancers.orders import BalancerOrders, messages
 from neargate.agent.local_state import LocalState
 from neargate.agent.vpc_plans import VpcPlans
@@ -48,6 +51,7 @@ class Runner:
 
     def __init__(self, refuses: int = 0) -> None:
         self.applied: list[dict[str, int]] = []
+        self.plans: tuple[BalancerPlan, ...] = ()
         self.said: list[NodeReport] = []
         self._refuses = refuses
         self._listeners: list[Callable[[NodeReport], None]] = []
@@ -57,6 +61,7 @@ class Runner:
             self._refuses -= 1
             raise HostError("not yet")
         self.applied.append({plan.arn: plan.generation for plan in plans})
+        self.plans = tuple(plans)
 
     def reports(self) -> Sequence[NodeReport]:
         return self.said
@@ -71,8 +76,10 @@ class Runner:
 
 
 class Rig:
-    def __init__(self, directory: Path, runner: Runner | None = None) -> None:
+    def __init__(self, directory: Path, runner: Runner | None = None, memory: Path | None = None) -> None:
+        """`memory`: what outlives the agent, and not the machine."""
         self.world = VirtualWorld()
+        self.notes: list[str] = []
         self.network = FakeHostNetwork()
         self.runner = runner or Runner()
         self.state = LocalState(self.world, directory / "agent.db")
@@ -95,12 +102,13 @@ class Rig:
             self.state,
             self.vpcs,
             lambda reports: self.told.append(list(reports)),
-            lambda _: None,
+            self.notes.append,
+            None if memory is None else KeyFiles(memory),
         )
 
     async def begin(self) -> None:
         loaded = await self.state.load()
-        self.orders.restore(loaded.balancers)
+        await self.orders.restore(loaded.balancers)
         self.world.spawn(self.orders.run(), "orders")
         await self.world.sleep(1)
 
@@ -243,6 +251,122 @@ LISTENER = PlannedListener(
     certificates=(PlannedCertificate(arn="arn:c", names=("*.example.com",), pem=SECRET),),
 )
 FULL = replace(PLAN, listeners=(LISTENER,), groups=(GROUP,))
+
+
+KEYS = (
+    "-----BEGIN PRIVATE KEY-----\n" + "MIGHAgEAMBMGByqGSM49AgEG" * 40
+)  # longer than a page of the database keeps together
+OPEN = PlannedListener(arn="arn:open", port=80, protocol="HTTP", default=FixedResponse(code=200))
+
+
+def shown(pem: str, generation: int = 5) -> BalancerPlan:
+    certificate = PlannedCertificate(arn="arn:c", names=("*.example.com",), pem=pem)
+    return replace(FULL, generation=generation, listeners=(OPEN, replace(LISTENER, certificates=(certificate,))))
+
+
+def held_in(directory: Path, *pems: str) -> list[str]:
+    """Files below the directory in which there is a line of one of these keys."""
+    parts = [pem.encode()[-100:] for pem in pems]
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    return [path.name for path in files if any(part in path.read_bytes() for part in parts)]
+
+
+def leave_in_free_pages(database: Path, pem: str) -> None:
+    """As an SQLite does that does not overwrite what is deleted."""
+    with closing(sqlite3.connect(database)) as open_one:
+        open_one.execute("PRAGMA secure_delete = OFF")
+        open_one.execute("INSERT INTO balancers VALUES (?, 1, ?)", (OTHER, pem.encode()))
+        open_one.commit()
+        open_one.execute("DELETE FROM balancers WHERE arn = ?", (OTHER,))
+        open_one.commit()
+
+
+def test_no_file_of_the_agent_ever_has_a_private_key_and_its_next_process_has_it_again(tmp_path: Path) -> None:
+    disk, memory = tmp_path / "agent", tmp_path / "memory"
+    memory.mkdir(mode=0o700)
+
+    async def story() -> None:
+        first = Rig(disk, memory=memory)
+        await first.begin()
+        await first.vpc()
+        await first.push(shown(KEYS + "A"))
+        await first.push(shown(KEYS + "B", 6))
+        assert held_in(disk, KEYS + "A", KEYS + "B") == []
+        assert len(held_in(memory, KEYS + "B")) == 1 and held_in(memory, KEYS + "A") == []
+        await first.state.close()
+        assert held_in(disk, KEYS + "A", KEYS + "B") == []
+        second = Rig(disk, memory=memory)
+        await second.begin()
+        assert second.runner.plans == (shown(KEYS + "B", 6),)
+        await second.orders.withdraw(ARN, 6)
+        assert list(memory.iterdir()) == []
+        await second.state.close()
+
+    run_virtual(story())
+
+
+def test_after_a_reboot_what_needs_no_key_is_served_and_any_plan_of_the_server_is_later(tmp_path: Path) -> None:
+    disk, memory = tmp_path / "agent", tmp_path / "memory"
+    memory.mkdir(mode=0o700)
+
+    async def story() -> None:
+        first = Rig(disk, memory=memory)
+        await first.begin()
+        await first.vpc()
+        await first.push(shown(KEYS))
+        await first.state.close()
+        for path in memory.iterdir():
+            path.unlink()
+        second = Rig(disk, memory=memory)
+        await second.begin()
+        assert [one.listeners for one in second.runner.plans] == [(OPEN,)]
+        assert second.orders.held() == {ARN: 0}
+        assert second.notes == [f"{ARN}: keys of its certificates are not in memory any more, the server is asked"]
+        await second.vpc()
+        await second.push(shown(KEYS))
+        assert second.runner.plans == (shown(KEYS),)
+        await second.state.close()
+
+    run_virtual(story())
+
+
+def test_keys_that_an_earlier_release_kept_on_disk_are_wiped_from_it_and_go_on_serving(tmp_path: Path) -> None:
+    disk, memory = tmp_path / "agent", tmp_path / "memory"
+    memory.mkdir(mode=0o700)
+
+    async def story() -> None:
+        earlier = Rig(disk).state
+        await earlier.load()
+        await earlier.save_balancer(shown(KEYS + "A", 4))
+        await earlier.save_balancer(shown(KEYS + "B"))
+        await earlier.close()
+        leave_in_free_pages(disk / "agent.db", KEYS * 9 + "C")
+        assert held_in(disk, KEYS + "B") == held_in(disk, KEYS + "C") == ["agent.db"]
+        later = Rig(disk, memory=memory)
+        await later.begin()
+        assert later.runner.plans == (shown(KEYS + "B"),)
+        assert held_in(disk, KEYS + "A", KEYS + "B", KEYS + "C") == []
+        await later.state.close()
+        assert held_in(disk, KEYS + "A", KEYS + "B", KEYS + "C") == []
+
+    run_virtual(story())
+
+
+def test_a_key_that_cannot_be_kept_is_served_and_said(tmp_path: Path) -> None:
+    memory = tmp_path / "memory"
+    memory.mkdir()
+
+    async def story() -> None:
+        rig = Rig(tmp_path / "agent", memory=memory)
+        await rig.begin()
+        await rig.vpc()
+        memory.rmdir()
+        await rig.push(shown(KEYS))
+        assert rig.runner.plans == (shown(KEYS),)
+        assert rig.notes[0].startswith(f"keys of {ARN} are not kept over a restart: ")
+        await rig.state.close()
+
+    run_virtual(story())
 
 
 def test_what_is_said_together_fits_a_message_however_many_targets_there_are() -> None:

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from neargate.frontend.balancing.actions import given_actions
 from neargate.frontend.balancing.conditions import given_conditions
+from neargate.frontend.balancing.limits import PLANNED_TARGETS_MAX
 from neargate.frontend.balancing.objects import (
     Listener,
     LoadBalancer,
@@ -177,6 +178,17 @@ def test_groups_with_their_targets() -> None:
     assert (told.version, told.check, told.deregistration_delay_s, told.slow_start_s) == ("HTTP2", check, 5, 30)
     assert told.algorithm == "least_outstanding_requests"
     assert told.stickiness == Stickiness(kind="lb_cookie", duration_s=70)
+
+
+def test_of_more_targets_than_a_host_takes_those_are_left_out_that_have_drained_longest() -> None:
+    here = tuple(Target(ip=f"10.0.{n // 250}.{n % 250}", port=80, zone="all", registered_at=1.0) for n in range(9_999))
+    leaving = tuple(
+        Target(ip="10.9.0.1", port=port, zone="all", registered_at=1.0, draining_since=float(port))
+        for port in range(1, 5)
+    )
+    (told,) = planned(balancer(), listener(forward(ONE)), group(targets=(*leaving, *here))).groups
+    assert [one.port for one in told.targets if one.is_draining] == [4]
+    assert len(told.targets) == PLANNED_TARGETS_MAX
 
 
 def test_kinds_of_stickiness() -> None:

@@ -42,6 +42,7 @@ from ..world import World
 from . import host_key
 from .adopt import AdoptionPlan, Observed, adopt
 from .arrivals import is_task
+from .balancers.keys import KeyFiles
 from .balancers.orders import BalancerOrders
 from .bulk_client import BulkClient
 from .credential_files import CredentialFiles
@@ -84,7 +85,8 @@ class Agent:
     `state_dir`: the agent's own, kept over restarts. `pulls_by_task`: of images whose registry is asked in the task's
     network; the others' is asked by the host. `strays`: those of the underlay, and `refused_pools`: what the host has
     against pools of public addresses: both asked at each look at the host. `balancers`: runs nodes of load balancers;
-    None: this host has none, and the server is told so.
+    None: this host has none, and the server is told so. `balancer_keys`: where their certificates' keys outlive the
+    agent.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Agent:
         strays: Callable[[], Strays] = Strays,
         refused_pools: Callable[[], str] = str,
         balancers: BalancerRunner | None = None,
+        balancer_keys: KeyFiles | None = None,
     ) -> None:
         self._world = world
         self._knobs = knobs
@@ -146,7 +149,7 @@ class Agent:
             world, knobs, state_dir / HOST_DNS_FILE, self._plans.plan, self._tasks.interfaces, self._note
         )
         self._upstream = Upstream(world, knobs, self._note, hidden=lambda: self.host_dns.hidden)
-        self._balancers = self._balancer_orders(balancers)
+        self._balancers = self._balancer_orders(balancers, balancer_keys)
         self._listeners = VpcListeners(knobs, network, self._metadata, api_socket, api_port, self._resolver_of)
         self._link = self._link_client(channel, key)
         self._terminals = self._host_terminals(channel, key)
@@ -163,7 +166,7 @@ class Agent:
             note=self._note,
         )
 
-    def _balancer_orders(self, runner: BalancerRunner | None) -> BalancerOrders | None:
+    def _balancer_orders(self, runner: BalancerRunner | None, keys: KeyFiles | None) -> BalancerOrders | None:
         if runner is None:
             return None
         return BalancerOrders(
@@ -174,6 +177,7 @@ class Agent:
             self._plans,
             say=lambda reports: self._link.report_nodes(reports),
             note=self._note,
+            keys=keys,
         )
 
     def _flow_logs(self) -> FlowLogs:
@@ -357,7 +361,7 @@ class Agent:
         self._world.spawn(self._bulk.run(), "agent-bulk")
         self._world.spawn(self._credentials.run(), "agent-credentials")
         if self._balancers is not None:
-            self._balancers.restore(loaded.balancers)
+            await self._balancers.restore(loaded.balancers)
             self._world.spawn(self._balancers.run(), "agent-balancers")
         self._world.spawn(self._relist(), "agent-relist")
         self._world.spawn(self._watch_host(), "agent-host")

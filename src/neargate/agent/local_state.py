@@ -104,11 +104,16 @@ class LocalState:
         await self._do(lambda db: db.execute("DELETE FROM plans WHERE vpc_id = ?", (vpc_id,)))
 
     async def save_balancer(self, plan: BalancerPlan) -> None:
+        """Without private keys: this file is on a disk."""
         row = (plan.arn, plan.generation, _encode(plan))
         await self._do(lambda db: db.execute("INSERT OR REPLACE INTO balancers VALUES (?, ?, ?)", row))
 
     async def forget_balancer(self, arn: str) -> None:
         await self._do(lambda db: db.execute("DELETE FROM balancers WHERE arn = ?", (arn,)))
+
+    async def wipe_once(self) -> None:
+        """What an earlier release replaced or deleted is in no file any more: it kept private keys here."""
+        await self._world.offload(LANE, self._wipe_once)
 
     async def set_boot_id(self, boot_id: str) -> None:
         await self._do(lambda db: db.execute("INSERT OR REPLACE INTO meta VALUES ('boot_id', ?)", (boot_id,)))
@@ -124,6 +129,14 @@ class LocalState:
         with database:
             database.execute("BEGIN IMMEDIATE")
             change(database)
+
+    def _wipe_once(self) -> None:
+        database = self._open()
+        if database.execute("SELECT 1 FROM meta WHERE key = 'is_wiped'").fetchone():
+            return
+        database.execute("VACUUM")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        database.execute("INSERT INTO meta VALUES ('is_wiped', 'yes')")
 
     def _open(self) -> sqlite3.Connection:
         if self._database is None:

@@ -33,13 +33,13 @@ from ..world import OsWorld
 from . import admin, agent_desk, locks
 from . import config as configs
 from .allocator import keep_little
-from .balancers import balancer_runner, end_proxies
+from .balancers import balancer_keys, balancer_runner, end_proxies
 from .config import RegionConfig
 from .kill_points import kill_points
 from .own_words import own_words
 from .paths import RegionPaths, region_paths
 from .prepare import prepare
-from .privileges import allow_open_files
+from .privileges import allow_open_files, forbid_core_dumps
 from .problems import Problem
 from .process_logs import bound_all
 from .processes import claim, find_program, spawn
@@ -71,6 +71,7 @@ def main(arguments: list[str]) -> None:
     elif KILL_ALL in given.switches:
         work = _kill_all(paths, config)
     else:
+        forbid_core_dumps()
         _settle_in(paths, config)
         work = _run(paths, config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -96,7 +97,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         await _until_signal(_run_simulated(world, paths, config))
         return
     network = _network(world, paths, config)
-    facts = _facts(paths)
+    facts, keys = _facts(paths), balancer_keys(paths)
     agent = Agent(
         world,
         facts=facts,
@@ -115,7 +116,8 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
         pulls_by_task=pulls_by_task(config, proxies_of(os.environ)),
         strays=lambda: network.strays,
         refused_pools=lambda: network.refused_pools,
-        balancers=balancer_runner(world, paths, config, facts.host_id),
+        balancers=None if keys is None else balancer_runner(world, paths, config, facts.host_id),
+        balancer_keys=keys,
     )
     await admin.serve(paths.agent_socket, agent_desk.handlers(agent, network.consider_pools))
     gc.freeze()

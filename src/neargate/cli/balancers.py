@@ -1,13 +1,15 @@
-"""The proxies of load balancers' nodes for one region's agent: where their files are, whom they run as."""
+"""The proxies of load balancers' nodes for one region's agent: where their files are.
 
-import grp
-import pwd
+Invariant: private keys of certificates are written to memory alone; a host without such a place runs no nodes.
+"""
+
 import resource
 
+from ..agent.balancers.keys import KeyFiles, key_files
 from ..agent.balancers.loopback import LoopbackDoors, WithDoors
 from ..agent.balancers.runner import ProxyRunner
 from ..hostnet.namespaces import Namespaces
-from ..hostnet.proxy_process import LinuxProxies, ProxyUser
+from ..hostnet.proxy_process import LinuxProxies
 from ..hostnet.secret_mount import mount_secret, unmount_secret
 from ..interfaces.proxies import BalancerRunner
 from ..log import get_logger
@@ -17,9 +19,22 @@ from .config import RegionConfig
 from .paths import RegionPaths
 from .registry_options import address_and_port
 
-USERS = ("haproxy", "nobody")  # Debian's package makes the first, which owns nothing
 _CONNECTIONS_MAX = 20_000
 _FILES_KEPT = 200
+
+
+def balancer_keys(paths: RegionPaths) -> KeyFiles | None:
+    """In memory, with the proxies' own files. None where there is no memory to be had as a directory."""
+    home = paths.run / "balancers"
+    home.mkdir(mode=0o711, exist_ok=True)
+    try:
+        mount_secret(home)
+    except OSError as error:
+        get_logger(__name__).warning("no memory of its own for keys of load balancers", why=str(error))
+    found = key_files(home / "keys")
+    if found is None:
+        get_logger(__name__).error("no nodes of load balancers run here: their keys would lie on a disk")
+    return found
 
 
 def balancer_runner(world: World, paths: RegionPaths, config: RegionConfig, host_id: str) -> BalancerRunner:
@@ -36,12 +51,6 @@ def own_ports(config: RegionConfig) -> frozenset[int]:
 
 
 def proxy_runner(world: World, paths: RegionPaths, host_id: str) -> ProxyRunner:
-    home = paths.run / "balancers"
-    home.mkdir(mode=0o711, exist_ok=True)
-    try:
-        mount_secret(home)  # private keys of certificates are in it
-    except OSError as error:
-        get_logger(__name__).warning("certificates of load balancers lie in the run directory", why=str(error))
     # Each connection of a client has one of a target.
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     connections = _CONNECTIONS_MAX if files == resource.RLIM_INFINITY else (files - _FILES_KEPT) // 2
@@ -60,14 +69,4 @@ def end_proxies(paths: RegionPaths) -> None:
 
 
 def _proxies(world: World, paths: RegionPaths) -> LinuxProxies:
-    return LinuxProxies(paths.run / "balancers", Namespaces(paths.run / "net" / "netns", world.die), _user())
-
-
-def _user() -> ProxyUser:
-    for name in USERS:
-        try:
-            found = pwd.getpwnam(name)
-            return ProxyUser(uid=found.pw_uid, gid=grp.getgrgid(found.pw_gid).gr_gid)
-        except KeyError:
-            continue
-    return ProxyUser(uid=65534, gid=65534)
+    return LinuxProxies(paths.run / "balancers", Namespaces(paths.run / "net" / "netns", world.die))

@@ -9,6 +9,7 @@ import os
 import pwd
 import resource
 
+PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 
 
@@ -19,6 +20,7 @@ def step_down(user: str) -> None:
     os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
     os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
     forbid_new_privileges()
+    forbid_core_dumps()
     os.umask(0o077)
 
 
@@ -30,6 +32,15 @@ def allow_open_files() -> None:
 
 def forbid_new_privileges() -> None:
     """Neither this process nor any that it becomes or starts gains anything from set-uid programs."""
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def forbid_core_dumps() -> None:
+    """Of this process alone, whose memory has keys: what it starts has the limits that the machine gives."""
+    _prctl(PR_SET_DUMPABLE, 0)
+
+
+def _prctl(option: int, value: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option})")

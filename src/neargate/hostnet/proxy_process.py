@@ -1,8 +1,9 @@
 """HAProxy for nodes of load balancers: their files, and one master with its worker in each node's namespace.
 
 Owns how it is started without any privilege, found again after this process ended, and ended. It runs in a session of
-its own and outlives the agent. Must not know plans. Invariant: of a node at most one master lives; what is found in
-another namespace than the node's is ended, never adopted.
+its own and outlives the agent. Must not know plans. Invariants: of a node at most one master lives; what is found in
+another namespace than the node's is ended, never adopted; a node's files are read by root and its own user alone, and
+no core of a proxy, which holds keys, is written.
 """
 
 import os
@@ -14,12 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from msgspec import Struct
-
 from ..interfaces.hostnet import HostError
 from ..interfaces.proxies import Proxy
 from .balancers import namespace_of
 from .namespaces import Namespaces
+from .proxy_users import ProxyUser, fresh_user, is_fresh
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _ENI = re.compile(r"eni-[0-9a-z-]{1,40}")
@@ -27,13 +27,6 @@ _MAIN = "haproxy.cfg"
 _LAST_WORDS = 600
 _CHECK_S = 20  # all nodes of a host wait for one that reads
 _LOG_MAX_BYTES = 1024 * 1024
-
-
-class ProxyUser(Struct, frozen=True, kw_only=True):
-    """Whom proxies run as: nobody who owns anything else."""
-
-    uid: int
-    gid: int
 
 
 class LinuxProxies:
@@ -46,12 +39,10 @@ class LinuxProxies:
         self,
         directory: Path,
         namespaces: Namespaces,
-        user: ProxyUser,
         namespace: Callable[[str], str] = namespace_of,
     ) -> None:
         self._directory = directory
         self._namespaces = namespaces
-        self._user = user
         self._namespace = namespace
         self._children: set[int] = set()  # started by this process and not collected yet
 
@@ -67,19 +58,29 @@ class LinuxProxies:
 
     def write(self, eni_id: str, content: Mapping[str, str]) -> None:
         home = Path(self.directory(eni_id))
+        user = self._user(eni_id)
         self._folder(home.parent, 0o711)
-        self._folder(home, 0o750, group=self._user.gid)
+        self._folder(home, 0o750, group=user.gid)
         sockets = home / "sockets"
-        self._folder(sockets, 0o700, group=self._user.gid, owner=self._user.uid)
+        self._folder(sockets, 0o700, group=user.gid, owner=user.uid)
         for name, text in content.items():
             path = home / name
             for folder in reversed(path.relative_to(home).parents[:-1]):
-                self._folder(home / folder, 0o750, group=self._user.gid)
-            self._file(path, text)
+                self._folder(home / folder, 0o750, group=user.gid)
+            self._file(path, text, user.gid)
         kept = {home / name for name in content} | {home / "log"}
         for path in home.rglob("*"):
             if path not in kept and path.is_file() and sockets not in path.parents:
                 path.unlink(missing_ok=True)
+
+    def _user(self, eni_id: str) -> ProxyUser:
+        """Who its sockets' directory says: it is as old as the node's files, and as its oldest process."""
+        home = self.directory(eni_id)
+        owner = _owner(home)
+        if owner is not None:
+            return owner
+        others = {found.uid for other in self.nodes() if (found := _owner(self.directory(other))) is not None}
+        return fresh_user(home, others, Path("/proc/self/uid_map").read_text())
 
     def _folder(self, path: Path, mode: int, *, group: int = 0, owner: int = 0) -> None:
         path.mkdir(mode=mode, parents=True, exist_ok=True)
@@ -87,13 +88,13 @@ class LinuxProxies:
         if group or owner:
             os.chown(path, owner, group)
 
-    def _file(self, path: Path, text: str) -> None:
+    def _file(self, path: Path, text: str, group: int) -> None:
         fresh = path.with_name(path.name + ".new")
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         # As it is: a body's ends of lines are the user's.
         with os.fdopen(descriptor, "wb") as file:
-            os.fchown(file.fileno(), 0, self._user.gid)
+            os.fchown(file.fileno(), 0, group)
             os.fchmod(file.fileno(), 0o640)
             file.write(text.encode(errors="replace"))
         fresh.replace(path)
@@ -101,7 +102,7 @@ class LinuxProxies:
     def faults(self, eni_id: str) -> str:
         try:
             ran = subprocess.run(
-                [*self._unprivileged(), "-c", "-q", "-f", f"{self.directory(eni_id)}/{_MAIN}"],
+                [*self._unprivileged(eni_id), "-c", "-q", "-f", f"{self.directory(eni_id)}/{_MAIN}"],
                 env={"PATH": _PATH},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -117,22 +118,24 @@ class LinuxProxies:
         lines = [line for line in said if "[ALERT]" in line] or said
         return " ".join(" ".join(lines).split())[:_LAST_WORDS] or f"it ends with {ran.returncode}"
 
-    def _unprivileged(self) -> list[str]:
-        setpriv, haproxy = shutil.which("setpriv", path=_PATH), shutil.which("haproxy", path=_PATH)
+    def _unprivileged(self, eni_id: str) -> list[str]:
+        prlimit, setpriv, haproxy = (shutil.which(name, path=_PATH) for name in ("prlimit", "setpriv", "haproxy"))
         if haproxy is None:
             raise HostError("haproxy is missing; install it with: apt-get install haproxy")
-        if setpriv is None:
-            raise HostError("setpriv is missing; install it with: apt-get install util-linux")
-        user, group = f"--reuid={self._user.uid}", f"--regid={self._user.gid}"
+        if setpriv is None or prlimit is None:
+            raise HostError("setpriv or prlimit is missing; install them with: apt-get install util-linux")
+        whose = self._user(eni_id)
+        user, group = f"--reuid={whose.uid}", f"--regid={whose.gid}"
         nothing = ("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all")
-        return [setpriv, user, group, *nothing, haproxy]
+        return [prlimit, "--core=0:0", setpriv, user, group, *nothing, haproxy]
 
     def start(self, eni_id: str) -> Proxy:
         home = self.directory(eni_id)
         self._kill(self._marked(eni_id))
         log = Path(home) / "log"
         fresh = "wb" if log.exists() and log.stat().st_size > _LOG_MAX_BYTES else "ab"
-        command = [*self._unprivileged(), "-W", "-q", "-S", f"{home}/sockets/master,mode,600", "-f", f"{home}/{_MAIN}"]
+        master = f"{home}/sockets/master,mode,600"
+        command = [*self._unprivileged(eni_id), "-W", "-q", "-S", master, "-f", f"{home}/{_MAIN}"]
         with self._namespaces.inside(self._namespace(eni_id)), log.open(fresh) as output:
             child = subprocess.Popen(
                 command,
@@ -195,21 +198,32 @@ class LinuxProxies:
                 self._children.discard(pid)
 
     def _marked(self, eni_id: str) -> list[int]:
-        """Of this node, masters and workers. Anybody may write any word: they must also be of the proxies' user."""
+        """Of this node, masters and workers. Anybody may write any word: they must also be of the node's user."""
+        owner = _owner(self.directory(eni_id))
         word = f"{self.directory(eni_id)}/{_MAIN}".encode()
-        return [int(name) for name in os.listdir("/proc") if name.isdecimal() and self._is_marked(name, word)]
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal() and _is_marked(name, word, owner)]
 
-    def _is_marked(self, pid: str, word: bytes) -> bool:
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if word not in words or not words[0].endswith(b"haproxy"):
-                return False
-            owner = os.stat(f"/proc/{pid}").st_uid
-            here = os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
-        except OSError:
-            return False  # it ended while we looked
-        # What cannot be looked into belongs to root for others' eyes.
-        return here and owner in (0, self._user.uid)
+
+def _owner(home: str) -> ProxyUser | None:
+    """None: not known yet. Root's is a directory that was being made when its maker was killed."""
+    try:
+        found = os.lstat(f"{home}/sockets")
+    except FileNotFoundError:
+        return None
+    return ProxyUser(uid=found.st_uid, gid=found.st_gid) if found.st_uid else None
+
+
+def _is_marked(pid: str, word: bytes, whose: ProxyUser | None) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if word not in words or not words[0].endswith(b"haproxy"):
+            return False
+        uid = os.stat(f"/proc/{pid}").st_uid
+        here = os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return False  # it ended while we looked
+    # What cannot be looked into belongs to root for others' eyes.
+    return here and (uid == 0 or is_fresh(uid) or (whose is not None and uid == whose.uid))
 
 
 def _status(pid: int) -> tuple[int, int]:

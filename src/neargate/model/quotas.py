@@ -302,10 +302,100 @@ TARGET_GROUPS = Quota(
     value=3000,
     description="The maximum number of Target Groups that can exist in a Region.",
 )
+LISTENERS_PER_APPLICATION_BALANCER = Quota(
+    service="elasticloadbalancing",
+    code="L-B6DF7632",
+    name="Listeners per Application Load Balancer",
+    value=50,
+    description="The maximum number of listeners per Application Load Balancer.",
+)
+LISTENERS_PER_NETWORK_BALANCER = Quota(
+    service="elasticloadbalancing",
+    code="L-57A373D6",
+    name="Listeners per Network Load Balancer",
+    value=50,
+    description="The maximum number of listeners per Network Load Balancer.",
+)
+CERTIFICATES_PER_APPLICATION_BALANCER = Quota(
+    service="elasticloadbalancing",
+    code="L-9365A611",
+    name="Certificates per Application Load Balancer",
+    value=25,
+    description="The maximum number of certificates per Application Load Balancer, default certificates apart.",
+)
+CERTIFICATES_PER_NETWORK_BALANCER = Quota(
+    service="elasticloadbalancing",
+    code="L-52964454",
+    name="Certificates per Network Load Balancer",
+    value=25,
+    description="The maximum number of certificates per Network Load Balancer, default certificates apart.",
+)
+RULES_PER_APPLICATION_BALANCER = Quota(
+    service="elasticloadbalancing",
+    code="L-7EED9B64",
+    name="Rules per Application Load Balancer",
+    value=100,
+    description="The maximum number of rules per Application Load Balancer, default rules apart.",
+)
+GROUPS_PER_ACTION = Quota(
+    service="elasticloadbalancing",
+    code="TargetGroupsPerAction",
+    name="Target Groups per Action per Application Load Balancer",
+    value=5,
+    adjustable=False,
+    description="The maximum number of target groups that one action forwards to.",
+)
+GROUPS_PER_APPLICATION_BALANCER = Quota(
+    service="elasticloadbalancing",
+    code="L-822D1B1B",
+    name="Target Groups per Application Load Balancer",
+    value=100,
+    adjustable=False,
+    description="The maximum number of target groups that an Application Load Balancer leads to.",
+)
+TARGETS_PER_APPLICATION_BALANCER = Quota(
+    service="elasticloadbalancing",
+    code="L-7E6692B2",
+    name="Targets per Application Load Balancer",
+    value=1000,
+    description="The maximum number of targets per Application Load Balancer; one of two target groups counts twice.",
+)
+TARGETS_PER_NETWORK_BALANCER = Quota(
+    service="elasticloadbalancing",
+    code="L-EEF1AD04",
+    name="Targets per Network Load Balancer",
+    value=3000,
+    description="The maximum number of targets per Network Load Balancer; one of two target groups counts twice.",
+)
+TARGETS_PER_ZONE_OF_NETWORK_BALANCER = Quota(
+    service="elasticloadbalancing",
+    code="L-B211E961",
+    name="Targets per Availability Zone per Network Load Balancer",
+    value=500,
+    description="The maximum number of targets per zone of a Network Load Balancer; of all zones if it crosses them.",
+)
+TARGETS_PER_GROUP = Quota(
+    service="elasticloadbalancing",
+    code="L-A0D0B863",
+    name="Targets per Target Group per Region",
+    value=1000,
+    description="The maximum number of targets per target group. Those that drain do not count.",
+)
 ENFORCED = (
     APPLICATION_LOAD_BALANCERS,
     NETWORK_LOAD_BALANCERS,
     TARGET_GROUPS,
+    LISTENERS_PER_APPLICATION_BALANCER,
+    LISTENERS_PER_NETWORK_BALANCER,
+    CERTIFICATES_PER_APPLICATION_BALANCER,
+    CERTIFICATES_PER_NETWORK_BALANCER,
+    RULES_PER_APPLICATION_BALANCER,
+    GROUPS_PER_ACTION,
+    GROUPS_PER_APPLICATION_BALANCER,
+    TARGETS_PER_APPLICATION_BALANCER,
+    TARGETS_PER_NETWORK_BALANCER,
+    TARGETS_PER_ZONE_OF_NETWORK_BALANCER,
+    TARGETS_PER_GROUP,
     FARGATE_ON_DEMAND_VCPU,
     FARGATE_SPOT_VCPU,
     CLUSTERS_PER_ACCOUNT,

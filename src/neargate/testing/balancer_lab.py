@@ -18,7 +18,7 @@ from ..agent.balancers.control import Control
 from ..agent.balancers.runner import ProxyRunner
 from ..hostnet.balancers import namespace_of
 from ..hostnet.namespaces import Namespaces, write_sysctl
-from ..hostnet.proxy_process import LinuxProxies, ProxyUser
+from ..hostnet.proxy_process import LinuxProxies
 from ..model.balancing import BalancerPlan, NodeReport, PlannedNode
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..proxying.configuration import API, MASTER
@@ -26,7 +26,6 @@ from ..world import OsWorld
 
 ENI = "eni-0ba1a0ce400000001"
 HOST = "host-lab"
-NOBODY = ProxyUser(uid=65534, gid=65534)
 CLIENT, NODE, FIRST_TARGET = 2, 3, 10
 _SWITCH = "switch"
 
@@ -65,7 +64,7 @@ class BalancerLab:
         self.runner = self.fresh_runner()
 
     def fresh_proxies(self) -> LinuxProxies:
-        return LinuxProxies(self.directory / "balancers", self.namespaces, NOBODY)
+        return LinuxProxies(self.directory / "balancers", self.namespaces)
 
     def fresh_runner(self) -> ProxyRunner:
         """As a new agent has it."""

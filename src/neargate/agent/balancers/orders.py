@@ -3,7 +3,8 @@
 A plan is handed on when the plan of its VPC is in force here: then the node's interface is there. Those of before a
 restart are handed on at once, since what runs by them must not end meanwhile; after a reboot of the machine their
 interfaces come a moment later. Invariants: a plan of a lower generation changes nothing; absence is never an order:
-until the server says otherwise, what was ordered before a restart runs on. Must not know proxies.
+until the server says otherwise, what was ordered before a restart runs on; no private key reaches the agent's database.
+Must not know proxies.
 """
 
 import asyncio
@@ -16,12 +17,16 @@ from ...model.knobs import Knobs
 from ...world import World
 from ..local_state import LocalState
 from ..vpc_plans import VpcPlans
+from .keys import KeyFiles, has_keys, with_keys, without_keys
 
+LANE = "balancer-keys"
 Say = Callable[[Sequence[NodeReport]], None]
 
 
 class BalancerOrders:
-    """`say`: to the server; what it does not hear is said again when it is there."""
+    """`say`: to the server; what it does not hear is said again when it is there. `keys`: None where there is no
+    memory for them: then they end with this process, and are asked for again.
+    """
 
     def __init__(
         self,
@@ -32,9 +37,11 @@ class BalancerOrders:
         vpcs: VpcPlans,
         say: Say,
         note: Callable[[str], None],
+        keys: KeyFiles | None = None,
     ) -> None:
         self._world = world
         self._knobs = knobs
+        self._keys = keys
         self._runner = runner
         self._state = state
         self._vpcs = vpcs
@@ -50,9 +57,17 @@ class BalancerOrders:
         self._whys: dict[str, str] = {}  # place -> why it does not serve, as it was noted
         runner.on_report(self._heard)
 
-    def restore(self, plans: Sequence[BalancerPlan]) -> None:
-        """Those of before a restart."""
-        self._wanted = {plan.arn: plan for plan in plans}
+    async def restore(self, plans: Sequence[BalancerPlan]) -> None:
+        """Those of before a restart, with the keys that the machine's memory has; what has lost one is asked for."""
+        for plan in filter(has_keys, plans):  # of a release that kept keys in its database
+            await self._keep_keys(plan)
+            await self._state.save_balancer(without_keys(plan))
+        await self._state.wipe_once()
+        known = {} if self._keys is None else await self._world.offload(LANE, self._keys.load)
+        self._wanted = {plan.arn: with_keys(plan, known) for plan in plans}
+        for plan in plans:
+            if self._wanted[plan.arn].generation != plan.generation:
+                self._note(f"{plan.arn}: keys of its certificates are not in memory any more, the server is asked")
         self._restored = dict(self._wanted)
         self._due.set()
 
@@ -60,8 +75,10 @@ class BalancerOrders:
         known = self._wanted.get(plan.arn)
         if known is not None and known.generation >= plan.generation:
             return
-        await self._state.save_balancer(plan)
+        await self._keep_keys(plan)  # first: a plan that is found again finds its keys
+        await self._state.save_balancer(without_keys(plan))
         self._wanted[plan.arn] = plan
+        await self._drop_keys()
         self._due.set()
 
     async def withdraw(self, arn: str, generation: int) -> None:
@@ -71,7 +88,24 @@ class BalancerOrders:
             return
         await self._state.forget_balancer(arn)
         self._wanted.pop(arn, None)
+        await self._drop_keys()
         self._due.set()
+
+    async def _keep_keys(self, plan: BalancerPlan) -> None:
+        if self._keys is None:
+            return
+        try:
+            await self._world.offload(LANE, self._keys.save, plan)
+        except OSError as error:  # they serve, and a restart asks for them
+            self._note(f"keys of {plan.arn} are not kept over a restart: {error}")
+
+    async def _drop_keys(self) -> None:
+        if self._keys is None:
+            return
+        try:
+            await self._world.offload(LANE, self._keys.keep, tuple(self._wanted.values()))
+        except OSError as error:  # the next plan tries it again
+            self._note(f"keys of certificates that went are still in memory: {error}")
 
     def held(self) -> Mapping[str, int]:
         """ARN -> generation."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .errors import ValidationError
-from .limits import GROUPS_PER_ACTION
 from .listener_errors import InvalidAction, TooManyActions
 from .objects import Action, GroupWeight
 
@@ -58,8 +57,6 @@ def _forward(given: Mapping[str, Any]) -> Action:
         raise ValidationError("A target group ARN must be specified")
     if arn and [one.arn for one in groups] != [arn]:
         raise InvalidAction("A TargetGroupArn must be the only target group in ForwardConfig when both are specified")
-    if len(groups) > GROUPS_PER_ACTION:
-        raise InvalidAction(f"A forward action can have up to '{GROUPS_PER_ACTION}' target groups")
     if len({one.arn for one in groups}) != len(groups):
         raise InvalidAction("A target group can be specified only once in a forward action")
     sticky: Mapping[str, Any] = config.get("TargetGroupStickinessConfig") or {}

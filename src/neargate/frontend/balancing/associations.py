@@ -10,15 +10,11 @@ from ..regional.shelves import Shelf
 from . import lookup
 from .actions import FORWARD
 from .errors import InvalidConfigurationRequest
-from .listener_errors import (
-    IncompatibleProtocols,
-    InvalidAction,
-    TargetGroupAssociationLimit,
-    TooManyUniqueTargetGroups,
-)
+from .limits import AWS_LIMITS, Limits
+from .listener_errors import IncompatibleProtocols, InvalidAction, TargetGroupAssociationLimit
 from .objects import Action, LoadBalancer, TargetGroup
+from .room import check_groups
 
-GROUPS_PER_BALANCER_MAX = 100
 # What a target group may speak, by what its listener speaks.
 SPOKEN = {
     "HTTP": ("HTTP", "HTTPS"),
@@ -28,16 +24,21 @@ SPOKEN = {
 }
 
 
-def check_actions(shelf: Shelf, balancer: LoadBalancer, protocol: str, actions: Sequence[Action]) -> None:
-    """For a listener of `protocol`. Raises what a target group, or a kind of action, cannot be used for."""
+def check_actions(
+    shelf: Shelf, balancer: LoadBalancer, protocol: str, actions: Sequence[Action], limits: Limits = AWS_LIMITS
+) -> None:
+    """For a listener of `protocol`. Raises what a target group, or a kind of action, cannot be used for, and
+    TooManyUniqueTargetGroups, TooManyTargets.
+    """
+    if any(len(one.groups) > limits.groups_per_action for one in actions):
+        raise InvalidAction(f"A forward action can have up to '{limits.groups_per_action}' target groups")
     if balancer.lb_type == NETWORK_LB:
         _check_network_actions(actions)
     groups = [lookup.required_group(shelf, arn) for arn in dict.fromkeys(lookup.groups_in(actions))]
     for group in groups:
         check_group(group, balancer, protocol)
     check_free(shelf, balancer.arn, [group.arn for group in groups])
-    if len({*lookup.groups_of(shelf, balancer.arn), *(group.arn for group in groups)}) > GROUPS_PER_BALANCER_MAX:
-        raise TooManyUniqueTargetGroups(balancer.arn)
+    check_groups(shelf, balancer, groups, limits)
 
 
 def _check_network_actions(actions: Sequence[Action]) -> None:

@@ -20,13 +20,15 @@ from ..network.balancers import balancers
 from ..network.registry import NetworkRegistry
 from ..regional.shelves import Shelf
 from .health import Verdicts
+from .limits import PLANNED_TARGETS_MAX
 from .objects import LoadBalancer
 
 _log = get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
-# A quarter of a message to a host: what its nodes say of all targets is longer, and fits one, too.
-PLAN_MAX_BYTES = Knobs().link_message_max_bytes // 4
-TARGETS_MAX = 10_000  # of all groups; a host ends the session of a server that tells it of twice as many
+# Of a message to a host. What its nodes say of all targets fits one, too.
+PLAN_MAX_BYTES = Knobs().link_message_max_bytes // 4 * 3
+
+UNPLANNED = "Its last changes have not reached its nodes: they cannot be told of them. The operator's log says why."
 
 Planner = Callable[[Shelf, LoadBalancer, int], BalancerPlan]  # the last: its generation
 
@@ -117,6 +119,9 @@ class BalancerBook:
     def _replan(self, shelf: Shelf, generation: int) -> bool:
         """Whether a plan is another one. One that says the same keeps its generation."""
         before, made = self._plans.get(shelf.account, {}), dict[str, BalancerPlan]()
+        for arn in [arn for arn in self._verdicts.unplanned if shelf.find(LoadBalancer, arn) is None]:
+            if arn in before:
+                del self._verdicts.unplanned[arn]
         for balancer in balancers(shelf):
             if not nodes.there(balancer):
                 continue
@@ -129,14 +134,16 @@ class BalancerBook:
         return made != before
 
     def _planned(self, shelf: Shelf, balancer: LoadBalancer, generation: int) -> BalancerPlan | None:
-        """One that cannot be planned (a key that cannot be opened, more than a host is told in one message) stays as it
-        was: the others go on, and so do the hosts."""
+        """One that cannot be planned (a key that cannot be opened) stays as it was, and says so: the others go on, and
+        so do the hosts."""
         try:
             plan = self._planner(shelf, balancer, generation)
             _check_size(plan)
+            self._verdicts.unplanned.pop(balancer.arn, None)
             return plan
         except Exception as error:
             _log.error("a load balancer cannot be planned", balancer=balancer.arn, why=told(error))
+            self._verdicts.unplanned[balancer.arn] = UNPLANNED
             return None
 
     def _index(self) -> None:
@@ -151,6 +158,6 @@ class BalancerBook:
 
 def _check_size(plan: BalancerPlan) -> None:
     targets, size = sum(len(group.targets) for group in plan.groups), len(_encode(plan))
-    if targets > TARGETS_MAX or size > PLAN_MAX_BYTES:
-        most = f"{TARGETS_MAX} and {PLAN_MAX_BYTES} are the most"
+    if targets > PLANNED_TARGETS_MAX or size > PLAN_MAX_BYTES:
+        most = f"{PLANNED_TARGETS_MAX} and {PLAN_MAX_BYTES} are the most"
         raise ValueError(f"its plan has {targets} targets and {size} bytes, {most}")

@@ -137,8 +137,26 @@ class TooManyTargetGroups(AwsError):
 class TooManyTargets(AwsError):
     code = "TooManyTargets"
 
-    def __init__(self, arn: str) -> None:
-        super().__init__(f"The maximum number of targets of the target group '{arn}' has been reached")
+    @classmethod
+    def of_group(cls, arn: str) -> "TooManyTargets":
+        return cls(f"The maximum number of targets of the target group '{arn}' has been reached")
+
+    @classmethod
+    def of_balancer(cls, arn: str, most: int) -> "TooManyTargets":
+        return cls(
+            f"The maximum number of targets per load balancer '{most}' has been reached on load balancer '{arn}'"
+        )
+
+    @classmethod
+    def of_zone(cls, arn: str, most: int) -> "TooManyTargets":
+        return cls(
+            f"The maximum number of targets per Availability Zone '{most}' has been reached on load balancer '{arn}'"
+        )
+
+    @classmethod
+    def across_zones(cls, most: int) -> "TooManyTargets":
+        where = "per network load balancer with cross-zone load balancing enabled"
+        return cls(f"You cannot have more than {most} targets {where}.")
 
 
 class TooManyTags(AwsError):

@@ -13,9 +13,12 @@ _SILENT = "Its host is silent."
 
 
 class Verdicts:
-    """By node. `listen`: called with the ARNs of the groups of which something else is said than before."""
+    """By node. `listen`: called with the ARNs of the groups of which something else is said than before. `unplanned`:
+    load balancers whose nodes cannot be told of their last changes, with a sentence for their owners.
+    """
 
     def __init__(self) -> None:
+        self.unplanned: dict[str, str] = {}
         self._reports: dict[str, NodeReport] = {}  # place -> its newest
         self._verdicts: dict[str, dict[str, dict[str, TargetVerdict]]] = {}  # group -> place -> target
         self._listeners: list[Callable[[Sequence[str]], None]] = []

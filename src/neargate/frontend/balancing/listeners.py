@@ -17,12 +17,13 @@ from . import lookup
 from .arns import listener_arn
 from .associations import check_actions
 from .errors import InvalidConfigurationRequest, OperationNotPermitted, ValidationError
-from .limits import CERTIFICATES_PER_BALANCER, LISTENERS_PER_BALANCER
+from .limits import AWS_LIMITS, Limits
 from .listener_attributes import kept_for
 from .listener_errors import (
     AlpnPolicyNotFound,
     CertificateNotFound,
     DuplicateListener,
+    InvalidAction,
     SslPolicyNotFound,
     TooManyCertificates,
     TooManyListeners,
@@ -30,6 +31,8 @@ from .listener_errors import (
     UnsupportedProtocol,
 )
 from .objects import Action, Listener, LoadBalancer
+from .room import check_certificates as check_room_for_certificates
+from .room import has_room_for
 
 PROTOCOLS = {"application": ("HTTP", "HTTPS"), "network": ("UDP", "TCP", "TLS", "TCP_UDP")}  # AWS's
 NOT_BUILT = ("TCP_UDP", "UDP")
@@ -50,7 +53,14 @@ class WantedListener(Struct, frozen=True, kw_only=True):
 
 
 def create(
-    shelf: Shelf, balancer_arn: str, wanted: WantedListener, known: Known, tags: Tags, number: str, now: float
+    shelf: Shelf,
+    balancer_arn: str,
+    wanted: WantedListener,
+    known: Known,
+    tags: Tags,
+    number: str,
+    now: float,
+    limits: Limits = AWS_LIMITS,
 ) -> Change[Listener]:
     """Repeatable with the same settings. Raises what ELB raises for each thing that cannot be."""
     balancer = lookup.required_balancer(shelf, balancer_arn)
@@ -80,9 +90,10 @@ def create(
         if _is_same(same, made):
             return Change(result=same)
         raise DuplicateListener(balancer_arn)
-    if len(beside) >= LISTENERS_PER_BALANCER:
+    if len(beside) >= limits.of(balancer.lb_type).listeners:
         raise TooManyListeners(balancer.label)
-    check_actions(shelf, balancer, made.protocol, made.default)
+    check_actions(shelf, balancer, made.protocol, made.default, limits)
+    _check_room(shelf, balancer, made, known, limits)
     return Change(result=made, put=(made,))
 
 
@@ -93,7 +104,16 @@ def _is_same(one: Listener, other: Listener) -> bool:
     return settings[0] == settings[1]
 
 
-def modify(shelf: Shelf, arn: str, wanted: WantedListener, known: Known) -> Change[Listener]:
+def _check_room(shelf: Shelf, balancer: LoadBalancer, after: Listener, known: Known, limits: Limits) -> None:
+    """Raises TooManyCertificates, InvalidAction."""
+    check_room_for_certificates(shelf, balancer, after, known, limits)
+    if not has_room_for(shelf, balancer, after):
+        raise InvalidAction(f"The rules of the load balancer '{balancer.label}' are too long together")
+
+
+def modify(
+    shelf: Shelf, arn: str, wanted: WantedListener, known: Known, limits: Limits = AWS_LIMITS
+) -> Change[Listener]:
     """Certificates of the list stay; what another protocol cannot have goes."""
     before = lookup.required_listener(shelf, arn)
     balancer = lookup.required_balancer(shelf, before.load_balancer)
@@ -106,9 +126,10 @@ def modify(shelf: Shelf, arn: str, wanted: WantedListener, known: Known) -> Chan
     after = _settled(after, wanted, balancer, known)
     if any(one.port == after.port for one in lookup.listeners_of(shelf, balancer.arn) if one.arn != arn):
         raise DuplicateListener(balancer.arn)
-    check_actions(shelf, balancer, after.protocol, after.default)
+    check_actions(shelf, balancer, after.protocol, after.default, limits)
+    _check_room(shelf, balancer, after, known, limits)
     for rule in lookup.rules_of(shelf, arn) if after.protocol != before.protocol else ():
-        check_actions(shelf, balancer, after.protocol, rule.actions)
+        check_actions(shelf, balancer, after.protocol, rule.actions, limits)
     return Change(result=after, put=(after,) if after != before else ())
 
 
@@ -197,22 +218,19 @@ def check_certificates(given: Sequence[str], known: Known) -> None:
 # -- the list that SNI chooses from
 
 
-def add_certificates(shelf: Shelf, arn: str, given: Sequence[str], known: Known) -> Change[Listener]:
+def add_certificates(
+    shelf: Shelf, arn: str, given: Sequence[str], known: Known, limits: Limits = AWS_LIMITS
+) -> Change[Listener]:
     """One that is in the list already is not added again. Raises ListenerNotFound, TooManyCertificates."""
     found = _of_tls(shelf, arn)
-    if len(given) > CERTIFICATES_PER_BALANCER:
+    balancer = lookup.required_balancer(shelf, found.load_balancer)
+    if len(given) > limits.of(balancer.lb_type).certificates:
         raise TooManyCertificates
     check_certificates(given, known)
     listed = tuple(dict.fromkeys((*found.certificates[1:], *given)))
-    others = {
-        one
-        for listener in lookup.listeners_of(shelf, found.load_balancer)
-        if listener.arn != arn
-        for one in listener.certificates[1:]
-    }
-    if len(others.union(listed)) > CERTIFICATES_PER_BALANCER:
-        raise TooManyCertificates
     after = replace(found, certificates=(*found.certificates[:1], *listed))
+    if after != found:
+        check_room_for_certificates(shelf, balancer, after, known, limits)
     return Change(result=after, put=(after,) if after != found else ())
 
 

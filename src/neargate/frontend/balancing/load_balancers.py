@@ -29,7 +29,7 @@ from .errors import (
 from .limits import GROUPS_MAX
 from .lookup import find_balancer, parts_of, required_balancer
 from .objects import LoadBalancer
-from .zones import Mapped, Standing, check_address_type, kept_and_new, subnets_of
+from .zones import NOT_ASKED, Free, Mapped, Standing, check_address_type, kept_and_new, subnets_of
 
 DELETION_PROTECTION = "deletion_protection.enabled"
 
@@ -58,7 +58,14 @@ def check(wanted: Wanted) -> None:
 
 
 def create(
-    shelf: Shelf, wanted: Wanted, region: str, number: str, now: float, balancers_max: float, bits: nodes.Bits
+    shelf: Shelf,
+    wanted: Wanted,
+    region: str,
+    number: str,
+    now: float,
+    balancers_max: float,
+    bits: nodes.Bits,
+    free: Free = NOT_ASKED,
 ) -> Change[LoadBalancer]:
     """One of the same name and settings: that one. `number`: 16 hex digits, the end of its ARN. Raises as `check`, and
     DuplicateLoadBalancerName, TooManyLoadBalancers, InvalidSecurityGroup and what `zones` raises.
@@ -69,7 +76,7 @@ def create(
         if not _is_as(shelf, same, wanted):
             raise DuplicateLoadBalancerName(wanted.label)
         return Change(result=same)
-    _, new = kept_and_new(shelf, wanted.standing, (), wanted.subnets, bits)
+    _, new = kept_and_new(shelf, wanted.standing, (), wanted.subnets, bits, free=free)
     vpc_id = _vpc_of(shelf, wanted)
     groups = _groups(shelf, vpc_id, wanted)
     if sum(one.lb_type == wanted.lb_type for one in balancers(shelf)) >= balancers_max:
@@ -109,13 +116,18 @@ def delete(shelf: Shelf, arn: str) -> Change[tuple[Kept, ...]]:
 
 
 def set_subnets(
-    shelf: Shelf, arn: str, given: Sequence[Mapped], address_type: str | None, bits: nodes.Bits
+    shelf: Shelf,
+    arn: str,
+    given: Sequence[Mapped],
+    address_type: str | None,
+    bits: nodes.Bits,
+    free: Free = NOT_ASKED,
 ) -> Change[LoadBalancer]:
     """Raises LoadBalancerNotFound, and as `create` of subnets."""
     balancer = required_balancer(shelf, arn)
     kind = balancer.address_type if address_type is None else address_type
     standing = Standing(lb_type=balancer.lb_type, scheme=balancer.scheme, address_type=kind)
-    kept, new = kept_and_new(shelf, standing, nodes.wanted(balancer), given, bits, balancer.vpc_id)
+    kept, new = kept_and_new(shelf, standing, nodes.wanted(balancer), given, bits, balancer.vpc_id, free)
     changed = replace(nodes.with_nodes(balancer, kept, new), address_type=kind)
     return _changed(balancer, changed)
 

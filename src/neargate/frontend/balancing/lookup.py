@@ -61,7 +61,12 @@ def rules_of(shelf: Shelf, listener: str) -> list[Rule]:
 def parts_of(shelf: Shelf, balancer: str) -> tuple[Kept, ...]:
     """Listeners and rules, which go with their load balancer."""
     listeners = tuple(listeners_of(shelf, balancer))
-    return (*listeners, *(rule for one in listeners for rule in rules_of(shelf, one.name)))
+    rules: dict[str, list[Rule]] = {one.name: [] for one in listeners}
+    for rule in shelf.all(Rule):  # once for all listeners
+        if rule.listener in rules:
+            rules[rule.listener].append(rule)
+    in_order = (sorted(found, key=lambda one: one.priority) for found in rules.values())
+    return (*listeners, *(rule for found in in_order for rule in found))
 
 
 def groups_in(actions: Iterable[Action]) -> Iterator[str]:

@@ -1,10 +1,13 @@
 """What the hosts of a load balancer's nodes must know of it. Pure: a shelf and certificates with keys in, a plan out.
 
-Must not know hosts or links. Invariant: of one shelf, plans differ only where something a node does differs; what is
-shown by the API alone is in none.
+Must not know hosts or links. Invariants: of one shelf, plans differ only where something a node does differs; what is
+shown by the API alone is in none; no more targets are in one than a host takes, since of those that drain the ones that
+have drained longest are left out.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from ...model.balancing import (
     BalancerPlan,
@@ -26,6 +29,7 @@ from ..regional.shelves import Shelf
 from . import lookup
 from .actions import FIXED, FORWARD
 from .attributes import of_balancer, of_group
+from .limits import PLANNED_TARGETS_MAX
 from .listener_attributes import IDLE_TIMEOUT, of_listener
 from .listeners import ENDS_TLS
 from .objects import Action, Listener, LoadBalancer, Node, Target, TargetGroup
@@ -42,7 +46,7 @@ def balancer_plan(shelf: Shelf, balancer: LoadBalancer, certificates: Certificat
     """`certificates`: by ARN. Who calls keeps the generation of a plan that says the same as the one before."""
     said = of_balancer(balancer)
     cross_zone = said[_CROSS_ZONE] == _TRUE
-    groups = (shelf.find(TargetGroup, arn) for arn in lookup.groups_of(shelf, balancer.arn))
+    groups = [one for arn in lookup.groups_of(shelf, balancer.arn) if (one := shelf.find(TargetGroup, arn)) is not None]
     listeners = (_listener(shelf, one, certificates) for one in lookup.listeners_of(shelf, balancer.arn))
     return BalancerPlan(
         arn=balancer.arn,
@@ -52,12 +56,25 @@ def balancer_plan(shelf: Shelf, balancer: LoadBalancer, certificates: Certificat
         generation=generation,
         nodes=tuple(_node(one) for one in nodes.there(balancer)),
         listeners=tuple(filter(_can_listen, listeners)),
-        groups=tuple(_group(one, cross_zone) for one in groups if one is not None),
+        groups=tuple(_group(one, cross_zone) for one in _bounded(groups)),
         attributes=tuple(
             (key, value) for key, value in sorted(said.items()) if key in _TOLD or key.startswith(_TOLD_BEFORE)
         ),
         cross_zone=cross_zone,
     )
+
+
+def _bounded(groups: Sequence[TargetGroup]) -> Iterator[TargetGroup]:
+    """How many may be registered the API sees to."""
+    more = sum(len(group.targets) for group in groups) - PLANNED_TARGETS_MAX
+    if more <= 0:
+        yield from groups
+        return
+    since = sorted(one.draining_since for group in groups for one in group.targets if one.draining_since is not None)
+    last = since[min(more, len(since)) - 1] if since else 0.0
+    for group in groups:
+        kept = (one for one in group.targets if one.draining_since is None or one.draining_since > last)
+        yield replace(group, targets=tuple(kept))
 
 
 def _node(one: Node) -> PlannedNode:

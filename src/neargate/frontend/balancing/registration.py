@@ -15,9 +15,10 @@ from ..network.objects import Subnet, Vpc
 from ..regional.shelves import Change, Shelf
 from . import attributes
 from .errors import InvalidTarget, TooManyTargets, ValidationError
-from .limits import TARGETS_PER_GROUP
-from .lookup import required_group, users_of
+from .limits import AWS_LIMITS, Limits
+from .lookup import find_balancer, required_group, users_of
 from .objects import Target, TargetGroup
+from .room import check_groups, registered
 
 ALL = "all"
 DELAY = "deregistration_delay.timeout_seconds"
@@ -32,30 +33,48 @@ class WantedTarget(Struct, frozen=True, kw_only=True):
     zone: str | None = None
 
 
-def register(shelf: Shelf, arn: str, given: Sequence[WantedTarget], now: float) -> Change[None]:
+def register(
+    shelf: Shelf, arn: str, given: Sequence[WantedTarget], now: float, limits: Limits = AWS_LIMITS
+) -> Change[None]:
     """Who is registered stays as it is; who drains is one again. Raises TargetGroupNotFound, InvalidTarget,
     TooManyTargets, ValidationError.
     """
     group = required_group(shelf, arn)
-    if len(given) > TARGETS_PER_GROUP:
-        raise TooManyTargets(arn)
+    if len(given) > limits.targets_per_group:
+        raise TooManyTargets.of_group(arn)
     targets = {one.key: one for one in group.targets}
     for wanted in given:
         new = _target(shelf, group, wanted, now)
         held = targets.get(new.key)
         if held is None or held.draining_since is not None:
             targets[new.key] = new
-    if len(targets) > TARGETS_PER_GROUP:
-        raise TooManyTargets(arn)
+    after = replace(group, targets=tuple(targets.values()))
+    if len(registered(after)) > len(registered(group)):  # a limit that was lowered takes nothing away
+        if len(registered(after)) > limits.targets_per_group:
+            raise TooManyTargets.of_group(arn)
+        for user in users_of(shelf, arn):
+            balancer = find_balancer(shelf, user)
+            if balancer is not None:
+                check_groups(shelf, balancer, [after], limits)
     return _changed(group, targets.values())
 
 
-def deregister(shelf: Shelf, arn: str, given: Iterable[WantedTarget], now: float) -> Change[None]:
-    """What is no target is none already. Raises TargetGroupNotFound."""
+def deregister(
+    shelf: Shelf, arn: str, given: Iterable[WantedTarget], now: float, limits: Limits = AWS_LIMITS
+) -> Change[None]:
+    """What is no target is none already. As many drain at a time as may be registered: of more, those that have drained
+    longest are forgotten. Raises TargetGroupNotFound.
+    """
     group = required_group(shelf, arn)
     leaving = {key_of(group, one) for one in given}
     stays = draining_s(group) > 0 and bool(users_of(shelf, arn))
-    return _changed(group, _left(group.targets, leaving, now, stays=stays))
+    left = list(_left(group.targets, leaving, now, stays=stays))
+    draining = [one for one in left if one.draining_since is not None]
+    if len(draining) > limits.targets_per_group:
+        longest = sorted(draining, key=lambda one: one.draining_since or 0.0)[: -limits.targets_per_group or None]
+        gone = {one.key for one in longest}
+        left = [one for one in left if one.key not in gone]
+    return _changed(group, left)
 
 
 def forget(shelf: Shelf, arn: str, keys: Iterable[str]) -> Change[None]:

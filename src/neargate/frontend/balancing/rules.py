@@ -21,9 +21,10 @@ from .arns import listener_of, rule_arn
 from .associations import check_actions
 from .conditions import GivenCondition
 from .errors import OperationNotPermitted, ValidationError
-from .limits import RULES_PER_BALANCER
-from .listener_errors import PriorityInUse, TooManyRules, UnsupportedProtocol
+from .limits import AWS_LIMITS, Limits
+from .listener_errors import InvalidAction, PriorityInUse, TooManyRules, UnsupportedProtocol
 from .objects import Action, Listener, LoadBalancer, Rule
+from .room import has_room_for
 
 PRIORITY_MAX = 50_000
 
@@ -41,17 +42,25 @@ def default_rule_arn(listener: str) -> str:
     return rule_arn(listener, hashlib.sha256(f"default rule\0{listener}".encode()).hexdigest()[:16])
 
 
-def create(shelf: Shelf, listener_arn: str, wanted: WantedRule, tags: Tags, number: str, now: float) -> Change[Rule]:
+def create(
+    shelf: Shelf,
+    listener_arn: str,
+    wanted: WantedRule,
+    tags: Tags,
+    number: str,
+    now: float,
+    limits: Limits = AWS_LIMITS,
+) -> Change[Rule]:
     """Raises ListenerNotFound, PriorityInUse, TooManyRules, and what its actions raise."""
     listener, balancer = _of_application(shelf, listener_arn)
     assert wanted.priority is not None and wanted.conditions is not None and wanted.actions is not None
     _check_priority(wanted.priority)
     if any(one.priority == wanted.priority for one in lookup.rules_of(shelf, listener_arn)):
         raise PriorityInUse(wanted.priority)
-    beside = sum(len(lookup.rules_of(shelf, one.arn)) for one in lookup.listeners_of(shelf, balancer.arn))
-    if beside >= RULES_PER_BALANCER:
+    beside = sum(isinstance(one, Rule) for one in lookup.parts_of(shelf, balancer.arn))
+    if beside >= limits.rules:
         raise TooManyRules(balancer.label)
-    check_actions(shelf, balancer, listener.protocol, wanted.actions)
+    check_actions(shelf, balancer, listener.protocol, wanted.actions, limits)
     made = Rule(
         account=shelf.account,
         name=rule_arn(listener_arn, number),
@@ -63,21 +72,25 @@ def create(shelf: Shelf, listener_arn: str, wanted: WantedRule, tags: Tags, numb
         created_at=now,
         tags=tags,
     )
+    if not has_room_for(shelf, balancer, made):
+        raise TooManyRules(balancer.label)
     return Change(result=made, put=(made,))
 
 
-def modify(shelf: Shelf, arn: str, wanted: WantedRule) -> Change[Rule]:
+def modify(shelf: Shelf, arn: str, wanted: WantedRule, limits: Limits = AWS_LIMITS) -> Change[Rule]:
     """What is not said stays. Raises RuleNotFound, OperationNotPermitted, and what its actions raise."""
     _refuse_default(shelf, arn, "modified")
     before = lookup.required_rule(shelf, arn)
     listener, balancer = _of_application(shelf, before.listener)
     after = before
     if wanted.actions is not None:
-        check_actions(shelf, balancer, listener.protocol, wanted.actions)
+        check_actions(shelf, balancer, listener.protocol, wanted.actions, limits)
         after = replace(after, actions=wanted.actions)
     if wanted.conditions is not None:
         conditions = tuple(one.condition for one in wanted.conditions)
         after = replace(after, conditions=conditions, shown=_shown_bytes(wanted.conditions))
+    if not has_room_for(shelf, balancer, after):
+        raise InvalidAction(f"The rules of the load balancer '{balancer.label}' are too long together")
     return Change(result=after, put=(after,) if after != before else ())
 
 
@@ -88,18 +101,20 @@ def delete(shelf: Shelf, arn: str) -> Change[None]:
 
 
 def set_priorities(shelf: Shelf, given: Mapping[str, int]) -> Change[list[Rule]]:
-    """All at once, so that two may change places. Raises RuleNotFound, OperationNotPermitted, PriorityInUse."""
+    """All at once, so that two may change places. Raises RuleNotFound, OperationNotPermitted, PriorityInUse,
+    ValidationError.
+    """
     for arn, priority in given.items():
         _refuse_default(shelf, arn, "given a priority")
         _check_priority(priority)
     after = [replace(lookup.required_rule(shelf, arn), priority=priority) for arn, priority in given.items()]
     for listener in {one.listener for one in after}:
-        taken = [one.priority for one in lookup.rules_of(shelf, listener) if one.arn not in given]
+        taken = {one.priority for one in lookup.rules_of(shelf, listener) if one.arn not in given}
         for one in after:
             if one.listener == listener:
                 if one.priority in taken:
                     raise PriorityInUse(one.priority)
-                taken.append(one.priority)
+                taken.add(one.priority)
     return Change(result=after, put=tuple(after))
 
 

@@ -3,7 +3,7 @@
 Reads the network's shelves and what nodes said, both from memory. Must not know services.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -15,8 +15,9 @@ from ..regional.shelves import Shelf
 from . import registration
 from .errors import TargetGroupNotFound
 from .health import Verdicts
+from .limits import Limits, limits
 from .lookup import find_balancer, users
-from .objects import LoadBalancer, TargetGroup
+from .objects import LoadBalancer, Target, TargetGroup
 from .registration import WantedTarget
 from .target_states import NOT_A_TARGET, state_of
 
@@ -25,8 +26,11 @@ Listener = Callable[[str, Sequence[str]], None]
 
 
 class _Group(Struct, frozen=True):
+    """`targets`: the group's, by key; a service asks for each of its tasks by itself."""
+
     group: TargetGroup
     balancers: tuple[LoadBalancer, ...]  # that lead to it
+    targets: dict[str, Target]
 
 
 class _Known(Struct, frozen=True):
@@ -83,16 +87,20 @@ class GroupTargets:
 
     async def _register(self, account: str, arn: str, refs: Sequence[TargetRef]) -> None:
         wanted, now = [WantedTarget(ip=ref.ip, port=ref.port) for ref in refs], self._now()
-        await self._network.change(account, lambda shelf: registration.register(shelf, arn, wanted, now))
+        most = self._limits(account)
+        await self._network.change(account, lambda shelf: registration.register(shelf, arn, wanted, now, most))
+
+    def _limits(self, account: str) -> Limits:
+        return limits(lambda quota: self._network.quota(account, quota))
 
     async def deregister(self, account: str, targets: Sequence[TargetRef]) -> None:
-        now = self._now()
+        now, most = self._now(), self._limits(account)
         for arn, refs in _by_group(targets).items():
             wanted = [WantedTarget(ip=ref.ip, port=ref.port) for ref in refs]
             try:
                 await self._network.change(
                     account,
-                    lambda shelf, arn=arn, wanted=wanted: registration.deregister(shelf, arn, wanted, now),  # type: ignore[misc]
+                    lambda shelf, arn=arn, wanted=wanted: registration.deregister(shelf, arn, wanted, now, most),  # type: ignore[misc]
                 )
             except TargetGroupNotFound:
                 continue  # and its targets with it
@@ -100,7 +108,7 @@ class GroupTargets:
     def state(self, account: str, target: TargetRef) -> TargetState:
         found = self._groups(account).get(target.group)
         key = f"{target.ip}:{target.port}"
-        kept = None if found is None else next((one for one in found.group.targets if one.key == key), None)
+        kept = None if found is None else found.targets.get(key)
         if found is None or kept is None:
             gone = NOT_A_TARGET
             return TargetState(state=gone.state, reason=gone.reason, description=gone.description, is_gone=True)
@@ -114,7 +122,7 @@ class GroupTargets:
         shelf = self._network.shelf(account)
         known = self._known.get(account)
         if known is None or known.generation != shelf.generation:
-            known = self._known[account] = _read(shelf)
+            known = self._known[account] = _read(shelf, {} if known is None else known.groups)
         return known.groups
 
     def _look(self) -> None:
@@ -140,12 +148,17 @@ class GroupTargets:
             listener(account, arns)
 
 
-def _read(shelf: Shelf) -> _Known:
+def _read(shelf: Shelf, before: Mapping[str, _Group]) -> _Known:
+    """`before`: whose targets need not be read again."""
     leading = users(shelf)
     groups: dict[str, _Group] = {}
     for group in shelf.all(TargetGroup):
         found = (find_balancer(shelf, arn) for arn in leading.get(group.arn, ()))
-        groups[group.arn] = _Group(group, tuple(one for one in found if one is not None))
+        known = before.get(group.arn)
+        targets = (
+            known.targets if known is not None and known.group is group else {one.key: one for one in group.targets}
+        )
+        groups[group.arn] = _Group(group, tuple(one for one in found if one is not None), targets)
     return _Known(shelf.generation, groups)
 
 

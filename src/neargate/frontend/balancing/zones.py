@@ -1,7 +1,7 @@
 """In which subnets a load balancer stands, one in each zone, and what addresses are asked for there. Pure."""
 
-from collections.abc import Iterable, Sequence
-from ipaddress import AddressValueError, IPv4Address
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from msgspec import Struct
 
@@ -19,6 +19,10 @@ from .errors import (
     ValidationError,
 )
 from .objects import Node
+
+FREE_MIN, PREFIX_MAX = 8, 27
+Free = Mapping[str, int]
+NOT_ASKED: Free = {}
 
 
 class Mapped(Struct, frozen=True, kw_only=True):
@@ -80,10 +84,16 @@ def check_address_type(standing: Standing, subnets: Iterable[Subnet]) -> None:
 
 
 def kept_and_new(
-    shelf: Shelf, standing: Standing, have: Sequence[Node], given: Sequence[Mapped], bits: nodes.Bits, vpc_id: str = ""
+    shelf: Shelf,
+    standing: Standing,
+    have: Sequence[Node],
+    given: Sequence[Mapped],
+    bits: nodes.Bits,
+    vpc_id: str = "",
+    free: Free = NOT_ASKED,
 ) -> tuple[frozenset[str], tuple[Node, ...]]:
-    """The places of those nodes that stay, and new ones. `have`: without those that leave. Raises as `subnets_of`, and
-    AllocationIdNotFound, ResourceInUse.
+    """The places of those nodes that stay, and new ones. `have`: without those that leave. `free`: addresses that
+    subnets have left, as far as it is known. Raises as `subnets_of`, and AllocationIdNotFound, ResourceInUse.
     """
     asked = {one.subnet_id: one for one in given}
     subnets = subnets_of(shelf, standing, given, vpc_id)
@@ -95,12 +105,30 @@ def kept_and_new(
         if held is not None and _is_as(held, wanted):
             kept.add(held.place)
             continue
+        _check_room(standing, subnet, wanted, free)
         address = _elastic(shelf, standing, wanted)
         new.append(nodes.new_node(subnet, bits, private_ip=_private(standing, subnet, wanted), address=address))
     chosen = [one.allocation_id for one in new if one.allocation_id]
     if len(set(chosen)) < len(chosen):
         raise InvalidConfigurationRequest("An allocation ID cannot be specified more than once")
     return frozenset(kept), tuple(new)
+
+
+def _check_room(standing: Standing, subnet: Subnet, wanted: Mapped, free: Free) -> None:
+    """As AWS has it for what its load balancers become; here a node takes one address. Raises InvalidSubnet."""
+    is_application = standing.lb_type == "application"
+    if is_application and IPv4Network(subnet.cidr).prefixlen > PREFIX_MAX:
+        raise InvalidSubnet(
+            f"The subnet '{subnet.name}' is too small for an Application Load Balancer: it needs a CIDR block of "
+            f"/{PREFIX_MAX} or more with at least {FREE_MIN} free IP addresses"
+        )
+    if not is_application and not standing.is_public and wanted.private_ip is not None:
+        return
+    if free.get(subnet.name, FREE_MIN) < FREE_MIN:
+        raise InvalidSubnet(
+            f"Not enough IP space available in {subnet.name}. "
+            f"ELB requires at least {FREE_MIN} free IP addresses in each subnet."
+        )
 
 
 def _is_as(node: Node, wanted: Mapped) -> bool:

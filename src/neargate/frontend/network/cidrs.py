@@ -57,6 +57,13 @@ def check_vpc_network(network: IPv4Network) -> None:
         raise VpcRange.of_size(str(network))
 
 
+def check_apart(network: IPv4Network, public: Iterable[str]) -> None:
+    """`public`: networks of this region's public addresses, which lead out of every VPC. Raises VpcRange."""
+    for one in public:
+        if network.overlaps(IPv4Network(one)):
+            raise VpcRange.conflict(str(network), f"the public IP addresses of this Region, '{one}'")
+
+
 def check_further_network(network: IPv4Network, primary: str, *others: str) -> None:
     """A further network of a VPC whose first one is `primary`. Raises VpcRange."""
     check_vpc_network(network)

@@ -155,6 +155,10 @@ class NetworkRegistry(OnShelves):
         shelf = self.shelf(public_pool.POOL) if pool is None else pool
         return operator_pools.elastic(shelf, self.public_pool, self.pool_shares)
 
+    def public_networks(self) -> tuple[str, ...]:
+        """Of IPv4: the block that the region chose, and the operator's pools."""
+        return tuple(filter(None, (self.public_pool, *operator_pools.public_cidrs(self._pools()))))
+
     def quota(self, account: str, quota: Quota) -> float:
         return self._quotas.value(account, quota) or 0
 
@@ -210,7 +214,7 @@ class NetworkRegistry(OnShelves):
             support=vpc.dns_support,
             hostnames=vpc.dns_hostnames,
             public_domain=public_domain(self.region),
-            pools=tuple(filter(None, (self.public_pool, *operator_pools.public_cidrs(self._pools())))),
+            pools=self.public_networks(),
             endpoints=(("neargate.internal", REGION_ENDPOINT_ADDRESS),),
         )
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ...model import ids
 from ..regional.shelves import Change, Kept, Shelf
-from .cidrs import check_vpc_network, ipv4, new_ipv6_block
+from .cidrs import check_apart, check_vpc_network, ipv4, new_ipv6_block
 from .defaults import default_options, new_default_vpc, parts_of_vpc
 from .errors import InvalidParameterCombination, VpcNotFound
 from .objects import (
@@ -56,10 +56,14 @@ def create_vpc(
     vpcs_max: float,
     bits: Bits,
     ipv6: CidrBlock | None = None,
+    public: Sequence[str] = (),
 ) -> Change[Vpc]:
-    """`ipv6`: of a pool. Raises CidrInvalid, VpcRange, VpcLimitExceeded."""
+    """`ipv6`: of a pool. `public`: networks of the region's public addresses. Raises CidrInvalid, VpcRange,
+    VpcLimitExceeded.
+    """
     network = ipv4(cidr)
     check_vpc_network(network)
+    check_apart(network, public)
     _check_room(shelf, vpcs_max)
     options = default_options(shelf, region, bits)
     vpc = Vpc(

@@ -3,7 +3,7 @@
 Invariant: networks of a VPC never overlap one another or those of its peers, and one that has a subnet stays.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_network
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ...model import ids
 from ..regional.shelves import Change, Kept, Shelf
-from .cidrs import Network, check_further_network, ipv4, is_within, overlap
+from .cidrs import Network, check_apart, check_further_network, ipv4, is_within, overlap
 from .defaults import allow_all_egress, allow_all_egress_ipv6, allow_all_entries
 from .objects import AclEntry, CidrBlock, NetworkAcl, Peering, RouteTable, Subnet, Vpc
 from .security_groups import SecurityGroupView, StoredRule
@@ -32,11 +32,16 @@ class Association(Struct, frozen=True, kw_only=True):
         return ":" in self.block.cidr
 
 
-def associate_ipv4(shelf: Shelf, vpc_id: str, cidr: str, blocks_max: float, bits: Bits) -> Change[Association]:
-    """Raises VpcNotFound, CidrInvalid, VpcRange, CidrLimitExceeded."""
+def associate_ipv4(
+    shelf: Shelf, vpc_id: str, cidr: str, blocks_max: float, bits: Bits, public: Sequence[str] = ()
+) -> Change[Association]:
+    """`public`: networks of the region's public addresses. Raises VpcNotFound, CidrInvalid, VpcRange,
+    CidrLimitExceeded.
+    """
     vpc = required_vpc(shelf, vpc_id)
     network = ipv4(cidr)
     check_further_network(network, *(block.cidr for block in vpc.blocks))
+    check_apart(network, public)
     _check_free(shelf, vpc, network)
     if len(vpc.blocks) >= blocks_max:
         raise CidrLimitExceeded(vpc_id, blocks_max)

@@ -1,6 +1,6 @@
 """CreateSubnet, CreateDefaultSubnet, DeleteSubnet, DescribeSubnets. What addresses are left is asked of each zone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 from msgspec import Struct
@@ -10,8 +10,8 @@ from ....vpc.addresses import subnet_range
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
 from ...network import subnet_changes, vpc_changes
-from ...network.cidr_reservations import kept_count, kept_networks
 from ...network.errors import InvalidParameterCombination, MissingParameter, SubnetIdMalformed, SubnetNotFound
+from ...network.free_addresses import free_addresses
 from ...network.objects import Subnet
 from ...network.vpc_errors import HasDependents, MissingBlock, NotOffered, ZoneInvalid
 from ...services import Operation, Services
@@ -187,12 +187,11 @@ async def describe_subnets(call: Call, services: Services, params: Params) -> An
         missing=SubnetNotFound,
     )
     shelf = services.network.shelf(call.account)
-    kept = {record.name: kept_networks(shelf, record.name) for record in records}
-    used = await _usage(services, records, kept)
+    free = await free_addresses(services.capacities, shelf, records)
     everything = [
         _Found(
             record=record,
-            free=_free(record, used.get(record.name, 0), kept[record.name]),
+            free=free[record.name],
             arn=resource_arn(call, "subnet", record.name),
         )
         for record in records
@@ -200,23 +199,6 @@ async def describe_subnets(call: Call, services: Services, params: Params) -> An
     found = select(everything, params.get("Filters"), _FIELDS, lambda one: one.record.tags)
     found, token = page(found, params, lambda one: one.record.name, "SubnetIds")
     return with_token({"Subnets": [subnet_shown(call, one.record, one.free) for one in found]}, token)
-
-
-def _free(subnet: Subnet, used: int, kept: tuple[str, ...]) -> int:
-    """What is reserved is not available, whether anybody has it or not."""
-    return max(0, subnet_range(subnet.cidr).size - used - kept_count(subnet, kept))
-
-
-async def _usage(services: Services, records: Sequence[Subnet], kept: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    by_zone: dict[str, list[str]] = {}
-    for record in records:
-        by_zone.setdefault(record.zone, []).append(record.name)
-    used: dict[str, int] = {}
-    for zone, subnet_ids in by_zone.items():
-        capacity = services.capacities.get(zone)
-        if capacity is not None:
-            used.update(await capacity.subnet_usage(subnet_ids, kept))
-    return used
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -83,7 +83,12 @@ async def associate_vpc_cidr_block(call: Call, services: Services, params: Param
         params,
         lambda shelf, block: (
             vpc_networks.associate_ipv4(
-                shelf, vpc_id, cidr, network.quota(call.account, IPV4_BLOCKS_PER_VPC), network.bits
+                shelf,
+                vpc_id,
+                cidr,
+                network.quota(call.account, IPV4_BLOCKS_PER_VPC),
+                network.bits,
+                network.public_networks(),
             )
             if cidr
             else vpc_networks.associate_ipv6(

@@ -45,6 +45,7 @@ async def create_vpc(call: Call, services: Services, params: Params) -> Answer:
             vpcs_max=network.quota(call.account, VPCS_PER_REGION),
             bits=network.bits,
             ipv6=block,
+            public=network.public_networks(),
         ),
     )
     return {"Vpc": vpc_shown(call, vpc, state="pending")}

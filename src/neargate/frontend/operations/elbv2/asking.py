@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ...authorize import Resource, Values, authorize, request_tags
 from ...balancing import arns
+from ...balancing.limits import Limits, limits
 from ...balancing.objects import Listener, LoadBalancer, Rule, TargetGroup
 from ...call import Call
 from ...network.objects import Tags
@@ -32,6 +33,11 @@ def ask_for(call: Call, services: Services, arn: str, kind: str, keys: _AnyKeys 
     """The ARN, after leave for it. Raises AccessDenied, ValidationError."""
     authorize(call, f"{arns.SERVICE}:{call.operation}", [resource(call, services, arn, kind)], keys)
     return arn
+
+
+def limits_of(call: Call, services: Services) -> Limits:
+    """Of the caller's account, as the operator has set them."""
+    return limits(lambda quota: services.network.quota(call.account, quota))
 
 
 def ask_to_describe(call: Call) -> None:

@@ -5,7 +5,7 @@ from ...balancing.errors import ValidationError
 from ...balancing.objects import Listener
 from ...call import Answer, Call, Params
 from ...services import Services
-from .asking import ask_for, ask_to_describe
+from .asking import ask_for, ask_to_describe, limits_of
 from .listener_shapes import certificates_shown
 from .listeners import given_certificates, known
 from .load_balancers import pairs
@@ -15,10 +15,10 @@ from .shapes import attributes_shown
 
 async def add_listener_certificates(call: Call, services: Services, params: Params) -> Answer:
     arn = ask_for(call, services, params["ListenerArn"], arns.LISTENER)
-    given = given_certificates(params["Certificates"], is_list=True)
+    given, most = given_certificates(params["Certificates"], is_list=True), limits_of(call, services)
     async with services.certificates.in_use:
         await services.network.change(
-            call.account, lambda shelf: listeners.add_certificates(shelf, arn, given, known(call, services))
+            call.account, lambda shelf: listeners.add_certificates(shelf, arn, given, known(call, services), most)
         )
     return {"Certificates": [{"CertificateArn": one, "IsDefault": False} for one in dict.fromkeys(given)]}
 

@@ -14,7 +14,7 @@ from ...balancing.objects import Listener
 from ...call import Answer, Call, Params
 from ...certificates.records import Certificate
 from ...services import Services
-from .asking import ask_for, ask_to_describe, ask_to_make, resource
+from .asking import ask_for, ask_to_describe, ask_to_make, limits_of, resource
 from .listener_shapes import listener_shown, policy_shown
 from .load_balancers import new_number
 from .paging import page
@@ -24,12 +24,12 @@ async def create_listener(call: Call, services: Services, params: Params) -> Ans
     balancer, tags = params["LoadBalancerArn"], tags_given(params.get("Tags") or [])
     asked = resource(call, services, balancer, arns.BALANCER)
     ask_to_make(call, [asked], arns.listener_arn(balancer, "*"), tags, _keys(params))
-    wanted, number = wanted_listener(params), new_number(services)
+    wanted, number, most = wanted_listener(params), new_number(services), limits_of(call, services)
     async with services.certificates.in_use:
         made = await services.network.change(
             call.account,
             lambda shelf: listeners.create(
-                shelf, balancer, wanted, known(call, services), tags, number, round(call.now, 3)
+                shelf, balancer, wanted, known(call, services), tags, number, round(call.now, 3), most
             ),
         )
     return {"Listeners": [listener_shown(made)]}
@@ -37,10 +37,10 @@ async def create_listener(call: Call, services: Services, params: Params) -> Ans
 
 async def modify_listener(call: Call, services: Services, params: Params) -> Answer:
     arn = ask_for(call, services, params["ListenerArn"], arns.LISTENER, _keys(params))
-    wanted = wanted_listener(params, is_new=False)
+    wanted, most = wanted_listener(params, is_new=False), limits_of(call, services)
     async with services.certificates.in_use:
         after = await services.network.change(
-            call.account, lambda shelf: listeners.modify(shelf, arn, wanted, known(call, services))
+            call.account, lambda shelf: listeners.modify(shelf, arn, wanted, known(call, services), most)
         )
     return {"Listeners": [listener_shown(after)]}
 

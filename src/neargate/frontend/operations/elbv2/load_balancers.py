@@ -1,7 +1,9 @@
 """CreateLoadBalancer, DescribeLoadBalancers, DeleteLoadBalancer, and what they are changed by."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ....model.errors import ServiceUnavailable
 from ....model.quotas import APPLICATION_LOAD_BALANCERS, NETWORK_LOAD_BALANCERS
 from ...authorize import Resource, Values
 from ...balancing import arns, attributes
@@ -13,6 +15,8 @@ from ...balancing.objects import LoadBalancer
 from ...balancing.zones import Mapped
 from ...call import Answer, Call, Params
 from ...network.balancers import balancers
+from ...network.free_addresses import free_addresses
+from ...network.objects import Subnet
 from ...services import Services
 from .asking import ask_for, ask_to_describe, ask_to_make
 from .paging import page
@@ -38,7 +42,7 @@ async def create_load_balancer(call: Call, services: Services, params: Params) -
     ask_to_make(call, [Resource(arn=made)], made, tags, keys | _group_keys(wanted.groups or ()))
     _check_built(params)
     quota = NETWORK_LOAD_BALANCERS if wanted.lb_type == "network" else APPLICATION_LOAD_BALANCERS
-    network = services.network
+    network, free = services.network, await _free(call, services, wanted.subnets)
     found = await network.change(
         call.account,
         lambda shelf: decisions.create(
@@ -49,9 +53,20 @@ async def create_load_balancer(call: Call, services: Services, params: Params) -
             call.now,
             network.quota(call.account, quota),
             network.bits,
+            free,
         ),
     )
-    return {"LoadBalancers": [balancer_shown(found)]}
+    return {"LoadBalancers": [balancer_shown(found, services.region)]}
+
+
+async def _free(call: Call, services: Services, subnets: Sequence[Mapped]) -> Mapping[str, int]:
+    """Addresses that they have left. A zone that cannot be asked keeps nobody: what is missing shows later."""
+    shelf = services.network.shelf(call.account)
+    found = [one for one in (shelf.find(Subnet, each.subnet_id) for each in subnets) if one is not None]
+    try:
+        return await free_addresses(services.capacities, shelf, found)
+    except ServiceUnavailable:
+        return {}
 
 
 def new_number(services: Services) -> str:
@@ -99,7 +114,9 @@ def _group_keys(groups: tuple[str, ...]) -> dict[str, Values]:
 async def describe_load_balancers(call: Call, services: Services, params: Params) -> Answer:
     ask_to_describe(call)
     chosen, more = page(call, params, sorted(_meant(call, services, params), key=_label), _label)
-    return {"LoadBalancers": [balancer_shown(one) for one in chosen], **more}
+    unplanned = services.verdicts.unplanned
+    shown = [balancer_shown(one, services.region, unplanned.get(one.arn, "")) for one in chosen]
+    return {"LoadBalancers": shown, **more}
 
 
 def _label(balancer: LoadBalancer) -> str:
@@ -136,9 +153,9 @@ async def set_subnets(call: Call, services: Services, params: Params) -> Answer:
     arn = ask_for(call, services, params["LoadBalancerArn"], arns.BALANCER, _subnet_keys(given))
     _check_built(params)
     kind = params.get("IpAddressType")
-    network = services.network
+    network, free = services.network, await _free(call, services, given)
     found = await network.change(
-        call.account, lambda shelf: decisions.set_subnets(shelf, arn, given, kind, network.bits)
+        call.account, lambda shelf: decisions.set_subnets(shelf, arn, given, kind, network.bits, free)
     )
     shown: dict[str, Any] = {"AvailabilityZones": zones_shown(found), "IpAddressType": found.address_type}
     if found.lb_type == "network":

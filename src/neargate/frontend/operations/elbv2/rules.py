@@ -13,7 +13,7 @@ from ...balancing.rules import default_rule_arn, shown_default, shown_rule
 from ...call import Answer, Call, Params
 from ...regional.shelves import Shelf
 from ...services import Services
-from .asking import ask_for, ask_to_describe, ask_to_make, resource
+from .asking import ask_for, ask_to_describe, ask_to_make, limits_of, resource
 from .load_balancers import new_number
 from .paging import page
 
@@ -25,8 +25,9 @@ async def create_rule(call: Call, services: Services, params: Params) -> Answer:
     asked = resource(call, services, listener, arns.LISTENER)
     ask_to_make(call, [asked], arns.rule_arn(listener, "*"), tags)
     wanted, number, now = _wanted(params), new_number(services), round(call.now, 3)
+    most = limits_of(call, services)
     made = await services.network.change(
-        call.account, lambda shelf: rules.create(shelf, listener, wanted, tags, number, now)
+        call.account, lambda shelf: rules.create(shelf, listener, wanted, tags, number, now, most)
     )
     return {"Rules": [shown_rule(made)]}
 
@@ -34,7 +35,8 @@ async def create_rule(call: Call, services: Services, params: Params) -> Answer:
 async def modify_rule(call: Call, services: Services, params: Params) -> Answer:
     arn = ask_for(call, services, params["RuleArn"], arns.RULE)
     wanted = _wanted(params, is_new=False)
-    after = await services.network.change(call.account, lambda shelf: rules.modify(shelf, arn, wanted))
+    most = limits_of(call, services)
+    after = await services.network.change(call.account, lambda shelf: rules.modify(shelf, arn, wanted, most))
     return {"Rules": [shown_rule(after)]}
 
 
@@ -57,6 +59,9 @@ async def delete_rule(call: Call, services: Services, params: Params) -> Answer:
 
 
 async def set_rule_priorities(call: Call, services: Services, params: Params) -> Answer:
+    most = max(_ARNS_MAX, limits_of(call, services).rules)
+    if len(params["RulePriorities"]) > most:
+        raise ValidationError(f"Up to '{most}' rule priorities can be specified at a time")
     given = {one["RuleArn"]: one["Priority"] for one in params["RulePriorities"] if one.keys() >= _PAIR}
     if not given or len(given) != len(params["RulePriorities"]):
         raise ValidationError("Each rule must be specified once, with its ARN and a priority")

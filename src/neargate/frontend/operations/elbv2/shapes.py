@@ -4,20 +4,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...balancing.health_checks import HTTP_PROTOCOLS, TRAFFIC_PORT
-from ...balancing.objects import LoadBalancer, Node, TargetGroup
+from ...balancing.hosted_zones import hosted_zone
+from ...balancing.objects import ACTIVE, ACTIVE_IMPAIRED, LoadBalancer, Node, TargetGroup
 from ...network import balancer_nodes as nodes
 from ...network.objects import Tags
 
-# Of Route 53, which is not here: as AWS tells it of us-east-1, so that configurations that hand it on go on.
-_HOSTED_ZONES = {"application": "Z35SXDOTRQ7X7K", "network": "Z26RNL4JYFTOTI"}
 
-
-def balancer_shown(balancer: LoadBalancer) -> dict[str, Any]:
+def balancer_shown(balancer: LoadBalancer, region: str, unplanned: str = "") -> dict[str, Any]:
+    """`unplanned`: why its nodes do not know its last changes."""
     state = {"Code": balancer.state, "Reason": balancer.reason or None}
+    if unplanned:
+        state = {"Code": ACTIVE_IMPAIRED if balancer.state == ACTIVE else balancer.state, "Reason": unplanned}
     shown: dict[str, Any] = {
         "LoadBalancerArn": balancer.arn,
         "DNSName": balancer.dns_name,
-        "CanonicalHostedZoneId": _HOSTED_ZONES[balancer.lb_type],
+        "CanonicalHostedZoneId": hosted_zone(region, balancer.lb_type),
         "CreatedTime": balancer.created_at,
         "LoadBalancerName": balancer.label,
         "Scheme": balancer.scheme,

@@ -10,23 +10,23 @@ from ...balancing.registration import WantedTarget
 from ...balancing.target_states import NOT_A_TARGET, State, states
 from ...call import Answer, Call, Params
 from ...services import Services
-from .asking import ask_for, ask_to_describe
+from .asking import ask_for, ask_to_describe, limits_of
 
 
 async def register_targets(call: Call, services: Services, params: Params) -> Answer:
     arn = ask_for(call, services, params["TargetGroupArn"], arns.GROUP)
-    given = _wanted(params)
+    given, most = _wanted(params), limits_of(call, services)
     await services.network.change(
-        call.account, lambda shelf: registration.register(shelf, arn, given, services.world.now())
+        call.account, lambda shelf: registration.register(shelf, arn, given, services.world.now(), most)
     )
     return {}
 
 
 async def deregister_targets(call: Call, services: Services, params: Params) -> Answer:
     arn = ask_for(call, services, params["TargetGroupArn"], arns.GROUP)
-    given = _wanted(params)
+    given, most = _wanted(params), limits_of(call, services)
     await services.network.change(
-        call.account, lambda shelf: registration.deregister(shelf, arn, given, services.world.now())
+        call.account, lambda shelf: registration.deregister(shelf, arn, given, services.world.now(), most)
     )
     return {}
 
