@@ -1,11 +1,13 @@
-"""What a host says of itself: whether it is worth a write, and how it is shown to the operator. Pure."""
+"""What a host says of itself, and its operator of it: whether it is worth a write, how it is shown. Pure."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import structs
 
-from ..model.capacity import HostFacts
+from ..model.capacity import HostFacts, HostPlace
 from .ledger import Host
+from .own_hosts import GIVEN_UP
 
 
 def is_known(before: HostFacts, now: HostFacts) -> bool:
@@ -38,3 +40,22 @@ def shown(host: Host) -> dict[str, Any]:
         "reserved": structs.asdict(host.reserved),
         "spot": structs.asdict(host.spot),
     }
+
+
+def host_places(hosts: Mapping[str, Host], words: Mapping[str, str]) -> list[HostPlace]:
+    """`words`: the operator's, by host; one that has not joined (its zone forgot it) may be given up too."""
+    joined = [
+        HostPlace(
+            host_id=host_id,
+            zone=host.view.zone,
+            is_connected=host.view.connected,
+            is_draining=host.view.is_draining,
+            is_given_up=not host.view.connected and words.get(host_id) == GIVEN_UP,
+        )
+        for host_id, host in hosts.items()
+    ]
+    gone = [host_id for host_id, word in words.items() if word == GIVEN_UP and host_id not in hosts]
+    return [
+        *joined,
+        *(HostPlace(host_id=one, is_connected=False, is_draining=True, is_given_up=True) for one in gone),
+    ]
