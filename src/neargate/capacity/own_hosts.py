@@ -112,8 +112,9 @@ class OwnHosts:
         self.pools = pools
 
     async def load(self) -> None:
-        kept = dict(await self._store.read("SELECT host, pool FROM own_hosts ORDER BY host"))
-        await self.pools.become(kept, dict(await self._store.read("SELECT host, word FROM host_words ORDER BY host")))
+        kept = await self._store.read("SELECT host, pool FROM own_hosts ORDER BY host")
+        words = await self._store.read("SELECT host, word FROM host_words ORDER BY host")
+        await self.pools.become(dict(kept), dict(words))
 
     async def follow(self, period_s: float) -> None:
         """With several servers: what the operator said at another one holds here too before long. Never returns."""

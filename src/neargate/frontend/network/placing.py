@@ -25,6 +25,7 @@ from ...world import World
 from ..regional.shelves import Shelf
 from . import nat_gateways, public_pool
 from . import placing_balancers as balancing
+from .host_watch import HostWatch
 from .nat_gateways import Failure
 from .objects import NatGateway, Subnet
 from .places import interface_of, must_hold
@@ -39,6 +40,7 @@ _log = get_logger(__name__)
 _HELD = ("pending", "available", "deleting")
 # One that was being deleted may have been given back, and its address be a task's since then.
 _HELD_AT_START = ("pending", "available")
+_PERIODS_LATE = 3  # a look that comes so late: this process stood still
 
 
 class PlacingPlan(Struct, frozen=True, kw_only=True):
@@ -92,7 +94,8 @@ class Placing:
         self._knobs = knobs
         self._endpoints = EndpointPlacing(network, capacities)
         self._interfaces = InterfacePlacing(network, capacities)
-        self._balancers = balancing.NodePlacing(network, capacities)
+        self._balancers = balancing.NodePlacing(network, capacities, knobs)
+        self._hosts = HostWatch(world, capacities, knobs.placing_period_s * _PERIODS_LATE)
         self._unowned: dict[str, float] | None = None  # allocation that no account has -> since when
         self._due = asyncio.Event()
         self._due.set()
@@ -113,6 +116,7 @@ class Placing:
 
     async def look(self) -> None:
         """Everything that is to be done now, once; what fails is left to the next look."""
+        hosts = self._hosts.look()
         for account in self._network.accounts():
             plan = plan_placing(self._network.shelf(account), self._world.now(), self._knobs.nat_gateway_shown_s)
             for nat in plan.release:
@@ -125,7 +129,7 @@ class Placing:
                 await self._try(nat, self._forget)
             await self._endpoints.look(account)
             await self._interfaces.look(account, self._world.now(), self._knobs.interface_pending_s)
-            await self._balancers.look(account, self._world.now())
+            await self._balancers.look(account, self._world.now(), hosts)
         await self.take_back_claims(_HELD)
         await self._take_back_unowned()
 
