@@ -15,8 +15,11 @@ def is_known(before: HostFacts, now: HostFacts) -> bool:
     return before == structs.replace(now, refused_plans=before.refused_plans, flow_log_skips=before.flow_log_skips)
 
 
-def shown(host: Host) -> dict[str, Any]:
-    """For `neargate status`. CPU in units with overcommit, memory in MiB, disk in GiB with overcommit."""
+def shown(host: Host, nodes: int) -> dict[str, Any]:
+    """For `neargate status`. CPU in units with overcommit, memory in MiB, disk in GiB with overcommit.
+
+    `nodes`: how many load balancers' nodes, gateways and endpoints have their place there.
+    """
     facts, view = host.facts, host.view
     return {
         "host_id": facts.host_id,
@@ -35,6 +38,7 @@ def shown(host: Host) -> dict[str, Any]:
         "refused_pools": facts.refused_pools,
         "pool": view.pool,
         "tasks": host.tasks,
+        "nodes": nodes,
         "capacity": structs.asdict(facts.capacity),
         "offered": structs.asdict(host.offered),
         "reserved": structs.asdict(host.reserved),

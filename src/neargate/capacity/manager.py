@@ -539,7 +539,8 @@ class Capacity:
         await self._store.write([schema.connection(host_id, seen)])
 
     async def hosts(self) -> list[dict[str, Any]]:
-        return [shown(host) for host in self._ledger.hosts.values()]
+        placed = self._ledger.placed_on()
+        return [shown(host, placed[host_id]) for host_id, host in self._ledger.hosts.items()]
 
     # -- addresses
 
