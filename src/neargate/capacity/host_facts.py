@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import structs
 
 from ..model.capacity import HostFacts, HostPlace
-from .ledger import Host
+from .ledger import Host, Ledger
 from .own_hosts import GIVEN_UP
 
 
@@ -15,7 +15,12 @@ def is_known(before: HostFacts, now: HostFacts) -> bool:
     return before == structs.replace(now, refused_plans=before.refused_plans, flow_log_skips=before.flow_log_skips)
 
 
-def shown(host: Host, nodes: int) -> dict[str, Any]:
+def all_shown(ledger: Ledger) -> list[dict[str, Any]]:
+    placed = ledger.placed_on()
+    return [_shown(host, placed[host_id]) for host_id, host in ledger.hosts.items()]
+
+
+def _shown(host: Host, nodes: int) -> dict[str, Any]:
     """For `neargate status`. CPU in units with overcommit, memory in MiB, disk in GiB with overcommit.
 
     `nodes`: how many load balancers' nodes, gateways and endpoints have their place there.

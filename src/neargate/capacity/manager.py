@@ -41,9 +41,9 @@ from ..world import World
 from . import interfaces, schema
 from .addressing import take_addresses
 from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row, reservation
-from .host_facts import host_places, is_known, shown
+from .host_facts import all_shown, host_places, is_known
 from .ledger import SHARED_KERNEL, Ledger
-from .own_hosts import NO_WORD, NOBODYS, HostPools
+from .own_hosts import NOBODYS, HostPools
 from .placed import host_for, placed_claim, placed_interface, take_placed
 from .spot_share import SpotShare
 
@@ -400,11 +400,12 @@ class Capacity:
         eni = placed_interface(request, claim, self._region, bits)
         return NewClaim(claim=claim, eni=eni, owner=request.description, doc=_encode(eni), tenant=None)
 
-    def _host_for(self, request: PlacedRequest) -> str | None:
+    def _host_for(self, request: PlacedRequest, other_than: str = "") -> str | None:
         if request.zone not in self._zones:
             return None
         pools = (NOBODYS, self._pools.wanted_by(request.account, ""))
-        return host_for(request, self._ledger.views(), pools, self._ledger.placed_on())
+        views = (view for view in self._ledger.views() if view.host_id != other_than)
+        return host_for(request, views, pools, self._ledger.placed_on())
 
     async def carry(self, request: PlacedRequest, host_id: str) -> Reservation | NoCapacity:
         key = (request.object_id, request.zone)
@@ -414,7 +415,7 @@ class Capacity:
         claim = self._ledger.claims.get(key)
         if claim is None or claim.host_id != host_id:
             return await self._existing(key)
-        chosen = self._host_for(structs.replace(request, not_on=(*request.not_on, host_id)))
+        chosen = self._host_for(request, host_id)
         if chosen is None:
             return NoCapacity(reason=CAPACITY_UNAVAILABLE)
         try:
@@ -493,6 +494,7 @@ class Capacity:
 
     async def register_host(self, facts: HostFacts) -> None:
         """Take a host as its agent describes it; it counts as connected. Raises ClientError above Knobs.hosts_max."""
+        await self._pools.came_back(facts.host_id)
         known = self._ledger.hosts.get(facts.host_id)
         if known is None and len(self._ledger.hosts) >= self._knobs.hosts_max:
             raise ClientError(f"This zone has {self._knobs.hosts_max} hosts, as many as it takes.")
@@ -513,8 +515,8 @@ class Capacity:
         self._put_host(facts, room, connected=True, pool=pool)
 
     def _put_host(self, facts: HostFacts, room: Room, *, connected: bool, pool: str) -> None:
-        is_draining = self._pools.word(facts.host_id) != NO_WORD
-        self._ledger.put_host(facts, room, connected=connected, pool=pool, is_draining=is_draining)
+        is_left = self._pools.is_left(facts.host_id)
+        self._ledger.put_host(facts, room, connected=connected, pool=pool, is_draining=is_left)
 
     async def assign_host(self, host_id: str) -> None:
         """Its pool or its operator's word has changed. What runs on it stays; nothing comes that is of another pool."""
@@ -524,8 +526,8 @@ class Capacity:
         """In turn also for a host that is not known: it may be joining, and have asked before."""
         host, pool = self._ledger.hosts.get(host_id), self._pools.of(host_id)
         if host is not None:
-            is_draining = self._pools.word(host_id) != NO_WORD
-            self._ledger.set_view(host, structs.replace(host.view, pool=pool, is_draining=is_draining))
+            view = structs.replace(host.view, pool=pool, is_draining=self._pools.is_left(host_id))
+            self._ledger.set_view(host, view)
             await self._store.write([schema.assign(host_id, pool)])
 
     async def host_seen(self, host_id: str, seen: bool) -> None:
@@ -539,8 +541,7 @@ class Capacity:
         await self._store.write([schema.connection(host_id, seen)])
 
     async def hosts(self) -> list[dict[str, Any]]:
-        placed = self._ledger.placed_on()
-        return [shown(host, placed[host_id]) for host_id, host in self._ledger.hosts.items()]
+        return all_shown(self._ledger)
 
     # -- addresses
 

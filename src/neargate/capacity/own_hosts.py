@@ -52,6 +52,7 @@ class HostPools:
         self.words = _NOTHING  # host -> DRAINING or GIVEN_UP
         self._pools: frozenset[str] = frozenset()
         self._listeners: list[Listener] = []
+        self._returned: Listener | None = None
         self._untold: set[str] = set()  # hosts that changed and whose zone was not told yet
         self._telling = asyncio.Lock()
 
@@ -61,12 +62,27 @@ class HostPools:
     def word(self, host_id: str) -> str:
         return self.words.get(host_id, NO_WORD)
 
+    def is_left(self, host_id: str) -> bool:
+        """Nothing new comes to it."""
+        return host_id in self.words
+
     def wanted_by(self, account: str, cluster: str) -> str:
         """The pool whose hosts take the cluster's tasks."""
         if not self._pools:
             return NOBODYS
         names = (pool_name(account, cluster), account)
         return next((name for name in names if name in self._pools), NOBODYS)
+
+    def on_return(self, returned: Listener) -> None:
+        """What hears of a host that was given up and is there all the same, before it is let in."""
+        self._returned = returned
+
+    async def came_back(self, host_id: str) -> None:
+        """It may run something: what its operator said of it does not hold any more, whenever it goes again. Raises
+        Overloaded."""
+        if self.word(host_id) == GIVEN_UP and self._returned is not None:
+            _log.warning("a host that was given up has come back; it takes nothing new", host=host_id)
+            await self._returned(host_id)
 
     def on_change(self, listener: Listener) -> None:
         self._listeners.append(listener)
@@ -110,6 +126,7 @@ class OwnHosts:
         self._world = world
         self._store = store
         self.pools = pools
+        pools.on_return(lambda host_id: self.say(host_id, DRAINING))
 
     async def load(self) -> None:
         kept = await self._store.read("SELECT host, pool FROM own_hosts ORDER BY host")

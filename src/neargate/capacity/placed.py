@@ -27,8 +27,7 @@ def host_for(
     """Empty for what has none; None: there is none for it."""
     if not request.has_host:
         return ""
-    free = (host for host in hosts if host.host_id not in request.not_on)
-    return choose_host(free, request.zone, pools, beside=request.beside, placed=placed)
+    return choose_host(hosts, request.zone, pools, beside=request.beside, placed=placed)
 
 
 def choose_host(

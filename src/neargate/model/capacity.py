@@ -85,7 +85,7 @@ class PlacedRequest(Struct, frozen=True, kw_only=True):
     `private_ipv4`: the address it must have; any without. `description`: as DescribeNetworkInterfaces shows it.
     `has_host`: without, it is an address that is held, and nothing anywhere is behind it. `assign_public_ip`: one of
     the zone's goes with the interface. `beside`: hosts that others are better than, since what shares its work is
-    there; `not_on`: hosts that it must not come to.
+    there.
     """
 
     object_id: str
@@ -97,7 +97,6 @@ class PlacedRequest(Struct, frozen=True, kw_only=True):
     has_host: bool = True
     assign_public_ip: bool = False
     beside: tuple[str, ...] = ()
-    not_on: tuple[str, ...] = ()
 
 
 class HostPlace(Struct, frozen=True, kw_only=True):

@@ -30,7 +30,7 @@ from .balancers import (
     LoadBalancer,
     Node,
 )
-from .node_moves import Move, Step, siblings
+from .node_moves import Move, Step, hosts_beside
 from .objects import ElasticAddress, Subnet
 from .places import answer_kept
 
@@ -127,7 +127,6 @@ def _leaving(node: Node) -> Node:
 
 def placed_request(shelf: Shelf, balancer: LoadBalancer, node: Node) -> PlacedRequest | None:
     """None: its subnet is gone."""
-    beside, not_on = siblings(balancer.nodes, node)
     return places.placed_request(
         shelf,
         node.subnet_id,
@@ -135,8 +134,7 @@ def placed_request(shelf: Shelf, balancer: LoadBalancer, node: Node) -> PlacedRe
         description=description(balancer),
         private_ip=node.wanted_private_ip,
         public_ip=balancer.scheme == "internet-facing" and node.allocation_id is None,
-        beside=beside,
-        not_on=not_on,
+        beside=hosts_beside(balancer.nodes, node),
     )
 
 

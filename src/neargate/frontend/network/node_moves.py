@@ -174,12 +174,10 @@ def can_take(host: HostPlace) -> bool:
     return host.is_connected and not host.is_draining
 
 
-def siblings(nodes: Iterable[Node], node: Node) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Hosts that others are better than for this new node, and those it must not come to: of its predecessors."""
-    there = [one for one in nodes if one.host_id and one.place != node.place and one.state != LEAVING]
-    before = {one.host_id: None for one in there if one.host_id and one.line == node.line}
-    beside = {one.host_id: None for one in there if one.host_id and one.host_id not in before}
-    return tuple(beside), tuple(before)
+def hosts_beside(nodes: Iterable[Node], node: Node) -> tuple[str, ...]:
+    """Of the load balancer's other nodes: others are better for this one."""
+    there = (one.host_id for one in nodes if one.place != node.place and one.state != LEAVING)
+    return tuple(dict.fromkeys(host_id for host_id in there if host_id))
 
 
 def _are_pending(nodes: Iterable[Node]) -> bool:

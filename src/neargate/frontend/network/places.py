@@ -24,10 +24,9 @@ def placed_request(
     has_host: bool = True,
     public_ip: bool = False,
     beside: tuple[str, ...] = (),
-    not_on: tuple[str, ...] = (),
 ) -> PlacedRequest | None:
-    """`private_ip`: the address that it must be; any without. `public_ip`: one of the zone's comes with it. `beside`,
-    `not_on`: hosts, as PlacedRequest has them. None: the subnet is gone."""
+    """`private_ip`: the address that it must be; any without. `public_ip`: one of the zone's comes with it. `beside`:
+    hosts, as PlacedRequest has them. None: the subnet is gone."""
     subnet = shelf.find(Subnet, subnet_id)
     if subnet is None:
         return None
@@ -41,7 +40,6 @@ def placed_request(
         has_host=has_host,
         assign_public_ip=public_ip,
         beside=beside,
-        not_on=not_on,
     )
 
 
