@@ -75,6 +75,11 @@ class MovePlanner:
         """There is no host that could ever come back to take a node."""
         return all(one.is_given_up for one in self._of_zone(zone))
 
+    def is_to_leave(self, host_id: str | None, zone: str) -> bool:
+        """Of a thing that every host serves, and that one has in its books: whether another should."""
+        fate = self._fate(host_id, zone)
+        return fate in (_Fate.DRAINED, _Fate.LOST, _Fate.GIVEN_UP) and self._has_other(host_id, zone)
+
     def _of_line(self, nodes: Sequence[Node]) -> Iterator[Move]:
         standing = [one for one in nodes if one.state in (PENDING, AVAILABLE, MOVING)]
         needless = list(self._needless(standing))
@@ -95,9 +100,9 @@ class MovePlanner:
     def _step_of_available(self, node: Node, later: Sequence[Node]) -> Step | None:
         if any(one.state == AVAILABLE and one.serves for one in later):
             return Step.RETIRE
-        if not self._has_other(node):
+        if not self._has_other(node.host_id, node.zone):
             return None
-        fate = self._fate(node)
+        fate = self._fate_of(node)
         if fate is _Fate.GIVEN_UP and _are_pending(later):
             return Step.CARRY
         if later:
@@ -107,7 +112,7 @@ class MovePlanner:
         return Step.SUCCEED if fate is _Fate.LOST and not is_bound(node) else None
 
     def _step_of_moving(self, node: Node) -> Step | None:
-        fate, has_other = self._fate(node), self._has_other(node)
+        fate, has_other = self._fate_of(node), self._has_other(node.host_id, node.zone)
         if fate is _Fate.WELL or (fate is _Fate.DRAINED and not has_other):
             return Step.STAY
         has_ended = fate is _Fate.GIVEN_UP or (fate is _Fate.DRAINED and self._was_told(node))
@@ -122,19 +127,22 @@ class MovePlanner:
                 yield node
 
     def _stays(self, node: Node, later: Sequence[Node]) -> bool:
-        fate = self._fate(node)
-        is_carried = fate is _Fate.GIVEN_UP and _are_pending(later) and self._has_other(node)
+        fate = self._fate_of(node)
+        is_carried = fate is _Fate.GIVEN_UP and _are_pending(later) and self._has_other(node.host_id, node.zone)
         return node.state == AVAILABLE and (fate is _Fate.WELL or is_carried)
 
-    def _fate(self, node: Node) -> _Fate:
-        host = self._hosts.get(node.host_id or "")
+    def _fate_of(self, node: Node) -> _Fate:
+        return self._fate(node.host_id, node.zone)
+
+    def _fate(self, host_id: str | None, zone: str) -> _Fate:
+        host = self._hosts.get(host_id or "")
         if host is None:
             return _Fate.AWAY  # its zone may have forgotten it
         if host.place.is_connected:
             return _Fate.DRAINED if host.place.is_draining else _Fate.WELL
         if host.place.is_given_up:
             return _Fate.GIVEN_UP
-        is_lost = host.for_s >= self._patience.lost_s and not self._is_wide(node.zone)
+        is_lost = host.for_s >= self._patience.lost_s and not self._is_wide(zone)
         return _Fate.LOST if is_lost else _Fate.AWAY
 
     def _is_wide(self, zone: str) -> bool:
@@ -142,8 +150,8 @@ class MovePlanner:
         there = [one for one in self._of_zone(zone) if not one.is_given_up]
         return sum(not one.is_connected for one in there) > max(1, len(there) // 3)
 
-    def _has_other(self, node: Node) -> bool:
-        return any(can_take(one) and one.host_id != node.host_id for one in self._of_zone(node.zone))
+    def _has_other(self, host_id: str | None, zone: str) -> bool:
+        return any(can_take(one) and one.host_id != host_id for one in self._of_zone(zone))
 
     def _of_zone(self, zone: str) -> list[HostPlace]:
         return [host.place for host in self._hosts.values() if host.place.zone in (None, zone)]
@@ -154,7 +162,7 @@ class MovePlanner:
 
     def _is_over(self, node: Node) -> bool:
         """What its host may still answer at is held."""
-        fate = self._fate(node)
+        fate = self._fate_of(node)
         if fate in (_Fate.WELL, _Fate.DRAINED):
             return self._since(node) >= self._patience.handover_s
         return fate is _Fate.GIVEN_UP
