@@ -21,8 +21,8 @@ Answered = Callable[[Shelf, Reservation], Change[None]]
 
 
 class Thing(Struct, frozen=True, kw_only=True):
-    """`place`: what its zone knows it by. `request` None: its subnet is gone. The others: what becomes of its record when
-    it has its place, cannot have it, is on another host, or is given back."""
+    """`place`: what its zone knows it by. `request` None: its subnet is gone. The others: what becomes of its record
+    when it has its place, cannot have it, is on another host, or is given back."""
 
     account: str
     place: str
