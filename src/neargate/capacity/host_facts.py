@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import structs
 
 from ..model.capacity import HostFacts, HostPlace
+from ..placement.feasible import DRAINING
 from .ledger import Host, Ledger
 from .own_hosts import GIVEN_UP
 
@@ -34,8 +35,8 @@ def _shown(host: Host, nodes: int) -> dict[str, Any]:
         "software": facts.software,
         "sandbox": facts.sandbox,
         "connected": view.connected,
-        "accepts_tasks": facts.accepts_tasks,
-        "reason": facts.reason,
+        "accepts_tasks": facts.accepts_tasks and not view.is_draining,
+        "reason": DRAINING if view.is_draining else facts.reason,
         "strays": facts.strays,
         "last_stray": facts.last_stray,
         "refused_plans": facts.refused_plans,
