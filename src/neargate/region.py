@@ -92,6 +92,7 @@ REGIONAL_MIGRATIONS = (
     network_part.MIGRATIONS[1],
     cloud_map_part.MIGRATIONS[0],
     certificates_part.MIGRATIONS[0],
+    own_hosts_part.MIGRATIONS[1],
 )
 
 

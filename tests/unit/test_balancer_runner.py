@@ -42,7 +42,13 @@ PLAN = BalancerPlan(
         PlannedListener(arn="l", port=80, protocol="HTTP", default=Forward(groups=(WeightedGroup(arn="group"),))),
     ),
 )
-KNOBS = Knobs(balancer_poll_s=0.05, balancer_poll_fresh_s=0.01, balancer_start_s=0.5)
+KNOBS = Knobs(
+    balancer_poll_s=0.05,
+    balancer_poll_fresh_s=0.01,
+    balancer_start_s=0.5,
+    balancer_stable_s=1.0,
+    balancer_restart_rest_s=0.02,
+)
 _HEADING = "# pxname,svname,scur,status,lastchg,check_status,check_code,"
 _HEADING += "hrsp_2xx,hrsp_3xx,hrsp_4xx,hrsp_5xx,econ,wretr,wredis,"
 
@@ -271,6 +277,23 @@ def test_a_proxy_that_ends_is_started_at_once_and_one_that_cannot_start_says_why
         here.host.fault = "[ALERT] it is broken"
         here.host.kill()
         await here.until(lambda: "it is broken" in here.said[-1].why and not here.said[-1].is_serving)
+
+    told(story)
+
+
+def test_a_proxy_that_ends_again_and_again_is_believed_only_when_it_has_lived_for_a_while() -> None:
+    async def story(here: Story) -> None:
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+        for count in (2, 3, 4):
+            here.host.kill()
+            await here.until(lambda: len(here.host.began) == count)  # noqa: B023  awaited here
+            if count < 4:
+                await here.serving(1)
+        await here.until(lambda: here.said[-1].why == "The proxy does not live long.")
+        assert here.host.is_up and not here.said[-1].is_serving
+        await here.serving(1)
+        assert len(here.host.began) == 4
 
     told(story)
 

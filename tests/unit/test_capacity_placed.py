@@ -1,5 +1,7 @@
 """A thing that has a place holds an address and an interface: no room, nobody's host, and no sweeper takes it."""
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
@@ -77,7 +79,7 @@ def test_a_host_becomes_nobodys_by_it_and_loses_nothing() -> None:
         disk = MemoryDisk()
         capacity = await capacity_on(disk)
         await capacity.register_host(replace(host(), sandbox="container"))
-        before = await capacity.hosts()
+        before = [{**shown, "nodes": 1} for shown in await capacity.hosts()]
         await place(capacity, placed())
         assert await capacity.hosts() == before
         again = await capacity_on(disk)
@@ -88,7 +90,7 @@ def test_a_host_becomes_nobodys_by_it_and_loses_nothing() -> None:
         # It stays when the host's last task goes, and it goes while there are tasks.
         await again.release("t1", ZONES[0])
         await again.reserve(request("t2", account="123456789012"))
-        held = await again.hosts()
+        held = [{**shown, "nodes": 0} for shown in await again.hosts()]
         await again.release(NAT, ZONES[0])
         assert await again.hosts() == held
 
@@ -205,6 +207,8 @@ VIEW = HostView(host_id="h", free_cpu_units=0, free_memory_mib=0, free_disk_gib=
         ((), None),
         ((replace(VIEW, connected=False),), None),
         ((replace(VIEW, zone="b"),), None),
+        ((replace(VIEW, is_draining=True),), None),
+        ((replace(VIEW, host_id="a", is_draining=True), VIEW), "h"),
         ((VIEW,), "h"),
         ((replace(VIEW, tenant="somebody"),), "h"),
         ((replace(VIEW, host_id="a", pool="other"), VIEW), "h"),
@@ -215,3 +219,53 @@ VIEW = HostView(host_id="h", free_cpu_units=0, free_memory_mib=0, free_disk_gib=
 )
 def test_the_host_of_a_thing_that_needs_no_room(hosts: tuple[HostView, ...], chosen: str | None) -> None:
     assert choose_host(hosts, "a", ("", "mine")) == chosen
+
+
+@pytest.mark.parametrize(
+    ("beside", "placed_on", "chosen"),
+    [
+        ((), {}, "a"),
+        (("a",), {}, "b"),
+        (("a", "b"), {}, "a"),
+        ((), {"a": 2, "b": 1}, "b"),
+        (("b",), {"a": 2, "b": 1}, "a"),
+    ],
+)
+def test_things_of_one_work_are_spread_and_so_are_all(
+    beside: tuple[str, ...], placed_on: dict[str, int], chosen: str
+) -> None:
+    hosts = (replace(VIEW, host_id="a"), replace(VIEW, host_id="b"))
+    assert choose_host(hosts, "a", ("",), beside=beside, placed=placed_on) == chosen
+
+
+def test_it_is_carried_to_another_host_with_all_that_it_has_and_a_restart_knows_it() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await capacity_on(disk)
+        await capacity.register_host(host())
+        made = await place(capacity, placed())
+        assert isinstance(await capacity.carry(placed(), "host-1"), NoCapacity)
+        await capacity.register_host(replace(host(), host_id="host-2"))
+        carried = await capacity.carry(placed(), "host-1")
+        assert carried == replace(made, host_id="host-2")
+        assert await capacity.carry(placed(), "host-1") == carried  # who asked was killed, and asks again
+        again = await capacity_on(disk)
+        assert await again.place(placed()) == carried
+        assert await again.subnet_usage([SUBNET.subnet_id]) == {SUBNET.subnet_id: 1}
+        assert [one["nodes"] for one in await again.hosts()] == [0, 1]
+        await again.release(NAT, ZONES[0])
+        assert isinstance(await again.carry(placed(), "host-2"), NoCapacity)
+
+    run(main)
+
+
+def test_one_that_is_asked_for_by_two_at_once_is_carried_once() -> None:
+    async def main() -> None:
+        capacity = await capacity_on(MemoryDisk())
+        for name in ("host-1", "host-2", "host-3"):
+            await capacity.register_host(replace(host(), host_id=name))
+        made = await place(capacity, placed())
+        first, second = await asyncio.gather(*(capacity.carry(placed(), made.host_id) for _ in range(2)))
+        assert first == second == replace(made, host_id="host-2")
+
+    run(main)

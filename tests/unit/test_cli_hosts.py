@@ -72,6 +72,26 @@ def test_a_host_is_kept_and_shared_and_a_restart_knows_it() -> None:
     story(body)
 
 
+async def states(desk: HostsDesk) -> dict[str, tuple[bool, str]]:
+    return {host["host_id"]: (host["connected"], host["word"]) for host in (await desk.listed({}))["hosts"]}
+
+
+def test_a_host_is_drained_given_up_and_resumed_and_a_restart_knows_it() -> None:
+    async def body(desk: HostsDesk, disk: MemoryDisk) -> None:
+        assert await desk.drain({"host": "host-a"}) == {"host": "host-a", "tasks": 0, "nodes": 0}
+        with pytest.raises(HostRefused, match="host-b is connected; to empty it: neargate hosts drain host-b"):
+            await desk.give_up({"host": "host-b"})
+        await desk._region.capacities[ZONE].host_seen("host-b", False)
+        await desk.give_up({"host": "host-b"})
+        assert await states(desk) == {"host-a": (True, "draining"), "host-b": (False, "given-up")}
+        again = await opened(disk)  # host-b joins, too: it runs something after all
+        assert await states(again) == {"host-a": (True, "draining"), "host-b": (True, "draining")}
+        await again.resume({"host": "host-a"})
+        assert await states(again) == {"host-a": (True, ""), "host-b": (True, "draining")}
+
+    story(body)
+
+
 @pytest.mark.parametrize(
     ("request_", "sentence"),
     [
@@ -112,3 +132,28 @@ def test_the_command_asks_and_tells(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert f"h1 is kept for {ACCOUNT}" in told and "2 tasks run there; they stay" in told
     with pytest.raises(Problem, match="--account ID, --cluster NAME"):
         hosts.keep(region_paths(None), "h1", "", "")
+
+
+def test_the_command_says_what_is_said_of_hosts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[str, dict[str, object]]] = []
+
+    def ask(_: RegionPaths, request: str, **arguments: object) -> dict[str, Any]:
+        asked.append((request, arguments))
+        host = {"host_id": "h1", "zone": None, "connected": False, "tasks": 2, "pool": "", "nodes": 3}
+        if request == "hosts-list":
+            return {"hosts": [{**host, "word": "given-up"}, {**host, "host_id": "h2", "word": ""}]}
+        return {"host": "h1", "tasks": 2, "nodes": 3}
+
+    monkeypatch.setattr(hosts, "ask", ask)
+    for words in (["hosts"], *(["hosts", verb, "h1"] for verb in ("drain", "give-up", "resume"))):
+        assert commands.run(words) == 0
+    given = {"host": "h1"}
+    assert asked[1:] == [("hosts-drain", given), ("hosts-give-up", given), ("hosts-resume", given)]
+    told = capsys.readouterr().out
+    assert "h1    any   away,given-up  2      -         3" in told and "h2    any   away           2" in told
+    assert "h1 takes nothing new from now on" in told and "3 nodes of load balancers and gateways there go" in told
+    assert "2 tasks run there; they stay until they end" in told
+    assert "h1 is given up: other hosts take over" in told and "2 tasks are recorded there" in told
+    assert "h1 takes tasks again as soon as it is connected" in told

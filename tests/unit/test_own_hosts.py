@@ -8,7 +8,16 @@ import pytest
 
 from neargate.capacity import own_hosts, schema
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE, Capacity, open_capacity
-from neargate.capacity.own_hosts import NOBODYS, HostPools, OwnHosts, open_own_hosts, pool_name
+from neargate.capacity.own_hosts import (
+    DRAINING,
+    GIVEN_UP,
+    NO_WORD,
+    NOBODYS,
+    HostPools,
+    OwnHosts,
+    open_own_hosts,
+    pool_name,
+)
 from neargate.interfaces.store import Overloaded, Statement
 from neargate.model.capacity import HostCapacity, HostFacts, NoCapacity, Reservation, ReservationRequest, SubnetView
 from neargate.model.knobs import DEFAULT_KNOBS
@@ -211,5 +220,59 @@ def test_a_host_that_is_kept_while_it_joins_is_kept() -> None:
         assert [host["pool"] for host in await rig.capacity.hosts()] == [OURS]
         assert await rig.place("t1", THEIRS) is None
         assert await rig.place("o1", OURS) == "h1"
+
+    run(main)
+
+
+async def words(rig: Rig) -> dict[str, tuple[bool, bool]]:
+    """Of hosts: (draining, given up)."""
+    return {one.host_id: (one.is_draining, one.is_given_up) for one in rig.capacity.host_places()}
+
+
+def test_a_drained_host_gets_nothing_new_until_it_is_resumed_and_a_restart_knows_it() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        rig = await Rig.open(disk)
+        await rig.join("h1")
+        assert await rig.place("t1", OURS) == "h1"
+        await rig.own.say("h1", DRAINING)
+        assert await rig.place("t2", OURS) is None
+        assert await rig.capacity.missing([("t1", ZONE)]) == []
+        again = await Rig.open(disk)
+        await again.join("h1")
+        assert await words(again) == {"h1": (True, False)}
+        assert await again.place("t3", OURS) is None
+        await again.own.say("h1", NO_WORD)
+        assert await again.place("t4", OURS) == "h1"
+
+    run(main)
+
+
+def test_a_host_counts_as_given_up_while_it_is_away_and_is_only_drained_when_it_was_back_once() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        rig = await Rig.open(disk)
+        await rig.join("h1")
+        await rig.capacity.host_seen("h1", False)
+        assert await words(rig) == {"h1": (False, False)}
+        await rig.own.say("h1", GIVEN_UP)
+        assert await words(rig) == {"h1": (True, True)}
+        again = await Rig.open(disk)
+        assert await words(again) == {"h1": (True, True)}
+        await again.join("h1")
+        assert await words(again) == {"h1": (True, False)}
+        await again.capacity.host_seen("h1", False)
+        assert await words(again) == {"h1": (True, False)}
+        assert await words(await Rig.open(disk)) == {"h1": (True, False)}
+
+    run(main)
+
+
+def test_a_host_that_its_zone_has_forgotten_can_be_given_up() -> None:
+    async def main() -> None:
+        rig = await Rig.open(MemoryDisk())
+        await rig.own.say("h9", GIVEN_UP)
+        await rig.own.say("h8", DRAINING)
+        assert await words(rig) == {"h9": (True, True)}
 
     run(main)

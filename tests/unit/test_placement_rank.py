@@ -27,6 +27,7 @@ hosts = st.builds(
     pool=st.sampled_from(["", "111111111111", "111111111111/a"]),
     connected=st.booleans(),
     accepts_tasks=st.booleans(),
+    is_draining=st.booleans(),
 )
 
 
@@ -50,6 +51,7 @@ def test_who_has_hosts_of_his_own_goes_nowhere_else() -> None:
     [
         ({"connected": False}, feasible.NOT_CONNECTED),
         ({"accepts_tasks": False}, feasible.NOT_ACCEPTING),
+        ({"is_draining": True}, feasible.DRAINING),
         ({"zone": "b"}, feasible.OTHER_ZONE),
         ({"architecture": "ARM64"}, feasible.OTHER_ARCHITECTURE),
         ({"tenant": "222222222222"}, feasible.OTHER_ACCOUNT),

@@ -271,3 +271,22 @@ def test_what_a_state_asks_for(state: str, ended: float | None, expected: str | 
     plan = plan_placing(shelf, now=100.0, keep_s=50.0)
     done = {name for name in ("place", "fail", "release", "forget") if getattr(plan, name)}
     assert done == ({expected} if expected else set())
+
+
+def test_a_gateway_of_a_host_that_is_lost_for_good_is_anothers_with_its_addresses() -> None:
+    async def main() -> None:
+        region, zone = MemoryDisk(), MemoryDisk()
+        process, _ = await started_with_gateway(region, zone)
+        await process.placing.look()
+        before = process.nat()
+        await process.capacity.register_host(replace(HOST, host_id="host-2"))
+        await process.capacity.host_seen("host-1", False)
+        await process.placing.look()
+        assert process.nat() == before
+        patient = await start(region, zone, knobs=Knobs(node_lost_s=0.0))
+        await patient.capacity.register_host(replace(HOST, host_id="host-2"))
+        await patient.placing.look()
+        assert patient.nat() == replace(before, host_id="host-2")
+        assert [one["nodes"] for one in await patient.capacity.hosts()] == [0, 1]
+
+    run(main)

@@ -8,6 +8,7 @@ from neargate.frontend.network.objects import ElasticAddress, Subnet
 from neargate.frontend.regional.shelves import Change, Shelf
 from neargate.model.capacity import PlacedRequest, Reservation
 from neargate.store.sqlite import MemoryDisk
+from neargate.world import OsWorld
 
 from .test_placing import ACCOUNT, HOST, ZONE, Process, nothing_to_settle, run, start
 
@@ -85,7 +86,7 @@ async def seen(process: Process, *, serving: set[str], good: set[str] | None = N
 def test_it_waits_for_a_host_and_then_for_its_node_to_serve() -> None:
     async def main() -> None:
         process = await start(MemoryDisk(), MemoryDisk())
-        await create(process)
+        await create(process, created_at=OsWorld().now())
         await process.placing.look()
         assert found(process).nodes[0].state == "pending"
         await process.capacity.register_host(HOST)

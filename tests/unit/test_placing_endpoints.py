@@ -9,10 +9,12 @@ from neargate.capacity.manager import Capacity
 from neargate.frontend.network import endpoints, interface_endpoints
 from neargate.frontend.network.endpoints import FULL_ACCESS
 from neargate.frontend.network.interface_endpoints import WantedChange, WantedInterface
+from neargate.frontend.network.node_moves import MovePlanner, Patience
 from neargate.frontend.network.objects import Subnet, VpcEndpoint
 from neargate.frontend.network.placing_endpoints import EndpointPlacing
 from neargate.interfaces.roles import CapacityManager
 from neargate.model.capacity import NoAddress, NoCapacity, PlacedRequest, Reservation
+from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryDisk
 
 from .test_placing import ACCOUNT, HOST, ZONE, Process, nothing_to_settle, run, start
@@ -91,7 +93,8 @@ def test_others_that_are_deleted_while_one_is_placed_are_passed_over() -> None:
             process.capacity,
             lambda: process.network.change(ACCOUNT, lambda shelf: endpoints.delete_endpoints(shelf, gone)),
         )
-        await EndpointPlacing(process.network, {ZONE: cast(CapacityManager, zone)}).look(ACCOUNT)
+        nowhere = MovePlanner((), 0.0, Patience(lost_s=60.0, told_s=5.0, handover_s=120.0))
+        await EndpointPlacing(process.network, {ZONE: cast(CapacityManager, zone)}).look(ACCOUNT, nowhere)
         assert found(process).state == "available"
 
     run(main)
@@ -216,5 +219,21 @@ def test_a_pending_subnet_that_is_left_is_waited_for_no_longer() -> None:
         assert found(process).state == "available"
         await process.placing.look()
         assert found(process).interfaces == ()
+
+    run(main)
+
+
+def test_one_whose_host_is_lost_for_good_is_anothers_with_its_address() -> None:
+    async def main() -> None:
+        region, zone = MemoryDisk(), MemoryDisk()
+        process = await begun(region, zone)
+        await process.placing.look()
+        before = found(process)
+        again = await start(region, zone, knobs=Knobs(node_lost_s=0.0))
+        await again.capacity.register_host(replace(HOST, host_id="host-2"))
+        await again.placing.look()
+        assert found(again) == replace(
+            before, interfaces=tuple(replace(one, host_id="host-2") for one in before.interfaces)
+        )
 
     run(main)

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from ..model.capacity import RecordedReservation
+from ..model.capacity import RecordedReservation, Reservation
 from ..model.network import Eni
 from ..placement.feasible import Wanted
 from ..placement.reserve import Room
@@ -98,4 +98,17 @@ def claim_of_row(row: tuple[Any, ...]) -> Claim:
         created_at=at,
         is_spot=bool(is_spot),
         is_placed=bool(is_placed),
+    )
+
+
+def reservation(claim: Claim, eni: Eni | None) -> Reservation:
+    """What is answered to who asked for it."""
+    return Reservation(
+        capacity_id=claim.capacity_id,
+        task_id=claim.key[0],
+        zone=claim.key[1],
+        host_id=claim.host_id,
+        eni=eni,
+        eni_error=claim.eni_error,
+        waits_for=tuple(task_id for task_id, _ in claim.waits_for),
     )

@@ -4,6 +4,7 @@ It proposes and never decides: what it hands out is taken here at once (so that 
 and guarded again by the database. Invariant: whatever the database holds is also taken here.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
@@ -59,7 +60,9 @@ class Ledger:
     def views(self) -> Iterable[HostView]:
         return self._views.values()
 
-    def put_host(self, facts: HostFacts, offered: Room, *, connected: bool, pool: str = "") -> None:
+    def put_host(
+        self, facts: HostFacts, offered: Room, *, connected: bool, pool: str = "", is_draining: bool = False
+    ) -> None:
         """A host as its agent describes it now; what it holds stays counted."""
         known = self.hosts.get(facts.host_id)
         reserved, tasks, spot = (known.reserved, known.tasks, known.spot) if known else (Room(), 0, Room())
@@ -76,6 +79,7 @@ class Ledger:
             pool=pool,
             connected=connected,
             accepts_tasks=facts.accepts_tasks,
+            is_draining=is_draining,
         )
         self.hosts[facts.host_id] = Host(
             facts=facts, offered=offered, view=view, reserved=reserved, tasks=tasks, spot=spot
@@ -97,6 +101,10 @@ class Ledger:
 
     def set_connected(self, host: Host, connected: bool) -> None:
         self.set_view(host, replace(host.view, connected=connected))
+
+    def placed_on(self) -> Counter[str]:
+        """How many things that are no tasks each host has."""
+        return Counter(self.claims[key].host_id for key in self.placed)
 
     def lost_since(self, instant: float) -> set[str]:
         """Hosts whose session ended after that instant; who was lost before is forgotten here."""

@@ -19,6 +19,7 @@ from ..model import ids
 from ..model.capacity import (
     NOTHING_KEPT,
     HostFacts,
+    HostPlace,
     InterfacePlace,
     NoAddress,
     NoCapacity,
@@ -39,8 +40,8 @@ from ..vpc.addresses import address_text, ipv6_beside, mac_address, pool_range, 
 from ..world import World
 from . import interfaces, schema
 from .addressing import take_addresses
-from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row
-from .host_facts import is_known, shown
+from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row, reservation
+from .host_facts import all_shown, host_places, is_known
 from .ledger import SHARED_KERNEL, Ledger
 from .own_hosts import NOBODYS, HostPools
 from .placed import host_for, placed_claim, placed_interface, take_placed
@@ -135,7 +136,7 @@ class Capacity:
             room = Room(cpu_units=cpu, memory_mib=memory, disk_gib=disk)
             facts: HostFacts = _decode_facts(doc)
             assert facts.host_id == host_id
-            self._ledger.put_host(facts, room, connected=False, pool=pool)
+            self._put_host(facts, room, connected=False, pool=pool)
             self._ledger.lost[host_id] = self._world.monotonic()
             if pool != self._pools.of(host_id):
                 await self.assign_host(host_id)
@@ -167,7 +168,7 @@ class Capacity:
         self._flights[claim.key] = flight
         flight.add_done_callback(partial(self._landed, claim))
         await asyncio.shield(flight)
-        return _reservation(claim, new.eni)
+        return reservation(claim, new.eni)
 
     def _landed(self, claim: Claim, flight: "asyncio.Future[None]") -> None:
         del self._flights[claim.key]
@@ -214,7 +215,7 @@ class Capacity:
         except Exception:
             self._ledger.remove(claim)
             raise
-        return _reservation(claim, new.eni)
+        return reservation(claim, new.eni)
 
     def _say_why(self, request: ReservationRequest) -> None:
         """For the operator. A full zone refuses thousands a second: one line each `_SAY_WHY_EVERY_S` is enough."""
@@ -280,7 +281,7 @@ class Capacity:
         except Exception:
             self._ledger.remove(claim)
             raise
-        return _reservation(claim, new.eni)
+        return reservation(claim, new.eni)
 
     def _new_claim(self, request: ReservationRequest, claim: Claim) -> NewClaim:
         host = self._ledger.hosts[claim.host_id]
@@ -318,7 +319,7 @@ class Capacity:
         if claim is None:
             return NoCapacity(reason=CAPACITY_UNAVAILABLE)
         rows = await self._store.read(schema.ENI_OF, (claim.eni_id,)) if claim.eni_id is not None else []
-        return _reservation(claim, _decode_eni(rows[0][0]) if rows else None)
+        return reservation(claim, _decode_eni(rows[0][0]) if rows else None)
 
     async def _read_claim(self, key: Key) -> Claim | None:
         """The live claim in the database, also taken into the ledger; None when there is none or a tombstone."""
@@ -353,7 +354,7 @@ class Capacity:
             room = Room(cpu_units=cpu, memory_mib=memory, disk_gib=disk)
             connected = known is not None and known.view.connected
             # The database's pool: another process may have heard of the operator's word before this one.
-            self._ledger.put_host(_decode_facts(doc), room, connected=connected, pool=pool)
+            self._put_host(_decode_facts(doc), room, connected=connected, pool=pool)
         for row in await self._store.read(schema.LIVE_CLAIMS):
             if (row[0], row[1]) not in self._ledger.claims:
                 self._ledger.add(claim_of_row(row))
@@ -383,12 +384,11 @@ class Capacity:
                 self._ledger.remove(new.claim)
                 raise
             else:
-                return _reservation(new.claim, new.eni)
+                return reservation(new.claim, new.eni)
         return NoCapacity(reason=CAPACITY_UNAVAILABLE)
 
     def _propose_placed(self, request: PlacedRequest) -> NewClaim | NoCapacity | NoAddress:
-        pools = (NOBODYS, self._pools.wanted_by(request.account, ""))
-        host_id = host_for(request, self._ledger.views(), pools) if request.zone in self._zones else None
+        host_id = self._host_for(request)
         if host_id is None:
             return NoCapacity(reason=CAPACITY_UNAVAILABLE)
         taken = take_placed(request, self._ledger.addresses(request.subnet.subnet_id), self._ledger.public)
@@ -399,6 +399,35 @@ class Capacity:
         self._ledger.add(claim)
         eni = placed_interface(request, claim, self._region, bits)
         return NewClaim(claim=claim, eni=eni, owner=request.description, doc=_encode(eni), tenant=None)
+
+    def _host_for(self, request: PlacedRequest, other_than: str = "") -> str | None:
+        if request.zone not in self._zones:
+            return None
+        pools = (NOBODYS, self._pools.wanted_by(request.account, ""))
+        views = (view for view in self._ledger.views() if view.host_id != other_than)
+        return host_for(request, views, pools, self._ledger.placed_on())
+
+    async def carry(self, request: PlacedRequest, host_id: str) -> Reservation | NoCapacity:
+        key = (request.object_id, request.zone)
+        return await self._in_turn(key, lambda: self._carry(key, request, host_id))
+
+    async def _carry(self, key: Key, request: PlacedRequest, host_id: str) -> Reservation | NoCapacity:
+        claim = self._ledger.claims.get(key)
+        if claim is None or claim.host_id != host_id:
+            return await self._existing(key)
+        chosen = self._host_for(request, host_id)
+        if chosen is None:
+            return NoCapacity(reason=CAPACITY_UNAVAILABLE)
+        try:
+            await self._store.write([schema.carry(claim, chosen)])
+        except Refused:
+            return await self._existing(key)  # another process gave it back
+        self._ledger.remove(claim)
+        self._ledger.add(structs.replace(claim, host_id=chosen))
+        return await self._existing(key)
+
+    def host_places(self) -> list[HostPlace]:
+        return host_places(self._ledger.hosts, self._pools.words)
 
     async def release(self, task_id: str, zone: str) -> None:
         """See CapacityManager. Afterwards a tombstone is durable, whether there was a claim or not."""
@@ -465,6 +494,7 @@ class Capacity:
 
     async def register_host(self, facts: HostFacts) -> None:
         """Take a host as its agent describes it; it counts as connected. Raises ClientError above Knobs.hosts_max."""
+        await self._pools.came_back(facts.host_id)
         known = self._ledger.hosts.get(facts.host_id)
         if known is None and len(self._ledger.hosts) >= self._knobs.hosts_max:
             raise ClientError(f"This zone has {self._knobs.hosts_max} hosts, as many as it takes.")
@@ -482,17 +512,22 @@ class Capacity:
         shared = facts.sandbox in SHARED_KERNEL
         pool = self._pools.of(facts.host_id)
         await self._store.write([schema.register(facts, room, _encode(facts), shared_kernel=shared, pool=pool)])
-        self._ledger.put_host(facts, room, connected=True, pool=pool)
+        self._put_host(facts, room, connected=True, pool=pool)
+
+    def _put_host(self, facts: HostFacts, room: Room, *, connected: bool, pool: str) -> None:
+        is_left = self._pools.is_left(facts.host_id)
+        self._ledger.put_host(facts, room, connected=connected, pool=pool, is_draining=is_left)
 
     async def assign_host(self, host_id: str) -> None:
-        """Its pool has changed. What runs on it stays; nothing that is of another pool comes to it any more."""
+        """Its pool or its operator's word has changed. What runs on it stays; nothing comes that is of another pool."""
         await self._in_turn(("", host_id), lambda: self._assign(host_id))
 
     async def _assign(self, host_id: str) -> None:
         """In turn also for a host that is not known: it may be joining, and have asked before."""
         host, pool = self._ledger.hosts.get(host_id), self._pools.of(host_id)
         if host is not None:
-            self._ledger.set_view(host, structs.replace(host.view, pool=pool))
+            view = structs.replace(host.view, pool=pool, is_draining=self._pools.is_left(host_id))
+            self._ledger.set_view(host, view)
             await self._store.write([schema.assign(host_id, pool)])
 
     async def host_seen(self, host_id: str, seen: bool) -> None:
@@ -506,7 +541,7 @@ class Capacity:
         await self._store.write([schema.connection(host_id, seen)])
 
     async def hosts(self) -> list[dict[str, Any]]:
-        return [shown(host) for host in self._ledger.hosts.values()]
+        return all_shown(self._ledger)
 
     # -- addresses
 
@@ -563,15 +598,3 @@ class Capacity:
         else:
             del self._flights[key]
             outcome.set_result(result)
-
-
-def _reservation(claim: Claim, eni: Eni | None) -> Reservation:
-    return Reservation(
-        capacity_id=claim.capacity_id,
-        task_id=claim.key[0],
-        zone=claim.key[1],
-        host_id=claim.host_id,
-        eni=eni,
-        eni_error=claim.eni_error,
-        waits_for=tuple(task_id for task_id, _ in claim.waits_for),
-    )

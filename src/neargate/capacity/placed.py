@@ -6,7 +6,7 @@ Pure. Owns which host such a thing gets and what its claim and its interface are
 subnet's book before a claim names it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from ..model import ids
 from ..model.capacity import NoAddress, PlacedRequest
@@ -18,21 +18,39 @@ from .books import Addresses, PublicAddresses
 from .claims import Claim
 
 Bits = Callable[[int], int]
+NONE_THERE: Mapping[str, int] = {}
 
 
-def host_for(request: PlacedRequest, hosts: Iterable[HostView], pools: Iterable[str]) -> str | None:
+def host_for(
+    request: PlacedRequest, hosts: Iterable[HostView], pools: Iterable[str], placed: Mapping[str, int]
+) -> str | None:
     """Empty for what has none; None: there is none for it."""
-    return choose_host(hosts, request.zone, pools) if request.has_host else ""
+    if not request.has_host:
+        return ""
+    return choose_host(hosts, request.zone, pools, beside=request.beside, placed=placed)
 
 
-def choose_host(hosts: Iterable[HostView], zone: str, pools: Iterable[str]) -> str | None:
-    """A connected host of the zone: one of the account's own or nobody's first, then one that others keep.
+def choose_host(
+    hosts: Iterable[HostView],
+    zone: str,
+    pools: Iterable[str],
+    *,
+    beside: Iterable[str] = (),
+    placed: Mapping[str, int] = NONE_THERE,
+) -> str | None:
+    """A connected host of the zone: one of the account's own or nobody's first, then one that others keep. Of these one
+    that has nothing of the same work (`beside`), and the fewest of such things at all (`placed`: how many).
 
     It runs nothing of the account's: whose tasks the host runs, and whether it takes more of them, does not matter.
     """
-    own = frozenset(pools)
-    there = [host for host in hosts if host.connected and host.zone in (None, zone)]
-    best = min(there, key=lambda host: (host.pool not in own, not host.accepts_tasks, host.host_id), default=None)
+    own, shared = frozenset(pools), frozenset(beside)
+
+    def rank(host: HostView) -> tuple[bool, bool, bool, int, str]:
+        name = host.host_id
+        return host.pool not in own, not host.accepts_tasks, name in shared, placed.get(name, 0), name
+
+    there = [host for host in hosts if host.connected and not host.is_draining and host.zone in (None, zone)]
+    best = min(there, key=rank, default=None)
     return None if best is None else best.host_id
 
 

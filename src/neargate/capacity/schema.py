@@ -95,6 +95,8 @@ _INSERT_CLAIM = """INSERT INTO reservations
     VALUES {rows} ON CONFLICT DO NOTHING"""
 _VOID_CLAIM = """UPDATE reservations SET state = 'void', voided_at = ?
     WHERE task_id = ? AND zone = ? AND state = 'reserved' AND capacity_id = ?"""
+_CARRY = """UPDATE reservations SET host = ?
+    WHERE task_id = ? AND zone = ? AND state = 'reserved' AND capacity_id = ? AND placed = 1"""
 _GIVE_ROOM = """UPDATE hosts SET free_cpu = free_cpu + ?, free_memory = free_memory + ?, free_disk = free_disk + ?,
     tenant = CASE WHEN tasks <= 1 THEN NULL ELSE tenant END, tasks = tasks - 1, rev = rev + 1 WHERE id = ?"""
 _INSERT_TOMBSTONE = """INSERT INTO reservations (task_id, zone, state, voided_at) VALUES (?, ?, 'void', ?)
@@ -199,6 +201,11 @@ def _claim_row(claim: Claim) -> tuple[Value, ...]:
 def place(new: NewClaim) -> list[Statement]:
     """An address and an interface. The host is not touched: it gives no room and becomes nobody's."""
     return _rows([new])
+
+
+def carry(claim: Claim, host_id: str) -> Statement:
+    """What is placed is on another host, with all that it has."""
+    return Statement(_CARRY, (host_id, *claim.key, claim.capacity_id), 1, CLAIM)
 
 
 def restore(new: NewClaim) -> list[Statement]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from . import config as configs
 from .arguments import Parser, command_apart
 from .config import RegionConfig
+from .host_commands import hosts_list, hosts_options
 from .network_commands import dns_install, dns_options, ip_pool_list, ip_pool_options
 from .paths import DEFAULT_DATA, RegionPaths, region_paths
 from .problems import NoServer, Problem, no_room
@@ -95,10 +96,10 @@ def parser() -> argparse.ArgumentParser:
     trace.add_argument("--protocol", choices=("tcp", "udp", "icmp"), default="tcp", help="without it: tcp")
     _account_options(add("account", _account_list, "accounts of the region: make one, list them, make keys"))
     _quota_options(add("quota", _quota_list, "limits of accounts: list them, set one, or reset it"))
-    _hosts_options(add("hosts", _hosts_list, "hosts: list them, keep one for an account or a cluster, share it again"))
+    hosts = add("hosts", hosts_list, "hosts: list them, keep one for an account or a cluster, empty one, give one up")
     pool = add("ip-pool", ip_pool_list, "public addresses: list the pools they come from, add one, remove one")
     dns = add("dns", dns_install, "this machine's own lookups: find the region's names, or leave them alone again")
-    for verb in (*ip_pool_options(pool), *dns_options(dns)):
+    for verb in (*hosts_options(hosts), *ip_pool_options(pool), *dns_options(dns)):
         _data_option(verb)
     _spot_options(add("spot", _spot_show, "Spot: how much room is spare, mark how much, interrupt tasks"))
     _image_options(
@@ -261,24 +262,6 @@ def _quota_options(quota: argparse.ArgumentParser) -> None:
     for verb in (listed, change, reset):
         _data_option(verb)
         verb.add_argument("--account", metavar="ID", default="", help="of this account alone (without: of all)")
-
-
-def _hosts_options(hosts: argparse.ArgumentParser) -> None:
-    """`hosts` alone lists."""
-    verbs = hosts.add_subparsers(metavar="list|keep|share", help="without one: list", parser_class=Parser)
-    listed = verbs.add_parser("list", help="hosts and whose own they are")
-    listed.set_defaults(command=_hosts_list)
-    text = "let nobody else's tasks come to a host; whoever has hosts of his own goes to no others"
-    keep = verbs.add_parser("keep", help=text, description=text)
-    keep.set_defaults(command=_hosts_keep)
-    keep.add_argument("--account", default="", metavar="ID", help="for this account (without: the region's first)")
-    keep.add_argument("--cluster", default="", metavar="NAME", help="for this one cluster of the account")
-    share = verbs.add_parser("share", help="give a host back to all")
-    share.set_defaults(command=_hosts_share)
-    for verb in (keep, share):
-        verb.add_argument("host", metavar="HOST", help="host id; the first characters are enough")
-    for verb in (listed, keep, share):
-        _data_option(verb)
 
 
 def _spot_options(spot: argparse.ArgumentParser) -> None:
@@ -500,27 +483,6 @@ def _quota_reset(given: Given, paths: RegionPaths) -> int:
     from .quota import reset
 
     _say(reset(paths, given.limit, given.account))
-    return 0
-
-
-def _hosts_list(_: Given, paths: RegionPaths) -> int:
-    from .hosts import listed
-
-    _say(listed(paths))
-    return 0
-
-
-def _hosts_keep(given: Given, paths: RegionPaths) -> int:
-    from .hosts import keep
-
-    _say(keep(paths, given.host, given.account, given.cluster))
-    return 0
-
-
-def _hosts_share(given: Given, paths: RegionPaths) -> int:
-    from .hosts import share
-
-    _say(share(paths, given.host))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`neargate hosts list|keep|share`: hosts of somebody's own, asked and changed at the operator's socket."""
+"""`neargate hosts`: whose own hosts are and what is said of them, asked and changed at the operator's socket."""
 
 from typing import Any
 
@@ -10,14 +10,20 @@ from .problems import Problem
 
 
 def listed(paths: RegionPaths) -> str:
-    rows: list[tuple[str, ...]] = [("HOST", "ZONE", "STATE", "TASKS", "KEPT FOR")]
+    rows: list[tuple[str, ...]] = [("HOST", "ZONE", "STATE", "TASKS", "KEPT FOR", "NODES")]
     hosts = ask(paths, "hosts-list")["hosts"]
     for host in hosts:
-        state = "connected" if host["connected"] else "away"
-        rows.append((host["host_id"], host["zone"] or "any", state, str(host["tasks"]), host["pool"] or "-"))
+        kept, nodes = host["pool"] or "-", str(host.get("nodes", "-"))
+        rows.append((host["host_id"], host["zone"] or "any", _state(host), str(host["tasks"]), kept, nodes))
     if len(rows) == 1:
         return "no host has joined this region"
     return "\n".join([*table(rows), *_strays(hosts), *_refused(hosts)])
+
+
+def _state(host: dict[str, Any]) -> str:
+    """A server of the release before knows no words."""
+    state, word = "connected" if host["connected"] else "away", host.get("word") or ""
+    return f"{state},{word}" if word else state
 
 
 def _strays(hosts: list[dict[str, Any]]) -> list[str]:
@@ -49,3 +55,26 @@ def keep(paths: RegionPaths, host: str, account: str, cluster: str) -> str:
 def share(paths: RegionPaths, host: str) -> str:
     made = ask(paths, "hosts-share", host=host)
     return f"{made['host']} takes the tasks of all who have no hosts of their own"
+
+
+def drain(paths: RegionPaths, host: str) -> str:
+    made = ask(paths, "hosts-drain", host=host)
+    lines = [f"{made['host']} takes nothing new from now on"]
+    if made["nodes"]:
+        lines.append(f"{made['nodes']} nodes of load balancers and gateways there go to other hosts: neargate hosts")
+    if made["tasks"]:
+        lines.append(f"{made['tasks']} tasks run there; they stay until they end")
+    return "\n".join(lines)
+
+
+def give_up(paths: RegionPaths, host: str) -> str:
+    made = ask(paths, "hosts-give-up", host=host)
+    lines = [f"{made['host']} is given up: other hosts take over addresses of load balancers that it had"]
+    if made["tasks"]:
+        lines.append(f"{made['tasks']} tasks are recorded there; what they hold stays theirs")
+    return "\n".join(lines)
+
+
+def resume(paths: RegionPaths, host: str) -> str:
+    made = ask(paths, "hosts-resume", host=host)
+    return f"{made['host']} takes tasks again as soon as it is connected"

@@ -1,10 +1,12 @@
-"""What the operator's socket answers about hosts of one's own: lists hosts, keeps one for somebody, shares it again."""
+"""What the operator's socket answers about hosts: lists them, keeps one for somebody, shares it again, and takes the
+operator's word that one is to be emptied, or that it runs nothing any more.
+"""
 
 from typing import Any
 
 import msgspec
 
-from ..capacity.own_hosts import NOBODYS, pool_name
+from ..capacity.own_hosts import DRAINING, GIVEN_UP, NO_WORD, NOBODYS, pool_name
 from ..region import Region
 from .admin import Handler
 from .operator import all_hosts
@@ -13,12 +15,19 @@ Answer = dict[str, Any]
 
 
 class HostRefused(Exception):
-    """No such host, account or cluster; the message says what there is."""
+    """No such host, account or cluster, or none of which this can be said; the message says what there is."""
 
 
 def handlers(region: Region) -> dict[str, Handler]:
     desk = HostsDesk(region)
-    return {"hosts-list": desk.listed, "hosts-keep": desk.keep, "hosts-share": desk.share}
+    return {
+        "hosts-list": desk.listed,
+        "hosts-keep": desk.keep,
+        "hosts-share": desk.share,
+        "hosts-drain": desk.drain,
+        "hosts-give-up": desk.give_up,
+        "hosts-resume": desk.resume,
+    }
 
 
 class HostsDesk:
@@ -27,16 +36,17 @@ class HostsDesk:
 
     async def listed(self, _: Answer) -> Answer:
         """Those that have joined, and those that are kept and were not seen since the zone's database was made."""
-        shown = ("host_id", "zone", "connected", "tasks", "pool", "strays", "last_stray", "refused_pools")
+        shown = ("host_id", "zone", "connected", "tasks", "nodes", "pool", "strays", "last_stray", "refused_pools")
         hosts = [{name: host[name] for name in shown} for host in await all_hosts(self._region)]
         known = {host["host_id"] for host in hosts}
-        kept = self._region.own_hosts.pools.kept
+        pools = self._region.own_hosts.pools
         hosts += [
-            {"host_id": host_id, "zone": None, "connected": False, "tasks": 0, "pool": pool}
-            for host_id, pool in kept.items()
+            {"host_id": host_id, "zone": None, "connected": False, "tasks": 0, "nodes": 0, "pool": pools.of(host_id)}
+            for host_id in {**pools.kept, **pools.words}
             if host_id not in known
         ]
-        return {"hosts": sorted(hosts, key=lambda host: str(host["host_id"]))}
+        said = [{**host, "word": pools.word(host["host_id"])} for host in hosts]
+        return {"hosts": sorted(said, key=lambda host: str(host["host_id"]))}
 
     async def keep(self, request: Answer) -> Answer:
         """`cluster` empty: for the whole account. Raises HostRefused."""
@@ -52,12 +62,32 @@ class HostsDesk:
         """Raises HostRefused."""
         return await self._assign(request, NOBODYS)
 
+    async def drain(self, request: Answer) -> Answer:
+        """Raises HostRefused."""
+        return await self._say(await self._host(request), DRAINING)
+
+    async def give_up(self, request: Answer) -> Answer:
+        """Raises HostRefused."""
+        host = await self._host(request)
+        if host["connected"]:
+            raise HostRefused(f"{host['host_id']} is connected; to empty it: neargate hosts drain {host['host_id']}")
+        return await self._say(host, GIVEN_UP)
+
+    async def resume(self, request: Answer) -> Answer:
+        """Raises HostRefused."""
+        return await self._say(await self._host(request), NO_WORD)
+
+    async def _say(self, host: Answer, word: str) -> Answer:
+        await self._region.own_hosts.say(host["host_id"], word)
+        return {"host": host["host_id"], "tasks": host["tasks"], "nodes": host["nodes"]}
+
     async def _assign(self, request: Answer, pool: str) -> Answer:
-        host = await self._host(str(request.get("host") or ""))
+        host = await self._host(request)
         await self._region.own_hosts.keep(host["host_id"], pool)
         return {"host": host["host_id"], "pool": pool, "tasks": host["tasks"]}
 
-    async def _host(self, given: str) -> Answer:
+    async def _host(self, request: Answer) -> Answer:
+        given = str(request.get("host") or "")
         hosts = (await self.listed({}))["hosts"]
         found = [host for host in hosts if host["host_id"] == given]
         found = found or [host for host in hosts if given and host["host_id"].startswith(given)]

@@ -13,6 +13,7 @@ from ..model.balancing import BalancerPlan, NodeReport
 from ..model.capacity import (
     NOTHING_KEPT,
     HostFacts,
+    HostPlace,
     InterfacePlace,
     NoAddress,
     NoCapacity,
@@ -141,6 +142,14 @@ class CapacityManager(Protocol):
     async def place(self, request: PlacedRequest) -> Reservation | NoCapacity | NoAddress:
         """A host, an address and an interface for a thing that needs no room. It is named and given back as a task's
         reservation is, and no sweeper asks whose it is. Repeating it gives the same answer."""
+
+    async def carry(self, request: PlacedRequest, host_id: str) -> Reservation | NoCapacity:
+        """What was placed on this host is on another from now on, with the interface and the addresses that it has. One
+        that is on another already stays there, so repeating it gives the same answer. Whoever calls knows that nothing
+        answers on the first any more."""
+
+    def host_places(self) -> Sequence[HostPlace]:
+        """Hosts that have joined, or of which the operator has said something. From memory."""
 
     async def placed(self) -> list[tuple[str, str]]:
         """(object id, zone) of what `place` placed and nobody gave back; from memory, without what is under way."""

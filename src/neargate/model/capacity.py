@@ -84,7 +84,8 @@ class PlacedRequest(Struct, frozen=True, kw_only=True):
 
     `private_ipv4`: the address it must have; any without. `description`: as DescribeNetworkInterfaces shows it.
     `has_host`: without, it is an address that is held, and nothing anywhere is behind it. `assign_public_ip`: one of
-    the zone's goes with the interface.
+    the zone's goes with the interface. `beside`: hosts that others are better than, since what shares its work is
+    there.
     """
 
     object_id: str
@@ -95,6 +96,21 @@ class PlacedRequest(Struct, frozen=True, kw_only=True):
     private_ipv4: str | None = None
     has_host: bool = True
     assign_public_ip: bool = False
+    beside: tuple[str, ...] = ()
+
+
+class HostPlace(Struct, frozen=True, kw_only=True):
+    """A host as what has a place on it must know it. `zone` None: it serves every zone of its shard.
+
+    `is_draining`: its operator wants nothing new on it, and what can go to go. `is_given_up`: it is away, and its
+    operator says that nothing runs on it any more: its addresses may be others' at once.
+    """
+
+    host_id: str
+    zone: str | None = None
+    is_connected: bool = True
+    is_draining: bool = False
+    is_given_up: bool = False
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):

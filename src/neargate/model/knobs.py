@@ -253,6 +253,10 @@ class Knobs(Struct, frozen=True, kw_only=True):
     balancer_start_s: float = 5.0  # until a proxy that was started or replaced serves
     balancer_restart_rest_s: float = 0.5  # after some that ended soon one after the other; then doubled up to 32 times
     balancer_stable_s: float = 10.0  # one that lived for so long ended of something new
+    node_lost_s: float = 60.0  # a host is away: nodes of load balancers get others beside them, on other hosts
+    node_told_s: float = 5.0  # a connected host has ended a node that it was told to end
+    node_handover_s: float = 120.0  # of a node that another has followed: names are forgotten, requests end
+    node_no_host_s: float = 60.0  # of a load balancer's life, for the first host of a zone to come
     balancer_look_rest_s: float = 0.05  # after a look: a flood of reports is looked at together
     engine_retry_s: float = 0.5  # between attempts while the engine or the host does not answer
     plan_patience_s: float = 60.0  # for a host that refuses a VPC's rules: then launches behind them end with its word

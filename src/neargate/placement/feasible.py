@@ -8,6 +8,7 @@ import msgspec
 
 NOT_CONNECTED = "the host's agent is not connected"
 NOT_ACCEPTING = "the host takes no tasks"
+DRAINING = "the host is being emptied by its operator"
 OTHER_ZONE = "the host is in another zone"
 OTHER_ARCHITECTURE = "the host has another CPU architecture"
 OTHER_ACCOUNT = "the host runs tasks of another account on the same kernel"
@@ -23,6 +24,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
 
     `tenant` is the account whose tasks it runs, where one kernel is shared by all of them; None where that is nobody or
     does not matter. `pool`: whose own the host is (empty: it is kept for nobody). A task goes to the hosts of one pool.
+    `is_draining`: its operator wants nothing new on it.
     """
 
     host_id: str
@@ -36,6 +38,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     pool: str = ""
     connected: bool = True
     accepts_tasks: bool = True
+    is_draining: bool = False
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +58,7 @@ def refusal(host: HostView, wanted: Wanted) -> str | None:
     checks = (
         (host.connected, NOT_CONNECTED),
         (host.accepts_tasks, NOT_ACCEPTING),
+        (not host.is_draining, DRAINING),
         (host.zone is None or host.zone == wanted.zone, OTHER_ZONE),
         (host.architecture == wanted.architecture, OTHER_ARCHITECTURE),
         (host.pool in ("", wanted.pool), KEPT_FOR_OTHERS),

@@ -34,7 +34,7 @@ def choose(hosts: Iterable[HostView], wanted: Wanted, lately: Collection[str] = 
     for host in hosts:
         if host.free_memory_mib < memory or host.free_cpu_units < cpu or host.free_disk_gib < disk:
             continue
-        if not host.accepts_tasks or host.pool != pool or host.architecture != wanted.architecture:
+        if not host.accepts_tasks or host.is_draining or host.pool != pool or host.architecture != wanted.architecture:
             continue
         if not host.connected and host.host_id not in lately:
             continue

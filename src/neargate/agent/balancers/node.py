@@ -24,6 +24,7 @@ from .control import Control, Unanswered
 LANE = "balancers"
 _FREE_RESTARTS = 3
 _STARTS = "The proxy is being started."
+_SHORT_LIVED = "The proxy does not live long."
 
 
 class NodeRunner:
@@ -88,7 +89,7 @@ class NodeRunner:
             if self._is_ended or self._wanted is None:
                 continue
             plan, node, files = self._wanted
-            why = await self._turn(plan, node, files)
+            why = await self._turn(plan, node, files) or self._doubt()
             self._tell(plan, node, files.shape, why)
             rest_s = self._rest_s(why)
         self._unwatch()
@@ -137,7 +138,7 @@ class NodeRunner:
             self._unwatch()
         now = self._world.monotonic()
         if not self._may_start(now):
-            return "The proxy does not live long."
+            return _SHORT_LIVED
         await self._write(plan, node, files)
         faults = await self._world.offload(LANE, self._host.faults, self._eni_id)
         if faults:
@@ -158,6 +159,12 @@ class NodeRunner:
             return False
         self._early_ends += 1
         return True
+
+    def _doubt(self) -> str:
+        """One that ended again and again is believed when it has lived for a while: else names would lead to it and
+        away again at each of its starts."""
+        is_young = self._world.monotonic() - self._started_at <= self._knobs.balancer_stable_s
+        return _SHORT_LIVED if self._early_ends > _FREE_RESTARTS and is_young else ""
 
     async def _write(self, plan: BalancerPlan, node: PlannedNode, files: Files) -> None:
         state = changes.state_file(plan, node, self._known)

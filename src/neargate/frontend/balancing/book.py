@@ -147,6 +147,7 @@ class BalancerBook:
             return None
 
     def _index(self) -> None:
+        before = self._places
         self._by_host, self._places, self._groups = {}, {}, {}
         for plan in (plan for plans in self._plans.values() for plan in plans.values()):
             for host_id in dict.fromkeys(node.host_id for node in plan.nodes):
@@ -154,6 +155,10 @@ class BalancerBook:
             self._groups[plan.arn] = frozenset(group.arn for group in plan.groups)
             for node in plan.nodes:
                 self._places[node.place] = (node.host_id, plan.arn)
+        # What its last host said of a node that is elsewhere now is said of another.
+        elsewhere = {place for place, at in before.items() if place in self._places and self._places[place] != at}
+        if elsewhere:
+            self._verdicts.forget_others(self._places.keys() - elsewhere)
 
 
 def _check_size(plan: BalancerPlan) -> None:

@@ -166,7 +166,7 @@ def _changed(before: LoadBalancer, after: LoadBalancer) -> Change[LoadBalancer]:
 def _is_as(shelf: Shelf, made: LoadBalancer, wanted: Wanted) -> bool:
     """Tags and the order of subnets and groups make no difference."""
     asked = {one.subnet_id: one for one in wanted.subnets}
-    held = {one.subnet_id: one for one in nodes.wanted(made)}
+    held = {one.subnet_id: one for one in nodes.standing(made)}
     if asked.keys() != held.keys() or any(
         (one.allocation_id, one.private_ip) != (held[subnet].allocation_id, held[subnet].wanted_private_ip)
         for subnet, one in asked.items()

@@ -75,6 +75,7 @@ class BalancerWatch:
         self._knobs = knobs
         self._heard_at: dict[str, float] = {}  # by place, on our own clock
         self._looked_at = world.monotonic()
+        self._whys: dict[str, str] = {}  # place -> why it does not serve, as it was logged
         self._due = asyncio.Event()
         network.on_change(self._due.set)
         verdicts.listen(lambda _: self._due.set())
@@ -97,6 +98,7 @@ class BalancerWatch:
         """Everything that is to be done now, once; what fails is left to the next look."""
         self._verdicts.forget_others(self._book.places().keys())
         self._lapse_silent()
+        self._tell_the_operator()
         for account in self._network.accounts():
             shelf = self._network.shelf(account)
             if shelf.count(LoadBalancer) or shelf.count(TargetGroup):
@@ -112,6 +114,17 @@ class BalancerWatch:
         for place, at in known.items():
             if now - at > self._knobs.balancer_silence_s:
                 self._verdicts.lapse(place)
+
+    def _tell_the_operator(self) -> None:
+        """Whose load balancer it is hears which zones are not served; why is the hosts' owner's business."""
+        places = self._book.places()
+        reports = {place: self._verdicts.report(place) for place in places}
+        now = {place: report.why for place, report in reports.items() if report is not None and report.why}
+        for place, why in now.items():
+            if self._whys.get(place) != why:
+                host, arn = places[place]
+                _log.warning("a load balancer's node does not serve", balancer=arn, node=place, host=host, why=why)
+        self._whys = now
 
     async def _look_at(self, account: str) -> None:
         for balancer in list(balancers(self._network.shelf(account))):

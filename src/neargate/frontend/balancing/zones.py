@@ -101,9 +101,9 @@ def kept_and_new(
     new: list[Node] = []
     for subnet in subnets:
         wanted = asked[subnet.name]
-        held = next((one for one in have if one.subnet_id == subnet.name), None)
-        if held is not None and _is_as(held, wanted):
-            kept.add(held.place)
+        held = [one for one in have if one.subnet_id == subnet.name]
+        if held and _is_as(held[0], wanted):
+            kept.update(one.place for one in held)
             continue
         _check_room(standing, subnet, wanted, free)
         address = _elastic(shelf, standing, wanted)

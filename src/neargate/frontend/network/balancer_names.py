@@ -26,7 +26,7 @@ def names(balancer: LoadBalancer) -> Iterator[tuple[str, str]]:
     name = balancer.dns_name.lower()
     yield from ((name, address) for one in nodes.led_to(balancer) if (address := _address(balancer, one)))
     if balancer.lb_type == NETWORK_LB:
-        there = nodes.there(balancer)
+        there = nodes.led_to_in_zones(balancer)
         yield from ((f"{one.zone}.{name}", address) for one in there if (address := _address(balancer, one)))
 
 

@@ -18,21 +18,25 @@ PROVISIONING, ACTIVE, ACTIVE_IMPAIRED, FAILED, DELETING = (
     "failed",
     "deleting",
 )
+# Of nodes. Retiring: another has taken its place, it finishes what it has. Moving: its host lets it go, and it goes to
+# another with its addresses.
+PENDING, AVAILABLE, RETIRING, MOVING, LEAVING = "pending", "available", "retiring", "moving", "deleting"
 Attributes = tuple[tuple[str, str], ...]  # only those that differ from AWS's defaults, sorted
 
 
 class Node(Struct, frozen=True, kw_only=True):
-    """A load balancer's place in one enabled zone, with what the zone gave it. `state`: pending, available, deleting.
+    """A load balancer's place in one enabled zone, with what the zone gave it. While one takes another's place
+    (`node_moves.py`) both are there, of one `line`, which the first of it has given its name.
 
     `allocation_id`: the elastic address that was asked for (network load balancers), whose address is `public_ip` from
     the beginning. `attached_at`: when the zone gave it its interface. `serves`: as it said last. `is_listed`: and it
-    has a healthy target, so names lead to it.
+    has a healthy target, so names lead to it. `since`: when it began to retire or to move.
     """
 
     place: str
     subnet_id: str
     zone: str
-    state: str = "pending"
+    state: str = PENDING
     wanted_private_ip: str | None = None
     allocation_id: str | None = None
     eni_id: str | None = None
@@ -47,6 +51,12 @@ class Node(Struct, frozen=True, kw_only=True):
     attached_at: float | None = None
     serves: bool = False
     is_listed: bool = False
+    since: float | None = None
+    followed: str = ""  # the first of its line, of one that is not
+
+    @property
+    def line(self) -> str:
+        return self.followed or self.place
 
     @property
     def association_id(self) -> str:

@@ -244,6 +244,14 @@ def placed(shelf: Shelf, endpoint_id: str, place: str, given: Reservation) -> Ch
     return Change(result=None, put=(_settled(_with(endpoint, made)),))
 
 
+def carried(shelf: Shelf, endpoint_id: str, place: str, given: Reservation) -> Change[None]:
+    """It is on another host."""
+    endpoint, one = _found(shelf, endpoint_id, place)
+    if endpoint is None or one is None or one.state != AVAILABLE:
+        return Change(result=None)
+    return Change(result=None, put=(_with(endpoint, replace(one, host_id=given.host_id)),))
+
+
 def failed(shelf: Shelf, endpoint_id: str, place: str, *, is_taken: bool) -> Change[None]:
     """One that never was available fails as a whole; another goes on without the subnet. Both say why."""
     endpoint, one = _found(shelf, endpoint_id, place)

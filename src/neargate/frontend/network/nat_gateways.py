@@ -182,6 +182,14 @@ def placed(shelf: Shelf, nat_id: str, given: Reservation) -> Change[None]:
     return Change(result=None, put=(replace(nat, state="available", **answer_kept(given, given.eni)),))
 
 
+def carried(shelf: Shelf, nat_id: str, given: Reservation) -> Change[None]:
+    """It is on another host."""
+    nat = shelf.find(NatGateway, nat_id)
+    if nat is None or nat.state != "available":
+        return Change(result=None)
+    return Change(result=None, put=(replace(nat, host_id=given.host_id),))
+
+
 def failed(shelf: Shelf, nat_id: str, why: Failure, now: float) -> Change[None]:
     nat = shelf.find(NatGateway, nat_id)
     if nat is None or nat.state != "pending":

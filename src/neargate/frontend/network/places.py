@@ -23,9 +23,10 @@ def placed_request(
     private_ip: str | None,
     has_host: bool = True,
     public_ip: bool = False,
+    beside: tuple[str, ...] = (),
 ) -> PlacedRequest | None:
-    """`private_ip`: the address that it must be; any without. `public_ip`: one of the zone's comes with it. None: the
-    subnet is gone."""
+    """`private_ip`: the address that it must be; any without. `public_ip`: one of the zone's comes with it. `beside`:
+    hosts, as PlacedRequest has them. None: the subnet is gone."""
     subnet = shelf.find(Subnet, subnet_id)
     if subnet is None:
         return None
@@ -38,6 +39,7 @@ def placed_request(
         private_ipv4=private_ip,
         has_host=has_host,
         assign_public_ip=public_ip,
+        beside=beside,
     )
 
 

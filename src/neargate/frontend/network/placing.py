@@ -1,7 +1,7 @@
 """Brings what has a place to it and takes it away again: what should be, against what the zones hold.
 
 Here NAT gateways, and what they share with the interfaces of VPC endpoints (`placing_endpoints.py`) and the nodes of
-load balancers (`placing_balancers.py`).
+load balancers (`placing_balancers.py`): which hosts are lost, and when things go to others.
 
 A plan is made of an account's records alone; doing is a short loop over it. The record is durable before the zone is
 asked, and says `available` or `deleted` only after the zone has answered, so that whatever kills the process the next
@@ -18,14 +18,16 @@ from msgspec import Struct
 from ...interfaces.roles import CapacityManager
 from ...interfaces.store import Overloaded
 from ...log import get_logger
-from ...model.capacity import NoAddress, NoCapacity, RecordedReservation
+from ...model.capacity import NoAddress, NoCapacity, RecordedReservation, Reservation
 from ...model.errors import AwsError
 from ...model.knobs import Knobs
 from ...world import World
 from ..regional.shelves import Shelf
 from . import nat_gateways, public_pool
 from . import placing_balancers as balancing
+from .host_watch import HostWatch
 from .nat_gateways import Failure
+from .node_moves import MovePlanner, Patience
 from .objects import NatGateway, Subnet
 from .places import interface_of, must_hold
 from .placing_endpoints import EndpointPlacing, places_in
@@ -39,6 +41,7 @@ _log = get_logger(__name__)
 _HELD = ("pending", "available", "deleting")
 # One that was being deleted may have been given back, and its address be a task's since then.
 _HELD_AT_START = ("pending", "available")
+_PERIODS_LATE = 3  # a look that comes so late: this process stood still
 
 
 class PlacingPlan(Struct, frozen=True, kw_only=True):
@@ -48,6 +51,7 @@ class PlacingPlan(Struct, frozen=True, kw_only=True):
     fail: tuple[tuple[NatGateway, Failure], ...] = ()
     release: tuple[NatGateway, ...] = ()
     forget: tuple[NatGateway, ...] = ()
+    stay: tuple[NatGateway, ...] = ()
 
 
 def plan_placing(shelf: Shelf, now: float, keep_s: float) -> PlacingPlan:
@@ -56,6 +60,7 @@ def plan_placing(shelf: Shelf, now: float, keep_s: float) -> PlacingPlan:
     fail: list[tuple[NatGateway, Failure]] = []
     release: list[NatGateway] = []
     forget: list[NatGateway] = []
+    stay = tuple(nat for nat in shelf.all(NatGateway) if nat.state == "available")
     for nat in shelf.all(NatGateway):
         if nat.state == "pending":
             why = nat_gateways.failure_now(shelf, nat)
@@ -67,7 +72,7 @@ def plan_placing(shelf: Shelf, now: float, keep_s: float) -> PlacingPlan:
             release.append(nat)
         elif nat.state in ("deleted", "failed") and nat.deleted_at is not None and nat.deleted_at + keep_s <= now:
             forget.append(nat)
-    return PlacingPlan(place=tuple(place), fail=tuple(fail), release=tuple(release), forget=tuple(forget))
+    return PlacingPlan(place=tuple(place), fail=tuple(fail), release=tuple(release), forget=tuple(forget), stay=stay)
 
 
 async def open_placing(
@@ -92,7 +97,9 @@ class Placing:
         self._knobs = knobs
         self._endpoints = EndpointPlacing(network, capacities)
         self._interfaces = InterfacePlacing(network, capacities)
-        self._balancers = balancing.NodePlacing(network, capacities)
+        self._balancers = balancing.NodePlacing(network, capacities, knobs.node_no_host_s)
+        self._patience = Patience(lost_s=knobs.node_lost_s, told_s=knobs.node_told_s, handover_s=knobs.node_handover_s)
+        self._hosts = HostWatch(world, capacities, knobs.placing_period_s * _PERIODS_LATE)
         self._unowned: dict[str, float] | None = None  # allocation that no account has -> since when
         self._due = asyncio.Event()
         self._due.set()
@@ -113,6 +120,7 @@ class Placing:
 
     async def look(self) -> None:
         """Everything that is to be done now, once; what fails is left to the next look."""
+        planner = MovePlanner(self._hosts.look(), self._world.now(), self._patience)
         for account in self._network.accounts():
             plan = plan_placing(self._network.shelf(account), self._world.now(), self._knobs.nat_gateway_shown_s)
             for nat in plan.release:
@@ -123,9 +131,12 @@ class Placing:
                 await self._try(nat, self._place)
             for nat in plan.forget:
                 await self._try(nat, self._forget)
-            await self._endpoints.look(account)
+            for nat in plan.stay:
+                if planner.is_to_leave(nat.host_id, nat.zone):
+                    await self._try(nat, self._carry)
+            await self._endpoints.look(account, planner)
             await self._interfaces.look(account, self._world.now(), self._knobs.interface_pending_s)
-            await self._balancers.look(account, self._world.now())
+            await self._balancers.look(account, self._world.now(), planner)
         await self.take_back_claims(_HELD)
         await self._take_back_unowned()
 
@@ -150,6 +161,17 @@ class Placing:
             _log.warning("a NAT gateway waits", gateway=nat.name, state=nat.state, why="the zone has no host for it")
         else:
             await self._network.change(nat.account, lambda shelf: nat_gateways.placed(shelf, nat.name, given))
+
+    async def _carry(self, nat: NatGateway) -> None:
+        """Every host translates what its own tasks send, so it goes to another at once: which one says what passes by
+        it (flow logs)."""
+        request = nat_gateways.placed_request(self._network.shelf(nat.account), nat)
+        manager = self._capacities.get(nat.zone)
+        if request is None or manager is None or nat.host_id is None:
+            return
+        given = await manager.carry(request, nat.host_id)
+        if isinstance(given, Reservation):
+            await self._network.change(nat.account, lambda shelf: nat_gateways.carried(shelf, nat.name, given))
 
     async def _has_task(self, public_ip: str) -> bool:
         """A service's; zones know no address of a gateway. Asked after the record says that the gateway has it."""

@@ -1,7 +1,7 @@
-"""Brings the nodes of load balancers to their places and takes them away again. A part of `network/placing.py`.
+"""Brings the nodes of load balancers to their places, to others when their hosts are lost or drained, and takes them
+away again. A part of `network/placing.py`.
 
-As for interfaces of VPC endpoints: the record is durable before the zone is asked, and says what the zone answered only
-after it has; a zone's answers can be asked for again. Must not know requests.
+What is asked of zones: `placer.py`. Which node goes where and when: `node_moves.py`. Must not know requests.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -12,12 +12,14 @@ from msgspec.structs import replace
 from ...interfaces.roles import CapacityManager
 from ...interfaces.store import Overloaded
 from ...log import get_logger
-from ...model.capacity import NoAddress, NoCapacity, RecordedReservation
+from ...model.capacity import RecordedReservation
 from ...model.errors import AwsError
 from ..regional.shelves import Shelf
 from . import balancer_nodes as nodes
-from .balancers import LoadBalancer, Node
+from .balancers import DELETING, FAILED, LEAVING, MOVING, PENDING, RETIRING, LoadBalancer, Node
+from .node_moves import MovePlanner, Step
 from .objects import Subnet
+from .placer import Placer, Thing
 from .places import interface_of, must_hold
 
 if TYPE_CHECKING:
@@ -27,14 +29,15 @@ _log = get_logger(__name__)
 
 
 def places_in(shelf: Shelf, states: Collection[str]) -> Iterator[str]:
-    """Of nodes in these states: what zones know them by."""
-    return (one.place for balancer in shelf.all(LoadBalancer) for one in balancer.nodes if one.state in states)
+    """Of nodes in these states, and of those on their way to other hosts: what zones know them by."""
+    known = {*states, RETIRING, MOVING}
+    return (one.place for balancer in shelf.all(LoadBalancer) for one in balancer.nodes if one.state in known)
 
 
 def recorded(shelf: Shelf) -> Iterator[RecordedReservation]:
     """What the zones must hold. An elastic address is not theirs."""
     for balancer in shelf.all(LoadBalancer):
-        for one in nodes.there(balancer):
+        for one in nodes.holding(balancer):
             subnet = shelf.find(Subnet, one.subnet_id)
             if subnet is not None:
                 public = one.public_ip if one.allocation_id is None else None
@@ -50,39 +53,66 @@ def recorded(shelf: Shelf) -> Iterator[RecordedReservation]:
 
 
 class NodePlacing:
-    def __init__(self, network: "NetworkRegistry", capacities: Mapping[str, CapacityManager]) -> None:
-        self._network = network
-        self._capacities = capacities
+    """`no_host_s`: of a load balancer's life, for the first host of a zone to come."""
 
-    async def look(self, account: str, now: float) -> None:
+    def __init__(self, network: "NetworkRegistry", capacities: Mapping[str, CapacityManager], no_host_s: float) -> None:
+        self._network = network
+        self._placer = Placer(network, capacities)
+        self._no_host_s = no_host_s
+
+    async def look(self, account: str, now: float, planner: MovePlanner) -> None:
         """All that is to be done now, once; what fails is left to the next look."""
-        for balancer in list(self._network.shelf(account).all(LoadBalancer)):  # others may go between two of them
+        for arn in [one.arn for one in self._network.shelf(account).all(LoadBalancer)]:
+            try:
+                await self._move(account, arn, now, planner)
+            except (AwsError, Overloaded) as error:
+                _log.warning("a load balancer's nodes stay where they are", balancer=arn, why=str(error))
+            balancer = self._network.shelf(account).find(LoadBalancer, arn)
+            if balancer is None:
+                continue
             for one in balancer.nodes:
                 try:
-                    if one.state == nodes.PENDING:
-                        await self._place(balancer, one, now)
-                    elif one.state == nodes.LEAVING:
-                        await self._release(balancer, one)
+                    if one.state == PENDING:
+                        await self._place(balancer, one, now, planner)
+                    elif one.state == LEAVING:
+                        await self._placer.release(self._thing(balancer, one, now))
                 except (AwsError, Overloaded) as error:
-                    _log.warning("a load balancer waits", balancer=balancer.arn, state=one.state, why=str(error))
+                    _log.warning("a load balancer waits", balancer=arn, state=one.state, why=str(error))
 
-    async def _place(self, balancer: LoadBalancer, node: Node, now: float) -> None:
-        request = nodes.placed_request(self._network.shelf(balancer.account), balancer, node)
-        manager = self._capacities.get(node.zone)
-        if request is None or manager is None:
-            return  # a zone that was taken away may come again
-        given = await manager.place(request)
+    async def _move(self, account: str, arn: str, now: float, planner: MovePlanner) -> None:
+        balancer = self._network.shelf(account).find(LoadBalancer, arn)
+        if balancer is None or balancer.state in (FAILED, DELETING):
+            return
+        moves = planner.moves(balancer.nodes)
+        if not moves:
+            return
+        for move in moves:
+            _log.info("a load balancer's node moves", balancer=arn, node=move.place, step=move.step.name.lower())
+        bits = self._network.bits
+        await self._network.change(account, lambda shelf: nodes.moved(shelf, arn, moves, now, bits))
+        carried = {move.place for move in moves if move.step is Step.CARRY}
+        for node in (one for one in balancer.nodes if one.place in carried):
+            if await self._placer.carry(self._thing(balancer, node, now), node.host_id or "") is not None:
+                _log.warning("a load balancer's node waits", balancer=arn, why="the zone has no other host for it")
+
+    async def _place(self, balancer: LoadBalancer, node: Node, now: float, planner: MovePlanner) -> None:
+        none = await self._placer.place(self._thing(balancer, node, now))
+        if none is None:
+            return
         arn, place = balancer.arn, node.place
-        if isinstance(given, NoCapacity):
-            _log.warning("a load balancer waits", balancer=arn, why="the zone has no host for it")
-        elif isinstance(given, NoAddress):
-            await self._network.change(balancer.account, lambda shelf: nodes.refused(shelf, arn, place, given))
-        else:
-            await self._network.change(balancer.account, lambda shelf: nodes.placed(shelf, arn, place, given, now))
+        _log.warning("a load balancer waits", balancer=arn, why="the zone has no host for it")
+        if planner.is_hopeless(node.zone) and now - balancer.created_at >= self._no_host_s:
+            await self._network.change(balancer.account, lambda shelf: nodes.refused(shelf, arn, place, none))
 
-    async def _release(self, balancer: LoadBalancer, node: Node) -> None:
-        """A zone that was taken out of the configuration took its addresses with it."""
-        manager = self._capacities.get(node.zone)
-        if manager is not None:
-            await manager.release(node.place, node.zone)
-        await self._network.change(balancer.account, lambda shelf: nodes.released(shelf, balancer.arn, node.place))
+    def _thing(self, balancer: LoadBalancer, node: Node, now: float) -> Thing:
+        arn, place = balancer.arn, node.place
+        return Thing(
+            account=balancer.account,
+            place=place,
+            zone=node.zone,
+            request=nodes.placed_request(self._network.shelf(balancer.account), balancer, node),
+            placed=lambda shelf, given: nodes.placed(shelf, arn, place, given, now),
+            refused=lambda shelf, why: nodes.refused(shelf, arn, place, why),
+            carried=lambda shelf, given: nodes.carried(shelf, arn, place, given),
+            released=lambda shelf: nodes.released(shelf, arn, place),
+        )

@@ -1,7 +1,6 @@
 """Brings the interfaces of VPC endpoints to their places and takes them away again. A part of `placing.py`.
 
-As for NAT gateways: the record is durable before the zone is asked, and says what the zone answered only after it has;
-a zone's answers can be asked for again. Must not know requests.
+What is asked of zones: `placer.py`. Must not know requests.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -9,11 +8,13 @@ from collections.abc import Collection, Iterator, Mapping
 from ...interfaces.roles import CapacityManager
 from ...interfaces.store import Overloaded
 from ...log import get_logger
-from ...model.capacity import NoAddress, NoCapacity, RecordedReservation
+from ...model.capacity import RecordedReservation
 from ...model.errors import AwsError
 from ..regional.shelves import Shelf
 from . import interface_endpoints
+from .node_moves import MovePlanner
 from .objects import EndpointInterface, Subnet, VpcEndpoint
+from .placer import Placer, Thing
 from .places import interface_of, must_hold
 from .registry import NetworkRegistry
 
@@ -45,44 +46,36 @@ def recorded(shelf: Shelf) -> Iterator[RecordedReservation]:
 class EndpointPlacing:
     def __init__(self, network: NetworkRegistry, capacities: Mapping[str, CapacityManager]) -> None:
         self._network = network
-        self._capacities = capacities
+        self._placer = Placer(network, capacities)
 
-    async def look(self, account: str) -> None:
+    async def look(self, account: str, planner: MovePlanner) -> None:
         """All that is to be done now, once; what fails is left to the next look."""
         for endpoint in list(self._network.shelf(account).all(VpcEndpoint)):  # others may go between two of them
             for one in endpoint.interfaces:
                 try:
-                    if one.state == interface_endpoints.PENDING:
-                        await self._place(endpoint, one)
-                    elif one.state == interface_endpoints.DELETING:
-                        await self._release(endpoint, one)
+                    await self._look_at(endpoint, one, planner)
                 except (AwsError, Overloaded) as error:
                     _log.warning("a VPC endpoint waits", endpoint=endpoint.name, state=one.state, why=str(error))
 
-    async def _place(self, endpoint: VpcEndpoint, one: EndpointInterface) -> None:
-        request = interface_endpoints.placed_request(self._network.shelf(endpoint.account), endpoint, one)
-        manager = self._capacities.get(one.zone)
-        if request is None or manager is None:
-            return  # a zone that was taken away may come again
-        given = await manager.place(request)
-        if isinstance(given, NoCapacity):
-            _log.warning("a VPC endpoint waits", endpoint=endpoint.name, why="the zone has no host for it")
-        elif isinstance(given, NoAddress):
-            is_taken = given.is_taken
-            await self._network.change(
-                endpoint.account,
-                lambda shelf: interface_endpoints.failed(shelf, endpoint.name, one.place, is_taken=is_taken),
-            )
-        else:
-            await self._network.change(
-                endpoint.account, lambda shelf: interface_endpoints.placed(shelf, endpoint.name, one.place, given)
-            )
+    async def _look_at(self, endpoint: VpcEndpoint, one: EndpointInterface, planner: MovePlanner) -> None:
+        """Every host serves it, so it goes to another at once: which one says what passes by it (flow logs)."""
+        if one.state == interface_endpoints.PENDING:
+            if await self._placer.place(self._thing(endpoint, one)) is not None:
+                _log.warning("a VPC endpoint waits", endpoint=endpoint.name, why="the zone has no host for it")
+        elif one.state == interface_endpoints.DELETING:
+            await self._placer.release(self._thing(endpoint, one))
+        elif one.state == interface_endpoints.AVAILABLE and planner.is_to_leave(one.host_id, one.zone):
+            await self._placer.carry(self._thing(endpoint, one), one.host_id or "")
 
-    async def _release(self, endpoint: VpcEndpoint, one: EndpointInterface) -> None:
-        """A zone that was taken out of the configuration took its addresses with it."""
-        manager = self._capacities.get(one.zone)
-        if manager is not None:
-            await manager.release(one.place, one.zone)
-        await self._network.change(
-            endpoint.account, lambda shelf: interface_endpoints.released(shelf, endpoint.name, one.place)
+    def _thing(self, endpoint: VpcEndpoint, one: EndpointInterface) -> Thing:
+        name, place = endpoint.name, one.place
+        return Thing(
+            account=endpoint.account,
+            place=place,
+            zone=one.zone,
+            request=interface_endpoints.placed_request(self._network.shelf(endpoint.account), endpoint, one),
+            placed=lambda shelf, given: interface_endpoints.placed(shelf, name, place, given),
+            refused=lambda shelf, why: interface_endpoints.failed(shelf, name, place, is_taken=why.is_taken),
+            carried=lambda shelf, given: interface_endpoints.carried(shelf, name, place, given),
+            released=lambda shelf: interface_endpoints.released(shelf, name, place),
         )

@@ -43,7 +43,7 @@ def zones_shown(balancer: LoadBalancer) -> list[dict[str, Any]]:
             "SubnetId": one.subnet_id,
             "LoadBalancerAddresses": _addresses(balancer, one) if balancer.lb_type == "network" else [],
         }
-        for one in nodes.wanted(balancer)
+        for one in nodes.standing(balancer)
     ]
 
 
