@@ -71,9 +71,7 @@ def test_the_uplinks_keeper_ends_beside_a_change_of_addresses(
 def test_the_underlays_keeper_ends_beside_a_packet(tmp_path: Path, late: int) -> None:
     async def scenario() -> None:
         world = AtOnce()
-        underlay = Underlay(
-            world, instance="abcdef", run_dir=tmp_path, log_file=tmp_path / "log", has_host_table=False
-        )
+        underlay = Underlay(world, instance="abcdef", run_dir=tmp_path, log_file=tmp_path / "log", has_host_table=False)
         arrived = asyncio.Event()
         keeper = world.spawn(underlay._pause(arrived), "keeper")
         await steps(STEPS)
