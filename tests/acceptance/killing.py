@@ -14,9 +14,10 @@ from neargate.cli import processes
 from neargate.cli.admin import ask
 from neargate.cli.kill_points import VARIABLE
 from neargate.cli.problems import Problem
+from neargate.testing.cgroup_paths import cgroup_paths
 
 from .conftest import end_region, start_region
-from .region import LiveRegion, cgroups, insist, wait_for
+from .region import LiveRegion, insist, wait_for
 
 LOG_GROUP = "/test/kills"
 STOPPED_BY_TERM = 7
@@ -223,7 +224,7 @@ def held(region: LiveRegion) -> list[str]:
     found = [f"namespace {path.name}" for path in (paths.run / "net" / "netns").glob("task-*")]
     found += [f"disk {path.name}" for path in paths.disks.iterdir() if re.search(r"[0-9a-f]{32}", path.name)]
     found += [f"log {path.name}" for path in (paths.agent / "logs").glob("*")]
-    found += [f"cgroup {path}" for path in cgroups() if f"/neargate-{paths.instance}/" in path]
+    found += [f"cgroup {path}" for path in cgroup_paths() if f"/neargate-{paths.instance}/" in path]
     for kind in ("containers", "tasks"):
         found += [f"{kind} {line}" for line in _ctr(region, kind, "ls", "-q")]
     for host in ask(paths, "status")["hosts"]:

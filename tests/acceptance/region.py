@@ -22,6 +22,7 @@ from neargate.cli import config as configs
 from neargate.cli import sample
 from neargate.cli.paths import RegionPaths
 from neargate.testing import oci_image
+from neargate.testing.cgroup_paths import cgroup_paths
 
 from .registries import registry_of_tests
 
@@ -251,11 +252,6 @@ def end_abandoned() -> None:
                 shutil.rmtree(data)
 
 
-def cgroups() -> list[str]:
-    """Every cgroup of the machine. Others come and go meanwhile, which `os.walk`, unlike a glob, takes calmly."""
-    return [str(Path(parent) / name) for parent, names, _ in os.walk("/sys/fs/cgroup") for name in names]
-
-
 def traces(paths: RegionPaths) -> list[str]:
     """What still carries the instance's name on this machine: processes, mounts, links, tables, loops, cgroups."""
     name, data = paths.instance, str(paths.data)
@@ -275,7 +271,7 @@ def traces(paths: RegionPaths) -> list[str]:
     found += [f"table {line}" for line in tables.splitlines() if name in line]
     loops = subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout
     found += [f"loop {line}" for line in loops.splitlines() if data in line]
-    found += [f"cgroup {path}" for path in cgroups() if Path(path).name.startswith(f"neargate-{name}")]
+    found += [f"cgroup {path}" for path in cgroup_paths() if Path(path).name.startswith(f"neargate-{name}")]
     own = (Path("/run/neargate") / name, Path("/run/containerd/runc") / f"neargate-{name}")
     found += [f"directory {path}" for path in (*own, Path(f"/tmp/neargate-{name}")) if path.exists()]
     return found

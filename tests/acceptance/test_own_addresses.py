@@ -17,7 +17,8 @@ from .region import LiveRegion, wait_for
 
 POOL, FIRST = "100.127.77.0/29", "100.127.77.0"
 POOL6 = "2001:db8:77::/48"
-SERVE = {"command": ["sh", "-c", "echo hello > /index.html; httpd -f -p 80 -h /"]}
+# SIGTERM is not heard by the first process of a task that did not ask for it.
+SERVE = {"command": ["sh", "-c", "echo hello > /index.html; httpd -f -p 80 -h /"], "stopTimeout": 2}
 
 
 def public_of(region: LiveRegion, arn: str) -> tuple[str, str]:

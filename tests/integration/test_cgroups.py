@@ -10,11 +10,11 @@ import pytest
 from neargate.hostnet.cgroups import LinuxCgroups
 from neargate.interfaces.hostnet import CgroupStats, HostError, TaskLimits
 from neargate.model.knobs import Knobs
+from neargate.testing.cgroup_paths import ROOT, cgroup_paths
 from neargate.world import OsWorld
 
 LIMITS = TaskLimits(cpu_units=512, memory_mib=256, pids=100)
 QUICK = Knobs(unmount_attempts=3, unmount_retry_s=0.01)
-ROOT = Path("/sys/fs/cgroup")
 
 
 def _version_1() -> bool:
@@ -25,7 +25,8 @@ def _version_1() -> bool:
 def instance() -> Iterator[str]:
     name = f"{OsWorld().random.getrandbits(24):06x}"
     yield name
-    assert list(ROOT.glob(f"**/neargate-{name}")) == [], "a cgroup was left behind"
+    left = [path for path in cgroup_paths() if path.endswith(f"/neargate-{name}")]
+    assert left == [], "a cgroup was left behind"
 
 
 @pytest.mark.root

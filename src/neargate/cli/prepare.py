@@ -14,6 +14,7 @@ from pathlib import Path
 from . import private_files
 from .config import RegionConfig
 from .paths import RegionPaths
+from .pools import alone
 from .problems import Problem
 from .supervisor import USER
 
@@ -27,6 +28,7 @@ PROGRAMS = {  # program -> Debian/Ubuntu package
 }
 
 FOREIGN_ANSWER_S = 2.0
+_USERS = Path("/etc")  # where the machine's are written down
 
 
 def prepare(paths: RegionPaths, config: RegionConfig) -> None:
@@ -98,9 +100,11 @@ def _owner() -> pwd.struct_passwd | None:
     """The unprivileged user of the control plane, made when missing; None when we are not root."""
     if os.geteuid() != 0:
         return None
-    try:
+    with suppress(KeyError):
         return pwd.getpwnam(USER)
-    except KeyError:
+    with alone(_USERS):  # two first starts of a machine at once: the later one would give the user another number
+        with suppress(KeyError):
+            return pwd.getpwnam(USER)
         subprocess.run(
             ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", USER],
             check=True,

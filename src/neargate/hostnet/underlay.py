@@ -164,8 +164,9 @@ class Underlay:
     async def _pause(self, arrived: asyncio.Event) -> None:
         """Until there is something to write: the first at once, what follows after a while; counters now and then."""
         since = self._world.monotonic()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(arrived.wait(), self._knobs.underlay_event_s)
+        with suppress(TimeoutError):  # Python 3.11's wait_for loses a cancellation that meets a packet
+            async with asyncio.timeout(self._knobs.underlay_event_s):
+                await arrived.wait()
         left = since + self._knobs.underlay_write_s - self._world.monotonic()
         if left > 0:
             await self._world.sleep(left)

@@ -11,10 +11,14 @@ import json
 import os
 import socket
 import subprocess
+from contextlib import suppress
 
 from msgspec import Struct
 
+from ..world import OsWorld
+
 _POLL_S = 0.02
+_PORTS = (20_000, 32_768)  # net.ipv4.ip_local_port_range begins behind them
 _POLLS_MAX = 500
 
 
@@ -126,10 +130,13 @@ class RunningRegistry:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Of those that Linux gives to no connection by itself: nobody has it by chance before the caller does."""
+    random = OsWorld().random
+    while True:
+        port: int = random.randrange(*_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _bcrypt(password: str) -> str:

@@ -121,7 +121,8 @@ class Uplink:
             state = await self._world.offload(_LANE, self._look)
             period = self._knobs.uplink_look_s if state.works else self._knobs.uplink_soon_s
             try:
-                await asyncio.wait_for(loop.sock_recv(changes, 1 << 16), period)
+                async with asyncio.timeout(period):  # Python 3.11's wait_for loses a cancellation that meets a change
+                    await loop.sock_recv(changes, 1 << 16)
                 _drain(changes)
             except TimeoutError:
                 continue
