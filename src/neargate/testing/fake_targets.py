@@ -27,12 +27,13 @@ _INITIAL = TargetState(state=INITIAL, reason=INITIAL_CHECKS, description="Initia
 
 
 class FakeTargets:
-    """`is_eager`: what is registered is healthy at once, what is deregistered gone. `fails`: what calls raise.
-    `calls`: each that came, in order."""
+    """`is_eager`: what is registered is healthy at once, what is deregistered gone. `fails`: what calls raise;
+    `poisoned`: what those raise that name one of these targets. `calls`: each that came, in order."""
 
     def __init__(self, *, is_eager: bool = True) -> None:
         self.is_eager = is_eager
         self.fails: Exception | None = None
+        self.poisoned: dict[TargetRef, Exception] = {}
         self.calls: list[tuple[str, TargetRef]] = []
         self._groups: dict[str, TargetGroupView] = {}
         self._registered: dict[TargetRef, bool] = {}  # whether it drains
@@ -128,6 +129,9 @@ class FakeTargets:
     def _called(self, name: str, targets: Sequence[TargetRef]) -> None:
         if self.fails is not None:
             raise self.fails
+        for target in targets:
+            if target in self.poisoned:
+                raise self.poisoned[target]
         self.calls += [(name, target) for target in targets]
 
     def _forget(self, targets: Sequence[TargetRef]) -> None:

@@ -98,6 +98,12 @@ def not_registered(group: str) -> str:
     return f"{_NOT_REGISTERED} (target-group {group}) with (error One or more target groups not found)"
 
 
+def step_failed(name: str, group: str, error: str, *, is_registering: bool) -> str:
+    """A target that cannot be made one, or none any more, again and again."""
+    what = "register targets in" if is_registering else "deregister targets in"
+    return f"(service {name}) failed to {what} (target-group {group}) with (error {error})"
+
+
 def not_started(name: str, reason: str) -> str:
     return f"(service {name}) {reason}" if reason.startswith(_NOT_REGISTERED) else not_placed(name, reason)
 
