@@ -41,6 +41,7 @@ def test_what_goes_through_a_proxy_is_the_machines() -> None:
         ("198.18.0.9", True),  # an address of the region's own pool
         ("2606:4700::1111", True),
         ("2001:db8::1", True),
+        ("64:ff9b::101:101", True),
         ("::ffff:1.1.1.1", True),
         ("10.1.2.3", False),
         ("172.31.0.9", False),
