@@ -71,6 +71,7 @@ def played(impatient: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[O
         live = start_region("--uplink", "user")
         try:
             live.ecs.create_cluster(clusterName="default")
+            live.task_role("ecsTaskExecutionRole")
             yield beyond, live
         finally:
             end_region(live)
