@@ -5,16 +5,16 @@ The cell is the real one with AWS's times; its hosts do at once what they are to
 
 import gc
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
 from neargate.clusters.services.loop import ServiceLoop
 from neargate.clusters.services.targets import TargetLane
-from neargate.model.capacity import HostCapacity
+from neargate.model.capacity import HostCapacity, SubnetView
 from neargate.model.knobs import Knobs
-from neargate.testing.cell_rig import ACCOUNT, REGION, CellRig, id_of
+from neargate.testing.cell_rig import ACCOUNT, REGION, ZONES, CellRig, RigNetworks, id_of, subnet
 from neargate.testing.service_rig import ServiceRig, behind, configured, definition, template
 from neargate.testing.virtual_time import VirtualWorld, run_virtual
 
@@ -196,6 +196,33 @@ def test_a_deployment_without_room_leaves_what_runs_and_the_breaker_ends_it(in_h
         assert await hours.told("deployment failed: tasks failed to start.") == 1
 
     in_hours(body, host=ONE_EACH)
+
+
+class SmallNetworks(RigNetworks):
+    """Eleven addresses in each zone."""
+
+    def subnets(self, account: str, subnet_ids: Sequence[str]) -> tuple[SubnetView, ...]:
+        del account
+        small = [subnet(zone, cidr=f"10.{number}.0.0/28") for number, zone in enumerate(ZONES)]
+        return tuple(view for view in small if view.subnet_id in subnet_ids)
+
+
+def test_full_subnets_fail_the_tasks_that_find_no_address_and_ever_more_seldom(in_hours: Any) -> None:
+    async def body(hours: Hours) -> None:
+        hours.rig.networks = SmallNetworks()
+        await hours.rig.reopen()
+        await hours.services.create(desired_count=35)
+        turns = await hours.pass_(1)
+        assert (await hours.services.shown())["runningCount"] == 33
+        assert 35 + 2 * 5 <= await hours.count() <= 35 + 2 * 12
+        assert turns["scheduler"] < 200
+        why = "Unexpected EC2 error while attempting to Create Network Interface"
+        [stopped, *_] = [task for task in await hours.services.all_tasks() if task["lastStatus"] == "STOPPED"]
+        assert stopped["stopCode"] == "TaskFailedToStart" and stopped["stoppedReason"].startswith(why)
+        assert stopped["stoppedReason"].endswith("InsufficientFreeAddressesInSubnet")
+        assert await hours.told(why) <= 3  # once of each subnet
+
+    in_hours(body)
 
 
 def test_a_program_that_ends_at_once_is_started_every_few_seconds_at_most(in_hours: Any) -> None:

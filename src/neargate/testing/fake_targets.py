@@ -95,6 +95,10 @@ class FakeTargets:
         self._groups[arn] = msgspec.structs.replace(self._groups[arn], load_balancers=balancers)
         self._tell([arn])
 
+    def move_group(self, arn: str, vpc_id: str) -> None:
+        """To another VPC, which no real one can: for who was asked of before."""
+        self._groups[arn] = msgspec.structs.replace(self._groups[arn], vpc_id=vpc_id)
+
     def delete_group(self, arn: str) -> None:
         del self._groups[arn]
         self._forget([target for target in self._registered if target.group == arn])

@@ -112,6 +112,11 @@ def not_placed(name: str, reason: str) -> str:
     return f"(service {name}) was unable to place a task. Reason: {reason.rstrip('.')}."
 
 
+def throttled(name: str) -> str:
+    """The account's launch rate is used up."""
+    return f"(service {name}) operations are being throttled. Will try again later."
+
+
 def impaired(name: str) -> str:
     return f"(service {name}) is unable to consistently start tasks successfully."
 
