@@ -47,9 +47,9 @@ def check_containers(load_balancers: Sequence[Document], definition: Document) -
 def check_vpc(call: Call, services: Services, groups: Sequence[str], network: Document) -> None:
     """Also of a network that a service changes to. A group that is gone keeps nobody from it."""
     vpc_id = _vpc_of(call, services, network)
-    for arn in groups if services.targets is not None and vpc_id is not None else ():
-        group = services.targets.group(call.account, arn)
-        if group is not None and group.vpc_id != vpc_id:
+    for arn in groups:
+        group = services.targets.group(call.account, arn) if services.targets is not None else None
+        if group is not None and vpc_id not in (None, group.vpc_id):
             raise InvalidParameter(
                 f"The provided target group {arn} belongs to {group.vpc_id}, which is not the VPC of the subnets "
                 f"provided ({vpc_id})."
