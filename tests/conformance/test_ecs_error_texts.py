@@ -303,6 +303,21 @@ def test_vcpus_are_limited_for_one_task_and_for_all(region: Region) -> None:
     assert reasons(region, taskDefinition="web", count=3) == [VCPUS]
 
 
+@pytest.mark.parametrize(
+    ("vcpus", "text"), [(0.5, VCPUS), (0.25, "The requested CPU configuration is above your limit")]
+)
+def test_a_service_beyond_the_limit_of_vcpus_says_so_once_in_an_event(region: Region, vcpus: float, text: str) -> None:
+    region._runner.run(region.door.region.quotas.set_value(ACCOUNT, FARGATE_ON_DEMAND_VCPU.key, vcpus))
+    region.register(region.ecs, family="half", cpu="512", memory="1024")
+    region.ecs.create_service(**serving(region, taskDefinition="half", desiredCount=2))
+    said = f"(service web) was unable to place a task. Reason: {text}."
+    services = region.door.region.cell.services
+    for _ in range(4):
+        region._runner.run(services.turn(ACCOUNT, "default", "web"))
+    [service] = region.ecs.describe_services(services=["web"])["services"]
+    assert [event["message"] for event in service["events"]].count(said) == 1
+
+
 def reasons(region: Region, **changes: Any) -> list[str]:
     return [failure["reason"] for failure in region.ecs.run_task(**request(region) | changes)["failures"]]
 

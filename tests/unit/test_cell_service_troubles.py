@@ -450,6 +450,8 @@ def test_the_account_s_launch_rate_is_kept_and_waited_for() -> None:
         await services.create(desired_count=2)
         await services.until_steady()
         assert asked == [(False, 2)] * 4
+        throttled = "(service web) operations are being throttled. Will try again later."
+        assert (await services.messages()).count(throttled) == 1
         assert not any("unable to place" in message for message in await services.messages())
 
     in_cell(body, knobs=QUICK)

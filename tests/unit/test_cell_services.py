@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from neargate.interfaces.services import ServiceFilter
 from neargate.model.errors import InvalidParameter, ServiceNotFound
 from neargate.testing.cell_rig import ACCOUNT, REGION, CellRig, id_of, in_cell, parsed
 from neargate.testing.service_rig import CLUSTER, QUICK, ServiceRig, new_service
@@ -104,6 +105,7 @@ def test_a_deleted_service_drains_and_stays_describable() -> None:
         await services.until_steady()
         deleted = await services.delete()
         assert (deleted["status"], deleted["desiredCount"]) == ("DRAINING", 0)
+        assert await rig.cell.services.list_services(ACCOUNT, CLUSTER, ServiceFilter(), 9, None) == ([], None)
         over = await services.until_status("INACTIVE")
         assert (over["runningCount"], over["deployments"]) == (0, [])
         assert await services.live() == []

@@ -33,7 +33,25 @@ def test_what_goes_through_a_proxy_is_the_machines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "is_one"), [("1.1.1.1", True), ("10.1.2.3", False), ("192.168.0.9", False), ("fe80::1%eth0", False)]
+    ("address", "is_one"),
+    [
+        ("1.1.1.1", True),
+        ("203.0.113.10", True),  # for documents, and carried all the same: it is no way around a task's routes
+        ("198.51.100.7", True),
+        ("198.18.0.9", True),  # an address of the region's own pool
+        ("2606:4700::1111", True),
+        ("2001:db8::1", True),
+        ("64:ff9b::101:101", True),
+        ("::ffff:1.1.1.1", True),
+        ("10.1.2.3", False),
+        ("172.31.0.9", False),
+        ("192.168.0.9", False),
+        ("100.64.0.1", False),
+        ("169.254.0.9", False),
+        ("fd00::9", False),
+        ("fe80::1%eth0", False),
+        ("::ffff:10.1.2.3", False),
+    ],
 )
-def test_private_networks_are_behind_no_internet_gateway(address: str, is_one: bool) -> None:
+def test_private_networks_are_behind_no_internet_gateway_and_all_others_are(address: str, is_one: bool) -> None:
     assert is_carried(address) is is_one

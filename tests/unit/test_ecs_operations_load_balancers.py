@@ -146,6 +146,20 @@ def test_an_update_takes_other_groups_or_none_and_what_it_names_as_it_is_changes
     told(body)
 
 
+def test_a_network_of_another_vpc_is_refused_as_long_as_the_tasks_are_targets_in_this_one() -> None:
+    async def body(region: Balanced) -> None:
+        await region.create(**region.behind(region.group))
+        public = region.awsvpc(assignPublicIp="ENABLED")
+        await region.update(networkConfiguration=public)
+        region.targets.move_group(region.group, "vpc-0other")  # as seen from subnets of another one
+        code, text = await region.refused("UpdateService", service="web", networkConfiguration=public)
+        assert (code, "belongs to vpc-0other, which is not the VPC of the subnets provided" in text) == (INVALID, True)
+        region.targets.delete_group(region.group)
+        assert await region.update(networkConfiguration=public) == ServiceChange()  # what is gone refuses nothing
+
+    told(body)
+
+
 def test_a_definition_without_the_port_that_is_a_target_is_refused() -> None:
     async def body(region: Balanced) -> None:
         await region.create(**region.behind(region.group))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+from msgspec.structs import replace
 
 from ..agent import host_key
 from ..agent.agent import Agent
@@ -30,7 +31,7 @@ from ..sandbox.engine import ContainerdSandbox, end_shims
 from ..sandbox.pull.credentials import AuthFile
 from ..sandbox.pull.proxies import proxies_of
 from ..world import OsWorld
-from . import admin, agent_desk, locks
+from . import admin, agent_desk, locks, patience
 from . import config as configs
 from .allocator import keep_little
 from .balancers import balancer_keys, balancer_runner, end_proxies
@@ -171,7 +172,7 @@ def _sandbox(
         insecure_registries=config.insecure_registries,
         proxies=proxies_of(os.environ),
         carried=is_carried,
-        knobs=DEFAULT_KNOBS,
+        knobs=replace(DEFAULT_KNOBS, pull_connect_timeout_s=patience.of(DEFAULT_KNOBS.pull_connect_timeout_s)),
     )
 
 

@@ -9,6 +9,14 @@ from typing import Any
 
 Facts = Mapping[str, Any]
 
+_FAILING = {
+    "none": "have their health recorded in",
+    "register": "be registered in",
+    "drain": "be deregistered from",
+    "leave": "be deregistered from",
+    "signal": "be stopped after",
+}
+
 
 def service_story(facts: Facts, now: float) -> list[str]:
     """`facts`: as ServiceManager.explain_service gives them. `now`: epoch seconds."""
@@ -40,7 +48,10 @@ def _waits(facts: Facts, now: float) -> list[str]:
         return [
             f"It was deleted, and waits for the end of its last {service['runningCount']} tasks.",
             *_targets(facts["targets"]),
+            *_faults(facts["target_faults"]),
         ]
+    if facts["is_steady"] and facts["target_faults"]:
+        return ["It is steady.", *_faults(facts["target_faults"])]
     if facts["is_steady"]:
         return ["It is steady: it waits for nothing."]
     if service["deployments"] and service["deployments"][0]["rolloutState"] == "FAILED":
@@ -57,7 +68,7 @@ def _waits(facts: Facts, now: float) -> list[str]:
     if len(service["deployments"]) > 1:
         old = sum(one["runningCount"] for one in service["deployments"][1:])
         found.append(f"{old} tasks of earlier deployments run until the newest one has what it needs.")
-    found += _targets(facts["targets"])
+    found += _targets(facts["targets"]) + _faults(facts["target_faults"])
     if facts["rebalancing"]:
         found.append("Its tasks are being spread over its zones anew.")
     if not found:
@@ -79,6 +90,18 @@ def _targets(targets: list[Facts]) -> list[str]:
         why = f": {reason}" if reason else ""
         found.append(f"{count} tasks wait for target group {group}, where they are {state.lower()}{why}.")
     return found
+
+
+def _faults(faults: list[Facts]) -> list[str]:
+    """One sentence for each step and error."""
+    by_cause: dict[tuple[str, str, str], list[Facts]] = {}
+    for one in faults:
+        by_cause.setdefault((one["group"].split("/")[-2], _FAILING[one["step"]], one["error"]), []).append(one)
+    return [
+        f"{len(some)} tasks cannot {what} target group {group} ({error}), tried {max(one['times'] for one in some)} "
+        f"times; the next attempt is in {min(one['retry_in_s'] for one in some):.0f} s."
+        for (group, what, error), some in sorted(by_cause.items())
+    ]
 
 
 def _failed(newest: Facts) -> str:

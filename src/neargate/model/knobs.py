@@ -156,6 +156,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     service_drain_check_s: float = 5.0  # targets that drain are looked at so often, though nothing is heard of them
     service_drain_max_s: float = 3700.0  # AWS's longest deregistration delay is an hour
     service_deregister_wait_s: float = 30.0  # for a region that takes no target back; then the task stops all the same
+    service_targets_retry_max_s: float = 15.0  # between attempts at a target's step that fails, at most
     service_leaving_wait_s: float = 30.0  # a task is stopped although its names could not be taken away for so long
     service_rest_s: float = 60.0  # after the operator asked all tasks to stop nothing is started; each ask renews it
     service_inactive_keep_s: float = 24 * 3600.0  # a deleted service is described

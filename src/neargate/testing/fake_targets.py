@@ -27,12 +27,13 @@ _INITIAL = TargetState(state=INITIAL, reason=INITIAL_CHECKS, description="Initia
 
 
 class FakeTargets:
-    """`is_eager`: what is registered is healthy at once, what is deregistered gone. `fails`: what calls raise.
-    `calls`: each that came, in order."""
+    """`is_eager`: what is registered is healthy at once, what is deregistered gone. `fails`: what calls raise;
+    `poisoned`: what those raise that name one of these targets. `calls`: each that came, in order."""
 
     def __init__(self, *, is_eager: bool = True) -> None:
         self.is_eager = is_eager
         self.fails: Exception | None = None
+        self.poisoned: dict[TargetRef, Exception] = {}
         self.calls: list[tuple[str, TargetRef]] = []
         self._groups: dict[str, TargetGroupView] = {}
         self._registered: dict[TargetRef, bool] = {}  # whether it drains
@@ -94,6 +95,10 @@ class FakeTargets:
         self._groups[arn] = msgspec.structs.replace(self._groups[arn], load_balancers=balancers)
         self._tell([arn])
 
+    def move_group(self, arn: str, vpc_id: str) -> None:
+        """To another VPC, which no real one can: for who was asked of before."""
+        self._groups[arn] = msgspec.structs.replace(self._groups[arn], vpc_id=vpc_id)
+
     def delete_group(self, arn: str) -> None:
         del self._groups[arn]
         self._forget([target for target in self._registered if target.group == arn])
@@ -128,6 +133,9 @@ class FakeTargets:
     def _called(self, name: str, targets: Sequence[TargetRef]) -> None:
         if self.fails is not None:
             raise self.fails
+        for target in targets:
+            if target in self.poisoned:
+                raise self.poisoned[target]
         self.calls += [(name, target) for target in targets]
 
     def _forget(self, targets: Sequence[TargetRef]) -> None:

@@ -27,6 +27,7 @@ QUICK = Knobs(
     service_place_retry_max_s=0.02,
     service_drain_check_s=0.01,
     service_deregister_wait_s=0.05,
+    service_targets_retry_max_s=0.05,
 )
 CLUSTER = "default"
 WEB = "web"

@@ -290,6 +290,7 @@ class CellServices:
                 if one.row.decided.start_failures
             },
             "targets": waiting(await tasks_with_targets(self._store, row.key)),
+            "target_faults": self._lane.faults(row.key),
             "looked_at_in_s": self._loop.due.wakes_in_s(row.key),
         }
 

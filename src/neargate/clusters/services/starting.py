@@ -25,7 +25,7 @@ from ..task_table import encode_json
 from .addresses import OwnAddresses, holding
 from .asking import NO_INSTANCES, Asking, NoPlace
 from .snapshot import Snapshot
-from .tables import ServiceState, guard_rev, insert_events
+from .tables import ServiceState, guard_rev, insert_events, was_said_since
 from .target_rows import UNKNOWN, insert_targets
 
 LaunchRate = Callable[[str, bool, int], None]  # (account, is_spot, count); raises Throttling
@@ -116,6 +116,7 @@ class Starting:
             try:
                 self._take(turn.snapshot.row.n, request)
             except Throttling:
+                await self._throttled(turn)
                 return self._knobs.service_retry_s
             await self._launch(turn, asking, request, own)
             left -= count
@@ -159,6 +160,13 @@ class Starting:
             *holding(placed),
             *insert_events(row.n, [message], self._world.now(), self._world.random.getrandbits),
         )
+
+    async def _throttled(self, turn: "_Turn") -> None:
+        """Says it, unless it was said lately."""
+        row, now = turn.snapshot.row, self._world.now()
+        message = messages.throttled(row.name)
+        if not await was_said_since(self._store, row.n, message, now - self._knobs.service_event_repeat_s):
+            await self._store.write(insert_events(row.n, [message], now, self._world.random.getrandbits))
 
     async def _no_place(self, turn: "_Turn", reason: str) -> float:
         """Says it, unless it was said lately; returns in how many seconds it is tried again."""

@@ -193,6 +193,11 @@ def insert_events(service: int, messages: Sequence[str], now: float, bits: Bits)
     ]
 
 
+async def was_said_since(store: Store, service: int, message: str, since: float) -> bool:
+    sql = "SELECT 1 FROM service_events WHERE service = ? AND at > ? AND message = ? LIMIT 1"
+    return bool(await store.read(sql, (service, since, message)))
+
+
 def deployment_id(bits: Bits) -> str:
     return f"ecs-svc/{digits(bits)}"
 

@@ -35,6 +35,12 @@ _HOSTS = (
     "SELECT DISTINCT t.host FROM task_targets x JOIN tasks t ON t.id = x.task "
     "WHERE x.holds = 1 AND t.desired_status = 'STOPPED'"
 )
+_HOLD_NOBODY = (
+    "UPDATE task_targets SET holds = 0 WHERE holds = 1 "
+    "AND task IN (SELECT id FROM tasks WHERE desired_status = 'STOPPED')"
+)
+_OF_KEY = "SELECT n FROM services WHERE account = ? AND cluster = ? AND name = ?"
+_HOSTS_OF_SERVICE = f"{_HOSTS} AND x.service IN ({_OF_KEY})"
 _decode_verdict = msgspec.json.Decoder(TaskVerdict).decode
 
 
@@ -116,6 +122,11 @@ async def hosts_held_back(store: Store) -> list[str]:
     return [str(host) for (host,) in await store.read(_HOSTS)]
 
 
+async def hosts_of_service(store: Store, key: Key) -> list[str]:
+    """Of those, the ones with tasks of this service."""
+    return [str(host) for (host,) in await store.read(_HOSTS_OF_SERVICE, key)]
+
+
 def forget_targets(task_ids: Sequence[str]) -> list[Statement]:
     if not task_ids:
         return []
@@ -132,11 +143,12 @@ def hold_no_more(task_ids: Sequence[str]) -> list[Statement]:
 
 def hold_nobody() -> Statement:
     """Of those that are to stop."""
-    sql = (
-        "UPDATE task_targets SET holds = 0 WHERE holds = 1 "
-        "AND task IN (SELECT id FROM tasks WHERE desired_status = 'STOPPED')"
-    )
-    return Statement(sql)
+    return Statement(_HOLD_NOBODY)
+
+
+def hold_service_no_more(key: Key) -> Statement:
+    """Of those of this service that are to stop, whatever else is in their rows."""
+    return Statement(f"{_HOLD_NOBODY} AND service IN ({_OF_KEY})", key)
 
 
 def told_of(task_id: str, verdict: TaskVerdict) -> Statement:

@@ -3,12 +3,13 @@
 A lane beside the scheduler's loop: it carries out what scheduling/services/targets.py says of each task, and tells the
 scheduler how they stand. Must not decide who stops. Invariants: a task is RUNNING only after its targets are
 registered; its host is told to stop it, and its address is given to another, only when it is a target no more; what is
-to be done follows from the tables and the region, so a kill between any two steps leaves a state to go on from.
+to be done follows from the tables and the region, so a kill between any two steps leaves a state to go on from; a step
+that fails for one task keeps no other from its own.
 """
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from ...interfaces.balancing import TargetRef, Targets
@@ -23,13 +24,16 @@ from ...scheduling.task_document import Change, advanced, ask_to_stop
 from ...world import World
 from ..task_table import TaskRow, changed_task, rows_by_id, write_updates
 from .due import Due
-from .tables import Key, insert_events
+from .tables import Key, insert_events, was_said_since
+from .target_faults import Fault, TargetFaults
 from .target_rows import (
     TargetTask,
     forget_targets,
     hold_no_more,
     hold_nobody,
+    hold_service_no_more,
     hosts_held_back,
+    hosts_of_service,
     services_with_targets,
     tasks_with_targets,
     told_of,
@@ -37,6 +41,7 @@ from .target_rows import (
 
 _log = get_logger(__name__)
 _WRITTEN_MAX = 64  # tasks of one write
+_TOLD_FROM = 3  # failures in a row; what a moment mends is not told
 Tasks = Sequence[TargetTask]
 
 
@@ -64,7 +69,8 @@ class TargetLane:
         self._ring = ring
         self._freed = freed
         self._drains_since: dict[str, float] = {}  # task -> monotonic; a new process begins to count again
-        self._fails_since: dict[Key, float] = {}  # since when the region takes nothing back
+        self._faults = TargetFaults(world, knobs)
+        self._fails_since: dict[Key, float] = {}  # of services that cannot be looked at at all
         self._groups: dict[str, set[str]] = defaultdict(set)  # account -> groups that have changed
         self._changed = asyncio.Event()
         targets.on_change(self._groups_changed)
@@ -78,6 +84,10 @@ class TargetLane:
     def _groups_changed(self, account: str, groups: Sequence[str]) -> None:
         self._groups[account].update(groups)
         self._changed.set()
+
+    def faults(self, key: Key) -> list[dict[str, Any]]:
+        """For `neargate why`: steps of its tasks that fail."""
+        return self._faults.shown(key)
 
     async def load(self) -> None:
         """A new process looks at every service with targets once."""
@@ -102,7 +112,9 @@ class TargetLane:
             for account, groups in changed.items():
                 try:
                     keys = await services_with_targets(self._store, account, sorted(groups))
-                except Overloaded:
+                except Exception as fault:
+                    if not isinstance(fault, Overloaded):
+                        _log.exception("services of target groups could not be found, by a fault", account=account)
                     self._groups_changed(account, sorted(groups))  # what has changed is asked for again
                     await self._world.sleep(self._knobs.service_retry_s)
                     continue
@@ -113,15 +125,13 @@ class TargetLane:
         try:
             wake_in_s = await self.turn(key)
             self._fails_since.pop(key, None)
-        except Refused:
-            wake_in_s = 0.0  # a report or a StopTask came in between: decide again on what is there now
-        except (Overloaded, AwsError) as busy:
+        except Overloaded as busy:
             _log.warning("targets of a service are looked at later", service=key[2], cluster=key[1], why=str(busy))
-            wake_in_s = await self._hold_in_vain(key)
+            wake_in_s = await self._hold_in_vain(key, self._knobs.service_retry_s)
         except Exception:
             # As of the scheduler's loop: one service's state must not stop the others.
             _log.exception("targets of a service could not be looked at, by a fault", service=key[2], cluster=key[1])
-            wake_in_s = self._knobs.service_fault_retry_s
+            wake_in_s = await self._hold_in_vain(key, self._knobs.service_targets_retry_max_s)
         finally:
             places.release()
         self.due.done(key)
@@ -129,26 +139,67 @@ class TargetLane:
             self.due.wake(key, wake_in_s)
 
     async def turn(self, key: Key) -> float | None:
-        """Once; in how many seconds again, unless something happens before. Raises Refused, Overloaded, AwsError."""
+        """Once; in how many seconds again, unless something happens before. What fails for one task is remembered, and
+        tried again in its time. Raises Overloaded."""
         by_step: dict[Step, list[TargetTask]] = defaultdict(list)
-        for task in await tasks_with_targets(self._store, key):
+        tasks = await tasks_with_targets(self._store, key)
+        for task in self._faults.ready(key, tasks):
             is_over = self._is_over(key[0], task)
             by_step[next_step(task.last_status, task.desired_status, task.stop_code, is_over=is_over)].append(task)
-        await self._leave(key, by_step[Step.LEAVE])
-        await self._signal(by_step[Step.SIGNAL])
-        await self._register(key, by_step[Step.REGISTER][:_WRITTEN_MAX])
-        await self._drain(key, by_step[Step.DRAIN][:_WRITTEN_MAX])
+        await self._each(key, Step.LEAVE, by_step[Step.LEAVE], self._leave)
+        await self._each(key, Step.SIGNAL, by_step[Step.SIGNAL], self._signal)
+        await self._each(key, Step.REGISTER, by_step[Step.REGISTER][:_WRITTEN_MAX], self._register)
+        await self._each(key, Step.DRAIN, by_step[Step.DRAIN][:_WRITTEN_MAX], self._drain)
         running = [task for task in by_step[Step.NONE] if task.last_status == LastStatus.RUNNING]
         is_more = await self._tell(key, running)
+        await self._hold_no_longer(self._faults.overdue(key, tasks))
         if is_more or by_step[Step.REGISTER] or by_step[Step.DRAIN]:
             return 0.0  # what they are now is looked at at once
-        return self._knobs.service_drain_check_s if by_step[Step.WAIT] else None
+        times = [self._knobs.service_drain_check_s] if by_step[Step.WAIT] else []
+        if (retry_in_s := self._faults.wake_in_s(key)) is not None:
+            times.append(retry_in_s)
+        return min(times, default=None)
+
+    async def _each(self, key: Key, step: Step, tasks: Tasks, do: "Callable[[Key, Tasks], Awaitable[None]]") -> None:
+        """All of them together; where that fails, one by one. Raises Overloaded."""
+        if not tasks or await self._has_done(key, step, tasks, do) or len(tasks) == 1:
+            return
+        for task in tasks:
+            await self._has_done(key, step, [task], do)
+
+    async def _has_done(
+        self, key: Key, step: Step, tasks: Tasks, do: "Callable[[Key, Tasks], Awaitable[None]]"
+    ) -> bool:
+        try:
+            await do(key, tasks)
+        except Overloaded:
+            raise
+        except Exception as error:
+            if len(tasks) == 1:
+                await self._failed(key, self._faults.failed(key, tasks[0], step, error), error)
+            return False
+        self._faults.went_well(key, tasks)
+        return True
+
+    async def _failed(self, key: Key, fault: Fault, error: Exception) -> None:
+        """It is said; the operator sees what a fault of ours was. Raises Overloaded."""
+        facts = {"service": key[2], "cluster": key[1], "task": fault.task.task_id, "step": fault.step.value}
+        if fault.count == 1 and not isinstance(error, AwsError | Refused):
+            _log.exception("a target's step is tried again, after a fault", **facts)
+        elif not isinstance(error, Refused):
+            _log.warning("a target's step is tried again", **facts, why=fault.fault, times=fault.count)
+        if fault.count < _TOLD_FROM or isinstance(error, Refused):
+            return
+        now, bits = self._world.now(), self._world.random.getrandbits
+        since = now - self._knobs.service_event_repeat_s
+        for group in dict.fromkeys(target.group for target in fault.task.targets):
+            message = messages.step_failed(key[2], group, fault.error, is_registering=fault.step is Step.REGISTER)
+            if not await was_said_since(self._store, fault.task.service, message, since):
+                await self._store.write(insert_events(fault.task.service, [message], now, bits))
 
     # -- the way up
 
     async def _register(self, key: Key, tasks: Tasks) -> None:
-        if not tasks:
-            return
         lost = set(await self._targets.register(key[0], _refs(tasks)))
         unplaced = {task.task_id: _first_lost(task, lost) for task in tasks if lost.intersection(task.targets)}
         await self._advance([task for task in tasks if task.task_id not in unplaced], LastStatus.RUNNING, _registered)
@@ -166,15 +217,20 @@ class TargetLane:
 
     async def _tell(self, key: Key, tasks: Tasks) -> bool:
         """Whether there is more to be told."""
-        told = []
+        news: list[TargetTask] = []
+        verdicts: dict[str, TaskVerdict] = {}
         for task in tasks:
             verdict = worst([self._verdict(key[0], target) for target in task.targets], task.verdict)
             if verdict != task.verdict:
-                told.append(told_of(task.task_id, verdict))
-        if told:
-            await self._store.write(told[:_WRITTEN_MAX])
+                verdicts[task.task_id] = verdict
+                news.append(task)
+
+        async def write(_: Key, some: Tasks) -> None:
+            await self._store.write([told_of(task.task_id, verdicts[task.task_id]) for task in some])
             self._served(key)
-        return len(told) > _WRITTEN_MAX
+
+        await self._each(key, Step.NONE, news[:_WRITTEN_MAX], write)
+        return len(news) > _WRITTEN_MAX
 
     def _verdict(self, account: str, target: TargetRef) -> TaskVerdict:
         state = self._targets.state(account, target)
@@ -186,8 +242,6 @@ class TargetLane:
     # -- the way down
 
     async def _drain(self, key: Key, tasks: Tasks) -> None:
-        if not tasks:
-            return
         await self._targets.deregister(key[0], _refs(tasks))
         await self._advance(tasks, LastStatus.DEACTIVATING, _deregistered)
         for task in tasks:
@@ -201,15 +255,11 @@ class TargetLane:
         is_overdue = now >= since + self._knobs.service_drain_max_s
         return is_overdue or all(self._targets.state(account, target).is_gone for target in task.targets)
 
-    async def _signal(self, tasks: Tasks) -> None:
-        if not tasks:
-            return
+    async def _signal(self, _: Key, tasks: Tasks) -> None:
         await self._store.write(forget_targets([task.task_id for task in tasks]))
         self._gone(tasks)
 
     async def _leave(self, key: Key, tasks: Tasks) -> None:
-        if not tasks:
-            return
         await self._targets.deregister(key[0], _refs(tasks))
         events = self._events([task for task in tasks if _was_running(task)], _left)
         await self._store.write([*forget_targets([task.task_id for task in tasks]), *events])
@@ -223,17 +273,23 @@ class TargetLane:
         if any(task.last_status == LastStatus.STOPPED for task in tasks):
             self._freed()
 
-    async def _hold_in_vain(self, key: Key) -> float:
-        """The region takes nothing back: a stop that was asked for does not wait for it for ever."""
-        now = self._world.monotonic()
-        if now >= self._fails_since.setdefault(key, now) + self._knobs.service_deregister_wait_s:
-            try:
-                there = await tasks_with_targets(self._store, key)
-            except Overloaded:
-                return self._knobs.service_retry_s  # the next attempt does it
-            tasks = [task for task in there if task.desired_status == "STOPPED"]
+    async def _hold_no_longer(self, tasks: Tasks) -> None:
+        """The region does not take them back: a stop that was asked for does not wait for it for ever. Their rows stay,
+        and with them their deregistration."""
+        if tasks:
             await self._let_go(hold_no_more([task.task_id for task in tasks]), [task.host for task in tasks])
-        return self._knobs.service_retry_s
+
+    async def _hold_in_vain(self, key: Key, retry_s: float) -> float:
+        """The service cannot be looked at, for whatever reason: its stops do not wait for that for ever either."""
+        now = self._world.monotonic()
+        left_s = self._fails_since.setdefault(key, now) + self._knobs.service_deregister_wait_s - now
+        if left_s > 0:
+            return min(retry_s, left_s)
+        try:
+            await self._let_go([hold_service_no_more(key)], await hosts_of_service(self._store, key))
+        except Exception:
+            _log.exception("stops of a service wait for its targets", service=key[2], cluster=key[1])
+        return retry_s
 
     async def hold_nobody(self) -> None:
         """All tasks of the region are to stop, at once. Those that are registered are deregistered all the same."""

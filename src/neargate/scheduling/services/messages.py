@@ -98,12 +98,23 @@ def not_registered(group: str) -> str:
     return f"{_NOT_REGISTERED} (target-group {group}) with (error One or more target groups not found)"
 
 
+def step_failed(name: str, group: str, error: str, *, is_registering: bool) -> str:
+    """A target that cannot be made one, or none any more, again and again."""
+    what = "register targets in" if is_registering else "deregister targets in"
+    return f"(service {name}) failed to {what} (target-group {group}) with (error {error})"
+
+
 def not_started(name: str, reason: str) -> str:
     return f"(service {name}) {reason}" if reason.startswith(_NOT_REGISTERED) else not_placed(name, reason)
 
 
 def not_placed(name: str, reason: str) -> str:
     return f"(service {name}) was unable to place a task. Reason: {reason.rstrip('.')}."
+
+
+def throttled(name: str) -> str:
+    """The account's launch rate is used up."""
+    return f"(service {name}) operations are being throttled. Will try again later."
 
 
 def impaired(name: str) -> str:

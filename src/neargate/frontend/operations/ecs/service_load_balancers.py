@@ -44,6 +44,18 @@ def check_containers(load_balancers: Sequence[Document], definition: Document) -
             raise InvalidParameter(f"The container {name} did not have a container port {port} defined.")
 
 
+def check_vpc(call: Call, services: Services, groups: Sequence[str], network: Document) -> None:
+    """Also of a network that a service changes to. A group that is gone keeps nobody from it."""
+    vpc_id = _vpc_of(call, services, network)
+    for arn in groups:
+        group = services.targets.group(call.account, arn) if services.targets is not None else None
+        if group is not None and vpc_id not in (None, group.vpc_id):
+            raise InvalidParameter(
+                f"The provided target group {arn} belongs to {group.vpc_id}, which is not the VPC of the subnets "
+                f"provided ({vpc_id})."
+            )
+
+
 def _plain(given: Document) -> dict[str, Any]:
     if given.get("loadBalancerName"):
         raise InvalidParameter(
@@ -82,12 +94,7 @@ def _check_group(call: Call, services: Services, arn: str, definition: Document,
         )
     if not group.load_balancers:
         raise InvalidParameter(f"The target group with targetGroupArn {arn} does not have an associated load balancer.")
-    vpc_id = _vpc_of(call, services, network)
-    if vpc_id is not None and group.vpc_id != vpc_id:
-        raise InvalidParameter(
-            f"The provided target group {arn} belongs to {group.vpc_id}, which is not the VPC of the subnets provided "
-            f"({vpc_id})."
-        )
+    check_vpc(call, services, [arn], network)
 
 
 def _vpc_of(call: Call, services: Services, network: Document) -> str | None:

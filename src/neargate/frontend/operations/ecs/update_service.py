@@ -18,7 +18,7 @@ from .asking import definition_resource
 from .asking_services import service_document, service_resources, updating_keys
 from .names import cluster_name, definition_reference, service_identifier
 from .passing import authorize_roles, roles_of
-from .service_load_balancers import check_containers, checked_load_balancers
+from .service_load_balancers import check_containers, check_vpc, checked_load_balancers
 from .service_registries import checked_registries
 from .service_settings import DAEMON, changed_settings
 from .service_template import (
@@ -150,6 +150,7 @@ def _targets(
     present: list[Document] = service.get("loadBalancers") or []
     if not _names_targets(params):
         check_containers(present, definition)
+        check_vpc(call, services, [one["targetGroupArn"] for one in present], network)
         return present
     return checked_load_balancers(call, services, params, definition, network)
 
