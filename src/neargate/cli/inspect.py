@@ -1,4 +1,4 @@
-"""`neargate status`, `logs` and `why`: what the operator sees of a running region, asked at the operator's socket."""
+"""`neargate status` and `logs`: what the operator sees of a running region, asked at the operator's socket."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +9,7 @@ from . import config as configs
 from .admin import ask
 from .paths import RegionPaths
 from .problems import NoServer
-from .service_story import service_story
 from .spot import spot_line
-from .story import story
 from .uplink import status_line
 
 FOLLOW_S = 0.5
@@ -128,14 +126,6 @@ def _ask_on(paths: RegionPaths, task: str, tokens: dict[str, str], note: Callabl
             time.sleep(FOLLOW_S)
             continue
         return answer
-
-
-def why(paths: RegionPaths, task: str) -> str:
-    """The account of a task, or of a service."""
-    configs.load(paths)
-    facts = ask(paths, "why", task=task)
-    now = time.time()
-    return "\n".join(service_story(facts, now) if "service" in facts else story(facts, now, paths.as_option))
 
 
 def _clock(at: float) -> str:
