@@ -36,6 +36,10 @@ def _none_beside(account: str) -> int:
     return 0
 
 
+class PlanTooLarge(Exception):
+    """The text is for the operator."""
+
+
 class BalancerBook:
     """`beside`: how often of an account what is on no shelf of the network had changed, which plans are made of too."""
 
@@ -51,6 +55,7 @@ class BalancerBook:
         self._planner = planner
         self._beside = beside
         self._plans: dict[str, dict[str, BalancerPlan]] = {}  # by account, by ARN
+        self._unplanned: dict[str, dict[str, str]] = {}  # by account, by ARN: why not
         self._seen: dict[str, int] = {}  # account -> generation of what its plans were made of
         self._by_host: dict[str, list[BalancerPlan]] = {}
         self._places: dict[str, tuple[str, str]] = {}  # place -> (host, ARN)
@@ -77,6 +82,11 @@ class BalancerBook:
         """Of all nodes with an interface: (host, ARN of the load balancer)."""
         self._catch_up()
         return self._places
+
+    def unplanned(self, account: str) -> Mapping[str, str]:
+        """ARN -> why, of the account's load balancers whose last changes are in no plan."""
+        self._catch_up()
+        return self._unplanned.get(account, {})
 
     async def changes(self) -> AsyncIterator[None]:
         feed = asyncio.Event()
@@ -117,6 +127,7 @@ class BalancerBook:
     def _replan(self, shelf: Shelf, generation: int) -> bool:
         """Whether a plan is another one. One that says the same keeps its generation."""
         before, made = self._plans.get(shelf.account, {}), dict[str, BalancerPlan]()
+        self._unplanned[shelf.account] = {}
         for balancer in balancers(shelf):
             if not nodes.there(balancer):
                 continue
@@ -136,7 +147,9 @@ class BalancerBook:
             _check_size(plan)
             return plan
         except Exception as error:
-            _log.error("a load balancer cannot be planned", balancer=balancer.arn, why=told(error))
+            why = str(error) if isinstance(error, PlanTooLarge) else told(error)
+            _log.error("a load balancer cannot be planned", balancer=balancer.arn, why=why)
+            self._unplanned[shelf.account][balancer.arn] = why
             return None
 
     def _index(self) -> None:
@@ -153,4 +166,4 @@ def _check_size(plan: BalancerPlan) -> None:
     targets, size = sum(len(group.targets) for group in plan.groups), len(_encode(plan))
     if targets > TARGETS_MAX or size > PLAN_MAX_BYTES:
         most = f"{TARGETS_MAX} and {PLAN_MAX_BYTES} are the most"
-        raise ValueError(f"its plan has {targets} targets and {size} bytes, {most}")
+        raise PlanTooLarge(f"its plan has {targets} targets and {size} bytes, {most}")
