@@ -13,7 +13,7 @@ from .admin import ask
 from .path_model import Ask, describe, step_line, traced
 from .paths import RegionPaths
 from .ports import is_own_address
-from .problems import Problem
+from .problems import NoServer, Problem
 from .trace_balancer import port_of, traced_balancer
 
 DROPPED_HERE = "this machine's own address: what tasks send to the machine itself is dropped"
@@ -48,6 +48,8 @@ def _to_balancer(paths: RegionPaths, network: Ask, begun: dict[str, Any], name: 
         raise Problem(f"load balancers here take TCP alone, and no {protocol}")
     try:
         facts = ask(paths, "balancer", name=name, account=begun["account"])
+    except NoServer:
+        raise
     except Problem as unknown:
         raise Problem(f"{name!r} is no address, and {unknown}; write --to ADDRESS:PORT, with numbers") from None
     wanted = port or port_of(facts["balancer"])
