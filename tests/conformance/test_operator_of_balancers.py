@@ -149,7 +149,9 @@ def test_nothing_is_in_the_way_where_all_is_open(region: Operator, paths: Region
     assert text.startswith(f"load balancer shop (application, internet-facing) is active\n  {region.arn}\n")
     assert f"  {PLACES[0]}: serves, on h-{PLACES[0]}, " in text
     assert "HTTP:80: forwards to shop-web\n" in text and "shop-web: 1 of 1 targets are healthy" in text
-    assert text.splitlines()[-1] == "Nothing that Neargate knows of is between its clients and an answer of its targets."
+    assert (
+        text.splitlines()[-1] == "Nothing that Neargate knows of is between its clients and an answer of its targets."
+    )
 
 
 def test_groups_that_let_nobody_in_are_named_with_what_to_type(region: Operator, paths: RegionPaths) -> None:
@@ -157,8 +159,8 @@ def test_groups_that_let_nobody_in_are_named_with_what_to_type(region: Operator,
     assert f"Its security groups ({region.front}) let nobody in at port 80: aws ec2 authorize-security-group-" in last
     assert (
         f"Its nodes do not reach {region.address} of target group shop-web at port 80: security group {region.back}: "
-        f"no inbound rule allows it; let in the load balancer's group: --protocol tcp --port 80 --source-group "
-        f"{region.front}."
+        "no inbound rule allows it; let the load balancer's group in: aws ec2 authorize-security-group-ingress "
+        f"--group-id {region.back} --protocol tcp --port 80 --source-group {region.front}."
     ) in last
 
 
@@ -173,7 +175,9 @@ def test_a_subnet_without_a_way_to_the_internet_is_named(region: Operator, paths
             last = why.why(paths, "shop").splitlines()[-1]
     finally:
         ec2.create_route(**there, GatewayId=gateway)
-    assert last.startswith(f"From the internet its node in {PLACES[0]} at port 80, {PLACES[1]} at port 80 is not reached")
+    assert last.startswith(
+        f"From the internet its node in {PLACES[0]} at port 80, {PLACES[1]} at port 80 is not reached"
+    )
     assert "need a route to the internet gateway" in last
 
 
@@ -181,7 +185,7 @@ def test_a_target_group_says_who_leads_to_it_and_what_is_in_the_way(region: Oper
     text = why.why(paths, "shop-web")
     assert text.startswith(f"target group shop-web (HTTP, port 80) of {region.clients.vpc}\n  {region.group}\n")
     assert "load balancers that lead to it\n  shop: active\n" in text and "HTTP / at their own port" in text
-    assert f"Its nodes do not reach {region.address} of target group shop-web" in text
+    assert f"Load balancer shop: Its nodes do not reach {region.address} of target group shop-web" in text
     with region.open():
         assert why.why(paths, region.group).endswith("in the way of requests to its targets.")
     lonely = region.clients.group("lonely")

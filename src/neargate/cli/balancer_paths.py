@@ -17,6 +17,7 @@ from ..tracing.region import Region
 Facts = Mapping[str, Any]
 ANYBODY = "192.0.2.1"  # of documentation: an address of the internet that nobody here has
 PORTS_MAX, TARGETS_MAX = 10, 20  # of one load balancer, of one group
+Stopper = tuple[str, str, str]  # its kind, in words, its id
 Found = dict[tuple[str, ...], list[str]]
 
 
@@ -51,7 +52,7 @@ def _ways_in(region: Region, balancer: Facts) -> Iterator[str]:
             step = _stop(answer(region, flow)) if node["public_address"] else None
             if step is not None:
                 found.setdefault((*step, _from_internet(step[0])), []).append(f"{node['zone']} at port {port}")
-    for (_, what, hint), ways in found.items():
+    for (_, what, _, hint), ways in found.items():
         yield f"From the internet its node in {_listed(ways)} is not reached: {what}{hint}."
 
 
@@ -84,7 +85,7 @@ def _ways_to(region: Region, balancer: Facts, group: Facts) -> Iterator[str]:
                 if step is not None:
                     hint = _let_in(step, balancer, port)
                     found.setdefault((*step, str(port), hint), []).append(target["address"])
-    for (_, what, port, hint), targets in found.items():
+    for (_, what, _, port, hint), targets in found.items():
         name = f"target group {group['name']}"
         yield f"Its nodes do not reach {_listed(targets)} of {name} at port {port}: {what}{hint}."
 
@@ -103,23 +104,25 @@ def target_way(region: Region, node: Facts, address: str, port: int) -> Answer:
     return answer(region, Flow(sender=node["interface"], to=address, port=port))
 
 
-def _let_in(step: tuple[str, str], balancer: Facts, port: int) -> str:
-    kind, what = step
+def _let_in(step: Stopper, balancer: Facts, port: int) -> str:
+    kind, what, group = step
     own = balancer["security_groups"]
     if kind != Kind.SECURITY_GROUP or not own:
         return ""
     if "no outbound rule" in what:
         return "; let them out of the load balancer's own group"
-    return f"; let in the load balancer's group: --protocol tcp --port {port} --source-group {own[0]}"
+    return (
+        "; let the load balancer's group in: aws ec2 authorize-security-group-ingress "
+        f"--group-id {group} --protocol tcp --port {port} --source-group {own[0]}"
+    )
 
 
-def _stop(found: Answer) -> tuple[str, str] | None:
-    """(kind, what) of the object that stops a packet or its answer."""
-    if found.stop is not None:
-        return found.stop.kind, said(found.stop)
-    if found.reply_stop is not None:
-        return found.reply_stop.kind, f"the answer is stopped by {said(found.reply_stop)}"
-    return None
+def _stop(found: Answer) -> Stopper | None:
+    """What stops a packet, or its answer."""
+    step, before = (found.reply_stop, "the answer is stopped by ") if found.stop is None else (found.stop, "")
+    if step is None:
+        return None
+    return step.kind, f"{before}{said(step)}", step.object_ids[0] if step.object_ids else ""
 
 
 def said(step: Step) -> str:

@@ -34,8 +34,8 @@ def balancer_story(facts: Facts, stops: Sequence[str], now: float, option: str =
     return [*lines, *also(facts, option)]
 
 
-def group_story(facts: Facts, stops: Sequence[str], now: float, option: str = "") -> list[str]:
-    """As `balancer_story`, of a target group and the load balancers that lead to it."""
+def group_story(facts: Facts, stops: Mapping[str, Sequence[str]], now: float, option: str = "") -> list[str]:
+    """As `balancer_story`, of a target group and the load balancers that lead to it. `stops`: by their ARNs."""
     one = facts["target_group"]
     lines = [f"target group {one['name']} ({one['protocol']}, port {one['port']}) of {one['vpc']}", f"  {one['arn']}"]
     leading = [f"{each['name']}: {_state(each)}" for each in facts["balancers"]]
@@ -46,13 +46,17 @@ def group_story(facts: Facts, stops: Sequence[str], now: float, option: str = ""
     ):
         if part:
             lines += ["", title, *(f"  {line}" for line in part)]
-    own = [f"Load balancer {each['name']}: {text}" for each in facts["balancers"] for text in _own(each, now, option)]
+    own = [
+        f"Load balancer {each['name']}: {text}"
+        for each in facts["balancers"]
+        for text in (*_own(each, now, option), *stops.get(each["arn"], ()))
+    ]
     if not one["balancers"]:
         own.append(
             "No listener and no rule leads to it, so nobody sends it requests and its targets are not checked: "
             "aws elbv2 create-listener."
         )
-    told = [*_of_groups([one]), *own, *stops]
+    told = [*_of_groups([one]), *own]
     lines += ["", " ".join(told or ["Nothing that Neargate knows of is in the way of requests to its targets."])]
     return [*lines, *also(facts, option)]
 

@@ -24,7 +24,9 @@ def why(paths: RegionPaths, name: str) -> str:
     facts = ask(paths, "why", task=name)
     now, option = time.time(), paths.as_option
     if "balancer" in facts:
-        lines = balancer_story(facts, _stops(paths, [facts["balancer"]], facts["groups"]), now, option)
+        one = facts["balancer"]
+        found = _stops(paths, [one], facts["groups"])
+        lines = balancer_story(facts, found[one["arn"]], now, option)
     elif "target_group" in facts:
         lines = group_story(facts, _stops(paths, facts["balancers"], [facts["target_group"]]), now, option)
     else:
@@ -32,10 +34,10 @@ def why(paths: RegionPaths, name: str) -> str:
     return "\n".join(lines)
 
 
-def _stops(paths: RegionPaths, balancers: list[dict[str, Any]], groups: list[dict[str, Any]]) -> list[str]:
-    """What the network does not let pass; of several load balancers, each sentence once."""
+def _stops(paths: RegionPaths, balancers: list[dict[str, Any]], groups: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """What the network does not let pass of each load balancer's, by ARN."""
     if not balancers:
-        return []
+        return {}
     network = asked_network(paths, balancers[0]["account"])
     region = Region(describe(network, configs.load(paths).port, private_beyond(paths)))
-    return list(dict.fromkeys(text for one in balancers for text in stops(region, one, groups)))
+    return {one["arn"]: stops(region, one, groups) for one in balancers}
