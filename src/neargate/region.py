@@ -142,7 +142,6 @@ class Region(Struct, frozen=True, kw_only=True):
     spot_setting: SpotSetting
     recorder: CallRecorder
     placing: Placing
-    balancer_book: BalancerBook
     balancer_watch: BalancerWatch
 
     def start_loops(self, world: World) -> None:
@@ -229,7 +228,6 @@ async def open_region(
         spot_setting=parts.spot,
         recorder=recorder,
         placing=placing,
-        balancer_book=book,
         balancer_watch=BalancerWatch(world, parts.network, book, verdicts, knobs),
     )
 

@@ -74,7 +74,7 @@ class Desk:
             certificates=self.certificates,
             world=SimpleNamespace(now=lambda: stage.now[0]),
         )
-        region = SimpleNamespace(services=services, balancer_book=stage.book, capacities={"a": self.hosts})
+        region = SimpleNamespace(services=services, balancer_watch=stage.watch, capacities={"a": self.hosts})
         self.desk = BalancersDesk(cast(Region, region))
 
     async def kinds(self) -> dict[str, int]:

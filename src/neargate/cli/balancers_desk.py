@@ -118,7 +118,7 @@ class BalancersDesk:
         return View(
             shelf=shelf,
             verdicts=self._region.services.verdicts,
-            unplanned=self._region.balancer_book.unplanned(account),
+            unplanned=self._region.balancer_watch.book.unplanned(account),
             connected=connected,
             certificate=lambda arn: certificates.certificate(account, arn),
             leading=lookup.users(shelf),

@@ -70,7 +70,7 @@ class BalancerWatch:
     ) -> None:
         self._world = world
         self._network = network
-        self._book = book
+        self.book = book
         self._verdicts = verdicts
         self._knobs = knobs
         self._heard_at: dict[str, float] = {}  # by place, on our own clock
@@ -95,7 +95,7 @@ class BalancerWatch:
 
     async def look(self) -> None:
         """Everything that is to be done now, once; what fails is left to the next look."""
-        self._verdicts.forget_others(self._book.places().keys())
+        self._verdicts.forget_others(self.book.places().keys())
         self._lapse_silent()
         for account in self._network.accounts():
             shelf = self._network.shelf(account)
@@ -120,7 +120,7 @@ class BalancerWatch:
         leading = users(shelf)
         for group in list(shelf.all(TargetGroup)):
             arns = leading.get(group.arn, ())
-            generations = {arn: self._book.generation(arn) for arn in arns}
+            generations = {arn: self.book.generation(arn) for arn in arns}
             keys = list(drained(shelf, group, arns, self._verdicts, generations, self._world.now()))
             if keys:
                 await self._decide(account, _forgetting(group.arn, keys))
