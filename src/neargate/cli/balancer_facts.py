@@ -35,6 +35,15 @@ class View(Struct, frozen=True, kw_only=True):
     connected: frozenset[str]
     certificate: Callable[[str], Certificate | None]
     leading: Mapping[str, tuple[str, ...]]  # group -> ARNs of the load balancers that lead to it
+    listeners: Mapping[str, Sequence[Listener]]  # load balancer -> its own, in order of ports
+
+
+def by_balancer(shelf: Shelf) -> dict[str, list[Listener]]:
+    """All listeners, looked through once: a region may have thousands."""
+    found: dict[str, list[Listener]] = {}
+    for one in sorted(shelf.all(Listener), key=lambda one: one.port):
+        found.setdefault(one.load_balancer, []).append(one)
+    return found
 
 
 def named(shelf: Shelf, name: str) -> Iterator[LoadBalancer | TargetGroup]:
@@ -60,7 +69,7 @@ def balancer_facts(view: View, one: LoadBalancer) -> Facts:
         "vpc": one.vpc_id,
         "security_groups": list(one.groups),
         "unplanned": view.unplanned.get(one.arn, ""),
-        "listeners": [_listener(view, each) for each in lookup.listeners_of(view.shelf, one.arn)],
+        "listeners": [_listener(view, each) for each in view.listeners.get(one.arn, ())],
     }
 
 
@@ -74,7 +83,7 @@ def brief(view: View, one: LoadBalancer) -> Facts:
         "state": one.state,
         "reason": one.reason,
         "nodes": [node_facts(view, one, each) for each in nodes.wanted(one)],
-        "ports": [f"{each.protocol}:{each.port}" for each in lookup.listeners_of(view.shelf, one.arn)],
+        "ports": [f"{each.protocol}:{each.port}" for each in view.listeners.get(one.arn, ())],
         "groups": list(lookup.groups_of(view.shelf, one.arn)),
     }
 

@@ -6,7 +6,6 @@ counts as one; must not know sentences.
 
 from collections.abc import Iterator
 
-from ..frontend.balancing import lookup
 from ..frontend.balancing.objects import FAILED, LoadBalancer, TargetGroup
 from ..frontend.network import balancer_nodes as nodes
 from ..frontend.network.balancers import balancers
@@ -53,7 +52,7 @@ def _of_balancer(view: View, one: LoadBalancer, now: float) -> Iterator[Facts]:
         kind = _of_node(facts := node_facts(view, one, node))
         if kind:
             yield {"kind": kind, **{name: facts[name] for name in ("zone", "host", "why")}}
-    for listener in lookup.listeners_of(view.shelf, one.arn):
+    for listener in view.listeners.get(one.arn, ()):
         yield from _of_certificates(certificate_facts(view, listener), listener.port, now)
 
 

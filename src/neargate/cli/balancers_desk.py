@@ -14,7 +14,7 @@ from ..frontend.network.balancers import balancers
 from ..model.arn import Arn
 from ..region import Region
 from .admin import Handler
-from .balancer_facts import View, balancer_facts, brief, counts, group_facts, named
+from .balancer_facts import View, balancer_facts, brief, by_balancer, counts, group_facts, named
 from .balancer_troubles import troubles
 from .hosts_seen import all_hosts
 
@@ -122,6 +122,7 @@ class BalancersDesk:
             connected=connected,
             certificate=lambda arn: certificates.certificate(account, arn),
             leading=lookup.users(shelf),
+            listeners=by_balancer(shelf),
         )
 
 
@@ -134,5 +135,5 @@ def _with_counts(view: View, one: LoadBalancer) -> Answer:
 def _local_ports(view: View) -> Iterator[tuple[str, int]]:
     for one in balancers(view.shelf):
         hosts = {node.host_id for node in nodes.there(one) if node.public_ip and node.host_id}
-        for listener in lookup.listeners_of(view.shelf, one.arn) if hosts else ():
+        for listener in view.listeners.get(one.arn, ()) if hosts else ():
             yield from ((host, listener.port) for host in hosts)
