@@ -1,5 +1,6 @@
 """`neargate doctor` on load balancers: what counts as a trouble, the sentence of each, and who has a port of theirs."""
 
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -261,6 +262,14 @@ def test_a_port_that_somebody_else_has_is_told_with_who_it_is(
         [text] = findings(machine)
     assert text.startswith(f"load balancers at port {port} are not at 127.0.0.1:{port} of this machine: ")
     assert findings(machine) == [], "nobody has it any more"
+
+
+def test_a_port_that_the_agent_has_is_no_trouble(monkeypatch: pytest.MonkeyPatch, machine: RegionPaths) -> None:
+    monkeypatch.setattr(balancer_findings.processes, "find", lambda _: SimpleNamespace(pid=os.getpid()))
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        answer: Told = {"shown": {}, "counts": {}, "ports": {"h-1": [own.getsockname()[1]]}}
+        monkeypatch.setattr(balancer_findings, "ask", lambda *_: answer)
+        assert findings(machine) == []
 
 
 def test_a_server_that_cannot_be_asked_is_told_of_elsewhere(
