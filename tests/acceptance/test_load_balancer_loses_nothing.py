@@ -167,6 +167,28 @@ def balanced(alone: LiveRegion) -> Balanced:
     return made
 
 
+@pytest.mark.timeout(300)
+def test_the_operator_is_told_how_it_stands_and_what_would_be_in_the_way(balanced: Balanced) -> None:
+    def told(*words: str) -> str:
+        return str(balanced.region.command(*words, check=False).stdout)
+
+    status = [line.split() for line in told("status").splitlines()]
+    [balancer] = [words for words in status if words[:3] == ["balanced", "active", "HTTP:80"]]
+    assert balancer[-2:] == ["balanced", "2/2"]
+    assert any(words[:4] == [SERVICE, "default", "ACTIVE", "2/2"] for words in status)
+    assert "is between its clients and an answer of its targets." in told("why", balanced.arn)
+    assert told("why", balanced.targets).endswith("in the way of requests to its targets.\n")
+    client = balanced.client.rpartition("/")[2]
+    lines = told("trace-path", "--from", client, "--to", balanced.name).splitlines()
+    assert lines[-1] == "balanced:80 is reached, and answers" and not any(line.startswith("✗") for line in lines)
+    refused = told("trace-path", "--from", client, "--to", "balanced:81").splitlines()
+    assert "✗ listener: nobody listens at port 81; it has HTTP:80" in refused
+    assert "load balancer" not in told("doctor") and "target group" not in told("doctor")
+    [alone] = balanced.elb.create_load_balancer(Name="alone", Subnets=balanced.subnets[:2])["LoadBalancers"]
+    assert "It has no listener" in told("why", "alone")
+    balanced.elb.delete_load_balancer(LoadBalancerArn=alone["LoadBalancerArn"])
+
+
 @pytest.mark.timeout(900)
 def test_none_fails_through_deployments_kills_and_scaling(balanced: Balanced, tmp_path: Path) -> None:
     log = tmp_path / "stream"

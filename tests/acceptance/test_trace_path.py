@@ -200,7 +200,11 @@ def test_addresses_that_lead_nowhere(lab: Lab) -> None:
 def test_what_cannot_be_traced(lab: Lab) -> None:
     task = lab.client.rpartition("/")[2]
     for to, sentence in (
-        ("somewhere:80", "'somewhere' is no address; write --to ADDRESS:PORT, with numbers"),
+        (
+            "somewhere:80",
+            "'somewhere' is no address, and no load balancer is named 'somewhere'; write --to ADDRESS:PORT, with "
+            "numbers",
+        ),
         ("1.1.1.1", "write the port too, 1 to 65535: --to ADDRESS:PORT"),
     ):
         refused = lab.region.command("trace-path", "--from", task, "--to", to, check=False)

@@ -17,4 +17,4 @@ def test_the_walk_of_a_load_balancer(sampled_region: LiveRegion, tmp_path: Path)
     blocks = steps(document.partition("\n## What it is")[0])
     printed = walk(blocks, sampled_region, tmp_path, strict=False)
     assert_true(blocks, printed)
-    assert len([block for block in blocks if block.printed]) == 6
+    assert len([block for block in blocks if block.printed]) == 7

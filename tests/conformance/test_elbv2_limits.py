@@ -199,9 +199,10 @@ def test_priorities_are_set_for_so_many_rules_at_a_time(on: Balancing) -> None:
 
 def test_a_load_balancer_whose_nodes_cannot_be_told_of_its_changes_says_so(on: Balancing) -> None:
     arn, other = on.balancer(), on.balancer("other")
-    on.door.door.region.services.verdicts.unplanned[arn] = "Its last changes have not reached its nodes."
+    on.door.door.region.services.verdicts.unplanned[arn] = "its plan is too large"
     one, two = (on.elb.describe_load_balancers(LoadBalancerArns=[each])["LoadBalancers"][0] for each in (arn, other))
-    assert one["State"]["Reason"] == "Its last changes have not reached its nodes."
+    reason = "Its last changes have not reached its nodes: they cannot be told of them. The operator's log says why."
+    assert one["State"]["Reason"] == reason
     assert "Reason" not in two["State"]
 
 

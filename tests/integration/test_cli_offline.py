@@ -165,7 +165,7 @@ def test_a_second_down_and_an_up_meanwhile_are_told_who_is_at_it(paths: RegionPa
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["why"], "arguments are required: TASK|SERVICE; see: neargate why --help"),
+        (["why"], "arguments are required: TASK|SERVICE|LOAD-BALANCER|TARGET-GROUP; see: neargate why --help"),
         (["bogus"], "invalid choice: 'bogus'"),
         (["up", "--port", "x"], "invalid int value: 'x'; see: neargate up --help"),
         (["up", "--back"], "unrecognized arguments: --back"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from neargate.cli import commands, quota
+from neargate.cli import commands, quota, sharing_commands
 from neargate.cli.paths import RegionPaths
 from neargate.cli.quota_desk import LimitRefused, QuotaDesk, parse_rate
 from neargate.frontend.limits.api_buckets import BY_KEY as BUCKETS
@@ -115,13 +115,13 @@ def test_the_command_shows_requests_with_what_grants_them(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("words", "function", "account"),
     [
-        (["quota"], "_quota_list", ""),
-        (["quota", "list", "--account", ACCOUNT], "_quota_list", ACCOUNT),
+        (["quota"], "quota_list", ""),
+        (["quota", "list", "--account", ACCOUNT], "quota_list", ACCOUNT),
         (["quota", "set", TASKS, "5/1"], "_quota_set", ""),
         (["quota", "reset", TASKS, "--account", ACCOUNT], "_quota_reset", ACCOUNT),
     ],
 )
 def test_the_words_of_the_command(words: list[str], function: str, account: str) -> None:
     given = commands.parser().parse_args(words)
-    assert given.command is getattr(commands, function) and given.account == account
+    assert given.command is getattr(sharing_commands, function) and given.account == account
     assert commands.parser().parse_args([*words, "--data", "/elsewhere"]).data == "/elsewhere"

@@ -1,11 +1,14 @@
 """`neargate why SERVICE`: what a service waits for, as its reader sees it, from what a cell explains."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from neargate.cli.service_story import service_story
-from neargate.model.balancing import HEALTHY
+from neargate.model.balancing import HEALTHY, UNHEALTHY
 from neargate.model.capacity import HostCapacity
-from neargate.testing.cell_rig import CellRig, in_cell
+from neargate.testing.cell_rig import CellRig, id_of, in_cell, running
 from neargate.testing.service_rig import QUICK, ServiceRig, behind
 
 ROOM_FOR_ONE = HostCapacity(cpu_units=256, memory_mib=512, disk_gib=100)
@@ -90,5 +93,72 @@ def test_a_service_behind_load_balancers_says_which_targets_it_waits_for_and_why
         await says("It is steady: it waits for nothing.")
         await services.delete()
         await says("2 tasks are no targets of shop any more, and wait until nothing of their clients is under way.")
+
+    in_cell(body, knobs=QUICK)
+
+
+def test_the_last_task_that_ended_by_itself_is_quoted_with_its_containers_end() -> None:
+    async def body(rig: CellRig) -> None:
+        services = ServiceRig(rig)
+        await services.create(desired_count=2)
+        tasks = await services.until_count(2)
+        assert "last stopped task" not in await told(rig)
+        for task in tasks:
+            await services.run(task)
+        ended = replace(running("web"), known_status="STOPPED", exit_code=3, reason="it fell over")
+        await services.end(tasks[0], containers=(ended,))
+        text = await told(rig)
+        assert f"last stopped task: {id_of(tasks[0])} 0 s ago, EssentialContainerExited: it ended\n" in text
+        assert "\n  web: exit code 3, it fell over\n" in text
+        assert f"\n  all of it: neargate why {id_of(tasks[0])[:8]}\n" in text
+        await services.until_steady()
+        await services.update(desired_count=1)
+        await services.until_steady()
+        assert f"last stopped task: {id_of(tasks[0])}" in await told(rig), "what scaling stopped says nothing"
+
+    in_cell(body, knobs=QUICK)
+
+
+def test_tasks_that_cannot_start_say_when_the_next_attempt_is() -> None:
+    async def body(rig: CellRig) -> None:
+        services = ServiceRig(rig)
+        await services.create(desired_count=1)
+        [task] = await services.until_count(1)
+        await services.end(task, "TaskFailedToStart")
+
+        async def waits() -> bool:
+            facts: dict[str, Any] = await rig.cell.services.explain_service("web")
+            return bool(facts["start_failures"])
+
+        await rig.until(waits)
+        facts: dict[str, Any] = await rig.cell.services.explain_service("web")
+        [failures] = facts["start_failures"].values()
+        at = failures["retry_at"]
+        text = "\n".join(service_story(facts, at - 65.0))
+        moment = datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
+        assert f"could not start, 1 times in a row; the next attempt is in 65 s, at {moment}." in text
+        assert f"last stopped task: {id_of(task)}" in text and "TaskFailedToStart: it ended" in text
+
+    in_cell(body, knobs=replace(QUICK, service_back_off_first_s=300.0, service_back_off_max_s=300.0))
+
+
+def test_targets_that_are_not_healthy_are_named_by_their_addresses() -> None:
+    async def body(rig: CellRig) -> None:
+        services, targets = ServiceRig(rig), rig.targets
+        targets.is_eager = False
+        group = targets.make_group("shop")
+        await services.create(desired_count=1, template=behind(group))
+        [task] = await services.until_count(1)
+        await services.run(task)
+        address = services.target(await rig.described(id_of(task)), group).ip
+        reason = "Health checks failed with [404]"
+
+        async def holds() -> bool:
+            for target in targets.registered:
+                targets.say(target, UNHEALTHY, "Target.ResponseCodeMismatch", reason)
+            named = f"{address}:80 of task {id_of(task)[:8]}"
+            return f"where they are unhealthy ({named}): {reason}." in await told(rig)
+
+        await rig.until(holds)
 
     in_cell(body, knobs=QUICK)

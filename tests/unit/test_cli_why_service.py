@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from neargate.cli.operator import OperatorDesk, TaskNotNamed
+from neargate.frontend.regional.shelves import Shelf
 from neargate.model.errors import InvalidParameter, ServiceNotFound
 from neargate.region import Region
 
@@ -34,7 +35,9 @@ class Tasks:
 
 def why(services: Services, text: str) -> Any:
     cell = SimpleNamespace(services=services, operator=Tasks())
-    return asyncio.run(OperatorDesk(cast(Region, SimpleNamespace(cell=cell))).why({"task": text}))
+    nothing = SimpleNamespace(network=SimpleNamespace(accounts=list, shelf=Shelf))
+    region = cast(Region, SimpleNamespace(cell=cell, services=nothing))
+    return asyncio.run(OperatorDesk(region).why({"task": text}))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,10 @@ def test_a_service_is_named_in_any_of_its_ways(text: str, asked: tuple[str, str 
 
 
 def test_what_names_nothing_or_several_is_told() -> None:
-    with pytest.raises(TaskNotNamed, match=r"no task begins with 'nothing'; .*; and no service has that name"):
+    with pytest.raises(
+        TaskNotNamed,
+        match=r"no task begins with 'nothing'; .*; and no service, load balancer or target group has that name",
+    ):
         why(Services(), "nothing")
     with pytest.raises(TaskNotNamed, match="several services have that name: one, two"):
         why(Services(), "s")

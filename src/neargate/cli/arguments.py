@@ -4,6 +4,10 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from .paths import DEFAULT_DATA
+
+TASK_HELP = "task id or ARN; the first digits are enough"
+
 
 class Parser(argparse.ArgumentParser):
     """An option is written whole, as its meaning may grow."""
@@ -35,3 +39,9 @@ def command_apart(words: Sequence[str], valued: frozenset[str]) -> tuple[list[st
         else:
             operands.append(word)
     return [*options, *(["--"] if operands else []), *operands[:1]], [*operands[1:], *rest]
+
+
+def data_option(made: argparse.ArgumentParser) -> None:
+    """Before the command or after it. The latter has no default, which would overwrite the former."""
+    text = f"data directory of the region (default {DEFAULT_DATA}, or NEARGATE_DATA)"
+    made.add_argument("--data", metavar="DIR", help=text, default=argparse.SUPPRESS)

@@ -5,28 +5,26 @@ Each command imports only what it needs: how soon `neargate up` listens is measu
 
 import argparse
 import errno
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from . import config as configs
-from .arguments import Parser, command_apart
-from .config import RegionConfig
+from . import looking_commands as looking
+from . import sharing_commands as sharing
+from .arguments import TASK_HELP, Parser, command_apart, data_option
 from .host_commands import hosts_list, hosts_options
 from .network_commands import dns_install, dns_options, ip_pool_list, ip_pool_options
-from .paths import DEFAULT_DATA, RegionPaths, region_paths
-from .problems import NoServer, Problem, no_room
+from .paths import RegionPaths, region_paths
+from .problems import Problem, no_room
+from .saying import note, say
+from .up_command import run_up, up_options
 from .version import VERSION
 
 Given = argparse.Namespace
-LINES_MAX = 10_000  # what the operator's socket answers at once
 AWS_HELP = (
     "The endpoint, the region and the administrator's keys are passed to it, whatever its version. What follows aws "
     "except a leading --data is its own; its help: neargate aws help, neargate aws ecs help. It needs the aws command "
     "of awscli on the PATH or beside neargate."
 )
-TASK_HELP = "task id or ARN; the first digits are enough"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -63,16 +61,16 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(prog="neargate", description="Neargate: AWS Fargate that you run yourself.")
     top.add_argument("--version", action="version", version=f"neargate {VERSION}")
     top.set_defaults(command=lambda _given, _paths: _usage(top), data=None)
-    _data_option(top)
+    data_option(top)
     commands = top.add_subparsers(metavar="COMMAND")
 
     def add(name: str, function: Callable[[Given, RegionPaths], int], text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
-        _data_option(made)
+        data_option(made)
         made.set_defaults(command=function)
         return made
 
-    _up_options(add("up", _up, "run a region on this machine"))
+    up_options(add("up", run_up, "run a region on this machine"))
     down = add("down", _down, "stop all tasks by the normal path, then every process; the databases stay")
     text = "when the API cannot start: this machine's agent stops its tasks alone"
     down.add_argument("--force", action="store_true", help=text)
@@ -82,204 +80,38 @@ def parser() -> argparse.ArgumentParser:
     aws = add("aws", _aws, "run the aws command against the region: neargate aws ecs list-clusters")
     aws.epilog = AWS_HELP
     aws.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="what follows aws")
-    add("status", _status, "hosts, their room, and running tasks")
-    _logs_options(add("logs", _logs, "print a task's output, all containers in order of time"))
+    add("status", looking.status, "hosts, their room, running tasks, services and load balancers")
+    looking.logs_options(add("logs", looking.logs, "print a task's output, all containers in order of time"))
     run = add("exec", _exec, "run a command on a terminal in a task's container; without one: /bin/sh")
     run.add_argument("--container", "-c", default="", metavar="NAME", help="of a task that has several")
     run.add_argument("task", metavar="TASK", help=f"{TASK_HELP}; started with enableExecuteCommand")
     run.add_argument("words", nargs="*", metavar="COMMAND", help="a command; its status is passed on")
-    why = add("why", _why, "explain a task, or a service by its name: what happened, why it stopped, what it waits for")
-    why.add_argument("task", metavar="TASK|SERVICE", help=f"{TASK_HELP}; or a service, as NAME or CLUSTER/NAME")
-    trace = add("trace-path", _trace_path, "which rule or route lets a packet of a task pass, or stops it")
-    trace.add_argument("--from", dest="task", required=True, metavar="TASK", help=TASK_HELP)
-    trace.add_argument("--to", required=True, metavar="ADDRESS:PORT", help="where the packet is for")
-    trace.add_argument("--protocol", choices=("tcp", "udp", "icmp"), default="tcp", help="without it: tcp")
-    _account_options(add("account", _account_list, "accounts of the region: make one, list them, make keys"))
-    _quota_options(add("quota", _quota_list, "limits of accounts: list them, set one, or reset it"))
+    text = "explain a task, service, load balancer or target group: what happened, why it stopped, what it waits for"
+    looking.why_options(add("why", looking.why, text))
+    text = "which rule or route lets a packet of a task pass, or stops it; behind a load balancer too"
+    looking.trace_options(add("trace-path", looking.trace_path, text))
+    sharing.account_options(
+        add("account", sharing.account_list, "accounts of the region: make one, list them, make keys")
+    )
+    sharing.quota_options(add("quota", sharing.quota_list, "limits of accounts: list them, set one, or reset it"))
     hosts = add("hosts", hosts_list, "hosts: list them, keep one for an account or a cluster, empty one, give one up")
     pool = add("ip-pool", ip_pool_list, "public addresses: list the pools they come from, add one, remove one")
     dns = add("dns", dns_install, "this machine's own lookups: find the region's names, or leave them alone again")
     for verb in (*hosts_options(hosts), *ip_pool_options(pool), *dns_options(dns)):
-        _data_option(verb)
-    _spot_options(add("spot", _spot_show, "Spot: how much room is spare, mark how much, interrupt tasks"))
+        data_option(verb)
+    sharing.spot_options(add("spot", sharing.spot_show, "Spot: how much room is spare, mark how much, interrupt tasks"))
     _image_options(
         add("image", _image_load, "images of the region's registry: load an archive, collect what no image names")
     )
-    audit = add("audit", _audit, "print the record of calls: JSON lines in CloudTrail's format, oldest first")
-    audit.add_argument("--since", default="", metavar="WHEN", help="24h, 7d, or a time like 2026-11-22T10:00:00Z")
-    audit.add_argument("--until", default="", metavar="WHEN", help="the same; without it: now")
-    audit.add_argument("--account", default="", metavar="ID", help="of this account alone")
-    add("metrics", _metrics, "print the region's metrics in Prometheus's text format")
-    add("doctor", _doctor, "check this machine: one line for each thing, with the command that helps")
+    text = "print the record of calls: JSON lines in CloudTrail's format, oldest first"
+    looking.audit_options(add("audit", looking.audit, text))
+    add("metrics", looking.metrics, "print the region's metrics in Prometheus's text format")
+    add("doctor", looking.doctor, "check this machine: one line for each thing, with the command that helps")
     add("sample", _sample, "build, push and run the sample task, and show that it works")
     # These two are started by entry.py, which comes here for them only when their name is not the first word.
     for half, text in (("server", "run the control plane alone"), ("agent", "run this machine's agent alone")):
         add(half, _half, f"{text} (up does this for you)").set_defaults(half=half)
     return top
-
-
-def _data_option(made: argparse.ArgumentParser) -> None:
-    """Before the command or after it. The latter has no default, which would overwrite the former."""
-    text = f"data directory of the region (default {DEFAULT_DATA}, or NEARGATE_DATA)"
-    made.add_argument("--data", metavar="DIR", help=text, default=argparse.SUPPRESS)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= LINES_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {LINES_MAX}")
-    return int(text)
-
-
-def _up_options(up: argparse.ArgumentParser) -> None:
-    """Without a default here: what is not given stays as it was the last time."""
-    default = RegionConfig()
-    zones = ",".join(default.zones)
-    up.add_argument("--region", metavar="NAME", help=f"name of the region ({default.region})")
-    up.add_argument("--account", metavar="ID", help="account id, 12 digits")
-    up.add_argument("--zones", help=f"letters of the availability zones ({zones})")
-    up.add_argument(
-        *("--port", "-p"),
-        type=int,
-        help=f"port of the API on 127.0.0.1 ({default.port})",
-    )
-    up.add_argument("--auth", help="enforce, or open: any key is the administrator (tests)")
-    up.add_argument("--containerd", help="own: an instance of ours; system: the machine's; or a socket's path")
-    up.add_argument(
-        "--quotas",
-        help="where none is set: machine (no limit on rates, vCPUs as the hosts have) or aws (AWS's own values)",
-    )
-    up.add_argument("--sandbox", help="container, or simulated: hosts that start nothing")
-    up.add_argument(
-        "--insecure-registries",
-        metavar="HOST[:PORT],...",
-        help="image registries that are asked over plain HTTP and may be on this machine (the region's own may always)",
-    )
-    _registry_options(up)
-    up.add_argument(
-        "--oidc-hosts",
-        metavar="HOST[:PORT],...",
-        help="OpenID Connect providers whose keys may be fetched from this machine or a private network",
-    )
-    up.add_argument(
-        "--tls-proxy",
-        help="none, or local: a proxy on this machine ends TLS; its X-Forwarded-Proto and -For are believed",
-    )
-    up.add_argument(
-        "--uplink",
-        help="how tasks with public addresses reach out: user (through pasta), nat (this host forwards; up says what "
-        "that adds), none, or auto: user where passt is installed, else none (docs/networking.md)",
-    )
-    up.add_argument(
-        "--uplink-networks",
-        metavar="CIDR,...",
-        help="private networks beyond the gateways that tasks may reach too, for example 10.1.0.0/16; '' for none, as "
-        "at first",
-    )
-    up.add_argument(
-        "--extensions",
-        metavar="NAME,...",
-        help="what the region does beyond AWS: files (docs/files.md); '' for none, as at first",
-    )
-    up.add_argument(
-        "--master-key-command",
-        metavar="COMMAND",
-        help="program (no shell) that prints the keys which seal secrets in the databases, instead of a file of ours",
-    )
-    up.add_argument(
-        "--metrics-listen",
-        metavar="ADDRESS:PORT",
-        help="serve metrics for Prometheus there, on loopback only (docs/operating.md); '' for nowhere, as at first",
-    )
-    default_mib = default.audit_mib
-    up.add_argument("--audit-days", type=int, metavar="N", help=f"how long calls stay recorded ({default.audit_days})")
-    up.add_argument("--audit-mib", type=int, metavar="MIB", help=f"room of the record of calls ({default_mib})")
-    up.add_argument("--hosts", type=int, metavar="N", help="simulated hosts per zone")
-    up.add_argument("--host-cpu", type=int, metavar="UNITS", help="of a simulated host")
-    up.add_argument("--host-memory", type=int, metavar="MIB", help="of a simulated host")
-    up.add_argument("--background", "-d", action="store_true", help="return when the region answers")
-
-
-def _registry_options(up: argparse.ArgumentParser) -> None:
-    up.add_argument(
-        "--registry-domain",
-        metavar="NAME[:PORT]",
-        help="for other machines: an account's image registry is ACCOUNT.dkr.ecr.REGION.NAME, by TLS (docs/images.md)",
-    )
-    up.add_argument(
-        "--registry-listen",
-        metavar="ADDRESS:PORT",
-        help="where the registry, and nothing else, listens for them; without it on loopback only",
-    )
-    text = "instead of a certificate of the region's own authority: "
-    up.add_argument("--registry-cert", metavar="FILE", help=f"{text}yours, PEM, with those that lead to its authority")
-    up.add_argument("--registry-key", metavar="FILE", help="its key, PEM")
-    up.add_argument(
-        "--image-storage",
-        metavar="FILE",
-        help="docker-registry's own storage: section (S3, another disk) for the bytes of images (docs/images.md)",
-    )
-
-
-def _logs_options(logs: argparse.ArgumentParser) -> None:
-    logs.add_argument("task", metavar="TASK", help=TASK_HELP)
-    logs.add_argument("--follow", "-f", action="store_true", help="go on with new lines until the task stops")
-    text = f"how many of the last lines: 1 to {LINES_MAX} (100)"
-    logs.add_argument("--lines", "-n", type=_count, default=100, metavar="N", help=text)
-    text = "as written also to a terminal; without: control characters are shown as \\x1b, colours stay"
-    logs.add_argument("--raw", action="store_true", help=text)
-
-
-def _account_options(account: argparse.ArgumentParser) -> None:
-    """`account` alone lists."""
-    verbs = account.add_subparsers(metavar="create|list|keys", help="what to do (list)", parser_class=Parser)
-    create = verbs.add_parser("create", help="make an account and print its administrator's keys for: eval")
-    create.set_defaults(command=_account_create)
-    create.add_argument("name", metavar="NAME", help="for people; the account itself is a number")
-    create.add_argument("--id", default="", help="12 digits; without it a number is chosen")
-    listed = verbs.add_parser("list", help="accounts and the keys of their administrators")
-    listed.set_defaults(command=_account_list)
-    keys = verbs.add_parser("keys", help="make a new key for an account's administrator and print it for: eval")
-    keys.set_defaults(command=_account_keys)
-    keys.add_argument("id", metavar="ACCOUNT", help="12 digits")
-    keys.add_argument("--replace", action="store_true", help="end the keys that were made before")
-    for verb in (create, listed, keys):
-        _data_option(verb)
-
-
-def _quota_options(quota: argparse.ArgumentParser) -> None:
-    """`quota` alone lists."""
-    quota.set_defaults(account="")
-    verbs = quota.add_subparsers(metavar="list|set|reset", help="without one: list", parser_class=Parser)
-    listed = verbs.add_parser("list", help="all limits: what holds, AWS's value, what accounts ask for")
-    listed.set_defaults(command=_quota_list)
-    change = verbs.add_parser("set", help="a number; for rates BURST/PER_SECOND, or none")
-    change.set_defaults(command=_quota_set)
-    reset = verbs.add_parser("reset", help="back to what --quotas says")
-    reset.set_defaults(command=_quota_reset)
-    for verb in (change, reset):
-        verb.add_argument("limit", metavar="LIMIT", help="as quota list names it, for example ecs/task-modify")
-    change.add_argument("value", metavar="VALUE")
-    for verb in (listed, change, reset):
-        _data_option(verb)
-        verb.add_argument("--account", metavar="ID", default="", help="of this account alone (without: of all)")
-
-
-def _spot_options(spot: argparse.ArgumentParser) -> None:
-    """`spot` alone shows."""
-    verbs = spot.add_subparsers(metavar="show|share|reclaim", help="without one: show", parser_class=Parser)
-    show = verbs.add_parser("show", help="how much is spare, and what Spot tasks hold of it")
-    show.set_defaults(command=_spot_show)
-    text = "mark how much of the hosts' room Spot tasks may hold; what runs stays"
-    share = verbs.add_parser("share", help=text, description=text)
-    share.set_defaults(command=_spot_share)
-    share.add_argument("percent", metavar="PERCENT", help="0 to 100; 100 where none was set: all that others leave")
-    text = "interrupt Spot tasks as AWS does: their notice and SIGTERM now, SIGKILL after their stopTimeout"
-    reclaim = verbs.add_parser("reclaim", help=text, description=text)
-    reclaim.set_defaults(command=_spot_reclaim)
-    reclaim.add_argument("--task", default="", metavar="ID", help=TASK_HELP)
-    reclaim.add_argument("--count", type=int, metavar="N", help="the newest N")
-    for verb in (show, share, reclaim):
-        _data_option(verb)
 
 
 def _image_options(image: argparse.ArgumentParser) -> None:
@@ -293,7 +125,7 @@ def _image_options(image: argparse.ArgumentParser) -> None:
     collect = verbs.add_parser("collect", help=text, description=text)
     collect.set_defaults(command=_image_collect)
     for verb in (load, collect):
-        _data_option(verb)
+        data_option(verb)
 
 
 def _aws_last(arguments: Sequence[str]) -> list[str]:
@@ -309,41 +141,9 @@ def _aws_last(arguments: Sequence[str]) -> list[str]:
     return [*words[:at], "--", *words[at:]]
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _note(line: str) -> None:
-    """For the person at the terminal, not for what reads the command's output."""
-    print(f"neargate: {line}", file=sys.stderr, flush=True)
-
-
 def _usage(top: argparse.ArgumentParser) -> int:
     top.print_help()
     return 2
-
-
-def _up(given: Given, paths: RegionPaths) -> int:
-    from .prepare import check_root
-    from .up import up, up_in_background
-
-    names = [name for name in RegionConfig.__struct_fields__ if getattr(given, name, None) is not None]
-    options = {name: getattr(given, name) for name in names}
-    # Said again in full: one short option that were passed on could mean the background again, without an end.
-    passed = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    for name in configs.LISTS:
-        if name in options:
-            options[name] = tuple(word for word in options[name].split(",") if word)
-    for name in configs.FILES:
-        if options.get(name):
-            options[name] = os.path.abspath(options[name])
-    config = configs.wanted(paths, options)
-    if config.sandbox != "simulated" and {"hosts", "host_cpu", "host_memory"} & options.keys():
-        raise Problem("--hosts, --host-cpu and --host-memory size simulated hosts; add --sandbox simulated")
-    check_root(config)
-    if given.background:
-        return up_in_background(paths, [f"--data={paths.data}", *passed], config, _say)
-    return up(paths, config, _say)
 
 
 def _half(given: Given, paths: RegionPaths) -> int:
@@ -353,7 +153,7 @@ def _half(given: Given, paths: RegionPaths) -> int:
 def _down(given: Given, paths: RegionPaths) -> int:
     from .down import down
 
-    down(paths, _say, by_force=given.force)
+    down(paths, say, by_force=given.force)
     return 0
 
 
@@ -361,13 +161,13 @@ def _env(_: Given, paths: RegionPaths) -> int:
     from .environment import exports, warning
     from .up import healthy
 
-    _say(exports(paths))
+    say(exports(paths))
     doubt = warning()
     if doubt:
-        _note(doubt)
+        note(doubt)
     config = configs.load(paths)
     if not healthy(config.port):
-        _note(f"nothing answers at {config.endpoint} now; start the region with: neargate up{paths.as_option}")
+        note(f"nothing answers at {config.endpoint} now; start the region with: neargate up{paths.as_option}")
     return 0
 
 
@@ -375,13 +175,13 @@ def _ca(given: Given, paths: RegionPaths) -> int:
     if given.certificates:
         from .certificates_desk import issuing_certificate
 
-        _say(issuing_certificate(paths).rstrip())
+        say(issuing_certificate(paths).rstrip())
         return 0
     from .registry_tls import authority_certificate
 
     if configs.load(paths).registry_cert:
-        _note("the registry shows the certificate of --registry-cert, which another authority made")
-    _say(authority_certificate(paths).rstrip())
+        note("the registry shows the certificate of --registry-cert, which another authority made")
+    say(authority_certificate(paths).rstrip())
     return 0
 
 
@@ -403,121 +203,10 @@ def _exec(given: Given, paths: RegionPaths) -> int:
     return execute(paths, given.task, given.container, given.words)
 
 
-def _status(_: Given, paths: RegionPaths) -> int:
-    from .inspect import status
-    from .terminal import for_reader
-
-    with _told_without_a_server(paths):
-        _say(for_reader(status(paths)))
-    return 0
-
-
-def _logs(given: Given, paths: RegionPaths) -> int:
-    from .inspect import logs
-    from .terminal import for_reader
-
-    def say(line: str) -> None:
-        _say(for_reader(line, raw=given.raw))
-
-    with _told_without_a_server(paths, given.task):
-        logs(paths, given.task, lines=given.lines, follow=given.follow, say=say, note=_note)
-    return 0
-
-
-def _why(given: Given, paths: RegionPaths) -> int:
-    from .inspect import why
-    from .terminal import for_reader
-
-    with _told_without_a_server(paths, given.task):
-        _say(for_reader(why(paths, given.task)))
-    return 0
-
-
-@contextmanager
-def _told_without_a_server(paths: RegionPaths, task: str = "") -> Iterator[None]:
-    """Tasks outlive the server, and whoever looks for them is told what is known without it."""
-    try:
-        yield
-    except NoServer as problem:
-        from .offline import account
-
-        raise Problem(f"{problem}\n{account(paths, task)}") from None
-
-
-def _account_create(given: Given, paths: RegionPaths) -> int:
-    from .account import create
-
-    _say(create(paths, given.name, given.id))
-    return 0
-
-
-def _account_list(_: Given, paths: RegionPaths) -> int:
-    from .account import listed
-
-    _say(listed(paths))
-    return 0
-
-
-def _account_keys(given: Given, paths: RegionPaths) -> int:
-    from .account import keys
-
-    _say(keys(paths, given.id, replace=given.replace))
-    return 0
-
-
-def _quota_list(given: Given, paths: RegionPaths) -> int:
-    from .quota import listed
-
-    _say(listed(paths, given.account))
-    return 0
-
-
-def _quota_set(given: Given, paths: RegionPaths) -> int:
-    from .quota import change
-
-    _say(change(paths, given.limit, given.value, given.account))
-    return 0
-
-
-def _quota_reset(given: Given, paths: RegionPaths) -> int:
-    from .quota import reset
-
-    _say(reset(paths, given.limit, given.account))
-    return 0
-
-
-def _trace_path(given: Given, paths: RegionPaths) -> int:
-    from .trace_path import run
-
-    _say(run(paths, given.task, given.to, given.protocol))
-    return 0
-
-
-def _spot_show(_: Given, paths: RegionPaths) -> int:
-    from .spot import show
-
-    _say(show(paths))
-    return 0
-
-
-def _spot_share(given: Given, paths: RegionPaths) -> int:
-    from .spot import share
-
-    _say(share(paths, given.percent))
-    return 0
-
-
-def _spot_reclaim(given: Given, paths: RegionPaths) -> int:
-    from .spot import reclaim
-
-    _say(reclaim(paths, given.task, given.count))
-    return 0
-
-
 def _image_load(given: Given, paths: RegionPaths) -> int:
     from .image_load import load
 
-    load(paths, given.file, given.repository, _say)
+    load(paths, given.file, given.repository, say)
     return 0
 
 
@@ -525,34 +214,12 @@ def _image_collect(_: Given, paths: RegionPaths) -> int:
     from .image_collect import collect
 
     configs.load(paths)
-    collect(paths, _say)
+    collect(paths, say)
     return 0
-
-
-def _audit(given: Given, paths: RegionPaths) -> int:
-    from .audit import export
-
-    export(paths, since=given.since, until=given.until, account=given.account, say=_say)
-    return 0
-
-
-def _metrics(_: Given, paths: RegionPaths) -> int:
-    from .metrics import told
-
-    _say(told(paths).rstrip())
-    return 0
-
-
-def _doctor(_: Given, paths: RegionPaths) -> int:
-    from .doctor import report
-
-    lines, fine = report(paths)
-    _say("\n".join(lines))
-    return 0 if fine else 1
 
 
 def _sample(_: Given, paths: RegionPaths) -> int:
     from .sample import run as sample
 
-    sample(paths, _say)
+    sample(paths, say)
     return 0

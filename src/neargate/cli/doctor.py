@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from ..sandbox.pause import PROGRAMS as PAUSE_PROGRAMS
 from ..sandbox.pause import is_static
+from . import balancer_findings, leftovers, uplink
 from . import config as configs
-from . import leftovers, uplink
 from .paths import RegionPaths
 from .ports import holder
 from .prepare import PROGRAMS
@@ -48,6 +48,7 @@ def report(paths: RegionPaths) -> tuple[list[str], bool]:
         _disk(paths),
         *_uplink(paths),
         *_region(paths),
+        *(Finding("note", text) for text in balancer_findings.findings(paths)),
         *_leftovers(),
     ]
     marks = {"ok": "ok      ", "note": "note    ", "missing": "MISSING "}

@@ -4,6 +4,7 @@ import argparse
 
 from .arguments import Parser
 from .paths import RegionPaths
+from .saying import say
 
 Given = argparse.Namespace
 _DRAIN = "empty a host before it goes: nothing new comes, load balancers' nodes go to others, tasks end by themselves"
@@ -38,39 +39,40 @@ def hosts_options(hosts: argparse.ArgumentParser) -> list[argparse.ArgumentParse
 def hosts_list(_: Given, paths: RegionPaths) -> int:
     from .hosts import listed
 
-    return _say(listed(paths))
+    say(listed(paths))
+    return 0
 
 
 def _keep(given: Given, paths: RegionPaths) -> int:
     from .hosts import keep
 
-    return _say(keep(paths, given.host, given.account, given.cluster))
+    say(keep(paths, given.host, given.account, given.cluster))
+    return 0
 
 
 def _share(given: Given, paths: RegionPaths) -> int:
     from .hosts import share
 
-    return _say(share(paths, given.host))
+    say(share(paths, given.host))
+    return 0
 
 
 def _drain(given: Given, paths: RegionPaths) -> int:
     from .hosts import drain
 
-    return _say(drain(paths, given.host))
+    say(drain(paths, given.host))
+    return 0
 
 
 def _give_up(given: Given, paths: RegionPaths) -> int:
     from .hosts import give_up
 
-    return _say(give_up(paths, given.host))
+    say(give_up(paths, given.host))
+    return 0
 
 
 def _resume(given: Given, paths: RegionPaths) -> int:
     from .hosts import resume
 
-    return _say(resume(paths, given.host))
-
-
-def _say(text: str) -> int:
-    print(text, flush=True)
+    say(resume(paths, given.host))
     return 0

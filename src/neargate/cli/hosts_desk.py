@@ -9,7 +9,7 @@ import msgspec
 from ..capacity.own_hosts import DRAINING, GIVEN_UP, NO_WORD, NOBODYS, pool_name
 from ..region import Region
 from .admin import Handler
-from .operator import all_hosts
+from .hosts_seen import all_hosts
 
 Answer = dict[str, Any]
 

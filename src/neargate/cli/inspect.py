@@ -1,4 +1,4 @@
-"""`neargate status`, `logs` and `why`: what the operator sees of a running region, asked at the operator's socket."""
+"""`neargate status` and `logs`: what the operator sees of a running region, asked at the operator's socket."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,19 +7,19 @@ from typing import Any
 
 from . import config as configs
 from .admin import ask
+from .balancer_rows import balancer_rows, service_rows
 from .paths import RegionPaths
 from .problems import NoServer
-from .service_story import service_story
 from .spot import spot_line
-from .story import story
 from .uplink import status_line
 
+NONE: dict[str, Any] = {"shown": [], "states": {}, "count": 0}
 FOLLOW_S = 0.5
 AWAY_S = 120.0  # how long a server may be gone before whoever follows is sent away
 
 
 def status(paths: RegionPaths) -> str:
-    """Endpoint, hosts with their room, running tasks."""
+    """Endpoint, hosts with their room, load balancers, services, running tasks."""
     config = configs.load(paths)
     facts = ask(paths, "status")
     lines = [f"region {config.region}   account {config.account}   {config.endpoint}   auth {config.auth}", ""]
@@ -52,6 +52,9 @@ def status(paths: RegionPaths) -> str:
     if line := status_line(paths, config):
         lines.append(line)
     lines.append("")
+    # A server of the release before says nothing of these.
+    for rows, more in (balancer_rows(facts.get("balancers", NONE)), service_rows(facts.get("services", NONE))):
+        lines += [*table(rows), *([more] if more else []), ""] if rows else []
     tasks = facts["tasks"]
     rows2: list[tuple[str, ...]] = [("TASK", "CLUSTER", "DEFINITION", "STATUS", "ADDRESS", "PUBLIC ADDRESS")]
     rows2 += [tuple(str(task.get(key) or "-") for key in _TASK_COLUMNS) for task in tasks]
@@ -128,14 +131,6 @@ def _ask_on(paths: RegionPaths, task: str, tokens: dict[str, str], note: Callabl
             time.sleep(FOLLOW_S)
             continue
         return answer
-
-
-def why(paths: RegionPaths, task: str) -> str:
-    """The account of a task, or of a service."""
-    configs.load(paths)
-    facts = ask(paths, "why", task=task)
-    now = time.time()
-    return "\n".join(service_story(facts, now) if "service" in facts else story(facts, now, paths.as_option))
 
 
 def _clock(at: float) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 from ..model.lifecycle import LastStatus
 from ..region import Region
 from .admin import Handler
+from .hosts_seen import all_hosts
 from .metrics_table import Readings
-from .operator import all_hosts
 from .version import VERSION
 
 Answer = dict[str, Any]

@@ -6,14 +6,16 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from ..interfaces.roles import CapacityManager, EventRange, LogTarget
+from ..interfaces.roles import EventRange, LogTarget
 from ..model.arn import Arn
 from ..model.errors import InvalidParameter, ResourceNotFound, ServiceNotFound
 from ..region import Region
 from .admin import Handler
 from .audit_desk import task_calls
+from .balancers_desk import BalancersDesk
+from .hosts_seen import all_hosts
 
-TASKS_SHOWN = 50
+TASKS_SHOWN, SERVICES_SHOWN = 50, 20
 LINES_MAX = 10_000
 LAST_LINES = 5
 Answer = dict[str, Any]
@@ -41,6 +43,7 @@ class OperatorDesk:
     def __init__(self, region: Region) -> None:
         self._region = region
         self._view = region.cell.operator
+        self._balancers = BalancersDesk(region)
 
     async def ready(self, _: Answer) -> Answer:
         """A host is connected: launches will find room."""
@@ -53,28 +56,38 @@ class OperatorDesk:
             "tasks": [asdict(task) for task in tasks],
             "task_count": count,
             "spot": await spot_facts(self._region),
+            "services": await self._services(),
+            "balancers": await self._balancers.brief(),
         }
 
+    async def _services(self) -> Answer:
+        shown, steady, count = await self._view.services(SERVICES_SHOWN)
+        return {"shown": [asdict(one) for one in shown], "steady": steady, "count": count}
+
     async def why(self, request: Answer) -> Answer:
-        """Of a service that has exactly this name, else of a task."""
+        """Of a service that has exactly this name, else of a load balancer or target group, else of a task."""
+        name = str(request.get("task", ""))
         try:
-            return await self._service(str(request.get("task", "")))
+            facts = await self._service(name)
         except ServiceNotFound:
-            task_id = await self._task_or_none_of_both(request)
+            return await self._balancers.explain(name) or await self._task(request)
         except InvalidParameter as several:
             raise TaskNotNamed(several.message) from None
+        also = self._balancers.arns(name)
+        return facts | {"also": also} if also else facts
+
+    async def _task(self, request: Answer) -> Answer:
+        try:
+            task_id = await self.task_id(request)
+        except TaskNotNamed as unnamed:
+            others = "no service, load balancer or target group has that name"
+            raise TaskNotNamed(f"{unnamed}; and {others}") from None
         facts = await self._region.cell.explain_task(task_id)
         facts["placement"] = await self._view.placement(task_id)
         facts["calls"] = await task_calls(self._region.trail, facts["task"]["taskArn"])
         found = await self._tails(task_id, LAST_LINES, {})
         facts["last_lines"] = [line["message"] for line in found.lines[-LAST_LINES:]]
         return facts
-
-    async def _task_or_none_of_both(self, request: Answer) -> str:
-        try:
-            return await self.task_id(request)
-        except TaskNotNamed as unnamed:
-            raise TaskNotNamed(f"{unnamed}; and no service has that name") from None
 
     async def _service(self, text: str) -> Answer:
         """By its name, CLUSTER/NAME, or ARN. Raises ServiceNotFound, InvalidParameter (there are several)."""
@@ -143,15 +156,6 @@ async def task_named(region: Region, text: str) -> str:
         if found
         else f"no task begins with {given!r}; a stopped one is forgotten after a day"
     )
-
-
-async def all_hosts(region: Region) -> list[Answer]:
-    """As the zones' capacity managers show them."""
-    shards: list[CapacityManager] = []
-    for manager in region.capacities.values():
-        if manager not in shards:
-            shards.append(manager)
-    return [host for manager in shards for host in await manager.hosts()]
 
 
 async def spot_facts(region: Region) -> Answer:

@@ -4,7 +4,7 @@ The model (tracing) knows nothing of the rule sets on hosts: its word is what AW
 it. Runs in the command, not in the server.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
@@ -45,7 +45,7 @@ def traced(ask: Ask, begun: Members, address: str, port: int, protocol: str) -> 
     if flow.sender not in {one.network_interface_id for one in description.network_interfaces}:
         raise Problem(f"the interface of task {begun['task']} is gone: a path begins at a task that runs")
     try:
-        return _told(ask_model(description, flow))
+        return told(ask_model(description, flow))
     except NotModelled as unknown:
         raise Problem(f"what becomes of this packet is not known: {unknown}") from None
 
@@ -95,7 +95,8 @@ def _flow(sender: str, address: str, port: int, protocol: str) -> Flow:
     return Flow(sender=sender, to=str(parsed), protocol=number, port=port)
 
 
-def _told(found: Found) -> Members:
+def told(found: Found) -> Members:
+    """As trace_path.py shows it."""
     return {
         "delivered": found.delivered,
         "path": [_step(step) for step in found.path],
@@ -107,3 +108,9 @@ def _told(found: Found) -> Members:
 
 def _step(step: Step) -> Members:
     return {"kind": str(step.kind), "ids": list(step.object_ids), "rule": step.rule, "passed": step.passed}
+
+
+def step_line(step: Mapping[str, Any]) -> str:
+    mark = " " if step["passed"] else "✗"
+    what = " ".join([str(step["kind"]).replace("-", " "), *step["ids"]])
+    return f"{mark} {what}" + (f": {step['rule']}" if step["rule"] else "")

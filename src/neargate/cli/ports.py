@@ -5,13 +5,16 @@ Reads /proc as far as this user may; tells of addresses, too. Must not connect t
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
 from .paths import RegionPaths
 from .problems import Problem
+
+# 127.0.0.1, 0.0.0.0, ::
+_LOCAL = ("0100007F", "00000000", "0" * 32)
 
 
 class Holder(Struct, frozen=True, kw_only=True):
@@ -74,8 +77,13 @@ def region_of(who: Holder) -> RegionPaths | None:
     return None
 
 
-def holder(port: int) -> Holder | None:
-    """Of the listening socket, as far as this user may see."""
+def local_holder(port: int) -> Holder | None:
+    """As `holder`, of one that keeps others from listening at 127.0.0.1."""
+    return holder(port, at=_LOCAL)
+
+
+def holder(port: int, at: Container[str] | None = None) -> Holder | None:
+    """Of the listening socket, as far as this user may see. `at`: addresses, as the kernel writes them."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -84,7 +92,8 @@ def holder(port: int) -> Holder | None:
             continue
         for line in lines:
             fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+            address, _, number = fields[1].rpartition(":")
+            if fields[3] == "0A" and int(number, 16) == port and (at is None or address in at):
                 inodes.add(f"socket:[{fields[9]}]")
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,13 +1,18 @@
-"""`neargate why SERVICE`: what the scheduler sees of a service and what it waits for, in one paragraph.
+"""`neargate why SERVICE`: what the scheduler sees of a service and waits for, in one paragraph; how a task ended last.
 
 Pure: from what the cell explains to lines.
 """
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from .balancer_story import also
+from .story import span
+
 Facts = Mapping[str, Any]
+TARGETS_SHOWN = 3
 
 _FAILING = {
     "none": "have their health recorded in",
@@ -18,17 +23,32 @@ _FAILING = {
 }
 
 
-def service_story(facts: Facts, now: float) -> list[str]:
-    """`facts`: as ServiceManager.explain_service gives them. `now`: epoch seconds."""
+def service_story(facts: Facts, now: float, option: str = "") -> list[str]:
+    """`facts`: as ServiceManager.explain_service gives them. `now`: epoch seconds. `option` ends commands shown."""
     service = facts["service"]
     cluster = service["clusterArn"].rpartition("/")[2]
     counts = f"wants {service['desiredCount']}, runs {service['runningCount']}, {service['pendingCount']} on their way"
     lines = [f"service {service['serviceName']} of cluster {cluster}: {service['status']}, {counts}."]
     lines += [_deployment(one) for one in service["deployments"]]
     lines += ["", " ".join(_waits(facts, now))]
+    if facts.get("stopped"):
+        lines += ["", *_stopped(facts["stopped"], now, option)]
     if service["events"]:
         lines += ["", f"last event: {service['events'][0]['message']}"]
-    return lines
+    return [*lines, *also(facts, option)]
+
+
+def _stopped(one: Facts, now: float, option: str) -> list[str]:
+    """How a task of it ended last, in its own words."""
+    when = "" if one["at"] is None else f" {span(now - one['at'])} ago"
+    code = f"{one['code']}: " if one["code"] else ""
+    lines = [f"last stopped task: {one['task']}{when}, {code}{one['reason'] or 'no reason was given'}"]
+    for each in one["containers"]:
+        words = [f"exit code {each['exitCode']}"] if "exitCode" in each else []
+        words += [each["reason"]] if each.get("reason") else []
+        if words:
+            lines.append(f"  {each['name']}: {', '.join(words)}")
+    return [*lines, f"  all of it: neargate why {one['task'][:8]}{option}"]
 
 
 def _deployment(one: Facts) -> str:
@@ -79,7 +99,7 @@ def _waits(facts: Facts, now: float) -> list[str]:
 
 
 def _targets(targets: list[Facts]) -> list[str]:
-    """One sentence for each group, state and reason."""
+    """One sentence for each group, state and reason; those that are not well by their addresses."""
     counts = Counter((one["group"].split("/")[-2], one["state"], one["reason"]) for one in targets)
     found = []
     for (group, state, reason), count in sorted(counts.items()):
@@ -88,7 +108,8 @@ def _targets(targets: list[Facts]) -> list[str]:
             found.append(f"{count} tasks {end.format(group)}")
             continue
         why = f": {reason}" if reason else ""
-        found.append(f"{count} tasks wait for target group {group}, where they are {state.lower()}{why}.")
+        named = f" ({_whose(targets, group, state, reason)})" if state in ("UNHEALTHY", "UNUSED") else ""
+        found.append(f"{count} tasks wait for target group {group}, where they are {state.lower()}{named}{why}.")
     return found
 
 
@@ -104,6 +125,13 @@ def _faults(faults: list[Facts]) -> list[str]:
     ]
 
 
+def _whose(targets: list[Facts], group: str, state: str, reason: str) -> str:
+    wanted = (group, state, reason)
+    found = [one for one in targets if (one["group"].split("/")[-2], one["state"], one["reason"]) == wanted]
+    more = f" and {len(found) - TARGETS_SHOWN} more" if len(found) > TARGETS_SHOWN else ""
+    return ", ".join(f"{one['target']} of task {one['task'][:8]}" for one in found[:TARGETS_SHOWN]) + more
+
+
 def _failed(newest: Facts) -> str:
     reason = newest.get("rolloutStateReason") or "it failed."
     return (
@@ -114,4 +142,5 @@ def _failed(newest: Facts) -> str:
 
 def _in_s(moment: float | None, now: float) -> str:
     left_s = 0.0 if moment is None else max(moment - now, 0.0)
-    return f"the next attempt is in {left_s:.0f} s"
+    at = datetime.fromtimestamp(now + left_s, UTC).strftime("%H:%M:%S UTC")
+    return f"the next attempt is in {left_s:.0f} s, at {at}"

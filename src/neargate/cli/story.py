@@ -43,9 +43,9 @@ def _headline(task: Facts, now: float) -> str:
     if begun is None:
         text = status
     elif status == "STOPPED":
-        text = f"STOPPED since {_moment(begun)} ({_span(now - begun)} ago)"
+        text = f"STOPPED since {_moment(begun)} ({span(now - begun)} ago)"
     else:
-        text = f"{status} for {_span(now - begun)}"
+        text = f"{status} for {span(now - begun)}"
     return f"{text}, and is to stop" if task["desiredStatus"] == "STOPPED" and status != "STOPPED" else text
 
 
@@ -306,7 +306,7 @@ def _short(arn: str) -> str:
     return str(arn).rpartition("/")[2]
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     whole = max(0, int(seconds))
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if whole >= 2 * size:

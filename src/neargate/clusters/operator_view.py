@@ -12,6 +12,8 @@ from ..interfaces.roles import LogTarget
 from ..interfaces.store import Store
 from ..link.messages import RunOrder, decode_to_agent
 from ..model.launch import ContainerLaunch, TaskLaunch
+from .services import overview
+from .services.overview import ServiceLine
 
 _LIVE = (
     "SELECT t.id, t.cluster, t.family, t.last_status, t.host, l.message FROM tasks t "
@@ -63,6 +65,10 @@ class OperatorView:
         rows = await self._store.read(_LIVE, (limit,))
         count = (await self._store.read("SELECT count(*) FROM tasks WHERE last_status <> 'STOPPED'"))[0][0]
         return [_live(*row) for row in rows], int(count)
+
+    async def services(self, limit: int) -> tuple[list[ServiceLine], int, int]:
+        """Those that are not steady first, then the newest; how many are steady, and how many there are in all."""
+        return await overview.lines(self._store, limit)
 
     async def counted(self) -> list[tuple[str, str, int]]:
         """(zone, status, how many) of the tasks that have not stopped."""

@@ -4,8 +4,8 @@ Each is one function that returns the step by which a packet passes, or raises `
 a packet takes: who asks says whether there is an edge to cross, and whose address the other end's is.
 """
 
-from collections.abc import Iterator
-from ipaddress import ip_network
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, ip_network
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from .region import Region
 
 ALL = "-1"
 PROTOCOLS = {"icmp": ICMP, "tcp": TCP, "udp": UDP, "icmpv6": ICMPV6}
+BALANCER = "network_load_balancer"  # a type of interfaces
 LAST_RULE = 32767  # as which Describe shows the rule "*"
 
 
@@ -43,8 +44,27 @@ def security_groups(region: Region, interface: NetworkInterface, packet: Packet,
                     object_ids=(group_id,),
                     rule=_rule_id(region, group_id, permission, target, egress=egress),
                 )
+    if not ids and interface.interface_type == BALANCER:
+        # NLB guide, Security groups: one without groups takes all traffic.
+        return Step(kind=Kind.SECURITY_GROUP, object_ids=(interface.network_interface_id,), rule="none")
     way = "outbound" if egress else "inbound"
     raise Stopped(Kind.SECURITY_GROUP, ids or (interface.network_interface_id,), f"no {way} rule allows it")
+
+
+def admitted(region: Region, group_ids: Iterable[str], port: int) -> tuple[str, ...]:
+    """Whom security groups let in by TCP to a port: CIDRs, prefix lists, groups, as their rules say them."""
+    address = IPv4Address(0)
+    packet = Packet(source=address, to=address, protocol=TCP, ports=(port, port))
+    groups = (region.groups[one] for one in group_ids if one in region.groups)
+    found = (one for group in groups for one in group.ip_permissions if _covers(one, packet))
+    return tuple(dict.fromkeys(name for one in found for name in _named(one)))
+
+
+def _named(permission: IpPermission) -> Iterator[str]:
+    yield from (each.cidr_ip for each in permission.ip_ranges)
+    yield from (each.cidr_ipv6 for each in permission.ipv6_ranges)
+    yield from (each.prefix_list_id for each in permission.prefix_list_ids)
+    yield from (each.group_id for each in permission.user_id_group_pairs)
 
 
 def _covers(permission: IpPermission, packet: Packet) -> bool:

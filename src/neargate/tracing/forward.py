@@ -36,7 +36,7 @@ PRIVATE = tuple(
 )
 
 
-def _is_private(address: IpAddress) -> bool:
+def is_private(address: IpAddress) -> bool:
     return any(address in network for network in PRIVATE)
 
 
@@ -212,7 +212,7 @@ class Forward:
         """Outside of all VPCs. A packet to a public address of the region comes back in, also to who sent it."""
         owner = self.region.at_public(packet.to)  # also of a private network, where that is the operator's pool
         is_beyond = any(packet.to in network for network in self.region.private_beyond)
-        if owner is None and _is_private(packet.to) and not is_beyond:
+        if owner is None and is_private(packet.to) and not is_beyond:
             raise Stopped(Kind.OUTSIDE, (), f"{packet.to} is not routed on the internet")
         if owner is None:
             outside = Step(kind=Kind.OUTSIDE)

@@ -31,6 +31,7 @@ from ..recording import Recorded
 from ..task_table import TaskRow
 from .changes import Changes
 from .loop import ServiceLoop
+from .overview import last_stopped
 from .protection import Protection
 from .reading import ServiceReading
 from .registries import NoRegistries, RegistryLane
@@ -291,6 +292,7 @@ class CellServices:
             },
             "targets": waiting(await tasks_with_targets(self._store, row.key)),
             "target_faults": self._lane.faults(row.key),
+            "stopped": await last_stopped(self._store, row.key),
             "looked_at_in_s": self._loop.due.wakes_in_s(row.key),
         }
 

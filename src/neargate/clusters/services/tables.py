@@ -83,7 +83,7 @@ class ServiceRow(NamedTuple):
         return _decode_document(self.doc)
 
     def remembered(self) -> ServiceState:
-        return _decode_state(self.state)
+        return decode_state(self.state)
 
 
 class DeploymentRow(NamedTuple):
@@ -99,7 +99,7 @@ class DeploymentRow(NamedTuple):
 
 
 _decode_document = msgspec.json.Decoder(dict[str, Any]).decode
-_decode_state = msgspec.json.Decoder(ServiceState).decode
+decode_state = msgspec.json.Decoder(ServiceState).decode
 decode_deployment = msgspec.json.Decoder(Deployment).decode
 _decode_template = msgspec.json.Decoder(RevisionTemplate).decode
 

@@ -379,10 +379,13 @@ def waiting(tasks: Tasks) -> list[dict[str, Any]]:
             continue
         if is_wanted and (task.last_status != LastStatus.RUNNING or state == "HEALTHY"):
             continue
+        group = task.verdict.group or task.targets[0].group
+        target = next((one for one in task.targets if one.group == group), task.targets[0])
         shown.append(
             {
                 "task": task.task_id,
-                "group": task.verdict.group or task.targets[0].group,
+                "group": group,
+                "target": f"{target.ip}:{target.port}",
                 "state": state,
                 "reason": task.verdict.reason if is_wanted else "",
             }

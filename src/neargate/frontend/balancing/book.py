@@ -28,14 +28,16 @@ _encode = msgspec.msgpack.Encoder().encode
 # Of a message to a host. What its nodes say of all targets fits one, too.
 PLAN_MAX_BYTES = Knobs().link_message_max_bytes // 4 * 3
 
-UNPLANNED = "Its last changes have not reached its nodes: they cannot be told of them. The operator's log says why."
-
 Planner = Callable[[Shelf, LoadBalancer, int], BalancerPlan]  # the last: its generation
 
 
 def _none_beside(account: str) -> int:
     del account
     return 0
+
+
+class PlanTooLarge(Exception):
+    """The text is for the operator."""
 
 
 class BalancerBook:
@@ -79,6 +81,12 @@ class BalancerBook:
         """Of all nodes with an interface: (host, ARN of the load balancer)."""
         self._catch_up()
         return self._places
+
+    def unplanned(self, account: str) -> Mapping[str, str]:
+        """ARN -> why, of the account's load balancers whose last changes are in no plan."""
+        self._catch_up()
+        owned = {one.arn for one in balancers(self._network.shelf(account))}
+        return {arn: why for arn, why in self._verdicts.unplanned.items() if arn in owned}
 
     async def changes(self) -> AsyncIterator[None]:
         feed = asyncio.Event()
@@ -142,8 +150,9 @@ class BalancerBook:
             self._verdicts.unplanned.pop(balancer.arn, None)
             return plan
         except Exception as error:
-            _log.error("a load balancer cannot be planned", balancer=balancer.arn, why=told(error))
-            self._verdicts.unplanned[balancer.arn] = UNPLANNED
+            why = str(error) if isinstance(error, PlanTooLarge) else told(error)
+            _log.error("a load balancer cannot be planned", balancer=balancer.arn, why=why)
+            self._verdicts.unplanned[balancer.arn] = why
             return None
 
     def _index(self) -> None:
@@ -165,4 +174,4 @@ def _check_size(plan: BalancerPlan) -> None:
     targets, size = sum(len(group.targets) for group in plan.groups), len(_encode(plan))
     if targets > PLANNED_TARGETS_MAX or size > PLAN_MAX_BYTES:
         most = f"{PLANNED_TARGETS_MAX} and {PLAN_MAX_BYTES} are the most"
-        raise ValueError(f"its plan has {targets} targets and {size} bytes, {most}")
+        raise PlanTooLarge(f"its plan has {targets} targets and {size} bytes, {most}")

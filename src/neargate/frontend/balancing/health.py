@@ -14,7 +14,7 @@ _SILENT = "Its host is silent."
 
 class Verdicts:
     """By node. `listen`: called with the ARNs of the groups of which something else is said than before. `unplanned`:
-    load balancers whose nodes cannot be told of their last changes, with a sentence for their owners.
+    load balancers whose nodes cannot be told of their last changes, with a sentence for the operator.
     """
 
     def __init__(self) -> None:

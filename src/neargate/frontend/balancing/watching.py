@@ -70,7 +70,7 @@ class BalancerWatch:
     ) -> None:
         self._world = world
         self._network = network
-        self._book = book
+        self.book = book
         self._verdicts = verdicts
         self._knobs = knobs
         self._heard_at: dict[str, float] = {}  # by place, on our own clock
@@ -96,7 +96,7 @@ class BalancerWatch:
 
     async def look(self) -> None:
         """Everything that is to be done now, once; what fails is left to the next look."""
-        self._verdicts.forget_others(self._book.places().keys())
+        self._verdicts.forget_others(self.book.places().keys())
         self._lapse_silent()
         self._tell_the_operator()
         for account in self._network.accounts():
@@ -117,7 +117,7 @@ class BalancerWatch:
 
     def _tell_the_operator(self) -> None:
         """Whose load balancer it is hears which zones are not served; why is the hosts' owner's business."""
-        places = self._book.places()
+        places = self.book.places()
         reports = {place: self._verdicts.report(place) for place in places}
         now = {place: report.why for place, report in reports.items() if report is not None and report.why}
         for place, why in now.items():
@@ -133,7 +133,7 @@ class BalancerWatch:
         leading = users(shelf)
         for group in list(shelf.all(TargetGroup)):
             arns = leading.get(group.arn, ())
-            generations = {arn: self._book.generation(arn) for arn in arns}
+            generations = {arn: self.book.generation(arn) for arn in arns}
             keys = list(drained(shelf, group, arns, self._verdicts, generations, self._world.now()))
             if keys:
                 await self._decide(account, _forgetting(group.arn, keys))

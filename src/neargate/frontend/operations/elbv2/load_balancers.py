@@ -115,7 +115,7 @@ async def describe_load_balancers(call: Call, services: Services, params: Params
     ask_to_describe(call)
     chosen, more = page(call, params, sorted(_meant(call, services, params), key=_label), _label)
     unplanned = services.verdicts.unplanned
-    shown = [balancer_shown(one, services.region, unplanned.get(one.arn, "")) for one in chosen]
+    shown = [balancer_shown(one, services.region, is_told=one.arn not in unplanned) for one in chosen]
     return {"LoadBalancers": shown, **more}
 
 

@@ -9,12 +9,14 @@ from ...balancing.objects import ACTIVE, ACTIVE_IMPAIRED, LoadBalancer, Node, Ta
 from ...network import balancer_nodes as nodes
 from ...network.objects import Tags
 
+UNTOLD = "Its last changes have not reached its nodes: they cannot be told of them. The operator's log says why."
 
-def balancer_shown(balancer: LoadBalancer, region: str, unplanned: str = "") -> dict[str, Any]:
-    """`unplanned`: why its nodes do not know its last changes."""
+
+def balancer_shown(balancer: LoadBalancer, region: str, *, is_told: bool = True) -> dict[str, Any]:
+    """`is_told`: whether its nodes know its last changes."""
     state = {"Code": balancer.state, "Reason": balancer.reason or None}
-    if unplanned:
-        state = {"Code": ACTIVE_IMPAIRED if balancer.state == ACTIVE else balancer.state, "Reason": unplanned}
+    if not is_told:
+        state = {"Code": ACTIVE_IMPAIRED if balancer.state == ACTIVE else balancer.state, "Reason": UNTOLD}
     shown: dict[str, Any] = {
         "LoadBalancerArn": balancer.arn,
         "DNSName": balancer.dns_name,
