@@ -20,10 +20,12 @@ from .clusters.services.manager import ServicesWay
 from .clusters.services.starting import LaunchRate
 from .frontend.app import FrontEnd
 from .frontend.balancing import objects as balancing_objects
+from .frontend.balancing.access_logs import AccessLogDelivery
 from .frontend.balancing.book import BalancerBook
 from .frontend.balancing.health import Verdicts
 from .frontend.balancing.planner import KeyedPlanner
 from .frontend.balancing.targets import GroupTargets
+from .frontend.balancing.traffic import TrafficSums
 from .frontend.balancing.watching import BalancerWatch
 from .frontend.callers.authenticate import AuthMode
 from .frontend.callers.credentials import Credentials
@@ -143,6 +145,7 @@ class Region(Struct, frozen=True, kw_only=True):
     recorder: CallRecorder
     placing: Placing
     balancer_watch: BalancerWatch
+    traffic: TrafficSums
 
     def start_loops(self, world: World) -> None:
         """What works in the background by itself: the sweepers of the cell and of the logs, the record's writer."""
@@ -197,9 +200,10 @@ async def open_region(
     roles = AssumedTaskRoles(world, parts.identity, sessions)
     plans = NamedPlans(world, parts.network, parts.cloud_map)
     flow_roles = AssumedTaskRoles(world, parts.identity, sessions, FLOW_LOGS)
-    flow_logs = FlowLogDelivery(world, parts.network, knobs)
+    flow_logs = AccessLogDelivery(parts.network, FlowLogDelivery(world, parts.network, knobs))
     flows = FlowLogWriter(world, capacities, flow_logs, logs, flow_roles, knobs)
-    book = _balancer_book(parts, verdicts)
+    traffic = TrafficSums()
+    book = _balancer_book(parts, verdicts, traffic)
     gateway = Gateway(world, cell, capacities, plans, logs, roles, knobs, flows, book)
     exec_sessions = ExecSessions(world, envelope, knobs, gateway.terminals, region=plan.region)
     services = structs.replace(
@@ -229,6 +233,7 @@ async def open_region(
         recorder=recorder,
         placing=placing,
         balancer_watch=BalancerWatch(world, parts.network, book, verdicts, knobs),
+        traffic=traffic,
     )
 
 
@@ -242,10 +247,10 @@ def _services_way(world: World, parts: "_Regional", targets: GroupTargets, limit
     )
 
 
-def _balancer_book(parts: "_Regional", verdicts: Verdicts) -> BalancerBook:
+def _balancer_book(parts: "_Regional", verdicts: Verdicts, traffic: TrafficSums) -> BalancerBook:
     """Hosts hear of changes of both: of the network's records, and of certificates."""
     planner = KeyedPlanner(parts.certificates)
-    book = BalancerBook(parts.network, verdicts, planner, planner.beside)
+    book = BalancerBook(parts.network, verdicts, planner, planner.beside, traffic)
     parts.certificates.on_change(lambda _account, _arns: book.changed())
     return book
 

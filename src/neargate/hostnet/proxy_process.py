@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,11 +20,13 @@ from msgspec import Struct
 from ..interfaces.hostnet import HostError
 from ..interfaces.proxies import Proxy
 from .balancers import namespace_of
-from .namespaces import Namespaces
+from .namespaces import Namespaces, write_sysctl
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _ENI = re.compile(r"eni-[0-9a-z-]{1,40}")
 _MAIN = "haproxy.cfg"
+_LOG_SOCKET = "log.socket"
+_LOG_QUEUE = 4096
 _LAST_WORDS = 600
 _CHECK_S = 20  # all nodes of a host wait for one that reads
 _LOG_MAX_BYTES = 1024 * 1024
@@ -97,6 +100,25 @@ class LinuxProxies:
             os.fchmod(file.fileno(), 0o640)
             file.write(text.encode(errors="replace"))
         fresh.replace(path)
+
+    def log_socket(self, eni_id: str) -> socket.socket:
+        home = Path(self.directory(eni_id))
+        self._folder(home.parent, 0o711)
+        self._folder(home, 0o750, group=self._user.gid)
+        path = home / _LOG_SOCKET
+        path.unlink(missing_ok=True)
+        with self._namespaces.inside(self._namespace(eni_id)):
+            # A socket has room for as many datagrams as its namespace said when it was made; ten are a host's own.
+            write_sysctl("unix/max_dgram_qlen", str(_LOG_QUEUE))
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            made.bind(str(path))
+            os.chown(path, 0, self._user.gid)
+            path.chmod(0o620)
+        except OSError:
+            made.close()
+            raise
+        return made
 
     def faults(self, eni_id: str) -> str:
         try:

@@ -23,7 +23,7 @@ from ...model.balancing import (
 )
 from ..network import balancer_nodes as nodes
 from ..regional.shelves import Shelf
-from . import lookup
+from . import access_logs, lookup
 from .actions import FIXED, FORWARD
 from .attributes import of_balancer, of_group
 from .listener_attributes import IDLE_TIMEOUT, of_listener
@@ -57,6 +57,7 @@ def balancer_plan(shelf: Shelf, balancer: LoadBalancer, certificates: Certificat
             (key, value) for key, value in sorted(said.items()) if key in _TOLD or key.startswith(_TOLD_BEFORE)
         ),
         cross_zone=cross_zone,
+        access_log=access_logs.name_of(balancer),
     )
 
 
