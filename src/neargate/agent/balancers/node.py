@@ -78,6 +78,17 @@ class NodeRunner:
 
     async def run(self) -> None:
         """Until `end`."""
+        try:
+            await self._turns()
+        finally:
+            self._access_log.close()
+        self._unwatch()
+        try:
+            await self._world.offload(LANE, self._host.end, self._eni_id)
+        except (HostError, OSError) as error:  # the next plans find what is left
+            self._note(f"the proxy of {self._eni_id} is not ended yet: {error}")
+
+    async def _turns(self) -> None:
         rest_s: float | None = None
         while not self._is_ended:
             try:
@@ -92,12 +103,6 @@ class NodeRunner:
             why = await self._turn(plan, node, files)
             self._tell(plan, node, files.shape, why)
             rest_s = self._rest_s(why)
-        self._unwatch()
-        self._access_log.close()
-        try:
-            await self._world.offload(LANE, self._host.end, self._eni_id)
-        except (HostError, OSError) as error:  # the next plans find what is left
-            self._note(f"the proxy of {self._eni_id} is not ended yet: {error}")
 
     def _rest_s(self, why: str) -> float:
         fresh = why == _STARTS or any(one.state == INITIAL for one in self._known.values())
