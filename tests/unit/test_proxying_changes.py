@@ -13,6 +13,7 @@ from neargate.model.balancing import (
     PlannedGroup,
     PlannedListener,
     PlannedNode,
+    PlannedRule,
     PlannedTarget,
     WeightedGroup,
 )
@@ -231,3 +232,22 @@ def test_processes_that_were_replaced_are_known_by_their_heading() -> None:
     told += "# old workers\n8 worker 1 0d\n6 worker 2 0d\n# programs\n5 worker 0\n"
     assert stats.replaced(told) == [8, 6]
     assert stats.replaced("") == []
+
+
+def test_only_an_access_log_that_is_wanted_is_in_the_configuration() -> None:
+    def text(logged: str) -> str:
+        listener = PlannedListener(
+            arn="l",
+            port=80,
+            protocol="HTTP",
+            default=Forward(groups=(WeightedGroup(arn=GROUP.arn),)),
+            rules=(PlannedRule(priority=9, conditions=(), action=FixedResponse(code=200)),),
+        )
+        wanted = plan(listeners=(listener,), access_log=logged)
+        return configuration.files(wanted, NODE, PLACE).content[configuration.MAIN]
+
+    plain, logged = text(""), text("access-1")
+    for word in ("log ", "log-format", "capture", "logurilen", "txn.rule"):
+        assert word not in plain and word in logged
+    assert "set-var(txn.rule) str(0:forward)" in logged and "set-var(txn.rule) str(9:fixed-response)" in logged
+    assert all(len(line) < 2048 and line.count("'") % 2 == 0 for line in logged.splitlines())
