@@ -1,4 +1,4 @@
-"""Lines of access logs at the agents' door: stored for a node's own load balancer while it names a group, in no role."""
+"""Lines of access logs at the agents' door: stored for a node's own load balancer while it names a group."""
 
 import json
 from collections.abc import Sequence
