@@ -200,10 +200,8 @@ async def open_region(
     roles = AssumedTaskRoles(world, parts.identity, sessions)
     plans = NamedPlans(world, parts.network, parts.cloud_map)
     flow_roles = AssumedTaskRoles(world, parts.identity, sessions, FLOW_LOGS)
-    flow_logs = AccessLogDelivery(parts.network, FlowLogDelivery(world, parts.network, knobs))
-    flows = FlowLogWriter(world, capacities, flow_logs, logs, flow_roles, knobs)
-    traffic = TrafficSums()
-    book = _balancer_book(parts, verdicts, traffic)
+    flows = FlowLogWriter(world, capacities, _deliveries(world, parts, knobs), logs, flow_roles, knobs)
+    book = _balancer_book(parts, verdicts)
     gateway = Gateway(world, cell, capacities, plans, logs, roles, knobs, flows, book)
     exec_sessions = ExecSessions(world, envelope, knobs, gateway.terminals, region=plan.region)
     services = structs.replace(
@@ -233,7 +231,7 @@ async def open_region(
         recorder=recorder,
         placing=placing,
         balancer_watch=BalancerWatch(world, parts.network, book, verdicts, knobs),
-        traffic=traffic,
+        traffic=book.traffic,
     )
 
 
@@ -247,10 +245,15 @@ def _services_way(world: World, parts: "_Regional", targets: GroupTargets, limit
     )
 
 
-def _balancer_book(parts: "_Regional", verdicts: Verdicts, traffic: TrafficSums) -> BalancerBook:
+def _deliveries(world: World, parts: "_Regional", knobs: Knobs) -> AccessLogDelivery:
+    """Where records of flow logs go, and lines of access logs."""
+    return AccessLogDelivery(parts.network, FlowLogDelivery(world, parts.network, knobs))
+
+
+def _balancer_book(parts: "_Regional", verdicts: Verdicts) -> BalancerBook:
     """Hosts hear of changes of both: of the network's records, and of certificates."""
     planner = KeyedPlanner(parts.certificates)
-    book = BalancerBook(parts.network, verdicts, planner, planner.beside, traffic)
+    book = BalancerBook(parts.network, verdicts, planner, planner.beside)
     parts.certificates.on_change(lambda _account, _arns: book.changed())
     return book
 

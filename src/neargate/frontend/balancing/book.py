@@ -46,13 +46,12 @@ class BalancerBook:
         verdicts: Verdicts,
         planner: Planner,
         beside: Callable[[str], int] = _none_beside,
-        traffic: TrafficSums | None = None,
     ) -> None:
         self._network = network
         self._verdicts = verdicts
         self._planner = planner
         self._beside = beside
-        self._traffic = traffic or TrafficSums()
+        self.traffic = TrafficSums()
         self._plans: dict[str, dict[str, BalancerPlan]] = {}  # by account, by ARN
         self._seen: dict[str, int] = {}  # account -> generation of what its plans were made of
         self._by_host: dict[str, list[BalancerPlan]] = {}
@@ -103,7 +102,7 @@ class BalancerBook:
         for report in reports:
             if self._places.get(report.place) == (host_id, report.arn):
                 led = self._groups[report.arn]
-                self._traffic.heard(report, led)
+                self.traffic.heard(report, led)
                 self._verdicts.heard(replace(report, groups=tuple(one for one in report.groups if one.group in led)))
 
     def _catch_up(self) -> None:
@@ -151,7 +150,7 @@ class BalancerBook:
             self._groups[plan.arn] = frozenset(group.arn for group in plan.groups)
             for node in plan.nodes:
                 self._places[node.place] = (node.host_id, plan.arn)
-        self._traffic.forget_others(self._places)
+        self.traffic.forget_others(self._places)
 
 
 def _check_size(plan: BalancerPlan) -> None:
