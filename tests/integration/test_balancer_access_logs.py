@@ -1,5 +1,6 @@
 """What a real proxy says of requests: each is a line of AWS's, whatever was sent; and what the node counts of them."""
 
+import asyncio
 import re
 import socket
 import stat
@@ -13,7 +14,7 @@ from neargate.proxying.access_format import SOCKET
 from neargate.testing.balancer_lab import ENI, FIRST_TARGET, NODE, address
 
 from .balancer_rig import PORT, Rig
-from .test_balancers import Scenario, run, where
+from .test_balancers import Scenario, certificate, run, where
 
 pytestmark = pytest.mark.root
 __all__ = ["run"]
@@ -122,6 +123,29 @@ def test_long_user_agents_are_cut_and_long_requests_are_whole(run: Callable[[Sce
         [line] = await kept.fields(1)
         assert line[12] == f'"GET http://example.com:80{path} HTTP/1.1"'
         assert line[13] == '"' + "a\\x22" * 1024 + '"'
+
+    run(scenario)
+
+
+def test_tls_is_told_by_its_cipher_and_the_certificate_that_was_shown(run: Callable[[Scenario], None]) -> None:
+    async def scenario(rig: Rig) -> None:
+        kept = Kept(rig)
+        shown = (certificate("first.test"), certificate("second.test"))
+        policy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+        listener = rig.listener(port=443, protocol="HTTPS", certificates=shown, ssl_policy=policy)
+        await rig.apply(listeners=(listener,), access_log=NAME)
+        for name, version in (("other.test", "--http2"), ("second.test", "--http1.1")):
+            at = f"{name}:443:{address(NODE)}"
+            command = ["curl", "-ks", "-o", "/dev/null", "--resolve", at, version, f"https://{name}/x"]
+            await asyncio.to_thread(rig.lab.run, "client", *command)
+        second, first = await kept.fields(2)
+        assert (second[0], first[0]) == ("h2", "https")
+        assert second[12] == '"GET https://other.test:443/x HTTP/2.0"'
+        assert first[14] != "-" and first[15] == "TLSv1.3"
+        assert (second[18:20], first[18:20]) == (
+            ['"other.test"', '"certificate first.test"'],
+            ['"second.test"', '"certificate second.test"'],
+        )
 
     run(scenario)
 

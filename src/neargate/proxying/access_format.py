@@ -15,48 +15,45 @@ _LENGTH_MAX = 65_535  # of a line; what is longer loses its end, and is read as 
 URI_MAX = 8190  # as much as a word of hexadecimal digits holds
 _AGENT_MAX, _HOST_MAX, _TRACE_MAX = 2048, 256, 512
 
-_WORDS: Mapping[str, str] = {
-    "version": _VERSION,
-    "process": "%pid",
-    "frontend": "%f",
-    "number": "%lc",
-    "ended_us": "%[date(0,us)]",
-    "client_ip": "%ci",
-    "client_port": "%cp",
-    "port": "%fp",
-    "read_ms": "%TR",
-    "queue_ms": "%Tw",
-    "connect_ms": "%Tc",
-    "answer_ms": "%Tr",
-    "total_ms": "%Ta",
-    "status": "%ST",
-    "ending": "%tsc",
-    "received": "%U",
-    "sent": "%B",
-    "backend": "%b",
-    "target_ip": "%si",
-    "target_port": "%sp",
-    "cipher": "%sslc",
-    "tls_version": "%sslv",
-    "rule": "%[var(txn.rule)]",
-    "connection": "%[var(sess.trace)]",
-    "method": "%[capture.req.method,hex]",
-    "http_version": "%[capture.req.ver,hex]",
-    "server_name": "%[ssl_fc_sni,hex]",
-    "certificate": "%[ssl_f_sha1,hex]",
-    "location": "%[var(txn.location),hex]",
-    "agent": "%[capture.req.hdr(0),hex]",
-    "host": "%[capture.req.hdr(1),hex]",
-    "trace": "%[capture.req.hdr(2),hex]",
-    "uri": "%[capture.req.uri,hex]",
+_PLAIN, _ADDRESS, _NUMBER = r"[A-Za-z0-9_.:~<>-]{1,128}", r"[0-9a-fA-F.:]{1,64}", r"[0-9]{1,18}"
+_TIME, _HEX = r"[+-]?[0-9]{1,9}", r"(?:[0-9A-F]{2})+|-"
+# What the proxy fills in, and what it can say then.
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "version": (_VERSION, _VERSION),
+    "process": ("%pid", _NUMBER),
+    "frontend": ("%f", _PLAIN),
+    "number": ("%lc", _NUMBER),
+    "ended_us": ("%[date(0,us)]", _NUMBER),
+    "client_ip": ("%ci", _ADDRESS),
+    "client_port": ("%cp", _NUMBER),
+    "port": ("%fp", _NUMBER),
+    "read_ms": ("%TR", _TIME),
+    "queue_ms": ("%Tw", _TIME),
+    "connect_ms": ("%Tc", _TIME),
+    "answer_ms": ("%Tr", _TIME),
+    "total_ms": ("%Ta", _TIME),
+    "status": ("%ST", r"-?[0-9]{1,3}|-"),
+    "ending": ("%tsc", r"[A-Za-z-]{4}"),
+    "received": ("%U", _NUMBER),
+    "sent": ("%B", _NUMBER),
+    "backend": ("%b", _PLAIN),
+    "target_ip": ("%si", f"{_ADDRESS}|-"),
+    "target_port": ("%sp", f"{_NUMBER}|-"),
+    "cipher": ("%sslc", _PLAIN),
+    "tls_version": ("%sslv", _PLAIN),
+    "rule": ("%[var(txn.rule)]", r"[0-9]{1,9}:(?:forward|redirect|fixed-response)|-"),
+    "connection": ("%[var(sess.trace)]", r"[0-9a-f]{1,64}|-"),
+    "method": ("%[capture.req.method,hex]", _HEX),
+    "http_version": ("%[capture.req.ver,hex]", _HEX),
+    "server_name": ("%[ssl_fc_sni,hex]", _HEX),
+    "certificate": ("%[ssl_f_sha1,hex]", _HEX),
+    "location": ("%[var(txn.location),hex]", _HEX),
+    "agent": ("%[capture.req.hdr(0),hex]", _HEX),
+    "host": ("%[capture.req.hdr(1),hex]", _HEX),
+    "trace": ("%[capture.req.hdr(2),hex]", _HEX),
+    "uri": ("%[capture.req.uri,hex]", _HEX),
 }
-_HEX = ("method", "http_version", "server_name", "location", "agent", "host", "trace", "uri")
-_PLAIN = re.compile(r"[A-Za-z0-9_.:~<>-]{1,128}")
-_ADDRESS = re.compile(r"[0-9a-fA-F.:]{1,64}")
-_NUMBER = re.compile(r"[0-9]{1,18}")
-_MAYBE = re.compile(r"-?[0-9]{1,9}")
-_DIGITS = re.compile(r"(?:[0-9A-F]{2})+")
-_RULE = re.compile(r"([0-9]{1,9}):(forward|redirect|fixed-response)")
+_LINE = re.compile(" ".join(f"({pattern})" for _, pattern in _WORDS.values()) + r"\n?", re.ASCII)
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -102,7 +99,7 @@ def lines(at: str) -> list[str]:
     return [
         f"log unix@{at}/{SOCKET} len {_LENGTH_MAX} format raw local0 info",
         "option dontlognull",
-        f"log-format '{' '.join(_WORDS.values())}'",
+        f"log-format '{' '.join(word for word, _ in _WORDS.values())}'",
         f"http-request capture req.fhdr(user-agent) len {_AGENT_MAX}",
         f"http-request capture req.fhdr(host) len {_HOST_MAX}",
         f"http-request capture req.fhdr(x-amzn-trace-id) len {_TRACE_MAX}",
@@ -118,68 +115,53 @@ def chosen(priority: int, kind: str, when: str = "") -> str:
 
 def entry(told: bytes) -> Entry | None:
     """None for what is no such line."""
-    values = told.removesuffix(b"\n").decode("latin-1").split(" ")
-    if len(values) != len(_WORDS):
+    found = _LINE.fullmatch(told.decode("latin-1"))
+    if found is None:
         return None
-    said = dict(zip(_WORDS, values, strict=True))
-    try:
-        return _read(said) if said["version"] == _VERSION else None
-    except ValueError:
-        return None
-
-
-def _read(said: Mapping[str, str]) -> Entry:
-    """Raises ValueError."""
-    rule = _RULE.fullmatch(said["rule"])
-    client = f"{_taken(_ADDRESS, said['client_ip'])}:{_number(said['client_port'])}"
-    target = ""
-    if said["target_ip"] not in ("-", "") and _NUMBER.fullmatch(said["target_port"]):
-        target = f"{_taken(_ADDRESS, said['target_ip'])}:{_number(said['target_port'])}"
-    certificate = "" if said["certificate"] == "-" else _taken(_DIGITS, said["certificate"]).lower()
+    said = dict(zip(_WORDS, found.groups(), strict=True))
+    priority, _, kind = said["rule"].partition(":")
+    has_target = said["target_ip"] != "-" and said["target_port"] != "-"
     return Entry(
-        source=(_taken(_PLAIN, said["process"]), _taken(_PLAIN, said["frontend"])),
-        number=_number(said["number"]),
-        ended_us=_number(said["ended_us"]),
-        client=client,
-        port=_number(said["port"]),
-        read_ms=_maybe(said["read_ms"]),
-        queue_ms=_maybe(said["queue_ms"]),
-        connect_ms=_maybe(said["connect_ms"]),
-        answer_ms=_maybe(said["answer_ms"]),
-        total_ms=_maybe(said["total_ms"]),
-        status=max(0, int(said["status"])) if _MAYBE.fullmatch(said["status"]) else 0,
-        ending=_taken(_PLAIN, said["ending"]),
-        received=_number(said["received"]),
-        sent=_number(said["sent"]),
-        backend=_taken(_PLAIN, said["backend"]),
-        target=target,
+        source=(said["process"], said["frontend"]),
+        number=int(said["number"]),
+        ended_us=int(said["ended_us"]),
+        client=f"{said['client_ip']}:{said['client_port']}",
+        port=int(said["port"]),
+        read_ms=_time(said["read_ms"]),
+        queue_ms=_time(said["queue_ms"]),
+        connect_ms=_time(said["connect_ms"]),
+        answer_ms=_time(said["answer_ms"]),
+        total_ms=_time(said["total_ms"]),
+        status=0 if said["status"].startswith("-") else int(said["status"]),
+        ending=said["ending"],
+        received=int(said["received"]),
+        sent=int(said["sent"]),
+        backend=said["backend"],
+        target=f"{said['target_ip']}:{said['target_port']}" if has_target else "",
         cipher=_word(said["cipher"]),
         tls_version=_word(said["tls_version"]),
-        rule=None if rule is None else (int(rule[1]), rule[2]),
+        rule=(int(priority), kind) if kind else None,
         connection=_word(said["connection"]),
-        certificate=certificate,
-        **{name: _bytes(said[name]) for name in _HEX},
+        method=_bytes(said["method"]),
+        http_version=_bytes(said["http_version"]),
+        server_name=_bytes(said["server_name"]),
+        certificate=_bytes(said["certificate"]).hex(),
+        location=_bytes(said["location"]),
+        agent=_bytes(said["agent"]),
+        host=_bytes(said["host"]),
+        trace=_bytes(said["trace"]),
+        uri=_bytes(said["uri"]),
     )
 
 
-def _taken(pattern: re.Pattern[str], text: str) -> str:
-    if pattern.fullmatch(text) is None:
-        raise ValueError("a word that is none of its kind")
-    return text
-
-
-def _number(text: str) -> int:
-    return int(_taken(_NUMBER, text))
-
-
-def _maybe(text: str) -> int:
-    """A time; -1 also for one that ran backwards with the clock, and with HAProxy's sign for an early line."""
-    return max(-1, int(_taken(_MAYBE, text.removeprefix("+"))))
+def _time(text: str) -> int:
+    """-1 also for one that ran backwards with the clock."""
+    return max(-1, int(text))
 
 
 def _word(text: str) -> str:
-    return "" if text == "-" else _taken(_PLAIN, text)
+    return "" if text == "-" else text
 
 
 def _bytes(text: str) -> bytes:
-    return b"" if text == "-" else bytes.fromhex(_taken(_DIGITS, text))
+    return b"" if text == "-" else bytes.fromhex(text)

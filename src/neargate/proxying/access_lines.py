@@ -4,9 +4,10 @@ Pure. From AWS's page "Access logs for your Application Load Balancer". Invarian
 one line of printable ASCII and has as many fields as AWS's; a quoted field ends at its own quote.
 """
 
+import re
 from base64 import b64decode
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 
 from msgspec import Struct
@@ -17,6 +18,8 @@ from .access_format import Entry
 
 _CLIENT_CLOSED = 460
 _NOTHING = "-"
+_ODD = re.compile(r'[^ -~]|["\\]')
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
@@ -110,17 +113,17 @@ def quoted(value: bytes) -> str:
     """In quotes; what is not printable, and what could end the field, as its number: `\\x22`."""
     if not value:
         return f'"{_NOTHING}"'
-    return '"' + "".join(chr(byte) if _is_plain(byte) else f"\\x{byte:02x}" for byte in value) + '"'
+    return f'"{_ODD.sub(_number, value.decode("latin-1"))}"'
 
 
-def _is_plain(byte: int) -> bool:
-    return 0x20 <= byte <= 0x7E and byte not in (0x22, 0x5C)
+def _number(odd: re.Match[str]) -> str:
+    return f"\\x{ord(odd[0]):02x}"
 
 
 def _time(epoch_us: int) -> str:
     """Of a clock that is far off the last second that there is."""
-    seconds, rest = divmod(min(max(0, epoch_us), 253_402_300_799_000_000), 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+    moment = _EPOCH + timedelta(microseconds=min(max(0, epoch_us), 253_402_300_799_000_000))
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _kind(entry: Entry, group: Group | None) -> str:
