@@ -43,6 +43,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "tls_version": ("%sslv", _PLAIN),
     "rule": ("%[var(txn.rule)]", r"[0-9]{1,9}:(?:forward|redirect|fixed-response)|-"),
     "connection": ("%[var(sess.trace)]", r"[0-9a-f]{1,64}|-"),
+    "major": ("%[fc_http_major]", r"[0-9]|-"),
     "method": ("%[capture.req.method,hex]", _HEX),
     "http_version": ("%[capture.req.ver,hex]", _HEX),
     "server_name": ("%[ssl_fc_sni,hex]", _HEX),
@@ -143,7 +144,8 @@ def entry(told: bytes) -> Entry | None:
         rule=(int(priority), kind) if kind else None,
         connection=_word(said["connection"]),
         method=_bytes(said["method"]),
-        http_version=_bytes(said["http_version"]),
+        # Inside of HAProxy every request is one of HTTP/1.1.
+        http_version=b"HTTP/2.0" if said["major"] == "2" else _bytes(said["http_version"]),
         server_name=_bytes(said["server_name"]),
         certificate=_bytes(said["certificate"]).hex(),
         location=_bytes(said["location"]),
