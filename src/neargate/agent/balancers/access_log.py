@@ -20,6 +20,7 @@ from ...model.knobs import Knobs
 from ...proxying import access_format, access_lines
 from ...proxying.access_lines import Names
 from ...world import World
+from ..seldom import SeldomNote
 
 LANE, HOST_LANE = "access-logs", "balancers"
 _SOURCES_MAX = 1024
@@ -52,9 +53,10 @@ class AccessLog:
         self._host = host
         self._eni_id = eni_id
         self._ship = ship
-        self._note = note
+        self._note = SeldomNote(world, note)
         self._sent_by = ""
-        self._names: Names | None = None
+        self._shown: tuple[BalancerPlan, PlannedNode, Names] | None = None  # as the last plan calls things
+        self._names: Names | None = None  # and as the one before it did
         self._socket: socket.socket | None = None
         self._told: list[bytes] = []
         self._room = knobs.access_log_waiting_max_bytes
@@ -68,8 +70,7 @@ class AccessLog:
         if not plan.access_log:
             self.close()
             return
-        fresh = access_lines.names_of(plan, node)
-        self._names = fresh if self._names is None else access_lines.also(fresh, self._names)
+        self._call(plan, node)
         if self._socket is not None:
             return
         try:
@@ -78,6 +79,14 @@ class AccessLog:
             self._note(f"the proxy of {self._eni_id} has no access log yet: {error}")
             return
         asyncio.get_running_loop().add_reader(self._socket, self._read, self._socket)
+
+    def _call(self, plan: BalancerPlan, node: PlannedNode) -> None:
+        before = self._shown
+        if before is not None and before[0] is plan and before[1] is node:
+            return
+        fresh = access_lines.names_of(plan, node)
+        self._shown = plan, node, fresh
+        self._names = fresh if before is None else access_lines.also(fresh, before[2])
 
     def close(self) -> None:
         if self._socket is not None:
