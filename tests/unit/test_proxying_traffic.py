@@ -30,9 +30,9 @@ def test_targets_that_left_stay_in_the_sum_and_one_that_comes_again_counts_anew(
 
 def test_another_process_counts_from_nothing_and_the_sum_goes_on() -> None:
     tally = grown(Tally(), 7, [front(10, current=4), server("a", 10)], is_adopted=False)
-    tally = grown(tally, 8, [front(2, current=1), server("a", 2)], is_adopted=False)
-    assert tally.targets[G][0] == 12
-    assert (tally.shown().requests, tally.shown().active) == (12, 1)
+    tally = grown(tally, 8, [front(12, current=1), server("a", 12)], is_adopted=False)
+    assert tally.targets[G][0] == 22
+    assert (tally.shown().requests, tally.shown().active) == (22, 1)
 
 
 def test_what_an_adopted_process_counted_before_is_somebody_elses() -> None:
