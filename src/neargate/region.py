@@ -20,10 +20,12 @@ from .clusters.services.manager import ServicesWay
 from .clusters.services.starting import LaunchRate
 from .frontend.app import FrontEnd
 from .frontend.balancing import objects as balancing_objects
+from .frontend.balancing.access_logs import AccessLogDelivery
 from .frontend.balancing.book import BalancerBook
 from .frontend.balancing.health import Verdicts
 from .frontend.balancing.planner import KeyedPlanner
 from .frontend.balancing.targets import GroupTargets
+from .frontend.balancing.traffic import TrafficSums
 from .frontend.balancing.watching import BalancerWatch
 from .frontend.callers.authenticate import AuthMode
 from .frontend.callers.credentials import Credentials
@@ -144,6 +146,7 @@ class Region(Struct, frozen=True, kw_only=True):
     recorder: CallRecorder
     placing: Placing
     balancer_watch: BalancerWatch
+    traffic: TrafficSums
 
     def start_loops(self, world: World) -> None:
         """What works in the background by itself: the sweepers of the cell and of the logs, the record's writer."""
@@ -198,8 +201,7 @@ async def open_region(
     roles = AssumedTaskRoles(world, parts.identity, sessions)
     plans = NamedPlans(world, parts.network, parts.cloud_map)
     flow_roles = AssumedTaskRoles(world, parts.identity, sessions, FLOW_LOGS)
-    flow_logs = FlowLogDelivery(world, parts.network, knobs)
-    flows = FlowLogWriter(world, capacities, flow_logs, logs, flow_roles, knobs)
+    flows = FlowLogWriter(world, capacities, _deliveries(world, parts, knobs), logs, flow_roles, knobs)
     book = _balancer_book(parts, verdicts)
     gateway = Gateway(world, cell, capacities, plans, logs, roles, knobs, flows, book)
     exec_sessions = ExecSessions(world, envelope, knobs, gateway.terminals, region=plan.region)
@@ -230,6 +232,7 @@ async def open_region(
         recorder=recorder,
         placing=placing,
         balancer_watch=BalancerWatch(world, parts.network, book, verdicts, knobs),
+        traffic=book.traffic,
     )
 
 
@@ -241,6 +244,11 @@ def _services_way(world: World, parts: "_Regional", targets: GroupTargets, limit
         registries=CloudMapTasks(world, parts.cloud_map),
         rate=_launch_rate(limits),
     )
+
+
+def _deliveries(world: World, parts: "_Regional", knobs: Knobs) -> AccessLogDelivery:
+    """Where records of flow logs go, and lines of access logs."""
+    return AccessLogDelivery(parts.network, FlowLogDelivery(world, parts.network, knobs))
 
 
 def _balancer_book(parts: "_Regional", verdicts: Verdicts) -> BalancerBook:

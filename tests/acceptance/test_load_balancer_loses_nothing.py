@@ -6,11 +6,12 @@ node is killed, only what was in flight on it, and nothing that began 2 s later.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from neargate.cli import processes
 
 from .conftest import end_region, start_region
 from .region import LiveRegion, wait_for
+from .test_metrics import samples
 
 SERVES = (
     "mkdir -p /www; echo version $VERSION > /www/index.html; httpd -p 80 -h /www; "
@@ -28,6 +30,7 @@ SERVES = (
 )
 SERVICE, RATE, TIMES = "web", 200, 600.0
 CLIENT = Path(__file__).with_name("http_load.py")
+FIELD = re.compile(r'"[^"]*"|[^ "]+')
 QUICK = [{"Key": "deregistration_delay.timeout_seconds", "Value": "10"}]
 
 
@@ -230,3 +233,68 @@ def test_a_killed_node_fails_what_was_in_flight_on_it_and_nothing_two_seconds_la
     failed, counts = told(log)
     assert [one for one in failed if one["at"] > killed_at + 2.0] == [], counts
     assert counts["200"] > 100
+
+
+ASKS = """
+import http.client, sys
+for number in range(50):
+    for node in sys.argv[1:]:
+        there = http.client.HTTPConnection(node, 80, timeout=20)
+        there.request("GET", f"/index.html?n={number}&to={node}", headers={"User-Agent": 'forged" 200 "'})
+        assert there.getresponse().status == 200
+        there.close()
+"""
+
+
+@pytest.mark.timeout(300)
+def test_each_request_is_a_line_of_the_accounts_log_group_and_is_counted(balanced: Balanced) -> None:
+    region, group = balanced.region, "/test/access-logs"
+    region.logs.create_log_group(logGroupName=group)
+    attribute = {"Key": "access_logs.cloudwatch.log_group", "Value": group}
+    balanced.elb.modify_load_balancer_attributes(LoadBalancerArn=balanced.arn, Attributes=[attribute])
+    label = balanced.arn.partition("loadbalancer/")[2]
+    faces = region.ec2.describe_network_interfaces()["NetworkInterfaces"]
+    nodes = {one["NetworkInterfaceId"]: one["PrivateIpAddress"] for one in faces if label in one["Description"]}
+    configs = [region.paths.run / "balancers" / eni / "haproxy.cfg" for eni in nodes]
+    wait_for("the nodes log", lambda: len(configs) == 2 and all("log-format" in one.read_text() for one in configs))
+
+    def counted(name: str, *more: str) -> float:
+        return samples(region.command("metrics").stdout, name)[(label, *more)]
+
+    answers = ("neargate_target_group_responses_total", balanced.targets.rpartition(":")[2], "2xx")
+    before = counted("neargate_load_balancer_requests_total"), counted(*answers)
+    netns = region.paths.run / "net" / "netns" / f"task-{balanced.client.rpartition('/')[2]}"
+    # A proxy that was replaced meanwhile takes no new connection.
+    wait_for("the nodes log by the proxies that serve", lambda: has_lines(balanced, netns, nodes.values(), group))
+    subprocess.run(["nsenter", f"--net={netns}", sys.executable, "-c", ASKS, *nodes.values()], check=True, timeout=120)
+    wanted = {f"http://{node}:80/index.html?n={number}&to={node}" for node in nodes.values() for number in range(50)}
+    wait_for("all lines", lambda: wanted <= {request_of(one) for one in lines_of(region, group)})
+    streams = region.logs.describe_log_streams(logGroupName=group)["logStreams"]
+    assert {one["logStreamName"] for one in streams} == {f"{label.replace('/', '.')}_{eni}" for eni in nodes}
+    found = [one for one in lines_of(region, group) if request_of(one) in wanted]
+    assert len(found) == len(wanted)
+    assert all(one[0] == "http" and one[2] == label and one[8:10] == ["200", "200"] for one in found)
+    assert {one[13] for one in found} == {'"forged\\x22 200 \\x22"'}
+    assert {one[16] for one in found} == {balanced.targets}
+    wait_for("the requests' count", lambda: counted("neargate_load_balancer_requests_total") >= before[0] + 100)
+    wait_for("the answers' count", lambda: counted(*answers) >= before[1] + 100)
+    assert counted("neargate_target_group_targets", answers[1], "healthy") >= 2
+
+
+def lines_of(region: LiveRegion, group: str) -> list[list[str]]:
+    pages = region.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+    return [FIELD.findall(event["message"]) for page in pages for event in page["events"]]
+
+
+def request_of(line: list[str]) -> str:
+    """The URL."""
+    return line[12].strip('"').split(" ")[1]
+
+
+def has_lines(balanced: Balanced, netns: Path, nodes: Iterable[str], group: str) -> bool:
+    """Of each node, after one more request to it."""
+    for node in nodes:
+        asked = f"import urllib.request; urllib.request.urlopen('http://{node}/index.html?before={node}', timeout=20)"
+        subprocess.run(["nsenter", f"--net={netns}", sys.executable, "-c", asked], check=True, timeout=60)
+    told_of = {request_of(line) for line in lines_of(balanced.region, group)}
+    return all(any(f"before={node}" in one for one in told_of) for node in nodes)

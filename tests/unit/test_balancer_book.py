@@ -27,6 +27,7 @@ from neargate.model.balancing import (
     BalancerPlan,
     GroupVerdicts,
     NodeReport,
+    NodeTraffic,
     TargetVerdict,
 )
 from neargate.model.knobs import Knobs
@@ -239,6 +240,25 @@ def test_a_host_is_not_believed_about_nodes_that_are_elsewhere() -> None:
         assert stage.verdicts.report(stage.places[0]) is None
         stage.book.heard("host-1", [report])
         assert stage.verdicts.report(stage.places[0]) == report
+
+    on_stage(story)
+
+
+def test_traffic_is_counted_by_the_word_of_a_nodes_own_host_and_of_the_groups_that_it_leads_to() -> None:
+    def story(stage: Stage) -> None:
+        def count(host_id: str, requests: int) -> None:
+            answers = tuple((arn, (requests, 0, 0, 0, 0)) for arn in (GROUP, GROUP + "x"))
+            traffic = NodeTraffic(requests=requests)
+            report = NodeReport(
+                arn=ARN, place=stage.places[0], generation=1, is_serving=True, requests=answers, traffic=traffic
+            )
+            stage.book.heard(host_id, [report])
+
+        count("host-1", 0)
+        count("host-2", 1000)
+        count("host-1", 7)
+        sums = stage.book.traffic.of(ARN)
+        assert (sums.traffic.requests, sums.groups) == (7, {GROUP: (7, 0, 0, 0, 0)})
 
     on_stage(story)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,8 +24,10 @@ from neargate.model.balancing import (
     WeightedGroup,
 )
 from neargate.model.knobs import Knobs
-from neargate.proxying import configuration
+from neargate.proxying import access_format, configuration
 from neargate.world import OsWorld
+
+from .test_access_logs import told as told_by_proxy
 
 ENI = "eni-1"
 NODE = PlannedNode(place="place", eni_id=ENI, zone="a", private_ipv4="10.0.0.4", host_id="host")
@@ -48,6 +51,7 @@ KNOBS = Knobs(
     balancer_start_s=0.5,
     balancer_stable_s=1.0,
     balancer_restart_rest_s=0.02,
+    access_log_rest_s=0.01,
 )
 _HEADING = "# pxname,svname,scur,status,lastchg,check_status,check_code,"
 _HEADING += "hrsp_2xx,hrsp_3xx,hrsp_4xx,hrsp_5xx,econ,wretr,wredis,"
@@ -61,6 +65,7 @@ class AnsweringHost:
         self.written: Mapping[str, str] = {}
         self.fault = ""
         self.end_fault: OSError | None = None
+        self.log_fault: OSError | None = None
         self.odd: Mapping[str, str] | None = None
         self.began: list[str] = []
         self.heard: list[str] = []
@@ -126,6 +131,16 @@ class AnsweringHost:
 
     def write(self, eni_id: str, content: Mapping[str, str]) -> None:
         self.written = dict(content)
+
+    def log_socket(self, eni_id: str) -> socket.socket:
+        if self.log_fault is not None:
+            raise self.log_fault
+        path = f"{self.home}/{access_format.SOCKET}"
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        made.bind(path)
+        return made
 
     def faults(self, eni_id: str) -> str:
         return self.fault
@@ -333,5 +348,84 @@ def test_a_proxy_that_cannot_be_ended_ends_nobody_else() -> None:
         await here.until(lambda: "cannot be ended: too many" in here.said[-1].why)
         here.host.odd = here.host.end_fault = None
         await here.serving(1)
+
+    told(story)
+
+
+LOGGED = replace(PLAN, arn="a:loadbalancer/app/n/1", access_log="access-1")
+
+
+class Lines:
+    """What is shipped. `is_full`: there is no room."""
+
+    def __init__(self, here: Story) -> None:
+        self.here = here
+        self.taken: list[tuple[str, str, str]] = []
+        self.is_full = False
+        here.runner.on_access_lines(self._take)
+
+    def _take(self, sent_by: str, eni_id: str, lines: Sequence[tuple[int, str]]) -> bool:
+        if not self.is_full:
+            self.taken += [(sent_by, eni_id, line.split(" ")[2]) for _, line in lines]
+        return not self.is_full
+
+    def say(self, *numbers: int) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as proxy:
+            proxy.connect(f"{self.here.host.home}/{access_format.SOCKET}")
+            for number in numbers:
+                proxy.send(told_by_proxy(number))
+
+    def lost(self) -> int:
+        [report] = self.here.runner.reports()
+        return report.traffic.lost_lines
+
+
+def test_what_the_proxy_says_of_requests_is_shipped_and_what_is_missing_is_counted() -> None:
+    async def story(here: Story) -> None:
+        lines = Lines(here)
+        await here.runner.apply((LOGGED,))
+        await here.serving(1)
+        lines.say(1, 2, 5)
+        await here.until(lambda: len(lines.taken) == 3)
+        assert set(lines.taken) == {("access-1", ENI, "app/n/1")}
+        await here.until(lambda: lines.lost() == 2)
+        lines.is_full = True
+        lines.say(6)
+        await here.until(lambda: lines.lost() == 3)
+
+    told(story)
+
+
+def test_beyond_its_room_a_log_loses_lines_and_says_how_many() -> None:
+    async def story(here: Story) -> None:
+        size = len(told_by_proxy(1))
+        here.runner = ProxyRunner(here.world, replace(KNOBS, access_log_waiting_max_bytes=2 * size), here.host, "host")
+        here.runner.on_report(here.said.append)
+        lines = Lines(here)
+        await here.runner.apply((LOGGED,))
+        await here.serving(1)
+        lines.say(1, 2, 3, 4, 5)
+        await here.until(lambda: len(lines.taken) == 2)
+        lines.say(6)
+        await here.until(lambda: len(lines.taken) == 3)
+        await here.until(lambda: lines.lost() == 3)
+
+    told(story)
+
+
+def test_a_log_that_is_switched_off_hears_nobody_and_one_that_cannot_be_keeps_nothing_from_serving() -> None:
+    async def story(here: Story) -> None:
+        lines = Lines(here)
+        here.host.log_fault = OSError("no room")
+        await here.runner.apply((LOGGED,))
+        await here.serving(1)
+        here.host.log_fault = None
+        await here.until(lambda: os.path.exists(f"{here.host.home}/{access_format.SOCKET}"))
+        lines.say(1)
+        await here.until(lambda: len(lines.taken) == 1)
+        await here.runner.apply((replace(PLAN, generation=2),))
+        await here.serving(2)
+        with pytest.raises(ConnectionRefusedError):
+            lines.say(2)
 
     told(story)

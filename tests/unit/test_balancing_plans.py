@@ -251,3 +251,11 @@ def test_a_listener_whose_certificates_have_gone_does_not_keep_the_others_from_b
     made = listener(protocol="HTTPS", certificates=("gone",))
     plain = listener(name=f"{LISTENER}-2", port=81)
     assert [one.port for one in planned(balancer(), made, plain).listeners] == [81]
+
+
+def test_a_host_hears_of_an_access_log_but_not_where_it_goes() -> None:
+    logged = (("access_logs.cloudwatch.log_group", "/secret/group"),)
+    assert planned(balancer(nodes=(THERE,))).access_log == ""
+    plan = planned(balancer(nodes=(THERE,), attributes=logged))
+    assert plan.access_log == "access-0000000000000001" and "/secret/group" not in repr(plan)
+    assert planned(balancer(nodes=(THERE,), attributes=logged, lb_type="network")).access_log == ""

@@ -142,7 +142,7 @@ def test_a_host_that_is_away_and_a_node_that_does_not_serve_are_told_by_zone() -
 
 def test_a_plan_that_is_too_large_leaves_it_as_it_was_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(desk: Desk) -> None:
-        monkeypatch.setattr(book_part, "TARGETS_MAX", 0)
+        monkeypatch.setattr(book_part, "PLANNED_TARGETS_MAX", 0)
         await desk.stage.put(replace(listener(), port=81, name=listener().name[:-1] + "0"))
         assert (await desk.trouble("unplanned"))["why"].startswith("its plan has 1 targets and ")
         assert [one.port for one in desk.stage.plan().listeners] == [80]

@@ -21,8 +21,19 @@ from neargate.cli.version import VERSION
 from neargate.clusters import operator_view
 from neargate.clusters.schema import MIGRATIONS
 from neargate.frontend.asgi import AsgiApp
+from neargate.frontend.balancing.objects import (
+    Action,
+    GroupWeight,
+    Listener,
+    LoadBalancer,
+    Node,
+    Target,
+    TargetGroup,
+)
 from neargate.frontend.operations.table import OPERATIONS
 from neargate.frontend.record.counts import OTHER, RequestCounts
+from neargate.frontend.regional.shelves import Change
+from neargate.model.balancing import GroupVerdicts, NodeReport, NodeTraffic, TargetVerdict
 from neargate.model.capacity import HostCapacity, HostFacts, SubnetView
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.model.launch import TaskReport
@@ -42,6 +53,8 @@ HOST = HostFacts(
     sandbox="simulated",
     zone=ZONE,
 )
+GROUP = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/web/0123456789abcdef"
+STATES = ("healthy", "unhealthy", "initial", "draining", "unused")
 Samples = dict[tuple[str, ...], float]
 
 
@@ -51,11 +64,11 @@ class Watched:
     def __init__(self, door: FrontDoor) -> None:
         self.door = door
         self.region = door.region
-        self.hosts_max = 1000
+        self.knobs = DEFAULT_KNOBS
         self.stores: dict[str, tuple[int, int]] = {"cell-0": (3, 4)}
 
     async def text(self) -> str:
-        desk = MetricsDesk(self.region, lambda: self.stores, self.hosts_max)
+        desk = MetricsDesk(self.region, lambda: self.stores, self.knobs)
         told = await desk.told({})
         return exposition(json.loads(json.dumps(told))["metrics"]).decode()
 
@@ -72,6 +85,63 @@ class Watched:
     async def host(self, **changes: Any) -> None:
         facts = HostFacts(**({name: getattr(HOST, name) for name in HOST.__struct_fields__} | changes))
         await self.region.capacities[ZONE].register_host(facts)
+
+    async def balancer(self, label: str = "web", created_at: float = 1.0) -> str:
+        """The ARN of one that leads to a group of a healthy target, with a node that says so."""
+        arn = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:loadbalancer/app/{label}/0123456789abcdef"
+        group = GROUP.replace("/web/", f"/{label}/")
+        forward = Action(kind="forward", groups=(GroupWeight(arn=group),))
+        more: dict[str, Any] = {"account": ACCOUNT, "created_at": created_at}
+        node = Node(place=f"place-{label}", subnet_id="subnet-1", zone=ZONE)
+        target = Target(ip="10.0.0.9", port=80, zone=ZONE, registered_at=1.0)
+        made = (
+            LoadBalancer(
+                name=arn,
+                label=label,
+                number="0",
+                lb_type="application",
+                scheme="internal",
+                vpc_id="v",
+                dns_name="",
+                nodes=(node,),
+                **more,
+            ),
+            TargetGroup(name=group, label=label, protocol="HTTP", port=80, vpc_id="v", targets=(target,), **more),
+            Listener(
+                name=f"{arn}/1".replace(":loadbalancer/", ":listener/"),
+                load_balancer=arn,
+                port=80,
+                protocol="HTTP",
+                default=(forward,),
+                **more,
+            ),
+        )
+        await self.region.services.network.change(ACCOUNT, lambda _: Change(result=None, put=made))
+        return arn
+
+    def said(self, arn: str, requests: int, label: str = "web", **changes: Any) -> None:
+        group = GROUP.replace("/web/", f"/{label}/")
+        verdicts = GroupVerdicts(group=group, targets=(TargetVerdict(key="10.0.0.9:80", state="healthy"),))
+        traffic = NodeTraffic(
+            requests=requests,
+            connections=2,
+            active=3,
+            received=10 * requests,
+            sent=20 * requests,
+            own=(0, 1, requests // 2),
+            lost_lines=requests // 4,
+        )
+        report = NodeReport(
+            arn=arn,
+            place=f"place-{label}",
+            generation=1,
+            is_serving=True,
+            groups=(verdicts,),
+            requests=((group, (requests, 0, 0, 1, requests // 3)),),
+            traffic=traffic,
+        )
+        self.region.services.verdicts.heard(replace(report, **changes))
+        self.region.traffic.heard(report, {group})
 
     async def report(self, task: dict[str, Any], status: str, seq: int, **changes: Any) -> None:
         outcome: asyncio.Future[object] = asyncio.get_running_loop().create_future()
@@ -97,6 +167,7 @@ def test_prometheus_reads_each_metric_as_the_table_says() -> None:
     async def body(watched: Watched) -> None:
         await watched.host()
         await watched.door.call(ROOT, "ecs", "ListClusters")
+        await watched.balancer()
         families = {family.name: family for family in text_string_to_metric_families(await watched.text())}
         assert len(families) == len(METRICS)
         for metric in METRICS:
@@ -292,7 +363,7 @@ def test_counts_of_requests_are_bounded_by_the_operations() -> None:
 
 def test_a_region_of_many_hosts_shows_some_and_says_how_many_not() -> None:
     async def body(watched: Watched) -> None:
-        watched.hosts_max = 3
+        watched.knobs = replace(DEFAULT_KNOBS, metrics_hosts_max=3)
         for number in range(10):
             await watched.host(host_id=f"host-{number}")
         assert await watched.read("neargate_hosts_not_shown") == {(): 7}
@@ -389,3 +460,50 @@ def test_without_a_region_the_command_says_so(tmp_path: Path) -> None:
     paths = RegionPaths(tmp_path)
     with pytest.raises(Problem, match="no region under"):
         metrics.told(paths)
+
+
+def test_load_balancers_and_their_groups_are_counted_as_cloudwatch_does() -> None:
+    async def body(watched: Watched) -> None:
+        arn = await watched.balancer()
+        for requests in (0, 12):
+            watched.said(arn, requests)
+        web, group = "app/web/0123456789abcdef", "targetgroup/web/0123456789abcdef"
+        assert await watched.read("neargate_load_balancer_requests_total") == {(web,): 12}
+        own = await watched.read("neargate_load_balancer_responses_total")
+        assert own == {(web, "3xx"): 0, (web, "4xx"): 0, (web, "5xx"): 6}
+        assert await watched.read("neargate_load_balancer_active_connections") == {(web,): 3}
+        assert await watched.read("neargate_load_balancer_bytes_total") == {(web, "in"): 120, (web, "out"): 240}
+        assert await watched.read("neargate_load_balancer_lost_log_lines_total") == {(web,): 3}
+        answers = await watched.read("neargate_target_group_responses_total")
+        assert answers == {(web, group, f"{n}xx"): 12 if n == 2 else 0 for n in (2, 3, 4, 5)}
+        assert await watched.read("neargate_target_group_connection_errors_total") == {(web, group): 4}
+        targets = await watched.read("neargate_target_group_targets")
+        assert targets == {(web, group, state): int(state == "healthy") for state in STATES}
+
+    story(body)
+
+
+def test_counters_do_not_go_back_when_a_node_begins_anew_and_one_that_does_not_serve_has_no_connections() -> None:
+    async def body(watched: Watched) -> None:
+        arn = await watched.balancer()
+        for requests in (0, 12, 4):
+            watched.said(arn, requests)
+        watched.said(arn, 8, is_serving=False)
+        assert await watched.read("neargate_load_balancer_requests_total") == {("app/web/0123456789abcdef",): 20}
+        assert await watched.read("neargate_load_balancer_active_connections") == {("app/web/0123456789abcdef",): 0}
+
+    story(body)
+
+
+def test_a_region_of_many_load_balancers_shows_the_oldest_and_says_how_many_not() -> None:
+    async def body(watched: Watched) -> None:
+        for at, label in enumerate(("new", "old", "older")):
+            await watched.balancer(label, created_at=10.0 - at)
+        watched.knobs = replace(DEFAULT_KNOBS, metrics_balancers_max=2)
+        assert await watched.read("neargate_load_balancers_not_shown") == {(): 1}
+        shown = {label for (label,) in await watched.read("neargate_load_balancer_requests_total")}
+        assert shown == {"app/old/0123456789abcdef", "app/older/0123456789abcdef"}
+        watched.knobs = replace(DEFAULT_KNOBS, metrics_groups_max=0)
+        assert await watched.read("neargate_target_group_targets") == {}
+
+    story(body)

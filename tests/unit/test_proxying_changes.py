@@ -13,12 +13,14 @@ from neargate.model.balancing import (
     PlannedGroup,
     PlannedListener,
     PlannedNode,
+    PlannedRule,
     PlannedTarget,
     WeightedGroup,
 )
 from neargate.proxying import changes, configuration, names, reports, stats
 from neargate.proxying.configuration import Place
 from neargate.proxying.stats import Known, Row
+from neargate.proxying.traffic import Tally
 
 CHECK = HealthCheck(interval_s=10, unhealthy=2, healthy=3)
 NODE = PlannedNode(place="p", eni_id="eni-1", zone="a", private_ipv4="10.0.0.4")
@@ -205,7 +207,7 @@ def test_verdicts_are_known_over_the_end_of_a_process() -> None:
 def test_what_drains_is_counted_in_every_process_that_still_has_connections() -> None:
     draining = plan(replace(GROUP, targets=(replace(ONE, is_draining=True),)))
     processes = [changes.seen([row(S1, "MAINT", current=2)]), changes.seen([row(S1, "UP", current=3)])]
-    told = reports.report(draining, NODE, {}, processes, {}, "")
+    told = reports.report(draining, NODE, {}, processes, Tally(), "")
     (verdict,) = told.groups[0].targets
     assert (verdict.state, verdict.in_flight, told.is_serving) == ("draining", 5, True)
 
@@ -218,9 +220,9 @@ def test_statistics_are_read_by_the_names_of_their_columns() -> None:
         f"g,{S1},2,DOWN,7,L7STS,500,3,0,0,4,5,1,1,",
         "g,BACKEND,0,UP,7,,,3,0,0,4,5,1,1,",
     ]
-    server, whole = stats.rows("\n".join([heading, *lines, ""]))
+    front, server, whole = stats.rows("\n".join([heading, *lines, ""]))
     assert (server.current, server.code, server.since_s, server.retried) == (2, "500", 7, 2)
-    assert reports.counts([server, whole, replace(whole, backend="go")]) == {"g": (6, 0, 0, 8, 10)}
+    assert (front.server, front.answers, whole.answers) == ("FRONTEND", (1, 0, 0, 0, 0), (3, 0, 0, 4, 5))
     with pytest.raises(ValueError, match="no statistics"):
         stats.rows("Unknown command")
 
@@ -230,3 +232,22 @@ def test_processes_that_were_replaced_are_known_by_their_heading() -> None:
     told += "# old workers\n8 worker 1 0d\n6 worker 2 0d\n# programs\n5 worker 0\n"
     assert stats.replaced(told) == [8, 6]
     assert stats.replaced("") == []
+
+
+def test_only_an_access_log_that_is_wanted_is_in_the_configuration() -> None:
+    def text(logged: str) -> str:
+        listener = PlannedListener(
+            arn="l",
+            port=80,
+            protocol="HTTP",
+            default=Forward(groups=(WeightedGroup(arn=GROUP.arn),)),
+            rules=(PlannedRule(priority=9, conditions=(), action=FixedResponse(code=200)),),
+        )
+        wanted = plan(listeners=(listener,), access_log=logged)
+        return configuration.files(wanted, NODE, PLACE).content[configuration.MAIN]
+
+    plain, logged = text(""), text("access-1")
+    for word in ("log ", "log-format", "capture", "logurilen", "txn.rule"):
+        assert word not in plain and word in logged
+    assert "set-var(txn.rule) str(0:forward)" in logged and "set-var(txn.rule) str(9:fixed-response)" in logged
+    assert all(len(line) < 2048 and line.count("'") % 2 == 0 for line in logged.splitlines())

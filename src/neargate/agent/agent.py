@@ -52,6 +52,7 @@ from .execution.exchange import EndpointExchange, Exchange
 from .execution.work import ExecutionWork
 from .flow_logs import FlowLogs
 from .flow_sender import FlowSender
+from .flow_spool import FlowSpool
 from .host_dns import HOST_DNS_FILE, HostDns
 from .host_tasks import HostTasks
 from .link_client import LinkClient, Transport
@@ -169,6 +170,8 @@ class Agent:
     def _balancer_orders(self, runner: BalancerRunner | None, keys: KeyFiles | None) -> BalancerOrders | None:
         if runner is None:
             return None
+        room = replace(self._knobs, flow_spool_max_bytes=self._knobs.access_log_spool_max_bytes)
+        runner.on_access_lines(FlowSpool(self._world, room, self._append_flows).put)
         return BalancerOrders(
             self._world,
             self._knobs,

@@ -45,6 +45,8 @@ def check_balancer(plan: BalancerPlan) -> None:
     check_id("vpc_id", plan.vpc_id)
     check_between("generation", plan.generation, 0, INTEGER_MAX)
     need(plan.kind in (APPLICATION, NETWORK_LB), "a load balancer is of no kind")
+    if plan.access_log:
+        check_id("access_log", plan.access_log)
     check_count("nodes", plan.nodes, LIST_MAX)
     for node in plan.nodes:
         _check_node(node)

@@ -7,10 +7,12 @@ asks makes the text (metrics_text.py).
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ..model.knobs import Knobs
 from ..model.lifecycle import LastStatus
 from ..region import Region
 from .admin import Handler
 from .hosts_seen import all_hosts
+from .metrics_balancers import balancer_readings
 from .metrics_table import Readings
 from .version import VERSION
 
@@ -33,12 +35,14 @@ _COUNTED = (
 
 
 class MetricsDesk:
-    """`stores`: how many (writes, reads) wait for each shard. `hosts_max`: how many hosts are shown one by one."""
+    """`stores`: how many (writes, reads) wait for each shard. `knobs`: how much is shown one by one."""
 
-    def __init__(self, region: Region, stores: Callable[[], Mapping[str, tuple[int, int]]], hosts_max: int) -> None:
+    def __init__(self, region: Region, stores: Callable[[], Mapping[str, tuple[int, int]]], knobs: Knobs) -> None:
         self._region = region
         self._stores = stores
-        self._hosts_max = hosts_max
+        self._hosts_max = knobs.metrics_hosts_max
+        self._balancers_max = knobs.metrics_balancers_max
+        self._groups_max = knobs.metrics_groups_max
 
     def handlers(self) -> dict[str, Handler]:
         return {"metrics": self.told}
@@ -58,6 +62,7 @@ class MetricsDesk:
             "neargate_tasks": self._tasks(await region.cell.operator.counted()),
             "neargate_queue_depth": self._queues(await region.cell.operator.outbox()),
             **self._counts(),
+            **balancer_readings(region, self._balancers_max, self._groups_max),
         }
         for host in hosts[: self._hosts_max]:
             for name, value in _of_host(host):

@@ -54,5 +54,43 @@ METRICS = (
         "Requests that the API answered: by service, operation and class of status (2xx, 4xx, 5xx).",
         *("service", "operation", "status"),
     ),
+    _gauge("load_balancers_not_shown", "Load balancers that have no metrics of their own here, as there are too many."),
+    _counter("load_balancer_requests", "Requests that came to a load balancer (RequestCount).", "load_balancer"),
+    _counter(
+        "load_balancer_responses",
+        "Answers that a load balancer gave itself: 3xx, 4xx, 5xx (HTTPCode_ELB_..._Count).",
+        *("load_balancer", "status"),
+    ),
+    _counter(
+        "load_balancer_connections",
+        "Connections that clients made to a load balancer (NewConnectionCount, NewFlowCount).",
+        "load_balancer",
+    ),
+    _gauge(
+        "load_balancer_active_connections",
+        "Connections that clients have now (ActiveConnectionCount, ActiveFlowCount).",
+        "load_balancer",
+    ),
+    _counter(
+        "load_balancer_bytes",
+        "Bytes from a load balancer's clients (in) and to them (out) (ProcessedBytes).",
+        *("load_balancer", "direction"),
+    ),
+    _counter("load_balancer_lost_log_lines", "Lines that are missing in its access log.", "load_balancer"),
+    _counter(
+        "target_group_responses",
+        "Answers of a group's targets: 2xx, 3xx, 4xx, 5xx (HTTPCode_Target_..._Count).",
+        *("load_balancer", "target_group", "status"),
+    ),
+    _counter(
+        "target_group_connection_errors",
+        "Connections to a group's targets that failed (TargetConnectionErrorCount).",
+        *("load_balancer", "target_group"),
+    ),
+    _gauge(
+        "target_group_targets",
+        "A group's targets: healthy, unhealthy, initial, draining, unused (HealthyHostCount, UnHealthyHostCount).",
+        *("load_balancer", "target_group", "state"),
+    ),
     _gauge("queue_depth", "What waits in a queue of the control plane, or to be done for tasks.", "queue"),
 )

@@ -126,7 +126,7 @@ async def _serve(
     world.spawn(region.gateway.serve(str(paths.link_socket)), "gateway")
     region.start_loops(world)
     elsewhere = outside.start(world, knobs, paths, envelope, region.door) if outside is not None else None
-    desk = MetricsDesk(region, stores.waiting, knobs.metrics_hosts_max)
+    desk = MetricsDesk(region, stores.waiting, knobs)
     operator = await admin.serve(
         paths.admin_socket, {**_operator_handlers(region, world, config.port), **desk.handlers()}
     )

@@ -114,6 +114,9 @@ def _is_node_report(report: NodeReport) -> bool:
     texts += [text for group in report.groups for one in group.targets for text in (one.key, one.reason, one.detail)]
     counts = [count for _, each in report.requests for count in each]
     counts += [one.in_flight for group in report.groups for one in group.targets]
+    traffic = report.traffic
+    counts += [traffic.requests, traffic.connections, traffic.active, traffic.received, traffic.sent]
+    counts += [*traffic.own, traffic.lost_lines]
     states = {one.state for group in report.groups for one in group.targets}
     return named and states <= _STATES and _are_short(*texts) and all(0 <= count <= INTEGER_MAX for count in counts)
 

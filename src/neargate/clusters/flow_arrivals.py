@@ -47,6 +47,8 @@ def batch_problem(batch: FlowLogBatch, knobs: Knobs, now: float) -> str | None:
 
 def lines_problem(batch: FlowLogBatch, target: FlowLogTarget) -> str | None:
     """A host speaks of its own interfaces only, also within a line."""
+    if target.access_of:
+        return _access_problem(batch, target.access_of)
     fields = target.fields
     accounts = [place for place, name in enumerate(fields) if name == "account-id"]
     interfaces = [place for place, name in enumerate(fields) if name == "interface-id"]
@@ -58,4 +60,14 @@ def lines_problem(batch: FlowLogBatch, target: FlowLogTarget) -> str | None:
             return "A record is of another account."
         if any(words[place] not in (batch.eni_id, *_UNKNOWN) for place in interfaces):
             return "A record is of another interface."
+    return None
+
+
+def _access_problem(batch: FlowLogBatch, name: str) -> str | None:
+    """Of its fields the third alone says whose it is: the others are what clients sent."""
+    for _, line in batch.events:
+        if not (line.isascii() and line.isprintable()):
+            return "A line of an access log is not one line of printable text."
+        if line.split(" ", 3)[2:3] != [name]:
+            return "A line of an access log is of another load balancer."
     return None

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,12 +19,15 @@ from pathlib import Path
 from ..interfaces.hostnet import HostError
 from ..interfaces.proxies import Proxy
 from .balancers import namespace_of
-from .namespaces import Namespaces
+from .namespaces import Namespaces, write_sysctl
 from .proxy_users import ProxyUser, fresh_user, is_fresh
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _ENI = re.compile(r"eni-[0-9a-z-]{1,40}")
 _MAIN = "haproxy.cfg"
+_SOCKETS = "sockets"
+_LOG_SOCKET = "log.socket"
+_LOG_QUEUE = 4096
 _LAST_WORDS = 600
 _CHECK_S = 20  # all nodes of a host wait for one that reads
 _LOG_MAX_BYTES = 1024 * 1024
@@ -57,12 +61,8 @@ class LinuxProxies:
         return ()
 
     def write(self, eni_id: str, content: Mapping[str, str]) -> None:
-        home = Path(self.directory(eni_id))
-        user = self._user(eni_id)
-        self._folder(home.parent, 0o711)
-        self._folder(home, 0o750, group=user.gid)
-        sockets = home / "sockets"
-        self._folder(sockets, 0o700, group=user.gid, owner=user.uid)
+        home, user = Path(self.directory(eni_id)), self._housed(eni_id)
+        sockets = home / _SOCKETS
         for name, text in content.items():
             path = home / name
             for folder in reversed(path.relative_to(home).parents[:-1]):
@@ -72,6 +72,14 @@ class LinuxProxies:
         for path in home.rglob("*"):
             if path not in kept and path.is_file() and sockets not in path.parents:
                 path.unlink(missing_ok=True)
+
+    def _housed(self, eni_id: str) -> ProxyUser:
+        """Whom the node runs as, from now on: its directories are there."""
+        home, user = Path(self.directory(eni_id)), self._user(eni_id)
+        self._folder(home.parent, 0o711)
+        self._folder(home, 0o750, group=user.gid)
+        self._folder(home / _SOCKETS, 0o700, group=user.gid, owner=user.uid)
+        return user
 
     def _user(self, eni_id: str) -> ProxyUser:
         """Who its sockets' directory says: it is as old as the node's files, and as its oldest process."""
@@ -98,6 +106,23 @@ class LinuxProxies:
             os.fchmod(file.fileno(), 0o640)
             file.write(text.encode(errors="replace"))
         fresh.replace(path)
+
+    def log_socket(self, eni_id: str) -> socket.socket:
+        user = self._housed(eni_id)
+        path = Path(self.directory(eni_id)) / _LOG_SOCKET
+        path.unlink(missing_ok=True)
+        with self._namespaces.inside(self._namespace(eni_id)):
+            # A socket has room for as many datagrams as its namespace said when it was made; ten are a host's own.
+            write_sysctl("unix/max_dgram_qlen", str(_LOG_QUEUE))
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            made.bind(str(path))
+            os.chown(path, 0, user.gid)
+            path.chmod(0o620)
+        except OSError:
+            made.close()
+            raise
+        return made
 
     def faults(self, eni_id: str) -> str:
         try:

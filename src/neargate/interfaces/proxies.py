@@ -1,11 +1,15 @@
 """The proxies of load balancers on one host: what the agent asks of whoever runs them."""
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from ..model.balancing import BalancerPlan, NodeReport
+
+# (what lines are sent by, interface of the node, lines with their times in epoch milliseconds): False without room.
+AccessLines = Callable[[str, str, Sequence[tuple[int, str]]], bool]
 
 
 class BalancerRunner(Protocol):
@@ -23,6 +27,9 @@ class BalancerRunner(Protocol):
 
     def on_report(self, listener: Callable[[NodeReport], None]) -> None:
         """Called whenever a verdict or `is_serving` changes, and each period."""
+
+    def on_access_lines(self, ship: AccessLines) -> None:
+        """Lines of access logs go there; before, nowhere."""
 
 
 class Proxy(Struct, frozen=True, kw_only=True):
@@ -47,6 +54,10 @@ class ProxyHost(Protocol):
 
     def find(self, eni_id: str) -> Proxy | None:
         """The one that runs in the node's namespace, whoever started it."""
+
+    def log_socket(self, eni_id: str) -> socket.socket:
+        """Where the node's proxy says what it answered: of datagrams, made anew at `log.socket` in the directory. It
+        never blocks, who sends to it neither: what finds no room in it is lost."""
 
     def start(self, eni_id: str) -> Proxy:
         """In the node's namespace, without any privilege. Others of this node end."""

@@ -268,11 +268,16 @@ class LogTarget(Struct, frozen=True, kw_only=True):
 
 
 class FlowLogTarget(Struct, frozen=True, kw_only=True):
-    """Where records of an interface go. `fields`: of a line, in its order."""
+    """Where records of an interface go. `fields`: of a line, in its order.
+
+    Of a load balancer's access log `access_of` is the word by which each line names it; it has no role: the account
+    gave leave when it named the group.
+    """
 
     flow_log_id: str
     log: LogTarget
     fields: tuple[str, ...]
+    access_of: str = ""
 
 
 class FlowLogBook(Protocol):

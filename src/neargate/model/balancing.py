@@ -157,7 +157,8 @@ class BalancerPlan(Struct, frozen=True, kw_only=True):
     """All that a host must know of a load balancer of which it has nodes. A host refuses a lower generation.
 
     `attributes`: those of AWS's keys that change packets (idle_timeout.timeout_seconds, client_keep_alive.seconds,
-    routing.http.*, ...); the rest is the API's alone.
+    routing.http.*, ...); the rest is the API's alone. `access_log`: what the node's lines are sent by, empty where
+    there is no access log.
     """
 
     arn: str
@@ -170,6 +171,7 @@ class BalancerPlan(Struct, frozen=True, kw_only=True):
     groups: tuple[PlannedGroup, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
     cross_zone: bool = True
+    access_log: str = ""
 
 
 class TargetVerdict(Struct, frozen=True, kw_only=True):
@@ -190,10 +192,26 @@ class GroupVerdicts(Struct, frozen=True, kw_only=True):
     targets: tuple[TargetVerdict, ...] = ()
 
 
+class NodeTraffic(Struct, frozen=True, kw_only=True):
+    """Of a node's listeners, growing from when its runner began; `active`: connections now.
+
+    `own`: 3xx, 4xx, 5xx that the load balancer answered itself. `lost_lines`: of its access log.
+    """
+
+    requests: int = 0
+    connections: int = 0
+    active: int = 0
+    received: int = 0  # bytes, from clients
+    sent: int = 0  # bytes, to clients
+    own: tuple[int, int, int] = (0, 0, 0)
+    lost_lines: int = 0
+
+
 class NodeReport(Struct, frozen=True, kw_only=True):
     """Of one node, whenever a verdict changes and each period. `is_serving`: its proxy answers on its listeners.
 
-    `requests`: per group (2xx, 3xx, 4xx, 5xx, connection errors) since the node's start, growing.
+    `requests`: per group what its targets answered (2xx, 3xx, 4xx, 5xx), and connections to them that failed; growing
+    from when the node's runner began.
     """
 
     arn: str
@@ -203,3 +221,4 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     groups: tuple[GroupVerdicts, ...] = ()
     requests: tuple[tuple[str, tuple[int, int, int, int, int]], ...] = ()
     why: str = ""  # it does not serve
+    traffic: NodeTraffic = NodeTraffic()

@@ -258,6 +258,10 @@ class Knobs(Struct, frozen=True, kw_only=True):
     node_told_s: float = 5.0  # a connected host has ended a node that it was told to end
     node_handover_s: float = 120.0  # of a node that another has followed: names are forgotten, requests end
     node_no_host_s: float = 60.0  # of a load balancer's life, for the first host of a zone to come
+    access_log_rest_s: float = 0.5  # what a proxy says of requests within it is written together
+    access_log_waiting_max_bytes: int = 8 * 1024 * 1024  # of one node's, not written yet
+    access_log_reads_at_once: int = 1024  # lines, before the agent does something else
+    access_log_spool_max_bytes: int = 32 * 1024 * 1024  # of all nodes' lines that wait for the server
     balancer_look_rest_s: float = 0.05  # after a look: a flood of reports is looked at together
     engine_retry_s: float = 0.5  # between attempts while the engine or the host does not answer
     plan_patience_s: float = 60.0  # for a host that refuses a VPC's rules: then launches behind them end with its word
@@ -337,6 +341,8 @@ class Knobs(Struct, frozen=True, kw_only=True):
     process_log_look_s: float = 1.0
     metrics_fresh_s: float = 1.0  # who asks sooner is answered the same again
     metrics_hosts_max: int = 1000  # shown one by one
+    metrics_balancers_max: int = 200  # shown one by one, with at most so many target groups each:
+    metrics_groups_max: int = 100
     metrics_connections_max: int = 16
     metrics_head_max_bytes: int = 8 * 1024
     metrics_read_timeout_s: float = 10.0

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..model.balancing import BalancerPlan, FixedResponse, PlannedNode
-from . import actions, backends, frontends, names, pages
+from . import access_format, actions, backends, frontends, names, pages
 
 MAIN = "haproxy.cfg"
 STATE = "state"
@@ -70,6 +70,7 @@ def _lines(plan: BalancerPlan, node: PlannedNode, place: Place, shape: str) -> l
         f"server-state-file {at}/{STATE}",
         "tune.ssl.default-dh-param 2048",
         "tune.pipesize 65536",
+        f"tune.http.logurilen {access_format.URI_MAX}" if plan.access_log else "",
         "defaults",
         "load-server-state-from-file global",
         f"timeout connect {backends.CONNECT_MS}",

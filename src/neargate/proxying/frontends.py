@@ -6,9 +6,18 @@ to one group has none of that on a request's way.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..model.balancing import BalancerPlan, Forward, PlannedAction, PlannedCertificate, PlannedListener, PlannedNode
+from ..model.balancing import (
+    BalancerPlan,
+    FixedResponse,
+    Forward,
+    PlannedAction,
+    PlannedCertificate,
+    PlannedListener,
+    PlannedNode,
+    Redirect,
+)
 from ..model.tls_policies import DEFAULT_POLICY, TLS_POLICIES
-from . import actions, conditions, names, pages
+from . import access_format, actions, conditions, names, pages
 from .words import quoted
 
 _ALPN = {"HTTP1Only": "http/1.1", "HTTP2Only": "h2", "HTTP2Optional": "http/1.1,h2", "HTTP2Preferred": "h2,http/1.1"}
@@ -84,7 +93,8 @@ def _http(plan: BalancerPlan, listener: PlannedListener, groups: set[str], at: s
         f"http-after-response set-header Connection close if {{ date,sub(sess.born) gt {life} }}",
         "http-request set-var(txn.host) req.hdr(host),host_only,lower" if _asks_host(listener) else "",
         *_headers(plan, listener),
-        *_rules(listener, groups, at),
+        *(access_format.lines(at) if plan.access_log else ()),
+        *_rules(listener, groups, at, is_logged=bool(plan.access_log)),
         *_chosen(listener, groups),
     ]
 
@@ -134,13 +144,15 @@ def _hex(fetch: str) -> str:
     return f"%[{fetch},bytes(4,4),hex,lower]"
 
 
-def _rules(listener: PlannedListener, groups: set[str], at: str) -> list[str]:
+def _rules(listener: PlannedListener, groups: set[str], at: str, *, is_logged: bool) -> list[str]:
     scheme = "https" if is_tls(listener) else "http"
-    found: list[str] = []
+    found = [access_format.chosen(0, _kind(listener.default))] if is_logged else []
     for number, rule in enumerate(sorted(listener.rules, key=lambda rule: rule.priority)):
         labels = [f"r{number}c{index}" for index in range(len(rule.conditions))]
         for label, condition in zip(labels, rule.conditions, strict=True):
             found += conditions.lines(label, condition)
+        if is_logged:
+            found.append(access_format.chosen(rule.priority, _kind(rule.action), " ".join(labels)))
         found += actions.lines(rule.action, " ".join(labels), scheme, listener.port, groups, at)
     if single(listener.default) is None:
         found += actions.lines(listener.default, "", scheme, listener.port, groups, at)
@@ -151,6 +163,17 @@ def _rules(listener: PlannedListener, groups: set[str], at: str) -> list[str]:
             " if { var(txn.sticky) -m found }"
         )
     return found
+
+
+def _kind(action: PlannedAction) -> str:
+    """As AWS calls it, in its access logs too."""
+    match action:
+        case Forward():
+            return "forward"
+        case Redirect():
+            return "redirect"
+        case FixedResponse():
+            return "fixed-response"
 
 
 def _is_kept(action: PlannedAction) -> bool:

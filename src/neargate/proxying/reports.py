@@ -1,6 +1,6 @@
 """What a node says of itself: from its plan, what is known of its targets, and the rows of its proxy's processes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ..model.balancing import (
     DRAINING,
@@ -14,10 +14,8 @@ from ..model.balancing import (
 )
 from . import names
 from .changes import Seen
-from .stats import Known, Row, added, judged
-
-NONE = (0, 0, 0, 0, 0)
-Counts = Mapping[str, tuple[int, int, int, int, int]]  # by backend
+from .stats import Known, judged
+from .traffic import Tally
 
 
 def known_now(
@@ -42,20 +40,6 @@ def known_now(
     return found
 
 
-def counts(rows: Iterable[Row]) -> Counts:
-    """Of each backend, its twin's with it."""
-    found: dict[str, tuple[int, int, int, int, int]] = {}
-    for row in rows:
-        if row.server == "BACKEND" and not row.backend.endswith(names.PROBE):
-            name = row.backend.removesuffix(names.OPEN)
-            found[name] = added(found.get(name, NONE), row.answers)
-    return found
-
-
-def summed(one: Counts, other: Counts) -> Counts:
-    return {name: added(one.get(name, NONE), other.get(name, NONE)) for name in {*one, *other}}
-
-
 def has_drains(plan: BalancerPlan) -> bool:
     return any(target.is_draining for group in plan.groups for target in group.targets)
 
@@ -65,7 +49,7 @@ def report(
     node: PlannedNode,
     known: Mapping[str, Known],
     processes: Sequence[Seen],
-    total: Counts,
+    tally: Tally,
     why: str,
 ) -> NodeReport:
     """`processes`: the rows of each that still has connections."""
@@ -75,8 +59,9 @@ def report(
         generation=plan.generation,
         is_serving=not why,
         groups=tuple(_verdicts(plan, node, group, known, processes) for group in plan.groups),
-        requests=tuple((group.arn, total.get(names.backend(group.arn), NONE)) for group in plan.groups),
+        requests=tuple((group.arn, tally.of(group.arn)) for group in plan.groups),
         why=why,
+        traffic=tally.shown(),
     )
 
 

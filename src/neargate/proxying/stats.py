@@ -4,7 +4,7 @@ A target is `initial` from when it came until a check passed, or until as many a
 to fail. Invariant: a verdict never goes back to initial by itself.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -14,7 +14,10 @@ _NO_CHECK_YET = ("", "INI", "UNK")
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """Of one server, or of a whole backend (then `server` is BACKEND). `since_s`: since its status changed."""
+    """Of one server, of a whole backend (then `server` is BACKEND), or of a frontend (FRONTEND).
+
+    `since_s`: since its status changed. `requests`: of a frontend.
+    """
 
     backend: str
     server: str
@@ -25,6 +28,10 @@ class Row(Struct, frozen=True, kw_only=True):
     since_s: int = 0
     answers: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)  # 2xx, 3xx, 4xx, 5xx, connection errors
     retried: int = 0
+    connections: int = 0
+    requests: int = 0
+    received: int = 0
+    sent: int = 0
 
     @property
     def is_up(self) -> bool:
@@ -45,21 +52,22 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 def rows(told: str) -> list[Row]:
-    """Of servers and backends. Raises ValueError for what is no answer of `show stat`, or not all of one: a process may
+    """Raises ValueError for what is no answer of `show stat`, or not all of one: a process may
     be killed while it answers."""
     heading, *lines = told.lstrip().splitlines() or [""]
     if not heading.startswith("# pxname,svname,"):
         raise ValueError("no statistics")
     columns = {name: at for at, name in enumerate(heading[2:].split(","))}
     try:
-        return [_row(line.split(","), columns) for line in lines if line and ",FRONTEND," not in line]
+        return [_row(line.split(","), columns) for line in lines if line]
     except LookupError:
         raise ValueError("statistics that end in their middle") from None
 
 
 def _row(words: list[str], columns: Mapping[str, int]) -> Row:
     def number(name: str) -> int:
-        return int(words[columns[name]] or 0)
+        """None of a column that this HAProxy does not have."""
+        return int(words[columns[name]] or 0) if name in columns else 0
 
     return Row(
         backend=words[0],
@@ -77,6 +85,10 @@ def _row(words: list[str], columns: Mapping[str, int]) -> Row:
             number("econ"),
         ),
         retried=number("wretr") + number("wredis"),
+        connections=number("stot"),
+        requests=number("req_tot"),
+        received=number("bin"),
+        sent=number("bout"),
     )
 
 
@@ -145,8 +157,3 @@ def reason_of(row: Row) -> tuple[str, str]:
     if word.endswith("TOUT"):
         return TIMED_OUT, "Request timed out"
     return FAILED_CHECKS, "Health checks failed"
-
-
-def added(one: Iterable[int], other: Iterable[int]) -> tuple[int, int, int, int, int]:
-    first, second, third, fourth, fifth = (a + b for a, b in zip(one, other, strict=True))
-    return first, second, third, fourth, fifth

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from ...interfaces.proxies import AccessLines
 from ...model.balancing import DRAINING, HEALTHY, BalancerPlan, GroupVerdicts, NodeReport, PlannedGroup, TargetVerdict
 
 
@@ -43,3 +44,6 @@ class SimulatedRunner:
 
     def on_report(self, listener: Callable[[NodeReport], None]) -> None:
         self._listeners.append(listener)
+
+    def on_access_lines(self, ship: AccessLines) -> None:
+        """Nobody asks its nodes for anything."""

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from ...interfaces.proxies import BalancerRunner
+from ...interfaces.proxies import AccessLines, BalancerRunner
 from ...model.balancing import BalancerPlan, NodeReport
 from ...model.knobs import Knobs
 from ..guests import Guests, farewell, source_of
@@ -163,6 +163,9 @@ class WithDoors:
 
     def on_report(self, listener: Callable[[NodeReport], None]) -> None:
         self._runner.on_report(listener)
+
+    def on_access_lines(self, ship: AccessLines) -> None:
+        self._runner.on_access_lines(ship)
 
 
 async def _send(client: asyncio.StreamReader, target: asyncio.StreamWriter, sent: asyncio.Event) -> None:

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from ...interfaces.hostnet import HostError
-from ...interfaces.proxies import Proxy, ProxyHost
-from ...model.balancing import INITIAL, BalancerPlan, NodeReport, PlannedNode
+from ...interfaces.proxies import AccessLines, Proxy, ProxyHost
+from ...model.balancing import INITIAL, BalancerPlan, NodeReport, NodeTraffic, PlannedNode
 from ...model.knobs import Knobs
-from ...proxying import changes, configuration, reports, stats
+from ...proxying import changes, configuration, reports, stats, traffic
 from ...proxying.changes import Seen
 from ...proxying.configuration import Files, Place
 from ...world import World
+from .access_log import AccessLog
 from .control import Control, Unanswered
 
 LANE = "balancers"
@@ -39,6 +40,7 @@ class NodeRunner:
         connections_max: int,
         say: Callable[[NodeReport], None],
         note: Callable[[str], None],
+        ship: AccessLines,
     ) -> None:
         self._world = world
         self._knobs = knobs
@@ -59,13 +61,12 @@ class NodeRunner:
         self._started_at = float("-inf")
         self._early_ends = 0
         self._refused: tuple[str, str] | None = None  # a shape, and what the proxy has against it
+        self._access_log = AccessLog(world, knobs, host, eni_id, ship, note)
         self._known: dict[str, stats.Known] = {}
         self._seen: Seen = {}
         self._may_have_old = True
         self._old: list[Seen] = []  # of processes that were replaced and still have connections
-        self._pid = 0
-        self._before: reports.Counts = {}  # of workers that were replaced
-        self._now: reports.Counts = {}
+        self._tally = traffic.Tally()
         self._last: NodeReport | None = None
 
     def give(self, plan: BalancerPlan, node: PlannedNode) -> None:
@@ -78,6 +79,17 @@ class NodeRunner:
 
     async def run(self) -> None:
         """Until `end`."""
+        try:
+            await self._turns()
+        finally:
+            self._access_log.close()
+        self._unwatch()
+        try:
+            await self._world.offload(LANE, self._host.end, self._eni_id)
+        except (HostError, OSError) as error:  # the next plans find what is left
+            self._note(f"the proxy of {self._eni_id} is not ended yet: {error}")
+
+    async def _turns(self) -> None:
         rest_s: float | None = None
         while not self._is_ended:
             try:
@@ -92,11 +104,6 @@ class NodeRunner:
             why = await self._turn(plan, node, files) or self._doubt()
             self._tell(plan, node, files.shape, why)
             rest_s = self._rest_s(why)
-        self._unwatch()
-        try:
-            await self._world.offload(LANE, self._host.end, self._eni_id)
-        except (HostError, OSError) as error:  # the next plans find what is left
-            self._note(f"the proxy of {self._eni_id} is not ended yet: {error}")
 
     def _rest_s(self, why: str) -> float:
         fresh = why == _STARTS or any(one.state == INITIAL for one in self._known.values())
@@ -110,6 +117,7 @@ class NodeRunner:
 
     async def _turn(self, plan: BalancerPlan, node: PlannedNode, files: Files) -> str:
         """Why the node does not serve; empty when it does."""
+        await self._access_log.follow(plan, node)
         try:
             why = await self._running(plan, node, files)
             if why:
@@ -145,7 +153,6 @@ class NodeRunner:
             self._note(f"the proxy of {self._eni_id} takes no such files: {faults}")
             return f"The proxy refuses its configuration: {faults}"
         self._started_at = now
-        self._before, self._now = reports.summed(self._before, self._now), {}
         self._proxy = await self._world.offload(LANE, self._host.start, self._eni_id)
         self._watch(self._proxy)
         return "" if await self._serves(files.shape) else _STARTS
@@ -191,9 +198,7 @@ class NodeRunner:
         """What runs, as it says; what is known afterwards of its targets. Raises Unanswered."""
         shape, pid = await self._info()
         rows = await self._rows()
-        if pid != self._pid:
-            self._before, self._pid = reports.summed(self._before, self._now), pid
-        self._now = reports.counts(rows)
+        self._tally = traffic.grown(self._tally, pid, rows, is_adopted=self._is_adopted)
         self._seen = changes.seen(rows)
         self._known = reports.known_now(
             plan, node, self._seen, self._known, self._world.monotonic(), is_adopted=self._is_adopted
@@ -278,12 +283,12 @@ class NodeRunner:
     # -- what is said
 
     def _tell(self, plan: BalancerPlan, node: PlannedNode, shape: str, why: str) -> None:
-        total = reports.summed(self._before, self._now)
-        found = reports.report(plan, node, self._known, [self._seen, *self._old], total, why)
+        found = reports.report(plan, node, self._known, [self._seen, *self._old], self._tally, why)
+        found = replace(found, traffic=replace(found.traffic, lost_lines=self._access_log.lost))
         if not why and self._refused is not None and self._refused[0] == shape:
             found = replace(found, why=self._refused[1])  # it serves, by what it had before
         known, self._last = self._last, found
-        if known is None or replace(known, requests=()) != replace(found, requests=()):
+        if known is None or _standing(known) != _standing(found):
             self._say(found)
 
     # -- its end is heard of at once
@@ -307,3 +312,8 @@ class NodeRunner:
             asyncio.get_running_loop().remove_reader(self._watched)
             os.close(self._watched)
             self._watched = None
+
+
+def _standing(report: NodeReport) -> NodeReport:
+    """What is news; the rest is said each period."""
+    return replace(report, requests=(), traffic=NodeTraffic())

@@ -5,7 +5,7 @@ Implements BalancerRunner. Nothing is ended before the first plans came: what a 
 
 from collections.abc import Callable, Sequence
 
-from ...interfaces.proxies import ProxyHost
+from ...interfaces.proxies import AccessLines, ProxyHost
 from ...log import get_logger
 from ...model.balancing import BalancerPlan, NodeReport
 from ...model.knobs import Knobs
@@ -27,6 +27,7 @@ class ProxyRunner:
         self._log = get_logger(__name__).bind(host=host_id)
         self._nodes: dict[str, NodeRunner] = {}
         self._listeners: list[Callable[[NodeReport], None]] = []
+        self._ship: AccessLines = _nowhere
 
     async def apply(self, plans: Sequence[BalancerPlan]) -> None:
         wanted = {node.eni_id: (plan, node) for plan in plans for node in plan.nodes if node.host_id == self._host_id}
@@ -42,7 +43,14 @@ class ProxyRunner:
 
     def _begun(self, eni_id: str) -> NodeRunner:
         runner = NodeRunner(
-            self._world, self._knobs, self._host, eni_id, self._connections_max, self._heard, self._log.info
+            self._world,
+            self._knobs,
+            self._host,
+            eni_id,
+            self._connections_max,
+            self._heard,
+            self._log.info,
+            lambda sent_by, eni_id, lines: self._ship(sent_by, eni_id, lines),
         )
         self._world.spawn(runner.run(), f"balancer-{eni_id}")
         return runner
@@ -53,6 +61,14 @@ class ProxyRunner:
     def on_report(self, listener: Callable[[NodeReport], None]) -> None:
         self._listeners.append(listener)
 
+    def on_access_lines(self, ship: AccessLines) -> None:
+        self._ship = ship
+
     def _heard(self, report: NodeReport) -> None:
         for listener in self._listeners:
             listener(report)
+
+
+def _nowhere(sent_by: str, eni_id: str, lines: Sequence[tuple[int, str]]) -> bool:
+    del sent_by, eni_id, lines
+    return False

@@ -11,6 +11,7 @@ _BALANCERS = ("loadbalancer/app/{name}/{id}", "loadbalancer/net/{name}/{id}", "l
 _LISTENERS = ("listener/app/{name}/{lb}/{id}", "listener/net/{name}/{lb}/{id}", "listener/gwy/{name}/{lb}/{id}")
 _RULES = ("listener-rule/app/{name}/{lb}/{listener}/{id}", "listener-rule/net/{name}/{lb}/{listener}/{id}")
 _GROUP = "targetgroup/{name}/{id}"
+_LOG_GROUP, _LOGGED = "log-group:{group}:log-stream:{stream}", "the request names a log group for access logs"
 _TAGS = ("aws:ResourceTag/", f"{_SERVICE}:ResourceTag/")
 _GIVEN = (*REQUEST_TAGS, f"{_SERVICE}:CreateAction")
 _LISTENER_KEYS = (f"{_SERVICE}:ListenerProtocol", f"{_SERVICE}:SecurityPolicy")
@@ -40,7 +41,12 @@ ACTIONS: Actions = {
     **_rows(Level.WRITE, "DeleteListener ModifyListenerAttributes", *_LISTENERS),
     **_rows(Level.WRITE, "AddListenerCertificates RemoveListenerCertificates", *_LISTENERS),
     **_rows(Level.WRITE, "ModifyListener", *_LISTENERS, keys=(*_TAGS, *_LISTENER_KEYS)),
-    **_rows(Level.WRITE, "DeleteLoadBalancer ModifyLoadBalancerAttributes SetIpAddressType", *_BALANCERS),
+    **_rows(Level.WRITE, "DeleteLoadBalancer SetIpAddressType", *_BALANCERS),
+    "ModifyLoadBalancerAttributes": (
+        *_rows(Level.WRITE, "ModifyLoadBalancerAttributes", *_BALANCERS)["ModifyLoadBalancerAttributes"],
+        rule("logs:CreateLogStream", Level.WRITE, _LOG_GROUP, keys=_TAGS[:1], when=_LOGGED),
+        rule("logs:PutLogEvents", Level.WRITE, _LOG_GROUP, keys=_TAGS[:1], when=_LOGGED),
+    ),
     **_rows(Level.WRITE, "SetSecurityGroups", *_BALANCERS, keys=(*_TAGS, _SECURITY_GROUP)),
     **_rows(Level.WRITE, "SetSubnets", *_BALANCERS, keys=(*_TAGS, _SUBNET)),
     **_rows(Level.WRITE, "DeleteRule ModifyRule SetRulePriorities", *_RULES),

@@ -26,6 +26,8 @@ class Key(Struct, frozen=True, kw_only=True):
     highest: int = 0
     besides: tuple[int, ...] = ()  # numbers outside of the range
     built: tuple[str, ...] = ()
+    instead: str = ""  # what a refusal of another value adds
+    is_own: bool = False  # Neargate's: shown only where it is set, so that the list is AWS's
 
 
 def _bool(default: str, *built: str) -> Key:
@@ -35,6 +37,9 @@ def _bool(default: str, *built: str) -> Key:
 def _number(default: int, lowest: int, highest: int, *besides: int) -> Key:
     return Key(default=str(default), lowest=lowest, highest=highest, besides=besides)
 
+
+ACCESS_LOG = "access_logs.cloudwatch.log_group"  # ours: empty is off
+_LOGGED_HERE = f"Access logs go to a log group of CloudWatch Logs, which '{ACCESS_LOG}' names"
 
 _COMMON: Mapping[str, Key] = {
     "access_logs.s3.bucket": Key(default=""),
@@ -46,6 +51,8 @@ _COMMON: Mapping[str, Key] = {
 }
 _APPLICATION: Mapping[str, Key] = {
     **_COMMON,
+    ACCESS_LOG: Key(default="", is_own=True),
+    "access_logs.s3.enabled": Key(default="false", values=BOOLEANS, built=("false",), instead=_LOGGED_HERE),
     "client_keep_alive.seconds": _number(3600, 60, 604800),
     "connection_logs.s3.bucket": Key(default=""),
     "connection_logs.s3.enabled": _bool("false", "false"),
@@ -180,7 +187,8 @@ def _check(key: str, known: Key, value: str) -> None:
         if not known.lowest <= number <= known.highest and number not in known.besides:
             raise ValidationError(f"'{key}' value must be between '{known.lowest}' and '{known.highest}' inclusive")
     if known.built and value not in known.built:
-        raise InvalidConfigurationRequest(f"Neargate does not support the value '{value[:255]}' of '{key}'")
+        instead = f". {known.instead}" if known.instead else ""
+        raise InvalidConfigurationRequest(f"Neargate does not support the value '{value[:255]}' of '{key}'{instead}")
 
 
 def _check_stickiness_type(protocol: str, kind: str) -> None:
@@ -201,4 +209,5 @@ def _check_cookie(whole: Mapping[str, str]) -> None:
 
 
 def _whole(table: Mapping[str, Key], kept: Attributes) -> dict[str, str]:
-    return {key: known.default for key, known in table.items()} | {key: value for key, value in kept if key in table}
+    shown = {key: known.default for key, known in table.items() if not known.is_own}
+    return shown | {key: value for key, value in kept if key in table}

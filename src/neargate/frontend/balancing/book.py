@@ -22,6 +22,7 @@ from ..regional.shelves import Shelf
 from .health import Verdicts
 from .limits import PLANNED_TARGETS_MAX
 from .objects import LoadBalancer
+from .traffic import TrafficSums
 
 _log = get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
@@ -54,6 +55,7 @@ class BalancerBook:
         self._verdicts = verdicts
         self._planner = planner
         self._beside = beside
+        self.traffic = TrafficSums()
         self._plans: dict[str, dict[str, BalancerPlan]] = {}  # by account, by ARN
         self._seen: dict[str, int] = {}  # account -> generation of what its plans were made of
         self._by_host: dict[str, list[BalancerPlan]] = {}
@@ -110,6 +112,7 @@ class BalancerBook:
         for report in reports:
             if self._places.get(report.place) == (host_id, report.arn):
                 led = self._groups[report.arn]
+                self.traffic.heard(report, led)
                 self._verdicts.heard(replace(report, groups=tuple(one for one in report.groups if one.group in led)))
 
     def _catch_up(self) -> None:
@@ -168,6 +171,7 @@ class BalancerBook:
         elsewhere = {place for place, at in before.items() if place in self._places and self._places[place] != at}
         if elsewhere:
             self._verdicts.forget_others(self._places.keys() - elsewhere)
+        self.traffic.forget_others(self._places)
 
 
 def _check_size(plan: BalancerPlan) -> None:

@@ -26,7 +26,7 @@ from ...model.balancing import (
 )
 from ..network import balancer_nodes as nodes
 from ..regional.shelves import Shelf
-from . import lookup
+from . import access_logs, lookup
 from .actions import FIXED, FORWARD
 from .attributes import of_balancer, of_group
 from .limits import PLANNED_TARGETS_MAX
@@ -61,6 +61,7 @@ def balancer_plan(shelf: Shelf, balancer: LoadBalancer, certificates: Certificat
             (key, value) for key, value in sorted(said.items()) if key in _TOLD or key.startswith(_TOLD_BEFORE)
         ),
         cross_zone=cross_zone,
+        access_log=access_logs.name_of(balancer),
     )
 
 

@@ -18,6 +18,7 @@ from ...network.balancers import balancers
 from ...network.free_addresses import free_addresses
 from ...network.objects import Subnet
 from ...services import Services
+from .access_logs import check_access_log
 from .asking import ask_for, ask_to_describe, ask_to_make
 from .paging import page
 from .shapes import attributes_shown, balancer_shown, zones_shown
@@ -191,6 +192,7 @@ async def describe_load_balancer_attributes(call: Call, services: Services, para
 async def modify_load_balancer_attributes(call: Call, services: Services, params: Params) -> Answer:
     arn = ask_for(call, services, params["LoadBalancerArn"], arns.BALANCER)
     given = pairs(params)
+    await check_access_log(call, services, required_balancer(services.network.shelf(call.account), arn), given)
     found = await services.network.change(call.account, lambda shelf: decisions.set_attributes(shelf, arn, given))
     return {"Attributes": attributes_shown(attributes.of_balancer(found))}
 
