@@ -34,9 +34,9 @@ needs_clients = pytest.mark.skipif(
 )
 
 
-def _environment(endpoint: str, home: Path, **more: str) -> dict[str, str]:
-    """Nothing of this machine's own configuration, and the endpoint as users of Neargate set it."""
-    return {
+def _environment(endpoint: str, home: Path, **changes: str | None) -> dict[str, str]:
+    """Nothing of this machine's own configuration, and the endpoint as users of Neargate set it. None takes away."""
+    given: dict[str, str | None] = {
         "HOME": str(home),
         "PATH": os.environ["PATH"],
         "AWS_ENDPOINT_URL": endpoint,
@@ -44,7 +44,8 @@ def _environment(endpoint: str, home: Path, **more: str) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_EC2_METADATA_DISABLED": "true",
-    } | more
+    }
+    return {name: value for name, value in (given | changes).items() if value is not None}
 
 
 class ScriptError(Exception):
@@ -58,7 +59,7 @@ class ScriptError(Exception):
 class Script:
     """One program that makes the calls it is told of, one after another, with clients that live as long as it does."""
 
-    def __init__(self, endpoint: str, home: Path, **environment: str) -> None:
+    def __init__(self, endpoint: str, home: Path, **environment: str | None) -> None:
         assert NODE is not None
         self._process = subprocess.Popen(
             [NODE, PROGRAMS / "calls.mjs"],
@@ -82,25 +83,25 @@ class Script:
             self._process.wait()
         self._process.stdout.close()
 
-    def send(self, service: str, name: str, config: dict[str, Any] | None = None, **params: Any) -> dict[str, Any]:
-        return self._asked(service=service, kind="send", name=name, input=params, config=config or {})
+    def send(self, of: str, name: str, config: dict[str, Any] | None = None, **params: Any) -> dict[str, Any]:
+        return self.ask(of, "send", name, params, config=config or {})
 
-    def wait(self, service: str, name: str, options: dict[str, Any], **params: Any) -> dict[str, Any]:
+    def wait(self, of: str, name: str, options: dict[str, Any], **params: Any) -> dict[str, Any]:
         """waitUntil..., which throws unless it ends well."""
-        return self._asked(service=service, kind="wait", name=name, input=params, options=options)
+        return self.ask(of, "wait", name, params, options=options)
 
-    def state(self, service: str, name: str, options: dict[str, Any], **params: Any) -> dict[str, Any]:
+    def state(self, of: str, name: str, options: dict[str, Any], **params: Any) -> dict[str, Any]:
         """waitFor..., which says how it ended: `state` and `reason`."""
-        return self._asked(service=service, kind="state", name=name, input=params, options=options)
+        return self.ask(of, "state", name, params, options=options)
 
-    def pages(self, service: str, name: str, options: dict[str, Any], **params: Any) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._asked(
-            service=service, kind="pages", name=name, input=params, options=options
-        )["pages"]
+    def pages(self, of: str, name: str, options: dict[str, Any], **params: Any) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask(of, "pages", name, params, options=options)["pages"]
         return found
 
-    def _asked(self, **asked: Any) -> dict[str, Any]:
+    def ask(self, of: str, kind: str, name: str, params: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """`of`: the service. Raises ScriptError."""
         assert self._process.stdin and self._process.stdout
+        asked = {"service": of, "kind": kind, "name": name, "input": params, **more}
         self._process.stdin.write(msgspec.json.encode(asked) + b"\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
