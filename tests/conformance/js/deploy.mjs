@@ -88,7 +88,8 @@ async function updateService(ecs, inputs, taskDefinition, before) {
   const [verified] = (await ecs.describeServices({ services: [service], cluster })).services;
   const deployment = (verified.deployments ?? []).find((one) => one.id === made);
   if (!deployment) throw new Error(`Deployment ${made} not found after stabilization`);
-  if (deployment.rolloutState === "FAILED") throw new Error(`Deployment FAILED: ${deployment.rolloutStateReason}`);
+  if (deployment.rolloutState === "FAILED")
+    throw new Error(`Deployment ${made} FAILED: ${deployment.rolloutStateReason}`);
   outputs.rolloutState = deployment.rolloutState;
 }
 
