@@ -1,0 +1,212 @@
+# A service behind a load balancer, in a VPC of its own: what test_terraform_runs.py applies, changes and destroys.
+
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+
+provider "aws" {}
+
+variable "image" { type = string }
+variable "desired" { type = number }
+variable "certificate" { type = string }
+variable "private_key" { type = string }
+
+locals {
+  zones = { a = 0, b = 1 }
+  tags  = { team = "shop" }
+}
+
+data "aws_availability_zones" "here" { state = "available" }
+
+resource "aws_vpc" "this" {
+  cidr_block = "10.40.0.0/16"
+  tags       = local.tags
+}
+
+resource "aws_internet_gateway" "this" { vpc_id = aws_vpc.this.id }
+
+resource "aws_subnet" "public" {
+  for_each          = local.zones
+  vpc_id            = aws_vpc.this.id
+  cidr_block        = cidrsubnet(aws_vpc.this.cidr_block, 8, each.value)
+  availability_zone = data.aws_availability_zones.here.names[each.value]
+}
+
+resource "aws_route_table" "public" {
+  vpc_id = aws_vpc.this.id
+  route {
+    cidr_block = "0.0.0.0/0"
+    gateway_id = aws_internet_gateway.this.id
+  }
+}
+
+resource "aws_route_table_association" "public" {
+  for_each       = aws_subnet.public
+  subnet_id      = each.value.id
+  route_table_id = aws_route_table.public.id
+}
+
+resource "aws_security_group" "front" {
+  name   = "front"
+  vpc_id = aws_vpc.this.id
+  ingress {
+    from_port   = 443
+    to_port     = 443
+    protocol    = "tcp"
+    cidr_blocks = ["0.0.0.0/0"]
+  }
+  egress {
+    from_port   = 0
+    to_port     = 0
+    protocol    = "-1"
+    cidr_blocks = ["0.0.0.0/0"]
+  }
+}
+
+resource "aws_security_group" "web" {
+  name   = "web"
+  vpc_id = aws_vpc.this.id
+}
+
+resource "aws_vpc_security_group_ingress_rule" "web" {
+  security_group_id            = aws_security_group.web.id
+  referenced_security_group_id = aws_security_group.front.id
+  ip_protocol                  = "tcp"
+  from_port                    = 80
+  to_port                      = 80
+}
+
+resource "aws_acm_certificate" "this" {
+  certificate_body = var.certificate
+  private_key      = var.private_key
+  tags             = local.tags
+}
+
+resource "aws_lb" "front" {
+  name            = "tf-front"
+  subnets         = [for one in aws_subnet.public : one.id]
+  security_groups = [aws_security_group.front.id]
+  idle_timeout    = 90
+  tags            = local.tags
+  depends_on      = [aws_internet_gateway.this]
+}
+
+resource "aws_lb_target_group" "web" {
+  name                 = "tf-web"
+  port                 = 80
+  protocol             = "HTTP"
+  target_type          = "ip"
+  vpc_id               = aws_vpc.this.id
+  deregistration_delay = 5
+  health_check {
+    path    = "/health"
+    matcher = "200-299"
+  }
+  tags = local.tags
+}
+
+resource "aws_lb_listener" "https" {
+  load_balancer_arn = aws_lb.front.arn
+  port              = 443
+  protocol          = "HTTPS"
+  ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+  certificate_arn   = aws_acm_certificate.this.arn
+  default_action {
+    type = "fixed-response"
+    fixed_response {
+      content_type = "text/plain"
+      status_code  = "404"
+    }
+  }
+  tags = local.tags
+}
+
+resource "aws_lb_listener_rule" "web" {
+  listener_arn = aws_lb_listener.https.arn
+  priority     = 10
+  action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.web.arn
+  }
+  condition {
+    path_pattern { values = ["/*"] }
+  }
+}
+
+resource "aws_cloudwatch_log_group" "web" {
+  name              = "/tf/web"
+  retention_in_days = 7
+}
+
+resource "aws_iam_role" "execution" {
+  name = "tf-execution"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "ecs-tasks.amazonaws.com" } }]
+  })
+}
+
+resource "aws_ecs_cluster" "this" {
+  name = "tf-run"
+  tags = local.tags
+}
+
+resource "aws_ecs_cluster_capacity_providers" "this" {
+  cluster_name       = aws_ecs_cluster.this.name
+  capacity_providers = ["FARGATE", "FARGATE_SPOT"]
+}
+
+resource "aws_ecs_task_definition" "web" {
+  family                   = "tf-web"
+  network_mode             = "awsvpc"
+  requires_compatibilities = ["FARGATE"]
+  cpu                      = 256
+  memory                   = 512
+  execution_role_arn       = aws_iam_role.execution.arn
+  container_definitions = jsonencode([{
+    name         = "web"
+    image        = var.image
+    essential    = true
+    portMappings = [{ containerPort = 80 }]
+    environment  = [{ name = "STAGE", value = "test" }]
+    logConfiguration = {
+      logDriver = "awslogs"
+      options = {
+        "awslogs-group"         = aws_cloudwatch_log_group.web.name
+        "awslogs-region"        = "us-east-1"
+        "awslogs-stream-prefix" = "web"
+      }
+    }
+  }])
+}
+
+resource "aws_ecs_service" "web" {
+  name                              = "web"
+  cluster                           = aws_ecs_cluster.this.id
+  task_definition                   = aws_ecs_task_definition.web.arn
+  desired_count                     = var.desired
+  launch_type                       = "FARGATE"
+  health_check_grace_period_seconds = 30
+  propagate_tags                    = "SERVICE"
+  wait_for_steady_state             = true
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+  network_configuration {
+    subnets          = [for one in aws_subnet.public : one.id]
+    security_groups  = [aws_security_group.web.id]
+    assign_public_ip = true
+  }
+  load_balancer {
+    target_group_arn = aws_lb_target_group.web.arn
+    container_name   = "web"
+    container_port   = 80
+  }
+  tags       = local.tags
+  depends_on = [aws_lb_listener_rule.web]
+}
+
+output "service" { value = aws_ecs_service.web.id }
