@@ -1,4 +1,5 @@
-# A service behind a load balancer, in a VPC of its own: what test_terraform_runs.py applies, changes and destroys.
+# A service in a VPC of its own: what test_terraform_runs.py applies, changes and destroys. `balanced`: behind a load
+# balancer (balancer.tf), for which the provider waits a minute whatever the region does.
 
 terraform {
   required_providers {
@@ -10,8 +11,7 @@ provider "aws" {}
 
 variable "image" { type = string }
 variable "desired" { type = number }
-variable "certificate" { type = string }
-variable "private_key" { type = string }
+variable "balanced" { type = bool }
 
 locals {
   zones = { a = 0, b = 1 }
@@ -78,63 +78,6 @@ resource "aws_vpc_security_group_ingress_rule" "web" {
   to_port                      = 80
 }
 
-resource "aws_acm_certificate" "this" {
-  certificate_body = var.certificate
-  private_key      = var.private_key
-  tags             = local.tags
-}
-
-resource "aws_lb" "front" {
-  name            = "tf-front"
-  subnets         = [for one in aws_subnet.public : one.id]
-  security_groups = [aws_security_group.front.id]
-  idle_timeout    = 90
-  tags            = local.tags
-  depends_on      = [aws_internet_gateway.this]
-}
-
-resource "aws_lb_target_group" "web" {
-  name                 = "tf-web"
-  port                 = 80
-  protocol             = "HTTP"
-  target_type          = "ip"
-  vpc_id               = aws_vpc.this.id
-  deregistration_delay = 5
-  health_check {
-    path    = "/health"
-    matcher = "200-299"
-  }
-  tags = local.tags
-}
-
-resource "aws_lb_listener" "https" {
-  load_balancer_arn = aws_lb.front.arn
-  port              = 443
-  protocol          = "HTTPS"
-  ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
-  certificate_arn   = aws_acm_certificate.this.arn
-  default_action {
-    type = "fixed-response"
-    fixed_response {
-      content_type = "text/plain"
-      status_code  = "404"
-    }
-  }
-  tags = local.tags
-}
-
-resource "aws_lb_listener_rule" "web" {
-  listener_arn = aws_lb_listener.https.arn
-  priority     = 10
-  action {
-    type             = "forward"
-    target_group_arn = aws_lb_target_group.web.arn
-  }
-  condition {
-    path_pattern { values = ["/*"] }
-  }
-}
-
 resource "aws_cloudwatch_log_group" "web" {
   name              = "/tf/web"
   retention_in_days = 7
@@ -188,7 +131,7 @@ resource "aws_ecs_service" "web" {
   task_definition                   = aws_ecs_task_definition.web.arn
   desired_count                     = var.desired
   launch_type                       = "FARGATE"
-  health_check_grace_period_seconds = 30
+  health_check_grace_period_seconds = var.balanced ? 30 : null
   propagate_tags                    = "SERVICE"
   wait_for_steady_state             = true
   deployment_circuit_breaker {
@@ -200,10 +143,13 @@ resource "aws_ecs_service" "web" {
     security_groups  = [aws_security_group.web.id]
     assign_public_ip = true
   }
-  load_balancer {
-    target_group_arn = aws_lb_target_group.web.arn
-    container_name   = "web"
-    container_port   = 80
+  dynamic "load_balancer" {
+    for_each = aws_lb_target_group.web
+    content {
+      target_group_arn = load_balancer.value.arn
+      container_name   = "web"
+      container_port   = 80
+    }
   }
   tags       = local.tags
   depends_on = [aws_lb_listener_rule.web]
