@@ -1,4 +1,4 @@
-# The load balancer before the service of main.tf.
+# The load balancer before the service of main.tf, and its cluster.
 
 variable "certificate" { type = string }
 variable "private_key" { type = string }
@@ -63,4 +63,16 @@ resource "aws_lb_listener_rule" "web" {
   condition {
     path_pattern { values = ["/*"] }
   }
+}
+
+resource "aws_ecs_cluster" "this" {
+  count = var.balanced ? 1 : 0
+  name  = "tf-run"
+  tags  = local.tags
+}
+
+resource "aws_ecs_cluster_capacity_providers" "this" {
+  count              = var.balanced ? 1 : 0
+  cluster_name       = one(aws_ecs_cluster.this).name
+  capacity_providers = ["FARGATE", "FARGATE_SPOT"]
 }

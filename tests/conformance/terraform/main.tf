@@ -1,5 +1,6 @@
 # A service in a VPC of its own: what test_terraform_runs.py applies, changes and destroys. `balanced`: behind a load
-# balancer (balancer.tf), for which the provider waits a minute whatever the region does.
+# balancer (balancer.tf) and in a cluster of its own, for which the provider waits more than a minute whatever the region
+# does. Without: in a cluster that is there.
 
 terraform {
   required_providers {
@@ -91,16 +92,6 @@ resource "aws_iam_role" "execution" {
   })
 }
 
-resource "aws_ecs_cluster" "this" {
-  name = "tf-run"
-  tags = local.tags
-}
-
-resource "aws_ecs_cluster_capacity_providers" "this" {
-  cluster_name       = aws_ecs_cluster.this.name
-  capacity_providers = ["FARGATE", "FARGATE_SPOT"]
-}
-
 resource "aws_ecs_task_definition" "web" {
   family                   = "tf-web"
   network_mode             = "awsvpc"
@@ -127,7 +118,7 @@ resource "aws_ecs_task_definition" "web" {
 
 resource "aws_ecs_service" "web" {
   name                              = "web"
-  cluster                           = aws_ecs_cluster.this.id
+  cluster                           = var.balanced ? one(aws_ecs_cluster.this).id : "tf-run"
   task_definition                   = aws_ecs_task_definition.web.arn
   desired_count                     = var.desired
   launch_type                       = "FARGATE"
