@@ -6,6 +6,7 @@ what a region was brought to, and how its user is told. AWS's fixed waits are sh
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,22 @@ def test_a_service_becomes_stable_and_inactive(rig: Rig) -> None:
     assert (inactive["state"], statuses(inactive)) == ("SUCCESS", ["INACTIVE"])
     name, ended = rig.fails("ecs", "ServicesStable", **asked)
     assert (name, ended["state"], statuses(ended)) == ("Error", "FAILURE", ["INACTIVE"])
+
+
+def test_times_are_told_and_asked_for_to_the_millisecond(rig: Rig) -> None:
+    """By them a deployment is told from the one before it."""
+    service = Service(rig.clients, "js-times")
+    service.create(desiredCount=1)
+    service.stable()
+    found = rig.script.send("ecs", "DescribeServices", cluster="js-times", services=["web"])["services"][0]
+    made_ms = int(datetime.fromisoformat(found["deployments"][0]["createdAt"]).timestamp() * 1000)
+
+    def listed(after_ms: int) -> int:
+        asked = {"cluster": "js-times", "service": "web", "createdAt": {"after": {"date": after_ms}}}
+        return len(rig.script.ask("ecs", "send", "ListServiceDeployments", asked)["serviceDeployments"])
+
+    assert (listed(made_ms - 1), listed(made_ms + 1)) == (1, 0)
+    service.gone()
 
 
 def test_a_service_that_is_not_there_is_missing_to_both(rig: Rig) -> None:

@@ -53,8 +53,11 @@ async function answer(asked) {
   }
 }
 
+// A time comes as { "date": milliseconds }: the client sends it to the millisecond.
+const toTimes = (_, value) => (typeof value?.date === "number" ? new Date(value.date) : value);
+
 for await (const line of createInterface({ input: process.stdin })) {
-  const answered = await answer(JSON.parse(line));
+  const answered = await answer(JSON.parse(line, toTimes));
   // An error among what a waiter saw says its name and text, which JSON alone would drop.
   const shown = (_, value) => (value instanceof Error ? { name: value.name, message: value.message } : value);
   process.stdout.write(`${JSON.stringify(answered, shown)}\n`);
