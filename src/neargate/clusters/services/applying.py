@@ -25,6 +25,7 @@ from .tables import (
     DeploymentRow,
     ServiceState,
     deployment_id,
+    digits,
     insert_deployment,
     insert_events,
     records_of,
@@ -180,7 +181,7 @@ def _rollback(world: World, snapshot: Snapshot, plan: ServicePlan, now: float) -
     if plan.rollback_to is None:
         return []
     bits = world.random.getrandbits
-    made = rollback_deployment(deployment_id(bits), plan.rollback_to, now)
+    made = rollback_deployment(deployment_id(digits(bits)), plan.rollback_to, now)
     told = messages.rolling_back(snapshot.row.name, made.deployment_id)
     return [
         insert_deployment(snapshot.row.n, made, snapshot.deployments[0].record),

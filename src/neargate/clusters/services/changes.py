@@ -282,8 +282,9 @@ class Changes:
         """A revision, the deployment that brings it, and its record."""
         now, bits = self._world.now(), self._world.random.getrandbits
         account, cluster, name = key
-        revision = service_revision_arn(self._region, account, cluster, name, digits(bits))
-        ident = deployment_id(bits)
+        number = digits(bits)
+        revision = service_revision_arn(self._region, account, cluster, name, number)
+        ident = deployment_id(number)
         deployment = Deployment(
             deployment_id=ident,
             revision=revision,

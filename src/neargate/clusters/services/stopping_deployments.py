@@ -24,6 +24,7 @@ from .tables import (
     ServiceRow,
     deployment_id,
     deployments_of,
+    digits,
     guard_rev,
     insert_deployment,
     insert_events,
@@ -85,7 +86,7 @@ class StoppingDeployments:
                 Statement("UPDATE deployments SET record = ? WHERE id = ?", (primary.record, goal.id), 1, "deployment"),
             ]
         else:
-            undoing = deployment_id(bits)
+            undoing = deployment_id(digits(bits))
             made = [insert_deployment(row.n, rollback_deployment(undoing, state.completed, now), primary.record)]
         return [
             guard,

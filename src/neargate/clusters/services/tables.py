@@ -198,8 +198,10 @@ async def was_said_since(store: Store, service: int, message: str, since: float)
     return bool(await store.read(sql, (service, since, message)))
 
 
-def deployment_id(bits: Bits) -> str:
-    return f"ecs-svc/{digits(bits)}"
+def deployment_id(number: str) -> str:
+    """`number`: of `digits`. A deployment and the revision that was made for it share theirs, as on AWS: Terraform
+    finds the service deployment that it waits for by it."""
+    return f"ecs-svc/{number}"
 
 
 def digits(bits: Bits) -> str:
