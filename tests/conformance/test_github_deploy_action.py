@@ -91,7 +91,7 @@ def test_a_failed_deployment_that_nothing_rolls_back_is_waited_for_in_vain(deplo
     deploying.service.update(deploymentConfiguration=without, desiredCount=1)
     deploying.service.steady()
     failing = deploying.definition(command=FAILING[0]["command"])
-    done = deploying.deploy(taskDefinition=failing, waitForMinutes=0.05)
+    done = deploying.deploy(taskDefinition=failing, waitForMinutes=0.02)
     assert '"state":"TIMEOUT"' in done["failed"] and "Waiter has timed out" in done["failed"]
 
 

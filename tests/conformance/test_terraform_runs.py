@@ -113,7 +113,8 @@ def test_a_service_is_applied_changed_and_destroyed(clients: Clients, tmp_path: 
         clients.ecs.create_cluster(clusterName="tf-run")
     first = {"image": "web:1", "desired": "2", "balanced": str(balanced).lower()}
     terraform.apply(**first)
-    terraform.has_no_changes(**first)
+    if balanced:  # the other one is planned once, after its change
+        terraform.has_no_changes(**first)
     second = first | {"image": "web:2", "desired": "3"}
     assert "Modifications complete" in terraform.apply(**second)
     [shown] = clients.ecs.describe_services(cluster="tf-run", services=["web"])["services"]
