@@ -4,6 +4,7 @@ For tests of regions whose tasks reach out; nothing leaves the real machine. The
 carry packets to, and exists in the played internet alone. Processes are the machine's that are started within `host`.
 """
 
+import os
 import socket
 import subprocess
 import tempfile
@@ -19,6 +20,7 @@ from neargate.testing.netlab import entered
 from neargate.testing.registry import RunningRegistry
 
 from .region import wait_for
+from .registries import PREFIX
 
 REGISTRY = "11.22.33.44:443"
 _ADDRESS = REGISTRY.partition(":")[0]
@@ -30,8 +32,9 @@ _MACS = ("0a:00:00:00:ff:01", "0a:00:00:00:ff:02")
 class Outside:
     """`host`: the played machine's namespace. `authority`: path of what its programs must trust."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, registry: Path) -> None:
         self._folder = folder
+        self._registry = registry
         self._namespaces = Namespaces(folder / "played", _die)
         self.host = str(folder / "played" / "host")
         self._internet = str(folder / "played" / "internet")
@@ -56,7 +59,7 @@ class Outside:
 
     def serve(self, *repositories: str) -> "subprocess.Popen[bytes]":
         """The registry, with the test image as tag `1` of these."""
-        folder = self._folder / "registry"
+        folder = self._registry
         config: dict[str, object] = {"Cmd": ["sh"], "Env": ["PATH=/bin:/usr/bin"]}
         image = oci_image.build_image([oci_image.busybox_layer()], config=config)
         with entered(self._internet):
@@ -79,7 +82,7 @@ class Outside:
 
     def requests(self) -> list[str]:
         """The paths that were asked of the registry."""
-        lines = (self._folder / "registry" / "access").read_text().splitlines()
+        lines = (self._registry / "access").read_text().splitlines()
         return [words[6] for line in lines if len(words := line.split()) > 6 and words[6].startswith("/v2/")]
 
     def close(self) -> None:
@@ -95,8 +98,9 @@ def _listens() -> bool:
 @contextmanager
 def outside(*repositories: str) -> Iterator[Outside]:
     """With a registry that has these; the calling thread is on the played machine for the length of the block."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = Outside(Path(folder))
+    mine = f"{PREFIX}-{os.getpid()}-"  # what a killed run leaves is ended by the next
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(prefix=mine) as registry:
+        made = Outside(Path(folder), Path(registry))
         made.make_links()
         process = None
         try:

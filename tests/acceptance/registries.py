@@ -12,14 +12,14 @@ from pathlib import Path
 
 from neargate.testing.registry import RunningRegistry
 
-_PREFIX = "neargate-tests-registry"
+PREFIX = "neargate-tests-registry"
 _started: list[tuple[RunningRegistry, str]] = []
 
 
 def registry_of_tests() -> str:
     """Its host and port."""
     if not _started:
-        folder = tempfile.mkdtemp(prefix=f"{_PREFIX}-{os.getpid()}-")
+        folder = tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-")
         _started.append((RunningRegistry(folder), folder))
     return _started[0][0].address
 
@@ -33,7 +33,7 @@ def end_registry() -> None:
 
 def end_abandoned_registries() -> None:
     """Of runs that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}-*-*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}-*-*"):
         if Path("/proc", folder.name.split("-")[3]).exists() or folder.stat().st_uid != os.geteuid():
             continue
         for process in Path("/proc").glob("[0-9]*"):

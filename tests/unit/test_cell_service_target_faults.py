@@ -11,6 +11,7 @@ from neargate.clusters.services.target_faults import TargetFaults
 from neargate.clusters.services.target_rows import UNKNOWN, TargetTask
 from neargate.interfaces.balancing import TargetRef
 from neargate.interfaces.store import Refused, Row, Statement, Value
+from neargate.model.balancing import HEALTHY
 from neargate.model.errors import InvalidParameter
 from neargate.model.knobs import Knobs
 from neargate.scheduling.services.targets import Step
@@ -139,6 +140,46 @@ def test_a_target_that_cannot_be_registered_keeps_no_other_task_from_running() -
         await rig.until(is_said)
         targets.poisoned.clear()
         await services.until_steady()
+
+    in_cell(body, knobs=QUICK)
+
+
+def test_a_target_of_which_nothing_can_be_found_out_keeps_no_other_from_being_healthy_or_from_its_end() -> None:
+    async def body(rig: CellRig) -> None:
+        services, targets = ServiceRig(rig), rig.targets
+        targets.is_eager = False
+        group = targets.make_group()
+        await services.create(desired_count=2, template=behind(group))
+        for task in await services.until_count(2):
+            await services.run(task)
+
+        async def are_targets() -> bool:
+            return len(targets.registered) == 2
+
+        await rig.until(are_targets)
+        bad, good = await services.live()
+        targets.unreadable[services.target(bad, group)] = ValueError("a fault of ours")
+        targets.say(services.target(good, group), HEALTHY)
+
+        async def only_bad_waits() -> bool:
+            waits = (await rig.cell.services.explain_service("web"))["targets"]
+            return [one["task"] for one in waits] == [id_of(bad)]
+
+        await rig.until(only_bad_waits)
+        await services.update(desired_count=0)
+
+        async def both_drain() -> bool:
+            return len(targets.draining) == 2
+
+        await rig.until(both_drain)
+        targets.let_drain()
+
+        async def good_ended() -> bool:
+            await services.obey()
+            return id_of(good) not in [id_of(task) for task in await services.live()]
+
+        await rig.until(good_ended)
+        await services.until_steady()  # the other, too, in the end
 
     in_cell(body, knobs=QUICK)
 

@@ -28,12 +28,14 @@ _INITIAL = TargetState(state=INITIAL, reason=INITIAL_CHECKS, description="Initia
 
 class FakeTargets:
     """`is_eager`: what is registered is healthy at once, what is deregistered gone. `fails`: what calls raise;
-    `poisoned`: what those raise that name one of these targets. `calls`: each that came, in order."""
+    `poisoned`: what those raise that name one of these targets, `unreadable`: what its state raises. `calls`: each that
+    came, in order."""
 
     def __init__(self, *, is_eager: bool = True) -> None:
         self.is_eager = is_eager
         self.fails: Exception | None = None
         self.poisoned: dict[TargetRef, Exception] = {}
+        self.unreadable: dict[TargetRef, Exception] = {}
         self.calls: list[tuple[str, TargetRef]] = []
         self._groups: dict[str, TargetGroupView] = {}
         self._registered: dict[TargetRef, bool] = {}  # whether it drains
@@ -66,6 +68,8 @@ class FakeTargets:
         self._tell(target.group for target in targets)
 
     def state(self, account: str, target: TargetRef) -> TargetState:
+        if target in self.unreadable:
+            raise self.unreadable[target]
         group = self.group(account, target.group)
         is_draining = self._registered.get(target)
         if group is None or is_draining is None:

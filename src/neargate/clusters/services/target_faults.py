@@ -42,8 +42,8 @@ class TargetFaults:
         self._of: dict[Key, dict[str, Fault]] = {}
 
     def ready(self, key: Key, tasks: Iterable[TargetTask]) -> list[TargetTask]:
-        """Those that do not wait for their next attempt: who is to stop since then does not. Forgets who is not among
-        `tasks`: it is no target any more."""
+        """Those that do not wait for their next attempt: who stands otherwise than then does not. Forgets who is not
+        among `tasks`: it is no target any more."""
         there = list(tasks)
         known = self._of.get(key)
         if known is None:
@@ -124,4 +124,6 @@ class TargetFaults:
 
 
 def _is_ready(task: TargetTask, fault: Fault | None, now: float) -> bool:
-    return fault is None or fault.retry_at <= now or fault.task.desired_status != task.desired_status
+    if fault is None or fault.retry_at <= now:
+        return True
+    return (fault.task.last_status, fault.task.desired_status) != (task.last_status, task.desired_status)

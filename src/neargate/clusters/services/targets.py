@@ -10,7 +10,7 @@ that fails for one task keeps no other from its own.
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ...interfaces.balancing import TargetRef, Targets
 from ...interfaces.store import Overloaded, Refused, Statement, Store
@@ -42,6 +42,7 @@ from .target_rows import (
 _log = get_logger(__name__)
 _WRITTEN_MAX = 64  # tasks of one write
 _TOLD_FROM = 3  # failures in a row; what a moment mends is not told
+T = TypeVar("T")
 Tasks = Sequence[TargetTask]
 
 
@@ -144,8 +145,9 @@ class TargetLane:
         by_step: dict[Step, list[TargetTask]] = defaultdict(list)
         tasks = await tasks_with_targets(self._store, key)
         for task in self._faults.ready(key, tasks):
-            is_over = self._is_over(key[0], task)
-            by_step[next_step(task.last_status, task.desired_status, task.stop_code, is_over=is_over)].append(task)
+            step = await self._found_out(key, Step.SIGNAL, task, self._step_of)
+            if step is not None:
+                by_step[step].append(task)
         await self._each(key, Step.LEAVE, by_step[Step.LEAVE], self._leave)
         await self._each(key, Step.SIGNAL, by_step[Step.SIGNAL], self._signal)
         await self._each(key, Step.REGISTER, by_step[Step.REGISTER][:_WRITTEN_MAX], self._register)
@@ -159,6 +161,20 @@ class TargetLane:
         if (retry_in_s := self._faults.wake_in_s(key)) is not None:
             times.append(retry_in_s)
         return min(times, default=None)
+
+    def _step_of(self, account: str, task: TargetTask) -> Step:
+        is_over = self._is_over(account, task)
+        return next_step(task.last_status, task.desired_status, task.stop_code, is_over=is_over)
+
+    async def _found_out(
+        self, key: Key, step: Step, task: TargetTask, ask: "Callable[[str, TargetTask], T]"
+    ) -> T | None:
+        """What the region says of one task; None: it cannot now. Raises Overloaded."""
+        try:
+            return ask(key[0], task)
+        except Exception as error:
+            await self._failed(key, self._faults.failed(key, task, step, error), error)
+            return None
 
     async def _each(self, key: Key, step: Step, tasks: Tasks, do: "Callable[[Key, Tasks], Awaitable[None]]") -> None:
         """All of them together; where that fails, one by one. Raises Overloaded."""
@@ -182,7 +198,7 @@ class TargetLane:
         return True
 
     async def _failed(self, key: Key, fault: Fault, error: Exception) -> None:
-        """It is said; the operator sees what a fault of ours was. Raises Overloaded."""
+        """It is said, if it can be; the operator sees what a fault of ours was. Raises Overloaded."""
         facts = {"service": key[2], "cluster": key[1], "task": fault.task.task_id, "step": fault.step.value}
         if fault.count == 1 and not isinstance(error, AwsError | Refused):
             _log.exception("a target's step is tried again, after a fault", **facts)
@@ -190,6 +206,15 @@ class TargetLane:
             _log.warning("a target's step is tried again", **facts, why=fault.fault, times=fault.count)
         if fault.count < _TOLD_FROM or isinstance(error, Refused):
             return
+        try:
+            await self._say(key, fault)
+        except Overloaded:
+            raise
+        except Exception:
+            _log.exception("what fails could not be said", **facts)
+
+    async def _say(self, key: Key, fault: Fault) -> None:
+        """Unless it was said lately. Raises Overloaded."""
         now, bits = self._world.now(), self._world.random.getrandbits
         since = now - self._knobs.service_event_repeat_s
         for group in dict.fromkeys(target.group for target in fault.task.targets):
@@ -220,8 +245,8 @@ class TargetLane:
         news: list[TargetTask] = []
         verdicts: dict[str, TaskVerdict] = {}
         for task in tasks:
-            verdict = worst([self._verdict(key[0], target) for target in task.targets], task.verdict)
-            if verdict != task.verdict:
+            verdict = await self._found_out(key, Step.NONE, task, self._stands)
+            if verdict not in (None, task.verdict):
                 verdicts[task.task_id] = verdict
                 news.append(task)
 
@@ -231,6 +256,9 @@ class TargetLane:
 
         await self._each(key, Step.NONE, news[:_WRITTEN_MAX], write)
         return len(news) > _WRITTEN_MAX
+
+    def _stands(self, account: str, task: TargetTask) -> TaskVerdict:
+        return worst([self._verdict(account, target) for target in task.targets], task.verdict)
 
     def _verdict(self, account: str, target: TargetRef) -> TaskVerdict:
         state = self._targets.state(account, target)
