@@ -84,7 +84,7 @@ def test_the_host_that_a_target_hears_has_the_listeners_port_where_that_is_no_de
 def test_who_comes_from_another_sites_page_keeps_target_and_group() -> None:
     sticky = lines(group={"stickiness": Stickiness(kind="lb_cookie")})
     assert any(line.startswith("use-server %[req.cook(AWSALBCORS)]") for line in sticky)
-    (cors,) = [line for line in sticky if " 'AWSALBCORS=" in line]
+    (cors,) = {line for line in sticky if " 'AWSALBCORS=" in line}
     assert cors.endswith("; SameSite=None; Secure'")
     weighted = Forward(groups=(WeightedGroup(arn="group"), WeightedGroup(arn="other")), stickiness_s=60)
     kept = lines(listener={"default": weighted})
