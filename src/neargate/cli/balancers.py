@@ -13,6 +13,7 @@ from ..interfaces.proxies import BalancerRunner
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS
 from ..world import OsWorld, World
+from . import listener_ports
 from .config import RegionConfig
 from .paths import RegionPaths
 from .registry_options import address_and_port
@@ -23,9 +24,11 @@ _FILES_KEPT = 200
 
 
 def balancer_runner(world: World, paths: RegionPaths, config: RegionConfig, host_id: str) -> BalancerRunner:
-    """Those that face the internet are at this machine's loopback too, but for the ports that the region has there."""
+    """Those that face the internet are at this machine's loopback too: where the operator lets them, but for the ports
+    that the region has there."""
     note = get_logger(__name__).bind(host=host_id).warning
-    local = LoopbackDoors(DEFAULT_KNOBS, host_id, note, kept=own_ports(config))
+    allowed = listener_ports.parse(config.listener_ports)
+    local = LoopbackDoors(DEFAULT_KNOBS, host_id, note, kept=own_ports(config), allowed=allowed)
     return WithDoors(proxy_runner(world, paths, host_id), local)
 
 
