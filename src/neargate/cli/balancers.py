@@ -1,6 +1,7 @@
 """The proxies of load balancers' nodes for one region's agent: where their files are, whom they run as."""
 
 import grp
+import os
 import pwd
 import resource
 
@@ -21,6 +22,7 @@ from .registry_options import address_and_port
 USERS = ("haproxy", "nobody")  # Debian's package makes the first, which owns nothing
 _CONNECTIONS_MAX = 20_000
 _FILES_KEPT = 200
+_MEMORY_MIN_MIB, _MEMORY_SHARE = 512, 8
 
 
 def balancer_runner(world: World, paths: RegionPaths, config: RegionConfig, host_id: str) -> BalancerRunner:
@@ -63,7 +65,17 @@ def end_proxies(paths: RegionPaths) -> None:
 
 
 def _proxies(world: World, paths: RegionPaths) -> LinuxProxies:
-    return LinuxProxies(paths.run / "balancers", Namespaces(paths.run / "net" / "netns", world.die), _user())
+    namespaces = Namespaces(paths.run / "net" / "netns", world.die)
+    return LinuxProxies(paths.run / "balancers", namespaces, _user(), memory_max_mib=memory_max_mib(_machines_mib()))
+
+
+def memory_max_mib(machines_mib: int) -> int:
+    """Of one node at worst: thousands of clients that read large answers slowly, or hostile ones."""
+    return max(_MEMORY_MIN_MIB, machines_mib // _MEMORY_SHARE)
+
+
+def _machines_mib() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
 def _user() -> ProxyUser:

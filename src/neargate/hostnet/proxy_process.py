@@ -39,7 +39,8 @@ class ProxyUser(Struct, frozen=True, kw_only=True):
 class LinuxProxies:
     """Implements ProxyHost. `directory`: best in memory, as private keys are in it; of a path without blanks.
 
-    `namespace`: how the namespace of an interface's node is called.
+    `namespace`: how the namespace of an interface's node is called. `memory_max_mib`: of one node's process; at it
+    clients wait or are refused, and nobody else of the machine feels it.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class LinuxProxies:
         namespaces: Namespaces,
         user: ProxyUser,
         namespace: Callable[[str], str] = namespace_of,
+        memory_max_mib: int = 1024,
     ) -> None:
         self._directory = directory
         self._namespaces = namespaces
         self._user = user
         self._namespace = namespace
+        self._memory_max_mib = memory_max_mib
         self._children: set[int] = set()  # started by this process and not collected yet
 
     def directory(self, eni_id: str) -> str:
@@ -132,7 +135,8 @@ class LinuxProxies:
         self._kill(self._marked(eni_id))
         log = Path(home) / "log"
         fresh = "wb" if log.exists() and log.stat().st_size > _LOG_MAX_BYTES else "ab"
-        command = [*self._unprivileged(), "-W", "-q", "-S", f"{home}/sockets/master,mode,600", "-f", f"{home}/{_MAIN}"]
+        bounded = [*self._unprivileged(), "-W", "-q", "-m", str(self._memory_max_mib)]
+        command = [*bounded, "-S", f"{home}/sockets/master,mode,600", "-f", f"{home}/{_MAIN}"]
         with self._namespaces.inside(self._namespace(eni_id)), log.open(fresh) as output:
             child = subprocess.Popen(
                 command,
