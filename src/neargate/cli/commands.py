@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from . import config as configs
+from . import listener_ports
 from .arguments import Parser, command_apart
 from .config import RegionConfig
 from .network_commands import dns_install, dns_options, ip_pool_list, ip_pool_options
@@ -189,12 +190,7 @@ def _up_options(up: argparse.ArgumentParser) -> None:
         metavar="ADDRESS:PORT",
         help="serve metrics for Prometheus there, on loopback only (docs/operating.md); '' for nowhere, as at first",
     )
-    up.add_argument(
-        "--listener-ports",
-        metavar="all|none|FIRST-LAST",
-        help="ports of this machine's loopback that listeners of internet-facing load balancers may take "
-        f"({default.listener_ports}); at the API's port they are by name in any case (docs/operating.md)",
-    )
+    listener_ports.option(up, default.listener_ports)
     default_mib = default.audit_mib
     up.add_argument("--audit-days", type=int, metavar="N", help=f"how long calls stay recorded ({default.audit_days})")
     up.add_argument("--audit-mib", type=int, metavar="MIB", help=f"room of the record of calls ({default_mib})")
