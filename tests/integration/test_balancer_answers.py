@@ -6,6 +6,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -210,6 +211,20 @@ async def heard(rig: Rig, name: str, *headers: str, port: int = 80) -> list[str]
     lines = head_of(await rig.get("/", *headers, port=port)).split("\r\n")
     pairs = [line.partition(": ") for line in lines]
     return [value for key, _, value in pairs if key.lower() == name]
+
+
+def test_a_node_has_a_bound_of_memory_that_a_replaced_process_keeps(run: Run) -> None:
+    async def scenario(rig: Rig) -> None:
+        def bounds() -> set[str]:
+            limits = [Path(f"/proc/{pid}/limits").read_text() for pid in rig.lab.workers()]
+            return {line.split()[3] for text in limits for line in text.splitlines() if "address space" in line}
+
+        await rig.apply()
+        assert bounds() == {str(1024 << 20)}
+        await rig.apply(listeners=(rig.listener(), rig.listener("other", port=81)))
+        assert bounds() == {str(1024 << 20)} and (await rig.get(port=81))[0] == 200
+
+    run(scenario)
 
 
 def test_hosts_are_heard_with_the_port_of_the_listener_unless_they_are_preserved(run: Run) -> None:
