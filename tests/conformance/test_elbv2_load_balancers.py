@@ -258,6 +258,8 @@ def test_attributes_change_and_unknown_ones_are_refused_as_terraform_reads_it(pa
         (("routing.http2.enabled", "yes"), "ValidationError"),
         (("access_logs.s3.enabled", "true"), "InvalidConfigurationRequest"),
         (("load_balancing.cross_zone.enabled", "false"), "InvalidConfigurationRequest"),
+        (("routing.http.desync_mitigation_mode", "strictest"), "InvalidConfigurationRequest"),
+        (("routing.http.desync_mitigation_mode", "lax"), "ValidationError"),
     ):
         assert refused(lambda pair=pair: modify(pair))[0] == code  # type: ignore[misc]
     found = told(parts.elb.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"])

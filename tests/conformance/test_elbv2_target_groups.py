@@ -233,6 +233,14 @@ def test_attributes_have_aws_s_defaults_by_protocol(parts: Parts) -> None:
     assert (of_http["stickiness.type"], of_tcp["stickiness.type"]) == ("lb_cookie", "source_ip")
     assert "proxy_protocol_v2.enabled" in of_tcp and "proxy_protocol_v2.enabled" not in of_http
     assert of_http["load_balancing.cross_zone.enabled"] == "use_load_balancer_configuration"
+    health = "target_group_health"
+    for one in (of_http, of_tcp):
+        assert {key: value for key, value in one.items() if key.startswith(health)} == {
+            f"{health}.dns_failover.minimum_healthy_targets.count": "1",
+            f"{health}.dns_failover.minimum_healthy_targets.percentage": "off",
+            f"{health}.unhealthy_state_routing.minimum_healthy_targets.count": "1",
+            f"{health}.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
+        }
 
 
 def test_attributes_change_and_keep_what_is_not_said(parts: Parts) -> None:
@@ -282,7 +290,13 @@ def test_attributes_change_and_keep_what_is_not_said(parts: Parts) -> None:
         ),
         ("HTTP", (("stickiness.app_cookie.cookie_name", "AWSALB"),), "InvalidConfigurationRequest", "not valid"),
         ("HTTP", (("stickiness.app_cookie.cookie_name", "a b"),), "InvalidConfigurationRequest", "not valid"),
-        ("TCP", (("preserve_client_ip.enabled", "true"),), "InvalidConfigurationRequest", "does not support"),
+        ("TCP", (("preserve_client_ip.enabled", "true"),), "InvalidConfigurationRequest", "proxy_protocol_v2.enabled"),
+        (
+            "HTTP",
+            (("target_group_health.dns_failover.minimum_healthy_targets.count", "2"),),
+            "InvalidConfigurationRequest",
+            "does not support the value '2'",
+        ),
         (
             "HTTP",
             (("slow_start.duration_seconds", "30"), ("load_balancing.algorithm.type", "weighted_random")),

@@ -1,14 +1,16 @@
 """Load balancers on the machine's loopback: which one a connection is for, and that bytes go through."""
 
 import asyncio
+import gc
 import socket
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any
 
 import pytest
+import uvloop
 
-from neargate.agent.balancers.asked_name import HEAD_MAX_BYTES, asked_name
+from neargate.agent.balancers.asked_name import HEAD_MAX_BYTES, asked_name, is_http
 from neargate.agent.balancers.loopback import LoopbackDoors, doors
 from neargate.model.balancing import BalancerPlan, FixedResponse, PlannedListener, PlannedNode
 from neargate.model.knobs import Knobs
@@ -75,6 +77,12 @@ def test_the_name_that_first_bytes_ask_for(data: bytes, name: str | None) -> Non
     assert asked_name(data) == name
 
 
+def test_only_a_whole_head_of_http_is_answered_as_one() -> None:
+    assert is_http(b"GET /x HTTP/1.1\r\nHost: web\r\n\r\n")
+    assert not is_http(b"GET /x HTTP/1.1\r\nHost: web\r\n")
+    assert not is_http(b"SSH-2.0-x\r\n\r\n") and not is_http(hello("web"))
+
+
 def test_internal_ones_and_those_of_other_hosts_are_not_here() -> None:
     plans = [plan("web", 80, 81), plan("inner", 80, public=None), plan("far", 80, host="host-2")]
     web = {"web.eu-west-1.elb.localhost": ("127.0.0.2",)}
@@ -135,7 +143,9 @@ def test_of_several_at_one_port_the_name_decides() -> None:
         await stage.here.follow([plan("web", stage.port), plan("api", stage.port, public="127.0.0.3")])
         assert await stage.ask("web.eu-west-1.elb.localhost") == b"web "
         assert await stage.ask("api.eu-west-1.elb.localhost") == b"api "
-        assert await stage.ask("nobody.eu-west-1.elb.localhost") == b""
+        told = await stage.ask("nobody.eu-west-1.elb.localhost")
+        assert told.startswith(b"HTTP/1.1 404 Not Found\r\n")
+        assert f"no load balancer nobody.eu-west-1.elb.localhost at port {stage.port}".encode() in told
         await stage.here.follow([plan("api", stage.port, public="127.0.0.3")])
         assert await stage.ask("localhost") == b"api ", "one that is alone needs no name"
 
@@ -190,3 +200,55 @@ def test_a_client_that_never_ends_what_the_load_balancer_ended_is_left() -> None
         writer.close()
 
     staged(story)
+
+
+@pytest.mark.parametrize("allowed", [(), range(1, 1024)])
+def test_a_port_that_the_operator_keeps_for_others_is_left_to_them_without_a_word(allowed: Collection[int]) -> None:
+    async def story(stage: Stage) -> None:
+        stage.here = LoopbackDoors(Knobs(), HOST, stage.notes.append, allowed=allowed)
+        await stage.here.follow([plan("web", stage.port)])
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", stage.port)
+        assert stage.notes == []
+
+    staged(story)
+
+
+@pytest.mark.parametrize("client_breaks", [False, True])
+def test_a_connection_whose_ends_are_quiet_is_no_garbage(client_breaks: bool) -> None:
+    """With the loop that the agent has, which holds nothing of a client that has said its last word."""
+
+    async def main() -> None:
+        faults: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context))
+        stage, asked, goes_on = Stage(), asyncio.Event(), asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            asked.set()
+            await goes_on.wait()
+            writer.write(b"the answer")
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.2", stage.port)
+        await stage.here.follow([plan("web", stage.port)])
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        writer.write_eof()
+        await asked.wait()
+        if client_breaks:
+            writer.transport.abort()
+        gc.collect()
+        goes_on.set()
+        if not client_breaks:
+            assert await reader.read() == b"the answer"
+        while stage.here.open:
+            await OsWorld().sleep(0.01)
+        writer.close()
+        stage.close()
+        server.close()
+        gc.collect()  # a task whose fault nobody heard says so when it goes
+        assert faults == []
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(main(), 10))

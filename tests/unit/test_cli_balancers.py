@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from neargate.cli.balancers import _proxies, own_ports
+from neargate.cli.balancers import _proxies, memory_max_mib, own_ports
 from neargate.cli.config import RegionConfig
 from neargate.cli.paths import RegionPaths
 from neargate.hostnet.balancers import namespace_of
@@ -21,3 +21,8 @@ def test_ports_that_the_regions_server_listens_at_are_its_own() -> None:
     assert own_ports(RegionConfig()) == {4566}
     config = RegionConfig(port=4600, metrics_listen="127.0.0.1:9464", registry_listen="0.0.0.0:5000")
     assert own_ports(config) == {4600, 9464, 5000}
+
+
+def test_a_node_has_an_eighth_of_the_machine_at_most_and_enough_on_a_small_one() -> None:
+    assert memory_max_mib(65_536) == 8192
+    assert memory_max_mib(2048) == 512

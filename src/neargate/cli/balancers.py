@@ -3,6 +3,7 @@
 Invariant: private keys of certificates are written to memory alone; a host without such a place runs no nodes.
 """
 
+import os
 import resource
 
 from ..agent.balancers.keys import KeyFiles, key_files
@@ -15,12 +16,14 @@ from ..interfaces.proxies import BalancerRunner
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS
 from ..world import OsWorld, World
+from . import listener_ports
 from .config import RegionConfig
 from .paths import RegionPaths
 from .registry_options import address_and_port
 
 _CONNECTIONS_MAX = 20_000
 _FILES_KEPT = 200
+_MEMORY_MIN_MIB, _MEMORY_SHARE = 512, 8
 
 
 def balancer_keys(paths: RegionPaths) -> KeyFiles | None:
@@ -38,9 +41,11 @@ def balancer_keys(paths: RegionPaths) -> KeyFiles | None:
 
 
 def balancer_runner(world: World, paths: RegionPaths, config: RegionConfig, host_id: str) -> BalancerRunner:
-    """Those that face the internet are at this machine's loopback too, but for the ports that the region has there."""
+    """Those that face the internet are at this machine's loopback too: where the operator lets them, but for the ports
+    that the region has there."""
     note = get_logger(__name__).bind(host=host_id).warning
-    local = LoopbackDoors(DEFAULT_KNOBS, host_id, note, kept=own_ports(config))
+    allowed = listener_ports.parse(config.listener_ports)
+    local = LoopbackDoors(DEFAULT_KNOBS, host_id, note, kept=own_ports(config), allowed=allowed)
     return WithDoors(proxy_runner(world, paths, host_id), local)
 
 
@@ -69,4 +74,14 @@ def end_proxies(paths: RegionPaths) -> None:
 
 
 def _proxies(world: World, paths: RegionPaths) -> LinuxProxies:
-    return LinuxProxies(paths.run / "balancers", Namespaces(paths.run / "net" / "netns", world.die))
+    namespaces = Namespaces(paths.run / "net" / "netns", world.die)
+    return LinuxProxies(paths.run / "balancers", namespaces, memory_max_mib=memory_max_mib(_machines_mib()))
+
+
+def memory_max_mib(machines_mib: int) -> int:
+    """Of one node at worst: thousands of clients that read large answers slowly, or hostile ones."""
+    return max(_MEMORY_MIN_MIB, machines_mib // _MEMORY_SHARE)
+
+
+def _machines_mib() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20

@@ -11,6 +11,7 @@ from msgspec.structs import asdict, replace
 from ..model.extensions import EXTENSIONS
 from ..model.ids import ACCOUNT_PATTERN, REGION_PATTERN
 from ..uplink.beyond import objection
+from .listener_ports import parse as parse_listener_ports
 from .metrics_options import check as check_metrics
 from .paths import RegionPaths
 from .problems import Problem
@@ -48,6 +49,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     audit_days: int = 90  # AWS's
     audit_mib: int = 2048
     metrics_listen: str = ""  # ADDRESS:PORT on loopback; empty: nowhere
+    listener_ports: str = "all"  # listener_ports.py
     master_key_command: str = ""  # prints the master keys; empty: the file of paths.py has them
 
     @property
@@ -124,6 +126,7 @@ def check(config: RegionConfig) -> None:
     if not 0 < config.port < 65536:
         raise Problem(f"--port {config.port}: choose 1 to 65535")
     check_metrics(config.metrics_listen, config.port)
+    parse_listener_ports(config.listener_ports)
     if not 1 <= config.audit_days <= 36_500 or config.audit_mib < 16:
         raise Problem("--audit-days must be 1 to 36500, --audit-mib at least 16")
     if config.hosts > SIMULATED_HOSTS_MAX:

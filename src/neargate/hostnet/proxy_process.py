@@ -36,7 +36,8 @@ _LOG_MAX_BYTES = 1024 * 1024
 class LinuxProxies:
     """Implements ProxyHost. `directory`: best in memory, as private keys are in it; of a path without blanks.
 
-    `namespace`: how the namespace of an interface's node is called.
+    `namespace`: how the namespace of an interface's node is called. `memory_max_mib`: of one node's process; at it
+    clients wait or are refused, and nobody else of the machine feels it.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class LinuxProxies:
         directory: Path,
         namespaces: Namespaces,
         namespace: Callable[[str], str] = namespace_of,
+        memory_max_mib: int = 1024,
     ) -> None:
         self._directory = directory
         self._namespaces = namespaces
         self._namespace = namespace
+        self._memory_max_mib = memory_max_mib
         self._children: set[int] = set()  # started by this process and not collected yet
 
     def directory(self, eni_id: str) -> str:
@@ -159,8 +162,8 @@ class LinuxProxies:
         self._kill(self._marked(eni_id))
         log = Path(home) / "log"
         fresh = "wb" if log.exists() and log.stat().st_size > _LOG_MAX_BYTES else "ab"
-        master = f"{home}/sockets/master,mode,600"
-        command = [*self._unprivileged(eni_id), "-W", "-q", "-S", master, "-f", f"{home}/{_MAIN}"]
+        bounded = [*self._unprivileged(eni_id), "-W", "-q", "-m", str(self._memory_max_mib)]
+        command = [*bounded, "-S", f"{home}/sockets/master,mode,600", "-f", f"{home}/{_MAIN}"]
         with self._namespaces.inside(self._namespace(eni_id)), log.open(fresh) as output:
             child = subprocess.Popen(
                 command,

@@ -12,7 +12,7 @@ from msgspec import Struct
 SOCKET = "log.socket"
 _VERSION = "1"
 _LENGTH_MAX = 65_535  # of a line; what is longer loses its end, and is read as nothing
-URI_MAX = 8190  # as much as a word of hexadecimal digits holds
+URI_MAX = 16 * 1024  # as long as a request's whole line may be
 _AGENT_MAX, _HOST_MAX, _TRACE_MAX = 2048, 256, 512
 
 _PLAIN, _ADDRESS, _NUMBER = r"[A-Za-z0-9_.:~<>-]{1,128}", r"[0-9a-fA-F.:]{1,64}", r"[0-9]{1,18}"
@@ -56,6 +56,9 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 }
 _LINE = re.compile(" ".join(f"({pattern})" for _, pattern in _WORDS.values()) + r"\n?", re.ASCII)
 
+# The third of the words that are kept of a request: once its headers are set, which is after what is refused.
+TRACE = f"http-request capture req.fhdr(x-amzn-trace-id) len {_TRACE_MAX}"
+
 
 class Entry(Struct, frozen=True, kw_only=True):
     """Of one request. Times: `ended_us` epoch microseconds, the others milliseconds, -1 for what was not come to.
@@ -96,14 +99,13 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 def lines(at: str) -> list[str]:
-    """Of a frontend that logs; before anything in it that answers, after its headers are set."""
+    """Of a frontend that logs; before anything in it that answers. `TRACE` is for later."""
     return [
         f"log unix@{at}/{SOCKET} len {_LENGTH_MAX} format raw local0 info",
         "option dontlognull",
         f"log-format '{' '.join(word for word, _ in _WORDS.values())}'",
         f"http-request capture req.fhdr(user-agent) len {_AGENT_MAX}",
         f"http-request capture req.fhdr(host) len {_HOST_MAX}",
-        f"http-request capture req.fhdr(x-amzn-trace-id) len {_TRACE_MAX}",
         "http-after-response set-var(txn.location) res.fhdr(location) if { var(txn.rule) -m end :redirect }",
     ]
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from ..model.balancing import FixedResponse, Forward, PlannedAction, Redirect
 from . import names
-from .pages import SERVER
+from .pages import SERVER, answer
 from .words import in_format, quoted, url_part
 
 CHOSEN = "acl chosen var(txn.to) -m found"
@@ -24,7 +24,7 @@ def lines(action: PlannedAction, when: str, scheme: str, port: int, groups: Coll
         case Forward():
             return [f"http-request {line}" for line in forward(action, when, groups)]
         case Redirect():
-            return _redirect(action, when, scheme, port)
+            return _redirect(action, when, scheme, port, at)
         case FixedResponse():
             return [_fixed(action, when, at)]
 
@@ -44,9 +44,10 @@ def forward(action: Forward, when: str, groups: Collection[str]) -> list[str]:
     found = []
     if action.stickiness_s is not None:
         found.append(_if(f"set-var(txn.sticky) int({int(action.stickiness_s)})", when))
-        for one in weighted:
-            stays = f"{{ req.cook(AWSALBTG) -m str {names.backend(one.arn)} }}"
-            found.append(_if(to(one.arn), f"{when} {stays}"))
+        for cookie in ("AWSALBTG", "AWSALBTGCORS"):
+            for one in weighted:
+                stays = f"{{ req.cook({cookie}) -m str {names.backend(one.arn)} }}"
+                found.append(_if(to(one.arn), f"{when} {stays}"))
     found.append(_if(f"set-var(txn.draw) rand({total})", when))
     below = 0
     for one in weighted:
@@ -59,7 +60,7 @@ def _if(line: str, when: str) -> str:
     return f"{line} if !chosen {when}".rstrip()
 
 
-def _redirect(action: Redirect, when: str, scheme: str, port: int) -> list[str]:
+def _redirect(action: Redirect, when: str, scheme: str, port: int, at: str) -> list[str]:
     """AWS leaves the question mark out where no query follows it."""
 
     def filled(text: str, encode: Callable[[str], str] = url_part) -> str:
@@ -73,7 +74,7 @@ def _redirect(action: Redirect, when: str, scheme: str, port: int) -> list[str]:
     code = 301 if action.code == 301 else 302
 
     def line(location: str, condition: str) -> str:
-        return _if(f"http-request redirect location {quoted(location)} code {code}", f"{when} {condition}")
+        return _if(f"http-request {answer(code, at)} hdr Location {quoted(location)}", f"{when} {condition}")
 
     query = filled(action.query)
     if action.query == "#{query}":

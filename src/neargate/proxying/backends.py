@@ -7,19 +7,28 @@ A target's words are the same in the file and in the command that adds it to a r
 from collections.abc import Sequence
 
 from ..model.balancing import APPLICATION, BalancerPlan, HealthCheck, PlannedGroup, PlannedTarget
-from . import names, pages
+from . import names, pages, refusals
 from .words import is_name, quoted, url_part
 
 PROBE_EVERY_MS = 500
-CONNECT_MS = 3000  # times the attempts: AWS's ten seconds
+CONNECT_MS = 3333  # times the attempts: AWS's ten seconds
 ATTEMPTS_AFTER = 2
 PURGE_S = 10
+# A target that refuses a connection is tried again after a second; one that says nothing takes longer than that.
+_SILENT = "date(0,ms),sub(txn.asked),div(3000),bool"
+_MARK = "x-unreached"  # of the proxy's own 503: a target's, or a rule's, is left as it is
+UNREACHED = "pages/unreached.html"
 _GRPC_OK = ((12, 12),)
 _BALANCE = {"least_outstanding_requests": "leastconn", "weighted_random": "random(1)"}
 
 
 def is_http(plan: BalancerPlan) -> bool:
     return plan.kind == APPLICATION
+
+
+def files() -> dict[str, str]:
+    """By the name of the file, below the node's directory."""
+    return {UNREACHED: pages.unreached(_SILENT)}
 
 
 def sections(plan: BalancerPlan, group: PlannedGroup, targets: Sequence[PlannedTarget], at: str) -> list[str]:
@@ -33,11 +42,9 @@ def sections(plan: BalancerPlan, group: PlannedGroup, targets: Sequence[PlannedT
     found += [f"server {_named(group, one, ids)} {checked(group)}" for one in targets]
     found += [f"backend {name}{names.OPEN}", *common]
     if is_http(plan):
-        page = quoted(f"{at}/pages/503.html")
         found.insert(
             found.index(f"backend {name}{names.OPEN}") + 1,
-            f"http-request return status 503 content-type text/html file {page} hdr Server {pages.SERVER}"
-            " if { nbsrv() eq 0 } !{ stopping }",
+            f"http-request {pages.answer(503, at)} if {{ nbsrv() eq 0 }} !{{ stopping }}",
         )
     found += [f"server {_named(group, one, ids)} {unchecked(group)}" for one in targets]
     return [*found, f"backend {name}{names.PROBE}", *common[:1], "balance roundrobin", *_check(group)]
@@ -158,8 +165,16 @@ def _http(plan: BalancerPlan, group: PlannedGroup, at: str) -> list[str]:
         # What was sent is sent again only where that asks for nothing twice.
         "retry-on conn-failure empty-response",
         "http-request disable-l7-retry if !METH_GET !METH_OPTIONS",
-        # Who did not answer a connection is a bad gateway; that there is nobody is told before anybody is tried.
-        f"errorfile 503 {quoted(f'{at}/pages/502.http')}",
+        # Who refused a connection is a bad gateway, who did not answer one was waited for; that there is nobody is told
+        # before anybody is tried.
+        "http-request set-var(txn.asked) date(0,ms)",
+        f"http-error status 503 content-type text/html lf-file {quoted(f'{at}/{UNREACHED}')}"
+        f" hdr Server {pages.SERVER} hdr {_MARK} yes",
+        f"http-after-response set-status 504 if {{ status 503 }} {{ res.hdr({_MARK}) -m found }} {{ {_SILENT} }}",
+        f"http-after-response set-status 502 reason 'Bad Gateway' if {{ status 503 }} {{ res.hdr({_MARK}) -m found }}",
+        f"http-after-response del-header {_MARK} if {{ status 502 504 }}",
+        *refusals.of_version(group.version),
+        *refusals.of_responses(),
         *_sticky(group),
     ]
 
@@ -173,6 +188,8 @@ def _sticky(group: PlannedGroup) -> list[str]:
     if sticky.kind == "lb_cookie":
         return [
             "use-server %[req.cook(AWSALB)] if { req.cook(AWSALB) -m found }",
+            # Who asks from another site's page may send this one alone.
+            "use-server %[req.cook(AWSALBCORS)] if { req.cook(AWSALBCORS) -m found } !{ req.cook(AWSALB) -m found }",
             f"http-response add-header Set-Cookie 'AWSALB=%s; {life}'",
             f"http-response add-header Set-Cookie 'AWSALBCORS=%s; {life}; SameSite=None; Secure'",
         ]

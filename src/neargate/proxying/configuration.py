@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..model.balancing import BalancerPlan, FixedResponse, PlannedNode
-from . import access_format, actions, backends, frontends, names, pages
+from . import access_format, actions, backends, frontends, names, pages, refusals
 
 MAIN = "haproxy.cfg"
 STATE = "state"
@@ -44,7 +44,7 @@ def files(plan: BalancerPlan, node: PlannedNode, place: Place) -> Files:
 
 
 def _beside(plan: BalancerPlan, place: Place) -> dict[str, str]:
-    found = pages.files()
+    found = {**pages.files(), **backends.files()}
     for listener in plan.listeners:
         for action in (listener.default, *(rule.action for rule in listener.rules)):
             if isinstance(action, FixedResponse) and action.body:
@@ -71,6 +71,7 @@ def _lines(plan: BalancerPlan, node: PlannedNode, place: Place, shape: str) -> l
         "tune.ssl.default-dh-param 2048",
         "tune.pipesize 65536",
         f"tune.http.logurilen {access_format.URI_MAX}" if plan.access_log else "",
+        *(refusals.limits() if backends.is_http(plan) else ()),
         "defaults",
         "load-server-state-from-file global",
         f"timeout connect {backends.CONNECT_MS}",

@@ -17,7 +17,7 @@ from ..model.balancing import (
     Redirect,
 )
 from ..model.tls_policies import DEFAULT_POLICY, TLS_POLICIES
-from . import access_format, actions, conditions, names, pages
+from . import access_format, actions, conditions, names, pages, refusals
 from .words import quoted
 
 _ALPN = {"HTTP1Only": "http/1.1", "HTTP2Only": "h2", "HTTP2Optional": "http/1.1,h2", "HTTP2Preferred": "h2,http/1.1"}
@@ -91,9 +91,12 @@ def _http(plan: BalancerPlan, listener: PlannedListener, groups: set[str], at: s
         "tcp-request session set-var(sess.born) date",
         f"tcp-request session set-var-fmt(sess.trace) '{_hex('rand') * 2}'",  # not drawn again for each request
         f"http-after-response set-header Connection close if {{ date,sub(sess.born) gt {life} }}",
+        "http-after-response set-header Date '%[date,http_date]' if !{ res.fhdr(date) -m found }",
+        *(access_format.lines(at) if plan.access_log else ()),
+        *refusals.of_requests(at),
         "http-request set-var(txn.host) req.hdr(host),host_only,lower" if _asks_host(listener) else "",
         *_headers(plan, listener),
-        *(access_format.lines(at) if plan.access_log else ()),
+        access_format.TRACE if plan.access_log else "",
         *_rules(listener, groups, at, is_logged=bool(plan.access_log)),
         *_chosen(listener, groups),
     ]
@@ -115,21 +118,18 @@ def _headers(plan: BalancerPlan, listener: PlannedListener) -> list[str]:
     if mode == "remove":
         found.append("http-request del-header X-Forwarded-For")
     elif mode == "append":
-        # Who has one gets it longer; the header is looked for once on most requests' way.
-        found.append(f"http-request replace-header X-Forwarded-For '(.*)' '\\1, {source}'")
-        if with_port:
-            found.append(
-                f"http-request set-header X-Forwarded-For '{source}' if !{{ req.fhdr(x-forwarded-for) -m found }}"
-            )
-        else:
-            found.append("option forwardfor if-none")
+        # Who has one gets it longer; several are one list, which one more makes longer.
+        one = "{ req.fhdr_cnt(x-forwarded-for) eq 1 }"
+        found += [
+            f"http-request replace-header X-Forwarded-For '(.*)' '\\1, {source}' if {one}",
+            f"http-request add-header X-Forwarded-For '{source}' if !{one}",
+        ]
     scheme = "https" if is_tls(listener) else "http"
     found += [
         f"http-request set-header X-Forwarded-Proto {scheme}",
         f"http-request set-header X-Forwarded-Port {int(listener.port)}",
-        "http-request set-header X-Amzn-Trace-Id"
-        f" 'Root=1-{_hex('date')}-%[var(sess.trace)]{_hex('rand')}'"
-        " if !{ req.fhdr(x-amzn-trace-id) -m found }",
+        *_trace(),
+        *_host(plan, listener),
     ]
     if _attribute(plan, "routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false") == "true":
         found += [
@@ -137,6 +137,31 @@ def _headers(plan: BalancerPlan, listener: PlannedListener) -> list[str]:
             "http-request set-header X-Amzn-Tls-Cipher-Suite '%[ssl_fc_cipher]' if { ssl_fc }",
         ]
     return found
+
+
+def _trace() -> list[str]:
+    """Who comes without one gets a Root; whose has a Root gets a Self of this load balancer before it."""
+    identifier = f"1-{_hex('date')}-%[var(sess.trace)]{_hex('rand')}"
+    header, rooted = "X-Amzn-Trace-Id", "{ req.fhdr(x-amzn-trace-id) -m sub Root= }"
+    return [
+        f"http-request replace-header {header} '^(.*;)?Self=[^;]*;?(.*)$' '\\1\\2'",
+        f"http-request replace-header {header} '^(.*)$' 'Self={identifier};\\1' if {rooted}",
+        f"http-request replace-header {header} '^(.*)$' 'Root={identifier};\\1' if !{rooted}",
+        f"http-request set-header {header} 'Root={identifier}' if !{{ req.fhdr(x-amzn-trace-id) -m found }}",
+    ]
+
+
+def _host(plan: BalancerPlan, listener: PlannedListener) -> list[str]:
+    """As AWS has it: with the listener's port where that is no default one, else without any."""
+    if _attribute(plan, "routing.http.preserve_host_header.enabled", "false") == "true":
+        return []
+    ported = "{ req.hdr(host),port_only gt 0 }"
+    if listener.port in (80, 443):
+        return [f"http-request set-header Host '%[req.hdr(host),host_only]' if {ported}"]
+    return [
+        f"http-request set-header Host '%[req.hdr(host)]:{int(listener.port)}'"
+        f" if {{ req.hdr(host) -m found }} !{ported}"
+    ]
 
 
 def _hex(fetch: str) -> str:
@@ -157,11 +182,11 @@ def _rules(listener: PlannedListener, groups: set[str], at: str, *, is_logged: b
     if single(listener.default) is None:
         found += actions.lines(listener.default, "", scheme, listener.port, groups, at)
     if any(_is_kept(act) for act in (listener.default, *(rule.action for rule in listener.rules))):
-        found.append(
-            "http-response add-header Set-Cookie"
-            " 'AWSALBTG=%[var(txn.to)]; Expires=%[date,add(txn.sticky),http_date]; Path=/'"
-            " if { var(txn.sticky) -m found }"
-        )
+        kept = "%[var(txn.to)]; Expires=%[date,add(txn.sticky),http_date]; Path=/"
+        found += [
+            f"http-response add-header Set-Cookie '{cookie}' if {{ var(txn.sticky) -m found }}"
+            for cookie in (f"AWSALBTG={kept}", f"AWSALBTGCORS={kept}; SameSite=None; Secure")
+        ]
     return found
 
 

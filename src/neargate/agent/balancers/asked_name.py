@@ -7,6 +7,7 @@ import re
 
 HEAD_MAX_BYTES = 16_384
 _HANDSHAKE, _CLIENT_HELLO, _SERVER_NAME = 0x16, 1, 0
+_REQUEST = re.compile(rb"[A-Za-z]+ [^\r\n]* HTTP/1\.[01]\r\n")
 _HOST = re.compile(rb"\r\nhost:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
@@ -24,6 +25,11 @@ def asked_name(data: bytes) -> str | None:
         return None if len(data) < HEAD_MAX_BYTES and _may_be_http(data) else ""
     found = _HOST.search(data, 0, end)
     return _plain(found[1]) if found is not None else ""
+
+
+def is_http(data: bytes) -> bool:
+    """Whether a whole head of HTTP/1 is there."""
+    return _REQUEST.match(data) is not None and b"\r\n\r\n" in data
 
 
 def _may_be_http(data: bytes) -> bool:

@@ -3,7 +3,8 @@
 Names below `localhost` are the loopback's everywhere, so nothing of the machine has to be changed. A connection goes to
 the public address of a node on this host, by the machine's own way to it; those that are internal are not here. Several
 may have one port: then the name decides that the first bytes ask for. A port that somebody else of the machine has is
-his: that is told, and tried again at the next change. Must not know proxies.
+his: that is told, and tried again at the next change. Who asks by HTTP for a name that is not there is told so.
+Must not know proxies.
 """
 
 import asyncio
@@ -14,10 +15,11 @@ from ...interfaces.proxies import AccessLines, BalancerRunner
 from ...model.balancing import BalancerPlan, NodeReport
 from ...model.knobs import Knobs
 from ..guests import Guests, farewell, source_of
-from .asked_name import HEAD_MAX_BYTES, asked_name
+from .asked_name import HEAD_MAX_BYTES, asked_name, is_http
 
 HOST = "127.0.0.1"
 _BLOCK = 64 * 1024
+_NAME_SHOWN = 253  # no name is longer
 Doors = Mapping[int, Mapping[str, tuple[str, ...]]]  # port -> name -> addresses of nodes
 
 
@@ -36,8 +38,21 @@ def doors(plans: Sequence[BalancerPlan], host_id: str) -> Doors:
     return found
 
 
+def unknown(name: str, port: int) -> bytes:
+    """The answer to a request for a load balancer that is not there."""
+    shown = name[:_NAME_SHOWN] if name.isprintable() else ""
+    body = (
+        f"There is no load balancer {shown or 'without a name'} at port {port} of this machine, where several others "
+        f"are: ask for NAME.REGION.elb.localhost:{port}. "
+        "`aws elbv2 describe-load-balancers` has their names; internal ones are in their VPC only.\n"
+    ).encode(errors="replace")
+    head = "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
 class LoopbackDoors:
-    """`kept`: ports of the region's own, never taken: its server may be down, and has to come back to them."""
+    """`kept`: ports of the region's own, never taken: its server may be down, and has to come back to them. `allowed`:
+    those that the operator leaves to listeners."""
 
     def __init__(
         self,
@@ -46,21 +61,27 @@ class LoopbackDoors:
         note: Callable[[str], None],
         host: str = HOST,
         kept: Collection[int] = (),
+        allowed: Collection[int] = range(1, 65536),
     ) -> None:
         self._knobs = knobs
         self._host_id = host_id
         self._note = note
         self._host = host
         self._kept = frozenset(kept)
+        self._allowed = allowed
         self._doors: Doors = {}
         self._servers: dict[int, asyncio.Server] = {}
         self._refused: set[int] = set()
         self._guests = Guests(each_max=knobs.proxy_connections_max, all_max=knobs.proxy_connections_max)
         self._turn = itertools.count()
+        # Loops hold nothing but what waits for an event of theirs: the one that serves a connection both of whose ends
+        # are quiet would be taken for garbage, in the middle of its work.
+        self._serving: set[asyncio.Task[object] | None] = set()
 
     async def follow(self, plans: Sequence[BalancerPlan]) -> None:
         """Repeatable: also for ports that were another's."""
-        self._doors = doors(plans, self._host_id)
+        wanted = doors(plans, self._host_id)
+        self._doors = {port: names for port, names in wanted.items() if port in self._allowed}
         for port in [port for port in self._servers if port not in self._doors]:
             self._servers.pop(port).close()
         for port in self._doors:
@@ -75,7 +96,11 @@ class LoopbackDoors:
 
     async def _open(self, port: int) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._serve(port, reader, writer)
+            self._serving.add(asyncio.current_task())
+            try:
+                await self._serve(port, reader, writer)
+            finally:
+                self._serving.discard(asyncio.current_task())
 
         if port in self._kept:
             self._refuse(port, "the port is the region's own")
@@ -104,7 +129,7 @@ class LoopbackDoors:
             return
         try:
             await self._relay(port, reader, writer)
-        except (OSError, TimeoutError, RuntimeError):
+        except* (OSError, TimeoutError, RuntimeError):
             # Either end went away, or said nothing: the client sees a closed connection. Writing to one that broke is
             # a RuntimeError with the agent's loop.
             pass
@@ -113,15 +138,20 @@ class LoopbackDoors:
             self._guests.leave(source)
 
     async def _relay(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        first, addresses = await self._chosen(port, reader)
+        first, name, addresses = await self._chosen(port, reader)
         if not addresses:
+            if is_http(first):
+                writer.write(unknown(name, port))
             return
         address = addresses[next(self._turn) % len(addresses)]
         to_client, from_client = await asyncio.open_connection(address, port)
         try:
             from_client.write(first)
             sent = asyncio.Event()
-            await asyncio.gather(_send(reader, from_client, sent), self._answer(to_client, writer, sent))
+            # One that fails ends the other too: nothing copies to a connection that this has closed.
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_send(reader, from_client, sent))
+                both.create_task(self._answer(to_client, writer, sent))
         finally:
             from_client.close()
 
@@ -131,20 +161,20 @@ class LoopbackDoors:
         async with asyncio.timeout(self._knobs.proxy_idle_s):
             await sent.wait()
 
-    async def _chosen(self, port: int, reader: asyncio.StreamReader) -> tuple[bytes, tuple[str, ...]]:
-        """The bytes that were read for it, and the addresses. One that is alone needs no name: in some protocols the
-        server speaks first."""
+    async def _chosen(self, port: int, reader: asyncio.StreamReader) -> tuple[bytes, str, tuple[str, ...]]:
+        """The bytes that were read for it, the name that they ask for, and the addresses. One that is alone needs no
+        name: in some protocols the server speaks first."""
         names = self._doors.get(port, {})
         if len(names) == 1:
-            return b"", next(iter(names.values()))
+            return b"", "", next(iter(names.values()))
         data = b""
         async with asyncio.timeout(self._knobs.proxy_idle_s):
             while (name := asked_name(data)) is None:
                 block = await reader.read(HEAD_MAX_BYTES)
                 if not block:
-                    return data, ()
+                    return b"", "", ()
                 data += block
-        return data, names.get(name, ())
+        return data, name, names.get(name, ())
 
 
 class WithDoors:

@@ -18,7 +18,7 @@ BOOLEANS = ("true", "false")
 
 class Key(Struct, frozen=True, kw_only=True):
     """`values`: all that AWS takes; `lowest`, `highest`: of numbers; neither: any text. `built`: the values that hold
-    here, where these are not all."""
+    here, where these are not all; `instead`: a sentence for who wants another."""
 
     default: str
     values: tuple[str, ...] = ()
@@ -62,7 +62,12 @@ _APPLICATION: Mapping[str, Key] = {
     "health_check_logs.s3.prefix": Key(default=""),
     "idle_timeout.timeout_seconds": _number(60, 1, 4000),
     "load_balancing.cross_zone.enabled": _bool("true", "true"),
-    "routing.http.desync_mitigation_mode": Key(default="defensive", values=("monitor", "defensive", "strictest")),
+    "routing.http.desync_mitigation_mode": Key(
+        default="defensive",
+        values=("monitor", "defensive", "strictest"),
+        built=("defensive",),
+        instead="requests that are ambiguous close their connections, what is malformed is refused",
+    ),
     "routing.http.drop_invalid_header_fields.enabled": _bool("false"),
     "routing.http.preserve_host_header.enabled": _bool("false"),
     "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": _bool("false"),
@@ -112,7 +117,12 @@ _HTTP_GROUP: Mapping[str, Key] = {
 _TCP_GROUP: Mapping[str, Key] = {
     **_ANY_GROUP,
     "deregistration_delay.connection_termination.enabled": _bool("false"),
-    "preserve_client_ip.enabled": _bool("false", "false"),
+    "preserve_client_ip.enabled": Key(
+        default="false",
+        values=BOOLEANS,
+        built=("false",),
+        instead="targets learn their clients' addresses by proxy_protocol_v2.enabled",
+    ),
     "proxy_protocol_v2.enabled": _bool("false"),
     "stickiness.type": Key(default="source_ip", values=_STICKINESS_TYPES),
     "target_health_state.unhealthy.connection_termination.enabled": _bool("true"),
@@ -187,7 +197,7 @@ def _check(key: str, known: Key, value: str) -> None:
         if not known.lowest <= number <= known.highest and number not in known.besides:
             raise ValidationError(f"'{key}' value must be between '{known.lowest}' and '{known.highest}' inclusive")
     if known.built and value not in known.built:
-        instead = f". {known.instead}" if known.instead else ""
+        instead = f"; {known.instead}" if known.instead else ""
         raise InvalidConfigurationRequest(f"Neargate does not support the value '{value[:255]}' of '{key}'{instead}")
 
 
