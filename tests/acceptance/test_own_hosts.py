@@ -99,3 +99,33 @@ def test_everybody_is_placed_where_the_operator_said(region: LiveRegion) -> None
     assert refused.returncode == 1 and "no host begins with 'no-such-host'" in refused.stderr
     region.command("hosts", "share", second)
     assert hosts(region)[second] == (2, "-")
+
+
+def test_a_drained_host_is_left_by_a_load_balancers_node_and_takes_no_task(region: LiveRegion) -> None:
+    elb = region.client("elbv2")
+    subnet = region.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    made = elb.create_load_balancer(Name="web", Type="network", Subnets=[subnet])["LoadBalancers"][0]
+
+    def is_active() -> bool:
+        [one] = elb.describe_load_balancers(LoadBalancerArns=[made["LoadBalancerArn"]])["LoadBalancers"]
+        return bool(one["State"]["Code"] == "active")
+
+    def with_nodes() -> set[str]:
+        rows = [line.split() for line in region.command("hosts").stdout.splitlines()[1:]]
+        return {row[0] for row in rows if row[5] != "0"}
+
+    wait_for("an active load balancer", is_active)
+    [first] = with_nodes()
+    assert "1 nodes of load balancers and gateways there go" in region.command("hosts", "drain", first).stdout
+    wait_for("a node on another host", lambda: with_nodes() - {first})
+    assert is_active()
+    assert re.search(rf"^{first} .* connected,draining ", region.command("hosts").stdout, re.MULTILINE)
+    region.ecs.register_task_definition(**TASK)
+    assert [run_three(region.ecs, region.ec2, "blue") for _ in range(2)] == [(3, []), (1, [NO_ROOM, NO_ROOM])]
+    assert hosts(region)[first][0] == 0
+    refused = region.command("hosts", "give-up", first, check=False)
+    assert refused.returncode == 1 and f"{first} is connected" in refused.stderr
+    region.command("hosts", "resume", first)
+    assert run_three(region.ecs, region.ec2, "blue") == (2, [NO_ROOM])
+    elb.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])
+    wait_for("no nodes", lambda: not with_nodes())

@@ -226,9 +226,10 @@ class Run:
         assert self.server.region is not None, "nobody serves"
         registry, checks = self.server.region.services.network, self.checkers.network
         plans = {vpc.name: registry.plan(vpc.name) for vpc in registry.vpcs(ACCOUNT)}
-        found = checks.problems()
+        dead = self.injector.dead
+        found = checks.problems({one.facts.zone for one in self.machines if one.facts.host_id not in dead})
         for machine in self.machines:
-            if machine.facts.host_id not in self.injector.dead:
+            if machine.facts.host_id not in dead:
                 found += checks.host_problems(machine.facts.host_id, machine.vpcs(), plans)
         return found
 

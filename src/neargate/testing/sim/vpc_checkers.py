@@ -6,7 +6,7 @@ a placed claim has a gateway and an available gateway its claim; a plan's genera
 """
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from typing import Any
 
 import msgspec
@@ -107,10 +107,15 @@ class VpcChecks:
 
     # -- what is wrong
 
-    def problems(self) -> list[str]:
-        """At rest: also what may last for a moment."""
+    def problems(self, living: Set[str | None]) -> list[str]:
+        """At rest: also what may last for a moment. `living`: zones with a machine left; in others gateways wait."""
         gateways = self._kept("natgateway")
-        found = [f"{name} stays {nat['state']}" for name, nat in gateways.items() if nat["state"] in _UNFINISHED]
+        unfinished = {name: nat for name, nat in gateways.items() if nat["state"] in _UNFINISHED}
+        found = [
+            f"{name} stays {nat['state']}"
+            for name, nat in unfinished.items()
+            if nat["state"] != "pending" or nat["zone"] in living
+        ]
         found += self._address_problems(gateways)
         found += self._claim_problems(gateways, ("available",))
         found += self._subnet_problems()
