@@ -3,7 +3,6 @@
 At the API's own port they are by name in any case. Owns the option's grammar. Must not know sockets.
 """
 
-import argparse
 import re
 from collections.abc import Collection
 
@@ -11,15 +10,6 @@ from .problems import Problem
 
 ALL, NONE = "all", "none"
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
-
-
-def option(up: argparse.ArgumentParser, default: str) -> None:
-    up.add_argument(
-        "--listener-ports",
-        metavar="all|none|FIRST-LAST",
-        help="ports of this machine's loopback that listeners of internet-facing load balancers may take "
-        f"({default}); at the API's port they are by name in any case (docs/operating.md)",
-    )
 
 
 def parse(text: str) -> Collection[int]:

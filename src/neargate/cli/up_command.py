@@ -4,7 +4,6 @@ import argparse
 import os
 
 from . import config as configs
-from . import listener_ports
 from .config import RegionConfig
 from .paths import RegionPaths
 from .problems import Problem
@@ -73,7 +72,12 @@ def up_options(up: argparse.ArgumentParser) -> None:
         metavar="ADDRESS:PORT",
         help="serve metrics for Prometheus there, on loopback only (docs/operating.md); '' for nowhere, as at first",
     )
-    listener_ports.option(up, default.listener_ports)
+    up.add_argument(
+        "--listener-ports",
+        metavar="all|none|FIRST-LAST",
+        help="ports of this machine's loopback that listeners of internet-facing load balancers may take "
+        f"({default.listener_ports}); at the API's port they are by name in any case (docs/operating.md)",
+    )
     default_mib = default.audit_mib
     up.add_argument("--audit-days", type=int, metavar="N", help=f"how long calls stay recorded ({default.audit_days})")
     up.add_argument("--audit-mib", type=int, metavar="MIB", help=f"room of the record of calls ({default_mib})")
