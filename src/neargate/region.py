@@ -56,7 +56,7 @@ from .frontend.limits.registry import QuotaRegistry
 from .frontend.network import registry as network_part
 from .frontend.network.flow_log_delivery import FlowLogDelivery
 from .frontend.network.for_services import TaskNetworks
-from .frontend.network.placing import Placing, open_placing
+from .frontend.network.placing.loop import Placing, open_placing
 from .frontend.operations.table import OPERATIONS
 from .frontend.parameters import registry as parameters_part
 from .frontend.parameters.public import PublicParameters

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from neargate.cli import config as configs
 from neargate.cli import processes
-from neargate.cli.metrics_table import METRICS
+from neargate.cli.metrics.table import METRICS
 from neargate.testing.registry import free_port
 
 from .conftest import end_region, start_region

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from neargate.agent.simulated import SimulatedFleet, SimulatedTimes
-from neargate.cli.account_desk import AccountDesk
+from neargate.cli.desks.account import AccountDesk
 from neargate.frontend.call import Call
 from neargate.frontend.callers.credentials import administrator
 from neargate.frontend.operations.table import OPERATIONS

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from neargate.frontend.network.placing import open_placing
+from neargate.frontend.network.placing.loop import open_placing
 from neargate.model.knobs import Knobs
 from neargate.world import OsWorld
 

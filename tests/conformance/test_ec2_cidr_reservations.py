@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from neargate.frontend.network import interface_endpoints, nat_gateways
-from neargate.frontend.network.cidr_reservations import RESERVATIONS_MAX
-from neargate.frontend.network.nat_gateways import WantedGateway
-from neargate.frontend.network.objects import VpcEndpoint
+from neargate.frontend.network.addressing import nat_gateways
+from neargate.frontend.network.addressing.nat_gateways import WantedGateway
+from neargate.frontend.network.endpoints import interface_endpoints
+from neargate.frontend.network.records.objects import VpcEndpoint
+from neargate.frontend.network.vpcs.cidr_reservations import RESERVATIONS_MAX
 
 from .ec2_region import ABSENT, ACCOUNT, ZONES, Region, by, ec2_region, refused
 from .test_ec2_routes import tags

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from neargate.frontend.network.objects import VpcEndpoint
+from neargate.frontend.network.records.objects import VpcEndpoint
 from neargate.frontend.regional.shelves import Change
 
 from .ec2_region import ABSENT, ACCOUNT, Region, by, ec2_region, refused, vpc_id

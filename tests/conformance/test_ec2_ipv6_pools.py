@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from neargate.frontend.network import operator_pools
-from neargate.frontend.network.ipv6_pools import pool_id
-from neargate.frontend.network.public_pool import POOL
+from neargate.frontend.network.pools import operator as operator_pools
+from neargate.frontend.network.pools.ipv6 import pool_id
+from neargate.frontend.network.pools.public import POOL
 
 from .ec2_region import ACCOUNT, Region, by, ec2_region, refused
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from neargate.frontend.network.objects import NetworkAcl
+from neargate.frontend.network.records.objects import NetworkAcl
 
 from .ec2_region import ABSENT, ACCOUNT, Region, by, ec2_region, refused, vpc_id
 

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from neargate.capacity.manager import Capacity, open_capacity
 from neargate.frontend.callers.credentials import administrator
-from neargate.frontend.network import interfaces
-from neargate.frontend.network.objects import NetworkInterface
-from neargate.frontend.network.placing import open_placing
+from neargate.frontend.network.addressing import interfaces
+from neargate.frontend.network.placing.loop import open_placing
+from neargate.frontend.network.records.objects import NetworkInterface
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryStores
 from neargate.world import OsWorld

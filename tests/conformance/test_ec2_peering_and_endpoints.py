@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from neargate.frontend.network.objects import Peering
-from neargate.frontend.network.peerings import EXPIRES_AFTER_S
+from neargate.frontend.network.peering.peerings import EXPIRES_AFTER_S
+from neargate.frontend.network.records.objects import Peering
 
 from .ec2_region import ABSENT, ACCOUNT, REGION, Region, by, ec2_region, refused
 from .test_ec2_routes import keep, main_table, new_table, other_vpc, table, tags, vpc_id

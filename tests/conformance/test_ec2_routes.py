@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from neargate.frontend.network.objects import NatGateway, PrefixList, Subnet, TableAssociation, Vpc
-from neargate.frontend.network.objects import RouteTable as StoredTable
+from neargate.frontend.network.records.objects import NatGateway, PrefixList, Subnet, TableAssociation, Vpc
+from neargate.frontend.network.records.objects import RouteTable as StoredTable
 from neargate.frontend.regional.shelves import Change, Kept
 
 from .ec2_region import ABSENT, ACCOUNT, Region, by, ec2_region, refused

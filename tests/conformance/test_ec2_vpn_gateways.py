@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from neargate.frontend.network.objects import VpnGateway
-from neargate.frontend.network.vpn_gateways import SHOWN_MAX, SHOWN_S, create_gateway, delete_gateway, visible
+from neargate.frontend.network.records.objects import VpnGateway
+from neargate.frontend.network.routing.vpn_gateways import SHOWN_MAX, SHOWN_S, create_gateway, delete_gateway, visible
 from neargate.frontend.regional.shelves import Shelf
 
 from .ec2_region import ABSENT, ACCOUNT, Region, by, ec2_region, refused

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from neargate.cli import image_load
 from neargate.cli.config import RegionConfig
+from neargate.cli.images import load as image_load
 from neargate.cli.paths import RegionPaths
 from neargate.cli.problems import Problem
 from neargate.model.knobs import DEFAULT_KNOBS

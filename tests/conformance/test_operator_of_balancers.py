@@ -14,7 +14,10 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from neargate.cli import balancers_desk, inspect, operator, path_desk, trace_path, why
+from neargate.cli import inspect, trace_path, why
+from neargate.cli.desks import balancers as balancers_desk
+from neargate.cli.desks import operator
+from neargate.cli.desks import path as path_desk
 from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import Problem
 from neargate.region import Region

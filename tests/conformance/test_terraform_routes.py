@@ -6,7 +6,7 @@ until the error that it takes for "gone". Terraform itself does not run here.
 
 from typing import Any
 
-from neargate.agent.arrivals_network import check_plan
+from neargate.agent.arrivals.network import check_plan
 
 from .ec2_region import REGION, Region, by, ec2_region, refused
 

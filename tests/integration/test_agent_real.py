@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed
 
-from neargate.agent.link_client import Closed
+from neargate.agent.channels.link import Closed
 from neargate.hostnet import libc, loops
 from neargate.hostnet.cgroups import LinuxCgroups
 from neargate.hostnet.disks import LinuxDisks

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from neargate.cli import admin, commands, entry, locks, offline, processes
+from neargate.cli import admin, entry, locks, offline, processes
 from neargate.cli import config as configs
+from neargate.cli.commands import parser as commands
 from neargate.cli.config import RegionConfig
 from neargate.cli.down import down
 from neargate.cli.paths import RegionPaths

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from neargate.agent.disk_watch import DiskWatch
+from neargate.agent.disk.watch import DiskWatch
 from neargate.hostnet import libc, loops
 from neargate.hostnet.disks import LinuxDisks
 from neargate.hostnet.mounts import is_mounted

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from neargate.agent.host_dns import HOST_DNS_FILE, HostDns, HostDnsSettings
+from neargate.agent.names.for_the_host import HOST_DNS_FILE, HostDns, HostDnsSettings
 from neargate.cli import host_dns_ways as ways
 from neargate.model.knobs import Knobs
 from neargate.model.network import DnsRecords, DnsZone, VpcDns, VpcPlan

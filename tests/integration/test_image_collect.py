@@ -16,8 +16,8 @@ import pytest
 from neargate.cli import config as configs
 from neargate.cli import locks
 from neargate.cli.config import RegionConfig
-from neargate.cli.image_collect import collect
 from neargate.cli.image_storage import settle
+from neargate.cli.images.collect import collect
 from neargate.cli.paths import RegionPaths
 from neargate.cli.problems import Problem
 from neargate.cli.supervisor import images_program

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.flow_logs import FlowLogs
+from neargate.agent.flow_logs.intervals import FlowLogs
 from neargate.agent.task_record import TaskRecord
 from neargate.flowlogs.messages import flow
 from neargate.hostnet.namespaces import write_sysctl

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
-from neargate.frontend.network import group_changes, peerings, routes, subnet_changes, vpc_changes
-from neargate.frontend.network.objects import RouteTable, Vpc
+from neargate.frontend.network.filters import groups as group_changes
+from neargate.frontend.network.peering import peerings
+from neargate.frontend.network.records.objects import RouteTable, Vpc
+from neargate.frontend.network.records.security_groups import RuleSpec
 from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
-from neargate.frontend.network.security_groups import RuleSpec
+from neargate.frontend.network.routing import routes
+from neargate.frontend.network.vpcs import changes as vpc_changes
+from neargate.frontend.network.vpcs import subnets as subnet_changes
 from neargate.interfaces.hostnet import TaskNetwork
 from neargate.model.knobs import Knobs
 from neargate.model.network import Eni

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.resolver import Resolver
-from neargate.agent.resolver_upstream import Upstream
+from neargate.agent.names.resolver import Resolver
+from neargate.agent.names.upstream import Upstream
 from neargate.agent.vpc_listeners import VpcListeners
 from neargate.dns.message import A, outcome_of
 from neargate.interfaces.hostnet import TaskNetwork

@@ -4,8 +4,10 @@ from typing import Any
 
 from neargate.capacity.manager import Capacity
 from neargate.clusters.orders import Orders
-from neargate.frontend.network import addresses, nat_gateways, public_pool, registry
-from neargate.frontend.network.placing import Placing
+from neargate.frontend.network import registry
+from neargate.frontend.network.addressing import addresses, nat_gateways
+from neargate.frontend.network.placing.loop import Placing
+from neargate.frontend.network.pools import public as public_pool
 from neargate.frontend.regional.shelves import Shelves
 
 

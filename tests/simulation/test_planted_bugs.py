@@ -11,15 +11,15 @@ from msgspec import structs
 
 from neargate.agent import adopt as adoption
 from neargate.agent import container_config
+from neargate.agent.channels.link import LinkClient
 from neargate.agent.credential_files import CredentialFiles
 from neargate.agent.credentials import TaskCredentials
 from neargate.agent.execution.secret_values import SecretValues
 from neargate.agent.hooks.credentials import CredentialsHook
 from neargate.agent.hooks.secrets import SecretsHook
 from neargate.agent.host_tasks import HostTasks
-from neargate.agent.link_client import LinkClient
 from neargate.agent.local_state import LocalState
-from neargate.agent.log_shipper import LogShipper
+from neargate.agent.logs.shipper import LogShipper
 from neargate.agent.points import Point
 from neargate.agent.task_context import Secrets
 from neargate.capacity.ledger import Ledger

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from neargate.cli.account_desk import AccountDesk, Refused
+from neargate.cli.desks.account import AccountDesk, Refused
 from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
 from neargate.model.knobs import DEFAULT_KNOBS

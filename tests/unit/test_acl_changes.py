@@ -4,7 +4,15 @@ import random
 
 import pytest
 
-from neargate.frontend.network.acl_changes import (
+from neargate.frontend.network.errors.acls import (
+    AclEntryExists,
+    AclEntryLimitExceeded,
+    AclEntryNotFound,
+    AclLimitExceeded,
+    DifferentNetworks,
+)
+from neargate.frontend.network.errors.routing import IdempotentMismatch
+from neargate.frontend.network.filters.acls import (
     all_entries,
     create_acl,
     create_entry,
@@ -13,17 +21,9 @@ from neargate.frontend.network.acl_changes import (
     replace_association,
     replace_entry,
 )
-from neargate.frontend.network.acl_errors import (
-    AclEntryExists,
-    AclEntryLimitExceeded,
-    AclEntryNotFound,
-    AclLimitExceeded,
-    DifferentNetworks,
-)
-from neargate.frontend.network.defaults import acl_association, default_acl
-from neargate.frontend.network.objects import AclEntry, NetworkAcl, Subnet, Vpc
-from neargate.frontend.network.planning import vpc_plan
-from neargate.frontend.network.routing_errors import IdempotentMismatch
+from neargate.frontend.network.plans.planning import vpc_plan
+from neargate.frontend.network.records.objects import AclEntry, NetworkAcl, Subnet, Vpc
+from neargate.frontend.network.vpcs.defaults import acl_association, default_acl
 from neargate.frontend.regional.shelves import Change, Kept, Shelf
 from neargate.model.network import AclRule
 

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from neargate.agent.agent import Agent
 from neargate.agent.credential_files import CredentialFiles, credential_files, is_in_memory
-from neargate.agent.machine import LinuxMachine
-from neargate.agent.metadata import Metadata, Reply
+from neargate.agent.metadata.endpoint import Metadata, Reply
+from neargate.agent.metadata.machine import LinuxMachine
 from neargate.agent.points import Point
 from neargate.link.messages import CredentialsIssued, CredentialsRefused
 from neargate.model.launch import TaskLaunch

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.arrivals import problem
+from neargate.agent.arrivals.messages import problem
 from neargate.agent.given_files import secret_files_mib
 from neargate.agent.points import Point
 from neargate.interfaces.hostnet import HostError

@@ -6,10 +6,10 @@ from ipaddress import ip_address
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent import flow_logs
-from neargate.agent.flow_interfaces import interface_of
-from neargate.agent.flow_logs import FlowLogs
-from neargate.agent.flow_spool import FlowSpool
+from neargate.agent.flow_logs import intervals as flow_logs
+from neargate.agent.flow_logs.interfaces import interface_of
+from neargate.agent.flow_logs.intervals import FlowLogs
+from neargate.agent.flow_logs.spool import FlowSpool
 from neargate.agent.task_record import ContainerRecord, TaskRecord
 from neargate.interfaces.hostnet import FlowNews, HostError
 from neargate.model.flow_logs import ALL, DEFAULT_FIELDS, FlowLogBatch, PlannedFlowLog

@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
-from neargate.agent.bulk_client import BulkClient
-from neargate.agent.flow_sender import FlowSender
+from neargate.agent.channels.bulk import BulkClient
+from neargate.agent.flow_logs.sender import FlowSender
 from neargate.link.host_identity import HostKey
 from neargate.model.flow_logs import FlowLogBatch
 from neargate.model.knobs import Knobs

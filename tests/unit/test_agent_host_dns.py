@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.host_dns import HOST_DNS_FILE, HostDns, HostDnsSettings
-from neargate.agent.resolver import Resolver, names_of
-from neargate.agent.resolver_upstream import Upstream
+from neargate.agent.names.for_the_host import HOST_DNS_FILE, HostDns, HostDnsSettings
+from neargate.agent.names.resolver import Resolver, names_of
+from neargate.agent.names.upstream import Upstream
 from neargate.dns.host_view import host_answer, is_below
 from neargate.dns.message import AAAA, CNAME, PTR, SRV, A, name
 from neargate.model.knobs import Knobs

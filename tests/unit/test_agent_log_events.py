@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from neargate.agent import log_shipper
-from neargate.agent.log_events import begins_event, cut_events
-from neargate.agent.log_lines import Block
+from neargate.agent.logs import shipper as log_shipper
+from neargate.agent.logs.events import begins_event, cut_events
+from neargate.agent.logs.lines import Block
 from neargate.definitions.awslogs_events import event_start
 from neargate.model.launch import AwsLogs, TaskLaunch
 from neargate.regex.linear import LinearRegex

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from neargate.agent.bulk_client import BulkClient
-from neargate.agent.link_client import Closed
-from neargate.agent.log_awslogs import AwsLogsDriver
-from neargate.agent.log_lines import cut_lines, next_line_start
-from neargate.agent.log_shipper import LogShipper
+from neargate.agent.channels.bulk import BulkClient
+from neargate.agent.channels.link import Closed
+from neargate.agent.logs.awslogs import AwsLogsDriver
+from neargate.agent.logs.lines import cut_lines, next_line_start
+from neargate.agent.logs.shipper import LogShipper
 from neargate.link.host_identity import NONCE_BYTES, HostKey
 from neargate.link.messages import BulkHello, Challenge, LogOpen, LogOpened, Proof, decode_to_server, encode
 from neargate.model.knobs import Knobs

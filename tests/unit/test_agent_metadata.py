@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from neargate.agent.machine import HostCpu
-from neargate.agent.metadata import Metadata, Reply
-from neargate.agent.metadata_documents import ClockDrift, timestamp
+from neargate.agent.metadata.documents import ClockDrift, timestamp
+from neargate.agent.metadata.endpoint import Metadata, Reply
+from neargate.agent.metadata.machine import HostCpu
 from neargate.agent.rate_limit import take
 from neargate.agent.task_record import TaskRecord
 from neargate.model.launch import AwsLogs, HealthCheck, PortMapping

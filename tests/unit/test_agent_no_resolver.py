@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neargate.agent.no_resolver import failure
+from neargate.agent.names.no_resolver import failure
 
 HEADER = struct.Struct(">HHHHHH")
 QUESTION = b"\x07example\x03com\x00\x00\x01\x00\x01"

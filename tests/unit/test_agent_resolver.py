@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from neargate.agent.resolver import Resolver, names_of
-from neargate.agent.resolver_upstream import HostServers, Upstream
+from neargate.agent.names.resolver import Resolver, names_of
+from neargate.agent.names.upstream import HostServers, Upstream
 from neargate.dns.forwarding import Effect
 from neargate.dns.message import A, is_cut, outcome_of
 from neargate.model.knobs import Knobs

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.arrivals import problem
-from neargate.agent.log_files import (
+from neargate.agent.arrivals.messages import problem
+from neargate.agent.logs.files import (
     keep_event_start,
     keep_offset,
     kept_event_start,

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any, cast
 
-from neargate.agent import task_protection
-from neargate.agent.task_protection import TaskProtection
+from neargate.agent.metadata import task_protection
+from neargate.agent.metadata.task_protection import TaskProtection
 from neargate.agent.task_record import TaskRecord
 from neargate.link.messages import ProtectionAsk, ProtectionTold
 from neargate.model.knobs import Knobs

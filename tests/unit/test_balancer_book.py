@@ -14,9 +14,9 @@ from neargate.frontend.balancing.plans import balancer_plan
 from neargate.frontend.balancing.registration import WantedTarget
 from neargate.frontend.balancing.targets import GroupTargets
 from neargate.frontend.balancing.watching import BalancerWatch, drained
-from neargate.frontend.network import balancer_nodes as nodes
-from neargate.frontend.network.balancer_names import names
-from neargate.frontend.network.objects import Subnet
+from neargate.frontend.network.nodes import balancer_nodes as nodes
+from neargate.frontend.network.plans.balancer_names import names
+from neargate.frontend.network.records.objects import Subnet
 from neargate.frontend.regional.shelves import Change, Kept
 from neargate.interfaces.balancing import TargetRef
 from neargate.interfaces.store import Overloaded

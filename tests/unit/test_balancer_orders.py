@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.arrivals import problem
+from neargate.agent.arrivals.messages import problem
 from neargate.agent.balancers.keys import KeyFiles
 from neargate.agent.balancers.orders import BalancerOrders, messages
 from neargate.agent.local_state import LocalState

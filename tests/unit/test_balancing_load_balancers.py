@@ -28,8 +28,8 @@ from neargate.frontend.balancing.objects import (
 )
 from neargate.frontend.balancing.registration import WantedTarget
 from neargate.frontend.balancing.zones import Mapped
-from neargate.frontend.network.objects import InternetGateway, Subnet, Vpc
-from neargate.frontend.network.security_groups import SecurityGroupView
+from neargate.frontend.network.records.objects import InternetGateway, Subnet, Vpc
+from neargate.frontend.network.records.security_groups import SecurityGroupView
 from neargate.frontend.regional.shelves import Change, Kept, Shelf
 
 ACCOUNT, REGION, VPC = "123456789012", "us-east-1", "vpc-1"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from neargate.agent.docker_stats import Sample, docker_stats
+from neargate.agent.metadata.docker_stats import Sample, docker_stats
 from neargate.hostnet.cgroups_v1 import HierarchiesV1
 from neargate.hostnet.cgroups_v2 import HierarchyV2
 from neargate.interfaces.hostnet import BlockIo, CgroupStats

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from neargate.cli.service_story import service_story
+from neargate.cli.stories.service import service_story
 from neargate.clusters.services.target_faults import TargetFaults
 from neargate.clusters.services.target_rows import UNKNOWN, TargetTask
 from neargate.interfaces.balancing import TargetRef

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec.structs import replace
 
-from neargate.cli.certificates_desk import CertificatesDesk
+from neargate.cli.desks.certificates import CertificatesDesk
 from neargate.frontend.certificates import changes
 from neargate.frontend.certificates.authority import LIFE, RENEWED_BEFORE, new_authority, open_authority
 from neargate.frontend.certificates.errors import CertificateInUse, CertificateLimit, CertificateNotFound, Invalid

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from neargate.cli.audit import moment
-from neargate.cli.audit_desk import AuditDesk, task_calls
+from neargate.cli.desks.audit import AuditDesk, task_calls
 from neargate.cli.problems import Problem
 from neargate.interfaces.trail import NOBODY, TrailEntry
 from neargate.model.knobs import Knobs

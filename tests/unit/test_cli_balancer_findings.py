@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from neargate.cli import balancer_findings
-from neargate.cli.balancer_findings import _SENTENCES, findings, sentences
-from neargate.cli.balancer_troubles import KINDS
-from neargate.cli.balancers_desk import BalancerNotNamed, BalancersDesk
+from neargate.cli.balancing import findings as balancer_findings
+from neargate.cli.balancing.findings import _SENTENCES, findings, sentences
+from neargate.cli.balancing.troubles import KINDS
+from neargate.cli.desks.balancers import BalancerNotNamed, BalancersDesk
 from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import NoServer
 from neargate.frontend.balancing import book as book_part

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from neargate.cli.balancer_rows import ROWS_MAX, balancer_rows, service_rows
+from neargate.cli.balancing.rows import ROWS_MAX, balancer_rows, service_rows
 
 Facts = dict[str, Any]
 

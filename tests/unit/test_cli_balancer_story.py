@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from neargate.cli.balancer_story import balancer_story, group_story
+from neargate.cli.stories.balancer import balancer_story, group_story
 
 NOW = 1_790_000_000.0
 ARN = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/shop/0123456789abcdef"

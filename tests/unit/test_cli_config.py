@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import asdict, replace
 
-from neargate.cli import commands, prepare, processes
 from neargate.cli import config as configs
+from neargate.cli import prepare, processes
+from neargate.cli.commands import parser as commands
 from neargate.cli.config import RegionConfig
 from neargate.cli.environment import before_typing, exports
 from neargate.cli.force import Progress

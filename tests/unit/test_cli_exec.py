@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from neargate.cli import commands
+from neargate.cli.commands import parser as commands
 
 ID = "0123456789abcdef"
 

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from neargate.agent.host_dns import HOST_DNS_FILE, read_settings
-from neargate.cli import commands, host_dns
+from neargate.agent.names.for_the_host import HOST_DNS_FILE, read_settings
 from neargate.cli import config as configs
+from neargate.cli import host_dns
 from neargate.cli import host_dns_ways as ways
 from neargate.cli.admin import NotThere
+from neargate.cli.commands import parser as commands
 from neargate.cli.config import RegionConfig
-from neargate.cli.dns_desk import DnsRefused, handlers
+from neargate.cli.desks.dns import DnsRefused, handlers
 from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import Problem
-from neargate.frontend.network.balancers import LoadBalancer
+from neargate.frontend.network.records.balancers import LoadBalancer
 from neargate.frontend.regional.shelves import Change
 from neargate.store.sqlite import MemoryDisk
 

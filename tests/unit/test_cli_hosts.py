@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from neargate.cli import commands, hosts
-from neargate.cli.hosts_desk import HostRefused, HostsDesk
+from neargate.cli import hosts
+from neargate.cli.commands import parser as commands
+from neargate.cli.desks.hosts import HostRefused, HostsDesk
 from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import Problem
 from neargate.frontend.callers.credentials import Credentials

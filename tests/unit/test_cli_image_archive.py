@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from neargate.cli.image_archive import Archive, Blob, Loaded
-from neargate.cli.image_load import _places
+from neargate.cli.images.archive import Archive, Blob, Loaded
+from neargate.cli.images.load import _places
 from neargate.cli.problems import Problem
 from neargate.testing.oci_image import BuiltImage, Entry, build_image, build_index, build_layer
 

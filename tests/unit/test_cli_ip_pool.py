@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from neargate.cli import commands, ip_pool
 from neargate.cli import config as configs
+from neargate.cli import ip_pool
+from neargate.cli.commands import parser as commands
 from neargate.cli.config import RegionConfig
-from neargate.cli.ip_pool_desk import IpPoolDesk
+from neargate.cli.desks.ip_pool import IpPoolDesk
 from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import Problem
-from neargate.frontend.network import public_pool
-from neargate.frontend.network.operator_pools import POOLS_MAX, PoolRefused
-from neargate.frontend.network.public_pool import POOL
+from neargate.frontend.network.pools import public as public_pool
+from neargate.frontend.network.pools.operator import POOLS_MAX, PoolRefused
+from neargate.frontend.network.pools.public import POOL
 from neargate.model.capacity import NoCapacity, Reservation, ReservationRequest, SubnetView
 from neargate.region import Region
 from neargate.store.sqlite import MemoryDisk

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from neargate.cli import path_desk, server
-from neargate.cli.path_desk import PathDesk, PathRefused
+from neargate.cli import server
+from neargate.cli.desks import path as path_desk
+from neargate.cli.desks.path import PathDesk, PathRefused
 from neargate.cli.path_model import LISTS, describe
 from neargate.testing.region import open_region
 from neargate.world import OsWorld
@@ -42,7 +43,7 @@ def test_a_server_loads_nothing_after_it_stepped_down() -> None:
     late = [
         f"{file.name}: {function.name}"
         for file in desks
-        if file.name != "agent_desk.py"
+        if file.name != "desks/agent.py"
         for function in ast.walk(ast.parse(file.read_text()))
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and function.name not in before
         for inner in ast.walk(function)

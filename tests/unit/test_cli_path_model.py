@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from neargate.cli import path_desk, path_model
+from neargate.cli import path_model
+from neargate.cli.desks import path as path_desk
 from neargate.cli.problems import Problem
 from neargate.testing.vpc_regions.setups import OUTSIDE, private_tasks
 from neargate.tracing.description import described

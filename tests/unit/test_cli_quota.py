@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from neargate.cli import commands, quota, sharing_commands
+from neargate.cli import quota
+from neargate.cli.commands import parser as commands
+from neargate.cli.commands import sharing as sharing_commands
+from neargate.cli.desks.quota import LimitRefused, QuotaDesk, parse_rate
 from neargate.cli.paths import RegionPaths
-from neargate.cli.quota_desk import LimitRefused, QuotaDesk, parse_rate
 from neargate.frontend.limits.api_buckets import BY_KEY as BUCKETS
 from neargate.frontend.limits.registry import MIGRATIONS, open_quotas
 from neargate.frontend.limits.token_bucket import Rate

@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from neargate.cli.commands import parser
+from neargate.cli.commands.parser import parser
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SECTION = README.partition("\n## Commands\n")[2].partition("\n## ")[0]

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from neargate.cli import agent, commands, server_start
+from neargate.cli import agent, server_start
 from neargate.cli import config as configs
+from neargate.cli.commands import parser as commands
 from neargate.cli.config import RegionConfig
 from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import Problem

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from neargate.cli.service_story import service_story
+from neargate.cli.stories.service import service_story
 from neargate.model.balancing import HEALTHY, UNHEALTHY
 from neargate.model.capacity import HostCapacity
 from neargate.testing.cell_rig import CellRig, id_of, in_cell, running

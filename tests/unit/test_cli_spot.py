@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from neargate.cli import commands, inspect, spot
+from neargate.cli import inspect, spot
+from neargate.cli.commands import parser as commands
 from neargate.cli.config import RegionConfig
-from neargate.cli.operator import TaskNotNamed
+from neargate.cli.desks.operator import TaskNotNamed
+from neargate.cli.desks.spot import SpotDesk, SpotRefused
 from neargate.cli.paths import region_paths
 from neargate.cli.problems import Problem
-from neargate.cli.spot_desk import SpotDesk, SpotRefused
 from neargate.interfaces.roles import RunTaskRequest
 from neargate.model.capacity import NoCapacity, ReservationRequest, SubnetView
 from neargate.region import Region

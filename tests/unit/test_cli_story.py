@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from neargate.cli.story import folded, next_step, story
+from neargate.cli.stories.task import folded, next_step, story
 
 ID = "0123456789abcdef0123456789abcdef"
 AT = 1_770_000_000.0

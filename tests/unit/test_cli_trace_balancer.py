@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from neargate.cli.balancing.trace import port_of, traced_balancer
 from neargate.cli.problems import Problem
-from neargate.cli.trace_balancer import port_of, traced_balancer
 from neargate.testing.vpc_regions.setups import private_tasks
 from neargate.tracing.description import described
 from neargate.tracing.region import Region

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from neargate.cli import agent, commands, doctor, entry, leftovers, server
+from neargate.cli import agent, doctor, entry, leftovers, server
 from neargate.cli import config as configs
+from neargate.cli.commands import parser as commands
 from neargate.cli.config import RegionConfig
 from neargate.cli.paths import RegionPaths
 from neargate.cli.problems import Problem

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from neargate.cli.operator import OperatorDesk, TaskNotNamed
+from neargate.cli.desks.operator import OperatorDesk, TaskNotNamed
 from neargate.frontend.regional.shelves import Shelf
 from neargate.model.errors import InvalidParameter, ServiceNotFound
 from neargate.region import Region

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.disk_guard import DiskPlan, Look, Watch, decide
+from neargate.agent.disk.guard import DiskPlan, Look, Watch, decide
 from neargate.interfaces.hostnet import HostError
 from neargate.interfaces.sandbox import EngineUnavailable
 from neargate.model.knobs import Knobs

@@ -2,7 +2,7 @@
 
 import pytest
 
-from neargate.agent.resolver import names_of
+from neargate.agent.names.resolver import names_of
 from neargate.dns.answering import Forward, answer
 from neargate.dns.message import AAAA, ANY, CNAME, NS, SOA, SRV, A, Malformed
 from neargate.dns.names import Names, vpc_names

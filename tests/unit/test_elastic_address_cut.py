@@ -8,10 +8,10 @@ import pytest
 
 from neargate.frontend.call import Call
 from neargate.frontend.callers.credentials import administrator
-from neargate.frontend.network.address_errors import AllocationTooLate
-from neargate.frontend.network.objects import ElasticAddress
-from neargate.frontend.network.placing import Placing
-from neargate.frontend.network.public_pool import POOL, RENOUNCED_MAX, GivenAddress, Renounced, give, renounce
+from neargate.frontend.network.errors.addresses import AllocationTooLate
+from neargate.frontend.network.placing.loop import Placing
+from neargate.frontend.network.pools.public import POOL, RENOUNCED_MAX, GivenAddress, Renounced, give, renounce
+from neargate.frontend.network.records.objects import ElasticAddress
 from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
 from neargate.frontend.operations.ec2.elastic_addresses import allocate_address
 from neargate.frontend.services import Services

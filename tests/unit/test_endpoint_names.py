@@ -3,14 +3,14 @@
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.arrivals_network import check_plan
-from neargate.agent.judging import Refused
-from neargate.agent.resolver import names_of
+from neargate.agent.arrivals.judging import Refused
+from neargate.agent.arrivals.network import check_plan
+from neargate.agent.names.resolver import names_of
 from neargate.dns.answering import Forward, answer
 from neargate.dns.message import A
 from neargate.dns.names import Names
-from neargate.frontend.network import objects as kept
-from neargate.frontend.network.planning import vpc_plan
+from neargate.frontend.network.plans.planning import vpc_plan
+from neargate.frontend.network.records import objects as kept
 from neargate.frontend.regional.shelves import Kept, Shelf
 from neargate.model.network import PlannedEndpoint, PlannedSubnet, VpcDns, VpcPlan
 from neargate.testing import libresolv

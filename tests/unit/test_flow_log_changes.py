@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.arrivals_flows import check_flow_logs
-from neargate.agent.judging import LIST_MAX
+from neargate.agent.arrivals.flows import check_flow_logs
+from neargate.agent.arrivals.judging import LIST_MAX
 from neargate.flowlogs.lines import VERSIONS
 from neargate.frontend.network import flow_logs
-from neargate.frontend.network.errors import InvalidParameterValue
-from neargate.frontend.network.flow_log_errors import FlowLogAlreadyExists, FlowLogsNotFound, UnknownFields
+from neargate.frontend.network.errors.common import InvalidParameterValue
+from neargate.frontend.network.errors.flow_logs import FlowLogAlreadyExists, FlowLogsNotFound, UnknownFields
+from neargate.frontend.network.errors.routing import IdempotentMismatch
 from neargate.frontend.network.flow_logs import (
     DEFAULT_FORMAT,
     FIELDS_MAX,
@@ -19,8 +20,7 @@ from neargate.frontend.network.flow_logs import (
     PER_RESOURCE_MAX,
     WantedLogs,
 )
-from neargate.frontend.network.objects import FlowLog, Subnet, Vpc
-from neargate.frontend.network.routing_errors import IdempotentMismatch
+from neargate.frontend.network.records.objects import FlowLog, Subnet, Vpc
 from neargate.frontend.regional.shelves import Change, Kept, Shelf
 from neargate.model.flow_logs import DEFAULT_FIELDS
 

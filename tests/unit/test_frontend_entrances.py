@@ -9,10 +9,10 @@ from neargate.frontend.app import FrontEnd
 from neargate.frontend.asgi import AsgiApp
 from neargate.frontend.asgi_types import ENDPOINT, VIA
 from neargate.frontend.errors import Fault, RequestRefused, Response
-from neargate.frontend.network.endpoint_services import SERVICES, base_name, private_names, service_of
-from neargate.frontend.network.endpoints import POLICY_MAX
-from neargate.frontend.network.entrances import REMEMBERED_CHARACTERS, Entrances, Via
-from neargate.frontend.network.objects import VpcEndpoint
+from neargate.frontend.network.endpoints.changes import POLICY_MAX
+from neargate.frontend.network.endpoints.entrances import REMEMBERED_CHARACTERS, Entrances, Via
+from neargate.frontend.network.endpoints.services import SERVICES, base_name, private_names, service_of
+from neargate.frontend.network.records.objects import VpcEndpoint
 from neargate.frontend.regional.shelves import Shelf
 from neargate.iam.document import compile_policy
 from neargate.iam.policy import PolicyKind

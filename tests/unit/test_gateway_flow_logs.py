@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.bulk_client import BulkClient
-from neargate.agent.flow_sender import FlowSender
-from neargate.agent.link_client import Closed
+from neargate.agent.channels.bulk import BulkClient
+from neargate.agent.channels.link import Closed
+from neargate.agent.flow_logs.sender import FlowSender
 from neargate.clusters.flow_arrivals import NUMBER_MAX
 from neargate.clusters.flow_logs import NOT_ASSUMED, NOT_HERE, FlowLogWriter
 from neargate.clusters.gateway import Gateway
 from neargate.frontend.network.flow_log_delivery import FlowLogDelivery
 from neargate.frontend.network.flow_logs import with_error
-from neargate.frontend.network.objects import FlowLog
+from neargate.frontend.network.records.objects import FlowLog
 from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
 from neargate.frontend.regional.shelves import Change
 from neargate.interfaces.roles import EventRange, GroupFilter

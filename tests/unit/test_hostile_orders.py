@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from neargate.agent.agent import Agent
-from neargate.agent.arrivals import OFFSET_MAX, problem
-from neargate.agent.judging import INTEGER_MAX
+from neargate.agent.arrivals.judging import INTEGER_MAX
+from neargate.agent.arrivals.messages import OFFSET_MAX, problem
 from neargate.hostnet.attachments import safe_id, safe_name
 from neargate.interfaces.hostnet import HostError
 from neargate.interfaces.sandbox import Image, PullRequest

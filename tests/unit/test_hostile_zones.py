@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.arrivals import problem
+from neargate.agent.arrivals.messages import problem
 from neargate.link.messages import VpcPush, decode_to_agent, encode
 from neargate.model.network import DnsRecords, DnsZone, VpcDns, VpcPlan
 

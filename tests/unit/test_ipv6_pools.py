@@ -8,19 +8,20 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.arrivals_network import check_plan
-from neargate.agent.judging import Refused
+from neargate.agent.arrivals.judging import Refused
+from neargate.agent.arrivals.network import check_plan
 from neargate.cli import config as configs
 from neargate.cli import ip_pool
 from neargate.cli.config import RegionConfig
-from neargate.cli.ip_pool_desk import IpPoolDesk
+from neargate.cli.desks.ip_pool import IpPoolDesk
 from neargate.cli.paths import region_paths
-from neargate.frontend.network import ipv6_pools, operator_pools
-from neargate.frontend.network.errors import InvalidParameterValue
-from neargate.frontend.network.ipv6_pools import Ipv6BlockInUse, Ipv6PoolNotFound, PoolHasNoBlock, new_block, pool_id
-from neargate.frontend.network.operator_pools import OperatorPool, PoolRefused
-from neargate.frontend.network.public_pool import POOL
-from neargate.frontend.network.vpc_networks import associate_ipv6, disassociate
+from neargate.frontend.network.errors.common import InvalidParameterValue
+from neargate.frontend.network.pools import ipv6 as ipv6_pools
+from neargate.frontend.network.pools import operator as operator_pools
+from neargate.frontend.network.pools.ipv6 import Ipv6BlockInUse, Ipv6PoolNotFound, PoolHasNoBlock, new_block, pool_id
+from neargate.frontend.network.pools.operator import OperatorPool, PoolRefused
+from neargate.frontend.network.pools.public import POOL
+from neargate.frontend.network.vpcs.networks import associate_ipv6, disassociate
 from neargate.frontend.regional.shelves import Shelf
 from neargate.model.network import POOL_ANNOUNCED, POOL_LOCAL, POOL_ROUTED, PublicPool
 from neargate.region import Region

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from neargate.agent.metadata import Metadata, MetadataServer, Reply
+from neargate.agent.metadata.endpoint import Metadata, MetadataServer, Reply
 from neargate.model.knobs import Knobs
 
 KNOBS = Knobs(metadata_request_max_bytes=64, metadata_request_timeout_s=2.0)

@@ -11,10 +11,11 @@ import pytest
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
-from neargate.cli import commands, metrics
-from neargate.cli.metrics_desk import MetricsDesk
-from neargate.cli.metrics_table import METRICS
-from neargate.cli.metrics_text import exposition
+from neargate.cli.commands import parser as commands
+from neargate.cli.desks.metrics import MetricsDesk
+from neargate.cli.metrics import shown as metrics
+from neargate.cli.metrics.table import METRICS
+from neargate.cli.metrics.text import exposition
 from neargate.cli.paths import RegionPaths
 from neargate.cli.problems import Problem
 from neargate.cli.version import VERSION

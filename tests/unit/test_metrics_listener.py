@@ -10,9 +10,9 @@ import pytest
 
 from neargate.cli import config as configs
 from neargate.cli.config import RegionConfig
-from neargate.cli.metrics_listener import MetricsListener, Scrapes, check_listen, refusal
+from neargate.cli.metrics.listener import MetricsListener, Scrapes, check_listen, refusal
+from neargate.cli.metrics.table import Readings
 from neargate.cli.metrics_options import check, parse
-from neargate.cli.metrics_table import Readings
 from neargate.cli.problems import Problem
 from neargate.interfaces.store import Overloaded
 from neargate.model.knobs import Knobs

@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from neargate.frontend.network.objects import DhcpOptions, InternetGateway, NetworkAcl, RouteTable
+from neargate.frontend.network.records.objects import DhcpOptions, InternetGateway, NetworkAcl, RouteTable
 from neargate.frontend.network.registry import MIGRATIONS, open_network
 from neargate.interfaces.store import Statement
 from neargate.model.knobs import Knobs

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from msgspec.structs import replace
 
-from neargate.frontend.network.errors import (
+from neargate.frontend.network.errors.common import (
     CannotDelete,
     DependencyViolation,
     GroupDuplicate,
@@ -17,8 +17,8 @@ from neargate.frontend.network.errors import (
     SecurityGroupRuleNotFound,
     VpcNotFound,
 )
+from neargate.frontend.network.records.security_groups import RuleSpec, revoked_by_meaning
 from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
-from neargate.frontend.network.security_groups import RuleSpec, revoked_by_meaning
 from neargate.model.errors import AwsError
 from neargate.model.knobs import Knobs
 from neargate.model.network import SecurityGroupRule

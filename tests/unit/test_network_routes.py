@@ -9,11 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from neargate.frontend.network import endpoints, gateways, peerings, route_tables, routes, vpn_gateways
-from neargate.frontend.network.aws_prefix_lists import aws_prefix_lists, find_aws_prefix_list, list_of_service
-from neargate.frontend.network.endpoints import WantedEndpoint
-from neargate.frontend.network.errors import InvalidParameterValue
-from neargate.frontend.network.objects import (
+from neargate.frontend.network.endpoints import changes as endpoints
+from neargate.frontend.network.endpoints.changes import WantedEndpoint
+from neargate.frontend.network.errors.common import InvalidParameterValue
+from neargate.frontend.network.errors.routing import (
+    EgressOnlyGatewayLimitExceeded,
+    EndpointLimitExceeded,
+    PeeringNotFound,
+    PeeringsActive,
+    PeeringsOutstanding,
+    RouteAlreadyExists,
+    RouteLimitExceeded,
+    RouteTableLimitExceeded,
+)
+from neargate.frontend.network.peering import peerings
+from neargate.frontend.network.records.aws_prefix_lists import aws_prefix_lists, find_aws_prefix_list, list_of_service
+from neargate.frontend.network.records.objects import (
     CidrBlock,
     NatGateway,
     Peering,
@@ -25,17 +36,8 @@ from neargate.frontend.network.objects import (
     Vpc,
 )
 from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
-from neargate.frontend.network.routes import IPV4, IPV6, LIST
-from neargate.frontend.network.routing_errors import (
-    EgressOnlyGatewayLimitExceeded,
-    EndpointLimitExceeded,
-    PeeringNotFound,
-    PeeringsActive,
-    PeeringsOutstanding,
-    RouteAlreadyExists,
-    RouteLimitExceeded,
-    RouteTableLimitExceeded,
-)
+from neargate.frontend.network.routing import gateways, route_tables, routes, vpn_gateways
+from neargate.frontend.network.routing.routes import IPV4, IPV6, LIST
 from neargate.frontend.regional.shelves import Change, Kept, Shelf
 from neargate.model.knobs import Knobs
 from neargate.model.network import BLACKHOLE, LOCAL, Route, VpcPlan

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from neargate.frontend.network import endpoints, gateways, peerings, route_tables, routes
-from neargate.frontend.network.aws_prefix_lists import SERVICES
-from neargate.frontend.network.endpoints import WantedEndpoint
-from neargate.frontend.network.objects import (
+from neargate.frontend.network.endpoints import changes as endpoints
+from neargate.frontend.network.endpoints.changes import WantedEndpoint
+from neargate.frontend.network.peering import peerings
+from neargate.frontend.network.plans.planning import is_reachable, vpc_plan
+from neargate.frontend.network.records.aws_prefix_lists import SERVICES
+from neargate.frontend.network.records.objects import (
     EgressOnlyGateway,
     InternetGateway,
     NatGateway,
@@ -22,8 +24,8 @@ from neargate.frontend.network.objects import (
     Vpc,
     VpcEndpoint,
 )
-from neargate.frontend.network.planning import is_reachable, vpc_plan
-from neargate.frontend.network.routes import IPV4, IPV6
+from neargate.frontend.network.routing import gateways, route_tables, routes
+from neargate.frontend.network.routing.routes import IPV4, IPV6
 from neargate.frontend.regional.shelves import Change, Kept, Shelf
 from neargate.model.errors import AwsError
 from neargate.model.network import BLACKHOLE, LOCAL

@@ -9,13 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from neargate.agent.arrivals_network import check_plan
+from neargate.agent.arrivals.judging import Refused
+from neargate.agent.arrivals.network import check_plan
 from neargate.agent.hooks.etc_files import etc_files
-from neargate.agent.judging import Refused
-from neargate.frontend.network import cidrs, dhcp_changes, group_changes, subnet_changes, vpc_changes, vpc_networks
-from neargate.frontend.network.defaults import default_dhcp_options
-from neargate.frontend.network.errors import InvalidParameterCombination, SubnetNotFound, VpcNotFound
-from neargate.frontend.network.objects import (
+from neargate.frontend.network.errors.common import InvalidParameterCombination, SubnetNotFound, VpcNotFound
+from neargate.frontend.network.errors.vpcs import (
+    CidrInvalid,
+    DhcpLimitExceeded,
+    HasDependents,
+    NoFreeBlock,
+    SubnetConflict,
+    SubnetLimitExceeded,
+    SubnetRange,
+    ValueInvalid,
+    VpcRange,
+)
+from neargate.frontend.network.filters import groups as group_changes
+from neargate.frontend.network.plans.planning import vpc_plan
+from neargate.frontend.network.records.objects import (
     AclEntry,
     CidrBlock,
     DhcpOptions,
@@ -32,19 +43,23 @@ from neargate.frontend.network.objects import (
     Vpc,
     VpcEndpoint,
 )
-from neargate.frontend.network.planning import vpc_plan
-from neargate.frontend.network.security_groups import SecurityGroupView
-from neargate.frontend.network.vpc_errors import (
-    CidrInvalid,
-    DhcpLimitExceeded,
-    HasDependents,
-    NoFreeBlock,
-    SubnetConflict,
-    SubnetLimitExceeded,
-    SubnetRange,
-    ValueInvalid,
-    VpcRange,
+from neargate.frontend.network.records.security_groups import SecurityGroupView
+from neargate.frontend.network.vpcs import (
+    changes as vpc_changes,
 )
+from neargate.frontend.network.vpcs import (
+    cidrs,
+)
+from neargate.frontend.network.vpcs import (
+    dhcp as dhcp_changes,
+)
+from neargate.frontend.network.vpcs import (
+    networks as vpc_networks,
+)
+from neargate.frontend.network.vpcs import (
+    subnets as subnet_changes,
+)
+from neargate.frontend.network.vpcs.defaults import default_dhcp_options
 from neargate.frontend.regional.shelves import Change, Shelf
 from neargate.model.network import VpcDns, VpcPlan
 from neargate.vpc.addresses import private_domain

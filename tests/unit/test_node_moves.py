@@ -9,10 +9,18 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
-from neargate.frontend.network import balancer_nodes
-from neargate.frontend.network.balancers import AVAILABLE, LEAVING, MOVING, PENDING, RETIRING, LoadBalancer, Node
-from neargate.frontend.network.node_moves import HostSeen, Move, MovePlanner, Patience, Step, hosts_beside
-from neargate.frontend.network.objects import Subnet
+from neargate.frontend.network.nodes import balancer_nodes
+from neargate.frontend.network.nodes.node_moves import HostSeen, Move, MovePlanner, Patience, Step, hosts_beside
+from neargate.frontend.network.records.balancers import (
+    AVAILABLE,
+    LEAVING,
+    MOVING,
+    PENDING,
+    RETIRING,
+    LoadBalancer,
+    Node,
+)
+from neargate.frontend.network.records.objects import Subnet
 from neargate.frontend.regional.shelves import Change, Kept, Shelf
 from neargate.model.capacity import HostPlace, Reservation
 from neargate.model.network import Eni

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from neargate.frontend.network import interfaces
-from neargate.frontend.network.errors import NetworkInterfaceNotFound
-from neargate.frontend.network.interface_errors import AddressesPerInterface, InterfaceLimitExceeded
-from neargate.frontend.network.interfaces import ADDRESSES_MAX, HELD, LEAVING, PENDING, WantedInterface
-from neargate.frontend.network.objects import NetworkInterface, Subnet
-from neargate.frontend.network.subnet_changes import delete_subnet
-from neargate.frontend.network.vpc_errors import HasDependents
+from neargate.frontend.network.addressing import interfaces
+from neargate.frontend.network.addressing.interfaces import ADDRESSES_MAX, HELD, LEAVING, PENDING, WantedInterface
+from neargate.frontend.network.errors.common import NetworkInterfaceNotFound
+from neargate.frontend.network.errors.interfaces import AddressesPerInterface, InterfaceLimitExceeded
+from neargate.frontend.network.errors.vpcs import HasDependents
+from neargate.frontend.network.records.objects import NetworkInterface, Subnet
+from neargate.frontend.network.vpcs.subnets import delete_subnet
 from neargate.frontend.regional.shelves import Shelf
 from neargate.model.capacity import Reservation
 from neargate.model.network import Eni

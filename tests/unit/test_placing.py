@@ -9,12 +9,13 @@ from msgspec.structs import replace
 
 from neargate.capacity.manager import Capacity, open_capacity
 from neargate.frontend.balancing import objects as balancing_objects
-from neargate.frontend.network import nat_gateways, public_pool
-from neargate.frontend.network.address_errors import PoolExhausted
-from neargate.frontend.network.nat_gateways import WantedGateway
-from neargate.frontend.network.objects import NatGateway, Subnet
-from neargate.frontend.network.placing import Placing, open_placing, plan_placing
-from neargate.frontend.network.public_pool import POOL, GivenAddress
+from neargate.frontend.network.addressing import nat_gateways
+from neargate.frontend.network.addressing.nat_gateways import WantedGateway
+from neargate.frontend.network.errors.addresses import PoolExhausted
+from neargate.frontend.network.placing.loop import Placing, open_placing, plan_placing
+from neargate.frontend.network.pools import public as public_pool
+from neargate.frontend.network.pools.public import POOL, GivenAddress
+from neargate.frontend.network.records.objects import NatGateway, Subnet
 from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
 from neargate.frontend.regional.shelves import Change, Shelf
 from neargate.model.capacity import HostCapacity, HostFacts, PlacedRequest, Reservation

@@ -3,8 +3,8 @@
 from msgspec.structs import replace
 
 from neargate.frontend.balancing.objects import LoadBalancer
-from neargate.frontend.network import balancer_nodes as nodes
-from neargate.frontend.network.objects import ElasticAddress, Subnet
+from neargate.frontend.network.nodes import balancer_nodes as nodes
+from neargate.frontend.network.records.objects import ElasticAddress, Subnet
 from neargate.frontend.regional.shelves import Change, Shelf
 from neargate.model.capacity import PlacedRequest, Reservation
 from neargate.store.sqlite import MemoryDisk

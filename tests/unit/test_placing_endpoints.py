@@ -6,12 +6,13 @@ from typing import cast
 from msgspec.structs import replace
 
 from neargate.capacity.manager import Capacity
-from neargate.frontend.network import endpoints, interface_endpoints
-from neargate.frontend.network.endpoints import FULL_ACCESS
-from neargate.frontend.network.interface_endpoints import WantedChange, WantedInterface
-from neargate.frontend.network.node_moves import MovePlanner, Patience
-from neargate.frontend.network.objects import Subnet, VpcEndpoint
-from neargate.frontend.network.placing_endpoints import EndpointPlacing
+from neargate.frontend.network.endpoints import changes as endpoints
+from neargate.frontend.network.endpoints import interface_endpoints
+from neargate.frontend.network.endpoints.changes import FULL_ACCESS
+from neargate.frontend.network.endpoints.interface_endpoints import WantedChange, WantedInterface
+from neargate.frontend.network.nodes.node_moves import MovePlanner, Patience
+from neargate.frontend.network.placing.endpoints import EndpointPlacing
+from neargate.frontend.network.records.objects import Subnet, VpcEndpoint
 from neargate.interfaces.roles import CapacityManager
 from neargate.model.capacity import NoAddress, NoCapacity, PlacedRequest, Reservation
 from neargate.model.knobs import Knobs

@@ -13,10 +13,10 @@ from neargate.frontend.balancing.health import Verdicts
 from neargate.frontend.balancing.objects import LoadBalancer
 from neargate.frontend.balancing.plans import balancer_plan
 from neargate.frontend.balancing.watching import BalancerWatch
-from neargate.frontend.network import balancer_names
-from neargate.frontend.network import balancer_nodes as nodes
-from neargate.frontend.network.balancers import Node
-from neargate.frontend.network.placing import open_placing
+from neargate.frontend.network.nodes import balancer_nodes as nodes
+from neargate.frontend.network.placing.loop import open_placing
+from neargate.frontend.network.plans import balancer_names
+from neargate.frontend.network.records.balancers import Node
 from neargate.frontend.network.registry import MIGRATIONS, open_network
 from neargate.model.balancing import NodeReport
 from neargate.model.knobs import Knobs

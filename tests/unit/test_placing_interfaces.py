@@ -3,11 +3,11 @@
 import asyncio
 from typing import Any, cast
 
-from neargate.frontend.network import interfaces
-from neargate.frontend.network.interfaces import WantedInterface
-from neargate.frontend.network.objects import NetworkInterface, Subnet
-from neargate.frontend.network.placing import Placing
-from neargate.frontend.network.placing_interfaces import InterfacePlacing
+from neargate.frontend.network.addressing import interfaces
+from neargate.frontend.network.addressing.interfaces import WantedInterface
+from neargate.frontend.network.placing.interfaces import InterfacePlacing
+from neargate.frontend.network.placing.loop import Placing
+from neargate.frontend.network.records.objects import NetworkInterface, Subnet
 from neargate.frontend.network.registry import NetworkRegistry
 from neargate.frontend.regional.shelves import Change, Shelf
 from neargate.model.knobs import Knobs

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from neargate.cli import commands, hosts, ip_pool, pool_consent, up
 from neargate.cli import config as configs
+from neargate.cli import hosts, ip_pool, pool_consent, up
+from neargate.cli.commands import parser as commands
 from neargate.cli.config import RegionConfig
 from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import NoServer, Problem

@@ -4,12 +4,11 @@ import random
 
 import pytest
 
-from neargate.frontend.network import prefix_lists
-from neargate.frontend.network.errors import InvalidParameterValue, PrefixListNotFound
-from neargate.frontend.network.objects import PrefixList, PrefixListEntry, RouteTable, StoredRoute, Vpc
-from neargate.frontend.network.planning import PlannedGroups, vpc_plan
-from neargate.frontend.network.prefix_list_errors import MaxEntriesExceeded, PrefixListLimitExceeded, VersionMismatch
-from neargate.frontend.network.prefix_lists import (
+from neargate.frontend.network.errors.common import InvalidParameterValue, PrefixListNotFound
+from neargate.frontend.network.errors.prefix_lists import MaxEntriesExceeded, PrefixListLimitExceeded, VersionMismatch
+from neargate.frontend.network.errors.routing import IdempotentMismatch
+from neargate.frontend.network.filters import prefix_lists
+from neargate.frontend.network.filters.prefix_lists import (
     Limits,
     Wish,
     create_list,
@@ -20,8 +19,14 @@ from neargate.frontend.network.prefix_lists import (
     restore_list,
     weights,
 )
-from neargate.frontend.network.routing_errors import IdempotentMismatch
-from neargate.frontend.network.security_groups import RuleSpec, SecurityGroupView, StoredRule, direction_counts
+from neargate.frontend.network.plans.planning import PlannedGroups, vpc_plan
+from neargate.frontend.network.records.objects import PrefixList, PrefixListEntry, RouteTable, StoredRoute, Vpc
+from neargate.frontend.network.records.security_groups import (
+    RuleSpec,
+    SecurityGroupView,
+    StoredRule,
+    direction_counts,
+)
 from neargate.frontend.regional.shelves import Change, Kept, Shelf
 from neargate.model.network import Route
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from neargate.agent.arrivals_network import check_plan
-from neargate.agent.judging import Refused
+from neargate.agent.arrivals.judging import Refused
+from neargate.agent.arrivals.network import check_plan
 from neargate.capacity.books import PublicAddresses
 from neargate.hostnet import netlink, public_pools
 from neargate.hostnet.public_pools import PublicPools

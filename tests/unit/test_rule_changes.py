@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from neargate.frontend.network.errors import (
+from neargate.frontend.network.errors.common import (
     GroupNotFound,
     InvalidParameterValue,
     PermissionDuplicate,
@@ -12,10 +12,10 @@ from neargate.frontend.network.errors import (
     RulesLimitExceeded,
     SecurityGroupRuleNotFound,
 )
-from neargate.frontend.network.objects import PrefixList, Vpc
-from neargate.frontend.network.planning import vpc_plan
-from neargate.frontend.network.rule_changes import describe_by_id, describe_by_meaning, modify_rules
-from neargate.frontend.network.security_groups import RuleSpec, SecurityGroupView, StoredRule
+from neargate.frontend.network.filters.rules import describe_by_id, describe_by_meaning, modify_rules
+from neargate.frontend.network.plans.planning import vpc_plan
+from neargate.frontend.network.records.objects import PrefixList, Vpc
+from neargate.frontend.network.records.security_groups import RuleSpec, SecurityGroupView, StoredRule
 from neargate.frontend.regional.shelves import Change, Kept, Shelf
 from neargate.model.network import SecurityGroupRule
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from neargate.frontend.network.errors import SecurityGroupRuleNotFound, VpcNotFound
-from neargate.frontend.network.objects import NetworkAcl, Owned, Vpc
+from neargate.frontend.network.errors.common import SecurityGroupRuleNotFound, VpcNotFound
+from neargate.frontend.network.records.objects import NetworkAcl, Owned, Vpc
+from neargate.frontend.network.records.security_groups import RuleSpec, SecurityGroupView, StoredRule
 from neargate.frontend.network.registry import KINDS as STORED
-from neargate.frontend.network.security_groups import RuleSpec, SecurityGroupView, StoredRule
 from neargate.frontend.network.tagging import (
     KINDS,
     InvalidId,

@@ -41,38 +41,38 @@ from ..model.network import REGION_ENDPOINT_ADDRESS, VpcPlan
 from ..world import World
 from . import host_key
 from .adopt import AdoptionPlan, Observed, adopt
-from .arrivals import is_task
+from .arrivals.messages import is_task
 from .balancers.keys import KeyFiles
 from .balancers.orders import BalancerOrders
-from .bulk_client import BulkClient
+from .channels.bulk import BulkClient
+from .channels.link import LinkClient, Transport
+from .channels.transport import UnixTransport
 from .credential_files import CredentialFiles
 from .credentials import TaskCredentials
-from .disk_watch import DiskWatch
+from .disk.watch import DiskWatch
 from .execution.exchange import EndpointExchange, Exchange
 from .execution.work import ExecutionWork
-from .flow_logs import FlowLogs
-from .flow_sender import FlowSender
-from .flow_spool import FlowSpool
-from .host_dns import HOST_DNS_FILE, HostDns
+from .flow_logs.intervals import FlowLogs
+from .flow_logs.sender import FlowSender
+from .flow_logs.spool import FlowSpool
 from .host_tasks import HostTasks
-from .link_client import LinkClient, Transport
 from .local_state import Loaded, LocalState
-from .log_awslogs import AwsLogsDriver
-from .log_drivers import LogDrivers
-from .log_shipper import LogShipper
-from .machine import LinuxMachine, Machine
-from .metadata import Metadata
+from .logs.awslogs import AwsLogsDriver
+from .logs.drivers import LogDrivers
+from .logs.shipper import LogShipper
+from .metadata.endpoint import Metadata
+from .metadata.machine import LinuxMachine, Machine
+from .metadata.task_protection import TaskProtection
+from .metadata.task_tags import TaskTags
+from .names.for_the_host import HOST_DNS_FILE, HostDns
+from .names.resolver import Resolver
+from .names.upstream import Upstream
 from .points import Reached, nothing
-from .resolver import Resolver
-from .resolver_upstream import Upstream
 from .splunk.collector import Collector, TaskCollector
 from .splunk.driver import SplunkDriver
 from .standing_order import StandingOrder
 from .task_context import HostParts, start_gate
-from .task_protection import TaskProtection
-from .task_tags import TaskTags
 from .terminals import HostTerminals
-from .transport import UnixTransport
 from .vpc_listeners import VpcListeners
 from .vpc_plans import VpcPlans
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ..link.messages import CredentialsIssued
-from .arrivals import problem
+from .arrivals.messages import problem
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(CredentialsIssued).decode

@@ -40,8 +40,8 @@ from ..model.lifecycle import LastStatus, StopCode, is_later
 from ..model.network import VpcPlan
 from ..world import World
 from .balancers.all_healthy import all_healthy
-from .link_client import Closed, Connection
-from .transport import UnixTransport
+from .channels.link import Closed, Connection
+from .channels.transport import UnixTransport
 
 NO_SEED = bytes(KEY_BYTES)  # for tests, whose hosts nobody takes for others
 _FRAMES_MAX = 65_536

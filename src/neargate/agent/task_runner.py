@@ -17,11 +17,11 @@ from ..interfaces.sandbox import EngineUnavailable, SandboxError
 from ..log import get_logger
 from ..model.lifecycle import LastStatus, StopCode
 from .container_facts import note_exit, refresh
+from .disk.stand_still import cut_off, freeze
 from .health import HealthMonitor
 from .hooks import STEPS, Hook, Step
 from .launch_times import WHOLE_LAUNCH, Span, longest_way
 from .points import Point
-from .stand_still import cut_off, freeze
 from .task_context import HostParts, Interrupted, LaunchFailed, TaskContext
 from .task_record import Phase, TaskRecord
 

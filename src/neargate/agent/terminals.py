@@ -29,7 +29,7 @@ from ..link.terminal import (
 from ..model.knobs import Knobs
 from ..model.lifecycle import REASON_MAX_CHARS
 from ..world import World
-from .link_client import Closed, Connection, Transport
+from .channels.link import Closed, Connection, Transport
 from .task_record import TaskRecord
 
 PATH = "/exec"

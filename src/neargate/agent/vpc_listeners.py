@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from ..interfaces.hostnet import HostNetwork
 from ..model.knobs import Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, PlannedEndpoint
-from . import resolver
 from .endpoint_proxy import EndpointProxy
 from .guests import Guests
-from .metadata import Metadata, MetadataServer
-from .resolver import Resolver
+from .metadata.endpoint import Metadata, MetadataServer
+from .names import resolver
+from .names.resolver import Resolver
 
 METADATA_PORT = 80
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -31,11 +31,12 @@ from ..sandbox.engine import ContainerdSandbox, end_shims
 from ..sandbox.pull.credentials import AuthFile
 from ..sandbox.pull.proxies import proxies_of
 from ..world import OsWorld
-from . import admin, agent_desk, locks, patience
+from . import admin, locks, patience
 from . import config as configs
 from .allocator import keep_little
 from .balancers import balancer_keys, balancer_runner, end_proxies
 from .config import RegionConfig
+from .desks import agent as agent_desk
 from .kill_points import kill_points
 from .own_words import own_words
 from .paths import RegionPaths, region_paths

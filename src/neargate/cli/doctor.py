@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from ..sandbox.pause import PROGRAMS as PAUSE_PROGRAMS
 from ..sandbox.pause import is_static
-from . import balancer_findings, leftovers, uplink
 from . import config as configs
+from . import leftovers, uplink
+from .balancing import findings as balancer_findings
 from .paths import RegionPaths
 from .ports import holder
 from .prepare import PROGRAMS

@@ -41,7 +41,7 @@ def main() -> None:
 
             agent(sys.argv[2:])
         else:
-            from .commands import run
+            from .commands.parser import run
 
             sys.exit(_told(run, sys.argv[1:]))
     except Problem as problem:

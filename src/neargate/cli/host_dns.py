@@ -1,7 +1,8 @@
 """`neargate dns install|uninstall`: this machine's own lookups find the region's names, and find them no more.
 
-The listener is the agent's (agent/host_dns.py), which reads a file that is written here first; what makes the machine
-ask there is of host_dns_ways.py. Invariant: a machine whose region is down or gone looks up everything else as before.
+The listener is the agent's (agent/names/for_the_host.py), which reads a file that is written here first; what makes
+the machine ask there is of host_dns_ways.py. Invariant: a machine whose region is down or gone looks up everything else
+as before.
 """
 
 import os
@@ -14,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from ..agent.host_dns import HOST_DNS_FILE, HostDnsSettings
+from ..agent.names.for_the_host import HOST_DNS_FILE, HostDnsSettings
 from . import config as configs
 from . import host_dns_ways as ways
 from .admin import NotThere, Silent, ask, exchange

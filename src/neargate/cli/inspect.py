@@ -7,7 +7,7 @@ from typing import Any
 
 from . import config as configs
 from .admin import ask
-from .balancer_rows import balancer_rows, service_rows
+from .balancing.rows import balancer_rows, service_rows
 from .paths import RegionPaths
 from .problems import NoServer
 from .spot import spot_line

@@ -39,7 +39,7 @@ LISTS = {
 
 
 def traced(ask: Ask, begun: Members, address: str, port: int, protocol: str) -> Members:
-    """`begun`: of the task, as path_desk.py tells it. What was found, as trace_path.py shows it. Raises Problem."""
+    """`begun`: of the task, as desks/path.py tells it. What was found, as trace_path.py shows it. Raises Problem."""
     flow = _flow(str(begun["interface"]), address, port, protocol)
     description = describe(ask, int(begun["endpoint_port"]), tuple(begun.get("private_beyond") or ()))
     if flow.sender not in {one.network_interface_id for one in description.network_interfaces}:

@@ -10,10 +10,10 @@ from . import config as configs
 from .admin import ask
 from .config import RegionConfig
 from .environment import aws_json, before_typing
-from .image_load import Registry
+from .images.load import Registry
 from .paths import RegionPaths
 from .problems import Problem
-from .story import folded
+from .stories.task import folded
 
 FAMILY = "neargate-sample"
 REPOSITORY, TAG = "neargate/sample", "1"

@@ -34,25 +34,43 @@ from ..store.sqlite import SqliteStores
 from ..wire.data_channel import FRAME_MAX_BYTES
 from ..wire.shapes import Models
 from ..world import OsWorld, World
-from . import (
-    account_desk,
-    admin,
-    audit_desk,
-    balancers_desk,
-    certificates_desk,
-    dns_desk,
-    exec_desk,
-    hosts_desk,
-    image_storage,
-    ip_pool_desk,
-    master_keys,
-    path_desk,
-    quota_desk,
-    spot_desk,
-)
+from . import admin, image_storage, master_keys
 from .config import RegionConfig
-from .metrics_desk import MetricsDesk
-from .operator import handlers
+from .desks import (
+    account as account_desk,
+)
+from .desks import (
+    audit as audit_desk,
+)
+from .desks import (
+    balancers as balancers_desk,
+)
+from .desks import (
+    certificates as certificates_desk,
+)
+from .desks import (
+    dns as dns_desk,
+)
+from .desks import (
+    exec as exec_desk,
+)
+from .desks import (
+    hosts as hosts_desk,
+)
+from .desks import (
+    ip_pool as ip_pool_desk,
+)
+from .desks import (
+    path as path_desk,
+)
+from .desks import (
+    quota as quota_desk,
+)
+from .desks import (
+    spot as spot_desk,
+)
+from .desks.metrics import MetricsDesk
+from .desks.operator import handlers
 from .paths import RegionPaths
 from .ports import check_port
 from .privileges import step_down
@@ -60,7 +78,7 @@ from .server_start import Started
 from .supervisor import USER
 
 if TYPE_CHECKING:
-    from .metrics_listener import MetricsListener
+    from .metrics.listener import MetricsListener
     from .registry_tls import Outside
 
 BACKLOG = 1024
@@ -95,7 +113,7 @@ def _metrics(config: RegionConfig) -> "MetricsListener | None":
     """As with the registry for other machines: what only some regions load."""
     if not config.metrics_listen:
         return None
-    from .metrics_listener import MetricsListener
+    from .metrics.listener import MetricsListener
 
     return MetricsListener.open(config)
 

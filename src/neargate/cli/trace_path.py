@@ -1,6 +1,6 @@
 """`neargate trace-path --from TASK --to ADDRESS:PORT`: which rule or route lets a task's packet pass, or stops it.
 
-In the place of the address, a load balancer: then hop by hop to its targets (trace_balancer.py).
+In the place of the address, a load balancer: then hop by hop to its targets (balancing/trace.py).
 """
 
 from ipaddress import ip_address
@@ -10,11 +10,11 @@ from ..tracing.flows import Kind
 from ..tracing.region import Region
 from . import config as configs
 from .admin import ask
+from .balancing.trace import port_of, traced_balancer
 from .path_model import Ask, describe, step_line, traced
 from .paths import RegionPaths
 from .ports import is_own_address
 from .problems import NoServer, Problem
-from .trace_balancer import port_of, traced_balancer
 
 DROPPED_HERE = "this machine's own address: what tasks send to the machine itself is dropped"
 NOT_REACHED = "{} is not reached: see the line with ✗"

@@ -183,7 +183,7 @@ def _check_ports(config: RegionConfig, supervisor: Supervisor) -> None:
 
             check_listen(config.registry_listen)
         if config.metrics_listen:
-            from .metrics_listener import check_listen as check_metrics  # it serves, and few ask for it
+            from .metrics.listener import check_listen as check_metrics  # it serves, and few ask for it
 
             check_metrics(config.metrics_listen)
 

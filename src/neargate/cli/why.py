@@ -9,12 +9,12 @@ from typing import Any
 from ..tracing.region import Region
 from . import config as configs
 from .admin import ask
-from .balancer_paths import stops
-from .balancer_story import balancer_story, group_story
+from .balancing.paths import stops
 from .path_model import describe
 from .paths import RegionPaths
-from .service_story import service_story
-from .story import story
+from .stories.balancer import balancer_story, group_story
+from .stories.service import service_story
+from .stories.task import story
 from .trace_path import asked_network, private_beyond
 
 

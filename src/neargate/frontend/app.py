@@ -37,7 +37,7 @@ from .errors import (
     signature_fault,
 )
 from .limits.limits import Limits, throttled
-from .network.entrances import Entrances, Via
+from .network.endpoints.entrances import Entrances, Via
 from .protocols import OperationCodec, Protocols
 from .record.counts import RequestCounts
 from .record.seen import NoRecord, Recorder, SeenCall

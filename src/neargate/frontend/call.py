@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from ..iam.policy import Grants
 from ..iam.request import Caller, Keys
 from ..model.arn import Arn
-from .network.entrances import Via
+from .network.endpoints.entrances import Via
 from .session_claims import SessionClaims
 from .streaming import EventStream
 

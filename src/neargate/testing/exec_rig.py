@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from types import SimpleNamespace
 from typing import Any, cast
 
-from ..agent.link_client import Closed
+from ..agent.channels.link import Closed
 from ..agent.task_record import ContainerRecord, TaskRecord
 from ..agent.terminals import HostTerminals
 from ..clusters.cell import Cell

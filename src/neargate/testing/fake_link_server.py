@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from ..agent.link_client import Closed
+from ..agent.channels.link import Closed
 from ..link.host_identity import BULK, LINK, NONCE_BYTES, is_proved
 from ..link.messages import (
     EXECUTION_ROLE,

@@ -11,8 +11,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..frontend.network.objects import Vpc
-from ..frontend.network.planning import vpc_plan
+from ..frontend.network.plans.planning import vpc_plan
+from ..frontend.network.records.objects import Vpc
 from ..hostnet.peerings import PREFERENCE
 from ..hostnet.router import interface_name
 from ..model.flow_logs import ALL, DEFAULT_FIELDS, PlannedFlowLog

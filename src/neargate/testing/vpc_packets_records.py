@@ -7,8 +7,8 @@ the same, so that a plan can be compared with the description it is of.
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from ..frontend.network import objects as kept
-from ..frontend.network.security_groups import RuleSpec, SecurityGroupView, StoredRule
+from ..frontend.network.records import objects as kept
+from ..frontend.network.records.security_groups import RuleSpec, SecurityGroupView, StoredRule
 from ..frontend.regional.shelves import Kept, Shelf
 from ..tracing import description as aws
 

@@ -17,11 +17,11 @@ from ...model.concealed import Concealed
 from ...model.knobs import Knobs
 from ...model.launch import ContainerLaunch, TaskLaunch
 from ...world import World
+from ..channels.link import Closed
 from ..container_config import hostname_of
-from ..link_client import Closed
-from ..log_driver import Following, Pace, Piece
-from ..log_files import LANE as FILES
-from ..log_files import keep_offset, kept_offset
+from ..logs.driver import Following, Pace, Piece
+from ..logs.files import LANE as FILES
+from ..logs.files import keep_offset, kept_offset
 from ..task_context import LaunchFailed
 from .collector import LANE, Answer, Collector, Unreachable
 from .events import EventForm, TooManyAttributes, compressed, event_form, events_body

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ...interfaces.roles import FlowLogBook, FlowLogTarget, LogTarget
 from ...log import get_logger
 from ...model.capacity import InterfacePlace
-from ..network.balancers import LoadBalancer, balancers
+from ..network.records.balancers import LoadBalancer, balancers
 from ..network.registry import NetworkRegistry
 from ..regional.shelves import Shelf
 from . import attributes

@@ -15,8 +15,8 @@ from ...log import get_logger
 from ...model.balancing import BalancerPlan, NodeReport
 from ...model.bugs import told
 from ...model.knobs import Knobs
-from ..network import balancer_nodes as nodes
-from ..network.balancers import balancers
+from ..network.nodes import balancer_nodes as nodes
+from ..network.records.balancers import balancers
 from ..network.registry import NetworkRegistry
 from ..regional.shelves import Shelf
 from .health import Verdicts

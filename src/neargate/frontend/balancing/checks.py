@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from ..network.objects import Tags
+from ..network.records.objects import Tags
 from .errors import DuplicateTagKeys, TooManyTags, ValidationError
 from .limits import TAGS_MAX
 

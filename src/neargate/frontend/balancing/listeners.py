@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ...model.tls_policies import DEFAULT_POLICY, TLS_POLICIES
 from ..certificates.records import Certificate
-from ..network.objects import Tags
+from ..network.records.objects import Tags
 from ..regional.shelves import Change, Shelf
 from . import lookup
 from .arns import listener_arn

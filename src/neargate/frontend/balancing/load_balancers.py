@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..network import balancer_nodes as nodes
-from ..network.balancers import balancers
-from ..network.group_changes import named_group
-from ..network.objects import Subnet, Tags
-from ..network.security_groups import SecurityGroupView
+from ..network.filters.groups import named_group
+from ..network.nodes import balancer_nodes as nodes
+from ..network.records.balancers import balancers
+from ..network.records.objects import Subnet, Tags
+from ..network.records.security_groups import SecurityGroupView
 from ..regional.shelves import Change, Kept, Shelf
 from . import arns, attributes
 from .checks import check_balancer_name

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from ...model.knobs import Knobs
 from ...world import World
 from ..asgi_types import Application, Receive, Scope, Send, endpoint_of, peer_of
-from ..network import balancer_nodes as nodes
-from ..network.balancers import LoadBalancer, balancers
+from ..network.nodes import balancer_nodes as nodes
+from ..network.records.balancers import LoadBalancer, balancers
 from ..network.registry import NetworkRegistry
 from .lookup import listeners_of
 

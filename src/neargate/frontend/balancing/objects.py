@@ -8,7 +8,7 @@ listener, an action its target groups; who uses a group is looked up.
 from msgspec import Struct
 
 from ...model.balancing import Condition, HealthCheck
-from ..network.balancers import (
+from ..network.records.balancers import (
     ACTIVE,
     ACTIVE_IMPAIRED,
     DELETING,
@@ -18,7 +18,7 @@ from ..network.balancers import (
     LoadBalancer,
     Node,
 )
-from ..network.objects import Tags
+from ..network.records.objects import Tags
 from ..regional.shelves import Kept
 
 __all__ = (

@@ -24,7 +24,7 @@ from ...model.balancing import (
     Stickiness,
     WeightedGroup,
 )
-from ..network import balancer_nodes as nodes
+from ..network.nodes import balancer_nodes as nodes
 from ..regional.shelves import Shelf
 from . import access_logs, lookup
 from .actions import FIXED, FORWARD

@@ -11,7 +11,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..network.objects import Subnet, Vpc
+from ..network.records.objects import Subnet, Vpc
 from ..regional.shelves import Change, Shelf
 from . import attributes
 from .errors import InvalidTarget, TooManyTargets, ValidationError

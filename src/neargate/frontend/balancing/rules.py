@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...model.balancing import APPLICATION
-from ..network.objects import Tags
+from ..network.records.objects import Tags
 from ..regional.shelves import Change, Shelf
 from . import lookup
 from .actions import shown_action

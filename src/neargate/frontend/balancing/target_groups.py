@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..network.objects import Tags, Vpc
+from ..network.records.objects import Tags, Vpc
 from ..regional.shelves import Change, Shelf
 from . import arns, attributes
 from .checks import check_group_name

@@ -24,7 +24,7 @@ from ...model.balancing import (
     UNUSED,
     TargetVerdict,
 )
-from ..network import balancer_nodes as nodes
+from ..network.nodes import balancer_nodes as nodes
 from ..regional.shelves import Shelf
 from . import attributes
 from .health import Verdicts

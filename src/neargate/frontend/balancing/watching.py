@@ -13,8 +13,8 @@ from ...model.balancing import DRAINING, HEALTHY
 from ...model.errors import AwsError
 from ...model.knobs import Knobs
 from ...world import World
-from ..network import balancer_nodes as nodes
-from ..network.balancers import balancers
+from ..network.nodes import balancer_nodes as nodes
+from ..network.records.balancers import balancers
 from ..network.registry import NetworkRegistry
 from ..regional.shelves import Change, Shelf
 from . import registration

@@ -6,9 +6,9 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from msgspec import Struct
 
 from ...vpc.addresses import subnet_range
-from ..network import balancer_nodes as nodes
-from ..network.addresses import user_of
-from ..network.objects import ElasticAddress, InternetGateway, Subnet
+from ..network.addressing.addresses import user_of
+from ..network.nodes import balancer_nodes as nodes
+from ..network.records.objects import ElasticAddress, InternetGateway, Subnet
 from ..regional.shelves import Shelf
 from .errors import (
     AllocationIdNotFound,

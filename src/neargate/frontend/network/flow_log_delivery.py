@@ -13,7 +13,7 @@ from ...model.errors import AwsError
 from ...model.knobs import Knobs
 from ...world import World
 from .flow_logs import covers, fields_of, with_error
-from .objects import FlowLog
+from .records.objects import FlowLog
 from .registry import NetworkRegistry
 
 _log = get_logger(__name__)

@@ -15,8 +15,7 @@ from ...model import ids
 from ...model.errors import AwsError
 from ...model.flow_logs import DEFAULT_FIELDS, PlannedFlowLog
 from ..regional.shelves import Change, Shelf
-from .defaults import Bits
-from .errors import (
+from .errors.common import (
     NetworkInterfaceIdMalformed,
     NetworkInterfaceNotFound,
     SubnetIdMalformed,
@@ -24,15 +23,16 @@ from .errors import (
     VpcIdMalformed,
     VpcNotFound,
 )
-from .flow_log_errors import (
+from .errors.flow_logs import (
     FlowLogAlreadyExists,
     FlowLogsLimitExceeded,
     FlowLogsNotFound,
     InvalidFormat,
     UnknownFields,
 )
-from .objects import FlowLog, Subnet, Tags, Vpc
-from .routing_errors import IdempotentMismatch
+from .errors.routing import IdempotentMismatch
+from .records.objects import FlowLog, Subnet, Tags, Vpc
+from .vpcs.defaults import Bits
 
 # AWS publishes no quota any more (it was two). What a host adds up for one interface is bounded by this, and what it
 # takes of a plan by the others.

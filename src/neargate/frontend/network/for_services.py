@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ...model.capacity import SubnetView
 from ...model.errors import AwsError
-from . import addresses
+from .addressing import addresses
 from .registry import NetworkRegistry
 
 

@@ -7,9 +7,9 @@ Pure.
 from ...model.capacity import PlacedRequest, RecordedReservation, Reservation
 from ...model.network import Eni
 from ..regional.shelves import Shelf
-from .balancers import Node
-from .cidr_reservations import subnet_view
-from .objects import EndpointInterface, NatGateway, Subnet
+from .records.balancers import Node
+from .records.objects import EndpointInterface, NatGateway, Subnet
+from .vpcs.cidr_reservations import subnet_view
 
 Placed = NatGateway | EndpointInterface | Node
 

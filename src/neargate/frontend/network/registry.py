@@ -18,13 +18,15 @@ from ...model.quotas import RULES_PER_SECURITY_GROUP, SECURITY_GROUPS_PER_REGION
 from ...vpc.addresses import AddressRange, private_domain, public_domain
 from ...world import World
 from ..regional.shelves import Change, Kept, OnShelves, Shelf, Shelves
-from . import group_changes, objects, operator_pools, public_pool, schema
-from .cidr_reservations import subnet_view
-from .defaults import missing_parts
-from .errors import VpcNotFound
-from .objects import Subnet, Tags, Vpc
-from .planning import PlannedGroups, vpc_plan
-from .security_groups import (
+from . import schema
+from .errors.common import VpcNotFound
+from .filters import groups as group_changes
+from .plans.planning import PlannedGroups, vpc_plan
+from .pools import operator as operator_pools
+from .pools import public as public_pool
+from .records import objects
+from .records.objects import Subnet, Tags, Vpc
+from .records.security_groups import (
     Revocation,
     RuleSpec,
     SecurityGroupView,
@@ -32,6 +34,8 @@ from .security_groups import (
     revoked_by_id,
     revoked_by_meaning,
 )
+from .vpcs.cidr_reservations import subnet_view
+from .vpcs.defaults import missing_parts
 
 MIGRATIONS = schema.MIGRATIONS
 KINDS: tuple[type[Kept], ...] = (
@@ -111,7 +115,7 @@ class NetworkRegistry(OnShelves):
         self.public_pool = public_pool
         self.pool_shares = pool_shares
         self.bits = world.random.getrandbits
-        self.ipv6_turn = asyncio.Lock()  # ipv6_pools.py
+        self.ipv6_turn = asyncio.Lock()  # pools/ipv6.py
         self._quotas: QuotaValues = quotas or DefaultQuotas()
         self._planned_groups = PlannedGroups()
         self._default_groups: dict[tuple[str, str], str] = {}  # (account, VPC) -> group; filled when asked

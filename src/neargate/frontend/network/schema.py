@@ -1,6 +1,7 @@
 """The region shard's network tables: one shelf of records, filled at first from what an earlier schema kept.
 
-Owns the numbered lines alone; `objects.py` has the records' shapes, by whose field names the old rows are rewritten.
+Owns the numbered lines alone; `records/objects.py` has the records' shapes, by whose field names the old rows are
+rewritten.
 """
 
 from ..regional.shelves import migration

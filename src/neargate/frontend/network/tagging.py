@@ -12,9 +12,8 @@ from msgspec.structs import replace
 
 from ...model.errors import AwsError
 from ..regional.shelves import Change, Kept, Shelf
-from . import objects
-from .acl_errors import NetworkAclNotFound
-from .errors import (
+from .errors.acls import NetworkAclNotFound
+from .errors.common import (
     GroupNotFound,
     InvalidParameterValue,
     NetworkInterfaceNotFound,
@@ -24,8 +23,7 @@ from .errors import (
     SubnetNotFound,
     VpcNotFound,
 )
-from .objects import Owned, Tags
-from .routing_errors import (
+from .errors.routing import (
     EgressOnlyGatewayNotFound,
     EndpointNotFound,
     InternetGatewayNotFound,
@@ -33,9 +31,11 @@ from .routing_errors import (
     PeeringNotFound,
     RouteTableNotFound,
 )
-from .security_groups import SecurityGroupView, StoredRule
-from .vpc_errors import CidrReservationNotFound, DhcpOptionsNotFound
-from .vpn_errors import CustomerGatewayNotFound, VpnGatewayNotFound
+from .errors.vpcs import CidrReservationNotFound, DhcpOptionsNotFound
+from .errors.vpn import CustomerGatewayNotFound, VpnGatewayNotFound
+from .records import objects
+from .records.objects import Owned, Tags
+from .records.security_groups import SecurityGroupView, StoredRule
 
 TAGS_MAX = 50
 RESOURCES_MAX = 1000

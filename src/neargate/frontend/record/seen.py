@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from ...interfaces.trail import Place, TrailEntry, TrailPage, TrailQuery
 from ..call import Answer, Params, Principal
 from ..errors import Fault
-from ..network.entrances import Via
+from ..network.endpoints.entrances import Via
 
 
 class SeenCall(Struct, kw_only=True):

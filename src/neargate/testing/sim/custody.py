@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from ...agent.agent import Agent
-from ...agent.metadata import Reply
+from ...agent.metadata.endpoint import Reply
 from ...agent.task_record import Phase
 from ...frontend.callers.sessions import Sessions
 from ...frontend.envelope import Envelope

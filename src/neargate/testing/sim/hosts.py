@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from ...agent.adopt import REBOOTED
 from ...agent.agent import Agent
+from ...agent.channels.link import Closed
 from ...agent.credential_files import CredentialFiles
-from ...agent.link_client import Closed
 from ...agent.points import Point
 from ...clusters.stopping import STOPPED_BY_USER
 from ...model.capacity import HostFacts

@@ -8,15 +8,8 @@ import re
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
-from ...frontend.network.objects import (
-    ElasticAddress,
-    InternetGateway,
-    NatGateway,
-    RouteTable,
-    Subnet,
-    Vpc,
-)
-from ...frontend.network.security_groups import SecurityGroupView
+from ...frontend.network.records.objects import ElasticAddress, InternetGateway, NatGateway, RouteTable, Subnet, Vpc
+from ...frontend.network.records.security_groups import SecurityGroupView
 from ...frontend.regional.shelves import Shelf
 from .region import ACCOUNT, ZONES, Unanswered
 from .workload import CLUSTER, Workload

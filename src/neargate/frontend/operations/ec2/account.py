@@ -2,7 +2,7 @@
 
 from ....model.quotas import BY_KEY, SECURITY_GROUPS_PER_INTERFACE
 from ...call import Answer, Call, Params
-from ...network.errors import InvalidParameterValue
+from ...network.errors.common import InvalidParameterValue
 from ...services import Operation, Services
 from .asking import authorize_describing
 from .filters import Field, select

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...call import Answer, Call, Params
-from ...network.errors import AvailabilityZoneInvalid
+from ...network.errors.common import AvailabilityZoneInvalid
 from ...services import Services
 from .asking import authorize_describing
 from .filters import Field, select

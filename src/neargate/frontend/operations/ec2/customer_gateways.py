@@ -4,11 +4,11 @@ from ipaddress import AddressValueError, IPv4Address
 
 from ...authorize import authorize
 from ...call import Answer, Call, Params
-from ...network import vpn_gateways
-from ...network.errors import InvalidParameterCombination, InvalidParameterValue, MissingParameter
-from ...network.objects import CustomerGateway
-from ...network.routing_errors import Unsupported
-from ...network.vpn_errors import CustomerGatewayIdMalformed, CustomerGatewayNotFound
+from ...network.errors.common import InvalidParameterCombination, InvalidParameterValue, MissingParameter
+from ...network.errors.routing import Unsupported
+from ...network.errors.vpn import CustomerGatewayIdMalformed, CustomerGatewayNotFound
+from ...network.records.objects import CustomerGateway
+from ...network.routing import vpn_gateways
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select

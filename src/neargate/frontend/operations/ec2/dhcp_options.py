@@ -2,10 +2,10 @@
 
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...network import dhcp_changes
-from ...network.errors import MissingParameter
-from ...network.objects import DhcpOptions
-from ...network.vpc_errors import DhcpOptionsIdMalformed, DhcpOptionsNotFound
+from ...network.errors.common import MissingParameter
+from ...network.errors.vpcs import DhcpOptionsIdMalformed, DhcpOptionsNotFound
+from ...network.records.objects import DhcpOptions
+from ...network.vpcs import dhcp as dhcp_changes
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select

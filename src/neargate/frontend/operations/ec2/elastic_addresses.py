@@ -10,8 +10,8 @@ from ....model.quotas import ELASTIC_ADDRESSES_PER_REGION
 from ...authorize import Resource, Values, authorize
 from ...balancing.objects import Node
 from ...call import Answer, Call, Params
-from ...network import addresses, public_pool
-from ...network.address_errors import (
+from ...network.addressing import addresses
+from ...network.errors.addresses import (
     AddressInUse,
     AddressMalformed,
     AddressUnknown,
@@ -20,15 +20,16 @@ from ...network.address_errors import (
     NotBuilt,
     PublicPoolNotFound,
 )
-from ...network.errors import (
+from ...network.errors.common import (
     InvalidParameterCombination,
     InvalidParameterValue,
     MissingParameter,
     NetworkInterfaceIdMalformed,
     NetworkInterfaceNotFound,
 )
-from ...network.objects import ElasticAddress, NatGateway, NetworkInterface
-from ...network.public_pool import POOL
+from ...network.pools import public as public_pool
+from ...network.pools.public import POOL
+from ...network.records.objects import ElasticAddress, NatGateway, NetworkInterface
 from ...network.tagging import AddressNotFound
 from ...regional.shelves import Shelf
 from ...services import Operation, Services

@@ -8,7 +8,7 @@ the patterns come from strangers.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ...network.errors import FilterLimitExceeded, InvalidParameterValue
+from ...network.errors.common import FilterLimitExceeded, InvalidParameterValue
 
 T = TypeVar("T")
 VALUES_MAX = 200

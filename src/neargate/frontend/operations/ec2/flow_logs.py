@@ -12,8 +12,8 @@ from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
 from ...callers.task_roles import FLOW_LOGS, assumable_role
 from ...network import flow_logs
-from ...network.errors import InvalidParameterValue, MissingParameter
-from ...network.flow_log_errors import (
+from ...network.errors.common import InvalidParameterValue, MissingParameter
+from ...network.errors.flow_logs import (
     DestinationInvalid,
     GroupOfOtherType,
     InvalidFormat,
@@ -23,9 +23,9 @@ from ...network.flow_log_errors import (
     RoleNotAssumed,
     TwoDestinations,
 )
+from ...network.errors.routing import Unsupported
 from ...network.flow_logs import TARGETS, Created, WantedLogs
-from ...network.objects import FlowLog
-from ...network.routing_errors import Unsupported
+from ...network.records.objects import FlowLog
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select

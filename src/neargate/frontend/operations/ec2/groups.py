@@ -7,10 +7,10 @@ from ....interfaces.roles import CapacityManager
 from ....vpc.addresses import public_dns_name
 from ...balancing.objects import LoadBalancer
 from ...call import Call, Params
-from ...network.addresses import elastic_users
-from ...network.errors import GroupIdMalformed, GroupNotFound, MissingParameter, VpcNotFound
-from ...network.objects import ElasticAddress, VpcEndpoint
-from ...network.security_groups import SecurityGroupView
+from ...network.addressing.addresses import elastic_users
+from ...network.errors.common import GroupIdMalformed, GroupNotFound, MissingParameter, VpcNotFound
+from ...network.records.objects import ElasticAddress, VpcEndpoint
+from ...network.records.security_groups import SecurityGroupView
 from ...regional.shelves import Shelf
 from ...services import Services
 from .own_interfaces import own_interfaces

@@ -3,14 +3,14 @@
 from ....model.quotas import EGRESS_ONLY_GATEWAYS_PER_REGION, INTERNET_GATEWAYS_PER_REGION
 from ...authorize import authorize
 from ...call import Answer, Call, Params
-from ...network import gateways
-from ...network.errors import VpcIdMalformed
-from ...network.objects import EgressOnlyGateway, InternetGateway
-from ...network.routing_errors import (
+from ...network.errors.common import VpcIdMalformed
+from ...network.errors.routing import (
     EgressOnlyGatewayIdMalformed,
     InternetGatewayIdMalformed,
     InternetGatewayNotFound,
 )
+from ...network.records.objects import EgressOnlyGateway, InternetGateway
+from ...network.routing import gateways
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select

@@ -5,11 +5,11 @@ from typing import Any, TypeVar
 
 from ...authorize import authorize
 from ...call import Answer, Call, Params
-from ...network import ipv6_pools
-from ...network.errors import InvalidParameterCombination, MissingParameter
-from ...network.objects import CidrBlock
-from ...network.operator_pools import OperatorPool
-from ...network.public_pool import POOL
+from ...network.errors.common import InvalidParameterCombination, MissingParameter
+from ...network.pools import ipv6 as ipv6_pools
+from ...network.pools.operator import OperatorPool
+from ...network.pools.public import POOL
+from ...network.records.objects import CidrBlock
 from ...network.registry import NetworkRegistry
 from ...regional.shelves import Change, Shelf
 from ...services import Operation, Services

@@ -6,17 +6,17 @@ from typing import Any
 from ....model.quotas import NAT_GATEWAYS_PER_ZONE
 from ...authorize import Resource, Values, authorize
 from ...call import Answer, Call, Params
-from ...network import nat_gateways
-from ...network.address_errors import (
+from ...network.addressing import nat_gateways
+from ...network.addressing.nat_gateways import WantedGateway
+from ...network.errors.addresses import (
     ElasticIpMalformed,
     NatGatewayGone,
     NatGatewayMalformed,
     NotBuilt,
     SubnetMalformed,
 )
-from ...network.errors import InvalidParameterCombination, InvalidParameterValue
-from ...network.nat_gateways import WantedGateway
-from ...network.objects import NatGateway
+from ...network.errors.common import InvalidParameterCombination, InvalidParameterValue
+from ...network.records.objects import NatGateway
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .elastic_addresses import address_resource

@@ -7,11 +7,11 @@ from typing import Any
 from ....model.quotas import RULES_PER_NETWORK_ACL
 from ...authorize import authorize
 from ...call import Answer, Call, Params
-from ...network.acl_changes import create_entry, delete_entry, replace_entry
-from ...network.acl_errors import NetworkAclIdMalformed, NetworkMissing
-from ...network.defaults import LAST_RULE
-from ...network.errors import InvalidParameterValue, MissingParameter
-from ...network.objects import AclEntry
+from ...network.errors.acls import NetworkAclIdMalformed, NetworkMissing
+from ...network.errors.common import InvalidParameterValue, MissingParameter
+from ...network.filters.acls import create_entry, delete_entry, replace_entry
+from ...network.records.objects import AclEntry
+from ...network.vpcs.defaults import LAST_RULE
 from ...services import Operation, Services
 from .asking import region_key
 from .network_acls import PROTOCOL_NAMES, acl_resource

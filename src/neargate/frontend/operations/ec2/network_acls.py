@@ -8,10 +8,10 @@ from msgspec import Struct
 from ....model.quotas import NETWORK_ACLS_PER_VPC
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...network.acl_changes import acl_of_association, all_entries, create_acl, delete_acl, replace_association
-from ...network.acl_errors import AclAssociationIdMalformed, NetworkAclIdMalformed, NetworkAclNotFound
-from ...network.errors import VpcIdMalformed
-from ...network.objects import AclEntry, NetworkAcl, Subnet, Vpc
+from ...network.errors.acls import AclAssociationIdMalformed, NetworkAclIdMalformed, NetworkAclNotFound
+from ...network.errors.common import VpcIdMalformed
+from ...network.filters.acls import acl_of_association, all_entries, create_acl, delete_acl, replace_association
+from ...network.records.objects import AclEntry, NetworkAcl, Subnet, Vpc
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys, vpc_resource
 from .filters import Field, select

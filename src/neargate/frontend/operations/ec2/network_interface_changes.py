@@ -5,23 +5,23 @@ from typing import Any
 
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...network import interfaces
-from ...network.address_errors import (
+from ...network.addressing import interfaces
+from ...network.errors.addresses import (
     AttachmentNotFound,
     AttachmentNotManaged,
     InterfaceInUse,
     ManagedByAService,
     NotBuilt,
 )
-from ...network.errors import (
+from ...network.errors.common import (
     GroupIdMalformed,
     InvalidParameterCombination,
     MissingParameter,
     NetworkInterfaceIdMalformed,
     NetworkInterfaceNotFound,
 )
-from ...network.objects import NetworkInterface
-from ...network.placing_interfaces import InterfacePlacing
+from ...network.placing.interfaces import InterfacePlacing
+from ...network.records.objects import NetworkInterface
 from ...regional.shelves import Decide
 from ...services import Operation, Services
 from .asking import authorize_describing, group_resource, region_key

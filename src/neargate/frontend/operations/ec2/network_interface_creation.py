@@ -12,9 +12,10 @@ from typing import Any
 from ....model.quotas import NETWORK_INTERFACES_PER_REGION
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...network import interfaces
-from ...network.address_errors import ManagedByAService, NotBuilt
-from ...network.errors import (
+from ...network.addressing import interfaces
+from ...network.addressing.interfaces import WantedInterface
+from ...network.errors.addresses import ManagedByAService, NotBuilt
+from ...network.errors.common import (
     GroupIdMalformed,
     InvalidParameterCombination,
     InvalidParameterValue,
@@ -22,10 +23,9 @@ from ...network.errors import (
     NetworkInterfaceIdMalformed,
     SubnetIdMalformed,
 )
-from ...network.interface_errors import InstanceIdMalformed, InstanceIdMissing
-from ...network.interfaces import WantedInterface
-from ...network.objects import NetworkInterface
-from ...network.placing_interfaces import InterfacePlacing
+from ...network.errors.interfaces import InstanceIdMalformed, InstanceIdMissing
+from ...network.placing.interfaces import InterfacePlacing
+from ...network.records.objects import NetworkInterface
 from ...regional.shelves import Change, Shelf
 from ...services import Operation, Services
 from .asking import authorize_tagging, group_resource, region_key, tag_keys

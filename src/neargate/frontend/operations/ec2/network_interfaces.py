@@ -1,7 +1,7 @@
 """DescribeNetworkInterfaces: those of tasks, gateways and endpoints, asked of every zone, and those callers made."""
 
 from ...call import Answer, Call, Params
-from ...network.errors import NetworkInterfaceIdMalformed, NetworkInterfaceNotFound
+from ...network.errors.common import NetworkInterfaceIdMalformed, NetworkInterfaceNotFound
 from ...services import Services
 from .asking import authorize_describing
 from .filters import Field, select

@@ -6,7 +6,7 @@ from typing import Any
 from ....vpc.addresses import address_number, ipv6_beside, private_dns_name
 from ...authorize import Resource, Values
 from ...call import Call
-from ...network.objects import NetworkInterface, Subnet, Vpc
+from ...network.records.objects import NetworkInterface, Subnet, Vpc
 from ...regional.shelves import Shelf
 from ...services import Services
 from .request import resource_arn, tag_list

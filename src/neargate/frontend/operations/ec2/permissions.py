@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from ...network.errors import (
+from ...network.errors.common import (
     GroupNotFound,
     InvalidParameterCombination,
     InvalidParameterValue,
@@ -17,8 +17,8 @@ from ...network.errors import (
     PermissionMalformed,
     PrefixListNotFound,
 )
-from ...network.peer_groups import Status
-from ...network.security_groups import RuleSpec, SecurityGroupView, StoredRule
+from ...network.peering.groups import Status
+from ...network.records.security_groups import RuleSpec, SecurityGroupView, StoredRule
 from .request import tag_list
 
 PERMISSIONS_MAX = 1000

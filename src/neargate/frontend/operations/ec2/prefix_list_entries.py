@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 from ... import pages
 from ...authorize import authorize
 from ...call import Answer, Call, Params
-from ...network.aws_prefix_lists import aws_prefix_lists, find_aws_prefix_list
-from ...network.errors import InvalidNextToken, PrefixListNotFound
-from ...network.objects import PrefixList, PrefixListEntry
-from ...network.prefix_lists import entries_of_version, references, required_list
-from ...network.routing_errors import PrefixListIdMalformed
+from ...network.errors.common import InvalidNextToken, PrefixListNotFound
+from ...network.errors.routing import PrefixListIdMalformed
+from ...network.filters.prefix_lists import entries_of_version, references, required_list
+from ...network.records.aws_prefix_lists import aws_prefix_lists, find_aws_prefix_list
+from ...network.records.objects import PrefixList, PrefixListEntry
 from ...services import Operation, Services
 from .asking import authorize_describing, region_key
 from .filters import Field, select

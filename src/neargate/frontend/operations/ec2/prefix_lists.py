@@ -9,10 +9,9 @@ from typing import Any
 from ....model.quotas import ROUTES_PER_TABLE, RULES_PER_SECURITY_GROUP
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...network.aws_prefix_lists import AwsPrefixList, find_aws_prefix_list
-from ...network.errors import InvalidParameterCombination, InvalidParameterValue
-from ...network.objects import PrefixList, PrefixListEntry
-from ...network.prefix_lists import (
+from ...network.errors.common import InvalidParameterCombination, InvalidParameterValue
+from ...network.errors.routing import NotPermitted, PrefixListIdMalformed, Unsupported
+from ...network.filters.prefix_lists import (
     ENTRIES_MAX,
     Limits,
     Wish,
@@ -22,7 +21,8 @@ from ...network.prefix_lists import (
     required_list,
     restore_list,
 )
-from ...network.routing_errors import NotPermitted, PrefixListIdMalformed, Unsupported
+from ...network.records.aws_prefix_lists import AwsPrefixList, find_aws_prefix_list
+from ...network.records.objects import PrefixList, PrefixListEntry
 from ...services import Operation, Services
 from .asking import authorize_tagging, region_key, tag_keys
 from .permissions import network_from

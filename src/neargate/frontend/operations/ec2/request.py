@@ -7,7 +7,7 @@ from typing import TypeVar
 from ....model.errors import AwsError
 from ... import pages
 from ...call import Call, Params
-from ...network.errors import (
+from ...network.errors.common import (
     DryRunOperation,
     InvalidNextToken,
     InvalidParameterCombination,

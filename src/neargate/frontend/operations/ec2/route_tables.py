@@ -4,17 +4,12 @@ from ....model.network import LOCAL
 from ....model.quotas import ROUTE_TABLES_PER_VPC
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...network import route_tables
-from ...network.aws_prefix_lists import list_of_service
-from ...network.errors import SubnetIdMalformed, VpcIdMalformed
-from ...network.objects import RouteTable, StoredRoute, Vpc, VpcEndpoint, local_routes
-from ...network.planning import is_reachable
-from ...network.routing_errors import (
-    AssociationIdMalformed,
-    RouteTableIdMalformed,
-    RouteTableNotFound,
-    Unsupported,
-)
+from ...network.errors.common import SubnetIdMalformed, VpcIdMalformed
+from ...network.errors.routing import AssociationIdMalformed, RouteTableIdMalformed, RouteTableNotFound, Unsupported
+from ...network.plans.planning import is_reachable
+from ...network.records.aws_prefix_lists import list_of_service
+from ...network.records.objects import RouteTable, StoredRoute, Vpc, VpcEndpoint, local_routes
+from ...network.routing import route_tables
 from ...regional.shelves import Shelf
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys

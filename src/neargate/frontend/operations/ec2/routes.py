@@ -4,16 +4,14 @@ from ....model.network import LOCAL
 from ....model.quotas import ROUTES_PER_TABLE
 from ...authorize import authorize
 from ...call import Answer, Call, Params
-from ...network import routes
-from ...network.errors import (
+from ...network.errors.common import (
     InvalidParameterCombination,
     MissingParameter,
     NetworkInterfaceIdMalformed,
     NetworkInterfaceNotFound,
     NotFound,
 )
-from ...network.routes import IPV4, IPV6, LIST, Destination
-from ...network.routing_errors import (
+from ...network.errors.routing import (
     EgressOnlyGatewayNotFound,
     EndpointNotFound,
     GatewayNotFound,
@@ -23,6 +21,8 @@ from ...network.routing_errors import (
     RouteTableIdMalformed,
     Unsupported,
 )
+from ...network.routing import routes
+from ...network.routing.routes import IPV4, IPV6, LIST, Destination
 from ...services import Operation, Services
 from .asking import region_key
 from .groups import all_enis

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from ....model.errors import AwsError
 from ...authorize import Resource, Values
 from ...call import Call, Params
-from ...network.errors import MissingParameter
-from ...network.objects import (
+from ...network.errors.common import MissingParameter
+from ...network.records.objects import (
     CustomerGateway,
     EgressOnlyGateway,
     InternetGateway,

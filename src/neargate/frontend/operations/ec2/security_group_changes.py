@@ -6,15 +6,15 @@ from typing import Any
 from ....model.quotas import RULES_PER_SECURITY_GROUP
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...network.errors import (
+from ...network.errors.common import (
     GroupIdMalformed,
     InvalidParameterCombination,
     InvalidParameterValue,
     MissingParameter,
     SecurityGroupRuleIdMalformed,
 )
-from ...network.rule_changes import describe_by_id, describe_by_meaning, modify_rules
-from ...network.security_groups import StoredRule
+from ...network.filters.rules import describe_by_id, describe_by_meaning, modify_rules
+from ...network.records.security_groups import StoredRule
 from ...network.tagging import find_tagged
 from ...services import Operation, Services
 from .asking import group_resource, region_key

@@ -9,15 +9,15 @@ from msgspec import Struct
 
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...network.errors import (
+from ...network.errors.common import (
     FilteredIdMalformed,
     InvalidParameterCombination,
     MissingParameter,
     SecurityGroupRuleIdMalformed,
     SecurityGroupRuleNotFound,
 )
-from ...network.peer_groups import statuses
-from ...network.security_groups import Revocation, RuleSpec, SecurityGroupView, StoredRule
+from ...network.peering.groups import statuses
+from ...network.records.security_groups import Revocation, RuleSpec, SecurityGroupView, StoredRule
 from ...services import Services
 from .asking import authorize_describing, authorize_tagging, group_resource, region_key, tag_keys
 from .filters import Field, select

@@ -4,11 +4,11 @@ from typing import Any
 
 from ...authorize import authorize
 from ...call import Answer, Call, Params
-from ...network import peer_groups
-from ...network.errors import GroupIdMalformed, VpcIdMalformed, VpcNotFound
-from ...network.group_changes import required_group
-from ...network.objects import Vpc
-from ...network.security_groups import RuleSpec, SecurityGroupView
+from ...network.errors.common import GroupIdMalformed, VpcIdMalformed, VpcNotFound
+from ...network.filters.groups import required_group
+from ...network.peering import groups as peer_groups
+from ...network.records.objects import Vpc
+from ...network.records.security_groups import RuleSpec, SecurityGroupView
 from ...services import Operation, Services
 from .asking import authorize_describing, region_key, vpc_resource
 from .filters import Field, select

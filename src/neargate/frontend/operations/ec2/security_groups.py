@@ -6,7 +6,7 @@ from typing import Any
 from ...authorize import Resource, authorize
 from ...balancing.lookup import carries_group
 from ...call import Answer, Call, Params
-from ...network.errors import (
+from ...network.errors.common import (
     GroupIdMalformed,
     GroupNotFound,
     GroupReserved,
@@ -14,8 +14,8 @@ from ...network.errors import (
     MissingParameter,
     VpcIdMalformed,
 )
-from ...network.peer_groups import Status, statuses
-from ...network.security_groups import SecurityGroupView
+from ...network.peering.groups import Status, statuses
+from ...network.records.security_groups import SecurityGroupView
 from ...services import Services
 from .asking import authorize_describing, authorize_tagging, group_resource, region_key, tag_keys, vpc_resource
 from .filters import Field, select

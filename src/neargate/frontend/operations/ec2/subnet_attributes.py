@@ -5,9 +5,9 @@ from typing import Any
 
 from ...authorize import authorize
 from ...call import Answer, Call, Params
-from ...network import subnet_changes
-from ...network.errors import InvalidParameterCombination, MissingParameter
-from ...network.vpc_errors import NotOffered, SubnetAssociationNotFound, ValueInvalid
+from ...network.errors.common import InvalidParameterCombination, MissingParameter
+from ...network.errors.vpcs import NotOffered, SubnetAssociationNotFound, ValueInvalid
+from ...network.vpcs import subnets as subnet_changes
 from ...services import Operation, Services
 from .asking import region_key
 from .groups import all_enis

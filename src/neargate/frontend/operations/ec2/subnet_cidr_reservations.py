@@ -6,11 +6,11 @@ from typing import Any
 
 from ...authorize import authorize
 from ...call import Answer, Call, Params
-from ...network import cidr_reservations
-from ...network.errors import MissingParameter
-from ...network.objects import CidrReservation
-from ...network.subnet_changes import required_subnet
-from ...network.vpc_errors import ValueInvalid
+from ...network.errors.common import MissingParameter
+from ...network.errors.vpcs import ValueInvalid
+from ...network.records.objects import CidrReservation
+from ...network.vpcs import cidr_reservations
+from ...network.vpcs.subnets import required_subnet
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select

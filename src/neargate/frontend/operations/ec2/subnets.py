@@ -9,11 +9,12 @@ from ....model.quotas import SUBNETS_PER_VPC
 from ....vpc.addresses import subnet_range
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...network import subnet_changes, vpc_changes
-from ...network.errors import InvalidParameterCombination, MissingParameter, SubnetIdMalformed, SubnetNotFound
-from ...network.free_addresses import free_addresses
-from ...network.objects import Subnet
-from ...network.vpc_errors import HasDependents, MissingBlock, NotOffered, ZoneInvalid
+from ...network.errors.common import InvalidParameterCombination, MissingParameter, SubnetIdMalformed, SubnetNotFound
+from ...network.errors.vpcs import HasDependents, MissingBlock, NotOffered, ZoneInvalid
+from ...network.records.objects import Subnet
+from ...network.vpcs import changes as vpc_changes
+from ...network.vpcs import subnets as subnet_changes
+from ...network.vpcs.free_addresses import free_addresses
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from ...authorize import Resource, authorize, request_tags
 from ...call import Answer, Call, Params
-from ...network.aws_prefix_lists import find_aws_prefix_list
-from ...network.errors import InvalidParameterValue, NetworkInterfaceNotFound
-from ...network.objects import NetworkInterface, Tags
-from ...network.routing_errors import NotPermitted, Unsupported
-from ...network.security_groups import StoredRule
+from ...network.errors.common import InvalidParameterValue, NetworkInterfaceNotFound
+from ...network.errors.routing import NotPermitted, Unsupported
+from ...network.records.aws_prefix_lists import find_aws_prefix_list
+from ...network.records.objects import NetworkInterface, Tags
+from ...network.records.security_groups import StoredRule
 from ...network.tagging import (
     RESOURCES_MAX,
     Tag,

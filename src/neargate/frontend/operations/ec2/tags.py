@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...network.errors import InvalidParameterValue
-from ...network.objects import Tags
-from ...network.routing_errors import InvalidParameter
+from ...network.errors.common import InvalidParameterValue
+from ...network.errors.routing import InvalidParameter
+from ...network.records.objects import Tags
 from ...network.tagging import TAGS_MAX, TagLimitExceeded, check_tag
 
 

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from ....model.quotas import IPV4_BLOCKS_PER_VPC, IPV6_BLOCKS_PER_VPC
 from ...authorize import authorize
 from ...call import Answer, Call, Params
-from ...network import vpc_changes, vpc_networks
-from ...network.errors import InvalidParameterCombination, MissingParameter
-from ...network.objects import Vpc
-from ...network.vpc_errors import ValueInvalid, VpcAssociationNotFound
-from ...network.vpc_networks import Association
+from ...network.errors.common import InvalidParameterCombination, MissingParameter
+from ...network.errors.vpcs import ValueInvalid, VpcAssociationNotFound
+from ...network.records.objects import Vpc
+from ...network.vpcs import changes as vpc_changes
+from ...network.vpcs import networks as vpc_networks
+from ...network.vpcs.networks import Association
 from ...services import Operation, Services
 from .asking import region_key
 from .ipv6_pools import change_with_block, pool_of

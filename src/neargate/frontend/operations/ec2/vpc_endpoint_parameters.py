@@ -8,10 +8,11 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from ...call import Params
-from ...network import endpoints
-from ...network.endpoint_plans import INTERFACE
-from ...network.endpoints import FULL_ACCESS, GATEWAY, WantedEndpoint
-from ...network.errors import (
+from ...network.endpoints import changes as endpoints
+from ...network.endpoints.changes import FULL_ACCESS, GATEWAY, WantedEndpoint
+from ...network.endpoints.interface_endpoints import WantedChange, WantedInterface
+from ...network.endpoints.plans import INTERFACE
+from ...network.errors.common import (
     GroupIdMalformed,
     InvalidParameterCombination,
     InvalidParameterValue,
@@ -19,8 +20,7 @@ from ...network.errors import (
     SubnetIdMalformed,
     VpcIdMalformed,
 )
-from ...network.interface_endpoints import WantedChange, WantedInterface
-from ...network.routing_errors import InvalidParameter, RouteTableIdMalformed, Unsupported
+from ...network.errors.routing import InvalidParameter, RouteTableIdMalformed, Unsupported
 from .request import check_id, client_token
 from .routing import required, required_id
 from .tags import tags_from

@@ -3,12 +3,12 @@
 import hashlib
 
 from ...call import Answer, Call, Params
-from ...network.aws_prefix_lists import AwsPrefixList, aws_prefix_lists
-from ...network.endpoint_plans import INTERFACE
-from ...network.endpoint_services import SERVICES, base_name, private_names, service_name
-from ...network.endpoints import GATEWAY
-from ...network.errors import PrefixListNotFound
-from ...network.routing_errors import PrefixListIdMalformed, ServiceNameInvalid
+from ...network.endpoints.changes import GATEWAY
+from ...network.endpoints.plans import INTERFACE
+from ...network.endpoints.services import SERVICES, base_name, private_names, service_name
+from ...network.errors.common import PrefixListNotFound
+from ...network.errors.routing import PrefixListIdMalformed, ServiceNameInvalid
+from ...network.records.aws_prefix_lists import AwsPrefixList, aws_prefix_lists
 from ...services import Operation, Services
 from .asking import authorize_describing
 from .filters import Field, select

@@ -3,10 +3,10 @@
 import hashlib
 
 from ....vpc.addresses import private_domain
-from ...network.endpoint_plans import INTERFACE, own_names, serving
-from ...network.endpoint_services import private_names
-from ...network.objects import VpcEndpoint
-from ...network.security_groups import SecurityGroupView
+from ...network.endpoints.plans import INTERFACE, own_names, serving
+from ...network.endpoints.services import private_names
+from ...network.records.objects import VpcEndpoint
+from ...network.records.security_groups import SecurityGroupView
 from ...regional.shelves import Shelf
 from .request import tag_list
 from .shown import Shown

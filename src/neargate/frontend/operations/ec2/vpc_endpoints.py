@@ -6,12 +6,13 @@ from typing import Any
 from ....model.quotas import GATEWAY_ENDPOINTS_PER_REGION, INTERFACE_ENDPOINTS_PER_VPC
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...network import endpoints, interface_endpoints
-from ...network.endpoint_plans import INTERFACE
-from ...network.errors import MissingParameter
-from ...network.interface_endpoints import WantedInterface
-from ...network.objects import VpcEndpoint
-from ...network.routing_errors import EndpointIdMalformed, EndpointNotFound, FilterInvalid
+from ...network.endpoints import changes as endpoints
+from ...network.endpoints import interface_endpoints
+from ...network.endpoints.interface_endpoints import WantedInterface
+from ...network.endpoints.plans import INTERFACE
+from ...network.errors.common import MissingParameter
+from ...network.errors.routing import EndpointIdMalformed, EndpointNotFound, FilterInvalid
+from ...network.records.objects import VpcEndpoint
 from ...regional.shelves import Change, Shelf
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, group_resource, region_key, tag_keys

@@ -4,10 +4,10 @@ from typing import Any
 
 from ...authorize import Resource, Values
 from ...call import Call, Params
-from ...network.dhcp_changes import NONE
-from ...network.errors import MissingParameter, SubnetIdMalformed, VpcIdMalformed
-from ...network.objects import CidrBlock, DhcpOptions, Subnet, Tags, Vpc
-from ...network.vpc_errors import DhcpOptionsIdMalformed
+from ...network.errors.common import MissingParameter, SubnetIdMalformed, VpcIdMalformed
+from ...network.errors.vpcs import DhcpOptionsIdMalformed
+from ...network.records.objects import CidrBlock, DhcpOptions, Subnet, Tags, Vpc
+from ...network.vpcs.dhcp import NONE
 from ...services import Services
 from .request import check_id, resource_arn, tag_list
 

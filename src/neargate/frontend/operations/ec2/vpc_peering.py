@@ -7,10 +7,10 @@ from typing import Any
 from ....model.quotas import PEERINGS_OUTSTANDING, PEERINGS_PER_VPC
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...network import peerings
-from ...network.errors import InvalidParameterValue, MissingParameter, VpcIdMalformed
-from ...network.objects import Peering, Vpc
-from ...network.routing_errors import NotPermitted, PeeringIdMalformed, PeeringNotFound, Unsupported
+from ...network.errors.common import InvalidParameterValue, MissingParameter, VpcIdMalformed
+from ...network.errors.routing import NotPermitted, PeeringIdMalformed, PeeringNotFound, Unsupported
+from ...network.peering import peerings
+from ...network.records.objects import Peering, Vpc
 from ...regional.shelves import Shelf
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys

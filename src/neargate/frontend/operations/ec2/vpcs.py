@@ -3,11 +3,16 @@
 from ....model.quotas import VPCS_PER_REGION
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...network import vpc_changes
-from ...network.errors import InvalidParameterCombination, InvalidParameterValue, MissingParameter, VpcIdMalformed
-from ...network.errors import VpcNotFound as NoSuchVpc
-from ...network.objects import Vpc
-from ...network.vpc_errors import IpamPoolNotFound, NotOffered, UnsupportedTenancy
+from ...network.errors.common import (
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    MissingParameter,
+    VpcIdMalformed,
+)
+from ...network.errors.common import VpcNotFound as NoSuchVpc
+from ...network.errors.vpcs import IpamPoolNotFound, NotOffered, UnsupportedTenancy
+from ...network.records.objects import Vpc
+from ...network.vpcs import changes as vpc_changes
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select

@@ -5,15 +5,15 @@ Invariant: nothing here pretends that a tunnel exists.
 
 from ...authorize import authorize
 from ...call import Answer, Call, Params
-from ...network.errors import InvalidParameterValue
-from ...network.routing_errors import Unsupported
-from ...network.vpn_errors import (
+from ...network.errors.common import InvalidParameterValue
+from ...network.errors.routing import Unsupported
+from ...network.errors.vpn import (
     CustomerGatewayIdMalformed,
     TransitGatewayNotFound,
     VpnConnectionNotFound,
     VpnGatewayIdMalformed,
 )
-from ...network.vpn_gateways import live_customer_gateway, live_gateway
+from ...network.routing.vpn_gateways import live_customer_gateway, live_gateway
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select

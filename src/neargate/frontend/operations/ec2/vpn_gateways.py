@@ -5,11 +5,11 @@ They are objects as AWS has them; VPN connections are not there (vpn_connections
 
 from ...authorize import Resource, authorize
 from ...call import Answer, Call, Params
-from ...network import vpn_gateways
-from ...network.errors import AvailabilityZoneInvalid, InvalidParameterValue, VpcIdMalformed
-from ...network.objects import VpnGateway
-from ...network.routing_errors import RouteTableIdMalformed
-from ...network.vpn_errors import VpnGatewayIdMalformed, VpnGatewayNotFound
+from ...network.errors.common import AvailabilityZoneInvalid, InvalidParameterValue, VpcIdMalformed
+from ...network.errors.routing import RouteTableIdMalformed
+from ...network.errors.vpn import VpnGatewayIdMalformed, VpnGatewayNotFound
+from ...network.records.objects import VpnGateway
+from ...network.routing import vpn_gateways
 from ...services import Operation, Services
 from .asking import authorize_describing, authorize_tagging, region_key, tag_keys
 from .filters import Field, select

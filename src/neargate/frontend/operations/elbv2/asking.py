@@ -10,7 +10,7 @@ from ...balancing import arns
 from ...balancing.limits import Limits, limits
 from ...balancing.objects import Listener, LoadBalancer, Rule, TargetGroup
 from ...call import Call
-from ...network.objects import Tags
+from ...network.records.objects import Tags
 from ...services import Services
 
 Tagged = LoadBalancer | TargetGroup | Listener | Rule

@@ -14,9 +14,9 @@ from ...balancing.lookup import find_balancer, required_balancer
 from ...balancing.objects import LoadBalancer
 from ...balancing.zones import Mapped
 from ...call import Answer, Call, Params
-from ...network.balancers import balancers
-from ...network.free_addresses import free_addresses
-from ...network.objects import Subnet
+from ...network.records.balancers import balancers
+from ...network.records.objects import Subnet
+from ...network.vpcs.free_addresses import free_addresses
 from ...services import Services
 from .access_logs import check_access_log
 from .asking import ask_for, ask_to_describe, ask_to_make

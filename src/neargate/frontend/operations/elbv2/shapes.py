@@ -6,8 +6,8 @@ from typing import Any
 from ...balancing.health_checks import HTTP_PROTOCOLS, TRAFFIC_PORT
 from ...balancing.hosted_zones import hosted_zone
 from ...balancing.objects import ACTIVE, ACTIVE_IMPAIRED, LoadBalancer, Node, TargetGroup
-from ...network import balancer_nodes as nodes
-from ...network.objects import Tags
+from ...network.nodes import balancer_nodes as nodes
+from ...network.records.objects import Tags
 
 UNTOLD = "Its last changes have not reached its nodes: they cannot be told of them. The operator's log says why."
 

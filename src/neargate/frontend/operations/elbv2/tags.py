@@ -10,7 +10,7 @@ from ...balancing.checks import tagged, tags_given
 from ...balancing.errors import TrustStoreNotFound, ValidationError
 from ...balancing.objects import DELETING, LoadBalancer
 from ...call import Answer, Call, Params
-from ...network.objects import Tags
+from ...network.records.objects import Tags
 from ...regional.shelves import Change, Shelf
 from ...services import Services
 from .asking import KINDS, Tagged, ask_to_describe, resource
