@@ -19,11 +19,7 @@ def up_options(up: argparse.ArgumentParser) -> None:
     up.add_argument("--region", metavar="NAME", help=f"name of the region ({default.region})")
     up.add_argument("--account", metavar="ID", help="account id, 12 digits")
     up.add_argument("--zones", help=f"letters of the availability zones ({zones})")
-    up.add_argument(
-        *("--port", "-p"),
-        type=int,
-        help=f"port of the API on 127.0.0.1 ({default.port})",
-    )
+    up.add_argument("--port", "-p", type=int, help=f"port of the API on 127.0.0.1 ({default.port})")
     up.add_argument("--auth", help="enforce, or open: any key is the administrator (tests)")
     up.add_argument("--containerd", help="own: an instance of ours; system: the machine's; or a socket's path")
     up.add_argument(
