@@ -317,6 +317,43 @@ def test_a_node_with_an_elastic_address_waits_for_its_lost_host_and_is_carried_f
     run(main)
 
 
+def test_a_server_that_stood_still_carries_nothing_before_hosts_had_the_time_to_end_it() -> None:
+    async def main() -> None:
+        stage = await begun()
+        one = found(stage.process)
+        bound = replace(stage.node("host-1"), allocation_id="eipalloc-1", public_ip="203.0.113.9")
+        await put(stage.process, replace(one, nodes=(bound,)))
+        await stage.pools.become({}, {"host-1": DRAINING})
+        await stage.process.placing.look()
+        assert stage.nodes() == [("host-1", "moving", False)]
+        stage.clock.at += 60.0  # what it would have told the host lies still in its own queues
+        await stage.process.placing.look()
+        assert stage.nodes() == [("host-1", "moving", False)]
+        await stage.look()
+        assert [host for host, _, _ in stage.nodes()] == ["host-2"]
+
+    run(main)
+
+
+def test_a_server_that_begins_carries_nothing_before_hosts_had_the_time_to_end_it() -> None:
+    async def main() -> None:
+        region, zone = MemoryDisk(), MemoryDisk()
+        stage = await begun(region=region, zone=zone)
+        one = found(stage.process)
+        bound = replace(stage.node("host-1"), allocation_id="eipalloc-1", public_ip="203.0.113.9")
+        await put(stage.process, replace(one, nodes=(bound,)))
+        await stage.pools.become({}, {"host-1": DRAINING})
+        await stage.process.placing.look()
+        again = await staged(region, zone, at=stage.clock.at + 60.0, pools=stage.pools)
+        await again.join("host-1", "host-2")
+        await again.process.placing.look()
+        assert again.nodes() == [("host-1", "moving", False)]
+        await again.look()
+        assert [host for host, _, _ in again.nodes()] == ["host-2"]
+
+    run(main)
+
+
 def test_a_server_that_is_killed_anywhere_goes_on_with_the_same_move() -> None:
     async def main() -> None:
         region, zone = MemoryDisk(), MemoryDisk()
