@@ -501,12 +501,10 @@ class Capacity:
         if known is not None and known.view.connected and is_known(known.facts, facts):
             known.facts = facts
             return
-        room = offered(
-            facts.capacity,
-            cpu_overcommit=self._knobs.cpu_overcommit,
-            disk_overcommit=self._knobs.disk_overcommit,
-        )
+        knobs = self._knobs
+        room = offered(facts.capacity, cpu_overcommit=knobs.cpu_overcommit, disk_overcommit=knobs.disk_overcommit)
         await self._in_turn(("", facts.host_id), lambda: self._register(facts, room))
+        await self._pools.came_back(facts.host_id)  # that may have been said of it while it joined
 
     async def _register(self, facts: HostFacts, room: Room) -> None:
         shared = facts.sandbox in SHARED_KERNEL
