@@ -327,6 +327,10 @@ def test_names_of_networks_have_one_for_each_zone_beside() -> None:
         one = replace(one, nodes=one.nodes[:1])
         private = one.nodes[0].private_ip
         assert list(names(one)) == [("web-1.elb.example", private), ("us-east-1a.web-1.elb.example", private)]
+        [first] = one.nodes
+        successor = replace(first, place="elbnode-2", followed=first.place, private_ip="172.31.0.99", serves=True)
+        both = replace(one, nodes=(replace(first, serves=True, is_listed=True), successor))
+        assert {address for _, address in names(both)} == {private}  # the other has found no healthy target yet
 
     on_stage(story)
 

@@ -8,6 +8,7 @@ last node.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from msgspec.structs import replace
@@ -106,10 +107,11 @@ def led_to(balancer: LoadBalancer) -> tuple[Node, ...]:
 
 
 def led_to_in_zones(balancer: LoadBalancer) -> Iterator[Node]:
-    """Nodes that the names of its zones list, whatever becomes of other zones: those that serve, else all."""
+    """Nodes that the names of its zones list, whatever becomes of other zones: as `led_to`, of each line by itself."""
     found = [one for one in balancer.nodes if one.state == AVAILABLE]
-    served = {one.line for one in found if one.serves}
-    return (one for one in found if one.serves or one.line not in served)
+    listed, served = {one.line for one in found if one.is_listed}, {one.line for one in found if one.serves}
+    of_rest = (one for one in found if one.line not in listed and (one.serves or one.line not in served))
+    return chain((one for one in found if one.is_listed), of_rest)
 
 
 def users_of(shelf: Shelf, allocation_id: str) -> Iterator[Node]:
