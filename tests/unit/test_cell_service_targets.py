@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from neargate.clusters.task_table import rows_by_id
+from neargate.interfaces.services import RevisionTemplate
 from neargate.interfaces.store import Overloaded, Row, Value
 from neargate.model.balancing import HEALTHY, INITIAL, UNHEALTHY, UNUSED
 from neargate.model.capacity import HostCapacity
@@ -32,6 +33,14 @@ async def until_status(services: ServiceRig, task: dict[str, Any], status: str) 
 
     await services.rig.until(holds)
     return await services.rig.described(id_of(task))
+
+
+async def one_running(services: ServiceRig, template: RevisionTemplate, **wanted: Any) -> dict[str, Any]:
+    """A new service's only task, once its containers run and it is a target."""
+    await services.create(desired_count=1, template=template, **wanted)
+    [task] = await services.until_count(1)
+    await services.run(task)
+    return await until_status(services, task, "RUNNING")
 
 
 async def until_said(services: ServiceRig, end: str) -> str:
@@ -98,10 +107,7 @@ def test_a_task_that_goes_is_no_target_before_its_host_is_told_to_stop_it() -> N
     async def body(rig: CellRig) -> None:
         services, targets = ServiceRig(rig), slow(rig)
         group = targets.make_group()
-        await services.create(desired_count=1, template=behind(group))
-        [task] = await services.until_count(1)
-        await services.run(task)
-        task = await until_status(services, task, "RUNNING")
+        task = await one_running(services, behind(group))
         target = services.target(task, group)
         targets.say(target, HEALTHY)
         shown = await services.until_steady()
@@ -134,10 +140,7 @@ def test_a_task_that_a_user_stops_drains_too() -> None:
     async def body(rig: CellRig) -> None:
         services, targets = ServiceRig(rig), slow(rig)
         group = targets.make_group()
-        await services.create(desired_count=1, template=behind(group))
-        [task] = await services.until_count(1)
-        await services.run(task)
-        task = await until_status(services, task, "RUNNING")
+        task = await one_running(services, behind(group))
         await rig.cell.stop_task(ACCOUNT, CLUSTER, id_of(task), None)
         await until_status(services, task, "DEACTIVATING")
         assert targets.draining == {services.target(task, group)}
@@ -169,10 +172,7 @@ def test_who_must_go_at_once_is_no_target_and_waits_for_nobody(code: str) -> Non
     async def body(rig: CellRig) -> None:
         services, targets = ServiceRig(rig), slow(rig)
         group = targets.make_group()
-        await services.create(desired_count=1, template=behind(group))
-        [task] = await services.until_count(1)
-        await services.run(task)
-        task = await until_status(services, task, "RUNNING")
+        task = await one_running(services, behind(group))
         if code == "SpotInterruption":
             await rig.cell.spot.reclaim([id_of(task)])
 
@@ -220,10 +220,7 @@ def test_a_target_that_fails_its_checks_is_replaced_and_the_reason_is_told() -> 
     async def body(rig: CellRig) -> None:
         services, targets = ServiceRig(rig), slow(rig)
         group = targets.make_group()
-        await services.create(desired_count=1, template=behind(group))
-        [task] = await services.until_count(1)
-        await services.run(task)
-        task = await until_status(services, task, "RUNNING")
+        task = await one_running(services, behind(group))
         targets.say(services.target(task, group), HEALTHY)
         await services.until_steady()
         why = "Health checks failed with these codes: [500]"
@@ -267,10 +264,7 @@ def test_within_the_grace_period_an_unhealthy_target_is_no_reason() -> None:
         services, targets = ServiceRig(rig), slow(rig)
         group = targets.make_group()
         settings = {**configured(), "healthCheckGracePeriodSeconds": 600}
-        await services.create(desired_count=1, template=behind(group), settings=settings)
-        [task] = await services.until_count(1)
-        await services.run(task)
-        task = await until_status(services, task, "RUNNING")
+        task = await one_running(services, behind(group), settings=settings)
         targets.say(services.target(task, group), UNHEALTHY, "Target.Timeout", "Request timed out")
         await until_health(services, "UNHEALTHY")
 
@@ -290,10 +284,7 @@ def test_with_several_groups_all_of_a_task_s_targets_must_be_healthy() -> None:
     async def body(rig: CellRig) -> None:
         services, targets = ServiceRig(rig), slow(rig)
         one, two = targets.make_group("one"), targets.make_group("two")
-        await services.create(desired_count=1, template=behind(one, two))
-        [task] = await services.until_count(1)
-        await services.run(task)
-        task = await until_status(services, task, "RUNNING")
+        task = await one_running(services, behind(one, two))
         assert targets.registered == {services.target(task, one), services.target(task, two)}
         targets.say(services.target(task, one), HEALTHY)
         [waits] = (await rig.cell.services.explain_service("web"))["targets"]
@@ -391,10 +382,7 @@ def test_what_was_healthy_before_the_region_began_again_is_healthy_until_it_is_s
     async def body(rig: CellRig) -> None:
         services, targets = ServiceRig(rig), slow(rig)
         group = targets.make_group()
-        await services.create(desired_count=1, template=behind(group))
-        [task] = await services.until_count(1)
-        await services.run(task)
-        task = await until_status(services, task, "RUNNING")
+        task = await one_running(services, behind(group))
         targets.say(services.target(task, group), HEALTHY)
         await services.until_steady()
         before = await services.messages()
@@ -448,10 +436,7 @@ def test_a_cell_that_has_too_much_to_do_looks_at_targets_later() -> None:
     async def body(rig: CellRig) -> None:
         services, targets = ServiceRig(rig), slow(rig)
         group = targets.make_group()
-        await services.create(desired_count=1, template=behind(group))
-        [task] = await services.until_count(1)
-        await services.run(task)
-        task = await until_status(services, task, "RUNNING")
+        task = await one_running(services, behind(group))
         died: list[str] = []
         rig.world.die = died.append  # type: ignore[method-assign]
         store, asked = rig.stores.cell_store, Counter[str]()

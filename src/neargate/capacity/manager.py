@@ -2,13 +2,14 @@
 
 Owns the ledger and the shard's store; must not know tasks, cells or sessions. Invariants: what is answered is durable;
 a reservation is made at most once per (task, zone) and never after its release; room, address and interface are taken
-and given back in one write. A flight goes on without its caller, so that one who goes away leaves no doubt.
+and given back in one write. A flight (`flights.py`) goes on without its caller, so that one who goes away leaves no
+doubt.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import structs
@@ -41,13 +42,12 @@ from ..world import World
 from . import interfaces, schema
 from .addressing import take_addresses
 from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row, reservation
+from .flights import Flights
 from .host_facts import all_shown, host_places, is_known
 from .ledger import SHARED_KERNEL, Ledger
 from .own_hosts import NOBODYS, HostPools
 from .placed import host_for, placed_claim, placed_interface, take_placed
 from .spot_share import SpotShare
-
-T = TypeVar("T")
 
 CAPACITY_UNAVAILABLE = (
     "Capacity is unavailable at this time. Please try again later or in a different availability zone"
@@ -126,7 +126,7 @@ class Capacity:
         self._spot = spot
         self._ledger = Ledger(pool_range(public_pool), share)
         self._writes = GatheredWrites(world, store, name="claims", statements=schema.reserve)
-        self._flights: dict[Key, asyncio.Future[Any]] = {}
+        self._flights = Flights(world)
         self._releases = 0
         self._say_why_after = 0.0
 
@@ -159,19 +159,19 @@ class Capacity:
                     return await self._claim_first(request, claim)
                 except Refused:
                     pass  # the ledger was wrong: it learns below
-        return await self._in_turn(key, lambda: self._reserve(request))
+        return await self._flights.in_turn(key, lambda: self._reserve(request))
 
     async def _claim_first(self, request: ReservationRequest, claim: Claim) -> Reservation:
         """The usual case: nobody else knows of the claim, and a group's write carries it, so it needs no task."""
         new = self._new_claim(request, claim)
         flight = self._writes.submit(new)
-        self._flights[claim.key] = flight
+        self._flights.begin(claim.key, flight)
         flight.add_done_callback(partial(self._landed, claim))
         await asyncio.shield(flight)
         return reservation(claim, new.eni)
 
     def _landed(self, claim: Claim, flight: "asyncio.Future[None]") -> None:
-        del self._flights[claim.key]
+        self._flights.end(claim.key)
         if flight.exception() is not None:
             self._ledger.remove(claim)
 
@@ -361,7 +361,7 @@ class Capacity:
 
     async def place(self, request: PlacedRequest) -> Reservation | NoCapacity | NoAddress:
         key = (request.object_id, request.zone)
-        return await self._in_turn(key, lambda: self._place(key, request))
+        return await self._flights.in_turn(key, lambda: self._place(key, request))
 
     async def placed(self) -> list[tuple[str, str]]:
         return [key for key in self._ledger.placed if key not in self._flights]
@@ -409,7 +409,7 @@ class Capacity:
 
     async def carry(self, request: PlacedRequest, host_id: str) -> Reservation | NoCapacity:
         key = (request.object_id, request.zone)
-        return await self._in_turn(key, lambda: self._carry(key, request, host_id))
+        return await self._flights.in_turn(key, lambda: self._carry(key, request, host_id))
 
     async def _carry(self, key: Key, request: PlacedRequest, host_id: str) -> Reservation | NoCapacity:
         claim = self._ledger.claims.get(key)
@@ -432,7 +432,7 @@ class Capacity:
     async def release(self, task_id: str, zone: str) -> None:
         """See CapacityManager. Afterwards a tombstone is durable, whether there was a claim or not."""
         key = (task_id, zone)
-        await self._in_turn(key, lambda: self._release(key))
+        await self._flights.in_turn(key, lambda: self._release(key))
 
     async def _release(self, key: Key) -> None:
         for _ in range(self._knobs.reserve_attempts):
@@ -472,7 +472,7 @@ class Capacity:
 
     async def restore(self, recorded: Sequence[RecordedReservation]) -> None:
         for lost in recorded:
-            await self._in_turn((lost.task_id, lost.zone), partial(self._restore, lost))
+            await self._flights.in_turn((lost.task_id, lost.zone), partial(self._restore, lost))
 
     async def _restore(self, lost: RecordedReservation) -> None:
         """Raises Overloaded; the ledger holds the claim all the same, so nothing is given away that a task uses."""
@@ -501,9 +501,12 @@ class Capacity:
         if known is not None and known.view.connected and is_known(known.facts, facts):
             known.facts = facts
             return
-        knobs = self._knobs
-        room = offered(facts.capacity, cpu_overcommit=knobs.cpu_overcommit, disk_overcommit=knobs.disk_overcommit)
-        await self._in_turn(("", facts.host_id), lambda: self._register(facts, room))
+        room = offered(
+            facts.capacity,
+            cpu_overcommit=self._knobs.cpu_overcommit,
+            disk_overcommit=self._knobs.disk_overcommit,
+        )
+        await self._flights.in_turn(("", facts.host_id), lambda: self._register(facts, room))
         await self._pools.came_back(facts.host_id)  # that may have been said of it while it joined
 
     async def _register(self, facts: HostFacts, room: Room) -> None:
@@ -518,7 +521,7 @@ class Capacity:
 
     async def assign_host(self, host_id: str) -> None:
         """Its pool or its operator's word has changed. What runs on it stays; nothing comes that is of another pool."""
-        await self._in_turn(("", host_id), lambda: self._assign(host_id))
+        await self._flights.in_turn(("", host_id), lambda: self._assign(host_id))
 
     async def _assign(self, host_id: str) -> None:
         """In turn also for a host that is not known: it may be joining, and have asked before."""
@@ -575,24 +578,3 @@ class Capacity:
 
     def public_holders(self, cidr: str) -> dict[str, str]:
         return self._ledger.public_holders(cidr)
-
-    async def _in_turn(self, key: Key, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One flight per claim at a time: what a flight reads of its claim stays true until it ends."""
-        while (before := self._flights.get(key)) is not None:
-            await asyncio.wait([before])
-        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._flights[key] = outcome
-        self._world.spawn(self._fly(key, work, outcome), f"claim {key[0]}")
-        return await asyncio.shield(outcome)
-
-    async def _fly(self, key: Key, work: Callable[[], Coroutine[Any, Any, T]], outcome: "asyncio.Future[T]") -> None:
-        """What the work raises goes to whoever waits, and to nobody when the caller is gone."""
-        try:
-            result = await work()
-        except Exception as error:
-            del self._flights[key]
-            outcome.set_exception(error)
-            outcome.exception()  # marks it as read: a caller who is gone must not make asyncio complain
-        else:
-            del self._flights[key]
-            outcome.set_result(result)
