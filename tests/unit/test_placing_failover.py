@@ -20,6 +20,7 @@ from neargate.frontend.network.records.balancers import Node
 from neargate.frontend.network.registry import MIGRATIONS, open_network
 from neargate.frontend.regional.shelves import Change
 from neargate.model.balancing import HEALTHY, INITIAL, GroupVerdicts, NodeReport, TargetVerdict
+from neargate.model.capacity import NoAddress
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryDisk, MemoryStores
 from neargate.world import OsWorld
@@ -286,6 +287,28 @@ def test_a_drained_hosts_node_is_listed_until_the_other_has_found_a_healthy_targ
         await stage.look()
         assert stage.nodes() == [("host-1", "retiring", False), ("host-2", "available", True)]
         assert stage.names() == [stage.node("host-2").public_ip]
+
+    run(main)
+
+
+def test_one_that_is_still_being_made_does_not_fail_because_its_next_node_finds_no_address() -> None:
+    async def main() -> None:
+        stage = await staged(MemoryDisk(), MemoryDisk())
+        await stage.join("host-1")
+        stage.mute.add("host-1")
+        await create(stage.process)
+        await stage.look()
+        await stage.pools.become({}, {"host-1": DRAINING})
+        one = found(stage.process)
+        [first] = one.nodes
+        waiting = replace(first, place="elbnode-2", state="pending", host_id=None, followed=first.place)
+        await put(stage.process, replace(one, nodes=(first, waiting)))
+        shelf = stage.process.network.shelf(ACCOUNT)
+        assert found(stage.process).state == "provisioning"
+        assert nodes.refused(shelf, ARN, waiting.place, NoAddress(is_public=True)).put == ()
+        await put(stage.process, replace(one, nodes=(waiting,)))
+        [failed] = nodes.refused(shelf, ARN, waiting.place, NoAddress(is_public=True)).put
+        assert isinstance(failed, LoadBalancer) and failed.state == "failed"
 
     run(main)
 
