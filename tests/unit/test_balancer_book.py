@@ -217,6 +217,31 @@ def test_one_that_cannot_be_planned_stays_as_it_was_says_so_and_keeps_no_other()
     on_stage(story)
 
 
+def test_of_one_that_is_deleted_or_has_failed_nothing_is_said_to_be_unplanned() -> None:
+    async def story(stage: Stage) -> None:
+        def planner(shelf: object, one: LoadBalancer, generation: int) -> BalancerPlan:
+            raise ValueError("a key cannot be opened")
+
+        verdicts = Verdicts()
+        book = BalancerBook(stage.process.network, verdicts, planner)
+        whole = found(stage.process)
+        for name in ("2", "3"):
+            await stage.put(replace(whole, name=ARN + name))
+        book.of_host("host-1")
+        assert list(verdicts.unplanned) == [ARN, ARN + "2", ARN + "3"]
+        deleted = nodes.deleting(replace(whole, name=ARN + "2"))
+        assert deleted is not None
+        leaving = tuple(replace(one, state="deleting") for one in whole.nodes)
+        await stage.put(deleted, replace(whole, name=ARN + "3", state="failed", nodes=leaving))
+        book.of_host("host-1")
+        assert list(verdicts.unplanned) == [ARN]
+        await stage.drop(deleted)
+        book.of_host("host-1")
+        assert list(verdicts.unplanned) == [ARN]
+
+    on_stage(story)
+
+
 def test_one_that_is_more_than_a_message_stays_as_it_was_and_no_host_is_cut_off_by_it() -> None:
     async def story(stage: Stage) -> None:
         before = stage.plan()
@@ -302,6 +327,10 @@ def test_names_of_networks_have_one_for_each_zone_beside() -> None:
         one = replace(one, nodes=one.nodes[:1])
         private = one.nodes[0].private_ip
         assert list(names(one)) == [("web-1.elb.example", private), ("us-east-1a.web-1.elb.example", private)]
+        [first] = one.nodes
+        successor = replace(first, place="elbnode-2", followed=first.place, private_ip="172.31.0.99", serves=True)
+        both = replace(one, nodes=(replace(first, serves=True, is_listed=True), successor))
+        assert {address for _, address in names(both)} == {private}  # the other has found no healthy target yet
 
     on_stage(story)
 

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from neargate.frontend.balancing.health import Verdicts
 from neargate.frontend.balancing.objects import LoadBalancer, Node, Target, TargetGroup
-from neargate.frontend.balancing.target_states import State, state_of
+from neargate.frontend.balancing.target_states import State, state_of, states_of
 from neargate.model.balancing import GroupVerdicts, NodeReport, TargetVerdict
 
 ACCOUNT = "123456789012"
@@ -119,3 +119,34 @@ def test_of_several_load_balancers_each_must_find_it_so() -> None:
     other = replace(BOTH, name="other", nodes=(Node(place="in-z-c", subnet_id="s", zone="z-a", state="available"),))
     assert told(said(a="healthy", b="healthy", c="initial"), BOTH, other)[0] == "initial"
     assert told(said(a="healthy", b="healthy", c="healthy"), BOTH, other)[0] == "healthy"
+
+
+def test_of_many_targets_together_is_told_what_is_told_of_each_and_who_is_asked_is_found_once_for_each_zone() -> None:
+    asked: list[str] = []
+
+    class Counting(Verdicts):
+        def report(self, place: str) -> NodeReport | None:
+            asked.append(place)
+            return super().report(place)
+
+    zones = ("z-a", "z-b", "z-c", "all")
+    many = tuple(
+        Target(
+            ip=f"10.0.{n % 4}.{n // 4}",
+            port=80,
+            zone=zones[n % 4],
+            registered_at=1.0,
+            draining_since=1.0 if n % 5 == 0 else None,
+        )
+        for n in range(400)
+    )
+    group, balancers, verdicts = replace(GROUP, targets=many), [balancer("z-a", "z-b", lb_type="network")], Counting()
+    for place, states in (("in-z-a", ("healthy", "unhealthy", "initial")), ("in-z-b", ("healthy", "healthy"))):
+        told = tuple(TargetVerdict(key=one.key, state=states[n % len(states)]) for n, one in enumerate(many[:300]))
+        groups = (GroupVerdicts(group="group", targets=told),)
+        verdicts.heard(NodeReport(arn="balancer", place=place, generation=1, is_serving=True, groups=groups))
+    asked.clear()
+    together = states_of(group, balancers, verdicts)
+    assert len(asked) <= len(zones) * 2
+    assert together == {one.key: state_of(group, one, balancers, verdicts) for one in many}
+    assert {one.state for one in together.values()} == {"healthy", "unhealthy", "initial", "draining", "unused"}

@@ -184,6 +184,50 @@ def test_a_target_of_which_nothing_can_be_found_out_keeps_no_other_from_being_he
     in_cell(body, knobs=QUICK)
 
 
+def test_a_target_that_stands_as_before_a_fault_is_at_fault_no_more_and_is_not_looked_at_without_an_end() -> None:
+    async def body(rig: CellRig) -> None:
+        services, targets = ServiceRig(rig), rig.targets
+        group = targets.make_group()
+        await services.create(desired_count=1, template=behind(group))
+        await services.until_steady()
+        [task] = await services.live()
+        targets.is_eager = False  # it will drain
+        lane, asked = rig.cell.services._lane, list[str]()
+        turn = lane.turn
+
+        async def counted(key: tuple[str, str, str]) -> float | None:
+            asked.append(key[2])
+            return await turn(key)
+
+        lane.turn = counted  # type: ignore[method-assign]
+
+        async def faults() -> int:
+            return len((await rig.cell.services.explain_service("web"))["target_faults"])
+
+        async def fails() -> bool:
+            return await faults() == 1
+
+        async def is_well() -> bool:
+            assert len(asked) < 100
+            return await faults() == 0
+
+        for _ in range(2):  # while it runs, and while it drains
+            targets.unreadable[services.target(task, group)] = ValueError("a fault of ours")
+            targets.use_group(group, is_used=True)
+            await rig.until(fails)
+            targets.unreadable.clear()
+            await rig.until(is_well)
+            await services.update(desired_count=0)
+
+            async def drains() -> bool:
+                return bool(targets.draining)
+
+            await rig.until(drains)
+        assert targets.draining and not await services.is_told_to_stop(task)
+
+    in_cell(body, knobs=QUICK)
+
+
 def test_stops_of_a_service_whose_rows_cannot_be_read_go_on_in_the_end_and_others_at_once() -> None:
     async def body(rig: CellRig) -> None:
         services, store = ServiceRig(rig), rig.stores.cell_store

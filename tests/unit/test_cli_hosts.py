@@ -93,6 +93,27 @@ def test_a_host_is_drained_given_up_and_resumed_and_a_restart_knows_it() -> None
     story(body)
 
 
+def test_a_host_that_connects_while_it_is_given_up_is_emptied_instead() -> None:
+    async def body(desk: HostsDesk, _: MemoryDisk) -> None:
+        capacity = desk._region.capacities[ZONE]
+        room = HostCapacity(cpu_units=1024, memory_mib=2048, disk_gib=100)
+        facts = HostFacts(host_id="host-b", boot_id="boot", capacity=room, sandbox="simulated", zone=ZONE)
+        await capacity.host_seen("host-b", False)
+        say = desk._region.own_hosts.say
+
+        async def said_late(host_id: str, word: str) -> None:
+            if word == "given-up":
+                await capacity.register_host(facts)
+            await say(host_id, word)
+
+        desk._region.own_hosts.say = said_late  # type: ignore[method-assign]
+        with pytest.raises(HostRefused, match="host-b has just connected; it is emptied instead"):
+            await desk.give_up({"host": "host-b"})
+        assert (await states(desk))["host-b"] == (True, "draining")
+
+    story(body)
+
+
 @pytest.mark.parametrize(
     ("request_", "sentence"),
     [

@@ -1,11 +1,15 @@
 """What a task writes cannot command the terminal of whoever reads its log."""
 
+import argparse
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
-from neargate.cli import terminal
+from neargate.cli import doctor, terminal, trace_path
+from neargate.cli.commands import looking
+from neargate.cli.paths import region_paths
 
 
 @pytest.mark.parametrize(
@@ -39,3 +43,15 @@ def test_a_pipe_gets_what_was_written_and_a_terminal_too_when_asked(monkeypatch:
     monkeypatch.setattr(sys, "stdout", _Terminal())
     assert terminal.for_reader(text) == "one\\x1b[2J\ntwo"
     assert terminal.for_reader(text, raw=True) == text
+
+
+def test_what_accounts_named_does_not_command_the_terminal_of_who_asks_doctor_or_for_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = "the certificate of \x1b]0;owned\x07 expired"
+    monkeypatch.setattr(doctor, "report", lambda _: ([told], True))
+    monkeypatch.setattr(trace_path, "run", lambda *_: told)
+    monkeypatch.setattr(sys, "stdout", shown := _Terminal())
+    looking.doctor(argparse.Namespace(), region_paths(str(tmp_path)))
+    looking.trace_path(argparse.Namespace(task="t", to="web:80", protocol="tcp"), region_paths(str(tmp_path)))
+    assert shown.getvalue() == "the certificate of \\x1b]0;owned\\x07 expired\n" * 2

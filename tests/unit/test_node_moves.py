@@ -42,6 +42,7 @@ LOST = host("h1", up=False, for_s=60.0)
 GONE = host("h1", up=False, for_s=0.0, gone=True, draining=True)
 BOUND = replace(NODE, wanted_private_ip="10.0.0.9")
 MOVED = replace(BOUND, state=MOVING, since=NOW - 5.0)
+LISTED, YOUNG = replace(NODE, is_listed=True), replace(NEXT, attached_at=NOW - 119.0)
 RETIRED = replace(NODE, state=RETIRING, since=NOW - 120.0)
 
 
@@ -84,6 +85,10 @@ def planned(nodes: tuple[Node, ...], *hosts: HostSeen) -> list[tuple[str, Step]]
         ((NODE, replace(NEXT, serves=False)), (H1, H2), [("n2", Step.END)]),
         ((NODE, NEXT), (DRAINED, H2), [("n1", Step.RETIRE)]),
         ((NODE, NEXT), (H1, H2), [("n1", Step.RETIRE)]),
+        ((LISTED, YOUNG), (DRAINED, H2), []),  # it has found no healthy target yet, and names lead to the other
+        ((LISTED, replace(YOUNG, is_listed=True)), (DRAINED, H2), [("n1", Step.RETIRE)]),
+        ((LISTED, replace(YOUNG, attached_at=NOW - 120.0)), (DRAINED, H2), [("n1", Step.RETIRE)]),
+        ((NODE, YOUNG), (DRAINED, H2), [("n1", Step.RETIRE)]),  # none has a healthy target
         ((RETIRED, NEXT), (H1, H2), [("n1", Step.END)]),
         ((RETIRED, NEXT), (DRAINED, H2), [("n1", Step.END)]),
         ((replace(RETIRED, since=NOW - 119.0), NEXT), (DRAINED, H2), []),

@@ -21,6 +21,7 @@ from neargate.capacity.own_hosts import (
 from neargate.interfaces.store import Overloaded, Statement
 from neargate.model.capacity import HostCapacity, HostFacts, NoCapacity, Reservation, ReservationRequest, SubnetView
 from neargate.model.knobs import DEFAULT_KNOBS
+from neargate.placement.reserve import Room
 from neargate.store.sqlite import MemoryDisk, MemoryStores
 from neargate.world import OsWorld
 
@@ -264,6 +265,28 @@ def test_a_host_counts_as_given_up_while_it_is_away_and_is_only_drained_when_it_
         await again.capacity.host_seen("h1", False)
         assert await words(again) == {"h1": (True, False)}
         assert await words(await Rig.open(disk)) == {"h1": (True, False)}
+
+    run(main)
+
+
+def test_a_host_that_is_given_up_while_it_joins_is_only_drained() -> None:
+    async def main() -> None:
+        rig = await Rig.open(MemoryDisk())
+        await rig.join("h1")
+        await rig.capacity.host_seen("h1", False)
+        register, saying = rig.capacity._register, list[asyncio.Future[None]]()
+
+        async def said_meanwhile(facts: HostFacts, room: Room) -> None:
+            saying.append(asyncio.ensure_future(rig.own.say("h1", GIVEN_UP)))
+            while rig.own.pools.word("h1") != GIVEN_UP:  # noqa: ASYNC110  its listeners wait for this turn
+                await asyncio.sleep(0)
+            await register(facts, room)
+
+        rig.capacity._register = said_meanwhile  # type: ignore[method-assign]
+        await rig.join("h1")
+        await asyncio.gather(*saying)
+        await rig.capacity.host_seen("h1", False)
+        assert await words(rig) == {"h1": (True, False)}
 
     run(main)
 

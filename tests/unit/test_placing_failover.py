@@ -10,7 +10,7 @@ from neargate.capacity.own_hosts import DRAINING, GIVEN_UP, HostPools
 from neargate.frontend.balancing import objects as balancing_objects
 from neargate.frontend.balancing.book import BalancerBook
 from neargate.frontend.balancing.health import Verdicts
-from neargate.frontend.balancing.objects import LoadBalancer
+from neargate.frontend.balancing.objects import LoadBalancer, TargetGroup
 from neargate.frontend.balancing.plans import balancer_plan
 from neargate.frontend.balancing.watching import BalancerWatch
 from neargate.frontend.network.nodes import balancer_nodes as nodes
@@ -18,11 +18,14 @@ from neargate.frontend.network.placing.loop import open_placing
 from neargate.frontend.network.plans import balancer_names
 from neargate.frontend.network.records.balancers import Node
 from neargate.frontend.network.registry import MIGRATIONS, open_network
-from neargate.model.balancing import NodeReport
+from neargate.frontend.regional.shelves import Change
+from neargate.model.balancing import HEALTHY, INITIAL, GroupVerdicts, NodeReport, TargetVerdict
+from neargate.model.capacity import NoAddress
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryDisk, MemoryStores
 from neargate.world import OsWorld
 
+from .test_balancer_book import GROUP, listener
 from .test_placing import ACCOUNT, HOST, REGION, ZONE, Process, nothing_to_settle, run
 from .test_placing_balancers import ARN, create, found, put
 
@@ -50,6 +53,7 @@ class Stage(Struct, kw_only=True):
     book: BalancerBook
     watch: BalancerWatch
     mute: set[str]  # hosts whose nodes do not serve, though they are connected
+    healthy: set[str]  # hosts whose nodes have a healthy target
 
     async def look(self, after_s: float = 5.0) -> None:
         """A period of the server: connected hosts say that the nodes serve that they were told of."""
@@ -69,7 +73,11 @@ class Stage(Struct, kw_only=True):
     def hear(self, host_id: str, places: Sequence[str]) -> None:
         generation = self.book.generation(ARN) or 0
         serves = host_id not in self.mute
-        reports = [NodeReport(arn=ARN, place=one, generation=generation, is_serving=serves) for one in places]
+        told = (TargetVerdict(key="10.0.0.7:80", state=HEALTHY if host_id in self.healthy else INITIAL),)
+        groups = (GroupVerdicts(group=GROUP, targets=told),)
+        reports = [
+            NodeReport(arn=ARN, place=one, generation=generation, is_serving=serves, groups=groups) for one in places
+        ]
         self.book.heard(host_id, reports)
 
     async def pass_by(self, seconds: float) -> None:
@@ -139,6 +147,7 @@ async def staged(region: MemoryDisk, zone: MemoryDisk, *, at: float = 1000.0, po
         book=book,
         watch=BalancerWatch(clock, network, book, verdicts, KNOBS),
         mute=set(),
+        healthy=set(),
     )
 
 
@@ -258,6 +267,52 @@ def test_a_drained_hosts_node_serves_and_is_listed_until_another_does_and_then_h
     run(main)
 
 
+def test_a_drained_hosts_node_is_listed_until_the_other_has_found_a_healthy_target() -> None:
+    async def main() -> None:
+        stage = await begun()
+        vpc_id = found(stage.process).vpc_id
+        group = TargetGroup(
+            account=ACCOUNT, name=GROUP, label="tg", protocol="HTTP", port=80, vpc_id=vpc_id, created_at=1.0
+        )
+        parts = Change(result=None, put=(group, listener()))
+        await stage.process.network.change(ACCOUNT, lambda _: parts)
+        stage.healthy.add("host-1")
+        await stage.look()
+        first = stage.node("host-1")
+        await stage.pools.become({}, {"host-1": DRAINING})
+        await stage.pass_by(60)
+        assert stage.nodes() == [("host-1", "available", True), ("host-2", "available", True)]
+        assert stage.names() == [first.public_ip]
+        stage.healthy.add("host-2")
+        await stage.look()
+        assert stage.nodes() == [("host-1", "retiring", False), ("host-2", "available", True)]
+        assert stage.names() == [stage.node("host-2").public_ip]
+
+    run(main)
+
+
+def test_one_that_is_still_being_made_does_not_fail_because_its_next_node_finds_no_address() -> None:
+    async def main() -> None:
+        stage = await staged(MemoryDisk(), MemoryDisk())
+        await stage.join("host-1")
+        stage.mute.add("host-1")
+        await create(stage.process)
+        await stage.look()
+        await stage.pools.become({}, {"host-1": DRAINING})
+        one = found(stage.process)
+        [first] = one.nodes
+        waiting = replace(first, place="elbnode-2", state="pending", host_id=None, followed=first.place)
+        await put(stage.process, replace(one, nodes=(first, waiting)))
+        shelf = stage.process.network.shelf(ACCOUNT)
+        assert found(stage.process).state == "provisioning"
+        assert nodes.refused(shelf, ARN, waiting.place, NoAddress(is_public=True)).put == ()
+        await put(stage.process, replace(one, nodes=(waiting,)))
+        [failed] = nodes.refused(shelf, ARN, waiting.place, NoAddress(is_public=True)).put
+        assert isinstance(failed, LoadBalancer) and failed.state == "failed"
+
+    run(main)
+
+
 def test_a_given_up_hosts_node_goes_on_elsewhere_with_all_its_addresses() -> None:
     async def main() -> None:
         stage = await begun()
@@ -313,6 +368,43 @@ def test_a_node_with_an_elastic_address_waits_for_its_lost_host_and_is_carried_f
         await stage.look()
         assert stage.nodes() == [("host-2", "available", True)] and stage.names() == ["203.0.113.9"]
         assert stage.node("host-2").private_ip == bound.private_ip
+
+    run(main)
+
+
+def test_a_server_that_stood_still_carries_nothing_before_hosts_had_the_time_to_end_it() -> None:
+    async def main() -> None:
+        stage = await begun()
+        one = found(stage.process)
+        bound = replace(stage.node("host-1"), allocation_id="eipalloc-1", public_ip="203.0.113.9")
+        await put(stage.process, replace(one, nodes=(bound,)))
+        await stage.pools.become({}, {"host-1": DRAINING})
+        await stage.process.placing.look()
+        assert stage.nodes() == [("host-1", "moving", False)]
+        stage.clock.at += 60.0  # what it would have told the host lies still in its own queues
+        await stage.process.placing.look()
+        assert stage.nodes() == [("host-1", "moving", False)]
+        await stage.look()
+        assert [host for host, _, _ in stage.nodes()] == ["host-2"]
+
+    run(main)
+
+
+def test_a_server_that_begins_carries_nothing_before_hosts_had_the_time_to_end_it() -> None:
+    async def main() -> None:
+        region, zone = MemoryDisk(), MemoryDisk()
+        stage = await begun(region=region, zone=zone)
+        one = found(stage.process)
+        bound = replace(stage.node("host-1"), allocation_id="eipalloc-1", public_ip="203.0.113.9")
+        await put(stage.process, replace(one, nodes=(bound,)))
+        await stage.pools.become({}, {"host-1": DRAINING})
+        await stage.process.placing.look()
+        again = await staged(region, zone, at=stage.clock.at + 60.0, pools=stage.pools)
+        await again.join("host-1", "host-2")
+        await again.process.placing.look()
+        assert again.nodes() == [("host-1", "moving", False)]
+        await again.look()
+        assert [host for host, _, _ in again.nodes()] == ["host-2"]
 
     run(main)
 

@@ -507,6 +507,7 @@ class Capacity:
             disk_overcommit=self._knobs.disk_overcommit,
         )
         await self._flights.in_turn(("", facts.host_id), lambda: self._register(facts, room))
+        await self._pools.came_back(facts.host_id)  # that may have been said of it while it joined
 
     async def _register(self, facts: HostFacts, room: Room) -> None:
         shared = facts.sandbox in SHARED_KERNEL

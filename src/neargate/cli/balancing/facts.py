@@ -13,7 +13,7 @@ from ...frontend.balancing import lookup
 from ...frontend.balancing.health import Verdicts
 from ...frontend.balancing.listeners import ENDS_TLS
 from ...frontend.balancing.objects import Action, Listener, LoadBalancer, Node, TargetGroup
-from ...frontend.balancing.target_states import State, is_across, state_of
+from ...frontend.balancing.target_states import State, is_across, state_of, states_of
 from ...frontend.certificates.records import IMPORTED, Certificate
 from ...frontend.network.nodes import balancer_nodes as nodes
 from ...frontend.network.records.balancers import balancers
@@ -156,8 +156,7 @@ def _leading(view: View, group: TargetGroup) -> list[LoadBalancer]:
 
 
 def _states(view: View, group: TargetGroup) -> dict[str, State]:
-    leading = _leading(view, group)
-    return {one.key: state_of(group, one, leading, view.verdicts) for one in group.targets}
+    return states_of(group, _leading(view, group), view.verdicts)
 
 
 def _target(key: str, zone: str, state: State) -> Facts:

@@ -88,9 +88,10 @@ def _told_without_a_server(paths: RegionPaths, task: str = "") -> Iterator[None]
 
 
 def trace_path(given: Given, paths: RegionPaths) -> int:
+    from ..terminal import for_reader
     from ..trace_path import run
 
-    say(run(paths, given.task, given.to, given.protocol))
+    say(for_reader(run(paths, given.task, given.to, given.protocol)))
     return 0
 
 
@@ -110,7 +111,8 @@ def metrics(_: Given, paths: RegionPaths) -> int:
 
 def doctor(_: Given, paths: RegionPaths) -> int:
     from ..doctor import report
+    from ..terminal import for_reader
 
     lines, fine = report(paths)
-    say("\n".join(lines))
+    say(for_reader("\n".join(lines)))
     return 0 if fine else 1

@@ -71,7 +71,11 @@ class HostsDesk:
         host = await self._host(request)
         if host["connected"]:
             raise HostRefused(f"{host['host_id']} is connected; to empty it: neargate hosts drain {host['host_id']}")
-        return await self._say(host, GIVEN_UP)
+        said = await self._say(host, GIVEN_UP)
+        if (await self._host(request))["connected"]:  # since it was looked at
+            await self._say(host, DRAINING)
+            raise HostRefused(f"{host['host_id']} has just connected; it is emptied instead")
+        return said
 
     async def resume(self, request: Answer) -> Answer:
         """Raises HostRefused."""

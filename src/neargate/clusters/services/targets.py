@@ -153,6 +153,8 @@ class TargetLane:
         await self._each(key, Step.REGISTER, by_step[Step.REGISTER][:_WRITTEN_MAX], self._register)
         await self._each(key, Step.DRAIN, by_step[Step.DRAIN][:_WRITTEN_MAX], self._drain)
         running = [task for task in by_step[Step.NONE] if task.last_status == LastStatus.RUNNING]
+        on_the_way = [task for task in by_step[Step.NONE] if task.last_status != LastStatus.RUNNING]
+        self._faults.went_well(key, on_the_way + by_step[Step.WAIT])  # there is nothing to do that could fail
         is_more = await self._tell(key, running)
         await self._hold_no_longer(self._faults.overdue(key, tasks))
         if is_more or by_step[Step.REGISTER] or by_step[Step.DRAIN]:
@@ -243,12 +245,16 @@ class TargetLane:
     async def _tell(self, key: Key, tasks: Tasks) -> bool:
         """Whether there is more to be told."""
         news: list[TargetTask] = []
+        same: list[TargetTask] = []
         verdicts: dict[str, TaskVerdict] = {}
         for task in tasks:
             verdict = await self._found_out(key, Step.NONE, task, self._stands)
-            if verdict not in (None, task.verdict):
+            if verdict == task.verdict:
+                same.append(task)
+            elif verdict is not None:
                 verdicts[task.task_id] = verdict
                 news.append(task)
+        self._faults.went_well(key, same)
 
         async def write(_: Key, some: Tasks) -> None:
             await self._store.write([told_of(task.task_id, verdicts[task.task_id]) for task in some])

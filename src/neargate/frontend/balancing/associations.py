@@ -25,10 +25,15 @@ SPOKEN = {
 
 
 def check_actions(
-    shelf: Shelf, balancer: LoadBalancer, protocol: str, actions: Sequence[Action], limits: Limits = AWS_LIMITS
+    shelf: Shelf,
+    balancer: LoadBalancer,
+    protocol: str,
+    actions: Sequence[Action],
+    limits: Limits = AWS_LIMITS,
+    beside: str = "",
 ) -> None:
-    """For a listener of `protocol`. Raises what a target group, or a kind of action, cannot be used for, and
-    TooManyUniqueTargetGroups, TooManyTargets.
+    """For a listener of `protocol`. `beside`: the name of the listener or rule whose actions become these. Raises what
+    a target group, or a kind of action, cannot be used for, and TooManyUniqueTargetGroups, TooManyTargets.
     """
     if any(len(one.groups) > limits.groups_per_action for one in actions):
         raise InvalidAction(f"A forward action can have up to '{limits.groups_per_action}' target groups")
@@ -38,7 +43,9 @@ def check_actions(
     for group in groups:
         check_group(group, balancer, protocol)
     check_free(shelf, balancer.arn, [group.arn for group in groups])
-    check_groups(shelf, balancer, groups, limits)
+    led_to = lookup.groups_of(shelf, balancer.arn)
+    if any(group.arn not in led_to for group in groups):  # a limit that was lowered takes nothing away
+        check_groups(shelf, balancer, groups, limits, beside)
 
 
 def _check_network_actions(actions: Sequence[Action]) -> None:

@@ -130,12 +130,11 @@ class BalancerBook:
     def _replan(self, shelf: Shelf, generation: int) -> bool:
         """Whether a plan is another one. One that says the same keeps its generation."""
         before, made = self._plans.get(shelf.account, {}), dict[str, BalancerPlan]()
-        for arn in [arn for arn in self._verdicts.unplanned if shelf.find(LoadBalancer, arn) is None]:
-            if arn in before:
+        with_nodes = {one.arn: one for one in balancers(shelf) if nodes.there(one)}
+        for arn in [arn for arn in self._verdicts.unplanned if arn.split(":")[4] == shelf.account]:
+            if arn not in with_nodes:  # it was deleted, or failed: nobody is to be told of it
                 del self._verdicts.unplanned[arn]
-        for balancer in balancers(shelf):
-            if not nodes.there(balancer):
-                continue
+        for balancer in with_nodes.values():
             known = before.get(balancer.arn)
             plan = self._planned(shelf, balancer, generation) or known
             if plan is not None:

@@ -126,10 +126,10 @@ def modify(
     after = _settled(after, wanted, balancer, known)
     if any(one.port == after.port for one in lookup.listeners_of(shelf, balancer.arn) if one.arn != arn):
         raise DuplicateListener(balancer.arn)
-    check_actions(shelf, balancer, after.protocol, after.default, limits)
+    check_actions(shelf, balancer, after.protocol, after.default, limits, arn)
     _check_room(shelf, balancer, after, known, limits)
     for rule in lookup.rules_of(shelf, arn) if after.protocol != before.protocol else ():
-        check_actions(shelf, balancer, after.protocol, rule.actions, limits)
+        check_actions(shelf, balancer, after.protocol, rule.actions, limits, rule.arn)
     return Change(result=after, put=(after,) if after != before else ())
 
 

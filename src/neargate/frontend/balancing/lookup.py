@@ -74,11 +74,14 @@ def groups_in(actions: Iterable[Action]) -> Iterator[str]:
     return (group.arn for action in actions for group in action.groups)
 
 
-def groups_of(shelf: Shelf, balancer: str) -> tuple[str, ...]:
-    """ARNs of the target groups that a load balancer's listeners and rules lead to, each once."""
+def groups_of(shelf: Shelf, balancer: str, beside: str = "") -> tuple[str, ...]:
+    """ARNs of the target groups that a load balancer's listeners and rules lead to, each once. `beside`: the name of
+    the one listener or rule that is left out.
+    """
     found: dict[str, None] = {}
     for part in parts_of(shelf, balancer):
-        found.update(dict.fromkeys(groups_in(_actions(part))))
+        if part.name != beside:
+            found.update(dict.fromkeys(groups_in(_actions(part))))
     return tuple(found)
 
 

@@ -26,9 +26,13 @@ def registered(group: TargetGroup) -> list[Target]:
     return [one for one in group.targets if one.draining_since is None]
 
 
-def check_groups(shelf: Shelf, balancer: LoadBalancer, more: Iterable[TargetGroup], limits: Limits) -> None:
-    """Those that it leads to, and these. Raises TooManyUniqueTargetGroups, TooManyTargets."""
-    found = {arn: shelf.find(TargetGroup, arn) for arn in lookup.groups_of(shelf, balancer.arn)}
+def check_groups(
+    shelf: Shelf, balancer: LoadBalancer, more: Iterable[TargetGroup], limits: Limits, beside: str = ""
+) -> None:
+    """Those that it leads to, and these. `beside`: the listener or rule that leads to these from now on. Raises
+    TooManyUniqueTargetGroups, TooManyTargets.
+    """
+    found = {arn: shelf.find(TargetGroup, arn) for arn in lookup.groups_of(shelf, balancer.arn, beside)}
     groups = [one for one in {**found, **{one.arn: one for one in more}}.values() if one is not None]
     if len(groups) > limits.of(balancer.lb_type).groups:
         raise TooManyUniqueTargetGroups(balancer.arn)

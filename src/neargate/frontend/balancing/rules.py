@@ -84,7 +84,7 @@ def modify(shelf: Shelf, arn: str, wanted: WantedRule, limits: Limits = AWS_LIMI
     listener, balancer = _of_application(shelf, before.listener)
     after = before
     if wanted.actions is not None:
-        check_actions(shelf, balancer, listener.protocol, wanted.actions, limits)
+        check_actions(shelf, balancer, listener.protocol, wanted.actions, limits, arn)
         after = replace(after, actions=wanted.actions)
     if wanted.conditions is not None:
         conditions = tuple(one.condition for one in wanted.conditions)

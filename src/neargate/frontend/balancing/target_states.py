@@ -63,23 +63,39 @@ _LEAVING = State(state=DRAINING, reason=DEREGISTERING, description=_DESCRIPTIONS
 def states(shelf: Shelf, group: TargetGroup, verdicts: Verdicts) -> dict[str, State]:
     """Of all its targets, by key (`IP:PORT`)."""
     found = (find_balancer(shelf, arn) for arn in users_of(shelf, group.name))
-    balancers = [one for one in found if one is not None]
-    return {one.key: state_of(group, one, balancers, verdicts) for one in group.targets}
+    return states_of(group, [one for one in found if one is not None], verdicts)
+
+
+def states_of(group: TargetGroup, balancers: list[LoadBalancer], verdicts: Verdicts) -> dict[str, State]:
+    """As `states`. `balancers`: those that lead to the group. Who is asked is found once for each zone: there may be
+    thousands of targets."""
+    asked = {zone: _asked(group, zone, balancers, verdicts) for zone in {one.zone for one in group.targets}}
+    return {one.key: _state(group, one, asked[one.zone], verdicts) for one in group.targets}
 
 
 def state_of(group: TargetGroup, target: Target, balancers: list[LoadBalancer], verdicts: Verdicts) -> State:
     """`balancers`: those that lead to the group."""
+    return _state(group, target, _asked(group, target.zone, balancers, verdicts), verdicts)
+
+
+def _state(group: TargetGroup, target: Target, asked: State | list[str], verdicts: Verdicts) -> State:
     if target.draining_since is not None:
         return _LEAVING
+    if isinstance(asked, State):
+        return asked
+    said = dict(verdicts.of_target(group.name, target.key))
+    return _together([said.get(one) for one in asked])
+
+
+def _asked(group: TargetGroup, zone: str, balancers: list[LoadBalancer], verdicts: Verdicts) -> State | list[str]:
+    """Places of the nodes whose word counts for targets of a zone; or what these are, where nobody's does."""
     if not balancers:
         return _UNLED
-    asked = [one for one in balancers if _reaches(one, target)]
+    asked = [one for one in balancers if _reaches(one, zone)]
     if not asked:
         return _ELSEWHERE
-    places = {place for one in asked for place in _places(one, group, target)}
-    said = dict(verdicts.of_target(group.name, target.key))
-    heard = [said.get(one) for one in sorted(places) if _is_serving(verdicts, one)]
-    return _together(heard)
+    places = {place for one in asked for place in _places(one, group, zone)}
+    return [one for one in sorted(places) if _is_serving(verdicts, one)]
 
 
 def _together(heard: list[TargetVerdict | None]) -> State:
@@ -105,14 +121,14 @@ def is_across(balancer: LoadBalancer, group: TargetGroup) -> bool:
     return (attributes.of_balancer(balancer)[CROSS_ZONE] if own not in ("true", "false") else own) == "true"
 
 
-def _reaches(balancer: LoadBalancer, target: Target) -> bool:
-    return target.zone == ALL or any(one.zone == target.zone for one in nodes.wanted(balancer))
+def _reaches(balancer: LoadBalancer, zone: str) -> bool:
+    return zone == ALL or any(one.zone == zone for one in nodes.wanted(balancer))
 
 
-def _places(balancer: LoadBalancer, group: TargetGroup, target: Target) -> Iterator[str]:
-    """Of the nodes that send the target requests."""
-    is_near = target.zone != ALL and not is_across(balancer, group)
-    return (one.place for one in nodes.wanted(balancer) if not is_near or one.zone == target.zone)
+def _places(balancer: LoadBalancer, group: TargetGroup, zone: str) -> Iterator[str]:
+    """Of the nodes that send targets of the zone requests."""
+    is_near = zone != ALL and not is_across(balancer, group)
+    return (one.place for one in nodes.wanted(balancer) if not is_near or one.zone == zone)
 
 
 def _is_serving(verdicts: Verdicts, place: str) -> bool:

@@ -8,6 +8,7 @@ last node.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from msgspec.structs import replace
@@ -106,10 +107,11 @@ def led_to(balancer: LoadBalancer) -> tuple[Node, ...]:
 
 
 def led_to_in_zones(balancer: LoadBalancer) -> Iterator[Node]:
-    """Nodes that the names of its zones list, whatever becomes of other zones: those that serve, else all."""
+    """Nodes that the names of its zones list, whatever becomes of other zones: as `led_to`, of each line by itself."""
     found = [one for one in balancer.nodes if one.state == AVAILABLE]
-    served = {one.line for one in found if one.serves}
-    return (one for one in found if one.serves or one.line not in served)
+    listed, served = {one.line for one in found if one.is_listed}, {one.line for one in found if one.serves}
+    of_rest = (one for one in found if one.line not in listed and (one.serves or one.line not in served))
+    return chain((one for one in found if one.is_listed), of_rest)
 
 
 def users_of(shelf: Shelf, allocation_id: str) -> Iterator[Node]:
@@ -151,19 +153,26 @@ def placed(shelf: Shelf, arn: str, place: str, given: Reservation, now: float) -
 
 
 def refused(shelf: Shelf, arn: str, place: str, why: NoAddress | NoCapacity) -> Change[None]:
-    """One that never was active fails as a whole. Another says why and goes on: the node is asked for again. Where one
-    serves whose place it was to take, nothing is amiss yet.
+    """One that never was active fails as a whole, unless the node whose place this one was to take is there. Another
+    says why and goes on: the node is asked for again. Where one serves whose place it was to take, nothing is amiss
+    yet.
     """
     balancer, node = _found(shelf, arn, place)
     if balancer is None or node is None or node.state != PENDING or node.line in _served(balancer):
         return Change(result=None)
     reason = _refusal(node, why)
+    if balancer.state == PROVISIONING and _is_followed(balancer, node):
+        return Change(result=None)
     if balancer.state == PROVISIONING:
         leaving = tuple(map(_leaving, balancer.nodes))
         return Change(result=None, put=(replace(balancer, state=FAILED, reason=reason, nodes=leaving),))
     if (balancer.state, balancer.reason) == (ACTIVE_IMPAIRED, reason):
         return Change(result=None)
     return Change(result=None, put=(replace(balancer, state=ACTIVE_IMPAIRED, reason=reason),))
+
+
+def _is_followed(balancer: LoadBalancer, node: Node) -> bool:
+    return any(one.line == node.line and one.state in (AVAILABLE, MOVING) for one in balancer.nodes)
 
 
 def _refusal(node: Node, why: NoAddress | NoCapacity) -> str:

@@ -1,10 +1,11 @@
 """When a load balancer's node goes to another host, and how. Pure: nodes and hosts in, moves out.
 
 A node whose host is lost or drained gets a successor in its subnet, on another host, with addresses of its own: only so
-is there never an address that two hosts answer at. It retires when the successor serves: names lead to it no longer,
-it finishes what it has, and what was its own is held until its host has heard that it is over. With its addresses a
-node goes only where nothing answers at them any more: its host was given up by its operator, or is connected and was
-told to end it. One whose address was asked for (an elastic one, a private one) goes in no other way.
+is there never an address that two hosts answer at. It retires when the successor serves and, as long as names lead to
+it, has found a healthy target, too: then names lead to it no longer, it finishes what it has, and what was its own is
+held until its host has heard that it is over. With its addresses a node goes only where nothing answers at them any
+more: its host was given up by its operator, or is connected and was told to end it. One whose address was asked for
+(an elastic one, a private one) goes in no other way.
 
 Of the nodes of one line the last is the one that is wanted. Must not know zones, records or reports. Invariants: no
 move to a host that is away or drained; no node ends before another serves in its zone, but for one that is carried.
@@ -28,7 +29,8 @@ class HostSeen(Struct, frozen=True, kw_only=True):
 
 class Patience(Struct, frozen=True, kw_only=True):
     """Seconds. `lost_s`: of a host's absence, until it counts as lost; `told_s`: until a connected host has ended what
-    it was told to end; `handover_s`: of a node that retires, for names to be forgotten and requests to end."""
+    it was told to end; `handover_s`: of a successor, for a target to be found healthy, and then of the node that
+    retires, for names to be forgotten and requests to end."""
 
     lost_s: float
     told_s: float
@@ -98,7 +100,7 @@ class MovePlanner:
         return self._step_of_moving(node) if node.state == MOVING else None
 
     def _step_of_available(self, node: Node, later: Sequence[Node]) -> Step | None:
-        if any(one.state == AVAILABLE and one.serves for one in later):
+        if any(self._takes_over(one, node) for one in later):
             return Step.RETIRE
         if not self._has_other(node.host_id, node.zone):
             return None
@@ -110,6 +112,14 @@ class MovePlanner:
         if fate is _Fate.DRAINED:
             return Step.LET_GO if is_bound(node) else Step.SUCCEED
         return Step.SUCCEED if fate is _Fate.LOST and not is_bound(node) else None
+
+    def _takes_over(self, later: Node, node: Node) -> bool:
+        """It serves; and where the one before has a healthy target, so that names lead to it, it has one, too, or has
+        had the time to find one."""
+        if later.state != AVAILABLE or not later.serves:
+            return False
+        is_late = self._seconds_since(later.attached_at) >= self._patience.handover_s
+        return later.is_listed or not node.is_listed or is_late
 
     def _step_of_moving(self, node: Node) -> Step | None:
         fate, has_other = self._fate_of(node), self._has_other(node.host_id, node.zone)
@@ -168,8 +178,11 @@ class MovePlanner:
         return fate is _Fate.GIVEN_UP
 
     def _since(self, node: Node) -> float:
-        """Seconds. What began in the future began before the clock was set back."""
-        since = self._now if node.since is None else node.since
+        return self._seconds_since(node.since)
+
+    def _seconds_since(self, at: float | None) -> float:
+        """What began in the future began before the clock was set back."""
+        since = self._now if at is None else at
         return self._now - since if since <= self._now else float("inf")
 
 

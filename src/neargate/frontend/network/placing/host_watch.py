@@ -1,7 +1,7 @@
 """For how long hosts have been connected or away, counted by this process's own looks.
 
-A process that begins, or that stood still itself, knows nothing of how long they were away: it begins to count anew.
-Must not know what is on hosts.
+A process that begins, or that stood still itself, knows nothing of how long they were away, nor whether those that
+are connected have heard in time what they were told: it begins to count anew. Must not know what is on hosts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,13 +40,11 @@ class HostWatch:
 def since_now(
     before: Mapping[str, _Since], places: Iterable[HostPlace], now: float, *, stood_still: bool
 ) -> dict[str, _Since]:
-    """One that is connected when it is first seen has been so for ever: nobody knows of anything it missed."""
+    """One that is seen first is as it is from now on: nobody knows since when."""
     found: dict[str, _Since] = {}
     for place in places:
         known = before.get(place.host_id)
-        if known is None and place.is_connected:
-            known = _Since(is_connected=True, at=float("-inf"))
-        if known is None or known.is_connected != place.is_connected or (stood_still and not place.is_connected):
+        if known is None or known.is_connected != place.is_connected or stood_still:
             known = _Since(is_connected=place.is_connected, at=now)
         found[place.host_id] = known
     return found
