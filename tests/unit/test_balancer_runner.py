@@ -11,7 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from neargate.agent.balancers.runner import ProxyRunner
+from neargate.clusters.arrivals import nodes_problem
 from neargate.interfaces.proxies import Proxy
+from neargate.link.messages import NodeReports
 from neargate.model.balancing import (
     BalancerPlan,
     Forward,
@@ -24,7 +26,7 @@ from neargate.model.balancing import (
     WeightedGroup,
 )
 from neargate.model.knobs import Knobs
-from neargate.proxying import access_format, configuration
+from neargate.proxying import access_format, configuration, names
 from neargate.world import OsWorld
 
 from .test_access_logs import told as told_by_proxy
@@ -348,6 +350,47 @@ def test_a_proxy_that_cannot_be_ended_ends_nobody_else() -> None:
         await here.until(lambda: "cannot be ended: too many" in here.said[-1].why)
         here.host.odd = here.host.end_fault = None
         await here.serving(1)
+
+    told(story)
+
+
+def server_hears(report: NodeReport) -> bool:
+    return nodes_problem(NodeReports(reports=(report,))) is None
+
+
+@pytest.mark.parametrize("number", ["-9", "9" * 19, "9" * 400])
+@pytest.mark.parametrize("proc", ["# old workers\n7 worker\n", f"# old workers\n{'9' * 5000} worker\n"])
+def test_whatever_a_proxy_says_the_server_hears_of_it_and_the_agent_lives_on(number: str, proc: str) -> None:
+    async def story(here: Story) -> None:
+        checked = replace(GROUP, check=HealthCheck())
+        await here.runner.apply((replace(PLAN, groups=(checked,)),))
+        await here.until(lambda: bool(here.said) and here.said[-1].is_serving)
+        [(backend, name)] = [key for key in here.host.servers if not key[0].endswith(names.OPEN)]
+        more = "req_tot,stot,bin,bout,scur,lastchg,hrsp_2xx,hrsp_5xx,econ"
+        numbers = ",".join([number] * (more.count(",") + 1))
+        code = "5\x01" + "0" * 5000
+        here.host.odd = {
+            "show info": f"Pid: {here.host.pid}\ndescription: shape-{here.host.shape}\n",
+            "show stat": f"# pxname,svname,status,check_status,check_code,{more}\n"
+            f"l,FRONTEND,OPEN,,,{numbers}\n"
+            f"{backend},{name},DOWN,L7STS,{code},{numbers}\n",
+            "show proc": proc,
+        }
+        await here.runner.apply((replace(PLAN, generation=2, groups=(checked,)),))
+        await here.until(lambda: here.said[-1].generation == 2)
+        assert all(map(server_hears, here.said))
+        here.host.odd = None
+        await here.until(lambda: here.said[-1].is_serving)
+
+    told(story)
+
+
+def test_a_long_fault_of_a_proxy_is_told_as_far_as_a_server_hears_it() -> None:
+    async def story(here: Story) -> None:
+        here.host.fault = "[ALERT] a line is wrong " * 20
+        await here.runner.apply((PLAN,))
+        await here.until(lambda: bool(here.said) and "a line is wrong" in here.said[-1].why)
+        assert server_hears(here.said[-1])
 
     told(story)
 

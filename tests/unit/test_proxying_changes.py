@@ -251,3 +251,9 @@ def test_only_an_access_log_that_is_wanted_is_in_the_configuration() -> None:
         assert word not in plain and word in logged
     assert "set-var(txn.rule) str(0:forward)" in logged and "set-var(txn.rule) str(9:fixed-response)" in logged
     assert all(len(line) < 2048 and line.count("'") % 2 == 0 for line in logged.splitlines())
+
+
+def test_a_proxy_that_complains_without_an_end_fills_no_log() -> None:
+    long, many = (changes.complaints(f"no such server\n{rest}") for rest in ("x" * 100_000, "y\n" * 1000))
+    assert (long[0], many[0]) == ("no such server", "no such server")
+    assert len(many) <= 10 and max(map(len, long)) <= 200

@@ -11,6 +11,8 @@ from msgspec import Struct
 from ..model.balancing import CODE_MISMATCH, FAILED_CHECKS, HEALTHY, INITIAL, TIMED_OUT, UNHEALTHY, HealthCheck
 
 _NO_CHECK_YET = ("", "INI", "UNK")
+_COUNT_MAX = 2**53  # exact as a float, too
+_PID_DIGITS_MAX = 10
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -66,8 +68,8 @@ def rows(told: str) -> list[Row]:
 
 def _row(words: list[str], columns: Mapping[str, int]) -> Row:
     def number(name: str) -> int:
-        """None of a column that this HAProxy does not have."""
-        return int(words[columns[name]] or 0) if name in columns else 0
+        """None of a column that this HAProxy does not have. What is no count of anything comes from no HAProxy."""
+        return min(max(0, int(words[columns[name]] or 0)), _COUNT_MAX) if name in columns else 0
 
     return Row(
         backend=words[0],
@@ -111,7 +113,7 @@ def replaced(told: str) -> list[int]:
         words = line.split()
         if line.startswith("#"):
             break
-        if len(words) > 1 and words[1] == "worker" and words[0].isdecimal():
+        if len(words) > 1 and words[1] == "worker" and words[0].isdecimal() and len(words[0]) <= _PID_DIGITS_MAX:
             found.append(int(words[0]))
     return found
 
