@@ -77,6 +77,7 @@ class AnsweringHost:
         self.is_up = False
         self.was_found = False
         self.ends: list[str] = []
+        self.left: list[str] = []
         self._pipes: list[int] = []
         self._sockets: list[asyncio.Server] = []
 
@@ -129,7 +130,7 @@ class AnsweringHost:
         return self.home
 
     def nodes(self) -> Sequence[str]:
-        return [ENI] if self.written else []
+        return [*self.left, ENI] if self.written else self.left
 
     def write(self, eni_id: str, content: Mapping[str, str]) -> None:
         self.written = dict(content)
@@ -350,6 +351,18 @@ def test_a_proxy_that_cannot_be_ended_ends_nobody_else() -> None:
         await here.until(lambda: "cannot be ended: too many" in here.said[-1].why)
         here.host.odd = here.host.end_fault = None
         await here.serving(1)
+
+    told(story)
+
+
+def test_a_proxy_of_no_plan_that_cannot_be_ended_keeps_no_other_from_its_plan() -> None:
+    async def story(here: Story) -> None:
+        here.host.left = ["eni-2"]
+        here.host.end_fault = OSError("it is nested too deeply")
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+        assert here.host.ends == ["eni-2"]
+        here.host.end_fault = None
 
     told(story)
 
