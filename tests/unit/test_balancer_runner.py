@@ -192,6 +192,8 @@ class AnsweringHost:
             raise self.end_fault
         self.is_up = False
         self.written = {}
+        with suppress(FileNotFoundError):
+            os.unlink(f"{self.home}/{access_format.SOCKET}")
 
 
 class Story:
@@ -465,6 +467,21 @@ def test_beyond_its_room_a_log_loses_lines_and_says_how_many() -> None:
         lines.say(6)
         await here.until(lambda: len(lines.taken) == 3)
         await here.until(lambda: lines.lost() == 3)
+
+    told(story)
+
+
+def test_a_log_goes_on_when_a_silent_proxy_was_ended_with_its_directory() -> None:
+    async def story(here: Story) -> None:
+        lines = Lines(here)
+        await here.runner.apply((LOGGED,))
+        await here.serving(1)
+        here.host.odd = {}
+        await here.until(lambda: ENI in here.host.ends)
+        here.host.odd = None
+        await here.serving(1)
+        lines.say(1)
+        await here.until(lambda: len(lines.taken) == 1)
 
     told(story)
 
