@@ -73,10 +73,10 @@ class LinuxProxies:
                 self._folder(home / folder, 0o750, group=user.gid)
             self._file(path, text, user.gid)
         kept = {home / name for name in content} | {home / "log", home / _LOG_SOCKET}
-        for folder, folders, files in os.walk(home):
-            if folder == str(home):
+        for place, folders, files in os.walk(home):
+            if place == str(home):
                 folders.remove(_SOCKETS)  # the proxy's: nobody walks through what it makes there
-            for path in (Path(folder, name) for name in files):
+            for path in (Path(place, name) for name in files):
                 if path not in kept:
                     path.unlink(missing_ok=True)
 
