@@ -127,6 +127,21 @@ def test_long_user_agents_are_cut_and_long_requests_are_whole(run: Callable[[Sce
     run(scenario)
 
 
+def test_the_longest_redirect_is_a_whole_request_and_the_beginning_of_where_it_leads(
+    run: Callable[[Scenario], None],
+) -> None:
+    async def scenario(rig: Rig) -> None:
+        kept = Kept(rig)
+        await logged(rig)
+        path = "/old?" + "q" * 16_300
+        assert (await rig.get(path, "User-Agent: " + "a" * 4000, "X-Amzn-Trace-Id: " + "t" * 600))[0] == 301
+        [line] = await kept.fields(1)
+        assert line[12] == f'"GET http://example.com:80{path} HTTP/1.1"'
+        assert line[23] == '"' + f"http://example.com:80/new?{path[5:]}"[: 12 * 1024] + '"'
+
+    run(scenario)
+
+
 def test_tls_is_told_by_its_cipher_and_the_certificate_that_was_shown(run: Callable[[Scenario], None]) -> None:
     async def scenario(rig: Rig) -> None:
         kept = Kept(rig)

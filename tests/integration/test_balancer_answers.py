@@ -4,44 +4,24 @@ import asyncio
 import select
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from neargate.model.balancing import Forward, HealthCheck, PlannedGroup, Redirect, Stickiness, WeightedGroup
-from neargate.testing.balancer_lab import FIRST_TARGET, BalancerLab, address
+from neargate.testing.balancer_lab import FIRST_TARGET, address
 
 from .balancer_rig import PORT, Answer, Rig, head_of, target_of
+from .test_balancers import Scenario, run
 
 pytestmark = pytest.mark.root
-Scenario = Callable[[Rig], Awaitable[None]]
+__all__ = ["run"]
 Run = Callable[[Scenario], None]
 BESIDE = PORT + 1  # where targets listen that are another kind of wrong each
 UNCHECKED = HealthCheck(enabled=False)
 IDLE = ("idle_timeout.timeout_seconds", "2")
-
-
-@pytest.fixture
-def run() -> Iterator[Run]:
-    lab = BalancerLab(targets=2)
-
-    def through(scenario: Scenario) -> None:
-        async def story() -> None:
-            rig = Rig(lab)
-            try:
-                await rig.open(2)
-                await scenario(rig)
-            finally:
-                await rig.close()
-
-        asyncio.run(story())
-
-    try:
-        yield through
-    finally:
-        lab.close()
 
 
 def page(answer: Answer, code: int, title: str) -> dict[str, str]:

@@ -330,6 +330,23 @@ def test_batches_are_bounded_and_one_log_does_not_hold_up_another() -> None:
     run_virtual(main())
 
 
+def test_one_log_that_brings_more_than_is_taken_leaves_room_for_another() -> None:
+    async def main() -> None:
+        world = VirtualWorld()
+
+        async def append(batch: FlowLogBatch) -> None:
+            await world.sleep(1000 if batch.flow_log_id == "fl-much" else 1)
+
+        spool = FlowSpool(world, Knobs(flow_spool_max_bytes=1000), append)
+        taken = [spool.put("fl-much", "eni-1", [(number, "x" * 36)]) for number in range(20)]
+        assert taken == [True] * 7 + [False] * 13
+        assert spool.put("fl-2", "eni-2", [(1, "y" * 36)])
+        await world.sleep(1001)
+        assert spool.put("fl-much", "eni-1", [(30, "x" * 36)]), "the room of what was sent is there again"
+
+    run_virtual(main())
+
+
 def test_an_interface_has_what_aws_says_of_a_task() -> None:
     containers = (ContainerRecord(name="a", runtime_id="one"), ContainerRecord(name="b", runtime_id="two"))
     order = replace(

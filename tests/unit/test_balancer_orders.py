@@ -352,6 +352,26 @@ def test_keys_that_an_earlier_release_kept_on_disk_are_wiped_from_it_and_go_on_s
     run_virtual(story())
 
 
+def test_a_disk_too_full_to_be_wiped_ends_no_agent_and_its_next_start_wipes(tmp_path: Path) -> None:
+    async def main() -> None:
+        rig = Rig(tmp_path)
+        full = [True]
+        # A copy of the file is attached for that.
+        rig.state._open().set_authorizer(
+            lambda action, *_: sqlite3.SQLITE_DENY if full[0] and action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
+        )
+        await rig.begin()
+        await rig.orders.push(PLAN)
+        assert rig.orders.held() == {ARN: 5}
+        assert ["may still be in the agent's file" in note for note in rig.notes] == [True]
+        full[0] = False
+        assert await rig.state.wipe_once() == ""
+        full[0] = True
+        assert await rig.state.wipe_once() == "", "once is enough"
+
+    run_virtual(main())
+
+
 def test_a_key_that_cannot_be_kept_is_served_and_said(tmp_path: Path) -> None:
     memory = tmp_path / "memory"
     memory.mkdir()

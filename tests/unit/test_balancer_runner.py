@@ -11,7 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from neargate.agent.balancers.runner import ProxyRunner
+from neargate.clusters.arrivals import nodes_problem
 from neargate.interfaces.proxies import Proxy
+from neargate.link.messages import NodeReports
 from neargate.model.balancing import (
     BalancerPlan,
     Forward,
@@ -24,7 +26,7 @@ from neargate.model.balancing import (
     WeightedGroup,
 )
 from neargate.model.knobs import Knobs
-from neargate.proxying import access_format, configuration
+from neargate.proxying import access_format, configuration, names
 from neargate.world import OsWorld
 
 from .test_access_logs import told as told_by_proxy
@@ -75,6 +77,7 @@ class AnsweringHost:
         self.is_up = False
         self.was_found = False
         self.ends: list[str] = []
+        self.left: list[str] = []
         self._pipes: list[int] = []
         self._sockets: list[asyncio.Server] = []
 
@@ -127,7 +130,7 @@ class AnsweringHost:
         return self.home
 
     def nodes(self) -> Sequence[str]:
-        return [ENI] if self.written else []
+        return [*self.left, ENI] if self.written else self.left
 
     def write(self, eni_id: str, content: Mapping[str, str]) -> None:
         self.written = dict(content)
@@ -189,6 +192,8 @@ class AnsweringHost:
             raise self.end_fault
         self.is_up = False
         self.written = {}
+        with suppress(FileNotFoundError):
+            os.unlink(f"{self.home}/{access_format.SOCKET}")
 
 
 class Story:
@@ -352,6 +357,59 @@ def test_a_proxy_that_cannot_be_ended_ends_nobody_else() -> None:
     told(story)
 
 
+def test_a_proxy_of_no_plan_that_cannot_be_ended_keeps_no_other_from_its_plan() -> None:
+    async def story(here: Story) -> None:
+        here.host.left = ["eni-2"]
+        here.host.end_fault = OSError("it is nested too deeply")
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+        assert here.host.ends == ["eni-2"]
+        here.host.end_fault = None
+
+    told(story)
+
+
+def server_hears(report: NodeReport) -> bool:
+    return nodes_problem(NodeReports(reports=(report,))) is None
+
+
+@pytest.mark.parametrize("number", ["-9", "9" * 19, "9" * 400])
+@pytest.mark.parametrize("proc", ["# old workers\n7 worker\n", f"# old workers\n{'9' * 5000} worker\n"])
+def test_whatever_a_proxy_says_the_server_hears_of_it_and_the_agent_lives_on(number: str, proc: str) -> None:
+    async def story(here: Story) -> None:
+        checked = replace(GROUP, check=HealthCheck())
+        await here.runner.apply((replace(PLAN, groups=(checked,)),))
+        await here.until(lambda: bool(here.said) and here.said[-1].is_serving)
+        [(backend, name)] = [key for key in here.host.servers if not key[0].endswith(names.OPEN)]
+        more = "req_tot,stot,bin,bout,scur,lastchg,hrsp_2xx,hrsp_5xx,econ"
+        numbers = ",".join([number] * (more.count(",") + 1))
+        code = "5\x01" + "0" * 5000
+        here.host.odd = {
+            "show info": f"Pid: {here.host.pid}\ndescription: shape-{here.host.shape}\n",
+            "show stat": f"# pxname,svname,status,check_status,check_code,{more}\n"
+            f"l,FRONTEND,OPEN,,,{numbers}\n"
+            f"{backend},{name},DOWN,L7STS,{code},{numbers}\n",
+            "show proc": proc,
+        }
+        await here.runner.apply((replace(PLAN, generation=2, groups=(checked,)),))
+        await here.until(lambda: here.said[-1].generation == 2)
+        assert all(map(server_hears, here.said))
+        here.host.odd = None
+        await here.until(lambda: here.said[-1].is_serving)
+
+    told(story)
+
+
+def test_a_long_fault_of_a_proxy_is_told_as_far_as_a_server_hears_it() -> None:
+    async def story(here: Story) -> None:
+        here.host.fault = "[ALERT] a line is wrong " * 20
+        await here.runner.apply((PLAN,))
+        await here.until(lambda: bool(here.said) and "a line is wrong" in here.said[-1].why)
+        assert server_hears(here.said[-1])
+
+    told(story)
+
+
 LOGGED = replace(PLAN, arn="a:loadbalancer/app/n/1", access_log="access-1")
 
 
@@ -409,6 +467,21 @@ def test_beyond_its_room_a_log_loses_lines_and_says_how_many() -> None:
         lines.say(6)
         await here.until(lambda: len(lines.taken) == 3)
         await here.until(lambda: lines.lost() == 3)
+
+    told(story)
+
+
+def test_a_log_goes_on_when_a_silent_proxy_was_ended_with_its_directory() -> None:
+    async def story(here: Story) -> None:
+        lines = Lines(here)
+        await here.runner.apply((LOGGED,))
+        await here.serving(1)
+        here.host.odd = {}
+        await here.until(lambda: ENI in here.host.ends)
+        here.host.odd = None
+        await here.serving(1)
+        lines.say(1)
+        await here.until(lambda: len(lines.taken) == 1)
 
     told(story)
 

@@ -251,3 +251,20 @@ def test_only_an_access_log_that_is_wanted_is_in_the_configuration() -> None:
         assert word not in plain and word in logged
     assert "set-var(txn.rule) str(0:forward)" in logged and "set-var(txn.rule) str(9:fixed-response)" in logged
     assert all(len(line) < 2048 and line.count("'") % 2 == 0 for line in logged.splitlines())
+
+
+def test_a_proxy_that_complains_without_an_end_fills_no_log() -> None:
+    long, many = (changes.complaints(f"no such server\n{rest}") for rest in ("x" * 100_000, "y\n" * 1000))
+    assert (long[0], many[0]) == ("no such server", "no such server")
+    assert len(many) <= 10 and max(map(len, long)) <= 200
+
+
+def test_nobody_reads_for_long_what_a_proxy_tells() -> None:
+    heading = "# pxname,svname,status,check_status,check_code"
+    with pytest.raises(ValueError, match="too many"):
+        stats.rows(f"{heading}\n" + "b,s,UP,,\n" * 200_000)
+    assert len(stats.rows(f"{heading}\n" + "b,s,UP,,\n" * 100_000)) == 100_000  # a plan has as many
+    workers = "".join(f"{pid} worker\n" for pid in range(1, 200_000))
+    assert len(stats.replaced(f"# old workers\n{workers}")) == 64
+    with pytest.raises(ValueError, match="no information"):
+        stats.info("x: y\n" * 100_000 + "Pid: 1\ndescription: shape-x\n")

@@ -48,6 +48,10 @@ def test_only_a_proxy_that_reads_headers_has_buffers_for_large_ones() -> None:
     assert not [line for line in lines(kind="network") if line.startswith("tune.bufsize")]
 
 
+def test_so_many_processes_that_were_replaced_live_on_and_no_more() -> None:
+    assert {"hard-stop-after 3600s", "mworker-max-reloads 50"} <= set(lines())
+
+
 def test_all_attempts_at_a_connection_take_the_ten_seconds_of_aws() -> None:
     total_ms = backends.CONNECT_MS * (1 + backends.ATTEMPTS_AFTER)
     assert 9_900 <= total_ms <= 10_000

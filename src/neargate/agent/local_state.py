@@ -111,9 +111,13 @@ class LocalState:
     async def forget_balancer(self, arn: str) -> None:
         await self._do(lambda db: db.execute("DELETE FROM balancers WHERE arn = ?", (arn,)))
 
-    async def wipe_once(self) -> None:
-        """What an earlier release replaced or deleted is in no file any more: it kept private keys here."""
-        await self._world.offload(LANE, self._wipe_once)
+    async def wipe_once(self) -> str:
+        """What an earlier release replaced or deleted is in no file any more: it kept private keys here.
+
+        Returns what kept it from that, for as long as it does. It takes as much disk again as the file has, and a full
+        disk is to end no agent that would make room.
+        """
+        return await self._world.offload(LANE, self._wipe_once)
 
     async def set_boot_id(self, boot_id: str) -> None:
         await self._do(lambda db: db.execute("INSERT OR REPLACE INTO meta VALUES ('boot_id', ?)", (boot_id,)))
@@ -130,13 +134,17 @@ class LocalState:
             database.execute("BEGIN IMMEDIATE")
             change(database)
 
-    def _wipe_once(self) -> None:
+    def _wipe_once(self) -> str:
         database = self._open()
         if database.execute("SELECT 1 FROM meta WHERE key = 'is_wiped'").fetchone():
-            return
-        database.execute("VACUUM")
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        database.execute("INSERT INTO meta VALUES ('is_wiped', 'yes')")
+            return ""
+        try:
+            database.execute("VACUUM")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            database.execute("INSERT INTO meta VALUES ('is_wiped', 'yes')")
+        except sqlite3.Error as error:
+            return str(error)
+        return ""
 
     def _open(self) -> sqlite3.Connection:
         if self._database is None:

@@ -20,7 +20,8 @@ from ..interfaces.hostnet import HostError
 from ..interfaces.proxies import Proxy
 from .balancers import namespace_of
 from .namespaces import Namespaces, write_sysctl
-from .proxy_users import ProxyUser, fresh_user, is_fresh
+from .proxy_users import ProxyUser, fresh_user, is_fresh, is_own
+from .secret_mount import mount_owned, unmount_secret
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _ENI = re.compile(r"eni-[0-9a-z-]{1,40}")
@@ -31,6 +32,7 @@ _LOG_QUEUE = 4096
 _LAST_WORDS = 600
 _CHECK_S = 20  # all nodes of a host wait for one that reads
 _LOG_MAX_BYTES = 1024 * 1024
+_ROUNDS_MAX = 300  # of looks for what runs as a node's user
 
 
 class LinuxProxies:
@@ -65,23 +67,27 @@ class LinuxProxies:
 
     def write(self, eni_id: str, content: Mapping[str, str]) -> None:
         home, user = Path(self.directory(eni_id)), self._housed(eni_id)
-        sockets = home / _SOCKETS
         for name, text in content.items():
             path = home / name
             for folder in reversed(path.relative_to(home).parents[:-1]):
                 self._folder(home / folder, 0o750, group=user.gid)
             self._file(path, text, user.gid)
-        kept = {home / name for name in content} | {home / "log"}
-        for path in home.rglob("*"):
-            if path not in kept and path.is_file() and sockets not in path.parents:
-                path.unlink(missing_ok=True)
+        kept = {home / name for name in content} | {home / "log", home / _LOG_SOCKET}
+        for place, folders, files in os.walk(home):
+            if place == str(home):
+                folders.remove(_SOCKETS)  # the proxy's: nobody walks through what it makes there
+            for path in (Path(place, name) for name in files):
+                if path not in kept:
+                    path.unlink(missing_ok=True)
 
     def _housed(self, eni_id: str) -> ProxyUser:
         """Whom the node runs as, from now on: its directories are there."""
         home, user = Path(self.directory(eni_id)), self._user(eni_id)
         self._folder(home.parent, 0o711)
         self._folder(home, 0o750, group=user.gid)
-        self._folder(home / _SOCKETS, 0o700, group=user.gid, owner=user.uid)
+        if _owner(str(home)) is None:
+            self._folder(home / _SOCKETS, 0o700)
+            mount_owned(home / _SOCKETS, user.uid, user.gid)
         return user
 
     def _user(self, eni_id: str) -> ProxyUser:
@@ -93,11 +99,11 @@ class LinuxProxies:
         others = {found.uid for other in self.nodes() if (found := _owner(self.directory(other))) is not None}
         return fresh_user(home, others, Path("/proc/self/uid_map").read_text())
 
-    def _folder(self, path: Path, mode: int, *, group: int = 0, owner: int = 0) -> None:
+    def _folder(self, path: Path, mode: int, *, group: int = 0) -> None:
         path.mkdir(mode=mode, parents=True, exist_ok=True)
         path.chmod(mode)
-        if group or owner:
-            os.chown(path, owner, group)
+        if group:
+            os.chown(path, 0, group)
 
     def _file(self, path: Path, text: str, group: int) -> None:
         fresh = path.with_name(path.name + ".new")
@@ -155,11 +161,13 @@ class LinuxProxies:
         whose = self._user(eni_id)
         user, group = f"--reuid={whose.uid}", f"--regid={whose.gid}"
         nothing = ("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all")
-        return [prlimit, "--core=0:0", setpriv, user, group, *nothing, haproxy]
+        # Its log lies in memory with the keys of others. More processes its worker may not have by itself.
+        bounds = ("--core=0:0", f"--fsize={2 * _LOG_MAX_BYTES}:{2 * _LOG_MAX_BYTES}")
+        return [prlimit, *bounds, setpriv, user, group, *nothing, haproxy]
 
     def start(self, eni_id: str) -> Proxy:
         home = self.directory(eni_id)
-        self._kill(self._marked(eni_id))
+        self._clear(eni_id)
         log = Path(home) / "log"
         fresh = "wb" if log.exists() and log.stat().st_size > _LOG_MAX_BYTES else "ab"
         bounded = [*self._unprivileged(eni_id), "-W", "-q", "-m", str(self._memory_max_mib)]
@@ -206,8 +214,27 @@ class LinuxProxies:
                 os.kill(proxy.pid, signal.SIGUSR2)
 
     def end(self, eni_id: str) -> None:
+        self._clear(eni_id)
+        home = self.directory(eni_id)
+        unmount_secret(Path(home, _SOCKETS))
+        try:
+            shutil.rmtree(home, ignore_errors=True)
+        except RecursionError:  # of an earlier release, whose proxies could make a tree of any depth
+            raise HostError(f"{home} is nested too deeply to be removed") from None
+
+    def _clear(self, eni_id: str) -> None:
+        """One that was taken over may call itself anything, and make others meanwhile: its user is what it cannot
+        change."""
         self._kill(self._marked(eni_id))
-        shutil.rmtree(self.directory(eni_id), ignore_errors=True)
+        owner = _owner(self.directory(eni_id))
+        if owner is None or not is_own(owner.uid):
+            return
+        for _ in range(_ROUNDS_MAX):
+            left = [int(name) for name in os.listdir("/proc") if name.isdecimal() and _runs_as(name, owner.uid)]
+            if not left:
+                return
+            self._kill(left)
+        raise HostError(f"processes of {eni_id} do not end")
 
     def _kill(self, marked: list[int]) -> None:
         for pid in marked:
@@ -252,6 +279,16 @@ def _is_marked(pid: str, word: bytes, whose: ProxyUser | None) -> bool:
         return False  # it ended while we looked
     # What cannot be looked into belongs to root for others' eyes.
     return here and (uid == 0 or is_fresh(uid) or (whose is not None and uid == whose.uid))
+
+
+def _runs_as(pid: str, uid: int) -> bool:
+    """Whether it is alive here, whatever it hides from others' eyes. Of a task's container any user may be."""
+    try:
+        told = Path(f"/proc/{pid}/status").read_text(errors="replace")
+        is_its = f"\nUid:\t{uid}\t" in told and "\nState:\tZ" not in told and "\nState:\tX" not in told
+        return is_its and os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return False  # it ended while we looked
 
 
 def _status(pid: int) -> tuple[int, int]:

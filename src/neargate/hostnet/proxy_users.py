@@ -22,7 +22,12 @@ class ProxyUser(Struct, frozen=True, kw_only=True):
 
 def is_fresh(uid: int) -> bool:
     """Whether it is one of those that `fresh_user` gives."""
-    return uid == NOBODY or any(uid in ids for ids in _RANGES)
+    return uid == NOBODY or is_own(uid)
+
+
+def is_own(uid: int) -> bool:
+    """Whether all that runs as it is one node's."""
+    return any(uid in ids for ids in _RANGES)
 
 
 def fresh_user(home: str, taken: Collection[int], uid_map: str) -> ProxyUser:

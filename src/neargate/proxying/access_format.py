@@ -11,9 +11,11 @@ from msgspec import Struct
 
 SOCKET = "log.socket"
 _VERSION = "1"
-_LENGTH_MAX = 65_535  # of a line; what is longer loses its end, and is read as nothing
+_LENGTH_MAX = 65_535  # of a line, by the bounds below; what were longer would lose its end
 URI_MAX = 16 * 1024  # as long as a request's whole line may be
-_AGENT_MAX, _HOST_MAX, _TRACE_MAX = 2048, 256, 512
+# A redirect's location may be longer than what it was made of. Together, two digits a byte, they leave 2 KiB for the
+# rest of a line.
+_AGENT_MAX, _HOST_MAX, _TRACE_MAX, _LOCATION_MAX = 2048, 256, 512, 12 * 1024
 
 _PLAIN, _ADDRESS, _NUMBER = r"[A-Za-z0-9_.:~<>-]{1,128}", r"[0-9a-fA-F.:]{1,64}", r"[0-9]{1,18}"
 _TIME, _HEX = r"[+-]?[0-9]{1,9}", r"(?:[0-9A-F]{2})+|-"
@@ -106,7 +108,8 @@ def lines(at: str) -> list[str]:
         f"log-format '{' '.join(word for word, _ in _WORDS.values())}'",
         f"http-request capture req.fhdr(user-agent) len {_AGENT_MAX}",
         f"http-request capture req.fhdr(host) len {_HOST_MAX}",
-        "http-after-response set-var(txn.location) res.fhdr(location) if { var(txn.rule) -m end :redirect }",
+        f"http-after-response set-var(txn.location) res.fhdr(location),bytes(0,{_LOCATION_MAX})"
+        " if { var(txn.rule) -m end :redirect }",
     ]
 
 

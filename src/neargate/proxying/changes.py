@@ -6,6 +6,7 @@ What leaves gets nothing new at once, keeps what is in flight, and is deleted wh
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from msgspec import Struct
 
@@ -14,7 +15,8 @@ from . import backends, names
 from .stats import Known, Row
 
 BATCH = 8  # commands of one line, far below what a line may hold
-_FINE = ("New server registered.", "Server deleted.")
+_FINE, _STILL = ("New server registered.", "Server deleted."), "still has connections"
+_HEARD_MAX, _COMPLAINT_MAX = 65_536, 200  # of what a proxy says to a line; a complaint is a line of a log
 
 Seen = Mapping[tuple[str, str], Row]  # by (backend, server)
 
@@ -152,9 +154,10 @@ def in_lines(batches: Sequence[Sequence[str]]) -> list[str]:
 
 
 def complaints(told: str) -> list[str]:
-    """What a proxy did not do. That a server still has connections is no complaint: it is asked again."""
-    lines = (line.strip() for line in told.splitlines())
-    return [line for line in lines if line and line not in _FINE and "still has connections" not in line]
+    """What a proxy did not do, a few of it. That a server still has connections is no complaint: it is asked again."""
+    lines = (line.strip() for line in told[:_HEARD_MAX].splitlines())
+    found = (line[:_COMPLAINT_MAX] for line in lines if line and line not in _FINE and _STILL not in line)
+    return list(islice(found, BATCH))
 
 
 def state_file(plan: BalancerPlan, node: PlannedNode, known: Mapping[str, Known]) -> str:

@@ -18,6 +18,7 @@ MAIN = "haproxy.cfg"
 STATE = "state"
 API, MASTER = "sockets/api", "sockets/master"
 HARD_STOP_S = 3600  # a process that was replaced ends the connections that it still has after so long
+RELOADS_MAX = 50  # or when so many came after it: each has its own memory
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -67,6 +68,7 @@ def _lines(plan: BalancerPlan, node: PlannedNode, place: Place, shape: str) -> l
         f"stats socket {at}/{API} mode 600 level admin expose-fd listeners",
         "stats timeout 60s",
         f"hard-stop-after {HARD_STOP_S}s",
+        f"mworker-max-reloads {RELOADS_MAX}",
         f"server-state-file {at}/{STATE}",
         "tune.ssl.default-dh-param 2048",
         "tune.pipesize 65536",

@@ -1,6 +1,12 @@
-"""What a node says of itself: from its plan, what is known of its targets, and the rows of its proxy's processes."""
+"""What a node says of itself: from its plan, what is known of its targets, and the rows of its proxy's processes.
+
+Invariant: whatever a proxy told, a report is one that a server hears: for one that it does not it ends the whole
+host's link (`clusters/arrivals.py`).
+"""
 
 from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
 
 from ..model.balancing import (
     DRAINING,
@@ -8,6 +14,7 @@ from ..model.balancing import (
     BalancerPlan,
     GroupVerdicts,
     NodeReport,
+    NodeTraffic,
     PlannedGroup,
     PlannedNode,
     TargetVerdict,
@@ -15,7 +22,9 @@ from ..model.balancing import (
 from . import names
 from .changes import Seen
 from .stats import Known, judged
-from .traffic import Tally
+from .traffic import Five, Tally
+
+_TEXT_MAX, _COUNT_MAX = 255, 2**63 - 1  # of a report
 
 
 def known_now(
@@ -83,3 +92,44 @@ def _in_flight(group: PlannedGroup, server: str, processes: Sequence[Seen]) -> i
     backend = names.backend(group.arn)
     rows = [has.get((name, server)) for has in processes for name in (backend, backend + names.OPEN)]
     return sum(row.current for row in rows if row is not None)
+
+
+def heard(told: NodeReport) -> NodeReport:
+    """What is too long or too much for a server is cut; what was no count is none."""
+    traffic = told.traffic
+    third, fourth, fifth = map(_count, traffic.own)
+    return replace(
+        told,
+        why=_text(told.why),
+        groups=tuple(replace(group, targets=tuple(map(_verdict, group.targets))) for group in told.groups),
+        requests=tuple((arn, _five(counts)) for arn, counts in told.requests),
+        traffic=NodeTraffic(
+            requests=_count(traffic.requests),
+            connections=_count(traffic.connections),
+            active=_count(traffic.active),
+            received=_count(traffic.received),
+            sent=_count(traffic.sent),
+            own=(third, fourth, fifth),
+            lost_lines=_count(traffic.lost_lines),
+        ),
+    )
+
+
+def _verdict(one: TargetVerdict) -> TargetVerdict:
+    if not one.detail and not one.in_flight:
+        return one
+    return replace(one, detail=_text(one.detail), in_flight=_count(one.in_flight))
+
+
+def _five(counts: Five) -> Five:
+    first, second, third, fourth, fifth = map(_count, counts)
+    return first, second, third, fourth, fifth
+
+
+def _count(number: int) -> int:
+    return min(max(0, number), _COUNT_MAX)
+
+
+def _text(text: str) -> str:
+    shown = text[:_TEXT_MAX]
+    return shown if shown.isprintable() else "".join(one if one.isprintable() else " " for one in shown)

@@ -11,6 +11,11 @@ from msgspec import Struct
 from ..model.balancing import CODE_MISMATCH, FAILED_CHECKS, HEALTHY, INITIAL, TIMED_OUT, UNHEALTHY, HealthCheck
 
 _NO_CHECK_YET = ("", "INI", "UNK")
+_COUNT_MAX = 2**53  # exact as a float, too
+_PID_DIGITS_MAX = 10
+_ROWS_MAX = 131_072  # thrice as many targets as a plan may have, twice, and all the rest
+_OLD_MAX = 64  # above `configuration.RELOADS_MAX`
+_SHORT_MAX = 65_536  # of an answer that has a line for each process, or for each number of one
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -52,9 +57,11 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 def rows(told: str) -> list[Row]:
-    """Raises ValueError for what is no answer of `show stat`, or not all of one: a process may
-    be killed while it answers."""
-    heading, *lines = told.lstrip().splitlines() or [""]
+    """Raises ValueError for what is no answer of `show stat`, not all of one (a process may be killed while it
+    answers), or more than any plan has: whoever reads it does nothing else meanwhile."""
+    heading, *lines = told.lstrip().split("\n", _ROWS_MAX)
+    if len(lines) >= _ROWS_MAX:
+        raise ValueError("too many statistics")
     if not heading.startswith("# pxname,svname,"):
         raise ValueError("no statistics")
     columns = {name: at for at, name in enumerate(heading[2:].split(","))}
@@ -66,8 +73,8 @@ def rows(told: str) -> list[Row]:
 
 def _row(words: list[str], columns: Mapping[str, int]) -> Row:
     def number(name: str) -> int:
-        """None of a column that this HAProxy does not have."""
-        return int(words[columns[name]] or 0) if name in columns else 0
+        """None of a column that this HAProxy does not have. What is no count of anything comes from no HAProxy."""
+        return min(max(0, int(words[columns[name]] or 0)), _COUNT_MAX) if name in columns else 0
 
     return Row(
         backend=words[0],
@@ -94,15 +101,15 @@ def _row(words: list[str], columns: Mapping[str, int]) -> Row:
 
 def info(told: str) -> tuple[str, int]:
     """Of an answer to `show info`: the shape that the process runs, and its pid. Raises ValueError for what is none."""
-    pairs = dict(line.partition(": ")[::2] for line in told.splitlines())
+    pairs = dict(line.partition(": ")[::2] for line in told[:_SHORT_MAX].splitlines())
     if "description" not in pairs or "Pid" not in pairs:
         raise ValueError("no information")
     return pairs["description"].removeprefix("shape-").strip(), int(pairs["Pid"])
 
 
 def replaced(told: str) -> list[int]:
-    """Of an answer to `show proc`: the workers that end with their connections."""
-    lines = iter(told.splitlines())
+    """Of an answer to `show proc`: the workers that end with their connections. No more than a master lets live."""
+    lines = iter(told[:_SHORT_MAX].splitlines())
     found = []
     for line in lines:
         if line.startswith("# old workers"):
@@ -111,9 +118,9 @@ def replaced(told: str) -> list[int]:
         words = line.split()
         if line.startswith("#"):
             break
-        if len(words) > 1 and words[1] == "worker" and words[0].isdecimal():
+        if len(words) > 1 and words[1] == "worker" and words[0].isdecimal() and len(words[0]) <= _PID_DIGITS_MAX:
             found.append(int(words[0]))
-    return found
+    return found[:_OLD_MAX]
 
 
 class Known(Struct, frozen=True, kw_only=True):

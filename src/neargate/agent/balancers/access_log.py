@@ -9,6 +9,7 @@ not.
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -52,6 +53,7 @@ class AccessLog:
         self._knobs = knobs
         self._host = host
         self._eni_id = eni_id
+        self._at = Path(host.directory(eni_id), access_format.SOCKET)
         self._ship = ship
         self._note = SeldomNote(world, note)
         self._sent_by = ""
@@ -65,14 +67,16 @@ class AccessLog:
         self.lost = 0
 
     async def follow(self, plan: BalancerPlan, node: PlannedNode) -> None:
-        """Before the proxy is told to log. A host that cannot has no log, and serves."""
+        """Before the proxy is told to log. A host that cannot has no log, and serves. Who ends a proxy takes its
+        directory away, this socket's name with it: then there is another."""
         self._sent_by = plan.access_log
         if not plan.access_log:
             self.close()
             return
         self._call(plan, node)
-        if self._socket is not None:
+        if self._socket is not None and self._at.is_socket():
             return
+        self.close()
         try:
             self._socket = await self._world.offload(HOST_LANE, self._host.log_socket, self._eni_id)
         except (HostError, OSError) as error:

@@ -287,6 +287,7 @@ class NodeRunner:
         found = replace(found, traffic=replace(found.traffic, lost_lines=self._access_log.lost))
         if not why and self._refused is not None and self._refused[0] == shape:
             found = replace(found, why=self._refused[1])  # it serves, by what it had before
+        found = reports.heard(found)
         known, self._last = self._last, found
         if known is None or _standing(known) != _standing(found):
             self._say(found)

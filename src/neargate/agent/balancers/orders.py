@@ -62,7 +62,9 @@ class BalancerOrders:
         for plan in filter(has_keys, plans):  # of a release that kept keys in its database
             await self._keep_keys(plan)
             await self._state.save_balancer(without_keys(plan))
-        await self._state.wipe_once()
+        fault = await self._state.wipe_once()
+        if fault:
+            self._note(f"keys of an earlier release may still be in the agent's file, its next start tries it: {fault}")
         known = {} if self._keys is None else await self._world.offload(LANE, self._keys.load)
         self._wanted = {plan.arn: with_keys(plan, known) for plan in plans}
         for plan in plans:

@@ -5,6 +5,7 @@ Implements BalancerRunner. Nothing is ended before the first plans came: what a 
 
 from collections.abc import Callable, Sequence
 
+from ...interfaces.hostnet import HostError
 from ...interfaces.proxies import AccessLines, ProxyHost
 from ...log import get_logger
 from ...model.balancing import BalancerPlan, NodeReport
@@ -35,11 +36,18 @@ class ProxyRunner:
             self._nodes.pop(eni_id).end()
         for eni_id in await self._world.offload(LANE, self._host.nodes):
             if eni_id not in wanted:
-                await self._world.offload(LANE, self._host.end, eni_id)
+                await self._end(eni_id)
         for eni_id, (plan, node) in wanted.items():
             if eni_id not in self._nodes:
                 self._nodes[eni_id] = self._begun(eni_id)
             self._nodes[eni_id].give(plan, node)
+
+    async def _end(self, eni_id: str) -> None:
+        """One that cannot be ended keeps no other from its plan; it is tried again with the next ones."""
+        try:
+            await self._world.offload(LANE, self._host.end, eni_id)
+        except (HostError, OSError) as error:
+            self._log.warning("a proxy of no plan is not ended yet", interface=eni_id, why=str(error))
 
     def _begun(self, eni_id: str) -> NodeRunner:
         runner = NodeRunner(

@@ -1,7 +1,8 @@
 """Flow log lines between their interval's end and the server: in memory, bounded, in order.
 
 Owns batches and their numbers. Invariant: of one flow log one batch is under way at a time; a flow log whose server
-refuses or is busy holds up no other's. What finds no room is refused whole, and whoever brought it is told.
+refuses or is busy holds up no other's, nor takes all of the room: the last quarter is for those that have nothing yet.
+What finds no room is refused whole, and whoever brought it is told.
 """
 
 from collections import deque
@@ -23,16 +24,19 @@ class FlowSpool:
         self._events_max = knobs.flow_batch_max_events
         self._bytes_max = knobs.flow_batch_max_bytes
         self._room = knobs.flow_spool_max_bytes
+        self._one_max = knobs.flow_spool_max_bytes - knobs.flow_spool_max_bytes // 4
+        self._held: dict[str, int] = {}  # by flow log
         self._append = append
         self._number = 0
         self._waiting: dict[str, deque[FlowLogBatch]] = {}
 
     def put(self, flow_log_id: str, eni_id: str, events: Sequence[Event]) -> bool:
         """False where there is no room for it."""
-        size = _size(events)
-        if size > self._room:
+        size, held = _size(events), self._held.get(flow_log_id, 0)
+        if size > self._room or (held and held + size > self._one_max):
             return False
         self._room -= size
+        self._held[flow_log_id] = held + size
         is_idle = flow_log_id not in self._waiting
         queue = self._waiting.setdefault(flow_log_id, deque())
         for part in self._parts(events):
@@ -46,8 +50,10 @@ class FlowSpool:
     async def _send(self, flow_log_id: str, queue: deque[FlowLogBatch]) -> None:
         while queue:
             await self._append(queue[0])
-            self._room += _size(queue.popleft().events)
-        del self._waiting[flow_log_id]
+            size = _size(queue.popleft().events)
+            self._room += size
+            self._held[flow_log_id] -= size
+        del self._waiting[flow_log_id], self._held[flow_log_id]
 
     def _parts(self, events: Sequence[Event]) -> Iterator[list[Event]]:
         part: list[Event] = []
