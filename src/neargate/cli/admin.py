@@ -23,6 +23,7 @@ Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 async def serve(path: Path, handlers: dict[str, Handler]) -> asyncio.AbstractServer:
     """Listen with mode 0600. An unknown request and a failing handler answer {"error": text}."""
+    from ..world import held  # not of every command, which only asks
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -39,7 +40,7 @@ async def serve(path: Path, handlers: dict[str, Handler]) -> asyncio.AbstractSer
         writer.close()
 
     path.unlink(missing_ok=True)  # noqa: ASYNC240 (once, at the start: nothing else runs yet)
-    server = await asyncio.start_unix_server(connection, str(path), limit=MAX_LINE)
+    server = await asyncio.start_unix_server(held(connection), str(path), limit=MAX_LINE)
     os.chmod(path, 0o600)
     return server
 
