@@ -38,11 +38,11 @@ def test_whom_an_answer_finds_gone_has_broken_off(tmp_path: Path, last: bytes) -
         to_client.transport.abort()
         with pytest.raises(ConnectionResetError):
             await drained_for_ever(to_client)
+        client.close()
+        server.close()
         from_api.feed_data(last)
         from_api.feed_eof()
         assert await copying == "ConnectionResetError"
-        client.close()
-        server.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(within(10, main()))
