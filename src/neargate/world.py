@@ -10,11 +10,12 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class World(Protocol):
@@ -72,6 +73,36 @@ class _PooledSystemRandom(random.SystemRandom):
 # Not a world's own: asyncio holds tasks weakly, and the loops of a world that nobody holds any more would be collected
 # before they are cancelled, which ends them with an error, and with them the process.
 _SPAWNED: set[asyncio.Task[Any]] = set()
+
+
+async def within(seconds: float | None, work: Awaitable[T]) -> T:
+    """What `work` gives. Raises TimeoutError after `seconds`; None: it may take for ever. Not `asyncio.wait_for`.
+
+    Python 3.11's loses a cancellation that meets the result: the cancelled goes on, and who waits for its end hangs.
+    Here the cancellation wins; also against a result of the same moment, which is lost then, as it is when the time is
+    up at that moment. So `work` waits for what stays (an event, a shielded future) or what may be asked for again.
+    """
+    async with asyncio.timeout(seconds):
+        return await work
+
+
+def held(serve: Serve) -> Serve:
+    """The same, for `asyncio.start_server`: a connection's task is held until it ends.
+
+    Loops hold nothing but what waits for an event of theirs. A client that has said its last word and listens is none:
+    with uvloop, the task that works at its answer would be taken for garbage.
+    """
+
+    async def serving(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a connection is served in a task of its own"
+        _SPAWNED.add(task)
+        try:
+            await serve(reader, writer)
+        finally:
+            _SPAWNED.discard(task)
+
+    return serving
 
 
 class OsWorld:

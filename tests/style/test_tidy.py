@@ -38,6 +38,7 @@ BANNED_CALLS = {
     "asyncio.create_task": "world.spawn()",
     "asyncio.ensure_future": "world.spawn()",
     "asyncio.to_thread": "world.offload()",
+    "asyncio.wait_for": "within() of world.py: Python 3.11's wait_for loses a cancellation that meets the result",
     "asyncio.as_completed": "asyncio.gather, whose order is the arguments'",
     "asyncio.all_tasks": "keep the task you spawned",
     "asyncio.run": "cli/, the composition root",
@@ -117,6 +118,55 @@ def test_only_the_world_asks_the_operating_system() -> None:
             if banned in BANNED_CALLS and not allowed(file, banned):
                 found.append(f"{file}:{line}: {banned}() is banned; use {BANNED_CALLS[banned]}")
     assert not found, "\n".join(found)
+
+
+# Who takes a new task's handle where it is made: asyncio itself holds tasks weakly, and one that nobody holds is
+# garbage in the middle of its work.
+HOLDS_ITS_TASKS = {
+    "world.py",
+    "testing/virtual_time.py",
+    "testing/sim/world.py",  # its loop keeps them
+    "sandbox/pull/share.py",
+    "frontend/http_protocol.py",
+    "cli/agent.py",  # the program itself
+}
+
+
+def loses_tasks(file: str, tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        called, of = node.func.attr, ast.unparse(node.func.value)
+        is_loops = of.endswith(("loop", "get_running_loop()", "get_event_loop()"))
+        if called in ("create_task", "run_coroutine_threadsafe") and is_loops and file not in HOLDS_ITS_TASKS:
+            yield f"{file}:{node.lineno}: a task that nobody holds may be collected; use world.spawn() or a TaskGroup"
+        if called in ("start_server", "start_unix_server"):
+            serve = node.args[0] if node.args else None
+            if not (isinstance(serve, ast.Call) and dotted(serve.func) == "held"):
+                yield f"{file}:{node.lineno}: a quiet connection's task may be collected; serve with held() of world.py"
+
+
+def test_no_task_is_made_that_nobody_holds() -> None:
+    found = [line for file, tree in trees().items() for line in loses_tasks(file, tree)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "asyncio.get_running_loop().create_task(work())",
+        "self._loop.create_task(work())",
+        "await asyncio.start_server(self._serve, sock=listener)",
+        "asyncio.start_unix_server(serve, path)",
+    ],
+)
+def test_the_check_sees_a_task_that_nobody_holds(source: str) -> None:
+    assert list(loses_tasks("agent/agent.py", ast.parse(source)))
+
+
+@pytest.mark.parametrize("source", ["group.create_task(work())", "await asyncio.start_server(held(serve), sock=one)"])
+def test_the_check_lets_through_what_is_held(source: str) -> None:
+    assert not list(loses_tasks("agent/agent.py", ast.parse(source)))
 
 
 def test_files_are_pages() -> None:
@@ -229,6 +279,11 @@ def test_nothing_is_left_unfinished() -> None:
         if word in path.read_text(errors="replace")
     ]
     assert not found, found
+
+
+def test_the_check_of_calls_sees_a_wait_that_loses_cancellations() -> None:
+    found = {name for _, name in calls(ast.parse("import asyncio\nawait asyncio.wait_for(work(), 1)"))}
+    assert "asyncio.wait_for" in found & BANNED_CALLS.keys()
 
 
 @pytest.mark.parametrize("source", ["import time\ntime.sleep(1)", "from time import sleep\nsleep(1)"])

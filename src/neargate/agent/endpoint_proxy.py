@@ -11,7 +11,7 @@ import asyncio
 
 from ..model.knobs import Knobs
 from ..wire.proxy_protocol import HandedOn, header
-from .guests import Guests, farewell, source_of
+from .guests import Guests, farewell, give, source_of
 
 _BLOCK = 64 * 1024
 
@@ -55,7 +55,7 @@ class EndpointProxy:
     async def _splice(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         whose = whose_it_is(writer, self._endpoint_id)  # first: who is gone already costs the API nothing
         to_api, from_api = await self._connect()
-        from_api.write(whose)
+        give(from_api, whose)
         try:
             await asyncio.gather(self._copy(reader, from_api), self._copy(to_api, writer))
         finally:
@@ -72,14 +72,13 @@ class EndpointProxy:
                     data = await source.read(_BLOCK)
                     if not data:
                         break
-                    target.write(data)
+                    give(target, data)
                     await target.drain()
         except TimeoutError:
             # Silent for long: the other direction is ended as well.
             target.close()
             return
-        if target.can_write_eof():
-            target.write_eof()
+        give(target, b"")
 
 
 def whose_it_is(writer: asyncio.StreamWriter, endpoint_id: str = "") -> bytes:

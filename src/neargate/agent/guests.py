@@ -47,6 +47,17 @@ def source_of(writer: asyncio.StreamWriter) -> str:
     return str(peer[0]) if peer else ""
 
 
+def give(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Raises ConnectionResetError where the peer is gone: the agent's loop would have a RuntimeError for it, as if the
+    fault were ours. No data ends this direction."""
+    if writer.is_closing():
+        raise ConnectionResetError("the connection is over")
+    if data:
+        writer.write(data)
+    elif writer.can_write_eof():
+        writer.write_eof()
+
+
 async def farewell(writer: asyncio.StreamWriter, patience_s: float) -> None:
     """Close; what the peer has not taken after `patience_s` is thrown away with the socket."""
     writer.close()

@@ -38,7 +38,7 @@ from ..model.knobs import Knobs
 from ..model.launch import ContainerReport, TaskLaunch, TaskReport
 from ..model.lifecycle import LastStatus, StopCode, is_later
 from ..model.network import VpcPlan
-from ..world import World
+from ..world import World, within
 from .balancers.all_healthy import all_healthy
 from .channels.link import Closed, Connection
 from .channels.transport import UnixTransport
@@ -110,7 +110,7 @@ class Timers:
                 now = self._world.monotonic()
             wait_s = self._heap[0][0] - now if self._heap else _TICK_S
             try:
-                await asyncio.wait_for(self._earlier.wait(), wait_s)
+                await within(wait_s, self._earlier.wait())
             except TimeoutError:
                 continue  # the time is over: that is what the wait was for
 

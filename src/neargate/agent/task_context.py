@@ -18,7 +18,7 @@ from ..model.concealed import Concealed
 from ..model.knobs import Knobs
 from ..model.launch import ContainerLaunch, TaskLaunch, TaskReport
 from ..model.network import VpcPlan
-from ..world import World
+from ..world import World, within
 from .given_files import secret_files_mib
 from .local_state import LocalState
 from .points import Point, Reached
@@ -231,7 +231,7 @@ class TaskContext:
         while self._changes == seen:
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), within_s)
+                await within(within_s, self._changed.wait())
             except TimeoutError:
                 return
 

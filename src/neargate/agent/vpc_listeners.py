@@ -6,13 +6,14 @@ process; after a restart of the agent they are opened again, and those of a VPC 
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
 from ..interfaces.hostnet import HostNetwork
 from ..model.knobs import Knobs
 from ..model.network import REGION_ENDPOINT_ADDRESS, RESOLVER_ADDRESS, TASK_METADATA_ADDRESS, PlannedEndpoint
+from ..world import Serve, held
 from .endpoint_proxy import EndpointProxy
 from .guests import Guests
 from .metadata.endpoint import Metadata, MetadataServer
@@ -20,7 +21,6 @@ from .names import resolver
 from .names.resolver import Resolver
 
 METADATA_PORT = 80
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class VpcListeners:
@@ -77,7 +77,7 @@ class VpcListeners:
                 listener = await self._network.listen(vpc_id, one.private_ipv4, self._api_port)
                 proxy = EndpointProxy(self._knobs, vpc_id, self._proxied, self._api_socket, one.endpoint_id)
                 limit = self._knobs.metadata_request_max_bytes
-                served[one] = await asyncio.start_server(proxy.serve, sock=listener, limit=limit), proxy
+                served[one] = await asyncio.start_server(held(proxy.serve), sock=listener, limit=limit), proxy
 
     async def close(self, vpc_id: str) -> None:
         """Of a VPC without tasks. What a task left connected ends with it: a socket keeps its router's namespace."""
@@ -99,7 +99,7 @@ class VpcListeners:
         serve = self._known(vpc_id, self._server(vpc_id, address))
         listener = await self._network.listen(vpc_id, address, port)
         limit = self._knobs.metadata_request_max_bytes
-        self._servers[vpc_id, address] = await asyncio.start_server(serve, sock=listener, limit=limit)
+        self._servers[vpc_id, address] = await asyncio.start_server(held(serve), sock=listener, limit=limit)
 
     def _known(self, vpc_id: str, serve: Serve) -> Serve:
         """The same, with each connection where `close` finds it."""

@@ -23,23 +23,33 @@ Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 async def serve(path: Path, handlers: dict[str, Handler]) -> asyncio.AbstractServer:
     """Listen with mode 0600. An unknown request and a failing handler answer {"error": text}."""
+    # Here, and not for every command, which only asks.
+    from ..log import get_logger
+    from ..model.bugs import told
+    from ..world import held
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = ""
         try:
             request = json.loads(await reader.readline())
-            handler = handlers.get(request.get("request", ""))
+            asked = str(request.get("request", ""))
+            handler = handlers.get(asked)
             answer = await handler(request) if handler else {"error": "unknown request"}
         except Exception as error:  # whatever happens, the operator gets a sentence instead of a closed socket
             answer = {"error": str(error) or type(error).__name__}
+            if not isinstance(error, Problem | json.JSONDecodeError):
+                get_logger(__name__).error("operator_request_failed", request=asked, bug=told(error))
+        if writer.is_closing():
+            return  # the asker went away; there is nobody to tell
         writer.write(json.dumps(answer).encode() + b"\n")
         try:
             await writer.drain()
         except ConnectionError:
-            pass  # the asker went away; there is nobody to tell
+            pass  # as above
         writer.close()
 
     path.unlink(missing_ok=True)  # noqa: ASYNC240 (once, at the start: nothing else runs yet)
-    server = await asyncio.start_unix_server(connection, str(path), limit=MAX_LINE)
+    server = await asyncio.start_unix_server(held(connection), str(path), limit=MAX_LINE)
     os.chmod(path, 0o600)
     return server
 

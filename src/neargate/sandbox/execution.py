@@ -13,7 +13,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from msgspec import Struct
 
 from ..interfaces.sandbox import EngineUnavailable, ExecResult
-from ..world import World
+from ..world import World, within
 from . import containerd_pb2 as pb
 from .containerd_client import PROCESS_TYPE, Containerd, EngineError, NotFound
 from .exits import ExitWatch
@@ -85,7 +85,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         deadline = self.world.monotonic() + timeout_s
         while (left_s := deadline - self.world.monotonic()) > 0:
             try:
-                return await asyncio.wait_for(asyncio.shield(ended), min(left_s, _LOOK_S))
+                return await within(min(left_s, _LOOK_S), asyncio.shield(ended))
             except TimeoutError:
                 pass
             # The event may have passed while containerd restarted: look.
@@ -155,7 +155,7 @@ class _Output:
     async def drained(self) -> None:
         """The shim closes its end after the process; a process that left children behind keeps it open."""
         try:
-            await asyncio.wait_for(self._ended.wait(), _DRAIN_S)
+            await within(_DRAIN_S, self._ended.wait())
         except TimeoutError:
             pass
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from ..interfaces.sandbox import ContainerState, EngineUnavailable, Exit
-from ..world import World
+from ..world import World, within
 from . import containerd_pb2 as pb
 from .containerd_client import Containerd, EngineError, EventStream
 
@@ -112,7 +112,7 @@ class ExitWatch:
         while not self._marker_seen.is_set():
             await self._world.offload(self._lane, self._engine.publish, _TOPIC, marker)
             try:
-                await asyncio.wait_for(self._marker_seen.wait(), _MARKER_WAIT_S)
+                await within(_MARKER_WAIT_S, self._marker_seen.wait())
             except TimeoutError:
                 pass  # published before the subscription had begun: again
         before = set(self._running)

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from ..interfaces.sandbox import EngineUnavailable, SandboxError
 from ..model.lifecycle import REASON_MAX_CHARS
-from ..world import World
+from ..world import World, within
 from . import containerd_pb2 as pb
 from .containerd_client import PROCESS_TYPE, Containerd, EngineError, NotFound
 from .exits import ExitWatch
@@ -259,7 +259,7 @@ class OpenTerminal:
     async def _exit_code(self, exited: "asyncio.Future[int]") -> int:
         while True:
             try:
-                return await asyncio.wait_for(asyncio.shield(exited), _LOOK_S)
+                return await within(_LOOK_S, asyncio.shield(exited))
             except TimeoutError:
                 pass
             # The event may have passed while containerd restarted: look.

@@ -21,7 +21,7 @@ from ..hostnet.network import LinuxNetwork
 from ..hostnet.pool import choose_public_pool
 from ..interfaces.hostnet import TaskNetwork
 from ..model.network import Eni, SecurityGroup, SecurityGroupRule, VpcPlan
-from ..world import OsWorld, World
+from ..world import OsWorld, World, within
 from .plans import with_public_subnet
 
 REFUSED_AFTER_S = 0.5
@@ -154,7 +154,7 @@ async def connect(
     """A connection, or None when nothing answered (a dropped packet looks like this, as on AWS)."""
     client = socket_in(netns_path, socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:
-        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(client, (address, port)), within_s)
+        await within(within_s, asyncio.get_running_loop().sock_connect(client, (address, port)))
     except (TimeoutError, OSError):
         client.close()
         return None
@@ -185,7 +185,7 @@ async def seen_source(netns_path: str | None, address: str, port: int, listener:
     client = await connect(netns_path, address, port)
     assert client is not None, f"{address}:{port} cannot be reached"
     with client:
-        accepted, peer = await asyncio.wait_for(loop.sock_accept(listener), REACHED_WITHIN_S)
+        accepted, peer = await within(REACHED_WITHIN_S, loop.sock_accept(listener))
         accepted.close()
     return str(peer[0])
 
@@ -193,8 +193,8 @@ async def seen_source(netns_path: str | None, address: str, port: int, listener:
 async def echo(client: socket.socket, accepted: socket.socket, text: bytes) -> bytes:
     """Send on one end of a connection, receive on the other."""
     loop = asyncio.get_running_loop()
-    await asyncio.wait_for(loop.sock_sendall(client, text), REACHED_WITHIN_S)
-    return await asyncio.wait_for(loop.sock_recv(accepted, 1024), REACHED_WITHIN_S)
+    await within(REACHED_WITHIN_S, loop.sock_sendall(client, text))
+    return await within(REACHED_WITHIN_S, loop.sock_recv(accepted, 1024))
 
 
 async def pings(netns_path: str, address: str) -> bool:
@@ -207,7 +207,7 @@ async def pings(netns_path: str, address: str) -> bool:
         await loop.sock_sendto(probe, packet, (address, 0))
         try:
             while True:
-                data = await asyncio.wait_for(loop.sock_recv(probe, 1024), REFUSED_AFTER_S)
+                data = await within(REFUSED_AFTER_S, loop.sock_recv(probe, 1024))
                 if data[20] == 0:
                     return True
         except TimeoutError:

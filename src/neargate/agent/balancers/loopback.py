@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from ...interfaces.proxies import AccessLines, BalancerRunner
 from ...model.balancing import BalancerPlan, NodeReport
 from ...model.knobs import Knobs
+from ...world import held
 from ..guests import Guests, farewell, source_of
 from .asked_name import HEAD_MAX_BYTES, asked_name, is_http
 
@@ -74,9 +75,6 @@ class LoopbackDoors:
         self._refused: set[int] = set()
         self._guests = Guests(each_max=knobs.proxy_connections_max, all_max=knobs.proxy_connections_max)
         self._turn = itertools.count()
-        # Loops hold nothing but what waits for an event of theirs: the one that serves a connection both of whose ends
-        # are quiet would be taken for garbage, in the middle of its work.
-        self._serving: set[asyncio.Task[object] | None] = set()
 
     async def follow(self, plans: Sequence[BalancerPlan]) -> None:
         """Repeatable: also for ports that were another's."""
@@ -96,17 +94,13 @@ class LoopbackDoors:
 
     async def _open(self, port: int) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._serving.add(asyncio.current_task())
-            try:
-                await self._serve(port, reader, writer)
-            finally:
-                self._serving.discard(asyncio.current_task())
+            await self._serve(port, reader, writer)
 
         if port in self._kept:
             self._refuse(port, "the port is the region's own")
             return
         try:
-            self._servers[port] = await asyncio.start_server(serve, self._host, port)
+            self._servers[port] = await asyncio.start_server(held(serve), self._host, port)
         except OSError as error:
             self._refuse(port, error.strerror)
             return

@@ -28,7 +28,7 @@ from ...link.messages import (
 )
 from ...model.flow_logs import FlowLogBatch
 from ...model.knobs import Knobs
-from ...world import World
+from ...world import World, within
 from ..arrivals.messages import problem
 from .link import Closed, Connection, Transport
 
@@ -150,7 +150,7 @@ class BulkClient:
         self._waiting[message.request] = answer
         try:
             await self._send(socket, message)
-            return await asyncio.wait_for(answer, self._knobs.log_resend_s)
+            return await within(self._knobs.log_resend_s, answer)
         except TimeoutError as error:
             # The server may be alive and deaf; a new connection starts from what it has stored.
             await socket.close()
@@ -185,3 +185,4 @@ class BulkClient:
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(Closed("the bulk channel was lost"))
+                answer.exception()  # marks it as read: who is cancelled at this moment does not look at it

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ...link.messages import CredentialsIssued, CredentialsRefused
 from ...model.concealed import Concealed
 from ...model.knobs import Knobs
-from ...world import World
+from ...world import World, within
 from ..task_context import LaunchFailed
 
 
@@ -81,7 +81,7 @@ class ExecutionRoles:
             if task_id in self._refused:
                 raise LaunchFailed(self._refused[task_id])
             try:
-                await asyncio.wait_for(self._heard.wait(), self._knobs.task_credentials_look_s)
+                await within(self._knobs.task_credentials_look_s, self._heard.wait())
             except TimeoutError:
                 self._ask(task_id)
         return self._held[task_id]

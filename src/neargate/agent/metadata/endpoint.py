@@ -17,7 +17,7 @@ from ...model.knobs import Knobs
 from ...world import World
 from .. import metadata_credentials
 from ..credentials import TaskCredentials
-from ..guests import Guests, farewell, source_of
+from ..guests import Guests, farewell, give, source_of
 from ..rate_limit import Bucket, take
 from ..task_context import Plans
 from ..task_record import TaskRecord
@@ -273,7 +273,7 @@ class MetadataServer:
         else:
             reply = await self._metadata.answer(self._vpc_id, source_of(writer), parts[1].decode())
         body = b"" if parts[0] == b"HEAD" else reply.body
-        writer.write(_head(reply) + body)
+        give(writer, _head(reply) + body)
         await writer.drain()
 
     async def _put(self, reader: asyncio.StreamReader, source: str, path: str, head: bytes) -> Reply:

@@ -21,7 +21,7 @@ from ...dns.message import Malformed, name
 from ...dns.names import Names
 from ...model.knobs import Knobs
 from ...model.network import REGION_ENDPOINT_ADDRESS, Eni, VpcDns, VpcPlan
-from ...world import World
+from ...world import World, held
 from ..seldom import SeldomNote
 from .door import DnsDoor
 from .resolver import PORT, names_of
@@ -97,7 +97,7 @@ class HostDns:
             return ""
         bound, listener = _sockets(settings)
         try:
-            self._server = await asyncio.start_server(self._serve, sock=listener)
+            self._server = await asyncio.start_server(held(self._serve), sock=listener)
         except OSError:
             listener.close()
             bound.close()

@@ -16,7 +16,7 @@ from ...link.messages import LogAck, LogOpened, LogRefused
 from ...model.concealed import Concealed
 from ...model.knobs import Knobs
 from ...model.launch import ContainerLaunch, TaskLaunch
-from ...world import World
+from ...world import World, within
 from ..channels.link import Closed
 from ..container_config import hostname_of
 from ..logs.driver import Following, Pace, Piece
@@ -222,7 +222,7 @@ class SplunkDriver:
             await self._world.sleep(min(pause_s, self._knobs.splunk_retry_base_s))
         elif pause_s > 0:
             try:
-                await asyncio.wait_for(source.ends.wait(), pause_s)
+                await within(pause_s, source.ends.wait())
             except TimeoutError:
                 return  # the whole pause, the ordinary case
 

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from ...world import within
+
 
 class Share:
     """`each_max` holders of one name at a time, the others wait in order. Names that nobody wants are forgotten."""
@@ -62,7 +64,7 @@ class Turnstile:
         """For one at a time. Raises TimeoutError when those inside do not leave; then it was as if nobody had asked."""
         self._open.clear()
         try:
-            await asyncio.wait_for(self._empty.wait(), within_s)
+            await within(within_s, self._empty.wait())
             yield
         finally:
             self._open.set()

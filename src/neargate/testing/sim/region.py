@@ -25,6 +25,7 @@ from ...model.knobs import Knobs
 from ...store.sqlite import MemoryDisk, MemoryStores
 from ...wire.shapes import Models
 from ...wire.sigv4 import SignedRequest
+from ...world import within
 from ..execution_role import let_read_parameters, make_execution_role, make_task_role
 from ..signing import form_headers, json_headers, signed
 from .checkers import Checkers
@@ -231,7 +232,7 @@ class Caller:
             self._latency(), self._arrive, headers, body, outcome, context=self._sim.loop.outside.context
         )
         try:
-            response = await asyncio.wait_for(outcome, timeout_s)
+            response = await within(timeout_s, outcome)
         except TimeoutError:
             raise Unanswered from None
         if response is None:

@@ -27,7 +27,7 @@ from ...store.events import (
     trim_events,
 )
 from ...store.migrate import DatabaseRefused
-from ...world import OsWorld, World
+from ...world import OsWorld, World, within
 
 MIGRATIONS = (
     "CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, rev INTEGER NOT NULL DEFAULT 1);",
@@ -171,7 +171,7 @@ class StoreSuite(ABC):
             announced = asyncio.Event()
             store.on_commit(announced.set)
             await store.write([add("a")])
-            await asyncio.wait_for(announced.wait(), 10)
+            await within(10, announced.wait())
 
         self.run(body)
 
@@ -298,11 +298,11 @@ class StoreSuite(ABC):
                 await store.write([add("a")])
                 await store.write(append_events([event("a")]))
 
-            seen, _ = await asyncio.wait_for(asyncio.gather(watcher.next_events(), make()), 10)
+            seen, _ = await within(10, asyncio.gather(watcher.next_events(), make()))
             for number in range(5):
                 await store.write(append_events([event(str(number))]))
             while len(seen) < 6:
-                seen += await asyncio.wait_for(watcher.next_events(), 10)
+                seen += await within(10, watcher.next_events())
             assert [found.seq for found in seen] == [1, 2, 3, 4, 5, 6]
 
         self.run(body)
