@@ -101,7 +101,11 @@ class NodeRunner:
             if self._is_ended or self._wanted is None:
                 continue
             plan, node, files = self._wanted
-            why = await self._turn(plan, node, files) or self._doubt()
+            why = await self._turn(plan, node, files)
+            if why is None:
+                rest_s = self._knobs.balancer_poll_fresh_s
+                continue
+            why = why or self._doubt()
             self._tell(plan, node, files.shape, why)
             rest_s = self._rest_s(why)
 
@@ -115,8 +119,8 @@ class NodeRunner:
 
     # -- a turn
 
-    async def _turn(self, plan: BalancerPlan, node: PlannedNode, files: Files) -> str:
-        """Why the node does not serve; empty when it does."""
+    async def _turn(self, plan: BalancerPlan, node: PlannedNode, files: Files) -> str | None:
+        """Why the node does not serve; empty when it does; None when what was said holds until the next turn."""
         await self._access_log.follow(plan, node)
         try:
             why = await self._running(plan, node, files)
@@ -266,12 +270,14 @@ class NodeRunner:
     async def _seen_by(self, pid: int) -> Seen:
         return changes.seen(stats.rows(await self._control.ask_worker(pid, "show stat")))
 
-    async def _silent(self, error: str) -> str:
-        """One that runs and does not answer is ended after a while: another can."""
+    async def _silent(self, error: str) -> str | None:
+        """One that runs and does not answer is ended after a while: another can. Once is nothing: while one process
+        takes over from another its commands may find nobody, though clients do."""
         now = self._world.monotonic()
         if self._silent_since is None:
             self._silent_since = now
-        elif self._proxy is not None and now - self._silent_since > self._knobs.balancer_start_s:
+            return None
+        if self._proxy is not None and now - self._silent_since > self._knobs.balancer_start_s:
             self._note(f"the proxy of {self._eni_id} is ended, it answers nobody: {error}")
             try:
                 await self._world.offload(LANE, self._host.end, self._eni_id)
