@@ -11,6 +11,7 @@ from msgspec import Struct
 from ..model.balancing import CODE_MISMATCH, FAILED_CHECKS, HEALTHY, INITIAL, TIMED_OUT, UNHEALTHY, HealthCheck
 
 _NO_CHECK_YET = ("", "INI", "UNK")
+_SILENCE_MS = 2500  # a node's kernel gives a connection up after 3 s; what is refused or reset is so at once
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -25,6 +26,7 @@ class Row(Struct, frozen=True, kw_only=True):
     current: int = 0
     check: str = ""
     code: str = ""
+    check_ms: int = 0
     since_s: int = 0
     answers: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)  # 2xx, 3xx, 4xx, 5xx, connection errors
     retried: int = 0
@@ -76,6 +78,7 @@ def _row(words: list[str], columns: Mapping[str, int]) -> Row:
         current=number("scur"),
         check=words[columns["check_status"]],
         code=words[columns["check_code"]],
+        check_ms=number("check_duration"),
         since_s=number("lastchg"),
         answers=(
             number("hrsp_2xx"),
@@ -154,6 +157,6 @@ def reason_of(row: Row) -> tuple[str, str]:
     word = row.check.removeprefix("* ")
     if word == "L7STS" and row.code not in ("", "0"):
         return CODE_MISMATCH, f"Health checks failed with these codes: [{row.code}]"
-    if word.endswith("TOUT"):
+    if word.endswith("TOUT") or (word == "L4CON" and row.check_ms >= _SILENCE_MS):
         return TIMED_OUT, "Request timed out"
     return FAILED_CHECKS, "Health checks failed"
