@@ -174,7 +174,9 @@ def test_groups_that_let_members_alone_in_are_named_where_the_internet_is_to_com
     members = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "UserIdGroupPairs": [{"GroupId": region.front}]}
     ec2.authorize_security_group_ingress(GroupId=region.front, IpPermissions=[members])
     last = why.why(paths, "shop").splitlines()[-1]
-    assert f"Its security groups ({region.front}) let nobody of the internet in at port 80, only {region.front}: " in last
+    assert (
+        f"Its security groups ({region.front}) let nobody of the internet in at port 80, only {region.front}: " in last
+    )
     ec2.revoke_security_group_ingress(GroupId=region.front, IpPermissions=[members])
 
 
