@@ -26,6 +26,7 @@ LANE = "balancers"
 _FREE_RESTARTS = 3
 _STARTS = "The proxy is being started."
 _SHORT_LIVED = "The proxy does not live long."
+_MOMENT = 0.2  # of the time that a proxy has to start: so long nobody may answer while one takes over from another
 
 
 class NodeRunner:
@@ -271,11 +272,12 @@ class NodeRunner:
         return changes.seen(stats.rows(await self._control.ask_worker(pid, "show stat")))
 
     async def _silent(self, error: str) -> str | None:
-        """One that runs and does not answer is ended after a while: another can. Once is nothing: while one process
+        """One that runs and does not answer is ended after a while: another can. A moment is nothing: while one process
         takes over from another its commands may find nobody, though clients do."""
         now = self._world.monotonic()
         if self._silent_since is None:
             self._silent_since = now
+        if now - self._silent_since <= self._knobs.balancer_start_s * _MOMENT:
             return None
         if self._proxy is not None and now - self._silent_since > self._knobs.balancer_start_s:
             self._note(f"the proxy of {self._eni_id} is ended, it answers nobody: {error}")
