@@ -167,6 +167,19 @@ def test_groups_that_let_nobody_in_are_named_with_what_to_type(region: Operator,
     ) in last
 
 
+def test_groups_that_let_members_alone_in_are_named_where_the_internet_is_to_come(
+    region: Operator, paths: RegionPaths
+) -> None:
+    ec2 = region.clients.ec2
+    members = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "UserIdGroupPairs": [{"GroupId": region.front}]}
+    ec2.authorize_security_group_ingress(GroupId=region.front, IpPermissions=[members])
+    last = why.why(paths, "shop").splitlines()[-1]
+    assert (
+        f"Its security groups ({region.front}) let nobody of the internet in at port 80, only {region.front}: " in last
+    )
+    ec2.revoke_security_group_ingress(GroupId=region.front, IpPermissions=[members])
+
+
 def test_a_subnet_without_a_way_to_the_internet_is_named(region: Operator, paths: RegionPaths) -> None:
     ec2 = region.clients.ec2
     [table] = ec2.describe_route_tables()["RouteTables"]

@@ -107,9 +107,12 @@ def test_a_target_that_never_answers_a_connection_is_a_time_out_and_another_one_
     async def scenario(rig: Rig) -> None:
         held = await full(rig)
         await rig.apply(groups=beside(rig, 0))
-        client = await rig.connect()
+        client, other = await rig.connect(), await rig.connect()
         page(await asyncio.wait_for(client.ask("/"), 20), 504, "504 Gateway Time-out")
         client.close()
+        assert (await other.ask("/", method="TRACE"))[0] == 405  # on its connection "/" is not the first request
+        page(await asyncio.wait_for(other.ask("/"), 20), 504, "504 Gateway Time-out")
+        other.close()
         both = (*rig.planned(0, port=BESIDE), *rig.planned(1))
         await rig.apply(groups=(rig.group(targets=both, check=UNCHECKED),))
         assert [target_of(await rig.get()) for _ in range(2)] == [1, 1]

@@ -344,6 +344,26 @@ def test_a_proxy_that_answers_half_is_as_good_as_silent_and_ends_nothing_but_its
     told(story)
 
 
+def test_a_proxy_that_does_not_answer_for_a_moment_is_asked_again_before_names_lead_past_it() -> None:
+    async def story(here: Story) -> None:
+        class Twice(dict[str, str]):
+            def get(self, command: str, default: object = None) -> str:  # type: ignore[override]
+                self[command] = ""
+                here.host.odd = None if "again" in self else self
+                self["again"] = ""
+                return ""
+
+        await here.runner.apply((PLAN,))
+        await here.serving(1)
+        before = len(here.said)
+        here.host.odd = Twice()
+        await here.runner.apply((replace(PLAN, generation=2),))
+        await here.serving(2)
+        assert here.host.odd is None and [one.why for one in here.said[before:]] == [""]
+
+    told(story)
+
+
 def test_a_proxy_that_cannot_be_ended_ends_nobody_else() -> None:
     async def story(here: Story) -> None:
         await here.runner.apply((PLAN,))

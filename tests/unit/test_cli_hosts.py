@@ -160,22 +160,27 @@ def test_the_command_says_what_is_said_of_hosts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[tuple[str, dict[str, object]]] = []
+    other = {"host_id": "h2", "zone": None, "connected": False, "tasks": 2, "pool": "", "nodes": 3, "word": ""}
 
     def ask(_: RegionPaths, request: str, **arguments: object) -> dict[str, Any]:
-        asked.append((request, arguments))
-        host = {"host_id": "h1", "zone": None, "connected": False, "tasks": 2, "pool": "", "nodes": 3}
+        if request != "hosts-list":
+            asked.append((request, arguments))
         if request == "hosts-list":
-            return {"hosts": [{**host, "word": "given-up"}, {**host, "host_id": "h2", "word": ""}]}
+            return {"hosts": [{**other, "host_id": "h1", "word": "given-up"}, other]}
         return {"host": "h1", "tasks": 2, "nodes": 3}
 
     monkeypatch.setattr(hosts, "ask", ask)
     for words in (["hosts"], *(["hosts", verb, "h1"] for verb in ("drain", "give-up", "resume"))):
         assert commands.run(words) == 0
     given = {"host": "h1"}
-    assert asked[1:] == [("hosts-drain", given), ("hosts-give-up", given), ("hosts-resume", given)]
+    assert asked == [("hosts-drain", given), ("hosts-give-up", given), ("hosts-resume", given)]
     told = capsys.readouterr().out
     assert "h1    any   away,given-up  2      -         3" in told and "h2    any   away           2" in told
-    assert "h1 takes nothing new from now on" in told and "3 nodes of load balancers and gateways there go" in told
+    assert "h1 takes nothing new from now on" in told
+    assert "3 nodes of load balancers and gateways there stay, as no other host takes them: neargate hosts" in told
     assert "2 tasks run there; they stay until they end" in told
     assert "h1 is given up: other hosts take over" in told and "2 tasks are recorded there" in told
     assert "h1 takes tasks again as soon as it is connected" in told
+    other["connected"] = True
+    assert commands.run(["hosts", "drain", "h1"]) == 0
+    assert "3 nodes of load balancers and gateways there go to other hosts: neargate hosts" in capsys.readouterr().out

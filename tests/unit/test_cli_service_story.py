@@ -35,6 +35,10 @@ def test_a_service_says_in_each_of_its_states_what_it_waits_for() -> None:
         await services.roll()
         await services.until_count(3)
         assert "2 tasks of earlier deployments run until the newest one has what it needs." in await told(rig)
+        facts: dict[str, Any] = await rig.cell.services.explain_service("web")
+        facts["service"]["deployments"][1]["runningCount"] = 0
+        text = "\n".join(service_story(facts, rig.world.now()))
+        assert "No task of earlier deployments runs any more; they go when the last of theirs have stopped." in text
         await services.delete()
         assert "It was deleted, and waits for the end of its last 2 tasks." in await told(rig)
         await services.until_status("INACTIVE")

@@ -184,6 +184,11 @@ def test_why_a_target_is_unhealthy_is_said_in_the_words_of_aws(check: str, reaso
     assert judged(Known(state="healthy"), "DOWN", check).reason == reason
 
 
+def test_a_connection_that_a_nodes_kernel_gave_up_timed_out() -> None:
+    assert judged(Known(state="healthy"), "DOWN", "L4CON", check_ms=3070).reason == "Target.Timeout"
+    assert judged(Known(state="healthy"), "DOWN", "L4CON", check_ms=3).reason == "Target.FailedHealthChecks"
+
+
 def test_on_its_way_up_a_target_is_unhealthy_for_the_reason_of_before() -> None:
     before = Known(state="unhealthy", reason="Target.Timeout", detail="Request timed out")
     assert judged(before, "DOWN 1/3", "L7OK") == before

@@ -61,10 +61,17 @@ def drain(paths: RegionPaths, host: str) -> str:
     made = ask(paths, "hosts-drain", host=host)
     lines = [f"{made['host']} takes nothing new from now on"]
     if made["nodes"]:
-        lines.append(f"{made['nodes']} nodes of load balancers and gateways there go to other hosts: neargate hosts")
+        others = [host for host in ask(paths, "hosts-list")["hosts"] if host["host_id"] != made["host"]]
+        go = "go to other hosts" if any(map(_takes, others)) else "stay, as no other host takes them"
+        lines.append(f"{made['nodes']} nodes of load balancers and gateways there {go}: neargate hosts")
     if made["tasks"]:
         lines.append(f"{made['tasks']} tasks run there; they stay until they end")
     return "\n".join(lines)
+
+
+def _takes(host: dict[str, Any]) -> bool:
+    """Something new; its zone is not looked at."""
+    return bool(host["connected"]) and not host.get("word")
 
 
 def give_up(paths: RegionPaths, host: str) -> str:

@@ -173,6 +173,10 @@ class LinuxProxies:
         bounded = [*self._unprivileged(eni_id), "-W", "-q", "-m", str(self._memory_max_mib)]
         command = [*bounded, "-S", f"{home}/sockets/master,mode,600", "-f", f"{home}/{_MAIN}"]
         with self._namespaces.inside(self._namespace(eni_id)), log.open(fresh) as output:
+            # The kernel gives a silent target up (after 1 s and 2 s) before HAProxy does: HAProxy answers errors, but
+            # after a time-out of its own it breaks off without a word on HTTP/2 and on a connection that is not fresh.
+            write_sysctl("ipv4/tcp_syn_retries", "1")
+            write_sysctl("ipv4/tcp_syn_linear_timeouts", "0")
             child = subprocess.Popen(
                 command,
                 env={"PATH": _PATH},

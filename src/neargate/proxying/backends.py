@@ -11,7 +11,7 @@ from . import names, pages, refusals
 from .words import is_name, quoted, url_part
 
 PROBE_EVERY_MS = 500
-CONNECT_MS = 3333  # times the attempts: AWS's ten seconds
+CONNECT_MS = 3333  # times the attempts: AWS's ten seconds. Nodes' kernels give up after 3 s, before this
 ATTEMPTS_AFTER = 2
 PURGE_S = 10
 # A target that refuses a connection is tried again after a second; one that says nothing takes longer than that.

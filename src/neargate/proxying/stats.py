@@ -16,6 +16,7 @@ _PID_DIGITS_MAX = 10
 _ROWS_MAX = 131_072  # thrice as many targets as a plan may have, twice, and all the rest
 _OLD_MAX = 64  # above `configuration.RELOADS_MAX`
 _SHORT_MAX = 65_536  # of an answer that has a line for each process, or for each number of one
+_SILENCE_MS = 2500  # a node's kernel gives a connection up after 3 s; what is refused or reset is so at once
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -30,6 +31,7 @@ class Row(Struct, frozen=True, kw_only=True):
     current: int = 0
     check: str = ""
     code: str = ""
+    check_ms: int = 0
     since_s: int = 0
     answers: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)  # 2xx, 3xx, 4xx, 5xx, connection errors
     retried: int = 0
@@ -83,6 +85,7 @@ def _row(words: list[str], columns: Mapping[str, int]) -> Row:
         current=number("scur"),
         check=words[columns["check_status"]],
         code=words[columns["check_code"]],
+        check_ms=number("check_duration"),
         since_s=number("lastchg"),
         answers=(
             number("hrsp_2xx"),
@@ -161,6 +164,6 @@ def reason_of(row: Row) -> tuple[str, str]:
     word = row.check.removeprefix("* ")
     if word == "L7STS" and row.code not in ("", "0"):
         return CODE_MISMATCH, f"Health checks failed with these codes: [{row.code}]"
-    if word.endswith("TOUT"):
+    if word.endswith("TOUT") or (word == "L4CON" and row.check_ms >= _SILENCE_MS):
         return TIMED_OUT, "Request timed out"
     return FAILED_CHECKS, "Health checks failed"

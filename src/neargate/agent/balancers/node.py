@@ -26,6 +26,7 @@ LANE = "balancers"
 _FREE_RESTARTS = 3
 _STARTS = "The proxy is being started."
 _SHORT_LIVED = "The proxy does not live long."
+_MOMENT = 0.2  # of the time that a proxy has to start: so long nobody may answer while one takes over from another
 
 
 class NodeRunner:
@@ -101,7 +102,11 @@ class NodeRunner:
             if self._is_ended or self._wanted is None:
                 continue
             plan, node, files = self._wanted
-            why = await self._turn(plan, node, files) or self._doubt()
+            why = await self._turn(plan, node, files)
+            if why is None:
+                rest_s = self._knobs.balancer_poll_fresh_s
+                continue
+            why = why or self._doubt()
             self._tell(plan, node, files.shape, why)
             rest_s = self._rest_s(why)
 
@@ -115,8 +120,8 @@ class NodeRunner:
 
     # -- a turn
 
-    async def _turn(self, plan: BalancerPlan, node: PlannedNode, files: Files) -> str:
-        """Why the node does not serve; empty when it does."""
+    async def _turn(self, plan: BalancerPlan, node: PlannedNode, files: Files) -> str | None:
+        """Why the node does not serve; empty when it does; None when what was said holds until the next turn."""
         await self._access_log.follow(plan, node)
         try:
             why = await self._running(plan, node, files)
@@ -266,12 +271,15 @@ class NodeRunner:
     async def _seen_by(self, pid: int) -> Seen:
         return changes.seen(stats.rows(await self._control.ask_worker(pid, "show stat")))
 
-    async def _silent(self, error: str) -> str:
-        """One that runs and does not answer is ended after a while: another can."""
+    async def _silent(self, error: str) -> str | None:
+        """One that runs and does not answer is ended after a while: another can. A moment is nothing: while one process
+        takes over from another its commands may find nobody, though clients do."""
         now = self._world.monotonic()
         if self._silent_since is None:
             self._silent_since = now
-        elif self._proxy is not None and now - self._silent_since > self._knobs.balancer_start_s:
+        if now - self._silent_since <= self._knobs.balancer_start_s * _MOMENT:
+            return None
+        if self._proxy is not None and now - self._silent_since > self._knobs.balancer_start_s:
             self._note(f"the proxy of {self._eni_id} is ended, it answers nobody: {error}")
             try:
                 await self._world.offload(LANE, self._host.end, self._eni_id)

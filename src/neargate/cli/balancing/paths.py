@@ -44,6 +44,12 @@ def _ways_in(region: Region, balancer: Facts) -> Iterator[str]:
                 f"authorize-security-group-ingress --group-id {ids[0] if ids else 'ID'} --protocol tcp --port {port} "
                 "--cidr CIDR."
             )
+        elif balancer["scheme"] == "internet-facing" and all(map(_is_within, sources)):
+            yield (
+                f"Its security groups ({', '.join(ids)}) let nobody of the internet in at port {port}, only "
+                f"{_listed(sources)}: aws ec2 authorize-security-group-ingress --group-id {ids[0]} --protocol tcp "
+                f"--port {port} --cidr CIDR."
+            )
         client = next(filter(None, map(_client, sources)), None)
         if client is None or balancer["scheme"] != "internet-facing":
             continue
@@ -65,6 +71,11 @@ def _client(source: str) -> str | None:
     if first not in network:
         first = ip_address(str(next(iter(network.hosts()))))
     return None if is_private(first) else str(first)
+
+
+def _is_within(source: str) -> bool:
+    """Nobody of the internet: a group's members, private addresses. What a prefix list has is not looked at."""
+    return source.startswith("sg-") or ("/" in source and ":" not in source and _client(source) is None)
 
 
 def _from_internet(kind: str) -> str:

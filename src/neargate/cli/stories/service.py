@@ -87,7 +87,11 @@ def _waits(facts: Facts, now: float) -> list[str]:
         found.append(f"{service['pendingCount']} tasks are on their way to run.")
     if len(service["deployments"]) > 1:
         old = sum(one["runningCount"] for one in service["deployments"][1:])
-        found.append(f"{old} tasks of earlier deployments run until the newest one has what it needs.")
+        found.append(
+            f"{old} tasks of earlier deployments run until the newest one has what it needs."
+            if old
+            else "No task of earlier deployments runs any more; they go when the last of theirs have stopped."
+        )
     found += _targets(facts["targets"]) + _faults(facts["target_faults"])
     if facts["rebalancing"]:
         found.append("Its tasks are being spread over its zones anew.")
