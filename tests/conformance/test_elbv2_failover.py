@@ -206,7 +206,7 @@ def test_in_a_zone_whose_only_host_is_lost_it_is_impaired_and_says_where(rig: Ri
 async def silence(region: Region) -> None:
     """As if the time had passed after which a silent host has no say."""
     verdicts = region.balancer_watch._verdicts
-    for place, (host_id, _) in region.balancer_watch._book.places().items():
+    for place, (host_id, _) in region.balancer_watch.book.places().items():
         if host_id == "h3":
             verdicts.lapse(place)
 

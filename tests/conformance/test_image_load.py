@@ -33,7 +33,7 @@ def administrator(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
     config = RegionConfig(port=region.port, region=REGION, account=ACCOUNT)
     keys = {"AWS_ACCESS_KEY_ID": ROOT.key, "AWS_SECRET_ACCESS_KEY": ROOT.secret}
     monkeypatch.setattr("neargate.cli.config.load", lambda paths: config)
-    monkeypatch.setattr("neargate.cli.image_load.variables", lambda paths: keys)
+    monkeypatch.setattr("neargate.cli.images.load.variables", lambda paths: keys)
 
 
 def saved(path: Path, layer: bytes, *names: str) -> str:
