@@ -1,5 +1,6 @@
 """Which block of public addresses a region has: chosen once, and never another region's."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,8 @@ def test_two_regions_that_begin_at_once_choose_one_after_the_other(regions: tupl
         configs.save(second, two)
     assert one.public_pool.startswith("198.18.") and two.public_pool.startswith("198.18.")
     assert one.public_pool != two.public_pool
-    assert [path.name for path in first.run.parent.iterdir() if not path.is_dir()] == [], "no lock's file is left"
+    left = [path.name for path in first.run.parent.iterdir() if not path.is_dir()]
+    assert left == [pools.KNOWN], "no lock's file is left"
 
 
 def test_a_start_that_failed_keeps_no_pool(regions: tuple[RegionPaths, RegionPaths]) -> None:
@@ -52,6 +54,33 @@ def test_a_start_that_failed_keeps_no_pool(regions: tuple[RegionPaths, RegionPat
         raise RuntimeError
     with pools.settled(second, RegionConfig()) as two:
         assert two.public_pool == one.public_pool
+
+
+def test_a_region_that_is_down_keeps_its_pool_as_long_as_it_has_data(regions: tuple[RegionPaths, RegionPaths]) -> None:
+    """Nothing of it is left but its data, and where that is."""
+    first, second = regions
+    with pools.settled(first, RegionConfig()) as one:
+        configs.save(first, one)
+    shutil.rmtree(first.run)
+    assert pools.of_others(second) == (one.public_pool,)
+    shutil.rmtree(first.data)
+    with pools.settled(second, RegionConfig()) as two:
+        assert two.public_pool == one.public_pool
+        configs.save(second, two)
+    assert (second.run.parent / pools.KNOWN).read_bytes() == bytes(second.data) + b"\0", "who is gone is forgotten"
+
+
+def test_a_region_of_before_the_machine_was_booted_is_known_again_when_it_is_up(
+    regions: tuple[RegionPaths, RegionPaths],
+) -> None:
+    first, second = regions
+    pools.ROUTES.write_text(way("eth0", "00000000", "00000000"))
+    kept = RegionConfig(public_pool="198.18.0.0/24")
+    configs.save(first, kept)
+    with pools.settled(first, kept):
+        pass
+    shutil.rmtree(first.run)
+    assert pools.of_others(second) == ("198.18.0.0/24",)
 
 
 def test_what_cannot_be_read_of_another_region_is_passed_over(regions: tuple[RegionPaths, RegionPaths]) -> None:

@@ -2,7 +2,8 @@
 
 Must not know how addresses are given or routed. Invariant: no two regions have the same block at once. Who chooses is
 alone on this machine until its region.json says what it has, and passes over what the others' say: a block is routed
-only seconds later, by the agent. A kill leaves no claim behind, since there is none but region.json.
+only seconds later, by the agent. A kill leaves no claim behind, since there is none but region.json. Regions that are
+down are others too: until the machine is booted, a list beside the run directories says where their data is.
 """
 
 import fcntl
@@ -24,6 +25,7 @@ from .problems import Problem
 ALONE_S = 30.0  # others' first starts take a second each
 LOOK_S = 0.02
 ROUTES = Path("/proc/net/route")
+KNOWN = "known"  # the list's name; data directories, each with a zero byte behind it
 
 
 @contextmanager
@@ -34,11 +36,15 @@ def settled(paths: RegionPaths, config: RegionConfig) -> Iterator[RegionConfig]:
         if routes_it:
             _check_way(paths, config.public_pool)
         yield config
+        if routes_it and paths.data not in _known(paths.run.parent):
+            with alone(paths.run.parent):
+                _remember(paths)
     elif not routes_it:
         yield replace(config, public_pool=choose(()))
     else:
         with alone(paths.run.parent):
             yield replace(config, public_pool=choose(of_others(paths)))
+            _remember(paths)
 
 
 def choose(taken: tuple[str, ...]) -> str:
@@ -58,12 +64,12 @@ def choose(taken: tuple[str, ...]) -> str:
 
 
 def of_others(paths: RegionPaths) -> tuple[str, ...]:
-    """The blocks of the other regions that are up on this machine, or are being started."""
+    """The blocks of the other regions of this machine: up, being started, or down since it was booted."""
+    runs = paths.run.parent
+    there = (region_of(run) for run in runs.iterdir())
+    others = {other for other in there if other is not None}.union(map(RegionPaths, _known(runs))) - {paths}
     found = []
-    for run in paths.run.parent.iterdir():
-        other = region_of(run)
-        if other is None or other == paths:
-            continue
+    for other in sorted(others, key=lambda one: one.data):
         try:
             pool = configs.load(other).public_pool
         except Problem:
@@ -71,6 +77,22 @@ def of_others(paths: RegionPaths) -> tuple[str, ...]:
         if _is_network(pool):
             found.append(pool)
     return tuple(found)
+
+
+def _known(runs: Path) -> list[Path]:
+    try:
+        return [Path(os.fsdecode(name)) for name in (runs / KNOWN).read_bytes().split(b"\0") if name]
+    except FileNotFoundError:
+        return []
+
+
+def _remember(paths: RegionPaths) -> None:
+    """Who does it is alone. Regions whose data is gone are forgotten."""
+    runs = paths.run.parent
+    kept = [data for data in _known(runs) if data != paths.data and RegionPaths(data).config.exists()]
+    fresh = runs / f"{KNOWN}.new"
+    fresh.write_bytes(b"".join(os.fsencode(data) + b"\0" for data in (*kept, paths.data)))
+    fresh.replace(runs / KNOWN)
 
 
 def _is_network(text: str) -> bool:
