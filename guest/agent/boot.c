@@ -10,6 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "disks.h"
+
 static void say(const char *what, const char *which) {
     fprintf(stderr, "guest: %s: %s: %m\n", what, which);
 }
@@ -74,8 +76,11 @@ void load_modules(void) {
     FILE *order = fopen("/modules/order", "r");
     if (!order)
         return;
-    while (fscanf(order, "%63s", name) == 1)
+    while (fscanf(order, "%63s", name) == 1) {
+        if (strcmp(name, "virtio_blk") == 0)
+            hold_disks();
         load(name);
+    }
     fclose(order);
 }
 

@@ -21,6 +21,7 @@ enum frame_type {
     FRAME_CLOCK = 5,   /* to the guest: u64 seconds, u32 nanoseconds of CLOCK_REALTIME */
     FRAME_ENTROPY = 6, /* to the guest: bytes of the host's generator, up to 256 */
     FRAME_FILE = 7,    /* to the guest: u32 mode, path ended by a NUL, then what the file shall hold */
+    FRAME_DISKS = 8,   /* to the guest: all disks are the task's own by now: take them */
     FRAME_OUTPUT = 16, /* to the host: standard output; an empty one: it has ended */
     FRAME_ERRORS = 17, /* to the host: standard error, likewise */
     FRAME_EXIT = 18,   /* to the host: i32: the exit code, or 128 + the signal */

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "boot.h"
+#include "disks.h"
 #include "frames.h"
 #include "processes.h"
 
@@ -103,6 +105,9 @@ static void obey(int port, struct frame *frame) {
     case FRAME_FILE:
         failure = write_file(frame);
         break;
+    case FRAME_DISKS:
+        failure = take_disks(INT_MAX);
+        break;
     }
     if (failure)
         frame_write(port, FRAME_FAILED, frame->stream, &(int32_t){failure}, sizeof(int32_t));
@@ -140,6 +145,7 @@ static void serve(int port, int children) {
 int main(void) {
     mount_system();
     load_modules();
+    mount_tools();
     int port = open_port("agent");
     if (port < 0)
         fprintf(stderr, "guest: no port\n");
