@@ -29,13 +29,14 @@ def limits() -> list[str]:
 def of_requests(at: str) -> list[str]:
     """Lines of a frontend. `at`: the node's directory."""
     large = pages.answer(400, at, pages.TOO_LARGE)
+    # Each begins with what is false of most requests and costs least: `req.len` is known, headers would be copied.
     return [
-        f"http-request {pages.answer(505, at)} if {{ fc_http_major 1 }} !HTTP_1.0 !HTTP_1.1",
-        f"http-request {pages.answer(400, at)} if HTTP_1.1 {{ req.hdr_cnt(host) eq 0 }}",
+        f"http-request {pages.answer(505, at)} if !HTTP_1.1 !HTTP_1.0 {{ fc_http_major 1 }}",
+        f"http-request {pages.answer(400, at)} if {{ req.hdr_cnt(host) eq 0 }} HTTP_1.1",
         f"http-request {pages.answer(405, at)} if METH_TRACE",
-        f"http-request {pages.answer(414, at)} if {{ url,length gt {_URL_MAX} }}",
+        f"http-request {pages.answer(414, at)} if {{ req.len gt {_URL_MAX} }} {{ url,length gt {_URL_MAX} }}",
         # The second looks at every byte, and only where one header may be so long.
-        f"http-request {large} if {{ req.hdrs,length gt {_HEADER_MAX} }}"
+        f"http-request {large} if {{ req.len gt {_HEADER_MAX} }}"
         f" {{ req.hdrs -m reg '[^\\r\\n]{{{_HEADER_MAX + 1}}}' }}",
         f"http-request return status 463 hdr Server {pages.SERVER}"
         f" if {{ req.hdr_cnt(x-forwarded-for) gt {_FORWARDERS_MAX} }}",
@@ -54,4 +55,6 @@ def of_version(version: str) -> list[str]:
 
 def of_responses() -> list[str]:
     """Lines of a backend."""
-    return [f"http-response deny deny_status 502 if {{ res.hdrs,length gt {RESPONSE_HEADERS_MAX} }}"]
+    least = RESPONSE_HEADERS_MAX - 4 * HEADER_COUNT_MAX  # `res.len` is without what is between names, values and lines
+    is_large = f"{{ res.len gt {least} }} {{ res.hdrs,length gt {RESPONSE_HEADERS_MAX} }}"
+    return [f"http-response deny deny_status 502 if {is_large}"]
