@@ -185,18 +185,18 @@ def test_an_interrupted_apply_rolls_its_deployment_back(applying: Callable[[str]
     service_deleted(service.ecs, service.cluster, service.arn)
 
 
-def test_a_service_behind_a_load_balancer_is_applied_and_destroyed(applying: Callable[[str], Applied]) -> None:
-    stack = applying("tf-stack")
-    elb, ec2 = stack.elb, stack.ec2
-    subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]][:2]
-    vpc = ec2.describe_subnets(SubnetIds=subnets)["Subnets"][0]["VpcId"]
-    group_id = ec2.create_security_group(GroupName="tf-stack", Description="Managed by Terraform", VpcId=vpc)["GroupId"]
-
+def made_certificate(stack: Applied) -> str:
+    """`aws_acm_certificate`, imported."""
     pair = certificate("app.example.com")
     imported = stack.acm.import_certificate(Certificate=pair.pem, PrivateKey=pair.key_pem, Tags=TAGS)["CertificateArn"]
     assert stack.acm.describe_certificate(CertificateArn=imported)["Certificate"]["Status"] == "ISSUED"
     assert stack.acm.list_tags_for_certificate(CertificateArn=imported)["Tags"] == TAGS
+    return str(imported)
 
+
+def made_group(stack: Applied, vpc: str) -> str:
+    """`aws_lb_target_group`."""
+    elb = stack.elb
     assert code_of(elb.describe_target_groups, Names=["tf-stack"]) == "TargetGroupNotFound"
     health = {
         "HealthCheckEnabled": True,
@@ -225,7 +225,12 @@ def test_a_service_behind_a_load_balancer_is_applied_and_destroyed(applying: Cal
     assert (read["TargetType"], read["ProtocolVersion"], read["IpAddressType"]) == ("ip", "HTTP1", "ipv4")
     read_attributes = elb.describe_target_group_attributes(TargetGroupArn=group)["Attributes"]
     assert {"Key": "stickiness.type", "Value": "lb_cookie"} in read_attributes and delay[0] in read_attributes
+    return str(group)
 
+
+def made_balancer(stack: Applied, subnets: list[str], group_id: str) -> str:
+    """`aws_lb`."""
+    elb = stack.elb
     assert code_of(elb.describe_load_balancers, Names=["tf-stack"]) == "LoadBalancerNotFound"
     balancer = elb.create_load_balancer(
         Name="tf-stack",
@@ -245,7 +250,12 @@ def test_a_service_behind_a_load_balancer_is_applied_and_destroyed(applying: Cal
     assert {one["Key"]: one["Value"] for one in attributes}.items() >= BALANCER_ATTRIBUTES.items()
     # Without leave to ask, or in a region that has not the call, the provider goes on without it.
     assert code_of(elb.describe_capacity_reservation, LoadBalancerArn=balancer) in ("AccessDenied", "InvalidAction")
+    return str(balancer)
 
+
+def made_listener(stack: Applied, balancer: str, group: str, imported: str) -> str:
+    """`aws_lb_listener`."""
+    elb = stack.elb
     action = {"Type": "forward", "Order": 1, "TargetGroupArn": group}
     policy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
     listener = elb.create_listener(
@@ -265,7 +275,12 @@ def test_a_service_behind_a_load_balancer_is_applied_and_destroyed(applying: Cal
     assert elb.describe_listener_attributes(ListenerArn=listener)["Attributes"]
     [described] = elb.describe_tags(ResourceArns=[listener])["TagDescriptions"]
     assert described["Tags"] == TAGS
+    return str(listener)
 
+
+def served(stack: Applied, group: str, subnets: list[str], group_id: str) -> None:
+    """`aws_ecs_service`, which is made, read and changed."""
+    elb = stack.elb
     target = {"targetGroupArn": group, "containerName": "web", "containerPort": 80}
     network = {"subnets": subnets, "securityGroups": [group_id], "assignPublicIp": "DISABLED"}
     stack.create(
@@ -287,6 +302,18 @@ def test_a_service_behind_a_load_balancer_is_applied_and_destroyed(applying: Cal
     ]
     assert states == ["healthy", "healthy"]
     stack.update(taskDefinition=register(stack.clients, "tf-stack")).wait()
+
+
+def test_a_service_behind_a_load_balancer_is_applied_and_destroyed(applying: Callable[[str], Applied]) -> None:
+    stack = applying("tf-stack")
+    elb, ec2 = stack.elb, stack.ec2
+    subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]][:2]
+    vpc = ec2.describe_subnets(SubnetIds=subnets)["Subnets"][0]["VpcId"]
+    group_id = ec2.create_security_group(GroupName="tf-stack", Description="Managed by Terraform", VpcId=vpc)["GroupId"]
+    imported, group = made_certificate(stack), made_group(stack, vpc)
+    balancer = made_balancer(stack, subnets, group_id)
+    listener = made_listener(stack, balancer, group, imported)
+    served(stack, group, subnets, group_id)
 
     # Destroyed in the reverse order, what is in use refused until it is free.
     assert code_of(stack.acm.delete_certificate, CertificateArn=imported) == "ResourceInUseException"
