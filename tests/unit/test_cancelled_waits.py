@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -15,33 +15,8 @@ from neargate.model.knobs import Knobs
 from neargate.sandbox import containerd_pb2 as pb
 from neargate.sandbox.exits import ExitWatch
 from neargate.sandbox.pull.share import Turnstile
+from neargate.testing.stepping import STEPS, AtOnce, ends, steps
 from neargate.world import OsWorld
-
-T = TypeVar("T")
-STEPS = 10  # of the event loop, more than an arrival takes to be heard of
-
-
-class AtOnce(OsWorld):
-    """What is given to a thread is done here, so that steps can be counted."""
-
-    async def offload(self, lane: str, function: Callable[..., T], *args: Any) -> T:
-        return function(*args)
-
-
-async def steps(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def ends(told: "asyncio.Task[Any]") -> bool:
-    """Within some steps of being told once."""
-    told.cancel()
-    await steps(3 * STEPS)
-    ended = told.done()
-    while not told.done():
-        told.cancel()
-        await steps(STEPS)
-    return ended
 
 
 async def meets(waiting: Coroutine[Any, Any, Any], arrives: Callable[[], None], late: int) -> bool:

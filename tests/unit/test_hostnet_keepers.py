@@ -2,42 +2,16 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
 from neargate.hostnet.underlay import Underlay
 from neargate.hostnet.uplink.record import UplinkState
 from neargate.hostnet.uplink.uplink import Uplink
-from neargate.world import OsWorld
+from neargate.testing.stepping import STEPS, AtOnce, ends, steps
 
-T = TypeVar("T")
-STEPS = 12  # of the event loop, more than an arrival takes to be heard of
 HEARD = UplinkState(asked="none", mode="none", works=True)
-
-
-class AtOnce(OsWorld):
-    """What is given to a thread is done here, so that steps can be counted."""
-
-    async def offload(self, lane: str, function: Callable[..., T], *args: Any) -> T:
-        return function(*args)
-
-
-async def steps(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def ends(keeper: "asyncio.Task[object]") -> bool:
-    keeper.cancel()
-    await steps(3 * STEPS)
-    ended = keeper.done()
-    while not keeper.done():
-        keeper.cancel()
-        await steps(STEPS)
-    return ended
 
 
 @pytest.mark.parametrize("late", range(STEPS))
