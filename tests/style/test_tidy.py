@@ -65,6 +65,7 @@ ALLOWED = {
     ("testing/", "asyncio.all_tasks"),  # a rig that drops a process has to find what it spawned
     ("testing/virtual_time.py", "asyncio.sleep"),  # a World of its own
     ("testing/fake_", "asyncio.sleep"),  # a turn of the loop, or a programmed hang
+    ("testing/stepping.py", "asyncio.sleep"),  # turns of the loop
     ("hostnet/", "threading.Thread"),  # one dedicated thread per network namespace (a namespace is a thread's)
     ("hostnet/uplink/legacy.py", "subprocess.run"),  # iptables-legacy, where it has rules that drop ours
     ("hostnet/uplink/pasta.py", "subprocess.Popen"),  # pasta: of the uplink, never of a task's start

@@ -111,6 +111,8 @@ def test_a_task_is_not_lost_while_it_runs_or_before_it_was_made() -> None:
     assert adopt(FOUND).changed == (), "an exit that was missed has its own reason"
     running = replace(FOUND, containers=(state(TASKS[0], "running"),), networks=(), cgroups=())
     assert adopt(running).changed == ()
+    unknown = replace(running, containers=(state(TASKS[0], "unknown"),))
+    assert adopt(unknown).changed == (), "a shim that does not answer for a moment is no power cut"
     starting = replace(FOUND, records=(replace(LOST, phase=Phase.STARTING),), networks=(), cgroups=(), containers=())
     assert adopt(starting).changed == ()
     attached = replace(LOST, phase=Phase.STARTING, eni_attached=True)

@@ -56,7 +56,7 @@ class AdoptionPlan(Struct, frozen=True, kw_only=True):
 
 def adopt(seen: Observed) -> AdoptionPlan:
     known = {record.task_id for record in seen.records}
-    running = {dict(state.labels).get(LABEL_TASK, "") for state in seen.containers if state.status == "running"}
+    running = {dict(state.labels).get(LABEL_TASK, "") for state in seen.containers if _may_run(state)}
     lost = frozenset(record.task_id for record in seen.records if _lost_its_host(record, seen, running))
     ended = tuple(_after_boot(record, seen.now) for record in seen.records if record.task_id in lost)
     members, paused = _by_task(seen.containers)
@@ -96,7 +96,12 @@ def _by_task(containers: Sequence[ContainerState]) -> tuple[dict[str, list[Conta
 
 
 def _runs(states: Sequence[ContainerState]) -> bool:
-    return any(state.status == "running" for state in states)
+    return any(map(_may_run, states))
+
+
+def _may_run(state: ContainerState) -> bool:
+    """One that cannot be asked for the moment is not given up for it."""
+    return state.status in ("running", "unknown")
 
 
 def _lost_its_host(record: TaskRecord, seen: Observed, running: set[str]) -> bool:

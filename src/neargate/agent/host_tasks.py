@@ -123,7 +123,7 @@ class HostTasks:
 
     def listed(self, states: Sequence[ContainerState]) -> None:
         """A list of the engine: a runner whose containers look otherwise than it knows asks again."""
-        running = {state.runtime_id for state in states if state.status == "running"}
+        running = {state.runtime_id for state in states if state.status in ("running", "unknown")}
         for runner in self._runners.values():
             known = {item.runtime_id for item in runner.record.containers if item.known_status == "RUNNING"}
             if not known <= running:

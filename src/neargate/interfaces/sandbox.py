@@ -126,7 +126,10 @@ class PauseConfig(Struct, frozen=True, kw_only=True):
 
 
 class ContainerState(Struct, frozen=True, kw_only=True):
-    """`status`: created, running, stopped. Exit facts are there once stopped, kept until delete."""
+    """`status`: created, running, stopped. Exit facts are there once stopped, kept until delete.
+
+    Only a list says `unknown`, of one container that cannot be asked for the moment: nothing follows from it.
+    """
 
     runtime_id: str
     status: str

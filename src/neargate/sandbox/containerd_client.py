@@ -22,6 +22,7 @@ PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 RUNTIME = "io.containerd.runc.v2"
 SNAPSHOTTER = "overlayfs"
 
+UNKNOWN_STATUS = 0  # of a task whose shim did not answer containerd within its two seconds
 _DEADLINE_S = 30.0
 _CREATE_DEADLINE_S = 120.0
 _APPLY_DEADLINE_S = 900.0
@@ -377,13 +378,18 @@ class Containerd:
         return self._tasks("Start", request, pb.StartResponse, deadline_s=_CREATE_DEADLINE_S).pid
 
     def get_task(self, container_id: str, exec_id: str = "") -> pb.Process | None:
+        """Raises EngineUnavailable also while its shim does not answer, of which containerd makes an empty state."""
         request = pb.ProcessRequest(container_id=container_id, exec_id=exec_id)
         try:
-            return self._tasks("Get", request, pb.GetTaskResponse).process
+            process = self._tasks("Get", request, pb.GetTaskResponse).process
         except NotFound:
             return None
+        if process.status == UNKNOWN_STATUS:
+            raise EngineUnavailable(f"the shim of {container_id} does not answer")
+        return process
 
     def list_tasks(self) -> list[pb.Process]:
+        """Those whose shim does not answer have UNKNOWN_STATUS, and nothing else of them is to be believed."""
         return list(self._tasks("List", pb.ListTasksRequest(), pb.ListTasksResponse).tasks)
 
     def kill_task(self, container_id: str, signal: int, *, exec_id: str = "", all_processes: bool = False) -> None:

@@ -17,7 +17,15 @@ from ..interfaces.sandbox import ContainerConfig, ContainerState, EngineUnavaila
 from ..model.lifecycle import REASON_MAX_CHARS
 from . import containerd_pb2 as pb
 from . import pause, rootfs, seeding
-from .containerd_client import SNAPSHOTTER, SPEC_TYPE, AlreadyExists, Containerd, EngineError, NotFound
+from .containerd_client import (
+    SNAPSHOTTER,
+    SPEC_TYPE,
+    UNKNOWN_STATUS,
+    AlreadyExists,
+    Containerd,
+    EngineError,
+    NotFound,
+)
 from .oci_spec import HostFacts, oci_spec
 from .users import UnknownUser
 from .warm_shims import ShimChoice
@@ -32,7 +40,7 @@ _OPTIONS_TYPE = "containerd.runc.v1.Options"
 _CANNOT_EXECUTE = (
     "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process:"
 )
-_STATUS = {1: "created", 2: "running", 3: "stopped", 4: "running", 5: "running"}
+_STATUS = {UNKNOWN_STATUS: "unknown", 1: "created", 2: "running", 3: "stopped", 4: "running", 5: "running"}
 _MADE = "neargate-made"
 _PAUSED = (4, 5)  # paused, pausing: the processes are there
 
@@ -126,13 +134,17 @@ class Containers:
         task = self._engine.get_task(runtime_id)
         if task is None:
             return False
-        if _STATUS.get(task.status) == "running" or os.path.exists(self._mark(runtime_id)):
+        if _STATUS.get(task.status) == "running" or self._was_made(runtime_id):
             return True
-        if not os.path.isdir(self._bundles):
-            return True  # a containerd that is not ours, with its state elsewhere: nobody can tell
         self.kill(runtime_id, signals.SIGKILL)
         self._delete_ended(runtime_id)
         return False
+
+    def _was_made(self, runtime_id: str) -> bool:
+        """Whether the creator of its task had the answer, without which nothing is started."""
+        if os.path.exists(self._mark(runtime_id)):
+            return True
+        return not os.path.isdir(self._bundles)  # a containerd that is not ours, with its state elsewhere
 
     def _mark(self, runtime_id: str) -> str:
         """A file that tells that create's answer came. It goes with the bundle."""
@@ -304,12 +316,28 @@ class Containers:
         container = self._engine.get_container(runtime_id)
         if container is None:
             return None
-        return _state(container, self._engine.get_task(runtime_id))
+        return self._state(container, self._engine.get_task(runtime_id))
 
     def states(self) -> list[ContainerState]:
         containers = self._engine.list_containers()
         tasks = {task.id: task for task in self._engine.list_tasks()}
-        return [_state(container, tasks.get(container.id)) for container in containers]
+        return [self._state(container, tasks.get(container.id)) for container in containers]
+
+    def _state(self, container: pb.Container, task: pb.Process | None) -> ContainerState:
+        labels = tuple(sorted(container.labels.items()))
+        status = "stopped" if task is None else _STATUS.get(task.status, "stopped")
+        if task is None or (status == "stopped" and not self._was_made(container.id)):
+            # Never got a task that lasts (agent killed in between), or its shim was killed: either way nothing runs.
+            return ContainerState(runtime_id=container.id, status="stopped", labels=labels)
+        stopped = status == "stopped"
+        return ContainerState(
+            runtime_id=container.id,
+            status=status,
+            pid=task.pid or None,
+            exit_code=task.exit_status if stopped else None,
+            exited_at=_seconds(task) if stopped else None,
+            labels=labels,
+        )
 
     def pause(self, runtime_id: str) -> None:
         if self._paused(runtime_id) is False:
@@ -359,23 +387,6 @@ def _labels(config: ContainerConfig) -> dict[str, str]:
         )
         labels[LABEL_RESTART] = msgspec.json.encode(again).decode()
     return labels
-
-
-def _state(container: pb.Container, task: pb.Process | None) -> ContainerState:
-    labels = tuple(sorted(container.labels.items()))
-    if task is None:
-        # Never got a task (agent killed in between), or its shim was killed: either way nothing runs.
-        return ContainerState(runtime_id=container.id, status="stopped", labels=labels)
-    status = _STATUS.get(task.status, "stopped")
-    stopped = status == "stopped"
-    return ContainerState(
-        runtime_id=container.id,
-        status=status,
-        pid=task.pid or None,
-        exit_code=task.exit_status if stopped else None,
-        exited_at=_seconds(task) if stopped else None,
-        labels=labels,
-    )
 
 
 def _seconds(process: pb.Process | pb.TaskExit) -> float:

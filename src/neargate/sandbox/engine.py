@@ -188,8 +188,9 @@ class ContainerdSandbox:
         raise EngineUnavailable(f"containerd does not finish cleaning up {config.runtime_id}")
 
     async def start_container(self, runtime_id: str) -> int:
-        self._exits.started(runtime_id)
-        return await self._blocking(self._containers.start, runtime_id)
+        pid = await self._blocking(self._containers.start, runtime_id)
+        self._exits.started(runtime_id, pid)
+        return pid
 
     async def restart_container(self, runtime_id: str) -> int:
         for _ in range(_ATTEMPTS):
@@ -215,13 +216,15 @@ class ContainerdSandbox:
         raise EngineUnavailable(f"{runtime_id} is still busy after {_ATTEMPTS} attempts to delete it")
 
     async def get_container(self, runtime_id: str) -> ContainerState | None:
-        return await self._blocking(self._containers.state, runtime_id)
+        state = await self._blocking(self._containers.state, runtime_id)
+        if state is not None:
+            self._exits.seen(state)
+        return state
 
     async def list_containers(self) -> list[ContainerState]:
         states = await self._blocking(self._containers.states)
         for state in states:
-            if state.status == "running":
-                self._exits.started(state.runtime_id)
+            self._exits.seen(state)
         return states
 
     def exits(self) -> AsyncIterator[Exit]:

@@ -2,10 +2,12 @@
 
 Owns: the one event subscription, and finding what ended while nobody listened. Invariant: after every (re)subscription
 everything that should run is looked at, so that an exit is late at most, never lost. An exit may be told twice to a
-subscriber that came meanwhile, never to one that has seen it.
+subscriber that came meanwhile, never to one that has seen it. Only what was started can exit: the end of an attempt
+that was taken back, which had the same runtime id, is told by its process from that of the attempt that runs.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 
 from ..interfaces.sandbox import ContainerState, EngineUnavailable, Exit
@@ -20,6 +22,7 @@ _RECONNECT_S = 0.3
 _MARKER_WAIT_S = 1.0
 _CLOSE_WAIT_S = 5.0
 _KILLED = 137
+_UNCLAIMED_MAX = 1024
 
 
 class ExitWatch:
@@ -37,7 +40,8 @@ class ExitWatch:
         self._stream: EventStream | None = None
         self._closing = False
         self._marker_seen = asyncio.Event()
-        self._running: set[str] = set()
+        self._running: dict[str, int] = {}  # the host's pid of its first process; 0 where nobody knows it
+        self._unclaimed: OrderedDict[str, pb.TaskExit] = OrderedDict()  # of what is not known to have been started
         self._told: dict[str, Exit] = {}
         self._subscribers: list[_Subscriber] = []
         self._executions: dict[tuple[str, str], asyncio.Future[int]] = {}
@@ -54,13 +58,22 @@ class ExitWatch:
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=_CLOSE_WAIT_S)
 
-    def started(self, runtime_id: str) -> None:
-        """From now on its absence means that it ended."""
-        self._running.add(runtime_id)
+    def started(self, runtime_id: str, pid: int) -> None:
+        """It was seen to run as `pid`. From now on its absence means that it ended; it may even have ended by now."""
+        self._running[runtime_id] = pid
+        self._claim(runtime_id, pid)
+
+    def seen(self, state: ContainerState) -> None:
+        """What the engine says of a container, for starts whose answer was lost or was given to an earlier agent."""
+        if state.status == "running":
+            self.started(state.runtime_id, state.pid or 0)
+        elif state.status == "stopped" and state.exit_code is not None:
+            self._claim(state.runtime_id, state.pid or 0)
 
     def forget(self, runtime_id: str) -> None:
         """It is deleted: nothing more will be told of it."""
-        self._running.discard(runtime_id)
+        self._running.pop(runtime_id, None)
+        self._unclaimed.pop(runtime_id, None)
         self._told.pop(runtime_id, None)
 
     async def exits(self) -> AsyncIterator[Exit]:
@@ -119,7 +132,7 @@ class ExitWatch:
         states = {state.runtime_id: state for state in await self._world.offload(self._lane, self._states)}
         for state in states.values():
             if state.status == "running":
-                self._running.add(state.runtime_id)
+                self.started(state.runtime_id, state.pid or 0)
             elif state.status == "stopped" and state.exit_code is not None:
                 self._tell(
                     Exit(runtime_id=state.runtime_id, exit_code=state.exit_code, exited_at=state.exited_at or 0.0)
@@ -141,12 +154,27 @@ class ExitWatch:
             future = self._executions.get((event.container_id, event.id))
             if future is not None and not future.done():
                 future.set_result(event.exit_status)
+        elif event.container_id in self._running:
+            self._end(event, self._running[event.container_id])
         else:
-            exited_at = event.exited_at.seconds + event.exited_at.nanos / 1e9
-            self._tell(Exit(runtime_id=event.container_id, exit_code=event.exit_status, exited_at=exited_at))
+            self._unclaimed[event.container_id] = event
+            while len(self._unclaimed) > _UNCLAIMED_MAX:
+                self._unclaimed.popitem(last=False)
+
+    def _claim(self, runtime_id: str, pid: int) -> None:
+        event = self._unclaimed.pop(runtime_id, None)
+        if event is not None:
+            self._end(event, pid)
+
+    def _end(self, event: pb.TaskExit, pid: int) -> None:
+        """`event` ends what runs as `pid`, unless it is of another process. Of a shim that died it may name none."""
+        if event.pid and pid and event.pid != pid:
+            return
+        exited_at = event.exited_at.seconds + event.exited_at.nanos / 1e9
+        self._tell(Exit(runtime_id=event.container_id, exit_code=event.exit_status, exited_at=exited_at))
 
     def _tell(self, exit_: Exit) -> None:
-        self._running.discard(exit_.runtime_id)
+        self._running.pop(exit_.runtime_id, None)
         if exit_.runtime_id in self._told:
             return
         self._told[exit_.runtime_id] = exit_
