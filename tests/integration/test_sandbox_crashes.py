@@ -195,8 +195,8 @@ def test_an_agent_is_killed_while_creating(rig: ContainerRig, reference: str, af
         rig.killed_while_creating(config, after_s)
 
     async def second(engine: ContainerdSandbox) -> None:
-        # The task of a killed launch is stopped: its disk must be free afterwards. Killed at a mount, before there was a
-        # record, it leaves that to the disk's own deletion, which detaches what is still below it.
+        # The task of a killed launch is stopped: its disk must be free afterwards. Killed at a mount, before there was
+        # a record, it leaves that to the disk's own deletion, which detaches what is still below it.
         was_recorded = await engine.get_container(abandoned.runtime_id) is not None
         await engine.delete_container(abandoned.runtime_id)
         left = [line.split()[1] for line in read("/proc/self/mounts").splitlines() if abandoned.disk_path in line]
