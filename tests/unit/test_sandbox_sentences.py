@@ -2,7 +2,7 @@
 
 import pytest
 
-from neargate.sandbox.containers import as_runc
+from neargate.sandbox.sentences import as_runc
 
 PREFIX = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process:"
 

@@ -80,6 +80,14 @@ class BindMount(Struct, frozen=True, kw_only=True):
     is_private: bool = False
 
 
+class TaskSize(Struct, frozen=True, kw_only=True):
+    """What all containers of a task have together. An engine that makes the task a machine of its own asks for it."""
+
+    cpu_units: int = 256
+    memory_mib: int = 512
+    pids: int = 16384
+
+
 class ContainerConfig(Concealed, frozen=True, kw_only=True):
     """One container, everything decided. Paths are the host's. `runtime_id` is the engine's id."""
 
@@ -111,6 +119,7 @@ class ContainerConfig(Concealed, frozen=True, kw_only=True):
     may_restart: bool = False  # `restart_container` may be asked for it
     ipc_controls: tuple[tuple[str, str], ...] = ()  # kernel parameters of its own IPC namespace, checked by name
     share_pid_with: str | None = None  # runtime id of the task's pause container, whose pid namespace is shared
+    task_size: TaskSize = TaskSize()
     log_path: str | None = None  # file that receives stdout and stderr; None: discarded
     labels: tuple[tuple[str, str], ...] = ()
 
@@ -129,6 +138,7 @@ class ContainerState(Struct, frozen=True, kw_only=True):
     """`status`: created, running, stopped. Exit facts are there once stopped, kept until delete.
 
     Only a list says `unknown`, of one container that cannot be asked for the moment: nothing follows from it.
+    `reason`: why it ended, where that is not its own doing (its machine ended); a sentence for the task's owner.
     """
 
     runtime_id: str
@@ -136,13 +146,17 @@ class ContainerState(Struct, frozen=True, kw_only=True):
     pid: int | None = None
     exit_code: int | None = None
     exited_at: float | None = None
+    reason: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
 
 
 class Exit(Struct, frozen=True, kw_only=True):
+    """`reason`: as of ContainerState."""
+
     runtime_id: str
     exit_code: int
     exited_at: float
+    reason: str | None = None
 
 
 class ExecResult(Struct, frozen=True, kw_only=True):

@@ -6,15 +6,13 @@ pulls or the event loop. Invariant: after any crash, repeating the same step or 
 
 import json
 import os
-import re
 import signal as signals
 from typing import Any
 
 import msgspec
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from ..interfaces.sandbox import ContainerConfig, ContainerState, EngineUnavailable, PauseConfig, SandboxError
-from ..model.lifecycle import REASON_MAX_CHARS
+from ..interfaces.sandbox import ContainerConfig, ContainerState, EngineUnavailable, PauseConfig
 from . import containerd_pb2 as pb
 from . import pause, rootfs, seeding
 from .containerd_client import (
@@ -27,6 +25,7 @@ from .containerd_client import (
     NotFound,
 )
 from .oci_spec import HostFacts, oci_spec
+from .sentences import as_runc, cannot_start
 from .users import UnknownUser
 from .warm_shims import ShimChoice
 
@@ -37,9 +36,6 @@ LABEL_SHARES_PID = "neargate/shares-pid"
 LABEL_RESTART = "neargate/restart"  # what a new task of the container needs: _Restart as JSON
 
 _OPTIONS_TYPE = "containerd.runc.v1.Options"
-_CANNOT_EXECUTE = (
-    "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process:"
-)
 _STATUS = {UNKNOWN_STATUS: "unknown", 1: "created", 2: "running", 3: "stopped", 4: "running", 5: "running"}
 _MADE = "neargate-made"
 _PAUSED = (4, 5)  # paused, pausing: the processes are there
@@ -89,9 +85,9 @@ class Containers:
         try:
             user = rootfs.prepare(config, lowers, layer)
         except UnknownUser as error:
-            raise _cannot_start(f"unable to start container process: {error}") from None
+            raise cannot_start(f"unable to start container process: {error}") from None
         except OSError as error:
-            raise _cannot_start(f"error preparing rootfs: {error.filename}: {error.strerror}") from None
+            raise cannot_start(f"error preparing rootfs: {error.filename}: {error.strerror}") from None
         pid_namespace = self._shared_pid_namespace(config)
         spec = oci_spec(config, user, self._host, pid_namespace=pid_namespace, shim_group=shim.group)
         self._record(config.runtime_id, _labels(config), spec, shim, image=config.image.reference)
@@ -102,7 +98,7 @@ class Containers:
 
     def create_pause(self, config: PauseConfig, shim: ShimChoice) -> None:
         if self._host.pause_program is None:
-            raise _cannot_start("pidMode task needs a static busybox on the host (package busybox-static)")
+            raise cannot_start("pidMode task needs a static busybox on the host (package busybox-static)")
         if self._is_made(config.runtime_id):
             return
         if self._has_bundle(config.runtime_id):
@@ -159,7 +155,7 @@ class Containers:
             return None
         task = self._engine.get_task(config.share_pid_with)
         if task is None or task.pid == 0 or _STATUS.get(task.status) == "stopped":
-            raise _cannot_start("the container whose process namespace is shared is not running")
+            raise cannot_start("the container whose process namespace is shared is not running")
         return f"/proc/{task.pid}/ns/pid"
 
     def _record(
@@ -197,7 +193,7 @@ class Containers:
             self._make_task(request)
         except EngineError as error:
             self._engine.delete_container(request.container_id)
-            raise _cannot_start(as_runc(error.detail, program)) from None
+            raise cannot_start(as_runc(error.detail, program)) from None
 
     def _make_task(self, request: pb.CreateTaskRequest) -> None:
         """Raises EngineError, StillCleaning."""
@@ -228,19 +224,19 @@ class Containers:
         try:
             return self._engine.start_task(runtime_id)
         except NotFound:
-            raise _cannot_start("the container is gone") from None
+            raise cannot_start("the container is gone") from None
         except EngineError as error:
             task = self._engine.get_task(runtime_id)
             if task is not None and _STATUS.get(task.status) != "created":
                 return task.pid  # started by the attempt whose answer was lost; it may even have ended
-            raise _cannot_start(as_runc(error.detail)) from None
+            raise cannot_start(as_runc(error.detail)) from None
 
     def recreate(self, runtime_id: str) -> None:
         """A new task of a container whose task ended; its record, specification and layer stay. Raises SandboxError."""
         container = self._engine.get_container(runtime_id)
         kept = None if container is None else container.labels.get(LABEL_RESTART)
         if container is None or kept is None:
-            raise _cannot_start("the container is gone")
+            raise cannot_start("the container is gone")
         task = self._engine.get_task(runtime_id)
         if task is not None and _STATUS.get(task.status) == "stopped":
             self._delete_ended(runtime_id)
@@ -262,7 +258,7 @@ class Containers:
         try:
             self._make_task(request)
         except EngineError as error:
-            raise _cannot_start(as_runc(error.detail)) from None
+            raise cannot_start(as_runc(error.detail)) from None
 
     def _delete_ended(self, runtime_id: str) -> None:
         try:
@@ -404,23 +400,3 @@ def _outputs(config: ContainerConfig) -> tuple[str, str]:
     os.close(os.open(config.log_path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o640))
     directory, name = os.path.split(config.log_path)
     return config.log_path, "" if config.terminal else f"{directory}/./{name}"
-
-
-def _cannot_start(detail: str) -> SandboxError:
-    prefix = "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: "
-    if "OCI runtime create failed" not in detail:
-        detail = f"failed to create shim task: OCI runtime create failed: runc create failed: {detail}: unknown"
-    return SandboxError((prefix + detail)[:REASON_MAX_CHARS])
-
-
-def as_runc(detail: str, program: str = "") -> str:
-    """crun's sentences in the words that AWS shows (they are runc's). `program` is what was to be executed."""
-    found = re.search(r"executable file `([^`]*)` not found in \$PATH", detail)
-    if found:
-        name = found.group(1)
-        missing = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
-        return f'{_CANNOT_EXECUTE} exec: "{name}": {missing}: unknown'
-    # crun says the second of a directory.
-    if program and re.search(r"open executable: (Permission denied|Operation not permitted)", detail):
-        return f'{_CANNOT_EXECUTE} exec: "{program}": permission denied: unknown'
-    return detail

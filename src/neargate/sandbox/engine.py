@@ -32,10 +32,9 @@ from .execution import Executor
 from .exits import ExitWatch
 from .fork_lock import ForkLock
 from .host_facts import read_host_facts
-from .pull.collector import ImageCollector
-from .pull.credentials import CredentialSource, RegistryAuth
+from .images import HostImages
+from .pull.credentials import CredentialSource
 from .pull.proxies import DIRECT, Proxies
-from .pull.puller import Puller
 from .runtime_probe import NoRuntime, probe_runtime
 from .seeding import CannotSeed
 from .shim_process import end_all
@@ -81,16 +80,15 @@ class ContainerdSandbox:
             state_dir or default_state_dir(address), "io.containerd.runtime.v2.task", namespace
         )
         self._engine = Containerd(address, namespace)
-        self._puller = Puller(
+        self._images = HostImages(
             world,
             self._engine,
-            auth=registry_auth or RegistryAuth(),
+            registry_auth=registry_auth,
             insecure_registries=insecure_registries,
-            knobs=knobs,
             proxies=proxies,
             carried=carried,
+            knobs=knobs,
         )
-        self._collector = ImageCollector(world, self._engine, self._puller, knobs)
         self._fork_lock = ForkLock(world)
         self.warm_shims = WarmShims(world, own=own, namespace=namespace, directory=_shims_dir(run_dir), knobs=knobs)
         self._runtime = ""
@@ -147,16 +145,10 @@ class ContainerdSandbox:
             raise EngineUnavailable(f"no OCI runtime works on this machine: {error}") from None
 
     async def pull_image(self, request: PullRequest, progress: Callable[[int, int], None]) -> Image:
-        try:
-            return await self._puller.pull(request, progress)
-        except EngineError as error:
-            raise SandboxError(f"CannotPullContainerError: {error.detail}"[:REASON_MAX_CHARS]) from None
+        return await self._images.pull(request, progress)
 
     async def collect_images(self, spared: frozenset[str]) -> tuple[str, ...]:
-        try:
-            return await self._collector.collect(spared)
-        except EngineError as error:
-            raise EngineUnavailable(error.detail) from None
+        return await self._images.collect(spared)
 
     async def seed_volume(self, image: Image, container_path: str, target_dir: str) -> bool:
         mount_point = os.path.join(os.path.dirname(target_dir), f".seed-{os.path.basename(target_dir)}")
@@ -174,7 +166,7 @@ class ContainerdSandbox:
                 await self._world.sleep(_PAUSE_S)
             except EngineError as error:
                 # For one: the image was removed behind our back. The next task's pull must fetch it again.
-                self._puller.forget(config.image)
+                self._images.forget(config.image)
                 raise SandboxError(f"CannotCreateContainerError: {error.detail}"[:REASON_MAX_CHARS]) from None
         raise EngineUnavailable(f"containerd does not finish cleaning up {config.runtime_id}")
 
@@ -251,7 +243,7 @@ class ContainerdSandbox:
         if self._parts is not None:
             await self._exits.close()
             await self.warm_shims.close()
-        self._puller.close()
+        self._images.close()
         self._engine.close()
 
     # ---------------------------------------------------------------- plumbing

@@ -1,0 +1,93 @@
+"""What the host makes of a container before its machine starts: its layer on the task's disk, its user, its blueprint.
+
+Blocking. The same steps as the container engine's (`sandbox.rootfs`), as long as the disk is the host's. Must not know
+machines. Invariant: each step may be repeated, and nothing of the image is run.
+"""
+
+import json
+import os
+import shutil
+
+from ...interfaces.sandbox import ContainerConfig, PauseConfig
+from .. import rootfs
+from ..oci_spec import HostFacts
+from ..sentences import cannot_start
+from ..users import UnknownUser
+from . import places
+from .record import Blueprint
+from .specs import container_spec, given_files, guest_facts, pause_container_spec
+
+_PROGRAM_MODE = 0o755
+
+
+class Creation:
+    """`host`: this machine's facts, for the static programs that it lends to guests."""
+
+    def __init__(self, views: rootfs.Views, host: HostFacts) -> None:
+        self._views = views
+        self._host = host
+        self._facts = guest_facts(host.architecture, has_init=host.init_path is not None)
+
+    def container(self, config: ContainerConfig) -> Blueprint:
+        """Raises SandboxError, EngineError."""
+        layer = rootfs.layer_of(config.disk_path, config.name)
+        lowers = self._views.lowers(config.image.snapshot)
+        try:
+            os.makedirs(layer.upper, mode=0o755, exist_ok=True)
+            os.makedirs(layer.work, mode=0o700, exist_ok=True)
+            user = rootfs.prepare(config, lowers, layer)
+            if config.init_process and self._host.init_path is not None:
+                _lend(self._host.init_path, os.path.join(config.disk_path, places.INIT))
+        except UnknownUser as error:
+            raise cannot_start(f"unable to start container process: {error}") from None
+        except OSError as error:
+            raise cannot_start(f"error preparing rootfs: {error.filename}: {error.strerror}") from None
+        given = given_files(config)
+        spec = container_spec(config, user, self._facts, given)
+        _ready_log(config.log_path)
+        return Blueprint(
+            runtime_id=config.runtime_id,
+            task_id=config.task_id,
+            name=config.name,
+            spec=json.dumps(spec).encode(),
+            image=config.image,
+            disk_path=config.disk_path,
+            given=given,
+            size=config.task_size,
+            terminal=config.terminal,
+            interactive=config.interactive,
+            may_restart=config.may_restart,
+            share_pid_with=config.share_pid_with,
+            log_path=config.log_path,
+            labels=config.labels,
+        )
+
+    def pause(self, config: PauseConfig) -> Blueprint:
+        """Raises SandboxError."""
+        if self._host.pause_program is None:
+            raise cannot_start("pidMode task needs a static busybox on the host (package busybox-static)")
+        return Blueprint(
+            runtime_id=config.runtime_id,
+            task_id=config.task_id,
+            name=config.cgroup_path.rpartition("/")[2],
+            spec=json.dumps(pause_container_spec(config, self._facts)).encode(),
+            labels=config.labels,
+        )
+
+    def lend_pause(self, disk_path: str) -> None:
+        """Its program, on the task's disk, before that is handed over. Raises OSError."""
+        assert self._host.pause_program is not None, "no pause container is made without it"
+        _lend(self._host.pause_program, os.path.join(disk_path, places.PAUSE))
+
+
+def _lend(program: str, place: str) -> None:
+    os.makedirs(os.path.dirname(place), mode=0o755, exist_ok=True)
+    unfinished = f"{place}.copy"
+    shutil.copyfile(program, unfinished)
+    os.chmod(unfinished, _PROGRAM_MODE)
+    os.replace(unfinished, place)
+
+
+def _ready_log(path: str | None) -> None:
+    if path is not None:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o640))
