@@ -43,7 +43,7 @@ class ExitWatch:
         self._running: dict[str, int] = {}  # the host's pid of its first process; 0 where nobody knows it
         self._unclaimed: OrderedDict[str, pb.TaskExit] = OrderedDict()  # of what is not known to have been started
         self._told: dict[str, Exit] = {}
-        self._subscribers: list[_Subscriber] = []
+        self._subscribers: list[Subscriber] = []
         self._executions: dict[tuple[str, str], asyncio.Future[int]] = {}
 
     def start(self) -> None:
@@ -77,7 +77,7 @@ class ExitWatch:
         self._told.pop(runtime_id, None)
 
     async def exits(self) -> AsyncIterator[Exit]:
-        subscriber = _Subscriber()
+        subscriber = Subscriber()
         self._subscribers.append(subscriber)
         try:
             while True:
@@ -182,8 +182,8 @@ class ExitWatch:
             subscriber.put(exit_)
 
 
-class _Subscriber:
-    """Undelivered exits by container: bounded by the number of containers, whatever the reader does."""
+class Subscriber:
+    """One reader of exits. Undelivered exits by container: bounded by the number of containers, whatever the reader does."""
 
     def __init__(self) -> None:
         self._pending: dict[str, Exit] = {}

@@ -38,6 +38,8 @@ class Creation:
             user = rootfs.prepare(config, lowers, layer)
             if config.init_process and self._host.init_path is not None:
                 _lend(self._host.init_path, os.path.join(config.disk_path, places.INIT))
+            if config.share_pid_with is not None and self._host.pause_program is not None:
+                _lend(self._host.pause_program, os.path.join(config.disk_path, places.PAUSE))
         except UnknownUser as error:
             raise cannot_start(f"unable to start container process: {error}") from None
         except OSError as error:
@@ -50,6 +52,7 @@ class Creation:
             task_id=config.task_id,
             name=config.name,
             spec=json.dumps(spec).encode(),
+            host_cgroup=config.cgroup_path.rpartition("/")[0],
             image=config.image,
             disk_path=config.disk_path,
             given=given,
@@ -71,13 +74,9 @@ class Creation:
             task_id=config.task_id,
             name=config.cgroup_path.rpartition("/")[2],
             spec=json.dumps(pause_container_spec(config, self._facts)).encode(),
+            host_cgroup=config.cgroup_path.rpartition("/")[0],
             labels=config.labels,
         )
-
-    def lend_pause(self, disk_path: str) -> None:
-        """Its program, on the task's disk, before that is handed over. Raises OSError."""
-        assert self._host.pause_program is not None, "no pause container is made without it"
-        _lend(self._host.pause_program, os.path.join(disk_path, places.PAUSE))
 
 
 def _lend(program: str, place: str) -> None:

@@ -11,6 +11,7 @@ IMAGES = "/images"
 GIVEN = "/run/given"
 CONTAINERS = "/run/containers"
 PAUSE_ROOT = "/run/pause"
+EXECUTIONS = "/run/executions"
 CGROUPS = "/sys/fs/cgroup"
 TASK_CGROUP = "/task"
 # On the task's disk, put there by the host: the guest's own tools are few.
@@ -47,3 +48,12 @@ def on_disk(host_path: str, disk_path: str) -> str | None:
     if path == root:
         return DISK
     return f"{DISK}/{os.path.relpath(path, root)}" if path.startswith(root + "/") else None
+
+
+def execution(group: str, number: int) -> str:
+    """The cgroup of a command inside a container's: what it starts is ended with it."""
+    return f"{group}/{execution_name(number)}"
+
+
+def execution_name(number: int) -> str:
+    return f"neargate-exec-{number}"

@@ -50,6 +50,7 @@ class Blueprint(Concealed, frozen=True, kw_only=True):
     task_id: str
     name: str
     spec: bytes
+    host_cgroup: str  # the task's on the host, in which its machine lives
     image: Image | None = None
     disk_path: str = ""
     given: tuple[Given, ...] = ()

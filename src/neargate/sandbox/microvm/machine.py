@@ -1,0 +1,299 @@
+"""One task's machine: its boot, the connection to its guest, its end, and the containers in it.
+
+Owns the phases (`record.Phase`) and who may change what: what changes the machine is done under its lock. Must not know
+the sandbox's interface. Invariants: from the moment the disk is handed over nothing of it is read here again; a machine
+that ended, or whose guest broke the rules, ends all its containers, once, with a reason.
+"""
+
+import asyncio
+import os
+from typing import Any
+
+from msgspec.structs import replace
+
+from ...interfaces.hostnet import HostError, TapTaken
+from ...interfaces.sandbox import EngineUnavailable
+from ..containerd_client import EngineError
+from ..sentences import cannot_start
+from . import places, runtime
+from .boot import size_of, spec_of
+from .contained import Contained
+from .errors import GuestBroke, GuestGone, GuestRefused
+from .guest import Guest
+from .parts import LANE, Parts
+from .plan import images_of, machine_steps
+from .record import KILLED, Blueprint, Machine, Phase
+from .vmm import MachineRefused, VmmError, VmmMissing
+
+_ATTEMPTS = 2
+_HOST_ATTEMPTS = 20
+_PAUSE_S = 0.1
+_RECONNECT_S = 0.5
+_ENTROPY_BYTES = 64
+
+
+class NoHello(Exception):
+    """The machine was made and its guest never spoke: another one may."""
+
+
+class TaskMachine:
+    def __init__(self, parts: Parts, record: Machine) -> None:
+        self._parts = parts
+        self.record = record
+        self.containers: dict[str, Contained] = {}
+        self.lock = asyncio.Lock()
+        self.guest: Guest | None = None
+        self._follower: asyncio.Task[Any] | None = None
+        self._died = asyncio.Event()  # while it boots
+        self._is_let_go = False
+
+    @property
+    def task_id(self) -> str:
+        return self.record.task_id
+
+    @property
+    def is_preparing(self) -> bool:
+        return self.record.phase is Phase.PREPARING
+
+    @property
+    def is_unknown(self) -> bool:
+        """It should run and cannot be asked."""
+        return self.record.phase is Phase.READY and self.guest is None
+
+    def connected(self) -> Guest:
+        """Raises EngineUnavailable."""
+        if self.guest is None:
+            raise EngineUnavailable(f"the machine of task {self.task_id} does not answer")
+        return self.guest
+
+    async def ready(self) -> Guest:
+        """Its guest, the machine booted if need be. Under the lock. Raises SandboxError, EngineUnavailable."""
+        if self.record.phase is Phase.GONE:
+            raise cannot_start(self.record.reason or "the virtual machine of the task ended")
+        if self.record.phase is not Phase.READY:
+            await self._boot()
+        return self.connected()
+
+    # -- boot
+
+    async def _boot(self) -> None:
+        await self._enter(Phase.BOOTING)
+        for attempt in range(_ATTEMPTS):
+            try:
+                guest = await self._boot_once()
+                break
+            except (VmmMissing, MachineRefused) as never:
+                await self._destroy()
+                raise cannot_start(f"no virtual machine can be made: {never}") from None
+            except (NoHello, GuestGone, VmmError) as silent:
+                why = await self._console()
+                self._parts.note(f"the machine of task {self.task_id} did not come up ({silent}): {why}")
+                await self._destroy()
+                if attempt + 1 == _ATTEMPTS:
+                    raise cannot_start("the virtual machine did not come up") from None
+            except (GuestRefused, HostError, OSError) as error:
+                await self._destroy()
+                raise cannot_start(f"no virtual machine can be made: {error}") from None
+            except EngineError as error:
+                raise EngineUnavailable(error.detail) from None
+        await self._enter(Phase.READY)
+        self._hold(guest)
+
+    async def _boot_once(self) -> Guest:
+        parts, blueprints = self._parts, self._blueprints()
+        self._died.clear()
+        await parts.vmm.destroy(self.task_id)  # what an attempt of a killed agent left
+        images = images_of(blueprints)
+        paths = [await parts.images.disk(image) for image in images]
+        disk = await self._host(lambda: parts.disks.hand_over(self.task_id))
+        interface = await self._host(lambda: parts.network.open_tap(self.task_id))
+        try:
+            spec = spec_of(parts, self.task_id, blueprints, disk, paths, interface.mac)
+            await parts.vmm.create(spec, interface.descriptor)
+        finally:
+            os.close(interface.descriptor)
+        guest = await self._hello()
+        try:
+            await guest.entropy(parts.world.random.randbytes(_ENTROPY_BYTES))
+            await guest.disks()
+            for step in machine_steps(size_of(blueprints), len(images), interface.messages):
+                await runtime.carry_out(guest, step)
+        except BaseException:
+            await guest.close()
+            raise
+        return guest
+
+    async def _host(self, call: Any) -> Any:
+        """What the host has of the task may be busy for a moment: an unmount, the tap of a machine that just ended."""
+        for _ in range(_HOST_ATTEMPTS - 1):
+            try:
+                return await call()
+            except (TapTaken, HostError):
+                await self._parts.world.sleep(_PAUSE_S)
+        return await call()
+
+    async def _hello(self) -> Guest:
+        """Raises NoHello, GuestGone."""
+        deadline = self._parts.world.monotonic() + self._parts.knobs.microvm_hello_s
+        while True:
+            try:
+                return await self._parts.connect(self.task_id)
+            except GuestBroke as broke:
+                raise NoHello(broke.reason) from None
+            except (GuestGone, VmmError) as gone:
+                if self._died.is_set() or self._parts.world.monotonic() > deadline:
+                    raise NoHello(str(gone)) from None
+            await self._parts.world.sleep(_PAUSE_S)
+
+    async def _console(self) -> str:
+        try:
+            return (await self._parts.vmm.console(self.task_id))[-1000:]
+        except VmmError as error:
+            return str(error)
+
+    # -- containers
+
+    def image_number(self, blueprint: Blueprint) -> int:
+        digests = [image.digest for image in images_of(self._blueprints())]
+        return digests.index(blueprint.image.digest) if blueprint.image is not None else 0
+
+    async def begin(self, container: Contained) -> int:
+        """Run a created container; its pid. Under the lock. Raises SandboxError, EngineUnavailable."""
+        guest = await self.ready()
+        try:
+            shared = container.blueprint.share_pid_with
+            shared_pid = None if shared is None else await self._begin_shared(guest, shared)
+            return await container.begin(guest, self.image_number(container.blueprint), shared_pid)
+        except GuestGone as gone:
+            raise EngineUnavailable(gone.reason) from None
+        except OSError as error:
+            raise cannot_start(f"{error.filename}: {error.strerror}") from None
+
+    async def _begin_shared(self, guest: Guest, runtime_id: str) -> int:
+        """The pause container was only noted as started while there was no machine."""
+        pause = self.containers.get(runtime_id)
+        if pause is None or pause.run.status != "running":
+            raise cannot_start("the container whose process namespace is shared is not running")
+        if pause.is_in_guest:
+            return pause.run.pid or 0
+        return await pause.begin(guest, 0, None)
+
+    def _blueprints(self) -> list[Blueprint]:
+        return [container.blueprint for container in self.containers.values()]
+
+    # -- connection
+
+    def _hold(self, guest: Guest) -> None:
+        self.guest = guest
+        self._follower = self._parts.world.spawn(self._follow(guest), f"machine-{self.task_id}")
+
+    async def _follow(self, guest: Guest) -> None:
+        gone = await guest.ended()
+        if self.guest is not guest or self._is_let_go:
+            return
+        self.guest = None
+        await guest.close()
+        if isinstance(gone, GuestBroke):
+            await self.end(f"the virtual machine broke its protocol: {gone.reason}")
+        else:
+            await self.reconnect()
+
+    async def reconnect(self) -> None:
+        """Until its guest answers or the machine is gone."""
+        while not self._is_let_go and self.record.phase is Phase.READY:
+            if await self.connect_once():
+                return
+            await self._parts.world.sleep(_RECONNECT_S)
+
+    async def connect_once(self) -> bool:
+        """True when it is connected, or over."""
+        try:
+            if not await self._runs():
+                await self.gone("the virtual machine of the task ended")
+                return True
+            guest = await self._parts.connect(self.task_id)
+        except GuestBroke as broke:
+            await self.end(f"the virtual machine broke its protocol: {broke.reason}")
+            return True
+        except (GuestGone, VmmError):
+            return False
+        async with self.lock:
+            try:
+                for container in self.containers.values():
+                    await container.adopt(guest)
+                    await self._end_executions(guest, container)
+            except (GuestGone, GuestRefused, runtime.RuntimeFailed):
+                await guest.close()
+                return False
+            self._hold(guest)
+        return True
+
+    async def _end_executions(self, guest: Guest, container: Contained) -> None:
+        """Commands and terminals of an agent that was killed: the guest ended the runtime's end of them only."""
+        for number in range(self._parts.knobs.microvm_executions_max):
+            if not await runtime.kill_execution(guest, places.execution(container.group, number)):
+                return
+
+    async def _runs(self) -> bool:
+        states = await self._parts.vmm.list_machines()
+        return any(state.machine_id == self.task_id and state.pid for state in states)
+
+    # -- end
+
+    async def end(self, reason: str) -> None:
+        """By the host's will."""
+        await self._destroy()
+        await self.gone(reason)
+
+    async def gone(self, reason: str) -> None:
+        """It is no more, by whatever; may be told more than once."""
+        if self.record.phase is not Phase.READY:
+            self._died.set()
+            return
+        self.record = replace(self.record, phase=Phase.GONE, reason=f"InternalError: {reason}")
+        await self._save()
+        self._parts.note(f"task {self.task_id}: {reason}")
+        self._let_guest_go()
+        for container in self.containers.values():
+            container.let_go()
+            container.give_output_up()
+            if container.run.status == "running":
+                await container.end(KILLED, self.record.reason)
+
+    async def remove(self) -> None:
+        """With its last container. Raises EngineUnavailable."""
+        self._let_guest_go()
+        try:
+            await self._parts.vmm.destroy(self.task_id)
+        except VmmError as error:
+            raise EngineUnavailable(f"the machine of task {self.task_id}: {error}") from None
+        await self._parts.world.offload(LANE, self._parts.records.forget_machine, self.task_id)
+
+    async def close(self) -> None:
+        """The agent goes; the machine runs on."""
+        self._is_let_go = True
+        guest = self.guest
+        self._let_guest_go()
+        for container in self.containers.values():
+            container.let_go()
+        if guest is not None:
+            await guest.close()
+
+    def _let_guest_go(self) -> None:
+        self.guest = None
+        if self._follower is not None and self._follower is not asyncio.current_task():
+            self._follower.cancel()
+        self._follower = None
+
+    async def _destroy(self) -> None:
+        try:
+            await self._parts.vmm.destroy(self.task_id)
+        except VmmError as error:
+            self._parts.note(f"the machine of task {self.task_id} does not end: {error}")
+
+    async def _enter(self, phase: Phase) -> None:
+        self.record = replace(self.record, phase=phase)
+        await self._save()
+
+    async def _save(self) -> None:
+        await self._parts.world.offload(LANE, self._parts.records.save_machine, self.record)
