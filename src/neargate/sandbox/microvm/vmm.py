@@ -135,7 +135,7 @@ class Vmm(Protocol):
 
     async def snapshot_key(self, spec: MachineSpec) -> str:
         """Hex digest of all that a machine must have in common with the one that was saved: the monitor's version,
-        accelerator, processor, memory, kernel, initramfs, tools (what they hold), counter rate, kinds and number of devices.
+        accelerator, processor, memory, kernel, initramfs, tools (what they hold), counter rate, number of devices.
         """
 
     async def snapshot(self, machine_id: str, directory: str) -> None:
@@ -156,8 +156,8 @@ class Vmm(Protocol):
         """All that there are, those of earlier drivers and those that ended but were not destroyed among them."""
 
     async def connect(self, machine_id: str) -> socket.socket:
-        """A connection to the guest's `agent` port: a non-blocking stream, the caller's to close. One at a time; a second
-        waits until the first is closed. The guest may not listen yet: what is sent then waits in the host.
+        """A connection to the guest's `agent` port: a non-blocking stream, the caller's to close. One at a time; a
+        second waits until the first is closed. The guest may not listen yet: what is sent then waits in the host.
         """
 
     async def console(self, machine_id: str) -> str:
