@@ -1,0 +1,1 @@
+"""Tasks in machines of their own."""
