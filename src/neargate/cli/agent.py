@@ -93,7 +93,7 @@ def _settle_in(paths: RegionPaths, config: RegionConfig) -> None:
 
 async def _run(paths: RegionPaths, config: RegionConfig) -> None:
     cores = os.cpu_count() or 1
-    world = OsWorld(lanes={"sandbox": 2 * cores, "pull": 8, "pull-net": 64, "hostnet": 2})
+    world = OsWorld(lanes={"sandbox": 2 * cores, "pull": 8, "pull-net": 64, "hostnet": 2, "image-disks": 2})
     world.spawn(_bound_logs(world, paths), "process-logs")
     if config.sandbox == "simulated":
         await _until_signal(_run_simulated(world, paths, config))

@@ -29,11 +29,16 @@ class TaskNetwork(Struct, frozen=True, kw_only=True):
 
 
 class TaskDisk(Struct, frozen=True, kw_only=True):
-    """A mounted filesystem of the task's size, on which its containers' writable layers and volumes live."""
+    """A mounted filesystem of the task's size, on which its containers' writable layers and volumes live.
+
+    `is_given`: a machine has it for good (`hand_over`). Then nothing is at `path` and nothing may be made there; it
+    still says which paths were the disk's.
+    """
 
     task_id: str
     path: str
     size_gib: int
+    is_given: bool = False
 
 
 class DiskUsage(Struct, frozen=True, kw_only=True):
@@ -184,7 +189,17 @@ class HostNetwork(Protocol):
 
 class HostDisks(Protocol):
     async def create_disk(self, task_id: str, size_gib: int) -> TaskDisk:
-        """Sparse file, ext4, loop device, mounted. Raises DiskFull."""
+        """Sparse file, ext4, loop device, mounted. Raises DiskFull.
+
+        A repeat for one that was handed over mounts nothing: the answer says `is_given`.
+        """
+
+    async def hand_over(self, task_id: str) -> str:
+        """For the task's machine: this host never looks into the disk again. The path of the image (root's, 0600).
+
+        Unmounts all that lies in it and the disk itself, written out, its loop device gone; may be repeated. What is
+        held in memory stays. Raises HostError: there is no disk, or somebody still uses it; then it may be tried again.
+        """
 
     async def hold_in_memory(self, task_id: str, size_mib: int) -> str:
         """A directory of root's alone on a filesystem in memory of that size, never on a disk; its path.
@@ -193,18 +208,28 @@ class HostDisks(Protocol):
         """
 
     async def reserve(self, task_id: str, reserved_bytes: int) -> None:
-        """Charge the image's size to the task's disk: a reserved file inside it (replaces an earlier charge)."""
+        """Charge the image's size to the task's disk: a reserved file inside it (replaces an earlier charge).
 
-    async def usage(self, task_id: str) -> DiskUsage: ...
+        Before `hand_over`: on a disk that was given it does nothing, the charge is as it was.
+        """
+
+    async def usage(self, task_id: str) -> DiskUsage:
+        """Of a disk that was given: what it takes of the host and the charge, as nobody may ask its filesystem."""
 
     async def allocated(self, task_id: str) -> int:
         """Bytes that this disk takes of the host, which is less than what is used in it; 0 when there is none."""
 
     async def cut_off(self, task_id: str) -> None:
-        """For a disk that is to be deleted: nothing more of it takes room of the host; its writers get errors."""
+        """For a disk that is to be deleted: nothing more of it takes room of the host; its writers get errors.
+
+        Raises HostError or OSError where this host cannot do it: then only the end of the writers helps.
+        """
 
     async def delete_disk(self, task_id: str) -> None:
-        """Its room is the host's again, also while a late process still holds a file of it."""
+        """Its room is the host's again, also while a late process still holds a file of it.
+
+        Of one that was given, after the machine's end: its image is deleted, never mounted.
+        """
 
     async def list_disks(self) -> list[str]:
         """Task ids with a disk on this host, or with a directory in its memory."""

@@ -220,6 +220,9 @@ class Knobs(Struct, frozen=True, kw_only=True):
     image_free_low_fraction: float = 0.20  # of containerd's filesystem: with less free, images are collected
     image_free_goal_fraction: float = 0.25  # until so much is free
     image_spared_s: float = 600.0  # what was used so lately is not collected, whoever needs it
+    image_disk_s: float = 900.0  # for making one image's disk
+    image_disk_memory_mib: int = 2048  # for the program that makes it: about 5 KiB for each file of the image
+    image_disk_factor: float = 1.25  # of the image's unpacked size: what its disk may take
     image_look_period_s: float = 60.0
     image_collect_wait_s: float = 5.0  # for pulls under way; new ones wait behind
     log_poll_s: float = 0.1

@@ -11,6 +11,8 @@ import errno
 import hashlib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from msgspec import Struct
 
@@ -30,6 +32,8 @@ from .users import ResolvedUser, resolve_user
 
 _ACCOUNTS_MAX_BYTES = 1024 * 1024
 _MNT_DETACH = 2
+_UMOUNT_NOFOLLOW = 8
+_READ_ONLY = 1 | 2 | 4 | 8  # and no set-user-ID, no devices, no programs
 _SYS_OPEN_TREE = 428  # the same number on every architecture
 _OPEN_TREE_CLONE = 1
 _AT_FDCWD = -100
@@ -146,14 +150,60 @@ def open_image(lowers: tuple[str, ...], mount_point: str) -> int:
     """A descriptor of the image's own merged root, without a writable layer. `mount_point` is made and removed."""
     if len(lowers) == 1:
         return os.open(lowers[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    handles = [os.open(lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for lower in lowers]
     os.makedirs(mount_point, mode=0o700, exist_ok=True)
     try:
-        return _mounted(mount_point, "lowerdir=" + ":".join(f"/proc/self/fd/{handle}" for handle in handles))
+        with _lowerdir(lowers) as option:
+            return _mounted(mount_point, option)
+    finally:
+        os.rmdir(mount_point)
+
+
+@contextmanager
+def mounted_image(lowers: tuple[str, ...], directory: str) -> Iterator[str]:
+    """The image's merged root at a path, to be read by a program that takes no descriptor: below the new `directory`.
+
+    Also of one layer, whose whiteouts are no files of the image. A kill leaves it for `remove_mounted`.
+    """
+    bottom, merged = os.path.join(directory, "empty"), os.path.join(directory, "merged")
+    try:
+        os.makedirs(bottom, mode=0o700)
+        os.mkdir(merged, 0o700)
+        with _lowerdir((*lowers, bottom)) as option:
+            _mount_overlay(merged, option, _READ_ONLY)
+        yield merged
+    finally:
+        remove_mounted(directory)
+
+
+def remove_mounted(directory: str) -> None:
+    """May be repeated; nothing of the image is looked at."""
+    merged = os.path.join(directory, "merged")
+    while _libc.umount2(os.fsencode(merged), _MNT_DETACH | _UMOUNT_NOFOLLOW) == 0:
+        pass  # mounts lie above each other
+    for path in (merged, os.path.join(directory, "empty"), directory):
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            pass  # killed before it was made, or a repeat
+
+
+@contextmanager
+def _lowerdir(lowers: tuple[str, ...]) -> Iterator[str]:
+    """The mount option, with descriptors for names: a page has room for more of them than an image may have layers."""
+    handles: list[int] = []
+    try:
+        handles.extend(os.open(lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for lower in lowers)
+        yield "lowerdir=" + ":".join(f"/proc/self/fd/{handle}" for handle in handles)
     finally:
         for handle in handles:
             os.close(handle)
-        os.rmdir(mount_point)
+
+
+def _mount_overlay(mount_point: str, options: str, flags: int = 0) -> None:
+    target = os.fsencode(mount_point)
+    if _libc.mount(b"overlay", target, b"overlay", ctypes.c_ulong(flags), options.encode()) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), mount_point)
 
 
 def _mounted(mount_point: str, options: str) -> int:
@@ -162,10 +212,8 @@ def _mounted(mount_point: str, options: str) -> int:
     Not the detached one itself: whoever lets go of anything in it changes the table of all mounts, so that of `..`
     behind a symlink the kernel says for ever that something came between (openat2: EAGAIN).
     """
+    _mount_overlay(mount_point, options)
     target = os.fsencode(mount_point)
-    if _libc.mount(b"overlay", target, b"overlay", ctypes.c_ulong(0), options.encode()) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), mount_point)
     try:
         return _copied(target)
     finally:
