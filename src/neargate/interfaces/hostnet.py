@@ -21,11 +21,32 @@ class DiskFull(HostError):
     """No room under this host's disk accounting."""
 
 
+class TapTaken(HostError):
+    """A machine that lives has the tap."""
+
+
 class TaskNetwork(Struct, frozen=True, kw_only=True):
     task_id: str
     eni_id: str
     vpc_id: str
     netns_path: str
+
+
+class GuestInterface(Struct, frozen=True, kw_only=True):
+    """The host's side of a machine's only network interface.
+
+    `descriptor`: of the opened tap, close-on-exec; the caller's to close or to pass on. A frame on it begins with a
+    virtio_net_hdr of 10 bytes (IFF_VNET_HDR; little endian as the host is), and may be a TCP segment of up to 64 KiB
+    whose checksum is still to be made. What a machine monitor sets on it (offloads, header size) stays its own matter.
+    `mac`: the ENI's, with which alone the guest may send.
+    `messages`: complete rtnetlink messages with their headers, each asking for an acknowledgement, to be given to the
+    guest's kernel in order: lo is its link 1, eth0 its link 2. May be repeated. EAFNOSUPPORT, EOPNOTSUPP and EEXIST in
+    answer to one are no failure.
+    """
+
+    descriptor: int
+    mac: str
+    messages: tuple[bytes, ...]
 
 
 class TaskDisk(Struct, frozen=True, kw_only=True):
@@ -148,6 +169,15 @@ class HostNetwork(Protocol):
 
     async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
         """A namespace for the task with eth0, routes, anti-spoofing and security groups; the public address if any."""
+
+    async def open_tap(self, task_id: str) -> GuestInterface:
+        """An end for the task's machine: frames of its guest leave by eth0, and what comes to eth0 is the guest's, but
+        for the agent's own connections (`model.network.AGENT_PORTS`). May be repeated, each time for one descriptor.
+
+        The tap stays until `detach_eni`; what was its guest's reaches nobody while no descriptor of it is open. Raises
+        HostError for a task without `attach_eni`, on a kernel that cannot do it, and `TapTaken` while another
+        descriptor of it is open: a living machine keeps it.
+        """
 
     async def detach_eni(self, task_id: str) -> None:
         """Undo both whole, by the task's id alone; stale flows of its addresses are cut."""
