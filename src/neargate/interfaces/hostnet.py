@@ -21,10 +21,6 @@ class DiskFull(HostError):
     """No room under this host's disk accounting."""
 
 
-class TapTaken(HostError):
-    """A machine that lives has the tap."""
-
-
 class TaskNetwork(Struct, frozen=True, kw_only=True):
     task_id: str
     eni_id: str
@@ -35,16 +31,16 @@ class TaskNetwork(Struct, frozen=True, kw_only=True):
 class GuestInterface(Struct, frozen=True, kw_only=True):
     """The host's side of a machine's only network interface.
 
-    `descriptor`: of the opened tap, close-on-exec; the caller's to close or to pass on. A frame on it begins with a
-    virtio_net_hdr of 10 bytes (IFF_VNET_HDR; little endian as the host is), and may be a TCP segment of up to 64 KiB
-    whose checksum is still to be made. What a machine monitor sets on it (offloads, header size) stays its own matter.
+    `descriptor`: of the opened tap, close-on-exec, the caller's to close: whoever has it open is the guest. None: a
+    machine that lives has it. Each frame begins with a virtio_net_hdr of 10 bytes, and those to the guest are whole and
+    no longer than the MTU, until the machine monitor says what more it takes (TUNSETVNETHDRSZ, TUNSETOFFLOAD).
     `mac`: the ENI's, with which alone the guest may send.
-    `messages`: complete rtnetlink messages with their headers, each asking for an acknowledgement, to be given to the
-    guest's kernel in order: lo is its link 1, eth0 its link 2. May be repeated. EAFNOSUPPORT, EOPNOTSUPP and EEXIST in
-    answer to one are no failure.
+    `messages`: for the guest's kernel, in order, where lo is link 1 and eth0 link 2: complete rtnetlink messages with
+    their headers, each asking for an acknowledgement. May be repeated. That it does not know IPv6 at all
+    (EAFNOSUPPORT, EOPNOTSUPP) is no failure.
     """
 
-    descriptor: int
+    descriptor: int | None
     mac: str
     messages: tuple[bytes, ...]
 
@@ -171,12 +167,12 @@ class HostNetwork(Protocol):
         """A namespace for the task with eth0, routes, anti-spoofing and security groups; the public address if any."""
 
     async def open_tap(self, task_id: str) -> GuestInterface:
-        """An end for the task's machine: frames of its guest leave by eth0, and what comes to eth0 is the guest's, but
-        for the agent's own connections (`model.network.AGENT_PORTS`). May be repeated, each time for one descriptor.
+        """The end of the task's interface that its machine has: what its guest sends leaves by eth0, and what comes to
+        eth0 is the guest's, but for the agent's own connections, whose local ports are `model.network.AGENT_PORTS`.
 
-        The tap stays until `detach_eni`; what was its guest's reaches nobody while no descriptor of it is open. Raises
-        HostError for a task without `attach_eni`, on a kernel that cannot do it, and `TapTaken` while another
-        descriptor of it is open: a living machine keeps it.
+        After `attach_eni`, and before the agent opens connections in the task's name that shall last: those from other
+        ports end. May be repeated; it renews the rules, also when a machine has the tap. The tap stays until
+        `detach_eni`, also while nobody has it open. Raises HostError, also on a kernel that cannot do it.
         """
 
     async def detach_eni(self, task_id: str) -> None:
