@@ -42,9 +42,10 @@ class Records:
     def __init__(self, run_directory: Path) -> None:
         self._enis = run_directory / "enis"
         self._plans = run_directory / "vpcs"
+        self._taps = run_directory / "taps"  # empty files
 
     def prepare(self) -> None:
-        for directory in (self._enis, self._plans):
+        for directory in (self._enis, self._plans, self._taps):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def enis(self) -> dict[str, Eni]:
@@ -59,6 +60,19 @@ class Records:
     def write_plan(self, plan: VpcPlan) -> None:
         _write(self._plans / plan.vpc_id, plan)
 
+    def taps(self) -> list[str]:
+        """Ids of tasks that may have a tap."""
+        return [path.name for path in sorted(self._taps.iterdir())] if self._taps.is_dir() else []
+
+    def has_tap(self, task_id: str) -> bool:
+        return (self._taps / task_id).exists()
+
+    def write_tap(self, task_id: str) -> None:
+        (self._taps / task_id).touch(mode=0o600)
+
+    def forget_tap(self, task_id: str) -> None:
+        (self._taps / task_id).unlink(missing_ok=True)
+
     def forget_eni(self, task_id: str) -> None:
         (self._enis / task_id).unlink(missing_ok=True)
 
@@ -66,7 +80,7 @@ class Records:
         (self._plans / vpc_id).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        for directory in (self._enis, self._plans):
+        for directory in (self._enis, self._plans, self._taps):
             shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from ..model.network import Eni, VpcPlan
 from .namespaces import Namespaces, write_sysctl
 from .netlink import Netlink
-from .router import Router, configure_task, interface_name
+from .router import Router, interface_name
+from .task_link import configure_task
 
 
 def namespace_of(eni_id: str) -> str:

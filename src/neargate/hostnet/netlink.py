@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address, ip_network
 from types import TracebackType
 
@@ -213,6 +213,12 @@ class Netlink:
                 raise NetlinkError(errno.EPROTO, "read the kernel's answer")
             yield kind, sequence, data[offset + 16 : offset + length]
             offset += (length + 3) & ~3
+
+
+def complete(messages: Iterable[Message]) -> tuple[bytes, ...]:
+    """Each with its header, for a kernel that somebody else speaks to; numbered from 1."""
+    flags = NLM_F_REQUEST | NLM_F_ACK
+    return tuple(_packed(one.kind, one.flags | flags, number, one.body) for number, one in enumerate(messages, 1))
 
 
 def veth(

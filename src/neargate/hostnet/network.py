@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from ..interfaces.hostnet import FlowCapture, HostError, InterfaceStats, TaskNetwork
+from ..interfaces.hostnet import FlowCapture, GuestInterface, HostError, InterfaceStats, TaskNetwork
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import (
@@ -37,11 +37,13 @@ from . import netlink
 from .attachments import Records, safe_id
 from .edge import Edge
 from .endpoints import namespace_of
+from .guests import Guests, keep_agent_ports
 from .namespaces import Namespaces, set_control
 from .netlink import Netlink, NetlinkError
 from .nftables import NftablesError, NftablesMissing
 from .public_pools import PublicPools
-from .router import Router, configure_task, gateway_of, interface_name, namespace_name, private_addresses
+from .router import Router, interface_name, namespace_name, private_addresses
+from .task_link import configure_task, gateway_of
 from .vpcs import Vpcs
 
 T = TypeVar("T")
@@ -79,6 +81,7 @@ class LinuxNetwork:
         self._endpoint_port = endpoint_port
         self._private_beyond = private_beyond
         self._namespaces = Namespaces(run_dir / "netns", world.die)
+        self._guests = Guests(self._namespaces)
         self._records = Records(run_dir)
         self._edge: Edge | None = None
         self._vpcs = Vpcs(
@@ -124,6 +127,20 @@ class LinuxNetwork:
             return self._describe(task_id, eni)
 
         return await self._do(what, attach)
+
+    async def open_tap(self, task_id: str) -> GuestInterface:
+        def admit() -> GuestInterface:
+            eni = self._enis.get(safe_id(task_id))
+            if eni is None:
+                raise HostError(f"task {task_id} has no interface on this host")
+            mtu, beyond_mtu = self._knobs.eni_mtu, self._knobs.uplink_mtu
+            networks = self._router(eni.vpc_id).plan.cidrs
+            self._records.write_tap(task_id)
+            return self._guests.admit(_task_namespace(task_id), eni, networks, mtu=mtu, beyond_mtu=beyond_mtu)
+
+        guest = await self._do(f"open the tap of {task_id}", admit)
+        self._guests.taken(_task_namespace(task_id))
+        return guest
 
     async def detach_eni(self, task_id: str) -> None:
         def detach() -> None:
@@ -173,6 +190,8 @@ class LinuxNetwork:
             with self._namespaces.inside(_task_namespace(task_id)):
                 for name, value in controls:
                     set_control(name, value)
+                if self._records.has_tap(task_id):
+                    keep_agent_ports()
 
         await self._do(f"set kernel parameters of {task_id}", write)
 
@@ -426,9 +445,13 @@ class LinuxNetwork:
                 steps.append(lambda: router.disconnect(eni))
                 steps.append(lambda: self._vpcs.cut_at_peers(router, private_addresses(eni)))
                 self._leaving[eni.vpc_id, interface_name(eni.eni_id)] = self._world.monotonic()
+        if self._records.has_tap(task_id):
+            # Whoever has it open keeps the namespace alive.
+            steps.append(lambda: self._guests.remove(_task_namespace(task_id)))
         steps.append(lambda: self._namespaces.delete(_task_namespace(task_id)))
 
         def forget() -> None:
+            self._records.forget_tap(task_id)
             self._records.forget_eni(task_id)
             self._enis.pop(task_id, None)
 
@@ -458,6 +481,8 @@ class LinuxNetwork:
         self._close()
         with Netlink() as host:
             host.run([netlink.link_gone(edges.host_link_name(self._instance))])
+        for task_id in self._records.taps():
+            self._guests.remove(_task_namespace(task_id))
         # Links end with their namespaces; routers and tasks first, so that nothing is routed into a void meanwhile.
         for name in sorted(self._namespaces.names(), key=lambda name: name == edges.NAMESPACE):
             self._namespaces.delete(name)
@@ -465,6 +490,7 @@ class LinuxNetwork:
         self._records.clear()
 
     def _close(self) -> None:
+        self._guests.close()
         self._vpcs.close()
         if self._edge is not None:
             self._edge.close()

@@ -30,7 +30,6 @@ from .namespaces import Namespaces, read_sysctl, write_sysctl
 from .netlink import Netlink
 from .nftables import Nftables, NftablesError
 
-GATEWAY_IPV6 = "fe80::1"
 # Of 1460 bytes each, together less than 64 KiB: more at once than a network card can cut the kernel cuts, at half the
 # speed. To addresses of the VPC packets are longer, and so is what is sent as one.
 _PACKETS_AT_ONCE = 44
@@ -334,39 +333,6 @@ class Router:
             self._owed.append(self.plan)
         self._loaded, self.plan, self._planned = wanted, plan, planned
         self._counting.follow(plan)
-
-
-def configure_task(links: Netlink, eni: Eni, networks: Iterable[str], *, mtu: int, beyond_mtu: int) -> None:
-    """Inside the task's namespace: eth0 with the ENI's addresses, everything by way of the gateway. `networks`: of the
-    VPC, to which packets may have `mtu`; to all else `beyond_mtu`."""
-    interface, gateway = links.existing("eth0").index, gateway_of(eni)
-    messages = [
-        netlink.link_up(links.existing("lo").index),
-        netlink.link_mtu(interface, mtu),
-        netlink.no_autoconf(interface),
-        netlink.link_up(interface),
-        netlink.address(interface, eni.private_ipv4),
-        netlink.neighbour(interface, gateway, ENI_MAC_GATEWAY),
-        netlink.route("0.0.0.0/0", interface, via=gateway, source=eni.private_ipv4, mtu=beyond_mtu),
-    ]
-    if eni.ipv6 is not None:
-        messages += [
-            netlink.address(interface, eni.ipv6),
-            netlink.neighbour(interface, GATEWAY_IPV6, ENI_MAC_GATEWAY),
-            netlink.route("::/0", interface, via=GATEWAY_IPV6, mtu=beyond_mtu),
-        ]
-    for network in networks:
-        if ":" not in network:
-            messages.append(netlink.route(network, interface, via=gateway, source=eni.private_ipv4))
-        elif eni.ipv6 is not None:
-            messages.append(netlink.route(network, interface, via=GATEWAY_IPV6))
-    links.run(messages)
-    links.settle("eth0")
-
-
-def gateway_of(eni: Eni) -> str:
-    """The subnet's first address, as on AWS."""
-    return str(ip_network(eni.subnet_cidr)[1])
 
 
 def _planned_of(plan: VpcPlan) -> tuple[LocalEni, ...]:

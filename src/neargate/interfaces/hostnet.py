@@ -28,6 +28,23 @@ class TaskNetwork(Struct, frozen=True, kw_only=True):
     netns_path: str
 
 
+class GuestInterface(Struct, frozen=True, kw_only=True):
+    """The host's side of a machine's only network interface.
+
+    `descriptor`: of the opened tap, close-on-exec, the caller's to close: whoever has it open is the guest. None: a
+    machine that lives has it. Each frame begins with a virtio_net_hdr of 10 bytes, and those to the guest are whole and
+    no longer than the MTU, until the machine monitor says what more it takes (TUNSETVNETHDRSZ, TUNSETOFFLOAD).
+    `mac`: the ENI's, with which alone the guest may send.
+    `messages`: for the guest's kernel, in order, where lo is link 1 and eth0 link 2: complete rtnetlink messages with
+    their headers, each asking for an acknowledgement. May be repeated. That it does not know IPv6 at all
+    (EAFNOSUPPORT, EOPNOTSUPP) is no failure.
+    """
+
+    descriptor: int | None
+    mac: str
+    messages: tuple[bytes, ...]
+
+
 class TaskDisk(Struct, frozen=True, kw_only=True):
     """A mounted filesystem of the task's size, on which its containers' writable layers and volumes live.
 
@@ -153,6 +170,15 @@ class HostNetwork(Protocol):
 
     async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
         """A namespace for the task with eth0, routes, anti-spoofing and security groups; the public address if any."""
+
+    async def open_tap(self, task_id: str) -> GuestInterface:
+        """The end of the task's interface that its machine has: what its guest sends leaves by eth0, and what comes to
+        eth0 is the guest's, but for the agent's own connections, whose local ports are `model.network.AGENT_PORTS`.
+
+        After `attach_eni`, and before the agent opens connections in the task's name that shall last: those from other
+        ports end. May be repeated; it renews the rules, also when a machine has the tap. The tap stays until
+        `detach_eni`, also while nobody has it open. Raises HostError, also on a kernel that cannot do it.
+        """
 
     async def detach_eni(self, task_id: str) -> None:
         """Undo both whole, by the task's id alone; stale flows of its addresses are cut."""

@@ -13,6 +13,12 @@ REGION_ENDPOINT_ADDRESS = "169.254.170.10"  # in every VPC router; only the regi
 RESOLVER_ADDRESS = "169.254.170.11"  # where the router takes what tasks send to their VPC's resolver
 AWS_RESOLVER_ADDRESS = "169.254.169.253"  # the resolver's other address, the same in every VPC
 
+# First and last local port of what the agent says in the name of a task that has a machine of its own: a packet to one
+# of them is the agent's, all else is the guest's. A power of two, so that the same number of bits tells them in a
+# packet that an error quotes; above the ports that Linux gives connections by itself (32768-60999), so that no guest
+# uses one unasked; enough to begin 1024 connections to one server within a second.
+AGENT_PORTS = (64512, 65535)
+
 MACHINE_NETWORK6 = "fd6e:6761:7465::/48"  # hops and ends between a machine and its edge: no task's
 
 

@@ -9,16 +9,19 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..hostnet.task_link import guest_messages
 from ..interfaces.hostnet import (
     CgroupStats,
     DiskFull,
     DiskUsage,
+    GuestInterface,
     HostError,
     InterfaceStats,
     TaskDisk,
     TaskLimits,
     TaskNetwork,
 )
+from ..model.knobs import DEFAULT_KNOBS
 from ..model.network import Eni, VpcPlan
 from .fake_faults import Faults
 from .fake_flows import FakeFlowCapture
@@ -36,6 +39,8 @@ class FakeHostNetwork:
         self.plans: dict[str, VpcPlan] = {}
         self.listeners: dict[tuple[str, str, int], socket.socket] = {}
         self.flows: dict[str, FakeFlowCapture] = {}
+        self.taps: dict[str, socket.socket] = {}  # the other ends: a frame is a datagram
+        self._attached: set[str] = set()  # more than a namespace
         self._sockets: list[socket.socket] = []  # also those of agents that were killed
         self._loopback = loopback
 
@@ -74,8 +79,24 @@ class FakeHostNetwork:
     async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
         await self.faults.before("attach_eni")
         network = self._record(task_id, eni)
+        self._attached.add(task_id)
         await self.faults.after("attach_eni")
         return network
+
+    async def open_tap(self, task_id: str) -> GuestInterface:
+        await self.faults.before("open_tap")
+        if task_id not in self._attached:
+            raise HostError(f"{task_id} has no interface")
+        eni, knobs = self.enis[task_id], DEFAULT_KNOBS
+        networks = self.plans[eni.vpc_id].cidrs
+        messages = guest_messages(eni, networks, mtu=knobs.eni_mtu, beyond_mtu=knobs.uplink_mtu)
+        end: socket.socket | None = None
+        if task_id in self.taps and _is_left(self.taps[task_id]):
+            self.taps.pop(task_id).close()
+        if task_id not in self.taps:
+            self.taps[task_id], end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        await self.faults.after("open_tap")
+        return GuestInterface(descriptor=None if end is None else end.detach(), mac=eni.mac, messages=messages)
 
     def _record(self, task_id: str, eni: Eni) -> TaskNetwork:
         if eni.vpc_id not in self.plans:
@@ -95,6 +116,9 @@ class FakeHostNetwork:
         self.tasks.pop(task_id, None)
         self.controls.pop(task_id, None)
         self.enis.pop(task_id, None)
+        self._attached.discard(task_id)
+        if task_id in self.taps:
+            self.taps.pop(task_id).close()
         await self.faults.after("detach_eni")
 
     async def list_tasks(self) -> list[TaskNetwork]:
@@ -158,6 +182,7 @@ class FakeHostNetwork:
         self.enis.clear()
         self.plans.clear()
         self.listeners.clear()
+        self._forget_taps()
 
     async def remove_all(self) -> None:
         self.tasks.clear()
@@ -167,6 +192,21 @@ class FakeHostNetwork:
             listener.close()
         self._sockets.clear()
         self.listeners.clear()
+        self._forget_taps()
+
+    def _forget_taps(self) -> None:
+        self._attached.clear()
+        for end in self.taps.values():
+            end.close()
+        self.taps.clear()
+
+
+def _is_left(end: socket.socket) -> bool:
+    """Whether nobody has the other end open."""
+    try:
+        return end.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
 
 
 class FakeHostDisks:

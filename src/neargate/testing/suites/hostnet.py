@@ -6,14 +6,17 @@ whole, and what is there can be listed by an agent that remembers nothing.
 
 import os
 import socket
+import struct
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from ...interfaces.hostnet import DiskFull, HostCgroups, HostDisks, HostError, HostNetwork, TaskLimits
+from ...interfaces.hostnet import DiskFull, GuestInterface, HostCgroups, HostDisks, HostError, HostNetwork, TaskLimits
 from ...model.network import (
     AclRule,
     Eni,
@@ -136,6 +139,82 @@ class NetworkSuite(ABC):
             await network.detach_eni(TASK)
             with pytest.raises(HostError):
                 await network.task_socket(TASK)
+
+        self.play(story)
+
+    def test_a_tap_is_for_a_task_with_an_interface(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            with pytest.raises(HostError):
+                await network.open_tap(TASK)
+            await network.apply_vpc(suite_plan(1))
+            await network.make_namespace(TASK, suite_eni(10))
+            with pytest.raises(HostError):
+                await network.open_tap(TASK)
+            await network.attach_eni(TASK, suite_eni(10))
+            with _machine_of(await network.open_tap(TASK)):
+                pass
+            await network.detach_eni(TASK)
+            with pytest.raises(HostError):
+                await network.open_tap(TASK)
+
+        self.play(story)
+
+    def test_a_tap_is_given_again_when_nobody_has_it(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            await network.apply_vpc(suite_plan(1))
+            await network.attach_eni(TASK, suite_eni(10))
+            await network.attach_eni(OTHER, suite_eni(11))
+            first = await network.open_tap(TASK)
+            with _machine_of(first):
+                after = await self.restarted(network)
+                await after.apply_vpc(suite_plan(1))
+                assert await after.open_tap(TASK) == replace(first, descriptor=None), "a machine that lives keeps it"
+                with _machine_of(await after.open_tap(OTHER)):
+                    pass
+            again = await after.open_tap(TASK)
+            with _machine_of(again):
+                assert (again.mac, again.messages) == (first.mac, first.messages)
+            assert {item.task_id for item in await after.list_tasks()} == {TASK, OTHER}
+            await after.detach_eni(TASK)
+            await after.detach_eni(OTHER)
+
+        self.play(story)
+
+    def test_a_task_is_detached_while_its_machine_lives(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            await network.apply_vpc(suite_plan(1))
+            await network.attach_eni(TASK, suite_eni(10))
+            with _machine_of(await network.open_tap(TASK)):
+                after = await self.restarted(network)
+                await after.detach_eni(TASK)
+                await after.detach_eni(TASK)
+                assert await after.list_tasks() == []
+                await after.apply_vpc(suite_plan(1))
+                await after.attach_eni(TASK, suite_eni(10))
+                with _machine_of(await after.open_tap(TASK)):
+                    pass
+                await after.detach_eni(TASK)
+
+        self.play(story)
+
+    def test_a_guest_is_told_what_its_task_is_told(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            await network.apply_vpc(replace(suite_plan(1), cidrs=("10.9.0.0/16", "2001:db8:9::/56")))
+            await network.attach_eni(TASK, suite_eni(10))
+            eni = replace(suite_eni(11), ipv6="2001:db8:9::11")
+            await network.attach_eni(OTHER, eni)
+            plain, both = await network.open_tap(TASK), await network.open_tap(OTHER)
+            with _machine_of(plain), _machine_of(both):
+                assert (plain.mac, both.mac) == (suite_eni(10).mac, eni.mac)
+                for guest, addresses in ((plain, ["10.9.0.10"]), (both, ["10.9.0.11", "2001:db8:9::11"])):
+                    for number, message in enumerate(guest.messages, 1):
+                        length, _, flags, sequence, _ = struct.unpack_from("=IHHII", message)
+                        assert (length, sequence, flags & 5) == (len(message), number, 5), "a request to be answered"
+                    told = b"".join(guest.messages)
+                    for address in ("10.9.0.10", "10.9.0.11", "2001:db8:9::11"):
+                        assert (ip_address(address).packed in told) is (address in addresses)
+            await network.detach_eni(TASK)
+            await network.detach_eni(OTHER)
 
         self.play(story)
 
@@ -335,6 +414,16 @@ class CgroupsSuite(ABC):
             assert await cgroups.list_tasks() == [] and await cgroups.task_stats(TASK) is None
 
         self.play(story)
+
+
+@contextmanager
+def _machine_of(guest: GuestInterface) -> Iterator[None]:
+    """As long as the block lasts it has the tap."""
+    assert guest.descriptor is not None and not os.get_inheritable(guest.descriptor)
+    try:
+        yield
+    finally:
+        os.close(guest.descriptor)
 
 
 async def _fill(disks: HostDisks, count: int) -> None:
