@@ -184,7 +184,21 @@ class Terminal(Protocol):
         """End it with all that it started; nothing of it is left. May be repeated, and is needed after any end."""
 
 
+class EngineTraits(Struct, frozen=True, kw_only=True):
+    """What the agent does otherwise for this engine.
+
+    `prepares_all`: all containers of a task are created before the first is started, the pause container too; and what
+    the host makes for them is not read again afterwards. `overhead_mib`: what a task takes of the host beside its size.
+    """
+
+    prepares_all: bool = False
+    overhead_mib: int = 0
+
+
 class Sandbox(Protocol):
+    @property
+    def traits(self) -> EngineTraits: ...
+
     async def start(self) -> None:
         """Connect, probe the OCI runtime (crun where it works, else runc). Raises EngineUnavailable."""
 

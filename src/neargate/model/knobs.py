@@ -266,6 +266,12 @@ class Knobs(Struct, frozen=True, kw_only=True):
     access_log_reads_at_once: int = 1024  # lines, before the agent does something else
     access_log_spool_max_bytes: int = 32 * 1024 * 1024  # of all nodes' lines that wait for the server
     balancer_look_rest_s: float = 0.05  # after a look: a flood of reports is looked at together
+    # Machines of tasks.
+    microvm_hello_s: float = 60.0  # from a machine's start to its guest's first word; emulated ones take seconds
+    microvm_answer_s: float = 60.0  # for anything that its guest is asked
+    microvm_adopt_s: float = 10.0  # a restarted agent waits so long for the guests that run before it says what it sees
+    microvm_executions_max: int = 32  # commands at a time in one container
+    microvm_output_wait_s: float = 5.0  # of a container that is deleted: for the last of its output
     engine_retry_s: float = 0.5  # between attempts while the engine or the host does not answer
     plan_patience_s: float = 60.0  # for a host that refuses a VPC's rules: then launches behind them end with its word
     relist_period_s: float = 5.0  # exits are events; a list now and then finds what an event stream lost

@@ -13,6 +13,7 @@ from typing import TypeVar
 from ..interfaces.sandbox import (
     ContainerConfig,
     ContainerState,
+    EngineTraits,
     EngineUnavailable,
     ExecResult,
     Exit,
@@ -94,6 +95,10 @@ class ContainerdSandbox:
         self._runtime = ""
         self._is_swept = False  # of terminals that an agent before this one left
         self._parts: tuple[Containers, ExitWatch, Executor, Terminals] | None = None
+
+    @property
+    def traits(self) -> EngineTraits:
+        return EngineTraits()
 
     @property
     def runtime(self) -> str:

@@ -183,7 +183,7 @@ class ExitWatch:
 
 
 class Subscriber:
-    """One reader of exits. Undelivered exits by container: bounded by the number of containers, whatever the reader does."""
+    """One reader of exits: the undelivered by container, bounded by their number, whatever the reader does."""
 
     def __init__(self) -> None:
         self._pending: dict[str, Exit] = {}

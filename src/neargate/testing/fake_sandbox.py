@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from ..interfaces.sandbox import (
     ContainerConfig,
     ContainerState,
+    EngineTraits,
     EngineUnavailable,
     ExecResult,
     Exit,
@@ -71,6 +72,7 @@ class FakeSandbox:
         self.ever_started: list[str] = []
         self.pulls: list[PullRequest] = []
         self.spared: list[frozenset[str]] = []
+        self.traits = EngineTraits()
         self._clock = clock
         self._pids = 1000
         self._subscribers: list[asyncio.Queue[Exit]] = []

@@ -1,7 +1,7 @@
 """One container of a machine: its runs, its output, its end.
 
-Owns how far the container is (`record.Run`), saved before and after each step in the guest, and the two loops that follow
-its process. Must not know machines. Invariant: of each run one end is told; its log is what the guest's stream said.
+Owns how far the container is (`record.Run`), saved before and after each step in the guest, and the two loops that
+follow its process. Must not know machines. Invariant: of each run one end is told; its log is what the guest's stream said.
 """
 
 import asyncio
@@ -216,6 +216,13 @@ class Contained:
 
     # -- the end
 
+    async def signal(self, guest: Guest, number: int) -> None:
+        """To its first process. Raises GuestGone."""
+        if self.blueprint.terminal or self._process is None:
+            await runtime.signal(guest, self.blueprint.runtime_id, number)
+        else:
+            await self._process.signal(number)
+
     async def stopped_within(self, seconds: float) -> bool:
         return await _set_within(self._stopped, seconds)
 
@@ -271,6 +278,4 @@ def _file(source: str, place: str) -> File:
     descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as opened:
         facts = os.fstat(opened.fileno())
-        return File(
-            path=place, content=opened.read(), mode=facts.st_mode & 0o7777, uid=facts.st_uid, gid=facts.st_gid
-        )
+        return File(path=place, content=opened.read(), mode=facts.st_mode & 0o7777, uid=facts.st_uid, gid=facts.st_gid)

@@ -20,6 +20,7 @@ from .guest import Guest, Process
 from .plan import Directory
 from .record import KILLED
 
+MARK = "NEARGATE_EXEC"
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 _DRAIN_S = 1.0
 _LOOK_S = 0.02
@@ -36,11 +37,19 @@ class Executions:
         self._taken: dict[str, set[int]] = {}
 
     async def run(
-        self, guest: Guest, container: Contained, args: tuple[str, ...], *, timeout_s: float, max_output: int
+        self,
+        guest: Guest,
+        container: Contained,
+        exec_id: str,
+        args: tuple[str, ...],
+        *,
+        timeout_s: float,
+        max_output: int,
     ) -> ExecResult:
         number = self.take(container)
         try:
-            return await self._run(guest, container, number, args, timeout_s, max_output)
+            process = _process(container, exec_id, args)
+            return await self._run(guest, container, number, process, timeout_s, max_output)
         except GuestGone:
             return ExecResult(exit_code=KILLED, output=b"")
         except GuestRefused as refused:
@@ -49,10 +58,9 @@ class Executions:
             self.free(container, number)
 
     async def _run(
-        self, guest: Guest, container: Contained, number: int, args: tuple[str, ...], timeout_s: float, most: int
+        self, guest: Guest, container: Contained, number: int, process: bytes, timeout_s: float, most: int
     ) -> ExecResult:
         await prepare(guest, container, number)
-        process = _process(container, args)
         try:
             made = await runtime.execute(guest, container.blueprint.runtime_id, number, process, detached=True)
         except runtime.RuntimeFailed as failed:
@@ -86,13 +94,13 @@ class Executions:
         if not taken:
             self._taken.pop(container.blueprint.runtime_id, None)
 
-    async def open(self, guest: Guest, container: Contained, args: tuple[str, ...]) -> "GuestTerminal":
+    async def open(self, guest: Guest, container: Contained, exec_id: str, args: tuple[str, ...]) -> "GuestTerminal":
         """Raises SandboxError, EngineUnavailable."""
         number = self.take(container)
         made: runtime.Execution | None = None
         try:
             await prepare(guest, container, number)
-            process = _terminal_process(container, args)
+            process = _terminal_process(container, exec_id, args)
             made = await runtime.execute(guest, container.blueprint.runtime_id, number, process, detached=False)
             await self._begun(guest, made)
         except BaseException as error:
@@ -211,16 +219,16 @@ async def _exit_within(process: Process, seconds: float) -> int | None:
         return None
 
 
-def _process(container: Contained, args: tuple[str, ...]) -> bytes:
+def _process(container: Contained, exec_id: str, args: tuple[str, ...]) -> bytes:
     """The container's own process with another command."""
     process: dict[str, Any] = json.loads(container.blueprint.spec)["process"]
-    return json.dumps(process | {"args": list(args), "terminal": False}).encode()
+    return json.dumps(process | {"args": list(args), "terminal": False, "env": _marked(process, exec_id)}).encode()
 
 
-def _terminal_process(container: Contained, args: tuple[str, ...]) -> bytes:
+def _terminal_process(container: Contained, exec_id: str, args: tuple[str, ...]) -> bytes:
     """The same on a terminal: as root, with the capabilities that root has there."""
     process: dict[str, Any] = json.loads(container.blueprint.spec)["process"]
-    environment = [entry for entry in process.get("env") or [] if not entry.startswith("TERM=")]
+    environment = [entry for entry in _marked(process, exec_id) if not entry.startswith("TERM=")]
     bounding = tuple((process.get("capabilities") or {}).get("bounding") or ())
     process |= {
         "args": list(args),
@@ -230,3 +238,9 @@ def _terminal_process(container: Contained, args: tuple[str, ...]) -> bytes:
         "capabilities": process_capabilities(bounding, 0),
     }
     return json.dumps(process).encode()
+
+
+def _marked(process: dict[str, Any], exec_id: str) -> list[str]:
+    """The container's environment; and who looks at the process sees which command it is."""
+    given = process.get("env") or []
+    return [*(entry for entry in given if not entry.startswith(f"{MARK}=")), f"{MARK}={exec_id}"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ...interfaces.hostnet import HostError, TapTaken
+from ...interfaces.hostnet import HostError
 from ...interfaces.sandbox import EngineUnavailable
 from ..containerd_client import EngineError
 from ..sentences import cannot_start
@@ -128,7 +128,7 @@ class TaskMachine:
         for _ in range(_HOST_ATTEMPTS - 1):
             try:
                 return await call()
-            except (TapTaken, HostError):
+            except HostError:
                 await self._parts.world.sleep(_PAUSE_S)
         return await call()
 

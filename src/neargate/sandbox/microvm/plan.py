@@ -1,4 +1,4 @@
-"""What a guest is told before its containers run: an ordered list of steps, decided here and carried out elsewhere. Pure.
+"""What a guest is told before its containers run: steps in order, decided here and carried out elsewhere. Pure.
 
 Owns: where disks are mounted, the task's cgroup, a container's bundle. Must not know frames or connections.
 """

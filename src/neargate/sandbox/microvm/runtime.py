@@ -1,6 +1,6 @@
-"""crun inside a guest, by the guest's primitives: what each of its commands is called with, and what it says when it fails.
+"""crun inside a guest, by the guest's primitives: the words of its commands, and what it says when it fails.
 
-Owns the words of the commands and the files of a container's cgroup. Must not know records, logs or the host. What the
+Owns these words and the files of a container's cgroup. Must not know records, logs or the host. What the
 guest answers is an enemy's word: it is bounded, and it decides about nothing but this guest's containers.
 """
 
