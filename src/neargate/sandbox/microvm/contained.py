@@ -1,7 +1,7 @@
 """One container of a machine: its runs, its output, its end.
 
 Owns how far the container is (`record.Run`), saved before and after each step in the guest, and the two loops that
-follow its process. Must not know machines. Invariant: of each run one end is told; its log is what the guest's stream said.
+follow its process. Must not know machines. Invariant: of each run one end is told; its log is what the stream said.
 """
 
 import asyncio

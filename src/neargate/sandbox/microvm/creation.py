@@ -4,7 +4,6 @@ Blocking. The same steps as the container engine's (`sandbox.rootfs`), as long a
 machines. Invariant: each step may be repeated, and nothing of the image is run.
 """
 
-import json
 import os
 import shutil
 
@@ -15,13 +14,13 @@ from ..sentences import cannot_start
 from ..users import UnknownUser
 from . import places
 from .record import Blueprint
-from .specs import container_spec, given_files, guest_facts, pause_container_spec
+from .specs import container_blueprint, guest_facts, pause_blueprint
 
 _PROGRAM_MODE = 0o755
 
 
 class Creation:
-    """`host`: this machine's facts, for the static programs that it lends to guests."""
+    """Implements parts.Creates. `host`: this machine's facts, for the static programs that it lends to guests."""
 
     def __init__(self, views: rootfs.Views, host: HostFacts) -> None:
         self._views = views
@@ -44,39 +43,18 @@ class Creation:
             raise cannot_start(f"unable to start container process: {error}") from None
         except OSError as error:
             raise cannot_start(f"error preparing rootfs: {error.filename}: {error.strerror}") from None
-        given = given_files(config)
-        spec = container_spec(config, user, self._facts, given)
-        _ready_log(config.log_path)
-        return Blueprint(
-            runtime_id=config.runtime_id,
-            task_id=config.task_id,
-            name=config.name,
-            spec=json.dumps(spec).encode(),
-            host_cgroup=config.cgroup_path.rpartition("/")[0],
-            image=config.image,
-            disk_path=config.disk_path,
-            given=given,
-            size=config.task_size,
-            terminal=config.terminal,
-            interactive=config.interactive,
-            may_restart=config.may_restart,
-            share_pid_with=config.share_pid_with,
-            log_path=config.log_path,
-            labels=config.labels,
-        )
+        if config.log_path is not None:
+            os.close(os.open(config.log_path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o640))
+        return container_blueprint(config, user, self._facts)
 
     def pause(self, config: PauseConfig) -> Blueprint:
         """Raises SandboxError."""
         if self._host.pause_program is None:
             raise cannot_start("pidMode task needs a static busybox on the host (package busybox-static)")
-        return Blueprint(
-            runtime_id=config.runtime_id,
-            task_id=config.task_id,
-            name=config.cgroup_path.rpartition("/")[2],
-            spec=json.dumps(pause_container_spec(config, self._facts)).encode(),
-            host_cgroup=config.cgroup_path.rpartition("/")[0],
-            labels=config.labels,
-        )
+        return pause_blueprint(config, self._facts)
+
+    def clear(self, blueprint: Blueprint) -> None:
+        rootfs.clear(rootfs.layer_of(blueprint.disk_path, blueprint.name))
 
 
 def _lend(program: str, place: str) -> None:
@@ -85,8 +63,3 @@ def _lend(program: str, place: str) -> None:
     shutil.copyfile(program, unfinished)
     os.chmod(unfinished, _PROGRAM_MODE)
     os.replace(unfinished, place)
-
-
-def _ready_log(path: str | None) -> None:
-    if path is not None:
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o640))

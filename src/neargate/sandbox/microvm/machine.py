@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from ...interfaces.hostnet import HostError
 from ...interfaces.sandbox import EngineUnavailable
-from ..containerd_client import EngineError
 from ..sentences import cannot_start
 from . import places, runtime
 from .boot import size_of, spec_of
@@ -94,8 +93,6 @@ class TaskMachine:
             except (GuestRefused, HostError, OSError) as error:
                 await self._destroy()
                 raise cannot_start(f"no virtual machine can be made: {error}") from None
-            except EngineError as error:
-                raise EngineUnavailable(error.detail) from None
         await self._enter(Phase.READY)
         self._hold(guest)
 

@@ -6,12 +6,12 @@ from typing import Protocol
 from msgspec import Struct
 
 from ...interfaces.hostnet import GuestInterface
-from ...interfaces.sandbox import Image
+from ...interfaces.sandbox import ContainerConfig, Image, PauseConfig, PullRequest
 from ...model.knobs import Knobs
 from ...world import World
 from .board import ExitBoard
-from .creation import Creation
 from .guest import Guest
+from .record import Blueprint
 from .records import Records
 from .vmm import Accelerator, Vmm
 
@@ -30,10 +30,39 @@ class OpensTaps(Protocol):
     async def open_tap(self, task_id: str) -> GuestInterface: ...
 
 
-class MakesImageDisks(Protocol):
-    """`image_disks.ImageDisks`, as far as a machine needs it."""
+class Images(Protocol):
+    """The images of the host. All raise EngineUnavailable while who keeps them does not answer."""
 
-    async def disk(self, image: Image) -> str: ...
+    async def start(self) -> None: ...
+
+    async def pull(self, request: PullRequest, progress: Callable[[int, int], None]) -> Image:
+        """Raises SandboxError."""
+
+    def forget(self, image: Image) -> None:
+        """It was removed behind our back: the next pull fetches it again."""
+
+    async def disk(self, image: Image) -> str:
+        """The path of its disk, made if need be. Raises SandboxError."""
+
+    async def collect(self, spared: frozenset[str]) -> tuple[str, ...]: ...
+
+    async def seed(self, image: Image, container_path: str, target_dir: str) -> bool:
+        """Raises SandboxError."""
+
+    def close(self) -> None: ...
+
+
+class Creates(Protocol):
+    """What the host makes of a container before its machine starts. Blocking, repeatable."""
+
+    def container(self, config: ContainerConfig) -> Blueprint:
+        """Raises SandboxError, EngineError."""
+
+    def pause(self, config: PauseConfig) -> Blueprint:
+        """Raises SandboxError."""
+
+    def clear(self, blueprint: Blueprint) -> None:
+        """Take away what a killed attempt left mounted. Raises OSError."""
 
 
 class GuestFiles(Struct, frozen=True, kw_only=True):
@@ -56,11 +85,11 @@ class Parts(Struct, frozen=True, kw_only=True):
     connect: Callable[[str], Awaitable[Guest]]
     disks: GivesDisks
     network: OpensTaps
-    images: MakesImageDisks
+    images: Images
     files: GuestFiles
     accelerator: Accelerator
     machines: str
     records: Records
-    creation: Creation
+    creation: Creates
     board: ExitBoard
     note: Callable[[str], None]

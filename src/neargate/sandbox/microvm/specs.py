@@ -4,6 +4,7 @@ It is the one that the container engine makes (`sandbox.oci_spec`), with three d
 containers are in the guest's own network, and what the kernel allows is the guest's kernel's matter.
 """
 
+import json
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from ..oci_spec import HostFacts, oci_spec
 from ..pause import pause_spec
 from ..users import ResolvedUser
 from . import places
-from .record import Given
+from .record import Blueprint, Given
 
 _NR_OPEN = 1024 * 1024
 
@@ -29,6 +30,39 @@ def guest_facts(architecture: str, *, has_init: bool = True) -> HostFacts:
         limits_swap=False,
         init_path=f"{places.DISK}/{places.INIT}" if has_init else None,
         pause_program=f"{places.DISK}/{places.PAUSE}",
+    )
+
+
+def container_blueprint(config: ContainerConfig, user: ResolvedUser, facts: HostFacts) -> Blueprint:
+    given = given_files(config)
+    return Blueprint(
+        runtime_id=config.runtime_id,
+        task_id=config.task_id,
+        name=config.name,
+        spec=json.dumps(container_spec(config, user, facts, given)).encode(),
+        host_cgroup=config.cgroup_path.rpartition("/")[0],
+        image=config.image,
+        disk_path=config.disk_path,
+        given=given,
+        size=config.task_size,
+        terminal=config.terminal,
+        interactive=config.interactive,
+        may_restart=config.may_restart,
+        share_pid_with=config.share_pid_with,
+        log_path=config.log_path,
+        labels=config.labels,
+    )
+
+
+def pause_blueprint(config: PauseConfig, facts: HostFacts) -> Blueprint:
+    cgroup, _, name = config.cgroup_path.rpartition("/")
+    return Blueprint(
+        runtime_id=config.runtime_id,
+        task_id=config.task_id,
+        name=name,
+        spec=json.dumps(pause_container_spec(config, facts)).encode(),
+        host_cgroup=cgroup,
+        labels=config.labels,
     )
 
 
