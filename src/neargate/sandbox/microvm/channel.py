@@ -22,7 +22,7 @@ from .pace import Pace
 from .stream import ProcessStream
 
 _READ_BYTES = 64 * 1024
-_TOLD_MAX = 256
+_TOLD_MAX = 1024
 _FENCE_PATH = "/dev/null"
 _log = get_logger(__name__)
 

@@ -39,13 +39,14 @@ class ProcessStream:
         self._length: int | None = None  # of the whole output
         self._is_ended_told = False
         self._is_begun = False
+        self._is_told = False
         self._waiting: set[asyncio.Future[None]] = set()
 
     @classmethod
     def told(cls, told: StreamTold) -> "ProcessStream":
         """One of an earlier connection, as the guest says."""
         stream = cls(told.stream, told.flags)
-        stream.is_asked = True
+        stream.is_asked = stream._is_told = True
         stream.pid = told.pid or None
         stream.exit_code = told.exit_code
         stream._acknowledged = stream._received = told.acknowledged
@@ -135,7 +136,7 @@ class ProcessStream:
         """
         if start is None:
             start = self.consumed
-        if self._is_begun or not self._produced:
+        if self._is_begun or not self._is_told:
             if not self.consumed <= start <= self._received:
                 raise ValueError(f"output from {start} is not there")
             del self._unread[: start - self.consumed]
