@@ -18,6 +18,7 @@ _PROGRAM = "/bin/busybox"
 # A shell without a child would have nothing to wait for. Who kills the sleeper gets another one.
 # The interrupt is the one signal that a shell handles unasked.
 _SCRIPT = f"trap '' INT; while :; do {_PROGRAM} sleep 2147483647 & wait; done"
+PAUSE_ARGS = (_PROGRAM, "sh", "-c", _SCRIPT)
 _NOBODY = 65534
 # Itself, its child, and room for the processes that a runtime needs for a moment to make it.
 _PIDS_MAX = 16
@@ -45,7 +46,7 @@ def pause_spec(config: PauseConfig, host: HostFacts, root: str, *, shim_group: s
         "process": {
             "terminal": False,
             "user": {"uid": _NOBODY, "gid": _NOBODY},
-            "args": [_PROGRAM, "sh", "-c", _SCRIPT],
+            "args": list(PAUSE_ARGS),
             "env": [],
             "cwd": "/",
             "capabilities": dict.fromkeys(("bounding", "effective", "permitted", "inheritable", "ambient"), nothing),

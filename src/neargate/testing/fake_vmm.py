@@ -1,0 +1,140 @@
+"""A machine monitor without machines: each has a fake guest with a runtime behind its socket. It outlives the agent.
+
+Tests let machines fail to come up, end, or be paused, and look at what they were made of.
+"""
+
+import asyncio
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator, Callable
+
+from msgspec import Struct
+
+from ..sandbox.microvm.greeting import dial
+from ..sandbox.microvm.vmm import (
+    MachineEnd,
+    MachineGone,
+    MachineRefused,
+    MachineSpec,
+    MachineState,
+    VmmFacts,
+)
+from .fake_crun import CrunGuest
+
+SOCKET = "guest.sock"
+OVERHEAD_MIB = 40
+_FIRST_PID = 4000
+
+
+class FakeMachine(Struct):
+    spec: MachineSpec
+    guest: CrunGuest
+    pid: int
+    had_tap: bool
+
+
+class FakeVmm:
+    """Implements sandbox.microvm.vmm.Vmm, but for snapshots. `guest`: makes one on the given socket path."""
+
+    def __init__(self, guest: Callable[[str], CrunGuest]) -> None:
+        self.machines: dict[str, FakeMachine] = {}
+        self.made: list[MachineSpec] = []
+        self.silent = 0  # so many machines to come say no hello
+        self.refuses = False
+        self._guest = guest
+        self._ends: list[MachineEnd] = []
+        self._listener: Callable[[], None] = lambda: None
+
+    # -- what tests do
+
+    def guest(self, machine_id: str) -> CrunGuest:
+        return self.machines[machine_id].guest
+
+    async def end(self, machine_id: str, kind: str = "killed") -> None:
+        """Its process is killed behind everybody's back."""
+        machine = self.machines[machine_id]
+        machine.pid = 0
+        self._ends.append(MachineEnd(machine_id=machine_id, kind=kind, detail="SIGKILL"))  # type: ignore[arg-type]
+        await machine.guest.stop()
+        self._listener()
+
+    # -- the seam
+
+    async def probe(self) -> VmmFacts:
+        return VmmFacts(
+            version="fake",
+            kvm_refusal=None,
+            emulation_refusal=None,
+            tsc_khz=0,
+            overhead_mib=OVERHEAD_MIB,
+            has_snapshots=False,
+        )
+
+    async def start(self) -> None:
+        """There is nothing to find: all machines are this object's."""
+
+    async def create(self, spec: MachineSpec, tap: int | None) -> None:
+        if self.refuses:
+            raise MachineRefused("The fake monitor makes no machines.")
+        if spec.machine_id in self.machines:
+            return
+        self.made.append(spec)
+        os.makedirs(spec.directory, mode=0o700, exist_ok=True)
+        guest = self._guest(os.path.join(spec.directory, SOCKET))
+        if self.silent:
+            self.silent -= 1
+            guest.is_deaf = True
+        await guest.start()
+        pid = _FIRST_PID + len(self.made)
+        self.machines[spec.machine_id] = FakeMachine(spec=spec, guest=guest, pid=pid, had_tap=tap is not None)
+
+    async def restore(self, spec: MachineSpec, tap: int | None, snapshot: str) -> None:
+        raise MachineRefused("The fake monitor restores nothing.")
+
+    async def snapshot_key(self, spec: MachineSpec) -> str:
+        return "fake"
+
+    async def snapshot(self, machine_id: str, directory: str) -> None:
+        raise MachineRefused("The fake monitor saves nothing.")
+
+    async def pause(self, machine_id: str) -> None:
+        self._known(machine_id).guest.is_deaf = True
+
+    async def resume(self, machine_id: str) -> None:
+        self._known(machine_id).guest.is_deaf = False
+
+    async def destroy(self, machine_id: str) -> None:
+        machine = self.machines.pop(machine_id, None)
+        if machine is None:
+            return
+        if machine.pid:
+            await machine.guest.stop()
+        shutil.rmtree(machine.spec.directory, ignore_errors=True)
+
+    async def list_machines(self) -> list[MachineState]:
+        return [MachineState(machine_id=name, pid=machine.pid) for name, machine in self.machines.items()]
+
+    async def connect(self, machine_id: str) -> socket.socket:
+        return dial(self._known(machine_id).spec.directory, SOCKET)
+
+    async def console(self, machine_id: str) -> str:
+        return "the fake guest's last words"
+
+    async def ended(self) -> AsyncIterator[MachineEnd]:
+        news = asyncio.Event()
+        self._listener = news.set
+        while True:
+            while self._ends:
+                yield self._ends.pop(0)
+            await news.wait()
+            news.clear()
+
+    async def close(self) -> None:
+        """Machines run on."""
+
+    def _known(self, machine_id: str) -> FakeMachine:
+        machine = self.machines.get(machine_id)
+        if machine is None or not machine.pid:
+            raise MachineGone(f"There is no machine {machine_id}.")
+        return machine
