@@ -1,5 +1,5 @@
 # The few verbs of this project. Each is a script of a page in scripts/.
-.PHONY: run stop test check fix bench models coverage-table protos soak
+.PHONY: run stop test check fix bench models coverage-table protos guest soak
 
 run:     ## start a region in the background and show the sample task
 	@scripts/run
@@ -19,6 +19,8 @@ coverage-table: ## write docs/coverage.md: every operation, built or refused, an
 	@.venv/bin/python scripts/coverage-table --write
 protos:  ## rebuild the containerd messages from the .proto file
 	@scripts/build-protos
+guest:   ## what microVMs start from, built into /var/cache/neargate/guest (or NEARGATE_GUEST_DIR)
+	@scripts/setup guest && scripts/build-guest
 soak:    ## endless seeds, fuzzed requests, random VPCs and all pairs of real kills; Ctrl-C ends it
 	@scripts/setup test; trap : INT; .venv/bin/python -m tests.soak & seeds=$$!; \
 	.venv/bin/python -m tests.conformance.fuzz & requests=$$!; \

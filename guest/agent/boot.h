@@ -4,6 +4,9 @@
 #ifndef BOOT_H
 #define BOOT_H
 
+/* Standard streams where there are none, and limits of its own: the kernel takes some from the machine's memory. */
+void settle_process(void);
+
 /* Mounts /proc, /sys, /dev, /run, cgroup v2 with all its controllers, and makes the root one that has a parent. */
 void mount_system(void);
 

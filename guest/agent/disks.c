@@ -1,5 +1,6 @@
 #include "disks.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,14 +23,14 @@ static int put(const char *path, const char *words) {
     return failure;
 }
 
-static int begins(const char *path, const char *expected) {
-    char words[64] = "";
+/* Up to the end of the first line; empty for a file that cannot be read. */
+static void get_line(const char *path, char *line, size_t room) {
     FILE *file = fopen(path, "r");
-    if (!file)
-        return 0;
-    size_t length = fread(words, 1, sizeof words - 1, file);
-    fclose(file);
-    return length >= strlen(expected) && strncmp(words, expected, strlen(expected)) == 0;
+    size_t length = file ? fread(line, 1, room - 1, file) : 0;
+    line[length] = 0;
+    line[strcspn(line, "\n")] = 0;
+    if (file)
+        fclose(file);
 }
 
 void hold_disks(void) {
@@ -37,9 +38,10 @@ void hold_disks(void) {
 }
 
 static int is_free_disk(int number) {
-    char path[96];
+    char path[96], kind[64];
     snprintf(path, sizeof path, DEVICE, number, "modalias");
-    if (!begins(path, DISK))
+    get_line(path, kind, sizeof kind);
+    if (strncmp(kind, DISK, strlen(DISK)) != 0)
         return 0;
     snprintf(path, sizeof path, DEVICE, number, "driver");
     return access(path, F_OK) != 0;
@@ -57,11 +59,28 @@ int take_disks(int count) {
     return failure;
 }
 
+int find_disk(const char *serial, char *device, size_t room) {
+    char path[320], found[64];
+    int failure = ENODEV;
+    DIR *disks = opendir("/sys/block");
+    if (!disks)
+        return errno;
+    for (struct dirent *entry; failure && (entry = readdir(disks));) {
+        snprintf(path, sizeof path, "/sys/block/%s/serial", entry->d_name);
+        get_line(path, found, sizeof found);
+        if (*serial && strcmp(found, serial) == 0)
+            failure = snprintf(device, room, "/dev/%s", entry->d_name) < (int)room ? 0 : ENAMETOOLONG;
+    }
+    closedir(disks);
+    return failure;
+}
+
 void mount_tools(void) {
+    char device[64];
     take_disks(1);
-    if (!begins("/sys/block/vda/serial", "tools"))
+    if (find_disk("tools", device, sizeof device) != 0)
         return;
     mkdir("/tools", 0755);
-    if (mount("/dev/vda", "/tools", "erofs", MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) != 0)
+    if (mount(device, "/tools", "erofs", MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) != 0)
         fprintf(stderr, "guest: tools: %m\n");
 }

@@ -1,8 +1,8 @@
 /*
- * The frames between host and guest, over one virtio-serial port.
+ * The frames between host and guest, over one virtio-serial port: protocol 2 of docs/decisions/0053-microvm-engine.md.
  *
- * A frame: u32 length of the payload, u8 type, u32 stream, payload; little endian. A stream is a process the host
- * started, numbered by the host; 0 is the guest itself. Must not know what the payloads mean.
+ * A frame: u32 length of the payload, u8 type, u32 stream, payload; little endian. Must not know what payloads mean.
+ * Nothing here waits: a port that nobody reads keeps frames, and who has more to say asks `port_is_clear` first.
  */
 #ifndef FRAMES_H
 #define FRAMES_H
@@ -10,22 +10,41 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROTOCOL 1
+#define PROTOCOL 2
 #define PAYLOAD_MAX 65536u
+#define HEADER 9u
+/* The port takes so much by one write, whole or not at all: a connection of the host begins with a whole frame. */
+#define SAID_MAX (32768u - HEADER)
 
-enum frame_type {
-    FRAME_HELLO = 1,   /* both ways; the guest repeats the host's payload (a nonce) after its own words */
-    FRAME_RUN = 2,     /* to the guest: argv, each word ended by a NUL */
-    FRAME_INPUT = 3,   /* to the guest: standard input; an empty one ends it */
-    FRAME_SIGNAL = 4,  /* to the guest: u8 signal */
-    FRAME_CLOCK = 5,   /* to the guest: u64 seconds, u32 nanoseconds of CLOCK_REALTIME */
-    FRAME_ENTROPY = 6, /* to the guest: bytes of the host's generator, up to 256 */
-    FRAME_FILE = 7,    /* to the guest: u32 mode, path ended by a NUL, then what the file shall hold */
-    FRAME_DISKS = 8,   /* to the guest: all disks are the task's own by now: take them */
-    FRAME_OUTPUT = 16, /* to the host: standard output; an empty one: it has ended */
-    FRAME_ERRORS = 17, /* to the host: standard error, likewise */
-    FRAME_EXIT = 18,   /* to the host: i32: the exit code, or 128 + the signal */
-    FRAME_FAILED = 19, /* to the host: an errno as i32: what this stream asked for was not done */
+enum asked {
+    ASKED_HELLO = 1,
+    ASKED_RUN,
+    ASKED_INPUT,
+    ASKED_SIGNAL,
+    ASKED_CLOCK,
+    ASKED_ENTROPY,
+    ASKED_FILE,
+    ASKED_DISKS,
+    ASKED_MOUNT,
+    ASKED_DIRECTORY,
+    ASKED_NETLINK,
+    ASKED_WINDOW,
+    ASKED_RESIZE,
+    ASKED_FORGET,
+    ASKED_READ,
+};
+
+enum said {
+    SAID_HELLO = 1,
+    SAID_OUTPUT = 16,
+    SAID_ENDED,
+    SAID_EXIT,
+    SAID_FAILED,
+    SAID_DONE,
+    SAID_CONTENT,
+    SAID_STARTED,
+    SAID_TAKEN,
+    SAID_STREAM,
 };
 
 struct frame {
@@ -35,10 +54,28 @@ struct frame {
     char payload[PAYLOAD_MAX + 1]; /* one more: a string in it can always be ended */
 };
 
-/* Takes what the port holds. 1: `frame` is whole; 0: there is no more now; -1: the host sent what is no frame. */
-int frame_read(int port, struct frame *frame);
+/* The port's handle, and whether the host is at its other end, as far as was seen. */
+extern int port;
+extern int port_is_connected;
 
-/* Waits until the port took it. Nobody may read while it waits: what the host sends meanwhile stays in the port. */
-void frame_write(int port, uint8_t type, uint32_t stream, const void *payload, size_t length);
+/* Takes what the port holds. 1: `frame` is whole; 0: no more now. Half a frame of a host that is gone is dropped. */
+int frame_read(struct frame *frame);
+
+/* Puts a frame behind those that wait, `tail` after `head`. Only where the port is clear, but for a hello's answer. */
+void frame_put(uint8_t type, uint32_t stream, const void *head, size_t head_size, const void *tail, size_t tail_size);
+
+/* Gives the port what waits, as much as it takes. 1: nothing waits any more. */
+int port_is_clear(void);
+
+/* Drops what waits: the host that it was meant for is gone. */
+void port_drop(void);
+
+/* Payloads' numbers. */
+uint16_t get_u16(const void *at);
+uint32_t get_u32(const void *at);
+uint64_t get_u64(const void *at);
+void put_u16(void *at, uint16_t value);
+void put_u32(void *at, uint32_t value);
+void put_u64(void *at, uint64_t value);
 
 #endif
