@@ -1,0 +1,547 @@
+"""The microVM engine: one machine for each task, over kills of the agent, ends of machines and hostile guests."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from neargate.interfaces.sandbox import (
+    BindMount,
+    ContainerConfig,
+    ContainerState,
+    EngineUnavailable,
+    Exit,
+    PauseConfig,
+    PullRequest,
+    SandboxError,
+    TaskSize,
+)
+from neargate.sandbox.microvm import runtime
+from neargate.sandbox.microvm.engine import MicroVmSandbox
+from neargate.sandbox.pause import PAUSE_ARGS
+from neargate.testing.fake_crun import oom_events
+from neargate.testing.fake_guest_processes import FakeProcess, saying
+from neargate.testing.microvm_rig import ADDRESS_MESSAGE, MicroVmRig
+
+LOOKS = 400
+LONG = ("long",)
+SPEAKER = ("speaker",)
+QUICK = ("quick",)
+
+
+async def long(process: FakeProcess) -> int:
+    await asyncio.Event().wait()
+    return 0
+
+
+async def speaker(process: FakeProcess) -> int:
+    """Says a numbered line whenever it is told by signal 10."""
+    process.trapped.add(10)
+    for number in range(1000):
+        await process.say(f"line {number}\n".encode())
+        await process.signalled()
+    return 0
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> MicroVmRig:
+    made = MicroVmRig(tmp_path, {LONG: long, SPEAKER: speaker, QUICK: saying(b"quick\n", 3), PAUSE_ARGS: long})
+    made.images.add("r/a:1")
+    made.images.add("r/b:1")
+    return made
+
+
+async def made(
+    rig: MicroVmRig, engine: MicroVmSandbox, name: str, *args: str, task_id: str = "task-1", image: str = "r/a:1"
+) -> ContainerConfig:
+    config = rig.config(rig.images.known[image], name, *args, task_id=task_id)
+    await engine.create_container(config)
+    return config
+
+
+async def status(engine: MicroVmSandbox, config: ContainerConfig) -> ContainerState:
+    state = await engine.get_container(config.runtime_id)
+    assert state is not None
+    return state
+
+
+async def until(rig: MicroVmRig, is_so: Callable[[], Awaitable[bool]]) -> None:
+    for _ in range(LOOKS):
+        if await is_so():
+            return
+        await rig.world.sleep(0.1)
+    raise AssertionError("it does not happen")
+
+
+async def stopped(rig: MicroVmRig, engine: MicroVmSandbox, config: ContainerConfig) -> ContainerState:
+    async def is_stopped() -> bool:
+        return (await status(engine, config)).status == "stopped"
+
+    await until(rig, is_stopped)
+    return await status(engine, config)
+
+
+async def logged(rig: MicroVmRig, config: ContainerConfig, text: str) -> None:
+    assert config.log_path is not None
+    path = Path(config.log_path)
+
+    async def is_there() -> bool:
+        return path.read_text() == text
+
+    try:
+        await until(rig, is_there)
+    except AssertionError:
+        assert path.read_text() == text
+        raise
+
+
+def test_the_containers_of_a_task_share_one_machine(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        first = await made(rig, engine, "a", *LONG)
+        second = await made(rig, engine, "b", *LONG, image="r/b:1")
+        third = await made(rig, engine, "c", *LONG)
+        other = await made(rig, engine, "x", *LONG, task_id="task-2")
+        for config in (first, second, third, other):
+            await engine.start_container(config.runtime_id)
+        assert sorted(rig.vmm.machines) == ["task-1", "task-2"] and len(rig.vmm.made) == 2
+        spec = rig.vmm.made[0]
+        assert [(disk.serial, disk.read_only) for disk in spec.disks] == [
+            ("image-0", True),
+            ("image-1", True),
+            ("disk", False),
+        ]
+        assert spec.disks[-1].path == "/disks/task-1.given" and spec.cgroup_path == "/test/task-1"
+        guest = rig.vmm.guest("task-1")
+        assert guest.has_disks and guest.netlinks == [ADDRESS_MESSAGE] and len(guest.entropy) == 64
+        assert sorted(guest.containers) == sorted(config.runtime_id for config in (first, second, third))
+        assert guest.complaints == []
+
+    rig.run(story)
+
+
+def test_a_machine_is_of_the_tasks_size_and_what_the_guest_needs_itself(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        size = TaskSize(cpu_units=2048, memory_mib=1024)
+        config = replace(rig.config(rig.images.known["r/a:1"], "a", *LONG, task_id="task-1"), task_size=size)
+        await engine.create_container(config)
+        await engine.start_container(config.runtime_id)
+        assert rig.vmm.made[0].vcpus == 2 and rig.vmm.made[0].memory_mib > 1024
+        assert rig.vmm.guest("task-1").files["/sys/fs/cgroup/task/memory.max"].content == str(1024 << 20).encode()
+
+    rig.run(story)
+
+
+def test_the_machine_goes_with_the_last_container(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        first, second = await made(rig, engine, "a", *LONG), await made(rig, engine, "b", *LONG)
+        for config in (first, second):
+            await engine.start_container(config.runtime_id)
+        await engine.delete_container(first.runtime_id)
+        assert "task-1" in rig.vmm.machines and (await status(engine, second)).status == "running"
+        await engine.delete_container(second.runtime_id)
+        assert rig.vmm.machines == {} and await engine.list_containers() == []
+        assert list((rig.base / "records").iterdir()) == []
+
+    rig.run(story)
+
+
+def test_nothing_is_created_for_a_disk_that_was_given(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        with pytest.raises(SandboxError, match="has its disk already"):
+            await made(rig, engine, "late", *LONG)
+        await engine.create_container(config)  # a repeat
+
+    rig.run(story)
+
+
+def test_a_pause_container_waits_for_the_machine(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        pause = PauseConfig(runtime_id="task-1-pause", task_id="task-1", netns_path="/n", cgroup_path="/t/task-1/~pause")
+        await engine.create_pause(pause)
+        await engine.start_container(pause.runtime_id)
+        assert rig.vmm.machines == {}
+        config = replace(rig.config(rig.images.known["r/a:1"], "a", *LONG, task_id="task-1"), share_pid_with=pause.runtime_id)
+        await engine.create_container(config)
+        await engine.start_container(config.runtime_id)
+        guest = rig.vmm.guest("task-1")
+        holder = guest.containers[pause.runtime_id].process.pid
+        assert guest.containers[config.runtime_id].shares_with == holder
+        await engine.kill_container(pause.runtime_id, 9)
+        assert (await stopped(rig, engine, config)).exit_code == 137
+
+    rig.run(story)
+
+
+def test_what_the_host_holds_in_memory_is_in_the_guests_memory(rig: MicroVmRig) -> None:
+    secret = rig.base / "secret"
+    secret.write_text("hunter2")
+    secret.chmod(0o400)
+
+    async def story(engine: MicroVmSandbox) -> None:
+        mount = BindMount(source=str(secret), target="/secret", read_only=True, is_data=True)
+        config = replace(rig.config(rig.images.known["r/a:1"], "a", *LONG, task_id="task-1"), mounts=(mount,))
+        await engine.create_container(config)
+        await engine.start_container(config.runtime_id)
+        guest = rig.vmm.guest("task-1")
+        spec = json.loads(guest.files[f"/run/containers/{config.runtime_id}/config.json"].content)
+        [source] = [item["source"] for item in spec["mounts"] if item["destination"] == "/secret"]
+        assert (guest.files[source].content, guest.files[source].mode) == (b"hunter2", 0o400)
+
+    rig.run(story)
+
+
+def test_a_runtime_that_refuses_is_told_in_the_words_of_aws(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", "no-such-program")
+        good = await made(rig, engine, "b", *LONG)
+        with pytest.raises(SandboxError) as failure:
+            await engine.start_container(config.runtime_id)
+        assert failure.value.reason.startswith("CannotStartContainerError: ResourceInitializationError:")
+        assert failure.value.reason.endswith('exec: "no-such-program": executable file not found in $PATH: unknown')
+        assert config.log_path is not None and Path(config.log_path).read_text() == ""
+        await engine.start_container(good.runtime_id)
+        await engine.delete_container(config.runtime_id)
+
+    rig.run(story)
+
+
+# -- machines that fail
+
+
+def test_a_machine_that_says_nothing_is_made_once_more(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        rig.vmm.silent = 1
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        assert len(rig.vmm.made) == 2 and (await status(engine, config)).status == "running"
+        assert any("did not come up" in note for note in rig.notes)
+
+    rig.run(story)
+
+
+def test_a_machine_that_says_nothing_twice_fails_the_start(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        rig.vmm.silent = 2
+        config = await made(rig, engine, "a", *LONG)
+        with pytest.raises(SandboxError, match="did not come up"):
+            await engine.start_container(config.runtime_id)
+        assert len(rig.vmm.made) == 2 and rig.vmm.machines == {}
+        assert (await status(engine, config)).status == "created"
+        await engine.delete_container(config.runtime_id)
+
+    rig.run(story)
+
+
+def test_a_monitor_that_can_never_make_it_is_not_asked_twice(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        rig.vmm.refuses = True
+        config = await made(rig, engine, "a", *LONG)
+        with pytest.raises(SandboxError, match="no virtual machine can be made"):
+            await engine.start_container(config.runtime_id)
+
+    rig.run(story)
+
+
+def test_a_disk_that_is_busy_for_a_moment_is_waited_for(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        rig.host.busy = 3
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        assert rig.host.given == ["task-1"]
+
+    rig.run(story)
+
+
+def test_a_machine_that_ends_ends_its_containers_once_with_a_reason(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        ran, ended = await made(rig, engine, "a", *LONG), await made(rig, engine, "b", *QUICK)
+        unstarted = await made(rig, engine, "c", *LONG)
+        for config in (ran, ended):
+            await engine.start_container(config.runtime_id)
+        await stopped(rig, engine, ended)
+        told: list[Exit] = []
+
+        async def listen() -> None:
+            async for one in engine.exits():
+                told.append(one)
+
+        listener = rig.world.spawn(listen(), "listener")
+        await rig.world.sleep(1)
+        await rig.vmm.end("task-1")
+        state = await stopped(rig, engine, ran)
+        await rig.world.sleep(5)
+        listener.cancel()
+        assert state.exit_code == 137 and state.reason is not None and "was killed" in state.reason
+        assert [(one.runtime_id, one.exit_code, one.reason) for one in told] == [(ran.runtime_id, 137, state.reason)]
+        assert (await status(engine, ended)).exit_code == 3
+        assert await engine.oom_kills(ran.runtime_id) == 0
+        with pytest.raises(SandboxError, match="was killed"):
+            await engine.start_container(unstarted.runtime_id)
+        for config in (ran, ended, unstarted):
+            await engine.delete_container(config.runtime_id)
+        assert rig.vmm.machines == {}
+
+    rig.run(story)
+
+
+def test_a_guest_that_breaks_the_protocol_is_ended(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        rig.vmm.guest("task-1").say_raw(b"\xff" * 64)
+        state = await stopped(rig, engine, config)
+        assert rig.vmm.machines == {} and state.exit_code == 137
+        assert state.reason is not None and "protocol" in state.reason
+
+    rig.run(story)
+
+
+def test_a_connection_that_is_cut_is_made_again(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *SPEAKER)
+        await engine.start_container(config.runtime_id)
+        await logged(rig, config, "line 0\n")
+        guest = rig.vmm.guest("task-1")
+        for number in range(1, 4):
+            guest.cut()
+            guest.containers[config.runtime_id].process.signal(10)
+            await logged(rig, config, "".join(f"line {n}\n" for n in range(number + 1)))
+        assert (await status(engine, config)).status == "running" and guest.connections == 4
+
+    rig.run(story)
+
+
+def test_a_guest_that_cannot_be_asked_makes_its_containers_unknown_and_no_others(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        near = await made(rig, engine, "a", *LONG)
+        far = await made(rig, engine, "b", *LONG, task_id="task-2")
+        for config in (near, far):
+            await engine.start_container(config.runtime_id)
+        guest = rig.vmm.guest("task-1")
+        guest.is_deaf = True
+        guest.cut()
+        await rig.world.sleep(0.5)
+        seen = {state.runtime_id: state.status for state in await engine.list_containers()}
+        assert seen == {near.runtime_id: "unknown", far.runtime_id: "running"}
+        with pytest.raises(EngineUnavailable):
+            await engine.get_container(near.runtime_id)
+        guest.is_deaf = False
+
+        async def is_back() -> bool:
+            return [state.status for state in await engine.list_containers()] == ["running", "running"]
+
+        await until(rig, is_back)
+
+    rig.run(story)
+
+
+# -- agents that are killed
+
+
+def test_the_next_agent_finds_what_runs_and_loses_no_line(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *SPEAKER)
+        quick = await made(rig, engine, "b", *QUICK)
+        pid = await engine.start_container(config.runtime_id)
+        await logged(rig, config, "line 0\n")
+        await engine.start_container(quick.runtime_id)
+        await stopped(rig, engine, quick)
+        await engine.close()
+        process = rig.vmm.guest("task-1").containers[config.runtime_id].process
+        for _ in range(3):
+            process.signal(10)
+            await rig.world.sleep(1)
+        after = rig.agent()
+        await after.start()
+        states = {state.runtime_id: state for state in await after.list_containers()}
+        found = states[config.runtime_id]
+        assert (found.status, found.pid, dict(found.labels)["suite"]) == ("running", pid, "a")
+        assert (states[quick.runtime_id].status, states[quick.runtime_id].exit_code) == ("stopped", 3)
+        await logged(rig, config, "line 0\nline 1\nline 2\nline 3\n")
+        await after.kill_container(config.runtime_id, 9)
+        assert (await stopped(rig, after, config)).exit_code == 137
+        await after.close()
+
+    rig.run(story)
+
+
+def test_an_end_while_no_agent_lived_is_found(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        await engine.close()
+        rig.vmm.guest("task-1").end_container(config.runtime_id, 9)
+        after = rig.agent()
+        await after.start()
+        assert (await stopped(rig, after, config)).exit_code == 9
+        await after.close()
+
+    rig.run(story)
+
+
+def test_a_machine_that_ended_while_no_agent_lived_is_found(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        await engine.close()
+        await rig.vmm.destroy("task-1")
+        after = rig.agent()
+        await after.start()
+        state = await stopped(rig, after, config)
+        assert state.exit_code == 137 and state.reason is not None
+        await after.delete_container(config.runtime_id)
+        await after.close()
+
+    rig.run(story)
+
+
+@pytest.mark.parametrize("step", ["create", "start"])
+def test_a_start_that_was_cut_short_is_done_by_the_next_agent(
+    rig: MicroVmRig, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the runtime was told (`create`), or between its two commands (`start`)."""
+
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *SPEAKER)
+        reached = asyncio.Event()
+
+        async def stay(*_: object) -> None:
+            reached.set()
+            await asyncio.Event().wait()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(runtime, step, stay)
+            starting = rig.world.spawn(engine.start_container(config.runtime_id), "starting")
+            await reached.wait()
+            starting.cancel()
+            await engine.close()
+        after = rig.agent()
+        await after.start()
+        assert (await status(after, config)).status == "created"
+        await after.start_container(config.runtime_id)
+        assert (await status(after, config)).status == "running"
+        await logged(rig, config, "line 0\n")
+        assert len(rig.vmm.made) == 1, "the machine is the same"
+        await after.close()
+
+    rig.run(story)
+
+
+def test_a_boot_that_was_cut_short_is_begun_again(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        rig.vmm.silent = 1
+        config = await made(rig, engine, "a", *LONG)
+        starting = rig.world.spawn(engine.start_container(config.runtime_id), "starting")
+        while not rig.vmm.machines:
+            await rig.world.sleep(0.1)
+        starting.cancel()
+        await engine.close()
+        after = rig.agent()
+        await after.start()
+        assert (await status(after, config)).status == "created"
+        await after.start_container(config.runtime_id)
+        assert len(rig.vmm.made) == 2 and (await status(after, config)).status == "running"
+        await after.close()
+
+    rig.run(story)
+
+
+def test_a_run_that_the_guest_denies_is_over(rig: MicroVmRig) -> None:
+    """A hostile guest: what ran a moment ago it does not know."""
+
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        await engine.close()
+        guest = rig.vmm.guest("task-1")
+        guest.processes.clear()
+        after = rig.agent()
+        await after.start()
+        assert (await stopped(rig, after, config)).exit_code == 137
+        await after.close()
+
+    rig.run(story)
+
+
+# -- beside
+
+
+def test_a_victim_of_the_memory_limit_is_counted(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        guest = rig.vmm.guest("task-1")
+        guest.files["/sys/fs/cgroup/task/a/memory.events"] = oom_events(2)
+        guest.end_container(config.runtime_id, 137)
+        await stopped(rig, engine, config)
+        assert await engine.oom_kills(config.runtime_id) == 2
+
+    rig.run(story)
+
+
+def test_a_command_past_its_time_ends_with_all_it_started(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        late = await engine.exec(config.runtime_id, "one", ("sh", "-c", "sleep 1000"), timeout_s=2)
+        assert late.exit_code is None
+        guest = rig.vmm.guest("task-1")
+        assert "/sys/fs/cgroup/task/a/neargate-exec-0/cgroup.kill" in guest.files
+        said = await engine.exec(config.runtime_id, "two", ("sh", "-c", "echo hello"), timeout_s=2, max_output=4)
+        assert (said.exit_code, said.output) == (0, b"hell")
+        missing = await engine.exec(config.runtime_id, "three", ("nothing",), timeout_s=2)
+        assert missing.exit_code == 127
+        # Only the container's own process is left.
+        assert [process.exit_code for process in guest.processes.values()] == [None]
+
+    rig.run(story)
+
+
+def test_a_pulled_image_gets_its_disk_before_anybody_waits_for_it(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        image = await engine.pull_image(PullRequest(reference="r/a:1", account="1"), lambda *_: None)
+        await rig.world.sleep(0.1)
+        assert rig.images.disks == [image.digest]
+
+    rig.run(story)
+
+
+def test_a_container_that_is_frozen_is_thawed(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        guest = rig.vmm.guest("task-1")
+        await engine.pause_container(config.runtime_id)
+        assert guest.containers[config.runtime_id].frozen
+        await engine.resume_container(config.runtime_id)
+        assert not guest.containers[config.runtime_id].frozen
+
+    rig.run(story)
+
+
+def test_a_restart_writes_on_where_the_log_ends(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = replace(rig.config(rig.images.known["r/a:1"], "a", *QUICK, task_id="task-1"), may_restart=True)
+        await engine.create_container(config)
+        await engine.start_container(config.runtime_id)
+        for _ in range(2):
+            await stopped(rig, engine, config)
+            await engine.restart_container(config.runtime_id)
+        await stopped(rig, engine, config)
+        await logged(rig, config, "quick\nquick\nquick\n")
+
+    rig.run(story)
+
+
+def test_an_engine_that_was_not_started_does_nothing(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        fresh = rig.agent()
+        with pytest.raises(EngineUnavailable):
+            await fresh.list_containers()
+
+    rig.run(story)
