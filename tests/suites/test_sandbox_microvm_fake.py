@@ -26,9 +26,7 @@ async def handler(process: FakeProcess) -> int:
 
 ACTS: dict[tuple[str, ...], Program] = {
     ("sh", "-c", program): act
-    for program, act in zip(
-        SandboxSuite.PROGRAMS, (saying(b"", 3), sleep, handler, saying(b"out\nerr\n")), strict=True
-    )
+    for program, act in zip(SandboxSuite.PROGRAMS, (saying(b"", 3), sleep, handler, saying(b"out\nerr\n")), strict=True)
 }
 
 

@@ -161,11 +161,15 @@ def test_nothing_is_created_for_a_disk_that_was_given(rig: MicroVmRig) -> None:
 
 def test_a_pause_container_waits_for_the_machine(rig: MicroVmRig) -> None:
     async def story(engine: MicroVmSandbox) -> None:
-        pause = PauseConfig(runtime_id="task-1-pause", task_id="task-1", netns_path="/n", cgroup_path="/t/task-1/~pause")
+        pause = PauseConfig(
+            runtime_id="task-1-pause", task_id="task-1", netns_path="/n", cgroup_path="/t/task-1/~pause"
+        )
         await engine.create_pause(pause)
         await engine.start_container(pause.runtime_id)
         assert rig.vmm.machines == {}
-        config = replace(rig.config(rig.images.known["r/a:1"], "a", *LONG, task_id="task-1"), share_pid_with=pause.runtime_id)
+        config = replace(
+            rig.config(rig.images.known["r/a:1"], "a", *LONG, task_id="task-1"), share_pid_with=pause.runtime_id
+        )
         await engine.create_container(config)
         await engine.start_container(config.runtime_id)
         guest = rig.vmm.guest("task-1")

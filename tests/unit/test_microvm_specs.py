@@ -118,7 +118,10 @@ def test_the_init_program_is_the_one_on_the_disk() -> None:
 
 def test_a_pause_container_holds_its_namespace_without_the_hosts_network() -> None:
     pause = PauseConfig(
-        runtime_id="task-1-pause", task_id="task-1", netns_path="/run/netns/x", cgroup_path="/neargate-1a2b/task-1/~pause"
+        runtime_id="task-1-pause",
+        task_id="task-1",
+        netns_path="/run/netns/x",
+        cgroup_path="/neargate-1a2b/task-1/~pause",
     )
     made = pause_blueprint(pause, FACTS)
     text = json.loads(made.spec)
@@ -144,7 +147,8 @@ def test_each_image_is_one_disk_whoever_uses_it() -> None:
 def test_a_machine_has_its_disks_its_limits_and_its_address() -> None:
     steps = machine_steps(TaskSize(cpu_units=256, memory_mib=512, pids=100), 2, (b"address",))
     mounts = [(step.source, step.target, step.flags) for step in steps if isinstance(step, Mount)]
-    assert mounts == [("serial:disk", "/disk", 0), ("serial:image-0", "/images/0", 1), ("serial:image-1", "/images/1", 1)]
+    images = [("serial:image-0", "/images/0", 1), ("serial:image-1", "/images/1", 1)]
+    assert mounts == [("serial:disk", "/disk", 0), *images]
     files = [(step.path, step.content) for step in steps if isinstance(step, File)]
     assert ("/sys/fs/cgroup/task/memory.max", str(512 << 20).encode()) in files
     assert ("/sys/fs/cgroup/task/pids.max", b"100") in files

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from ..interfaces.sandbox import BindMount, ContainerConfig, Image, PauseConfig
+from ..interfaces.sandbox import BindMount, ContainerConfig, Image, PauseConfig, TaskSize
 from ..model.concealed import Concealed
 from ..model.launch import ContainerLaunch, TaskLaunch, Ulimit, VolumesFrom
 from ..model.network import TASK_METADATA_ADDRESS, VpcPlan
@@ -47,6 +47,7 @@ class Surroundings(Concealed, frozen=True, kw_only=True):
     share_pid_with: str | None
     looked_up: tuple[tuple[str, str], ...] = ()  # the container's secrets
     files: tuple[BindMount, ...] = ()  # the container's, its secrets' among them
+    task_size: TaskSize = TaskSize()
 
 
 def container_config(
@@ -88,6 +89,8 @@ def container_config(
             None if container.memory_reservation_mib is None else container.memory_reservation_mib * MIB
         ),
         share_pid_with=around.share_pid_with,
+        task_size=around.task_size,
+        network_controls=container.network_controls,
         log_path=around.log_path,
         labels=engine_labels(task, container, image),
     )

@@ -53,5 +53,6 @@ async def _config(task: TaskContext, launch: ContainerLaunch) -> ContainerConfig
         share_pid_with=pause_runtime_id(task.record.task_id) if task.launch.share_pid_namespace else None,
         looked_up=resources.secrets.by_container.get(launch.name, ()),
         files=resources.files.get(launch.name, ()),
+        task_size=task.size,
     )
     return container_config(task.launch, launch, runtime_id, resources.images[launch.name], around)

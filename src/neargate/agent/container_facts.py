@@ -45,14 +45,19 @@ async def note_state(task: TaskContext, name: str, state: ContainerState | None)
     if state.status == "stopped":
         if state.exit_code is None and known.known_status == "PENDING":
             return  # a record whose create was cut short with the agent: nothing ran, so it is made again
-        await note_exit(task, name, state.exit_code, state.exited_at)
+        await note_exit(task, name, state.exit_code, state.exited_at, state.reason)
     elif state.status == "running" and known.known_status == "PENDING":
         at = task.now()
         task.change_container(name, known_status="RUNNING", created_at=known.created_at or at, started_at=at)
 
 
-async def note_exit(task: TaskContext, name: str, exit_code: int | None, exited_at: float | None) -> None:
-    """The out-of-memory counter is the container's own: the kernel's event names every container of the task."""
+async def note_exit(
+    task: TaskContext, name: str, exit_code: int | None, exited_at: float | None, reason: str | None = None
+) -> None:
+    """The out-of-memory counter is the container's own: the kernel's event names every container of the task.
+
+    `reason`: the engine's, of an end that was not the container's own doing.
+    """
     runtime_id = task.container(name).runtime_id
     killed = await _oom_kills(task, runtime_id) if exit_code == EXIT_SIGKILL else 0
     memory = await _memory_at_kill(task, name, killed) if killed else None
@@ -73,7 +78,7 @@ async def note_exit(task: TaskContext, name: str, exit_code: int | None, exited_
         finished_at=end_of(known.started_at, at),
         # An exit that was found after a crash belongs to a container whose start was not recorded.
         started_at=known.started_at if known.started_at is not None else at,
-        reason=OOM_REASON if killed else known.reason,
+        reason=OOM_REASON if killed else reason or known.reason,
         memory_at_kill=memory,
     )
     await task.report()

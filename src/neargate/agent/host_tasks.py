@@ -119,7 +119,7 @@ class HostTasks:
         """Runtime ids begin with their task's id, as on Fargate."""
         runner = self._runners.get(exit_event.runtime_id.rpartition("-")[0])
         if runner is not None:
-            runner.exited(exit_event.runtime_id, exit_event.exit_code, exit_event.exited_at)
+            runner.exited(exit_event.runtime_id, exit_event.exit_code, exit_event.exited_at, exit_event.reason)
 
     def listed(self, states: Sequence[ContainerState]) -> None:
         """A list of the engine: a runner whose containers look otherwise than it knows asks again."""

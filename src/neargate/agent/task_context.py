@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..interfaces.hostnet import HostCgroups, HostDisks, HostNetwork, TaskDisk, TaskLimits, TaskNetwork
-from ..interfaces.sandbox import BindMount, EngineUnavailable, Image, Sandbox
+from ..interfaces.sandbox import BindMount, EngineUnavailable, Image, Sandbox, TaskSize
 from ..model.concealed import Concealed
 from ..model.knobs import Knobs
 from ..model.launch import ContainerLaunch, TaskLaunch, TaskReport
@@ -174,10 +174,17 @@ class TaskContext:
         return self.record.launch
 
     @property
-    def limits(self) -> TaskLimits:
-        """Of the task's cgroup. What the agent holds in memory for the task is counted to the task."""
+    def size(self) -> TaskSize:
+        """What its containers have together. What the agent holds in memory for the task is counted to the task."""
         held_mib = secret_files_mib(self.launch, self.parts.knobs.secret_file_max_bytes)
-        return TaskLimits(cpu_units=self.launch.cpu_units, memory_mib=max(0, self.launch.memory_mib - held_mib))
+        return TaskSize(cpu_units=self.launch.cpu_units, memory_mib=max(0, self.launch.memory_mib - held_mib))
+
+    @property
+    def limits(self) -> TaskLimits:
+        """Of the task's cgroup on this host: its size, and what the engine needs beside it."""
+        memory_mib = self.size.memory_mib
+        overhead_mib = self.parts.sandbox.overhead_mib(memory_mib)
+        return TaskLimits(cpu_units=self.launch.cpu_units, memory_mib=memory_mib + overhead_mib)
 
     @property
     def is_interrupted(self) -> bool:

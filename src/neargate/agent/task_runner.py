@@ -43,6 +43,7 @@ class _Exited(Struct, frozen=True, kw_only=True):
     container: str
     exit_code: int | None
     exited_at: float | None
+    reason: str | None
 
 
 class _Health(Struct, frozen=True, kw_only=True):
@@ -95,10 +96,10 @@ class TaskRunner:
         if not self.record.kill_at_once:
             self._post(_Freeze(reason=reason))
 
-    def exited(self, runtime_id: str, exit_code: int | None, exited_at: float | None) -> None:
+    def exited(self, runtime_id: str, exit_code: int | None, exited_at: float | None, reason: str | None) -> None:
         name = next((item.name for item in self.record.containers if item.runtime_id == runtime_id), None)
         if name is not None:
-            self._post(_Exited(container=name, exit_code=exit_code, exited_at=exited_at))
+            self._post(_Exited(container=name, exit_code=exit_code, exited_at=exited_at, reason=reason))
 
     def look_again(self) -> None:
         if not any(isinstance(mail, _Look) for mail in self._mail):
@@ -141,7 +142,7 @@ class TaskRunner:
             case _Freeze():
                 await self._freeze(mail.reason)
             case _Exited():
-                await note_exit(self._task, mail.container, mail.exit_code, mail.exited_at)
+                await note_exit(self._task, mail.container, mail.exit_code, mail.exited_at, mail.reason)
                 self._health.follow()
                 await self._judge_exits()
             case _Health():

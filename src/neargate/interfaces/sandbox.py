@@ -120,6 +120,7 @@ class ContainerConfig(Concealed, frozen=True, kw_only=True):
     ipc_controls: tuple[tuple[str, str], ...] = ()  # kernel parameters of its own IPC namespace, checked by name
     share_pid_with: str | None = None  # runtime id of the task's pause container, whose pid namespace is shared
     task_size: TaskSize = TaskSize()
+    network_controls: tuple[tuple[str, str], ...] = ()  # for an engine that `is_machine`, checked by name
     log_path: str | None = None  # file that receives stdout and stderr; None: discarded
     labels: tuple[tuple[str, str], ...] = ()
 
@@ -184,20 +185,15 @@ class Terminal(Protocol):
         """End it with all that it started; nothing of it is left. May be repeated, and is needed after any end."""
 
 
-class EngineTraits(Struct, frozen=True, kw_only=True):
-    """What the agent does otherwise for this engine.
-
-    `prepares_all`: all containers of a task are created before the first is started, the pause container too; and what
-    the host makes for them is not read again afterwards. `overhead_mib`: what a task takes of the host beside its size.
-    """
-
-    prepares_all: bool = False
-    overhead_mib: int = 0
-
-
 class Sandbox(Protocol):
     @property
-    def traits(self) -> EngineTraits: ...
+    def is_machine(self) -> bool:
+        """Whether each task has a machine of its own, made by the first start of a container: all of them are created
+        before it, and from then on the task's disk is not the host's any more. Their network is the machine's, whose
+        parameters are the engine's to set (`ContainerConfig.network_controls`)."""
+
+    def overhead_mib(self, memory_mib: int) -> int:
+        """What a task of that size takes of the host's memory beside it. After `start`."""
 
     async def start(self) -> None:
         """Connect, probe the OCI runtime (crun where it works, else runc). Raises EngineUnavailable."""

@@ -13,7 +13,6 @@ from typing import TypeVar
 from ..interfaces.sandbox import (
     ContainerConfig,
     ContainerState,
-    EngineTraits,
     EngineUnavailable,
     ExecResult,
     Exit,
@@ -97,8 +96,12 @@ class ContainerdSandbox:
         self._parts: tuple[Containers, ExitWatch, Executor, Terminals] | None = None
 
     @property
-    def traits(self) -> EngineTraits:
-        return EngineTraits()
+    def is_machine(self) -> bool:
+        return False
+
+    def overhead_mib(self, memory_mib: int) -> int:  # noqa: ARG002  the same for every size
+        """What shims take is the host's own."""
+        return 0
 
     @property
     def runtime(self) -> str:

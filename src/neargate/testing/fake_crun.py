@@ -199,5 +199,3 @@ async def _shell(process: FakeProcess, args: list[str]) -> int:
 
 def oom_events(kills: int) -> FakeFile:
     return FakeFile(f"low 0\noom_kill {kills}\n".encode(), 0, 0, 0)
-
-

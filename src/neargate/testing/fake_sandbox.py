@@ -13,7 +13,6 @@ from msgspec import Struct, field
 from ..interfaces.sandbox import (
     ContainerConfig,
     ContainerState,
-    EngineTraits,
     EngineUnavailable,
     ExecResult,
     Exit,
@@ -47,6 +46,7 @@ class FakeContainer(Struct):
     pid: int | None = None
     exit_code: int | None = None
     exited_at: float | None = None
+    reason: str | None = None  # why it will have ended
     oom_kills: int = 0
     paused: bool = False
     signals: list[int] = field(default_factory=list)
@@ -72,7 +72,7 @@ class FakeSandbox:
         self.ever_started: list[str] = []
         self.pulls: list[PullRequest] = []
         self.spared: list[frozenset[str]] = []
-        self.traits = EngineTraits()
+        self.is_machine = False
         self._clock = clock
         self._pids = 1000
         self._subscribers: list[asyncio.Queue[Exit]] = []
@@ -115,7 +115,7 @@ class FakeSandbox:
             terminal.end(128 + SIGKILL)
         if not self.is_down:
             for queue in self._subscribers:
-                queue.put_nowait(Exit(runtime_id=runtime_id, exit_code=exit_code, exited_at=container.exited_at))
+                queue.put_nowait(_exit(container, exit_code))
         # As the kernel does with a namespace whose first process ended.
         for other in list(self.containers.values()):
             if other.config.share_pid_with == runtime_id and other.status == "running":
@@ -136,6 +136,9 @@ class FakeSandbox:
                 log.write(data)
 
     # -- the seam
+
+    def overhead_mib(self, memory_mib: int) -> int:
+        return memory_mib // 8 if self.is_machine else 0
 
     async def start(self) -> None:
         await self._enter("start")
@@ -178,6 +181,8 @@ class FakeSandbox:
         await self._enter("create_container")
         known = self.containers.get(config.runtime_id)
         if known is None or known.is_record_only:
+            if self.is_machine and self._has_started(config.task_id):
+                raise SandboxError("CannotStartContainerError: the task's virtual machine has its disk already")
             if not config.args:
                 raise SandboxError("CannotStartContainerError: no command specified")
             self.containers[config.runtime_id] = FakeContainer(config=config)
@@ -302,6 +307,10 @@ class FakeSandbox:
     def _program(self, container: FakeContainer) -> Program:
         return self.programs.get(container.config.name, Program())
 
+    def _has_started(self, task_id: str) -> bool:
+        containers = (item for item in self.containers.values() if item.config.task_id == task_id)
+        return any(item.starts for item in containers if item.config.name != PAUSE)
+
     def _begin(self, container: FakeContainer) -> None:
         program = self._program(container)
         if program.start_error is not None:
@@ -343,6 +352,15 @@ def _as_container(config: PauseConfig) -> ContainerConfig:
     )
 
 
+def _exit(container: FakeContainer, exit_code: int) -> Exit:
+    return Exit(
+        runtime_id=container.config.runtime_id,
+        exit_code=exit_code,
+        exited_at=container.exited_at or 0.0,
+        reason=container.reason,
+    )
+
+
 def _state(container: FakeContainer) -> ContainerState:
     return ContainerState(
         runtime_id=container.config.runtime_id,
@@ -350,6 +368,7 @@ def _state(container: FakeContainer) -> ContainerState:
         pid=container.pid,
         exit_code=container.exit_code,
         exited_at=container.exited_at,
+        reason=container.reason,
         labels=container.config.labels,
     )
 

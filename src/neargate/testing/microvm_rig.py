@@ -138,7 +138,9 @@ class MicroVmRig:
                 disks=self.host,
                 network=self.host,
                 images=self.images,
-                files=GuestFiles(kernel="/guest/vmlinux", initramfs="/guest/initramfs.cpio", tools="/guest/tools.erofs"),
+                files=GuestFiles(
+                    kernel="/guest/vmlinux", initramfs="/guest/initramfs.cpio", tools="/guest/tools.erofs"
+                ),
                 accelerator="tcg",
                 machines=str(self.base / "machines"),
                 records=Records(self.base / "records"),

@@ -114,7 +114,7 @@ class ContainersHook:
 async def _set_controls(task: TaskContext, name: str) -> None:
     """In the namespace that all of the task share: the last to be started wins, as on AWS. Raises SandboxError."""
     controls = task.launch.container(name).network_controls
-    if not controls:
+    if not controls or task.parts.sandbox.is_machine:
         return
     try:
         await task.parts.network.set_controls(task.record.task_id, controls)

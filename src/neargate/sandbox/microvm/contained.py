@@ -18,7 +18,7 @@ from . import logs, places, runtime
 from .errors import GuestGone, GuestRefused
 from .guest import Guest, Process
 from .parts import LANE, Parts
-from .plan import File, bundle_steps, spec_step
+from .plan import File, bundle_steps, control_steps, spec_step
 from .record import KILLED, Blueprint, Run, ended, state_of
 from .specs import sharing_processes
 
@@ -75,6 +75,8 @@ class Contained:
         spec = json.loads(self.blueprint.spec)
         if shared_pid is not None:
             spec = sharing_processes(spec, shared_pid)
+        for step in control_steps(self.blueprint):
+            await runtime.carry_out(guest, step)
         await runtime.carry_out(guest, spec_step(self.blueprint, spec))
         number = await guest.number()
         base = await self._parts.world.offload(LANE, logs.length, self.blueprint.log_path)

@@ -16,7 +16,6 @@ from msgspec.structs import replace
 from ...interfaces.sandbox import (
     ContainerConfig,
     ContainerState,
-    EngineTraits,
     EngineUnavailable,
     ExecResult,
     Exit,
@@ -24,6 +23,7 @@ from ...interfaces.sandbox import (
     PauseConfig,
     PullRequest,
     SandboxError,
+    TaskSize,
     Terminal,
 )
 from ...model.lifecycle import REASON_MAX_CHARS
@@ -36,6 +36,7 @@ from .executions import Executions
 from .guest import Guest
 from .machine import TaskMachine
 from .parts import LANE, Parts
+from .plan import guest_memory_mib
 from .record import KILLED, Blueprint, Machine, Phase, Run
 from .vmm import MachineEnd, VmmError
 
@@ -57,8 +58,12 @@ class MicroVmSandbox:
         self._listener: asyncio.Task[Any] | None = None
 
     @property
-    def traits(self) -> EngineTraits:
-        return EngineTraits(prepares_all=True, overhead_mib=self._overhead_mib)
+    def is_machine(self) -> bool:
+        return True
+
+    def overhead_mib(self, memory_mib: int) -> int:
+        """The guest's own memory, and its monitor's process."""
+        return guest_memory_mib(TaskSize(memory_mib=memory_mib)) - memory_mib + self._overhead_mib
 
     # -- start and end
 

@@ -116,5 +116,13 @@ def bundle_steps(blueprint: Blueprint, image_number: int) -> tuple[Step, ...]:
     )
 
 
+def control_steps(blueprint: Blueprint) -> tuple[Step, ...]:
+    """Before each start. The network is the whole task's: the last to be started wins, as on AWS."""
+    return tuple(
+        File(path=f"/proc/sys/{name.replace('.', '/')}", content=value.encode(), mode=0o644)
+        for name, value in blueprint.network_controls
+    )
+
+
 def spec_step(blueprint: Blueprint, spec: dict[str, Any]) -> File:
     return File(path=f"{places.bundle(blueprint.runtime_id)}/config.json", content=json.dumps(spec).encode())

@@ -58,6 +58,7 @@ class Blueprint(Concealed, frozen=True, kw_only=True):
     terminal: bool = False
     interactive: bool = False
     may_restart: bool = False
+    network_controls: tuple[tuple[str, str], ...] = ()
     share_pid_with: str | None = None
     log_path: str | None = None
     labels: tuple[tuple[str, str], ...] = ()

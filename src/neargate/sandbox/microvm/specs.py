@@ -48,6 +48,7 @@ def container_blueprint(config: ContainerConfig, user: ResolvedUser, facts: Host
         terminal=config.terminal,
         interactive=config.interactive,
         may_restart=config.may_restart,
+        network_controls=config.network_controls,
         share_pid_with=config.share_pid_with,
         log_path=config.log_path,
         labels=config.labels,
