@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from neargate.interfaces.hostnet import TaskLimits
 from neargate.interfaces.sandbox import (
     BindMount,
     ContainerConfig,
@@ -20,10 +21,13 @@ from neargate.interfaces.sandbox import (
     TaskSize,
 )
 from neargate.sandbox.microvm import runtime
+from neargate.sandbox.microvm.counters import MachineCgroups
 from neargate.sandbox.microvm.engine import MicroVmSandbox
 from neargate.sandbox.pause import PAUSE_ARGS
 from neargate.testing.fake_crun import oom_events
+from neargate.testing.fake_guest import FakeFile
 from neargate.testing.fake_guest_processes import FakeProcess, saying
+from neargate.testing.fake_hostnet import FakeHostCgroups
 from neargate.testing.microvm_rig import ADDRESS_MESSAGE, MicroVmRig
 
 LOOKS = 400
@@ -272,7 +276,7 @@ def test_a_machine_that_ends_ends_its_containers_once_with_a_reason(rig: MicroVm
 
         async def listen() -> None:
             async for one in engine.exits():
-                told.append(one)
+                told.append(one)  # noqa: PERF401  it never ends
 
         listener = rig.world.spawn(listen(), "listener")
         await rig.world.sleep(1)
@@ -511,6 +515,34 @@ def test_a_pulled_image_gets_its_disk_before_anybody_waits_for_it(rig: MicroVmRi
         image = await engine.pull_image(PullRequest(reference="r/a:1", account="1"), lambda *_: None)
         await rig.world.sleep(0.1)
         assert rig.images.disks == [image.digest]
+
+    rig.run(story)
+
+
+def test_counters_are_the_guests_and_limits_the_hosts(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        cgroups = MachineCgroups(FakeHostCgroups(), engine)
+        assert await cgroups.container_stats("task-1", "a") is None
+        await engine.start_container(config.runtime_id)
+        guest = rig.vmm.guest("task-1")
+        for name, text in (
+            ("memory.current", b"4096\n"),
+            ("memory.max", b"max\n"),
+            ("memory.peak", b"9" * 40),
+            ("cpu.stat", b"usage_usec 7\nuser_usec -3\nsystem_usec x\n"),
+            ("io.stat", b"254:16 rbytes=10 wbytes=5 rios=2 wios=1 dbytes=0 dios=0\nnonsense\n"),
+            ("pids.current", b"2\n"),
+        ):
+            guest.files[f"/sys/fs/cgroup/task/a/{name}"] = FakeFile(text, 0o444, 0, 0)
+        found = await cgroups.container_stats("task-1", "a")
+        assert found is not None
+        assert (found.memory_usage, found.memory_max_usage, found.memory_limit, found.pids) == (4096, 4096, 0, 2)
+        assert (found.cpu_total_ns, found.cpu_user_ns, found.cpu_system_ns) == (7000, 0, 0)
+        assert [(io.kind, io.served_bytes) for io in found.block_io if io.kind == "Total"] == [("Total", 15)]
+        assert await cgroups.container_stats("task-2", "a") is None
+        await cgroups.create_task("task-1", TaskLimits(cpu_units=256, memory_mib=600))
+        assert await cgroups.list_tasks() == ["task-1"]
 
     rig.run(story)
 

@@ -57,7 +57,7 @@ def test_what_is_forgotten_is_gone_and_may_be_forgotten_again(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "a\0b", "machine", "x" * 300, "ä"])
 def test_a_name_that_is_no_file_names_nothing(name: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="names no container"):
         safe(name)
 
 

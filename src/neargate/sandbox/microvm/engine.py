@@ -290,6 +290,14 @@ class MicroVmSandbox:
     async def resume_container(self, runtime_id: str) -> None:
         await self._freeze(runtime_id, frozen=False)
 
+    def guest_of(self, task_id: str) -> Guest | None:
+        """None where the task has no machine yet, or no more. Raises EngineUnavailable."""
+        self._check_loaded()
+        machine = self._machines.get(task_id)
+        if machine is None or machine.record.phase is not Phase.READY:
+            return None
+        return machine.connected()
+
     async def _freeze(self, runtime_id: str, *, frozen: bool) -> None:
         found = self._running(runtime_id)
         if found is not None:
