@@ -3,6 +3,8 @@
 Tests let machines fail to come up, end, or be paused, and look at what they were made of.
 """
 
+# ruff: noqa: ARG002  the parameters are the seam's
+
 import asyncio
 import os
 import shutil
