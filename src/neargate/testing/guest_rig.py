@@ -40,19 +40,19 @@ class GuestRig:
         self._guests.append(guest)
         return guest
 
-    def run(self, life: Callable[["GuestRig"], Awaitable[None]]) -> None:
-        """Raises what failed in a background task, too."""
-
-        async def whole() -> None:
-            self.fake = FakeGuest(self.world, str(self.directory / _SOCKET), self._programs)
-            await self.fake.start()
-            try:
-                await life(self)
-            finally:
-                for guest in self._guests:
-                    await guest.close()
-                await self.fake.stop()
-
-        run_virtual(whole())
+    async def alive(self, life: Callable[["GuestRig"], Awaitable[None]]) -> None:
+        """The life of one machine, in a loop that runs."""
+        self.fake = FakeGuest(self.world, str(self.directory / _SOCKET), self._programs)
+        await self.fake.start()
+        try:
+            await life(self)
+        finally:
+            for guest in self._guests:
+                await guest.close()
+            await self.fake.stop()
         for failure in self.world.failures:
             raise failure
+
+    def run(self, life: Callable[["GuestRig"], Awaitable[None]]) -> None:
+        """Raises what failed in a background task, too."""
+        run_virtual(self.alive(life))

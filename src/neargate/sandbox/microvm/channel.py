@@ -13,15 +13,15 @@ from msgspec import Struct
 
 from ...log import get_logger
 from ...world import World, within
-from . import frames, greeting
+from . import frames
+from .connection import Connection
 from .errors import GuestBroke, GuestGone, GuestRefused
 from .frames import Ask
+from .greeting import HelloSearch
 from .messages import Content, Decoder, Done, Failed, Hello, Introduction, Message, StreamTold
-from .numbers import LANE
 from .pace import Pace
 from .stream import ProcessStream
 
-_READ_BYTES = 64 * 1024
 _TOLD_MAX = 1024
 _FENCE_PATH = "/dev/null"
 _log = get_logger(__name__)
@@ -64,12 +64,9 @@ class _Asked:
 class Channel:
     """Made by `connect`. `streams`: the processes that the guest may speak of."""
 
-    def __init__(
-        self, world: World, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limits: Limits
-    ) -> None:
+    def __init__(self, world: World, connection: Connection, limits: Limits) -> None:
         self._world = world
-        self._reader = reader
-        self._writer = writer
+        self._connection = connection
         self._limits = limits
         self._decoder = Decoder()
         self._pace = Pace(world, per_s=limits.frames_per_s, burst=limits.frames_burst)
@@ -89,12 +86,10 @@ class Channel:
     async def connect(world: World, *, directory: str, name: str, fence: int, limits: Limits) -> "Channel":
         """`fence`: a stream number, for the request whose answer says that all kept streams were told."""
         try:
-            connection = await world.offload(LANE, greeting.dial, directory, name)
+            connection = await Connection.connect(world, directory, name)
         except OSError as error:
             raise GuestGone(f"The machine monitor cannot be reached: {error.strerror or error}.") from None
-        reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_READ_BYTES)
-        writer.transport.set_write_buffer_limits(high=_READ_BYTES)
-        channel = Channel(world, reader, writer, limits)
+        channel = Channel(world, connection, limits)
         try:
             await channel._greet()
             channel._task = world.spawn(channel._read(), "microvm-channel")
@@ -113,20 +108,15 @@ class Channel:
             rest = await within(self._limits.hello_s, self._search(nonce))
         except TimeoutError:
             raise GuestBroke(f"The guest said no hello in {self._limits.hello_s:g} s.") from None
-        except OSError as error:
-            raise GuestGone(f"The guest's connection was cut: {error.strerror or error}.") from None
         if self.introduction.protocol not in frames.SPEAKS:
             raise GuestBroke(f"The guest speaks protocol {self.introduction.protocol}, which this release does not.")
         self._decoder.feed(rest)
 
     async def _search(self, nonce: str) -> bytes:
-        self._writer.write(frames.frame(Ask.HELLO, 0, nonce.encode()))
-        search = greeting.HelloSearch(nonce)
+        self._connection.write(frames.frame(Ask.HELLO, 0, nonce.encode()))
+        search = HelloSearch(nonce)
         while True:
-            data = await self._reader.read(_READ_BYTES)
-            if not data:
-                raise GuestGone("The guest's connection was closed before its hello.")
-            found = search.feed(data)
+            found = search.feed(await self._listen())
             if found is not None:
                 self.introduction, rest = found
                 return rest
@@ -136,7 +126,7 @@ class Channel:
         if self._failure is None:
             self._failure = failure
             self._over.set()
-            self._writer.transport.abort()
+            self._connection.abort()
             for asked in self._asked.values():
                 asked.fail(self._copy())
             for stream in self.streams.values():
@@ -154,6 +144,10 @@ class Channel:
         self.fail(GuestGone("The connection to the guest was closed."))
         if self._task is not None:
             await asyncio.wait({self._task})
+
+    @property
+    def unsent_bytes(self) -> int:
+        return self._connection.unsent_bytes
 
     async def ended(self) -> GuestGone:
         await self._over.wait()
@@ -283,9 +277,9 @@ class Channel:
 
     async def _send_in_turn(self, data: bytes, sent: Callable[[], None]) -> None:
         async with self._sending:
-            await self._writer.drain()
+            await self._connection.writable()
             self.check()
-            self._writer.write(data)
+            self._connection.write(data)
             sent()
 
     # ---------------------------------------------------------------- what the guest says
@@ -296,17 +290,20 @@ class Channel:
                 while (message := self._decoder.next()) is not None:
                     self._take(message)
                     await self._pace.spend()
-                data = await self._reader.read(_READ_BYTES)
-                if not data:
-                    raise GuestGone("The guest's connection was closed.")
-                self._decoder.feed(data)
+                self._decoder.feed(await self._listen())
         except GuestGone as failure:
             self.fail(failure)
-        except OSError as error:
-            self.fail(GuestGone(f"The guest's connection was cut: {error.strerror or error}."))
         except Exception as error:  # a mistake of ours that a guest has found must not end the agent
             _log.exception("a guest's frame was not understood")
             self.fail(GuestBroke(f"The guest said what the agent does not understand: {type(error).__name__}."))
+
+    async def _listen(self) -> bytes:
+        """Some bytes. They cost as much as a frame: one that comes byte by byte is no cheaper than as many frames."""
+        await self._pace.spend()
+        data = await self._connection.read()
+        if not data:
+            raise GuestGone("The guest's connection was closed.")
+        return data
 
     def _take(self, message: Message) -> None:
         """Raises GuestBroke."""

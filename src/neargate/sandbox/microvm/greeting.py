@@ -1,12 +1,9 @@
-"""The beginning of a connection: to reach the machine monitor's socket, and to find the guest's answer in what comes.
+"""The beginning of a connection: the guest's answer to the host's hello, found in what comes.
 
 What an earlier connection left unread comes first, from the middle of a frame even. So the answer is searched for by
 its nonce, which nobody could have said before; all before it is dropped, within a bound.
 """
 
-import os
-import socket
-import stat
 from typing import Final
 
 import msgspec
@@ -16,31 +13,6 @@ from .frames import HEADER, HEADER_BYTES, Say
 from .messages import HELLO_MAX_BYTES, Introduction, hello
 
 LEFT_MAX_BYTES: Final = 8 * 1024 * 1024  # what a guest's port and the machine monitor hold at most
-
-
-def dial(directory: str, name: str) -> socket.socket:
-    """Connected to `name` in `directory`, however long the path; a link is not followed. Blocking; raises OSError."""
-    below = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=below)
-    finally:
-        os.close(below)
-    try:
-        if not stat.S_ISSOCK(os.fstat(found).st_mode):
-            raise OSError(f"{name} is no socket")
-        return _connected(f"/proc/self/fd/{found}")
-    finally:
-        os.close(found)
-
-
-def _connected(path: str) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        connection.connect(path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 class HelloSearch:
