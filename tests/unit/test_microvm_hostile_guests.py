@@ -211,6 +211,21 @@ def test_a_guest_that_says_no_hello_is_broken_in_time(play: Play) -> None:
     play(life)
 
 
+def test_a_guest_that_missed_a_hello_is_asked_once_more(tmp_path: Path) -> None:
+    """It was in the middle of an old connection's frame, and took the HELLO for the rest of it."""
+
+    async def life(rig: GuestRig) -> None:
+        rig.fake.mute = {HELLO}
+        connecting = rig.world.spawn(rig.connect(), "connecting")
+        await rig.world.sleep(12)
+        rig.fake.mute = set()
+        await asyncio.wait({connecting})
+        assert rig.fake.asked[:3] == [HELLO] * 3 and rig.fake.connections == rig.fake.asked.count(HELLO) == 4
+        await connecting.result().file("/f", b"")
+
+    GuestRig(tmp_path, PROGRAMS, limits=Limits(hello_s=30, hello_again_s=5)).run(life)
+
+
 def test_who_says_too_much_before_the_hello_is_broken(play: Play) -> None:
     async def life(rig: GuestRig) -> None:
         rig.fake.mute = {HELLO}

@@ -92,7 +92,7 @@ def test_no_byte_is_lost_or_doubled(
         for cut in [*cuts, None]:
             (end,) = await asyncio.gather(connection(rig, process.number, cut), return_exceptions=True)
             assert end is None or type(end) is GuestGone, end
-        rig.world.failures = [failure for failure in rig.world.failures if type(failure) is not GuestGone]
+        rig.failures[:] = [failure for failure in rig.failures if type(failure) is not GuestGone]
 
     with tempfile.TemporaryDirectory() as directory:
         rig = GuestRig(Path(directory), {WRITING: writing(whole, pieces)})

@@ -18,7 +18,7 @@ from msgspec import Struct
 from ..world import World, held
 from .fake_guest_processes import CONTAINER, KEPT, FakeProcess, Program
 
-PAYLOAD_MAX = 65536
+SAID_MAX = 32768 - 9  # what the real one says at once
 _HEADER = struct.Struct("<IBI")
 (HELLO, RUN, INPUT, SIGNAL, CLOCK, ENTROPY, FILE, DISKS, MOUNT, DIRECTORY, NETLINK, WINDOW, RESIZE, FORGET, READ) = (
     range(1, 16)
@@ -253,19 +253,20 @@ class FakeGuest:
             self.complaints.append(f"stream {stream} has no such output to acknowledge")
 
     def _forget(self, stream: int) -> None:
-        process = self.processes.get(stream)
-        if process is None or process.exit_code is None:
-            self._fail(stream, errno.ESRCH if process is None else errno.EBUSY)
+        process = self.processes.pop(stream, None)
+        if process is not None and process.exit_code is None:
+            self.processes[stream] = process
+            self._fail(stream, errno.EBUSY)
             return
-        process.kill()
-        del self.processes[stream]
+        if process is not None:
+            process.kill()
         self._due.append(said(DONE, stream))
 
     def _do(self, kind: int, stream: int, payload: bytes) -> None:
         if kind == READ:
             (path,) = _words(payload)
             if path in self.files:
-                self._due.append(said(CONTENT, stream, self.files[path].content[:PAYLOAD_MAX]))
+                self._due.append(said(CONTENT, stream, self.files[path].content[:SAID_MAX]))
             else:
                 self._fail(stream, errno.ENOENT)
             return
@@ -316,7 +317,7 @@ def _news_of(process: FakeProcess, *, is_starting: bool) -> bytes | None:
     if process.taken_told < process.taken:
         process.taken_told = process.taken
         return said(TAKEN, number, struct.pack("<Q", process.taken))
-    end = min(process.produced, process.limit, process.sent + PAYLOAD_MAX - 8)
+    end = min(process.produced, process.limit, process.sent + SAID_MAX - 8)
     if process.sent < end:
         offset, process.sent = process.sent, end
         part = process.spool[offset - process.acknowledged : end - process.acknowledged]

@@ -14,11 +14,10 @@ from msgspec import Struct
 from ...log import get_logger
 from ...world import World, within
 from . import frames
-from .connection import Connection
 from .errors import GuestBroke, GuestGone, GuestRefused
 from .frames import Ask
-from .greeting import HelloSearch
-from .messages import Content, Decoder, Done, Failed, Hello, Introduction, Message, StreamTold
+from .greeting import Greeted, greet, listen
+from .messages import Content, Decoder, Done, Failed, Hello, Message, StreamTold
 from .pace import Pace
 from .stream import ProcessStream
 
@@ -31,6 +30,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Of one connection. Seconds; `frames_*` bound what a guest may cost the loop: above, it is read more slowly."""
 
     hello_s: float = 30.0
+    hello_again_s: float = 5.0  # a guest that has missed the end of a connection misses a HELLO: connect once more
     answer_s: float = 30.0
     stall_s: float = 30.0  # how long the guest may leave the socket unread
     requests: int = 64  # at a time; others wait
@@ -64,12 +64,11 @@ class _Asked:
 class Channel:
     """Made by `connect`. `streams`: the processes that the guest may speak of."""
 
-    def __init__(self, world: World, connection: Connection, limits: Limits) -> None:
-        self._world = world
-        self._connection = connection
+    def __init__(self, greeted: Greeted, pace: Pace, limits: Limits) -> None:
+        self._connection = greeted.connection
         self._limits = limits
-        self._decoder = Decoder()
-        self._pace = Pace(world, per_s=limits.frames_per_s, burst=limits.frames_burst)
+        self._decoder = Decoder(greeted.rest)
+        self._pace = pace
         self._sending = asyncio.Lock()
         self._places = asyncio.Semaphore(limits.requests)
         self._asked: dict[int, _Asked] = {}
@@ -78,20 +77,17 @@ class Channel:
         self._over = asyncio.Event()
         self._task: asyncio.Task[object] | None = None
         self.streams: dict[int, ProcessStream] = {}
-        self.introduction = Introduction(protocol=0, kernel="")
+        self.introduction = greeted.introduction
 
     # ---------------------------------------------------------------- beginning and end
 
     @staticmethod
     async def connect(world: World, *, directory: str, name: str, fence: int, limits: Limits) -> "Channel":
         """`fence`: a stream number, for the request whose answer says that all kept streams were told."""
+        pace = Pace(world, per_s=limits.frames_per_s, burst=limits.frames_burst)
+        greeted = await greet(world, directory, name, pace=pace, hello_s=limits.hello_s, again_s=limits.hello_again_s)
+        channel = Channel(greeted, pace, limits)
         try:
-            connection = await Connection.connect(world, directory, name)
-        except OSError as error:
-            raise GuestGone(f"The machine monitor cannot be reached: {error.strerror or error}.") from None
-        channel = Channel(world, connection, limits)
-        try:
-            await channel._greet()
             channel._task = world.spawn(channel._read(), "microvm-channel")
             try:
                 await channel.request(Ask.READ, fence, frames.words(_FENCE_PATH), "hello")
@@ -101,25 +97,6 @@ class Channel:
             await channel.close()
             raise
         return channel
-
-    async def _greet(self) -> None:
-        nonce = f"{self._world.random.getrandbits(4 * frames.NONCE_CHARS):0{frames.NONCE_CHARS}x}"
-        try:
-            rest = await within(self._limits.hello_s, self._search(nonce))
-        except TimeoutError:
-            raise GuestBroke(f"The guest said no hello in {self._limits.hello_s:g} s.") from None
-        if self.introduction.protocol not in frames.SPEAKS:
-            raise GuestBroke(f"The guest speaks protocol {self.introduction.protocol}, which this release does not.")
-        self._decoder.feed(rest)
-
-    async def _search(self, nonce: str) -> bytes:
-        self._connection.write(frames.frame(Ask.HELLO, 0, nonce.encode()))
-        search = HelloSearch(nonce)
-        while True:
-            found = search.feed(await self._listen())
-            if found is not None:
-                self.introduction, rest = found
-                return rest
 
     def fail(self, failure: GuestGone) -> GuestGone:
         """It is over for this reason, unless it was over before. What waits is told. Returns what to raise."""
@@ -290,20 +267,12 @@ class Channel:
                 while (message := self._decoder.next()) is not None:
                     self._take(message)
                     await self._pace.spend()
-                self._decoder.feed(await self._listen())
+                self._decoder.feed(await listen(self._connection, self._pace))
         except GuestGone as failure:
             self.fail(failure)
         except Exception as error:  # a mistake of ours that a guest has found must not end the agent
             _log.exception("a guest's frame was not understood")
             self.fail(GuestBroke(f"The guest said what the agent does not understand: {type(error).__name__}."))
-
-    async def _listen(self) -> bytes:
-        """Some bytes. They cost as much as a frame: one that comes byte by byte is no cheaper than as many frames."""
-        await self._pace.spend()
-        data = await self._connection.read()
-        if not data:
-            raise GuestGone("The guest's connection was closed.")
-        return data
 
     def _take(self, message: Message) -> None:
         """Raises GuestBroke."""

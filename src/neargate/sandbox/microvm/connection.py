@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 import stat
-from typing import Final
+from typing import Final, cast
 
 from ...world import World
 
@@ -58,6 +58,7 @@ class Connection(asyncio.Protocol):
         """Raises OSError."""
         dialled = await world.offload(LANE, dial, directory, name)
         _, connection = await asyncio.get_running_loop().create_unix_connection(Connection, sock=dialled)
+        connection._transport.pause_reading()  # once more: uvloop begins to read after `connection_made`
         return connection
 
     async def read(self) -> bytes:
@@ -89,10 +90,9 @@ class Connection(asyncio.Protocol):
     # ---------------------------------------------------------------- what the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.pause_reading()
-        transport.set_write_buffer_limits(high=_WRITE_MARK_BYTES)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods alone
+        self._transport.pause_reading()
+        self._transport.set_write_buffer_limits(high=_WRITE_MARK_BYTES)
 
     def data_received(self, data: bytes) -> None:
         self._came += data

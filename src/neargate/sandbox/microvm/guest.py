@@ -204,6 +204,11 @@ class Process:
         return self._stream.acknowledged
 
     @property
+    def produced(self) -> int:
+        """Bytes of output that there are, as far as is known: what the guest told at the connection, and what came."""
+        return self._stream.produced
+
+    @property
     def unread_bytes(self) -> int:
         """Output that is here and not consumed: at most the stream's window."""
         return self._stream.unread_bytes

@@ -117,6 +117,10 @@ class ProcessStream:
         return self._acknowledged
 
     @property
+    def produced(self) -> int:
+        return self._produced
+
+    @property
     def consumed(self) -> int:
         return self._received - len(self._unread)
 
