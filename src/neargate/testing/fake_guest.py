@@ -18,7 +18,7 @@ from msgspec import Struct
 from ..world import World, held
 from .fake_guest_processes import CONTAINER, KEPT, FakeProcess, Program
 
-PAYLOAD_MAX = 65536
+SAID_MAX = 32768 - 9  # what the real one says at once
 _HEADER = struct.Struct("<IBI")
 (HELLO, RUN, INPUT, SIGNAL, CLOCK, ENTROPY, FILE, DISKS, MOUNT, DIRECTORY, NETLINK, WINDOW, RESIZE, FORGET, READ) = (
     range(1, 16)
@@ -62,9 +62,10 @@ class FakeGuest:
         self.cut_in: int | None = None  # the connection ends after so many more bytes
         self._world = world
         self._path = path
-        self._numbers: set[int] = set()
+        self.numbers: set[int] = set()
         self._hears = asyncio.Event()
         self._hears.set()
+        self._starts = True
         self._news = asyncio.Event()
         self._due: deque[bytes] = deque()
         self._turn = 0
@@ -102,6 +103,11 @@ class FakeGuest:
         else:
             self._hears.set()
 
+    def hold_starts(self, is_held: bool) -> None:
+        """Whether nothing is said of processes that were not said to have started."""
+        self._starts = not is_held
+        self._news.set()
+
     def say_raw(self, data: bytes) -> None:
         """On this connection, next."""
         self._due.append(data)
@@ -123,9 +129,10 @@ class FakeGuest:
             telling = self._world.spawn(self._tell(writer), "fake-guest-tells")
             try:
                 while True:
-                    await self._hears.wait()
                     length, kind, stream = _HEADER.unpack(await reader.readexactly(_HEADER.size))
-                    self._obey(kind, stream, await reader.readexactly(length))
+                    payload = await reader.readexactly(length)
+                    await self._hears.wait()
+                    self._obey(kind, stream, payload)
                     self._news.set()
             except (asyncio.IncompleteReadError, OSError):
                 pass  # the host is gone, maybe in the middle of a frame: dropped
@@ -162,7 +169,7 @@ class FakeGuest:
             return self._due.popleft()
         streams = list(self.processes.values())
         for step in range(len(streams)):
-            data = _news_of(streams[(self._turn + step) % len(streams)])
+            data = _news_of(streams[(self._turn + step) % len(streams)], is_starting=self._starts)
             if data is not None:
                 self._turn += step + 1
                 return data
@@ -172,6 +179,8 @@ class FakeGuest:
 
     def _obey(self, kind: int, stream: int, payload: bytes) -> None:
         self.asked.append(kind)
+        if kind not in (HELLO, INPUT, SIGNAL, WINDOW, RESIZE, FORGET):
+            self._first_use(stream)
         if kind in self.mute:
             return
         if kind in self.refusals:
@@ -185,13 +194,12 @@ class FakeGuest:
         elif kind == FORGET:
             self._forget(stream)
         else:
-            self._first_use(stream)
             self._do(kind, stream, payload)
 
     def _first_use(self, stream: int) -> None:
-        if stream in self._numbers or stream == 0:
+        if stream in self.numbers or stream == 0:
             self.complaints.append(f"stream {stream} was given twice")
-        self._numbers.add(stream)
+        self.numbers.add(stream)
 
     def _fail(self, stream: int, number: int) -> None:
         self._due.append(said(FAILED, stream, struct.pack("<i", number)))
@@ -220,7 +228,6 @@ class FakeGuest:
             self._due.append(said(STREAM, number, state))
 
     def _run(self, stream: int, payload: bytes) -> None:
-        self._first_use(stream)
         flags, columns, rows = struct.unpack_from("<IHH", payload)
         words = _words(payload[8:])
         if flags & CONTAINER:
@@ -246,19 +253,20 @@ class FakeGuest:
             self.complaints.append(f"stream {stream} has no such output to acknowledge")
 
     def _forget(self, stream: int) -> None:
-        process = self.processes.get(stream)
-        if process is None or process.exit_code is None:
-            self._fail(stream, errno.ESRCH if process is None else errno.EBUSY)
+        process = self.processes.pop(stream, None)
+        if process is not None and process.exit_code is None:
+            self.processes[stream] = process
+            self._fail(stream, errno.EBUSY)
             return
-        process.kill()
-        del self.processes[stream]
+        if process is not None:
+            process.kill()
         self._due.append(said(DONE, stream))
 
     def _do(self, kind: int, stream: int, payload: bytes) -> None:
         if kind == READ:
             (path,) = _words(payload)
             if path in self.files:
-                self._due.append(said(CONTENT, stream, self.files[path].content[:PAYLOAD_MAX]))
+                self._due.append(said(CONTENT, stream, self.files[path].content[:SAID_MAX]))
             else:
                 self._fail(stream, errno.ENOENT)
             return
@@ -298,16 +306,18 @@ def _words(payload: bytes) -> tuple[str, ...]:
     return tuple(word.decode(errors="surrogateescape") for word in payload[:-1].split(b"\0"))
 
 
-def _news_of(process: FakeProcess) -> bytes | None:
+def _news_of(process: FakeProcess, *, is_starting: bool) -> bytes | None:
     """The next of what is due of one process, in the order of the real guest; it counts as told."""
     number = process.number
+    if not is_starting and not process.started_told:
+        return None
     if process.pid and not process.started_told:
         process.started_told = True
         return said(STARTED, number, struct.pack("<i", process.pid))
     if process.taken_told < process.taken:
         process.taken_told = process.taken
         return said(TAKEN, number, struct.pack("<Q", process.taken))
-    end = min(process.produced, process.limit, process.sent + PAYLOAD_MAX - 8)
+    end = min(process.produced, process.limit, process.sent + SAID_MAX - 8)
     if process.sent < end:
         offset, process.sent = process.sent, end
         part = process.spool[offset - process.acknowledged : end - process.acknowledged]

@@ -119,7 +119,7 @@ class FakeProcess:
     def give(self, data: bytes) -> bool:
         """False: the host gave more than it may."""
         if not data:
-            self._is_input_over = True
+            self._is_input_over = not self.flags & TERMINAL
         elif self.exit_code is not None:
             self.taken += len(data)
         else:

@@ -13,15 +13,14 @@ from msgspec import Struct
 
 from ...log import get_logger
 from ...world import World, within
-from . import frames, greeting
+from . import frames
 from .errors import GuestBroke, GuestGone, GuestRefused
 from .frames import Ask
-from .messages import Content, Decoder, Done, Failed, Hello, Introduction, Message, StreamTold
-from .numbers import LANE
+from .greeting import Greeted, greet, listen
+from .messages import Content, Decoder, Done, Failed, Hello, Message, StreamTold
 from .pace import Pace
 from .stream import ProcessStream
 
-_READ_BYTES = 64 * 1024
 _TOLD_MAX = 1024
 _FENCE_PATH = "/dev/null"
 _log = get_logger(__name__)
@@ -31,6 +30,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Of one connection. Seconds; `frames_*` bound what a guest may cost the loop: above, it is read more slowly."""
 
     hello_s: float = 30.0
+    hello_again_s: float = 5.0  # a guest that has missed the end of a connection misses a HELLO: connect once more
     answer_s: float = 30.0
     stall_s: float = 30.0  # how long the guest may leave the socket unread
     requests: int = 64  # at a time; others wait
@@ -64,15 +64,11 @@ class _Asked:
 class Channel:
     """Made by `connect`. `streams`: the processes that the guest may speak of."""
 
-    def __init__(
-        self, world: World, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limits: Limits
-    ) -> None:
-        self._world = world
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, greeted: Greeted, pace: Pace, limits: Limits) -> None:
+        self._connection = greeted.connection
         self._limits = limits
-        self._decoder = Decoder()
-        self._pace = Pace(world, per_s=limits.frames_per_s, burst=limits.frames_burst)
+        self._decoder = Decoder(greeted.rest)
+        self._pace = pace
         self._sending = asyncio.Lock()
         self._places = asyncio.Semaphore(limits.requests)
         self._asked: dict[int, _Asked] = {}
@@ -81,22 +77,17 @@ class Channel:
         self._over = asyncio.Event()
         self._task: asyncio.Task[object] | None = None
         self.streams: dict[int, ProcessStream] = {}
-        self.introduction = Introduction(protocol=0, kernel="")
+        self.introduction = greeted.introduction
 
     # ---------------------------------------------------------------- beginning and end
 
     @staticmethod
     async def connect(world: World, *, directory: str, name: str, fence: int, limits: Limits) -> "Channel":
         """`fence`: a stream number, for the request whose answer says that all kept streams were told."""
+        pace = Pace(world, per_s=limits.frames_per_s, burst=limits.frames_burst)
+        greeted = await greet(world, directory, name, pace=pace, hello_s=limits.hello_s, again_s=limits.hello_again_s)
+        channel = Channel(greeted, pace, limits)
         try:
-            connection = await world.offload(LANE, greeting.dial, directory, name)
-        except OSError as error:
-            raise GuestGone(f"The machine monitor cannot be reached: {error.strerror or error}.") from None
-        reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_READ_BYTES)
-        writer.transport.set_write_buffer_limits(high=_READ_BYTES)
-        channel = Channel(world, reader, writer, limits)
-        try:
-            await channel._greet()
             channel._task = world.spawn(channel._read(), "microvm-channel")
             try:
                 await channel.request(Ask.READ, fence, frames.words(_FENCE_PATH), "hello")
@@ -107,36 +98,12 @@ class Channel:
             raise
         return channel
 
-    async def _greet(self) -> None:
-        nonce = f"{self._world.random.getrandbits(4 * frames.NONCE_CHARS):0{frames.NONCE_CHARS}x}"
-        try:
-            rest = await within(self._limits.hello_s, self._search(nonce))
-        except TimeoutError:
-            raise GuestBroke(f"The guest said no hello in {self._limits.hello_s:g} s.") from None
-        except OSError as error:
-            raise GuestGone(f"The guest's connection was cut: {error.strerror or error}.") from None
-        if self.introduction.protocol not in frames.SPEAKS:
-            raise GuestBroke(f"The guest speaks protocol {self.introduction.protocol}, which this release does not.")
-        self._decoder.feed(rest)
-
-    async def _search(self, nonce: str) -> bytes:
-        self._writer.write(frames.frame(Ask.HELLO, 0, nonce.encode()))
-        search = greeting.HelloSearch(nonce)
-        while True:
-            data = await self._reader.read(_READ_BYTES)
-            if not data:
-                raise GuestGone("The guest's connection was closed before its hello.")
-            found = search.feed(data)
-            if found is not None:
-                self.introduction, rest = found
-                return rest
-
     def fail(self, failure: GuestGone) -> GuestGone:
         """It is over for this reason, unless it was over before. What waits is told. Returns what to raise."""
         if self._failure is None:
             self._failure = failure
             self._over.set()
-            self._writer.transport.abort()
+            self._connection.abort()
             for asked in self._asked.values():
                 asked.fail(self._copy())
             for stream in self.streams.values():
@@ -154,6 +121,10 @@ class Channel:
         self.fail(GuestGone("The connection to the guest was closed."))
         if self._task is not None:
             await asyncio.wait({self._task})
+
+    @property
+    def unsent_bytes(self) -> int:
+        return self._connection.unsent_bytes
 
     async def ended(self) -> GuestGone:
         await self._over.wait()
@@ -283,9 +254,9 @@ class Channel:
 
     async def _send_in_turn(self, data: bytes, sent: Callable[[], None]) -> None:
         async with self._sending:
-            await self._writer.drain()
+            await self._connection.writable()
             self.check()
-            self._writer.write(data)
+            self._connection.write(data)
             sent()
 
     # ---------------------------------------------------------------- what the guest says
@@ -296,14 +267,9 @@ class Channel:
                 while (message := self._decoder.next()) is not None:
                     self._take(message)
                     await self._pace.spend()
-                data = await self._reader.read(_READ_BYTES)
-                if not data:
-                    raise GuestGone("The guest's connection was closed.")
-                self._decoder.feed(data)
+                self._decoder.feed(await listen(self._connection, self._pace))
         except GuestGone as failure:
             self.fail(failure)
-        except OSError as error:
-            self.fail(GuestGone(f"The guest's connection was cut: {error.strerror or error}."))
         except Exception as error:  # a mistake of ours that a guest has found must not end the agent
             _log.exception("a guest's frame was not understood")
             self.fail(GuestBroke(f"The guest said what the agent does not understand: {type(error).__name__}."))

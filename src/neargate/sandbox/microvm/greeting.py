@@ -1,46 +1,73 @@
-"""The beginning of a connection: to reach the machine monitor's socket, and to find the guest's answer in what comes.
+"""The beginning of a connection: a HELLO, and the guest's answer to it, found in what comes.
 
 What an earlier connection left unread comes first, from the middle of a frame even. So the answer is searched for by
 its nonce, which nobody could have said before; all before it is dropped, within a bound.
 """
 
-import os
-import socket
-import stat
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
-from .errors import GuestBroke
-from .frames import HEADER, HEADER_BYTES, Say
+from ...world import World, within
+from .connection import Connection
+from .errors import GuestBroke, GuestGone
+from .frames import HEADER, HEADER_BYTES, NONCE_CHARS, SPEAKS, Ask, Say, frame
 from .messages import HELLO_MAX_BYTES, Introduction, hello
+from .pace import Pace
 
 LEFT_MAX_BYTES: Final = 8 * 1024 * 1024  # what a guest's port and the machine monitor hold at most
 
 
-def dial(directory: str, name: str) -> socket.socket:
-    """Connected to `name` in `directory`, however long the path; a link is not followed. Blocking; raises OSError."""
-    below = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=below)
-    finally:
-        os.close(below)
-    try:
-        if not stat.S_ISSOCK(os.fstat(found).st_mode):
-            raise OSError(f"{name} is no socket")
-        return _connected(f"/proc/self/fd/{found}")
-    finally:
-        os.close(found)
+class Greeted(Struct, frozen=True, kw_only=True):
+    """`rest`: what came behind the answer."""
+
+    connection: Connection
+    introduction: Introduction
+    rest: bytes
 
 
-def _connected(path: str) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        connection.connect(path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+async def greet(world: World, directory: str, name: str, *, pace: Pace, hello_s: float, again_s: float) -> Greeted:
+    """Connected and greeted within `hello_s`.
+
+    A guest that has missed the end of an earlier connection takes a HELLO for the rest of half a frame; it sees the end
+    of this one. So there is another when no answer comes in `again_s`. Raises GuestGone, GuestBroke.
+    """
+    deadline = world.monotonic() + hello_s
+    while (left_s := deadline - world.monotonic()) > 0:
+        try:
+            connection = await Connection.connect(world, directory, name)
+        except OSError as error:
+            raise GuestGone(f"The machine monitor cannot be reached: {error.strerror or error}.") from None
+        try:
+            return await within(min(again_s, left_s), _greet(world, connection, pace))
+        except TimeoutError:
+            connection.abort()
+        except BaseException:
+            connection.abort()
+            raise
+    raise GuestBroke(f"The guest said no hello in {hello_s:g} s.")
+
+
+async def _greet(world: World, connection: Connection, pace: Pace) -> Greeted:
+    nonce = f"{world.random.getrandbits(4 * NONCE_CHARS):0{NONCE_CHARS}x}"
+    connection.write(frame(Ask.HELLO, 0, nonce.encode()))
+    search = HelloSearch(nonce)
+    while (found := search.feed(await listen(connection, pace))) is None:
+        pass
+    introduction, rest = found
+    if introduction.protocol not in SPEAKS:
+        raise GuestBroke(f"The guest speaks protocol {introduction.protocol}, which this release does not.")
+    return Greeted(connection=connection, introduction=introduction, rest=rest)
+
+
+async def listen(connection: Connection, pace: Pace) -> bytes:
+    """Some bytes. They cost as much as a frame: one that comes byte by byte is no cheaper than as many frames."""
+    await pace.spend()
+    data = await connection.read()
+    if not data:
+        raise GuestGone("The guest's connection was closed.")
+    return data
 
 
 class HelloSearch:

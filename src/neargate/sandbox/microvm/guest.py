@@ -8,7 +8,7 @@ Every call raises GuestGone when the connection ends or has ended (GuestBroke: t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 from ...world import World
 from . import frames
@@ -62,6 +62,11 @@ class Guest:
     @property
     def protocol(self) -> int:
         return self._channel.introduction.protocol
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What was written and the guest has not read: bounded, whatever it does."""
+        return self._channel.unsent_bytes
 
     async def ended(self) -> GuestGone:
         """Returns when the connection is over, with the reason. Needs no other call to notice."""
@@ -117,7 +122,7 @@ class Guest:
         try:
             await process.end()
         except (GuestGone, GuestRefused):
-            pass  # the connection is over, and with it all that is not kept; or it never began
+            pass  # with the connection goes all that is not kept; a guest that does not forget keeps its own memory
 
     async def mount(self, source: str, target: str, kind: str, *, flags: int = 0, data: str = "") -> None:
         """mount(2) in the guest. `source` may be `serial:X`, the disk with that serial. The target is made."""
@@ -198,6 +203,16 @@ class Process:
         """The offset below which the guest has forgotten the output."""
         return self._stream.acknowledged
 
+    @property
+    def produced(self) -> int:
+        """Bytes of output that there are, as far as is known: what the guest told at the connection, and what came."""
+        return self._stream.produced
+
+    @property
+    def unread_bytes(self) -> int:
+        """Output that is here and not consumed: at most the stream's window."""
+        return self._stream.unread_bytes
+
     async def started(self) -> int | None:
         """The pid, when it runs: of use for a container that an earlier connection began to make."""
         await self._channel.until(self._stream, lambda: self._stream.is_started_or_over)
@@ -209,7 +224,7 @@ class Process:
         assert self._stream.exit_code is not None
         return self._stream.exit_code
 
-    async def output(self, start: int | None = None) -> AsyncIterator[bytes]:
+    async def output(self, start: int | None = None) -> AsyncGenerator[bytes, None]:
         """What it writes (both of its streams in one) from that offset, until nobody can write to it any more.
 
         Asking for the next part acknowledges the one before: it is then gone from the guest. Who stops asking makes the
@@ -252,7 +267,8 @@ class Process:
 
     async def end(self) -> None:
         """Kill it (SIGKILL), wait for its end, forget it."""
-        await self.started()
+        if await self.started() is None and self.exit_code is None:
+            return  # it was refused
         await self.signal(_KILL)
         await self.wait()
         await self.forget()

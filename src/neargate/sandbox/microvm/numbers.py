@@ -10,9 +10,9 @@ import os
 from typing import Final
 
 from ...world import World
+from .connection import LANE
 from .frames import STREAM_MAX
 
-LANE: Final = "microvm-files"
 _BLOCK: Final = 4096
 _FILE_MAX_BYTES: Final = 16
 

@@ -117,6 +117,10 @@ class ProcessStream:
         return self._acknowledged
 
     @property
+    def produced(self) -> int:
+        return self._produced
+
+    @property
     def consumed(self) -> int:
         return self._received - len(self._unread)
 
@@ -130,7 +134,7 @@ class ProcessStream:
         return self.is_forgotten or self._received == self._length
 
     def begin_output(self, start: int | None) -> bool:
-        """Consume from `start` on; None: from what is consumed. True: the guest must be given a window.
+        """Consume from `start` on; None: from what is consumed. True: the guest is to be given a window.
 
         Raises GuestBroke for an offset that a guest which tells the truth has; ValueError for one that was never told.
         """
@@ -145,7 +149,7 @@ class ProcessStream:
         else:
             self._received = start
         is_first, self._is_begun = not self._is_begun, True
-        return is_first
+        return is_first or self._is_window_due
 
     def peek(self) -> bytes:
         return bytes(self._unread)
@@ -153,6 +157,10 @@ class ProcessStream:
     def consume(self, count: int) -> bool:
         """True: the guest is to be given a window, which is worth a frame by now."""
         del self._unread[:count]
+        return self._is_window_due
+
+    @property
+    def _is_window_due(self) -> bool:
         return self.consumed - self._acknowledged >= WINDOW_BYTES // 2
 
     def window(self) -> bytes:
