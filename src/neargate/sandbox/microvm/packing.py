@@ -112,7 +112,8 @@ def _why(status: int, said: bytes, tree: str, bounds: Bounds) -> str:
     if "No space left on device" in words:
         return "no space left on device"
     if "Cannot allocate memory" in words or "ENOMEM" in words:
-        return "it has more files than fit into the memory for making its disk"
+        # Also of paths that are longer than the kernel's: it cuts them and walks in a circle.
+        return "it is too deep, or has more files than fit into the memory for making its disk"
     # Its last words: before them lies the file's path, which may be long.
     return f"mkfs.erofs ended with {status}: {words if len(words) < _LAST_WORDS else '...' + words[-_LAST_WORDS:]}"
 
