@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Callable
 
 from msgspec import Struct
 
-from ..sandbox.microvm.greeting import dial
+from ..sandbox.microvm.connecting import AGENT_SOCKET
+from ..sandbox.microvm.connection import dial
 from ..sandbox.microvm.vmm import (
     MachineEnd,
     MachineGone,
@@ -24,7 +25,6 @@ from ..sandbox.microvm.vmm import (
 )
 from .fake_crun import CrunGuest
 
-SOCKET = "guest.sock"
 OVERHEAD_MIB = 40
 _FIRST_PID = 4000
 
@@ -83,7 +83,7 @@ class FakeVmm:
             return
         self.made.append(spec)
         os.makedirs(spec.directory, mode=0o700, exist_ok=True)
-        guest = self._guest(os.path.join(spec.directory, SOCKET))
+        guest = self._guest(os.path.join(spec.directory, AGENT_SOCKET))
         if self.silent:
             self.silent -= 1
             guest.is_deaf = True
@@ -118,7 +118,7 @@ class FakeVmm:
         return [MachineState(machine_id=name, pid=machine.pid) for name, machine in self.machines.items()]
 
     async def connect(self, machine_id: str) -> socket.socket:
-        return dial(self._known(machine_id).spec.directory, SOCKET)
+        return dial(self._known(machine_id).spec.directory, AGENT_SOCKET)
 
     async def console(self, machine_id: str) -> str:
         return "the fake guest's last words"

@@ -5,24 +5,28 @@ was built (`make guest`).
 """
 
 import asyncio
+import ctypes
+import fcntl
 import os
+import struct
 import subprocess
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..interfaces.hostnet import GuestInterface
+from ..hostnet.cgroups import detect
+from ..interfaces.hostnet import GuestInterface, TaskLimits
 from ..interfaces.sandbox import ContainerConfig, Image
 from ..model.knobs import DEFAULT_KNOBS
 from ..sandbox.host_facts import read_host_facts
 from ..sandbox.images import HostImages
 from ..sandbox.microvm.board import ExitBoard
-from ..sandbox.microvm.channel import Limits
+from ..sandbox.microvm.connecting import connector
 from ..sandbox.microvm.creation import Creation
 from ..sandbox.microvm.engine import MicroVmSandbox
-from ..sandbox.microvm.guest import Guest
 from ..sandbox.microvm.image_disks import ImageDisks
-from ..sandbox.microvm.numbers import StreamNumbers
 from ..sandbox.microvm.parts import GuestFiles, Parts
+from ..sandbox.microvm.qemu import QemuVmm
 from ..sandbox.microvm.records import Records
 from ..sandbox.microvm.store import ImageStore
 from ..sandbox.pull.credentials import RegistryAuth
@@ -30,11 +34,15 @@ from ..sandbox.pull.proxies import DIRECT
 from ..sandbox.rootfs import Views
 from ..world import OsWorld
 from .container_rig import ContainerRig
-from .plain_vmm import SOCKET, PlainVmm
 
 GUEST = Path(os.environ.get("NEARGATE_GUEST_DIR") or "/var/cache/neargate/guest")
 _DISK_BYTES = 64 << 20
-_GONE_LOOKS = 200
+_CGROUP_MIB = 1024  # of a machine of half of that, and QEMU's own
+_CLONE_NEWNET = 0x40000000
+_TUNSETIFF = 0x400454CA
+_TAP_WITH_HEADERS = 0x0002 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def guest_is_built() -> bool:
@@ -42,12 +50,11 @@ def guest_is_built() -> bool:
 
 
 class MachineRig:
-    """`containers`: what the images come from. `vmm` and the disks outlive each `run`, which is one agent's life."""
+    """`containers`: what the images come from. Machines and disks outlive each `run`, which is one agent's life."""
 
     def __init__(self) -> None:
         self.containers = ContainerRig()
         self.base = Path(self.containers.base)
-        self.vmm = PlainVmm(int(subprocess.check_output([GUEST / "tsc_khz"])))
         self.notes: list[str] = []
         self._mounted: dict[str, str] = {}
         self._tasks = 0
@@ -61,16 +68,17 @@ class MachineRig:
         return str(self.base / f"{task_id}.img")
 
     async def open_tap(self, task_id: str) -> GuestInterface:
-        """Machines of the plain monitor have no interface."""
+        """That leads nowhere."""
         assert task_id
-        descriptor = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        with ThreadPoolExecutor(1) as own:  # whose namespace ends with the tap
+            descriptor = own.submit(_tap_alone).result()
         return GuestInterface(descriptor=descriptor, mac="02:00:00:00:00:01", messages=())
 
     # -- what tests run
 
     def run(self, story: Callable[[MicroVmSandbox], Coroutine[object, object, None]]) -> None:
         async def life() -> None:
-            engine = self._engine(OsWorld({"sandbox": 4, "pull": 8, "pull-net": 64}))
+            engine = self._engine(_world())
             await engine.start()
             try:
                 await story(engine)
@@ -81,6 +89,7 @@ class MachineRig:
 
     def _engine(self, world: OsWorld) -> MicroVmSandbox:
         client = self.containers.client()
+        machines, records = str(self.base / "machines"), Records(self.base / "records")
         views = Views(client)
         images = HostImages(
             world,
@@ -96,8 +105,8 @@ class MachineRig:
             Parts(
                 world=world,
                 knobs=DEFAULT_KNOBS,
-                vmm=self.vmm,
-                connect=lambda task_id: self._connect(world, task_id),
+                vmm=self._vmm(world),
+                connect=connector(world, DEFAULT_KNOBS, machines, records),
                 disks=self,
                 network=self,
                 images=ImageStore(world, client, images=images, views=views, disks=disks),
@@ -107,19 +116,13 @@ class MachineRig:
                     tools=str(GUEST / "tools.erofs"),
                 ),
                 accelerator="tcg",
-                machines=str(self.base / "machines"),
-                records=Records(self.base / "records"),
+                machines=machines,
+                records=records,
                 creation=Creation(views, read_host_facts()),
                 board=ExitBoard(),
                 note=self.notes.append,
             )
         )
-
-    async def _connect(self, world: OsWorld, task_id: str) -> Guest:
-        numbers = StreamNumbers(world, str(self.base / "records" / task_id / "streams"))
-        limits = Limits(hello_s=DEFAULT_KNOBS.microvm_hello_s, answer_s=DEFAULT_KNOBS.microvm_answer_s)
-        directory = str(self.base / "machines" / task_id)
-        return await Guest.connect(world, directory=directory, name=SOCKET, numbers=numbers, limits=limits)
 
     def config(
         self, image: Image, *args: str, name: str = "main", task_id: str = "", **more: object
@@ -138,10 +141,27 @@ class MachineRig:
             "hostname": "ip-10-0-0-1",
             "args": args,
             "environment": image.environment,
-            "cgroup_path": f"{self.containers.cgroup}/{task_id}/{name}",
+            "cgroup_path": f"{self._cgroup(task_id)}/{name}",
             "log_path": str(self.base / f"{task_id}-{name}.log"),
         }
         return ContainerConfig(**(fields | more))  # type: ignore[arg-type]
+
+    def _vmm(self, world: OsWorld) -> QemuVmm:
+        return QemuVmm(world, self.base / "machines", allow_emulated=True)
+
+    async def _end_machines(self) -> None:
+        world = _world()
+        vmm = self._vmm(world)
+        for machine in await vmm.list_machines():
+            await vmm.destroy(machine.machine_id)
+
+    def _cgroup(self, task_id: str) -> str:
+        """Of a task, with room for its machine."""
+        path = f"{self.containers.cgroup}/{task_id}"
+        detect(Path("/sys/fs/cgroup")).create(
+            self.containers.cgroup.lstrip("/"), path.lstrip("/"), TaskLimits(cpu_units=1024, memory_mib=_CGROUP_MIB)
+        )
+        return path
 
     def _disk(self, task_id: str) -> str:
         place, image = str(self.base / f"disk-{task_id}"), str(self.base / f"{task_id}.img")
@@ -161,10 +181,22 @@ class MachineRig:
 
     def close(self) -> None:
         try:
-            for process in self.vmm.processes.values():
-                process.kill()
-                process.wait()
+            asyncio.run(self._end_machines())
             for place in self._mounted.values():
                 subprocess.run(["umount", place], check=True)
         finally:
             self.containers.close()
+
+
+def _world() -> OsWorld:
+    return OsWorld({"sandbox": 4, "pull": 8, "pull-net": 64, "microvm": 2})
+
+
+def _tap_alone() -> int:
+    """A tap in a network namespace of its own, which this thread enters for good."""
+    if _libc.unshare(_CLONE_NEWNET) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", b"tap0", _TAP_WITH_HEADERS))
+    return descriptor

@@ -13,10 +13,8 @@ from ..interfaces.hostnet import GuestInterface, HostError
 from ..interfaces.sandbox import ContainerConfig, Image, PauseConfig, PullRequest, SandboxError
 from ..model.knobs import DEFAULT_KNOBS
 from ..sandbox.microvm.board import ExitBoard
-from ..sandbox.microvm.channel import Limits
+from ..sandbox.microvm.connecting import connector
 from ..sandbox.microvm.engine import MicroVmSandbox
-from ..sandbox.microvm.guest import Guest
-from ..sandbox.microvm.numbers import StreamNumbers
 from ..sandbox.microvm.parts import GuestFiles, Parts
 from ..sandbox.microvm.record import Blueprint
 from ..sandbox.microvm.records import Records
@@ -24,7 +22,7 @@ from ..sandbox.microvm.specs import container_blueprint, guest_facts, pause_blue
 from ..sandbox.users import ResolvedUser
 from .fake_crun import CrunGuest
 from .fake_guest_processes import Program
-from .fake_vmm import SOCKET, FakeVmm
+from .fake_vmm import FakeVmm
 from .virtual_time import VirtualWorld, run_virtual
 
 ADDRESS_MESSAGE = b"an rtnetlink message"
@@ -129,12 +127,13 @@ class MicroVmRig:
         self.knobs = replace(DEFAULT_KNOBS, microvm_hello_s=5.0)
 
     def agent(self) -> MicroVmSandbox:
+        machines, records = str(self.base / "machines"), Records(self.base / "records")
         return MicroVmSandbox(
             Parts(
                 world=self.world,
                 knobs=self.knobs,
                 vmm=self.vmm,
-                connect=self._connect,
+                connect=connector(self.world, self.knobs, machines, records),
                 disks=self.host,
                 network=self.host,
                 images=self.images,
@@ -142,19 +141,13 @@ class MicroVmRig:
                     kernel="/guest/vmlinux", initramfs="/guest/initramfs.cpio", tools="/guest/tools.erofs"
                 ),
                 accelerator="tcg",
-                machines=str(self.base / "machines"),
-                records=Records(self.base / "records"),
+                machines=machines,
+                records=records,
                 creation=FakeCreation(),
                 board=ExitBoard(),
                 note=self.notes.append,
             )
         )
-
-    async def _connect(self, task_id: str) -> Guest:
-        machine = os.path.join(self.base, "machines", task_id)
-        numbers = StreamNumbers(self.world, str(self.base / "records" / task_id / "streams"))
-        limits = Limits(hello_s=self.knobs.microvm_hello_s, answer_s=self.knobs.microvm_answer_s)
-        return await Guest.connect(self.world, directory=machine, name=SOCKET, numbers=numbers, limits=limits)
 
     def config(self, image: Image, name: str, *args: str, task_id: str = "") -> ContainerConfig:
         task = task_id or f"task-{name}"

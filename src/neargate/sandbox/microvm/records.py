@@ -57,6 +57,10 @@ class Records:
     def forget_machine(self, task_id: str) -> None:
         shutil.rmtree(self._directory / safe(task_id), ignore_errors=True)
 
+    def streams(self, task_id: str) -> str:
+        """The file that says which numbers the machine's streams have had (`numbers.py`)."""
+        return str(self._directory / safe(task_id) / "streams")
+
     def _place(self, task_id: str) -> Path:
         place = self._directory / safe(task_id)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
