@@ -268,6 +268,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     balancer_look_rest_s: float = 0.05  # after a look: a flood of reports is looked at together
     # Machines of tasks.
     microvm_hello_s: float = 60.0  # from a machine's start to its guest's first word; emulated ones take seconds
+    microvm_hello_kvm_s: float = 15.0  # not emulated; then it is taken for a KVM that boots nothing
     microvm_answer_s: float = 60.0  # for anything that its guest is asked
     microvm_adopt_s: float = 10.0  # a restarted agent waits so long for the guests that run before it says what it sees
     microvm_executions_max: int = 32  # commands at a time in one container

@@ -20,6 +20,7 @@ from ..interfaces.sandbox import ContainerConfig, Image
 from ..model.knobs import DEFAULT_KNOBS
 from ..sandbox.host_facts import read_host_facts
 from ..sandbox.images import HostImages
+from ..sandbox.microvm.accelerators import Accelerators
 from ..sandbox.microvm.board import ExitBoard
 from ..sandbox.microvm.connecting import connector
 from ..sandbox.microvm.creation import Creation
@@ -82,6 +83,9 @@ class MachineRig:
             await engine.start()
             try:
                 await story(engine)
+            except BaseException as failure:
+                failure.add_note("\n".join(self.notes))
+                raise
             finally:
                 await engine.close()
 
@@ -115,7 +119,7 @@ class MachineRig:
                     initramfs=str(GUEST / "initramfs.cpio"),
                     tools=str(GUEST / "tools.erofs"),
                 ),
-                accelerator="tcg",
+                accelerators=Accelerators(("tcg",)),
                 machines=machines,
                 records=records,
                 creation=Creation(views, read_host_facts()),

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from ..interfaces.hostnet import GuestInterface, HostError
 from ..interfaces.sandbox import ContainerConfig, Image, PauseConfig, PullRequest, SandboxError
 from ..model.knobs import DEFAULT_KNOBS
+from ..sandbox.microvm.accelerators import Accelerators
 from ..sandbox.microvm.board import ExitBoard
 from ..sandbox.microvm.connecting import connector
 from ..sandbox.microvm.engine import MicroVmSandbox
@@ -140,7 +141,7 @@ class MicroVmRig:
                 files=GuestFiles(
                     kernel="/guest/vmlinux", initramfs="/guest/initramfs.cpio", tools="/guest/tools.erofs"
                 ),
-                accelerator="tcg",
+                accelerators=Accelerators(("tcg",)),
                 machines=machines,
                 records=records,
                 creation=FakeCreation(),

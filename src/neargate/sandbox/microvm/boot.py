@@ -8,11 +8,17 @@ from . import places
 from .parts import Parts
 from .plan import guest_memory_mib, guest_vcpus
 from .record import Blueprint
-from .vmm import MachineDisk, MachineSpec
+from .vmm import Accelerator, MachineDisk, MachineSpec
 
 
 def spec_of(
-    parts: Parts, task_id: str, blueprints: Sequence[Blueprint], disk: str, images: Sequence[str], mac: str
+    parts: Parts,
+    task_id: str,
+    blueprints: Sequence[Blueprint],
+    disk: str,
+    images: Sequence[str],
+    mac: str,
+    accelerator: Accelerator,
 ) -> MachineSpec:
     """`disk`: the image of the task's disk. `images`: paths, in the order of `plan.images_of`."""
     size = size_of(blueprints)
@@ -33,7 +39,7 @@ def spec_of(
         mac=mac,
         directory=os.path.join(parts.machines, task_id),
         cgroup_path=blueprints[0].host_cgroup,
-        accelerator=parts.accelerator,
+        accelerator=accelerator,
     )
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from ...interfaces.hostnet import HostError
 from ...interfaces.sandbox import EngineUnavailable
+from ...world import within
 from ..sentences import cannot_start
 from . import places, runtime
 from .boot import size_of, spec_of
@@ -22,9 +23,8 @@ from .guest import Guest
 from .parts import LANE, Parts
 from .plan import images_of, machine_steps
 from .record import KILLED, Blueprint, Machine, Phase
-from .vmm import MachineRefused, VmmError, VmmMissing
+from .vmm import Accelerator, MachineRefused, VmmError, VmmMissing
 
-_ATTEMPTS = 2
 _HOST_ATTEMPTS = 20
 _PAUSE_S = 0.1
 _RECONNECT_S = 0.5
@@ -77,9 +77,11 @@ class TaskMachine:
 
     async def _boot(self) -> None:
         await self._enter(Phase.BOOTING)
-        for attempt in range(_ATTEMPTS):
+        attempts = self._parts.accelerators.attempts()
+        for number, accelerator in enumerate(attempts, start=1):
             try:
-                guest = await self._boot_once()
+                guest = await self._boot_once(accelerator)
+                self._parts.accelerators.worked(accelerator)
                 break
             except (VmmMissing, MachineRefused) as never:
                 await self._destroy()
@@ -88,7 +90,7 @@ class TaskMachine:
                 why = await self._console()
                 self._parts.note(f"the machine of task {self.task_id} did not come up ({silent}): {why}")
                 await self._destroy()
-                if attempt + 1 == _ATTEMPTS:
+                if number == len(attempts):
                     raise cannot_start("the virtual machine did not come up") from None
             except (GuestRefused, HostError, OSError) as error:
                 await self._destroy()
@@ -96,7 +98,7 @@ class TaskMachine:
         await self._enter(Phase.READY)
         self._hold(guest)
 
-    async def _boot_once(self) -> Guest:
+    async def _boot_once(self, accelerator: Accelerator) -> Guest:
         parts, blueprints = self._parts, self._blueprints()
         self._died.clear()
         await parts.vmm.destroy(self.task_id)  # what an attempt of a killed agent left
@@ -105,11 +107,11 @@ class TaskMachine:
         disk = await self._host(lambda: parts.disks.hand_over(self.task_id))
         interface = await self._host(lambda: parts.network.open_tap(self.task_id))
         try:
-            spec = spec_of(parts, self.task_id, blueprints, disk, paths, interface.mac)
+            spec = spec_of(parts, self.task_id, blueprints, disk, paths, interface.mac, accelerator)
             await parts.vmm.create(spec, interface.descriptor)
         finally:
             os.close(interface.descriptor)
-        guest = await self._hello()
+        guest = await self._hello(accelerator)
         try:
             await guest.entropy(parts.world.random.randbytes(_ENTROPY_BYTES))
             await guest.disks()
@@ -129,12 +131,16 @@ class TaskMachine:
                 await self._parts.world.sleep(_PAUSE_S)
         return await call()
 
-    async def _hello(self) -> Guest:
-        """Raises NoHello, GuestGone."""
-        deadline = self._parts.world.monotonic() + self._parts.knobs.microvm_hello_s
+    async def _hello(self, accelerator: Accelerator) -> Guest:
+        """Raises NoHello."""
+        knobs = self._parts.knobs
+        wait_s = knobs.microvm_hello_kvm_s if accelerator == "kvm" else knobs.microvm_hello_s
+        deadline = self._parts.world.monotonic() + wait_s
         while True:
             try:
-                return await self._parts.connect(self.task_id)
+                return await within(deadline - self._parts.world.monotonic(), self._parts.connect(self.task_id))
+            except TimeoutError:
+                raise NoHello(f"not a word in {wait_s:g} s") from None
             except GuestBroke as broke:
                 raise NoHello(broke.reason) from None
             except (GuestGone, VmmError) as gone:

@@ -9,11 +9,12 @@ from ...interfaces.hostnet import GuestInterface
 from ...interfaces.sandbox import ContainerConfig, Image, PauseConfig, PullRequest
 from ...model.knobs import Knobs
 from ...world import World
+from .accelerators import Accelerators
 from .board import ExitBoard
 from .guest import Guest
 from .record import Blueprint
 from .records import Records
-from .vmm import Accelerator, Vmm
+from .vmm import Vmm
 
 LANE = "sandbox"
 
@@ -87,7 +88,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     network: OpensTaps
     images: Images
     files: GuestFiles
-    accelerator: Accelerator
+    accelerators: Accelerators
     machines: str
     records: Records
     creation: Creates
