@@ -85,7 +85,7 @@ def _settle_in(paths: RegionPaths, config: RegionConfig) -> None:
     if not paths.server_run.exists():
         prepare(paths, config)
     claim(paths.pid_file("agent"), "the agent of this machine for this region")
-    if config.sandbox == "container" and config.containerd == "own" and not locks.is_taken(paths.up_lock):
+    if config.runs_tasks and config.containerd == "own" and not locks.is_taken(paths.up_lock):
         engine = containerd_program(paths)
         if find_program(engine) is None:
             spawn(engine)
@@ -267,7 +267,7 @@ async def _remove_all(paths: RegionPaths, config: RegionConfig) -> None:
     await _network(world, paths, config).remove_all()
     unmount_secret(paths.role_credentials)
     await world.offload("shims", end_shims, str(paths.run / "sandbox"))
-    if config.sandbox == "container" and config.foreign_containerd is not None:
+    if config.runs_tasks and config.foreign_containerd is not None:
         try:
             foreign.leave(config.foreign_containerd, f"neargate-{paths.instance}")
         except EngineError as error:

@@ -29,6 +29,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     auth: str = "enforce"
     containerd: str = "own"
     sandbox: str = "container"
+    allow_emulated: str = "no"  # machines without KVM
     hosts: int = 1
     host_cpu: int = 4096
     host_memory: int = 16384
@@ -58,6 +59,11 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
         area, *direction, number = self.region.split("-")
         short = area + "".join(word[0] for word in direction) + number
         return tuple((self.region + letter, f"{short}-az{n}") for n, letter in enumerate(self.zones, start=1))
+
+    @property
+    def runs_tasks(self) -> bool:
+        """For real, in one of the sandboxes."""
+        return self.sandbox != "simulated"
 
     @property
     def endpoint(self) -> str:
@@ -97,7 +103,8 @@ def check(config: RegionConfig) -> None:
         raise Problem("--zones names a zone twice")
     for name, value, allowed in (
         ("auth", config.auth, ("enforce", "open")),
-        ("sandbox", config.sandbox, ("container", "simulated")),
+        ("sandbox", config.sandbox, ("container", "microvm", "simulated")),
+        ("allow-emulated", config.allow_emulated, ("no", "yes")),
         ("quotas", config.quotas, ("aws", "machine")),
         ("tls-proxy", config.tls_proxy, ("none", "local")),
         ("uplink", config.uplink, ("auto", "nat", "user", "none")),

@@ -104,7 +104,7 @@ def _take_down(paths: RegionPaths, config: RegionConfig, say: Callable[[str], No
     for child in sorted(supervisor.children, key=lambda child: order.index(child.program.name)):
         if child.running is not None and not processes.stop(child.running, timeout_s=15.0):
             say(f"{child.program.name} did not end by itself and was killed")
-    _remove_all(paths, with_agents_code=config.sandbox == "container")
+    _remove_all(paths, with_agents_code=config.runs_tasks)
 
 
 def _stop_by_force(

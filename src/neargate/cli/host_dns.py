@@ -33,7 +33,7 @@ def install(paths: RegionPaths, vpc: str, *, root: Path = ROOT, run: Run | None 
     """`vpc`: whose names; empty: the default VPC of the region's account. Repeatable: later names come with it."""
     _only_root()
     config = configs.load(paths)
-    if config.sandbox != "container":
+    if not config.runs_tasks:
         raise Problem("simulated tasks have no addresses; dns install is for regions whose tasks run")
     facts = ask(paths, "dns-facts", vpc=vpc, account=config.account)
     listens = ways.address(paths.instance)

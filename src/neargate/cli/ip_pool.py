@@ -50,7 +50,7 @@ def refused_here(paths: RegionPaths) -> list[str]:
 
 
 def _refused_here(paths: RegionPaths, pools: Iterable[dict[str, Any]]) -> list[str]:
-    if configs.load(paths).sandbox != "container":
+    if not configs.load(paths).runs_tasks:
         return []
     allowed = pool_consent.allowed(paths)
     known = (PublicPool(cidr=pool["cidr"], way=pool["way"]) for pool in pools if pool["way"] in POOL_WAYS)
@@ -62,7 +62,7 @@ def add(paths: RegionPaths, cidr: str, *, announce: bool, routed: bool) -> str:
     config = configs.load(paths)
     checked = _network(cidr)
     is_new, before = False, pool_consent.allowed(paths)
-    if checked and config.sandbox == "container":
+    if checked and config.runs_tasks:
         _check_machine(paths, config, checked, way)
         # Before the server has it: with the plan that names it, this machine's agent looks what is allowed.
         is_new = pool_consent.put(paths, PublicPool(cidr=checked, way=way))
@@ -81,7 +81,7 @@ def remove(paths: RegionPaths, cidr: str, *, drain: bool) -> str:
     gone = ask(paths, "ip-pool-remove", cidr=cidr, drain=drain)
     if gone["kept"]:
         return f"{gone['kept']}\nit gives no address any more; remove it again when these are gone"
-    if configs.load(paths).sandbox == "container" and pool_consent.take_back(paths, str(gone["cidr"])):
+    if configs.load(paths).runs_tasks and pool_consent.take_back(paths, str(gone["cidr"])):
         pool_consent.tell_agent(paths)
     return f"{gone['cidr']} is no pool of this region any more"
 
@@ -90,7 +90,7 @@ def allow(paths: RegionPaths, cidr: str, *, announce: bool, routed: bool) -> str
     """Raises Problem."""
     way = POOL_ANNOUNCED if announce else POOL_ROUTED if routed else POOL_LOCAL
     config = configs.load(paths)
-    if config.sandbox != "container":
+    if not config.runs_tasks:
         raise Problem("simulated tasks have no addresses; ip-pool allow is for machines whose tasks run")
     if against := unallowable(cidr):
         raise Problem(against)

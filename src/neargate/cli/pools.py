@@ -31,7 +31,7 @@ KNOWN = "known"  # the list's name; data directories, each with a zero byte behi
 @contextmanager
 def settled(paths: RegionPaths, config: RegionConfig) -> Iterator[RegionConfig]:
     """The options with the region's pool, until they are saved. Raises Problem. A simulation routes nothing."""
-    routes_it = config.sandbox == "container"
+    routes_it = config.runs_tasks
     if config.public_pool:
         if routes_it:
             _check_way(paths, config.public_pool)

@@ -34,7 +34,7 @@ _USERS = Path("/etc")  # where the machine's are written down
 def prepare(paths: RegionPaths, config: RegionConfig) -> None:
     """Make what is missing. Repeatable. Raises Problem with the command that helps."""
     check_root(config)
-    if config.sandbox == "container":
+    if config.runs_tasks:
         _check_machine()
     owner = _owner()
     if owner is not None:
@@ -67,7 +67,7 @@ def _reachable(paths: RegionPaths, owner: pwd.struct_passwd) -> None:
 
 def check_root(config: RegionConfig) -> None:
     """Before anything is made: where root is needed, every other complaint would only follow from its lack."""
-    if config.sandbox == "container" and os.geteuid() != 0:
+    if config.runs_tasks and os.geteuid() != 0:
         raise Problem(
             "running containers needs root; use sudo, or try the control plane alone with --sandbox simulated"
         )
@@ -82,7 +82,7 @@ def _check_machine() -> None:
 def check_foreign_containerd(config: RegionConfig) -> None:
     """Refuse early where a containerd that is not ours was asked for and does not run."""
     address = config.foreign_containerd
-    if config.sandbox != "container" or address is None:
+    if not config.runs_tasks or address is None:
         return
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(FOREIGN_ANSWER_S)

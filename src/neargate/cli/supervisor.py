@@ -103,7 +103,7 @@ def programs(paths: RegionPaths, config: RegionConfig) -> list[Program]:
     """What runs for this region on this machine, in the order of starting: the API first, it is waited for."""
     root = os.geteuid() == 0
     wanted = [_own(paths, "server")]
-    if config.sandbox == "container":
+    if config.runs_tasks:
         if config.containerd == "own":
             wanted.append(containerd_program(paths))
         wanted.append(images_program(paths, USER if root else None))
@@ -122,7 +122,7 @@ def end_former(paths: RegionPaths) -> None:
 
 def check_proxies(config: RegionConfig) -> None:
     """Before anything is started: the agent, which uses them, could only die of it. Raises Problem."""
-    if config.sandbox == "container" and any(os.environ.get(name) for name in PROXY_VARIABLES):
+    if config.runs_tasks and any(os.environ.get(name) for name in PROXY_VARIABLES):
         from ..sandbox.pull.proxies import proxies_of  # few have any
 
         try:

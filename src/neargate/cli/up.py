@@ -101,7 +101,7 @@ def _say_uplink(paths: RegionPaths, config: RegionConfig, say: Callable[[str], N
 
 def _say_pools(paths: RegionPaths, config: RegionConfig, say: Callable[[str], None]) -> None:
     """Tasks that run are not found there any more: nobody should have to look for why."""
-    if config.sandbox == "container":
+    if config.runs_tasks:
         from .ip_pool import refused_here  # not for the process that stays
 
         with suppress(Problem):  # the region is up all the same; `ip-pool list` and `doctor` tell it, too
@@ -293,7 +293,7 @@ def wait_ready(
     """Until the API answers, this machine's agent is connected and images can be pushed. `each` runs at every look."""
     deadline = time.monotonic() + READY_S
     while not stopping:
-        late = _late(paths, config, with_images and config.sandbox == "container")
+        late = _late(paths, config, with_images and config.runs_tasks)
         if not late:
             return
         if time.monotonic() > deadline:

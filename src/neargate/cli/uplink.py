@@ -36,13 +36,13 @@ _EXAMPLE_POOL = "198.18.0.0/24"
 
 def check_uplink(config: RegionConfig) -> None:
     """What the agent could only fail at. Raises Problem."""
-    if config.sandbox == "container" and config.uplink == "user" and program() is None:
+    if config.runs_tasks and config.uplink == "user" and program() is None:
         raise Problem(f"--uplink user goes through pasta, which is not installed; {_INSTALL}, or choose nat or none")
 
 
 def beforehand(paths: RegionPaths, config: RegionConfig) -> list[str]:
     """What `nat` is going to add to the host; nothing for the modes that add nothing."""
-    if config.sandbox != "container" or config.uplink != "nat":
+    if not config.runs_tasks or config.uplink != "nat":
         return []
     link = host_link_name(paths.instance)
     return [
@@ -61,7 +61,7 @@ def status_line(paths: RegionPaths, config: RegionConfig) -> str:
 
 
 def _state(paths: RegionPaths, config: RegionConfig | None) -> UplinkState | None:
-    if config is None or config.sandbox != "container":
+    if config is None or not config.runs_tasks:
         return None
     try:
         return UplinkFiles(paths.run / "net").state()

@@ -26,7 +26,18 @@ def up_options(up: argparse.ArgumentParser) -> None:
         "--quotas",
         help="where none is set: machine (no limit on rates, vCPUs as the hosts have) or aws (AWS's own values)",
     )
-    up.add_argument("--sandbox", help="container, or simulated: hosts that start nothing")
+    up.add_argument(
+        "--sandbox",
+        help="container; microvm: each task in a virtual machine of its own (docs/microvms.md); or simulated: hosts that "
+        "start nothing",
+    )
+    up.add_argument(
+        "--allow-emulated",
+        metavar="no|yes",
+        nargs="?",
+        const="yes",
+        help="machines without KVM, for development: slow, and no security boundary",
+    )
     up.add_argument(
         "--insecure-registries",
         metavar="HOST[:PORT],...",

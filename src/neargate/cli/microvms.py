@@ -1,0 +1,112 @@
+"""`--sandbox microvm`: what it needs of this machine, and the engine with all its parts.
+
+Owns the composition, and the sentences for what is missing. Everything is found out before a process is started.
+"""
+
+import os
+from pathlib import Path
+
+from ..hostnet.disks import LinuxDisks
+from ..interfaces.hostnet import HostNetwork
+from ..log import get_logger
+from ..model.knobs import DEFAULT_KNOBS
+from ..sandbox.containerd_client import Containerd
+from ..sandbox.host_facts import read_host_facts
+from ..sandbox.images import HostImages
+from ..sandbox.microvm.accelerators import Accelerators
+from ..sandbox.microvm.board import ExitBoard
+from ..sandbox.microvm.connecting import connector
+from ..sandbox.microvm.creation import Creation
+from ..sandbox.microvm.engine import MicroVmSandbox
+from ..sandbox.microvm.image_disks import ImageDisks
+from ..sandbox.microvm.parts import GuestFiles, Parts
+from ..sandbox.microvm.qemu import QemuVmm
+from ..sandbox.microvm.qemu_program import find_program, kvm_refusal
+from ..sandbox.microvm.records import Records
+from ..sandbox.microvm.store import ImageStore
+from ..sandbox.microvm.vmm import Accelerator, VmmMissing
+from ..sandbox.rootfs import Views
+from ..world import OsWorld
+from .config import RegionConfig
+from .paths import RegionPaths
+from .problems import Problem
+
+GUEST = "/var/cache/neargate/guest"  # where `make guest` builds, unless NEARGATE_GUEST_DIR says otherwise
+_FILES = ("vmlinux", "initramfs.cpio", "tools.erofs")
+
+
+def check(config: RegionConfig) -> None:
+    """Refuse what cannot work on this machine. Raises Problem."""
+    if config.sandbox != "microvm":
+        return
+    guest_files()
+    try:
+        find_program()
+    except VmmMissing as missing:
+        raise Problem(str(missing)) from None
+    accelerators(config)
+
+
+def guest_files() -> GuestFiles:
+    """Raises Problem."""
+    place = Path(os.environ.get("NEARGATE_GUEST_DIR") or GUEST)
+    missing = [name for name in _FILES if not (place / name).is_file()]
+    if missing:
+        raise Problem(f"--sandbox microvm needs a guest, and {place / missing[0]} is missing; build it with: make guest")
+    kernel, initramfs, tools = (str(place / name) for name in _FILES)
+    return GuestFiles(kernel=kernel, initramfs=initramfs, tools=tools)
+
+
+def accelerators(config: RegionConfig) -> tuple[Accelerator, ...]:
+    """The best first. Raises Problem."""
+    refusal = kvm_refusal()
+    emulated: tuple[Accelerator, ...] = ("tcg",) if config.allow_emulated == "yes" else ()
+    if refusal is None:
+        return ("kvm", *emulated)
+    if not emulated:
+        raise Problem(
+            f"--sandbox microvm needs KVM: {refusal}; for development machines can be emulated, which is slow and no "
+            "security boundary: --allow-emulated yes"
+        )
+    return emulated
+
+
+def engine(
+    world: OsWorld,
+    paths: RegionPaths,
+    config: RegionConfig,
+    *,
+    client: Containerd,
+    images: HostImages,
+    disks: LinuxDisks,
+    network: HostNetwork,
+) -> MicroVmSandbox:
+    """`client`: of the containerd that `images` pulls with. Raises Problem."""
+    views = Views(client)
+    records = Records(paths.run / "sandbox" / "tasks")
+    machines = paths.run / "machines"
+    store = ImageStore(
+        world,
+        client,
+        images=images,
+        views=views,
+        disks=ImageDisks(world, views=views, directory=str(paths.disks / "images"), knobs=DEFAULT_KNOBS),
+    )
+    return MicroVmSandbox(
+        Parts(
+            world=world,
+            knobs=DEFAULT_KNOBS,
+            vmm=QemuVmm(world, machines, allow_emulated=config.allow_emulated == "yes"),
+            connect=connector(world, DEFAULT_KNOBS, str(machines), records),
+            disks=disks,
+            network=network,
+            images=store,
+            files=guest_files(),
+            accelerators=Accelerators(accelerators(config)),
+            machines=str(machines),
+            records=records,
+            creation=Creation(views, read_host_facts()),
+            board=ExitBoard(),
+            note=get_logger(__name__).warning,
+        )
+    )
