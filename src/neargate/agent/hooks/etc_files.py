@@ -24,7 +24,8 @@ class EtcFilesHook:
         root = Path(disk.path) / "etc"
         plan = task.parts.plans.plan(task.launch.eni.vpc_id)
         files = etc_files(hostname_of(task.launch), task.launch.eni.private_ipv4, plan)
-        await task.parts.world.offload(LANE, _write_all, root, files)
+        if not disk.is_given:
+            await task.parts.world.offload(LANE, _write_all, root, files)
         task.resources.etc = tuple(BindMount(source=str(root / name), target=f"/etc/{name}") for name in files)
 
     async def down(self, task: TaskContext) -> None:

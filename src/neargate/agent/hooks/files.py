@@ -35,7 +35,8 @@ class FilesHook:
             for file in _files(task, container):
                 root = Path(memory) if file.secret_name else Path(disk.path) / "files"
                 place = root / f"{number}-{file.number}"
-                await task.parts.world.offload(LANE, _write, place, file)
+                if file.secret_name or not disk.is_given:
+                    await task.parts.world.offload(LANE, _write, place, file)
                 mounts.append(_mount(place, file))
             task.resources.files[container.name] = tuple(mounts)
 
