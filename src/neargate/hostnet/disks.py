@@ -1,9 +1,10 @@
 """One ephemeral disk per task: a sparse file with an ext4 of the task's size, on a loop device, mounted.
 
 Owns its directory: `template-N.ext4` per size, `TASK.img` per task, `mnt/TASK`, and `mnt/TASK.memory`, which is a tmpfs
-for those that hold something in memory. An image gets its final name only when it is complete, so a killed creation
-leaves something that is thrown away or mounted, never half a filesystem. There is no journal because a disk dies with
-its task. Promised sizes are accounted: a full backing filesystem corrupts them all.
+for those that hold something in memory. A disk that a machine has is `TASK.given.img`, and `TASK.charge` says what it
+was charged. An image gets its final name only when it is complete, so a killed creation leaves something that is thrown
+away or mounted, never half a filesystem. There is no journal because a disk dies with its task. Promised sizes are
+accounted: a full backing filesystem corrupts them all.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from ..interfaces.hostnet import DiskFull, DiskUsage, HostError, TaskDisk
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..world import World
-from . import ext4, libc, loops
+from . import ext4, given_disks, libc, loops
 from .attachments import safe_id
 from .mounts import is_mounted
 from .secret_mount import mount_secret, unmount_secret
@@ -28,6 +29,7 @@ _GIB = 1 << 30
 _COPY_MAX = 1 << 20
 _RESERVED_NAME = ".reserved"
 _MEMORY = ".memory"
+_GIVEN = ".given"
 _MKFS = (
     *("mkfs.ext4", "-q", "-F", "-m", "0", "-I", "256", "-i", "65536", "-G", "4096"),
     *("-O", "^has_journal,^resize_inode,sparse_super2"),
@@ -51,6 +53,8 @@ class LinuxDisks:
         if not 1 <= size_gib <= self._knobs.disk_size_max_gib:
             raise HostError(f"{size_gib} GiB is no size of a task's disk")
         try:
+            if self._is_given(task_id):
+                return self._disk(task_id, size_gib, is_given=True)
             # One at a time, or two first disks of a size would make the same template.
             async with self._template_lock:
                 await self._world.offload(_LANE, self._ensure_template, size_gib)
@@ -59,7 +63,22 @@ class LinuxDisks:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull(f"the host's disk is full: {error}") from error
             raise HostError(f"cannot make the disk of task {task_id}: {error}") from error
-        return TaskDisk(task_id=task_id, path=str(self._mounts / task_id), size_gib=size_gib)
+        return self._disk(task_id, size_gib, is_given=False)
+
+    def _disk(self, task_id: str, size_gib: int, *, is_given: bool) -> TaskDisk:
+        return TaskDisk(task_id=task_id, path=str(self._mounts / task_id), size_gib=size_gib, is_given=is_given)
+
+    async def hand_over(self, task_id: str) -> str:
+        safe_id(task_id)
+        for attempt in range(self._knobs.unmount_attempts):
+            try:
+                return await self._world.offload(_LANE, self._hand_over, task_id)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise HostError(f"cannot hand the disk of task {task_id} over: {error}") from error
+                if attempt + 1 < self._knobs.unmount_attempts:
+                    await self._world.sleep(self._knobs.unmount_retry_s)
+        raise HostError(f"cannot hand the disk of task {task_id} over: somebody still uses it")
 
     async def hold_in_memory(self, task_id: str, size_mib: int) -> str:
         place = self._memory(safe_id(task_id))
@@ -70,6 +89,8 @@ class LinuxDisks:
         return str(place)
 
     async def reserve(self, task_id: str, reserved_bytes: int) -> None:
+        if self._is_given(task_id):
+            return
         try:
             await self._world.offload(_LANE, _reserve, self._mounted(task_id) / _RESERVED_NAME, reserved_bytes)
         except OSError as error:
@@ -78,15 +99,20 @@ class LinuxDisks:
             raise HostError(f"cannot reserve space on the disk of {task_id}: {error}") from error
 
     async def usage(self, task_id: str) -> DiskUsage:
+        if self._is_given(task_id):
+            return await self._world.offload(_LANE, self._usage_of_given, task_id)
         found = await self._world.offload(_LANE, os.statvfs, self._mounted(task_id))
         size = found.f_blocks * found.f_frsize
         return DiskUsage(used_bytes=size - found.f_bfree * found.f_frsize, size_bytes=size)
 
     async def allocated(self, task_id: str) -> int:
-        return await self._world.offload(_LOOK_LANE, _allocated, self._image(safe_id(task_id)))
+        return await self._world.offload(_LOOK_LANE, self._allocated, safe_id(task_id))
 
     async def cut_off(self, task_id: str) -> None:
-        await self._world.offload(_LOOK_LANE, ext4.shut_down, self._mounts / safe_id(task_id))
+        if self._is_given(task_id):
+            await self._world.offload(_LOOK_LANE, given_disks.freeze, self._given(task_id))
+        else:
+            await self._world.offload(_LOOK_LANE, ext4.shut_down, self._mounts / task_id)
 
     async def delete_disk(self, task_id: str) -> None:
         """Unmount, waiting for late users; who still holds something after that gets errors."""
@@ -126,6 +152,28 @@ class LinuxDisks:
         found = os.statvfs(self._directory)
         return found.f_bavail / found.f_blocks
 
+    def _hand_over(self, task_id: str) -> str:
+        image, given, mount = self._image(task_id), self._given(task_id), self._mounts / task_id
+        if not self._is_given(task_id):
+            if not image.exists():
+                raise HostError(f"task {task_id} has no disk on this host")
+            if is_mounted(mount):
+                given_disks.write_charge(self._charge(task_id), _size(mount / _RESERVED_NAME))
+            given_disks.take_out(image, mount)
+            given_disks.give(image, given)
+        _remove_directory(mount)  # what is made by mistake at its path shall not lie on the host's own filesystem
+        return str(given)
+
+    def _usage_of_given(self, task_id: str) -> DiskUsage:
+        """As nobody asks the filesystem in it: its blocks here, and the charge, which takes none."""
+        found = self._given(task_id).stat()
+        used = found.st_blocks * _BLOCK + given_disks.read_charge(self._charge(task_id))
+        return DiskUsage(used_bytes=min(used, found.st_size), size_bytes=found.st_size)
+
+    def _allocated(self, task_id: str) -> int:
+        """In this order: it may be given at this moment."""
+        return _allocated(self._image(task_id)) or _allocated(self._given(task_id))
+
     def _create(self, task_id: str, size_gib: int) -> None:
         image, mount = self._image(task_id), self._mounts / task_id
         mounted = is_mounted(mount)
@@ -137,6 +185,9 @@ class LinuxDisks:
         if not image.exists():
             self._account(size_gib)
             _copy_sparse(self._template(size_gib), image)
+        elif given_disks.is_attached(image):
+            # Unmounted for a machine, and still mounted elsewhere: two mounts of it would destroy it.
+            raise HostError(f"the disk of task {task_id} is still in use")
         mount.mkdir(mode=0o700, exist_ok=True)
         with loops.attached(str(image)) as device:
             # noinit_itable: the kernel would otherwise write all inode tables in the background and fill the sparse
@@ -176,24 +227,27 @@ class LinuxDisks:
         fresh.rename(template)
 
     def _unlink(self, task_id: str) -> None:
-        try:
-            (self._mounts / task_id).rmdir()
-        except FileNotFoundError:
-            pass  # a repeated delete
-        image = self._image(task_id)
-        try:
-            # Under this name nobody takes it for a disk when the next line was the last one.
-            image.rename(_unfinished(image))
-            # A late user holds the file itself: only this gives its blocks back.
-            os.truncate(_unfinished(image), 0)
-        except FileNotFoundError:
-            pass  # a repeated delete
-        _unfinished(image).unlink(missing_ok=True)
+        _remove_directory(self._mounts / task_id)
+        if self._is_given(task_id):
+            given_disks.thaw(self._given(task_id))
+        charge = self._charge(task_id)
+        for note in (_unfinished(charge), charge):
+            note.unlink(missing_ok=True)
+        for image in (self._image(task_id), self._given(task_id)):
+            try:
+                # Under this name nobody takes it for a disk when the next line was the last one.
+                image.rename(_unfinished(image))
+                # A late user holds the file itself: only this gives its blocks back.
+                os.truncate(_unfinished(image), 0)
+            except FileNotFoundError:
+                pass  # a repeated delete, or the other of the two
+            _unfinished(image).unlink(missing_ok=True)
 
     def _task_ids(self) -> list[str]:
         if not self._directory.is_dir():
             return []
-        names = {path.name.removesuffix(".new").removesuffix(".img") for path in self._directory.glob("*.img*")}
+        images = (path.name.removesuffix(".new").removesuffix(".img") for path in self._directory.glob("*.img*"))
+        names = {name.removesuffix(_GIVEN) for name in images}
         if self._mounts.is_dir():
             names |= {name.removesuffix(_MEMORY) for name in os.listdir(self._mounts)}
         return sorted(names)
@@ -211,6 +265,15 @@ class LinuxDisks:
     def _image(self, task_id: str) -> Path:
         return self._directory / f"{task_id}.img"
 
+    def _given(self, task_id: str) -> Path:
+        return self._directory / f"{task_id}{_GIVEN}.img"
+
+    def _is_given(self, task_id: str) -> bool:
+        return self._given(safe_id(task_id)).exists()
+
+    def _charge(self, task_id: str) -> Path:
+        return self._directory / f"{task_id}.charge"
+
     def _prepare(self) -> None:
         # Others must not reach the files of tasks: set-user-ID programs in a volume are the task's affair only.
         self._mounts.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -221,6 +284,20 @@ def _allocated(image: Path) -> int:
         return image.stat().st_blocks * _BLOCK
     except FileNotFoundError:
         return 0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _remove_directory(mount: Path) -> None:
+    try:
+        mount.rmdir()
+    except FileNotFoundError:
+        pass  # a repeat
 
 
 def _unfinished(image: Path) -> Path:

@@ -1,4 +1,6 @@
-"""The system calls that Python 3.11 does not offer: mount, umount2, unshare, setns. Raises OSError with errno and path.
+"""The system calls that Python 3.11 does not offer: mount, umount2, syncfs, unshare, setns.
+
+Raises OSError with errno and path.
 
 Owns the ctypes handle to libc; knows nothing of what is mounted or entered.
 """
@@ -28,6 +30,11 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str = ""
 def umount(target: str, flags: int = 0) -> None:
     """umount2(2); a symbolic link as last component is never followed."""
     _check(_libc.umount2(os.fsencode(target), ctypes.c_int(flags | UMOUNT_NOFOLLOW)), target)
+
+
+def sync_filesystem(descriptor: int) -> None:
+    """syncfs(2)."""
+    _check(_libc.syncfs(ctypes.c_int(descriptor)), "syncfs")
 
 
 def unshare(flags: int) -> None:

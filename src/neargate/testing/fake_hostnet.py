@@ -9,6 +9,8 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ..hostnet.task_link import guest_messages
 from ..interfaces.hostnet import (
     CgroupStats,
@@ -233,6 +235,22 @@ class FakeHostDisks:
         await self.faults.after("create_disk")
         return self.disks[task_id]
 
+    async def hand_over(self, task_id: str) -> str:
+        await self.faults.before("hand_over")
+        disk = self.disks.get(task_id)
+        if disk is None:
+            raise HostError(f"{task_id} has no disk")
+        image = self._given(task_id)
+        if not disk.is_given:
+            image.touch(0o600)
+            with image.open("r+b") as file:
+                file.write(bytes(_BYTES_OF_AN_EMPTY_DISK + _used(Path(disk.path))))
+                file.truncate(disk.size_gib * GIB)
+            shutil.rmtree(disk.path)
+            self.disks[task_id] = replace(disk, is_given=True)
+        await self.faults.after("hand_over")
+        return str(image)
+
     async def hold_in_memory(self, task_id: str, size_mib: int) -> str:
         await self.faults.before("hold_in_memory")
         self.memory_mib[task_id] = size_mib
@@ -246,6 +264,8 @@ class FakeHostDisks:
         disk = self.disks.get(task_id)
         if disk is None:
             raise HostError(f"{task_id} has no disk")
+        if disk.is_given:
+            return
         if reserved_bytes > disk.size_gib * GIB:
             raise DiskFull("the images are larger than the task's disk")
         self.reserved[task_id] = reserved_bytes
@@ -256,13 +276,14 @@ class FakeHostDisks:
         disk = self.disks.get(task_id)
         if disk is None:
             raise HostError(f"{task_id} has no disk")
-        return DiskUsage(
-            used_bytes=_used(Path(disk.path)) + self.reserved.get(task_id, 0), size_bytes=disk.size_gib * GIB
-        )
+        held = _blocks(self._given(task_id)) if disk.is_given else _used(Path(disk.path))
+        return DiskUsage(used_bytes=held + self.reserved.get(task_id, 0), size_bytes=disk.size_gib * GIB)
 
     async def allocated(self, task_id: str) -> int:
         await self.faults.before("allocated")
         disk = self.disks.get(task_id)
+        if disk is not None and disk.is_given:
+            return _blocks(self._given(task_id))
         return 0 if disk is None else _BYTES_OF_AN_EMPTY_DISK + _used(Path(disk.path))
 
     async def cut_off(self, task_id: str) -> None:
@@ -277,7 +298,9 @@ class FakeHostDisks:
         self.cut.discard(task_id)
         if self.memory_mib.pop(task_id, None) is not None:
             shutil.rmtree(self._root / "memory" / task_id)
-        if disk is not None:
+        if disk is not None and disk.is_given:
+            self._given(task_id).unlink()
+        elif disk is not None:
             shutil.rmtree(disk.path)
         await self.faults.after("delete_disk")
 
@@ -289,12 +312,19 @@ class FakeHostDisks:
         await self.faults.before("free_fraction")
         return self.free
 
+    def _given(self, task_id: str) -> Path:
+        return self._root / "disks" / f"{task_id}.given.img"
+
     def reboot(self) -> None:
         """Only the directories stay of what was in memory."""
         for task_id in self.memory_mib:
             path = self._root / "memory" / task_id
             shutil.rmtree(path)
             path.mkdir(mode=0o700)
+
+
+def _blocks(image: Path) -> int:
+    return image.stat().st_blocks * 512
 
 
 def _used(root: Path) -> int:

@@ -1,4 +1,7 @@
-"""The task's ephemeral disk: all writable layers and volumes of its containers."""
+"""The task's ephemeral disk: all writable layers and volumes of its containers.
+
+Once its machine has it (`TaskDisk.is_given`), the steps that write on it have done so before, and repeat nothing.
+"""
 
 from ...interfaces.hostnet import DiskFull
 from ..points import Point

@@ -44,11 +44,9 @@ class VolumesHook:
         task.resources.volumes.clear()
 
     async def _fill(self, task: TaskContext, final: Path, sources: list[tuple[str, str]]) -> None:
-        """From the first (container, path) whose image has that directory."""
-        assert task.resources.disk is not None, "the disk's step comes before"
-        if task.resources.disk.is_given:
-            return  # its machine has it: what it holds was complete before
-        if await task.parts.world.offload(LANE, final.is_dir):
+        """From the first (container, path) whose image has that directory. A disk that was given has them all."""
+        disk = task.resources.disk
+        if disk is None or disk.is_given or await task.parts.world.offload(LANE, final.is_dir):
             return
         filling = final.with_name(f"{final.name}.filling")
         await task.parts.world.offload(LANE, _fresh_directory, filling)

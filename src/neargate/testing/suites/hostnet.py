@@ -9,7 +9,7 @@ import socket
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -357,6 +357,40 @@ class DisksSuite(ABC):
 
         self.play(story)
 
+    def test_a_disk_that_was_handed_over_is_the_machines(self) -> None:
+        async def story(disks: HostDisks) -> None:
+            with pytest.raises(HostError):
+                await disks.hand_over(TASK)
+            disk = await disks.create_disk(TASK, 21)
+            await disks.create_disk(OTHER, 21)
+            await disks.reserve(TASK, 64 * MIB)
+            memory = await disks.hold_in_memory(TASK, 1)
+            _write(memory, "secret")
+            _write(disk.path, "kept")
+            image = await disks.hand_over(TASK)
+            assert await disks.hand_over(TASK) == image and _mode(image) == 0o600
+            assert not _exists(disk.path) and _names(memory) == {"secret"}
+            assert await disks.create_disk(TASK, 21) == replace(disk, is_given=True) and not _exists(disk.path)
+            assert await disks.list_disks() == sorted([TASK, OTHER])
+            used, held = await disks.usage(TASK), await disks.allocated(TASK)
+            assert 64 * MIB < used.used_bytes < 68 * MIB < used.size_bytes <= 21 * 1024 * MIB
+            await disks.reserve(TASK, 0)
+            assert await disks.usage(TASK) == used, "what was charged before stays"
+            _write_through(Path(image), 8 * MIB, at=1024 * MIB)
+            assert await disks.allocated(TASK) - held == 8 * MIB
+            assert (await disks.usage(TASK)).used_bytes - used.used_bytes == 8 * MIB
+            with suppress(HostError, OSError):
+                await disks.cut_off(TASK)
+            await disks.delete_disk(TASK)
+            await disks.delete_disk(TASK)
+            assert await disks.list_disks() == [OTHER] and not _exists(image) and not _exists(memory)
+            assert await disks.allocated(TASK) == 0
+            assert await disks.create_disk(TASK, 21) == disk and "kept" not in _names(disk.path)
+            await disks.delete_disk(TASK)
+            await disks.delete_disk(OTHER)
+
+        self.play(story)
+
     def test_what_is_held_in_memory_goes_with_the_disk(self) -> None:
         async def story(disks: HostDisks) -> None:
             disk = await disks.create_disk(TASK, 21)
@@ -431,8 +465,9 @@ async def _fill(disks: HostDisks, count: int) -> None:
         await disks.create_disk(f"{number:032x}", 50)
 
 
-def _write_through(path: Path, size: int) -> None:
-    with path.open("wb") as file:
+def _write_through(path: Path, size: int, *, at: int = 0) -> None:
+    with path.open("r+b" if at else "wb") as file:
+        file.seek(at)
         file.write(b"x" * size)
         file.flush()
         os.fsync(file.fileno())
