@@ -20,18 +20,23 @@ from ..hostnet.pool_consent import CONSENT_FILE, read_consent
 from ..hostnet.secret_mount import mount_secret, unmount_secret
 from ..hostnet.underlay import Underlay
 from ..hostnet.uplink.uplink import Uplink, UplinkedNetwork
+from ..interfaces.hostnet import HostCgroups
+from ..interfaces.sandbox import Sandbox
 from ..log import get_logger, write_to_stderr
 from ..model.capacity import HostCapacity, HostFacts
 from ..model.ids import ec2_id
-from ..model.knobs import DEFAULT_KNOBS
+from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..sandbox import foreign
-from ..sandbox.containerd_client import EngineError
+from ..sandbox.containerd_client import Containerd, EngineError
 from ..sandbox.containerd_process import ContainerdInstance
 from ..sandbox.engine import ContainerdSandbox, end_shims
+from ..sandbox.images import HostImages
+from ..sandbox.microvm.counters import MachineCgroups
+from ..sandbox.microvm.engine import MicroVmSandbox
 from ..sandbox.pull.credentials import AuthFile
 from ..sandbox.pull.proxies import proxies_of
 from ..world import OsWorld
-from . import admin, locks, patience
+from . import admin, locks, microvms, patience
 from . import config as configs
 from .allocator import keep_little
 from .balancers import balancer_keys, balancer_runner, end_proxies
@@ -93,21 +98,32 @@ def _settle_in(paths: RegionPaths, config: RegionConfig) -> None:
 
 async def _run(paths: RegionPaths, config: RegionConfig) -> None:
     cores = os.cpu_count() or 1
-    world = OsWorld(lanes={"sandbox": 2 * cores, "pull": 8, "pull-net": 64, "hostnet": 2, "image-disks": 2})
+    world = OsWorld(
+        lanes={"sandbox": 2 * cores, "pull": 8, "pull-net": 64, "hostnet": 2, "image-disks": 2, "microvm": 2}
+    )
     world.spawn(_bound_logs(world, paths), "process-logs")
     if config.sandbox == "simulated":
         await _until_signal(_run_simulated(world, paths, config))
         return
     network = _network(world, paths, config)
+    disks = LinuxDisks(world, directory=paths.disks, knobs=DEFAULT_KNOBS)
+    cgroups: HostCgroups = LinuxCgroups(world, instance=paths.instance)
+    sandbox: Sandbox
+    if config.sandbox == "microvm":
+        sandbox = _machines(world, paths, config, disks, network)
+        cgroups = MachineCgroups(cgroups, sandbox)
+    else:
+        own = None if config.foreign_containerd else containerd_instance(paths)
+        sandbox = _sandbox(world, paths, config, own=own)
     facts, keys = _facts(paths), balancer_keys(paths)
     agent = Agent(
         world,
         facts=facts,
         socket_path=str(paths.link_socket),
-        sandbox=_sandbox(world, paths, config, own=None if config.foreign_containerd else containerd_instance(paths)),
+        sandbox=sandbox,
         network=network,
-        disks=LinuxDisks(world, directory=paths.disks, knobs=DEFAULT_KNOBS),
-        cgroups=LinuxCgroups(world, instance=paths.instance),
+        disks=disks,
+        cgroups=cgroups,
         state_dir=paths.agent,
         endpoint=config.endpoint,
         api_socket=str(paths.tasks_socket),
@@ -173,8 +189,28 @@ def _sandbox(
         insecure_registries=config.insecure_registries,
         proxies=proxies_of(os.environ),
         carried=is_carried,
-        knobs=replace(DEFAULT_KNOBS, pull_connect_timeout_s=patience.of(DEFAULT_KNOBS.pull_connect_timeout_s)),
+        knobs=_pull_knobs(),
     )
+
+
+def _machines(
+    world: OsWorld, paths: RegionPaths, config: RegionConfig, disks: LinuxDisks, network: UplinkedNetwork
+) -> MicroVmSandbox:
+    client = Containerd(_containerd_address(paths, config), f"neargate-{paths.instance}")
+    images = HostImages(
+        world,
+        client,
+        registry_auth=AuthFile(str(paths.registry_auth), get_logger(__name__).warning),
+        insecure_registries=config.insecure_registries,
+        proxies=proxies_of(os.environ),
+        carried=is_carried,
+        knobs=_pull_knobs(),
+    )
+    return microvms.engine(world, paths, config, client=client, images=images, disks=disks, network=network)
+
+
+def _pull_knobs() -> Knobs:
+    return replace(DEFAULT_KNOBS, pull_connect_timeout_s=patience.of(DEFAULT_KNOBS.pull_connect_timeout_s))
 
 
 def _network(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> UplinkedNetwork:
@@ -257,6 +293,7 @@ async def _run_simulated(world: OsWorld, paths: RegionPaths, config: RegionConfi
 async def _remove_all(paths: RegionPaths, config: RegionConfig) -> None:
     """What a region may leave: disks, cgroups, interfaces, namespaces, mounts. After all tasks have stopped."""
     world = OsWorld()
+    await microvms.end_machines(world, paths)
     disks = LinuxDisks(world, directory=paths.disks, knobs=DEFAULT_KNOBS)
     for task_id in await disks.list_disks():
         await disks.delete_disk(task_id)
@@ -276,7 +313,11 @@ async def _remove_all(paths: RegionPaths, config: RegionConfig) -> None:
 
 async def _kill_all(paths: RegionPaths, config: RegionConfig) -> None:
     """Every container of the instance, without a grace. Their tasks' records stay for the next agent to tell of."""
-    sandbox = _sandbox(OsWorld(lanes={"sandbox": 8}), paths, config)
+    world = OsWorld(lanes={"sandbox": 8, "microvm": 2})
+    sandbox: Sandbox = _sandbox(world, paths, config)
+    if config.sandbox == "microvm":
+        disks = LinuxDisks(world, directory=paths.disks, knobs=DEFAULT_KNOBS)
+        sandbox = _machines(world, paths, config, disks, _network(world, paths, config))
     await sandbox.start()
     for state in await sandbox.list_containers():
         await sandbox.kill_container(state.runtime_id, signal.SIGKILL)

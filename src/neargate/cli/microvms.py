@@ -52,7 +52,7 @@ def guest_files() -> GuestFiles:
     place = Path(os.environ.get("NEARGATE_GUEST_DIR") or GUEST)
     missing = [name for name in _FILES if not (place / name).is_file()]
     if missing:
-        raise Problem(f"--sandbox microvm needs a guest, and {place / missing[0]} is missing; build it with: make guest")
+        raise Problem(f"--sandbox microvm needs a guest; {place / missing[0]} is missing; build it with: make guest")
     kernel, initramfs, tools = (str(place / name) for name in _FILES)
     return GuestFiles(kernel=kernel, initramfs=initramfs, tools=tools)
 
@@ -110,3 +110,11 @@ def engine(
             note=get_logger(__name__).warning,
         )
     )
+
+
+async def end_machines(world: OsWorld, paths: RegionPaths) -> None:
+    """Those that no agent needs any more, and their records."""
+    vmm = QemuVmm(world, paths.run / "machines")
+    for machine in await vmm.list_machines():
+        await vmm.destroy(machine.machine_id)
+    await vmm.close()

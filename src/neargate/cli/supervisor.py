@@ -133,7 +133,8 @@ def check_proxies(config: RegionConfig) -> None:
 
 def _own(paths: RegionPaths, name: str) -> Program:
     """One of our own processes: the same Python, a small and known environment."""
-    keep = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "NEARGATE_KILL_FILE", patience.VARIABLE, *PROXY_VARIABLES)
+    own = ("NEARGATE_KILL_FILE", "NEARGATE_GUEST_DIR", patience.VARIABLE)
+    keep = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", *own, *PROXY_VARIABLES)
     return Program(
         name=name,
         argv=(sys.executable, "-P", "-m", "neargate", name, "--data", str(paths.data)),

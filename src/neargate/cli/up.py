@@ -70,6 +70,7 @@ def _made_ready(
     with settled(paths, configs.settle(paths, wanted)) as config:
         prepare(paths, config)
         check_foreign_containerd(config)
+        _check_machines(config)
         check_proxies(config)
         _check_uplink(config)
         _check_registry(config)
@@ -82,6 +83,13 @@ def _made_ready(
         configs.save(paths, config)
         _say_uplink(paths, config, say)
     return config, supervisor
+
+
+def _check_machines(config: RegionConfig) -> None:
+    if config.sandbox == "microvm":
+        from .microvms import check  # not for those who run containers
+
+        check(config)
 
 
 def _check_uplink(config: RegionConfig) -> None:

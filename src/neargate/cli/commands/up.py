@@ -28,7 +28,7 @@ def up_options(up: argparse.ArgumentParser) -> None:
     )
     up.add_argument(
         "--sandbox",
-        help="container; microvm: each task in a virtual machine of its own (docs/microvms.md); or simulated: hosts that "
+        help="container; microvm: each task in a virtual machine of its own (docs/microvms.md); simulated: hosts that "
         "start nothing",
     )
     up.add_argument(
