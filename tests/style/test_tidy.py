@@ -76,6 +76,8 @@ ALLOWED = {
     ("sandbox/", "threading.Thread"),  # a pull inside a task's network namespace
     ("sandbox/runtime_probe.py", "subprocess.run"),  # which OCI runtime works here, once per start
     ("sandbox/microvm/packing.py", "subprocess.run"),  # mkfs.erofs, once per image and host
+    ("sandbox/microvm/confinement.py", "subprocess.Popen"),  # a machine's monitor, whose confinement is a program
+    ("sandbox/microvm/qemu_program.py", "subprocess.run"),  # QEMU's version and libraries, once per start
     ("sandbox/shim_process.py", "subprocess.run"),  # the next task's shim, between launches
 }
 FILE_LINES_MAX = 600

@@ -17,30 +17,23 @@ from .vmm import MachineRefused, MachineStuck
 _LINE_MAX = 256 * 1024  # an answer with the whole console is a third of it
 _EVENT_PAUSE_S = 0.01
 _SAID_MAX = 300
+_NOTHING = Raw()
 
 
 class QmpEvent(Struct, frozen=True, kw_only=True):
-    """`reason` is SHUTDOWN's."""
-
     name: str
-    reason: str = ""
 
 
 class _Failure(Struct, frozen=True):
     desc: str = ""
 
 
-class _Data(Struct, frozen=True):
-    reason: Raw | None = None
-
-
 class _Line(Struct, frozen=True):
-    answer: Raw | None = msgspec.field(name="return", default=None)
+    answer: Raw = msgspec.field(name="return", default=_NOTHING)
     error: _Failure | None = None
     event: str | None = None
-    data: Raw | None = None
-    id: Raw | None = None
-    greeting: Raw | None = msgspec.field(name="QMP", default=None)
+    id: Raw = _NOTHING
+    greeting: Raw = msgspec.field(name="QMP", default=_NOTHING)
 
 
 _decoder = msgspec.json.Decoder(_Line)
@@ -69,7 +62,7 @@ class Qmp:
         """Greeting and capabilities. Raises MachineStuck."""
         try:
             line = await within(timeout_s, self._line())
-            if line.greeting is None:
+            if not bytes(line.greeting):
                 raise MachineStuck("the monitor does not greet")
         except (TimeoutError, OSError, msgspec.MsgspecError) as error:
             self.close()
@@ -99,7 +92,7 @@ class Qmp:
                 self._waiting = None
         if line.error is not None:
             raise MachineRefused(f"{command}: {printable(line.error.desc, _SAID_MAX)}")
-        return line.answer if line.answer is not None else Raw(b"{}")
+        return line.answer
 
     async def event(self) -> QmpEvent | None:
         """The next one; None when the connection has ended."""
@@ -135,7 +128,7 @@ class Qmp:
                 line = await self._line()
                 if line.event is not None:
                     await self._take_event(line)
-                elif self._waiting is not None and line.id is not None:
+                elif self._waiting is not None:
                     number, answered = self._waiting
                     if bytes(line.id) == b"%d" % number and not answered.done():
                         answered.set_result(line)
@@ -150,11 +143,7 @@ class Qmp:
     async def _take_event(self, line: _Line) -> None:
         """Only what tells of an end is kept. A guest can cause some others as often as it likes."""
         if line.event in ("SHUTDOWN", "GUEST_PANICKED") and len(self._events) < 8:
-            reason = ""
-            if line.data is not None:
-                found = msgspec.json.decode(line.data, type=_Data).reason
-                reason = printable(bytes(found).decode(errors="replace").strip('"'), 40) if found is not None else ""
-            self._events.append(QmpEvent(name=line.event, reason=reason))
+            self._events.append(QmpEvent(name=line.event))
             self._some.set()
         await self._world.sleep(_EVENT_PAUSE_S)
 
