@@ -107,7 +107,7 @@ def test_a_write_returns_when_it_was_taken_and_the_next_waits_its_turn(play: Pla
         process = await guest.run(("cat",))
         fake = rig.fake.processes[process.number]
         fake.reads.clear()
-        first = rig.world.spawn(process.write(b"a" * 100_000), "first")
+        first = rig.world.spawn(process.write(b"a" * 200_000), "first")
         second = rig.world.spawn(process.write(b"b" * 10), "second")
         empty = rig.world.spawn(process.write(b""), "empty")
         await rig.world.sleep(1)
@@ -116,12 +116,28 @@ def test_a_write_returns_when_it_was_taken_and_the_next_waits_its_turn(play: Pla
         heard = b""
         async for part in process.output():
             heard += part
-            if len(heard) == 100_010:
+            if len(heard) == 200_010:
                 break
-        assert heard == b"a" * 100_000 + b"b" * 10
+        assert heard == b"a" * 200_000 + b"b" * 10
         await asyncio.wait([first, second, empty])
         await process.end_input()
         assert await process.wait() == 0
+
+    play(life)
+
+
+def test_a_write_that_fits_returns_when_it_was_taken_too(play: Play) -> None:
+    async def life(rig: GuestRig) -> None:
+        guest = await rig.connect()
+        process = await guest.run(("cat",))
+        fake = rig.fake.processes[process.number]
+        fake.reads.clear()
+        writing = rig.world.spawn(process.write(b"few"), "writing")
+        await rig.world.sleep(1)
+        assert not writing.done()
+        fake.reads.set()
+        await asyncio.wait([writing])
+        assert fake.taken == 3
 
     play(life)
 
@@ -228,6 +244,7 @@ def test_a_number_is_given_once_also_over_restarts(tmp_path: Path) -> None:
             assert numbers.was_given(given[0]) == (len(given) > count)
             assert not numbers.was_given(given[-1] + 5000)
         given += await asyncio.gather(*(numbers.next() for _ in range(5000)))
+        assert max(given) < 10 * 4096, "callers at the same time take a block together"
         assert len(set(given)) == len(given) and min(given) > 0
 
     run_virtual(life())

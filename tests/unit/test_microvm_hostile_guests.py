@@ -138,6 +138,28 @@ async def _first(parts: AsyncGenerator[bytes, None]) -> None:
 # ---------------------------------------------------------------- answers
 
 
+def test_input_is_not_taken_twice(play: Play) -> None:
+    async def life(rig: GuestRig) -> None:
+        guest = await rig.connect()
+        process = await guest.run(("cat",))
+        await process.write(b"12345")
+        rig.fake.say_raw(said(TAKEN, process.number, number(5)))
+        assert "took 5" in await broke(guest)
+
+    play(life)
+
+
+def test_a_container_that_was_not_made_does_not_start_after_all(play: Play) -> None:
+    async def life(rig: GuestRig) -> None:
+        guest = await rig.connect()
+        container = await guest.run(("three",), pid_file="/run/pid")
+        assert container.exit_code == 3
+        rig.fake.say_raw(said(STARTED, container.number, code(9)))
+        assert "after its exit" in await broke(guest)
+
+    play(life)
+
+
 def test_an_answer_of_another_kind_is_a_lie(play: Play) -> None:
     async def life(rig: GuestRig) -> None:
         for mute, kind in ((FILE, CONTENT), (READ, DONE)):
@@ -220,10 +242,11 @@ def test_a_guest_that_missed_a_hello_is_asked_once_more(tmp_path: Path) -> None:
         await rig.world.sleep(12)
         rig.fake.mute = set()
         await asyncio.wait({connecting})
-        assert rig.fake.asked[:3] == [HELLO] * 3 and rig.fake.connections == rig.fake.asked.count(HELLO) == 4
+        assert rig.world.monotonic() == pytest.approx(1 + 2 + 4 + 8)
+        assert rig.fake.connections == rig.fake.asked.count(HELLO) == 5
         await connecting.result().file("/f", b"")
 
-    GuestRig(tmp_path, PROGRAMS, limits=Limits(hello_s=30, hello_again_s=5)).run(life)
+    GuestRig(tmp_path, PROGRAMS, limits=Limits(hello_s=30, hello_again_s=1)).run(life)
 
 
 def test_who_says_too_much_before_the_hello_is_broken(play: Play) -> None:
@@ -246,6 +269,22 @@ def test_a_stream_that_nobody_asked_for_is_a_lie(play: Play, count: int) -> None
             rig.fake.processes[stream] = FakeProcess(stream, KEPT, ("sleep",), pid=9, news=lambda: None)
         with pytest.raises(GuestBroke, match="told of stream"):
             await rig.connect()
+
+    play(life)
+
+
+@pytest.mark.parametrize(("count", "is_right"), [(512, True), (1025, False)])
+def test_the_streams_that_are_told_of_are_bounded(play: Play, tmp_path: Path, count: int, is_right: bool) -> None:
+    (tmp_path / "streams").write_text("10000")
+
+    async def life(rig: GuestRig) -> None:
+        for stream in range(5000, 5000 + count):
+            rig.fake.processes[stream] = FakeProcess(stream, KEPT, ("sleep",), pid=9, news=lambda: None)
+        if is_right:
+            assert len((await rig.connect()).processes) == count
+        else:
+            with pytest.raises(GuestBroke, match="too many"):
+                await rig.connect()
 
     play(life)
 
@@ -379,6 +418,7 @@ def test_all_that_waits_gets_the_same_reason_at_the_end(play: Play, how: str) ->
         guest = await rig.connect()
         waits = await _waits(guest, rig)
         await rig.world.sleep(1)
+        began = rig.world.monotonic()
         assert not any(wait.done() for wait in waits)
         if how == "close":
             await guest.close()
@@ -387,6 +427,7 @@ def test_all_that_waits_gets_the_same_reason_at_the_end(play: Play, how: str) ->
         else:
             rig.fake.say_raw(said(DONE, 4000))
         await asyncio.wait(waits)
+        assert rig.world.monotonic() == began, "nobody waits until the time is up"
         reasons = {wait.result() for wait in waits}
         assert len(reasons) == 1
         assert isinstance(await guest.ended(), GuestBroke) == (how == "lie")
@@ -449,6 +490,7 @@ def test_a_guest_that_refuses_to_end_what_was_cancelled_does_not_end_the_agent(p
         if refused == RUN:
             rig.fake.say_raw(said(FAILED, max(rig.fake.numbers), code(11)))
         await rig.world.sleep(1)
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("guest-end")]
         rig.fake.mute = set()
         await guest.file("/f", b"")
         assert len(guest.processes) == (1 if refused == FORGET else 0)

@@ -97,7 +97,7 @@ FALSE = {
     "a hello with a kernel that is a terminal's command": said(HELLO, 0, b'{"protocol":2,"kernel":"\\u001b[2J"}'),
     "a hello with a kernel of many words": said(HELLO, 0, b'{"protocol":2,"kernel":"' + b"k" * 129 + b'"}'),
     "a hello that is long": said(HELLO, 0, GREETING + bytes(HELLO_MAX_BYTES)),
-    "a hello that is deep": said(HELLO, 0, b'{"deep":' + b"[" * 900 + b"]" * 80 + b"}"),
+    "a hello that is deep": said(HELLO, 0, b'{"deep":' + b"[" * 1000 + b"}"),
     "a hello that is no text": said(HELLO, 0, GREETING + b"\xff" * 32),
 }
 

@@ -30,7 +30,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Of one connection. Seconds; `frames_*` bound what a guest may cost the loop: above, it is read more slowly."""
 
     hello_s: float = 30.0
-    hello_again_s: float = 5.0  # a guest that has missed the end of a connection misses a HELLO: connect once more
+    hello_again_s: float = 0.5  # without an answer connect once more, then after twice that time, and so on
     answer_s: float = 30.0
     stall_s: float = 30.0  # how long the guest may leave the socket unread
     requests: int = 64  # at a time; others wait

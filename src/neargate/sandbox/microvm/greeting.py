@@ -30,8 +30,9 @@ class Greeted(Struct, frozen=True, kw_only=True):
 async def greet(world: World, directory: str, name: str, *, pace: Pace, hello_s: float, again_s: float) -> Greeted:
     """Connected and greeted within `hello_s`.
 
-    A guest that has missed the end of an earlier connection takes a HELLO for the rest of half a frame; it sees the end
-    of this one. So there is another when no answer comes in `again_s`. Raises GuestGone, GuestBroke.
+    A guest that notices the end of an earlier connection late takes the HELLO for the rest of half a frame, or drops its
+    answer with what was meant for that one. So there is another when no answer comes in `again_s`, then in twice that
+    time, for a guest that is slow. Raises GuestGone, GuestBroke.
     """
     deadline = world.monotonic() + hello_s
     while (left_s := deadline - world.monotonic()) > 0:
@@ -43,6 +44,7 @@ async def greet(world: World, directory: str, name: str, *, pace: Pace, hello_s:
             return await within(min(again_s, left_s), _greet(world, connection, pace))
         except TimeoutError:
             connection.abort()
+            again_s *= 2
         except BaseException:
             connection.abort()
             raise

@@ -6,6 +6,7 @@ memory loses the machine. The guest's own word (the highest of its kept streams)
 forgotten, and it lies. A clock would not do: it goes back.
 """
 
+import asyncio
 import os
 from typing import Final
 
@@ -26,16 +27,16 @@ class StreamNumbers:
         self._next = 0  # 0: the file was not looked at
         self._end = 0
         self._begin = 0
+        self._taking = asyncio.Lock()
 
     async def next(self) -> int:
         """Raises OSError; ValueError for a file that holds no number: the machine is not to be spoken to."""
-        while self._next == self._end:
-            begin, end = await self._world.offload(LANE, self._take_block)
-            self._begin = self._begin or begin
-            if self._next == self._end:  # else another caller was as soon, and its block is used first
-                self._next, self._end = begin, end
-        self._next += 1
-        return self._next - 1
+        async with self._taking:
+            if self._next == self._end:
+                self._next, self._end = await self._world.offload(LANE, self._take_block)
+                self._begin = self._begin or self._next
+            self._next += 1
+            return self._next - 1
 
     def was_given(self, number: int) -> bool:
         """By an earlier agent, so that the guest may know it. Ask after the first `next`."""
