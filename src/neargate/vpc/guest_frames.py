@@ -43,18 +43,21 @@ table {TABLE} {{
  chain c_tells6 {{
   {_lines(_tells_ipv6(eni, out))}
  }}
- chain c_leaves {{
-  type filter hook ingress device "{tap}" priority 0; policy drop;
-  ether saddr != {eni.mac} drop
-  ether daddr != {ENI_MAC_GATEWAY} drop
-  ether type != {_kinds(eni)} drop
+ chain c_read {{
   meta l4proto {{ tcp, udp }} th sport < {_FIRST} {out}
   ip frag-off & 0x1fff != 0 {out}
   frag frag-off != 0 {out}
   meta l4proto {{ tcp, udp }} drop
   icmp type {{ 3, 4, 5, 11, 12 }} goto c_tells4
   icmpv6 type 0-127 goto c_tells6
-  meta l4proto != {{ tcp, udp }} {out}
+  {out}
+ }}
+ chain c_leaves {{
+  type filter hook ingress device "{tap}" priority 0; policy drop;
+  ether saddr != {eni.mac} drop
+  ether daddr != {ENI_MAC_GATEWAY} drop
+  ether type != {_kinds(eni)} drop
+  meta l4proto 0-255 goto c_read
  }}
 }}
 """
