@@ -1,15 +1,14 @@
-"""What tests of the container engine wait for: on the state, with a bound."""
+"""What tests of the engines wait for: on the state, with a bound."""
 
 import asyncio
 
-from neargate.interfaces.sandbox import ContainerState
-from neargate.sandbox.engine import ContainerdSandbox
+from neargate.interfaces.sandbox import ContainerState, Sandbox
 
 LOOKS = 400
 LOOK_S = 0.05
 
 
-async def stopped(engine: ContainerdSandbox, runtime_id: str) -> ContainerState:
+async def stopped(engine: Sandbox, runtime_id: str) -> ContainerState:
     for _ in range(LOOKS):
         state = await engine.get_container(runtime_id)
         assert state is not None

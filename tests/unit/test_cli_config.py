@@ -41,7 +41,7 @@ def paths(tmp_path: Path) -> RegionPaths:
         ({"zones": ("A",)}, "--zones"),
         ({"auth": "none"}, "enforce or open"),
         ({"containerd": "docker"}, "own or system"),
-        ({"sandbox": "vm"}, "container or simulated"),
+        ({"sandbox": "vm"}, "container or microvm or simulated"),
         ({"port": 0}, "port"),
         ({"extensions": ("files", "flies")}, "--extensions 'flies': there is files; '' for none"),
         ({"hosts": 0}, "--hosts"),

@@ -65,7 +65,7 @@ class MachineRig:
     async def hand_over(self, task_id: str) -> str:
         mounted = self._mounted.pop(task_id, None)
         if mounted is not None:
-            subprocess.run(["umount", mounted], check=True)
+            await asyncio.to_thread(subprocess.run, ["umount", mounted], check=True)
         return str(self.base / f"{task_id}.img")
 
     async def open_tap(self, task_id: str) -> GuestInterface:
@@ -178,6 +178,10 @@ class MachineRig:
             os.rmdir(os.path.join(place, "lost+found"))
             self._mounted[task_id] = place
         return place
+
+    async def monitor_pids(self) -> dict[str, int]:
+        """By task, as the next agent's driver finds them."""
+        return {machine.machine_id: machine.pid for machine in await self._vmm(_world()).list_machines()}
 
     def log(self, config: ContainerConfig) -> str:
         assert config.log_path is not None
