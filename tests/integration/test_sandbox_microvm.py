@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -74,7 +74,7 @@ async def pulled(engine: MicroVmSandbox, reference: str) -> Image:
     return await engine.pull_image(PullRequest(reference=reference, account=ACCOUNT), lambda *_: None)
 
 
-def inside(rig: MachineRig, reference: str, script: str, task_id: str = "", **fields: object) -> str:
+def inside(rig: MachineRig, reference: str, script: str, task_id: str = "", **fields: Any) -> str:
     """What a shell script prints in a container made with these fields."""
     said: list[str] = []
 
@@ -168,7 +168,7 @@ def test_a_command_past_its_time_ends_with_all_it_started(rig: MachineRig, refer
         script = ("sh", "-c", "sleep 2000 & setsid sleep 2000 & sleep 2000")
         late = await engine.exec(config.runtime_id, "late", script, timeout_s=1)
         assert late.exit_code is None
-        left = await engine.exec(config.runtime_id, "left", ("pgrep", "-f", "sleep 2000"), timeout_s=20)
+        left = await engine.exec(config.runtime_id, "left", ("busybox", "pgrep", "-f", "[s]leep 2000"), timeout_s=20)
         assert (left.exit_code, left.output) == (1, b"")
         missing = await engine.exec(config.runtime_id, "missing", ("no-such-program",), timeout_s=20)
         assert missing.exit_code == 127 and b"no-such-program" in missing.output

@@ -20,6 +20,7 @@ from .record import Blueprint
 CRUN = "/usr/bin/crun"
 _ENDED_S = 30.0
 _SAID_MAX = 1024
+_NO_CAUSE = "fail startup"  # of a command in a container: what its process said before it is the cause
 # What rtnetlink may answer though all is well: no such family in this kernel; it is there already.
 _HARMLESS = (17, 95, 97)  # EEXIST, EOPNOTSUPP, EAFNOSUPPORT
 
@@ -185,7 +186,7 @@ async def _said(guest: Guest, log: str) -> str:
     except GuestRefused:
         return ""
     said = [_message(line) for line in lines]
-    return next((message for message in reversed(said) if message), "")[:_SAID_MAX]
+    return next((message for message in reversed(said) if message and message != _NO_CAUSE), "")[:_SAID_MAX]
 
 
 def _message(line: bytes) -> str:
