@@ -34,6 +34,12 @@ class FakeFile(Struct):
     gid: int
 
 
+class _Connected:
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.is_over = False
+
+
 def said(kind: int, stream: int, payload: bytes = b"") -> bytes:
     """One frame."""
     return _HEADER.pack(len(payload), kind, stream) + payload
@@ -63,8 +69,10 @@ class FakeGuest:
         self._world = world
         self._path = path
         self.numbers: set[int] = set()
-        self._hears = asyncio.Event()
-        self._hears.set()
+        self._is_deaf = False
+        self._is_stopped = False
+        self._connected: set[_Connected] = set()
+        self._change = asyncio.Event()  # of who may be heard; a new one each time
         self._starts = True
         self._news = asyncio.Event()
         self._due: deque[bytes] = deque()
@@ -86,22 +94,23 @@ class FakeGuest:
         """The machine is gone."""
         assert self._server is not None
         self._server.close()
-        self.cut()
+        self._is_stopped = True
         for process in self.processes.values():
             process.kill()
+        self._end_connections()
+        while self._connected:
+            await self._change.wait()
 
     # ---------------------------------------------------------------- to make it a bad one
 
     @property
     def is_deaf(self) -> bool:
-        return not self._hears.is_set()
+        return self._is_deaf
 
     @is_deaf.setter
     def is_deaf(self, value: bool) -> None:
-        if value:
-            self._hears.clear()
-        else:
-            self._hears.set()
+        self._is_deaf = value
+        self._tell_change()
 
     def hold_starts(self, is_held: bool) -> None:
         """Whether nothing is said of processes that were not said to have started."""
@@ -121,26 +130,53 @@ class FakeGuest:
     # ---------------------------------------------------------------- one connection
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with self._one:  # the machine monitor has one host at a time
-            self.connections += 1
-            self._writer = writer
-            left, self.left = self.left, b""
-            writer.write(left)
-            telling = self._world.spawn(self._tell(writer), "fake-guest-tells")
-            try:
-                while True:
-                    length, kind, stream = _HEADER.unpack(await reader.readexactly(_HEADER.size))
-                    payload = await reader.readexactly(length)
-                    await self._hears.wait()
+        if self._is_deaf:
+            self._end_connections()  # by its host, who is here again; a guest that hears reads on to its end
+        connected = _Connected(writer)
+        self._connected.add(connected)
+        try:
+            async with self._one:  # the machine monitor has one host at a time
+                await self._listen(connected, reader, writer)
+        finally:
+            self._connected.discard(connected)
+            writer.close()
+            self._tell_change()
+
+    def _end_connections(self) -> None:
+        for connected in self._connected:
+            connected.is_over = True
+            connected.writer.transport.abort()  # nobody need be there who reads
+        self._tell_change()
+
+    def _tell_change(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
+
+    async def _listen(
+        self, connected: "_Connected", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        if connected.is_over or self._is_stopped:
+            return
+        self.connections += 1
+        self._writer = writer
+        left, self.left = self.left, b""
+        writer.write(left)
+        telling = self._world.spawn(self._tell(writer), "fake-guest-tells")
+        try:
+            while not connected.is_over:
+                length, kind, stream = _HEADER.unpack(await reader.readexactly(_HEADER.size))
+                payload = await reader.readexactly(length)
+                while self._is_deaf and not connected.is_over:
+                    await self._change.wait()
+                if not connected.is_over:
                     self._obey(kind, stream, payload)
                     self._news.set()
-            except (asyncio.IncompleteReadError, OSError):
-                pass  # the host is gone, maybe in the middle of a frame: dropped
-            finally:
-                telling.cancel()
-                self._writer = None
-                self._due.clear()
-                writer.close()
+        except (asyncio.IncompleteReadError, OSError):
+            pass  # the host is gone, maybe in the middle of a frame: dropped
+        finally:
+            telling.cancel()
+            self._writer = None
+            self._due.clear()
 
     async def _tell(self, writer: asyncio.StreamWriter) -> None:
         try:
