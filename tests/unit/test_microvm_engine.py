@@ -145,6 +145,8 @@ def test_the_machine_goes_with_the_last_container(rig: MicroVmRig) -> None:
             await engine.start_container(config.runtime_id)
         await engine.delete_container(first.runtime_id)
         assert "task-1" in rig.vmm.machines and (await status(engine, second)).status == "running"
+        guest = rig.vmm.guest("task-1")
+        assert list(guest.containers) == [second.runtime_id] and len(guest.processes) == 1
         await engine.delete_container(second.runtime_id)
         assert rig.vmm.machines == {} and await engine.list_containers() == []
         assert list((rig.base / "records").iterdir()) == []
@@ -431,8 +433,12 @@ def test_a_start_that_was_cut_short_is_done_by_the_next_agent(
         after = rig.agent()
         await after.start()
         assert (await status(after, config)).status == "created"
+        made_before = dict(rig.vmm.guest("task-1").containers)
+        assert len(made_before) == (1 if step == "start" else 0)
         await after.start_container(config.runtime_id)
         assert (await status(after, config)).status == "running"
+        for runtime_id, container in made_before.items():
+            assert rig.vmm.guest("task-1").containers[runtime_id] is container, "what was made is started"
         await logged(rig, config, "line 0\n")
         assert len(rig.vmm.made) == 1, "the machine is the same"
         await after.close()
@@ -454,6 +460,7 @@ def test_a_boot_that_was_cut_short_is_begun_again(rig: MicroVmRig) -> None:
         assert (await status(after, config)).status == "created"
         await after.start_container(config.runtime_id)
         assert len(rig.vmm.made) == 2 and (await status(after, config)).status == "running"
+        assert rig.notes == [], "what is left of the first is not asked"
         await after.close()
 
     rig.run(story)

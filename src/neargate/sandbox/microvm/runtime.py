@@ -93,7 +93,7 @@ async def create(guest: Guest, blueprint: Blueprint, number: int) -> Process:
         words = _crun(log, "create", "--bundle", bundle, "--pid-file", pid_file, runtime_id)
         process = await guest.run(words, number=number, kept=True, pid_file=pid_file, timeout_s=_ENDED_S)
         if process.pid is None:
-            said = await _said(guest, log)
+            said = await _said(guest, log) or await _output(process)
             await process.forget()
             raise RuntimeFailed(said)
         if not blueprint.interactive:
@@ -180,6 +180,14 @@ async def _command(guest: Guest, words: tuple[str, ...]) -> int:
     return code
 
 
+async def _output(process: Process) -> str:
+    """What a command that failed has written: the runtime's children say there what they die of."""
+    said = b""
+    async for part in process.output():
+        said += part[: _SAID_MAX - len(said)]
+    return said.decode(errors="replace").strip()
+
+
 async def _said(guest: Guest, log: str) -> str:
     try:
         lines = (await guest.read(log)).splitlines()
@@ -219,7 +227,7 @@ async def execute(guest: Guest, runtime_id: str, number: int, process: bytes, *,
         made = await guest.run(words, number=stream, terminal=(80, 24), timeout_s=_ENDED_S)
     execution = Execution(process=made, base=base)
     if detached and made.pid is None:
-        said = await execution.said(guest)
+        said = await execution.said(guest) or await _output(made)
         await made.forget()
         raise RuntimeFailed(said)
     return execution
