@@ -48,6 +48,7 @@ class CrunGuest(FakeGuest):
         self.acts = dict(acts)
         self.containers: dict[str, FakeContainer] = {}
         self.executions: dict[str, FakeProcess] = {}  # by cgroup
+        self.killed_in: set[str] = set()  # cgroups; who begins in one is killed, as by kernels of the 6.1 series
         self.programs = _Crun(self)
 
     def end_container(self, runtime_id: str, code: int) -> None:
@@ -77,7 +78,14 @@ class CrunGuest(FakeGuest):
                 if container.group == group:
                     container.frozen = self.files[path].content == b"1"
 
+    def _do(self, kind: int, stream: int, payload: bytes) -> None:
+        for group, process in self.executions.items():
+            populated = b"populated 0\n" if process.exit_code is not None else b"populated 1\n"
+            self.files[f"{_GROUPS}{group}/cgroup.events"] = FakeFile(populated, 0o444, 0, 0)
+        super()._do(kind, stream, payload)
+
     def _kill(self, group: str) -> None:
+        self.killed_in.add(group)
         for runtime_id, container in list(self.containers.items()):
             if container.group == group:
                 self.end_container(runtime_id, 137)
@@ -174,6 +182,8 @@ class _Crun(dict[tuple[str, ...], Program]):
         if args[0] not in _SHELLS:
             return await self._fail(log, f"executable file `{args[0]}` not found in $PATH: No such file or directory")
         name = next(word.partition("=")[2] for word in words if word.startswith("--cgroup="))
+        if f"{container.group}/{name}" in self._guest.killed_in:
+            return await self._fail(log, "fail startup")
         self._guest.executions[f"{container.group}/{name}"] = process
         pid_file = words[words.index("--pid-file") + 1]
         self._guest.files[pid_file] = FakeFile(b"77", 0o600, 0, 0)

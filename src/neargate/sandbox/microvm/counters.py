@@ -1,7 +1,7 @@
 """What a guest's cgroups have counted, in the words of the host's (`interfaces.hostnet.CgroupStats`).
 
-Owns the reading of version 2's files through the guest. Invariant: a number is one, however hostile the guest: at most 18
-digits, and what is no number is 0.
+Owns the reading of version 2's files through the guest. Invariant: a number is one, however hostile the guest: at most
+18 digits, and what is no number is 0.
 """
 
 import re

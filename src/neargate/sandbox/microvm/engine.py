@@ -221,6 +221,7 @@ class MicroVmSandbox:
             await self._blocking(self._parts.records.forget, container.blueprint)
             container.let_go()
             del machine.containers[runtime_id]
+            self._executions.forget(runtime_id)
             self._parts.board.forget(runtime_id)
 
     async def _end_in_guest(self, machine: TaskMachine, container: Contained) -> None:

@@ -26,6 +26,7 @@ _DRAIN_S = 1.0
 _LOOK_S = 0.02
 _LOOKS = 1500
 _END_S = 5.0
+PLACES_MAX = 4096  # of a container, each of which a killed command spends
 
 
 class Executions:
@@ -35,6 +36,7 @@ class Executions:
         self._world = world
         self._most = most
         self._taken: dict[str, set[int]] = {}
+        self._spent: dict[str, int] = {}  # below this number all are
 
     async def run(
         self,
@@ -46,7 +48,10 @@ class Executions:
         timeout_s: float,
         max_output: int,
     ) -> ExecResult:
-        number = self.take(container)
+        try:
+            number = await self.take(guest, container)
+        except GuestGone:
+            return ExecResult(exit_code=KILLED, output=b"")
         try:
             process = _process(container, exec_id, args)
             return await self._run(guest, container, number, process, timeout_s, max_output)
@@ -72,21 +77,38 @@ class Executions:
         try:
             code = await _exit_within(made.process, timeout_s)
             if code is None:
-                await runtime.kill_all(guest, places.execution(container.group, number))
+                await runtime.kill_execution(guest, places.execution(container.group, number))
             await asyncio.wait({reader}, timeout=_DRAIN_S)
         finally:
             reader.cancel()
             await end(guest, container, number, made.process)
         return ExecResult(exit_code=code, output=output.kept)
 
-    def take(self, container: Contained) -> int:
-        """A place of its own. Raises SandboxError."""
-        taken = self._taken.setdefault(container.blueprint.runtime_id, set())
-        number = next((number for number in range(self._most) if number not in taken), None)
-        if number is None:
+    async def take(self, guest: Guest, container: Contained) -> int:
+        """A place of its own, in which nothing was killed yet. Raises SandboxError, GuestGone."""
+        runtime_id = container.blueprint.runtime_id
+        taken = self._taken.setdefault(runtime_id, set())
+        if len(taken) >= self._most:
             raise SandboxError("too many commands run in the container")
-        taken.add(number)
-        return number
+        for number in range(self._spent.get(runtime_id, 0), PLACES_MAX):
+            if number in taken:
+                continue
+            taken.add(number)
+            try:
+                if not await runtime.is_spent(guest, places.execution(container.group, number)):
+                    return number
+            except BaseException:
+                self.free(container, number)
+                raise
+            self.free(container, number)
+            taken = self._taken.setdefault(runtime_id, set())
+            if number == self._spent.get(runtime_id, 0):
+                self._spent[runtime_id] = number + 1
+        raise SandboxError("too many commands were killed in the container")
+
+    def forget(self, runtime_id: str) -> None:
+        """Its cgroup is new, or it is gone."""
+        self._spent.pop(runtime_id, None)
 
     def free(self, container: Contained, number: int) -> None:
         taken = self._taken.get(container.blueprint.runtime_id, set())
@@ -96,7 +118,10 @@ class Executions:
 
     async def open(self, guest: Guest, container: Contained, exec_id: str, args: tuple[str, ...]) -> "GuestTerminal":
         """Raises SandboxError, EngineUnavailable."""
-        number = self.take(container)
+        try:
+            number = await self.take(guest, container)
+        except GuestGone as gone:
+            raise EngineUnavailable(gone.reason) from None
         made: runtime.Execution | None = None
         try:
             await prepare(guest, container, number)
@@ -138,7 +163,7 @@ async def prepare(guest: Guest, container: Contained, number: int) -> None:
 async def end(guest: Guest, container: Contained, number: int, process: Process) -> None:
     """The command with all that it started."""
     try:
-        await runtime.kill_all(guest, places.execution(container.group, number))
+        await runtime.kill_execution(guest, places.execution(container.group, number))
         await within(_END_S, process.end())
     except (GuestGone, GuestRefused, TimeoutError):
         pass  # with its connection everything goes that is not kept
@@ -182,7 +207,7 @@ class GuestTerminal:
     async def wait(self) -> int:
         try:
             code = await self._process.wait()
-            await runtime.kill_all(self._guest, places.execution(self._container.group, self._number))
+            await runtime.kill_execution(self._guest, places.execution(self._container.group, self._number))
         except GuestGone:
             return KILLED
         return code

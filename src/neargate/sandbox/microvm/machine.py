@@ -19,6 +19,7 @@ from . import places, runtime
 from .boot import size_of, spec_of
 from .contained import Contained
 from .errors import GuestBroke, GuestGone, GuestRefused
+from .executions import PLACES_MAX
 from .guest import Guest
 from .parts import LANE, Parts
 from .plan import images_of, machine_steps
@@ -233,7 +234,7 @@ class TaskMachine:
 
     async def _end_executions(self, guest: Guest, container: Contained) -> None:
         """Commands and terminals of an agent that was killed: the guest ended the runtime's end of them only."""
-        for number in range(self._parts.knobs.microvm_executions_max):
+        for number in range(PLACES_MAX):
             if not await runtime.kill_execution(guest, places.execution(container.group, number)):
                 return
 

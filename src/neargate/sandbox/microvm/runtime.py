@@ -144,12 +144,30 @@ async def kill_all(guest: Guest, group: str) -> None:
 
 
 async def kill_execution(guest: Guest, group: str) -> bool:
-    """As `kill_all`. False when there is no such cgroup."""
+    """End what a command has left in its cgroup. False when there is no such cgroup.
+
+    One that was killed in is noted and never used again: kernels of the 6.1 series kill at once whoever begins in it.
+    """
     try:
-        await guest.file(f"{places.CGROUPS}{group}/cgroup.kill", b"1")
+        events = await guest.read(f"{places.CGROUPS}{group}/cgroup.events")
+    except GuestRefused:
+        return False
+    if re.search(rb"^populated 1$", events, re.MULTILINE):
+        await guest.file(_spent(group), b"", mode=0o600)
+        await _write(guest, group, "cgroup.kill", b"1")
+    return True
+
+
+async def is_spent(guest: Guest, group: str) -> bool:
+    try:
+        await guest.read(_spent(group))
     except GuestRefused:
         return False
     return True
+
+
+def _spent(group: str) -> str:
+    return f"{places.EXECUTIONS}/spent{group.replace('/', '~')}"
 
 
 async def freeze(guest: Guest, group: str, *, frozen: bool) -> None:
