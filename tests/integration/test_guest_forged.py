@@ -21,7 +21,21 @@ from neargate.testing.netlab import REACHED_WITHIN_S, NetLab, connect, eni, ente
 from neargate.world import within
 
 from .own_network import Run
-from .test_network_forged import FRAGMENT, ICMP, ICMPV6, MORE_FRAGMENTS, PORT, UDP, icmp, ip, udp, with_option
+from .test_network_forged import (
+    FRAGMENT,
+    ICMP,
+    ICMPV6,
+    MORE_FRAGMENTS,
+    PORT,
+    UDP,
+    checksum,
+    fragments,
+    icmp,
+    ip,
+    pseudo_header,
+    udp,
+    with_option,
+)
 
 pytestmark = pytest.mark.root
 OUT = (rule("-1", peer="0.0.0.0/0"), rule("-1", peer="::/0"))
@@ -123,6 +137,7 @@ def honest_frames() -> Iterator[tuple[str, bytes]]:
     # What they hold is no port.
     yield "a later piece", frame(IP, ip(A, B, UDP, b"\xff" * 16, fragment=2))
     yield "a later piece", frame(IP6, ip(A6, B6, FRAGMENT, struct.pack("!BBHI", UDP, 0, 2 << 3, 7) + b"\xff" * 16))
+    yield "a later piece", frame(IP6, ip(A6, B6, FRAGMENT, struct.pack("!BBHI", ICMPV6, 0, 2 << 3, 7) + b"\xff" * 16))
     yield "another protocol", frame(IP, ip(A, B, SCTP, b"\xff" * 16))
     yield "another protocol", frame(IP6, ip(A6, B6, SCTP, b"\xff" * 16))
     yield "a question", frame(IP, ip(A, B, ICMP, icmp(A, B, 8, 0, b"\xff" * 64)))
@@ -131,6 +146,8 @@ def honest_frames() -> Iterator[tuple[str, bytes]]:
     yield "an error", frame(IP6, ip(A6, B6, ICMPV6, icmp(A6, B6, 1, 4, bytes(4) + to_guest6)))
     pinged = ip(B, A, ICMP, icmp(B, A, 8, 0, b"\xff" * 8))
     yield "an error about a question", frame(IP, ip(A, B, ICMP, icmp(A, B, 3, 1, bytes(4) + pinged)))
+    pinged = ip(B6, A6, ICMPV6, icmp(B6, A6, 128, 0, b"\xff" * 8))
+    yield "an error about a question", frame(IP6, ip(A6, B6, ICMPV6, icmp(A6, B6, 1, 4, bytes(4) + pinged)))
 
 
 def test_a_guest_sends_nothing_but_its_own_packets(run: Run) -> None:
@@ -166,6 +183,52 @@ def test_an_address_that_is_not_the_tasks_goes_nowhere(run: Run) -> None:
                         guest.inject(frame(IP6 if ":" in to else IP, ip(source, to, UDP, _udp(source, to))))
                     data, came_from = await _received_from(server)
                     assert (data, came_from) == (b"from " + own.encode(), own), "the honest one is the first to arrive"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("a", "b"), [(A, B), (A6, B6)], ids=["IPv4", "IPv6"])
+def test_a_guest_does_not_speak_to_the_agent_by_way_of_the_router(run: Run, a: str, b: str) -> None:
+    async def scenario(lab: NetLab) -> None:
+        task, other = await _attached(lab)
+        # What its kernel knows for its own address it might take: a task may ask for that.
+        await lab.network.set_controls("a", [("net.ipv4.conf.all.accept_local", "1")])
+        family, kind = (socket.AF_INET6, IP6) if ":" in a else (socket.AF_INET, IP)
+        with (
+            GuestStack.boot(lab, "a", await lab.network.open_tap("a")) as guest,
+            socket_in(task.netns_path, family, socket.SOCK_DGRAM) as agent,
+            socket_in(other.netns_path, family, socket.SOCK_DGRAM) as honest,
+            _everything(task.netns_path, "eth0") as back,
+        ):
+            agent.bind((a, LAST))
+            guest.inject(frame(kind, ip(a, a, UDP, _udp(a, a, LAST))))
+            assert _seen(back) is not None, "the router sends it back, since the task's groups allow it"
+            honest.bind((b, PORT))
+            honest.sendto(b"honest", (a, LAST))
+            assert await _received_from(agent) == (b"honest", b)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("a", "b"), [(A, B), (A6, B6)], ids=["IPv4", "IPv6"])
+def test_pieces_of_datagrams_are_the_guests(run: Run, a: str, b: str) -> None:
+    """Whatever port the first one names: the others name none."""
+
+    async def scenario(lab: NetLab) -> None:
+        _, other = await _attached(lab)
+        with (
+            GuestStack.boot(lab, "a", await lab.network.open_tap("a"), keep=True) as guest,
+            socket_in(other.netns_path, socket.AF_PACKET, socket.SOCK_RAW) as sender,
+        ):
+            sender.bind(("eth0", 0))
+            datagram = _udp(b, a, LAST, b"x" * 24)
+            for piece in fragments(b, a, datagram):
+                sender.send(frame(IP6 if ":" in a else IP, piece, source="0a:00:00:00:00:02"))
+            frames = guest.frames
+            assert frames is not None
+            await _until(lab, lambda: sum(to_guest for to_guest, _ in frames) == 2)
+            told = [came for to_guest, came in frames if to_guest]
+            assert [datagram[:16] in told[0], datagram[16:] in told[1]] == [True, True]
 
     run(scenario)
 
@@ -252,21 +315,10 @@ async def _received_from(server: socket.socket) -> tuple[bytes, str]:
     return data, str(source[0])
 
 
-def _udp(source: str, to: str) -> bytes:
+def _udp(source: str, to: str, port: int = PORT, data: bytes | None = None) -> bytes:
     """With a checksum, which IPv6 asks for."""
-    from_words = f"from {source}".encode()
-    plain = udp(5555, PORT, from_words)
-    # ICMP's function sums the same words: taken apart, its header is the datagram's beginning.
-    return plain if ":" not in to else plain[:6] + _checksum6(source, to, plain) + plain[8:]
-
-
-def _checksum6(source: str, to: str, datagram: bytes) -> bytes:
-    pseudo = ip_address(source).packed + ip_address(to).packed + struct.pack("!II", len(datagram), UDP)
-    padded = pseudo + datagram + bytes(len(datagram) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
-    while total > 0xFFFF:
-        total = (total & 0xFFFF) + (total >> 16)
-    return struct.pack("!H", (0xFFFF - total) or 0xFFFF)
+    plain = udp(5555, port, f"from {source}".encode() if data is None else data)
+    return plain[:6] + struct.pack("!H", checksum(pseudo_header(source, to, UDP, plain) + plain)) + plain[8:]
 
 
 def _mtu(end: socket.socket) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from neargate.hostnet.namespaces import read_sysctl
+from neargate.hostnet.netlink import RTM_GETNEIGH, RTM_GETROUTE, Netlink, attributes
 from neargate.interfaces.hostnet import TaskNetwork
 from neargate.model.network import AGENT_PORTS, AWS_RESOLVER_ADDRESS, RESOLVER_ADDRESS, Eni, SecurityGroup
 from neargate.testing.guest_stack import GuestStack
@@ -41,6 +43,8 @@ WEB = SecurityGroup(group_id="sg-0web", ingress=(rule("tcp", 8080, 8080, peer="s
 MUTE = SecurityGroup(group_id="sg-0mute", ingress=OUT)
 A, B = "172.31.1.1", "172.31.1.2"
 A6, B6 = "2001:db8::1", "2001:db8::2"
+RTM_GETADDR, MAIN_TABLE, NUD_PERMANENT = 22, 254, 0x80
+IP_MTU = 14
 CHUNK = bytes(range(256)) * 4096  # 1 MiB
 
 
@@ -69,6 +73,47 @@ def test_guest_and_task_reach_each_other_by_their_addresses(run: Run, a: str, b:
                 assert await pings(guest.netns_path, b) and await pings(other.netns_path, a)
 
     run(scenario)
+
+
+def test_a_guests_kernel_knows_what_its_task_does(run: Run) -> None:
+    async def scenario(lab: NetLab) -> None:
+        task, _ = await attached(lab)
+        async with guest_of(lab, task) as guest:
+            known = known_in(guest.netns_path)
+            assert known == known_in(task.netns_path)
+            assert [
+                len([one for one in known if one[0] == kind]) for kind in (RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH)
+            ] == [2, 5, 2], "IPv6 has a route to its own address as well"
+            assert [mtu_to(guest.netns_path, address) for address in (B, "203.0.113.7")] == [9001, 1500]
+
+    run(scenario)
+
+
+def known_in(netns_path: str) -> set[tuple[Any, ...]]:
+    """Addresses, routes and permanent neighbours of eth0, without when they were made."""
+    found = set()
+    with entered(netns_path), Netlink() as links:
+        index = links.existing("eth0").index
+        for kind, header, volatile in ((RTM_GETADDR, 8, 6), (RTM_GETROUTE, 12, 12), (RTM_GETNEIGH, 12, 3)):
+            for family in (socket.AF_INET, socket.AF_INET6):
+                body = struct.pack("=B", family) + bytes(header - 1)
+                for answer in links.ask(kind, body, dump=True, what="look"):
+                    facts = dict(attributes(answer[header:]))
+                    if kind == RTM_GETADDR and struct.unpack_from("=I", answer, 4)[0] != index:
+                        continue
+                    if kind == RTM_GETROUTE and (answer[4] != MAIN_TABLE or facts.get(4) != struct.pack("=I", index)):
+                        continue
+                    if kind == RTM_GETNEIGH and struct.unpack_from("=iH", answer, 4) != (index, NUD_PERMANENT):
+                        continue
+                    told = frozenset(item for item in facts.items() if item[0] != volatile)
+                    found.add((kind, answer[:2] if kind != RTM_GETNEIGH else answer[:1], told))
+    return found
+
+
+def mtu_to(netns_path: str, address: str) -> int:
+    with socket_in(netns_path, kind=socket.SOCK_DGRAM) as asks:
+        asks.connect((address, 9))
+        return asks.getsockopt(socket.IPPROTO_IP, IP_MTU)
 
 
 def test_security_groups_hold_for_a_guest_both_ways(run: Run) -> None:
