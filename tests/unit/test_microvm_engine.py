@@ -1,5 +1,7 @@
 """The microVM engine: one machine for each task, over kills of the agent, ends of machines and hostile guests."""
 
+# ruff: noqa: ASYNC240  files of a test are read as they come
+
 import asyncio
 import json
 from collections.abc import Awaitable, Callable

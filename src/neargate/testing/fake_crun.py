@@ -4,6 +4,8 @@ A container's program is acted out (`acts`, by its arguments); its process, as t
 made it. Owns what crun itself would know: which containers there are, and whether they run.
 """
 
+# ruff: noqa: ARG002  every command is called alike
+
 import asyncio
 import json
 from collections.abc import Mapping

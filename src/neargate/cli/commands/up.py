@@ -26,18 +26,7 @@ def up_options(up: argparse.ArgumentParser) -> None:
         "--quotas",
         help="where none is set: machine (no limit on rates, vCPUs as the hosts have) or aws (AWS's own values)",
     )
-    up.add_argument(
-        "--sandbox",
-        help="container; microvm: each task in a virtual machine of its own (docs/microvms.md); simulated: hosts that "
-        "start nothing",
-    )
-    up.add_argument(
-        "--allow-emulated",
-        metavar="no|yes",
-        nargs="?",
-        const="yes",
-        help="machines without KVM, for development: slow, and no security boundary",
-    )
+    _sandbox_options(up)
     up.add_argument(
         "--insecure-registries",
         metavar="HOST[:PORT],...",
@@ -90,6 +79,21 @@ def up_options(up: argparse.ArgumentParser) -> None:
     up.add_argument("--audit-mib", type=int, metavar="MIB", help=f"room of the record of calls ({default_mib})")
     _simulated_options(up)
     up.add_argument("--background", "-d", action="store_true", help="return when the region answers")
+
+
+def _sandbox_options(up: argparse.ArgumentParser) -> None:
+    up.add_argument(
+        "--sandbox",
+        help="container; microvm: each task in a virtual machine of its own (docs/microvms.md); simulated: hosts that "
+        "start nothing",
+    )
+    up.add_argument(
+        "--allow-emulated",
+        metavar="no|yes",
+        nargs="?",
+        const="yes",
+        help="machines without KVM, for development: slow, and no security boundary",
+    )
 
 
 def _simulated_options(up: argparse.ArgumentParser) -> None:
