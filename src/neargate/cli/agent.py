@@ -21,7 +21,7 @@ from ..hostnet.secret_mount import mount_secret, unmount_secret
 from ..hostnet.underlay import Underlay
 from ..hostnet.uplink.uplink import Uplink, UplinkedNetwork
 from ..log import get_logger, write_to_stderr
-from ..model.capacity import HostCapacity, HostFacts
+from ..model.capacity import HostCapacity, HostFacts, HostPlatform
 from ..model.ids import ec2_id
 from ..model.knobs import DEFAULT_KNOBS
 from ..sandbox import foreign
@@ -231,6 +231,7 @@ def _facts(paths: RegionPaths) -> HostFacts:
             disk_gib=disk.f_bavail * disk.f_frsize >> 30,
         ),
         software=SOFTWARE,
+        platform=HostPlatform(kernel=os.uname().release),
     )
 
 

@@ -26,6 +26,11 @@ def up_options(up: argparse.ArgumentParser) -> None:
         "--quotas",
         help="where none is set: machine (no limit on rates, vCPUs as the hosts have) or aws (AWS's own values)",
     )
+    up.add_argument(
+        "--tenancy",
+        help="who may be on a host at the same time: strict (one account, where tasks share a kernel), shared (all: you "
+        f"trust them), or one-task (docs/operating.md; {default.tenancy})",
+    )
     up.add_argument("--sandbox", help="container, or simulated: hosts that start nothing")
     up.add_argument(
         "--insecure-registries",

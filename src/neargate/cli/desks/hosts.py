@@ -37,6 +37,7 @@ class HostsDesk:
     async def listed(self, _: Answer) -> Answer:
         """Those that have joined, and those that are kept and were not seen since the zone's database was made."""
         shown = ("host_id", "zone", "connected", "tasks", "nodes", "pool", "strays", "last_stray", "refused_pools")
+        shown += ("accounts", "software", "platform")
         hosts = [{name: host[name] for name in shown} for host in await all_hosts(self._region)]
         known = {host["host_id"] for host in hosts}
         pools = self._region.own_hosts.pools
