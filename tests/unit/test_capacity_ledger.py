@@ -142,9 +142,9 @@ def _check(disk: MemoryDisk, capacity: Capacity) -> None:
 
 def _held(disk: MemoryDisk) -> Claims:
     held: Claims = {}
-    rows = disk.databases["zone-a"].execute("SELECT host, task_id, zone, account FROM reservations WHERE state <> ?", ("void",))
-    for host, *claim in rows.fetchall():
-        held.setdefault(host, set()).add((claim[0], claim[1], claim[2]))
+    query = "SELECT host, task_id, zone, account FROM reservations WHERE state = 'reserved'"
+    for host, task_id, zone, account in disk.databases["zone-a"].execute(query).fetchall():
+        held.setdefault(host, set()).add((task_id, zone, account))
     return held
 
 

@@ -35,7 +35,7 @@ async def zone(disk: MemoryDisk, tenancy: Tenancy = Tenancy.STRICT, *, joins: bo
 
 async def placed(capacity: Capacity, task_id: str, account: str = OURS) -> bool:
     made = await capacity.reserve(request(task_id, account=account))
-    assert isinstance(made, Reservation) or made == NoCapacity(reason=CAPACITY_UNAVAILABLE), "AWS's words, and no others"
+    assert isinstance(made, Reservation) or made == NoCapacity(reason=CAPACITY_UNAVAILABLE), "AWS's words alone"
     return isinstance(made, Reservation)
 
 

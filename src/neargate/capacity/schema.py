@@ -81,12 +81,12 @@ ADDRESS = "address"
 CLAIM = "claim"
 TOMBSTONE = "tombstone"
 
-# `tenant` is whose tasks a host has, whatever the operator's tenancy is: that may be another at the next start. It stays
-# the mark of several until the host is empty; whether one of them has left is asked of the reservations.
+# `tenant` is whose tasks a host has, whatever the operator's tenancy is: it may be another at the next start. The mark of
+# several stays until the host is empty; whether all but one have left is asked of the reservations.
 _ITS_TENANT = "tenant = CASE WHEN tasks = 0 OR tenant = ? THEN ? ELSE '*' END"
 _TAKE_ROOM = f"""UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
     {_ITS_TENANT}, tasks = tasks + ?, rev = rev + 1
-    WHERE id = ? AND free_cpu >= ? AND free_memory >= ? AND free_disk >= ? AND accepts = 1 AND pool = ?"""
+    WHERE id = ? AND free_cpu >= ? AND free_memory >= ? AND free_disk >= ? AND accepts = 1 AND pool = ?"""  # noqa: S608
 _MAY_SHARE = {
     Sharing.ANYBODY: "",
     Sharing.ITS_ACCOUNT: """ AND (tasks = 0 OR tenant = ? OR tenant = '*' AND NOT EXISTS (SELECT 1 FROM reservations
@@ -94,7 +94,7 @@ _MAY_SHARE = {
     Sharing.NOBODY: " AND tasks + ? <= 1",
 }
 _RETAKE_ROOM = f"""UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
-    {_ITS_TENANT}, tasks = tasks + 1, rev = rev + 1 WHERE id = ?"""
+    {_ITS_TENANT}, tasks = tasks + 1, rev = rev + 1 WHERE id = ?"""  # noqa: S608
 _INSERT_ENI = """INSERT INTO enis
     (id, account, vpc, subnet, private_ip, public_ip, mac, task_id, zone, owner, created_at, doc)
     VALUES {rows} ON CONFLICT DO NOTHING"""

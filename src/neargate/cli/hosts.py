@@ -41,8 +41,8 @@ def _state(host: dict[str, Any]) -> str:
 def _software(host: dict[str, Any]) -> str:
     """The agent's release, and those of what is below the tasks as far as it said them."""
     below = host.get("platform") or {}
-    named = (("", host.get("software")), ("kernel ", below.get("kernel")))
-    named += (("guest image ", below.get("guest_image")), ("VMM ", below.get("vmm")))
+    named = [("", host.get("software")), ("kernel ", below.get("kernel"))]
+    named += [("guest image ", below.get("guest_image")), ("VMM ", below.get("vmm"))]
     return ", ".join(f"{name}{release}" for name, release in named if release) or "-"
 
 

@@ -82,8 +82,8 @@ def facts_problem(facts: HostFacts) -> str | None:
         return "a host's id has 1 to 64 letters, digits, hyphens and underscores"
     texts = (facts.boot_id, facts.software, facts.sandbox, facts.architecture, facts.zone or "", facts.reason or "")
     below = facts.platform or HostPlatform()
-    texts = (*texts, facts.last_stray, facts.refused_pools, below.kernel, below.guest_image, below.vmm)
-    if not _are_short(*texts):
+    releases = (below.kernel, below.guest_image, below.vmm)
+    if not _are_short(*texts, *releases, facts.last_stray, facts.refused_pools):
         return "a host's texts have at most 255 characters"
     sizes = (facts.capacity.cpu_units, facts.capacity.memory_mib, facts.capacity.disk_gib)
     counts = (facts.strays, facts.refused_plans, facts.flow_log_skips)

@@ -27,8 +27,9 @@ NO_DISK = "the host has too little disk left"
 class HostView(msgspec.Struct, frozen=True, kw_only=True):
     """A host at one instant. `zone` None: it serves every zone of its shard. A newer release has a higher `software`.
 
-    `tenant`: whose it is by the operator's tenancy (tenancy.tenant_of); None: anybody's task may come. `pool`: whose own the host is (empty: it is kept for nobody). A task goes to the hosts of one pool.
-    `is_draining`: its operator wants nothing new on it.
+    `tenant`: whose it is by the operator's tenancy (tenancy.tenant_of); None: anybody's task may come. `pool`: whose
+    own the host is (empty: it is kept for nobody). A task goes to the hosts of one pool. `is_draining`: its operator
+    wants nothing new on it.
     """
 
     host_id: str

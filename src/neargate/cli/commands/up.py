@@ -28,8 +28,9 @@ def up_options(up: argparse.ArgumentParser) -> None:
     )
     up.add_argument(
         "--tenancy",
-        help="who may be on a host at the same time: strict (one account, where tasks share a kernel), shared (all: you "
-        f"trust them), or one-task (docs/operating.md; {default.tenancy})",
+        metavar="strict|shared|one-task",
+        help="who may be on a host at the same time: tasks of one account where they share a kernel, of all accounts "
+        f"(you trust them), or one task (docs/operating.md; {default.tenancy})",
     )
     up.add_argument("--sandbox", help="container, or simulated: hosts that start nothing")
     up.add_argument(

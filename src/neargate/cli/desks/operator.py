@@ -195,6 +195,6 @@ def _host(host: Answer) -> Answer:
     for name in ("cpu_units", "memory_mib", "disk_gib"):
         room[name] = offered[name]
         room[f"free_{name}"] = max(0, offered[name] - reserved[name])  # below: promised, and held by Spot tasks yet
-    shown = ("host_id", "zone", "connected", "accepts_tasks", "reason", "tasks", "software", "sandbox", "pool")
-    shown += ("tenant", "sharing")
+    shown = ["host_id", "zone", "connected", "accepts_tasks", "reason", "tasks", "software", "sandbox", "pool"]
+    shown += ["tenant", "sharing"]
     return {name: host[name] for name in shown} | room
