@@ -81,8 +81,8 @@ ADDRESS = "address"
 CLAIM = "claim"
 TOMBSTONE = "tombstone"
 
-# `tenant` is whose tasks a host has, whatever the operator's tenancy is: it may be another at the next start. The mark of
-# several stays until the host is empty; whether all but one have left is asked of the reservations.
+# `tenant` is whose tasks a host has, whatever the operator's tenancy is: it may be another at the next start. The mark
+# of several stays until the host is empty; whether all but one have left is asked of the reservations.
 _ITS_TENANT = "tenant = CASE WHEN tasks = 0 OR tenant = ? THEN ? ELSE '*' END"
 _TAKE_ROOM = f"""UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
     {_ITS_TENANT}, tasks = tasks + ?, rev = rev + 1

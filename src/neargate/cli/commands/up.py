@@ -26,13 +26,7 @@ def up_options(up: argparse.ArgumentParser) -> None:
         "--quotas",
         help="where none is set: machine (no limit on rates, vCPUs as the hosts have) or aws (AWS's own values)",
     )
-    up.add_argument(
-        "--tenancy",
-        metavar="strict|shared|one-task",
-        help="who may be on a host at the same time: tasks of one account where they share a kernel, of all accounts "
-        f"(you trust them), or one task (docs/operating.md; {default.tenancy})",
-    )
-    up.add_argument("--sandbox", help="container, or simulated: hosts that start nothing")
+    _host_options(up, default)
     up.add_argument(
         "--insecure-registries",
         metavar="HOST[:PORT],...",
@@ -85,6 +79,16 @@ def up_options(up: argparse.ArgumentParser) -> None:
     up.add_argument("--audit-mib", type=int, metavar="MIB", help=f"room of the record of calls ({default_mib})")
     _simulated_options(up)
     up.add_argument("--background", "-d", action="store_true", help="return when the region answers")
+
+
+def _host_options(up: argparse.ArgumentParser, default: RegionConfig) -> None:
+    up.add_argument(
+        "--tenancy",
+        metavar="strict|shared|one-task",
+        help="who may be on a host at the same time: tasks of one account where they share a kernel, of all accounts "
+        f"(you trust them), or one task (docs/operating.md; {default.tenancy})",
+    )
+    up.add_argument("--sandbox", help="container, or simulated: hosts that start nothing")
 
 
 def _simulated_options(up: argparse.ArgumentParser) -> None:

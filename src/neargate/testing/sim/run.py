@@ -152,8 +152,12 @@ class Run:
                 self.machines.append(LightMachine(self.sim, self.net, self.checkers, facts, knobs))
             machines[facts.host_id] = self.machines[-1]
         self.checkers.tenancy.kernels = {one.facts.host_id for one in self.machines if one.facts.sandbox == "container"}
-        clients = partial(
-            workload or _clients(setting),
+        self.workload, *self.others = self._made_clients(setting, workload or _clients(setting))
+
+    def _made_clients(self, setting: Setting, kind: type[Workload]) -> list[Workload]:
+        """Of the first account, and of the others."""
+        made = partial(
+            kind,
             self.sim,
             self.server,
             self.checkers,
@@ -163,9 +167,8 @@ class Run:
             spot=setting.spot,
             twice=setting.twice,
         )
-        self.workload = clients()
         others = enumerate(OTHERS[: setting.tenants - 1], start=2)
-        self.others = [clients(name=f"clients-{n}", tenant=tenant) for n, tenant in others]
+        return [made(), *(made(name=f"clients-{n}", tenant=tenant) for n, tenant in others)]
 
     def arm(self, faults: Sequence[Fault]) -> None:
         """The faults, and what must be seen of some while they last."""

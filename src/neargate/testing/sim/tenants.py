@@ -6,11 +6,10 @@ The check is of the machine as much as of the database: no host whose tasks shar
 import sqlite3
 from collections.abc import Collection, Mapping
 
-from msgspec import Struct
-
 from ...frontend.identity.book import AccountBook
 from ...frontend.identity.records import AccessKey
 from ...frontend.identity.registry import Change
+from ...model.concealed import Concealed
 from ...region import Region
 from ...world import World
 from ..execution_role import make_execution_role
@@ -23,7 +22,7 @@ END;
 """
 
 
-class Tenant(Struct, frozen=True, kw_only=True):
+class Tenant(Concealed, frozen=True, kw_only=True):
     """An account with its administrator's key."""
 
     account: str
