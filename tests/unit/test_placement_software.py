@@ -1,11 +1,13 @@
 """The newest host first among those that may take a task: its agent, then what is below its tasks."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from neargate.model.capacity import HostPlatform
+from neargate.link.messages import PROTOCOL, Hello, decode_to_server, encode
+from neargate.model.capacity import HostCapacity, HostFacts, HostPlatform
 from neargate.placement.feasible import HostView, Wanted, refusal
 from neargate.placement.rank import choose
 from neargate.placement.software import software_of, software_order
@@ -83,3 +85,18 @@ def test_of_two_equal_hosts_the_newer_one_is_chosen_whatever_their_names(
 def test_whatever_a_host_says_of_itself_can_be_ordered(text: str, numbers: str) -> None:
     said = software_of(text, HostPlatform(kernel=text, guest_image=numbers, vmm=text + numbers))
     assert said > () and software_of("", None) <= software_of(text, None)
+
+
+def test_agent_and_server_of_two_releases_understand_each_other() -> None:
+    """What is below the tasks is beside the agent's release, which stays the text that it was."""
+    room = HostCapacity(cpu_units=1, memory_mib=1, disk_gib=1)
+    host = HostFacts(host_id="h", boot_id="b", capacity=room, software=AGENT, platform=HostPlatform(kernel="6.1.0-21"))
+    hello = Hello(protocol=PROTOCOL, host=host, reports=())
+    assert decode_to_server(encode(hello)) == hello
+    said = msgspec.msgpack.decode(encode(hello))
+    assert said["host"]["software"] == AGENT, "a server of the release before reads this, and passes the other over"
+    del said["host"]["platform"]
+    old = decode_to_server(msgspec.msgpack.encode(said))
+    assert isinstance(old, Hello) and old.host.platform is None
+    said["host"]["platform"] = {"kernel": "6.1.0-21", "of a later release": [1]}
+    assert decode_to_server(msgspec.msgpack.encode(said)) == hello
