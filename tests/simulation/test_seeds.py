@@ -15,6 +15,7 @@ from neargate.testing.sim.run import (
     BALANCED,
     NETWORK,
     REAL,
+    REAL_TENANTS,
     SERVICES,
     SMALL,
     SPOT,
@@ -99,6 +100,14 @@ def test_two_accounts_never_share_a_kernel(models: Models) -> None:
     results = batch(70_000, 20, TENANTS, models)
     assert not told(results, " --tenants"), told(results, " --tenants")
     for what in ("hosts-changed-account", "no-capacity", "tasks-stopped", "kills", "reboot", "power-cut"):
+        assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
+
+
+@pytest.mark.timeout(600)
+def test_two_accounts_of_real_agents_take_turns(models: Models) -> None:
+    results = batch(80_000, 10, REAL_TENANTS, models)
+    assert not told(results, " --tenants --real"), told(results, " --tenants --real")
+    for what in ("hosts-changed-account", "no-capacity", "kills"):
         assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
 
 

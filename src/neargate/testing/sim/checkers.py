@@ -146,6 +146,9 @@ class Checkers:
     def family_of(self, task_id: str) -> str:
         return self._of_task("family", task_id)
 
+    def account_of(self, task_id: str) -> str:
+        return self._of_task("account", task_id)
+
     def wanted_of(self, task_id: str) -> str:
         """Its desired status."""
         return self._of_task("desired_status", task_id)

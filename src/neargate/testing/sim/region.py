@@ -171,7 +171,7 @@ class Server:
             for role in self._task_roles:
                 await make_task_role(region.services.identity, world, ACCOUNT, role)
             for tenant in self._others:
-                await make_tenant(region, world, tenant)
+                await make_tenant(region, world, tenant, self._task_roles)
         except (Overloaded, sqlite3.Error) as error:
             # A process that cannot open its databases ends, and its supervisor tries again.
             if isinstance(error, Overloaded):

@@ -73,6 +73,7 @@ REAL = Setting(hosts=3, calls=10, period_s=2.0, real=3)
 NETWORK = Setting(hosts=6, calls=70, period_s=0.6, network=True)
 SERVICES = Setting(hosts=6, calls=50, period_s=1.0, cpu_units=8192, memory_mib=16384, services=True)
 BALANCED = replace(SERVICES, balanced=True)
+REAL_TENANTS = replace(REAL, calls=12, tenants=2)
 TENANTS = Setting(hosts=4, calls=40, period_s=1.5, cpu_units=4096, tenants=2)
 
 
@@ -284,9 +285,11 @@ class Run:
     async def _read_logs(self, outputs: Sequence[tuple[str, bytes]]) -> None:
         """The last lines of a task that has ended may follow a while later."""
         deadline = self.sim.now + REST_S
+        of_account = {clients.account: clients for clients in (self.workload, *self.others)}
         for stream, output in outputs:
             wanted = output.decode().splitlines()
-            while (lines := await self.workload.read_logs(stream)) != wanted:
+            owner = of_account[self.checkers.account_of(stream.rpartition("/")[2])]
+            while (lines := await owner.read_logs(stream)) != wanted:
                 if self.sim.now >= deadline or len(lines or ()) > len(wanted):
                     self.sim.fail("logs", f"{stream} holds {lines}, its container wrote {output!r}")
                     return

@@ -12,7 +12,7 @@ from ...frontend.identity.registry import Change
 from ...model.concealed import Concealed
 from ...region import Region
 from ...world import World
-from ..execution_role import make_execution_role
+from ..execution_role import let_read_parameters, make_execution_role, make_task_role
 from .sim import Sim
 
 _TRIGGER = """
@@ -35,12 +35,16 @@ OTHERS = (
 )
 
 
-async def make_tenant(region: Region, world: World, tenant: Tenant) -> None:
+async def make_tenant(region: Region, world: World, tenant: Tenant, task_roles: Collection[str]) -> None:
     """At every start of a server. Raises Overloaded."""
     identity = region.services.identity
     await identity.ensure_account(tenant.account, "another")
     await region.services.network.ensure_defaults(tenant.account)
     await make_execution_role(identity, world, tenant.account)
+    if task_roles:
+        await let_read_parameters(identity, tenant.account)
+    for role in task_roles:
+        await make_task_role(identity, world, tenant.account, role)
     if identity.key(tenant.key) is not None:
         return
     made = AccessKey(

@@ -74,6 +74,10 @@ class Workload:
         self._caller: Caller
         self._subnets: list[str] = []
 
+    @property
+    def account(self) -> str:
+        return self._tenant.account
+
     def program(self) -> Program:
         return Program(name=self._name, begin=self._begin, died=_never)
 
