@@ -13,13 +13,14 @@ from pathlib import Path
 
 from neargate.testing.sim.batch import Work, in_children
 from neargate.testing.sim.corpus import FailedSeed, save
-from neargate.testing.sim.run import REAL, SMALL, SPOT, SeedResult, Setting, run_seed
+from neargate.testing.sim.run import REAL, SMALL, SPOT, TENANTS, SeedResult, Setting, run_seed
 from neargate.testing.sim.shrink import shrink
 from neargate.wire.shapes import SERVICES, Models
 
 EVERY = 100
 REAL_SHARE = 0.3
 SPOT_SHARE = 0.5  # up to it
+TENANTS_SHARE = 0.6  # up to it
 
 
 def main() -> None:
@@ -49,11 +50,12 @@ def works(first: int, models: Models) -> Iterator[Work]:
 def named(number: int) -> str:
     """The setting is in the name."""
     drawn = random.Random(number).random()
-    return f"real-{number}" if drawn < REAL_SHARE else f"spot-{number}" if drawn < SPOT_SHARE else str(number)
+    shares = ((REAL_SHARE, "real-"), (SPOT_SHARE, "spot-"), (TENANTS_SHARE, "tenants-"))
+    return next((f"{name}{number}" for share, name in shares if drawn < share), str(number))
 
 
 def setting(seed: str) -> Setting:
-    return {"real": REAL, "spot": SPOT}.get(seed.partition("-")[0], SMALL)
+    return {"real": REAL, "spot": SPOT, "tenants": TENANTS}.get(seed.partition("-")[0], SMALL)
 
 
 def explain(result: SeedResult, models: Models) -> str:
@@ -64,9 +66,9 @@ def explain(result: SeedResult, models: Models) -> str:
     again = partial(run_seed, seed, setting=setting(seed), models=models)
     faults = shrink(result.faults, result.kind, again)
     path = Path(f"failed-{seed}.json")
-    real, spot = setting(seed) is REAL, setting(seed) is SPOT
-    save(path, FailedSeed(seed=seed, found=result.error or "", real=real, spot=spot, faults=faults))
-    flag = " --real" if real else " --spot" if spot else ""
+    kinds = {name: setting(seed) is one for name, one in (("real", REAL), ("spot", SPOT), ("tenants", TENANTS))}
+    save(path, FailedSeed(seed=seed, found=result.error or "", faults=faults, **kinds))
+    flag = next((f" --{name}" for name, is_it in kinds.items() if is_it), "")
     command = f"python -m neargate.testing.sim {seed}{flag} --faults {path} --trace"
     return f"FAILED {result.error}\n    {len(result.faults)} faults, {len(faults)} left\n    {command}"
 

@@ -70,6 +70,7 @@ from .interfaces.roles import CapacityManager
 from .interfaces.store import Store, StoreFactory
 from .interfaces.upstream import Upstream
 from .logs.store import Logs
+from .model.capacity import Tenancy
 from .model.knobs import Knobs
 from .model.quotas import QuotaMode
 from .trail.store import Trail
@@ -104,6 +105,7 @@ class RegionPlan(Struct, frozen=True, kw_only=True):
     `oidc_hosts`: OpenID Connect providers that may be in a private network, as host or host:port.
     `tls_proxy`: a proxy on this machine ends TLS, and its headers are believed.
     `extensions`: what it does beyond AWS, of model/extensions.py.
+    `tenancy`: whose tasks may be on a host together.
     `servers`: how many server processes serve the region; each gives an account its part of what it may draw.
     `images_domain`: behind `ACCOUNT.dkr.ecr.REGION.` in registries' names; `images_tls`: these are reached by TLS;
     `images_socket`: where the process listens that keeps images' bytes; `images_storage`: the directory where it keeps
@@ -121,6 +123,7 @@ class RegionPlan(Struct, frozen=True, kw_only=True):
     quotas: QuotaMode = QuotaMode.MACHINE
     servers: int = 1
     extensions: tuple[str, ...] = ()
+    tenancy: Tenancy = Tenancy.STRICT
     images_domain: str = "localhost:4566"
     images_tls: bool = False
     images_socket: str = ""
@@ -503,6 +506,7 @@ async def _open_zones(
             knobs=knobs,
             pools=pools,
             spot=spot,
+            tenancy=plan.tenancy,
         )
         return dict.fromkeys(names, machine)
     return {
@@ -517,6 +521,7 @@ async def _open_zones(
             knobs=knobs,
             pools=pools,
             spot=spot,
+            tenancy=plan.tenancy,
         )
         for n, name in enumerate(names)
     }

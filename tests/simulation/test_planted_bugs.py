@@ -22,6 +22,7 @@ from neargate.agent.local_state import LocalState
 from neargate.agent.logs.shipper import LogShipper
 from neargate.agent.points import Point
 from neargate.agent.task_context import Secrets
+from neargate.capacity import ledger as ledgers
 from neargate.capacity.ledger import Ledger
 from neargate.capacity.manager import Capacity
 from neargate.clusters import orders, recording, releases
@@ -35,12 +36,13 @@ from neargate.clusters.sweepers import Sweepers
 from neargate.frontend.callers.task_roles import AssumedTaskRoles
 from neargate.link.server_session import ServerSession
 from neargate.link.session import AgentSession, Disconnect
+from neargate.placement.tenancy import Sharing
 from neargate.scheduling import task_document
 from neargate.store.sqlite import SqliteStore
 from neargate.testing.sim.batch import Work, in_children
 from neargate.testing.sim.faults import Fault
 from neargate.testing.sim.points import Kill, NamedKill, Small, real, small
-from neargate.testing.sim.run import BALANCED, NETWORK, REAL, SERVICES, SMALL, SeedResult, Setting, run_seed
+from neargate.testing.sim.run import BALANCED, NETWORK, REAL, SERVICES, SMALL, TENANTS, SeedResult, Setting, run_seed
 from neargate.wire.shapes import Models
 
 from . import planted_in_networks as in_networks
@@ -145,6 +147,7 @@ SERVICES_AND_KILLS = with_faults(
     SERVICES, *(Fault(at=2 * n, kind="kill-step", target="server", count=1, duration_s=0.2) for n in range(2, 26))
 )
 CLIENTS_OF_BALANCED = with_faults(BALANCED)
+TWO_ACCOUNTS = with_faults(TENANTS)
 
 
 # -- the bugs
@@ -423,6 +426,10 @@ def spot_room_given_twice() -> None:
     Ledger._hold = hold  # type: ignore[method-assign]
 
 
+def hosts_shared_by_accounts() -> None:
+    vars(ledgers)["sharing"] = lambda *_: Sharing.ANYBODY
+
+
 @dataclass(frozen=True)
 class Planted:
     bug: Callable[[], None]
@@ -481,6 +488,7 @@ PLANTED = [
     Planted(in_services.ends_wake_nobody, CLIENTS_OF_SERVICES, frozenset({"unrest"})),
     Planted(in_services.services_forgotten_by_a_new_process, SERVICES_AND_KILLS, frozenset({"unrest"})),
     Planted(in_services.one_more_than_planned, CLIENTS_OF_SERVICES, frozenset({"maximum"})),
+    Planted(hosts_shared_by_accounts, TWO_ACCOUNTS, frozenset({"tenancy"})),
     Planted(in_services.targets_left_behind, CLIENTS_OF_BALANCED, frozenset({"unrest"})),
 ]
 

@@ -11,7 +11,19 @@ from msgspec.structs import replace
 
 from neargate.testing.sim.batch import forked, in_children
 from neargate.testing.sim.corpus import load
-from neargate.testing.sim.run import BALANCED, NETWORK, REAL, SERVICES, SMALL, SPOT, SeedResult, Setting, run_seed
+from neargate.testing.sim.run import (
+    BALANCED,
+    NETWORK,
+    REAL,
+    REAL_TENANTS,
+    SERVICES,
+    SMALL,
+    SPOT,
+    TENANTS,
+    SeedResult,
+    Setting,
+    run_seed,
+)
 from neargate.wire.shapes import Models
 
 CORPUS = sorted((Path(__file__).parent / "seeds").glob("*.json"))
@@ -83,10 +95,26 @@ def test_services_behind_a_load_balancer_converge(models: Models) -> None:
         assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
 
 
+@pytest.mark.timeout(600)
+def test_two_accounts_never_share_a_kernel(models: Models) -> None:
+    results = batch(70_000, 20, TENANTS, models)
+    assert not told(results, " --tenants"), told(results, " --tenants")
+    for what in ("hosts-changed-account", "no-capacity", "tasks-stopped", "kills", "reboot", "power-cut"):
+        assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
+
+
+@pytest.mark.timeout(600)
+def test_two_accounts_of_real_agents_take_turns(models: Models) -> None:
+    results = batch(80_000, 10, REAL_TENANTS, models)
+    assert not told(results, " --tenants --real"), told(results, " --tenants --real")
+    for what in ("hosts-changed-account", "no-capacity", "kills"):
+        assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
+
+
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 def test_seeds_that_failed_once(path: Path, models: Models) -> None:
     failed = load(path)
     setting = SERVICES if failed.services else NETWORK if failed.network else SPOT if failed.spot else SMALL
-    setting = REAL if failed.real else setting
+    setting = REAL if failed.real else TENANTS if failed.tenants else setting
     result = forked(lambda: run_seed(failed.seed, failed.faults, setting=setting, models=models))
     assert result.error is None, f"again: {failed.found}"

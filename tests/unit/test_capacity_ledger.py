@@ -8,8 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neargate.capacity.manager import Capacity, open_capacity
-from neargate.model.capacity import HostCapacity, HostFacts, NoCapacity, Reservation, ReservationRequest, SubnetView
+from neargate.model.capacity import (
+    HostCapacity,
+    HostFacts,
+    NoCapacity,
+    Reservation,
+    ReservationRequest,
+    SubnetView,
+    Tenancy,
+)
 from neargate.model.knobs import Knobs
+from neargate.placement.tenancy import Sharing, tenant_of
 from neargate.store.sqlite import MemoryDisk, MemoryStores
 from neargate.world import OsWorld
 
@@ -31,11 +40,12 @@ _steps = st.one_of(
     st.tuples(st.just("release"), _tasks, st.sampled_from(ZONES)),
     st.tuples(st.just("register"), st.sampled_from(["h1", "h2"]), st.sampled_from([1024, 4096]), st.booleans()),
     st.tuples(st.just("seen"), st.sampled_from(["h1", "h2"]), st.booleans()),
-    st.tuples(st.just("restart")),
+    st.tuples(st.just("restart"), st.sampled_from([Tenancy.STRICT, *Tenancy]), st.booleans()),
 )
+Claims = dict[str, set[tuple[str, str, str]]]  # host -> (task, zone, account) of those it has
 
 
-async def _open(world: OsWorld, disk: MemoryDisk) -> Capacity:
+async def _open(world: OsWorld, disk: MemoryDisk, tenancy: Tenancy = Tenancy.STRICT) -> Capacity:
     return await open_capacity(
         world,
         MemoryStores(world, KNOBS, disk),
@@ -44,6 +54,7 @@ async def _open(world: OsWorld, disk: MemoryDisk) -> Capacity:
         zones=ZONES,
         public_pool="198.18.0.0/30",
         knobs=KNOBS,
+        tenancy=tenancy,
     )
 
 
@@ -67,7 +78,7 @@ def _request(
     )
 
 
-async def _do(capacity: Capacity, step: tuple[Any, ...]) -> Reservation | NoCapacity | None:
+async def _do(capacity: Capacity, step: tuple[Any, ...], sandbox: str = "container") -> Reservation | NoCapacity | None:
     kind, *values = step
     if kind == "reserve":
         return await capacity.reserve(_request(*values))
@@ -79,7 +90,7 @@ async def _do(capacity: Capacity, step: tuple[Any, ...]) -> Reservation | NoCapa
             host_id=host_id,
             boot_id="boot",
             capacity=HostCapacity(cpu_units=1024, memory_mib=memory, disk_gib=100),
-            sandbox="container" if host_id == "h1" else "simulated",
+            sandbox="container" if host_id == "h1" else sandbox,
             accepts_tasks=accepts,
         )
         await capacity.register_host(facts)
@@ -107,10 +118,11 @@ def _check(disk: MemoryDisk, capacity: Capacity) -> None:
         assert ledger.hosts[host_id].spot.memory_mib == sum(claim[4] for claim in own if claim[7])
         view = ledger.hosts[host_id].view
         assert (view.free_cpu_units, view.free_memory_mib, view.free_disk_gib) == (free_cpu, free_memory, free_disk)
-        assert (view.tenant, ledger.hosts[host_id].tasks) == (tenant, tasks)
-        if host_id == "h1":  # one kernel
-            assert len({claim[6] for claim in own}) <= 1
-            assert tenant == (own[0][6] if own else None)
+        assert ledger.hosts[host_id].tasks == tasks
+        accounts = {claim[6] for claim in own}
+        assert view.tenant == tenant_of(ledger.hosts[host_id].sharing, accounts)
+        # Once it had several it is marked so until it is empty.
+        assert tenant in ({None} if not accounts else {*accounts, "*"} if len(accounts) == 1 else {"*"})
     kept = ledger.spot_room("")
     ledger._spot_rooms.clear()
     assert kept == ledger.spot_room("")
@@ -128,26 +140,51 @@ def _check(disk: MemoryDisk, capacity: Capacity) -> None:
     assert len(set(public)) == len(public) and set(public) == ledger.public.taken
 
 
+def _held(disk: MemoryDisk) -> Claims:
+    held: Claims = {}
+    query = "SELECT host, task_id, zone, account FROM reservations WHERE state = 'reserved'"
+    for host, task_id, zone, account in disk.databases["zone-a"].execute(query).fetchall():
+        held.setdefault(host, set()).add((task_id, zone, account))
+    return held
+
+
+def _check_tenancy(capacity: Capacity, before: Claims, after: Claims) -> None:
+    """A host with more than its rule allows, from before the rule held, has got nothing new."""
+    for host_id, host in capacity._ledger.hosts.items():
+        claims = after.get(host_id, set())
+        crowded = {
+            Sharing.ANYBODY: False,
+            Sharing.ITS_ACCOUNT: len({account for _, _, account in claims}) > 1,
+            Sharing.NOBODY: len(claims) > 1,
+        }
+        assert not crowded[host.sharing] or claims <= before.get(host_id, set())
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(_steps, min_size=1, max_size=8), max_size=8))
 def test_ledger_and_database_say_the_same(rounds: list[list[tuple[Any, ...]]]) -> None:
     async def main() -> None:
         world, disk = OsWorld({}), MemoryDisk()
-        capacity = await _open(world, disk)
+        capacity, sandbox = await _open(world, disk), "container"
         answers: dict[tuple[str, str], str] = {}
         released: set[tuple[str, str]] = set()
         for steps in rounds:
-            restart = any(step[0] == "restart" for step in steps)
+            restarts = [step for step in steps if step[0] == "restart"]
+            before = _held(disk)
             together = [step for step in steps if step[0] != "restart"]
-            results = await asyncio.gather(*(_do(capacity, step) for step in together))
+            results = await asyncio.gather(*(_do(capacity, step, sandbox) for step in together))
             for result in results:
                 if isinstance(result, Reservation):
                     key = (result.task_id, result.zone)
                     assert key not in released
                     assert answers.setdefault(key, result.capacity_id) == result.capacity_id
             released |= {(step[1], step[2]) for step in together if step[0] == "release"}
-            if restart:
-                capacity = await _open(world, disk)
+            _check_tenancy(capacity, before, _held(disk))
+            for _, tenancy, is_microvm in restarts:
+                capacity = await _open(world, disk, tenancy)
+                if is_microvm != (sandbox == "microvm"):  # it was made anew, over what it has
+                    sandbox = "microvm" if is_microvm else "container"
+                    await _do(capacity, ("register", "h2", 4096, True), sandbox)
             _check(disk, capacity)
         # Whatever was there can all be given back.
         for task_id, zone in list(capacity._ledger.claims):

@@ -9,7 +9,7 @@ import pytest
 from neargate.interfaces.roles import TaskFilter
 from neargate.interfaces.store import Overloaded, Statement
 from neargate.link.messages import RunOrder, decode_to_agent
-from neargate.model.capacity import HostCapacity
+from neargate.model.capacity import HostCapacity, HostFacts, HostPlatform
 from neargate.model.errors import (
     ClientError,
     ClusterNotFound,
@@ -70,6 +70,26 @@ def test_ten_tasks_of_one_call_spread_over_the_zones() -> None:
         counts = [sum(task["availabilityZone"] == zone for task in tasks) for zone in ZONES]
         assert sum(counts) == 10 and max(counts) - min(counts) <= 1
         assert len({id_of(task) for task in tasks}) == 10
+
+    in_cell(body)
+
+
+def test_newer_hosts_in_one_zone_do_not_draw_tasks_out_of_the_others() -> None:
+    """Within a zone they do."""
+
+    async def body(rig: CellRig) -> None:
+        room = HostCapacity(cpu_units=64_000, memory_mib=64_000, disk_gib=64_000)
+        platform = HostPlatform(kernel="6.12.1")
+        newer = HostFacts(
+            host_id="newer", boot_id="1", capacity=room, software="9.0.0", platform=platform, zone=ZONES[1]
+        )
+        await rig.capacities[ZONES[1]].register_host(newer)
+        tasks = await rig.run(count=9)
+        zones = [task["availabilityZone"] for task in tasks]
+        assert sorted(zones) == sorted(ZONES * 3)
+        for n, zone in enumerate(ZONES):
+            counts = {host["host_id"]: host["tasks"] for host in await rig.capacities[zone].hosts()}
+            assert counts == ({host_of(zone): 0, "newer": 3} if n == 1 else {host_of(zone): 3})
 
     in_cell(body)
 

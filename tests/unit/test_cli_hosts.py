@@ -13,7 +13,7 @@ from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import Problem
 from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
-from neargate.model.capacity import HostCapacity, HostFacts
+from neargate.model.capacity import HostCapacity, HostFacts, HostPlatform
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.region import RegionPlan, open_region
 from neargate.store.sqlite import MemoryDisk, MemoryStores
@@ -69,6 +69,19 @@ def test_a_host_is_kept_and_shared_and_a_restart_knows_it() -> None:
         assert await pools(await opened(disk)) == {"host-a": f"{ACCOUNT}/blue", "host-b": ACCOUNT}
         await desk.share({"host": "host-b"})
         assert await pools(desk) == {"host-a": f"{ACCOUNT}/blue", "host-b": ""}
+
+    story(body)
+
+
+def test_whose_tasks_a_host_has_and_its_software_are_told() -> None:
+    async def body(desk: HostsDesk, _: MemoryDisk) -> None:
+        platform = HostPlatform(kernel="6.1.0-21-amd64")
+        room = HostCapacity(cpu_units=1024, memory_mib=2048, disk_gib=100)
+        facts = HostFacts(host_id="host-a", boot_id="boot", capacity=room, software="0.4.0", platform=platform)
+        await desk._region.capacities[ZONE].register_host(facts)
+        one, two = (await desk.listed({}))["hosts"]
+        assert (one["software"], one["platform"]["kernel"], one["accounts"]) == ("0.4.0", platform.kernel, [])
+        assert (two["software"], two["platform"]) == ("", None)
 
     story(body)
 

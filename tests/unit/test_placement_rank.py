@@ -8,8 +8,10 @@ from msgspec.structs import replace
 from neargate.model.capacity import HostCapacity
 from neargate.placement import feasible
 from neargate.placement.feasible import HostView, Wanted, refusal
-from neargate.placement.rank import choose, explain, rank, software_order
+from neargate.placement.rank import choose, explain, rank
 from neargate.placement.reserve import Room, give_back, offered, take
+from neargate.placement.software import software_of
+from neargate.placement.tenancy import ONE_TASK, SEVERAL
 
 WANTED = Wanted(zone="a", account="111111111111", cpu_units=256, memory_mib=512, disk_gib=20)
 HOST = HostView(host_id="h", free_cpu_units=256, free_memory_mib=512, free_disk_gib=20)
@@ -21,9 +23,9 @@ hosts = st.builds(
     free_memory_mib=st.integers(-1, 4).map(lambda n: n * 256),
     free_disk_gib=st.integers(0, 4).map(lambda n: n * 10),
     architecture=st.sampled_from(["X86_64", "ARM64"]),
-    software=st.sampled_from([(), (0, 1), (0, 2), (1,)]),
+    software=st.sampled_from([(), ((0, 1),), ((0, 1), (6, 1)), ((0, 2),)]),
     zone=st.sampled_from([None, "a", "b"]),
-    tenant=st.sampled_from([None, "111111111111", "222222222222"]),
+    tenant=st.sampled_from([None, "111111111111", "222222222222", SEVERAL, ONE_TASK]),
     pool=st.sampled_from(["", "111111111111", "111111111111/a"]),
     connected=st.booleans(),
     accepts_tasks=st.booleans(),
@@ -55,6 +57,8 @@ def test_who_has_hosts_of_his_own_goes_nowhere_else() -> None:
         ({"zone": "b"}, feasible.OTHER_ZONE),
         ({"architecture": "ARM64"}, feasible.OTHER_ARCHITECTURE),
         ({"tenant": "222222222222"}, feasible.OTHER_ACCOUNT),
+        ({"tenant": SEVERAL}, feasible.OTHER_ACCOUNT),
+        ({"tenant": ONE_TASK}, feasible.HAS_ITS_TASK),
         ({"pool": "111111111111"}, feasible.KEPT_FOR_OTHERS),
         ({"free_memory_mib": 511}, feasible.NO_MEMORY),
         ({"free_cpu_units": 255}, feasible.NO_CPU),
@@ -80,19 +84,11 @@ def test_the_log_names_the_most_that_a_host_has_left() -> None:
 
 
 def test_newest_software_first_then_the_tightest_fit() -> None:
-    old_tight = replace(HOST, host_id="old", software=software_order("0.9.1"))
-    new_wide = replace(HOST, host_id="new", software=software_order("0.10.0"), free_memory_mib=4096)
+    old_tight = replace(HOST, host_id="old", software=software_of("0.9.1", None))
+    new_wide = replace(HOST, host_id="new", software=software_of("0.10.0", None), free_memory_mib=4096)
     new_tight = replace(new_wide, host_id="tight", free_memory_mib=1024)
     ranked = rank([old_tight, new_wide, new_tight], WANTED)
     assert [host.host_id for host in ranked] == ["tight", "new", "old"]
-
-
-@pytest.mark.parametrize(
-    ("release", "order"),
-    [("1.10.2", (1, 10, 2)), ("0.1.0-dev3", (0, 1, 0)), ("2.0+abc", (2, 0)), ("", (0,)), ("x.²", (0, 0))],
-)
-def test_releases_are_ordered_by_their_numbers(release: str, order: tuple[int, ...]) -> None:
-    assert software_order(release) == order
 
 
 def test_nothing_to_refuse_is_said_too() -> None:
@@ -101,12 +97,9 @@ def test_nothing_to_refuse_is_said_too() -> None:
 
 @given(hosts)
 def test_taking_and_giving_back_is_nothing(host: HostView) -> None:
-    empty = replace(host, tenant=None)
-    taken = take(empty, WANTED, shared_kernel=True)
+    taken = take(host, WANTED, tenant=WANTED.account)
     assert taken.tenant == WANTED.account and taken.free_memory_mib == host.free_memory_mib - 512
-    assert give_back(taken, WANTED, empty=True) == empty
-    assert give_back(taken, WANTED, empty=False).tenant == WANTED.account
-    assert take(empty, WANTED, shared_kernel=False).tenant is None
+    assert give_back(taken, WANTED, tenant=host.tenant) == host
 
 
 def test_cpu_and_disk_are_promised_more_than_once_and_memory_is_not() -> None:

@@ -8,6 +8,7 @@ from ..model.capacity import RecordedReservation, Reservation
 from ..model.network import Eni
 from ..placement.feasible import Wanted
 from ..placement.reserve import Room
+from ..placement.tenancy import Sharing
 from ..vpc.addresses import address_number
 
 # (task id, zone): the name of a reservation. A task may be tried in several zones.
@@ -47,7 +48,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim about to be written. `doc`: its interface as stored; `tenant`: whose host it becomes, if that matters.
+    """A claim about to be written. `doc`: its interface as stored; `sharing`: who may be on its host beside it.
 
     `pool`: of which its host was when it was chosen.
     """
@@ -56,7 +57,7 @@ class NewClaim(msgspec.Struct, frozen=True, kw_only=True):
     eni: Eni | None
     owner: str
     doc: bytes
-    tenant: str | None
+    sharing: Sharing = Sharing.ANYBODY
     pool: str = ""
 
 

@@ -8,40 +8,46 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from ..model.capacity import HostFacts
+from ..model.capacity import HostFacts, Tenancy
 from ..placement.feasible import HostView
-from ..placement.rank import software_order
 from ..placement.reserve import Room, give_back, take
+from ..placement.software import software_of
 from ..placement.spot import SpotTask
+from ..placement.tenancy import Sharing, sharing, tenant_of
 from ..vpc.addresses import AddressRange, address_text, operator_range, pool_share, whole_range
 from .books import Addresses, PublicAddresses
 from .claims import Claim, Key
 
-# Sandboxes in which all tasks of a host share one kernel: there, accounts never share a host.
-SHARED_KERNEL = frozenset({"container"})
 CLOSED_MAX = 10_000
 
 
 class Host(Struct, kw_only=True):
+    """`sharing`: who may come to it beside whom it has; `accounts`: how many tasks it has of each."""
+
     facts: HostFacts
+    sharing: Sharing
     offered: Room
     view: HostView
     reserved: Room
     tasks: int
     spot: Room = Room()  # of what is reserved, held by Spot tasks
+    accounts: dict[str, int] = field(default_factory=dict)
 
     @property
-    def shares_kernel(self) -> bool:
-        return self.facts.sandbox in SHARED_KERNEL
+    def tenant(self) -> str | None:
+        return tenant_of(self.sharing, self.accounts)
 
 
 class Ledger:
-    def __init__(self, public_pool: AddressRange, share: tuple[int, int] = (0, 1)) -> None:
+    def __init__(
+        self, public_pool: AddressRange, share: tuple[int, int] = (0, 1), tenancy: Tenancy = Tenancy.STRICT
+    ) -> None:
         """`share`: which part, of how many, of the operator's pools is given out here."""
         self._share = share
+        self._tenancy = tenancy
         self.hosts: dict[str, Host] = {}
         self.claims: dict[Key, Claim] = {}
         self.cpu_units_of: dict[tuple[str, bool], int] = {}  # account, on Spot or not -> held by its claims
@@ -67,22 +73,30 @@ class Ledger:
         known = self.hosts.get(facts.host_id)
         reserved, tasks, spot = (known.reserved, known.tasks, known.spot) if known else (Room(), 0, Room())
         free = offered.minus(reserved)
+        rule, accounts = sharing(self._tenancy, facts.sandbox), known.accounts if known else {}
         view = HostView(
             host_id=facts.host_id,
             free_cpu_units=free.cpu_units,
             free_memory_mib=free.memory_mib,
             free_disk_gib=free.disk_gib,
             architecture=facts.architecture,
-            software=software_order(facts.software),
+            software=software_of(facts.software, facts.platform),
             zone=facts.zone,
-            tenant=known.view.tenant if known else None,
+            tenant=tenant_of(rule, accounts),
             pool=pool,
             connected=connected,
             accepts_tasks=facts.accepts_tasks,
             is_draining=is_draining,
         )
         self.hosts[facts.host_id] = Host(
-            facts=facts, offered=offered, view=view, reserved=reserved, tasks=tasks, spot=spot
+            facts=facts,
+            sharing=rule,
+            offered=offered,
+            view=view,
+            reserved=reserved,
+            tasks=tasks,
+            spot=spot,
+            accounts=accounts,
         )
         self._views[facts.host_id] = view
         self._spot_rooms.clear()
@@ -218,9 +232,10 @@ class Ledger:
     def _hold(self, host: Host, claim: Claim) -> None:
         host.reserved = host.reserved.plus(claim.room)
         host.tasks += 1
+        host.accounts[claim.account] = host.accounts.get(claim.account, 0) + 1
         if claim.is_spot:
             self._hold_spot(host, host.spot.plus(claim.room))
-        self.set_view(host, take(host.view, claim.wanted(), shared_kernel=host.shares_kernel))
+        self.set_view(host, take(host.view, claim.wanted(), tenant=host.tenant))
 
     def remove(self, claim: Claim) -> None:
         """Undo `add`; once per claim, however often it is called."""
@@ -241,9 +256,12 @@ class Ledger:
         if host is not None and not held.is_placed:
             host.reserved = host.reserved.minus(claim.room)
             host.tasks -= 1
+            host.accounts[claim.account] -= 1
+            if not host.accounts[claim.account]:
+                del host.accounts[claim.account]
             if held.is_spot:
                 self._hold_spot(host, host.spot.minus(claim.room))
-            self.set_view(host, give_back(host.view, claim.wanted(), empty=host.tasks == 0))
+            self.set_view(host, give_back(host.view, claim.wanted(), tenant=host.tenant))
 
 
 def _sum(rooms: Iterable[Room]) -> Room:

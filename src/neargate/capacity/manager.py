@@ -28,6 +28,7 @@ from ..model.capacity import (
     RecordedReservation,
     Reservation,
     ReservationRequest,
+    Tenancy,
 )
 from ..model.errors import ClientError
 from ..model.knobs import DEFAULT_KNOBS, Knobs
@@ -44,7 +45,7 @@ from .addressing import take_addresses
 from .claims import Claim, Key, NewClaim, claim_of_record, claim_of_row, reservation
 from .flights import Flights
 from .host_facts import all_shown, host_places, is_known
-from .ledger import SHARED_KERNEL, Ledger
+from .ledger import Ledger
 from .own_hosts import NOBODYS, HostPools
 from .placed import host_for, placed_claim, placed_interface, take_placed
 from .spot_share import SpotShare
@@ -74,11 +75,13 @@ async def open_capacity(
     pools: HostPools | None = None,
     spot: SpotShare | None = None,
     share: tuple[int, int] = (0, 1),
+    tenancy: Tenancy = Tenancy.STRICT,
 ) -> "Capacity":
     """The capacity manager of a shard (`zone-a`), its ledger read from the database. `zones` are those it serves.
 
     `share`: which part of how many of the operator's public pools is its own. `public_pool` is its own wholly.
     `pools`: which hosts somebody has to himself; none without it. `spot`: how much of the fleet Spot tasks may hold.
+    `tenancy`: who may be on a host together.
 
     Two shards must be given pools that do not overlap (vpc.addresses.pool_share).
     """
@@ -95,6 +98,7 @@ async def open_capacity(
         pools=pools,
         spot=spot or SpotShare(),
         share=share,
+        tenancy=tenancy,
     )
     await capacity.load()
     pools.on_change(capacity.assign_host)
@@ -116,6 +120,7 @@ class Capacity:
         pools: HostPools,
         spot: SpotShare,
         share: tuple[int, int],
+        tenancy: Tenancy,
     ) -> None:
         self._world = world
         self._store = store
@@ -124,7 +129,7 @@ class Capacity:
         self._knobs = knobs
         self._pools = pools
         self._spot = spot
-        self._ledger = Ledger(pool_range(public_pool), share)
+        self._ledger = Ledger(pool_range(public_pool), share, tenancy)
         self._writes = GatheredWrites(world, store, name="claims", statements=schema.reserve)
         self._flights = Flights(world)
         self._releases = 0
@@ -291,7 +296,7 @@ class Capacity:
             eni=eni,
             owner=request.owner,
             doc=_encode(eni) if eni is not None else b"",
-            tenant=claim.account if host.shares_kernel else None,
+            sharing=host.sharing,
             pool=host.view.pool,
         )
 
@@ -398,7 +403,7 @@ class Capacity:
         claim = placed_claim(request, host_id, taken, self._world.now(), bits)
         self._ledger.add(claim)
         eni = placed_interface(request, claim, self._region, bits)
-        return NewClaim(claim=claim, eni=eni, owner=request.description, doc=_encode(eni), tenant=None)
+        return NewClaim(claim=claim, eni=eni, owner=request.description, doc=_encode(eni))
 
     def _host_for(self, request: PlacedRequest, other_than: str = "") -> str | None:
         if request.zone not in self._zones:
@@ -480,9 +485,7 @@ class Capacity:
         if claim.key in self._ledger.claims:
             return
         self._ledger.add(claim)
-        host = self._ledger.hosts.get(claim.host_id)
-        tenant = claim.account if host is not None and host.shares_kernel else None
-        new = NewClaim(claim=claim, eni=lost.eni, owner=lost.owner, doc=_encode(lost.eni), tenant=tenant)
+        new = NewClaim(claim=claim, eni=lost.eni, owner=lost.owner, doc=_encode(lost.eni))
         try:
             await self._store.write(schema.place(new) if claim.is_placed else schema.restore(new))
         except Refused as refused:
@@ -510,9 +513,8 @@ class Capacity:
         await self._pools.came_back(facts.host_id)  # that may have been said of it while it joined
 
     async def _register(self, facts: HostFacts, room: Room) -> None:
-        shared = facts.sandbox in SHARED_KERNEL
         pool = self._pools.of(facts.host_id)
-        await self._store.write([schema.register(facts, room, _encode(facts), shared_kernel=shared, pool=pool)])
+        await self._store.write([schema.register(facts, room, _encode(facts), pool=pool)])
         self._put_host(facts, room, connected=True, pool=pool)
 
     def _put_host(self, facts: HostFacts, room: Room, *, connected: bool, pool: str) -> None:

@@ -11,6 +11,7 @@ from ..interfaces.store import Statement, Value
 from ..model.capacity import HostFacts
 from ..model.network import Eni
 from ..placement.reserve import Room
+from ..placement.tenancy import Sharing
 from ..store.rows import many
 from .claims import Claim, Key, NewClaim
 
@@ -80,12 +81,20 @@ ADDRESS = "address"
 CLAIM = "claim"
 TOMBSTONE = "tombstone"
 
-_TAKE_ROOM = """UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
-    tasks = tasks + ?, tenant = ?, rev = rev + 1
-    WHERE id = ? AND free_cpu >= ? AND free_memory >= ? AND free_disk >= ? AND accepts = 1
-    AND pool = ? AND (tenant IS NULL OR tenant = ?)"""
-_RETAKE_ROOM = """UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
-    tasks = tasks + 1, tenant = ?, rev = rev + 1 WHERE id = ?"""
+# `tenant` is whose tasks a host has, whatever the operator's tenancy is: it may be another at the next start. The mark
+# of several stays until the host is empty; whether all but one have left is asked of the reservations.
+_ITS_TENANT = "tenant = CASE WHEN tasks = 0 OR tenant = ? THEN ? ELSE '*' END"
+_TAKE_ROOM = f"""UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
+    {_ITS_TENANT}, tasks = tasks + ?, rev = rev + 1
+    WHERE id = ? AND free_cpu >= ? AND free_memory >= ? AND free_disk >= ? AND accepts = 1 AND pool = ?"""  # noqa: S608
+_MAY_SHARE = {
+    Sharing.ANYBODY: "",
+    Sharing.ITS_ACCOUNT: """ AND (tasks = 0 OR tenant = ? OR tenant = '*' AND NOT EXISTS (SELECT 1 FROM reservations
+    WHERE host = hosts.id AND state = 'reserved' AND placed = 0 AND account <> ?))""",
+    Sharing.NOBODY: " AND tasks + ? <= 1",
+}
+_RETAKE_ROOM = f"""UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
+    {_ITS_TENANT}, tasks = tasks + 1, rev = rev + 1 WHERE id = ?"""  # noqa: S608
 _INSERT_ENI = """INSERT INTO enis
     (id, account, vpc, subnet, private_ip, public_ip, mac, task_id, zone, owner, created_at, doc)
     VALUES {rows} ON CONFLICT DO NOTHING"""
@@ -111,9 +120,10 @@ _REGISTER = f"""INSERT INTO hosts
     new.cpu - (SELECT coalesce(sum(cpu), 0) {_HELD}),
     new.memory - (SELECT coalesce(sum(memory), 0) {_HELD}),
     new.disk - (SELECT coalesce(sum(disk), 0) {_HELD}),
-    (SELECT count(*) {_HELD}), (SELECT min(account) {_HELD} AND new.shared = 1), accepts, 1, 1, doc, pool
-    FROM (SELECT ? AS id, ? AS boot, ? AS cpu, ? AS memory, ? AS disk, ? AS accepts, ? AS doc, ? AS shared,
-    ? AS pool) AS new
+    (SELECT count(*) {_HELD}),
+    (SELECT CASE count(DISTINCT account) WHEN 0 THEN NULL WHEN 1 THEN min(account) ELSE '*' END {_HELD}),
+    accepts, 1, 1, doc, pool
+    FROM (SELECT ? AS id, ? AS boot, ? AS cpu, ? AS memory, ? AS disk, ? AS accepts, ? AS doc, ? AS pool) AS new
     WHERE true
     ON CONFLICT (id) DO UPDATE SET boot_id = excluded.boot_id,
     cpu = excluded.cpu, memory = excluded.memory, disk = excluded.disk,
@@ -126,9 +136,9 @@ _REGISTER = f"""INSERT INTO hosts
 
 def reserve(new: Sequence[NewClaim]) -> list[Statement]:
     """Room, address and interface, reservation of each: all or nothing."""
-    rooms: dict[tuple[str, str, str | None, str], tuple[Room, int]] = {}
+    rooms: dict[tuple[str, str, Sharing, str], tuple[Room, int]] = {}
     for one in new:
-        key = (one.claim.host_id, one.claim.account, one.tenant, one.pool)
+        key = (one.claim.host_id, one.claim.account, one.sharing, one.pool)
         room, tasks = rooms.get(key, (Room(), 0))
         rooms[key] = room.plus(one.claim.room), tasks + 1
     return [*(_take_room(*key, room, tasks) for key, (room, tasks) in rooms.items()), *_rows(new)]
@@ -138,18 +148,20 @@ def reserve_ahead(new: NewClaim, coming: Room) -> list[Statement]:
     """Like `reserve`, of room that is not all there yet: `coming` is held by tasks that will end."""
     claim = new.claim
     return [
-        _take_room(claim.host_id, claim.account, new.tenant, new.pool, claim.room, 1, coming),
+        _take_room(claim.host_id, claim.account, new.sharing, new.pool, claim.room, 1, coming),
         *_rows([new]),
     ]
 
 
 def _take_room(
-    host_id: str, account: str, tenant: str | None, pool: str, room: Room, tasks: int, coming: Room | None = None
+    host_id: str, account: str, sharing: Sharing, pool: str, room: Room, tasks: int, coming: Room | None = None
 ) -> Statement:
     amounts = (room.cpu_units, room.memory_mib, room.disk_gib)
     least = room if coming is None else room.minus(coming)
     there = (least.cpu_units, least.memory_mib, least.disk_gib)
-    return Statement(_TAKE_ROOM, (*amounts, tasks, tenant, host_id, *there, pool, account), 1, ROOM)
+    taken = (*amounts, account, account, tasks, host_id, *there, pool)
+    guarded: dict[Sharing, tuple[Value, ...]] = {Sharing.ITS_ACCOUNT: (account, account), Sharing.NOBODY: (tasks,)}
+    return Statement(_TAKE_ROOM + _MAY_SHARE[sharing], (*taken, *guarded.get(sharing, ())), 1, ROOM)
 
 
 def _rows(new: Sequence[NewClaim]) -> list[Statement]:
@@ -212,7 +224,8 @@ def restore(new: NewClaim) -> list[Statement]:
     """What `reserve` wrote and a crash lost. The task runs there, so nobody asks for room; the host may be unknown."""
     room = new.claim.room
     amounts = (room.cpu_units, room.memory_mib, room.disk_gib)
-    return [Statement(_RETAKE_ROOM, (*amounts, new.tenant, new.claim.host_id)), *_rows([new])]
+    account = new.claim.account
+    return [Statement(_RETAKE_ROOM, (*amounts, account, account, new.claim.host_id)), *_rows([new])]
 
 
 def release(claim: Claim, now: float) -> list[Statement]:
@@ -236,10 +249,10 @@ def forget_tombstones(before: float) -> Statement:
     return Statement("DELETE FROM reservations WHERE state = 'void' AND voided_at < ?", (before,))
 
 
-def register(facts: HostFacts, offered: Room, doc: bytes, *, shared_kernel: bool, pool: str) -> Statement:
+def register(facts: HostFacts, offered: Room, doc: bytes, *, pool: str) -> Statement:
     """The host as it is now; what is free is computed anew from its live reservations."""
     room = (offered.cpu_units, offered.memory_mib, offered.disk_gib)
-    values = (facts.host_id, facts.boot_id, *room, int(facts.accepts_tasks), doc, int(shared_kernel), pool)
+    values = (facts.host_id, facts.boot_id, *room, int(facts.accepts_tasks), doc, pool)
     return Statement(_REGISTER, values, 1, "host")
 
 

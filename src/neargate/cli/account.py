@@ -14,6 +14,17 @@ def create(paths: RegionPaths, name: str, number: str) -> str:
     return _exports(paths, ask(paths, "account-create", name=name, id=number))
 
 
+def sharing_of(paths: RegionPaths) -> str:
+    """What a further account means for where tasks run; nothing where it means nothing."""
+    config = configs.load(paths)
+    if config.sandbox != "container" or config.tenancy != "strict":
+        return ""
+    return (
+        "tasks of two accounts never share a host: while one's run on it, the other's find no room there. If you trust "
+        "all accounts: neargate up --tenancy shared (docs/operating.md)"
+    )
+
+
 def listed(paths: RegionPaths) -> str:
     config = configs.load(paths)
     rows: list[tuple[str, ...]] = [("ACCOUNT", "NAME", "USERS", "ADMINISTRATOR'S KEYS")]

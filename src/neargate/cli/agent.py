@@ -23,7 +23,7 @@ from ..hostnet.uplink.uplink import Uplink, UplinkedNetwork
 from ..interfaces.hostnet import HostCgroups
 from ..interfaces.sandbox import Sandbox
 from ..log import get_logger, write_to_stderr
-from ..model.capacity import HostCapacity, HostFacts
+from ..model.capacity import HostCapacity, HostFacts, HostPlatform
 from ..model.ids import ec2_id
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..sandbox import foreign
@@ -267,6 +267,7 @@ def _facts(paths: RegionPaths) -> HostFacts:
             disk_gib=disk.f_bavail * disk.f_frsize >> 30,
         ),
         software=SOFTWARE,
+        platform=HostPlatform(kernel=os.uname().release),
     )
 
 

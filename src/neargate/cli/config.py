@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from ..model.capacity import Tenancy
 from ..model.extensions import EXTENSIONS
 from ..model.ids import ACCOUNT_PATTERN, REGION_PATTERN
 from ..uplink.beyond import objection
@@ -36,6 +37,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     public_pool: str = ""  # chosen at first start
     insecure_registries: tuple[str, ...] = ()  # host or host:port
     quotas: str = "machine"
+    tenancy: str = "strict"
     oidc_hosts: tuple[str, ...] = ()  # host or host:port
     tls_proxy: str = "none"
     uplink: str = "auto"  # uplink.py
@@ -106,6 +108,7 @@ def check(config: RegionConfig) -> None:
         ("sandbox", config.sandbox, ("container", "microvm", "simulated")),
         ("allow-emulated", config.allow_emulated, ("no", "yes")),
         ("quotas", config.quotas, ("aws", "machine")),
+        ("tenancy", config.tenancy, tuple(Tenancy)),
         ("tls-proxy", config.tls_proxy, ("none", "local")),
         ("uplink", config.uplink, ("auto", "nat", "user", "none")),
     ):

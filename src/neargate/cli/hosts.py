@@ -10,11 +10,23 @@ from .problems import Problem
 
 
 def listed(paths: RegionPaths) -> str:
-    rows: list[tuple[str, ...]] = [("HOST", "ZONE", "STATE", "TASKS", "KEPT FOR", "NODES")]
+    rows: list[tuple[str, ...]] = [("HOST", "ZONE", "STATE", "TASKS", "KEPT FOR", "NODES", "TASKS OF", "SOFTWARE")]
     hosts = ask(paths, "hosts-list")["hosts"]
     for host in hosts:
         kept, nodes = host["pool"] or "-", str(host.get("nodes", "-"))
-        rows.append((host["host_id"], host["zone"] or "any", _state(host), str(host["tasks"]), kept, nodes))
+        whose = ",".join(host.get("accounts") or ()) or "-"
+        rows.append(
+            (
+                host["host_id"],
+                host["zone"] or "any",
+                _state(host),
+                str(host["tasks"]),
+                kept,
+                nodes,
+                whose,
+                _software(host),
+            )
+        )
     if len(rows) == 1:
         return "no host has joined this region"
     return "\n".join([*table(rows), *_strays(hosts), *_refused(hosts)])
@@ -24,6 +36,14 @@ def _state(host: dict[str, Any]) -> str:
     """A server of the release before knows no words."""
     state, word = "connected" if host["connected"] else "away", host.get("word") or ""
     return f"{state},{word}" if word else state
+
+
+def _software(host: dict[str, Any]) -> str:
+    """The agent's release, and those of what is below the tasks as far as it said them."""
+    below = host.get("platform") or {}
+    named = [("", host.get("software")), ("kernel ", below.get("kernel"))]
+    named += [("guest image ", below.get("guest_image")), ("VMM ", below.get("vmm"))]
+    return ", ".join(f"{name}{release}" for name, release in named if release) or "-"
 
 
 def _strays(hosts: list[dict[str, Any]]) -> list[str]:

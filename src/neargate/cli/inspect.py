@@ -32,6 +32,8 @@ def status(paths: RegionPaths) -> str:
             state = f"takes no tasks: {host.get('reason') or 'full'}"
         if host["pool"]:
             state += f", kept for {host['pool']}"
+        if host.get("tenant"):  # a server of the release before says nothing of it
+            state += f", of {host['tenant']} alone"
         rows.append(
             (
                 host["host_id"],
@@ -68,9 +70,11 @@ def room(hosts: Sequence[Mapping[str, Any]]) -> str:
     """How many more of Fargate's smallest tasks the hosts take, and what they run out of first."""
     sizes = {"CPU": ("cpu_units", 256), "memory": ("memory_mib", 512), "disk": ("disk_gib", 20)}
     taking = [host for host in hosts if host["connected"] and host["accepts_tasks"]]
-    count, limits = 0, dict.fromkeys(sizes, 0)
+    count, limits = 0, dict.fromkeys((*sizes, "hosts"), 0)
     for host in taking:
         fits = {name: max(0, host[f"free_{column}"]) // size for name, (column, size) in sizes.items()}
+        if host.get("sharing") == "nobody":  # one task on a host
+            fits["hosts"] = 0 if host["tasks"] else 1
         least = min(fits.values())
         count += least
         for name, number in fits.items():

@@ -25,6 +25,7 @@ from ..frontend.callers.oidc.keys import LANE, LANE_THREADS
 from ..frontend.envelope import envelope_of
 from ..frontend.http_protocol import BoundedHttpProtocol, bounded_protocol
 from ..frontend.relayed import relayed, serve_relayed
+from ..model.capacity import Tenancy
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.quotas import QuotaMode
 from ..region import Region, RegionPlan, open_region
@@ -198,6 +199,7 @@ def _plan(paths: RegionPaths, config: RegionConfig) -> RegionPlan:
         tls_proxy=config.tls_proxy == "local",
         quotas=QuotaMode(config.quotas),
         extensions=config.extensions,
+        tenancy=Tenancy(config.tenancy),
         images_domain=config.registry_domain or f"localhost:{config.port}",
         images_tls=bool(config.registry_domain),
         images_socket=str(paths.images_socket),

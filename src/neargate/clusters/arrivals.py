@@ -25,7 +25,7 @@ from ..link.messages import (
     TagsAsk,
 )
 from ..model.balancing import DRAINING, HEALTHY, INITIAL, UNHEALTHY, UNUSED, NodeReport
-from ..model.capacity import HostFacts
+from ..model.capacity import HostFacts, HostPlatform
 from ..model.launch import ContainerReport, MemoryAtKill, TaskReport
 
 INTEGER_MAX = 2**63 - 1  # SQLite's
@@ -81,7 +81,9 @@ def facts_problem(facts: HostFacts) -> str | None:
     if not facts.host_id or _ID.fullmatch(facts.host_id) is None:
         return "a host's id has 1 to 64 letters, digits, hyphens and underscores"
     texts = (facts.boot_id, facts.software, facts.sandbox, facts.architecture, facts.zone or "", facts.reason or "")
-    if not _are_short(*texts, facts.last_stray, facts.refused_pools):
+    below = facts.platform or HostPlatform()
+    releases = (below.kernel, below.guest_image, below.vmm)
+    if not _are_short(*texts, *releases, facts.last_stray, facts.refused_pools):
         return "a host's texts have at most 255 characters"
     sizes = (facts.capacity.cpu_units, facts.capacity.memory_mib, facts.capacity.disk_gib)
     counts = (facts.strays, facts.refused_plans, facts.flow_log_skips)

@@ -1,11 +1,20 @@
 """Hosts and reservations as a zone's capacity manager sees them."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 import msgspec
 from msgspec import Struct
 
 from .network import Eni
+
+
+class Tenancy(StrEnum):
+    """The operator's word on who may be on a host at the same time (`neargate up --tenancy`)."""
+
+    STRICT = "strict"  # tasks of one account, where all tasks of a host share its kernel
+    SHARED = "shared"  # whoever comes: the operator trusts all accounts
+    ONE_TASK = "one-task"  # one task, whatever isolates it
 
 
 class HostCapacity(Struct, frozen=True, kw_only=True):
@@ -16,6 +25,14 @@ class HostCapacity(Struct, frozen=True, kw_only=True):
     disk_gib: int
 
 
+class HostPlatform(Struct, frozen=True, kw_only=True):
+    """The releases of what is below a host's tasks, beside the agent's own; empty: it has none, or does not know."""
+
+    kernel: str = ""  # the host's own, as uname says it
+    guest_image: str = ""  # of its microVMs: kernel and first process
+    vmm: str = ""
+
+
 class HostFacts(Struct, frozen=True, kw_only=True):
     """What an agent says of its machine when it registers."""
 
@@ -24,7 +41,8 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     capacity: HostCapacity
     architecture: str = "X86_64"
     software: str = ""  # the agent's release: newest is preferred at placement
-    sandbox: str = "container"  # container, simulated, (later) microvm
+    platform: HostPlatform | None = None  # None: an agent of a release that does not say
+    sandbox: str = "container"  # container, microvm, simulated; only the latter two are a kernel for each task
     zone: str | None = None  # None: the machine's one capacity shard, the zone is a label
     accepts_tasks: bool = True  # False below the disk floor
     reason: str | None = None

@@ -6,12 +6,17 @@ CPU and disk counted with their overcommit factors, memory strictly.
 
 import msgspec
 
+from . import tenancy
+from .software import Software
+from .tenancy import may_share
+
 NOT_CONNECTED = "the host's agent is not connected"
 NOT_ACCEPTING = "the host takes no tasks"
 DRAINING = "the host is being emptied by its operator"
 OTHER_ZONE = "the host is in another zone"
 OTHER_ARCHITECTURE = "the host has another CPU architecture"
 OTHER_ACCOUNT = "the host runs tasks of another account on the same kernel"
+HAS_ITS_TASK = "the host has a task, and the region is run with one task on a host"
 KEPT_FOR_OTHERS = "the host is kept for another account or cluster"
 NOT_ITS_OWN = "the host is none of those that the account or the cluster has of its own"
 NO_CPU = "the host has too little CPU left"
@@ -22,9 +27,9 @@ NO_DISK = "the host has too little disk left"
 class HostView(msgspec.Struct, frozen=True, kw_only=True):
     """A host at one instant. `zone` None: it serves every zone of its shard. A newer release has a higher `software`.
 
-    `tenant` is the account whose tasks it runs, where one kernel is shared by all of them; None where that is nobody or
-    does not matter. `pool`: whose own the host is (empty: it is kept for nobody). A task goes to the hosts of one pool.
-    `is_draining`: its operator wants nothing new on it.
+    `tenant`: whose it is by the operator's tenancy (tenancy.tenant_of); None: anybody's task may come. `pool`: whose
+    own the host is (empty: it is kept for nobody). A task goes to the hosts of one pool. `is_draining`: its operator
+    wants nothing new on it.
     """
 
     host_id: str
@@ -32,7 +37,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     free_memory_mib: int
     free_disk_gib: int
     architecture: str = "X86_64"
-    software: tuple[int, ...] = ()
+    software: Software = ()
     zone: str | None = None
     tenant: str | None = None
     pool: str = ""
@@ -63,7 +68,7 @@ def refusal(host: HostView, wanted: Wanted) -> str | None:
         (host.architecture == wanted.architecture, OTHER_ARCHITECTURE),
         (host.pool in ("", wanted.pool), KEPT_FOR_OTHERS),
         (host.pool == wanted.pool, NOT_ITS_OWN),
-        (host.tenant is None or host.tenant == wanted.account, OTHER_ACCOUNT),
+        (may_share(host.tenant, wanted.account), HAS_ITS_TASK if host.tenant == tenancy.ONE_TASK else OTHER_ACCOUNT),
         (host.free_memory_mib >= wanted.memory_mib, NO_MEMORY),
         (host.free_cpu_units >= wanted.cpu_units, NO_CPU),
         (host.free_disk_gib >= wanted.disk_gib, NO_DISK),

@@ -8,12 +8,6 @@ from collections.abc import Collection, Iterable
 from .feasible import NO_CPU, NO_DISK, NO_MEMORY, HostView, Wanted, refusal
 
 
-def software_order(release: str) -> tuple[int, ...]:
-    """`1.10.2` sorts above `1.9`; what is not a number counts as 0 (an unknown release is the oldest)."""
-    numbers = (part.split("-")[0].split("+")[0] for part in release.split("."))
-    return tuple(int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0 for number in numbers)
-
-
 def rank(hosts: Iterable[HostView], wanted: Wanted) -> tuple[HostView, ...]:
     """All hosts that may take the task, best first."""
     fitting = [host for host in hosts if refusal(host, wanted) is None]

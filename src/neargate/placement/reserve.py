@@ -41,23 +41,23 @@ def offered(capacity: HostCapacity, *, cpu_overcommit: float, disk_overcommit: f
     )
 
 
-def take(host: HostView, wanted: Wanted, *, shared_kernel: bool) -> HostView:
-    """The host after it took the task. On a shared kernel it now belongs to the task's account."""
+def take(host: HostView, wanted: Wanted, *, tenant: str | None) -> HostView:
+    """The host after it took the task. `tenant`: whose it is then."""
     return replace(
         host,
         free_cpu_units=host.free_cpu_units - wanted.cpu_units,
         free_memory_mib=host.free_memory_mib - wanted.memory_mib,
         free_disk_gib=host.free_disk_gib - wanted.disk_gib,
-        tenant=wanted.account if shared_kernel else None,
+        tenant=tenant,
     )
 
 
-def give_back(host: HostView, wanted: Wanted, *, empty: bool) -> HostView:
-    """The host after the task left. `empty`: it was the last one, so that any account may come."""
+def give_back(host: HostView, wanted: Wanted, *, tenant: str | None) -> HostView:
+    """The host after the task left. `tenant`: whose it is then."""
     return replace(
         host,
         free_cpu_units=host.free_cpu_units + wanted.cpu_units,
         free_memory_mib=host.free_memory_mib + wanted.memory_mib,
         free_disk_gib=host.free_disk_gib + wanted.disk_gib,
-        tenant=None if empty else host.tenant,
+        tenant=tenant,
     )

@@ -4,7 +4,7 @@ import argparse
 
 from ..arguments import TASK_HELP, Parser, data_option
 from ..paths import RegionPaths
-from ..saying import say
+from ..saying import note, say
 
 Given = argparse.Namespace
 
@@ -63,9 +63,11 @@ def spot_options(spot: argparse.ArgumentParser) -> None:
 
 
 def _account_create(given: Given, paths: RegionPaths) -> int:
-    from ..account import create
+    from ..account import create, sharing_of
 
     say(create(paths, given.name, given.id))
+    if text := sharing_of(paths):
+        note(text)
     return 0
 
 

@@ -26,7 +26,7 @@ def up_options(up: argparse.ArgumentParser) -> None:
         "--quotas",
         help="where none is set: machine (no limit on rates, vCPUs as the hosts have) or aws (AWS's own values)",
     )
-    _sandbox_options(up)
+    _host_options(up, default)
     up.add_argument(
         "--insecure-registries",
         metavar="HOST[:PORT],...",
@@ -81,7 +81,13 @@ def up_options(up: argparse.ArgumentParser) -> None:
     up.add_argument("--background", "-d", action="store_true", help="return when the region answers")
 
 
-def _sandbox_options(up: argparse.ArgumentParser) -> None:
+def _host_options(up: argparse.ArgumentParser, default: RegionConfig) -> None:
+    up.add_argument(
+        "--tenancy",
+        metavar="strict|shared|one-task",
+        help="who may be on a host at the same time: tasks of one account where they share a kernel, of all accounts "
+        f"(you trust them), or one task (docs/operating.md; {default.tenancy})",
+    )
     up.add_argument(
         "--sandbox",
         help="container; microvm: each task in a virtual machine of its own (docs/microvms.md); simulated: hosts that "

@@ -12,6 +12,10 @@ from ..admin import Handler
 from .hosts_seen import all_hosts
 
 Answer = dict[str, Any]
+_SHOWN = (
+    *("host_id", "zone", "connected", "tasks", "nodes", "pool", "strays", "last_stray", "refused_pools"),
+    *("accounts", "software", "platform"),
+)
 
 
 class HostRefused(Exception):
@@ -36,8 +40,7 @@ class HostsDesk:
 
     async def listed(self, _: Answer) -> Answer:
         """Those that have joined, and those that are kept and were not seen since the zone's database was made."""
-        shown = ("host_id", "zone", "connected", "tasks", "nodes", "pool", "strays", "last_stray", "refused_pools")
-        hosts = [{name: host[name] for name in shown} for host in await all_hosts(self._region)]
+        hosts = [{name: host[name] for name in _SHOWN} for host in await all_hosts(self._region)]
         known = {host["host_id"] for host in hosts}
         pools = self._region.own_hosts.pools
         hosts += [

@@ -1,8 +1,10 @@
 """The hosts of a region, as its zones' capacity managers show them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...interfaces.roles import CapacityManager
+from ...placement.tenancy import ONE_TASK, may_share
 from ...region import Region
 
 Answer = dict[str, Any]
@@ -15,3 +17,9 @@ async def all_hosts(region: Region) -> list[Answer]:
         if manager not in shards:
             shards.append(manager)
     return [host for manager in shards for host in await manager.hosts()]
+
+
+def held_off(hosts: Sequence[Answer], account: str) -> Answer:
+    """How many hosts that are connected take no task of the account for the sake of those that they have."""
+    others = [host["tenant"] for host in hosts if host["connected"] and not may_share(host["tenant"], account)]
+    return {"accounts": len(others) - others.count(ONE_TASK), "tasks": others.count(ONE_TASK)}

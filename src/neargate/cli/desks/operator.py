@@ -13,7 +13,7 @@ from ...region import Region
 from ..admin import Handler
 from .audit import task_calls
 from .balancers import BalancersDesk
-from .hosts_seen import all_hosts
+from .hosts_seen import all_hosts, held_off
 
 TASKS_SHOWN, SERVICES_SHOWN = 50, 20
 LINES_MAX = 10_000
@@ -93,9 +93,13 @@ class OperatorDesk:
         """By its name, CLUSTER/NAME, or ARN. Raises ServiceNotFound, InvalidParameter (there are several)."""
         arn = Arn.parse(text)
         *cluster, name = (text if arn is None else arn.resource.removeprefix("service/")).split("/")
-        return await self._region.cell.services.explain_service(
+        facts = await self._region.cell.services.explain_service(
             name, cluster=cluster[-1] if cluster else None, account=None if arn is None else arn.account
         )
+        if facts.get("place_failures"):
+            account = facts["service"]["serviceArn"].split(":")[4]
+            facts["held_off"] = held_off(await self._hosts(), account)
+        return facts
 
     async def logs(self, request: Answer) -> Answer:
         """The last `lines` of each stream at first, then what came after `tokens`."""
@@ -191,5 +195,6 @@ def _host(host: Answer) -> Answer:
     for name in ("cpu_units", "memory_mib", "disk_gib"):
         room[name] = offered[name]
         room[f"free_{name}"] = max(0, offered[name] - reserved[name])  # below: promised, and held by Spot tasks yet
-    shown = ("host_id", "zone", "connected", "accepts_tasks", "reason", "tasks", "software", "sandbox", "pool")
+    shown = ["host_id", "zone", "connected", "accepts_tasks", "reason", "tasks", "software", "sandbox", "pool"]
+    shown += ["tenant", "sharing"]
     return {name: host[name] for name in shown} | room

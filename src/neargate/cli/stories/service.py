@@ -80,6 +80,7 @@ def _waits(facts: Facts, now: float) -> list[str]:
     if facts["place_failures"]:
         soon = _in_s(facts["place_retry_at"], now)
         found.append(f"No place was found for a task, {facts['place_failures']} times in a row; {soon}.")
+        found += _held_off(facts.get("held_off") or {})
     for ident, failures in facts["start_failures"].items():
         soon = _in_s(failures["retry_at"], now)
         found.append(f"Tasks of deployment {ident} could not start, {failures['rounds']} times in a row; {soon}.")
@@ -100,6 +101,18 @@ def _waits(facts: Facts, now: float) -> list[str]:
     if facts["looked_at_in_s"] is not None:
         found.append(f"The scheduler looks again in {facts['looked_at_in_s']:.0f} s, or when something happens.")
     return found
+
+
+def _held_off(counts: Facts) -> list[str]:
+    """Hosts that are there and may not be used: how many for each reason."""
+    return [
+        f"{counts[why]} of the hosts that are connected {text}."
+        for why, text in (
+            ("accounts", "have tasks of another account, which this one shares no kernel with (neargate hosts)"),
+            ("tasks", "have their one task (--tenancy one-task)"),
+        )
+        if counts.get(why)
+    ]
 
 
 def _targets(targets: list[Facts]) -> list[str]:

@@ -1,5 +1,6 @@
-"""`python -m neargate.testing.sim SEED [--real|--spot|--network|--services|--balanced] [--faults FILE] [--trace]`
+"""`python -m neargate.testing.sim SEED [--faults FILE] [--trace]`
 
+With one of --real, --spot, --network, --services, --balanced, --tenants a run of that kind.
 Ends with 1 when the seed fails.
 """
 
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 from .corpus import load
-from .run import BALANCED, NETWORK, REAL, SERVICES, SMALL, SPOT, run_seed
+from .run import BALANCED, NETWORK, REAL, REAL_TENANTS, SERVICES, SMALL, SPOT, TENANTS, run_seed
 
 
 def main() -> None:
@@ -22,13 +23,15 @@ def main() -> None:
     parser.add_argument("--network", action="store_true", help="clients change VPCs, addresses and NAT gateways")
     parser.add_argument("--services", action="store_true", help="clients make, roll, scale and delete services")
     parser.add_argument("--balanced", action="store_true", help="the same, behind a load balancer")
+    parser.add_argument("--tenants", action="store_true", help="two accounts, on hosts of containers; with --real too")
     parser.add_argument("--trace", action="store_true", help="a line for each thing that happens")
     given = parser.parse_args()
     faults = None if given.faults is None else load(given.faults).faults
     if given.trace:
         logging.getLogger("neargate").setLevel(logging.INFO)
     setting = SERVICES if given.services else NETWORK if given.network else SPOT if given.spot else SMALL
-    setting = REAL if given.real else BALANCED if given.balanced else setting
+    real = REAL_TENANTS if given.tenants else REAL
+    setting = real if given.real else BALANCED if given.balanced else TENANTS if given.tenants else setting
     result = run_seed(given.seed, faults, setting=setting, log=_write if given.trace else None)
     _write(f"seed {result.seed}: {result.error or 'clean'}; digest {result.digest:08x}, {result.steps} steps")
     if not given.trace:

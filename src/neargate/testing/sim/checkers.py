@@ -18,6 +18,7 @@ from ...model.network import Eni
 from . import documents
 from .service_checkers import ServiceChecks
 from .sim import Sim
+from .tenants import TenancyChecks
 from .vpc_checkers import VpcChecks
 
 _CELL_TRIGGERS = """
@@ -60,6 +61,7 @@ class Checkers:
         self.book = Book()
         self.network = VpcChecks(sim, databases)
         self.services = ServiceChecks(sim, databases)
+        self.tenancy = TenancyChecks(sim, databases)
         self._sim = sim
         self._databases = databases
         self._watched: set[str] = set()
@@ -88,6 +90,7 @@ class Checkers:
             connection.create_function("sim_room", 11, self._room)
             connection.create_function("sim_recorded", 2, self._look_later)
             connection.executescript(_ZONE_TRIGGERS)
+            self.tenancy.watch(connection)
 
     def _task_changed(self, task_id: str, *pairs: Any) -> None:
         last, new_last, desired, new_desired, seq, new_seq, rev, new_rev, version, new_version = pairs
@@ -143,6 +146,9 @@ class Checkers:
     def family_of(self, task_id: str) -> str:
         return self._of_task("family", task_id)
 
+    def account_of(self, task_id: str) -> str:
+        return self._of_task("account", task_id)
+
     def wanted_of(self, task_id: str) -> str:
         """Its desired status."""
         return self._of_task("desired_status", task_id)
@@ -171,6 +177,7 @@ class Checkers:
 
     def attached(self, host_id: str, task_id: str, eni: Eni) -> None:
         """The task and its addresses are on this host now."""
+        self.tenancy.came(host_id, task_id)
         other = self._hosts.setdefault(task_id, host_id)
         if other != host_id:
             self._sim.fail("doubled", f"{task_id} is on {host_id} and on {other}")
@@ -190,6 +197,7 @@ class Checkers:
             self._sim.fail("revived", f"{host_id} starts {task_id}, which is stopped")
 
     def ended(self, host_id: str, task_id: str) -> None:
+        self.tenancy.went(host_id, task_id)
         if self._hosts.get(task_id) == host_id:
             del self._hosts[task_id]
         for address in [key for key, holder in self._addresses.items() if holder == task_id]:

@@ -17,6 +17,7 @@ class FailedSeed(Struct, frozen=True, kw_only=True):
     spot: bool = False
     network: bool = False
     services: bool = False
+    tenants: bool = False
     faults: tuple[Fault, ...] = ()
 
 

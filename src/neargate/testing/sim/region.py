@@ -31,6 +31,7 @@ from ..signing import form_headers, json_headers, signed
 from .checkers import Checkers
 from .net import End, Gone, Net
 from .sim import Program, Sim
+from .tenants import Tenant, make_tenant
 from .world import EPOCH, Process, SimWorld
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ ACCOUNT = "123456789012"
 ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", "use1-az3"))
 KEY = "AKIASIMULATED0000000"
 SECRET = "not-a-secret-but-a-simulation"  # noqa: S105 both sides are made here
+FIRST = Tenant(account=ACCOUNT, key=KEY, secret=SECRET)
 MASTER_KEY = bytes(32)
 SERVER = "server"
 VERSIONS = {"ec2": "2016-11-15", "elasticloadbalancing": "2015-12-01"}
@@ -106,7 +108,9 @@ class Server:
         knobs: Knobs,
         public_pool: str = "198.18.0.0/24",
         task_roles: Sequence[str] = (),
+        others: Sequence[Tenant] = (),
     ) -> None:
+        """`others`: who has an account beside the first."""
         self.region: production.Region | None = None
         self.world: SimWorld | None = None
         self._sim = sim
@@ -116,6 +120,7 @@ class Server:
         self._models = models
         self._knobs = knobs
         self._task_roles = task_roles
+        self._others = others
         self._plan = plan(public_pool)
 
     def program(self) -> Program:
@@ -165,6 +170,8 @@ class Server:
                 await let_read_parameters(region.services.identity, ACCOUNT)
             for role in self._task_roles:
                 await make_task_role(region.services.identity, world, ACCOUNT, role)
+            for tenant in self._others:
+                await make_tenant(region, world, tenant, self._task_roles)
         except (Overloaded, sqlite3.Error) as error:
             # A process that cannot open its databases ends, and its supervisor tries again.
             if isinstance(error, Overloaded):
@@ -194,7 +201,10 @@ class Answered(Struct, frozen=True, kw_only=True):
 class Caller:
     """Calls the front end as an SDK does, over a network on which answers get lost with the server."""
 
-    def __init__(self, sim: Sim, server: Server, world: SimWorld, *, stream: str = "callers") -> None:
+    def __init__(
+        self, sim: Sim, server: Server, world: SimWorld, *, stream: str = "callers", tenant: Tenant = FIRST
+    ) -> None:
+        self._tenant = tenant
         self._sim = sim
         self._server = server
         self._world = world
@@ -247,7 +257,9 @@ class Caller:
     def _signed(self, service: str, headers: list[tuple[bytes, bytes]], body: bytes) -> list[tuple[bytes, bytes]]:
         request = SignedRequest(method="POST", path=b"/", query=b"", headers=headers, body=body)
         now = EPOCH + self._sim.now + self._ahead_s
-        return signed(request, key=KEY, secret=SECRET, region=REGION, service=service, now=now)
+        return signed(
+            request, key=self._tenant.key, secret=self._tenant.secret, region=REGION, service=service, now=now
+        )
 
     def _latency(self) -> float:
         return 0.0005 + 0.003 * self._rng.random()

@@ -29,6 +29,8 @@ from .region import ACCOUNT, SERVER, ZONES, Server
 from .scratch import scratch
 from .service_clients import ServiceClients
 from .sim import Sim
+from .tenant_clients import TenantClients
+from .tenants import OTHERS
 from .vpc_clients import VpcClients
 from .workload import TASK_ROLES, Workload
 
@@ -47,7 +49,8 @@ class Setting(Struct, frozen=True, kw_only=True):
     `cpu_units` and `memory_mib` of a host; None: drawn, so that in some runs the zones fill up. `spot`: how many of the
     launches are on Spot. `twice`: how many of those with a token are called for by two at once. `network`: clients
     make, change and delete VPCs, elastic addresses and NAT gateways, and run tasks in them; `services`: services, which
-    with `balanced` are behind a load balancer.
+    with `balanced` are behind a load balancer. `tenants`: how many accounts have clients; with more than one all tasks
+    of a host share its kernel.
     """
 
     hosts: int = 12
@@ -61,6 +64,7 @@ class Setting(Struct, frozen=True, kw_only=True):
     network: bool = False
     services: bool = False
     balanced: bool = False
+    tenants: int = 1
 
 
 SMALL = Setting()
@@ -69,6 +73,8 @@ REAL = Setting(hosts=3, calls=10, period_s=2.0, real=3)
 NETWORK = Setting(hosts=6, calls=70, period_s=0.6, network=True)
 SERVICES = Setting(hosts=6, calls=50, period_s=1.0, cpu_units=8192, memory_mib=16384, services=True)
 BALANCED = replace(SERVICES, balanced=True)
+REAL_TENANTS = replace(REAL, calls=12, tenants=2)
+TENANTS = Setting(hosts=4, calls=40, period_s=1.5, cpu_units=4096, tenants=2)
 
 
 class SeedResult(Struct, frozen=True, kw_only=True):
@@ -127,11 +133,13 @@ class Run:
             knobs=knobs,
             public_pool=pool,
             task_roles=tuple(TASK_ROLES.values()) if setting.real else (),
+            others=OTHERS[: setting.tenants - 1],
         )
         cpu_units = setting.cpu_units or rng.choice((1024, 4096))
         self.machines: list[Machine] = []
         for n in range(setting.hosts):
-            facts = _facts(n, cpu_units, setting.memory_mib, real=n < setting.real)
+            has_containers = n < setting.real or setting.tenants > 1
+            facts = _facts(n, cpu_units, setting.memory_mib, has_containers=has_containers)
             if n < setting.real:
                 assert root is not None, "a real agent keeps files"
                 home = root / facts.host_id
@@ -144,7 +152,13 @@ class Run:
             else:
                 self.machines.append(LightMachine(self.sim, self.net, self.checkers, facts, knobs))
             machines[facts.host_id] = self.machines[-1]
-        self.workload = (workload or _clients(setting))(
+        self.checkers.tenancy.kernels = {one.facts.host_id for one in self.machines if one.facts.sandbox == "container"}
+        self.workload, *self.others = self._made_clients(setting, workload or _clients(setting))
+
+    def _made_clients(self, setting: Setting, kind: type[Workload]) -> list[Workload]:
+        """Of the first account, and of the others."""
+        made = partial(
+            kind,
             self.sim,
             self.server,
             self.checkers,
@@ -154,6 +168,8 @@ class Run:
             spot=setting.spot,
             twice=setting.twice,
         )
+        others = enumerate(OTHERS[: setting.tenants - 1], start=2)
+        return [made(), *(made(name=f"clients-{n}", tenant=tenant) for n, tenant in others)]
 
     def arm(self, faults: Sequence[Fault]) -> None:
         """The faults, and what must be seen of some while they last."""
@@ -175,7 +191,8 @@ class Run:
         self.sim.add(self.server.program())
         for machine in self.machines:
             self.sim.add(machine.program())
-        self.sim.add(self.workload.program())
+        for clients in (self.workload, *self.others):
+            self.sim.add(clients.program())
         self._look_at_credentials()
 
     def _look_at_credentials(self) -> None:
@@ -187,7 +204,7 @@ class Run:
 
     def problems(self) -> list[str]:
         """What keeps the region from being at rest."""
-        if not self.workload.is_over:
+        if not all(clients.is_over for clients in (self.workload, *self.others)):
             return ["clients still wait for answers"]
         if self.server.region is None:
             return ["the server does not serve"]
@@ -225,7 +242,7 @@ class Run:
     def _network_problems(self) -> list[str]:
         assert self.server.region is not None, "nobody serves"
         registry, checks = self.server.region.services.network, self.checkers.network
-        plans = {vpc.name: registry.plan(vpc.name) for vpc in registry.vpcs(ACCOUNT)}
+        plans = {vpc.name: registry.plan(vpc.name) for account in registry.accounts() for vpc in registry.vpcs(account)}
         dead = self.injector.dead
         found = checks.problems({one.facts.zone for one in self.machines if one.facts.host_id not in dead})
         for machine in self.machines:
@@ -268,9 +285,11 @@ class Run:
     async def _read_logs(self, outputs: Sequence[tuple[str, bytes]]) -> None:
         """The last lines of a task that has ended may follow a while later."""
         deadline = self.sim.now + REST_S
+        of_account = {clients.account: clients for clients in (self.workload, *self.others)}
         for stream, output in outputs:
             wanted = output.decode().splitlines()
-            while (lines := await self.workload.read_logs(stream)) != wanted:
+            owner = of_account[self.checkers.account_of(stream.rpartition("/")[2])]
+            while (lines := await owner.read_logs(stream)) != wanted:
                 if self.sim.now >= deadline or len(lines or ()) > len(wanted):
                     self.sim.fail("logs", f"{stream} holds {lines}, its container wrote {output!r}")
                     return
@@ -280,6 +299,8 @@ class Run:
 def _clients(setting: Setting) -> type[Workload]:
     if setting.balanced:
         return BalancedClients
+    if setting.tenants > 1:
+        return TenantClients
     return VpcClients if setting.network else ServiceClients if setting.services else Workload
 
 
@@ -333,12 +354,12 @@ class _ErrorsFail(logging.Handler):
             self._sim.say("log", text)
 
 
-def _facts(n: int, cpu_units: int, memory_mib: int, *, real: bool) -> HostFacts:
+def _facts(n: int, cpu_units: int, memory_mib: int, *, has_containers: bool) -> HostFacts:
     zone = ZONES[n % len(ZONES)][0]
     return HostFacts(
         host_id=f"host-{n:02d}",
         boot_id="boot-1",
         capacity=HostCapacity(cpu_units=cpu_units, memory_mib=memory_mib, disk_gib=400),
-        sandbox="container" if real else "simulated",
+        sandbox="container" if has_containers else "simulated",
         zone=zone,
     )

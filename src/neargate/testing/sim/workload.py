@@ -9,8 +9,9 @@ from typing import Any
 from ...definitions import files
 from .checkers import Checkers
 from .endpoint import FAMILIES, OF_FILE, PLAIN_FILE, SECRET_FILE, VARIABLE, parameter_of, value_of
-from .region import ACCOUNT, REGION, Answered, Caller, Server, Unanswered
+from .region import FIRST, REGION, Answered, Caller, Server, Unanswered
 from .sim import Program, Sim
+from .tenants import Tenant
 from .world import Process, SimWorld
 
 CLUSTER = "default"
@@ -36,6 +37,7 @@ TASK_ROLES = {"web": "webTaskRole", "large": "largeTaskRole"}  # family -> its r
 class Workload:
     """`calls`: how many; `period_s`: mean seconds between two. `real`: tasks have logs and roles. `spot`: so many of
     the calls, from 0 to 1, run on Spot; `twice`: so many of those with a token are made by two at the same time.
+    `tenant`: whose clients they are; `name`: theirs.
 
     `is_over` once each call was answered or given up.
     """
@@ -53,8 +55,12 @@ class Workload:
         real: bool = False,
         spot: float = 0.0,
         twice: float = 0.1,
+        name: str = "clients",
+        tenant: Tenant = FIRST,
     ) -> None:
         self.is_over = False
+        self._name = name
+        self._tenant = tenant
         self.tasks: list[str] = []
         self.world: SimWorld
         self._sim = sim
@@ -68,13 +74,18 @@ class Workload:
         self._caller: Caller
         self._subnets: list[str] = []
 
+    @property
+    def account(self) -> str:
+        return self._tenant.account
+
     def program(self) -> Program:
-        return Program(name="clients", begin=self._begin, died=_never)
+        return Program(name=self._name, begin=self._begin, died=_never)
 
     def _begin(self, world: SimWorld) -> None:
         self.world = world
         self._rng = world.random
-        self._caller = Caller(self._sim, self._server, world)
+        stream = "callers" if self._tenant is FIRST else f"callers of {self._name}"
+        self._caller = Caller(self._sim, self._server, world, stream=stream, tenant=self._tenant)
         world.spawn(self._main(), "clients")
 
     async def _main(self) -> None:
@@ -87,8 +98,8 @@ class Workload:
         while self._server.region is None:
             await self.world.sleep(0.1)
         network = self._server.region.services.network
-        self._subnets = [record.view.subnet_id for record in network.subnets(ACCOUNT)]
-        self._vpc_id = network.subnets(ACCOUNT)[0].view.vpc_id
+        self._subnets = [record.view.subnet_id for record in network.subnets(self._tenant.account)]
+        self._vpc_id = network.subnets(self._tenant.account)[0].view.vpc_id
         await self._sure("CreateCluster", {"clusterName": CLUSTER, "capacityProviders": ["FARGATE", "FARGATE_SPOT"]})
         if self._real:
             await self._sure(
@@ -96,7 +107,7 @@ class Workload:
             )
             await self._prepare_secrets()
         for definition in self.definitions:
-            await self._sure("RegisterTaskDefinition", _registration(definition, real=self._real))
+            await self._sure("RegisterTaskDefinition", _registration(definition, self._tenant.account, real=self._real))
 
     async def _prepare_secrets(self) -> None:
         for family in FAMILIES:
@@ -121,9 +132,10 @@ class Workload:
     async def _script(self) -> None:
         """What happens once all is prepared; here: calls at random."""
         pending = []
+        called = "call" if self._tenant is FIRST else f"{self._name}-call"
         for number in range(self._calls):
             await self.world.sleep(self._rng.expovariate(1 / self._period_s))
-            pending.append(self.world.spawn(self._act(f"call-{number}"), f"call-{number}"))
+            pending.append(self.world.spawn(self._act(f"{called}-{number}"), f"{called}-{number}"))
         await asyncio.gather(*pending)
 
     async def _act(self, marker: str) -> None:
@@ -253,7 +265,7 @@ def code_of(answer: Answered) -> str:
     return str(answer.document.get("__type", "")).rpartition("#")[2]
 
 
-def _registration(definition: dict[str, Any], *, real: bool) -> dict[str, Any]:
+def _registration(definition: dict[str, Any], account: str, *, real: bool) -> dict[str, Any]:
     options = {"awslogs-group": LOG_GROUP, "awslogs-region": REGION, "awslogs-stream-prefix": "sim"}
     containers = [
         {"image": "registry.example/web:1", "essential": True}
@@ -267,11 +279,11 @@ def _registration(definition: dict[str, Any], *, real: bool) -> dict[str, Any]:
         containers[0]["dockerLabels"] = {files.SECRET_FILE + SECRET_FILE: OF_FILE, files.FILE + PLAIN_FILE: family}
     role = TASK_ROLES.get(definition["family"]) if real else None
     return {
-        **({"taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/{role}"} if role is not None else {}),
+        **({"taskRoleArn": f"arn:aws:iam::{account}:role/{role}"} if role is not None else {}),
         "family": definition["family"],
         "networkMode": "awsvpc",
         "requiresCompatibilities": ["FARGATE"],
-        "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ecsTaskExecutionRole",
+        "executionRoleArn": f"arn:aws:iam::{account}:role/ecsTaskExecutionRole",
         "cpu": definition["cpu"],
         "memory": definition.get("memory", "2048"),
         "containerDefinitions": containers,

@@ -66,7 +66,7 @@ def check_pools(params: Params) -> None:
 
 
 def _check_tenancy(tenancy: str | None) -> None:
-    """Nobody's tasks share a host with other accounts' here; a host for each instance is not there."""
+    """Whom tasks share a host with is the operator's word for the region; a host for each instance is not there."""
     if tenancy == "host":
         raise InvalidParameterValue("Value (host) for parameter instanceTenancy is invalid.")
     if tenancy not in (None, "", "default"):
