@@ -311,7 +311,8 @@ def qemu(build: Path, directory: Path, disks: list[str], memory: Path, *, restor
     kernel = f"console=ttyS0 quiet tsc_early_khz={rate} no_timer_check panic=-1 nr_cpus=1 nowatchdog audit=0"
     share = "off" if restored else "on"
     options = f"""
-        -M microvm,x-option-roms=off,memory-backend=m -accel tcg,thread=multi,tb-size=128 -cpu max -m {MEMORY_MIB} -smp 1
+        -M microvm,x-option-roms=off,memory-backend=m -accel tcg,thread=multi,tb-size=128 -cpu max -m {MEMORY_MIB}
+        -smp 1
         -object memory-backend-file,id=m,size={MEMORY_MIB}M,mem-path={memory},share={share}
         -nodefaults -no-user-config -display none -no-reboot -serial file:{directory}/console
         -kernel {build}/vmlinux -initrd {build}/initramfs.cpio
