@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from neargate.clusters.reports import ReportOutcome
-from neargate.interfaces.store import Row, Statement
+from neargate.interfaces.store import Overloaded, Row, Statement, StoreFull, Value
 from neargate.model.errors import ClusterNotFound, InvalidParameter, ServiceUnavailable
+from neargate.model.knobs import Knobs
 from neargate.testing.cell_rig import ACCOUNT, ZONES, CellRig, host_of, id_of, in_cell, subnet
 
 ONE_ZONE = {"subnets": (subnet(ZONES[0]),)}
@@ -134,3 +135,48 @@ def test_a_task_is_ordered_until_its_host_has_reported_it() -> None:
         assert [order.task_id for order in await rig.cell.orders.to_run(HOST, 0, 9)] == [id_of(t) for t in tasks[1:]]
 
     in_cell(body)
+
+
+@pytest.mark.parametrize("refusal", [Overloaded, StoreFull])
+@pytest.mark.parametrize("what", ["read", "write"])
+def test_a_store_with_too_much_to_do_is_asked_again_for_the_end_of_what_has_no_interface(
+    what: str, refusal: type[Overloaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that ends ends the process, and with it what all others wait for."""
+
+    async def body(rig: CellRig) -> None:
+        died: list[str] = []
+        monkeypatch.setattr(rig.world, "die", died.append)
+        left = overload(rig, what, refusal, 3)
+        [task] = await rig.run(subnets=(subnet(ZONES[0], 7, cidr="10.99.0.0/30"),))  # no address is left of it
+
+        async def over() -> bool:
+            return bool(died) or (await rig.described(id_of(task)))["lastStatus"] == "STOPPED"
+
+        await rig.until(over)
+        assert (died, left) == ([], [0])
+        assert (await rig.described(id_of(task)))["stopCode"] == "TaskFailedToStart"
+
+    in_cell(body, knobs=Knobs(release_retry_s=0.01))
+
+
+def overload(rig: CellRig, what: str, refusal: type[Overloaded], times: int) -> list[int]:
+    """The store refuses to find, or to stop, tasks that no host is told of, the next `times` times. How many are left."""
+    store = rig.stores.cell_store
+    left = [times]
+
+    def refuse(sql: str, begins: str) -> None:
+        if left[0] and sql.startswith(begins):
+            left[0] -= 1
+            raise refusal
+
+    async def read(sql: str, params: Sequence[Value] = ()) -> list[Row]:
+        refuse(sql, "SELECT n, id, stop_reason FROM tasks")
+        return await type(store).read(store, sql, params)
+
+    async def write(statements: Sequence[Statement]) -> list[list[Row]]:
+        refuse(statements[0].sql, "UPDATE tasks SET last_status")
+        return await type(store).write(store, statements)
+
+    setattr(store, what, {"read": read, "write": write}[what])
+    return left
