@@ -161,7 +161,7 @@ def test_a_store_with_too_much_to_do_is_asked_again_for_the_end_of_what_has_no_i
 
 
 def overload(rig: CellRig, what: str, refusal: type[Overloaded], times: int) -> list[int]:
-    """The store refuses to find, or to stop, tasks that no host is told of, the next `times` times. How many are left."""
+    """The store refuses to find, or to stop, tasks without an interface, the next `times` times. How many are left."""
     store = rig.stores.cell_store
     left = [times]
 
