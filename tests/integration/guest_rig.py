@@ -3,12 +3,14 @@
 A second reading of the table, apart from the one that Neargate uses: what both understand is what it says.
 """
 
+import fcntl
 import json
 import os
 import select
 import socket
 import struct
 import subprocess
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 BUSYBOX = Path("/usr/bin/busybox")  # static: Debian's busybox-static
 SHELL = "/run/busybox"  # where a guest of the tests has it
 IMAGES = 10
-WAIT_S = 60.0
+WAIT_S = 20.0
 MEMORY_MIB = 256
 HELLO, RUN, INPUT, SIGNAL, CLOCK, ENTROPY, FILE, DISKS = range(1, 9)
 MOUNT, DIRECTORY, NETLINK, WINDOW, RESIZE, FORGET, READ = range(9, 16)
@@ -151,6 +153,11 @@ class Connection:
             self._bytes += received
             while (frame := self._next()) is not None:
                 self._take(*frame)
+
+    def unheard_bytes(self) -> int:
+        """What has come and was not looked at."""
+        count = struct.pack("i", 0)
+        return int(struct.unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, count))[0])
 
     def quiet(self) -> None:
         """Hears all that the guest has to say by now: what is asked last is answered last."""
@@ -311,8 +318,8 @@ def qemu(build: Path, directory: Path, disks: list[str], memory: Path, *, restor
     kernel = f"console=ttyS0 quiet tsc_early_khz={rate} no_timer_check panic=-1 nr_cpus=1 nowatchdog audit=0"
     share = "off" if restored else "on"
     options = f"""
-        -M microvm,x-option-roms=off,memory-backend=m -accel tcg,thread=multi,tb-size=128 -cpu max -m {MEMORY_MIB}
-        -smp 1
+        -M microvm,x-option-roms=off,memory-backend=m -accel tcg,thread=multi,tb-size=128 -cpu max
+        -m {MEMORY_MIB} -smp 1
         -object memory-backend-file,id=m,size={MEMORY_MIB}M,mem-path={memory},share={share}
         -nodefaults -no-user-config -display none -no-reboot -serial file:{directory}/console
         -kernel {build}/vmlinux -initrd {build}/initramfs.cpio
@@ -349,7 +356,7 @@ def make_disks(directory: Path) -> list[str]:
         disks.append(image)
     with open(directory / "disk", "wb") as file:
         file.truncate(64 << 20)
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", directory / "disk"], check=True)
+    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", directory / "disk"], check=True)
     return [f"file={disk}" for disk in (*disks, directory / "disk")]
 
 
