@@ -354,10 +354,14 @@ def make_disks(directory: Path) -> list[str]:
         (root / "more").write_bytes(bytes(4096 * number))
         subprocess.run(["mkfs.erofs", "--quiet", image, root], check=True)
         disks.append(image)
-    with open(directory / "disk", "wb") as file:
+    return [*(f"file={disk}" for disk in disks), make_disk(directory / "disk")]
+
+
+def make_disk(path: Path) -> str:
+    with open(path, "wb") as file:
         file.truncate(64 << 20)
-    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", directory / "disk"], check=True)
-    return [f"file={disk}" for disk in (*disks, directory / "disk")]
+    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", path], check=True)
+    return f"file={path}"
 
 
 def no_disks() -> list[str]:
