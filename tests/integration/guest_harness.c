@@ -139,6 +139,7 @@ static void make(const char *path, const char *life, const char *instead) {
 int __wrap_execvp(const char *name, char *const argv[]) {
     const char *first = argv[1] ? argv[1] : "", *second = argv[1] && argv[2] ? argv[2] : "";
     const char *third = *second && argv[3] ? argv[3] : "";
+    close_range(3, ~0U, 0); /* as a program's beginning would */
     alarm(LIFE_S);
     if (strcmp(name, "exit") == 0)
         _exit(atoi(first) & 255);

@@ -48,7 +48,8 @@ from .guest_rig import (
     words,
 )
 
-MISSING = [name for name in ("gcc",) if shutil.which(name) is None]
+NEEDED = {"gcc": shutil.which("gcc"), "libc6-dev": Path("/usr/include/stdio.h").exists()}
+MISSING = [name for name, is_there in NEEDED.items() if not is_there]
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(bool(MISSING), reason=f"the guest's code is compiled by {', '.join(MISSING)}"),
@@ -60,7 +61,18 @@ WRAPPED = ("read", "write", "open", "kill", "execvp")
 WARNINGS = ("-std=gnu11", "-Wall", "-Wextra", "-Wshadow", "-Werror")
 CHECKED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 KINDS = (*range(HELLO, READ + 1), 0, 16, 99, 255)
-PATHS = ("/a", "/b/c/d", "/b", "", "/", "a" * 300, "/" + "x/" * 2500, "/fifo", "/p1", "serial:", "serial:" + "s" * 90)
+PATHS = (
+    "/a",
+    "/b/c/d",
+    "/b",
+    "",
+    "/",
+    "a" * 300,
+    "/" + ("x" * 255 + "/") * 17,
+    "/fifo",
+    "serial:",
+    "serial:" + "s" * 90,
+)
 ROUNDS, FRAMES = 12, 150
 LEFT_S = 0.05
 
@@ -148,7 +160,9 @@ class Host:
             SIGNAL: lambda: bytes([self._random.choice((0, 1, 9, 15, 20, 18, 64, 255))]),
             CLOCK: lambda: self._bytes(12),
             ENTROPY: lambda: self._bytes(self._random.randrange(300)),
-            FILE: lambda: self._numbers("III") + bytes([self._random.choice((0, 1, 1, 2))]) + self._path() + self._bytes(9000),
+            FILE: lambda: (
+                self._numbers("III") + bytes([self._random.choice((0, 1, 1, 2))]) + self._path() + self._bytes(9000)
+            ),
             DISKS: lambda: b"",
             MOUNT: lambda: self._numbers("I") + b"".join(self._path() for _ in range(4)),
             DIRECTORY: lambda: self._numbers("III") + self._path(),
@@ -179,7 +193,9 @@ class Host:
 
     def _bent(self, payload: bytes) -> bytes:
         at = self._random.randrange(len(payload) + 1)
-        bent = self._random.choice((payload[:at], payload + self._bytes(9), payload[:at] + self._bytes(1) + payload[at + 1 :]))
+        bent = self._random.choice(
+            (payload[:at], payload + self._bytes(9), payload[:at] + self._bytes(1) + payload[at + 1 :])
+        )
         return bent[:PAYLOAD_MAX]
 
     def _bytes(self, length: int) -> bytes:
@@ -211,11 +227,15 @@ class Host:
                 ("pass",) * self._random.choice((1, 1023, 1024, 1025)),
             )
         )
-        return struct.pack("<I", flags) + self._numbers("HH") + words(*([pid_file] if flags & CONTAINER else []), *command)
+        return (
+            struct.pack("<I", flags) + self._numbers("HH") + words(*([pid_file] if flags & CONTAINER else []), *command)
+        )
 
     def _netlink(self) -> bytes:
         body = self._bytes(self._random.choice((0, 4, 16, 200)))
-        kind = self._random.choice((0, 2, 3, 16, 18, 20, 22, 26, 65535))  # links, addresses, routes: made, and asked for
+        kind = self._random.choice(
+            (0, 2, 3, 16, 18, 20, 22, 26, 65535)
+        )  # links, addresses, routes: made, and asked for
         return struct.pack("<IHHII", 16 + len(body), kind, self._random.choice((0, 1, 5, 0x305)), 1, 0) + body
 
 
@@ -273,6 +293,46 @@ def test_whatever_a_host_says_the_guest_goes_on(harness: Path, seed: int) -> Non
         with closing(guest.connect()):
             until(lambda: guest.allocated[-1] == guest.allocated[0])
         assert [line for line in guest.said.read_text().splitlines() if not line.startswith("allocated")] == []
+
+
+HALF = struct.pack("<IBI", 50_000, READ, 77)
+LEFT = {
+    "far from its end": HALF + words("/a"),
+    "shorter than what follows": HALF + bytes(50_000 - 20),
+    "with no more missing than a header": HALF + bytes(50_000 - 9),
+    "with a byte missing": HALF + bytes(50_000 - 1),
+    "after whole ones": struct.pack("<IBI", 0, FORGET, 5) * 3 + HALF,
+    "of a header alone": HALF[:5],
+    "that is none": b"\xff" * 100,
+    "that is none, among many": struct.pack("<IBI", 1, DISKS, 5) + b"\xff" * 200_000,
+}
+
+
+@pytest.mark.parametrize("left", LEFT.values(), ids=LEFT.keys())
+def test_a_new_host_is_heard_behind_half_a_frame(harness: Path, left: bytes) -> None:
+    """Of a host that was killed while the guest did not look. And what was left is not done."""
+    with process(harness) as guest, closing(Connection(guest.path, guest.numbers, left)) as host:
+        assert host.hellos == 1
+        assert 77 not in host.told
+        assert host.end(host.run("exit", "3")) == (3, "")
+
+
+def test_a_frame_that_hello_ends_to_the_byte_takes_one_hello(harness: Path) -> None:
+    """Nobody could tell it from one of whole frames; its host says hello once more."""
+    with process(harness) as guest:
+        tell(guest, HALF + bytes(50_000 - 41) + struct.pack("<IBI", 32, HELLO, 0) + b"n" * 32)
+        with closing(guest.connect()) as host:
+            assert host.end(host.run("exit", "3")) == (3, "")
+
+
+def test_words_like_a_hello_s_are_a_frame_s_if_it_goes_on(harness: Path) -> None:
+    like = (struct.pack("<IBI", 32, HELLO, 0) + b"n" * 32) * 1500
+    with process(harness) as guest, closing(guest.connect()) as host:
+        number = host.run("pass", limit=len(like))
+        host.send(INPUT, number, like)
+        host.send(INPUT, number)
+        host.until(lambda: host.told[number].is_over)
+        assert host.told[number].output == like
 
 
 def test_mistakes_of_memory_are_seen(harness: Path) -> None:
