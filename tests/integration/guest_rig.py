@@ -171,6 +171,11 @@ class Connection:
         count = struct.pack("i", 0)
         return int(struct.unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, count))[0])
 
+    def unread_bytes(self) -> int:
+        """What was sent and the guest has not read: of a socket that is its port."""
+        count = struct.pack("i", 0)
+        return int(struct.unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, count))[0])
+
     def quiet(self) -> None:
         """Hears all that the guest has to say by now: what is asked last is answered last."""
         self.ask(READ, words("/proc/version"))

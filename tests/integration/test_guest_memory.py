@@ -13,6 +13,7 @@ import stat
 import struct
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from itertools import count
@@ -75,6 +76,7 @@ PATHS = (
 )
 ROUNDS, FRAMES = 12, 150
 LEFT_S = 0.05
+PAUSE_S, ATTEMPTS = 0.15, 20  # less than the guest waits for the rest of a frame
 
 
 @pytest.fixture(scope="module")
@@ -326,13 +328,19 @@ def test_a_frame_that_hello_ends_to_the_byte_takes_one_hello(harness: Path) -> N
 
 
 def test_words_like_a_hello_s_are_a_frame_s_if_it_goes_on(harness: Path) -> None:
-    like = (struct.pack("<IBI", 32, HELLO, 0) + b"n" * 32) * 1500
-    with process(harness) as guest, closing(guest.connect()) as host:
-        number = host.run("pass", limit=len(like))
-        host.send(INPUT, number, like)
-        host.send(INPUT, number)
-        host.until(lambda: host.told[number].is_over)
-        assert host.told[number].output == like
+    like = struct.pack("<IBI", 32, HELLO, 0) + b"n" * 32
+    for _ in range(ATTEMPTS):
+        with process(harness) as guest, closing(guest.connect()) as host:
+            number = host.run("pass", limit=1000)
+            since = time.monotonic()
+            host.send_raw(struct.pack("<IBI", 1 + 2 * len(like), INPUT, number) + b"x" + like)
+            until(lambda host=host: host.unread_bytes() == 0)
+            host.send_raw(like)
+            if time.monotonic() - since < PAUSE_S:
+                host.send(INPUT, number)
+                assert host.end(number) == (0, "x" + (like * 2).decode())
+                return
+    pytest.skip("this machine is too slow to go on before the guest believes that it does not")
 
 
 def test_mistakes_of_memory_are_seen(harness: Path) -> None:
