@@ -42,12 +42,13 @@ def always(plan: BalancerPlan, listener: PlannedListener, scheme: str) -> list[s
 
 
 def usual(plan: BalancerPlan, listener: PlannedListener) -> str:
-    """Ends the rules of what no later line of the frontend would refuse or change. Its `Host` is as it has to be."""
+    """Ends the rules of what no later line of the frontend would refuse or change: what has none of the headers that they
+    look at, but one `Host`, and that as it has to be. Empty where such a request needs them."""
     if _mode(plan) == "append" and _source(plan) != "%[src]":
         return ""  # the backend's option knows no ports
     host = "{ req.fhdr(host) -m reg '^[^:,]+$' }"
     if attribute(plan, "routing.http.preserve_host_header.enabled", "false") == "true":
-        host = "{ req.fhdr(host) -m len gt 0 }"
+        host = "{ req.fhdr(host) -m reg '^[^,]+$' }"
     elif listener.port not in _DEFAULT_PORTS:
         host = f"{{ req.fhdr(host) -m reg '^[^:,]+:{int(listener.port)}$' }}"
     bare = "!{ req.fhdr(x-forwarded-for) -m found } !{ req.fhdr(x-amzn-trace-id) -m found }"
