@@ -3,11 +3,11 @@
 By hand is what replaces such a load balancer: forwarded headers, redispatch, retries of what is safe.
 
 The node's targets joined while it ran, as those of a service do. Targets are HAProxy too, answering from memory; wrk
-asks by keep-alive connections from a namespace of its own.
+asks by keep-alive connections from a namespace of its own. Each proxy is in a session of its own, as a node's is:
+where the kernel shares processors out by sessions, what is in wrk's would be run at other times.
 """
 
 import asyncio
-import os
 import re
 import signal
 import subprocess
@@ -111,15 +111,15 @@ def measure() -> list[Figure]:
 
 
 def _processor_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def _haproxy(lab: BalancerLab, namespace: str, text: str) -> "subprocess.Popen[bytes]":
     path = Path(lab.directory) / f"{namespace}.cfg"
     path.write_text(text)
     command = ["nsenter", f"--net={lab.namespaces.path(namespace)}", "haproxy", "-db", "-q", "-f", str(path)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
 async def _node(lab: BalancerLab) -> float:

@@ -42,8 +42,9 @@ def always(plan: BalancerPlan, listener: PlannedListener, scheme: str) -> list[s
 
 
 def usual(plan: BalancerPlan, listener: PlannedListener) -> str:
-    """Ends the rules of what no later line of the frontend would refuse or change: what has none of the headers that they
-    look at, but one `Host`, and that as it has to be. Empty where such a request needs them."""
+    """Ends the rules of what no later line of the frontend would refuse or change: it has none of the headers that they
+    look at but one `Host`, and that is as it has to be. Empty where all requests need them.
+    """
     if _mode(plan) == "append" and _source(plan) != "%[src]":
         return ""  # the backend's option knows no ports
     host = "{ req.fhdr(host) -m reg '^[^:,]+$' }"
