@@ -40,6 +40,7 @@ TURN_S = 2
 CONNECTIONS = 32
 PORTS = {"neargate": 80, "by hand": 81, "by hand, 64 KiB": 82}
 TARGETS = 2
+DATE = "Mon, 23 Nov 2026 09:00:00 GMT"  # as every origin with a clock has to send one
 WITHIN_S = 20.0
 _TARGET = """
 global
@@ -52,7 +53,7 @@ defaults
   timeout server 60s
 frontend all
   bind {address}:8080
-  http-request return status 200 content-type text/plain string "hello from a target"
+  http-request return status 200 content-type text/plain hdr Date "{date}" string "hello from a target"
 """
 _BY_HAND = """
 global
@@ -90,7 +91,7 @@ def measure() -> list[Figure]:
     try:
         targets = [address(FIRST_TARGET + number) for number in range(TARGETS)]
         for number, target in enumerate(targets):
-            running.append(_haproxy(lab, f"target{number}", _TARGET.format(address=target)))
+            running.append(_haproxy(lab, f"target{number}", _TARGET.format(address=target, date=DATE)))
         one, two = targets
         for name, buffers in _BUFFERS.items():
             by_hand = _BY_HAND.format(address=address(NODE), port=PORTS[name], one=one, two=two, buffers=buffers)

@@ -5,6 +5,7 @@ what it is still without its backend adds. Invariant: whoever comes by all rules
 """
 
 from ..model.balancing import BalancerPlan, PlannedListener
+from . import refusals
 
 _TRACE = "X-Amzn-Trace-Id"
 _DEFAULT_PORTS = (80, 443)
@@ -53,7 +54,7 @@ def usual(plan: BalancerPlan, listener: PlannedListener) -> str:
     elif listener.port not in _DEFAULT_PORTS:
         host = f"{{ req.fhdr(host) -m reg '^[^:,]+:{int(listener.port)}$' }}"
     bare = "!{ req.fhdr(x-forwarded-for) -m found } !{ req.fhdr(x-amzn-trace-id) -m found }"
-    return f"http-request allow if HTTP_1.1 !METH_TRACE {host} {bare}"
+    return f"http-request allow if {refusals.SMALL} HTTP_1.1 !METH_TRACE {host} {bare}"
 
 
 def unusual(plan: BalancerPlan, listener: PlannedListener) -> list[str]:

@@ -91,7 +91,6 @@ def _http(plan: BalancerPlan, listener: PlannedListener, groups: set[str], at: s
         f"http-after-response set-header Connection close if {{ date,sub(sess.born) gt {life} }}",
         "http-after-response add-header Date '%[date,http_date]' if !{ res.fhdr(date) -m found }",
         *(access_format.lines(at) if plan.access_log else ()),
-        *refusals.of_lengths(at),
         *forwarded.always(plan, listener, scheme),
         # A usual request has come to the end of its rules here.
         forwarded.usual(plan, listener) if is_simple else "",

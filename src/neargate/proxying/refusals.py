@@ -26,24 +26,22 @@ def limits() -> list[str]:
     ]
 
 
-def of_lengths(at: str) -> list[str]:
-    """Lines of a frontend, before any that adds to a request. `at`: the node's directory."""
-    large = pages.answer(400, at, pages.TOO_LARGE)
-    # Each begins with what is false of most requests and costs least: `req.len` is known, headers would be copied.
-    return [
-        f"http-request {pages.answer(414, at)} if {{ req.len gt {_URL_MAX} }} {{ url,length gt {_URL_MAX} }}",
-        # The second looks at every byte, and only where one header may be so long.
-        f"http-request {large} if {{ req.len gt {_HEADER_MAX} }}"
-        f" {{ req.hdrs -m reg '[^\\r\\n]{{{_HEADER_MAX + 1}}}' }}",
-    ]
+# A condition: neither the line nor a header can be too long.
+SMALL = f"{{ req.len le {_URL_MAX} }}"
 
 
 def of_requests(at: str) -> list[str]:
     """Lines of a frontend; none holds for what `forwarded.usual` lets pass. `at`: the node's directory."""
+    large = pages.answer(400, at, pages.TOO_LARGE)
+    # Each begins with what is false of most requests and costs least: `req.len` is known, headers would be copied.
     return [
         f"http-request {pages.answer(505, at)} if !HTTP_1.1 !HTTP_1.0 {{ fc_http_major 1 }}",
         f"http-request {pages.answer(400, at)} if {{ req.hdr_cnt(host) eq 0 }} HTTP_1.1",
         f"http-request {pages.answer(405, at)} if METH_TRACE",
+        f"http-request {pages.answer(414, at)} if {{ req.len gt {_URL_MAX} }} {{ url,length gt {_URL_MAX} }}",
+        # The second looks at every byte, and only where one header may be so long.
+        f"http-request {large} if {{ req.len gt {_HEADER_MAX} }}"
+        f" {{ req.hdrs -m reg '[^\\r\\n]{{{_HEADER_MAX + 1}}}' }}",
         f"http-request return status 463 hdr Server {pages.SERVER}"
         f" if {{ req.hdr_cnt(x-forwarded-for) gt {_FORWARDERS_MAX} }}",
     ]
