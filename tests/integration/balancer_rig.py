@@ -47,6 +47,7 @@ class Target:
                 if "\r\nupgrade: websocket" in head.lower():
                     await self._echo(head, reader, writer)
                     return
+                await _body(head.lower(), reader)
                 await self._answer(head, writer)
         except (asyncio.IncompleteReadError, OSError):
             pass  # it left
@@ -79,6 +80,16 @@ class Target:
         )
         while told := await reader.read(4096):
             writer.write(told)
+
+
+async def _body(head: str, reader: asyncio.StreamReader) -> None:
+    """Read, so that it is not the next request's beginning. Nobody's chunks look like the last one."""
+    for line in head.split("\r\n"):
+        name, _, value = line.partition(": ")
+        if name == "content-length":
+            await reader.readexactly(int(value))
+        elif name == "transfer-encoding":
+            await reader.readuntil(b"0\r\n\r\n")
 
 
 class Rig:

@@ -7,10 +7,12 @@ import pytest
 
 from neargate.model.balancing import (
     BalancerPlan,
+    FixedResponse,
     Forward,
     PlannedGroup,
     PlannedListener,
     PlannedNode,
+    PlannedRule,
     Stickiness,
     WeightedGroup,
 )
@@ -83,6 +85,22 @@ def test_the_host_that_a_target_hears_has_the_listeners_port_where_that_is_no_de
     (line,) = host(listener={"port": 8080})
     assert "'%[req.hdr(host)]:8080'" in line and "!{ req.hdr(host),port_only gt 0 }" in line
     assert host(listener={"port": 8080}, attributes=(PRESERVED,)) == []
+
+
+def test_usual_requests_end_their_rules_early_where_a_listener_only_forwards() -> None:
+    def ends(**given: Any) -> list[str]:
+        return [line for line in lines(**given) if line.startswith("http-request allow ")]
+
+    (line,) = ends()
+    assert "{ req.fhdr(host) -m reg '^[^:,]+$' }" in line
+    (line,) = ends(listener={"port": 8080})
+    assert "{ req.fhdr(host) -m reg '^[^:,]+:8080$' }" in line
+    rule = PlannedRule(priority=1, conditions=(), action=FixedResponse(code=200))
+    weighted = Forward(groups=(WeightedGroup(arn="group"), WeightedGroup(arn="other")))
+    for listener in ({"rules": (rule,)}, {"default": weighted}, {"default": FixedResponse(code=200)}):
+        assert ends(listener=listener) == []
+    # A backend's own option for who forwarded knows no ports.
+    assert ends(attributes=(("routing.http.xff_client_port.enabled", "true"),)) == []
 
 
 def test_who_comes_from_another_sites_page_keeps_target_and_group() -> None:

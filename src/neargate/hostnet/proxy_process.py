@@ -32,6 +32,8 @@ _LOG_QUEUE = 4096
 _LAST_WORDS = 600
 _CHECK_S = 20  # all nodes of a host wait for one that reads
 _LOG_MAX_BYTES = 1024 * 1024
+# Buffers come and go with requests. At glibc's own bounds the heap would shrink and grow, and be cleared, as often.
+_MEMORY = {"MALLOC_TOP_PAD_": str(1 << 20), "MALLOC_TRIM_THRESHOLD_": str(32 << 20)}
 _ROUNDS_MAX = 300  # of looks for what runs as a node's user
 
 
@@ -179,7 +181,7 @@ class LinuxProxies:
             write_sysctl("ipv4/tcp_syn_linear_timeouts", "0")
             child = subprocess.Popen(
                 command,
-                env={"PATH": _PATH},
+                env={"PATH": _PATH, **_MEMORY},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

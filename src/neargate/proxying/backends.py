@@ -7,7 +7,7 @@ A target's words are the same in the file and in the command that adds it to a r
 from collections.abc import Sequence
 
 from ..model.balancing import APPLICATION, BalancerPlan, HealthCheck, PlannedGroup, PlannedTarget
-from . import names, pages, refusals
+from . import forwarded, names, pages, refusals
 from .words import is_name, quoted, url_part
 
 PROBE_EVERY_MS = 500
@@ -168,8 +168,10 @@ def _http(plan: BalancerPlan, group: PlannedGroup, at: str) -> list[str]:
         # Who refused a connection is a bad gateway, who did not answer one was waited for; that there is nobody is told
         # before anybody is tried.
         "http-request set-var(txn.asked) date(0,ms)",
+        *forwarded.of_backend(plan),
         f"http-error status 503 content-type text/html lf-file {quoted(f'{at}/{UNREACHED}')}"
         f" hdr Server {pages.SERVER} hdr {_MARK} yes",
+        "http-after-response allow if !{ status 503 }",
         f"http-after-response set-status 504 if {{ status 503 }} {{ res.hdr({_MARK}) -m found }} {{ {_SILENT} }}",
         f"http-after-response set-status 502 reason 'Bad Gateway' if {{ status 503 }} {{ res.hdr({_MARK}) -m found }}",
         f"http-after-response del-header {_MARK} if {{ status 502 504 }}",

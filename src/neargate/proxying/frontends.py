@@ -17,7 +17,7 @@ from ..model.balancing import (
     Redirect,
 )
 from ..model.tls_policies import DEFAULT_POLICY, TLS_POLICIES
-from . import access_format, actions, conditions, names, pages, refusals
+from . import access_format, actions, conditions, forwarded, names, pages, refusals
 from .words import quoted
 
 _ALPN = {"HTTP1Only": "http/1.1", "HTTP2Only": "h2", "HTTP2Optional": "http/1.1,h2", "HTTP2Preferred": "h2,http/1.1"}
@@ -67,19 +67,17 @@ def _tls(plan: BalancerPlan, listener: PlannedListener, at: str) -> str:
     words += f" ciphers {quoted(':'.join(old))}" if old else ""
     words += f" ciphersuites {quoted(':'.join(new))}" if new else ""
     if listener.protocol == "HTTPS":
-        is_h2 = _attribute(plan, "routing.http2.enabled", "true") == "true"
+        is_h2 = forwarded.attribute(plan, "routing.http2.enabled", "true") == "true"
         return words + (" alpn h2,http/1.1" if is_h2 else " alpn http/1.1")
     alpn = _ALPN.get(listener.alpn)
     return words + (f" alpn {alpn}" if alpn else "")
 
 
-def _attribute(plan: BalancerPlan, key: str, default: str) -> str:
-    return dict(plan.attributes).get(key, default)
-
-
 def _http(plan: BalancerPlan, listener: PlannedListener, groups: set[str], at: str) -> list[str]:
-    idle = round(float(_attribute(plan, "idle_timeout.timeout_seconds", "60")) * 1000)
-    life = int(float(_attribute(plan, "client_keep_alive.seconds", "3600")))
+    idle = round(float(forwarded.attribute(plan, "idle_timeout.timeout_seconds", "60")) * 1000)
+    life = int(float(forwarded.attribute(plan, "client_keep_alive.seconds", "3600")))
+    scheme = "https" if is_tls(listener) else "http"
+    is_simple = not listener.rules and single(listener.default) is not None and not plan.access_log
     return [
         "mode http",
         f"timeout client {idle}",
@@ -89,13 +87,17 @@ def _http(plan: BalancerPlan, listener: PlannedListener, groups: set[str], at: s
         "option idle-close-on-response",
         actions.CHOSEN,
         "tcp-request session set-var(sess.born) date",
-        f"tcp-request session set-var-fmt(sess.trace) '{_hex('rand') * 2}'",  # not drawn again for each request
+        forwarded.DRAWN,
         f"http-after-response set-header Connection close if {{ date,sub(sess.born) gt {life} }}",
-        "http-after-response set-header Date '%[date,http_date]' if !{ res.fhdr(date) -m found }",
+        "http-after-response add-header Date '%[date,http_date]' if !{ res.fhdr(date) -m found }",
         *(access_format.lines(at) if plan.access_log else ()),
+        *forwarded.always(plan, listener, scheme),
+        # A usual request has come to the end of its rules here.
+        forwarded.usual(plan, listener) if is_simple else "",
         *refusals.of_requests(at),
         "http-request set-var(txn.host) req.hdr(host),host_only,lower" if _asks_host(listener) else "",
-        *_headers(plan, listener),
+        *forwarded.unusual(plan, listener),
+        *(() if is_simple else forwarded.MISSING),
         access_format.TRACE if plan.access_log else "",
         *_rules(listener, groups, at, is_logged=bool(plan.access_log)),
         *_chosen(listener, groups),
@@ -106,67 +108,6 @@ def _asks_host(listener: PlannedListener) -> bool:
     acts = [listener.default, *(rule.action for rule in listener.rules)]
     fields = {condition.field for rule in listener.rules for condition in rule.conditions}
     return "host-header" in fields or not all(isinstance(act, Forward) for act in acts)
-
-
-def _headers(plan: BalancerPlan, listener: PlannedListener) -> list[str]:
-    found = []
-    if _attribute(plan, "routing.http.drop_invalid_header_fields.enabled", "false") == "true":
-        found.append("http-request del-header '[^A-Za-z0-9-]' -m reg")
-    mode = _attribute(plan, "routing.http.xff_header_processing.mode", "append")
-    with_port = _attribute(plan, "routing.http.xff_client_port.enabled", "false") == "true"
-    source = "%[src]:%[src_port]" if with_port else "%[src]"
-    if mode == "remove":
-        found.append("http-request del-header X-Forwarded-For")
-    elif mode == "append":
-        # Who has one gets it longer; several are one list, which one more makes longer.
-        one = "{ req.fhdr_cnt(x-forwarded-for) eq 1 }"
-        found += [
-            f"http-request replace-header X-Forwarded-For '(.*)' '\\1, {source}' if {one}",
-            f"http-request add-header X-Forwarded-For '{source}' if !{one}",
-        ]
-    scheme = "https" if is_tls(listener) else "http"
-    found += [
-        f"http-request set-header X-Forwarded-Proto {scheme}",
-        f"http-request set-header X-Forwarded-Port {int(listener.port)}",
-        *_trace(),
-        *_host(plan, listener),
-    ]
-    if _attribute(plan, "routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false") == "true":
-        found += [
-            "http-request set-header X-Amzn-Tls-Version '%[ssl_fc_protocol]' if { ssl_fc }",
-            "http-request set-header X-Amzn-Tls-Cipher-Suite '%[ssl_fc_cipher]' if { ssl_fc }",
-        ]
-    return found
-
-
-def _trace() -> list[str]:
-    """Who comes without one gets a Root; whose has a Root gets a Self of this load balancer before it."""
-    identifier = f"1-{_hex('date')}-%[var(sess.trace)]{_hex('rand')}"
-    header, rooted = "X-Amzn-Trace-Id", "{ req.fhdr(x-amzn-trace-id) -m sub Root= }"
-    return [
-        f"http-request replace-header {header} '^(.*;)?Self=[^;]*;?(.*)$' '\\1\\2'",
-        f"http-request replace-header {header} '^(.*)$' 'Self={identifier};\\1' if {rooted}",
-        f"http-request replace-header {header} '^(.*)$' 'Root={identifier};\\1' if !{rooted}",
-        f"http-request set-header {header} 'Root={identifier}' if !{{ req.fhdr(x-amzn-trace-id) -m found }}",
-    ]
-
-
-def _host(plan: BalancerPlan, listener: PlannedListener) -> list[str]:
-    """As AWS has it: with the listener's port where that is no default one, else without any."""
-    if _attribute(plan, "routing.http.preserve_host_header.enabled", "false") == "true":
-        return []
-    ported = "{ req.hdr(host),port_only gt 0 }"
-    if listener.port in (80, 443):
-        return [f"http-request set-header Host '%[req.hdr(host),host_only]' if {ported}"]
-    return [
-        f"http-request set-header Host '%[req.hdr(host)]:{int(listener.port)}'"
-        f" if {{ req.hdr(host) -m found }} !{ported}"
-    ]
-
-
-def _hex(fetch: str) -> str:
-    """Eight digits."""
-    return f"%[{fetch},bytes(4,4),hex,lower]"
 
 
 def _rules(listener: PlannedListener, groups: set[str], at: str, *, is_logged: bool) -> list[str]:

@@ -26,8 +26,12 @@ def limits() -> list[str]:
     ]
 
 
+# A condition: neither the line nor a header can be too long.
+SMALL = f"{{ req.len le {_URL_MAX} }}"
+
+
 def of_requests(at: str) -> list[str]:
-    """Lines of a frontend. `at`: the node's directory."""
+    """Lines of a frontend; none holds for what `forwarded.usual` lets pass. `at`: the node's directory."""
     large = pages.answer(400, at, pages.TOO_LARGE)
     # Each begins with what is false of most requests and costs least: `req.len` is known, headers would be copied.
     return [
