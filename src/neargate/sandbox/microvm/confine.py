@@ -6,6 +6,7 @@ socket before that byte is the agent's death: nothing is begun. What goes wrong 
 the end of the socket mean that the monitor runs. Invariant: what becomes the monitor lacks nothing of its confinement.
 """
 
+import base64
 import ctypes
 import fcntl
 import json
@@ -22,6 +23,8 @@ _MNT_DETACH = 2
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _READ_ONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
 _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 24, 47, 4
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_HOST_NAME = "machine"  # a namespace of names begins with the host's
 _EINVAL = 22
 _CAPABILITY_VERSION_3 = 0x20080522
 _FIRST = 3  # descriptors that the monitor is given are numbered from here
@@ -72,7 +75,9 @@ def _become(plan) -> None:  # type: ignore[no-untyped-def]  # JSON, checked by w
     for name, value in plan["limits"].items():
         resource.setrlimit(getattr(resource, name), (value, value))
     os.umask(0o077)
+    socket.sethostname(_HOST_NAME)
     _drop(plan["uid"])
+    _filter(base64.b64decode(plan["filter"]))
     os.execve(plan["command"][0], plan["command"], plan["environment"])  # noqa: S606  the plan's program
 
 
@@ -122,6 +127,13 @@ def _drop(uid: int) -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capabilities")
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+
+
+def _filter(program: bytes) -> None:
+    """The last of all: it forbids what was done until here."""
+    instructions = ctypes.create_string_buffer(program, len(program))
+    head = (ctypes.c_uint64 * 2)(len(program) // 8, ctypes.addressof(instructions))  # struct sock_fprog
+    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(head), 0, 0), "the filter of system calls")
 
 
 def _keep_only(descriptors: list[int], errors: int) -> None:
