@@ -65,7 +65,7 @@ class Findings:
         return [line for line in self.lines if not line.startswith(tuple(f"{word} " for word in known))]
 
 
-def played(place: VmmPlace, impostor: Path, look: "dict[str, str]") -> Findings:
+def played(place: VmmPlace, impostor: Path, look: dict[str, str]) -> Findings:
     """The life of a machine whose monitor it is. `look`: what the host's /proc says of it, by file, is put there."""
 
     async def life() -> Findings:
@@ -75,8 +75,7 @@ def played(place: VmmPlace, impostor: Path, look: "dict[str, str]") -> Findings:
             await vmm.create(place.spec("one", mac=MAC), tap)
             (state,) = await vmm.list_machines()
             findings = Findings(await all_of(await vmm.connect("one")))
-            for name in ("net/dev", "net/unix", "net/fib_trie", "cgroup", "cmdline", "status", "mountinfo"):
-                look[name] = Path(f"/proc/{state.pid}/{name}").read_text()
+            look.update(host_of(state.pid))
             return findings
         finally:
             os.close(tap)
@@ -84,6 +83,11 @@ def played(place: VmmPlace, impostor: Path, look: "dict[str, str]") -> Findings:
             await vmm.close()
 
     return asyncio.run(life())
+
+
+def host_of(pid: int) -> dict[str, str]:
+    names = ("net/dev", "net/unix", "net/fib_trie", "cgroup", "cmdline", "status", "mountinfo")
+    return {name: Path(f"/proc/{pid}/{name}").read_text() for name in names}
 
 
 async def all_of(connection: socket.socket) -> str:
