@@ -210,9 +210,7 @@ def test_the_next_disk_has_no_byte_of_one_that_was_thrown_away(directory: Path) 
         assert not [name for name in os.listdir(directory) if name.startswith("task")]
         await disks.create_disk("another", 1)
         image = await disks.hand_over("another")
-        with open(image, "rb") as file:
-            pieces = iter(lambda: file.read(16 * MIB), b"")
-            assert not any(b"its guest wrote this" in piece for piece in pieces)
+        assert not _has(image, b"its guest wrote this")
         await disks.delete_disk("another")
 
     asyncio.run(scenario())
@@ -235,6 +233,11 @@ def test_a_given_disk_is_never_mounted_whatever_is_asked(directory: Path, monkey
         await disks.delete_disk("task")
 
     asyncio.run(scenario())
+
+
+def _has(image: str, content: bytes) -> bool:
+    with open(image, "rb") as file:
+        return any(content in piece for piece in iter(lambda: file.read(16 * MIB), b""))
 
 
 def _overwrite(image: str, content: bytes) -> None:

@@ -4,6 +4,7 @@ Run by its path with `-I -S`, so it imports nothing of ours. Its input is a sock
 confinement.py), answered by the monitor's pid in the host; then one byte, with which it may begin. The end of the
 socket before that byte is the agent's death: nothing is begun. What goes wrong is said there in one line; silence and
 the end of the socket mean that the monitor runs. Invariant: what becomes the monitor lacks nothing of its confinement.
+A jailer (`is_jailed`) is given half of it and makes the other half.
 """
 
 import base64
@@ -112,6 +113,29 @@ def _enter_root(plan) -> None:  # type: ignore[no-untyped-def]
     _call(_SYS_PIVOT_ROOT, b".", b".")
     _check(_libc.umount2(b".", _MNT_DETACH), "umount")
     os.chdir("/")
+
+
+def _prepare_jail(plan) -> None:  # type: ignore[no-untyped-def]
+    """For a jailer, which drops the rest itself: it is root still, in namespaces of its own, and sees the host's files.
+
+    The plan's files are in its jail in this mount namespace alone: nothing of them is left when it is gone.
+    """
+    _keep_only([], plan["errors"])
+    os.dup2(2, 1)  # where the guest's console is written
+    _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)  # of its own numbers
+    os.makedirs(plan["base"], mode=0o755, exist_ok=True)
+    for file in plan["files"]:
+        target = plan["base"] + file["target"]
+        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+        _mount(file["source"], target, None, _MS_BIND)
+        _attributes(target, _NOSUID | _NODEV | _NOEXEC | (0 if file["is_writable"] else _READ_ONLY), 0)
+    for name, value in plan["limits"].items():
+        resource.setrlimit(getattr(resource, name), (value, value))
+    os.umask(0o077)
+    socket.sethostname(_HOST_NAME)
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
 
 
 def _drop(uid: int) -> None:

@@ -68,6 +68,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     oom_score_adj: int | None = 0  # as a task's containers
     environment: dict[str, str] = {}
     filter: bytes = _FILTER  # of system calls, the kernel's program
+    is_jailed: bool = False  # `command` is a jailer's, and `base` the root that it makes: see `confine._prepare_jail`
 
 
 def machine_user(directory: str, taken: Collection[int], uid_map: str) -> int:

@@ -49,8 +49,12 @@ class MachineRecord(Struct, frozen=True, kw_only=True):
 class Machines:
     """`directory`: best in memory, made if need be. Blocking work is done on LANE, by the methods without `_`."""
 
-    def __init__(self, world: World, directory: Path, cgroup_root: Path) -> None:
+    def __init__(
+        self, world: World, directory: Path, cgroup_root: Path, *, guest_end_status: int | None = None
+    ) -> None:
+        """`guest_end_status`: with which the monitor ends when its guest has ended itself, where it does."""
         self._world = world
+        self._guest_end_status = guest_end_status
         self._directory = directory
         self._cgroup_root = cgroup_root
         self._watched: dict[str, int] = {}  # pidfd
@@ -227,6 +231,8 @@ class Machines:
             self.tell(record.machine_id, "killed", words or "its process is gone")
         elif os.WIFSIGNALED(status):
             self.tell(record.machine_id, "killed", f"{signal.Signals(os.WTERMSIG(status)).name} {words}".strip())
+        elif os.WEXITSTATUS(status) == self._guest_end_status:
+            self.tell(record.machine_id, "panicked", words)
         else:
             self.tell(record.machine_id, "refused", words or f"it ended with {os.WEXITSTATUS(status)}")
 
