@@ -229,8 +229,12 @@ class FakeFirecracker:
         if self.state != "Paused":
             raise Refused("Create snapshot error: Cannot save the microVM: it is not paused.")
         modes = [f"{name}={'r' if drive.is_read_only else 'w'}" for name, drive in self.drives.items()]
-        self._path(asked.snapshot_path).write_bytes(msgspec.json.encode(Saved(drives=modes, vsock=self._vsock)))
-        self._path(asked.mem_file_path).write_bytes(bytes(self._machine.mem_size_mib))
+        saved = msgspec.json.encode(Saved(drives=modes, vsock=self._vsock))
+        try:
+            self._path(asked.snapshot_path).write_bytes(saved)
+            self._path(asked.mem_file_path).write_bytes(bytes(self._machine.mem_size_mib))
+        except OSError as error:
+            raise Refused(f"Create snapshot error: Cannot write: {error}") from None
 
     async def _load(self, asked: SnapshotLoad) -> None:
         if not self._is_fresh:

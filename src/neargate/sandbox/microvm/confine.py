@@ -71,6 +71,9 @@ def _line(agent: socket.socket) -> bytes:
 def _become(plan) -> None:  # type: ignore[no-untyped-def]  # JSON, checked by who wrote it
     os.setsid()
     os.umask(0)
+    if plan["is_jailed"]:
+        _prepare_jail(plan)
+        os.execve(plan["command"][0], plan["command"], plan["environment"])  # noqa: S606  the plan's program
     _keep_only(plan["descriptors"], plan["errors"])
     _enter_root(plan)
     for name, value in plan["limits"].items():

@@ -319,17 +319,22 @@ def _check_snapshot(snapshot: Path, key: str) -> None:
 def _publish(root: Path, directory: Path, key: str) -> None:
     """What Firecracker wrote is a regular file of its own or nothing: who got into it may have put anything there."""
     fresh = directory.with_name(f"{directory.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
     try:
-        shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700, parents=True)
         for name, target in ((firecracker_command.SAVED_STATE, "state"), (firecracker_command.SAVED_MEMORY, "memory")):
-            (root / name).rename(fresh / target)
-            found = (fresh / target).lstat()
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-                raise MachineRefused(f"{name} is no file of its own")
-            os.chown(fresh / target, 0, 0)
-            os.chmod(fresh / target, 0o444)  # in a directory that only root enters, bound into jails
+            _take(root / name, fresh / target)
         (fresh / "key").write_text(key)
         fresh.rename(directory)
-    except OSError as error:
-        raise MachineRefused(f"{directory} cannot be made: {error.strerror}") from error
+    except (OSError, MachineRefused) as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise MachineRefused(f"{directory} cannot be made: {error}") from error
+
+
+def _take(source: Path, target: Path) -> None:
+    source.rename(target)  # first: what is looked at can no more be exchanged
+    found = target.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        raise MachineRefused(f"{source.name} is no file of its own")
+    os.chown(target, 0, 0)
+    os.chmod(target, 0o444)  # in a directory that only root enters, bound into jails
