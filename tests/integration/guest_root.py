@@ -11,10 +11,9 @@ VEIL = 0x5A
 _RUN_S = 110.0
 
 
-def compiled(directory: Path) -> bytes:
-    """`guest_look.c`, for any guest."""
-    program = directory / "guest_look"
-    source = Path(__file__).with_name("guest_look.c")
+def compiled(directory: Path, name: str = "guest_look") -> bytes:
+    """A program for any guest, of the file `name`.c beside this one."""
+    program, source = directory / name, Path(__file__).with_name(f"{name}.c")
     flags = ("-std=gnu11", "-O2", "-static", "-s", "-Wall")
     subprocess.run(["musl-gcc", *flags, "-o", program, source], check=True)
     return program.read_bytes()
