@@ -16,6 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 import neargate
+from neargate.hostnet import libc
 from neargate.sandbox.microvm import firecracker_program, qemu_program
 from neargate.sandbox.microvm.firecracker import FirecrackerVmm
 from neargate.sandbox.microvm.firecracker_command import JailedInterface
@@ -25,6 +26,7 @@ from neargate.world import OsWorld, within
 from .vmm_rig import WAIT_S, VmmPlace
 
 pytestmark = pytest.mark.root
+MS_NOEXEC = 8
 MAC = "02:00:00:00:00:01"
 JAILER = """#!{python} -I
 import sys
@@ -114,7 +116,9 @@ def check_jail(place: VmmPlace, name: str, pid: int) -> None:
     assert str((place.files / f"disk-{name}").stat().st_uid) == uid
     for kind in ("mnt", "pid", "net", "ipc", "uts"):
         assert os.readlink(f"/proc/{pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}"), kind
-    assert sorted(os.listdir(f"/proc/{pid}/root")) == ["api.sock", "channel.sock", "disks", "initramfs", "kernel"]
+    assert sorted(os.listdir(f"/proc/{pid}/root")) == [
+        *("api.sock", "channel.sock", "dev", "disks", "firecracker", "initramfs", "kernel"),
+    ]
     mounts = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
     ours = {mount[4]: mount[5].split(",") for mount in mounts if mount[4].startswith("/disks/")}
     assert {path for path, options in ours.items() if "rw" in options} == {"/disks/2"}
@@ -143,6 +147,22 @@ def test_a_machine_is_made_in_a_jail_stands_still_goes_on_and_is_gone(place: Vmm
             await vmm.pause("one")
 
     scenario(work, place)
+
+
+def test_a_jail_has_its_devices_and_its_program_also_where_the_host_allows_neither(place: VmmPlace) -> None:
+    """As on /run, where machines are best."""
+    place.machines.mkdir()
+    options = libc.MS_NOSUID | libc.MS_NODEV | MS_NOEXEC
+    libc.mount("tmpfs", str(place.machines), "tmpfs", options)
+
+    async def work(vmm: FirecrackerVmm) -> None:
+        await vmm.create(spec(place, "one"), None)
+        assert await echoes(vmm, "one", b"here")
+
+    try:
+        scenario(work, place)
+    finally:
+        libc.umount(str(place.machines))
 
 
 def test_a_machine_goes_on_from_a_saved_one(place: VmmPlace) -> None:
@@ -238,6 +258,16 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(place: VmmPlace) -> None:
                 await vmm.create(one, None)
             assert place.processes() == []
             assert not place.machines.exists() or os.listdir(place.machines) == []
+
+    scenario(work, place)
+
+
+def test_a_jailer_that_fails_is_told_of_in_its_words(place: VmmPlace) -> None:
+    async def work(vmm: FirecrackerVmm) -> None:
+        await vmm.probe()
+        (place.files / "jailer").write_text("#!/bin/sh\necho no such hierarchy >&2\nexit 1\n")
+        with pytest.raises(MachineRefused, match="Firecracker ended: no such hierarchy"):
+            await vmm.create(spec(place, "one"), None)
 
     scenario(work, place)
 

@@ -9,6 +9,7 @@ docs/vsock.md and docs/snapshotting of Firecracker 1.12 to 1.17.
 import argparse
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -338,8 +339,13 @@ def jailer() -> None:
     root = Path(given.chroot_base_dir, Path(given.exec_file).name, given.id, "root")
     root.mkdir(parents=True, exist_ok=True)
     uid, gid = int(given.uid), int(given.gid)
+    shutil.copy(given.exec_file, root)
     os.chown(root, uid, gid)
     os.chmod(root, 0o700)
+    (root / "dev").mkdir(mode=0o700)
+    os.mknod(root / "dev" / "urandom", 0o20600, os.makedev(1, 9))
+    for made in (root / "dev", root / "dev" / "urandom"):
+        os.chown(made, uid, gid)
     (where,) = [theirs[number + 1] for number, word in enumerate(theirs) if word == "--api-sock"]
     asyncio.run(_life(root, where, uid, gid))
 
@@ -356,6 +362,8 @@ async def _life(root: Path, where: str, uid: int, gid: int) -> None:
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
+    os.close(os.open("/dev/urandom", os.O_RDONLY))  # as KVM's device beside it: of no use where devices are none
+    assert os.access("/firecracker", os.X_OK), "its program cannot be executed in the jail"
     print("Running Firecracker", VERSION, flush=True)  # noqa: T201  its console
     listeners.append(await serve(FakeFirecracker(Path("/"), listen), where))
     await asyncio.Event().wait()

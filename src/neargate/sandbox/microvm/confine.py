@@ -128,6 +128,9 @@ def _prepare_jail(plan) -> None:  # type: ignore[no-untyped-def]
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)  # of its own numbers
     os.makedirs(plan["base"], mode=0o755, exist_ok=True)
+    # Its devices and its program are made in there, and /run allows neither: here, in this mount namespace, it does.
+    _mount(plan["base"], plan["base"], None, _MS_BIND)
+    _attributes(plan["base"], _NOSUID, _NODEV | _NOEXEC)
     for file in plan["files"]:
         target = plan["base"] + file["target"]
         os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)

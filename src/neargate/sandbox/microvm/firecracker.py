@@ -78,7 +78,6 @@ class FirecrackerVmm:
         self._programs = (program, jailer)
         self._interface = interface
         self._host: _Host | None = None
-        self._consoles: dict[str, str] = {}
         self._digests = Digests(world, LANE)
 
     async def probe(self) -> VmmFacts:
@@ -120,7 +119,6 @@ class FirecrackerVmm:
         await self._ask(machine_id, firecracker_command.state_call("Resumed"))
 
     async def destroy(self, machine_id: str) -> None:
-        self._consoles.pop(machine_id, None)
         await self._machines.destroy(machine_id)
 
     async def list_machines(self) -> list[MachineState]:
@@ -139,9 +137,7 @@ class FirecrackerVmm:
 
     async def console(self, machine_id: str) -> str:
         """Of what it wrote since it was asked last 64 KiB are kept, the first ones."""
-        text = self._consoles.get(machine_id, "") + self._machines.last_words(machine_id).replace("\r\n", "\n")
-        self._consoles[machine_id] = printable(text, DETAIL_MAX)
-        return self._consoles[machine_id]
+        return printable(self._machines.last_words(machine_id).replace("\r\n", "\n"), DETAIL_MAX)
 
     def ended(self) -> AsyncIterator[MachineEnd]:
         return self._machines.ended()

@@ -60,6 +60,7 @@ class Machines:
         self._watched: dict[str, int] = {}  # pidfd
         self._tasks: dict[str, asyncio.Task[object]] = {}
         self._errors: dict[str, int] = {}  # the reading end of what it says
+        self._said: dict[str, str] = {}  # by machine, the end of what was read there
         self._told: set[str] = set()
         self._ends: dict[str, MachineEnd] = {}
         self._some = asyncio.Event()
@@ -162,6 +163,7 @@ class Machines:
             os.close(errors)
         await self._world.offload(LANE, _remove, place)
         self._told.discard(machine_id)
+        self._said.pop(machine_id, None)
         self._ends.pop(machine_id, None)
 
     async def _end(self, record: MachineRecord) -> None:
@@ -202,10 +204,11 @@ class Machines:
             yield self._ends.pop(next(iter(self._ends)))
 
     def last_words(self, machine_id: str) -> str:
-        """What the process said on its standard error; read once."""
+        """The end of what the process has said on its standard error until now."""
         with suppress(KeyError, OSError):
-            return os.read(self._errors[machine_id], 65536).decode(errors="replace").strip()
-        return ""
+            more = os.read(self._errors[machine_id], 65536).decode(errors="replace")
+            self._said[machine_id] = (self._said.get(machine_id, "") + more)[-DETAIL_MAX:]
+        return self._said.get(machine_id, "").strip()
 
     async def close(self) -> None:
         for machine_id in [*self._watched]:
