@@ -156,6 +156,7 @@ def test_a_guest_has_the_devices_of_its_task_and_no_others(rig: MachineRig, refe
     rig.run(story)
 
 
+@pytest.mark.timeout(400)  # some gigabytes are read by an emulated processor
 def test_root_of_a_guest_finds_its_own_words_and_none_of_a_neighbour_alive_or_gone(
     rig: MachineRig, reference: str, program: bytes
 ) -> None:

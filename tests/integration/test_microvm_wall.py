@@ -25,7 +25,9 @@ from .vmm_rig import GUEST, WAIT_S, VmmPlace
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(not (GUEST / "vmlinux").exists(), reason=f"no guest in {GUEST}: make guest"),
-    pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc"),
+    pytest.mark.skipif(
+        shutil.which("gcc") is None or not os.path.exists("/usr/include/stdio.h"), reason="no gcc with libc6-dev"
+    ),
 ]
 MAC = "02:00:00:00:00:01"
 LIBRARY = re.compile(r"(/usr)?/lib(64|/x86_64-linux-gnu)/(ld-linux-x86-64|lib[A-Za-z0-9_+.-]+)\.so[.0-9]*")
