@@ -1,6 +1,7 @@
 """What tests of the engines wait for: on the state, with a bound."""
 
 import asyncio
+from collections.abc import Callable
 
 from neargate.interfaces.sandbox import ContainerState, Sandbox
 
@@ -16,3 +17,11 @@ async def stopped(engine: Sandbox, runtime_id: str) -> ContainerState:
             return state
         await asyncio.sleep(LOOK_S)
     raise AssertionError(f"{runtime_id} does not stop")
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    for _ in range(LOOKS):
+        if is_so():
+            return
+        await asyncio.sleep(LOOK_S)
+    raise AssertionError("it does not happen")

@@ -201,6 +201,21 @@ def test_a_given_disk_is_charged_by_its_blocks_and_its_writer_can_be_stopped(dir
     asyncio.run(scenario())
 
 
+def test_the_next_disk_has_no_byte_of_one_that_was_thrown_away(directory: Path) -> None:
+    async def scenario() -> None:
+        await _prepared(directory)
+        disks = _disks(directory)
+        _overwrite(await disks.hand_over("task"), b"its guest wrote this" * MIB)
+        await disks.delete_disk("task")
+        assert not [name for name in os.listdir(directory) if name.startswith("task")]
+        await disks.create_disk("another", 1)
+        image = await disks.hand_over("another")
+        assert not _has(image, b"its guest wrote this")
+        await disks.delete_disk("another")
+
+    asyncio.run(scenario())
+
+
 def test_a_given_disk_is_never_mounted_whatever_is_asked(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         await _prepared(directory)
@@ -218,6 +233,11 @@ def test_a_given_disk_is_never_mounted_whatever_is_asked(directory: Path, monkey
         await disks.delete_disk("task")
 
     asyncio.run(scenario())
+
+
+def _has(image: str, content: bytes) -> bool:
+    with open(image, "rb") as file:
+        return any(content in piece for piece in iter(lambda: file.read(16 * MIB), b""))
 
 
 def _overwrite(image: str, content: bytes) -> None:

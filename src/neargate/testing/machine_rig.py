@@ -17,7 +17,7 @@ from pathlib import Path
 from ..hostnet.cgroups import detect
 from ..interfaces.hostnet import GuestInterface, TaskLimits
 from ..interfaces.sandbox import ContainerConfig, Image
-from ..model.knobs import DEFAULT_KNOBS
+from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..sandbox.host_facts import read_host_facts
 from ..sandbox.images import HostImages
 from ..sandbox.microvm.accelerators import Accelerators
@@ -53,8 +53,9 @@ def guest_is_built() -> bool:
 class MachineRig:
     """`containers`: what the images come from. Machines and disks outlive each `run`, which is one agent's life."""
 
-    def __init__(self) -> None:
+    def __init__(self, knobs: Knobs = DEFAULT_KNOBS) -> None:
         self.containers = ContainerRig()
+        self._knobs = knobs
         self.base = Path(self.containers.base)
         self.notes: list[str] = []
         self._mounted: dict[str, str] = {}
@@ -102,15 +103,15 @@ class MachineRig:
             insecure_registries=("127.0.0.1",),
             proxies=DIRECT,
             carried=lambda _: True,
-            knobs=DEFAULT_KNOBS,
+            knobs=self._knobs,
         )
         disks = ImageDisks(world, views=views, directory=str(self.base / "image-disks"))
         return MicroVmSandbox(
             Parts(
                 world=world,
-                knobs=DEFAULT_KNOBS,
+                knobs=self._knobs,
                 vmm=self._vmm(world),
-                connect=connector(world, DEFAULT_KNOBS, machines, records),
+                connect=connector(world, self._knobs, machines, records),
                 disks=self,
                 network=self,
                 images=ImageStore(world, client, images=images, views=views, disks=disks),

@@ -4,8 +4,10 @@ Run by its path with `-I -S`, so it imports nothing of ours. Its input is a sock
 confinement.py), answered by the monitor's pid in the host; then one byte, with which it may begin. The end of the
 socket before that byte is the agent's death: nothing is begun. What goes wrong is said there in one line; silence and
 the end of the socket mean that the monitor runs. Invariant: what becomes the monitor lacks nothing of its confinement.
+A jailer (`is_jailed`) is given half of it and makes the other half.
 """
 
+import base64
 import ctypes
 import fcntl
 import json
@@ -22,6 +24,8 @@ _MNT_DETACH = 2
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _READ_ONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
 _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 24, 47, 4
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_HOST_NAME = "machine"  # a namespace of names begins with the host's
 _EINVAL = 22
 _CAPABILITY_VERSION_3 = 0x20080522
 _FIRST = 3  # descriptors that the monitor is given are numbered from here
@@ -67,12 +71,17 @@ def _line(agent: socket.socket) -> bytes:
 def _become(plan) -> None:  # type: ignore[no-untyped-def]  # JSON, checked by who wrote it
     os.setsid()
     os.umask(0)
+    if plan["is_jailed"]:
+        _prepare_jail(plan)
+        os.execve(plan["command"][0], plan["command"], plan["environment"])  # noqa: S606  the plan's program
     _keep_only(plan["descriptors"], plan["errors"])
     _enter_root(plan)
     for name, value in plan["limits"].items():
         resource.setrlimit(getattr(resource, name), (value, value))
     os.umask(0o077)
+    socket.sethostname(_HOST_NAME)
     _drop(plan["uid"])
+    _filter(base64.b64decode(plan["filter"]))
     os.execve(plan["command"][0], plan["command"], plan["environment"])  # noqa: S606  the plan's program
 
 
@@ -109,6 +118,32 @@ def _enter_root(plan) -> None:  # type: ignore[no-untyped-def]
     os.chdir("/")
 
 
+def _prepare_jail(plan) -> None:  # type: ignore[no-untyped-def]
+    """For a jailer, which drops the rest itself: it is root still, in namespaces of its own, and sees the host's files.
+
+    The plan's files are in its jail in this mount namespace alone: nothing of them is left when it is gone.
+    """
+    _keep_only([], plan["errors"])
+    os.dup2(2, 1)  # where the guest's console is written
+    _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)  # of its own numbers
+    os.makedirs(plan["base"], mode=0o755, exist_ok=True)
+    # Its devices and its program are made in there, and /run allows neither: here, in this mount namespace, it does.
+    _mount(plan["base"], plan["base"], None, _MS_BIND)
+    _attributes(plan["base"], _NOSUID, _NODEV | _NOEXEC)
+    for file in plan["files"]:
+        target = plan["base"] + file["target"]
+        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+        _mount(file["source"], target, None, _MS_BIND)
+        _attributes(target, _NOSUID | _NODEV | _NOEXEC | (0 if file["is_writable"] else _READ_ONLY), 0)
+    for name, value in plan["limits"].items():
+        resource.setrlimit(getattr(resource, name), (value, value))
+    os.umask(0o077)
+    socket.sethostname(_HOST_NAME)
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+
+
 def _drop(uid: int) -> None:
     os.setgroups([])
     for capability in range(64):
@@ -122,6 +157,13 @@ def _drop(uid: int) -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capabilities")
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+
+
+def _filter(program: bytes) -> None:
+    """The last of all: it forbids what was done until here."""
+    instructions = ctypes.create_string_buffer(program, len(program))
+    head = (ctypes.c_uint64 * 2)(len(program) // 8, ctypes.addressof(instructions))  # struct sock_fprog
+    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(head), 0, 0), "the filter of system calls")
 
 
 def _keep_only(descriptors: list[int], errors: int) -> None:

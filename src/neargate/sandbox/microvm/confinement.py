@@ -19,12 +19,14 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from . import system_calls
 from .vmm import MachineRefused, VmmMissing
 
 # Beside the range that proxies of load balancers have: above what systemd gives away, below its last ids.
 _USERS = range(1_967_108_864, 1_967_108_864 + (1 << 26))
 _WAIT_S = 20.0  # a machine that swaps starts a Python slowly
 _SAID_MAX = 4096
+_FILTER = system_calls.program()
 _LAUNCHER = Path(__file__).with_name("confine.py")
 
 
@@ -65,6 +67,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     has_proc: bool = False
     oom_score_adj: int | None = 0  # as a task's containers
     environment: dict[str, str] = {}
+    filter: bytes = _FILTER  # of system calls, the kernel's program
+    is_jailed: bool = False  # `command` is a jailer's, and `base` the root that it makes: see `confine._prepare_jail`
 
 
 def machine_user(directory: str, taken: Collection[int], uid_map: str) -> int:

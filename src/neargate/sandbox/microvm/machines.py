@@ -49,13 +49,18 @@ class MachineRecord(Struct, frozen=True, kw_only=True):
 class Machines:
     """`directory`: best in memory, made if need be. Blocking work is done on LANE, by the methods without `_`."""
 
-    def __init__(self, world: World, directory: Path, cgroup_root: Path) -> None:
+    def __init__(
+        self, world: World, directory: Path, cgroup_root: Path, *, guest_end_status: int | None = None
+    ) -> None:
+        """`guest_end_status`: with which the monitor ends when its guest has ended itself, where it does."""
         self._world = world
+        self._guest_end_status = guest_end_status
         self._directory = directory
         self._cgroup_root = cgroup_root
         self._watched: dict[str, int] = {}  # pidfd
         self._tasks: dict[str, asyncio.Task[object]] = {}
         self._errors: dict[str, int] = {}  # the reading end of what it says
+        self._said: dict[str, str] = {}  # by machine, the end of what was read there
         self._told: set[str] = set()
         self._ends: dict[str, MachineEnd] = {}
         self._some = asyncio.Event()
@@ -158,6 +163,7 @@ class Machines:
             os.close(errors)
         await self._world.offload(LANE, _remove, place)
         self._told.discard(machine_id)
+        self._said.pop(machine_id, None)
         self._ends.pop(machine_id, None)
 
     async def _end(self, record: MachineRecord) -> None:
@@ -198,10 +204,11 @@ class Machines:
             yield self._ends.pop(next(iter(self._ends)))
 
     def last_words(self, machine_id: str) -> str:
-        """What the process said on its standard error; read once."""
+        """The end of what the process has said on its standard error until now."""
         with suppress(KeyError, OSError):
-            return os.read(self._errors[machine_id], 65536).decode(errors="replace").strip()
-        return ""
+            more = os.read(self._errors[machine_id], 65536).decode(errors="replace")
+            self._said[machine_id] = (self._said.get(machine_id, "") + more)[-DETAIL_MAX:]
+        return self._said.get(machine_id, "").strip()
 
     async def close(self) -> None:
         for machine_id in [*self._watched]:
@@ -227,6 +234,8 @@ class Machines:
             self.tell(record.machine_id, "killed", words or "its process is gone")
         elif os.WIFSIGNALED(status):
             self.tell(record.machine_id, "killed", f"{signal.Signals(os.WTERMSIG(status)).name} {words}".strip())
+        elif os.WEXITSTATUS(status) == self._guest_end_status:
+            self.tell(record.machine_id, "panicked", words)
         else:
             self.tell(record.machine_id, "refused", words or f"it ended with {os.WEXITSTATUS(status)}")
 

@@ -44,14 +44,14 @@ def find_program(path: str | None = None) -> QemuProgram:
     program = path or shutil.which(_NAME, path=_PATH)
     if program is None or not os.path.exists(program):
         raise VmmMissing(f"{program or _NAME} is missing; install it with: apt-get install qemu-system-x86")
-    found = _VERSION.search(_said([program, "--version"]))
+    found = _VERSION.search(said([program, "--version"]))
     if found is None or (int(found[1]), int(found[2])) < VERSION_MIN:
         raise VmmMissing(f"{program} is {found[0] if found else 'of no known version'}; 7.2 is the first that will do")
     bios = _first(_BIOS_DIRECTORIES, _BIOS)
     if bios is None:
         raise VmmMissing(f"QEMU's {_BIOS} is missing; install it with: apt-get install qemu-system-data seabios")
     module = _first(_MODULE_DIRECTORIES, _TCG)
-    libraries = {line for file in (program, module) if file for line in _LIBRARY.findall(_said(["ldd", file]))}
+    libraries = {line for file in (program, module) if file for line in _LIBRARY.findall(said(["ldd", file]))}
     files = [
         ConfinedFile(source=program, target="/qemu", is_program=True),
         ConfinedFile(source=bios, target=f"{FIRMWARE}/{_BIOS}"),
@@ -91,7 +91,8 @@ def _first(directories: tuple[str, ...], name: str) -> str | None:
     return next((str(path) for path in (Path(one, name) for one in directories) if path.exists()), None)
 
 
-def _said(command: list[str]) -> str:
+def said(command: list[str]) -> str:
+    """What it prints. Raises VmmMissing where it does not run."""
     environment = {"PATH": _PATH, "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(

@@ -63,7 +63,7 @@ class Qmp:
         try:
             line = await within(timeout_s, self._line())
             if not bytes(line.greeting):
-                raise MachineStuck("the monitor does not greet")
+                raise OSError("it says something else")
         except (TimeoutError, OSError, msgspec.MsgspecError) as error:
             self.close()
             raise MachineStuck(f"the monitor does not greet: {error or 'time-out'}") from None
