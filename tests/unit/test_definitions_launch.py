@@ -272,7 +272,7 @@ def test_every_member_of_a_container_has_an_effect_or_a_refusal() -> None:
 
 def test_every_field_of_a_container_launch_is_tested() -> None:
     fields = set(ContainerLaunch.__struct_fields__)
-    assert fields == {field for _, _, field, _ in CASES} | {"arn", "image_pin", "files"}
+    assert fields == {field for _, _, field, _ in CASES} | {"arn", "image_pin", "files", "kernel"}
 
 
 def test_what_a_container_does_not_say_is_as_the_image_says() -> None:
