@@ -96,6 +96,20 @@ def test_a_tunnel_needs_no_more_than_its_device_and_one_capability(rig: MachineR
     assert found == ["up", "not mounted", "no fuse"]
 
 
+def test_memory_that_does_not_fit_goes_to_the_tasks_disk(rig: MachineRig, reference: str) -> None:
+    found = said(
+        rig,
+        reference,
+        "task-swap",
+        "grep -c /disk/.swap-main /proc/swaps",
+        "cat /sys/fs/cgroup/memory.swap.max /proc/sys/vm/swappiness",
+        "dd if=/dev/zero of=/dev/null bs=24M count=1 2>/dev/null && echo fits",
+        kernel=KernelRights(max_swap_mib=24, controls=(("vm.swappiness", "70"),)),
+        memory_limit_bytes=16 << 20,
+    )
+    assert found == ["1", str(24 << 20), "70", "fits"]
+
+
 def test_a_container_that_asks_for_nothing_gets_nothing(rig: MachineRig, reference: str) -> None:
     found = said(
         rig,

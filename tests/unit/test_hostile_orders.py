@@ -282,6 +282,7 @@ OTHERS: dict[str, ToAgent] = {
     "a kernel parameter that climbs": _one(network_controls=(("net.core.../../kernel/core_pattern", "1"),)),
     "a parameter of a task's kernel that climbs": _one(kernel=KernelRights(controls=(("vm.../../x", "1"),))),
     "a parameter of a task's kernel with a line's end": _one(kernel=KernelRights(controls=(("vm.swappiness", "1\n"),))),
+    "swap without bound": _one(kernel=KernelRights(max_swap_mib=1 << 40)),
     "a device of the host": _one(kernel=KernelRights(devices=(Device(kind="/dev/kvm", path="/dev/kvm"),))),
     "a device that climbs": _one(kernel=KernelRights(devices=(Device(kind="/dev/fuse", path="/dev/../fuse"),))),
     "a device for more than access": _one(

@@ -55,6 +55,16 @@ ASKED: list[tuple[dict[str, Any], str, KernelRights]] = [
         ),
     ),
     (
+        linux(maxSwap=64, swappiness=70),
+        "Fargate compatible task definitions do not support maxSwap",
+        KernelRights(max_swap_mib=64, controls=(("vm.swappiness", "70"),)),
+    ),
+    (
+        linux(maxSwap=0),
+        "Fargate compatible task definitions do not support maxSwap",
+        KernelRights(max_swap_mib=0),
+    ),
+    (
         control("vm.max_map_count", "262144"),
         "Invalid 'systemControls' setting",
         KernelRights(controls=(("vm.max_map_count", "262144"),)),
@@ -106,7 +116,8 @@ def test_what_every_task_may_have_needs_no_kernel_of_its_own() -> None:
         (linux(devices=[TUN | {"containerPath": "/dev/../x"}]), "Invalid 'linuxParameters.devices.containerPath'"),
         (linux(devices=[TUN] * 17), "Invalid 'linuxParameters.devices'"),
         (linux(capabilities={"add": ["FLY"]}), "Invalid 'linuxParameters.capabilities.add'"),
-        (linux(maxSwap=64), "Fargate compatible task definitions do not support maxSwap"),
+        (linux(maxSwap=-1), "the 'maxSwap' setting for container 'web' must be between 0 and"),
+        (linux(maxSwap=1, swappiness=101), "the 'swappiness' setting for container 'web' must be between 0 and 100"),
         (linux(sharedMemorySize=64), "Fargate compatible task definitions do not support sharedMemorySize"),
         (control("vm/../../etc/passwd"), "Invalid 'systemControls'"),
         (control("vm...x"), "Invalid 'systemControls'"),
@@ -221,6 +232,14 @@ def test_parameters_are_written_in_the_guest_before_the_container_starts() -> No
     written = {step.path: step.content for step in rights.steps(KernelRights(controls=(("vm.max_map_count", "9"),)))}
     assert written == {"/proc/sys/kernel/modprobe": b"/usr/sbin/modprobe", "/proc/sys/vm/max_map_count": b"9"}
     assert rights.steps(None) == ()
+
+
+def test_swap_is_counted_beside_memory() -> None:
+    assert spec(KernelRights(max_swap_mib=3))["linux"]["resources"]["unified"] == {"memory.swap.max": str(3 << 20)}
+    assert "unified" not in spec(KernelRights(privileged=True))["linux"]["resources"]
+    header = rights.swap_header(3)
+    assert len(header) == rights.SWAP_PAGE and header.endswith(b"SWAPSPACE2")
+    assert header[1024:1036] == bytes([1, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0])
 
 
 def test_an_engine_whose_kernel_is_the_hosts_refuses_it() -> None:

@@ -9,7 +9,7 @@ from ..model.errors import ClientError
 from .awslogs import check_awslogs
 from .capabilities import CAPABILITIES, CAPABILITIES_ADD
 from .own_images import is_ecr_image
-from .own_kernel import check_added_capabilities, check_controls, check_devices
+from .own_kernel import check_added_capabilities, check_controls, check_devices, check_swap
 from .reading import Document, check_between, invalid_setting, members, not_yet, structure, words
 from .splunk import check_splunk
 from .system_controls import check_system_controls
@@ -34,7 +34,7 @@ FORBIDDEN: dict[str, str] = {
     "credentialSpecs": "Fargate compatible task definitions do not support credentialSpecs",
 }
 # Of these, what a container may have in a kernel of its own, where its account has the operator's leave.
-WITH_OWN_KERNEL = frozenset({"privileged", "devices"})
+WITH_OWN_KERNEL = frozenset({"privileged", "devices", "maxSwap", "swappiness"})
 FORBIDDEN_LINUX = ("devices", "sharedMemorySize", "maxSwap", "swappiness")
 # What AWS accepts on Fargate and Neargate refuses until it has it.
 NOT_YET = ("environmentFiles",)
@@ -85,6 +85,7 @@ def _check_linux(name: str, linux: Document, *, own_kernel: bool) -> None:
     if own_kernel:
         check_added_capabilities(name, added)
         check_devices(name, members(linux, "devices"))
+        check_swap(name, linux)
     for capability in added:
         if not own_kernel and capability not in CAPABILITIES_ADD:
             raise ClientError(f"{capability} is not allowed on Fargate.")

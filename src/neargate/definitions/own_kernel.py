@@ -12,11 +12,13 @@ from ..model.errors import ClientError
 from ..model.launch import Device, KernelRights
 from ..model.own_kernel import DEVICES
 from .capabilities import CAPABILITIES, CAPABILITIES_ADD
-from .reading import Document, invalid_setting, is_absolute_path, members, structure, words
+from .reading import Document, check_between, invalid_setting, is_absolute_path, members, structure, words
+from .sizes import EPHEMERAL_MAX_GIB
 from .system_controls import CONTROLS_MAX, check_system_controls
 
 DEVICES_MAX = 16
 CONTROL_VALUE_MAX = 512
+SWAP_MAX_MIB = EPHEMERAL_MAX_GIB * 1024
 _CONTROL = re.compile(r"[a-z][a-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,64}){1,8}", re.ASCII)
 _ACCESS = {"read": "r", "write": "w", "mknod": "m"}
 
@@ -38,7 +40,9 @@ def kernel_rights(container: Document) -> KernelRights | None:
             (item["namespace"], item["value"])
             for item in members(container, "systemControls")
             if not is_kept_apart(item)
-        ),
+        )
+        + _swappiness(linux),
+        max_swap_mib=linux.get("maxSwap"),
     )
     return None if rights == KernelRights() else rights
 
@@ -77,6 +81,12 @@ def check_devices(name: str, devices: Sequence[Document]) -> None:
         seen.add(target)
 
 
+def check_swap(name: str, linux: Document) -> None:
+    """Raises ClientError."""
+    check_between(name, "maxSwap", linux.get("maxSwap"), 0, SWAP_MAX_MIB)
+    check_between(name, "swappiness", linux.get("swappiness"), 0, 100)
+
+
 def check_controls(name: str, controls: Sequence[Document]) -> None:
     """Any of the kernel's parameters, since it is the task's own. Raises ClientError."""
     if len(controls) > CONTROLS_MAX:
@@ -93,6 +103,12 @@ def is_control(name: str, value: str) -> bool:
         and 0 < len(value) <= CONTROL_VALUE_MAX
         and all(character.isprintable() or character == "\t" for character in value)
     )
+
+
+def _swappiness(linux: Document) -> tuple[tuple[str, str], ...]:
+    """The guest's, which has one for all its containers. As on AWS it says nothing where no swap was asked for."""
+    given = linux.get("swappiness")
+    return () if given is None or linux.get("maxSwap") is None else (("vm.swappiness", str(given)),)
 
 
 def _device(item: Document) -> Device:

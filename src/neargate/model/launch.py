@@ -107,12 +107,16 @@ class Device(Struct, frozen=True, kw_only=True):
 
 
 class KernelRights(Struct, frozen=True, kw_only=True):
-    """What of a container needs a kernel of its task's own. `capabilities`: those that Fargate would refuse."""
+    """What of a container needs a kernel of its task's own. `capabilities`: those that Fargate would refuse.
+
+    `max_swap_mib`: how much of its memory may lie on the task's disk; None says nothing of it.
+    """
 
     privileged: bool = False
     capabilities: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
     controls: tuple[tuple[str, str], ...] = ()  # kernel parameters of the whole guest
+    max_swap_mib: int | None = None
 
 
 class ContainerLaunch(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ...definitions.awslogs_events import EXPRESSION_MAX
 from ...definitions.containers_fargate import IGNORED_EXIT_CODES_MAX, RESTART_PERIOD_MAX_S, RESTART_PERIOD_MIN_S
 from ...definitions.files import paths_problem
-from ...definitions.own_kernel import DEVICES_MAX, is_control
+from ...definitions.own_kernel import DEVICES_MAX, SWAP_MAX_MIB, is_control
 from ...definitions.reading import is_absolute_path
 from ...definitions.rules import DOCUMENT_MAX_BYTES
 from ...definitions.system_controls import CONTROLS_MAX, check_system_controls
@@ -50,6 +50,8 @@ def _kernel_problem(rights: KernelRights) -> str | None:
         return "a kernel parameter is none"
     if len(rights.devices) > DEVICES_MAX or not all(map(_is_device, rights.devices)):
         return "a device is none of a task's kernel"
+    if not 0 <= (rights.max_swap_mib or 0) <= SWAP_MAX_MIB:
+        return "swap is out of bounds"
     return None
 
 

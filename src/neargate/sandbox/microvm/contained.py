@@ -71,6 +71,8 @@ class Contained:
                 await runtime.carry_out(guest, step)
             for file in await self._parts.world.offload(LANE, _given, self.blueprint):
                 await runtime.carry_out(guest, file)
+            if self.blueprint.kernel is not None and self.blueprint.kernel.max_swap_mib:
+                await runtime.swap_on(guest, f"{places.DISK}/{places.swap(self.blueprint.name)}")
             self._has_bundle = True
         spec = json.loads(self.blueprint.spec)
         if shared_pid is not None:

@@ -5,6 +5,7 @@ capabilities bring the calls that are of no use without them. All of it is withi
 enemy in any case: the wall is around the machine. Must not know accounts or hosts.
 """
 
+import struct
 from typing import Any
 
 from ...model.launch import Device, KernelRights
@@ -44,6 +45,8 @@ _CALLS = {
     "CAP_SYS_TTY_CONFIG": ("vhangup",),
     "CAP_SYSLOG": ("syslog",),
 }
+SWAP_PAGE = 4096
+_SWAP_HEADER = struct.Struct("<1024xIII3050x10s")  # version, last page, bad pages; to the end of the first page
 _SYSTEM = ("/sys", "/sys/fs/cgroup")
 
 
@@ -58,6 +61,11 @@ def steps(rights: KernelRights | None) -> tuple[File, ...]:
     return (File(path=_LOADER, content=_LOADS, mode=0o644), *controls)
 
 
+def swap_header(mib: int) -> bytes:
+    """The first page of a file of that size and a page (what mkswap writes)."""
+    return _SWAP_HEADER.pack(1, (mib << 20) // SWAP_PAGE, 0, b"SWAPSPACE2")
+
+
 def with_rights(
     spec: dict[str, Any], rights: KernelRights, added: tuple[str, ...], dropped: tuple[str, ...]
 ) -> dict[str, Any]:
@@ -68,7 +76,11 @@ def with_rights(
     linux = {
         **linux,
         "devices": [_node(device) for device in devices],
-        "resources": {**linux["resources"], "devices": _allowed(linux["resources"]["devices"], devices, rights)},
+        "resources": {
+            **linux["resources"],
+            **_swap(rights),
+            "devices": _allowed(linux["resources"]["devices"], devices, rights),
+        },
         "seccomp": _filter(linux["seccomp"], capabilities),
     }
     made = {
@@ -87,6 +99,13 @@ def capabilities_of(added: tuple[str, ...], dropped: tuple[str, ...]) -> tuple[s
     kept = () if "CAP_ALL" in gone else base
     wanted = {*kept, *names} - (gone - {"CAP_ALL"})
     return tuple(name for name in ALL_CAPABILITIES if name in wanted)
+
+
+def _swap(rights: KernelRights) -> dict[str, Any]:
+    """Beside its memory, and not with it together as OCI's own member counts."""
+    if rights.max_swap_mib is None:
+        return {}
+    return {"unified": {"memory.swap.max": str(rights.max_swap_mib << 20)}}
 
 
 def _opened(spec: dict[str, Any]) -> dict[str, Any]:
