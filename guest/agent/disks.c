@@ -48,7 +48,7 @@ static int is_free_disk(int number) {
 }
 
 int take_disks(int count) {
-    char name[16];
+    char name[32];
     int failure = 0;
     for (int number = 0; number < DEVICES_MAX && count > 0 && !failure; number++)
         if (is_free_disk(number)) {

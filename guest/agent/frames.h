@@ -13,6 +13,7 @@
 #define PROTOCOL 2
 #define PAYLOAD_MAX 65536u
 #define HEADER 9u
+#define NONCE 32u
 /* The port takes so much by one write, whole or not at all: a connection of the host begins with a whole frame. */
 #define SAID_MAX (32768u - HEADER)
 
@@ -57,6 +58,10 @@ struct frame {
 /* The port's handle, and whether the host is at its other end, as far as was seen. */
 extern int port;
 extern int port_is_connected;
+
+/* Whether a new host may have said hello in the middle of another's frame: to be read again in a while. */
+extern int port_is_in_doubt;
+#define DOUBT_MS 50
 
 /* Takes what the port holds. 1: `frame` is whole; 0: no more now. Half a frame of a host that is gone is dropped. */
 int frame_read(struct frame *frame);

@@ -22,7 +22,6 @@
 #include "streams.h"
 #include "traffic.h"
 
-#define NONCE 32u
 #define HEARD_A_TURN 64
 #define UNCONNECTED_MS 5
 
@@ -165,7 +164,7 @@ static void serve(int children) {
             wanted |= POLLIN;
         polled[0] = (struct pollfd){.fd = port_is_connected ? port : -1, .events = wanted};
         polled[1] = (struct pollfd){.fd = children, .events = POLLIN};
-        int wait_ms = has_more_to_hear ? 0 : port_is_connected ? -1 : UNCONNECTED_MS;
+        int wait_ms = has_more_to_hear ? 0 : !port_is_connected ? UNCONNECTED_MS : port_is_in_doubt ? DOUBT_MS : -1;
         poll(polled, 2 + traffic_poll(polled + 2), wait_ms);
         int has_lost_children = 0;
         while (read(children, &told, sizeof told) > 0)

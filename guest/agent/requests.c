@@ -105,6 +105,8 @@ int write_file(const char *payload, size_t length) {
 /* Makes the directories above the path's last word. */
 static int make_parents(const char *path) {
     char part[PATH_MAX];
+    if (*path == 0)
+        return ENOENT;
     if (strlen(path) >= sizeof part)
         return ENAMETOOLONG;
     strcpy(part, path);
@@ -132,7 +134,7 @@ static int make_last(const char *path) {
 int make_directory(const char *payload, size_t length) {
     size_t at = 12;
     const char *path = next_word(payload, length, &at);
-    if (!path || *path == 0)
+    if (!path)
         return EINVAL;
     int failure = make_last(path);
     if (failure)
@@ -178,7 +180,7 @@ int mount_one(const char *payload, size_t length) {
     size_t at = sizeof(uint32_t);
     const char *source = next_word(payload, length, &at), *target = next_word(payload, length, &at);
     const char *type = next_word(payload, length, &at), *data = next_word(payload, length, &at);
-    if (!data)
+    if (!source || !target || !type || !data)
         return EINVAL;
     unsigned long flags = get_u32(payload);
     int failure = 0;

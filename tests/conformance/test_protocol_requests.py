@@ -330,6 +330,7 @@ def test_json_is_answered_in_the_version_that_was_spoken(version: str) -> None:
         (zlib.compress(b"{}"), 400, "SerializationException"),
         (gzip.compress(b" " * 2_000_000 + b"{}"), 413, "RequestEntityTooLargeException"),
     ],
+    ids=["plain", "cut-off", "two-members", "zlib", "too-much"],  # of bytes they would say when they were compressed
 )
 def test_compressed_bodies_that_are_not_or_are_too_much(body: bytes, status: int, code: str) -> None:
     headers = {

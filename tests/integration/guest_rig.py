@@ -3,12 +3,14 @@
 A second reading of the table, apart from the one that Neargate uses: what both understand is what it says.
 """
 
+import fcntl
 import json
 import os
 import select
 import socket
 import struct
 import subprocess
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,14 +21,16 @@ ROOT = Path(__file__).parents[2]
 BUSYBOX = Path("/usr/bin/busybox")  # static: Debian's busybox-static
 SHELL = "/run/busybox"  # where a guest of the tests has it
 IMAGES = 10
-WAIT_S = 60.0
+MS_RDONLY, MS_BIND = 1, 4096
+WAIT_S = 20.0
+HELLO_S = 0.5  # then once more, as Neargate does it, with twice the time
 MEMORY_MIB = 256
 HELLO, RUN, INPUT, SIGNAL, CLOCK, ENTROPY, FILE, DISKS = range(1, 9)
 MOUNT, DIRECTORY, NETLINK, WINDOW, RESIZE, FORGET, READ = range(9, 16)
 OUTPUT, ENDED, EXIT, FAILED, DONE, CONTENT, STARTED, TAKEN, STREAM = range(16, 25)
 TERMINAL, CONTAINER, KEPT = 1, 2, 4
 EVERYTHING = 2**40  # a limit that no output comes to
-PAYLOAD_MAX = 65536
+PAYLOAD_MAX, SAID_MAX = 65536, 32768 - 9
 
 
 def words(*each: str) -> bytes:
@@ -60,18 +64,28 @@ class Told:
 class Connection:
     """From its HELLO on; numbers of streams are given by the machine, and never twice."""
 
-    def __init__(self, path: Path, numbers: Iterator[int]) -> None:
-        self._socket = connected(path)
+    def __init__(self, path: Path, numbers: Iterator[int], before: bytes = b"") -> None:
+        """`before`: what an earlier host left unended, and the guest has not seen gone."""
         self._numbers = numbers
-        self._bytes = bytearray()
-        self._is_greeted = False
         self.words: dict[str, object] = {}
         self.told: dict[int, Told] = {}
-        nonce = os.urandom(16).hex()
-        self.send(HELLO, 0, nonce.encode())
-        self._nonce = nonce
-        self.until(lambda: self._is_greeted)
+        self.hellos = 0
+        while not self.words:
+            self._greet(connected(path), before, HELLO_S * 2**self.hellos)
         self.ask(CLOCK, struct.pack("<QI", int(time.time()), 0))  # answered after all that is kept was told
+
+    def _greet(self, port: socket.socket, before: bytes, wait_s: float) -> None:
+        self._socket = port
+        self._bytes = bytearray()
+        self._nonce = os.urandom(16).hex()
+        self.hellos += 1
+        self.send_raw(before + struct.pack("<IBI", 32, HELLO, 0) + self._nonce.encode())
+        try:
+            self.until(lambda: bool(self.words), wait_s)
+        except AssertionError:
+            port.close()
+            if wait_s > WAIT_S:
+                raise
 
     @property
     def kept(self) -> dict[int, tuple[int, ...]]:
@@ -141,8 +155,8 @@ class Connection:
         assert code == 0, (code, output)
         return output
 
-    def until(self, is_so: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + WAIT_S
+    def until(self, is_so: Callable[[], bool], wait_s: float = WAIT_S) -> None:
+        deadline = time.monotonic() + wait_s
         while not is_so():
             ready, _, _ = select.select([self._socket], [], [], max(deadline - time.monotonic(), 0))
             assert ready, ("the guest said nothing more", self.told)
@@ -152,6 +166,16 @@ class Connection:
             while (frame := self._next()) is not None:
                 self._take(*frame)
 
+    def unheard_bytes(self) -> int:
+        """What has come and was not looked at."""
+        count = struct.pack("i", 0)
+        return int(struct.unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, count))[0])
+
+    def unread_bytes(self) -> int:
+        """What was sent and the guest has not read: of a socket that is its port."""
+        count = struct.pack("i", 0)
+        return int(struct.unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, count))[0])
+
     def quiet(self) -> None:
         """Hears all that the guest has to say by now: what is asked last is answered last."""
         self.ask(READ, words("/proc/version"))
@@ -160,7 +184,7 @@ class Connection:
         if len(self._bytes) < 9:
             return None
         length, kind, stream = struct.unpack("<IBI", self._bytes[:9])
-        assert length <= PAYLOAD_MAX, "no frame"
+        assert length <= SAID_MAX, "no frame"
         if len(self._bytes) < 9 + length:
             return None
         payload = bytes(self._bytes[9 : 9 + length])
@@ -170,8 +194,7 @@ class Connection:
     def _take(self, kind: int, stream: int, payload: bytes) -> None:
         if kind == HELLO and payload.endswith(b"}" + self._nonce.encode()):
             self.words = json.loads(payload.removesuffix(self._nonce.encode()))
-            self._is_greeted = True
-        elif self._is_greeted:  # what comes before was meant for somebody else
+        elif self.words:  # what comes before was meant for somebody else
             told = self.told.setdefault(stream, Told())
             SAYS[kind](told, payload)
 
@@ -311,8 +334,8 @@ def qemu(build: Path, directory: Path, disks: list[str], memory: Path, *, restor
     kernel = f"console=ttyS0 quiet tsc_early_khz={rate} no_timer_check panic=-1 nr_cpus=1 nowatchdog audit=0"
     share = "off" if restored else "on"
     options = f"""
-        -M microvm,x-option-roms=off,memory-backend=m -accel tcg,thread=multi,tb-size=128 -cpu max -m {MEMORY_MIB}
-        -smp 1
+        -M microvm,x-option-roms=off,memory-backend=m -accel tcg,thread=multi,tb-size=128 -cpu max
+        -m {MEMORY_MIB} -smp 1
         -object memory-backend-file,id=m,size={MEMORY_MIB}M,mem-path={memory},share={share}
         -nodefaults -no-user-config -display none -no-reboot -serial file:{directory}/console
         -kernel {build}/vmlinux -initrd {build}/initramfs.cpio
@@ -347,10 +370,28 @@ def make_disks(directory: Path) -> list[str]:
         (root / "more").write_bytes(bytes(4096 * number))
         subprocess.run(["mkfs.erofs", "--quiet", image, root], check=True)
         disks.append(image)
-    with open(directory / "disk", "wb") as file:
+    return [*(f"file={disk}" for disk in disks), make_disk(directory / "disk")]
+
+
+def make_disk(path: Path) -> str:
+    with open(path, "wb") as file:
         file.truncate(64 << 20)
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", directory / "disk"], check=True)
-    return [f"file={disk}" for disk in (*disks, directory / "disk")]
+    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", path], check=True)
+    return f"file={path}"
+
+
+def set_up(guest: Connection) -> None:
+    """A shell, and cgroups that containers' limits can be set in."""
+    assert guest.mount("serial:image-0", "/run/image-0", "erofs", flags=MS_RDONLY) is None
+    assert guest.mount("/run/image-0/bin/busybox", SHELL, flags=MS_BIND) is None
+    assert guest.mount("serial:disk", "/run/disk", "ext4") is None
+    guest.done(DIRECTORY, struct.pack("<III", 0o755, 0, 0) + words("/sys/fs/cgroup/task"))
+    for name in ("memory", "pids"):
+        guest.file("/sys/fs/cgroup/task/cgroup.subtree_control", f"+{name}\n".encode())
+
+
+def sh(guest: Connection, script: str, flags: int = 0, limit: int = EVERYTHING) -> int:
+    return guest.run(SHELL, "sh", "-c", script, flags=flags, limit=limit)
 
 
 def no_disks() -> list[str]:

@@ -532,6 +532,25 @@ def test_the_acl_of_a_nat_gateways_subnet_stands_between(run: Run) -> None:
     run(scenario)
 
 
+def test_the_acl_of_a_nat_gateways_subnet_sees_answers_by_a_public_address_from_there(run: Run) -> None:
+    """Of somebody in the VPC whose public address was asked, too: what it says to the gateway's comes from outside."""
+
+    async def scenario(lab: Lab) -> None:
+        vpc = lab.new_vpc()
+        elastic, shown = lab.public(), lab.public()
+        nat = PlannedNat(nat_id="nat-1", subnet_id=A, private_ipv4=NAT_PRIVATE, public_ipv4=elastic)
+        await vpc.apply({A: (TO_INTERNET,), B: ((EVERYWHERE, "nat-1"),), C: (TO_INTERNET,)}, nats=(nat,))
+        task, target = await vpc.task(B, 11), await vpc.task(C, 11, public=shown)
+        with listener_in(target.netns_path, "0.0.0.0", 80) as server:
+            for denied in (CIDRS[C], "172.31.32.11/32"):
+                await vpc.apply(**vpc.with_acl(A, _line(1, cidr=denied, allow=False), _line(100), ALL_OUT))
+                assert await seen_source(task.netns_path, shown, 80, server) == elastic
+            await vpc.apply(**vpc.with_acl(A, _line(1, cidr=f"{shown}/32", allow=False), _line(100), ALL_OUT))
+            assert await is_cut_off(task.netns_path, shown, 80)
+
+    run(scenario)
+
+
 def test_ipv6_goes_by_routes_as_ipv4_does(run: Run) -> None:
     async def scenario(lab: Lab) -> None:
         vpc = lab.new_vpc()

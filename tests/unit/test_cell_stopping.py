@@ -5,12 +5,15 @@ from collections.abc import Sequence
 import pytest
 
 from neargate.clusters.reports import ReportOutcome
-from neargate.interfaces.store import Row, Statement
+from neargate.interfaces.store import Overloaded, Row, Statement, StoreFull, Value
 from neargate.model.errors import ClusterNotFound, InvalidParameter, ServiceUnavailable
+from neargate.model.knobs import Knobs
 from neargate.testing.cell_rig import ACCOUNT, ZONES, CellRig, host_of, id_of, in_cell, subnet
 
 ONE_ZONE = {"subnets": (subnet(ZONES[0]),)}
 HOST = host_of(ZONES[0])
+# How reads begin that look for tasks of which no host is told, and for those with something to give back.
+_UNLAUNCHED, _UNRELEASED = "SELECT n, id, stop_reason FROM tasks", "SELECT n, id, zone FROM tasks WHERE released = 0"
 
 
 def test_a_stop_is_durable_and_ordered_while_everybody_is_away() -> None:
@@ -134,3 +137,69 @@ def test_a_task_is_ordered_until_its_host_has_reported_it() -> None:
         assert [order.task_id for order in await rig.cell.orders.to_run(HOST, 0, 9)] == [id_of(t) for t in tasks[1:]]
 
     in_cell(body)
+
+
+@pytest.mark.parametrize("refusal", [Overloaded, StoreFull])
+@pytest.mark.parametrize("what", ["read", "write"])
+def test_a_store_with_too_much_to_do_is_asked_again_for_the_end_of_what_has_no_interface(
+    what: str, refusal: type[Overloaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that ends ends the process, and with it what all others wait for."""
+
+    async def body(rig: CellRig) -> None:
+        died: list[str] = []
+        monkeypatch.setattr(rig.world, "die", died.append)
+        left = overload(rig, what, refusal, 3, sql={"read": _UNLAUNCHED, "write": "UPDATE tasks SET last_status"}[what])
+        [task] = await rig.run(subnets=(subnet(ZONES[0], 7, cidr="10.99.0.0/30"),))  # no address is left of it
+
+        async def over() -> bool:
+            return bool(died) or (await rig.described(id_of(task)))["lastStatus"] == "STOPPED"
+
+        await rig.until(over)
+        assert (died, left) == ([], [0])
+        assert (await rig.described(id_of(task)))["stopCode"] == "TaskFailedToStart"
+
+    in_cell(body, knobs=Knobs(release_retry_s=0.01))
+
+
+@pytest.mark.parametrize("what", ["read", "write"])
+def test_a_store_with_too_much_to_do_is_asked_again_for_what_stopped_tasks_hold(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(rig: CellRig) -> None:
+        died: list[str] = []
+        monkeypatch.setattr(rig.world, "die", died.append)
+        [task] = await rig.run(**ONE_ZONE)
+        left = overload(rig, what, Overloaded, 3, sql={"read": _UNRELEASED, "write": "UPDATE tasks SET released"}[what])
+        await rig.cell.stop_task(ACCOUNT, "default", id_of(task), None)
+        await rig.report(task, "STOPPED", 1)
+
+        async def over() -> bool:
+            return bool(died) or (left == [0] and not await rig.reserved_tasks())
+
+        await rig.until(over)
+        assert died == []
+
+    in_cell(body, knobs=Knobs(release_retry_s=0.01))
+
+
+def overload(rig: CellRig, what: str, refusal: type[Overloaded], times: int, *, sql: str) -> list[int]:
+    """The store refuses what begins so, the next `times` times. How many are left."""
+    store = rig.stores.cell_store
+    left = [times]
+
+    def refuse(asked: str) -> None:
+        if left[0] and asked.startswith(sql):
+            left[0] -= 1
+            raise refusal
+
+    async def read(asked: str, params: Sequence[Value] = ()) -> list[Row]:
+        refuse(asked)
+        return await type(store).read(store, asked, params)
+
+    async def write(statements: Sequence[Statement]) -> list[list[Row]]:
+        refuse(statements[0].sql)
+        return await type(store).write(store, statements)
+
+    setattr(store, what, {"read": read, "write": write}[what])
+    return left

@@ -105,9 +105,12 @@ OF_ONE_THAT_IS_READ = {
     "leaves a hole": lambda n: said(OUTPUT, n, number(1) + b"x"),
     "says the same again": lambda n: said(OUTPUT, n, number(0) + b"xy") + said(OUTPUT, n, number(1) + b"y"),
     "goes beyond the limit": lambda n: (
-        said(OUTPUT, n, number(0) + bytes(65528)) + said(OUTPUT, n, number(65528) + bytes(9))
+        said(OUTPUT, n, number(0) + bytes(32000))
+        + said(OUTPUT, n, number(32000) + bytes(32000))
+        + said(OUTPUT, n, number(64000) + bytes(1537))
     ),
     "goes on after its end": lambda n: said(ENDED, n, number(1)) + said(OUTPUT, n, number(0) + b"xy"),
+    "ends before its last byte": lambda n: said(ENDED, n, number(1)),
     "ends before what it said": lambda n: said(OUTPUT, n, number(0) + b"xy") + said(ENDED, n, number(1)),
 }
 

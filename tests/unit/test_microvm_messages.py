@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neargate.sandbox.microvm.errors import GuestBroke
-from neargate.sandbox.microvm.frames import HEADER_BYTES, PAYLOAD_MAX_BYTES
+from neargate.sandbox.microvm.frames import HEADER_BYTES, SAID_MAX_BYTES
 from neargate.sandbox.microvm.greeting import LEFT_MAX_BYTES, HelloSearch
 from neargate.sandbox.microvm.messages import (
     HELLO_MAX_BYTES,
@@ -55,7 +55,7 @@ SAID: list[tuple[bytes, Message]] = [
     (said(EXIT, 7, struct.pack("<i", 137)), Exited(7, 137)),
     (said(FAILED, 7, struct.pack("<i", 2)), Failed(7, 2)),
     (said(DONE, 2**32 - 1), Done(2**32 - 1)),
-    (said(CONTENT, 7, bytes(PAYLOAD_MAX_BYTES)), Content(7, bytes(PAYLOAD_MAX_BYTES))),
+    (said(CONTENT, 7, bytes(SAID_MAX_BYTES)), Content(7, bytes(SAID_MAX_BYTES))),
     (said(CONTENT, 7), Content(7, b"")),
     (said(STARTED, 7, struct.pack("<i", 42)), Started(7, 42)),
     (said(TAKEN, 7, struct.pack("<Q", 3)), Taken(7, 3)),
@@ -69,7 +69,7 @@ SAID: list[tuple[bytes, Message]] = [
     ),
 ]
 FALSE = {
-    "too long": struct.pack("<IBI", PAYLOAD_MAX_BYTES + 1, CONTENT, 7),
+    "too long": struct.pack("<IBI", SAID_MAX_BYTES + 1, CONTENT, 7),
     "a type that is none": said(25, 7),
     "a type of the host's": said(2, 7),
     "a hello of a stream": said(HELLO, 7, GREETING),
@@ -152,14 +152,14 @@ def test_any_bytes_give_messages_or_one_error_and_little_is_kept(pieces: list[by
             decoder.feed(piece)
             while decoder.next() is not None:
                 pass
-            assert decoder.kept_bytes < HEADER_BYTES + PAYLOAD_MAX_BYTES
+            assert decoder.kept_bytes < HEADER_BYTES + SAID_MAX_BYTES
     except GuestBroke:
         pass
 
 
 def test_what_is_announced_and_does_not_come_is_not_made_room_for() -> None:
     decoder = Decoder()
-    decoder.feed(struct.pack("<IBI", PAYLOAD_MAX_BYTES, CONTENT, 1))
+    decoder.feed(struct.pack("<IBI", SAID_MAX_BYTES, CONTENT, 1))
     assert decoder.next() is None
     assert decoder.kept_bytes == HEADER_BYTES
 

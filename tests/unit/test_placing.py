@@ -18,6 +18,7 @@ from neargate.frontend.network.pools.public import POOL, GivenAddress
 from neargate.frontend.network.records.objects import NatGateway, Subnet
 from neargate.frontend.network.registry import MIGRATIONS, NetworkRegistry, open_network
 from neargate.frontend.regional.shelves import Change, Shelf
+from neargate.interfaces.store import Overloaded
 from neargate.model.capacity import HostCapacity, HostFacts, PlacedRequest, Reservation
 from neargate.model.knobs import Knobs
 from neargate.store.sqlite import MemoryDisk, MemoryStores
@@ -194,6 +195,28 @@ def test_a_claim_that_a_zone_has_again_of_a_gateway_that_is_over_is_given_back_a
         assert history.lose("zone-a", 1, zone.databases["zone-a"]) == 1
         second = await start(region, zone)
         assert await second.capacity.describe_enis(ACCOUNT) == []
+
+    run(main)
+
+
+def test_a_claim_of_what_is_over_waits_for_a_database_with_too_much_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that ends so would end the process."""
+
+    async def main() -> None:
+        process, nat_id = await started_with_gateway(MemoryDisk(), MemoryDisk())
+        await process.placing.look()
+        await process.network.change(ACCOUNT, lambda shelf: nat_gateways.delete(shelf, nat_id))
+        await process.network.change(ACCOUNT, lambda shelf: nat_gateways.deleted(shelf, nat_id, OsWorld().now()))
+
+        async def busy() -> None:
+            raise Overloaded("reads are waiting")
+
+        with monkeypatch.context() as during:
+            during.setattr(process.network, "catch_up", busy)
+            await process.placing.look()
+            assert len(await process.capacity.describe_enis(ACCOUNT)) == 1
+        await process.placing.look()
+        assert await process.capacity.describe_enis(ACCOUNT) == []
 
     run(main)
 

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from neargate.model.network import REGION_ENDPOINT_ADDRESS
 from neargate.testing.vpc_packets import ENDPOINT_PORT, OUTSIDE, SERVICE, Delivery, PacketRegion
-from neargate.testing.vpc_regions.setups import public_tasks
+from neargate.testing.vpc_regions.setups import (
+    entry,
+    everything,
+    interface,
+    private_tasks,
+    public_tasks,
+    route,
+    subnet,
+    table,
+)
 from neargate.testing.vpc_regions.strategies import flows, regions
 from neargate.tracing.description import NetworkInterface, described
 from neargate.tracing.flows import ICMP, ICMPV6, UDP, Answer, Flow, Kind, Step
@@ -142,3 +151,30 @@ def test_what_a_task_sends_to_its_own_public_address_comes_back_by_its_groups() 
     packets = PacketRegion(described(public_tasks()))
     receivers = [packets.ask(Flow(sender="eni-task1", to="198.18.0.5", port=port)).receiver for port in (80, 81)]
     assert receivers == ["eni-task1", ""]
+
+
+def _with_acl(region: Json, subnet_id: str, *entries: Json) -> Json:
+    """All else may pass there."""
+    own = {
+        "NetworkAclId": "acl-own",
+        "VpcId": "vpc-1",
+        "IsDefault": False,
+        "Associations": [{"SubnetId": subnet_id}],
+        "Entries": [*entries, *everything(1000, "allow"), *everything(32767, "deny")],
+    }
+    return region | {"NetworkAcls": [*region["NetworkAcls"], own]}
+
+
+@pytest.mark.parametrize(("denied", "answered"), [("10.0.2.0/24", True), ("198.18.0.6/32", False)])
+def test_an_answer_to_a_nat_gateways_public_address_comes_to_its_subnet_from_outside(
+    denied: str, *, answered: bool
+) -> None:
+    """The ACL there sees the answering task's public address, not the private one with which it left its own subnet."""
+    region = private_tasks()
+    region["Subnets"].append(subnet("subnet-2", "10.0.2.0/24"))
+    region["RouteTables"].append(table("rtb-2", "vpc-1", route("0.0.0.0/0", "igw-1"), subnets=("subnet-2",)))
+    region["NetworkInterfaces"].append(interface("eni-2", "subnet-2", "10.0.2.6", "sg-alb", public="198.18.0.6"))
+    region = _with_acl(region, "subnet-public", entry(1, "deny", cidr=denied))
+    ((flow, got, wanted),) = compared(region, [Flow(sender="eni-task1", to="198.18.0.6", port=80)])
+    assert (got.receiver, got.answered) == ("eni-2", answered)
+    assert not difference(flow, got, wanted)

@@ -47,12 +47,20 @@ class Releases:
         while True:
             await self._due.wait()
             self._due.clear()
-            if not await self.release_stopped():
+            try:
+                complete = await self.release_stopped()
+            except Overloaded as busy:
+                _log.warning("stopped tasks still hold their capacity", why=str(busy))
+                complete = False
+            if not complete:
                 await self._world.sleep(self._knobs.release_retry_s)
                 self._due.set()
 
     async def release_stopped(self) -> bool:
-        """All that the table names. False when something could not be given back and must be tried again."""
+        """All that the table names. False when something could not be given back and must be tried again.
+
+        Raises Overloaded.
+        """
         complete = True
         after = 0
         while batch := [StoppedTask(*row) for row in await self._store.read(_UNRELEASED, (after, _BATCH_MAX))]:

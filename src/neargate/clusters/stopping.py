@@ -89,7 +89,7 @@ class Stopping:
             self._unlaunched.clear()
             try:
                 await self.stop_unlaunched()
-            except Overloaded:
+            except (Overloaded, ServiceUnavailable):  # of a read, of a write
                 await self._world.sleep(self._knobs.release_retry_s)
                 self._unlaunched.set()
 

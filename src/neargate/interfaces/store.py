@@ -32,7 +32,7 @@ class Refused(Exception):
 
 
 class Overloaded(Exception):
-    """The write queue is full. The caller answers with throttling; nothing was queued."""
+    """The queue of writes, or of reads, is full. The caller answers with throttling; nothing was queued."""
 
 
 class StoreFull(Overloaded):
@@ -48,7 +48,7 @@ class Store(Protocol):
         """
 
     async def read(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
-        """Rows of a SELECT that sees every write acknowledged before. Callers order their results."""
+        """Rows of a SELECT that sees every write acknowledged before. Callers order them. Raises Overloaded."""
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call back in the event loop after each commit (no arguments: the reader asks the `events` table)."""

@@ -101,14 +101,15 @@ class _Compiler:
         self.parts.chains[subnet_chain(subnet.subnet_id)] = (*lines, "drop")
 
     def _leaving(self, subnet: PlannedSubnet) -> str:
-        """The subnet's ACL, and that of the NAT gateway's subnet which an answer goes to."""
+        """The subnet's ACL, and that of the NAT gateway's subnet which an answer goes to. What leaves the VPC to a
+        gateway's public address comes to its border from outside, and by then from a public address."""
         exempt = ", ".join(f"{mark:#x}" for mark in (SERVICE_MARK, *self._marks_by_gateways_in(subnet)))
         lines = [f"meta mark {{ {exempt} }} accept"]
         border = self.borders.chain(subnet.subnet_id, egress=True, refusal=self.refused.egress)
         if border is not None:
             lines.append(f"jump {border}")
         name = object_name("l", subnet.subnet_id)
-        self.parts.chains[name] = (*lines, "jump gateway_in", "accept")
+        self.parts.chains[name] = (*lines, f"meta mark {LOCAL_MARK:#x} jump gateway_in", "accept")
         return name
 
     def _marks_by_gateways_in(self, subnet: PlannedSubnet) -> list[int]:

@@ -9,7 +9,8 @@ from typing import Final
 
 PROTOCOL: Final = 2
 SPEAKS: Final = frozenset({PROTOCOL})  # protocols of guests that this release can serve
-PAYLOAD_MAX_BYTES: Final = 65536
+PAYLOAD_MAX_BYTES: Final = 65536  # of a frame to the guest
+SAID_MAX_BYTES: Final = 32768 - 9  # of a frame of the guest: with its header as much as its port takes at once
 NONCE_CHARS: Final = 32
 INPUT_MAX_BYTES: Final = 65536  # of a stream, sent and not taken
 SPOOL_MAX_BYTES: Final = 256 * 1024  # of a stream, produced and not acknowledged

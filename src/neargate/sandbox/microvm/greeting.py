@@ -30,9 +30,10 @@ class Greeted(Struct, frozen=True, kw_only=True):
 async def greet(world: World, directory: str, name: str, *, pace: Pace, hello_s: float, again_s: float) -> Greeted:
     """Connected and greeted within `hello_s`.
 
-    A guest that notices the end of an earlier connection late takes HELLO for the rest of half a frame, or drops its
-    answer with what was meant for that one. So there is another when no answer comes in `again_s`, then in twice that
-    time, for a guest that is slow. Raises GuestGone, GuestBroke.
+    A guest that missed the end of an earlier connection finds HELLO behind half a frame when nothing follows it for
+    200 ms, or may drop its answer with what was meant for that one. So nothing is said before the answer, and there is
+    another HELLO when none comes in `again_s`, then in twice that time, for a guest that is slow. Raises GuestGone,
+    GuestBroke.
     """
     deadline = world.monotonic() + hello_s
     while (left_s := deadline - world.monotonic()) > 0:

@@ -142,7 +142,7 @@ class Guest:
             await self._do(Ask.FILE, payload, f"file {path}")
 
     async def read(self, path: str) -> bytes:
-        """The first 65536 bytes of a file of the guest: an enemy's words."""
+        """The first 32759 bytes of a file of the guest (`frames.SAID_MAX_BYTES`): an enemy's words."""
         return await self._do(Ask.READ, frames.words(path), f"read {path}")
 
     async def netlink(self, message: bytes) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from .errors import GuestBroke
-from .frames import HEADER, HEADER_BYTES, PAYLOAD_MAX_BYTES, RUN_CONTAINER, RUN_KEPT, RUN_TERMINAL, SPOOL_MAX_BYTES, Say
+from .frames import HEADER, HEADER_BYTES, RUN_CONTAINER, RUN_KEPT, RUN_TERMINAL, SAID_MAX_BYTES, SPOOL_MAX_BYTES, Say
 
 HELLO_MAX_BYTES: Final = 1024
 _KERNEL_MAX_CHARS = 128
@@ -44,7 +44,7 @@ class Output(Struct, frozen=True, gc=False):
 
 
 class Ended(Struct, frozen=True, gc=False):
-    """`length`: of the whole output. It may be told before the last of it was sent."""
+    """`length`: of the whole output, whose last byte was sent before."""
 
     stream: int
     length: int
@@ -75,14 +75,14 @@ class Started(Struct, frozen=True, gc=False):
 
 
 class Taken(Struct, frozen=True, gc=False):
-    """`total`: bytes of input since the connection's HELLO."""
+    """`total`: bytes of input since the connection's HELLO that the process was given, or nobody can take any more."""
 
     stream: int
     total: int
 
 
 class StreamTold(Struct, frozen=True, gc=False, kw_only=True):
-    """A kept process that there was before this connection. `pid` 0: a container whose command has not ended yet."""
+    """A kept process that there was before this connection. `pid` 0: a container that has none yet, or never had."""
 
     stream: int
     flags: int
@@ -118,7 +118,7 @@ class Decoder:
         if self.kept_bytes < HEADER_BYTES:
             return None
         length, kind, stream = HEADER.unpack_from(self._fed, self._at)
-        if length > PAYLOAD_MAX_BYTES:
+        if length > SAID_MAX_BYTES:
             raise GuestBroke(f"The guest announced a frame of {length} bytes.")
         if self.kept_bytes < HEADER_BYTES + length:
             return None

@@ -9,7 +9,7 @@ import asyncio
 from typing import Final
 
 from .errors import GuestBroke
-from .frames import INPUT_MAX_BYTES, RUN_CONTAINER, SPOOL_MAX_BYTES, window_payload
+from .frames import INPUT_MAX_BYTES, RUN_CONTAINER, window_payload
 from .messages import Ended, Exited, Output, Started, StreamTold, Taken
 
 WINDOW_BYTES: Final = 64 * 1024
@@ -102,8 +102,8 @@ class ProcessStream:
     def _take_end(self, length: int) -> None:
         if self._is_ended_told or (self._length is not None and self._length != length):
             raise self._broke("ended its output twice")
-        if not self._produced <= length <= self._acknowledged + SPOOL_MAX_BYTES:
-            raise self._broke(f"ended its output at {length}, of which {self._produced} bytes are known")
+        if length != self._received:
+            raise self._broke(f"ended its output at {length}, of which {self._received} bytes came")
         self._is_ended_told = True
         self._length = length
 

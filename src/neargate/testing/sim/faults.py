@@ -40,6 +40,7 @@ _HOST_KINDS = (
     *("kill-step", "kill-effect", "pause", "cut", "freeze", "delay", "hostile", "clock"),
     *("up", "down", "half-open", "reboot", "death", "clock-jump"),
 )
+_UNHEARD = ("up", "freeze", "half-open")  # the server hears nothing of the host
 _REAL_KINDS = ("engine", "engine", "stall")  # of hosts with a real agent: the engine is killed, its own disk hangs
 _DEATHS_MAX = 0.25  # of the hosts
 _JUMPS_S = (-36_000.0, -7200.0, -600.0, 600.0, 7200.0, 36_000.0)
@@ -70,6 +71,20 @@ def draw_faults(rng: random.Random, hosts: Sequence[str], *, until_s: float, rea
             dead.add(fault.target)
         faults.append(fault)
     return sorted(faults, key=lambda fault: fault.at)
+
+
+def noticed_from(deaf: Fault, faults: Sequence[Fault]) -> float:
+    """From when on, at the latest, either end finds silence while a host hears nothing. By then the host may have given
+    its link up where the server cannot hear that either: it has to count the silence itself, from its beginning on, or
+    from when it runs again.
+    """
+    starts = [deaf.at]
+    for fault in faults:
+        if fault.kind in _UNHEARD and fault.target == deaf.target:
+            starts.append(fault.at)
+        elif fault.kind == "pause" and fault.target in (SERVER, deaf.target):
+            starts.append(fault.at + fault.duration_s)
+    return max(start for start in starts if start <= deaf.at + deaf.duration_s)
 
 
 class Injector:

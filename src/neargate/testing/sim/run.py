@@ -20,7 +20,7 @@ from ...wire.shapes import Models
 from .balanced_clients import BalancedClients
 from .checkers import Checkers
 from .endpoint import Endpoint
-from .faults import Fault, Injector, draw_faults
+from .faults import Fault, Injector, draw_faults, noticed_from
 from .hosts import Machine, RealMachine
 from .knobs import draw_knobs
 from .light import LightMachine
@@ -175,8 +175,9 @@ class Run:
         """The faults, and what must be seen of some while they last."""
         self.injector.arm(faults)
         for fault in faults:
-            if fault.kind == "down" and fault.duration_s > self.knobs.link_silence_s + _NOTICED_S:
-                self.sim.at(fault.at + fault.duration_s - 0.01, partial(self._must_be_away, fault.target))
+            end = fault.at + fault.duration_s
+            if fault.kind == "down" and end > noticed_from(fault, faults) + self.knobs.link_silence_s + _NOTICED_S:
+                self.sim.at(end - 0.01, partial(self._must_be_away, fault.target))
 
     def _must_be_away(self, host_id: str) -> None:
         """A host that hears nothing of the server must have given its link up, else tasks are placed on it in vain."""

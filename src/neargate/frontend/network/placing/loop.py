@@ -138,7 +138,10 @@ class Placing:
             await self._endpoints.look(account, planner)
             await self._interfaces.look(account, self._world.now(), self._knobs.interface_pending_s)
             await self._balancers.look(account, self._world.now(), planner)
-        await self.take_back_claims(_HELD)
+        try:
+            await self.take_back_claims(_HELD)
+        except Overloaded as busy:
+            _log.warning("what is over may hold its address yet", why=str(busy))
         await self._take_back_unowned()
 
     async def _try(self, nat: NatGateway, work: Callable[[NatGateway], Coroutine[Any, Any, None]]) -> None:
@@ -206,6 +209,7 @@ class Placing:
         """What the zones hold for what is in none of these states: a crash may cost a zone that it was given back.
 
         The record is durable before its claim is made, so who has caught up since it saw the claim knows the thing.
+        Raises Overloaded.
         """
         managers = dict.fromkeys(self._capacities.values())
         held = [(manager, key) for manager in managers for key in await manager.placed()]
