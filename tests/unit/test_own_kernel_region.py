@@ -108,6 +108,15 @@ def test_what_was_taken_back_holds_for_the_next_task() -> None:
             networkConfiguration=network,
         )  # fmt: skip
         assert (service.code, service.message) == ("ClientException", REFUSED)
+        plain = DEFINITION | {"family": "plain", "containerDefinitions": [{"name": "es", "image": "es:1"}]}
+        assert (await door.call(ROOT, "ecs", "RegisterTaskDefinition", plain)).status == 200
+        made = await door.call(
+            ROOT, "ecs", "CreateService", serviceName="s", taskDefinition="plain", desiredCount=1, launchType="FARGATE",
+            networkConfiguration=network,
+        )  # fmt: skip
+        assert made.status == 200
+        changed = await door.call(ROOT, "ecs", "UpdateService", {"service": "s", "taskDefinition": "es"})
+        assert (changed.code, changed.message) == ("ClientException", REFUSED)
 
     run(story)
 
