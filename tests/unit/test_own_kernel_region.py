@@ -8,7 +8,9 @@ import pytest
 
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE, NO_KERNEL_HERE
 from neargate.cli.desks.account import AccountDesk, Refused
+from neargate.cli.desks.operator import OperatorDesk
 from neargate.clusters.launching import KERNEL_LEAVE
+from neargate.definitions.own_kernel import needs_own_kernel
 from neargate.frontend.regional.kernel_grants import MIGRATIONS, open_kernel_grants
 from neargate.model.capacity import HostCapacity, HostFacts
 from neargate.model.knobs import DEFAULT_KNOBS
@@ -133,6 +135,19 @@ def test_a_cell_places_nothing_for_an_account_that_lost_it_meanwhile() -> None:
         await rig.run()
 
     in_cell(body)
+
+
+def test_why_counts_by_the_services_own_definition() -> None:
+    async def story(door: FrontDoor, desk: AccountDesk) -> None:
+        await desk.kernel({"id": ACCOUNT, "allow": True})
+        made = await door.call(ROOT, "ecs", "RegisterTaskDefinition", DEFINITION)
+        arn = made.body["taskDefinition"]["taskDefinitionArn"]
+        found = OperatorDesk(door.region)._definition
+        shown = found(ACCOUNT, {"taskDefinition": arn})
+        assert shown is not None and needs_own_kernel(shown)
+        assert found(ACCOUNT, {"taskDefinition": arn + "7"}) is None and found(ACCOUNT, {}) is None
+
+    run(story)
 
 
 def test_only_an_account_that_is_there_gets_it() -> None:
