@@ -62,7 +62,9 @@ from .frontend.parameters import registry as parameters_part
 from .frontend.parameters.public import PublicParameters
 from .frontend.record.recorder import CallRecorder
 from .frontend.regional import account_settings as account_settings_part
+from .frontend.regional import kernel_grants as kernels_part
 from .frontend.regional import task_definitions as definitions_part
+from .frontend.regional.kernel_grants import KernelGrantRegistry
 from .frontend.regional.looking import CALLERS, SecondLook
 from .frontend.secrets import registry as secrets_part
 from .frontend.services import Services
@@ -96,6 +98,7 @@ REGIONAL_MIGRATIONS = (
     cloud_map_part.MIGRATIONS[0],
     certificates_part.MIGRATIONS[0],
     own_hosts_part.MIGRATIONS[1],
+    kernels_part.MIGRATIONS[0],
 )
 
 
@@ -144,6 +147,7 @@ class Region(Struct, frozen=True, kw_only=True):
     trail: Trail
     services: Services
     quotas: QuotaRegistry
+    kernels: KernelGrantRegistry
     own_hosts: OwnHosts
     spot_setting: SpotSetting
     recorder: CallRecorder
@@ -183,8 +187,7 @@ async def open_region(
     limits = Limits(world, parts.quotas, knobs, share=1 / plan.servers)
     sessions = Sessions(world, envelope, region=plan.region)
     capacities = await _open_zones(world, stores, plan, knobs, parts.own_hosts.pools, parts.spot.share)
-    for manager in capacities.values():
-        parts.network.on_pools(manager.use_public_pools)
+    _tell_of_pools(parts, capacities)
     placing = await open_placing(world, parts.network, capacities, knobs)
     verdicts = Verdicts()
     targets = GroupTargets(parts.network, verdicts, world.now)
@@ -196,6 +199,7 @@ async def open_region(
         capacities=capacities,
         knobs=knobs,
         quotas=parts.quotas,
+        kernels=parts.kernels,
         services_way=_services_way(world, parts, targets, limits),
     )
     await placing.restore(lambda: cell.sweepers.settle_reservations(world.now()))
@@ -203,8 +207,7 @@ async def open_region(
     trail = await Trail.open(world, stores, knobs, plan.region)
     roles = AssumedTaskRoles(world, parts.identity, sessions)
     plans = NamedPlans(world, parts.network, parts.cloud_map)
-    flow_roles = AssumedTaskRoles(world, parts.identity, sessions, FLOW_LOGS)
-    flows = FlowLogWriter(world, capacities, _deliveries(world, parts, knobs), logs, flow_roles, knobs)
+    flows = _flows(world, parts, capacities, logs, sessions, knobs)
     book = _balancer_book(parts, verdicts)
     gateway = Gateway(world, cell, capacities, plans, logs, roles, knobs, flows, book)
     exec_sessions = ExecSessions(world, envelope, knobs, gateway.terminals, region=plan.region)
@@ -230,6 +233,7 @@ async def open_region(
         trail=trail,
         services=services,
         quotas=parts.quotas,
+        kernels=parts.kernels,
         own_hosts=parts.own_hosts,
         spot_setting=parts.spot,
         recorder=recorder,
@@ -237,6 +241,11 @@ async def open_region(
         balancer_watch=BalancerWatch(world, parts.network, book, verdicts, knobs),
         traffic=book.traffic,
     )
+
+
+def _tell_of_pools(parts: "_Regional", capacities: Mapping[str, CapacityManager]) -> None:
+    for manager in capacities.values():
+        parts.network.on_pools(manager.use_public_pools)
 
 
 def _services_way(world: World, parts: "_Regional", targets: GroupTargets, limits: Limits) -> ServicesWay:
@@ -252,6 +261,18 @@ def _services_way(world: World, parts: "_Regional", targets: GroupTargets, limit
 def _deliveries(world: World, parts: "_Regional", knobs: Knobs) -> AccessLogDelivery:
     """Where records of flow logs go, and lines of access logs."""
     return AccessLogDelivery(parts.network, FlowLogDelivery(world, parts.network, knobs))
+
+
+def _flows(
+    world: World,
+    parts: "_Regional",
+    capacities: Mapping[str, CapacityManager],
+    logs: Logs,
+    sessions: Sessions,
+    knobs: Knobs,
+) -> FlowLogWriter:
+    roles = AssumedTaskRoles(world, parts.identity, sessions, FLOW_LOGS)
+    return FlowLogWriter(world, capacities, _deliveries(world, parts, knobs), logs, roles, knobs)
 
 
 def _balancer_book(parts: "_Regional", verdicts: Verdicts) -> BalancerBook:
@@ -308,6 +329,7 @@ def _services(
         images=parts.images,
         exec_sessions=exec_sessions,
         extensions=plan.extensions,
+        kernel_grants=parts.kernels,
     )
 
 
@@ -315,6 +337,7 @@ class _Regional(Struct, frozen=True, kw_only=True):
     """What lies in the region's own database, each served from memory."""
 
     quotas: QuotaRegistry
+    kernels: KernelGrantRegistry
     own_hosts: OwnHosts
     spot: SpotSetting
     network: network_part.NetworkRegistry
@@ -344,6 +367,7 @@ async def _open_regional(
     secrets = await secrets_part.open_secrets(world, store, keys, region=plan.region)
     opened = _Regional(
         quotas=quotas,
+        kernels=await kernels_part.open_kernel_grants(world, store),
         own_hosts=await open_own_hosts(world, store),
         spot=await open_spot_share(world, store),
         network=await network_part.open_network(
@@ -370,6 +394,7 @@ async def _open_regional(
     if plan.servers > 1:
         for part in (
             quotas,
+            opened.kernels,
             opened.network,
             opened.own_hosts,
             opened.spot,

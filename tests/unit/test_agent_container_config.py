@@ -15,7 +15,7 @@ from neargate.agent.container_config import (
 from neargate.agent.order import next_starts, start_order
 from neargate.agent.task_record import ContainerRecord, TaskRecord
 from neargate.interfaces.sandbox import BindMount, Image
-from neargate.model.launch import Dependency, MountPoint, Ulimit, VolumesFrom
+from neargate.model.launch import Dependency, KernelRights, MountPoint, Ulimit, VolumesFrom
 from neargate.testing.agent_host import TASK_ID, container, launch
 
 IMAGE = Image(
@@ -96,6 +96,12 @@ def test_limits_user_and_directory() -> None:
     assert (config.user, config.working_directory, config.cpu_shares) == ("0", "/w", 512)
     assert (config.memory_limit_bytes, config.memory_reservation_bytes) == (64 << 20, 32 << 20)
     assert container_config(launch(), container(user=""), "id", IMAGE, around).user == "app"
+
+
+def test_what_needs_a_kernel_of_its_own_reaches_the_engine_as_it_is() -> None:
+    rights = KernelRights(privileged=True, controls=(("vm.swappiness", "1"),))
+    assert container_config(launch(), container(kernel=rights), "id", IMAGE, AROUND).kernel == rights
+    assert container_config(launch(), container(), "id", IMAGE, AROUND).kernel is None
 
 
 @pytest.mark.parametrize("closed", [False, True])

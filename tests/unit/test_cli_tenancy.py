@@ -136,6 +136,17 @@ def test_a_service_without_a_place_is_told_of_the_hosts_that_are_anothers() -> N
     assert "of the hosts that are connected" not in "\n".join(service_story(_waiting(), 0.0))
 
 
+def test_a_service_that_asks_for_a_kernel_is_told_of_the_hosts_that_give_none() -> None:
+    kinds = ("container", "microvm", "emulated", "container", "container")
+    found = [{"connected": n < 4, "tenant": None, "sandbox": kind} for n, kind in enumerate(kinds)]
+    asks = {"containerDefinitions": [{"name": "a", "privileged": True}]}
+    plain = {"containerDefinitions": [{"name": "a"}]}
+    assert held_off(found, ACCOUNT, asks) == {"accounts": 0, "tasks": 0, "kernels": 2}
+    assert held_off(found, ACCOUNT, plain) == {"accounts": 0, "tasks": 0}
+    told = "\n".join(service_story(_waiting() | {"held_off": held_off(found, ACCOUNT, asks)}, 0.0))
+    assert "2 of the hosts that are connected give tasks no kernel of their own" in told
+
+
 def _waiting() -> dict[str, Any]:
     """A service that found no place, as a cell explains it."""
     service = {

@@ -17,6 +17,7 @@ from neargate.model.launch import (
     Dependency,
     HealthCheck,
     InjectedSecret,
+    KernelRights,
     MountPoint,
     PortMapping,
     RestartPolicy,
@@ -58,7 +59,7 @@ def launched(
         "volumes": [{"name": "data"}],
         "containerDefinitions": [{"name": "web", "image": "web:1"} | (container or {}), OTHER],
     } | task
-    check_definition(request, account=ACCOUNT)
+    check_definition(request, account=ACCOUNT, own_kernel=True)
     definition = stored_definition(
         request, account=ACCOUNT, region=REGION, revision=7, registered_at=1.0, registered_by="arn:aws:iam::1:root"
     )
@@ -237,6 +238,12 @@ CONTAINER_FIELDS |= {
     "systemControls": [
         ([{"namespace": "kernel.msgmax", "value": "1"}], "ipc_controls", (("kernel.msgmax", "1"),)),
         ([{"namespace": "net.core.somaxconn", "value": "1"}], "network_controls", (("net.core.somaxconn", "1"),)),
+        ([{"namespace": "net.ipv4.ip_forward", "value": "1"}], "network_controls", ()),
+        (
+            [{"namespace": "net.ipv4.ip_forward", "value": "1"}, {"namespace": "kernel.msgmax", "value": "1"}],
+            "kernel",
+            KernelRights(controls=(("net.ipv4.ip_forward", "1"),)),
+        ),
     ],
     "restartPolicy": [
         ({"enabled": True}, "restart_policy", RestartPolicy()),

@@ -32,8 +32,10 @@ from neargate.model.launch import (
     AwsLogs,
     ContainerLaunch,
     Dependency,
+    Device,
     HealthCheck,
     InjectedSecret,
+    KernelRights,
     MountPoint,
     RestartPolicy,
     SplunkLogs,
@@ -278,6 +280,14 @@ OTHERS: dict[str, ToAgent] = {
     "a kernel parameter of the network among those of IPC": _one(ipc_controls=(("net.core.somaxconn", "1"),)),
     "a kernel parameter that routes": _one(network_controls=(("net.ipv4.ip_forward", "1"),)),
     "a kernel parameter that climbs": _one(network_controls=(("net.core.../../kernel/core_pattern", "1"),)),
+    "a parameter of a task's kernel that climbs": _one(kernel=KernelRights(controls=(("vm.../../x", "1"),))),
+    "a parameter of a task's kernel with a line's end": _one(kernel=KernelRights(controls=(("vm.swappiness", "1\n"),))),
+    "swap without bound": _one(kernel=KernelRights(max_swap_mib=1 << 40)),
+    "a device of the host": _one(kernel=KernelRights(devices=(Device(kind="/dev/kvm", path="/dev/kvm"),))),
+    "a device that climbs": _one(kernel=KernelRights(devices=(Device(kind="/dev/fuse", path="/dev/../fuse"),))),
+    "a device for more than access": _one(
+        kernel=KernelRights(devices=(Device(kind="/dev/fuse", path="/dev/fuse", access="rwx"),))
+    ),
     "a kernel parameter of words": _one(network_controls=(("net.core.somaxconn", "a b"),)),
     "a restart without a pause": _one(restart_policy=RestartPolicy(attempt_period_s=0)),
     "a restart that ignores all": _one(restart_policy=RestartPolicy(ignored_exit_codes=tuple(range(51)))),
@@ -525,7 +535,7 @@ def test_the_types_still_have_only_the_fields_that_were_judged() -> None:
         *("init_process", "capabilities_add", "capabilities_drop", "ulimits", "tmpfs", "port_mappings"),
         *("mount_points", "volumes_from", "docker_labels", "depends_on", "start_timeout_s", "stop_timeout_s"),
         *("health_check", "logs", "secrets", "repository_credentials", "image_pin"),
-        *("ipc_controls", "network_controls", "restart_policy", "files", "splunk"),
+        *("ipc_controls", "network_controls", "restart_policy", "files", "splunk", "kernel"),
     }
     assert set(VpcPlan.__struct_fields__) == {
         *("vpc_id", "generation", "cidrs", "groups", "dns", "subnets", "tables", "acls", "nats", "peerings"),

@@ -91,6 +91,7 @@ def container_config(
         share_pid_with=around.share_pid_with,
         task_size=around.task_size,
         network_controls=container.network_controls,
+        kernel=container.kernel,
         log_path=around.log_path,
         labels=engine_labels(task, container, image),
     )

@@ -16,7 +16,7 @@ from ..placement.feasible import HostView
 from ..placement.reserve import Room, give_back, take
 from ..placement.software import software_of
 from ..placement.spot import SpotTask
-from ..placement.tenancy import Sharing, sharing, tenant_of
+from ..placement.tenancy import GIVES_KERNEL, Sharing, sharing, tenant_of
 from ..vpc.addresses import AddressRange, address_text, operator_range, pool_share, whole_range
 from .books import Addresses, PublicAddresses
 from .claims import Claim, Key
@@ -87,6 +87,7 @@ class Ledger:
             connected=connected,
             accepts_tasks=facts.accepts_tasks,
             is_draining=is_draining,
+            gives_kernel=facts.sandbox in GIVES_KERNEL,
         )
         self.hosts[facts.host_id] = Host(
             facts=facts,

@@ -53,6 +53,7 @@ from .spot_share import SpotShare
 CAPACITY_UNAVAILABLE = (
     "Capacity is unavailable at this time. Please try again later or in a different availability zone"
 )
+NO_KERNEL_HERE = "No host gives tasks a kernel of their own, which this task definition asks for (--sandbox microvm)."
 _TRIM_EVERY = 256  # releases between two trims of old tombstones
 _SAY_WHY_EVERY_S = 5.0
 
@@ -200,7 +201,8 @@ class Capacity:
         if request.may_reclaim and (ahead := await self._reserve_ahead(request)) is not None:
             return ahead
         self._say_why(request)
-        return NoCapacity(reason=CAPACITY_UNAVAILABLE)
+        has_none = request.needs_kernel and not any(view.gives_kernel for view in self._ledger.views())
+        return NoCapacity(reason=CAPACITY_UNAVAILABLE, detail=NO_KERNEL_HERE if has_none else None)
 
     async def _reserve_ahead(self, request: ReservationRequest) -> Reservation | None:
         """Room that Spot tasks hold. It is given away here and now, so that nobody else gets it when they leave."""
@@ -271,6 +273,7 @@ class Capacity:
             disk_gib=request.disk_gib,
             architecture=request.architecture,
             pool=self._pools.wanted_by(request.account, request.cluster),
+            needs_kernel=request.needs_kernel,
         )
 
     def _choose_lost(self, request: ReservationRequest) -> HostView | None:

@@ -1,4 +1,4 @@
-"""`neargate account create|list|keys`: the accounts of a region, asked and changed at the operator's socket."""
+"""`neargate account create|list|keys|kernel`: the accounts of a region, asked and changed at the operator's socket."""
 
 import shlex
 from typing import Any
@@ -27,17 +27,36 @@ def sharing_of(paths: RegionPaths) -> str:
 
 def listed(paths: RegionPaths) -> str:
     config = configs.load(paths)
-    rows: list[tuple[str, ...]] = [("ACCOUNT", "NAME", "USERS", "ADMINISTRATOR'S KEYS")]
+    rows: list[tuple[str, ...]] = [("ACCOUNT", "NAME", "USERS", "KERNEL", "ADMINISTRATOR'S KEYS")]
     for account in ask(paths, "account-list")["accounts"]:
         keys = list(account["keys"])
         if account["id"] == config.account:
             keys.insert(0, f"that of {paths.administrator.name}")
-        rows.append((account["id"], account["name"], str(account["users"]), ", ".join(keys) or "none"))
+        kernel = "yes" if account["kernel"] else "-"
+        rows.append((account["id"], account["name"], str(account["users"]), kernel, ", ".join(keys) or "none"))
     return "\n".join(table(rows))
 
 
 def keys(paths: RegionPaths, number: str, *, replace: bool) -> str:
     return _exports(paths, ask(paths, "account-keys", id=number, replace=replace))
+
+
+def kernel(paths: RegionPaths, number: str, *, allow: bool) -> str:
+    """The leave to ask for what only a kernel of a task's own gives."""
+    ask(paths, "account-kernel", id=number, allow=allow)
+    if not allow:
+        return f"tasks of account {number} may not have privileges, devices and kernel parameters; what runs goes on"
+    return f"tasks of account {number} may have privileges, devices and kernel parameters (docs/microvms.md)"
+
+
+def kernels_of(paths: RegionPaths) -> str:
+    """What the leave is worth on this machine; nothing where it is worth something."""
+    if configs.load(paths).sandbox != "container":
+        return ""
+    return (
+        "tasks that ask for them run in machines of their own only, which this machine's agent does not make: "
+        "neargate up --sandbox microvm (docs/microvms.md)"
+    )
 
 
 def _exports(paths: RegionPaths, made: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from ..interfaces.roles import (
 from ..interfaces.store import Statement, Store, StoreFactory
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.launch import TaskReport
+from ..model.own_kernel import KernelGrants, NoGrants
 from ..model.quotas import DefaultQuotas, QuotaValues
 from ..world import World
 from .calls_first import CallsFirst
@@ -60,6 +61,7 @@ class Cell:
         capacities: Mapping[str, CapacityManager],
         knobs: Knobs,
         quotas: QuotaValues,
+        kernels: KernelGrants,
         services_way: ServicesWay,
     ) -> None:
         self.name = name
@@ -95,6 +97,7 @@ class Cell:
             capacities=capacities,
             spread=self._spread,
             quotas=quotas,
+            kernels=kernels,
             pins=self._pins,
         )
         self.host_keys = HostKeys(world, store)
@@ -268,6 +271,7 @@ async def open_cell(
     knobs: Knobs = DEFAULT_KNOBS,
     quotas: QuotaValues | None = None,
     services_way: ServicesWay | None = None,
+    kernels: KernelGrants | None = None,
 ) -> Cell:
     """Open (or make) the cell's database and start its loops, but for the sweepers (`start_sweepers`).
 
@@ -285,6 +289,7 @@ async def open_cell(
         capacities=capacities,
         knobs=knobs,
         quotas=quotas or DefaultQuotas(),
+        kernels=kernels or NoGrants(),
         services_way=services_way or ServicesWay(networks=NoNetworks()),
     )
     await cell.load()

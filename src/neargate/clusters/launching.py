@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ..definitions.launch import task_resources
+from ..definitions.own_kernel import needs_own_kernel
 from ..definitions.tags import check_count
 from ..interfaces.roles import CapacityManager, Documents, Failure, RunTaskRequest
 from ..interfaces.store import Overloaded, Refused, Statement, Store
@@ -21,6 +22,7 @@ from ..model import ids
 from ..model.arn import attachment_arn
 from ..model.capacity import NoCapacity, Reservation, ReservationRequest, SubnetView
 from ..model.errors import AwsError, InvalidParameter, ServiceUnavailable
+from ..model.own_kernel import KernelGrants
 from ..model.quotas import FARGATE_ON_DEMAND_VCPU, FARGATE_SPOT_VCPU, QuotaValues
 from ..scheduling.zone_spread import subnet_in_zone, zones_in_order
 from ..world import World
@@ -37,6 +39,7 @@ _INSERT_DEFINITION = "INSERT INTO definitions (digest, arn, doc) VALUES (?, ?, ?
 _DIGESTS_MAX = 10_000
 CPU_UNITS_PER_VCPU = 1024
 CPU_LIMIT = "The requested CPU configuration is above your limit."
+KERNEL_LEAVE = "The account's tasks may not have what only a kernel of their own gives: ask the operator of the region"
 VCPU_LIMIT = "You've reached the limit on the number of vCPUs you can run concurrently"
 
 
@@ -56,6 +59,7 @@ class Launching:
         capacities: Mapping[str, CapacityManager],
         spread: LiveSpread,
         quotas: QuotaValues,
+        kernels: KernelGrants,
         pins: ImagePins,
     ) -> None:
         self._world = world
@@ -66,6 +70,7 @@ class Launching:
         self._capacities = capacities
         self._spread = spread
         self._quotas = quotas
+        self._kernels = kernels
         self._pins = pins
         self._managers = tuple({id(manager): manager for manager in capacities.values()}.values())
         self._tokens: dict[tuple[str, str, str], asyncio.Future[None]] = {}  # of calls that are under way
@@ -98,7 +103,8 @@ class Launching:
         launch = await self._prepared(request, owner)
         places = await self._place_all(launch)
         placed = [place for place in places if isinstance(place, Placed)]
-        failures = tuple(Failure(arn=None, reason=place.reason) for place in places if isinstance(place, NoCapacity))
+        refusals = [place for place in places if isinstance(place, NoCapacity)]
+        failures = tuple(Failure(arn=None, reason=refusal.reason, detail=refusal.detail) for refusal in refusals)
         if not placed:
             return await self._recorder.recorded(request) or Documents(failures=failures), None
         try:
@@ -133,6 +139,7 @@ class Launching:
             pins=self._pins.of(definition["taskDefinitionArn"]),
             spread=self._spread if owner is None else owner.spread,
             owner=owner,
+            needs_kernel=needs_own_kernel(definition),
         )
 
     async def _digest(self, definition: dict[str, Any]) -> str:
@@ -210,7 +217,7 @@ class Launching:
     async def _ask_zone(self, launch: Launch, claim: ReservationRequest) -> Reservation | NoCapacity | None:
         """The zone is counted before it is asked, so that callers side by side see each other. None: it did not answer;
         what it may have reserved all the same has no task, and the sweeper gives it back."""
-        refusal = self._over_vcpus(launch, is_spot=claim.is_spot)
+        refusal = self._no_leave(launch) or self._over_vcpus(launch, is_spot=claim.is_spot)
         if refusal is not None:
             return NoCapacity(reason=refusal)
         launch.spread.add(launch.spread_key, claim.zone)
@@ -223,6 +230,10 @@ class Launching:
             if not isinstance(outcome, Reservation):
                 launch.spread.remove(launch.spread_key, claim.zone)
         return outcome
+
+    def _no_leave(self, launch: Launch) -> str | None:
+        """Also services that began when the account had it: what was taken back holds for the next task."""
+        return KERNEL_LEAVE if launch.needs_kernel and not self._kernels.has(launch.request.account) else None
 
     def _over_vcpus(self, launch: Launch, *, is_spot: bool) -> str | None:
         """ECS's words, or None. Just before a zone is asked, which counts what it takes at once: of callers side by
@@ -257,6 +268,7 @@ class Launching:
             is_spot=place.provider == ON_SPOT,
             may_reclaim=may_reclaim,
             public_address=place.public_address,
+            needs_kernel=launch.needs_kernel,
         )
 
     async def release(self, task_id: str, zone: str) -> None:

@@ -73,6 +73,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     pins: Mapping[str, str]  # container -> digest that its image keeps
     spread: LiveSpread
     owner: Owner | None = None
+    needs_kernel: bool = False  # they go only where each task has a kernel of its own
 
     @property
     def spread_key(self) -> tuple[str, str, str]:

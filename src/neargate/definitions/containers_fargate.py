@@ -7,7 +7,9 @@ import re
 
 from ..model.errors import ClientError
 from .awslogs import check_awslogs
+from .capabilities import CAPABILITIES, CAPABILITIES_ADD
 from .own_images import is_ecr_image
+from .own_kernel import check_added_capabilities, check_controls, check_devices, check_swap
 from .reading import Document, check_between, invalid_setting, members, not_yet, structure, words
 from .splunk import check_splunk
 from .system_controls import check_system_controls
@@ -18,50 +20,6 @@ TIMEOUT_MAX_S = 120
 RESTART_PERIOD_MIN_S = 60
 RESTART_PERIOD_MAX_S = 1800
 IGNORED_EXIT_CODES_MAX = 50
-
-CAPABILITIES_ADD = frozenset({"SYS_PTRACE"})
-CAPABILITIES_DROP = frozenset(
-    [
-        "ALL",
-        "AUDIT_CONTROL",
-        "AUDIT_WRITE",
-        "BLOCK_SUSPEND",
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "DAC_READ_SEARCH",
-        "FOWNER",
-        "FSETID",
-        "IPC_LOCK",
-        "IPC_OWNER",
-        "KILL",
-        "LEASE",
-        "LINUX_IMMUTABLE",
-        "MAC_ADMIN",
-        "MAC_OVERRIDE",
-        "MKNOD",
-        "NET_ADMIN",
-        "NET_BIND_SERVICE",
-        "NET_BROADCAST",
-        "NET_RAW",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYS_ADMIN",
-        "SYS_BOOT",
-        "SYS_CHROOT",
-        "SYS_MODULE",
-        "SYS_NICE",
-        "SYS_PACCT",
-        "SYS_PTRACE",
-        "SYS_RAWIO",
-        "SYS_RESOURCE",
-        "SYS_TIME",
-        "SYS_TTY_CONFIG",
-        "SYSLOG",
-        "WAKE_ALARM",
-    ]
-)
 
 # Member -> AWS's words. Empty lists and null count as absent.
 FORBIDDEN: dict[str, str] = {
@@ -75,6 +33,8 @@ FORBIDDEN: dict[str, str] = {
     "dockerSecurityOptions": "Fargate compatible task definitions do not support dockerSecurityOptions",
     "credentialSpecs": "Fargate compatible task definitions do not support credentialSpecs",
 }
+# Of these, what a container may have in a kernel of its own, where its account has the operator's leave.
+WITH_OWN_KERNEL = frozenset({"privileged", "devices", "maxSwap", "swappiness"})
 FORBIDDEN_LINUX = ("devices", "sharedMemorySize", "maxSwap", "swappiness")
 # What AWS accepts on Fargate and Neargate refuses until it has it.
 NOT_YET = ("environmentFiles",)
@@ -82,10 +42,13 @@ NOT_YET = ("environmentFiles",)
 _PORT_NAME = re.compile(r"\A[a-zA-Z0-9_][a-zA-Z0-9_-]{0,63}\Z")
 
 
-def check_fargate_container(container: Document, task: Document) -> None:
-    """Raises ClientException. The container passed the rules of every launch type."""
+def check_fargate_container(container: Document, task: Document, *, own_kernel: bool = False) -> None:
+    """Raises ClientException. The container passed the rules of every launch type.
+
+    `own_kernel`: it may have what only a kernel of its task's own can give.
+    """
     for member, text in FORBIDDEN.items():
-        if container.get(member):
+        if container.get(member) and not (own_kernel and member in WITH_OWN_KERNEL):
             raise ClientError(text)
     for requirement in members(container, "resourceRequirements"):
         raise ClientError(
@@ -99,9 +62,9 @@ def check_fargate_container(container: Document, task: Document) -> None:
     name = container["name"]
     check_between(name, "startTimeout", container.get("startTimeout"), TIMEOUT_MIN_S, TIMEOUT_MAX_S)
     check_between(name, "stopTimeout", container.get("stopTimeout"), TIMEOUT_MIN_S, TIMEOUT_MAX_S)
-    _check_linux(name, structure(container, "linuxParameters"))
+    _check_linux(name, structure(container, "linuxParameters"), own_kernel=own_kernel)
     _check_restarts(name, structure(container, "restartPolicy"))
-    check_system_controls(name, members(container, "systemControls"))
+    (check_controls if own_kernel else check_system_controls)(name, members(container, "systemControls"))
     for mapping in members(container, "portMappings"):
         _check_port(name, mapping)
     _check_logs(container, task)
@@ -109,18 +72,25 @@ def check_fargate_container(container: Document, task: Document) -> None:
         raise ClientError("Fargate requires task definition to have execution role ARN to support ECR images.")
 
 
-def _check_linux(name: str, linux: Document) -> None:
+def _check_linux(name: str, linux: Document, *, own_kernel: bool) -> None:
     for member in FORBIDDEN_LINUX:
+        if own_kernel and member in WITH_OWN_KERNEL:
+            continue
         value = linux.get(member)
         # Zero is a setting (swappiness 0); an empty list of devices is none.
         if value is not None and value != []:
             raise ClientError(f"Fargate compatible task definitions do not support {member}")
     capabilities = structure(linux, "capabilities")
-    for capability in words(capabilities, "add"):
-        if capability not in CAPABILITIES_ADD:
+    added = words(capabilities, "add")
+    if own_kernel:
+        check_added_capabilities(name, added)
+        check_devices(name, members(linux, "devices"))
+        check_swap(name, linux)
+    for capability in added:
+        if not own_kernel and capability not in CAPABILITIES_ADD:
             raise ClientError(f"{capability} is not allowed on Fargate.")
     for capability in words(capabilities, "drop"):
-        if capability not in CAPABILITIES_DROP:
+        if capability not in CAPABILITIES:
             raise invalid_setting(name, "linuxParameters.capabilities.drop")
     for tmpfs in members(linux, "tmpfs"):
         check_tmpfs(name, tmpfs)

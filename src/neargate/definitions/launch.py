@@ -26,6 +26,7 @@ from ..model.launch import (
 )
 from .awslogs import NON_BLOCKING, awslogs_of
 from .files import with_files
+from .own_kernel import is_kept_apart, kernel_rights
 from .secrets import injected_secrets
 from .sizes import EPHEMERAL_DEFAULT_GIB, parse_cpu, parse_memory
 from .splunk import splunk_of
@@ -143,7 +144,9 @@ def _container(
 ) -> ContainerLaunch:
     linux = container.get("linuxParameters") or {}
     capabilities = linux.get("capabilities") or {}
-    ipc_controls, network_controls = split_controls(container.get("systemControls") or ())
+    ipc_controls, network_controls = split_controls(
+        [control for control in container.get("systemControls") or () if is_kept_apart(control)]
+    )
     return ContainerLaunch(
         name=container["name"],
         image=container["image"],
@@ -204,6 +207,7 @@ def _container(
         secrets=injected_secrets(container.get("secrets", ())),
         repository_credentials=(container.get("repositoryCredentials") or {}).get("credentialsParameter", ""),
         image_pin=image_pin,
+        kernel=kernel_rights(container),
     )
 
 

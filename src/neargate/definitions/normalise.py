@@ -29,7 +29,14 @@ _TASK_MEMBERS = (
 
 
 def stored_definition(
-    request: Document, *, account: str, region: str, revision: int, registered_at: float, registered_by: str
+    request: Document,
+    *,
+    account: str,
+    region: str,
+    revision: int,
+    registered_at: float,
+    registered_by: str,
+    own_kernel: bool = False,
 ) -> dict[str, Any]:
     """The wire document of one revision. `request` passed `rules.check_definition`; `registered_by` is an ARN."""
     document: dict[str, Any] = {
@@ -41,7 +48,7 @@ def stored_definition(
         "volumes": [_volume(volume) for volume in members(request, "volumes")],
         "status": "ACTIVE",
         "placementConstraints": [_plain(item) for item in members(request, "placementConstraints")],
-        "compatibilities": compatibilities(request),
+        "compatibilities": compatibilities(request, own_kernel=own_kernel),
         "registeredAt": registered_at,
         "registeredBy": registered_by,
     }

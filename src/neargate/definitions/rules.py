@@ -12,6 +12,7 @@ from ..model.errors import ClientError
 from .containers import check_container
 from .containers_fargate import check_fargate_container
 from .dependencies import check_dependencies
+from .own_kernel import needs_own_kernel
 from .reading import NAME, Document, has_null_character, members, not_yet, structure, words
 from .resources import check_container_sums, check_fargate_size, check_task_size
 from .volumes import check_ephemeral_storage, check_fargate_volumes, check_volumes
@@ -25,8 +26,11 @@ _ROLE_PATH = re.compile(r"\Arole/([\w+=,.@/-]{1,512}/)?[\w+=,.@-]{1,64}\Z", re.A
 FARGATE = "FARGATE"
 
 
-def check_definition(request: Document, *, account: str) -> None:
-    """Raises ClientException. `request` is RegisterTaskDefinition's, its shape already checked, tags apart."""
+def check_definition(request: Document, *, account: str, own_kernel: bool = False) -> None:
+    """Raises ClientException. `request` is RegisterTaskDefinition's, its shape already checked, tags apart.
+
+    `own_kernel`: the account's tasks may have what only a kernel of their own can give.
+    """
     if has_null_character(request):
         raise ClientError("The task definition contains a null character.")
     _check_names(request)
@@ -41,12 +45,12 @@ def check_definition(request: Document, *, account: str) -> None:
     check_dependencies(request["containerDefinitions"])
     check_container_sums(request)
     if FARGATE in words(request, "requiresCompatibilities"):
-        check_fargate(request)
+        check_fargate(request, own_kernel=own_kernel)
     elif request.get("ephemeralStorage"):
         raise ClientError("Tasks using the EC2 launch type do not support EphemeralStorage.")
 
 
-def check_fargate(request: Document) -> None:
+def check_fargate(request: Document, *, own_kernel: bool = False) -> None:
     """Raises ClientException when the definition cannot run on Fargate. Assumes the checks of every launch type."""
     if request.get("networkMode") != "awsvpc":
         raise ClientError("Fargate only supports network mode ‘awsvpc’.")
@@ -56,22 +60,28 @@ def check_fargate(request: Document) -> None:
     check_ephemeral_storage(request)
     check_fargate_volumes(request)
     for container in request["containerDefinitions"]:
-        check_fargate_container(container, request)
+        check_fargate_container(container, request, own_kernel=own_kernel)
     _check_ports_of_task(request)
 
 
-def compatibilities(request: Document) -> list[str]:
-    """What the definition could run on, as AWS lists it. `request` passed `check_definition`."""
+def compatibilities(request: Document, *, own_kernel: bool = False) -> list[str]:
+    """What the definition could run on, as AWS lists it. `request` passed `check_definition`, with the same leave."""
     wanted = words(request, "requiresCompatibilities")
     found = ["EC2"]
     try:
-        check_fargate(request)
+        check_fargate(request, own_kernel=own_kernel)
     except ClientError:
         # Not a failure: a definition for EC2 is stored as data, and this is how we learn that Fargate cannot run it.
         pass
     else:
         found.append(FARGATE)
     return found + [name for name in ("EXTERNAL", "MANAGED_INSTANCES") if name in wanted]
+
+
+def check_leave(definition: Document, *, own_kernel: bool) -> None:
+    """Raises ClientException for a stored definition that the account's tasks have no leave for (any more)."""
+    if not own_kernel and needs_own_kernel(definition):
+        check_fargate(definition)
 
 
 def check_role(role: str | None, account: str) -> None:

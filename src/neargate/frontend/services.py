@@ -8,6 +8,7 @@ from ..interfaces.balancing import Targets
 from ..interfaces.roles import CapacityManager, ClusterManager, LogStore
 from ..interfaces.services import ServiceManager
 from ..interfaces.trail import TrailStore
+from ..model.own_kernel import KernelGrants, NoGrants
 from ..world import World
 from .balancing.health import Verdicts
 from .call import Answer, Call, Params
@@ -57,6 +58,7 @@ class Services(Struct, frozen=True, kw_only=True):
     verdicts: Verdicts = field(default_factory=Verdicts)  # what load balancers' nodes say of targets
     exec_sessions: ExecSessions | None = None  # None: for tests of other things
     extensions: tuple[str, ...] = ()  # of model/extensions.py
+    kernel_grants: KernelGrants = field(default_factory=NoGrants)
 
     @property
     def executing(self) -> ExecSessions:

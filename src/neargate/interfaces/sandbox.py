@@ -10,7 +10,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from ..model.concealed import Concealed
-from ..model.launch import Tmpfs, Ulimit
+from ..model.launch import KernelRights, Tmpfs, Ulimit
 
 
 class SandboxError(Exception):
@@ -121,6 +121,7 @@ class ContainerConfig(Concealed, frozen=True, kw_only=True):
     share_pid_with: str | None = None  # runtime id of the task's pause container, whose pid namespace is shared
     task_size: TaskSize = TaskSize()
     network_controls: tuple[tuple[str, str], ...] = ()  # for an engine that `is_machine`, checked by name
+    kernel: KernelRights | None = None  # for an engine that `is_machine`; others refuse it
     log_path: str | None = None  # file that receives stdout and stderr; None: discarded
     labels: tuple[tuple[str, str], ...] = ()
 

@@ -95,6 +95,7 @@ class ReservationRequest(msgspec.Struct, frozen=True, kw_only=True):
     is_spot: bool = False
     may_reclaim: bool = False
     public_address: str | None = None
+    needs_kernel: bool = False  # it goes only where each task has a kernel of its own
 
 
 class PlacedRequest(Struct, frozen=True, kw_only=True):
@@ -184,6 +185,7 @@ class NoAddress(Struct, frozen=True, kw_only=True):
 
 
 class NoCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a zone refused, as AWS words it in `failures[].reason`."""
+    """Why a zone refused, as AWS words it in `failures[].reason`; `detail`: more of it, in our own words."""
 
     reason: str
+    detail: str | None = None

@@ -98,6 +98,27 @@ class RestartPolicy(Struct, frozen=True, kw_only=True):
     ignored_exit_codes: tuple[int, ...] = ()
 
 
+class Device(Struct, frozen=True, kw_only=True):
+    """A device of the guest's kernel, of model/own_kernel.py. `access`: letters of r, w, m (mknod)."""
+
+    kind: str
+    path: str  # in the container
+    access: str = "rwm"
+
+
+class KernelRights(Struct, frozen=True, kw_only=True):
+    """What of a container needs a kernel of its task's own. `capabilities`: those that Fargate would refuse.
+
+    `max_swap_mib`: how much of its memory may lie on the task's disk; None says nothing of it.
+    """
+
+    privileged: bool = False
+    capabilities: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    controls: tuple[tuple[str, str], ...] = ()  # kernel parameters of the whole guest
+    max_swap_mib: int | None = None
+
+
 class ContainerLaunch(Struct, frozen=True, kw_only=True):
     """One container of the task with the run's overrides applied. None means: as the image says."""
 
@@ -138,6 +159,7 @@ class ContainerLaunch(Struct, frozen=True, kw_only=True):
     network_controls: tuple[tuple[str, str], ...] = ()  # and of the task's network namespace
     repository_credentials: str = ""  # ARN of the secret that opens the image's registry
     image_pin: str = ""  # the digest that the image's tag had for the revision's first task, if it keeps that
+    kernel: KernelRights | None = None  # only where the task has a kernel of its own
 
     @property
     def keeps_output(self) -> bool:

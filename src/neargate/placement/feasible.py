@@ -15,6 +15,7 @@ NOT_ACCEPTING = "the host takes no tasks"
 DRAINING = "the host is being emptied by its operator"
 OTHER_ZONE = "the host is in another zone"
 OTHER_ARCHITECTURE = "the host has another CPU architecture"
+NO_KERNEL = "the host's tasks have no kernel of their own, which this one asks for"
 OTHER_ACCOUNT = "the host runs tasks of another account on the same kernel"
 HAS_ITS_TASK = "the host has a task, and the region is run with one task on a host"
 KEPT_FOR_OTHERS = "the host is kept for another account or cluster"
@@ -44,6 +45,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     connected: bool = True
     accepts_tasks: bool = True
     is_draining: bool = False
+    gives_kernel: bool = False  # each task has a kernel of its own
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +58,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     disk_gib: int
     architecture: str = "X86_64"
     pool: str = ""
+    needs_kernel: bool = False
 
 
 def refusal(host: HostView, wanted: Wanted) -> str | None:
@@ -66,6 +69,7 @@ def refusal(host: HostView, wanted: Wanted) -> str | None:
         (not host.is_draining, DRAINING),
         (host.zone is None or host.zone == wanted.zone, OTHER_ZONE),
         (host.architecture == wanted.architecture, OTHER_ARCHITECTURE),
+        (host.gives_kernel or not wanted.needs_kernel, NO_KERNEL),
         (host.pool in ("", wanted.pool), KEPT_FOR_OTHERS),
         (host.pool == wanted.pool, NOT_ITS_OWN),
         (may_share(host.tenant, wanted.account), HAS_ITS_TASK if host.tenant == tenancy.ONE_TASK else OTHER_ACCOUNT),

@@ -24,11 +24,13 @@ def choose(hosts: Iterable[HostView], wanted: Wanted, lately: Collection[str] = 
     """
     best: HostView | None = None
     memory, cpu, disk = wanted.memory_mib, wanted.cpu_units, wanted.disk_gib
-    zone, account, pool = wanted.zone, wanted.account, wanted.pool
+    zone, account, pool, needs_kernel = wanted.zone, wanted.account, wanted.pool, wanted.needs_kernel
     for host in hosts:
         if host.free_memory_mib < memory or host.free_cpu_units < cpu or host.free_disk_gib < disk:
             continue
         if not host.accepts_tasks or host.is_draining or host.pool != pool or host.architecture != wanted.architecture:
+            continue
+        if needs_kernel and not host.gives_kernel:
             continue
         if not host.connected and host.host_id not in lately:
             continue

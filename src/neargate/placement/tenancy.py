@@ -11,6 +11,8 @@ from ..model.capacity import Tenancy
 
 # Every task has a kernel of its own. Whatever else a host says of itself is taken for one kernel for all.
 OWN_KERNEL = frozenset({"microvm", "simulated"})
+# The same, be it a boundary or not: an emulated machine is for development, by its operator's word (--allow-emulated).
+GIVES_KERNEL = OWN_KERNEL | {"emulated"}
 SEVERAL = "several accounts"  # a tenant that no account is
 ONE_TASK = "one task"
 

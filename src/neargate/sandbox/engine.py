@@ -44,6 +44,7 @@ from .warm_shims import ShimChoice, WarmShims
 LANE = "sandbox"
 _ATTEMPTS = 200
 _PAUSE_S = 0.05
+NO_KERNEL = "it asks for what only a kernel of its task's own gives, and all tasks of this host share the host's"
 T = TypeVar("T")
 
 
@@ -166,6 +167,8 @@ class ContainerdSandbox:
             raise SandboxError(f"CannotCreateVolumeError: {error}"[:REASON_MAX_CHARS]) from None
 
     async def create_container(self, config: ContainerConfig) -> None:
+        if config.kernel is not None:  # placement does not send it here; were it to, this is the host's own kernel
+            raise SandboxError(f"CannotCreateContainerError: {NO_KERNEL}")
         for _ in range(_ATTEMPTS):
             try:
                 async with self._making(config.task_id, config.runtime_id) as shim:

@@ -121,9 +121,9 @@ def oci_spec(
 
 def effective_capabilities(add: tuple[str, ...], drop: tuple[str, ...]) -> tuple[str, ...]:
     """Fargate lets a task drop any of the default capabilities and add SYS_PTRACE only."""
-    dropped = {_capability(name) for name in drop}
+    dropped = {capability_name(name) for name in drop}
     kept = () if "CAP_ALL" in dropped else tuple(name for name in DEFAULT_CAPABILITIES if name not in dropped)
-    added = tuple(name for name in map(_capability, add) if name in ADDABLE_CAPABILITIES and name not in dropped)
+    added = tuple(name for name in map(capability_name, add) if name in ADDABLE_CAPABILITIES and name not in dropped)
     return tuple(dict.fromkeys((*kept, *added)))
 
 
@@ -163,7 +163,7 @@ def _clamp(value: int, ceiling: int | None) -> int:
     return wanted if ceiling is None else min(wanted, ceiling)
 
 
-def _capability(name: str) -> str:
+def capability_name(name: str) -> str:
     upper = name.upper()
     return upper if upper.startswith("CAP_") else f"CAP_{upper}"
 

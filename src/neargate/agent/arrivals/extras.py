@@ -9,11 +9,15 @@ from collections.abc import Sequence
 from ...definitions.awslogs_events import EXPRESSION_MAX
 from ...definitions.containers_fargate import IGNORED_EXIT_CODES_MAX, RESTART_PERIOD_MAX_S, RESTART_PERIOD_MIN_S
 from ...definitions.files import paths_problem
+from ...definitions.own_kernel import DEVICES_MAX, SWAP_MAX_MIB, is_control
+from ...definitions.reading import is_absolute_path
 from ...definitions.rules import DOCUMENT_MAX_BYTES
-from ...definitions.system_controls import check_system_controls
+from ...definitions.system_controls import CONTROLS_MAX, check_system_controls
 from ...model.errors import ClientError
-from ...model.launch import ContainerLaunch
+from ...model.launch import ContainerLaunch, Device, KernelRights
+from ...model.own_kernel import DEVICES
 
+_ACCESS = frozenset("rwm")
 _CODE_MAX = 1 << 31
 
 
@@ -33,9 +37,27 @@ def extras_problem(container: ContainerLaunch) -> str | None:
     problem = _files_problem(container)
     if problem is not None:
         return problem
+    if container.kernel is not None and (problem := _kernel_problem(container.kernel)) is not None:
+        return problem
     if container.logs is not None and len(container.logs.event_start or "") > EXPRESSION_MAX:
         return "an expression for events is too long"
     return None
+
+
+def _kernel_problem(rights: KernelRights) -> str | None:
+    """Whether this host gives them at all is its engine's to say."""
+    if len(rights.controls) > CONTROLS_MAX or not all(is_control(name, value) for name, value in rights.controls):
+        return "a kernel parameter is none"
+    if len(rights.devices) > DEVICES_MAX or not all(map(_is_device, rights.devices)):
+        return "a device is none of a task's kernel"
+    if not 0 <= (rights.max_swap_mib or 0) <= SWAP_MAX_MIB:
+        return "swap is out of bounds"
+    return None
+
+
+def _is_device(device: Device) -> bool:
+    is_path = is_absolute_path(device.path) and "\0" not in device.path
+    return device.kind in DEVICES and is_path and bool(device.access) and set(device.access) <= _ACCESS
 
 
 def _files_problem(container: ContainerLaunch) -> str | None:

@@ -11,7 +11,7 @@ Given = argparse.Namespace
 
 def account_options(account: argparse.ArgumentParser) -> None:
     """`account` alone lists."""
-    verbs = account.add_subparsers(metavar="create|list|keys", help="what to do (list)", parser_class=Parser)
+    verbs = account.add_subparsers(metavar="create|list|keys|kernel", help="what to do (list)", parser_class=Parser)
     create = verbs.add_parser("create", help="make an account and print its administrator's keys for: eval")
     create.set_defaults(command=_account_create)
     create.add_argument("name", metavar="NAME", help="for people; the account itself is a number")
@@ -22,7 +22,12 @@ def account_options(account: argparse.ArgumentParser) -> None:
     keys.set_defaults(command=_account_keys)
     keys.add_argument("id", metavar="ACCOUNT", help="12 digits")
     keys.add_argument("--replace", action="store_true", help="end the keys that were made before")
-    for verb in (create, listed, keys):
+    text = "whether its tasks may have privileges, devices and kernel parameters, each in a kernel of its own"
+    kernel = verbs.add_parser("kernel", help=text, description=text)
+    kernel.set_defaults(command=_account_kernel)
+    kernel.add_argument("id", metavar="ACCOUNT", help="12 digits")
+    kernel.add_argument("allow", choices=("yes", "no"), help="no holds for an account of which nothing was said")
+    for verb in (create, listed, keys, kernel):
         data_option(verb)
 
 
@@ -82,6 +87,16 @@ def _account_keys(given: Given, paths: RegionPaths) -> int:
     from ..account import keys
 
     say(keys(paths, given.id, replace=given.replace))
+    return 0
+
+
+def _account_kernel(given: Given, paths: RegionPaths) -> int:
+    from ..account import kernel, kernels_of
+
+    allow = given.allow == "yes"
+    say(kernel(paths, given.id, allow=allow))
+    if allow and (text := kernels_of(paths)):
+        note(text)
     return 0
 
 

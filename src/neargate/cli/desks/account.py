@@ -24,13 +24,19 @@ class Refused(Exception):
 
 def handlers(region: Region) -> dict[str, Handler]:
     desk = AccountDesk(region)
-    return {"account-create": desk.create, "account-list": desk.listed, "account-keys": desk.keys}
+    return {
+        "account-create": desk.create,
+        "account-list": desk.listed,
+        "account-keys": desk.keys,
+        "account-kernel": desk.kernel,
+    }
 
 
 class AccountDesk:
     def __init__(self, region: Region) -> None:
         self._services = region.services
         self._identity = region.services.identity
+        self._kernels = region.kernels
 
     async def create(self, request: Answer) -> Answer:
         """`id` empty: a number of its own. The same `id` and `name` again complete what was cut short."""
@@ -52,11 +58,15 @@ class AccountDesk:
 
     async def keys(self, request: Answer) -> Answer:
         """A new key of the account's administrator. `replace`: all that were made before end with it."""
-        number = str(request.get("id", ""))
-        if self._identity.account(number) is None:
-            raise Refused(f"there is no account {number!r}; those that are: neargate account list")
+        number = self._known(request)
         await self._services.network.ensure_defaults(number)
         return await self._new_key(number, replace=bool(request.get("replace")))
+
+    async def kernel(self, request: Answer) -> Answer:
+        """`allow`: its tasks may have what only a kernel of their own gives; what runs goes on in any case."""
+        number = self._known(request)
+        await (self._kernels.give if request.get("allow") else self._kernels.take_back)(number)
+        return {"id": number}
 
     async def _new_key(self, number: str, *, replace: bool) -> Answer:
         world = self._services.world
@@ -85,6 +95,12 @@ class AccountDesk:
         assert account is not None, "an account does not go away"
         return self._shown(account) | {"access_key_id": key_id, "secret_access_key": secret}
 
+    def _known(self, request: Answer) -> str:
+        number = str(request.get("id", ""))
+        if self._identity.account(number) is None:
+            raise Refused(f"there is no account {number!r}; those that are: neargate account list")
+        return number
+
     def _administrator_keys(self, number: str) -> list[AccessKey]:
         return self._identity.book(number).keys_of(None)
 
@@ -99,5 +115,6 @@ class AccountDesk:
             "id": account.number,
             "name": account.name,
             "users": self._identity.book(account.number).count(User),
+            "kernel": self._kernels.has(account.number),
             "keys": [key.name for key in self._administrator_keys(account.number)],
         }

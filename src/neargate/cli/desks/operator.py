@@ -98,8 +98,14 @@ class OperatorDesk:
         )
         if facts.get("place_failures"):
             account = facts["service"]["serviceArn"].split(":")[4]
-            facts["held_off"] = held_off(await self._hosts(), account)
+            facts["held_off"] = held_off(await self._hosts(), account, self._definition(account, facts["service"]))
         return facts
+
+    def _definition(self, account: str, service: Answer) -> Answer | None:
+        family, _, number = service.get("taskDefinition", "").rpartition("/")[2].rpartition(":")
+        definitions = self._region.services.task_definitions
+        revision = definitions.find(account, family, int(number)) if number.isdigit() else None
+        return None if revision is None else definitions.definition(revision)
 
     async def logs(self, request: Answer) -> Answer:
         """The last `lines` of each stream at first, then what came after `tokens`."""

@@ -110,6 +110,7 @@ def _held_off(counts: Facts) -> list[str]:
         for why, text in (
             ("accounts", "have tasks of another account, which this one shares no kernel with (neargate hosts)"),
             ("tasks", "have their one task (--tenancy one-task)"),
+            ("kernels", "give tasks no kernel of their own, which this one asks for (--sandbox microvm)"),
         )
         if counts.get(why)
     ]

@@ -173,7 +173,14 @@ class TaskDefinitionRegistry:
                 yield name
 
     async def register(
-        self, request: dict[str, Any], *, account: str, region: str, registered_by: str, tags: Tags
+        self,
+        request: dict[str, Any],
+        *,
+        account: str,
+        region: str,
+        registered_by: str,
+        tags: Tags,
+        own_kernel: bool = False,
     ) -> Revision:
         """The next revision of the request's family. `request` passed `definitions.rules.check_definition`."""
         family = request["family"]
@@ -190,6 +197,7 @@ class TaskDefinitionRegistry:
                     revision=number,
                     registered_at=round(self._world.now(), 3),
                     registered_by=registered_by,
+                    own_kernel=own_kernel,
                 )
                 encoded = msgspec.json.encode(document)
                 check_size(encoded)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ...interfaces.sandbox import ContainerState, Exit
 from ...world import within
 from ..sentences import cannot_start
-from . import logs, places, runtime
+from . import logs, places, rights, runtime
 from .errors import GuestGone, GuestRefused
 from .guest import Guest, Process
 from .parts import LANE, Parts
@@ -71,11 +71,13 @@ class Contained:
                 await runtime.carry_out(guest, step)
             for file in await self._parts.world.offload(LANE, _given, self.blueprint):
                 await runtime.carry_out(guest, file)
+            if self.blueprint.kernel is not None and self.blueprint.kernel.max_swap_mib:
+                await runtime.swap_on(guest, f"{places.DISK}/{places.swap(self.blueprint.name)}")
             self._has_bundle = True
         spec = json.loads(self.blueprint.spec)
         if shared_pid is not None:
             spec = sharing_processes(spec, shared_pid)
-        for step in control_steps(self.blueprint):
+        for step in (*rights.steps(self.blueprint.kernel), *control_steps(self.blueprint)):
             await runtime.carry_out(guest, step)
         await runtime.carry_out(guest, spec_step(self.blueprint, spec))
         number = await guest.number()

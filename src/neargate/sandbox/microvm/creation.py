@@ -14,6 +14,7 @@ from ..sentences import cannot_start
 from ..users import UnknownUser
 from . import places
 from .record import Blueprint
+from .rights import SWAP_PAGE, swap_header
 from .specs import container_blueprint, guest_facts, pause_blueprint
 
 _PROGRAM_MODE = 0o755
@@ -35,6 +36,7 @@ class Creation:
             os.makedirs(layer.upper, mode=0o755, exist_ok=True)
             os.makedirs(layer.work, mode=0o700, exist_ok=True)
             user = rootfs.prepare(config, lowers, layer)
+            _make_swap(config)
             if config.init_process and self._host.init_path is not None:
                 _lend(self._host.init_path, os.path.join(config.disk_path, places.INIT))
             if config.share_pid_with is not None and self._host.pause_program is not None:
@@ -55,6 +57,18 @@ class Creation:
 
     def clear(self, blueprint: Blueprint) -> None:
         rootfs.clear(rootfs.layer_of(blueprint.disk_path, blueprint.name))
+
+
+def _make_swap(config: ContainerConfig) -> None:
+    mib = config.kernel.max_swap_mib if config.kernel is not None else None
+    if not mib:
+        return
+    place = os.open(os.path.join(config.disk_path, places.swap(config.name)), os.O_CREAT | os.O_WRONLY, 0o600)
+    try:
+        os.posix_fallocate(place, 0, (mib << 20) + SWAP_PAGE)  # the kernel takes none with a hole in it
+        os.pwrite(place, swap_header(mib), 0)
+    finally:
+        os.close(place)
 
 
 def _lend(program: str, place: str) -> None:

@@ -36,6 +36,11 @@ def given(runtime_id: str, number: int) -> str:
     return f"{GIVEN}/{runtime_id}-{number}"
 
 
+def swap(name: str) -> str:
+    """Of the container of this name, below the task's disk."""
+    return f".swap-{name}"
+
+
 def cgroup(name: str) -> str:
     """A container's, by its name in the task. As the specification says it: below the hierarchy's root."""
     return f"{TASK_CGROUP}/{name}"

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ...interfaces.sandbox import ContainerState, Image, TaskSize
 from ...model.concealed import Concealed
+from ...model.launch import KernelRights
 
 KILLED = 137
 
@@ -59,6 +60,7 @@ class Blueprint(Concealed, frozen=True, kw_only=True):
     interactive: bool = False
     may_restart: bool = False
     network_controls: tuple[tuple[str, str], ...] = ()
+    kernel: KernelRights | None = None
     share_pid_with: str | None = None
     log_path: str | None = None
     labels: tuple[tuple[str, str], ...] = ()

@@ -18,6 +18,7 @@ from .plan import Directory, File, Mount, Step
 from .record import Blueprint
 
 CRUN = "/usr/bin/crun"
+BUSYBOX = "/usr/bin/busybox"
 _ENDED_S = 30.0
 _SAID_MAX = 1024
 _NO_CAUSE = "fail startup"  # of a command in a container: what its process said before it is the cause
@@ -74,6 +75,18 @@ async def carry_out(guest: Guest, step: Step) -> None:
         except GuestRefused as refused:
             if refused.errno not in _HARMLESS:
                 raise
+
+
+async def swap_on(guest: Guest, path: str) -> None:
+    """Repeating it is safe. Raises RuntimeFailed."""
+    if f"{path} ".encode() in await guest.read("/proc/swaps"):
+        return
+    process = await guest.run((BUSYBOX, "swapon", path))
+    await process.end_input()
+    code, said = await process.wait(), await _output(process)
+    await process.forget()
+    if code != 0:
+        raise RuntimeFailed(f"no swap: {said}")
 
 
 async def create(guest: Guest, blueprint: Blueprint, number: int) -> Process:

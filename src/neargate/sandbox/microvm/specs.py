@@ -15,6 +15,7 @@ from ..pause import pause_spec
 from ..users import ResolvedUser
 from . import places
 from .record import Blueprint, Given
+from .rights import with_rights
 
 _NR_OPEN = 1024 * 1024
 
@@ -49,6 +50,7 @@ def container_blueprint(config: ContainerConfig, user: ResolvedUser, facts: Host
         interactive=config.interactive,
         may_restart=config.may_restart,
         network_controls=config.network_controls,
+        kernel=config.kernel,
         share_pid_with=config.share_pid_with,
         log_path=config.log_path,
         labels=config.labels,
@@ -84,7 +86,10 @@ def container_spec(
         for mount in config.mounts
     )
     inside = replace(config, mounts=mounts, cgroup_path=places.cgroup(config.name))
-    return _in_guest(oci_spec(inside, user, facts, pid_namespace=None, shim_group=""))
+    made = _in_guest(oci_spec(inside, user, facts, pid_namespace=None, shim_group=""))
+    if config.kernel is None:
+        return made
+    return with_rights(made, config.kernel, config.capabilities_add, config.capabilities_drop)
 
 
 def pause_container_spec(config: PauseConfig, facts: HostFacts) -> dict[str, Any]:

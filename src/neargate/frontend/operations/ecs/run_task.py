@@ -10,6 +10,7 @@ import msgspec
 
 from ....definitions.files import check_files
 from ....definitions.overrides import checked_overrides
+from ....definitions.rules import check_leave
 from ....definitions.tags import checked_tags
 from ....interfaces.roles import RunTaskRequest
 from ....model.errors import ClientError, InvalidParameter, UnsupportedFeature
@@ -55,6 +56,7 @@ async def run_task(call: Call, services: Services, params: Params) -> Answer:
     capacity = await _capacity(call, services, cluster, params)
     if FARGATE not in definition["compatibilities"]:
         raise InvalidParameter("Task definition does not support launch_type FARGATE.")
+    check_leave(definition, own_kernel=services.kernel_grants.has(call.account))
     overrides = checked_overrides(definition, params.get("overrides") or {}, account=call.account)
     if gives_files := FILES in services.extensions:
         check_files(definition)  # it may have been registered while the region had no files

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ....definitions.files import check_files
+from ....definitions.rules import check_leave
 from ....interfaces.services import RevisionTemplate
 from ....model.errors import ClientError, InvalidParameter, UnsupportedFeature
 from ....model.extensions import FILES
@@ -45,6 +46,7 @@ def new_template(
     definition = services.task_definitions.definition(revision)
     capacity = _new_capacity(params, cluster)
     check_placement(params, capacity.launch_type)
+    check_kernel(call, services, definition, capacity.launch_type)
     network = checked_network(call, services, params, definition, capacity.launch_type)
     load_balancers = checked_load_balancers(call, services, params, definition, network)
     return RevisionTemplate(
@@ -83,6 +85,12 @@ def gives_files(services: Services, definition: Document, launch_type: str | Non
     if launch_type not in EC2_TYPES:
         check_files(dict(definition))
     return True
+
+
+def check_kernel(call: Call, services: Services, definition: Document, launch_type: str | None) -> None:
+    """Raises for a definition of Fargate's that the account's tasks have no leave for any more."""
+    if launch_type not in EC2_TYPES:
+        check_leave(definition, own_kernel=services.kernel_grants.has(call.account))
 
 
 def check_compatible(definition: Document, launch_type: str | None) -> None:

@@ -35,7 +35,8 @@ async def register_task_definition(call: Call, services: Services, params: Param
     if params.get("tags") == []:
         raise ClientError("Tags can not be empty.")
     tags = checked_tags(params.get("tags"))
-    check_definition(params, account=call.account)
+    own_kernel = services.kernel_grants.has(call.account)
+    check_definition(params, account=call.account, own_kernel=own_kernel)
     stored = {name: value for name, value in params.items() if name not in _NOT_STORED}
     if FILES in services.extensions:
         check_size(msgspec.json.encode(stored))  # what cannot be kept is not compared with itself
@@ -47,6 +48,7 @@ async def register_task_definition(call: Call, services: Services, params: Param
         region=call.region,
         registered_by=call.principal.arn,
         tags=tags,
+        own_kernel=own_kernel,
     )
     return _shown(revision, with_tags=bool(tags))
 

@@ -27,6 +27,7 @@ from .service_template import (
     active,
     changed_capacity,
     check_compatible,
+    check_kernel,
     check_placement,
     checked_network,
     checked_platform,
@@ -116,6 +117,7 @@ def _changed_template(
     definition = services.task_definitions.definition(begun_with)
     changes: Document = {}
     if definition["taskDefinitionArn"] != service["taskDefinition"]:
+        check_kernel(call, services, definition, launch_type)
         changes |= {
             "definition": definition,
             "definition_tags": begun_with.tags,
