@@ -22,6 +22,7 @@ from ..sandbox.microvm.parts import GuestFiles, Parts
 from ..sandbox.microvm.record import Blueprint
 from ..sandbox.microvm.records import Records
 from ..sandbox.microvm.specs import container_blueprint, guest_facts, pause_blueprint
+from ..sandbox.microvm.vmm import Accelerator
 from ..sandbox.users import ResolvedUser
 from .fake_crun import CrunGuest
 from .fake_guest_processes import Program
@@ -128,6 +129,7 @@ class MicroVmRig:
         self.vmm = FakeVmm(lambda path: CrunGuest(self.world, path, self.acts))
         self.notes: list[str] = []
         self.knobs = replace(DEFAULT_KNOBS, microvm_hello_s=5.0)
+        self.usable: tuple[Accelerator, ...] = ("tcg",)
 
     def agent(self) -> MicroVmSandbox:
         machines, records = str(self.base / "machines"), Records(self.base / "records")
@@ -143,7 +145,7 @@ class MicroVmRig:
                 files=GuestFiles(
                     kernel="/guest/vmlinux", initramfs="/guest/initramfs.cpio", tools="/guest/tools.erofs"
                 ),
-                accelerators=Accelerators(("tcg",)),
+                accelerators=Accelerators(self.usable),
                 machines=machines,
                 records=records,
                 creation=FakeCreation(),

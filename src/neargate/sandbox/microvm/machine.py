@@ -85,8 +85,10 @@ class TaskMachine:
                 self._parts.accelerators.worked(accelerator)
                 break
             except (VmmMissing, MachineRefused) as never:
+                self._parts.note(f"no machine of task {self.task_id} can be made ({accelerator}): {never}")
                 await self._destroy()
-                raise cannot_start(f"no virtual machine can be made: {never}") from None
+                if accelerator == attempts[-1]:  # the same again would be refused again
+                    raise cannot_start(f"no virtual machine can be made: {never}") from None
             except (NoHello, GuestGone, VmmError) as silent:
                 why = await self._console()
                 self._parts.note(f"the machine of task {self.task_id} did not come up ({silent}): {why}")
