@@ -251,7 +251,7 @@ def test_a_machine_that_says_nothing_twice_fails_the_start(rig: MicroVmRig) -> N
 
 def test_a_monitor_that_can_never_make_it_is_not_asked_twice(rig: MicroVmRig) -> None:
     async def story(engine: MicroVmSandbox) -> None:
-        rig.vmm.refuses = True
+        rig.vmm.refuses = frozenset({"tcg"})
         config = await made(rig, engine, "a", *LONG)
         with pytest.raises(SandboxError, match="no virtual machine can be made"):
             await engine.start_container(config.runtime_id)
