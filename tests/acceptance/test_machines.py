@@ -3,34 +3,36 @@
 Machines are emulated, so that it runs on any host. One region for all; tasks have a whole processor to boot with.
 """
 
-import json
 import os
 import platform
 import re
 import shutil
 import signal
 import urllib.request
+import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from neargate.cli.microvms import GUEST
-from neargate.testing.cgroup_paths import cgroup_paths
 
 from .conftest import end_region, start_region
-from .killing import LOG_GROUP, STOPPED_BY_TERM, Counter, Killing, held
+from .killing import STOPPED_BY_TERM, Killing
 from .region import LiveRegion, traces, wait_for
 from .test_exec import aws_exec, neargate_exec
 
 PLACE = Path(os.environ.get("NEARGATE_GUEST_DIR") or GUEST)
-MISSING = [what for what, there in ((str(PLACE), PLACE.exists()), ("QEMU", shutil.which("qemu-system-x86_64"))) if not there]
+MISSING = [
+    what for what, there in ((str(PLACE), PLACE.exists()), ("QEMU", shutil.which("qemu-system-x86_64"))) if not there
+]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
 EMULATED = ("--sandbox", "microvm", "--allow-emulated", "yes")
 SIZE = {"cpu": "1024", "memory": "2048"}
-SERVES = "mkdir -p /www; hostname > /www/index.html; httpd -p 80 -h /www; trap 'exit 0' TERM; while :; do sleep 0.2; done"
+SERVES = (
+    "mkdir -p /www; hostname > /www/index.html; httpd -p 80 -h /www; trap 'exit 0' TERM; while :; do sleep 0.2; done"
+)
 KILLED = "the virtual machine of the task was killed"
 
 
@@ -45,8 +47,11 @@ def machines() -> Iterator[LiveRegion]:
 
 
 @pytest.fixture
-def killing(machines: LiveRegion) -> Killing:
-    return Killing(machines, machines.paths.data / "no-kill-file")
+def killing(machines: LiveRegion) -> Iterator[Killing]:
+    """A test that failed must not fail the next ones."""
+    made = Killing(machines, machines.paths.data / "no-kill-file")
+    yield made
+    made.stop_everything()
 
 
 def monitors(region: LiveRegion) -> dict[str, int]:
@@ -67,7 +72,7 @@ def task_id(arn: str) -> str:
     return arn.rpartition("/")[2]
 
 
-def test_a_task_has_a_kernel_of_its_own(machines: LiveRegion) -> None:
+def test_a_task_has_a_kernel_of_its_own(machines: LiveRegion, killing: Killing) -> None:
     """From RunTask over its log to its stop; its size is the machine's."""
     says = "echo $(uname -r); nproc; echo $(id -u) $(cat /proc/1/comm); trap 'echo bye; exit 3' TERM; while :; do sleep 0.1; done"
     logged = {"command": ["sh", "-c", says], "stopTimeout": 10, "logConfiguration": machines.log_config("/test/output")}
@@ -80,6 +85,7 @@ def test_a_task_has_a_kernel_of_its_own(machines: LiveRegion) -> None:
     task = machines.wait_status(arn, "STOPPED")
     assert (task["stopCode"], task["containers"][0]["exitCode"]) == ("UserInitiated", 3)
     wait_for("its last word", lambda: machines.output_of(arn) == [*lines, "bye"])
+    killing.wait_clean()
     assert not monitors(machines)
 
 
@@ -114,6 +120,7 @@ def test_kills_of_the_agent_cost_its_machines_nothing(machines: LiveRegion, kill
     killing.wait_clean()
 
 
+@pytest.mark.usefixtures("killing")
 def test_commands_are_executed_in_a_machine(machines: LiveRegion, tmp_path: Path) -> None:
     machines.task_role("in-machines")
     role = "arn:aws:iam::123456789012:role/in-machines"
@@ -129,5 +136,99 @@ def test_commands_are_executed_in_a_machine(machines: LiveRegion, tmp_path: Path
     assert (status.returncode, status.stdout, status.stderr) == (7, b"out\r\n", b"")
     piped = neargate_exec(machines, arn, "cat", typed=b"one line\n")
     assert piped.returncode == 0 and piped.stdout.count(b"one line\r\n") == 2, "typed, and said back"
-    machines.stop(arn)
-    machines.wait_status(arn, "STOPPED")
+
+
+class Balanced:
+    """A service of two tasks behind a load balancer that this machine may ask."""
+
+    def __init__(self, region: LiveRegion) -> None:
+        self.region = region
+        self.elb, ec2 = region.client("elbv2"), region.ec2
+        vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+        subnets = region.network()["awsvpcConfiguration"]["subnets"][:2]
+        group = ec2.create_security_group(GroupName="web", Description="web", VpcId=vpc)["GroupId"]
+        anyone = [{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=anyone)
+        [balancer] = self.elb.create_load_balancer(Name="web", Subnets=subnets, SecurityGroups=[group])["LoadBalancers"]
+        health = {"HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 2, "HealthyThresholdCount": 2}
+        [targets] = self.elb.create_target_group(
+            Name="web", Protocol="HTTP", Port=80, VpcId=vpc, TargetType="ip", **health
+        )["TargetGroups"]
+        self.arn, self.targets = balancer["LoadBalancerArn"], targets["TargetGroupArn"]
+        forward = [{"Type": "forward", "TargetGroupArn": self.targets}]
+        self.elb.create_listener(LoadBalancerArn=self.arn, Protocol="HTTP", Port=80, DefaultActions=forward)
+        web = {"command": ["sh", "-c", SERVES], "portMappings": [{"containerPort": 80}], "stopTimeout": 5}
+        region.ecs.create_service(
+            serviceName="web",
+            taskDefinition=region.register(web, **SIZE),
+            desiredCount=2,
+            launchType="FARGATE",
+            networkConfiguration={"awsvpcConfiguration": {"subnets": subnets, "securityGroups": [group]}},
+            loadBalancers=[{"targetGroupArn": self.targets, "containerName": "c0", "containerPort": 80}],
+        )
+
+    def running(self) -> list[dict[str, Any]]:
+        arns = self.region.ecs.list_tasks(serviceName="web")["taskArns"]
+        found = self.region.ecs.describe_tasks(tasks=arns)["tasks"] if arns else []
+        return [task for task in found if task["lastStatus"] == "RUNNING"]
+
+    def answer(self) -> str | None:
+        """The host name of the task that answers; None where none does."""
+        name = {"Host": "web.us-east-1.elb.localhost"}
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.region.port}/", headers=name)
+        try:
+            with urllib.request.urlopen(asked, timeout=5) as got:
+                return str(got.read().decode().strip())
+        except OSError:
+            return None
+
+    def serves(self, *, without: frozenset[str] = frozenset()) -> dict[str, str]:
+        """Wait until two tasks answer, none of them of `without`; their host names by task."""
+
+        def look() -> dict[str, str] | None:
+            found = {task_id(task["taskArn"]): host_name(task) for task in self.running()}
+            found = {task: name for task, name in found.items() if task not in without}
+            said = {self.answer() for _ in range(8)}
+            return found if len(found) == 2 and said == set(found.values()) else None
+
+        return wait_for("two tasks that answer", look, 100)
+
+    def end(self) -> None:
+        self.region.ecs.delete_service(service="web", force=True)
+        self.elb.delete_load_balancer(LoadBalancerArn=self.arn)
+
+
+def host_name(task: dict[str, Any]) -> str:
+    [interface] = task["attachments"]
+    address = next(one["value"] for one in interface["details"] if one["name"] == "privateIPv4Address")
+    return f"ip-{address.replace('.', '-')}.ec2.internal"
+
+
+@pytest.mark.timeout(240)
+def test_a_service_outlives_the_kill_of_a_machine(machines: LiveRegion, killing: Killing) -> None:
+    """Both of its tasks answer behind a load balancer. One whose monitor is killed says so, and another comes."""
+    service = Balanced(machines)
+    before = service.serves()
+    victim, stays = before
+    os.kill(monitors(machines)[victim], signal.SIGKILL)
+    task = machines.wait_status(victim, "STOPPED")
+    assert (task["stopCode"], task["containers"][0]["exitCode"]) == ("EssentialContainerExited", 137)
+    assert KILLED in task["containers"][0]["reason"]
+    assert KILLED in machines.command("why", victim).stdout
+    after = service.serves(without=frozenset({victim}))
+    assert stays in after
+    service.end()
+    killing.wait_clean()
+
+
+def test_down_leaves_nothing(machines: LiveRegion) -> None:
+    """No machine, no interface, no cgroup, no mount, no disk; also of one that does not want to end."""
+    deaf = {"command": ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], "stopTimeout": 2}
+    arn = machines.run(machines.register(deaf, **SIZE))
+    machines.wait_status(arn, "RUNNING")
+    running = monitors(machines)
+    assert task_id(arn) in running
+    machines.command("down")
+    assert not monitors(machines) and not any(Path(f"/proc/{pid}").exists() for pid in running.values())
+    assert traces(machines.paths) == []
+    assert not [path for path in machines.paths.disks.iterdir() if task_id(arn) in path.name]

@@ -84,7 +84,10 @@ async def until(rig: MicroVmRig, is_so: Callable[[], Awaitable[bool]]) -> None:
 
 async def stopped(rig: MicroVmRig, engine: MicroVmSandbox, config: ContainerConfig) -> ContainerState:
     async def is_stopped() -> bool:
-        return (await status(engine, config)).status == "stopped"
+        try:
+            return (await status(engine, config)).status == "stopped"
+        except EngineUnavailable:
+            return False  # nobody knows yet
 
     await until(rig, is_stopped)
     return await status(engine, config)
@@ -255,6 +258,48 @@ def test_a_monitor_that_can_never_make_it_is_not_asked_twice(rig: MicroVmRig) ->
         config = await made(rig, engine, "a", *LONG)
         with pytest.raises(SandboxError, match="no virtual machine can be made"):
             await engine.start_container(config.runtime_id)
+
+    rig.run(story)
+
+
+def test_a_way_that_is_refused_gives_way_to_the_next_and_is_not_taken_again(rig: MicroVmRig) -> None:
+    rig.usable, rig.vmm.refuses = ("kvm", "tcg"), frozenset({"kvm"})
+
+    async def story(engine: MicroVmSandbox) -> None:
+        for name in ("a", "b"):
+            config = await made(rig, engine, name, *LONG, task_id=f"task-{name}")
+            await engine.start_container(config.runtime_id)
+        assert [spec.accelerator for spec in rig.vmm.made] == ["tcg", "tcg"]
+        assert len([note for note in rig.notes if "(kvm)" in note]) == 1
+
+    rig.run(story)
+
+
+def test_how_a_machine_ended_is_told_though_its_connection_ends_before(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        machine = rig.vmm.machines["task-1"]
+        machine.pid = 0
+        await machine.guest.stop()
+        await rig.world.sleep(0.2)
+        await rig.vmm.end("task-1", "panicked")
+        state = await stopped(rig, engine, config)
+        assert state.reason == "InternalError: the virtual machine of the task stopped by itself"
+        await engine.delete_container(config.runtime_id)
+
+    rig.run(story)
+
+
+def test_a_machine_whose_end_nobody_tells_has_ended_all_the_same(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        rig.vmm.machines["task-1"].pid = 0
+        await rig.vmm.guest("task-1").stop()
+        state = await stopped(rig, engine, config)
+        assert state.reason == "InternalError: the virtual machine of the task ended"
+        await engine.delete_container(config.runtime_id)
 
     rig.run(story)
 

@@ -29,6 +29,7 @@ from .vmm import Accelerator, MachineRefused, VmmError, VmmMissing
 _HOST_ATTEMPTS = 20
 _PAUSE_S = 0.1
 _RECONNECT_S = 0.5
+_TOLD_S = 1.0
 _ENTROPY_BYTES = 64
 
 
@@ -215,6 +216,8 @@ class TaskMachine:
         """True when it is connected, or over."""
         try:
             if not await self._runs():
+                # Its connection ends before its monitor's end is told, and only that says how.
+                await self._parts.world.sleep(_TOLD_S)
                 await self.gone("the virtual machine of the task ended")
                 return True
             guest = await self._parts.connect(self.task_id)
