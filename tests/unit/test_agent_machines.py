@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from neargate.agent.points import Point
+from neargate.model.capacity import HostPlatform
 from neargate.model.launch import Dependency, TaskLaunch
 from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch, play
-from neargate.testing.fake_sandbox import Program
+from neargate.testing.fake_sandbox import MACHINE_OVERHEAD, Program
 
 POINTS = tuple(Point)
 LAUNCH_POINTS = POINTS[: POINTS.index(Point.RUNNING_SAVED) + 1]
@@ -66,9 +67,26 @@ def test_its_cgroup_on_the_host_has_room_for_the_machine(tmp_path: Path) -> None
         await host.server.status(TASK_ID, "RUNNING")
         size = host.sandbox.named("web").config.task_size
         assert (size.cpu_units, size.memory_mib) == (task.cpu_units, task.memory_mib)
-        overhead_mib = host.sandbox.overhead_mib(task.memory_mib)
+        overhead_mib = host.sandbox.facts.overhead.of(task.memory_mib)
         assert overhead_mib > 0
         assert host.host.cgroups.tasks[TASK_ID].memory_mib == task.memory_mib + overhead_mib
+
+    play(tmp_path, scenario, prepare=prepare)
+
+
+def test_the_host_says_what_isolates_its_tasks_and_what_a_machine_takes(tmp_path: Path) -> None:
+    """From its first word; and again when more is known of it."""
+
+    async def scenario(host: AgentHost) -> None:
+        await host.server.connected()
+        [*_, said] = host.server.hosts
+        assert (said.sandbox, said.overhead) == ("microvm", MACHINE_OVERHEAD)
+        assert said.platform == HostPlatform(kernel="6.1", guest_image="6.1 guest", vmm="fake 1")
+        host.sandbox.is_machine = False
+        before = len(host.server.hosts)
+        while len(host.server.hosts) == before:
+            await host.clock.sleep(1)
+        assert host.server.hosts[-1].sandbox == "container"
 
     play(tmp_path, scenario, prepare=prepare)
 

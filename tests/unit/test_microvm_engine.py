@@ -25,6 +25,7 @@ from neargate.interfaces.sandbox import (
 from neargate.sandbox.microvm import runtime
 from neargate.sandbox.microvm.counters import MachineCgroups
 from neargate.sandbox.microvm.engine import MicroVmSandbox
+from neargate.sandbox.microvm.vmm import Accelerator
 from neargate.sandbox.pause import PAUSE_ARGS
 from neargate.testing.fake_crun import oom_events
 from neargate.testing.fake_guest import FakeFile
@@ -221,6 +222,67 @@ def test_a_runtime_that_refuses_is_told_in_the_words_of_aws(rig: MicroVmRig) -> 
         assert config.log_path is not None and Path(config.log_path).read_text() == ""
         await engine.start_container(good.runtime_id)
         await engine.delete_container(config.runtime_id)
+
+    rig.run(story)
+
+
+# -- what the host says of it
+
+
+def test_machines_under_kvm_are_a_boundary_and_emulated_ones_are_none(rig: MicroVmRig) -> None:
+    kinds: list[str] = []
+    for rig.usable in (("kvm",), ("tcg",), ("kvm", "tcg")):
+
+        async def story(engine: MicroVmSandbox) -> None:
+            kinds.append(engine.facts.kind)
+
+        rig.run(story)
+    assert kinds == ["microvm", "emulated", "emulated"], "of a KVM that may boot nothing, the weaker is said"
+
+
+@pytest.mark.parametrize(("broken", "kind"), [(frozenset(), "microvm"), (frozenset({"kvm"}), "emulated")])
+def test_the_first_machine_shows_what_they_are(rig: MicroVmRig, broken: frozenset[Accelerator], kind: str) -> None:
+    rig.usable, rig.vmm.refuses = ("kvm", "tcg"), broken
+
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        assert engine.facts.kind == kind
+        rig.vmm.refuses = frozenset({"kvm"})  # for a while it makes none: nothing is emulated instead
+        other = await made(rig, engine, "b", *LONG, task_id="task-2")
+        if kind == "microvm":
+            with pytest.raises(SandboxError, match="no virtual machine can be made"):
+                await engine.start_container(other.runtime_id)
+        assert engine.facts.kind == kind
+
+    rig.run(story)
+
+
+def test_an_emulated_machine_of_an_earlier_agent_is_no_boundary_either(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        await engine.close()
+        rig.usable = ("kvm",)  # its operator allows no emulation any more
+        later = rig.agent()
+        await later.start()
+        assert later.facts.kind == "emulated"
+        await later.delete_container(config.runtime_id)
+        assert later.facts.kind == "microvm"
+        await later.close()
+
+    rig.run(story)
+
+
+def test_what_a_machine_takes_beside_its_task_is_told(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        size = TaskSize(cpu_units=1024, memory_mib=2048)
+        config = replace(rig.config(rig.images.known["r/a:1"], "a", *LONG, task_id="task-1"), task_size=size)
+        await engine.create_container(config)
+        await engine.start_container(config.runtime_id)
+        monitor_mib = (await rig.vmm.probe()).overhead_mib
+        assert engine.facts.overhead.of(2048) == rig.vmm.made[0].memory_mib - 2048 + monitor_mib
+        assert (engine.facts.guest_image, engine.facts.vmm) == ("6.1 guest", "fake")
 
     rig.run(story)
 

@@ -33,7 +33,7 @@ from ..link.session import (
     WithdrawVpc,
 )
 from ..log import get_logger
-from ..model.capacity import HostFacts
+from ..model.capacity import HostFacts, HostPlatform
 from ..model.flow_logs import FlowLogBatch
 from ..model.knobs import Knobs
 from ..model.lifecycle import StopCode
@@ -526,9 +526,13 @@ class Agent:
 
     async def _check_host(self) -> None:
         reason = await self._until_ready(self._disk_watch.look, "the host's disks")
-        strays = self._strays()
+        strays, engine = self._strays(), self._sandbox.facts
+        below = replace(self._facts.platform or HostPlatform(), guest_image=engine.guest_image, vmm=engine.vmm)
         told = replace(
             self._facts,
+            sandbox=engine.kind,
+            overhead=engine.overhead,
+            platform=below if self._facts.platform else None,
             accepts_tasks=reason is None,
             reason=reason,
             strays=strays.packets,

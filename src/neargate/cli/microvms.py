@@ -3,6 +3,7 @@
 Owns the composition, and the sentences for what is missing. Everything is found out before a process is started.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -54,7 +55,16 @@ def guest_files() -> GuestFiles:
     if missing:
         raise Problem(f"--sandbox microvm needs a guest; {place / missing[0]} is missing; build it with: make guest")
     kernel, initramfs, tools = (str(place / name) for name in _FILES)
-    return GuestFiles(kernel=kernel, initramfs=initramfs, tools=tools)
+    return GuestFiles(kernel=kernel, initramfs=initramfs, tools=tools, release=_release(place / "manifest.json"))
+
+
+def _release(manifest: Path) -> str:
+    """Its kernel's release orders guests (placement/software.py); the digest tells two of one kernel apart."""
+    try:
+        found = json.loads(manifest.read_bytes())
+        return f"{found['kernel']} {found['version'][:8]}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def accelerators(config: RegionConfig) -> tuple[Accelerator, ...]:

@@ -9,7 +9,8 @@ from enum import Enum
 
 from ..model.capacity import Tenancy
 
-# Every task has a kernel of its own. Whatever else a host says of itself is taken for one kernel for all.
+# Every task has a kernel of its own, behind a boundary. Whatever else a host says of itself is taken for one kernel for
+# all: an `emulated` machine has its own, but an emulator is no security boundary by its makers' own word.
 OWN_KERNEL = frozenset({"microvm", "simulated"})
 SEVERAL = "several accounts"  # a tenant that no account is
 ONE_TASK = "one task"

@@ -143,7 +143,10 @@ class MicroVmRig:
                 network=self.host,
                 images=self.images,
                 files=GuestFiles(
-                    kernel="/guest/vmlinux", initramfs="/guest/initramfs.cpio", tools="/guest/tools.erofs"
+                    kernel="/guest/vmlinux",
+                    initramfs="/guest/initramfs.cpio",
+                    tools="/guest/tools.erofs",
+                    release="6.1 guest",
                 ),
                 accelerators=Accelerators(self.usable),
                 machines=machines,

@@ -16,6 +16,7 @@ from ...interfaces.sandbox import EngineUnavailable
 from ...world import within
 from ..sentences import cannot_start
 from . import places, runtime
+from .accelerators import ATTEMPTS
 from .boot import size_of, spec_of
 from .contained import Contained
 from .errors import GuestBroke, GuestGone, GuestRefused
@@ -57,6 +58,11 @@ class TaskMachine:
         return self.record.phase is Phase.PREPARING
 
     @property
+    def is_emulated(self) -> bool:
+        """Its monitor may run; of a machine of a release that did not say, it is not known."""
+        return self.record.is_emulated and self.record.phase is Phase.READY
+
+    @property
     def is_unknown(self) -> bool:
         """It should run and cannot be asked."""
         return self.record.phase is Phase.READY and self.guest is None
@@ -79,8 +85,8 @@ class TaskMachine:
 
     async def _boot(self) -> None:
         await self._enter(Phase.BOOTING)
-        attempts = self._parts.accelerators.attempts()
-        for number, accelerator in enumerate(attempts, start=1):
+        for number in range(1, ATTEMPTS + 1):
+            accelerator = self._parts.accelerators.attempt(number)
             try:
                 guest = await self._boot_once(accelerator)
                 self._parts.accelerators.worked(accelerator)
@@ -88,17 +94,19 @@ class TaskMachine:
             except (VmmMissing, MachineRefused) as never:
                 self._parts.note(f"no machine of task {self.task_id} can be made ({accelerator}): {never}")
                 await self._destroy()
-                if accelerator == attempts[-1]:  # the same again would be refused again
+                if number == ATTEMPTS or accelerator == self._parts.accelerators.attempt(ATTEMPTS):
+                    # The same again would be refused again.
                     raise cannot_start(f"no virtual machine can be made: {never}") from None
             except (NoHello, GuestGone, VmmError) as silent:
                 why = await self._console()
                 self._parts.note(f"the machine of task {self.task_id} did not come up ({silent}): {why}")
                 await self._destroy()
-                if number == len(attempts):
+                if number == ATTEMPTS:
                     raise cannot_start("the virtual machine did not come up") from None
             except (GuestRefused, HostError, OSError) as error:
                 await self._destroy()
                 raise cannot_start(f"no virtual machine can be made: {error}") from None
+        self.record = replace(self.record, is_emulated=accelerator == "tcg")
         await self._enter(Phase.READY)
         self._hold(guest)
 
