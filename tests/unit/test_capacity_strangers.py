@@ -84,6 +84,7 @@ def test_what_was_restored_takes_what_its_host_needs_beside_it(joins_before: boo
         await zone.register_host(replace(host, boot_id="2"))
         [shown] = await zone.hosts()
         assert shown["reserved"]["memory_mib"] == 676, "once"
+        assert disk.databases["zone-a"].execute(row).fetchall() == [(1, 8192 - 676)]
         zone = await opened(world, disk)
         await zone.release("t-1", "a")
         assert disk.databases["zone-a"].execute(row).fetchall() == [(0, 8192)]
