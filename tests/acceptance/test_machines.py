@@ -3,12 +3,12 @@
 Machines are emulated, so that it runs on any host. One region for all; tasks have a whole processor to boot with.
 """
 
+import json
 import os
 import platform
 import re
 import shutil
 import signal
-import urllib.request
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,11 +33,22 @@ SIZE = {"cpu": "1024", "memory": "2048"}
 SERVES = (
     "mkdir -p /www; hostname > /www/index.html; httpd -p 80 -h /www; trap 'exit 0' TERM; while :; do sleep 0.2; done"
 )
+BOOT_S = 100.0  # emulated, beside other tests
 KILLED = "the virtual machine of the task was killed"
 
 
 @pytest.fixture(scope="module")
-def machines() -> Iterator[LiveRegion]:
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A guest of this region's own, which tests may break."""
+    place = tmp_path_factory.mktemp("guest")
+    shutil.copytree(PLACE, place, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("NEARGATE_GUEST_DIR", str(place))
+        yield place
+
+
+@pytest.fixture(scope="module")
+def machines(guest: Path) -> Iterator[LiveRegion]:
     live = start_region(*EMULATED)
     try:
         live.push_images()
@@ -74,12 +85,12 @@ def task_id(arn: str) -> str:
 
 def test_a_task_has_a_kernel_of_its_own(machines: LiveRegion, killing: Killing) -> None:
     """From RunTask over its log to its stop; its size is the machine's."""
-    says = "echo $(uname -r); nproc; echo $(id -u) $(cat /proc/1/comm); trap 'echo bye; exit 3' TERM; while :; do sleep 0.1; done"
+    says = "echo $(uname -r); nproc; cat /proc/1/comm; trap 'echo bye; exit 3' TERM; while :; do sleep 0.1; done"
     logged = {"command": ["sh", "-c", says], "stopTimeout": 10, "logConfiguration": machines.log_config("/test/output")}
     arn = machines.run(machines.register(logged, **SIZE))
-    machines.wait_status(arn, "RUNNING")
+    machines.wait_status(arn, "RUNNING", BOOT_S)
     lines = wait_for("three lines", lambda: found if len(found := machines.output_of(arn)) == 3 else None)
-    assert lines[1:] == ["1", "0 sh"] and lines[0] != platform.release()
+    assert lines[1:] == ["1", "sh"] and lines[0] != platform.release()
     assert list(monitors(machines)) == [task_id(arn)]
     machines.stop(arn)
     task = machines.wait_status(arn, "STOPPED")
@@ -90,7 +101,10 @@ def test_a_task_has_a_kernel_of_its_own(machines: LiveRegion, killing: Killing) 
 
 
 def test_what_the_operator_is_told(machines: LiveRegion) -> None:
-    """Of a host whose machines are emulated, and of a task with no shell in its image's words."""
+    """Of a host whose machines are emulated, and of a task whose image has not what it is to run."""
+    [row] = machines.command("hosts").stdout.splitlines()[1:]
+    below = json.loads((PLACE / "manifest.json").read_text())
+    assert "emulated" in row and f"guest image {below['kernel']}" in row and "VMM " in row
     missing = machines.run(machines.register({"command": ["no-such-program"]}, **SIZE))
     task = machines.wait_status(missing, "STOPPED")
     assert task["stopCode"] == "TaskFailedToStart"
@@ -100,16 +114,41 @@ def test_what_the_operator_is_told(machines: LiveRegion) -> None:
     assert not monitors(machines)
 
 
+BROKEN = {
+    "its kernel is none": ("vmlinux", b"no kernel", "no virtual machine can be made"),
+    "its kernel panics": ("initramfs.cpio", b"", "the virtual machine did not come up"),
+    "its tools are gone": ("tools.erofs", None, "no virtual machine can be made"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "why"), BROKEN.values(), ids=BROKEN)
+def test_a_guest_that_cannot_come_up_is_told_of_and_leaves_nothing(
+    machines: LiveRegion, guest: Path, killing: Killing, name: str, content: bytes | None, why: str
+) -> None:
+    whole = (guest / name).rename(guest / "whole")
+    try:
+        if content is not None:
+            (guest / name).write_bytes(content)
+        arn = machines.run(machines.register({"command": ["true"]}, **SIZE))
+        task = machines.wait_status(arn, "STOPPED", BOOT_S)
+    finally:
+        whole.rename(guest / name)
+    assert task["stopCode"] == "TaskFailedToStart" and why in task["stoppedReason"], task
+    assert why in machines.command("why", arn).stdout
+    killing.wait_clean()
+    assert not monitors(machines)
+
+
 def test_kills_of_the_agent_cost_its_machines_nothing(machines: LiveRegion, killing: Killing) -> None:
     """Tasks go on, their logs are whole, and what is asked for meanwhile is done, also when a boot is cut short."""
     before = killing.count(overrides=SIZE)
-    machines.wait_status(before.arn, "RUNNING")
+    machines.wait_status(before.arn, "RUNNING", BOOT_S)
     counted, running = before.has_counted(0), monitors(machines)
     killing.kill("agent")
     after = killing.count(overrides=SIZE)
     wait_for("the beginning of a boot", lambda: task_id(after.arn) in monitors(machines))
     killing.kill("agent")
-    machines.wait_status(after.arn, "RUNNING")
+    machines.wait_status(after.arn, "RUNNING", BOOT_S)
     before.has_counted(counted)
     after.has_counted(0)
     assert running.items() <= monitors(machines).items(), "the same process"
@@ -126,7 +165,7 @@ def test_commands_are_executed_in_a_machine(machines: LiveRegion, tmp_path: Path
     role = "arn:aws:iam::123456789012:role/in-machines"
     keep = {"command": ["sleep", "100000"], "stopTimeout": 2, "user": "1000"}
     arn = machines.run(machines.register(keep, taskRoleArn=role, **SIZE), enableExecuteCommand=True)
-    machines.wait_status(arn, "RUNNING")
+    machines.wait_status(arn, "RUNNING", BOOT_S)
     done = aws_exec(machines, tmp_path, arn, "/bin/sh", "uname -r\nid -u\nstty size\nexit\n")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line.strip() for line in done.stdout.replace("\r", "").splitlines()]
@@ -225,7 +264,7 @@ def test_down_leaves_nothing(machines: LiveRegion) -> None:
     """No machine, no interface, no cgroup, no mount, no disk; also of one that does not want to end."""
     deaf = {"command": ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], "stopTimeout": 2}
     arn = machines.run(machines.register(deaf, **SIZE))
-    machines.wait_status(arn, "RUNNING")
+    machines.wait_status(arn, "RUNNING", BOOT_S)
     running = monitors(machines)
     assert task_id(arn) in running
     machines.command("down")

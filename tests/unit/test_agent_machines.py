@@ -82,11 +82,12 @@ def test_the_host_says_what_isolates_its_tasks_and_what_a_machine_takes(tmp_path
         [*_, said] = host.server.hosts
         assert (said.sandbox, said.overhead) == ("microvm", MACHINE_OVERHEAD)
         assert said.platform == HostPlatform(kernel="6.1", guest_image="6.1 guest", vmm="fake 1")
+        host.host.cgroups.used_mib = 100
         host.sandbox.is_machine = False
         before = len(host.server.hosts)
         while len(host.server.hosts) == before:
             await host.clock.sleep(1)
-        assert host.server.hosts[-1].sandbox == "container"
+        assert (host.server.hosts[-1].sandbox, host.server.hosts[-1].used_memory_mib) == ("container", 128)
 
     play(tmp_path, scenario, prepare=prepare)
 

@@ -102,10 +102,11 @@ def test_hosts_shows_whose_tasks_they_have_and_their_software(
     found = [{"host_id": "h1", **host, **new}, {"host_id": "h2", **host, **some}, {"host_id": "h3", **host}]
     monkeypatch.setattr(hosts, "ask", lambda *_, **__: {"hosts": found})
     head, first, second, old = hosts.listed(paths).splitlines()
-    assert head.split()[-3:] == ["TASKS", "OF", "SOFTWARE"]
-    assert first.endswith(f"{ACCOUNT},{THEIRS}  0.4.0, kernel 6.1.0-21-amd64, guest image 2026.11.1, VMM QEMU 7.2")
-    assert second.split(maxsplit=6)[6].split(maxsplit=1) == ["-", "0.4.0, kernel 6.1.0-21-amd64"]
-    assert old.split()[-2:] == ["-", "-"], "an agent, or a server, of the release before"
+    assert head.split()[-7:-5] == ["TASKS", "OF"] and head.endswith("SANDBOX  MEMORY USED/RESERVED/ALL MiB  SOFTWARE")
+    assert first.split()[6] == f"{ACCOUNT},{THEIRS}"
+    assert first.endswith("  0.4.0, kernel 6.1.0-21-amd64, guest image 2026.11.1, VMM QEMU 7.2")
+    assert second.split(maxsplit=6)[6].split(maxsplit=3) == ["-", "-", "-", "0.4.0, kernel 6.1.0-21-amd64"]
+    assert old.split()[-4:] == ["-"] * 4, "an agent, or a server, of the release before"
 
 
 def test_this_machine_says_its_kernel(paths: RegionPaths) -> None:

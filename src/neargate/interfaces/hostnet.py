@@ -275,6 +275,9 @@ class HostCgroups(Protocol):
         """Before the first process of an image starts. What the runtime does before that is the host's work: held to a
         quarter of a core it would be throttled in the middle of each launch."""
 
+    async def used_memory(self) -> int:
+        """Bytes, of all tasks together, with what runs them inside their cgroups."""
+
     async def task_stats(self, task_id: str) -> CgroupStats | None: ...
 
     async def container_stats(self, task_id: str, container: str) -> CgroupStats | None: ...

@@ -62,6 +62,8 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     last_stray: str = ""  # when, from whom to whom
     refused_plans: int = 0  # times that a VPC's plan was not taken or not put in force, since the agent began
     flow_log_skips: int = 0  # SKIPDATA records that it wrote, since the agent began
+    machines: int = 0  # that run on it now, of tasks
+    used_memory_mib: int = 0  # by all its tasks together, rounded up to a step; `overhead` is in it
     refused_pools: str = ""  # which pools of public addresses it does not let the region have, and why
 
 

@@ -69,6 +69,7 @@ class MicroVmSandbox:
         return SandboxFacts(
             kind="microvm" if is_boundary else "emulated",
             overhead=overhead(self._vmm.overhead_mib if self._vmm else 0),
+            machines=sum(machine.record.phase is Phase.READY for machine in self._machines.values()),
             guest_image=self._parts.files.release,
             vmm=self._vmm.version if self._vmm else "",
         )
