@@ -64,10 +64,11 @@ def test_hosts_shows_what_is_used_of_what_is_reserved_and_what_machines_take(
         monkeypatch.setattr(hosts, "ask", lambda *_, **__: shown)
 
     story(body)
-    _, first, second, more = hosts.listed(region_paths(tmp_path)).splitlines()
+    _, first, second, more = hosts.listed(region_paths(str(tmp_path))).splitlines()
     assert first.split()[7:] == ["container", "0/0/8192", "-"] and second.split()[7:] == ["emulated", "384/0/8192", "-"]
     assert more == (
-        "host-b: 1 machine; each takes 256 MiB and a part in 50 of its size beside its task, which is in what is reserved"
+        "host-b: 1 machine; each takes 256 MiB and a part in 50 of its size beside its task, "
+        "which is in what is reserved"
     )
 
 

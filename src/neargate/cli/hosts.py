@@ -8,13 +8,14 @@ from .inspect import table
 from .paths import RegionPaths
 from .problems import Problem
 
-_MEASURED = ("SANDBOX", "MEMORY USED/RESERVED/ALL MiB")
+_COLUMNS = (
+    *("HOST", "ZONE", "STATE", "TASKS", "KEPT FOR", "NODES", "TASKS OF", "SANDBOX", "MEMORY USED/RESERVED/ALL MiB"),
+    "SOFTWARE",
+)
 
 
 def listed(paths: RegionPaths) -> str:
-    rows: list[tuple[str, ...]] = [
-        ("HOST", "ZONE", "STATE", "TASKS", "KEPT FOR", "NODES", "TASKS OF", *_MEASURED, "SOFTWARE")
-    ]
+    rows: list[tuple[str, ...]] = [_COLUMNS]
     hosts = ask(paths, "hosts-list")["hosts"]
     for host in hosts:
         kept, nodes = host["pool"] or "-", str(host.get("nodes", "-"))
