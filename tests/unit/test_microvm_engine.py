@@ -337,6 +337,27 @@ def test_a_way_that_is_refused_gives_way_to_the_next_and_is_not_taken_again(rig:
     rig.run(story)
 
 
+def test_a_guest_that_panics_before_it_spoke_is_not_waited_for(rig: MicroVmRig) -> None:
+    """Its monitor may stand still and keep the connection."""
+
+    async def story(engine: MicroVmSandbox) -> None:
+        rig.vmm.silent = 2
+        config = await made(rig, engine, "a", *LONG)
+        since = rig.world.monotonic()
+        starting = asyncio.gather(engine.start_container(config.runtime_id), return_exceptions=True)
+        for number in (1, 2):
+            while len(rig.vmm.made) < number:
+                await rig.world.sleep(0.1)
+            await rig.world.sleep(0.5)
+            rig.vmm.tell("task-1", "panicked")
+        [failure] = await starting
+        assert isinstance(failure, SandboxError) and "did not come up" in failure.reason
+        assert rig.world.monotonic() - since < rig.knobs.microvm_hello_s
+        assert rig.vmm.machines == {}
+
+    rig.run(story)
+
+
 def test_how_a_machine_ended_is_told_though_its_connection_ends_before(rig: MicroVmRig) -> None:
     async def story(engine: MicroVmSandbox) -> None:
         config = await made(rig, engine, "a", *LONG)

@@ -58,8 +58,12 @@ class FakeVmm:
         """Its process is killed behind everybody's back."""
         machine = self.machines[machine_id]
         machine.pid = 0
-        self._ends.append(MachineEnd(machine_id=machine_id, kind=kind, detail="SIGKILL"))  # type: ignore[arg-type]
+        self.tell(machine_id, kind)
         await machine.guest.stop()
+
+    def tell(self, machine_id: str, kind: str) -> None:
+        """That it ended; its process may be there yet."""
+        self._ends.append(MachineEnd(machine_id=machine_id, kind=kind, detail="SIGKILL"))  # type: ignore[arg-type]
         self._listener()
 
     # -- the seam

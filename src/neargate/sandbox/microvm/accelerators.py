@@ -7,8 +7,6 @@ settled: it is the only one from then on, so that what a host says of its machin
 
 from .vmm import Accelerator
 
-ATTEMPTS = 2
-
 
 class Accelerators:
     """`usable`: the best first; at least one."""
@@ -16,9 +14,14 @@ class Accelerators:
     def __init__(self, usable: tuple[Accelerator, ...]) -> None:
         self._usable = usable
 
+    @property
+    def attempts(self) -> int:
+        """To boot one machine: each way once, and once more the last, which always works, if slowly."""
+        return len(self._usable) + 1
+
     def attempt(self, number: int) -> Accelerator:
-        """For the first to the `ATTEMPTS`th boot of a machine: the last is by the way that always works, if slowly."""
-        return self._usable[0] if number < ATTEMPTS else self._usable[-1]
+        """How it is booted for the first time (1), the second, and so on."""
+        return self._usable[min(number, len(self._usable)) - 1]
 
     def worked(self, accelerator: Accelerator) -> None:
         """A machine of another that comes up later, since both booted at once, changes nothing."""
