@@ -63,16 +63,20 @@ def test_up_warns_of_a_kernel_that_all_share(paths: RegionPaths) -> None:
 
     config = RegionConfig(tenancy="shared")
     assert warns(config) and not warns(replace(config, tenancy="strict"))
-    assert not warns(replace(config, sandbox="simulated"))
+    assert not warns(replace(config, sandbox="simulated")) and not warns(replace(config, sandbox="microvm"))
+    emulated = banner(paths, replace(config, sandbox="microvm", allow_emulated="yes"), [])
+    assert "share this machine's emulator, which is no security boundary" in emulated
 
 
 @pytest.mark.parametrize(
-    ("tenancy", "sandbox", "is_told"),
+    ("tenancy", "sandbox", "emulated", "is_told"),
     [
-        ("strict", "container", True),
-        ("shared", "container", False),
-        ("one-task", "container", False),
-        ("strict", "simulated", False),
+        ("strict", "container", "no", True),
+        ("shared", "container", "no", False),
+        ("one-task", "container", "no", False),
+        ("strict", "simulated", "no", False),
+        ("strict", "microvm", "no", False),
+        ("strict", "microvm", "yes", True),
     ],
 )
 def test_who_makes_an_account_hears_that_it_shares_no_host(
@@ -81,9 +85,10 @@ def test_who_makes_an_account_hears_that_it_shares_no_host(
     capsys: pytest.CaptureFixture[str],
     tenancy: str,
     sandbox: str,
+    emulated: str,
     is_told: bool,
 ) -> None:
-    configs.save(paths, RegionConfig(tenancy=tenancy, sandbox=sandbox))
+    configs.save(paths, RegionConfig(tenancy=tenancy, sandbox=sandbox, allow_emulated=emulated))
     made = {"id": THEIRS, "access_key_id": "AKID", "secret_access_key": "secret"}
     monkeypatch.setattr(account, "ask", lambda *_, **__: made)
     assert commands.run(["account", "create", "theirs", "--data", str(paths.data)]) == 0
