@@ -69,6 +69,21 @@ def test_a_host_that_registers_after_a_restore_holds_what_was_restored() -> None
     asyncio.run(main())
 
 
+def test_what_passes_of_a_host_is_shown_and_costs_no_write() -> None:
+    async def main() -> None:
+        world, disk = OsWorld(), MemoryDisk()
+        zone = await opened(world, disk)
+        await zone.register_host(HOST)
+        query = "SELECT rev FROM hosts"
+        before = disk.databases["zone-a"].execute(query).fetchall()
+        await zone.register_host(replace(HOST, machines=3, used_memory_mib=512, refused_plans=1, flow_log_skips=2))
+        assert disk.databases["zone-a"].execute(query).fetchall() == before
+        [shown] = await zone.hosts()
+        assert (shown["machines"], shown["used_memory_mib"]) == (3, 512)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("joins_before", [True, False])
 def test_what_was_restored_takes_what_its_host_needs_beside_it(joins_before: bool) -> None:
     """Its cell knows the task's size only, and a host that is not there yet says later what else it needs."""

@@ -280,6 +280,10 @@ def test_what_a_machine_takes_beside_its_task_is_told(rig: MicroVmRig) -> None:
         config = replace(rig.config(rig.images.known["r/a:1"], "a", *LONG, task_id="task-1"), task_size=size)
         await engine.create_container(config)
         await engine.start_container(config.runtime_id)
+        assert engine.facts.machines == 1
+        await rig.vmm.end("task-1")
+        await stopped(rig, engine, config)
+        assert engine.facts.machines == 0
         monitor_mib = (await rig.vmm.probe()).overhead_mib
         assert engine.facts.overhead.of(2048) == rig.vmm.made[0].memory_mib - 2048 + monitor_mib
         assert (engine.facts.guest_image, engine.facts.vmm) == ("6.1 guest", "fake")
@@ -333,6 +337,32 @@ def test_a_way_that_is_refused_gives_way_to_the_next_and_is_not_taken_again(rig:
             await engine.start_container(config.runtime_id)
         assert [spec.accelerator for spec in rig.vmm.made] == ["tcg", "tcg"]
         assert len([note for note in rig.notes if "(kvm)" in note]) == 1
+
+    rig.run(story)
+
+
+def test_an_image_of_which_no_disk_can_be_made_fails_the_start_in_its_own_words(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        rig.images.refusal = "CannotPullContainerError: no space left on device"
+        config = await made(rig, engine, "a", *LONG)
+        with pytest.raises(SandboxError, match="no space left on device"):
+            await engine.start_container(config.runtime_id)
+        assert rig.vmm.made == [] and rig.host.given == []
+        rig.images.refusal = ""
+        await engine.start_container(config.runtime_id)
+        assert (await status(engine, config)).status == "running"
+
+    rig.run(story)
+
+
+def test_a_disk_that_is_never_given_fails_the_start_and_leaves_nothing(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        rig.host.busy = LOOKS
+        config = await made(rig, engine, "a", *LONG)
+        with pytest.raises(SandboxError, match="no virtual machine can be made: the disk is still used"):
+            await engine.start_container(config.runtime_id)
+        assert rig.vmm.made == []
+        await engine.delete_container(config.runtime_id)
 
     rig.run(story)
 

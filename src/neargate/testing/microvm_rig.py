@@ -38,6 +38,7 @@ class FakeImages:
     def __init__(self) -> None:
         self.known: dict[str, Image] = {}
         self.disks: list[str] = []  # digests, as they were asked for
+        self.refusal = ""  # why no disk can be made
 
     def add(self, reference: str) -> Image:
         digest = f"sha256:{len(self.known) + 1:064x}"
@@ -67,6 +68,8 @@ class FakeImages:
         del self.known[image.reference]
 
     async def disk(self, image: Image) -> str:
+        if self.refusal:
+            raise SandboxError(self.refusal)
         self.disks.append(image.digest)
         return f"/images/{image.digest}.erofs"
 
