@@ -102,8 +102,9 @@ def test_a_task_has_a_kernel_of_its_own(machines: LiveRegion, killing: Killing) 
 
 def test_what_the_operator_is_told(machines: LiveRegion) -> None:
     """Of a host whose machines are emulated, and of a task whose image has not what it is to run."""
-    [row] = machines.command("hosts").stdout.splitlines()[1:]
+    _, row, more = machines.command("hosts").stdout.splitlines()
     below = json.loads((PLACE / "manifest.json").read_text())
+    assert "1 machine" not in more and "MiB and a part in 50 of its size beside its task" in more
     assert "emulated" in row and f"guest image {below['kernel']}" in row and "VMM " in row
     missing = machines.run(machines.register({"command": ["no-such-program"]}, **SIZE))
     task = machines.wait_status(missing, "STOPPED")
@@ -171,9 +172,9 @@ def test_commands_are_executed_in_a_machine(machines: LiveRegion, tmp_path: Path
     lines = [line.strip() for line in done.stdout.replace("\r", "").splitlines()]
     assert "43 132" in lines, done.stdout
     assert "0" in lines and platform.release() not in lines
-    status = neargate_exec(machines, arn, "sh", "-c", "echo out; exit 7")
+    status = neargate_exec(machines, arn, "sh", "-c", "echo out; sleep 1; exit 7")
     assert (status.returncode, status.stdout, status.stderr) == (7, b"out\r\n", b"")
-    piped = neargate_exec(machines, arn, "cat", typed=b"one line\n")
+    piped = neargate_exec(machines, arn, "sh", "-c", "cat; sleep 1", typed=b"one line\n")
     assert piped.returncode == 0 and piped.stdout.count(b"one line\r\n") == 2, "typed, and said back"
 
 
