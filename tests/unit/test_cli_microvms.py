@@ -14,6 +14,7 @@ from neargate.cli.microvms import accelerators, check, guest_files
 from neargate.cli.problems import Problem
 from neargate.cli.up import _check_machines
 from neargate.sandbox.microvm import qemu_program
+from neargate.sandbox.microvm.frames import PROTOCOL
 
 FILES = ("vmlinux", "initramfs.cpio", "tools.erofs")
 MACHINES = RegionConfig(sandbox="microvm")
@@ -34,7 +35,7 @@ def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def say(place: Path, **changes: Any) -> None:
     digests = {name: hashlib.sha256((place / name).read_bytes()).hexdigest() for name in FILES}
-    manifest = {"version": "0123456789abcdef", "protocol": 2, "kernel": "6.1.0-50-cloud-amd64", "files": digests}
+    manifest = {"version": "0123456789abcdef", "protocol": PROTOCOL, "kernel": "6.1.0-50-cloud-amd64", "files": digests}
     (place / "manifest.json").write_text(json.dumps(manifest | changes))
 
 
