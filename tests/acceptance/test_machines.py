@@ -195,6 +195,8 @@ class Balanced:
             Name="web", Protocol="HTTP", Port=80, VpcId=vpc, TargetType="ip", **health
         )["TargetGroups"]
         self.arn, self.targets = balancer["LoadBalancerArn"], targets["TargetGroupArn"]
+        quick = [{"Key": "deregistration_delay.timeout_seconds", "Value": "2"}]
+        self.elb.modify_target_group_attributes(TargetGroupArn=self.targets, Attributes=quick)
         forward = [{"Type": "forward", "TargetGroupArn": self.targets}]
         self.elb.create_listener(LoadBalancerArn=self.arn, Protocol="HTTP", Port=80, DefaultActions=forward)
         web = {"command": ["sh", "-c", SERVES], "portMappings": [{"containerPort": 80}], "stopTimeout": 5}
