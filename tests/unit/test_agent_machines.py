@@ -60,6 +60,31 @@ def test_a_container_that_waits_for_an_exit_is_made_before_it(tmp_path: Path) ->
     play(tmp_path, scenario, prepare=prepare)
 
 
+@pytest.mark.parametrize("is_machine", [True, False])
+def test_the_boot_of_a_machine_is_not_held_to_its_tasks_share_of_a_processor(tmp_path: Path, is_machine: bool) -> None:
+    """But what follows is; of containers, all that an image's processes do."""
+    limited: list[bool] = []
+
+    def watch(host: AgentHost) -> None:
+        host.sandbox.is_machine = is_machine
+        start = host.sandbox.start_container
+
+        async def started(runtime_id: str) -> int:
+            limited.append(TASK_ID in host.host.cgroups.cpu_limited)
+            return await start(runtime_id)
+
+        host.sandbox.start_container = started  # type: ignore[method-assign]
+
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(whole_task())
+        await host.server.status(TASK_ID, "RUNNING")
+        assert TASK_ID in host.host.cgroups.cpu_limited
+
+    play(tmp_path, scenario, prepare=watch)
+    pause, *containers = limited
+    assert not pause and containers == [not is_machine, True]
+
+
 def test_its_cgroup_on_the_host_has_room_for_the_machine(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
         task = whole_task()
