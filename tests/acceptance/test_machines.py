@@ -16,19 +16,13 @@ from typing import Any
 
 import pytest
 
-from neargate.cli.microvms import GUEST
-
 from .conftest import end_region, start_region
 from .killing import STOPPED_BY_TERM, Killing
+from .machines import EMULATED, MISSING, PLACE, WITHOUT
 from .region import LiveRegion, traces, wait_for
 from .test_exec import aws_exec, neargate_exec
 
-PLACE = Path(os.environ.get("NEARGATE_GUEST_DIR") or GUEST)
-MISSING = [
-    what for what, there in ((str(PLACE), PLACE.exists()), ("QEMU", shutil.which("qemu-system-x86_64"))) if not there
-]
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
-EMULATED = ("--sandbox", "microvm", "--allow-emulated", "yes")
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs {WITHOUT}")
 SIZE = {"cpu": "1024", "memory": "2048"}
 SERVES = (
     "mkdir -p /www; hostname > /www/index.html; httpd -p 80 -h /www; trap 'exit 0' TERM; while :; do sleep 0.2; done"
