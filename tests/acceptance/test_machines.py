@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from .conftest import end_region, start_region
-from .killing import STOPPED_BY_TERM, Killing
+from .killing import STOPPED_BY_TERM, Killing, held
 from .machines import EMULATED, MISSING, PLACE, WITHOUT
 from .region import LiveRegion, traces, wait_for
 from .test_exec import aws_exec, neargate_exec
@@ -53,10 +53,11 @@ def machines(guest: Path) -> Iterator[LiveRegion]:
 
 @pytest.fixture
 def killing(machines: LiveRegion) -> Iterator[Killing]:
-    """A test that failed must not fail the next ones."""
+    """A test that failed must not fail the next ones. Services begin nothing for a minute after all was stopped."""
     made = Killing(machines, machines.paths.data / "no-kill-file")
     yield made
-    made.stop_everything()
+    if held(machines):
+        made.stop_everything()
 
 
 def monitors(region: LiveRegion) -> dict[str, int]:
@@ -154,8 +155,7 @@ def test_kills_of_the_agent_cost_its_machines_nothing(machines: LiveRegion, kill
     killing.wait_clean()
 
 
-@pytest.mark.usefixtures("killing")
-def test_commands_are_executed_in_a_machine(machines: LiveRegion, tmp_path: Path) -> None:
+def test_commands_are_executed_in_a_machine(machines: LiveRegion, killing: Killing, tmp_path: Path) -> None:
     machines.task_role("in-machines")
     role = "arn:aws:iam::123456789012:role/in-machines"
     keep = {"command": ["sleep", "100000"], "stopTimeout": 2, "user": "1000"}
@@ -170,6 +170,8 @@ def test_commands_are_executed_in_a_machine(machines: LiveRegion, tmp_path: Path
     assert (status.returncode, status.stdout, status.stderr) == (7, b"out\r\n", b"")
     piped = neargate_exec(machines, arn, "sh", "-c", "cat; sleep 1", typed=b"one line\n")
     assert piped.returncode == 0 and piped.stdout.count(b"one line\r\n") == 2, "typed, and said back"
+    machines.stop(arn)
+    killing.wait_clean()
 
 
 class Balanced:
